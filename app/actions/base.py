@@ -1,0 +1,112 @@
+"""What every kind of action shares: the notification, what is sent, and how a send ends. No database, no settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from app.enums import NotificationType
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Notification:
+    """A snapshot of what is told: values ready for JSON, under the names of the API."""
+
+    type: NotificationType
+    timestamp: datetime
+    """When it happened (aware, UTC), not when it is sent."""
+    alert: JsonObject
+    """The alert as `GET /api/alerts/{id}` shows it, without its deliveries."""
+    rule: JsonObject | None
+    """The rule as the API shows it; null for a built-in alert."""
+    logs: Sequence[JsonObject]
+    """Some of the logs that count towards the alert, newest first; at most 10."""
+    base_url: str
+    """`PUBLIC_BASE_URL`: where people reach this server, without a slash at the end."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """One delivery, ready to be sent: the same on every attempt."""
+
+    delivery_id: str
+    """The `webhook-id`, and the base of the mail's Message-ID."""
+    alert_id: str | None
+    """Threads the mails of one alert; null for a test."""
+    type: NotificationType
+    recipient: str
+    """One mail address, or the URL of a webhook without its userinfo and query."""
+    content: Mapping[str, str]
+    """What `render` made when the delivery was created: its names belong to the kind."""
+    created_at: datetime
+    """The `Date` of a mail."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The receiver took it."""
+
+    status_code: int | None
+    """HTTP status or SMTP reply code."""
+    response: str
+    """The first 1 KiB of the answer, as text without NUL."""
+
+
+class SendError(Exception):
+    """One attempt failed. The message is one clear sentence, without secrets, query strings or bodies."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        permanent: bool,
+        status_code: int | None = None,
+        response: str = "",
+        retry_after_seconds: float | None = None,
+        disables_action: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.permanent = permanent
+        """True: no retry can help."""
+        self.status_code = status_code
+        self.response = response
+        self.retry_after_seconds = retry_after_seconds
+        """What the receiver asked for by `Retry-After`, at most 3600; null if it asked for nothing readable."""
+        self.disables_action = disables_action
+        """True for HTTP 410: the receiver is gone and the action with it."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What `render` made of a notification, and what it had to do without."""
+
+    content: Mapping[str, str]
+    warning: str | None = field(default=None)
+    """Why the built-in text was used in place of the user's template, to be told in the attempt."""
+
+
+class ActionKind(Protocol):
+    """One kind of action."""
+
+    def check(self, config: JsonObject) -> JsonObject:
+        """Return the config with its defaults filled in; raise InvalidInput with fields such as `config.url`."""
+
+    def mask(self, config: JsonObject) -> JsonObject:
+        """Return the config with its secrets masked, as the API shows it."""
+
+    def unmask(self, config: JsonObject, stored: JsonObject) -> JsonObject:
+        """Put stored secrets where a masked value was sent back."""
+
+    def recipients(self, config: JsonObject) -> list[str]:
+        """List the receivers: one delivery is made for each."""
+
+    def render(self, config: JsonObject, notification: Notification) -> Rendered:
+        """Make what will be sent; fall back to the built-in text rather than fail."""
+
+    async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
+        """Make one attempt.
+
+        Raises: SendError, and nothing else, whatever the receiver does.
+        """

@@ -1,0 +1,1 @@
+"""Rules: which logs match, and when matches become an alert."""
