@@ -1,0 +1,34 @@
+"""The tables, and nothing but the tables."""
+
+from app.models.account import Account, QuarantinedRecord, RequestCount, Stream, StreamEvaluation
+from app.models.action import Action
+from app.models.alert import Alert
+from app.models.api_key import ApiKey
+from app.models.base import Base
+from app.models.counter import Counter, Heartbeat
+from app.models.delivery import Attempt, Delivery
+from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
+from app.models.rule import Match, Rule, RuleSet
+
+__all__ = [
+    "CHANGE_IDS",
+    "LOG_IDS",
+    "Account",
+    "Action",
+    "Alert",
+    "ApiKey",
+    "Attempt",
+    "Base",
+    "Counter",
+    "Delivery",
+    "Heartbeat",
+    "Log",
+    "LogChange",
+    "Match",
+    "QuarantinedRecord",
+    "RequestCount",
+    "Rule",
+    "RuleSet",
+    "Stream",
+    "StreamEvaluation",
+]

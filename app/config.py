@@ -1,0 +1,180 @@
+"""The settings: read once from the environment or `.env`, validated, frozen. Secrets are typed as secrets."""
+
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from app.errors import ConfigError
+
+Network = IPv4Network | IPv6Network
+MIN_KEY_LENGTH = 16
+
+
+class Settings(BaseSettings):
+    """Every setting, with its unit and default; the names in the environment are the same in upper case."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, validate_default=False
+    )
+
+    twilio_account_sid: str | None = Field(None, pattern=r"^AC[0-9a-fA-F]{32}$")
+    twilio_auth_token: SecretStr | None = None
+    twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
+    twilio_api_key_secret: SecretStr | None = None
+    twilio_api_base_url: str = "https://api.twilio.com"
+    twilio_monitor_base_url: str = "https://monitor.twilio.com"
+    twilio_include_subaccounts: bool = False
+    database_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    api_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    poll_interval_seconds: int = Field(300, ge=1, le=86_400)
+    initial_backfill_hours: int = Field(24, ge=0, le=24 * 400)
+    settle_hours: int = Field(72, ge=1, le=24 * 36)
+    twilio_max_requests_per_minute: int = Field(120, ge=1, le=100_000)
+    evaluate_interval_seconds: int = Field(30, ge=1, le=3_600)
+    delivery_retry_seconds: Annotated[tuple[int, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
+    webhook_timeout_seconds: int = Field(15, ge=1, le=120)
+    webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    smtp_host: str | None = None
+    smtp_port: int = Field(587, ge=1, le=65_535)
+    smtp_user: str | None = None
+    smtp_password: SecretStr | None = None
+    smtp_from: str | None = None
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    public_base_url: str = "http://localhost:8000"
+    heartbeat_url: SecretStr | None = None
+    notify_max_age_hours: int = Field(24, ge=1, le=24 * 365)
+    retention_days: int = Field(90, ge=1, le=3_650)
+    store_message_bodies: bool = True
+    mask_numbers: bool = False
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    @field_validator("delivery_retry_seconds", mode="before")
+    @classmethod
+    def _split_seconds(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        waits = [part.strip() for part in value.split(",")]
+        if not all(part.isdigit() for part in waits) or len(waits) > 50:
+            raise ValueError("must be whole seconds by commas, such as 5,30,120, at most 50 of them")
+        return tuple(int(part) for part in waits)
+
+    @field_validator("webhook_allowed_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+        except ValueError:
+            raise ValueError("must be networks by commas, such as 10.0.0.0/8,192.168.1.0/24") from None
+
+    @field_validator("twilio_api_base_url", "twilio_monitor_base_url", "public_base_url")
+    @classmethod
+    def _check_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an address such as https://monitor.example.com")
+        return value.rstrip("/")
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must look like postgresql://user:password@host:5432/name")
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr) -> SecretStr:
+        if not value.get_secret_value().startswith(
+            ("redis://", "rediss://", "unix://", "amqp://", "amqps://", "sentinel://")
+        ):
+            raise ValueError("must look like redis://host:6379/0")
+        return value
+
+    @field_validator("api_key", "secret_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr, info: object) -> SecretStr:
+        parts = (
+            value.get_secret_value().split(",")
+            if getattr(info, "field_name", "") == "secret_key"
+            else [value.get_secret_value()]
+        )
+        if any(len(part.strip()) < MIN_KEY_LENGTH for part in parts):
+            raise ValueError(f"must have {MIN_KEY_LENGTH} characters or more")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> "Settings":
+        if bool(self.twilio_api_key_sid) != bool(self.twilio_api_key_secret):
+            raise ValueError("TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET must be set together")
+        if self.twilio_account_sid and not (self.twilio_auth_token or self.twilio_api_key_sid):
+            raise ValueError(
+                "TWILIO_ACCOUNT_SID needs TWILIO_AUTH_TOKEN, or TWILIO_API_KEY_SID and TWILIO_API_KEY_SECRET"
+            )
+        if (self.twilio_auth_token or self.twilio_api_key_sid) and not self.twilio_account_sid:
+            raise ValueError(
+                "TWILIO_ACCOUNT_SID must be set: the account that the credentials belong to, AC and 32 hex digits"
+            )
+        if self.smtp_host and not self.smtp_from:
+            raise ValueError("SMTP_FROM must be set where SMTP_HOST is: the address that mails come from")
+        return self
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """`DATABASE_URL` as SQLAlchemy wants it for psycopg2."""
+        if self.database_url is None:
+            raise ConfigError(
+                "DATABASE_URL is not set: give the address of a PostgreSQL database, postgresql://user:password@host:5432/name"
+            )
+        return "postgresql+psycopg2://" + self.database_url.get_secret_value().split("://", 1)[1]
+
+    @property
+    def broker_url(self) -> str:
+        """`REDIS_URL`, which Celery takes as it is."""
+        if self.redis_url is None:
+            raise ConfigError("REDIS_URL is not set: give the address of a Redis or Valkey server, redis://host:6379/0")
+        return self.redis_url.get_secret_value()
+
+    @property
+    def bootstrap_key(self) -> str:
+        """`API_KEY`: the administrator's key that needs no row."""
+        if self.api_key is None:
+            raise ConfigError(f"API_KEY is not set: choose a text of {MIN_KEY_LENGTH} characters or more")
+        return self.api_key.get_secret_value()
+
+    @property
+    def secret_keys(self) -> tuple[str, ...]:
+        """`SECRET_KEY`: the first encrypts, all decrypt."""
+        if self.secret_key is None:
+            raise ConfigError(f"SECRET_KEY is not set: choose a text of {MIN_KEY_LENGTH} characters or more")
+        return tuple(part.strip() for part in self.secret_key.get_secret_value().split(","))
+
+
+def _explain(error: ValidationError) -> str:
+    """Say in one line which settings cannot be used and what is wanted; never their values."""
+    problems = []
+    for item in error.errors(include_input=False, include_url=False):
+        message = item["msg"].removeprefix("Value error, ")
+        name = ".".join(str(part) for part in item["loc"][:1]).upper()
+        problems.append(f"{name}: {message}" if name else message)
+    return "; ".join(problems)
+
+
+@lru_cache
+def get_settings() -> Settings:
+    """Read the settings once.
+
+    Raises: ConfigError, whose one line names each setting that cannot be used and says what is wanted.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # every field comes from the environment
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None

@@ -1,0 +1,92 @@
+"""Watched accounts, and the streams by which each is read."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Boolean, DateTime, ForeignKey, Identity, Index, Integer, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, BigInt, Timestamp
+
+
+class Account(Base):
+    """A watched Twilio account. The account of the environment keeps its credentials there, not here."""
+
+    __tablename__ = "accounts"
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    sid: Mapped[str] = mapped_column(unique=True)
+    friendly_name: Mapped[str | None]
+    parent_sid: Mapped[str | None]
+    auth_token: Mapped[str | None]
+    """Encrypted under `SECRET_KEY`."""
+    api_key_sid: Mapped[str | None]
+    api_key_secret: Mapped[str | None]
+    """Encrypted under `SECRET_KEY`."""
+    from_environment: Mapped[bool] = mapped_column(server_default=text("false"))
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    include_subaccounts: Mapped[bool] = mapped_column(server_default=text("false"))
+    started_at: Mapped[Timestamp]
+    """When it was added: what changed before never alerts."""
+
+
+class Stream(Base):
+    """An account and a log type: whose turn it is, who reads it, and how far it is known whole."""
+
+    __tablename__ = "streams"
+    __table_args__ = (UniqueConstraint("account_id", "log_type"),)
+
+    id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    log_type: Mapped[str]
+    unavailable: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    """The credential can never read it; it counts for nothing."""
+    complete_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Everything created up to it has been listed."""
+    due_at: Mapped[Timestamp]
+    """When it is to be polled next."""
+    lease_token: Mapped[UUID | None]
+    """Who polls it now: every write of a poll is fenced on it."""
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    last_success_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    last_error: Mapped[str | None]
+    last_error_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    failures: Mapped[int] = mapped_column(server_default=text("0"))
+    """Failed polls in a row."""
+    rereads_behind: Mapped[bool] = mapped_column(server_default=text("false"))
+    """The request budget did not reach for all logs that were due to be read again."""
+
+
+class StreamEvaluation(Base):
+    """How far a stream's changes are evaluated; its row is the lock of the one who evaluates them."""
+
+    __tablename__ = "stream_evaluations"
+
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
+    change_id: Mapped[BigInt] = mapped_column(server_default=text("0"))
+    """The last change evaluated. Changes of one stream are committed in the order of their ids."""
+
+
+class RequestCount(Base):
+    """How many requests an account cost in one minute."""
+
+    __tablename__ = "request_counts"
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    minute: Mapped[Timestamp] = mapped_column(primary_key=True)
+    count: Mapped[int]
+
+
+class QuarantinedRecord(Base):
+    """A record of Twilio of so odd a shape that it is no log, kept with the reason."""
+
+    __tablename__ = "quarantined_records"
+    __table_args__ = (Index(None, "account_id", "seen_at"),)
+
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
+    log_type: Mapped[str] = mapped_column(primary_key=True)
+    content_hash: Mapped[BigInt] = mapped_column(primary_key=True)
+    reason: Mapped[str]
+    record: Mapped[str]
+    """The first 16 KiB of the record as it came."""
+    seen_at: Mapped[Timestamp]

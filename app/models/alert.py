@@ -1,0 +1,60 @@
+"""Alerts: one episode of one rule for one group."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import DateTime, Identity, Index, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, BigInt, Json, Timestamp
+
+
+class Alert(Base):
+    """One open or past problem. It keeps the name of its rule, which may be gone."""
+
+    __tablename__ = "alerts"
+    __table_args__ = (
+        Index("uq_alerts_open", "fingerprint", unique=True, postgresql_where=text("status <> 'resolved'")),
+        Index(None, "fingerprint", "firing_notified_at"),
+        Index(None, "started_at", "id"),
+        Index(None, "rule_id"),
+        Index(None, "notify_at", postgresql_where=text("notify_at IS NOT NULL")),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    number: Mapped[BigInt] = mapped_column(Identity())
+    """Order of recording."""
+    fingerprint: Mapped[str]
+    """The identity of (rule, group): at most one open alert has it."""
+    rule_id: Mapped[UUID | None]
+    """Null: a built-in alert."""
+    rule_name: Mapped[str]
+    severity: Mapped[str]
+    status: Mapped[str]
+    group: Mapped[Json]
+    group_key: Mapped[str]
+    summary: Mapped[str]
+    started_at: Mapped[Timestamp]
+    last_match_at: Mapped[Timestamp]
+    recorded_at: Mapped[Timestamp]
+    resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    resolve_reason: Mapped[str | None]
+    acknowledged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    acknowledged_by: Mapped[str | None]
+    note: Mapped[str | None]
+    silenced: Mapped[bool] = mapped_column(server_default=text("false"))
+    occurrences: Mapped[int]
+    value: Mapped[float | None]
+    sample_sids: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    late: Mapped[bool]
+    error_code: Mapped[int | None]
+    """The code of its newest match that has one."""
+    firing_notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When its firing was told; null: not told."""
+    notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When it was last told of, as firing or update."""
+    notified_occurrences: Mapped[int] = mapped_column(server_default=text("0"))
+    """How many occurrences had been told then."""
+    notify_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When to look whether a notification is owed, where time alone decides; null: not by time."""

@@ -1,0 +1,28 @@
+"""What workers count, and that they live. Counted in the transaction that did the work, read at the scrape."""
+
+from sqlalchemy import Double, SmallInteger
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, Timestamp
+
+
+class Counter(Base):
+    """A Prometheus counter or one bucket of a histogram, in parts, so that workers do not wait for each other."""
+
+    __tablename__ = "counters"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    labels: Mapped[str] = mapped_column(primary_key=True)
+    """JSON object with sorted keys."""
+    part: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    value: Mapped[float] = mapped_column(Double)
+
+
+class Heartbeat(Base):
+    """When a process of a kind was last seen to live."""
+
+    __tablename__ = "heartbeats"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    """`worker`, `beat`, and the host's name and process id."""
+    seen_at: Mapped[Timestamp]

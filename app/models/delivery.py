@@ -1,0 +1,61 @@
+"""Deliveries: the outbox. One notification owed to one receiver, and every attempt at it."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.models.base import Base, BigInt, Json, Timestamp
+
+
+class Delivery(Base):
+    """One notification through one action to one receiver. It outlives its action and its alert's rule."""
+
+    __tablename__ = "deliveries"
+    __table_args__ = (
+        Index(None, "next_attempt_at", postgresql_where=text("status = 'pending'")),
+        Index(None, "alert_id", "action_id", "recipient", "number"),
+        Index(None, "action_id"),
+        Index(None, "created_at", "id"),
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    number: Mapped[BigInt] = mapped_column(Identity())
+    """Order of creation: the deliveries of one alert to one receiver go in it."""
+    alert_id: Mapped[UUID | None]
+    """Null: the test of an action."""
+    action_id: Mapped[UUID]
+    action_type: Mapped[str]
+    type: Mapped[str]
+    recipient: Mapped[str]
+    status: Mapped[str]
+    content: Mapped[Json]
+    """What is sent, frozen when the delivery was made."""
+    warning: Mapped[str | None]
+    """What had to be done without when it was rendered."""
+    created_at: Mapped[Timestamp]
+    next_attempt_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
+    retries_from: Mapped[int] = mapped_column(server_default=text("0"))
+    """How many attempts had been made when the schedule last began: a retry by hand begins it anew."""
+    lease_token: Mapped[UUID | None]
+    lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Attempt(Base):
+    """One try of a delivery: written before anything is sent, finished after."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (Index(None, "delivery_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    delivery_id: Mapped[UUID] = mapped_column(ForeignKey("deliveries.id", ondelete="CASCADE"))
+    token: Mapped[UUID]
+    at: Mapped[Timestamp]
+    duration_ms: Mapped[int | None]
+    outcome: Mapped[str]
+    status_code: Mapped[int | None]
+    response: Mapped[str | None]
+    error: Mapped[str | None]
