@@ -1,0 +1,132 @@
+"""Rows as the JSON that the world sees: in answers of the API and, frozen, in notifications.
+
+Knows the tables and the names of the API; knows neither HTTP nor who asks.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from app.models import Account, Alert, Log, Rule
+from app.services.twilio.error_codes import describe
+from app.utils.clock import rfc3339
+
+JsonObject = dict[str, Any]
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def select_logs() -> Select[Any]:
+    """Select logs with what `log_json` needs: a row has each name of `Log`'s columns it reads, and `account_sid`."""
+    return select(
+        Log.occurred_at,
+        Log.id,
+        Log.account_id,
+        Account.sid.label("account_sid"),
+        Log.sid,
+        Log.log_type,
+        Log.status,
+        Log.level,
+        Log.direction,
+        Log.from_,
+        Log.to_,
+        Log.to_country,
+        Log.error_code,
+        Log.error_message,
+        Log.text_,
+        Log.price,
+        Log.price_unit,
+        Log.duration_seconds,
+        Log.segments,
+        Log.messaging_service_sid,
+        Log.resource_sid,
+        Log.changed_at,
+        Log.final,
+        Log.first_seen_at,
+        Log.source,
+    ).join(Account, Account.id == Log.account_id)
+
+
+def log_json(row: Row[Any]) -> JsonObject:
+    """Show one log, without Twilio's own record.
+
+    Args:    row: one row of `select_logs()`.
+    Returns: values ready for JSON; the price as a decimal text, since a float would not be what Twilio charged.
+    """
+    return {
+        "sid": row.sid,
+        "account_sid": row.account_sid,
+        "log_type": row.log_type,
+        "status": row.status,
+        "level": row.level,
+        "direction": row.direction,
+        "from": row.from_,
+        "to": row.to_,
+        "to_country": row.to_country,
+        "error_code": row.error_code,
+        "error_message": row.error_message,
+        "text": row.text_,
+        "price": None if row.price is None else format(row.price, "f"),
+        "price_unit": row.price_unit,
+        "duration_seconds": row.duration_seconds,
+        "segments": row.segments,
+        "messaging_service_sid": row.messaging_service_sid,
+        "resource_sid": row.resource_sid,
+        "occurred_at": rfc3339(row.occurred_at),
+        "changed_at": rfc3339(row.changed_at),
+        "final": row.final,
+        "first_seen_at": rfc3339(row.first_seen_at),
+        "source": row.source,
+    }
+
+
+def alert_json(alert: Alert) -> JsonObject:
+    """Show one alert, without its deliveries; `error` explains the code of its newest match that has one."""
+    return {
+        "id": str(alert.id),
+        "rule_id": None if alert.rule_id is None else str(alert.rule_id),
+        "rule_name": alert.rule_name,
+        "severity": alert.severity,
+        "status": alert.status,
+        "group": alert.group,
+        "summary": alert.summary,
+        "started_at": rfc3339(alert.started_at),
+        "last_match_at": rfc3339(alert.last_match_at),
+        "resolved_at": _time(alert.resolved_at),
+        "acknowledged_at": _time(alert.acknowledged_at),
+        "acknowledged_by": alert.acknowledged_by,
+        "note": alert.note,
+        "silenced": bool(alert.silenced),
+        "occurrences": alert.occurrences,
+        "value": alert.value,
+        "sample_sids": alert.sample_sids,
+        "late": alert.late,
+        "resolve_reason": alert.resolve_reason,
+        "error": None if alert.error_code is None else describe(alert.error_code),
+    }
+
+
+def rule_json(rule: Rule) -> JsonObject:
+    """Show one rule as it was written, with its defaults filled in."""
+    return {
+        "id": str(rule.id),
+        "name": rule.name,
+        "description": rule.description,
+        "enabled": rule.enabled,
+        "severity": rule.severity,
+        "log_type": rule.log_type,
+        "filters": rule.filters,
+        "pattern_type": rule.pattern_type,
+        "pattern_value": rule.pattern_value,
+        "condition": rule.condition,
+        "group_by": rule.group_by,
+        "renotify_minutes": rule.renotify_minutes,
+        "resolve_after_minutes": rule.resolve_after_minutes,
+        "cooldown_minutes": rule.cooldown_minutes,
+        "schedule": rule.schedule,
+        "created_at": rfc3339(rule.created_at),
+        "updated_at": rfc3339(rule.updated_at),
+    }
