@@ -19,7 +19,7 @@ def _time(at: datetime | None) -> str | None:
     return None if at is None else rfc3339(at)
 
 
-def select_logs() -> Select[Any]:
+def select_logs() -> Select[*tuple[Any, ...]]:
     """Select logs with what `log_json` needs: a row has each name of `Log`'s columns it reads, and `account_sid`."""
     return select(
         Log.occurred_at,
@@ -50,7 +50,7 @@ def select_logs() -> Select[Any]:
     ).join(Account, Account.id == Log.account_id)
 
 
-def log_json(row: Row[Any]) -> JsonObject:
+def log_json(row: Row[*tuple[Any, ...]]) -> JsonObject:
     """Show one log, without Twilio's own record.
 
     Args:    row: one row of `select_logs()`.

@@ -1,0 +1,241 @@
+"""Every Prometheus instrument: its name, help, labels, and how it is counted and shown.
+
+What workers do is counted in PostgreSQL, in the transaction that did it, and read at the scrape: that is exact across
+processes and restarts. Requests are counted in the API's own process. Labels come from closed sets or from the
+operator's own accounts and rules, never from a log.
+"""
+
+import json
+import os
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from app.enums import Severity
+
+Labels = tuple[tuple[str, str], ...]
+Key = tuple[str, Labels]
+OpenSession = Callable[[], AbstractContextManager[Session]]
+
+PARTS = 8
+"""Processes spread over so many rows for one counter, so that they seldom wait for each other."""
+CACHE_SECONDS = 5.0
+SCRAPE_TIMEOUT = "3s"
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """One counter or histogram that workers keep in the database."""
+
+    name: str
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    """Upper bounds in seconds; empty for a counter."""
+
+    def one(self, **labels: str) -> dict[Key, float]:
+        """Return the increments of one event."""
+        return {self.key(**labels): 1.0}
+
+    def key(self, **labels: str) -> Key:
+        """Name one series of this counter; every label must be given."""
+        if set(labels) != set(self.labels):
+            raise ValueError(f"{self.name} has the labels {self.labels}, not {tuple(labels)}")
+        return self.name, tuple(sorted(labels.items()))
+
+
+LOGS_INGESTED = Instrument(
+    "giftpulse_logs_ingested_total", "Logs stored for the first time, by the way they came.", ("log_type", "source")
+)
+LOGS_CHANGED = Instrument("giftpulse_logs_changed_total", "Changes of logs that were stored before.", ("log_type",))
+RULE_MATCHES = Instrument("giftpulse_rule_matches_total", "Logs that matched a rule.", ("rule_id",))
+ALERTS = Instrument("giftpulse_alerts_total", "Alerts that fired or resolved.", ("severity", "event"))
+DELIVERIES = Instrument(
+    "giftpulse_deliveries_total", "Attempts of deliveries, by how they ended.", ("action_type", "outcome")
+)
+DELIVERY_DURATION = Instrument(
+    "giftpulse_delivery_duration_seconds",
+    "Duration of one attempt of a delivery.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0),
+)
+POLL_DURATION = Instrument(
+    "giftpulse_poll_duration_seconds",
+    "Duration of one poll of one stream.",
+    ("log_type",),
+    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
+)
+POLL_ERRORS = Instrument("giftpulse_poll_errors_total", "Polls that failed.", ("log_type", "reason"))
+
+INSTRUMENTS = (
+    LOGS_INGESTED,
+    LOGS_CHANGED,
+    RULE_MATCHES,
+    ALERTS,
+    DELIVERIES,
+    DELIVERY_DURATION,
+    POLL_DURATION,
+    POLL_ERRORS,
+)
+_BY_NAME = {instrument.name: instrument for instrument in INSTRUMENTS}
+
+REGISTRY = CollectorRegistry()
+"""What lives in this process; the database's numbers join it at the API's start."""
+ProcessCollector(registry=REGISTRY)
+HTTP_DURATION = Histogram(
+    "giftpulse_http_request_duration_seconds",
+    "Duration of one request to the API, by the template of its route.",
+    ("method", "route", "status"),
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+    registry=REGISTRY,
+)
+
+
+def observe(name: str, labels: Mapping[str, str], seconds: float) -> dict[Key, float]:
+    """Return the increments of one observation of a histogram: its bucket and its sum.
+
+    Args:    name: the histogram's name, such as `giftpulse_poll_duration_seconds`.
+    """
+    instrument = _BY_NAME[name]
+    _, pairs = instrument.key(**labels)
+    place = bisect_left(instrument.buckets, seconds)
+    bound = _bound(instrument.buckets[place]) if place < len(instrument.buckets) else "+Inf"
+    return {(f"{name}_bucket", tuple(sorted((*pairs, ("le", bound))))): 1.0, (f"{name}_sum", pairs): seconds}
+
+
+def _bound(value: float) -> str:
+    return repr(float(value))
+
+
+def count(session: Session, increments: Mapping[Key, float]) -> None:
+    """Add to the counters in the caller's transaction.
+
+    The rows are taken in the order of their keys, so that two transactions cannot wait for each other in a circle.
+    """
+    if not increments:
+        return
+    rows = sorted((name, json.dumps(dict(pairs), sort_keys=True), value) for (name, pairs), value in increments.items())
+    session.execute(
+        text(
+            "INSERT INTO counters AS kept (name, labels, part, value)"
+            " SELECT name, labels, :part, value"
+            " FROM unnest(CAST(:names AS text[]), CAST(:labels AS text[]), CAST(:amounts AS float8[]))"
+            " AS added (name, labels, value)"
+            " ON CONFLICT (name, labels, part) DO UPDATE SET value = kept.value + excluded.value"
+        ),
+        {
+            "part": os.getpid() % PARTS,
+            "names": [row[0] for row in rows],
+            "labels": [row[1] for row in rows],
+            "amounts": [row[2] for row in rows],
+        },
+    )
+
+
+class DatabaseCollector(Collector):
+    """Shows what workers counted and how things stand; says nothing of either while the database does not answer."""
+
+    def __init__(self, open_session: OpenSession) -> None:
+        self._open_session = open_session
+        self._lock = threading.Lock()
+        self._metrics: list[Metric] = []
+        self._read_at: float | None = None
+
+    def describe(self) -> list[Metric]:
+        """Registering must not ask the database."""
+        return []
+
+    def collect(self) -> list[Metric]:
+        """Read at most once in `CACHE_SECONDS`, however many scrape; a failure is remembered as long."""
+        with self._lock:
+            if self._read_at is None or time.monotonic() - self._read_at > CACHE_SECONDS:
+                try:
+                    with self._open_session() as session:
+                        self._metrics = read(session)
+                except SQLAlchemyError:
+                    self._metrics = []
+                self._read_at = time.monotonic()
+            return self._metrics
+
+
+def read(session: Session) -> list[Metric]:
+    """Read every counter, histogram and gauge that the database holds."""
+    session.execute(text(f"SET LOCAL statement_timeout = '{SCRAPE_TIMEOUT}'"))
+    rows = session.execute(text("SELECT name, labels, sum(value) FROM counters GROUP BY name, labels"))
+    totals: dict[str, dict[Labels, float]] = {}
+    for name, labels, value in rows:
+        totals.setdefault(name, {})[tuple(sorted(json.loads(labels).items()))] = value
+    worked = [_histogram(item, totals) if item.buckets else _counter(item, totals) for item in INSTRUMENTS]
+    return [*worked, *_gauges(session)]
+
+
+def _values(instrument: Instrument, labels: Labels) -> list[str]:
+    return [dict(labels)[name] for name in instrument.labels]
+
+
+def _counter(instrument: Instrument, totals: Mapping[str, Mapping[Labels, float]]) -> Metric:
+    family = CounterMetricFamily(instrument.name, instrument.help, labels=instrument.labels)
+    for labels, value in sorted(totals.get(instrument.name, {}).items()):
+        family.add_metric(_values(instrument, labels), value)
+    return family
+
+
+def _histogram(instrument: Instrument, totals: Mapping[str, Mapping[Labels, float]]) -> Metric:
+    family = HistogramMetricFamily(instrument.name, instrument.help, labels=instrument.labels)
+    buckets = totals.get(f"{instrument.name}_bucket", {})
+    bounds = [*map(_bound, instrument.buckets), "+Inf"]
+    sums = totals.get(f"{instrument.name}_sum", {} if instrument.labels else {(): 0.0})
+    for labels, total in sorted(sums.items()):
+        counts = [buckets.get(tuple(sorted((*labels, ("le", bound)))), 0.0) for bound in bounds]
+        family.add_metric(_values(instrument, labels), list(zip(bounds, accumulate(counts), strict=True)), total)
+    return family
+
+
+def _gauges(session: Session) -> Iterator[Metric]:
+    opened = GaugeMetricFamily("giftpulse_alerts_open", "Alerts that are not resolved.", labels=("severity",))
+    found: dict[Any, Any] = dict(
+        session.execute(text("SELECT severity, count(*) FROM alerts WHERE status <> 'resolved' GROUP BY 1")).tuples()
+    )
+    for severity in Severity:
+        opened.add_metric([severity.value], found.get(severity.value, 0))
+    yield opened
+
+    number, age = session.execute(
+        text(
+            "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)"
+            " FROM deliveries WHERE status = 'pending'"
+        )
+    ).one()
+    yield GaugeMetricFamily("giftpulse_deliveries_pending", "Deliveries still owed.", value=number)
+    yield GaugeMetricFamily(
+        "giftpulse_oldest_pending_delivery_seconds",
+        "Age of the oldest delivery still owed; 0 where none is.",
+        value=max(float(age), 0.0),
+    )
+
+    lag = GaugeMetricFamily(
+        "giftpulse_poll_lag_seconds",
+        "Time since the moment up to which a stream is known whole.",
+        labels=("account_sid", "log_type"),
+    )
+    streams = session.execute(
+        text(
+            "SELECT a.sid, s.log_type, extract(epoch FROM now() - coalesce(s.complete_until, a.started_at))"
+            " FROM streams s JOIN accounts a ON a.id = s.account_id"
+            " WHERE a.enabled AND NOT s.unavailable ORDER BY 1, 2"
+        )
+    )
+    for sid, log_type, seconds in streams:
+        lag.add_metric([sid, log_type], max(float(seconds), 0.0))
+    yield lag
