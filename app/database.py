@@ -1,13 +1,22 @@
 """The engine and the session: `session_scope` holds the only commit and rollback of the product."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from decimal import Decimal
 from functools import lru_cache
+from io import StringIO
+from types import NoneType
+from typing import Any
+from uuid import UUID
 
+from psycopg2.extras import execute_values, register_uuid
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
+
+register_uuid()
 
 # Times in milliseconds. A statement, a wait for a lock and an idle transaction each have an end,
 # so that one stuck process cannot hold up the others.
@@ -56,3 +65,61 @@ def forget_connections() -> None:
     if get_engine.cache_info().currsize:
         get_engine().dispose(close=False)
         get_engine.cache_clear()
+
+
+def _escape(value: str) -> str:
+    """Write a text for COPY. Few texts need it, so a look comes before the work."""
+    if "\\" in value or "\n" in value or "\t" in value or "\r" in value:
+        return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
+    return value
+
+
+_COPY_TEXT: dict[type, Callable[[Any], str]] = {
+    NoneType: lambda value: r"\N",
+    str: _escape,
+    bool: lambda value: "t" if value else "f",
+    int: str,
+    float: repr,
+    Decimal: str,
+    datetime: datetime.isoformat,
+    UUID: str,
+    bytes: lambda value: r"\\x" + value.hex(),
+}
+
+
+def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Insert rows by COPY, the fastest way there is. The values are in the order of `columns`."""
+    lines = ["\t".join([_COPY_TEXT[type(value)](value) for value in row]) for row in rows]
+    if not lines:
+        return
+    cursor = session.connection().connection.cursor()
+    try:
+        cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN", StringIO("\n".join(lines) + "\n"))
+    finally:
+        cursor.close()
+
+
+def update_rows(
+    session: Session, table: str, keys: Mapping[str, str], values: Mapping[str, str], rows: Sequence[Sequence[object]]
+) -> None:
+    """Update many rows, each to values of its own, in one statement.
+
+    Args:
+        keys, values: names of columns to their SQL types; the keys find the row.
+        rows: one item a row, the keys' values first, in the order given.
+    """
+    if not rows:
+        return
+    columns = [*keys, *values]
+    types = [*keys.values(), *values.values()]
+    sql = (
+        f"UPDATE {table} SET {', '.join(f'{name} = fresh.{name}' for name in values)}"
+        f" FROM (VALUES %s) AS fresh ({', '.join(columns)})"
+        f" WHERE {' AND '.join(f'{table}.{name} = fresh.{name}' for name in keys)}"
+    )
+    template = "(" + ", ".join(f"%s::{kind}" for kind in types) + ")"
+    cursor = session.connection().connection.cursor()
+    try:
+        execute_values(cursor, sql, rows, template=template, page_size=len(rows))
+    finally:
+        cursor.close()

@@ -343,6 +343,7 @@ def upgrade() -> None:
         sa.Column("log_type", sa.Text(), nullable=False),
         sa.Column("unavailable", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("complete_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("read_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lease_token", sa.Uuid(), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),

@@ -43,6 +43,8 @@ class Stream(Base):
     """The credential can never read it; it counts for nothing."""
     complete_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """Everything created up to it has been listed."""
+    read_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Of a backlog being worked off, oldest first: what came before is read. Null: there is no backlog."""
     due_at: Mapped[Timestamp]
     """When it is to be polled next."""
     lease_token: Mapped[UUID | None]

@@ -1,0 +1,40 @@
+"""The request budget of an account: how many requests it may cost a minute, counted over all workers."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.models import RequestCount
+
+KEPT = timedelta(hours=25)
+
+
+def minute_of(now: datetime) -> datetime:
+    """Return the minute that a request at `now` is counted in."""
+    return now.replace(second=0, microsecond=0)
+
+
+def take(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
+    """Count one request; False, and nothing counted, where the minute's budget is spent."""
+    statement = insert(RequestCount).values(account_id=account_id, minute=minute_of(now), count=1)
+    statement = statement.on_conflict_do_update(
+        index_elements=[RequestCount.account_id, RequestCount.minute],
+        set_={"count": RequestCount.count + 1},
+        where=RequestCount.count < per_minute,
+    )
+    return session.scalar(statement.returning(RequestCount.count)) is not None
+
+
+def left(session: Session, account_id: int, now: datetime, per_minute: int) -> int:
+    """Say how many requests the present minute still allows."""
+    spent = session.scalar(
+        select(RequestCount.count).where(RequestCount.account_id == account_id, RequestCount.minute == minute_of(now))
+    )
+    return max(0, per_minute - (spent or 0))
+
+
+def forget(session: Session, now: datetime) -> None:
+    """Delete the counts that nobody asks for any more."""
+    session.execute(delete(RequestCount).where(RequestCount.minute < now - KEPT))

@@ -1,0 +1,119 @@
+"""Whose turn it is to be polled, who polls it now, and how far each stream is known whole.
+
+A lease in the stream's row, with a token on which every later write is fenced, keeps two workers from polling one
+stream at once, even when one of them slept past its lease.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session
+
+from app.enums import LogType
+from app.errors import LeaseLost
+from app.models import Account, Stream, StreamEvaluation
+
+LEASE = timedelta(minutes=5)
+"""How long a worker may be silent before another takes the stream over."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """The right to poll a stream, until it is taken over."""
+
+    stream_id: int
+    account_id: int
+    log_type: LogType
+    token: UUID
+    complete_until: datetime | None
+    read_from: datetime | None
+
+
+def create_for(session: Session, account: Account, now: datetime) -> None:
+    """Make the three streams of a new account, due at once."""
+    for log_type in LogType:
+        stream = Stream(account_id=account.id, log_type=log_type, due_at=now)
+        session.add(stream)
+        session.flush()
+        session.add(StreamEvaluation(stream_id=stream.id))
+
+
+def due(session: Session, now: datetime) -> list[int]:
+    """List the streams of enabled accounts that are to be polled now and that nobody polls."""
+    free = or_(Stream.lease_until.is_(None), Stream.lease_until < now)
+    query = select(Stream.id).join(Account, Account.id == Stream.account_id)
+    query = query.where(Account.enabled, Stream.unavailable.is_(False), Stream.due_at <= now, free)
+    return list(session.scalars(query.order_by(Stream.due_at)))
+
+
+def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) -> Lease | None:
+    """Take a stream that is due; None where somebody else has it or it is not due."""
+    free = or_(Stream.lease_until.is_(None), Stream.lease_until < now)
+    stream = session.scalar(
+        update(Stream)
+        .where(Stream.id == stream_id, Stream.due_at <= now, free)
+        .values(lease_token=uuid4(), lease_until=now + LEASE, due_at=now + interval)
+        .returning(Stream)
+    )
+    if stream is None or stream.lease_token is None:
+        return None
+    return Lease(stream.id, stream.account_id, LogType(stream.log_type), stream.lease_token, stream.complete_until, stream.read_from)
+
+
+def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetime) -> dict[str, int]:
+    """Lock the leased stream, and others of its account, for one transaction; prolong the lease.
+
+    Returns: log type to stream, of those locked.
+    Raises:  LeaseLost where another worker has taken the stream over.
+    """
+    streams = session.scalars(
+        select(Stream)
+        .where(Stream.account_id == lease.account_id, Stream.log_type.in_({lease.log_type, *also}))
+        .order_by(Stream.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+    own = next((stream for stream in streams if stream.id == lease.stream_id), None)
+    if own is None or own.lease_token != lease.token:
+        raise LeaseLost(f"another worker polls stream {lease.stream_id} now; what was not committed is read again")
+    own.lease_until = now + LEASE
+    return {stream.log_type: stream.id for stream in streams}
+
+
+def note_backlog(session: Session, lease: Lease, read_from: datetime) -> None:
+    """Note that a backlog is read up to `read_from`; nothing is claimed to be complete before it is read to its end.
+
+    The stream is locked and belongs to the lease: call `lock` first, in the same transaction as the logs it covers.
+    """
+    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(read_from=read_from))
+
+
+def complete(session: Session, lease: Lease, until: datetime) -> None:
+    """Note that everything created up to `until` has been listed; that never goes back. As for `note_backlog`."""
+    later = func.greatest(Stream.complete_until, until)
+    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(complete_until=later, read_from=None))
+
+
+def succeed(session: Session, lease: Lease, now: datetime, *, rereads_behind: bool) -> None:
+    """End a poll that went well, and give the stream back."""
+    session.execute(
+        update(Stream)
+        .where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
+        .values(
+            lease_token=None, lease_until=None, last_success_at=now, last_error=None, failures=0, rereads_behind=rereads_behind
+        )
+    )
+
+
+def fail(session: Session, lease: Lease, error: str, now: datetime, retry_at: datetime | None) -> None:
+    """End a poll that failed, with the reason, and give the stream back; `retry_at` sets another time for the next."""
+    values: dict[str, object] = {"lease_token": None, "lease_until": None, "last_error": error, "last_error_at": now}
+    values["failures"] = Stream.failures + 1
+    if retry_at is not None:
+        values["due_at"] = retry_at
+    session.execute(
+        update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
+    )

@@ -1,0 +1,78 @@
+"""The monthly partitions of logs and their changes: made when a log needs one, dropped when they are too old."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.database import get_engine
+
+PARTITIONED = ("logs", "log_changes")
+# Any number that nothing else in the database uses as an advisory lock.
+PARTITION_LOCK = 4_715_620_732
+
+Month = tuple[int, int]
+
+
+def month_of(at: datetime) -> Month:
+    """Return the year and month of an aware time in UTC."""
+    return at.astimezone(UTC).year, at.astimezone(UTC).month
+
+
+def month_start(month: Month) -> datetime:
+    """Return the first moment of a month."""
+    return datetime(month[0], month[1], 1, tzinfo=UTC)
+
+
+def following(month: Month) -> Month:
+    """Return the next month."""
+    return (month[0] + 1, 1) if month[1] == 12 else (month[0], month[1] + 1)
+
+
+def _name(table: str, month: Month) -> str:
+    return f"{table}_p{month[0]:04d}{month[1]:02d}"
+
+
+def ensure(session: Session, months: Iterable[Month]) -> None:
+    """Make the partitions of these months where they are missing, in a transaction of their own.
+
+    They are attached rather than created in place: that lets readers and writers of other months go on.
+    """
+    by_name = {_name(PARTITIONED[-1], month): month for month in months}
+    names = session.scalars(
+        text("SELECT name FROM unnest(:names) AS name WHERE to_regclass(name) IS NULL"), {"names": list(by_name)}
+    )
+    missing = sorted(by_name[name] for name in names)
+    if not missing:
+        return
+    with get_engine().begin() as connection:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITION_LOCK})
+        for month in missing:
+            for table in PARTITIONED:
+                name = _name(table, month)
+                if connection.scalar(text("SELECT to_regclass(:name) IS NULL"), {"name": name}):
+                    start, end = month_start(month).isoformat(), month_start(following(month)).isoformat()
+                    connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
+                    connection.execute(
+                        text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
+                    )
+
+
+def drop_before(session: Session, cutoff: datetime) -> list[str]:
+    """Drop the partitions that end at or before `cutoff`; return their names."""
+    names = session.scalars(
+        text(
+            "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid"
+            " JOIN pg_class parent ON parent.oid = inhparent WHERE parent.relname = ANY(:tables)"
+        ),
+        {"tables": list(PARTITIONED)},
+    ).all()
+    dropped = []
+    for name in sorted(names):
+        found = re.fullmatch(r"\w+_p(\d{4})(\d{2})", name)
+        if found and month_start(following((int(found[1]), int(found[2])))) <= cutoff:
+            session.execute(text(f"DROP TABLE {name}"))
+            dropped.append(name)
+    return dropped

@@ -1,0 +1,358 @@
+"""Stores logs and their changes: once per log, never an older version over a newer one, in a few statements a page.
+
+The caller holds the lock of the streams concerned, so that changes of one stream are committed in the order of
+their ids and no two transactions insert the same log.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app import metrics
+from app.database import copy_rows, update_rows
+from app.enums import LogSource, LogType
+from app.models import Log
+from app.services.logs import partitions
+from app.services.logs.types import NormalizedLog
+from app.services.logs.versions import merge, newest, reread_at, visible_changes
+
+# Columns that a newer version may set: each with its SQL type.
+MUTABLE_COLUMNS = {
+    "status": "text",
+    "level": "text",
+    "direction": "text",
+    "from_": "text",
+    "to_": "text",
+    "to_country": "text",
+    "error_code": "int",
+    "error_message": "text",
+    "text_": "text",
+    "price": "numeric",
+    "price_unit": "text",
+    "duration_seconds": "int",
+    "segments": "int",
+    "messaging_service_sid": "text",
+    "resource_sid": "text",
+    "changed_at": "timestamptz",
+    "updated_at": "timestamptz",
+    "sent_at": "timestamptz",
+    "final": "bool",
+    "read_at": "timestamptz",
+    "reread_at": "timestamptz",
+    "content_hash": "bigint",
+    "rest": "bytea",
+}
+KEY_COLUMNS = {"occurred_at": "timestamptz", "id": "bigint"}
+LOG_COLUMNS = (*KEY_COLUMNS, "account_id", "sid", "log_type", "first_seen_at", "source", *MUTABLE_COLUMNS)
+CHANGE_COLUMNS = (
+    "stream_id",
+    "id",
+    "occurred_at",
+    "log_id",
+    "is_first",
+    "status",
+    "from_",
+    "error_code",
+    "error_message",
+    "price",
+    "duration_seconds",
+    "segments",
+    "final",
+    "changed_at",
+    "seen_at",
+    "source",
+)
+
+
+@dataclass(frozen=True)
+class StorePolicy:
+    """What the settings say about storing."""
+
+    settle: timedelta
+    """How long after its sending a log that is not final is read again."""
+    keep_bodies: bool
+    """False: a body is kept only until it has been evaluated."""
+    oldest: datetime
+    """Logs that occurred before it are not kept."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """A log that is stored already, as far as is needed to see whether a record tells anything new."""
+
+    id: int
+    content_hash: int
+    status: str | None
+    final: bool
+    occurred_at: datetime
+    sent_at: datetime | None
+    is_open: bool
+    """It is to be read again."""
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A change to be written."""
+
+    log_id: int
+    is_first: bool
+    log: NormalizedLog
+
+
+def lookup(session: Session, account_id: int, sids: Sequence[str]) -> dict[str, Known]:
+    """Find which of these logs are stored, by sid."""
+    rows = session.execute(
+        select(Log.sid, Log.id, Log.content_hash, Log.status, Log.final, Log.occurred_at, Log.sent_at, Log.reread_at.is_not(None))
+        .where(Log.account_id == account_id, Log.sid == text("ANY(:sids)"))
+        .params(sids=list(sids))
+    )
+    return {row[0]: Known(*row[1:]) for row in rows}
+
+
+def touch(session: Session, unchanged: Iterable[Known], now: datetime, policy: StorePolicy) -> None:
+    """Note that logs which are not final were read and had not changed."""
+    rows = [
+        (known.occurred_at, known.id, now, reread_at(known.status, known.final, known.occurred_at, known.sent_at, now, policy.settle))
+        for known in unchanged
+        if known.is_open
+    ]
+    update_rows(session, "logs", KEY_COLUMNS, {"read_at": "timestamptz", "reread_at": "timestamptz"}, rows)
+
+
+def save(
+    session: Session,
+    account_id: int,
+    stream_ids: Mapping[str, int],
+    logs: Sequence[NormalizedLog],
+    known: Mapping[str, Known],
+    source: LogSource,
+    now: datetime,
+    policy: StorePolicy,
+) -> int:
+    """Store these records, all of one log type, and a change for each that rules must see.
+
+    Args:
+        stream_ids: log type to stream, of this account.
+        logs: in Twilio's order, newest first; a sid may come twice.
+        known: what `lookup` said of them.
+    Returns: how many changes were written.
+    """
+    by_sid: dict[str, NormalizedLog] = {}
+    for log in reversed(logs):
+        if log.occurred_at >= policy.oldest:
+            by_sid[log.sid] = newest(by_sid[log.sid], log) if log.sid in by_sid else log
+    fresh = [log for sid, log in by_sid.items() if sid not in known]
+    versions = _insert(session, account_id, fresh, source, now, policy)
+    versions += _update(session, [log for sid, log in by_sid.items() if sid in known], known, now, policy)
+    _write_changes(session, stream_ids, versions, source, now)
+    linked = [log for log in fresh if _gives_code(log)]
+    if linked:
+        call_versions = _give_codes(session, account_id, linked)
+        _write_changes(session, stream_ids, call_versions, source, now)
+        versions += call_versions
+    _count(fresh, versions, source, session)
+    return len(versions)
+
+
+def _insert(
+    session: Session, account_id: int, logs: list[NormalizedLog], source: LogSource, now: datetime, policy: StorePolicy
+) -> list[_Version]:
+    """Insert logs that are new; a call takes the codes of the error entries that came before it."""
+    if not logs:
+        return []
+    partitions.ensure(session, {partitions.month_of(log.occurred_at) for log in logs})
+    entries = _error_entries(session, account_id, [log.sid for log in logs if log.log_type == LogType.CALL])
+    ids = _take_ids(session, "log_ids", len(logs))
+    versions, rows = [], []
+    for log_id, log in zip(ids, logs, strict=True):
+        versions.append(_Version(log_id, True, log))
+        for code, message in entries.get(log.sid, ()):
+            log = msgspec.structs.replace(log, error_code=code, error_message=message)
+            versions.append(_Version(log_id, False, log))
+        rows.append((log.occurred_at, log_id, account_id, log.sid, log.log_type, now, source, *_mutable(log, now, policy)))
+    copy_rows(session, "logs", LOG_COLUMNS, rows)
+    return versions
+
+
+def _update(
+    session: Session, logs: list[NormalizedLog], known: Mapping[str, Known], now: datetime, policy: StorePolicy
+) -> list[_Version]:
+    """Bring stored logs up to these records; those of which nothing changed that rules see make no version."""
+    if not logs:
+        return []
+    stored = _load(session, [known[log.sid].id for log in logs], min(known[log.sid].occurred_at for log in logs))
+    versions, rows = [], []
+    for log in logs:
+        before = stored[log.sid]
+        after = merge(before, log)
+        changes = visible_changes(before, after)
+        if not policy.keep_bodies and before.text is None:
+            # The body was erased once it had been evaluated: that it is there again tells nothing.
+            changes.pop("text", None)
+        log_id = known[log.sid].id
+        if changes:
+            versions.append(_Version(log_id, False, after))
+        elif not policy.keep_bodies:
+            after = msgspec.structs.replace(after, text=before.text)
+        rows.append((before.occurred_at, log_id, *_mutable(after, now, policy)))
+    update_rows(session, "logs", KEY_COLUMNS, MUTABLE_COLUMNS, rows)
+    return versions
+
+
+def _load(session: Session, ids: list[int], oldest: datetime) -> dict[str, NormalizedLog]:
+    """Read stored logs back as records, by sid."""
+    query = select(Log).where(Log.occurred_at >= oldest, Log.id == text("ANY(:ids)")).params(ids=ids)
+    return {log.sid: stored_record(log) for log in session.scalars(query.execution_options(populate_existing=True))}
+
+
+def stored_record(log: Log) -> NormalizedLog:
+    """Give a stored log as the record it stands for."""
+    return NormalizedLog(
+        sid=log.sid,
+        log_type=LogType(log.log_type),
+        status=log.status,
+        level=log.level,
+        direction=log.direction,
+        from_=log.from_,
+        to=log.to_,
+        to_country=log.to_country,
+        error_code=log.error_code,
+        error_message=log.error_message,
+        text=log.text_,
+        price=log.price,
+        price_unit=log.price_unit,
+        duration_seconds=log.duration_seconds,
+        segments=log.segments,
+        messaging_service_sid=log.messaging_service_sid,
+        resource_sid=log.resource_sid,
+        occurred_at=log.occurred_at,
+        changed_at=log.changed_at,
+        updated_at=log.updated_at,
+        sent_at=log.sent_at,
+        final=log.final,
+        rest=log.rest,
+        content_hash=log.content_hash,
+    )
+
+
+def _mutable(log: NormalizedLog, now: datetime, policy: StorePolicy) -> tuple[object, ...]:
+    """The values of `MUTABLE_COLUMNS`, in their order."""
+    return (
+        log.status,
+        log.level,
+        log.direction,
+        log.from_,
+        log.to,
+        log.to_country,
+        log.error_code,
+        log.error_message,
+        log.text,
+        log.price,
+        log.price_unit,
+        log.duration_seconds,
+        log.segments,
+        log.messaging_service_sid,
+        log.resource_sid,
+        log.changed_at,
+        log.updated_at,
+        log.sent_at,
+        log.final,
+        now,
+        reread_at(log.status, log.final, log.occurred_at, log.sent_at, now, policy.settle),
+        log.content_hash,
+        log.rest,
+    )
+
+
+def _take_ids(session: Session, sequence: str, count: int) -> list[int]:
+    return list(session.scalars(text("SELECT nextval(:name) FROM generate_series(1, :count)"), {"name": sequence, "count": count}))
+
+
+def _gives_code(log: NormalizedLog) -> bool:
+    """Say whether this is an error-level entry about a call: the only source of a call's code."""
+    return (
+        log.log_type == LogType.ERROR
+        and log.level == "error"
+        and log.error_code is not None
+        and (log.resource_sid or "").startswith("CA")
+    )
+
+
+def _error_entries(session: Session, account_id: int, sids: list[str]) -> dict[str, list[tuple[int, str | None]]]:
+    """Find the codes and messages of the error-level entries about these calls, oldest first, by call."""
+    found: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
+    if sids:
+        rows = session.execute(
+            select(Log.resource_sid, Log.error_code, Log.error_message)
+            .where(Log.account_id == account_id, Log.resource_sid == text("ANY(:sids)"))
+            .where(Log.log_type == LogType.ERROR, Log.level == "error", Log.error_code.is_not(None))
+            .order_by(Log.occurred_at, Log.sid)
+            .params(sids=sids)
+        )
+        for sid, code, message in rows:
+            found[sid].append((code, message))
+    return found
+
+
+def _give_codes(session: Session, account_id: int, entries: list[NormalizedLog]) -> list[_Version]:
+    """Make a version of each stored call for every new error entry about it; the newest entry's code is the call's."""
+    entries = sorted(entries, key=lambda entry: (entry.occurred_at, entry.sid))
+    sids = sorted({entry.resource_sid for entry in entries if entry.resource_sid})
+    query = select(Log).where(Log.account_id == account_id, Log.sid == text("ANY(:sids)")).params(sids=sids)
+    calls = {
+        call.sid: (call.id, stored_record(call))
+        for call in session.scalars(query.execution_options(populate_existing=True))
+    }
+    newest_codes = _error_entries(session, account_id, list(calls))
+    versions = [
+        _Version(log_id, False, msgspec.structs.replace(call, error_code=entry.error_code, error_message=entry.error_message))
+        for entry in entries
+        if entry.resource_sid in calls
+        for log_id, call in [calls[entry.resource_sid]]
+    ]
+    rows = [(call.occurred_at, log_id, *newest_codes[sid][-1]) for sid, (log_id, call) in calls.items()]
+    update_rows(session, "logs", KEY_COLUMNS, {"error_code": "int", "error_message": "text"}, rows)
+    return versions
+
+
+def _write_changes(
+    session: Session, stream_ids: Mapping[str, int], versions: list[_Version], source: LogSource, now: datetime
+) -> None:
+    """Append the versions to the queue of the evaluation, in order."""
+    rows = [
+        (
+            stream_ids[version.log.log_type],
+            change_id,
+            version.log.occurred_at,
+            version.log_id,
+            version.is_first,
+            version.log.status,
+            version.log.from_,
+            version.log.error_code,
+            version.log.error_message,
+            version.log.price,
+            version.log.duration_seconds,
+            version.log.segments,
+            version.log.final,
+            version.log.changed_at,
+            now,
+            source,
+        )
+        for change_id, version in zip(_take_ids(session, "change_ids", len(versions)) if versions else [], versions, strict=True)
+    ]
+    copy_rows(session, "log_changes", CHANGE_COLUMNS, rows)
+
+
+def _count(fresh: list[NormalizedLog], versions: list[_Version], source: LogSource, session: Session) -> None:
+    increments: dict[metrics.Key, float] = defaultdict(float)
+    for log in fresh:
+        increments[metrics.LOGS_INGESTED.key(log_type=log.log_type, source=source)] += 1
+    for version in versions:
+        if not version.is_first:
+            increments[metrics.LOGS_CHANGED.key(log_type=version.log.log_type)] += 1
+    metrics.count(session, increments)

@@ -1,0 +1,93 @@
+"""Which of two versions of a log holds, and when a log that is not final is read again. Pure."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from app.services.logs.types import NormalizedLog
+from app.services.twilio.statuses import status_rank
+
+YOUNG = timedelta(hours=6)
+"""Up to this age a change is noticed before the log's age has grown by a quarter; from then on, by half."""
+SCHEDULED_LIFE = timedelta(days=36)
+"""Twilio takes messages up to 35 days ahead."""
+SHORTEST_WAIT = timedelta(seconds=1)
+
+# What rules see of a log and what may differ between its versions. A difference in one of them makes a change.
+VISIBLE_FIELDS = (
+    "status",
+    "level",
+    "direction",
+    "from_",
+    "to",
+    "to_country",
+    "error_code",
+    "error_message",
+    "text",
+    "price",
+    "price_unit",
+    "duration_seconds",
+    "segments",
+    "messaging_service_sid",
+    "resource_sid",
+    "final",
+    "changed_at",
+)
+
+
+def newest(first: NormalizedLog, second: NormalizedLog) -> NormalizedLog:
+    """Return the newer of two records of one log in Twilio's order; the second where they are equal."""
+    return first if _order(first) > _order(second) else second
+
+
+def _order(log: NormalizedLog) -> tuple[datetime, int]:
+    return log.updated_at, status_rank(log.log_type, log.status)
+
+
+def merge(stored: NormalizedLog, incoming: NormalizedLog) -> NormalizedLog:
+    """Put a record that Twilio shows now together with the stored version of the same log.
+
+    An older record changes nothing but the time of the present status, if it knows an earlier one. `occurred_at`
+    never changes; a call keeps the code that its error entries gave it.
+    """
+    code = (stored.error_code, stored.error_message)
+    if incoming.log_type == "call":
+        incoming = msgspec.structs.replace(incoming, error_code=code[0], error_message=code[1])
+    same_state = (incoming.status, incoming.error_code) == (stored.status, stored.error_code)
+    earliest = min(stored.changed_at, incoming.changed_at)
+    if _order(incoming) < _order(stored):
+        return msgspec.structs.replace(stored, changed_at=earliest) if same_state else stored
+    return msgspec.structs.replace(
+        incoming,
+        occurred_at=stored.occurred_at,
+        changed_at=earliest if same_state else incoming.changed_at,
+    )
+
+
+def visible_changes(before: NormalizedLog, after: NormalizedLog) -> dict[str, Any]:
+    """Return the fields that rules see and that differ, with their new values."""
+    return {name: new for name in VISIBLE_FIELDS if (new := getattr(after, name)) != getattr(before, name)}
+
+
+def reread_at(
+    status: str | None,
+    final: bool,
+    occurred_at: datetime,
+    sent_at: datetime | None,
+    read_at: datetime,
+    settle: timedelta,
+) -> datetime | None:
+    """Say by when a log is to be read again after it was read at `read_at`.
+
+    Args:    settle: how long after its sending a log that is not final is read again.
+    Returns: None for a log that is final or given up; else a time after `read_at`, the last one being the giving up.
+    """
+    if final:
+        return None
+    given_up_at = (sent_at or occurred_at) + (SCHEDULED_LIFE if status == "scheduled" else settle)
+    if read_at >= given_up_at:
+        return None
+    age = max(read_at - occurred_at, timedelta(0))
+    growth = age / 4 if age < YOUNG else age / 2
+    return min(read_at + max(growth, SHORTEST_WAIT), given_up_at)

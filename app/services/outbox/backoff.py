@@ -1,0 +1,30 @@
+"""When a delivery is tried next. Pure but for the dice, which are an argument."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+JITTER = 0.2
+"""Retries spread over up to this share of the wait more, so that many do not come at once; never earlier."""
+LONGEST_JITTER_SECONDS = 900.0
+
+
+def next_attempt_at(
+    schedule: Sequence[int],
+    attempts: int,
+    now: datetime,
+    retry_after_seconds: float | None,
+    dice: Callable[[], float],
+) -> datetime | None:
+    """Say when to try again after `attempts` tries of this round failed, the last one now.
+
+    Args:
+        schedule: seconds before each retry; its length is the number of retries.
+        retry_after_seconds: what the receiver asked for, if it did; the longer of the two waits counts.
+        dice: draws from [0, 1).
+    Returns: None where the retries are used up.
+    """
+    if attempts > len(schedule):
+        return None
+    wait = max(float(schedule[attempts - 1]), retry_after_seconds or 0.0)
+    jitter = min(wait * JITTER, LONGEST_JITTER_SECONDS) * dice()
+    return now + timedelta(seconds=wait + jitter)

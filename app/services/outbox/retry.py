@@ -1,0 +1,30 @@
+"""A retry by hand: a delivery that was given up begins its schedule anew, under its one id."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app import wake
+from app.enums import DeliveryStatus
+from app.errors import Conflict, NotFound
+from app.models import Delivery
+
+
+def retry(session: Session, delivery_id: UUID, now: datetime) -> Delivery:
+    """Make a failed delivery due again at once.
+
+    Raises: NotFound; Conflict where it is pending, has succeeded, or was told within a digest.
+    """
+    delivery = session.get(Delivery, delivery_id, with_for_update=True)
+    if delivery is None:
+        raise NotFound(f"there is no delivery {delivery_id}")
+    if delivery.status != DeliveryStatus.FAILED:
+        raise Conflict(f"delivery {delivery_id} is {delivery.status}: only a failed one can be retried")
+    delivery.status = DeliveryStatus.PENDING
+    delivery.next_attempt_at = now
+    delivery.retries_from = delivery.attempt_count
+    delivery.finished_at = None
+    session.flush()
+    wake.deliver()
+    return delivery

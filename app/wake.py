@@ -1,0 +1,70 @@
+"""Wakes a stage by its task's name. A wake-up may be lost: it costs one tick of beat, never data."""
+
+import threading
+from functools import lru_cache
+
+import structlog
+from celery import Celery
+
+from app.config import get_settings
+
+EXPIRES_SECONDS = 30
+"""A wake-up that nobody took by then is dropped: beat has long sent another."""
+BROKER_TIMEOUTS = {
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+    "global_keyprefix": "giftpulse:",
+}
+
+log = structlog.get_logger()
+
+
+@lru_cache
+def _client() -> Celery:
+    client = Celery("giftpulse", broker=get_settings().broker_url)
+    client.conf.update(broker_transport_options=BROKER_TIMEOUTS, task_ignore_result=True, task_serializer="json")
+    return client
+
+
+class _Bell:
+    """Sends wake-ups from a thread of its own, so that nobody waits for a broker that is slow or gone."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[tuple[str, str], None] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def ring(self, task: str, queue: str) -> None:
+        with self._changed:
+            self._wanted[task, queue] = None
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="wake", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._wanted:
+                    self._changed.wait()
+                task, queue = next(iter(self._wanted))
+                del self._wanted[task, queue]
+            try:
+                _client().send_task(task, queue=queue, expires=EXPIRES_SECONDS, retry=False)
+            except Exception as error:  # whatever stops the broker, beat will find what is due
+                log.warning("could not wake a stage; its next tick will find the work", task=task, error=type(error).__name__)
+
+
+_bell = _Bell()
+
+
+def evaluate() -> None:
+    """Wake the evaluation: logs have changed."""
+    _bell.ring("evaluate", "evaluate")
+
+
+def deliver() -> None:
+    """Wake the delivery: notifications are owed."""
+    _bell.ring("deliver", "deliver")
