@@ -35,6 +35,8 @@ def get_engine() -> Engine:
         pool_timeout=5,
         pool_pre_ping=True,
         pool_recycle=1800,
+        # A statement's values are people's numbers and messages: they belong in no log line.
+        hide_parameters=True,
         connect_args={
             "options": SESSION_OPTIONS,
             "connect_timeout": 5,

@@ -19,10 +19,10 @@ class Counter(Base):
 
 
 class Heartbeat(Base):
-    """When a process of a kind was last seen to live."""
+    """When a kind of process was last seen to work."""
 
     __tablename__ = "heartbeats"
 
     name: Mapped[str] = mapped_column(primary_key=True)
-    """`worker`, `beat`, and the host's name and process id."""
+    """`worker` or `beat`."""
     seen_at: Mapped[Timestamp]

@@ -51,7 +51,8 @@ class RuleSet(Base):
     __tablename__ = "rule_sets"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    version: Mapped[BigInt] = mapped_column(server_default=text("1"))
+    version: Mapped[BigInt]
+    """Microseconds since 1970 of the last change: no other rule set, of whatever database, has the same."""
 
 
 class Match(Base):

@@ -1,7 +1,7 @@
 """Makes the deliveries that a notification owes, in the transaction that changed the alert. What is sent is frozen here."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,11 +29,19 @@ JsonObject = dict[str, Any]
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to be told of an alert."""
+    """Something to be told of an alert, as the alert stands at that moment."""
 
     type: NotificationType
-    alert: Alert
-    """As it stands when this is told."""
+    alert_id: UUID
+    rule_id: UUID | None
+    severity: Severity
+    shown: JsonObject
+    """The alert as the API shows it."""
+
+
+def notice(kind: NotificationType, alert: Alert) -> Notice:
+    """Take a picture of an alert to be told of."""
+    return Notice(kind, alert.id, alert.rule_id, Severity(alert.severity), alert_json(alert))
 
 
 @dataclass(frozen=True)
@@ -53,22 +61,25 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
         return 0
     targets = _targets(session, settings)
     told = _told_of_firing(session, notices)
-    logs = _newest_logs(session, {notice.alert.id for notice in notices}, settings) if targets else {}
-    rule_ids = {notice.alert.rule_id for notice in notices if notice.alert.rule_id}
+    logs = _newest_logs(session, {each.alert_id for each in notices}, settings) if targets else {}
+    rule_ids = {each.rule_id for each in notices if each.rule_id}
     rules = {rule.id: rule_json(rule) for rule in session.scalars(select(Rule).where(Rule.id.in_(rule_ids)))} if targets else {}
     rows: list[JsonObject] = []
-    for notice in notices:
+    for each in notices:
         notification = Notification(
-            type=notice.type,
+            type=each.type,
             timestamp=now,
-            alert=_masked(alert_json(notice.alert), settings),
-            rule=rules.get(notice.alert.rule_id) if notice.alert.rule_id else None,
-            logs=logs.get(notice.alert.id, []),
+            alert=_masked(each.shown, settings),
+            rule=rules.get(each.rule_id) if each.rule_id else None,
+            logs=logs.get(each.alert_id, []),
             base_url=settings.public_base_url,
         )
         for target in targets:
-            if _wants(target.action, notice):
-                rows += _deliveries(target, notification, notice, told, now)
+            if _wants(target.action, each):
+                made = _deliveries(target, notification, each, told, now)
+                if each.type == NotificationType.FIRING:
+                    told |= {(each.alert_id, row["action_id"], row["recipient"]) for row in made}
+                rows += made
     if rows:
         session.execute(insert(Delivery), rows)
     return len(rows)
@@ -100,24 +111,24 @@ def _targets(session: Session, settings: Settings) -> list[Target]:
 
 
 def _wants(action: Action, notice: Notice) -> bool:
-    serves = action.rule_id is None or action.rule_id == notice.alert.rule_id
-    severe = Severity(notice.alert.severity).rank >= Severity(action.min_severity).rank
+    serves = action.rule_id is None or action.rule_id == notice.rule_id
+    severe = notice.severity.rank >= Severity(action.min_severity).rank
     return serves and severe and notice.type.removeprefix("alert.") in action.notify_on
 
 
 def _deliveries(
     target: Target, notification: Notification, notice: Notice, told: set[tuple[UUID, UUID, str]], now: datetime
-) -> Iterable[JsonObject]:
+) -> list[JsonObject]:
     """Render once for the action, and address it to each receiver; a resolve goes to those who were told of the firing."""
     kind = kind_for(ActionType(target.action.action_type))
     recipients = kind.recipients(target.config)
     if notice.type == NotificationType.RESOLVED and "firing" in target.action.notify_on:
-        recipients = [each for each in recipients if (notice.alert.id, target.action.id, each) in told]
+        recipients = [each for each in recipients if (notice.alert_id, target.action.id, each) in told]
     if not recipients:
         return []
     rendered = kind.render(target.config, notification)
     return [
-        _row(target.action, notice.type, notice.alert.id, each, dict(rendered.content), rendered.warning, now)
+        _row(target.action, notice.type, notice.alert_id, each, dict(rendered.content), rendered.warning, now)
         for each in recipients
     ]
 
@@ -147,8 +158,8 @@ def _row(
 
 
 def _told_of_firing(session: Session, notices: Sequence[Notice]) -> set[tuple[UUID, UUID, str]]:
-    """Find who has a delivery that tells of the firing of these alerts, as (alert, action, receiver)."""
-    resolved = {notice.alert.id for notice in notices if notice.type == NotificationType.RESOLVED}
+    """Find who has, or will have, a delivery that tells of the firing of these alerts, as (alert, action, receiver)."""
+    resolved = {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}
     if not resolved:
         return set()
     rows = session.execute(

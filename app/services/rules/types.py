@@ -58,6 +58,7 @@ class Rule:
     pattern_value: str | None
     condition: Mapping[str, Any]
     group_by: tuple[str, ...]
+    schedule: Mapping[str, Any] | None
     started_at: datetime
     """A log counts if its `changed_at` is not before this, both cut to the second."""
     resolve_after_minutes: int

@@ -1,0 +1,167 @@
+"""Creates, edits, deletes and tests actions. A config holds secrets: it is stored encrypted and shown masked."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.actions.registry import kind_for
+from app.config import get_settings
+from app.database import session_scope
+from app.enums import ActionType, Severity
+from app.errors import FieldError, InvalidInput, NotFound
+from app.models import Action, Rule
+from app.services.outbox import dispatch
+from app.services.outbox.enqueue import make_test
+from app.utils.crypto import decrypt, encrypt
+
+JsonObject = dict[str, Any]
+READ_ONLY = frozenset({"id", "created_at", "updated_at", "disabled_reason"})
+
+
+class ActionBody(BaseModel):
+    """The body of an action, but for what its kind says of `config`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rule_id: Annotated[UUID, Field(strict=False)] | None = None
+    action_type: Annotated[ActionType, Field(strict=False)]
+    enabled: bool = True
+    min_severity: Annotated[Severity, Field(strict=False)] = Severity.INFO
+    notify_on: Annotated[list[Literal["firing", "update", "resolved"]], Field(min_length=1, max_length=3)] = [
+        "firing",
+        "update",
+        "resolved",
+    ]
+    config: dict[str, Any]
+
+
+def _parse(body: object) -> ActionBody:
+    """Read a body.
+
+    Raises: InvalidInput, each field named by its path, no value echoed.
+    """
+    try:
+        parsed = ActionBody.model_validate(body)
+    except ValidationError as error:
+        details = error.errors(include_input=False, include_url=False, include_context=False)
+        raise InvalidInput(
+            [FieldError(".".join(str(part) for part in item["loc"]) or "body", item["msg"]) for item in details]
+        ) from None
+    if len(set(parsed.notify_on)) != len(parsed.notify_on):
+        raise InvalidInput([FieldError("notify_on", "must not name one thing twice")])
+    return parsed
+
+
+def create(session: Session, body: object, now: datetime) -> tuple[Action, JsonObject]:
+    """Create an action.
+
+    Returns: the action, and its config with secrets in clear, to be shown this once.
+    """
+    parsed = _parse(body)
+    _check_rule(session, parsed.rule_id)
+    config = kind_for(parsed.action_type).check(parsed.config)
+    action = Action(**_columns(parsed, config), disabled_reason=None, created_at=now, updated_at=now)
+    session.add(action)
+    session.flush()
+    return action, config
+
+
+def replace(session: Session, action_id: UUID, body: object, now: datetime) -> Action:
+    """Replace an action whole; a masked secret that is sent back keeps the stored one."""
+    action = get(session, action_id, lock=True)
+    if isinstance(body, dict):
+        body = {name: value for name, value in body.items() if name not in READ_ONLY}
+    return _write(session, action, _parse(body), now)
+
+
+def patch(session: Session, action_id: UUID, body: object, now: datetime) -> Action:
+    """Change some fields of an action; `config` is replaced whole."""
+    action = get(session, action_id, lock=True)
+    if not isinstance(body, dict):
+        raise InvalidInput([FieldError("body", "must be a JSON object")])
+    present = {
+        "rule_id": action.rule_id,
+        "action_type": action.action_type,
+        "enabled": action.enabled,
+        "min_severity": action.min_severity,
+        "notify_on": action.notify_on,
+        "config": config_of(action),
+    }
+    return _write(session, action, _parse(present | body), now)
+
+
+def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) -> Action:
+    _check_rule(session, parsed.rule_id if parsed.rule_id != action.rule_id else None)
+    kind = kind_for(parsed.action_type)
+    wanted = parsed.config
+    if parsed.action_type == action.action_type:
+        wanted = kind.unmask(wanted, config_of(action))
+    for name, value in _columns(parsed, kind.check(wanted)).items():
+        setattr(action, name, value)
+    if action.enabled:
+        action.disabled_reason = None
+    action.updated_at = now
+    session.flush()
+    return action
+
+
+def _columns(parsed: ActionBody, config: JsonObject) -> JsonObject:
+    return {
+        "rule_id": parsed.rule_id,
+        "action_type": parsed.action_type,
+        "enabled": parsed.enabled,
+        "min_severity": parsed.min_severity,
+        "notify_on": list(parsed.notify_on),
+        "config": encrypt(get_settings().secret_keys, orjson.dumps(config).decode()),
+    }
+
+
+def _check_rule(session: Session, rule_id: UUID | None) -> None:
+    if rule_id is not None and session.get(Rule, rule_id) is None:
+        raise InvalidInput([FieldError("rule_id", "there is no such rule; null serves every rule")])
+
+
+def delete(session: Session, action_id: UUID) -> None:
+    """Delete an action; what is still owed through it fails, and says why."""
+    session.delete(get(session, action_id, lock=True))
+
+
+def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
+    """Return an action.
+
+    Raises: NotFound.
+    """
+    action = session.scalar(select(Action).where(Action.id == action_id).with_for_update() if lock else select(Action).where(Action.id == action_id))
+    if action is None:
+        raise NotFound(f"there is no action {action_id}")
+    return action
+
+
+def config_of(action: Action) -> JsonObject:
+    """Return the config with its secrets in clear."""
+    config: JsonObject = orjson.loads(decrypt(get_settings().secret_keys, action.config))
+    return config
+
+
+def masked_config(action: Action) -> JsonObject:
+    """Return the config as the API shows it."""
+    return kind_for(ActionType(action.action_type)).mask(config_of(action))
+
+
+def test(action_id: UUID, now: datetime) -> list[UUID]:
+    """Send a test through an action now, whatever becomes of it.
+
+    Returns: its deliveries, each with one attempt made.
+    """
+    settings = get_settings()
+    with session_scope() as session:
+        ids = make_test(session, get(session, action_id), settings, now)
+    with asyncio.Runner() as runner:
+        dispatch.deliver_due(settings, runner, only=ids)
+    return ids

@@ -1,0 +1,36 @@
+"""Deletes what has outlived its keep-until."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, text
+
+from app.config import Settings
+from app.database import session_scope
+from app.enums import DeliveryStatus
+from app.models import Delivery, Match, QuarantinedRecord
+from app.services.ingest import budget
+from app.services.logs import partitions
+
+ALERTS_KEPT = timedelta(days=400)
+
+
+def clean(settings: Settings, now: datetime) -> None:
+    """Drop the months of logs that are too old whole, and what belongs to them; make the partitions of next month.
+
+    Alerts and their deliveries are kept for more than a year.
+    """
+    cutoff = now - timedelta(days=settings.retention_days)
+    with session_scope() as session:
+        month = partitions.month_of(now)
+        partitions.ensure(session, [month, partitions.following(month)])
+        dropped = partitions.drop_before(session, cutoff)
+        if dropped:
+            session.execute(delete(Match).where(Match.occurred_at < cutoff))
+            session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.seen_at < cutoff))
+    with session_scope() as session:
+        budget.forget(session, now)
+        ended = Delivery.status != DeliveryStatus.PENDING
+        session.execute(delete(Delivery).where(ended, Delivery.created_at < now - ALERTS_KEPT))
+        session.execute(
+            text("DELETE FROM alerts WHERE status = 'resolved' AND resolved_at < :cutoff"), {"cutoff": now - ALERTS_KEPT}
+        )

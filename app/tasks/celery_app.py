@@ -1,0 +1,76 @@
+"""The Celery app: queues, the beat's ticks, and what every task shares. A task opens no second door to the work:
+its body calls one service."""
+
+import sys
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging, worker_process_init
+from kombu import Queue
+
+from app.config import Settings, get_settings
+from app.database import forget_connections
+from app.errors import ConfigError
+from app.utils.logging import configure_logging
+from app.wake import BROKER_TIMEOUTS
+
+QUEUES = ("poll", "evaluate", "deliver", "maintenance")
+
+
+def _tick(task: str, queue: str, seconds: float) -> dict[str, Any]:
+    """A tick that no worker took before the next one is dropped: no backlog of ticks after an outage."""
+    return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds}}
+
+
+def create_celery(settings: Settings) -> Celery:
+    """Make the app from settings that have been checked."""
+    settings.sqlalchemy_url, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
+    celery = Celery("giftpulse", broker=settings.broker_url, include=["app.tasks.jobs"])
+    celery.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        task_ignore_result=True,
+        # Early ack: a task is only a wake-up, and redelivery after a lost connection has killed workers.
+        task_acks_late=False,
+        task_reject_on_worker_lost=False,
+        worker_prefetch_multiplier=1,
+        worker_concurrency=4,
+        worker_max_tasks_per_child=2_000,
+        worker_max_memory_per_child=500_000,
+        worker_hijack_root_logger=False,
+        worker_soft_shutdown_timeout=20,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=BROKER_TIMEOUTS,
+        task_queues=[Queue(name) for name in QUEUES],
+        task_default_queue="maintenance",
+        timezone="UTC",
+        beat_max_loop_interval=5,
+        beat_schedule={
+            "poll": _tick("poll_due", "poll", min(5, settings.poll_interval_seconds)),
+            "evaluate": _tick("evaluate", "evaluate", 5),
+            "evaluate_time": _tick("evaluate_time", "evaluate", settings.evaluate_interval_seconds),
+            "deliver": _tick("deliver", "deliver", 5),
+            "maintain": _tick("maintain", "maintenance", 60),
+            "beat": _tick("note_beat", "maintenance", 10),
+        },
+    )
+    return celery
+
+
+@setup_logging.connect
+def _log_as_configured(**_: object) -> None:
+    configure_logging(get_settings().log_level, get_settings().log_format)
+
+
+@worker_process_init.connect
+def _start_child(**_: object) -> None:
+    forget_connections()
+
+
+try:
+    celery_app = create_celery(get_settings())
+except ConfigError as error:
+    print(f"giftpulse: {error}", file=sys.stderr)
+    sys.exit(2)
+app = celery_app
