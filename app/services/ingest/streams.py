@@ -117,3 +117,20 @@ def fail(session: Session, lease: Lease, error: str, now: datetime, retry_at: da
     session.execute(
         update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
     )
+
+
+@dataclass(frozen=True)
+class State:
+    """How a stream stands, for people."""
+
+    account_sid: str
+    log_type: str
+    complete_until: datetime | None
+    last_error: str | None
+
+
+def states(session: Session) -> list[State]:
+    """List the streams of the enabled accounts with how they stand."""
+    query = select(Account.sid, Stream.log_type, Stream.complete_until, Stream.last_error)
+    query = query.join(Account, Account.id == Stream.account_id).where(Account.enabled).order_by(Account.sid, Stream.log_type)
+    return [State(*row) for row in session.execute(query)]
