@@ -261,7 +261,7 @@ def upgrade() -> None:
     op.create_table(
         "rule_sets",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("version", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rule_sets")),
     )
     op.create_table(
@@ -367,7 +367,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("stream_id", name=op.f("pk_stream_evaluations")),
     )
-    op.execute("INSERT INTO rule_sets (id) VALUES (1)")
+    op.execute("INSERT INTO rule_sets (id, version) VALUES (1, extract(epoch FROM clock_timestamp()) * 1000000)")
 
 
 def downgrade() -> None:
