@@ -62,6 +62,9 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_match_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("window_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("baseline", sa.Double(), nullable=True),
+        sa.Column("short_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resolve_reason", sa.Text(), nullable=True),
         sa.Column("acknowledged_at", sa.DateTime(timezone=True), nullable=True),
@@ -242,6 +245,7 @@ def upgrade() -> None:
         sa.Column("group_key", sa.Text(), nullable=False),
         sa.Column("alert_id", sa.Uuid(), nullable=True),
         sa.Column("held", sa.Boolean(), nullable=False),
+        sa.Column("novel", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("rule_id", "log_id", "epoch", name=op.f("pk_matches")),
     )
     op.create_index(
@@ -252,11 +256,54 @@ def upgrade() -> None:
         postgresql_where=sa.text("alert_id IS NOT NULL"),
     )
     op.create_index(
-        op.f("ix_matches_rule_id_group_key"),
+        "ix_matches_held", "matches", ["rule_id", "group_key"], unique=False, postgresql_where=sa.text("held")
+    )
+    op.create_index(
+        op.f("ix_matches_rule_id_group_key_changed_at"),
         "matches",
-        ["rule_id", "group_key"],
+        ["rule_id", "group_key", "changed_at"],
         unique=False,
-        postgresql_where=sa.text("held"),
+    )
+    op.create_table(
+        "minute_counts",
+        sa.Column("rule_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("minute", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("group_key", sa.Text(), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("matched", sa.Integer(), nullable=False),
+        sa.Column("amount", sa.Numeric(), nullable=False),
+        sa.PrimaryKeyConstraint("rule_id", "epoch", "minute", "group_key", name=op.f("pk_minute_counts")),
+    )
+    op.create_table(
+        "rule_groups",
+        sa.Column("rule_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("group_key", sa.Text(), nullable=False),
+        sa.Column("last_match_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("rule_id", "epoch", "group_key", name=op.f("pk_rule_groups")),
+    )
+    op.create_table(
+        "seen_values",
+        sa.Column("rule_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("group_key", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("since_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("rule_id", "epoch", "group_key", "value", name=op.f("pk_seen_values")),
+    )
+    op.create_table(
+        "silences",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("rule_id", sa.Uuid(), nullable=True),
+        sa.Column("group", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("starts_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_silences")),
     )
     op.create_table(
         "rule_sets",
@@ -286,6 +333,12 @@ def upgrade() -> None:
         sa.Column("last_evaluated_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_matched_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("last_error_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("cost_ms", sa.Double(), nullable=True),
+        sa.Column("groups_capped", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("seeded", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("judged_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rules")),
@@ -362,6 +415,7 @@ def upgrade() -> None:
         "stream_evaluations",
         sa.Column("stream_id", sa.Integer(), nullable=False),
         sa.Column("change_id", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("complete_until", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["stream_id"], ["streams.id"], name=op.f("fk_stream_evaluations_stream_id_streams"), ondelete="CASCADE"
         ),
@@ -381,7 +435,12 @@ def downgrade() -> None:
     op.drop_table("attempts")
     op.drop_table("rules")
     op.drop_table("rule_sets")
-    op.drop_index(op.f("ix_matches_rule_id_group_key"), table_name="matches", postgresql_where=sa.text("held"))
+    op.drop_table("silences")
+    op.drop_table("seen_values")
+    op.drop_table("rule_groups")
+    op.drop_table("minute_counts")
+    op.drop_index(op.f("ix_matches_rule_id_group_key_changed_at"), table_name="matches")
+    op.drop_index("ix_matches_held", table_name="matches", postgresql_where=sa.text("held"))
     op.drop_index(
         op.f("ix_matches_alert_id_changed_at"), table_name="matches", postgresql_where=sa.text("alert_id IS NOT NULL")
     )

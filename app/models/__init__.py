@@ -2,13 +2,13 @@
 
 from app.models.account import Account, QuarantinedRecord, RequestCount, Stream, StreamEvaluation
 from app.models.action import Action
-from app.models.alert import Alert
+from app.models.alert import Alert, Silence
 from app.models.api_key import ApiKey
 from app.models.base import Base
 from app.models.counter import Counter, Heartbeat
 from app.models.delivery import Attempt, Delivery
 from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
-from app.models.rule import Match, Rule, RuleSet
+from app.models.rule import Match, MinuteCount, Rule, RuleGroup, RuleSet, SeenValue
 
 __all__ = [
     "CHANGE_IDS",
@@ -25,10 +25,14 @@ __all__ = [
     "Log",
     "LogChange",
     "Match",
+    "MinuteCount",
     "QuarantinedRecord",
     "RequestCount",
     "Rule",
+    "RuleGroup",
     "RuleSet",
+    "SeenValue",
+    "Silence",
     "Stream",
     "StreamEvaluation",
 ]

@@ -67,6 +67,8 @@ class StreamEvaluation(Base):
     stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
     change_id: Mapped[BigInt] = mapped_column(server_default=text("0"))
     """The last change evaluated. Changes of one stream are committed in the order of their ids."""
+    complete_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """The stream's `complete_until` that the evaluation has caught up with: all logs up to it are evaluated."""
 
 
 class RequestCount(Base):

@@ -1,4 +1,4 @@
-"""Alerts: one episode of one rule for one group."""
+"""Alerts: one episode of one rule for one group; and silences, which keep them quiet."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -38,6 +38,12 @@ class Alert(Base):
     started_at: Mapped[Timestamp]
     last_match_at: Mapped[Timestamp]
     recorded_at: Mapped[Timestamp]
+    window_from: Mapped[Timestamp]
+    """The matches after it, up to the alert's end, count towards it."""
+    baseline: Mapped[float | None]
+    """Of `spike`: the median that the window is held against, frozen while the alert is open."""
+    short_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Of `ratio`: since when there are too few logs to judge."""
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     resolve_reason: Mapped[str | None]
     acknowledged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -58,3 +64,20 @@ class Alert(Base):
     """How many occurrences had been told then."""
     notify_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When to look whether a notification is owed, where time alone decides; null: not by time."""
+
+
+class Silence(Base):
+    """A span of time in which some alerts are recorded and told to nobody."""
+
+    __tablename__ = "silences"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    rule_id: Mapped[UUID | None]
+    """Null: every rule."""
+    group: Mapped[Json]
+    """It holds the alerts whose group has all these pairs."""
+    starts_at: Mapped[Timestamp]
+    ends_at: Mapped[Timestamp]
+    reason: Mapped[str]
+    created_by: Mapped[str]
+    created_at: Mapped[Timestamp]

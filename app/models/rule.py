@@ -1,10 +1,11 @@
 """Rules, the version of the rule set, and matches."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, DateTime, Index, Text, text
+from sqlalchemy import BigInteger, DateTime, Index, Numeric, PrimaryKeyConstraint, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -38,6 +39,17 @@ class Rule(Base):
     last_evaluated_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_matched_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_error: Mapped[str | None]
+    last_error_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    error_count: Mapped[int] = mapped_column(server_default=text("0"))
+    """Logs and evaluations that failed since the rule started."""
+    cost_ms: Mapped[float | None]
+    """What its last evaluation cost."""
+    groups_capped: Mapped[bool] = mapped_column(server_default=text("false"))
+    """More groups came than have a place: the rest fall together."""
+    seeded: Mapped[bool] = mapped_column(server_default=text("false"))
+    """What it has to learn from stored logs is learnt; until then it judges nothing."""
+    judged_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """The last whole minute that a condition over time was judged at."""
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
 
@@ -60,8 +72,9 @@ class Match(Base):
 
     __tablename__ = "matches"
     __table_args__ = (
+        Index(None, "rule_id", "group_key", "changed_at"),
         Index(None, "alert_id", "changed_at", postgresql_where=text("alert_id IS NOT NULL")),
-        Index(None, "rule_id", "group_key", postgresql_where=text("held")),
+        Index("ix_matches_held", "rule_id", "group_key", postgresql_where=text("held")),
     )
 
     rule_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -69,6 +82,7 @@ class Match(Base):
     epoch: Mapped[int] = mapped_column(primary_key=True)
     occurred_at: Mapped[Timestamp]
     changed_at: Mapped[Timestamp]
+    """Of the first version that matched."""
     sid: Mapped[str]
     account_id: Mapped[int]
     error_code: Mapped[int | None]
@@ -76,4 +90,54 @@ class Match(Base):
     alert_id: Mapped[UUID | None]
     """The alert it counts towards."""
     held: Mapped[bool]
-    """It waits for the streams to be complete before it is known which alert it belongs to."""
+    """It may still come to count towards an alert: of `each`, `threshold` and `new_value`, while it is in none."""
+    novel: Mapped[bool] = mapped_column(server_default=text("false"))
+    """Of `new_value`: it carries a value that no match carried in the lookback."""
+
+
+class MinuteCount(Base):
+    """What the logs of one minute come to for one rule and group, as their latest versions stand.
+
+    A minute is named by its end: it holds what happened after the minute before, up to and with itself.
+    """
+
+    __tablename__ = "minute_counts"
+    __table_args__ = (PrimaryKeyConstraint("rule_id", "epoch", "minute", "group_key"),)
+
+    rule_id: Mapped[UUID]
+    epoch: Mapped[int]
+    minute: Mapped[Timestamp]
+    group_key: Mapped[str]
+    total: Mapped[int]
+    """Final logs of the population; counted for `ratio` alone."""
+    matched: Mapped[int]
+    """Logs that match; of `ratio`, final ones."""
+    amount: Mapped[Decimal] = mapped_column(Numeric)
+    """Sum of the absolute values of the field of a `sum`."""
+
+
+class RuleGroup(Base):
+    """A group that has one of the places of a rule."""
+
+    __tablename__ = "rule_groups"
+
+    rule_id: Mapped[UUID] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    group_key: Mapped[str] = mapped_column(primary_key=True)
+    last_match_at: Mapped[Timestamp]
+
+
+class SeenValue(Base):
+    """A value that matches of a `new_value` rule have carried, kept apart from the logs."""
+
+    __tablename__ = "seen_values"
+
+    rule_id: Mapped[UUID] = mapped_column(primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True)
+    group_key: Mapped[str] = mapped_column(primary_key=True)
+    value: Mapped[str] = mapped_column(primary_key=True)
+    """As JSON: 1 and "1" are two values."""
+    since_at: Mapped[Timestamp]
+    """When it was last new."""
+    last_at: Mapped[Timestamp]
+    """When a match last carried it."""

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -42,6 +43,89 @@ class LogVersion(NamedTuple):
 
 
 @dataclass(frozen=True)
+class EachParams:
+    """Every match is worth an alert."""
+
+
+@dataclass(frozen=True)
+class ThresholdParams:
+    """Many matches in a short time."""
+
+    count: int
+    window_minutes: int
+
+
+@dataclass(frozen=True)
+class RatioParams:
+    """A share of the final logs."""
+
+    percent: float
+    window_minutes: int
+    min_total: int
+    settle_minutes: int
+
+
+@dataclass(frozen=True)
+class NoDataParams:
+    """Too few matches."""
+
+    window_minutes: int
+    min_count: int
+
+
+@dataclass(frozen=True)
+class SpikeParams:
+    """Many more matches than before."""
+
+    factor: float
+    window_minutes: int
+    baseline_windows: int
+    min_count: int
+
+
+@dataclass(frozen=True)
+class NewValueParams:
+    """A value that was not there before."""
+
+    field: str
+    lookback_days: int
+
+
+@dataclass(frozen=True)
+class StuckParams:
+    """Logs that do not become final."""
+
+    older_than_minutes: int
+    min_count: int
+
+
+@dataclass(frozen=True)
+class SumParams:
+    """A sum over the matches."""
+
+    field: str
+    """`price`, `duration_seconds` or `segments`; absolute values are summed."""
+    at_least: float
+    window_minutes: int
+
+
+Params = (
+    EachParams | ThresholdParams | RatioParams | NoDataParams | SpikeParams | NewValueParams | StuckParams | SumParams
+)
+PARAMS: Mapping[str, type[Params]] = {
+    "each": EachParams,
+    "threshold": ThresholdParams,
+    "ratio": RatioParams,
+    "no_data": NoDataParams,
+    "spike": SpikeParams,
+    "new_value": NewValueParams,
+    "stuck": StuckParams,
+    "sum": SumParams,
+}
+"""The `type` of a condition to its parameters, which have the names of the JSON."""
+
+
+@dataclass(frozen=True)
 class Rule:
     """One enabled rule, as it stands in one version of the rule set."""
 
@@ -64,3 +148,14 @@ class Rule:
     resolve_after_minutes: int
     renotify_minutes: int | None
     cooldown_minutes: int
+
+    @cached_property
+    def params(self) -> Params:
+        """The parameters of the condition."""
+        values = {name: value for name, value in self.condition.items() if name != "type"}
+        return PARAMS[self.condition["type"]](**values)
+
+    @cached_property
+    def quiet(self) -> timedelta:
+        """How long there must be no new match before an alert resolves."""
+        return timedelta(minutes=self.resolve_after_minutes)
