@@ -111,6 +111,38 @@ def upgrade() -> None:
         sa.UniqueConstraint("prefix", name=op.f("uq_api_keys_prefix")),
     )
     op.create_table(
+        "audit_entries",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("by", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("before", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("after", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("request_id", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
+    )
+    op.create_index(op.f("ix_audit_entries_target_id"), "audit_entries", ["target", "id"], unique=False)
+    op.execute(
+        "CREATE FUNCTION keep_audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " IF TG_OP = 'DELETE' AND OLD.at < now() - interval '365 days' THEN RETURN OLD; END IF;"
+        " RAISE EXCEPTION 'audit entries are kept as they are for 365 days'; END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER keep_audit BEFORE UPDATE OR DELETE ON audit_entries FOR EACH ROW EXECUTE FUNCTION keep_audit()"
+    )
+    op.create_table(
+        "idempotent_answers",
+        sa.Column("caller", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("request_hash", sa.Text(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("answer", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("caller", "key", name=op.f("pk_idempotent_answers")),
+    )
+    op.create_index(op.f("ix_idempotent_answers_created_at"), "idempotent_answers", ["created_at"], unique=False)
+    op.create_table(
         "counters",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("labels", sa.Text(), nullable=False),
@@ -465,6 +497,11 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_deliveries_action_id"), table_name="deliveries")
     op.drop_table("deliveries")
     op.drop_table("counters")
+    op.drop_index(op.f("ix_idempotent_answers_created_at"), table_name="idempotent_answers")
+    op.drop_table("idempotent_answers")
+    op.drop_index(op.f("ix_audit_entries_target_id"), table_name="audit_entries")
+    op.drop_table("audit_entries")
+    op.execute("DROP FUNCTION keep_audit")
     op.drop_table("api_keys")
     op.drop_index("uq_alerts_open", table_name="alerts", postgresql_where=sa.text("status <> 'resolved'"))
     op.drop_index(op.f("ix_alerts_started_at_id"), table_name="alerts")

@@ -4,6 +4,7 @@ from app.models.account import Account, QuarantinedRecord, RequestCount, Stream,
 from app.models.action import Action
 from app.models.alert import Alert, Silence
 from app.models.api_key import ApiKey
+from app.models.audit import AuditEntry, IdempotentAnswer
 from app.models.base import Base
 from app.models.counter import Counter, Heartbeat
 from app.models.delivery import Attempt, Delivery
@@ -18,10 +19,12 @@ __all__ = [
     "Alert",
     "ApiKey",
     "Attempt",
+    "AuditEntry",
     "Base",
     "Counter",
     "Delivery",
     "Heartbeat",
+    "IdempotentAnswer",
     "Log",
     "LogChange",
     "Match",
