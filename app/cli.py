@@ -74,7 +74,9 @@ def _explained() -> Iterator[None]:
     except GiftPulseError as error:
         sys.exit(_fail(str(error), 1))
     except OperationalError:
-        sys.exit(_fail("the database does not answer, or its schema is older: check DATABASE_URL, run alembic upgrade head", 1))
+        sys.exit(
+            _fail("the database does not answer, or its schema is older: see DATABASE_URL, run alembic upgrade head", 1)
+        )
 
 
 def _fail(message: str, code: int) -> int:

@@ -175,6 +175,6 @@ def get_settings() -> Settings:
     Raises: ConfigError, whose one line names each setting that cannot be used and says what is wanted.
     """
     try:
-        return Settings()  # type: ignore[call-arg]  # every field comes from the environment
+        return Settings()
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 
-register_uuid()
+register_uuid()  # type: ignore[no-untyped-call]  # the stubs leave it without types
 
 # Times in milliseconds. A statement, a wait for a lock and an idle transaction each have an end,
 # so that one stuck process cannot hold up the others.

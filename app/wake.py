@@ -54,7 +54,9 @@ class _Bell:
             try:
                 _client().send_task(task, queue=queue, expires=EXPIRES_SECONDS, retry=False)
             except Exception as error:  # whatever stops the broker, beat will find what is due
-                log.warning("could not wake a stage; its next tick will find the work", task=task, error=type(error).__name__)
+                log.warning(
+                    "could not wake a stage; its next tick will find the work", task=task, error=type(error).__name__
+                )
 
 
 _bell = _Bell()

@@ -22,7 +22,7 @@ LONGEST_RUN_SECONDS = 50.0
 
 @lru_cache
 def _runner() -> asyncio.Runner:
-    """One event loop for the life of the worker's process: a new one each time would wait for stuck resolver threads."""
+    """One event loop for the life of the process: a new one each time would wait for stuck resolver threads."""
     return asyncio.Runner()
 
 

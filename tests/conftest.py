@@ -1,0 +1,145 @@
+"""What tests share: settings, a clock, and real servers, started once a run and emptied for each test.
+
+`settings` is all that a unit test needs. `database` gives a test a PostgreSQL database of its own with the schema that
+alembic makes, and points the product's own `session_scope` at it. `broker` does the same with a Valkey.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.orm import Session
+
+from app import wake
+from app.config import Settings, get_settings
+from app.database import get_engine, session_scope
+from scripts.local.postgres import FAST_AND_LOOSE, Postgres
+from scripts.local.valkey import Valkey
+from tests.fakes import FrozenClock
+
+ROOT = Path(__file__).parent.parent
+TEMPLATE = "template_giftpulse"
+API_KEY = "test-key-of-the-administrator"
+SECRET_KEY = "test-secret-that-encrypts"
+ENVIRONMENT = {
+    "API_KEY": API_KEY,
+    "SECRET_KEY": SECRET_KEY,
+    "DATABASE_URL": "postgresql://nobody:nothing@127.0.0.1:9/none",
+    "REDIS_URL": "redis://127.0.0.1:9/0",
+    "LOG_FORMAT": "console",
+}
+"""Nothing listens at these addresses: a test that needs a server asks for its fixture."""
+
+Settings.model_config["env_file"] = None  # a developer's own `.env` is no part of a test
+
+
+def forget() -> None:
+    """Make the product read its settings anew, and open its connections anew."""
+    if get_engine.cache_info().currsize:
+        get_engine().dispose()
+    get_engine.cache_clear()
+    wake._client.cache_clear()
+    get_settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Settings that every test begins with, whatever the environment of the run says.
+
+    A test that sets a variable through this fixture calls `forget()` after it.
+    """
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    forget()
+    yield monkeypatch
+    forget()
+
+
+@pytest.fixture
+def settings(environment: pytest.MonkeyPatch) -> Settings:
+    """The settings of this test; the ones of the database, where `database` was asked for before."""
+    return get_settings()
+
+
+@pytest.fixture
+def clock() -> FrozenClock:
+    return FrozenClock()
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """A folder for servers that every user can reach: PostgreSQL does not run as root."""
+    with tempfile.TemporaryDirectory(prefix="giftpulse-tests-", ignore_cleanup_errors=True) as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield path
+
+
+@pytest.fixture(scope="session")
+def postgres(folder: Path) -> Iterator[Postgres]:
+    """A running PostgreSQL whose template database has the product's schema."""
+    server = Postgres(folder / "postgres", settings=FAST_AND_LOOSE)
+    try:
+        server.start()
+        server.create_database(TEMPLATE)
+        migrate(server.url(TEMPLATE))
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey(folder: Path) -> Iterator[Valkey]:
+    server = Valkey(folder / "valkey", append_only=False)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def database(postgres: Postgres, environment: pytest.MonkeyPatch) -> Iterator[str]:
+    """A database of this test alone; the answer is its address, as `DATABASE_URL` takes it."""
+    name = f"test_{next(_numbers)}"
+    postgres.create_database(name, TEMPLATE)
+    environment.setenv("DATABASE_URL", postgres.url(name))
+    forget()
+    yield postgres.url(name)
+    forget()
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def broker(valkey: Valkey, environment: pytest.MonkeyPatch) -> str:
+    """An empty Valkey; the answer is its address, as `REDIS_URL` takes it."""
+    valkey.ask("FLUSHALL")
+    environment.setenv("REDIS_URL", valkey.url())
+    forget()
+    return valkey.url()
+
+
+@pytest.fixture
+def session(database: str) -> Iterator[Session]:
+    """A session that commits at the end of the test; what others must see before needs a `session.commit()`."""
+    with session_scope() as opened:
+        yield opened
+
+
+def migrate(url: str, revision: str = "head") -> None:
+    """Bring a database to a revision by alembic, in this process."""
+    config = Config(str(ROOT / "alembic.ini"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DATABASE_URL", url)
+        forget()
+        command.upgrade(config, revision) if revision != "base" else command.downgrade(config, revision)
+    forget()
