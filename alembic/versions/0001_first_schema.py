@@ -26,6 +26,11 @@ def upgrade() -> None:
         sa.Column("auth_token", sa.Text(), nullable=True),
         sa.Column("api_key_sid", sa.Text(), nullable=True),
         sa.Column("api_key_secret", sa.Text(), nullable=True),
+        sa.Column("next_auth_token", sa.Text(), nullable=True),
+        sa.Column("api_base_url", sa.Text(), nullable=True),
+        sa.Column("monitor_base_url", sa.Text(), nullable=True),
+        sa.Column("status", sa.Text(), nullable=True),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("from_environment", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("enabled", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("include_subaccounts", sa.Boolean(), server_default=sa.text("false"), nullable=False),
@@ -239,6 +244,7 @@ def upgrade() -> None:
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("pushed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("final", sa.Boolean(), nullable=False),
         sa.Column("first_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("read_at", sa.DateTime(timezone=True), nullable=False),
@@ -427,6 +433,8 @@ def upgrade() -> None:
         sa.Column("account_id", sa.Integer(), nullable=False),
         sa.Column("log_type", sa.Text(), nullable=False),
         sa.Column("unavailable", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("unavailable_reason", sa.Text(), nullable=True),
+        sa.Column("complete_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("complete_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("read_from", sa.DateTime(timezone=True), nullable=True),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
@@ -437,12 +445,75 @@ def upgrade() -> None:
         sa.Column("last_error_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("rereads_behind", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column(
+            "swept_at", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False
+        ),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_streams_account_id_accounts"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_streams")),
         sa.UniqueConstraint("account_id", "log_type", name=op.f("uq_streams_account_id_log_type")),
     )
+    op.create_table(
+        "pushed_records",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("account_id", sa.Integer(), nullable=False),
+        sa.Column("log_type", sa.Text(), nullable=False),
+        sa.Column("sid", sa.Text(), nullable=False),
+        sa.Column("digest", sa.BigInteger(), nullable=False),
+        sa.Column("fields", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("applied_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["account_id"], ["accounts.id"], name=op.f("fk_pushed_records_account_id_accounts"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pushed_records")),
+        sa.UniqueConstraint("account_id", "sid", "digest", name=op.f("uq_pushed_records_account_id_sid_digest")),
+    )
+    op.create_index(
+        op.f("ix_pushed_records_account_id_log_type"),
+        "pushed_records",
+        ["account_id", "log_type"],
+        unique=False,
+        postgresql_where=sa.text("applied_at IS NULL"),
+    )
+    op.create_table(
+        "backfills",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("stream_id", sa.Integer(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("read_from", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("records", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("requested_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["stream_id"], ["streams.id"], name=op.f("fk_backfills_stream_id_streams"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backfills")),
+    )
+    op.create_index(
+        op.f("ix_backfills_stream_id"),
+        "backfills",
+        ["stream_id"],
+        unique=False,
+        postgresql_where=sa.text("finished_at IS NULL"),
+    )
+    op.create_table(
+        "coverage_gaps",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("stream_id", sa.Integer(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["stream_id"], ["streams.id"], name=op.f("fk_coverage_gaps_stream_id_streams"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_coverage_gaps")),
+    )
+    op.create_index(op.f("ix_coverage_gaps_stream_id_since"), "coverage_gaps", ["stream_id", "since"], unique=False)
     op.create_table(
         "stream_evaluations",
         sa.Column("stream_id", sa.Integer(), nullable=False),
@@ -459,6 +530,18 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.drop_table("stream_evaluations")
+    op.drop_index(op.f("ix_coverage_gaps_stream_id_since"), table_name="coverage_gaps")
+    op.drop_table("coverage_gaps")
+    op.drop_index(
+        op.f("ix_backfills_stream_id"), table_name="backfills", postgresql_where=sa.text("finished_at IS NULL")
+    )
+    op.drop_table("backfills")
+    op.drop_index(
+        op.f("ix_pushed_records_account_id_log_type"),
+        table_name="pushed_records",
+        postgresql_where=sa.text("applied_at IS NULL"),
+    )
+    op.drop_table("pushed_records")
     op.drop_table("streams")
     op.drop_table("request_counts")
     op.drop_index(op.f("ix_quarantined_records_account_id_seen_at"), table_name="quarantined_records")

@@ -1,6 +1,15 @@
 """The tables, and nothing but the tables."""
 
-from app.models.account import Account, QuarantinedRecord, RequestCount, Stream, StreamEvaluation
+from app.models.account import (
+    Account,
+    Backfill,
+    CoverageGap,
+    PushedRecord,
+    QuarantinedRecord,
+    RequestCount,
+    Stream,
+    StreamEvaluation,
+)
 from app.models.action import Action
 from app.models.alert import Alert, Silence
 from app.models.api_key import ApiKey
@@ -20,8 +29,10 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "AuditEntry",
+    "Backfill",
     "Base",
     "Counter",
+    "CoverageGap",
     "Delivery",
     "Heartbeat",
     "IdempotentAnswer",
@@ -29,6 +40,7 @@ __all__ = [
     "LogChange",
     "Match",
     "MinuteCount",
+    "PushedRecord",
     "QuarantinedRecord",
     "RequestCount",
     "Rule",

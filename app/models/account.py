@@ -3,7 +3,10 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Boolean, DateTime, ForeignKey, Identity, Index, Integer, UniqueConstraint, text
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, DateTime, ForeignKey, Identity, Index, Integer, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, BigInt, Timestamp
@@ -23,6 +26,15 @@ class Account(Base):
     api_key_sid: Mapped[str | None]
     api_key_secret: Mapped[str | None]
     """Encrypted under `SECRET_KEY`."""
+    next_auth_token: Mapped[str | None]
+    """Encrypted: the secondary token while tokens are rotated; callbacks may be signed with it already."""
+    api_base_url: Mapped[str | None]
+    """Of another region or edge; null: the settings' address."""
+    monitor_base_url: Mapped[str | None]
+    status: Mapped[str | None]
+    """What Twilio says of it: active, suspended, closed; null: not asked yet."""
+    checked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When Twilio was last asked for its status and its subaccounts."""
     from_environment: Mapped[bool] = mapped_column(server_default=text("false"))
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
     include_subaccounts: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -41,6 +53,9 @@ class Stream(Base):
     log_type: Mapped[str]
     unavailable: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     """The credential can never read it; it counts for nothing."""
+    unavailable_reason: Mapped[str | None]
+    complete_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Everything created from here to `complete_until` has been listed; a gap in the coverage moves it later."""
     complete_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """Everything created up to it has been listed."""
     read_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -57,6 +72,60 @@ class Stream(Base):
     """Failed polls in a row."""
     rereads_behind: Mapped[bool] = mapped_column(server_default=text("false"))
     """The request budget did not reach for all logs that were due to be read again."""
+    swept_at: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    """When the list was last swept again, by how far back the sweep went."""
+
+
+class CoverageGap(Base):
+    """A span that could not be read and that Twilio can no longer tell."""
+
+    __tablename__ = "coverage_gaps"
+    __table_args__ = (Index(None, "stream_id", "since"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
+    since: Mapped[Timestamp]
+    until: Mapped[Timestamp]
+    reason: Mapped[str]
+    noted_at: Mapped[Timestamp]
+
+
+class Backfill(Base):
+    """A span of a stream that somebody asked to be read again, and how far that has come."""
+
+    __tablename__ = "backfills"
+    __table_args__ = (Index(None, "stream_id", postgresql_where=text("finished_at IS NULL")),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"))
+    since: Mapped[Timestamp]
+    until: Mapped[Timestamp]
+    read_from: Mapped[Timestamp]
+    """What came before it is read: the work goes on here after an interruption."""
+    records: Mapped[int] = mapped_column(server_default=text("0"))
+    """How many records were listed so far."""
+    requested_at: Mapped[Timestamp]
+    finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    last_error: Mapped[str | None]
+
+
+class PushedRecord(Base):
+    """What a callback told, once, until the log it is about has been read and for a day after."""
+
+    __tablename__ = "pushed_records"
+    __table_args__ = (
+        UniqueConstraint("account_id", "sid", "digest"),
+        Index(None, "account_id", "log_type", postgresql_where=text("applied_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
+    log_type: Mapped[str]
+    sid: Mapped[str]
+    digest: Mapped[BigInt]
+    fields: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    received_at: Mapped[Timestamp]
+    applied_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class StreamEvaluation(Base):

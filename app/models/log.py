@@ -50,6 +50,8 @@ class Log(Base):
     updated_at: Mapped[Timestamp]
     """Twilio's `date_updated`: orders the versions."""
     sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    pushed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When a callback told the present status; null where Twilio's lists told it."""
     final: Mapped[bool]
     first_seen_at: Mapped[Timestamp]
     read_at: Mapped[Timestamp]

@@ -47,3 +47,5 @@ class NormalizedLog(msgspec.Struct):
     """JSON object of those of Twilio's fields that cannot be put together again from the others."""
     content_hash: int
     """Signed 64-bit hash of the record's bytes: equal means nothing changed."""
+    pushed_at: datetime | None = None
+    """When a callback told this status; None where a list told it."""
