@@ -1,0 +1,53 @@
+"""A Twilio of one's own, for the demo, development and tests: a stranger to GiftPulse, from which it imports nothing.
+
+In a test, in this process::
+
+    simulator = Simulator(seed=1, clock=SimulatorClock(frozen_at=datetime(2026, 3, 3, 9, tzinfo=UTC)))
+    call = simulator.add_call(status="failed", to="+447700900123")              # fields by wire name; from_ for from
+    simulator.add_error(resource_sid=call, error_code="30003")                  # log_level "error" by default
+    text = simulator.add_message(status="sent", visible_after=3600)             # lists show it an hour late
+    simulator.change(text, status="undelivered", error_code=30003)              # now, date_updated included
+    simulator.change(text, at=later, price="-0.0075")                           # when the clock gets there
+    simulator.add_message(odd=b'{"sid": 7}')                                    # bytes shown as they are
+    simulator.remove(text)                                                      # 404 from now on
+    simulator.clock.advance(timedelta(days=3))                                  # freeze, resume, set, advance
+    simulator.emitted()                                                         # everything, record by record
+    simulator.request_counts()                                                  # Counter by path; .requests: one by one
+    simulator.habits.date_filters = DateFilters.EXACT                           # where Twilio's way is not known
+    child = simulator.add_account(parent_sid=simulator.account.sid)             # .sid, .auth_token
+    key = simulator.add_key(kind=KeyKind.STANDARD)                              # .sid, .secret
+    simulator.set_account(status="suspended", refuse_credentials=True)
+
+    with SimulatorServer(simulator) as server:                                  # a thread; port 0 is any free one
+        server.url                                                              # of both hosts, api and monitor
+
+`simulator.account` is the first account; `simulator.account.sid` and `.auth_token` sign in.
+"""
+
+from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Account, AccountStatus, ApiKey, KeyKind
+from scripts.twilio_simulator.clock import SimulatorClock
+from scripts.twilio_simulator.filters import DateFilters, Habits
+from scripts.twilio_simulator.http import Request, Response
+from scripts.twilio_simulator.records import Emitted, Version
+from scripts.twilio_simulator.server import SimulatorServer
+from scripts.twilio_simulator.simulator import Simulator
+from scripts.twilio_simulator.wire import Kind
+
+__all__ = [
+    "DEMO_ACCOUNT_SID",
+    "DEMO_AUTH_TOKEN",
+    "Account",
+    "AccountStatus",
+    "ApiKey",
+    "DateFilters",
+    "Emitted",
+    "Habits",
+    "KeyKind",
+    "Kind",
+    "Request",
+    "Response",
+    "Simulator",
+    "SimulatorClock",
+    "SimulatorServer",
+    "Version",
+]

@@ -1,0 +1,145 @@
+"""The REST API: finds what a path names, checks who asks, and writes the answer."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scripts.twilio_simulator import accounts, filters, wire
+from scripts.twilio_simulator.accounts import Account, Principal
+from scripts.twilio_simulator.collection import Slice
+from scripts.twilio_simulator.errors import ApiError, bad_parameter, not_found
+from scripts.twilio_simulator.http import Request, Response, json_response
+from scripts.twilio_simulator.paging import Page, PageQuery, read_page_query, write_page
+from scripts.twilio_simulator.wire import Kind
+
+if TYPE_CHECKING:
+    from scripts.twilio_simulator.simulator import Simulator
+
+ERROR_LOG_CAP = 10_000
+"""No query of the error log answers with more than this."""
+NO_CAP = 1 << 60
+KINDS = {kind.resource: kind for kind in Kind}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request, its asker and the names in its path."""
+
+    simulator: "Simulator"
+    principal: Principal
+    request: Request
+    names: dict[str, str]
+
+    def account(self) -> Account:
+        """Find the account that the path names."""
+        return accounts.owned(self.simulator.accounts, self.principal, self.names["account"], self.request.path)
+
+
+def answer(simulator: "Simulator", request: Request) -> Response:
+    """Answer one request of a client of Twilio."""
+    try:
+        principal = accounts.authenticate(simulator.accounts, request.credentials)
+        handler, names = _route(request)
+        return handler(Question(simulator, principal, request, names))
+    except ApiError as error:
+        return error.response()
+
+
+def _route(request: Request) -> tuple[Callable[[Question], Response], dict[str, str]]:
+    for pattern, handler in ROUTES:
+        if match := pattern.fullmatch(request.path):
+            if request.method != "GET":
+                raise ApiError(405, 20004, "Method not allowed")
+            return handler, match.groupdict()
+    raise not_found(request.path)
+
+
+def _account_list(ask: Question) -> Response:
+    ask.principal.require("accounts")
+    found = [item for item in ask.simulator.accounts.values() if _listed(item, ask.principal.account, ask.request)]
+    query = read_page_query(ask.request)
+    sids = [item.sid for item in found]
+    start = sids.index(query.after_sid) + 1 if query.after_sid in sids else 0
+    shown = found[start : start + query.size]
+    items = [json.dumps(wire.account(item)).encode() for item in shown]
+    last = shown[-1].sid if start + query.size < len(found) else None
+    return write_page(Page(items, last, shown[0].sid if shown else None), "accounts", query, ask.request)
+
+
+def _listed(item: Account, own: Account, request: Request) -> bool:
+    return (
+        own.sid in (item.sid, item.parent_sid)
+        and request.query.get("Status", item.status) == item.status
+        and request.query.get("FriendlyName", item.friendly_name) == item.friendly_name
+    )
+
+
+def _account(ask: Question) -> Response:
+    ask.principal.require("accounts")
+    return json_response(200, wire.account(ask.account()))
+
+
+def _list_2010(ask: Question) -> Response:
+    kind = KINDS[ask.names["resource"]]
+    ask.principal.require(kind.key)
+    return _list(ask, ask.account(), kind, NO_CAP)
+
+
+def _list_alerts(ask: Question) -> Response:
+    ask.principal.require("alerts")
+    return _list(ask, ask.principal.account, Kind.ERROR, ERROR_LOG_CAP)
+
+
+def _list(ask: Question, account: Account, kind: Kind, cap: int) -> Response:
+    query = read_page_query(ask.request)
+    cut = _cut(ask, account, kind, query, min(query.size, max(0, cap - query.start)))
+    more = cut.more and bool(cut.records) and query.start + len(cut.records) < cap
+    page = Page(
+        items=[record.listed() for record in cut.records],
+        next_after=cut.records[-1].sid if more else None,
+        first_sid=cut.records[0].sid if cut.records else None,
+    )
+    return write_page(page, kind.key, query, ask.request)
+
+
+def _cut(ask: Question, account: Account, kind: Kind, query: PageQuery, size: int) -> Slice:
+    now = ask.simulator.clock.now()
+    wanted = filters.parse(kind, ask.request.query, ask.simulator.habits, now)
+    collection = ask.simulator.collection(account.sid, kind)
+    try:
+        if query.before_sid:
+            return collection.page_before(size, query.before_sid, wanted.wanted, now.timestamp())
+        return collection.page(size, query.after_sid, wanted.wanted, wanted.bounds, now.timestamp())
+    except KeyError:
+        raise bad_parameter("PageToken is not valid") from None
+
+
+def _single_2010(ask: Question) -> Response:
+    kind = KINDS[ask.names["resource"]]
+    ask.principal.require(kind.key)
+    return _single(ask, ask.account(), kind)
+
+
+def _single_alert(ask: Question) -> Response:
+    ask.principal.require("alerts")
+    return _single(ask, ask.principal.account, Kind.ERROR)
+
+
+def _single(ask: Question, account: Account, kind: Kind) -> Response:
+    record = ask.simulator.collection(account.sid, kind).by_sid.get(ask.names["sid"])
+    if record is None or record.removed or record.created_at > ask.simulator.clock.now():
+        raise not_found(ask.request.path)
+    return Response(200, record.single())
+
+
+_ACCOUNT = r"/2010-04-01/Accounts/(?P<account>AC\w+)"
+ROUTES: list[tuple["re.Pattern[str]", Callable[[Question], Response]]] = [
+    (re.compile(r"/2010-04-01/Accounts\.json"), _account_list),
+    (re.compile(_ACCOUNT + r"\.json"), _account),
+    (re.compile(_ACCOUNT + r"/(?P<resource>Calls|Messages)\.json"), _list_2010),
+    (re.compile(_ACCOUNT + r"/(?P<resource>Calls|Messages)/(?P<sid>\w+)\.json"), _single_2010),
+    (re.compile(r"/v1/Alerts"), _list_alerts),
+    (re.compile(r"/v1/Alerts/(?P<sid>\w+)"), _single_alert),
+]

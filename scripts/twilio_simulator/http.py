@@ -1,0 +1,76 @@
+"""Requests and responses as values, so that everything but the socket is a plain function."""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request, its header names in lower case."""
+
+    method: str
+    target: str
+    """Path and query, as sent."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @cached_property
+    def path(self) -> str:
+        """The path, without the query."""
+        return urlsplit(self.target).path
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """The parameters of the query, decoded; of a repeated name the last."""
+        return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """The parameters of a form body, decoded; of a repeated name the last."""
+        return dict(parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True))
+
+    @cached_property
+    def credentials(self) -> tuple[str, str] | None:
+        """User and password of Basic authentication; None where missing or unreadable."""
+        scheme, _, encoded = self.headers.get("authorization", "").partition(" ")
+        try:
+            user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        return (user, password) if scheme.lower() == "basic" and colon else None
+
+    def json(self) -> Any:
+        """Decode the body.
+
+        Raises: ValueError: it is not JSON.
+        """
+        return json.loads(self.body or b"{}")
+
+
+@dataclass(frozen=True)
+class Response:
+    """What is answered, and in what bad manner."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=utf-8"})
+    delay_seconds: float = 0.0
+    """How long the answer keeps the client waiting."""
+    cut_at_bytes: int | None = None
+    """The connection closes after so many bytes of the body, although more were announced."""
+    reset: bool = False
+    """The connection is reset instead of an answer."""
+    stream: Iterator[bytes] | None = None
+    """Chunks sent after the body, without an announced length."""
+
+
+def json_response(status: int, value: object, **headers: str) -> Response:
+    """Answer with a JSON document."""
+    body = json.dumps(value, ensure_ascii=False).encode()
+    return Response(status, body, {"Content-Type": "application/json; charset=utf-8", **headers})

@@ -1,0 +1,139 @@
+"""One record that the simulator holds: its present fields, when lists show it, and what became of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from scripts.twilio_simulator import wire
+from scripts.twilio_simulator.wire import Fields, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """What a record looked like to its readers from one moment on."""
+
+    at: datetime
+    status: str | None
+    error_code: int | str | None
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """One record with its surroundings, for those who check what was read against what there was."""
+
+    kind: Kind
+    account_sid: str
+    sid: str
+    record: Any
+    """As a single read shows it: JSON decoded; of an odd record whatever it is."""
+    created_at: datetime
+    visible_at: datetime
+    removed: bool
+    versions: tuple[Version, ...]
+    """Oldest first; of bulk records only the last."""
+
+    def json(self) -> Fields:
+        """Write it for the control API."""
+        return {
+            "log_type": self.kind.log_type,
+            "account_sid": self.account_sid,
+            "sid": self.sid,
+            "record": self.record,
+            "created_at": self.created_at.isoformat(),
+            "visible_at": self.visible_at.isoformat(),
+            "removed": self.removed,
+            "versions": [[v.at.isoformat(), v.status, v.error_code] for v in self.versions],
+        }
+
+
+class Record:
+    """A call, a message or an entry of the error log."""
+
+    __slots__ = (
+        "_encoded",
+        "account_sid",
+        "created_at",
+        "fields",
+        "kind",
+        "number",
+        "odd",
+        "removed",
+        "sid",
+        "versions",
+        "visible_at",
+    )
+
+    def __init__(
+        self, kind: Kind, fields: Fields, created_at: datetime, visible_at: datetime, odd: bytes | None = None
+    ) -> None:
+        """Hold a record.
+
+        Args: odd: bytes to show in lists and single reads instead of the fields, whatever they are.
+        """
+        self.kind, self.fields, self.created_at, self.visible_at, self.odd = (
+            kind,
+            fields,
+            created_at,
+            visible_at.timestamp(),
+            odd,
+        )
+        self.account_sid: str = fields["account_sid"]
+        self.sid: str = fields["sid"]
+        self.number = 0
+        self.removed = False
+        self._encoded: bytes | None = odd
+        self.versions: list[Version] = []
+        self._remember(created_at)
+
+    def change(self, at: datetime, changes: Mapping[str, Any]) -> None:
+        """Give some fields new values, and the record a new `date_updated` unless one is given."""
+        self.fields = self.fields | {"date_updated": at} | dict(changes)
+        self._encoded, self.odd = None, None
+        self._remember(at)
+
+    def _remember(self, at: datetime) -> None:
+        self.versions.append(Version(at, self.fields.get("status"), self.fields.get("error_code")))
+
+    def listed(self) -> bytes:
+        """Return the record as lists show it, encoded once."""
+        if self._encoded is None:
+            shown = self.fields
+            if self.kind is Kind.ERROR:
+                shown = {name: value for name, value in shown.items() if name not in wire.DETAIL_ONLY}
+            self._encoded = wire.encode(self.kind, shown)
+        return self._encoded
+
+    def single(self) -> bytes:
+        """Return the record as a read by its sid shows it."""
+        if self.odd is not None or self.kind is not Kind.ERROR:
+            return self.listed()
+        return wire.encode(self.kind, self.fields)
+
+    def value(self, name: str) -> Any:
+        """Return a field that is no moment."""
+        return self.fields.get(name)
+
+    def moment(self, name: str) -> float | None:
+        """Return a moment in seconds since the epoch; None where there is none, or it is no moment."""
+        at = self.fields.get(name)
+        return at.timestamp() if isinstance(at, datetime) else None
+
+    def sort_key(self) -> float:
+        """Say where it stands in its list: a message by its sending, where it has been sent; others by creation."""
+        sent = self.moment("date_sent") if self.kind is Kind.MESSAGE else None
+        return self.created_at.timestamp() if sent is None else sent
+
+    def emitted(self) -> Emitted:
+        """Describe it for an oracle."""
+        return Emitted(
+            kind=self.kind,
+            account_sid=self.account_sid,
+            sid=self.sid,
+            record=json.loads(self.single()),
+            created_at=self.created_at,
+            visible_at=datetime.fromtimestamp(self.visible_at, UTC),
+            removed=self.removed,
+            versions=tuple(self.versions),
+        )

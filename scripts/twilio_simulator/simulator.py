@@ -1,0 +1,256 @@
+"""The simulator's state: accounts and records, a clock, and what is still going to happen."""
+
+import hashlib
+import heapq
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from scripts.twilio_simulator import api, wire
+from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Account, AccountStatus, ApiKey, KeyKind
+from scripts.twilio_simulator.clock import SimulatorClock
+from scripts.twilio_simulator.collection import Collection
+from scripts.twilio_simulator.filters import Habits
+from scripts.twilio_simulator.http import Request, Response
+from scripts.twilio_simulator.records import Emitted, Record
+from scripts.twilio_simulator.wire import Kind
+
+Seconds = timedelta | float
+MAKE = {Kind.CALL: wire.call, Kind.MESSAGE: wire.message, Kind.ERROR: wire.error}
+
+
+@dataclass(frozen=True)
+class SeenRequest:
+    """One request that was answered."""
+
+    at: datetime
+    method: str
+    target: str
+    user: str | None
+    status: int
+
+
+class Simulator:
+    """A Twilio of one's own. All methods may be called from any thread."""
+
+    def __init__(
+        self,
+        seed: int = 1,
+        clock: SimulatorClock | None = None,
+        account_sid: str = DEMO_ACCOUNT_SID,
+        auth_token: str = DEMO_AUTH_TOKEN,
+    ) -> None:
+        """Begin with one account and no records."""
+        self.seed = seed
+        self.clock = clock or SimulatorClock()
+        self.habits = Habits()
+        self.lock = threading.RLock()
+        self.accounts: dict[str, Account] = {}
+        self.requests: list[SeenRequest] = []
+        self.listeners: list[Callable[[Record], None]] = []
+        """Called with each record that appears or changes."""
+        self._collections: dict[tuple[str, Kind], Collection] = {}
+        self._records: dict[str, Record] = {}
+        self._numbers = 0
+        self._due: list[tuple[datetime, int, Callable[[], None]]] = []
+        self.account = self.add_account(account_sid, auth_token)
+
+    # Accounts
+
+    def add_account(self, sid: str | None = None, auth_token: str | None = None, **properties: Any) -> Account:
+        """Add an account; with `parent_sid`, a subaccount. Other properties are those of `Account`."""
+        with self.lock:
+            properties.setdefault("created_at", self.clock.now() - timedelta(days=100))
+            account = Account(sid or self.new_sid("AC"), auth_token or self.new_sid("")[:32], **properties)
+            self.accounts[account.sid] = account
+            return account
+
+    def add_key(
+        self,
+        account_sid: str | None = None,
+        kind: KeyKind = KeyKind.STANDARD,
+        permissions: frozenset[str] = frozenset(),
+    ) -> ApiKey:
+        """Add an API key to an account."""
+        with self.lock:
+            key = ApiKey(self.new_sid("SK"), self.new_sid("")[:32], kind, permissions)
+            self.accounts[account_sid or self.account.sid].keys[key.sid] = key
+            return key
+
+    def set_account(self, account_sid: str | None = None, **properties: Any) -> Account:
+        """Change an account: `status`, `auth_token`, `refuse_credentials`, `friendly_name`."""
+        with self.lock:
+            account = self.accounts[account_sid or self.account.sid]
+            if "status" in properties:
+                properties["status"] = AccountStatus(properties["status"])
+            for name, value in properties.items():
+                if not hasattr(account, name):
+                    raise AttributeError(f"An account has no property {name}")
+                setattr(account, name, value)
+            return account
+
+    # Records
+
+    def add_call(self, **fields: Any) -> str:
+        """Add a call: see `add`."""
+        return self.add(Kind.CALL, **fields)
+
+    def add_message(self, **fields: Any) -> str:
+        """Add a message: see `add`."""
+        return self.add(Kind.MESSAGE, **fields)
+
+    def add_error(self, **fields: Any) -> str:
+        """Add an entry of the error log: see `add`."""
+        return self.add(Kind.ERROR, **fields)
+
+    def add(
+        self,
+        kind: Kind,
+        *,
+        at: datetime | None = None,
+        visible_after: Seconds = 0,
+        odd: bytes | None = None,
+        **fields: Any,
+    ) -> str:
+        """Add one record.
+
+        Args:
+            at: when it comes into being, and the default of its moments; now, unless its `date_created` says otherwise.
+            visible_after: how long after `at` the lists show it; a read by its sid finds it at once.
+            odd: bytes that lists and single reads show instead of the record.
+            fields: by their wire names (`from_` for `from`), `account_sid` and `sid` too; moments as aware datetimes.
+        Returns: its sid.
+        """
+        with self.lock:
+            named = _named(fields)
+            moment = at or named.get("date_created")
+            created_at = moment if isinstance(moment, datetime) else self.clock.now()
+            sid = named.pop("sid", None) or self.new_sid(kind.prefix)
+            account_sid = named.pop("account_sid", None) or self.account.sid
+            whole = MAKE[kind](account_sid, sid, created_at.replace(microsecond=0)) | _derived(kind, named) | named
+            delay = visible_after if isinstance(visible_after, timedelta) else timedelta(seconds=visible_after)
+            self._keep(Record(kind, whole, created_at, created_at + delay, odd))
+            return sid
+
+    def change(self, sid: str, at: datetime | None = None, **fields: Any) -> None:
+        """Change fields of a record, now or later, and with them its `date_updated` unless that is given."""
+        with self.lock:
+            moment = at or self.clock.now()
+            if moment > self.clock.now():
+                self.schedule(moment, lambda: self._change(sid, moment, _named(fields)))
+            else:
+                self._change(sid, moment, _named(fields))
+
+    def remove(self, sid: str) -> None:
+        """Delete a record: lists drop it, and a read by its sid is answered with 404."""
+        with self.lock:
+            self._records[sid].removed = True
+
+    def record(self, sid: str) -> Emitted:
+        """Describe one record as it is now.
+
+        Raises: KeyError: there is none.
+        """
+        with self.lock:
+            self.settle()
+            return self._records[sid].emitted()
+
+    def emitted(self) -> list[Emitted]:
+        """Describe everything that there is, as it is now, in order of addition."""
+        with self.lock:
+            self.settle()
+            return [record.emitted() for record in self._records.values()]
+
+    # Time
+
+    def schedule(self, at: datetime, action: Callable[[], None]) -> None:
+        """Do something as soon as the clock has reached a moment."""
+        with self.lock:
+            self._numbers += 1
+            heapq.heappush(self._due, (at, self._numbers, action))
+
+    def settle(self) -> None:
+        """Let everything happen that is due by now, in order."""
+        with self.lock:
+            now = self.clock.now()
+            while self._due and self._due[0][0] <= now:
+                heapq.heappop(self._due)[2]()
+
+    # Requests
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request, as the server would."""
+        with self.lock:
+            self.settle()
+            response = api.answer(self, request)
+            user = request.credentials[0] if request.credentials else None
+            self.requests.append(SeenRequest(self.clock.now(), request.method, request.target, user, response.status))
+            return response
+
+    def request_counts(self) -> Counter[str]:
+        """Count the requests by path."""
+        with self.lock:
+            return Counter(seen.target.partition("?")[0] for seen in self.requests)
+
+    # For the modules of the simulator
+
+    def collection(self, account_sid: str, kind: Kind) -> Collection:
+        """Return the records of one kind of an account."""
+        return self._collections.setdefault((account_sid, kind), Collection())
+
+    def records(self) -> Iterator[Record]:
+        """Walk over all records."""
+        return iter(self._records.values())
+
+    def new_sid(self, prefix: str) -> str:
+        """Make a sid that depends on nothing but the seed and how many were made before."""
+        self._numbers += 1
+        digest = hashlib.md5(f"{self.seed}/{prefix}/{self._numbers}".encode(), usedforsecurity=False)
+        return prefix + digest.hexdigest()
+
+    def _keep(self, record: Record) -> None:
+        if record.sid in self._records:
+            raise ValueError(f"There is already a record {record.sid}")
+        self._numbers += 1
+        record.number = self._numbers
+        self._records[record.sid] = record
+        self.collection(record.account_sid, record.kind).add(record)
+        self._tell(record)
+
+    def _change(self, sid: str, at: datetime, fields: Mapping[str, Any]) -> None:
+        record = self._records[sid]
+        old_key = record.sort_key()
+        record.change(at, fields)
+        self.collection(record.account_sid, record.kind).move(record, old_key)
+        self._tell(record)
+
+    def _tell(self, record: Record) -> None:
+        for listener in self.listeners:
+            listener(record)
+
+
+def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn `from_` into `from`, which Python does not take as a keyword, and cut fractions of seconds."""
+    named = {"from" if name == "from_" else name: value for name, value in fields.items()}
+    return {
+        name: value.replace(microsecond=0) if isinstance(value, datetime) else value for name, value in named.items()
+    }
+
+
+def _derived(kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what follows from the given fields, where it is not given too."""
+    derived: dict[str, Any] = {}
+    if kind is Kind.CALL:
+        derived = {
+            f"{name}_formatted": wire.formatted(fields[name])
+            for name in ("from", "to")
+            if isinstance(fields.get(name), str)
+        }
+    elif kind is Kind.ERROR:
+        code, level = str(fields.get("error_code", "11200")), str(fields.get("log_level", "error"))
+        derived["alert_text"] = wire.alert_text(code, level, fields.get("request_url"), None)
+        derived["more_info"] = f"https://www.twilio.com/docs/errors/{code}"
+    return derived
