@@ -46,7 +46,7 @@ def _mail(number: int, recipient: str, parsed: EmailMessage) -> Mail:
 
 
 def _part(parsed: EmailMessage, kind: str) -> str:
-    part = parsed.get_body(preferencelist=(kind,))  # type: ignore[arg-type]  # the stubs want a literal
+    part = parsed.get_body(preferencelist=(kind,))
     return str(part.get_content()) if part is not None else ""
 
 

@@ -3,12 +3,12 @@
 import base64
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dotenv import dotenv_values
 
-GENERATED = {
+GENERATED: Mapping[str, Callable[[], str]] = {
     "API_KEY": lambda: secrets.token_urlsafe(24),
     "SECRET_KEY": lambda: secrets.token_urlsafe(32),
     "INBOX_WEBHOOK_SECRET": lambda: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
