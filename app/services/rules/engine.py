@@ -40,7 +40,9 @@ def hold_rule_set(session: Session) -> RuleSet:
     version = session.scalar(select(models.RuleSet.version).with_for_update(read=True))
     assert version is not None, "the migrations make this row"
     if version not in _last:
-        rows = session.scalars(select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id))
+        rows = session.scalars(
+            select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
+        )
         rules = tuple(as_value(row) for row in rows)
         _last.clear()
         _last[version] = RuleSet({rule.id: rule for rule in rules}, RuleIndex(rules))
@@ -136,7 +138,11 @@ def unmatched(session: Session, pairs: Sequence[tuple[Rule, LogVersion]]) -> lis
                 "SELECT rule_id, log_id FROM matches WHERE (rule_id, epoch, log_id) IN (SELECT * FROM"
                 " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[])))"
             ),
-            {"rules": [row[0] for row in asked], "epochs": [row[1] for row in asked], "logs": [row[2] for row in asked]},
+            {
+                "rules": [row[0] for row in asked],
+                "epochs": [row[1] for row in asked],
+                "logs": [row[2] for row in asked],
+            },
         )
         for rule_id, log_id in rows:
             del once[rule_id, log_id]

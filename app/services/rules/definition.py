@@ -1,0 +1,388 @@
+"""What a rule may look like: reads the body of one, and says at which field it cannot be used.
+
+Knows no database session. Texts of errors never hold the value that was sent.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+import re2
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from app import models
+from app.enums import PatternType, Severity
+from app.errors import FieldError, InvalidInput
+from app.services.rules.expressions import ExpressionError, check_expression
+from app.services.rules.patterns import code_ranges, list_items, re2_options
+
+JsonObject = dict[str, Any]
+
+LONGEST_WINDOW_MINUTES = 44_640
+"""31 days."""
+LONGEST_WAIT_MINUTES = 525_600
+"""A year."""
+LONGEST_TEXT = 10_000
+LONGEST_LIST = 1_000
+SMALLEST_PROGRAM = 3_000
+"""A pattern may unfold to as many steps, or to two for each of its characters: one text then costs microseconds."""
+
+GROUP_FIELDS = ("account_sid", "from", "to", "to_country", "error_code", "status", "direction", "messaging_service_sid")
+"""What a rule may be grouped by, and what `new_value` may watch."""
+MEANING = ("log_type", "filters", "pattern_type", "pattern_value", "condition", "group_by", "schedule")
+"""Fields that say what a rule does: editing one starts it anew."""
+
+
+def _refuse(message: str) -> PydanticCustomError:
+    return PydanticCustomError("refused", "{message}", {"message": message})
+
+
+def _storable(text: str) -> str:
+    """Refuse what PostgreSQL cannot store."""
+    if "\0" in text:
+        raise _refuse("must not contain a NUL character")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise _refuse("must be a text of valid Unicode characters")
+    return text
+
+
+def _visible(text: str) -> str:
+    if not text.strip():
+        raise _refuse("must hold more than spaces")
+    return text
+
+
+def _distinct(values: list[str]) -> list[str]:
+    if len(set(values)) != len(values):
+        raise _refuse("must not name one thing twice")
+    return values
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable), AfterValidator(_visible)]
+Description = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_storable)]
+PatternValue = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_storable)]
+FilterValue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+FilterValues = Annotated[list[FilterValue], Field(max_length=LONGEST_LIST), AfterValidator(_distinct)]
+Country = Annotated[str, Field(pattern="^[A-Z]{2}$")]
+GroupField = Literal[
+    "account_sid", "from", "to", "to_country", "error_code", "status", "direction", "messaging_service_sid"
+]
+Window = Annotated[int, Field(ge=1, le=LONGEST_WINDOW_MINUTES)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
+
+
+class _Part(BaseModel):
+    """An object of a rule's body: no field but the named ones, and no conversion (true is no number)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Filters(_Part):
+    """The population: for each field the values let through; an empty list lets all through."""
+
+    account_sid: FilterValues = []
+    direction: FilterValues = []
+    from_: Annotated[FilterValues, Field(alias="from")] = []
+    to: FilterValues = []
+    to_country: Annotated[list[Country], Field(max_length=LONGEST_LIST), AfterValidator(_distinct)] = []
+    messaging_service_sid: FilterValues = []
+    level: Annotated[list[Literal["error", "warning", "notice", "debug"]], AfterValidator(_distinct)] = []
+
+
+class Each(_Part):
+    """A log matches for the first time."""
+
+    type: Literal["each"] = "each"
+
+
+class Threshold(_Part):
+    """A window holds at least `count` matches."""
+
+    type: Literal["threshold"]
+    count: Count
+    window_minutes: Window
+
+
+class Ratio(_Part):
+    """At least `percent` of the final logs of a window match."""
+
+    type: Literal["ratio"]
+    percent: Annotated[float, Field(gt=0, le=100)]
+    window_minutes: Window
+    min_total: Count = 50
+    settle_minutes: Annotated[int, Field(ge=0, le=LONGEST_WINDOW_MINUTES)] = 10
+
+
+class NoData(_Part):
+    """Fewer than `min_count` matches in a window."""
+
+    type: Literal["no_data"]
+    window_minutes: Window
+    min_count: Count = 1
+
+
+class Spike(_Part):
+    """`factor` times as many matches as in the median of the windows before."""
+
+    type: Literal["spike"]
+    factor: Annotated[float, Field(ge=1, le=1_000_000)] = 3
+    window_minutes: Window
+    baseline_windows: Annotated[int, Field(ge=1, le=1_000)] = 8
+    min_count: Count = 20
+
+
+class NewValue(_Part):
+    """A match carries a value that none carried in the lookback."""
+
+    type: Literal["new_value"]
+    field: GroupField
+    lookback_days: Annotated[int, Field(ge=1, le=365)] = 30
+
+
+class Stuck(_Part):
+    """Matching logs that are older than that are not final."""
+
+    type: Literal["stuck"]
+    older_than_minutes: Window
+    min_count: Count = 1
+
+
+class Sum(_Part):
+    """The absolute values of a field add up to `at_least` in a window."""
+
+    type: Literal["sum"]
+    field: Literal["price", "duration_seconds", "segments"]
+    at_least: Annotated[float, Field(gt=0, le=1_000_000_000_000)]
+    window_minutes: Window
+
+
+Condition = Annotated[Each | Threshold | Ratio | NoData | Spike | NewValue | Stuck | Sum, Field(discriminator="type")]
+CONDITIONS = ("each", "threshold", "ratio", "no_data", "spike", "new_value", "stuck", "sum")
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    """Names that mean the same on every machine."""
+    return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+class Schedule(_Part):
+    """When the rule may fire, in local time; an `end` at or before `start` runs past midnight."""
+
+    timezone: str
+    days: Annotated[
+        list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]], Field(min_length=1), AfterValidator(_distinct)
+    ] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    start: ClockTime
+    end: ClockTime
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in _time_zones():
+            raise _refuse("is no time zone; wanted is a name such as Europe/Berlin or UTC")
+        return name
+
+
+class RuleDefinition(_Part):
+    """A rule as a user writes it, with its defaults filled in."""
+
+    name: Name
+    description: Description = ""
+    enabled: bool = True
+    severity: Annotated[Severity, Field(strict=False)] = Severity.WARNING
+    log_type: Literal["call", "message", "error", "any"]
+    filters: Filters = Filters()
+    pattern_type: Annotated[PatternType, Field(strict=False)]
+    pattern_value: PatternValue | None = None
+    condition: Condition = Each()
+    group_by: Annotated[list[GroupField], AfterValidator(_distinct)] = []
+    renotify_minutes: Annotated[int, Field(ge=1, le=LONGEST_WAIT_MINUTES)] | None = 60
+    resolve_after_minutes: Annotated[int, Field(ge=0, le=LONGEST_WAIT_MINUTES)] = 60
+    cooldown_minutes: Annotated[int, Field(ge=0, le=LONGEST_WAIT_MINUTES)] = 10
+    schedule: Schedule | None = None
+
+    @field_validator("severity", "pattern_type", mode="before")
+    @classmethod
+    def _text_only(cls, value: object) -> object:
+        if not isinstance(value, str):
+            raise _refuse("must be a text")
+        return value
+
+
+def parse_rule(body: object) -> RuleDefinition:
+    """Read the body of a rule.
+
+    Raises: InvalidInput, each field named by its path.
+    """
+    try:
+        parsed = RuleDefinition.model_validate(body)
+    except ValidationError as error:
+        details = error.errors(include_input=False, include_url=False)
+        raise InvalidInput([_field_error(detail) for detail in details]) from None
+    if (problem := _pattern_problem(parsed.pattern_type, parsed.pattern_value)) is not None:
+        raise InvalidInput([FieldError("pattern_value", problem)])
+    return parsed
+
+
+def merge(definition: RuleDefinition, changes: object) -> RuleDefinition:
+    """Change some fields of a rule; objects are replaced whole.
+
+    Raises: InvalidInput.
+    """
+    if not isinstance(changes, dict):
+        raise InvalidInput([FieldError("body", "must be a JSON object")])
+    return parse_rule(as_json(definition) | changes)
+
+
+def of(row: models.Rule) -> RuleDefinition:
+    """Give a stored rule as its definition. It was checked when it was saved: what newer checks refuse still holds."""
+    return RuleDefinition.model_validate({name: getattr(row, name) for name in RuleDefinition.model_fields})
+
+
+def as_json(definition: RuleDefinition) -> JsonObject:
+    """Show a definition as the body that makes it."""
+    return definition.model_dump(mode="json", by_alias=True)
+
+
+def columns(definition: RuleDefinition) -> JsonObject:
+    """Give the columns of `models.Rule` that a definition decides: defaults filled in, filters as they were written."""
+    filters = definition.filters.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return as_json(definition) | {"filters": filters}
+
+
+def meaning_changed(before: RuleDefinition, after: RuleDefinition) -> bool:
+    """Say whether an edit changes what the rule does, so that it starts anew."""
+    return any(_meaning(before, name) != _meaning(after, name) for name in MEANING)
+
+
+def _meaning(definition: RuleDefinition, name: str) -> object:
+    if name == "filters":
+        return {field: sorted(values) for field, values in definition.filters.model_dump().items()}
+    return getattr(definition, name)
+
+
+def _pattern_problem(kind: PatternType, value: str | None) -> str | None:
+    """Say why a pattern cannot be used; None where it can."""
+    if kind == PatternType.ANY:
+        return None
+    if value is None:
+        return f"is required with the pattern type {kind.value}"
+    try:
+        _CHECKS[kind](value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _check_items(value: str) -> None:
+    for position, item in enumerate(list_items(value), start=1):
+        if not item:
+            raise ValueError(f"item {position} of the list is empty")
+
+
+def _check_codes(value: str) -> None:
+    _check_items(value)
+    for position, item in enumerate(list_items(value), start=1):
+        try:
+            code_ranges(item)
+        except ValueError as error:
+            raise ValueError(f"item {position} of the list: {error}") from None
+
+
+def _check_statuses(value: str) -> None:
+    _check_items(value)
+    for position, item in enumerate(list_items(value), start=1):
+        if re.fullmatch("[a-z]+([_-][a-z]+)*", item) is None:
+            raise ValueError(f"item {position} of the list is no status: they are written like failed or no-answer")
+
+
+def _check_regex(value: str) -> None:
+    try:
+        size = re2.compile(value, re2_options()).programsize
+    except re2.error as error:
+        raise ValueError(_regex_words(value, error)) from None
+    if size > SMALLEST_PROGRAM + 2 * len(value):
+        raise ValueError("unfolds to too many steps: use smaller repetitions or fewer classes of letters")
+
+
+_NOT_IN_RE2 = {"(?=": "lookahead", "(?!": "lookahead", "(?<": "lookbehind"}
+
+
+def _regex_words(pattern: str, error: Exception) -> str:
+    """Say what RE2 found and where; it names the piece of the pattern that it stumbled over."""
+    raw = error.args[0] if error.args else b""
+    reason, _, piece = (raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)).partition(": ")
+    place = pattern.find(piece) + 1 if piece else 0
+    where = f", at character {place}" if place and piece != pattern else ""
+    words = next((f"RE2 has no {name}" for sign, name in _NOT_IN_RE2.items() if piece.startswith(sign)), reason)
+    return f"is no RE2 pattern: {words}{where}"
+
+
+def _check_cel(value: str) -> None:
+    try:
+        check_expression(value)
+    except ExpressionError as error:
+        raise ValueError(str(error)) from None
+
+
+_CHECKS: Mapping[PatternType, Callable[[str], None]] = {
+    PatternType.ERROR_CODE: _check_codes,
+    PatternType.STATUS: _check_statuses,
+    PatternType.KEYWORD: _check_items,
+    PatternType.REGEX: _check_regex,
+    PatternType.EXPRESSION: _check_cel,
+}
+
+
+def _field_error(detail: ErrorDetails) -> FieldError:
+    path = [str(part)[:100].encode(errors="replace").decode() for part in detail["loc"] if not isinstance(part, int)]
+    if len(path) > 1 and path[0] == "condition" and path[1] in CONDITIONS:
+        del path[1]  # pydantic's name for the kind of condition, which the body does not have.
+    if detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        path.append("type")
+    return FieldError(".".join(path) or "body", _sentence(detail))
+
+
+_SENTENCES: Mapping[str, str] = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field that is known here",
+    "string_type": "must be a text",
+    "string_unicode": "must be a text of valid Unicode characters",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must not be longer than {max_length} characters",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "list_type": "must be a list",
+    "too_short": "must not be empty",
+    "too_long": "must not be longer than {max_length}",
+    "greater_than_equal": "must be {ge} or more",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "union_tag_invalid": "must be one of " + ", ".join(CONDITIONS),
+    "union_tag_not_found": "is required: one of " + ", ".join(CONDITIONS),
+    "string_pattern_mismatch": "is written wrongly: wanted is a form like {example}",
+    "refused": "{message}",
+}
+_EXAMPLES = {"to_country": "GB", "start": "09:00", "end": "18:00"}
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    """Say what is wrong and what is wanted."""
+    item = next((f"item {part + 1} " for part in reversed(detail["loc"]) if isinstance(part, int)), "")
+    field = next((part for part in reversed(detail["loc"]) if isinstance(part, str)), "")
+    facts = {
+        name: f"{value:.16g}" if isinstance(value, float) else value for name, value in detail.get("ctx", {}).items()
+    }
+    facts["example"] = _EXAMPLES.get(field, "")
+    return item + _SENTENCES.get(detail["type"], "cannot be used").format_map(facts)

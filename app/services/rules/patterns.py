@@ -1,0 +1,334 @@
+"""All enabled patterns compiled into one index: log -> the rules that it matches. Pure.
+
+What a log costs depends on the rules that may concern it, not on how many there are: rules are found by log type,
+code, status and text through dictionaries and multi-pattern automata, and by the most telling field of their filters.
+"""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import re2
+
+from app.enums import LogType, PatternType
+from app.services.rules import expressions
+from app.services.rules.types import LogVersion, Rule
+
+_SHARED_BYTES = 256 << 20
+"""What an automaton of many patterns may use for its states; with less it would rebuild them all the time."""
+_ALONE_BYTES = 32 << 20
+_MAX_MEMO = 20_000
+
+# The field of a filter that rules are found by, the most telling first.
+_SELECTIVE = ("from", "to", "messaging_service_sid", "account_sid", "to_country", "direction", "level")
+_PLACE = {name: LogVersion._fields.index("from_" if name == "from" else name) for name in _SELECTIVE}
+
+
+class CodeRange(NamedTuple):
+    """Codes from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+
+ANY_CODE = CodeRange(-(2**63), 2**63)
+
+
+def list_items(pattern_value: str) -> list[str]:
+    """Take apart a list that is written with commas."""
+    return [item.strip() for item in pattern_value.split(",")]
+
+
+def code_ranges(pattern_value: str) -> list[CodeRange]:
+    """Read the codes, ranges and `*` of an `error_code` pattern.
+
+    Raises: ValueError where an item is none of these, or a range runs backwards.
+    """
+    ranges = []
+    for item in list_items(pattern_value):
+        first, dash, last = item.partition("-")
+        found = ANY_CODE if item == "*" else CodeRange(_code(first), _code(last if dash else first))
+        if found.last < found.first:
+            raise ValueError("a range runs backwards")
+        ranges.append(found)
+    return ranges
+
+
+def _code(digits: str) -> int:
+    digits = digits.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= 9):
+        raise ValueError("is neither a code such as 30003, nor a range such as 30000-30999, nor *")
+    return int(digits)
+
+
+def re2_options(max_bytes: int = _ALONE_BYTES) -> re2.Options:
+    """Return the options by which patterns are checked and matched."""
+    options = re2.Options()
+    options.log_errors = False  # It would write people's patterns to the standard error output.
+    options.max_mem = max_bytes
+    return options
+
+
+class _Entry(NamedTuple):
+    """A rule under one value of one of its filters, and what its other filters ask for."""
+
+    number: int
+    rest: tuple[tuple[int, frozenset[str]], ...]
+
+
+Keyed = tuple[tuple[int, Mapping[Any, list[_Entry]]], ...]
+"""Fields of a log, each with the rules that want one of its values."""
+
+
+class _Candidates:
+    """Rules that match where their filters let the log through. A rule is named by its number in the index."""
+
+    def __init__(self, numbers: Iterable[int], rules: Sequence[Rule]) -> None:
+        free: list[int] = []
+        keyed: dict[str, dict[str, list[_Entry]]] = defaultdict(lambda: defaultdict(list))
+        for number in numbers:
+            filters = rules[number].filters
+            key = next((field for field in _SELECTIVE if field in filters), None)
+            if key is None:
+                free.append(number)
+                continue
+            rest = tuple((_PLACE[field], values) for field, values in filters.items() if field != key)
+            for value in filters[key]:
+                keyed[key][value].append(_Entry(number, rest))
+        self.free = tuple(free)
+        self.keyed: Keyed = tuple((_PLACE[field], dict(values)) for field, values in keyed.items())
+
+    def find(self, log: LogVersion) -> list[int]:
+        """Return the rules whose filters let the log through."""
+        return [*self.free, *_let_through(self.keyed, log)]
+
+
+def _let_through(keyed: Keyed, log: LogVersion) -> list[int]:
+    found = []
+    for place, values in keyed:
+        for number, rest in values.get(log[place], ()):
+            if all(log[other] in wanted for other, wanted in rest):
+                found.append(number)
+    return found
+
+
+class _Codes:
+    """Rules by code. The ends of all ranges cut the codes into intervals; each is worked out once, when it is met."""
+
+    def __init__(self, numbers: Sequence[int], rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self._ranges = [
+            (found, number) for number in numbers for found in code_ranges(rules[number].pattern_value or "")
+        ]
+        self._cuts = sorted({cut for found, _ in self._ranges for cut in (found.first, found.last + 1)})
+        self._known: dict[int, _Candidates] = {}
+
+    def find(self, code: int) -> _Candidates:
+        """Return the rules whose list holds the code."""
+        interval = bisect_right(self._cuts, code)
+        if interval not in self._known:
+            numbers = {number for found, number in self._ranges if found.first <= code <= found.last}
+            self._known[interval] = _Candidates(sorted(numbers), self._rules)
+        return self._known[interval]
+
+
+Automaton = tuple[Callable[[bytes], Sequence[int] | None], Sequence[_Candidates]]
+"""What finds the numbers of the patterns in a text, and the rules of each pattern."""
+
+
+class _Texts:
+    """Rules that look at texts, by their patterns."""
+
+    def __init__(self, numbers: Sequence[int], rules: Sequence[Rule]) -> None:
+        users: dict[str, list[int]] = defaultdict(list)
+        for number in numbers:
+            for pattern in text_patterns(rules[number]):
+                users[pattern].append(number)
+        self._automata: list[Automaton] = []
+        plain = {pattern for pattern in users if not _unfolds(pattern)}
+        self._add(sorted(plain), users, rules, _SHARED_BYTES)
+        # A pattern that unfolds to many states stands alone: it slows down nothing but itself.
+        for pattern in sorted(users.keys() - plain):
+            self._add([pattern], users, rules, _ALONE_BYTES)
+        self._sentences: dict[str, tuple[_Candidates, ...]] = {}
+
+    def _add(
+        self, patterns: Sequence[str], users: Mapping[str, list[int]], rules: Sequence[Rule], max_bytes: int
+    ) -> None:
+        if patterns:
+            automaton = re2.Set.SearchSet(re2_options(max_bytes))
+            for pattern in patterns:
+                automaton.Add(pattern)
+            automaton.Compile()
+            self._automata.append((automaton.Match, [_Candidates(users[pattern], rules) for pattern in patterns]))
+
+    def find(self, text: str | None, sentence: str | None) -> Sequence[_Candidates]:
+        """Return the rules of the patterns that are found in the text of a log, or in its error message, by pattern.
+
+        Error messages are few, and are remembered; texts are people's, and mostly differ.
+        """
+        if sentence is None:
+            return () if text is None else self._search(text)
+        known = self._sentences.get(sentence)
+        if known is None:
+            if len(self._sentences) >= _MAX_MEMO:
+                self._sentences.clear()
+            known = self._sentences[sentence] = tuple(self._search(sentence))
+        return known if text is None else [*known, *self._search(text)]
+
+    def _search(self, text: str) -> list[_Candidates]:
+        found = []
+        encoded = text.encode()
+        for match, owners in self._automata:
+            for index in match(encoded) or ():
+                found.append(owners[index])
+        return found
+
+
+def text_patterns(rule: Rule) -> list[str]:
+    """Return the RE2 patterns of a rule that looks at texts."""
+    value = rule.pattern_value or ""
+    if rule.pattern_type == PatternType.REGEX:
+        return [value]
+    return ["(?i)" + re2.escape(item) for item in list_items(value)]
+
+
+def _unfolds(pattern: str) -> bool:
+    return bool(re2.compile(pattern, re2_options()).programsize > 2 * len(pattern) + 50)
+
+
+class _State(NamedTuple):
+    """What the status and the code of a log decide."""
+
+    numbers: tuple[int, ...]
+    """Rules without filters: they match."""
+    rules: tuple[Rule, ...]
+    """The same rules."""
+    keyed: Keyed
+    """Rules whose filters are to be asked."""
+
+
+class _OfType:
+    """The rules that look at one type of log."""
+
+    def __init__(self, numbers: Sequence[int], rules: Sequence[Rule], fail: Callable[[UUID, str], None]) -> None:
+        by_pattern: dict[PatternType, list[int]] = defaultdict(list)
+        for number in numbers:
+            by_pattern[rules[number].pattern_type].append(number)
+        self._rules, self._fail = rules, fail
+        self._any = _Candidates(by_pattern[PatternType.ANY], rules)
+        self._codes = _Codes(by_pattern[PatternType.ERROR_CODE], rules)
+        self._statuses = _by_status(by_pattern[PatternType.STATUS], rules)
+        texts = [*by_pattern[PatternType.KEYWORD], *by_pattern[PatternType.REGEX]]
+        self._texts = _Texts(texts, rules) if texts else None
+        expressive = by_pattern[PatternType.EXPRESSION]
+        self._expressive = _Candidates(expressive, rules) if expressive else None
+        self._states: dict[tuple[str | None, int | None], _State] = {}
+
+    def match(self, log: LogVersion) -> tuple[Rule, ...]:
+        """Return the rules that a log of this type matches, in the order of the index."""
+        state = self._states.get((log.status, log.error_code)) or self._decide(log.status, log.error_code)
+        more = _let_through(state.keyed, log) if state.keyed else []
+        if self._texts is not None:
+            for candidates in self._texts.find(log.text, log.error_message):
+                more += candidates.find(log)
+        if self._expressive is not None:
+            more += self._true_of(log, self._expressive.find(log))
+        if not more:
+            return state.rules
+        return tuple([self._rules[number] for number in sorted({*state.numbers, *more})])
+
+    def _decide(self, status: str | None, code: int | None) -> _State:
+        parts = [self._any]
+        if status in self._statuses:
+            parts.append(self._statuses[status])
+        if code is not None:
+            parts.append(self._codes.find(code))
+        numbers = tuple(sorted(number for part in parts for number in part.free))
+        keyed = tuple(keyed for part in parts for keyed in part.keyed)
+        if len(self._states) >= _MAX_MEMO:
+            self._states.clear()
+        state = _State(numbers, tuple(self._rules[number] for number in numbers), keyed)
+        self._states[status, code] = state
+        return state
+
+    def _true_of(self, log: LogVersion, numbers: Sequence[int]) -> list[int]:
+        if not numbers:
+            return []
+        ready = expressions.activation(log)
+        found = []
+        for number in numbers:
+            rule = self._rules[number]
+            try:
+                if expressions.compile_expression(rule.pattern_value or "").matches(ready):
+                    found.append(number)
+            except expressions.ExpressionError as error:
+                self._fail(rule.id, str(error))
+        return found
+
+
+def _by_status(numbers: Sequence[int], rules: Sequence[Rule]) -> dict[str | None, _Candidates]:
+    users: dict[str | None, list[int]] = defaultdict(list)
+    for number in numbers:
+        for status in set(list_items(rules[number].pattern_value or "")):
+            users[status].append(number)
+    return {status: _Candidates(found, rules) for status, found in users.items()}
+
+
+class RuleIndex:
+    """What finds the rules that a log matches; built anew when a rule changes."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._broken = {rule.id: reason for rule in rules if (reason := _unusable(rule)) is not None}
+        self._failures: dict[UUID, str] = dict(self._broken)
+        usable = [rule for rule in rules if rule.id not in self._broken]
+        self._shares = [rule for rule in rules if rule.condition.get("type") == "ratio"]
+        self._types: dict[str, _OfType] = {
+            kind.value: _OfType(_looking_at(kind, usable), usable, self._note_failure) for kind in LogType
+        }
+        self._populations = {kind.value: _Candidates(_looking_at(kind, self._shares), self._shares) for kind in LogType}
+
+    def match_batch(self, logs: Sequence[LogVersion]) -> list[tuple[Rule, ...]]:
+        """Find the rules whose population holds a log and whose pattern it matches, whenever the rule began.
+
+        Returns: one item a log, in the order of the logs; its rules are in the order of the index.
+        """
+        return [self._types[log.log_type].match(log) for log in logs]
+
+    def populations(self, logs: Sequence[LogVersion]) -> list[tuple[Rule, ...]]:
+        """Find the `ratio` rules whose population holds a log, whether or not it matches.
+
+        Returns: one item a log, in the order of the logs.
+        """
+        if not self._shares:
+            return [()] * len(logs)
+        return [tuple([self._shares[number] for number in self._populations[log.log_type].find(log)]) for log in logs]
+
+    def take_failures(self) -> dict[UUID, str]:
+        """Return why rules failed on logs since the last call, one reason a rule, without any of the logs' data."""
+        taken, self._failures = self._failures, dict(self._broken)
+        return taken
+
+    def _note_failure(self, rule_id: UUID, reason: str) -> None:
+        self._failures[rule_id] = f"the expression failed on a log, which counts as no match: {reason}"
+
+
+def _looking_at(kind: LogType, rules: Sequence[Rule]) -> list[int]:
+    return [number for number, rule in enumerate(rules) if rule.log_type in {kind, "any"}]
+
+
+def _unusable(rule: Rule) -> str | None:
+    """Say why a stored pattern cannot be used; one that a newer library refuses must not stop the others."""
+    try:
+        match rule.pattern_type:
+            case PatternType.ERROR_CODE:
+                code_ranges(rule.pattern_value or "")
+            case PatternType.REGEX:
+                re2.compile(rule.pattern_value or "", re2_options())
+            case PatternType.EXPRESSION:
+                expressions.compile_expression(rule.pattern_value or "")
+    except (ValueError, re2.error):
+        return "the pattern cannot be used any more: save the rule again"
+    return None
