@@ -32,7 +32,12 @@ def ensure_environment_account(session: Session, settings: Settings, now: dateti
     sid = settings.twilio_account_sid
     if sid is None or session.scalar(select(Account.id).where(Account.sid == sid, Account.from_environment)):
         return
-    values = {"sid": sid, "from_environment": True, "started_at": now, "include_subaccounts": settings.twilio_include_subaccounts}
+    values = {
+        "sid": sid,
+        "from_environment": True,
+        "started_at": now,
+        "include_subaccounts": settings.twilio_include_subaccounts,
+    }
     added = session.scalar(insert(Account).values(values).on_conflict_do_nothing().returning(Account))
     if added is not None:
         streams.create_for(session, added, now)

@@ -27,7 +27,9 @@ class Slice:
     """Read from here; None: from the newest."""
 
 
-def slices(log_type: LogType, complete_until: datetime | None, read_from: datetime | None, now: datetime, backfill: timedelta) -> list[Slice]:
+def slices(
+    log_type: LogType, complete_until: datetime | None, read_from: datetime | None, now: datetime, backfill: timedelta
+) -> list[Slice]:
     """Say what to list, in this order, so that nothing created before `now` is left out.
 
     Args:    backfill: how far back the first poll of a stream reads.

@@ -18,10 +18,10 @@ from app import metrics, wake
 from app.config import Settings
 from app.database import session_scope
 from app.enums import LogSource, LogType
-from app.errors import LeaseLost, TwilioError, TwilioRateLimited, TwilioRefused
+from app.errors import LeaseLost, TwilioError, TwilioRateLimited
 from app.models import Account, Log, QuarantinedRecord
 from app.services.ingest import accounts, budget, plan, streams
-from app.services.ingest.normalize import MalformedRecord, head, normalize
+from app.services.ingest.normalize import MalformedRecord, content_hash, head, normalize
 from app.services.logs import store
 from app.services.logs.types import NormalizedLog
 from app.services.twilio.client import TwilioReader
@@ -84,7 +84,11 @@ def poll(stream_id: int, settings: Settings, clock: Clock = utc_now) -> bool:
         with session_scope() as session:
             streams.fail(session, lease, str(error), clock(), _pause(error, clock()))
     with session_scope() as session:
-        metrics.count(session, counts | metrics.observe(metrics.POLL_DURATION.name, {"log_type": lease.log_type}, time.monotonic() - began))
+        metrics.count(
+            session,
+            counts
+            | metrics.observe(metrics.POLL_DURATION.name, {"log_type": lease.log_type}, time.monotonic() - began),
+        )
     return True
 
 
@@ -136,7 +140,9 @@ def _read(poll: _Poll) -> None:
 def _read_slice(poll: _Poll, piece: plan.Slice) -> None:
     """List one slice to its end; note in the transaction of its last page how far the stream is read."""
     ordered = poll.lease.log_type != LogType.ERROR
-    pages = poll.reader.list_pages(poll.lease.log_type, since=piece.since if piece.until or not ordered else None, until=piece.until)
+    pages = poll.reader.list_pages(
+        poll.lease.log_type, since=piece.since if piece.until or not ordered else None, until=piece.until
+    )
     for page in _prefetched(pages):
         with session_scope() as session:
             stream_ids = streams.lock(session, poll.lease, _also_locked(poll.lease.log_type), poll.clock())
@@ -156,11 +162,10 @@ def _read_slice(poll: _Poll, piece: plan.Slice) -> None:
 
 def _prefetched(items: Iterator[T]) -> Iterator[T]:
     """Fetch the next item while the caller works on the last one."""
-    done = object()
     with ThreadPoolExecutor(1) as executor:
-        coming = executor.submit(next, items, done)
-        while (item := coming.result()) is not done:
-            coming = executor.submit(next, items, done)
+        coming = executor.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = executor.submit(next, items, None)
             yield item
 
 
@@ -183,8 +188,8 @@ def _take_in(session: Session, poll: _Poll, stream_ids: dict[str, int], records:
             odd.append((record, str(error)))
     known = store.lookup(session, poll.lease.account_id, [sid for sid, _, _ in heads])
     unchanged = []
-    for sid, content_hash, record in heads:
-        if sid in known and known[sid].content_hash == content_hash:
+    for sid, hashed, record in heads:
+        if sid in known and known[sid].content_hash == hashed:
             unchanged.append(known[sid])
             continue
         try:
@@ -219,10 +224,10 @@ def _newest(log_type: LogType, logs: Iterable[NormalizedLog | store.Known]) -> d
 def _quarantine(session: Session, poll: _Poll, odd: Sequence[tuple[msgspec.Raw, str]], now: datetime) -> None:
     """Keep records that are no logs, with the reason, where an operator finds them."""
     rows = {
-        store.content_hash(bytes(record)): {
+        content_hash(record): {
             "account_id": poll.lease.account_id,
             "log_type": poll.lease.log_type,
-            "content_hash": store.content_hash(bytes(record)),
+            "content_hash": content_hash(record),
             "reason": reason,
             "record": bytes(record)[:KEPT_RECORD_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd"),
             "seen_at": now,
@@ -257,7 +262,9 @@ def _read_again(poll: _Poll) -> bool:
     # A listing by day may leave out logs that were never sent: those are read by their sids.
     for sid, _ in _due(poll):
         with session_scope() as session:
-            left = budget.left(session, poll.lease.account_id, poll.clock(), poll.settings.twilio_max_requests_per_minute)
+            left = budget.left(
+                session, poll.lease.account_id, poll.clock(), poll.settings.twilio_max_requests_per_minute
+            )
         if left <= poll.settings.twilio_max_requests_per_minute * RESERVE:
             return True
         record = poll.reader.read_one(poll.lease.log_type, sid)
@@ -272,7 +279,9 @@ def _due(poll: _Poll) -> list[tuple[str, datetime]]:
     """List the logs to be read again before the next poll, most urgent first, as (sid, when sent)."""
     until = poll.clock() + timedelta(seconds=poll.settings.poll_interval_seconds)
     query = select(Log.sid, text("coalesce(sent_at, occurred_at)"))
-    query = query.where(Log.account_id == poll.lease.account_id, Log.log_type == poll.lease.log_type, Log.reread_at <= until)
+    query = query.where(
+        Log.account_id == poll.lease.account_id, Log.log_type == poll.lease.log_type, Log.reread_at <= until
+    )
     # What was read by this poll already is due again only after it.
     query = query.where(Log.read_at < poll.started_at)
     with session_scope() as session:

@@ -60,7 +60,14 @@ def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) 
     )
     if stream is None or stream.lease_token is None:
         return None
-    return Lease(stream.id, stream.account_id, LogType(stream.log_type), stream.lease_token, stream.complete_until, stream.read_from)
+    return Lease(
+        stream.id,
+        stream.account_id,
+        LogType(stream.log_type),
+        stream.lease_token,
+        stream.complete_until,
+        stream.read_from,
+    )
 
 
 def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetime) -> dict[str, int]:
@@ -103,7 +110,12 @@ def succeed(session: Session, lease: Lease, now: datetime, *, rereads_behind: bo
         update(Stream)
         .where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
         .values(
-            lease_token=None, lease_until=None, last_success_at=now, last_error=None, failures=0, rereads_behind=rereads_behind
+            lease_token=None,
+            lease_until=None,
+            last_success_at=now,
+            last_error=None,
+            failures=0,
+            rereads_behind=rereads_behind,
         )
     )
 
@@ -132,5 +144,9 @@ class State:
 def states(session: Session) -> list[State]:
     """List the streams of the enabled accounts with how they stand."""
     query = select(Account.sid, Stream.log_type, Stream.complete_until, Stream.last_error)
-    query = query.join(Account, Account.id == Stream.account_id).where(Account.enabled).order_by(Account.sid, Stream.log_type)
+    query = (
+        query.join(Account, Account.id == Stream.account_id)
+        .where(Account.enabled)
+        .order_by(Account.sid, Stream.log_type)
+    )
     return [State(*row) for row in session.execute(query)]

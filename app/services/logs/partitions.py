@@ -54,7 +54,9 @@ def ensure(session: Session, months: Iterable[Month]) -> None:
                 name = _name(table, month)
                 if connection.scalar(text("SELECT to_regclass(:name) IS NULL"), {"name": name}):
                     start, end = month_start(month).isoformat(), month_start(following(month)).isoformat()
-                    connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
+                    connection.execute(
+                        text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+                    )
                     connection.execute(
                         text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
                     )

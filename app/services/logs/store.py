@@ -108,7 +108,16 @@ class _Version:
 def lookup(session: Session, account_id: int, sids: Sequence[str]) -> dict[str, Known]:
     """Find which of these logs are stored, by sid."""
     rows = session.execute(
-        select(Log.sid, Log.id, Log.content_hash, Log.status, Log.final, Log.occurred_at, Log.sent_at, Log.reread_at.is_not(None))
+        select(
+            Log.sid,
+            Log.id,
+            Log.content_hash,
+            Log.status,
+            Log.final,
+            Log.occurred_at,
+            Log.sent_at,
+            Log.reread_at.is_not(None),
+        )
         .where(Log.account_id == account_id, Log.sid == text("ANY(:sids)"))
         .params(sids=list(sids))
     )
@@ -118,7 +127,12 @@ def lookup(session: Session, account_id: int, sids: Sequence[str]) -> dict[str, 
 def touch(session: Session, unchanged: Iterable[Known], now: datetime, policy: StorePolicy) -> None:
     """Note that logs which are not final were read and had not changed."""
     rows = [
-        (known.occurred_at, known.id, now, reread_at(known.status, known.final, known.occurred_at, known.sent_at, now, policy.settle))
+        (
+            known.occurred_at,
+            known.id,
+            now,
+            reread_at(known.status, known.final, known.occurred_at, known.sent_at, now, policy.settle),
+        )
         for known in unchanged
         if known.is_open
     ]
@@ -172,10 +186,12 @@ def _insert(
     versions, rows = [], []
     for log_id, log in zip(ids, logs, strict=True):
         versions.append(_Version(log_id, True, log))
+        latest = log
         for code, message in entries.get(log.sid, ()):
-            log = msgspec.structs.replace(log, error_code=code, error_message=message)
-            versions.append(_Version(log_id, False, log))
-        rows.append((log.occurred_at, log_id, account_id, log.sid, log.log_type, now, source, *_mutable(log, now, policy)))
+            latest = msgspec.structs.replace(log, error_code=code, error_message=message)
+            versions.append(_Version(log_id, False, latest))
+        ours = (log.occurred_at, log_id, account_id, log.sid, log.log_type.value, now, source.value)
+        rows.append((*ours, *_mutable(latest, now, policy)))
     copy_rows(session, "logs", LOG_COLUMNS, rows)
     return versions
 
@@ -273,7 +289,11 @@ def _mutable(log: NormalizedLog, now: datetime, policy: StorePolicy) -> tuple[ob
 
 
 def _take_ids(session: Session, sequence: str, count: int) -> list[int]:
-    return list(session.scalars(text("SELECT nextval(:name) FROM generate_series(1, :count)"), {"name": sequence, "count": count}))
+    return list(
+        session.scalars(
+            text("SELECT nextval(:name) FROM generate_series(1, :count)"), {"name": sequence, "count": count}
+        )
+    )
 
 
 def _gives_code(log: NormalizedLog) -> bool:
@@ -298,7 +318,8 @@ def _error_entries(session: Session, account_id: int, sids: list[str]) -> dict[s
             .params(sids=sids)
         )
         for sid, code, message in rows:
-            found[sid].append((code, message))
+            if sid is not None and code is not None:
+                found[sid].append((code, message))
     return found
 
 
@@ -312,12 +333,12 @@ def _give_codes(session: Session, account_id: int, entries: list[NormalizedLog])
         for call in session.scalars(query.execution_options(populate_existing=True))
     }
     newest_codes = _error_entries(session, account_id, list(calls))
-    versions = [
-        _Version(log_id, False, msgspec.structs.replace(call, error_code=entry.error_code, error_message=entry.error_message))
-        for entry in entries
-        if entry.resource_sid in calls
-        for log_id, call in [calls[entry.resource_sid]]
-    ]
+    versions = []
+    for entry in entries:
+        if entry.resource_sid in calls:
+            log_id, call = calls[entry.resource_sid]
+            coded = msgspec.structs.replace(call, error_code=entry.error_code, error_message=entry.error_message)
+            versions.append(_Version(log_id, False, coded))
     rows = [(call.occurred_at, log_id, *newest_codes[sid][-1]) for sid, (log_id, call) in calls.items()]
     update_rows(session, "logs", KEY_COLUMNS, {"error_code": "int", "error_message": "text"}, rows)
     return versions
@@ -344,9 +365,11 @@ def _write_changes(
             version.log.final,
             version.log.changed_at,
             now,
-            source,
+            source.value,
         )
-        for change_id, version in zip(_take_ids(session, "change_ids", len(versions)) if versions else [], versions, strict=True)
+        for change_id, version in zip(
+            _take_ids(session, "change_ids", len(versions)) if versions else [], versions, strict=True
+        )
     ]
     copy_rows(session, "log_changes", CHANGE_COLUMNS, rows)
 

@@ -1,4 +1,4 @@
-"""Our words on Twilio's error codes: what a range is about, whose fault a code is, and what to do about it. Pure tables."""
+"""Our words on Twilio's error codes: what a range is about, whose fault a code is, what to do about it. Pure."""
 
 from bisect import bisect_right
 from dataclasses import dataclass

@@ -83,7 +83,7 @@ def explain(code: int) -> dict[str, Any]:
 def refresh(source: str, target: Path = PACKAGED) -> int:
     """Replace the catalogue by a newer one, from a file or an address; return how many codes it has.
 
-    Args:    source: a path, or an address such as `PUBLISHED_AT`. Twilio's own list and our packaged form are both read.
+    Args:    source: a path or an address; it holds Twilio's own list, or our packaged form of it.
     Raises:  ConfigError where it cannot be read or is no catalogue; the old one then stays.
     """
     entries = _parse(_fetch(source) if "://" in source else _read(Path(source)), source)

@@ -1,0 +1,31 @@
+"""The text of an entry of the error log: Twilio writes most of them as form data. Pure."""
+
+from urllib.parse import parse_qsl
+
+KNOWN_KEYS = frozenset(
+    {"msg", "parsermessage", "sourcecomponent", "errorcode", "httpresponse", "url", "loglevel", "emailnotification"}
+)
+MESSAGE_KEYS = ("msg", "parsermessage")
+MOST_FIELDS = 200
+
+
+def fields_of(alert_text: str) -> dict[str, str] | None:
+    """Decode the form data of an entry, blank values kept; None where it is plain text."""
+    try:
+        pairs = parse_qsl(alert_text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        return None
+    fields = dict(pairs)
+    return fields if any(name.lower() in KNOWN_KEYS for name in fields) else None
+
+
+def readable(alert_text: str | None) -> str | None:
+    """Write the text of an entry for people: what it says first, then each of its fields that says something."""
+    if not alert_text:
+        return alert_text
+    fields = fields_of(alert_text)
+    if fields is None:
+        return alert_text
+    said = [value for name, value in fields.items() if name.lower() in MESSAGE_KEYS and value]
+    others = [f"{name}: {value}" for name, value in fields.items() if name.lower() not in MESSAGE_KEYS and value]
+    return "\n".join([*said, *others]).replace("\0", "\ufffd")

@@ -1,0 +1,292 @@
+"""Reads Twilio's REST API: lists page by page, and single records; retries what may pass, bounds what may not end."""
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import httpx
+import msgspec
+import structlog
+from twilio.base.client_base import ClientBase
+
+from app.enums import LogType
+from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioUnavailable
+from app.services.twilio.pages import Page, follow, mend, prune, read_page
+from app.services.twilio.transport import Answer, PooledHttp
+from app.utils.clock import utc_now
+
+PAGE_SIZE = 1000
+TRIES = 5
+FIRST_WAIT_SECONDS = 1.0
+LONGEST_WAIT_SECONDS = 60.0
+PATIENCE_SECONDS = 20.0
+"""A longer `Retry-After` is not slept through: the poll ends, and the stream is due again when it is over."""
+MOST_PAGES = 50_000
+MOST_EMPTY_PAGES = 100
+"""A page may be empty while more follow, but not for ever."""
+GONE = 404
+
+KEYS = {LogType.CALL: "calls", LogType.MESSAGE: "messages", LogType.ERROR: "alerts"}
+RESOURCES = {LogType.CALL: "Calls", LogType.MESSAGE: "Messages"}
+TIME_FILTERS = {LogType.CALL: "StartTime", LogType.MESSAGE: "DateSent"}
+ENDED_FILTER = "EndTime"
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class AccountRecord(msgspec.Struct):
+    """What is wanted of an account's record. Its `auth_token` is a secret of somebody else and is never decoded."""
+
+    sid: str
+    friendly_name: str | None = None
+    status: str | None = None
+    owner_account_sid: str | None = None
+    type: str | None = None
+
+
+class _Problem(msgspec.Struct):
+    """Twilio's JSON of an error."""
+
+    code: int | str | None = None
+    message: str | None = None
+    title: str | None = None
+
+
+class TwilioReader:
+    """Reads one account. Use it as a context manager: it holds connections."""
+
+    def __init__(
+        self,
+        account_sid: str,
+        username: str,
+        password: str,
+        api_base_url: str,
+        monitor_base_url: str,
+        before_request: Callable[[], None] = lambda: None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Prepare to read.
+
+        Args:
+            username: the account's sid, or that of an API key.
+            before_request: called before every request; it may wait, and may raise.
+        """
+        self._account_sid = account_sid
+        self._api, self._monitor = api_base_url, monitor_base_url
+        self._before_request, self._sleep, self._clock = before_request, sleep, clock
+        self._http = PooledHttp()
+        # Given an environment that is empty, the SDK would take the process's: edges and regions are in the base URLs.
+        self._client: Any = ClientBase(
+            username, password, account_sid, http_client=self._http, environment={"TWILIO_EDGE": ""}
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"TwilioReader({self._account_sid})"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def list_pages(
+        self, log_type: LogType, since: datetime | None = None, until: datetime | None = None, *, by_end: bool = False
+    ) -> Iterator[Page]:
+        """List logs, page by page; calls and messages come newest first.
+
+        Args:
+            since, until: the list holds what was sent, started or generated between them, and may hold more: the
+                filters of calls and messages know only whole days, and drop what has no such time.
+            by_end: of calls, `since` and `until` are about when they ended.
+        Raises: TwilioError; what came before it holds.
+        """
+        if log_type == LogType.ERROR:
+            return self._pages(self._monitor, "/v1/Alerts", KEYS[log_type], _alert_filters(since, until))
+        name = ENDED_FILTER if by_end else TIME_FILTERS[log_type]
+        return self._pages(
+            self._api, f"{self._home}/{RESOURCES[log_type]}.json", KEYS[log_type], _day_filters(name, since, until)
+        )
+
+    def read_one(self, log_type: LogType, sid: str) -> msgspec.Raw | None:
+        """Read one log whole, by its sid; an error comes with its request and response. None: Twilio has none."""
+        if log_type == LogType.ERROR:
+            return self._read(f"{self._monitor}/v1/Alerts/{sid}")
+        return self._read(f"{self._api}{self._home}/{RESOURCES[log_type]}/{sid}.json")
+
+    def account(self) -> AccountRecord | None:
+        """Read the account's own record."""
+        record = self._read(f"{self._api}{self._home}.json")
+        return None if record is None else _account(record)
+
+    def accounts(self) -> Iterator[AccountRecord]:
+        """List the account and its subaccounts."""
+        for page in self._pages(self._api, "/2010-04-01/Accounts.json", "accounts", {}):
+            yield from (_account(record) for record in page.records)
+
+    def server_time(self) -> datetime | None:
+        """Ask what time it is at Twilio, to the second: the `Date` of an answer."""
+        try:
+            return parsedate_to_datetime(self._get(f"{self._api}{self._home}.json", None).headers.get("date", ""))
+        except ValueError:
+            return None
+
+    @property
+    def _home(self) -> str:
+        return f"/2010-04-01/Accounts/{self._account_sid}"
+
+    def _pages(self, base_url: str, path: str, key: str, filters: dict[str, str]) -> Iterator[Page]:
+        """Follow a list from its first page to its last; stop at lists that run in circles."""
+        address, params = base_url + path, {**filters, "PageSize": str(PAGE_SIZE)}
+        visited: set[str] = set()
+        ends: set[tuple[bytes, bytes]] = set()
+        empty = 0
+        while True:
+            records, link = self._page(address, params if not visited else None, key)
+            if len(records) > 1:
+                both = bytes(records[0]), bytes(records[-1])
+                if both in ends:
+                    raise TwilioUnavailable(f"the list of {key} runs in a circle: a page came twice")
+                ends.add(both)
+            empty = 0 if records else empty + 1
+            visited.add(address)
+            if link is None:
+                yield Page(records, has_next=False)
+                return
+            yield Page(records, has_next=True)
+            address = follow(base_url, link)
+            if address in visited or empty > MOST_EMPTY_PAGES or len(visited) >= MOST_PAGES:
+                raise TwilioUnavailable(f"the list of {key} does not end: its next-page links run in a circle")
+
+    def _page(self, address: str, params: dict[str, str] | None, key: str) -> tuple[list[msgspec.Raw], str | None]:
+        return self._retried(lambda: read_page(self._get(address, params).body, key))
+
+    def _read(self, address: str) -> msgspec.Raw | None:
+        def read() -> msgspec.Raw:
+            return _record(self._get(address, None).body)
+
+        try:
+            return self._retried(read)
+        except TwilioRefused as error:
+            if error.status_code == GONE:
+                return None
+            raise
+
+    def _retried(self, read: Callable[[], T]) -> T:
+        """Try again what may pass, ever later and never in step with others."""
+        for attempt in range(1, TRIES + 1):
+            try:
+                return read()
+            except (TwilioUnavailable, TwilioRateLimited) as error:
+                wait = _wait(error, attempt)
+                if attempt == TRIES or wait > PATIENCE_SECONDS:
+                    raise
+                log.info("asking Twilio again", attempt=attempt, wait_seconds=round(wait, 1), reason=error.reason)
+                self._sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _get(self, address: str, params: dict[str, str] | None) -> Answer:
+        """Send one request, and turn every status but success into an error of ours."""
+        self._before_request()
+        answer: Answer = self._client.request("GET", address, params=params)
+        if answer.status_code != 200:
+            raise _error(answer, httpx.URL(address).path, self._clock())
+        return answer
+
+
+def _day_filters(name: str, since: datetime | None, until: datetime | None) -> dict[str, str]:
+    """Write the filters of calls and messages. An upper bound ends at the first moment of its day."""
+    filters = {}
+    if since is not None:
+        filters[f"{name}>"] = since.astimezone(UTC).date().isoformat()
+    if until is not None:
+        filters[f"{name}<"] = (until.astimezone(UTC) + timedelta(days=1, microseconds=-1)).date().isoformat()
+    return filters
+
+
+def _alert_filters(since: datetime | None, until: datetime | None) -> dict[str, str]:
+    """Write the filters of the error log; both bounds are inclusive."""
+    filters = {}
+    if since is not None:
+        filters["StartDate"] = _iso_second(since)
+    if until is not None:
+        filters["EndDate"] = _iso_second(until + timedelta(microseconds=999_999))
+    return filters
+
+
+def _iso_second(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _record(body: bytes) -> msgspec.Raw:
+    """Check that a body is one JSON object."""
+    try:
+        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        body = prune(mend(body))
+        try:
+            msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, RecursionError):
+            raise TwilioUnavailable("Twilio's answer is not the JSON of a record: it is read again") from None
+    return msgspec.Raw(body)
+
+
+def _account(record: msgspec.Raw) -> AccountRecord:
+    try:
+        return msgspec.json.decode(record, type=AccountRecord)
+    except msgspec.DecodeError:
+        raise TwilioUnavailable("Twilio's record of an account cannot be read") from None
+
+
+def _wait(error: TwilioError, attempt: int) -> float:
+    """Say how long to wait: as long as Twilio asks, else a random part of ever longer times."""
+    if isinstance(error, TwilioRateLimited) and error.retry_after_seconds is not None:
+        return error.retry_after_seconds + random.random() * FIRST_WAIT_SECONDS  # noqa: S311  # no secret
+    ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+    return random.uniform(0, ceiling)  # noqa: S311  # no secret
+
+
+def _error(answer: Answer, path: str, now: datetime) -> TwilioError:
+    """Turn a status into an error that says what was asked, and what Twilio said."""
+    status, problem = answer.status_code, _problem(answer.body)
+    said = f"HTTP {status}" + (f", code {problem.code}" if problem.code else "")
+    if status == 429:
+        return TwilioRateLimited(
+            f"too many requests to {path} ({said})", _retry_after(answer.headers.get("retry-after"), now)
+        )
+    if status >= 500 or status < 400 or status == 408:
+        return TwilioUnavailable(f"Twilio cannot answer {path} now ({said})")
+    code = int(problem.code) if problem.code and str(problem.code).isdigit() else None
+    return TwilioRefused(
+        f"Twilio refused {path} ({said}): check the account, its credentials and what they may read", status, code
+    )
+
+
+def _problem(body: bytes) -> _Problem:
+    try:
+        return msgspec.json.decode(body, type=_Problem)
+    except (msgspec.DecodeError, RecursionError):
+        return _Problem()
+
+
+def _retry_after(value: str | None, now: datetime) -> float | None:
+    """Read `Retry-After`: seconds, or a date; None where there is none, or nonsense."""
+    if value is None:
+        return None
+    if value.strip().isdigit():
+        return min(float(value), 3600.0)
+    try:
+        return min(max(0.0, (parsedate_to_datetime(value) - now).total_seconds()), 3600.0)
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,111 @@
+"""Twilio's lists as bytes in, records out: pages, their next links, and what a broken page still tells. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+import msgspec
+
+from app.errors import TwilioRefused, TwilioUnavailable
+
+DEEPEST = 32
+"""Twilio's records are five levels deep; what is deeper than this is replaced by null."""
+
+_TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_SURROGATES = re.compile(
+    rb"(?<!\\)((?:\\\\)*)"
+    rb"(?:(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list."""
+
+    records: Sequence[msgspec.Raw]
+    """The JSON of each record, as it came."""
+    has_next: bool
+
+
+class _Meta(msgspec.Struct):
+    next_page_url: str | None = None
+
+
+class _Listing(msgspec.Struct):
+    """A page of either API: 2010 names the next page by a path, the others by an address."""
+
+    calls: list[msgspec.Raw] | None = None
+    messages: list[msgspec.Raw] | None = None
+    alerts: list[msgspec.Raw] | None = None
+    accounts: list[msgspec.Raw] | None = None
+    next_page_uri: str | None = None
+    meta: _Meta | None = None
+
+
+_listing = msgspec.json.Decoder(_Listing)
+
+
+def read_page(body: bytes, key: str) -> tuple[list[msgspec.Raw], str | None]:
+    """Read the records and the next link of a page.
+
+    Args:    key: the name under which the records are.
+    Raises:  TwilioUnavailable where the body is no such page: cut, HTML, of another shape.
+    """
+    listing = _decode(body)
+    records: list[msgspec.Raw] | None = getattr(listing, key)
+    if records is None:
+        raise TwilioUnavailable(f"Twilio's answer has no list of {key}: it is read again")
+    return records, (listing.meta.next_page_url if listing.meta else None) or listing.next_page_uri or None
+
+
+def _decode(body: bytes) -> _Listing:
+    """Decode a page; odd characters and odd depths inside records cost no more than themselves."""
+    try:
+        return _listing.decode(body)
+    except RecursionError:
+        body = prune(body)
+    except msgspec.DecodeError:
+        body = mend(body)
+    try:
+        return _listing.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raise TwilioUnavailable("Twilio's answer is not the JSON of a page: it is read again") from None
+
+
+def mend(body: bytes) -> bytes:
+    """Replace what is no text: halves of surrogate pairs, and bytes that are no UTF-8."""
+    body = body.decode("utf-8", "replace").encode()
+    return _SURROGATES.sub(lambda found: found[1] + (found[2] or rb"\ufffd"), body)
+
+
+def prune(body: bytes) -> bytes:
+    """Replace by null whatever lies deeper than `DEEPEST` levels."""
+    kept: list[bytes] = []
+    depth, start = 0, 0
+    for token in _TOKENS.finditer(body):
+        if token[0] in b"[{":
+            depth += 1
+            if depth == DEEPEST + 1:
+                kept.append(body[start : token.start()] + b"null")
+        elif token[0] in b"]}":
+            depth -= 1
+            if depth == DEEPEST:
+                start = token.end()
+    return b"".join(kept) + body[start:] if depth <= DEEPEST else body
+
+
+def follow(base_url: str, link: str) -> str:
+    """Return the address of the next page, verbatim, once it is sure that it leads to the same server.
+
+    Raises: TwilioRefused where it leads elsewhere: credentials go to no other host.
+    """
+    address = urljoin(base_url + "/", link)
+    wanted, got = urlsplit(base_url), urlsplit(address)
+    try:
+        same = (got.scheme, got.hostname, got.port) == (wanted.scheme, wanted.hostname, wanted.port)
+    except ValueError:
+        same = False
+    if not same or got.username is not None or got.password is not None:
+        raise TwilioRefused("a next-page link leads to another host: credentials are not sent there", 400)
+    return address
