@@ -99,6 +99,8 @@ class NotificationType(StrEnum):
     """An open alert has new occurrences."""
     RESOLVED = "alert.resolved"
     """An alert ended."""
+    DIGEST = "alert.digest"
+    """Several notifications that came too fast, told in one."""
     TEST = "action.test"
     """Somebody tries an action."""
 
@@ -110,6 +112,8 @@ class ActionType(StrEnum):
     """Mail by SMTP, one delivery per recipient."""
     WEBHOOK = "webhook"
     """An HTTP request to the user's URL."""
+    APPRISE = "apprise"
+    """Any service that the Apprise library knows."""
 
 
 class DeliveryStatus(StrEnum):

@@ -1,6 +1,7 @@
 """What every kind of action shares: the notification, what is sent, and how a send ends. No database, no settings."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -25,6 +26,8 @@ class Notification:
     """Some of the logs that count towards the alert, newest first; at most 10."""
     base_url: str
     """`PUBLIC_BASE_URL`: where people reach this server, without a slash at the end."""
+    digest: JsonObject | None = None
+    """What a digest tells: how many notifications it stands for, since when, and of which alerts; else null."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,22 @@ class Rendered:
     """Why the built-in text was used in place of the user's template, to be told in the attempt."""
 
 
+class Sender(Protocol):
+    """What sends while its connections are open."""
+
+    async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
+        """Make one attempt.
+
+        Raises: SendError, and nothing else, whatever the receiver does.
+        """
+
+
 class ActionKind(Protocol):
     """One kind of action."""
+
+    @property
+    def longest_attempt_seconds(self) -> float:
+        """No attempt takes longer, whatever the receiver does."""
 
     def check(self, config: JsonObject) -> JsonObject:
         """Return the config with its defaults filled in; raise InvalidInput with fields such as `config.url`."""
@@ -97,7 +114,10 @@ class ActionKind(Protocol):
         """Return the config with its secrets masked, as the API shows it."""
 
     def unmask(self, config: JsonObject, stored: JsonObject) -> JsonObject:
-        """Put stored secrets where a masked value was sent back."""
+        """Put stored secrets where a masked value was sent back, and where they were left out."""
+
+    def carry_over(self, config: JsonObject, stored: JsonObject, now: datetime) -> JsonObject:
+        """Keep what outlives an edit: an old secret signs on for a while. `config` has been checked."""
 
     def recipients(self, config: JsonObject) -> list[str]:
         """List the receivers: one delivery is made for each."""
@@ -105,8 +125,5 @@ class ActionKind(Protocol):
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Make what will be sent; fall back to the built-in text rather than fail."""
 
-    async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
-        """Make one attempt.
-
-        Raises: SendError, and nothing else, whatever the receiver does.
-        """
+    def connected(self) -> AbstractAsyncContextManager[Sender]:
+        """Open what sends: deliveries that go out together share its connections."""

@@ -99,10 +99,9 @@ def patch(session: Session, action_id: UUID, body: object, now: datetime) -> Act
 def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) -> Action:
     _check_rule(session, parsed.rule_id if parsed.rule_id != action.rule_id else None)
     kind = kind_for(parsed.action_type)
-    wanted = parsed.config
-    if parsed.action_type == action.action_type:
-        wanted = kind.unmask(wanted, config_of(action))
-    for name, value in _columns(parsed, kind.check(wanted)).items():
+    stored = config_of(action) if parsed.action_type == action.action_type else {}
+    config = kind.check(kind.unmask(parsed.config, stored) if stored else parsed.config)
+    for name, value in _columns(parsed, kind.carry_over(config, stored, now)).items():
         setattr(action, name, value)
     if action.enabled:
         action.disabled_reason = None
@@ -137,7 +136,11 @@ def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
 
     Raises: NotFound.
     """
-    action = session.scalar(select(Action).where(Action.id == action_id).with_for_update() if lock else select(Action).where(Action.id == action_id))
+    action = session.scalar(
+        select(Action).where(Action.id == action_id).with_for_update()
+        if lock
+        else select(Action).where(Action.id == action_id)
+    )
     if action is None:
         raise NotFound(f"there is no action {action_id}")
     return action

@@ -49,13 +49,20 @@ def claim_due(session: Session, now: datetime, limit: int, only: list[UUID] | No
         .returning(Delivery),
         execution_options={"populate_existing": True},
     ).all()
-    started = [{"delivery_id": each.id, "token": token, "at": now, "outcome": AttemptOutcome.STARTED} for each in deliveries]
+    started = [
+        {"delivery_id": each.id, "token": token, "at": now, "outcome": AttemptOutcome.STARTED} for each in deliveries
+    ]
     session.execute(insert(Attempt).values(started))
-    actions = {action.id: action for action in session.scalars(select(Action).where(Action.id.in_({each.action_id for each in deliveries})))}
-    return [Claim(each, actions.get(each.action_id), token) for each in sorted(deliveries, key=lambda each: each.number)]
+    actions = {
+        action.id: action
+        for action in session.scalars(select(Action).where(Action.id.in_({each.action_id for each in deliveries})))
+    }
+    return [
+        Claim(each, actions.get(each.action_id), token) for each in sorted(deliveries, key=lambda each: each.number)
+    ]
 
 
-def _due(now: datetime) -> Select[tuple[UUID]]:
+def _due(now: datetime) -> Select[UUID]:
     earlier = aliased(Delivery)
     blocked = exists().where(
         earlier.alert_id == Delivery.alert_id,
@@ -65,7 +72,9 @@ def _due(now: datetime) -> Select[tuple[UUID]]:
         earlier.status == DeliveryStatus.PENDING,
     )
     free = or_(Delivery.lease_until.is_(None), Delivery.lease_until < now)
-    query = select(Delivery.id).where(Delivery.status == DeliveryStatus.PENDING, Delivery.next_attempt_at <= now, free, ~blocked)
+    query = select(Delivery.id).where(
+        Delivery.status == DeliveryStatus.PENDING, Delivery.next_attempt_at <= now, free, ~blocked
+    )
     return query.with_for_update(skip_locked=True, of=Delivery)
 
 
@@ -80,13 +89,15 @@ def _mark_unknown(session: Session, ids: list[UUID]) -> None:
 
 def unknown_in_a_row(session: Session, delivery_id: UUID) -> int:
     """Count the attempts of unknown outcome since the last one that ended in any other way."""
-    ended = and_(Attempt.delivery_id == delivery_id, Attempt.outcome.not_in([AttemptOutcome.UNKNOWN, AttemptOutcome.STARTED]))
+    ended = and_(
+        Attempt.delivery_id == delivery_id, Attempt.outcome.not_in([AttemptOutcome.UNKNOWN, AttemptOutcome.STARTED])
+    )
     last = select(func.coalesce(func.max(Attempt.id), 0)).where(ended).scalar_subquery()
     unknown = and_(Attempt.delivery_id == delivery_id, Attempt.outcome == AttemptOutcome.UNKNOWN, Attempt.id > last)
     return session.scalar(select(func.count()).where(unknown)) or 0
 
 
 def owned(session: Session, claim: Claim) -> bool:
-    """Lock the claimed delivery and say whether it is still ours: a late worker must not write over another's outcome."""
+    """Lock the claimed delivery and say whether it is still ours: a late worker must write over nothing."""
     token = session.scalar(select(Delivery.lease_token).where(Delivery.id == claim.delivery.id).with_for_update())
     return token == claim.token

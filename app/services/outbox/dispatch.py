@@ -1,9 +1,10 @@
-"""Sends what is due: claim, close the transaction, send many at once, and record each outcome in a transaction of its own."""
+"""Sends what is due: claim, close the transaction, send many at once, and record each outcome."""
 
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,7 +14,7 @@ import structlog
 from sqlalchemy import update
 
 from app import metrics
-from app.actions.base import Envelope, Receipt, SendError
+from app.actions.base import Envelope, Receipt, Sender, SendError
 from app.actions.registry import kind_for
 from app.config import Settings
 from app.database import session_scope
@@ -45,7 +46,9 @@ class _Outcome:
     disables_action: bool = False
 
 
-def deliver_due(settings: Settings, runner: asyncio.Runner, clock: Clock = utc_now, only: list[UUID] | None = None) -> int:
+def deliver_due(
+    settings: Settings, runner: asyncio.Runner, clock: Clock = utc_now, only: list[UUID] | None = None
+) -> int:
     """Send one batch of due deliveries; return how many were attempted.
 
     Args:
@@ -68,10 +71,17 @@ def deliver_due(settings: Settings, runner: asyncio.Runner, clock: Clock = utc_n
 
 
 async def _send_all(claimed: list[claims.Claim], poisoned: set[UUID], settings: Settings) -> list[_Outcome]:
-    return list(await asyncio.gather(*(_attempt(each, each.delivery.id in poisoned, settings) for each in claimed)))
+    async with AsyncExitStack() as stack:
+        types = {ActionType(each.action.action_type) for each in claimed if each.action is not None}
+        senders = {kind: await stack.enter_async_context(kind_for(kind).connected()) for kind in types}
+        return list(
+            await asyncio.gather(*(_attempt(each, each.delivery.id in poisoned, senders, settings) for each in claimed))
+        )
 
 
-async def _attempt(each: claims.Claim, poisoned: bool, settings: Settings) -> _Outcome:
+async def _attempt(
+    each: claims.Claim, poisoned: bool, senders: Mapping[ActionType, Sender], settings: Settings
+) -> _Outcome:
     """Make one attempt; whatever happens, it has an outcome."""
     began = time.monotonic()
 
@@ -85,7 +95,7 @@ async def _attempt(each: claims.Claim, poisoned: bool, settings: Settings) -> _O
     if not each.action.enabled and each.delivery.type != NotificationType.TEST:
         return failed(AttemptOutcome.FAILED, "the action is disabled; enable it and retry the delivery")
     try:
-        receipt = await _send(each.action, each.delivery, settings)
+        receipt = await _send(each.action, each.delivery, senders, settings)
     except SendError as error:
         return _Outcome(
             AttemptOutcome.FAILED if error.permanent else AttemptOutcome.RETRY,
@@ -105,7 +115,9 @@ async def _attempt(each: claims.Claim, poisoned: bool, settings: Settings) -> _O
     return _Outcome(AttemptOutcome.SUCCEEDED, duration_ms, receipt.status_code, receipt.response)
 
 
-async def _send(action: Action, delivery: Delivery, settings: Settings) -> Receipt:
+async def _send(
+    action: Action, delivery: Delivery, senders: Mapping[ActionType, Sender], settings: Settings
+) -> Receipt:
     config = orjson.loads(decrypt(settings.secret_keys, action.config))
     envelope = Envelope(
         delivery_id=str(delivery.id),
@@ -115,7 +127,7 @@ async def _send(action: Action, delivery: Delivery, settings: Settings) -> Recei
         content=delivery.content,
         created_at=delivery.created_at,
     )
-    return await kind_for(ActionType(action.action_type)).send(config, envelope)
+    return await senders[ActionType(action.action_type)].send(config, envelope)
 
 
 def _record(each: claims.Claim, outcome: _Outcome, settings: Settings, clock: Clock) -> None:
@@ -138,10 +150,16 @@ def _record(each: claims.Claim, outcome: _Outcome, settings: Settings, clock: Cl
             )
         )
         values = _after(delivery, outcome, settings, now)
-        session.execute(update(Delivery).where(Delivery.id == delivery.id).values(lease_token=None, lease_until=None, **values))
+        session.execute(
+            update(Delivery).where(Delivery.id == delivery.id).values(lease_token=None, lease_until=None, **values)
+        )
         if outcome.disables_action:
             gone = "the receiver answered 410: it is gone"
-            session.execute(update(Action).where(Action.id == delivery.action_id).values(enabled=False, disabled_reason=gone, updated_at=now))
+            session.execute(
+                update(Action)
+                .where(Action.id == delivery.action_id)
+                .values(enabled=False, disabled_reason=gone, updated_at=now)
+            )
         counts = metrics.DELIVERIES.one(action_type=delivery.action_type, outcome=outcome.outcome)
         metrics.count(session, counts | metrics.observe(metrics.DELIVERY_DURATION.name, {}, outcome.duration_ms / 1000))
 
@@ -156,4 +174,3 @@ def _after(delivery: Delivery, outcome: _Outcome, settings: Settings, now: datet
         if at is not None:
             return {"next_attempt_at": at}
     return {"status": DeliveryStatus.FAILED, "finished_at": now, "next_attempt_at": None}
-

@@ -1,4 +1,4 @@
-"""Makes the deliveries that a notification owes, in the transaction that changed the alert. What is sent is frozen here."""
+"""Makes the deliveries that a notification owes, in the transaction that changed the alert; freezes what is sent."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -63,7 +63,11 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     told = _told_of_firing(session, notices)
     logs = _newest_logs(session, {each.alert_id for each in notices}, settings) if targets else {}
     rule_ids = {each.rule_id for each in notices if each.rule_id}
-    rules = {rule.id: rule_json(rule) for rule in session.scalars(select(Rule).where(Rule.id.in_(rule_ids)))} if targets else {}
+    rules = (
+        {rule.id: rule_json(rule) for rule in session.scalars(select(Rule).where(Rule.id.in_(rule_ids)))}
+        if targets
+        else {}
+    )
     rows: list[JsonObject] = []
     for each in notices:
         notification = Notification(
@@ -119,7 +123,7 @@ def _wants(action: Action, notice: Notice) -> bool:
 def _deliveries(
     target: Target, notification: Notification, notice: Notice, told: set[tuple[UUID, UUID, str]], now: datetime
 ) -> list[JsonObject]:
-    """Render once for the action, and address it to each receiver; a resolve goes to those who were told of the firing."""
+    """Render once for the action, and address it to each receiver; a resolve goes to those told of the firing."""
     kind = kind_for(ActionType(target.action.action_type))
     recipients = kind.recipients(target.config)
     if notice.type == NotificationType.RESOLVED and "firing" in target.action.notify_on:
@@ -191,7 +195,9 @@ def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> 
 
 
 def _masked(shown: JsonObject, settings: Settings) -> JsonObject:
-    return mask_numbers(shown) if settings.mask_numbers else shown
+    """Make plain JSON of what is shown, with the numbers hidden where that is wanted."""
+    plain: JsonObject = orjson.loads(orjson.dumps(shown))
+    return mask_numbers(plain) if settings.mask_numbers else plain
 
 
 def _sample(settings: Settings, now: datetime) -> Notification:

@@ -1,0 +1,181 @@
+"""Messages for chat services and PagerDuty: each function makes the JSON that the service's incoming webhook takes.
+
+Sources: Slack's Block Kit, Adaptive Cards 1.4, Google Chat's cardsV2, Discord's webhooks, PagerDuty's Events v2.
+"""
+
+import re
+from collections.abc import Callable
+
+from app.actions.base import JsonObject, Notification
+from app.actions.story import Story
+from app.enums import NotificationType, Severity
+from app.utils.clock import rfc3339
+
+BUTTON = "Open the alert"
+SHOWN_SAMPLES = 5
+PAGERDUTY_SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
+
+
+def cut(text: str, limit: int) -> str:
+    """Shorten a text to what a service takes."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _details(story: Story) -> list[tuple[str, str]]:
+    """What stands below the facts: the code with its meaning, and what to do."""
+    said = []
+    if story.code is not None:
+        meaning = f"{story.code} {story.code_means}".strip()
+        said.append(("Error", f"{meaning}. {story.cause}".rstrip(". ") if story.cause else meaning))
+    return [*said, ("Next", story.next_step)]
+
+
+def slack(notification: Notification, story: Story) -> JsonObject:
+    """Make a Slack message: blocks in an attachment, which gives it its coloured edge."""
+    fields = [f"*{_slack(name)}*\n{_slack(value)}" for name, value in story.facts]
+    samples = " · ".join(f"<{url}|{sid}>" for sid, url in story.samples[:SHOWN_SAMPLES])
+    blocks: list[JsonObject] = [
+        {"type": "header", "text": {"type": "plain_text", "text": cut(story.headline, 150)}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": cut(_slack(story.summary), 2900)}},
+        {"type": "section", "fields": [{"type": "mrkdwn", "text": cut(field, 1900)} for field in fields[:10]]},
+        *(
+            {"type": "section", "text": {"type": "mrkdwn", "text": cut(f"*{name}*: {_slack(text)}", 2900)}}
+            for name, text in _details(story)
+        ),
+        {
+            "type": "actions",
+            "elements": [{"type": "button", "text": {"type": "plain_text", "text": BUTTON}, "url": story.link}],
+        },
+    ]
+    if samples:
+        blocks.insert(-1, {"type": "context", "elements": [{"type": "mrkdwn", "text": cut(samples, 2900)}]})
+    return {
+        "text": cut(_slack(f"{story.headline}: {story.summary}"), 2900),
+        "attachments": [{"color": story.colour, "blocks": blocks}],
+    }
+
+
+def _slack(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def teams(notification: Notification, story: Story) -> JsonObject:
+    """Make an Adaptive Card, as the Workflows of Teams take it."""
+    tone = "Good" if notification.type == NotificationType.RESOLVED else _tone(story.severity)
+    body: list[JsonObject] = [
+        {
+            "type": "TextBlock",
+            "size": "Large",
+            "weight": "Bolder",
+            "color": tone,
+            "wrap": True,
+            "text": _markdown(story.headline),
+        },
+        {"type": "TextBlock", "wrap": True, "text": _markdown(cut(story.summary, 4000))},
+        {
+            "type": "FactSet",
+            "facts": [{"title": name, "value": _markdown(cut(value, 500))} for name, value in story.facts],
+        },
+        *(
+            {"type": "TextBlock", "wrap": True, "text": f"**{name}**: {_markdown(cut(text, 4000))}"}
+            for name, text in _details(story)
+        ),
+    ]
+    if story.samples:
+        links = ", ".join(f"[{sid}]({url})" for sid, url in story.samples[:SHOWN_SAMPLES])
+        body.append({"type": "TextBlock", "wrap": True, "isSubtle": True, "text": links})
+    card = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": body,
+        "actions": [{"type": "Action.OpenUrl", "title": BUTTON, "url": story.link}],
+    }
+    return {
+        "type": "message",
+        "attachments": [
+            {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
+        ],
+    }
+
+
+def _tone(severity: Severity) -> str:
+    return {Severity.INFO: "Accent", Severity.WARNING: "Warning", Severity.CRITICAL: "Attention"}[severity]
+
+
+def _markdown(text: str) -> str:
+    """Take the meaning from Markdown's signs, so that foreign text stays text and links nowhere."""
+    return re.sub(r"([\\`*_\[\]()~|>#@])", r"\\\1", text)
+
+
+def google_chat(notification: Notification, story: Story) -> JsonObject:
+    """Make a card for Google Chat."""
+    widgets: list[JsonObject] = [
+        {"textParagraph": {"text": cut(_slack(story.summary), 4000)}},
+        *(
+            {"decoratedText": {"topLabel": name, "text": cut(_slack(value), 1000), "wrapText": True}}
+            for name, value in [*story.facts, *_details(story)]
+        ),
+    ]
+    if story.samples:
+        links = "<br>".join(f'<a href="{url}">{sid}</a>' for sid, url in story.samples[:SHOWN_SAMPLES])
+        widgets.append({"textParagraph": {"text": links}})
+    widgets.append({"buttonList": {"buttons": [{"text": BUTTON, "onClick": {"openLink": {"url": story.link}}}]}})
+    header = {"title": cut(story.headline, 200), "subtitle": f"GiftPulse · {story.severity}"}
+    return {"cardsV2": [{"cardId": "giftpulse", "card": {"header": header, "sections": [{"widgets": widgets}]}}]}
+
+
+def discord(notification: Notification, story: Story) -> JsonObject:
+    """Make an embed for Discord; nobody is mentioned, whatever a text says."""
+    fields = [
+        {"name": name, "value": cut(_markdown(value), 1000) or "none", "inline": len(value) < 40}
+        for name, value in [*story.facts, *_details(story)]
+    ]
+    if story.samples:
+        links = " · ".join(f"[{sid}]({url})" for sid, url in story.samples[:SHOWN_SAMPLES])
+        fields.append({"name": "Samples", "value": cut(links, 1020), "inline": False})
+    embed = {
+        "title": cut(story.headline, 250),
+        "description": cut(_markdown(story.summary), 2000),
+        "url": story.link,
+        "color": int(story.colour[1:], 16),
+        "fields": fields[:25],
+        "timestamp": rfc3339(notification.timestamp),
+        "footer": {"text": "GiftPulse"},
+    }
+    return {"embeds": [embed], "allowed_mentions": {"parse": []}}
+
+
+def pagerduty(notification: Notification, story: Story) -> JsonObject:
+    """Make an event of PagerDuty's Events v2: an alert opens one incident, and its resolving closes it."""
+    key = (
+        f"giftpulse-{notification.type}"
+        if notification.type in (NotificationType.TEST, NotificationType.DIGEST)
+        else str(notification.alert["id"])
+    )
+    event: JsonObject = {"event_action": "trigger", "dedup_key": key}
+    if notification.type == NotificationType.RESOLVED:
+        return event | {"event_action": "resolve"}
+    return event | {
+        "client": "GiftPulse",
+        "client_url": story.link,
+        "links": [{"href": url, "text": sid} for sid, url in story.samples[:SHOWN_SAMPLES]],
+        "payload": {
+            "summary": cut(f"{story.title}: {story.summary}", 1000),
+            "source": "Twilio",
+            "component": str(notification.alert["group"].get("account_sid", "GiftPulse")),
+            "severity": PAGERDUTY_SEVERITIES[story.severity],
+            "timestamp": rfc3339(notification.timestamp),
+            "class": str(story.code or story.title),
+            "custom_details": dict([*story.facts, *_details(story)]),
+        },
+    }
+
+
+FORMATS: dict[str, Callable[[Notification, Story], JsonObject]] = {
+    "slack": slack,
+    "teams": teams,
+    "google_chat": google_chat,
+    "discord": discord,
+    "pagerduty": pagerduty,
+}

@@ -1,0 +1,91 @@
+"""Mail: one delivery a recipient, text and HTML, by the operator's mail server."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from app.actions import mail_text
+from app.actions.base import JsonObject, Notification, Rendered, Sender
+from app.actions.fields import ConfigModel, parse, refuse
+from app.actions.mail_addresses import check_address, read_sender
+from app.actions.smtp import ATTEMPT_SECONDS, SmtpSender
+from app.config import Settings
+from app.errors import FieldError, InvalidInput
+
+MOST_RECIPIENTS = 50
+
+
+class EmailConfig(ConfigModel):
+    """What a user writes."""
+
+    recipients: list[str] = Field(min_length=1, max_length=MOST_RECIPIENTS)
+    subject: str | None = Field(None, min_length=1)
+    template: str = mail_text.BUILT_IN
+
+
+class Email:
+    """The kind `email`."""
+
+    longest_attempt_seconds = ATTEMPT_SECONDS
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+
+    def check(self, config: JsonObject) -> JsonObject:
+        """Return the config with its defaults filled in.
+
+        Raises: InvalidInput.
+        """
+        parsed = parse(EmailConfig, config)
+        recipients, wrong = [], []
+        for place, text in enumerate(parsed.recipients):
+            try:
+                recipients.append(check_address(text))
+            except ValueError as error:
+                wrong.append(FieldError(f"config.recipients.{place}", str(error)))
+        if wrong:
+            raise InvalidInput(wrong)
+        if not mail_text.exists(parsed.template):
+            raise refuse("template", f"must be one of {', '.join(mail_text.names())}")
+        checked: JsonObject = {"recipients": recipients, "template": parsed.template}
+        return checked if parsed.subject is None else checked | {"subject": parsed.subject}
+
+    def mask(self, config: JsonObject) -> JsonObject:
+        """There is nothing secret in it."""
+        return config
+
+    def unmask(self, config: JsonObject, stored: JsonObject) -> JsonObject:
+        """There is nothing secret in it."""
+        return config
+
+    def carry_over(self, config: JsonObject, stored: JsonObject, now: datetime) -> JsonObject:
+        """Nothing outlives an edit."""
+        return config
+
+    def recipients(self, config: JsonObject) -> list[str]:
+        """List the addresses, each once."""
+        return list({address.lower(): address for address in reversed(config["recipients"])}.values())[::-1]
+
+    def render(self, config: JsonObject, notification: Notification) -> Rendered:
+        """Write the mail that every attempt will send."""
+        parts, warning = mail_text.write(config["template"], notification)
+        return Rendered(parts | {"domain": self._domain(notification)}, warning)
+
+    def _domain(self, notification: Notification) -> str:
+        """Find the domain under which Message-IDs are made: that of the sender, else that of this server."""
+        try:
+            return read_sender(self._settings().smtp_from or "").domain
+        except ValueError:
+            return urlsplit(notification.base_url).hostname or "localhost"
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Sender]:
+        """Open the way to the mail server; connections live as long."""
+        sender = SmtpSender(self._settings())
+        try:
+            yield sender
+        finally:
+            await sender.close()

@@ -1,0 +1,84 @@
+"""The bodies of webhooks: our own format, those of chat services and PagerDuty, and the user's template."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from app.actions import chat
+from app.actions.base import Envelope, JsonObject, Notification, Rendered
+from app.actions.fields import refuse
+from app.actions.story import tell
+from app.utils.clock import rfc3339
+
+MOST_BYTES = 64 * 1024
+PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
+SECRET_PATHS = frozenset({"slack", "teams", "google_chat", "discord"})
+"""Services whose URL is itself the secret."""
+LONGEST_ROUTING_KEY = 64
+
+
+def check(name: str | None, body: str | None, routing_key: str | None) -> JsonObject:
+    """Check what belongs to the format; return what of it is kept in the config.
+
+    Raises: InvalidInput.
+    """
+    if body is not None and name not in (None, "standard"):
+        raise refuse("body", "is in the place of a format: give one of the two")
+    if name == "pagerduty":
+        if (
+            not routing_key
+            or not routing_key.isascii()
+            or not routing_key.isalnum()
+            or len(routing_key) > LONGEST_ROUTING_KEY
+        ):
+            raise refuse("routing_key", "must be the integration's routing key, letters and digits")
+        return {"routing_key": routing_key}
+    if routing_key is not None:
+        raise refuse("routing_key", "belongs to the format pagerduty alone")
+    return {} if body is None else {"body": body}
+
+
+def render(config: JsonObject, notification: Notification) -> Rendered:
+    """Make the body; what is frozen here is sent on every attempt."""
+    name = config["format"]
+    if name == "standard":
+        return _frozen(standard(notification))
+    return _frozen(orjson.dumps(chat.FORMATS[name](notification, tell(notification))))
+
+
+def _frozen(body: bytes, warning: str | None = None) -> Rendered:
+    return Rendered({"body": body.decode()}, warning)
+
+
+def sent_body(config: JsonObject, envelope: Envelope) -> bytes:
+    """Return the bytes to send: PagerDuty's key joins only now, since what is frozen is stored in clear."""
+    body = envelope.content["body"].encode()
+    if config["format"] == "pagerduty":
+        return orjson.dumps(orjson.loads(body) | {"routing_key": config["routing_key"]})
+    return body
+
+
+def standard(notification: Notification) -> bytes:
+    """Write the body of format `standard`, within 64 KiB: what does not fit is left out, and that is told."""
+    logs = list(notification.logs)
+    while True:
+        body = _standard(notification, notification.rule, logs)
+        if len(body) <= MOST_BYTES:
+            return body
+        if not logs:
+            break
+        logs.pop()
+    rule = notification.rule
+    short = None if rule is None else {"id": rule["id"], "name": rule["name"], "truncated": True}
+    return _standard(notification, short, [])
+
+
+def _standard(notification: Notification, rule: Mapping[str, Any] | None, logs: list[JsonObject]) -> bytes:
+    left_out = len(notification.logs) - len(logs)
+    data: JsonObject = {"alert": notification.alert, "rule": rule, "logs": logs}
+    if left_out:
+        data["truncated_logs"] = left_out
+    if notification.digest is not None:
+        data["digest"] = notification.digest
+    return orjson.dumps({"type": notification.type, "timestamp": rfc3339(notification.timestamp), "data": data})

@@ -1,0 +1,44 @@
+"""Mail addresses: one plain address each, so strict that none can carry a second one, a header or a command. Pure."""
+
+import re
+from email.headerregistry import Address
+from email.utils import parseaddr
+
+import idna
+
+LONGEST = 254
+LONGEST_LOCAL = 64
+ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+LOCAL = re.compile(rf"{ATOM}(\.{ATOM})*\Z")
+LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
+
+
+def check_address(text: str) -> str:
+    """Check one address; return it with its domain in ASCII.
+
+    Raises: ValueError, whose message says what is wanted and never repeats the address.
+    """
+    wrong = ValueError("must be one mail address, such as ops@example.com")
+    local, at, domain = text.rpartition("@")
+    if not at or len(text) > LONGEST or len(local) > LONGEST_LOCAL or not LOCAL.match(local):
+        raise wrong
+    try:
+        ascii_domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        raise wrong from None
+    labels = ascii_domain.split(".")
+    if not all(LABEL.match(label) for label in labels) or labels[-1].isdigit():
+        raise wrong
+    if len(local) + 1 + len(ascii_domain) > LONGEST:
+        raise wrong
+    return f"{local}@{ascii_domain}"
+
+
+def read_sender(text: str) -> Address:
+    """Read `SMTP_FROM`: an address, or a name with the address in angle brackets.
+
+    Raises: ValueError.
+    """
+    name, address = parseaddr(text)
+    local, _, domain = check_address(address).rpartition("@")
+    return Address("".join(part for part in name if part.isprintable()), local, domain)

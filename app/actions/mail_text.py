@@ -1,0 +1,113 @@
+"""Writes mails from the templates under `templates/email/`, and puts them together as messages."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from functools import lru_cache
+from pathlib import Path
+
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader, TemplateError, select_autoescape
+
+from app.actions.base import Envelope, Notification
+from app.actions.story import Story, console_url, tell, when
+
+FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"
+BUILT_IN = "error_notification"
+PARTS = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+LONGEST_SUBJECT = 200
+
+
+def exists(name: str) -> bool:
+    """Say whether there is such a template, whole."""
+    return bool(NAME.match(name)) and all((FOLDER / name / part).is_file() for part in PARTS.values())
+
+
+def names() -> list[str]:
+    """List the templates."""
+    return sorted(path.name for path in FOLDER.iterdir() if exists(path.name)) if FOLDER.is_dir() else []
+
+
+@lru_cache
+def _environment() -> Environment:
+    """The templates are files of the operator, and so trusted; what they show is not, and is escaped in HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER),
+        autoescape=select_autoescape(["html"]),
+        undefined=ChainableUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"console_url": console_url, "when": when}
+    return environment
+
+
+def write(name: str, notification: Notification) -> tuple[dict[str, str], str | None]:
+    """Write subject, text and HTML of a mail.
+
+    Returns: the parts, and a warning where the template could not be used and the built-in one, or plain text, was.
+    """
+    story = tell(notification)
+    values = {
+        "type": notification.type.value,
+        "alert": notification.alert,
+        "rule": notification.rule,
+        "logs": notification.logs,
+        "digest": notification.digest,
+        "base_url": notification.base_url,
+        "story": story,
+    }
+    for candidate in dict.fromkeys((name, BUILT_IN)):
+        try:
+            parts = {
+                part: _environment().get_template(f"{candidate}/{file}").render(values) for part, file in PARTS.items()
+            }
+        except (TemplateError, OSError, ArithmeticError, LookupError, TypeError, ValueError):
+            continue
+        parts["subject"] = one_line(parts["subject"])
+        return parts, None if candidate == name else f"the template {name} could not be used; the built-in one was"
+    return _plain(story), f"the template {name} could not be used, nor the built-in one; plain text was sent"
+
+
+def _plain(story: Story) -> dict[str, str]:
+    facts = "\n".join(f"{name}: {value}" for name, value in story.facts)
+    text = f"{story.headline}\n{story.summary}\n\n{facts}\n\n{story.next_step}\n{story.link}\n"
+    return {"subject": one_line(f"{story.headline}: {story.summary}"), "text": text}
+
+
+def one_line(text: str) -> str:
+    """Make a subject of a text: one line without control, format and bidirectional characters, not too long."""
+    visible = "".join(part if unicodedata.category(part)[0] != "C" else " " for part in text)
+    line = " ".join(visible.split())
+    return line if len(line) <= LONGEST_SUBJECT else line[: LONGEST_SUBJECT - 1] + "…"
+
+
+def message(envelope: Envelope, sender: Address) -> EmailMessage:
+    """Put a mail together: the same on every attempt, under one Message-ID, threaded with its alert's others."""
+    content: Mapping[str, str] = envelope.content
+    mail = EmailMessage(policy=SMTP)
+    mail["Subject"] = one_line(content["subject"])
+    mail["From"] = sender
+    mail["To"] = envelope.recipient
+    mail["Date"] = envelope.created_at
+    mail["Message-ID"] = f"<gp.{envelope.delivery_id}@{content['domain']}>"
+    if envelope.alert_id is not None:
+        root = f"<gp.alert.{envelope.alert_id}@{content['domain']}>"
+        mail["In-Reply-To"] = root
+        mail["References"] = root
+        mail["X-GiftPulse-Alert"] = envelope.alert_id
+    mail["X-GiftPulse-Type"] = envelope.type.value
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    mail.set_content(_tidy(content["text"]), cte="quoted-printable")
+    if "html" in content:
+        mail.add_alternative(_tidy(content["html"]), subtype="html", cte="quoted-printable")
+        mail.set_boundary(f"=_gp_{envelope.delivery_id}")
+    return mail
+
+
+def _tidy(text: str) -> str:
+    """Leave out what no mail may hold."""
+    return "".join(part for part in text if part in "\n\t" or unicodedata.category(part) not in ("Cc", "Cs"))

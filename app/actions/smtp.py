@@ -1,0 +1,184 @@
+"""Sends mails by SMTP. One transaction a recipient: one bad address costs the others nothing."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+import aiosmtplib
+
+from app.actions import mail_text
+from app.actions.base import Envelope, JsonObject, Receipt, SendError
+from app.actions.mail_addresses import check_address, read_sender
+from app.config import Settings
+from app.utils.http import tls_context
+from app.utils.redact import clean_text
+
+ATTEMPT_SECONDS = 90.0
+"""The whole attempt. The last reply may take long, and giving up on it sends a mail twice."""
+STEP_SECONDS = 60.0
+CONNECT_SECONDS = 15.0
+MOST_CONNECTIONS = 12
+MAILS_A_CONNECTION = 20
+
+
+@dataclass
+class _Connection:
+    client: aiosmtplib.SMTP
+    mails: int = 0
+
+
+class SmtpSender:
+    """Connections to the one mail server, kept while a batch goes out. Use it inside `connected()` of the kind."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._idle: list[_Connection] = []
+        self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
+
+    async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
+        """Send one mail to one recipient.
+
+        Raises: SendError.
+        """
+        recipient, mail = self._prepare(envelope)
+        async with self._slots:
+            step = _Step()
+            try:
+                async with asyncio.timeout(ATTEMPT_SECONDS):
+                    return await self._transact(mail, recipient, step)
+            except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+                raise _explain(error, step.name) from None
+
+    def _prepare(self, envelope: Envelope) -> tuple[str, bytes]:
+        settings = self._settings
+        if settings.smtp_host is None or settings.smtp_from is None:
+            raise SendError("no mail can be sent: set SMTP_HOST and SMTP_FROM", permanent=True)
+        if settings.smtp_user and settings.smtp_security == "none" and not _is_loopback(settings.smtp_host):
+            raise SendError("SMTP_USER is not sent in clear: set SMTP_SECURITY to starttls or tls", permanent=True)
+        try:
+            sender = read_sender(settings.smtp_from)
+        except ValueError:
+            raise SendError(
+                "SMTP_FROM is no mail address: set one, such as alerts@example.com", permanent=True
+            ) from None
+        try:
+            recipient = check_address(envelope.recipient)
+        except ValueError:
+            raise SendError("the recipient is no mail address", permanent=True) from None
+        return recipient, mail_text.message(envelope, sender).as_bytes()
+
+    async def _transact(self, mail: bytes, recipient: str, step: "_Step") -> Receipt:
+        connection = await self._take(step)
+        try:
+            sender = read_sender(self._settings.smtp_from or "").addr_spec
+            step.name = "sender"
+            await connection.client.mail(sender)
+            step.name = "recipient"
+            await connection.client.rcpt(recipient)
+            step.name = "content"
+            answer = await connection.client.data(mail)
+        except BaseException:
+            connection.client.close()
+            raise
+        connection.mails += 1
+        if connection.mails < MAILS_A_CONNECTION:
+            self._idle.append(connection)
+        else:
+            await _quit(connection)
+        return Receipt(answer.code, clean_text(answer.message, 1024))
+
+    async def _take(self, step: "_Step") -> _Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.client.is_connected:
+                return connection
+        settings = self._settings
+        step.name = "connection"
+        client = aiosmtplib.SMTP(
+            hostname=settings.smtp_host,
+            port=settings.smtp_port,
+            use_tls=settings.smtp_security == "tls",
+            start_tls=settings.smtp_security == "starttls",
+            tls_context=None if settings.smtp_security == "none" else tls_context(),
+            timeout=CONNECT_SECONDS,
+        )
+        try:
+            await client.connect()
+            client.timeout = STEP_SECONDS
+            if settings.smtp_user:
+                step.name = "login"
+                password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
+                await client.login(settings.smtp_user, password)
+        except BaseException:
+            client.close()
+            raise
+        return _Connection(client)
+
+    async def close(self) -> None:
+        """Take leave of the server."""
+        await asyncio.gather(*(_quit(connection) for connection in self._idle))
+        self._idle.clear()
+
+
+class _Step:
+    """How far an attempt has come."""
+
+    name: str = "connection"
+
+
+async def _quit(connection: _Connection) -> None:
+    try:
+        async with asyncio.timeout(5):
+            await connection.client.quit()
+    except (aiosmtplib.SMTPException, OSError):
+        connection.client.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+STEPS: dict[str, tuple[str, str]] = {
+    "connection": ("refused the connection", "check SMTP_HOST, SMTP_PORT and SMTP_SECURITY"),
+    "login": ("refused the login", "check SMTP_USER and SMTP_PASSWORD"),
+    "sender": ("refused the sender", "check SMTP_FROM"),
+    "recipient": ("refused the recipient", "check the address"),
+    "content": ("refused the mail", "see its answer"),
+}
+
+
+def _explain(error: Exception, step: str) -> SendError:
+    """Say which step failed, and tell what stays from what may pass: 5yz fails, everything else is tried again."""
+    refused, advice = STEPS[step]
+    code, said = _reply(error)
+    if code is not None:
+        permanent = 500 <= code < 600
+        message = f"the mail server {refused} with {code}: " + (advice if permanent else "it may take it later")
+        return SendError(message, permanent=permanent, status_code=code, response=clean_text(said, 1024))
+    if isinstance(error, TimeoutError | aiosmtplib.SMTPTimeoutError):
+        return SendError(f"the mail server did not answer in time ({step})", permanent=False)
+    if isinstance(error, ssl.SSLError | ssl.CertificateError) or isinstance(error.__cause__, ssl.SSLError):
+        return SendError(
+            "the mail server's TLS or certificate could not be accepted: nothing was sent", permanent=False
+        )
+    if isinstance(error, aiosmtplib.SMTPServerDisconnected):
+        return SendError(f"the mail server closed the connection ({step})", permanent=False)
+    if "STARTTLS" in str(error):
+        return SendError(
+            "the mail server offers no STARTTLS: nothing was sent; SMTP_SECURITY says what it must offer",
+            permanent=False,
+        )
+    if step == "login":
+        return SendError("the mail server takes no login: check SMTP_USER and SMTP_PORT", permanent=False)
+    return SendError(f"the mail server could not be reached or understood ({step}): {advice}", permanent=False)
+
+
+def _reply(error: Exception) -> tuple[int | None, str]:
+    """Find the server's reply in an error."""
+    if isinstance(error, aiosmtplib.SMTPResponseException):
+        return (error.code, error.message) if error.code > 0 else (None, "")
+    return None, ""

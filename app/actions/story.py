@@ -1,0 +1,148 @@
+"""What a notification tells, in words that every channel shares. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from app.actions.base import Notification
+from app.enums import NotificationType, Severity
+
+CONSOLE = "https://console.twilio.com/us1/monitor/logs"
+PLACES = {"CA": "calls", "SM": "sms", "MM": "sms", "NO": "debugger/errors"}
+"""Where Twilio's Console shows a log, by the first letters of its sid."""
+STATES = {
+    NotificationType.FIRING: "Firing",
+    NotificationType.UPDATE: "Still firing",
+    NotificationType.RESOLVED: "Resolved",
+    NotificationType.DIGEST: "Digest",
+    NotificationType.TEST: "Test",
+}
+REASONS = {
+    "cleared": "the condition is false again",
+    "quiet": "no new match for a while",
+    "insufficient_data": "too few logs to judge",
+    "new_normal": "it lasted so long that it is taken as normal",
+    "manual": "resolved by hand",
+    "rule_changed": "the rule was changed",
+    "rule_disabled": "the rule was disabled",
+    "rule_deleted": "the rule was deleted",
+}
+COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
+CALM = "#1a7f4b"
+
+
+@dataclass(frozen=True)
+class Story:
+    """One notification, told."""
+
+    state: str
+    """`Firing`, `Still firing`, `Resolved`, `Digest`, `Test`."""
+    title: str
+    """The name of the rule, or what is wrong."""
+    summary: str
+    severity: Severity
+    colour: str
+    """As `#rrggbb`."""
+    facts: Sequence[tuple[str, str]]
+    """Names and values, in the order of their weight."""
+    code: int | None
+    code_means: str
+    cause: str
+    docs: str
+    next_step: str
+    samples: Sequence[tuple[str, str]]
+    """Sids, and where Twilio's Console shows them."""
+    link: str
+    """The alert on this server."""
+
+    @property
+    def headline(self) -> str:
+        """State and title in one line."""
+        return f"{self.state}: {self.title}"
+
+
+def tell(notification: Notification) -> Story:
+    """Put a notification into words."""
+    alert = notification.alert
+    severity = Severity(alert["severity"])
+    error: Mapping[str, Any] = alert.get("error") or {}
+    calm = notification.type in (NotificationType.RESOLVED, NotificationType.TEST)
+    return Story(
+        state=STATES[notification.type],
+        title=alert["rule_name"],
+        summary=alert["summary"],
+        severity=severity,
+        colour=CALM if calm else COLOURS[severity],
+        facts=_facts(notification),
+        code=error.get("code"),
+        code_means=_text(error.get("message")),
+        cause=_text(error.get("cause")),
+        docs=_text(error.get("docs")),
+        next_step=_next_step(notification, error),
+        samples=[(sid, console_url(sid)) for sid in alert["sample_sids"]],
+        link=link_to(notification),
+    )
+
+
+def link_to(notification: Notification) -> str:
+    """Say where this server shows what the notification tells of."""
+    alert_id = notification.alert.get("id")
+    if notification.type in (NotificationType.DIGEST, NotificationType.TEST) or not alert_id:
+        return f"{notification.base_url}/alerts"
+    return f"{notification.base_url}/alerts/{alert_id}"
+
+
+def console_url(sid: str) -> str:
+    """Say where Twilio's Console shows a log."""
+    place = PLACES.get(sid[:2])
+    return f"{CONSOLE}/{place}/{sid}" if place else CONSOLE
+
+
+def when(at: str | None) -> str:
+    """Write a time of the API for people: `24 Nov 2026, 03:27:46 UTC`."""
+    return datetime.fromisoformat(at).strftime("%-d %b %Y, %H:%M:%S UTC") if at else ""
+
+
+def _facts(notification: Notification) -> list[tuple[str, str]]:
+    alert = notification.alert
+    facts = [
+        ("Severity", str(alert["severity"])),
+        ("Occurrences", str(alert["occurrences"])),
+        ("Since", when(alert["started_at"])),
+        ("Last seen", when(alert["last_match_at"])),
+    ]
+    if alert.get("resolved_at"):
+        reason = REASONS.get(str(alert.get("resolve_reason")), "")
+        facts.append(("Resolved", when(alert["resolved_at"]) + (f", {reason}" if reason else "")))
+    if alert.get("acknowledged_by"):
+        facts.append(("Acknowledged by", _text(alert["acknowledged_by"])))
+    if alert.get("value") is not None:
+        facts.append(("Value", f"{alert['value']:g}"))
+    facts += [
+        (name.replace("_", " ").capitalize(), "none" if value is None else _text(value))
+        for name, value in alert["group"].items()
+    ]
+    return facts
+
+
+def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
+    """Say what to do now."""
+    if notification.type == NotificationType.TEST:
+        return "Nothing: somebody tried this action, and it works."
+    if notification.type == NotificationType.RESOLVED:
+        return "Nothing: it is over. The alert keeps its logs, should you want to know why."
+    if notification.type == NotificationType.DIGEST:
+        return "Look at the alerts one by one on the server, or make the rules that fire so often less eager."
+    known = _text(error.get("next_step"))
+    if known:
+        return known
+    if error:
+        return (
+            "Look at the samples in Twilio's Console and at what Twilio says of the code; then acknowledge the alert."
+        )
+    return "Look at the samples in Twilio's Console; then acknowledge the alert, so that it is told no more."
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,235 @@
+"""Webhooks: one HTTP request to the user's URL, signed, through the guarded client."""
+
+import base64
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Literal
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from pydantic import Field
+
+from app import __version__
+from app.actions import formats, headers, retry_after, signing
+from app.actions.base import Envelope, JsonObject, Notification, Receipt, Rendered, Sender, SendError
+from app.actions.fields import ConfigModel, parse, refuse
+from app.config import Settings
+from app.errors import FieldError, InvalidInput
+from app.utils.addresses import check_url
+from app.utils.clock import rfc3339, utc_now
+from app.utils.http import Answer, GuardedClient, Lookup, RequestFailed, system_lookup
+from app.utils.redact import HIDDEN, clean_text, mask_secret, mask_url, plain_url
+
+OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
+MOST_OLD_SECRETS = 2
+RETRIED = frozenset({408, 425, 429})
+KEPT_CHARACTERS = 1024
+PERMANENT_REASONS = frozenset({"blocked"})
+
+
+class WebhookConfig(ConfigModel):
+    """What a user writes."""
+
+    url: str | None = None
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    headers: dict[str, str] = Field(default_factory=dict)
+    secret: str | None = None
+    format: Literal["standard", "slack", "teams", "google_chat", "discord", "pagerduty"] | None = None
+    body: str | None = Field(None, min_length=1)
+    routing_key: str | None = None
+
+
+class Webhook:
+    """The kind `webhook`."""
+
+    def __init__(self, settings: Callable[[], Settings], lookup: Lookup = system_lookup) -> None:
+        self._settings = settings
+        self._lookup = lookup
+
+    @property
+    def longest_attempt_seconds(self) -> float:
+        """The whole request."""
+        return float(self._settings().webhook_timeout_seconds)
+
+    def check(self, config: JsonObject) -> JsonObject:
+        """Return the config with its defaults filled in, and a secret where one signs and none was given.
+
+        Raises: InvalidInput.
+        """
+        parsed = parse(WebhookConfig, config)
+        checked: JsonObject = {
+            "url": self._check_url(parsed),
+            "method": parsed.method,
+            "headers": parsed.headers,
+            "format": parsed.format or "standard",
+        }
+        _check_headers(parsed, checked["url"])
+        if parsed.secret is not None:
+            try:
+                signing.key_of(parsed.secret)
+            except ValueError as error:
+                raise refuse("secret", str(error)) from None
+        secret = parsed.secret or (signing.make_secret() if checked["format"] == "standard" else None)
+        return (
+            checked
+            | ({"secret": secret} if secret else {})
+            | formats.check(parsed.format, parsed.body, parsed.routing_key)
+        )
+
+    def _check_url(self, parsed: WebhookConfig) -> str:
+        url = parsed.url
+        if url is None and parsed.format == "pagerduty":
+            url = formats.PAGERDUTY_URL
+        if url is None:
+            raise refuse("url", "must be given: the address that takes the webhook")
+        try:
+            return check_url(url, self._settings().webhook_allowed_networks)
+        except ValueError as error:
+            raise refuse("url", str(error)) from None
+
+    def mask(self, config: JsonObject) -> JsonObject:
+        """Hide the secrets, the values of headers, and what of the URL is a secret."""
+        shown = {name: value for name, value in config.items() if name != "old_secrets"}
+        shown["url"] = _shown_url(config)
+        shown["headers"] = dict.fromkeys(config["headers"], HIDDEN)
+        if "secret" in config:
+            shown["secret"] = mask_secret(config["secret"], signing.PREFIX)
+        if "routing_key" in config:
+            shown["routing_key"] = mask_secret(config["routing_key"])
+        return shown
+
+    def unmask(self, config: JsonObject, stored: JsonObject) -> JsonObject:
+        """Put stored secrets where a masked value was sent back; a secret that is left out stays as it was."""
+        masked = self.mask(stored)
+        real = dict(config)
+        for name in ("url", "secret", "routing_key"):
+            if name in stored and real.get(name) == masked[name]:
+                real[name] = stored[name]
+        if "secret" not in config and "secret" in stored:
+            real["secret"] = stored["secret"]
+        if isinstance(config.get("headers"), dict):
+            kept: Mapping[str, str] = stored["headers"]
+            real["headers"] = {
+                name: kept.get(name, value) if value == HIDDEN else value for name, value in config["headers"].items()
+            }
+        return real
+
+    def carry_over(self, config: JsonObject, stored: JsonObject, now: datetime) -> JsonObject:
+        """Let the secret that was replaced sign for a day more."""
+        kept = [old for old in stored.get("old_secrets", []) if datetime.fromisoformat(old["until"]) > now]
+        if "secret" in stored and stored["secret"] != config.get("secret"):
+            kept.insert(0, {"secret": stored["secret"], "until": rfc3339(now + OLD_SECRET_SIGNS_FOR)})
+        kept = [old for old in kept if old["secret"] != config.get("secret")][:MOST_OLD_SECRETS]
+        return config | ({"old_secrets": kept} if kept and "secret" in config else {})
+
+    def recipients(self, config: JsonObject) -> list[str]:
+        """A webhook has one receiver: its URL, without what is secret in it."""
+        return [_shown_url(config, plain=True)]
+
+    def render(self, config: JsonObject, notification: Notification) -> Rendered:
+        """Make the body that every attempt will send."""
+        return formats.render(config, notification)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Sender]:
+        """Open the client; connections live as long."""
+        settings = self._settings()
+        async with GuardedClient(
+            settings.webhook_allowed_networks, settings.webhook_timeout_seconds, self._lookup
+        ) as client:
+            yield _WebhookSender(client)
+
+
+class _WebhookSender:
+    def __init__(self, client: GuardedClient) -> None:
+        self._client = client
+
+    async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
+        """Make one request.
+
+        Raises: SendError.
+        """
+        now = utc_now()
+        body = formats.sent_body(config, envelope)
+        try:
+            answer = await self._client.request(
+                config["method"], _bare_url(config["url"]), _headers(config, envelope, body, now), body
+            )
+        except RequestFailed as error:
+            raise SendError(str(error), permanent=error.reason in PERMANENT_REASONS) from None
+        return _judge(answer, now)
+
+
+def _judge(answer: Answer, now: datetime) -> Receipt:
+    """Tell success from failure that may pass and failure that stays.
+
+    Raises: SendError.
+    """
+    status = answer.status
+    said = clean_text(answer.body.decode("utf-8", "replace"), KEPT_CHARACTERS)
+    if 200 <= status < 300:
+        return Receipt(status, said)
+    passing = status in RETRIED or not 300 <= status < 500
+    raise SendError(
+        f"the receiver answered {status}: {_meaning(status)}",
+        permanent=not passing,
+        status_code=status,
+        response=said,
+        retry_after_seconds=retry_after.seconds(answer.headers.get("Retry-After"), now) if passing else None,
+        disables_action=status == 410,
+    )
+
+
+def _meaning(status: int) -> str:
+    if 300 <= status < 400:
+        return "redirects are not followed, so give the action the final address"
+    if status == 410:
+        return "it is gone, so the action is disabled"
+    if status in RETRIED or not 400 <= status < 500:
+        return "it may take it later"
+    return "it refuses the request, so check the action's config"
+
+
+def _headers(config: JsonObject, envelope: Envelope, body: bytes, now: datetime) -> dict[str, str]:
+    """Put together the headers of one attempt."""
+    sent = {
+        "Content-Type": "application/json",
+        "User-Agent": f"GiftPulse/{__version__}",
+        "Accept-Encoding": "identity",
+        **config["headers"],
+    }
+    userinfo = urlsplit(config["url"]).netloc.rpartition("@")[0]
+    if userinfo:
+        sent["Authorization"] = "Basic " + base64.b64encode(unquote(userinfo).encode()).decode()
+    if "secret" in config:
+        timestamp = int(now.timestamp())
+        secrets = [config["secret"], *(old["secret"] for old in config.get("old_secrets", []) if _counts(old, now))]
+        sent["webhook-id"] = envelope.delivery_id
+        sent["webhook-timestamp"] = str(timestamp)
+        sent["webhook-signature"] = signing.sign(secrets, envelope.delivery_id, timestamp, body)
+    return sent
+
+
+def _counts(old: Mapping[str, str], now: datetime) -> bool:
+    return datetime.fromisoformat(old["until"]) > now
+
+
+def _bare_url(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _shown_url(config: JsonObject, *, plain: bool = False) -> str:
+    """Show a URL without its secrets; at the services that put their token into the path, without the path."""
+    if config["format"] in formats.SECRET_PATHS:
+        parts = urlsplit(config["url"])
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{HIDDEN}"
+    return plain_url(config["url"]) if plain else mask_url(config["url"])
+
+
+def _check_headers(parsed: WebhookConfig, url: str) -> None:
+    wrong = headers.check_headers(parsed.headers)
+    if "@" in urlsplit(url).netloc and any(name.lower() == "authorization" for name in parsed.headers):
+        wrong["Authorization"] = "is made from the user and password of the URL: give one of the two"
+    if wrong:
+        raise InvalidInput([FieldError(f"config.headers.{name}".rstrip("."), said) for name, said in wrong.items()])

@@ -1,0 +1,192 @@
+"""Which addresses and ports a request of ours may go to. Pure: nothing is looked up here.
+
+A user chooses the address of a webhook, so everything behind our own network must be out of its reach: by number in any
+spelling, and by a name that leads there. What a name leads to is judged where the socket opens (`app.utils.http`).
+"""
+
+import re
+import socket
+import unicodedata
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+import idna
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+LONGEST_URL = 2048
+FORBIDDEN_PORTS = frozenset({25, 110, 143, 465, 587, 993, 995, 1433, 1521, 3306, 5432, 6379, 11211, 27017})
+"""Mail, databases and caches: a request there is an attack or a mistake."""
+
+
+def _networks(*texts: str) -> tuple[Network, ...]:
+    return tuple(ip_network(text) for text in texts)
+
+
+NEVER = _networks(
+    "169.254.0.0/16",  # link-local, with the metadata of AWS, Azure, GCP and others
+    "100.100.100.200/32",  # metadata of Alibaba Cloud
+    "168.63.129.16/32",  # Azure's wire server
+    "192.0.0.192/32",  # metadata of Oracle Cloud
+    "fe80::/10",  # link-local
+    "fd00:ec2::/32",  # metadata of AWS
+    "fd20:ce::254/128",  # metadata of GCP
+    "fd00:c1::a9fe:a9fe/128",  # metadata of Oracle Cloud
+)
+"""Refused even where the operator allows the network around them: they give away the machine's credentials."""
+
+PRIVATE_IPV4 = _networks(
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+)
+PUBLIC_IPV6 = ip_network("2000::/3")
+PRIVATE_IPV6 = _networks("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+"""Parts of the public range that lead elsewhere: tunnels and documentation."""
+TRANSLATED = ip_network("64:ff9b::/96")
+WITH_IPV4_INSIDE = _networks("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
+"""Spellings of an IPv4 address as an IPv6 one: its last 32 bits are the address."""
+
+
+def may_reach(address: Address, allowed: Sequence[Network]) -> bool:
+    """Say whether a request may go to an address.
+
+    Args:    allowed: private networks that the operator opened.
+    """
+    inside = _ipv4_inside(address)
+    if _is_in(address, NEVER) or (inside is not None and _is_in(inside, NEVER)):
+        return False
+    if _is_in(address, allowed):
+        return True
+    if isinstance(address, IPv4Address):
+        return not _is_in(address, PRIVATE_IPV4)
+    if address in TRANSLATED and inside is not None:
+        return not _is_in(inside, PRIVATE_IPV4)
+    return address in PUBLIC_IPV6 and not _is_in(address, PRIVATE_IPV6)
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def _ipv4_inside(address: Address) -> IPv4Address | None:
+    if isinstance(address, IPv4Address):
+        return None
+    if address.sixtofour is not None:
+        return address.sixtofour
+    return IPv4Address(int(address) & 0xFFFFFFFF) if _is_in(address, WITH_IPV4_INSIDE) else None
+
+
+ACCEPTED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
+LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
+
+
+def check_url(url: str, allowed: Sequence[Network]) -> str:
+    """Check the URL of a webhook, as far as it can be judged without asking DNS.
+
+    Returns: the URL, its host in ASCII.
+    Raises:  ValueError, whose message says what is wanted and never repeats the URL.
+    """
+    if not url or len(url) > LONGEST_URL:
+        raise ValueError(f"must be a URL of at most {LONGEST_URL} characters")
+    scheme, slashes, rest = url.partition("://")
+    if scheme.lower() not in ("http", "https") or not slashes:
+        raise ValueError("must begin with https:// or http://")
+    end = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
+    authority, tail = rest[:end], rest[end:]
+    if "#" in tail:
+        raise ValueError("must have no fragment (#)")
+    if tail and not ACCEPTED.match(tail):
+        raise ValueError("must hold no space, control character, backslash or other character that a URL cannot hold")
+    userinfo, at, hostport = authority.rpartition("@")
+    if at and (not ACCEPTED.match(userinfo) or "@" in userinfo or not all(userinfo.partition(":"))):
+        raise ValueError("must name the user before the @ as user:password, or nobody")
+    host, port = _split_port(hostport)
+    host = _check_literal(host, allowed) if host.startswith("[") else _check_name(host, allowed)
+    _check_port(port)
+    return f"{scheme.lower()}://{userinfo}{at}{host}{':' if port else ''}{port}{tail}"
+
+
+def _split_port(hostport: str) -> tuple[str, str]:
+    if hostport.startswith("["):
+        host, bracket, port = hostport.partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            raise ValueError("must have a host that can be read")
+        return host + bracket, port[1:]
+    host, _, port = hostport.partition(":")
+    return host, port
+
+
+def _check_port(port: str) -> None:
+    if not port:
+        return
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and 1 <= int(port) <= 65535):
+        raise ValueError("must have a port between 1 and 65535")
+    if int(port) in FORBIDDEN_PORTS:
+        raise ValueError("must not go to a port of mail, a database or a cache")
+
+
+def _check_literal(host: str, allowed: Sequence[Network]) -> str:
+    try:
+        address = ip_address(host[1:-1])
+    except ValueError:
+        address = None
+    if not isinstance(address, IPv6Address) or address.scope_id is not None:
+        raise ValueError("must have a host that can be read: an IPv6 address in brackets, without a zone")
+    _judge(address, allowed)
+    return host
+
+
+def _check_name(host: str, allowed: Sequence[Network]) -> str:
+    """Check a name, or an IPv4 address in any of its spellings; return it in ASCII."""
+    name = unicodedata.normalize("NFKC", host).replace("。", ".").lower()
+    bare = name.rstrip(".")
+    if not bare:
+        raise ValueError("must have a host")
+    numeric = _as_ipv4(bare)
+    if numeric is not None:
+        _judge(numeric, allowed)
+        if str(numeric) != host:
+            raise ValueError("must write an IPv4 address as four decimal numbers")
+        return host
+    if bare == "localhost" or bare.endswith(".localhost"):
+        _judge(IPv4Address("127.0.0.1"), allowed)
+    if not bare.isascii():
+        try:
+            name = bare = idna.encode(bare, uts46=True).decode()
+        except idna.IDNAError:
+            raise ValueError("must have a host that can be read") from None
+    labels = bare.split(".")
+    if len(bare) > 253 or not all(LABEL.match(label) for label in labels) or labels[-1].isdigit():
+        raise ValueError("must have a host that can be read")
+    return host if host.isascii() else name
+
+
+def _as_ipv4(host: str) -> IPv4Address | None:
+    """Read what the system's resolver would take as a number: `127.1`, `2130706433`, `0x7f000001`, `0177.0.0.1`."""
+    if not re.fullmatch(r"[0-9a-fx.]+", host):
+        return None
+    try:
+        return IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
+def _judge(address: Address, allowed: Sequence[Network]) -> None:
+    if not may_reach(address, allowed):
+        raise ValueError(
+            "must not lead to a private, local or metadata address; the operator can open private networks by"
+            " WEBHOOK_ALLOWED_NETWORKS"
+        )

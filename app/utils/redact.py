@@ -1,0 +1,55 @@
+"""Hides what must not be seen: phone numbers in notifications, secrets in answers."""
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+HIDDEN = "•••"
+NUMBER = re.compile(r"(?<![\w+])\+?[1-9]\d{6,14}(?!\w)")
+"""E.164 with its plus, or as long a run of digits without it, that is no part of a word or a sid."""
+ASIDE = frozenset(
+    {"id", "sid", "account_sid", "rule_id", "sample_sids", "messaging_service_sid", "resource_sid", "docs"}
+)
+"""Fields that hold no number, whatever their digits look like."""
+
+
+def mask_number(number: str) -> str:
+    """Hide the middle of a phone number: `+14155550100` becomes `+1415•••0100`."""
+    kept = 5 if number.startswith("+") else 4
+    return number[:kept] + HIDDEN + number[-4:] if len(number) >= kept + 6 else number[:2] + HIDDEN + number[-2:]
+
+
+def mask_numbers(value: Any) -> Any:
+    """Hide the phone numbers in every text of a JSON value; sids and ids stay as they are."""
+    if isinstance(value, str):
+        return NUMBER.sub(lambda found: mask_number(found.group()), value)
+    if isinstance(value, dict):
+        return {name: part if name in ASIDE else mask_numbers(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_numbers(part) for part in value]
+    return value
+
+
+def mask_secret(secret: str, prefix: str = "") -> str:
+    """Show of a secret its prefix and its last four characters, if it is long enough to spare them."""
+    return prefix + HIDDEN + (secret[-4:] if len(secret) >= 16 else "")
+
+
+def mask_url(url: str) -> str:
+    """Hide a URL's userinfo and query: both carry secrets."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    userinfo = f"{HIDDEN}@" if "@" in parts.netloc else ""
+    query = f"?{HIDDEN}" if parts.query else ""
+    return f"{parts.scheme}://{userinfo}{host}{parts.path}{query}"
+
+
+def plain_url(url: str) -> str:
+    """Leave a URL's userinfo and query out."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def clean_text(value: str, limit: int) -> str:
+    """Make foreign text fit to store and show: no NUL, no lone surrogates, at most `limit` characters."""
+    return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")[:limit]
