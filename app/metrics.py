@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -204,9 +203,8 @@ def _histogram(instrument: Instrument, totals: Mapping[str, Mapping[Labels, floa
 
 def _gauges(session: Session) -> Iterator[Metric]:
     opened = GaugeMetricFamily("giftpulse_alerts_open", "Alerts that are not resolved.", labels=("severity",))
-    found: dict[Any, Any] = dict(
-        session.execute(text("SELECT severity, count(*) FROM alerts WHERE status <> 'resolved' GROUP BY 1")).tuples()
-    )
+    rows = session.execute(text("SELECT severity, count(*) FROM alerts WHERE status <> 'resolved' GROUP BY 1"))
+    found = {severity: count for severity, count in rows}  # noqa: C416  # rows
     for severity in Severity:
         opened.add_metric([severity.value], found.get(severity.value, 0))
     yield opened

@@ -28,6 +28,17 @@ def _client() -> Celery:
     return client
 
 
+def broker_answers() -> bool:
+    """Ask the broker whether it is there; at most for a few seconds."""
+    try:
+        with _client().connection_for_write(transport_options={**BROKER_TIMEOUTS, "socket_timeout": 2}) as connection:
+            connection.ensure_connection(max_retries=0, timeout=2)
+            connection.default_channel  # noqa: B018  # opening it speaks to the server
+    except Exception:  # every kind of broker has errors of its own
+        return False
+    return True
+
+
 class _Bell:
     """Sends wake-ups from a thread of its own, so that nobody waits for a broker that is slow or gone."""
 

@@ -1,0 +1,140 @@
+"""How GiftPulse itself does: what `GET /api/health`, the heartbeat and an operator want to know."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+import httpx
+import structlog
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from app import wake
+from app.config import Settings
+from app.database import session_scope
+
+Status = Literal["ok", "degraded", "down"]
+
+SILENT_AFTER = timedelta(seconds=60)
+"""A worker and a beat say every ten seconds that they live."""
+OVERDUE_AFTER = timedelta(minutes=10)
+FAILURES = 3
+"""So many failed polls of a stream in a row are no hiccup."""
+INTERVALS = 3
+"""Nor are so many intervals without a good poll."""
+SHOWN = 5
+HEARTBEAT_TIMEOUT_SECONDS = 10
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Check:
+    """How one part does, and what to do where it does badly."""
+
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True)
+class Health:
+    """All checks, by name."""
+
+    checks: dict[str, Check]
+
+    @property
+    def status(self) -> Status:
+        """Only a database that does not answer is `down`: everything else waits there until it is mended."""
+        if self.checks["database"].status == "down":
+            return "down"
+        return "ok" if all(check.status == "ok" for check in self.checks.values()) else "degraded"
+
+
+def examine(settings: Settings, now: datetime) -> Health:
+    """Make every check. None takes longer than a few seconds."""
+    broker = _broker()
+    try:
+        with session_scope() as session:
+            session.execute(text("SET LOCAL statement_timeout = '3s'"))
+            found = {name: check(session, settings, now) for name, check in _CHECKS.items()}
+    except SQLAlchemyError:
+        unknown = Check("degraded", "not known while the database does not answer")
+        down = Check("down", "the database does not answer: see DATABASE_URL and the database's own log")
+        return Health({"database": down, "broker": broker, **dict.fromkeys(_CHECKS, unknown)})
+    return Health({"database": Check("ok", "answers"), "broker": broker, **found})
+
+
+def _broker() -> Check:
+    if wake.broker_answers():
+        return Check("ok", "answers")
+    return Check("degraded", "the broker does not answer: see REDIS_URL; what is due waits in the database")
+
+
+def _polling(session: Session, settings: Settings, now: datetime) -> Check:
+    """Look whether every stream is read."""
+    silence = max(timedelta(seconds=60), INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
+    rows = session.execute(
+        text(
+            "SELECT a.sid, s.log_type, s.last_error FROM streams s JOIN accounts a ON a.id = s.account_id"
+            " WHERE a.enabled AND NOT s.unavailable"
+            " AND (s.failures >= :failures OR coalesce(s.last_success_at, a.started_at) < :oldest) ORDER BY 1, 2"
+        ),
+        {"failures": FAILURES, "oldest": now - silence},
+    ).all()
+    if not rows:
+        return Check("ok", "every stream is read")
+    said = [f"{sid} {log_type}: {error or 'no good poll for three intervals'}" for sid, log_type, error in rows[:SHOWN]]
+    return Check("degraded", f"{len(rows)} streams are not read: " + "; ".join(said))
+
+
+def _workers(session: Session, _: Settings, now: datetime) -> Check:
+    """Look whether beat ticks and a worker takes its ticks."""
+    seen = {name: at for name, at in session.execute(text("SELECT name, seen_at FROM heartbeats"))}  # noqa: C416  # rows
+    silent = [name for name in ("worker", "beat") if name not in seen or seen[name] < now - SILENT_AFTER]
+    if not silent:
+        return Check("ok", "a worker and beat are at work")
+    return Check("degraded", "no tick of beat reached a worker for a minute: see whether both run and reach the broker")
+
+
+def _deliveries(session: Session, _: Settings, now: datetime) -> Check:
+    """Look whether what is owed goes out."""
+    overdue = session.scalar(
+        text("SELECT count(*) FROM deliveries WHERE status = 'pending' AND next_attempt_at < :oldest"),
+        {"oldest": now - OVERDUE_AFTER},
+    )
+    disabled = session.scalars(
+        text("SELECT disabled_reason FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
+    ).all()
+    said = [f"{overdue} deliveries are overdue by ten minutes"] if overdue else []
+    said += [f"an action was disabled: {reason}" for reason in disabled[:SHOWN]]
+    return Check("degraded", "; ".join(said)) if said else Check("ok", "nothing is overdue")
+
+
+_CHECKS: dict[str, Callable[[Session, Settings, datetime], Check]] = {
+    "polling": _polling,
+    "workers": _workers,
+    "deliveries": _deliveries,
+}
+
+
+def send_heartbeat(settings: Settings, now: datetime) -> bool:
+    """Ask for `HEARTBEAT_URL`, if all is read and nothing is overdue; whoever watches it misses us otherwise.
+
+    Returns: whether it was asked for and answered well.
+    """
+    if settings.heartbeat_url is None:
+        return False
+    checks = examine(settings, now).checks
+    if any(checks[name].status != "ok" for name in ("database", "polling", "deliveries")):
+        log.warning("no heartbeat is sent while something is wrong; GET /api/health tells what")
+        return False
+    try:
+        answer = httpx.get(settings.heartbeat_url.get_secret_value(), timeout=HEARTBEAT_TIMEOUT_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        log.warning("the heartbeat could not be sent; see HEARTBEAT_URL", error=type(error).__name__)
+        return False
+    if not answer.is_success:
+        log.warning("the heartbeat was not taken; see HEARTBEAT_URL", status_code=answer.status_code)
+    return answer.is_success
