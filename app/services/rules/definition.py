@@ -245,14 +245,15 @@ def of(row: models.Rule) -> RuleDefinition:
 
 
 def as_json(definition: RuleDefinition) -> JsonObject:
-    """Show a definition as the body that makes it."""
-    return definition.model_dump(mode="json", by_alias=True)
+    """Show a definition as the body that makes it: defaults filled in, filters as they were written."""
+    body = definition.model_dump(mode="json", by_alias=True)
+    body["filters"] = definition.filters.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return body
 
 
 def columns(definition: RuleDefinition) -> JsonObject:
-    """Give the columns of `models.Rule` that a definition decides: defaults filled in, filters as they were written."""
-    filters = definition.filters.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    return as_json(definition) | {"filters": filters}
+    """Give the columns of `models.Rule` that a definition decides; they have the names of the body."""
+    return as_json(definition)
 
 
 def meaning_changed(before: RuleDefinition, after: RuleDefinition) -> bool:

@@ -179,11 +179,10 @@ class _Texts:
         return known if text is None else [*known, *self._search(text)]
 
     def _search(self, text: str) -> list[_Candidates]:
-        found = []
+        found: list[_Candidates] = []
         encoded = text.encode()
         for match, owners in self._automata:
-            for index in match(encoded) or ():
-                found.append(owners[index])
+            found += [owners[index] for index in match(encoded) or ()]
         return found
 
 

@@ -1,0 +1,73 @@
+"""One builder for each value that many tests need: every field has a plain default, and a test names what matters."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from app.enums import PatternType
+from app.services.rules.types import LogVersion, Rule
+
+MORNING = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+ACCOUNT_SID = "AC" + "0" * 32
+
+_numbers = count(1)
+
+
+def make_log(**fields: Any) -> LogVersion:
+    """An outbound message that was delivered to Great Britain; each has an id and a sid of its own."""
+    number = next(_numbers)
+    plain: dict[str, Any] = {
+        "change_id": number,
+        "log_id": number,
+        "is_first": True,
+        "account_id": 1,
+        "account_sid": ACCOUNT_SID,
+        "sid": f"SM{number:032x}",
+        "log_type": "message",
+        "status": "delivered",
+        "level": None,
+        "direction": "outbound-api",
+        "from_": "+14155550100",
+        "to": "+447700900123",
+        "to_country": "GB",
+        "error_code": None,
+        "error_message": None,
+        "text": "Your parcel is on its way",
+        "price": Decimal("-0.0075"),
+        "price_unit": "USD",
+        "duration_seconds": None,
+        "segments": 1,
+        "messaging_service_sid": None,
+        "resource_sid": None,
+        "occurred_at": MORNING,
+        "changed_at": MORNING,
+        "final": True,
+    }
+    return LogVersion(**plain | fields)
+
+
+def make_rule(**fields: Any) -> Rule:
+    """A rule that every log matches; `filters` may give its values as lists."""
+    plain: dict[str, Any] = {
+        "id": uuid4(),
+        "epoch": 1,
+        "name": "Everything",
+        "severity": "warning",
+        "log_type": "any",
+        "filters": {},
+        "pattern_type": PatternType.ANY,
+        "pattern_value": None,
+        "condition": {"type": "each"},
+        "group_by": (),
+        "schedule": None,
+        "started_at": MORNING,
+        "resolve_after_minutes": 60,
+        "renotify_minutes": 60,
+        "cooldown_minutes": 10,
+    }
+    wanted = plain | fields
+    wanted["filters"] = {field: frozenset(values) for field, values in wanted["filters"].items()}
+    wanted["pattern_type"] = PatternType(wanted["pattern_type"])
+    return Rule(**wanted)
