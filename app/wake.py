@@ -73,6 +73,11 @@ class _Bell:
 _bell = _Bell()
 
 
+def poll() -> None:
+    """Wake the polling: a stream has become due."""
+    _bell.ring("poll", "poll")
+
+
 def evaluate() -> None:
     """Wake the evaluation: logs have changed."""
     _bell.ring("evaluate", "evaluate")

@@ -1,20 +1,59 @@
-"""The Celery app: queues, the beat's ticks, and what every task shares. A task opens no second door to the work:
-its body calls one service."""
+"""The Celery app: queues, beat's ticks, and what every task shares. A task opens no second door to the work: its body
+calls one service."""
 
 import sys
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
-from celery import Celery
-from celery.signals import setup_logging, worker_process_init
+import structlog
+from celery import Celery, Task, bootsteps
+from celery.beat import Scheduler
+from celery.signals import setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
 from kombu import Queue
 
 from app.config import Settings, get_settings
 from app.database import forget_connections
 from app.errors import ConfigError
+from app.tasks import slots
 from app.utils.logging import configure_logging
 from app.wake import BROKER_TIMEOUTS
 
 QUEUES = ("poll", "evaluate", "deliver", "maintenance")
+CONCURRENCY = 8
+"""Processes of one worker. `slots.SLOTS` sees to it that no queue takes them all."""
+ALIVE_SECONDS = 10.0
+
+
+def alive_file(kind: str) -> Path:
+    """Name the file that a process touches while it works, for health checks that start no Python."""
+    return Path(gettempdir()) / f"giftpulse-{kind}-alive"
+
+
+class TickingScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
+    """Beat without a file of its own: what is due is decided in the database, a tick may be lost or doubled."""
+
+    def tick(self, *args: Any, **kwargs: Any) -> Any:
+        alive_file("beat").touch()
+        return super().tick(*args, **kwargs)
+
+
+class SignOfLife(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """The worker's main process touches its file as long as its event loop turns."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        super().__init__(parent, **options)
+        self._timer: Any = None
+
+    def start(self, parent: Any) -> None:
+        alive_file("worker").touch()
+        self._timer = parent.timer.call_repeatedly(ALIVE_SECONDS, alive_file("worker").touch)
+
+    def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 def _tick(task: str, queue: str, seconds: float) -> dict[str, Any]:
@@ -34,7 +73,7 @@ def create_celery(settings: Settings) -> Celery:
         task_acks_late=False,
         task_reject_on_worker_lost=False,
         worker_prefetch_multiplier=1,
-        worker_concurrency=4,
+        worker_concurrency=CONCURRENCY,
         worker_max_tasks_per_child=2_000,
         worker_max_memory_per_child=500_000,
         worker_hijack_root_logger=False,
@@ -45,16 +84,19 @@ def create_celery(settings: Settings) -> Celery:
         task_queues=[Queue(name) for name in QUEUES],
         task_default_queue="maintenance",
         timezone="UTC",
+        beat_scheduler=f"{__name__}:{TickingScheduler.__name__}",
         beat_max_loop_interval=5,
         beat_schedule={
-            "poll": _tick("poll_due", "poll", min(5, settings.poll_interval_seconds)),
+            "poll": _tick("poll", "poll", min(5, settings.poll_interval_seconds)),
             "evaluate": _tick("evaluate", "evaluate", 5),
             "evaluate_time": _tick("evaluate_time", "evaluate", settings.evaluate_interval_seconds),
             "deliver": _tick("deliver", "deliver", 5),
             "maintain": _tick("maintain", "maintenance", 60),
-            "beat": _tick("note_beat", "maintenance", 10),
+            "heartbeat": _tick("heartbeat", "maintenance", 60),
+            "note_beat": _tick("note_beat", "maintenance", 10),
         },
     )
+    celery.steps["worker"].add(SignOfLife)
     return celery
 
 
@@ -63,9 +105,24 @@ def _log_as_configured(**_: object) -> None:
     configure_logging(get_settings().log_level, get_settings().log_format)
 
 
+@worker_init.connect
+def _start_worker(**_: object) -> None:
+    slots.prepare()
+
+
 @worker_process_init.connect
 def _start_child(**_: object) -> None:
     forget_connections()
+
+
+@task_prerun.connect
+def _name_task(task_id: str, task: Task, **_: object) -> None:
+    structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect
+def _forget_task(**_: object) -> None:
+    structlog.contextvars.clear_contextvars()
 
 
 try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from functools import lru_cache
 
 from celery import shared_task
@@ -11,13 +12,18 @@ from app import wake
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Heartbeat
-from app.services import evaluation, retention
+from app.services import evaluation, health, retention
 from app.services.ingest import accounts, polling, streams
 from app.services.outbox import dispatch
+from app.tasks.slots import slot
 from app.utils.clock import utc_now
 
 LONGEST_RUN_SECONDS = 50.0
 """A task that finds ever more work stops here and lets its next tick go on."""
+SHORT = {"soft_time_limit": 120, "time_limit": 150}
+LONG = {"soft_time_limit": 300, "time_limit": 330}
+LONGER = {"soft_time_limit": 600, "time_limit": 630}
+"""Seconds. A task that is cut off lets its lease end, and the next one goes on where it stopped."""
 
 
 @lru_cache
@@ -26,52 +32,62 @@ def _runner() -> asyncio.Runner:
     return asyncio.Runner()
 
 
-@shared_task(name="poll_due")
-def poll_due() -> None:
-    """Start a poll of every stream whose turn it is."""
-    settings = get_settings()
+def _repeat(kind: str, work: Callable[[], bool], again: Callable[[], None]) -> None:
+    """Work in a place of this kind until there is nothing left, or the time is up; then let a next task go on."""
+    with slot(kind) as taken:
+        began = time.monotonic()
+        while taken and work():
+            if time.monotonic() - began > LONGEST_RUN_SECONDS:
+                again()
+                return
+
+
+@shared_task(name="poll", **LONG)
+def poll() -> None:
+    """Poll every stream whose turn it is, one after another; other tasks poll others at the same time."""
     with session_scope() as session:
-        accounts.ensure_environment_account(session, settings, utc_now())
+        accounts.ensure_environment_account(session, get_settings(), utc_now())
+    _repeat("poll", _poll_next, wake.poll)
+
+
+def _poll_next() -> bool:
+    """Poll the stream that has waited longest; False where none is due."""
+    with session_scope() as session:
         due = streams.due(session, utc_now())
-    for stream_id in due:
-        poll_stream.apply_async((stream_id,), queue="poll", expires=max(5, settings.poll_interval_seconds))
+    return any(polling.poll(stream_id, get_settings()) for stream_id in due)
 
 
-@shared_task(name="poll_stream")
-def poll_stream(stream_id: int) -> None:
-    """Poll one stream."""
-    polling.poll(stream_id, get_settings())
-
-
-@shared_task(name="evaluate")
+@shared_task(name="evaluate", **SHORT)
 def evaluate() -> None:
     """Evaluate the changes that wait."""
-    evaluation.evaluate_changes(get_settings(), LONGEST_RUN_SECONDS)
+    _repeat("evaluate", lambda: evaluation.evaluate_changes(get_settings(), LONGEST_RUN_SECONDS) > 0, wake.evaluate)
 
 
-@shared_task(name="evaluate_time")
+@shared_task(name="evaluate_time", **SHORT)
 def evaluate_time() -> None:
     """Evaluate what depends on time alone."""
     evaluation.evaluate_time(get_settings(), utc_now())
 
 
-@shared_task(name="deliver")
+@shared_task(name="deliver", **SHORT)
 def deliver() -> None:
     """Send the deliveries that are due."""
-    began = time.monotonic()
-    while time.monotonic() - began < LONGEST_RUN_SECONDS:
-        if not dispatch.deliver_due(get_settings(), _runner()):
-            return
-    wake.deliver()
+    _repeat("deliver", lambda: dispatch.deliver_due(get_settings(), _runner()) > 0, wake.deliver)
 
 
-@shared_task(name="maintain")
+@shared_task(name="maintain", **LONGER)
 def maintain() -> None:
     """Drop what has outlived its keep-until."""
     retention.clean(get_settings(), utc_now())
 
 
-@shared_task(name="note_beat")
+@shared_task(name="heartbeat", **SHORT)
+def heartbeat() -> None:
+    """Tell whoever watches over us that all is read and nothing overdue."""
+    health.send_heartbeat(get_settings(), utc_now())
+
+
+@shared_task(name="note_beat", **SHORT)
 def note_beat() -> None:
     """Note that beat ticks and that a worker takes its ticks."""
     seen = insert(Heartbeat).values([{"name": name, "seen_at": utc_now()} for name in ("beat", "worker")])

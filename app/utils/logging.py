@@ -6,8 +6,18 @@ from typing import Any
 
 import structlog
 
-QUIET = ("httpx", "httpcore", "urllib3", "twilio.http_client", "celery.redirected", "kombu")
-"""Loggers whose lines name addresses with their queries, or repeat what ours say."""
+QUIET = (
+    "httpx",
+    "httpcore",
+    "urllib3",
+    "twilio.http_client",
+    "kombu",
+    "celery.redirected",
+    "celery.worker.strategy",
+    "celery.app.trace",
+    "celery.beat",
+)
+"""Loggers whose lines name addresses with their queries, or tell of every tick."""
 
 
 def configure_logging(level: str, style: str) -> None:

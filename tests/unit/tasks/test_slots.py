@@ -1,0 +1,72 @@
+"""Places for tasks: as many as said, and given back by the system."""
+
+import os
+import signal
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
+
+from app.tasks import slots
+
+fork = get_context("fork")
+
+
+def _hold(kind: str, taken: Event, let_go: Event) -> None:
+    with slots.slot(kind) as got:
+        if got:
+            taken.set()
+            let_go.wait(30)
+
+
+def _try(kind: str) -> bool:
+    """Ask for a place from another process, as a task of another child would."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        with slots.slot(kind) as got:
+            os.write(writer, b"1" if got else b"0")
+        os._exit(0)
+    os.wait()
+    answer = os.read(reader, 1)
+    os.close(reader)
+    os.close(writer)
+    return answer == b"1"
+
+
+def test_no_more_tasks_of_a_kind_run_than_there_are_places() -> None:
+    slots.prepare()
+    let_go = fork.Event()
+    children = []
+    for _ in range(slots.SLOTS["deliver"]):
+        taken = fork.Event()
+        child = fork.Process(target=_hold, args=("deliver", taken, let_go))
+        child.start()
+        assert taken.wait(30)
+        children.append(child)
+    assert not _try("deliver")
+    assert _try("poll"), "each kind has places of its own"
+    let_go.set()
+    for child in children:
+        child.join()
+    assert _try("deliver")
+
+
+def test_a_killed_task_gives_its_place_back() -> None:
+    slots.prepare()
+    children = []
+    for _ in range(slots.SLOTS["evaluate"]):
+        taken = fork.Event()
+        child = fork.Process(target=_hold, args=("evaluate", taken, fork.Event()))
+        child.start()
+        assert taken.wait(30)
+        children.append(child)
+    assert not _try("evaluate")
+    for child in children:
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+        child.join()
+    assert _try("evaluate")
+
+
+def test_all_places_together_leave_a_process_for_the_maintenance() -> None:
+    from app.tasks.celery_app import CONCURRENCY
+
+    assert sum(slots.SLOTS.values()) < CONCURRENCY
