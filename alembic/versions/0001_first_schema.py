@@ -48,6 +48,10 @@ def upgrade() -> None:
         sa.Column("notify_on", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("config", sa.Text(), nullable=False),
         sa.Column("disabled_reason", sa.Text(), nullable=True),
+        sa.Column("failures_in_a_row", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("probe_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("free_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_actions")),
@@ -174,9 +178,31 @@ def upgrade() -> None:
         sa.Column("lease_token", sa.Uuid(), nullable=True),
         sa.Column("lease_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("digest_id", sa.Uuid(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
-    op.create_index(op.f("ix_deliveries_action_id"), "deliveries", ["action_id"], unique=False)
+    op.create_index(op.f("ix_deliveries_action_id_created_at"), "deliveries", ["action_id", "created_at"], unique=False)
+    op.create_index(
+        "ix_deliveries_due",
+        "deliveries",
+        ["action_id", "next_attempt_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'pending'"),
+    )
+    op.create_index(
+        "ix_deliveries_leased",
+        "deliveries",
+        ["action_id"],
+        unique=False,
+        postgresql_where=sa.text("lease_until IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_deliveries_untold",
+        "deliveries",
+        ["action_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("status = 'folded' AND digest_id IS NULL"),
+    )
     op.create_index(
         op.f("ix_deliveries_alert_id_action_id_recipient_number"),
         "deliveries",
@@ -445,9 +471,7 @@ def upgrade() -> None:
         sa.Column("last_error_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("rereads_behind", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column(
-            "swept_at", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False
-        ),
+        sa.Column("swept_at", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.ForeignKeyConstraint(
             ["account_id"], ["accounts.id"], name=op.f("fk_streams_account_id_accounts"), ondelete="CASCADE"
         ),
@@ -577,7 +601,10 @@ def downgrade() -> None:
     )
     op.drop_index(op.f("ix_deliveries_created_at_id"), table_name="deliveries")
     op.drop_index(op.f("ix_deliveries_alert_id_action_id_recipient_number"), table_name="deliveries")
-    op.drop_index(op.f("ix_deliveries_action_id"), table_name="deliveries")
+    op.drop_index("ix_deliveries_untold", table_name="deliveries")
+    op.drop_index("ix_deliveries_leased", table_name="deliveries")
+    op.drop_index("ix_deliveries_due", table_name="deliveries")
+    op.drop_index(op.f("ix_deliveries_action_id_created_at"), table_name="deliveries")
     op.drop_table("deliveries")
     op.drop_table("counters")
     op.drop_index(op.f("ix_idempotent_answers_created_at"), table_name="idempotent_answers")

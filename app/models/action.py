@@ -1,8 +1,9 @@
 """Actions: where notifications go."""
 
+from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Text
+from sqlalchemy import DateTime, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -24,5 +25,14 @@ class Action(Base):
     config: Mapped[str]
     """JSON, encrypted under `SECRET_KEY`: it holds URLs and secrets."""
     disabled_reason: Mapped[str | None]
+    """Why GiftPulse disabled it; null: it is enabled, or a person disabled it."""
+    failures_in_a_row: Mapped[int] = mapped_column(server_default=text("0"))
+    """Attempts since its receiver last answered that failed in a way that may pass."""
+    probe_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Its receiver seems to be down: until then deliveries may wait for each other; null: it seems to be up."""
+    failing_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When the first attempt after its last success failed; null: the last one succeeded."""
+    free_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When its rate would be used up to nothing: the clock of the limit of deliveries a second."""
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]

@@ -16,7 +16,15 @@ class Delivery(Base):
     __table_args__ = (
         Index(None, "next_attempt_at", postgresql_where=text("status = 'pending'")),
         Index(None, "alert_id", "action_id", "recipient", "number"),
-        Index(None, "action_id"),
+        Index(None, "action_id", "created_at"),
+        Index("ix_deliveries_due", "action_id", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_deliveries_leased", "action_id", postgresql_where=text("lease_until IS NOT NULL")),
+        Index(
+            "ix_deliveries_untold",
+            "action_id",
+            "created_at",
+            postgresql_where=text("status = 'folded' AND digest_id IS NULL"),
+        ),
         Index(None, "created_at", "id"),
     )
 
@@ -24,7 +32,7 @@ class Delivery(Base):
     number: Mapped[BigInt] = mapped_column(Identity())
     """Order of creation: the deliveries of one alert to one receiver go in it."""
     alert_id: Mapped[UUID | None]
-    """Null: the test of an action."""
+    """Null: a digest, or the test of an action."""
     action_id: Mapped[UUID]
     action_type: Mapped[str]
     type: Mapped[str]
@@ -42,6 +50,8 @@ class Delivery(Base):
     lease_token: Mapped[UUID | None]
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    digest_id: Mapped[UUID | None]
+    """The delivery that told it within a digest; null: it goes out by itself, or waits for the digest."""
 
 
 class Attempt(Base):
