@@ -18,14 +18,23 @@ In a test, in this process::
     key = simulator.add_key(kind=KeyKind.STANDARD)                              # .sid, .secret
     simulator.set_account(status="suspended", refuse_credentials=True)
 
+    simulator.faults.add("rate_limited", times=3, path="Messages.json", retry_after_seconds=2)   # see FaultKind, Fault
+    simulator.faults.at_random(0.2, seed=4, kinds=["reset", "cut_body"])        # until simulator.faults.clear()
+    simulator.concurrency_limit = 2                                             # 429 beyond
+
     with SimulatorServer(simulator) as server:                                  # a thread; port 0 is any free one
         server.url                                                              # of both hosts, api and monitor
 
 `simulator.account` is the first account; `simulator.account.sid` and `.auth_token` sign in.
+
+Traffic with incidents: `demo.start(simulator)`, then `simulator.traffic.begin("carrier_filtering")`; the names are in
+`scenarios.SCENARIOS`. As a process: `python -m scripts.twilio_simulator --port 9000 --state FILE`, which prints one line
+when it is ready; what is possible here is possible there too, under `/_simulator/` (`control.py` lists the paths).
 """
 
 from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Account, AccountStatus, ApiKey, KeyKind
 from scripts.twilio_simulator.clock import SimulatorClock
+from scripts.twilio_simulator.faults import Fault, FaultKind
 from scripts.twilio_simulator.filters import DateFilters, Habits
 from scripts.twilio_simulator.http import Request, Response
 from scripts.twilio_simulator.records import Emitted, Version
@@ -41,6 +50,8 @@ __all__ = [
     "ApiKey",
     "DateFilters",
     "Emitted",
+    "Fault",
+    "FaultKind",
     "Habits",
     "KeyKind",
     "Kind",

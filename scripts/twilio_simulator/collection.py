@@ -51,6 +51,11 @@ class Collection:
             del self._order[self._index(old_key, record.number)]
             insort(self._order, (record.sort_key(), record.number, record))
 
+    def drop(self, record: Record) -> None:
+        """Forget a record."""
+        del self.by_sid[record.sid]
+        del self._order[self._index(record.sort_key(), record.number)]
+
     def page(self, size: int, after_sid: str | None, wanted: Wanted, bounds: Bounds, now: float) -> Slice:
         """Cut the page that follows a record, or the first.
 

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
+from scripts.twilio_simulator import control
 from scripts.twilio_simulator.http import Request, Response
 from scripts.twilio_simulator.simulator import Simulator
 
@@ -92,11 +93,22 @@ async def _converse(simulator: Simulator, reader: asyncio.StreamReader, writer: 
     """Answer the requests of one connection, one after another."""
     with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
         while request := await _read(reader, writer):
-            response = simulator.handle(request)
-            await asyncio.sleep(response.delay_seconds)
-            if not await _write(writer, request, response):
+            if not await _answer(simulator, request, writer):
                 break
     writer.close()
+
+
+async def _answer(simulator: Simulator, request: Request, writer: asyncio.StreamWriter) -> bool:
+    """Answer one request, and say whether the connection may go on."""
+    if control.concerns(request):
+        return await _write(writer, request, control.answer(simulator, request))
+    simulator.in_flight += 1
+    try:
+        response = simulator.handle(request)
+        await asyncio.sleep(response.delay_seconds)
+        return await _write(writer, request, response)
+    finally:
+        simulator.in_flight -= 1
 
 
 async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:

@@ -5,14 +5,16 @@ import heapq
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
-from scripts.twilio_simulator import api, wire
+from scripts.twilio_simulator import api, faults, wire
 from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Account, AccountStatus, ApiKey, KeyKind
 from scripts.twilio_simulator.clock import SimulatorClock
 from scripts.twilio_simulator.collection import Collection
+from scripts.twilio_simulator.errors import too_many_requests
+from scripts.twilio_simulator.faults import Faults
 from scripts.twilio_simulator.filters import Habits
 from scripts.twilio_simulator.http import Request, Response
 from scripts.twilio_simulator.records import Emitted, Record
@@ -33,6 +35,16 @@ class SeenRequest:
     status: int
 
 
+class Traffic(Protocol):
+    """What the control API needs to know of traffic."""
+
+    def begin(self, scenario: str) -> int:
+        """Let an incident begin now; say how many records it makes."""
+
+    def set_rates(self, **rates: float) -> None:
+        """Change how much traffic there is."""
+
+
 class Simulator:
     """A Twilio of one's own. All methods may be called from any thread."""
 
@@ -47,11 +59,17 @@ class Simulator:
         self.seed = seed
         self.clock = clock or SimulatorClock()
         self.habits = Habits()
+        self.faults = Faults()
         self.lock = threading.RLock()
         self.accounts: dict[str, Account] = {}
         self.requests: list[SeenRequest] = []
+        self.concurrency_limit: int | None = None
+        """So many requests may be in flight at once; the next is answered with 429."""
+        self.in_flight = 0
         self.listeners: list[Callable[[Record], None]] = []
         """Called with each record that appears or changes."""
+        self.traffic: Traffic | None = None
+        """What makes records of its own, if anything does."""
         self._collections: dict[tuple[str, Kind], Collection] = {}
         self._records: dict[str, Record] = {}
         self._numbers = 0
@@ -138,16 +156,33 @@ class Simulator:
     def change(self, sid: str, at: datetime | None = None, **fields: Any) -> None:
         """Change fields of a record, now or later, and with them its `date_updated` unless that is given."""
         with self.lock:
-            moment = at or self.clock.now()
-            if moment > self.clock.now():
-                self.schedule(moment, lambda: self._change(sid, moment, _named(fields)))
+            if sid not in self._records:
+                raise KeyError(sid)
+            self.change_at(sid, at or self.clock.now(), _named(fields))
+
+    def change_at(self, sid: str, at: datetime, fields: Mapping[str, Any]) -> None:
+        """Change fields by their wire names as soon as the clock has reached a moment."""
+        with self.lock:
+            if at > self.clock.now():
+                self.schedule(at, lambda: self._change(sid, at, fields))
             else:
-                self._change(sid, moment, _named(fields))
+                self._change(sid, at, fields)
 
     def remove(self, sid: str) -> None:
         """Delete a record: lists drop it, and a read by its sid is answered with 404."""
         with self.lock:
             self._records[sid].removed = True
+
+    def knows(self, sid: str) -> bool:
+        """Say whether there is, or was, such a record."""
+        return sid in self._records
+
+    def forget(self, before: datetime) -> None:
+        """Drop records that were created before a moment, as Twilio does after its retention."""
+        with self.lock:
+            for record in [record for record in self._records.values() if record.created_at < before]:
+                del self._records[record.sid]
+                self.collection(record.account_sid, record.kind).drop(record)
 
     def record(self, sid: str) -> Emitted:
         """Describe one record as it is now.
@@ -185,10 +220,23 @@ class Simulator:
         """Answer one request, as the server would."""
         with self.lock:
             self.settle()
-            response = api.answer(self, request)
+            response = self._answer(request)
             user = request.credentials[0] if request.credentials else None
             self.requests.append(SeenRequest(self.clock.now(), request.method, request.target, user, response.status))
-            return response
+            told = {
+                "Twilio-Request-Id": self.new_sid("RQ"),
+                "Twilio-Concurrent-Requests": str(max(1, self.in_flight)),
+                "Twilio-Request-Duration": "0.010",
+            }
+            return replace(response, headers={**response.headers, **told})
+
+    def _answer(self, request: Request) -> Response:
+        if self.concurrency_limit is not None and self.in_flight > self.concurrency_limit:
+            return too_many_requests().response()
+        fault = self.faults.take(request)
+        if fault is None:
+            return api.answer(self, request)
+        return faults.answer(fault, request, lambda asked: api.answer(self, asked))
 
     def request_counts(self) -> Counter[str]:
         """Count the requests by path."""
@@ -221,7 +269,9 @@ class Simulator:
         self._tell(record)
 
     def _change(self, sid: str, at: datetime, fields: Mapping[str, Any]) -> None:
-        record = self._records[sid]
+        record = self._records.get(sid)
+        if record is None:  # It was forgotten before this happened.
+            return
         old_key = record.sort_key()
         record.change(at, fields)
         self.collection(record.account_sid, record.kind).move(record, old_key)

@@ -26,8 +26,11 @@ class Kind(Enum):
         self.log_type, self.resource, self.key, self.prefix = log_type, resource, key, prefix
 
 
-CALL_TIMES = frozenset({"date_created", "date_updated", "start_time", "end_time"})
-CALL_PARTS = ("notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions")
+PARTS = {
+    Kind.CALL: ("notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions"),
+    Kind.MESSAGE: ("media", "feedback"),
+}
+"""The subresources of a call and of a message."""
 DETAIL_ONLY = ("request_variables", "request_headers", "response_headers", "response_body")
 """Fields of an alert that come only when it is asked for by its sid."""
 
@@ -43,18 +46,22 @@ def iso8601(at: datetime) -> str:
 
 
 def encode(kind: Kind, fields: Mapping[str, Any]) -> bytes:
-    """Write a record as JSON, its moments in the format of its API."""
+    """Write a record as JSON with its links, its moments in the format of its API."""
     write = iso8601 if kind is Kind.ERROR else rfc2822
-    return json.dumps(
-        {name: write(value) if isinstance(value, datetime) else value for name, value in fields.items()},
-        ensure_ascii=False,
-        separators=(",", ":"),
-    ).encode()
+    record = {name: write(value) if isinstance(value, datetime) else value for name, value in fields.items()}
+    whole = record if kind is Kind.ERROR else links(kind, fields["account_sid"], fields["sid"]) | record
+    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def links(kind: Kind, account_sid: str, sid: str) -> Fields:
+    """Return what a record of the 2010 API says of its own place."""
+    uri = f"/2010-04-01/Accounts/{account_sid}/{kind.resource}/{sid}"
+    parts = {part: f"{uri}/{part.capitalize()}.json" for part in PARTS[kind]}
+    return {"api_version": "2010-04-01", "uri": f"{uri}.json", "subresource_uris": parts}
 
 
 def call(account_sid: str, sid: str, at: datetime) -> Fields:
     """Make a call that was completed after 37 seconds, with every field that Twilio sends."""
-    uri = f"/2010-04-01/Accounts/{account_sid}/Calls/{sid}"
     return {
         "sid": sid,
         "account_sid": account_sid,
@@ -79,15 +86,11 @@ def call(account_sid: str, sid: str, at: datetime) -> Fields:
         "caller_name": None,
         "answered_by": None,
         "queue_time": "0",
-        "api_version": "2010-04-01",
-        "uri": f"{uri}.json",
-        "subresource_uris": {part: f"{uri}/{part.capitalize()}.json" for part in CALL_PARTS},
     }
 
 
 def message(account_sid: str, sid: str, at: datetime) -> Fields:
     """Make a message that was delivered at once, with every field that Twilio sends."""
-    uri = f"/2010-04-01/Accounts/{account_sid}/Messages/{sid}"
     return {
         "sid": sid,
         "account_sid": account_sid,
@@ -106,9 +109,6 @@ def message(account_sid: str, sid: str, at: datetime) -> Fields:
         "date_created": at,
         "date_sent": at,
         "date_updated": at,
-        "api_version": "2010-04-01",
-        "uri": f"{uri}.json",
-        "subresource_uris": {"media": f"{uri}/Media.json", "feedback": f"{uri}/Feedback.json"},
     }
 
 

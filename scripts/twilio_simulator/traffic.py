@@ -1,0 +1,164 @@
+"""Steady made-up traffic with incidents: every minute is drawn from the seed and its own number alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from math import cos, pi
+
+from scripts.twilio_simulator import lifecycles
+from scripts.twilio_simulator.plans import Maker, Plan, carry_out
+from scripts.twilio_simulator.scenarios import SCENARIOS
+from scripts.twilio_simulator.simulator import Simulator
+
+MINUTE = timedelta(minutes=1)
+QUIET_HOUR = 3
+"""The hour of the day, UTC, with the least traffic."""
+HISTORY_SPARES = 20
+"""Before the demo began, incidents were so many times rarer."""
+
+ORDINARY_ERRORS = ((12200, "warning"), (13224, "error"), (15003, "warning"), (11205, "error"))
+
+
+@dataclass(frozen=True)
+class Recurring:
+    """An incident of the demo, and when it comes."""
+
+    scenario: str
+    first_after_seconds: float
+    every_seconds: float
+
+
+DEMO_INCIDENTS = (
+    Recurring("calls_unreachable", 6, 240),
+    Recurring("unreachable_gb", 8, 420),
+    Recurring("webhook_down", 100, 660),
+    Recurring("carrier_filtering", 200, 900),
+    Recurring("sip_down", 400, 1500),
+    Recurring("unregistered_sender", 700, 1800),
+    Recurring("spend_surge", 1500, 7200),
+    Recurring("traffic_stop", 3000, 14400),
+)
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How much ordinary traffic there is, on average."""
+
+    messages_per_minute: float = 6.0
+    calls_per_minute: float = 2.0
+    errors_per_minute: float = 0.1
+
+
+class Traffic:
+    """Fills a simulator with traffic, minute by minute as its clock goes on."""
+
+    def __init__(
+        self,
+        simulator: Simulator,
+        began_at: datetime,
+        rates: Rates | None = None,
+        incidents: tuple[Recurring, ...] = DEMO_INCIDENTS,
+        kept: timedelta = timedelta(days=3),
+    ) -> None:
+        """Prepare; nothing happens before `start`.
+
+        Args:
+            began_at: the moment that incidents are counted from: the same after a restart, the same history.
+            kept: older records are forgotten.
+        """
+        self.simulator, self.began_at, self.rates, self.incidents, self.kept = (
+            simulator,
+            began_at,
+            rates or Rates(),
+            incidents,
+            kept,
+        )
+        self._manual = 0
+        self._stopped_until = datetime.min.replace(tzinfo=UTC)
+
+    def start(self, history: timedelta) -> None:
+        """Make the history that was there when the traffic began, and go on from there."""
+        now = self.simulator.clock.now()
+        first = max(self.began_at - history, now - self.kept).replace(second=0, microsecond=0)
+        self.simulator.schedule(first, lambda: self._minute(first))
+        self.simulator.settle()
+
+    def begin(self, scenario: str) -> int:
+        """Let an incident begin now; say how many records it makes."""
+        with self.simulator.lock:
+            self._manual += 1
+            now = self.simulator.clock.now()
+            return self._incident(
+                scenario, Maker(f"{self.simulator.seed}/{scenario}/{now.isoformat()}/{self._manual}"), now
+            )
+
+    def set_rates(self, **rates: float) -> None:
+        """Change how much traffic there is from the next minute on."""
+        with self.simulator.lock:
+            self.rates = replace(self.rates, **rates)
+
+    def _minute(self, at: datetime) -> None:
+        """Plan what happens within a minute, and the planning of the next."""
+        for recurring in self.incidents:
+            for moment in self._moments(recurring, at):
+                label = f"{self.simulator.seed}/{recurring.scenario}/{moment.isoformat()}"
+                self._incident(recurring.scenario, Maker(label), moment)
+        if at >= self._stopped_until:
+            self._ordinary(Maker(f"{self.simulator.seed}/{at.isoformat()}"), at)
+        if at.minute == 0:
+            self.simulator.forget(at - self.kept)
+        self.simulator.schedule(at + MINUTE, lambda: self._minute(at + MINUTE))
+
+    def _moments(self, recurring: Recurring, minute: datetime) -> Iterator[datetime]:
+        since = (minute - self.began_at).total_seconds() - recurring.first_after_seconds
+        turn = int(-(-since // recurring.every_seconds))
+        while turn * recurring.every_seconds < since + 60:
+            if turn >= 0 or turn % HISTORY_SPARES == 0:
+                yield self.began_at + timedelta(seconds=recurring.first_after_seconds + turn * recurring.every_seconds)
+            turn += 1
+
+    def _incident(self, name: str, maker: Maker, at: datetime) -> int:
+        scenario = SCENARIOS[name]
+        if scenario.stops_traffic_seconds:
+            self._stopped_until = max(self._stopped_until, at + timedelta(seconds=scenario.stops_traffic_seconds))
+        plans = scenario.make(maker, at)
+        self._carry_out(plans)
+        return len(plans)
+
+    def _ordinary(self, maker: Maker, at: datetime) -> None:
+        share = 1.0 - 0.6 * cos((at.hour + at.minute / 60 - QUIET_HOUR) / 12 * pi)
+        rates = self.rates
+        self._carry_out([_message(maker, m) for m in _arrivals(maker, at, rates.messages_per_minute * share)])
+        self._carry_out([lifecycles.call(maker, m) for m in _arrivals(maker, at, rates.calls_per_minute * share)])
+        for moment in _arrivals(maker, at, rates.errors_per_minute * share):
+            call = lifecycles.call(maker, moment, "completed")
+            noticed = moment + timedelta(seconds=call.steps[-1].after_seconds)
+            code, level = maker.random.choice(
+                ((12200, "warning"), (13224, "error"), (15003, "warning"), (11205, "error"))
+            )
+            self._carry_out(
+                [call, lifecycles.error(maker, noticed, code, resource_sid=call.fields["sid"], level=level)]
+            )
+
+    def _carry_out(self, plans: list[Plan]) -> None:
+        for plan in plans:
+            carry_out(self.simulator, plan, self.simulator.account.sid)
+
+
+def _arrivals(maker: Maker, minute: datetime, rate: float) -> list[datetime]:
+    count = int(rate) + maker.chance(rate - int(rate))
+    return [minute + timedelta(seconds=maker.seconds(0, 60)) for _ in range(count)]
+
+
+def _call_with_error(maker: Maker, at: datetime) -> list[Plan]:
+    call = lifecycles.call(maker, at, "completed")
+    code, level = maker.random.choice(ORDINARY_ERRORS)
+    noticed = at + timedelta(seconds=maker.seconds(3, 20))
+    return [call, lifecycles.error(maker, noticed, code, resource_sid=call.fields["sid"], level=level)]
+
+
+def _message(maker: Maker, at: datetime) -> Plan:
+    if maker.chance(0.12):
+        return lifecycles.inbound_message(maker, at)
+    send_after = maker.seconds(900, 5400) if maker.chance(0.005) else 0.0
+    return lifecycles.outbound_message(maker, at, send_after=send_after)
