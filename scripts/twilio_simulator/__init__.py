@@ -27,9 +27,9 @@ In a test, in this process::
 
 `simulator.account` is the first account; `simulator.account.sid` and `.auth_token` sign in.
 
-Traffic with incidents: `demo.start(simulator)`, then `simulator.traffic.begin("carrier_filtering")`; the names are in
-`scenarios.SCENARIOS`. As a process: `python -m scripts.twilio_simulator --port 9000 --state FILE`, which prints one line
-when it is ready; what is possible here is possible there too, under `/_simulator/` (`control.py` lists the paths).
+Traffic with incidents: `demo.start(simulator)`, then `simulator.traffic.begin("carrier_filtering")`; `SCENARIOS` has the
+names. As a process: `python -m scripts.twilio_simulator --port 9000 --state FILE`, which prints one line when it is
+ready; what is possible here is possible there too, under `/_simulator/` (`control.py` lists the paths).
 """
 
 from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Account, AccountStatus, ApiKey, KeyKind
