@@ -73,7 +73,9 @@ class Stream(Base):
     rereads_behind: Mapped[bool] = mapped_column(server_default=text("false"))
     """The request budget did not reach for all logs that were due to be read again."""
     swept_at: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    """When the list was last swept again, by how far back the sweep went."""
+    """When the list was last read again, by how far back in seconds; and `ended`, the calls that ended."""
+    reading: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    """Where long listings go on that a poll could not finish: of a `slice`, of a `sweep`."""
 
 
 class CoverageGap(Base):

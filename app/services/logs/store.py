@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import msgspec
-from sqlalchemy import select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, select, text
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app import metrics
 from app.database import copy_rows, update_rows
@@ -97,6 +98,14 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A stored log as the record it stands for."""
+
+    id: int
+    log: NormalizedLog
+
+
+@dataclass(frozen=True)
 class _Version:
     """A change to be written."""
 
@@ -117,11 +126,14 @@ def lookup(session: Session, account_id: int, sids: Sequence[str]) -> dict[str, 
             Log.occurred_at,
             Log.sent_at,
             Log.reread_at.is_not(None),
-        )
-        .where(Log.account_id == account_id, Log.sid == text("ANY(:sids)"))
-        .params(sids=list(sids))
+        ).where(Log.account_id == account_id, _among(Log.sid, sids))
     )
     return {row[0]: Known(*row[1:]) for row in rows}
+
+
+def _among(column: InstrumentedAttribute[Any], values: Sequence[str]) -> ColumnElement[bool]:
+    """Ask for any of these values, however many, in one parameter."""
+    return column == any_(literal(list(values), ARRAY(Text)))
 
 
 def touch(session: Session, unchanged: Iterable[Known], now: datetime, policy: StorePolicy) -> None:
@@ -163,7 +175,7 @@ def save(
             by_sid[log.sid] = newest(by_sid[log.sid], log) if log.sid in by_sid else log
     fresh = [log for sid, log in by_sid.items() if sid not in known]
     versions = _insert(session, account_id, fresh, source, now, policy)
-    versions += _update(session, [log for sid, log in by_sid.items() if sid in known], known, now, policy)
+    versions += _update(session, account_id, [log for sid, log in by_sid.items() if sid in known], known, now, policy)
     _write_changes(session, stream_ids, versions, source, now)
     linked = [log for log in fresh if _gives_code(log)]
     if linked:
@@ -197,15 +209,21 @@ def _insert(
 
 
 def _update(
-    session: Session, logs: list[NormalizedLog], known: Mapping[str, Known], now: datetime, policy: StorePolicy
+    session: Session,
+    account_id: int,
+    logs: list[NormalizedLog],
+    known: Mapping[str, Known],
+    now: datetime,
+    policy: StorePolicy,
 ) -> list[_Version]:
     """Bring stored logs up to these records; those of which nothing changed that rules see make no version."""
     if not logs:
         return []
-    stored = _load(session, [known[log.sid].id for log in logs], min(known[log.sid].occurred_at for log in logs))
+    oldest = min(known[log.sid].occurred_at for log in logs)
+    stored = load(session, account_id, [log.sid for log in logs], oldest)
     versions, rows = [], []
     for log in logs:
-        before = stored[log.sid]
+        before = stored[log.sid].log
         after = merge(before, log)
         changes = visible_changes(before, after)
         if not policy.keep_bodies and before.text is None:
@@ -221,10 +239,16 @@ def _update(
     return versions
 
 
-def _load(session: Session, ids: list[int], oldest: datetime) -> dict[str, NormalizedLog]:
-    """Read stored logs back as records, by sid."""
-    query = select(Log).where(Log.occurred_at >= oldest, Log.id == text("ANY(:ids)")).params(ids=ids)
-    return {log.sid: stored_record(log) for log in session.scalars(query.execution_options(populate_existing=True))}
+def load(session: Session, account_id: int, sids: Sequence[str], oldest: datetime | None = None) -> dict[str, Stored]:
+    """Read stored logs back as records, by sid.
+
+    Args:    oldest: when the oldest of them occurred, where that is known: it spares looking elsewhere.
+    """
+    query = select(Log).where(Log.account_id == account_id, _among(Log.sid, sids))
+    if oldest is not None:
+        query = query.where(Log.occurred_at >= oldest)
+    logs = session.scalars(query.execution_options(populate_existing=True))
+    return {log.sid: Stored(log.id, stored_record(log)) for log in logs}
 
 
 def stored_record(log: Log) -> NormalizedLog:
@@ -312,10 +336,9 @@ def _error_entries(session: Session, account_id: int, sids: list[str]) -> dict[s
     if sids:
         rows = session.execute(
             select(Log.resource_sid, Log.error_code, Log.error_message)
-            .where(Log.account_id == account_id, Log.resource_sid == text("ANY(:sids)"))
+            .where(Log.account_id == account_id, _among(Log.resource_sid, sids))
             .where(Log.log_type == LogType.ERROR, Log.level == "error", Log.error_code.is_not(None))
             .order_by(Log.occurred_at, Log.sid)
-            .params(sids=sids)
         )
         for sid, code, message in rows:
             if sid is not None and code is not None:
@@ -327,19 +350,15 @@ def _give_codes(session: Session, account_id: int, entries: list[NormalizedLog])
     """Make a version of each stored call for every new error entry about it; the newest entry's code is the call's."""
     entries = sorted(entries, key=lambda entry: (entry.occurred_at, entry.sid))
     sids = sorted({entry.resource_sid for entry in entries if entry.resource_sid})
-    query = select(Log).where(Log.account_id == account_id, Log.sid == text("ANY(:sids)")).params(sids=sids)
-    calls = {
-        call.sid: (call.id, stored_record(call))
-        for call in session.scalars(query.execution_options(populate_existing=True))
-    }
+    calls = load(session, account_id, sids)
     newest_codes = _error_entries(session, account_id, list(calls))
     versions = []
     for entry in entries:
         if entry.resource_sid in calls:
-            log_id, call = calls[entry.resource_sid]
-            coded = msgspec.structs.replace(call, error_code=entry.error_code, error_message=entry.error_message)
-            versions.append(_Version(log_id, False, coded))
-    rows = [(call.occurred_at, log_id, *newest_codes[sid][-1]) for sid, (log_id, call) in calls.items()]
+            call = calls[entry.resource_sid]
+            coded = msgspec.structs.replace(call.log, error_code=entry.error_code, error_message=entry.error_message)
+            versions.append(_Version(call.id, False, coded))
+    rows = [(call.log.occurred_at, call.id, *newest_codes[sid][-1]) for sid, call in calls.items()]
     update_rows(session, "logs", KEY_COLUMNS, {"error_code": "int", "error_message": "text"}, rows)
     return versions
 

@@ -56,13 +56,23 @@ def merge(stored: NormalizedLog, incoming: NormalizedLog) -> NormalizedLog:
         incoming = msgspec.structs.replace(incoming, error_code=code[0], error_message=code[1])
     same_state = (incoming.status, incoming.error_code) == (stored.status, stored.error_code)
     earliest = min(stored.changed_at, incoming.changed_at)
-    if _order(incoming) < _order(stored):
+    if _order(incoming) < _order(stored) or _missed_a_push(stored, incoming):
         return msgspec.structs.replace(stored, changed_at=earliest) if same_state else stored
     return msgspec.structs.replace(
         incoming,
         occurred_at=stored.occurred_at,
         changed_at=earliest if same_state else incoming.changed_at,
     )
+
+
+def _missed_a_push(stored: NormalizedLog, incoming: NormalizedLog) -> bool:
+    """Say whether a record was taken before a callback told of a later status than it shows.
+
+    A callback comes after what it tells of, so what Twilio wrote before the callback came, and is less far, is older.
+    """
+    if stored.pushed_at is None or incoming.updated_at > stored.pushed_at:
+        return False
+    return status_rank(incoming.log_type, incoming.status) < status_rank(stored.log_type, stored.status)
 
 
 def visible_changes(before: NormalizedLog, after: NormalizedLog) -> dict[str, Any]:
