@@ -18,6 +18,8 @@ class Rule(Base):
     __tablename__ = "rules"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    slug: Mapped[str | None] = mapped_column(unique=True)
+    """Of a rule out of a pack: by it the pack knows its rule again, whatever has been edited since."""
     name: Mapped[str]
     description: Mapped[str]
     enabled: Mapped[bool]
