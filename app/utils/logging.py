@@ -1,10 +1,18 @@
 """Logs of the process: structlog over the standard library, one line an event, JSON or for people."""
 
 import logging
+import re
 import sys
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import structlog
+
+from app.utils.redact import HIDDEN
+
+SECRET_NAME = re.compile(r"token|secret|password|authori[sz]ation|api_key|cookie", re.IGNORECASE)
+SECRET_TEXT = re.compile(r"(?<=://)[^/@\s]+(?=@)|whsec_[A-Za-z0-9+/=]+")
+"""The userinfo of an address, and a webhook's secret, wherever they stand in a text."""
 
 QUIET = (
     "httpx",
@@ -18,6 +26,16 @@ QUIET = (
     "celery.beat",
 )
 """Loggers whose lines name addresses with their queries, or tell of every tick."""
+
+
+def _hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """The last guard: nothing should bring a secret here, and yet a library's error may quote an address."""
+    return {
+        name: HIDDEN
+        if SECRET_NAME.search(name)
+        else (SECRET_TEXT.sub(HIDDEN, value) if isinstance(value, str) else value)
+        for name, value in event.items()
+    }
 
 
 def configure_logging(level: str, style: str) -> None:
@@ -53,6 +71,7 @@ def configure_logging(level: str, style: str) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
+                _hide_secrets,
                 last,
             ],
         )

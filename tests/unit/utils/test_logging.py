@@ -1,0 +1,75 @@
+"""Logs: one line an event, for machines or people, without secrets."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from app.utils.logging import configure_logging
+
+CANARY = "canary-that-nobody-may-see"
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    yield
+    root.handlers, root.level = handlers, level
+    structlog.reset_defaults()
+
+
+def test_each_event_is_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    structlog.get_logger("app.x").warning("poll failed", stream_id=7)
+    logging.getLogger("a.library").error("in two\nlines %s", "and values")
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert (first["event"], first["level"], first["logger"], first["stream_id"]) == (
+        "poll failed",
+        "warning",
+        "app.x",
+        7,
+    )
+    assert second["event"] == "in two\nlines and values"
+    assert first["timestamp"].endswith("Z")
+
+
+def test_an_exception_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger().exception("it failed")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "ValueError: broken" in json.loads(line)["exception"]
+
+
+def test_what_is_below_the_level_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("WARNING", "console")
+    structlog.get_logger().info("quiet")
+    logging.getLogger("x").info("quiet")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_no_secret_gets_through(capsys: pytest.CaptureFixture[str], style: str) -> None:
+    configure_logging("INFO", style)
+    log = structlog.get_logger()
+    log.info("x", auth_token=CANARY, api_key=CANARY, url=f"redis://:{CANARY}@host:6379/0")
+    log.info(f"cannot reach https://user:{CANARY}@host/ with whsec_{CANARY.replace('-', '')}")
+    try:
+        raise ValueError(f"amqp://guest:{CANARY}@host")
+    except ValueError:
+        log.exception("it failed")
+    logging.getLogger("a.library").warning("postgresql://me:%s@host/db", CANARY)
+    written = capsys.readouterr().err
+    assert CANARY not in written
+    assert "host" in written
+
+
+def test_requests_are_not_repeated_by_the_client_library(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    logging.getLogger("httpx").info("HTTP Request: GET https://hooks.example.com/secret-path")
+    assert capsys.readouterr().err == ""
