@@ -52,6 +52,11 @@ class Settings(BaseSettings):
     retention_days: int = Field(90, ge=1, le=3_650)
     store_message_bodies: bool = True
     mask_numbers: bool = False
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    docs_open: bool = True
+    metrics_open: bool = True
+    api_requests_per_minute: int = Field(6_000, ge=1, le=10_000_000)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["json", "console"] = "json"
 
@@ -74,6 +79,13 @@ class Settings(BaseSettings):
             return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
         except ValueError:
             raise ValueError("must be networks by commas, such as 10.0.0.0/8,192.168.1.0/24") from None
+
+    @field_validator("allowed_hosts", "cors_allowed_origins", mode="before")
+    @classmethod
+    def _split_texts(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip().lower().rstrip("/") for part in value.split(",") if part.strip())
 
     @field_validator("twilio_api_base_url", "twilio_monitor_base_url", "public_base_url")
     @classmethod

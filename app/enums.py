@@ -142,3 +142,19 @@ class AttemptOutcome(StrEnum):
     """Failed for good."""
     UNKNOWN = "unknown"
     """The worker died between start and end: it may or may not have been received."""
+
+
+class Scope(StrEnum):
+    """What a key of the API may do, from least to most; each includes the ones before."""
+
+    READ = "read"
+    """Look at everything but keys, the audit and exports; preview rules."""
+    WRITE = "write"
+    """Change rules, alerts and silences, install rule packs, retry deliveries."""
+    ADMIN = "admin"
+    """Change actions, accounts and keys; read the audit; export and import."""
+
+    def includes(self, other: "Scope") -> bool:
+        """Say whether a key of this scope may do what the other scope is needed for."""
+        scopes = list(Scope)
+        return scopes.index(self) >= scopes.index(other)
