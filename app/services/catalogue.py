@@ -18,7 +18,9 @@ from app.services.alerts import tracker
 from app.services.rules import definition
 from app.utils.clock import utc_now
 
-READ_ONLY = frozenset({"id", "created_at", "updated_at", "last_evaluated_at", "last_matched_at", "last_error", "groups", "groups_capped"})
+READ_ONLY = frozenset(
+    {"id", "created_at", "updated_at", "last_evaluated_at", "last_matched_at", "last_error", "groups", "groups_capped"}
+)
 
 
 def create(session: Session, body: object, now: datetime) -> Rule:
@@ -65,12 +67,14 @@ def delete(session: Session, rule_id: UUID, now: datetime) -> None:
     session.flush()
 
 
-def get(session: Session, rule_id: UUID) -> Rule:
-    """Return a rule.
+def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:
+    """Return a rule; `lock` keeps it as it is, and the rule set too, until the transaction ends.
 
     Raises: NotFound.
     """
-    rule = session.get(Rule, rule_id)
+    if lock:
+        _lock_rule_set(session)
+    rule = session.get(Rule, rule_id, with_for_update=lock or None)
     if rule is None:
         raise NotFound(f"there is no rule {rule_id}")
     return rule
@@ -115,6 +119,8 @@ def _lock_rule_set(session: Session) -> datetime:
     Returns: the moment from which a rule that is made or changed now counts.
     """
     session.execute(
-        text("UPDATE rule_sets SET version = greatest(version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)")
+        text(
+            "UPDATE rule_sets SET version = greatest(version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
+        )
     )
     return utc_now()

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Row, Select, select
 
-from app.models import Account, Alert, Log, Rule
-from app.services.twilio.error_codes import describe
+from app.models import Account, Alert, ApiKey, Attempt, AuditEntry, Delivery, Log, LogChange, Rule, Silence
+from app.services.twilio.error_codes import explain
 from app.utils.clock import rfc3339
 
 JsonObject = dict[str, Any]
@@ -105,7 +105,7 @@ def alert_json(alert: Alert) -> JsonObject:
         "sample_sids": alert.sample_sids,
         "late": alert.late,
         "resolve_reason": alert.resolve_reason,
-        "error": None if alert.error_code is None else describe(alert.error_code),
+        "error": None if alert.error_code is None else explain(alert.error_code),
     }
 
 
@@ -129,4 +129,79 @@ def rule_json(rule: Rule) -> JsonObject:
         "schedule": rule.schedule,
         "created_at": rfc3339(rule.created_at),
         "updated_at": rfc3339(rule.updated_at),
+    }
+
+
+def change_json(change: LogChange) -> JsonObject:
+    """Show one state that a log was seen in."""
+    return {
+        "changed_at": rfc3339(change.changed_at),
+        "seen_at": rfc3339(change.seen_at),
+        "status": change.status,
+        "error_code": change.error_code,
+        "source": change.source,
+    }
+
+
+def delivery_json(delivery: Delivery) -> JsonObject:
+    """Show one delivery, without its attempts."""
+    return {
+        "id": str(delivery.id),
+        "alert_id": None if delivery.alert_id is None else str(delivery.alert_id),
+        "action_id": str(delivery.action_id),
+        "type": delivery.type,
+        "recipient": delivery.recipient,
+        "status": delivery.status,
+        "created_at": rfc3339(delivery.created_at),
+        "next_attempt_at": _time(delivery.next_attempt_at),
+    }
+
+
+def attempt_json(attempt: Attempt) -> JsonObject:
+    """Show one try of a delivery."""
+    return {
+        "at": rfc3339(attempt.at),
+        "duration_ms": attempt.duration_ms,
+        "outcome": attempt.outcome,
+        "status_code": attempt.status_code,
+        "response": attempt.response,
+        "error": attempt.error,
+    }
+
+
+def key_json(key: ApiKey) -> JsonObject:
+    """Show one key of the API; the key itself nobody can show."""
+    return {
+        "id": str(key.id),
+        "name": key.name,
+        "scope": key.scope,
+        "prefix": key.prefix,
+        "created_at": rfc3339(key.created_at),
+        "last_used_at": _time(key.last_used_at),
+    }
+
+
+def silence_json(silence: Silence, alert_ids: list[str]) -> JsonObject:
+    """Show one silence with the open alerts that it holds back."""
+    return {
+        "id": str(silence.id),
+        "rule_id": None if silence.rule_id is None else str(silence.rule_id),
+        "group": silence.group,
+        "starts_at": rfc3339(silence.starts_at),
+        "ends_at": rfc3339(silence.ends_at),
+        "reason": silence.reason,
+        "created_by": silence.created_by,
+        "alert_ids": alert_ids,
+    }
+
+
+def audit_json(entry: AuditEntry) -> JsonObject:
+    """Show one change that somebody made."""
+    return {
+        "at": rfc3339(entry.at),
+        "by": entry.by,
+        "action": entry.action,
+        "target": entry.target,
+        "before": entry.before,
+        "after": entry.after,
     }

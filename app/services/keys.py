@@ -1,0 +1,101 @@
+"""API keys: made, found, listed and revoked. A key is shown once; only its hash is kept.
+
+A key reads `gp_` + 8 characters by which it is found + `_` + 43 random ones + 6 of a checksum, which lets a mistyped
+key be told apart without asking the database.
+"""
+
+import hashlib
+import hmac
+import secrets
+import zlib
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from app.enums import Scope
+from app.errors import NotFound
+from app.models import ApiKey
+
+ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+PUBLIC_LENGTH = 8
+SECRET_LENGTH = 43
+"""43 of 62 characters are just over 256 bits."""
+CHECKSUM_LENGTH = 6
+USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+def create(session: Session, name: str, scope: Scope, now: datetime) -> tuple[ApiKey, str]:
+    """Make a key.
+
+    Returns: its row, and the key in clear, which nobody can show again.
+    """
+    prefix = f"gp_{_random(PUBLIC_LENGTH)}"
+    body = f"{prefix}_{_random(SECRET_LENGTH)}"
+    clear = body + _checksum(body)
+    key = ApiKey(name=name, scope=scope, prefix=prefix, key_hash=_hash(clear), created_at=now)
+    session.add(key)
+    session.flush()
+    return key, clear
+
+
+def find(session: Session, clear: str, now: datetime) -> ApiKey | None:
+    """Return the key that this text is, and note its use; None where it is no key, or was revoked."""
+    key = (
+        session.scalar(select(ApiKey).where(ApiKey.prefix == clear[: 3 + PUBLIC_LENGTH]))
+        if is_well_formed(clear)
+        else None
+    )
+    known = key.key_hash if key is not None else _hash("")
+    if not hmac.compare_digest(known, _hash(clear)) or key is None or key.revoked_at is not None:
+        return None
+    unnoted = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - USE_NOTED_EVERY)
+    session.execute(update(ApiKey).where(ApiKey.id == key.id, unnoted).values(last_used_at=now))
+    return key
+
+
+def get(session: Session, key_id: UUID, *, lock: bool = False) -> ApiKey:
+    """Return a key that is not revoked.
+
+    Raises: NotFound.
+    """
+    key = session.get(ApiKey, key_id, with_for_update=True if lock else None)
+    if key is None or key.revoked_at is not None:
+        raise NotFound(f"there is no key {key_id}")
+    return key
+
+
+def revoke(session: Session, key_id: UUID, now: datetime) -> ApiKey:
+    """Make a key useless from the next request on.
+
+    Raises: NotFound.
+    """
+    key = get(session, key_id, lock=True)
+    key.revoked_at = now
+    session.flush()
+    return key
+
+
+def is_well_formed(clear: str) -> bool:
+    """Say whether a text looks like a key of ours, its checksum included."""
+    length = 3 + PUBLIC_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
+    if len(clear) != length or not clear.startswith("gp_") or not clear.isascii():
+        return False
+    return _checksum(clear[:-CHECKSUM_LENGTH]) == clear[-CHECKSUM_LENGTH:]
+
+
+def _random(length: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(length))
+
+
+def _checksum(text: str) -> str:
+    number, digits = zlib.crc32(text.encode()), []
+    for _ in range(CHECKSUM_LENGTH):
+        number, digit = divmod(number, len(ALPHABET))
+        digits.append(ALPHABET[digit])
+    return "".join(reversed(digits))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

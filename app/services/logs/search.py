@@ -1,0 +1,135 @@
+"""Finds logs: filters, search, and one log with all that belongs to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.errors import NotFound
+from app.models import Account, Alert, Log, LogChange, Match
+from app.services.snapshots import select_logs
+
+PLACE = (Log.occurred_at, Log.id)
+"""Logs are listed newest first by Twilio's time; the id tells those of one second apart."""
+RELATED = 100
+"""At most so many related logs are shown."""
+ERASE = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
+
+
+@dataclass(frozen=True)
+class LogFilter:
+    """Which logs; an empty tuple and None let all through."""
+
+    log_type: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
+    error_code: tuple[int, ...] = ()
+    level: tuple[str, ...] = ()
+    direction: tuple[str, ...] = ()
+    from_: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+    to_country: tuple[str, ...] = ()
+    account_sid: tuple[str, ...] = ()
+    messaging_service_sid: tuple[str, ...] = ()
+    since: datetime | None = None
+    """From it on, by `occurred_at`."""
+    until: datetime | None = None
+    """Up to it, and not with it."""
+    q: str | None = None
+    """Contained in the text, the error message, a number or the sid, whatever the case."""
+    final: bool | None = None
+
+
+_COLUMNS: dict[
+    str, InstrumentedAttribute[str] | InstrumentedAttribute[str | None] | InstrumentedAttribute[int | None]
+] = {
+    "log_type": Log.log_type,
+    "status": Log.status,
+    "error_code": Log.error_code,
+    "level": Log.level,
+    "direction": Log.direction,
+    "from_": Log.from_,
+    "to": Log.to_,
+    "to_country": Log.to_country,
+    "messaging_service_sid": Log.messaging_service_sid,
+}
+SEARCHED = (Log.text_, Log.error_message, Log.from_, Log.to_, Log.sid)
+
+
+def conditions(wanted: LogFilter) -> list[ColumnElement[bool]]:
+    """Say in SQL which logs a filter lets through."""
+    found: list[ColumnElement[bool]] = []
+    for field in fields(wanted):
+        values = getattr(wanted, field.name)
+        if field.name in _COLUMNS and values:
+            found.append(_COLUMNS[field.name].in_(values))
+    if wanted.account_sid:
+        found.append(Log.account_id.in_(select(Account.id).where(Account.sid.in_(wanted.account_sid))))
+    if wanted.since is not None:
+        found.append(Log.occurred_at >= wanted.since)
+    if wanted.until is not None:
+        found.append(Log.occurred_at < wanted.until)
+    if wanted.final is not None:
+        found.append(Log.final.is_(wanted.final))
+    if wanted.q is not None:
+        found.append(contains(wanted.q))
+    return found
+
+
+def contains(text: str) -> ColumnElement[bool]:
+    """Select the logs that hold this text, taken literally, in one of the fields that are searched."""
+    pattern = f"%{text.translate(ERASE)}%"
+    return or_(*(column.ilike(pattern, escape="\\") for column in SEARCHED))
+
+
+def find(wanted: LogFilter) -> Select[*tuple[Any, ...]]:
+    """Select the logs that a filter lets through, with what `log_json` needs."""
+    return select_logs().where(*conditions(wanted))
+
+
+def one(session: Session, sid: str) -> Row[*tuple[Any, ...]]:
+    """Find a log by its sid.
+
+    Raises: NotFound.
+    """
+    accounts = list(session.scalars(select(Account.id)))
+    query = select_logs().where(Log.account_id.in_(accounts), Log.sid == sid).order_by(Log.occurred_at.desc())
+    row = session.execute(query.limit(1)).first()
+    if row is None:
+        raise NotFound(f"there is no log {sid}")
+    return row
+
+
+def whole(session: Session, row: Row[*tuple[Any, ...]]) -> Log:
+    """Load a log with the columns that lists do without."""
+    return session.get_one(Log, (row.occurred_at, row.id))
+
+
+def history(session: Session, log_id: int, occurred_at: datetime) -> Sequence[LogChange]:
+    """List the changes of a log in the order in which we saw them."""
+    query = select(LogChange).where(LogChange.log_id == log_id, LogChange.occurred_at == occurred_at)
+    return session.scalars(query.order_by(LogChange.id)).all()
+
+
+def alerts(session: Session, log_id: int) -> Sequence[Alert]:
+    """List the alerts that a log counts towards, newest first."""
+    query = select(Alert).join(Match, Match.alert_id == Alert.id).where(Match.log_id == log_id)
+    return session.scalars(query.order_by(Alert.started_at.desc(), Alert.id)).unique().all()
+
+
+def related(session: Session, row: Row[*tuple[Any, ...]]) -> list[Row[*tuple[Any, ...]]]:
+    """List what belongs to a log, oldest first: entries of the error log that name it, and what it names itself."""
+    linked = [Log.resource_sid == row.sid]
+    if row.resource_sid is not None:
+        linked += [Log.sid == row.resource_sid, Log.resource_sid == row.resource_sid]
+    query = select_logs().where(Log.account_id == row.account_id, or_(*linked), Log.id != row.id)
+    return list(session.execute(query.order_by(Log.occurred_at, Log.id).limit(RELATED)))
+
+
+def of_alert(alert_id: UUID) -> Select[*tuple[Any, ...]]:
+    """Select the logs that count towards an alert."""
+    joined = and_(Match.occurred_at == Log.occurred_at, Match.log_id == Log.id)
+    return select_logs().join(Match, joined).where(Match.alert_id == alert_id)
