@@ -1,0 +1,1 @@
+"""The first door: HTTP. Parses, calls one service, shapes the answer."""

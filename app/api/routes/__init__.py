@@ -1,0 +1,1 @@
+"""One module per resource. A handler parses, calls one service, and shapes the answer."""

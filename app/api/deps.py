@@ -1,0 +1,168 @@
+"""What handlers are given: the body, the page that is asked for, the version that an edit is meant for."""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
+
+import structlog
+from fastapi import Depends, Header, Request
+from pydantic import BaseModel, ValidationError
+
+from app.api import gate
+from app.api.answers import JsonObject, etag
+from app.api.problems import Refused, readable, sentence
+from app.config import Settings
+from app.errors import FieldError, InvalidInput
+
+MAX_BODY_BYTES = 1 << 20
+MAX_QUERY_LENGTH = 16_384
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def check_query(request: Request) -> None:
+    """Refuse a query that cannot be read, names a thing twice, or is sent to a call that takes none.
+
+    Raises: InvalidInput, naming the parameters; Refused.
+    """
+    raw = request.scope["query_string"].decode("latin-1")
+    if not raw:
+        return
+    if len(raw) > MAX_QUERY_LENGTH:
+        raise Refused(414, f"The query is longer than {MAX_QUERY_LENGTH} characters.")
+    # Bytes that are no UTF-8 come out as halves of surrogate pairs, which the gate refuses by the parameter's name.
+    pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
+    names = [name for name, _ in pairs]
+    takes_any = bool(request.scope["route"].dependant.query_params)
+    errors = [FieldError(_name(name), fault) for name, value in pairs if (fault := gate.text_fault(name + value))]
+    errors += [FieldError(_name(name), "is not known here") for name in dict.fromkeys(names) if not takes_any]
+    errors += [
+        FieldError(_name(name), "must be given once; several values go by commas")
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    if errors:
+        raise InvalidInput(errors)
+
+
+def _name(name: str) -> str:
+    """A parameter's name as an error may show it."""
+    return name if re.fullmatch(r"[\w.-]{1,50}", name) else "query"
+
+
+async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+    """Read the body, counting while it streams in; once, however many ask for it.
+
+    Raises: Refused with 413 where it is too long, 415 where it is compressed.
+    """
+    if hasattr(request.state, "body"):
+        return bytes(request.state.body)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise Refused(415, "The body must not be compressed.")
+    too_long = Refused(413, f"The body is longer than {limit} bytes.", {"Connection": "close"})
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_long
+    chunks, length = [], 0
+    async for chunk in request.stream():
+        length += len(chunk)
+        if length > limit:
+            raise too_long
+        chunks.append(chunk)
+    request.state.body = b"".join(chunks)
+    return bytes(request.state.body)
+
+
+async def read_json(request: Request) -> Any:
+    """Read a body of JSON.
+
+    Raises: Refused with 400, 413 or 415; InvalidInput for values that no field can take.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await read_body(request)
+    if content_type != "application/json" and not (
+        content_type.startswith("application/") and content_type.endswith("+json")
+    ):
+        raise Refused(415, "The body must be JSON, and Content-Type say so: application/json.")
+    return _parse(body)
+
+
+async def read_optional_json(request: Request) -> Any:
+    """Read a body of JSON where there is one; an empty object where there is none."""
+    if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
+        return {}
+    return await read_json(request)
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        return gate.parse_json(body)
+    except gate.Malformed as error:
+        raise Refused(400, sentence(error)) from None
+
+
+JsonBody = Annotated[Any, Depends(read_json)]
+OptionalJsonBody = Annotated[Any, Depends(read_optional_json)]
+
+
+def parse(model: type[Model], body: Any) -> Model:
+    """Read a body into a model.
+
+    Raises: InvalidInput, each field named by its path; no value is repeated.
+    """
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        details = error.errors(include_input=False, include_url=False, include_context=False)
+        raise InvalidInput([FieldError(path(item["loc"]), readable(item)) for item in details]) from None
+
+
+def path(loc: tuple[int | str, ...]) -> str:
+    """Write the place of an error as a path in the body; the body itself is `body`."""
+    return ".".join(str(part) for part in loc) or "body"
+
+
+def settings_of(request: Request) -> Settings:
+    """Return the settings that the app was made with."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+AppSettings = Annotated[Settings, Depends(settings_of)]
+
+
+def request_id() -> str | None:
+    """Return the id of the request under way."""
+    found: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return found
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The version that an edit is meant for, by `If-Match`; none where the caller does not care."""
+
+    tags: frozenset[str] | None
+
+    def check(self, shown: JsonObject, unversioned: Collection[str] = ()) -> None:
+        """Compare with the resource as it stands, which the caller has locked.
+
+        Raises: Refused with 412 where somebody else was faster.
+        """
+        if self.tags is not None and "*" not in self.tags and etag(shown, unversioned) not in self.tags:
+            raise Refused(412, "It has changed since that version: read it again, then repeat the edit.")
+
+
+def if_match(
+    header: Annotated[
+        str | None,
+        Header(
+            alias="If-Match", description="The `ETag` of the version that the edit is meant for; 412 if it is stale."
+        ),
+    ] = None,
+) -> Expected:
+    """Read `If-Match`: `*`, or tags by commas. A weak tag never matches."""
+    return Expected(None if header is None else frozenset(part.strip() for part in header.split(",")))
+
+
+IfMatch = Annotated[Expected, Depends(if_match)]

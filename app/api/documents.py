@@ -1,0 +1,143 @@
+"""The OpenAPI document: what FastAPI makes of the routes, with the bodies, the errors and the words put in.
+
+Handlers read bodies through the gate, so FastAPI does not know their shapes; `body` names them for the document.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from app.api.schemas.common import Problem
+
+JsonObject = dict[str, Any]
+REFERENCE = "#/components/schemas/{model}"
+TITLE = "GiftPulse"
+VERSION = "1.0.0"
+DESCRIPTION = """Watches Twilio accounts: stores their calls, messages and error logs, runs them through rules, opens \
+alerts, and tells people and systems.
+
+Every call under `/api` but the health probes needs the header `X-API-Key`. Lists come newest first, a page at a time: \
+send `next_cursor` back as `cursor`. Errors are problem documents (RFC 9457). Times are RFC 3339 in UTC."""
+TAGS = {
+    "Health": "Whether GiftPulse itself is well.",
+    "Logs": "What Twilio recorded: calls, messages, error-log entries.",
+    "Rules": "Which logs become an alert, and when.",
+    "Actions": "Where notifications go.",
+    "Alerts": "What is wrong, or was.",
+    "Deliveries": "What was sent, and every attempt at it.",
+    "Silences": "When to tell nobody.",
+    "Stats": "Counts over time, for plots.",
+    "Error codes": "What Twilio's codes mean.",
+    "Rule packs": "Ready sets of rules.",
+    "Accounts": "The Twilio accounts that are watched.",
+    "Keys": "Who may call this API.",
+    "Audit": "Who changed what.",
+    "Export and import": "Rules, actions and silences as one document.",
+    "Twilio": "What Twilio calls.",
+}
+"""In the order in which a newcomer needs them."""
+ERRORS = {
+    "400": "The request is malformed.",
+    "401": "The key is missing or wrong.",
+    "403": "The key's scope is too small.",
+    "404": "There is no such resource.",
+    "409": "The resource is in a state that forbids it, or the same request is under way.",
+    "412": "It has changed since the version that `If-Match` names.",
+    "413": "The body is too long.",
+    "415": "The body is not JSON, or compressed.",
+    "422": "A field or parameter cannot be used; `errors` names each.",
+    "429": "Too many calls; `Retry-After` says how long to wait, in seconds.",
+    "503": "The database does not answer; `Retry-After` says when to try again, in seconds.",
+}
+
+_bodies: dict[str, type[BaseModel]] = {}
+
+
+def body(model: type[BaseModel], *, required: bool = True, partly: bool = False) -> JsonObject:
+    """Describe the JSON body of a route, for its `openapi_extra`.
+
+    Args:    partly: any field may be left out, as PATCH has it.
+    """
+    name = model.__name__
+    _bodies[name] = model
+    if partly:
+        name = name.removesuffix("Body") + "Patch"
+        _bodies[name] = model
+    schema = {"$ref": REFERENCE.format(model=name)}
+    return {"requestBody": {"required": required, "content": {"application/json": {"schema": schema}}}}
+
+
+def install(app: FastAPI) -> None:
+    """Let the app serve the document that we make; it is made at the first request for it."""
+
+    def openapi() -> JsonObject:
+        if app.openapi_schema is None:
+            app.openapi_schema = make(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's own manual does it
+
+
+def make(app: FastAPI) -> JsonObject:
+    """Make the document."""
+    tags = [{"name": name, "description": words} for name, words in TAGS.items()]
+    document = get_openapi(
+        title=TITLE, version=VERSION, description=DESCRIPTION, routes=app.routes, tags=tags, servers=[{"url": "/"}]
+    )
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas |= _body_schemas()
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for operations in document["paths"].values():
+        for method, operation in operations.items():
+            _add_errors(method, operation)
+    return document
+
+
+def _body_schemas() -> JsonObject:
+    models: set[type[BaseModel]] = {*_bodies.values(), Problem}
+    made = models_json_schema([(model, "validation") for model in models], ref_template=REFERENCE)[1]["$defs"]
+    for name, model in _bodies.items():
+        if name != model.__name__:
+            made[name] = _partial(made[model.__name__], name)
+    return dict(made)
+
+
+def _partial(schema: Mapping[str, Any], name: str) -> JsonObject:
+    """Make every field optional, and leave it as it stands where it is not given."""
+    partial = deepcopy(dict(schema))
+    partial.pop("required", None)
+    partial["title"] = name
+    partial["description"] = "What is to change; what is left out stays. Objects and lists are replaced whole."
+    for field in partial["properties"].values():
+        field.pop("default", None)
+    return partial
+
+
+def _add_errors(method: str, operation: JsonObject) -> None:
+    """Add the errors that a call can answer with, by what it takes."""
+    responses = operation["responses"]
+    responses.pop("422", None)
+    statuses = {"400"}
+    parameters = operation.get("parameters", [])
+    if operation.get("security"):
+        statuses |= {"401", "403", "429", "503"}
+    if any(each["in"] == "path" for each in parameters):
+        statuses |= {"404"}
+    if parameters or "requestBody" in operation or operation.get("security"):
+        statuses |= {"422"}
+    if "requestBody" in operation:
+        statuses |= {"413", "415"}
+    if any(each["name"] == "If-Match" for each in parameters):
+        statuses |= {"412"}
+    if method != "get":
+        statuses |= {"409"}
+    content = {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}
+    for status in sorted(statuses):
+        responses.setdefault(status, {"description": ERRORS[status], "content": content})
+    operation["responses"] = dict(sorted(responses.items()))

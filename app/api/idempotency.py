@@ -1,0 +1,110 @@
+"""`Idempotency-Key`: a POST that comes twice has its effect once, and the same answer.
+
+The answer is stored in the transaction of the effect, so that a crash leaves both or neither. While a request runs, an
+advisory lock on its key turns a second one away.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+import orjson
+from fastapi import Depends, Header, Request, Response
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from app.api.deps import read_body
+from app.api.problems import Refused
+from app.config import Settings
+from app.database import session_scope
+from app.errors import FieldError, InvalidInput
+from app.models import IdempotentAnswer
+from app.utils.clock import utc_now
+from app.utils.crypto import decrypt, encrypt
+
+KEPT = timedelta(hours=24)
+KEPT_HEADERS = ("etag", "location", "content-type")
+
+
+@dataclass(frozen=True)
+class Once:
+    """Runs the effect of one request once, by the key it carries; without a key, each time."""
+
+    settings: Settings
+    key: str | None
+    request_hash: str
+
+    def run(self, caller: str, effect: Callable[[Session], Response]) -> Response:
+        """Run the effect in a transaction, or answer as it was answered before.
+
+        Raises: Refused with 409 while the same key is under way; InvalidInput where it came with another request.
+        """
+        with session_scope() as session:
+            if self.key is None:
+                return effect(session)
+            self._lock(session, caller, self.key)
+            stored = session.scalar(
+                select(IdempotentAnswer).where(
+                    IdempotentAnswer.caller == caller,
+                    IdempotentAnswer.key == self.key,
+                    IdempotentAnswer.created_at > utc_now() - KEPT,
+                )
+            )
+            return self._again(stored) if stored else self._first(session, caller, self.key, effect)
+
+    def _lock(self, session: Session, caller: str, key: str) -> None:
+        digest = hashlib.sha256(f"{caller}\n{key}".encode()).digest()
+        number = int.from_bytes(digest[:8], signed=True)
+        if not session.scalar(select(func.pg_try_advisory_xact_lock(number))):
+            raise Refused(409, "A request with this Idempotency-Key is under way.", {"Retry-After": "1"})
+
+    def _again(self, stored: IdempotentAnswer) -> Response:
+        if stored.request_hash != self.request_hash:
+            raise InvalidInput([FieldError("Idempotency-Key", "was used for another request within 24 hours")])
+        kept = orjson.loads(decrypt(self.settings.secret_keys, stored.answer))
+        return Response(kept["body"].encode(), stored.status, {**kept["headers"], "Idempotency-Replayed": "true"})
+
+    def _first(self, session: Session, caller: str, key: str, effect: Callable[[Session], Response]) -> Response:
+        answer = effect(session)
+        kept = {
+            "headers": {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
+            "body": bytes(answer.body).decode(),
+        }
+        session.execute(
+            delete(IdempotentAnswer).where(IdempotentAnswer.caller == caller, IdempotentAnswer.key == key)
+        )  # one that has outlived its day
+        session.add(
+            IdempotentAnswer(
+                caller=caller,
+                key=key,
+                request_hash=self.request_hash,
+                status=answer.status_code,
+                answer=encrypt(self.settings.secret_keys, orjson.dumps(kept).decode()),
+                created_at=utc_now(),
+            )
+        )
+        return answer
+
+
+async def once(
+    request: Request,
+    key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            pattern=r"^[\x21-\x7e]{1,128}$",
+            description="Any text of yours: the same request with the same key within 24 hours has its effect once.",
+        ),
+    ] = None,
+) -> Once:
+    """Read the key, and what it is bound to: method, path, query and body."""
+    digest = hashlib.sha256()
+    if key is not None:
+        parts = (request.method.encode(), request.url.path.encode(), request.scope["query_string"])
+        digest.update(b"\n".join(parts) + b"\n" + await read_body(request))
+    return Once(request.app.state.settings, key, digest.hexdigest())
+
+
+OnlyOnce = Annotated[Once, Depends(once)]

@@ -1,0 +1,90 @@
+"""Puts the app together: settings, routes, errors, documentation. Servers import `app` from here."""
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio.to_thread
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
+
+from app.api import documents, problems
+from app.api.middleware import Frame
+from app.api.routes import actions, alerts, deliveries, docs, health, logs, metrics, rules
+from app.api.security import Limiter
+from app.config import Settings, get_settings
+from app.database import get_engine, session_scope
+from app.errors import ConfigError
+from app.metrics import REGISTRY, DatabaseCollector
+from app.utils.logging import configure_logging
+
+THREADS = 16
+"""As many as there are connections to the database: more would only wait for one."""
+ROUTERS = (health, logs, rules, actions, alerts, deliveries, metrics, docs)
+
+
+@asynccontextmanager
+async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    yield
+    get_engine().dispose()
+
+
+class _Registry(CollectorRegistry):
+    """The metrics of this process and of the database together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register(DatabaseCollector(session_scope))
+        self.register(REGISTRY)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the app.
+
+    Raises: ConfigError where a setting that the API needs is missing.
+    """
+    settings = settings or get_settings()
+    settings.sqlalchemy_url, settings.broker_url, settings.bootstrap_key, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
+    app = FastAPI(
+        title=documents.TITLE,
+        version=documents.VERSION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+        separate_input_output_schemas=False,
+    )
+    app.state.settings, app.state.limiter, app.state.health = settings, Limiter(settings), health.Examiner(settings)
+    app.state.registry = _Registry()
+    for module in ROUTERS:
+        # Flat, not by `include_router`: one list of routes, each with its address and methods.
+        app.router.routes.extend(module.router.routes)
+    problems.install(app)
+    documents.install(app)
+    if settings.cors_allowed_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_allowed_origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["X-API-Key", "Content-Type", "If-Match", "Idempotency-Key"],
+            expose_headers=["ETag", "X-Request-ID", "Retry-After"],
+        )
+    app.add_middleware(Frame, settings=settings)
+    return app
+
+
+def _start() -> FastAPI:
+    """Make the app that a server imports; a setting that cannot be used stops the start with one line."""
+    try:
+        settings = get_settings()
+        configure_logging(settings.log_level, settings.log_format)
+        return create_app(settings)
+    except ConfigError as error:
+        print(f"giftpulse: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+app = _start()

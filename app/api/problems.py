@@ -1,0 +1,185 @@
+"""Errors as problem documents (RFC 9457): the only place that knows both our errors and HTTP's statuses.
+
+An answer never repeats what was sent: a refused value may be a secret.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from app.api.schemas.common import EXAMPLE_ID
+from app.errors import Conflict, FieldError, InvalidInput, NotFound, TwilioError
+
+MEDIA_TYPE = "application/problem+json"
+TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
+TYPE_PREFIX = "urn:giftpulse:problem:"
+AWAY = "The database does not answer. Nothing was changed; try again in a few seconds."
+BROKEN = "Something in GiftPulse failed; its log tells more under this request's id. Nothing was changed."
+
+log = structlog.get_logger()
+
+
+class Refused(Exception):
+    """A request that is answered with a problem before any service sees it."""
+
+    def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def problem(
+    status: int,
+    detail: str,
+    *,
+    errors: Sequence[FieldError] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Answer with a problem document."""
+    title = title_of(status)
+    content: dict[str, object] = {
+        "type": TYPE_PREFIX + title.lower().replace(" ", "-"),
+        "title": title,
+        "status": status,
+        "detail": detail,
+    }
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    if request_id:
+        content["request_id"] = request_id
+    if errors is not None:
+        content["errors"] = [{"field": error.field, "message": error.message} for error in errors]
+    return Response(orjson.dumps(content), status, headers, MEDIA_TYPE)
+
+
+def title_of(status: int) -> str:
+    """Name a status; the words are ours where Python's have changed between its versions."""
+    return TITLES.get(status) or HTTPStatus(status).phrase
+
+
+def sentence(error: Exception) -> str:
+    """Write an error's words as a sentence."""
+    words = str(error)
+    return words[:1].upper() + words[1:] + "."
+
+
+def invalid(errors: Sequence[FieldError]) -> Response:
+    """Answer 422, naming each field that cannot be used."""
+    if len(errors) == 1:
+        return problem(422, f"{errors[0].field}: {errors[0].message}", errors=errors)
+    return problem(422, f"{len(errors)} fields cannot be used; `errors` names them.", errors=errors)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the app become a problem document."""
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(InvalidInput, _invalid_input)
+    app.add_exception_handler(NotFound, _not_found)
+    app.add_exception_handler(Conflict, _conflict)
+    app.add_exception_handler(TwilioError, _twilio)
+    app.add_exception_handler(DBAPIError, _database)
+    app.add_exception_handler(PoolTimeout, _database)
+
+
+def broken(error: BaseException) -> Response:
+    """Answer 500. The log gets the kind of the error and where it happened, not its words: they may hold a secret."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+    log.error("a request failed", error=type(error).__name__, where=where)
+    return problem(500, BROKEN)
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return problem(error.status, error.detail, headers=error.headers)
+
+
+def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return _wrong_method(request)
+    if error.status_code == 404:
+        return problem(404, "There is nothing at this address; /docs lists what there is.")
+    return problem(error.status_code, title_of(error.status_code) + ".", headers=error.headers)
+
+
+def _wrong_method(request: Request) -> Response:
+    """Answer 405 with every method that the address knows; to OPTIONS, with these alone."""
+    known: set[str] = set()
+    for route in request.app.routes:
+        if route.matches(request.scope)[0] != Match.NONE:
+            known |= getattr(route, "methods", None) or set()
+    if "GET" in known:
+        known.add("HEAD")
+    headers = {"Allow": ", ".join(sorted(known | {"OPTIONS"}))}
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers=headers)
+    return problem(405, f"This address takes {headers['Allow']}.", headers=headers)
+
+
+def _unreadable(_request: Request, error: Exception) -> Response:
+    """Name the parameters that cannot be read. The framework's own answer would repeat what was sent."""
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        FieldError(".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), readable(item))
+        for item in error.errors()
+    ]
+    return invalid(errors)
+
+
+def readable(item: Mapping[str, object]) -> str:
+    """Say in our words what Pydantic found wrong with a value."""
+    kind, message = item["type"], str(item["msg"])
+    if kind == "missing":
+        return "is required"
+    if kind == "extra_forbidden":
+        return "is not known here"
+    if kind == "uuid_parsing":
+        return f"must be a UUID, such as {EXAMPLE_ID}"
+    if kind in ("value_error", "assertion_error"):
+        return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = message.removeprefix("Input ").removeprefix("String ").removeprefix("Value ")
+    return message if message.startswith(("should", "must")) else f"cannot be used: {message}"
+
+
+def _invalid_input(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, InvalidInput)
+    return invalid(error.errors)
+
+
+def _not_found(_request: Request, error: Exception) -> Response:
+    return problem(404, sentence(error))
+
+
+def _conflict(_request: Request, error: Exception) -> Response:
+    return problem(409, sentence(error))
+
+
+def _twilio(_request: Request, error: Exception) -> Response:
+    return problem(502, f"Twilio did not do what was asked: {error}.")
+
+
+def _database(_request: Request, error: Exception) -> Response:
+    """503 where the database is away or too busy; the rest is a value that got past every check, or a race."""
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)) or getattr(
+        error, "connection_invalidated", False
+    ):
+        log.warning("the database does not answer", error=type(error).__name__)
+        return problem(503, AWAY, headers={"Retry-After": "5"})
+    if isinstance(error, DataError):
+        return invalid([FieldError("body", "holds a value that cannot be stored")])
+    if isinstance(error, IntegrityError):
+        return problem(409, "Somebody else changed the same thing at the same moment; look at it and try again.")
+    return broken(error)

@@ -1,0 +1,128 @@
+"""Alerts: what is wrong or was, its logs, and what a person says to it."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Path, Query, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.api.answers import JsonObject, resource
+from app.api.changes import Change
+from app.api.deps import IfMatch, OptionalJsonBody, parse
+from app.api.documents import body
+from app.api.idempotency import OnlyOnce
+from app.api.lists import answer_page
+from app.api.routing import make_router
+from app.api.schemas.alerts import Alert as ShownAlert
+from app.api.schemas.alerts import AlertDetail, AlertFilters, AlertPage, Note
+from app.api.schemas.common import EXAMPLE_ID, PageQuery
+from app.api.schemas.logs import LogPage
+from app.api.security import READ, Principal, Writer
+from app.database import session_scope
+from app.errors import NotFound
+from app.models import Account, Alert, Delivery, Match
+from app.services.alerts import tracker
+from app.services.logs import search
+from app.services.snapshots import alert_json, delivery_json, log_json
+from app.utils.clock import utc_now
+
+router = make_router("Alerts", prefix="/api/alerts")
+AlertId = Annotated[UUID, Path(description="The alert's id.", examples=[EXAMPLE_ID])]
+PLACE = (Alert.started_at, Alert.id)
+SHOWN_DELIVERIES = 1000
+
+
+def _get(session: Session, alert_id: UUID, *, lock: bool = False) -> Alert:
+    alert = session.get(Alert, alert_id, with_for_update=True if lock else None)
+    if alert is None:
+        raise NotFound(f"there is no alert {alert_id}")
+    return alert
+
+
+@router.get("", response_model=AlertPage, summary="List alerts", dependencies=READ)
+def list_alerts(query: Annotated[AlertFilters, Query()]) -> Response:
+    """List alerts, newest first by when they started."""
+    statement = select(Alert.id, Alert.started_at, Alert)
+    for column, values in (
+        (Alert.status, query.status),
+        (Alert.severity, query.severity),
+        (Alert.rule_id, query.rule_id),
+    ):
+        if values:
+            statement = statement.where(column.in_(values))
+    if query.account_sid:
+        accounts = select(Account.id).where(Account.sid.in_(query.account_sid))
+        with_log = select(Match.alert_id).where(Match.alert_id == Alert.id, Match.account_id.in_(accounts)).exists()
+        statement = statement.where(with_log | Alert.group["account_sid"].astext.in_(query.account_sid))
+    if query.since is not None:
+        statement = statement.where(Alert.started_at >= query.since)
+    if query.until is not None:
+        statement = statement.where(Alert.started_at < query.until)
+    with session_scope() as session:
+        return answer_page(session, "alerts", statement, PLACE, query, lambda row: alert_json(row.Alert))
+
+
+@router.get("/{alert_id}", response_model=AlertDetail, summary="Read one alert", dependencies=READ)
+def get_alert(alert_id: AlertId) -> Response:
+    """Show an alert with what was sent about it."""
+    with session_scope() as session:
+        shown = alert_json(_get(session, alert_id))
+        sent = select(Delivery).where(Delivery.alert_id == alert_id).order_by(Delivery.number.desc())
+        deliveries = [delivery_json(each) for each in session.scalars(sent.limit(SHOWN_DELIVERIES))]
+        return resource(shown | {"deliveries": deliveries}, unversioned=("deliveries",))
+
+
+@router.get("/{alert_id}/logs", response_model=LogPage, summary="List the logs of an alert", dependencies=READ)
+def list_alert_logs(alert_id: AlertId, query: Annotated[PageQuery, Query()]) -> Response:
+    """List the logs that count towards an alert, newest first."""
+    with session_scope() as session:
+        _get(session, alert_id)
+        statement = search.of_alert(alert_id)
+        return answer_page(session, f"alert {alert_id}", statement, search.PLACE, query, log_json)
+
+
+Act = Callable[[Session, UUID, str | None, str | None, Any], Alert]
+
+
+def _act(
+    caller: Principal, alert_id: UUID, sent: Any, expected: IfMatch, action: str, act: Act
+) -> Callable[[Session], Response]:
+    note = parse(Note, sent)
+
+    def effect(session: Session) -> Response:
+        before: JsonObject = alert_json(_get(session, alert_id, lock=True))
+        expected.check(before)
+        change = Change(session, caller, f"alert:{alert_id}", before)
+        shown = alert_json(act(session, alert_id, note.by or caller.name, note.note, utc_now()))
+        change.made(action, shown)
+        return resource(shown)
+
+    return effect
+
+
+@router.post(
+    "/{alert_id}/acknowledge",
+    response_model=ShownAlert,
+    summary="Take an alert",
+    openapi_extra=body(Note, required=False),
+)
+def acknowledge_alert(
+    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: OnlyOnce
+) -> Response:
+    """Note that somebody has taken the alert: no more updates are sent."""
+    return once.run(caller.id, _act(caller, alert_id, sent, expected, "alert.acknowledge", tracker.acknowledge))
+
+
+@router.post(
+    "/{alert_id}/resolve",
+    response_model=ShownAlert,
+    summary="End an alert",
+    openapi_extra=body(Note, required=False),
+)
+def resolve_alert(
+    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: OnlyOnce
+) -> Response:
+    """End the alert by hand, and tell those who were told that it fires."""
+    return once.run(caller.id, _act(caller, alert_id, sent, expected, "alert.resolve", tracker.resolve))

@@ -1,0 +1,89 @@
+"""The documentation of the API as pages. Scripts and styles come from this server, none from elsewhere."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from app.api.answers import json_answer
+from app.api.problems import Refused
+from app.api.security import open_or_reader
+
+ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+    "redoc.standalone.js": "text/javascript; charset=utf-8",
+    "favicon.png": "image/png",
+}
+START_SWAGGER = """window.ui = SwaggerUIBundle({
+  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, persistAuthorization: false, tryItOutEnabled: true,
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset], layout: "BaseLayout"
+});
+"""
+START_REDOC = 'Redoc.init("/openapi.json", {hideDownloadButton: false}, document.getElementById("redoc"));\n'
+SCRIPTS = {"start-swagger.js": START_SWAGGER, "start-redoc.js": START_REDOC}
+# Both pages write styles into the document; Redoc searches in a worker that it makes itself.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; worker-src blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+)
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>GiftPulse API</title>
+<link rel="icon" href="/docs/assets/favicon.png">
+{head}
+</head>
+<body style="margin: 0">
+<div id="{place}"></div>
+{scripts}
+</body>
+</html>
+"""
+STYLE = '<link rel="stylesheet" href="/docs/assets/swagger-ui.css">'
+
+router = APIRouter(include_in_schema=False)
+OPEN = [Depends(open_or_reader("docs_open"))]
+
+
+def _page(place: str, head: str, *scripts: str) -> Response:
+    tags = "\n".join(f'<script src="/docs/assets/{name}"></script>' for name in scripts)
+    content = PAGE.format(head=head, place=place, scripts=tags)
+    return HTMLResponse(content, headers={"Content-Security-Policy": POLICY})
+
+
+@router.get("/docs", dependencies=OPEN)
+def get_docs() -> Response:
+    """Show the API in Swagger UI, where calls can be tried."""
+    return _page("swagger-ui", STYLE, "swagger-ui-bundle.js", "start-swagger.js")
+
+
+@router.get("/redoc", dependencies=OPEN)
+def get_redoc() -> Response:
+    """Show the API in Redoc, for reading."""
+    return _page("redoc", "", "redoc.standalone.js", "start-redoc.js")
+
+
+@router.get("/docs/assets/{name}", dependencies=OPEN)
+def get_docs_asset(name: str) -> Response:
+    """Give one of the files that the two pages are made of."""
+    headers = {"Cache-Control": "public, max-age=86400"}
+    if name in SCRIPTS:
+        return Response(SCRIPTS[name], headers=headers, media_type="text/javascript; charset=utf-8")
+    if name not in ASSETS:
+        raise Refused(404, "There is no such file.")
+    content = files("fastapi_offline").joinpath("static", name).read_bytes()
+    return Response(content, headers={**headers, "Content-Type": ASSETS[name]})
+
+
+@router.get("/openapi.json", dependencies=OPEN)
+def get_openapi_document(request: Request) -> Response:
+    """Give the OpenAPI document."""
+    return json_answer(request.app.openapi())
+
+
+@router.get("/")
+def get_root() -> Response:
+    """Lead to the documentation until there is a console."""
+    return RedirectResponse("/docs")

@@ -1,0 +1,107 @@
+"""Rules: made, read, edited, deleted."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path, Query, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.api.answers import JsonObject, gone, resource
+from app.api.changes import Change
+from app.api.deps import IfMatch, JsonBody
+from app.api.documents import body
+from app.api.idempotency import OnlyOnce
+from app.api.lists import answer_page
+from app.api.routing import make_router
+from app.api.schemas.common import EXAMPLE_ID
+from app.api.schemas.rules import RuleBody, RuleDetail, RuleFilters, RulePage
+from app.api.security import READ, Writer
+from app.database import session_scope
+from app.models import Rule
+from app.services import catalogue
+from app.services.snapshots import rule_json
+from app.utils.clock import rfc3339, utc_now
+
+router = make_router("Rules", prefix="/api/rules")
+RuleId = Annotated[UUID, Path(description="The rule's id.", examples=[EXAMPLE_ID])]
+PLACE = (Rule.created_at, Rule.id)
+HEALTH = ("last_evaluated_at", "last_matched_at", "last_error", "groups", "groups_capped")
+"""Fields that move without an edit: no part of a rule's version."""
+
+
+def _detail(session: Session, rule: Rule) -> JsonObject:
+    health = catalogue.health(session, rule)
+    times = {name: rfc3339(at) if (at := health[name]) else None for name in ("last_evaluated_at", "last_matched_at")}
+    return rule_json(rule) | health | times
+
+
+def _answer(session: Session, rule: Rule, status: int = 200) -> Response:
+    return resource(_detail(session, rule), status, unversioned=HEALTH)
+
+
+@router.get("", response_model=RulePage, summary="List rules", dependencies=READ)
+def list_rules(query: Annotated[RuleFilters, Query()]) -> Response:
+    """List rules, newest first."""
+    with session_scope() as session:
+        return answer_page(
+            session, "rules", select(Rule.id, Rule.created_at, Rule), PLACE, query, lambda row: rule_json(row.Rule)
+        )
+
+
+@router.post("", status_code=201, response_model=RuleDetail, summary="Make a rule", openapi_extra=body(RuleBody))
+def create_rule(caller: Writer, sent: JsonBody, once: OnlyOnce) -> Response:
+    """Make a rule. It looks at what changes from now on."""
+
+    def effect(session: Session) -> Response:
+        rule = catalogue.create(session, sent, utc_now())
+        Change(session, caller, f"rule:{rule.id}").made("rule.create", rule_json(rule))
+        return _answer(session, rule, 201)
+
+    return once.run(caller.id, effect)
+
+
+@router.get("/{rule_id}", response_model=RuleDetail, summary="Read one rule", dependencies=READ)
+def get_rule(rule_id: RuleId) -> Response:
+    """Show a rule and how it fares."""
+    with session_scope() as session:
+        return _answer(session, catalogue.get(session, rule_id))
+
+
+@router.put("/{rule_id}", response_model=RuleDetail, summary="Replace a rule", openapi_extra=body(RuleBody))
+def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch) -> Response:
+    """Replace a rule whole; fields that only GiftPulse writes are ignored.
+
+    Editing what the rule means (its population, pattern, condition, groups or schedule) resolves its open alerts and
+    starts it anew.
+    """
+    with session_scope() as session:
+        rule = catalogue.get(session, rule_id, lock=True)
+        expected.check(_detail(session, rule), HEALTH)
+        change = Change(session, caller, f"rule:{rule_id}", rule_json(rule))
+        rule = catalogue.replace(session, rule_id, sent, utc_now())
+        change.made("rule.update", rule_json(rule))
+        return _answer(session, rule)
+
+
+@router.patch("/{rule_id}", response_model=RuleDetail, summary="Edit a rule", openapi_extra=body(RuleBody, partly=True))
+def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch) -> Response:
+    """Change some fields of a rule; objects and lists are replaced whole."""
+    with session_scope() as session:
+        rule = catalogue.get(session, rule_id, lock=True)
+        expected.check(_detail(session, rule), HEALTH)
+        change = Change(session, caller, f"rule:{rule_id}", rule_json(rule))
+        rule = catalogue.patch(session, rule_id, sent, utc_now())
+        change.made("rule.update", rule_json(rule))
+        return _answer(session, rule)
+
+
+@router.delete("/{rule_id}", status_code=204, summary="Delete a rule")
+def delete_rule(caller: Writer, rule_id: RuleId, expected: IfMatch) -> Response:
+    """Delete a rule. Its open alerts are resolved, and all of its alerts are kept."""
+    with session_scope() as session:
+        rule = catalogue.get(session, rule_id, lock=True)
+        expected.check(_detail(session, rule), HEALTH)
+        Change(session, caller, f"rule:{rule_id}", rule_json(rule)).made("rule.delete", None)
+        catalogue.delete(session, rule_id, utc_now())
+        return gone()

@@ -1,0 +1,63 @@
+"""Actions on the wire. Bodies are read by the service; these shapes document them."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from app.api.schemas.common import Body, PageQuery, Shown, ShownId, ShownTime
+from app.enums import ActionType, Severity
+
+CONFIG = (
+    "`email`: `recipients`, optional `subject` (a Jinja2 template) and `template`. `webhook`: `url`, optional "
+    "`method`, `headers`, `secret`, and `format` or `body` (a Jinja2 template that renders JSON). `apprise`: `urls`."
+)
+EMAIL = {"recipients": ["ops@example.com"], "subject": "Twilio Alert", "template": "error_notification"}
+On = Literal["firing", "update", "resolved"]
+ON: list[On] = ["firing", "update", "resolved"]
+
+
+class ActionFilters(PageQuery):
+    """Which actions: all of them."""
+
+
+class ActionBody(Body):
+    """An action to be made, or to take the place of one."""
+
+    rule_id: ShownId | None = Field(
+        None, description="The rule it serves; null: every rule and the built-in alerts.", examples=[None]
+    )
+    action_type: ActionType = Field(description="Its kind.", examples=["email"])
+    enabled: bool = Field(True, description="A disabled action is told nothing.")
+    min_severity: Severity = Field(Severity.INFO, description="Alerts below it are not told.")
+    notify_on: list[On] = Field(
+        ON,
+        min_length=1,
+        max_length=3,
+        description="Which notifications it takes, each once.",
+        json_schema_extra={"uniqueItems": True},
+    )
+    config: dict[str, Any] = Field(description=CONFIG, examples=[EMAIL])
+
+
+class Action(Shown):
+    """Where notifications go."""
+
+    id: ShownId = Field(description="Its id.")
+    rule_id: ShownId | None = Field(description="The rule it serves; null: every rule and the built-in alerts.")
+    action_type: ActionType = Field(description="Its kind.")
+    enabled: bool = Field(description="A disabled action is told nothing.", examples=[True])
+    min_severity: Severity = Field(description="Alerts below it are not told.")
+    notify_on: list[On] = Field(description="Which notifications it takes.", examples=[ON])
+    config: dict[str, Any] = Field(description=CONFIG + " Secrets are masked.", examples=[EMAIL])
+    disabled_reason: str | None = Field(
+        description="Why the product disabled it: its receiver said 410, say.", examples=[None]
+    )
+    created_at: ShownTime = Field(description="When it was made.")
+    updated_at: ShownTime = Field(description="When it was last edited.")
+
+
+class ActionPage(Shown):
+    """A page of actions, newest first."""
+
+    items: list[Action] = Field(description="The actions.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])

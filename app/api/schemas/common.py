@@ -1,0 +1,167 @@
+"""What the shapes of all resources share: times, lists by commas, pages."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+)
+from pydantic_core import core_schema
+
+from app.api import cursors
+
+RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)")
+SID = r"^[A-Z]{2}[0-9a-f]{32}$"
+ACCOUNT_SID = r"^AC[0-9a-f]{32}$"
+EXAMPLE_ID = "6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"
+EXAMPLE_TIME = "2026-11-23T06:09:00Z"
+EXAMPLE_ACCOUNT = "AC" + "0" * 31 + "1"
+EXAMPLE_MESSAGE = "SM" + "0" * 31 + "1"
+
+
+JsonSchema = dict[str, Any]
+UUID_PATTERN = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+
+
+class Shown(BaseModel):
+    """A shape of an answer. It documents; answers are not validated against it at run time."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
+
+
+class Body(BaseModel):
+    """A shape of a body: strict, and nothing that is not named."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+def read_time(value: Any) -> datetime:
+    """Read an RFC 3339 time with its offset; in a query a `+` may have come as a space."""
+    if isinstance(value, datetime):
+        return value
+    found = RFC3339.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("must be a time of RFC 3339 with its offset, such as 2026-11-23T06:09:00Z")
+    date, clock, fraction, offset = found.groups()
+    offset = "+00:00" if offset in "Zz" else offset.replace(" ", "+")
+    try:
+        return datetime.fromisoformat(f"{date}T{clock}{(fraction or '')[:7]}{offset}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time that exists, such as 2026-11-23T06:09:00Z") from None
+
+
+Time = Annotated[datetime, BeforeValidator(read_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+ShownTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": [EXAMPLE_TIME]})]
+ShownId = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid", "examples": [EXAMPLE_ID]})]
+
+
+def _one(value: Any) -> str:
+    """Take the one text out of what the framework makes of a query parameter."""
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str):
+        raise ValueError("must be given once")  # noqa: TRY004  # what Pydantic turns into an error of the field
+    return value
+
+
+def whole_number(value: Any) -> int:
+    """Read a whole number as people write it: digits, and no more than 9."""
+    if isinstance(value, int):
+        return value
+    text = _one(value)
+    if not re.fullmatch(r"-?[0-9]{1,9}", text):
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def yes_or_no(value: Any) -> bool:
+    """Read `true` or `false`."""
+    if isinstance(value, bool):
+        return value
+    text = _one(value)
+    if text not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+WholeNumber = Annotated[int, BeforeValidator(whole_number)]
+YesOrNo = Annotated[bool, BeforeValidator(yes_or_no)]
+
+
+@dataclass(frozen=True)
+class CommaList:
+    """Marks a query parameter that takes several values by commas."""
+
+    pattern: str
+    """Of one value, without anchors."""
+    wanted: str
+    """What a value is, in words."""
+    example: str
+    most: int = 100
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self._split, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        pattern = f"^({self.pattern})(,({self.pattern})){{0,{self.most - 1}}}$"
+        return {"type": "string", "pattern": pattern, "examples": [self.example]}
+
+    def _split(self, value: Any) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = tuple(part.strip() for part in _one(value).split(","))
+        if len(parts) > self.most or not all(re.fullmatch(self.pattern, part) for part in parts):
+            raise ValueError(f"must be {self.wanted}; several go by commas, at most {self.most}")
+        return parts
+
+
+def members(kind: type[StrEnum]) -> CommaList:
+    """Mark a query parameter that takes several members of a vocabulary."""
+    names = [member.value for member in kind]
+    return CommaList("|".join(names), f"one of {', '.join(names)}", names[0], len(names))
+
+
+Values = tuple[str, ...]
+
+
+class PageQuery(BaseModel):
+    """Which page of a list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: WholeNumber = Field(100, ge=1, le=1000, description="How many items at most.")
+    cursor: str | None = Field(
+        None, pattern=cursors.PATTERN, description="`next_cursor` of the page before; the filters stay the same."
+    )
+
+    @property
+    def filters(self) -> dict[str, Any]:
+        """What the cursor is bound to."""
+        return self.model_dump(exclude={"limit", "cursor"}, exclude_defaults=True, mode="json")
+
+
+class FieldProblem(Shown):
+    """One field that cannot be used."""
+
+    field: str = Field(description="Path in the body, or name of the parameter.", examples=["condition.count"])
+    message: str = Field(description="What is wrong with it.", examples=["must be at least 1"])
+
+
+class Problem(Shown):
+    """An error, as RFC 9457 shapes it."""
+
+    type: str = Field(description="Stable name of this kind of error.", examples=["urn:giftpulse:problem:not-found"])
+    title: str = Field(description="The status in words.", examples=["Not Found"])
+    status: int = Field(description="The HTTP status.", examples=[404])
+    detail: str = Field(description="What went wrong, and what to do.", examples=["There is no such rule."])
+    request_id: str = Field("", description="Names the request in the server's log.", examples=["5f0c9f3e"])
+    errors: list[FieldProblem] = Field([], description="With status 422: every field that cannot be used.")

@@ -1,0 +1,78 @@
+"""Deliveries on the wire."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from app.api.schemas.common import (
+    EXAMPLE_ID,
+    UUID_PATTERN,
+    CommaList,
+    PageQuery,
+    Shown,
+    ShownId,
+    ShownTime,
+    Time,
+    Values,
+    members,
+)
+from app.enums import AttemptOutcome, DeliveryStatus
+
+
+class DeliveryFilters(PageQuery):
+    """Which deliveries."""
+
+    status: Annotated[Values, members(DeliveryStatus)] = Field((), description="Where they stand; several by commas.")
+    action_id: Annotated[Values, CommaList(UUID_PATTERN, "an action's id", EXAMPLE_ID)] = Field(
+        (), description="Through these actions; several by commas."
+    )
+    alert_id: Annotated[Values, CommaList(UUID_PATTERN, "an alert's id", EXAMPLE_ID)] = Field(
+        (), description="About these alerts; several by commas."
+    )
+    since: Time | None = Field(None, description="From this time on, by `created_at`.")
+    until: Time | None = Field(None, description="Before this time, by `created_at`.")
+
+
+class Attempt(Shown):
+    """One try."""
+
+    at: ShownTime = Field(description="When it began.")
+    duration_ms: int | None = Field(
+        description="How long it took, in milliseconds; null while it runs.", examples=[180]
+    )
+    outcome: AttemptOutcome = Field(description="How it ended.")
+    status_code: int | None = Field(description="HTTP status, or reply code of the mail server.", examples=[200])
+    response: str | None = Field(description="The first 1 KiB of the answer.", examples=["ok"])
+    error: str | None = Field(description="Why it failed.", examples=[None])
+
+
+class Delivery(Shown):
+    """One notification through one action to one receiver."""
+
+    id: ShownId = Field(description="Its id: the `webhook-id` of every attempt.")
+    alert_id: ShownId | None = Field(description="The alert it tells of; null for the test of an action.")
+    action_id: ShownId = Field(description="The action it goes through.")
+    type: str = Field(description="What it tells.", examples=["alert.firing"])
+    recipient: str = Field(description="A mail address, or a URL without its secrets.", examples=["ops@example.com"])
+    status: DeliveryStatus = Field(description="Where it stands.")
+    created_at: ShownTime = Field(description="When it was owed.")
+    next_attempt_at: ShownTime | None = Field(description="When it is tried next; null once it is over.")
+
+
+class DeliveryDetail(Delivery):
+    """One delivery with its attempts."""
+
+    attempts: list[Attempt] = Field(description="Every try, oldest first.")
+
+
+class DeliveryPage(Shown):
+    """A page of deliveries, newest first."""
+
+    items: list[Delivery] = Field(description="The deliveries.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
+
+
+class TestResult(Shown):
+    """What became of the test of an action."""
+
+    deliveries: list[DeliveryDetail] = Field(description="One delivery a receiver, each with its attempt.")

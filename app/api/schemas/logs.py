@@ -1,0 +1,143 @@
+"""Logs on the wire."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+
+from app.api import gate
+from app.api.schemas.alerts import Alert
+from app.api.schemas.common import (
+    ACCOUNT_SID,
+    EXAMPLE_ACCOUNT,
+    EXAMPLE_MESSAGE,
+    CommaList,
+    PageQuery,
+    Shown,
+    ShownTime,
+    Time,
+    Values,
+    YesOrNo,
+    members,
+)
+from app.enums import LogSource, LogType
+from app.services.logs.search import LogFilter
+
+WORD = "[a-z][a-z0-9-]{0,39}"
+ADDRESS = r"[A-Za-z0-9+_.:@*#-]{1,200}"
+
+
+class LogFilters(PageQuery):
+    """Which logs."""
+
+    log_type: Annotated[Values, members(LogType)] = Field(
+        (), description="`call`, `message` or `error`; several by commas."
+    )
+    status: Annotated[Values, CommaList(WORD, "a status of Twilio", "failed,undelivered")] = Field(
+        (), description="Twilio's status; several by commas."
+    )
+    error_code: Annotated[Values, CommaList("[0-9]{1,6}", "an error code", "30003,30005")] = Field(
+        (), description="Twilio's error code; several by commas."
+    )
+    level: Annotated[
+        Values, CommaList("error|warning|notice|debug", "one of error, warning, notice, debug", "error")
+    ] = Field((), description="Level of an error-log entry; several by commas.")
+    direction: Annotated[Values, CommaList(WORD, "a direction of Twilio", "outbound-api")] = Field(
+        (), description="Twilio's direction; several by commas."
+    )
+    from_: Annotated[Values, CommaList(ADDRESS, "a number or address", "+14155550100")] = Field(
+        (), alias="from", description="The sender, as Twilio writes it (a number in E.164, say); several by commas."
+    )
+    to: Annotated[Values, CommaList(ADDRESS, "a number or address", "+447700900123")] = Field(
+        (), description="The receiver, as Twilio writes it; several by commas."
+    )
+    to_country: Annotated[Values, CommaList("[A-Z]{2}", "a country in ISO 3166 alpha-2", "GB")] = Field(
+        (), description="Country of the receiver's number, ISO 3166 alpha-2; several by commas."
+    )
+    account_sid: Annotated[Values, CommaList("AC[0-9a-f]{32}", "an account's sid", EXAMPLE_ACCOUNT)] = Field(
+        (), description="The account; several by commas."
+    )
+    messaging_service_sid: Annotated[
+        Values, CommaList("MG[0-9a-f]{32}", "a messaging service's sid", "MG" + "0" * 32)
+    ] = Field((), description="The messaging service; several by commas.")
+    since: Time | None = Field(None, description="From this time on, by `occurred_at`.")
+    until: Time | None = Field(None, description="Before this time, by `occurred_at`.")
+    q: str | None = Field(
+        None,
+        min_length=1,
+        max_length=1000,
+        description="Contained in `text`, `error_message`, `from`, `to` or `sid`, whatever the case.",
+        examples=["carrier"],
+    )
+    final: YesOrNo | None = Field(None, description="`true`: only logs that cannot change their status any more.")
+
+    @field_validator("q")
+    @classmethod
+    def _check_text(cls, value: str | None) -> str | None:
+        if value is not None and (fault := gate.text_fault(value)):
+            raise ValueError(fault)
+        return value
+
+    def wanted(self) -> LogFilter:
+        """Return the filter as the search takes it."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in LogFilter.__dataclass_fields__}
+        return LogFilter(**values | {"error_code": tuple(int(code) for code in self.error_code)})
+
+
+class Log(Shown):
+    """One call, message or entry of the error log, in its latest known state."""
+
+    sid: str = Field(description="Twilio's sid.", examples=[EXAMPLE_MESSAGE])
+    account_sid: str = Field(description="The account it belongs to.", pattern=ACCOUNT_SID, examples=[EXAMPLE_ACCOUNT])
+    log_type: LogType = Field(description="What it is.")
+    status: str | None = Field(description="Twilio's status; null for an error.", examples=["undelivered"])
+    level: str | None = Field(description="Of an error: error, warning, notice or debug.", examples=[None])
+    direction: str | None = Field(description="Twilio's direction.", examples=["outbound-api"])
+    from_: str | None = Field(alias="from", description="The sender.", examples=["+14155550100"])
+    to: str | None = Field(description="The receiver.", examples=["+447700900123"])
+    to_country: str | None = Field(description="Country of the receiver's number, ISO 3166 alpha-2.", examples=["GB"])
+    error_code: int | None = Field(description="Twilio's error code.", examples=[30003])
+    error_message: str | None = Field(description="What the code means, in Twilio's words.", examples=["Unreachable"])
+    text: str | None = Field(description="Body of a message, or text of an error.", examples=["Your code is 123456"])
+    price: str | None = Field(
+        description="What Twilio charged, a decimal number; it may come late.", examples=["-0.0075"]
+    )
+    price_unit: str | None = Field(description="Currency of the price, ISO 4217.", examples=["USD"])
+    duration_seconds: int | None = Field(description="Length of a call, in seconds.", examples=[None])
+    segments: int | None = Field(description="Segments of a message.", examples=[1])
+    messaging_service_sid: str | None = Field(description="The messaging service it was sent by.", examples=[None])
+    resource_sid: str | None = Field(
+        description="Of an error: the call, message or other thing it is about.", examples=[None]
+    )
+    occurred_at: ShownTime = Field(description="When Twilio created it.")
+    changed_at: ShownTime = Field(description="When it came into its present status and code, by Twilio's clock.")
+    final: bool = Field(description="It cannot fail any more, nor go on.", examples=[True])
+    first_seen_at: ShownTime = Field(description="When GiftPulse first saw it.")
+    source: LogSource = Field(description="The way by which it first came.")
+
+
+class LogPage(Shown):
+    """A page of logs, newest first."""
+
+    items: list[Log] = Field(description="The logs.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
+
+
+class LogChange(Shown):
+    """One state that a log was seen in."""
+
+    changed_at: ShownTime = Field(description="Since when it was in that state, by Twilio's clock.")
+    seen_at: ShownTime = Field(description="When GiftPulse saw it.")
+    status: str | None = Field(description="Twilio's status.", examples=["sent"])
+    error_code: int | None = Field(description="Twilio's error code.", examples=[None])
+    source: LogSource = Field(description="The way by which the change came.")
+
+
+class LogDetail(Log):
+    """One log with all that belongs to it."""
+
+    raw: dict[str, Any] | None = Field(description="Twilio's own JSON, the newest that was read.")
+    history: list[LogChange] = Field(description="The states it was seen in, oldest first.")
+    alerts: list[Alert] = Field(description="The alerts that it counts towards, newest first.")
+    related: list[Log] = Field(
+        description="Error-log entries about it, and what it is about itself, oldest first; at most 100."
+    )

@@ -1,0 +1,90 @@
+"""Rules on the wire. Bodies are read by the service; these shapes document them."""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from app.api.schemas.common import PageQuery, Shown, ShownId, ShownTime
+from app.enums import PatternType, Severity
+from app.services.rules.definition import RuleDefinition
+
+Population = Literal["call", "message", "error", "any"]
+FILTERS = (
+    "Lists of values, all of which narrow the population: `account_sid`, `direction`, `from`, `to`, `to_country`, "
+    "`messaging_service_sid`, `level`. An empty list lets all through."
+)
+CONDITION = (
+    "When matches become an alert: its `type` (`each`, `threshold`, `ratio`, `no_data`, `spike`, `new_value`, `stuck` "
+    "or `sum`) and what that takes."
+)
+VALUE = (
+    "What the pattern looks for: codes and ranges, statuses or keywords by commas, an RE2 pattern, a CEL expression; "
+    "null for `any`."
+)
+GroupBy = Literal[
+    "account_sid", "from", "to", "to_country", "error_code", "status", "direction", "messaging_service_sid"
+]
+SCHEDULE = {"timezone": "Europe/Berlin", "days": ["mon"], "start": "09:00", "end": "18:00"}
+
+
+class RuleFilters(PageQuery):
+    """Which rules: all of them."""
+
+
+class Rule(Shown):
+    """One rule."""
+
+    id: ShownId = Field(description="Its id.")
+    name: str = Field(description="What people call it.", examples=["Failed Call Detection"])
+    description: str = Field(description="What it is for.", examples=["Alert when calls fail"])
+    enabled: bool = Field(description="A disabled rule looks at nothing.", examples=[True])
+    severity: Severity = Field(description="How bad its alerts are.", examples=["warning"])
+    log_type: Population = Field(description="Which logs it looks at.", examples=["call"])
+    filters: dict[str, Any] = Field(description=FILTERS, examples=[{"to_country": ["GB"]}])
+    pattern_type: PatternType = Field(description="How it is decided which of them match.", examples=["error_code"])
+    pattern_value: str | None = Field(description=VALUE, examples=["30001,30002,30003"])
+    condition: dict[str, Any] = Field(description=CONDITION, examples=[{"type": "each"}])
+    group_by: list[GroupBy] = Field(description="One alert for each combination of these values.", examples=[[]])
+    renotify_minutes: int | None = Field(
+        description="Minutes between updates of an open alert; null: none.", examples=[60]
+    )
+    resolve_after_minutes: int = Field(
+        description="Minutes without a match after which an alert resolves.", examples=[60]
+    )
+    cooldown_minutes: int = Field(
+        description="Minutes after a firing notification before the next of the same group.", examples=[10]
+    )
+    schedule: dict[str, Any] | None = Field(description="When it may fire; null: always.", examples=[None])
+    created_at: ShownTime = Field(description="When it was made.")
+    updated_at: ShownTime = Field(description="When it was last edited.")
+
+
+def _describe(schema: dict[str, Any]) -> None:
+    """Put the words and examples of a shown rule to the fields of a body."""
+    for name, field in schema["properties"].items():
+        shown = Rule.model_fields[name]
+        field["description"] = shown.description
+        field["examples"] = shown.examples or field.get("examples", [field.get("default")])
+
+
+class RuleBody(RuleDefinition):
+    """A rule to be made, or to take the place of one."""
+
+    model_config = ConfigDict(json_schema_extra=_describe)
+
+
+class RuleDetail(Rule):
+    """One rule and how it fares."""
+
+    last_evaluated_at: ShownTime | None = Field(description="When it last ran.")
+    last_matched_at: ShownTime | None = Field(description="When a log last matched.")
+    last_error: str | None = Field(description="What last went wrong in it.", examples=[None])
+    groups: int = Field(description="How many groups it follows.", examples=[0])
+    groups_capped: bool = Field(description="It has met more groups than it may follow.", examples=[False])
+
+
+class RulePage(Shown):
+    """A page of rules, newest first."""
+
+    items: list[Rule] = Field(description="The rules.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
