@@ -182,7 +182,9 @@ class _Texts:
         found: list[_Candidates] = []
         encoded = text.encode()
         for match, owners in self._automata:
-            found += [owners[index] for index in match(encoded) or ()]
+            hits = match(encoded)
+            if hits:
+                found += [owners[index] for index in hits]
         return found
 
 
