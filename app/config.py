@@ -1,17 +1,22 @@
 """The settings: read once from the environment or `.env`, validated, frozen. Secrets are typed as secrets."""
 
+import re
+from email.utils import parseaddr
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import ConfigError
 
 Network = IPv4Network | IPv6Network
 MIN_KEY_LENGTH = 16
+MOST_RETRIES = 50
+BROKERS = ("redis://", "rediss://", "unix://", "amqp://", "amqps://", "sentinel://")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
 class Settings(BaseSettings):
@@ -21,9 +26,9 @@ class Settings(BaseSettings):
         env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, validate_default=False
     )
 
-    twilio_account_sid: str | None = Field(None, pattern=r"^AC[0-9a-fA-F]{32}$")
+    twilio_account_sid: str | None = None
     twilio_auth_token: SecretStr | None = None
-    twilio_api_key_sid: str | None = Field(None, pattern=r"^SK[0-9a-fA-F]{32}$")
+    twilio_api_key_sid: str | None = None
     twilio_api_key_secret: SecretStr | None = None
     twilio_api_base_url: str = "https://api.twilio.com"
     twilio_monitor_base_url: str = "https://monitor.twilio.com"
@@ -60,14 +65,22 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["json", "console"] = "json"
 
+    @field_validator("twilio_account_sid", "twilio_api_key_sid")
+    @classmethod
+    def _check_sid(cls, value: str, info: ValidationInfo) -> str:
+        prefix = "SK" if info.field_name == "twilio_api_key_sid" else "AC"
+        if not re.fullmatch(prefix + "[0-9a-fA-F]{32}", value):
+            raise ValueError(f"must be {prefix} and 32 hexadecimal digits, as Twilio's Console shows it")
+        return value
+
     @field_validator("delivery_retry_seconds", mode="before")
     @classmethod
     def _split_seconds(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         waits = [part.strip() for part in value.split(",")]
-        if not all(part.isdigit() for part in waits) or len(waits) > 50:
-            raise ValueError("must be whole seconds by commas, such as 5,30,120, at most 50 of them")
+        if len(waits) > MOST_RETRIES or not all(re.fullmatch("[0-9]{1,7}", part) for part in waits):
+            raise ValueError(f"must be whole seconds by commas, such as 5,30,120, at most {MOST_RETRIES} of them")
         return tuple(int(part) for part in waits)
 
     @field_validator("webhook_allowed_networks", mode="before")
@@ -89,39 +102,57 @@ class Settings(BaseSettings):
 
     @field_validator("twilio_api_base_url", "twilio_monitor_base_url", "public_base_url")
     @classmethod
-    def _check_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("must be an address such as https://monitor.example.com")
+    def _check_base_url(cls, value: str) -> str:
+        parts = _web_address(value)
+        if parts.query or parts.fragment:
+            raise ValueError("must be an address such as https://monitor.example.com, without ? and #")
         return value.rstrip("/")
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _check_heartbeat_url(cls, value: SecretStr) -> SecretStr:
+        _web_address(value.get_secret_value())
+        return value
 
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")) or _split(value) is None:
             raise ValueError("must look like postgresql://user:password@host:5432/name")
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(
-            ("redis://", "rediss://", "unix://", "amqp://", "amqps://", "sentinel://")
-        ):
+        if not value.get_secret_value().startswith(BROKERS) or _split(value) is None:
             raise ValueError("must look like redis://host:6379/0")
         return value
 
     @field_validator("api_key", "secret_key")
     @classmethod
-    def _check_key(cls, value: SecretStr, info: object) -> SecretStr:
-        parts = (
-            value.get_secret_value().split(",")
-            if getattr(info, "field_name", "") == "secret_key"
-            else [value.get_secret_value()]
-        )
+    def _check_key(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        text = value.get_secret_value()
+        parts = text.split(",") if info.field_name == "secret_key" else [text]
         if any(len(part.strip()) < MIN_KEY_LENGTH for part in parts):
             raise ValueError(f"must have {MIN_KEY_LENGTH} characters or more")
+        if not text.isascii() or not text.isprintable():
+            raise ValueError("must be made of printable ASCII characters")
         return value
+
+    @field_validator("smtp_from")
+    @classmethod
+    def _check_from(cls, value: str) -> str:
+        _, address = parseaddr(value)
+        if not re.fullmatch(r"[^@\s]+@[^@\s]+", address) or not value.isprintable():
+            raise ValueError("must be an address such as GiftPulse <alerts@example.com>")
+        return value
+
+    @field_validator("log_level", "log_format", "smtp_security", mode="before")
+    @classmethod
+    def _any_case(cls, value: object, info: ValidationInfo) -> object:
+        if not isinstance(value, str):
+            return value
+        return value.upper() if info.field_name == "log_level" else value.lower()
 
     @model_validator(mode="after")
     def _check_together(self) -> "Settings":
@@ -137,6 +168,12 @@ class Settings(BaseSettings):
             )
         if self.smtp_host and not self.smtp_from:
             raise ValueError("SMTP_FROM must be set where SMTP_HOST is: the address that mails come from")
+        if bool(self.smtp_user) != bool(self.smtp_password):
+            raise ValueError("SMTP_USER and SMTP_PASSWORD must be set together")
+        if self.smtp_user and self.smtp_security == "none" and self.smtp_host not in LOOPBACK_HOSTS:
+            raise ValueError(
+                "SMTP_SECURITY must be starttls or tls where there is a password, which none would show to all"
+            )
         return self
 
     @property
@@ -170,13 +207,42 @@ class Settings(BaseSettings):
         return tuple(part.strip() for part in self.secret_key.get_secret_value().split(","))
 
 
+def _web_address(value: str) -> SplitResult:
+    """Split an address of the web.
+
+    Raises: ValueError, which says what is wanted.
+    """
+    parts = _split(value)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
+        raise ValueError("must be an address such as https://monitor.example.com")
+    return parts
+
+
+def _split(value: str | SecretStr) -> SplitResult | None:
+    """Split an address; None where it cannot be read, its port included."""
+    try:
+        parts = urlsplit(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        parts.port  # noqa: B018  # reading it is the check
+    except ValueError:
+        return None
+    return parts
+
+
+PLAINLY = {
+    "bool_parsing": "must be true or false",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+}
+"""pydantic's types of errors, for people who know no pydantic."""
+
+
 def _explain(error: ValidationError) -> str:
     """Say in one line which settings cannot be used and what is wanted; never their values."""
     problems = []
     for item in error.errors(include_input=False, include_url=False):
-        message = item["msg"].removeprefix("Value error, ")
+        message = PLAINLY.get(item["type"], item["msg"]).removeprefix("Value error, ").replace("Input should", "must")
         name = ".".join(str(part) for part in item["loc"][:1]).upper()
-        problems.append(f"{name}: {message}" if name else message)
+        problems.append(f"{name} {message}" if name else message)
     return "; ".join(problems)
 
 
@@ -190,3 +256,5 @@ def get_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f".env cannot be read: {type(error).__name__}; it must be a text file in UTF-8") from None

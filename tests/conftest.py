@@ -37,6 +37,17 @@ ENVIRONMENT = {
 Settings.model_config["env_file"] = None  # a developer's own `.env` is no part of a test
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: run with --slow"))
+
+
 def forget() -> None:
     """Make the product read its settings anew, and open its connections anew."""
     if get_engine.cache_info().currsize:

@@ -1,0 +1,61 @@
+"""The child processes of `scripts/start`: started in order, watched together, stopped in the opposite order."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from scripts.local import processes
+
+LARGEST_LOG_BYTES = 20 * 1024 * 1024
+TAIL_LINES = 15
+STOP_SECONDS = 25
+
+
+class ChildDied(RuntimeError):
+    """A child stopped on its own; the message says which, and what it said last."""
+
+
+@dataclass
+class Children:
+    """Named processes, each with a log file."""
+
+    logs: Path
+    cwd: Path
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
+        with self._open_log(name) as output:
+            self.running[name] = processes.start(command, env=env, cwd=self.cwd, output=output)
+
+    def run(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> int:
+        """Run a program to its end; return its exit code."""
+        self.start(name, command, env)
+        return self.running.pop(name).wait()
+
+    def check(self) -> None:
+        """Look whether all still live.
+
+        Raises: ChildDied.
+        """
+        for name, process in self.running.items():
+            code = process.poll()
+            if code is not None:
+                raise ChildDied(f"the {name} stopped with exit code {code}; it said last:\n{self.tail(name)}")
+
+    def stop(self) -> None:
+        """Stop all, the last started first, so that each still finds those it talks to."""
+        while self.running:
+            _, process = self.running.popitem()
+            processes.stop(process, seconds=STOP_SECONDS)
+
+    def tail(self, name: str) -> str:
+        lines = (self.logs / f"{name}.log").read_text(errors="replace").splitlines()
+        return "\n".join(f"    {line}" for line in lines[-TAIL_LINES:])
+
+    def _open_log(self, name: str) -> IO[bytes]:
+        path = self.logs / f"{name}.log"
+        if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
+            path.replace(path.with_suffix(".log.1"))
+        return path.open("ab")

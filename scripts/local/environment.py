@@ -1,0 +1,71 @@
+"""What the processes of `scripts/start` find in their environment: the operator's settings, then what we provide."""
+
+import base64
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+GENERATED: Mapping[str, Callable[[], str]] = {
+    "API_KEY": lambda: secrets.token_urlsafe(24),
+    "SECRET_KEY": lambda: secrets.token_urlsafe(32),
+    "INBOX_WEBHOOK_SECRET": lambda: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode(),
+}
+
+
+def given(folder: Path) -> dict[str, str]:
+    """Read what the operator set, in the environment or else in `.env`; an empty value counts as not set."""
+    from_file = {name: value for name, value in dotenv_values(folder / ".env").items() if value}
+    return from_file | {name: value for name, value in os.environ.items() if value}
+
+
+def kept_secrets(path: Path) -> dict[str, str]:
+    """Read the secrets that the first start made, or make them; only their owner can read the file."""
+    kept = {name: value for name, value in dotenv_values(path).items() if value}
+    missing = {name: make() for name, make in GENERATED.items() if name not in kept}
+    if missing:
+        kept |= missing
+        text = "".join(f"{name}='{value}'\n" for name, value in kept.items())
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(
+                "# Made by scripts/start. SECRET_KEY opens the credentials in the database: keep both together.\n"
+                + text
+            )
+    return kept
+
+
+def watches_simulator(settings: Mapping[str, str]) -> bool:
+    """Say whether no Twilio credential is set at all; a half-set one is an error that the product explains."""
+    return not any(settings.get(f"TWILIO_{name}") for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY_SID"))
+
+
+def demo_settings(
+    settings: Mapping[str, str], account: tuple[str, str], twilio_url: str, smtp_port: int
+) -> dict[str, str]:
+    """Say what differs while the simulator is watched; what the operator set stays."""
+    sid, token = account
+    networks = [part for part in settings.get("WEBHOOK_ALLOWED_NETWORKS", "").split(",") if part.strip()]
+    return {
+        "POLL_INTERVAL_SECONDS": "5",
+        "EVALUATE_INTERVAL_SECONDS": "5",
+        "TWILIO_MAX_REQUESTS_PER_MINUTE": "1200",
+        **inbox_settings(smtp_port),
+        **settings,
+        "TWILIO_ACCOUNT_SID": sid,
+        "TWILIO_AUTH_TOKEN": token,
+        "TWILIO_API_BASE_URL": twilio_url,
+        "TWILIO_MONITOR_BASE_URL": twilio_url,
+        "WEBHOOK_ALLOWED_NETWORKS": ",".join([*networks, "127.0.0.0/8"]),
+    }
+
+
+def inbox_settings(smtp_port: int) -> dict[str, str]:
+    """Send mail to the inbox."""
+    return {
+        "SMTP_HOST": "127.0.0.1",
+        "SMTP_PORT": str(smtp_port),
+        "SMTP_SECURITY": "none",
+        "SMTP_FROM": "GiftPulse <giftpulse@localhost>",
+    }

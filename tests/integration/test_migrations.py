@@ -1,0 +1,81 @@
+"""The schema: made from nothing and taken back, the same as the models, by one process at a time."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, inspect, text
+
+from app.models import Base
+from scripts.local.postgres import Postgres
+from tests.conftest import migrate
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def empty(postgres: Postgres) -> Iterator[str]:
+    """The address of a database with nothing in it."""
+    postgres.create_database("test_migrations")
+    yield postgres.url("test_migrations")
+    postgres.drop_database("test_migrations")
+
+
+def _engine(url: str) -> Engine:
+    return create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
+
+
+def _tables(url: str) -> set[str]:
+    engine = _engine(url)
+    names = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return names
+
+
+def test_the_schema_is_made_from_nothing_and_taken_back(empty: str) -> None:
+    migrate(empty)
+    made = _tables(empty)
+    assert set(Base.metadata.tables) <= made
+    migrate(empty, "base")
+    assert _tables(empty) <= {"alembic_version"}
+    migrate(empty)
+    assert _tables(empty) == made
+
+
+def test_the_migrations_make_what_the_models_say(database: str) -> None:
+    def ours(item: object, name: str | None, kind: str, reflected: bool, compare_to: object) -> bool:
+        return not (kind == "table" and reflected and name not in Base.metadata.tables)
+
+    engine = _engine(database)
+    with engine.connect() as connection:
+        options = {"include_object": ours, "compare_type": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata) == []
+    engine.dispose()
+
+
+def test_several_that_start_at_once_make_it_once(empty: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "DATABASE_URL": empty}
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    racers = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(3)
+    ]
+    said = [racer.communicate(timeout=60)[0].decode() for racer in racers]
+    assert [racer.returncode for racer in racers] == [0, 0, 0], said
+    engine = _engine(empty)
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+    engine.dispose()
+
+
+def test_without_an_address_it_says_so_in_one_line() -> None:
+    command = [sys.executable, "-m", "alembic", "upgrade", "head"]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": os.environ["PATH"]}, capture_output=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.decode().startswith("giftpulse: DATABASE_URL is not set")
+    assert done.stderr.decode().count("\n") == 1

@@ -1,0 +1,193 @@
+"""Settings: what each accepts, and the one line that says what is wrong."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from app.config import Settings, get_settings
+from app.errors import ConfigError
+from tests.conftest import forget
+
+SID = "AC" + "0" * 32
+CANARY = "canary-that-nobody-may-see"
+
+
+def read(environment: pytest.MonkeyPatch, **values: str) -> Settings:
+    for name, value in values.items():
+        environment.setenv(name, value)
+    forget()
+    return get_settings()
+
+
+def refusal(environment: pytest.MonkeyPatch, **values: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read(environment, **values)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_defaults_are_those_of_the_contract(settings: Settings) -> None:
+    assert settings.poll_interval_seconds == 300
+    assert settings.initial_backfill_hours == 24
+    assert settings.settle_hours == 72
+    assert settings.twilio_max_requests_per_minute == 120
+    assert settings.evaluate_interval_seconds == 30
+    assert settings.delivery_retry_seconds == (5, 30, 120, 600, 1800, 7200, 21600)
+    assert settings.webhook_timeout_seconds == 15
+    assert settings.webhook_allowed_networks == ()
+    assert (settings.smtp_port, settings.smtp_security) == (587, "starttls")
+    assert settings.public_base_url == "http://localhost:8000"
+    assert settings.notify_max_age_hours == 24
+    assert settings.retention_days == 90
+    assert settings.store_message_bodies is True
+    assert settings.mask_numbers is False
+    assert settings.twilio_include_subaccounts is False
+    assert settings.log_level == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("POLL_INTERVAL_SECONDS", "0", "greater than or equal to 1"),
+        ("POLL_INTERVAL_SECONDS", "soon", "a whole number"),
+        ("POLL_INTERVAL_SECONDS", "1.5", "a whole number"),
+        ("SETTLE_HOURS", "-1", "greater than or equal to 1"),
+        ("DELIVERY_RETRY_SECONDS", "5,x", "whole seconds by commas"),
+        ("DELIVERY_RETRY_SECONDS", "5,-1", "whole seconds by commas"),
+        ("DELIVERY_RETRY_SECONDS", "5,,6", "whole seconds by commas"),
+        ("DELIVERY_RETRY_SECONDS", "²", "whole seconds by commas"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.1/8", "networks by commas"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "intranet", "networks by commas"),
+        ("PUBLIC_BASE_URL", "monitor.example.com", "https://monitor.example.com"),
+        ("PUBLIC_BASE_URL", "https://monitor.example.com/?a=b", "without ?"),
+        ("PUBLIC_BASE_URL", "https://monitor.example.com:99999", "https://monitor.example.com"),
+        ("TWILIO_API_BASE_URL", "ftp://api.twilio.com", "https://"),
+        ("HEARTBEAT_URL", "never", "https://"),
+        ("DATABASE_URL", "mysql://root@host/db", "postgresql://"),
+        ("DATABASE_URL", "postgresql://user:pw@host:port/name", "postgresql://"),
+        ("REDIS_URL", "http://localhost", "redis://"),
+        ("API_KEY", "short", "16 characters"),
+        ("API_KEY", "sixteen characters ü", "ASCII"),
+        ("SECRET_KEY", "long-enough-to-be-used,short", "16 characters"),
+        ("SMTP_SECURITY", "ssl", "'starttls'"),
+        ("SMTP_PORT", "0", "greater than or equal to 1"),
+        ("SMTP_FROM", "nobody", "alerts@example.com"),
+        ("STORE_MESSAGE_BODIES", "maybe", "true or false"),
+        ("LOG_LEVEL", "LOUD", "'DEBUG'"),
+        ("LOG_FORMAT", "xml", "'json'"),
+        ("TWILIO_ACCOUNT_SID", "SK" + "0" * 32, "must be AC and 32"),
+        ("TWILIO_API_KEY_SID", SID, "must be SK and 32"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_with_what_is_wanted(
+    environment: pytest.MonkeyPatch, name: str, value: str, wanted: str
+) -> None:
+    message = refusal(environment, **{name: value})
+    assert name in message
+    assert wanted in message
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"TWILIO_ACCOUNT_SID": SID}, "TWILIO_AUTH_TOKEN"),
+        ({"TWILIO_AUTH_TOKEN": "x" * 32}, "TWILIO_ACCOUNT_SID"),
+        ({"TWILIO_ACCOUNT_SID": SID, "TWILIO_API_KEY_SID": "SK" + "0" * 32}, "TWILIO_API_KEY_SECRET"),
+        ({"SMTP_HOST": "mail.example.com"}, "SMTP_FROM"),
+        ({"SMTP_USER": "me"}, "SMTP_PASSWORD"),
+        (
+            {
+                "SMTP_HOST": "mail.example.com",
+                "SMTP_FROM": "a@b.c",
+                "SMTP_USER": "me",
+                "SMTP_PASSWORD": "pw",
+                "SMTP_SECURITY": "none",
+            },
+            "SMTP_SECURITY",
+        ),
+    ],
+)
+def test_settings_that_belong_together_are_asked_for_together(
+    environment: pytest.MonkeyPatch, values: dict[str, str], named: str
+) -> None:
+    assert named in refusal(environment, **values)
+
+
+@pytest.mark.parametrize("name", [name.upper() for name in Settings.model_fields])
+def test_no_refusal_shows_a_value(environment: pytest.MonkeyPatch, name: str) -> None:
+    said = ""
+    try:
+        read(environment, **{name: CANARY})
+    except ConfigError as error:
+        said = str(error)
+    assert CANARY not in said
+
+
+def test_printing_the_settings_shows_no_secret(environment: pytest.MonkeyPatch) -> None:
+    settings = read(
+        environment,
+        TWILIO_ACCOUNT_SID=SID,
+        TWILIO_AUTH_TOKEN=CANARY,
+        TWILIO_API_KEY_SID="SK" + "0" * 32,
+        TWILIO_API_KEY_SECRET=CANARY,
+        API_KEY=CANARY,
+        SECRET_KEY=CANARY,
+        SMTP_USER="me",
+        SMTP_PASSWORD=CANARY,
+        DATABASE_URL=f"postgresql://u:{CANARY}@h/d",
+        REDIS_URL=f"redis://:{CANARY}@h/0",
+        HEARTBEAT_URL=f"https://example.com/{CANARY}",
+    )
+    assert CANARY not in repr(settings)
+    assert CANARY not in settings.model_dump_json()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_the_database_address_of_hosting_providers_is_understood(environment: pytest.MonkeyPatch, scheme: str) -> None:
+    settings = read(environment, DATABASE_URL=f"{scheme}://u:p%40ss@h:5432/d?sslmode=require")
+    assert settings.sqlalchemy_url == "postgresql+psycopg2://u:p%40ss@h:5432/d?sslmode=require"
+
+
+def test_lists_are_read_by_commas(environment: pytest.MonkeyPatch) -> None:
+    settings = read(
+        environment,
+        DELIVERY_RETRY_SECONDS=" 1, 2 ",
+        WEBHOOK_ALLOWED_NETWORKS="10.0.0.0/8, fd00::/8,",
+        SECRET_KEY="the-first-key-of-all, the-second-key-of-all",
+    )
+    assert settings.delivery_retry_seconds == (1, 2)
+    assert settings.webhook_allowed_networks == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+    assert settings.secret_keys == ("the-first-key-of-all", "the-second-key-of-all")
+
+
+def test_an_empty_value_counts_as_not_set(environment: pytest.MonkeyPatch) -> None:
+    assert read(environment, POLL_INTERVAL_SECONDS="", SMTP_HOST="").poll_interval_seconds == 300
+
+
+def test_words_may_be_written_in_any_case(environment: pytest.MonkeyPatch) -> None:
+    settings = read(environment, LOG_LEVEL="debug", LOG_FORMAT="CONSOLE", SMTP_SECURITY="TLS")
+    assert (settings.log_level, settings.log_format, settings.smtp_security) == ("DEBUG", "console", "tls")
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "REDIS_URL", "API_KEY", "SECRET_KEY"])
+def test_a_setting_that_is_needed_and_missing_is_asked_for_by_its_name(
+    environment: pytest.MonkeyPatch, name: str
+) -> None:
+    environment.delenv(name)
+    settings = read(environment)
+    needed = {
+        "DATABASE_URL": "sqlalchemy_url",
+        "REDIS_URL": "broker_url",
+        "API_KEY": "bootstrap_key",
+        "SECRET_KEY": "secret_keys",
+    }
+    with pytest.raises(ConfigError, match=name):
+        getattr(settings, needed[name])
+
+
+def test_a_file_that_is_no_text_is_an_error_in_one_line(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "broken").write_bytes(b"\xff\xfe\x00")
+    environment.setitem(Settings.model_config, "env_file", tmp_path / "broken")
+    assert ".env" in refusal(environment)
