@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from app.enums import PatternType
+from app.enums import PatternType, ResolveReason
 
 
 class LogVersion(NamedTuple):
@@ -123,6 +123,25 @@ PARAMS: Mapping[str, type[Params]] = {
     "sum": SumParams,
 }
 """The `type` of a condition to its parameters, which have the names of the JSON."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a condition over time says of one group at one minute."""
+
+    holds: bool | None
+    """True: it holds; False: an open alert is over; None: neither can be said."""
+    value: float | None
+    reason: ResolveReason = ResolveReason.CLEARED
+    """Why an open alert is over."""
+    baseline: float | None = None
+    """Of `spike`: what the window is held against."""
+    short_since: datetime | None = None
+    """Of `ratio`: since when there are too few logs to judge."""
+    window_ended_at: datetime | None = None
+    """Of `sum`: the end of the window that reached the limit."""
+    passed: bool = False
+    """Of `sum`: that window is past, and the latest one is below the limit: fires, and keeps nothing open."""
 
 
 @dataclass(frozen=True)

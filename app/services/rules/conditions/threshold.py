@@ -1,0 +1,37 @@
+"""`threshold`: so many matches within one window that ends at a match. Pure."""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import timedelta
+
+from app.services.rules.episodes import Crowd, Point
+from app.services.rules.types import ThresholdParams
+
+
+def opens(params: ThresholdParams, points: Sequence[Point]) -> list[bool]:
+    """Say for each match whether the window (at - window, at] that ends at it holds enough.
+
+    Args:    points: sorted; for every match that is asked about, all those of its window.
+    Returns: False for a match all of whose window counts already: what it tells has been told.
+    """
+    window = timedelta(minutes=params.window_minutes)
+    times = [point.at for point in points]
+    answers = []
+    left = fresh = 0
+    for place, point in enumerate(points):
+        fresh += not point.counted
+        while times[left] <= point.at - window:
+            fresh -= not points[left].counted
+            left += 1
+        # Matches of the same second are in each other's windows, those that sort behind this one too.
+        held = bisect_right(times, point.at, lo=place) - left
+        answers.append(held >= params.count and fresh > 0)
+    return answers
+
+
+def crowd(params: ThresholdParams, points: Sequence[Point]) -> Crowd:
+    """Say until when windows stay too full for the alert to be over.
+
+    Args:    points: sorted, at least the newest `count` of the group.
+    """
+    return Crowd([point.at for point in points], params.count, timedelta(minutes=params.window_minutes))

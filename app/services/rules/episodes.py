@@ -1,0 +1,184 @@
+"""Episodes of `each`, `threshold` and `new_value`: which matches belong together, and which may be told already. Pure.
+
+An episode is found from Twilio's times alone, so that the order in which matches arrive makes no difference. It opens
+with a match for which the condition holds, takes in every match up to its end, and ends where no match came for so
+long that the rule calls it quiet. An end is believed only once the streams are complete up to it: until then whatever
+lies beyond the open episode waits.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+
+class Point(NamedTuple):
+    """One match, by Twilio's time; points sort in that order."""
+
+    at: datetime
+    sid: str
+    log_id: int
+    error_code: int | None
+    counted: bool = False
+    """It counts towards an alert already, open or over."""
+    novel: bool = False
+    """Of `new_value`: it carries a value that is new."""
+
+
+class Span(NamedTuple):
+    """An episode that is an open alert already."""
+
+    window_from: datetime
+    """Matches after it count: for `threshold` the start of the window that fired."""
+    started_at: datetime
+    last_at: datetime
+
+
+class Episode(NamedTuple):
+    """Matches that belong together."""
+
+    window_from: datetime
+    started_at: datetime
+    last_at: datetime
+    ends_at: datetime
+    """When it ends, unless another match comes."""
+    points: tuple[Point, ...]
+    """The matches that join it, oldest first; not those of an open alert that it goes on."""
+    shared: int
+    """Matches of the window that fired which count towards an earlier alert as well."""
+    continues: bool
+    """It goes on the open alert."""
+
+
+class Step(NamedTuple):
+    """What is to be recorded of an episode."""
+
+    episode: Episode
+    resolved: bool
+    """The streams are complete up to its end: it is over."""
+
+
+class _Building:
+    """An episode under construction."""
+
+    def __init__(self, window_from: datetime, started_at: datetime, continues: bool) -> None:
+        self.window_from = window_from
+        self.started_at = self.last_at = self.ends_at = started_at
+        self.points: list[Point] = []
+        self.shared = 0
+        self.continues = continues
+
+
+class Crowd:
+    """Says until when a window that ends at some match stays too full for a `threshold` to be over."""
+
+    def __init__(self, times: Sequence[datetime], count: int, window: timedelta) -> None:
+        self._times, self._count, self._window = times, count, window
+
+    def until(self, last_at: datetime) -> datetime | None:
+        """Return when the window falls below the count if nothing follows `last_at`; None where it is below."""
+        place = bisect_right(self._times, last_at) - self._count
+        return self._times[place] + self._window if place >= 0 else None
+
+
+def find(
+    points: Sequence[Point],
+    opens: Sequence[bool],
+    quiet: timedelta,
+    span: Span | None,
+    window: timedelta = timedelta(0),
+    crowd: Crowd | None = None,
+) -> list[Episode]:
+    """Put matches together to episodes, oldest first.
+
+    Args:
+        points: sorted; those that count already serve only to be seen within windows.
+        opens: for each point, whether the condition holds at it.
+        quiet: how long there must be no match before an episode ends.
+        span: the open alert, if there is one; its own points need not be given.
+        window: how far back an episode that opens reaches.
+    """
+    found: list[_Building] = []
+    current: _Building | None = None
+    skipped: list[Point] = []
+    waiting = span
+
+    def extend(building: _Building, last_at: datetime) -> None:
+        building.last_at = max(building.last_at, last_at)
+        building.ends_at = building.last_at + quiet
+        crowded = crowd.until(building.last_at) if crowd else None
+        if crowded is not None:
+            building.ends_at = max(building.ends_at, crowded)
+
+    def join_span(open_span: Span) -> _Building:
+        nonlocal current
+        if current is None or open_span.started_at > current.ends_at:
+            current = _Building(open_span.window_from, open_span.started_at, True)
+            found.append(current)
+            current.points += [each for each in skipped if each.at > open_span.window_from]
+        current.continues = True
+        current.window_from = min(current.window_from, open_span.window_from)
+        extend(current, open_span.last_at)
+        skipped.clear()
+        return current
+
+    for point, opening in zip(points, opens, strict=True):
+        if waiting is not None and point.at >= waiting.started_at:
+            join_span(waiting)
+            waiting = None
+        if current is not None and point.at <= current.ends_at:
+            if not point.counted:
+                current.points.append(point)
+                extend(current, point.at)
+        elif opening:
+            current = _Building(point.at - window, point.at, False)
+            found.append(current)
+            reached = [each for each in skipped if each.at > current.window_from]
+            current.points += [each for each in reached if not each.counted]
+            current.shared = sum(each.counted for each in (*reached, point))
+            if not point.counted:
+                current.points.append(point)
+            extend(current, point.at)
+            skipped.clear()
+        else:
+            skipped.append(point)
+    if waiting is not None:
+        join_span(waiting)
+    return [
+        Episode(
+            each.window_from,
+            each.started_at,
+            each.last_at,
+            each.ends_at,
+            tuple(point for point in each.points if not point.counted),
+            0 if each.continues else each.shared,
+            each.continues,
+        )
+        for each in found
+        if each.continues or any(not point.counted for point in each.points)
+    ]
+
+
+def settle(episodes: Sequence[Episode], horizon: datetime | None) -> tuple[list[Step], list[Episode]]:
+    """Say what to record now, and what must wait until the streams are complete further.
+
+    Firing needs no completeness; ending does. At most one episode stays open: the one that is an alert already, else
+    the oldest that is not over.
+
+    Args:    horizon: up to when all that the rule looks at has been listed; None where that is not known.
+    Returns: steps, oldest first, at most one of them not resolved; and the episodes that wait.
+    """
+    steps: list[Step] = []
+    held: list[Episode] = []
+    taken = any(episode.continues for episode in episodes)
+    blocked = False
+    for episode in episodes:
+        over = horizon is not None and episode.ends_at <= horizon
+        if episode.continues:
+            taken = False
+        if (blocked or taken) and not (taken and not blocked and over):
+            held.append(episode)
+            continue
+        steps.append(Step(episode, over))
+        blocked = blocked or not over
+    return steps, held

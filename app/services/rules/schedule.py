@@ -1,0 +1,42 @@
+"""When a rule may fire: hours of days in a time zone. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime, time, timedelta
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+Schedule = Mapping[str, Any]
+
+
+@lru_cache(maxsize=512)
+def _time(text: str) -> time:
+    return time(24 % 24, 0) if text == "24:00" else time.fromisoformat(text)
+
+
+def contains(schedule: Schedule | None, at: datetime) -> bool:
+    """Say whether a moment lies inside: from `start` on, before `end`; an `end` at or before `start` is past midnight.
+
+    Args:    schedule: as in the rule, `timezone`, `days`, `start`, `end`; None: always.
+    """
+    if schedule is None:
+        return True
+    local = at.astimezone(ZoneInfo(schedule["timezone"]))
+    start, end = _time(schedule["start"]), _time(schedule["end"])
+    clock = local.time().replace(tzinfo=None)
+    today, yesterday = DAYS[local.weekday()], DAYS[local.weekday() - 1]
+    days = schedule["days"]
+    if start < end:
+        return today in days and start <= clock < end
+    return (today in days and clock >= start) or (yesterday in days and clock < end)
+
+
+def contains_whole(schedule: Schedule | None, since: datetime, until: datetime) -> bool:
+    """Say whether the whole window (since, until] lies inside."""
+    if schedule is None:
+        return True
+    minutes = int((until - since) / timedelta(minutes=1))
+    return all(contains(schedule, since + timedelta(minutes=minute)) for minute in range(minutes)) and contains(
+        schedule, until - timedelta(microseconds=1)
+    )
