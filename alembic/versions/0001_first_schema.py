@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("window_from", sa.DateTime(timezone=True), nullable=False),
         sa.Column("baseline", sa.Double(), nullable=True),
         sa.Column("short_since", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("still_holds", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("resolve_reason", sa.Text(), nullable=True),
         sa.Column("acknowledged_at", sa.DateTime(timezone=True), nullable=True),

@@ -21,7 +21,7 @@ def judge(
 
     Args:
         minutes: (minute, amount) of the last day and one window more, oldest first; a minute is named by its end.
-        told: (from, to) of earlier alerts: windows that ended in there have been told.
+        told: (from, to) of earlier alerts: windows that share time with them have been told.
         first: windows that ended before it are not looked at.
     Returns: `value` is the sum of the latest window; `window_ended_at` the end of the window that reached the limit.
     """
@@ -39,8 +39,12 @@ def judge(
             left += 1
         # A window is at its fullest where it ends with a minute that has something in it.
         looked_at = max(first, at - REACH + timedelta(minutes=1)) <= minute <= at
-        if looked_at and total >= limit and not any(since <= minute <= until for since, until in told):
+        if looked_at and total >= limit and not _is_told(minute - window, minute, told):
             reached = minute
     if reached is None:
         return Verdict(False, float(latest))
     return Verdict(True, float(latest), window_ended_at=reached, passed=True)
+
+
+def _is_told(window_from: datetime, window_until: datetime, told: Sequence[tuple[datetime, datetime]]) -> bool:
+    return any(window_until > since and window_from < until for since, until in told)

@@ -1,0 +1,215 @@
+"""The register of one transaction: alerts that open, go on and end, and what is to be told of them.
+
+Everything is written together at the end: an alert's change and its deliveries are one commit.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import func, insert, select, text
+from sqlalchemy.orm import Session
+
+from app import metrics
+from app.config import Settings
+from app.database import update_rows
+from app.enums import AlertStatus, NotificationType, ResolveReason
+from app.models import Alert, Silence
+from app.services.alerts import silences
+from app.services.alerts.lifecycle import Standing, decide
+from app.services.outbox.enqueue import Notice, enqueue, notice
+from app.services.rules.types import Rule
+
+SAMPLES = 5
+"""How many of its newest logs an alert names."""
+
+MUTABLE_COLUMNS = {
+    "status": "text",
+    "summary": "text",
+    "started_at": "timestamptz",
+    "last_match_at": "timestamptz",
+    "window_from": "timestamptz",
+    "baseline": "float8",
+    "short_since": "timestamptz",
+    "still_holds": "bool",
+    "resolved_at": "timestamptz",
+    "resolve_reason": "text",
+    "silenced": "bool",
+    "occurrences": "int",
+    "value": "float8",
+    "sample_sids": "text[]",
+    "error_code": "int",
+    "firing_notified_at": "timestamptz",
+    "notified_at": "timestamptz",
+    "notified_occurrences": "int",
+    "notify_at": "timestamptz",
+}
+FIXED_COLUMNS = (
+    "id",
+    "fingerprint",
+    "rule_id",
+    "rule_name",
+    "severity",
+    "group",
+    "group_key",
+    "recorded_at",
+    "late",
+)
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What a rule says of how its alerts are told."""
+
+    renotify: timedelta | None
+    cooldown: timedelta
+
+    @classmethod
+    def of(cls, rule: Rule) -> "Habits":
+        """Read them from a rule."""
+        renotify = None if rule.renotify_minutes is None else timedelta(minutes=rule.renotify_minutes)
+        return cls(renotify, timedelta(minutes=rule.cooldown_minutes))
+
+
+BUILT_IN_HABITS = Habits(renotify=None, cooldown=timedelta(minutes=10))
+"""Of the alerts that no rule opens."""
+
+
+class Register:
+    """Collects what one transaction does to alerts; `save` writes it."""
+
+    def __init__(self, session: Session, settings: Settings, now: datetime) -> None:
+        self._session, self._settings, self._now = session, settings, now
+        self._new: list[Alert] = []
+        self._moved: dict[UUID, Alert] = {}
+        self._notices: list[Notice] = []
+        self._previous: dict[str, datetime] = {}
+        self._silences: Sequence[Silence] | None = None
+        self._max_age = timedelta(hours=settings.notify_max_age_hours)
+
+    def load_previous_firings(self, fingerprints: Iterable[str]) -> None:
+        """Read when each of these was last told as firing by an alert that is over: the cooldown counts from there."""
+        rows = self._session.execute(
+            select(Alert.fingerprint, func.max(Alert.firing_notified_at))
+            .where(Alert.fingerprint == text("ANY(:keys)"), Alert.status == AlertStatus.RESOLVED)
+            .where(Alert.firing_notified_at.is_not(None))
+            .group_by(Alert.fingerprint)
+            .params(keys=list(fingerprints))
+        )
+        self._previous |= {row[0]: row[1] for row in rows}
+
+    def open(
+        self,
+        *,
+        fingerprint: str,
+        rule_id: UUID | None,
+        rule_name: str,
+        severity: str,
+        group: Mapping[str, Any],
+        group_key: str,
+        started_at: datetime,
+        window_from: datetime,
+    ) -> Alert:
+        """Open an alert; it is told once `tell` is called."""
+        alert = Alert(
+            id=uuid4(),
+            fingerprint=fingerprint,
+            rule_id=rule_id,
+            rule_name=rule_name,
+            severity=severity,
+            status=AlertStatus.FIRING,
+            group=dict(group),
+            group_key=group_key,
+            summary=rule_name,
+            started_at=started_at,
+            last_match_at=started_at,
+            window_from=window_from,
+            recorded_at=self._now,
+            late=started_at < self._now - self._max_age,
+            occurrences=0,
+            sample_sids=[],
+            notified_occurrences=0,
+            silenced=False,
+            still_holds=False,
+        )
+        self._new.append(alert)
+        return alert
+
+    def move(self, alert: Alert) -> None:
+        """Note that a stored alert has changed."""
+        self._moved[alert.id] = alert
+
+    def close(self, alert: Alert, reason: ResolveReason, at: datetime) -> None:
+        """End an alert."""
+        alert.status, alert.resolve_reason, alert.resolved_at, alert.notify_at = AlertStatus.RESOLVED, reason, at, None
+
+    def tell(self, alert: Alert, habits: Habits) -> None:
+        """Note what is to be told of an alert now, and when to look again."""
+        alert.silenced = silences.is_silenced(self._active_silences(), alert.rule_id, alert.group)
+        decision = decide(
+            Standing(
+                status=AlertStatus(alert.status),
+                occurrences=alert.occurrences,
+                last_match_at=alert.last_match_at,
+                late=alert.late,
+                silenced=alert.silenced,
+                firing_notified_at=alert.firing_notified_at,
+                notified_at=alert.notified_at,
+                notified_occurrences=alert.notified_occurrences,
+                previous_firing_at=self._previous.get(alert.fingerprint),
+                renotify=habits.renotify,
+                cooldown=habits.cooldown,
+                max_age=self._max_age,
+            ),
+            self._now,
+        )
+        alert.notify_at = decision.look_again_at
+        if decision.tell is None:
+            return
+        if decision.tell == NotificationType.FIRING:
+            alert.firing_notified_at = self._previous[alert.fingerprint] = self._now
+        if decision.tell != NotificationType.RESOLVED:
+            alert.notified_at, alert.notified_occurrences = self._now, alert.occurrences
+        self._notices.append(notice(decision.tell, alert))
+
+    def _active_silences(self) -> Sequence[Silence]:
+        if self._silences is None:
+            self._silences = silences.active(self._session, self._now)
+        return self._silences
+
+    def save_alerts(self) -> None:
+        """Write the alerts; matches that count towards them are the caller's to write, before `save_notices`."""
+        if self._new:
+            names = (*FIXED_COLUMNS, *MUTABLE_COLUMNS)
+            rows = [{name: getattr(alert, name) for name in names} for alert in self._new]
+            self._session.execute(insert(Alert), rows)
+        moved = [(alert.id, *(getattr(alert, name) for name in MUTABLE_COLUMNS)) for alert in self._moved.values()]
+        update_rows(self._session, "alerts", {"id": "uuid"}, MUTABLE_COLUMNS, moved)
+        self._count()
+
+    def save_notices(self) -> int:
+        """Make the deliveries that are owed; return how many."""
+        return enqueue(self._session, self._notices, self._settings, self._now)
+
+    def _count(self) -> None:
+        increments: dict[metrics.Key, float] = defaultdict(float)
+        for alert in self._new:
+            increments[metrics.ALERTS.key(severity=alert.severity, event="fired")] += 1
+        for alert in (*self._new, *self._moved.values()):
+            # Ended alerts are never loaded to be moved: what is over here ended here.
+            if alert.status == AlertStatus.RESOLVED:
+                increments[metrics.ALERTS.key(severity=alert.severity, event="resolved")] += 1
+        metrics.count(self._session, increments)
+
+
+def load_open(session: Session, fingerprints: Iterable[str]) -> dict[str, Alert]:
+    """Load and lock the open alerts among these, by fingerprint; they are no longer tracked by the session."""
+    query = select(Alert).where(Alert.fingerprint == text("ANY(:keys)"), Alert.status != AlertStatus.RESOLVED)
+    query = query.order_by(Alert.id).with_for_update().execution_options(populate_existing=True)
+    alerts = session.scalars(query.params(keys=list(fingerprints))).all()
+    for alert in alerts:
+        session.expunge(alert)
+    return {alert.fingerprint: alert for alert in alerts}

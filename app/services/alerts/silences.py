@@ -1,0 +1,99 @@
+"""Silences: which alerts are recorded and told to nobody, until when."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.enums import AlertStatus
+from app.errors import FieldError, InvalidInput, NotFound
+from app.models import Alert, Rule, Silence
+
+
+def active(session: Session, now: datetime) -> Sequence[Silence]:
+    """List the silences that hold alerts now."""
+    return session.scalars(select(Silence).where(Silence.starts_at <= now, Silence.ends_at > now)).all()
+
+
+def is_silenced(silences: Sequence[Silence], rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
+    """Say whether one of these silences holds the alerts of a rule and group."""
+    return any(_holds(silence, rule_id, group) for silence in silences)
+
+
+def _holds(silence: Silence, rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
+    """A group is held where it has all the pairs of the silence; a number and its text are not the same."""
+    pairs = (name in group and group[name] == value for name, value in silence.group.items())
+    return (silence.rule_id is None or silence.rule_id == rule_id) and all(pairs)
+
+
+def create(
+    session: Session,
+    rule_id: UUID | None,
+    group: dict[str, Any],
+    starts_at: datetime,
+    ends_at: datetime,
+    reason: str,
+    created_by: str,
+    now: datetime,
+) -> Silence:
+    """Make a silence; the alerts it holds are marked at the next tick.
+
+    Raises: InvalidInput where there is no such rule, or the end is not after the start and the present.
+    """
+    errors = []
+    if rule_id is not None and session.get(Rule, rule_id) is None:
+        errors.append(FieldError("rule_id", "there is no such rule; null holds every rule"))
+    if ends_at <= starts_at:
+        errors.append(FieldError("ends_at", "must be after starts_at"))
+    elif ends_at <= now:
+        errors.append(FieldError("ends_at", "must lie in the future"))
+    if errors:
+        raise InvalidInput(errors)
+    silence = Silence(
+        rule_id=rule_id,
+        group=group,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        reason=reason,
+        created_by=created_by,
+        created_at=now,
+    )
+    session.add(silence)
+    session.flush()
+    return silence
+
+
+def get(session: Session, silence_id: UUID) -> Silence:
+    """Return a silence.
+
+    Raises: NotFound.
+    """
+    silence = session.get(Silence, silence_id)
+    if silence is None:
+        raise NotFound(f"there is no silence {silence_id}")
+    return silence
+
+
+def delete(session: Session, silence_id: UUID) -> None:
+    """End a silence at once; what it held is told at the next tick if it still fires.
+
+    Raises: NotFound.
+    """
+    session.delete(get(session, silence_id))
+    session.flush()
+
+
+def held_alerts(session: Session, silences: Sequence[Silence], now: datetime) -> dict[UUID, list[str]]:
+    """List the open alerts that each silence holds now, by silence."""
+    rows = session.execute(
+        select(Alert.id, Alert.rule_id, Alert.group).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.number)
+    ).all()
+    return {
+        silence.id: [str(alert_id) for alert_id, rule_id, group in rows if _holds(silence, rule_id, group)]
+        if silence.starts_at <= now < silence.ends_at
+        else []
+        for silence in silences
+    }
