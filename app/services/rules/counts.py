@@ -1,0 +1,140 @@
+"""What logs come to per minute, rule and group, for conditions over time: kept as the logs' latest versions stand.
+
+A version adds what it comes to and takes away what the version before it came to, in the transaction that moves the
+evaluation past it: so the counts are always those of the latest versions, each counted once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.services.alerts.fingerprint import group_key, group_of
+from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SumParams
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass
+class Amounts:
+    """What is added to one minute of one group."""
+
+    total: int = 0
+    matched: int = 0
+    amount: Decimal = Decimal(0)
+
+
+Deltas = dict[tuple[UUID, str, datetime], Amounts]
+"""(rule, group, minute) to what is added."""
+
+
+def minute_of(at: datetime) -> datetime:
+    """Return the end of the minute that holds a moment: windows are open on the left."""
+    floor = at.replace(second=0, microsecond=0)
+    return floor if floor == at else floor + MINUTE
+
+
+def is_counted(rule: Rule) -> bool:
+    """Say whether the rule goes by counts that follow the versions of logs."""
+    return isinstance(rule.params, (RatioParams, NoDataParams, SumParams))
+
+
+def add(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign: int) -> None:
+    """Add what one version of a log comes to for one rule, or take it away (`sign` -1)."""
+    params = rule.params
+    total = matched = 0
+    amount = Decimal(0)
+    if isinstance(params, RatioParams):
+        total, matched = int(log.final), int(log.final and matches)
+    elif matches:
+        matched = 1
+        if isinstance(params, SumParams):
+            amount = abs(Decimal(getattr(log, params.field) or 0))
+    if not (total or matched):
+        return
+    place = (rule.id, group_key(group_of(rule, log)), minute_of(log.occurred_at))
+    found = deltas.get(place)
+    if found is None:
+        found = deltas[place] = Amounts()
+    found.total += sign * total
+    found.matched += sign * matched
+    found.amount += sign * amount
+
+
+def moved(deltas: Deltas, places: Mapping[tuple[UUID, str], str]) -> Deltas:
+    """Put the groups that have no place together."""
+    answer: Deltas = defaultdict(Amounts)
+    for (rule_id, key, minute), amounts in deltas.items():
+        found = answer[rule_id, places[rule_id, key], minute]
+        found.total += amounts.total
+        found.matched += amounts.matched
+        found.amount += amounts.amount
+    return answer
+
+
+def newest(deltas: Iterable[tuple[UUID, str, datetime]]) -> dict[tuple[UUID, str], datetime]:
+    """Return the newest minute of each rule and group."""
+    answer: dict[tuple[UUID, str], datetime] = {}
+    for rule_id, key, minute in deltas:
+        answer[rule_id, key] = max(minute, answer.get((rule_id, key), minute))
+    return answer
+
+
+def save(session: Session, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
+    """Add to the stored counts, in the order of their keys, so that no two evaluators wait for each other."""
+    rows = sorted(
+        (rule_id, rules[rule_id].epoch, minute, key, each.total, each.matched, each.amount)
+        for (rule_id, key, minute), each in deltas.items()
+        if each.total or each.matched or each.amount
+    )
+    if not rows:
+        return
+    session.execute(
+        text(
+            "INSERT INTO minute_counts AS kept (rule_id, epoch, minute, group_key, total, matched, amount)"
+            " SELECT * FROM unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:minutes AS timestamptz[]),"
+            " CAST(:keys AS text[]), CAST(:totals AS int[]), CAST(:matched AS int[]), CAST(:amounts AS numeric[]))"
+            " ON CONFLICT (rule_id, epoch, minute, group_key) DO UPDATE SET total = kept.total + excluded.total,"
+            " matched = kept.matched + excluded.matched, amount = kept.amount + excluded.amount"
+        ),
+        {
+            "rules": [row[0] for row in rows],
+            "epochs": [row[1] for row in rows],
+            "minutes": [row[2] for row in rows],
+            "keys": [row[3] for row in rows],
+            "totals": [row[4] for row in rows],
+            "matched": [row[5] for row in rows],
+            "amounts": [row[6] for row in rows],
+        },
+    )
+
+
+def forget(session: Session, rules: Iterable[Rule], now: datetime) -> None:
+    """Delete the minutes that no window reaches any more, and those of rules that are gone or began anew."""
+    asked = list(rules)
+    session.execute(
+        text(
+            "DELETE FROM minute_counts AS kept WHERE NOT EXISTS (SELECT FROM"
+            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]))"
+            " AS asked (rule_id, epoch, since) WHERE kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
+            " AND kept.minute >= asked.since)"
+        ),
+        {
+            "rules": [rule.id for rule in asked],
+            "epochs": [rule.epoch for rule in asked],
+            "since": [now - reach(rule) for rule in asked],
+        },
+    )
+
+
+def reach(rule: Rule) -> timedelta:
+    """Say how far back the counts of a rule may be asked for: its windows, and two days to make up for."""
+    window = getattr(rule.params, "window_minutes", 0)
+    windows = 1 + getattr(rule.params, "baseline_windows", 0)
+    settle = getattr(rule.params, "settle_minutes", 0)
+    return timedelta(minutes=window * windows + settle, days=2)
