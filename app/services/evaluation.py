@@ -2,7 +2,11 @@
 
 import time
 from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -10,11 +14,11 @@ from sqlalchemy.orm import Session
 from app import metrics, wake
 from app.config import Settings
 from app.database import session_scope
-from app.services.alerts import tracker
-from app.services.rules import engine
-from app.services.rules.types import LogVersion, Rule
+from app.services.alerts import builtin, matching, telling, timed
+from app.services.rules import counts, engine, health, places, seeding
+from app.services.rules.groups import key_of
+from app.services.rules.types import LogVersion, Rule, SpikeParams
 from app.utils.clock import utc_now
-
 
 
 def evaluate_changes(settings: Settings, longest_run_seconds: float) -> int:
@@ -37,51 +41,139 @@ def evaluate_batch(stream_id: int, settings: Settings, now: datetime) -> int:
 
     A batch that fails leaves everything as it was; the next tick begins it again.
     """
-    with session_scope() as session:
-        rule_set = engine.hold_rule_set(session)
-        after = engine.take_turn(session, stream_id)
-        if after is None:
+    with _evaluation(now) as (session, rule_set):
+        turn = engine.take_turn(session, stream_id)
+        if turn is None:
             return 0
-        changes = engine.read_changes(session, stream_id, after)
-        if not changes:
-            return 0
-        hits = _match(session, rule_set, changes)
-        owed = tracker.track(session, rule_set.rules, hits, engine.completeness(session, now).horizon, settings, now)
-        _count(session, hits)
-        if not settings.store_message_bodies:
-            _erase_bodies(session, changes)
-        engine.finish_turn(session, stream_id, changes[-1].change_id)
+        changes = engine.read_changes(session, turn)
+        owed = _take_in(session, rule_set, changes, settings, now) if changes else 0
+        engine.finish_turn(session, turn, changes)
     if owed:
         wake.deliver()
     return len(changes)
 
 
 def evaluate_time(settings: Settings, now: datetime) -> None:
-    """Evaluate what depends on time: alerts that went quiet, matches held back, notifications that fell due."""
-    with session_scope() as session:
-        rule_set = engine.hold_rule_set(session)
-        owed = tracker.track(session, rule_set.rules, [], engine.completeness(session, now).horizon, settings, now)
-        owed += tracker.tell_due(session, rule_set.rules, settings, now)
+    """Evaluate what depends on time: what went quiet or was held back, conditions over time, what is due to be told.
+
+    Each is a transaction of its own, so that one that fails keeps no other from being done.
+    """
+    with _evaluation(now) as (session, rule_set):
+        engine.follow_idle_streams(session)
+        owed, errors = matching.track_time(
+            session, rule_set.rules, engine.completeness(session, now), settings, now
+        )
+        health.note_errors(session, errors, now)
+    while True:
+        with _evaluation(now) as (session, rule_set):
+            due = timed.next_minute(session, rule_set.rules, engine.completeness(session, now), now)
+            if due is None:
+                break
+            count, errors = timed.judge_minute(session, rule_set, due, settings, now)
+            health.note_errors(session, errors, now)
+            owed += count
+    with _evaluation(now) as (session, rule_set):
+        owed += builtin.watch(session, rule_set.rules, settings, now)
+        owed += telling.tell_due(session, rule_set.rules, settings, now)
     if owed:
         wake.deliver()
 
 
-def _match(session: Session, rule_set: engine.RuleSet, changes: list[LogVersion]) -> list[tuple[Rule, LogVersion]]:
-    """Find the rules that each change matches for the first time."""
-    started = {row.id: row.started_at for row in session.execute(text("SELECT id, started_at FROM accounts"))}
-    found = rule_set.index.match_batch(changes, started)
-    pairs = [(rule, change) for change, rules in zip(changes, found, strict=True) for rule in rules]
-    return engine.unmatched(session, pairs)
+@contextmanager
+def _evaluation(now: datetime) -> Iterator[tuple[Session, engine.RuleSet]]:
+    """Open a transaction that sees one rule set, all of whose rules have learnt what they must."""
+    while True:
+        with session_scope() as session:
+            rule_set = engine.hold_rule_set(session)
+            if not rule_set.unseeded:
+                yield session, rule_set
+                return
+        with session_scope() as session:
+            seeding.seed(session, now)
 
 
-def _count(session: Session, hits: list[tuple[Rule, LogVersion]]) -> None:
+class _Found(NamedTuple):
+    """What the index says of a batch."""
+
+    hits: list[tuple[Rule, LogVersion]]
+    """Matches for the first time."""
+    deltas: counts.Deltas
+    failures: dict[UUID, str]
+
+
+def _take_in(
+    session: Session, rule_set: engine.RuleSet, changes: Sequence[LogVersion], settings: Settings, now: datetime
+) -> int:
+    """Take the changes through patterns, counts and conditions; return how many deliveries are owed."""
+    found = _match(session, rule_set, changes)
+    wanted = counts.newest(found.deltas)
+    for rule, log in found.hits:
+        place = rule.id, key_of(rule, log)
+        wanted[place] = max(log.changed_at, wanted.get(place, log.changed_at))
+    placed = places.assign(session, rule_set.rules, wanted)
+    hits = [matching.Hit(rule, log, placed[rule.id, key_of(rule, log)]) for rule, log in found.hits]
+    completeness = engine.completeness(session, now)
+    owed, errors = matching.track(session, hits, completeness, settings, now)
+    counts.save(session, rule_set.rules, counts.moved(found.deltas, placed))
+    health.note_matches(session, {rule.id for rule, _ in found.hits}, now)
+    health.note_errors(session, found.failures | errors, now)
+    _count(session, found.hits)
+    if not settings.store_message_bodies:
+        _erase_bodies(session, changes)
+    return owed
+
+
+def _match(session: Session, rule_set: engine.RuleSet, changes: Sequence[LogVersion]) -> _Found:
+    """Find the rules that each change matches for the first time, and what it changes in the counts of conditions."""
+    starts = engine.account_starts(session)
+    matching_rules = rule_set.index.match_batch(changes)
+    pairs = [
+        (rule, change)
+        for change, rules in zip(changes, matching_rules, strict=True)
+        for rule in rules
+        if change.changed_at >= engine.counts_from(rule, starts[change.account_id])
+    ]
+    hits = engine.unmatched(session, pairs)
+    deltas: counts.Deltas = defaultdict(counts.Amounts)
+    if rule_set.counted:
+        _add_counts(session, rule_set, changes, matching_rules, starts, deltas)
+    for rule, log in hits:
+        if isinstance(rule.params, SpikeParams):
+            deltas[rule.id, key_of(rule, log), counts.minute_of(log.changed_at)].matched += 1
+    return _Found(hits, deltas, rule_set.index.take_failures())
+
+
+def _add_counts(
+    session: Session,
+    rule_set: engine.RuleSet,
+    changes: Sequence[LogVersion],
+    matching_rules: Sequence[tuple[Rule, ...]],
+    starts: dict[int, datetime],
+    deltas: counts.Deltas,
+) -> None:
+    """Add what the changes come to, and take away what the versions before them came to."""
+    before = engine.versions_before(session, changes)
+    former = [version for version in before if version is not None]
+    for versions, matched, sign in (
+        (changes, matching_rules, 1),
+        (former, rule_set.index.match_batch(former), -1),
+    ):
+        populations = rule_set.index.populations(versions) if rule_set.has_ratio else [()] * len(versions)
+        for version, rules, population in zip(versions, matched, populations, strict=True):
+            matches = {rule.id: rule for rule in rules if rule.id in rule_set.counted}
+            for rule in (matches | {rule.id: rule for rule in population}).values():
+                if version.occurred_at >= engine.counts_from(rule, starts[version.account_id]):
+                    counts.add(deltas, rule, version, rule.id in matches, sign)
+
+
+def _count(session: Session, hits: Sequence[tuple[Rule, LogVersion]]) -> None:
     increments: dict[metrics.Key, float] = defaultdict(float)
     for rule, _ in hits:
         increments[metrics.RULE_MATCHES.key(rule_id=str(rule.id))] += 1
     metrics.count(session, increments)
 
 
-def _erase_bodies(session: Session, changes: list[LogVersion]) -> None:
+def _erase_bodies(session: Session, changes: Sequence[LogVersion]) -> None:
     """Erase the bodies of messages that have now been evaluated."""
     messages = [change for change in changes if change.log_type == "message" and change.text is not None]
     if messages:

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
 import structlog
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -28,6 +27,7 @@ from app.services.rules import seen, windows
 from app.services.rules.conditions import each, new_value, threshold
 from app.services.rules.engine import Completeness
 from app.services.rules.episodes import Episode, Point, Span, find, settle
+from app.services.rules.groups import group_values
 from app.services.rules.schedule import contains
 from app.services.rules.types import EachParams, LogVersion, NewValueParams, Rule, ThresholdParams
 
@@ -81,8 +81,7 @@ class Group:
     @property
     def values(self) -> dict[str, Any]:
         """The values that the group stands for."""
-        values: dict[str, Any] = orjson.loads(self.key)
-        return values
+        return group_values(self.key)
 
     def loose(self) -> list[Point]:
         """The matches that count towards no alert yet and are new or held, in the order of Twilio's time."""

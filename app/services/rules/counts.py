@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.services.alerts.fingerprint import group_key, group_of
+from app.services.rules.groups import key_of
 from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SumParams
 
 MINUTE = timedelta(minutes=1)
@@ -57,7 +57,7 @@ def add(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign: int) -
             amount = abs(Decimal(getattr(log, params.field) or 0))
     if not (total or matched):
         return
-    place = (rule.id, group_key(group_of(rule, log)), minute_of(log.occurred_at))
+    place = (rule.id, key_of(rule, log), minute_of(log.occurred_at))
     found = deltas.get(place)
     if found is None:
         found = deltas[place] = Amounts()

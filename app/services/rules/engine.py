@@ -14,8 +14,10 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.enums import PatternType
+from app.services.rules.counts import is_counted
 from app.services.rules.patterns import RuleIndex
-from app.services.rules.types import LogVersion, Rule
+from app.services.rules.types import LogVersion, RatioParams, Rule, StuckParams
+from app.utils.clock import cut_to_second
 
 BATCH = 5_000
 """Changes evaluated in one transaction."""
@@ -29,6 +31,13 @@ class RuleSet:
 
     rules: Mapping[UUID, Rule]
     index: RuleIndex
+    stuck_index: RuleIndex
+    """Of the `stuck` rules alone: they look at stored logs again and again."""
+    counted: frozenset[UUID]
+    """The rules that go by counts which follow the versions of logs."""
+    has_ratio: bool
+    unseeded: bool
+    """Some rule has yet to learn from stored logs: nothing may be evaluated before."""
 
 
 _last: dict[int, RuleSet] = {}
@@ -40,13 +49,33 @@ def hold_rule_set(session: Session) -> RuleSet:
     version = session.scalar(select(models.RuleSet.version).with_for_update(read=True))
     assert version is not None, "the migrations make this row"
     if version not in _last:
-        rows = session.scalars(
-            select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
-        )
-        rules = tuple(as_value(row) for row in rows)
+        query = select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
+        rows = session.scalars(query.execution_options(populate_existing=True)).all()
         _last.clear()
-        _last[version] = RuleSet({rule.id: rule for rule in rules}, RuleIndex(rules))
+        _last[version] = _compile([as_value(row) for row in rows], unseeded=any(not row.seeded for row in rows))
+        session.expunge_all()
     return _last[version]
+
+
+def _compile(rules: Sequence[Rule], *, unseeded: bool) -> RuleSet:
+    return RuleSet(
+        rules={rule.id: rule for rule in rules},
+        index=RuleIndex(rules),
+        stuck_index=RuleIndex([rule for rule in rules if isinstance(rule.params, StuckParams)]),
+        counted=frozenset(rule.id for rule in rules if is_counted(rule)),
+        has_ratio=any(isinstance(rule.params, RatioParams) for rule in rules),
+        unseeded=unseeded,
+    )
+
+
+def move_rule_set(session: Session) -> None:
+    """Wait for the evaluations under way, keep others from beginning, and move the version of the rule set."""
+    session.execute(
+        text(
+            "UPDATE rule_sets"
+            " SET version = greatest(version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
+        )
+    )
 
 
 def as_value(row: models.Rule) -> Rule:
@@ -82,45 +111,133 @@ def waiting(session: Session) -> list[int]:
     )
 
 
-def take_turn(session: Session, stream_id: int) -> int | None:
-    """Become the one who evaluates a stream until the end of the transaction.
+@dataclass(frozen=True)
+class Turn:
+    """The right to evaluate a stream until the end of the transaction."""
 
-    Returns: the last change that is evaluated; None where somebody else is at it.
-    """
-    query = select(models.StreamEvaluation.change_id).where(models.StreamEvaluation.stream_id == stream_id)
-    return session.scalar(query.with_for_update(skip_locked=True))
+    stream_id: int
+    change_id: int
+    """The last change that is evaluated."""
+    complete_until: datetime | None
+    """How far the stream was complete when the turn began: changes read from now on include all up to there."""
 
 
-_READ = text(
-    """
-    SELECT change.id, change.log_id, change.is_first, log.account_id, account.sid, log.sid, log.log_type, change.status,
-           log.level, log.direction, change.from_, log.to_, log.to_country, change.error_code, change.error_message,
-           log.text_, change.price, log.price_unit, change.duration_seconds, change.segments,
-           log.messaging_service_sid, log.resource_sid, log.occurred_at, change.changed_at, change.final
+def take_turn(session: Session, stream_id: int) -> Turn | None:
+    """Become the one who evaluates a stream; None where somebody else is at it."""
+    row = session.execute(
+        text(
+            "SELECT done.change_id, streams.complete_until FROM stream_evaluations AS done"
+            " JOIN streams ON streams.id = done.stream_id WHERE done.stream_id = :stream_id"
+            " FOR NO KEY UPDATE OF done SKIP LOCKED"
+        ),
+        {"stream_id": stream_id},
+    ).one_or_none()
+    return None if row is None else Turn(stream_id, row[0], row[1])
+
+
+VERSION_COLUMNS = """
+    change.id, change.log_id, change.is_first, log.account_id, account.sid, log.sid, log.log_type, change.status,
+    log.level, log.direction, change.from_, log.to_, log.to_country, change.error_code, change.error_message,
+    log.text_, change.price, log.price_unit, change.duration_seconds, change.segments,
+    log.messaging_service_sid, log.resource_sid, log.occurred_at, change.changed_at, change.final
+"""
+"""What a `LogVersion` is made of, in its order; of `log_changes AS change`, `logs AS log` and `accounts AS account`."""
+
+_READ = f"""
+    SELECT {VERSION_COLUMNS}
     FROM (
-        SELECT * FROM log_changes WHERE stream_id = :stream_id AND id > :after ORDER BY id LIMIT :count
+        SELECT * FROM log_changes WHERE stream_id = %(stream_id)s AND id > %(after)s ORDER BY id LIMIT %(count)s
     ) AS change
     JOIN logs AS log ON log.occurred_at = change.occurred_at AND log.id = change.log_id
     JOIN accounts AS account ON account.id = log.account_id
     ORDER BY change.id
-    """
-)
+"""
+
+_READ_BEFORE = f"""
+    SELECT {VERSION_COLUMNS}
+    FROM unnest(%(occurred_at)s::timestamptz[], %(logs)s::bigint[], %(changes)s::bigint[])
+        AS asked (occurred_at, log_id, change_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM log_changes WHERE log_changes.occurred_at = asked.occurred_at
+        AND log_changes.log_id = asked.log_id AND log_changes.id < asked.change_id
+        ORDER BY log_changes.id DESC LIMIT 1
+    ) AS change
+    JOIN logs AS log ON log.occurred_at = change.occurred_at AND log.id = change.log_id
+    JOIN accounts AS account ON account.id = log.account_id
+"""
 
 
-def read_changes(session: Session, stream_id: int, after: int) -> list[LogVersion]:
+def read_changes(session: Session, turn: Turn) -> list[LogVersion]:
     """Read the next changes of a stream, at most `BATCH`, in the order in which they were stored."""
     # The tables grow faster than their statistics: on a guess the planner may read a whole month to find a page.
-    session.execute(text("SET LOCAL enable_hashjoin = off"))
-    session.execute(text("SET LOCAL enable_mergejoin = off"))
-    rows = session.execute(_READ, {"stream_id": stream_id, "after": after, "count": BATCH})
-    return [LogVersion(*row) for row in rows]
+    session.execute(text("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"))
+    return _versions(session, _READ, {"stream_id": turn.stream_id, "after": turn.change_id, "count": BATCH})
 
 
-def finish_turn(session: Session, stream_id: int, change_id: int) -> None:
+def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[LogVersion | None]:
+    """Find the version of its log that came before each of these changes, None for a log's first.
+
+    Args:    changes: all that a batch read, in order.
+    """
+    asked = {}
+    for change in changes:
+        if not change.is_first and change.log_id not in asked:
+            asked[change.log_id] = change
+    outside = [change for change in asked.values()]
+    stored = _versions(
+        session,
+        _READ_BEFORE,
+        {
+            "occurred_at": [change.occurred_at for change in outside],
+            "logs": [change.log_id for change in outside],
+            "changes": [change.change_id for change in outside],
+        },
+    )
+    last: dict[int, LogVersion] = {version.log_id: version for version in stored} if outside else {}
+    before: list[LogVersion | None] = []
+    for change in changes:
+        before.append(None if change.is_first else last.get(change.log_id))
+        last[change.log_id] = change
+    return before
+
+
+def _versions(session: Session, query: str, values: Mapping[str, object]) -> list[LogVersion]:
+    """Read versions by the driver's own cursor: a row is a tuple, and becomes a version without a step between."""
+    cursor = session.connection().connection.cursor()
+    try:
+        cursor.execute(query, values)
+        return [LogVersion(*row) for row in cursor]
+    finally:
+        cursor.close()
+
+
+def finish_turn(session: Session, turn: Turn, changes: Sequence[LogVersion]) -> None:
     """Note how far the stream is evaluated."""
+    caught_up = len(changes) < BATCH
     session.execute(
-        text("UPDATE stream_evaluations SET change_id = :change_id WHERE stream_id = :stream_id"),
-        {"change_id": change_id, "stream_id": stream_id},
+        text(
+            "UPDATE stream_evaluations SET change_id = :change_id,"
+            " complete_until = CASE WHEN :caught_up THEN :complete_until ELSE complete_until END"
+            " WHERE stream_id = :stream_id"
+        ),
+        {
+            "stream_id": turn.stream_id,
+            "change_id": changes[-1].change_id if changes else turn.change_id,
+            "caught_up": caught_up,
+            "complete_until": turn.complete_until,
+        },
+    )
+
+
+def follow_idle_streams(session: Session) -> None:
+    """Note for streams that have no change to evaluate that the evaluation has caught up with them."""
+    session.execute(
+        text(
+            "UPDATE stream_evaluations AS done SET complete_until = streams.complete_until FROM streams"
+            " WHERE streams.id = done.stream_id AND done.complete_until IS DISTINCT FROM streams.complete_until"
+            " AND NOT EXISTS (SELECT FROM log_changes WHERE stream_id = done.stream_id AND id > done.change_id)"
+            " AND done.stream_id IN (SELECT stream_id FROM stream_evaluations FOR NO KEY UPDATE SKIP LOCKED)"
+        )
     )
 
 
@@ -138,41 +255,77 @@ def unmatched(session: Session, pairs: Sequence[tuple[Rule, LogVersion]]) -> lis
                 "SELECT rule_id, log_id FROM matches WHERE (rule_id, epoch, log_id) IN (SELECT * FROM"
                 " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[])))"
             ),
-            {
-                "rules": [row[0] for row in asked],
-                "epochs": [row[1] for row in asked],
-                "logs": [row[2] for row in asked],
-            },
+            {"rules": [row[0] for row in asked], "epochs": [row[1] for row in asked], "logs": [row[2] for row in asked]},
         )
         for rule_id, log_id in rows:
             del once[rule_id, log_id]
     return list(once.values())
 
 
+def counts_from(rule: Rule, account_started_at: datetime) -> datetime:
+    """Return from when changes count for a rule: its start, or that of the account, to the second."""
+    return cut_to_second(max(rule.started_at, account_started_at))
+
+
+def account_starts(session: Session) -> dict[int, datetime]:
+    """Read when each account was added: what changed before never alerts."""
+    return {row[0]: row[1] for row in session.execute(text("SELECT id, started_at FROM accounts"))}
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """How far one stream is known whole, and evaluated."""
+
+    account_sid: str
+    log_type: str
+    complete_from: datetime | None
+    complete_until: datetime | None
+
+
 @dataclass(frozen=True)
 class Completeness:
     """How far each stream that counts is known whole."""
 
-    streams: Sequence[tuple[str, str, datetime | None]]
-    """(account_sid, log_type, complete_until) of the enabled, available streams of accounts that can be read."""
+    streams: Sequence[StreamState]
+    """Of the enabled, available streams of accounts that can be read."""
+    left_out: frozenset[str]
+    """Accounts that could not be read for an hour: nothing waits for them."""
 
-    def horizon(self, rule: Rule) -> datetime | None:
-        """Return up to when all that this rule looks at has been listed; None where that is not known."""
+    def _of(self, rule: Rule) -> list[StreamState]:
         wanted = {rule.log_type} if rule.log_type != "any" else {"call", "message", "error"}
-        if "call" in wanted and rule.pattern_type == PatternType.ERROR_CODE:
+        if "call" in wanted and rule.pattern_type in (PatternType.ERROR_CODE, PatternType.EXPRESSION):
             wanted.add("error")
         accounts = rule.filters.get("account_sid")
-        until = [at for sid, kind, at in self.streams if kind in wanted and (accounts is None or sid in accounts)]
+        return [
+            stream
+            for stream in self.streams
+            if stream.log_type in wanted and (accounts is None or stream.account_sid in accounts)
+        ]
+
+    def horizon(self, rule: Rule) -> datetime | None:
+        """Return up to when all that this rule looks at has been listed and evaluated; None where that is not known."""
+        until = [stream.complete_until for stream in self._of(rule)]
         known = [at for at in until if at is not None]
         return min(known) if known and len(known) == len(until) else None
+
+    def known_from(self, rule: Rule) -> datetime | None:
+        """Return from when on all that this rule looks at is known whole; None where that is not known."""
+        since = [stream.complete_from for stream in self._of(rule)]
+        known = [at for at in since if at is not None]
+        return max(known) if known and len(known) == len(since) else None
 
 
 def completeness(session: Session, now: datetime) -> Completeness:
     """Read how far the streams are known whole; accounts that cannot be read for an hour are left out."""
     rows = session.execute(
-        select(models.Account.sid, models.Stream.log_type, models.Stream.complete_until, models.Stream.last_success_at)
-        .join(models.Account, models.Account.id == models.Stream.account_id)
-        .where(models.Account.enabled, models.Stream.unavailable.is_(False))
+        text(
+            "SELECT accounts.sid, streams.log_type, streams.complete_from, done.complete_until,"
+            " coalesce(streams.last_success_at, accounts.started_at) < :lost"
+            " FROM streams JOIN accounts ON accounts.id = streams.account_id"
+            " JOIN stream_evaluations AS done ON done.stream_id = streams.id"
+            " WHERE accounts.enabled AND NOT streams.unavailable"
+        ),
+        {"lost": now - UNREADABLE_AFTER},
     ).all()
-    lost = {row[0] for row in rows if row[3] is not None and row[3] < now - UNREADABLE_AFTER}
-    return Completeness([(row[0], row[1], row[2]) for row in rows if row[0] not in lost])
+    left_out = frozenset(row[0] for row in rows if row[4])
+    return Completeness([StreamState(*row[:4]) for row in rows if row[0] not in left_out], left_out)

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.services.alerts.fingerprint import group_key, other_group
+from app.services.rules.groups import group_key, other_group
 from app.services.rules.types import NoDataParams, Rule
 
 PLACES = 500

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.services.alerts.fingerprint import field_of
+from app.services.rules.groups import field_of
 from app.services.rules.conditions.new_value import Seen, learn as learn_one
 from app.services.rules.types import LogVersion, NewValueParams, Rule
 

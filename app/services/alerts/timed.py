@@ -1,0 +1,411 @@
+"""Judges conditions over time: each whole minute once, in order, never past what the streams are complete up to.
+
+Numbers come in a few statements for all rules and groups of a minute; what they mean, pure functions say; what follows
+for alerts is written together with their deliveries.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.database import update_rows
+from app.enums import AlertStatus, ResolveReason
+from app.models import Alert
+from app.services.alerts.fingerprint import fingerprint
+from app.services.alerts.register import SAMPLES, Habits, Register, load_open
+from app.services.alerts.summary import summarize_over_time
+from app.services.rules import places, stuck_logs, windows
+from app.services.rules.conditions import no_data, ratio, spike, stuck
+from app.services.rules.conditions import sum as sum_condition
+from app.services.rules.counts import MINUTE, minute_of
+from app.services.rules.engine import Completeness, RuleSet, account_starts
+from app.services.rules.groups import WHOLE, group_values
+from app.services.rules.schedule import contains, contains_whole
+from app.services.rules.types import (
+    NoDataParams,
+    RatioParams,
+    Rule,
+    SpikeParams,
+    StuckParams,
+    SumParams,
+    Verdict,
+)
+from app.services.rules.windows import Sums, Window
+
+TIMED = (RatioParams, NoDataParams, SpikeParams, StuckParams, SumParams)
+MADE_UP_FOR = timedelta(hours=24)
+"""Minutes that were missed are judged later, in order, but for those so long ago."""
+NOTHING = Sums(0, 0)
+
+log = structlog.get_logger()
+GroupId = tuple[UUID, str]
+
+
+class DueMinute(NamedTuple):
+    """A minute, and the rules that are to be judged at it."""
+
+    at: datetime
+    rules: Sequence[Rule]
+    known_from: Mapping[UUID, datetime | None]
+    """From when on all that a rule looks at is known whole."""
+
+
+def first_minute(rule: Rule) -> datetime:
+    """Return the first minute that a rule is judged at: its first window begins after its start."""
+    window = timedelta(minutes=getattr(rule.params, "window_minutes", 0) + getattr(rule.params, "settle_minutes", 0))
+    return minute_of(rule.started_at) + window
+
+
+def next_minute(
+    session: Session, rules: Mapping[UUID, Rule], completeness: Completeness, now: datetime
+) -> DueMinute | None:
+    """Find the earliest minute that some rule is still to be judged at, and the rules that are; None: all is judged."""
+    asked = [rule for rule in rules.values() if isinstance(rule.params, TIMED)]
+    if not asked:
+        return None
+    judged = dict(
+        session.execute(
+            text("SELECT id, judged_until FROM rules WHERE id = ANY(:ids)"), {"ids": [rule.id for rule in asked]}
+        ).tuples()
+    )
+    due: dict[datetime, list[Rule]] = defaultdict(list)
+    for rule in asked:
+        horizon = completeness.horizon(rule)
+        if horizon is None:
+            continue
+        last = min(horizon, now).replace(second=0, microsecond=0)
+        before = judged.get(rule.id)
+        first = max(first_minute(rule), last - MADE_UP_FOR + MINUTE)
+        at = first if before is None else max(before + MINUTE, first)
+        if at <= last:
+            due[at].append(rule)
+    if not due:
+        return None
+    at = min(due)
+    return DueMinute(at, due[at], {rule.id: completeness.known_from(rule) for rule in due[at]})
+
+
+@dataclass
+class _Minute:
+    """What is known of one minute."""
+
+    at: datetime
+    open: dict[GroupId, Alert] = field(default_factory=dict)
+    still: set[GroupId] = field(default_factory=set)
+    """Groups whose last alert was ended while its condition held."""
+    sums: dict[GroupId, dict[int, Sums]] = field(default_factory=dict)
+    amounts: dict[GroupId, list[tuple[datetime, object]]] = field(default_factory=dict)
+    seen: dict[UUID, list[str]] = field(default_factory=dict)
+    stuck: dict[GroupId, list[int]] = field(default_factory=dict)
+    """Logs that are stuck, by rule and group."""
+    told: dict[GroupId, list[tuple[datetime, datetime]]] = field(default_factory=dict)
+    """Of `sum`: spans of earlier alerts."""
+    groups: dict[UUID, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def judge_minute(
+    session: Session, rule_set: RuleSet, due: DueMinute, settings: Settings, now: datetime
+) -> tuple[int, dict[UUID, str]]:
+    """Judge these rules at one minute.
+
+    Returns: how many deliveries were made, and the rules that failed, with why.
+    """
+    began = time.monotonic()
+    ids = sorted(rule.id for rule in due.rules)
+    session.execute(text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), {"ids": ids})
+    minute = _read(session, rule_set, due)
+    register = Register(session, settings, now)
+    register.load_previous_firings(
+        fingerprint(rule.id, key) for rule in due.rules for key in minute.groups[rule.id]
+    )
+    errors: dict[UUID, str] = {}
+    moved: list[tuple[Rule, Alert, Sequence[int]]] = []
+    for rule in due.rules:
+        try:
+            moved += _judge_rule(rule, minute, due, register)
+        except Exception as error:  # a rule that fails must not stop the others
+            log.exception("a rule failed", rule_id=str(rule.id))
+            errors[rule.id] = f"judging a minute failed: {type(error).__name__}"
+    _tell(session, register, minute, moved)
+    _forget_held(session, minute)
+    cost_ms = 1000 * (time.monotonic() - began) / len(due.rules)
+    session.execute(
+        text("UPDATE rules SET judged_until = :at, last_evaluated_at = :now, cost_ms = :cost WHERE id = ANY(:ids)"),
+        {"at": due.at, "now": now, "cost": cost_ms, "ids": ids},
+    )
+    return register.save_notices(), errors
+
+
+def _read(session: Session, rule_set: RuleSet, due: DueMinute) -> _Minute:
+    """Read the numbers of all rules at once."""
+    minute = _Minute(due.at)
+    by_type: dict[type, list[Rule]] = defaultdict(list)
+    for rule in due.rules:
+        by_type[type(rule.params)].append(rule)
+    minute.sums = windows.sums(session, [_window(rule, due.at) for rule in due.rules if _window(rule, due.at)])  # type: ignore[misc]
+    sums = by_type[SumParams]
+    minute.amounts = windows.amounts(  # type: ignore[assignment]
+        session, [Window(rule, due.at, rule.params.window_minutes) for rule in sums], sum_condition.REACH  # type: ignore[union-attr]
+    )
+    missing = [rule for rule in by_type[NoDataParams] if rule.group_by]
+    if missing:
+        minute.seen = places.seen_groups(session, missing, due.at)
+    if by_type[StuckParams]:
+        minute.stuck = stuck_logs.find(session, rule_set.stuck_index, by_type[StuckParams], account_starts(session), due.at)
+    if sums:
+        minute.told = _told(session, sums, due.at)
+    for rule_id, key in (*minute.sums, *minute.amounts, *minute.stuck):
+        minute.groups[rule_id].add(key)
+    for rule_id, keys in minute.seen.items():
+        minute.groups[rule_id].update(keys)
+    for rule in by_type[NoDataParams]:
+        if not rule.group_by:
+            minute.groups[rule.id].add(WHOLE)
+    _read_alerts(session, due.rules, minute)
+    return minute
+
+
+def _window(rule: Rule, at: datetime) -> Window | None:
+    params = rule.params
+    if isinstance(params, RatioParams):
+        return Window(rule, at - timedelta(minutes=params.settle_minutes), params.window_minutes)
+    if isinstance(params, NoDataParams):
+        return Window(rule, at, params.window_minutes)
+    if isinstance(params, SpikeParams):
+        return Window(rule, at, params.window_minutes, params.baseline_windows + 1)
+    return None
+
+
+def _read_alerts(session: Session, rules: Sequence[Rule], minute: _Minute) -> None:
+    """Read the open alerts of these rules, and which ended while their condition held."""
+    ids = [rule.id for rule in rules]
+    rows = session.execute(
+        select(Alert.rule_id, Alert.group_key, Alert.fingerprint, Alert.status)
+        .where(Alert.rule_id == text("ANY(:ids)"), (Alert.status != AlertStatus.RESOLVED) | Alert.still_holds)
+        .params(ids=ids)
+    ).all()
+    places_of = {}
+    for rule_id, key, mark, status in rows:
+        if rule_id is None:
+            continue
+        minute.groups[rule_id].add(key)
+        if status == AlertStatus.RESOLVED:
+            minute.still.add((rule_id, key))
+        else:
+            places_of[mark] = (rule_id, key)
+    for mark, alert in load_open(session, places_of).items():
+        minute.open[places_of[mark]] = alert
+
+
+def _told(session: Session, rules: Sequence[Rule], at: datetime) -> dict[GroupId, list[tuple[datetime, datetime]]]:
+    """Read the spans of the alerts that ended lately."""
+    found: dict[GroupId, list[tuple[datetime, datetime]]] = defaultdict(list)
+    reach = sum_condition.REACH + timedelta(minutes=max(getattr(rule.params, "window_minutes", 0) for rule in rules))
+    rows = session.execute(
+        select(Alert.rule_id, Alert.group_key, Alert.window_from, Alert.resolved_at)
+        .where(Alert.rule_id == text("ANY(:ids)"), Alert.status == AlertStatus.RESOLVED, Alert.resolved_at > at - reach)
+        .params(ids=[rule.id for rule in rules])
+    )
+    for rule_id, key, since, until in rows:
+        if rule_id is not None and until is not None:
+            found[rule_id, key].append((since, until))
+    return found
+
+
+def _judge_rule(
+    rule: Rule, minute: _Minute, due: DueMinute, register: Register
+) -> list[tuple[Rule, Alert, Sequence[int]]]:
+    """Judge each group of a rule; return the alerts that opened, go on or end, with the logs they name by id."""
+    moved = []
+    for key in sorted(minute.groups[rule.id]):
+        place = rule.id, key
+        alert = minute.open.get(place)
+        verdict = _verdict(rule, place, minute, due)
+        if alert is None:
+            if verdict.holds is False:
+                minute.still.discard(place)
+            if not verdict.holds or place in minute.still or not _may_fire(rule, minute.at):
+                continue
+            alert = _open(rule, key, verdict, minute.at, register)
+        else:
+            register.move(alert)
+            if verdict.holds is False or verdict.passed:
+                register.close(alert, verdict.reason, minute.at)
+                alert.still_holds = verdict.reason == ResolveReason.NEW_NORMAL
+        alert.value = verdict.value if verdict.value is not None else alert.value
+        alert.short_since = verdict.short_since
+        moved.append((rule, alert, minute.stuck.get(place, [])))
+    return moved
+
+
+def _verdict(rule: Rule, place: GroupId, minute: _Minute, due: DueMinute) -> Verdict:
+    """Ask the condition."""
+    params, alert = rule.params, minute.open.get(place)
+    held = minute.sums.get(place, {})
+    if isinstance(params, RatioParams):
+        found = held.get(0, NOTHING)
+        return ratio.judge(params, found.total, found.matched, alert.short_since if alert else None, minute.at)
+    if isinstance(params, NoDataParams):
+        return no_data.judge(params, held.get(0, NOTHING).matched)
+    if isinstance(params, SpikeParams):
+        before = _before(params, held, due.known_from[rule.id], minute.at)
+        frozen, started_at = (alert.baseline, alert.started_at) if alert else (None, None)
+        return spike.judge(params, held.get(0, NOTHING).matched, before, frozen, started_at, minute.at)
+    if isinstance(params, SumParams):
+        amounts = minute.amounts.get(place, [])
+        return sum_condition.judge(params, amounts, minute.told.get(place, []), minute.at, first_minute(rule))  # type: ignore[arg-type]
+    assert isinstance(params, StuckParams)
+    return stuck.judge(params, len(minute.stuck.get(place, [])))
+
+
+def _before(
+    params: SpikeParams, held: Mapping[int, Sums], known_from: datetime | None, at: datetime
+) -> list[int | None]:
+    """List the matches of the windows before the latest, newest first; None where one is not known whole."""
+    window = timedelta(minutes=params.window_minutes)
+    return [
+        held.get(place, NOTHING).matched
+        if known_from is not None and at - (place + 1) * window >= known_from
+        else None
+        for place in range(1, params.baseline_windows + 1)
+    ]
+
+
+def _may_fire(rule: Rule, at: datetime) -> bool:
+    """Say whether the schedule lets the rule fire: `no_data` asks for its whole window."""
+    if isinstance(rule.params, NoDataParams):
+        return contains_whole(rule.schedule, at - timedelta(minutes=rule.params.window_minutes), at)
+    return contains(rule.schedule, at)
+
+
+def _open(rule: Rule, key: str, verdict: Verdict, at: datetime, register: Register) -> Alert:
+    alert = register.open(
+        fingerprint=fingerprint(rule.id, key),
+        rule_id=rule.id,
+        rule_name=rule.name,
+        severity=rule.severity,
+        group=group_values(key),
+        group_key=key,
+        started_at=at,
+        window_from=_window_from(rule, verdict, at),
+    )
+    alert.baseline = verdict.baseline
+    return alert
+
+
+def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
+    """Return the start of the window that fired: what matched after it counts."""
+    params = rule.params
+    if isinstance(params, StuckParams):
+        return rule.started_at
+    window = timedelta(minutes=params.window_minutes)  # type: ignore[union-attr]
+    if isinstance(params, RatioParams):
+        return at - timedelta(minutes=params.settle_minutes) - window
+    return (verdict.window_ended_at or at) - window
+
+
+def _tell(
+    session: Session, register: Register, minute: _Minute, moved: Sequence[tuple[Rule, Alert, Sequence[int]]]
+) -> None:
+    """Count the logs of the alerts, say what they are about, and note what is to be told."""
+    _count_logs(session, [(rule, alert, logs) for rule, alert, logs in moved], minute.at)
+    for rule, alert, _ in moved:
+        alert.summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences)
+        ended = alert.status == AlertStatus.RESOLVED
+        if ended and alert.firing_notified_at is None:
+            continue
+        register.tell(alert, Habits.of(rule))
+    register.save_alerts()
+
+
+def _count_logs(session: Session, moved: Sequence[tuple[Rule, Alert, Sequence[int]]], at: datetime) -> None:
+    """Let matches that belong to these alerts count towards them, in one statement, and note the newest."""
+    if not moved:
+        return
+    by_id = {alert.id: alert for _, alert, _ in moved}
+    rows = session.execute(
+        text(
+            "UPDATE matches SET alert_id = asked.alert_id FROM"
+            " unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),"
+            " CAST(:since AS timestamptz[]), CAST(:by_change AS bool[]))"
+            " AS asked (alert_id, rule_id, epoch, key, since, by_change)"
+            " WHERE matches.rule_id = asked.rule_id AND matches.group_key = asked.key AND matches.epoch = asked.epoch"
+            " AND matches.alert_id IS NULL AND matches.changed_at > asked.since"
+            " AND CASE WHEN asked.by_change THEN matches.changed_at <= :at"
+            " ELSE matches.occurred_at > asked.since AND matches.occurred_at <= :at END"
+            " RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code"
+        ),
+        _spans([each for each in moved if not isinstance(each[0].params, StuckParams)]) | {"at": at},
+    ).all()
+    rows += _count_stuck(session, [each for each in moved if isinstance(each[0].params, StuckParams)])
+    for alert_id, changed_at, sid, code in sorted(rows, key=lambda row: (row[1], row[2])):
+        alert = by_id[alert_id]
+        alert.occurrences += 1
+        alert.last_match_at = max(alert.last_match_at, changed_at)
+        alert.sample_sids = [sid, *alert.sample_sids][:SAMPLES]
+        alert.error_code = code if code is not None else alert.error_code
+
+
+def _spans(moved: Sequence[tuple[Rule, Alert, Sequence[int]]]) -> dict[str, list[object]]:
+    return {
+        "alerts": [alert.id for _, alert, _ in moved],
+        "rules": [rule.id for rule, _, _ in moved],
+        "epochs": [rule.epoch for rule, _, _ in moved],
+        "keys": [alert.group_key for _, alert, _ in moved],
+        "since": [alert.window_from for _, alert, _ in moved],
+        "by_change": [isinstance(rule.params, SpikeParams) for rule, _, _ in moved],
+    }
+
+
+def _count_stuck(
+    session: Session, moved: Sequence[tuple[Rule, Alert, Sequence[int]]]
+) -> list[tuple[UUID, datetime, str, int | None]]:
+    """As above for logs that are stuck: they are known one by one."""
+    pairs = [(alert.id, rule.id, rule.epoch, log_id) for rule, alert, logs in moved for log_id in logs]
+    if not pairs:
+        return []
+    rows = session.execute(
+        text(
+            "UPDATE matches SET alert_id = asked.alert_id FROM"
+            " unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[]))"
+            " AS asked (alert_id, rule_id, epoch, log_id) WHERE matches.rule_id = asked.rule_id"
+            " AND matches.log_id = asked.log_id AND matches.epoch = asked.epoch AND matches.alert_id IS NULL"
+            " RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code"
+        ),
+        {
+            "alerts": [pair[0] for pair in pairs],
+            "rules": [pair[1] for pair in pairs],
+            "epochs": [pair[2] for pair in pairs],
+            "logs": [pair[3] for pair in pairs],
+        },
+    )
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def _forget_held(session: Session, minute: _Minute) -> None:
+    """Note for alerts that ended while their condition held that it has been false since."""
+    rows: Iterable[tuple[UUID, str]] = (
+        session.execute(
+            text("SELECT rule_id, group_key FROM alerts WHERE still_holds AND status = 'resolved' AND rule_id = ANY(:ids)"),
+            {"ids": list(minute.groups)},
+        )
+        .tuples()
+        .all()
+    )
+    free = [place for place in rows if place not in minute.still and place[1] in minute.groups[place[0]]]
+    update_rows(
+        session,
+        "alerts",
+        {"rule_id": "uuid", "group_key": "text"},
+        {"still_holds": "bool"},
+        [(rule_id, key, False) for rule_id, key in set(free)],
+    )

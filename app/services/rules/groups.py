@@ -1,0 +1,51 @@
+"""Groups: the combinations of values that a rule counts apart. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from app.services.rules.types import LogVersion, Rule
+
+OTHER = "__other__"
+"""Stands for every field of the group that takes what comes after the first 500 groups of a rule."""
+WHOLE = "{}"
+"""The group of a rule without `group_by`."""
+
+_ATTRIBUTES = {"from": "from_"}
+"""Names of fields that are words of Python."""
+
+
+def field_of(log: LogVersion, field: str) -> str | int | None:
+    """Return a field of a log by its name in the API."""
+    value: str | int | None = getattr(log, _ATTRIBUTES.get(field, field))
+    return value
+
+
+def group_of(rule: Rule, log: LogVersion) -> dict[str, str | int | None]:
+    """Return the group that a log falls into: the fields of `group_by` in their order, as the log has them.
+
+    Returns: one item a field; None for a missing value, which is a group of its own; empty without `group_by`.
+    """
+    return {field: field_of(log, field) for field in rule.group_by}
+
+
+def other_group(rule: Rule) -> dict[str, str | int | None]:
+    """Return the group that takes all values beyond the cap."""
+    return dict.fromkeys(rule.group_by, OTHER)
+
+
+def group_key(values: Mapping[str, object]) -> str:
+    """Write a group as text, the same for the same values in whatever order: JSON with sorted keys."""
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def group_values(key: str) -> dict[str, Any]:
+    """Read a group back from its text."""
+    values: dict[str, Any] = orjson.loads(key)
+    return values
+
+
+def key_of(rule: Rule, log: LogVersion) -> str:
+    """Return the text of the group that a log falls into."""
+    return group_key(group_of(rule, log)) if rule.group_by else WHOLE

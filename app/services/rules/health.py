@@ -1,0 +1,30 @@
+"""How rules fare: when they last matched and ran, and what went wrong."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+def note_matches(session: Session, rule_ids: Collection[UUID], now: datetime) -> None:
+    """Note that these rules matched something."""
+    if rule_ids:
+        session.execute(
+            text("UPDATE rules SET last_matched_at = :now WHERE id IN (SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"),
+            {"ids": sorted(rule_ids), "now": now},
+        )
+
+
+def note_errors(session: Session, errors: Mapping[UUID, str], now: datetime) -> None:
+    """Note what went wrong with these rules; the texts hold no data of logs."""
+    if errors:
+        ids = sorted(errors)
+        session.execute(
+            text(
+                "UPDATE rules SET last_error = asked.error, last_error_at = :now, error_count = error_count + 1 FROM"
+                " unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[])) AS asked (id, error) WHERE rules.id = asked.id"
+            ),
+            {"ids": ids, "errors": [errors[rule_id] for rule_id in ids], "now": now},
+        )

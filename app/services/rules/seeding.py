@@ -1,0 +1,104 @@
+"""What a rule learns from stored logs before it judges anything: values, groups, and the history of a spike."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import orjson
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app import models
+from app.services.rules import counts, history, places, seen
+from app.services.rules.conditions.new_value import Seen
+from app.services.rules.engine import as_value, move_rule_set
+from app.services.rules.groups import field_of, key_of
+from app.services.rules.patterns import RuleIndex
+from app.services.rules.types import LogVersion, NewValueParams, NoDataParams, Rule, SpikeParams
+
+SETTLING = timedelta(days=3)
+"""A log may change so long after it occurred: what changed in the lookback may have occurred before it."""
+LONGEST_SCAN = "600s"
+
+
+def seed(session: Session, now: datetime) -> None:
+    """Let the rules that are new learn from the stored logs that were evaluated without them.
+
+    No evaluation runs meanwhile: what comes later is evaluated with them.
+    """
+    move_rule_set(session)
+    rows = session.scalars(select(models.Rule).where(models.Rule.enabled, models.Rule.seeded.is_(False))).all()
+    rules = {rule.id: rule for rule in map(as_value, rows)}
+    learners = [rule for rule in rules.values() if lookback(rule)]
+    if learners:
+        session.execute(text(f"SET LOCAL statement_timeout = '{LONGEST_SCAN}'"))
+        _learn(session, learners, now)
+    session.execute(text("UPDATE rules SET seeded = true WHERE id = ANY(:ids)"), {"ids": list(rules)})
+
+
+def lookback(rule: Rule) -> timedelta | None:
+    """Say how far back of its start a rule learns; None: it needs nothing."""
+    params = rule.params
+    if isinstance(params, NewValueParams):
+        return timedelta(days=params.lookback_days)
+    if isinstance(params, NoDataParams) and rule.group_by:
+        return places.stay(rule)
+    if isinstance(params, SpikeParams):
+        return timedelta(minutes=params.window_minutes * (params.baseline_windows + 1))
+    return None
+
+
+def _learn(session: Session, rules: Sequence[Rule], now: datetime) -> None:
+    by_id = {rule.id: rule for rule in rules}
+    starts = {rule.id: rule.started_at - (lookback(rule) or timedelta(0)) for rule in rules}
+    index = RuleIndex(rules)
+    deltas: counts.Deltas = defaultdict(counts.Amounts)
+    values: dict[tuple[UUID, str, str], Seen] = {}
+    groups: dict[tuple[UUID, str], datetime] = {}
+    # A backfill reads the future of nobody: what lies after now is a clock's fault, and is looked at all the same.
+    for chunk in history.read(session, min(starts.values()) - SETTLING, now + timedelta(days=1)):
+        for rule, log in _first_matches(index, chunk):
+            at = log.occurred_at if isinstance(rule.params, NoDataParams) else log.changed_at
+            if at < starts[rule.id]:
+                continue
+            key = key_of(rule, log)
+            groups[rule.id, key] = max(at, groups.get((rule.id, key), at))
+            if isinstance(rule.params, SpikeParams):
+                deltas[rule.id, key, counts.minute_of(at)].matched += 1
+            elif isinstance(rule.params, NewValueParams):
+                _note(values, rule.id, key, field_of(log, rule.params.field), at)
+    placed = places.assign(session, by_id, groups)
+    counts.save(session, by_id, counts.moved(deltas, placed))
+    seen.save(session, _moved(values, placed), by_id)
+
+
+def _first_matches(index: RuleIndex, chunk: Sequence[Sequence[LogVersion]]) -> list[tuple[Rule, LogVersion]]:
+    """Find for each log and rule the first version that matches."""
+    found: dict[tuple[UUID, int], tuple[Rule, LogVersion]] = {}
+    versions = [version for log in chunk for version in log]
+    for version, matching in zip(versions, index.match_batch(versions), strict=True):
+        for rule in matching:
+            found.setdefault((rule.id, version.log_id), (rule, version))
+    return list(found.values())
+
+
+def _note(
+    values: dict[tuple[UUID, str, str], Seen], rule_id: UUID, key: str, value: str | int | None, at: datetime
+) -> None:
+    if value is not None:
+        place = rule_id, key, orjson.dumps(value).decode()
+        known = values.get(place, Seen(at, at))
+        values[place] = Seen(min(known.since_at, at), max(known.last_at, at))
+
+
+def _moved(
+    values: Mapping[tuple[UUID, str, str], Seen], placed: Mapping[tuple[UUID, str], str]
+) -> dict[tuple[UUID, str, str], Seen]:
+    """Put the values of groups that have no place together."""
+    answer: dict[tuple[UUID, str, str], Seen] = {}
+    for (rule_id, key, value), known in values.items():
+        place = rule_id, placed[rule_id, key], value
+        other = answer.get(place, known)
+        answer[place] = Seen(min(known.since_at, other.since_at), max(known.last_at, other.last_at))
+    return answer

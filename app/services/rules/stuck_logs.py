@@ -1,0 +1,51 @@
+"""Finds the logs that `stuck` rules look at: not final, old, read again since, and not given up."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.services.rules.engine import counts_from
+from app.services.rules.groups import key_of
+from app.services.rules.patterns import RuleIndex
+from app.services.rules.types import LogVersion, Rule, StuckParams
+
+_READ = text(
+    """
+    SELECT 0, log.id, false, log.account_id, account.sid, log.sid, log.log_type, log.status, log.level, log.direction,
+           log.from_, log.to_, log.to_country, log.error_code, log.error_message, log.text_, log.price, log.price_unit,
+           log.duration_seconds, log.segments, log.messaging_service_sid, log.resource_sid, log.occurred_at,
+           log.changed_at, log.final, log.read_at
+    FROM logs AS log JOIN accounts AS account ON account.id = log.account_id
+    WHERE log.reread_at IS NOT NULL AND log.occurred_at <= :before AND log.changed_at >= :since AND account.enabled
+    """
+)
+CHUNK = 5_000
+
+
+def find(
+    session: Session, index: RuleIndex, rules: Sequence[Rule], account_starts: Mapping[int, datetime], at: datetime
+) -> dict[tuple[UUID, str], list[int]]:
+    """Find what is stuck at a minute.
+
+    Args:    index: of the `stuck` rules; those that are not among `rules` are passed over.
+    Returns: ids of logs by rule and group.
+    """
+    ages = {rule.id: timedelta(minutes=rule.params.older_than_minutes) for rule in rules if isinstance(rule.params, StuckParams)}
+    youngest = at - min(ages.values())
+    since = min(rule.started_at for rule in rules).replace(microsecond=0)
+    found: dict[tuple[UUID, str], list[int]] = defaultdict(list)
+    result = session.execute(_READ.execution_options(yield_per=CHUNK), {"before": youngest, "since": since})
+    for rows in result.partitions(CHUNK):
+        logs = [LogVersion(*row[:-1]) for row in rows]
+        for row, log, matching in zip(rows, logs, index.match_batch(logs), strict=True):
+            for rule in matching:
+                age = ages.get(rule.id)
+                if age is None or log.occurred_at > at - age or row.read_at < log.occurred_at + age:
+                    continue
+                if log.changed_at >= counts_from(rule, account_starts[log.account_id]):
+                    found[rule.id, key_of(rule, log)].append(log.log_id)
+    return found
