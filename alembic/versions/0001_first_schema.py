@@ -400,6 +400,7 @@ def upgrade() -> None:
         sa.Column("last_matched_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("last_error_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("error_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("cost_ms", sa.Double(), nullable=True),
         sa.Column("groups_capped", sa.Boolean(), server_default=sa.text("false"), nullable=False),

@@ -1,9 +1,8 @@
 """Watched accounts, and the streams by which each is read."""
 
 from datetime import datetime
-from uuid import UUID
-
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import BigInteger, Boolean, DateTime, ForeignKey, Identity, Index, Integer, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB

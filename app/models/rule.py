@@ -42,6 +42,8 @@ class Rule(Base):
     last_matched_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_error: Mapped[str | None]
     last_error_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    failed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When it last failed as a whole, and not only on some log."""
     error_count: Mapped[int] = mapped_column(server_default=text("0"))
     """Logs and evaluations that failed since the rule started."""
     cost_ms: Mapped[float | None]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
@@ -15,7 +15,7 @@ from app.enums import AlertStatus, ResolveReason
 from app.errors import NotFound
 from app.models import Alert, Rule
 from app.services.alerts import tracker
-from app.services.rules import definition
+from app.services.rules import definition, engine
 from app.utils.clock import utc_now
 
 READ_ONLY = frozenset(
@@ -88,7 +88,7 @@ def health(session: Session, rule: Rule) -> dict[str, Any]:
         "last_matched_at": rule.last_matched_at,
         "last_error": rule.last_error,
         "groups": session.scalar(open_groups) or 0,
-        "groups_capped": False,
+        "groups_capped": rule.groups_capped,
     }
 
 
@@ -105,7 +105,8 @@ def _edit(session: Session, rule: Rule, wanted: definition.RuleDefinition, now: 
     if changed or (wanted.enabled and not before.enabled):
         rule.epoch += 1
         rule.started_at = started_at
-        rule.last_error = None
+        rule.last_error = rule.last_error_at = rule.failed_at = rule.judged_until = None
+        rule.error_count, rule.groups_capped, rule.seeded = 0, False, False
     for name, value in definition.columns(wanted).items():
         setattr(rule, name, value)
     rule.updated_at = now
@@ -118,9 +119,5 @@ def _lock_rule_set(session: Session) -> datetime:
 
     Returns: the moment from which a rule that is made or changed now counts.
     """
-    session.execute(
-        text(
-            "UPDATE rule_sets SET version = greatest(version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
-        )
-    )
+    engine.move_rule_set(session)
     return utc_now()

@@ -60,20 +60,18 @@ def evaluate_time(settings: Settings, now: datetime) -> None:
     """
     with _evaluation(now) as (session, rule_set):
         engine.follow_idle_streams(session)
-        owed, errors = matching.track_time(
-            session, rule_set.rules, engine.completeness(session, now), settings, now
-        )
-        health.note_errors(session, errors, now)
+        owed, errors = matching.track_time(session, rule_set.rules, engine.completeness(session, now), settings, now)
+        health.note_errors(session, errors, now, failing=errors)
     while True:
         with _evaluation(now) as (session, rule_set):
             due = timed.next_minute(session, rule_set.rules, engine.completeness(session, now), now)
             if due is None:
                 break
             count, errors = timed.judge_minute(session, rule_set, due, settings, now)
-            health.note_errors(session, errors, now)
+            health.note_errors(session, errors, now, failing=errors)
             owed += count
     with _evaluation(now) as (session, rule_set):
-        owed += builtin.watch(session, rule_set.rules, settings, now)
+        owed += builtin.watch(session, settings, now)
         owed += telling.tell_due(session, rule_set.rules, settings, now)
     if owed:
         wake.deliver()
@@ -116,7 +114,7 @@ def _take_in(
     owed, errors = matching.track(session, hits, completeness, settings, now)
     counts.save(session, rule_set.rules, counts.moved(found.deltas, placed))
     health.note_matches(session, {rule.id for rule, _ in found.hits}, now)
-    health.note_errors(session, found.failures | errors, now)
+    health.note_errors(session, found.failures | errors, now, failing=errors.keys() | rule_set.index.broken.keys())
     _count(session, found.hits)
     if not settings.store_message_bodies:
         _erase_bodies(session, changes)

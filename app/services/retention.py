@@ -32,5 +32,6 @@ def clean(settings: Settings, now: datetime) -> None:
         ended = Delivery.status != DeliveryStatus.PENDING
         session.execute(delete(Delivery).where(ended, Delivery.created_at < now - ALERTS_KEPT))
         session.execute(
-            text("DELETE FROM alerts WHERE status = 'resolved' AND resolved_at < :cutoff"), {"cutoff": now - ALERTS_KEPT}
+            text("DELETE FROM alerts WHERE status = 'resolved' AND resolved_at < :cutoff"),
+            {"cutoff": now - ALERTS_KEPT},
         )

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app import models
 from app.config import Settings
 from app.database import copy_rows, update_rows
 from app.enums import ResolveReason
@@ -342,5 +341,3 @@ def _fresh_rows(groups: Groups, outcome: _Outcome) -> Iterable[tuple[object, ...
             alert_id = outcome.counted.get((rule_id, log_id))
             held = (rule_id, log_id) in outcome.held
             yield _row(group.rule, log_version, key, alert_id, held, log_id in group.novel)
-
-

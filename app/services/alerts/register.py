@@ -99,7 +99,7 @@ class Register:
             .group_by(Alert.fingerprint)
             .params(keys=list(fingerprints))
         )
-        self._previous |= {row[0]: row[1] for row in rows}
+        self._previous |= {row[0]: row[1] for row in rows if row[1] is not None}
 
     def open(
         self,

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
@@ -48,6 +49,8 @@ NOTHING = Sums(0, 0)
 
 log = structlog.get_logger()
 GroupId = tuple[UUID, str]
+Moved = tuple[Rule, Alert, Sequence[int]]
+"""A rule, an alert of its that opened, goes on or ends, and the ids of the logs that it names, where they are known."""
 
 
 class DueMinute(NamedTuple):
@@ -61,8 +64,7 @@ class DueMinute(NamedTuple):
 
 def first_minute(rule: Rule) -> datetime:
     """Return the first minute that a rule is judged at: its first window begins after its start."""
-    window = timedelta(minutes=getattr(rule.params, "window_minutes", 0) + getattr(rule.params, "settle_minutes", 0))
-    return minute_of(rule.started_at) + window
+    return minute_of(rule.started_at) + rule.window + rule.settle
 
 
 def next_minute(
@@ -72,11 +74,10 @@ def next_minute(
     asked = [rule for rule in rules.values() if isinstance(rule.params, TIMED)]
     if not asked:
         return None
-    judged = dict(
-        session.execute(
-            text("SELECT id, judged_until FROM rules WHERE id = ANY(:ids)"), {"ids": [rule.id for rule in asked]}
-        ).tuples()
+    rows = session.execute(
+        text("SELECT id, judged_until FROM rules WHERE id = ANY(:ids)"), {"ids": [rule.id for rule in asked]}
     )
+    judged: dict[UUID, datetime | None] = {row[0]: row[1] for row in rows}
     due: dict[datetime, list[Rule]] = defaultdict(list)
     for rule in asked:
         horizon = completeness.horizon(rule)
@@ -103,7 +104,7 @@ class _Minute:
     still: set[GroupId] = field(default_factory=set)
     """Groups whose last alert was ended while its condition held."""
     sums: dict[GroupId, dict[int, Sums]] = field(default_factory=dict)
-    amounts: dict[GroupId, list[tuple[datetime, object]]] = field(default_factory=dict)
+    amounts: dict[GroupId, list[tuple[datetime, Decimal]]] = field(default_factory=dict)
     seen: dict[UUID, list[str]] = field(default_factory=dict)
     stuck: dict[GroupId, list[int]] = field(default_factory=dict)
     """Logs that are stuck, by rule and group."""
@@ -124,11 +125,9 @@ def judge_minute(
     session.execute(text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), {"ids": ids})
     minute = _read(session, rule_set, due)
     register = Register(session, settings, now)
-    register.load_previous_firings(
-        fingerprint(rule.id, key) for rule in due.rules for key in minute.groups[rule.id]
-    )
+    register.load_previous_firings(fingerprint(rule.id, key) for rule in due.rules for key in minute.groups[rule.id])
     errors: dict[UUID, str] = {}
-    moved: list[tuple[Rule, Alert, Sequence[int]]] = []
+    moved: list[Moved] = []
     for rule in due.rules:
         try:
             moved += _judge_rule(rule, minute, due, register)
@@ -151,16 +150,17 @@ def _read(session: Session, rule_set: RuleSet, due: DueMinute) -> _Minute:
     by_type: dict[type, list[Rule]] = defaultdict(list)
     for rule in due.rules:
         by_type[type(rule.params)].append(rule)
-    minute.sums = windows.sums(session, [_window(rule, due.at) for rule in due.rules if _window(rule, due.at)])  # type: ignore[misc]
+    asked = [window for rule in due.rules if (window := _window(rule, due.at)) is not None]
+    minute.sums = windows.sums(session, asked)
     sums = by_type[SumParams]
-    minute.amounts = windows.amounts(  # type: ignore[assignment]
-        session, [Window(rule, due.at, rule.params.window_minutes) for rule in sums], sum_condition.REACH  # type: ignore[union-attr]
-    )
+    minute.amounts = windows.amounts(session, [Window(rule, due.at, rule.window) for rule in sums], sum_condition.REACH)
     missing = [rule for rule in by_type[NoDataParams] if rule.group_by]
     if missing:
         minute.seen = places.seen_groups(session, missing, due.at)
     if by_type[StuckParams]:
-        minute.stuck = stuck_logs.find(session, rule_set.stuck_index, by_type[StuckParams], account_starts(session), due.at)
+        minute.stuck = stuck_logs.find(
+            session, rule_set.stuck_index, by_type[StuckParams], account_starts(session), due.at
+        )
     if sums:
         minute.told = _told(session, sums, due.at)
     for rule_id, key in (*minute.sums, *minute.amounts, *minute.stuck):
@@ -175,13 +175,11 @@ def _read(session: Session, rule_set: RuleSet, due: DueMinute) -> _Minute:
 
 
 def _window(rule: Rule, at: datetime) -> Window | None:
-    params = rule.params
-    if isinstance(params, RatioParams):
-        return Window(rule, at - timedelta(minutes=params.settle_minutes), params.window_minutes)
-    if isinstance(params, NoDataParams):
-        return Window(rule, at, params.window_minutes)
-    if isinstance(params, SpikeParams):
-        return Window(rule, at, params.window_minutes, params.baseline_windows + 1)
+    """Return the windows that the numbers of a condition come from; None for those that need other numbers."""
+    if isinstance(rule.params, SpikeParams):
+        return Window(rule, at, rule.window, rule.params.baseline_windows + 1)
+    if isinstance(rule.params, (RatioParams, NoDataParams)):
+        return Window(rule, at - rule.settle, rule.window)
     return None
 
 
@@ -209,7 +207,7 @@ def _read_alerts(session: Session, rules: Sequence[Rule], minute: _Minute) -> No
 def _told(session: Session, rules: Sequence[Rule], at: datetime) -> dict[GroupId, list[tuple[datetime, datetime]]]:
     """Read the spans of the alerts that ended lately."""
     found: dict[GroupId, list[tuple[datetime, datetime]]] = defaultdict(list)
-    reach = sum_condition.REACH + timedelta(minutes=max(getattr(rule.params, "window_minutes", 0) for rule in rules))
+    reach = sum_condition.REACH + max(rule.window for rule in rules)
     rows = session.execute(
         select(Alert.rule_id, Alert.group_key, Alert.window_from, Alert.resolved_at)
         .where(Alert.rule_id == text("ANY(:ids)"), Alert.status == AlertStatus.RESOLVED, Alert.resolved_at > at - reach)
@@ -221,11 +219,9 @@ def _told(session: Session, rules: Sequence[Rule], at: datetime) -> dict[GroupId
     return found
 
 
-def _judge_rule(
-    rule: Rule, minute: _Minute, due: DueMinute, register: Register
-) -> list[tuple[Rule, Alert, Sequence[int]]]:
+def _judge_rule(rule: Rule, minute: _Minute, due: DueMinute, register: Register) -> list[Moved]:
     """Judge each group of a rule; return the alerts that opened, go on or end, with the logs they name by id."""
-    moved = []
+    moved: list[Moved] = []
     for key in sorted(minute.groups[rule.id]):
         place = rule.id, key
         alert = minute.open.get(place)
@@ -262,7 +258,7 @@ def _verdict(rule: Rule, place: GroupId, minute: _Minute, due: DueMinute) -> Ver
         return spike.judge(params, held.get(0, NOTHING).matched, before, frozen, started_at, minute.at)
     if isinstance(params, SumParams):
         amounts = minute.amounts.get(place, [])
-        return sum_condition.judge(params, amounts, minute.told.get(place, []), minute.at, first_minute(rule))  # type: ignore[arg-type]
+        return sum_condition.judge(params, amounts, minute.told.get(place, []), minute.at, first_minute(rule))
     assert isinstance(params, StuckParams)
     return stuck.judge(params, len(minute.stuck.get(place, [])))
 
@@ -273,9 +269,7 @@ def _before(
     """List the matches of the windows before the latest, newest first; None where one is not known whole."""
     window = timedelta(minutes=params.window_minutes)
     return [
-        held.get(place, NOTHING).matched
-        if known_from is not None and at - (place + 1) * window >= known_from
-        else None
+        held.get(place, NOTHING).matched if known_from is not None and at - (place + 1) * window >= known_from else None
         for place in range(1, params.baseline_windows + 1)
     ]
 
@@ -304,20 +298,14 @@ def _open(rule: Rule, key: str, verdict: Verdict, at: datetime, register: Regist
 
 def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
     """Return the start of the window that fired: what matched after it counts."""
-    params = rule.params
-    if isinstance(params, StuckParams):
+    if isinstance(rule.params, StuckParams):
         return rule.started_at
-    window = timedelta(minutes=params.window_minutes)  # type: ignore[union-attr]
-    if isinstance(params, RatioParams):
-        return at - timedelta(minutes=params.settle_minutes) - window
-    return (verdict.window_ended_at or at) - window
+    return (verdict.window_ended_at or at - rule.settle) - rule.window
 
 
-def _tell(
-    session: Session, register: Register, minute: _Minute, moved: Sequence[tuple[Rule, Alert, Sequence[int]]]
-) -> None:
+def _tell(session: Session, register: Register, minute: _Minute, moved: Sequence[Moved]) -> None:
     """Count the logs of the alerts, say what they are about, and note what is to be told."""
-    _count_logs(session, [(rule, alert, logs) for rule, alert, logs in moved], minute.at)
+    _count_logs(session, moved, minute.at)
     for rule, alert, _ in moved:
         alert.summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences)
         ended = alert.status == AlertStatus.RESOLVED
@@ -327,7 +315,7 @@ def _tell(
     register.save_alerts()
 
 
-def _count_logs(session: Session, moved: Sequence[tuple[Rule, Alert, Sequence[int]]], at: datetime) -> None:
+def _count_logs(session: Session, moved: Sequence[Moved], at: datetime) -> None:
     """Let matches that belong to these alerts count towards them, in one statement, and note the newest."""
     if not moved:
         return
@@ -345,9 +333,10 @@ def _count_logs(session: Session, moved: Sequence[tuple[Rule, Alert, Sequence[in
             " RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code"
         ),
         _spans([each for each in moved if not isinstance(each[0].params, StuckParams)]) | {"at": at},
-    ).all()
-    rows += _count_stuck(session, [each for each in moved if isinstance(each[0].params, StuckParams)])
-    for alert_id, changed_at, sid, code in sorted(rows, key=lambda row: (row[1], row[2])):
+    )
+    counted = [(row[0], row[1], row[2], row[3]) for row in rows]
+    counted += _count_stuck(session, [each for each in moved if isinstance(each[0].params, StuckParams)])
+    for alert_id, changed_at, sid, code in sorted(counted, key=lambda row: (row[1], row[2])):
         alert = by_id[alert_id]
         alert.occurrences += 1
         alert.last_match_at = max(alert.last_match_at, changed_at)
@@ -355,7 +344,7 @@ def _count_logs(session: Session, moved: Sequence[tuple[Rule, Alert, Sequence[in
         alert.error_code = code if code is not None else alert.error_code
 
 
-def _spans(moved: Sequence[tuple[Rule, Alert, Sequence[int]]]) -> dict[str, list[object]]:
+def _spans(moved: Sequence[Moved]) -> dict[str, list[object]]:
     return {
         "alerts": [alert.id for _, alert, _ in moved],
         "rules": [rule.id for rule, _, _ in moved],
@@ -366,9 +355,7 @@ def _spans(moved: Sequence[tuple[Rule, Alert, Sequence[int]]]) -> dict[str, list
     }
 
 
-def _count_stuck(
-    session: Session, moved: Sequence[tuple[Rule, Alert, Sequence[int]]]
-) -> list[tuple[UUID, datetime, str, int | None]]:
+def _count_stuck(session: Session, moved: Sequence[Moved]) -> list[tuple[UUID, datetime, str, int | None]]:
     """As above for logs that are stuck: they are known one by one."""
     pairs = [(alert.id, rule.id, rule.epoch, log_id) for rule, alert, logs in moved for log_id in logs]
     if not pairs:
@@ -395,7 +382,10 @@ def _forget_held(session: Session, minute: _Minute) -> None:
     """Note for alerts that ended while their condition held that it has been false since."""
     rows: Iterable[tuple[UUID, str]] = (
         session.execute(
-            text("SELECT rule_id, group_key FROM alerts WHERE still_holds AND status = 'resolved' AND rule_id = ANY(:ids)"),
+            text(
+                "SELECT rule_id, group_key FROM alerts"
+                " WHERE still_holds AND status = 'resolved' AND rule_id = ANY(:ids)"
+            ),
             {"ids": list(minute.groups)},
         )
         .tuples()

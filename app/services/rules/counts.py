@@ -15,7 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.services.rules.groups import key_of
-from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SumParams
+from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
 
 MINUTE = timedelta(minutes=1)
 
@@ -134,7 +134,5 @@ def forget(session: Session, rules: Iterable[Rule], now: datetime) -> None:
 
 def reach(rule: Rule) -> timedelta:
     """Say how far back the counts of a rule may be asked for: its windows, and two days to make up for."""
-    window = getattr(rule.params, "window_minutes", 0)
-    windows = 1 + getattr(rule.params, "baseline_windows", 0)
-    settle = getattr(rule.params, "settle_minutes", 0)
-    return timedelta(minutes=window * windows + settle, days=2)
+    before = rule.params.baseline_windows if isinstance(rule.params, SpikeParams) else 0
+    return rule.window * (1 + before) + rule.settle + timedelta(days=2)

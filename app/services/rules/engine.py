@@ -183,7 +183,7 @@ def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[Log
     for change in changes:
         if not change.is_first and change.log_id not in asked:
             asked[change.log_id] = change
-    outside = [change for change in asked.values()]
+    outside = list(asked.values())
     stored = _versions(
         session,
         _READ_BEFORE,
@@ -206,7 +206,7 @@ def _versions(session: Session, query: str, values: Mapping[str, object]) -> lis
     cursor = session.connection().connection.cursor()
     try:
         cursor.execute(query, values)
-        return [LogVersion(*row) for row in cursor]
+        return [LogVersion(*row) for row in cursor.fetchall()]
     finally:
         cursor.close()
 
@@ -255,7 +255,11 @@ def unmatched(session: Session, pairs: Sequence[tuple[Rule, LogVersion]]) -> lis
                 "SELECT rule_id, log_id FROM matches WHERE (rule_id, epoch, log_id) IN (SELECT * FROM"
                 " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[])))"
             ),
-            {"rules": [row[0] for row in asked], "epochs": [row[1] for row in asked], "logs": [row[2] for row in asked]},
+            {
+                "rules": [row[0] for row in asked],
+                "epochs": [row[1] for row in asked],
+                "logs": [row[2] for row in asked],
+            },
         )
         for rule_id, log_id in rows:
             del once[rule_id, log_id]

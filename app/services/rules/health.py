@@ -12,19 +12,32 @@ def note_matches(session: Session, rule_ids: Collection[UUID], now: datetime) ->
     """Note that these rules matched something."""
     if rule_ids:
         session.execute(
-            text("UPDATE rules SET last_matched_at = :now WHERE id IN (SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"),
+            text(
+                "UPDATE rules SET last_matched_at = :now WHERE id IN"
+                " (SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
+            ),
             {"ids": sorted(rule_ids), "now": now},
         )
 
 
-def note_errors(session: Session, errors: Mapping[UUID, str], now: datetime) -> None:
-    """Note what went wrong with these rules; the texts hold no data of logs."""
+def note_errors(session: Session, errors: Mapping[UUID, str], now: datetime, failing: Collection[UUID] = ()) -> None:
+    """Note what went wrong with these rules; the texts hold no data of logs.
+
+    Args:    failing: those that failed as a whole, and not only on some log.
+    """
     if errors:
         ids = sorted(errors)
         session.execute(
             text(
-                "UPDATE rules SET last_error = asked.error, last_error_at = :now, error_count = error_count + 1 FROM"
-                " unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[])) AS asked (id, error) WHERE rules.id = asked.id"
+                "UPDATE rules SET last_error = asked.error, last_error_at = :now, error_count = error_count + 1,"
+                " failed_at = CASE WHEN asked.failing THEN :now ELSE failed_at END FROM"
+                " unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[]), CAST(:failing AS bool[]))"
+                " AS asked (id, error, failing) WHERE rules.id = asked.id"
             ),
-            {"ids": ids, "errors": [errors[rule_id] for rule_id in ids], "now": now},
+            {
+                "ids": ids,
+                "errors": [errors[rule_id] for rule_id in ids],
+                "failing": [rule_id in failing for rule_id in ids],
+                "now": now,
+            },
         )

@@ -1,4 +1,4 @@
-"""Stored logs as the versions that were evaluated: what a rule learns from when it begins, and what a preview runs over."""
+"""Stored logs as the versions that were evaluated: what a new rule learns from, and what a preview runs over."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -282,9 +282,9 @@ class RuleIndex:
     """What finds the rules that a log matches; built anew when a rule changes."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self._broken = {rule.id: reason for rule in rules if (reason := _unusable(rule)) is not None}
-        self._failures: dict[UUID, str] = dict(self._broken)
-        usable = [rule for rule in rules if rule.id not in self._broken]
+        self.broken = {rule.id: reason for rule in rules if (reason := _unusable(rule)) is not None}
+        self._failures: dict[UUID, str] = dict(self.broken)
+        usable = [rule for rule in rules if rule.id not in self.broken]
         self._shares = [rule for rule in rules if rule.condition.get("type") == "ratio"]
         self._types: dict[str, _OfType] = {
             kind.value: _OfType(_looking_at(kind, usable), usable, self._note_failure) for kind in LogType
@@ -309,7 +309,7 @@ class RuleIndex:
 
     def take_failures(self) -> dict[UUID, str]:
         """Return why rules failed on logs since the last call, one reason a rule, without any of the logs' data."""
-        taken, self._failures = self._failures, dict(self._broken)
+        taken, self._failures = self._failures, dict(self.broken)
         return taken
 
     def _note_failure(self, rule_id: UUID, reason: str) -> None:

@@ -107,10 +107,9 @@ def _take(session: Session, rule: Rule, wanted: Mapping[str, datetime]) -> set[s
 
 def stay(rule: Rule) -> timedelta:
     """Say how long a group without an open alert keeps its place after its last match."""
-    window = timedelta(minutes=getattr(rule.params, "window_minutes", 0))
     if isinstance(rule.params, NoDataParams):
-        return max(NO_DATA_STAY, 2 * window)
-    return max(SHORTEST_STAY, window)
+        return max(NO_DATA_STAY, 2 * rule.window)
+    return max(SHORTEST_STAY, rule.window)
 
 
 def seen_groups(session: Session, rules: Iterable[Rule], at: datetime) -> dict[UUID, list[str]]:
@@ -144,7 +143,8 @@ def give_back(session: Session, rules: Iterable[Rule], now: datetime) -> None:
             " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]))"
             " AS asked (rule_id, epoch, since) WHERE kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
             " AND kept.last_match_at >= asked.since) AND NOT EXISTS (SELECT FROM alerts"
-            " WHERE alerts.rule_id = kept.rule_id AND alerts.group_key = kept.group_key AND alerts.status <> 'resolved')"
+            " WHERE alerts.rule_id = kept.rule_id AND alerts.group_key = kept.group_key"
+            " AND alerts.status <> 'resolved')"
         ),
         {
             "rules": [rule.id for rule in asked],

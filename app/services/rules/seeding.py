@@ -45,7 +45,7 @@ def lookback(rule: Rule) -> timedelta | None:
     if isinstance(params, NoDataParams) and rule.group_by:
         return places.stay(rule)
     if isinstance(params, SpikeParams):
-        return timedelta(minutes=params.window_minutes * (params.baseline_windows + 1))
+        return rule.window * (params.baseline_windows + 1)
     return None
 
 

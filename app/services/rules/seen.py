@@ -9,14 +9,17 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.services.rules.conditions.new_value import Seen
+from app.services.rules.conditions.new_value import learn as learn_one
 from app.services.rules.groups import field_of
-from app.services.rules.conditions.new_value import Seen, learn as learn_one
 from app.services.rules.types import LogVersion, NewValueParams, Rule
 
 Carriers = dict[tuple[UUID, str, str], list[tuple[datetime, str, int]]]
 
 
-def learn(session: Session, asked: Sequence[tuple[Rule, str, Mapping[int, LogVersion]]]) -> Iterator[tuple[UUID, str, int]]:
+def learn(
+    session: Session, asked: Sequence[tuple[Rule, str, Mapping[int, LogVersion]]]
+) -> Iterator[tuple[UUID, str, int]]:
     """Take in fresh matches of `new_value` rules.
 
     Args:    asked: rule, group, and its fresh logs by id; the rules are locked.
@@ -50,7 +53,8 @@ def _load(session: Session, carriers: Carriers, rules: Mapping[UUID, Rule]) -> d
         text(
             "SELECT seen.rule_id, seen.group_key, seen.value, seen.since_at, seen.last_at FROM"
             " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]), CAST(:values AS text[]))"
-            " AS asked (rule_id, epoch, group_key, value) JOIN seen_values AS seen USING (rule_id, epoch, group_key, value)"
+            " AS asked (rule_id, epoch, group_key, value)"
+            " JOIN seen_values AS seen USING (rule_id, epoch, group_key, value)"
         ),
         {
             "rules": [place[0] for place in carriers],

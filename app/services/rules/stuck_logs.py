@@ -34,7 +34,11 @@ def find(
     Args:    index: of the `stuck` rules; those that are not among `rules` are passed over.
     Returns: ids of logs by rule and group.
     """
-    ages = {rule.id: timedelta(minutes=rule.params.older_than_minutes) for rule in rules if isinstance(rule.params, StuckParams)}
+    ages = {
+        rule.id: timedelta(minutes=rule.params.older_than_minutes)
+        for rule in rules
+        if isinstance(rule.params, StuckParams)
+    }
     youngest = at - min(ages.values())
     since = min(rule.started_at for rule in rules).replace(microsecond=0)
     found: dict[tuple[UUID, str], list[int]] = defaultdict(list)

@@ -174,7 +174,17 @@ class Rule:
         values = {name: value for name, value in self.condition.items() if name != "type"}
         return PARAMS[self.condition["type"]](**values)
 
-    @cached_property
+    @property
+    def window(self) -> timedelta:
+        """The length of the condition's window; zero where it has none."""
+        return timedelta(minutes=getattr(self.params, "window_minutes", 0))
+
+    @property
+    def settle(self) -> timedelta:
+        """How long before it is judged the window of a `ratio` ends; zero for the others."""
+        return timedelta(minutes=getattr(self.params, "settle_minutes", 0))
+
+    @property
     def quiet(self) -> timedelta:
         """How long there must be no new match before an alert resolves."""
         return timedelta(minutes=self.resolve_after_minutes)

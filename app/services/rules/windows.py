@@ -26,7 +26,9 @@ class Span(NamedTuple):
     until: datetime | None
 
 
-_POINT = "matches.changed_at, matches.sid, matches.log_id, matches.error_code, matches.alert_id IS NOT NULL, matches.novel"
+_POINT = (
+    "matches.changed_at, matches.sid, matches.log_id, matches.error_code, matches.alert_id IS NOT NULL, matches.novel"
+)
 
 
 def matches_within(session: Session, spans: Sequence[Span]) -> Iterator[Found]:
@@ -37,7 +39,8 @@ def matches_within(session: Session, spans: Sequence[Span]) -> Iterator[Found]:
         text(
             f"SELECT matches.rule_id, matches.group_key, {_POINT} FROM"
             " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),"
-            " CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[])) AS asked (rule_id, epoch, key, since, until)"
+            " CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[]))"
+            " AS asked (rule_id, epoch, key, since, until)"
             " JOIN matches ON matches.rule_id = asked.rule_id AND matches.group_key = asked.key"
             " AND matches.epoch = asked.epoch AND matches.changed_at > asked.since"
             " AND matches.changed_at <= coalesce(asked.until, 'infinity')"
@@ -83,8 +86,9 @@ class Window(NamedTuple):
 
     rule: Rule
     until: datetime
-    minutes: int
-    count: int = 1
+    length: timedelta
+    places: int = 1
+    """How many windows."""
 
 
 class Sums(NamedTuple):
@@ -105,20 +109,20 @@ def sums(session: Session, asked: Sequence[Window]) -> dict[GroupId, dict[int, S
     rows = session.execute(
         text(
             "SELECT kept.rule_id, kept.group_key,"
-            " floor(extract(epoch FROM asked.until - kept.minute) / (asked.minutes * 60))::int AS place,"
+            " floor(extract(epoch FROM asked.until - kept.minute) / extract(epoch FROM asked.length))::int AS place,"
             " greatest(sum(kept.total), 0)::int, greatest(sum(kept.matched), 0)::int FROM"
             " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:until AS timestamptz[]),"
-            " CAST(:minutes AS int[]), CAST(:counts AS int[])) AS asked (rule_id, epoch, until, minutes, count)"
+            " CAST(:lengths AS interval[]), CAST(:places AS int[])) AS asked (rule_id, epoch, until, length, places)"
             " JOIN minute_counts AS kept ON kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
-            " AND kept.minute > asked.until - make_interval(mins => asked.minutes * asked.count)"
+            " AND kept.minute > asked.until - asked.length * asked.places"
             " AND kept.minute <= asked.until GROUP BY 1, 2, 3"
         ),
         {
             "rules": [each.rule.id for each in asked],
             "epochs": [each.rule.epoch for each in asked],
             "until": [each.until for each in asked],
-            "minutes": [each.minutes for each in asked],
-            "counts": [each.count for each in asked],
+            "lengths": [each.length for each in asked],
+            "places": [each.places for each in asked],
         },
     )
     for rule_id, key, place, total, matched in rows:
@@ -126,7 +130,9 @@ def sums(session: Session, asked: Sequence[Window]) -> dict[GroupId, dict[int, S
     return found
 
 
-def amounts(session: Session, asked: Sequence[Window], reach: timedelta) -> dict[GroupId, list[tuple[datetime, Decimal]]]:
+def amounts(
+    session: Session, asked: Sequence[Window], reach: timedelta
+) -> dict[GroupId, list[tuple[datetime, Decimal]]]:
     """Read the amounts of each minute of the windows that ended within `reach`; by rule and group, oldest first."""
     found: dict[GroupId, list[tuple[datetime, Decimal]]] = defaultdict(list)
     if not asked:
@@ -142,7 +148,7 @@ def amounts(session: Session, asked: Sequence[Window], reach: timedelta) -> dict
         {
             "rules": [each.rule.id for each in asked],
             "epochs": [each.rule.epoch for each in asked],
-            "since": [each.until - reach - timedelta(minutes=each.minutes) for each in asked],
+            "since": [each.until - reach - each.length for each in asked],
             "until": [each.until for each in asked],
         },
     )

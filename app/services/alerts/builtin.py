@@ -1,0 +1,152 @@
+"""The alerts that no rule opens: GiftPulse cannot read Twilio, a rule fails, deliveries are overdue, an action is off.
+
+Each is found anew from how things stand; what is no longer so resolves.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.enums import AlertStatus, ResolveReason, Severity
+from app.models import Alert
+from app.services.alerts.fingerprint import built_in_fingerprint
+from app.services.alerts.register import BUILT_IN_HABITS, Register, load_open
+from app.services.rules.groups import group_key
+
+CANNOT_READ = "GiftPulse cannot read Twilio"
+RULE_FAILING = "Rule failing"
+DELIVERIES_OVERDUE = "Deliveries are overdue"
+ACTION_DISABLED = "Action disabled"
+
+FAILED_POLLS = 3
+SILENT_INTERVALS = 3
+SHORTEST_SILENCE = timedelta(seconds=60)
+OVERDUE_AFTER = timedelta(minutes=10)
+RULE_FAILS_FOR = timedelta(minutes=15)
+"""A rule that failed is said to fail until it has not for so long."""
+
+
+class Trouble(NamedTuple):
+    """Something that is wrong now."""
+
+    name: str
+    group: dict[str, Any]
+    summary: str
+    since: datetime
+
+
+def watch(session: Session, settings: Settings, now: datetime) -> int:
+    """Open and resolve the built-in alerts as things stand; return how many deliveries that made."""
+    troubles = {
+        built_in_fingerprint(trouble.name, group_key(trouble.group)): trouble
+        for trouble in (
+            *_unread(session, settings, now),
+            *_failing(session, now),
+            *_overdue(session, now),
+            *_disabled(session),
+        )
+    }
+    known = session.scalars(
+        select(Alert.fingerprint).where(Alert.rule_id.is_(None), Alert.status != AlertStatus.RESOLVED)
+    ).all()
+    ended_by_hand = set(
+        session.scalars(select(Alert.fingerprint).where(Alert.rule_id.is_(None), Alert.still_holds)).all()
+    )
+    if not troubles and not known and not ended_by_hand:
+        return 0
+    _forget_ended(session, ended_by_hand - troubles.keys())
+    open_alerts = load_open(session, known)
+    register = Register(session, settings, now)
+    register.load_previous_firings(troubles)
+    for mark, alert in open_alerts.items():
+        if mark not in troubles:
+            register.move(alert)
+            register.close(alert, ResolveReason.CLEARED, now)
+            register.tell(alert, BUILT_IN_HABITS)
+    for mark, trouble in troubles.items():
+        if mark not in open_alerts and mark not in ended_by_hand:
+            _open(register, mark, trouble)
+    register.save_alerts()
+    return register.save_notices()
+
+
+def _forget_ended(session: Session, marks: set[str]) -> None:
+    """Note for alerts that people ended while things were wrong that they have been right since."""
+    if marks:
+        session.execute(
+            update(Alert).where(Alert.rule_id.is_(None), Alert.fingerprint.in_(marks)).values(still_holds=False)
+        )
+
+
+def _open(register: Register, mark: str, trouble: Trouble) -> None:
+    alert = register.open(
+        fingerprint=mark,
+        rule_id=None,
+        rule_name=trouble.name,
+        severity=Severity.CRITICAL,
+        group=trouble.group,
+        group_key=group_key(trouble.group),
+        started_at=trouble.since,
+        window_from=trouble.since,
+    )
+    alert.summary, alert.occurrences, alert.late = trouble.summary, 1, False
+    register.tell(alert, BUILT_IN_HABITS)
+
+
+def _unread(session: Session, settings: Settings, now: datetime) -> Iterator[Trouble]:
+    """Find the accounts of which some stream has not been read well for too long; resolved by a good poll of each."""
+    silence = max(SHORTEST_SILENCE, SILENT_INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
+    rows = session.execute(
+        text(
+            "SELECT accounts.sid, min(coalesce(streams.last_success_at, accounts.started_at)),"
+            " string_agg(streams.log_type || ': ' || coalesce(streams.last_error, 'no good poll'), '; '"
+            " ORDER BY streams.log_type) FROM streams JOIN accounts ON accounts.id = streams.account_id"
+            " WHERE accounts.enabled AND NOT streams.unavailable AND (streams.failures >= :failures"
+            " OR (coalesce(streams.last_success_at, accounts.started_at) < :oldest"
+            "     AND coalesce(streams.lease_until < :now, true))"
+            " OR (streams.failures > 0 AND EXISTS (SELECT FROM alerts WHERE alerts.rule_id IS NULL"
+            "     AND alerts.rule_name = :name AND alerts.status <> 'resolved'"
+            "     AND alerts.\"group\" ->> 'account_sid' = accounts.sid)))"
+            " GROUP BY accounts.sid ORDER BY accounts.sid"
+        ),
+        {"failures": FAILED_POLLS, "oldest": now - silence, "now": now, "name": CANNOT_READ},
+    )
+    for sid, since, errors in rows:
+        yield Trouble(CANNOT_READ, {"account_sid": sid}, f"{CANNOT_READ}: account {sid}: {errors}", since)
+
+
+def _failing(session: Session, now: datetime) -> Iterator[Trouble]:
+    """Find the rules that failed of late."""
+    rows = session.execute(
+        text("SELECT id, name, last_error, failed_at FROM rules WHERE enabled AND failed_at > :lately ORDER BY id"),
+        {"lately": now - RULE_FAILS_FOR},
+    )
+    for rule_id, name, error, failed_at in rows:
+        yield Trouble(RULE_FAILING, {"rule_id": str(rule_id)}, f"{RULE_FAILING}: {name}: {error}", failed_at)
+
+
+def _overdue(session: Session, now: datetime) -> Iterator[Trouble]:
+    """Find out whether deliveries wait that should long have been attempted."""
+    count, oldest = session.execute(
+        text(
+            "SELECT count(*), min(next_attempt_at) FROM deliveries"
+            " WHERE status = 'pending' AND next_attempt_at < :oldest"
+        ),
+        {"oldest": now - OVERDUE_AFTER},
+    ).one()
+    if count:
+        yield Trouble(DELIVERIES_OVERDUE, {}, f"{DELIVERIES_OVERDUE}: {count} wait: see whether a worker runs", oldest)
+
+
+def _disabled(session: Session) -> Iterator[Trouble]:
+    """Find the actions that GiftPulse itself has switched off; they are told of through the others."""
+    rows = session.execute(
+        text("SELECT id, disabled_reason, updated_at FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
+    )
+    for action_id, reason, at in rows:
+        group = {"action_id": str(action_id)}
+        yield Trouble(ACTION_DISABLED, group, f"{ACTION_DISABLED}: {reason}", at)
