@@ -6,7 +6,7 @@ for alerts is written together with their deliveries.
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -380,22 +380,16 @@ def _count_stuck(session: Session, moved: Sequence[Moved]) -> list[tuple[UUID, d
 
 def _forget_held(session: Session, minute: _Minute) -> None:
     """Note for alerts that ended while their condition held that it has been false since."""
-    rows: Iterable[tuple[UUID, str]] = (
-        session.execute(
-            text(
-                "SELECT rule_id, group_key FROM alerts"
-                " WHERE still_holds AND status = 'resolved' AND rule_id = ANY(:ids)"
-            ),
-            {"ids": list(minute.groups)},
-        )
-        .tuples()
-        .all()
+    rows = session.execute(
+        text("SELECT rule_id, group_key FROM alerts WHERE still_holds AND status = 'resolved' AND rule_id = ANY(:ids)"),
+        {"ids": list(minute.groups)},
     )
-    free = [place for place in rows if place not in minute.still and place[1] in minute.groups[place[0]]]
+    ended = {(row[0], row[1]) for row in rows}
+    free = [place for place in ended if place not in minute.still and place[1] in minute.groups[place[0]]]
     update_rows(
         session,
         "alerts",
         {"rule_id": "uuid", "group_key": "text"},
         {"still_holds": "bool"},
-        [(rule_id, key, False) for rule_id, key in set(free)],
+        [(rule_id, key, False) for rule_id, key in sorted(free)],
     )

@@ -31,16 +31,18 @@ def judge(
     if latest >= limit:
         return Verdict(True, float(latest), window_ended_at=at)
     reached = None
-    total, left = Decimal(0), 0
-    for minute, amount in minutes:
-        total += amount
-        while minutes[left][0] <= minute - window:
+    earliest = max(first, at - REACH + timedelta(minutes=1))
+    total, left, right = Decimal(0), 0, 0
+    # A window is at its fullest where it ends with a minute that has something in it, or where windows begin to count.
+    for end in sorted({max(minute, earliest) for minute, _ in minutes}):
+        while right < len(minutes) and minutes[right][0] <= end:
+            total += minutes[right][1]
+            right += 1
+        while left < right and minutes[left][0] <= end - window:
             total -= minutes[left][1]
             left += 1
-        # A window is at its fullest where it ends with a minute that has something in it.
-        looked_at = max(first, at - REACH + timedelta(minutes=1)) <= minute <= at
-        if looked_at and total >= limit and not _is_told(minute - window, minute, told):
-            reached = minute
+        if end <= at and total >= limit and not _is_told(end - window, end, told):
+            reached = end
     if reached is None:
         return Verdict(False, float(latest))
     return Verdict(True, float(latest), window_ended_at=reached, passed=True)

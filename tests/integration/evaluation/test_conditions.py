@@ -1,0 +1,214 @@
+"""Each condition over real rows: what is stored, evaluated and complete makes the alerts that it should."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.database import session_scope
+from app.models import Alert
+from app.services import catalogue
+from tests.fakes import START
+from tests.feeding import Feed, evaluate, log
+
+
+def minutes(count: float) -> datetime:
+    return START + timedelta(minutes=count)
+
+
+def make_rule(condition: dict[str, Any], **fields: Any) -> str:
+    body = {
+        "name": "Rule",
+        "log_type": "message",
+        "pattern_type": "status",
+        "pattern_value": "undelivered,failed",
+        "condition": condition,
+    } | fields
+    with session_scope() as session:
+        rule = catalogue.create(session, body, START)
+        rule.started_at = START
+        return str(rule.id)
+
+
+def alerts() -> list[Alert]:
+    with session_scope() as session:
+        query = select(Alert).where(Alert.rule_id.is_not(None)).order_by(Alert.started_at, Alert.number)
+        found = list(session.scalars(query))
+        session.expunge_all()
+        return found
+
+
+def told() -> list[tuple[datetime, datetime | None, int, str | None]]:
+    return [(each.started_at, each.resolved_at, each.occurrences, each.resolve_reason) for each in alerts()]
+
+
+@pytest.fixture
+def feed(database: str) -> Feed:
+    return Feed(START - timedelta(days=10))
+
+
+def test_each_fires_at_once_and_resolves_after_quiet(feed: Feed) -> None:
+    make_rule({"type": "each"}, resolve_after_minutes=60)
+    feed.store([log(1, minutes(1)), log(2, minutes(30))], minutes(31))
+    evaluate(minutes(31))
+    assert told() == [(minutes(1), None, 2, None)]
+    feed.complete(minutes(89))
+    evaluate(minutes(120))
+    assert told() == [(minutes(1), None, 2, None)]
+    feed.complete(minutes(90))
+    evaluate(minutes(120))
+    assert told() == [(minutes(1), minutes(90), 2, "quiet")]
+
+
+def test_a_match_beyond_the_quiet_time_waits_for_completeness(feed: Feed) -> None:
+    make_rule({"type": "each"}, resolve_after_minutes=60)
+    feed.store([log(1, minutes(1)), log(2, minutes(100))], minutes(101))
+    evaluate(minutes(101))
+    assert told() == [(minutes(1), None, 1, None)]
+    feed.store([log(3, minutes(50))], minutes(102))
+    evaluate(minutes(102))
+    assert told() == [(minutes(1), None, 3, None)]
+
+
+def test_threshold_counts_within_a_window_that_ends_at_a_match(feed: Feed) -> None:
+    make_rule({"type": "threshold", "count": 3, "window_minutes": 5}, resolve_after_minutes=10)
+    feed.store([log(1, minutes(1)), log(2, minutes(6)), log(3, minutes(7))], minutes(8))
+    evaluate(minutes(8))
+    assert told() == []
+    feed.store([log(4, minutes(5))], minutes(9))
+    evaluate(minutes(9))
+    assert told() == [(minutes(7), None, 3, None)]
+    feed.complete(minutes(17))
+    evaluate(minutes(17))
+    assert told() == [(minutes(7), minutes(17), 3, "quiet")]
+
+
+def test_ratio_of_final_logs_fires_and_clears(feed: Feed) -> None:
+    make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 4, "settle_minutes": 5})
+    bad = [log(number, minutes(3)) for number in range(3)]
+    good = [log(number, minutes(4), status="delivered", error_code=None) for number in range(3, 6)]
+    going = [log(9, minutes(4), status="sent", error_code=None, final=False)]
+    feed.store([*bad, *good, *going], minutes(5))
+    feed.complete(minutes(14))
+    evaluate(minutes(14))
+    assert told() == []
+    feed.complete(minutes(15))
+    evaluate(minutes(15))
+    assert told() == [(minutes(15), None, 3, None)]
+    assert alerts()[0].value == 50.0
+    feed.store([log(9, minutes(4), status="delivered", error_code=None, changed_at=minutes(15))], minutes(15.5))
+    feed.complete(minutes(16))
+    evaluate(minutes(16))
+    assert told() == [(minutes(15), minutes(16), 3, "cleared")]
+
+
+def test_ratio_with_too_few_logs_is_resolved_after_two_windows(feed: Feed) -> None:
+    make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 4, "settle_minutes": 0})
+    feed.store([log(number, minutes(3)) for number in range(4)], minutes(5))
+    for minute in range(10, 34):
+        feed.complete(minutes(minute))
+        evaluate(minutes(minute))
+    assert told() == [(minutes(10), minutes(33), 4, "insufficient_data")]
+
+
+def test_no_data_misses_what_does_not_come_only_where_all_was_read(feed: Feed) -> None:
+    make_rule({"type": "no_data", "window_minutes": 10, "min_count": 1}, pattern_type="any", pattern_value=None)
+    feed.store([log(1, minutes(5))], minutes(5))
+    evaluate(minutes(60))
+    assert told() == []
+    feed.complete(minutes(14))
+    evaluate(minutes(60))
+    assert told() == []
+    feed.complete(minutes(15))
+    evaluate(minutes(60))
+    assert told() == [(minutes(15), None, 0, None)]
+    feed.store([log(2, minutes(20))], minutes(20))
+    feed.complete(minutes(20))
+    evaluate(minutes(60))
+    assert told() == [(minutes(15), minutes(20), 1, "cleared")]
+
+
+def test_no_data_misses_groups_that_were_seen_before_the_rule(feed: Feed) -> None:
+    feed.store([log(1, minutes(-60)), log(2, minutes(-50), to_country="FR")], minutes(0))
+    evaluate(minutes(0))
+    make_rule(
+        {"type": "no_data", "window_minutes": 10, "min_count": 1},
+        pattern_type="any",
+        pattern_value=None,
+        group_by=["to_country"],
+    )
+    feed.store([log(3, minutes(5))], minutes(6))
+    feed.complete(minutes(10))
+    evaluate(minutes(11))
+    assert [(each.group, each.started_at) for each in alerts()] == [({"to_country": "FR"}, minutes(10))]
+
+
+def test_spike_against_the_median_of_the_windows_before(feed: Feed) -> None:
+    number = iter(range(1000))
+    history = [log(next(number), minutes(-5 - 10 * window)) for window in range(4) for _ in range(2)]
+    feed.store(history, minutes(0))
+    evaluate(minutes(0))
+    feed.complete(minutes(0), since=minutes(-100))
+    make_rule({"type": "spike", "factor": 3, "window_minutes": 10, "baseline_windows": 4, "min_count": 5})
+    feed.store([log(next(number), minutes(5)) for _ in range(6)], minutes(6))
+    feed.complete(minutes(10))
+    evaluate(minutes(10))
+    assert told() == [(minutes(10), None, 6, None)]
+    assert (alerts()[0].value, alerts()[0].baseline) == (3.0, 2.0)
+    feed.complete(minutes(15))
+    evaluate(minutes(15))
+    assert told() == [(minutes(10), minutes(15), 6, "cleared")]
+
+
+def test_new_value_learns_silently_what_is_stored_when_the_rule_is_made(feed: Feed) -> None:
+    feed.store([log(1, minutes(-60))], minutes(-59))
+    evaluate(minutes(-59))
+    make_rule({"type": "new_value", "field": "error_code", "lookback_days": 30}, resolve_after_minutes=30)
+    feed.store([log(2, minutes(1)), log(3, minutes(2), error_code=30007), log(4, minutes(3))], minutes(4))
+    evaluate(minutes(4))
+    assert told() == [(minutes(2), None, 2, None)]
+    feed.complete(minutes(33))
+    evaluate(minutes(33))
+    feed.store([log(5, minutes(40), error_code=30007)], minutes(41))
+    evaluate(minutes(41))
+    assert told() == [(minutes(2), minutes(33), 2, "quiet")]
+
+
+def test_stuck_logs_are_those_read_again_and_not_final(feed: Feed) -> None:
+    make_rule({"type": "stuck", "older_than_minutes": 30, "min_count": 2}, pattern_type="any", pattern_value=None)
+    waiting = [log(number, minutes(1), status="queued", error_code=None, final=False) for number in (1, 2)]
+    feed.store(waiting, minutes(2))
+    feed.complete(minutes(32))
+    evaluate(minutes(32))
+    assert told() == []
+    later = [
+        log(number, minutes(1), status="queued", error_code=None, final=False, content_hash=number) for number in (1, 2)
+    ]
+    feed.store(later, minutes(33))
+    feed.complete(minutes(34))
+    evaluate(minutes(34))
+    assert told() == [(minutes(33), None, 2, None)]
+    feed.store([log(1, minutes(1), status="delivered", error_code=None, changed_at=minutes(35))], minutes(35))
+    feed.complete(minutes(36))
+    evaluate(minutes(36))
+    assert [each.resolve_reason for each in alerts()] == ["cleared"]
+
+
+def test_sum_reaches_its_limit_when_prices_come_later(feed: Feed) -> None:
+    make_rule(
+        {"type": "sum", "field": "price", "at_least": 1, "window_minutes": 10}, pattern_type="any", pattern_value=None
+    )
+    unpriced = [log(number, minutes(3), price=None) for number in range(4)]
+    feed.store(unpriced, minutes(4))
+    feed.complete(minutes(60))
+    evaluate(minutes(60))
+    assert told() == []
+    priced = [log(number, minutes(3), price=Decimal("-0.30"), content_hash=number) for number in range(4)]
+    feed.store(priced, minutes(60))
+    feed.complete(minutes(61))
+    evaluate(minutes(61))
+    feed.complete(minutes(63))
+    evaluate(minutes(63))
+    assert told() == [(minutes(61), minutes(62), 4, "cleared")]
