@@ -1,6 +1,6 @@
 """Lists: one page of rows, and the cursor to the next."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -30,16 +30,28 @@ def answer_page(
         name: of the list, to which its cursors are bound, with the filters.
         keys: columns of the statement, by which it is sorted in descending order; together they are unique.
     """
-    secret, context = get_settings().secret_keys[0], name + orjson.dumps(query.filters).decode()
-    place = None if query.cursor is None else _place(secret, context, query.cursor, keys)
+    place = None if query.cursor is None else paging.read(keys, read_cursor(name, query))
     rows, more = paging.page(session, statement, keys, place, query.limit)
-    following = cursors.write(secret, context, paging.show(paging.place_of(rows[-1], keys))) if more else None
+    following = write_cursor(name, query, paging.show(paging.place_of(rows[-1], keys))) if more else None
     return json_answer({"items": [show(row) for row in rows], "next_cursor": following})
 
 
-def _place(secret: str, context: str, cursor: str, keys: paging.Keys) -> paging.Place:
+def write_cursor(name: str, query: PageQuery, place: Sequence[str | int]) -> str:
+    """Write the cursor to what comes after a place, bound to the list and the filters."""
+    return cursors.write(get_settings().secret_keys[0], _context(name, query), place)
+
+
+def read_cursor(name: str, query: PageQuery) -> list[Any]:
+    """Read the place out of the cursor that was sent.
+
+    Raises: InvalidInput where it is none of this list with these filters.
+    """
     try:
-        return paging.read(keys, cursors.read(secret, context, cursor))
+        return cursors.read(get_settings().secret_keys[0], _context(name, query), query.cursor or "")
     except cursors.BadCursor:
         message = "is not a cursor of this list with these filters: begin again without it"
         raise InvalidInput([FieldError("cursor", message)]) from None
+
+
+def _context(name: str, query: PageQuery) -> str:
+    return name + orjson.dumps(query.filters).decode()

@@ -11,7 +11,21 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app.api import documents, problems
 from app.api.middleware import Frame
-from app.api.routes import actions, alerts, deliveries, docs, health, logs, metrics, rules
+from app.api.routes import (
+    actions,
+    alerts,
+    audit,
+    deliveries,
+    docs,
+    error_codes,
+    health,
+    keys,
+    logs,
+    metrics,
+    rules,
+    silences,
+    stats,
+)
 from app.api.security import Limiter
 from app.config import Settings, get_settings
 from app.database import get_engine, session_scope
@@ -21,7 +35,21 @@ from app.utils.logging import configure_logging
 
 THREADS = 16
 """As many as there are connections to the database: more would only wait for one."""
-ROUTERS = (health, logs, rules, actions, alerts, deliveries, metrics, docs)
+ROUTERS = (
+    health,
+    logs,
+    rules,
+    actions,
+    alerts,
+    deliveries,
+    silences,
+    stats,
+    error_codes,
+    keys,
+    audit,
+    metrics,
+    docs,
+)
 
 
 @asynccontextmanager

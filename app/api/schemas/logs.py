@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from app.api import gate
 from app.api.schemas.alerts import Alert
@@ -26,8 +26,10 @@ WORD = "[a-z][a-z0-9-]{0,39}"
 ADDRESS = r"[A-Za-z0-9+_.:@*#-]{1,200}"
 
 
-class LogFilters(PageQuery):
+class LogQuery(BaseModel):
     """Which logs."""
+
+    model_config = ConfigDict(extra="forbid")
 
     log_type: Annotated[Values, members(LogType)] = Field(
         (), description="`call`, `message` or `error`; several by commas."
@@ -81,6 +83,10 @@ class LogFilters(PageQuery):
         """Return the filter as the search takes it."""
         values: dict[str, Any] = {name: getattr(self, name) for name in LogFilter.__dataclass_fields__}
         return LogFilter(**values | {"error_code": tuple(int(code) for code in self.error_code)})
+
+
+class LogFilters(LogQuery, PageQuery):
+    """Which logs, and which page of them."""
 
 
 class Log(Shown):

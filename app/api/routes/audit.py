@@ -1,0 +1,30 @@
+"""The audit: who changed what."""
+
+from typing import Annotated
+
+from fastapi import Query, Response
+from sqlalchemy import select
+
+from app.api.lists import answer_page
+from app.api.routing import make_router
+from app.api.schemas.audit import AuditFilters, AuditPage
+from app.api.security import ADMIN
+from app.database import session_scope
+from app.models import AuditEntry
+from app.services.snapshots import audit_json
+
+router = make_router("Audit", prefix="/api/audit")
+
+
+@router.get("", response_model=AuditPage, summary="List changes", dependencies=ADMIN)
+def list_audit(query: Annotated[AuditFilters, Query()]) -> Response:
+    """List what was changed, by whom, newest first. Entries are kept for 365 days at least."""
+    statement = select(AuditEntry.id, AuditEntry)
+    if query.target is not None:
+        statement = statement.where(AuditEntry.target == query.target)
+    if query.since is not None:
+        statement = statement.where(AuditEntry.at >= query.since)
+    if query.until is not None:
+        statement = statement.where(AuditEntry.at < query.until)
+    with session_scope() as session:
+        return answer_page(session, "audit", statement, (AuditEntry.id,), query, lambda row: audit_json(row.AuditEntry))

@@ -1,0 +1,35 @@
+"""Twilio's error codes: what each means, whose fault it is, what to do."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from fastapi import Path, Query, Response
+
+from app.api.answers import json_answer, resource
+from app.api.lists import read_cursor, write_cursor
+from app.api.routing import make_router
+from app.api.schemas.error_codes import ErrorCode, ErrorCodeFilters, ErrorCodePage
+from app.api.security import READ
+from app.services.twilio import error_codes
+
+router = make_router("Error codes", prefix="/api/error-codes")
+Code = Annotated[int, Path(ge=1, le=999_999, description="Twilio's error code.", examples=[30003])]
+
+
+@router.get("", response_model=ErrorCodePage, summary="List error codes", dependencies=READ)
+def list_error_codes(query: Annotated[ErrorCodeFilters, Query()]) -> Response:
+    """List the codes of the catalogue, highest first."""
+    below = 1_000_000 if query.cursor is None else read_cursor("error-codes", query)[0]
+    wanted = {int(code) for code in query.code}
+    found = [
+        each for each in reversed(error_codes.all_codes()) if each.code < below and (not wanted or each.code in wanted)
+    ]
+    shown = found[: query.limit]
+    following = write_cursor("error-codes", query, [shown[-1].code]) if len(found) > query.limit else None
+    return json_answer({"items": [asdict(each) for each in shown], "next_cursor": following})
+
+
+@router.get("/{code}", response_model=ErrorCode, summary="Read what a code means", dependencies=READ)
+def get_error_code(code: Code) -> Response:
+    """Say what a code means. One that the catalogue does not know is described as far as its range tells."""
+    return resource(asdict(error_codes.describe(code)))

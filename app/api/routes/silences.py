@@ -1,0 +1,87 @@
+"""Silences: when to tell nobody."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path, Query, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.api.answers import JsonObject, gone, resource
+from app.api.changes import Change
+from app.api.deps import IfMatch, JsonBody, parse
+from app.api.documents import body
+from app.api.idempotency import OnlyOnce
+from app.api.lists import answer_page
+from app.api.routing import make_router
+from app.api.schemas.common import EXAMPLE_ID
+from app.api.schemas.silences import Silence as ShownSilence
+from app.api.schemas.silences import SilenceBody, SilenceFilters, SilencePage
+from app.api.security import READ, Writer
+from app.database import session_scope
+from app.models import Silence
+from app.services.alerts import silences
+from app.services.snapshots import silence_json
+from app.utils.clock import utc_now
+
+router = make_router("Silences", prefix="/api/silences")
+SilenceId = Annotated[UUID, Path(description="The silence's id.", examples=[EXAMPLE_ID])]
+PLACE = (Silence.created_at, Silence.id)
+HELD = ("alert_ids",)
+"""What a silence holds moves without an edit of it."""
+
+
+def _show(session: Session, silence: Silence) -> JsonObject:
+    return silence_json(silence, silences.held_alerts(session, [silence], utc_now())[silence.id])
+
+
+@router.get("", response_model=SilencePage, summary="List silences", dependencies=READ)
+def list_silences(query: Annotated[SilenceFilters, Query()]) -> Response:
+    """List silences, newest first, the past ones too."""
+    statement = select(Silence.id, Silence.created_at, Silence)
+    with session_scope() as session:
+        return answer_page(session, "silences", statement, PLACE, query, lambda row: _show(session, row.Silence))
+
+
+@router.post(
+    "", status_code=201, response_model=ShownSilence, summary="Make a silence", openapi_extra=body(SilenceBody)
+)
+def create_silence(caller: Writer, sent: JsonBody, once: OnlyOnce) -> Response:
+    """Hold back the firing and update of some alerts for a while. One that still fires when it ends is told then."""
+    wanted = parse(SilenceBody, sent)
+
+    def effect(session: Session) -> Response:
+        now = utc_now()
+        silence = silences.create(
+            session,
+            wanted.rule_id,
+            dict(wanted.group),
+            wanted.starts_at or now,
+            wanted.ends_at,
+            wanted.reason,
+            caller.name,
+            now,
+        )
+        shown = _show(session, silence)
+        Change(session, caller, f"silence:{silence.id}").made("silence.create", shown)
+        return resource(shown, 201, unversioned=HELD)
+
+    return once.run(caller.id, effect)
+
+
+@router.get("/{silence_id}", response_model=ShownSilence, summary="Read one silence", dependencies=READ)
+def get_silence(silence_id: SilenceId) -> Response:
+    """Show a silence with the open alerts that it holds now."""
+    with session_scope() as session:
+        return resource(_show(session, silences.get(session, silence_id)), unversioned=HELD)
+
+
+@router.delete("/{silence_id}", status_code=204, summary="End a silence")
+def delete_silence(caller: Writer, silence_id: SilenceId, expected: IfMatch) -> Response:
+    """End a silence at once. What it held is told if it still fires."""
+    with session_scope() as session:
+        shown = _show(session, silences.get(session, silence_id))
+        expected.check(shown, HELD)
+        silences.delete(session, silence_id)
+        Change(session, caller, f"silence:{silence_id}", shown).made("silence.delete", None)
+        return gone()

@@ -1,0 +1,64 @@
+"""Counts over time, for plots."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Query, Response
+
+from app.api.answers import json_answer
+from app.api.routing import make_router
+from app.api.schemas.logs import LogQuery
+from app.api.schemas.stats import DeliveryStats, DeliveryStatsQuery, Stats, StatsQuery
+from app.api.security import READ
+from app.database import session_scope
+from app.errors import FieldError, InvalidInput
+from app.services.logs import stats
+from app.services.logs.search import LogFilter
+from app.utils.clock import rfc3339, utc_now
+
+router = make_router("Stats", prefix="/api/stats")
+DEFAULT_SPAN = timedelta(hours=24)
+MOST_BUCKETS = 10_000
+
+
+def _spanned(query: LogQuery, bucket: str, now: datetime) -> LogFilter:
+    """Fill in the span: 24 hours, up to now.
+
+    Raises: InvalidInput where it holds too many buckets.
+    """
+    wanted = query.wanted()
+    until = wanted.until or now
+    since = wanted.since or max(until, datetime.min.replace(tzinfo=UTC) + DEFAULT_SPAN) - DEFAULT_SPAN
+    if (until - since) / stats.BUCKETS[bucket] > MOST_BUCKETS:
+        message = f"leaves more than {MOST_BUCKETS} buckets up to `until`: take a later time or a longer bucket"
+        raise InvalidInput([FieldError("since", message)])
+    return replace(wanted, since=since, until=until)
+
+
+@router.get("", response_model=Stats, summary="Count logs over time", dependencies=READ)
+def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
+    """Count logs by time bucket and field, over the last 24 hours unless `since` and `until` say otherwise."""
+    with session_scope() as session:
+        counts = stats.count(session, _spanned(query, query.bucket, utc_now()), query.bucket, query.by)
+    items = [{"at": rfc3339(each.at), "value": each.value, "count": each.count} for each in counts]
+    return json_answer({"bucket": query.bucket, "by": query.by, "items": items})
+
+
+@router.get("/delivery", response_model=DeliveryStats, summary="Measure delivery over time", dependencies=READ)
+def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Response:
+    """Measure the outbound messages that are final: the share delivered, and the time from created to final."""
+    with session_scope() as session:
+        rows = stats.delivery(session, _spanned(query, query.bucket, utc_now()), query.bucket)
+    items = [
+        {
+            "at": rfc3339(row.at),
+            "final": row.final,
+            "delivered": row.delivered,
+            "delivered_percent": round(100 * row.delivered / row.final, 2),
+            "p50_seconds": round(float(row.p50), 1),
+            "p95_seconds": round(float(row.p95), 1),
+        }
+        for row in rows
+    ]
+    return json_answer({"bucket": query.bucket, "items": items})

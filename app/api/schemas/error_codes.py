@@ -1,0 +1,36 @@
+"""Twilio's error codes on the wire."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from app.api.schemas.common import CommaList, PageQuery, Shown, Values, WholeNumber
+
+
+class ErrorCodeFilters(PageQuery):
+    """Which codes."""
+
+    limit: WholeNumber = Field(1000, ge=1, le=1000, description="How many items at most.")
+    code: Annotated[Values, CommaList("[0-9]{1,6}", "an error code", "30003,30005")] = Field(
+        (), description="These codes; several by commas."
+    )
+
+
+class ErrorCode(Shown):
+    """What a code means, whose fault it is, what to do."""
+
+    code: int = Field(description="Twilio's error code.", examples=[30003])
+    message: str = Field(description="Twilio's words for it.", examples=["Unreachable destination handset"])
+    level: str = Field(description="`error` or `warning`, as catalogued.", examples=["error"])
+    product: str | None = Field(description="The product of Twilio's it belongs to.", examples=["Messaging"])
+    family: str = Field(description="What the range of the code is about.", examples=["Messaging"])
+    fault: Literal["customer", "carrier", "twilio", "unknown"] = Field(description="Where the fault likely lies.")
+    next_step: str = Field(description="What to do.", examples=["Try again later, or by voice."])
+    docs: str = Field(description="Twilio's page about it.", examples=["https://www.twilio.com/docs/errors/30003"])
+
+
+class ErrorCodePage(Shown):
+    """A page of codes, highest first."""
+
+    items: list[ErrorCode] = Field(description="The codes.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])

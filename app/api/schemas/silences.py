@@ -1,0 +1,58 @@
+"""Silences on the wire."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field, field_validator
+
+from app.api.schemas.common import Body, PageQuery, Shown, ShownId, ShownTime, Time
+from app.services.rules.definition import GROUP_FIELDS
+
+GROUP = "It holds the alerts whose group has all these pairs; none: every alert of the rule."
+
+
+class SilenceFilters(PageQuery):
+    """Which silences: all of them."""
+
+
+class SilenceBody(Body):
+    """A silence to be made."""
+
+    rule_id: UUID | None = Field(None, strict=False, description="The rule; null: every rule.", examples=[None])
+    group: dict[str, str | int | None] = Field(
+        {}, max_length=len(GROUP_FIELDS), description=GROUP, examples=[{"to_country": "GB"}]
+    )
+    starts_at: Time | None = Field(
+        None, strict=False, description="From when on; default: now.", examples=["2026-11-23T06:00:00Z"]
+    )
+    ends_at: Time = Field(
+        strict=False, description="Until when; it lies in the future.", examples=["2036-11-23T08:00:00Z"]
+    )
+    reason: str = Field("", max_length=10_000, description="Why.", examples=["The carrier is at work on it."])
+
+    @field_validator("group")
+    @classmethod
+    def _known(cls, group: dict[str, Any]) -> dict[str, Any]:
+        if not set(group) <= set(GROUP_FIELDS):
+            raise ValueError(f"must hold only fields that rules group by: {', '.join(GROUP_FIELDS)}")
+        return group
+
+
+class Silence(Shown):
+    """A span of time in which some alerts are recorded and told to nobody."""
+
+    id: ShownId = Field(description="Its id.")
+    rule_id: ShownId | None = Field(description="The rule; null: every rule.")
+    group: dict[str, Any] = Field(description=GROUP, examples=[{"to_country": "GB"}])
+    starts_at: ShownTime = Field(description="From when on.")
+    ends_at: ShownTime = Field(description="Until when.")
+    reason: str = Field(description="Why.", examples=["The carrier is at work on it."])
+    created_by: str = Field(description="Whose key made it.", examples=["API_KEY"])
+    alert_ids: list[ShownId] = Field(description="The open alerts that it holds now.")
+
+
+class SilencePage(Shown):
+    """A page of silences, newest first."""
+
+    items: list[Silence] = Field(description="The silences.")
+    next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
