@@ -27,12 +27,17 @@ In a test, in this process::
 
 `simulator.account` is the first account; `simulator.account.sid` and `.auth_token` sign in.
 
-Traffic with incidents: `demo.start(simulator)`, then `simulator.traffic.begin("carrier_filtering")`; `SCENARIOS` has the
-names. As a process: `python -m scripts.twilio_simulator --port 9000 --state FILE`, which prints one line when it is
+Pushes: `with Callbacks(simulator, Targets(status=url, error=url, events=url)) as callbacks:` posts what happens from then
+on, signed; `callbacks.flush()` waits for it. For benchmarks: `add_messages(simulator, 200_000)`, encoded in advance.
+
+Traffic with incidents: `demo.start(simulator)`, then `simulator.traffic.begin("carrier_filtering")`; `SCENARIOS` has
+the names. As a process: `python -m scripts.twilio_simulator --port 9000 --state FILE`, which prints one line when it is
 ready; what is possible here is possible there too, under `/_simulator/` (`control.py` lists the paths).
 """
 
 from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Account, AccountStatus, ApiKey, KeyKind
+from scripts.twilio_simulator.bulk import add_messages
+from scripts.twilio_simulator.callbacks import Callbacks, Targets
 from scripts.twilio_simulator.clock import SimulatorClock
 from scripts.twilio_simulator.faults import Fault, FaultKind
 from scripts.twilio_simulator.filters import DateFilters, Habits
@@ -48,6 +53,7 @@ __all__ = [
     "Account",
     "AccountStatus",
     "ApiKey",
+    "Callbacks",
     "DateFilters",
     "Emitted",
     "Fault",
@@ -60,5 +66,7 @@ __all__ = [
     "Simulator",
     "SimulatorClock",
     "SimulatorServer",
+    "Targets",
     "Version",
+    "add_messages",
 ]

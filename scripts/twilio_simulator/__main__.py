@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scripts.twilio_simulator import demo
 from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN
+from scripts.twilio_simulator.callbacks import Callbacks, Targets
 from scripts.twilio_simulator.server import SimulatorServer
 from scripts.twilio_simulator.simulator import Simulator
 from scripts.twilio_simulator.traffic import Rates
@@ -24,6 +25,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--history-hours", type=float, default=24.0, help="what was there before (default: 24)")
     parser.add_argument("--messages-per-minute", type=float, default=Rates.messages_per_minute)
     parser.add_argument("--calls-per-minute", type=float, default=Rates.calls_per_minute)
+    parser.add_argument("--status-callback", default="", metavar="URL", help="where callbacks of messages and calls go")
+    parser.add_argument("--error-webhook", default="", metavar="URL", help="where the Debugger posts")
+    parser.add_argument("--event-sink", default="", metavar="URL", help="where Event Streams posts")
     parser.add_argument("--no-traffic", action="store_true", help="begin empty, and stay so until told otherwise")
     return parser
 
@@ -39,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
         rates = Rates(given.messages_per_minute, given.calls_per_minute)
         demo.start(simulator, given.state, given.history_hours, rates)
     try:
-        with SimulatorServer(simulator, given.port, given.host) as server:
+        targets = Targets(given.status_callback, given.error_webhook, given.event_sink)
+        with SimulatorServer(simulator, given.port, given.host) as server, Callbacks(simulator, targets):
             print(f"Twilio simulator ready at {server.url} for account {given.account_sid}", flush=True)
             stopped.wait()
     except OSError as error:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from scripts.twilio_simulator import wire
+from scripts.twilio_simulator import bulk, wire
 from scripts.twilio_simulator.accounts import KeyKind
 from scripts.twilio_simulator.filters import DateFilters
 from scripts.twilio_simulator.http import Request, Response, json_response
@@ -93,6 +93,10 @@ def _add(simulator: Simulator, given: dict[str, Any], names: dict[str, str]) -> 
     if "odd" in given:
         given["odd"] = str(given["odd"]).encode()
     return {"sid": simulator.add(KINDS[names["log_type"]], **given)}
+
+
+def _add_bulk(simulator: Simulator, given: dict[str, Any], _names: dict[str, str]) -> Any:
+    return {"messages": len(bulk.add_messages(simulator, **given))}
 
 
 def _change(simulator: Simulator, given: dict[str, Any], names: dict[str, str]) -> Any:
@@ -182,6 +186,7 @@ ROUTES: list[tuple[str, str, Handler]] = [
     ("POST", "clock", _clock),
     ("GET", "emitted", _emitted),
     ("POST", r"records/(?P<log_type>call|message|error)", _add),
+    ("POST", "bulk", _add_bulk),
     ("GET", r"records/(?P<sid>\w+)", _record),
     ("PATCH", r"records/(?P<sid>\w+)", _change),
     ("DELETE", r"records/(?P<sid>\w+)", _remove),

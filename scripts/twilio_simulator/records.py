@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from scripts.twilio_simulator import wire
@@ -53,9 +54,9 @@ class Record:
 
     __slots__ = (
         "_encoded",
+        "_fields",
         "account_sid",
         "created_at",
-        "fields",
         "kind",
         "number",
         "odd",
@@ -72,13 +73,9 @@ class Record:
 
         Args: odd: bytes to show in lists and single reads instead of the fields, whatever they are.
         """
-        self.kind, self.fields, self.created_at, self.visible_at, self.odd = (
-            kind,
-            fields,
-            created_at,
-            visible_at.timestamp(),
-            odd,
-        )
+        self.kind, self.created_at, self.odd = kind, created_at, odd
+        self.visible_at = visible_at.timestamp()
+        self._fields: Fields | None = fields
         self.account_sid: str = fields["account_sid"]
         self.sid: str = fields["sid"]
         self.number = 0
@@ -87,9 +84,19 @@ class Record:
         self.versions: list[Version] = []
         self._remember(created_at)
 
+    @property
+    def fields(self) -> Fields:
+        """The present fields by their wire names."""
+        if self._fields is None:
+            self._fields = self._decoded()
+        return self._fields
+
+    def _decoded(self) -> Fields:
+        raise NotImplementedError
+
     def change(self, at: datetime, changes: Mapping[str, Any]) -> None:
         """Give some fields new values, and the record a new `date_updated` unless one is given."""
-        self.fields = self.fields | {"date_updated": at} | dict(changes)
+        self._fields = self.fields | {"date_updated": at} | dict(changes)
         self._encoded, self.odd = None, None
         self._remember(at)
 
@@ -137,3 +144,39 @@ class Record:
             removed=self.removed,
             versions=tuple(self.versions),
         )
+
+
+class EncodedMessage(Record):
+    """A message held as its JSON alone until somebody needs more: of these there may be hundreds of thousands."""
+
+    __slots__ = ()
+
+    def __init__(self, account_sid: str, sid: str, sent_at: datetime, encoded: bytes) -> None:
+        """Hold a message that was created and sent at one moment."""
+        self.kind, self.account_sid, self.sid, self.created_at = Kind.MESSAGE, account_sid, sid, sent_at
+        self.visible_at = sent_at.timestamp()
+        self.odd, self.number, self.removed = None, 0, False
+        self._encoded, self._fields = encoded, None
+        self.versions = []
+
+    def _decoded(self) -> Fields:
+        assert self._encoded is not None
+        fields: Fields = json.loads(self._encoded)
+        moments = {name: parsedate_to_datetime(fields[name]) for name in ("date_created", "date_sent", "date_updated")}
+        return fields | moments
+
+    def change(self, at: datetime, changes: Mapping[str, Any]) -> None:
+        """Give some fields new values."""
+        if not self.versions:
+            self._remember(self.created_at)
+        super().change(at, changes)
+
+    def moment(self, name: str) -> float | None:
+        """Return a moment in seconds since the epoch."""
+        return self.visible_at if self._fields is None and name == "date_sent" else super().moment(name)
+
+    def emitted(self) -> Emitted:
+        """Describe it for an oracle."""
+        if not self.versions:
+            self._remember(self.created_at)
+        return super().emitted()

@@ -16,6 +16,8 @@ from scripts.twilio_simulator.simulator import Simulator
 
 HEAD_BYTES = 64 * 1024
 BODY_BYTES = 16 * 1024 * 1024
+TICK_SECONDS = 0.1
+"""How often what is due happens, though nobody asks: callbacks go out by it."""
 
 
 class SimulatorServer:
@@ -82,11 +84,17 @@ class SimulatorServer:
         finally:
             self._loop.call_soon(self._ready.set)
         self.port = server.sockets[0].getsockname()[1]
-        await self._stop.wait()
+        while not await self._stopped_within(TICK_SECONDS):
+            self.simulator.settle()
         server.close()
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        return self._stop.is_set()
 
 
 async def _converse(simulator: Simulator, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
