@@ -298,6 +298,15 @@ def upgrade() -> None:
         postgresql_where=sa.text("resource_sid IS NOT NULL"),
     )
     op.create_table(
+        "managed_entries",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("slug", sa.Text(), nullable=False),
+        sa.Column("object_id", sa.Uuid(), nullable=False),
+        sa.Column("references", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "slug", name=op.f("pk_managed_entries")),
+        sa.UniqueConstraint("kind", "object_id", name=op.f("uq_managed_entries_kind_object_id")),
+    )
+    op.create_table(
         "matches",
         sa.Column("rule_id", sa.Uuid(), nullable=False),
         sa.Column("log_id", sa.BigInteger(), nullable=False),
@@ -323,6 +332,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_matches_held", "matches", ["rule_id", "group_key"], unique=False, postgresql_where=sa.text("held")
     )
+    op.create_index(op.f("ix_matches_log_id"), "matches", ["log_id"], unique=False)
     op.create_index(
         op.f("ix_matches_rule_id_group_key_changed_at"),
         "matches",
@@ -584,11 +594,13 @@ def downgrade() -> None:
     op.drop_table("rule_groups")
     op.drop_table("minute_counts")
     op.drop_index(op.f("ix_matches_rule_id_group_key_changed_at"), table_name="matches")
+    op.drop_index(op.f("ix_matches_log_id"), table_name="matches")
     op.drop_index("ix_matches_held", table_name="matches", postgresql_where=sa.text("held"))
     op.drop_index(
         op.f("ix_matches_alert_id_changed_at"), table_name="matches", postgresql_where=sa.text("alert_id IS NOT NULL")
     )
     op.drop_table("matches")
+    op.drop_table("managed_entries")
     op.drop_index(
         op.f("ix_logs_account_id_resource_sid"), table_name="logs", postgresql_where=sa.text("resource_sid IS NOT NULL")
     )

@@ -18,6 +18,7 @@ from app.models.base import Base
 from app.models.counter import Counter, Heartbeat
 from app.models.delivery import Attempt, Delivery
 from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
+from app.models.managed import ManagedEntry
 from app.models.rule import Match, MinuteCount, Rule, RuleGroup, RuleSet, SeenValue
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "IdempotentAnswer",
     "Log",
     "LogChange",
+    "ManagedEntry",
     "Match",
     "MinuteCount",
     "PushedRecord",

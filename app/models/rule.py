@@ -77,6 +77,7 @@ class Match(Base):
     __tablename__ = "matches"
     __table_args__ = (
         Index(None, "rule_id", "group_key", "changed_at"),
+        Index(None, "log_id"),
         Index(None, "alert_id", "changed_at", postgresql_where=text("alert_id IS NOT NULL")),
         Index("ix_matches_held", "rule_id", "group_key", postgresql_where=text("held")),
     )
