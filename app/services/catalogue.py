@@ -11,16 +11,27 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.enums import AlertStatus, ResolveReason
+from app.enums import ResolveReason
 from app.errors import NotFound
-from app.models import Alert, Rule
+from app.models import Rule, RuleGroup
 from app.services.alerts import tracker
 from app.services.rules import definition, engine
+from app.services.rules.definition import RuleDefinition
+from app.services.rules.packs import find_pack
 from app.utils.clock import utc_now
 
-READ_ONLY = frozenset(
-    {"id", "created_at", "updated_at", "last_evaluated_at", "last_matched_at", "last_error", "groups", "groups_capped"}
+HEALTH = (
+    "last_evaluated_at",
+    "last_matched_at",
+    "last_error",
+    "last_error_at",
+    "error_count",
+    "cost_ms",
+    "groups",
+    "groups_capped",
 )
+"""What `health` answers."""
+READ_ONLY = frozenset({"id", "created_at", "updated_at", *HEALTH})
 
 
 def create(session: Session, body: object, now: datetime) -> Rule:
@@ -30,7 +41,7 @@ def create(session: Session, body: object, now: datetime) -> Rule:
     """
     parsed = definition.parse_rule(body)
     started_at = _lock_rule_set(session)
-    rule = Rule(**definition.columns(parsed), started_at=started_at, created_at=now, updated_at=now)
+    rule = _make(parsed, started_at, now)
     session.add(rule)
     session.flush()
     return rule
@@ -41,18 +52,23 @@ def replace(session: Session, rule_id: UUID, body: object, now: datetime) -> Rul
 
     Raises: NotFound, InvalidInput.
     """
-    if isinstance(body, dict):
-        body = {name: value for name, value in body.items() if name not in READ_ONLY}
-    return _edit(session, get(session, rule_id), definition.parse_rule(body), now)
+    wanted = definition.parse_rule(_writable(body))
+    return _edit(session, get(session, rule_id, lock=True), wanted, now)
 
 
 def patch(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
-    """Change some fields of a rule; objects are replaced whole.
+    """Change some fields of a rule; objects are replaced whole, and fields that only the product writes are ignored.
 
     Raises: NotFound, InvalidInput.
     """
-    rule = get(session, rule_id)
-    return _edit(session, rule, definition.merge(definition.of(rule), body), now)
+    rule = get(session, rule_id, lock=True)
+    return _edit(session, rule, definition.merge(definition.of(rule), _writable(body)), now)
+
+
+def _writable(body: object) -> object:
+    if isinstance(body, dict):
+        return {name: value for name, value in body.items() if name not in READ_ONLY}
+    return body
 
 
 def delete(session: Session, rule_id: UUID, now: datetime) -> None:
@@ -60,8 +76,7 @@ def delete(session: Session, rule_id: UUID, now: datetime) -> None:
 
     Raises: NotFound.
     """
-    rule = get(session, rule_id)
-    _lock_rule_set(session)
+    rule = get(session, rule_id, lock=True)
     tracker.close_all(session, rule_id, ResolveReason.RULE_DELETED, get_settings(), now)
     session.delete(rule)
     session.flush()
@@ -80,22 +95,38 @@ def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:
     return rule
 
 
-def health(session: Session, rule: Rule) -> dict[str, Any]:
-    """Say how a rule fares: when it last ran and matched, its last error, and for how many groups an alert is open."""
-    open_groups = select(func.count()).where(Alert.rule_id == rule.id, Alert.status != AlertStatus.RESOLVED)
-    return {
-        "last_evaluated_at": rule.last_evaluated_at,
-        "last_matched_at": rule.last_matched_at,
-        "last_error": rule.last_error,
-        "groups": session.scalar(open_groups) or 0,
-        "groups_capped": rule.groups_capped,
-    }
+def install_pack(session: Session, name: str, now: datetime) -> list[Rule]:
+    """Make the rules of a pack that are not there yet; one that is there stays as it was edited.
 
-
-def _edit(session: Session, rule: Rule, wanted: definition.RuleDefinition, now: datetime) -> Rule:
-    """Bring a rule to what is wanted; start it anew where its meaning changed or it was enabled."""
+    Returns: the rules that were made; none, where the pack is installed.
+    Raises: NotFound.
+    """
+    pack = find_pack(name)
     started_at = _lock_rule_set(session)
-    session.refresh(rule, with_for_update=True)
+    there = set(session.scalars(select(Rule.slug).where(Rule.slug.in_([rule.slug for rule in pack.rules]))))
+    missing = [rule for rule in pack.rules if rule.slug not in there]
+    made = [_make(rule.definition, started_at, now, rule.slug) for rule in missing]
+    session.add_all(made)
+    session.flush()
+    return made
+
+
+def health(session: Session, rule: Rule) -> dict[str, Any]:
+    """Say how a rule fares: when it last ran and matched, what went wrong, and how many groups it keeps apart.
+
+    Returns: one item for each of `HEALTH`.
+    """
+    groups = select(func.count()).where(RuleGroup.rule_id == rule.id, RuleGroup.epoch == rule.epoch)
+    shown = {name: getattr(rule, name) for name in HEALTH if name != "groups"}
+    return shown | {"groups": session.scalar(groups) or 0}
+
+
+def _make(wanted: RuleDefinition, started_at: datetime, now: datetime, slug: str | None = None) -> Rule:
+    return Rule(**definition.columns(wanted), slug=slug, started_at=started_at, created_at=now, updated_at=now)
+
+
+def _edit(session: Session, rule: Rule, wanted: RuleDefinition, now: datetime) -> Rule:
+    """Bring a locked rule to what is wanted; start it anew where its meaning changed or it was enabled."""
     before = definition.of(rule)
     changed = definition.meaning_changed(before, wanted)
     if before.enabled and not wanted.enabled:
@@ -103,15 +134,20 @@ def _edit(session: Session, rule: Rule, wanted: definition.RuleDefinition, now: 
     elif changed:
         tracker.close_all(session, rule.id, ResolveReason.RULE_CHANGED, get_settings(), now)
     if changed or (wanted.enabled and not before.enabled):
-        rule.epoch += 1
-        rule.started_at = started_at
-        rule.last_error = rule.last_error_at = rule.failed_at = rule.judged_until = None
-        rule.error_count, rule.groups_capped, rule.seeded = 0, False, False
+        _start_anew(rule)
     for name, value in definition.columns(wanted).items():
         setattr(rule, name, value)
     rule.updated_at = now
     session.flush()
     return rule
+
+
+def _start_anew(rule: Rule) -> None:
+    """Let a rule, under the rule set's lock, count from now on, as if it had just been made."""
+    rule.epoch += 1
+    rule.started_at = utc_now()
+    rule.last_error = rule.last_error_at = rule.failed_at = rule.judged_until = None
+    rule.error_count, rule.groups_capped, rule.seeded = 0, False, False
 
 
 def _lock_rule_set(session: Session) -> datetime:

@@ -26,18 +26,16 @@ from app.utils.clock import rfc3339, utc_now
 router = make_router("Rules", prefix="/api/rules")
 RuleId = Annotated[UUID, Path(description="The rule's id.", examples=[EXAMPLE_ID])]
 PLACE = (Rule.created_at, Rule.id)
-HEALTH = ("last_evaluated_at", "last_matched_at", "last_error", "groups", "groups_capped")
-"""Fields that move without an edit: no part of a rule's version."""
 
 
 def _detail(session: Session, rule: Rule) -> JsonObject:
     health = catalogue.health(session, rule)
-    times = {name: rfc3339(at) if (at := health[name]) else None for name in ("last_evaluated_at", "last_matched_at")}
+    times = {name: rfc3339(at) if (at := health[name]) else None for name in catalogue.HEALTH if name.endswith("_at")}
     return rule_json(rule) | health | times
 
 
 def _answer(session: Session, rule: Rule, status: int = 200) -> Response:
-    return resource(_detail(session, rule), status, unversioned=HEALTH)
+    return resource(_detail(session, rule), status, unversioned=catalogue.HEALTH)
 
 
 @router.get("", response_model=RulePage, summary="List rules", dependencies=READ)
@@ -77,7 +75,7 @@ def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMa
     """
     with session_scope() as session:
         rule = catalogue.get(session, rule_id, lock=True)
-        expected.check(_detail(session, rule), HEALTH)
+        expected.check(_detail(session, rule), catalogue.HEALTH)
         change = Change(session, caller, f"rule:{rule_id}", rule_json(rule))
         rule = catalogue.replace(session, rule_id, sent, utc_now())
         change.made("rule.update", rule_json(rule))
@@ -89,7 +87,7 @@ def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch
     """Change some fields of a rule; objects and lists are replaced whole."""
     with session_scope() as session:
         rule = catalogue.get(session, rule_id, lock=True)
-        expected.check(_detail(session, rule), HEALTH)
+        expected.check(_detail(session, rule), catalogue.HEALTH)
         change = Change(session, caller, f"rule:{rule_id}", rule_json(rule))
         rule = catalogue.patch(session, rule_id, sent, utc_now())
         change.made("rule.update", rule_json(rule))
@@ -101,7 +99,7 @@ def delete_rule(caller: Writer, rule_id: RuleId, expected: IfMatch) -> Response:
     """Delete a rule. Its open alerts are resolved, and all of its alerts are kept."""
     with session_scope() as session:
         rule = catalogue.get(session, rule_id, lock=True)
-        expected.check(_detail(session, rule), HEALTH)
+        expected.check(_detail(session, rule), catalogue.HEALTH)
         Change(session, caller, f"rule:{rule_id}", rule_json(rule)).made("rule.delete", None)
         catalogue.delete(session, rule_id, utc_now())
         return gone()

@@ -79,6 +79,9 @@ class RuleDetail(Rule):
     last_evaluated_at: ShownTime | None = Field(description="When it last ran.")
     last_matched_at: ShownTime | None = Field(description="When a log last matched.")
     last_error: str | None = Field(description="What last went wrong in it.", examples=[None])
+    last_error_at: ShownTime | None = Field(description="When that was.")
+    error_count: int = Field(description="How often something went wrong since it started.", examples=[0])
+    cost_ms: float | None = Field(description="What its last evaluation cost, in milliseconds.", examples=[0.4])
     groups: int = Field(description="How many groups it follows.", examples=[0])
     groups_capped: bool = Field(description="It has met more groups than it may follow.", examples=[False])
 

@@ -1,48 +1,18 @@
-"""Groups and the identities of alerts."""
+"""The identities of alerts."""
 
-import json
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.alerts.fingerprint import OTHER, fingerprint, group_key, group_of, other_group
-from tests.factories import make_log, make_rule
+from app.services.alerts.fingerprint import built_in_fingerprint, fingerprint
+from app.services.rules.groups import group_key
+from tests.factories import make_rule
 
 VALUES = st.dictionaries(
     st.text(st.characters(codec="utf-8")),
     st.none() | st.integers(-(2**31), 2**31) | st.text(st.characters(codec="utf-8")),
 )
-
-
-def test_a_group_has_the_fields_in_the_order_of_the_rule_and_keeps_their_types() -> None:
-    rule = make_rule(group_by=("to_country", "error_code", "from"))
-    group = group_of(rule, make_log(error_code=30003, from_=None))
-    assert list(group.items()) == [("to_country", "GB"), ("error_code", 30003), ("from", None)]
-
-
-def test_a_rule_without_group_by_has_one_group() -> None:
-    assert group_of(make_rule(), make_log()) == {}
-    assert group_key({}) == "{}"
-
-
-def test_the_other_group_stands_for_every_field() -> None:
-    assert other_group(make_rule(group_by=("to", "from"))) == {"to": OTHER, "from": OTHER}
-
-
-def test_a_number_and_its_text_are_two_groups() -> None:
-    assert group_key({"error_code": 30003}) != group_key({"error_code": "30003"})
-
-
-def test_a_missing_value_and_the_word_null_are_two_groups() -> None:
-    assert group_key({"to": None}) != group_key({"to": "null"})
-
-
-@given(VALUES)
-def test_a_key_is_json_that_gives_the_group_back_whatever_the_order(values: dict[str, object]) -> None:
-    key = group_key(values)
-    assert json.loads(key) == values
-    assert group_key(dict(reversed(values.items()))) == key
 
 
 def test_a_fingerprint_is_the_same_in_every_release() -> None:
@@ -54,3 +24,8 @@ def test_two_groups_or_two_rules_never_share_a_fingerprint(one: dict[str, object
     first, second = make_rule().id, make_rule().id
     assert (fingerprint(first, group_key(one)) == fingerprint(first, group_key(two))) == (one == two)
     assert fingerprint(first, group_key(one)) != fingerprint(second, group_key(one))
+
+
+def test_a_built_in_alert_has_an_identity_by_its_name_and_group() -> None:
+    marks = {built_in_fingerprint(name, key) for name in ("one", "two") for key in ("{}", '{"account_sid":"AC1"}')}
+    assert len(marks) == 4

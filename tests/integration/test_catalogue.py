@@ -1,0 +1,169 @@
+"""Rules made, edited and deleted, and what becomes of their alerts and their state."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from app.database import session_scope
+from app.errors import InvalidInput, NotFound
+from app.models import Alert, Rule
+from app.services import catalogue
+from app.services.rules.packs import find_pack, list_packs
+from app.utils.clock import utc_now
+from tests.feeding import Feed, evaluate, log
+
+BODY: dict[str, Any] = {"name": "Fails", "log_type": "message", "pattern_type": "error_code", "pattern_value": "30003"}
+
+pytestmark = pytest.mark.usefixtures("database")
+
+
+def make(**fields: Any) -> UUID:
+    with session_scope() as session:
+        return catalogue.create(session, BODY | fields, utc_now()).id
+
+
+def edit(rule_id: UUID, **fields: Any) -> None:
+    with session_scope() as session:
+        catalogue.patch(session, rule_id, fields, utc_now())
+
+
+def stored(rule_id: UUID) -> Rule:
+    with session_scope() as session:
+        return catalogue.get(session, rule_id)
+
+
+def health(rule_id: UUID) -> dict[str, Any]:
+    with session_scope() as session:
+        return catalogue.health(session, catalogue.get(session, rule_id))
+
+
+def fire(rule_id: UUID) -> Alert:
+    """Let one message fail, and return the alert."""
+    now = utc_now()
+    feed = Feed(now - timedelta(hours=1))
+    feed.store([log(1, now + timedelta(seconds=1))], now)
+    evaluate(now + timedelta(seconds=2))
+    return alert_of(rule_id)
+
+
+def alert_of(rule_id: UUID) -> Alert:
+    with session_scope() as session:
+        return session.scalars(select(Alert).where(Alert.rule_id == rule_id)).one()
+
+
+def test_a_rule_is_stored_as_it_was_written() -> None:
+    rule = stored(make(filters={"to_country": ["GB"]}))
+    assert (rule.name, rule.filters, rule.condition) == ("Fails", {"to_country": ["GB"]}, {"type": "each"})
+
+
+def test_replacing_ignores_what_only_the_product_writes() -> None:
+    rule_id = make()
+    with session_scope() as session:
+        shown = {"id": "x", "created_at": "x", "last_error": "x", "groups": 7, "cost_ms": 1}
+        catalogue.replace(session, rule_id, BODY | shown | {"name": "Other"}, utc_now())
+    assert stored(rule_id).name == "Other"
+
+
+def test_replacing_puts_defaults_where_nothing_is_said() -> None:
+    rule_id = make(severity="critical", filters={"to": ["+1"]})
+    with session_scope() as session:
+        catalogue.replace(session, rule_id, BODY, utc_now())
+    assert (stored(rule_id).severity, stored(rule_id).filters) == ("warning", {})
+
+
+def test_a_patch_that_cannot_be_used_changes_nothing() -> None:
+    rule_id = make()
+    with pytest.raises(InvalidInput):
+        edit(rule_id, name="Other", pattern_value="x")
+    assert stored(rule_id).name == "Fails"
+
+
+def test_editing_the_name_keeps_the_alert() -> None:
+    rule_id = make()
+    assert fire(rule_id).status == "firing"
+    edit(rule_id, name="Other", severity="critical", renotify_minutes=None)
+    assert alert_of(rule_id).status == "firing"
+    assert stored(rule_id).epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"pattern_value": "30004"}, "rule_changed"), ({"enabled": False}, "rule_disabled")],
+)
+def test_editing_the_meaning_or_disabling_ends_the_alert(change: dict[str, Any], reason: str) -> None:
+    rule_id = make()
+    fire(rule_id)
+    edit(rule_id, **change)
+    assert (alert_of(rule_id).status, alert_of(rule_id).resolve_reason) == ("resolved", reason)
+
+
+def test_a_rule_that_begins_anew_forgets_its_health() -> None:
+    rule_id = make(pattern_type="expression", pattern_value='log.level.contains("x")')
+    now = utc_now()
+    Feed(now - timedelta(hours=1)).store([log(1, now + timedelta(seconds=1))], now)
+    evaluate(now + timedelta(seconds=2))
+    assert "null" in health(rule_id)["last_error"]
+    assert health(rule_id)["error_count"] == 1
+    started_at = stored(rule_id).started_at
+    edit(rule_id, pattern_value="log.final")
+    assert (health(rule_id)["last_error"], health(rule_id)["error_count"]) == (None, 0)
+    assert stored(rule_id).started_at > started_at
+
+
+def test_health_counts_groups() -> None:
+    rule_id = make(group_by=["to_country"])
+    fire(rule_id)
+    assert health(rule_id)["groups"] == 1
+    assert health(rule_id)["groups_capped"] is False
+    assert health(rule_id)["last_matched_at"] is not None
+    assert set(health(rule_id)) == set(catalogue.HEALTH)
+
+
+def test_deleting_a_rule_keeps_its_alert() -> None:
+    rule_id = make()
+    fire(rule_id)
+    with session_scope() as session:
+        catalogue.delete(session, rule_id, utc_now())
+    assert alert_of(rule_id).resolve_reason == "rule_deleted"
+    with pytest.raises(NotFound):
+        stored(rule_id)
+
+
+def test_two_patches_at_once_lose_neither() -> None:
+    rule_id = make()
+    edits: list[dict[str, Any]] = [
+        {"name": "Other"},
+        {"severity": "critical"},
+        {"description": "why"},
+        {"cooldown_minutes": 3},
+    ]
+    threads = [threading.Thread(target=edit, args=[rule_id], kwargs=fields) for fields in edits]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    rule = stored(rule_id)
+    assert (rule.name, rule.severity, rule.description, rule.cooldown_minutes) == ("Other", "critical", "why", 3)
+
+
+@pytest.mark.parametrize("name", [pack.name for pack in list_packs()])
+def test_installing_a_pack_again_changes_nothing(name: str) -> None:
+    with session_scope() as session:
+        made = catalogue.install_pack(session, name, utc_now())
+    assert [rule.name for rule in made] == [rule.definition.name for rule in find_pack(name).rules]
+    edit(made[0].id, name="Mine", enabled=False)
+    with session_scope() as session:
+        assert catalogue.install_pack(session, name, utc_now()) == []
+    assert (stored(made[0].id).name, stored(made[0].id).enabled) == ("Mine", False)
+
+
+def test_a_rule_of_a_pack_that_was_deleted_comes_again() -> None:
+    with session_scope() as session:
+        made = catalogue.install_pack(session, "spend", utc_now())
+        catalogue.delete(session, made[0].id, utc_now())
+    with session_scope() as session:
+        assert [rule.name for rule in catalogue.install_pack(session, "spend", utc_now())] == [made[0].name]
