@@ -1,5 +1,7 @@
 """Watched accounts: the one of the environment, and the credentials of each."""
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +13,8 @@ from app.config import Settings
 from app.errors import TwilioRefused
 from app.models import Account
 from app.services.ingest import streams
+from app.services.twilio.client import TwilioReader
+from app.utils.clock import utc_now
 from app.utils.crypto import decrypt
 
 
@@ -41,6 +45,31 @@ def ensure_environment_account(session: Session, settings: Settings, now: dateti
     added = session.scalar(insert(Account).values(values).on_conflict_do_nothing().returning(Account))
     if added is not None:
         streams.create_for(session, added, now)
+
+
+def open_reader(
+    account: Account,
+    settings: Settings,
+    before_request: Callable[[], None],
+    clock: Callable[[], datetime] = utc_now,
+    sleep: Callable[[float], None] = time.sleep,
+) -> TwilioReader:
+    """Open a reader of an account's logs.
+
+    Args:    before_request: called before every request; it may wait, and may raise.
+    Raises:  TwilioRefused where no credentials are known.
+    """
+    known = credentials(account, settings)
+    return TwilioReader(
+        account_sid=known.account_sid,
+        username=known.username,
+        password=known.password,
+        api_base_url=account.api_base_url or settings.twilio_api_base_url,
+        monitor_base_url=account.monitor_base_url or settings.twilio_monitor_base_url,
+        before_request=before_request,
+        clock=clock,
+        sleep=sleep,
+    )
 
 
 def credentials(account: Account, settings: Settings) -> Credentials:

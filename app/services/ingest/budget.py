@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -14,6 +14,11 @@ KEPT = timedelta(hours=25)
 def minute_of(now: datetime) -> datetime:
     """Return the minute that a request at `now` is counted in."""
     return now.replace(second=0, microsecond=0)
+
+
+def seconds_to_next_minute(now: datetime) -> float:
+    """Say how long it is until the next minute's budget; never nothing, or a wait would turn into a race."""
+    return max(0.01, (minute_of(now) + timedelta(minutes=1) - now).total_seconds())
 
 
 def take(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
@@ -33,6 +38,13 @@ def left(session: Session, account_id: int, now: datetime, per_minute: int) -> i
         select(RequestCount.count).where(RequestCount.account_id == account_id, RequestCount.minute == minute_of(now))
     )
     return max(0, per_minute - (spent or 0))
+
+
+def used_last_hour(session: Session, account_id: int, now: datetime) -> int:
+    """Count the requests of the last sixty minutes."""
+    query = select(func.coalesce(func.sum(RequestCount.count), 0))
+    hour = minute_of(now) - timedelta(minutes=59)
+    return int(session.scalar(query.where(RequestCount.account_id == account_id, RequestCount.minute >= hour)) or 0)
 
 
 def forget(session: Session, now: datetime) -> None:

@@ -77,7 +77,7 @@ def content_hash(record: msgspec.Raw | bytes) -> int:
 def normalize(log_type: LogType, record: msgspec.Raw, now: datetime) -> NormalizedLog:
     """Turn a record of Twilio into a log.
 
-    Args:    now: what is created much later than this is odd; and what carries no time at all gets this one.
+    Args:    now: what is created much later than this is odd.
     Raises:  MalformedRecord where it is no log: wrong types, no usable sid, a time or number out of range.
     """
     body = bytes(record)
@@ -90,10 +90,10 @@ def normalize(log_type: LogType, record: msgspec.Raw, now: datetime) -> Normaliz
     if len(body) > SMALL_RECORD_BYTES:
         _check_lengths(fields, len(body))
     try:
-        log = _makers[log_type](fields, extras, now)
+        log = _makers[log_type](fields, extras)
     except (ValueError, OverflowError):
         raise MalformedRecord("a time of the record cannot be read") from None
-    if log.occurred_at > now + FARTHEST_AHEAD or log.occurred_at.year < 2000:
+    if max(log.occurred_at, log.sent_at or log.occurred_at) > now + FARTHEST_AHEAD or log.occurred_at.year < 2000:
         raise MalformedRecord(f"the record claims to be created at {log.occurred_at:%Y-%m-%d}: that cannot be")
     log.content_hash = hashed
     return log
@@ -138,10 +138,10 @@ def _check_lengths(fields: Record, size: int) -> None:
             raise MalformedRecord(f"the record's {name.rstrip('_')} has {len(value)} characters")
 
 
-def _message(fields: MessageRecord, rest: dict[str, Any], now: datetime) -> NormalizedLog:
+def _message(fields: MessageRecord, rest: dict[str, Any]) -> NormalizedLog:
     updated = _time(fields, "date_updated", rest)
     sent = _time(fields, "date_sent", rest)
-    created = _created(_time(fields, "date_created", rest), updated, now)
+    created = _created(_time(fields, "date_created", rest), updated)
     code = _code(fields.error_code, "error_code", int, rest)
     _keep_others(fields, message_defaults(fields.account_sid, fields.sid), rest)
     if fields.error_message is not None:
@@ -176,11 +176,11 @@ def _message(fields: MessageRecord, rest: dict[str, Any], now: datetime) -> Norm
     )
 
 
-def _call(fields: CallRecord, rest: dict[str, Any], now: datetime) -> NormalizedLog:
+def _call(fields: CallRecord, rest: dict[str, Any]) -> NormalizedLog:
     updated = _time(fields, "date_updated", rest)
     started = _time(fields, "start_time", rest)
     ended = None if fields.end_time is None else parse_time(fields.end_time)
-    created = _created(_time(fields, "date_created", rest), updated or started, now)
+    created = _created(_time(fields, "date_created", rest), updated or started)
     _keep_others(fields, call_defaults(fields.account_sid, fields.sid), rest)
     if fields.end_time is not None:
         rest["end_time"] = fields.end_time
@@ -214,11 +214,11 @@ def _call(fields: CallRecord, rest: dict[str, Any], now: datetime) -> Normalized
     )
 
 
-def _error(fields: ErrorRecord, rest: dict[str, Any], now: datetime) -> NormalizedLog:
+def _error(fields: ErrorRecord, rest: dict[str, Any]) -> NormalizedLog:
     generated, created = (
         None if text is None else parse_time(text) for text in (fields.date_generated, fields.date_created)
     )
-    occurred = generated or created or now
+    occurred = _created(generated, created)
     updated = parse_time(fields.date_updated) if fields.date_updated else occurred
     code = _code(fields.error_code, "error_code", str, rest)
     _keep_others(fields, {}, rest)
@@ -254,7 +254,7 @@ def _error(fields: ErrorRecord, rest: dict[str, Any], now: datetime) -> Normaliz
     )
 
 
-_makers: dict[LogType, Callable[[Any, dict[str, Any], datetime], NormalizedLog]] = {
+_makers: dict[LogType, Callable[[Any, dict[str, Any]], NormalizedLog]] = {
     LogType.CALL: _call,
     LogType.MESSAGE: _message,
     LogType.ERROR: _error,
@@ -296,9 +296,11 @@ def _time(fields: Record, name: str, rest: dict[str, Any]) -> datetime | None:
     return parse_time(text) if text else None
 
 
-def _created(created: datetime | None, other: datetime | None, now: datetime) -> datetime:
+def _created(created: datetime | None, other: datetime | None) -> datetime:
     """Say when a record was created. Twilio leaves that out only in the answer to the creation itself."""
-    return created or other or now
+    if created is None and other is None:
+        raise MalformedRecord("the record has no time at all")
+    return created or other  # type: ignore[return-value]  # one of them is there
 
 
 def _address(address: str | None, name: str, rest: dict[str, Any]) -> str | None:

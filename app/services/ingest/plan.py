@@ -1,7 +1,9 @@
-"""What one poll of a stream reads: the head of its lists, and before it the backlog in slices, oldest first. Pure."""
+"""What one poll of a stream lists: its head, before it a backlog in slices, after it what may have come late. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 from app.enums import LogType
 
@@ -9,12 +11,25 @@ OVERLAP = timedelta(minutes=10)
 """Every poll reads this much again: a log may become visible so late."""
 ERROR_OVERLAP = timedelta(minutes=60)
 """Of the error log: whether its filter goes by the time an entry was generated or stored is not documented."""
-LONGEST_HEAD = timedelta(hours=6)
+LONGEST_HEAD = timedelta(hours=30)
 """A stream further behind than this is read in slices first."""
 ALLOWANCE = timedelta(seconds=60)
 """What was created in the last moments before a read began need not have been visible to it."""
-
+REACH = {
+    LogType.CALL: timedelta(days=400),
+    LogType.MESSAGE: timedelta(days=400),
+    LogType.ERROR: timedelta(days=30) - timedelta(hours=1),
+}
+"""How far back Twilio tells: 30 days of the error log, 400 of messages; of calls we ask no more."""
 ONE_DAY = timedelta(days=1)
+
+NEAREST_SWEEP = timedelta(minutes=12, seconds=30)
+"""What becomes visible within ten minutes is found by the overlap, before its age has grown by a quarter."""
+SWEEP_GROWTH = 2.7
+"""Each sweep goes so many times further back than the one before it: the fewest requests are spent near e."""
+QUARTER = 0.25
+ENDED_EVERY = timedelta(minutes=15)
+"""How often the calls that ended lately are listed: long calls began before any other listing."""
 
 
 @dataclass(frozen=True)
@@ -27,21 +42,114 @@ class Slice:
     """Read from here; None: from the newest."""
 
 
-def slices(
-    log_type: LogType, complete_until: datetime | None, read_from: datetime | None, now: datetime, backfill: timedelta
-) -> list[Slice]:
-    """Say what to list, in this order, so that nothing created before `now` is left out.
+@dataclass(frozen=True)
+class Gap:
+    """A span that nobody can read any more."""
 
-    Args:    backfill: how far back the first poll of a stream reads.
-    Returns: slices of whole UTC days where there is a backlog, then the head, which is always the last.
+    since: datetime
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to list, in this order, so that nothing is left out but the gap."""
+
+    since: datetime
+    gap: Gap | None
+    slices: tuple[Slice, ...]
+    """Whole UTC days where there is a backlog, then the head, which is always the last."""
+
+
+def plan_poll(
+    log_type: LogType,
+    complete_from: datetime | None,
+    complete_until: datetime | None,
+    read_from: datetime | None,
+    now: datetime,
+    backfill: timedelta,
+    retention: timedelta,
+) -> Plan:
+    """Plan the listings that leave out nothing created before `now`.
+
+    Args:
+        backfill: how far back the first poll of a stream reads.
+        retention: what is older is not kept.
     """
     overlap = ERROR_OVERLAP if log_type == LogType.ERROR else OVERLAP
-    since = read_from or (complete_until - overlap if complete_until else now - backfill)
+    since = complete_until - overlap if complete_until else complete_from or now - backfill
+    oldest = now - min(REACH[log_type], retention)
+    gap = None
+    if since < oldest:
+        told = "Twilio tells no more" if REACH[log_type] <= retention else "RETENTION_DAYS keeps no more"
+        gap = Gap(complete_until, oldest, told) if complete_until and complete_until < oldest else None
+        since = oldest
+    return Plan(since, gap, _slices(log_type, since, max(since, read_from or since), now, overlap))
+
+
+def _slices(
+    log_type: LogType, since: datetime, read_from: datetime, now: datetime, overlap: timedelta
+) -> tuple[Slice, ...]:
+    """Cut a span into listings. The filters of calls and messages drop what has no time yet: the head finds that."""
     if now - since <= LONGEST_HEAD:
-        return [Slice(since, None)]
+        return (Slice(max(since, read_from - overlap) if log_type == LogType.ERROR else since, None),)
     planned = []
-    midnight = datetime.combine(since.astimezone(UTC).date(), time(), UTC)
+    midnight = datetime.combine(read_from.astimezone(UTC).date(), time(), UTC)
     while midnight + ONE_DAY <= now:
-        planned.append(Slice(max(since, midnight), midnight + ONE_DAY))
+        planned.append(Slice(max(read_from, midnight), midnight + ONE_DAY))
         midnight += ONE_DAY
-    return [*planned, Slice(max(since, midnight) - overlap, None)]
+    back_to = max(read_from, midnight) - overlap if log_type == LogType.ERROR else since
+    return (*planned, Slice(max(since, back_to), None))
+
+
+def sweep_depths(farthest: timedelta) -> list[timedelta]:
+    """List how far back sweeps go, each farther than the one before, the last exactly `farthest`."""
+    depths = []
+    depth = NEAREST_SWEEP
+    while depth < farthest:
+        depth = min(depth * SWEEP_GROWTH, farthest)
+        depths.append(depth)
+    return depths
+
+
+def due_sweep(swept_at: Mapping[str, Any], now: datetime, next_poll: datetime, farthest: timedelta) -> timedelta | None:
+    """Say how far back to list again now, so that whatever becomes visible late is found before it is a quarter older.
+
+    Args:
+        swept_at: when the list was last read back so far, by seconds.
+        next_poll: what can wait until then waits.
+    Returns: the farthest sweep that is due; it does for all nearer ones.
+    """
+    found = None
+    nearer = NEAREST_SWEEP
+    for depth in sweep_depths(farthest):
+        # The youngest log that only this sweep finds has an age of `nearer / 1.25` when it becomes visible.
+        longest_wait = nearer / (1 + QUARTER) * QUARTER
+        last = _last(swept_at, depth)
+        if last is None or next_poll > max(last + longest_wait, now):
+            found = depth
+        nearer = depth
+    return found
+
+
+def swept(swept_at: Mapping[str, Any], reached: timedelta, at: datetime, farthest: timedelta) -> dict[str, Any]:
+    """Note that everything up to this age was listed by a reading that began at `at`."""
+    fresh = {_key(depth): at.isoformat() for depth in sweep_depths(farthest) if depth <= reached}
+    return {**swept_at, **fresh}
+
+
+def ended_sweep_is_due(swept_at: Mapping[str, Any], now: datetime) -> bool:
+    """Say whether the calls that ended lately are to be listed."""
+    last = swept_at.get("ended")
+    return last is None or datetime.fromisoformat(last) + ENDED_EVERY <= now
+
+
+def _key(depth: timedelta) -> str:
+    return str(int(depth.total_seconds()))
+
+
+def _last(swept_at: Mapping[str, Any], depth: timedelta) -> datetime | None:
+    """Find when the list was last read back at least so far."""
+    seconds = int(depth.total_seconds())
+    times = [datetime.fromisoformat(at) for key, at in swept_at.items() if key.isdigit() and int(key) >= seconds]
+    return max(times, default=None)

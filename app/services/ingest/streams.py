@@ -4,9 +4,10 @@ A lease in the stream's row, with a token on which every later write is fenced, 
 stream at once, even when one of them slept past its lease.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, or_, select, update
@@ -14,10 +15,10 @@ from sqlalchemy.orm import Session
 
 from app.enums import LogType
 from app.errors import LeaseLost
-from app.models import Account, Stream, StreamEvaluation
+from app.models import Account, CoverageGap, Stream, StreamEvaluation
 
-LEASE = timedelta(minutes=5)
-"""How long a worker may be silent before another takes the stream over."""
+LEASE = timedelta(seconds=90)
+"""How long a worker may be silent before another takes the stream over: longer than one request may take."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,12 @@ class Lease:
     account_id: int
     log_type: LogType
     token: UUID
+    complete_from: datetime | None
     complete_until: datetime | None
     read_from: datetime | None
+    swept_at: Mapping[str, Any]
+    reading: Mapping[str, Any]
+    failures: int
 
 
 def create_for(session: Session, account: Account, now: datetime) -> None:
@@ -61,13 +66,32 @@ def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) 
     if stream is None or stream.lease_token is None:
         return None
     return Lease(
-        stream.id,
-        stream.account_id,
-        LogType(stream.log_type),
-        stream.lease_token,
-        stream.complete_until,
-        stream.read_from,
+        stream_id=stream.id,
+        account_id=stream.account_id,
+        log_type=LogType(stream.log_type),
+        token=stream.lease_token,
+        complete_from=stream.complete_from,
+        complete_until=stream.complete_until,
+        read_from=stream.read_from,
+        swept_at=stream.swept_at,
+        reading=stream.reading,
+        failures=stream.failures,
     )
+
+
+def prolong(session: Session, lease: Lease, now: datetime) -> None:
+    """Keep a lease alive while its worker waits.
+
+    Raises: LeaseLost where another worker has taken the stream over.
+    """
+    held = session.scalar(
+        update(Stream)
+        .where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
+        .values(lease_until=now + LEASE)
+        .returning(Stream.id)
+    )
+    if held is None:
+        raise LeaseLost(f"another worker polls stream {lease.stream_id} now; what was not committed is read again")
 
 
 def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetime) -> dict[str, int]:
@@ -76,18 +100,51 @@ def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetim
     Returns: log type to stream, of those locked.
     Raises:  LeaseLost where another worker has taken the stream over.
     """
-    streams = session.scalars(
-        select(Stream)
-        .where(Stream.account_id == lease.account_id, Stream.log_type.in_({lease.log_type, *also}))
-        .order_by(Stream.id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).all()
+    streams = lock_all(session, lease.account_id, {lease.log_type, *also})
     own = next((stream for stream in streams if stream.id == lease.stream_id), None)
     if own is None or own.lease_token != lease.token:
         raise LeaseLost(f"another worker polls stream {lease.stream_id} now; what was not committed is read again")
     own.lease_until = now + LEASE
     return {stream.log_type: stream.id for stream in streams}
+
+
+def lock_all(session: Session, account_id: int, log_types: Collection[LogType]) -> Sequence[Stream]:
+    """Lock streams of an account for one transaction: whoever writes their logs or changes holds them, in one order."""
+    return session.scalars(
+        select(Stream)
+        .where(Stream.account_id == account_id, Stream.log_type.in_(log_types))
+        .order_by(Stream.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
+
+
+def begin(session: Session, lease: Lease, since: datetime) -> None:
+    """Note from when on a stream will be known whole, when it is read for the first time."""
+    first = func.coalesce(Stream.complete_from, since)
+    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(complete_from=first))
+
+
+def note_gap(session: Session, lease: Lease, since: datetime, until: datetime, reason: str, now: datetime) -> None:
+    """Record a span that nobody can read any more; the stream is known whole only after it. As for `note_backlog`."""
+    known = session.scalar(
+        select(CoverageGap.id).where(CoverageGap.stream_id == lease.stream_id, CoverageGap.until == until).limit(1)
+    )
+    if known is None:
+        gap = CoverageGap(stream_id=lease.stream_id, since=since, until=until, reason=reason, noted_at=now)
+        session.add(gap)
+    later = func.greatest(Stream.complete_from, until)
+    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(complete_from=later))
+
+
+def note_reading(session: Session, lease: Lease, reading: Mapping[str, Any]) -> None:
+    """Note where long listings go on. As for `note_backlog`."""
+    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(reading=dict(reading)))
+
+
+def note_sweeps(session: Session, lease: Lease, swept_at: Mapping[str, Any]) -> None:
+    """Note when the list was read again, and how far back. As for `note_backlog`."""
+    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(swept_at=dict(swept_at)))
 
 
 def note_backlog(session: Session, lease: Lease, read_from: datetime) -> None:
@@ -117,6 +174,15 @@ def succeed(session: Session, lease: Lease, now: datetime, *, rereads_behind: bo
             failures=0,
             rereads_behind=rereads_behind,
         )
+    )
+
+
+def pause(session: Session, lease: Lease, now: datetime) -> None:
+    """End a poll that ran out of time, and give the stream back: it goes on at once."""
+    session.execute(
+        update(Stream)
+        .where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
+        .values(lease_token=None, lease_until=None, due_at=now)
     )
 
 

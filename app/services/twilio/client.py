@@ -102,7 +102,13 @@ class TwilioReader:
         self._http.close()
 
     def list_pages(
-        self, log_type: LogType, since: datetime | None = None, until: datetime | None = None, *, by_end: bool = False
+        self,
+        log_type: LogType,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        *,
+        by_end: bool = False,
+        start: str | None = None,
     ) -> Iterator[Page]:
         """List logs, page by page; calls and messages come newest first.
 
@@ -110,14 +116,13 @@ class TwilioReader:
             since, until: the list holds what was sent, started or generated between them, and may hold more: the
                 filters of calls and messages know only whole days, and drop what has no such time.
             by_end: of calls, `since` and `until` are about when they ended.
+            start: the `next_link` of a page, to go on after it.
         Raises: TwilioError; what came before it holds.
         """
         if log_type == LogType.ERROR:
-            return self._pages(self._monitor, "/v1/Alerts", KEYS[log_type], _alert_filters(since, until))
-        name = ENDED_FILTER if by_end else TIME_FILTERS[log_type]
-        return self._pages(
-            self._api, f"{self._home}/{RESOURCES[log_type]}.json", KEYS[log_type], _day_filters(name, since, until)
-        )
+            return self._pages(self._monitor, "/v1/Alerts", KEYS[log_type], _alert_filters(since, until), start)
+        filters = _day_filters(ENDED_FILTER if by_end else TIME_FILTERS[log_type], since, until)
+        return self._pages(self._api, f"{self._home}/{RESOURCES[log_type]}.json", KEYS[log_type], filters, start)
 
     def read_one(self, log_type: LogType, sid: str) -> msgspec.Raw | None:
         """Read one log whole, by its sid; an error comes with its request and response. None: Twilio has none."""
@@ -146,9 +151,12 @@ class TwilioReader:
     def _home(self) -> str:
         return f"/2010-04-01/Accounts/{self._account_sid}"
 
-    def _pages(self, base_url: str, path: str, key: str, filters: dict[str, str]) -> Iterator[Page]:
+    def _pages(
+        self, base_url: str, path: str, key: str, filters: dict[str, str], start: str | None = None
+    ) -> Iterator[Page]:
         """Follow a list from its first page to its last; stop at lists that run in circles."""
-        address, params = base_url + path, {**filters, "PageSize": str(PAGE_SIZE)}
+        address = follow(base_url, start) if start else base_url + path
+        params = None if start else {**filters, "PageSize": str(PAGE_SIZE)}
         visited: set[str] = set()
         ends: set[tuple[bytes, bytes]] = set()
         empty = 0
@@ -164,7 +172,7 @@ class TwilioReader:
             if link is None:
                 yield Page(records, has_next=False)
                 return
-            yield Page(records, has_next=True)
+            yield Page(records, has_next=True, next_link=link)
             address = follow(base_url, link)
             if address in visited or empty > MOST_EMPTY_PAGES or len(visited) >= MOST_PAGES:
                 raise TwilioUnavailable(f"the list of {key} does not end: its next-page links run in a circle")

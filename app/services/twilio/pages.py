@@ -26,6 +26,8 @@ class Page:
     records: Sequence[msgspec.Raw]
     """The JSON of each record, as it came."""
     has_next: bool
+    next_link: str | None = None
+    """Where the list goes on: a later listing may begin there."""
 
 
 class _Meta(msgspec.Struct):

@@ -1,0 +1,123 @@
+"""Takes records in: tells new ones from known ones, normalizes and stores the new, sets aside what is no log."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.enums import LogSource, LogType
+from app.models import QuarantinedRecord
+from app.services.ingest.normalize import MalformedRecord, content_hash, head, normalize
+from app.services.logs import store
+from app.services.logs.types import NormalizedLog
+
+KEPT_RECORD_BYTES = 16 * 1024
+LONGEST_REASON = 500
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where records come from, and the rules for storing them."""
+
+    account_id: int
+    log_type: LogType
+    source: LogSource
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a page of records told."""
+
+    changes: int
+    newest_at: datetime | None
+    """The latest creation or sending among the logs; None where no log says where in the list's order it stands."""
+
+
+def policy(settings: Settings, now: datetime) -> store.StorePolicy:
+    """Say what the settings say about storing."""
+    return store.StorePolicy(
+        settle=timedelta(hours=settings.settle_hours),
+        keep_bodies=settings.store_message_bodies,
+        oldest=now - timedelta(days=settings.retention_days),
+    )
+
+
+def take_in(
+    session: Session, origin: Origin, stream_ids: Mapping[str, int], records: Sequence[msgspec.Raw], now: datetime
+) -> Seen:
+    """Store what these records tell that is new; a record that is no log is quarantined, and the rest goes on.
+
+    Args:    stream_ids: the streams that are locked, by log type; those of `also_locked` among them.
+    """
+    rules = policy(origin.settings, now)
+    heads: list[tuple[str, int, msgspec.Raw]] = []
+    logs: list[NormalizedLog] = []
+    odd: list[tuple[msgspec.Raw, str]] = []
+    for record in records:
+        try:
+            heads.append((*head(record), record))
+        except MalformedRecord as error:
+            odd.append((record, str(error)))
+    known = store.lookup(session, origin.account_id, [sid for sid, _, _ in heads])
+    unchanged = []
+    for sid, hashed, record in heads:
+        if sid in known and known[sid].content_hash == hashed:
+            unchanged.append(known[sid])
+            continue
+        try:
+            logs.append(normalize(origin.log_type, record, now))
+        except MalformedRecord as error:
+            odd.append((record, str(error)))
+    store.touch(session, unchanged, now, rules)
+    changes = store.save(session, origin.account_id, stream_ids, logs, known, origin.source, now, rules)
+    if odd:
+        _quarantine(session, origin, odd, now)
+    return Seen(changes, _newest(origin.log_type, [*logs, *unchanged]))
+
+
+def also_locked(log_type: LogType) -> tuple[LogType, ...]:
+    """Error entries give calls their codes: whoever stores them writes changes of calls."""
+    return (LogType.CALL,) if log_type == LogType.ERROR else ()
+
+
+def _newest(log_type: LogType, logs: Iterable[NormalizedLog | store.Known]) -> datetime | None:
+    """Find the latest time by which a list may be ordered.
+
+    Messages that were never sent have no place in the order of sending; a page of nothing else tells nothing.
+    """
+    times = [(item.occurred_at, item.sent_at) for item in logs]
+    if log_type == LogType.MESSAGE and not any(sent_at for _, sent_at in times):
+        return None
+    return max((max(occurred_at, sent_at or occurred_at) for occurred_at, sent_at in times), default=None)
+
+
+def _quarantine(session: Session, origin: Origin, odd: list[tuple[msgspec.Raw, str]], now: datetime) -> None:
+    """Keep odd records with the reason; without their text, where bodies are not to be stored."""
+    kept = origin.log_type != LogType.MESSAGE or origin.settings.store_message_bodies
+    rows = {}
+    for record, reason in odd:
+        hashed = content_hash(record)
+        text = bytes(record)[:KEPT_RECORD_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd") if kept else ""
+        rows[hashed] = {
+            "account_id": origin.account_id,
+            "log_type": origin.log_type.value,
+            "content_hash": hashed,
+            "reason": reason[:LONGEST_REASON].replace("\0", "\ufffd"),
+            "record": text,
+            "seen_at": now,
+        }
+    log.warning("records of odd shape were set aside", log_type=origin.log_type.value, count=len(rows))
+    statement = insert(QuarantinedRecord).values(list(rows.values()))
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["account_id", "log_type", "content_hash"], set_={"seen_at": statement.excluded.seen_at}
+        )
+    )

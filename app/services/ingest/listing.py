@@ -1,0 +1,238 @@
+"""Works through one listing of a stream, page by page, each page one transaction; goes on where it was interrupted."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from sqlalchemy.orm import Session
+
+from app import wake
+from app.config import Settings
+from app.database import session_scope
+from app.enums import LogSource, LogType
+from app.errors import TwilioRefused
+from app.services.ingest import budget, streams
+from app.services.ingest.intake import Origin, Seen, also_locked, take_in
+from app.services.ingest.plan import Slice
+from app.services.twilio.client import TwilioReader
+from app.services.twilio.pages import Page
+
+LONGEST_POLL_SECONDS = 200.0
+"""A poll that takes longer gives its stream back, and goes on with its next turn."""
+RESERVE = 0.5
+"""The share of a minute's request budget that reading again leaves to listing what is new."""
+ERROR_CAP = 10_000
+"""No query of the error log lists more. Source: Twilio's documentation of the Alerts resource."""
+SHORTEST_WINDOW = timedelta(seconds=2)
+
+Clock = Callable[[], datetime]
+T = TypeVar("T")
+
+
+class OutOfTime(Exception):
+    """A poll has taken long enough; what it read is stored, and where it goes on is noted."""
+
+
+@dataclass
+class Poll:
+    """What the steps of one poll share."""
+
+    lease: streams.Lease
+    reader: TwilioReader
+    settings: Settings
+    clock: Clock
+    sleep: Callable[[float], None]
+    started_at: datetime
+    deadline: float = field(default_factory=lambda: time.monotonic() + LONGEST_POLL_SECONDS)
+    """By the machine's monotonic clock."""
+    floor: datetime | None = None
+    """What was created before it is not asked for."""
+    reading: dict[str, Any] = field(default_factory=dict)
+    swept_at: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def origin(self) -> Origin:
+        """Say where the records come from."""
+        return Origin(self.lease.account_id, self.lease.log_type, LogSource.POLL, self.settings)
+
+    def check_time(self) -> None:
+        """Stop here where the poll has taken long enough.
+
+        Raises: OutOfTime.
+        """
+        if time.monotonic() > self.deadline:
+            raise OutOfTime
+
+    def await_room(self) -> None:
+        """Wait until the request budget has room beyond what is kept for listing what is new.
+
+        Raises: OutOfTime.
+        """
+        limit = self.settings.twilio_max_requests_per_minute
+        while True:
+            now = self.clock()
+            with session_scope() as session:
+                left = budget.left(session, self.lease.account_id, now, limit)
+                if left > limit * RESERVE or (left > 0 and limit == 1):
+                    return
+                streams.prolong(session, self.lease, now)
+            wait = budget.seconds_to_next_minute(now)
+            if time.monotonic() + wait > self.deadline:
+                raise OutOfTime
+            self.sleep(wait)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One listing to be worked through."""
+
+    name: str
+    """Under which name it is noted where it goes on: `slice` or `sweep`."""
+    piece: Slice
+    polite: bool = False
+    """It leaves the reserve of the request budget alone."""
+
+
+Finish = Callable[[Session, datetime], None]
+"""What to note in the transaction of the last page; it is given when the listing began."""
+
+
+def work_through(poll: Poll, listing: Listing, finish: Finish) -> None:
+    """List a span to its end; windows of the error log that hold too many entries are halved.
+
+    Raises: OutOfTime, TwilioError, LeaseLost; where it goes on is noted.
+    """
+    pieces = [listing.piece]
+    while pieces:
+        piece = pieces.pop()
+        last = finish if not pieces else _note_half(poll, listing, piece)
+        if _list(poll, Listing(listing.name, piece, listing.polite), last):
+            continue
+        middle = piece.since + ((piece.until or poll.started_at) - piece.since) / 2
+        if middle - piece.since < SHORTEST_WINDOW / 2:
+            _give_up(poll, piece, last)
+        else:
+            pieces += [Slice(middle, piece.until), Slice(piece.since, middle)]
+
+
+def _note_half(poll: Poll, listing: Listing, piece: Slice) -> Finish:
+    """Note that the older part of a window that was cut is read, so that it need not be read again."""
+
+    def note(session: Session, _began: datetime) -> None:
+        if listing.name == "slice" and piece.until is not None:
+            streams.note_backlog(session, poll.lease, piece.until)
+
+    return note
+
+
+def _give_up(poll: Poll, piece: Slice, finish: Finish) -> None:
+    """Record that more entries fell into a moment than Twilio lists of one."""
+    now = poll.clock()
+    with session_scope() as session:
+        streams.lock(session, poll.lease, (), now)
+        reason = f"more than {ERROR_CAP} entries within seconds: Twilio lists no more of them"
+        streams.note_gap(session, poll.lease, piece.since, piece.until or poll.started_at, reason, now)
+        finish(session, poll.started_at)
+
+
+def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
+    """Work through one listing; False where it held more than Twilio lists.
+
+    Calls and messages come newest first: such a listing is left as soon as it is past the span.
+    """
+    log_type, piece = poll.lease.log_type, listing.piece
+    noted = _resumable(poll, listing)
+    began = datetime.fromisoformat(noted["began"]) if noted else poll.started_at
+    count: int = noted["count"] if noted else 0
+    for page in _prefetched(_pages(poll, listing, noted)):
+        now = poll.clock()
+        with session_scope() as session:
+            stream_ids = streams.lock(session, poll.lease, also_locked(log_type), now)
+            seen = take_in(session, poll.origin, stream_ids, page.records, now)
+            count += len(page.records)
+            done = not page.has_next or _is_past(log_type, piece, seen)
+            capped = done and log_type == LogType.ERROR and count >= ERROR_CAP
+            _note(session, poll, listing, None if done else _progress(piece, began, page, count))
+            if done and not capped:
+                finish(session, began)
+        if seen.changes:
+            wake.evaluate()
+        if done:
+            return not capped
+        poll.check_time()
+    return True
+
+
+def _is_past(log_type: LogType, piece: Slice, seen: Seen) -> bool:
+    """Say whether a list that comes newest first, unfiltered, has gone back far enough."""
+    ordered = log_type != LogType.ERROR and piece.until is None
+    return ordered and seen.newest_at is not None and seen.newest_at < piece.since
+
+
+def _pages(poll: Poll, listing: Listing, noted: dict[str, Any] | None) -> Iterator[Page]:
+    """Open the list, where it was interrupted or from its start; the head of calls and messages without filters."""
+    log_type, piece = poll.lease.log_type, listing.piece
+    filtered = piece.until is not None or log_type == LogType.ERROR
+    since = piece.since if filtered else None
+    pages = None
+    if noted:
+        pages = poll.reader.list_pages(log_type, since=since, until=piece.until, start=noted["link"])
+        try:
+            first = next(pages)
+        except TwilioRefused:
+            pages = None  # Twilio does not know the place any more: begin again.
+        else:
+            yield first
+    if pages is None:
+        pages = poll.reader.list_pages(log_type, since=since, until=piece.until)
+    while True:
+        if listing.polite:
+            poll.await_room()
+        page = next(pages, None)
+        if page is None:
+            return
+        yield page
+
+
+def _progress(piece: Slice, began: datetime, page: Page, count: int) -> dict[str, Any]:
+    until = piece.until.isoformat() if piece.until else None
+    span = {"since": piece.since.isoformat(), "until": until}
+    return {**span, "began": began.isoformat(), "link": page.next_link, "count": count}
+
+
+def _resumable(poll: Poll, listing: Listing) -> dict[str, Any] | None:
+    """Find where this very listing was interrupted."""
+    noted: dict[str, Any] | None = poll.reading.get(listing.name)
+    if noted is None:
+        return None
+    piece = listing.piece
+    same = noted["since"] == piece.since.isoformat() and noted["until"] == (
+        piece.until.isoformat() if piece.until else None
+    )
+    return noted if same else None
+
+
+def _note(session: Session, poll: Poll, listing: Listing, progress: dict[str, Any] | None) -> None:
+    """Note where the listing goes on, or that it is at its end; most listings have one page, and nothing to note."""
+    if progress is None and listing.name not in poll.reading:
+        return
+    poll.reading = {name: value for name, value in poll.reading.items() if name != listing.name}
+    if progress is not None:
+        poll.reading[listing.name] = progress
+    streams.note_reading(session, poll.lease, poll.reading)
+
+
+def _prefetched(items: Iterator[T]) -> Iterator[T]:
+    """Fetch the next item while the caller works on the last one; after the first, more may not be wanted."""
+    first = next(items, None)
+    if first is None:
+        return
+    yield first
+    with ThreadPoolExecutor(1) as executor:
+        coming = executor.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = executor.submit(next, items, None)
+            yield item

@@ -1,0 +1,104 @@
+"""Reads again the logs that are not final, when their time has come: one by one, or whole days where many are due."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
+
+import msgspec
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app import wake
+from app.database import session_scope
+from app.enums import LogType
+from app.models import Log
+from app.services.ingest import plan, streams
+from app.services.ingest.intake import also_locked, take_in
+from app.services.ingest.listing import OutOfTime, Poll
+
+MAX_SINGLE_READS = 25
+"""Of more logs than this of one day, the day is listed instead, where that costs fewer requests."""
+PAGE = 1000
+MOST_AT_ONCE = 20_000
+
+
+def read_again(poll: Poll) -> bool:
+    """Read again what is due before the next poll.
+
+    Returns: True where the request budget or the time did not reach for all of it.
+    """
+    if poll.lease.log_type == LogType.ERROR:
+        return False
+    try:
+        for day in _days_to_list(poll):
+            _list_day(poll, day)
+        # A listing by day leaves out logs that were never sent: those are read by their sids.
+        for sid, _ in _due(poll):
+            _read_one(poll, sid)
+    except OutOfTime:
+        return True
+    return False
+
+
+def _due(poll: Poll) -> list[tuple[str, datetime]]:
+    """List the logs to be read again before the next poll, most urgent first, as (sid, when sent)."""
+    until = poll.clock() + timedelta(seconds=poll.settings.poll_interval_seconds)
+    lease = poll.lease
+    query = select(Log.sid, func.coalesce(Log.sent_at, Log.occurred_at))
+    query = query.where(Log.account_id == lease.account_id, Log.log_type == lease.log_type, Log.reread_at <= until)
+    # What was read by this poll already is due again only after it.
+    query = query.where(Log.read_at < poll.started_at).order_by(Log.reread_at).limit(MOST_AT_ONCE)
+    with session_scope() as session:
+        return [(sid, sent_at) for sid, sent_at in session.execute(query)]
+
+
+def _days_to_list(poll: Poll) -> list[datetime]:
+    """Choose the days of which a listing costs fewer requests than reading its due logs one by one."""
+    due = Counter(datetime.combine(sent_at.astimezone(UTC).date(), time_of_day(), UTC) for _, sent_at in _due(poll))
+    many = sorted(day for day, count in due.items() if count > MAX_SINGLE_READS)
+    with session_scope() as session:
+        return [day for day in many if _logs_of(session, poll, day) / PAGE < due[day]]
+
+
+def _logs_of(session: Session, poll: Poll, day: datetime) -> int:
+    query = select(func.count()).where(Log.account_id == poll.lease.account_id, Log.log_type == poll.lease.log_type)
+    return session.scalar(query.where(Log.occurred_at >= day, Log.occurred_at < day + plan.ONE_DAY)) or 0
+
+
+def _list_day(poll: Poll, day: datetime) -> None:
+    pages = poll.reader.list_pages(poll.lease.log_type, since=day, until=day + plan.ONE_DAY)
+    while True:
+        poll.check_time()
+        poll.await_room()
+        page = next(pages, None)
+        if page is None:
+            return
+        _store(poll, page.records)
+
+
+def _read_one(poll: Poll, sid: str) -> None:
+    poll.check_time()
+    poll.await_room()
+    record = poll.reader.read_one(poll.lease.log_type, sid)
+    if record is None:
+        _give_up(poll, sid)
+    else:
+        _store(poll, [record])
+
+
+def _store(poll: Poll, records: Sequence[msgspec.Raw]) -> None:
+    now = poll.clock()
+    with session_scope() as session:
+        stream_ids = streams.lock(session, poll.lease, also_locked(poll.lease.log_type), now)
+        changes = take_in(session, poll.origin, stream_ids, records, now).changes
+    if changes:
+        wake.evaluate()
+
+
+def _give_up(poll: Poll, sid: str) -> None:
+    """Stop reading a log that Twilio no longer has; what is stored stays."""
+    with session_scope() as session:
+        streams.lock(session, poll.lease, (), poll.clock())
+        gone = update(Log).where(Log.account_id == poll.lease.account_id, Log.sid == sid).values(reread_at=None)
+        session.execute(gone)
