@@ -27,8 +27,8 @@ In a test, in this process::
 
 `simulator.account` is the first account; `simulator.account.sid` and `.auth_token` sign in.
 
-Pushes: `with Callbacks(simulator, Targets(status=url, error=url, events=url)) as callbacks:` posts what happens from then
-on, signed; `callbacks.flush()` waits for it. For benchmarks: `add_messages(simulator, 200_000)`, encoded in advance.
+Pushes: `with Callbacks(simulator, Targets(status=url, error=url, events=url)) as callbacks:` posts what happens from
+then on, signed; `callbacks.flush()` waits for it. `add_messages(simulator, 200_000)` is for benchmarks.
 
 Traffic with incidents: `demo.start(simulator)`, then `simulator.traffic.begin("carrier_filtering")`; `SCENARIOS` has
 the names. As a process: `python -m scripts.twilio_simulator --port 9000 --state FILE`, which prints one line when it is

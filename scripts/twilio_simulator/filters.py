@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from scripts.twilio_simulator.collection import Bounds, Wanted
 from scripts.twilio_simulator.errors import ApiError, bad_parameter
-from scripts.twilio_simulator.records import Record
+from scripts.twilio_simulator.records import SORTED_BY, Record
 from scripts.twilio_simulator.wire import Kind
 
 DAY = timedelta(days=1)
@@ -74,14 +74,14 @@ def parse(kind: Kind, query: Mapping[str, str], habits: Habits, now: datetime) -
         for operator in ("", ">", "<"):
             if query.get(key + operator):
                 span = _span(operator, _moment(key, query[key + operator]), habits)
-                _narrow(found, name, span, habits.undated_pass, sorted_by_it=kind is Kind.MESSAGE)
+                _narrow(found, name, span, habits.undated_pass, SORTED_BY.get(kind) == name)
     if kind is Kind.ERROR:
         _narrow(
             found,
             habits.error_moment,
             _error_span(query, now),
             undated_pass=False,
-            sorted_by_it=habits.error_moment == "date_created",
+            sorted_by_it=habits.error_moment == SORTED_BY[kind],
         )
     return found
 

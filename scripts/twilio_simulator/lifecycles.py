@@ -186,6 +186,6 @@ def error(
         },
         visible_after=maker.seconds(0.5, 2.0),
     )
-    stored = plan.moment(maker.seconds(0.0, 2.0))
+    stored = plan.moment(plan.visible_after)
     plan.fields.update(date_created=stored, date_updated=stored)
     return plan

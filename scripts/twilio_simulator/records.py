@@ -10,6 +10,9 @@ from typing import Any
 from scripts.twilio_simulator import wire
 from scripts.twilio_simulator.wire import Fields, Kind
 
+SORTED_BY = {Kind.MESSAGE: "date_sent", Kind.ERROR: "date_created"}
+"""Lists are sorted by this moment; calls by when they came into being."""
+
 
 @dataclass(frozen=True, slots=True)
 class Version:
@@ -128,9 +131,9 @@ class Record:
         return at.timestamp() if isinstance(at, datetime) else None
 
     def sort_key(self) -> float:
-        """Say where it stands in its list: a message by its sending, where it has been sent; others by creation."""
-        sent = self.moment("date_sent") if self.kind is Kind.MESSAGE else None
-        return self.created_at.timestamp() if sent is None else sent
+        """Say where it stands in its list, by the moment that its list is sorted by, or else by its beginning."""
+        at = self.moment(SORTED_BY[self.kind]) if self.kind in SORTED_BY else None
+        return self.created_at.timestamp() if at is None else at
 
     def emitted(self) -> Emitted:
         """Describe it for an oracle."""

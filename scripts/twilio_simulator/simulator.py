@@ -3,7 +3,7 @@
 import hashlib
 import heapq
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -62,7 +62,7 @@ class Simulator:
         self.faults = Faults()
         self.lock = threading.RLock()
         self.accounts: dict[str, Account] = {}
-        self.requests: list[SeenRequest] = []
+        self.requests: deque[SeenRequest] = deque(maxlen=100_000)
         self.concurrency_limit: int | None = None
         """So many requests may be in flight at once; the next is answered with 429."""
         self.in_flight = 0

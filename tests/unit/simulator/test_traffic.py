@@ -36,25 +36,27 @@ def test_within_twenty_seconds_calls_fail_with_the_codes_of_the_first_rule() -> 
 def test_a_restart_with_its_state_tells_the_same_history(tmp_path: Path) -> None:
     def tell(at: datetime) -> list[Emitted]:
         twilio = Simulator(clock=SimulatorClock(frozen_at=at))
-        demo.start(twilio, tmp_path / "state.json", history_hours=2)
+        demo.start(twilio, tmp_path / "state.json", history_hours=1)
         return twilio.emitted()
 
-    later = {item.sid: item for item in tell(NOW) + tell(NOW + timedelta(hours=1))}
+    later = {item.sid: item for item in tell(NOW) + tell(NOW + timedelta(minutes=20))}
     for item in tell(NOW):
         assert later[item.sid].versions[: len(item.versions)] == item.versions
 
 
 def test_every_life_ends_within_a_day() -> None:
     twilio = simulator()
-    demo.start(twilio, history_hours=2)
+    traffic = Traffic(twilio, NOW, Rates(60, 60, 6), incidents=())
+    traffic.start(timedelta(minutes=10))
     known = [item.sid for item in twilio.emitted()]
+    traffic.set_rates(messages_per_minute=0, calls_per_minute=0, errors_per_minute=0)
     twilio.clock.advance(timedelta(days=1))
     assert {twilio.record(sid).versions[-1].status for sid in known} <= FINAL
 
 
 def test_no_life_goes_back_in_time() -> None:
     twilio = simulator()
-    demo.start(twilio, history_hours=3)
+    demo.start(twilio, history_hours=1)
     for item in twilio.emitted():
         moments = [version.at for version in item.versions]
         assert moments == sorted(moments)
@@ -89,6 +91,6 @@ def test_a_stop_of_traffic_is_silence() -> None:
 def test_what_is_old_is_forgotten() -> None:
     twilio = simulator()
     Traffic(twilio, NOW, Rates(1, 1, 0), incidents=(), kept=timedelta(hours=2)).start(timedelta(hours=1))
-    twilio.clock.advance(timedelta(hours=12))
+    twilio.clock.advance(timedelta(hours=4))
     oldest = min(item.created_at for item in twilio.emitted())
     assert oldest > twilio.clock.now() - timedelta(hours=3, minutes=1)
