@@ -10,7 +10,7 @@ import structlog
 from celery import Celery, Task, bootsteps
 from celery.beat import Scheduler
 from celery.signals import setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from app.config import Settings, get_settings
 from app.database import forget_connections
@@ -81,7 +81,8 @@ def create_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=BROKER_TIMEOUTS,
-        task_queues=[Queue(name) for name in QUEUES],
+        # Each queue has an exchange of its own: by default one message would go to all of them.
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_default_queue="maintenance",
         timezone="UTC",
         beat_scheduler=f"{__name__}:{TickingScheduler.__name__}",

@@ -183,10 +183,11 @@ def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> 
         .limit(SHOWN_LOGS)
         .lateral("newest")
     )
-    query = select_logs().add_columns(Alert.id.label("alert_id")).select_from(Alert).join(newest, true())
-    query = query.join(Log, (Log.occurred_at == newest.c.occurred_at) & (Log.id == newest.c.log_id))
+    chosen = select(Alert.id.label("alert_id"), newest).join(newest, true()).where(Alert.id.in_(alert_ids)).subquery()
+    query = select_logs().add_columns(chosen.c.alert_id)
+    query = query.join(chosen, (Log.occurred_at == chosen.c.occurred_at) & (Log.id == chosen.c.log_id))
     found: dict[UUID, list[JsonObject]] = defaultdict(list)
-    for row in session.execute(query.where(Alert.id.in_(alert_ids)).order_by(Log.changed_at.desc(), Log.sid.desc())):
+    for row in session.execute(query.order_by(Log.changed_at.desc(), Log.sid.desc())):
         shown = log_json(row)
         if not settings.store_message_bodies and shown["log_type"] == "message":
             shown["text"] = None
