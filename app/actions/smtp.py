@@ -14,9 +14,9 @@ from app.config import Settings
 from app.utils.http import tls_context
 from app.utils.redact import clean_text
 
-ATTEMPT_SECONDS = 90.0
+ATTEMPT_SECONDS = 60.0
 """The whole attempt. The last reply may take long, and giving up on it sends a mail twice."""
-STEP_SECONDS = 60.0
+STEP_SECONDS = 45.0
 CONNECT_SECONDS = 15.0
 MOST_CONNECTIONS = 12
 MAILS_A_CONNECTION = 20

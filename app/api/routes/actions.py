@@ -67,16 +67,10 @@ def create_action(caller: Admin, sent: JsonBody, once: OnlyOnce) -> Response:
     """Make an action. The secret of a webhook comes in clear here, and never again."""
 
     def effect(session: Session) -> Response:
-        action, secret = actions.create(session, sent, utc_now())
+        action, config = actions.create(session, sent, utc_now())
         Change(session, caller, f"action:{action.id}").made("action.create", _audited(action))
-        shown = action_json(action)
-        answer = resource(shown, 201)
-        config = (
-            actions.shown_once(action, secret)
-            if hasattr(actions, "shown_once")
-            else shown["config"] | {name: value for name, value in secret.items() if name == "secret"}
-        )
-        return json_answer(shown | {"config": config}, 201, {"ETag": answer.headers["ETag"]})
+        answer = resource(action_json(action), 201)
+        return json_answer(action_json(action, config), 201, {"ETag": answer.headers["ETag"]})
 
     return once.run(caller.id, effect)
 
@@ -95,9 +89,10 @@ def replace_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected:
         action = actions.get(session, action_id, lock=True)
         expected.check(action_json(action))
         change = Change(session, caller, f"action:{action_id}", _audited(action))
-        action = actions.replace(session, action_id, sent, utc_now())
+        action, config = actions.replace(session, action_id, sent, utc_now())
         change.made("action.update", _audited(action))
-        return resource(action_json(action))
+        answer = resource(action_json(action))
+        return json_answer(action_json(action, config), 200, {"ETag": answer.headers["ETag"]})
 
 
 @router.patch(
@@ -109,9 +104,10 @@ def edit_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected: If
         action = actions.get(session, action_id, lock=True)
         expected.check(action_json(action))
         change = Change(session, caller, f"action:{action_id}", _audited(action))
-        action = actions.patch(session, action_id, sent, utc_now())
+        action, config = actions.patch(session, action_id, sent, utc_now())
         change.made("action.update", _audited(action))
-        return resource(action_json(action))
+        answer = resource(action_json(action))
+        return json_answer(action_json(action, config), 200, {"ETag": answer.headers["ETag"]})
 
 
 @router.delete("/{action_id}", status_code=204, summary="Delete an action")
@@ -121,7 +117,7 @@ def delete_action(caller: Admin, action_id: ActionId, expected: IfMatch) -> Resp
         action = actions.get(session, action_id, lock=True)
         expected.check(action_json(action))
         Change(session, caller, f"action:{action_id}", _audited(action)).made("action.delete", None)
-        actions.delete(session, action_id)
+        actions.delete(session, action_id, utc_now())
         return gone()
 
 

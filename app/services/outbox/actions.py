@@ -16,9 +16,11 @@ from app.database import session_scope
 from app.enums import ActionType, Severity
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Action, Rule
-from app.services.outbox import dispatch
+from app.services.outbox import dispatch, rows
+from app.services.outbox.claim import DISABLED, claim_these
 from app.services.outbox.enqueue import make_test
-from app.utils.crypto import decrypt, encrypt
+from app.services.outbox.failing import DELETED, fail_pending
+from app.utils.crypto import Undecryptable, encrypt
 
 JsonObject = dict[str, Any]
 READ_ONLY = frozenset({"id", "created_at", "updated_at", "disabled_reason"})
@@ -61,27 +63,34 @@ def _parse(body: object) -> ActionBody:
 def create(session: Session, body: object, now: datetime) -> tuple[Action, JsonObject]:
     """Create an action.
 
-    Returns: the action, and its config with secrets in clear, to be shown this once.
+    Returns: the action, and its config as the answer shows it: a secret in clear, this once.
     """
     parsed = _parse(body)
     _check_rule(session, parsed.rule_id)
-    config = kind_for(parsed.action_type).check(parsed.config)
+    kind = kind_for(parsed.action_type)
+    config = kind.check(parsed.config)
     action = Action(**_columns(parsed, config), disabled_reason=None, created_at=now, updated_at=now)
     session.add(action)
     session.flush()
-    return action, config
+    return action, _shown(action, config, {})
 
 
-def replace(session: Session, action_id: UUID, body: object, now: datetime) -> Action:
-    """Replace an action whole; a masked secret that is sent back keeps the stored one."""
+def replace(session: Session, action_id: UUID, body: object, now: datetime) -> tuple[Action, JsonObject]:
+    """Replace an action whole; a masked secret that is sent back keeps the stored one.
+
+    Returns: as `create`; a secret is in clear only if it is a new one.
+    """
     action = get(session, action_id, lock=True)
     if isinstance(body, dict):
         body = {name: value for name, value in body.items() if name not in READ_ONLY}
     return _write(session, action, _parse(body), now)
 
 
-def patch(session: Session, action_id: UUID, body: object, now: datetime) -> Action:
-    """Change some fields of an action; `config` is replaced whole."""
+def patch(session: Session, action_id: UUID, body: object, now: datetime) -> tuple[Action, JsonObject]:
+    """Change some fields of an action; `config` is replaced whole.
+
+    Returns: as `replace`.
+    """
     action = get(session, action_id, lock=True)
     if not isinstance(body, dict):
         raise InvalidInput([FieldError("body", "must be a JSON object")])
@@ -91,23 +100,33 @@ def patch(session: Session, action_id: UUID, body: object, now: datetime) -> Act
         "enabled": action.enabled,
         "min_severity": action.min_severity,
         "notify_on": action.notify_on,
-        "config": config_of(action),
+        "config": masked_config(action),
     }
     return _write(session, action, _parse(present | body), now)
 
 
-def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) -> Action:
+def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) -> tuple[Action, JsonObject]:
     _check_rule(session, parsed.rule_id if parsed.rule_id != action.rule_id else None)
     kind = kind_for(parsed.action_type)
-    stored = config_of(action) if parsed.action_type == action.action_type else {}
+    stored = _config_or_nothing(action) if parsed.action_type == action.action_type else {}
     config = kind.check(kind.unmask(parsed.config, stored) if stored else parsed.config)
-    for name, value in _columns(parsed, kind.carry_over(config, stored, now)).items():
+    for name, value in _columns(parsed, kind.carry_over(config, stored, now) if stored else config).items():
         setattr(action, name, value)
     if action.enabled:
         action.disabled_reason = None
+        # Whoever edits an action has a hope that it works now: its past is no reason to hold it back.
+        action.failures_in_a_row, action.probe_at, action.failing_since = 0, None, None
     action.updated_at = now
     session.flush()
-    return action
+    if not action.enabled:
+        fail_pending(session, action.id, DISABLED, now)
+    return action, _shown(action, config, stored)
+
+
+def _shown(action: Action, config: JsonObject, stored: JsonObject) -> JsonObject:
+    """Mask a config but for a secret that is new."""
+    new = "secret" in config and config["secret"] != stored.get("secret")
+    return kind_for(ActionType(action.action_type)).mask(config) | ({"secret": config["secret"]} if new else {})
 
 
 def _columns(parsed: ActionBody, config: JsonObject) -> JsonObject:
@@ -126,9 +145,12 @@ def _check_rule(session: Session, rule_id: UUID | None) -> None:
         raise InvalidInput([FieldError("rule_id", "there is no such rule; null serves every rule")])
 
 
-def delete(session: Session, action_id: UUID) -> None:
+def delete(session: Session, action_id: UUID, now: datetime) -> None:
     """Delete an action; what is still owed through it fails, and says why."""
-    session.delete(get(session, action_id, lock=True))
+    action = get(session, action_id, lock=True)
+    fail_pending(session, action_id, DELETED, now)
+    session.delete(action)
+    session.flush()
 
 
 def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
@@ -136,11 +158,8 @@ def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
 
     Raises: NotFound.
     """
-    action = session.scalar(
-        select(Action).where(Action.id == action_id).with_for_update()
-        if lock
-        else select(Action).where(Action.id == action_id)
-    )
+    query = select(Action).where(Action.id == action_id)
+    action = session.scalar(query.with_for_update() if lock else query)
     if action is None:
         raise NotFound(f"there is no action {action_id}")
     return action
@@ -148,13 +167,20 @@ def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
 
 def config_of(action: Action) -> JsonObject:
     """Return the config with its secrets in clear."""
-    config: JsonObject = orjson.loads(decrypt(get_settings().secret_keys, action.config))
-    return config
+    return rows.config_of(action, get_settings())
 
 
 def masked_config(action: Action) -> JsonObject:
-    """Return the config as the API shows it."""
-    return kind_for(ActionType(action.action_type)).mask(config_of(action))
+    """Return the config as the API shows it; empty where no key opens it any more."""
+    config = _config_or_nothing(action)
+    return kind_for(ActionType(action.action_type)).mask(config) if config else {}
+
+
+def _config_or_nothing(action: Action) -> JsonObject:
+    try:
+        return config_of(action)
+    except Undecryptable:
+        return {}
 
 
 def test(action_id: UUID, now: datetime) -> list[UUID]:
@@ -165,6 +191,8 @@ def test(action_id: UUID, now: datetime) -> list[UUID]:
     settings = get_settings()
     with session_scope() as session:
         ids = make_test(session, get(session, action_id), settings, now)
+        claimed = claim_these(session, ids, now)
+        session.expunge_all()
     with asyncio.Runner() as runner:
-        dispatch.deliver_due(settings, runner, only=ids)
+        dispatch.deliver_claimed(settings, runner, claimed)
     return ids

@@ -1,20 +1,27 @@
-"""Takes deliveries that are due, so that no two workers send one; the attempt is on record before anything is sent."""
+"""Takes deliveries that are due, so that no two workers send one; the attempt is on record before anything is sent.
 
-from dataclasses import dataclass
+Claims of one action take turns by a lock on its row, which is how its limits hold however many workers there are.
+"""
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, and_, exists, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import and_, func, insert, select, text, update
+from sqlalchemy.orm import Session
 
-from app.enums import AttemptOutcome, DeliveryStatus
+from app.enums import AttemptOutcome
 from app.models import Action, Attempt, Delivery
+from app.services.outbox import limits
+from app.services.outbox.failing import fail_pending
 
 LEASE = timedelta(minutes=4)
 """Longer than any attempt may take: a worker that is silent for so long has died or slept."""
 MAX_UNKNOWN = 5
 """A delivery whose attempts end so often with a dead worker is given up: it may be what kills them."""
+DISABLED = "the action is disabled; enable it and retry the delivery"
 
 
 @dataclass(frozen=True)
@@ -22,25 +29,98 @@ class Claim:
     """One delivery, ours until the lease ends."""
 
     delivery: Delivery
-    action: Action | None
-    """None: it has been deleted."""
+    action: Action
     token: UUID
+    poisoned: bool = False
+    """Its attempts have ended with the worker too often."""
+    claimed_at: float = field(default_factory=time.monotonic)
+    """By this process's own steady clock, in seconds."""
+
+    def seconds_left(self) -> float:
+        """Say how long it is still ours."""
+        return LEASE.total_seconds() - (time.monotonic() - self.claimed_at)
 
 
-def claim_due(session: Session, now: datetime, limit: int, only: list[UUID] | None = None) -> list[Claim]:
+def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[int]) -> list[Claim]:
     """Take up to `limit` due deliveries in the order they fell due, and write an attempt for each.
 
-    A delivery waits until the earlier ones of its alert to the same receiver have ended.
+    A delivery waits until the earlier ones of its alert to the same receiver have ended. What is owed through a
+    disabled action fails.
 
-    Args:    only: look at no others than these.
+    Args:    schedule: seconds before each retry, as the settings have it.
     """
-    query = _due(now)
-    if only is not None:
-        query = query.where(Delivery.id.in_(only))
-    ids = session.scalars(query.order_by(Delivery.next_attempt_at, Delivery.number).limit(limit)).all()
+    actions = {action.id: action for action in _lock_ready(session, now)}
+    for action_id in [action.id for action in actions.values() if not action.enabled]:
+        fail_pending(session, action_id, DISABLED, now)
+        del actions[action_id]
+    if not actions:
+        return []
+    return _take(session, _pick(session, actions.values(), now, limit, schedule), actions, now)
+
+
+def claim_these(session: Session, ids: Collection[UUID], now: datetime) -> list[Claim]:
+    """Take deliveries that this transaction has made, whatever the limits of their action."""
+    wanted = select(Action).join(Delivery, Delivery.action_id == Action.id).where(Delivery.id.in_(ids))
+    return _take(session, list(ids), {action.id: action for action in session.scalars(wanted)}, now)
+
+
+def _lock_ready(session: Session, now: datetime) -> Sequence[Action]:
+    """Lock the actions that have something due and nothing against it; those that another worker holds are its own."""
+    ready = text(
+        "SELECT a.id FROM actions a CROSS JOIN LATERAL ("
+        " SELECT d.next_attempt_at AS at FROM deliveries d"
+        " WHERE d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now"
+        " AND (d.lease_until IS NULL OR d.lease_until < :now) ORDER BY d.next_attempt_at LIMIT 1) first"
+        " WHERE NOT a.enabled OR ((a.free_at IS NULL OR a.free_at < :full) AND"
+        " (SELECT count(*) FROM deliveries b WHERE b.action_id = a.id AND b.lease_until >= :now) < :at_once)"
+        " ORDER BY first.at LIMIT 200 FOR NO KEY UPDATE OF a SKIP LOCKED"
+    )
+    full = now + timedelta(seconds=(limits.BURST - 1) / limits.PER_SECOND)
+    ids = session.scalars(ready, {"now": now, "full": full, "at_once": limits.AT_ONCE}).all()
     if not ids:
         return []
-    _mark_unknown(session, list(ids))
+    return session.scalars(select(Action).where(Action.id.in_(ids)).execution_options(populate_existing=True)).all()
+
+
+def _pick(
+    session: Session, actions: Collection[Action], now: datetime, limit: int, schedule: Sequence[int]
+) -> list[UUID]:
+    """Choose the deliveries to take, within the limits of the locked actions."""
+    query = text(
+        "SELECT d.id FROM unnest(CAST(:ids AS uuid[]), CAST(:open AS bool[]), CAST(:probe AS bool[]),"
+        " CAST(:room AS int[])) AS a (id, open, probe, room)"
+        " CROSS JOIN LATERAL (SELECT count(*) AS number FROM deliveries b"
+        "  WHERE b.action_id = a.id AND b.lease_until >= :now) busy"
+        " CROSS JOIN LATERAL (SELECT d.id, d.next_attempt_at, d.number FROM deliveries d"
+        "  WHERE d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now"
+        "  AND (d.lease_until IS NULL OR d.lease_until < :now)"
+        "  AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.alert_id = d.alert_id AND e.action_id = d.action_id"
+        "   AND e.recipient = d.recipient AND e.number < d.number AND e.status = 'pending')"
+        # A receiver that is down: one goes ahead, and the others wait for it no longer than until their next retry.
+        "  AND (NOT a.open OR (a.probe AND busy.number = 0) OR d.next_attempt_at + coalesce("
+        "   (CAST(:schedule AS int[]))[d.attempt_count - d.retries_from + 1], 0) * interval '1 second' <= :now)"
+        "  ORDER BY d.next_attempt_at, d.number"
+        "  LIMIT greatest(least(a.room, :at_once - busy.number, CASE WHEN a.open THEN 1 ELSE :at_once END), 0)) d"
+        " ORDER BY d.next_attempt_at, d.number LIMIT :limit"
+    )
+    values = {
+        "ids": [action.id for action in actions],
+        "open": [action.probe_at is not None for action in actions],
+        "probe": [action.probe_at is not None and action.probe_at <= now for action in actions],
+        "room": [limits.room(action.free_at, now) for action in actions],
+        "now": now,
+        "schedule": list(schedule),
+        "at_once": limits.AT_ONCE,
+        "limit": limit,
+    }
+    return list(session.scalars(query, values).all())
+
+
+def _take(session: Session, ids: Sequence[UUID], actions: Mapping[UUID, Action], now: datetime) -> list[Claim]:
+    """Lease deliveries, and write down that an attempt at each begins."""
+    if not ids:
+        return []
+    _mark_unknown(session, ids)
     token = uuid4()
     deliveries = session.scalars(
         update(Delivery)
@@ -49,36 +129,22 @@ def claim_due(session: Session, now: datetime, limit: int, only: list[UUID] | No
         .returning(Delivery),
         execution_options={"populate_existing": True},
     ).all()
-    started = [
-        {"delivery_id": each.id, "token": token, "at": now, "outcome": AttemptOutcome.STARTED} for each in deliveries
-    ]
-    session.execute(insert(Attempt).values(started))
-    actions = {
-        action.id: action
-        for action in session.scalars(select(Action).where(Action.id.in_({each.action_id for each in deliveries})))
-    }
+    started = AttemptOutcome.STARTED
+    session.execute(
+        insert(Attempt),
+        [{"delivery_id": each.id, "token": token, "at": now, "outcome": started} for each in deliveries],
+    )
+    for action in actions.values():
+        if number := sum(each.action_id == action.id for each in deliveries):
+            action.free_at = limits.take(action.free_at, now, number)
+    session.flush()
     return [
-        Claim(each, actions.get(each.action_id), token) for each in sorted(deliveries, key=lambda each: each.number)
+        Claim(each, actions[each.action_id], token, _is_poisoned(session, each))
+        for each in sorted(deliveries, key=lambda each: each.number)
     ]
 
 
-def _due(now: datetime) -> Select[UUID]:
-    earlier = aliased(Delivery)
-    blocked = exists().where(
-        earlier.alert_id == Delivery.alert_id,
-        earlier.action_id == Delivery.action_id,
-        earlier.recipient == Delivery.recipient,
-        earlier.number < Delivery.number,
-        earlier.status == DeliveryStatus.PENDING,
-    )
-    free = or_(Delivery.lease_until.is_(None), Delivery.lease_until < now)
-    query = select(Delivery.id).where(
-        Delivery.status == DeliveryStatus.PENDING, Delivery.next_attempt_at <= now, free, ~blocked
-    )
-    return query.with_for_update(skip_locked=True, of=Delivery)
-
-
-def _mark_unknown(session: Session, ids: list[UUID]) -> None:
+def _mark_unknown(session: Session, ids: Sequence[UUID]) -> None:
     """Close the attempts that a dead worker left open: they may or may not have been received."""
     session.execute(
         update(Attempt)
@@ -87,17 +153,12 @@ def _mark_unknown(session: Session, ids: list[UUID]) -> None:
     )
 
 
-def unknown_in_a_row(session: Session, delivery_id: UUID) -> int:
-    """Count the attempts of unknown outcome since the last one that ended in any other way."""
-    ended = and_(
-        Attempt.delivery_id == delivery_id, Attempt.outcome.not_in([AttemptOutcome.UNKNOWN, AttemptOutcome.STARTED])
-    )
+def _is_poisoned(session: Session, delivery: Delivery) -> bool:
+    """Say whether the attempts since the last one that ended in any other way were all cut short."""
+    if delivery.attempt_count <= MAX_UNKNOWN:
+        return False
+    cut_short = [AttemptOutcome.UNKNOWN, AttemptOutcome.STARTED]
+    ended = and_(Attempt.delivery_id == delivery.id, Attempt.outcome.not_in(cut_short))
     last = select(func.coalesce(func.max(Attempt.id), 0)).where(ended).scalar_subquery()
-    unknown = and_(Attempt.delivery_id == delivery_id, Attempt.outcome == AttemptOutcome.UNKNOWN, Attempt.id > last)
-    return session.scalar(select(func.count()).where(unknown)) or 0
-
-
-def owned(session: Session, claim: Claim) -> bool:
-    """Lock the claimed delivery and say whether it is still ours: a late worker must write over nothing."""
-    token = session.scalar(select(Delivery.lease_token).where(Delivery.id == claim.delivery.id).with_for_update())
-    return token == claim.token
+    unknown = and_(Attempt.delivery_id == delivery.id, Attempt.outcome == AttemptOutcome.UNKNOWN, Attempt.id > last)
+    return (session.scalar(select(func.count()).where(unknown)) or 0) >= MAX_UNKNOWN

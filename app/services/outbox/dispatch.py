@@ -1,103 +1,154 @@
-"""Sends what is due: claim, close the transaction, send many at once, and record each outcome."""
+"""Sends what is due: claim, close the transaction, send many at once, and record each outcome as it comes."""
 
 import asyncio
-import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import orjson
 import structlog
-from sqlalchemy import update
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
-from app import metrics
 from app.actions.base import Envelope, Receipt, Sender, SendError
 from app.actions.registry import kind_for
 from app.config import Settings
 from app.database import session_scope
-from app.enums import ActionType, AttemptOutcome, DeliveryStatus, NotificationType
-from app.models import Action, Attempt, Delivery
+from app.enums import ActionType, AttemptOutcome, NotificationType
 from app.services.outbox import claim as claims
-from app.services.outbox.backoff import next_attempt_at
-from app.utils.clock import utc_now
+from app.services.outbox import digest
+from app.services.outbox.claim import Claim
+from app.services.outbox.record import Outcome, record
+from app.utils.crashpoints import crashpoint
 from app.utils.crypto import Undecryptable, decrypt
 
-BATCH = 20
-"""Deliveries claimed and sent at once."""
-KEPT_RESPONSE_BYTES = 1024
+UNDER_WAY = 24
+"""Deliveries that one process sends at the same time."""
+CLAIMS_FOR_SECONDS = 10.0
+"""After so long nothing more is claimed, and what is under way is finished."""
+LOOKS_AGAIN_SECONDS = 0.5
+SPARE_SECONDS = 10.0
+"""What must be left of a lease after the longest attempt, to write down how it ended."""
+WAITS_FOR_DATABASE_SECONDS = (0.2, 1.0, 3.0, 10.0)
+"""An outcome that cannot be written now is a message that goes out twice: it is worth some patience."""
 
 log = structlog.get_logger()
 Clock = Callable[[], datetime]
 
 
-@dataclass(frozen=True)
-class _Outcome:
-    """How one attempt ended."""
-
-    outcome: AttemptOutcome
-    duration_ms: int
-    status_code: int | None = None
-    response: str | None = None
-    error: str | None = None
-    retry_after_seconds: float | None = None
-    disables_action: bool = False
-
-
-def deliver_due(
-    settings: Settings, runner: asyncio.Runner, clock: Clock = utc_now, only: list[UUID] | None = None
-) -> int:
-    """Send one batch of due deliveries; return how many were attempted.
+def deliver_due(settings: Settings, runner: asyncio.Runner, clock: Clock | None = None) -> int:
+    """Send deliveries until none is due, or for some seconds; return how many were attempted.
 
     Args:
         runner: keeps one event loop for the life of the process.
-        only: look at no others than these.
+        clock: tells the time in place of the database's clock, which all workers share.
     """
     with session_scope() as session:
-        claimed = claims.claim_due(session, clock(), BATCH, only)
-        poisoned = {
-            each.delivery.id
-            for each in claimed
-            if each.delivery.attempt_count > claims.MAX_UNKNOWN
-            and claims.unknown_in_a_row(session, each.delivery.id) >= claims.MAX_UNKNOWN
-        }
-        session.expunge_all()
-    outcomes = runner.run(_send_all(claimed, poisoned, settings)) if claimed else []
-    for each, outcome in zip(claimed, outcomes, strict=True):
-        _record(each, outcome, settings, clock)
-    return len(claimed)
+        digest.make_due(session, settings, _now(session, clock))
+    return runner.run(_Pump(settings, clock).run())
 
 
-async def _send_all(claimed: list[claims.Claim], poisoned: set[UUID], settings: Settings) -> list[_Outcome]:
-    async with AsyncExitStack() as stack:
-        types = {ActionType(each.action.action_type) for each in claimed if each.action is not None}
-        senders = {kind: await stack.enter_async_context(kind_for(kind).connected()) for kind in types}
-        return list(
-            await asyncio.gather(*(_attempt(each, each.delivery.id in poisoned, senders, settings) for each in claimed))
-        )
+def deliver_claimed(settings: Settings, runner: asyncio.Runner, claimed: Sequence[Claim]) -> None:
+    """Make one attempt at each of some deliveries that are ours already."""
+    runner.run(_Pump(settings, None).run(claimed))
 
 
-async def _attempt(
-    each: claims.Claim, poisoned: bool, senders: Mapping[ActionType, Sender], settings: Settings
-) -> _Outcome:
+def _now(session: Session, clock: Clock | None) -> datetime:
+    if clock is not None:
+        return clock()
+    at: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return at
+
+
+class _Pump:
+    """Keeps as many attempts under way as may be; a receiver that is slow holds up nobody else."""
+
+    def __init__(self, settings: Settings, clock: Clock | None) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._senders: dict[ActionType, Sender] = {}
+        self._running: dict[asyncio.Task[Outcome], Claim] = {}
+        self._attempted = 0
+
+    async def run(self, given: Sequence[Claim] = ()) -> int:
+        """Send until nothing is due; or only what is given."""
+        ends_at = time.monotonic() + CLAIMS_FOR_SECONDS
+        async with AsyncExitStack() as self._stack:
+            try:
+                await self._start(given)
+                while True:
+                    if not given and time.monotonic() < ends_at:
+                        await self._start(self._claim())
+                    if not self._running:
+                        return self._attempted
+                    await self._finish()
+            finally:
+                for task in self._running:
+                    task.cancel()
+                await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _claim(self) -> list[Claim]:
+        if len(self._running) >= UNDER_WAY:
+            return []
+        with session_scope() as session:
+            limit = UNDER_WAY - len(self._running)
+            schedule = self._settings.delivery_retry_seconds
+            claimed = claims.claim_due(session, _now(session, self._clock), limit, schedule)
+            session.flush()
+            session.expunge_all()
+        if claimed:
+            crashpoint("deliver.claimed")
+        return claimed
+
+    async def _start(self, claimed: Sequence[Claim]) -> None:
+        for each in claimed:
+            kind = ActionType(each.action.action_type)
+            if kind not in self._senders:
+                self._senders[kind] = await self._stack.enter_async_context(kind_for(kind).connected())
+            task = asyncio.create_task(_attempt(each, self._senders[kind], self._settings))
+            self._running[task] = each
+        self._attempted += len(claimed)
+
+    async def _finish(self) -> None:
+        """Wait for some attempts to end, and write down how."""
+        done, _ = await asyncio.wait(self._running, timeout=LOOKS_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            return
+        crashpoint("deliver.sent")
+        ended = [(self._running.pop(task), task.result()) for task in done]
+        for wait in (*WAITS_FOR_DATABASE_SECONDS, None):
+            try:
+                with session_scope() as session:
+                    record(session, ended, self._settings.delivery_retry_seconds, _now(session, self._clock))
+                break
+            except DBAPIError as error:
+                if wait is None:
+                    raise
+                log.warning("could not write down how attempts ended; trying again", error=type(error).__name__)
+                await asyncio.sleep(wait)
+        crashpoint("deliver.recorded")
+
+
+async def _attempt(each: Claim, sender: Sender, settings: Settings) -> Outcome:
     """Make one attempt; whatever happens, it has an outcome."""
     began = time.monotonic()
 
-    def failed(outcome: AttemptOutcome, error: str) -> _Outcome:
-        return _Outcome(outcome, int((time.monotonic() - began) * 1000), error=error)
+    def ended(outcome: AttemptOutcome, error: str, *, says_of_receiver: bool = False) -> Outcome:
+        duration_ms = int((time.monotonic() - began) * 1000)
+        return Outcome(outcome, duration_ms, error=error, says_of_receiver=says_of_receiver)
 
-    if poisoned:
-        return failed(AttemptOutcome.FAILED, f"given up: {claims.MAX_UNKNOWN} attempts in a row ended with the worker")
-    if each.action is None:
-        return failed(AttemptOutcome.FAILED, "the action was deleted")
+    if each.poisoned:
+        return ended(AttemptOutcome.FAILED, f"given up: {claims.MAX_UNKNOWN} attempts in a row ended with the worker")
     if not each.action.enabled and each.delivery.type != NotificationType.TEST:
-        return failed(AttemptOutcome.FAILED, "the action is disabled; enable it and retry the delivery")
+        return ended(AttemptOutcome.FAILED, claims.DISABLED)
+    if each.seconds_left() < kind_for(ActionType(each.action.action_type)).longest_attempt_seconds + SPARE_SECONDS:
+        return Outcome(AttemptOutcome.STARTED)
     try:
-        receipt = await _send(each.action, each.delivery, senders, settings)
+        receipt = await _send(each, sender, settings)
     except SendError as error:
-        return _Outcome(
+        return Outcome(
             AttemptOutcome.FAILED if error.permanent else AttemptOutcome.RETRY,
             int((time.monotonic() - began) * 1000),
             error.status_code,
@@ -107,18 +158,17 @@ async def _attempt(
             error.disables_action,
         )
     except Undecryptable as error:
-        return failed(AttemptOutcome.FAILED, str(error))
+        return ended(AttemptOutcome.FAILED, str(error))
     except Exception as error:  # one broken sender must not stop the others of its batch
         log.exception("a sender failed in a way of its own", action_type=each.action.action_type)
-        return failed(AttemptOutcome.RETRY, f"the sender failed: {type(error).__name__}")
+        return ended(AttemptOutcome.RETRY, f"the sender failed: {type(error).__name__}", says_of_receiver=True)
     duration_ms = int((time.monotonic() - began) * 1000)
-    return _Outcome(AttemptOutcome.SUCCEEDED, duration_ms, receipt.status_code, receipt.response)
+    return Outcome(AttemptOutcome.SUCCEEDED, duration_ms, receipt.status_code, receipt.response)
 
 
-async def _send(
-    action: Action, delivery: Delivery, senders: Mapping[ActionType, Sender], settings: Settings
-) -> Receipt:
-    config = orjson.loads(decrypt(settings.secret_keys, action.config))
+async def _send(each: Claim, sender: Sender, settings: Settings) -> Receipt:
+    config = orjson.loads(decrypt(settings.secret_keys, each.action.config))
+    delivery = each.delivery
     envelope = Envelope(
         delivery_id=str(delivery.id),
         alert_id=str(delivery.alert_id) if delivery.alert_id else None,
@@ -127,50 +177,4 @@ async def _send(
         content=delivery.content,
         created_at=delivery.created_at,
     )
-    return await senders[ActionType(action.action_type)].send(config, envelope)
-
-
-def _record(each: claims.Claim, outcome: _Outcome, settings: Settings, clock: Clock) -> None:
-    """Write down how the attempt ended, and what becomes of the delivery, if it is still ours."""
-    delivery, now = each.delivery, clock()
-    with session_scope() as session:
-        if not claims.owned(session, each):
-            log.warning("an attempt ended after its lease; its outcome stays unknown", delivery_id=str(delivery.id))
-            return
-        error = "; ".join(part for part in (outcome.error, delivery.warning) if part)
-        session.execute(
-            update(Attempt)
-            .where(Attempt.delivery_id == delivery.id, Attempt.token == each.token)
-            .values(
-                outcome=outcome.outcome,
-                duration_ms=outcome.duration_ms,
-                status_code=outcome.status_code,
-                response=(outcome.response or "")[:KEPT_RESPONSE_BYTES] or None,
-                error=error or None,
-            )
-        )
-        values = _after(delivery, outcome, settings, now)
-        session.execute(
-            update(Delivery).where(Delivery.id == delivery.id).values(lease_token=None, lease_until=None, **values)
-        )
-        if outcome.disables_action:
-            gone = "the receiver answered 410: it is gone"
-            session.execute(
-                update(Action)
-                .where(Action.id == delivery.action_id)
-                .values(enabled=False, disabled_reason=gone, updated_at=now)
-            )
-        counts = metrics.DELIVERIES.one(action_type=delivery.action_type, outcome=outcome.outcome)
-        metrics.count(session, counts | metrics.observe(metrics.DELIVERY_DURATION.name, {}, outcome.duration_ms / 1000))
-
-
-def _after(delivery: Delivery, outcome: _Outcome, settings: Settings, now: datetime) -> dict[str, object]:
-    """Say what becomes of a delivery after an attempt."""
-    if outcome.outcome == AttemptOutcome.SUCCEEDED:
-        return {"status": DeliveryStatus.SUCCEEDED, "finished_at": now, "next_attempt_at": None}
-    if outcome.outcome == AttemptOutcome.RETRY:
-        attempts = delivery.attempt_count - delivery.retries_from
-        at = next_attempt_at(settings.delivery_retry_seconds, attempts, now, outcome.retry_after_seconds, random.random)
-        if at is not None:
-            return {"next_attempt_at": at}
-    return {"status": DeliveryStatus.FAILED, "finished_at": now, "next_attempt_at": None}
+    return await sender.send(config, envelope)

@@ -12,13 +12,16 @@ import structlog
 from sqlalchemy import insert, select, true
 from sqlalchemy.orm import Session
 
-from app.actions.base import Notification
+from app.actions.base import Notification, Rendered
 from app.actions.registry import kind_for
+from app.actions.sample import sample
 from app.config import Settings
 from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action, Alert, Delivery, Log, Match, Rule
+from app.services.outbox import digest
+from app.services.outbox.rows import config_of, delivery_row
 from app.services.snapshots import alert_json, log_json, rule_json, select_logs
-from app.utils.crypto import Undecryptable, decrypt
+from app.utils.crypto import Undecryptable
 from app.utils.redact import mask_numbers
 
 SHOWN_LOGS = 10
@@ -51,23 +54,26 @@ class Target:
     action: Action
     config: JsonObject
 
+    def wants(self, notice: Notice) -> bool:
+        """Say whether the action is to be told."""
+        serves = self.action.rule_id is None or self.action.rule_id == notice.rule_id
+        severe = notice.severity.rank >= Severity(self.action.min_severity).rank
+        return serves and severe and notice.type.removeprefix("alert.") in self.action.notify_on
+
 
 def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now: datetime) -> int:
     """Make a delivery for each notice, action and receiver that want each other; return how many.
 
-    The matches of the alerts are stored already: the newest of their logs are shown.
+    The matches of the alerts are stored already: the newest of their logs are shown. What comes too fast for an action
+    is folded: its rows are there, and a digest will tell of them.
     """
-    if not notices:
+    targets = _targets(session, settings) if notices else []
+    if not any(target.wants(each) for target in targets for each in notices):
         return 0
-    targets = _targets(session, settings)
     told = _told_of_firing(session, notices)
-    logs = _newest_logs(session, {each.alert_id for each in notices}, settings) if targets else {}
-    rule_ids = {each.rule_id for each in notices if each.rule_id}
-    rules = (
-        {rule.id: rule_json(rule) for rule in session.scalars(select(Rule).where(Rule.id.in_(rule_ids)))}
-        if targets
-        else {}
-    )
+    logs = _newest_logs(session, {each.alert_id for each in notices}, settings)
+    rules = _rules(session, {each.rule_id for each in notices if each.rule_id}, settings)
+    sent = digest.sent_lately(session, now)
     rows: list[JsonObject] = []
     for each in notices:
         notification = Notification(
@@ -79,8 +85,10 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
             base_url=settings.public_base_url,
         )
         for target in targets:
-            if _wants(target.action, each):
-                made = _deliveries(target, notification, each, told, now)
+            if target.wants(each):
+                number = sent.get(target.action.id, 0)
+                made = _deliveries(target, notification, each, told, now, folds=number >= digest.MOST_NOTIFICATIONS)
+                sent[target.action.id] = number + bool(made)
                 if each.type == NotificationType.FIRING:
                     told |= {(each.alert_id, row["action_id"], row["recipient"]) for row in made}
                 rows += made
@@ -89,39 +97,46 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     return len(rows)
 
 
+def _rules(session: Session, ids: set[UUID], settings: Settings) -> dict[UUID, JsonObject]:
+    return {
+        rule.id: _masked(rule_json(rule), settings) for rule in session.scalars(select(Rule).where(Rule.id.in_(ids)))
+    }
+
+
 def make_test(session: Session, action: Action, settings: Settings, now: datetime) -> list[UUID]:
     """Make the deliveries of a test of one action, with a sample alert."""
-    target = Target(action, orjson.loads(decrypt(settings.secret_keys, action.config)))
-    sample = _sample(settings, now)
-    ids = []
+    config = config_of(action, settings)
     kind = kind_for(ActionType(action.action_type))
-    rendered = kind.render(target.config, sample)
-    for recipient in kind.recipients(target.config):
-        row = _row(action, sample.type, None, recipient, dict(rendered.content), rendered.warning, now)
-        session.execute(insert(Delivery), [row])
-        ids.append(row["id"])
-    return ids
+    rendered = kind.render(config, sample(settings.public_base_url, now))
+    rows = [
+        delivery_row(action, NotificationType.TEST, None, each, rendered, now, uuid4())
+        for each in kind.recipients(config)
+    ]
+    session.execute(insert(Delivery), rows)
+    return [row["id"] for row in rows]
 
 
 def _targets(session: Session, settings: Settings) -> list[Target]:
+    """Find the enabled actions; until this transaction ends none of them is disabled or deleted."""
+    query = select(Action).where(Action.enabled).order_by(Action.created_at, Action.id)
     targets = []
-    for action in session.scalars(select(Action).where(Action.enabled).order_by(Action.created_at, Action.id)):
+    for action in session.scalars(query.with_for_update(read=True, key_share=True)):
         try:
-            targets.append(Target(action, orjson.loads(decrypt(settings.secret_keys, action.config))))
+            targets.append(Target(action, config_of(action, settings)))
         except Undecryptable as error:
             # The others are still to be told. The deliveries of this one would have failed in the same way.
             log.error("an action cannot be read", action_id=str(action.id), error=str(error))
     return targets
 
 
-def _wants(action: Action, notice: Notice) -> bool:
-    serves = action.rule_id is None or action.rule_id == notice.rule_id
-    severe = notice.severity.rank >= Severity(action.min_severity).rank
-    return serves and severe and notice.type.removeprefix("alert.") in action.notify_on
-
-
 def _deliveries(
-    target: Target, notification: Notification, notice: Notice, told: set[tuple[UUID, UUID, str]], now: datetime
+    target: Target,
+    notification: Notification,
+    notice: Notice,
+    told: set[tuple[UUID, UUID, str]],
+    now: datetime,
+    *,
+    folds: bool,
 ) -> list[JsonObject]:
     """Render once for the action, and address it to each receiver; a resolve goes to those told of the firing."""
     kind = kind_for(ActionType(target.action.action_type))
@@ -130,35 +145,15 @@ def _deliveries(
         recipients = [each for each in recipients if (notice.alert_id, target.action.id, each) in told]
     if not recipients:
         return []
-    rendered = kind.render(target.config, notification)
+    if folds:
+        rendered = Rendered(digest.folded_content(notification))
+        changes = {"status": DeliveryStatus.FOLDED, "next_attempt_at": None}
+    else:
+        rendered, changes = kind.render(target.config, notification), {}
     return [
-        _row(target.action, notice.type, notice.alert_id, each, dict(rendered.content), rendered.warning, now)
+        delivery_row(target.action, notice.type, notice.alert_id, each, rendered, now, uuid4()) | changes
         for each in recipients
     ]
-
-
-def _row(
-    action: Action,
-    kind: NotificationType,
-    alert_id: UUID | None,
-    recipient: str,
-    content: JsonObject,
-    warning: str | None,
-    now: datetime,
-) -> JsonObject:
-    return {
-        "id": uuid4(),
-        "alert_id": alert_id,
-        "action_id": action.id,
-        "action_type": action.action_type,
-        "type": kind,
-        "recipient": recipient,
-        "status": DeliveryStatus.PENDING,
-        "content": content,
-        "warning": warning,
-        "created_at": now,
-        "next_attempt_at": now,
-    }
 
 
 def _told_of_firing(session: Session, notices: Sequence[Notice]) -> set[tuple[UUID, UUID, str]]:
@@ -183,9 +178,10 @@ def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> 
         .limit(SHOWN_LOGS)
         .lateral("newest")
     )
-    chosen = select(Alert.id.label("alert_id"), newest).join(newest, true()).where(Alert.id.in_(alert_ids)).subquery()
-    query = select_logs().add_columns(chosen.c.alert_id)
-    query = query.join(chosen, (Log.occurred_at == chosen.c.occurred_at) & (Log.id == chosen.c.log_id))
+    places = select(Alert.id.label("alert_id"), newest.c.occurred_at, newest.c.log_id)
+    shown_logs = places.select_from(Alert).join(newest, true()).where(Alert.id.in_(alert_ids)).subquery("shown")
+    query = select_logs().add_columns(shown_logs.c.alert_id)
+    query = query.join(shown_logs, (Log.occurred_at == shown_logs.c.occurred_at) & (Log.id == shown_logs.c.log_id))
     found: dict[UUID, list[JsonObject]] = defaultdict(list)
     for row in session.execute(query.order_by(Log.changed_at.desc(), Log.sid.desc())):
         shown = log_json(row)
@@ -199,25 +195,3 @@ def _masked(shown: JsonObject, settings: Settings) -> JsonObject:
     """Make plain JSON of what is shown, with the numbers hidden where that is wanted."""
     plain: JsonObject = orjson.loads(orjson.dumps(shown))
     return mask_numbers(plain) if settings.mask_numbers else plain
-
-
-def _sample(settings: Settings, now: datetime) -> Notification:
-    """A made-up alert, to try an action with."""
-    alert = Alert(
-        id=UUID(int=0),
-        rule_id=None,
-        rule_name="Test of an action",
-        severity=Severity.INFO,
-        status="firing",
-        group={"to_country": "GB"},
-        summary="This is a test: 3 messages undelivered to GB",
-        started_at=now,
-        last_match_at=now,
-        silenced=False,
-        occurrences=3,
-        value=None,
-        sample_sids=["SM" + "0" * 32],
-        late=False,
-        error_code=30003,
-    )
-    return Notification(NotificationType.TEST, now, alert_json(alert), None, [], settings.public_base_url)

@@ -1,0 +1,153 @@
+"""The storm cap: what comes too fast for one action is folded, and told in a digest. Nothing is dropped.
+
+A folded delivery is a row like any other. A digest is a delivery of its own, made once the folded ones have waited a
+little, and it takes them along: so each of them is told exactly once.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.orm import Session
+
+from app.actions.base import Notification
+from app.actions.registry import kind_for
+from app.actions.story import tell
+from app.config import Settings
+from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
+from app.models import Action, Delivery
+from app.services.outbox.rows import config_of, delivery_row
+from app.utils.clock import rfc3339
+
+MOST_NOTIFICATIONS = 20
+WINDOW = timedelta(minutes=10)
+FIRST_WAIT = timedelta(minutes=1)
+"""What is folded waits so long for more to come; a next digest of the action comes no sooner than `WINDOW` after it."""
+SHOWN_ITEMS = 20
+
+JsonObject = dict[str, Any]
+
+
+def sent_lately(session: Session, now: datetime) -> dict[UUID, int]:
+    """Count the notifications of each action that go out by themselves, over the window that ends now.
+
+    One that goes to several receivers counts once.
+    """
+    counts = session.execute(
+        text(
+            "SELECT action_id, count(DISTINCT (alert_id, type, created_at)) FROM deliveries"
+            " WHERE created_at > :since AND status <> 'folded' AND type NOT IN ('alert.digest', 'action.test')"
+            " GROUP BY action_id"
+        ),
+        {"since": now - WINDOW},
+    )
+    return {row[0]: row[1] for row in counts}
+
+
+def folded_content(notification: Notification) -> dict[str, str]:
+    """Keep of a notification what a digest will say of it."""
+    story = tell(notification)
+    return {
+        "headline": story.headline,
+        "summary": story.summary,
+        "severity": story.severity.value,
+        "link": story.link,
+    }
+
+
+def make_due(session: Session, settings: Settings, now: datetime) -> int:
+    """Make the digests that are due: one for each action and receiver; return how many."""
+    waiting = session.execute(
+        text(
+            "SELECT action_id, min(created_at) AS since FROM deliveries"
+            " WHERE status = 'folded' AND digest_id IS NULL GROUP BY action_id"
+        )
+    ).all()
+    due = [row.action_id for row in waiting if row.since <= now - FIRST_WAIT]
+    if not due:
+        return 0
+    actions = select(Action).where(Action.id.in_(due), Action.enabled).with_for_update(skip_locked=True, key_share=True)
+    return sum(_make(session, action, settings, now) for action in session.scalars(actions).all())
+
+
+def _make(session: Session, action: Action, settings: Settings, now: datetime) -> int:
+    """Make the digests of one action, whose row is locked."""
+    latest = select(Delivery.id).where(
+        Delivery.action_id == action.id, Delivery.type == NotificationType.DIGEST, Delivery.created_at > now - WINDOW
+    )
+    if session.scalar(latest.limit(1)) is not None:
+        return 0
+    folded = session.scalars(
+        select(Delivery)
+        .where(Delivery.action_id == action.id, Delivery.status == DeliveryStatus.FOLDED, Delivery.digest_id.is_(None))
+        .order_by(Delivery.number)
+        .with_for_update()
+    ).all()
+    by_receiver: dict[str, list[Delivery]] = defaultdict(list)
+    for each in folded:
+        by_receiver[each.recipient].append(each)
+    config = config_of(action, settings)
+    kind = kind_for(ActionType(action.action_type))
+    for recipient, deliveries in by_receiver.items():
+        rendered = kind.render(config, _notification(deliveries, settings, now))
+        row = delivery_row(action, NotificationType.DIGEST, None, recipient, rendered, now, uuid4())
+        session.execute(insert(Delivery), [row])
+        ids = [each.id for each in deliveries]
+        session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(digest_id=row["id"], finished_at=now))
+    return len(by_receiver)
+
+
+def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Notification:
+    """Tell of folded notifications, in the shape of an alert, so that every channel can show it."""
+    since, until = deliveries[0].created_at, deliveries[-1].created_at
+    items = [_item(each) for each in deliveries[:SHOWN_ITEMS]]
+    worst = max((Severity(each.content["severity"]) for each in deliveries), key=lambda severity: severity.rank)
+    minutes = max(round((now - since).total_seconds() / 60), 1)
+    number = len(deliveries)
+    noun = "notification" if number == 1 else "notifications"
+    summary = f"{number} more {noun} in {minutes} minute{'' if minutes == 1 else 's'}, told in one"
+    alert: JsonObject = {
+        "id": None,
+        "rule_id": None,
+        "rule_name": "Too many alerts at once",
+        "severity": worst.value,
+        "status": "firing",
+        "group": {},
+        "summary": summary,
+        "started_at": rfc3339(since),
+        "last_match_at": rfc3339(until),
+        "resolved_at": None,
+        "acknowledged_at": None,
+        "acknowledged_by": None,
+        "silenced": False,
+        "occurrences": number,
+        "value": None,
+        "sample_sids": [],
+        "late": False,
+        "resolve_reason": None,
+        "error": None,
+    }
+    told: Mapping[str, Any] = {
+        "count": number,
+        "since": rfc3339(since),
+        "until": rfc3339(until),
+        "items": items,
+        "more": number - len(items),
+        "link": f"{settings.public_base_url}/alerts",
+    }
+    return Notification(NotificationType.DIGEST, now, alert, None, [], settings.public_base_url, dict(told))
+
+
+def _item(each: Delivery) -> JsonObject:
+    """Say what a digest says of one folded notification."""
+    return {
+        "delivery_id": str(each.id),
+        "alert_id": None if each.alert_id is None else str(each.alert_id),
+        "type": each.type,
+        "headline": each.content["headline"],
+        "summary": each.content["summary"],
+        "link": each.content["link"],
+    }

@@ -1,0 +1,40 @@
+"""How much an action's receiver is asked to take at once, and when an action is given up. Pure."""
+
+import math
+from datetime import datetime, timedelta
+
+AT_ONCE = 2
+"""Deliveries of one action under way at the same time."""
+PER_SECOND = 10.0
+BURST = 20
+BREAKS_AFTER = 5
+"""After so many failures in a row the receiver is taken to be down: one delivery goes ahead and the others wait for it,
+though none beyond the time at which its retry after this one would be due."""
+FIRST_PROBE = timedelta(seconds=30)
+LONGEST_PROBE = timedelta(minutes=5)
+GIVEN_UP_AFTER = timedelta(days=5)
+GIVEN_UP_DELIVERIES = 10
+
+
+def room(free_at: datetime | None, now: datetime) -> int:
+    """Say how many deliveries the rate allows now."""
+    used = max((free_at - now).total_seconds(), 0.0) * PER_SECOND if free_at else 0.0
+    return max(math.floor(BURST - used), 0)
+
+
+def take(free_at: datetime | None, now: datetime, count: int) -> datetime:
+    """Move the clock of the rate on by so many deliveries."""
+    return max(free_at or now, now) + timedelta(seconds=count / PER_SECOND)
+
+
+def probe_at(failures_in_a_row: int, now: datetime) -> datetime | None:
+    """Say when the next delivery may go ahead of the others; None: the receiver is not taken to be down."""
+    if failures_in_a_row < BREAKS_AFTER:
+        return None
+    doubled = FIRST_PROBE * (1 << min(failures_in_a_row - BREAKS_AFTER, 10))
+    return now + min(doubled, LONGEST_PROBE)
+
+
+def is_given_up(failing_since: datetime | None, now: datetime) -> bool:
+    """Say whether an action has failed for so long that it is disabled, if `GIVEN_UP_DELIVERIES` were tried since."""
+    return failing_since is not None and now - failing_since >= GIVEN_UP_AFTER

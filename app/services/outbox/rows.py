@@ -1,0 +1,49 @@
+"""Rows of the outbox: what a new delivery looks like, and what an action's config says in clear."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from app.actions.base import Rendered
+from app.config import Settings
+from app.enums import DeliveryStatus, NotificationType
+from app.models import Action
+from app.utils.crypto import decrypt
+
+JsonObject = dict[str, Any]
+
+
+def config_of(action: Action, settings: Settings) -> JsonObject:
+    """Return the config with its secrets in clear.
+
+    Raises: Undecryptable.
+    """
+    config: JsonObject = orjson.loads(decrypt(settings.secret_keys, action.config))
+    return config
+
+
+def delivery_row(
+    action: Action,
+    kind: NotificationType,
+    alert_id: UUID | None,
+    recipient: str,
+    rendered: Rendered,
+    now: datetime,
+    delivery_id: UUID,
+) -> JsonObject:
+    """Make the row of a delivery that is owed from now on."""
+    return {
+        "id": delivery_id,
+        "alert_id": alert_id,
+        "action_id": action.id,
+        "action_type": action.action_type,
+        "type": kind,
+        "recipient": recipient,
+        "status": DeliveryStatus.PENDING,
+        "content": dict(rendered.content),
+        "warning": rendered.warning,
+        "created_at": now,
+        "next_attempt_at": now,
+    }

@@ -1,0 +1,366 @@
+"""Deliveries on their way: attempts, retries, order, limits, and what becomes of an action whose receiver fails."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from app.config import get_settings
+from app.database import session_scope
+from app.errors import Conflict
+from app.services.outbox import actions, claim, dispatch
+from app.services.outbox.retry import retry
+from app.utils.clock import utc_now
+from tests.integration.outbox.conftest import SCHEDULE, Outbox
+from tests.receivers import Mailbox, Receiver, http_receiver, respond, say
+
+
+def test_a_delivery_reaches_its_receiver_and_is_on_record(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    assert outbox.deliver() == 1
+    [request] = receiver.requests
+    assert request.headers["webhook-id"] == str(delivery)
+    [attempt] = outbox.attempts(delivery)
+    assert (attempt.outcome, attempt.status_code, attempt.response) == ("succeeded", 200, "ok")
+    assert outbox.delivery(delivery).status == "succeeded"
+    assert outbox.deliver() == 0
+
+
+def test_retries_keep_to_the_schedule_and_send_the_same(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(500, b"broken"), respond(503), respond(200)]
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    for wait in SCHEDULE[:2]:
+        assert outbox.deliver() == 1
+        assert wait <= outbox.waits(delivery) <= wait * 1.2
+        assert outbox.deliver(seconds=wait - 0.5) == 0, "never earlier than promised"
+        outbox.clock.advance(seconds=0.5 + wait * 0.2)
+    assert outbox.deliver() == 1
+    assert [attempt.outcome for attempt in outbox.attempts(delivery)] == ["retry", "retry", "succeeded"]
+    assert len({request.body for request in receiver.requests}) == 1
+    assert {request.headers["webhook-id"] for request in receiver.requests} == {str(delivery)}
+
+
+def test_a_delivery_fails_when_its_retries_are_used_up_and_can_be_retried_by_hand(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    receiver.answers = [respond(500)]
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    for _ in range(len(SCHEDULE) + 1):
+        outbox.deliver(hours=1)
+    assert outbox.delivery(delivery).status == "failed"
+    assert len(outbox.attempts(delivery)) == len(SCHEDULE) + 1
+    assert outbox.deliver(hours=1) == 0
+    receiver.answers = [respond(500), respond(200)]
+    with session_scope() as session:
+        retry(session, delivery, outbox.clock())
+    assert outbox.deliver() == 1
+    assert outbox.delivery(delivery).status == "pending", "the schedule begins anew"
+    assert outbox.deliver(hours=1) == 1
+    assert outbox.delivery(delivery).status == "succeeded"
+    with session_scope() as session, pytest.raises(Conflict):
+        retry(session, delivery, outbox.clock())
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, "succeeded"),
+        (204, "succeeded"),
+        (301, "failed"),
+        (302, "failed"),
+        (400, "failed"),
+        (401, "failed"),
+        (404, "failed"),
+        (408, "retry"),
+        (410, "failed"),
+        (425, "retry"),
+        (429, "retry"),
+        (500, "retry"),
+        (503, "retry"),
+    ],
+)
+def test_a_status_decides_what_becomes_of_a_delivery(
+    outbox: Outbox, receiver: Receiver, status: int, outcome: str
+) -> None:
+    receiver.answers = [respond(status, b"", Location="http://169.254.169.254/")]
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    [attempt] = outbox.attempts(delivery)
+    assert (attempt.outcome, attempt.status_code) == (outcome, status)
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "at_least", "at_most"),
+    [("60", 60, 72), ("999999", 3600, 4320), ("junk", 5, 6), ("-5", 5, 6), ("1e9", 5, 6), ("0", 5, 6)],
+)
+def test_retry_after_is_honoured_up_to_an_hour_and_junk_is_ignored(
+    outbox: Outbox, receiver: Receiver, asked: str, at_least: float, at_most: float
+) -> None:
+    receiver.answers = [respond(429, b"", Retry_After=asked)]
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    assert at_least <= outbox.waits(delivery) <= at_most
+
+
+def test_a_receiver_that_is_gone_disables_its_action_and_fails_what_is_owed(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(500), respond(410)]
+    action = outbox.webhook(receiver)
+    [first] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    [second] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    stored = outbox.stored(action)
+    assert not stored.enabled
+    assert stored.disabled_reason == "the receiver answered 410: it is gone"
+    assert outbox.delivery(first).status == outbox.delivery(second).status == "failed"
+    assert "disabled" in (outbox.attempts(first)[-1].error or "")
+    assert outbox.tell(outbox.alert()) == []
+
+
+def test_a_disabled_action_fails_what_it_owes_and_a_retry_after_enabling_sends_it(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    action = outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    with session_scope() as session:
+        actions.patch(session, action, {"enabled": False}, outbox.clock())
+    assert outbox.delivery(delivery).status == "failed"
+    with session_scope() as session:
+        retry(session, delivery, outbox.clock())
+    assert outbox.deliver() == 0
+    assert outbox.delivery(delivery).status == "failed"
+    with session_scope() as session:
+        actions.patch(session, action, {"enabled": True}, outbox.clock())
+        retry(session, delivery, outbox.clock())
+    assert outbox.deliver() == 1
+    assert outbox.delivery(delivery).status == "succeeded"
+
+
+def test_deleting_an_action_fails_what_it_owes(outbox: Outbox, receiver: Receiver) -> None:
+    action = outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    with session_scope() as session:
+        actions.delete(session, action, outbox.clock())
+    assert outbox.delivery(delivery).status == "failed"
+    assert outbox.attempts(delivery)[-1].error == "the action was deleted"
+    assert receiver.requests == []
+
+
+def test_deliveries_of_one_alert_to_one_receiver_go_in_order(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(500), respond(200)]
+    outbox.webhook(receiver)
+    alert = outbox.alert()
+    [firing] = outbox.tell(alert)
+    [resolved] = outbox.tell(alert, "resolved")
+    assert outbox.deliver() == 1
+    assert outbox.attempts(resolved) == []
+    assert outbox.deliver(seconds=6) == 2
+    ids = [request.headers["webhook-id"] for request in receiver.requests]
+    assert ids == [str(firing), str(firing), str(resolved)]
+
+
+def test_a_slow_receiver_holds_up_nobody_else(outbox: Outbox, receiver: Receiver) -> None:
+    with http_receiver(say(b"", then_wait=30)) as slow:
+        outbox.webhook(slow)
+        fast = outbox.webhook(receiver)
+        for _ in range(6):
+            outbox.tell(outbox.alert())
+        assert outbox.deliver() >= 8
+    assert all(each.status == "succeeded" for each in outbox.deliveries(action_id=fast))
+
+
+def test_no_more_than_two_deliveries_of_an_action_are_under_way_at_once(outbox: Outbox, receiver: Receiver) -> None:
+    action = outbox.webhook(receiver)
+    for _ in range(6):
+        outbox.tell(outbox.alert())
+    with session_scope() as session:
+        assert len(claim.claim_due(session, outbox.clock(), 100, SCHEDULE)) == 2
+    with session_scope() as session:
+        assert claim.claim_due(session, outbox.clock(), 100, SCHEDULE) == []
+    assert {each.attempt_count for each in outbox.deliveries(action_id=action)} == {0, 1}
+
+
+def test_a_receiver_that_is_down_gets_one_probe_and_no_retry_is_lost_or_late(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    receiver.answers = [respond(500)]
+    action = outbox.webhook(receiver)
+    deliveries = [outbox.tell(outbox.alert())[0] for _ in range(8)]
+    outbox.deliver()
+    stored = outbox.stored(action)
+    assert stored.failures_in_a_row >= 5
+    assert stored.probe_at is not None
+    tried = len(receiver.requests)
+    assert tried < len(deliveries), "the others wait for the probe"
+    outbox.deliver(seconds=SCHEDULE[0])
+    assert len({request.headers["webhook-id"] for request in receiver.requests}) == len(deliveries), (
+        "no later than that"
+    )
+    for _ in range(len(SCHEDULE) + 2):
+        outbox.deliver(hours=1)
+    assert {len(outbox.attempts(each)) for each in deliveries} == {len(SCHEDULE) + 1}, "each had all its attempts"
+
+
+def test_a_receiver_that_answers_again_closes_the_breaker(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(500)]
+    action = outbox.webhook(receiver)
+    for _ in range(6):
+        outbox.tell(outbox.alert())
+    outbox.deliver()
+    receiver.answers = [respond(200)]
+    outbox.deliver(minutes=10)
+    stored = outbox.stored(action)
+    assert (stored.failures_in_a_row, stored.probe_at, stored.failing_since) == (0, None, None)
+    assert {each.status for each in outbox.deliveries()} == {"succeeded"}
+
+
+def test_five_days_of_nothing_but_failure_disable_an_action(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(500)]
+    action = outbox.webhook(receiver)
+    for _ in range(9):
+        outbox.tell(outbox.alert())
+        for _ in range(len(SCHEDULE) + 1):
+            outbox.deliver(hours=1)
+    outbox.clock.advance(days=5)
+    outbox.deliver()
+    assert outbox.stored(action).enabled, "nine deliveries are too few to judge by"
+    outbox.tell(outbox.alert())
+    outbox.deliver()
+    assert outbox.stored(action).disabled_reason == "nothing but failures for five days"
+
+
+def test_one_success_in_five_days_keeps_an_action(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(500)]
+    action = outbox.webhook(receiver)
+    for day in range(12):
+        receiver.answers = [respond(200 if day == 6 else 500)]
+        outbox.tell(outbox.alert())
+        for _ in range(len(SCHEDULE) + 1):
+            outbox.deliver(hours=1)
+        outbox.clock.advance(hours=8)
+    assert outbox.stored(action).enabled
+
+
+def test_an_outcome_after_the_lease_changes_nothing(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    with session_scope() as session:
+        [late] = claim.claim_due(session, outbox.clock(), 1, SCHEDULE)
+        session.expunge_all()
+    outbox.clock.advance(minutes=5)
+    assert outbox.deliver() == 1
+    from app.enums import AttemptOutcome
+    from app.services.outbox.record import Outcome, record
+
+    with session_scope() as session:
+        record(session, [(late, Outcome(AttemptOutcome.FAILED, error="too late"))], SCHEDULE, outbox.clock())
+    assert outbox.delivery(delivery).status == "succeeded"
+    assert [attempt.outcome for attempt in outbox.attempts(delivery)] == ["unknown", "succeeded"]
+
+
+def test_a_delivery_that_kills_its_workers_is_given_up(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    for _ in range(claim.MAX_UNKNOWN):
+        with session_scope() as session:
+            assert len(claim.claim_due(session, outbox.clock(), 1, SCHEDULE)) == 1
+        outbox.clock.advance(minutes=5)
+    outbox.deliver()
+    assert receiver.requests == []
+    assert outbox.delivery(delivery).status == "failed"
+
+
+def test_a_worker_that_slept_over_its_lease_gives_the_delivery_back(
+    outbox: Outbox, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    with session_scope() as session:
+        [mine] = claim.claim_due(session, outbox.clock(), 1, SCHEDULE)
+        session.expunge_all()
+    monkeypatch.setattr(claim, "LEASE", timedelta(seconds=1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatch, "_now", lambda session, clock: outbox.clock())
+        dispatch.deliver_claimed(get_settings(), outbox.runner, [mine])
+    assert receiver.requests == []
+    assert outbox.attempts(delivery) == []
+    assert outbox.delivery(delivery).attempt_count == 0
+
+
+def test_a_test_answers_with_its_outcome_and_is_tried_once(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(500)]
+    action = outbox.webhook(receiver)
+    [delivery] = actions.test(action, utc_now())
+    assert outbox.delivery(delivery).status == "failed"
+    assert len(outbox.attempts(delivery)) == 1
+    assert outbox.stored(action).failing_since is None
+
+
+def test_a_rolled_back_alert_owes_nothing(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.webhook(receiver)
+    alert = outbox.alert()
+    from app.enums import NotificationType
+    from app.services.outbox.enqueue import enqueue, notice
+
+    with pytest.raises(RuntimeError), session_scope() as session:
+        enqueue(session, [notice(NotificationType.FIRING, alert)], get_settings(), outbox.clock())
+        raise RuntimeError("the transaction fails")
+    assert outbox.deliveries() == []
+
+
+def test_a_resolve_goes_to_those_who_were_told_of_the_firing(outbox: Outbox, receiver: Receiver) -> None:
+    told = outbox.webhook(receiver)
+    alert = outbox.alert()
+    outbox.tell(alert)
+    outbox.action("webhook", {"url": receiver.url})
+    outbox.tell(alert, "resolved")
+    assert [each.action_id for each in outbox.deliveries(type="alert.resolved")] == [told]
+
+
+def test_each_recipient_of_a_mail_fares_alone(outbox: Outbox, mailbox: Mailbox) -> None:
+    mailbox.codes = {"bad@example.com": ["550 no such user"], "busy@example.com": ["451 later", "250 OK"]}
+    outbox.email("ok@example.com", "bad@example.com", "busy@example.com")
+    outbox.tell(outbox.alert())
+    outbox.deliver()
+    assert {each.recipient: each.status for each in outbox.deliveries()} == {
+        "ok@example.com": "succeeded",
+        "bad@example.com": "failed",
+        "busy@example.com": "pending",
+    }
+    outbox.deliver(seconds=6)
+    assert sorted(recipient for recipient, _ in mailbox.mails) == ["busy@example.com", "ok@example.com"]
+
+
+def test_a_mail_whose_fate_is_unknown_goes_out_again_under_its_one_id(outbox: Outbox, mailbox: Mailbox) -> None:
+    mailbox.codes = {"DATA": ["drop", "250 OK"]}
+    outbox.email("ops@example.com")
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    assert outbox.delivery(delivery).status == "pending"
+    outbox.deliver(seconds=6)
+    first, second = mailbox.to("ops@example.com")
+    assert first.as_bytes() == second.as_bytes()
+    assert first["Message-ID"] == f"<gp.{delivery}@example.com>"
+
+
+def test_nothing_secret_is_stored_in_clear(outbox: Outbox, receiver: Receiver) -> None:
+    canary = "canary-0123456789"
+    outbox.action(
+        "webhook",
+        {"url": f"http://user:{canary}@127.0.0.1:{receiver.port}/hook?token={canary}", "headers": {"X-Key": canary}},
+    )
+    receiver.answers = [respond(404, b"no")]
+    outbox.tell(outbox.alert())
+    outbox.deliver()
+    with session_scope() as session:
+        for table in ("actions", "deliveries", "attempts"):
+            rows = session.execute(text(f"SELECT to_jsonb(t)::text FROM {table} t")).scalars().all()
+            assert rows
+            assert not any(canary in row for row in rows)
+    assert receiver.requests[0].headers["x-key"] == canary
