@@ -141,9 +141,10 @@ class Mailbox:
         await asyncio.sleep(self.slow)
         reply = self._reply("DATA")
         if reply.startswith(("2", "drop")):
-            mail = cast("EmailMessage", message_from_bytes(content, policy=policy.default))
+            mail = message_from_bytes(content, policy=policy.default)
             self.mails += [(address, mail) for address in envelope.rcpt_tos]
         if reply.startswith("drop"):
+            assert server.transport is not None
             server.transport.close()
         return reply
 
