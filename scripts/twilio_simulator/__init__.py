@@ -28,7 +28,10 @@ In a test, in this process::
 `simulator.account` is the first account; `simulator.account.sid` and `.auth_token` sign in.
 
 Pushes: `with Callbacks(simulator, Targets(status=url, error=url, events=url)) as callbacks:` posts what happens from
-then on, signed; `callbacks.flush()` waits for it. `add_messages(simulator, 200_000)` is for benchmarks.
+then on, signed; `callbacks.flush()` waits for it. Without targets it posts to where the account's numbers (calls),
+messaging services and Event Streams sinks point: the API reads and writes those too. The error webhook cannot be set so.
+
+`add_messages(simulator, 200_000)` is for benchmarks: messages encoded in advance.
 
 Traffic with incidents: `demo.start(simulator)`, then `simulator.traffic.begin("carrier_filtering")`; `SCENARIOS` has
 the names. As a process: `python -m scripts.twilio_simulator --port 9000 --state FILE`, which prints one line when it is
@@ -37,8 +40,9 @@ ready; what is possible here is possible there too, under `/_simulator/` (`contr
 
 from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Account, AccountStatus, ApiKey, KeyKind
 from scripts.twilio_simulator.bulk import add_messages
-from scripts.twilio_simulator.callbacks import Callbacks, Targets
+from scripts.twilio_simulator.callbacks import Callbacks
 from scripts.twilio_simulator.clock import SimulatorClock
+from scripts.twilio_simulator.configuration import Targets
 from scripts.twilio_simulator.faults import Fault, FaultKind
 from scripts.twilio_simulator.filters import DateFilters, Habits
 from scripts.twilio_simulator.http import Request, Response

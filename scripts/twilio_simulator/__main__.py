@@ -8,7 +8,8 @@ from pathlib import Path
 
 from scripts.twilio_simulator import demo
 from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN
-from scripts.twilio_simulator.callbacks import Callbacks, Targets
+from scripts.twilio_simulator.callbacks import Callbacks
+from scripts.twilio_simulator.configuration import Targets
 from scripts.twilio_simulator.server import SimulatorServer
 from scripts.twilio_simulator.simulator import Simulator
 from scripts.twilio_simulator.traffic import Rates
@@ -43,7 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
         rates = Rates(given.messages_per_minute, given.calls_per_minute)
         demo.start(simulator, given.state, given.history_hours, rates)
     try:
-        targets = Targets(given.status_callback, given.error_webhook, given.event_sink)
+        urls = (given.status_callback, given.error_webhook, given.event_sink)
+        targets = Targets(*urls) if any(urls) else None
         with SimulatorServer(simulator, given.port, given.host) as server, Callbacks(simulator, targets):
             print(f"Twilio simulator ready at {server.url} for account {given.account_sid}", flush=True)
             stopped.wait()

@@ -2,16 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scripts.twilio_simulator import accounts, filters, wire
-from scripts.twilio_simulator.accounts import Account, Principal
+from scripts.twilio_simulator import accounts, configuration, filters, wire
+from scripts.twilio_simulator.accounts import Account
 from scripts.twilio_simulator.collection import Slice
 from scripts.twilio_simulator.errors import ApiError, bad_parameter, not_found
 from scripts.twilio_simulator.http import Request, Response, json_response
 from scripts.twilio_simulator.paging import Page, PageQuery, read_page_query, write_page
+from scripts.twilio_simulator.question import Handler, Question
 from scripts.twilio_simulator.wire import Kind
 
 if TYPE_CHECKING:
@@ -21,20 +20,6 @@ ERROR_LOG_CAP = 10_000
 """No query of the error log answers with more than this."""
 NO_CAP = 1 << 60
 KINDS = {kind.resource: kind for kind in Kind}
-
-
-@dataclass(frozen=True)
-class Question:
-    """One request, its asker and the names in its path."""
-
-    simulator: "Simulator"
-    principal: Principal
-    request: Request
-    names: dict[str, str]
-
-    def account(self) -> Account:
-        """Find the account that the path names."""
-        return accounts.owned(self.simulator.accounts, self.principal, self.names["account"], self.request.path)
 
 
 def answer(simulator: "Simulator", request: Request) -> Response:
@@ -47,12 +32,13 @@ def answer(simulator: "Simulator", request: Request) -> Response:
         return error.response()
 
 
-def _route(request: Request) -> tuple[Callable[[Question], Response], dict[str, str]]:
-    for pattern, handler in ROUTES:
-        if match := pattern.fullmatch(request.path):
-            if request.method != "GET":
-                raise ApiError(405, 20004, "Method not allowed")
-            return handler, match.groupdict()
+def _route(request: Request) -> tuple[Handler, dict[str, str]]:
+    found = [(methods, match) for pattern, methods in ROUTES if (match := pattern.fullmatch(request.path))]
+    for methods, match in found:
+        if request.method in methods:
+            return methods[request.method], match.groupdict()
+    if found:
+        raise ApiError(405, 20004, "Method not allowed")
     raise not_found(request.path)
 
 
@@ -135,11 +121,15 @@ def _single(ask: Question, account: Account, kind: Kind) -> Response:
 
 
 _ACCOUNT = r"/2010-04-01/Accounts/(?P<account>AC\w+)"
-ROUTES: list[tuple["re.Pattern[str]", Callable[[Question], Response]]] = [
-    (re.compile(r"/2010-04-01/Accounts\.json"), _account_list),
-    (re.compile(_ACCOUNT + r"\.json"), _account),
-    (re.compile(_ACCOUNT + r"/(?P<resource>Calls|Messages)\.json"), _list_2010),
-    (re.compile(_ACCOUNT + r"/(?P<resource>Calls|Messages)/(?P<sid>\w+)\.json"), _single_2010),
-    (re.compile(r"/v1/Alerts"), _list_alerts),
-    (re.compile(r"/v1/Alerts/(?P<sid>\w+)"), _single_alert),
+_READ: dict[str, Handler] = {
+    r"/2010-04-01/Accounts\.json": _account_list,
+    _ACCOUNT + r"\.json": _account,
+    _ACCOUNT + r"/(?P<resource>Calls|Messages)\.json": _list_2010,
+    _ACCOUNT + r"/(?P<resource>Calls|Messages)/(?P<sid>\w+)\.json": _single_2010,
+    r"/v1/Alerts": _list_alerts,
+    r"/v1/Alerts/(?P<sid>\w+)": _single_alert,
+}
+ROUTES: list[tuple["re.Pattern[str]", dict[str, Handler]]] = [
+    *((re.compile(path), {"GET": handler}) for path, handler in _READ.items()),
+    *((re.compile(path), methods) for path, methods in configuration.ROUTES.items()),
 ]

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import httpx
 
 from scripts.twilio_simulator import pushes
+from scripts.twilio_simulator.configuration import Targets
 from scripts.twilio_simulator.pushes import Form
 from scripts.twilio_simulator.records import Record
 from scripts.twilio_simulator.signatures import called, sign, with_body_hash
@@ -22,18 +23,6 @@ from scripts.twilio_simulator.wire import Kind
 STREAM_WAITS = (1.0, 5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Seconds before Event Streams tries again; together about four hours."""
 AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class Targets:
-    """The addresses to call; an empty one is not called. A fragment overrides the habits: `#rc=5&rp=all`."""
-
-    status: str = ""
-    """Status callbacks of messages and calls."""
-    error: str = ""
-    """The error webhook."""
-    events: str = ""
-    """The webhook sink of Event Streams."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +66,7 @@ class Callbacks:
     def __init__(
         self,
         simulator: Simulator,
-        targets: Targets,
+        targets: Targets | None = None,
         repeat: int = 1,
         batch_events: bool = True,
         stream_waits: tuple[float, ...] = STREAM_WAITS,
@@ -85,6 +74,7 @@ class Callbacks:
         """Prepare.
 
         Args:
+            targets: where to; by default what the accounts' numbers, services and sinks are configured to.
             repeat: how often each thing is told, as at-least-once delivery may.
             batch_events: whether events come in an array; else each is an object of its own.
         """
@@ -95,7 +85,7 @@ class Callbacks:
         self._client = httpx.Client(trust_env=False, follow_redirects=False)
         self._futures: set[Future[None]] = set()
         self._closed = threading.Event()
-        self._events: dict[str, list[dict[str, object]]] = {}
+        self._events: dict[tuple[str, str], list[dict[str, object]]] = {}
 
     def __enter__(self) -> Self:
         """Begin to listen."""
@@ -124,12 +114,13 @@ class Callbacks:
         unchanged = number > 0 and record.versions[-2].status == version.status
         if record.odd is not None or unchanged:
             return
+        targets = self.targets or self.simulator.configuration.targets(record)
         if form := self._form(record, number, version.at):
-            url = self.targets.error if record.kind is Kind.ERROR else self.targets.status
+            url = targets.error if record.kind is Kind.ERROR else targets.status
             for _ in range(self.repeat if url else 0):
                 self._start(self._post_form, url, record.account_sid, record.sid, form)
-        if self.targets.events:
-            self._collect(record, version.at, number)
+        if targets.events:
+            self._collect((record.account_sid, targets.events), pushes.event(record, version.at, number))
 
     def _form(self, record: Record, number: int, at: datetime) -> Form | None:
         """Write the callback for a version; None where Twilio sends none."""
@@ -140,12 +131,12 @@ class Callbacks:
         first_or_inbound = number == 0 or record.fields["direction"] == "inbound"
         return None if first_or_inbound else pushes.message_callback(record)
 
-    def _collect(self, record: Record, at: datetime, number: int) -> None:
-        """Add an event to the batch that is waiting to go out."""
-        waiting = self._events.setdefault(record.account_sid, [])
-        waiting.append(pushes.event(record, at, number))
+    def _collect(self, where: tuple[str, str], event: dict[str, object]) -> None:
+        """Add an event to the batch that is waiting to go out for an account to an address."""
+        waiting = self._events.setdefault(where, [])
+        waiting.append(event)
         if len(waiting) == 1:
-            self._start(self._post_events, record.account_sid)
+            self._start(self._post_events, where)
 
     def _start(self, job: Callable[..., None], *arguments: object) -> None:
         future = self._pool.submit(job, *arguments)
@@ -161,11 +152,11 @@ class Callbacks:
             if _failure(answer) not in habits.retried:
                 return
 
-    def _post_events(self, account_sid: str) -> None:
+    def _post_events(self, where: tuple[str, str]) -> None:
         with self.simulator.lock:  # Whoever changes records holds it: what happens together goes out together.
-            events = self._events.pop(account_sid)
+            events = self._events.pop(where)
         for body in self._bodies(events * self.repeat):
-            self._post_body(account_sid, str(events[0]["source"]), body)
+            self._post_body(*where, str(events[0]["source"]), body)
 
     def _bodies(self, events: list[dict[str, object]]) -> Iterator[bytes]:
         if self.batch_events:
@@ -173,8 +164,8 @@ class Callbacks:
         else:
             yield from (json.dumps(event).encode() for event in events)
 
-    def _post_body(self, account_sid: str, sid: str, body: bytes) -> None:
-        url = with_body_hash(called(self.targets.events), body)
+    def _post_body(self, account_sid: str, address: str, sid: str, body: bytes) -> None:
+        url = with_body_hash(called(address), body)
         headers = self._headers(sign(self._token(account_sid), url), "application/json")
         for attempt, wait in enumerate((*self.stream_waits, None)):
             answer = self._post(url, headers, body, Habits(total_seconds=5.0))

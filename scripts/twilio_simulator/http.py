@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Request:
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
     @cached_property
-    def form(self) -> dict[str, str]:
-        """The parameters of a form body, decoded; of a repeated name the last."""
-        return dict(parse_qsl(self.body.decode(errors="replace"), keep_blank_values=True))
+    def form(self) -> dict[str, list[str]]:
+        """The parameters of a form body, decoded."""
+        return parse_qs(self.body.decode(errors="replace"), keep_blank_values=True)
 
     @cached_property
     def credentials(self) -> tuple[str, str] | None:

@@ -13,6 +13,7 @@ from scripts.twilio_simulator import api, faults, wire
 from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Account, AccountStatus, ApiKey, KeyKind
 from scripts.twilio_simulator.clock import SimulatorClock
 from scripts.twilio_simulator.collection import Collection
+from scripts.twilio_simulator.configuration import Configuration
 from scripts.twilio_simulator.errors import too_many_requests
 from scripts.twilio_simulator.faults import Faults
 from scripts.twilio_simulator.filters import Habits
@@ -68,6 +69,7 @@ class Simulator:
         self.in_flight = 0
         self.listeners: list[Callable[[Record], None]] = []
         """Called with each record that appears or changes."""
+        self.configuration = Configuration()
         self.traffic: Traffic | None = None
         """What makes records of its own, if anything does."""
         self._collections: dict[tuple[str, Kind], Collection] = {}
@@ -75,6 +77,8 @@ class Simulator:
         self._numbers = 0
         self._due: list[tuple[datetime, int, Callable[[], None]]] = []
         self.account = self.add_account(account_sid, auth_token)
+        self.configuration.add_number(account_sid, "PN00000000000000000000000000000001", "+14155550123")
+        self.configuration.add_service(account_sid, "MG00000000000000000000000000000001", "ACME")
 
     # Accounts
 

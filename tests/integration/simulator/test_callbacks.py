@@ -11,9 +11,11 @@ from urllib.parse import parse_qsl
 
 import pytest
 from twilio.request_validator import RequestValidator
+from twilio.rest import Client
 
-from scripts.twilio_simulator import Simulator, SimulatorClock
-from scripts.twilio_simulator.callbacks import Callbacks, Targets
+from scripts.twilio_simulator import Simulator, SimulatorClock, SimulatorServer
+from scripts.twilio_simulator.callbacks import Callbacks
+from scripts.twilio_simulator.configuration import Targets
 
 NOW = datetime(2026, 3, 3, 9, 14, 2, tzinfo=UTC)
 
@@ -160,3 +162,32 @@ def test_event_streams_tries_again_but_not_after_a_refusal(simulator: Simulator,
         callbacks.flush()
     assert [sent.status for sent in callbacks.sent] == [503, 429, 400]
     assert len({body for _, _, body in receiver.seen}) == 1
+
+
+def test_pushes_go_where_the_sdk_configured_them_to(simulator: Simulator, receiver: Receiver) -> None:
+    with SimulatorServer(simulator) as server, Callbacks(simulator) as callbacks:
+        client = Client(simulator.account.sid, simulator.account.auth_token)
+        client.api.base_url = client.messaging.base_url = client.events.base_url = server.url
+        (number,) = client.incoming_phone_numbers.list()
+        (service,) = client.messaging.v1.services.list()
+        assert number.update(status_callback=receiver.url + "/calls").status_callback == receiver.url + "/calls"
+        assert service.update(status_callback=receiver.url + "/messages").sid == service.sid
+        sink = client.events.v1.sinks.create(
+            description="all", sink_type="webhook", sink_configuration={"destination": receiver.url + "/events"}
+        )
+        types: list[object] = [{"type": "com.twilio.error-logs.error.logged", "schema_version": 2}]
+        subscription = client.events.v1.subscriptions.create(description="all", sink_sid=sink.sid, types=types)
+        events = client.events.v1.subscriptions(subscription.sid).subscribed_events.list()
+        assert [event.type for event in events] == ["com.twilio.error-logs.error.logged"]
+        simulator.add_call(direction="inbound", to=number.phone_number)
+        simulator.change(simulator.add_message(messaging_service_sid=service.sid, status="sent"), status="delivered")
+        callbacks.flush()
+        assert {path.partition("?")[0] for path, _, _ in receiver.seen} == {"/calls", "/messages", "/events"}
+        assert subscription.delete()
+        assert sink.delete()
+        assert client.events.v1.sinks.list() == client.events.v1.subscriptions.list() == []
+        receiver.seen.clear()
+        simulator.add_error()
+        callbacks.flush()
+        client.http_client.session.close()
+    assert receiver.seen == []
