@@ -25,6 +25,7 @@ from app.api.routes import (
     rules,
     silences,
     stats,
+    transfer,
 )
 from app.api.security import Limiter
 from app.config import Settings, get_settings
@@ -47,6 +48,7 @@ ROUTERS = (
     error_codes,
     keys,
     audit,
+    transfer,
     metrics,
     docs,
 )

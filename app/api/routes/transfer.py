@@ -1,0 +1,105 @@
+"""Export and import of rules, actions and silences as one YAML document."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Response
+from sqlalchemy.orm import Session
+
+from app.api import gate
+from app.api.answers import json_answer
+from app.api.deps import read_body, request_id
+from app.api.idempotency import OnlyOnce
+from app.api.problems import Refused
+from app.api.routing import make_router
+from app.api.schemas.transfer import ImportOptions, ImportResult
+from app.api.security import ADMIN, Admin
+from app.database import session_scope
+from app.errors import FieldError, InvalidInput
+from app.services.transfer import transfer
+from app.utils.clock import utc_now
+
+router = make_router("Export and import")
+MAX_IMPORT_BYTES = 10 << 20
+MEDIA_TYPE = "application/yaml"
+ACCEPTED = (MEDIA_TYPE, "application/x-yaml", "text/yaml", "text/x-yaml", "application/json")
+EXAMPLE = """version: 1
+rules:
+  - slug: failed-calls
+    name: Failed Call Detection
+    log_type: call
+    pattern_type: error_code
+    pattern_value: 30001,30002,30003
+actions:
+  - slug: ops-mail
+    rule: failed-calls
+    action_type: email
+    config:
+      recipients: [ops@example.com]
+silences: []
+"""
+CONTENT: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE}}
+
+
+@router.get(
+    "/api/export",
+    summary="Export rules, actions and silences",
+    response_class=Response,
+    responses={200: {"content": CONTENT, "description": "The document."}},
+    dependencies=ADMIN,
+)
+def export_configuration() -> Response:
+    """Give rules, actions and the silences that are not over as one document.
+
+    Secrets come masked, or as `${GIFTPULSE_...}` where an import brought them so.
+    """
+    with session_scope() as session:
+        return Response(transfer.export(session, utc_now()), headers={"Content-Type": MEDIA_TYPE})
+
+
+async def read_document(request: Request) -> str:
+    """Read the document.
+
+    Raises: Refused with 400, 413 or 415; InvalidInput.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type not in ACCEPTED:
+        raise Refused(415, f"The body must be YAML, and Content-Type say so: {MEDIA_TYPE}.")
+    body = await read_body(request, MAX_IMPORT_BYTES)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Refused(400, "The body is not UTF-8.") from None
+    if fault := gate.text_fault(text):
+        raise InvalidInput([FieldError("body", fault)])
+    return text
+
+
+@router.post(
+    "/api/import",
+    response_model=ImportResult,
+    summary="Import rules, actions and silences",
+    openapi_extra={"requestBody": {"required": True, "content": CONTENT}},
+)
+def import_configuration(
+    caller: Admin,
+    options: Annotated[ImportOptions, Query()],
+    text: Annotated[str, Depends(read_document)],
+    once: OnlyOnce,
+) -> Response:
+    """Bring rules, actions and silences to a document: all of it, or nothing where a field cannot be used.
+
+    What it names is made or edited; what it does not name stays, unless `prune` is asked for. Importing it again
+    changes nothing. A masked secret keeps the stored one; `${GIFTPULSE_...}` stands for a variable of the server.
+    """
+
+    def effect(session: Session) -> Response:
+        with session.begin_nested() as tried:
+            planned = transfer.bring(
+                session, text, caller.name, utc_now(), prune=options.prune, request_id=request_id()
+            )
+            if options.dry_run:
+                tried.rollback()
+        return json_answer({"dry_run": options.dry_run, "changes": [asdict(each) for each in planned]})
+
+    return once.run(caller.id, effect)

@@ -1,0 +1,1 @@
+"""Rules, actions and silences as one document, out and in."""

@@ -1,0 +1,279 @@
+"""How each kind of thing stands in a document, and how it is made, edited and deleted by one.
+
+An edit goes through the services that the API uses, so that an import can do no more than a series of calls.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+from app.errors import FieldError, InvalidInput
+from app.models import Action, Rule, Silence
+from app.services import audit, catalogue
+from app.services.alerts import silences
+from app.services.outbox import actions
+from app.services.rules import definition
+from app.services.transfer import references
+from app.services.transfer.document import JsonObject, slug_of
+from app.utils.clock import rfc3339
+
+
+@dataclass
+class Names:
+    """Which thing goes by which name, for all kinds, while a document is written or read."""
+
+    ids: dict[tuple[str, str], UUID] = field(default_factory=dict)
+    """(kind, slug) to id."""
+    slugs: dict[tuple[str, UUID], str] = field(default_factory=dict)
+    """(kind, id) to slug."""
+    references: dict[UUID, dict[str, str]] = field(default_factory=dict)
+    """How the config of a thing names variables, by the thing's id."""
+
+    def put(self, kind: str, slug: str, object_id: UUID) -> None:
+        """Note a name."""
+        self.ids[kind, slug] = object_id
+        self.slugs[kind, object_id] = slug
+
+    def rule_id(self, entry: JsonObject) -> UUID | None:
+        """Find the rule that an entry names.
+
+        Raises: InvalidInput where there is none of that name.
+        """
+        slug = entry.get("rule")
+        if slug is None:
+            return None
+        if not isinstance(slug, str) or ("rule", slug) not in self.ids:
+            raise InvalidInput([FieldError("rule", "must be the slug of a rule of this document, or of the server")])
+        return self.ids["rule", slug]
+
+    def rule_slug(self, rule_id: UUID | None) -> str | None:
+        """Name a rule as an entry does; one that is gone has no name."""
+        return None if rule_id is None else self.slugs.get(("rule", rule_id))
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What every step of an export or import needs."""
+
+    session: Session
+    names: Names
+    by: str
+    """Who imports."""
+    now: datetime
+
+
+class Kind(Protocol):
+    """What the three kinds have in common."""
+
+    name: str
+
+    def stored(self, scene: Scene) -> Sequence[Any]:
+        """List what stands in a document."""
+
+    def slug(self, thing: Any) -> str:
+        """Name a thing that has no name in a document yet."""
+
+    def is_over(self, scene: Scene, entry: JsonObject) -> bool:
+        """Say whether an entry has nothing to bring any more."""
+
+    def show(self, scene: Scene, thing: Any) -> JsonObject:
+        """Give a thing as its entry, secrets masked or by reference."""
+
+    def audited(self, scene: Scene, thing: Any) -> JsonObject:
+        """Give a thing as the audit keeps it, secrets as fingerprints."""
+
+    def create(self, scene: Scene, entry: JsonObject) -> Any:
+        """Make a thing from its entry.
+
+        Raises: InvalidInput, with fields of the entry.
+        """
+
+    def update(self, scene: Scene, thing: Any, entry: JsonObject) -> Any:
+        """Bring a thing to its entry.
+
+        Raises: InvalidInput, with fields of the entry.
+        """
+
+    def delete(self, scene: Scene, thing: Any) -> None:
+        """Delete a thing."""
+
+
+class Rules:
+    """Rules."""
+
+    name = "rule"
+
+    def stored(self, scene: Scene) -> Sequence[Rule]:
+        return scene.session.scalars(select(Rule).order_by(Rule.created_at, Rule.id)).all()
+
+    def slug(self, thing: Rule) -> str:
+        return thing.slug or slug_of(self.name, thing.name, thing.id)
+
+    def is_over(self, scene: Scene, entry: JsonObject) -> bool:  # noqa: ARG002  # the protocol's
+        return False
+
+    def show(self, scene: Scene, thing: Rule) -> JsonObject:  # noqa: ARG002  # the protocol's
+        shown = definition.as_json(definition.of(thing))
+        return shown | {"filters": {name: values for name, values in shown["filters"].items() if values}}
+
+    def audited(self, scene: Scene, thing: Rule) -> JsonObject:
+        return self.show(scene, thing)
+
+    def create(self, scene: Scene, entry: JsonObject) -> Rule:
+        return catalogue.create(scene.session, entry, scene.now)
+
+    def update(self, scene: Scene, thing: Rule, entry: JsonObject) -> Rule:
+        if definition.as_json(definition.parse_rule(entry)) == definition.as_json(definition.of(thing)):
+            return thing
+        return catalogue.replace(scene.session, thing.id, entry, scene.now)
+
+    def delete(self, scene: Scene, thing: Rule) -> None:
+        catalogue.delete(scene.session, thing.id, scene.now)
+
+
+class Actions:
+    """Actions. Their configs hold secrets."""
+
+    name = "action"
+
+    def stored(self, scene: Scene) -> Sequence[Action]:
+        return scene.session.scalars(select(Action).order_by(Action.created_at, Action.id)).all()
+
+    def slug(self, thing: Action) -> str:
+        return slug_of(self.name, thing.action_type, thing.id)
+
+    def is_over(self, scene: Scene, entry: JsonObject) -> bool:  # noqa: ARG002  # the protocol's
+        return False
+
+    def show(self, scene: Scene, thing: Action) -> JsonObject:
+        clear, masked = actions.config_of(thing), actions.masked_config(thing)
+        config = references.restore(masked, clear, scene.names.references.get(thing.id, {}), os.environ)
+        return self._entry(scene, thing, config)
+
+    def audited(self, scene: Scene, thing: Action) -> JsonObject:
+        keys = get_settings().secret_keys
+        config = audit.fingerprinted(keys, actions.config_of(thing), actions.masked_config(thing))
+        return self._entry(scene, thing, config)
+
+    def _entry(self, scene: Scene, thing: Action, config: JsonObject) -> JsonObject:
+        return {
+            "rule": scene.names.rule_slug(thing.rule_id),
+            "action_type": thing.action_type,
+            "enabled": thing.enabled,
+            "min_severity": thing.min_severity,
+            "notify_on": list(thing.notify_on),
+            "config": config,
+        }
+
+    def create(self, scene: Scene, entry: JsonObject) -> Action:
+        body = self._body(scene, entry)
+        if errors := references.masked(body["config"], "config"):
+            raise InvalidInput(errors)
+        return actions.create(scene.session, body, scene.now)[0]
+
+    def update(self, scene: Scene, thing: Action, entry: JsonObject) -> Action:
+        body = self._body(scene, entry)
+        stored = actions.config_of(thing)
+        if "secret" in stored and body["config"].get("secret") is None:
+            # A document that leaves the secret to be made must not make another one each time.
+            body["config"] = {**body["config"], "secret": stored["secret"]}
+        before = self.audited(scene, thing), thing.disabled_reason, thing.updated_at
+        thing = actions.replace(scene.session, thing.id, body, scene.now)
+        if self.audited(scene, thing) == before[0]:
+            thing.disabled_reason, thing.updated_at = before[1:]
+        return thing
+
+    def _body(self, scene: Scene, entry: JsonObject) -> JsonObject:
+        if not isinstance(entry.get("config"), dict):
+            raise InvalidInput([FieldError("config", "must be an object")])
+        rule_id = scene.names.rule_id(entry)
+        return {
+            **{name: value for name, value in entry.items() if name != "rule"},
+            "config": references.resolve(entry["config"], os.environ, "config"),
+            "rule_id": None if rule_id is None else str(rule_id),
+        }
+
+    def delete(self, scene: Scene, thing: Action) -> None:
+        actions.delete(scene.session, thing.id)
+
+
+class Silences:
+    """Silences that are not over. One that was edited is ended, and made anew."""
+
+    name = "silence"
+    fields = frozenset({"rule", "group", "starts_at", "ends_at", "reason"})
+
+    def stored(self, scene: Scene) -> Sequence[Silence]:
+        query = select(Silence).where(Silence.ends_at > scene.now)
+        return scene.session.scalars(query.order_by(Silence.created_at, Silence.id)).all()
+
+    def slug(self, thing: Silence) -> str:
+        return slug_of(self.name, thing.reason, thing.id)
+
+    def is_over(self, scene: Scene, entry: JsonObject) -> bool:
+        ends_at = _time(entry.get("ends_at"))
+        return ends_at is not None and ends_at <= scene.now
+
+    def show(self, scene: Scene, thing: Silence) -> JsonObject:
+        return {
+            "rule": scene.names.rule_slug(thing.rule_id),
+            "group": thing.group,
+            "starts_at": rfc3339(thing.starts_at),
+            "ends_at": rfc3339(thing.ends_at),
+            "reason": thing.reason,
+        }
+
+    def audited(self, scene: Scene, thing: Silence) -> JsonObject:
+        return self.show(scene, thing)
+
+    def create(self, scene: Scene, entry: JsonObject) -> Silence:
+        starts_at, ends_at = _time(entry.get("starts_at")), _time(entry.get("ends_at"))
+        errors = self._faults(entry)
+        if errors or starts_at is None or ends_at is None:
+            raise InvalidInput(errors)
+        group, reason = entry.get("group", {}), entry.get("reason", "")
+        rule_id = scene.names.rule_id(entry)
+        return silences.create(scene.session, rule_id, group, starts_at, ends_at, reason, scene.by, scene.now)
+
+    def _faults(self, entry: JsonObject) -> list[FieldError]:
+        errors = [FieldError(str(name)[:50], "is not known here") for name in entry if name not in self.fields]
+        group, reason = entry.get("group", {}), entry.get("reason", "")
+        if not isinstance(group, dict) or not set(group) <= set(definition.GROUP_FIELDS):
+            errors.append(FieldError("group", "must hold only fields that rules group by"))
+        elif not all(value is None or type(value) in (str, int) for value in group.values()):
+            errors.append(FieldError("group", "must hold texts, whole numbers and null"))
+        if not isinstance(reason, str) or len(reason) > definition.LONGEST_TEXT:
+            errors.append(FieldError("reason", f"must be a text of at most {definition.LONGEST_TEXT} characters"))
+        message = "must be a time with its offset, such as 2026-11-23T06:09:00Z"
+        return errors + [
+            FieldError(name, message) for name in ("starts_at", "ends_at") if _time(entry.get(name)) is None
+        ]
+
+    def update(self, scene: Scene, thing: Silence, entry: JsonObject) -> Silence:
+        fresh = self.create(scene, entry)
+        if self.show(scene, fresh) == self.show(scene, thing):
+            silences.delete(scene.session, fresh.id)
+            return thing
+        silences.delete(scene.session, thing.id)
+        return fresh
+
+    def delete(self, scene: Scene, thing: Silence) -> None:
+        silences.delete(scene.session, thing.id)
+
+
+def _time(value: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return None if at.tzinfo is None else at
+
+
+KINDS: tuple[Kind, ...] = (Rules(), Actions(), Silences())

@@ -1,0 +1,80 @@
+"""Secrets by reference: `${GIFTPULSE_...}` in a document stands for a variable of the server's environment. Pure.
+
+Only variables with that prefix can be named: a document must not be able to send the server's other secrets away.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from app.errors import FieldError, InvalidInput
+from app.utils.redact import HIDDEN
+
+REFERENCE = re.compile(r"\$\{(GIFTPULSE_[A-Z0-9_]{1,100})\}")
+
+
+def resolve(value: Any, environment: Mapping[str, str], path: str) -> Any:
+    """Put the variables' values where a document names them.
+
+    Raises: InvalidInput, naming the field, where a variable is not set.
+    """
+    missing = [
+        FieldError(where, f"names the variable {name}, which is not set on the server")
+        for where, text in texts(value, path)
+        for name in REFERENCE.findall(text)
+        if name not in environment
+    ]
+    if missing:
+        raise InvalidInput(missing)
+    return _map(value, lambda text: REFERENCE.sub(lambda found: environment[found[1]], text))
+
+
+def used(value: Any) -> dict[str, str]:
+    """Return the texts that name variables, by their path in the value."""
+    return {path: text for path, text in texts(value, "") if REFERENCE.search(text)}
+
+
+def restore(shown: Any, clear: Any, references: Mapping[str, str], environment: Mapping[str, str]) -> Any:
+    """Show the references again by which a value was imported, where they still come to what is stored."""
+    stored = dict(texts(clear, ""))
+
+    def put_back(path: str, text: str) -> str:
+        template = references.get(path)
+        if template is None or any(name not in environment for name in REFERENCE.findall(template)):
+            return text
+        meant = REFERENCE.sub(lambda found: environment[found[1]], template)
+        return template if stored.get(path) == meant else text
+
+    return _map_paths(shown, "", put_back)
+
+
+def masked(value: Any, path: str) -> list[FieldError]:
+    """Find the masked secrets of a thing that is new: there is nothing stored that they could stand for."""
+    message = "is masked: give the secret, or name a variable of the server, such as ${GIFTPULSE_WEBHOOK_SECRET}"
+    return [FieldError(where, message) for where, text in texts(value, path) if HIDDEN in text]
+
+
+def texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Go over all texts of a value, each with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            yield from texts(part, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for place, part in enumerate(value):
+            yield from texts(part, f"{path}.{place}" if path else str(place))
+
+
+def _map(value: Any, change: Any) -> Any:
+    return _map_paths(value, "", lambda _path, text: change(text))
+
+
+def _map_paths(value: Any, path: str, change: Any) -> Any:
+    if isinstance(value, str):
+        return change(path, value)
+    if isinstance(value, dict):
+        return {name: _map_paths(part, f"{path}.{name}" if path else name, change) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_map_paths(part, f"{path}.{place}" if path else str(place), change) for place, part in enumerate(value)]
+    return value

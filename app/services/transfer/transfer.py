@@ -1,0 +1,157 @@
+"""Writes the document of what is configured, and brings what is configured to a document."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.errors import FieldError, InvalidInput
+from app.models import ManagedEntry
+from app.services import audit
+from app.services.transfer import document, references, yaml_text
+from app.services.transfer.document import JsonObject
+from app.services.transfer.kinds import KINDS, Kind, Names, Scene
+
+# Any number that nothing else in the database uses as an advisory lock.
+IMPORT_LOCK = 4_715_620_741
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One thing that an import changes, or would change."""
+
+    kind: str
+    slug: str
+    change: str
+    """`create`, `update` or `delete`."""
+    fields: JsonObject
+    """Field to `before` and `after`, secrets as fingerprints."""
+
+
+def export(session: Session, now: datetime) -> str:
+    """Write rules, actions and the silences that are not over as one YAML document."""
+    content: JsonObject = {"version": document.VERSION}
+    scene = Scene(session, Names(), "", now)
+    for kind in KINDS:
+        found = _stored(scene, kind)
+        content[f"{kind.name}s"] = [{"slug": slug, **kind.show(scene, thing)} for slug, thing in found.items()]
+    return yaml_text.dump(content)
+
+
+def bring(
+    session: Session, text: str, by: str, now: datetime, *, prune: bool, request_id: str | None = None
+) -> list[Planned]:
+    """Bring what is configured to a document: what it names is made or edited, what it does not name stays.
+
+    The caller shows the difference alone by rolling back what this did.
+
+    Args:    prune: delete what an earlier import made and this document does not name.
+    Raises:  InvalidInput, each field named by its path in the document.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(IMPORT_LOCK)))
+    entries = document.read(yaml_text.load(text))
+    scene = Scene(session, Names(), by, now)
+    runs = [_Run(scene, kind, _stored(scene, kind), entries[kind.name], request_id) for kind in KINDS]
+    errors: list[FieldError] = []
+    planned: list[Planned] = []
+    for run in runs:
+        for place, slug in enumerate(run.entries):
+            try:
+                planned += run.apply(slug)
+            except InvalidInput as error:
+                path = f"{run.kind.name}s.{place}"
+                errors += [FieldError(f"{path}.{each.field}", each.message) for each in error.errors]
+    if errors:
+        raise InvalidInput(errors)
+    for run in reversed(runs if prune else []):
+        planned += run.prune()
+    return planned
+
+
+def _stored(scene: Scene, kind: Kind) -> dict[str, Any]:
+    """Load all things of a kind by their names, and note the names."""
+    managed = scene.session.scalars(select(ManagedEntry).where(ManagedEntry.kind == kind.name)).all()
+    known: dict[UUID, ManagedEntry] = {entry.object_id: entry for entry in managed}
+    found = {}
+    for thing in kind.stored(scene):
+        entry = known.get(thing.id)
+        slug = entry.slug if entry else kind.slug(thing)
+        scene.names.put(kind.name, slug, thing.id)
+        scene.names.references[thing.id] = entry.references if entry else {}
+        found[slug] = thing
+    return found
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The import of one kind."""
+
+    scene: Scene
+    kind: Kind
+    stored: Mapping[str, Any]
+    """What there was before, by its name."""
+    entries: Mapping[str, JsonObject]
+    """What the document says, by its name."""
+    request_id: str | None
+
+    def apply(self, slug: str) -> list[Planned]:
+        """Make or edit one thing; nothing where it is as its entry says."""
+        entry, thing = self.entries[slug], self._find(slug)
+        if thing is None and self.kind.is_over(self.scene, entry):
+            return []
+        before = None if thing is None else self.kind.audited(self.scene, thing)
+        with self.scene.session.begin_nested():
+            kind, scene = self.kind, self.scene
+            thing = kind.create(scene, entry) if thing is None else kind.update(scene, thing, entry)
+        self.scene.names.put(self.kind.name, slug, thing.id)
+        self._manage(slug, thing.id, references.used(entry.get("config")))
+        after = self.kind.audited(self.scene, thing)
+        return self._planned("update" if before else "create", slug, thing.id, before, after)
+
+    def _find(self, slug: str) -> Any | None:
+        """Find the thing that a name means; one that was renamed since is known by the digits of its id."""
+        if slug in self.stored:
+            return self.stored[slug]
+        tails = {name: thing for name, thing in self.stored.items() if name.endswith(f"-{thing.id.hex[:8]}")}
+        return next((thing for name, thing in tails.items() if slug.endswith(name[-9:])), None)
+
+    def prune(self) -> list[Planned]:
+        """Delete what an earlier import made and this document does not name."""
+        session, kind = self.scene.session, self.kind.name
+        managed = session.scalars(select(ManagedEntry).where(ManagedEntry.kind == kind).order_by(ManagedEntry.slug))
+        planned = []
+        for entry in managed.all():
+            if entry.slug in self.entries:
+                continue
+            if (thing := self.stored.get(entry.slug)) is not None:
+                before = self.kind.audited(self.scene, thing)
+                planned += self._planned("delete", entry.slug, thing.id, before, None)
+                self.kind.delete(self.scene, thing)
+            session.delete(entry)
+        session.flush()
+        return planned
+
+    def _planned(
+        self, change: str, slug: str, object_id: UUID, before: JsonObject | None, after: JsonObject | None
+    ) -> list[Planned]:
+        fields = document.difference(before, after)
+        if not fields:
+            return []
+        scene, action, target = self.scene, f"{self.kind.name}.{change}", f"{self.kind.name}:{object_id}"
+        audit.record(scene.session, scene.by, action, target, before, after, scene.now, self.request_id)
+        return [Planned(self.kind.name, slug, change, fields)]
+
+    def _manage(self, slug: str, object_id: UUID, used: dict[str, str]) -> None:
+        """Note that the thing came by import, and how its config names variables."""
+        session, kind = self.scene.session, self.kind.name
+        other = select(ManagedEntry).where(ManagedEntry.kind == kind, ManagedEntry.object_id == object_id)
+        entry = session.get(ManagedEntry, (kind, slug)) or session.scalar(other)
+        if entry is None:
+            session.add(ManagedEntry(kind=kind, slug=slug, object_id=object_id, references=used))
+        elif (entry.slug, entry.object_id, entry.references) != (slug, object_id, used):
+            entry.slug, entry.object_id, entry.references = slug, object_id, used
+        session.flush()
