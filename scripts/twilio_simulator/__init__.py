@@ -29,7 +29,7 @@ In a test, in this process::
 
 Pushes: `with Callbacks(simulator, Targets(status=url, error=url, events=url)) as callbacks:` posts what happens from
 then on, signed; `callbacks.flush()` waits for it. Without targets it posts to where the account's numbers (calls),
-messaging services and Event Streams sinks point: the API reads and writes those too. The error webhook cannot be set so.
+messaging services and Event Streams sinks point: the API reads and writes those too.
 
 `add_messages(simulator, 200_000)` is for benchmarks: messages encoded in advance.
 

@@ -142,9 +142,11 @@ def call(maker: Maker, at: datetime, end: str | None = None, *, to: str | None =
     }
     plan = Plan(Kind.CALL, at, fields)
     dialled = maker.seconds(0.2, 2.0)
-    if status in ("failed", "canceled"):
-        ended = dialled + maker.seconds(0.3, 2.0)
-        return plan.then(ended, status=status, duration="0", end_time=plan.moment(ended))
+    if status == "canceled":  # Before it was dialled: such a call never gets a start or an end.
+        return plan.then(dialled, status=status, duration="0")
+    if status == "failed":
+        moment = plan.moment(dialled)
+        return plan.then(dialled, status=status, duration="0", start_time=moment, end_time=moment)
     plan.then(dialled, status="ringing", start_time=plan.moment(dialled))
     answered = dialled + maker.seconds(2.0, 15.0)
     if status in ("busy", "no-answer"):
