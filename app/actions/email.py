@@ -10,12 +10,17 @@ from pydantic import Field
 from app.actions import mail_text
 from app.actions.base import JsonObject, Notification, Rendered, Sender
 from app.actions.fields import ConfigModel, parse, refuse
+from app.actions.formats import template_values
 from app.actions.mail_addresses import check_address, read_sender
+from app.actions.sample import samples
 from app.actions.smtp import ATTEMPT_SECONDS, SmtpSender
+from app.actions.templates import UnusableTemplate, render_text
 from app.config import Settings
 from app.errors import FieldError, InvalidInput
 
 MOST_RECIPIENTS = 50
+LONGEST_SUBJECT = 1000
+"""Before it is cut to what a subject may have."""
 
 
 class EmailConfig(ConfigModel):
@@ -51,7 +56,14 @@ class Email:
         if not mail_text.exists(parsed.template):
             raise refuse("template", f"must be one of {', '.join(mail_text.names())}")
         checked: JsonObject = {"recipients": recipients, "template": parsed.template}
-        return checked if parsed.subject is None else checked | {"subject": parsed.subject}
+        if parsed.subject is None:
+            return checked
+        for notification in samples():
+            try:
+                _subject(parsed.subject, notification)
+            except UnusableTemplate as error:
+                raise refuse("subject", f"tried with a sample {notification.type}: {error}") from None
+        return checked | {"subject": parsed.subject}
 
     def mask(self, config: JsonObject) -> JsonObject:
         """There is nothing secret in it."""
@@ -72,7 +84,13 @@ class Email:
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Write the mail that every attempt will send."""
         parts, warning = mail_text.write(config["template"], notification)
-        return Rendered(parts | {"domain": self._domain(notification)}, warning)
+        warnings = [warning] if warning else []
+        if "subject" in config:
+            try:
+                parts["subject"] = _subject(config["subject"], notification)
+            except UnusableTemplate as error:
+                warnings.append(f"config.subject was not used, it {error}; the built-in subject was")
+        return Rendered(parts | {"domain": self._domain(notification)}, "; ".join(warnings) or None)
 
     def _domain(self, notification: Notification) -> str:
         """Find the domain under which Message-IDs are made: that of the sender, else that of this server."""
@@ -89,3 +107,14 @@ class Email:
             yield sender
         finally:
             await sender.close()
+
+
+def _subject(source: str, notification: Notification) -> str:
+    """Render the user's subject.
+
+    Raises: UnusableTemplate.
+    """
+    subject = mail_text.one_line(render_text(source, template_values(notification), LONGEST_SUBJECT))
+    if not subject:
+        raise UnusableTemplate("makes an empty subject")
+    return subject

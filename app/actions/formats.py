@@ -8,7 +8,9 @@ import orjson
 from app.actions import chat
 from app.actions.base import Envelope, JsonObject, Notification, Rendered
 from app.actions.fields import refuse
+from app.actions.sample import samples
 from app.actions.story import tell
+from app.actions.templates import UnusableTemplate, render_json
 from app.utils.clock import rfc3339
 
 MOST_BYTES = 64 * 1024
@@ -36,12 +38,24 @@ def check(name: str | None, body: str | None, routing_key: str | None) -> JsonOb
         return {"routing_key": routing_key}
     if routing_key is not None:
         raise refuse("routing_key", "belongs to the format pagerduty alone")
-    return {} if body is None else {"body": body}
+    if body is None:
+        return {}
+    for notification in samples():
+        try:
+            _templated(body, notification)
+        except UnusableTemplate as error:
+            raise refuse("body", f"tried with a sample {notification.type}: {error}") from None
+    return {"body": body}
 
 
 def render(config: JsonObject, notification: Notification) -> Rendered:
     """Make the body; what is frozen here is sent on every attempt."""
     name = config["format"]
+    if "body" in config:
+        try:
+            return _frozen(_templated(config["body"], notification))
+        except UnusableTemplate as error:
+            return _frozen(standard(notification), f"config.body was not used, it {error}; the built-in body was sent")
     if name == "standard":
         return _frozen(standard(notification))
     return _frozen(orjson.dumps(chat.FORMATS[name](notification, tell(notification))))
@@ -57,6 +71,26 @@ def sent_body(config: JsonObject, envelope: Envelope) -> bytes:
     if config["format"] == "pagerduty":
         return orjson.dumps(orjson.loads(body) | {"routing_key": config["routing_key"]})
     return body
+
+
+def _templated(source: str, notification: Notification) -> bytes:
+    body = render_json(source, template_values(notification), MOST_BYTES)
+    if len(body) > MOST_BYTES:
+        raise UnusableTemplate(f"makes more than {MOST_BYTES} bytes")
+    return body
+
+
+def template_values(notification: Notification) -> JsonObject:
+    """Name what a user's template sees: the names of a webhook's `data`, and when and what it is."""
+    return {
+        "type": notification.type.value,
+        "timestamp": rfc3339(notification.timestamp),
+        "alert": notification.alert,
+        "rule": notification.rule,
+        "logs": list(notification.logs),
+        "digest": notification.digest,
+        "base_url": notification.base_url,
+    }
 
 
 def standard(notification: Notification) -> bytes:

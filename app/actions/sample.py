@@ -1,6 +1,6 @@
 """A made-up alert: to try an action with, and to try a template with when it is saved."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from app.actions.base import JsonObject, Notification
 from app.enums import NotificationType
@@ -43,3 +43,68 @@ def sample_alert(at: str) -> JsonObject:
 def sample(base_url: str, now: datetime) -> Notification:
     """Make the notification of a test."""
     return Notification(NotificationType.TEST, now, sample_alert(rfc3339(now)), None, [], base_url)
+
+
+def samples() -> list[Notification]:
+    """Make one notification of each sort that a template must stand: with and without a rule, logs, and a code."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    at, base_url = rfc3339(now), "http://localhost:8000"
+    odd = 'said "no" \\ and\nleft <b>&amp;</b> {{ it }}'
+    full = sample_alert(at) | {"rule_id": SAMPLE_ID, "rule_name": odd, "summary": odd, "value": 3.5}
+    over = full | {"status": "resolved", "resolved_at": at, "resolve_reason": "quiet", "error": None, "group": {}}
+    logs = [_sample_log(at, odd), _sample_log(at, None)]
+    return [
+        Notification(NotificationType.FIRING, now, full, _sample_rule(at, odd), logs, base_url),
+        Notification(NotificationType.RESOLVED, now, over, None, [], base_url),
+        sample(base_url, now),
+    ]
+
+
+def _sample_log(at: str, text: str | None) -> JsonObject:
+    return {
+        "sid": "SM" + "0" * 32,
+        "account_sid": "AC" + "0" * 32,
+        "log_type": "message",
+        "status": "undelivered",
+        "level": None,
+        "direction": "outbound-api",
+        "from": "+14155550100",
+        "to": "+447700900123",
+        "to_country": "GB",
+        "error_code": 30003,
+        "error_message": text,
+        "text": text,
+        "price": "-0.0075",
+        "price_unit": "USD",
+        "duration_seconds": None,
+        "segments": 1,
+        "messaging_service_sid": None,
+        "resource_sid": None,
+        "occurred_at": at,
+        "changed_at": at,
+        "final": True,
+        "first_seen_at": at,
+        "source": "poll",
+    }
+
+
+def _sample_rule(at: str, name: str) -> JsonObject:
+    return {
+        "id": SAMPLE_ID,
+        "name": name,
+        "description": "",
+        "enabled": True,
+        "severity": "warning",
+        "log_type": "message",
+        "filters": {"to_country": ["GB"]},
+        "pattern_type": "error_code",
+        "pattern_value": "30003",
+        "condition": {"type": "each"},
+        "group_by": ["to_country"],
+        "renotify_minutes": 60,
+        "resolve_after_minutes": 60,
+        "cooldown_minutes": 10,
+        "schedule": None,
+        "created_at": at,
+        "updated_at": at,
+    }

@@ -1,0 +1,394 @@
+"""The users' own templates: a small language inside Jinja2 that can read nothing but what it is given, and must end.
+
+A template may branch, loop over short lists, and use the filters listed here. It has no macros, no recursion, no
+imports and no attributes but those of JSON; whatever makes text or lists longer is counted against a budget. So the
+time and memory of a rendering have a bound that does not depend on what the template says.
+"""
+
+import functools
+import json
+import math
+import operator
+import time
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from jinja2 import ChainableUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes
+from jinja2.exceptions import SecurityError
+from jinja2.filters import FILTERS as ALL_FILTERS
+from jinja2.runtime import LoopContext
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.tests import TESTS as ALL_TESTS
+
+from app.actions.story import console_url, when
+
+LONGEST_SOURCE = 16 * 1024
+DEEPEST = 40
+DEEPEST_LOOPS = 3
+MOST_STEPS = 5_000
+MOST_CHARACTERS = 256 * 1024
+MOST_SECONDS = 1.0
+LARGEST_NUMBER = 10**15
+LONGEST_RANGE = 1_000
+
+NODES: tuple[type[nodes.Node], ...] = (
+    nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem,
+    nodes.Slice, nodes.If, nodes.For, nodes.Assign, nodes.With, nodes.CondExpr, nodes.Filter, nodes.Test, nodes.Call,
+    nodes.Keyword, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not, nodes.Neg, nodes.Pos, nodes.Add,
+    nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod, nodes.Concat, nodes.List, nodes.Tuple, nodes.Dict,
+    nodes.Pair, nodes.Scope,
+)  # fmt: skip
+FILTERS = (
+    "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "last",
+    "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select", "selectattr", "sort",
+    "string", "sum", "title", "trim", "truncate", "unique", "upper", "urlencode", "wordcount",
+)  # fmt: skip
+TESTS = (
+    "boolean", "defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge", "greaterthan", "gt", "in",
+    "integer", "iterable", "le", "lessthan", "lower", "lt", "mapping", "ne", "none", "number", "odd", "sequence",
+    "string", "true", "undefined", "upper", "==", "!=", ">", ">=", "<", "<=",
+)  # fmt: skip
+TEXT_METHODS = frozenset(
+    {"startswith", "endswith", "lower", "upper", "strip", "lstrip", "rstrip", "title", "capitalize", "split", "isdigit"}
+)
+MAPPING_METHODS = frozenset({"get", "items", "keys", "values"})
+LOOP_NAMES = frozenset(
+    {"index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem", "cycle"}
+)
+
+
+class UnusableTemplate(ValueError):
+    """The template cannot be used; the message says where and why, and repeats none of what it was given."""
+
+
+@dataclass
+class _Budget:
+    """What one rendering may still use."""
+
+    steps: int = MOST_STEPS
+    characters: int = MOST_CHARACTERS
+    ends_at: float = field(default_factory=lambda: time.monotonic() + MOST_SECONDS)
+
+    def step(self) -> None:
+        self.steps -= 1
+        if self.steps < 0 or time.monotonic() > self.ends_at:
+            raise SecurityError("it takes too many steps")
+
+    def spend(self, characters: int) -> None:
+        self.step()
+        self.characters -= characters
+        if self.characters < 0:
+            raise SecurityError("it makes too much text")
+
+
+_budget: ContextVar[_Budget] = ContextVar("_budget")
+
+
+class _JsonText(str):
+    """Text that is JSON already."""
+
+    __slots__ = ()
+
+
+def _spend(value: Any) -> Any:
+    """Count a new value against the budget."""
+    if isinstance(value, str | list | tuple | dict):
+        _budget.get().spend(len(value))
+    elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        raise SecurityError("a number is too large")
+    else:
+        _budget.get().step()
+    return value
+
+
+def _counted(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        return _spend(function(*args, **kwargs))
+
+    return counted
+
+
+def _each(values: Any) -> Iterator[Any]:
+    """Go through what a loop goes through, one step at a time."""
+    for value in values:
+        _budget.get().step()
+        yield value
+
+
+def _concat(parts: Sequence[Any]) -> str:
+    texts = [_plain(part) for part in parts]
+    _budget.get().spend(sum(map(len, texts)))
+    return "".join(texts)
+
+
+def _plain(value: Any) -> str:
+    """Write a value as text, as templates show it."""
+    if isinstance(value, str):
+        return value
+    if value is None or isinstance(value, Undefined):
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return _to_json(value)
+
+
+def _to_json(value: Any) -> _JsonText:
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_undefined_as_null)
+    except (TypeError, ValueError, RecursionError):
+        raise SecurityError("a value cannot be written as JSON") from None
+    _budget.get().spend(len(text))
+    return _JsonText(text)
+
+
+def _undefined_as_null(value: Any) -> Any:
+    if isinstance(value, Undefined):
+        return None
+    raise TypeError
+
+
+def _join(values: Any, separator: str = "", attribute: str | None = None) -> str:
+    items = list(_each(values))
+    if attribute is not None:
+        items = [item.get(attribute) if isinstance(item, Mapping) else None for item in items]
+    texts = [_plain(item) for item in items]
+    _budget.get().spend(sum(map(len, texts)) + len(separator) * len(texts))
+    return str(separator).join(texts)
+
+
+def _replace(value: Any, old: str, new: str) -> str:
+    text = _plain(value)
+    if not old:
+        raise SecurityError("replace needs a text to look for")
+    _budget.get().spend(len(text) + text.count(old) * len(new))
+    return text.replace(old, new)
+
+
+def _round(value: Any, precision: int = 0) -> float:
+    if not isinstance(precision, int) or not 0 <= precision <= 10:
+        raise SecurityError("round takes 0 to 10 digits")
+    return round(float(value), precision)
+
+
+def _range(*bounds: int) -> range:
+    numbers = range(*bounds)
+    if len(numbers) > LONGEST_RANGE:
+        raise SecurityError(f"range goes to {LONGEST_RANGE} at most")
+    return numbers
+
+
+def _numbers_only(name: str, work: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    def apply(left: Any, right: Any) -> Any:
+        if not (isinstance(left, int | float) and isinstance(right, int | float)):
+            raise SecurityError(f"{name} takes numbers")
+        return _spend(work(left, right))
+
+    return apply
+
+
+def _add(left: Any, right: Any) -> Any:
+    if isinstance(left, str) and isinstance(right, str):
+        return _concat([left, right])
+    if isinstance(left, list) and isinstance(right, list):
+        return _spend(left + right)
+    return _numbers_only("+", operator.add)(left, right)
+
+
+OPERATORS = {
+    "+": _add,
+    "-": _numbers_only("-", operator.sub),
+    "*": _numbers_only("*", operator.mul),
+    "/": _numbers_only("/", operator.truediv),
+    "//": _numbers_only("//", operator.floordiv),
+    "%": _numbers_only("%", operator.mod),
+}
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    intercepted_binops = frozenset(OPERATORS)
+
+    def __init__(self, finalize: Callable[[Any], str]) -> None:
+        super().__init__(optimized=False, undefined=ChainableUndefined, autoescape=False, finalize=finalize)
+        self.filters = {name: _counted(ALL_FILTERS[name]) for name in FILTERS} | {
+            "_each": _each,
+            "_concat": _concat,
+            "tojson": _to_json,
+            "join": _join,
+            "replace": _replace,
+            "round": _round,
+            "when": when,
+            "console_url": console_url,
+        }
+        self.tests = {name: ALL_TESTS[name] for name in TESTS}
+        self.globals = {"range": _range}
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Let through the methods that make nothing longer."""
+        if isinstance(obj, Undefined):
+            return not attr.startswith("_")
+        if isinstance(obj, str):
+            return attr in TEXT_METHODS
+        if isinstance(obj, dict):
+            return attr in MAPPING_METHODS
+        return isinstance(obj, LoopContext) and attr in LOOP_NAMES
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        """Let through what `is_safe_attribute` let through, and `range`."""
+        owner = getattr(obj, "__self__", None)
+        return obj is _range or isinstance(owner, str | dict | LoopContext)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        return OPERATORS[operator](left, right)
+
+    def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self.is_safe_callable(obj):
+            raise SecurityError("this cannot be called")
+        return _spend(super().call(context, obj, *args, **kwargs))
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        """Refuse what may not be read, where the sandbox alone would show nothing."""
+        raise SecurityError(f"{attribute} cannot be read")
+
+
+def _as_json(value: Any) -> str:
+    """Put a value into JSON: text as it stands between quotation marks, everything else as JSON has it."""
+    if isinstance(value, _JsonText):
+        return value
+    if isinstance(value, Undefined):
+        return ""
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False)[1:-1]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SecurityError("a number is not finite")
+    return _to_json(value)
+
+
+_FOR_JSON = _Environment(_as_json)
+_FOR_TEXT = _Environment(_plain)
+
+
+def _check(tree: nodes.Template) -> None:
+    """Refuse what is not in the language, and count what loops and concatenations do."""
+    waiting: list[tuple[nodes.Node, int, int]] = [(tree, 0, 0)]
+    while waiting:
+        node, depth, loops = waiting.pop()
+        if not isinstance(node, NODES) or (isinstance(node, nodes.For) and node.recursive):
+            raise TemplateSyntaxError("this has no place in a template here", node.lineno)
+        loops += isinstance(node, nodes.For)
+        if depth > DEEPEST or loops > DEEPEST_LOOPS:
+            raise TemplateSyntaxError("it is nested too deeply", node.lineno)
+        if _is_hidden(node):
+            raise TemplateSyntaxError("names that begin with _ cannot be used", node.lineno)
+        waiting += [(child, depth + 1, loops) for child in node.iter_child_nodes()]
+    for loop in list(tree.find_all(nodes.For)):
+        loop.iter = nodes.Filter(loop.iter, "_each", [], [], None, None, lineno=loop.lineno)
+    for node in [tree, *tree.find_all(nodes.Node)]:
+        _count_concatenations(node)
+
+
+def _is_hidden(node: nodes.Node) -> bool:
+    name = getattr(node, "attr" if isinstance(node, nodes.Getattr) else "name", None)
+    return isinstance(node, nodes.Getattr | nodes.Name | nodes.Filter) and str(name).startswith("_")
+
+
+def _count_concatenations(node: nodes.Node) -> None:
+    """Let our own filter put texts together, where the template says `~`."""
+    for name, value in node.iter_fields():
+        if isinstance(value, nodes.Concat):
+            setattr(node, name, _counting(value))
+        elif isinstance(value, list):
+            value[:] = [_counting(item) if isinstance(item, nodes.Concat) else item for item in value]
+
+
+def _counting(node: nodes.Concat) -> nodes.Filter:
+    parts = nodes.List(node.nodes, lineno=node.lineno)
+    return nodes.Filter(parts, "_concat", [], [], None, None, lineno=node.lineno)
+
+
+@functools.lru_cache(maxsize=256)
+def _compile(source: str, environment: _Environment) -> Template:
+    if len(source) > LONGEST_SOURCE:
+        raise UnusableTemplate(f"must have at most {LONGEST_SOURCE} characters")
+    if any(unicodedata.category(each) in ("Cc", "Cs", "Cf") and each not in "\n\r\t\u200d" for each in source):
+        raise UnusableTemplate("must hold no control characters, halves of characters, or marks of direction")
+    try:
+        tree = environment.parse(source)
+        _check(tree)
+        return Template.from_code(environment, environment.compile(tree), dict(environment.globals))
+    except TemplateSyntaxError as error:
+        raise UnusableTemplate(f"line {error.lineno}: {_reason(error)}") from None
+    except (SyntaxError, RecursionError, MemoryError, ValueError, OverflowError):
+        raise UnusableTemplate("cannot be read: it is nested too deeply, or a number in it is too large") from None
+
+
+def _reason(error: TemplateError) -> str:
+    message = error.message or "cannot be read"
+    return message if len(message) <= 200 else "cannot be read"
+
+
+def _render(source: str, environment: _Environment, values: Mapping[str, Any], longest: int) -> str:
+    token = _budget.set(_Budget())
+    try:
+        return "".join(_bounded(_compile(source, environment).generate(values), longest))
+    except UnusableTemplate:
+        raise
+    except TemplateError as error:
+        raise UnusableTemplate(f"{_line(error)}{_reason(error)}") from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError) as error:
+        raise UnusableTemplate(f"{_line(error)}it fails with {type(error).__name__}") from None
+    finally:
+        _budget.reset(token)
+
+
+def _bounded(parts: Iterator[str], longest: int) -> Iterator[str]:
+    left = longest
+    for part in parts:
+        _budget.get().step()
+        left -= len(part)
+        if left < 0:
+            raise UnusableTemplate(f"makes more than {longest} characters")
+        yield part
+
+
+def _line(error: Exception) -> str:
+    """Find the line of the template at which it failed."""
+    trace, line = error.__traceback__, 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename in ("<template>", "<unknown>"):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"line {line}: " if line else ""
+
+
+def render_json(source: str, values: Mapping[str, Any], longest: int) -> bytes:
+    """Render a template that makes JSON.
+
+    Texts are escaped for the quotation marks they stand in; `tojson` writes a value whole.
+
+    Args:    longest: how many characters it may make.
+    Raises:  UnusableTemplate.
+    """
+    text = _render(source, _FOR_JSON, values, longest)
+    try:
+        json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise UnusableTemplate(f"makes no JSON: {error.msg} at line {error.lineno} of what it makes") from None
+    except (ValueError, RecursionError):
+        raise UnusableTemplate("makes no JSON") from None
+    return text.encode()
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError
+
+
+def render_text(source: str, values: Mapping[str, Any], longest: int) -> str:
+    """Render a template that makes plain text.
+
+    Raises: UnusableTemplate.
+    """
+    return _render(source, _FOR_TEXT, values, longest)
