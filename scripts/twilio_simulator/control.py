@@ -64,13 +64,10 @@ def _moment(text: str) -> datetime | str:
 
 def _state(simulator: Simulator, _given: dict[str, Any], _names: dict[str, str]) -> Any:
     simulator.settle()
-    counts = {kind.log_type: 0 for kind in Kind}
-    for record in simulator.records():
-        counts[record.kind.log_type] += 1
     return {
         "now": simulator.clock.now().isoformat(),
         "account_sid": simulator.account.sid,
-        "records": counts,
+        "records": simulator.counts(),
         "requests": len(simulator.requests),
     }
 

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
-from scripts.twilio_simulator import control
+from scripts.twilio_simulator import control, page
 from scripts.twilio_simulator.http import Request, Response
 from scripts.twilio_simulator.simulator import Simulator
 
@@ -108,6 +108,8 @@ async def _converse(simulator: Simulator, reader: asyncio.StreamReader, writer: 
 
 async def _answer(simulator: Simulator, request: Request, writer: asyncio.StreamWriter) -> bool:
     """Answer one request, and say whether the connection may go on."""
+    if request.path == "/":
+        return await _write(writer, request, page.show(simulator))
     if control.concerns(request):
         return await _write(writer, request, control.answer(simulator, request))
     simulator.in_flight += 1

@@ -4,7 +4,7 @@ import hashlib
 import heapq
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -213,6 +213,12 @@ class Simulator:
             self.settle()
             return [record.emitted() for record in self._records.values()]
 
+    def counts(self) -> dict[str, int]:
+        """Count what there is by log type."""
+        with self.lock:
+            kinds = Counter(record.kind for record in self._records.values())
+        return {kind.log_type: kinds[kind] for kind in Kind}
+
     # Time
 
     def schedule(self, at: datetime, action: Callable[[], None]) -> None:
@@ -262,10 +268,6 @@ class Simulator:
     def collection(self, account_sid: str, kind: Kind) -> Collection:
         """Return the records of one kind of an account."""
         return self._collections.setdefault((account_sid, kind), Collection())
-
-    def records(self) -> Iterator[Record]:
-        """Walk over all records."""
-        return iter(self._records.values())
 
     def new_sid(self, prefix: str) -> str:
         """Make a sid that depends on nothing but the seed and how many were made before."""

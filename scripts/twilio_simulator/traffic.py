@@ -28,9 +28,14 @@ class Recurring:
     every_seconds: float
 
 
+NEVER_AGAIN = 10.0**9
+FIRST_MINUTE = (6, 22, 40, 58)
+"""The demo's first incident comes several times: whoever begins to watch seconds later sees one within the minute."""
 DEMO_INCIDENTS = (
-    Recurring("calls_unreachable", 6, 240),
-    Recurring("unreachable_gb", 8, 420),
+    *(Recurring("calls_unreachable", seconds, NEVER_AGAIN) for seconds in FIRST_MINUTE),
+    Recurring("calls_unreachable", 240, 240),
+    Recurring("unreachable_gb", 8, NEVER_AGAIN),
+    Recurring("unreachable_gb", 32, 420),
     Recurring("webhook_down", 100, 660),
     Recurring("carrier_filtering", 200, 900),
     Recurring("sip_down", 400, 1500),

@@ -63,6 +63,12 @@ def test_accounts_keys_and_habits_are_changed(client: httpx.Client) -> None:
     assert client.patch("/_simulator/habits", json={"date_filters": "exact"}).json()["date_filters"] == "exact"
 
 
+def test_people_see_a_page_with_the_incidents(client: httpx.Client) -> None:
+    page = client.get("/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert 'value="carrier_filtering"' in page.text
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
