@@ -235,7 +235,7 @@ def _load_novelty(session: Session, groups: Groups) -> None:
 
 def _judge(group: Group, horizon: datetime | None, register: Register, outcome: _Outcome) -> None:
     """Find the episodes of a group, and turn them into alerts."""
-    steps, held = settle(_episodes(group), horizon)
+    steps, held = settle(episodes_of(group), horizon)
     rule = group.rule
     for step in steps:
         episode = step.episode
@@ -262,7 +262,8 @@ def _judge(group: Group, horizon: datetime | None, register: Register, outcome: 
     outcome.held |= {(rule.id, point.log_id) for episode in held for point in episode.points}
 
 
-def _episodes(group: Group) -> list[Episode]:
+def episodes_of(group: Group) -> list[Episode]:
+    """Find the episodes of a group by its rule's condition, oldest first."""
     rule = group.rule
     points = sorted({point.log_id: point for point in (*group.stored, *group.loose())}.values())
     span = None

@@ -96,7 +96,7 @@ def next_minute(
 
 
 @dataclass
-class _Minute:
+class Minute:
     """What is known of one minute."""
 
     at: datetime
@@ -130,7 +130,7 @@ def judge_minute(
     moved: list[Moved] = []
     for rule in due.rules:
         try:
-            moved += _judge_rule(rule, minute, due, register)
+            moved += judge_rule(rule, minute, due, register)
         except Exception as error:  # a rule that fails must not stop the others
             log.exception("a rule failed", rule_id=str(rule.id))
             errors[rule.id] = f"judging a minute failed: {type(error).__name__}"
@@ -144,9 +144,9 @@ def judge_minute(
     return register.save_notices(), errors
 
 
-def _read(session: Session, rule_set: RuleSet, due: DueMinute) -> _Minute:
+def _read(session: Session, rule_set: RuleSet, due: DueMinute) -> Minute:
     """Read the numbers of all rules at once."""
-    minute = _Minute(due.at)
+    minute = Minute(due.at)
     by_type: dict[type, list[Rule]] = defaultdict(list)
     for rule in due.rules:
         by_type[type(rule.params)].append(rule)
@@ -183,7 +183,7 @@ def _window(rule: Rule, at: datetime) -> Window | None:
     return None
 
 
-def _read_alerts(session: Session, rules: Sequence[Rule], minute: _Minute) -> None:
+def _read_alerts(session: Session, rules: Sequence[Rule], minute: Minute) -> None:
     """Read the open alerts of these rules, and which ended while their condition held."""
     ids = [rule.id for rule in rules]
     rows = session.execute(
@@ -219,7 +219,7 @@ def _told(session: Session, rules: Sequence[Rule], at: datetime) -> dict[GroupId
     return found
 
 
-def _judge_rule(rule: Rule, minute: _Minute, due: DueMinute, register: Register) -> list[Moved]:
+def judge_rule(rule: Rule, minute: Minute, due: DueMinute, register: Register) -> list[Moved]:
     """Judge each group of a rule; return the alerts that opened, go on or end, with the logs they name by id."""
     moved: list[Moved] = []
     for key in sorted(minute.groups[rule.id]):
@@ -243,7 +243,7 @@ def _judge_rule(rule: Rule, minute: _Minute, due: DueMinute, register: Register)
     return moved
 
 
-def _verdict(rule: Rule, place: GroupId, minute: _Minute, due: DueMinute) -> Verdict:
+def _verdict(rule: Rule, place: GroupId, minute: Minute, due: DueMinute) -> Verdict:
     """Ask the condition."""
     params, alert = rule.params, minute.open.get(place)
     held = minute.sums.get(place, {})
@@ -303,7 +303,7 @@ def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
     return (verdict.window_ended_at or at - rule.settle) - rule.window
 
 
-def _tell(session: Session, register: Register, minute: _Minute, moved: Sequence[Moved]) -> None:
+def _tell(session: Session, register: Register, minute: Minute, moved: Sequence[Moved]) -> None:
     """Count the logs of the alerts, say what they are about, and note what is to be told."""
     _count_logs(session, moved, minute.at)
     for rule, alert, _ in moved:
@@ -378,7 +378,7 @@ def _count_stuck(session: Session, moved: Sequence[Moved]) -> list[tuple[UUID, d
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 
-def _forget_held(session: Session, minute: _Minute) -> None:
+def _forget_held(session: Session, minute: Minute) -> None:
     """Note for alerts that ended while their condition held that it has been false since."""
     rows = session.execute(
         text("SELECT rule_id, group_key FROM alerts WHERE still_holds AND status = 'resolved' AND rule_id = ANY(:ids)"),
