@@ -15,7 +15,8 @@ QUIET_HOUR = 3
 """The hour of the day, UTC, with the least traffic."""
 HISTORY_SPARES = 20
 """Before the demo began, incidents were so many times rarer."""
-
+LATEST = 6 * 3600.0
+"""Seconds after which lists show even a late record."""
 ORDINARY_ERRORS = ((12200, "warning"), (13224, "error"), (15003, "warning"), (11205, "error"))
 
 
@@ -52,6 +53,8 @@ class Rates:
     messages_per_minute: float = 6.0
     calls_per_minute: float = 2.0
     errors_per_minute: float = 0.1
+    late_share: float = 0.0
+    """So many of the records are shown by lists only minutes or hours after they came into being."""
 
 
 class Traffic:
@@ -127,27 +130,26 @@ class Traffic:
         if scenario.stops_traffic_seconds:
             self._stopped_until = max(self._stopped_until, at + timedelta(seconds=scenario.stops_traffic_seconds))
         plans = scenario.make(maker, at)
-        self._carry_out(plans)
+        self._carry_out(maker, plans)
         return len(plans)
 
     def _ordinary(self, maker: Maker, at: datetime) -> None:
         share = 1.0 - 0.6 * cos((at.hour + at.minute / 60 - QUIET_HOUR) / 12 * pi)
-        rates = self.rates
-        self._carry_out([_message(maker, m) for m in _arrivals(maker, at, rates.messages_per_minute * share)])
-        self._carry_out([lifecycles.call(maker, m) for m in _arrivals(maker, at, rates.calls_per_minute * share)])
-        for moment in _arrivals(maker, at, rates.errors_per_minute * share):
-            call = lifecycles.call(maker, moment, "completed")
-            noticed = moment + timedelta(seconds=call.steps[-1].after_seconds)
-            code, level = maker.random.choice(
-                ((12200, "warning"), (13224, "error"), (15003, "warning"), (11205, "error"))
-            )
-            self._carry_out(
-                [call, lifecycles.error(maker, noticed, code, resource_sid=call.fields["sid"], level=level)]
-            )
+        messages, calls, errors = (
+            _arrivals(maker, at, rate * share)
+            for rate in (self.rates.messages_per_minute, self.rates.calls_per_minute, self.rates.errors_per_minute)
+        )
+        plans = [_message(maker, moment) for moment in messages]
+        plans += [lifecycles.call(maker, moment) for moment in calls]
+        plans += [plan for moment in errors for plan in _call_with_error(maker, moment)]
+        self._carry_out(maker, plans)
 
-    def _carry_out(self, plans: list[Plan]) -> None:
+    def _carry_out(self, maker: Maker, plans: list[Plan]) -> None:
         for plan in plans:
-            carry_out(self.simulator, plan, self.simulator.account.sid)
+            shown = (
+                replace(plan, visible_after=maker.seconds(60, LATEST)) if maker.chance(self.rates.late_share) else plan
+            )
+            carry_out(self.simulator, shown, self.simulator.account.sid)
 
 
 def _arrivals(maker: Maker, minute: datetime, rate: float) -> list[datetime]:

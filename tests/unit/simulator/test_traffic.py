@@ -94,3 +94,10 @@ def test_what_is_old_is_forgotten() -> None:
     twilio.clock.advance(timedelta(hours=4))
     oldest = min(item.created_at for item in twilio.emitted())
     assert oldest > twilio.clock.now() - timedelta(hours=3, minutes=1)
+
+
+def test_some_records_may_be_shown_late() -> None:
+    twilio = simulator()
+    Traffic(twilio, NOW, Rates(30, 30, 0, late_share=0.3), incidents=()).start(timedelta(minutes=20))
+    late = [item.visible_at - item.created_at >= timedelta(minutes=1) for item in twilio.emitted()]
+    assert 0.2 < sum(late) / len(late) < 0.4
