@@ -7,7 +7,7 @@ from fastapi import Path, Query, Request, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.api.answers import JsonObject, gone, json_answer, resource
+from app.api.answers import JsonObject, etag, gone, json_answer, resource
 from app.api.changes import Change
 from app.api.deps import IfMatch, JsonBody
 from app.api.documents import body
@@ -26,6 +26,7 @@ from app.models import Action
 from app.services import audit
 from app.services.outbox import actions
 from app.utils.clock import rfc3339, utc_now
+from app.utils.crypto import Undecryptable
 
 router = make_router("Actions", prefix="/api/actions")
 ActionId = Annotated[UUID, Path(description="The action's id.", examples=[EXAMPLE_ID])]
@@ -50,8 +51,16 @@ def action_json(action: Action, config: JsonObject | None = None) -> JsonObject:
 
 def _audited(action: Action) -> JsonObject:
     shown = action_json(action)
-    keys = get_settings().secret_keys
-    return shown | {"config": audit.fingerprinted(keys, actions.config_of(action), shown["config"])}
+    try:
+        clear = actions.config_of(action)
+    except Undecryptable:  # no key opens it any more: nothing is shown, and nothing told
+        return shown
+    return shown | {"config": audit.fingerprinted(get_settings().secret_keys, clear, shown["config"])}
+
+
+def _answer(action: Action, config: JsonObject, status: int = 200) -> Response:
+    """Answer with an action, a new secret in clear; the tag is that of the action as it will be read."""
+    return json_answer(action_json(action, config), status, {"ETag": etag(action_json(action))})
 
 
 @router.get("", response_model=ActionPage, summary="List actions", dependencies=READ)
@@ -69,8 +78,7 @@ def create_action(caller: Admin, sent: JsonBody, once: OnlyOnce) -> Response:
     def effect(session: Session) -> Response:
         action, config = actions.create(session, sent, utc_now())
         Change(session, caller, f"action:{action.id}").made("action.create", _audited(action))
-        answer = resource(action_json(action), 201)
-        return json_answer(action_json(action, config), 201, {"ETag": answer.headers["ETag"]})
+        return _answer(action, config, 201)
 
     return once.run(caller.id, effect)
 
@@ -91,8 +99,7 @@ def replace_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected:
         change = Change(session, caller, f"action:{action_id}", _audited(action))
         action, config = actions.replace(session, action_id, sent, utc_now())
         change.made("action.update", _audited(action))
-        answer = resource(action_json(action))
-        return json_answer(action_json(action, config), 200, {"ETag": answer.headers["ETag"]})
+        return _answer(action, config)
 
 
 @router.patch(
@@ -106,8 +113,7 @@ def edit_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected: If
         change = Change(session, caller, f"action:{action_id}", _audited(action))
         action, config = actions.patch(session, action_id, sent, utc_now())
         change.made("action.update", _audited(action))
-        answer = resource(action_json(action))
-        return json_answer(action_json(action, config), 200, {"ETag": answer.headers["ETag"]})
+        return _answer(action, config)
 
 
 @router.delete("/{action_id}", status_code=204, summary="Delete an action")

@@ -23,6 +23,7 @@ from app.services.rules import definition
 from app.services.transfer import references
 from app.services.transfer.document import JsonObject, slug_of
 from app.utils.clock import rfc3339
+from app.utils.crypto import Undecryptable
 
 
 @dataclass
@@ -130,8 +131,6 @@ class Rules:
         return catalogue.create(scene.session, entry, scene.now)
 
     def update(self, scene: Scene, thing: Rule, entry: JsonObject) -> Rule:
-        if definition.as_json(definition.parse_rule(entry)) == definition.as_json(definition.of(thing)):
-            return thing
         return catalogue.replace(scene.session, thing.id, entry, scene.now)
 
     def delete(self, scene: Scene, thing: Rule) -> None:
@@ -153,13 +152,13 @@ class Actions:
         return False
 
     def show(self, scene: Scene, thing: Action) -> JsonObject:
-        clear, masked = actions.config_of(thing), actions.masked_config(thing)
+        clear, masked = _clear(thing), actions.masked_config(thing)
         config = references.restore(masked, clear, scene.names.references.get(thing.id, {}), os.environ)
         return self._entry(scene, thing, config)
 
     def audited(self, scene: Scene, thing: Action) -> JsonObject:
         keys = get_settings().secret_keys
-        config = audit.fingerprinted(keys, actions.config_of(thing), actions.masked_config(thing))
+        config = audit.fingerprinted(keys, _clear(thing), actions.masked_config(thing))
         return self._entry(scene, thing, config)
 
     def _entry(self, scene: Scene, thing: Action, config: JsonObject) -> JsonObject:
@@ -180,15 +179,11 @@ class Actions:
 
     def update(self, scene: Scene, thing: Action, entry: JsonObject) -> Action:
         body = self._body(scene, entry)
-        stored = actions.config_of(thing)
+        stored = _clear(thing)
         if "secret" in stored and body["config"].get("secret") is None:
             # A document that leaves the secret to be made must not make another one each time.
             body["config"] = {**body["config"], "secret": stored["secret"]}
-        before = self.audited(scene, thing), thing.disabled_reason, thing.updated_at
-        thing = actions.replace(scene.session, thing.id, body, scene.now)
-        if self.audited(scene, thing) == before[0]:
-            thing.disabled_reason, thing.updated_at = before[1:]
-        return thing
+        return actions.replace(scene.session, thing.id, body, scene.now)[0]
 
     def _body(self, scene: Scene, entry: JsonObject) -> JsonObject:
         if not isinstance(entry.get("config"), dict):
@@ -201,7 +196,15 @@ class Actions:
         }
 
     def delete(self, scene: Scene, thing: Action) -> None:
-        actions.delete(scene.session, thing.id)
+        actions.delete(scene.session, thing.id, scene.now)
+
+
+def _clear(action: Action) -> JsonObject:
+    """Return the config of an action; empty where no key opens it any more."""
+    try:
+        return actions.config_of(action)
+    except Undecryptable:
+        return {}
 
 
 class Silences:
@@ -257,12 +260,8 @@ class Silences:
         ]
 
     def update(self, scene: Scene, thing: Silence, entry: JsonObject) -> Silence:
-        fresh = self.create(scene, entry)
-        if self.show(scene, fresh) == self.show(scene, thing):
-            silences.delete(scene.session, fresh.id)
-            return thing
         silences.delete(scene.session, thing.id)
-        return fresh
+        return self.create(scene, entry)
 
     def delete(self, scene: Scene, thing: Silence) -> None:
         silences.delete(scene.session, thing.id)

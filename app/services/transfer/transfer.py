@@ -103,14 +103,18 @@ class _Run:
         entry, thing = self.entries[slug], self._find(slug)
         if thing is None and self.kind.is_over(self.scene, entry):
             return []
-        before = None if thing is None else self.kind.audited(self.scene, thing)
-        with self.scene.session.begin_nested():
-            kind, scene = self.kind, self.scene
-            thing = kind.create(scene, entry) if thing is None else kind.update(scene, thing, entry)
-        self.scene.names.put(self.kind.name, slug, thing.id)
-        self._manage(slug, thing.id, references.used(entry.get("config")))
-        after = self.kind.audited(self.scene, thing)
-        return self._planned("update" if before else "create", slug, thing.id, before, after)
+        kind, scene = self.kind, self.scene
+        before = None if thing is None else kind.audited(scene, thing)
+        with scene.session.begin_nested() as step:
+            made = kind.create(scene, entry) if thing is None else kind.update(scene, thing, entry)
+            after = kind.audited(scene, made)
+            if thing is not None and before == after:
+                # Nothing differs: not even the time of the last edit may.
+                step.rollback()
+                made = thing
+        scene.names.put(kind.name, slug, made.id)
+        self._manage(slug, made.id, references.used(entry.get("config")))
+        return self._planned("create" if thing is None else "update", slug, made.id, before, after)
 
     def _find(self, slug: str) -> Any | None:
         """Find the thing that a name means; one that was renamed since is known by the digits of its id."""

@@ -1,0 +1,45 @@
+"""Rule packs: ready sets of rules, and installing one."""
+
+from typing import Annotated
+
+from fastapi import Path, Query, Response
+from sqlalchemy.orm import Session
+
+from app.api.answers import json_answer
+from app.api.changes import Change
+from app.api.idempotency import OnlyOnce
+from app.api.lists import read_cursor, write_cursor
+from app.api.routing import make_router
+from app.api.schemas.rule_packs import InstalledPack, PackFilters, PackPage
+from app.api.security import READ, Writer
+from app.services import catalogue
+from app.services.rules import packs
+from app.services.snapshots import rule_json
+from app.utils.clock import utc_now
+
+router = make_router("Rule packs", prefix="/api/rule-packs")
+PackName = Annotated[str, Path(pattern=r"^[a-z0-9_-]{1,60}$", description="The pack's name.", examples=["delivery"])]
+
+
+@router.get("", response_model=PackPage, summary="List rule packs", dependencies=READ)
+def list_rule_packs(query: Annotated[PackFilters, Query()]) -> Response:
+    """List the packs that come with GiftPulse, by name."""
+    after = "" if query.cursor is None else read_cursor("rule-packs", query)[0]
+    found = [pack for pack in packs.list_packs() if pack.name > after]
+    shown = found[: query.limit]
+    following = write_cursor("rule-packs", query, [shown[-1].name]) if len(found) > query.limit else None
+    return json_answer({"items": [pack.as_json() for pack in shown], "next_cursor": following})
+
+
+@router.post("/{name}", status_code=201, response_model=InstalledPack, summary="Install a rule pack")
+def install_rule_pack(caller: Writer, name: PackName, once: OnlyOnce) -> Response:
+    """Make the rules of a pack that are not there yet. Those that are stay as they were edited."""
+
+    def effect(session: Session) -> Response:
+        pack, made = packs.find_pack(name), catalogue.install_pack(session, name, utc_now())
+        for rule in made:
+            Change(session, caller, f"rule:{rule.id}").made("rule.create", rule_json(rule))
+        rules = [rule_json(rule) for rule in made]
+        return json_answer({"name": pack.name, "description": pack.description, "rules": rules}, 201)
+
+    return once.run(caller.id, effect)
