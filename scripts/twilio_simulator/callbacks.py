@@ -26,7 +26,7 @@ AT_ONCE = 8
 
 
 @dataclass(frozen=True)
-class Habits:
+class Patience:
     """How often a request is tried, and what for."""
 
     retries: int = 1
@@ -145,11 +145,11 @@ class Callbacks:
 
     def _post_form(self, url: str, account_sid: str, sid: str, form: Form) -> None:
         headers = self._headers(sign(self._token(account_sid), url, form.items()), "application/x-www-form-urlencoded")
-        habits, body = Habits.of(url), urlencode(form).encode()
-        for attempt in range(habits.retries + 1):
-            answer = self._post(url, headers, body, habits)
+        patience, body = Patience.of(url), urlencode(form).encode()
+        for attempt in range(patience.retries + 1):
+            answer = self._post(url, headers, body, patience)
             self.sent.append(Sent(called(url), sid, attempt, answer if isinstance(answer, int) else None))
-            if _failure(answer) not in habits.retried:
+            if _failure(answer) not in patience.retried:
                 return
 
     def _post_events(self, where: tuple[str, str]) -> None:
@@ -168,7 +168,7 @@ class Callbacks:
         url = with_body_hash(called(address), body)
         headers = self._headers(sign(self._token(account_sid), url), "application/json")
         for attempt, wait in enumerate((*self.stream_waits, None)):
-            answer = self._post(url, headers, body, Habits(total_seconds=5.0))
+            answer = self._post(url, headers, body, Patience(total_seconds=5.0))
             self.sent.append(Sent(url, sid, attempt, answer if isinstance(answer, int) else None))
             final = answer != 429 and _failure(answer) in (None, "4xx")
             if final or wait is None or self._closed.wait(wait):
@@ -187,9 +187,9 @@ class Callbacks:
     def _token(self, account_sid: str) -> str:
         return self.simulator.accounts[account_sid].auth_token
 
-    def _post(self, url: str, headers: Mapping[str, str], body: bytes, habits: Habits) -> int | str:
+    def _post(self, url: str, headers: Mapping[str, str], body: bytes, patience: Patience) -> int | str:
         """Try once; return the status, or `ct` or `rt` where there was no connection or no answer."""
-        timeout = httpx.Timeout(habits.total_seconds, connect=habits.connect_seconds)
+        timeout = httpx.Timeout(patience.total_seconds, connect=patience.connect_seconds)
         try:
             return self._client.post(called(url), headers=headers, content=body, timeout=timeout).status_code
         except (httpx.ConnectError, httpx.ConnectTimeout):

@@ -75,6 +75,7 @@ class Simulator:
         self._collections: dict[tuple[str, Kind], Collection] = {}
         self._records: dict[str, Record] = {}
         self._numbers = 0
+        self._sids: Counter[str] = Counter()
         self._due: list[tuple[datetime, int, Callable[[], None]]] = []
         self.account = self.add_account(account_sid, auth_token)
         self.configuration.add_number(account_sid, "PN00000000000000000000000000000001", "+14155550123")
@@ -208,7 +209,7 @@ class Simulator:
             return self._records[sid].emitted()
 
     def emitted(self) -> list[Emitted]:
-        """Describe everything that there is, as it is now, in order of addition."""
+        """Describe everything that there is, as it is now, in order of addition: what lists do not show yet as well."""
         with self.lock:
             self.settle()
             return [record.emitted() for record in self._records.values()]
@@ -270,9 +271,9 @@ class Simulator:
         return self._collections.setdefault((account_sid, kind), Collection())
 
     def new_sid(self, prefix: str) -> str:
-        """Make a sid that depends on nothing but the seed and how many were made before."""
-        self._numbers += 1
-        digest = hashlib.md5(f"{self.seed}/{prefix}/{self._numbers}".encode(), usedforsecurity=False)
+        """Make a sid that depends on nothing but the seed and how many of its kind were made before."""
+        self._sids[prefix] += 1
+        digest = hashlib.md5(f"{self.seed}/{prefix}/{self._sids[prefix]}".encode(), usedforsecurity=False)
         return prefix + digest.hexdigest()
 
     def _keep(self, record: Record) -> None:
