@@ -64,6 +64,8 @@ class Feed:
             session.flush()
             streams.create_for(session, account, started_at)
             self.account_id = account.id
+            query = select(Stream).where(Stream.account_id == account.id)
+            self.stream_ids = {row.log_type: row.id for row in session.scalars(query)}
 
     def store(self, logs: Sequence[NormalizedLog], now: datetime) -> None:
         """Store a page of logs of one type."""

@@ -10,6 +10,7 @@ from app.enums import DeliveryStatus
 from app.models import Delivery, Match, QuarantinedRecord
 from app.services.ingest import budget
 from app.services.logs import partitions
+from app.services.rules import counts, engine, places
 
 ALERTS_KEPT = timedelta(days=400)
 
@@ -27,6 +28,10 @@ def clean(settings: Settings, now: datetime) -> None:
         if dropped:
             session.execute(delete(Match).where(Match.occurred_at < cutoff))
             session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.seen_at < cutoff))
+    with session_scope() as session:
+        rules = engine.hold_rule_set(session).rules.values()
+        counts.forget(session, [rule for rule in rules if counts.is_kept(rule)], now)
+        places.give_back(session, [rule for rule in rules if rule.group_by], now)
     with session_scope() as session:
         budget.forget(session, now)
         ended = Delivery.status != DeliveryStatus.PENDING

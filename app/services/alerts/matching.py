@@ -203,23 +203,24 @@ def _load_windows(session: Session, groups: Groups, completeness: Completeness) 
     """Load what a `threshold` needs to see: the windows around matches that may open an episode, and the newest ones
     where an open alert may be over."""
     around: list[windows.Span] = []
-    newest: list[tuple[Rule, str, int]] = []
+    newest: list[windows.Newest] = []
     for group in groups.values():
-        params = group.rule.params
+        params, alert = group.rule.params, group.open
         if not isinstance(params, ThresholdParams):
             continue
-        window = timedelta(minutes=params.window_minutes)
         loose = [point.at for point in group.loose()]
-        if group.open is None:
+        if alert is None:
             if loose:
-                around.append(windows.Span(group.rule, group.key, loose[0] - window, None))
+                around.append(windows.Span(group.rule, group.key, loose[0] - group.rule.window, None))
             continue
-        if loose and loose[0] < group.open.started_at:
-            around.append(windows.Span(group.rule, group.key, loose[0] - window, group.open.started_at + window))
+        if loose and loose[0] < alert.started_at:
+            until = alert.started_at + group.rule.window
+            around.append(windows.Span(group.rule, group.key, loose[0] - group.rule.window, until))
         horizon = completeness.horizon(group.rule)
-        ends_at = group.open.last_match_at + group.rule.quiet
+        ends_at = alert.last_match_at + group.rule.quiet
         if (loose and loose[-1] > ends_at) or (horizon is not None and horizon >= ends_at):
-            newest.append((group.rule, group.key, params.count))
+            newest.append(windows.Newest(group.rule, group.key, alert.last_match_at, params.count))
+            around.append(windows.Span(group.rule, group.key, alert.last_match_at, None))
     for rule_id, key, point in [*windows.matches_within(session, around), *windows.newest_matches(session, newest)]:
         group = groups[rule_id, key]
         if point.log_id not in group.held:

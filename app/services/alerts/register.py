@@ -182,12 +182,13 @@ class Register:
 
     def save_alerts(self) -> None:
         """Write the alerts; matches that count towards them are the caller's to write, before `save_notices`."""
+        # What ends makes room for what opens: a group has at most one open alert.
+        moved = [(alert.id, *(getattr(alert, name) for name in MUTABLE_COLUMNS)) for alert in self._moved.values()]
+        update_rows(self._session, "alerts", {"id": "uuid"}, MUTABLE_COLUMNS, moved)
         if self._new:
             names = (*FIXED_COLUMNS, *MUTABLE_COLUMNS)
             rows = [{name: getattr(alert, name) for name in names} for alert in self._new]
             self._session.execute(insert(Alert), rows)
-        moved = [(alert.id, *(getattr(alert, name) for name in MUTABLE_COLUMNS)) for alert in self._moved.values()]
-        update_rows(self._session, "alerts", {"id": "uuid"}, MUTABLE_COLUMNS, moved)
         self._count()
 
     def save_notices(self) -> int:

@@ -44,6 +44,11 @@ def is_counted(rule: Rule) -> bool:
     return isinstance(rule.params, (RatioParams, NoDataParams, SumParams))
 
 
+def is_kept(rule: Rule) -> bool:
+    """Say whether counts are kept for the rule at all."""
+    return is_counted(rule) or isinstance(rule.params, SpikeParams)
+
+
 def add(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign: int) -> None:
     """Add what one version of a log comes to for one rule, or take it away (`sign` -1)."""
     params = rule.params

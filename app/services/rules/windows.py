@@ -57,24 +57,34 @@ def matches_within(session: Session, spans: Sequence[Span]) -> Iterator[Found]:
         yield rule_id, key, Point(*values)
 
 
-def newest_matches(session: Session, asked: Sequence[tuple[Rule, str, int]]) -> Iterator[Found]:
-    """Read so many of the newest stored matches of each of these groups."""
+class Newest(NamedTuple):
+    """So many of the newest matches of one group, up to and with a moment."""
+
+    rule: Rule
+    group_key: str
+    until: datetime
+    count: int
+
+
+def newest_matches(session: Session, asked: Sequence[Newest]) -> Iterator[Found]:
+    """Read the newest stored matches of these groups."""
     if not asked:
         return
     rows = session.execute(
         text(
             "SELECT asked.rule_id, asked.key, newest.* FROM"
-            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]), CAST(:counts AS int[]))"
-            " AS asked (rule_id, epoch, key, count)"
+            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),"
+            " CAST(:until AS timestamptz[]), CAST(:counts AS int[])) AS asked (rule_id, epoch, key, until, count)"
             f" CROSS JOIN LATERAL (SELECT {_POINT} FROM matches WHERE matches.rule_id = asked.rule_id"
-            " AND matches.group_key = asked.key AND matches.epoch = asked.epoch"
+            " AND matches.group_key = asked.key AND matches.epoch = asked.epoch AND matches.changed_at <= asked.until"
             " ORDER BY matches.changed_at DESC LIMIT asked.count) AS newest"
         ),
         {
-            "rules": [rule.id for rule, _, _ in asked],
-            "epochs": [rule.epoch for rule, _, _ in asked],
-            "keys": [key for _, key, _ in asked],
-            "counts": [count for _, _, count in asked],
+            "rules": [each.rule.id for each in asked],
+            "epochs": [each.rule.epoch for each in asked],
+            "keys": [each.group_key for each in asked],
+            "until": [each.until for each in asked],
+            "counts": [each.count for each in asked],
         },
     )
     for rule_id, key, *values in rows:

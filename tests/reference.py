@@ -1,0 +1,63 @@
+"""A small, obvious evaluator of `each`, `threshold` and `new_value`: everything is known, nothing is incremental."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+
+class Match(NamedTuple):
+    """One match of a rule, by Twilio's time."""
+
+    at: datetime
+    value: object = None
+
+
+class Expected(NamedTuple):
+    """One alert that there must be."""
+
+    started_at: datetime
+    resolved_at: datetime
+    occurrences: int
+
+
+def alerts(
+    matches: Sequence[Match],
+    quiet: timedelta,
+    *,
+    count: int = 1,
+    window: timedelta = timedelta(0),
+    lookback: timedelta | None = None,
+) -> list[Expected]:
+    """Walk through all matches in the order of time, and list the alerts of one group, all of them over.
+
+    Args:
+        count, window: of a `threshold`; the others fire at one match.
+        lookback: of a `new_value`.
+    """
+    ordered = sorted(matches, key=lambda match: match.at)
+    found: list[Expected] = []
+    place = 0
+    while place < len(ordered):
+        at = ordered[place].at
+        within = [match for match in ordered if at - window < match.at <= at] if window else [ordered[place]]
+        holds = len(within) >= count
+        if lookback is not None:
+            earlier = [match for match in ordered[:place] if match.value == ordered[place].value]
+            holds = ordered[place].value is not None and not any(at - match.at <= lookback for match in earlier)
+        if not holds:
+            place += 1
+            continue
+        last, members = at, {id(match) for match in within}
+        while True:
+            full = [match for match in ordered if match.at <= last][-count:]
+            ends_at = last + quiet
+            if window and len(full) == count:
+                ends_at = max(ends_at, full[0].at + window)
+            following = [match for match in ordered[place + 1 :] if match.at <= ends_at]
+            members |= {id(match) for match in following}
+            if not following or following[-1].at == last:
+                break
+            last = following[-1].at
+        found.append(Expected(at, ends_at, len(members)))
+        place = max(index for index, match in enumerate(ordered) if match.at <= last) + 1
+    return found
