@@ -15,6 +15,7 @@ from app.services import evaluation
 from app.services.ingest import streams
 from app.services.logs import store
 from app.services.logs.types import NormalizedLog
+from app.services.rules import engine
 from app.services.twilio.statuses import is_final
 
 ACCOUNT = "AC" + "0" * 32
@@ -89,7 +90,7 @@ class Feed:
 def evaluate(now: datetime) -> None:
     """Evaluate all that waits, and what depends on time."""
     with session_scope() as session:
-        waiting = evaluation.engine.waiting(session)
+        waiting = engine.waiting(session)
     for stream_id in waiting:
         while evaluation.evaluate_batch(stream_id, get_settings(), now):
             pass

@@ -122,7 +122,8 @@ def find(
         skipped.clear()
         return current
 
-    for point, opening in zip(points, opens, strict=True):
+    times = [point.at for point in points]
+    for place, (point, opening) in enumerate(zip(points, opens, strict=True)):
         if waiting is not None and point.at >= waiting.started_at:
             join_span(waiting)
             waiting = None
@@ -133,11 +134,11 @@ def find(
         elif opening:
             current = _Building(point.at - window, point.at, False)
             found.append(current)
-            reached = [each for each in skipped if each.at > current.window_from]
-            current.points += [each for each in reached if not each.counted]
-            current.shared = sum(each.counted for each in (*reached, point))
-            if not point.counted:
-                current.points.append(point)
+            joining = [each for each in (*skipped, point) if each.at > point.at - window or each is point]
+            current.points += [each for each in joining if not each.counted]
+            # The window holds what went before, in earlier alerts too.
+            reached = place + 1 - bisect_right(times, point.at - window, hi=place)
+            current.shared = reached - len(current.points)
             extend(current, point.at)
             skipped.clear()
         else:

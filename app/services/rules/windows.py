@@ -63,7 +63,7 @@ class Newest(NamedTuple):
     rule: Rule
     group_key: str
     until: datetime
-    count: int
+    limit: int
 
 
 def newest_matches(session: Session, asked: Sequence[Newest]) -> Iterator[Found]:
@@ -84,7 +84,7 @@ def newest_matches(session: Session, asked: Sequence[Newest]) -> Iterator[Found]
             "epochs": [each.rule.epoch for each in asked],
             "keys": [each.group_key for each in asked],
             "until": [each.until for each in asked],
-            "counts": [each.count for each in asked],
+            "counts": [each.limit for each in asked],
         },
     )
     for rule_id, key, *values in rows:
