@@ -1,5 +1,6 @@
 """The kinds of actions, by their names."""
 
+from app.actions.apprise import Apprise
 from app.actions.base import ActionKind
 from app.actions.email import Email
 from app.actions.webhook import Webhook
@@ -9,6 +10,7 @@ from app.enums import ActionType
 _KINDS: dict[ActionType, ActionKind] = {
     ActionType.EMAIL: Email(get_settings),
     ActionType.WEBHOOK: Webhook(get_settings),
+    ActionType.APPRISE: Apprise(get_settings),
 }
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import wake
 from app.config import Settings
 from app.database import session_scope
+from app.services.outbox.overdue import overdue
 
 Status = Literal["ok", "degraded", "down"]
 
@@ -100,14 +101,11 @@ def _workers(session: Session, _: Settings, now: datetime) -> Check:
 
 def _deliveries(session: Session, _: Settings, now: datetime) -> Check:
     """Look whether what is owed goes out."""
-    overdue = session.scalar(
-        text("SELECT count(*) FROM deliveries WHERE status = 'pending' AND next_attempt_at < :oldest"),
-        {"oldest": now - OVERDUE_AFTER},
-    )
+    late, _ = overdue(session, now, OVERDUE_AFTER)
     disabled = session.scalars(
         text("SELECT disabled_reason FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
     ).all()
-    said = [f"{overdue} deliveries are overdue by ten minutes"] if overdue else []
+    said = [f"{late} deliveries are overdue by ten minutes"] if late else []
     said += [f"an action was disabled: {reason}" for reason in disabled[:SHOWN]]
     return Check("degraded", "; ".join(said)) if said else Check("ok", "nothing is overdue")
 

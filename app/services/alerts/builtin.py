@@ -15,6 +15,7 @@ from app.enums import AlertStatus, ResolveReason, Severity
 from app.models import Alert
 from app.services.alerts.fingerprint import built_in_fingerprint
 from app.services.alerts.register import BUILT_IN_HABITS, Register, load_open
+from app.services.outbox.overdue import overdue
 from app.services.rules.groups import group_key
 
 CANNOT_READ = "GiftPulse cannot read Twilio"
@@ -131,14 +132,8 @@ def _failing(session: Session, now: datetime) -> Iterator[Trouble]:
 
 def _overdue(session: Session, now: datetime) -> Iterator[Trouble]:
     """Find out whether deliveries wait that should long have been attempted."""
-    count, oldest = session.execute(
-        text(
-            "SELECT count(*), min(next_attempt_at) FROM deliveries"
-            " WHERE status = 'pending' AND next_attempt_at < :oldest"
-        ),
-        {"oldest": now - OVERDUE_AFTER},
-    ).one()
-    if count:
+    count, oldest = overdue(session, now, OVERDUE_AFTER)
+    if count and oldest is not None:
         yield Trouble(DELIVERIES_OVERDUE, {}, f"{DELIVERIES_OVERDUE}: {count} wait: see whether a worker runs", oldest)
 
 

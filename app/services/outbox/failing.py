@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, or_, update
 from sqlalchemy.orm import Session
 
 from app import metrics
@@ -49,16 +49,10 @@ def fail_pending(session: Session, action_id: UUID, reason: str, now: datetime) 
 def disable(session: Session, action: Action, reason: str, now: datetime) -> None:
     """Disable an action of our own accord, and fail what is owed through it; the caller holds its row.
 
-    Whoever watches over GiftPulse itself tells of it: an action with a `disabled_reason` is one of those.
+    The built-in alerts tell of it through the other actions: they look for a `disabled_reason`.
     """
     action.enabled = False
     action.disabled_reason = reason
     action.updated_at = now
     session.flush()
     fail_pending(session, action.id, f"the action is disabled: {reason}", now)
-
-
-def disabled_actions(session: Session) -> dict[UUID, str]:
-    """List the actions that GiftPulse itself disabled, and why: each is worth an alert until somebody enables it."""
-    disabled = session.scalars(select(Action).where(~Action.enabled, Action.disabled_reason.is_not(None)))
-    return {action.id: action.disabled_reason or "" for action in disabled}

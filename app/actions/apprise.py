@@ -1,0 +1,230 @@
+"""Any service that the Apprise library knows. The library runs in a process of its own: see `apprise_child`."""
+
+import asyncio
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import Field
+
+from app.actions.apprise_child import LOCAL, LOCAL_SCHEMES
+from app.actions.base import Envelope, JsonObject, Notification, Receipt, Rendered, Sender, SendError
+from app.actions.chat import cut
+from app.actions.fields import ConfigModel, parse
+from app.actions.story import Story, tell
+from app.config import Settings
+from app.enums import NotificationType, Severity
+from app.errors import FieldError, InvalidInput
+from app.utils.redact import HIDDEN
+
+MOST_URLS = 20
+LONGEST_URL = 2048
+STARTS_IN_SECONDS = 10.0
+"""What the process may take to start, besides the time of a webhook."""
+AT_ONCE = 4
+ROOT = Path(__file__).resolve().parents[2]
+KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV", "SYSTEMROOT")
+"""What the process is told of our environment: none of our secrets, and no proxy."""
+RETRIED = frozenset({408, 425, 429})
+KINDS = {
+    NotificationType.RESOLVED: "success",
+    NotificationType.TEST: "info",
+}
+SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
+
+
+class AppriseConfig(ConfigModel):
+    """What a user writes."""
+
+    urls: list[str] = Field(min_length=1, max_length=MOST_URLS)
+
+
+class Apprise:
+    """The kind `apprise`."""
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+
+    @property
+    def longest_attempt_seconds(self) -> float:
+        """The time of a webhook, and that of starting a process."""
+        return self._settings().webhook_timeout_seconds + STARTS_IN_SECONDS
+
+    def check(self, config: JsonObject) -> JsonObject:
+        """Return the config; each URL is tried to be read by the library.
+
+        Raises: InvalidInput.
+        """
+        urls = parse(AppriseConfig, config).urls
+        wrong = [_look(url) for url in urls]
+        if not any(wrong):
+            wrong = self._ask_library(urls)
+        errors = [FieldError(f"config.urls.{place}", said) for place, said in enumerate(wrong) if said]
+        if errors:
+            raise InvalidInput(errors)
+        return {"urls": urls}
+
+    def _ask_library(self, urls: list[str]) -> list[str | None]:
+        task = _task(self._settings(), do="check", urls=urls)
+        try:
+            ended = subprocess.run(  # noqa: S603  # our own program, nothing of the user's in its arguments
+                _command(),
+                input=orjson.dumps(task),
+                capture_output=True,
+                timeout=30,
+                env=_environment(),
+                cwd=ROOT,
+                check=True,
+            )
+            answer: list[str | None] = orjson.loads(ended.stdout)["wrong"]
+        except (subprocess.SubprocessError, OSError, ValueError, KeyError):
+            return ["could not be read by the Apprise library" for _ in urls]
+        return answer
+
+    def mask(self, config: JsonObject) -> JsonObject:
+        """Hide everything but the schemes."""
+        return {"urls": [label(url) for url in config["urls"]]}
+
+    def unmask(self, config: JsonObject, stored: JsonObject) -> JsonObject:
+        """Put stored URLs where masked ones were sent back."""
+        real = {label(url): url for url in stored["urls"]}
+        urls = config.get("urls")
+        if not isinstance(urls, list):
+            return config
+        return config | {"urls": [real.get(url, url) if isinstance(url, str) else url for url in urls]}
+
+    def carry_over(self, config: JsonObject, stored: JsonObject, now: datetime) -> JsonObject:
+        """Nothing outlives an edit."""
+        return config
+
+    def recipients(self, config: JsonObject) -> list[str]:
+        """Each URL is a receiver."""
+        return list(dict.fromkeys(label(url) for url in config["urls"]))
+
+    def render(self, config: JsonObject, notification: Notification) -> Rendered:
+        """Write title and text."""
+        story = tell(notification)
+        kind = KINDS.get(notification.type, SEVERITIES[story.severity])
+        return Rendered(
+            {"title": cut(" ".join(story.headline.split()), 250), "body": cut(_text(story), 8000), "kind": kind}
+        )
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Sender]:
+        """There is nothing to keep open: each delivery has a process of its own."""
+        yield _AppriseSender(self._settings())
+
+
+def label(url: str) -> str:
+    """Name a URL without its secrets: its scheme, and enough of a fingerprint to tell it from others."""
+    fingerprint = hashlib.sha256(url.encode()).hexdigest()[:6]
+    return f"{url.partition('://')[0]}://{HIDDEN}{fingerprint}"
+
+
+def _look(url: str) -> str | None:
+    """Say what is wrong with a URL at first sight."""
+    scheme, mark, rest = url.partition("://")
+    if scheme.lower() in LOCAL_SCHEMES:
+        return LOCAL
+    if not mark or not rest or not scheme.isascii() or not scheme.isalnum():
+        return "must be an Apprise URL, such as ntfys://topic"
+    if len(url) > LONGEST_URL or not url.isprintable():
+        return f"must have at most {LONGEST_URL} characters, and none that cannot be seen"
+    if HIDDEN in url:
+        return "is masked, and is none of the stored ones"
+    return None
+
+
+def _text(story: Story) -> str:
+    lines = [story.summary, "", *(f"{name}: {value}" for name, value in story.facts)]
+    if story.code is not None:
+        lines.append(f"Error: {story.code} {story.code_means}".rstrip())
+    return "\n".join([*lines, "", story.next_step, story.link])
+
+
+def _task(settings: Settings, **rest: Any) -> JsonObject:
+    return {
+        "allowed": [str(network) for network in settings.webhook_allowed_networks],
+        "deadline_seconds": settings.webhook_timeout_seconds,
+    } | rest
+
+
+def _command() -> list[str]:
+    return [sys.executable, "-m", "app.actions.apprise_child"]
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent"}
+
+
+class _AppriseSender:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
+        """Run the library once.
+
+        Raises: SendError.
+        """
+        urls = {label(url): url for url in config["urls"]}
+        if envelope.recipient not in urls:
+            raise SendError("the action no longer has this URL", permanent=True)
+        task = _task(self._settings, do="send", url=urls[envelope.recipient], **envelope.content)
+        async with self._slots:
+            answer = await self._run(task)
+        if answer.get("sent"):
+            return Receipt(None, "")
+        raise _explain(answer)
+
+    async def _run(self, task: JsonObject) -> JsonObject:
+        child = await asyncio.create_subprocess_exec(
+            *_command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(self._settings.webhook_timeout_seconds + STARTS_IN_SECONDS):
+                output, _ = await child.communicate(orjson.dumps(task))
+            answer: JsonObject = orjson.loads(output)
+        except TimeoutError:
+            raise SendError("the service did not answer in time", permanent=False) from None
+        except ValueError:
+            raise SendError("the Apprise library failed", permanent=False) from None
+        finally:
+            if child.returncode is None:
+                _kill(child.pid)
+                await child.wait()
+        return answer
+
+
+def _kill(pid: int) -> None:
+    """End the process and whatever it may have started."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _explain(answer: JsonObject) -> SendError:
+    status = answer.get("status")
+    if answer.get("blocked"):
+        return SendError("the service's address is private, local or one of metadata: nothing was sent", permanent=True)
+    if answer.get("timeout"):
+        return SendError("the service did not answer in time", permanent=False)
+    if isinstance(status, int):
+        permanent = 300 <= status < 500 and status not in RETRIED
+        advice = "check the action's URL" if permanent else "it may take it later"
+        return SendError(f"the service answered {status}: {advice}", permanent=permanent, status_code=status)
+    return SendError("the service could not be reached, or did not take it", permanent=False)

@@ -1,0 +1,192 @@
+"""The process in which the Apprise library runs: `python -m app.actions.apprise_child`, a task on standard input.
+
+The library opens sockets of its own, in a hundred ways, to addresses that a user chose. So before it is loaded this
+process gives up what it must not do: an audit hook judges every address that a socket is to reach, and refuses other
+programs, files but those of Python itself, and waiting for connections. It dies at its deadline.
+"""
+
+import json
+import logging
+import os
+import re
+import resource
+import signal
+import socket
+import sys
+import sysconfig
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from app.utils.addresses import Network, check_url, may_reach
+
+LOCAL_SCHEMES = frozenset(
+    {"blink1", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows", "syslog", "deltachat", "file"}
+)
+"""Services that act on this machine instead of sending a message somewhere."""
+LOCAL = "names a service that acts on this machine: only those that send a message elsewhere can be used"
+MOST_MEMORY = 1024 * 1024 * 1024
+MOST_CPU_SECONDS = 30
+STARTS_PROGRAMS = frozenset(
+    {"subprocess.Popen", "os.exec", "os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "pty.spawn"}
+)
+CHANGES_FILES = frozenset(
+    {"os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate", "os.chmod", "os.chown"}
+)
+STATUS = re.compile(r"\berror=(\d{3})\b")
+
+
+class Refused(OSError):
+    """It is among what the process gave up."""
+
+
+class Guard:
+    """Judges what the library is about to do."""
+
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self._allowed = allowed
+        self.blocked = False
+        """Whether an address was refused."""
+        places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+        certificates = [os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")]
+        others = ["/etc/ssl", "/usr/lib/ssl", "/usr/share/zoneinfo", "/etc/mime.types", "/dev/urandom", "/dev/null"]
+        root = str(Path(__file__).resolve().parents[1])
+        self._readable = tuple(os.path.realpath(place) for place in (*places, *certificates, *others, root) if place)
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Answer an audit event."""
+        if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
+            self._judge(arguments[0], arguments[1])
+        elif event == "socket.bind" and not _is_any(arguments[1]):
+            raise Refused("no connections are taken here")
+        elif event in STARTS_PROGRAMS or event in CHANGES_FILES:
+            raise Refused("no programs are started and no files changed here")
+        elif event == "open":
+            self._open(arguments[0], arguments[2] or 0)
+
+    def _judge(self, connection: socket.socket, address: Any) -> None:
+        if address is None:
+            return
+        try:
+            permitted = connection.family != socket.AF_UNIX and may_reach(ip_address(address[0]), self._allowed)
+        except (ValueError, TypeError, LookupError):
+            permitted = False
+        if not permitted:
+            self.blocked = True
+            raise Refused("a private, local or metadata address")
+
+    def _open(self, path: Any, flags: int) -> None:
+        if not isinstance(path, str | bytes | os.PathLike):
+            return
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        place = os.path.realpath(os.fsdecode(path))
+        if (writes and place != "/dev/null") or not place.startswith(self._readable):
+            raise Refused("no files are read or written here")
+
+
+def _is_any(address: Any) -> bool:
+    """Say whether a socket is bound to no more than a port of its own, as before sending."""
+    return isinstance(address, tuple) and len(address) > 1 and address[0] in ("", "0.0.0.0", "::") and address[1] == 0  # noqa: S104
+
+
+class Statuses(logging.Handler):
+    """Picks the HTTP status out of what the library logs; the rest may hold secrets, and is dropped."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: int | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Look at one line."""
+        found = STATUS.search(record.getMessage())
+        if found:
+            self.last = int(found.group(1))
+
+
+def _resolve_before_connecting() -> None:
+    """Look names up before a socket is told to connect: the hook judges addresses, not names."""
+    connect: Callable[[socket.socket, Any], Any] = socket.socket.connect
+
+    def resolved(self: socket.socket, address: Any) -> Any:
+        if self.family in (socket.AF_INET, socket.AF_INET6) and isinstance(address, tuple):
+            found = socket.getaddrinfo(address[0], address[1], self.family, self.type)
+            address = found[0][4]
+        return connect(self, address)
+
+    socket.socket.connect = resolved  # type: ignore[method-assign,assignment]
+
+
+def _load() -> Any:
+    """Load the library, with everything that it would keep on disk kept in memory."""
+    import apprise
+
+    asset = apprise.AppriseAsset(storage_mode="memory", async_mode=False, secure_logging=True)
+    return lambda url: apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
+
+
+def check(urls: Sequence[str], allowed: Sequence[Network], instantiate: Callable[[str], Any]) -> list[str | None]:
+    """Say of each URL what is wrong with it."""
+    return [_wrong(url, allowed, instantiate) for url in urls]
+
+
+def _wrong(url: str, allowed: Sequence[Network], instantiate: Callable[[str], Any]) -> str | None:
+    if url.partition("://")[0].lower() in LOCAL_SCHEMES:
+        return LOCAL
+    service = instantiate(url)
+    if service is None:
+        return "is not one that the Apprise library knows, or lacks a part"
+    host = getattr(service, "host", None)
+    if isinstance(host, str) and host:
+        try:
+            check_url(f"http://{f'[{host}]' if ':' in host else host}/", allowed)
+        except ValueError as error:
+            return str(error) if "lead to" in str(error) else None
+    return None
+
+
+def send(task: dict[str, Any], guard: Guard, instantiate: Callable[[str], Any]) -> dict[str, Any]:
+    """Send one notification."""
+    statuses = Statuses()
+    logging.getLogger("apprise").addHandler(statuses)
+    logging.getLogger("apprise").setLevel(logging.DEBUG)
+    logging.getLogger("apprise").propagate = False
+    if task["url"].partition("://")[0].lower() in LOCAL_SCHEMES:
+        return {"sent": False, "blocked": True}
+    service = instantiate(task["url"])
+    sent = service is not None and bool(
+        service.notify(body=task["body"], title=task["title"], notify_type=task["kind"], body_format="text")
+    )
+    return {"sent": sent, "blocked": guard.blocked, "status": None if sent else statuses.last}
+
+
+def main() -> None:
+    """Do the one task that standard input tells of, and answer on standard output."""
+    task = json.load(sys.stdin)
+    answer, sys.stdout = sys.stdout, sys.stderr
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
+    allowed = [ip_network(network) for network in task["allowed"]]
+    guard = Guard(allowed)
+    instantiate = _load()
+    _resolve_before_connecting()
+    sys.addaudithook(guard)
+
+    def late(*_: object) -> None:
+        answer.write(json.dumps({"sent": False, "timeout": True}))
+        answer.flush()
+        os._exit(0)
+
+    signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, float(task["deadline_seconds"]))
+    if task["do"] == "check":
+        result: dict[str, Any] = {"wrong": check(task["urls"], allowed, instantiate)}
+    else:
+        result = send(task, guard, instantiate)
+    answer.write(json.dumps(result))
+    answer.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""Which deliveries should long have been attempted: a sign that no worker runs."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+def overdue(session: Session, now: datetime, by: timedelta) -> tuple[int, datetime | None]:
+    """Count the deliveries that nothing holds back but a worker that does not come.
+
+    What waits for an earlier delivery of its alert, or for a receiver that is down, is not overdue.
+
+    Returns: how many, and when the first of them was due.
+    """
+    row = session.execute(
+        text(
+            "SELECT count(*), min(d.next_attempt_at) FROM deliveries d LEFT JOIN actions a ON a.id = d.action_id"
+            " WHERE d.status = 'pending' AND d.next_attempt_at < :oldest AND a.probe_at IS NULL"
+            " AND (d.lease_until IS NULL OR d.lease_until < :now)"
+            " AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.alert_id = d.alert_id AND e.action_id = d.action_id"
+            "  AND e.recipient = d.recipient AND e.number < d.number AND e.status = 'pending')"
+        ),
+        {"oldest": now - by, "now": now},
+    ).one()
+    return row[0], row[1]
