@@ -1,5 +1,6 @@
 """Puts the app together: settings, routes, errors, documentation. Servers import `app` from here."""
 
+import contextlib
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,6 +8,7 @@ from contextlib import asynccontextmanager
 import anyio.to_thread
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
 from app.api import documents, problems
@@ -33,6 +35,8 @@ from app.config import Settings, get_settings
 from app.database import get_engine, session_scope
 from app.errors import ConfigError
 from app.metrics import REGISTRY, DatabaseCollector
+from app.services.ingest import accounts
+from app.utils.clock import utc_now
 from app.utils.logging import configure_logging
 
 THREADS = 16
@@ -57,10 +61,17 @@ ROUTERS = (
 
 
 @asynccontextmanager
-async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    await anyio.to_thread.run_sync(_watch_environment_account, app.state.settings)
     yield
     get_engine().dispose()
+
+
+def _watch_environment_account(settings: Settings) -> None:
+    """Begin to watch at the first start, not at the first poll; without a database a worker does it later."""
+    with contextlib.suppress(SQLAlchemyError), session_scope() as session:
+        accounts.ensure_environment_account(session, settings, utc_now())
 
 
 class _Registry(CollectorRegistry):
