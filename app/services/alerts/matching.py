@@ -256,7 +256,9 @@ def _judge(group: Group, horizon: datetime | None, register: Register, outcome: 
             )
         _extend(alert, rule, episode)
         outcome.counted |= {(rule.id, point.log_id): alert.id for point in episode.points}
-        register.tell(alert, Habits.of(rule))
+        # What is over is told as resolved, and not as an update a moment before.
+        if alert.firing_notified_at is None or not step.resolved:
+            register.tell(alert, Habits.of(rule))
         if step.resolved:
             register.close(alert, ResolveReason.QUIET, episode.ends_at)
             register.tell(alert, Habits.of(rule))

@@ -1,0 +1,298 @@
+"""What is told of an alert, when, and to whom: over real rows, with the clock in the test's hands."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from app.database import session_scope
+from app.errors import Conflict
+from app.models import Alert, Delivery
+from app.services import catalogue
+from app.services.alerts import silences, tracker
+from app.services.outbox import actions
+from tests.fakes import START
+from tests.feeding import Feed, evaluate, log
+
+ACTION = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/giftpulse"}}
+
+
+def minutes(count: float) -> datetime:
+    return START + timedelta(minutes=count)
+
+
+def make_rule(**fields: Any) -> UUID:
+    body = {"name": "Rule", "log_type": "message", "pattern_type": "status", "pattern_value": "undelivered"} | fields
+    with session_scope() as session:
+        rule = catalogue.create(session, body, START)
+        rule.started_at = START
+        return rule.id
+
+
+def make_action(**fields: Any) -> UUID:
+    with session_scope() as session:
+        action, _ = actions.create(session, ACTION | fields, START)
+        return action.id
+
+
+def told() -> list[tuple[str, datetime]]:
+    """What is owed, in order, but for the built-in alerts."""
+    with session_scope() as session:
+        rows = session.execute(
+            select(Delivery.type, Delivery.created_at)
+            .join(Alert, Alert.id == Delivery.alert_id)
+            .where(Alert.rule_id.is_not(None))
+            .order_by(Delivery.number)
+        )
+        return [(row[0].removeprefix("alert."), row[1]) for row in rows]
+
+
+def only_alert() -> Alert:
+    with session_scope() as session:
+        alert = session.scalars(select(Alert).where(Alert.rule_id.is_not(None))).one()
+        session.expunge(alert)
+        return alert
+
+
+def change_rule(rule_id: UUID, **fields: Any) -> None:
+    with session_scope() as session:
+        catalogue.patch(session, rule_id, fields, minutes(5))
+
+
+@pytest.fixture
+def feed(database: str) -> Feed:
+    return Feed(START - timedelta(days=10))
+
+
+def test_an_alert_is_told_when_it_fires_once_in_a_while_and_when_it_resolves(feed: Feed) -> None:
+    make_action()
+    make_rule(renotify_minutes=30, resolve_after_minutes=40)
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    for minute in range(2, 60):
+        feed.store([log(minute, minutes(minute))], minutes(minute))
+        evaluate(minutes(minute))
+    feed.complete(minutes(99))
+    evaluate(minutes(99))
+    expected = [("firing", 1), ("update", 31), ("resolved", 99)]
+    assert told() == [(kind, minutes(minute)) for kind, minute in expected]
+
+
+def test_an_update_due_with_nothing_new_is_not_told(feed: Feed) -> None:
+    make_action()
+    make_rule(renotify_minutes=30, resolve_after_minutes=120)
+    feed.store([log(1, minutes(1))], minutes(1))
+    for minute in (1, 31, 61):
+        evaluate(minutes(minute))
+    assert [kind for kind, _ in told()] == ["firing"]
+
+
+def test_an_acknowledged_alert_is_told_no_more_until_it_resolves(feed: Feed) -> None:
+    make_action()
+    make_rule(renotify_minutes=10, resolve_after_minutes=60)
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    with session_scope() as session:
+        tracker.acknowledge(session, only_alert().id, "ann", "looking", minutes(2))
+    feed.store([log(2, minutes(30))], minutes(30))
+    evaluate(minutes(30))
+    assert (only_alert().status, only_alert().acknowledged_by, only_alert().occurrences) == ("acknowledged", "ann", 2)
+    feed.complete(minutes(90))
+    evaluate(minutes(90))
+    assert [kind for kind, _ in told()] == ["firing", "resolved"]
+
+
+def test_what_fires_again_within_the_cooldown_is_told_when_it_is_over(feed: Feed) -> None:
+    make_action()
+    make_rule(resolve_after_minutes=2, cooldown_minutes=10)
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    feed.complete(minutes(3))
+    evaluate(minutes(3))
+    feed.store([log(2, minutes(4))], minutes(4))
+    evaluate(minutes(4))
+    evaluate(minutes(10))
+    assert [kind for kind, _ in told()] == ["firing", "resolved"]
+    evaluate(minutes(11))
+    assert told()[2:] == [("firing", minutes(11))]
+
+
+def test_what_fired_and_resolved_within_the_cooldown_is_never_told(feed: Feed) -> None:
+    make_action()
+    make_rule(resolve_after_minutes=2, cooldown_minutes=10)
+    for minute in (1, 4):
+        feed.store([log(minute, minutes(minute))], minutes(minute))
+        evaluate(minutes(minute))
+        feed.complete(minutes(minute + 2))
+        evaluate(minutes(minute + 2))
+    evaluate(minutes(30))
+    assert [kind for kind, _ in told()] == ["firing", "resolved"]
+
+
+def test_an_alert_about_something_old_is_late_and_told_to_nobody_until_something_new_comes(feed: Feed) -> None:
+    make_action()
+    make_rule(resolve_after_minutes=1440)
+    feed.store([log(1, minutes(1))], minutes(1500))
+    evaluate(minutes(1500))
+    assert (only_alert().late, told()) == (True, [])
+    feed.store([log(2, minutes(1440))], minutes(1501))
+    evaluate(minutes(1501))
+    assert told() == [("firing", minutes(1501))]
+
+
+def test_a_silence_holds_firing_and_update_until_it_ends(feed: Feed) -> None:
+    make_action()
+    rule_id = make_rule(resolve_after_minutes=600, group_by=["to_country"])
+    with session_scope() as session:
+        silence = silences.create(
+            session, rule_id, {"to_country": "GB"}, minutes(0), minutes(60), "works", "ann", minutes(0)
+        )
+        silence_id = silence.id
+    feed.store([log(1, minutes(1)), log(2, minutes(1), to_country="FR")], minutes(1))
+    evaluate(minutes(1))
+    with session_scope() as session:
+        rows = {
+            row.group["to_country"]: row for row in session.scalars(select(Alert).where(Alert.rule_id.is_not(None)))
+        }
+        held = silences.held_alerts(session, [silences.get(session, silence_id)], minutes(1))
+        assert (rows["GB"].silenced, rows["FR"].silenced) == (True, False)
+        assert held == {silence_id: [str(rows["GB"].id)]}
+    assert len(told()) == 1
+    evaluate(minutes(60))
+    assert told()[1:] == [("firing", minutes(60))]
+
+
+def test_a_silence_that_begins_marks_what_fires_already_and_does_not_hold_its_end(feed: Feed) -> None:
+    make_action()
+    make_rule(resolve_after_minutes=10)
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    with session_scope() as session:
+        silences.create(session, None, {}, minutes(2), minutes(600), "works", "ann", minutes(2))
+    evaluate(minutes(3))
+    assert only_alert().silenced
+    feed.complete(minutes(11))
+    evaluate(minutes(11))
+    assert [kind for kind, _ in told()] == ["firing", "resolved"]
+
+
+def test_an_action_that_wants_no_firing_is_told_of_the_end_all_the_same(feed: Feed) -> None:
+    make_action(notify_on=["resolved"])
+    make_rule(resolve_after_minutes=10)
+    feed.store([log(1, minutes(1))], minutes(1))
+    feed.complete(minutes(1))
+    evaluate(minutes(1))
+    feed.complete(minutes(11))
+    evaluate(minutes(11))
+    assert [kind for kind, _ in told()] == ["resolved"]
+
+
+def test_an_action_made_after_the_firing_is_not_told_of_the_end(feed: Feed) -> None:
+    make_rule(resolve_after_minutes=10)
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    make_action()
+    feed.complete(minutes(11))
+    evaluate(minutes(11))
+    assert told() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"enabled": False}, "rule_disabled"), ({"pattern_value": "failed"}, "rule_changed")],
+)
+def test_editing_the_meaning_of_a_rule_ends_its_alerts_and_says_so(
+    feed: Feed, change: dict[str, Any], reason: str
+) -> None:
+    make_action()
+    rule_id = make_rule()
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    change_rule(rule_id, **change)
+    assert (only_alert().status, only_alert().resolve_reason) == ("resolved", reason)
+    assert [kind for kind, _ in told()] == ["firing", "resolved"]
+
+
+def test_editing_the_name_of_a_rule_ends_nothing(feed: Feed) -> None:
+    rule_id = make_rule()
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    change_rule(rule_id, name="Another", severity="critical", resolve_after_minutes=5)
+    assert only_alert().status == "firing"
+
+
+def test_deleting_a_rule_keeps_its_alerts(feed: Feed) -> None:
+    rule_id = make_rule()
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    with session_scope() as session:
+        catalogue.delete(session, rule_id, minutes(2))
+    assert (only_alert().resolve_reason, only_alert().rule_name) == ("rule_deleted", "Rule")
+
+
+def test_an_alert_ended_by_hand_fires_again_with_the_next_match(feed: Feed) -> None:
+    make_rule()
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    first = only_alert().id
+    with session_scope() as session:
+        ended = tracker.resolve(session, first, "ann", None, minutes(2))
+        assert (ended.status, ended.resolve_reason) == ("resolved", "manual")
+    with session_scope() as session, pytest.raises(Conflict):
+        tracker.acknowledge(session, first, None, None, minutes(3))
+    evaluate(minutes(3))
+    assert only_alert().id == first
+    feed.store([log(2, minutes(4))], minutes(4))
+    evaluate(minutes(4))
+    with session_scope() as session:
+        open_alerts = session.scalars(select(Alert).where(Alert.status == "firing", Alert.rule_id.is_not(None))).all()
+        assert [each.started_at for each in open_alerts] == [minutes(4)]
+
+
+def test_a_condition_over_time_ended_by_hand_fires_again_only_once_it_was_false(feed: Feed) -> None:
+    make_rule(pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 5})
+
+    def started() -> list[datetime]:
+        with session_scope() as session:
+            query = select(Alert.started_at).where(Alert.rule_id.is_not(None)).order_by(Alert.started_at)
+            return list(session.scalars(query))
+
+    feed.complete(minutes(5))
+    evaluate(minutes(5))
+    with session_scope() as session:
+        tracker.resolve(session, only_alert().id, None, None, minutes(5.5))
+    feed.complete(minutes(8))
+    evaluate(minutes(8))
+    assert started() == [minutes(5)]
+    feed.store([log(1, minutes(9))], minutes(9))
+    feed.complete(minutes(13))
+    evaluate(minutes(13))
+    assert started() == [minutes(5)]
+    feed.complete(minutes(14))
+    evaluate(minutes(14))
+    assert started() == [minutes(5), minutes(14)]
+
+
+def test_an_account_that_cannot_be_read_opens_one_built_in_alert_that_a_good_poll_ends(feed: Feed) -> None:
+    make_action()
+
+    def built_in() -> list[tuple[str, str, dict[str, Any]]]:
+        with session_scope() as session:
+            rows = session.scalars(select(Alert).where(Alert.rule_id.is_(None)).order_by(Alert.number))
+            return [(row.rule_name, row.status, row.group) for row in rows]
+
+    feed.complete(minutes(0))
+    evaluate(minutes(14))
+    assert built_in() == []
+    evaluate(minutes(16))
+    evaluate(minutes(17))
+    name, group = "GiftPulse cannot read Twilio", {"account_sid": "AC" + "0" * 32}
+    assert built_in() == [(name, "firing", group)]
+    feed.complete(minutes(18))
+    evaluate(minutes(18))
+    assert built_in() == [(name, "resolved", group)]
+    with session_scope() as session:
+        kinds = session.scalars(select(Delivery.type).order_by(Delivery.number)).all()
+    assert kinds == ["alert.firing", "alert.resolved"]
