@@ -126,7 +126,7 @@ def due_sweep(swept_at: Mapping[str, Any], now: datetime, next_poll: datetime, f
         # The youngest log that only this sweep finds has an age of `nearer / 1.25` when it becomes visible.
         longest_wait = nearer / (1 + QUARTER) * QUARTER
         last = _last(swept_at, depth)
-        if last is None or next_poll > max(last + longest_wait, now):
+        if last is None or (last < now and next_poll > last + longest_wait):
             found = depth
         nearer = depth
     return found

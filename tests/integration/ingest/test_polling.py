@@ -77,7 +77,7 @@ def test_a_stream_is_complete_until_a_minute_before_its_last_whole_read(world: W
     ],
 )
 def test_a_fault_costs_no_log(world: World, kind: FaultKind) -> None:
-    sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(2500)}
+    sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(1100)}
     world.simulator.faults.add(kind, times=2)
     world.poll(LogType.MESSAGE)
     for _ in range(2):

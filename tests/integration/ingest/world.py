@@ -48,11 +48,13 @@ class World:
         for stream_id in found:
             polling.poll(stream_id, settings or self.settings, self.clock, self.sleep)
 
-    def tick(self) -> int:
+    def tick(self, *log_types: LogType) -> int:
         """Poll what is due, as a worker does at a tick; return how many polls that were."""
         with session_scope() as session:
             accounts.ensure_environment_account(session, self.settings, self.clock.now)
             due = streams.due(session, self.clock.now)
+            if log_types:
+                due = list(session.scalars(select(Stream.id).where(Stream.id.in_(due), Stream.log_type.in_(log_types))))
         return sum(polling.poll(stream_id, self.settings, self.clock, self.sleep) for stream_id in due)
 
     def configured(self, **changes: Any) -> Settings:
@@ -73,9 +75,14 @@ class World:
             query = select(LogChange).join(Log, Log.id == LogChange.log_id).where(Log.sid == sid)
             return list(session.scalars(query.order_by(LogChange.id)))
 
-    def stream(self, log_type: LogType) -> Stream:
+    def stream_or_none(self, log_type: LogType) -> Stream | None:
         with session_scope() as session:
-            return session.scalars(select(Stream).where(Stream.log_type == log_type).order_by(Stream.id)).first()  # type: ignore[return-value]
+            return session.scalars(select(Stream).where(Stream.log_type == log_type).order_by(Stream.id)).first()
+
+    def stream(self, log_type: LogType) -> Stream:
+        found = self.stream_or_none(log_type)
+        assert found is not None
+        return found
 
     def quarantine(self) -> list[QuarantinedRecord]:
         with session_scope() as session:
