@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -200,15 +201,17 @@ def mail_server(tls: ssl.SSLContext | None = None, **fields: Any) -> Iterator[Ma
     with _loop() as loop:
 
         def protocol() -> SMTP:
-            return SMTP(
-                mailbox,
-                hostname="mail.test",
-                tls_context=tls,
-                authenticator=mailbox.authenticate,
-                auth_required=mailbox.password is not None,
-                auth_require_tls=False,
-                loop=loop,
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a login in clear is what some tests are about
+                return SMTP(
+                    mailbox,
+                    hostname="mail.test",
+                    tls_context=tls,
+                    authenticator=mailbox.authenticate,
+                    auth_required=mailbox.password is not None,
+                    auth_require_tls=False,
+                    loop=loop,
+                )
 
         async def start() -> asyncio.Server:
             return await loop.create_server(protocol, "127.0.0.1", 0)

@@ -1,0 +1,127 @@
+"""Every kind of action sits the exam of senders, against a real server."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from app.actions import smtp
+from app.actions.apprise import Apprise
+from app.actions.base import ActionKind
+from app.actions.email import Email
+from app.actions.webhook import Webhook
+from tests.integration.actions.conftest import Configure
+from tests.kits.senders import SenderExam
+from tests.receivers import Mailbox, Receiver, http_receiver, mail_server, respond, say
+
+CANARY = "canary0123456789canary"
+FORMATS: dict[str, dict[str, Any]] = {
+    "standard": {"headers": {"X-Key": CANARY}},
+    "slack": {},
+    "teams": {},
+    "google_chat": {},
+    "discord": {},
+    "pagerduty": {"routing_key": CANARY},
+}
+
+
+class OverHttp:
+    """A candidate whose server speaks HTTP."""
+
+    deadline_seconds = 1.0
+
+    def __init__(self, kind: ActionKind, config: dict[str, Any], receiver: Receiver) -> None:
+        self.kind, self.config, self._receiver = kind, kind.check(config), receiver
+        self.canaries = [CANARY, *([self.config["secret"]] if "secret" in self.config else [])]
+
+    def accept(self) -> None:
+        self._receiver.answers = [respond(202)]
+
+    def refuse_for_good(self) -> None:
+        self._receiver.answers = [respond(403)]
+
+    def refuse_for_now(self) -> None:
+        self._receiver.answers = [respond(503)]
+
+    def fall_silent(self) -> None:
+        self._receiver.answers = [say(b"", then_wait=30)]
+
+    def hang_up(self) -> None:
+        self._receiver.answers = [say(b"")]
+
+    def received(self) -> int:
+        return len(self._receiver.requests)
+
+
+class OverSmtp:
+    """A candidate whose server speaks SMTP."""
+
+    deadline_seconds = 1.0
+    canaries = [CANARY]
+
+    def __init__(self, kind: ActionKind, mailbox: Mailbox) -> None:
+        self.kind, self._mailbox = kind, mailbox
+        self.config = kind.check({"recipients": ["ops@example.com"]})
+
+    def accept(self) -> None:
+        self._mailbox.codes = {}
+
+    def refuse_for_good(self) -> None:
+        self._mailbox.codes = {"ops@example.com": ["550 no such user"]}
+
+    def refuse_for_now(self) -> None:
+        self._mailbox.codes = {"ops@example.com": ["451 later"]}
+
+    def fall_silent(self) -> None:
+        self._mailbox.codes, self._mailbox.slow = {}, 30
+
+    def hang_up(self) -> None:
+        self._mailbox.codes = {"DATA": ["drop"]}
+
+    def received(self) -> int:
+        return len(self._mailbox.mails)
+
+
+class TestWebhook(SenderExam):
+    @pytest.fixture(params=FORMATS)
+    def candidate(self, request: pytest.FixtureRequest, configure: Configure) -> Iterator[OverHttp]:
+        with http_receiver() as receiver:
+            url = f"http://user:{CANARY}@127.0.0.1:{receiver.port}/hook?token={CANARY}"
+            config = {"url": url, "format": request.param} | FORMATS[request.param]
+            yield OverHttp(Webhook(configure()), config, receiver)
+
+
+class TestWebhookWithTemplate(SenderExam):
+    @pytest.fixture
+    def candidate(self, configure: Configure) -> Iterator[OverHttp]:
+        with http_receiver() as receiver:
+            config = {"url": f"{receiver.url}?key={CANARY}", "body": '{"text": "{{ alert.summary }}"}'}
+            yield OverHttp(Webhook(configure()), config, receiver)
+
+
+class TestEmail(SenderExam):
+    @pytest.fixture
+    def candidate(self, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> Iterator[OverSmtp]:
+        monkeypatch.setattr(smtp, "ATTEMPT_SECONDS", OverSmtp.deadline_seconds)
+        with mail_server(password=CANARY) as mailbox:
+            password = SecretStr(CANARY)
+            settings = configure(
+                smtp_host="127.0.0.1",
+                smtp_port=mailbox.port,
+                smtp_from="alerts@example.com",
+                smtp_security="none",
+                smtp_user="alerts",
+                smtp_password=password,
+            )
+            yield OverSmtp(Email(settings), mailbox)
+
+
+class TestApprise(SenderExam):
+    @pytest.fixture
+    def candidate(self, configure: Configure) -> Iterator[OverHttp]:
+        with http_receiver() as receiver:
+            config = {"urls": [f"json://user:{CANARY}@127.0.0.1:{receiver.port}/hook"]}
+            candidate = OverHttp(Apprise(configure()), config, receiver)
+            candidate.deadline_seconds = 4.0
+            yield candidate

@@ -1,0 +1,101 @@
+"""What each format sends."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.actions import chat, formats
+from app.actions.base import Envelope, Notification
+from app.actions.sample import SAMPLE_ID, samples
+from app.actions.story import tell
+from app.enums import NotificationType
+
+FIRING, RESOLVED, TEST = samples()
+
+
+def body(name: str, told: Notification, **config: Any) -> Any:
+    return json.loads(formats.render({"format": name} | config, told).content["body"])
+
+
+def test_the_standard_format_has_the_shape_of_the_contract() -> None:
+    sent = body("standard", FIRING)
+    assert sent["type"] == "alert.firing"
+    assert set(sent) == {"type", "timestamp", "data"}
+    assert set(sent["data"]) == {"alert", "rule", "logs"}
+    assert body("standard", RESOLVED)["data"]["rule"] is None
+    assert body("standard", TEST)["type"] == "action.test"
+
+
+def test_what_does_not_fit_is_left_out_and_that_is_told() -> None:
+    log = dict(FIRING.logs[0]) | {"text": "x" * 9000}
+    sent = formats.standard(replace(FIRING, logs=[log] * 10))
+    assert len(sent) <= 64 * 1024
+    data = json.loads(sent)["data"]
+    assert data["truncated_logs"] == 10 - len(data["logs"]) > 0
+    huge = dict(FIRING.rule or {}) | {"filters": {"to": ["+1" * 50_000]}}
+    sent = formats.standard(replace(FIRING, rule=huge))
+    assert len(sent) <= 64 * 1024
+    assert json.loads(sent)["data"]["rule"] == {"id": SAMPLE_ID, "name": huge["name"], "truncated": True}
+
+
+def test_pagerduty_opens_and_closes_one_incident_and_its_key_is_not_stored() -> None:
+    config = {"format": "pagerduty", "routing_key": "k" * 32}
+    opened, closed = body("pagerduty", FIRING, **config), body("pagerduty", RESOLVED, **config)
+    assert (opened["event_action"], closed["event_action"]) == ("trigger", "resolve")
+    assert opened["dedup_key"] == closed["dedup_key"] == SAMPLE_ID
+    assert "routing_key" not in opened
+    frozen = formats.render(config, FIRING).content
+    envelope = Envelope(
+        delivery_id="d", alert_id=None, type=FIRING.type, recipient="", content=frozen, created_at=FIRING.timestamp
+    )
+    assert json.loads(formats.sent_body(config, envelope)) == opened | {"routing_key": "k" * 32}
+
+
+@pytest.mark.parametrize("name", chat.FORMATS)
+def test_a_chat_message_stays_within_what_the_service_takes(name: str) -> None:
+    long = {"rule_name": "n" * 500, "summary": "s" * 20_000, "group": {"to": "t" * 5000, "from": None}}
+    told = replace(FIRING, alert=FIRING.alert | long)
+    assert len(json.dumps(chat.FORMATS[name](told, tell(told)))) < 28_000
+
+
+@pytest.mark.parametrize("name", chat.FORMATS)
+def test_a_chat_message_links_to_the_alert(name: str) -> None:
+    assert f"http://localhost:8000/alerts/{SAMPLE_ID}" in json.dumps(chat.FORMATS[name](FIRING, tell(FIRING)))
+
+
+def test_foreign_text_can_neither_mention_nor_link_in_a_chat() -> None:
+    evil = "<!channel> <http://evil|x> @everyone [x](http://evil) **b**"
+    told = replace(FIRING, alert=FIRING.alert | {"summary": evil})
+    story = tell(told)
+    slack = json.dumps(chat.slack(told, story))
+    assert "<!channel>" not in slack
+    assert "<http://evil" not in slack
+    assert chat.discord(told, story)["allowed_mentions"] == {"parse": []}
+    for text in (json.dumps(chat.discord(told, story)), json.dumps(chat.teams(told, story))):
+        assert "[x](http" not in text
+
+
+def test_a_template_takes_the_place_of_the_format() -> None:
+    assert body("standard", FIRING, body='{"text": "{{ alert.summary }}"}') == {"text": FIRING.alert["summary"]}
+
+
+def test_a_template_that_fails_later_sends_the_built_in_body_and_says_so() -> None:
+    config = {"format": "standard", "body": '{"a": {{ alert.group.to_country.upper() }}}'}
+    rendered = formats.render(config, FIRING)
+    assert json.loads(rendered.content["body"])["type"] == "alert.firing"
+    assert rendered.warning is not None
+    assert "built-in" in rendered.warning
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"),
+    [
+        (NotificationType.FIRING, "Firing"),
+        (NotificationType.UPDATE, "Still firing"),
+        (NotificationType.RESOLVED, "Resolved"),
+    ],
+)
+def test_a_story_says_how_things_stand(kind: NotificationType, state: str) -> None:
+    assert tell(replace(FIRING, type=kind)).state == state

@@ -1,0 +1,161 @@
+"""Addresses, subjects and messages of mails."""
+
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.actions import mail_text
+from app.actions.base import Envelope
+from app.actions.email import Email
+from app.actions.mail_addresses import check_address, read_sender
+from app.actions.sample import samples
+from app.config import Settings
+from app.enums import NotificationType
+from app.errors import InvalidInput
+
+SENDER = read_sender("GiftPulse <alerts@example.com>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a@b\r\nBcc: x@y.z", '"a, b@c"', "a@[127.0.0.1]", "@", "a@", "@b", "a", "", "a b@c.d", "a@b c", "a@b@c",
+        "a..b@c.d",
+        ".a@c.d", '"a"@c.d', "a@-b.c", "a@b..c", "a@127.0.0.1", "a" * 400 + "@b.c", "a" * 65 + "@b.c",
+        "a@" + "b." * 130 + "c",
+        "a\x00@b.c", "ä@b.c", "a,b@c.d", "<a@b.c>", "A <a@b.c>", "a@b.c\n", "a@b.c;d@e.f", "a@b_c.d",
+    ],
+)  # fmt: skip
+def test_what_is_not_one_plain_address_is_refused(text: str) -> None:
+    with pytest.raises(ValueError) as refused:
+        check_address(text)
+    assert len(text) < 8 or text not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["ops@example.com", "a.b+c@sub.example.com", "o'neil@example.com", "root@mailhost"])
+def test_a_plain_address_is_kept(text: str) -> None:
+    assert check_address(text) == text
+
+
+def test_an_international_domain_is_written_in_ascii() -> None:
+    assert check_address("ops@bücher.example") == "ops@xn--bcher-kva.example"
+
+
+@given(st.text())
+def test_no_address_carries_a_second_one(text: str) -> None:
+    for candidate in (text, f"{text}@example.com", f"ops@{text}"):
+        try:
+            address = check_address(candidate)
+        except ValueError:
+            continue
+        assert address.count("@") == 1
+        assert address.isascii()
+        assert not set(address) & set(' \r\n\t,;:<>()[]"\\\x00')
+
+
+@pytest.fixture
+def kind(settings: Settings) -> Email:
+    return Email(lambda: settings)
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ({}, "config.recipients"),
+        ({"recipients": []}, "config.recipients"),
+        ({"recipients": "ops@example.com"}, "config.recipients"),
+        ({"recipients": ["ops@example.com", "a@b\r\nBcc: x"]}, "config.recipients.1"),
+        ({"recipients": ["o@example.com"] * 51}, "config.recipients"),
+        ({"recipients": ["o@example.com"], "template": "../../etc"}, "config.template"),
+        ({"recipients": ["o@example.com"], "template": "none_such"}, "config.template"),
+        ({"recipients": ["o@example.com"], "subject": ""}, "config.subject"),
+        ({"recipients": ["o@example.com"], "subject": "{{ alert"}, "config.subject"),
+        ({"recipients": ["o@example.com"], "subject": "{{ 'a' * 10**9 }}"}, "config.subject"),
+        ({"recipients": ["o@example.com"], "subject": "{{ nothing }}"}, "config.subject"),
+        ({"recipients": ["o@example.com"], "cc": []}, "config.cc"),
+    ],
+)
+def test_a_config_that_cannot_be_used_is_refused_at_its_field(kind: Email, config: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        kind.check(config)
+    assert [error.field for error in refused.value.errors] == [field]
+
+
+def test_the_example_of_the_contract_is_accepted(kind: Email) -> None:
+    config = {"recipients": ["ops@example.com"], "subject": "Twilio Alert", "template": "error_notification"}
+    assert kind.check(config) == config
+    assert kind.render(config, samples()[0]).content["subject"] == "Twilio Alert"
+
+
+def test_an_address_that_is_listed_twice_gets_one_mail(kind: Email) -> None:
+    assert kind.recipients({"recipients": ["a@b.c", "A@B.C", "d@e.f"]}) == ["a@b.c", "d@e.f"]
+
+
+def make(content: dict[str, str], alert_id: str | None = "a1") -> Any:
+    envelope = Envelope(
+        delivery_id="d1",
+        alert_id=alert_id,
+        type=NotificationType.FIRING,
+        recipient="ops@example.com",
+        content={"domain": "example.com", "text": "text", "html": "<p>html</p>"} | content,
+        created_at=datetime(2026, 11, 24, 3, 0, tzinfo=UTC),
+    )
+    return mail_text.message(envelope, SENDER)
+
+
+@given(st.text(), st.text(), st.text())
+def test_no_text_makes_a_header_or_breaks_a_mail(subject: str, text: str, html: str) -> None:
+    raw = make({"subject": subject, "text": text, "html": html}).as_bytes()
+    head = raw.split(b"\r\n\r\n")[0].decode("ascii")
+    names = [line.split(":")[0] for line in head.split("\r\n") if not line.startswith((" ", "\t"))]
+    assert sorted(names) == sorted(
+        ["Subject", "From", "To", "Date", "Message-ID", "In-Reply-To", "References", "X-GiftPulse-Alert",
+         "X-GiftPulse-Type", "Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type"]
+    )  # fmt: skip
+    read = message_from_bytes(raw, policy=policy.default)
+    assert read["To"] == "ops@example.com"
+    assert b"\x00" not in raw
+
+
+def test_a_mail_is_the_same_on_every_attempt_and_threads_with_its_alert() -> None:
+    first, second = make({"subject": "a"}), make({"subject": "a"})
+    assert first.as_bytes() == second.as_bytes()
+    assert first["Message-ID"] == "<gp.d1@example.com>"
+    assert first["References"] == first["In-Reply-To"] == "<gp.alert.a1@example.com>"
+    assert first["Auto-Submitted"] == "auto-generated"
+    assert make({"subject": "a"}, None)["References"] is None
+    assert [part.get_content_type() for part in first.iter_parts()] == ["text/plain", "text/html"]
+
+
+def test_a_mail_says_what_happened_and_what_to_do(kind: Email) -> None:
+    told = samples()[0]
+    content = kind.render({"template": "error_notification"}, told).content
+    for part in (content["text"], content["html"]):
+        for words in ("30003", "Unreachable destination handset", "What to do next", "SM" + "0" * 32):
+            assert words.lower() in part.lower()
+        assert f"http://localhost:8000/alerts/{told.alert['id']}" in part
+        assert "https://console.twilio.com/" in part
+
+
+def test_foreign_text_is_escaped_in_html_and_evaluated_nowhere(kind: Email) -> None:
+    from dataclasses import replace
+
+    evil = "<script>alert(1)</script> {{ 7 * 7 }} =cmd()"
+    told = samples()[0]
+    logs = [dict(told.logs[0]) | {"status": evil}]
+    told = replace(told, alert=told.alert | {"summary": evil, "rule_name": evil, "group": {"to": evil}}, logs=logs)
+    content = kind.render({"template": "error_notification"}, told).content
+    assert "<script>" not in content["html"]
+    assert "{{ 7 * 7 }}" in content["text"]
+    assert "49" not in content["text"]
+
+
+def test_a_template_that_fails_gives_way_to_the_built_in_one(kind: Email, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered = kind.render({"template": "gone", "subject": "{{ 1 / 0 }}"}, samples()[0])
+    assert "What to do next" in rendered.content["html"]
+    assert "gone" in (rendered.warning or "")
+    assert "config.subject" in (rendered.warning or "")

@@ -1,0 +1,61 @@
+"""The rate, the breaker and the end of an action, as numbers."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.services.outbox import limits
+from app.services.outbox.backoff import next_attempt_at
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+SCHEDULE = st.lists(st.integers(0, 100_000), max_size=10)
+
+
+@given(SCHEDULE, st.integers(1, 12), st.none() | st.floats(0, 3600), st.floats(0, 1, exclude_max=True))
+def test_a_retry_is_never_earlier_than_schedule_and_receiver_ask(
+    schedule: list[int], attempts: int, asked: float | None, dice: float
+) -> None:
+    at = next_attempt_at(schedule, attempts, NOW, asked, lambda: dice)
+    if attempts > len(schedule):
+        assert at is None
+    else:
+        wait = max(schedule[attempts - 1], asked or 0)
+        assert at is not None
+        seconds = (at - NOW).total_seconds()
+        assert wait - 1e-3 <= seconds <= wait + min(wait * 0.2, 900) + 1e-3
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 5)), max_size=60))
+def test_no_second_takes_more_than_the_rate_and_its_burst(steps: list[tuple[float, int]]) -> None:
+    now, free_at, taken = NOW, None, []
+    for wait, wanted in steps:
+        now += timedelta(seconds=wait)
+        count = min(wanted, limits.room(free_at, now))
+        free_at = limits.take(free_at, now, count)
+        taken.append((now, count))
+    for start, _ in taken:
+        within = sum(count for at, count in taken if start <= at < start + timedelta(seconds=1))
+        assert within <= limits.BURST + limits.PER_SECOND
+
+
+def test_the_burst_is_used_up_and_comes_back() -> None:
+    free_at = limits.take(None, NOW, limits.BURST)
+    assert limits.room(None, NOW) == limits.BURST
+    assert limits.room(free_at, NOW) == 0
+    assert limits.room(free_at, NOW + timedelta(seconds=1)) == limits.PER_SECOND
+    assert limits.room(free_at, NOW + timedelta(hours=1)) == limits.BURST
+
+
+def test_the_breaker_opens_after_five_failures_and_probes_ever_more_seldom() -> None:
+    waits = [(limits.probe_at(failures, NOW) or NOW) - NOW for failures in range(12)]
+    assert waits[:5] == [timedelta(0)] * 5
+    assert waits[5:9] == [timedelta(seconds=wait) for wait in (30, 60, 120, 240)]
+    assert set(waits[9:]) == {timedelta(minutes=5)}
+    assert limits.probe_at(10_000, NOW) == NOW + timedelta(minutes=5)
+
+
+def test_an_action_is_given_up_after_five_days() -> None:
+    assert not limits.is_given_up(None, NOW)
+    assert not limits.is_given_up(NOW - timedelta(days=4, hours=23), NOW)
+    assert limits.is_given_up(NOW - timedelta(days=5), NOW)

@@ -1,0 +1,59 @@
+"""What is hidden, and what stays to be seen."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.utils.redact import clean_text, mask_number, mask_numbers, mask_secret, mask_url, plain_url
+
+SID = "SM" + "1234567890" * 3 + "12"
+
+
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [("+14155550100", "+1415•••0100"), ("+447700900123", "+4477•••0123"), ("14155550100", "1415•••0100")],
+)
+def test_the_middle_of_a_number_is_hidden(number: str, shown: str) -> None:
+    assert mask_number(number) == shown
+
+
+def test_numbers_are_hidden_wherever_they_stand() -> None:
+    log = {
+        "sid": SID,
+        "from": "+14155550100",
+        "to": "whatsapp:+447700900123",
+        "text": "call +14155550100 or 4477009001234",
+        "occurred_at": "2026-11-23T06:09:00.123456Z",
+        "price": "-0.0075",
+        "error_code": 30003,
+        "nested": [{"to": "+14155550100"}],
+        "messaging_service_sid": None,
+    }
+    assert mask_numbers(log) == log | {
+        "from": "+1415•••0100",
+        "to": "whatsapp:+4477•••0123",
+        "text": "call +1415•••0100 or 4477•••1234",
+        "nested": [{"to": "+1415•••0100"}],
+    }
+
+
+@given(st.from_regex(r"\+[1-9]\d{7,14}", fullmatch=True), st.sampled_from(["{}", "to {}.", "({})", "a {} b"]))
+def test_no_number_survives(number: str, around: str) -> None:
+    assert number not in mask_numbers(around.format(number))
+
+
+def test_a_secret_shows_its_last_four_only_if_it_can_spare_them() -> None:
+    assert mask_secret("a" * 20 + "wxyz", "whsec_") == "whsec_•••wxyz"
+    assert mask_secret("short") == "•••"
+
+
+def test_userinfo_and_query_of_a_url_are_hidden() -> None:
+    url = "https://user:pass@example.com:8443/hook?token=abc"
+    assert mask_url(url) == "https://•••@example.com:8443/hook?•••"
+    assert plain_url(url) == "https://example.com:8443/hook"
+    assert mask_url("https://example.com/hook") == "https://example.com/hook"
+
+
+def test_foreign_text_becomes_fit_to_store() -> None:
+    assert clean_text("a\x00b\ud800c", 10) == "a�b?c"
+    assert clean_text("abc", 2) == "ab"
