@@ -9,6 +9,7 @@ from sqlalchemy import create_engine, text
 from app.config import get_settings
 from app.errors import ConfigError
 from app.models import Base
+from app.utils.crashpoints import crashpoint
 
 # Any number that nothing else in the database uses as an advisory lock.
 MIGRATION_LOCK = 4_715_620_731
@@ -35,7 +36,9 @@ def run() -> None:
         context.configure(connection=connection, target_metadata=Base.metadata, include_object=include_object)
         with context.begin_transaction():
             context.run_migrations()
+            crashpoint("migrate.before_commit")
         connection.commit()
+    crashpoint("migrate.after_commit")
     engine.dispose()
 
 

@@ -19,6 +19,7 @@ from app.services.rules import counts, engine, health, places, seeding
 from app.services.rules.groups import key_of
 from app.services.rules.types import LogVersion, Rule, SpikeParams
 from app.utils.clock import utc_now
+from app.utils.crashpoints import crashpoint
 
 
 def evaluate_changes(settings: Settings, longest_run_seconds: float) -> int:
@@ -48,6 +49,8 @@ def evaluate_batch(stream_id: int, settings: Settings, now: datetime) -> int:
         changes = engine.read_changes(session, turn)
         owed = _take_in(session, rule_set, changes, settings, now) if changes else 0
         engine.finish_turn(session, turn, changes)
+        crashpoint("evaluate.before_commit")
+    crashpoint("evaluate.after_commit")
     if owed:
         wake.deliver()
     return len(changes)
@@ -70,6 +73,8 @@ def evaluate_time(settings: Settings, now: datetime) -> None:
             count, errors = timed.judge_minute(session, rule_set, due, settings, now)
             health.note_errors(session, errors, now, failing=errors)
             owed += count
+            crashpoint("evaluate.minute_before_commit")
+        crashpoint("evaluate.minute_after_commit")
     with _evaluation(now) as (session, rule_set):
         owed += builtin.watch(session, settings, now)
         owed += telling.tell_due(session, rule_set.rules, settings, now)

@@ -11,6 +11,7 @@ from app.models import Delivery, Match, QuarantinedRecord
 from app.services.ingest import budget
 from app.services.logs import partitions
 from app.services.rules import counts, engine, places
+from app.utils.crashpoints import crashpoint
 
 ALERTS_KEPT = timedelta(days=400)
 
@@ -28,6 +29,8 @@ def clean(settings: Settings, now: datetime) -> None:
         if dropped:
             session.execute(delete(Match).where(Match.occurred_at < cutoff))
             session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.seen_at < cutoff))
+        crashpoint("retention.before_commit")
+    crashpoint("retention.after_commit")
     with session_scope() as session:
         rules = engine.hold_rule_set(session).rules.values()
         counts.forget(session, [rule for rule in rules if counts.is_kept(rule)], now)

@@ -22,6 +22,7 @@ from app.services.alerts import silences
 from app.services.alerts.lifecycle import Standing, decide
 from app.services.outbox.enqueue import Notice, enqueue, notice
 from app.services.rules.types import Rule
+from app.utils.crashpoints import crashpoint
 
 SAMPLES = 5
 """How many of its newest logs an alert names."""
@@ -193,6 +194,8 @@ class Register:
 
     def save_notices(self) -> int:
         """Make the deliveries that are owed; return how many."""
+        if self._notices:
+            crashpoint("evaluate.between")
         return enqueue(self._session, self._notices, self._settings, self._now)
 
     def _count(self) -> None:

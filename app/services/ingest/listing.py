@@ -19,6 +19,7 @@ from app.services.ingest.intake import Origin, Seen, also_locked, take_in
 from app.services.ingest.plan import Slice
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.pages import Page
+from app.utils.crashpoints import crashpoint
 
 LONGEST_POLL_SECONDS = 200.0
 """A poll that takes longer gives its stream back, and goes on with its next turn."""
@@ -148,6 +149,7 @@ def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
     began = datetime.fromisoformat(noted["began"]) if noted else poll.started_at
     count: int = noted["count"] if noted else 0
     for page in _prefetched(_pages(poll, listing, noted)):
+        crashpoint("poll.page")
         now = poll.clock()
         with session_scope() as session:
             stream_ids = streams.lock(session, poll.lease, also_locked(log_type), now)
@@ -158,6 +160,8 @@ def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
             _note(session, poll, listing, None if done else _progress(piece, began, page, count))
             if done and not capped:
                 finish(session, began)
+            crashpoint("poll.before_commit")
+        crashpoint("poll.after_commit")
         if seen.changes:
             wake.evaluate()
         if done:

@@ -16,6 +16,7 @@ from app.services.ingest import accounts, budget, plan, rereads, streams, sweeps
 from app.services.ingest.listing import Clock, Listing, OutOfTime, Poll, work_through
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import utc_now
+from app.utils.crashpoints import crashpoint
 
 REFUSALS = 3
 """A credential that is refused so many times in a row is not tried again at every poll."""
@@ -40,6 +41,7 @@ def poll(
             return False
         account = session.get_one(Account, lease.account_id)
         session.expunge(account)
+    crashpoint("poll.claimed")
     began = time.monotonic()
     reason = _poll_leased(lease, account, settings, clock, sleep, started_at)
     labels = {"log_type": lease.log_type.value}
@@ -131,6 +133,7 @@ def _read(poll: Poll) -> None:
     behind |= rereads.read_again(poll)
     with session_scope() as session:
         streams.succeed(session, poll.lease, poll.clock(), rereads_behind=behind)
+        crashpoint("poll.finished")
 
 
 def _begin(poll: Poll, planned: plan.Plan) -> None:

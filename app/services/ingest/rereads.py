@@ -16,6 +16,7 @@ from app.models import Log
 from app.services.ingest import plan, streams
 from app.services.ingest.intake import also_locked, take_in
 from app.services.ingest.listing import OutOfTime, Poll
+from app.utils.crashpoints import crashpoint
 
 MAX_SINGLE_READS = 25
 """Of more logs than this of one day, the day is listed instead, where that costs fewer requests."""
@@ -92,6 +93,8 @@ def _store(poll: Poll, records: Sequence[msgspec.Raw]) -> None:
     with session_scope() as session:
         stream_ids = streams.lock(session, poll.lease, also_locked(poll.lease.log_type), now)
         changes = take_in(session, poll.origin, stream_ids, records, now).changes
+        crashpoint("reread.before_commit")
+    crashpoint("reread.after_commit")
     if changes:
         wake.evaluate()
 

@@ -122,6 +122,7 @@ class _Pump:
             try:
                 with session_scope() as session:
                     record(session, ended, self._settings.delivery_retry_seconds, _now(session, self._clock))
+                    crashpoint("deliver.recording")
                 break
             except DBAPIError as error:
                 if wait is None:
