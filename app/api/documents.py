@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app.api.schemas.common import Problem
+from app.api.schemas.rules import COMMON_PARTS, PARTS
 
 JsonObject = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
@@ -91,12 +92,20 @@ def make(app: FastAPI) -> JsonObject:
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas |= _body_schemas()
+    _describe_parts(schemas)
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     for operations in document["paths"].values():
         for method, operation in operations.items():
             _add_errors(method, operation)
     return document
+
+
+def _describe_parts(schemas: JsonObject) -> None:
+    """Put words to the parts of a rule, whose shapes are the service's own."""
+    for name, words in PARTS.items():
+        for field, part in schemas[name]["properties"].items():
+            part.setdefault("description", words.get(field) or COMMON_PARTS[field])
 
 
 def _body_schemas() -> JsonObject:
@@ -121,19 +130,20 @@ def _partial(schema: Mapping[str, Any], name: str) -> JsonObject:
 
 def _add_errors(method: str, operation: JsonObject) -> None:
     """Add the errors that a call can answer with, by what it takes."""
+    if operation.pop("x-key", None) == "optional":
+        operation["security"].append({})
     responses = operation["responses"]
     responses.pop("422", None)
-    statuses = {"400"}
+    statuses = {"400", "422"}
     parameters = operation.get("parameters", [])
+    names = {each["name"] for each in parameters}
     if operation.get("security"):
         statuses |= {"401", "403", "429", "503"}
     if any(each["in"] == "path" for each in parameters):
         statuses |= {"404"}
-    if parameters or "requestBody" in operation or operation.get("security"):
-        statuses |= {"422"}
-    if "requestBody" in operation:
+    if "requestBody" in operation or "Idempotency-Key" in names:
         statuses |= {"413", "415"}
-    if any(each["name"] == "If-Match" for each in parameters):
+    if "If-Match" in names:
         statuses |= {"412"}
     if method != "get":
         statuses |= {"409"}

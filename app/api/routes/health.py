@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import Request, Response
 
 from app.api.answers import json_answer
+from app.api.deps import check_query
 from app.api.routing import make_router
 from app.api.schemas.health import HealthReport, Live
 from app.api.security import Visitor
@@ -40,7 +41,13 @@ class Examiner:
 DOWN: dict[int | str, dict[str, Any]] = {503: {"model": HealthReport, "description": "The database is away."}}
 
 
-@router.get("", response_model=HealthReport, responses=DOWN, summary="Look at every part")
+@router.get(
+    "",
+    response_model=HealthReport,
+    responses=DOWN,
+    summary="Look at every part",
+    openapi_extra={"x-key": "optional"},
+)
 def get_health(request: Request, caller: Visitor) -> Response:
     """Say how every part is. The details come only with a key."""
     found = request.app.state.health.look()
@@ -52,6 +59,7 @@ def get_health(request: Request, caller: Visitor) -> Response:
 
 
 @router.get("/live", response_model=Live, summary="Look whether the process lives")
-async def get_live() -> Response:
+async def get_live(request: Request) -> Response:
     """Answer while the process lives, whatever else is the matter."""
+    check_query(request)
     return json_answer({"status": "ok"})

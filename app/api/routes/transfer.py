@@ -38,7 +38,24 @@ actions:
       recipients: [ops@example.com]
 silences: []
 """
-CONTENT: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string"}, "example": EXAMPLE}}
+SCHEMA = {
+    "type": "object",
+    "description": "The whole configuration, each thing under a name (`slug`) that stays.",
+    "required": ["version"],
+    "additionalProperties": False,
+    "properties": {
+        "version": {"type": "integer", "const": 1, "description": "The version of the document."},
+        **{
+            kind: {"type": "array", "items": {"type": "object", "required": ["slug"]}, "description": words}
+            for kind, words in {
+                "rules": "Rules, as `POST /api/rules` takes them, with their `slug`.",
+                "actions": "Actions, as `POST /api/actions` takes them, with their `slug`; `rule` is a rule's slug.",
+                "silences": "Silences, as `POST /api/silences` takes them, with their `slug`; `rule` is a rule's slug.",
+            }.items()
+        },
+    },
+}
+CONTENT: dict[str, Any] = {MEDIA_TYPE: {"schema": SCHEMA, "example": EXAMPLE}}
 
 
 @router.get(

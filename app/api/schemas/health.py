@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.api.schemas.common import Shown
 
@@ -11,6 +11,8 @@ Status = Literal["ok", "degraded", "down"]
 
 class HealthCheck(Shown):
     """How one part is."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     status: Status = Field(description="How it is.", examples=["ok"])
     detail: str = Field("", description="What is seen, and what to do; only with a key.", examples=["answers"])

@@ -27,6 +27,48 @@ GroupBy = Literal[
 SCHEDULE = {"timezone": "Europe/Berlin", "days": ["mon"], "start": "09:00", "end": "18:00"}
 
 
+COMMON_PARTS = {
+    "type": "Which condition it is.",
+    "count": "So many different matching logs.",
+    "window_minutes": "Length of the window, in minutes.",
+    "percent": "The share of matches among the final logs, in percent.",
+    "min_total": "With fewer logs in the window nothing is judged.",
+    "settle_minutes": "The window ends so many minutes ago, so that logs have had time to become final.",
+    "min_count": "So many matching logs.",
+    "factor": "So many times the median of the windows before.",
+    "baseline_windows": "How many windows before make the median.",
+    "lookback_days": "How far back a value counts as known, in days.",
+    "older_than_minutes": "Logs that were created longer ago than so many minutes, and are not final.",
+    "at_least": "What the absolute values add up to.",
+}
+PARTS: dict[str, dict[str, str]] = {
+    "Filters": {
+        "account_sid": "Accounts, by sid.",
+        "direction": "Twilio's directions, such as `outbound-api`.",
+        "from": "Senders, as Twilio writes them.",
+        "to": "Receivers, as Twilio writes them.",
+        "to_country": "Countries of the receivers' numbers, ISO 3166 alpha-2.",
+        "messaging_service_sid": "Messaging services, by sid.",
+        "level": "Levels of error-log entries.",
+    },
+    "Each": {},
+    "Threshold": {},
+    "Ratio": {},
+    "NoData": {"min_count": "Fewer matching logs than so many."},
+    "Spike": {},
+    "NewValue": {"field": "The field whose values are watched."},
+    "Stuck": {},
+    "Sum": {"field": "The field that is added up."},
+    "Schedule": {
+        "timezone": "A time zone of the IANA database.",
+        "days": "Days of the week; by default all.",
+        "start": "From when on, in local time.",
+        "end": "Until when, in local time; at or before `start` it runs past midnight.",
+    },
+}
+"""What the fields of the parts of a rule mean, by the name of the part."""
+
+
 class RuleFilters(PageQuery):
     """Which rules: all of them."""
 
