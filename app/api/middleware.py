@@ -16,6 +16,7 @@ from app.config import Settings
 from app.metrics import HTTP_DURATION
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]{1,5})?")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -45,9 +46,10 @@ class Hosts:
 
     def allow(self, header: str) -> bool:
         """Say whether a request with this `Host` is for us."""
-        name = urlsplit(f"//{header}").hostname if "@" not in header else None
-        if not name or not re.fullmatch(r"[a-z0-9._:-]+", name):
+        found = HOST.fullmatch(header.lower())
+        if found is None:
             return False
+        name = found["name"] or found["address"]
         return "*" in self._names or name in self._names or "." not in name or _is_address(name)
 
 

@@ -56,8 +56,8 @@ def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Respons
             "final": row.final,
             "delivered": row.delivered,
             "delivered_percent": round(100 * row.delivered / row.final, 2),
-            "p50_seconds": round(float(row.p50), 1),
-            "p95_seconds": round(float(row.p95), 1),
+            "p50_seconds": round(float(row.p50), 3),
+            "p95_seconds": round(float(row.p95), 3),
         }
         for row in rows
     ]

@@ -52,4 +52,7 @@ def fields(answer: httpx.Response) -> list[str]:
 
 RULE: dict[str, Any] = {"name": "Fails", "log_type": "message", "pattern_type": "error_code", "pattern_value": "30003"}
 EMAIL: dict[str, Any] = {"action_type": "email", "config": {"recipients": ["ops@example.com"]}}
-WEBHOOK: dict[str, Any] = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/x?token=canary-token"}}
+WEBHOOK: dict[str, Any] = {
+    "action_type": "webhook",
+    "config": {"url": "https://hooks.example.com/x?token=canary-token"},
+}

@@ -1,0 +1,118 @@
+"""Alerts and deliveries through the API."""
+
+from datetime import timedelta
+
+import pytest
+
+from app.utils.clock import cut_to_second, rfc3339, utc_now
+from tests.feeding import ACCOUNT, Feed, evaluate, log
+from tests.integration.api.conftest import EMAIL, RULE, Api, fields
+
+
+@pytest.fixture
+async def alert_id(api: Api) -> str:
+    """An alert about three messages, told to one receiver; nothing is sent."""
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(hours=1))
+    await api.post("/api/rules", json=RULE | {"group_by": ["to_country"], "severity": "critical"})
+    await api.post("/api/actions", json=EMAIL)
+    feed.store([log(number, now + timedelta(seconds=number)) for number in range(1, 4)], now)
+    feed.complete(now)
+    evaluate(now + timedelta(seconds=5))
+    (alert,) = (await api.get("/api/alerts")).json()["items"]
+    return str(alert["id"])
+
+
+async def test_an_alert_is_shown_with_its_deliveries_logs_and_meaning(api: Api, alert_id: str) -> None:
+    alert = (await api.get(f"/api/alerts/{alert_id}")).json()
+    assert (alert["status"], alert["severity"], alert["occurrences"]) == ("firing", "critical", 3)
+    assert (alert["group"], alert["error"]["code"]) == ({"to_country": "GB"}, 30003)
+    assert set(alert["error"]) == {"code", "message", "cause", "docs"}
+    assert [(each["type"], each["recipient"], each["status"]) for each in alert["deliveries"]] == [
+        ("alert.firing", "ops@example.com", "pending")
+    ]
+    page = (await api.get(f"/api/alerts/{alert_id}/logs?limit=2")).json()
+    rest = (await api.get(f"/api/alerts/{alert_id}/logs", params={"limit": 2, "cursor": page["next_cursor"]})).json()
+    assert [int(each["sid"][-8:], 16) for each in page["items"] + rest["items"]] == [3, 2, 1]
+    counted = (await api.get(f"/api/logs/{page['items'][0]['sid']}")).json()["alerts"]
+    assert [each["id"] for each in counted] == [alert_id]
+
+
+async def test_alerts_are_filtered(api: Api, alert_id: str) -> None:
+    alert = (await api.get(f"/api/alerts/{alert_id}")).json()
+    rule_id, started_at = alert["rule_id"], alert["started_at"]
+    found = [
+        "status=firing,resolved",
+        "severity=critical",
+        f"rule_id={rule_id}",
+        f"account_sid={ACCOUNT}",
+        f"since={started_at}",
+    ]
+    not_found = [
+        "status=resolved",
+        "severity=info",
+        f"rule_id={alert_id}",
+        "account_sid=AC" + "f" * 32,
+        f"until={started_at}",
+    ]
+    for query in found:
+        assert [each["id"] for each in (await api.get(f"/api/alerts?{query}")).json()["items"]] == [alert_id], query
+    for query in not_found:
+        assert (await api.get(f"/api/alerts?{query}")).json()["items"] == [], query
+
+
+async def test_an_alert_is_taken_and_ended_once(api: Api, alert_id: str) -> None:
+    taken = await api.post(f"/api/alerts/{alert_id}/acknowledge", json={"by": "maria", "note": "on it"})
+    assert (taken.status_code, taken.json()["status"]) == (200, "acknowledged")
+    assert (taken.json()["acknowledged_by"], taken.json()["note"]) == ("maria", "on it")
+    ended = await api.post(f"/api/alerts/{alert_id}/resolve")
+    assert (ended.json()["status"], ended.json()["resolve_reason"]) == ("resolved", "manual")
+    for act in ("acknowledge", "resolve"):
+        assert (await api.post(f"/api/alerts/{alert_id}/{act}")).status_code == 409
+    types = [each["type"] for each in (await api.get(f"/api/alerts/{alert_id}")).json()["deliveries"]]
+    assert types == ["alert.resolved", "alert.firing"]
+    actions = [each["action"] for each in (await api.get(f"/api/audit?target=alert:{alert_id}")).json()["items"]]
+    assert actions == ["alert.resolve", "alert.acknowledge"]
+
+
+async def test_without_a_name_the_key_has_taken_it(api: Api, alert_id: str) -> None:
+    answer = await api.post(f"/api/alerts/{alert_id}/acknowledge")
+    assert answer.json()["acknowledged_by"] == "API_KEY"
+
+
+async def test_a_remark_that_cannot_be_is_refused(api: Api, alert_id: str) -> None:
+    url = f"/api/alerts/{alert_id}/acknowledge"
+    assert fields(await api.post(url, json={"by": ""})) == ["by"]
+    assert fields(await api.post(url, json={"note": 5})) == ["note"]
+    assert fields(await api.post(url, json={"role": "x"})) == ["role"]
+    assert fields(await api.post(url, json=[])) == ["body"]
+    assert (await api.post(url, content=b"x", headers={"Content-Type": "text/plain"})).status_code == 415
+
+
+async def test_a_silence_shows_the_alerts_that_it_holds(api: Api, alert_id: str) -> None:
+    ends_at = rfc3339(utc_now() + timedelta(hours=1))
+    made = (await api.post("/api/silences", json={"group": {"to_country": "GB"}, "ends_at": ends_at})).json()
+    other = (await api.post("/api/silences", json={"group": {"to_country": "FR"}, "ends_at": ends_at})).json()
+    assert (made["alert_ids"], other["alert_ids"]) == ([alert_id], [])
+
+
+async def test_deliveries_are_filtered_shown_and_retried_when_failed(api: Api, alert_id: str) -> None:
+    (delivery,) = (await api.get("/api/deliveries")).json()["items"]
+    for query in (f"alert_id={alert_id}", f"action_id={delivery['action_id']}", "status=pending,failed"):
+        assert len((await api.get(f"/api/deliveries?{query}")).json()["items"]) == 1, query
+    assert (await api.get("/api/deliveries?status=failed")).json()["items"] == []
+    assert (await api.get(f"/api/deliveries/{delivery['id']}")).json()["attempts"] == []
+    assert (await api.post(f"/api/deliveries/{delivery['id']}/retry")).status_code == 409
+    await api.patch(f"/api/actions/{delivery['action_id']}", json={"enabled": False})
+    await api.delete(f"/api/actions/{delivery['action_id']}")
+    assert (await api.get(f"/api/deliveries/{delivery['id']}")).json()["status"] == "failed"
+    again = await api.post(f"/api/deliveries/{delivery['id']}/retry")
+    assert (again.status_code, again.json()["status"]) == (200, "pending")
+
+
+async def test_a_test_of_an_action_answers_with_its_deliveries_whatever_becomes_of_them(api: Api) -> None:
+    action = (await api.post("/api/actions", json=EMAIL)).json()
+    answer = await api.post(f"/api/actions/{action['id']}/test")
+    (delivery,) = answer.json()["deliveries"]
+    assert (answer.status_code, delivery["type"], delivery["status"]) == (200, "action.test", "failed")
+    assert "SMTP_HOST" in delivery["attempts"][0]["error"]

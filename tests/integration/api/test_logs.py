@@ -1,0 +1,246 @@
+"""Logs: filters, pages, search, one log whole, CSV, and counts for plots."""
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from app.enums import LogType
+from app.utils.clock import rfc3339
+from tests.feeding import ACCOUNT, Feed, log
+from tests.integration.api.conftest import Api, fields
+
+NINE = datetime(2026, 11, 23, 9, tzinfo=UTC)
+OTHER = "AC" + "1" * 32
+
+
+def at(minute: int) -> datetime:
+    return NINE + timedelta(minutes=minute)
+
+
+@pytest.fixture
+def feed(database: str) -> Feed:
+    return Feed(NINE - timedelta(days=1))
+
+
+async def numbers(api: Api, **params: Any) -> list[int]:
+    """The numbers of the logs found, in their order."""
+    answer = await api.get("/api/logs", params=params)
+    assert answer.status_code == 200, answer.text
+    return [int(item["sid"][-8:], 16) for item in answer.json()["items"]]
+
+
+async def test_a_log_is_shown_as_the_documentation_has_it(api: Api, feed: Feed) -> None:
+    feed.store([log(1, at(0))], at(1))
+    (shown,) = (await api.get("/api/logs")).json()["items"]
+    assert shown == {
+        "sid": "SM" + "0" * 31 + "1",
+        "account_sid": ACCOUNT,
+        "log_type": "message",
+        "status": "undelivered",
+        "level": None,
+        "direction": "outbound-api",
+        "from": "+14155550100",
+        "to": "+447700900123",
+        "to_country": "GB",
+        "error_code": 30003,
+        "error_message": None,
+        "text": "hello",
+        "price": "-0.0075",
+        "price_unit": "USD",
+        "duration_seconds": None,
+        "segments": 1,
+        "messaging_service_sid": None,
+        "resource_sid": None,
+        "occurred_at": "2026-11-23T09:00:00Z",
+        "changed_at": "2026-11-23T09:00:00Z",
+        "final": True,
+        "first_seen_at": "2026-11-23T09:01:00Z",
+        "source": "poll",
+    }
+
+
+async def test_filters_narrow_and_several_values_go_by_commas(api: Api, feed: Feed) -> None:
+    service = "MG" + "a" * 32
+    feed.store(
+        [
+            log(1, at(1), status="sent", error_code=None),
+            log(2, at(2), to="+4915112345678", to_country="DE", text="Ihr Paket 100% fertig"),
+            log(3, at(3), error_code=30005, from_="GiftPulse", messaging_service_sid=service),
+        ],
+        at(9),
+    )
+    feed.store([log(4, at(4), log_type="call", status="completed", direction="inbound", error_code=None)], at(9))
+    feed.store(
+        [log(5, at(5), log_type="error", level="warning", error_code=11200, text="HTTP retrieval failure")], at(9)
+    )
+    Feed(NINE, OTHER).store([log(6, at(6))], at(9))
+    cases: list[tuple[dict[str, Any], list[int]]] = [
+        ({}, [6, 5, 4, 3, 2, 1]),
+        ({"log_type": "call,error"}, [5, 4]),
+        ({"status": "sent,completed"}, [4, 1]),
+        ({"error_code": "30005,11200"}, [5, 3]),
+        ({"level": "warning"}, [5]),
+        ({"direction": "inbound"}, [4]),
+        ({"from": "GiftPulse"}, [3]),
+        ({"to": "+4915112345678"}, [2]),
+        ({"to_country": "DE,FR"}, [2]),
+        ({"account_sid": OTHER}, [6]),
+        ({"account_sid": "AC" + "f" * 32}, []),
+        ({"messaging_service_sid": service}, [3]),
+        ({"since": rfc3339(at(3)), "until": rfc3339(at(5))}, [4, 3]),
+        ({"final": "false"}, [1]),
+        ({"q": "PAKET"}, [2]),
+        ({"q": "100%"}, [2]),
+        ({"q": "0_%"}, []),
+        ({"q": "retrieval"}, [5]),
+        ({"q": "4915112"}, [2]),
+        ({"q": "sm" + "0" * 31 + "3"}, [3]),
+        ({"status": "undelivered", "to_country": "GB", "account_sid": ACCOUNT}, [3]),
+    ]
+    for params, wanted in cases:
+        assert await numbers(api, **params) == wanted, params
+
+
+async def test_pages_hold_each_log_once_and_in_order_while_new_ones_come(api: Api, feed: Feed) -> None:
+    feed.store([log(number, at(number // 3)) for number in range(10)], at(9))
+    found: list[str] = []
+    params: dict[str, Any] = {"limit": 3}
+    while True:
+        page = (await api.get("/api/logs", params=params)).json()
+        found += [item["sid"] for item in page["items"]]
+        feed.store([log(100 + len(found), at(60))], at(61))
+        if page["next_cursor"] is None:
+            break
+        params["cursor"] = page["next_cursor"]
+    times = {item["sid"]: item["occurred_at"] for item in (await api.get("/api/logs")).json()["items"]}
+    assert len(found) == len(set(found)) == 10
+    assert [times[sid] for sid in found] == sorted((times[sid] for sid in found), reverse=True)
+
+
+async def test_a_cursor_of_other_filters_is_refused(api: Api, feed: Feed) -> None:
+    feed.store([log(number, at(number)) for number in range(3)], at(9))
+    cursor = (await api.get("/api/logs?limit=1")).json()["next_cursor"]
+    assert (await api.get("/api/logs", params={"limit": 2, "cursor": cursor})).status_code == 200
+    assert fields(await api.get("/api/logs", params={"status": "sent", "cursor": cursor})) == ["cursor"]
+    assert fields(await api.get("/api/alerts", params={"cursor": cursor})) == ["cursor"]
+
+
+async def test_one_log_comes_with_its_raw_record_history_and_relations(api: Api, feed: Feed) -> None:
+    call = log(1, at(0), log_type="call", status="in-progress", error_code=None, text=None, segments=None)
+    feed.store([call], at(1))
+    feed.store(
+        [log(1, at(0), log_type="call", status="failed", error_code=None, text=None, segments=None, changed_at=at(2))],
+        at(3),
+    )
+    feed.store([log(2, at(1), log_type="error", error_code=30001, resource_sid=call.sid)], at(4))
+    shown = (await api.get(f"/api/logs/{call.sid}")).json()
+    assert (shown["status"], shown["error_code"], shown["raw"]["sid"]) == ("failed", 30001, call.sid)
+    assert [(change["status"], change["error_code"]) for change in shown["history"]] == [
+        ("in-progress", None),
+        ("failed", None),
+        ("failed", 30001),
+    ]
+    assert [each["sid"] for each in shown["related"]] == ["NO" + "0" * 31 + "2"]
+    assert shown["alerts"] == []
+    entry = (await api.get(f"/api/logs/{shown['related'][0]['sid']}")).json()
+    assert [each["sid"] for each in entry["related"]] == [call.sid]
+
+
+async def test_logs_are_downloaded_as_csv_without_formulas(api: Api, feed: Feed) -> None:
+    feed.store([log(number, at(number), text="=cmd()" if number else 'a "b",\nc') for number in range(3)], at(9))
+    answer = await api.get("/api/logs.csv?status=undelivered")
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert answer.headers["content-type"].startswith("text/csv")
+    assert [row["text"] for row in rows] == ["'=cmd()", "'=cmd()", 'a "b",\nc']
+    assert (rows[0]["from"], rows[0]["price"], rows[0]["final"]) == ("'+14155550100", "'-0.0075", "true")
+    assert list(rows[0]) == list((await api.get("/api/logs")).json()["items"][0])
+
+
+async def test_a_download_longer_than_one_chunk_holds_every_log(
+    api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.api.routes import logs  # its import makes the app
+
+    monkeypatch.setattr(logs, "CHUNK_ROWS", 4)
+    feed.store([log(number, at(number)) for number in range(11)], at(20))
+    rows = list(csv.DictReader(io.StringIO((await api.get("/api/logs.csv")).text)))
+    assert [int(row["sid"][-8:], 16) for row in rows] == list(range(10, -1, -1))
+
+
+async def test_logs_are_counted_by_bucket_and_field(api: Api, feed: Feed) -> None:
+    feed.store(
+        [log(number, at(number * 20), status="delivered" if number % 2 else "undelivered") for number in range(6)],
+        at(200),
+    )
+    span = {"since": rfc3339(at(-60)), "until": rfc3339(at(600))}
+    counted = (await api.get("/api/stats", params=span | {"by": "status"})).json()
+    assert (counted["bucket"], counted["by"]) == ("hour", "status")
+    assert [(item["at"], item["value"], item["count"]) for item in counted["items"]] == [
+        ("2026-11-23T09:00:00Z", "delivered", 1),
+        ("2026-11-23T09:00:00Z", "undelivered", 2),
+        ("2026-11-23T10:00:00Z", "delivered", 2),
+        ("2026-11-23T10:00:00Z", "undelivered", 1),
+    ]
+    for by, value in (
+        ("log_type", "message"),
+        ("error_code", 30003),
+        ("from", "+14155550100"),
+        ("account_sid", ACCOUNT),
+        ("messaging_service_sid", None),
+    ):
+        answer = (await api.get("/api/stats", params=span | {"by": by, "bucket": "day"})).json()
+        assert [(item["value"], item["count"]) for item in answer["items"]] == [(value, 6)], by
+    total = (await api.get("/api/stats", params=span | {"bucket": "minute", "status": "delivered"})).json()
+    assert [(item["value"], item["count"]) for item in total["items"]] == [(None, 1)] * 3
+
+
+async def test_values_beyond_the_most_frequent_are_counted_together(api: Api, feed: Feed) -> None:
+    logs = [log(number, at(0), from_=f"+1415555{number:04}") for number in range(105)]
+    feed.store([*logs, log(200, at(0), from_="+14155550000")], at(1))
+    items = (
+        await api.get("/api/stats", params={"by": "from", "since": rfc3339(at(-1)), "until": rfc3339(at(1))})
+    ).json()["items"]
+    assert len(items) == 101
+    assert {item["value"]: item["count"] for item in items}["__other__"] == 5
+
+
+async def test_too_many_buckets_are_refused(api: Api) -> None:
+    assert fields(await api.get("/api/stats?bucket=minute&since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z")) == [
+        "since"
+    ]
+    assert fields(await api.get("/api/stats?bucket=week")) == ["bucket"]
+    assert fields(await api.get("/api/stats?by=text")) == ["by"]
+
+
+async def test_delivery_is_measured(api: Api, feed: Feed) -> None:
+    feed.store(
+        [
+            log(
+                number,
+                at(0),
+                status="delivered" if number < 8 else "undelivered",
+                changed_at=at(0) + timedelta(seconds=number + 1),
+            )
+            for number in range(10)
+        ],
+        at(5),
+    )
+    feed.store([log(20, at(0), status="sent"), log(21, at(0), direction="inbound", status="received")], at(5))
+    (item,) = (await api.get("/api/stats/delivery", params={"since": rfc3339(at(-1)), "until": rfc3339(at(9))})).json()[
+        "items"
+    ]
+    assert item == {
+        "at": "2026-11-23T09:00:00Z",
+        "final": 10,
+        "delivered": 8,
+        "delivered_percent": 80.0,
+        "p50_seconds": 5.5,
+        "p95_seconds": 9.55,
+    }
+
+
+def test_the_log_types_of_the_api_are_all_there_are() -> None:
+    assert {each.value for each in LogType} == {"call", "message", "error"}

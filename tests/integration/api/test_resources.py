@@ -1,0 +1,172 @@
+"""Rules, actions, silences: made, read, edited, deleted; versions, and requests that come twice."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from app.enums import Scope
+from app.utils.clock import rfc3339, utc_now
+from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, Api, fields
+
+TOMORROW = rfc3339(utc_now() + timedelta(days=1))
+
+
+async def test_a_rule_has_the_defaults_of_the_documentation(api: Api) -> None:
+    answer = await api.post("/api/rules", json=RULE)
+    made = answer.json()
+    assert answer.status_code == 201
+    expected = {"enabled": True, "severity": "warning", "condition": {"type": "each"}, "group_by": [], "schedule": None}
+    expected |= {"renotify_minutes": 60, "resolve_after_minutes": 60, "cooldown_minutes": 10, "last_error": None}
+    assert {name: made[name] for name in expected} == expected
+    assert (await api.get(f"/api/rules/{made['id']}")).json() == made
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "change"), [("rules", RULE, {"name": "B"}), ("actions", EMAIL, {"enabled": False})]
+)
+async def test_an_edit_for_an_old_version_is_refused(api: Api, kind: str, body: Any, change: Any) -> None:
+    made = await api.post(f"/api/{kind}", json=body)
+    url, old = f"/api/{kind}/{made.json()['id']}", {"If-Match": made.headers["etag"]}
+    edited = await api.patch(url, json=change, headers=old)
+    assert (edited.status_code, (await api.get(url)).headers["etag"]) == (200, edited.headers["etag"])
+    assert edited.headers["etag"] != made.headers["etag"]
+    for method in ("PATCH", "PUT", "DELETE"):
+        content = {} if method == "DELETE" else {"json": body}
+        assert (await api.request(method, url, headers=old, **content)).status_code == 412
+    assert (await api.put(url, json=body, headers={"If-Match": f'"x", {edited.headers["etag"]}'})).status_code == 200
+    assert (await api.delete(url, headers={"If-Match": "*"})).status_code == 204
+
+
+async def test_of_two_edits_for_one_version_one_wins(api: Api) -> None:
+    made = await api.post("/api/rules", json=RULE)
+    url, headers = f"/api/rules/{made.json()['id']}", {"If-Match": made.headers["etag"]}
+    answers = await asyncio.gather(*(api.patch(url, json={"name": f"N{n}"}, headers=headers) for n in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [200, 412, 412, 412, 412, 412]
+
+
+async def test_put_ignores_what_only_the_product_writes(api: Api) -> None:
+    made = (await api.post("/api/rules", json=RULE)).json()
+    answer = await api.put(f"/api/rules/{made['id']}", json=made | {"name": "B"})
+    assert (answer.status_code, answer.json()["name"], answer.json()["id"]) == (200, "B", made["id"])
+
+
+async def test_a_request_that_comes_twice_has_its_effect_once(api: Api) -> None:
+    headers = {"Idempotency-Key": "one"}
+    first = await api.post("/api/keys", json={"name": "a", "scope": "read"}, headers=headers)
+    again = await api.post("/api/keys", json={"name": "a", "scope": "read"}, headers=headers)
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert len((await api.get("/api/keys")).json()["items"]) == 1
+    assert fields(await api.post("/api/keys", json={"name": "b", "scope": "read"}, headers=headers)) == [
+        "Idempotency-Key"
+    ]
+    assert fields(await api.post("/api/rules", json=RULE, headers=headers)) == ["Idempotency-Key"]
+
+
+async def test_the_keys_of_two_callers_do_not_meet(api: Api) -> None:
+    headers = {"Idempotency-Key": "one"}
+    async with Api(api.app, await api.key(Scope.WRITE)) as other:
+        first = await api.post("/api/rules", json=RULE, headers=headers)
+        second = await other.post("/api/rules", json=RULE, headers=headers)
+    assert first.json()["id"] != second.json()["id"]
+
+
+async def test_of_a_request_sent_many_times_at_once_one_has_an_effect(api: Api) -> None:
+    send = [api.post("/api/rules", json=RULE, headers={"Idempotency-Key": "one"}) for _ in range(8)]
+    answers = await asyncio.gather(*send)
+    assert {answer.status_code for answer in answers} <= {201, 409}
+    assert len((await api.get("/api/rules")).json()["items"]) == 1
+    assert len({answer.json()["id"] for answer in answers if answer.status_code == 201}) == 1
+
+
+async def test_a_request_that_was_refused_may_be_sent_again_with_its_key(api: Api) -> None:
+    headers = {"Idempotency-Key": "one"}
+    assert (await api.post("/api/rules", json={}, headers=headers)).status_code == 422
+    assert (await api.post("/api/rules", json=RULE, headers=headers)).status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", "x" * 129, "a b", "a\x7f"])
+async def test_a_key_that_cannot_be_one_is_refused(api: Api, key: str) -> None:
+    assert fields(await api.post("/api/rules", json=RULE, headers={"Idempotency-Key": key})) == ["Idempotency-Key"]
+
+
+async def test_secrets_are_shown_once_and_masked_from_then_on(api: Api) -> None:
+    body = WEBHOOK | {"config": WEBHOOK["config"] | {"headers": {"X-Token": "canary-header"}}}
+    made = (await api.post("/api/actions", json=body)).json()
+    secret = made["config"]["secret"]
+    url = f"/api/actions/{made['id']}"
+    read = (await api.get(url)).json()
+    assert secret.startswith("whsec_")
+    for text in (await api.get(url)).text, (await api.get("/api/actions")).text, (await api.get("/api/audit")).text:
+        assert secret not in text
+        assert "canary" not in text
+    kept = await api.put(url, json=read)
+    assert (kept.status_code, kept.json()["config"]) == (200, read["config"])
+    changes = [entry for entry in (await api.get("/api/audit")).json()["items"] if entry["action"] == "action.update"]
+    assert changes[0]["before"]["config"] == changes[0]["after"]["config"]
+
+
+async def test_a_silence_is_made_shown_and_ended(api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    body = {"rule_id": rule["id"], "group": {"to_country": "GB"}, "ends_at": TOMORROW, "reason": "work"}
+    made = (await api.post("/api/silences", json=body)).json()
+    assert (made["created_by"], made["alert_ids"], made["group"]) == ("API_KEY", [], {"to_country": "GB"})
+    assert (await api.get(f"/api/silences/{made['id']}")).json() == made
+    assert (await api.get("/api/silences")).json()["items"] == [made]
+    assert (await api.delete(f"/api/silences/{made['id']}")).status_code == 204
+    assert (await api.get("/api/silences")).json()["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"ends_at": "2020-01-01T00:00:00Z"}, "ends_at"),
+        ({"ends_at": "tomorrow"}, "ends_at"),
+        ({"ends_at": 5}, "ends_at"),
+        ({"starts_at": "2099-01-01T00:00:00Z"}, "ends_at"),
+        ({"group": {"role": "x"}}, "group"),
+        ({"group": {"to": ["x"]}}, "group.to"),
+        ({"rule_id": "6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"}, "rule_id"),
+        ({"rule_id": "x"}, "rule_id"),
+        ({"role": 1}, "role"),
+    ],
+)
+async def test_a_silence_that_cannot_be_is_refused(api: Api, change: dict[str, Any], field: str) -> None:
+    named = fields(await api.post("/api/silences", json={"ends_at": TOMORROW} | change))
+    assert {name.split(".str")[0].split(".int")[0] for name in named} == {field}
+
+
+async def test_packs_are_listed_and_installed_once(api: Api) -> None:
+    packs = (await api.get("/api/rule-packs")).json()["items"]
+    first = await api.post(f"/api/rule-packs/{packs[0]['name']}")
+    again = await api.post(f"/api/rule-packs/{packs[0]['name']}")
+    assert [rule["name"] for rule in first.json()["rules"]] == [rule["name"] for rule in packs[0]["rules"]]
+    assert (first.status_code, again.status_code, again.json()["rules"]) == (201, 201, [])
+    assert (await api.post("/api/rule-packs/none")).status_code == 404
+
+
+async def test_lists_come_newest_first_and_in_pages(api: Api) -> None:
+    made = [(await api.post("/api/rules", json=RULE | {"name": f"Rule {n}"})).json()["id"] for n in range(5)]
+    found, cursor = [], None
+    while True:
+        page = (await api.get("/api/rules", params={"limit": 2} | ({"cursor": cursor} if cursor else {}))).json()
+        found += [item["id"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert found == made[::-1]
+
+
+async def test_error_codes_are_explained(api: Api) -> None:
+    code = (await api.get("/api/error-codes/30003")).json()
+    assert set(code) == {"code", "message", "level", "product", "family", "fault", "next_step", "docs"}
+    assert (await api.get("/api/error-codes/999999")).status_code == 200
+    assert [each["code"] for each in (await api.get("/api/error-codes?code=30003,30005")).json()["items"]] == [
+        30005,
+        30003,
+    ]
+    page = (await api.get("/api/error-codes?limit=3")).json()
+    following = (await api.get("/api/error-codes", params={"limit": 3, "cursor": page["next_cursor"]})).json()
+    assert following["items"][0]["code"] < page["items"][-1]["code"]
+    assert fields(await api.get("/api/error-codes/abc")) == ["code"]

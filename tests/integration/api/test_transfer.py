@@ -1,0 +1,172 @@
+"""Export and import: one document, whole or not at all, and nothing the second time."""
+
+from typing import Any
+
+import pytest
+
+from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, Api, fields
+
+YAML = {"Content-Type": "application/yaml"}
+DOCUMENT = """version: 1
+rules:
+  - slug: failed-calls
+    name: Failed Call Detection
+    log_type: call
+    pattern_type: error_code
+    pattern_value: 30001,30002,30003
+    filters: {to_country: [NO, GB], from: [+14155550100]}
+actions:
+  - slug: ops-mail
+    rule: failed-calls
+    action_type: email
+    config: {recipients: [ops@example.com]}
+  - slug: hook
+    action_type: webhook
+    config:
+      url: https://hooks.example.com/x?token=${GIFTPULSE_TOKEN}
+      headers: {X-Token: "${GIFTPULSE_TOKEN}"}
+silences:
+  - slug: maintenance
+    rule: failed-calls
+    group: {to_country: NO}
+    starts_at: 2026-11-24T00:00:00Z
+    ends_at: 2096-11-24T00:00:00Z
+    reason: work on the line
+  - slug: long-ago
+    starts_at: 2016-11-24T00:00:00Z
+    ends_at: 2016-11-25T00:00:00Z
+"""
+
+
+@pytest.fixture(autouse=True)
+def token(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("GIFTPULSE_TOKEN", "canary-token")
+
+
+async def bring(api: Api, document: str, query: str = "") -> list[dict[str, Any]]:
+    answer = await api.post(f"/api/import{query}", content=document, headers=YAML)
+    assert answer.status_code == 200, answer.text
+    changes: list[dict[str, Any]] = answer.json()["changes"]
+    return changes
+
+
+async def everything(api: Api) -> list[Any]:
+    return [(await api.get(f"/api/{kind}")).json()["items"] for kind in ("rules", "actions", "silences")]
+
+
+async def test_a_document_is_brought_once_and_a_dry_run_changes_nothing(api: Api) -> None:
+    wanted = [("rule", "failed-calls"), ("action", "ops-mail"), ("action", "hook"), ("silence", "maintenance")]
+    dry = await bring(api, DOCUMENT, "?dry_run=true")
+    assert await everything(api) == [[], [], []]
+    done = await bring(api, DOCUMENT)
+    assert [(each["kind"], each["slug"]) for each in done] == [(each["kind"], each["slug"]) for each in dry] == wanted
+    assert {each["change"] for each in done} == {"create"}
+    before = await everything(api)
+    assert await bring(api, DOCUMENT) == []
+    assert await everything(api) == before
+    assert before[0][0]["filters"] == {"to_country": ["NO", "GB"], "from": ["+14155550100"]}
+
+
+async def test_what_is_exported_is_imported_without_a_change(api: Api) -> None:
+    await bring(api, DOCUMENT)
+    await api.post("/api/rules", json=RULE)
+    await api.post("/api/actions", json=WEBHOOK)
+    await api.post("/api/actions", json=EMAIL)
+    document = (await api.get("/api/export")).text
+    before = await everything(api)
+    assert await bring(api, document) == []
+    assert await everything(api) == before
+    assert (await api.get("/api/export")).text == document
+
+
+async def test_secrets_go_out_masked_or_by_reference(api: Api) -> None:
+    await bring(api, DOCUMENT)
+    await api.post("/api/actions", json=WEBHOOK)
+    answer = await api.get("/api/export")
+    assert answer.headers["content-type"] == "application/yaml"
+    assert "canary" not in answer.text
+    assert "https://hooks.example.com/x?token=${GIFTPULSE_TOKEN}" in answer.text
+    assert "canary" not in (await api.get("/api/audit")).text
+    assert "canary" not in str(await bring(api, DOCUMENT.replace("ops@", "new@"), "?dry_run=true"))
+
+
+async def test_an_edit_is_told_field_by_field_and_keeps_the_id(api: Api) -> None:
+    await bring(api, DOCUMENT)
+    rule_id = (await api.get("/api/rules")).json()["items"][0]["id"]
+    (change,) = await bring(api, DOCUMENT.replace("log_type: call", "log_type: call\n    severity: critical"))
+    assert change == {
+        "kind": "rule",
+        "slug": "failed-calls",
+        "change": "update",
+        "fields": {"severity": {"before": "warning", "after": "critical"}},
+    }
+    assert (await api.get(f"/api/rules/{rule_id}")).json()["severity"] == "critical"
+
+
+async def test_a_rule_that_was_renamed_is_known_by_the_name_of_an_earlier_export(api: Api) -> None:
+    made = (await api.post("/api/rules", json=RULE)).json()
+    document = (await api.get("/api/export")).text
+    await api.patch(f"/api/rules/{made['id']}", json={"name": "Another name"})
+    (change,) = await bring(api, document)
+    assert (change["change"], change["fields"]) == ("update", {"name": {"before": "Another name", "after": "Fails"}})
+
+
+async def test_only_what_an_import_made_is_pruned(api: Api) -> None:
+    kept = (await api.post("/api/rules", json=RULE)).json()["id"]
+    await bring(api, DOCUMENT)
+    assert await bring(api, "version: 1\n") == []
+    gone = await bring(api, "version: 1\n", "?prune=true")
+    assert [(each["kind"], each["slug"], each["change"]) for each in gone] == [
+        ("silence", "maintenance", "delete"),
+        ("action", "hook", "delete"),
+        ("action", "ops-mail", "delete"),
+        ("rule", "failed-calls", "delete"),
+    ]
+    assert [[each["id"] for each in items] for items in await everything(api)] == [[kept], [], []]
+
+
+async def test_one_bad_entry_keeps_all_out_and_each_fault_is_named(api: Api) -> None:
+    document = DOCUMENT.replace("log_type: call", "log_type: fax").replace("[ops@example.com]", "[]")
+    document = document.replace("${GIFTPULSE_TOKEN}", "${GIFTPULSE_OTHER}", 1).replace(
+        "group: {to_country: NO}", "group: {x: 1}"
+    )
+    named = fields(await api.post("/api/import", content=document, headers=YAML))
+    assert named[0] == "rules.0.log_type"
+    assert {"actions.0.rule", "actions.1.config.url", "silences.0.group"} <= set(named)
+    assert await everything(api) == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ("", "body"),
+        ("[]", "body"),
+        ("a: [1", "body"),
+        ("version: 2", "version"),
+        ("version: 1\nx: 1", "x"),
+        ("version: 1\nrules: {}", "rules"),
+        ("version: 1\nrules: [1]", "rules.0"),
+        ("version: 1\nrules: [{name: a}]", "rules.0.slug"),
+        ("version: 1\nactions: [{slug: a, action_type: email, config: x}]", "actions.0.config"),
+        (
+            "version: 1\nactions: [{slug: a, action_type: webhook, config: {url: 'https://x.example/?•••'}}]",
+            "actions.0.config.url",
+        ),
+        ("version: 1\nsilences: [{slug: a, starts_at: x, ends_at: 2096-01-01T00:00:00Z}]", "silences.0.starts_at"),
+        ("a: &x [1]\nb: *x", "body"),
+        ("[" * 100_000, "body"),
+    ],
+)
+async def test_a_document_that_cannot_be_used_is_refused(api: Api, document: str, field: str) -> None:
+    assert fields(await api.post("/api/import", content=document, headers=YAML)) == [field]
+
+
+async def test_a_body_that_is_no_document_is_refused(api: Api) -> None:
+    assert (
+        await api.post("/api/import", content=b"version: 1", headers={"Content-Type": "text/html"})
+    ).status_code == 415
+    assert (await api.post("/api/import", content=b"\xff", headers=YAML)).status_code == 400
+    assert fields(await api.post("/api/import", content=b"a: \x00", headers=YAML)) == ["body"]
+    assert (await api.post("/api/import", content=b"#" * (10 << 20), headers=YAML)).status_code == 422
+    assert (await api.post("/api/import", content=b"#" * ((10 << 20) + 1), headers=YAML)).status_code == 413
+    assert fields(await api.post("/api/import?dry_run=maybe", content=b"version: 1", headers=YAML)) == ["dry_run"]

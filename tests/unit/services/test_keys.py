@@ -1,0 +1,28 @@
+"""What a key looks like."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.services import keys
+
+
+def _make() -> str:
+    body = f"gp_{keys._random(keys.PUBLIC_LENGTH)}_{keys._random(keys.SECRET_LENGTH)}"
+    return body + keys._checksum(body)
+
+
+def test_a_key_of_ours_is_told_by_its_checksum() -> None:
+    assert keys.is_well_formed(_make())
+
+
+@given(st.integers(0, 60), st.sampled_from(keys.ALPHABET))
+def test_one_wrong_letter_is_seen(place: int, letter: str) -> None:
+    key = _make()
+    wrong = key[:place] + letter + key[place + 1 :]
+    assert wrong == key or not keys.is_well_formed(wrong)
+
+
+@pytest.mark.parametrize("text", ["", "gp_", "x" * 61, "gp_" + "é" * 58, "gp_\x00"])
+def test_other_texts_are_none(text: str) -> None:
+    assert not keys.is_well_formed(text)
