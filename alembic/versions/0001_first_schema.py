@@ -85,6 +85,7 @@ def upgrade() -> None:
         sa.Column("value", sa.Double(), nullable=True),
         sa.Column("sample_sids", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("late", sa.Boolean(), nullable=False),
+        sa.Column("left_out_accounts", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("error_code", sa.Integer(), nullable=True),
         sa.Column("firing_notified_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("notified_at", sa.DateTime(timezone=True), nullable=True),

@@ -56,6 +56,8 @@ class Alert(Base):
     value: Mapped[float | None]
     sample_sids: Mapped[list[str]] = mapped_column(ARRAY(Text))
     late: Mapped[bool]
+    left_out_accounts: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    """Accounts that the rule looks at and that could not be read when the alert last moved."""
     error_code: Mapped[int | None]
     """The code of its newest match that has one."""
     firing_notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -29,6 +29,7 @@ HEALTH = (
     "cost_ms",
     "groups",
     "groups_capped",
+    "left_out_accounts",
 )
 """What `health` answers."""
 READ_ONLY = frozenset({"id", "created_at", "updated_at", *HEALTH})
@@ -117,8 +118,9 @@ def health(session: Session, rule: Rule) -> dict[str, Any]:
     Returns: one item for each of `HEALTH`.
     """
     groups = select(func.count()).where(RuleGroup.rule_id == rule.id, RuleGroup.epoch == rule.epoch)
-    shown = {name: getattr(rule, name) for name in HEALTH if name != "groups"}
-    return shown | {"groups": session.scalar(groups) or 0}
+    left_out = engine.completeness(session, utc_now()).left_out_of(engine.as_value(rule))
+    counted = {"groups": session.scalar(groups) or 0, "left_out_accounts": left_out}
+    return {name: getattr(rule, name) for name in HEALTH if name not in counted} | counted
 
 
 def _make(wanted: RuleDefinition, started_at: datetime, now: datetime, slug: str | None = None) -> Rule:

@@ -1,7 +1,7 @@
 """The second stage as a story: changes -> matches -> conditions -> alerts -> deliveries, each batch one commit."""
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -64,6 +64,7 @@ def evaluate_time(settings: Settings, now: datetime) -> None:
     with _evaluation(now) as (session, rule_set):
         engine.follow_idle_streams(session)
         owed, errors = matching.track_time(session, rule_set.rules, engine.completeness(session, now), settings, now)
+        health.note_evaluation(session, now)
         health.note_errors(session, errors, now, failing=errors)
     while True:
         with _evaluation(now) as (session, rule_set):
@@ -108,6 +109,7 @@ def _take_in(
     session: Session, rule_set: engine.RuleSet, changes: Sequence[LogVersion], settings: Settings, now: datetime
 ) -> int:
     """Take the changes through patterns, counts and conditions; return how many deliveries are owed."""
+    began = time.monotonic()
     found = _match(session, rule_set, changes)
     wanted = counts.newest(found.deltas)
     for rule, log in found.hits:
@@ -118,7 +120,7 @@ def _take_in(
     completeness = engine.completeness(session, now)
     owed, errors = matching.track(session, hits, completeness, settings, now)
     counts.save(session, rule_set.rules, counts.moved(found.deltas, placed))
-    health.note_matches(session, {rule.id for rule, _ in found.hits}, now)
+    health.note_matches(session, _shares(found.hits, 1000 * (time.monotonic() - began)), now)
     health.note_errors(session, found.failures | errors, now, failing=errors.keys() | rule_set.index.broken.keys())
     _count(session, found.hits)
     if not settings.store_message_bodies:
@@ -167,6 +169,12 @@ def _add_counts(
             for rule in (matches | {rule.id: rule for rule in population}).values():
                 if version.occurred_at >= engine.counts_from(rule, starts[version.account_id]):
                     counts.add(deltas, rule, version, rule.id in matches, sign)
+
+
+def _shares(hits: Sequence[tuple[Rule, LogVersion]], cost_ms: float) -> dict[UUID, float]:
+    """Share the cost of a batch among the rules by their matches."""
+    numbers = Counter(rule.id for rule, _ in hits)
+    return {rule_id: cost_ms * number / len(hits) for rule_id, number in numbers.items()}
 
 
 def _count(session: Session, hits: Sequence[tuple[Rule, LogVersion]]) -> None:

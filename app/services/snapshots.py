@@ -104,6 +104,7 @@ def alert_json(alert: Alert) -> JsonObject:
         "value": alert.value,
         "sample_sids": alert.sample_sids,
         "late": alert.late,
+        "left_out_accounts": alert.left_out_accounts or [],
         "resolve_reason": alert.resolve_reason,
         "error": None if alert.error_code is None else explain(alert.error_code),
     }

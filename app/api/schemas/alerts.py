@@ -74,6 +74,11 @@ class Alert(Shown):
         description="What the condition measured last: a percentage, sum, count or ratio.", examples=[12.0]
     )
     sample_sids: list[str] = Field(description="Sids of some of its logs, newest first.", examples=[[EXAMPLE_MESSAGE]])
+    left_out_accounts: list[str] = Field(
+        description="Accounts that the rule looks at and that could not be read for an hour when the alert last moved:"
+        " nothing waited for them.",
+        examples=[[]],
+    )
     late: bool = Field(description="It was too old to notify anybody when it was recorded.", examples=[False])
     resolve_reason: ResolveReason | None = Field(description="Why it ended.")
     error: ErrorMeaning | None = Field(description="What the code of its newest match means.")

@@ -125,6 +125,9 @@ class RuleDetail(Rule):
     error_count: int = Field(description="How often something went wrong since it started.", examples=[0])
     cost_ms: float | None = Field(description="What its last evaluation cost, in milliseconds.", examples=[0.4])
     groups: int = Field(description="How many groups it follows.", examples=[0])
+    left_out_accounts: list[str] = Field(
+        description="Accounts it looks at that cannot be read for an hour: it waits for them no more.", examples=[[]]
+    )
     groups_capped: bool = Field(description="It has met more groups than it may follow.", examples=[False])
 
 

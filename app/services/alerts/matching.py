@@ -161,7 +161,7 @@ def _move(
     outcome = _Outcome()
     for group in groups.values():
         try:
-            _judge(group, completeness.horizon(group.rule), register, outcome)
+            _judge(group, completeness, register, outcome)
         except Exception as error:  # a rule that fails must not stop the others
             log.exception("a rule failed", rule_id=str(group.rule.id))
             outcome.errors[group.rule.id] = f"judging its matches failed: {type(error).__name__}"
@@ -234,10 +234,10 @@ def _load_novelty(session: Session, groups: Groups) -> None:
         groups[rule_id, key].novel.add(log_id)
 
 
-def _judge(group: Group, horizon: datetime | None, register: Register, outcome: _Outcome) -> None:
+def _judge(group: Group, completeness: Completeness, register: Register, outcome: _Outcome) -> None:
     """Find the episodes of a group, and turn them into alerts."""
-    steps, held = settle(episodes_of(group), horizon)
     rule = group.rule
+    steps, held = settle(episodes_of(group), completeness.horizon(rule))
     for step in steps:
         episode = step.episode
         if episode.continues and group.open is not None:
@@ -255,6 +255,7 @@ def _judge(group: Group, horizon: datetime | None, register: Register, outcome: 
                 window_from=episode.window_from,
             )
         _extend(alert, rule, episode)
+        alert.left_out_accounts = completeness.left_out_of(rule)
         outcome.counted |= {(rule.id, point.log_id): alert.id for point in episode.points}
         # What is over is told as resolved, and not as an update a moment before.
         if alert.firing_notified_at is None or not step.resolved:

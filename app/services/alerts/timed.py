@@ -58,8 +58,7 @@ class DueMinute(NamedTuple):
 
     at: datetime
     rules: Sequence[Rule]
-    known_from: Mapping[UUID, datetime | None]
-    """From when on all that a rule looks at is known whole."""
+    completeness: Completeness
 
 
 def first_minute(rule: Rule) -> datetime:
@@ -92,7 +91,7 @@ def next_minute(
     if not due:
         return None
     at = min(due)
-    return DueMinute(at, due[at], {rule.id: completeness.known_from(rule) for rule in due[at]})
+    return DueMinute(at, due[at], completeness)
 
 
 @dataclass
@@ -239,6 +238,7 @@ def judge_rule(rule: Rule, minute: Minute, due: DueMinute, register: Register) -
                 alert.still_holds = verdict.reason == ResolveReason.NEW_NORMAL
         alert.value = verdict.value if verdict.value is not None else alert.value
         alert.short_since = verdict.short_since
+        alert.left_out_accounts = due.completeness.left_out_of(rule)
         moved.append((rule, alert, minute.stuck.get(place, [])))
     return moved
 
@@ -253,7 +253,7 @@ def _verdict(rule: Rule, place: GroupId, minute: Minute, due: DueMinute) -> Verd
     if isinstance(params, NoDataParams):
         return no_data.judge(params, held.get(0, NOTHING).matched)
     if isinstance(params, SpikeParams):
-        before = _before(params, held, due.known_from[rule.id], minute.at)
+        before = _before(params, held, due.completeness.known_from(rule), minute.at)
         frozen, started_at = (alert.baseline, alert.started_at) if alert else (None, None)
         return spike.judge(params, held.get(0, NOTHING).matched, before, frozen, started_at, minute.at)
     if isinstance(params, SumParams):

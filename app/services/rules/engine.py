@@ -297,7 +297,7 @@ class Completeness:
 
     def _of(self, rule: Rule) -> list[StreamState]:
         wanted = {rule.log_type} if rule.log_type != "any" else {"call", "message", "error"}
-        if "call" in wanted and rule.pattern_type in (PatternType.ERROR_CODE, PatternType.EXPRESSION):
+        if "call" in wanted and _goes_by_code(rule):
             wanted.add("error")
         accounts = rule.filters.get("account_sid")
         return [
@@ -305,6 +305,11 @@ class Completeness:
             for stream in self.streams
             if stream.log_type in wanted and (accounts is None or stream.account_sid in accounts)
         ]
+
+    def left_out_of(self, rule: Rule) -> list[str]:
+        """List the accounts that this rule looks at and that could not be read for an hour."""
+        accounts = rule.filters.get("account_sid")
+        return sorted(sid for sid in self.left_out if accounts is None or sid in accounts)
 
     def horizon(self, rule: Rule) -> datetime | None:
         """Return up to when all that this rule looks at has been listed and evaluated; None where that is not known."""
@@ -317,6 +322,13 @@ class Completeness:
         since = [stream.complete_from for stream in self._of(rule)]
         known = [at for at in since if at is not None]
         return max(known) if known and len(known) == len(since) else None
+
+
+def _goes_by_code(rule: Rule) -> bool:
+    """Say whether what the rule says of a call depends on its code, which comes from the error log."""
+    if rule.pattern_type not in (PatternType.ANY, PatternType.STATUS):
+        return True
+    return "error_code" in (*rule.group_by, rule.condition.get("field"))
 
 
 def completeness(session: Session, now: datetime) -> Completeness:

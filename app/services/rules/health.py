@@ -8,15 +8,28 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 
-def note_matches(session: Session, rule_ids: Collection[UUID], now: datetime) -> None:
-    """Note that these rules matched something."""
-    if rule_ids:
+def note_evaluation(session: Session, now: datetime) -> None:
+    """Note that the rules that go by matches were evaluated; those that go by time note it minute by minute."""
+    session.execute(
+        text(
+            "UPDATE rules SET last_evaluated_at = :now WHERE id IN (SELECT id FROM rules WHERE enabled"
+            " AND condition ->> 'type' IN ('each', 'threshold', 'new_value') ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"
+        ),
+        {"now": now},
+    )
+
+
+def note_matches(session: Session, costs_ms: Mapping[UUID, float], now: datetime) -> None:
+    """Note that these rules matched something, and their share of what the evaluation cost."""
+    if costs_ms:
         session.execute(
             text(
-                "UPDATE rules SET last_matched_at = :now WHERE id IN"
-                " (SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
+                "WITH locked AS (SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
+                " UPDATE rules SET last_matched_at = :now, cost_ms = asked.cost"
+                " FROM unnest(CAST(:ids AS uuid[]), CAST(:costs AS float8[])) AS asked (id, cost)"
+                " JOIN locked USING (id) WHERE rules.id = asked.id"
             ),
-            {"ids": sorted(rule_ids), "now": now},
+            {"ids": sorted(costs_ms), "costs": [costs_ms[rule_id] for rule_id in sorted(costs_ms)], "now": now},
         )
 
 
