@@ -77,7 +77,7 @@ def _escape(value: str) -> str:
 
 
 _COPY_TEXT: dict[type, Callable[[Any], str]] = {
-    NoneType: lambda value: r"\N",
+    NoneType: lambda _: r"\N",
     str: _escape,
     bool: lambda value: "t" if value else "f",
     int: str,

@@ -101,7 +101,7 @@ def _workers(session: Session, _: Settings, now: datetime) -> Check:
 
 def _deliveries(session: Session, _: Settings, now: datetime) -> Check:
     """Look whether what is owed goes out."""
-    late, _at = overdue(session, now, OVERDUE_AFTER)
+    late, _since = overdue(session, now, OVERDUE_AFTER)
     disabled = session.scalars(
         text("SELECT disabled_reason FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
     ).all()

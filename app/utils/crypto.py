@@ -28,4 +28,6 @@ def decrypt(keys: Sequence[str], token: str) -> str:
     try:
         return _fernet(keys).decrypt(token.encode()).decode()
     except InvalidToken:
-        raise Undecryptable("SECRET_KEY does not open a stored secret: list the key it was stored under as well") from None
+        raise Undecryptable(
+            "SECRET_KEY does not open a stored secret: list the key it was stored under as well"
+        ) from None
