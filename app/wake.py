@@ -78,6 +78,11 @@ def poll() -> None:
     _bell.ring("poll", "poll")
 
 
+def callbacks() -> None:
+    """Wake the reading of logs that callbacks named."""
+    _bell.ring("read_pushed", "callbacks")
+
+
 def evaluate() -> None:
     """Wake the evaluation: logs have changed."""
     _bell.ring("evaluate", "evaluate")

@@ -29,6 +29,7 @@ from app.api.routes import (
     silences,
     stats,
     transfer,
+    twilio_callbacks,
 )
 from app.api.security import Limiter
 from app.config import Settings, get_settings
@@ -55,6 +56,7 @@ ROUTERS = (
     keys,
     audit,
     transfer,
+    twilio_callbacks,
     metrics,
     docs,
 )

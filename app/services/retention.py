@@ -8,7 +8,7 @@ from app.config import Settings
 from app.database import session_scope
 from app.enums import DeliveryStatus
 from app.models import Delivery, Match, QuarantinedRecord
-from app.services.ingest import budget
+from app.services.ingest import budget, callbacks
 from app.services.logs import partitions
 from app.services.rules import counts, engine, places
 from app.utils.crashpoints import crashpoint
@@ -37,6 +37,7 @@ def clean(settings: Settings, now: datetime) -> None:
         places.give_back(session, [rule for rule in rules if rule.group_by], now)
     with session_scope() as session:
         budget.forget(session, now)
+        callbacks.forget(session, now)
         ended = Delivery.status != DeliveryStatus.PENDING
         session.execute(delete(Delivery).where(ended, Delivery.created_at < now - ALERTS_KEPT))
         session.execute(

@@ -19,8 +19,8 @@ from app.tasks import slots
 from app.utils.logging import configure_logging
 from app.wake import BROKER_TIMEOUTS
 
-QUEUES = ("poll", "evaluate", "deliver", "maintenance")
-CONCURRENCY = 8
+QUEUES = ("poll", "callbacks", "evaluate", "deliver", "maintenance")
+CONCURRENCY = 9
 """Processes of one worker. `slots.SLOTS` sees to it that no queue takes them all."""
 ALIVE_SECONDS = 10.0
 
@@ -89,6 +89,7 @@ def create_celery(settings: Settings) -> Celery:
         beat_max_loop_interval=5,
         beat_schedule={
             "poll": _tick("poll", "poll", min(5, settings.poll_interval_seconds)),
+            "read_pushed": _tick("read_pushed", "callbacks", 10),
             "evaluate": _tick("evaluate", "evaluate", 5),
             "evaluate_time": _tick("evaluate_time", "evaluate", settings.evaluate_interval_seconds),
             "deliver": _tick("deliver", "deliver", 5),

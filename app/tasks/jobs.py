@@ -13,7 +13,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.models import Heartbeat
 from app.services import evaluation, health, retention
-from app.services.ingest import accounts, polling, streams
+from app.services.ingest import accounts, callbacks, polling, streams
 from app.services.outbox import dispatch
 from app.tasks.slots import slot
 from app.utils.clock import utc_now
@@ -55,6 +55,14 @@ def _poll_next() -> bool:
     with session_scope() as session:
         due = streams.due(session, utc_now())
     return any(polling.poll(stream_id, get_settings()) for stream_id in due)
+
+
+@shared_task(name="read_pushed", **SHORT)
+def read_pushed() -> None:
+    """Read the logs that callbacks named and that are not known yet."""
+    with slot("callbacks") as taken:
+        if taken:
+            callbacks.read_pending(get_settings())
 
 
 @shared_task(name="evaluate", **SHORT)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from tempfile import TemporaryFile
 from typing import IO
 
-SLOTS = {"poll": 3, "evaluate": 2, "deliver": 2}
+SLOTS = {"poll": 3, "evaluate": 2, "deliver": 2, "callbacks": 1}
 """What is left of a worker's processes does the maintenance."""
 WIDTH = 64
 """More than any kind has places."""

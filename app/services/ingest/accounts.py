@@ -1,7 +1,8 @@
 """Watched accounts: the one of the environment, and the credentials of each."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +16,7 @@ from app.models import Account
 from app.services.ingest import streams
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import utc_now
-from app.utils.crypto import decrypt
+from app.utils.crypto import Undecryptable, decrypt
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,19 @@ def credentials(account: Account, settings: Settings) -> Credentials:
     elif account.auth_token:
         return Credentials(account.sid, account.sid, decrypt(settings.secret_keys, account.auth_token))
     raise TwilioRefused(f"no credentials are known for account {account.sid}: set them, or disable the account", 401)
+
+
+def signing_tokens(session: Session, settings: Settings, account_sids: Collection[str] | None) -> list[str]:
+    """List the auth tokens that callbacks of these accounts may be signed with; of all watched accounts for None."""
+    query = select(Account).where(Account.enabled)
+    if account_sids is not None:
+        query = query.where(Account.sid.in_([sid for sid in account_sids if sid]))
+    tokens = []
+    for account in session.scalars(query):
+        if account.from_environment and account.sid == settings.twilio_account_sid and settings.twilio_auth_token:
+            tokens.append(settings.twilio_auth_token.get_secret_value())
+        for stored in (account.auth_token, account.next_auth_token):
+            if stored:
+                with suppress(Undecryptable):
+                    tokens.append(decrypt(settings.secret_keys, stored))
+    return tokens

@@ -1,20 +1,23 @@
 """Takes records in: tells new ones from known ones, normalizes and stores the new, sets aside what is no log."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import msgspec
 import structlog
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.enums import LogSource, LogType
-from app.models import QuarantinedRecord
+from app.models import PushedRecord, QuarantinedRecord
 from app.services.ingest.normalize import MalformedRecord, content_hash, head, normalize
 from app.services.logs import store
 from app.services.logs.types import NormalizedLog
+from app.services.logs.versions import pushed
 
 KEPT_RECORD_BYTES = 16 * 1024
 LONGEST_REASON = 500
@@ -78,9 +81,94 @@ def take_in(
             odd.append((record, str(error)))
     store.touch(session, unchanged, now, rules)
     changes = store.save(session, origin.account_id, stream_ids, logs, known, origin.source, now, rules)
+    fresh = [log.sid for log in logs if log.sid not in known]
+    if fresh:
+        changes += apply_pushes(session, origin, stream_ids, fresh, now).changes
     if odd:
         _quarantine(session, origin, odd, now)
     return Seen(changes, _newest(origin.log_type, [*logs, *unchanged]))
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of pushes."""
+
+    sids: int
+    """Of how many logs they could be applied."""
+    changes: int
+
+
+def apply_pushes(
+    session: Session, origin: Origin, stream_ids: Mapping[str, int], sids: Sequence[str], now: datetime
+) -> Applied:
+    """Apply what callbacks told of these logs, where the logs are known; an error entry makes its log."""
+    query = select(PushedRecord).where(
+        PushedRecord.account_id == origin.account_id,
+        PushedRecord.log_type == origin.log_type,
+        PushedRecord.sid.in_(sids),
+        PushedRecord.applied_at.is_(None),
+    )
+    pushes = session.scalars(query.order_by(PushedRecord.received_at, PushedRecord.id)).all()
+    if not pushes:
+        return Applied(0, 0)
+    stored = store.load(session, origin.account_id, list({push.sid for push in pushes}))
+    states = {sid: found.log for sid, found in stored.items()}
+    rules = policy(origin.settings, now)
+    changes = 0
+    for turn in _turns(pushes):
+        told = {push.sid: log for push in turn if (log := _told(origin.log_type, states.get(push.sid), push, now))}
+        known = store.lookup(session, origin.account_id, list(told))
+        saved = list(told.values())
+        changes += store.save(session, origin.account_id, stream_ids, saved, known, LogSource.CALLBACK, now, rules)
+        states |= told
+        for push in turn:
+            if push.sid in states or origin.log_type == LogType.ERROR:
+                push.applied_at = now
+    return Applied(len({push.sid for push in pushes if push.applied_at}), changes)
+
+
+def _turns(pushes: Sequence[PushedRecord]) -> list[list[PushedRecord]]:
+    """Sort pushes into turns, each log once in a turn: so rules see every state of it, one after another."""
+    turns: list[list[PushedRecord]] = []
+    seen: Counter[str] = Counter()
+    for push in pushes:
+        if seen[push.sid] == len(turns):
+            turns.append([])
+        turns[seen[push.sid]].append(push)
+        seen[push.sid] += 1
+    return turns
+
+
+def _told(log_type: LogType, state: NormalizedLog | None, push: PushedRecord, now: datetime) -> NormalizedLog | None:
+    """Say what a push makes of a log; None where it tells nothing new, or of a log that is not known."""
+    if log_type == LogType.ERROR:
+        return None if state is not None else _entry(push, now)
+    if state is None:
+        return None
+    at = push.fields.get("at")
+    told = pushed(
+        state,
+        push.fields["status"],
+        push.fields.get("error_code"),
+        datetime.fromisoformat(at) if at else None,
+        push.received_at,
+    )
+    duration = push.fields.get("duration")
+    if told is not None and log_type == LogType.CALL and duration is not None and told.final:
+        told = msgspec.structs.replace(told, duration_seconds=duration)
+    return told
+
+
+def _entry(push: PushedRecord, now: datetime) -> NormalizedLog | None:
+    """Make the log of a pushed error entry. What the error log lists of it later is newer, whatever its dates say."""
+    fields = push.fields
+    if fields.get("date_generated") is None:
+        fields = {**fields, "date_generated": push.received_at.isoformat(timespec="seconds")}
+    try:
+        entry = normalize(LogType.ERROR, msgspec.Raw(msgspec.json.encode(fields)), now)
+    except MalformedRecord:
+        return None
+    return msgspec.structs.replace(entry, updated_at=entry.occurred_at - timedelta(days=1), pushed_at=push.received_at)
 
 
 def also_locked(log_type: LogType) -> tuple[LogType, ...]:

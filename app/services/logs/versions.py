@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from app.services.logs.types import NormalizedLog
-from app.services.twilio.statuses import status_rank
+from app.services.twilio.error_codes import describe
+from app.services.twilio.statuses import is_final, status_rank
 
 YOUNG = timedelta(hours=6)
 """Up to this age a change is noticed before the log's age has grown by a quarter; from then on, by half."""
@@ -73,6 +74,31 @@ def _missed_a_push(stored: NormalizedLog, incoming: NormalizedLog) -> bool:
     if stored.pushed_at is None or incoming.updated_at > stored.pushed_at:
         return False
     return status_rank(incoming.log_type, incoming.status) < status_rank(stored.log_type, stored.status)
+
+
+def pushed(
+    stored: NormalizedLog, status: str, error_code: int | None, at: datetime | None, received_at: datetime
+) -> NormalizedLog | None:
+    """Say what a callback about a stored log makes of it; None where it tells nothing that is newer or earlier.
+
+    Args:    at: when it came into this status, where the callback says so; else its arrival counts.
+    """
+    if status == stored.status:
+        earlier = at is not None and at < stored.changed_at
+        return msgspec.structs.replace(stored, changed_at=at) if earlier and at is not None else None
+    if status_rank(stored.log_type, status) <= status_rank(stored.log_type, stored.status):
+        return None
+    told = msgspec.structs.replace(
+        stored,
+        status=status,
+        final=is_final(stored.log_type, status),
+        changed_at=max(at or received_at, stored.occurred_at),
+        pushed_at=received_at,
+    )
+    if stored.log_type == "message" and error_code is not None:
+        message = stored.error_message if error_code == stored.error_code else describe(error_code).message
+        told = msgspec.structs.replace(told, error_code=error_code, error_message=message)
+    return told
 
 
 def visible_changes(before: NormalizedLog, after: NormalizedLog) -> dict[str, Any]:

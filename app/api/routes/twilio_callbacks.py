@@ -1,0 +1,97 @@
+"""Twilio's callbacks: verify the signature, hand to ingest, answer at once."""
+
+from collections.abc import Collection
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+import structlog
+from fastapi import Depends, Request, Response
+
+from app.api.deps import AppSettings, read_body
+from app.api.problems import Refused
+from app.api.routing import make_router
+from app.config import Settings
+from app.database import session_scope
+from app.services.ingest import accounts, callbacks
+from app.services.twilio import pushes
+from app.services.twilio.pushes import Push
+from app.services.twilio.signature import form_of, is_genuine
+from app.utils.clock import utc_now
+
+router = make_router("Twilio's callbacks", prefix="/webhooks/twilio")
+SIGNATURE = "x-twilio-signature"
+SHARED_KEY = "x-twilio-webhooks-signature-settings"
+MOST_FIELDS = 1000
+
+log = structlog.get_logger()
+
+
+async def _read(request: Request) -> bytes:
+    return await read_body(request)
+
+
+RawBody = Annotated[bytes, Depends(_read)]
+
+
+@router.api_route("/status", methods=["GET", "POST"], status_code=204, summary="Take a status callback")
+def take_status(request: Request, body: RawBody, settings: AppSettings) -> Response:
+    """Take Twilio's status callback of a message or a call."""
+    fields = _fields(request, body)
+    _verify(request, body, settings, [fields.get("AccountSid", "")])
+    return _take(pushes.read_status(fields), settings)
+
+
+@router.api_route("/error", methods=["GET", "POST"], status_code=204, summary="Take an entry of the error log")
+def take_error(request: Request, body: RawBody, settings: AppSettings) -> Response:
+    """Take what Twilio's Debugger posts for each error and warning."""
+    fields = _fields(request, body)
+    _verify(request, body, settings, [fields.get("AccountSid", ""), fields.get("ParentAccountSid", "")])
+    return _take(pushes.read_error(fields), settings)
+
+
+@router.post("/events", status_code=204, summary="Take events of Event Streams")
+def take_events(request: Request, body: RawBody, settings: AppSettings) -> Response:
+    """Take an array of CloudEvents, or one alone; events of accounts that are not watched are dropped."""
+    _verify(request, body, settings, None)
+    told = pushes.read_events(body)
+    if told is None:
+        raise Refused(400, "The body must be an event of Event Streams, or an array of them.")
+    callbacks.accept(told, settings, utc_now())
+    return Response(status_code=204)
+
+
+def _fields(request: Request, body: bytes) -> dict[str, str]:
+    """Read the parameters: of the form, or of the query where there is no body."""
+    query = request.scope["query_string"].decode("latin-1")
+    try:
+        pairs = form_of(body) if body else parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    except ValueError:
+        raise Refused(400, "The form cannot be read.") from None
+    return dict(pairs)
+
+
+def _verify(request: Request, body: bytes, settings: Settings, account_sids: Collection[str] | None) -> None:
+    """Check that one of these accounts signed the request; any watched one where none is named.
+
+    Raises: Refused with 403.
+    """
+    signature = request.headers.get(SIGNATURE)
+    query = request.scope["query_string"].decode("latin-1")
+    address = settings.public_base_url + request.scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+    # Requests that are signed with a key of the customer's own name it; we know of none.
+    genuine = False
+    if signature and SHARED_KEY not in request.headers:
+        with session_scope() as session:
+            tokens = accounts.signing_tokens(session, settings, account_sids)
+        content_type = request.headers.get("content-type")
+        genuine = is_genuine(tokens, signature, request.method, address, content_type, body)
+    if not genuine:
+        log.warning("a callback was refused: its signature is not that of a watched account", path=request.url.path)
+        raise Refused(403, "X-Twilio-Signature does not match: check PUBLIC_BASE_URL and the account's auth token.")
+
+
+def _take(push: Push | None, settings: Settings) -> Response:
+    if push is None:
+        raise Refused(400, "The callback names no message, call or error entry.")
+    callbacks.accept([push], settings, utc_now())
+    return Response(status_code=204)

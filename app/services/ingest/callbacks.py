@@ -1,0 +1,184 @@
+"""Takes in what Twilio pushes: keeps it once, applies it to the log it is about, reads that log where it is unknown.
+
+Push is a shortcut: polls see the same in the end, and a push never goes over what is newer.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+from sqlalchemy import Select, delete, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app import wake
+from app.config import Settings
+from app.database import session_scope
+from app.enums import LogSource, LogType
+from app.errors import TwilioError
+from app.models import Account, PushedRecord
+from app.services.ingest import accounts, budget, streams
+from app.services.ingest.intake import Origin, also_locked, apply_pushes, take_in
+from app.services.ingest.normalize import content_hash
+from app.services.twilio.pushes import Push
+from app.utils.clock import utc_now
+
+PATIENCE = "300ms"
+"""How long an answer to Twilio waits for a poll that is storing a page; then the worker applies what was told."""
+READ_FOR = timedelta(minutes=2)
+"""How long after a push an unknown log is asked for by its sid; later, polls find it."""
+REMEMBERED = timedelta(hours=24)
+"""How long a push is known again: Twilio repeats one within minutes."""
+KEPT = timedelta(days=36)
+"""A push about a log that never appears is dropped after this."""
+
+log = structlog.get_logger()
+
+
+def accept(pushes: Iterable[Push], settings: Settings, now: datetime) -> int:
+    """Keep what was pushed, and apply it at once where that takes no waiting; return how much of it was new.
+
+    Pushes about accounts that are not watched are dropped.
+    """
+    by_account: dict[str, list[Push]] = defaultdict(list)
+    for push in pushes:
+        by_account[push.account_sid].append(push)
+    fresh = 0
+    for account_sid, told in by_account.items():
+        with session_scope() as session:
+            account_id = session.scalar(select(Account.id).where(Account.sid == account_sid, Account.enabled))
+            count = _keep(session, account_id, told, now) if account_id else 0
+        if account_id and count:
+            fresh += count
+            _apply_at_once(account_id, told, settings, now)
+    return fresh
+
+
+def _keep(session: Session, account_id: int, pushes: Sequence[Push], now: datetime) -> int:
+    """Keep each push once, however often it comes."""
+    rows = {}
+    for push in pushes:
+        digest = content_hash(msgspec.json.encode(push.told, order="sorted"))
+        rows[push.sid, digest] = {
+            "account_id": account_id,
+            "log_type": push.log_type.value,
+            "sid": push.sid,
+            "digest": digest,
+            "fields": _without_nul(push.told),
+            "received_at": now,
+        }
+    statement = insert(PushedRecord).values(list(rows.values())).on_conflict_do_nothing()
+    return len(session.scalars(statement.returning(PushedRecord.id)).all())
+
+
+def _without_nul(told: Mapping[str, object]) -> dict[str, object]:
+    """PostgreSQL's JSON cannot hold it."""
+    return {name: value.replace("\0", "\ufffd") if isinstance(value, str) else value for name, value in told.items()}
+
+
+def _apply_at_once(account_id: int, pushes: Sequence[Push], settings: Settings, now: datetime) -> None:
+    """Apply pushes of one account, unless a poll holds its streams for longer than an answer may take."""
+    sids: dict[LogType, set[str]] = defaultdict(set)
+    for push in pushes:
+        sids[push.log_type].add(push.sid)
+    try:
+        with session_scope() as session:
+            session.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}'"))
+            waiting = sum(_apply(session, account_id, kind, sorted(sids[kind]), settings, now) for kind in sorted(sids))
+    except OperationalError:
+        waiting = 1
+    if waiting:
+        wake.callbacks()
+
+
+def _apply(
+    session: Session, account_id: int, log_type: LogType, sids: Sequence[str], settings: Settings, now: datetime
+) -> int:
+    """Apply what waits for these logs; return how many of them still wait because they are not known."""
+    locked = streams.lock_all(session, account_id, {log_type, *also_locked(log_type)})
+    origin = Origin(account_id, log_type, LogSource.CALLBACK, settings)
+    applied = apply_pushes(session, origin, {stream.log_type: stream.id for stream in locked}, sids, now)
+    if applied.changes:
+        wake.evaluate()
+    return len(sids) - applied.sids
+
+
+def read_pending(
+    settings: Settings, clock: Callable[[], datetime] = utc_now, sleep: Callable[[float], None] = time.sleep
+) -> int:
+    """Apply what waits, and read by their sids the logs that are pushed and not known; return how many were read."""
+    now = clock()
+    with session_scope() as session:
+        query = select(PushedRecord.account_id, PushedRecord.log_type).where(PushedRecord.applied_at.is_(None))
+        waiting = [(account_id, LogType(log_type)) for account_id, log_type in session.execute(query.distinct())]
+    count = 0
+    for account_id, log_type in waiting:
+        with session_scope() as session:
+            account = session.get_one(Account, account_id)
+            session.expunge(account)
+            sids = list(session.scalars(_waiting(account_id, log_type)))
+            unknown = _apply(session, account_id, log_type, sids, settings, now)
+        if unknown and log_type != LogType.ERROR:
+            count += _read_unknown(account, log_type, settings, clock, sleep)
+    return count
+
+
+def _waiting(account_id: int, log_type: LogType) -> Select[str]:
+    """Ask for the logs that pushes wait for."""
+    return (
+        select(PushedRecord.sid)
+        .where(PushedRecord.account_id == account_id, PushedRecord.log_type == log_type)
+        .where(PushedRecord.applied_at.is_(None))
+        .distinct()
+    )
+
+
+def _read_unknown(
+    account: Account,
+    log_type: LogType,
+    settings: Settings,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+) -> int:
+    """Read the logs that were pushed lately and are not known, one by one."""
+    with session_scope() as session:
+        query = _waiting(account.id, log_type).where(PushedRecord.received_at > clock() - READ_FOR)
+        sids = list(session.scalars(query))
+
+    def before_request() -> None:
+        while True:
+            with session_scope() as session:
+                if budget.take(session, account.id, clock(), settings.twilio_max_requests_per_minute):
+                    return
+            sleep(budget.seconds_to_next_minute(clock()))
+
+    count = 0
+    try:
+        with accounts.open_reader(account, settings, before_request, clock, sleep) as reader:
+            for sid in sids:
+                record = reader.read_one(log_type, sid)
+                if record is not None:
+                    _store(account.id, log_type, record, settings, clock())
+                    count += 1
+    except TwilioError as error:
+        log.warning("pushed logs could not be read; polls will find them", reason=error.reason)
+    return count
+
+
+def _store(account_id: int, log_type: LogType, record: msgspec.Raw, settings: Settings, now: datetime) -> None:
+    with session_scope() as session:
+        locked = streams.lock_all(session, account_id, {log_type})
+        origin = Origin(account_id, log_type, LogSource.CALLBACK, settings)
+        seen = take_in(session, origin, {stream.log_type: stream.id for stream in locked}, [record], now)
+    if seen.changes:
+        wake.evaluate()
+
+
+def forget(session: Session, now: datetime) -> None:
+    """Delete pushes that nothing needs any more."""
+    session.execute(delete(PushedRecord).where(PushedRecord.applied_at < now - REMEMBERED))
+    session.execute(delete(PushedRecord).where(PushedRecord.received_at < now - KEPT))

@@ -1,0 +1,166 @@
+"""What Twilio pushes, as values: status callbacks, the Debugger's webhook, and the events of Event Streams. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import msgspec
+
+from app.enums import LogType
+from app.services.twilio.dates import parse_time
+
+MESSAGE_SIDS = ("SM", "MM")
+MESSAGE_EVENTS = ("com.twilio.messaging.message.", "com.twilio.messaging.inbound-message.")
+CALL_EVENTS = ("com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call.")
+ERROR_EVENT = "com.twilio.error-logs.error.logged"
+CALL_STATUSES = {"initiated": "queued", "answered": "in-progress"}
+"""Names that callbacks have for what the REST API calls otherwise."""
+
+
+@dataclass(frozen=True)
+class Push:
+    """One thing that Twilio told."""
+
+    account_sid: str
+    log_type: LogType
+    sid: str
+    told: Mapping[str, Any]
+    """Of a call or message: `status`, `error_code`, `at`, `duration`. Of an error: its record, as a list would show it.
+    Values are ready for JSON; never a body."""
+
+
+def read_status(fields: Mapping[str, str]) -> Push | None:
+    """Read a status callback of a message or a call; None where it is neither."""
+    account_sid = fields.get("AccountSid", "")
+    message_sid = fields.get("MessageSid") or fields.get("SmsSid") or ""
+    if message_sid.startswith(MESSAGE_SIDS):
+        status = fields.get("MessageStatus") or fields.get("SmsStatus") or ""
+        return _status(account_sid, LogType.MESSAGE, message_sid, status, fields.get("ErrorCode"), None, None)
+    call_sid = fields.get("CallSid", "")
+    if call_sid.startswith("CA"):
+        at, duration = fields.get("Timestamp"), fields.get("CallDuration")
+        return _status(account_sid, LogType.CALL, call_sid, fields.get("CallStatus", ""), None, at, duration)
+    return None
+
+
+def read_error(fields: Mapping[str, str]) -> Push | None:
+    """Read what the Debugger's webhook posts; None where it is no entry."""
+    sid = fields.get("Sid", "")
+    if not sid.startswith("NO"):
+        return None
+    payload = _object(fields.get("Payload"))
+    return _error(fields.get("AccountSid", ""), sid, fields.get("Level", "ERROR"), fields.get("Timestamp"), payload)
+
+
+def read_events(body: bytes) -> list[Push] | None:
+    """Read the events of Event Streams: an array, or one alone. None where the body is neither.
+
+    Events of other kinds, and events of odd shape, are left out.
+    """
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    events = decoded if isinstance(decoded, list) else [decoded]
+    if not all(isinstance(event, dict) for event in events):
+        return None
+    return [push for event in events if (push := _event(event)) is not None]
+
+
+def _event(event: dict[str, Any]) -> Push | None:
+    kind, data = event.get("type"), event.get("data")
+    if not isinstance(kind, str) or not isinstance(data, dict):
+        return None
+    at = _text(data.get("timestamp")) or _text(event.get("time"))
+    if kind == ERROR_EVENT:
+        payload = _object(data.get("payload")) or {"error_code": data.get("error_code")}
+        sid, when = _text(data.get("sid")) or "", _text(data.get("date_created")) or _text(event.get("time"))
+        level = _text(data.get("level")) or "ERROR"
+        return _error(_text(data.get("account_sid")) or "", sid, level, when, payload) if sid.startswith("NO") else None
+    if kind.startswith(MESSAGE_EVENTS):
+        sid = _text(data.get("messageSid")) or ""
+        status = _text(data.get("messageStatus")) or kind.rpartition(".")[2]
+        account_sid, code = _text(data.get("accountSid")) or "", data.get("errorCode")
+        return (
+            _status(account_sid, LogType.MESSAGE, sid, status, code, at, None) if sid.startswith(MESSAGE_SIDS) else None
+        )
+    if kind.startswith(CALL_EVENTS):
+        return read_status(_callback_of(data))
+    return None
+
+
+def _callback_of(data: dict[str, Any]) -> dict[str, str]:
+    """Find the parameters of the status callback that an event of a call repeats."""
+    request = data.get("request")
+    parameters = request.get("parameters") if isinstance(request, dict) else data
+    if isinstance(parameters, str):
+        return dict(parse_qsl(parameters, keep_blank_values=True))
+    return {name: _text(value) or "" for name, value in parameters.items()} if isinstance(parameters, dict) else {}
+
+
+def _status(
+    account_sid: str, log_type: LogType, sid: str, status: str, code: object, at: str | None, duration: object
+) -> Push:
+    named = status.lower()
+    told = {
+        "status": CALL_STATUSES.get(named, named) if log_type == LogType.CALL else named,
+        "error_code": _int(code),
+        "at": _time(at),
+        "duration": _int(duration),
+    }
+    return Push(account_sid, log_type, sid, told)
+
+
+def _error(account_sid: str, sid: str, level: str, timestamp: str | None, payload: Mapping[str, Any]) -> Push:
+    """Put together the record that the error log will list, as far as it is told."""
+    more = payload.get("more_info")
+    webhook = payload.get("webhook")
+    request = webhook.get("request") if isinstance(webhook, dict) else None
+    request = request if isinstance(request, dict) else {}
+    at = _time(timestamp)
+    told = {
+        "sid": sid,
+        "account_sid": account_sid,
+        "resource_sid": _text(payload.get("resource_sid")),
+        "service_sid": _text(payload.get("service_sid")),
+        "error_code": _text(payload.get("error_code")),
+        "log_level": level.lower(),
+        "alert_text": urlencode({name: str(value) for name, value in more.items()}) if isinstance(more, dict) else None,
+        "request_method": _text(request.get("method")),
+        "request_url": _text(request.get("url")),
+        "date_generated": at,
+        "date_created": at,
+        "date_updated": at,
+    }
+    return Push(account_sid, LogType.ERROR, sid, told)
+
+
+def _object(text: object) -> dict[str, Any]:
+    """Read JSON that comes as a text, or as an object already."""
+    if isinstance(text, dict):
+        return text
+    try:
+        decoded = msgspec.json.decode(text) if isinstance(text, str) else None
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return str(value) if isinstance(value, (str, int)) and not isinstance(value, bool) and value != "" else None
+
+
+def _int(value: object) -> int | None:
+    text = _text(value) or ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+
+
+def _time(text: str | None) -> str | None:
+    """Write a time as ISO 8601, in whole seconds as the lists do; None where it cannot be read."""
+    try:
+        at: datetime | None = parse_time(text) if text else None
+    except (ValueError, TypeError):
+        return None
+    return at.replace(microsecond=0).isoformat().replace("+00:00", "Z") if at else None

@@ -1,0 +1,209 @@
+"""Callbacks from a simulated Twilio to the real API over HTTP: verified, applied, and never over what is newer."""
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+
+import httpx
+import pytest
+import uvicorn
+
+from app import wake
+from app.config import get_settings
+from app.database import session_scope
+from app.enums import LogType
+from app.models import PushedRecord
+from app.services.ingest import callbacks
+from app.utils.clock import utc_now
+from scripts.twilio_simulator.callbacks import Callbacks
+from scripts.twilio_simulator.configuration import Targets
+from scripts.twilio_simulator.signatures import sign
+from tests.conftest import forget
+from tests.integration.ingest.world import World, minutes
+
+
+@pytest.fixture
+def api(world: World, environment: pytest.MonkeyPatch) -> Iterator[str]:
+    """The API, listening; the answer is its public address."""
+    from app.api.main import create_app  # it reads the settings, which the fixtures before have set
+
+    woken: list[str] = []
+    environment.setattr(wake, "callbacks", lambda: woken.append("callbacks"))
+    server = uvicorn.Server(uvicorn.Config("nothing", port=0, log_level="warning"))
+    sock = server.config.bind_socket()
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    environment.setenv("PUBLIC_BASE_URL", url)
+    forget()
+    world.settings = get_settings()
+    server.config.loaded = False
+    server.config.app = create_app(world.settings)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    world.clock.now = utc_now().replace(microsecond=0)
+    world.simulator.clock.set(world.clock.now)
+    yield url
+    server.should_exit = True
+    thread.join()
+    sock.close()
+
+
+def targets(api: str) -> Targets:
+    return Targets(
+        status=f"{api}/webhooks/twilio/status",
+        error=f"{api}/webhooks/twilio/error",
+        events=f"{api}/webhooks/twilio/events",
+    )
+
+
+def read_pushed(world: World) -> int:
+    return callbacks.read_pending(world.settings, world.clock, world.sleep)
+
+
+def test_a_status_callback_changes_a_known_log_at_once(world: World, api: str) -> None:
+    sid = world.simulator.add_message(at=world.clock.now - minutes(1), status="sent")
+    world.poll(LogType.MESSAGE)
+    with Callbacks(world.simulator, Targets(status=targets(api).status), repeat=3) as pushed:
+        world.simulator.change(sid, status="undelivered", error_code=30003)
+        pushed.flush()
+        assert {sent.status for sent in pushed.sent} == {204}
+    log = world.log(sid)
+    assert (log.status, log.error_code, log.final, log.source) == ("undelivered", 30003, True, "poll")
+    assert [change.source for change in world.changes(sid)] == ["poll", "callback"]
+    world.advance(minutes=1)
+    world.poll(LogType.MESSAGE)
+    assert world.log(sid).status == "undelivered"
+    assert world.log(sid).changed_at <= log.changed_at
+
+
+def test_a_callback_about_an_unknown_log_reads_it_by_its_sid(world: World, api: str) -> None:
+    world.poll()
+    with Callbacks(world.simulator, Targets(status=targets(api).status)) as pushed:
+        sid = world.simulator.add_message(status="queued", visible_after=3600)
+        world.simulator.change(sid, status="failed", error_code=30001)
+        pushed.flush()
+    assert sid not in world.logs()
+    assert read_pushed(world) == 1
+    assert world.log(sid).error_code == 30001
+    assert world.log(sid).source == "callback"
+    assert read_pushed(world) == 0
+
+
+def test_a_callback_that_came_first_is_applied_when_a_poll_reads_the_log(world: World, api: str) -> None:
+    world.poll()
+    sid = world.simulator.add_message(status="sent")
+    form = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": world.simulator.account.sid}
+    answer = post(world, f"{api}/webhooks/twilio/status", form)
+    assert answer.status_code == 204
+    world.poll(LogType.MESSAGE)
+    assert [change.status for change in world.changes(sid)] == ["sent", "delivered"]
+    world.advance(minutes=1)
+    world.poll(LogType.MESSAGE)
+    assert world.log(sid).status == "delivered"
+
+
+def test_a_slow_page_does_not_undo_a_callback(world: World, api: str) -> None:
+    sid = world.simulator.add_message(
+        status="queued", at=world.clock.now - minutes(2), date_updated=world.clock.now - minutes(2)
+    )
+    world.poll(LogType.MESSAGE)
+    form = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": world.simulator.account.sid}
+    post(world, f"{api}/webhooks/twilio/status", form)
+    world.simulator.change(
+        sid, at=world.clock.now - minutes(1), status="sent", date_updated=world.clock.now - minutes(1)
+    )
+    world.poll(LogType.MESSAGE)
+    assert world.log(sid).status == "delivered"
+
+
+def test_a_pushed_error_makes_its_log_and_gives_its_call_the_code(world: World, api: str) -> None:
+    call = world.simulator.add_call(status="failed")
+    world.poll(LogType.CALL)
+    with Callbacks(world.simulator, Targets(error=targets(api).error), repeat=2) as pushed:
+        sid = world.simulator.add_error(resource_sid=call, error_code="11200", visible_after=600)
+        pushed.flush()
+    assert world.log(sid).source == "callback"
+    assert world.log(call).error_code == 11200
+    versions = len(world.changes(call))
+    world.advance(minutes=11)
+    world.poll()
+    assert len(world.changes(call)) == versions
+    assert world.log(sid).pushed_at is None
+    assert world.log(sid).occurred_at == world.simulator.record(sid).created_at
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_event_streams_tell_of_all_three(world: World, api: str, batch: bool) -> None:
+    message = world.simulator.add_message(status="sent", at=world.clock.now - minutes(1))
+    call = world.simulator.add_call(status="ringing", at=world.clock.now - minutes(1), end_time=None)
+    world.poll()
+    with Callbacks(world.simulator, Targets(events=targets(api).events), repeat=2, batch_events=batch) as pushed:
+        world.simulator.change(message, status="undelivered", error_code=30005)
+        world.simulator.change(call, status="busy", end_time=world.clock.now)
+        error = world.simulator.add_error(resource_sid=call, error_code="13224")
+        pushed.flush()
+        assert {sent.status for sent in pushed.sent} == {204}
+    logs = world.logs()
+    assert (logs[message].status, logs[message].error_code) == ("undelivered", 30005)
+    assert (logs[call].status, logs[call].error_code) == ("busy", 13224)
+    assert logs[error].level == "error"
+
+
+def test_what_nobody_signed_is_refused_and_kept_nowhere(world: World, api: str) -> None:
+    form = {"MessageSid": "SM" + "1" * 32, "MessageStatus": "failed", "AccountSid": world.simulator.account.sid}
+    world.poll()
+    url = f"{api}/webhooks/twilio/status"
+    assert httpx.post(url, data=form).status_code == 403
+    assert httpx.post(url, data=form, headers={"X-Twilio-Signature": "x"}).status_code == 403
+    other = {**form, "AccountSid": "AC" + "9" * 32}
+    assert post(world, url, other).status_code == 403
+    with session_scope() as session:
+        assert session.query(PushedRecord).count() == 0
+
+
+def test_a_get_is_a_callback_too(world: World, api: str) -> None:
+    world.poll()
+    sid = world.simulator.add_call(status="ringing", end_time=None)
+    world.poll(LogType.CALL)
+    query = f"CallSid={sid}&CallStatus=completed&AccountSid={world.simulator.account.sid}&CallDuration=12"
+    url = f"{api}/webhooks/twilio/status?{query}"
+    signature = sign(world.simulator.account.auth_token, url)
+    assert httpx.get(url, headers={"X-Twilio-Signature": signature}).status_code == 204
+    assert (world.log(sid).status, world.log(sid).duration_seconds) == ("completed", 12)
+
+
+def test_events_of_accounts_that_are_not_watched_are_dropped(world: World, api: str) -> None:
+    world.poll()
+    stranger = world.simulator.add_account()
+    with Callbacks(world.simulator, Targets(events=targets(api).events)) as pushed:
+        world.simulator.add_error(account_sid=stranger.sid)
+        pushed.flush()
+    assert world.logs() == {}
+
+
+def test_the_body_of_a_message_is_not_kept_with_what_was_pushed(world: World, api: str) -> None:
+    world.poll()
+    with Callbacks(world.simulator, Targets(events=targets(api).events)) as pushed:
+        world.simulator.add_message(status="sent", body="secret words")
+        pushed.flush()
+    with session_scope() as session:
+        assert "secret" not in str([record.fields for record in session.query(PushedRecord)])
+
+
+def post(world: World, url: str, form: dict[str, str]) -> httpx.Response:
+    signature = sign(world.simulator.account.auth_token, url, form.items())
+    return httpx.post(url, data=form, headers={"X-Twilio-Signature": signature})
+
+
+def test_pushes_are_forgotten_when_nothing_needs_them(world: World, api: str) -> None:
+    world.poll()
+    sid = world.simulator.add_message(status="sent")
+    world.poll(LogType.MESSAGE)
+    form = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": world.simulator.account.sid}
+    post(world, f"{api}/webhooks/twilio/status", form)
+    with session_scope() as session:
+        callbacks.forget(session, utc_now() + timedelta(hours=25))
+    with session_scope() as session:
+        assert session.query(PushedRecord).count() == 0
