@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("monitor_base_url", sa.Text(), nullable=True),
         sa.Column("status", sa.Text(), nullable=True),
         sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
         sa.Column("from_environment", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("enabled", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("include_subaccounts", sa.Boolean(), server_default=sa.text("false"), nullable=False),

@@ -34,6 +34,8 @@ class Account(Base):
     """What Twilio says of it: active, suspended, closed; null: not asked yet."""
     checked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When Twilio was last asked for its status and its subaccounts."""
+    last_error: Mapped[str | None]
+    """Why that failed, if it did."""
     from_environment: Mapped[bool] = mapped_column(server_default=text("false"))
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
     include_subaccounts: Mapped[bool] = mapped_column(server_default=text("false"))
