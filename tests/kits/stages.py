@@ -1,0 +1,117 @@
+"""Each stage once, in a process of its own that a crash point may kill: what a worker's child does, without the worker.
+
+The processes are forked from a server that has the product imported already, so that one costs no more than its work.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from sqlalchemy import select, text, update
+
+from app import models, wake
+from app.config import Settings, get_settings
+from app.database import session_scope
+from app.services import evaluation, retention
+from app.services.ingest import accounts, polling
+from app.services.outbox import dispatch
+from app.utils.clock import utc_now
+
+LONGEST_SECONDS = 60.0
+KILLED = -signal.SIGKILL
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload([__name__])
+
+
+def _poll() -> None:
+    """Poll every stream, due or not, in the order of their numbers; streams that are leased are somebody else's."""
+    settings, now = get_settings(), utc_now()
+    with session_scope() as session:
+        accounts.ensure_environment_account(session, settings, now)
+        session.execute(update(models.Stream).values(due_at=now))
+        streams = session.scalars(select(models.Stream.id).order_by(models.Stream.id)).all()
+    for stream_id in streams:
+        polling.poll(stream_id, settings)
+
+
+def _evaluate() -> None:
+    evaluation.evaluate_changes(get_settings(), LONGEST_SECONDS)
+    evaluation.evaluate_time(get_settings(), utc_now())
+
+
+def _deliver() -> None:
+    with asyncio.Runner() as runner:
+        while dispatch.deliver_due(get_settings(), runner):
+            pass
+
+
+def _clean() -> None:
+    retention.clean(get_settings(), utc_now())
+
+
+def _migrate() -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    command.upgrade(Config("alembic.ini"), "head")
+
+
+STAGES: Mapping[str, Callable[[], None]] = {
+    "poll": _poll,
+    "evaluate": _evaluate,
+    "deliver": _deliver,
+    "clean": _clean,
+    "migrate": _migrate,
+}
+
+
+def _work(stage: str, environment: Mapping[str, str]) -> None:
+    """What the process does; it knows of this run's settings alone."""
+    os.environ.clear()
+    os.environ.update(environment)
+    Settings.model_config["env_file"] = None
+    wake._bell.ring = lambda task, queue: None  # type: ignore[method-assign]  # a hint that is lost
+    STAGES[stage]()
+
+
+class Stages:
+    """Runs stages with the settings of a test."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = dict(environment)
+
+    def start(self, stage: str, crashpoint: str | None = None, **changes: str) -> "multiprocessing.Process":
+        """Start a stage without waiting for it."""
+        environment = self.environment | changes
+        if crashpoint is not None:
+            environment |= {"GP_TEST_BUILD": "1", "GP_CRASHPOINT": crashpoint}
+        process = _processes.Process(target=_work, args=(stage, environment), daemon=True)
+        process.start()
+        return process  # type: ignore[return-value]  # a process of another start method
+
+    def run(self, stage: str, crashpoint: str | None = None, **changes: str) -> int:
+        """Run a stage to its end; return its exit code, which is `KILLED` where it met its crash point."""
+        process = self.start(stage, crashpoint, **changes)
+        process.join(LONGEST_SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            raise TimeoutError(f"the stage {stage} took more than {LONGEST_SECONDS:.0f} seconds")
+        return process.exitcode
+
+
+def let_leases_end() -> None:
+    """Let the time pass after which what a dead worker held is anybody's."""
+    ended = utc_now() - timedelta(seconds=1)
+    with session_scope() as session:
+        session.execute(text("UPDATE streams SET lease_until = :ended WHERE lease_until > :ended"), {"ended": ended})
+        session.execute(text("UPDATE deliveries SET lease_until = :ended WHERE lease_until > :ended"), {"ended": ended})
+
+
+def let_retries_come() -> None:
+    """Let the time pass until what is owed is due."""
+    with session_scope() as session:
+        session.execute(text("UPDATE deliveries SET next_attempt_at = now() WHERE status = 'pending'"))
