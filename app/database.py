@@ -76,6 +76,12 @@ def _escape(value: str) -> str:
     return value
 
 
+@lru_cache(maxsize=16_384)
+def _write_time(value: datetime) -> str:
+    """Write a time for COPY. A log has nine of them, most the same: remembering them is a tenth of reading Twilio."""
+    return value.isoformat()
+
+
 _COPY_TEXT: dict[type, Callable[[Any], str]] = {
     NoneType: lambda _: r"\N",
     str: _escape,
@@ -83,7 +89,7 @@ _COPY_TEXT: dict[type, Callable[[Any], str]] = {
     int: str,
     float: repr,
     Decimal: str,
-    datetime: datetime.isoformat,
+    datetime: _write_time,
     UUID: str,
     bytes: lambda value: r"\\x" + value.hex(),
 }
