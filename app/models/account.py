@@ -76,7 +76,7 @@ class Stream(Base):
     swept_at: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     """When the list was last read again, by how far back in seconds; and `ended`, the calls that ended."""
     reading: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    """Where long listings go on that a poll could not finish: of a `slice`, of a `sweep`."""
+    """Where long listings go on that a poll could not finish: of a `slice`, of a `sweep`, of a `backfill`."""
 
 
 class CoverageGap(Base):

@@ -1,4 +1,4 @@
-"""Watched accounts: the one of the environment, and the credentials of each."""
+"""Watched accounts: the one of the environment, what each is read with, and who may sign its callbacks."""
 
 import time
 from collections.abc import Callable, Collection
@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -24,33 +24,91 @@ class Credentials:
     """What Twilio is asked with. The repr shows no secret."""
 
     account_sid: str
+    """Whose logs are read."""
     username: str
-    """The account's sid, or the sid of an API key."""
+    """The sid of an account, or of an API key."""
     password: str
+    api_base_url: str
+    monitor_base_url: str
 
     def __repr__(self) -> str:
-        return f"Credentials({self.username})"
+        return f"Credentials({self.account_sid}, {self.username})"
 
 
 def ensure_environment_account(session: Session, settings: Settings, now: datetime) -> None:
-    """Watch the account that the environment names; what happened before now does not alert."""
+    """Watch the account that the environment names, and no longer one that it used to name.
+
+    What happened before now does not alert.
+    """
     sid = settings.twilio_account_sid
-    if sid is None or session.scalar(select(Account.id).where(Account.sid == sid, Account.from_environment)):
+    former = update(Account).where(Account.from_environment, Account.sid.is_distinct_from(sid))
+    session.execute(former.values(from_environment=False, enabled=False))
+    if sid is None:
         return
-    values = {
-        "sid": sid,
-        "from_environment": True,
-        "started_at": now,
-        "include_subaccounts": settings.twilio_include_subaccounts,
-    }
-    added = session.scalar(insert(Account).values(values).on_conflict_do_nothing().returning(Account))
-    if added is not None:
-        streams.create_for(session, added, now)
+    wanted = settings.twilio_include_subaccounts
+    known = session.execute(
+        select(Account.id, Account.include_subaccounts).where(Account.sid == sid, Account.from_environment)
+    ).first()
+    if known is not None:
+        if known.include_subaccounts != wanted:
+            session.execute(update(Account).where(Account.id == known.id).values(include_subaccounts=wanted))
+        return
+    values = {"sid": sid, "from_environment": True, "started_at": now, "include_subaccounts": wanted, "enabled": True}
+    statement = insert(Account).values(values)
+    adopted = {"from_environment": True, "enabled": True, "include_subaccounts": wanted}
+    account = session.scalar(statement.on_conflict_do_update(index_elements=["sid"], set_=adopted).returning(Account))
+    if account is not None:
+        streams.create_for(session, account, now)
+
+
+def load(session: Session, account_id: int, settings: Settings) -> Credentials:
+    """Find what an account is read with: its API key where it has one, else its auth token, else its parent's.
+
+    Raises: TwilioRefused where there is nothing that can be used.
+    """
+    account = session.get_one(Account, account_id)
+    own = _own(account, settings)
+    if own is None and account.parent_sid is not None:
+        parent = session.scalar(select(Account).where(Account.sid == account.parent_sid))
+        own = _own(parent, settings, prefer_token=True) if parent is not None else None
+    if own is None:
+        raise TwilioRefused(f"no credentials are known for account {account.sid}: set them, or disable it", 401)
+    return Credentials(
+        account_sid=account.sid,
+        username=own[0],
+        password=own[1],
+        api_base_url=account.api_base_url or settings.twilio_api_base_url,
+        monitor_base_url=account.monitor_base_url or settings.twilio_monitor_base_url,
+    )
+
+
+def has_own_credentials(account: Account, settings: Settings) -> bool:
+    """Say whether an account has credentials of its own: the error log asks for them."""
+    from_environment = account.from_environment and account.sid == settings.twilio_account_sid
+    return bool(from_environment or account.auth_token or (account.api_key_sid and account.api_key_secret))
+
+
+def _own(account: Account, settings: Settings, *, prefer_token: bool = False) -> tuple[str, str] | None:
+    """Give user and password; the token first where a key may not reach far enough: to subaccounts."""
+    key: tuple[str, str] | None = None
+    token: tuple[str, str] | None = None
+    try:
+        if account.from_environment and account.sid == settings.twilio_account_sid:
+            if settings.twilio_api_key_sid and settings.twilio_api_key_secret:
+                key = settings.twilio_api_key_sid, settings.twilio_api_key_secret.get_secret_value()
+            if settings.twilio_auth_token:
+                token = account.sid, settings.twilio_auth_token.get_secret_value()
+        if account.api_key_sid and account.api_key_secret and key is None:
+            key = account.api_key_sid, decrypt(settings.secret_keys, account.api_key_secret)
+        if account.auth_token and token is None:
+            token = account.sid, decrypt(settings.secret_keys, account.auth_token)
+    except Undecryptable as error:
+        raise TwilioRefused(f"the credentials of account {account.sid} cannot be opened: {error}", 401) from None
+    return (token or key) if prefer_token else (key or token)
 
 
 def open_reader(
-    account: Account,
-    settings: Settings,
+    credentials: Credentials,
     before_request: Callable[[], None],
     clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
@@ -58,37 +116,17 @@ def open_reader(
     """Open a reader of an account's logs.
 
     Args:    before_request: called before every request; it may wait, and may raise.
-    Raises:  TwilioRefused where no credentials are known.
     """
-    known = credentials(account, settings)
     return TwilioReader(
-        account_sid=known.account_sid,
-        username=known.username,
-        password=known.password,
-        api_base_url=account.api_base_url or settings.twilio_api_base_url,
-        monitor_base_url=account.monitor_base_url or settings.twilio_monitor_base_url,
+        account_sid=credentials.account_sid,
+        username=credentials.username,
+        password=credentials.password,
+        api_base_url=credentials.api_base_url,
+        monitor_base_url=credentials.monitor_base_url,
         before_request=before_request,
         clock=clock,
         sleep=sleep,
     )
-
-
-def credentials(account: Account, settings: Settings) -> Credentials:
-    """Return what the account is read with: its API key where it has one, else its auth token.
-
-    Raises: TwilioRefused where there is neither.
-    """
-    if account.from_environment:
-        key, secret, token = settings.twilio_api_key_sid, settings.twilio_api_key_secret, settings.twilio_auth_token
-        if account.sid == settings.twilio_account_sid and key and secret:
-            return Credentials(account.sid, key, secret.get_secret_value())
-        if account.sid == settings.twilio_account_sid and token:
-            return Credentials(account.sid, account.sid, token.get_secret_value())
-    elif account.api_key_sid and account.api_key_secret:
-        return Credentials(account.sid, account.api_key_sid, decrypt(settings.secret_keys, account.api_key_secret))
-    elif account.auth_token:
-        return Credentials(account.sid, account.sid, decrypt(settings.secret_keys, account.auth_token))
-    raise TwilioRefused(f"no credentials are known for account {account.sid}: set them, or disable the account", 401)
 
 
 def signing_tokens(session: Session, settings: Settings, account_sids: Collection[str] | None) -> list[str]:

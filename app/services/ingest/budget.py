@@ -1,11 +1,13 @@
 """The request budget of an account: how many requests it may cost a minute, counted over all workers."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app.database import session_scope
 from app.models import RequestCount
 
 KEPT = timedelta(hours=25)
@@ -30,6 +32,29 @@ def take(session: Session, account_id: int, now: datetime, per_minute: int) -> b
         where=RequestCount.count < per_minute,
     )
     return session.scalar(statement.returning(RequestCount.count)) is not None
+
+
+def waiter(
+    account_id: int,
+    per_minute: int,
+    clock: Callable[[], datetime],
+    sleep: Callable[[float], None],
+    also: Callable[[Session], None] = lambda _: None,
+) -> Callable[[], None]:
+    """Make what counts a request before it is sent, and waits while the minute's budget is spent.
+
+    Args:    also: done in the same transaction, however often it is tried; it may raise.
+    """
+
+    def before_request() -> None:
+        while True:
+            with session_scope() as session:
+                also(session)
+                if take(session, account_id, clock(), per_minute):
+                    return
+            sleep(seconds_to_next_minute(clock()))
+
+    return before_request
 
 
 def left(session: Session, account_id: int, now: datetime, per_minute: int) -> int:

@@ -118,12 +118,10 @@ def read_pending(
     count = 0
     for account_id, log_type in waiting:
         with session_scope() as session:
-            account = session.get_one(Account, account_id)
-            session.expunge(account)
             sids = list(session.scalars(_waiting(account_id, log_type)))
             unknown = _apply(session, account_id, log_type, sids, settings, now)
         if unknown and log_type != LogType.ERROR:
-            count += _read_unknown(account, log_type, settings, clock, sleep)
+            count += _read_unknown(account_id, log_type, settings, clock, sleep)
     return count
 
 
@@ -138,7 +136,7 @@ def _waiting(account_id: int, log_type: LogType) -> Select[str]:
 
 
 def _read_unknown(
-    account: Account,
+    account_id: int,
     log_type: LogType,
     settings: Settings,
     clock: Callable[[], datetime],
@@ -146,23 +144,19 @@ def _read_unknown(
 ) -> int:
     """Read the logs that were pushed lately and are not known, one by one."""
     with session_scope() as session:
-        query = _waiting(account.id, log_type).where(PushedRecord.received_at > clock() - READ_FOR)
+        query = _waiting(account_id, log_type).where(PushedRecord.received_at > clock() - READ_FOR)
         sids = list(session.scalars(query))
 
-    def before_request() -> None:
-        while True:
-            with session_scope() as session:
-                if budget.take(session, account.id, clock(), settings.twilio_max_requests_per_minute):
-                    return
-            sleep(budget.seconds_to_next_minute(clock()))
-
+    before_request = budget.waiter(account_id, settings.twilio_max_requests_per_minute, clock, sleep)
     count = 0
     try:
-        with accounts.open_reader(account, settings, before_request, clock, sleep) as reader:
+        with session_scope() as session:
+            credentials = accounts.load(session, account_id, settings)
+        with accounts.open_reader(credentials, before_request, clock, sleep) as reader:
             for sid in sids:
                 record = reader.read_one(log_type, sid)
                 if record is not None:
-                    _store(account.id, log_type, record, settings, clock())
+                    _store(account_id, log_type, record, settings, clock())
                     count += 1
     except TwilioError as error:
         log.warning("pushed logs could not be read; polls will find them", reason=error.reason)

@@ -49,6 +49,7 @@ class Poll:
     started_at: datetime
     deadline: float = field(default_factory=lambda: time.monotonic() + LONGEST_POLL_SECONDS)
     """By the machine's monotonic clock."""
+    source: LogSource = LogSource.POLL
     floor: datetime | None = None
     """What was created before it is not asked for."""
     reading: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class Poll:
     @property
     def origin(self) -> Origin:
         """Say where the records come from."""
-        return Origin(self.lease.account_id, self.lease.log_type, LogSource.POLL, self.settings)
+        return Origin(self.lease.account_id, self.lease.log_type, self.source, self.settings)
 
     def check_time(self) -> None:
         """Stop here where the poll has taken long enough.
@@ -91,7 +92,7 @@ class Listing:
     """One listing to be worked through."""
 
     name: str
-    """Under which name it is noted where it goes on: `slice` or `sweep`."""
+    """Under which name it is noted where it goes on: `slice`, `sweep` or `backfill`."""
     piece: Slice
     polite: bool = False
     """It leaves the reserve of the request budget alone."""

@@ -11,8 +11,7 @@ from app import metrics
 from app.config import Settings
 from app.database import session_scope
 from app.errors import LeaseLost, TwilioError, TwilioRateLimited, TwilioRefused
-from app.models import Account
-from app.services.ingest import accounts, budget, plan, rereads, streams, sweeps
+from app.services.ingest import accounts, backfills, budget, plan, rereads, streams, sweeps
 from app.services.ingest.listing import Clock, Listing, OutOfTime, Poll, work_through
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import utc_now
@@ -39,11 +38,9 @@ def poll(
         lease = streams.claim(session, stream_id, started_at, timedelta(seconds=settings.poll_interval_seconds))
         if lease is None:
             return False
-        account = session.get_one(Account, lease.account_id)
-        session.expunge(account)
     crashpoint("poll.claimed")
     began = time.monotonic()
-    reason = _poll_leased(lease, account, settings, clock, sleep, started_at)
+    reason = _poll_leased(lease, settings, clock, sleep, started_at)
     labels = {"log_type": lease.log_type.value}
     counts = metrics.observe(metrics.POLL_DURATION.name, labels, time.monotonic() - began)
     if reason is not None:
@@ -55,7 +52,6 @@ def poll(
 
 def _poll_leased(
     lease: streams.Lease,
-    account: Account,
     settings: Settings,
     clock: Clock,
     sleep: Callable[[float], None],
@@ -63,7 +59,7 @@ def _poll_leased(
 ) -> str | None:
     """Read, and give the lease back whatever happens; return the reason where it failed."""
     try:
-        with _reader(account, lease, settings, clock, sleep) as reader:
+        with _reader(lease, settings, clock, sleep) as reader:
             poll = Poll(lease, reader, settings, clock, sleep, started_at)
             poll.reading, poll.swept_at = dict(lease.reading), dict(lease.swept_at)
             _read(poll)
@@ -97,21 +93,16 @@ def _retry_at(error: TwilioError, failures: int, now: datetime) -> datetime | No
     return None
 
 
-def _reader(
-    account: Account, lease: streams.Lease, settings: Settings, clock: Clock, sleep: Callable[[float], None]
-) -> TwilioReader:
+def _reader(lease: streams.Lease, settings: Settings, clock: Clock, sleep: Callable[[float], None]) -> TwilioReader:
     """Open a reader whose every request is counted against the account's budget, and waits for it."""
 
-    def before_request() -> None:
-        while True:
-            now = clock()
-            with session_scope() as session:
-                streams.prolong(session, lease, now)
-                if budget.take(session, account.id, now, settings.twilio_max_requests_per_minute):
-                    return
-            sleep(budget.seconds_to_next_minute(now))
+    def prolong(session: Session) -> None:
+        streams.prolong(session, lease, clock())
 
-    return accounts.open_reader(account, settings, before_request, clock, sleep)
+    before_request = budget.waiter(lease.account_id, settings.twilio_max_requests_per_minute, clock, sleep, prolong)
+    with session_scope() as session:
+        credentials = accounts.load(session, lease.account_id, settings)
+    return accounts.open_reader(credentials, before_request, clock, sleep)
 
 
 def _read(poll: Poll) -> None:
@@ -133,6 +124,9 @@ def _read(poll: Poll) -> None:
     behind |= rereads.read_again(poll)
     with session_scope() as session:
         streams.succeed(session, poll.lease, poll.clock(), rereads_behind=behind)
+    backfills.go_on(poll)
+    with session_scope() as session:
+        streams.release(session, poll.lease)
         crashpoint("poll.finished")
 
 

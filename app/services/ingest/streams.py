@@ -21,6 +21,10 @@ LEASE = timedelta(seconds=90)
 """How long a worker may be silent before another takes the stream over: longer than one request may take."""
 
 
+CLOSED = "closed"
+"""What Twilio says of an account that is no more."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """The right to poll a stream, until it is taken over."""
@@ -38,8 +42,9 @@ class Lease:
 
 
 def create_for(session: Session, account: Account, now: datetime) -> None:
-    """Make the three streams of a new account, due at once."""
-    for log_type in LogType:
+    """Make those of the three streams of an account that it does not have, due at once."""
+    known = set(session.scalars(select(Stream.log_type).where(Stream.account_id == account.id)))
+    for log_type in (log_type for log_type in LogType if log_type not in known):
         stream = Stream(account_id=account.id, log_type=log_type, due_at=now)
         session.add(stream)
         session.flush()
@@ -51,6 +56,7 @@ def due(session: Session, now: datetime) -> list[int]:
     free = or_(Stream.lease_until.is_(None), Stream.lease_until < now)
     query = select(Stream.id).join(Account, Account.id == Stream.account_id)
     query = query.where(Account.enabled, Stream.unavailable.is_(False), Stream.due_at <= now, free)
+    query = query.where(Account.status.is_distinct_from(CLOSED))
     return list(session.scalars(query.order_by(Stream.due_at)))
 
 
@@ -162,27 +168,27 @@ def complete(session: Session, lease: Lease, until: datetime) -> None:
 
 
 def succeed(session: Session, lease: Lease, now: datetime, *, rereads_behind: bool) -> None:
-    """End a poll that went well, and give the stream back."""
+    """Note that a poll went well."""
+    values = {"last_success_at": now, "last_error": None, "failures": 0, "rereads_behind": rereads_behind}
+    session.execute(
+        update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
+    )
+
+
+def release(session: Session, lease: Lease) -> None:
+    """Give the stream back."""
     session.execute(
         update(Stream)
         .where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
-        .values(
-            lease_token=None,
-            lease_until=None,
-            last_success_at=now,
-            last_error=None,
-            failures=0,
-            rereads_behind=rereads_behind,
-        )
+        .values(lease_token=None, lease_until=None)
     )
 
 
 def pause(session: Session, lease: Lease, now: datetime) -> None:
-    """End a poll that ran out of time, and give the stream back: it goes on at once."""
+    """End a poll that ran out of time, and give the stream back: it goes on at once, and it does read."""
+    values = {"lease_token": None, "lease_until": None, "due_at": now, "last_success_at": now, "failures": 0}
     session.execute(
-        update(Stream)
-        .where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
-        .values(lease_token=None, lease_until=None, due_at=now)
+        update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
     )
 
 

@@ -1,0 +1,101 @@
+"""Spans that somebody asked to be read again: worked off by the polls of their streams, after what is new."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.database import session_scope
+from app.enums import LogSource, LogType
+from app.errors import FieldError, InvalidInput, TwilioRefused
+from app.models import Backfill, Stream
+from app.services.ingest import plan, streams
+from app.services.ingest.listing import Listing, Poll, work_through
+from app.services.ingest.plan import Slice
+
+log = structlog.get_logger()
+
+
+def request(
+    session: Session, account_id: int, since: datetime, until: datetime, now: datetime, retention: timedelta
+) -> list[Backfill]:
+    """Ask for a span of every stream of an account to be read again; its polls do it from now on.
+
+    Raises: InvalidInput where the span is empty, or older than logs are kept.
+    """
+    if since < now - retention:
+        raise InvalidInput([FieldError("since", f"must not be before RETENTION_DAYS, {retention.days} days ago")])
+    if until > now:
+        raise InvalidInput([FieldError("until", "must not be in the future")])
+    if since >= until:
+        raise InvalidInput([FieldError("until", "must be after since")])
+    query = select(Stream).where(Stream.account_id == account_id, Stream.unavailable.is_(False)).order_by(Stream.id)
+    asked = []
+    for stream in session.scalars(query):
+        oldest = max(since, now - plan.REACH[LogType(stream.log_type)])
+        backfill = Backfill(stream_id=stream.id, since=since, until=until, read_from=oldest, requested_at=now)
+        session.add(backfill)
+        stream.due_at = now
+        asked.append(backfill)
+    session.flush()
+    return asked
+
+
+def unfinished(session: Session, stream_id: int | None = None) -> Sequence[Backfill]:
+    """List the spans that are still being read, the oldest request first."""
+    query = select(Backfill).where(Backfill.finished_at.is_(None)).order_by(Backfill.id)
+    return session.scalars(query if stream_id is None else query.where(Backfill.stream_id == stream_id)).all()
+
+
+def go_on(poll: Poll) -> None:
+    """Work on what was asked of this stream until it is done, or the poll has taken long enough.
+
+    Raises: OutOfTime, TwilioError, LeaseLost.
+    """
+    with session_scope() as session:
+        waiting = list(unfinished(session, poll.lease.stream_id))
+        session.expunge_all()
+    for backfill in waiting:
+        try:
+            _work(poll, backfill)
+        except TwilioRefused as error:
+            log.warning("a backfill was refused", stream_id=poll.lease.stream_id, error=str(error))
+            _end(poll, backfill, str(error))
+
+
+def _work(poll: Poll, backfill: Backfill) -> None:
+    """Read day by day, oldest first; then, of calls and messages, what the filters by day leave out."""
+    poll.source = LogSource.BACKFILL
+    try:
+        for piece in _pieces(poll.lease.log_type, backfill):
+            listing = Listing("backfill", piece, polite=True)
+            work_through(poll, listing, lambda session, _, piece=piece: _note(session, backfill, piece))  # type: ignore[misc]
+    finally:
+        poll.source = LogSource.POLL
+    _end(poll, backfill, None)
+
+
+def _pieces(log_type: LogType, backfill: Backfill) -> list[Slice]:
+    pieces = []
+    start = backfill.read_from
+    while start < backfill.until:
+        midnight = datetime.combine(start.astimezone(UTC).date(), time(), UTC) + plan.ONE_DAY
+        pieces.append(Slice(start, min(midnight, backfill.until)))
+        start = midnight
+    return pieces if log_type == LogType.ERROR else [*pieces, Slice(backfill.since, None)]
+
+
+def _note(session: Session, backfill: Backfill, piece: Slice) -> None:
+    """Note how far it has come."""
+    if piece.until is not None:
+        session.execute(update(Backfill).where(Backfill.id == backfill.id).values(read_from=piece.until))
+
+
+def _end(poll: Poll, backfill: Backfill, error: str | None) -> None:
+    now = poll.clock()
+    with session_scope() as session:
+        streams.lock(session, poll.lease, (), now)
+        values = {"finished_at": now, "last_error": error}
+        session.execute(update(Backfill).where(Backfill.id == backfill.id).values(**values))

@@ -1,0 +1,110 @@
+"""Asks Twilio for the status of watched accounts, finds their subaccounts, and watches those."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import or_, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.database import session_scope
+from app.enums import LogType
+from app.errors import TwilioError
+from app.models import Account, Stream
+from app.services.ingest import accounts, budget, streams
+from app.services.twilio.client import AccountRecord
+from app.utils.clock import utc_now
+
+CHECKED_EVERY = timedelta(minutes=15)
+NEEDS_OWN_KEY = (
+    "the error log needs this subaccount's own key: Twilio does not show it to the parent; set auth_token, or"
+    " api_key_sid and api_key_secret, by PATCH /api/accounts/{sid}"
+)
+
+log = structlog.get_logger()
+
+
+def refresh_due(
+    settings: Settings, clock: Callable[[], datetime] = utc_now, sleep: Callable[[float], None] = time.sleep
+) -> int:
+    """Ask about every account whose turn it is; return how many that were. Two workers never ask about one at once."""
+    now = clock()
+    due = or_(Account.checked_at.is_(None), Account.checked_at < now - CHECKED_EVERY)
+    claim = update(Account).where(Account.enabled, Account.parent_sid.is_(None), due).values(checked_at=now)
+    with session_scope() as session:
+        claimed = list(session.scalars(claim.returning(Account.id)))
+    for account_id in claimed:
+        _refresh(account_id, settings, clock, sleep)
+    return len(claimed)
+
+
+def _refresh(
+    account_id: int, settings: Settings, clock: Callable[[], datetime], sleep: Callable[[float], None]
+) -> None:
+    """Ask about one account and, where that is wanted, its subaccounts. Most API keys may not: the account says so."""
+    error = None
+    before_request = budget.waiter(account_id, settings.twilio_max_requests_per_minute, clock, sleep)
+    try:
+        with session_scope() as session:
+            account = session.get_one(Account, account_id)
+            sid, with_subaccounts = account.sid, account.include_subaccounts
+            credentials = accounts.load(session, account_id, settings)
+        with accounts.open_reader(credentials, before_request, clock, sleep) as reader:
+            own = reader.account()
+            records = list(reader.accounts()) if with_subaccounts else []
+        with session_scope() as session:
+            _note(session, sid, own)
+            if with_subaccounts:
+                _watch(session, sid, records, settings, clock())
+    except TwilioError as refused:
+        error = f"status and subaccounts could not be read: {refused}"
+        log.info("an account's own record could not be read", reason=refused.reason)
+    with session_scope() as session:
+        session.execute(update(Account).where(Account.id == account_id).values(last_error=error))
+
+
+def _note(session: Session, sid: str, record: AccountRecord | None) -> None:
+    """Note what Twilio says of an account; a name that the user gave stays."""
+    if record is not None and record.sid == sid:
+        account = session.scalars(select(Account).where(Account.sid == sid)).one()
+        account.status = record.status
+        account.friendly_name = account.friendly_name or record.friendly_name
+
+
+def _watch(session: Session, parent_sid: str, records: list[AccountRecord], settings: Settings, now: datetime) -> None:
+    """Watch the subaccounts that are active; of those known already, note what became of them."""
+    listed = {record.sid: record for record in records if record.sid != parent_sid}
+    for record in listed.values():
+        if record.status == "active":
+            _add(session, parent_sid, record, now)
+    for account in session.scalars(select(Account).where(Account.parent_sid == parent_sid)):
+        found = listed.get(account.sid)
+        # Closed accounts vanish from the list after thirty days.
+        account.status = found.status if found is not None else streams.CLOSED
+        account.checked_at = now
+        mark_error_log(session, account, settings)
+
+
+def _add(session: Session, parent_sid: str, record: AccountRecord, now: datetime) -> None:
+    values = {
+        "sid": record.sid,
+        "parent_sid": parent_sid,
+        "friendly_name": record.friendly_name,
+        "started_at": now,
+        "enabled": True,
+    }
+    statement = insert(Account).values(values).on_conflict_do_nothing(index_elements=["sid"])
+    account = session.scalar(statement.returning(Account))
+    if account is not None:
+        streams.create_for(session, account, now)
+
+
+def mark_error_log(session: Session, account: Account, settings: Settings) -> None:
+    """Say of a subaccount whether its error log can be read: asked with the parent's key, Twilio shows the parent's."""
+    can = account.parent_sid is None or accounts.has_own_credentials(account, settings)
+    values = {"unavailable": not can, "unavailable_reason": None if can else NEEDS_OWN_KEY.format(sid=account.sid)}
+    stream = update(Stream).where(Stream.account_id == account.id, Stream.log_type == LogType.ERROR)
+    session.execute(stream.values(**values))
