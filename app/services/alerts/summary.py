@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.enums import PatternType
+from app.services.rules.groups import OTHER
 from app.services.rules.types import (
     NoDataParams,
     RatioParams,
@@ -26,7 +27,9 @@ def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code
     """Write what happened, how often, and where: `3 calls with error 30003 (Unreachable destination handset) to GB`."""
     params = rule.params
     window = f"(limit {params.count} in {_span(params.window_minutes)})" if isinstance(params, ThresholdParams) else ""
-    return _join(f"{occurrences} {_noun(rule, occurrences)}", _what(rule, error_code), _places(group), window)
+    return _join(
+        f"{occurrences} {_noun(rule, occurrences)}", _what(rule, error_code, occurrences), _places(group), window
+    )
 
 
 def summarize_over_time(rule: Rule, group: Mapping[str, Any], value: float | None, occurrences: int) -> str:
@@ -35,7 +38,7 @@ def summarize_over_time(rule: Rule, group: Mapping[str, Any], value: float | Non
     Args:    value: the percentage, sum, count or ratio to the median of the last minute judged.
     """
     params = rule.params
-    what = _what(rule, None)
+    what = _what(rule)
     shown = _number(value)
     if isinstance(params, RatioParams):
         share = f"{shown}% of {PLURALS[rule.log_type]}"
@@ -84,13 +87,17 @@ def _span(minutes: int) -> str:
     return "a minute" if minutes == 1 else f"{minutes} minutes"
 
 
-def _what(rule: Rule, error_code: int | None) -> str:
+def _what(rule: Rule, error_code: int | None = None, occurrences: int = 0) -> str:
     """Say what the pattern asks for, in words."""
     value = rule.pattern_value or ""
     if rule.pattern_type == PatternType.STATUS:
         return " or ".join(item.strip() for item in value.split(","))
     if error_code is not None:
-        return f"with error {error_code} ({describe(error_code).message})"
+        if "error_code" in rule.group_by:
+            return ""
+        known = f"{error_code} ({describe(error_code).message})"
+        one = occurrences == 1 or (rule.pattern_type == PatternType.ERROR_CODE and value.strip().isdigit())
+        return f"with error {known}" if one else f"with errors, the newest {known}"
     if rule.pattern_type == PatternType.ERROR_CODE:
         return "with an error" if value.strip() == "*" else f"with error {value[:LONGEST_WORD]}"
     if rule.pattern_type in (PatternType.KEYWORD, PatternType.REGEX):
@@ -104,6 +111,7 @@ def _places(group: Mapping[str, Any]) -> str:
 
 def _where(name: str, value: object) -> str:
     if name == "error_code":
-        return "" if value is None else f"(code {value})"
-    shown = "none" if value is None else str(value)
+        known = f"error {value} ({describe(value).message})" if isinstance(value, int) else "no error code"
+        return f"with {known}" if value != OTHER else "with other errors"
+    shown = "none" if value is None else "others" if value == OTHER else str(value)
     return f"{PREPOSITIONS[name]} {shown}" if name in PREPOSITIONS else f"({name.replace('_', ' ')} {shown})"

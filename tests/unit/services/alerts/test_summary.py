@@ -1,0 +1,89 @@
+"""The line that says what an alert is about."""
+
+from typing import Any
+
+import pytest
+
+from app.enums import PatternType
+from app.services.alerts.summary import summarize, summarize_over_time
+from tests.factories import make_rule
+
+CODES = {"log_type": "call", "pattern_type": PatternType.ERROR_CODE}
+STATUS = {"log_type": "message", "pattern_type": PatternType.STATUS, "pattern_value": "failed,undelivered"}
+
+
+@pytest.mark.parametrize(
+    ("rule", "group", "occurrences", "code", "said"),
+    [
+        (
+            CODES | {"pattern_value": "30003"},
+            {"to_country": "GB"},
+            3,
+            30003,
+            "3 calls with error 30003 (Unreachable destination handset) to GB",
+        ),
+        (
+            CODES | {"pattern_value": "30001,30002,30003"},
+            {},
+            6,
+            30002,
+            "6 calls with errors, the newest 30002 (Account suspended)",
+        ),
+        (CODES | {"pattern_value": "*"}, {}, 1, 30002, "1 call with error 30002 (Account suspended)"),
+        (
+            STATUS | {"group_by": ("error_code",)},
+            {"error_code": 30003},
+            17,
+            30003,
+            "17 messages failed or undelivered with error 30003 (Unreachable destination handset)",
+        ),
+        (STATUS, {"from": None}, 2, None, "2 messages failed or undelivered from none"),
+        (STATUS, {"to": "__other__"}, 2, None, "2 messages failed or undelivered to others"),
+        (
+            STATUS | {"condition": {"type": "threshold", "count": 10, "window_minutes": 5}},
+            {"to_country": "GB"},
+            12,
+            None,
+            "12 messages failed or undelivered to GB (limit 10 in 5 minutes)",
+        ),
+    ],
+)
+def test_it_says_what_happened_how_often_and_where(
+    rule: dict[str, Any], group: dict[str, Any], occurrences: int, code: int | None, said: str
+) -> None:
+    assert summarize(make_rule(**rule), group, occurrences, code) == said
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "said"),
+    [
+        (
+            {"type": "ratio", "percent": 5, "window_minutes": 60, "min_total": 50, "settle_minutes": 10},
+            12.5,
+            "12.5% of messages failed or undelivered to GB in an hour (limit 5%)",
+        ),
+        (
+            {"type": "no_data", "window_minutes": 30, "min_count": 1},
+            0.0,
+            "no messages failed or undelivered to GB in 30 minutes",
+        ),
+        (
+            {"type": "spike", "factor": 3, "window_minutes": 15, "baseline_windows": 8, "min_count": 20},
+            4.0,
+            "4 times as many messages as usual failed or undelivered to GB in 15 minutes",
+        ),
+        (
+            {"type": "stuck", "older_than_minutes": 30, "min_count": 1},
+            1.0,
+            "1 message failed or undelivered to GB not final after 30 minutes",
+        ),
+        (
+            {"type": "sum", "field": "price", "at_least": 50, "window_minutes": 1440},
+            61.25,
+            "price of 7 messages failed or undelivered to GB reached 50 in a day (now 61.25)",
+        ),
+    ],
+)
+def test_it_says_what_a_condition_over_time_found(condition: dict[str, Any], value: float, said: str) -> None:
+    rule = make_rule(**STATUS, condition=condition)
+    assert summarize_over_time(rule, {"to_country": "GB"}, value, 7) == said
