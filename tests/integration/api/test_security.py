@@ -33,7 +33,7 @@ def wanted_scope(method: str, path: str) -> Scope:
 def calls(app: Any) -> Iterator[tuple[str, str]]:
     for route in app.routes:
         if isinstance(route, APIRoute) and route.path not in OPEN:
-            for method in route.methods:
+            for method in route.methods or ():
                 yield method, route.path
 
 

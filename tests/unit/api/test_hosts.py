@@ -1,12 +1,14 @@
 """Which hosts are ours."""
 
+from typing import Any
+
 import pytest
 
 from app.api.middleware import Hosts
 from app.config import Settings
 
 
-def hosts(**fields: object) -> Hosts:
+def hosts(**fields: Any) -> Hosts:
     return Hosts(Settings(public_base_url="https://monitor.example.com", **fields))
 
 

@@ -1,0 +1,86 @@
+"""Brings the catalogue of error codes up to date, from a file or from the list that Twilio publishes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from app.errors import ConfigError
+from app.services.twilio.error_codes import PACKAGED, Entry, use
+
+PUBLISHED_AT = "https://www.twilio.com/docs/api/errors/twilio-error-codes.json"
+LARGEST_CATALOGUE_BYTES = 16 * 1024 * 1024
+DOWNLOAD_SECONDS = 30
+FEWEST_CODES = 100
+"""A catalogue smaller than this is not Twilio's."""
+
+
+def refresh(source: str, target: Path = PACKAGED) -> int:
+    """Replace the catalogue by a newer one, from a file or an address; return how many codes it has.
+
+    Args:    source: a path or an address; it holds Twilio's own list, or our packaged form of it.
+    Raises:  ConfigError where it cannot be read or is no catalogue; the old one then stays.
+    """
+    entries = _parse(_fetch(source) if "://" in source else _read(Path(source)), source)
+    use(entries, target)
+    return len(entries)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"the catalogue {path} cannot be read: {error.strerror}") from None
+
+
+def _fetch(url: str) -> bytes:
+    """Download a catalogue, bounded in size and time."""
+    try:
+        with httpx.stream("GET", url, timeout=DOWNLOAD_SECONDS, follow_redirects=True) as response:
+            response.raise_for_status()
+            body = bytearray()
+            for piece in response.iter_bytes():
+                body += piece
+                if len(body) > LARGEST_CATALOGUE_BYTES:
+                    raise ConfigError("the catalogue is larger than 16 MiB: give the address of Twilio's list")
+            return bytes(body)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ConfigError(
+            f"the catalogue could not be downloaded ({type(error).__name__}): try again, or give a file"
+        ) from None
+
+
+class _Published(msgspec.Struct):
+    """One item of the list that Twilio publishes."""
+
+    code: int
+    message: str
+    log_level: str | None = None
+    log_type: str | None = None
+    product: str | None = None
+
+
+def _parse(body: bytes, source: str) -> dict[int, Entry]:
+    """Read Twilio's list, or the packaged form."""
+    entries: dict[int, Entry] = {}
+    try:
+        if body.lstrip()[:1] == b"[":
+            entries = {item.code: _entry(item) for item in _decode_list(body)}
+        else:
+            entries = msgspec.json.decode(body, type=dict[int, Entry])
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        entries = {}
+    if len(entries) < FEWEST_CODES:
+        raise ConfigError(
+            f"{source} is no catalogue of Twilio's error codes: give a list of objects with code and message"
+        )
+    return entries
+
+
+def _decode_list(body: bytes) -> Sequence[_Published]:
+    return msgspec.json.decode(body, type=list[_Published], strict=False)
+
+
+def _entry(item: _Published) -> Entry:
+    return Entry(item.message, (item.log_level or "error").lower(), (item.log_type or "").lower() or None, item.product)
