@@ -137,6 +137,9 @@ def _add_errors(method: str, operation: JsonObject) -> None:
     statuses = {"400", "422"}
     parameters = operation.get("parameters", [])
     names = {each["name"] for each in parameters}
+    for each in parameters:
+        if each["schema"].get("default") == []:
+            del each["schema"]["default"]  # of a list by commas, which is a text: nothing is the default
     if operation.get("security"):
         statuses |= {"401", "403", "429", "503"}
     if any(each["in"] == "path" for each in parameters):

@@ -62,7 +62,8 @@ CONTENT: dict[str, Any] = {MEDIA_TYPE: {"schema": SCHEMA, "example": EXAMPLE}}
     "/api/export",
     summary="Export rules, actions and silences",
     response_class=Response,
-    responses={200: {"content": CONTENT, "description": "The document."}},
+    # Of any shape, for clients: some take a text of YAML for a text, some for what it says.
+    responses={200: {"content": {MEDIA_TYPE: {"schema": {}, "example": EXAMPLE}}, "description": "The document."}},
     dependencies=ADMIN,
 )
 def export_configuration() -> Response:
@@ -96,7 +97,9 @@ async def read_document(request: Request) -> str:
     "/api/import",
     response_model=ImportResult,
     summary="Import rules, actions and silences",
-    openapi_extra={"requestBody": {"required": True, "content": CONTENT}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {**CONTENT, "application/json": {"schema": SCHEMA}}}
+    },
 )
 def import_configuration(
     caller: Admin,

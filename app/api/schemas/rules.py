@@ -11,11 +11,11 @@ from app.services.rules.definition import RuleDefinition
 Population = Literal["call", "message", "error", "any"]
 FILTERS = (
     "Lists of values, all of which narrow the population: `account_sid`, `direction`, `from`, `to`, `to_country`, "
-    "`messaging_service_sid`, `level`. An empty list lets all through."
+    "`messaging_service_sid`, `level`. An empty list lets all through; so do lists that are not given."
 )
 CONDITION = (
     "When matches become an alert: its `type` (`each`, `threshold`, `ratio`, `no_data`, `spike`, `new_value`, `stuck` "
-    "or `sum`) and what that takes."
+    "or `sum`) and what that takes. By default `each`."
 )
 VALUE = (
     "What the pattern looks for: codes and ranges, statuses or keywords by commas, an RE2 pattern, a CEL expression; "
@@ -107,6 +107,8 @@ def _describe(schema: dict[str, Any]) -> None:
         shown = Rule.model_fields[name]
         field["description"] = shown.description
         field["examples"] = shown.examples or field.get("examples", [field.get("default")])
+        if isinstance(field.get("default"), dict):
+            del field["default"]  # the words tell it: generators of clients know only plain defaults
 
 
 class RuleBody(RuleDefinition):
