@@ -39,7 +39,7 @@ TAGS = {
     "Keys": "Who may call this API.",
     "Audit": "Who changed what.",
     "Export and import": "Rules, actions and silences as one document.",
-    "Twilio": "What Twilio calls.",
+    "Twilio's callbacks": "What Twilio calls; nobody else needs these.",
 }
 """In the order in which a newcomer needs them."""
 ERRORS = {

@@ -97,9 +97,7 @@ async def read_document(request: Request) -> str:
     "/api/import",
     response_model=ImportResult,
     summary="Import rules, actions and silences",
-    openapi_extra={
-        "requestBody": {"required": True, "content": {**CONTENT, "application/json": {"schema": SCHEMA}}}
-    },
+    openapi_extra={"requestBody": {"required": True, "content": {**CONTENT, "application/json": {"schema": SCHEMA}}}},
 )
 def import_configuration(
     caller: Admin,

@@ -1,13 +1,14 @@
 """Twilio's callbacks: verify the signature, hand to ingest, answer at once."""
 
 from collections.abc import Collection
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
 import structlog
 from fastapi import Depends, Request, Response
 
 from app.api.deps import AppSettings, read_body
+from app.api.problems import MEDIA_TYPE as PROBLEM
 from app.api.problems import Refused
 from app.api.routing import make_router
 from app.config import Settings
@@ -22,6 +23,20 @@ router = make_router("Twilio's callbacks", prefix="/webhooks/twilio")
 SIGNATURE = "x-twilio-signature"
 SHARED_KEY = "x-twilio-webhooks-signature-settings"
 MOST_FIELDS = 1000
+REFUSED: dict[int | str, dict[str, Any]] = {
+    403: {
+        "description": "`X-Twilio-Signature` is not that of a watched account.",
+        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+
+def _described(media_type: str, words: str) -> dict[str, Any]:
+    return {"requestBody": {"description": words, "content": {media_type: {"schema": {}}}}}
+
+
+FORM = _described("application/x-www-form-urlencoded", "What Twilio posts; in a GET the query holds it.")
+EVENTS = _described("application/json", "A CloudEvent of Event Streams, or an array of them.")
 
 log = structlog.get_logger()
 
@@ -33,7 +48,8 @@ async def _read(request: Request) -> bytes:
 RawBody = Annotated[bytes, Depends(_read)]
 
 
-@router.api_route("/status", methods=["GET", "POST"], status_code=204, summary="Take a status callback")
+@router.get("/status", include_in_schema=False)
+@router.post("/status", status_code=204, summary="Take a status callback", openapi_extra=FORM, responses=REFUSED)
 def take_status(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take Twilio's status callback of a message or a call."""
     fields = _fields(request, body)
@@ -41,7 +57,8 @@ def take_status(request: Request, body: RawBody, settings: AppSettings) -> Respo
     return _take(pushes.read_status(fields), settings)
 
 
-@router.api_route("/error", methods=["GET", "POST"], status_code=204, summary="Take an entry of the error log")
+@router.get("/error", include_in_schema=False)
+@router.post("/error", status_code=204, summary="Take an entry of the error log", openapi_extra=FORM, responses=REFUSED)
 def take_error(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take what Twilio's Debugger posts for each error and warning."""
     fields = _fields(request, body)
@@ -49,7 +66,9 @@ def take_error(request: Request, body: RawBody, settings: AppSettings) -> Respon
     return _take(pushes.read_error(fields), settings)
 
 
-@router.post("/events", status_code=204, summary="Take events of Event Streams")
+@router.post(
+    "/events", status_code=204, summary="Take events of Event Streams", openapi_extra=EVENTS, responses=REFUSED
+)
 def take_events(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take an array of CloudEvents, or one alone; events of accounts that are not watched are dropped."""
     _verify(request, body, settings, None)

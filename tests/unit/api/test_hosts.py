@@ -1,20 +1,13 @@
 """Which hosts are ours."""
 
-from typing import Any
-
 import pytest
 
 from app.api.middleware import Hosts
 from app.config import Settings
 
 
-<<<<<<< HEAD
-def hosts(**fields: Any) -> Hosts:
-    return Hosts(Settings(public_base_url="https://monitor.example.com", **fields))
-=======
 def hosts(*allowed: str) -> Hosts:
     return Hosts(Settings.model_construct(public_base_url="https://monitor.example.com", allowed_hosts=allowed))
->>>>>>> 9323524 (api: Schemathesis and a generated client run against it)
 
 
 @pytest.mark.parametrize(
