@@ -1,0 +1,94 @@
+"""A rule that fails keeps the rest going, is told of, and loses nothing."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from app.database import session_scope
+from app.models import Alert
+from app.services import catalogue
+from app.services.alerts import timed
+from app.services.rules.conditions import threshold
+from tests.fakes import START
+from tests.feeding import Feed, evaluate, log
+
+
+def minutes(count: float) -> datetime:
+    return START + timedelta(minutes=count)
+
+
+def make_rule(condition: dict[str, Any], **fields: Any) -> UUID:
+    body = {
+        "name": f"Rule of {condition['type']}",
+        "log_type": "message",
+        "pattern_type": "any",
+        "condition": condition,
+    }
+    with session_scope() as session:
+        rule = catalogue.create(session, body | fields, START)
+        rule.started_at = START
+        return rule.id
+
+
+def alerts() -> list[tuple[str, str]]:
+    with session_scope() as session:
+        return [(row.rule_name, row.status) for row in session.scalars(select(Alert).order_by(Alert.number))]
+
+
+def last_error(rule_id: UUID) -> str | None:
+    with session_scope() as session:
+        return catalogue.get(session, rule_id).last_error
+
+
+@pytest.fixture
+def feed(database: str) -> Feed:
+    return Feed(START - timedelta(days=10))
+
+
+def test_a_rule_that_fails_stops_no_other_and_its_matches_are_judged_once_it_works(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing = make_rule({"type": "threshold", "count": 1, "window_minutes": 5})
+    make_rule({"type": "each"})
+    feed.complete(minutes(1))
+    with monkeypatch.context() as broken:
+        broken.setattr(threshold, "opens", lambda *_: 1 / 0)
+        feed.store([log(1, minutes(1), text="a secret body")], minutes(1))
+        evaluate(minutes(1))
+    assert alerts() == [("Rule of each", "firing"), ("Rule failing", "firing")]
+    said = last_error(failing)
+    assert said is not None
+    assert "ZeroDivisionError" in said
+    assert "secret" not in said
+    evaluate(minutes(2))
+    assert ("Rule of threshold", "firing") in alerts()
+    feed.complete(minutes(17))
+    evaluate(minutes(17))
+    assert ("Rule failing", "resolved") in alerts()
+
+
+def test_a_condition_over_time_that_fails_is_told_of_and_stops_no_other(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_rule({"type": "no_data", "window_minutes": 5})
+    make_rule({"type": "sum", "field": "segments", "at_least": 1, "window_minutes": 5})
+    feed.store([log(1, minutes(2), segments=3)], minutes(2))
+    feed.complete(minutes(7))
+    monkeypatch.setattr(timed.no_data, "judge", lambda *_: 1 / 0)
+    evaluate(minutes(7))
+    assert alerts() == [("Rule of sum", "firing"), ("Rule failing", "firing")]
+
+
+def test_an_expression_that_fails_on_a_log_is_no_match_and_shows_in_the_health_of_the_rule(feed: Feed) -> None:
+    rule_id = make_rule({"type": "each"}, pattern_type="expression", pattern_value="log.duration_seconds > 5")
+    feed.complete(minutes(1))
+    feed.store([log(1, minutes(1), duration_seconds=None), log(2, minutes(1), duration_seconds=9)], minutes(1))
+    evaluate(minutes(1))
+    assert alerts() == [("Rule of each", "firing")]
+    with session_scope() as session:
+        health = catalogue.health(session, catalogue.get(session, rule_id))
+    assert health["error_count"] == 1
+    assert "no match" in health["last_error"]
