@@ -41,10 +41,10 @@ WORDS = (
 
 def make_rules(chance: random.Random, count: int) -> list[Rule]:
     """Make rules as monitors have them."""
-    return [_rule(number, *_pattern(chance, number)) for number in range(count)]
+    return [_rule(number, *pattern(chance, number)) for number in range(count)]
 
 
-def _pattern(chance: random.Random, number: int) -> tuple[PatternType, str, dict[str, frozenset[str]]]:
+def pattern(chance: random.Random, number: int) -> tuple[PatternType, str, dict[str, frozenset[str]]]:
     kind = chance.random()
     code = chance.randrange(10_000, 64_000)
     if kind < 0.32:

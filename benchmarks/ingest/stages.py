@@ -1,0 +1,153 @@
+"""Measures what a log costs at each stage: microseconds of the processor, of Python and of PostgreSQL apart.
+
+One process does all the work here, so that every microsecond has its owner. What others do on the machine makes no
+difference to the processor's time, or little.
+"""
+
+import argparse
+import functools
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+from app.database import session_scope
+from app.models import Stream
+from app.services import evaluation
+from app.services.alerts import matching, register
+from app.services.ingest import intake, listing, polling
+from app.services.logs import store
+from app.services.rules import counts, engine, places
+from app.services.rules.patterns import RuleIndex
+from app.services.twilio.client import TwilioReader
+from benchmarks.ingest.rules import add_rules
+from benchmarks.ingest.world import a_world, list_anew
+
+STAGES: list[tuple[str, Any, str]] = [
+    ("fetch a page", TwilioReader, "_page"),
+    ("read heads, hash", intake, "head"),
+    ("look up what is known", store, "lookup"),
+    ("normalize", intake, "normalize"),
+    ("touch what is not final", store, "touch"),
+    ("store logs", store, "_insert"),
+    ("update logs", store, "_update"),
+    ("write changes", store, "_write_changes"),
+    ("count metrics", store, "_count"),
+    ("poll: the rest", polling, "poll"),
+    ("read changes", engine, "read_changes"),
+    ("match", RuleIndex, "match_batch"),
+    ("look for earlier matches", engine, "unmatched"),
+    ("count minutes", evaluation, "_add_counts"),
+    ("assign places", places, "assign"),
+    ("save minutes", counts, "save"),
+    ("matches: load", matching, "_load"),
+    ("matches: judge", matching, "_judge"),
+    ("alerts: save", register.Register, "save_alerts"),
+    ("matches: save", matching, "_save_matches"),
+    ("matches: timed", matching, "track"),
+    ("notices", register.Register, "save_notices"),
+    ("evaluate: the rest", evaluation, "evaluate_changes"),
+]
+"""Names and the functions that do the work, inner ones before those that call them."""
+
+
+class Meter:
+    """Splits the processor's time among stages: what a stage calls that is a stage itself counts there."""
+
+    def __init__(self, postgres: Callable[[], float]) -> None:
+        self._postgres = postgres
+        self._stack: list[str] = []
+        self._last = (0.0, 0.0)
+        self.spent: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+
+    def enter(self, stage: str) -> None:
+        """Begin a stage."""
+        self._charge()
+        self._stack.append(stage)
+
+    def leave(self) -> None:
+        """End the stage that began last."""
+        self._charge()
+        self._stack.pop()
+
+    def _charge(self) -> None:
+        now = time.process_time(), self._postgres()
+        if self._stack:
+            kept = self.spent[self._stack[-1]]
+            kept[0] += now[0] - self._last[0]
+            kept[1] += now[1] - self._last[1]
+        self._last = time.process_time(), now[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest.stages", description=__doc__)
+    parser.add_argument("--logs", type=int, default=50_000, help="default: 50000")
+    parser.add_argument("--rules", type=int, default=1_000, help="default: 1000")
+    given = parser.parse_args()
+    with a_world(given.logs) as world, world.database("stages"):
+        add_rules(given.rules)
+        with session_scope() as session:
+            pid = _only_connection(session)
+        meter = Meter(lambda: _run_seconds(pid))
+        _measure_all(meter)
+        for title in ("all new", "all unchanged"):
+            meter.spent.clear()
+            _work()
+            _print(title, meter, given.logs)
+
+
+def _only_connection(session: Session) -> int:
+    return int(session.scalar(text("SELECT pg_backend_pid()")) or 0)
+
+
+def _run_seconds(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def _measure_all(meter: Meter) -> None:
+    for name, owner, function in STAGES:
+        setattr(owner, function, _measured(getattr(owner, function), name, meter))
+    # A page is fetched in a thread of its own, whose time would fall on whatever runs beside it.
+    listing._prefetched = lambda items: items
+
+
+def _measured(function: Callable[..., Any], name: str, meter: Meter) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        meter.enter(name)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            meter.leave()
+
+    return wrapper
+
+
+def _work() -> None:
+    list_anew()
+    with session_scope() as session:
+        streams = [stream.id for stream in session.query(Stream)]
+    for stream_id in streams:
+        polling.poll(stream_id, get_settings())
+    evaluation.evaluate_changes(get_settings(), 600.0)
+
+
+def _print(title: str, meter: Meter, logs: int) -> None:
+    print(f"\n{title:28} {'Python us':>10} {'PostgreSQL us':>14}")
+    for name, _, _ in STAGES:
+        if name in meter.spent:
+            _line(name, meter.spent[name], logs)
+    _line("sum", [sum(spent[place] for spent in meter.spent.values()) for place in (0, 1)], logs)
+
+
+def _line(name: str, spent: list[float], logs: int) -> None:
+    print(f"{name:28} {spent[0] / logs * 1e6:>10.1f} {spent[1] / logs * 1e6:>14.1f}")
+
+
+if __name__ == "__main__":
+    main()
