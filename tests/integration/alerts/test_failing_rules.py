@@ -10,8 +10,7 @@ from sqlalchemy import select
 from app.database import session_scope
 from app.models import Alert
 from app.services import catalogue
-from app.services.alerts import timed
-from app.services.rules.conditions import threshold
+from app.services.rules.conditions import no_data, threshold
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 
@@ -77,9 +76,9 @@ def test_a_condition_over_time_that_fails_is_told_of_and_stops_no_other(
     make_rule({"type": "sum", "field": "segments", "at_least": 1, "window_minutes": 5})
     feed.store([log(1, minutes(2), segments=3)], minutes(2))
     feed.complete(minutes(7))
-    monkeypatch.setattr(timed.no_data, "judge", lambda *_: 1 / 0)
+    monkeypatch.setattr(no_data, "judge", lambda *_: 1 / 0)
     evaluate(minutes(7))
-    assert alerts() == [("Rule of sum", "firing"), ("Rule failing", "firing")]
+    assert alerts() == [("Rule of sum", "resolved"), ("Rule failing", "firing")]
 
 
 def test_an_expression_that_fails_on_a_log_is_no_match_and_shows_in_the_health_of_the_rule(feed: Feed) -> None:
