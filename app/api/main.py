@@ -14,6 +14,9 @@ from starlette.middleware.cors import CORSMiddleware
 from app.api import documents, problems
 from app.api.middleware import Frame
 from app.api.routes import (
+    accounts as account_routes,
+)
+from app.api.routes import (
     actions,
     alerts,
     audit,
@@ -56,6 +59,7 @@ ROUTERS = (
     keys,
     audit,
     transfer,
+    account_routes,
     twilio_callbacks,
     metrics,
     docs,

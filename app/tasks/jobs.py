@@ -13,7 +13,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.models import Heartbeat
 from app.services import evaluation, health, retention
-from app.services.ingest import accounts, callbacks, polling, streams
+from app.services.ingest import accounts, callbacks, polling, streams, subaccounts
 from app.services.outbox import dispatch
 from app.tasks.slots import slot
 from app.utils.clock import utc_now
@@ -51,10 +51,11 @@ def poll() -> None:
 
 
 def _poll_next() -> bool:
-    """Poll the stream that has waited longest; False where none is due."""
+    """Poll the stream that has waited longest, or ask what became of the accounts; False where nothing is due."""
     with session_scope() as session:
         due = streams.due(session, utc_now())
-    return any(polling.poll(stream_id, get_settings()) for stream_id in due)
+    polled = any(polling.poll(stream_id, get_settings()) for stream_id in due)
+    return polled or subaccounts.refresh_due(get_settings()) > 0
 
 
 @shared_task(name="read_pushed", **SHORT)

@@ -33,6 +33,8 @@ class Origin:
     log_type: LogType
     source: LogSource
     settings: Settings
+    floor: datetime | None = None
+    """What was over before it is not asked for, though a page may hold it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ def take_in(
     """
     rules = policy(origin.settings, now)
     heads: list[tuple[str, int, msgspec.Raw]] = []
+    told: list[NormalizedLog] = []
     logs: list[NormalizedLog] = []
     odd: list[tuple[msgspec.Raw, str]] = []
     for record in records:
@@ -76,9 +79,13 @@ def take_in(
             unchanged.append(known[sid])
             continue
         try:
-            logs.append(normalize(origin.log_type, record, now))
+            entry = normalize(origin.log_type, record, now)
         except MalformedRecord as error:
             odd.append((record, str(error)))
+            continue
+        told.append(entry)
+        if sid in known or not _was_over(entry, origin.floor):
+            logs.append(entry)
     store.touch(session, unchanged, now, rules)
     changes = store.save(session, origin.account_id, stream_ids, logs, known, origin.source, now, rules)
     fresh = [log.sid for log in logs if log.sid not in known]
@@ -86,7 +93,11 @@ def take_in(
         changes += apply_pushes(session, origin, stream_ids, fresh, now).changes
     if odd:
         _quarantine(session, origin, odd, now)
-    return Seen(changes, _newest(origin.log_type, [*logs, *unchanged]))
+    return Seen(changes, _newest(origin.log_type, [*told, *unchanged]))
+
+
+def _was_over(log: NormalizedLog, floor: datetime | None) -> bool:
+    return floor is not None and log.final and max(log.occurred_at, log.changed_at) < floor
 
 
 @dataclass(frozen=True)

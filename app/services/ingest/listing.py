@@ -58,7 +58,8 @@ class Poll:
     @property
     def origin(self) -> Origin:
         """Say where the records come from."""
-        return Origin(self.lease.account_id, self.lease.log_type, self.source, self.settings)
+        floor = self.floor if self.source == LogSource.POLL else None
+        return Origin(self.lease.account_id, self.lease.log_type, self.source, self.settings, floor)
 
     def check_time(self) -> None:
         """Stop here where the poll has taken long enough.

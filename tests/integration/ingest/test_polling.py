@@ -210,3 +210,19 @@ def test_bodies_are_not_kept_in_quarantine_where_they_are_not_to_be_stored(world
     world.simulator.add_message(at=START - minutes(1), body="secret words", error_code="thirty")
     world.poll(LogType.MESSAGE)
     assert "secret" not in world.quarantine()[0].record + world.quarantine()[0].reason
+
+
+def test_the_first_poll_stops_where_it_was_told_to(world: World) -> None:
+    for n in range(3200):
+        world.simulator.add_message(at=START - minutes(n))
+    world.configured(initial_backfill_hours=2)
+    world.poll(LogType.MESSAGE)
+    assert len(world.logs()) == 121
+    assert world.requests() == 1
+
+
+def test_what_was_not_over_when_the_watch_began_is_stored(world: World) -> None:
+    live = world.simulator.add_call(at=START - timedelta(hours=30), status="in-progress", end_time=None)
+    world.simulator.add_call(at=START - timedelta(hours=30))
+    world.poll(LogType.CALL)
+    assert set(world.logs()) == {live}

@@ -1,0 +1,129 @@
+"""Accounts by the API: tokens go in and never come out."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from app.config import get_settings
+from app.database import session_scope
+from app.enums import LogType
+from app.models import Account, AuditEntry, Stream
+from app.services.ingest import accounts
+from tests.conftest import forget
+from tests.integration.api.conftest import Api, fields, make_app
+
+SID = "AC" + "1" * 32
+TOKEN = "canary0123456789abcdef0123456789"
+BODY: dict[str, Any] = {"sid": SID, "auth_token": TOKEN, "friendly_name": "Production"}
+
+
+async def test_an_account_is_watched_from_the_moment_it_is_added(api: Api) -> None:
+    answer = await api.post("/api/accounts", json=BODY)
+    assert answer.status_code == 201, answer.text
+    shown = answer.json()
+    assert (shown["sid"], shown["friendly_name"], shown["enabled"], shown["parent_sid"]) == (
+        SID,
+        "Production",
+        True,
+        None,
+    )
+    assert [stream["log_type"] for stream in shown["streams"]] == ["call", "message", "error"]
+    assert shown["max_requests_per_minute"] == 120
+    assert (await api.get("/api/accounts")).json()["items"] == [shown]
+    assert (await api.get(f"/api/accounts/{SID}")).json() == shown
+    assert (await api.post("/api/accounts", json=BODY)).status_code == 409
+
+
+async def test_a_token_is_encrypted_and_shown_nowhere(api: Api) -> None:
+    answers = [await api.post("/api/accounts", json=BODY), await api.get(f"/api/accounts/{SID}")]
+    answers.append(await api.patch(f"/api/accounts/{SID}", json={"auth_token": TOKEN + "2"}))
+    answers.append(await api.get("/api/audit"))
+    assert all("canary" not in answer.text for answer in answers)
+    with session_scope() as session:
+        account = session.scalars(select(Account)).one()
+        assert "canary" not in (account.auth_token or "")
+        assert accounts.load(session, account.id, get_settings()).password == TOKEN + "2"
+        assert len(session.scalars(select(AuditEntry).where(AuditEntry.target == f"account:{SID}")).all()) == 2
+
+
+async def test_a_key_is_its_sid_and_its_secret_together(api: Api) -> None:
+    answer = await api.post("/api/accounts", json={"sid": SID, "api_key_sid": "SK" + "2" * 32})
+    assert fields(answer) == ["api_key_secret"]
+    assert fields(await api.post("/api/accounts", json={"sid": SID})) == ["auth_token"]
+    body = {"sid": SID, "api_key_sid": "SK" + "2" * 32, "api_key_secret": "canary"}
+    assert (await api.post("/api/accounts", json=body)).json()["api_key_sid"] == "SK" + "2" * 32
+    with session_scope() as session:
+        account = session.scalars(select(Account)).one()
+        assert accounts.load(session, account.id, get_settings()).username == "SK" + "2" * 32
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"sid": "AC1"}, "sid"),
+        ({"auth_token": ""}, "auth_token"),
+        ({"auth_token": 7}, "auth_token"),
+        ({"api_base_url": "file:///etc/passwd"}, "api_base_url"),
+        ({"api_base_url": "https://user@api.twilio.com"}, "api_base_url"),
+        ({"monitor_base_url": "https://monitor.twilio.com:port"}, "monitor_base_url"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+async def test_what_cannot_be_used_is_refused_at_its_field(api: Api, changes: dict[str, Any], field: str) -> None:
+    assert fields(await api.post("/api/accounts", json=BODY | changes)) == [field]
+
+
+async def test_new_credentials_are_tried_at_once(api: Api) -> None:
+    await api.post("/api/accounts", json=BODY)
+    with session_scope() as session:
+        for stream in session.scalars(select(Stream)):
+            stream.failures, stream.due_at = 7, stream.due_at.replace(year=2099)
+    await api.patch(f"/api/accounts/{SID}", json={"auth_token": "another"})
+    with session_scope() as session:
+        assert all(stream.failures == 0 and stream.due_at.year < 2099 for stream in session.scalars(select(Stream)))
+
+
+async def test_the_account_of_the_environment_stays_there(api: Api, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("TWILIO_ACCOUNT_SID", SID)
+    environment.setenv("TWILIO_AUTH_TOKEN", TOKEN)
+    forget()
+    from app.utils.clock import utc_now
+
+    with session_scope() as session:
+        accounts.ensure_environment_account(session, get_settings(), utc_now())
+    async with Api(make_app()) as client:
+        assert (await client.delete(f"/api/accounts/{SID}")).status_code == 409
+        assert (await client.patch(f"/api/accounts/{SID}", json={"auth_token": "x"})).status_code == 409
+        assert (await client.patch(f"/api/accounts/{SID}", json={"enabled": False})).json()["enabled"] is False
+        assert (await client.post(f"/api/accounts/{SID}/poll")).status_code == 409
+
+
+async def test_an_account_is_removed(api: Api) -> None:
+    await api.post("/api/accounts", json=BODY)
+    assert (await api.delete(f"/api/accounts/{SID}")).status_code == 204
+    assert (await api.get(f"/api/accounts/{SID}")).status_code == 404
+    assert (await api.delete(f"/api/accounts/{SID}")).status_code == 404
+
+
+async def test_a_poll_and_a_backfill_are_queued(api: Api) -> None:
+    await api.post("/api/accounts", json=BODY)
+    answer = await api.post(f"/api/accounts/{SID}/poll")
+    assert (answer.status_code, answer.json()) == (202, {"status": "queued"})
+    span = {"since": "2000-01-01T00:00:00Z"}
+    assert fields(await api.post(f"/api/accounts/{SID}/backfill", json=span)) == ["since"]
+    from datetime import timedelta
+
+    from app.utils.clock import rfc3339, utc_now
+
+    span = {"since": rfc3339(utc_now() - timedelta(days=3))}
+    answer = await api.post(f"/api/accounts/{SID}/backfill", json=span)
+    assert (answer.status_code, answer.json()) == (202, {"status": "queued"})
+    streams = (await api.get(f"/api/accounts/{SID}")).json()["streams"]
+    assert [len(stream["backfills"]) for stream in streams] == [1, 1, 1]
+
+
+async def test_every_log_type_has_a_stream(api: Api) -> None:
+    await api.post("/api/accounts", json=BODY)
+    with session_scope() as session:
+        assert set(session.scalars(select(Stream.log_type))) == set(LogType)

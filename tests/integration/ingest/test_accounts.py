@@ -1,0 +1,161 @@
+"""Several accounts against a simulated Twilio: keys, subaccounts, and spans that are read again."""
+
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from app.database import session_scope
+from app.enums import LogType
+from app.models import Account, Backfill, Stream
+from app.services.ingest import backfills, subaccounts, watching
+from scripts.twilio_simulator import KeyKind
+from tests.integration.ingest.world import START, World, minutes
+
+
+def state(world: World, sid: str) -> dict[str, object]:
+    with session_scope() as session:
+        return watching.account_json(session, watching.get(session, sid), world.settings, world.clock.now)
+
+
+def refresh(world: World) -> None:
+    subaccounts.refresh_due(world.settings, world.clock, world.sleep)
+
+
+def test_an_account_is_read_with_an_api_key(world: World) -> None:
+    account = world.simulator.add_account()
+    key = world.simulator.add_key(account.sid, KeyKind.STANDARD)
+    sid = world.simulator.add_message(account_sid=account.sid)
+    with session_scope() as session:
+        values = {"sid": account.sid, "api_key_sid": key.sid, "api_key_secret": key.secret}
+        watching.create(session, world.settings, values, world.clock.now)
+    world.poll()
+    assert sid in world.logs()
+    refresh(world)
+    assert "could not be read" in str(state(world, account.sid)["last_error"])
+
+
+def test_subaccounts_are_found_and_read_with_the_parents_credentials(world: World) -> None:
+    child = world.simulator.add_account(parent_sid=world.simulator.account.sid, friendly_name="Child")
+    asleep = world.simulator.add_account(parent_sid=world.simulator.account.sid, status="suspended")
+    mine = world.simulator.add_error()
+    theirs = world.simulator.add_error(account_sid=child.sid)
+    message = world.simulator.add_message(account_sid=child.sid)
+    world.configured(twilio_include_subaccounts=True)
+    world.poll()
+    refresh(world)
+    world.poll()
+    logs = world.logs()
+    assert {mine, message} <= set(logs)
+    assert theirs not in logs
+    shown = state(world, child.sid)
+    assert (shown["parent_sid"], shown["friendly_name"], shown["status"]) == (
+        world.simulator.account.sid,
+        "Child",
+        "active",
+    )
+    error_log = shown["streams"][2]  # type: ignore[index]
+    assert error_log["unavailable"]
+    assert "own key" in error_log["last_error"]
+    with session_scope() as session:
+        assert session.scalar(select(Account.id).where(Account.sid == asleep.sid)) is None
+        assert child.auth_token not in str(session.execute(select(Account)).scalars().all())
+
+
+def test_a_subaccount_with_a_key_of_its_own_shows_its_error_log(world: World) -> None:
+    child = world.simulator.add_account(parent_sid=world.simulator.account.sid)
+    world.configured(twilio_include_subaccounts=True)
+    world.poll()
+    refresh(world)
+    sid = world.simulator.add_error(account_sid=child.sid)
+    with session_scope() as session:
+        account = watching.get(session, child.sid, lock=True)
+        watching.edit(session, world.settings, account, {"auth_token": child.auth_token}, world.clock.now)
+    world.poll()
+    assert sid in world.logs()
+
+
+def test_a_closed_subaccount_is_read_no_more(world: World) -> None:
+    child = world.simulator.add_account(parent_sid=world.simulator.account.sid)
+    world.configured(twilio_include_subaccounts=True)
+    world.poll()
+    refresh(world)
+    world.poll()
+    world.simulator.set_account(child.sid, status="closed")
+    world.advance(minutes=20)
+    refresh(world)
+    assert state(world, child.sid)["status"] == "closed"
+    world.simulator.requests.clear()
+    world.advance(minutes=10)
+    world.tick()
+    assert not any(child.sid in seen.target for seen in world.simulator.requests)
+
+
+def test_a_backfill_reads_a_span_again_day_by_day(world: World) -> None:
+    old = START - timedelta(days=20)
+    sids = {world.simulator.add_message(at=old + timedelta(hours=n)) for n in range(0, 200, 7)}
+    sids |= {
+        world.simulator.add_message(at=old + timedelta(hours=n), date_sent=None, status="failed")
+        for n in range(0, 200, 40)
+    }
+    sids |= {world.simulator.add_call(at=old + timedelta(hours=n)) for n in range(0, 200, 7)}
+    sids |= {world.simulator.add_error(at=old + timedelta(hours=n)) for n in range(0, 200, 7)}
+    world.poll()
+    assert world.logs() == {}
+    with session_scope() as session:
+        account = session.scalars(select(Account)).one()
+        backfills.request(
+            session, account.id, old, world.clock.now, world.clock.now, timedelta(days=world.settings.retention_days)
+        )
+    world.poll()
+    logs = world.logs()
+    assert set(logs) == sids
+    assert {log.source for log in logs.values()} == {"backfill"}
+    with session_scope() as session:
+        assert all(backfill.finished_at for backfill in session.scalars(select(Backfill)))
+
+
+def test_a_backfill_leaves_room_in_the_request_budget(world: World) -> None:
+    world.configured(twilio_max_requests_per_minute=4)
+    world.poll()
+    with session_scope() as session:
+        account = session.scalars(select(Account)).one()
+        backfills.request(session, account.id, START - timedelta(days=9), START, START, timedelta(days=90))
+    for _ in range(40):
+        world.advance(seconds=30)
+        world.tick()
+    per_minute: dict[object, int] = {}
+    for seen in world.simulator.requests:
+        minute = seen.at.replace(second=0, microsecond=0)
+        per_minute[minute] = per_minute.get(minute, 0) + 1
+    assert max(per_minute.values()) <= 4
+    with session_scope() as session:
+        assert all(backfill.finished_at for backfill in session.scalars(select(Backfill)))
+
+
+def test_an_account_that_left_the_environment_is_read_no_more(world: World) -> None:
+    world.poll()
+    world.configured(twilio_account_sid="AC" + "3" * 32)
+    world.poll()
+    with session_scope() as session:
+        enabled = dict(session.execute(select(Account.sid, Account.enabled)).all())
+    assert enabled == {world.simulator.account.sid: False, "AC" + "3" * 32: True}
+    with session_scope() as session:
+        assert len(session.scalars(select(Stream).where(Stream.log_type == LogType.CALL)).all()) == 2
+
+
+def test_requests_of_the_last_hour_are_told(world: World) -> None:
+    world.poll()
+    world.advance(minutes=30)
+    world.poll()
+    assert state(world, world.simulator.account.sid)["requests_last_hour"] == world.requests()
+    world.advance(minutes=45)
+    late = [seen for seen in world.simulator.requests if seen.at > START]
+    assert state(world, world.simulator.account.sid)["requests_last_hour"] == len(late)
+
+
+def test_odd_records_are_shown_in_the_accounts_state(world: World) -> None:
+    world.simulator.add_message(at=START - minutes(2), odd=b'{"sid": 7}')
+    world.poll()
+    quarantined = state(world, world.simulator.account.sid)["quarantined"]
+    assert quarantined["last_day"] == 1  # type: ignore[index]
+    assert "sid" in quarantined["latest"][0]["reason"]  # type: ignore[index]
