@@ -175,6 +175,10 @@ async def _cancel_all() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    for transport in list(asyncio.get_running_loop()._transports.values()):  # type: ignore[attr-defined]
+        transport.abort()
+    for _ in range(3):
+        await asyncio.sleep(0)  # closed connections are let go in the next turns
 
 
 @contextmanager
@@ -190,6 +194,21 @@ def http_receiver(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterat
         receiver.port = server.sockets[0].getsockname()[1]
         try:
             yield receiver
+        finally:
+            loop.call_soon_threadsafe(server.close)
+
+
+@contextmanager
+def raw_server(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
+    """A server that does as it likes; the answer is its port."""
+    with _loop() as loop:
+
+        async def start() -> asyncio.Server:
+            return await asyncio.start_server(serve, "127.0.0.1", 0)
+
+        server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+        try:
+            yield server.sockets[0].getsockname()[1]
         finally:
             loop.call_soon_threadsafe(server.close)
 

@@ -1,0 +1,236 @@
+"""The guarded client against names, certificates and servers that mean harm."""
+
+import gzip
+import resource
+import ssl
+import time
+from collections.abc import Iterator, Sequence
+from ipaddress import ip_network
+from pathlib import Path
+from socket import AF_INET, AF_INET6
+
+import pytest
+import trustme
+
+from app.utils import http
+from app.utils.addresses import Network
+from app.utils.http import Answer, Found, GuardedClient, Lookup, RequestFailed
+from tests.receivers import Answer as Script
+from tests.receivers import Receiver, drip, http_receiver, respond, say
+
+HERE = [ip_network("127.0.0.1/32")]
+OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+
+
+def names(**answers: list[str]) -> Lookup:
+    """Resolve names as told; the last answer is given for ever."""
+    asked = {name.replace("_", "."): list(found) for name, found in answers.items()}
+
+    def lookup(host: str, port: int) -> Found:
+        if host not in asked:
+            raise OSError("no such name")
+        answer = asked[host].pop(0) if len(asked[host]) > 1 else asked[host][0]
+        return [(AF_INET6 if ":" in each else AF_INET, each) for each in answer.split()]
+
+    return lookup
+
+
+async def post(
+    url: str, *, allowed: Sequence[Network] = HERE, lookup: Lookup = http.system_lookup, seconds: float = 2.0
+) -> Answer:
+    async with GuardedClient(allowed, seconds, lookup) as client:
+        return await client.request("POST", url, {"Content-Type": "application/json"}, b"{}")
+
+
+async def test_a_name_that_leads_to_this_machine_is_blocked_before_a_connection(receiver: Receiver) -> None:
+    for answer in ("127.0.0.1", "10.0.0.1", "::1", "169.254.169.254", "::ffff:127.0.0.1", "1.1.1.1 10.0.0.1"):
+        with pytest.raises(RequestFailed) as blocked:
+            await post(f"http://evil.test:{receiver.port}/", allowed=[], lookup=names(evil_test=[answer]))
+        assert blocked.value.reason == "blocked"
+    assert receiver.connections == 0
+
+
+async def test_an_address_in_the_url_is_judged_where_the_socket_opens(receiver: Receiver) -> None:
+    for host in ("127.0.0.1", "[::1]", "[::ffff:7f00:1]", "10.0.0.1"):
+        with pytest.raises(RequestFailed) as blocked:
+            await post(f"http://{host}:{receiver.port}/", allowed=[])
+        assert blocked.value.reason == "blocked"
+    for host in ("2130706433", "127.1", "0x7f.1"):
+        with pytest.raises(RequestFailed):
+            await post(f"http://{host}:{receiver.port}/", allowed=[])
+    assert receiver.connections == 0
+
+
+async def test_one_bad_address_among_good_ones_blocks_the_name(receiver: Receiver) -> None:
+    with pytest.raises(RequestFailed) as blocked:
+        await post(f"http://mixed.test:{receiver.port}/", lookup=names(mixed_test=["127.0.0.1 10.0.0.1"]))
+    assert blocked.value.reason == "blocked"
+    assert receiver.connections == 0
+
+
+async def test_a_name_is_looked_up_once_and_that_address_is_used(receiver: Receiver) -> None:
+    lookup = names(turning_test=["127.0.0.1", "10.0.0.1"])
+    url = f"http://turning.test:{receiver.port}/"
+    assert (await post(url, lookup=lookup)).status == 200
+    with pytest.raises(RequestFailed) as blocked:
+        await post(url, lookup=lookup)
+    assert blocked.value.reason == "blocked"
+    assert len(receiver.requests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirects_are_not_followed(receiver: Receiver, status: int) -> None:
+    receiver.answers = [respond(status, b"", Location=receiver.url)]
+    assert (await post(receiver.url)).status == status
+    assert len(receiver.requests) == 1
+
+
+async def test_proxies_and_netrc_of_the_environment_are_not_asked(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with http_receiver() as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+        await post(receiver.url)
+        assert proxy.connections == 0
+    assert "authorization" not in receiver.requests[0].headers
+
+
+async def test_connections_are_reused_for_one_host(receiver: Receiver) -> None:
+    async with GuardedClient(HERE, 2.0) as client:
+        for _ in range(3):
+            await client.request("POST", receiver.url, {}, b"{}")
+    assert (receiver.connections, len(receiver.requests)) == (1, 3)
+
+
+@pytest.fixture
+def authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[trustme.CA]:
+    """An authority that the product trusts in this test."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    http.tls_context.cache_clear()
+    yield made
+    http.tls_context.cache_clear()
+
+
+def server_context(authority: trustme.CA, *hosts: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*hosts).configure_cert(context)
+    return context
+
+
+async def test_each_name_at_one_address_is_checked_by_itself(authority: trustme.CA) -> None:
+    lookup = names(one_test=["127.0.0.1"], two_test=["127.0.0.1"])
+    with http_receiver(tls=server_context(authority, "one.test")) as receiver:
+        async with GuardedClient(HERE, 2.0, lookup) as client:
+            assert (await client.request("POST", f"https://one.test:{receiver.port}/", {}, b"{}")).status == 200
+            with pytest.raises(RequestFailed) as refused:
+                await client.request("POST", f"https://two.test:{receiver.port}/", {}, b"{}")
+    assert refused.value.reason == "tls"
+    assert len(receiver.requests) == 1
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(authority: trustme.CA) -> None:
+    with (
+        http_receiver(tls=server_context(trustme.CA(), "127.0.0.1")) as receiver,
+        pytest.raises(RequestFailed) as refused,
+    ):
+        await post(receiver.url)
+    assert refused.value.reason == "tls"
+    assert receiver.requests == []
+
+
+async def test_tls_to_a_plain_server_fails(receiver: Receiver) -> None:
+    with pytest.raises(RequestFailed):
+        await post(receiver.url.replace("http:", "https:"))
+    assert receiver.requests == []
+
+
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        (say(b"", then_wait=30), "timeout"),
+        (drip(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n", every=0.1, times=300), "timeout"),
+        (say(b""), "protocol"),
+        (say(b"SSH-2.0-OpenSSH_9.2\r\n"), "protocol"),
+        (say(b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 300_000 + b"\r\n\r\n"), "protocol"),
+        (say(b"HTTP/1.1 999999 No\r\n\r\n"), "protocol"),
+    ],
+)
+async def test_what_is_no_answer_fails_in_time(receiver: Receiver, script: Script, reason: str) -> None:
+    receiver.answers = [script]
+    began = time.monotonic()
+    with pytest.raises(RequestFailed) as failed:
+        await post(receiver.url, seconds=1.0)
+    assert failed.value.reason == reason
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        drip(OK_HEAD, b"a", every=0.1, times=300),
+        say(OK_HEAD, then_wait=30),
+        say(OK_HEAD + b"cut short"),
+        say(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    ],
+)
+async def test_a_body_that_stalls_after_its_status_is_an_answer(receiver: Receiver, script: Script) -> None:
+    receiver.answers = [script]
+    began = time.monotonic()
+    assert (await post(receiver.url, seconds=1.0)).status in (200, 204)
+    assert time.monotonic() - began < 2
+
+
+async def test_answers_are_read_raw_and_no_further_than_needed(receiver: Receiver) -> None:
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n".encode()
+    endless = b"HTTP/1.1 200 OK\r\nContent-Length: 9999999999\r\n\r\n"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for script in (say(head + bomb), drip(endless, b"a" * 100_000, every=0, times=500)):
+        receiver.answers = [script]
+        answer = await post(receiver.url)
+        assert len(answer.body) <= http.KEPT_BYTES
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 80_000, "kilobytes"
+
+
+async def test_a_resolver_that_is_stuck_holds_up_nobody(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    stuck = threading.Event()
+    monkeypatch.setattr(http, "DNS_SECONDS", 0.3)
+
+    def lookup(host: str, port: int) -> Found:
+        stuck.wait(10)
+        return []
+
+    began = time.monotonic()
+    with pytest.raises(RequestFailed) as failed:
+        await post("http://slow.test/", lookup=lookup)
+    stuck.set()
+    assert failed.value.reason == "dns"
+    assert time.monotonic() - began < 1
+
+
+async def test_a_name_that_does_not_exist_is_told_so() -> None:
+    with pytest.raises(RequestFailed) as failed:
+        await post("http://nowhere.test/", lookup=names())
+    assert failed.value.reason == "dns"
+    assert "nowhere" not in str(failed.value)
+
+
+async def test_a_closed_port_is_told_so() -> None:
+    with http_receiver() as gone:
+        url = gone.url
+    with pytest.raises(RequestFailed) as failed:
+        await post(url)
+    assert failed.value.reason == "connect"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with http_receiver() as opened:
+        yield opened

@@ -1,0 +1,159 @@
+"""Mail servers: what is said to them, and what their answers mean."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from pydantic import SecretStr
+
+from app.actions.base import Envelope, Receipt, SendError
+from app.actions.email import Email
+from app.actions.sample import samples
+from app.utils import http
+from tests.integration.actions.conftest import Configure
+from tests.receivers import Mailbox, mail_server, raw_server
+
+
+def send(configure: Configure, port: int, count: int = 1, **changes: Any) -> list[Receipt]:
+    plain: dict[str, Any] = {
+        "smtp_host": "127.0.0.1",
+        "smtp_port": port,
+        "smtp_from": "GiftPulse <alerts@example.com>",
+        "smtp_security": "none",
+    }
+    kind = Email(configure(**plain | changes))
+    config = kind.check({"recipients": ["ops@example.com"]})
+    told = samples()[0]
+
+    def envelope(number: int) -> Envelope:
+        return Envelope(
+            delivery_id=f"d{number}",
+            alert_id="a1",
+            type=told.type,
+            recipient="ops@example.com",
+            content=kind.render(config, told).content,
+            created_at=told.timestamp,
+        )
+
+    async def all_of_them() -> list[Receipt]:
+        async with kind.connected() as sender:
+            return [await sender.send(config, envelope(number)) for number in range(count)]
+
+    return asyncio.run(all_of_them())
+
+
+@pytest.fixture
+def tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ssl.SSLContext]:
+    """A server's context for 127.0.0.1 whose authority the product trusts."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    http.tls_context.cache_clear()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    yield context
+    http.tls_context.cache_clear()
+
+
+def test_a_mail_and_its_login_go_over_starttls(configure: Configure, tls: ssl.SSLContext) -> None:
+    with mail_server(tls, password="right") as mailbox:
+        [receipt] = send(
+            configure, mailbox.port, smtp_security="starttls", smtp_user="me", smtp_password=SecretStr("right")
+        )
+        assert receipt.status_code == 250
+        assert mailbox.logins == [("me", "right")]
+        assert len(mailbox.mails) == 1
+
+
+def test_a_server_without_starttls_gets_neither_mail_nor_login(configure: Configure) -> None:
+    with mail_server(password="right") as mailbox:
+        with pytest.raises(SendError, match="STARTTLS"):
+            send(configure, mailbox.port, smtp_security="starttls", smtp_user="me", smtp_password=SecretStr("right"))
+        assert (mailbox.logins, mailbox.mails) == ([], [])
+
+
+def test_a_certificate_that_nobody_vouches_for_gets_nothing(configure: Configure) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with mail_server(context) as mailbox:
+        with pytest.raises(SendError, match="certificate"):
+            send(configure, mailbox.port, smtp_security="starttls")
+        assert mailbox.mails == []
+
+
+def test_a_login_that_is_refused_is_told_as_a_fault_of_the_settings(configure: Configure) -> None:
+    with mail_server(password="right") as mailbox:
+        with pytest.raises(SendError, match="SMTP_USER and SMTP_PASSWORD") as refused:
+            send(configure, mailbox.port, smtp_user="me", smtp_password=SecretStr("wrong-password"))
+        assert refused.value.status_code == 535
+        assert "wrong-password" not in str(refused.value) + refused.value.response
+        assert mailbox.mails == []
+
+
+def test_a_login_is_not_sent_in_clear_to_another_machine(configure: Configure) -> None:
+    with pytest.raises(SendError, match="SMTP_SECURITY"):
+        send(configure, 25, smtp_host="mail.example.com", smtp_user="me", smtp_password=SecretStr("secret"))
+
+
+def test_without_a_host_no_mail_can_be_sent_and_that_is_said(configure: Configure) -> None:
+    with pytest.raises(SendError, match="SMTP_HOST") as refused:
+        send(configure, 25, smtp_host=None)
+    assert refused.value.permanent
+
+
+@pytest.mark.parametrize(
+    ("codes", "permanent", "words"),
+    [
+        ({"MAIL": ["451 later"]}, False, "sender"),
+        ({"MAIL": ["550 not you"]}, True, "SMTP_FROM"),
+        ({"ops@example.com": ["450 busy"]}, False, "recipient"),
+        ({"ops@example.com": ["550 unknown"]}, True, "recipient"),
+        ({"ops@example.com": ["421 closing"]}, False, "recipient"),
+        ({"DATA": ["452 full"]}, False, "mail"),
+        ({"DATA": ["552 too big"]}, True, "mail"),
+        ({"DATA": ["554 spam"]}, True, "mail"),
+    ],
+)
+def test_a_reply_says_whether_to_try_again(
+    configure: Configure, codes: dict[str, list[str]], permanent: bool, words: str
+) -> None:
+    with mail_server(codes=codes) as mailbox:
+        with pytest.raises(SendError, match=words) as refused:
+            send(configure, mailbox.port)
+        assert refused.value.permanent is permanent
+        assert str(refused.value.status_code) in next(iter(codes.values()))[0]
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"421 busy\r\n", b"554 go away\r\n", b"junk\r\n", b"220 ok\r\n250 EHLO injected\r\n"]
+)
+def test_a_server_that_greets_badly_gets_no_mail(configure: Configure, greeting: bytes) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        await writer.drain()
+        writer.close()
+
+    with raw_server(greet) as port, pytest.raises(SendError) as refused:
+        send(configure, port)
+    assert refused.value.permanent is greeting.startswith(b"554")
+
+
+def test_mails_of_one_batch_share_a_connection_and_an_error_costs_only_its_own(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Mailbox.handle_MAIL
+    sessions = set()
+
+    async def noted(self: Mailbox, server: Any, session: Any, envelope: Any, address: str, options: list[str]) -> str:
+        sessions.add(id(session))
+        return await original(self, server, session, envelope, address, options)
+
+    monkeypatch.setattr(Mailbox, "handle_MAIL", noted)
+    with mail_server() as mailbox:
+        send(configure, mailbox.port, count=5)
+        assert len(mailbox.mails) == 5
+    assert len(sessions) == 1
