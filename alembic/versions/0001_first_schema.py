@@ -15,6 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
+    op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     op.execute("CREATE SEQUENCE log_ids")
     op.execute("CREATE SEQUENCE change_ids")
     op.create_table(
@@ -248,6 +249,22 @@ def upgrade() -> None:
         postgresql_partition_by="RANGE (occurred_at)",
     )
     op.create_index(op.f("ix_log_changes_log_id"), "log_changes", ["log_id"], unique=False)
+    op.create_table(
+        "log_texts",
+        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("log_id", sa.BigInteger(), nullable=False),
+        sa.Column("words", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("occurred_at", "log_id", name=op.f("pk_log_texts")),
+        postgresql_partition_by="RANGE (occurred_at)",
+    )
+    op.create_index(
+        "ix_log_texts_words",
+        "log_texts",
+        ["words"],
+        unique=False,
+        postgresql_using="gin",
+        postgresql_ops={"words": "gin_trgm_ops"},
+    )
     op.create_table(
         "logs",
         sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
@@ -556,6 +573,15 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_coverage_gaps_stream_id_since"), "coverage_gaps", ["stream_id", "since"], unique=False)
     op.create_table(
+        "stream_searches",
+        sa.Column("stream_id", sa.Integer(), nullable=False),
+        sa.Column("change_id", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["stream_id"], ["streams.id"], name=op.f("fk_stream_searches_stream_id_streams"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("stream_id", name=op.f("pk_stream_searches")),
+    )
+    op.create_table(
         "stream_evaluations",
         sa.Column("stream_id", sa.Integer(), nullable=False),
         sa.Column("change_id", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -571,6 +597,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     op.drop_table("stream_evaluations")
+    op.drop_table("stream_searches")
     op.drop_index(op.f("ix_coverage_gaps_stream_id_since"), table_name="coverage_gaps")
     op.drop_table("coverage_gaps")
     op.drop_index(
@@ -612,6 +639,8 @@ def downgrade() -> None:
         postgresql_where=sa.text("reread_at IS NOT NULL"),
     )
     op.drop_table("logs")
+    op.drop_index("ix_log_texts_words", table_name="log_texts")
+    op.drop_table("log_texts")
     op.drop_index(op.f("ix_log_changes_log_id"), table_name="log_changes")
     op.drop_table("log_changes")
     op.drop_table("heartbeats")

@@ -20,6 +20,7 @@ from app.models.delivery import Attempt, Delivery
 from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
 from app.models.managed import ManagedEntry
 from app.models.rule import Match, MinuteCount, Rule, RuleGroup, RuleSet, SeenValue
+from app.models.search import LogText, StreamSearch
 
 __all__ = [
     "CHANGE_IDS",
@@ -39,6 +40,7 @@ __all__ = [
     "IdempotentAnswer",
     "Log",
     "LogChange",
+    "LogText",
     "ManagedEntry",
     "Match",
     "MinuteCount",
@@ -52,4 +54,5 @@ __all__ = [
     "Silence",
     "Stream",
     "StreamEvaluation",
+    "StreamSearch",
 ]

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.database import get_engine
 
-PARTITIONED = ("logs", "log_changes")
+PARTITIONED = ("logs", "log_changes", "log_texts")
 # Any number that nothing else in the database uses as an advisory lock.
 PARTITION_LOCK = 4_715_620_732
 
