@@ -1,7 +1,7 @@
 """Takes records in: tells new ones from known ones, normalizes and stores the new, sets aside what is no log."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -21,6 +21,8 @@ from app.services.logs.versions import pushed
 
 KEPT_RECORD_BYTES = 16 * 1024
 LONGEST_REASON = 500
+TAIL = 20
+"""So many logs at the end of a page say how far back it goes."""
 
 log = structlog.get_logger()
 
@@ -42,8 +44,8 @@ class Seen:
     """What a page of records told."""
 
     changes: int
-    newest_at: datetime | None
-    """The latest creation or sending among the logs; None where no log says where in the list's order it stands."""
+    back_to: datetime | None
+    """How far back the page goes, in a list that comes newest first; None where none of its logs tells."""
 
 
 def policy(settings: Settings, now: datetime) -> store.StorePolicy:
@@ -64,7 +66,7 @@ def take_in(
     """
     rules = policy(origin.settings, now)
     heads: list[tuple[str, int, msgspec.Raw]] = []
-    told: list[NormalizedLog] = []
+    told: list[NormalizedLog | store.Known] = []
     logs: list[NormalizedLog] = []
     odd: list[tuple[msgspec.Raw, str]] = []
     for record in records:
@@ -77,6 +79,7 @@ def take_in(
     for sid, hashed, record in heads:
         if sid in known and known[sid].content_hash == hashed:
             unchanged.append(known[sid])
+            told.append(known[sid])
             continue
         try:
             entry = normalize(origin.log_type, record, now)
@@ -93,7 +96,7 @@ def take_in(
         changes += apply_pushes(session, origin, stream_ids, fresh, now).changes
     if odd:
         _quarantine(session, origin, odd, now)
-    return Seen(changes, _newest(origin.log_type, [*told, *unchanged]))
+    return Seen(changes, _back_to(origin.log_type, told))
 
 
 def _was_over(log: NormalizedLog, floor: datetime | None) -> bool:
@@ -187,15 +190,13 @@ def also_locked(log_type: LogType) -> tuple[LogType, ...]:
     return (LogType.CALL,) if log_type == LogType.ERROR else ()
 
 
-def _newest(log_type: LogType, logs: Iterable[NormalizedLog | store.Known]) -> datetime | None:
-    """Find the latest time by which a list may be ordered.
+def _back_to(log_type: LogType, logs: Sequence[NormalizedLog | store.Known]) -> datetime | None:
+    """Find how far back a page goes: the latest time among the last of its logs, since a few may be out of order.
 
     Messages that were never sent have no place in the order of sending; a page of nothing else tells nothing.
     """
-    times = [(item.occurred_at, item.sent_at) for item in logs]
-    if log_type == LogType.MESSAGE and not any(sent_at for _, sent_at in times):
-        return None
-    return max((max(occurred_at, sent_at or occurred_at) for occurred_at, sent_at in times), default=None)
+    times = [(item.occurred_at, item.sent_at) for item in logs if log_type != LogType.MESSAGE or item.sent_at]
+    return max((max(occurred_at, sent_at or occurred_at) for occurred_at, sent_at in times[-TAIL:]), default=None)
 
 
 def _quarantine(session: Session, origin: Origin, odd: list[tuple[msgspec.Raw, str]], now: datetime) -> None:

@@ -175,7 +175,7 @@ def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
 def _is_past(log_type: LogType, piece: Slice, seen: Seen) -> bool:
     """Say whether a list that comes newest first, unfiltered, has gone back far enough."""
     ordered = log_type != LogType.ERROR and piece.until is None
-    return ordered and seen.newest_at is not None and seen.newest_at < piece.since
+    return ordered and seen.back_to is not None and seen.back_to < piece.since
 
 
 def _pages(poll: Poll, listing: Listing, noted: dict[str, Any] | None) -> Iterator[Page]:
