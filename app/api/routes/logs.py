@@ -8,13 +8,16 @@ from fastapi.responses import StreamingResponse
 
 from app.api.answers import resource
 from app.api.csv_text import lines
+from app.api.deps import AppSettings
 from app.api.lists import answer_page
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_MESSAGE, SID
 from app.api.schemas.logs import Log, LogDetail, LogFilters, LogPage, LogQuery
 from app.api.security import READ
 from app.database import session_scope
+from app.enums import LogType
 from app.services import paging
+from app.services.ingest import details
 from app.services.logs import search
 from app.services.logs.raw import raw_of
 from app.services.snapshots import alert_json, change_json, log_json
@@ -66,8 +69,15 @@ def download_logs(query: Annotated[LogQuery, Query()]) -> Response:
 
 
 @router.get("/{sid}", response_model=LogDetail, summary="Read one log", dependencies=READ)
-def get_log(sid: Sid) -> Response:
-    """Show a log with Twilio's own JSON, its history, the alerts that it counts towards, and what is related to it."""
+def get_log(sid: Sid, settings: AppSettings) -> Response:
+    """Show a log with Twilio's own JSON, its history, the alerts that it counts towards, and what is related to it.
+
+    Of an entry of the error log, Twilio's request and what was answered are asked for when it is first shown.
+    """
+    with session_scope() as session:
+        found = search.one(session, sid)
+    if found.log_type == LogType.ERROR:
+        details.complete(found.account_id, sid, settings)
     with session_scope() as session:
         row = search.one(session, sid)
         shown = log_json(row) | {

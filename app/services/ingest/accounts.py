@@ -14,7 +14,8 @@ from app.config import Settings
 from app.errors import TwilioRefused
 from app.models import Account
 from app.services.ingest import streams
-from app.services.twilio.client import TwilioReader
+from app.services.twilio.client import TRIES, TwilioReader
+from app.services.twilio.transport import READ_SECONDS
 from app.utils.clock import utc_now
 from app.utils.crypto import Undecryptable, decrypt
 
@@ -112,6 +113,8 @@ def open_reader(
     before_request: Callable[[], None],
     clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
+    tries: int = TRIES,
+    timeout_seconds: float = READ_SECONDS,
 ) -> TwilioReader:
     """Open a reader of an account's logs.
 
@@ -126,6 +129,8 @@ def open_reader(
         before_request=before_request,
         clock=clock,
         sleep=sleep,
+        tries=tries,
+        timeout_seconds=timeout_seconds,
     )
 
 

@@ -16,7 +16,7 @@ from twilio.base.client_base import ClientBase
 from app.enums import LogType
 from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioUnavailable
 from app.services.twilio.pages import Page, follow, mend, prune, read_page
-from app.services.twilio.transport import Answer, PooledHttp
+from app.services.twilio.transport import READ_SECONDS, Answer, PooledHttp
 from app.utils.clock import utc_now
 
 PAGE_SIZE = 1000
@@ -70,6 +70,8 @@ class TwilioReader:
         before_request: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], datetime] = utc_now,
+        tries: int = TRIES,
+        timeout_seconds: float = READ_SECONDS,
     ) -> None:
         """Prepare to read.
 
@@ -80,7 +82,8 @@ class TwilioReader:
         self._account_sid = account_sid
         self._api, self._monitor = api_base_url, monitor_base_url
         self._before_request, self._sleep, self._clock = before_request, sleep, clock
-        self._http = PooledHttp()
+        self._tries = tries
+        self._http = PooledHttp(timeout_seconds)
         # Given an environment that is empty, the SDK would take the process's: edges and regions are in the base URLs.
         self._client: Any = ClientBase(
             username, password, account_sid, http_client=self._http, environment={"TWILIO_EDGE": ""}
@@ -193,12 +196,12 @@ class TwilioReader:
 
     def _retried(self, read: Callable[[], T]) -> T:
         """Try again what may pass, ever later and never in step with others."""
-        for attempt in range(1, TRIES + 1):
+        for attempt in range(1, self._tries + 1):
             try:
                 return read()
             except (TwilioUnavailable, TwilioRateLimited) as error:
                 wait = _wait(error, attempt)
-                if attempt == TRIES or wait > PATIENCE_SECONDS:
+                if attempt == self._tries or wait > PATIENCE_SECONDS:
                     raise
                 log.info("asking Twilio again", attempt=attempt, wait_seconds=round(wait, 1), reason=error.reason)
                 self._sleep(wait)

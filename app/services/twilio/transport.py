@@ -11,10 +11,9 @@ from twilio.http.response import Response
 
 from app.errors import TwilioUnavailable
 
-TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-"""A page of 1,000 messages can take more than ten seconds."""
-LONGEST_ANSWER_SECONDS = 120.0
-"""However slowly it drips, an answer has an end."""
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0
+"""A page of 1,000 messages can take more than ten seconds. However slowly it drips, an answer has an end, too."""
 LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 """A page of 1,000 records has about one megabyte."""
 POOL = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=30.0)
@@ -31,10 +30,11 @@ class Answer(Response):  # type: ignore[misc]  # the SDK ships no types
 class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
     """What the SDK's client sends its requests through."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, read_seconds: float = READ_SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(logging.getLogger("twilio.http_client"), is_async=False)
-        self._monotonic = monotonic
-        self._client = httpx.Client(timeout=TIMEOUT, limits=POOL, follow_redirects=False, trust_env=True)
+        self._read_seconds, self._monotonic = read_seconds, monotonic
+        patience = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
+        self._client = httpx.Client(timeout=patience, limits=POOL, follow_redirects=False, trust_env=True)
 
     def request(
         self,
@@ -68,7 +68,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
         announced = response.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > LARGEST_ANSWER_BYTES:
             raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {LARGEST_ANSWER_BYTES} bytes")
-        deadline = self._monotonic() + LONGEST_ANSWER_SECONDS
+        deadline = self._monotonic() + self._read_seconds
         pieces: list[bytes] = []
         size = 0
         for piece in response.iter_bytes():
@@ -77,7 +77,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
             if size > LARGEST_ANSWER_BYTES:
                 raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {LARGEST_ANSWER_BYTES} bytes")
             if self._monotonic() > deadline:
-                raise TwilioUnavailable(f"Twilio's answer for {path} took longer than {LONGEST_ANSWER_SECONDS:.0f} s")
+                raise TwilioUnavailable(f"Twilio's answer for {path} took longer than {self._read_seconds:.0f} s")
         return b"".join(pieces)
 
     def close(self) -> None:

@@ -1,0 +1,74 @@
+"""Reads of an entry of the error log what its list leaves out: Twilio's request, and what was answered."""
+
+import msgspec
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.database import session_scope
+from app.enums import LogType
+from app.errors import TwilioError, TwilioRateLimited
+from app.models import Log
+from app.services.ingest import accounts, budget
+from app.utils.clock import utc_now
+
+FIELDS = ("request_variables", "request_headers", "response_headers", "response_body")
+"""Source: Twilio's OpenAPI, monitor.v1.alert-instance; a list of alerts does not have them."""
+LONGEST_WAIT_SECONDS = 5.0
+LONGEST_FIELD = 64 * 1024
+
+log = structlog.get_logger()
+
+
+def complete(account_id: int, sid: str, settings: Settings) -> None:
+    """Read the details of an entry, once, and keep them with it; where Twilio does not tell them now, nothing happens.
+
+    They hold what people wrote to each other: where bodies are not to be stored, they are not read.
+    """
+    if not settings.store_message_bodies:
+        return
+    with session_scope() as session:
+        entry = _find(session, account_id, sid)
+        if entry is None or FIELDS[0] in _rest(entry):
+            return
+    try:
+        details = _read(account_id, sid, settings)
+    except TwilioError as error:
+        log.info("the details of an error entry could not be read", reason=error.reason)
+        return
+    with session_scope() as session:
+        entry = _find(session, account_id, sid)
+        if entry is not None and details is not None:
+            entry.rest = msgspec.json.encode(_rest(entry) | details)
+
+
+def _find(session: Session, account_id: int, sid: str) -> Log | None:
+    query = select(Log).where(Log.account_id == account_id, Log.sid == sid, Log.log_type == LogType.ERROR)
+    return session.scalar(query)
+
+
+def _rest(entry: Log) -> dict[str, object]:
+    return msgspec.json.decode(entry.rest, type=dict[str, object]) if entry.rest else {}
+
+
+def _read(account_id: int, sid: str, settings: Settings) -> dict[str, str | None] | None:
+    """Ask Twilio once, and not for long: somebody waits for the answer."""
+
+    def before_request() -> None:
+        with session_scope() as session:
+            if not budget.take(session, account_id, utc_now(), settings.twilio_max_requests_per_minute):
+                raise TwilioRateLimited("the account's request budget of this minute is spent", 60.0)
+
+    with session_scope() as session:
+        credentials = accounts.load(session, account_id, settings)
+    with accounts.open_reader(credentials, before_request, tries=1, timeout_seconds=LONGEST_WAIT_SECONDS) as reader:
+        record = reader.read_one(LogType.ERROR, sid)
+    if record is None:
+        return dict.fromkeys(FIELDS)
+    told = msgspec.json.decode(record, type=dict[str, object])
+    return {name: _text(told.get(name)) for name in FIELDS}
+
+
+def _text(value: object) -> str | None:
+    return value[:LONGEST_FIELD] if isinstance(value, str) else None
