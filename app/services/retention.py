@@ -14,10 +14,11 @@ from app.services.rules import counts, engine, places
 from app.utils.crashpoints import crashpoint
 
 ALERTS_KEPT = timedelta(days=400)
+TRIMMED_AT_ONCE = 5_000
 
 
 def clean(settings: Settings, now: datetime) -> None:
-    """Drop the months of logs that are too old whole, and what belongs to them; make the partitions of next month.
+    """Drop the months of logs that are too old, trim the oldest that is left, and make the partitions of next month.
 
     Alerts and their deliveries are kept for more than a year.
     """
@@ -31,6 +32,10 @@ def clean(settings: Settings, now: datetime) -> None:
             session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.seen_at < cutoff))
         crashpoint("retention.before_commit")
     crashpoint("retention.after_commit")
+    while True:
+        with session_scope() as session:
+            if partitions.trim_before(session, cutoff, TRIMMED_AT_ONCE) < TRIMMED_AT_ONCE:
+                break
     with session_scope() as session:
         rules = engine.hold_rule_set(session).rules.values()
         counts.forget(session, [rule for rule in rules if counts.is_kept(rule)], now)

@@ -78,3 +78,28 @@ def drop_before(session: Session, cutoff: datetime) -> list[str]:
             session.execute(text(f"DROP TABLE {name}"))
             dropped.append(name)
     return dropped
+
+
+def trim_before(session: Session, cutoff: datetime, limit: int) -> int:
+    """Delete up to `limit` logs before `cutoff`, oldest first, from the month that is not yet to be dropped whole.
+
+    Returns: how many.
+    """
+    rows = session.execute(
+        text(
+            "DELETE FROM logs WHERE (occurred_at, id) IN (SELECT occurred_at, id FROM logs"
+            " WHERE occurred_at < :cutoff ORDER BY occurred_at LIMIT :limit) RETURNING occurred_at, id"
+        ),
+        {"cutoff": cutoff, "limit": limit},
+    ).all()
+    gone = {"times": [row[0] for row in rows], "ids": [row[1] for row in rows]}
+    for table in PARTITIONED[1:] if rows else ():
+        session.execute(
+            text(
+                f"DELETE FROM {table} AS kept USING unnest(CAST(:times AS timestamptz[]), CAST(:ids AS bigint[]))"
+                " AS gone (occurred_at, log_id)"
+                " WHERE kept.occurred_at = gone.occurred_at AND kept.log_id = gone.log_id"
+            ),
+            gone,
+        )
+    return len(rows)

@@ -1,0 +1,38 @@
+"""What has outlived its keep-until goes, and nothing else."""
+
+from datetime import timedelta
+
+from sqlalchemy import select, text
+
+from app.config import get_settings
+from app.database import session_scope
+from app.models import Log
+from app.services import retention
+from tests.fakes import START
+from tests.feeding import Feed, evaluate, log
+
+
+def stored() -> list[str]:
+    with session_scope() as session:
+        return list(session.scalars(select(Log.sid).order_by(Log.sid)))
+
+
+def test_logs_older_than_the_retention_go_to_the_minute_with_their_history(database: str) -> None:
+    feed = Feed(START - timedelta(days=200))
+    ages = [140, 91, 89, 1]
+    for number, days in enumerate(ages):
+        feed.store([log(number, START - timedelta(days=days))], START - timedelta(days=days))
+    evaluate(START)
+    retention.clean(get_settings(), START)
+    assert stored() == [log(2, START).sid, log(3, START).sid]
+    with session_scope() as session:
+        assert session.scalar(text("SELECT count(*) FROM log_changes")) == 2
+        names = session.scalars(text("SELECT relname FROM pg_class WHERE relname LIKE 'logs_p%' AND relkind = 'r'"))
+        assert "logs_p202607" not in names.all()
+
+
+def test_partitions_of_this_month_and_the_next_are_there_before_they_are_needed(database: str) -> None:
+    retention.clean(get_settings(), START)
+    with session_scope() as session:
+        names = session.scalars(text("SELECT relname FROM pg_class WHERE relname LIKE 'logs_p%' AND relkind = 'r'"))
+        assert {"logs_p202611", "logs_p202612"} <= set(names.all())
