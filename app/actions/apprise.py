@@ -29,7 +29,7 @@ MOST_URLS = 20
 LONGEST_URL = 2048
 STARTS_IN_SECONDS = 10.0
 """What the process may take to start, besides the time of a webhook."""
-AT_ONCE = 4
+AT_ONCE = 6
 ROOT = Path(__file__).resolve().parents[2]
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV", "SYSTEMROOT")
 """What the process is told of our environment: none of our secrets, and no proxy."""

@@ -26,6 +26,8 @@ class Notification:
     """Some of the logs that count towards the alert, newest first; at most 10."""
     base_url: str
     """`PUBLIC_BASE_URL`: where people reach this server, without a slash at the end."""
+    advice: str = ""
+    """What to do about the alert's error code, as the catalogue has it; empty where it has no code."""
     digest: JsonObject | None = None
     """What a digest tells: how many notifications it stands for, since when, and of which alerts; else null."""
 

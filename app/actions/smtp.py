@@ -18,7 +18,7 @@ ATTEMPT_SECONDS = 60.0
 """The whole attempt. The last reply may take long, and giving up on it sends a mail twice."""
 STEP_SECONDS = 45.0
 CONNECT_SECONDS = 15.0
-MOST_CONNECTIONS = 12
+MOST_CONNECTIONS = 16
 MAILS_A_CONNECTION = 20
 
 

@@ -77,7 +77,7 @@ def tell(notification: Notification) -> Story:
         facts=_facts(notification),
         code=error.get("code"),
         code_means=_text(error.get("message")),
-        cause=_text(error.get("cause")),
+        cause=_text(error.get("cause")).removesuffix(notification.advice).rstrip(),
         docs=_text(error.get("docs")),
         next_step=_next_step(notification, error),
         samples=[(sid, console_url(sid)) for sid in alert["sample_sids"]],
@@ -134,9 +134,8 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
         return "Nothing: it is over. The alert keeps its logs, should you want to know why."
     if notification.type == NotificationType.DIGEST:
         return "Look at the alerts one by one on the server, or make the rules that fire so often less eager."
-    known = _text(error.get("next_step"))
-    if known:
-        return known
+    if notification.advice:
+        return notification.advice
     if error:
         return (
             "Look at the samples in Twilio's Console and at what Twilio says of the code; then acknowledge the alert."

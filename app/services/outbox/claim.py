@@ -4,9 +4,11 @@ Claims of one action take turns by a lock on its row, which is how its limits ho
 """
 
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from sqlalchemy import and_, func, insert, select, text, update
@@ -49,41 +51,46 @@ def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[in
 
     Args:    schedule: seconds before each retry, as the settings have it.
     """
-    actions = {action.id: action for action in _lock_ready(session, now)}
-    for action_id in [action.id for action in actions.values() if not action.enabled]:
-        fail_pending(session, action_id, DISABLED, now)
-        del actions[action_id]
-    if not actions:
-        return []
-    return _take(session, _pick(session, actions.values(), now, limit, schedule), actions, now)
+    ready = _lock_ready(session, now, limit)
+    for each in ready:
+        if not each.enabled:
+            fail_pending(session, each.id, DISABLED, now)
+    usable = [each for each in ready if each.enabled]
+    return _take(session, _pick(session, usable, now, limit, schedule), now) if usable else []
 
 
 def claim_these(session: Session, ids: Collection[UUID], now: datetime) -> list[Claim]:
     """Take deliveries that this transaction has made, whatever the limits of their action."""
-    wanted = select(Action).join(Delivery, Delivery.action_id == Action.id).where(Delivery.id.in_(ids))
-    return _take(session, list(ids), {action.id: action for action in session.scalars(wanted)}, now)
+    return _take(session, list(ids), now)
 
 
-def _lock_ready(session: Session, now: datetime) -> Sequence[Action]:
+class _Ready(NamedTuple):
+    """An action whose row is locked."""
+
+    id: UUID
+    enabled: bool
+    probe_at: datetime | None
+    free_at: datetime | None
+
+
+def _lock_ready(session: Session, now: datetime, limit: int) -> list[_Ready]:
     """Lock the actions that have something due and nothing against it; those that another worker holds are its own."""
     ready = text(
-        "SELECT a.id FROM actions a CROSS JOIN LATERAL ("
+        "SELECT a.id, a.enabled, a.probe_at, a.free_at FROM actions a CROSS JOIN LATERAL ("
         " SELECT d.next_attempt_at AS at FROM deliveries d"
         " WHERE d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now"
         " AND (d.lease_until IS NULL OR d.lease_until < :now) ORDER BY d.next_attempt_at LIMIT 1) first"
         " WHERE NOT a.enabled OR ((a.free_at IS NULL OR a.free_at < :full) AND"
         " (SELECT count(*) FROM deliveries b WHERE b.action_id = a.id AND b.lease_until >= :now) < :at_once)"
-        " ORDER BY first.at LIMIT 200 FOR NO KEY UPDATE OF a SKIP LOCKED"
+        " ORDER BY first.at LIMIT :limit FOR NO KEY UPDATE OF a SKIP LOCKED"
     )
     full = now + timedelta(seconds=(limits.BURST - 1) / limits.PER_SECOND)
-    ids = session.scalars(ready, {"now": now, "full": full, "at_once": limits.AT_ONCE}).all()
-    if not ids:
-        return []
-    return session.scalars(select(Action).where(Action.id.in_(ids)).execution_options(populate_existing=True)).all()
+    values = {"now": now, "full": full, "at_once": limits.AT_ONCE, "limit": limit * 2 + 10}
+    return [_Ready(*row) for row in session.execute(ready, values)]
 
 
 def _pick(
-    session: Session, actions: Collection[Action], now: datetime, limit: int, schedule: Sequence[int]
+    session: Session, actions: Sequence[_Ready], now: datetime, limit: int, schedule: Sequence[int]
 ) -> list[UUID]:
     """Choose the deliveries to take, within the limits of the locked actions."""
     query = text(
@@ -116,7 +123,7 @@ def _pick(
     return list(session.scalars(query, values).all())
 
 
-def _take(session: Session, ids: Sequence[UUID], actions: Mapping[UUID, Action], now: datetime) -> list[Claim]:
+def _take(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
     """Lease deliveries, and write down that an attempt at each begins."""
     if not ids:
         return []
@@ -134,9 +141,11 @@ def _take(session: Session, ids: Sequence[UUID], actions: Mapping[UUID, Action],
         insert(Attempt),
         [{"delivery_id": each.id, "token": token, "at": now, "outcome": started} for each in deliveries],
     )
+    taken = Counter(each.action_id for each in deliveries)
+    query = select(Action).where(Action.id.in_(taken)).execution_options(populate_existing=True)
+    actions = {action.id: action for action in session.scalars(query)}
     for action in actions.values():
-        if number := sum(each.action_id == action.id for each in deliveries):
-            action.free_at = limits.take(action.free_at, now, number)
+        action.free_at = limits.take(action.free_at, now, taken[action.id])
     session.flush()
     return [
         Claim(each, actions[each.action_id], token, _is_poisoned(session, each))

@@ -138,7 +138,7 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         "more": number - len(items),
         "link": f"{settings.public_base_url}/alerts",
     }
-    return Notification(NotificationType.DIGEST, now, alert, None, [], settings.public_base_url, dict(told))
+    return Notification(NotificationType.DIGEST, now, alert, None, [], settings.public_base_url, digest=dict(told))
 
 
 def _item(each: Delivery) -> JsonObject:

@@ -24,11 +24,13 @@ from app.services.outbox.record import Outcome, record
 from app.utils.crashpoints import crashpoint
 from app.utils.crypto import Undecryptable, decrypt
 
-UNDER_WAY = 24
+UNDER_WAY = 48
 """Deliveries that one process sends at the same time."""
 CLAIMS_FOR_SECONDS = 10.0
 """After so long nothing more is claimed, and what is under way is finished."""
 LOOKS_AGAIN_SECONDS = 0.5
+GATHERS_SECONDS = 0.02
+"""What ends within so long of the first is written down together with it: it costs no more than one."""
 SPARE_SECONDS = 10.0
 """What must be left of a lease after the longest attempt, to write down how it ended."""
 WAITS_FOR_DATABASE_SECONDS = (0.2, 1.0, 3.0, 10.0)
@@ -116,6 +118,9 @@ class _Pump:
         done, _ = await asyncio.wait(self._running, timeout=LOOKS_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             return
+        if self._running.keys() - done:
+            more, _ = await asyncio.wait(self._running.keys() - done, timeout=GATHERS_SECONDS)
+            done |= more
         crashpoint("deliver.sent")
         ended = [(self._running.pop(task), task.result()) for task in done]
         for wait in (*WAITS_FOR_DATABASE_SECONDS, None):

@@ -21,6 +21,7 @@ from app.models import Action, Alert, Delivery, Log, Match, Rule
 from app.services.outbox import digest
 from app.services.outbox.rows import config_of, delivery_row
 from app.services.snapshots import alert_json, log_json, rule_json, select_logs
+from app.services.twilio.error_codes import describe
 from app.utils.crypto import Undecryptable
 from app.utils.redact import mask_numbers
 
@@ -83,6 +84,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
             rule=rules.get(each.rule_id) if each.rule_id else None,
             logs=logs.get(each.alert_id, []),
             base_url=settings.public_base_url,
+            advice=_advice(each.shown),
         )
         for target in targets:
             if target.wants(each):
@@ -189,6 +191,11 @@ def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> 
             shown["text"] = None
         found[row.alert_id].append(_masked(shown, settings))
     return found
+
+
+def _advice(shown: JsonObject) -> str:
+    """Say what the catalogue advises about the alert's code."""
+    return describe(shown["error"]["code"]).next_step if shown["error"] else ""
 
 
 def _masked(shown: JsonObject, settings: Settings) -> JsonObject:

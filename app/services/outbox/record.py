@@ -1,7 +1,8 @@
 """Writes down how attempts ended, and what becomes of deliveries and actions; every write is fenced on the lease."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,6 +12,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app import metrics
+from app.database import update_rows
 from app.enums import AttemptOutcome, DeliveryStatus, NotificationType
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits
@@ -54,6 +56,7 @@ def record(
     """
     actions = _lock_actions(session, {each.delivery.action_id for each, _ in ended})
     tokens = _lock_deliveries(session, [each.delivery.id for each, _ in ended])
+    ours: list[tuple[Claim, Outcome]] = []
     for each, outcome in ended:
         if tokens.get(each.delivery.id) != each.token:
             log.warning(
@@ -62,10 +65,13 @@ def record(
         elif outcome.outcome == AttemptOutcome.STARTED:
             _give_back(session, each)
         else:
-            action = actions.get(each.delivery.action_id)
-            _write(session, each, outcome, _after(each.delivery, outcome, action, schedule, now, dice))
-            if action is not None:
-                _learn(session, action, each.delivery, outcome, now)
+            ours.append((each, outcome))
+    _write_attempts(session, ours)
+    _write_deliveries(session, ours, actions, schedule, now, dice)
+    _count(session, ours)
+    for each, outcome in ours:
+        if (action := actions.get(each.delivery.action_id)) is not None:
+            _learn(session, action, each.delivery, outcome, now)
 
 
 def _lock_actions(session: Session, ids: set[UUID]) -> dict[UUID, Action]:
@@ -88,25 +94,53 @@ def _give_back(session: Session, each: Claim) -> None:
     )
 
 
-def _write(session: Session, each: Claim, outcome: Outcome, becomes: dict[str, object]) -> None:
-    delivery = each.delivery
-    error = "; ".join(part for part in (outcome.error, delivery.warning) if part)
-    session.execute(
-        update(Attempt)
-        .where(Attempt.delivery_id == delivery.id, Attempt.token == each.token)
-        .values(
-            outcome=outcome.outcome,
-            duration_ms=outcome.duration_ms,
-            status_code=outcome.status_code,
-            response=(outcome.response or "")[:KEPT_CHARACTERS] or None,
-            error=error or None,
+def _write_attempts(session: Session, ours: Sequence[tuple[Claim, Outcome]]) -> None:
+    rows = [
+        (
+            each.delivery.id,
+            each.token,
+            outcome.outcome,
+            outcome.duration_ms,
+            outcome.status_code,
+            (outcome.response or "")[:KEPT_CHARACTERS] or None,
+            "; ".join(part for part in (outcome.error, each.delivery.warning) if part) or None,
         )
-    )
-    session.execute(
-        update(Delivery).where(Delivery.id == delivery.id).values(lease_token=None, lease_until=None, **becomes)
-    )
-    counts = metrics.DELIVERIES.one(action_type=delivery.action_type, outcome=outcome.outcome)
-    metrics.count(session, counts | metrics.observe(metrics.DELIVERY_DURATION.name, {}, outcome.duration_ms / 1000))
+        for each, outcome in ours
+    ]
+    values = {"outcome": "text", "duration_ms": "int", "status_code": "int", "response": "text", "error": "text"}
+    update_rows(session, "attempts", {"delivery_id": "uuid", "token": "uuid"}, values, rows)
+
+
+def _write_deliveries(
+    session: Session,
+    ours: Sequence[tuple[Claim, Outcome]],
+    actions: Mapping[UUID, Action],
+    schedule: Sequence[int],
+    now: datetime,
+    dice: Callable[[], float],
+) -> None:
+    """Write what becomes of the deliveries, and let go of them."""
+    rows = []
+    for each, outcome in ours:
+        action = actions.get(each.delivery.action_id)
+        status, at = _after(each.delivery, outcome, action, schedule, now, dice)
+        rows.append((each.delivery.id, status, at, None if status == DeliveryStatus.PENDING else now, None, None))
+    values = {
+        "status": "text",
+        "next_attempt_at": "timestamptz",
+        "finished_at": "timestamptz",
+        "lease_token": "uuid",
+        "lease_until": "timestamptz",
+    }
+    update_rows(session, "deliveries", {"id": "uuid"}, values, rows)
+
+
+def _count(session: Session, ours: Sequence[tuple[Claim, Outcome]]) -> None:
+    increments: Counter[metrics.Key] = Counter()
+    for each, outcome in ours:
+        increments[metrics.DELIVERIES.key(action_type=each.delivery.action_type, outcome=outcome.outcome)] += 1
+        increments.update(metrics.observe(metrics.DELIVERY_DURATION.name, {}, outcome.duration_ms / 1000))
+    metrics.count(session, increments)
 
 
 def _after(
@@ -116,17 +150,20 @@ def _after(
     schedule: Sequence[int],
     now: datetime,
     dice: Callable[[], float],
-) -> dict[str, object]:
-    """Say what becomes of a delivery after an attempt. The test of an action is tried once: somebody waits for it."""
+) -> tuple[DeliveryStatus, datetime | None]:
+    """Say what becomes of a delivery after an attempt, and when it is tried next.
+
+    The test of an action is tried once: somebody waits for it.
+    """
     if outcome.outcome == AttemptOutcome.SUCCEEDED:
-        return {"status": DeliveryStatus.SUCCEEDED, "finished_at": now, "next_attempt_at": None}
+        return DeliveryStatus.SUCCEEDED, None
     usable = action is not None and action.enabled
     if outcome.outcome == AttemptOutcome.RETRY and usable and delivery.type != NotificationType.TEST:
         attempts = delivery.attempt_count - delivery.retries_from
         at = next_attempt_at(schedule, attempts, now, outcome.retry_after_seconds, dice)
         if at is not None:
-            return {"next_attempt_at": at}
-    return {"status": DeliveryStatus.FAILED, "finished_at": now, "next_attempt_at": None}
+            return DeliveryStatus.PENDING, at
+    return DeliveryStatus.FAILED, None
 
 
 def _learn(session: Session, action: Action, delivery: Delivery, outcome: Outcome, now: datetime) -> None:
