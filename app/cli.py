@@ -1,28 +1,69 @@
-"""The third door: each stage once by hand, for operators who want to see it work."""
+"""The third door: for operators at a terminal. A command calls one service, and prints what it says."""
 
 import asyncio
+import re
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 from rich.console import Console
-from sqlalchemy import update
-from sqlalchemy.exc import OperationalError
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from app.config import get_settings
 from app.database import session_scope
-from app.errors import ConfigError, GiftPulseError
-from app.models import Stream
-from app.services import evaluation
-from app.services.ingest import accounts, polling, streams
+from app.enums import Scope
+from app.errors import ConfigError, GiftPulseError, InvalidInput, NotFound
+from app.models import Account, ApiKey, Backfill, Stream
+from app.services import audit, catalogue, evaluation, keys, secrets
+from app.services import doctor as doctors
+from app.services.ingest import accounts, backfills, polling, streams
 from app.services.outbox import dispatch
-from app.utils.clock import utc_now
+from app.services.rules import packs
+from app.services.transfer import transfer
+from app.services.twilio import error_code_updates
+from app.utils.clock import rfc3339, utc_now
 from app.utils.logging import configure_logging
 
 cli = typer.Typer(help="GiftPulse: watches Twilio accounts.", no_args_is_help=True, add_completion=False)
+key_commands = typer.Typer(help="API keys: list, make, revoke.", no_args_is_help=True)
+pack_commands = typer.Typer(help="Ready sets of rules: list, install.", no_args_is_help=True)
+cli.add_typer(key_commands, name="keys")
+cli.add_typer(pack_commands, name="packs")
 console = Console()
+
 EVALUATION_SECONDS = 3600.0
+LOOKS_AGAIN_SECONDS = 0.5
+BY = "command line"
+"""Who made a change, for the audit."""
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+MARKS = {"ok": "[green]   ok[/]", "note": "[yellow] note[/]", "wrong": "[red]wrong[/]"}
+
+SinceOption = Annotated[str, typer.Option(help="From when: an age such as 30d, 12h, 90m, or a date or time (UTC).")]
+UntilOption = Annotated[str, typer.Option(help="Up to when, likewise.")]
+
+
+# --- Each stage once by hand ---------------------------------------------------------------------------------------
+
+
+@cli.command()
+def doctor() -> None:
+    """Look whether everything that GiftPulse needs works, and say what to do about what does not."""
+    wrong = 0
+    for finding in doctors.examine(get_settings(), utc_now):
+        wrong += finding.result == "wrong"
+        console.print(MARKS[finding.result], end=" ")
+        _say(f"{finding.what}: {finding.said}")
+    if wrong:
+        raise typer.Exit(1)
 
 
 @cli.command()
@@ -39,9 +80,9 @@ def poll() -> None:
         states = streams.states(session)
     for state in states:
         outcome = f"failed: {state.last_error}" if state.last_error else f"complete until {state.complete_until}"
-        console.print(f"{state.account_sid} {state.log_type}: {outcome}", highlight=False, soft_wrap=True)
+        _say(f"{state.account_sid} {state.log_type}: {outcome}")
     if not states:
-        console.print("No account is watched: set TWILIO_ACCOUNT_SID and its credentials.")
+        _say("No account is watched: set TWILIO_ACCOUNT_SID and its credentials.")
     if not due or any(state.last_error for state in states):
         raise typer.Exit(1)
 
@@ -51,7 +92,7 @@ def evaluate() -> None:
     """Run the rules over all changes that wait, and over what depends on time."""
     count = evaluation.evaluate_changes(get_settings(), EVALUATION_SECONDS)
     evaluation.evaluate_time(get_settings(), utc_now())
-    console.print(f"{count} changes evaluated", highlight=False)
+    _say(f"{count} changes evaluated")
 
 
 @cli.command()
@@ -61,7 +102,173 @@ def deliver() -> None:
     with asyncio.Runner() as runner:
         while sent := dispatch.deliver_due(get_settings(), runner):
             count += sent
-    console.print(f"{count} deliveries attempted", highlight=False)
+    _say(f"{count} deliveries attempted")
+
+
+# --- The past ------------------------------------------------------------------------------------------------------
+
+
+@cli.command()
+def backfill(
+    since: SinceOption,
+    until: UntilOption = "0m",
+    account: Annotated[str | None, typer.Option(help="The sid of one account; all, where it is left out.")] = None,
+) -> None:
+    """Read a span of the past again, without alerts. It may be interrupted: whoever polls next goes on."""
+    settings, now = get_settings(), utc_now()
+    with session_scope() as session:
+        accounts.ensure_environment_account(session, settings, now)
+        query = select(Account.id).where(Account.enabled)
+        watched = session.scalars(query if account is None else query.where(Account.sid == account)).all()
+        if not watched:
+            raise NotFound("no such account is watched: set TWILIO_ACCOUNT_SID, or add it through the API")
+        span, retention = (_moment(since, now), _moment(until, now)), timedelta(days=settings.retention_days)
+        asked = [one.id for each in watched for one in backfills.request(session, each, *span, now, retention)]
+    failed = _show_progress(asked)
+    for error in failed:
+        _say(f"failed: {error}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show_progress(asked: list[int]) -> list[str]:
+    """Poll until all is read, beside whatever workers do; return the errors."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TextColumn("{task.fields[records]:,} logs"), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task("Reading", total=1.0, records=0)
+        while True:
+            with session_scope() as session:
+                rows = session.scalars(select(Backfill).where(Backfill.id.in_(asked))).all()
+                done = [_share(row) for row in rows]
+                bar.update(task, completed=sum(done) / len(done), records=sum(row.records for row in rows))
+                if all(row.finished_at for row in rows):
+                    return [row.last_error for row in rows if row.last_error]
+                waiting = {row.stream_id for row in rows if row.finished_at is None}
+                session.execute(update(Stream).where(Stream.id.in_(waiting)).values(due_at=utc_now()))
+            polled = [polling.poll(stream_id, get_settings()) for stream_id in sorted(waiting)]
+            if not any(polled):
+                time.sleep(LOOKS_AGAIN_SECONDS)
+
+
+def _share(row: Backfill) -> float:
+    """Say how much of a span is read, from 0 to 1."""
+    return 1.0 if row.finished_at else max(0.0, (row.read_from - row.since) / (row.until - row.since))
+
+
+# --- Configuration -------------------------------------------------------------------------------------------------
+
+
+@cli.command("export")
+def export_configuration() -> None:
+    """Write rules, actions and silences as one YAML document to standard output; secrets are masked."""
+    with session_scope() as session:
+        print(transfer.export(session, utc_now()), end="")
+
+
+@cli.command("import")
+def import_configuration(
+    file: Annotated[Path, typer.Argument(help="A document as `export` writes it.", exists=True, dir_okay=False)],
+    dry_run: Annotated[bool, typer.Option(help="Show the difference, change nothing.")] = False,
+    prune: Annotated[bool, typer.Option(help="Delete what an earlier import made and the file does not name.")] = False,
+) -> None:
+    """Bring rules, actions and silences to a document: all of it, or nothing where something cannot be used."""
+    with session_scope() as session:
+        planned = transfer.bring(session, file.read_text(encoding="utf-8"), BY, utc_now(), prune=prune)
+        if dry_run:
+            session.rollback()
+    for each in planned:
+        _say(f"{each.change} {each.kind} {each.slug}")
+        for field, values in each.fields.items():
+            _say(f"    {field}: {values['before']!r} -> {values['after']!r}")
+    _say("nothing changes" if not planned else f"{len(planned)} changes{', none made' if dry_run else ''}")
+
+
+@pack_commands.command("list")
+def list_packs() -> None:
+    """List the packs that come with GiftPulse."""
+    for pack in packs.list_packs():
+        _say(f"{pack.name}: {pack.description} ({len(pack.rules)} rules)")
+
+
+@pack_commands.command("install")
+def install_pack(name: str) -> None:
+    """Make the rules of a pack that are not there yet."""
+    with session_scope() as session:
+        made = catalogue.install_pack(session, name, utc_now())
+        for rule in made:
+            audit.record(session, BY, "rule.create", f"rule:{rule.id}", None, {"name": rule.name}, utc_now())
+        names = [rule.name for rule in made]
+    _say("\n".join(names) if names else "all its rules are there already")
+
+
+@cli.command("error-codes")
+def refresh_error_codes(
+    source: Annotated[str, typer.Argument(help="A file, or an address.")] = error_code_updates.PUBLISHED_AT,
+) -> None:
+    """Bring the catalogue of Twilio's error codes up to date."""
+    _say(f"{error_code_updates.refresh(source)} codes are known now; restart the processes")
+
+
+# --- Keys ----------------------------------------------------------------------------------------------------------
+
+
+@key_commands.command("list")
+def list_keys() -> None:
+    """List the keys that are not revoked."""
+    table = Table("id", "name", "scope", "prefix", "made", "last used", box=None)
+    with session_scope() as session:
+        for key in session.scalars(select(ApiKey).where(ApiKey.revoked_at.is_(None)).order_by(ApiKey.created_at)):
+            used = rfc3339(key.last_used_at) if key.last_used_at else "never"
+            table.add_row(str(key.id), key.name, key.scope, key.prefix, rfc3339(key.created_at), used)
+    console.print(table)
+
+
+@key_commands.command("make")
+def make_key(
+    name: str, scope: Annotated[Scope, typer.Option(help="What it may do; each includes the ones before.")] = Scope.READ
+) -> None:
+    """Make a key, and print it: nobody can show it again."""
+    with session_scope() as session:
+        key, clear = keys.create(session, name, scope, utc_now())
+        audit.record(session, BY, "key.create", f"key:{key.id}", None, {"name": name, "scope": scope}, utc_now())
+    print(clear)
+
+
+@key_commands.command("revoke")
+def revoke_key(key_id: Annotated[UUID, typer.Argument(metavar="ID")]) -> None:
+    """Make a key useless from the next request on."""
+    with session_scope() as session:
+        key = keys.revoke(session, key_id, utc_now())
+        audit.record(session, BY, "key.revoke", f"key:{key_id}", {"name": key.name}, None, utc_now())
+        name = key.name
+    _say(f"{name} is revoked")
+
+
+@cli.command("rotate-secrets")
+def rotate_secrets() -> None:
+    """Encrypt every stored secret under the first key of SECRET_KEY; after that the others can be left out."""
+    with session_scope() as session:
+        count = secrets.rotate(session, get_settings().secret_keys)
+        audit.record(session, BY, "secrets.rotate", "secrets", None, {"count": count}, utc_now())
+    _say(f"{count} secrets are encrypted under the first key")
+
+
+# --- What commands share -------------------------------------------------------------------------------------------
+
+
+def _say(line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    """Read an age or a time."""
+    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
+        return now - timedelta(**{UNITS[found[2]]: int(found[1])})
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither an age such as 30d nor a time such as 2026-11-23") from None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 @contextmanager
@@ -71,12 +278,18 @@ def _explained() -> Iterator[None]:
         yield
     except ConfigError as error:
         sys.exit(_fail(str(error), 2))
+    except InvalidInput as error:
+        sys.exit(_fail("\n  ".join(["it cannot be used:", *map(_field, error.errors)]), 1))
     except GiftPulseError as error:
         sys.exit(_fail(str(error), 1))
     except OperationalError:
-        sys.exit(
-            _fail("the database does not answer, or its schema is older: see DATABASE_URL, run alembic upgrade head", 1)
-        )
+        sys.exit(_fail("the database does not answer: see DATABASE_URL, and whether PostgreSQL runs", 1))
+    except ProgrammingError:
+        sys.exit(_fail("the database has another schema than this version: run alembic upgrade head", 1))
+
+
+def _field(error: Any) -> str:
+    return f"{error.field}: {error.message}"
 
 
 def _fail(message: str, code: int) -> int:

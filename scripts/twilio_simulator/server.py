@@ -6,6 +6,8 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from datetime import datetime
+from email.utils import format_datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self
@@ -109,14 +111,14 @@ async def _converse(simulator: Simulator, reader: asyncio.StreamReader, writer: 
 async def _answer(simulator: Simulator, request: Request, writer: asyncio.StreamWriter) -> bool:
     """Answer one request, and say whether the connection may go on."""
     if request.path == "/":
-        return await _write(writer, request, page.show(simulator))
+        return await _write(writer, request, page.show(simulator), simulator.clock.now())
     if control.concerns(request):
-        return await _write(writer, request, control.answer(simulator, request))
+        return await _write(writer, request, control.answer(simulator, request), simulator.clock.now())
     simulator.in_flight += 1
     try:
         response = simulator.handle(request)
         await asyncio.sleep(response.delay_seconds)
-        return await _write(writer, request, response)
+        return await _write(writer, request, response, simulator.clock.now())
     finally:
         simulator.in_flight -= 1
 
@@ -140,7 +142,7 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> R
     return Request(method, target, headers, await reader.readexactly(length))
 
 
-async def _write(writer: asyncio.StreamWriter, request: Request, response: Response) -> bool:
+async def _write(writer: asyncio.StreamWriter, request: Request, response: Response, now: datetime) -> bool:
     """Send an answer; say whether the connection may go on."""
     if response.reset:
         _reset(writer)
@@ -151,7 +153,7 @@ async def _write(writer: asyncio.StreamWriter, request: Request, response: Respo
         or response.stream is not None
         or request.headers.get("connection", "").lower() == "close"
     )
-    writer.write(_head(response, close) + (b"" if request.method == "HEAD" else body))
+    writer.write(_head(response, close, now) + (b"" if request.method == "HEAD" else body))
     await writer.drain()
     for chunk in response.stream or _nothing():
         writer.write(chunk)
@@ -159,8 +161,8 @@ async def _write(writer: asyncio.StreamWriter, request: Request, response: Respo
     return not close
 
 
-def _head(response: Response, close: bool) -> bytes:
-    headers = dict(response.headers)
+def _head(response: Response, close: bool, now: datetime) -> bytes:
+    headers = {"Date": format_datetime(now, usegmt=True), **response.headers}
     if response.stream is None:
         headers["Content-Length"] = str(len(response.body))
     if close:

@@ -1,0 +1,199 @@
+"""Looks whether everything that GiftPulse needs works, and says of each thing that does not what to do."""
+
+import asyncio
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import aiosmtplib
+import httpx
+from alembic.script import ScriptDirectory
+from sqlalchemy import select, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from app import wake
+from app.config import Settings
+from app.database import session_scope
+from app.enums import LogType
+from app.errors import GiftPulseError, TwilioError
+from app.models import Account
+from app.services import health, secrets
+from app.services.ingest import accounts
+from app.services.twilio.client import TwilioReader
+
+Result = Literal["ok", "note", "wrong"]
+
+MIGRATIONS = Path(__file__).parent.parent.parent / "alembic"
+OLDEST_POSTGRESQL = 150000
+"""As `server_version_num` has it."""
+MOST_SKEW = timedelta(seconds=60)
+"""Twilio's callbacks and our windows go by the clock."""
+SECONDS = 10
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of what the doctor says."""
+
+    result: Result
+    """`note`: it works, and there is something to know; `wrong`: something does not work until it is mended."""
+    what: str
+    said: str
+
+
+def examine(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
+    """Look at one thing after another. What needs the database is left out while that does not answer."""
+    database = _database()
+    yield database
+    yield _broker()
+    if database.result != "wrong":
+        yield _durability()
+        yield _workers(settings, clock())
+        yield _secrets(settings)
+        yield from _accounts(settings, clock)
+    yield _mail(settings)
+    yield _public_address(settings)
+
+
+def _database() -> Finding:
+    try:
+        with session_scope() as session:
+            version = int(session.scalar(text("SELECT current_setting('server_version_num')")) or 0)
+            revision = session.scalar(text("SELECT version_num FROM alembic_version"))
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or "").strip().partition("\n")[0]
+        if "alembic_version" in reason:
+            return Finding("wrong", "database", "it has no schema yet: run alembic upgrade head")
+        return Finding("wrong", "database", "it does not answer: see DATABASE_URL, and whether PostgreSQL runs")
+    if version < OLDEST_POSTGRESQL:
+        return Finding("wrong", "database", f"PostgreSQL {version // 10000} is too old: use 15 or newer")
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    if revision != head:
+        return Finding(
+            "wrong", "database", f"its schema is {revision}, this version needs {head}: alembic upgrade head"
+        )
+    return Finding("ok", "database", f"PostgreSQL {version // 10000}, schema {revision}")
+
+
+def _durability() -> Finding:
+    with session_scope() as session:
+        if session.scalar(text("SELECT current_setting('fsync')")) == "on":
+            return Finding("ok", "durability", "what is committed survives a crash of the database's machine")
+    return Finding("wrong", "durability", "fsync is off: a crash of the database's machine loses what was committed")
+
+
+def _broker() -> Finding:
+    if wake.broker_answers():
+        return Finding("ok", "broker", "it answers")
+    return Finding("wrong", "broker", "it does not answer: see REDIS_URL, and whether the server runs")
+
+
+def _workers(settings: Settings, now: datetime) -> Finding:
+    check = health.examine(settings, now).checks["workers"]
+    return Finding("ok" if check.status == "ok" else "wrong", "worker and beat", check.detail)
+
+
+def _secrets(settings: Settings) -> Finding:
+    try:
+        with session_scope() as session:
+            closed = secrets.closed(session, settings.secret_keys)
+    except GiftPulseError as error:
+        return Finding("wrong", "SECRET_KEY", str(error))
+    if closed:
+        return Finding(
+            "wrong", "SECRET_KEY", f"{closed} stored secrets do not open: list the key they were stored under as well"
+        )
+    return Finding("ok", "SECRET_KEY", "it opens every stored secret")
+
+
+def _accounts(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
+    with session_scope() as session:
+        accounts.ensure_environment_account(session, settings, clock())
+        watched = session.execute(select(Account.id, Account.sid).where(Account.enabled).order_by(Account.id)).all()
+    if not watched:
+        yield Finding("note", "accounts", "none is watched: set TWILIO_ACCOUNT_SID, or add one through the API")
+    for account_id, sid in watched:
+        yield from _account(account_id, sid, settings, clock)
+
+
+def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
+    """Look at the credential, the clock, and what may be read with it."""
+    try:
+        with session_scope() as session:
+            credentials = accounts.load(session, account_id, settings)
+        with accounts.open_reader(credentials, lambda: None) as reader:
+            yield _clock(sid, reader, clock)
+            for log_type in LogType:
+                yield _stream(sid, log_type, reader, clock())
+    except TwilioError as error:
+        yield Finding("wrong", f"account {sid}", str(error))
+
+
+def _clock(sid: str, reader: TwilioReader, clock: Callable[[], datetime]) -> Finding:
+    theirs = reader.server_time()
+    if theirs is None:
+        return Finding("note", f"account {sid}", "Twilio does not say what time it is")
+    skew = clock() - theirs
+    if abs(skew) > MOST_SKEW:
+        seconds = round(skew.total_seconds())
+        return Finding(
+            "wrong", f"account {sid}", f"this clock differs from Twilio's by {seconds} seconds: set it right"
+        )
+    return Finding("ok", f"account {sid}", "the credential is taken, the clocks agree")
+
+
+def _stream(sid: str, log_type: LogType, reader: TwilioReader, now: datetime) -> Finding:
+    what = f"{log_type}s of {sid}"
+    try:
+        next(reader.list_pages(log_type, since=now - timedelta(hours=1)), None)
+    except TwilioError as error:
+        return Finding("wrong", what, str(error))
+    return Finding("ok", what, "can be read")
+
+
+def _mail(settings: Settings) -> Finding:
+    if settings.smtp_host is None:
+        return Finding("note", "mail", "SMTP_HOST is not set: email actions fail until it is")
+    try:
+        asyncio.run(_greet(settings))
+    except (aiosmtplib.SMTPException, OSError) as error:
+        what = f"{settings.smtp_host}:{settings.smtp_port} did not take us ({type(error).__name__})"
+        return Finding("wrong", "mail", f"{what}: see SMTP_HOST, SMTP_PORT, SMTP_SECURITY, SMTP_USER and SMTP_PASSWORD")
+    return Finding("ok", "mail", f"{settings.smtp_host} takes our mail")
+
+
+async def _greet(settings: Settings) -> None:
+    """Do all but send: connect, encrypt, sign in."""
+    password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
+    client = aiosmtplib.SMTP(
+        hostname=settings.smtp_host,
+        port=settings.smtp_port,
+        use_tls=settings.smtp_security == "tls",
+        start_tls=settings.smtp_security == "starttls",
+        username=settings.smtp_user,
+        password=password,
+        tls_context=ssl.create_default_context() if settings.smtp_security != "none" else None,
+        timeout=SECONDS,
+    )
+    async with client:
+        await client.noop()
+
+
+def _public_address(settings: Settings) -> Finding:
+    address = httpx.URL(settings.public_base_url)
+    try:
+        answer = httpx.get(f"{settings.public_base_url}/api/health/live", timeout=SECONDS, trust_env=False)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        said = f"{settings.public_base_url} does not answer ({type(error).__name__})"
+        return Finding("wrong", "public address", f"{said}: see PUBLIC_BASE_URL, and whether the API runs")
+    if not answer.is_success:
+        said = f"{settings.public_base_url} answers with {answer.status_code}"
+        return Finding("wrong", "public address", f"{said}: see PUBLIC_BASE_URL and the proxy before the API")
+    if address.host in LOOPBACK:
+        said = "only this machine can reach it: links in mails and Twilio's callbacks need a public PUBLIC_BASE_URL"
+        return Finding("note", "public address", said)
+    return Finding("ok", "public address", "the API answers there")

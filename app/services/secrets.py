@@ -1,0 +1,55 @@
+"""Stored secrets as a whole: whether each can be opened, and encrypting all of them anew."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from app.errors import Conflict
+from app.models import Account, Action
+from app.utils.crypto import Undecryptable, decrypt, encrypt
+
+PLACES: tuple[tuple[Any, InstrumentedAttribute[Any]], ...] = (
+    (Account, Account.auth_token),
+    (Account, Account.next_auth_token),
+    (Account, Account.api_key_secret),
+    (Action, Action.config),
+)
+"""Every column that holds a text encrypted under `SECRET_KEY`."""
+
+
+def closed(session: Session, keys: Sequence[str]) -> int:
+    """Count the stored secrets that no key opens."""
+    return sum(not _opens(keys, token) for _, _, token in _stored(session, lock=False))
+
+
+def rotate(session: Session, keys: Sequence[str]) -> int:
+    """Encrypt every stored secret under the first key; return how many there are.
+
+    Raises: Conflict where one does not open; nothing is changed then.
+    """
+    count = 0
+    for row, name, token in _stored(session, lock=True):
+        try:
+            setattr(row, name, encrypt(keys, decrypt(keys, token)))
+        except Undecryptable as error:
+            raise Conflict(f"nothing was changed: {error}") from None
+        count += 1
+    return count
+
+
+def _stored(session: Session, *, lock: bool) -> Iterator[tuple[Any, str, str]]:
+    """Go over all encrypted texts: the row, the name of its column, the text."""
+    for model, column in PLACES:
+        query = select(model).where(column.is_not(None)).order_by(model.id)
+        for row in session.scalars(query.with_for_update() if lock else query):
+            yield row, column.key, getattr(row, column.key)
+
+
+def _opens(keys: Sequence[str], token: str) -> bool:
+    try:
+        decrypt(keys, token)
+    except Undecryptable:
+        return False
+    return True

@@ -1,0 +1,210 @@
+"""The command line: what an operator types, and what it says."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text, update
+
+from app.cli import main
+from app.config import get_settings
+from app.database import session_scope
+from app.models import Account, Action, ApiKey, Heartbeat, Log
+from app.services.ingest import accounts
+from app.services.outbox import actions
+from app.utils.clock import utc_now
+from app.utils.crypto import decrypt, encrypt
+from scripts.twilio_simulator import Simulator, SimulatorServer
+from tests.conftest import SECRET_KEY, forget
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], environment: pytest.MonkeyPatch) -> Run:
+    """Type a command; the answer is its exit code, and what it wrote to standard output and standard error."""
+    environment.setenv("COLUMNS", "300")
+
+    def typed(*words: str) -> tuple[int, str, str]:
+        environment.setattr(sys, "argv", ["app", *words])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        written = capsys.readouterr()
+        return code, written.out, written.err
+
+    return typed
+
+
+@pytest.fixture
+def simulator(database: str, broker: str, environment: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    """A Twilio that the settings point at."""
+    simulator = Simulator()
+    with SimulatorServer(simulator) as server:
+        environment.setenv("TWILIO_ACCOUNT_SID", simulator.account.sid)
+        environment.setenv("TWILIO_AUTH_TOKEN", simulator.account.auth_token)
+        environment.setenv("TWILIO_API_BASE_URL", server.url)
+        environment.setenv("TWILIO_MONITOR_BASE_URL", server.url)
+        forget()
+        yield simulator
+
+
+def test_each_stage_runs_once_by_hand(run: Run, simulator: Simulator) -> None:
+    simulator.add_call(status="failed")
+    code, out, _ = run("poll")
+    assert code == 0
+    assert len(re.findall(r"complete until 20", out)) == 3
+    assert run("evaluate")[:2] == (0, "1 changes evaluated\n")
+    assert run("deliver")[:2] == (0, "0 deliveries attempted\n")
+
+
+def test_polling_nothing_says_what_to_set(run: Run, database: str) -> None:
+    code, out, _ = run("poll")
+    assert (code, "TWILIO_ACCOUNT_SID" in out) == (1, True)
+
+
+def test_a_backfill_reads_the_past_without_alerts(run: Run, simulator: Simulator) -> None:
+    past = simulator.add_message(status="delivered", date_created="Mon, 02 Nov 2026 06:09:00 +0000")
+    del past
+    code, out, err = run("backfill", "--since", "20d")
+    assert (code, err) == (0, "")
+    assert "100 %" in out
+
+
+def test_a_span_that_cannot_be_read_is_refused(run: Run, simulator: Simulator) -> None:
+    code, _, err = run("backfill", "--since", "91d")
+    assert (code, "RETENTION_DAYS" in err) == (1, True)
+    code, _, err = run("backfill", "--since", "yesterday")
+    assert (code, "30d" in err) == (2, True)
+    code, _, err = run("backfill", "--since", "1d", "--account", "AC" + "f" * 32)
+    assert (code, "no such account" in err) == (1, True)
+
+
+def test_keys_are_made_listed_and_revoked(run: Run, database: str) -> None:
+    code, out, _ = run("keys", "make", "dashboard", "--scope", "read")
+    clear = out.strip()
+    assert (code, clear.startswith("gp_")) == (0, True)
+    with session_scope() as session:
+        key_id = session.scalars(select(ApiKey.id)).one()
+    code, out, _ = run("keys", "list")
+    assert "dashboard" in out
+    assert clear not in out
+    assert run("keys", "revoke", str(key_id))[:2] == (0, "dashboard is revoked\n")
+    assert run("keys", "revoke", str(key_id))[0] == 1
+
+
+def test_secrets_are_encrypted_under_the_first_key(run: Run, database: str, environment: pytest.MonkeyPatch) -> None:
+    with session_scope() as session:
+        sid = "AC" + "1" * 32
+        session.add(Account(sid=sid, started_at=utc_now(), auth_token=encrypt([SECRET_KEY], "a token")))
+        actions.create(session, {"action_type": "webhook", "config": {"url": "https://example.com/x"}}, utc_now())
+    new = "another-secret-that-encrypts"
+    environment.setenv("SECRET_KEY", f"{new},{SECRET_KEY}")
+    forget()
+    assert run("rotate-secrets")[:2] == (0, "2 secrets are encrypted under the first key\n")
+    with session_scope() as session:
+        assert decrypt([new], session.scalars(select(Account.auth_token)).one() or "") == "a token"
+        assert "example.com" in decrypt([new], session.scalars(select(Action.config)).one())
+    environment.setenv("SECRET_KEY", "a-key-that-opens-nothing-at-all")
+    forget()
+    code, _, err = run("rotate-secrets")
+    assert (code, "SECRET_KEY" in err) == (1, True)
+
+
+def test_what_is_exported_is_imported_without_a_change(run: Run, database: str, tmp_path: Path) -> None:
+    assert run("packs", "install", "delivery")[0] == 0
+    assert run("packs", "install", "delivery")[1] == "all its rules are there already\n"
+    _, document, _ = run("export")
+    file = tmp_path / "rules.yaml"
+    file.write_text(document)
+    assert run("import", str(file))[:2] == (0, "nothing changes\n")
+    file.write_text(document.replace("severity: warning", "severity: critical"))
+    code, out, _ = run("import", str(file), "--dry-run")
+    assert (code, "'warning' -> 'critical'" in out, "none made" in out) == (0, True, True)
+    assert "severity: critical" not in run("export")[1].replace(document, "")
+    assert run("import", str(file))[0] == 0
+    assert "severity: critical" in run("export")[1]
+
+
+def test_a_document_that_cannot_be_used_is_refused_by_its_fields(run: Run, database: str, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("version: 1\nrules: [{slug: a, name: x}]\n")
+    code, _, err = run("import", str(file))
+    assert code == 1
+    assert "rules.0" in err
+
+
+def test_packs_are_listed(run: Run) -> None:
+    code, out, _ = run("packs", "list")
+    assert (code, "delivery: " in out) == (0, True)
+    assert run("packs", "install", "nothing")[0] == 1
+
+
+def test_the_doctor_finds_all_well(run: Run, simulator: Simulator) -> None:
+    with session_scope() as session:
+        session.add_all([Heartbeat(name=name, seen_at=utc_now()) for name in ("worker", "beat")])
+    code, out, _ = run("doctor")
+    assert "wrong durability: fsync is off" in out, "as it is for tests"
+    assert "ok database: PostgreSQL" in out
+    assert "ok broker" in out
+    assert "ok worker and beat" in out
+    for log_type in ("calls", "messages", "errors"):
+        assert f"ok {log_type} of {simulator.account.sid}: can be read" in out
+    assert f"ok account {simulator.account.sid}: the credential is taken, the clocks agree" in out
+    assert "note mail: SMTP_HOST is not set" in out
+    assert "wrong public address: http://localhost:8000 does not answer" in out
+    assert code == 1
+
+
+def test_the_doctor_says_what_to_do(run: Run, simulator: Simulator, environment: pytest.MonkeyPatch) -> None:
+    simulator.set_account(refuse_credentials=True)
+    environment.setenv("REDIS_URL", "redis://127.0.0.1:9/0")
+    environment.setenv("SMTP_HOST", "127.0.0.1")
+    environment.setenv("SMTP_PORT", "9")
+    environment.setenv("SMTP_FROM", "alerts@example.com")
+    forget()
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "wrong broker: it does not answer: see REDIS_URL" in out
+    assert f"wrong account {simulator.account.sid}" in out or f"wrong calls of {simulator.account.sid}" in out
+    assert "wrong mail: 127.0.0.1:9 did not take us" in out
+    assert simulator.account.auth_token not in out
+
+
+def test_the_doctor_looks_on_where_the_database_is_gone(run: Run) -> None:
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert "wrong database: it does not answer" in out
+    assert "public address" in out
+
+
+def test_a_database_that_is_gone_is_told_in_one_line(run: Run) -> None:
+    code, _, err = run("poll")
+    assert (code, err.count("\n"), "DATABASE_URL" in err) == (1, 1, True)
+
+
+def test_a_setting_that_cannot_be_used_is_told_in_one_line(run: Run, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("SETTLE_HOURS", "0")
+    forget()
+    code, _, err = run("poll")
+    assert (code, err.count("\n"), "SETTLE_HOURS" in err) == (2, 1, True)
+
+
+def test_help_names_every_command(run: Run) -> None:
+    _, out, _ = run("--help")
+    for name in ("doctor", "poll", "backfill", "evaluate", "deliver", "export", "import", "keys", "rotate-secrets"):
+        assert re.search(rf"\b{name}\b", out), name
+
+
+def test_what_the_environment_watches_is_added_by_a_poll(run: Run, simulator: Simulator) -> None:
+    run("poll")
+    with session_scope() as session:
+        accounts.ensure_environment_account(session, get_settings(), utc_now())
+        assert session.scalars(select(Account.sid)).all() == [simulator.account.sid]
+        session.execute(update(Log).values(status="x"))
+        assert session.scalar(text("SELECT count(*) FROM logs")) == 0
