@@ -30,8 +30,20 @@ def answer_page(
         name: of the list, to which its cursors are bound, with the filters.
         keys: columns of the statement, by which it is sorted in descending order; together they are unique.
     """
-    place = None if query.cursor is None else paging.read(keys, read_cursor(name, query))
-    rows, more = paging.page(session, statement, keys, place, query.limit)
+    rows, more = paging.page(session, statement, keys, read_place(name, query, keys), query.limit)
+    return answer_rows(name, keys, query, rows, more=more, show=show)
+
+
+def answer_rows(
+    name: str,
+    keys: paging.Keys,
+    query: PageQuery,
+    rows: Sequence[Any],
+    *,
+    more: bool,
+    show: Callable[[Any], JsonObject],
+) -> Response:
+    """Answer with rows that were read, and the cursor to what comes after them."""
     following = write_cursor(name, query, paging.show(paging.place_of(rows[-1], keys))) if more else None
     return json_answer({"items": [show(row) for row in rows], "next_cursor": following})
 
@@ -51,6 +63,11 @@ def read_cursor(name: str, query: PageQuery) -> list[Any]:
     except cursors.BadCursor:
         message = "is not a cursor of this list with these filters: begin again without it"
         raise InvalidInput([FieldError("cursor", message)]) from None
+
+
+def read_place(name: str, query: PageQuery, keys: paging.Keys) -> paging.Place | None:
+    """Read where the page before ended; None for the first page."""
+    return None if query.cursor is None else paging.read(keys, read_cursor(name, query))
 
 
 def _context(name: str, query: PageQuery) -> str:

@@ -94,6 +94,7 @@ def create_celery(settings: Settings) -> Celery:
             "evaluate_time": _tick("evaluate_time", "evaluate", settings.evaluate_interval_seconds),
             "deliver": _tick("deliver", "deliver", 5),
             "maintain": _tick("maintain", "maintenance", 60),
+            "words": _tick("write_down_words", "maintenance", 15),
             "heartbeat": _tick("heartbeat", "maintenance", 60),
             "note_beat": _tick("note_beat", "maintenance", 10),
         },

@@ -14,10 +14,13 @@ from app.database import session_scope
 from app.models import Heartbeat
 from app.services import evaluation, health, retention
 from app.services.ingest import accounts, callbacks, polling, streams, subaccounts
+from app.services.logs import words
 from app.services.outbox import dispatch
 from app.tasks.slots import slot
 from app.utils.clock import utc_now
 
+WORDS_SECONDS = 10.0
+"""The search may lag behind, and must not keep a worker from what may not."""
 LONGEST_RUN_SECONDS = 50.0
 """A task that finds ever more work stops here and lets its next tick go on."""
 SHORT = {"soft_time_limit": 120, "time_limit": 150}
@@ -88,6 +91,12 @@ def deliver() -> None:
 def maintain() -> None:
     """Drop what has outlived its keep-until."""
     retention.clean(get_settings(), utc_now())
+
+
+@shared_task(name="write_down_words", **LONGER)
+def write_down_words() -> None:
+    """Let the search of logs follow what was stored."""
+    words.catch_up(get_settings(), WORDS_SECONDS)
 
 
 @shared_task(name="heartbeat", **SHORT)

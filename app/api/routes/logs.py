@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from app.api.answers import resource
 from app.api.csv_text import lines
 from app.api.deps import AppSettings
-from app.api.lists import answer_page
+from app.api.lists import answer_rows, read_place
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_MESSAGE, SID
 from app.api.schemas.logs import Log, LogDetail, LogFilters, LogPage, LogQuery
@@ -32,13 +32,15 @@ Sid = Annotated[str, Path(pattern=SID, description="Twilio's sid of the log.", e
 def list_logs(query: Annotated[LogFilters, Query()]) -> Response:
     """List logs, newest first by the time at which Twilio created them."""
     with session_scope() as session:
-        return answer_page(session, "logs", search.find(query.wanted()), search.PLACE, query, log_json)
+        place = read_place("logs", query, search.PLACE)
+        rows, more = search.page(session, query.wanted(), place, query.limit)
+        return answer_rows("logs", search.PLACE, query, rows, more=more, show=log_json)
 
 
 def _chunk(query: LogQuery, place: paging.Place | None) -> tuple[str, paging.Place | None]:
     """Read the next rows as CSV, and where they end. No connection is held while a slow reader takes them."""
     with session_scope() as session:
-        rows, more = paging.page(session, search.find(query.wanted()), search.PLACE, place, CHUNK_ROWS)
+        rows, more = search.page(session, query.wanted(), place, CHUNK_ROWS)
         text = lines([*log_json(row).values()] for row in rows)
         return text, paging.place_of(rows[-1], search.PLACE) if more else None
 

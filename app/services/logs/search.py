@@ -1,20 +1,26 @@
 """Finds logs: filters, search, and one log with all that belongs to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.errors import NotFound
-from app.models import Account, Alert, Log, LogChange, Match
+from app.models import Account, Alert, Log, LogChange, LogText, Match, Stream, StreamSearch
+from app.services import paging
 from app.services.snapshots import select_logs
 
 PLACE = (Log.occurred_at, Log.id)
 """Logs are listed newest first by Twilio's time; the id tells those of one second apart."""
+SCANNED = 20_000
+"""The newest logs, which are searched without the index."""
+CHUNK = 2_000
+SHORTEST_WORD = 3
+"""Shorter texts have no trigram."""
 RELATED = 100
 """At most so many related logs are shown."""
 ERASE = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
@@ -81,8 +87,80 @@ def conditions(wanted: LogFilter) -> list[ColumnElement[bool]]:
 
 def contains(text: str) -> ColumnElement[bool]:
     """Select the logs that hold this text, taken literally, in one of the fields that are searched."""
-    pattern = f"%{text.translate(ERASE)}%"
+    pattern = _pattern(text)
     return or_(*(column.ilike(pattern, escape="\\") for column in SEARCHED))
+
+
+def _pattern(text: str) -> str:
+    return f"%{text.translate(ERASE)}%"
+
+
+def page(
+    session: Session, wanted: LogFilter, place: paging.Place | None, limit: int
+) -> tuple[list[Row[*tuple[Any, ...]]], bool]:
+    """Read one page of the logs that a filter lets through, newest first; say whether more come after.
+
+    What is searched for is looked for among the newest logs first: where it is frequent, that is all it takes. Where
+    it is rare, the index of words is asked.
+    """
+    if wanted.q is None:
+        return paging.page(session, find(wanted), PLACE, place, limit)
+    rows = _among_newest(session, wanted, place, limit)
+    if len(rows) <= limit and len(wanted.q) >= SHORTEST_WORD:
+        rows = _by_words(session, wanted, wanted.q, place, limit)
+    elif len(rows) <= limit:
+        return paging.page(session, find(wanted), PLACE, place, limit)
+    return rows[:limit], len(rows) > limit
+
+
+def _among_newest(
+    session: Session, wanted: LogFilter, place: paging.Place | None, limit: int
+) -> list[Row[*tuple[Any, ...]]]:
+    """Search the newest logs that the other filters let through."""
+    newest = find(replace(wanted, q=None))
+    if place is not None:
+        newest = newest.where(paging.after(PLACE, place))
+    few = newest.order_by(Log.occurred_at.desc(), Log.id.desc()).limit(SCANNED).subquery()
+    text = _pattern(wanted.q or "")
+    found = or_(*(few.c[column.key].ilike(text, escape="\\") for column in SEARCHED))
+    query = select(few).where(found).order_by(few.c.occurred_at.desc(), few.c.id.desc())
+    return list(session.execute(query.limit(limit + 1)))
+
+
+def _by_words(
+    session: Session, wanted: LogFilter, q: str, place: paging.Place | None, limit: int
+) -> list[Row[*tuple[Any, ...]]]:
+    """Search by the index of words, and among the changes that are not in it yet."""
+    found: dict[int, Row[*tuple[Any, ...]]] = {}
+    pending = select(LogChange.occurred_at, LogChange.log_id).join(Stream, Stream.id == LogChange.stream_id)
+    pending = pending.outerjoin(StreamSearch, StreamSearch.stream_id == Stream.id)
+    pending = pending.where(LogChange.id > func.coalesce(StreamSearch.change_id, 0))
+    statement = find(wanted).where(tuple_(Log.occurred_at, Log.id).in_(pending))
+    for row in session.execute(statement if place is None else statement.where(paging.after(PLACE, place))):
+        found[row.id] = row
+    hits = select(LogText.occurred_at, LogText.log_id).where(LogText.words.like(func.lower(_pattern(q)), escape="\\"))
+    if wanted.since is not None:
+        hits = hits.where(LogText.occurred_at >= wanted.since)
+    if wanted.until is not None:
+        hits = hits.where(LogText.occurred_at < wanted.until)
+    # All of it at once, and sorted after: asked for the newest few, PostgreSQL would read the table from its end.
+    few = hits.cte("hits").prefix_with("MATERIALIZED")
+    at = place
+    known = 0
+    while known <= limit:
+        query = select(few.c.occurred_at, few.c.log_id)
+        if at is not None:
+            query = query.where(tuple_(few.c.occurred_at, few.c.log_id) < tuple_(*(literal(value) for value in at)))
+        keys = session.execute(query.order_by(few.c.occurred_at.desc(), few.c.log_id.desc()).limit(CHUNK)).all()
+        rows = session.execute(find(wanted).where(tuple_(Log.occurred_at, Log.id).in_([tuple(key) for key in keys])))
+        for row in rows if keys else ():
+            found[row.id] = row
+            known += 1
+        if len(keys) < CHUNK:
+            break
+        at = tuple(keys[-1])
+    ordered = sorted(found.values(), key=lambda row: (row.occurred_at, row.id), reverse=True)
+    return ordered[: limit + 1]
 
 
 def find(wanted: LogFilter) -> Select[*tuple[Any, ...]]:

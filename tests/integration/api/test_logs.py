@@ -6,8 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from app.config import get_settings
+from app.database import session_scope
 from app.enums import LogType
+from app.models import LogText
+from app.services.logs import search, words
 from app.utils.clock import rfc3339
 from tests.feeding import ACCOUNT, Feed, log
 from tests.integration.api.conftest import Api, fields
@@ -244,3 +249,40 @@ async def test_delivery_is_measured(api: Api, feed: Feed) -> None:
 
 def test_the_log_types_of_the_api_are_all_there_are() -> None:
     assert {each.value for each in LogType} == {"call", "message", "error"}
+
+
+async def test_a_search_finds_the_same_before_and_after_the_words_are_written_down(
+    api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "SCANNED", 3)
+    monkeypatch.setattr(search, "CHUNK", 2)
+    wordy = [log(number, at(number), text=f"Parcel {number} of Größe {number % 3}") for number in range(12)]
+    feed.store(wordy, at(30))
+    searches = ["parcel", "größe 1", "PARCEL 7", "absent", "of", "44770", "sm" + "0" * 30, "0000a", "%", "el 1"]
+    before = [await numbers(api, q=text) for text in searches]
+    assert before[:4] == [list(range(11, -1, -1)), [10, 7, 4, 1], [7], []]
+    assert words.catch_up(get_settings(), 60) == 12
+    assert words.catch_up(get_settings(), 60) == 0
+    assert [await numbers(api, q=text) for text in searches] == before
+    feed.store([log(7, at(7), text="Something else", changed_at=at(40), updated_at=at(40))], at(41))
+    assert (await numbers(api, q="parcel 7"), await numbers(api, q="something")) == ([], [7])
+    words.catch_up(get_settings(), 60)
+    assert (await numbers(api, q="parcel 7"), await numbers(api, q="something")) == ([], [7])
+    found, params = [], {"q": "parcel", "limit": "4"}
+    while True:
+        page = (await api.get("/api/logs", params=params)).json()
+        found += [int(item["sid"][-8:], 16) for item in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        params["cursor"] = page["next_cursor"]
+    assert found == [number for number in range(11, -1, -1) if number != 7]
+    assert await numbers(api, q="parcel", since=rfc3339(at(3)), until=rfc3339(at(6)), to_country="GB") == [5, 4, 3]
+
+
+async def test_bodies_that_are_not_kept_are_not_written_down(api: Api, feed: Feed) -> None:
+    feed.store([log(1, at(1), text="a secret")], at(2))
+    words.catch_up(get_settings().model_copy(update={"store_message_bodies": False}), 60)
+    with session_scope() as session:
+        kept = session.scalars(select(LogText.words)).one()
+    assert "secret" not in kept
+    assert "+447700900123" in kept
