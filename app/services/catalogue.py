@@ -20,19 +20,8 @@ from app.services.rules.definition import RuleDefinition
 from app.services.rules.packs import find_pack
 from app.utils.clock import utc_now
 
-HEALTH = (
-    "last_evaluated_at",
-    "last_matched_at",
-    "last_error",
-    "last_error_at",
-    "error_count",
-    "cost_ms",
-    "groups",
-    "groups_capped",
-    "left_out_accounts",
-)
+HEALTH = definition.HEALTH
 """What `health` answers."""
-READ_ONLY = frozenset({"id", "created_at", "updated_at", *HEALTH})
 
 
 def create(session: Session, body: object, now: datetime) -> Rule:
@@ -53,7 +42,7 @@ def replace(session: Session, rule_id: UUID, body: object, now: datetime) -> Rul
 
     Raises: NotFound, InvalidInput.
     """
-    wanted = definition.parse_rule(_writable(body))
+    wanted = definition.parse_rule(definition.writable(body))
     return _edit(session, get(session, rule_id, lock=True), wanted, now)
 
 
@@ -63,13 +52,7 @@ def patch(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
     Raises: NotFound, InvalidInput.
     """
     rule = get(session, rule_id, lock=True)
-    return _edit(session, rule, definition.merge(definition.of(rule), _writable(body)), now)
-
-
-def _writable(body: object) -> object:
-    if isinstance(body, dict):
-        return {name: value for name, value in body.items() if name not in READ_ONLY}
-    return body
+    return _edit(session, rule, definition.merge(definition.of(rule), definition.writable(body)), now)
 
 
 def delete(session: Session, rule_id: UUID, now: datetime) -> None:

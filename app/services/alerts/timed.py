@@ -224,7 +224,7 @@ def judge_rule(rule: Rule, minute: Minute, due: DueMinute, register: Register) -
     for key in sorted(minute.groups[rule.id]):
         place = rule.id, key
         alert = minute.open.get(place)
-        verdict = _verdict(rule, place, minute, due)
+        verdict = verdict_of(rule, place, minute, due)
         if alert is None:
             if verdict.holds is False:
                 minute.still.discard(place)
@@ -243,7 +243,7 @@ def judge_rule(rule: Rule, minute: Minute, due: DueMinute, register: Register) -
     return moved
 
 
-def _verdict(rule: Rule, place: GroupId, minute: Minute, due: DueMinute) -> Verdict:
+def verdict_of(rule: Rule, place: GroupId, minute: Minute, due: DueMinute) -> Verdict:
     """Ask the condition."""
     params, alert = rule.params, minute.open.get(place)
     held = minute.sums.get(place, {})

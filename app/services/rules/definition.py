@@ -35,6 +35,21 @@ GROUP_FIELDS = ("account_sid", "from", "to", "to_country", "error_code", "status
 MEANING = ("log_type", "filters", "pattern_type", "pattern_value", "condition", "group_by", "schedule")
 """Fields that say what a rule does: editing one starts it anew."""
 
+HEALTH = (
+    "last_evaluated_at",
+    "last_matched_at",
+    "last_error",
+    "last_error_at",
+    "error_count",
+    "cost_ms",
+    "groups",
+    "groups_capped",
+    "left_out_accounts",
+)
+"""How a rule fares: what is shown beside it."""
+READ_ONLY = frozenset({"id", "created_at", "updated_at", *HEALTH})
+"""Fields that only the product writes."""
+
 
 def _refuse(message: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message})
@@ -227,6 +242,13 @@ def parse_rule(body: object) -> RuleDefinition:
     if (problem := _pattern_problem(parsed.pattern_type, parsed.pattern_value)) is not None:
         raise InvalidInput([FieldError("pattern_value", problem)])
     return parsed
+
+
+def writable(body: object) -> object:
+    """Leave out of a body what only the product writes, so that what was read can be sent back."""
+    if isinstance(body, dict):
+        return {name: value for name, value in body.items() if name not in READ_ONLY}
+    return body
 
 
 def merge(definition: RuleDefinition, changes: object) -> RuleDefinition:

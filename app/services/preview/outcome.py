@@ -1,0 +1,49 @@
+"""What a preview finds, before it is shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from app.services.rules.groups import group_key, key_of, other_group
+from app.services.rules.types import LogVersion, Rule
+
+PLACES = 500
+"""As many groups as a rule follows apart when it lives."""
+
+
+class Told(NamedTuple):
+    """One alert that the rule would have opened."""
+
+    group: dict[str, Any]
+    started_at: datetime
+    resolved_at: datetime | None
+    occurrences: int
+
+
+@dataclass
+class Outcome:
+    """What a rule makes of a span of logs."""
+
+    value_at: Callable[[datetime], float | None] | None
+    """What the rule measured at a moment, of several groups the one nearest to firing; None: it counts its matches."""
+    alerts: list[Told] = field(default_factory=list)
+    matches: list[tuple[datetime, int]] = field(default_factory=list)
+    """When logs matched, and how many."""
+
+
+class Places:
+    """Gives groups their places in the order in which they come; the rest falls together."""
+
+    def __init__(self, rule: Rule) -> None:
+        self._rule, self._taken = rule, set[str]()
+
+    def key(self, log: LogVersion) -> str:
+        """Return the group that a log is counted in."""
+        key = key_of(self._rule, log)
+        if not self._rule.group_by or key in self._taken:
+            return key
+        if len(self._taken) >= PLACES:
+            return group_key(other_group(self._rule))
+        self._taken.add(key)
+        return key

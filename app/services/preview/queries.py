@@ -1,0 +1,108 @@
+"""The SQL of a preview, as text and values. Two tables, `versions` and `states` (a log as it stands), whose columns are
+the fields of a `LogVersion`: so a rule's population and pattern are written once. Pure.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from app.enums import PatternType
+from app.services.rules.patterns import code_ranges, list_items
+from app.services.rules.types import LogVersion, NewValueParams, Rule, SumParams
+
+Values = dict[str, Any]
+
+_LARGEST_CODE = 2**40
+_SAME = """
+    log.id AS log_id, log.account_id, account.sid AS account_sid, log.sid, log.log_type, log.level, log.direction,
+    log.to_ AS "to", log.to_country, log.text_ AS "text", log.price_unit, log.messaging_service_sid, log.resource_sid,
+    log.occurred_at
+"""
+_CHANGING = ("status", "from_", "error_code", "error_message", "price", "duration_seconds", "segments")
+_JOIN = "LEFT JOIN accounts AS account ON account.id = log.account_id"
+VERSIONS = f"""(
+    SELECT change.id AS change_id, change.is_first, {_SAME}, {", ".join(f"change.{name}" for name in _CHANGING)},
+           change.changed_at, change.final, log.final AS now_final, log.changed_at AS now_changed_at
+    FROM log_changes AS change JOIN logs AS log ON log.occurred_at = change.occurred_at AND log.id = change.log_id
+         {_JOIN}
+) AS version"""
+STATES = f"""(
+    SELECT 0 AS change_id, true AS is_first, {_SAME}, {", ".join(f"log.{name}" for name in _CHANGING)},
+           log.changed_at, log.final
+    FROM logs AS log {_JOIN}
+) AS version"""
+
+_OF_PATTERN: dict[PatternType, tuple[str, ...]] = {
+    PatternType.ANY: (),
+    PatternType.ERROR_CODE: ("error_code",),
+    PatternType.STATUS: ("status",),
+    PatternType.KEYWORD: ("text", "error_message"),
+    PatternType.REGEX: ("text", "error_message"),
+    PatternType.EXPRESSION: tuple(name for name in LogVersion._fields if name not in {"change_id", "is_first"}),
+}
+
+
+def attribute(field: str) -> str:
+    """Return the name in a `LogVersion` of a field of the API."""
+    return "from_" if field == "from" else field
+
+
+def fields_of(rule: Rule) -> frozenset[str]:
+    """Return the fields that decide whether a log matches a rule, and in which group."""
+    names = {*map(attribute, (*rule.group_by, *rule.filters)), *_OF_PATTERN[rule.pattern_type], "log_type"}
+    if isinstance(rule.params, NewValueParams):
+        names.add(attribute(rule.params.field))
+    return frozenset(names)
+
+
+def select(fields: Iterable[str], *more: str) -> str:
+    """Write a SELECT of a `LogVersion` that has these fields, and nulls for the others."""
+    wanted = frozenset(fields)
+    columns = [f'"{name}"' if name in wanted else f'NULL AS "{name}"' for name in LogVersion._fields]
+    return "SELECT " + ", ".join([*columns, *more])
+
+
+def group_by(fields: Iterable[str], *more: str) -> str:
+    """Write a GROUP BY of these fields."""
+    return " GROUP BY " + ", ".join([*(f'"{name}"' for name in sorted(fields)), *more])
+
+
+def minute(column: str) -> str:
+    """Write the end of the minute that holds a time: windows are open on the left."""
+    return f"date_bin('1 minute', {column} - interval '1 microsecond', '2000-01-01Z') + interval '1 minute'"
+
+
+def population(rule: Rule) -> tuple[str, Values]:
+    """Write the condition of a rule's population."""
+    conditions, values = ["true"], Values()
+    if rule.log_type != "any":
+        conditions.append("log_type = :log_type")
+        values["log_type"] = rule.log_type
+    for field, wanted in rule.filters.items():
+        conditions.append(f'"{attribute(field)}" = ANY(:filter_{field})')
+        values[f"filter_{field}"] = sorted(wanted)
+    return " AND ".join(conditions), values
+
+
+def sql_decides(rule: Rule) -> bool:
+    """Say whether SQL can tell which logs match: texts and expressions are for the index alone."""
+    return rule.pattern_type in {PatternType.ANY, PatternType.ERROR_CODE, PatternType.STATUS}
+
+
+def pattern(rule: Rule) -> tuple[str, Values]:
+    """Write the condition of a rule's pattern; of one that SQL cannot tell, a condition that lets all through."""
+    value = rule.pattern_value or ""
+    if rule.pattern_type == PatternType.STATUS:
+        return "status = ANY(:statuses)", {"statuses": list_items(value)}
+    if rule.pattern_type == PatternType.ERROR_CODE:
+        ranges = code_ranges(value)
+        bounds = "unnest(CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[])) AS bounds (first, last)"
+        return f"EXISTS (SELECT FROM {bounds} WHERE error_code BETWEEN first AND last)", {
+            "firsts": [max(each.first, -_LARGEST_CODE) for each in ranges],
+            "lasts": [min(each.last, _LARGEST_CODE) for each in ranges],
+        }
+    return "true", {}
+
+
+def summed_field(rule: Rule) -> str | None:
+    """Return the field that a `sum` adds up."""
+    return rule.params.field if isinstance(rule.params, SumParams) else None

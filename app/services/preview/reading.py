@@ -1,0 +1,170 @@
+"""Reads the stored logs of a preview, as few rows as the rule allows; the index of patterns says what matches.
+
+Logs that are alike in all that the rule looks at come as one row with their number.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple, cast
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app.errors import FieldError, InvalidInput
+from app.services.preview import queries
+from app.services.preview.queries import STATES, VERSIONS, Values, group_by, minute, select
+from app.services.rules.counts import minute_of
+from app.services.rules.patterns import RuleIndex
+from app.services.rules.types import LogVersion, RatioParams, Rule
+
+MAX_ROWS = 300_000
+"""Logs that a preview looks at one by one."""
+LONGEST_QUERY = "20s"
+LONGEST_LIFE = timedelta(days=37)
+"""A log may change so long after it occurred: Twilio takes messages up to 35 days ahead."""
+TOO_MANY = f"is too far back: a preview looks at {MAX_ROWS:,} logs one by one; shorten the span or narrow the filters"
+TOO_LONG = "is too far back: reading the logs takes longer than 20 seconds; shorten the span or narrow the filters"
+
+
+class Kind(NamedTuple):
+    """Logs of one minute that are alike in all that the rule looks at."""
+
+    log: LogVersion
+    minute: datetime
+    """The end of the minute."""
+    number: int
+    """How many."""
+    amount: Decimal
+    """Of `sum`: what their field comes to."""
+    matches: bool
+
+
+class Learnt(NamedTuple):
+    """Logs of one group and value that matched before the span."""
+
+    log: LogVersion
+    first_at: datetime
+    last_at: datetime
+
+
+class Reader:
+    """Reads for one rule, within a transaction in which nothing can be written any more."""
+
+    def __init__(self, session: Session, rule: Rule) -> None:
+        self._session, self._rule = session, rule
+        self._index = RuleIndex([rule])
+        self._fields = queries.fields_of(rule)
+        self._population, self._values = queries.population(rule)
+        self._pattern, values = queries.pattern(rule)
+        self._values |= values
+        session.execute(text("SET LOCAL transaction_read_only = on"))
+        session.execute(text(f"SET LOCAL statement_timeout = '{LONGEST_QUERY}'"))
+        session.execute(text("SET LOCAL work_mem = '64MB'"))
+
+    def population(self, since: datetime, until: datetime, bucket: timedelta) -> dict[datetime, int]:
+        """Count the logs of the population that occurred in [since, until), by bucket; of `ratio`, the final ones."""
+        rows = self._rows(
+            f"SELECT date_bin(:bucket, occurred_at, :since), count(*) FROM {STATES} WHERE {self._occurred} GROUP BY 1",
+            {"since": since, "until": until, "bucket": bucket},
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def first_matches(self, since: datetime, until: datetime) -> Iterator[LogVersion]:
+        """Read the first version of each log that matches, of those that came into their state in [since, until)."""
+        fields = {*self._fields, "change_id", "log_id", "sid", "occurred_at", "changed_at"}
+        query = f"{select(fields)} FROM {self._firsts} ORDER BY log_id, change_id LIMIT {MAX_ROWS + 1}"
+        seen: set[int] = set()
+        for version in self._matching(self._rows(query, {"since": since, "until": until})):
+            if version.log_id not in seen:
+                seen.add(version.log_id)
+                yield version
+
+    def learnt(self, since: datetime, until: datetime) -> Iterator[Learnt]:
+        """Read what matched by group and value, with its first and last time in [since, until)."""
+        if not queries.sql_decides(self._rule):
+            for version in self.first_matches(since, until):
+                yield Learnt(version, version.changed_at, version.changed_at)
+            return
+        query = select(self._fields, "min(changed_at)", "max(changed_at)") + f" FROM {self._firsts}"
+        for *values, first_at, last_at in self._rows(query + group_by(self._fields), {"since": since, "until": until}):
+            yield Learnt(LogVersion(*values), first_at, last_at)
+
+    def first_matches_by_minute(self, since: datetime, until: datetime) -> Iterator[Kind]:
+        """Count the first matching versions by group, and by the minute of their change."""
+        if not queries.sql_decides(self._rule):
+            for version in self.first_matches(since, until):
+                yield Kind(version, minute_of(version.changed_at), 1, Decimal(0), True)
+            return
+        at = minute("changed_at")
+        query = select(self._fields, at, "count(*)") + f" FROM {self._firsts}"
+        for *values, end, count in self._rows(query + group_by(self._fields, at), {"since": since, "until": until}):
+            yield Kind(LogVersion(*values), end, count, Decimal(0), True)
+
+    def latest_by_minute(self, since: datetime, until: datetime) -> Iterator[Kind]:
+        """Count the logs as they stand by all that the rule looks at, and by the minute they occurred in."""
+        at, field = minute("occurred_at"), queries.summed_field(self._rule)
+        amount = f"coalesce(sum(abs({field})), 0)" if field else "0"
+        query = select(self._fields, at, "count(*)", amount) + f" FROM {STATES} WHERE {self._occurred}"
+        if not isinstance(self._rule.params, RatioParams):
+            query += f" AND {self._pattern}"
+        query += group_by(self._fields, at) + f" LIMIT {MAX_ROWS + 1}"
+        rows = self._rows(query, {"since": since, "until": until})
+        logs = [LogVersion(*row[:-3]) for row in rows]
+        for log, row, matches in zip(logs, rows, self.matching(logs), strict=True):
+            yield Kind(log, row[-3], row[-2], Decimal(row[-1]), matches)
+
+    def unfinished(self, since: datetime, until: datetime, age: timedelta) -> Iterator[list[LogVersion]]:
+        """Read the versions of the logs that were not final at that age, by log, the oldest version first."""
+        fields = {*self._fields, "change_id", "log_id", "occurred_at", "changed_at", "final"}
+        query = (
+            f"{select(fields)} FROM {VERSIONS} WHERE {self._population} AND changed_at < :until"
+            " AND occurred_at >= :since AND occurred_at < :until"
+            " AND (NOT now_final OR now_changed_at > occurred_at + :age)"
+            f" ORDER BY log_id, change_id LIMIT {MAX_ROWS + 1}"
+        )
+        versions: list[LogVersion] = []
+        for row in self._rows(query, {"since": since - LONGEST_LIFE, "until": until, "age": age}):
+            version = LogVersion(*row)
+            if versions and versions[0].log_id != version.log_id:
+                yield versions
+                versions = []
+            versions.append(version)
+        if versions:
+            yield versions
+
+    def matching(self, versions: Sequence[LogVersion]) -> list[bool]:
+        """Say which of these versions match."""
+        return [bool(found) for found in self._index.match_batch(versions)]
+
+    def _matching(self, rows: Sequence[tuple[Any, ...]]) -> list[LogVersion]:
+        versions = [LogVersion(*row) for row in rows]
+        return [version for version, matches in zip(versions, self.matching(versions), strict=True) if matches]
+
+    @property
+    def _occurred(self) -> str:
+        final = " AND final" if isinstance(self._rule.params, RatioParams) else ""
+        return f"occurred_at >= :since AND occurred_at < :until{final} AND {self._population}"
+
+    @property
+    def _firsts(self) -> str:
+        """The versions of [since, until) that may match; where SQL decides it, the first of each log that does."""
+        once = "DISTINCT ON (log_id)" if queries.sql_decides(self._rule) else ""
+        return (
+            f"(SELECT {once} * FROM {VERSIONS} WHERE changed_at >= :since AND changed_at < :until"
+            f" AND occurred_at >= CAST(:since AS timestamptz) - interval '{LONGEST_LIFE.days} days'"
+            f" AND occurred_at < :until AND {self._population} AND {self._pattern}"
+            " ORDER BY log_id, change_id) AS version"
+        )
+
+    def _rows(self, query: str, values: Values) -> Sequence[tuple[Any, ...]]:
+        try:
+            rows = cast("Sequence[tuple[Any, ...]]", self._session.execute(text(query), self._values | values).all())
+        except OperationalError as error:
+            if type(error.orig).__name__ != "QueryCanceled":
+                raise
+            raise InvalidInput([FieldError("since", TOO_LONG)]) from None
+        if len(rows) > MAX_ROWS:
+            raise InvalidInput([FieldError("since", TOO_MANY)])
+        return rows

@@ -1,0 +1,89 @@
+"""Reads what a preview is asked for: a rule's body, and the span to run it over."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from app.errors import FieldError, InvalidInput
+from app.services.rules import definition
+from app.services.rules.types import Rule
+
+LONGEST_SPAN = timedelta(days=92)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A rule that is thought to be made at `since`, and watched up to `until`."""
+
+    rule: Rule
+    since: datetime
+    until: datetime
+
+
+def read(body: object, now: datetime) -> Request:
+    """Read the body of a preview: the fields of a rule, `since`, and `until` (now, where it is left out).
+
+    Raises: InvalidInput, each field named by its path.
+    """
+    if not isinstance(body, dict):
+        raise InvalidInput([FieldError("body", "must be a JSON object")])
+    errors: list[FieldError] = []
+    since = _time(body, "since", None, errors)
+    until = _time(body, "until", now, errors)
+    if not errors:
+        errors += _span_errors(since, until)
+    fields = {name: value for name, value in body.items() if name not in {"since", "until"}}
+    try:
+        parsed = definition.parse_rule(definition.writable(fields))
+    except InvalidInput as error:
+        raise InvalidInput([*error.errors, *errors]) from None
+    if errors:
+        raise InvalidInput(errors)
+    return Request(_as_rule(parsed, since), since, min(until, max(now, since)))
+
+
+def _time(body: dict[str, Any], name: str, default: datetime | None, errors: list[FieldError]) -> datetime:
+    sent = body.get(name, default)
+    if isinstance(sent, datetime) and sent.tzinfo is not None:
+        return sent.astimezone(UTC)
+    if isinstance(sent, str):
+        try:
+            at = datetime.fromisoformat(sent)
+        except ValueError:
+            at = None
+        if at is not None and at.tzinfo is not None and EARLIEST.year <= at.year < 9999:
+            return at.astimezone(UTC)
+    missing = sent is None
+    errors.append(FieldError(name, "is required" if missing else "must be a time such as 2026-11-23T06:09:00Z"))
+    return EARLIEST
+
+
+def _span_errors(since: datetime, until: datetime) -> list[FieldError]:
+    if until <= since:
+        return [FieldError("until", "must be later than since")]
+    if until - since > LONGEST_SPAN:
+        return [FieldError("since", f"must not be more than {LONGEST_SPAN.days} days before until")]
+    return []
+
+
+def _as_rule(parsed: definition.RuleDefinition, since: datetime) -> Rule:
+    body = definition.as_json(parsed)
+    return Rule(
+        id=uuid4(),
+        epoch=1,
+        name=parsed.name,
+        severity=parsed.severity,
+        log_type=parsed.log_type,
+        filters={field: frozenset(values) for field, values in body["filters"].items() if values},
+        pattern_type=parsed.pattern_type,
+        pattern_value=parsed.pattern_value,
+        condition=body["condition"],
+        group_by=tuple(parsed.group_by),
+        schedule=body["schedule"],
+        started_at=since,
+        resolve_after_minutes=parsed.resolve_after_minutes,
+        renotify_minutes=parsed.renotify_minutes,
+        cooldown_minutes=parsed.cooldown_minutes,
+    )

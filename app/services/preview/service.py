@@ -1,0 +1,107 @@
+"""The preview as a story: request -> logs -> the rule's condition -> alerts and a series. Nothing is written."""
+
+from bisect import bisect_right
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.services.alerts.timed import TIMED
+from app.services.preview import by_match, by_minute, request
+from app.services.preview.outcome import Outcome, Told
+from app.services.preview.reading import Reader
+from app.services.rules import engine
+from app.utils.clock import rfc3339
+
+BUCKETS = 200
+"""Points of the series, at most."""
+BUCKET_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)
+MAX_ALERTS = 5_000
+"""Alerts that are shown, the oldest first."""
+
+
+def preview(session: Session, body: object, settings: Settings, now: datetime) -> dict[str, Any]:
+    """Say what a rule would have done, had it been made at `since`.
+
+    Args:    body: the fields of a rule, `since`, and `until` (now, where it is left out).
+    Returns: as JSON: `population` by when logs occurred, `matches` by when the condition counts them, `alerts`, the
+             oldest first, and `series`. The session can write nothing any more.
+    Raises: InvalidInput, for what cannot be used, and for more logs than a preview looks at.
+    """
+    asked = request.read(body, now)
+    known = engine.completeness(session, now)
+    if known.horizon(asked.rule) is None:  # Nothing can be read at present; what was read before still counts.
+        known = engine.completeness(session, request.EARLIEST)
+    horizon = min(known.horizon(asked.rule) or asked.since, asked.until)
+    reader = Reader(session, asked.rule)
+    if isinstance(asked.rule.params, TIMED):
+        outcome = by_minute.run(reader, asked, horizon, known, session, settings)
+    else:
+        outcome = by_match.run(reader, asked, horizon)
+    outcome.alerts.sort(key=lambda told: told.started_at)
+    bucket = _bucket(asked.until - asked.since)
+    population = reader.population(asked.since, asked.until, bucket)
+    return {
+        "population": sum(population.values()),
+        "matches": sum(count for _, count in outcome.matches),
+        "alerts": [_alert_json(told) for told in outcome.alerts[:MAX_ALERTS]],
+        "series": _series(asked, outcome, population, bucket),
+    }
+
+
+def _bucket(span: timedelta) -> timedelta:
+    return next(
+        (timedelta(minutes=minutes) for minutes in BUCKET_MINUTES if span <= BUCKETS * timedelta(minutes=minutes)),
+        timedelta(days=1),
+    )
+
+
+def _alert_json(told: Told) -> dict[str, Any]:
+    return {
+        "group": told.group,
+        "started_at": rfc3339(told.started_at),
+        "resolved_at": None if told.resolved_at is None else rfc3339(told.resolved_at),
+        "occurrences": told.occurrences,
+    }
+
+
+def _series(
+    asked: request.Request, outcome: Outcome, population: dict[datetime, int], bucket: timedelta
+) -> list[dict[str, Any]]:
+    """Put the span into buckets; each is named by its beginning."""
+    starts = [asked.since + number * bucket for number in range(-(-(asked.until - asked.since) // bucket))]
+    matches: Counter[int] = Counter()
+    for at, count in outcome.matches:
+        matches[max(0, bisect_right(starts, at) - 1)] += count
+    firing = _firing(outcome.alerts, starts, asked.until)
+    return [
+        {
+            "at": rfc3339(start),
+            "population": population.get(start, 0),
+            "matches": matches[number],
+            "value": _value(outcome, min(start + bucket, asked.until), matches[number]),
+            "firing": firing[number],
+        }
+        for number, start in enumerate(starts)
+    ]
+
+
+def _value(outcome: Outcome, at: datetime, matches: int) -> float | None:
+    if outcome.value_at is None:
+        return float(matches)
+    return outcome.value_at(at)
+
+
+def _firing(alerts: list[Told], starts: list[datetime], until: datetime) -> list[bool]:
+    """Say for each bucket whether an alert was open in it."""
+    changes: Counter[int] = Counter()
+    for told in alerts:
+        changes[max(0, bisect_right(starts, told.started_at) - 1)] += 1
+        changes[bisect_right(starts, told.resolved_at or until)] -= 1
+    firing, held = [], 0
+    for number in range(len(starts)):
+        held += changes[number]
+        firing.append(held > 0)
+    return firing

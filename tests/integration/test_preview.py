@@ -1,0 +1,358 @@
+"""Previews: equal to what live evaluation recorded over the same logs, and nothing written."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import chain, count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select, text
+
+from app.config import get_settings
+from app.database import session_scope
+from app.errors import InvalidInput
+from app.models import Alert
+from app.services import catalogue
+from app.services.logs.types import NormalizedLog
+from app.services.preview import by_minute, reading
+from app.services.preview.service import preview
+from app.services.snapshots import rule_json
+from app.utils.clock import rfc3339
+from tests.fakes import START
+from tests.feeding import Feed, evaluate, log
+
+END = START + timedelta(hours=12)
+_accounts = count(1)
+_numbers = count(1)
+
+
+def minutes(number: float) -> datetime:
+    return START + timedelta(minutes=number)
+
+
+class Story:
+    """One account, whose logs one rule looks at."""
+
+    def __init__(self, until: datetime = END) -> None:
+        self.until = until
+        self.sid = f"AC{next(_accounts):032x}"
+        self.feed = Feed(START - timedelta(days=60), self.sid)
+
+    def body(self, **fields: Any) -> dict[str, Any]:
+        plain = {"name": "Rule", "log_type": "message", "pattern_type": "status", "pattern_value": "undelivered"}
+        return plain | {"filters": {"account_sid": [self.sid]}} | fields
+
+    def live(
+        self, body: dict[str, Any], before: Sequence[NormalizedLog], batches: Sequence[Sequence[NormalizedLog]]
+    ) -> list[Any]:
+        """Evaluate the batches as they come, and give the alerts."""
+        self.feed.store(list(before), START)
+        evaluate(START)
+        with session_scope() as session:
+            rule = catalogue.create(session, body, START)
+            rule.started_at = START
+            rule_id = rule.id
+        for batch in batches:
+            self.feed.store(list(batch), self.until)
+            evaluate(self.until)
+        self.feed.complete(self.until, START - timedelta(days=59))
+        evaluate(self.until)
+        with session_scope() as session:
+            rows = session.scalars(select(Alert).where(Alert.rule_id == rule_id)).all()
+            found = [(sorted(each.group.items()), each.started_at, each.resolved_at, each.occurrences) for each in rows]
+            catalogue.delete(session, rule_id, END)
+        return sorted(found, key=repr)
+
+    def previewed(self, body: dict[str, Any], **span: Any) -> dict[str, Any]:
+        asked = {"since": rfc3339(START), "until": rfc3339(self.until)} | span
+        with session_scope() as session:
+            return preview(session, body | asked, get_settings(), self.until)
+
+    def alerts(self, body: dict[str, Any]) -> list[Any]:
+        """Give the alerts of the preview, in the form of `live`."""
+        shown = self.previewed(body)["alerts"]
+        found = [
+            (sorted(each["group"].items()), _time(each["started_at"]), _time(each["resolved_at"]), each["occurrences"])
+            for each in shown
+        ]
+        return sorted(found, key=repr)
+
+
+def _time(shown: str | None) -> datetime | None:
+    return None if shown is None else datetime.fromisoformat(shown)
+
+
+@pytest.fixture
+def story(database: str) -> Story:
+    """A story whose streams are complete up to its end."""
+    made = Story()
+    made.feed.complete(END)
+    evaluate(END)
+    return made
+
+
+class Drawn:
+    """A log that a test draws: when it came into being, and its states."""
+
+    def __init__(self, at: float, later: float, first: str, last: str, **rest: Any) -> None:
+        self.number = next(_numbers)
+        self.at, self.later, self.first, self.last = at, later, first, last
+        self.rest = rest
+
+    def versions(self) -> list[NormalizedLog]:
+        """Its states, as polls would bring them."""
+        made = [self._version(self.first, self.at)]
+        if self.last != self.first:
+            made.append(self._version(self.last, self.at + self.later))
+        return made
+
+    def _version(self, status: str, at: float) -> NormalizedLog:
+        return log(self.number, minutes(self.at), status=status, changed_at=minutes(at), **self.rest)
+
+
+STATUSES = ("queued", "sent", "delivered", "undelivered")
+drawn = st.builds(
+    Drawn,
+    at=st.integers(0, 640).map(float) | st.floats(0, 640).map(lambda at: round(at * 60) / 60),
+    later=st.integers(0, 60).map(float),
+    first=st.sampled_from(STATUSES),
+    last=st.sampled_from(STATUSES),
+    error_code=st.sampled_from((None, 30003, 30007)),
+    to_country=st.sampled_from(("GB", "US", None)),
+    from_=st.sampled_from(("+1", "+2")),
+)
+earlier = drawn.map(lambda one: Drawn(one.at - 640 - 61, one.later, one.first, one.last, **one.rest))
+by_match = st.one_of(
+    st.just({"type": "each"}),
+    st.builds(
+        lambda number, window: {"type": "threshold", "count": number, "window_minutes": window},
+        st.integers(1, 4),
+        st.integers(1, 90),
+    ),
+    st.builds(
+        lambda field: {"type": "new_value", "field": field, "lookback_days": 1},
+        st.sampled_from(("to_country", "error_code", "from")),
+    ),
+)
+patterns = st.sampled_from(
+    (
+        ("any", None),
+        ("status", "undelivered"),
+        ("status", "sent,undelivered"),
+        ("error_code", "30000-30005"),
+        ("error_code", "*"),
+        ("keyword", "hello"),
+        ("expression", 'log.status == "undelivered" && log.to_country == "GB"'),
+    )
+)
+groups = st.lists(st.sampled_from(("to_country", "error_code", "from", "status")), unique=True, max_size=2)
+slow_is_fine = settings(
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@given(
+    before=st.lists(earlier, max_size=5),
+    after=st.lists(drawn, max_size=12),
+    condition=by_match,
+    pattern=patterns,
+    group_by=groups,
+    quiet=st.integers(0, 120),
+    chance=st.randoms(use_true_random=False),
+)
+@slow_is_fine
+def test_each_threshold_and_new_value_are_previewed_as_they_lived(
+    database: str,
+    before: list[Drawn],
+    after: list[Drawn],
+    condition: Any,
+    pattern: Any,
+    group_by: Any,
+    quiet: int,
+    chance: Any,
+) -> None:
+    story = Story()
+    body = story.body(
+        condition=condition,
+        pattern_type=pattern[0],
+        pattern_value=pattern[1],
+        group_by=group_by,
+        resolve_after_minutes=quiet,
+    )
+    batches = [[one.versions()[0] for one in after], [version for one in after for version in one.versions()[1:]]]
+    for batch in batches:
+        chance.shuffle(batch)
+    if condition["type"] == "new_value":  # What is new depends on what is known: it comes as it happened.
+        batches = [[version] for version in sorted(chain(*batches), key=lambda version: version.changed_at)]
+    lived = story.live(body, [version for one in before for version in one.versions()[-1:]], batches)
+    assert story.alerts(body) == lived
+
+
+minute_conditions = st.one_of(
+    st.builds(
+        lambda percent, window, least, settle: {
+            "type": "ratio",
+            "percent": percent,
+            "window_minutes": window,
+            "min_total": least,
+            "settle_minutes": settle,
+        },
+        st.sampled_from((10, 50, 100)),
+        st.integers(1, 30),
+        st.integers(1, 3),
+        st.integers(0, 10),
+    ),
+    st.builds(
+        lambda window, least: {"type": "no_data", "window_minutes": window, "min_count": least},
+        st.integers(1, 60),
+        st.integers(1, 2),
+    ),
+    st.builds(
+        lambda window, least, factor: {
+            "type": "spike",
+            "factor": factor,
+            "window_minutes": window,
+            "baseline_windows": 3,
+            "min_count": least,
+        },
+        st.integers(1, 20),
+        st.integers(1, 3),
+        st.sampled_from((1, 2)),
+    ),
+    st.builds(
+        lambda window, least: {"type": "sum", "field": "price", "at_least": least, "window_minutes": window},
+        st.integers(1, 60),
+        st.sampled_from((0.0075, 0.02)),
+    ),
+)
+soon = drawn.map(lambda one: Drawn(one.at / 5, 0, one.last, one.last, **one.rest))
+just_before = drawn.map(lambda one: Drawn(one.at / 5 - 130, 0, one.last, one.last, **one.rest))
+
+
+@given(
+    before=st.lists(just_before, max_size=6),
+    after=st.lists(soon, max_size=20),
+    condition=minute_conditions,
+    pattern=patterns,
+    group_by=st.lists(st.sampled_from(("to_country", "from")), unique=True, max_size=1),
+)
+@settings(slow_is_fine, max_examples=12)
+def test_conditions_over_time_are_previewed_as_they_lived_where_all_logs_had_come(
+    database: str, before: list[Drawn], after: list[Drawn], condition: Any, pattern: Any, group_by: Any
+) -> None:
+    story = Story(until=minutes(170))
+    if condition["type"] == "no_data":  # The evaluation knows of all groups that came, were it later than the minute.
+        group_by = []
+    body = story.body(condition=condition, pattern_type=pattern[0], pattern_value=pattern[1], group_by=group_by)
+    batches = [[version for one in after for version in one.versions()]]
+    lived = story.live(body, [version for one in before for version in one.versions()], batches)
+    assert story.alerts(body) == lived
+
+
+def test_a_preview_writes_nothing_and_nothing_can_be_written_after_it(story: Story) -> None:
+    story.feed.store([log(1, minutes(1))], START)
+    evaluate(START)
+    assert story.previewed(story.body())["matches"] == 1
+    with session_scope() as session:
+        assert session.scalars(select(Alert).where(Alert.rule_id.is_not(None))).all() == []
+        assert session.scalar(text("SELECT count(*) FROM matches")) == 0
+        preview(session, story.body() | {"since": rfc3339(START)}, get_settings(), END)
+        assert session.scalar(text("SHOW transaction_read_only")) == "on"
+
+
+def test_the_series_counts_population_and_matches_and_shows_when_it_fires(story: Story) -> None:
+    story.feed.store([log(1, minutes(1)), log(2, minutes(2), status="delivered"), log(3, minutes(31))], START)
+    shown = story.previewed(story.body(resolve_after_minutes=5), until=rfc3339(minutes(100)))
+    assert (shown["population"], shown["matches"], len(shown["series"])) == (3, 2, 100)
+    told = {
+        point["at"]: (point["population"], point["matches"], point["value"], point["firing"])
+        for point in shown["series"]
+    }
+    assert told[rfc3339(minutes(0))] == (0, 0, 0.0, False)
+    assert told[rfc3339(minutes(1))] == (1, 1, 1.0, True)
+    assert told[rfc3339(minutes(2))] == (1, 0, 0.0, True)
+    assert told[rfc3339(minutes(6))] == (0, 0, 0.0, True)
+    assert told[rfc3339(minutes(7))] == (0, 0, 0.0, False)
+    assert told[rfc3339(minutes(31))] == (1, 1, 1.0, True)
+
+
+def test_the_series_of_a_ratio_shows_the_percentage(story: Story) -> None:
+    bad = [log(number, minutes(3)) for number in range(3)]
+    good = [log(number, minutes(4), status="delivered", error_code=None) for number in range(3, 6)]
+    going = [log(9, minutes(4), status="sent", error_code=None, final=False)]
+    story.feed.store([*bad, *good, *going], START)
+    condition = {"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 4, "settle_minutes": 5}
+    shown = story.previewed(story.body(condition=condition), until=rfc3339(minutes(60)))
+    assert shown["population"] == 6
+    values = {point["at"]: point["value"] for point in shown["series"]}
+    assert values[rfc3339(minutes(13))] is None
+    assert values[rfc3339(minutes(14))] == 50.0
+    assert [(each["started_at"], each["occurrences"]) for each in shown["alerts"]] == [(rfc3339(minutes(15)), 3)]
+
+
+def test_stuck_logs_are_previewed(story: Story) -> None:
+    slow = log(1, minutes(5), status="queued", error_code=None)
+    story.feed.store([slow, log(2, minutes(6), status="queued", error_code=None)], START)
+    story.feed.store([log(1, minutes(5), status="delivered", error_code=None, changed_at=minutes(60))], START)
+    condition = {"type": "stuck", "older_than_minutes": 30, "min_count": 2}
+    body = story.body(pattern_value="queued", condition=condition)
+    assert story.alerts(body) == [([], minutes(36), minutes(60), 2)]
+
+
+def test_a_preview_does_not_take_a_stalled_poll_for_silence(story: Story) -> None:
+    story.feed.store([log(1, minutes(1))], START)
+    story.feed.complete(minutes(40))
+    evaluate(minutes(41))
+    body = story.body(pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 60})
+    assert story.alerts(body) == []
+    story.feed.complete(minutes(100))
+    evaluate(minutes(101))
+    assert story.alerts(body) == [([], minutes(61), None, 0)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"since": None}, "since"),
+        ({"since": "yesterday"}, "since"),
+        ({"since": "2026-11-23T06:09:00"}, "since"),
+        ({"since": "0001-01-01T00:00:00Z"}, "since"),
+        ({"since": "2026-01-01T00:00:00Z"}, "since"),
+        ({"until": "2026-11-23T06:09:00Z"}, "until"),
+        ({"until": 5}, "until"),
+        ({"condition": {"type": "threshold"}}, "condition.count"),
+        ({"nothing": 1}, "nothing"),
+    ],
+)
+def test_what_cannot_be_previewed_is_refused_at_its_field(story: Story, fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        story.previewed(story.body() | {"since": "x"}, **{"since": rfc3339(START)} | fields)
+    assert field in [error.field for error in raised.value.errors]
+
+
+def test_more_logs_than_a_preview_looks_at_are_refused_with_the_limit(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "MAX_ROWS", 2)
+    story.feed.store([log(number, minutes(number)) for number in range(3)], START)
+    with pytest.raises(InvalidInput, match="since: is too far back"):
+        story.previewed(story.body())
+
+
+def test_more_judgments_than_a_preview_makes_are_refused(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_minute, "MAX_JUDGMENTS", 2)
+    story.feed.store([log(number, minutes(number)) for number in range(3)], START)
+    with pytest.raises(InvalidInput, match="since: is too far back"):
+        story.previewed(story.body(condition={"type": "no_data", "window_minutes": 5}))
+
+
+def test_a_rule_as_it_was_read_can_be_previewed(story: Story) -> None:
+    with session_scope() as session:
+        rule = catalogue.create(session, story.body(), START)
+        shown = rule_json(rule) | catalogue.health(session, rule)
+    assert story.previewed(shown)["alerts"] == []
