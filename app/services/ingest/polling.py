@@ -119,7 +119,7 @@ def _read(poll: Poll) -> None:
     poll.floor = poll.lease.complete_from or planned.since
     _begin(poll, planned)
     for piece in planned.slices:
-        _read_slice(poll, piece)
+        _read_slice(poll, sweeps.widened(poll, piece))
     behind = sweeps.sweep(poll)
     behind |= rereads.read_again(poll)
     with session_scope() as session:

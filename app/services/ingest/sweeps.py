@@ -11,6 +11,8 @@ from app.services.ingest.intake import also_locked, take_in
 from app.services.ingest.listing import Listing, OutOfTime, Poll, work_through
 from app.services.ingest.plan import Slice
 
+WIDEST_HEAD = timedelta(hours=2)
+
 
 def sweep(poll: Poll) -> bool:
     """List again whatever is due.
@@ -24,6 +26,14 @@ def sweep(poll: Poll) -> bool:
     except OutOfTime:
         return True
     return False
+
+
+def widened(poll: Poll, head: Slice) -> Slice:
+    """Let the head of the list do for the nearest sweep that is due: one listing is cheaper than two."""
+    if head.until is not None or poll.reading:
+        return head
+    depth = _due(poll)
+    return head if depth is None or depth > WIDEST_HEAD else Slice(min(head.since, _since(poll, depth)), None)
 
 
 def note_head(session: Session, poll: Poll, since: datetime, began: datetime) -> None:
@@ -46,16 +56,25 @@ def _sweep_back(poll: Poll) -> None:
     if noted:
         since = datetime.fromisoformat(noted["since"])
     else:
-        next_poll = poll.started_at + timedelta(seconds=poll.settings.poll_interval_seconds)
-        depth = plan.due_sweep(poll.swept_at, poll.started_at, next_poll, farthest(poll))
+        depth = _due(poll)
         if depth is None:
             return
-        since = max(poll.started_at - depth, poll.floor or poll.started_at - depth)
+        since = _since(poll, depth)
 
     def finish(session: Session, began: datetime) -> None:
         note_head(session, poll, since, began)
 
     work_through(poll, Listing("sweep", Slice(since, None), polite=True), finish)
+
+
+def _due(poll: Poll) -> timedelta | None:
+    next_poll = poll.started_at + timedelta(seconds=poll.settings.poll_interval_seconds)
+    return plan.due_sweep(poll.swept_at, poll.started_at, next_poll, farthest(poll))
+
+
+def _since(poll: Poll, depth: timedelta) -> datetime:
+    since = poll.started_at - depth
+    return since if poll.floor is None else max(since, poll.floor)
 
 
 def _sweep_ended(poll: Poll) -> None:

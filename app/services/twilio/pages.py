@@ -65,10 +65,8 @@ def _decode(body: bytes) -> _Listing:
     """Decode a page; odd characters and odd depths inside records cost no more than themselves."""
     try:
         return _listing.decode(body)
-    except RecursionError:
-        body = prune(body)
-    except msgspec.DecodeError:
-        body = mend(body)
+    except (msgspec.DecodeError, RecursionError):
+        body = prune(mend(body))
     try:
         return _listing.decode(body)
     except (msgspec.DecodeError, RecursionError):

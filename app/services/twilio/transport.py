@@ -10,6 +10,7 @@ from twilio.http import HttpClient
 from twilio.http.response import Response
 
 from app.errors import TwilioUnavailable
+from app.utils.http import tls_context
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
@@ -34,7 +35,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
         super().__init__(logging.getLogger("twilio.http_client"), is_async=False)
         self._read_seconds, self._monotonic = read_seconds, monotonic
         patience = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
-        self._client = httpx.Client(timeout=patience, limits=POOL, follow_redirects=False, trust_env=True)
+        self._client = httpx.Client(verify=tls_context(), timeout=patience, limits=POOL, follow_redirects=False)
 
     def request(
         self,

@@ -2,7 +2,6 @@
 
 import pytest
 
-from app.database import session_scope
 from app.enums import LogType
 from app.services.ingest import details
 from app.services.logs.raw import raw_of
