@@ -46,7 +46,7 @@ class Town:
                 self.simulator.add_error(resource_sid=call, error_code="30003")
 
     def watch(self) -> None:
-        """Make rules that the failed calls concern, and two actions, an hour before all that."""
+        """Make rules that the failed calls concern, and two actions, before all that."""
         each: dict[str, Any] = {"log_type": "call", "pattern_type": "error_code", "pattern_value": "30003"}
         some = each | {"condition": {"type": "threshold", "count": 3, "window_minutes": 5}}
         now = utc_now() - timedelta(hours=1)
@@ -158,6 +158,6 @@ def town(database: str, environment: pytest.MonkeyPatch) -> Iterator[Town]:
             environment.setenv(name, value)
         forget()
         made = Town(simulator, Stages(os.environ), web, mail)
-        made.fill()
         made.watch()
+        made.fill()
         yield made
