@@ -22,7 +22,7 @@ from app.database import session_scope
 from app.errors import FieldError, InvalidInput
 from app.models import IdempotentAnswer
 from app.utils.clock import utc_now
-from app.utils.crypto import decrypt, encrypt
+from app.utils.crypto import Undecryptable, decrypt, encrypt
 
 KEPT = timedelta(hours=24)
 KEPT_HEADERS = ("etag", "location", "content-type")
@@ -63,7 +63,10 @@ class Once:
     def _again(self, stored: IdempotentAnswer) -> Response:
         if stored.request_hash != self.request_hash:
             raise InvalidInput([FieldError("Idempotency-Key", "was used for another request within 24 hours")])
-        kept = orjson.loads(decrypt(self.settings.secret_keys, stored.answer))
+        try:
+            kept = orjson.loads(decrypt(self.settings.secret_keys, stored.answer))
+        except Undecryptable:
+            raise Refused(409, "This Idempotency-Key was used, and no key opens its answer any more.") from None
         return Response(kept["body"].encode(), stored.status, {**kept["headers"], "Idempotency-Replayed": "true"})
 
     def _first(self, session: Session, caller: str, key: str, effect: Callable[[Session], Response]) -> Response:

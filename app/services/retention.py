@@ -7,13 +7,15 @@ from sqlalchemy import delete, text
 from app.config import Settings
 from app.database import session_scope
 from app.enums import DeliveryStatus
-from app.models import Delivery, Match, QuarantinedRecord
+from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord
 from app.services.ingest import budget, callbacks
 from app.services.logs import partitions
 from app.services.rules import counts, engine, places
 from app.utils.crashpoints import crashpoint
 
 ALERTS_KEPT = timedelta(days=400)
+"""And the audit."""
+ANSWERS_KEPT = timedelta(hours=24)
 TRIMMED_AT_ONCE = 5_000
 
 
@@ -43,6 +45,8 @@ def clean(settings: Settings, now: datetime) -> None:
     with session_scope() as session:
         budget.forget(session, now)
         callbacks.forget(session, now)
+        session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now - ANSWERS_KEPT))
+        session.execute(delete(AuditEntry).where(AuditEntry.at < now - ALERTS_KEPT))
         ended = Delivery.status != DeliveryStatus.PENDING
         session.execute(delete(Delivery).where(ended, Delivery.created_at < now - ALERTS_KEPT))
         session.execute(

@@ -14,9 +14,11 @@ from scripts.local.processes import free_port, wait_until
 def serving(app: FastAPI) -> Iterator[str]:
     """Serve the app on the loopback; the answer is its address."""
     port = free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", server_header=False, ws="none")
+    # No proxy is trusted: by default uvicorn believes what one on the same machine says of the caller's address.
+    config = uvicorn.Config(
+        app, "127.0.0.1", port, log_level="critical", server_header=False, ws="none", forwarded_allow_ips=""
     )
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

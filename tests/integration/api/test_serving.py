@@ -1,0 +1,142 @@
+"""What only a socket shows: bodies without end, a database that is away, processes that start and stop."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from scripts.local.postgres import Postgres
+from scripts.local.processes import free_port, wait_until
+from tests.conftest import API_KEY, forget
+from tests.integration.api.conftest import make_app
+from tests.integration.api.serving import serving
+
+KEY = {"X-API-Key": API_KEY}
+
+
+@pytest.fixture
+def address(database: str) -> Iterator[str]:
+    with serving(make_app()) as found:
+        yield found
+
+
+def speak(address: str, *parts: bytes) -> bytes:
+    """Send raw bytes, and read until the server closes or falls silent."""
+    parsed = urlsplit(address)
+    with socket.create_connection((parsed.hostname or "", parsed.port or 0), timeout=10) as connection:
+        answer = b""
+        try:
+            for part in parts:
+                connection.sendall(part)
+            connection.settimeout(3)
+            while chunk := connection.recv(65_536):
+                answer += chunk
+        except (TimeoutError, ConnectionError):
+            pass
+        return answer
+
+
+def head(*lines: str) -> bytes:
+    return (
+        "\r\n".join(["POST /api/rules HTTP/1.1", "Host: localhost", f"X-API-Key: {API_KEY}", *lines]) + "\r\n\r\n"
+    ).encode()
+
+
+def test_a_body_that_announces_too_much_is_refused_unread(address: str) -> None:
+    answer = speak(address, head("Content-Type: application/json", f"Content-Length: {20 << 20}"))
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"application/problem+json" in answer
+
+
+def test_a_body_without_end_is_cut_off(address: str) -> None:
+    chunk = b"%x\r\n" % 65_536 + b" " * 65_536 + b"\r\n"
+    answer = speak(address, head("Content-Type: application/json", "Transfer-Encoding: chunked"), *[chunk] * 20)
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+def test_an_answer_names_no_server_and_a_head_has_no_body(address: str) -> None:
+    answer = httpx.head(f"{address}/api/health/live")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "server" not in answer.headers
+
+
+def test_forwarded_addresses_are_not_believed(address: str) -> None:
+    for number in range(61):
+        httpx.get(f"{address}/api/rules", headers={"X-API-Key": "wrong", "X-Forwarded-For": f"192.0.2.{number}"})
+    assert httpx.get(f"{address}/api/rules", headers={"X-API-Key": "wrong"}).status_code == 429
+
+
+def test_without_a_database_every_call_is_refused_within_seconds(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DATABASE_URL", f"postgresql://nobody@127.0.0.1:{free_port()}/none")
+    forget()
+    with serving(make_app()) as address:
+        began = time.monotonic()
+        answer = httpx.get(f"{address}/api/logs", headers=KEY, timeout=20)
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert int(answer.headers["retry-after"]) > 0
+        assert httpx.get(f"{address}/api/health/live").status_code == 200
+        health = httpx.get(f"{address}/api/health", timeout=20)
+        assert (health.status_code, health.json()["status"]) == (503, "down")
+        assert httpx.get(f"{address}/metrics", timeout=20).status_code == 200
+        assert time.monotonic() - began < 20
+
+
+def test_a_database_that_comes_back_is_used_again(postgres: Postgres, database: str, address: str) -> None:
+    assert httpx.get(f"{address}/api/rules", headers=KEY).status_code == 200
+    name = database.rpartition("/")[2]
+    with postgres._maintenance() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+    assert httpx.get(f"{address}/api/rules", headers=KEY, timeout=20).status_code == 503
+    with postgres._maintenance() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+    assert httpx.get(f"{address}/api/rules", headers=KEY, timeout=20).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("API_KEY", "", "API_KEY"),
+        ("API_KEY", "canary", "16 characters"),
+        ("SECRET_KEY", "", "SECRET_KEY"),
+        ("DATABASE_URL", "mysql://canary", "postgresql://"),
+        ("POLL_INTERVAL_SECONDS", "canary", "POLL_INTERVAL_SECONDS"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_stops_the_start_with_one_line(
+    settings: object, name: str, value: str, wanted: str
+) -> None:
+    command = [sys.executable, "-m", "uvicorn", "app.api.main:app", "--port", str(free_port())]
+    done = subprocess.run(
+        command, env=os.environ | {name: value}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert wanted in done.stderr
+    assert "canary" not in done.stderr + done.stdout
+
+
+def test_the_server_stops_in_order(database: str) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "app.api.main:app", "--host", "127.0.0.1", "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_until(lambda: _lives(port), "the API listens", seconds=30)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) in (0, -signal.SIGTERM)
+        finally:
+            process.kill()
+
+
+def _lives(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/api/health/live").status_code == 200
+    except httpx.TransportError:
+        return False
