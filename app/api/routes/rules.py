@@ -7,19 +7,20 @@ from fastapi import Path, Query, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.api.answers import JsonObject, gone, resource
+from app.api.answers import JsonObject, gone, json_answer, resource
 from app.api.changes import Change
-from app.api.deps import IfMatch, JsonBody
+from app.api.deps import AppSettings, IfMatch, JsonBody
 from app.api.documents import body
 from app.api.idempotency import OnlyOnce
 from app.api.lists import answer_page
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
-from app.api.schemas.rules import RuleBody, RuleDetail, RuleFilters, RulePage
+from app.api.schemas.rules import Preview, PreviewBody, RuleBody, RuleDetail, RuleFilters, RulePage
 from app.api.security import READ, Writer
 from app.database import session_scope
 from app.models import Rule
 from app.services import catalogue
+from app.services.preview.service import preview
 from app.services.snapshots import rule_json
 from app.utils.clock import rfc3339, utc_now
 
@@ -57,6 +58,19 @@ def create_rule(caller: Writer, sent: JsonBody, once: OnlyOnce) -> Response:
         return _answer(session, rule, 201)
 
     return once.run(caller.id, effect)
+
+
+@router.post(
+    "/preview",
+    response_model=Preview,
+    summary="Try a rule on stored logs",
+    openapi_extra=body(PreviewBody),
+    dependencies=READ,
+)
+def preview_rule(sent: JsonBody, settings: AppSettings) -> Response:
+    """Say what a rule would have done on the stored logs of a span. Nothing is stored or sent."""
+    with session_scope() as session:
+        return json_answer(preview(session, sent, settings, utc_now()))
 
 
 @router.get("/{rule_id}", response_model=RuleDetail, summary="Read one rule", dependencies=READ)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.common import PageQuery, Shown, ShownId, ShownTime
+from app.api.schemas.common import EXAMPLE_TIME, PageQuery, Shown, ShownId, ShownTime, Time
 from app.enums import PatternType, Severity
 from app.services.rules.definition import RuleDefinition
 
@@ -104,7 +104,9 @@ class Rule(Shown):
 def _describe(schema: dict[str, Any]) -> None:
     """Put the words and examples of a shown rule to the fields of a body."""
     for name, field in schema["properties"].items():
-        shown = Rule.model_fields[name]
+        shown = Rule.model_fields.get(name)
+        if shown is None:
+            continue
         field["description"] = shown.description
         field["examples"] = shown.examples or field.get("examples", [field.get("default")])
         if isinstance(field.get("default"), dict):
@@ -115,6 +117,41 @@ class RuleBody(RuleDefinition):
     """A rule to be made, or to take the place of one."""
 
     model_config = ConfigDict(json_schema_extra=_describe)
+
+
+class PreviewBody(RuleBody):
+    """A rule, and the span of stored logs to try it on."""
+
+    since: Time = Field(description="From when on, as if the rule had been made then.", examples=[EXAMPLE_TIME])
+    until: Time | None = Field(None, description="Up to when; default: now.", examples=["2026-11-24T06:09:00Z"])
+
+
+class PreviewAlert(Shown):
+    """An alert that the rule would have opened."""
+
+    group: dict[str, Any] = Field(description="The values that it is about.", examples=[{"to_country": "GB"}])
+    started_at: ShownTime = Field(description="When it would have started.")
+    resolved_at: ShownTime | None = Field(description="When it would have ended; null: still open at the end.")
+    occurrences: int = Field(description="How many logs count towards it.", examples=[12])
+
+
+class PreviewPoint(Shown):
+    """One point of the series."""
+
+    at: ShownTime = Field(description="When the bucket begins.")
+    population: int = Field(description="Logs of the population in it.", examples=[100])
+    matches: int = Field(description="Those that match.", examples=[3])
+    value: float | None = Field(description="What the condition measured at its end; null: nothing.", examples=[3.0])
+    firing: bool = Field(description="An alert was open in it.", examples=[False])
+
+
+class Preview(Shown):
+    """What a rule would have done."""
+
+    population: int = Field(description="Logs that it would have looked at.", examples=[1000])
+    matches: int = Field(description="Logs that would have matched.", examples=[30])
+    alerts: list[PreviewAlert] = Field(description="The alerts it would have opened, oldest first; at most 5000.")
+    series: list[PreviewPoint] = Field(description="The span in at most 200 buckets or so, for a plot.")
 
 
 class RuleDetail(Rule):
