@@ -28,6 +28,15 @@ REASONS = {
     "rule_disabled": "the rule was disabled",
     "rule_deleted": "the rule was deleted",
 }
+BUILT_IN_ADVICE = {
+    "GiftPulse cannot read Twilio": (
+        "Check the account's credentials, and whether this server reaches Twilio. Reading goes on where it stopped."
+    ),
+    "Rule failing": "Read the rule's last error, and edit the rule. The other rules go on.",
+    "Deliveries are overdue": "See whether a worker runs, and whether it reaches the database and the broker.",
+    "Action disabled": "Mend what its receiver complains of, enable the action, and retry its failed deliveries.",
+}
+"""What to do about an alert that no rule opened, by its name."""
 COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
 CALM = "#1a7f4b"
 
@@ -134,6 +143,8 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
         return "Nothing: it is over. The alert keeps its logs, should you want to know why."
     if notification.type == NotificationType.DIGEST:
         return "Look at the alerts one by one on the server, or make the rules that fire so often less eager."
+    if notification.alert["rule_id"] is None and notification.alert["rule_name"] in BUILT_IN_ADVICE:
+        return BUILT_IN_ADVICE[notification.alert["rule_name"]]
     if notification.advice:
         return notification.advice
     if error:

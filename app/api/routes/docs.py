@@ -83,7 +83,9 @@ def get_openapi_document(request: Request) -> Response:
     return json_answer(request.app.openapi())
 
 
+@router.get("/alerts")
+@router.get("/alerts/{alert_id}")
 @router.get("/")
 def get_root() -> Response:
-    """Lead to the documentation until there is a console."""
+    """Lead to the documentation until there is a console: mails link to its pages of alerts."""
     return RedirectResponse("/docs")

@@ -17,6 +17,7 @@ EXAMPLES = {
     "name": "delivery",
 }
 OPEN = {"/api/health", "/api/health/live", "/metrics", "/docs", "/redoc", "/docs/assets/{name}", "/openapi.json", "/"}
+OPEN |= {"/alerts", "/alerts/{alert_id}"}
 OPEN |= {"/webhooks/twilio/status", "/webhooks/twilio/error", "/webhooks/twilio/events"}
 ADMIN = {"/api/keys", "/api/keys/{key_id}", "/api/audit", "/api/export", "/api/import"}
 

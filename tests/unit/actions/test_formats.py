@@ -99,3 +99,9 @@ def test_a_template_that_fails_later_sends_the_built_in_body_and_says_so() -> No
 )
 def test_a_story_says_how_things_stand(kind: NotificationType, state: str) -> None:
     assert tell(replace(FIRING, type=kind)).state == state
+
+
+def test_a_built_in_alert_says_what_to_do() -> None:
+    alert = RESOLVED.alert | {"rule_id": None, "rule_name": "Action disabled", "sample_sids": [], "resolved_at": None}
+    told = replace(RESOLVED, type=NotificationType.FIRING, alert=alert)
+    assert "enable the action" in tell(told).next_step
