@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -27,6 +28,7 @@ from app.services import audit, catalogue, evaluation, keys, secrets
 from app.services import doctor as doctors
 from app.services.ingest import accounts, backfills, polling, streams
 from app.services.outbox import dispatch
+from app.services.preview import service as previews
 from app.services.rules import packs
 from app.services.transfer import transfer
 from app.services.twilio import error_code_updates
@@ -45,6 +47,7 @@ LOOKS_AGAIN_SECONDS = 0.5
 BY = "command line"
 """Who made a change, for the audit."""
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+BARS = " ▁▂▃▄▅▆▇█"
 MARKS = {"ok": "[green]   ok[/]", "note": "[yellow] note[/]", "wrong": "[red]wrong[/]"}
 
 SinceOption = Annotated[str, typer.Option(help="From when: an age such as 30d, 12h, 90m, or a date or time (UTC).")]
@@ -153,6 +156,42 @@ def _show_progress(asked: list[int]) -> list[str]:
 def _share(row: Backfill) -> float:
     """Say how much of a span is read, from 0 to 1."""
     return 1.0 if row.finished_at else max(0.0, (row.read_from - row.since) / (row.until - row.since))
+
+
+@cli.command()
+def preview(
+    file: Annotated[
+        Path, typer.Argument(help="A rule as YAML, with the fields of the API.", exists=True, dir_okay=False)
+    ],
+    since: SinceOption = "7d",
+    until: UntilOption = "0m",
+) -> None:
+    """Tell what a rule would have done on the stored logs. Nothing is stored or sent."""
+    now = utc_now()
+    span = {"since": rfc3339(_moment(since, now)), "until": rfc3339(_moment(until, now))}
+    try:
+        rule = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except yaml.YAMLError:
+        raise typer.BadParameter(f"{file} is no YAML") from None
+    body = {**rule, **span} if isinstance(rule, dict) else rule
+    with session_scope() as session:
+        told = previews.preview(session, body, get_settings(), now)
+    _say(f"{told['population']:,} logs looked at, {told['matches']:,} matches, {len(told['alerts'])} alerts")
+    if told["series"]:
+        _say(f"matches  {_plot([each['matches'] for each in told['series']])}")
+        _say(f"firing   {''.join('^' if each['firing'] else ' ' for each in told['series'])}")
+    table = Table("group", "started", "resolved", "occurrences", box=None)
+    for alert in told["alerts"]:
+        group = ", ".join(f"{name} {value}" for name, value in alert["group"].items())
+        table.add_row(group, alert["started_at"], alert["resolved_at"] or "", str(alert["occurrences"]))
+    if told["alerts"]:
+        console.print(table)
+
+
+def _plot(values: list[int]) -> str:
+    """Draw numbers as bars, one character each."""
+    most = max(values) or 1
+    return "".join(BARS[-(-value * (len(BARS) - 1) // most)] for value in values)
 
 
 # --- Configuration -------------------------------------------------------------------------------------------------

@@ -195,6 +195,20 @@ def test_a_setting_that_cannot_be_used_is_told_in_one_line(run: Run, environment
     assert (code, err.count("\n"), "SETTLE_HOURS" in err) == (2, 1, True)
 
 
+def test_a_rule_is_previewed_as_a_table_and_a_plot(run: Run, simulator: Simulator, tmp_path: Path) -> None:
+    simulator.add_message(status="undelivered", error_code=30003)
+    run("poll")
+    file = tmp_path / "rule.yaml"
+    file.write_text("{name: Undelivered, log_type: message, pattern_type: status, pattern_value: undelivered}")
+    code, out, err = run("preview", str(file), "--since", "1d")
+    assert (code, err) == (0, "")
+    assert "1 logs looked at, 1 matches, 1 alerts" in out
+    assert "█" in out
+    file.write_text("{name: Undelivered, log_type: message, pattern_type: status}")
+    code, _, err = run("preview", str(file))
+    assert (code, "pattern_value" in err) == (1, True)
+
+
 def test_help_names_every_command(run: Run) -> None:
     _, out, _ = run("--help")
     for name in ("doctor", "poll", "backfill", "evaluate", "deliver", "export", "import", "keys", "rotate-secrets"):
