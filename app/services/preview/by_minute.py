@@ -50,7 +50,9 @@ class Watch:
         alert: Alert | None = None
         still = False
         counted_until = first - timedelta(days=36_500)
-        ahead = _Ahead(source.changes(), first, last, always=self.rule.schedule is not None)
+        # A schedule may let the rule fire at any minute; of a spike, windows begin and end at nearly every one.
+        always = self.rule.schedule is not None or isinstance(self.rule.params, SpikeParams)
+        ahead = _Ahead(() if always else source.changes(), first, last, always=always)
         for at in ahead:
             if alert is None and not source.worth_judging(at):
                 continue
@@ -109,7 +111,7 @@ class _Ahead:
     def __init__(self, minutes: Iterable[datetime], first: datetime, last: datetime, *, always: bool) -> None:
         self._last = last
         self._heap = [at for at in {first, *minutes} if first <= at <= last]
-        if always:  # A schedule may let the rule fire at any minute.
+        if always:
             self._heap = [first + number * MINUTE for number in range(int((last - first) / MINUTE) + 1)]
         heapq.heapify(self._heap)
 

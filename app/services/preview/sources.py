@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import accumulate
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.models import Alert
 from app.services.alerts.timed import GroupId, Minute
 from app.services.preview.reading import Kind
+from app.services.rules.conditions import spike
 from app.services.rules.counts import MINUTE
 from app.services.rules.places import stay
 from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
@@ -40,15 +41,33 @@ class Source(Protocol):
         """Count the logs of an alert up to `until`, but for those that counted towards the one before."""
 
 
+class _Minute(NamedTuple):
+    """What logs come to, of one minute or of many."""
+
+    total: int
+    matched: int
+    amount: Decimal
+
+
+NOTHING = _Minute(0, 0, Decimal(0))
+
+
+def _plus(one: _Minute, other: _Minute) -> _Minute:
+    return _Minute(one.total + other.total, one.matched + other.matched, one.amount + other.amount)
+
+
 class Counts:
     """Logs counted by minute."""
 
     def __init__(self, rule: Rule, known_from: datetime | None) -> None:
         self._rule, self._known_from = rule, known_from
-        self._added: dict[datetime, list[Decimal]] = {}
+        self._length = rule.window
+        self._added: dict[datetime, _Minute] = {}
         self._seen: set[datetime] = set()
+        self._lately: list[datetime] = []
         self._minutes: list[datetime] = []
-        self._totals: list[list[Decimal]] = []
+        self._sums: list[_Minute] = []
+        self._windows: dict[datetime, _Minute] = {}
         self.size = 0
 
     def remember(self, kind: Kind) -> None:
@@ -60,30 +79,31 @@ class Counts:
 
     def add(self, kind: Kind) -> None:
         """Take in logs that are alike."""
-        found = self._added.setdefault(kind.minute, [Decimal(0)] * 3)
-        found[0] += kind.number
+        matched = kind.number if kind.matches else 0
+        more = _Minute(kind.number, matched, kind.amount if kind.matches else Decimal(0))
+        self._added[kind.minute] = _plus(self._added.get(kind.minute, NOTHING), more)
         if kind.matches:
-            found[1] += kind.number
-            found[2] += kind.amount
             self._seen.add(kind.minute)
             self.size += kind.number
 
     def freeze(self) -> None:
         """Make it ready to be asked."""
         self._minutes = sorted(self._added)
-        columns = zip(*(self._added[at] for at in self._minutes), strict=True) if self._minutes else [(), (), ()]
-        self._totals = [[Decimal(0), *accumulate(column)] for column in columns]
+        self._sums = list(accumulate((self._added[at] for at in self._minutes), _plus, initial=NOTHING))
         self._lately = sorted(self._seen)
 
-    def _held(self, after: datetime, until: datetime) -> tuple[int, int, Decimal]:
-        """Return total, matches and amount of (after, until]."""
-        low, high = bisect_right(self._minutes, after), bisect_right(self._minutes, until)
-        total, matched, amount = (column[high] - column[low] for column in self._totals)
-        return int(total), int(matched), amount
+    def _held(self, after: datetime, until: datetime) -> "_Minute":
+        """Return what (after, until] holds."""
+        low = self._sums[bisect_right(self._minutes, after)]
+        high = self._sums[bisect_right(self._minutes, until)]
+        return _Minute(high.total - low.total, high.matched - low.matched, high.amount - low.amount)
 
-    def _window(self, at: datetime) -> tuple[int, int, Decimal]:
-        until = at - self._rule.settle
-        return self._held(until - self._rule.window, until)
+    def _window(self, until: datetime) -> "_Minute":
+        """Return what the window holds that ends at a minute: a `spike` asks for each one many times."""
+        found = self._windows.get(until)
+        if found is None:
+            found = self._windows[until] = self._held(until - self._length, until)
+        return found
 
     def changes(self) -> Iterator[datetime]:
         windows = [0, 1]
@@ -93,21 +113,29 @@ class Counts:
                 known = self._known_from
                 floor = known.replace(second=0, microsecond=0)
                 start = floor if floor == known else floor + MINUTE
-                yield from (start + number * self._rule.window for number in windows)
-        offsets = [self._rule.settle + number * self._rule.window for number in windows]
+                yield from (start + number * self._length for number in windows)
+        offsets = [self._rule.settle + number * self._length for number in windows]
         for at in self._minutes:
             yield from (at + offset for offset in offsets)
 
     def worth_judging(self, at: datetime) -> bool:
         params = self._rule.params
-        total, matched, amount = self._window(at)
+        total, matched, amount = self._window(at - self._rule.settle)
         if isinstance(params, RatioParams):
             return total >= params.min_total
         if isinstance(params, SumParams):
             return amount >= Decimal(str(params.at_least))
         if isinstance(params, SpikeParams):
-            return matched >= params.min_count
+            return matched >= params.min_count and self._could_be_a_spike(params, matched, at)
         return not self._rule.group_by or self._was_seen(at)
+
+    def _could_be_a_spike(self, params: SpikeParams, matched: int, at: datetime) -> bool:
+        """Ask the condition as if all windows were known: a median over fewer may be lower, so then it is judged."""
+        since = at - (params.baseline_windows + 1) * self._length
+        if self._known_from is None or since < self._known_from:
+            return True
+        before = [self._window(at - number * self._length).matched for number in range(1, params.baseline_windows + 1)]
+        return spike.judge(params, matched, before, None, None, at).holds is not False
 
     def _was_seen(self, at: datetime) -> bool:
         place = bisect_right(self._lately, at)
@@ -115,23 +143,22 @@ class Counts:
 
     def fill(self, minute: Minute, place: GroupId) -> None:
         params = self._rule.params
-        total, matched, amount = self._window(minute.at)
+        total, matched, amount = self._window(minute.at - self._rule.settle)
         minute.sums[place] = {0: Sums(total, matched)}
         if isinstance(params, SumParams):
             minute.amounts[place] = [(minute.at, amount)]
         if isinstance(params, SpikeParams):
             for number in range(1, params.baseline_windows + 1):
-                until = minute.at - number * self._rule.window
-                before = self._held(until - self._rule.window, until)
-                minute.sums[place][number] = Sums(before[0], before[1])
+                before = self._window(minute.at - number * self._length)
+                minute.sums[place][number] = Sums(before.total, before.matched)
 
     def matches(self, since: datetime) -> Iterator[tuple[datetime, int]]:
         for at in self._minutes:
-            if at > since and self._added[at][1]:
-                yield at - timedelta(microseconds=1), int(self._added[at][1])
+            if at > since and self._added[at].matched:
+                yield at - timedelta(microseconds=1), self._added[at].matched
 
     def occurrences(self, alert: Alert, counted_until: datetime, until: datetime) -> int:
-        return self._held(max(alert.window_from, counted_until), until)[1]
+        return self._held(max(alert.window_from, counted_until), until).matched
 
 
 class Stuck:
