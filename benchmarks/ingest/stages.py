@@ -20,7 +20,7 @@ from app.database import session_scope
 from app.models import Stream
 from app.services import evaluation
 from app.services.alerts import matching, register
-from app.services.ingest import intake, listing, polling
+from app.services.ingest import budget, intake, listing, polling, streams
 from app.services.logs import store
 from app.services.rules import counts, engine, places
 from app.services.rules.patterns import RuleIndex
@@ -30,15 +30,21 @@ from benchmarks.ingest.world import a_world, list_anew
 
 STAGES: list[tuple[str, Any, str]] = [
     ("fetch a page", TwilioReader, "_page"),
-    ("read heads, hash", intake, "head"),
+    ("hold lease and budget", streams, "prolong"),
+    ("hold lease and budget", budget, "take"),
+    ("lock the stream", streams, "lock"),
+    ("read heads, hash", intake, "_heads"),
     ("look up what is known", store, "lookup"),
-    ("normalize", intake, "normalize"),
+    ("normalize", intake, "_told_by"),
     ("touch what is not final", store, "touch"),
     ("store logs", store, "_insert"),
     ("update logs", store, "_update"),
     ("write changes", store, "_write_changes"),
     ("count metrics", store, "_count"),
+    ("look for pushes", intake, "apply_pushes"),
+    ("note how far", listing, "_note"),
     ("poll: the rest", polling, "poll"),
+    ("compile rules", engine, "hold_rule_set"),
     ("read changes", engine, "read_changes"),
     ("match", RuleIndex, "match_batch"),
     ("look for earlier matches", engine, "unmatched"),
@@ -131,15 +137,15 @@ def _measured(function: Callable[..., Any], name: str, meter: Meter) -> Callable
 def _work() -> None:
     list_anew()
     with session_scope() as session:
-        streams = [stream.id for stream in session.query(Stream)]
-    for stream_id in streams:
+        ids = [stream.id for stream in session.query(Stream)]
+    for stream_id in ids:
         polling.poll(stream_id, get_settings())
     evaluation.evaluate_changes(get_settings(), 600.0)
 
 
 def _print(title: str, meter: Meter, logs: int) -> None:
     print(f"\n{title:28} {'Python us':>10} {'PostgreSQL us':>14}")
-    for name, _, _ in STAGES:
+    for name in dict.fromkeys(stage[0] for stage in STAGES):
         if name in meter.spent:
             _line(name, meter.spent[name], logs)
     _line("sum", [sum(spent[place] for spent in meter.spent.values()) for place in (0, 1)], logs)

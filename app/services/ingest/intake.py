@@ -1,7 +1,7 @@
 """Takes records in: tells new ones from known ones, normalizes and stores the new, sets aside what is no log."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -65,30 +65,16 @@ def take_in(
     Args:    stream_ids: the streams that are locked, by log type; those of `also_locked` among them.
     """
     rules = policy(origin.settings, now)
-    heads: list[tuple[str, int, msgspec.Raw]] = []
-    told: list[NormalizedLog | store.Known] = []
-    logs: list[NormalizedLog] = []
-    odd: list[tuple[msgspec.Raw, str]] = []
-    for record in records:
-        try:
-            heads.append((*head(record), record))
-        except MalformedRecord as error:
-            odd.append((record, str(error)))
+    odd: Odd = []
+    heads = _heads(records, odd)
     known = store.lookup(session, origin.account_id, [sid for sid, _, _ in heads])
-    unchanged = []
-    for sid, hashed, record in heads:
-        if sid in known and known[sid].content_hash == hashed:
-            unchanged.append(known[sid])
-            told.append(known[sid])
-            continue
-        try:
-            entry = normalize(origin.log_type, record, now)
-        except MalformedRecord as error:
-            odd.append((record, str(error)))
-            continue
-        told.append(entry)
-        if sid in known or not _was_over(entry, origin.floor):
-            logs.append(entry)
+    told = _told_by(origin.log_type, heads, known, odd, now)
+    unchanged = [each for each in told if isinstance(each, store.Known)]
+    logs = [
+        each
+        for each in told
+        if isinstance(each, NormalizedLog) and (each.sid in known or not _was_over(each, origin.floor))
+    ]
     store.touch(session, unchanged, now, rules)
     changes = store.save(session, origin.account_id, stream_ids, logs, known, origin.source, now, rules)
     fresh = [log.sid for log in logs if log.sid not in known]
@@ -101,6 +87,40 @@ def take_in(
 
 def _was_over(log: NormalizedLog, floor: datetime | None) -> bool:
     return floor is not None and log.final and max(log.occurred_at, log.changed_at) < floor
+
+
+Head = tuple[str, int, msgspec.Raw]
+"""A record, after its sid and its hash."""
+Odd = list[tuple[msgspec.Raw, str]]
+"""Records that are no logs, and why."""
+
+
+def _heads(records: Iterable[msgspec.Raw], odd: Odd) -> list[Head]:
+    """Read sids and hashes; set aside what has none."""
+    heads: list[Head] = []
+    for record in records:
+        try:
+            heads.append((*head(record), record))
+        except MalformedRecord as error:
+            odd.append((record, str(error)))
+    return heads
+
+
+def _told_by(
+    log_type: LogType, heads: Iterable[Head], known: Mapping[str, store.Known], odd: Odd, now: datetime
+) -> list[NormalizedLog | store.Known]:
+    """Normalize what is new or changed, and set aside what is no log; the answer keeps the order of the list."""
+    told: list[NormalizedLog | store.Known] = []
+    for sid, hashed, record in heads:
+        found = known.get(sid)
+        if found is not None and found.content_hash == hashed:
+            told.append(found)
+            continue
+        try:
+            told.append(normalize(log_type, record, hashed, now))
+        except MalformedRecord as error:
+            odd.append((record, str(error)))
+    return told
 
 
 @dataclass(frozen=True)
@@ -119,7 +139,7 @@ def apply_pushes(
     query = select(PushedRecord).where(
         PushedRecord.account_id == origin.account_id,
         PushedRecord.log_type == origin.log_type,
-        PushedRecord.sid.in_(sids),
+        store.among(PushedRecord.sid, sids),
         PushedRecord.applied_at.is_(None),
     )
     pushes = session.scalars(query.order_by(PushedRecord.received_at, PushedRecord.id)).all()
@@ -179,7 +199,8 @@ def _entry(push: PushedRecord, now: datetime) -> NormalizedLog | None:
     if fields.get("date_generated") is None:
         fields = {**fields, "date_generated": push.received_at.isoformat(timespec="seconds")}
     try:
-        entry = normalize(LogType.ERROR, msgspec.Raw(msgspec.json.encode(fields)), now)
+        record = msgspec.Raw(msgspec.json.encode(fields))
+        entry = normalize(LogType.ERROR, record, content_hash(record), now)
     except MalformedRecord:
         return None
     return msgspec.structs.replace(entry, updated_at=entry.occurred_at - timedelta(days=1), pushed_at=push.received_at)

@@ -40,9 +40,9 @@ def call_defaults(account_sid: str | None, sid: str) -> dict[str, Any]:
 
 def parts_of(home: str, names: tuple[str, ...]) -> dict[str, str]:
     """Give the addresses of the parts of a resource, by their names."""
-    return {name: f"{home}/{_title(name)}.json" for name in names}
+    return {name: home + _place(name) for name in names}
 
 
 @lru_cache(maxsize=256)
-def _title(name: str) -> str:
-    return "".join(word.capitalize() for word in name.split("_"))
+def _place(name: str) -> str:
+    return "/" + "".join(word.capitalize() for word in name.split("_")) + ".json"

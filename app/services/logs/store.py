@@ -4,18 +4,18 @@ The caller holds the lock of the streams concerned, so that changes of one strea
 their ids and no two transactions insert the same log.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app import metrics
-from app.database import copy_rows, update_rows
+from app.database import copy_rows, fetch_rows, update_rows
 from app.enums import LogSource, LogType
 from app.models import Log
 from app.services.logs import partitions
@@ -83,8 +83,7 @@ class StorePolicy:
     """Logs that occurred before it are not kept."""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """A log that is stored already, as far as is needed to see whether a record tells anything new."""
 
     id: int
@@ -114,24 +113,19 @@ class _Version:
     log: NormalizedLog
 
 
+_LOOKUP = """
+    SELECT sid, id, content_hash, status, final, occurred_at, sent_at, reread_at IS NOT NULL
+    FROM logs WHERE account_id = %(account_id)s AND sid = ANY(%(sids)s)
+"""
+
+
 def lookup(session: Session, account_id: int, sids: Sequence[str]) -> dict[str, Known]:
     """Find which of these logs are stored, by sid."""
-    rows = session.execute(
-        select(
-            Log.sid,
-            Log.id,
-            Log.content_hash,
-            Log.status,
-            Log.final,
-            Log.occurred_at,
-            Log.sent_at,
-            Log.reread_at.is_not(None),
-        ).where(Log.account_id == account_id, _among(Log.sid, sids))
-    )
-    return {row[0]: Known(*row[1:]) for row in rows}
+    rows = fetch_rows(session, _LOOKUP, {"account_id": account_id, "sids": list(sids)})
+    return {row[0]: Known._make(row[1:]) for row in rows}
 
 
-def _among(column: InstrumentedAttribute[Any], values: Sequence[str]) -> ColumnElement[bool]:
+def among(column: InstrumentedAttribute[Any], values: Sequence[str]) -> ColumnElement[bool]:
     """Ask for any of these values, however many, in one parameter."""
     return column == any_(literal(list(values), ARRAY(Text)))
 
@@ -244,7 +238,7 @@ def load(session: Session, account_id: int, sids: Sequence[str], oldest: datetim
 
     Args:    oldest: when the oldest of them occurred, where that is known: it spares looking elsewhere.
     """
-    query = select(Log).where(Log.account_id == account_id, _among(Log.sid, sids))
+    query = select(Log).where(Log.account_id == account_id, among(Log.sid, sids))
     if oldest is not None:
         query = query.where(Log.occurred_at >= oldest)
     logs = session.scalars(query.execution_options(populate_existing=True))
@@ -336,7 +330,7 @@ def _error_entries(session: Session, account_id: int, sids: list[str]) -> dict[s
     if sids:
         rows = session.execute(
             select(Log.resource_sid, Log.error_code, Log.error_message)
-            .where(Log.account_id == account_id, _among(Log.resource_sid, sids))
+            .where(Log.account_id == account_id, among(Log.resource_sid, sids))
             .where(Log.log_type == LogType.ERROR, Log.level == "error", Log.error_code.is_not(None))
             .order_by(Log.occurred_at, Log.sid)
         )
@@ -394,10 +388,9 @@ def _write_changes(
 
 
 def _count(fresh: list[NormalizedLog], versions: list[_Version], source: LogSource, session: Session) -> None:
-    increments: dict[metrics.Key, float] = defaultdict(float)
-    for log in fresh:
-        increments[metrics.LOGS_INGESTED.key(log_type=log.log_type, source=source)] += 1
-    for version in versions:
-        if not version.is_first:
-            increments[metrics.LOGS_CHANGED.key(log_type=version.log.log_type)] += 1
+    increments: dict[metrics.Key, float] = {}
+    for log_type, count in Counter(log.log_type for log in fresh).items():
+        increments[metrics.LOGS_INGESTED.key(log_type=log_type, source=source)] = count
+    for log_type, count in Counter(version.log.log_type for version in versions if not version.is_first).items():
+        increments[metrics.LOGS_CHANGED.key(log_type=log_type)] = count
     metrics.count(session, increments)

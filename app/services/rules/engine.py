@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import models
+from app.database import fetch_rows
 from app.enums import PatternType
 from app.services.rules.counts import is_counted
 from app.services.rules.patterns import RuleIndex
@@ -202,13 +203,7 @@ def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[Log
 
 
 def _versions(session: Session, query: str, values: Mapping[str, object]) -> list[LogVersion]:
-    """Read versions by the driver's own cursor: a row is a tuple, and becomes a version without a step between."""
-    cursor = session.connection().connection.cursor()
-    try:
-        cursor.execute(query, values)
-        return [LogVersion(*row) for row in cursor.fetchall()]
-    finally:
-        cursor.close()
+    return list(map(LogVersion._make, fetch_rows(session, query, values)))
 
 
 def finish_turn(session: Session, turn: Turn, changes: Sequence[LogVersion]) -> None:
