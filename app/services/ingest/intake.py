@@ -120,6 +120,8 @@ def _told_by(
             told.append(normalize(log_type, record, hashed, now))
         except MalformedRecord as error:
             odd.append((record, str(error)))
+        except Exception as error:  # what nobody thought of must not keep the rest of the list from being read
+            odd.append((record, f"the record could not be read: {type(error).__name__}"))
     return told
 
 

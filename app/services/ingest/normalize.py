@@ -12,7 +12,7 @@ import msgspec
 
 from app.enums import LogType
 from app.services.ingest.records import CallRecord, ErrorRecord, MessageRecord, Number, Record
-from app.services.logs.defaults import MISSING, call_defaults, message_defaults, parts_of
+from app.services.logs.defaults import MISSING, PARTS, call_defaults, message_defaults, parts_of
 from app.services.logs.types import NormalizedLog
 from app.services.twilio.alert_text import readable
 from app.services.twilio.countries import country_of
@@ -95,7 +95,7 @@ def normalize(log_type: LogType, record: msgspec.Raw, hashed: int, now: datetime
         _check_lengths(fields, len(body))
     try:
         log = _makers[log_type](fields, extras)
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, TypeError, IndexError):
         raise MalformedRecord("a time of the record cannot be read") from None
     latest = now + FARTHEST_AHEAD
     odd = not FARTHEST_BACK < log.occurred_at <= latest
@@ -276,14 +276,11 @@ def _keep_others(fields: Record, defaults: dict[str, Any], rest: dict[str, Any])
                 rest.setdefault(MISSING, []).append(name)
         elif name not in defaults or value != defaults[name]:
             rest[name] = value
-    if "subresource_uris" in rest:
-        rest["subresource_uris"] = _parts(rest["subresource_uris"], defaults["uri"])
-
-
-def _parts(value: Any, uri: str) -> Any:
-    """Keep only the names of the parts of a resource, where their addresses follow from them."""
-    usual = isinstance(value, dict) and value == parts_of(uri.removesuffix(".json"), tuple(value))
-    return list(value) if usual else value
+    parts = rest.get("subresource_uris")
+    if isinstance(parts, dict) and parts == parts_of(str(defaults.get("uri")).removesuffix(".json"), tuple(parts)):
+        # Their addresses follow from their names.
+        del rest["subresource_uris"]
+        rest[PARTS] = list(parts)
 
 
 _others = {

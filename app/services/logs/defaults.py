@@ -6,6 +6,8 @@ from typing import Any
 API_VERSION = "2010-04-01"
 MISSING = "-"
 """In `rest`: the names of fields that Twilio always sends and had not sent."""
+PARTS = "~"
+"""In `rest`: the names of a resource's parts, where they are not the usual ones."""
 MESSAGE_PARTS = ("media", "feedback")
 CALL_PARTS = ("notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions")
 

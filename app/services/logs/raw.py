@@ -6,7 +6,7 @@ import msgspec
 
 from app.enums import LogType
 from app.models import Log
-from app.services.logs.defaults import MISSING, call_defaults, message_defaults, parts_of
+from app.services.logs.defaults import MISSING, PARTS, call_defaults, message_defaults, parts_of
 from app.services.twilio.dates import rfc2822
 
 
@@ -14,7 +14,7 @@ def raw_of(log: Log, account_sid: str) -> dict[str, Any]:
     """Give Twilio's record of a stored log, as its API showed it last."""
     rest: dict[str, Any] = msgspec.json.decode(log.rest) if log.rest else {}
     missing = rest.pop(MISSING, ())
-    if isinstance(parts := rest.get("subresource_uris"), list):
+    if (parts := rest.pop(PARTS, None)) is not None:
         rest["subresource_uris"] = parts_of(_home(log, account_sid), tuple(parts))
     raw = {"sid": log.sid, "account_sid": account_sid, **_FROM_COLUMNS[LogType(log.log_type)](log, account_sid), **rest}
     return {name: value for name, value in raw.items() if name not in missing}
