@@ -28,6 +28,8 @@ from app.services.rules.places import stay
 from app.services.rules.types import NoDataParams, Rule, SpikeParams, StuckParams
 
 MAX_JUDGMENTS = 500_000
+MAX_LOOKS = 1_000_000
+"""Looks whether a group is worth judging at a minute: of a `spike`, one at nearly every minute."""
 TOO_MUCH = (
     f"is too far back: a preview judges {MAX_JUDGMENTS:,} times, a group at a minute;"
     " shorten the span, narrow the filters, or group by less"
@@ -43,7 +45,7 @@ class Watch:
         self.rule = request.rule
         self._known = known
         self._register = Register(session, settings, request.until)
-        self._judgments = 0
+        self._judgments = self._looks = 0
 
     def follow(self, key: str, source: Source, first: datetime, last: datetime) -> Iterator[Told]:
         """Follow one group from its first minute to its last, and tell its alerts."""
@@ -54,7 +56,7 @@ class Watch:
         always = self.rule.schedule is not None or isinstance(self.rule.params, SpikeParams)
         ahead = _Ahead(() if always else source.changes(), first, last, always=always)
         for at in ahead:
-            if alert is None and not source.worth_judging(at):
+            if alert is None and not self._is_worth_judging(source, at):
                 continue
             minute = self._minute(key, source, at, alert, still)
             moved = timed.judge_rule(self.rule, minute, self._due(at), self._register)
@@ -68,6 +70,12 @@ class Watch:
                 counted_until, still, alert = at, bool(alert.still_holds), None
         if alert is not None:
             yield self._told(alert, source, counted_until, last)
+
+    def _is_worth_judging(self, source: Source, at: datetime) -> bool:
+        self._looks += 1
+        if self._looks > MAX_LOOKS:
+            raise InvalidInput([FieldError("since", TOO_MUCH)])
+        return source.worth_judging(at)
 
     def value(self, key: str, source: Source, at: datetime) -> float | None:
         """Say what the condition measures of one group at a minute."""
