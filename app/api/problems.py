@@ -117,10 +117,12 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _wrong_method(request: Request) -> Response:
     """Answer 405 with every method that the address knows; to OPTIONS, with these alone."""
+    found = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
+    # An address that is named itself (`/api/rules/preview`) is none of those with an id in that place.
+    named = [route for route in found if getattr(route, "path", "") == request.url.path]
     known: set[str] = set()
-    for route in request.app.routes:
-        if route.matches(request.scope)[0] != Match.NONE:
-            known |= getattr(route, "methods", None) or set()
+    for route in named or found:
+        known |= getattr(route, "methods", None) or set()
     if "GET" in known:
         known.add("HEAD")
     headers = {"Allow": ", ".join(sorted(known | {"OPTIONS"}))}

@@ -48,7 +48,13 @@ async def _read(request: Request) -> bytes:
 RawBody = Annotated[bytes, Depends(_read)]
 
 
-@router.get("/status", include_in_schema=False)
+@router.get(
+    "/status",
+    status_code=204,
+    summary="Take a status callback by GET",
+    operation_id="take_status_by_get",
+    responses=REFUSED,
+)
 @router.post("/status", status_code=204, summary="Take a status callback", openapi_extra=FORM, responses=REFUSED)
 def take_status(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take Twilio's status callback of a message or a call."""
@@ -57,7 +63,9 @@ def take_status(request: Request, body: RawBody, settings: AppSettings) -> Respo
     return _take(pushes.read_status(fields), settings)
 
 
-@router.get("/error", include_in_schema=False)
+@router.get(
+    "/error", status_code=204, summary="Take an error entry by GET", operation_id="take_error_by_get", responses=REFUSED
+)
 @router.post("/error", status_code=204, summary="Take an entry of the error log", openapi_extra=FORM, responses=REFUSED)
 def take_error(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take what Twilio's Debugger posts for each error and warning."""
