@@ -66,6 +66,11 @@ class Town:
             let_retries_come()
             assert self.stages.run("deliver") == 0
 
+    def point_webhook(self, action_id: UUID, url: str) -> None:
+        """Let the webhook go to another address."""
+        with session_scope() as session:
+            actions.patch(session, action_id, {"config": {"url": url}}, utc_now())
+
     def stored(self) -> Counter[str]:
         with session_scope() as session:
             return Counter(session.scalars(select(Log.sid)))

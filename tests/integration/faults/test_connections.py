@@ -1,0 +1,123 @@
+"""Lines that break: to PostgreSQL, to the receivers. What broke off is done again, and nothing is doubled unseen."""
+
+import os
+import signal
+from urllib.parse import urlsplit
+
+import pytest
+from sqlalchemy import text
+
+from app.database import session_scope
+from scripts.local.processes import wait_until
+from tests.integration.faults.conftest import Town
+from tests.kits.proxy import Proxy
+from tests.kits.receivers import Received
+from tests.kits.stages import Stages, let_leases_end
+
+
+@pytest.mark.parametrize("stage", ["poll", "evaluate", "deliver"])
+@pytest.mark.parametrize("after_bytes", [2_000, 20_000, 60_000])
+def test_a_line_to_the_database_that_is_cut_costs_nothing(town: Town, stage: str, after_bytes: int) -> None:
+    """The answers that are cut off may be those to a COMMIT that was done."""
+    url = town.stages.environment["DATABASE_URL"]
+    for earlier in ("poll", "evaluate", "deliver"):
+        if earlier == stage:
+            break
+        assert town.stages.run(earlier) == 0
+    with Proxy(urlsplit(url).port or 0, cuts_after_bytes=after_bytes) as line:
+        through = url.replace(f":{urlsplit(url).port}/", f":{line.port}/")
+        town.stages.run(stage, DATABASE_URL=through)
+        assert line.connections
+    town.check_always()
+    town.go_on()
+    town.check_in_the_end(unknown=len(town.attempts()))
+
+
+@pytest.mark.parametrize("after_bytes", [0, 10, 60])
+def test_a_receiver_whose_answer_is_cut_off_may_get_it_again_under_the_same_id(town: Town, after_bytes: int) -> None:
+    port = urlsplit(town.web.url).port or 0
+    with Proxy(port, cuts_after_bytes=after_bytes) as line:
+        with session_scope() as session:
+            found = session.execute(text("SELECT id FROM actions WHERE action_type = 'webhook'")).scalar_one()
+        town.point_webhook(found, town.web.url.replace(str(port), str(line.port)))
+        assert town.stages.run("poll") == 0
+        assert town.stages.run("evaluate") == 0
+        assert town.stages.run("deliver") == 0
+        cut_off = [attempt for attempt in town.attempts() if attempt.outcome == "retry"]
+        line.behave()
+        town.go_on()
+    hooks = [request.headers["webhook-id"] for request in town.web.ledger]
+    assert len(set(hooks)) == 3
+    assert len(hooks) <= 3 + len(cut_off)
+    assert {each.status for each in town.deliveries()} == {"succeeded"}
+    assert len({(request.headers["webhook-id"], request.body) for request in town.web.ledger}) == 3
+
+
+def test_a_worker_that_sleeps_past_its_lease_can_write_nothing_more(town: Town) -> None:
+    assert town.stages.run("poll") == 0
+    assert town.stages.run("evaluate") == 0
+    sleeping = False
+
+    def answer(_: Received) -> int:
+        # While the sender sleeps its question waits here; whoever asks later is answered.
+        if not sleeping:
+            wait_until(lambda: sleeping, "the sender sleeps")
+        return 200
+
+    town.web.answer = answer
+    sleeper = town.stages.start("deliver")
+    wait_until(lambda: len(town.web.ledger) == 2, "two webhooks are under way")
+    os.kill(sleeper.pid or 0, signal.SIGSTOP)
+    sleeping = True
+    let_leases_end()
+    assert town.stages.run("deliver") == 0
+    os.kill(sleeper.pid or 0, signal.SIGCONT)
+    sleeper.join(30)
+    assert sleeper.exitcode == 0
+    outcomes = [attempt.outcome for attempt in town.attempts()]
+    assert outcomes.count("succeeded") == len(town.deliveries())
+    assert outcomes.count("unknown") >= 2, "what the sleeper saw is not written over what the other one did"
+    town.check_in_the_end(unknown=outcomes.count("unknown"))
+
+
+def test_a_stream_that_two_processes_would_poll_is_polled_by_one(town: Town) -> None:
+    town.simulator.faults.add("slow", times=3, seconds=1)
+    first, second = town.stages.start("poll"), town.stages.start("poll")
+    for process in (first, second):
+        process.join(60)
+        assert process.exitcode == 0
+    town.go_on()
+    town.check_in_the_end()
+
+
+def test_a_database_that_cannot_be_written_moves_nothing(town: Town, database: str) -> None:
+    name = urlsplit(database).path.removeprefix("/")
+    with session_scope() as session:
+        session.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on'))
+    read_only = Stages(town.stages.environment)
+    for stage in ("poll", "evaluate", "deliver"):
+        read_only.run(stage)
+    assert not town.stored()
+    with session_scope() as session:
+        session.execute(text("SET TRANSACTION READ WRITE"))
+        session.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
+    town.check_always()
+    town.go_on()
+    town.check_in_the_end()
+
+
+def test_a_secret_key_that_is_rotated_opens_what_the_old_one_closed_and_a_lost_one_is_told(town: Town) -> None:
+    assert town.stages.run("poll") == 0
+    assert town.stages.run("evaluate") == 0
+    old = town.stages.environment["SECRET_KEY"]
+    assert town.stages.run("deliver", SECRET_KEY="another-key-that-opens-nothing") == 0
+    lost = [attempt for attempt in town.attempts() if attempt.outcome == "failed"]
+    assert len(lost) == 6
+    assert {attempt.error for attempt in lost} == {
+        "SECRET_KEY does not open a stored secret: list the key it was stored under as well"
+    }
+    assert not town.web.ledger
+    with session_scope() as session:
+        session.execute(text("UPDATE deliveries SET status = 'pending', next_attempt_at = now(), finished_at = NULL"))
+    assert town.stages.run("deliver", SECRET_KEY=f"the-new-key-that-encrypts,{old}") == 0
+    assert {each.status for each in town.deliveries()} == {"succeeded"}
