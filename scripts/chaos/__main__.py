@@ -79,6 +79,7 @@ def _rest(town: Town) -> Verdict:
     """Wait until everything is as it must be, or for long enough."""
     began = time.monotonic()
     while True:
+        town.let_digests_come()
         verdict = judge(town)
         rested = time.monotonic() - began
         if not verdict.faults or rested > LONGEST_REST_SECONDS:

@@ -130,9 +130,16 @@ KINDS = (
         lambda fact: fact.log_type == "message" and fact.code is not None,
         lookback=timedelta(days=30),
     ),
+    # Patterns look at what only the last version of a log has: which of the versions before are seen is left to chance.
     Kind(
-        {"name": "Parcels", "log_type": "message", "pattern_type": "keyword", "pattern_value": "parcel"} | SLOW,
-        lambda fact: fact.log_type == "message" and "parcel" in fact.text,
+        {
+            "name": "Parcels",
+            "log_type": "message",
+            "pattern_type": "expression",
+            "pattern_value": 'log.final && log.text.contains("parcel")',
+        }
+        | SLOW,
+        lambda fact: fact.log_type == "message" and fact.status != "sent" and "parcel" in fact.text,
     ),
     Kind(
         {"name": "Errors", "log_type": "error", "pattern_type": "regex", "pattern_value": "time-?out"} | QUICK,
