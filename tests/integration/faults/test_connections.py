@@ -67,7 +67,7 @@ def test_a_worker_that_sleeps_past_its_lease_can_write_nothing_more(town: Town) 
     town.web.answer = answer
     sleeper = town.stages.start("deliver")
     wait_until(lambda: len(town.web.ledger) == 2, "two webhooks are under way")
-    os.kill(sleeper.pid or 0, signal.SIGSTOP)
+    wait_until(lambda: _falls_asleep(sleeper.pid or 0), "it sleeps outside of any transaction")
     sleeping = True
     let_leases_end()
     assert town.stages.run("deliver") == 0
@@ -78,6 +78,21 @@ def test_a_worker_that_sleeps_past_its_lease_can_write_nothing_more(town: Town) 
     assert outcomes.count("succeeded") == len(town.deliveries())
     assert outcomes.count("unknown") >= 2, "what the sleeper saw is not written over what the other one did"
     town.check_in_the_end(unknown=outcomes.count("unknown"))
+
+
+def _falls_asleep(pid: int) -> bool:
+    """Stop a process; let it go on where it would sleep in the middle of a transaction, which holds up everybody."""
+    os.kill(pid, signal.SIGSTOP)
+    with session_scope() as session:
+        others = session.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND state <> 'idle'"
+            )
+        )
+    if others:
+        os.kill(pid, signal.SIGCONT)
+    return not others
 
 
 def test_a_stream_that_two_processes_would_poll_is_polled_by_one(town: Town) -> None:
