@@ -26,7 +26,7 @@ from app.errors import ConfigError, GiftPulseError, InvalidInput, NotFound
 from app.models import Account, ApiKey, Backfill, Stream
 from app.services import audit, catalogue, evaluation, keys, secrets
 from app.services import doctor as doctors
-from app.services.ingest import accounts, backfills, polling, streams
+from app.services.ingest import accounts, backfills, connecting, polling, streams
 from app.services.outbox import dispatch
 from app.services.preview import service as previews
 from app.services.rules import packs
@@ -39,7 +39,9 @@ cli = typer.Typer(help="GiftPulse: watches Twilio accounts.", no_args_is_help=Tr
 key_commands = typer.Typer(help="API keys: list, make, revoke.", no_args_is_help=True)
 pack_commands = typer.Typer(help="Ready sets of rules: list, install.", no_args_is_help=True)
 cli.add_typer(key_commands, name="keys")
+twilio_commands = typer.Typer(help="Twilio's side: let it push to this server.", no_args_is_help=True)
 cli.add_typer(pack_commands, name="packs")
+cli.add_typer(twilio_commands, name="twilio")
 console = Console()
 
 EVALUATION_SECONDS = 3600.0
@@ -238,6 +240,18 @@ def install_pack(name: str) -> None:
             audit.record(session, BY, "rule.create", f"rule:{rule.id}", None, {"name": rule.name}, utc_now())
         names = [rule.name for rule in made]
     _say("\n".join(names) if names else "all its rules are there already")
+
+
+@twilio_commands.command("connect")
+def connect_twilio(
+    account: Annotated[str | None, typer.Option(help="The account's sid; default: that of the environment.")] = None,
+    *,
+    undo: Annotated[bool, typer.Option("--undo", help="Take this server's addresses out of Twilio again.")] = False,
+) -> None:
+    """Point Twilio's callbacks at PUBLIC_BASE_URL, as far as its API lets it; what others have set stays."""
+    work = connecting.disconnect if undo else connecting.connect
+    for line in work(account, get_settings()):
+        _say(line)
 
 
 @cli.command("error-codes")

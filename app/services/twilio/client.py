@@ -143,6 +143,42 @@ class TwilioReader:
         for page in self._pages(self._api, "/2010-04-01/Accounts.json", "accounts", {}):
             yield from (_account(record) for record in page.records)
 
+    def things(self, base_url: str, path: str, key: str) -> Iterator[dict[str, Any]]:
+        """List what is configured: numbers, services, sinks, subscriptions, as Twilio writes them."""
+        for page in self._pages(base_url, path, key, {}):
+            yield from (msgspec.json.decode(record, type=dict[str, Any]) for record in page.records)
+
+    def change(self, method: str, address: str, form: dict[str, object] | None) -> dict[str, Any]:
+        """Make, change or delete what is configured, once: what may have been done is not done again unasked.
+
+        Returns: what Twilio answers, empty where it deleted something.
+        """
+        self._before_request()
+        answer: Answer = self._client.request(method, address, data=form)
+        if not 200 <= answer.status_code < 300:
+            raise _error(answer, httpx.URL(address).path, self._clock())
+        return msgspec.json.decode(answer.body, type=dict[str, Any]) if answer.body else {}
+
+    @property
+    def api_url(self) -> str:
+        """Where calls, messages and numbers are."""
+        return self._api
+
+    @property
+    def messaging_url(self) -> str:
+        """Where messaging services are."""
+        return _sibling(self._api, "messaging")
+
+    @property
+    def events_url(self) -> str:
+        """Where Event Streams are configured."""
+        return _sibling(self._api, "events")
+
+    @property
+    def home(self) -> str:
+        """The path of the account in the 2010 API."""
+        return self._home
+
     def server_time(self) -> datetime | None:
         """Ask what time it is at Twilio, to the second: the `Date` of an answer."""
         try:
@@ -214,6 +250,11 @@ class TwilioReader:
         if answer.status_code != 200:
             raise _error(answer, httpx.URL(address).path, self._clock())
         return answer
+
+
+def _sibling(api_url: str, product: str) -> str:
+    """Name the host of another product: beside `api.twilio.com`, of whatever region; else the same server."""
+    return api_url.replace("://api.", f"://{product}.", 1) if api_url.endswith(".twilio.com") else api_url
 
 
 def _day_filters(name: str, since: datetime | None, until: datetime | None) -> dict[str, str]:

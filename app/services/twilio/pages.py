@@ -41,6 +41,10 @@ class _Listing(msgspec.Struct):
     messages: list[msgspec.Raw] | None = None
     alerts: list[msgspec.Raw] | None = None
     accounts: list[msgspec.Raw] | None = None
+    incoming_phone_numbers: list[msgspec.Raw] | None = None
+    services: list[msgspec.Raw] | None = None
+    sinks: list[msgspec.Raw] | None = None
+    subscriptions: list[msgspec.Raw] | None = None
     next_page_uri: str | None = None
     meta: _Meta | None = None
 

@@ -1,0 +1,128 @@
+"""Lets Twilio push to this server: sets what its API can set, names what only its Console can, and undoes it again.
+
+What somebody else has set stays as it is; only addresses of this server are ever removed.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import select
+
+from app.config import Settings
+from app.database import session_scope
+from app.errors import NotFound
+from app.models import Account
+from app.services.ingest import accounts, budget
+from app.services.twilio.client import TwilioReader
+from app.utils.clock import utc_now
+
+RETRIES = "#rc=5&rp=all"
+"""Twilio then tries a callback five more times, whatever went wrong. Source: its documentation of overrides."""
+EVENT_TYPES = (
+    "com.twilio.error-logs.error.logged",
+    "com.twilio.messaging.message.sent",
+    "com.twilio.messaging.message.delivered",
+    "com.twilio.messaging.message.undelivered",
+    "com.twilio.messaging.message.failed",
+)
+NAME = "GiftPulse"
+
+
+def connect(account_sid: str | None, settings: Settings) -> Iterator[str]:
+    """Point Twilio's callbacks at this server; tell of each thing what was done, or what is left to do by hand.
+
+    Args:    account_sid: of a watched account; None: the one of the environment.
+    Raises:  NotFound; TwilioError where Twilio refuses it, most often because a key may not write.
+    """
+    status, events = f"{settings.public_base_url}/webhooks/twilio/status{RETRIES}", _events_url(settings)
+    with _open(account_sid, settings) as reader:
+        for thing, url in _things(reader):
+            yield _point(reader, thing, url, status)
+        sinks = [sink for sink in reader.things(reader.events_url, "/v1/Sinks", "sinks") if _leads_to(sink, events)]
+        if sinks:
+            yield f"event sink {sinks[0]['sid']}: leads here already"
+        else:
+            yield _make_sink(reader, events)
+    error = f"{settings.public_base_url}/webhooks/twilio/error{RETRIES}"
+    yield f"by hand, in Twilio's Console (Monitor, Errors, Webhook): {error}"
+
+
+def disconnect(account_sid: str | None, settings: Settings) -> Iterator[str]:
+    """Take this server's addresses out of Twilio again; tell of each thing what was done. Raises as `connect`."""
+    with _open(account_sid, settings) as reader:
+        for thing, url in _things(reader):
+            if (thing.get("status_callback") or "").startswith(f"{settings.public_base_url}/webhooks/twilio/"):
+                reader.change("POST", url, {"StatusCallback": ""})
+                yield f"{_name(thing)}: its status callback is empty again"
+        sinks = list(reader.things(reader.events_url, "/v1/Sinks", "sinks"))
+        ours = {sink["sid"] for sink in sinks if _leads_to(sink, _events_url(settings))}
+        subscriptions = list(reader.things(reader.events_url, "/v1/Subscriptions", "subscriptions"))
+        for subscription in subscriptions:
+            if subscription.get("sink_sid") in ours:
+                reader.change("DELETE", f"{reader.events_url}/v1/Subscriptions/{subscription['sid']}", None)
+        for sid in sorted(ours):
+            reader.change("DELETE", f"{reader.events_url}/v1/Sinks/{sid}", None)
+            yield f"event sink {sid}: removed"
+    yield "by hand, in Twilio's Console (Monitor, Errors, Webhook): remove the address of this server"
+
+
+def _open(account_sid: str | None, settings: Settings) -> TwilioReader:
+    sid = account_sid or settings.twilio_account_sid
+    with session_scope() as session:
+        account_id = session.scalar(select(Account.id).where(Account.sid == sid))
+        if account_id is None:
+            raise NotFound(f"account {sid} is not watched" if sid else "no account is watched: set TWILIO_ACCOUNT_SID")
+        credentials = accounts.load(session, account_id, settings)
+    per_minute = settings.twilio_max_requests_per_minute
+    return accounts.open_reader(credentials, budget.waiter(account_id, per_minute, utc_now, time.sleep))
+
+
+def _things(reader: TwilioReader) -> Iterator[tuple[dict[str, Any], str]]:
+    """List the numbers and messaging services, each with the address by which it is changed."""
+    path = f"{reader.home}/IncomingPhoneNumbers"
+    for number in list(reader.things(reader.api_url, f"{path}.json", "incoming_phone_numbers")):
+        yield number, f"{reader.api_url}{path}/{number['sid']}.json"
+    for service in list(reader.things(reader.messaging_url, "/v1/Services", "services")):
+        yield service, f"{reader.messaging_url}/v1/Services/{service['sid']}"
+
+
+def _point(reader: TwilioReader, thing: dict[str, Any], url: str, address: str) -> str:
+    """Set a thing's status callback, unless somebody else uses it."""
+    present = thing.get("status_callback") or ""
+    if present == address:
+        return f"{_name(thing)}: its status callback leads here already"
+    if present:
+        return f"{_name(thing)}: left alone, its status callback leads elsewhere; to change it by hand: {address}"
+    reader.change("POST", url, {"StatusCallback": address})
+    return f"{_name(thing)}: its status callback leads here now"
+
+
+def _make_sink(reader: TwilioReader, address: str) -> str:
+    """Make an event sink that leads here, and subscribe it."""
+    wanted = json.dumps({"destination": address, "method": "POST", "batch_events": True})
+    form: dict[str, object] = {"Description": NAME, "SinkConfiguration": wanted, "SinkType": "webhook"}
+    sink = reader.change("POST", f"{reader.events_url}/v1/Sinks", form)
+    types = [json.dumps({"type": name}) for name in EVENT_TYPES]
+    reader.change(
+        "POST",
+        f"{reader.events_url}/v1/Subscriptions",
+        {"Description": NAME, "SinkSid": sink["sid"], "Types": types},
+    )
+    return f"event sink {sink['sid']}: made, with a subscription to {len(types)} kinds of events"
+
+
+def _events_url(settings: Settings) -> str:
+    return f"{settings.public_base_url}/webhooks/twilio/events"
+
+
+def _leads_to(sink: dict[str, Any], address: str) -> bool:
+    configuration = sink.get("sink_configuration")
+    return isinstance(configuration, dict) and configuration.get("destination") == address
+
+
+def _name(thing: dict[str, Any]) -> str:
+    """Name a number or service by its sid: numbers belong in no line of a log."""
+    kind = "number" if str(thing["sid"]).startswith("PN") else "messaging service"
+    return f"{kind} {thing['sid']}"

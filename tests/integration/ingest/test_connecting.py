@@ -1,0 +1,34 @@
+"""Twilio is told to push here, and told to stop; what others have set stays."""
+
+from app.services.ingest import connecting
+from tests.integration.ingest.world import World
+
+
+def test_connecting_sets_what_the_api_lets_it_set_and_undoes_it(world: World) -> None:
+    mine, configuration = world.simulator.account.sid, world.simulator.configuration
+    free, taken, service = "PN" + "1" * 32, "PN" + "2" * 32, "MG" + "3" * 32
+    configuration.add_number(mine, free, "+14155550123")
+    configuration.add_number(mine, taken, "+14155550124")
+    configuration.things[taken]["status_callback"] = "https://elsewhere.example.com/x"
+    configuration.add_service(mine, service, "codes")
+    before = {sid: dict(thing) for sid, thing in configuration.things.items()}
+    world.poll()
+    said = list(connecting.connect(None, world.settings))
+    address = f"{world.settings.public_base_url}/webhooks/twilio/status#rc=5&rp=all"
+    assert configuration.things[free]["status_callback"] == address
+    assert configuration.things[service]["status_callback"] == address
+    assert configuration.things[taken]["status_callback"] == "https://elsewhere.example.com/x"
+    assert len(configuration.of(mine, "DG")) == len(configuration.of(mine, "DF")) == 1
+    assert "/webhooks/twilio/error" in said[-1]
+    assert any("left alone" in line for line in said)
+    assert not any("+1415" in line for line in said)
+    list(connecting.connect(None, world.settings))
+    assert len(configuration.of(mine, "DG")) == 1
+    list(connecting.disconnect(None, world.settings))
+    after = {
+        sid: thing | {"status_callback": thing["status_callback"] or None}
+        for sid, thing in configuration.things.items()
+    }
+    assert after == {
+        sid: thing | {"status_callback": thing["status_callback"] or None} for sid, thing in before.items()
+    }
