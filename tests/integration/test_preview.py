@@ -150,7 +150,7 @@ patterns = st.sampled_from(
 groups = st.lists(st.sampled_from(("to_country", "error_code", "from", "status")), unique=True, max_size=2)
 slow_is_fine = settings(
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    max_examples=30,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -241,7 +241,7 @@ just_before = drawn.map(lambda one: Drawn(one.at / 5 - 130, 0, one.last, one.las
     pattern=patterns,
     group_by=st.lists(st.sampled_from(("to_country", "from")), unique=True, max_size=1),
 )
-@settings(slow_is_fine, max_examples=12)
+@settings(slow_is_fine, max_examples=6)
 def test_conditions_over_time_are_previewed_as_they_lived_where_all_logs_had_come(
     database: str, before: list[Drawn], after: list[Drawn], condition: Any, pattern: Any, group_by: Any
 ) -> None:

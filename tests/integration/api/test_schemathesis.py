@@ -16,7 +16,7 @@ from tests.integration.api.conftest import EMAIL, RULE, make_app
 from tests.integration.api.serving import serving
 
 SEED = "20261123"
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "8")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "4")
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 
 

@@ -106,7 +106,7 @@ def _complete_until(logs: list[Any], arrived: set[int]) -> datetime:
 
 
 many = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
