@@ -68,7 +68,7 @@ def test_polling_nothing_says_what_to_set(run: Run, database: str) -> None:
     assert (code, "TWILIO_ACCOUNT_SID" in out) == (1, True)
 
 
-def test_a_backfill_reads_the_past_without_alerts(run: Run, simulator: Simulator) -> None:
+def test_a_backfill_reads_the_past_without_alerts(run: Run, simulator: Simulator, broker: str) -> None:
     past = simulator.add_message(status="delivered", date_created="Mon, 02 Nov 2026 06:09:00 +0000")
     del past
     code, out, err = run("backfill", "--since", "20d")
