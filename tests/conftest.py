@@ -147,10 +147,11 @@ def session(database: str) -> Iterator[Session]:
 
 
 def migrate(url: str, revision: str = "head") -> None:
-    """Bring a database to a revision by alembic, in this process."""
+    """Bring a database to a revision by alembic, in this process; `base` and `-1` lead back."""
     config = Config(str(ROOT / "alembic.ini"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", url)
         forget()
-        command.upgrade(config, revision) if revision != "base" else command.downgrade(config, revision)
+        back = revision == "base" or revision.startswith("-")
+        command.downgrade(config, revision) if back else command.upgrade(config, revision)
     forget()

@@ -19,7 +19,7 @@ from app.models.counter import Counter, Heartbeat
 from app.models.delivery import Attempt, Delivery
 from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
 from app.models.managed import ManagedEntry
-from app.models.rule import Match, MinuteCount, Rule, RuleGroup, RuleSet, SeenValue
+from app.models.rule import HourCount, Match, MinuteCount, Rule, RuleGroup, RuleSet, SeenValue
 from app.models.search import LogText, StreamSearch
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "CoverageGap",
     "Delivery",
     "Heartbeat",
+    "HourCount",
     "IdempotentAnswer",
     "Log",
     "LogChange",

@@ -96,8 +96,8 @@ class Match(Base):
     """The alert it counts towards."""
     held: Mapped[bool]
     """It may still come to count towards an alert: of `each`, `threshold` and `new_value`, while it is in none."""
-    novel: Mapped[bool] = mapped_column(server_default=text("false"))
-    """Of `new_value`: it carries a value that no match carried in the lookback."""
+    new_value: Mapped[str | None]
+    """Of `new_value`: the value that it carries, as JSON, where no match before it carried that in the lookback."""
 
 
 class MinuteCount(Base):
@@ -121,6 +121,21 @@ class MinuteCount(Base):
     """Sum of the absolute values of the field of a `sum`."""
 
 
+class HourCount(Base):
+    """What the minutes of one hour come to, named by its end, for rules whose windows are long."""
+
+    __tablename__ = "hour_counts"
+    __table_args__ = (PrimaryKeyConstraint("rule_id", "epoch", "hour", "group_key"),)
+
+    rule_id: Mapped[UUID]
+    epoch: Mapped[int]
+    hour: Mapped[Timestamp]
+    group_key: Mapped[str]
+    total: Mapped[int]
+    matched: Mapped[int]
+    amount: Mapped[Decimal] = mapped_column(Numeric)
+
+
 class RuleGroup(Base):
     """A group that has one of the places of a rule."""
 
@@ -129,11 +144,16 @@ class RuleGroup(Base):
     rule_id: Mapped[UUID] = mapped_column(primary_key=True)
     epoch: Mapped[int] = mapped_column(primary_key=True)
     group_key: Mapped[str] = mapped_column(primary_key=True)
+    first_match_at: Mapped[Timestamp]
+    """When it came, or came again after it had lost its place."""
     last_match_at: Mapped[Timestamp]
 
 
 class SeenValue(Base):
-    """A value that matches of a `new_value` rule have carried, kept apart from the logs."""
+    """A run of one value: matches of a `new_value` rule that carried it, none further from the next than the lookback.
+
+    Kept apart from the logs.
+    """
 
     __tablename__ = "seen_values"
 
@@ -142,7 +162,7 @@ class SeenValue(Base):
     group_key: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(primary_key=True)
     """As JSON: 1 and "1" are two values."""
-    since_at: Mapped[Timestamp]
-    """When it was last new."""
+    since_at: Mapped[Timestamp] = mapped_column(primary_key=True)
+    """When its first match was: with that the value was new."""
     last_at: Mapped[Timestamp]
-    """When a match last carried it."""
+    """When its last match was."""

@@ -111,11 +111,7 @@ def _take_in(
     """Take the changes through patterns, counts and conditions; return how many deliveries are owed."""
     began = time.monotonic()
     found = _match(session, rule_set, changes)
-    wanted = counts.newest(found.deltas)
-    for rule, log in found.hits:
-        place = rule.id, key_of(rule, log)
-        wanted[place] = max(log.changed_at, wanted.get(place, log.changed_at))
-    placed = places.assign(session, rule_set.rules, wanted)
+    placed = places.assign(session, rule_set.rules, _seen(found))
     hits = [matching.Hit(rule, log, placed[rule.id, key_of(rule, log)]) for rule, log in found.hits]
     completeness = engine.completeness(session, now)
     owed, errors = matching.track(session, hits, completeness, settings, now)
@@ -126,6 +122,16 @@ def _take_in(
     if not settings.store_message_bodies:
         _erase_bodies(session, changes)
     return owed
+
+
+def _seen(found: _Found) -> dict[tuple[UUID, str], set[datetime]]:
+    """Say when each group was seen, by the time that its rule goes by."""
+    times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)
+    for rule_id, key, minute in found.deltas:
+        times[rule_id, key].add(minute)
+    for rule, log in found.hits:
+        times[rule.id, key_of(rule, log)].add(log.occurred_at if counts.is_counted(rule) else log.changed_at)
+    return times
 
 
 def _match(session: Session, rule_set: engine.RuleSet, changes: Sequence[LogVersion]) -> _Found:

@@ -10,7 +10,8 @@ from app.enums import DeliveryStatus
 from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord
 from app.services.ingest import budget, callbacks
 from app.services.logs import partitions
-from app.services.rules import counts, engine, places
+from app.services.rules import counts, engine, places, seen
+from app.services.rules.types import NewValueParams
 from app.utils.crashpoints import crashpoint
 
 ALERTS_KEPT = timedelta(days=400)
@@ -42,6 +43,7 @@ def clean(settings: Settings, now: datetime) -> None:
         rules = engine.hold_rule_set(session).rules.values()
         counts.forget(session, [rule for rule in rules if counts.is_kept(rule)], now)
         places.give_back(session, [rule for rule in rules if rule.group_by], now)
+        seen.forget(session, [rule for rule in rules if isinstance(rule.params, NewValueParams)], now)
     with session_scope() as session:
         budget.forget(session, now)
         callbacks.forget(session, now)

@@ -58,6 +58,43 @@ def test_the_migrations_make_what_the_models_say(database: str) -> None:
     engine.dispose()
 
 
+KEPT_BY_0001 = """
+    INSERT INTO rules (
+        id, name, description, enabled, severity, log_type, filters, pattern_type, condition, group_by,
+        resolve_after_minutes, cooldown_minutes, started_at, created_at, updated_at
+    ) VALUES (
+        :rule, 'Rule', '', true, 'info', 'any', '{}', 'any', '{"type": "ratio", "window_minutes": 600}', '{}',
+        60, 10, now(), now(), now()
+    );
+    INSERT INTO seen_values VALUES (:rule, 1, '{}', '"GB"', '2026-01-01Z', '2026-01-02Z');
+    INSERT INTO rule_groups VALUES (:rule, 1, '{}', '2026-01-02Z');
+    INSERT INTO matches (rule_id, log_id, epoch, occurred_at, changed_at, sid, account_id, group_key, held, novel)
+    VALUES (:rule, 1, 1, now(), now(), 'SM1', 1, '{}', true, true);
+    INSERT INTO minute_counts SELECT :rule, 1, CAST('2026-01-01Z' AS timestamptz) + number * interval '1 minute',
+        '{}', 2, 1, 0 FROM generate_series(1, 90) AS number;
+"""
+
+
+def test_what_rules_have_learnt_outlives_the_second_revision_and_the_way_back(empty: str) -> None:
+    migrate(empty, "0001")
+    engine = _engine(empty)
+    with engine.begin() as connection:
+        connection.execute(text(KEPT_BY_0001), {"rule": "0" * 32})
+    migrate(empty, "0002")
+    with engine.begin() as connection:
+        hours = connection.execute(text("SELECT total, matched FROM hour_counts ORDER BY hour")).all()
+        assert [tuple(row) for row in hours] == [(120, 60), (60, 30)]
+        assert connection.scalar(text("SELECT first_match_at < last_match_at FROM rule_groups")) is True
+        assert connection.scalar(text("SELECT new_value FROM matches")) == ""
+        again = "INSERT INTO seen_values SELECT rule_id, epoch, group_key, value, '2026-06-01Z', '2026-06-01Z'"
+        connection.execute(text(f"{again} FROM seen_values"))
+    migrate(empty, "-1")
+    with engine.begin() as connection:
+        assert connection.scalar(text("SELECT novel FROM matches")) is True
+        assert connection.scalars(text("SELECT since_at > '2026-05-01Z' FROM seen_values")).all() == [True]
+    engine.dispose()
+
+
 def test_several_that_start_at_once_make_it_once(empty: str) -> None:
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": empty}
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]

@@ -7,8 +7,8 @@ are locked, so that a rule has one evaluator at a time.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 import structlog
@@ -19,15 +19,12 @@ from app.config import Settings
 from app.database import copy_rows, update_rows
 from app.enums import ResolveReason
 from app.models import Alert
-from app.services.alerts.fingerprint import fingerprint
-from app.services.alerts.register import SAMPLES, Habits, Register, load_open
+from app.services.alerts import gathering
+from app.services.alerts.gathering import Group, Groups
+from app.services.alerts.register import SAMPLES, Habits, Register
 from app.services.alerts.summary import summarize
-from app.services.rules import seen, windows
-from app.services.rules.conditions import each, new_value, threshold
 from app.services.rules.engine import Completeness
-from app.services.rules.episodes import Episode, Point, Span, find, settle
-from app.services.rules.groups import group_values
-from app.services.rules.schedule import contains
+from app.services.rules.episodes import Episode, settle
 from app.services.rules.types import EachParams, LogVersion, NewValueParams, Rule, ThresholdParams
 
 MATCH_COLUMNS = (
@@ -42,7 +39,7 @@ MATCH_COLUMNS = (
     "group_key",
     "alert_id",
     "held",
-    "novel",
+    "new_value",
 )
 
 log = structlog.get_logger()
@@ -54,44 +51,6 @@ class Hit(NamedTuple):
     rule: Rule
     log: LogVersion
     group_key: str
-
-
-@dataclass
-class Group:
-    """One rule and group that something may happen to."""
-
-    rule: Rule
-    key: str
-    fresh: dict[int, LogVersion] = field(default_factory=dict)
-    """Logs that match for the first time, by id: their matches are to be inserted."""
-    held: dict[int, Point] = field(default_factory=dict)
-    """Stored matches that wait for the streams to be complete."""
-    stored: list[Point] = field(default_factory=list)
-    """Other stored matches that windows need."""
-    open: Alert | None = None
-    novel: set[int] = field(default_factory=set)
-    """Of `new_value`: the fresh logs that carry a value that is new."""
-
-    @property
-    def fingerprint(self) -> str:
-        """The identity of the group's alerts."""
-        return fingerprint(self.rule.id, self.key)
-
-    @property
-    def values(self) -> dict[str, Any]:
-        """The values that the group stands for."""
-        return group_values(self.key)
-
-    def loose(self) -> list[Point]:
-        """The matches that count towards no alert yet and are new or held, in the order of Twilio's time."""
-        fresh = [
-            Point(each.changed_at, each.sid, log_id, each.error_code, False, log_id in self.novel)
-            for log_id, each in self.fresh.items()
-        ]
-        return sorted([*fresh, *self.held.values()])
-
-
-Groups = dict[tuple[UUID, str], Group]
 
 
 @dataclass
@@ -155,7 +114,7 @@ def _move(
     if not groups:
         return 0, {}
     _lock_rules(session, groups)
-    _load(session, groups, completeness)
+    gathering.load(session, groups, completeness)
     register = Register(session, settings, now)
     register.load_previous_firings(group.fingerprint for group in groups.values())
     outcome = _Outcome()
@@ -177,67 +136,10 @@ def _lock_rules(session: Session, groups: Groups) -> None:
     session.execute(text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), {"ids": ids})
 
 
-def _load(session: Session, groups: Groups, completeness: Completeness) -> None:
-    """Load the open alert of each group, what is held, and the stored matches that windows need."""
-    by_fingerprint = {group.fingerprint: group for group in groups.values()}
-    for key, alert in load_open(session, by_fingerprint).items():
-        by_fingerprint[key].open = alert
-    ids = sorted({rule_id for rule_id, _ in groups})
-    held = session.execute(
-        text(
-            "SELECT rule_id, group_key, epoch, changed_at, sid, log_id, error_code, novel"
-            " FROM matches WHERE held AND rule_id = ANY(:ids)"
-        ),
-        {"ids": ids},
-    )
-    for rule_id, key, epoch, *values in held:
-        group = groups.get((rule_id, key))
-        if group is not None and epoch == group.rule.epoch:
-            at, sid, log_id, code, novel = values
-            group.held[log_id] = Point(at, sid, log_id, code, False, novel)
-    _load_windows(session, groups, completeness)
-    _load_novelty(session, groups)
-
-
-def _load_windows(session: Session, groups: Groups, completeness: Completeness) -> None:
-    """Load what a `threshold` needs to see: the windows around matches that may open an episode, and the newest ones
-    where an open alert may be over."""
-    around: list[windows.Span] = []
-    newest: list[windows.Newest] = []
-    for group in groups.values():
-        params, alert = group.rule.params, group.open
-        if not isinstance(params, ThresholdParams):
-            continue
-        loose = [point.at for point in group.loose()]
-        if alert is None:
-            if loose:
-                around.append(windows.Span(group.rule, group.key, loose[0] - group.rule.window, None))
-            continue
-        if loose and loose[0] < alert.started_at:
-            until = alert.started_at + group.rule.window
-            around.append(windows.Span(group.rule, group.key, loose[0] - group.rule.window, until))
-        horizon = completeness.horizon(group.rule)
-        ends_at = alert.last_match_at + group.rule.quiet
-        if (loose and loose[-1] > ends_at) or (horizon is not None and horizon >= ends_at):
-            newest.append(windows.Newest(group.rule, group.key, alert.last_match_at, params.count))
-            around.append(windows.Span(group.rule, group.key, alert.last_match_at, None))
-    for rule_id, key, point in [*windows.matches_within(session, around), *windows.newest_matches(session, newest)]:
-        group = groups[rule_id, key]
-        if point.log_id not in group.held:
-            group.stored.append(point)
-
-
-def _load_novelty(session: Session, groups: Groups) -> None:
-    """Learn the values that fresh matches of `new_value` carry, and note which are new."""
-    wanted = [group for group in groups.values() if isinstance(group.rule.params, NewValueParams) and group.fresh]
-    for rule_id, key, log_id in seen.learn(session, [(group.rule, group.key, group.fresh) for group in wanted]):
-        groups[rule_id, key].novel.add(log_id)
-
-
 def _judge(group: Group, completeness: Completeness, register: Register, outcome: _Outcome) -> None:
     """Find the episodes of a group, and turn them into alerts."""
     rule = group.rule
-    steps, held = settle(episodes_of(group), completeness.horizon(rule))
+    steps, held = settle(gathering.episodes_of(group), completeness.horizon(rule))
     for step in steps:
         episode = step.episode
         if episode.continues and group.open is not None:
@@ -266,31 +168,6 @@ def _judge(group: Group, completeness: Completeness, register: Register, outcome
     outcome.held |= {(rule.id, point.log_id) for episode in held for point in episode.points}
 
 
-def episodes_of(group: Group) -> list[Episode]:
-    """Find the episodes of a group by its rule's condition, oldest first."""
-    rule = group.rule
-    points = sorted({point.log_id: point for point in (*group.stored, *group.loose())}.values())
-    span = None
-    if group.open is not None:
-        span = Span(group.open.window_from, group.open.started_at, group.open.last_match_at)
-    window, crowd = timedelta(0), None
-    if isinstance(rule.params, ThresholdParams):
-        opens = threshold.opens(rule.params, points)
-        window, crowd = timedelta(minutes=rule.params.window_minutes), threshold.crowd(rule.params, points)
-    elif isinstance(rule.params, NewValueParams):
-        opens = new_value.opens(points)
-    else:
-        opens = each.opens(points)
-    return find(points, in_schedule(rule, points, opens), rule.quiet, span, window, crowd)
-
-
-def in_schedule(rule: Rule, points: Sequence[Point], opens: Sequence[bool]) -> list[bool]:
-    """Let nothing open at a time outside the rule's schedule."""
-    if rule.schedule is None:
-        return list(opens)
-    return [opening and contains(rule.schedule, point.at) for point, opening in zip(points, opens, strict=True)]
-
-
 def _extend(alert: Alert, rule: Rule, episode: Episode) -> None:
     """Bring an alert up to an episode: its span, its matches, and what it says."""
     newest_first = sorted(episode.points, reverse=True)
@@ -308,7 +185,12 @@ def _extend(alert: Alert, rule: Rule, episode: Episode) -> None:
 
 
 def _row(
-    rule: Rule, log_version: LogVersion, key: str, alert_id: UUID | None = None, held: bool = False, novel: bool = False
+    rule: Rule,
+    log_version: LogVersion,
+    key: str,
+    alert_id: UUID | None = None,
+    held: bool = False,
+    new_value: str | None = None,
 ) -> tuple[object, ...]:
     return (
         rule.id,
@@ -322,7 +204,7 @@ def _row(
         key,
         alert_id,
         held,
-        novel,
+        new_value,
     )
 
 
@@ -334,10 +216,13 @@ def _save_matches(session: Session, groups: Groups, outcome: _Outcome) -> None:
         for point in (*group.held.values(), *group.stored):
             alert_id = outcome.counted.get((rule_id, point.log_id))
             held = (rule_id, point.log_id) in outcome.held
-            if alert_id is not None or held != (point.log_id in group.held):
-                changed[rule_id, point.log_id] = (rule_id, point.log_id, group.rule.epoch, alert_id, held)
+            moved = held != (point.log_id in group.held) or point.log_id in group.no_longer_new
+            if alert_id is not None or moved:
+                identity = rule_id, point.log_id, group.rule.epoch
+                changed[rule_id, point.log_id] = (*identity, alert_id, held, point.new_value)
     keys = {"rule_id": "uuid", "log_id": "bigint", "epoch": "int"}
-    update_rows(session, "matches", keys, {"alert_id": "uuid", "held": "bool"}, list(changed.values()))
+    values = {"alert_id": "uuid", "held": "bool", "new_value": "text"}
+    update_rows(session, "matches", keys, values, list(changed.values()))
 
 
 def _fresh_rows(groups: Groups, outcome: _Outcome) -> Iterable[tuple[object, ...]]:
@@ -345,4 +230,4 @@ def _fresh_rows(groups: Groups, outcome: _Outcome) -> Iterable[tuple[object, ...
         for log_id, log_version in group.fresh.items():
             alert_id = outcome.counted.get((rule_id, log_id))
             held = (rule_id, log_id) in outcome.held
-            yield _row(group.rule, log_version, key, alert_id, held, log_id in group.novel)
+            yield _row(group.rule, log_version, key, alert_id, held, group.new_values.get(log_id))

@@ -1,24 +1,18 @@
 """Previews `each`, `threshold` and `new_value`: all matches of the span at once, put together to episodes."""
 
 from bisect import bisect_right
-from collections import defaultdict
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import orjson
-
-from app.services.alerts.matching import Group, episodes_of
+from app.services.alerts.gathering import Group, episodes_of
 from app.services.preview.outcome import Outcome, Places, Told
 from app.services.preview.reading import Reader
 from app.services.preview.request import Request
-from app.services.rules.conditions.new_value import Seen, learn
+from app.services.rules import seen
+from app.services.rules.conditions.new_value import Run, is_new
 from app.services.rules.episodes import settle
-from app.services.rules.groups import field_of
-from app.services.rules.types import LogVersion, NewValueParams, Rule, ThresholdParams
+from app.services.rules.types import NewValueParams, Rule, ThresholdParams
 from app.utils.clock import cut_to_second
-
-Values = dict[tuple[str, str], Seen]
-"""(group, value as JSON) to when it was seen."""
 
 
 def run(reader: Reader, request: Request, horizon: datetime) -> Outcome:
@@ -35,7 +29,7 @@ def run(reader: Reader, request: Request, horizon: datetime) -> Outcome:
     outcome = Outcome(_measure(rule, times), matches=[(at, 1) for found in times.values() for at in found])
     for group in groups.values():
         if isinstance(rule.params, NewValueParams):
-            group.novel = _novel(rule.params, group, known)
+            _note_new_values(group, known)
         steps, _ = settle(episodes_of(group), horizon)
         for episode, resolved in steps:
             ended = episode.ends_at if resolved else None
@@ -44,34 +38,31 @@ def run(reader: Reader, request: Request, horizon: datetime) -> Outcome:
     return outcome
 
 
-def _known(reader: Reader, rule: Rule, since: datetime, places: Places) -> Values:
+def _known(reader: Reader, rule: Rule, since: datetime, places: Places) -> seen.Runs:
     """Learn the values that matches carried in the lookback."""
-    known: Values = {}
     if not isinstance(rule.params, NewValueParams):
-        return known
-    for log, first_at, last_at in reader.learnt(since - timedelta(days=rule.params.lookback_days), since):
-        value = field_of(log, rule.params.field)
+        return {}
+    runs: seen.Runs = {}
+    for log, first_at, last_at in reader.learnt(since - seen.lookback(rule), since):
+        value = seen.value_of(rule, log)
         key = places.key(log)
         if value is not None:
-            place = key, orjson.dumps(value).decode()
-            before = known.get(place, Seen(first_at, last_at))
-            known[place] = Seen(min(before.since_at, first_at), max(before.last_at, last_at))
-    return known
+            seen.learn(runs, {rule.id: rule}, [(seen.Place(rule.id, key, value), Run(first_at, last_at))])
+    return runs
 
 
-def _novel(params: NewValueParams, group: Group, known: Values) -> set[int]:
-    """Say which logs of a group carry a value that is new."""
-    carriers: dict[str, list[LogVersion]] = defaultdict(list)
-    for log in group.fresh.values():
-        value = field_of(log, params.field)
-        if value is not None:
-            carriers[orjson.dumps(value).decode()].append(log)
-    novel: set[int] = set()
-    for value, logs in carriers.items():
-        logs.sort(key=lambda log: (log.changed_at, log.sid, log.log_id))
-        _, fresh = learn(params, known.get((group.key, value)), [log.changed_at for log in logs])
-        novel |= {log.log_id for log, new in zip(logs, fresh, strict=True) if new}
-    return novel
+def _note_new_values(group: Group, known: seen.Runs) -> None:
+    """Note which logs of a group carry a value that is new."""
+    rule = group.rule
+    carriers = [
+        (seen.Place(rule.id, group.key, value), log)
+        for log in group.fresh.values()
+        if (value := seen.value_of(rule, log)) is not None
+    ]
+    seen.learn(known, {rule.id: rule}, [(place, Run(log.changed_at, log.changed_at)) for place, log in carriers])
+    for place, log in carriers:
+        if is_new(known[place], log.changed_at, seen.lookback(rule)):
+            group.new_values[log.log_id] = place.value
 
 
 def _measure(rule: Rule, times: dict[str, list[datetime]]) -> Callable[[datetime], float] | None:

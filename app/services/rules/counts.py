@@ -5,7 +5,7 @@ evaluation past it: so the counts are always those of the latest versions, each 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -18,6 +18,9 @@ from app.services.rules.groups import key_of
 from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+LONG = timedelta(hours=6)
+"""Windows of this length are added up by the hour where they can be: by the minute they cost too much."""
 
 
 @dataclass
@@ -39,6 +42,12 @@ def minute_of(at: datetime) -> datetime:
     return floor if floor == at else floor + MINUTE
 
 
+def hour_of(minute: datetime) -> datetime:
+    """Return the end of the hour that holds a minute, which is named by its own end."""
+    floor = minute.replace(minute=0, second=0, microsecond=0)
+    return floor if floor == minute else floor + HOUR
+
+
 def is_counted(rule: Rule) -> bool:
     """Say whether the rule goes by counts that follow the versions of logs."""
     return isinstance(rule.params, (RatioParams, NoDataParams, SumParams))
@@ -47,6 +56,11 @@ def is_counted(rule: Rule) -> bool:
 def is_kept(rule: Rule) -> bool:
     """Say whether counts are kept for the rule at all."""
     return is_counted(rule) or isinstance(rule.params, SpikeParams)
+
+
+def goes_by_hours(rule: Rule) -> bool:
+    """Say whether hours are kept for the rule, beside the minutes."""
+    return is_kept(rule) and rule.window >= LONG
 
 
 def add(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign: int) -> None:
@@ -82,35 +96,39 @@ def moved(deltas: Deltas, places: Mapping[tuple[UUID, str], str]) -> Deltas:
     return answer
 
 
-def newest(deltas: Iterable[tuple[UUID, str, datetime]]) -> dict[tuple[UUID, str], datetime]:
-    """Return the newest minute of each rule and group."""
-    answer: dict[tuple[UUID, str], datetime] = {}
-    for rule_id, key, minute in deltas:
-        answer[rule_id, key] = max(minute, answer.get((rule_id, key), minute))
-    return answer
-
-
 def save(session: Session, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
     """Add to the stored counts, in the order of their keys, so that no two evaluators wait for each other."""
+    _add_to(session, "minute_counts", "minute", rules, deltas)
+    hours: Deltas = defaultdict(Amounts)
+    for (rule_id, key, minute), each in deltas.items():
+        if goes_by_hours(rules[rule_id]):
+            found = hours[rule_id, key, hour_of(minute)]
+            found.total += each.total
+            found.matched += each.matched
+            found.amount += each.amount
+    _add_to(session, "hour_counts", "hour", rules, hours)
+
+
+def _add_to(session: Session, table: str, column: str, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
     rows = sorted(
-        (rule_id, rules[rule_id].epoch, minute, key, each.total, each.matched, each.amount)
-        for (rule_id, key, minute), each in deltas.items()
+        (rule_id, rules[rule_id].epoch, at, key, each.total, each.matched, each.amount)
+        for (rule_id, key, at), each in deltas.items()
         if each.total or each.matched or each.amount
     )
     if not rows:
         return
     session.execute(
         text(
-            "INSERT INTO minute_counts AS kept (rule_id, epoch, minute, group_key, total, matched, amount)"
-            " SELECT * FROM unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:minutes AS timestamptz[]),"
+            f"INSERT INTO {table} AS kept (rule_id, epoch, {column}, group_key, total, matched, amount)"
+            " SELECT * FROM unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:ends AS timestamptz[]),"
             " CAST(:keys AS text[]), CAST(:totals AS int[]), CAST(:matched AS int[]), CAST(:amounts AS numeric[]))"
-            " ON CONFLICT (rule_id, epoch, minute, group_key) DO UPDATE SET total = kept.total + excluded.total,"
+            f" ON CONFLICT (rule_id, epoch, {column}, group_key) DO UPDATE SET total = kept.total + excluded.total,"
             " matched = kept.matched + excluded.matched, amount = kept.amount + excluded.amount"
         ),
         {
             "rules": [row[0] for row in rows],
             "epochs": [row[1] for row in rows],
-            "minutes": [row[2] for row in rows],
+            "ends": [row[2] for row in rows],
             "keys": [row[3] for row in rows],
             "totals": [row[4] for row in rows],
             "matched": [row[5] for row in rows],
@@ -120,19 +138,24 @@ def save(session: Session, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
 
 
 def forget(session: Session, rules: Iterable[Rule], now: datetime) -> None:
-    """Delete the minutes that no window reaches any more, and those of rules that are gone or began anew."""
+    """Delete the minutes and hours that no window reaches any more, and those of rules that are gone or began anew."""
     asked = list(rules)
+    _forget_of(session, "minute_counts", "minute", asked, now)
+    _forget_of(session, "hour_counts", "hour", [rule for rule in asked if goes_by_hours(rule)], now)
+
+
+def _forget_of(session: Session, table: str, column: str, rules: Sequence[Rule], now: datetime) -> None:
     session.execute(
         text(
-            "DELETE FROM minute_counts AS kept WHERE NOT EXISTS (SELECT FROM"
+            f"DELETE FROM {table} AS kept WHERE NOT EXISTS (SELECT FROM"
             " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]))"
             " AS asked (rule_id, epoch, since) WHERE kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
-            " AND kept.minute >= asked.since)"
+            f" AND kept.{column} >= asked.since)"
         ),
         {
-            "rules": [rule.id for rule in asked],
-            "epochs": [rule.epoch for rule in asked],
-            "since": [now - reach(rule) for rule in asked],
+            "rules": [rule.id for rule in rules],
+            "epochs": [rule.epoch for rule in rules],
+            "since": [now - reach(rule) for rule in rules],
         },
     )
 

@@ -21,8 +21,8 @@ class Point(NamedTuple):
     error_code: int | None
     counted: bool = False
     """It counts towards an alert already, open or over."""
-    novel: bool = False
-    """Of `new_value`: it carries a value that is new."""
+    new_value: str | None = None
+    """Of `new_value`: the value that it carries, as JSON, where that is new."""
 
 
 class Span(NamedTuple):

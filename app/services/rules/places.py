@@ -1,8 +1,9 @@
 """The places of a rule: at most 500 groups are evaluated apart, what comes later falls together."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -17,16 +18,31 @@ SHORTEST_STAY = timedelta(hours=24)
 NO_DATA_STAY = timedelta(days=7)
 """`no_data` misses a group that was seen so lately."""
 
-Wanted = Mapping[tuple[UUID, str], datetime]
+
+class Presence(NamedTuple):
+    """From when to when a group was there, never absent for longer than it keeps its place."""
+
+    first_at: datetime
+    last_at: datetime
 
 
-def assign(session: Session, rules: Mapping[UUID, Rule], wanted: Wanted) -> dict[tuple[UUID, str], str]:
+Wanted = Mapping[tuple[UUID, str], Presence]
+
+
+def assign(
+    session: Session, rules: Mapping[UUID, Rule], times: Mapping[tuple[UUID, str], Collection[datetime]]
+) -> dict[tuple[UUID, str], str]:
     """Give groups their places, as long as there are any.
 
-    Args:    wanted: (rule, group) to the newest time in it.
+    Args:    times: (rule, group) to when it was seen.
     Returns: (rule, group) to the group it is evaluated in: itself, or the one of all that have no place.
     """
-    grouped = {place: at for place, at in wanted.items() if rules[place[0]].group_by}
+    wanted = times.keys()
+    grouped = {
+        place: latest_presence(found, stay(rules[place[0]]))
+        for place, found in times.items()
+        if rules[place[0]].group_by
+    }
     answer = {place: place[1] for place in wanted}
     if not grouped:
         return answer
@@ -43,6 +59,17 @@ def assign(session: Session, rules: Mapping[UUID, Rule], wanted: Wanted) -> dict
     return answer
 
 
+def latest_presence(times: Collection[datetime], longest_absence: timedelta) -> Presence:
+    """Return the latest span in which a group was seen again and again."""
+    ordered = sorted(times, reverse=True)
+    first_at = ordered[0]
+    for at in ordered:
+        if first_at - at > longest_absence:
+            break
+        first_at = at
+    return Presence(first_at, ordered[0])
+
+
 def _columns(rules: Mapping[UUID, Rule], places: Iterable[tuple[UUID, str]]) -> dict[str, list[object]]:
     listed = sorted(places)
     return {
@@ -56,14 +83,26 @@ _ASKED = "unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS t
 
 
 def _touch(session: Session, rules: Mapping[UUID, Rule], wanted: Wanted) -> None:
-    """Note when each group was last seen."""
+    """Note since when and until when each group was seen; one that was absent for long begins anew."""
+    listed = sorted(wanted)
     session.execute(
         text(
-            f"UPDATE rule_groups AS kept SET last_match_at = asked.at FROM {_ASKED}, CAST(:at AS timestamptz[]))"
-            " AS asked (rule_id, epoch, key, at) WHERE kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
-            " AND kept.group_key = asked.key AND kept.last_match_at < asked.at"
+            "UPDATE rule_groups AS kept SET first_match_at = CASE"
+            " WHEN asked.first_at > kept.last_match_at + asked.stay THEN asked.first_at"
+            " ELSE least(kept.first_match_at, asked.first_at) END,"
+            " last_match_at = greatest(kept.last_match_at, asked.last_at)"
+            f" FROM {_ASKED}, CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]), CAST(:stays AS interval[]))"
+            " AS asked (rule_id, epoch, key, first_at, last_at, stay) WHERE kept.rule_id = asked.rule_id"
+            " AND kept.epoch = asked.epoch AND kept.group_key = asked.key"
+            " AND (kept.last_match_at < asked.last_at OR kept.first_match_at > asked.first_at)"
+            " AND asked.last_at >= kept.first_match_at - asked.stay"
         ),
-        _columns(rules, wanted) | {"at": [wanted[place] for place in sorted(wanted)]},
+        _columns(rules, wanted)
+        | {
+            "first": [wanted[place].first_at for place in listed],
+            "last": [wanted[place].last_at for place in listed],
+            "stays": [stay(rules[rule_id]) for rule_id, _ in listed],
+        },
     )
 
 
@@ -78,7 +117,7 @@ def _held(session: Session, rules: Mapping[UUID, Rule], wanted: Wanted) -> set[t
     return {(row[0], row[1]) for row in rows}
 
 
-def _take(session: Session, rule: Rule, wanted: Mapping[str, datetime]) -> set[str]:
+def _take(session: Session, rule: Rule, wanted: Mapping[str, Presence]) -> set[str]:
     """Give the free places of one rule to these groups, in their order; the rest makes do with the common one."""
     # Two evaluators must not give away one place twice.
     session.execute(text("SELECT id FROM rules WHERE id = :id FOR NO KEY UPDATE"), {"id": rule.id})
@@ -91,16 +130,26 @@ def _take(session: Session, rule: Rule, wanted: Mapping[str, datetime]) -> set[s
     rows = [(key, wanted[key]) for key in placed]
     if len(wanted) > free:
         # The common group has a row too, so that `no_data` misses it; it takes nobody's place.
-        rows.append((group_key(other_group(rule)), max(wanted.values())))
+        others = [wanted[key] for key in list(wanted)[free:]]
+        whole = Presence(min(each.first_at for each in others), max(each.last_at for each in others))
+        rows.append((group_key(other_group(rule)), whole))
         session.execute(text("UPDATE rules SET groups_capped = true WHERE id = :id"), {"id": rule.id})
     session.execute(
         text(
-            "INSERT INTO rule_groups (rule_id, epoch, group_key, last_match_at) SELECT :id, :epoch, key, at FROM"
-            " unnest(CAST(:keys AS text[]), CAST(:at AS timestamptz[])) AS asked (key, at)"
-            " ON CONFLICT (rule_id, epoch, group_key) DO UPDATE"
-            " SET last_match_at = greatest(rule_groups.last_match_at, excluded.last_match_at)"
+            "INSERT INTO rule_groups AS kept (rule_id, epoch, group_key, first_match_at, last_match_at)"
+            " SELECT :id, :epoch, key, first_at, last_at FROM"
+            " unnest(CAST(:keys AS text[]), CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]))"
+            " AS asked (key, first_at, last_at) ON CONFLICT (rule_id, epoch, group_key) DO UPDATE"
+            " SET first_match_at = least(kept.first_match_at, excluded.first_match_at),"
+            " last_match_at = greatest(kept.last_match_at, excluded.last_match_at)"
         ),
-        {"id": rule.id, "epoch": rule.epoch, "keys": [key for key, _ in rows], "at": [at for _, at in rows]},
+        {
+            "id": rule.id,
+            "epoch": rule.epoch,
+            "keys": [key for key, _ in rows],
+            "first": [presence.first_at for _, presence in rows],
+            "last": [presence.last_at for _, presence in rows],
+        },
     )
     return set(placed)
 
@@ -113,16 +162,17 @@ def stay(rule: Rule) -> timedelta:
 
 
 def seen_groups(session: Session, rules: Iterable[Rule], at: datetime) -> dict[UUID, list[str]]:
-    """List the groups that each of these `no_data` rules misses if they are silent."""
+    """List the groups that each of these `no_data` rules misses at a minute, where they are silent."""
     asked = list(rules)
     rows = session.execute(
         text(
             "SELECT kept.rule_id, kept.group_key FROM unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]),"
             " CAST(:since AS timestamptz[])) AS asked (rule_id, epoch, since)"
             " JOIN rule_groups AS kept ON kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
-            " AND kept.last_match_at > asked.since ORDER BY 1, 2"
+            " AND kept.last_match_at > asked.since AND kept.first_match_at <= :at ORDER BY 1, 2"
         ),
         {
+            "at": at,
             "rules": [rule.id for rule in asked],
             "epochs": [rule.epoch for rule in asked],
             "since": [at - stay(rule) for rule in asked],

@@ -1,19 +1,18 @@
 """What a rule learns from stored logs before it judges anything: values, groups, and the history of a spike."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import orjson
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import models
 from app.services.rules import counts, history, places, seen
-from app.services.rules.conditions.new_value import Seen
+from app.services.rules.conditions.new_value import Run
 from app.services.rules.engine import as_value, move_rule_set
-from app.services.rules.groups import field_of, key_of
+from app.services.rules.groups import key_of
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, NewValueParams, NoDataParams, Rule, SpikeParams
 
@@ -54,23 +53,25 @@ def _learn(session: Session, rules: Sequence[Rule], now: datetime) -> None:
     starts = {rule.id: rule.started_at - (lookback(rule) or timedelta(0)) for rule in rules}
     index = RuleIndex(rules)
     deltas: counts.Deltas = defaultdict(counts.Amounts)
-    values: dict[tuple[UUID, str, str], Seen] = {}
-    groups: dict[tuple[UUID, str], datetime] = {}
+    runs: seen.Runs = {}
+    times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)
     # A backfill reads the future of nobody: what lies after now is a clock's fault, and is looked at all the same.
     for chunk in history.read(session, min(starts.values()) - SETTLING, now + timedelta(days=1)):
         for rule, log in _first_matches(index, chunk):
             at = log.occurred_at if isinstance(rule.params, NoDataParams) else log.changed_at
             if at < starts[rule.id]:
                 continue
-            key = key_of(rule, log)
-            groups[rule.id, key] = max(at, groups.get((rule.id, key), at))
+            key, minute = key_of(rule, log), counts.minute_of(at)
+            times[rule.id, key].add(minute)
             if isinstance(rule.params, SpikeParams):
-                deltas[rule.id, key, counts.minute_of(at)].matched += 1
-            elif isinstance(rule.params, NewValueParams):
-                _note(values, rule.id, key, field_of(log, rule.params.field), at)
-    placed = places.assign(session, by_id, groups)
+                deltas[rule.id, key, minute].matched += 1
+            elif isinstance(rule.params, NewValueParams) and (value := seen.value_of(rule, log)) is not None:
+                seen.learn(runs, by_id, [(seen.Place(rule.id, key, value), Run(at, at))])
+    placed = places.assign(session, by_id, times)
     counts.save(session, by_id, counts.moved(deltas, placed))
-    seen.save(session, _moved(values, placed), by_id)
+    # Groups that have no place fall together, and their values with them.
+    more = [(each._replace(group_key=placed[each[:2]]), run) for each, found in runs.items() for run in found]
+    seen.save(session, by_id, {}, seen.learn({}, by_id, more))
 
 
 def _first_matches(index: RuleIndex, chunk: Sequence[Sequence[LogVersion]]) -> list[tuple[Rule, LogVersion]]:
@@ -81,24 +82,3 @@ def _first_matches(index: RuleIndex, chunk: Sequence[Sequence[LogVersion]]) -> l
         for rule in matching:
             found.setdefault((rule.id, version.log_id), (rule, version))
     return list(found.values())
-
-
-def _note(
-    values: dict[tuple[UUID, str, str], Seen], rule_id: UUID, key: str, value: str | int | None, at: datetime
-) -> None:
-    if value is not None:
-        place = rule_id, key, orjson.dumps(value).decode()
-        known = values.get(place, Seen(at, at))
-        values[place] = Seen(min(known.since_at, at), max(known.last_at, at))
-
-
-def _moved(
-    values: Mapping[tuple[UUID, str, str], Seen], placed: Mapping[tuple[UUID, str], str]
-) -> dict[tuple[UUID, str, str], Seen]:
-    """Put the values of groups that have no place together."""
-    answer: dict[tuple[UUID, str, str], Seen] = {}
-    for (rule_id, key, value), known in values.items():
-        place = rule_id, placed[rule_id, key], value
-        other = answer.get(place, known)
-        answer[place] = Seen(min(known.since_at, other.since_at), max(known.last_at, other.last_at))
-    return answer

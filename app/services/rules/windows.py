@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.services.rules.counts import goes_by_hours, hour_of
 from app.services.rules.episodes import Point
 from app.services.rules.types import Rule
 
@@ -27,7 +28,8 @@ class Span(NamedTuple):
 
 
 _POINT = (
-    "matches.changed_at, matches.sid, matches.log_id, matches.error_code, matches.alert_id IS NOT NULL, matches.novel"
+    "matches.changed_at, matches.sid, matches.log_id, matches.error_code, matches.alert_id IS NOT NULL,"
+    " matches.new_value"
 )
 
 
@@ -108,60 +110,109 @@ class Sums(NamedTuple):
     matched: int
 
 
+class Piece(NamedTuple):
+    """A part of windows, (since, until], that is added up by the minute or by the hour."""
+
+    window: Window
+    since: datetime
+    until: datetime
+    by_hours: bool
+
+
+def cut(window: Window, since: datetime, until: datetime) -> list[Piece]:
+    """Cut (since, until] into whole hours, where the rule's hours are kept, and minutes before and after."""
+    first, last = hour_of(since), until.replace(minute=0, second=0, microsecond=0)
+    if not goes_by_hours(window.rule) or first >= last:
+        return [Piece(window, since, until, False)]
+    pieces = [(since, first, False), (first, last, True), (last, until, False)]
+    return [Piece(window, *piece) for piece in pieces if piece[0] < piece[1]]
+
+
+_HELD = """
+    WITH asked AS (
+        SELECT * FROM unnest(
+            CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]),
+            CAST(:until AS timestamptz[]), CAST(:ends AS timestamptz[]), CAST(:lengths AS interval[]),
+            CAST(:by_hours AS bool[])
+        ) AS asked (rule_id, epoch, since, until, ends, length, by_hours)
+    ), held AS (
+        SELECT kept.rule_id, group_key, minute AS at, total, matched, amount, ends, length
+        FROM asked JOIN minute_counts AS kept ON NOT by_hours AND kept.rule_id = asked.rule_id
+        AND kept.epoch = asked.epoch AND minute > since AND minute <= until
+        UNION ALL
+        SELECT kept.rule_id, group_key, hour, total, matched, amount, ends, length
+        FROM asked JOIN hour_counts AS kept ON by_hours AND kept.rule_id = asked.rule_id
+        AND kept.epoch = asked.epoch AND hour > since AND hour <= until
+    )
+"""
+"""What the pieces hold: minutes and hours, each by its end."""
+
+
+def _columns(pieces: Sequence[Piece]) -> dict[str, list[object]]:
+    return {
+        "rules": [piece.window.rule.id for piece in pieces],
+        "epochs": [piece.window.rule.epoch for piece in pieces],
+        "since": [piece.since for piece in pieces],
+        "until": [piece.until for piece in pieces],
+        "ends": [piece.window.until for piece in pieces],
+        "lengths": [piece.window.length for piece in pieces],
+        "by_hours": [piece.by_hours for piece in pieces],
+    }
+
+
 def sums(session: Session, asked: Sequence[Window]) -> dict[GroupId, dict[int, Sums]]:
     """Count what these windows hold.
 
     Returns: for each rule and group with anything in them, the windows by their place: 0 is the newest.
     """
     found: dict[GroupId, dict[int, Sums]] = defaultdict(dict)
-    if not asked:
+    pieces = [piece for window in asked for piece in _pieces_of(window)]
+    if not pieces:
         return found
     rows = session.execute(
         text(
-            "SELECT kept.rule_id, kept.group_key,"
-            " floor(extract(epoch FROM asked.until - kept.minute) / extract(epoch FROM asked.length))::int AS place,"
-            " greatest(sum(kept.total), 0)::int, greatest(sum(kept.matched), 0)::int FROM"
-            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:until AS timestamptz[]),"
-            " CAST(:lengths AS interval[]), CAST(:places AS int[])) AS asked (rule_id, epoch, until, length, places)"
-            " JOIN minute_counts AS kept ON kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
-            " AND kept.minute > asked.until - asked.length * asked.places"
-            " AND kept.minute <= asked.until GROUP BY 1, 2, 3"
+            f"{_HELD} SELECT rule_id, group_key,"
+            " floor(extract(epoch FROM ends - at) / extract(epoch FROM length))::int AS place,"
+            " greatest(sum(total), 0)::int, greatest(sum(matched), 0)::int FROM held GROUP BY 1, 2, 3"
         ),
-        {
-            "rules": [each.rule.id for each in asked],
-            "epochs": [each.rule.epoch for each in asked],
-            "until": [each.until for each in asked],
-            "lengths": [each.length for each in asked],
-            "places": [each.places for each in asked],
-        },
+        _columns(pieces),
     )
     for rule_id, key, place, total, matched in rows:
         found[rule_id, key][place] = Sums(total, matched)
     return found
 
 
+def _pieces_of(window: Window) -> list[Piece]:
+    """Cut windows so that no hour lies in two of them; those that are short stay together."""
+    rule, until, length, places = window
+    if not goes_by_hours(rule):
+        return [Piece(window, until - places * length, until, False)]
+    ends = [until - place * length for place in range(places)]
+    return [piece for end in ends for piece in cut(window, end - length, end)]
+
+
 def amounts(
     session: Session, asked: Sequence[Window], reach: timedelta
 ) -> dict[GroupId, list[tuple[datetime, Decimal]]]:
-    """Read the amounts of each minute of the windows that ended within `reach`; by rule and group, oldest first."""
+    """Read the amounts of the windows that ended within `reach`; by rule and group, oldest first, each by its end.
+
+    Returns: minute by minute; what lies in every one of these windows by the hour, where hours are kept.
+    """
     found: dict[GroupId, list[tuple[datetime, Decimal]]] = defaultdict(list)
-    if not asked:
+    pieces = [piece for window in asked for piece in _pieces_within(window, reach)]
+    if not pieces:
         return found
     rows = session.execute(
-        text(
-            "SELECT kept.rule_id, kept.group_key, kept.minute, kept.amount FROM"
-            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]),"
-            " CAST(:until AS timestamptz[])) AS asked (rule_id, epoch, since, until)"
-            " JOIN minute_counts AS kept ON kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
-            " AND kept.minute > asked.since AND kept.minute <= asked.until ORDER BY 1, 2, 3"
-        ),
-        {
-            "rules": [each.rule.id for each in asked],
-            "epochs": [each.rule.epoch for each in asked],
-            "since": [each.until - reach - each.length for each in asked],
-            "until": [each.until for each in asked],
-        },
+        text(f"{_HELD} SELECT rule_id, group_key, at, amount FROM held ORDER BY 1, 2, 3"), _columns(pieces)
     )
-    for rule_id, key, minute, amount in rows:
-        found[rule_id, key].append((minute, amount))
+    for rule_id, key, at, amount in rows:
+        found[rule_id, key].append((at, amount))
     return found
+
+
+def _pieces_within(window: Window, reach: timedelta) -> list[Piece]:
+    since, oldest = window.until - window.length, window.until - reach
+    if since >= oldest:
+        return [Piece(window, oldest - window.length, window.until, False)]
+    edges = [Piece(window, oldest - window.length, since, False), Piece(window, oldest, window.until, False)]
+    return [*edges, *cut(window, since, oldest)]

@@ -1,42 +1,36 @@
-"""`new_value`: a match carries a value that no match carried in the lookback. Pure."""
+"""`new_value`: a match carries a value that no match carried in the lookback. Pure.
+
+What is known of a value are its runs: matches that follow each other within the lookback. They say the same whatever
+the order in which matches come to be known.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from app.services.rules.episodes import Point
-from app.services.rules.types import NewValueParams
 
 
-class Seen(NamedTuple):
-    """What is known of one value within a group."""
+class Run(NamedTuple):
+    """Matches that carry one value, none further from the next than the lookback."""
 
     since_at: datetime
-    """When it was last new."""
+    """When the first was: with it the value was new."""
     last_at: datetime
-    """When a match last carried it."""
 
 
-def learn(params: NewValueParams, seen: Seen | None, times: Sequence[datetime]) -> tuple[Seen, list[bool]]:
-    """Take in the matches that carry one value, and say which of them are new with it.
+def is_new(runs: Sequence[Run], at: datetime, lookback: timedelta) -> bool:
+    """Say whether no match before this moment carried the value in the lookback."""
+    return not any(run.since_at < at <= run.last_at + lookback for run in runs)
 
-    Args:    times: when, sorted; at least one.
-    Returns: what is known afterwards, and one answer a match.
-    """
-    lookback = timedelta(days=params.lookback_days)
-    novel = []
-    since_at, last_at = seen if seen is not None else (times[0], times[0])
-    known = seen is not None
-    for at in times:
-        fresh = not known or at - last_at > lookback or at < since_at
-        if fresh:
-            since_at = at
-        last_at = max(last_at, at)
-        known = True
-        novel.append(fresh)
-    return Seen(since_at, last_at), novel
+
+def take_in(runs: Sequence[Run], more: Run, lookback: timedelta) -> list[Run]:
+    """Return the runs, oldest first, with one more, which may join some of them."""
+    near = [run for run in runs if run.since_at - lookback <= more.last_at and more.since_at <= run.last_at + lookback]
+    joined = Run(min(run.since_at for run in [more, *near]), max(run.last_at for run in [more, *near]))
+    return [joined] if len(near) == len(runs) else sorted([joined, *(run for run in runs if run not in near)])
 
 
 def opens(points: Sequence[Point]) -> list[bool]:
     """Say for each match whether the condition holds at it."""
-    return [point.novel and not point.counted for point in points]
+    return [point.new_value is not None and not point.counted for point in points]
