@@ -15,6 +15,9 @@ from app.services.ingest import plan, streams
 from app.services.ingest.listing import Listing, Poll, work_through
 from app.services.ingest.plan import Slice
 
+TOO_OLD = (20001, 20004)
+"""Twilio's codes where a filter asks for more than it tells: asking again does not help."""
+
 log = structlog.get_logger()
 
 
@@ -61,6 +64,8 @@ def go_on(poll: Poll) -> None:
         try:
             _work(poll, backfill)
         except TwilioRefused as error:
+            if error.code not in TOO_OLD:
+                raise
             log.warning("a backfill was refused", stream_id=poll.lease.stream_id, error=str(error))
             _end(poll, backfill, str(error))
 

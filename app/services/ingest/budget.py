@@ -11,6 +11,8 @@ from app.database import session_scope
 from app.models import RequestCount
 
 KEPT = timedelta(hours=25)
+RESERVE = 0.5
+"""The share of a minute's budget that reading again leaves to listing what is new."""
 
 
 def minute_of(now: datetime) -> datetime:
@@ -63,6 +65,12 @@ def left(session: Session, account_id: int, now: datetime, per_minute: int) -> i
         select(RequestCount.count).where(RequestCount.account_id == account_id, RequestCount.minute == minute_of(now))
     )
     return max(0, per_minute - (spent or 0))
+
+
+def has_room(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
+    """Say whether the present minute has room beyond what is kept for listing what is new."""
+    room = left(session, account_id, now, per_minute)
+    return room > per_minute * RESERVE or (room > 0 and per_minute == 1)
 
 
 def used_last_hour(session: Session, account_id: int, now: datetime) -> int:

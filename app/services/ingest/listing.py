@@ -13,7 +13,7 @@ from app import wake
 from app.config import Settings
 from app.database import session_scope
 from app.enums import LogSource, LogType
-from app.errors import TwilioRefused
+from app.errors import TwilioRefused, TwilioUnavailable
 from app.services.ingest import budget, streams
 from app.services.ingest.intake import Origin, Seen, also_locked, take_in
 from app.services.ingest.plan import Slice
@@ -23,10 +23,10 @@ from app.utils.crashpoints import crashpoint
 
 LONGEST_POLL_SECONDS = 200.0
 """A poll that takes longer gives its stream back, and goes on with its next turn."""
-RESERVE = 0.5
-"""The share of a minute's request budget that reading again leaves to listing what is new."""
 ERROR_CAP = 10_000
 """No query of the error log lists more. Source: Twilio's documentation of the Alerts resource."""
+ENOUGH_FAILURES = 2
+"""After so many failed polls in a row a list that was interrupted is begun anew, if its place still cannot be read."""
 SHORTEST_WINDOW = timedelta(seconds=2)
 
 Clock = Callable[[], datetime]
@@ -78,8 +78,7 @@ class Poll:
         while True:
             now = self.clock()
             with session_scope() as session:
-                left = budget.left(session, self.lease.account_id, now, limit)
-                if left > limit * RESERVE or (left > 0 and limit == 1):
+                if budget.has_room(session, self.lease.account_id, now, limit):
                     return
                 streams.prolong(session, self.lease, now)
             wait = budget.seconds_to_next_minute(now)
@@ -188,8 +187,10 @@ def _pages(poll: Poll, listing: Listing, noted: dict[str, Any] | None) -> Iterat
         pages = poll.reader.list_pages(log_type, since=since, until=piece.until, start=noted["link"])
         try:
             first = next(pages)
-        except TwilioRefused:
-            pages = None  # Twilio does not know the place any more: begin again.
+        except (TwilioRefused, TwilioUnavailable) as error:
+            if isinstance(error, TwilioUnavailable) and poll.lease.failures < ENOUGH_FAILURES:
+                raise
+            pages = None  # Twilio does not know the place any more, or cannot tell it: begin again.
         else:
             yield first
     if pages is None:

@@ -20,8 +20,6 @@ from app.utils.crashpoints import crashpoint
 REFUSALS = 3
 """A credential that is refused so many times in a row is not tried again at every poll."""
 SLOW_RETRY = timedelta(minutes=15)
-TOO_OLD = (20001, 20004)
-"""Twilio's codes where a filter asks for more than it tells."""
 
 log = structlog.get_logger()
 
@@ -71,7 +69,7 @@ def _poll_leased(
         return "lease_lost"
     except TwilioError as error:
         log.warning("poll failed", stream_id=lease.stream_id, reason=error.reason, error=str(error))
-        _fail(lease, str(error), clock(), _retry_at(error, lease.failures + 1, clock()))
+        _fail(lease, str(error), clock(), _retry_at(error, lease.failures + 1, clock(), settings))
         return error.reason
     except Exception as error:
         _fail(lease, f"the poll broke off: {type(error).__name__}; the log of the worker says more", clock(), None)
@@ -84,12 +82,12 @@ def _fail(lease: streams.Lease, error: str, now: datetime, retry_at: datetime | 
         streams.fail(session, lease, error, now, retry_at)
 
 
-def _retry_at(error: TwilioError, failures: int, now: datetime) -> datetime | None:
+def _retry_at(error: TwilioError, failures: int, now: datetime, settings: Settings) -> datetime | None:
     """Say when to ask again, where that is not simply the next poll."""
     if isinstance(error, TwilioRateLimited) and error.retry_after_seconds is not None:
         return now + timedelta(seconds=error.retry_after_seconds)
     if isinstance(error, TwilioRefused) and error.status_code in (401, 403) and failures >= REFUSALS:
-        return now + SLOW_RETRY
+        return now + max(SLOW_RETRY, timedelta(seconds=settings.poll_interval_seconds))
     return None
 
 
@@ -118,8 +116,14 @@ def _read(poll: Poll) -> None:
     )
     poll.floor = poll.lease.complete_from or planned.since
     _begin(poll, planned)
-    for piece in planned.slices:
-        _read_slice(poll, sweeps.widened(poll, piece))
+    try:
+        for piece in planned.slices:
+            _read_slice(poll, sweeps.widened(poll, piece))
+    except OutOfTime:
+        with session_scope() as session:
+            streams.lock(session, poll.lease, (), poll.clock())
+            streams.note_behind(session, poll.lease)
+        raise
     behind = sweeps.sweep(poll)
     behind |= rereads.read_again(poll)
     with session_scope() as session:
@@ -153,7 +157,7 @@ def _read_slice(poll: Poll, piece: plan.Slice) -> None:
     try:
         work_through(poll, Listing("slice", piece), finish)
     except TwilioRefused as error:
-        if piece.until is None or error.code not in TOO_OLD:
+        if piece.until is None or error.code not in backfills.TOO_OLD:
             raise
         now = poll.clock()
         with session_scope() as session:

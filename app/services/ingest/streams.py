@@ -21,10 +21,6 @@ LEASE = timedelta(seconds=90)
 """How long a worker may be silent before another takes the stream over: longer than one request may take."""
 
 
-CLOSED = "closed"
-"""What Twilio says of an account that is no more."""
-
-
 @dataclass(frozen=True)
 class Lease:
     """The right to poll a stream, until it is taken over."""
@@ -56,7 +52,6 @@ def due(session: Session, now: datetime) -> list[int]:
     free = or_(Stream.lease_until.is_(None), Stream.lease_until < now)
     query = select(Stream.id).join(Account, Account.id == Stream.account_id)
     query = query.where(Account.enabled, Stream.unavailable.is_(False), Stream.due_at <= now, free)
-    query = query.where(Account.status.is_distinct_from(CLOSED))
     return list(session.scalars(query.order_by(Stream.due_at)))
 
 
@@ -153,6 +148,11 @@ def note_sweeps(session: Session, lease: Lease, swept_at: Mapping[str, Any]) -> 
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(swept_at=dict(swept_at)))
 
 
+def note_behind(session: Session, lease: Lease) -> None:
+    """Note that what is due to be read again waits for a backlog. As for `note_backlog`."""
+    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(rereads_behind=True))
+
+
 def note_backlog(session: Session, lease: Lease, read_from: datetime) -> None:
     """Note that a backlog is read up to `read_from`; nothing is claimed to be complete before it is read to its end.
 
@@ -186,7 +186,8 @@ def release(session: Session, lease: Lease) -> None:
 
 def pause(session: Session, lease: Lease, now: datetime) -> None:
     """End a poll that ran out of time, and give the stream back: it goes on at once, and it does read."""
-    values = {"lease_token": None, "lease_until": None, "due_at": now, "last_success_at": now, "failures": 0}
+    values: dict[str, object] = {"due_at": now, "last_success_at": now, "last_error": None, "failures": 0}
+    values |= {"lease_token": None, "lease_until": None}
     session.execute(
         update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
     )

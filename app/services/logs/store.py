@@ -92,6 +92,7 @@ class Known(NamedTuple):
     final: bool
     occurred_at: datetime
     sent_at: datetime | None
+    changed_at: datetime
     is_open: bool
     """It is to be read again."""
 
@@ -114,7 +115,7 @@ class _Version:
 
 
 _LOOKUP = """
-    SELECT sid, id, content_hash, status, final, occurred_at, sent_at, reread_at IS NOT NULL
+    SELECT sid, id, content_hash, status, final, occurred_at, sent_at, changed_at, reread_at IS NOT NULL
     FROM logs WHERE account_id = %(account_id)s AND sid = ANY(%(sids)s)
 """
 
@@ -137,7 +138,9 @@ def touch(session: Session, unchanged: Iterable[Known], now: datetime, policy: S
             known.occurred_at,
             known.id,
             now,
-            reread_at(known.status, known.final, known.occurred_at, known.sent_at, now, policy.settle),
+            reread_at(
+                known.status, known.final, known.occurred_at, known.sent_at, known.changed_at, now, policy.settle
+            ),
         )
         for known in unchanged
         if known.is_open
@@ -300,7 +303,7 @@ def _mutable(log: NormalizedLog, now: datetime, policy: StorePolicy) -> tuple[ob
         log.pushed_at,
         log.final,
         now,
-        reread_at(log.status, log.final, log.occurred_at, log.sent_at, now, policy.settle),
+        reread_at(log.status, log.final, log.occurred_at, log.sent_at, log.changed_at, now, policy.settle),
         log.content_hash,
         log.rest,
     )

@@ -111,17 +111,23 @@ def reread_at(
     final: bool,
     occurred_at: datetime,
     sent_at: datetime | None,
+    changed_at: datetime,
     read_at: datetime,
     settle: timedelta,
 ) -> datetime | None:
     """Say by when a log is to be read again after it was read at `read_at`.
 
-    Args:    settle: how long after its sending a log that is not final is read again.
+    Args:
+        sent_at: None where it is not sent yet; its present status then tells when that may have been.
+        settle: how long after its sending a log that is not final is read again.
     Returns: None for a log that is final or given up; else a time after `read_at`, the last one being the giving up.
     """
     if final:
         return None
-    given_up_at = (sent_at or occurred_at) + (SCHEDULED_LIFE if status == "scheduled" else settle)
+    if status == "scheduled":
+        given_up_at = occurred_at + SCHEDULED_LIFE
+    else:
+        given_up_at = (sent_at or max(occurred_at, changed_at)) + settle
     if read_at >= given_up_at:
         return None
     age = max(read_at - occurred_at, timedelta(0))

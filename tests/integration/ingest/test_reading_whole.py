@@ -71,6 +71,34 @@ def test_a_scheduled_message_is_watched_until_it_is_sent(world: World) -> None:
     assert world.log(sid).error_code == 30003
 
 
+def test_settling_is_counted_from_the_sending_not_from_the_creation(world: World) -> None:
+    """A message that left its schedule twenty days after it was made is not sent yet when it is read next."""
+    sid = world.simulator.add_message(status="scheduled", date_sent=None)
+    play(world, 0.5, LogType.MESSAGE)
+    world.advance(days=20)
+    world.simulator.change(sid, status="queued")
+    play(world, 0.2, LogType.MESSAGE)
+    assert world.log(sid).status == "queued"
+    assert world.log(sid).reread_at is not None
+    world.simulator.change(
+        sid, at=world.clock.now + timedelta(hours=1), status="failed", error_code=30036, date_sent=None
+    )
+    world.advance(days=12)
+    play(world, 0.2, LogType.MESSAGE)
+    assert world.log(sid).error_code == 30036
+
+
+def test_a_call_that_ends_long_after_settling_is_found_by_its_end(world: World) -> None:
+    world.configured(settle_hours=1)
+    sid = world.simulator.add_call(status="in-progress", end_time=None, duration=None)
+    play(world, 6, LogType.CALL)
+    assert world.log(sid).reread_at is None
+    ended = world.clock.now
+    world.simulator.change(sid, status="completed", end_time=ended, duration="21600")
+    play(world, 0.5, LogType.CALL)
+    assert (world.log(sid).status, world.log(sid).changed_at) == ("completed", ended)
+
+
 def test_a_long_call_that_began_before_everything_is_found_when_it_ends(world: World) -> None:
     sid = world.simulator.add_call(at=START - timedelta(hours=40), status="in-progress", end_time=None, duration=None)
     play(world, 0.5, LogType.CALL)
@@ -179,6 +207,56 @@ def test_the_request_budget_of_a_minute_is_never_overdrawn(world: World) -> None
     per_minute = Counter(seen.at.replace(second=0, microsecond=0) for seen in world.simulator.requests)
     assert max(per_minute.values()) <= 5
     assert world.stream(LogType.MESSAGE).failures == 0
+
+
+def test_a_budget_that_does_not_reach_is_told_by_the_streams_state(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(20):
+        world.simulator.add_message(at=START - timedelta(hours=10 * n), status="scheduled", date_sent=None)
+    world.configured(initial_backfill_hours=240)
+    world.poll(LogType.MESSAGE)
+    world.advance(days=8)
+    for _ in range(1100):
+        world.simulator.add_message()
+    world.advance(hours=1)
+    world.poll(LogType.MESSAGE)
+    world.advance(days=6)
+    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", 1.0)
+    world.configured(twilio_max_requests_per_minute=4)
+    world.poll(LogType.MESSAGE)
+    assert world.stream(LogType.MESSAGE).rereads_behind
+    world.configured(twilio_max_requests_per_minute=1000)
+    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", 200.0)
+    world.advance(minutes=1)
+    world.poll(LogType.MESSAGE)
+    assert not world.stream(LogType.MESSAGE).rereads_behind
+
+
+def test_a_backlog_that_takes_all_the_time_is_told_by_the_streams_state(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(2100):
+        world.simulator.add_message(at=START - timedelta(seconds=n))
+    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", -1.0)
+    world.poll(LogType.MESSAGE)
+    assert world.stream(LogType.MESSAGE).rereads_behind
+    assert world.stream(LogType.MESSAGE).failures == 0
+
+
+def test_a_place_that_can_be_read_no_more_is_given_up_and_the_list_begun_anew(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(2500)}
+    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", -1.0)
+    world.poll(LogType.MESSAGE)
+    place = world.stream(LogType.MESSAGE).reading["slice"]["link"].partition("PageToken=")[2]
+    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", 200.0)
+    world.simulator.faults.add(FaultKind.UNAVAILABLE, path=place, times=15)
+    for _ in range(4):
+        world.poll(LogType.MESSAGE)
+    assert set(world.logs()) == sids
+    assert world.stream(LogType.MESSAGE).complete_until == world.clock.now - timedelta(seconds=60)
 
 
 def test_a_log_that_twilio_has_deleted_stays_and_is_read_no_more(world: World) -> None:
