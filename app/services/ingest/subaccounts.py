@@ -23,6 +23,9 @@ NEEDS_OWN_KEY = (
     "the error log needs this subaccount's own key: Twilio does not show it to the parent; set auth_token, or"
     " api_key_sid and api_key_secret, by PATCH /api/accounts/{sid}"
 )
+CLOSED = "closed"
+"""What Twilio says of an account that is no more."""
+IS_CLOSED = "Twilio has closed this account: what was read of it stays, there will be no more"
 
 log = structlog.get_logger()
 
@@ -83,9 +86,9 @@ def _watch(session: Session, parent_sid: str, records: list[AccountRecord], sett
     for account in session.scalars(select(Account).where(Account.parent_sid == parent_sid)):
         found = listed.get(account.sid)
         # Closed accounts vanish from the list after thirty days.
-        account.status = found.status if found is not None else streams.CLOSED
+        account.status = found.status if found is not None else CLOSED
         account.checked_at = now
-        mark_error_log(session, account, settings)
+        mark_unavailable(session, account, settings)
 
 
 def _add(session: Session, parent_sid: str, record: AccountRecord, now: datetime) -> None:
@@ -102,9 +105,15 @@ def _add(session: Session, parent_sid: str, record: AccountRecord, now: datetime
         streams.create_for(session, account, now)
 
 
-def mark_error_log(session: Session, account: Account, settings: Settings) -> None:
-    """Say of a subaccount whether its error log can be read: asked with the parent's key, Twilio shows the parent's."""
-    can = account.parent_sid is None or accounts.has_own_credentials(account, settings)
-    values = {"unavailable": not can, "unavailable_reason": None if can else NEEDS_OWN_KEY.format(sid=account.sid)}
-    stream = update(Stream).where(Stream.account_id == account.id, Stream.log_type == LogType.ERROR)
-    session.execute(stream.values(**values))
+def mark_unavailable(session: Session, account: Account, settings: Settings) -> None:
+    """Say of each stream of an account whether it can be read at all, so that nobody waits for those that cannot.
+
+    Asked for a subaccount's error log with the parent's key, Twilio would show the parent's.
+    """
+    closed = IS_CLOSED if account.status == CLOSED else None
+    foreign = account.parent_sid is not None and not accounts.has_own_credentials(account, settings)
+    for log_type in LogType:
+        needs_key = NEEDS_OWN_KEY.format(sid=account.sid) if foreign and log_type == LogType.ERROR else None
+        reason = closed or needs_key
+        stream = update(Stream).where(Stream.account_id == account.id, Stream.log_type == log_type)
+        session.execute(stream.values(unavailable=reason is not None, unavailable_reason=reason))

@@ -51,7 +51,7 @@ def create(session: Session, settings: Settings, values: Mapping[str, Any], now:
     session.add(account)
     session.flush()
     streams.create_for(session, account, now)
-    subaccounts.mark_error_log(session, account, settings)
+    subaccounts.mark_unavailable(session, account, settings)
     wake.poll()
     return account
 
@@ -68,7 +68,7 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
     _check(account, settings)
     account.checked_at = None
     session.flush()
-    subaccounts.mark_error_log(session, account, settings)
+    subaccounts.mark_unavailable(session, account, settings)
     if {*CREDENTIALS, "enabled"} & values.keys():
         fresh = update(Stream).where(Stream.account_id == account.id)
         session.execute(fresh.values(due_at=now, failures=0, last_error=None))
@@ -78,10 +78,13 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
 def delete(session: Session, account: Account) -> None:
     """Watch an account no longer. What is stored of it goes with the retention.
 
-    Raises: Conflict for the account of the environment.
+    Raises: Conflict for the account of the environment, and for one that would be found again.
     """
     if account.from_environment:
         raise Conflict("this account is set in the environment: remove TWILIO_ACCOUNT_SID, or disable the account")
+    parent = session.scalar(select(Account).where(Account.sid == account.parent_sid, Account.enabled))
+    if parent is not None and parent.include_subaccounts and account.status != subaccounts.CLOSED:
+        raise Conflict(f"{account.sid} would be found again as a subaccount of {parent.sid}: disable it instead")
     session.delete(account)
     session.flush()
 

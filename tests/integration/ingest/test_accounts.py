@@ -2,13 +2,18 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 
 from app.database import session_scope
 from app.enums import LogType
-from app.models import Account, Backfill, Stream
+from app.errors import Conflict
+from app.models import Account, Alert, Backfill, Stream
+from app.services import health
+from app.services.alerts import builtin
 from app.services.ingest import backfills, subaccounts, watching
 from scripts.twilio_simulator import KeyKind
+from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes
 
 
@@ -88,6 +93,62 @@ def test_a_closed_subaccount_is_read_no_more(world: World) -> None:
     world.advance(minutes=10)
     world.tick()
     assert not any(child.sid in seen.target for seen in world.simulator.requests)
+    streams = state(world, child.sid)["streams"]
+    assert all(stream["unavailable"] and "closed" in stream["last_error"] for stream in streams)  # type: ignore[attr-defined]
+    world.simulator.set_account(child.sid, status="active")
+    world.advance(minutes=20)
+    refresh(world)
+    assert [stream["unavailable"] for stream in state(world, child.sid)["streams"]] == [False, False, True]  # type: ignore[attr-defined]
+
+
+def test_a_closed_subaccount_is_no_account_that_cannot_be_read(world: World) -> None:
+    child = world.simulator.add_account(parent_sid=world.simulator.account.sid)
+    world.configured(twilio_include_subaccounts=True)
+    world.poll()
+    refresh(world)
+    world.poll()
+    world.simulator.set_account(child.sid, status="closed")
+    world.advance(days=1)
+    refresh(world)
+    world.poll()
+    with session_scope() as session:
+        builtin.watch(session, world.settings, world.clock.now)
+    with session_scope() as session:
+        assert session.scalars(select(Alert)).all() == []
+    assert health.examine(world.settings, world.clock.now).checks["polling"].status == "ok"
+
+
+def test_a_subaccount_that_would_be_found_again_is_disabled_not_deleted(world: World) -> None:
+    child = world.simulator.add_account(parent_sid=world.simulator.account.sid)
+    world.configured(twilio_include_subaccounts=True)
+    world.poll()
+    refresh(world)
+    with session_scope() as session, pytest.raises(Conflict, match="disable it instead"):
+        watching.delete(session, watching.get(session, child.sid))
+
+
+@pytest.mark.parametrize("status", ["suspended", "closed"])
+def test_an_account_that_twilio_stops_is_told_once_and_tried_again_slowly(world: World, status: str) -> None:
+    world.poll()
+    world.simulator.set_account(status=status)
+    for _ in range(24):
+        world.advance(minutes=5)
+        world.tick()
+    asked = [seen for seen in world.simulator.requests if seen.at > START]
+    assert len(asked) <= 3 * (3 + 2 * 4)
+    with session_scope() as session:
+        builtin.watch(session, world.settings, world.clock.now)
+    with session_scope() as session:
+        (alert,) = session.scalars(select(Alert))
+        assert alert.group == {"account_sid": world.simulator.account.sid}
+        assert "Twilio refused" in alert.summary
+    world.simulator.set_account(status="active")
+    world.advance(minutes=16)
+    world.tick()
+    with session_scope() as session:
+        builtin.watch(session, world.settings, world.clock.now)
+    with session_scope() as session:
+        assert session.scalars(select(Alert.status)).all() == ["resolved"]
 
 
 def test_a_backfill_reads_a_span_again_day_by_day(world: World) -> None:
@@ -112,6 +173,22 @@ def test_a_backfill_reads_a_span_again_day_by_day(world: World) -> None:
     assert {log.source for log in logs.values()} == {"backfill"}
     with session_scope() as session:
         assert all(backfill.finished_at for backfill in session.scalars(select(Backfill)))
+
+
+@pytest.mark.parametrize("kind", [FaultKind.REFUSED, FaultKind.FOREIGN_LINK, FaultKind.UNAVAILABLE])
+def test_a_backfill_that_is_refused_in_its_middle_goes_on_with_the_next_poll(world: World, kind: FaultKind) -> None:
+    old = START - timedelta(days=9)
+    sids = {world.simulator.add_message(at=old + timedelta(hours=n)) for n in range(100)}
+    world.poll(LogType.MESSAGE)
+    with session_scope() as session:
+        account = session.scalars(select(Account)).one()
+        backfills.request(session, account.id, old, START, START, timedelta(days=90))
+    world.simulator.faults.add(kind, path="DateSent", times=5)
+    world.poll(LogType.MESSAGE)
+    assert world.stream(LogType.MESSAGE).last_error
+    for _ in range(6):
+        world.poll(LogType.MESSAGE)
+    assert set(world.logs()) == sids
 
 
 def test_a_backfill_leaves_room_in_the_request_budget(world: World) -> None:
