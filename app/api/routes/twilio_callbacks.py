@@ -1,6 +1,5 @@
 """Twilio's callbacks: verify the signature, hand to ingest, answer at once."""
 
-from collections.abc import Collection
 from typing import Annotated, Any
 from urllib.parse import parse_qsl
 
@@ -59,7 +58,7 @@ RawBody = Annotated[bytes, Depends(_read)]
 def take_status(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take Twilio's status callback of a message or a call."""
     fields = _fields(request, body)
-    _verify(request, body, settings, [fields.get("AccountSid", "")])
+    _verify(request, body, settings, fields.get("AccountSid", ""))
     return _take(pushes.read_status(fields), settings)
 
 
@@ -70,7 +69,7 @@ def take_status(request: Request, body: RawBody, settings: AppSettings) -> Respo
 def take_error(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take what Twilio's Debugger posts for each error and warning."""
     fields = _fields(request, body)
-    _verify(request, body, settings, [fields.get("AccountSid", ""), fields.get("ParentAccountSid", "")])
+    _verify(request, body, settings, fields.get("AccountSid", ""), with_parent=True)
     return _take(pushes.read_error(fields), settings)
 
 
@@ -97,8 +96,10 @@ def _fields(request: Request, body: bytes) -> dict[str, str]:
     return dict(pairs)
 
 
-def _verify(request: Request, body: bytes, settings: Settings, account_sids: Collection[str] | None) -> None:
-    """Check that one of these accounts signed the request; any watched one where none is named.
+def _verify(
+    request: Request, body: bytes, settings: Settings, account_sid: str | None, *, with_parent: bool = False
+) -> None:
+    """Check that this account signed the request, or perhaps its parent; any watched one where none is named.
 
     Raises: Refused with 403.
     """
@@ -109,7 +110,7 @@ def _verify(request: Request, body: bytes, settings: Settings, account_sids: Col
     genuine = False
     if signature and SHARED_KEY not in request.headers:
         with session_scope() as session:
-            tokens = accounts.signing_tokens(session, settings, account_sids)
+            tokens = accounts.signing_tokens(session, settings, account_sid, with_parent=with_parent)
         content_type = request.headers.get("content-type")
         genuine = is_genuine(tokens, signature, request.method, address, content_type, body)
     if not genuine:

@@ -1,12 +1,12 @@
 """Watched accounts: the one of the environment, what each is read with, and who may sign its callbacks."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -134,11 +134,19 @@ def open_reader(
     )
 
 
-def signing_tokens(session: Session, settings: Settings, account_sids: Collection[str] | None) -> list[str]:
-    """List the auth tokens that callbacks of these accounts may be signed with; of all watched accounts for None."""
+def signing_tokens(
+    session: Session, settings: Settings, account_sid: str | None, *, with_parent: bool = False
+) -> list[str]:
+    """List the auth tokens that callbacks of an account may be signed with; of all watched accounts for None.
+
+    Args:    with_parent: its parent's, too.
+    """
     query = select(Account).where(Account.enabled)
-    if account_sids is not None:
-        query = query.where(Account.sid.in_([sid for sid in account_sids if sid]))
+    if account_sid is not None:
+        # What a callback says of its parent is no proof: whose token it is to be is known from Twilio's list.
+        parent = select(Account.parent_sid).where(Account.sid == account_sid, Account.parent_sid.is_not(None))
+        own = Account.sid == account_sid
+        query = query.where(or_(own, Account.sid.in_(parent)) if with_parent else own)
     tokens = []
     for account in session.scalars(query):
         if account.from_environment and account.sid == settings.twilio_account_sid and settings.twilio_auth_token:

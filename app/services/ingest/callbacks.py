@@ -5,12 +5,13 @@ Push is a shortcut: polls see the same in the end, and a push never goes over wh
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 import msgspec
 import structlog
-from sqlalchemy import Select, delete, select, text
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -24,13 +25,20 @@ from app.models import Account, PushedRecord
 from app.services.ingest import accounts, budget, streams
 from app.services.ingest.intake import Origin, also_locked, apply_pushes, take_in
 from app.services.ingest.normalize import content_hash
+from app.services.twilio.client import TwilioReader
 from app.services.twilio.pushes import Push
 from app.utils.clock import utc_now
 
-PATIENCE = "300ms"
-"""How long an answer to Twilio waits for a poll that is storing a page; then the worker applies what was told."""
+PATIENCE = "100ms"
+"""How long an answer to Twilio waits for whoever is storing logs; then the worker applies what was told."""
 READ_FOR = timedelta(minutes=2)
 """How long after a push an unknown log is asked for by its sid; later, polls find it."""
+MAX_SINGLE_READS = 10
+"""Of more unknown logs than this the newest are listed: a page holds a thousand, at the cost of one."""
+MOST_PAGES = 5
+TRIES = 2
+TIMEOUT_SECONDS = 10.0
+"""Pushes of other accounts wait meanwhile."""
 REMEMBERED = timedelta(hours=24)
 """How long a push is known again: Twilio repeats one within minutes."""
 KEPT = timedelta(days=36)
@@ -86,22 +94,22 @@ def _apply_at_once(account_id: int, pushes: Sequence[Push], settings: Settings, 
     for push in pushes:
         sids[push.log_type].add(push.sid)
     try:
-        with session_scope() as session:
-            session.execute(text(f"SET LOCAL lock_timeout = '{PATIENCE}'"))
-            waiting = sum(_apply(session, account_id, kind, sorted(sids[kind]), settings, now) for kind in sorted(sids))
+        waiting = [_apply(account_id, kind, sorted(sids[kind]), settings, now, PATIENCE) for kind in sorted(sids)]
     except OperationalError:
-        waiting = 1
-    if waiting:
+        waiting = [1]
+    if any(waiting):
         wake.callbacks()
 
 
 def _apply(
-    session: Session, account_id: int, log_type: LogType, sids: Sequence[str], settings: Settings, now: datetime
+    account_id: int, log_type: LogType, sids: Sequence[str], settings: Settings, now: datetime, patience: str = "0"
 ) -> int:
     """Apply what waits for these logs; return how many of them still wait because they are not known."""
-    locked = streams.lock_all(session, account_id, {log_type, *also_locked(log_type)})
-    origin = Origin(account_id, log_type, LogSource.CALLBACK, settings)
-    applied = apply_pushes(session, origin, {stream.log_type: stream.id for stream in locked}, sids, now)
+    with session_scope() as session:
+        session.execute(text(f"SET LOCAL lock_timeout = '{patience}'"))
+        locked = streams.lock_all(session, account_id, {log_type, *also_locked(log_type)})
+        origin = Origin(account_id, log_type, LogSource.CALLBACK, settings)
+        applied = apply_pushes(session, origin, {stream.log_type: stream.id for stream in locked}, sids, now)
     if applied.changes:
         wake.evaluate()
     return len(sids) - applied.sids
@@ -115,24 +123,22 @@ def read_pending(
     with session_scope() as session:
         query = select(PushedRecord.account_id, PushedRecord.log_type).where(PushedRecord.applied_at.is_(None))
         waiting = [(account_id, LogType(log_type)) for account_id, log_type in session.execute(query.distinct())]
-    count = 0
-    for account_id, log_type in waiting:
-        with session_scope() as session:
-            sids = list(session.scalars(_waiting(account_id, log_type)))
-            unknown = _apply(session, account_id, log_type, sids, settings, now)
-        if unknown and log_type != LogType.ERROR:
-            count += _read_unknown(account_id, log_type, settings, clock, sleep)
-    return count
+    # All that needs no answer from Twilio first: it may be slow.
+    unknown = [where for where in waiting if _apply(*where, _waiting(*where), settings, now)]
+    return sum(_read_unknown(*where, settings, clock, sleep) for where in unknown if where[1] != LogType.ERROR)
 
 
-def _waiting(account_id: int, log_type: LogType) -> Select[str]:
-    """Ask for the logs that pushes wait for."""
-    return (
+def _waiting(account_id: int, log_type: LogType, since: datetime | None = None) -> list[str]:
+    """List the logs that pushes wait for, the latest pushes first."""
+    query = (
         select(PushedRecord.sid)
         .where(PushedRecord.account_id == account_id, PushedRecord.log_type == log_type)
         .where(PushedRecord.applied_at.is_(None))
-        .distinct()
+        .group_by(PushedRecord.sid)
+        .order_by(func.max(PushedRecord.received_at).desc())
     )
+    with session_scope() as session:
+        return list(session.scalars(query if since is None else query.where(PushedRecord.received_at > since)))
 
 
 def _read_unknown(
@@ -142,32 +148,54 @@ def _read_unknown(
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
 ) -> int:
-    """Read the logs that were pushed lately and are not known, one by one."""
-    with session_scope() as session:
-        query = _waiting(account_id, log_type).where(PushedRecord.received_at > clock() - READ_FOR)
-        sids = list(session.scalars(query))
+    """Read the logs that were pushed lately and are not known, while the request budget has room.
 
-    before_request = budget.waiter(account_id, settings.twilio_max_requests_per_minute, clock, sleep)
-    count = 0
+    Returns: how many of them are known then.
+    """
+    per_minute, since = settings.twilio_max_requests_per_minute, clock() - READ_FOR
+    wanted = _waiting(account_id, log_type, since)
+    if not wanted:
+        return 0
+    before_request = budget.waiter(account_id, per_minute, clock, sleep)
+
+    def has_room() -> bool:
+        with session_scope() as session:
+            return budget.has_room(session, account_id, clock(), per_minute)
+
     try:
         with session_scope() as session:
             credentials = accounts.load(session, account_id, settings)
-        with accounts.open_reader(credentials, before_request, clock, sleep) as reader:
-            for sid in sids:
-                record = reader.read_one(log_type, sid)
-                if record is not None:
-                    _store(account_id, log_type, record, settings, clock())
-                    count += 1
+        with accounts.open_reader(credentials, before_request, clock, sleep, TRIES, TIMEOUT_SECONDS) as reader:
+            for records in _found(reader, log_type, lambda: _waiting(account_id, log_type, since), has_room):
+                _store(account_id, log_type, records, settings, clock())
     except TwilioError as error:
         log.warning("pushed logs could not be read; polls will find them", reason=error.reason)
-    return count
+    return len(wanted) - len(_waiting(account_id, log_type, since))
 
 
-def _store(account_id: int, log_type: LogType, record: msgspec.Raw, settings: Settings, now: datetime) -> None:
+def _found(
+    reader: TwilioReader, log_type: LogType, wanted: Callable[[], list[str]], has_room: Callable[[], bool]
+) -> Iterator[Sequence[msgspec.Raw]]:
+    """Find what is wanted: in the newest pages where that is much, then each by its sid."""
+    pages = islice(reader.list_pages(log_type), MOST_PAGES)
+    while len(wanted()) > MAX_SINGLE_READS and has_room() and (page := next(pages, None)) is not None:
+        yield page.records
+    for sid in wanted():
+        if not has_room():
+            return
+        record = reader.read_one(log_type, sid)
+        if record is not None:
+            yield [record]
+
+
+def _store(
+    account_id: int, log_type: LogType, records: Sequence[msgspec.Raw], settings: Settings, now: datetime
+) -> None:
     with session_scope() as session:
         locked = streams.lock_all(session, account_id, {log_type})
-        origin = Origin(account_id, log_type, LogSource.CALLBACK, settings)
-        seen = take_in(session, origin, {stream.log_type: stream.id for stream in locked}, [record], now)
+        floor = locked[0].complete_from if len(records) > 1 else None
+        origin = Origin(account_id, log_type, LogSource.CALLBACK, settings, floor)
+        seen = take_in(session, origin, {stream.log_type: stream.id for stream in locked}, records, now)
     if seen.changes:
         wake.evaluate()
 

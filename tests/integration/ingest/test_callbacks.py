@@ -1,5 +1,6 @@
 """Callbacks from a simulated Twilio to the real API over HTTP: verified, applied, and never over what is newer."""
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -8,17 +9,19 @@ from datetime import timedelta
 import httpx
 import pytest
 import uvicorn
+from sqlalchemy import select
 
 from app import wake
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import LogType
-from app.models import PushedRecord
-from app.services.ingest import callbacks
+from app.models import PushedRecord, Stream
+from app.services.ingest import callbacks, watching
 from app.utils.clock import utc_now
 from scripts.twilio_simulator.callbacks import Callbacks
 from scripts.twilio_simulator.configuration import Targets
-from scripts.twilio_simulator.signatures import sign
+from scripts.twilio_simulator.faults import FaultKind
+from scripts.twilio_simulator.signatures import sign, with_body_hash
 from tests.conftest import forget
 from tests.integration.ingest.world import World, minutes
 
@@ -102,6 +105,72 @@ def test_a_callback_that_came_first_is_applied_when_a_poll_reads_the_log(world: 
     world.advance(minutes=1)
     world.poll(LogType.MESSAGE)
     assert world.log(sid).status == "delivered"
+
+
+def test_many_unknown_logs_are_read_by_the_page_and_not_one_by_one(world: World, api: str) -> None:
+    world.configured(twilio_max_requests_per_minute=20)
+    world.poll()
+    sids = [world.simulator.add_message(status="sent") for _ in range(150)]
+    late = world.simulator.add_message(status="sent", visible_after=600)
+    kind = "com.twilio.messaging.message.delivered"
+    told = [{"messageSid": sid, "accountSid": world.simulator.account.sid} for sid in [*sids, late]]
+    body = json.dumps([{"type": kind, "data": data} for data in told]).encode()
+    url = with_body_hash(f"{api}/webhooks/twilio/events", body)
+    headers = {"X-Twilio-Signature": sign(world.simulator.account.auth_token, url), "Content-Type": "application/json"}
+    assert httpx.post(url, content=body, headers=headers).status_code == 204
+    before = world.requests()
+    assert read_pushed(world) == 151
+    assert world.requests() - before == 2
+    assert {log.status for log in world.logs().values()} == {"delivered"}
+
+
+def test_reading_what_was_pushed_leaves_room_for_the_polls(world: World, api: str) -> None:
+    world.configured(twilio_max_requests_per_minute=10)
+    world.poll(LogType.MESSAGE)
+    for _ in range(9):
+        sid = world.simulator.add_message(status="sent")
+        form = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": world.simulator.account.sid}
+        post(world, f"{api}/webhooks/twilio/status", form)
+    assert read_pushed(world) == 4
+    world.advance(minutes=1)
+    assert read_pushed(world) == 5
+
+
+@pytest.mark.parametrize("kind", [FaultKind.UNAVAILABLE, FaultKind.HTML, FaultKind.REFUSED, FaultKind.RESET])
+def test_a_twilio_that_fails_keeps_no_push_of_a_known_log_from_being_applied(
+    world: World, api: str, kind: FaultKind
+) -> None:
+    known = world.simulator.add_message(status="sent", at=world.clock.now - minutes(1))
+    world.poll(LogType.MESSAGE)
+    unknown = world.simulator.add_message(status="sent")
+    world.simulator.faults.add(kind, times=50)
+    with session_scope() as session:  # As if a poll were storing a page.
+        session.execute(select(Stream.id).with_for_update())
+        for sid in (unknown, known):
+            form = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": world.simulator.account.sid}
+            began = time.monotonic()
+            assert post(world, f"{api}/webhooks/twilio/status", form).status_code == 204
+            assert time.monotonic() - began < 5  # far less, but for a machine with much to do
+    assert world.log(known).status == "sent"
+    assert read_pushed(world) == 0
+    assert world.log(known).status == "delivered"
+    world.simulator.faults.clear()
+    assert read_pushed(world) == 1
+
+
+def test_an_account_that_names_itself_a_parent_signs_for_no_other(world: World, api: str) -> None:
+    world.poll()
+    parent, other = world.simulator.account, world.simulator.add_account()
+    child = world.simulator.add_account(parent_sid=parent.sid)
+    with session_scope() as session:
+        for account in (other, child):
+            watching.create(session, world.settings, {"sid": account.sid, "auth_token": "x"}, world.clock.now)
+        watching.get(session, child.sid).parent_sid = parent.sid
+    url = f"{api}/webhooks/twilio/error"
+    form = {"Sid": "NO" + "1" * 32, "Level": "ERROR", "PayloadType": "application/json", "Payload": "{}"}
+    form |= {"Timestamp": "2026-11-20T06:00:00Z", "ParentAccountSid": parent.sid}
+    assert post(world, url, form | {"AccountSid": other.sid}).status_code == 403
+    assert post(world, url, form | {"AccountSid": child.sid}).status_code == 204
 
 
 def test_a_slow_page_does_not_undo_a_callback(world: World, api: str) -> None:
