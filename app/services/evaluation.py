@@ -15,6 +15,7 @@ from app import metrics, wake
 from app.config import Settings
 from app.database import session_scope
 from app.services.alerts import builtin, matching, telling, timed
+from app.services.alerts.register import Register
 from app.services.rules import counts, engine, health, places, seeding
 from app.services.rules.groups import key_of
 from app.services.rules.types import LogVersion, Rule, SpikeParams
@@ -47,8 +48,9 @@ def evaluate_batch(stream_id: int, settings: Settings, now: datetime) -> int:
         if turn is None:
             return 0
         changes = engine.read_changes(session, turn)
-        owed = _take_in(session, rule_set, changes, settings, now) if changes else 0
+        register = _take_in(session, rule_set, changes, settings, now) if changes else None
         engine.finish_turn(session, turn, changes)
+        owed = register.save_notices() if register else 0
         crashpoint("evaluate.before_commit")
     crashpoint("evaluate.after_commit")
     if owed:
@@ -63,17 +65,19 @@ def evaluate_time(settings: Settings, now: datetime) -> None:
     """
     with _evaluation(now) as (session, rule_set):
         engine.follow_idle_streams(session)
-        owed, errors = matching.track_time(session, rule_set.rules, engine.completeness(session, now), settings, now)
+        completeness = engine.completeness(session, now)
+        register, errors = matching.track_time(session, rule_set.rules, completeness, settings, now)
         health.note_evaluation(session, now)
         health.note_errors(session, errors, now, failing=errors)
+        owed = register.save_notices()
     while True:
         with _evaluation(now) as (session, rule_set):
             due = timed.next_minute(session, rule_set.rules, engine.completeness(session, now), now)
             if due is None:
                 break
-            count, errors = timed.judge_minute(session, rule_set, due, settings, now)
+            register, errors = timed.judge_minute(session, rule_set, due, settings, now)
             health.note_errors(session, errors, now, failing=errors)
-            owed += count
+            owed += register.save_notices()
             crashpoint("evaluate.minute_before_commit")
         crashpoint("evaluate.minute_after_commit")
     with _evaluation(now) as (session, rule_set):
@@ -107,21 +111,21 @@ class _Found(NamedTuple):
 
 def _take_in(
     session: Session, rule_set: engine.RuleSet, changes: Sequence[LogVersion], settings: Settings, now: datetime
-) -> int:
-    """Take the changes through patterns, counts and conditions; return how many deliveries are owed."""
+) -> Register:
+    """Take the changes through patterns, counts and conditions; return the register, whose notices are to be saved."""
     began = time.monotonic()
     found = _match(session, rule_set, changes)
     placed = places.assign(session, rule_set.rules, _seen(found))
     hits = [matching.Hit(rule, log, placed[rule.id, key_of(rule, log)]) for rule, log in found.hits]
     completeness = engine.completeness(session, now)
-    owed, errors = matching.track(session, hits, completeness, settings, now)
+    register, errors = matching.track(session, hits, completeness, settings, now)
     counts.save(session, rule_set.rules, counts.moved(found.deltas, placed))
     health.note_matches(session, _shares(found.hits, 1000 * (time.monotonic() - began)), now)
     health.note_errors(session, found.failures | errors, now, failing=errors.keys() | rule_set.index.broken.keys())
     _count(session, found.hits)
     if not settings.store_message_bodies:
         _erase_bodies(session, changes)
-    return owed
+    return register
 
 
 def _seen(found: _Found) -> dict[tuple[UUID, str], set[datetime]]:

@@ -64,10 +64,10 @@ class _Outcome:
 
 def track(
     session: Session, hits: Sequence[Hit], completeness: Completeness, settings: Settings, now: datetime
-) -> tuple[int, dict[UUID, str]]:
+) -> tuple[Register, dict[UUID, str]]:
     """Take in new matches of whatever rules.
 
-    Returns: how many deliveries were made, and the rules that failed, with why.
+    Returns: the register, whose notices are to be saved, and the rules that failed, with why.
     """
     groups: Groups = {}
     timed: list[Hit] = []
@@ -85,7 +85,7 @@ def track(
 
 def track_time(
     session: Session, rules: Mapping[UUID, Rule], completeness: Completeness, settings: Settings, now: datetime
-) -> tuple[int, dict[UUID, str]]:
+) -> tuple[Register, dict[UUID, str]]:
     """End what went quiet, and go on with what was held back for the streams to be complete; as `track`."""
     groups: Groups = {}
     quiet = session.execute(
@@ -110,12 +110,12 @@ def track_time(
 
 def _move(
     session: Session, groups: Groups, completeness: Completeness, settings: Settings, now: datetime
-) -> tuple[int, dict[UUID, str]]:
+) -> tuple[Register, dict[UUID, str]]:
+    register = Register(session, settings, now)
     if not groups:
-        return 0, {}
+        return register, {}
     _lock_rules(session, groups)
     gathering.load(session, groups, completeness)
-    register = Register(session, settings, now)
     register.load_previous_firings(group.fingerprint for group in groups.values())
     outcome = _Outcome()
     for group in groups.values():
@@ -127,7 +127,7 @@ def _move(
             outcome.held |= {(group.rule.id, log_id) for log_id in (*group.fresh, *group.held)}
     register.save_alerts()
     _save_matches(session, groups, outcome)
-    return register.save_notices(), outcome.errors
+    return register, outcome.errors
 
 
 def _lock_rules(session: Session, groups: Groups) -> None:

@@ -114,10 +114,10 @@ class Minute:
 
 def judge_minute(
     session: Session, rule_set: RuleSet, due: DueMinute, settings: Settings, now: datetime
-) -> tuple[int, dict[UUID, str]]:
+) -> tuple[Register, dict[UUID, str]]:
     """Judge these rules at one minute.
 
-    Returns: how many deliveries were made, and the rules that failed, with why.
+    Returns: the register, whose notices are to be saved, and the rules that failed, with why.
     """
     began = time.monotonic()
     ids = sorted(rule.id for rule in due.rules)
@@ -140,7 +140,7 @@ def judge_minute(
         text("UPDATE rules SET judged_until = :at, last_evaluated_at = :now, cost_ms = :cost WHERE id = ANY(:ids)"),
         {"at": due.at, "now": now, "cost": cost_ms, "ids": ids},
     )
-    return register.save_notices(), errors
+    return register, errors
 
 
 def _read(session: Session, rule_set: RuleSet, due: DueMinute) -> Minute:

@@ -19,7 +19,7 @@ from app.models import Action, Rule
 from app.services.outbox import dispatch, rows
 from app.services.outbox.claim import DISABLED, claim_these
 from app.services.outbox.enqueue import make_test
-from app.services.outbox.failing import DELETED, fail_pending
+from app.services.outbox.failing import fail_all, fail_pending
 from app.utils.crypto import Undecryptable, encrypt
 
 JsonObject = dict[str, Any]
@@ -148,7 +148,7 @@ def _check_rule(session: Session, rule_id: UUID | None) -> None:
 def delete(session: Session, action_id: UUID, now: datetime) -> None:
     """Delete an action; what is still owed through it fails, and says why."""
     action = get(session, action_id, lock=True)
-    fail_pending(session, action_id, DELETED, now)
+    fail_all(session, action_id, now)
     session.delete(action)
     session.flush()
 

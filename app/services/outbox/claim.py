@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from app.enums import AttemptOutcome
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits
-from app.services.outbox.failing import fail_pending
+from app.services.outbox.failing import close_unknown, fail_pending
+from app.services.outbox.rows import EARLIER_STANDS
 
 LEASE = timedelta(minutes=4)
 """Longer than any attempt may take: a worker that is silent for so long has died or slept."""
@@ -46,8 +47,8 @@ class Claim:
 def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[int]) -> list[Claim]:
     """Take up to `limit` due deliveries in the order they fell due, and write an attempt for each.
 
-    A delivery waits until the earlier ones of its alert to the same receiver have ended. What is owed through a
-    disabled action fails.
+    A delivery waits until the earlier ones of its alert to the same receiver have ended, or the digest that tells of
+    them has. What is owed through a disabled action fails.
 
     Args:    schedule: seconds before each retry, as the settings have it.
     """
@@ -101,13 +102,12 @@ def _pick(
         " CROSS JOIN LATERAL (SELECT d.id, d.next_attempt_at, d.number FROM deliveries d"
         "  WHERE d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now"
         "  AND (d.lease_until IS NULL OR d.lease_until < :now)"
-        "  AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.alert_id = d.alert_id AND e.action_id = d.action_id"
-        "   AND e.recipient = d.recipient AND e.number < d.number AND e.status = 'pending')"
-        # A receiver that is down: one goes ahead, and the others wait for it no longer than until their next retry.
-        "  AND (NOT a.open OR (a.probe AND busy.number = 0) OR d.next_attempt_at + coalesce("
-        "   (CAST(:schedule AS int[]))[d.attempt_count - d.retries_from + 1], 0) * interval '1 second' <= :now)"
-        "  ORDER BY d.next_attempt_at, d.number"
-        "  LIMIT greatest(least(a.room, :at_once - busy.number, CASE WHEN a.open THEN 1 ELSE :at_once END), 0)) d"
+        f"  AND NOT {EARLIER_STANDS}"
+        # A receiver that is down is spared first attempts, until their first retry would be due; never a retry.
+        "  AND (NOT a.open OR (a.probe AND busy.number = 0) OR d.attempt_count > d.retries_from"
+        "   OR d.next_attempt_at + :first_wait * interval '1 second' <= :now)"
+        "  ORDER BY d.next_attempt_at, d.number LIMIT greatest(least(a.room, :at_once - busy.number,"
+        "   CASE WHEN a.probe AND busy.number = 0 THEN 1 ELSE :at_once END), 0)) d"
         " ORDER BY d.next_attempt_at, d.number LIMIT :limit"
     )
     values = {
@@ -116,7 +116,7 @@ def _pick(
         "probe": [action.probe_at is not None and action.probe_at <= now for action in actions],
         "room": [limits.room(action.free_at, now) for action in actions],
         "now": now,
-        "schedule": list(schedule),
+        "first_wait": schedule[0] if schedule else 0,
         "at_once": limits.AT_ONCE,
         "limit": limit,
     }
@@ -127,7 +127,7 @@ def _take(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
     """Lease deliveries, and write down that an attempt at each begins."""
     if not ids:
         return []
-    _mark_unknown(session, ids)
+    close_unknown(session, ids)
     token = uuid4()
     deliveries = session.scalars(
         update(Delivery)
@@ -151,15 +151,6 @@ def _take(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
         Claim(each, actions[each.action_id], token, _is_poisoned(session, each))
         for each in sorted(deliveries, key=lambda each: each.number)
     ]
-
-
-def _mark_unknown(session: Session, ids: Sequence[UUID]) -> None:
-    """Close the attempts that a dead worker left open: they may or may not have been received."""
-    session.execute(
-        update(Attempt)
-        .where(Attempt.delivery_id.in_(ids), Attempt.outcome == AttemptOutcome.STARTED)
-        .values(outcome=AttemptOutcome.UNKNOWN, error="the worker stopped before the outcome was known")
-    )
 
 
 def _is_poisoned(session: Session, delivery: Delivery) -> bool:

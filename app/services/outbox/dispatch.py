@@ -18,7 +18,7 @@ from app.config import Settings
 from app.database import session_scope
 from app.enums import ActionType, AttemptOutcome, NotificationType
 from app.services.outbox import claim as claims
-from app.services.outbox import digest
+from app.services.outbox import digest, failing
 from app.services.outbox.claim import Claim
 from app.services.outbox.record import Outcome, record
 from app.utils.crashpoints import crashpoint
@@ -48,7 +48,9 @@ def deliver_due(settings: Settings, runner: asyncio.Runner, clock: Clock | None 
         clock: tells the time in place of the database's clock, which all workers share.
     """
     with session_scope() as session:
-        digest.make_due(session, settings, _now(session, clock))
+        now = _now(session, clock)
+        failing.fail_orphans(session, now)
+        digest.make_due(session, settings, now)
     return runner.run(_Pump(settings, clock).run())
 
 

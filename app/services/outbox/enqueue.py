@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import orjson
 import structlog
-from sqlalchemy import insert, select, true
+from sqlalchemy import func, insert, select, true
 from sqlalchemy.orm import Session
 
 from app.actions.base import Notification, Rendered
@@ -26,6 +26,8 @@ from app.utils.crypto import Undecryptable
 from app.utils.redact import mask_numbers
 
 SHOWN_LOGS = 10
+# Any number that nothing else in the database uses as an advisory lock.
+NOTICES_LOCK = 4_715_620_763
 
 log = structlog.get_logger()
 JsonObject = dict[str, Any]
@@ -67,8 +69,14 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
 
     The matches of the alerts are stored already: the newest of their logs are shown. What comes too fast for an action
     is folded: its rows are there, and a digest will tell of them.
+
+    Transactions that come here take turns until they end, so that each sees how many notifications the others made.
+    It is the last thing that a transaction does: one that then waited for another's rows could wait in a circle.
     """
-    targets = _targets(session, settings) if notices else []
+    if not notices:
+        return 0
+    session.execute(select(func.pg_advisory_xact_lock(NOTICES_LOCK)))
+    targets = _targets(session, settings)
     if not any(target.wants(each) for target in targets for each in notices):
         return 0
     told = _told_of_firing(session, notices)

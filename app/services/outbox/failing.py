@@ -1,9 +1,11 @@
 """Ends what is owed through an action that takes nothing more, and says why in an attempt, so that it can be seen."""
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert, or_, update
+from sqlalchemy import ColumnElement, and_, exists, insert, or_, update
 from sqlalchemy.orm import Session
 
 from app import metrics
@@ -18,15 +20,37 @@ def fail_pending(session: Session, action_id: UUID, reason: str, now: datetime) 
 
     Returns: how many. Each can be retried by hand.
     """
+    return _fail(session, and_(Delivery.action_id == action_id, _owed(now)), reason, now)
+
+
+def fail_all(session: Session, action_id: UUID, now: datetime) -> int:
+    """Fail what is owed through an action that is being deleted, and what waits for a digest of it; return how many."""
+    waiting = and_(Delivery.status == DeliveryStatus.FOLDED, Delivery.digest_id.is_(None))
+    return _fail(session, and_(Delivery.action_id == action_id, or_(_owed(now), waiting)), DELETED, now)
+
+
+def fail_orphans(session: Session, now: datetime) -> int:
+    """Fail what was under way in a worker that died, while its action was deleted: nothing else would end it."""
+    owner = exists().where(Action.id == Delivery.action_id)
+    return _fail(session, and_(_owed(now), Delivery.lease_until.is_not(None), ~owner), DELETED, now)
+
+
+def _owed(now: datetime) -> ColumnElement[bool]:
+    """What is owed, and in the hands of no worker."""
     free = or_(Delivery.lease_until.is_(None), Delivery.lease_until < now)
+    return and_(Delivery.status == DeliveryStatus.PENDING, free)
+
+
+def _fail(session: Session, which: ColumnElement[bool], reason: str, now: datetime) -> int:
     failed = session.execute(
         update(Delivery)
-        .where(Delivery.action_id == action_id, Delivery.status == DeliveryStatus.PENDING, free)
+        .where(which)
         .values(status=DeliveryStatus.FAILED, finished_at=now, next_attempt_at=None, lease_token=None, lease_until=None)
         .returning(Delivery.id, Delivery.action_type),
     ).all()
     if not failed:
         return 0
+    close_unknown(session, [row.id for row in failed])
     session.execute(
         insert(Attempt),
         [
@@ -41,9 +65,20 @@ def fail_pending(session: Session, action_id: UUID, reason: str, now: datetime) 
             for row in failed
         ],
     )
-    key = metrics.DELIVERIES.key(action_type=failed[0].action_type, outcome=AttemptOutcome.FAILED)
-    metrics.count(session, {key: float(len(failed))})
+    kinds = Counter(
+        metrics.DELIVERIES.key(action_type=row.action_type, outcome=AttemptOutcome.FAILED) for row in failed
+    )
+    metrics.count(session, kinds)
     return len(failed)
+
+
+def close_unknown(session: Session, ids: Sequence[UUID]) -> None:
+    """Close the attempts that a dead worker left open: they may or may not have been received."""
+    session.execute(
+        update(Attempt)
+        .where(Attempt.delivery_id.in_(ids), Attempt.outcome == AttemptOutcome.STARTED)
+        .values(outcome=AttemptOutcome.UNKNOWN, error="the worker stopped before the outcome was known")
+    )
 
 
 def disable(session: Session, action: Action, reason: str, now: datetime) -> None:

@@ -8,8 +8,8 @@ AT_ONCE = 2
 PER_SECOND = 10.0
 BURST = 20
 BREAKS_AFTER = 5
-"""After so many failures in a row the receiver is taken to be down: one delivery goes ahead and the others wait for it,
-though none beyond the time at which its retry after this one would be due."""
+"""After so many failures in a row the receiver is taken to be down: one delivery goes ahead, and what was not tried yet
+waits for it, though not beyond the time at which its first retry would be due. Retries keep to the schedule."""
 FIRST_PROBE = timedelta(seconds=30)
 LONGEST_PROBE = timedelta(minutes=5)
 GIVEN_UP_AFTER = timedelta(days=5)

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.services.outbox.rows import EARLIER_STANDS
+
 
 def overdue(session: Session, now: datetime, by: timedelta) -> tuple[int, datetime | None]:
     """Count the deliveries that nothing holds back but a worker that does not come.
@@ -18,8 +20,7 @@ def overdue(session: Session, now: datetime, by: timedelta) -> tuple[int, dateti
             "SELECT count(*), min(d.next_attempt_at) FROM deliveries d LEFT JOIN actions a ON a.id = d.action_id"
             " WHERE d.status = 'pending' AND d.next_attempt_at < :oldest AND a.probe_at IS NULL"
             " AND (d.lease_until IS NULL OR d.lease_until < :now)"
-            " AND NOT EXISTS (SELECT 1 FROM deliveries e WHERE e.alert_id = d.alert_id AND e.action_id = d.action_id"
-            "  AND e.recipient = d.recipient AND e.number < d.number AND e.status = 'pending')"
+            f" AND NOT {EARLIER_STANDS}"
         ),
         {"oldest": now - by, "now": now},
     ).one()

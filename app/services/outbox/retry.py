@@ -3,22 +3,28 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import wake
 from app.enums import DeliveryStatus
 from app.errors import Conflict, NotFound
-from app.models import Delivery
+from app.models import Action, Delivery
 
 
 def retry(session: Session, delivery_id: UUID, now: datetime) -> Delivery:
     """Make a failed delivery due again at once.
 
-    Raises: NotFound; Conflict where it is pending, has succeeded, or was told within a digest.
+    Raises: NotFound; Conflict where it is pending, has succeeded, or was told within a digest, or its action is gone.
     """
-    delivery = session.get(Delivery, delivery_id, with_for_update=True)
-    if delivery is None:
+    action_id = session.scalar(select(Delivery.action_id).where(Delivery.id == delivery_id))
+    if action_id is None:
         raise NotFound(f"there is no delivery {delivery_id}")
+    # Until this transaction ends the action is not deleted: nobody would ever send what it owes.
+    action = session.scalar(select(Action.id).where(Action.id == action_id).with_for_update(read=True, key_share=True))
+    delivery = session.get_one(Delivery, delivery_id, with_for_update=True)
+    if action is None:
+        raise Conflict(f"delivery {delivery_id} cannot be retried: its action was deleted")
     if delivery.status != DeliveryStatus.FAILED:
         raise Conflict(f"delivery {delivery_id} is {delivery.status}: only a failed one can be retried")
     delivery.status = DeliveryStatus.PENDING

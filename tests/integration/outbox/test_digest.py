@@ -1,12 +1,23 @@
 """A flood of alerts: twenty notifications go out, the rest are told in a digest, and all are on record."""
 
 import json
+import threading
+from collections import Counter
 
+import pytest
 from sqlalchemy import text
 
+from app.config import get_settings
 from app.database import session_scope
+from app.enums import NotificationType
+from app.errors import Conflict
+from app.models import Alert
+from app.services.outbox import actions, digest
+from app.services.outbox.enqueue import enqueue, notice
+from app.services.outbox.retry import retry
+from tests.fakes import START
 from tests.integration.outbox.conftest import Outbox
-from tests.receivers import Mailbox, Receiver
+from tests.receivers import Mailbox, Receiver, respond
 
 
 def flood(outbox: Outbox, number: int, **fields: object) -> None:
@@ -27,11 +38,11 @@ def test_what_exceeds_the_cap_is_folded_and_told_once(outbox: Outbox, receiver: 
     folded = outbox.deliveries(status="folded")
     assert len(folded) == 15
     outbox.deliver(minutes=1)
-    digest = json.loads(receiver.requests[-1].body)
-    assert digest["type"] == "alert.digest"
-    assert digest["data"]["digest"]["count"] == 15
-    assert set(digest["data"]) == {"alert", "rule", "logs", "digest"}
-    assert digest["data"]["alert"]["occurrences"] == 15
+    body = json.loads(receiver.requests[-1].body)
+    assert body["type"] == "alert.digest"
+    assert body["data"]["digest"]["count"] == 15
+    assert set(body["data"]) == {"alert", "rule", "logs", "digest"}
+    assert body["data"]["alert"]["occurrences"] == 15
     [told] = outbox.deliveries(type="alert.digest")
     assert {each.digest_id for each in outbox.deliveries(status="folded")} == {told.id}
     drain(outbox)
@@ -107,3 +118,60 @@ def test_a_folded_firing_still_counts_as_told(outbox: Outbox, receiver: Receiver
         ("alert.firing", "folded"),
         ("alert.resolved", "pending"),
     ]
+
+
+def test_two_evaluations_at_the_same_moment_do_not_pass_the_cap_together(outbox: Outbox, receiver: Receiver) -> None:
+    action = outbox.webhook(receiver)
+    flood(outbox, digest.MOST_NOTIFICATIONS - 1)
+    alerts = [outbox.alert(), outbox.alert()]
+    made = threading.Event()
+
+    def tell(alert: Alert) -> None:
+        with session_scope() as session:
+            enqueue(session, [notice(NotificationType.FIRING, alert)], get_settings(), outbox.clock())
+            made.set()
+
+    with session_scope() as first:
+        enqueue(first, [notice(NotificationType.FIRING, alerts[0])], get_settings(), outbox.clock())
+        second = threading.Thread(target=tell, args=(alerts[1],))
+        second.start()
+        assert not made.wait(0.3), "it waits until the other's are there to be counted"
+    second.join(20)
+    statuses = Counter(each.status for each in outbox.deliveries(action_id=action))
+    assert statuses == {"pending": digest.MOST_NOTIFICATIONS, "folded": 1}
+
+
+def test_what_follows_a_folded_firing_waits_for_the_digest_that_tells_of_it(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.webhook(receiver)
+    flood(outbox, 20)
+    drain(outbox)
+    alert = outbox.alert()
+    outbox.clock.advance(minutes=9, seconds=30 - (outbox.clock() - START).total_seconds())
+    outbox.tell(alert)
+    outbox.clock.advance(seconds=40)
+    receiver.answers = [respond(503), respond(200)]
+    [resolved] = outbox.tell(alert, "resolved")
+    drain(outbox)
+    assert outbox.attempts(resolved) == []
+    outbox.deliver(seconds=30)
+    assert outbox.attempts(resolved) == [], "the digest is not over"
+    drain(outbox)
+    outbox.deliver(minutes=1)
+    assert [json.loads(request.body)["type"] for request in receiver.requests[20:]] == [
+        "alert.digest",
+        "alert.digest",
+        "alert.resolved",
+    ]
+
+
+def test_deleting_an_action_ends_what_waits_for_its_digest(outbox: Outbox, receiver: Receiver) -> None:
+    action = outbox.webhook(receiver)
+    flood(outbox, 22)
+    drain(outbox)
+    with session_scope() as session:
+        actions.delete(session, action, outbox.clock())
+    ended = outbox.deliveries(status="failed")
+    assert len(ended) == 2
+    assert [attempt.error for each in ended for attempt in outbox.attempts(each.id)] == ["the action was deleted"] * 2
+    with session_scope() as session, pytest.raises(Conflict, match="its action was deleted"):
+        retry(session, ended[0].id, outbox.clock())

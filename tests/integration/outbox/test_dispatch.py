@@ -1,6 +1,7 @@
 """Deliveries on their way: attempts, retries, order, limits, and what becomes of an action whose receiver fails."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from sqlalchemy import text
@@ -150,6 +151,35 @@ def test_deleting_an_action_fails_what_it_owes(outbox: Outbox, receiver: Receive
     assert outbox.delivery(delivery).status == "failed"
     assert outbox.attempts(delivery)[-1].error == "the action was deleted"
     assert receiver.requests == []
+
+
+def test_what_was_under_way_when_its_action_was_deleted_ends_though_the_worker_died(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    action = outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    with session_scope() as session:
+        assert len(claim.claim_due(session, outbox.clock(), 1, SCHEDULE)) == 1
+    with session_scope() as session:
+        actions.delete(session, action, outbox.clock())
+    outbox.deliver(minutes=5)
+    assert outbox.delivery(delivery).status == "failed"
+    assert [attempt.outcome for attempt in outbox.attempts(delivery)] == ["unknown", "failed"]
+
+
+def test_retries_to_a_receiver_that_is_down_keep_to_the_schedule(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(500)]
+    outbox.webhook(receiver)
+    deliveries = [outbox.tell(outbox.alert())[0] for _ in range(8)]
+    while pending := outbox.deliveries(status="pending"):
+        due_at = min(each.next_attempt_at for each in pending if each.next_attempt_at)
+        outbox.clock.now = max(due_at, outbox.clock() + timedelta(seconds=0.5))
+        outbox.deliver()
+    made = [outbox.attempts(each) for each in deliveries]
+    assert {len(attempts) for attempts in made} == {len(SCHEDULE) + 1}
+    waits = [[(b.at - a.at).total_seconds() for a, b in pairwise(attempts)] for attempts in made]
+    for wait, *seen in zip(SCHEDULE, *waits, strict=True):
+        assert all(wait <= each <= wait * 1.2 + 2 for each in seen)
 
 
 def test_deliveries_of_one_alert_to_one_receiver_go_in_order(outbox: Outbox, receiver: Receiver) -> None:

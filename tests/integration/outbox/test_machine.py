@@ -1,0 +1,50 @@
+"""The outbox in any order of events: claims, crashes, late completions, edits, floods and a clock that is set back."""
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from app import wake
+from app.config import get_settings
+from app.services.outbox import dispatch
+from tests.conftest import forget
+from tests.kits.outbox_machine import SCHEDULE, OutboxMachine, small_limits
+
+QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]
+
+
+@pytest.fixture
+def small_outbox(database: str, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DELIVERY_RETRY_SECONDS", ",".join(map(str, SCHEDULE)))
+    environment.setenv("SMTP_HOST", "mail.example.com")
+    environment.setenv("SMTP_FROM", "GiftPulse <alerts@example.com>")
+    forget()
+    assert get_settings().delivery_retry_seconds == SCHEDULE
+    small_limits(environment)
+    environment.setattr(wake, "deliver", lambda: None)
+    environment.setattr(dispatch, "log", structlog.wrap_logger(structlog.ReturnLogger()))  # it tells of scripted bugs
+
+
+def explore(examples: int, steps: int) -> None:
+    run_state_machine_as_test(
+        OutboxMachine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            suppress_health_check=QUIET,
+            database=None,
+            phases=[Phase.generate],
+        ),
+    )
+
+
+def test_no_order_of_events_breaks_a_promise_of_the_outbox(small_outbox: None) -> None:
+    explore(examples=12, steps=30)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_no_long_order_of_events_breaks_a_promise_of_the_outbox(small_outbox: None) -> None:
+    explore(examples=150, steps=50)
