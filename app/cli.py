@@ -74,8 +74,9 @@ def doctor() -> None:
 @cli.command()
 def poll() -> None:
     """Poll every stream of every account now, due or not."""
-    settings, now = get_settings(), utc_now()
+    settings = get_settings()
     with session_scope() as session:
+        now = utc_now()
         accounts.ensure_environment_account(session, settings, now)
         session.execute(update(Stream).values(due_at=now))
         due = streams.due(session, now)
@@ -120,8 +121,9 @@ def backfill(
     account: Annotated[str | None, typer.Option(help="The sid of one account; all, where it is left out.")] = None,
 ) -> None:
     """Read a span of the past again, without alerts. It may be interrupted: whoever polls next goes on."""
-    settings, now = get_settings(), utc_now()
+    settings = get_settings()
     with session_scope() as session:
+        now = utc_now()
         accounts.ensure_environment_account(session, settings, now)
         query = select(Account.id).where(Account.enabled)
         watched = session.scalars(query if account is None else query.where(Account.sid == account)).all()

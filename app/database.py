@@ -1,5 +1,6 @@
 """The engine and the session: `session_scope` holds the only commit and rollback of the product."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -10,11 +11,16 @@ from types import NoneType
 from typing import Any
 from uuid import UUID
 
+import psycopg2
 from psycopg2.extras import execute_values, register_uuid
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
+from app.utils.clock import database_clock
+from app.utils.patience import WAITS_SECONDS, is_passing
+from app.utils.watchdog import Watchdog
 
 register_uuid()  # type: ignore[no-untyped-call]  # the stubs leave it without types
 
@@ -28,7 +34,7 @@ SESSION_OPTIONS = (
 @lru_cache
 def get_engine() -> Engine:
     """Return this process's engine, made at first use: a forked worker must not share its parent's connections."""
-    return create_engine(
+    engine = create_engine(
         get_settings().sqlalchemy_url,
         pool_size=10,
         max_overflow=6,
@@ -46,11 +52,14 @@ def get_engine() -> Engine:
             "application_name": "giftpulse",
         },
     )
+    Watchdog(engine)
+    return engine
 
 
 @contextmanager
 def session_scope() -> Iterator[Session]:
     """Open a session, commit at the end of the block, roll back if it raises."""
+    keep_time()
     session = Session(get_engine(), expire_on_commit=False)
     try:
         yield session
@@ -60,6 +69,27 @@ def session_scope() -> Iterator[Session]:
         raise
     finally:
         session.close()
+
+
+def keep_time() -> None:
+    """Set this process's clock by the database's, unless that was done a moment ago."""
+    if database_clock.is_stale:
+        with get_engine().connect() as connection:
+            database_clock.set_to(connection.execute(select(func.clock_timestamp())).scalar_one())
+
+
+def write_patiently(write: Callable[[Session], object]) -> None:
+    """Do one transaction; where the database is away, again for some seconds."""
+    for wait in (*WAITS_SECONDS, None):
+        try:
+            with session_scope() as session:
+                write(session)
+        except Exception as error:
+            if wait is None or not is_passing(error):
+                raise
+            time.sleep(wait)
+        else:
+            return
 
 
 def forget_connections() -> None:
@@ -95,17 +125,32 @@ _COPY_TEXT: dict[type, Callable[[Any], str]] = {
 }
 
 
+@contextmanager
+def _cursor(session: Session) -> Iterator[Any]:
+    """Open the driver's own cursor; what fails there is told in the words of all other statements."""
+    connection = session.connection()
+    cursor = connection.connection.cursor()
+    try:
+        yield cursor
+    except psycopg2.Error as error:
+        gone = connection.dialect.is_disconnect(error, connection.connection, cursor)  # type: ignore[arg-type]
+        if gone:
+            connection.invalidate(error)
+        raise DBAPIError.instance(
+            None, None, error, psycopg2.Error, hide_parameters=True, connection_invalidated=gone
+        ) from error
+    finally:
+        cursor.close()
+
+
 def fetch_rows(session: Session, query: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
     """Read rows by the driver's own cursor, for the few places that read thousands: a row is a plain tuple.
 
     Args:    query: with values as `%(name)s`.
     """
-    cursor = session.connection().connection.cursor()
-    try:
+    with _cursor(session) as cursor:
         cursor.execute(query, values)
         return list(cursor.fetchall())
-    finally:
-        cursor.close()
 
 
 def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -113,11 +158,8 @@ def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterab
     lines = ["\t".join([_COPY_TEXT[type(value)](value) for value in row]) for row in rows]
     if not lines:
         return
-    cursor = session.connection().connection.cursor()
-    try:
+    with _cursor(session) as cursor:
         cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN", StringIO("\n".join(lines) + "\n"))
-    finally:
-        cursor.close()
 
 
 def update_rows(
@@ -139,8 +181,5 @@ def update_rows(
         f" WHERE {' AND '.join(f'{table}.{name} = fresh.{name}' for name in keys)}"
     )
     template = "(" + ", ".join(f"%s::{kind}" for kind in types) + ")"
-    cursor = session.connection().connection.cursor()
-    try:
+    with _cursor(session) as cursor:
         execute_values(cursor, sql, rows, template=template, page_size=len(rows))
-    finally:
-        cursor.close()

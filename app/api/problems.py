@@ -10,13 +10,14 @@ import orjson
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.api.schemas.common import EXAMPLE_ID
 from app.errors import Conflict, FieldError, InvalidInput, NotFound, TwilioError
+from app.utils.patience import is_passing
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
@@ -175,9 +176,7 @@ def _twilio(_request: Request, error: Exception) -> Response:
 
 def _database(_request: Request, error: Exception) -> Response:
     """503 where the database is away or too busy; the rest is a value that got past every check, or a race."""
-    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)) or getattr(
-        error, "connection_invalidated", False
-    ):
+    if is_passing(error):
         log.warning("the database does not answer", error=type(error).__name__)
         return problem(503, AWAY, headers={"Retry-After": "5"})
     if isinstance(error, DataError):

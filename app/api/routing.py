@@ -1,12 +1,39 @@
 """What all routers share."""
 
-from fastapi import APIRouter
+import random
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import anyio
+from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError
+
+from app.utils.patience import UNTANGLES_SECONDS, is_entangled
+
+
+class _Route(APIRoute):
+    """Handles a request again where its transaction got entangled with another one: then nothing was done."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_untangled(request: Request) -> Response:
+            for wait in UNTANGLES_SECONDS:
+                try:
+                    return await handle(request)
+                except DBAPIError as error:
+                    if not is_entangled(error):
+                        raise
+                    await anyio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - chance is no secret
+            return await handle(request)
+
+        return handle_untangled
 
 
 def make_router(tag: str, *, prefix: str = "") -> APIRouter:
     """Make the router of one resource, which names its operations after their handlers."""
-    return APIRouter(prefix=prefix, tags=[tag], generate_unique_id_function=_operation_id)
+    return APIRouter(prefix=prefix, tags=[tag], generate_unique_id_function=_operation_id, route_class=_Route)
 
 
 def _operation_id(route: APIRoute) -> str:

@@ -13,7 +13,7 @@ from celery.signals import setup_logging, task_postrun, task_prerun, worker_init
 from kombu import Exchange, Queue
 
 from app.config import Settings, get_settings
-from app.database import forget_connections
+from app.database import forget_connections, keep_time
 from app.errors import ConfigError
 from app.tasks import slots
 from app.utils.logging import configure_logging
@@ -56,6 +56,14 @@ class SignOfLife(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
             self._timer.cancel()
 
 
+class TimedTask(Task):  # type: ignore[misc]  # Celery has no types
+    """A task that goes by the database's clock from its beginning."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        keep_time()
+        return super().__call__(*args, **kwargs)
+
+
 def _tick(task: str, queue: str, seconds: float) -> dict[str, Any]:
     """A tick that no worker took before the next one is dropped: no backlog of ticks after an outage."""
     return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds}}
@@ -64,7 +72,7 @@ def _tick(task: str, queue: str, seconds: float) -> dict[str, Any]:
 def create_celery(settings: Settings) -> Celery:
     """Make the app from settings that have been checked."""
     settings.sqlalchemy_url, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
-    celery = Celery("giftpulse", broker=settings.broker_url, include=["app.tasks.jobs"])
+    celery = Celery("giftpulse", broker=settings.broker_url, include=["app.tasks.jobs"], task_cls=TimedTask)
     celery.conf.update(
         accept_content=["json"],
         task_serializer="json",

@@ -18,6 +18,7 @@ from app.services.logs import words
 from app.services.outbox import dispatch
 from app.tasks.slots import slot
 from app.utils.clock import utc_now
+from app.utils.patience import untangled
 
 WORDS_SECONDS = 10.0
 """The search may lag behind, and must not keep a worker from what may not."""
@@ -39,7 +40,7 @@ def _repeat(kind: str, work: Callable[[], bool], again: Callable[[], None]) -> N
     """Work in a place of this kind until there is nothing left, or the time is up; then let a next task go on."""
     with slot(kind) as taken:
         began = time.monotonic()
-        while taken and work():
+        while taken and untangled(work):
             if time.monotonic() - began > LONGEST_RUN_SECONDS:
                 again()
                 return
@@ -78,7 +79,7 @@ def evaluate() -> None:
 @shared_task(name="evaluate_time", **SHORT)
 def evaluate_time() -> None:
     """Evaluate what depends on time alone."""
-    evaluation.evaluate_time(get_settings(), utc_now())
+    untangled(lambda: evaluation.evaluate_time(get_settings(), utc_now()))
 
 
 @shared_task(name="deliver", **SHORT)

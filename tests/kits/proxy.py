@@ -28,6 +28,10 @@ class Proxy:
     """It resets whoever connects."""
     cuts_after_bytes: int | None = None
     """It resets a connection once so many bytes of answers have passed."""
+    cuts_at: bytes | None = None
+    """It resets a connection in whose answer this comes, and keeps that answer to itself."""
+    lets_pass: int = 0
+    """How many of those answers pass before."""
     connections: int = 0
     port: int = field(default=0, init=False)
 
@@ -110,6 +114,11 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     await asyncio.wait_for(writer.drain(), 1)
                 raise ConnectionResetError
+            if answers and self.cuts_at is not None and self.cuts_at in data:
+                self.lets_pass -= 1
+                if self.lets_pass < 0:
+                    self.cuts_at = None
+                    raise ConnectionResetError
             passed += len(data)
             writer.write(data)
             await writer.drain()

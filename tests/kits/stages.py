@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+import time_machine
 from sqlalchemy import select, text, update
 
 from app import models, wake
@@ -29,8 +30,9 @@ _processes.set_forkserver_preload([__name__])
 
 def _poll() -> None:
     """Poll every stream, due or not, in the order of their numbers; streams that are leased are somebody else's."""
-    settings, now = get_settings(), utc_now()
+    settings = get_settings()
     with session_scope() as session:
+        now = utc_now()
         accounts.ensure_environment_account(session, settings, now)
         session.execute(update(models.Stream).values(due_at=now))
         streams = session.scalars(select(models.Stream.id).order_by(models.Stream.id)).all()
@@ -69,8 +71,10 @@ STAGES: Mapping[str, Callable[[], None]] = {
 }
 
 
-def _work(stage: str, environment: Mapping[str, str]) -> None:
+def _work(stage: str, environment: Mapping[str, str], clock_ahead: timedelta) -> None:
     """What the process does; it knows of this run's settings alone."""
+    if clock_ahead:
+        time_machine.travel(utc_now() + clock_ahead, tick=True).start()
     os.environ.clear()
     os.environ.update(environment)
     Settings.model_config["env_file"] = None
@@ -84,18 +88,22 @@ class Stages:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
 
-    def start(self, stage: str, crashpoint: str | None = None, **changes: str) -> "multiprocessing.Process":
-        """Start a stage without waiting for it."""
+    def start(
+        self, stage: str, crashpoint: str | None = None, *, clock_ahead: timedelta = timedelta(), **changes: str
+    ) -> "multiprocessing.Process":
+        """Start a stage without waiting for it; its machine's clock may be wrong."""
         environment = self.environment | changes
         if crashpoint is not None:
             environment |= {"GP_TEST_BUILD": "1", "GP_CRASHPOINT": crashpoint}
-        process = _processes.Process(target=_work, args=(stage, environment), daemon=True)
+        process = _processes.Process(target=_work, args=(stage, environment, clock_ahead), daemon=True)
         process.start()
         return process  # type: ignore[return-value]  # a process of another start method
 
-    def run(self, stage: str, crashpoint: str | None = None, **changes: str) -> int:
+    def run(
+        self, stage: str, crashpoint: str | None = None, *, clock_ahead: timedelta = timedelta(), **changes: str
+    ) -> int:
         """Run a stage to its end; return its exit code, which is `KILLED` where it met its crash point."""
-        process = self.start(stage, crashpoint, **changes)
+        process = self.start(stage, crashpoint, clock_ahead=clock_ahead, **changes)
         process.join(LONGEST_SECONDS)
         if process.exitcode is None:
             process.kill()

@@ -9,17 +9,20 @@ from sqlalchemy.orm import Session
 
 from app import metrics
 from app.config import Settings
-from app.database import session_scope
+from app.database import session_scope, write_patiently
 from app.errors import LeaseLost, TwilioError, TwilioRateLimited, TwilioRefused
 from app.services.ingest import accounts, backfills, budget, plan, rereads, streams, sweeps
 from app.services.ingest.listing import Clock, Listing, OutOfTime, Poll, work_through
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import utc_now
 from app.utils.crashpoints import crashpoint
+from app.utils.patience import is_passing
 
 REFUSALS = 3
 """A credential that is refused so many times in a row is not tried again at every poll."""
 SLOW_RETRY = timedelta(minutes=15)
+AFTER_DATABASE = timedelta(seconds=5)
+"""Where the database failed and not Twilio, the next poll need not wait for its turn."""
 
 log = structlog.get_logger()
 
@@ -72,14 +75,19 @@ def _poll_leased(
         _fail(lease, str(error), clock(), _retry_at(error, lease.failures + 1, clock(), settings))
         return error.reason
     except Exception as error:
-        _fail(lease, f"the poll broke off: {type(error).__name__}; the log of the worker says more", clock(), None)
+        retry_at = clock() + AFTER_DATABASE if is_passing(error) else None
+        _fail(lease, f"the poll broke off: {type(error).__name__}; the log of the worker says more", clock(), retry_at)
         raise
     return None
 
 
 def _fail(lease: streams.Lease, error: str, now: datetime, retry_at: datetime | None) -> None:
-    with session_scope() as session:
+    """Give the lease back; where that fails, too, the stream waits until the lease ends: it is worth some patience."""
+
+    def write(session: Session) -> None:
         streams.fail(session, lease, error, now, retry_at)
+
+    write_patiently(write)
 
 
 def _retry_at(error: TwilioError, failures: int, now: datetime, settings: Settings) -> datetime | None:

@@ -9,7 +9,6 @@ from datetime import datetime
 import orjson
 import structlog
 from sqlalchemy import func, select
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.actions.base import Envelope, Receipt, Sender, SendError
@@ -23,6 +22,7 @@ from app.services.outbox.claim import Claim
 from app.services.outbox.record import Outcome, record
 from app.utils.crashpoints import crashpoint
 from app.utils.crypto import Undecryptable, decrypt
+from app.utils.patience import WAITS_SECONDS, is_passing
 
 UNDER_WAY = 48
 """Deliveries that one process sends at the same time."""
@@ -33,8 +33,6 @@ GATHERS_SECONDS = 0.02
 """What ends within so long of the first is written down together with it: it costs no more than one."""
 SPARE_SECONDS = 10.0
 """What must be left of a lease after the longest attempt, to write down how it ended."""
-WAITS_FOR_DATABASE_SECONDS = (0.2, 1.0, 3.0, 10.0)
-"""An outcome that cannot be written now is a message that goes out twice: it is worth some patience."""
 
 log = structlog.get_logger()
 Clock = Callable[[], datetime]
@@ -84,7 +82,7 @@ class _Pump:
                 await self._start(given)
                 while True:
                     if not given and time.monotonic() < ends_at:
-                        await self._start(self._claim())
+                        await self._start(self._claim_if_possible())
                     if not self._running:
                         return self._attempted
                     await self._finish()
@@ -92,6 +90,16 @@ class _Pump:
                 for task in self._running:
                     task.cancel()
                 await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _claim_if_possible(self) -> list[Claim]:
+        """Claim; where the database does not answer, let what is under way end before that is told."""
+        try:
+            return self._claim()
+        except Exception as error:
+            if not self._running or not is_passing(error):
+                raise
+            log.warning("could not claim deliveries; what is under way goes on", error=type(error).__name__)
+            return []
 
     def _claim(self) -> list[Claim]:
         if len(self._running) >= UNDER_WAY:
@@ -125,14 +133,15 @@ class _Pump:
             done |= more
         crashpoint("deliver.sent")
         ended = [(self._running.pop(task), task.result()) for task in done]
-        for wait in (*WAITS_FOR_DATABASE_SECONDS, None):
+        # An outcome that cannot be written now is a message that goes out twice: it is worth some patience.
+        for wait in (*WAITS_SECONDS, None):
             try:
                 with session_scope() as session:
                     record(session, ended, self._settings.delivery_retry_seconds, _now(session, self._clock))
                     crashpoint("deliver.recording")
                 break
-            except DBAPIError as error:
-                if wait is None:
+            except Exception as error:
+                if wait is None or not is_passing(error):
                     raise
                 log.warning("could not write down how attempts ended; trying again", error=type(error).__name__)
                 await asyncio.sleep(wait)

@@ -33,6 +33,57 @@ def test_a_line_to_the_database_that_is_cut_costs_nothing(town: Town, stage: str
     town.check_in_the_end(unknown=len(town.attempts()))
 
 
+@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("stage", ["poll", "evaluate", "deliver"])
+def test_a_commit_that_was_done_and_whose_answer_was_lost_costs_nothing(town: Town, stage: str, number: int) -> None:
+    """The first commit of each connection is that of the driver's own questions."""
+    url = town.stages.environment["DATABASE_URL"]
+    for earlier in ("poll", "evaluate", "deliver"):
+        if earlier == stage:
+            break
+        assert town.stages.run(earlier) == 0
+    with Proxy(urlsplit(url).port or 0, cuts_at=b"COMMIT\0", lets_pass=number) as line:
+        town.stages.run(stage, DATABASE_URL=url.replace(f":{urlsplit(url).port}/", f":{line.port}/"))
+        assert line.cuts_at is None, "an answer was lost"
+    town.check_always()
+    town.go_on()
+    town.check_in_the_end(unknown=len(town.attempts()))
+
+
+@pytest.mark.parametrize(
+    ("table", "stage"), [("log_changes", "poll"), ("matches", "evaluate"), ("attempts", "deliver")]
+)
+def test_a_commit_in_the_midst_of_which_the_server_ends_the_session_was_none(
+    town: Town, table: str, stage: str
+) -> None:
+    """A deferred trigger runs within COMMIT; this one ends its own session, once."""
+    for earlier in ("poll", "evaluate", "deliver"):
+        if earlier == stage:
+            break
+        assert town.stages.run(earlier) == 0
+    with session_scope() as session:
+        session.execute(text("CREATE SEQUENCE ended"))
+        session.execute(
+            text(
+                "CREATE FUNCTION end_session() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN"
+                " IF nextval('ended') = 1 THEN PERFORM pg_terminate_backend(pg_backend_pid()); END IF;"
+                " RETURN NULL; END$$"
+            )
+        )
+        session.execute(
+            text(
+                f"CREATE CONSTRAINT TRIGGER ends AFTER INSERT OR UPDATE ON {table}"
+                " DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION end_session()"
+            )
+        )
+    town.stages.run(stage)
+    with session_scope() as session:
+        assert session.scalar(text("SELECT last_value FROM ended")), "it met the trigger"
+    town.check_always()
+    town.go_on()
+    town.check_in_the_end(unknown=len(town.attempts()))
+
+
 @pytest.mark.parametrize("after_bytes", [0, 10, 60])
 def test_a_receiver_whose_answer_is_cut_off_may_get_it_again_under_the_same_id(town: Town, after_bytes: int) -> None:
     port = urlsplit(town.web.url).port or 0

@@ -1,0 +1,42 @@
+"""Which failures of a database pass by themselves, and how long to wait for that."""
+
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from psycopg2.errorcodes import DEADLOCK_DETECTED, SERIALIZATION_FAILURE
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+WAITS_SECONDS = (0.2, 1.0, 3.0, 10.0)
+"""Before each further try of what is worth some patience."""
+UNTANGLES_SECONDS = (0.05, 0.2, 0.8)
+"""About so long before each further try of what PostgreSQL broke off in favour of another transaction."""
+
+T = TypeVar("T")
+
+
+def is_passing(error: BaseException) -> bool:
+    """Say whether it is the database that failed, because it is away or busy, and not what was asked of it."""
+    if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
+        return True
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def is_entangled(error: BaseException) -> bool:
+    """Say whether PostgreSQL broke a transaction off in favour of another: it can be done again at once."""
+    codes = (DEADLOCK_DETECTED, SERIALIZATION_FAILURE)
+    return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) in codes
+
+
+def untangled(work: Callable[[], T]) -> T:
+    """Do what may be begun anew at any time, up to three times more where it got entangled with other work."""
+    for wait in (*UNTANGLES_SECONDS, None):
+        try:
+            return work()
+        except DBAPIError as error:
+            if wait is None or not is_entangled(error):
+                raise
+            time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - chance is no secret
+    raise AssertionError
