@@ -9,11 +9,8 @@ import functools
 import json
 import math
 import operator
-import time
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextvars import ContextVar
-from dataclasses import dataclass, field
 from typing import Any
 
 from jinja2 import ChainableUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes
@@ -24,14 +21,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS as ALL_TESTS
 
 from app.actions.story import console_url, when
+from app.actions.template_budget import Budget, budget, spend
 
 LONGEST_SOURCE = 16 * 1024
 DEEPEST = 40
 DEEPEST_LOOPS = 3
-MOST_STEPS = 5_000
-MOST_CHARACTERS = 256 * 1024
-MOST_SECONDS = 1.0
-LARGEST_NUMBER = 10**15
 LONGEST_RANGE = 1_000
 
 NODES: tuple[type[nodes.Node], ...] = (
@@ -44,7 +38,7 @@ NODES: tuple[type[nodes.Node], ...] = (
 FILTERS = (
     "abs", "capitalize", "count", "d", "default", "dictsort", "first", "float", "groupby", "int", "items", "last",
     "length", "list", "lower", "map", "max", "min", "reject", "rejectattr", "reverse", "select", "selectattr", "sort",
-    "string", "sum", "title", "trim", "truncate", "unique", "upper", "urlencode", "wordcount",
+    "string", "title", "trim", "truncate", "unique", "upper", "urlencode", "wordcount",
 )  # fmt: skip
 TESTS = (
     "boolean", "defined", "divisibleby", "eq", "equalto", "even", "false", "float", "ge", "greaterthan", "gt", "in",
@@ -64,50 +58,16 @@ class UnusableTemplate(ValueError):
     """The template cannot be used; the message says where and why, and repeats none of what it was given."""
 
 
-@dataclass
-class _Budget:
-    """What one rendering may still use."""
-
-    steps: int = MOST_STEPS
-    characters: int = MOST_CHARACTERS
-    ends_at: float = field(default_factory=lambda: time.monotonic() + MOST_SECONDS)
-
-    def step(self) -> None:
-        self.steps -= 1
-        if self.steps < 0 or time.monotonic() > self.ends_at:
-            raise SecurityError("it takes too many steps")
-
-    def spend(self, characters: int) -> None:
-        self.step()
-        self.characters -= characters
-        if self.characters < 0:
-            raise SecurityError("it makes too much text")
-
-
-_budget: ContextVar[_Budget] = ContextVar("_budget")
-
-
 class _JsonText(str):
     """Text that is JSON already."""
 
     __slots__ = ()
 
 
-def _spend(value: Any) -> Any:
-    """Count a new value against the budget."""
-    if isinstance(value, str | list | tuple | dict):
-        _budget.get().spend(len(value))
-    elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
-        raise SecurityError("a number is too large")
-    else:
-        _budget.get().step()
-    return value
-
-
 def _counted(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def counted(*args: Any, **kwargs: Any) -> Any:
-        return _spend(function(*args, **kwargs))
+        return spend(function(*args, **kwargs))
 
     return counted
 
@@ -115,13 +75,13 @@ def _counted(function: Callable[..., Any]) -> Callable[..., Any]:
 def _each(values: Any) -> Iterator[Any]:
     """Go through what a loop goes through, one step at a time."""
     for value in values:
-        _budget.get().step()
+        budget.get().step()
         yield value
 
 
 def _concat(parts: Sequence[Any]) -> str:
     texts = [_plain(part) for part in parts]
-    _budget.get().spend(sum(map(len, texts)))
+    budget.get().spend(sum(map(len, texts)))
     return "".join(texts)
 
 
@@ -141,7 +101,7 @@ def _to_json(value: Any) -> _JsonText:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_undefined_as_null)
     except (TypeError, ValueError, RecursionError):
         raise SecurityError("a value cannot be written as JSON") from None
-    _budget.get().spend(len(text))
+    budget.get().spend(len(text))
     return _JsonText(text)
 
 
@@ -156,7 +116,7 @@ def _join(values: Any, separator: str = "", attribute: str | None = None) -> str
     if attribute is not None:
         items = [item.get(attribute) if isinstance(item, Mapping) else None for item in items]
     texts = [_plain(item) for item in items]
-    _budget.get().spend(sum(map(len, texts)) + len(separator) * len(texts))
+    budget.get().spend(sum(map(len, texts)) + len(separator) * len(texts))
     return str(separator).join(texts)
 
 
@@ -164,7 +124,7 @@ def _replace(value: Any, old: str, new: str) -> str:
     text = _plain(value)
     if not old:
         raise SecurityError("replace needs a text to look for")
-    _budget.get().spend(len(text) + text.count(old) * len(new))
+    budget.get().spend(len(text) + text.count(old) * len(new))
     return text.replace(old, new)
 
 
@@ -172,6 +132,12 @@ def _round(value: Any, precision: int = 0) -> float:
     if not isinstance(precision, int) or not 0 <= precision <= 10:
         raise SecurityError("round takes 0 to 10 digits")
     return round(float(value), precision)
+
+
+def _sum(values: Any, attribute: str | None = None, start: float = 0) -> Any:
+    for value in _each(values):
+        start = _add(start, value.get(attribute) if attribute is not None and isinstance(value, Mapping) else value)
+    return start
 
 
 def _range(*bounds: int) -> range:
@@ -185,7 +151,7 @@ def _numbers_only(name: str, work: Callable[[Any, Any], Any]) -> Callable[[Any, 
     def apply(left: Any, right: Any) -> Any:
         if not (isinstance(left, int | float) and isinstance(right, int | float)):
             raise SecurityError(f"{name} takes numbers")
-        return _spend(work(left, right))
+        return spend(work(left, right))
 
     return apply
 
@@ -194,7 +160,7 @@ def _add(left: Any, right: Any) -> Any:
     if isinstance(left, str) and isinstance(right, str):
         return _concat([left, right])
     if isinstance(left, list) and isinstance(right, list):
-        return _spend(left + right)
+        return spend(left + right)
     return _numbers_only("+", operator.add)(left, right)
 
 
@@ -216,10 +182,12 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.filters = {name: _counted(ALL_FILTERS[name]) for name in FILTERS} | {
             "_each": _each,
             "_concat": _concat,
+            "_built": spend,
             "tojson": _to_json,
             "join": _join,
             "replace": _replace,
             "round": _round,
+            "sum": _sum,
             "when": when,
             "console_url": console_url,
         }
@@ -247,7 +215,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     def call(self, context: Any, obj: Any, *args: Any, **kwargs: Any) -> Any:
         if not self.is_safe_callable(obj):
             raise SecurityError("this cannot be called")
-        return _spend(super().call(context, obj, *args, **kwargs))
+        return spend(super().call(context, obj, *args, **kwargs))
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
         """Refuse what may not be read, where the sandbox alone would show nothing."""
@@ -285,9 +253,9 @@ def _check(tree: nodes.Template) -> None:
             raise TemplateSyntaxError("names that begin with _ cannot be used", node.lineno)
         waiting += [(child, depth + 1, loops) for child in node.iter_child_nodes()]
     for loop in list(tree.find_all(nodes.For)):
-        loop.iter = nodes.Filter(loop.iter, "_each", [], [], None, None, lineno=loop.lineno)
+        loop.iter = _filtered("_each", loop.iter)
     for node in [tree, *tree.find_all(nodes.Node)]:
-        _count_concatenations(node)
+        _count_built(node)
 
 
 def _is_hidden(node: nodes.Node) -> bool:
@@ -295,18 +263,26 @@ def _is_hidden(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Getattr | nodes.Name | nodes.Filter) and str(name).startswith("_")
 
 
-def _count_concatenations(node: nodes.Node) -> None:
-    """Let our own filter put texts together, where the template says `~`."""
+def _count_built(node: nodes.Node) -> None:
+    """Let our own filters put texts together, where the template says `~`, and count lists where it writes them."""
     for name, value in node.iter_fields():
-        if isinstance(value, nodes.Concat):
+        if isinstance(value, list):
+            value[:] = [_counting(item) for item in value]
+        else:
             setattr(node, name, _counting(value))
-        elif isinstance(value, list):
-            value[:] = [_counting(item) if isinstance(item, nodes.Concat) else item for item in value]
 
 
-def _counting(node: nodes.Concat) -> nodes.Filter:
-    parts = nodes.List(node.nodes, lineno=node.lineno)
-    return nodes.Filter(parts, "_concat", [], [], None, None, lineno=node.lineno)
+def _counting(part: Any) -> Any:
+    if isinstance(part, nodes.Concat):
+        return _filtered("_concat", nodes.List(part.nodes, lineno=part.lineno))
+    is_target = getattr(part, "ctx", "load") != "load"
+    if isinstance(part, nodes.List | nodes.Tuple | nodes.Dict) and not is_target:
+        return _filtered("_built", part)
+    return part
+
+
+def _filtered(name: str, node: nodes.Node) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
 @functools.lru_cache(maxsize=256)
@@ -331,9 +307,10 @@ def _reason(error: TemplateError) -> str:
 
 
 def _render(source: str, environment: _Environment, values: Mapping[str, Any], longest: int) -> str:
-    token = _budget.set(_Budget())
+    template = _compile(source, environment)
+    token = budget.set(Budget())
     try:
-        return "".join(_bounded(_compile(source, environment).generate(values), longest))
+        return _whole("".join(_bounded(template.generate(values), longest)))
     except UnusableTemplate:
         raise
     except TemplateError as error:
@@ -341,17 +318,25 @@ def _render(source: str, environment: _Environment, values: Mapping[str, Any], l
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError, MemoryError) as error:
         raise UnusableTemplate(f"{_line(error)}it fails with {type(error).__name__}") from None
     finally:
-        _budget.reset(token)
+        budget.reset(token)
 
 
 def _bounded(parts: Iterator[str], longest: int) -> Iterator[str]:
     left = longest
     for part in parts:
-        _budget.get().step()
+        budget.get().step()
         left -= len(part)
         if left < 0:
             raise UnusableTemplate(f"makes more than {longest} characters")
         yield part
+
+
+def _whole(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UnusableTemplate("makes half a character") from None
+    return text
 
 
 def _line(error: Exception) -> str:

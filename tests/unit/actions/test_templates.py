@@ -60,8 +60,21 @@ HARMFUL = [
     + "".join(f"{{% set {chr(98 + i)} = {' ~ '.join([chr(97 + i)] * 8)} %}}" for i in range(20)) + "{{ u }}",
     "{{ 'a' | replace('', 'b') }}",
     "{{ alert.summary" + "".join(f" | replace('{letter}', alert | tojson)" for letter in "aeiostn") + " }}",
-    "\x00", "\ud800", "\u202e{{ type }}", "{{ type }}\x1b[2J",
+    "\x00", "\ud800", "\u202e{{ type }}", "{{ type }}\x1b[2J", '"{{ "\\ud800" }}"',
 ]  # fmt: skip
+DOUBLINGS = ["[x, x, x, x]", "(x, x, x, x)", "{'a': x, 'b': x, 'c': x}", "[x + x, x, x]", "[[x, x], [x, x]]"]
+WRITERS = ["x", "x | tojson", "x | string", "x | join", "x == y", "x in [y]", "x < y", "[x, y] | sort", "{x: 1}",
+           "[x, y] | unique | list", "x ~ y", "x | urlencode", "[x, y] | max"]  # fmt: skip
+GROWING = [
+    f"{{% set x = [1] %}}{{% set y = [1] %}}{doubling * 40}{{{{ {writer} }}}}"
+    for place, writer in enumerate(WRITERS)
+    for each in [DOUBLINGS[place % len(DOUBLINGS)]]
+    for doubling in [f"{{% set x = {each} %}}{{% set y = {each.replace('x', 'y')} %}}"]
+] + [
+    "{% set x = [[1]] %}" + "{% set x = x | groupby('list') %}" * 40 + "{{ x }}",
+    "{% set x = 'a' ~ alert.summary %}" + "{% set x = x ~ x %}" * 8 + "{{ [" + "x, " * 1000 + "] | tojson }}",
+    "{% set x = [[1]] %}" + "{% set x = x + x %}" * 16 + "{{ x | sum(start=[]) }}",
+]
 
 
 @pytest.mark.parametrize("source", HARMFUL)
@@ -70,6 +83,19 @@ def test_a_harmful_template_is_refused_in_no_time(source: str) -> None:
     with pytest.raises(UnusableTemplate):
         render_json(source, VALUES, LONGEST)
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("source", GROWING)
+def test_a_value_that_holds_itself_many_times_is_counted_as_often(source: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(UnusableTemplate):
+        render_json(source, VALUES, LONGEST)
+    assert time.monotonic() - began < 3
+
+
+def test_half_a_character_makes_no_text() -> None:
+    with pytest.raises(UnusableTemplate, match="half"):
+        render_text("{{ '\\ud800' }}", VALUES, LONGEST)
 
 
 def test_a_refusal_names_the_line() -> None:
