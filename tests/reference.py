@@ -39,7 +39,7 @@ def alerts(
     place = 0
     while place < len(ordered):
         at = ordered[place].at
-        within = [match for match in ordered if at - window < match.at <= at] if window else [ordered[place]]
+        within = [match for match in ordered if at - window < match.at <= at or match.at == at]
         holds = len(within) >= count
         if lookback is not None:
             earlier = [match for match in ordered[:place] if match.value == ordered[place].value]

@@ -6,7 +6,7 @@ from itertools import chain, count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
@@ -241,6 +241,16 @@ just_before = drawn.map(lambda one: Drawn(one.at / 5 - 130, 0, one.last, one.las
     pattern=patterns,
     group_by=st.lists(st.sampled_from(("to_country", "from")), unique=True, max_size=1),
 )
+@example(
+    before=[],
+    after=[
+        Drawn(at, 0, status, status, error_code=None, to_country="GB", from_="+1")
+        for at, status in ((0, "queued"), (0.2, "queued"), (0.2, "delivered"))
+    ],
+    condition={"type": "ratio", "percent": 10, "window_minutes": 1, "min_total": 1, "settle_minutes": 0},
+    pattern=("any", None),
+    group_by=[],
+)  # An alert of a ratio names matches that are not final.
 @settings(slow_is_fine, max_examples=6)
 def test_conditions_over_time_are_previewed_as_they_lived_where_all_logs_had_come(
     database: str, before: list[Drawn], after: list[Drawn], condition: Any, pattern: Any, group_by: Any

@@ -54,7 +54,7 @@ class Group:
     def loose(self) -> list[Point]:
         """The matches that count towards no alert yet and are new or held, in the order of Twilio's time."""
         fresh = [
-            Point(each.changed_at, each.sid, log_id, each.error_code, False, self.new_values.get(log_id))
+            Point(each.changed_at, each.sid, log_id, each.error_code, None, self.new_values.get(log_id))
             for log_id, each in self.fresh.items()
         ]
         return sorted([*fresh, *self.held.values()])
@@ -80,7 +80,7 @@ def load(session: Session, groups: Groups, completeness: Completeness) -> None:
         group = groups.get((rule_id, key))
         if group is not None and epoch == group.rule.epoch:
             at, sid, log_id, code, value = values
-            group.held[log_id] = Point(at, sid, log_id, code, False, value)
+            group.held[log_id] = Point(at, sid, log_id, code, None, value)
     _learn_values(session, groups)
     _load_stored(session, groups, completeness)
 
@@ -172,7 +172,7 @@ def episodes_of(group: Group) -> list[Episode]:
     points = sorted({point.log_id: point for point in (*group.stored, *group.loose())}.values())
     span = None
     if group.open is not None:
-        span = Span(group.open.window_from, group.open.started_at, group.open.last_match_at)
+        span = Span(group.open.window_from, group.open.started_at, group.open.last_match_at, group.open.id)
     crowd = threshold.crowd(rule.params, points) if isinstance(rule.params, ThresholdParams) else None
     return find(points, opens_at(rule, points), rule.quiet, span, rule.window, crowd)
 

@@ -65,8 +65,10 @@ class Reader:
 
     def population(self, since: datetime, until: datetime, bucket: timedelta) -> dict[datetime, int]:
         """Count the logs of the population that occurred in [since, until), by bucket; of `ratio`, the final ones."""
+        final = " AND final" if isinstance(self._rule.params, RatioParams) else ""
         rows = self._rows(
-            f"SELECT date_bin(:bucket, occurred_at, :since), count(*) FROM {STATES} WHERE {self._occurred} GROUP BY 1",
+            f"SELECT date_bin(:bucket, occurred_at, :since), count(*) FROM {STATES} WHERE {self._occurred}{final}"
+            " GROUP BY 1",
             {"since": since, "until": until, "bucket": bucket},
         )
         return {row[0]: row[1] for row in rows}
@@ -106,10 +108,12 @@ class Reader:
         """Count the logs as they stand by all that the rule looks at, and by the minute they occurred in."""
         at, field = minute("occurred_at"), queries.summed_field(self._rule)
         amount = f"coalesce(sum(abs({field})), 0)" if field else "0"
-        query = select(self._fields, at, "count(*)", amount) + f" FROM {STATES} WHERE {self._occurred}"
-        if not isinstance(self._rule.params, RatioParams):
-            query += f" AND {self._pattern}"
-        query += group_by(self._fields, at) + f" LIMIT {MAX_ROWS + 1}"
+        share = isinstance(self._rule.params, RatioParams)
+        fields = {*self._fields, "final"} if share else self._fields
+        # Of a `ratio`, final logs count that do not match, and an alert names matches that are not final.
+        which = "true" if share else self._pattern
+        query = select(fields, at, "count(*)", amount) + f" FROM {STATES} WHERE {self._occurred} AND {which}"
+        query += group_by(fields, at) + f" LIMIT {MAX_ROWS + 1}"
         rows = self._rows(query, {"since": since, "until": until})
         logs = [LogVersion(*row[:-3]) for row in rows]
         for log, row, matches in zip(logs, rows, self.matching(logs), strict=True):
@@ -144,8 +148,7 @@ class Reader:
 
     @property
     def _occurred(self) -> str:
-        final = " AND final" if isinstance(self._rule.params, RatioParams) else ""
-        return f"occurred_at >= :since AND occurred_at < :until{final} AND {self._population}"
+        return f"occurred_at >= :since AND occurred_at < :until AND {self._population}"
 
     @property
     def _firsts(self) -> str:

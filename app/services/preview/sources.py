@@ -47,13 +47,17 @@ class _Minute(NamedTuple):
     total: int
     matched: int
     amount: Decimal
+    named: int
+    """Matches that an alert names: of a `ratio`, those that are not final too."""
 
 
-NOTHING = _Minute(0, 0, Decimal(0))
+NOTHING = _Minute(0, 0, Decimal(0), 0)
 
 
 def _plus(one: _Minute, other: _Minute) -> _Minute:
-    return _Minute(one.total + other.total, one.matched + other.matched, one.amount + other.amount)
+    return _Minute(
+        one.total + other.total, one.matched + other.matched, one.amount + other.amount, one.named + other.named
+    )
 
 
 class Counts:
@@ -79,8 +83,11 @@ class Counts:
 
     def add(self, kind: Kind) -> None:
         """Take in logs that are alike."""
-        matched = kind.number if kind.matches else 0
-        more = _Minute(kind.number, matched, kind.amount if kind.matches else Decimal(0))
+        named = kind.number if kind.matches else 0
+        counts = kind.log.final or not isinstance(self._rule.params, RatioParams)
+        more = _Minute(
+            kind.number if counts else 0, named if counts else 0, kind.amount if named else Decimal(0), named
+        )
         self._added[kind.minute] = _plus(self._added.get(kind.minute, NOTHING), more)
         if kind.matches:
             self._seen.add(kind.minute)
@@ -96,7 +103,9 @@ class Counts:
         """Return what (after, until] holds."""
         low = self._sums[bisect_right(self._minutes, after)]
         high = self._sums[bisect_right(self._minutes, until)]
-        return _Minute(high.total - low.total, high.matched - low.matched, high.amount - low.amount)
+        return _Minute(
+            high.total - low.total, high.matched - low.matched, high.amount - low.amount, high.named - low.named
+        )
 
     def _window(self, until: datetime) -> "_Minute":
         """Return what the window holds that ends at a minute: a `spike` asks for each one many times."""
@@ -120,7 +129,7 @@ class Counts:
 
     def worth_judging(self, at: datetime) -> bool:
         params = self._rule.params
-        total, matched, amount = self._window(at - self._rule.settle)
+        total, matched, amount, _ = self._window(at - self._rule.settle)
         if isinstance(params, RatioParams):
             return total >= params.min_total
         if isinstance(params, SumParams):
@@ -143,7 +152,7 @@ class Counts:
 
     def fill(self, minute: Minute, place: GroupId) -> None:
         params = self._rule.params
-        total, matched, amount = self._window(minute.at - self._rule.settle)
+        total, matched, amount, _ = self._window(minute.at - self._rule.settle)
         minute.sums[place] = {0: Sums(total, matched)}
         if isinstance(params, SumParams):
             minute.amounts[place] = [(minute.at, amount)]
@@ -158,7 +167,7 @@ class Counts:
                 yield at - timedelta(microseconds=1), self._added[at].matched
 
     def occurrences(self, alert: Alert, counted_until: datetime, until: datetime) -> int:
-        return self._held(max(alert.window_from, counted_until), until).matched
+        return self._held(max(alert.window_from, counted_until), until).named
 
 
 class Stuck:

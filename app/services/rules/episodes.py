@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
+from uuid import UUID
 
 
 class Point(NamedTuple):
@@ -19,10 +20,15 @@ class Point(NamedTuple):
     sid: str
     log_id: int
     error_code: int | None
-    counted: bool = False
-    """It counts towards an alert already, open or over."""
+    alert_id: UUID | None = None
+    """The alert, open or over, that it counts towards already."""
     new_value: str | None = None
     """Of `new_value`: the value that it carries, as JSON, where that is new."""
+
+    @property
+    def counted(self) -> bool:
+        """Say whether it counts towards an alert already."""
+        return self.alert_id is not None
 
 
 class Span(NamedTuple):
@@ -32,6 +38,7 @@ class Span(NamedTuple):
     """Matches after it count: for `threshold` the start of the window that fired."""
     started_at: datetime
     last_at: datetime
+    alert_id: UUID | None = None
 
 
 class Episode(NamedTuple):
@@ -45,7 +52,7 @@ class Episode(NamedTuple):
     points: tuple[Point, ...]
     """The matches that join it, oldest first; not those of an open alert that it goes on."""
     shared: int
-    """Matches of the window that fired which count towards an earlier alert as well."""
+    """Matches of it which count towards another alert as well: one before, or the open one that follows."""
     continues: bool
     """It goes on the open alert."""
 
@@ -131,14 +138,19 @@ def find(
             if not point.counted:
                 current.points.append(point)
                 extend(current, point.at)
+            elif waiting is not None and point.alert_id == waiting.alert_id:
+                # The window of the open alert reaches back into this episode, which may go on as far as that alert.
+                current.shared += 1
+                extend(current, point.at)
         elif opening:
             current = _Building(point.at - window, point.at, False)
             found.append(current)
-            joining = [each for each in (*skipped, point) if each.at > point.at - window or each is point]
+            # Of one moment nobody says what came first: whatever matched then belongs to it.
+            joining = [each for each in (*skipped, point) if each.at > point.at - window or each.at == point.at]
             current.points += [each for each in joining if not each.counted]
             # The window holds what went before, in earlier alerts too.
             reached = place + 1 - bisect_right(times, point.at - window, hi=place)
-            current.shared = reached - len(current.points)
+            current.shared = reached - len(current.points) if window else 0
             extend(current, point.at)
             skipped.clear()
         else:

@@ -27,10 +27,7 @@ class Span(NamedTuple):
     until: datetime | None
 
 
-_POINT = (
-    "matches.changed_at, matches.sid, matches.log_id, matches.error_code, matches.alert_id IS NOT NULL,"
-    " matches.new_value"
-)
+_POINT = "matches.changed_at, matches.sid, matches.log_id, matches.error_code, matches.alert_id, matches.new_value"
 
 
 def matches_within(session: Session, spans: Sequence[Span]) -> Iterator[Found]:

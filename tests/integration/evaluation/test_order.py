@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -126,8 +126,17 @@ def test_each_makes_the_same_alerts_in_any_order(
     assert run({"type": "each"}, quiet, drawn) == expected
 
 
+REACHED_BACK = (
+    [(half, 30003) for half in (123, 200, 239, 79, 131, 231, 143, 33, 93, 162, 220, 16)],
+    [[11, 0, 9, 6, 8, 1, 2, 4, 5], [7, 10, 3, 9]],
+    ["nothing", "time"],
+)
+"""The window of an alert that fired at once reaches back into an episode that was found later."""
+
+
 @many
 @given(drawn=arrivals(), quiet=st.integers(0, 30), number=st.integers(1, 4), window=st.integers(1, 20))
+@example(drawn=REACHED_BACK, quiet=23, number=2, window=18)
 def test_threshold_makes_the_same_alerts_in_any_order(
     database: str, small_batches: None, drawn: tuple[Any, Any, Any], quiet: int, number: int, window: int
 ) -> None:
