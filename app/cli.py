@@ -12,7 +12,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -30,7 +29,7 @@ from app.services.ingest import accounts, backfills, connecting, polling, stream
 from app.services.outbox import dispatch
 from app.services.preview import service as previews
 from app.services.rules import packs
-from app.services.transfer import transfer
+from app.services.transfer import transfer, yaml_text
 from app.services.twilio import error_code_updates
 from app.utils.clock import rfc3339, utc_now
 from app.utils.logging import configure_logging
@@ -173,10 +172,7 @@ def preview(
     """Tell what a rule would have done on the stored logs. Nothing is stored or sent."""
     now = utc_now()
     span = {"since": rfc3339(_moment(since, now)), "until": rfc3339(_moment(until, now))}
-    try:
-        rule = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except yaml.YAMLError:
-        raise typer.BadParameter(f"{file} is no YAML") from None
+    rule = yaml_text.load(_text_of(file))
     body = {**rule, **span} if isinstance(rule, dict) else rule
     with session_scope() as session:
         told = previews.preview(session, body, get_settings(), now)
@@ -190,6 +186,13 @@ def preview(
         table.add_row(group, alert["started_at"], alert["resolved_at"] or "", str(alert["occurrences"]))
     if told["alerts"]:
         console.print(table)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{file} is not UTF-8") from None
 
 
 def _plot(values: list[int]) -> str:
@@ -216,7 +219,7 @@ def import_configuration(
 ) -> None:
     """Bring rules, actions and silences to a document: all of it, or nothing where something cannot be used."""
     with session_scope() as session:
-        planned = transfer.bring(session, file.read_text(encoding="utf-8"), BY, utc_now(), prune=prune)
+        planned = transfer.bring(session, _text_of(file), BY, utc_now(), prune=prune)
         if dry_run:
             session.rollback()
     for each in planned:

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from app.errors import FieldError, InvalidInput
 
@@ -19,8 +19,8 @@ class Malformed(Exception):
     """The body is not the JSON that RFC 8259 means; the message says why, without repeating it."""
 
 
-class _BadNumber(Exception):
-    pass
+class _BadNumber:
+    """Stands in a body where a number was that no field can hold, until its field is known."""
 
 
 def parse_json(body: bytes) -> Any:
@@ -41,16 +41,12 @@ def parse_json(body: bytes) -> Any:
         raise Malformed(f"the body is not JSON: it breaks off or goes wrong at character {error.pos}") from None
     except RecursionError:
         raise _too_deep("body") from None
-    except _BadNumber:
-        raise InvalidInput(
-            [FieldError("body", "holds a number that is not finite or needs more than 64 bits")]
-        ) from None
     check(value)
     return value
 
 
 def check(value: Any) -> None:
-    """Refuse texts that cannot be stored, and too much nesting, wherever in the value they stand.
+    """Refuse texts that cannot be stored, unfit numbers, and too much nesting, wherever in the value they stand.
 
     Raises: InvalidInput, naming the field.
     """
@@ -78,6 +74,8 @@ def _faults(value: Any) -> Iterator[tuple[str, str]]:
         if isinstance(item, str):
             if fault := text_fault(item):
                 yield path, fault
+        elif isinstance(item, _BadNumber):
+            yield path, "must be a finite number of at most 64 bits"
         elif isinstance(item, (dict, list)):
             if depth > MAX_DEPTH:
                 yield path, f"must not be nested more than {MAX_DEPTH} levels deep"
@@ -97,21 +95,19 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _no_number(_name: str) -> NoReturn:
-    raise _BadNumber
+def _no_number(_name: str) -> _BadNumber:
+    return _BadNumber()
 
 
-def _integer(digits: str) -> int:
+def _integer(digits: str) -> int | _BadNumber:
     if len(digits) > 20 or not -MAX_INTEGER - 1 <= int(digits) <= MAX_INTEGER:
-        raise _BadNumber
+        return _BadNumber()
     return int(digits)
 
 
-def _float(digits: str) -> float:
+def _float(digits: str) -> float | _BadNumber:
     number = float(digits)
-    if not math.isfinite(number):
-        raise _BadNumber
-    return number
+    return number if math.isfinite(number) else _BadNumber()
 
 
 def _too_deep(field: str) -> InvalidInput:

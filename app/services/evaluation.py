@@ -18,6 +18,7 @@ from app.services.alerts import builtin, matching, telling, timed
 from app.services.alerts.register import Register
 from app.services.rules import counts, engine, health, places, seeding
 from app.services.rules.groups import key_of
+from app.services.rules.patterns import Failures
 from app.services.rules.types import LogVersion, Rule, SpikeParams
 from app.utils.clock import utc_now
 from app.utils.crashpoints import crashpoint
@@ -106,7 +107,7 @@ class _Found(NamedTuple):
     hits: list[tuple[Rule, LogVersion]]
     """Matches for the first time."""
     deltas: counts.Deltas
-    failures: dict[UUID, str]
+    failures: Failures
 
 
 def _take_in(
@@ -121,7 +122,9 @@ def _take_in(
     register, errors = matching.track(session, hits, completeness, settings, now)
     counts.save(session, rule_set.rules, counts.moved(found.deltas, placed))
     health.note_matches(session, _shares(found.hits, 1000 * (time.monotonic() - began)), now)
-    health.note_errors(session, found.failures | errors, now, failing=errors.keys() | rule_set.index.broken.keys())
+    failing = errors.keys() | rule_set.index.broken.keys()
+    logs = {rule_id: len(ids) for rule_id, ids in found.failures.logs.items()}
+    health.note_errors(session, found.failures.reasons | errors, now, failing, logs)
     _count(session, found.hits)
     if not settings.store_message_bodies:
         _erase_bodies(session, changes)

@@ -209,6 +209,23 @@ def test_a_rule_is_previewed_as_a_table_and_a_plot(run: Run, simulator: Simulato
     assert (code, "pattern_value" in err) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        (b"name: a\nlog_type: ]", 1, "goes wrong in line 2"),
+        (b"name: a\nname: b\nlog_type: call\npattern_type: any", 1, "names a key twice"),
+        (b"name: \xff", 2, "is not UTF-8"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_with_the_place(
+    run: Run, tmp_path: Path, content: bytes, code: int, words: str
+) -> None:
+    file = tmp_path / "rule.yaml"
+    file.write_bytes(content)
+    found, _, err = run("preview", str(file))
+    assert (found, words in " ".join(err.split())) == (code, True), err
+
+
 def test_help_names_every_command(run: Run) -> None:
     _, out, _ = run("--help")
     for name in ("doctor", "poll", "backfill", "evaluate", "deliver", "export", "import", "keys", "rotate-secrets"):

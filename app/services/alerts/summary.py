@@ -46,7 +46,7 @@ def summarize_over_time(rule: Rule, group: Mapping[str, Any], value: float | Non
             share, what, _places(group), f"in {_span(params.window_minutes)} (limit {_number(params.percent)}%)"
         )
     if isinstance(params, NoDataParams):
-        found = f"only {shown}" if value else "no"
+        found = "no" if not value else f"only {shown}" if value < params.min_count else shown
         few = f"{found} {_noun(rule, int(value or 0))}"
         return _join(few, what, _places(group), f"in {_span(params.window_minutes)}")
     if isinstance(params, SpikeParams):

@@ -59,7 +59,7 @@ def resolve(session: Session, alert_id: UUID, by: str | None, note: str | None, 
     Raises: NotFound; Conflict where it is resolved.
     """
     alert = _open_alert(session, alert_id)
-    alert.acknowledged_by = by or alert.acknowledged_by
+    alert.acknowledged_by = alert.acknowledged_by or by
     alert.note = note or alert.note
     rule = session.get(models.Rule, alert.rule_id) if alert.rule_id else None
     alert.still_holds = rule is None or rule.condition["type"] not in EPISODIC

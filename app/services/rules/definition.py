@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from app import models
 from app.enums import PatternType, Severity
 from app.errors import FieldError, InvalidInput
-from app.services.rules.expressions import ExpressionError, check_expression
+from app.services.rules.expressions import ExpressionError, check_expression, literal_patterns
 from app.services.rules.patterns import code_ranges, list_items, re2_options
 
 JsonObject = dict[str, Any]
@@ -333,17 +333,36 @@ def _check_regex(value: str) -> None:
         raise ValueError("unfolds to too many steps: use smaller repetitions or fewer classes of letters")
 
 
+_PARENTHESES = {"missing )", "unexpected )"}
+_PARENTHESIS = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|[()]", re.DOTALL)
+"""What may hold a parenthesis that is none: quotes, escapes, classes; and the parentheses."""
 _NOT_IN_RE2 = {"(?=": "lookahead", "(?!": "lookahead", "(?<": "lookbehind"}
 
 
 def _regex_words(pattern: str, error: Exception) -> str:
-    """Say what RE2 found and where; it names the piece of the pattern that it stumbled over."""
+    """Say what RE2 found and where; it names the piece of the pattern that it stumbled over.
+
+    Of a parenthesis without its other half it names the whole pattern, which tells nothing about the place.
+    """
     raw = error.args[0] if error.args else b""
     reason, _, piece = (raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)).partition(": ")
-    place = pattern.find(piece) + 1 if piece else 0
-    where = f", at character {place}" if place and piece != pattern else ""
+    place = _parenthesis(pattern) if reason in _PARENTHESES else pattern.find(piece) + 1 if piece else 0
+    where = f", at character {place}" if place else ""
     words = next((f"RE2 has no {name}" for sign, name in _NOT_IN_RE2.items() if piece.startswith(sign)), reason)
     return f"is no RE2 pattern: {words}{where}"
+
+
+def _parenthesis(pattern: str) -> int:
+    """Return the place of the parenthesis that has no other half, counted from 1; 0 where it is not found."""
+    unclosed: list[int] = []
+    for token in _PARENTHESIS.finditer(pattern):
+        if token[0] == "(":
+            unclosed.append(token.start() + 1)
+        elif token[0] == ")":
+            if not unclosed:
+                return token.start() + 1
+            unclosed.pop()
+    return unclosed[-1] if unclosed else 0
 
 
 def _check_cel(value: str) -> None:
@@ -351,6 +370,11 @@ def _check_cel(value: str) -> None:
         check_expression(value)
     except ExpressionError as error:
         raise ValueError(str(error)) from None
+    for pattern, where in literal_patterns(value):
+        try:
+            _check_regex(pattern)
+        except ValueError as error:
+            raise ValueError(f"the pattern given to matches(){where}, {error}") from None
 
 
 _CHECKS: Mapping[PatternType, Callable[[str], None]] = {

@@ -5,7 +5,7 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any
@@ -109,7 +109,12 @@ def _compiled(source: str) -> Expression:
 
 def activation(log: LogVersion) -> Activation:
     """Make a log ready for any number of expressions."""
-    return _environment().Activation({"log": as_map(log)})
+    return _activation_of(as_map(log))
+
+
+def _activation_of(fields: Mapping[str, Value]) -> Activation:
+    """Make the fields of a log ready for any number of expressions."""
+    return _environment().Activation({"log": dict(fields)})
 
 
 def as_map(log: LogVersion) -> dict[str, Value]:
@@ -180,6 +185,17 @@ def _check_shape(source: str) -> None:
         raise ExpressionError(f"with a macro must not be longer than {MAX_CHARACTERS_WITH_MACRO:,} characters")
 
 
+def literal_patterns(source: str) -> Iterator[tuple[str, str]]:
+    """Give the patterns that an expression writes out for `matches()`, each with where it stands."""
+    awaited: int | None = None
+    for token in _TOKEN.finditer(source):
+        if token["string"] and awaited is not None and not source[awaited : token.start()].strip():
+            value = _environment().compile(token["string"]).eval(_activation_of({})).value()
+            if isinstance(value, str):
+                yield value, _at(source, token.start())
+        awaited = token.end() if token["call"] == "matches" else None
+
+
 def _at(source: str, offset: int) -> str:
     line = source.count("\n", 0, offset) + 1
     return f", at line {line}, character {offset - source.rfind(chr(10), 0, offset)}"
@@ -196,7 +212,7 @@ def _seconds(expression: Expression) -> float:
     log: dict[str, Value] = dict.fromkeys(FIELDS, "ab " * 533)
     log |= {"error_code": 30003, "duration_seconds": 60, "segments": 1, "final": True, "price": "-0.0075"}
     log |= {"occurred_at": "2026-11-23T06:09:00Z", "changed_at": "2026-11-23T06:09:00Z"}
-    ready = _environment().Activation({"log": log})
+    ready = _activation_of(log)
     began = time.perf_counter()
     with suppress(ExpressionError):  # It may fail on a log: then it does not match.
         expression.matches(ready)

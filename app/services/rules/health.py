@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from sqlalchemy import text
@@ -33,24 +34,34 @@ def note_matches(session: Session, costs_ms: Mapping[UUID, float], now: datetime
         )
 
 
-def note_errors(session: Session, errors: Mapping[UUID, str], now: datetime, failing: Collection[UUID] = ()) -> None:
+def note_errors(
+    session: Session,
+    errors: Mapping[UUID, str],
+    now: datetime,
+    failing: Collection[UUID] = (),
+    logs: Mapping[UUID, int] = MappingProxyType({}),
+) -> None:
     """Note what went wrong with these rules; the texts hold no data of logs.
 
-    Args:    failing: those that failed as a whole, and not only on some log.
+    Args:
+        failing: those that failed as a whole, and not only on some log.
+        logs: on how many logs a rule failed.
     """
     if errors:
         ids = sorted(errors)
         session.execute(
             text(
-                "UPDATE rules SET last_error = asked.error, last_error_at = :now, error_count = error_count + 1,"
+                "UPDATE rules SET last_error = asked.error, last_error_at = :now,"
+                " error_count = error_count + asked.times,"
                 " failed_at = CASE WHEN asked.failing THEN :now ELSE failed_at END FROM"
-                " unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[]), CAST(:failing AS bool[]))"
-                " AS asked (id, error, failing) WHERE rules.id = asked.id"
+                " unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[]), CAST(:failing AS bool[]),"
+                " CAST(:times AS int[])) AS asked (id, error, failing, times) WHERE rules.id = asked.id"
             ),
             {
                 "ids": ids,
                 "errors": [errors[rule_id] for rule_id in ids],
                 "failing": [rule_id in failing for rule_id in ids],
+                "times": [logs.get(rule_id, 1) for rule_id in ids],
                 "now": now,
             },
         )

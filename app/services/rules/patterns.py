@@ -214,7 +214,7 @@ class _State(NamedTuple):
 class _OfType:
     """The rules that look at one type of log."""
 
-    def __init__(self, numbers: Sequence[int], rules: Sequence[Rule], fail: Callable[[UUID, str], None]) -> None:
+    def __init__(self, numbers: Sequence[int], rules: Sequence[Rule], fail: Callable[[UUID, int, str], None]) -> None:
         by_pattern: dict[PatternType, list[int]] = defaultdict(list)
         for number in numbers:
             by_pattern[rules[number].pattern_type].append(number)
@@ -266,7 +266,7 @@ class _OfType:
                 if expressions.compile_expression(rule.pattern_value or "").matches(ready):
                     found.append(number)
             except expressions.ExpressionError as error:
-                self._fail(rule.id, str(error))
+                self._fail(rule.id, log.log_id, str(error))
         return found
 
 
@@ -278,12 +278,21 @@ def _by_status(numbers: Sequence[int], rules: Sequence[Rule]) -> dict[str | None
     return {status: _Candidates(found, rules) for status, found in users.items()}
 
 
+class Failures(NamedTuple):
+    """What went wrong with rules while logs were matched."""
+
+    reasons: dict[UUID, str]
+    """One a rule, the last, without any of the logs' data."""
+    logs: dict[UUID, set[int]]
+    """The logs that a rule failed on, by id."""
+
+
 class RuleIndex:
     """What finds the rules that a log matches; built anew when a rule changes."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.broken = {rule.id: reason for rule in rules if (reason := _unusable(rule)) is not None}
-        self._failures: dict[UUID, str] = dict(self.broken)
+        self._failures = Failures(dict(self.broken), defaultdict(set))
         usable = [rule for rule in rules if rule.id not in self.broken]
         self._shares = [rule for rule in rules if rule.condition.get("type") == "ratio"]
         self._types: dict[str, _OfType] = {
@@ -307,13 +316,14 @@ class RuleIndex:
             return [()] * len(logs)
         return [tuple([self._shares[number] for number in self._populations[log.log_type].find(log)]) for log in logs]
 
-    def take_failures(self) -> dict[UUID, str]:
-        """Return why rules failed on logs since the last call, one reason a rule, without any of the logs' data."""
-        taken, self._failures = self._failures, dict(self.broken)
+    def take_failures(self) -> Failures:
+        """Return on which logs rules failed since the last call, and why."""
+        taken, self._failures = self._failures, Failures(dict(self.broken), defaultdict(set))
         return taken
 
-    def _note_failure(self, rule_id: UUID, reason: str) -> None:
-        self._failures[rule_id] = f"the expression failed on a log, which counts as no match: {reason}"
+    def _note_failure(self, rule_id: UUID, log_id: int, reason: str) -> None:
+        self._failures.reasons[rule_id] = f"the expression failed on a log, which counts as no match: {reason}"
+        self._failures.logs[rule_id].add(log_id)
 
 
 def _looking_at(kind: LogType, rules: Sequence[Rule]) -> list[int]:

@@ -52,4 +52,5 @@ def find(
                     continue
                 if log.changed_at >= counts_from(rule, account_starts[log.account_id]):
                     found[rule.id, key_of(rule, log)].append(log.log_id)
+        index.take_failures()  # They were noted when the logs changed.
     return found

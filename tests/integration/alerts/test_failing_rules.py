@@ -84,10 +84,11 @@ def test_a_condition_over_time_that_fails_is_told_of_and_stops_no_other(
 def test_an_expression_that_fails_on_a_log_is_no_match_and_shows_in_the_health_of_the_rule(feed: Feed) -> None:
     rule_id = make_rule({"type": "each"}, pattern_type="expression", pattern_value="log.duration_seconds > 5")
     feed.complete(minutes(1))
-    feed.store([log(1, minutes(1), duration_seconds=None), log(2, minutes(1), duration_seconds=9)], minutes(1))
+    lengths = [None, 9, None, None]
+    feed.store([log(n, minutes(1), duration_seconds=length) for n, length in enumerate(lengths, 1)], minutes(1))
     evaluate(minutes(1))
     assert alerts() == [("Rule of each", "firing")]
     with session_scope() as session:
         health = catalogue.health(session, catalogue.get(session, rule_id))
-    assert health["error_count"] == 1
+    assert health["error_count"] == 3
     assert "no match" in health["last_error"]

@@ -67,6 +67,7 @@ async def test_an_alert_is_taken_and_ended_once(api: Api, alert_id: str) -> None
     assert (taken.json()["acknowledged_by"], taken.json()["note"]) == ("maria", "on it")
     ended = await api.post(f"/api/alerts/{alert_id}/resolve")
     assert (ended.json()["status"], ended.json()["resolve_reason"]) == ("resolved", "manual")
+    assert ended.json()["acknowledged_by"] == "maria"
     for act in ("acknowledge", "resolve"):
         assert (await api.post(f"/api/alerts/{alert_id}/{act}")).status_code == 409
     types = [each["type"] for each in (await api.get(f"/api/alerts/{alert_id}")).json()["deliveries"]]

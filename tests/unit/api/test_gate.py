@@ -55,6 +55,15 @@ def test_a_number_that_no_field_can_hold_is_refused(number: str) -> None:
         gate.parse_json(f'{{"a": {number}}}'.encode())
 
 
+def test_a_number_that_no_field_can_hold_is_refused_at_its_field() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        gate.parse_json(b'{"name": "a", "condition": {"type": "threshold", "count": 1e999, "window_minutes": 5}}')
+    assert [error.field for error in caught.value.errors] == ["condition.count"]
+    with pytest.raises(InvalidInput) as caught:
+        gate.parse_json(b"NaN")
+    assert [error.field for error in caught.value.errors] == ["body"]
+
+
 @pytest.mark.parametrize("character", ["\\u0000", "\\ud800", "\\udfff", "\\u202e", "\\u2066"])
 def test_a_text_that_cannot_be_stored_or_shown_is_refused_at_its_field(character: str) -> None:
     with pytest.raises(InvalidInput) as caught:

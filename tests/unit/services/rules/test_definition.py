@@ -176,7 +176,11 @@ def test_patterns_that_can_be_used_are_kept_as_they_were_written(kind: str, valu
         ("keyword", " , ", "item 1 of the list is empty"),
         ("regex", "(?<=a)b", "RE2 has no lookbehind, at character 1"),
         ("regex", "ab(?=c)", "RE2 has no lookahead, at character 3"),
-        ("regex", "(a", "is no RE2 pattern: missing )"),
+        ("regex", "(a", "is no RE2 pattern: missing ), at character 1"),
+        ("regex", r"[(]\((a)(b", "missing ), at character 9"),
+        ("regex", r"\Q(\E(a))b", "unexpected ), at character 9"),
+        ("regex", "*", "at character 1"),
+        ("regex", "[a", "missing ], at character 1"),
         ("regex", "ab[z-a]", "at character 4"),
         ("regex", r"(a)\1", "is no RE2 pattern"),
         ("regex", "a.{1000}", "unfolds to too many steps"),
@@ -184,6 +188,8 @@ def test_patterns_that_can_be_used_are_kept_as_they_were_written(kind: str, valu
         ("regex", "a\0b", "NUL"),
         ("expression", "log.error_code", "must give true or false"),
         ("expression", "log.nothing == 1", "no such field"),
+        ("expression", "log.text.matches('(?<=a)b')", "matches(), at line 1, character 18, is no RE2 pattern: RE2 has"),
+        ("expression", r'log.final || log.to.matches( r"\d(")', "matches(), at line 1, character 30, is no RE2"),
     ],
 )
 def test_patterns_that_cannot_be_used_are_refused(kind: str, value: str | None, words: str) -> None:
