@@ -17,9 +17,8 @@ from pydantic import Field
 
 from app.actions.apprise_child import LOCAL, LOCAL_SCHEMES
 from app.actions.base import Envelope, JsonObject, Notification, Receipt, Rendered, Sender, SendError
-from app.actions.chat import cut
 from app.actions.fields import ConfigModel, parse
-from app.actions.story import Story, tell
+from app.actions.story import Story, cut, tell
 from app.config import Settings
 from app.enums import NotificationType, Severity
 from app.errors import FieldError, InvalidInput
@@ -108,6 +107,10 @@ class Apprise:
     def recipients(self, config: JsonObject) -> list[str]:
         """Each URL is a receiver."""
         return list(dict.fromkeys(label(url) for url in config["urls"]))
+
+    def must_go_out(self, config: JsonObject, kind: NotificationType) -> bool:
+        """A digest tells people all of it."""
+        return False
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Write title and text."""

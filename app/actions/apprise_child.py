@@ -122,6 +122,8 @@ def _load() -> Any:
     import apprise
 
     asset = apprise.AppriseAsset(storage_mode="memory", async_mode=False, secure_logging=True)
+    # The first URL loads every service there is. That is ours to wait for, before the service's own time begins.
+    apprise.Apprise.instantiate("json://localhost", asset=asset)
     return lambda url: apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from app.actions.base import JsonObject, Notification
-from app.actions.story import Story
+from app.actions.story import Story, cut
 from app.enums import NotificationType, Severity
 from app.utils.clock import rfc3339
 
@@ -16,9 +16,15 @@ SHOWN_SAMPLES = 5
 PAGERDUTY_SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
 
 
-def cut(text: str, limit: int) -> str:
-    """Shorten a text to what a service takes."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _links(story: Story, write: Callable[[str, str], str], separator: str, limit: int) -> str:
+    """Write the links of a message, as many whole ones as the service takes: a digest's alerts, else samples."""
+    shown = ""
+    for label, url in story.told or story.samples[:SHOWN_SAMPLES]:
+        longer = shown + (separator if shown else "") + write(cut(label, 200), url)
+        if len(longer) > limit:
+            break
+        shown = longer
+    return shown
 
 
 def _details(story: Story) -> list[tuple[str, str]]:
@@ -33,7 +39,7 @@ def _details(story: Story) -> list[tuple[str, str]]:
 def slack(notification: Notification, story: Story) -> JsonObject:
     """Make a Slack message: blocks in an attachment, which gives it its coloured edge."""
     fields = [f"*{_slack(name)}*\n{_slack(value)}" for name, value in story.facts]
-    samples = " · ".join(f"<{url}|{sid}>" for sid, url in story.samples[:SHOWN_SAMPLES])
+    links = _links(story, lambda label, url: f"<{url}|{_slack(label)}>", " · ", 2900)
     blocks: list[JsonObject] = [
         {"type": "header", "text": {"type": "plain_text", "text": cut(story.headline, 150)}},
         {"type": "section", "text": {"type": "mrkdwn", "text": cut(_slack(story.summary), 2900)}},
@@ -47,8 +53,8 @@ def slack(notification: Notification, story: Story) -> JsonObject:
             "elements": [{"type": "button", "text": {"type": "plain_text", "text": BUTTON}, "url": story.link}],
         },
     ]
-    if samples:
-        blocks.insert(-1, {"type": "context", "elements": [{"type": "mrkdwn", "text": cut(samples, 2900)}]})
+    if links:
+        blocks.insert(-1, {"type": "context", "elements": [{"type": "mrkdwn", "text": links}]})
     return {
         "text": cut(_slack(f"{story.headline}: {story.summary}"), 2900),
         "attachments": [{"color": story.colour, "blocks": blocks}],
@@ -81,8 +87,8 @@ def teams(notification: Notification, story: Story) -> JsonObject:
             for name, text in _details(story)
         ),
     ]
-    if story.samples:
-        links = ", ".join(f"[{sid}]({url})" for sid, url in story.samples[:SHOWN_SAMPLES])
+    links = _links(story, lambda label, url: f"[{_markdown(label)}]({url})", ", ", 8000)
+    if links:
         body.append({"type": "TextBlock", "wrap": True, "isSubtle": True, "text": links})
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
@@ -117,8 +123,8 @@ def google_chat(notification: Notification, story: Story) -> JsonObject:
             for name, value in [*story.facts, *_details(story)]
         ),
     ]
-    if story.samples:
-        links = "<br>".join(f'<a href="{url}">{sid}</a>' for sid, url in story.samples[:SHOWN_SAMPLES])
+    links = _links(story, lambda label, url: f'<a href="{url}">{_slack(label)}</a>', "<br>", 8000)
+    if links:
         widgets.append({"textParagraph": {"text": links}})
     widgets.append({"buttonList": {"buttons": [{"text": BUTTON, "onClick": {"openLink": {"url": story.link}}}]}})
     header = {"title": cut(story.headline, 200), "subtitle": f"GiftPulse · {story.severity}"}
@@ -131,9 +137,9 @@ def discord(notification: Notification, story: Story) -> JsonObject:
         {"name": name, "value": cut(_markdown(value), 1000) or "none", "inline": len(value) < 40}
         for name, value in [*story.facts, *_details(story)]
     ]
-    if story.samples:
-        links = " · ".join(f"[{sid}]({url})" for sid, url in story.samples[:SHOWN_SAMPLES])
-        fields.append({"name": "Samples", "value": cut(links, 1020), "inline": False})
+    links = _links(story, lambda label, url: f"[{_markdown(label)}]({url})", " · ", 1020)
+    if links:
+        fields.append({"name": "Alerts" if story.told else "Samples", "value": links, "inline": False})
     embed = {
         "title": cut(story.headline, 250),
         "description": cut(_markdown(story.summary), 2000),
@@ -159,7 +165,7 @@ def pagerduty(notification: Notification, story: Story) -> JsonObject:
     return event | {
         "client": "GiftPulse",
         "client_url": story.link,
-        "links": [{"href": url, "text": sid} for sid, url in story.samples[:SHOWN_SAMPLES]],
+        "links": [{"href": url, "text": cut(label, 200)} for label, url in story.told or story.samples[:SHOWN_SAMPLES]],
         "payload": {
             "summary": cut(f"{story.title}: {story.summary}", 1000),
             "source": "Twilio",
@@ -172,6 +178,8 @@ def pagerduty(notification: Notification, story: Story) -> JsonObject:
     }
 
 
+LONGEST = {"slack": 60_000, "teams": 28_000, "google_chat": 32_000, "discord": 6_000, "pagerduty": 60_000}
+"""What each service takes at most, in bytes; Discord counts the characters of the texts, which are fewer."""
 FORMATS: dict[str, Callable[[Notification, Story], JsonObject]] = {
     "slack": slack,
     "teams": teams,

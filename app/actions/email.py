@@ -16,6 +16,7 @@ from app.actions.sample import samples
 from app.actions.smtp import ATTEMPT_SECONDS, SmtpSender
 from app.actions.templates import UnusableTemplate, render_text
 from app.config import Settings
+from app.enums import NotificationType
 from app.errors import FieldError, InvalidInput
 
 MOST_RECIPIENTS = 50
@@ -81,6 +82,10 @@ class Email:
         """List the addresses, each once."""
         return list({address.lower(): address for address in reversed(config["recipients"])}.values())[::-1]
 
+    def must_go_out(self, config: JsonObject, kind: NotificationType) -> bool:
+        """A digest tells people all of it."""
+        return False
+
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Write the mail that every attempt will send."""
         parts, warning = mail_text.write(config["template"], notification)
@@ -89,7 +94,7 @@ class Email:
             try:
                 parts["subject"] = _subject(config["subject"], notification)
             except UnusableTemplate as error:
-                warnings.append(f"config.subject was not used, it {error}; the built-in subject was")
+                warnings.append(f"config.subject was not used ({error}); the built-in subject was")
         return Rendered(parts | {"domain": self._domain(notification)}, "; ".join(warnings) or None)
 
     def _domain(self, notification: Notification) -> str:

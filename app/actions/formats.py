@@ -1,6 +1,7 @@
 """The bodies of webhooks: our own format, those of chat services and PagerDuty, and the user's template."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -9,11 +10,13 @@ from app.actions import chat
 from app.actions.base import Envelope, JsonObject, Notification, Rendered
 from app.actions.fields import refuse
 from app.actions.sample import samples
-from app.actions.story import tell
+from app.actions.story import cut, tell
 from app.actions.templates import UnusableTemplate, render_json
 from app.utils.clock import rfc3339
 
 MOST_BYTES = 64 * 1024
+LONGEST_TEXT = 1000
+"""Of an alert that is too large for a webhook."""
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
 SECRET_PATHS = frozenset({"slack", "teams", "google_chat", "discord"})
 """Services whose URL is itself the secret."""
@@ -55,10 +58,21 @@ def render(config: JsonObject, notification: Notification) -> Rendered:
         try:
             return _frozen(_templated(config["body"], notification))
         except UnusableTemplate as error:
-            return _frozen(standard(notification), f"config.body was not used, it {error}; the built-in body was sent")
+            return _frozen(standard(notification), f"config.body was not used ({error}); the built-in body was sent")
     if name == "standard":
         return _frozen(standard(notification))
-    return _frozen(orjson.dumps(chat.FORMATS[name](notification, tell(notification))))
+    return _frozen(_for_chat(name, notification))
+
+
+def _for_chat(name: str, notification: Notification) -> bytes:
+    """Write a chat service's message; where it takes no such long one, every long text is cut."""
+    story = tell(notification)
+    for longest in (None, 1000, 300, 60):
+        told = story if longest is None else story.shortened(longest)
+        body = orjson.dumps(chat.FORMATS[name](notification, told))
+        if len(body) <= chat.LONGEST[name]:
+            break
+    return body
 
 
 def _frozen(body: bytes, warning: str | None = None) -> Rendered:
@@ -105,7 +119,18 @@ def standard(notification: Notification) -> bytes:
         logs.pop()
     rule = notification.rule
     short = None if rule is None else {"id": rule["id"], "name": rule["name"], "truncated": True}
-    return _standard(notification, short, [])
+    body = _standard(notification, short, [])
+    if len(body) <= MOST_BYTES:
+        return body
+    alert = {name: _cut(value) for name, value in notification.alert.items()} | {"truncated": True}
+    return _standard(replace(notification, alert=alert), short and short | {"name": _cut(short["name"])}, [])
+
+
+def _cut(value: Any) -> Any:
+    """Cut the long texts in a value of an alert."""
+    if isinstance(value, dict):
+        return {name: _cut(part) for name, part in value.items()}
+    return cut(value, LONGEST_TEXT) if isinstance(value, str) else value
 
 
 def _standard(notification: Notification, rule: Mapping[str, Any] | None, logs: list[JsonObject]) -> bytes:

@@ -19,6 +19,10 @@ BUILT_IN = "error_notification"
 PARTS = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 LONGEST_SUBJECT = 200
+JOINER = "\u200d"
+"""Makes one sign of several: a family of four faces."""
+TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Turn the direction of what follows, so that a text reads other than it is."""
 
 
 def exists(name: str) -> bool:
@@ -79,7 +83,7 @@ def _plain(story: Story) -> dict[str, str]:
 
 def one_line(text: str) -> str:
     """Make a subject of a text: one line without control, format and bidirectional characters, not too long."""
-    visible = "".join(part if unicodedata.category(part)[0] != "C" else " " for part in text)
+    visible = "".join(part if unicodedata.category(part)[0] != "C" or part == JOINER else " " for part in text)
     line = " ".join(visible.split())
     return line if len(line) <= LONGEST_SUBJECT else line[: LONGEST_SUBJECT - 1] + "…"
 
@@ -110,4 +114,8 @@ def message(envelope: Envelope, sender: Address) -> EmailMessage:
 
 def _tidy(text: str) -> str:
     """Leave out what no mail may hold."""
-    return "".join(part for part in text if part in "\n\t" or unicodedata.category(part) not in ("Cc", "Cs"))
+    return "".join(
+        part
+        for part in text
+        if part in "\n\t" or (unicodedata.category(part) not in ("Cc", "Cs") and part not in TURNS)
+    )

@@ -1,7 +1,7 @@
 """What a notification tells, in words that every channel shares. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -64,11 +64,31 @@ class Story:
     """Sids, and where Twilio's Console shows them."""
     link: str
     """The alert on this server."""
+    told: Sequence[tuple[str, str]] = ()
+    """Of a digest: what it tells of, and where this server shows each."""
 
     @property
     def headline(self) -> str:
         """State and title in one line."""
         return f"{self.state}: {self.title}"
+
+    def shortened(self, longest: int) -> "Story":
+        """Tell the same with no text longer than this."""
+        return replace(
+            self,
+            title=cut(self.title, longest),
+            summary=cut(self.summary, longest),
+            facts=[(name, cut(value, longest)) for name, value in self.facts],
+            code_means=cut(self.code_means, longest),
+            cause=cut(self.cause, longest),
+            next_step=cut(self.next_step, longest),
+            told=[(cut(headline, longest), link) for headline, link in self.told],
+        )
+
+
+def cut(text: str, limit: int) -> str:
+    """Shorten a text, and show that it was."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def tell(notification: Notification) -> Story:
@@ -91,6 +111,7 @@ def tell(notification: Notification) -> Story:
         next_step=_next_step(notification, error),
         samples=[(sid, console_url(sid)) for sid in alert["sample_sids"]],
         link=link_to(notification),
+        told=[(item["headline"], item["link"]) for item in (notification.digest or {}).get("items", [])],
     )
 
 
@@ -126,7 +147,7 @@ def _facts(notification: Notification) -> list[tuple[str, str]]:
         facts.append(("Resolved", when(alert["resolved_at"]) + (f", {reason}" if reason else "")))
     if alert.get("acknowledged_by"):
         facts.append(("Acknowledged by", _text(alert["acknowledged_by"])))
-    if alert.get("value") is not None:
+    if alert.get("value") not in (None, alert["occurrences"]):
         facts.append(("Value", f"{alert['value']:g}"))
     facts += [
         (name.replace("_", " ").capitalize(), "none" if value is None else _text(value))

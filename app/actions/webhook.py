@@ -14,6 +14,7 @@ from app.actions import formats, headers, retry_after, signing
 from app.actions.base import Envelope, JsonObject, Notification, Receipt, Rendered, Sender, SendError
 from app.actions.fields import ConfigModel, parse, refuse
 from app.config import Settings
+from app.enums import NotificationType
 from app.errors import FieldError, InvalidInput
 from app.utils.addresses import check_url
 from app.utils.clock import rfc3339, utc_now
@@ -125,6 +126,10 @@ class Webhook:
     def recipients(self, config: JsonObject) -> list[str]:
         """A webhook has one receiver: its URL, without what is secret in it."""
         return [_shown_url(config, plain=True)]
+
+    def must_go_out(self, config: JsonObject, kind: NotificationType) -> bool:
+        """Only its own event closes an incident of PagerDuty."""
+        return bool(config["format"] == "pagerduty" and kind == NotificationType.RESOLVED)
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Make the body that every attempt will send."""

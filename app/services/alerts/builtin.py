@@ -117,7 +117,7 @@ def _unread(session: Session, settings: Settings, now: datetime) -> Iterator[Tro
         {"failures": FAILED_POLLS, "oldest": now - silence, "now": now, "name": CANNOT_READ},
     )
     for sid, since, errors in rows:
-        yield Trouble(CANNOT_READ, {"account_sid": sid}, f"{CANNOT_READ}: account {sid}: {errors}", since)
+        yield Trouble(CANNOT_READ, {"account_sid": sid}, f"account {sid}: {errors}", since)
 
 
 def _failing(session: Session, now: datetime) -> Iterator[Trouble]:
@@ -127,14 +127,15 @@ def _failing(session: Session, now: datetime) -> Iterator[Trouble]:
         {"lately": now - RULE_FAILS_FOR},
     )
     for rule_id, name, error, failed_at in rows:
-        yield Trouble(RULE_FAILING, {"rule_id": str(rule_id)}, f"{RULE_FAILING}: {name}: {error}", failed_at)
+        yield Trouble(RULE_FAILING, {"rule_id": str(rule_id)}, f"{name}: {error}", failed_at)
 
 
 def _overdue(session: Session, now: datetime) -> Iterator[Trouble]:
     """Find out whether deliveries wait that should long have been attempted."""
     count, oldest = overdue(session, now, OVERDUE_AFTER)
     if count and oldest is not None:
-        yield Trouble(DELIVERIES_OVERDUE, {}, f"{DELIVERIES_OVERDUE}: {count} wait: see whether a worker runs", oldest)
+        waiting = "1 delivery waits" if count == 1 else f"{count} deliveries wait"
+        yield Trouble(DELIVERIES_OVERDUE, {}, f"{waiting}: see whether a worker runs", oldest)
 
 
 def _disabled(session: Session) -> Iterator[Trouble]:
@@ -144,4 +145,4 @@ def _disabled(session: Session) -> Iterator[Trouble]:
     )
     for action_id, reason, at in rows:
         group = {"action_id": str(action_id)}
-        yield Trouble(ACTION_DISABLED, group, f"{ACTION_DISABLED}: {reason}", at)
+        yield Trouble(ACTION_DISABLED, group, reason, at)

@@ -31,6 +31,8 @@ NOTICES_LOCK = 4_715_620_763
 
 log = structlog.get_logger()
 JsonObject = dict[str, Any]
+Told = tuple[UUID, UUID, str]
+"""An alert, an action and a receiver."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +99,13 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
         for target in targets:
             if target.wants(each):
                 number = sent.get(target.action.id, 0)
-                made = _deliveries(target, notification, each, told, now, folds=number >= digest.MOST_NOTIFICATIONS)
+                made = _deliveries(target, notification, each, told, now, too_many=number >= digest.MOST_NOTIFICATIONS)
                 sent[target.action.id] = number + bool(made)
                 if each.type == NotificationType.FIRING:
-                    told |= {(each.alert_id, row["action_id"], row["recipient"]) for row in made}
+                    told |= {
+                        (each.alert_id, row["action_id"], row["recipient"]): row["status"] != DeliveryStatus.FOLDED
+                        for row in made
+                    }
                 rows += made
     if rows:
         session.execute(insert(Delivery), rows)
@@ -143,10 +148,10 @@ def _deliveries(
     target: Target,
     notification: Notification,
     notice: Notice,
-    told: set[tuple[UUID, UUID, str]],
+    told: dict[Told, bool],
     now: datetime,
     *,
-    folds: bool,
+    too_many: bool,
 ) -> list[JsonObject]:
     """Render once for the action, and address it to each receiver; a resolve goes to those told of the firing."""
     kind = kind_for(ActionType(target.action.action_type))
@@ -155,7 +160,8 @@ def _deliveries(
         recipients = [each for each in recipients if (notice.alert_id, target.action.id, each) in told]
     if not recipients:
         return []
-    if folds:
+    by_itself = any(told.get((notice.alert_id, target.action.id, each)) for each in recipients)
+    if too_many and not (by_itself and kind.must_go_out(target.config, notice.type)):
         rendered = Rendered(digest.folded_content(notification))
         changes = {"status": DeliveryStatus.FOLDED, "next_attempt_at": None}
     else:
@@ -166,17 +172,20 @@ def _deliveries(
     ]
 
 
-def _told_of_firing(session: Session, notices: Sequence[Notice]) -> set[tuple[UUID, UUID, str]]:
-    """Find who has, or will have, a delivery that tells of the firing of these alerts, as (alert, action, receiver)."""
+def _told_of_firing(session: Session, notices: Sequence[Notice]) -> dict[Told, bool]:
+    """Find who has, or will have, a delivery that tells of the firing of these alerts.
+
+    Returns: for each whether it went out by itself, and not within a digest.
+    """
     resolved = {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}
     if not resolved:
-        return set()
+        return {}
     rows = session.execute(
-        select(Delivery.alert_id, Delivery.action_id, Delivery.recipient).where(
+        select(Delivery.alert_id, Delivery.action_id, Delivery.recipient, Delivery.status).where(
             Delivery.alert_id.in_(resolved), Delivery.type == NotificationType.FIRING
         )
     )
-    return {(row[0], row[1], row[2]) for row in rows if row[0] is not None}
+    return {(row[0], row[1], row[2]): row[3] != DeliveryStatus.FOLDED for row in rows if row[0] is not None}
 
 
 def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> dict[UUID, list[JsonObject]]:

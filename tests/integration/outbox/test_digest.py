@@ -175,3 +175,19 @@ def test_deleting_an_action_ends_what_waits_for_its_digest(outbox: Outbox, recei
     assert [attempt.error for each in ended for attempt in outbox.attempts(each.id)] == ["the action was deleted"] * 2
     with session_scope() as session, pytest.raises(Conflict, match="its action was deleted"):
         retry(session, ended[0].id, outbox.clock())
+
+
+def test_an_incident_that_was_opened_is_closed_though_many_come_at_once(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.webhook(receiver, format="pagerduty", routing_key="k" * 32)
+    opened = outbox.alert()
+    outbox.tell(opened)
+    flood(outbox, 19)
+    folded = outbox.alert()
+    outbox.tell(folded)
+    outbox.tell(folded, "resolved")
+    outbox.tell(opened, "resolved")
+    assert [(each.type, each.status) for each in outbox.deliveries(alert_id=opened.id)][-1] == (
+        "alert.resolved",
+        "pending",
+    )
+    assert {each.status for each in outbox.deliveries(alert_id=folded.id)} == {"folded"}

@@ -53,11 +53,70 @@ def test_pagerduty_opens_and_closes_one_incident_and_its_key_is_not_stored() -> 
     assert json.loads(formats.sent_body(config, envelope)) == opened | {"routing_key": "k" * 32}
 
 
+ITEMS = [
+    {
+        "headline": f"Firing: [Rule] {number}",
+        "summary": "3 calls failed",
+        "link": f"http://localhost:8000/alerts/{number}",
+    }
+    for number in range(20)
+]
+DIGEST = replace(FIRING, type=NotificationType.DIGEST, digest={"count": 35, "items": ITEMS, "more": 15, "link": ""})
+
+
+@pytest.mark.parametrize("sign", ["s", "é", "漢", "👩", "&", "*"])
 @pytest.mark.parametrize("name", chat.FORMATS)
-def test_a_chat_message_stays_within_what_the_service_takes(name: str) -> None:
-    long = {"rule_name": "n" * 500, "summary": "s" * 20_000, "group": {"to": "t" * 5000, "from": None}}
-    told = replace(FIRING, alert=FIRING.alert | long)
-    assert len(json.dumps(chat.FORMATS[name](told, tell(told)))) < 28_000
+def test_a_chat_message_stays_within_what_the_service_takes(name: str, sign: str) -> None:
+    groups = dict.fromkeys(("to", "from", "status", "direction", "error_code", "to_country"), sign * 5000)
+    error = FIRING.alert["error"] | {"message": sign * 5000, "cause": sign * 5000}
+    long = {"rule_name": sign * 500, "summary": sign * 20_000, "group": groups, "error": error}
+    for kind in (FIRING, DIGEST, TEST):
+        told = replace(kind, alert=kind.alert | long)
+        rendered = formats.render({"format": name}, told)
+        assert rendered.warning is None
+        assert len(rendered.content["body"].encode()) <= chat.LONGEST[name]
+        assert "…" in rendered.content["body"]
+    assert check_limits(name, body(name, replace(FIRING, alert=FIRING.alert | long)))
+
+
+def check_limits(name: str, sent: Any) -> bool:
+    """The limits that the services document, field by field."""
+    if name == "slack":
+        blocks = sent["attachments"][0]["blocks"]
+        assert len(blocks) <= 50
+        for block in blocks:
+            assert len(block.get("fields", [])) <= 10
+            assert all(len(field["text"]) <= 2000 for field in block.get("fields", []))
+            assert len(block.get("text", {}).get("text", "")) <= (150 if block["type"] == "header" else 3000)
+    elif name == "discord":
+        [embed] = sent["embeds"]
+        assert len(embed["title"]) <= 256
+        assert len(embed["description"]) <= 4096
+        assert len(embed["fields"]) <= 25
+        assert all(0 < len(each["name"]) <= 256 and 0 < len(each["value"]) <= 1024 for each in embed["fields"])
+        texts = [embed["title"], embed["description"], embed["footer"]["text"]]
+        texts += [each[part] for each in embed["fields"] for part in ("name", "value")]
+        assert sum(map(len, texts)) <= 6000
+    elif name == "pagerduty":
+        assert len(sent["payload"]["summary"]) <= 1024
+        assert len(sent["dedup_key"]) <= 255
+        assert sent["payload"]["severity"] in {"critical", "error", "warning", "info"}
+        assert sent["payload"]["source"]
+    return True
+
+
+@pytest.mark.parametrize("name", chat.FORMATS)
+def test_a_digest_links_to_what_it_tells_of(name: str) -> None:
+    sent = json.dumps(body(name, DIGEST))
+    assert sent.count("http://localhost:8000/alerts/") >= 5
+    assert "http://localhost:8000/alerts/0" in sent
+
+
+def test_an_alert_that_is_too_large_for_a_webhook_is_cut_and_that_is_told() -> None:
+    told = replace(FIRING, alert=FIRING.alert | {"note": "漢" * 10_000, "group": {"from": "👩" * 10_000}})
+    rendered = formats.render({"format": "standard"}, told).content["body"]
+    assert len(rendered.encode()) <= formats.MOST_BYTES
+    assert json.loads(rendered)["data"]["alert"]["truncated"] is True
 
 
 @pytest.mark.parametrize("name", chat.FORMATS)

@@ -1,5 +1,6 @@
 """Addresses, subjects and messages of mails."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from typing import Any
@@ -139,6 +140,16 @@ def test_a_mail_says_what_happened_and_what_to_do(kind: Email) -> None:
             assert words.lower() in part.lower()
         assert f"http://localhost:8000/alerts/{told.alert['id']}" in part
         assert "https://console.twilio.com/" in part
+
+
+def test_a_text_keeps_its_direction_and_its_signs(kind: Email) -> None:
+    told = samples()[0]
+    alert = told.alert | {"rule_name": "\u202edne eht\u202c", "summary": "👩\u200d👧 إلى"}
+    config = {"recipients": ["a@b.c"], "template": "error_notification"}
+    mail = make(dict(kind.render(config, replace(told, alert=alert)).content))
+    parts = [mail["Subject"], *(mail.get_body((part,)).get_content() for part in ("plain", "html"))]
+    assert all("👩\u200d👧 إلى" in part for part in parts)
+    assert not any(mark in part for part in parts for mark in mail_text.TURNS)
 
 
 def test_foreign_text_is_escaped_in_html_and_evaluated_nowhere(kind: Email) -> None:
