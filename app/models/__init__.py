@@ -21,6 +21,7 @@ from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
 from app.models.managed import ManagedEntry
 from app.models.rule import HourCount, Match, MinuteCount, Rule, RuleGroup, RuleSet, SeenValue
 from app.models.search import LogText, StreamSearch
+from app.models.tally import DelayTally, LogKind, LogTally, SenderTally, StreamTally, UntalliedHour
 
 __all__ = [
     "CHANGE_IDS",
@@ -35,12 +36,15 @@ __all__ = [
     "Base",
     "Counter",
     "CoverageGap",
+    "DelayTally",
     "Delivery",
     "Heartbeat",
     "HourCount",
     "IdempotentAnswer",
     "Log",
     "LogChange",
+    "LogKind",
+    "LogTally",
     "LogText",
     "ManagedEntry",
     "Match",
@@ -52,8 +56,11 @@ __all__ = [
     "RuleGroup",
     "RuleSet",
     "SeenValue",
+    "SenderTally",
     "Silence",
     "Stream",
     "StreamEvaluation",
     "StreamSearch",
+    "StreamTally",
+    "UntalliedHour",
 ]
