@@ -9,7 +9,7 @@ from app.database import session_scope
 from app.enums import DeliveryStatus
 from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord
 from app.services.ingest import budget, callbacks
-from app.services.logs import partitions
+from app.services.logs import partitions, tallies
 from app.services.rules import counts, engine, places, seen
 from app.services.rules.types import NewValueParams
 from app.utils.crashpoints import crashpoint
@@ -30,6 +30,7 @@ def clean(settings: Settings, now: datetime) -> None:
         month = partitions.month_of(now)
         partitions.ensure(session, [month, partitions.following(month)])
         dropped = partitions.drop_before(session, cutoff)
+        tallies.forget(session, cutoff)
         if dropped:
             session.execute(delete(Match).where(Match.occurred_at < cutoff))
             session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.seen_at < cutoff))

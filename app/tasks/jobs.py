@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from functools import lru_cache
 
 from celery import shared_task
@@ -14,14 +15,15 @@ from app.database import session_scope
 from app.models import Heartbeat
 from app.services import evaluation, health, retention
 from app.services.ingest import accounts, callbacks, polling, streams, subaccounts
-from app.services.logs import words
+from app.services.logs import tallies, words
 from app.services.outbox import dispatch
 from app.tasks.slots import slot
 from app.utils.clock import utc_now
 from app.utils.patience import untangled
 
 WORDS_SECONDS = 10.0
-"""The search may lag behind, and must not keep a worker from what may not."""
+TALLY_SECONDS = 10.0
+"""The search and the plots may lag behind, and must not keep a worker from what may not."""
 LONGEST_RUN_SECONDS = 50.0
 """A task that finds ever more work stops here and lets its next tick go on."""
 SHORT = {"soft_time_limit": 120, "time_limit": 150}
@@ -98,6 +100,13 @@ def maintain() -> None:
 def write_down_words() -> None:
     """Let the search of logs follow what was stored."""
     words.catch_up(get_settings(), WORDS_SECONDS)
+
+
+@shared_task(name="tally_hours", **LONGER)
+def tally_hours() -> None:
+    """Let the tallies of logs follow what was stored."""
+    settings, now = get_settings(), utc_now()
+    tallies.catch_up(now, now - timedelta(days=settings.retention_days), TALLY_SECONDS)
 
 
 @shared_task(name="heartbeat", **SHORT)

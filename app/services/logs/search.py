@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, sel
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.errors import NotFound
-from app.models import Account, Alert, Log, LogChange, LogText, Match, Stream, StreamSearch
+from app.models import Account, Alert, Log, LogChange, LogText, Match, StreamSearch
 from app.services import paging
+from app.services.logs import following
 from app.services.snapshots import select_logs
 
 PLACE = (Log.occurred_at, Log.id)
@@ -132,9 +133,7 @@ def _by_words(
 ) -> list[Row[*tuple[Any, ...]]]:
     """Search by the index of words, and among the changes that are not in it yet."""
     found: dict[int, Row[*tuple[Any, ...]]] = {}
-    pending = select(LogChange.occurred_at, LogChange.log_id).join(Stream, Stream.id == LogChange.stream_id)
-    pending = pending.outerjoin(StreamSearch, StreamSearch.stream_id == Stream.id)
-    pending = pending.where(LogChange.id > func.coalesce(StreamSearch.change_id, 0))
+    pending = select(LogChange.occurred_at, LogChange.log_id).where(following.unseen(session, StreamSearch))
     statement = find(wanted).where(tuple_(Log.occurred_at, Log.id).in_(pending))
     for row in session.execute(statement if place is None else statement.where(paging.after(PLACE, place))):
         found[row.id] = row

@@ -1,19 +1,38 @@
-"""Counts logs over time, for plots."""
+"""Counts logs over time, for plots: whole hours from their tallies, the rest from the logs themselves."""
 
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Interval, Row, cast, func, literal, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Integer,
+    Interval,
+    Row,
+    Select,
+    Text,
+    and_,
+    case,
+    cast,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    text,
+    union_all,
+)
+from sqlalchemy.orm import Session
 
 from app.enums import LogType
-from app.models import Account, Log
+from app.models import Account, DelayTally, Log, LogKind, LogTally, SenderTally
+from app.services.logs import tallies
 from app.services.logs.search import LogFilter, conditions
 
 BUCKETS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
-FIELDS: dict[str, InstrumentedAttribute[Any]] = {
+FIELDS: dict[str, Any] = {
     "log_type": Log.log_type,
     "status": Log.status,
     "error_code": Log.error_code,
@@ -25,12 +44,30 @@ FIELDS: dict[str, InstrumentedAttribute[Any]] = {
     "account_sid": Account.sid,
 }
 """What can be counted by."""
+_TALLIED: dict[str, Any] = {
+    "log_type": LogKind.log_type,
+    "status": LogKind.status,
+    "error_code": LogKind.error_code,
+    "level": LogKind.level,
+    "direction": LogKind.direction,
+    "from": SenderTally.sender,
+    "to_country": LogKind.to_country,
+    "messaging_service_sid": LogKind.messaging_service_sid,
+    "account_sid": Account.sid,
+    "final": LogKind.final,
+}
+"""The same, and what else can be filtered by, as the tallies have it."""
+NOT_BY_SENDER = {"to_country", "messaging_service_sid"}
 MOST_VALUES = 100
 OTHER = "__other__"
 """Stands for the values beyond the most frequent ones."""
 # Any moment at which a day begins in UTC.
 ORIGIN = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 DELIVERED = ("delivered", "read")
+PERCENTILES = {"p50": 0.5, "p95": 0.95}
+
+Tally = type[LogTally] | type[SenderTally] | type[DelayTally]
+Spans = list[tuple[datetime, datetime]]
 
 
 @dataclass(frozen=True)
@@ -46,50 +83,182 @@ class Count:
 def count(session: Session, wanted: LogFilter, bucket: str, by: str | None) -> list[Count]:
     """Count the logs of each bucket that has any, by the values of a field.
 
-    Args:    bucket: of `BUCKETS`; by: of `FIELDS`, or None for one count a bucket.
+    Args:
+        session: one that has not read anything yet.
+        wanted: with `since` and `until`.
+        bucket: of `BUCKETS`.
+        by: of `FIELDS`, or None for one count a bucket.
     Returns: in order of time, then by value; values beyond the 100 most frequent together as `__other__`.
     """
-    at = _bucket(bucket)
-    column: Any = literal(None) if by is None else FIELDS[by]
-    query = select(at.label("at"), column.label("value"), func.count().label("count")).select_from(Log)
-    if by == "account_sid":
-        query = query.join(Account, Account.id == Log.account_id)
-    rows = session.execute(query.where(*conditions(wanted)).group_by("at", "value")).all()
-    return _fold(rows)
+    tallies.hold_still(session)
+    tally = _tally_for(wanted, bucket, by)
+    whole, rest = _spans(session, wanted, usable=tally is not None)
+    parts = [_count_logs(wanted, rest, bucket, by)]
+    if tally is not None:
+        parts.append(_add_up(tally, wanted, whole, bucket, by))
+    rows = session.execute(_folded(union_all(*parts).cte("parts"))).all()
+    return [Count(row.at, _read(row.value, by), row.logs) for row in rows]
 
 
-def _fold(rows: Any) -> list[Count]:
-    totals: Counter[Any] = Counter()
-    for row in rows:
-        totals[row.value] += row.count
-    kept = {value for value, _ in totals.most_common(MOST_VALUES)}
-    folded: Counter[tuple[datetime, Any]] = Counter()
-    for row in rows:
-        folded[row.at, row.value if row.value in kept else OTHER] += row.count
-    ordered = sorted(folded.items(), key=lambda item: (item[0][0], item[0][1] is None, str(item[0][1])))
-    return [Count(at, value, number) for (at, value), number in ordered]
+def _tally_for(wanted: LogFilter, bucket: str, by: str | None) -> Tally | None:
+    """Say which tallies can answer; None where the logs themselves must be read."""
+    asked = _filters(wanted) | ({by} if by else set())
+    if bucket == "minute" or not asked <= _TALLIED.keys():
+        return None
+    if "from" not in asked:
+        return LogTally
+    return None if asked & NOT_BY_SENDER else SenderTally
 
 
-def _bucket(bucket: str) -> Any:
-    return func.date_bin(cast(literal(BUCKETS[bucket]), Interval), Log.occurred_at, ORIGIN)
+def _filters(wanted: LogFilter) -> set[str]:
+    """Name the filters that are set, but for the span, as the tallies name them."""
+    names = {field.name for field in fields(wanted) if getattr(wanted, field.name) not in ((), None)}
+    return {name.rstrip("_") for name in names} - {"since", "until"}
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A span of whole hours, but for some."""
+
+    first: datetime
+    last: datetime
+    without: list[datetime]
+
+
+def _spans(session: Session, wanted: LogFilter, *, usable: bool) -> tuple[_Whole, Spans]:
+    """Divide a span into the hours whose tallies hold, and the spans that are read from the logs."""
+    assert wanted.since is not None
+    assert wanted.until is not None
+    since, until = wanted.since, wanted.until
+    first, last = tallies.next_hour(since), tallies.hour_of(until)
+    if not usable or first >= last:
+        return _Whole(since, since, []), [(since, until)]
+    without = tallies.untallied(session, first, last)
+    rest: Spans = [(since, first)]
+    for hour in without:
+        if rest[-1][1] == hour:
+            rest[-1] = (rest[-1][0], hour + tallies.HOUR)
+        else:
+            rest.append((hour, hour + tallies.HOUR))
+    rest.append((last, until))
+    return _Whole(first, last, without), [span for span in rest if span[0] < span[1]]
+
+
+def _count_logs(wanted: LogFilter, spans: Spans, bucket: str, by: str | None) -> Select[*tuple[Any, ...]]:
+    value = literal("") if by is None else func.coalesce(cast(FIELDS[by], Text), "")
+    query = select(_bucket(bucket, Log.occurred_at).label("at"), value.label("value"), func.count().label("logs"))
+    return (
+        query.select_from(Log)
+        .join(Account, Account.id == Log.account_id)
+        .where(*_within(wanted, spans))
+        .group_by("at", "value")
+    )
+
+
+def _within(wanted: LogFilter, spans: Spans) -> list[ColumnElement[bool]]:
+    inside = [and_(Log.occurred_at >= since, Log.occurred_at < until) for since, until in spans]
+    return [*conditions(wanted), or_(false(), *inside)]
+
+
+def _add_up(tally: Tally, wanted: LogFilter, whole: _Whole, bucket: str, by: str | None) -> Select[*tuple[Any, ...]]:
+    value = literal("") if by is None else func.coalesce(cast(_TALLIED[by], Text), "")
+    query = select(_bucket(bucket, tally.hour).label("at"), value.label("value"), func.sum(tally.logs).label("logs"))
+    return _of_kinds(query, tally, wanted, whole).group_by("at", "value")
+
+
+def _of_kinds(
+    query: Select[*tuple[Any, ...]], tally: Tally, wanted: LogFilter, whole: _Whole
+) -> Select[*tuple[Any, ...]]:
+    """Narrow a query of tallies to what is wanted of some hours."""
+    query = query.select_from(tally).join(LogKind, LogKind.id == tally.kind_id)
+    query = query.join(Account, Account.id == LogKind.account_id)
+    for name in _filters(wanted):
+        values = getattr(wanted, "from_" if name == "from" else name)
+        query = query.where(_TALLIED[name].in_(values if isinstance(values, tuple) else (values,)))
+    query = query.where(tally.hour >= whole.first, tally.hour < whole.last)
+    return query.where(tally.hour.not_in(whole.without)) if whole.without else query
+
+
+def _folded(parts: CTE) -> Select[*tuple[Any, ...]]:
+    """Put the parts together, and the values beyond the most frequent ones."""
+    totals = select(parts.c.value).group_by(parts.c.value)
+    top = totals.order_by(func.sum(parts.c.logs).desc(), parts.c.value).limit(MOST_VALUES).cte("top")
+    value = case((top.c.value.is_(None), OTHER), else_=func.nullif(top.c.value, ""))
+    joined = parts.outerjoin(top, top.c.value == parts.c.value)
+    query = select(parts.c.at.label("at"), value.label("value"), _total(parts.c.logs).label("logs"))
+    return query.select_from(joined).group_by(text("1"), text("2")).order_by(text("1"), text("2"))
+
+
+def _total(numbers: Any) -> Any:
+    """Add up; PostgreSQL's sums of whole numbers are decimals."""
+    return cast(func.sum(numbers), BigInteger)
+
+
+def _read(value: str | None, by: str | None) -> str | int | None:
+    return int(value) if by == "error_code" and value not in (None, OTHER) else value
+
+
+def _bucket(bucket: str, at: Any) -> Any:
+    return func.date_bin(cast(literal(BUCKETS[bucket]), Interval), at, ORIGIN)
 
 
 def delivery(session: Session, wanted: LogFilter, bucket: str) -> list[Row[*tuple[Any, ...]]]:
     """Measure how messages fared: in each bucket the final outbound ones, those delivered, and how long they took.
 
+    Args:    session: one that has not read anything yet.
     Returns: rows with `at`, `final`, `delivered`, and `p50` and `p95` in seconds from created to final.
     """
-    seconds = func.extract("epoch", Log.changed_at - Log.occurred_at)
-    query = (
+    tallies.hold_still(session)
+    usable = bucket != "minute" and _filters(wanted) <= _TALLIED.keys() - {"from"}
+    whole, rest = _spans(session, wanted, usable=usable)
+    parts = [_delays_of_logs(wanted, rest, bucket)]
+    if usable:
+        parts.append(_delays(wanted, whole, bucket))
+    return list(session.execute(_measured(union_all(*parts).cte("parts"))))
+
+
+def _delays_of_logs(wanted: LogFilter, spans: Spans, bucket: str) -> Select[*tuple[Any, ...]]:
+    return (
         select(
-            _bucket(bucket).label("at"),
-            func.count().label("final"),
+            _bucket(bucket, Log.occurred_at).label("at"),
+            cast(func.floor(func.extract("epoch", Log.changed_at - Log.occurred_at)), Integer).label("seconds"),
+            func.count().label("logs"),
             func.count().filter(Log.status.in_(DELIVERED)).label("delivered"),
-            func.percentile_cont(0.5).within_group(seconds).label("p50"),
-            func.percentile_cont(0.95).within_group(seconds).label("p95"),
         )
-        .where(*conditions(wanted), Log.log_type == LogType.MESSAGE, Log.final, Log.direction.like("outbound%"))
-        .group_by("at")
-        .order_by("at")
+        .select_from(Log)
+        .join(Account, Account.id == Log.account_id)
+        .where(*_within(wanted, spans))
+        .where(Log.log_type == LogType.MESSAGE, Log.final, Log.direction.like("outbound%"))
+        .group_by("at", "seconds")
     )
-    return list(session.execute(query))
+
+
+def _delays(wanted: LogFilter, whole: _Whole, bucket: str) -> Select[*tuple[Any, ...]]:
+    at, logs = _bucket(bucket, DelayTally.hour), func.sum(DelayTally.logs)
+    delivered = func.coalesce(logs.filter(LogKind.status.in_(DELIVERED)), 0)
+    query = select(at.label("at"), DelayTally.seconds, logs.label("logs"), delivered.label("delivered"))
+    return _of_kinds(query, DelayTally, wanted, whole).group_by("at", DelayTally.seconds)
+
+
+def _measured(parts: CTE) -> Select[*tuple[Any, ...]]:
+    """Find the percentiles of each bucket among its delays, as `percentile_cont` finds them among single values."""
+    at, logs, seconds = parts.c.at, func.sum(parts.c.logs), parts.c.seconds
+    ranked = (
+        select(
+            at,
+            seconds,
+            func.sum(parts.c.delivered).label("delivered"),
+            func.sum(logs).over(partition_by=at, order_by=seconds).label("upto"),
+            cast(func.sum(logs).over(partition_by=at), BigInteger).label("final"),
+        )
+        .group_by(at, seconds)
+        .cte("ranked")
+    )
+    query = select(ranked.c.at, ranked.c.final, _total(ranked.c.delivered).label("delivered"))
+    for name, share in PERCENTILES.items():
+        place = literal(share) * (ranked.c.final - 1)
+        low, high = (
+            func.min(ranked.c.seconds).filter(ranked.c.upto > bound) for bound in (func.floor(place), func.ceil(place))
+        )
+        query = query.add_columns((low + (high - low) * (place - func.floor(place))).label(name))
+    return query.group_by(ranked.c.at, ranked.c.final).order_by(ranked.c.at)
