@@ -1,0 +1,112 @@
+"""Fills a database with logs as they are after some months; the database itself writes them, in a few statements."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.database import get_engine, session_scope
+from app.models import Account
+from app.services.ingest import streams
+from app.services.logs import partitions
+
+ACCOUNTS = ("AC" + "0" * 31 + "1", "AC" + "0" * 31 + "2")
+"""The second has one log in ten."""
+CHUNK = 200_000
+RARE = 100_000
+"""One log in so many has a rare code, and another a rare status."""
+
+_LOGS = """
+INSERT INTO logs (occurred_at, id, account_id, sid, log_type, status, level, direction, from_, to_, to_country,
+                  error_code, error_message, text_, price, price_unit, duration_seconds, segments,
+                  messaging_service_sid, resource_sid, changed_at, updated_at, sent_at, final, first_seen_at, read_at,
+                  reread_at, source, content_hash, rest)
+SELECT date_trunc('second', at), number, account, prefix || lpad(to_hex(number), 32, '0'), log_type, status,
+       CASE WHEN log_type = 'error' THEN (ARRAY['error', 'warning'])[1 + number % 2] END,
+       CASE WHEN log_type <> 'error' THEN CASE WHEN inbound THEN 'inbound' ELSE 'outbound-api' END END,
+       CASE WHEN log_type <> 'error' THEN CASE WHEN inbound THEN customer ELSE sender END END,
+       CASE WHEN log_type <> 'error' THEN CASE WHEN inbound THEN sender ELSE customer END END,
+       CASE WHEN log_type <> 'error' THEN country END, code,
+       CASE WHEN code IS NOT NULL THEN 'What the code ' || code || ' means, in words' END,
+       CASE WHEN log_type <> 'call' THEN 'Dear customer, your order ' || md5(number::text) || ' is on its way'
+            || CASE WHEN number % :rare = 2 THEN ' by the slow zeppelin' ELSE '' END END,
+       CASE WHEN log_type <> 'error' THEN -0.0075 END, 'USD', CASE WHEN log_type = 'call' THEN seconds END, 1,
+       CASE WHEN NOT inbound AND log_type = 'message' THEN 'MG' || lpad((number % 3)::text, 32, '0') END, NULL,
+       date_trunc('second', at) + make_interval(secs => seconds), date_trunc('second', at), date_trunc('second', at),
+       status IS DISTINCT FROM 'sent', at, at, NULL, 'poll', number, NULL
+FROM (
+    SELECT number, :since + (:span * number / :logs) AS at,
+           CASE WHEN number % 10 = 3 THEN :second ELSE :first END AS account,
+           CASE WHEN kind < 0.85 THEN 'SM' WHEN kind < 0.95 THEN 'CA' ELSE 'NO' END AS prefix,
+           CASE WHEN kind < 0.85 THEN 'message' WHEN kind < 0.95 THEN 'call' ELSE 'error' END AS log_type,
+           CASE WHEN number % :rare = 0 THEN 'canceled' WHEN kind >= 0.95 THEN NULL
+                WHEN kind >= 0.85 THEN (ARRAY['completed', 'completed', 'busy', 'no-answer'])[1 + number % 4]
+                WHEN kind < 0.1 THEN 'received' WHEN fate < 0.9 THEN 'delivered' WHEN fate < 0.97 THEN 'undelivered'
+                WHEN fate < 0.98 THEN 'failed' ELSE 'sent' END AS status,
+           CASE WHEN number % :rare = 1 THEN 30450 WHEN kind >= 0.95 THEN 11200 + number % 5
+                WHEN kind >= 0.1 AND kind < 0.85 AND fate >= 0.9 AND fate < 0.98 THEN 30001 + number % 8 END AS code,
+           kind < 0.1 AS inbound,
+           '+1415555' || lpad((number * 7919 % 50)::text, 4, '0') AS sender,
+           '+44' || (7000000000 + (number * 7919) % 1000000) AS customer,
+           (ARRAY['GB','US','DE','FR','ES','IT','NL','SE','PL','CH'])[1 + floor(10 * place * place)::int] AS country,
+           1 + floor(30 * pace * pace * pace)::int AS seconds
+    FROM (SELECT number, random() AS kind, random() AS fate, random() AS place, random() AS pace
+          FROM generate_series(CAST(:lowest AS bigint), CAST(:highest AS bigint)) AS number) AS drawn
+) AS made
+"""
+_CHANGES = """
+INSERT INTO log_changes (stream_id, id, occurred_at, log_id, is_first, status, from_, error_code, error_message, price,
+                         duration_seconds, segments, final, changed_at, seen_at, source)
+SELECT s.id, l.id, l.occurred_at, l.id, true, l.status, l.from_, l.error_code, l.error_message, l.price,
+       l.duration_seconds, l.segments, l.final, l.changed_at, l.first_seen_at, l.source
+FROM logs l JOIN streams s USING (account_id, log_type)
+"""
+_WORDS = """
+INSERT INTO log_texts (occurred_at, log_id, words)
+SELECT occurred_at, id, lower(concat_ws(chr(10), text_, error_message, from_, to_, sid)) FROM logs
+"""
+
+
+def fill(logs: int, days: int, now: datetime) -> None:
+    """Store so many logs of so many days up to now, with their first changes and their words."""
+    since = now - timedelta(days=days)
+    with session_scope() as session:
+        _unhurried(session)
+        first, second = (_watch(session, sid, since) for sid in ACCOUNTS)
+        months = {partitions.month_of(since + timedelta(days=day)) for day in range(days + 1)}
+        partitions.ensure(session, months)
+        session.execute(text("SELECT setseed(0.5)"))
+        given = {"since": since, "span": now - since, "logs": logs, "first": first, "second": second, "rare": RARE}
+        for lowest in range(1, logs + 1, CHUNK):
+            session.execute(text(_LOGS), given | {"lowest": lowest, "highest": min(lowest + CHUNK - 1, logs)})
+        session.execute(text("SELECT setval('log_ids', :logs), setval('change_ids', :logs)"), {"logs": logs})
+        session.execute(text(_CHANGES))
+    with session_scope() as session:
+        _unhurried(session)
+        index = "CREATE INDEX ix_log_texts_words ON log_texts USING gin (words gin_trgm_ops)"
+        session.execute(text("DROP INDEX ix_log_texts_words"))
+        session.execute(text(_WORDS))
+        session.execute(text(index))
+        session.execute(
+            text("INSERT INTO stream_searches (stream_id, change_id) SELECT id, :logs FROM streams"), {"logs": logs}
+        )
+
+
+def _watch(session: Session, sid: str, since: datetime) -> int:
+    account = Account(sid=sid, started_at=since)
+    session.add(account)
+    session.flush()
+    streams.create_for(session, account, since)
+    return account.id
+
+
+def _unhurried(session: Session) -> None:
+    session.execute(text("SET LOCAL statement_timeout = 0"))
+    session.execute(text("SET LOCAL maintenance_work_mem = '1GB'"))
+
+
+def tidy() -> None:
+    """Let the planner know what there is, as autovacuum does in time."""
+    with get_engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("SET statement_timeout = 0"))
+        connection.execute(text("VACUUM ANALYZE"))
