@@ -40,6 +40,16 @@ def respond(status: int, body: bytes = b"ok", **headers: str) -> Answer:
     return answer
 
 
+def echo(status: int) -> Answer:
+    """Answer with what came, as some receivers do."""
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        said = f"you sent {request.target} {request.headers} ".encode() + request.body
+        await respond(status, said)(request, writer)
+
+    return answer
+
+
 def say(raw: bytes, *, then_wait: float = 0.0) -> Answer:
     """Write raw bytes, wait, and hang up."""
 

@@ -1,11 +1,11 @@
 """Webhooks: one HTTP request to the user's URL, signed, through the guarded client."""
 
 import base64
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Literal
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from app.errors import FieldError, InvalidInput
 from app.utils.addresses import check_url
 from app.utils.clock import rfc3339, utc_now
 from app.utils.http import Answer, GuardedClient, Lookup, RequestFailed, system_lookup
-from app.utils.redact import HIDDEN, clean_text, mask_secret, mask_url, plain_url
+from app.utils.redact import HIDDEN, clean_text, hide, mask_secret, mask_url, plain_url
 
 OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 MOST_OLD_SECRETS = 2
@@ -162,16 +162,16 @@ class _WebhookSender:
             )
         except RequestFailed as error:
             raise SendError(str(error), permanent=error.reason in PERMANENT_REASONS) from None
-        return _judge(answer, now)
+        said = hide(answer.body.decode("utf-8", "replace"), _secrets(config))
+        return _judge(answer, clean_text(said, KEPT_CHARACTERS), now)
 
 
-def _judge(answer: Answer, now: datetime) -> Receipt:
+def _judge(answer: Answer, said: str, now: datetime) -> Receipt:
     """Tell success from failure that may pass and failure that stays.
 
     Raises: SendError.
     """
     status = answer.status
-    said = clean_text(answer.body.decode("utf-8", "replace"), KEPT_CHARACTERS)
     if 200 <= status < 300:
         return Receipt(status, said)
     passing = status in RETRIED or not 300 <= status < 500
@@ -205,7 +205,7 @@ def _headers(config: JsonObject, envelope: Envelope, body: bytes, now: datetime)
     }
     userinfo = urlsplit(config["url"]).netloc.rpartition("@")[0]
     if userinfo:
-        sent["Authorization"] = "Basic " + base64.b64encode(unquote(userinfo).encode()).decode()
+        sent["Authorization"] = f"Basic {_basic(userinfo)}"
     if "secret" in config:
         timestamp = int(now.timestamp())
         secrets = [config["secret"], *(old["secret"] for old in config.get("old_secrets", []) if _counts(old, now))]
@@ -213,6 +213,24 @@ def _headers(config: JsonObject, envelope: Envelope, body: bytes, now: datetime)
         sent["webhook-timestamp"] = str(timestamp)
         sent["webhook-signature"] = signing.sign(secrets, envelope.delivery_id, timestamp, body)
     return sent
+
+
+def _basic(userinfo: str) -> str:
+    return base64.b64encode(unquote(userinfo).encode()).decode()
+
+
+def _secrets(config: JsonObject) -> Iterator[str]:
+    """Name what an answer may give back of our secrets: some receivers echo what they were sent."""
+    parts = urlsplit(config["url"])
+    userinfo = parts.netloc.rpartition("@")[0]
+    yield from (userinfo, unquote(userinfo), unquote(userinfo.partition(":")[2]), _basic(userinfo), parts.query)
+    yield from (value for _, value in parse_qsl(parts.query))
+    if config["format"] in formats.SECRET_PATHS:
+        yield from (parts.path, parts.path.rpartition("/")[2])
+    for value in config["headers"].values():
+        yield from (value, value.rpartition(" ")[2])
+    yield from (config.get(name, "") for name in ("secret", "routing_key"))
+    yield from (old["secret"] for old in config.get("old_secrets", []))
 
 
 def _counts(old: Mapping[str, str], now: datetime) -> bool:

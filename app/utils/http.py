@@ -11,13 +11,14 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from ipaddress import ip_address
-from typing import Literal, Self
+from typing import Any, Literal, Self, cast
 
 import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 
 from app.utils.addresses import Network, may_reach
 
@@ -143,6 +144,25 @@ async def _in_thread(work: Callable[[], Found]) -> Found:
     return await future
 
 
+class _HeadFirst(ResponseHandler):
+    """Reads the head of an answer before its body: what is wrong with the body must not hide the status."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came in: the head by itself, then the rest."""
+        head, mark, rest = data.partition(b"\r\n\r\n")
+        super().data_received(head + mark)
+        if rest:
+            super().data_received(rest)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """The library's connector, whose connections read as `_HeadFirst` does."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._factory = cast("partial[ResponseHandler]", partial(_HeadFirst, loop=asyncio.get_running_loop()))
+
+
 class GuardedClient:
     """Sends requests to public addresses, and to those that the operator allows. Use it as `async with`."""
 
@@ -153,7 +173,7 @@ class GuardedClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
+            connector=_Connector(
                 limit=0,
                 ssl=tls_context(),
                 resolver=_Resolver(self._allowed, self._lookup),

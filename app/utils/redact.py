@@ -1,10 +1,13 @@
 """Hides what must not be seen: phone numbers in notifications, secrets in answers."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 HIDDEN = "•••"
+SHORTEST_SECRET = 6
+"""What is shorter is found in any text by chance."""
 NUMBER = re.compile(r"(?<![\w+])\+?[1-9]\d{6,14}(?!\w)")
 """E.164 with its plus, or as long a run of digits without it, that is no part of a word or a sid."""
 ASIDE = frozenset(
@@ -53,3 +56,13 @@ def plain_url(url: str) -> str:
 def clean_text(value: str, limit: int) -> str:
     """Make foreign text fit to store and show: no NUL, no lone surrogates, at most `limit` characters."""
     return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")[:limit]
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """Hide secrets in foreign text, one that its end cuts off too; what is shorter than a secret stays."""
+    for secret in sorted({each for each in secrets if len(each) >= SHORTEST_SECRET}, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN)
+        cut_off = (size for size in range(len(secret) - 1, SHORTEST_SECRET - 1, -1) if text.endswith(secret[:size]))
+        if size := next(cut_off, 0):
+            text = text[:-size] + HIDDEN
+    return text

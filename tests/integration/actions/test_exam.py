@@ -8,12 +8,12 @@ from pydantic import SecretStr
 
 from app.actions import smtp
 from app.actions.apprise import Apprise
-from app.actions.base import ActionKind
+from app.actions.base import ActionKind, SendError
 from app.actions.email import Email
 from app.actions.webhook import Webhook
 from tests.integration.actions.conftest import Configure
-from tests.kits.senders import SenderExam
-from tests.receivers import Mailbox, Receiver, http_receiver, mail_server, respond, say
+from tests.kits.senders import SenderExam, send
+from tests.receivers import Mailbox, Receiver, echo, http_receiver, mail_server, respond, say
 
 CANARY = "canary0123456789canary"
 FORMATS: dict[str, dict[str, Any]] = {
@@ -39,10 +39,13 @@ class OverHttp:
         self._receiver.answers = [respond(202)]
 
     def refuse_for_good(self) -> None:
-        self._receiver.answers = [respond(403)]
+        self._receiver.answers = [echo(403)]
 
     def refuse_for_now(self) -> None:
-        self._receiver.answers = [respond(503)]
+        self._receiver.answers = [echo(503)]
+
+    def redirect(self) -> None:
+        self._receiver.answers = [respond(302, Location="/elsewhere"), respond(200)]
 
     def fall_silent(self) -> None:
         self._receiver.answers = [say(b"", then_wait=30)]
@@ -125,3 +128,11 @@ class TestApprise(SenderExam):
             candidate = OverHttp(Apprise(configure()), config, receiver)
             candidate.deadline_seconds = 4.0
             yield candidate
+
+    def test_a_redirect_is_not_followed(self, candidate: OverHttp) -> None:
+        candidate.redirect()
+        with pytest.raises(SendError) as refused:
+            send(candidate)
+        assert refused.value.permanent
+        assert refused.value.status_code == 302
+        assert candidate.received() == 1

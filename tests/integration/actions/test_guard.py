@@ -176,9 +176,12 @@ async def test_what_is_no_answer_fails_in_time(receiver: Receiver, script: Scrip
         say(OK_HEAD, then_wait=30),
         say(OK_HEAD + b"cut short"),
         say(b"HTTP/1.1 204 No Content\r\n\r\n"),
+        say(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"),
+        say(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok\r\n"),
+        say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n\r\n"),
     ],
 )
-async def test_a_body_that_stalls_after_its_status_is_an_answer(receiver: Receiver, script: Script) -> None:
+async def test_a_body_that_stalls_or_breaks_after_its_status_is_an_answer(receiver: Receiver, script: Script) -> None:
     receiver.answers = [script]
     began = time.monotonic()
     assert (await post(receiver.url, seconds=1.0)).status in (200, 204)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.utils.redact import clean_text, mask_number, mask_numbers, mask_secret, mask_url, plain_url
+from app.utils.redact import clean_text, hide, mask_number, mask_numbers, mask_secret, mask_url, plain_url
 
 SID = "SM" + "1234567890" * 3 + "12"
 
@@ -57,3 +57,10 @@ def test_userinfo_and_query_of_a_url_are_hidden() -> None:
 def test_foreign_text_becomes_fit_to_store() -> None:
     assert clean_text("a\x00b\ud800c", 10) == "a�b?c"
     assert clean_text("abc", 2) == "ab"
+
+
+def test_a_secret_that_comes_back_is_hidden_also_where_it_is_cut_off() -> None:
+    secrets = ["Bearer s3cret-token", "s3cret-token", "no", ""]
+    assert hide("no Authorization: Bearer s3cret-token, s3cret-token", secrets) == "no Authorization: •••, •••"
+    assert hide("you sent s3cret-to", secrets) == "you sent •••"
+    assert hide("you sent s3c", secrets) == "you sent s3c"
