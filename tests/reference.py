@@ -10,6 +10,7 @@ class Match(NamedTuple):
 
     at: datetime
     value: object = None
+    sid: str = ""
 
 
 class Expected(NamedTuple):
@@ -18,6 +19,12 @@ class Expected(NamedTuple):
     started_at: datetime
     resolved_at: datetime
     occurrences: int
+
+
+def is_new(match: Match, matches: Sequence[Match], lookback: timedelta) -> bool:
+    """Say whether no match before this one carried its value in the lookback."""
+    before = [other.at for other in matches if other.value == match.value and other.at < match.at]
+    return match.value is not None and not any(match.at - at <= lookback for at in before)
 
 
 def alerts(
@@ -34,7 +41,7 @@ def alerts(
         count, window: of a `threshold`; the others fire at one match.
         lookback: of a `new_value`.
     """
-    ordered = sorted(matches, key=lambda match: match.at)
+    ordered = sorted(matches, key=lambda match: (match.at, match.sid))
     found: list[Expected] = []
     place = 0
     while place < len(ordered):
@@ -42,8 +49,7 @@ def alerts(
         within = [match for match in ordered if at - window < match.at <= at or match.at == at]
         holds = len(within) >= count
         if lookback is not None:
-            earlier = [match for match in ordered[:place] if match.value == ordered[place].value]
-            holds = ordered[place].value is not None and not any(at - match.at <= lookback for match in earlier)
+            holds = is_new(ordered[place], ordered, lookback)
         if not holds:
             place += 1
             continue

@@ -145,6 +145,18 @@ def test_no_data_misses_groups_that_were_seen_before_the_rule(feed: Feed) -> Non
     assert [(each.group, each.started_at) for each in alerts()] == [({"to_country": "FR"}, minutes(10))]
 
 
+def test_no_data_that_makes_up_for_minutes_misses_no_group_before_it_came(feed: Feed) -> None:
+    condition = {"type": "no_data", "window_minutes": 10, "min_count": 1}
+    make_rule(condition, pattern_type="any", pattern_value=None, group_by=["to_country"])
+    feed.store([log(1, minutes(1)), log(2, minutes(45), to_country="FR")], minutes(60))
+    feed.complete(minutes(60))
+    evaluate(minutes(60))
+    assert [(each.group["to_country"], each.started_at) for each in alerts()] == [
+        ("GB", minutes(11)),
+        ("FR", minutes(55)),
+    ]
+
+
 def test_spike_against_the_median_of_the_windows_before(feed: Feed) -> None:
     number = iter(range(1000))
     history = [log(next(number), minutes(-5 - 10 * window)) for window in range(4) for _ in range(2)]
@@ -174,6 +186,39 @@ def test_new_value_learns_silently_what_is_stored_when_the_rule_is_made(feed: Fe
     feed.store([log(5, minutes(40), error_code=30007)], minutes(41))
     evaluate(minutes(41))
     assert told() == [(minutes(2), minutes(33), 2, "quiet")]
+
+
+def test_a_value_that_was_there_before_what_is_held_is_not_new_any_more(feed: Feed) -> None:
+    make_rule({"type": "new_value", "field": "error_code", "lookback_days": 30}, resolve_after_minutes=10)
+    feed.store([log(1, minutes(1)), log(2, minutes(60), error_code=30007)], minutes(61))
+    evaluate(minutes(61))
+    feed.store([log(3, minutes(5), error_code=30007)], minutes(62))
+    feed.complete(minutes(100))
+    evaluate(minutes(100))
+    assert told() == [(minutes(1), minutes(15), 2, "quiet")]
+
+
+def test_a_value_that_comes_between_two_runs_of_it_is_judged_by_the_run_before_it(feed: Feed) -> None:
+    make_rule({"type": "new_value", "field": "error_code", "lookback_days": 1}, resolve_after_minutes=10)
+    days = 24 * 60
+    feed.store([log(1, minutes(1)), log(2, minutes(3 * days))], minutes(3 * days))
+    evaluate(minutes(3 * days))
+    feed.store([log(3, minutes(days / 2))], minutes(3 * days))
+    feed.complete(minutes(4 * days))
+    evaluate(minutes(4 * days))
+    assert [each[0] for each in told()] == [minutes(1), minutes(3 * days)]
+
+
+def test_what_opened_nothing_when_it_came_joins_what_a_late_match_opens(feed: Feed) -> None:
+    schedule = {"timezone": "UTC", "days": ["mon"], "start": "00:00", "end": "06:20"}
+    make_rule({"type": "each"}, resolve_after_minutes=30, schedule=schedule)
+    feed.store([log(1, minutes(20))], minutes(21))
+    evaluate(minutes(21))
+    assert told() == []
+    feed.store([log(2, minutes(2))], minutes(22))
+    feed.complete(minutes(60))
+    evaluate(minutes(60))
+    assert told() == [(minutes(2), minutes(50), 2, "quiet")]
 
 
 def test_stuck_logs_are_those_read_again_and_not_final(feed: Feed) -> None:

@@ -1,0 +1,187 @@
+"""Conditions over time beside the reference: minutes are missed and made up, logs change and come late, in groups."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from app.database import session_scope
+from app.models import Alert
+from app.services import catalogue
+from app.services.logs.types import NormalizedLog
+from tests import reference_minutes
+from tests.fakes import START
+from tests.feeding import Feed, evaluate, log
+from tests.reference_minutes import Known, Told
+
+LAST = 60
+_accounts = count(700_000)
+_numbers = count(1)
+
+
+def minutes(number: float) -> datetime:
+    return START + timedelta(minutes=number)
+
+
+class State(NamedTuple):
+    """A log comes into a status, and that arrives here some minutes later."""
+
+    at: float
+    status: str
+    arrives: float
+
+
+class Life(NamedTuple):
+    """One message."""
+
+    number: int
+    country: str
+    states: list[State]
+
+    def record(self, state: State) -> NormalizedLog:
+        return log(
+            self.number,
+            minutes(self.states[0].at),
+            status=state.status,
+            changed_at=minutes(state.at),
+            to_country=self.country,
+            price=Decimal("-0.01") if state.status in ("delivered", "undelivered") else None,
+            content_hash=self.number * 10 + self.states.index(state),
+        )
+
+    def known(self, at: float, reads: dict[int, float]) -> Known | None:
+        """Say how it stands by what has arrived."""
+        arrived = [state for state in self.states if state.arrives <= at]
+        if not arrived:
+            return None
+        matching = [state for state in arrived if state.status in ("queued", "undelivered")]
+        return Known(
+            self.country,
+            self.states[0].at,
+            arrived[-1].status in ("queued", "undelivered"),
+            arrived[-1].status != "queued",
+            0.01 if arrived[-1].status != "queued" else 0.0,
+            matching[0].at if matching else None,
+            reads[self.number],
+        )
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> Life:
+    """Draw a message that is queued, or final at once, and may become final later; each state arrives in its turn."""
+    at = draw(st.integers(2, 2 * LAST)) / 2
+    late = draw(st.sampled_from([0, 0, 0, 1, 7]))
+    states = [State(at, draw(st.sampled_from(["queued", "delivered", "undelivered"])), at + late)]
+    if states[0].status == "queued" and draw(st.booleans()):
+        later = at + draw(st.integers(1, 30))
+        status = draw(st.sampled_from(["delivered", "undelivered"]))
+        states.append(State(later, status, max(later, at + late + 1) + draw(st.sampled_from([0, 2]))))
+    return Life(next(_numbers), draw(st.sampled_from(["GB", "GB", "US"])), states)
+
+
+windows = st.integers(1, 15)
+conditions = st.one_of(
+    st.builds(
+        lambda window, least, percent, settle: {
+            "type": "ratio",
+            "percent": percent,
+            "window_minutes": window,
+            "min_total": least,
+            "settle_minutes": settle,
+        },
+        windows,
+        st.integers(1, 3),
+        st.sampled_from([10, 50, 100]),
+        st.integers(0, 5),
+    ),
+    st.builds(
+        lambda window, least: {"type": "no_data", "window_minutes": window, "min_count": least},
+        windows,
+        st.integers(1, 2),
+    ),
+    st.builds(
+        lambda window, factor, least: {
+            "type": "spike",
+            "factor": factor,
+            "window_minutes": window,
+            "baseline_windows": 3,
+            "min_count": least,
+        },
+        windows,
+        st.sampled_from([1, 2]),
+        st.integers(1, 3),
+    ),
+    st.builds(
+        lambda age, least: {"type": "stuck", "older_than_minutes": age, "min_count": least},
+        windows,
+        st.integers(1, 2),
+    ),
+    st.builds(
+        lambda window, least: {"type": "sum", "field": "price", "at_least": least, "window_minutes": window},
+        windows,
+        st.sampled_from([0.01, 0.02, 0.03]),
+    ),
+)
+looks = st.sets(st.integers(1, LAST), min_size=1, max_size=8)
+
+
+@settings(
+    max_examples=6,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(made=st.lists(lives(), max_size=14), condition=conditions, grouped=st.booleans(), looked=looks)
+def test_each_minute_is_judged_once_by_what_is_stored_when_the_streams_are_complete(
+    database: str, made: list[Life], condition: dict[str, Any], grouped: bool, looked: set[int]
+) -> None:
+    sid = f"AC{next(_accounts):032x}"
+    feed = Feed(START - timedelta(days=2), sid=sid)
+    feed.complete(minutes(0), since=minutes(-2000))
+    body = {
+        "name": "Rule",
+        "log_type": "message",
+        "pattern_type": "status",
+        "pattern_value": "queued,undelivered",
+        "condition": condition,
+        "group_by": ["to_country"] if grouped else [],
+        "filters": {"account_sid": [sid]},
+    }
+    with session_scope() as session:
+        rule = catalogue.create(session, body, START)
+        rule.started_at = START
+        rule_id = rule.id
+    reads: dict[int, float] = {}
+    seen: list[tuple[int, list[Known]]] = []
+    before = 0.0
+    for at in sorted({*looked, LAST}):
+        arriving = [(state.arrives, life, state) for life in made for state in life.states]
+        for _, life, state in sorted(each for each in arriving if before < each[0] <= at):
+            feed.store([life.record(state)], minutes(state.arrives))
+            reads[life.number] = state.arrives
+        feed.complete(minutes(at))
+        evaluate(minutes(at))
+        known = [stands for life in made if (stands := life.known(at, reads)) is not None]
+        seen.append((at, known if grouped else [_ungrouped(each) for each in known]))
+        before = at
+    settle = condition.get("settle_minutes", 0)
+    expected = reference_minutes.alerts(condition, grouped, condition.get("window_minutes", 0) + settle, seen)
+    with session_scope() as session:
+        rows = session.scalars(select(Alert).where(Alert.rule_id == rule_id)).all()
+        found = [
+            Told(row.group.get("to_country", ""), _minute(row.started_at), _minute(row.resolved_at)) for row in rows
+        ]
+        catalogue.delete(session, rule_id, minutes(LAST))
+    assert sorted(found, key=repr) == expected
+
+
+def _ungrouped(log: Known) -> Known:
+    return Known("", log.occurred, log.matches, log.final, log.amount, log.first_matched, log.read)
+
+
+def _minute(at: datetime | None) -> Any:
+    return None if at is None else int((at - START) / timedelta(minutes=1))

@@ -1,0 +1,50 @@
+"""What windows hold, read from minutes and hours, is what their minutes come to."""
+
+from collections import Counter, defaultdict
+from datetime import timedelta
+from decimal import Decimal
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from app.database import session_scope
+from app.services.rules import counts, windows
+from app.services.rules.conditions.sum import REACH
+from app.services.rules.windows import Window
+from tests.factories import make_rule
+from tests.fakes import START
+
+amounts = st.lists(st.tuples(st.integers(-7_000, 0), st.sampled_from(["a", "b"])), max_size=60)
+some = settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@some
+@given(made=amounts, length=st.sampled_from([10, 360, 361, 1_500]), places=st.integers(1, 4), late=st.integers(0, 59))
+def test_windows_hold_what_their_minutes_come_to(
+    database: str, made: list[tuple[int, str]], length: int, places: int, late: int
+) -> None:
+    condition = {"type": "sum", "field": "price", "at_least": 1, "window_minutes": length}
+    rule = make_rule(condition=condition, group_by=("to",))
+    end = START + timedelta(minutes=late)
+    deltas: counts.Deltas = defaultdict(counts.Amounts)
+    for minute, key in made:
+        deltas[rule.id, key, end + timedelta(minutes=minute)].matched += 1
+        deltas[rule.id, key, end + timedelta(minutes=minute)].amount += Decimal(1)
+    asked = Window(rule, end, timedelta(minutes=length), places)
+    with session_scope() as session:
+        counts.save(session, {rule.id: rule}, deltas)
+        held = windows.sums(session, [asked])
+        within = windows.amounts(session, [asked], REACH)
+    wanted = Counter((key, -minute // length) for minute, key in made if -minute // length < places)
+    assert {(key, place): each.matched for (_, key), of in held.items() for place, each in of.items()} == wanted
+    for latest in (end, end - timedelta(hours=5), end - REACH + timedelta(minutes=1)):
+        for key in ("a", "b"):
+            since = latest - timedelta(minutes=length)
+            summed = sum(amount for at, amount in within.get((rule.id, key), []) if since < at <= latest)
+            times = [end + timedelta(minutes=minute) for minute, found in made if found == key]
+            assert summed == sum(since < at <= latest for at in times)
