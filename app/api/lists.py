@@ -1,12 +1,13 @@
 """Lists: one page of rows, and the cursor to the next."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
 from fastapi import Response
 from sqlalchemy import Select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.api import cursors
 from app.api.answers import JsonObject, json_answer
@@ -32,6 +33,22 @@ def answer_page(
     """
     rows, more = paging.page(session, statement, keys, read_place(name, query, keys), query.limit)
     return answer_rows(name, keys, query, rows, more=more, show=show)
+
+
+def narrowed(
+    statement: Select[*tuple[Any, ...]],
+    one_of: Mapping[InstrumentedAttribute[Any], Collection[Any]],
+    at: InstrumentedAttribute[datetime],
+    since: datetime | None,
+    until: datetime | None,
+) -> Select[*tuple[Any, ...]]:
+    """Keep the rows whose columns have one of these values, if any are given, and whose time is in `[since, until)`."""
+    for column, values in one_of.items():
+        if values:
+            statement = statement.where(column.in_(values))
+    if since is not None:
+        statement = statement.where(at >= since)
+    return statement if until is None else statement.where(at < until)
 
 
 def answer_rows(

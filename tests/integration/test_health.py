@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,6 +13,8 @@ from app.database import session_scope
 from app.models import Account, Heartbeat, Stream
 from app.services import health
 from app.services.ingest import streams
+from app.services.outbox import actions
+from app.services.outbox.failing import disable
 from tests.conftest import forget
 from tests.fakes import FrozenClock
 
@@ -65,7 +67,8 @@ def test_a_silent_worker_is_told(watched: None, clock: FrozenClock) -> None:
     assert health.examine(get_settings(), clock.advance(seconds=61)).checks["workers"].status == "degraded"
 
 
-def test_an_overdue_delivery_is_told(watched: None, clock: FrozenClock) -> None:
+def owe(at: datetime) -> None:
+    """Owe a delivery that was due at some time."""
     with session_scope() as session:
         session.execute(
             text(
@@ -73,8 +76,12 @@ def test_an_overdue_delivery_is_told(watched: None, clock: FrozenClock) -> None:
                 " next_attempt_at) VALUES (gen_random_uuid(), gen_random_uuid(), 'email', 'alert.firing', 'x',"
                 " 'pending', '{}', :at, :at)"
             ),
-            {"at": clock.now - timedelta(minutes=11)},
+            {"at": at},
         )
+
+
+def test_an_overdue_delivery_is_told(watched: None, clock: FrozenClock) -> None:
+    owe(clock.now - timedelta(minutes=11))
     check = health.examine(get_settings(), clock.now).checks["deliveries"]
     assert (check.status, check.detail) == ("degraded", "1 deliveries are overdue by ten minutes")
 
@@ -116,3 +123,27 @@ def test_no_heartbeat_is_sent_while_a_stream_stands_still(
 ) -> None:
     assert not health.send_heartbeat(get_settings(), clock.advance(hours=1))
     assert watcher == []
+
+
+def test_no_heartbeat_is_sent_while_a_delivery_is_overdue(
+    watcher: list[str], watched: None, clock: FrozenClock
+) -> None:
+    owe(clock.now - timedelta(minutes=11))
+    assert not health.send_heartbeat(get_settings(), clock.now)
+    assert watcher == []
+
+
+def test_an_action_that_is_off_stops_no_heartbeat_and_is_told(
+    watcher: list[str], watched: None, clock: FrozenClock
+) -> None:
+    with session_scope() as session:
+        body = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/"}}
+        action, _ = actions.create(session, body, clock.now)
+        disable(session, action, "it is gone", clock.now)
+    assert health.send_heartbeat(get_settings(), clock.now)
+    assert health.examine(get_settings(), clock.now).checks["deliveries"].detail == "an action was disabled: it is gone"
+
+
+def test_two_schedulers_send_one_heartbeat_a_minute(watcher: list[str], watched: None, clock: FrozenClock) -> None:
+    sent = [health.send_heartbeat(get_settings(), clock.advance(seconds=30)) for _ in range(4)]
+    assert sent == [True, False, True, False]

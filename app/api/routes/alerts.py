@@ -13,7 +13,7 @@ from app.api.changes import Change
 from app.api.deps import IfMatch, OptionalJsonBody, parse
 from app.api.documents import body
 from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page
+from app.api.lists import answer_page, narrowed
 from app.api.routing import make_router
 from app.api.schemas.alerts import Alert as ShownAlert
 from app.api.schemas.alerts import AlertDetail, AlertFilters, AlertPage, Note
@@ -44,22 +44,13 @@ def _get(session: Session, alert_id: UUID, *, lock: bool = False) -> Alert:
 @router.get("", response_model=AlertPage, summary="List alerts", dependencies=READ)
 def list_alerts(query: Annotated[AlertFilters, Query()]) -> Response:
     """List alerts, newest first by when they started."""
+    wanted = {Alert.status: query.status, Alert.severity: query.severity, Alert.rule_id: query.rule_id}
     statement = select(Alert.id, Alert.started_at, Alert)
-    for column, values in (
-        (Alert.status, query.status),
-        (Alert.severity, query.severity),
-        (Alert.rule_id, query.rule_id),
-    ):
-        if values:
-            statement = statement.where(column.in_(values))
+    statement = narrowed(statement, wanted, Alert.started_at, query.since, query.until)
     if query.account_sid:
         accounts = select(Account.id).where(Account.sid.in_(query.account_sid))
         with_log = select(Match.alert_id).where(Match.alert_id == Alert.id, Match.account_id.in_(accounts)).exists()
         statement = statement.where(with_log | Alert.group["account_sid"].astext.in_(query.account_sid))
-    if query.since is not None:
-        statement = statement.where(Alert.started_at >= query.since)
-    if query.until is not None:
-        statement = statement.where(Alert.started_at < query.until)
     with session_scope() as session:
         return answer_page(session, "alerts", statement, PLACE, query, lambda row: alert_json(row.Alert))
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Query, Response
 from sqlalchemy import select
 
-from app.api.lists import answer_page
+from app.api.lists import answer_page, narrowed
 from app.api.routing import make_router
 from app.api.schemas.audit import AuditFilters, AuditPage
 from app.api.security import ADMIN
@@ -22,9 +22,6 @@ def list_audit(query: Annotated[AuditFilters, Query()]) -> Response:
     statement = select(AuditEntry.id, AuditEntry)
     if query.target is not None:
         statement = statement.where(AuditEntry.target == query.target)
-    if query.since is not None:
-        statement = statement.where(AuditEntry.at >= query.since)
-    if query.until is not None:
-        statement = statement.where(AuditEntry.at < query.until)
+    statement = narrowed(statement, {}, AuditEntry.at, query.since, query.until)
     with session_scope() as session:
         return answer_page(session, "audit", statement, (AuditEntry.id,), query, lambda row: audit_json(row.AuditEntry))

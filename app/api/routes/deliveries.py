@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.api.answers import JsonObject, json_answer, resource
 from app.api.changes import Change
 from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page
+from app.api.lists import answer_page, narrowed
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.deliveries import DeliveryDetail, DeliveryFilters, DeliveryPage
@@ -42,18 +42,9 @@ def detail(session: Session, delivery_id: UUID) -> JsonObject:
 @router.get("", response_model=DeliveryPage, summary="List deliveries", dependencies=READ)
 def list_deliveries(query: Annotated[DeliveryFilters, Query()]) -> Response:
     """List deliveries, newest first."""
+    wanted = {Delivery.status: query.status, Delivery.action_id: query.action_id, Delivery.alert_id: query.alert_id}
     statement = select(Delivery.id, Delivery.created_at, Delivery)
-    for column, values in (
-        (Delivery.status, query.status),
-        (Delivery.action_id, query.action_id),
-        (Delivery.alert_id, query.alert_id),
-    ):
-        if values:
-            statement = statement.where(column.in_(values))
-    if query.since is not None:
-        statement = statement.where(Delivery.created_at >= query.since)
-    if query.until is not None:
-        statement = statement.where(Delivery.created_at < query.until)
+    statement = narrowed(statement, wanted, Delivery.created_at, query.since, query.until)
     with session_scope() as session:
         return answer_page(session, "deliveries", statement, PLACE, query, lambda row: delivery_json(row.Delivery))
 

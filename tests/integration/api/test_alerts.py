@@ -105,10 +105,12 @@ async def test_deliveries_are_filtered_shown_and_retried_when_failed(api: Api, a
     assert (await api.get(f"/api/deliveries/{delivery['id']}")).json()["attempts"] == []
     assert (await api.post(f"/api/deliveries/{delivery['id']}/retry")).status_code == 409
     await api.patch(f"/api/actions/{delivery['action_id']}", json={"enabled": False})
-    await api.delete(f"/api/actions/{delivery['action_id']}")
     assert (await api.get(f"/api/deliveries/{delivery['id']}")).json()["status"] == "failed"
     again = await api.post(f"/api/deliveries/{delivery['id']}/retry")
     assert (again.status_code, again.json()["status"]) == (200, "pending")
+    await api.delete(f"/api/actions/{delivery['action_id']}")
+    gone = await api.post(f"/api/deliveries/{delivery['id']}/retry")
+    assert (gone.status_code, "its action was deleted" in gone.json()["detail"]) == (409, True)
 
 
 async def test_a_test_of_an_action_answers_with_its_deliveries_whatever_becomes_of_them(api: Api) -> None:
