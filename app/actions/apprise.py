@@ -28,6 +28,8 @@ MOST_URLS = 20
 LONGEST_URL = 2048
 STARTS_IN_SECONDS = 10.0
 """What the process may take to start, besides the time of a webhook."""
+CHECKED_IN_SECONDS = 20.0
+"""What reading the URLs of an action may take at saving: no more than the library's own code runs."""
 AT_ONCE = 6
 ROOT = Path(__file__).resolve().parents[2]
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV", "SYSTEMROOT")
@@ -72,13 +74,13 @@ class Apprise:
         return {"urls": urls}
 
     def _ask_library(self, urls: list[str]) -> list[str | None]:
-        task = _task(self._settings(), do="check", urls=urls)
+        task = _task(self._settings(), do="check", urls=urls) | {"deadline_seconds": CHECKED_IN_SECONDS}
         try:
             ended = subprocess.run(  # noqa: S603  # our own program, nothing of the user's in its arguments
                 _command(),
                 input=orjson.dumps(task),
                 capture_output=True,
-                timeout=30,
+                timeout=CHECKED_IN_SECONDS + STARTS_IN_SECONDS,
                 env=_environment(),
                 cwd=ROOT,
                 check=True,

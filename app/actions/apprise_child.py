@@ -126,8 +126,6 @@ def _load() -> Any:
     requests.Session.get_redirect_target = _nowhere  # type: ignore[method-assign]
     apprise.Apprise.instantiate("json://localhost")  # which loads them: it takes seconds, and none of the deadline's
     asset = apprise.AppriseAsset(storage_mode="memory", async_mode=False, secure_logging=True)
-    # The first URL loads every service there is. That is ours to wait for, before the service's own time begins.
-    apprise.Apprise.instantiate("json://localhost", asset=asset)
     return lambda url: apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
 
 
@@ -146,6 +144,8 @@ def _wrong(url: str, allowed: Sequence[Network], instantiate: Callable[[str], An
     service = instantiate(url)
     if service is None:
         return "is not one that the Apprise library knows, or lacks a part"
+    if not service.verify_certificate:
+        return "must not turn off the check of certificates"
     host = getattr(service, "host", None)
     if isinstance(host, str) and host:
         try:

@@ -31,7 +31,12 @@ def get(session: Session, sid: str, *, lock: bool = False) -> Account:
     Raises: NotFound.
     """
     query = select(Account).where(Account.sid == sid)
-    account = session.scalar(query.with_for_update() if lock else query)
+    if lock:
+        # A poll holds its stream before it needs the account: in another order, the two could wait for each other.
+        ids = query.with_only_columns(Account.id)
+        session.execute(select(Stream.id).where(Stream.account_id.in_(ids)).order_by(Stream.id).with_for_update())
+        query = query.with_for_update()
+    account = session.scalar(query)
     if account is None:
         raise NotFound(f"account {sid} is not watched")
     return account
@@ -63,7 +68,7 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
     """
     kept_there = {*CREDENTIALS, "include_subaccounts"} - {"next_auth_token", "api_base_url", "monitor_base_url"}
     if account.from_environment and (named := sorted(kept_there & values.keys())):
-        raise Conflict(f"{', '.join(named)} of this account is set in the environment: change it there")
+        raise Conflict(f"the environment says what this account's {', '.join(named)} is: change it there")
     _assign(account, settings, values)
     _check(account, settings)
     account.checked_at = None

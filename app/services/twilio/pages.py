@@ -31,7 +31,7 @@ class Page:
 
 
 class _Meta(msgspec.Struct):
-    next_page_url: str | None = None
+    next_page_url: str | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class _Listing(msgspec.Struct):
@@ -45,7 +45,7 @@ class _Listing(msgspec.Struct):
     services: list[msgspec.Raw] | None = None
     sinks: list[msgspec.Raw] | None = None
     subscriptions: list[msgspec.Raw] | None = None
-    next_page_uri: str | None = None
+    next_page_uri: str | msgspec.UnsetType | None = msgspec.UNSET
     meta: _Meta | None = None
 
 
@@ -62,7 +62,10 @@ def read_page(body: bytes, key: str) -> tuple[list[msgspec.Raw], str | None]:
     records: list[msgspec.Raw] | None = getattr(listing, key)
     if records is None:
         raise TwilioUnavailable(f"Twilio's answer has no list of {key}: it is read again")
-    return records, (listing.meta.next_page_url if listing.meta else None) or listing.next_page_uri or None
+    link = listing.meta.next_page_url if listing.meta else listing.next_page_uri
+    if link is msgspec.UNSET:
+        raise TwilioUnavailable("Twilio's answer does not say whether there is a next page: it is read again")
+    return records, link or None
 
 
 def _decode(body: bytes) -> _Listing:

@@ -11,6 +11,7 @@ from app.actions.apprise import Apprise
 from app.actions.base import ActionKind, SendError
 from app.actions.email import Email
 from app.actions.webhook import Webhook
+from app.errors import InvalidInput
 from tests.integration.actions.conftest import Configure
 from tests.kits.senders import SenderExam, send
 from tests.receivers import Mailbox, Receiver, echo, http_receiver, mail_server, respond, say
@@ -121,6 +122,11 @@ class TestEmail(SenderExam):
 
 
 class TestApprise(SenderExam):
+    def test_a_url_that_turns_off_the_check_of_certificates_is_refused(self, configure: Configure) -> None:
+        with pytest.raises(InvalidInput) as refused:
+            Apprise(configure()).check({"urls": ["jsons://hooks.example.com/x?verify=no"]})
+        assert refused.value.errors[0].field == "config.urls.0"
+
     @pytest.fixture
     def candidate(self, configure: Configure) -> Iterator[OverHttp]:
         with http_receiver() as receiver:

@@ -1,17 +1,20 @@
 """Several accounts against a simulated Twilio: keys, subaccounts, and spans that are read again."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.enums import LogType
-from app.errors import Conflict
+from app.errors import Conflict, NotFound
 from app.models import Account, Alert, Backfill, Stream
 from app.services import health
 from app.services.alerts import builtin
 from app.services.ingest import backfills, subaccounts, watching
+from scripts.local.processes import wait_until
 from scripts.twilio_simulator import KeyKind
 from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes
@@ -236,3 +239,27 @@ def test_odd_records_are_shown_in_the_accounts_state(world: World) -> None:
     quarantined = state(world, world.simulator.account.sid)["quarantined"]
     assert quarantined["last_day"] == 1  # type: ignore[index]
     assert "sid" in quarantined["latest"][0]["reason"]  # type: ignore[index]
+
+
+def test_an_account_is_deleted_while_a_poll_stores_its_logs(world: World, session: Session) -> None:
+    account = world.simulator.add_account()
+    with session_scope() as making:
+        values = {"sid": account.sid, "auth_token": account.auth_token}
+        account_id = watching.create(making, world.settings, values, world.clock.now).id
+
+    def remove() -> None:
+        with session_scope() as deleting:
+            watching.delete(deleting, watching.get(deleting, account.sid, lock=True))
+
+    with ThreadPoolExecutor(1) as pool:
+        # As a poll does: it holds its stream, and then needs the account for what it stores.
+        session.execute(update(Stream).where(Stream.account_id == account_id).values(failures=0))
+        removed = pool.submit(remove)
+        with session_scope() as watcher:
+            waiting = text("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+            wait_until(lambda: bool(watcher.scalar(waiting)), "the deletion waits for the poll")
+        session.execute(select(Account.id).where(Account.id == account_id).with_for_update(read=True, key_share=True))
+        session.commit()
+        removed.result(timeout=20)
+    with session_scope() as after, pytest.raises(NotFound):
+        watching.get(after, account.sid)

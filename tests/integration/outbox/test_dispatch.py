@@ -151,6 +151,8 @@ def test_deleting_an_action_fails_what_it_owes(outbox: Outbox, receiver: Receive
     assert outbox.delivery(delivery).status == "failed"
     assert outbox.attempts(delivery)[-1].error == "the action was deleted"
     assert receiver.requests == []
+    with session_scope() as session, pytest.raises(Conflict, match="was deleted"):
+        retry(session, delivery, outbox.clock())
 
 
 def test_what_was_under_way_when_its_action_was_deleted_ends_though_the_worker_died(

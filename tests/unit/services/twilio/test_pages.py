@@ -18,16 +18,27 @@ def test_both_apis_name_the_next_page_in_their_own_way() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>", b"[]", b'{"messages": {}}', b'{"calls": []}', b'{"messages": [{"a": 1']
+    "body",
+    [b"", b"<html>", b"[]", b'{"messages": {}}', b'{"calls": [], "next_page_uri": null}', b'{"messages": [{"a": 1'],
 )
 def test_what_is_no_page_is_to_be_read_again(body: bytes) -> None:
     with pytest.raises(TwilioUnavailable):
         read_page(body, "messages")
 
 
+@pytest.mark.parametrize("rest", [b"", b', "meta": {}'])
+def test_a_page_that_does_not_say_whether_it_is_the_last_is_not_taken_for_it(rest: bytes) -> None:
+    with pytest.raises(TwilioUnavailable):
+        read_page(b'{"messages": []' + rest + b"}", "messages")
+
+
 def test_odd_characters_and_depths_cost_no_more_than_themselves() -> None:
     deep = b"[" * 100_000 + b"]" * 100_000
-    body = b'{"messages": [{"sid": "a", "b": "\\ud800 \xff"}, {"sid": "b", "c": ' + deep + b'}, {"sid": "c"}]}'
+    body = (
+        b'{"messages": [{"sid": "a", "b": "\\ud800 \xff"}, {"sid": "b", "c": '
+        + deep
+        + b'}, {"sid": "c"}], "next_page_uri": ""}'
+    )
     records, _ = read_page(body, "messages")
     assert [json.loads(bytes(record))["sid"] for record in records] == ["a", "b", "c"]
 
