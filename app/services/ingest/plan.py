@@ -132,10 +132,24 @@ def due_sweep(swept_at: Mapping[str, Any], now: datetime, next_poll: datetime, f
     return found
 
 
-def swept(swept_at: Mapping[str, Any], reached: timedelta, at: datetime, farthest: timedelta) -> dict[str, Any]:
-    """Note that everything up to this age was listed by a reading that began at `at`."""
-    fresh = {_key(depth): at.isoformat() for depth in sweep_depths(farthest) if depth <= reached}
-    return {**swept_at, **fresh}
+def sweep_since(swept_at: Mapping[str, Any], depth: timedelta, now: datetime, farthest: timedelta) -> datetime:
+    """Say from when on a sweep lists.
+
+    The farthest goes on where the last of its kind began: after an outage, however long, that finds what became
+    visible meanwhile and would be too old by now.
+    """
+    last = _last(swept_at, depth) if depth == farthest else None
+    return min(now, last or now) - depth
+
+
+def swept(swept_at: Mapping[str, Any], since: datetime | None, at: datetime, farthest: timedelta) -> dict[str, Any]:
+    """Note what a reading that began at `at` and went back to `since` did for; None: it went back as far as can be."""
+    depths = [
+        depth
+        for depth in sweep_depths(farthest)
+        if since is None or since <= sweep_since(swept_at, depth, at, farthest)
+    ]
+    return {**swept_at, **{_key(depth): at.isoformat() for depth in depths}}
 
 
 def ended_sweep_is_due(swept_at: Mapping[str, Any], now: datetime) -> bool:

@@ -38,8 +38,7 @@ def widened(poll: Poll, head: Slice) -> Slice:
 
 def note_head(session: Session, poll: Poll, since: datetime, began: datetime) -> None:
     """Note that the head of the list, read back to `since`, was a sweep as well."""
-    whole = poll.floor is not None and since <= poll.floor
-    fresh = plan.swept(poll.swept_at, farthest(poll) if whole else began - since, began, farthest(poll))
+    fresh = plan.swept(poll.swept_at, None if since <= _oldest(poll) else since, began, farthest(poll))
     if fresh != poll.swept_at:
         poll.swept_at = fresh
         streams.note_sweeps(session, poll.lease, fresh)
@@ -73,8 +72,13 @@ def _due(poll: Poll) -> timedelta | None:
 
 
 def _since(poll: Poll, depth: timedelta) -> datetime:
-    since = poll.started_at - depth
-    return since if poll.floor is None else max(since, poll.floor)
+    return max(plan.sweep_since(poll.swept_at, depth, poll.started_at, farthest(poll)), _oldest(poll))
+
+
+def _oldest(poll: Poll) -> datetime:
+    """Say from when on there is anything to list: since the watch began, and as far back as Twilio tells."""
+    told = poll.started_at - plan.REACH[poll.lease.log_type]
+    return told if poll.floor is None else max(told, poll.floor)
 
 
 def _sweep_ended(poll: Poll) -> None:

@@ -38,6 +38,27 @@ def test_a_log_that_becomes_visible_late_is_found_before_it_is_a_quarter_older(
         assert world.clock.now - created <= timedelta(hours=hours) * 1.25 + timedelta(seconds=2 * step)
 
 
+@pytest.mark.parametrize("days", [1.7, 3, 9, 25, 40])
+def test_what_became_visible_late_during_an_outage_is_found_after_it(world: World, days: float) -> None:
+    play(world, 1, LogType.ERROR, step=1800)
+    sid = world.simulator.add_error(visible_after=timedelta(hours=36))
+    play(world, 6, LogType.ERROR, step=1800)
+    world.advance(days=days)
+    play(world, 2, LogType.ERROR, step=1800)
+    assert (sid in world.logs()) == (days < 30)
+    assert world.stream(LogType.ERROR).failures == 0
+
+
+def test_sweeps_ask_for_no_more_of_the_error_log_than_twilio_tells(world: World) -> None:
+    world.configured(settle_hours=1000)
+    world.poll(LogType.ERROR)
+    world.advance(days=60)
+    world.poll(LogType.ERROR)
+    world.advance(days=20)
+    world.poll(LogType.ERROR)
+    assert world.stream(LogType.ERROR).failures == 0
+
+
 @pytest.mark.parametrize("hours", [0.2, 1, 5, 10, 60])
 def test_a_change_is_noticed_before_the_log_is_a_quarter_older(world: World, hours: float) -> None:
     step = 300 if hours < 5 else 1800
