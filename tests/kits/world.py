@@ -42,7 +42,7 @@ class World:
             self.port = free_port()
             self.api = stack.enter_context(
                 httpx.Client(
-                    base_url=f"http://{LOOPBACK}:{self.port}",
+                    base_url=self.url,
                     headers={"X-API-Key": API_KEY},
                     trust_env=False,
                     timeout=20,
@@ -78,7 +78,7 @@ class World:
             "SMTP_PORT": str(self.mail.port),
             "SMTP_SECURITY": "none",
             "SMTP_FROM": "GiftPulse <giftpulse@example.com>",
-            "PUBLIC_BASE_URL": f"http://{LOOPBACK}:{self.port}",
+            "PUBLIC_BASE_URL": self.url,
             "LOG_FORMAT": "console",
         } | self.settings
 
@@ -95,6 +95,15 @@ class World:
                 self.children.start(name, [*celery, "worker", "--loglevel=info"], self.environment)
             else:
                 self.children.start(name, [*celery, "beat", "--loglevel=info"], self.environment)
+
+    @property
+    def url(self) -> str:
+        """Where the API answers."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def poll_once(self) -> int:
+        """Poll by hand; return the exit code."""
+        return self.children.run("poll", [sys.executable, "-m", "app", "poll"], self.environment)
 
     def wait(self, ready: Callable[[], bool], what: str, seconds: float = 40) -> None:
         """Wait for something to become true; a process that died meanwhile is told instead."""
