@@ -8,7 +8,7 @@ from app.config import Settings
 from app.database import session_scope
 from app.enums import DeliveryStatus
 from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord
-from app.services.ingest import budget, callbacks
+from app.services.ingest import budget, callbacks, intake
 from app.services.logs import partitions, tallies
 from app.services.rules import counts, engine, places, seen
 from app.services.rules.types import NewValueParams
@@ -48,6 +48,7 @@ def clean(settings: Settings, now: datetime) -> None:
     with session_scope() as session:
         budget.forget(session, now)
         callbacks.forget(session, now)
+        intake.forget_odd(session)
         session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now - ANSWERS_KEPT))
         session.execute(delete(AuditEntry).where(AuditEntry.at < now - ALERTS_KEPT))
         ended = Delivery.status != DeliveryStatus.PENDING

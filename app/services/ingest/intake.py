@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 import structlog
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,8 @@ from app.services.logs.versions import pushed
 
 KEPT_RECORD_BYTES = 16 * 1024
 LONGEST_REASON = 500
+KEPT_RECORDS = 1_000
+"""Of odd records only so many are kept for each account and log type, the latest: each poll may bring new ones."""
 TAIL = 20
 """So many logs at the end of a page say how far back it goes."""
 
@@ -242,5 +244,20 @@ def _quarantine(session: Session, origin: Origin, odd: list[tuple[msgspec.Raw, s
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["account_id", "log_type", "content_hash"], set_={"seen_at": statement.excluded.seen_at}
+        )
+    )
+
+
+def forget_odd(session: Session) -> None:
+    """Delete the odd records beyond the latest."""
+    key = (QuarantinedRecord.account_id, QuarantinedRecord.log_type)
+    number = func.row_number().over(partition_by=key, order_by=QuarantinedRecord.seen_at.desc())
+    numbered = select(*key, QuarantinedRecord.content_hash, number.label("number")).subquery()
+    session.execute(
+        delete(QuarantinedRecord).where(
+            QuarantinedRecord.account_id == numbered.c.account_id,
+            QuarantinedRecord.log_type == numbered.c.log_type,
+            QuarantinedRecord.content_hash == numbered.c.content_hash,
+            numbered.c.number > KEPT_RECORDS,
         )
     )

@@ -11,6 +11,10 @@ from app.errors import TwilioRefused, TwilioUnavailable
 
 DEEPEST = 32
 """Twilio's records are five levels deep; what is deeper than this is replaced by null."""
+MOST_RECORDS = 5_000
+"""Five times what a page may hold."""
+MOST_COMMAS = 2_000_000
+"""A page of the longest bodies, all of commas, has fewer; a list of millions of nothings would take a lot of memory."""
 
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _SURROGATES = re.compile(
@@ -58,10 +62,14 @@ def read_page(body: bytes, key: str) -> tuple[list[msgspec.Raw], str | None]:
     Args:    key: the name under which the records are.
     Raises:  TwilioUnavailable where the body is no such page: cut, HTML, of another shape.
     """
+    if body.count(b",") > MOST_COMMAS:
+        raise TwilioUnavailable(f"Twilio's answer has more records than a page of {key}: it is read again")
     listing = _decode(body)
     records: list[msgspec.Raw] | None = getattr(listing, key)
     if records is None:
         raise TwilioUnavailable(f"Twilio's answer has no list of {key}: it is read again")
+    if len(records) > MOST_RECORDS:
+        raise TwilioUnavailable(f"Twilio's answer has more records than a page of {key}: it is read again")
     link = listing.meta.next_page_url if listing.meta else listing.next_page_uri
     if link is msgspec.UNSET:
         raise TwilioUnavailable("Twilio's answer does not say whether there is a next page: it is read again")

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -35,7 +36,13 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
         super().__init__(logging.getLogger("twilio.http_client"), is_async=False)
         self._read_seconds, self._monotonic = read_seconds, monotonic
         patience = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
-        self._client = httpx.Client(verify=tls_context(), timeout=patience, limits=POOL, follow_redirects=False)
+        self._client = httpx.Client(
+            verify=tls_context(),
+            timeout=patience,
+            limits=POOL,
+            follow_redirects=False,
+            headers={"Accept-Encoding": "gzip"},
+        )
 
     def request(
         self,
@@ -70,17 +77,33 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
         if announced.isdigit() and int(announced) > LARGEST_ANSWER_BYTES:
             raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {LARGEST_ANSWER_BYTES} bytes")
         deadline = self._monotonic() + self._read_seconds
-        pieces: list[bytes] = []
-        size = 0
-        for piece in response.iter_bytes():
-            size += len(piece)
-            pieces.append(piece)
-            if size > LARGEST_ANSWER_BYTES:
+        unpack = _unpacker(response.headers.get("content-encoding", "identity"), path)
+        body = bytearray()
+        for piece in response.iter_raw():
+            body += unpack(piece, LARGEST_ANSWER_BYTES + 1 - len(body))
+            if len(body) > LARGEST_ANSWER_BYTES:
                 raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {LARGEST_ANSWER_BYTES} bytes")
             if self._monotonic() > deadline:
                 raise TwilioUnavailable(f"Twilio's answer for {path} took longer than {self._read_seconds:.0f} s")
-        return b"".join(pieces)
+        return bytes(body)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+
+def _unpacker(encoding: str, path: str) -> Callable[[bytes, int], bytes]:
+    """Make what unpacks the pieces of a body, each to a size at most: a few bytes may stand for millions."""
+    if encoding.strip().lower() in ("", "identity"):
+        return lambda piece, _: piece
+    if encoding.strip().lower() != "gzip":
+        raise TwilioUnavailable(f"Twilio's answer for {path} is packed in a way that was not asked for")
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+    def unpack(piece: bytes, most: int) -> bytes:
+        try:
+            return unpacking.decompress(piece, most)
+        except zlib.error:
+            raise TwilioUnavailable(f"Twilio's answer for {path} cannot be unpacked") from None
+
+    return unpack

@@ -6,7 +6,8 @@ import pytest
 
 from app.database import session_scope
 from app.enums import LogType
-from app.services.ingest import polling, streams
+from app.services import retention
+from app.services.ingest import intake, polling, streams
 from app.services.logs.raw import raw_of
 from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes
@@ -210,6 +211,15 @@ def test_bodies_are_not_kept_in_quarantine_where_they_are_not_to_be_stored(world
     world.simulator.add_message(at=START - minutes(1), body="secret words", error_code="thirty")
     world.poll(LogType.MESSAGE)
     assert "secret" not in world.quarantine()[0].record + world.quarantine()[0].reason
+
+
+def test_only_the_latest_odd_records_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(9):
+        world.simulator.add_message(at=START - minutes(1), error_code=f"odd {n}")
+    world.poll(LogType.MESSAGE)
+    monkeypatch.setattr(intake, "KEPT_RECORDS", 4)
+    retention.clean(world.settings, world.clock.now)
+    assert len(world.quarantine()) == 4
 
 
 def test_the_first_poll_stops_where_it_was_told_to(world: World) -> None:

