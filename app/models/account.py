@@ -27,6 +27,8 @@ class Account(Base):
     """Encrypted under `SECRET_KEY`."""
     next_auth_token: Mapped[str | None]
     """Encrypted: the secondary token while tokens are rotated; callbacks may be signed with it already."""
+    signing_keys: Mapped[str | None]
+    """Encrypted: JSON of the keys of the customer's own that callbacks may be signed with, by their ids."""
     api_base_url: Mapped[str | None]
     """Of another region or edge; null: the settings' address."""
     monitor_base_url: Mapped[str | None]
