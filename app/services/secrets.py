@@ -14,6 +14,7 @@ PLACES: tuple[tuple[Any, InstrumentedAttribute[Any]], ...] = (
     (Account, Account.auth_token),
     (Account, Account.next_auth_token),
     (Account, Account.api_key_secret),
+    (Account, Account.signing_keys),
     (Action, Action.config),
 )
 """Every column that holds a text encrypted under `SECRET_KEY`."""

@@ -15,7 +15,7 @@ from app.database import session_scope
 from app.services.ingest import accounts, callbacks
 from app.services.twilio import pushes
 from app.services.twilio.pushes import Push
-from app.services.twilio.signature import form_of, is_genuine
+from app.services.twilio.signature import PLAIN, form_of, is_genuine, shared_key
 from app.utils.clock import utc_now
 
 router = make_router("Twilio's callbacks", prefix="/webhooks/twilio")
@@ -106,13 +106,14 @@ def _verify(
     signature = request.headers.get(SIGNATURE)
     query = request.scope["query_string"].decode("latin-1")
     address = settings.public_base_url + request.scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
-    # Requests that are signed with a key of the customer's own name it; we know of none.
+    named = request.headers.get(SHARED_KEY)
+    key_id, algorithm = (shared_key(named) or (None, None)) if named is not None else (None, PLAIN)
     genuine = False
-    if signature and SHARED_KEY not in request.headers:
+    if signature and algorithm:
         with session_scope() as session:
-            tokens = accounts.signing_tokens(session, settings, account_sid, with_parent=with_parent)
+            tokens = accounts.signing_tokens(session, settings, account_sid, key_id=key_id, with_parent=with_parent)
         content_type = request.headers.get("content-type")
-        genuine = is_genuine(tokens, signature, request.method, address, content_type, body)
+        genuine = is_genuine(tokens, signature, request.method, address, content_type, body, algorithm)
     if not genuine:
         log.warning("a callback was refused: its signature is not that of a watched account", path=request.url.path)
         raise Refused(403, "X-Twilio-Signature does not match: check PUBLIC_BASE_URL and the account's auth token.")

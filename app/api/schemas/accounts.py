@@ -13,6 +13,7 @@ ENABLED = "Whether it is read."
 SUBACCOUNTS = "Whether every active subaccount is watched too."
 TOKEN = "Its auth token; write-only."  # noqa: S105  # a description
 NEXT_TOKEN = "Its secondary auth token while tokens are rotated; write-only. Callbacks may be signed with it already."  # noqa: S105  # a description
+SIGNING_KEYS = "Keys of your own that its callbacks may be signed with, by their ids; write-only, replaced whole."
 KEY_SID = "The sid of an API key, used instead of the auth token for reading."
 KEY_SECRET = "The secret of that key; write-only."  # noqa: S105  # a description
 API_URL = "Where its calls and messages are read, of another region or edge; null: `TWILIO_API_BASE_URL`."
@@ -36,6 +37,8 @@ def _address(value: str | None) -> str | None:
 
 
 Address = Annotated[str | None, AfterValidator(_address)]
+KeyId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-+.-<>-~]+$")]
+"""Without `,` and `=`: a header names it between them."""
 Secret = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
 
 
@@ -53,6 +56,7 @@ class _Fields(Body):
     next_auth_token: Secret | None = Field(None, description=NEXT_TOKEN, examples=[None])
     api_key_sid: str | None = Field(None, pattern=KEY_PATTERN, description=KEY_SID, examples=[None])
     api_key_secret: Secret | None = Field(None, description=KEY_SECRET, examples=[None])
+    signing_keys: dict[KeyId, Secret] | None = Field(None, max_length=10, description=SIGNING_KEYS, examples=[None])
     api_base_url: Address = Field(None, max_length=500, description=API_URL, examples=[None])
     monitor_base_url: Address = Field(None, max_length=500, description=MONITOR_URL, examples=[None])
 
@@ -145,6 +149,7 @@ class Account(Shown):
     last_error: str | None = Field(description="Why that could not be asked.", examples=[None])
     from_environment: bool = Field(description="Its credentials are in the environment.")
     api_key_sid: str | None = Field(description=KEY_SID, examples=[None])
+    signing_key_ids: list[str] = Field(description="The ids of its `signing_keys`.", examples=[[]])
     api_base_url: str | None = Field(description=API_URL, examples=[EXAMPLE_URL])
     monitor_base_url: str | None = Field(description=MONITOR_URL, examples=[None])
     requests_last_hour: int = Field(description="How many requests to Twilio it cost in the last hour.", examples=[36])

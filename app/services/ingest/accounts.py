@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
@@ -17,7 +18,7 @@ from app.services.ingest import streams
 from app.services.twilio.client import TRIES, TwilioReader
 from app.services.twilio.transport import READ_SECONDS
 from app.utils.clock import utc_now
-from app.utils.crypto import Undecryptable, decrypt
+from app.utils.crypto import Undecryptable, decrypt, encrypt
 
 
 @dataclass(frozen=True)
@@ -135,11 +136,18 @@ def open_reader(
 
 
 def signing_tokens(
-    session: Session, settings: Settings, account_sid: str | None, *, with_parent: bool = False
+    session: Session,
+    settings: Settings,
+    account_sid: str | None,
+    *,
+    key_id: str | None = None,
+    with_parent: bool = False,
 ) -> list[str]:
     """List the auth tokens that callbacks of an account may be signed with; of all watched accounts for None.
 
-    Args:    with_parent: its parent's, too.
+    Args:
+        key_id: of a key of the customer's own: that key in place of the tokens.
+        with_parent: its parent's, too.
     """
     query = select(Account).where(Account.enabled)
     if account_sid is not None:
@@ -149,6 +157,10 @@ def signing_tokens(
         query = query.where(or_(own, Account.sid.in_(parent)) if with_parent else own)
     tokens = []
     for account in session.scalars(query):
+        if key_id is not None:
+            keys = signing_keys(account, settings)
+            tokens += [keys[key_id]] if key_id in keys else []
+            continue
         if account.from_environment and account.sid == settings.twilio_account_sid and settings.twilio_auth_token:
             tokens.append(settings.twilio_auth_token.get_secret_value())
         for stored in (account.auth_token, account.next_auth_token):
@@ -156,3 +168,17 @@ def signing_tokens(
                 with suppress(Undecryptable):
                     tokens.append(decrypt(settings.secret_keys, stored))
     return tokens
+
+
+def signing_keys(account: Account, settings: Settings) -> dict[str, str]:
+    """Give the keys of the customer's own that callbacks of an account may be signed with, by their ids."""
+    if account.signing_keys is None:
+        return {}
+    with suppress(Undecryptable):
+        return msgspec.json.decode(decrypt(settings.secret_keys, account.signing_keys), type=dict[str, str])
+    return {}
+
+
+def set_signing_keys(account: Account, settings: Settings, keys: dict[str, str]) -> None:
+    """Replace those keys."""
+    account.signing_keys = encrypt(settings.secret_keys, msgspec.json.encode(keys).decode()) if keys else None

@@ -113,6 +113,8 @@ def _assign(account: Account, settings: Settings, values: Mapping[str, Any]) -> 
         if name in values:
             clear = values[name]
             setattr(account, name, None if clear is None else encrypt(settings.secret_keys, clear))
+    if "signing_keys" in values:
+        accounts.set_signing_keys(account, settings, values["signing_keys"] or {})
 
 
 def _check(account: Account, settings: Settings) -> None:
@@ -136,6 +138,7 @@ def account_json(session: Session, account: Account, settings: Settings, now: da
         "last_error": account.last_error,
         "from_environment": account.from_environment,
         "api_key_sid": settings.twilio_api_key_sid if account.from_environment else account.api_key_sid,
+        "signing_key_ids": sorted(accounts.signing_keys(account, settings)),
         "api_base_url": account.api_base_url,
         "monitor_base_url": account.monitor_base_url,
         "requests_last_hour": budget.used_last_hour(session, account.id, now),

@@ -14,6 +14,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 BODY_HASH = "bodySHA256"
 MOST_FIELDS = 1000
 FORM = "application/x-www-form-urlencoded"
+PLAIN = "HMAC_SHA1"
+ALGORITHMS = {PLAIN: "sha1", "HMAC_SHA256": "sha256"}
+"""By Twilio's names. Auth tokens sign by the first; a key of the customer's own says by which."""
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -26,13 +29,30 @@ def form_of(body: bytes) -> list[tuple[str, str]]:
     return parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
 
 
+def shared_key(header: str) -> tuple[str, str] | None:
+    """Read which key of the customer's own signed a request, and how: its id and an item of `ALGORITHMS`.
+
+    Args:    header: `X-Twilio-Webhooks-Signature-Settings`, such as `key=KY1,algorithm=HMAC_SHA256`.
+    Returns: None where it names no key, or an algorithm that is not known.
+    """
+    parts = dict(part.strip().partition("=")[::2] for part in header.split(","))
+    algorithm = parts.get("algorithm", PLAIN)
+    return (parts["key"], algorithm) if parts.get("key") and algorithm in ALGORITHMS else None
+
+
 def is_genuine(
-    tokens: Iterable[str], signature: str, method: str, url: str, content_type: str | None, body: bytes
+    tokens: Iterable[str],
+    signature: str,
+    method: str,
+    url: str,
+    content_type: str | None,
+    body: bytes,
+    algorithm: str = PLAIN,
 ) -> bool:
     """Say whether one of these tokens signed the request.
 
     Args:
-        tokens: the auth tokens that may have signed it.
+        tokens: the auth tokens, or the keys, that may have signed it.
         url: the public address that Twilio called, with its query; never what `Host` says.
         body: the bytes as they came.
     """
@@ -42,20 +62,20 @@ def is_genuine(
     given = signature.encode("utf-8", "replace")
     # Every candidate is computed and compared, so that time tells nothing about which one came close.
     matches = [
-        hmac.compare_digest(sign(token, address, fields).encode(), given)
+        hmac.compare_digest(sign(token, address, fields, algorithm).encode(), given)
         for token in tokens
         for address in addresses_of(url)
     ]
     return any(matches)
 
 
-def sign(token: str, url: str, fields: Pairs) -> str:
+def sign(token: str, url: str, fields: Pairs, algorithm: str = PLAIN) -> str:
     """Sign an address and form parameters as Twilio does."""
     values: dict[str, set[str]] = defaultdict(set)
     for name, value in fields:
         values[name].add(value)
     message = url + "".join(name + value for name in sorted(values) for value in sorted(values[name]))
-    return base64.b64encode(hmac.new(token.encode(), message.encode(), hashlib.sha1).digest()).decode()
+    return base64.b64encode(hmac.digest(token.encode(), message.encode(), ALGORITHMS[algorithm])).decode()
 
 
 def addresses_of(url: str) -> list[str]:

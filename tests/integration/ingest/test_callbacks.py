@@ -17,6 +17,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import PushedRecord, Stream
 from app.services.ingest import callbacks, watching
+from app.services.twilio.signature import sign as signed
 from app.utils.clock import utc_now
 from scripts.twilio_simulator.callbacks import Callbacks
 from scripts.twilio_simulator.configuration import Targets
@@ -156,6 +157,31 @@ def test_a_twilio_that_fails_keeps_no_push_of_a_known_log_from_being_applied(
     assert world.log(known).status == "delivered"
     world.simulator.faults.clear()
     assert read_pushed(world) == 1
+
+
+def test_a_callback_may_be_signed_with_a_key_of_the_customers_own(world: World, api: str) -> None:
+    world.poll()
+    sid, url = "SM" + "1" * 32, f"{api}/webhooks/twilio/status"
+    form = {"MessageSid": sid, "MessageStatus": "failed", "AccountSid": world.simulator.account.sid}
+    with session_scope() as session:
+        account = watching.get(session, world.simulator.account.sid, lock=True)
+        keys = {"signing_keys": {"KY1": "first of mine", "KY2": "second of mine"}}
+        watching.edit(session, world.settings, account, keys, world.clock.now)
+        shown = watching.account_json(session, account, world.settings, world.clock.now)
+    assert shown["signing_key_ids"] == ["KY1", "KY2"]
+    assert "of mine" not in str(shown)
+
+    def asked(key: str, header: str, algorithm: str = "HMAC_SHA256") -> int:
+        signature = signed(key, url, list(form.items()), algorithm)
+        headers = {"X-Twilio-Signature": signature, "X-Twilio-Webhooks-Signature-Settings": header}
+        return httpx.post(url, data=form, headers=headers).status_code
+
+    assert asked("first of mine", "key=KY1,algorithm=HMAC_SHA256") == 204
+    assert asked("second of mine", "key=KY2,algorithm=HMAC_SHA1", "HMAC_SHA1") == 204
+    assert asked("first of mine", "key=KY2,algorithm=HMAC_SHA256") == 403
+    assert asked("first of mine", "key=KY3,algorithm=HMAC_SHA256") == 403
+    assert asked("first of mine", "key=KY1,algorithm=MD5") == 403
+    assert asked(world.simulator.account.auth_token, "key=KY1,algorithm=HMAC_SHA1", "HMAC_SHA1") == 403
 
 
 def test_an_account_that_names_itself_a_parent_signs_for_no_other(world: World, api: str) -> None:

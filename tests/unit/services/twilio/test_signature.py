@@ -3,7 +3,7 @@
 import pytest
 from twilio.request_validator import RequestValidator
 
-from app.services.twilio.signature import is_genuine, sign
+from app.services.twilio.signature import is_genuine, shared_key, sign
 
 KEY = "0123456789abcdef0123456789abcdef"
 FORM = "application/x-www-form-urlencoded; charset=UTF-8"
@@ -64,6 +64,29 @@ def test_a_genuine_request_is_known_by_its_signature(
     assert not is_genuine([KEY], signature, method, url, content_type, body + b" ") or method == "GET"
     assert not is_genuine([KEY], signature, method, url + ("&" if "?" in url else "?") + "x=1", content_type, body)
     assert not is_genuine([KEY], "nönsense", method, url, content_type, body)
+
+
+def test_a_key_of_the_customers_own_signs_by_the_algorithm_it_names() -> None:
+    signature = "7Z2ACeDT4rdgpYvGiMLaaNohlJRRGU3+x0dQdD3WmEA="
+    assert is_genuine([KEY], signature, "POST", STATUS, FORM, BODY_A, "HMAC_SHA256")
+    assert not is_genuine([KEY], signature, "POST", STATUS, FORM, BODY_A)
+    assert not is_genuine([KEY], "nl/PFVdTUix6lgp/gCLP0gqG2sM=", "POST", STATUS, FORM, BODY_A, "HMAC_SHA256")
+
+
+@pytest.mark.parametrize(
+    ("header", "read"),
+    [
+        ("key=KY1,algorithm=HMAC_SHA256", ("KY1", "HMAC_SHA256")),
+        ("algorithm=HMAC_SHA1, key=KY1", ("KY1", "HMAC_SHA1")),
+        ("key=KY1", ("KY1", "HMAC_SHA1")),
+        ("key=KY1,algorithm=none", None),
+        ("key=,algorithm=HMAC_SHA256", None),
+        ("algorithm=HMAC_SHA256", None),
+        ("", None),
+    ],
+)
+def test_the_header_says_which_key_and_how(header: str, read: tuple[str, str] | None) -> None:
+    assert shared_key(header) == read
 
 
 def test_a_body_that_is_no_form_needs_its_hash_in_the_address() -> None:
