@@ -146,7 +146,9 @@ def _facts(notification: Notification) -> list[tuple[str, str]]:
         reason = REASONS.get(str(alert.get("resolve_reason")), "")
         facts.append(("Resolved", when(alert["resolved_at"]) + (f", {reason}" if reason else "")))
     if alert.get("acknowledged_by"):
-        facts.append(("Acknowledged by", _text(alert["acknowledged_by"])))
+        # Without a time nobody took it: it was ended at once.
+        did = "Acknowledged by" if alert.get("acknowledged_at") else "Resolved by"
+        facts.append((did, _text(alert["acknowledged_by"])))
     if alert.get("value") not in (None, alert["occurrences"]):
         facts.append(("Value", f"{alert['value']:g}"))
     facts += [

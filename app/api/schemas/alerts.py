@@ -66,7 +66,7 @@ class Alert(Shown):
     last_match_at: ShownTime = Field(description="Twilio's time of its newest match.")
     resolved_at: ShownTime | None = Field(description="When it ended; null while it is open.")
     acknowledged_at: ShownTime | None = Field(description="When somebody took it.")
-    acknowledged_by: str | None = Field(description="Who took it.", examples=["maria"])
+    acknowledged_by: str | None = Field(description="Who took it, or ended it untaken.", examples=["maria"])
     note: str | None = Field(description="What they wrote.", examples=["Carrier is informed."])
     silenced: bool = Field(description="A silence holds its notifications back.", examples=[False])
     occurrences: int = Field(description="How many logs count towards it.", examples=[12])

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 
 from app.api.schemas.common import Body, PageQuery, Shown, ShownId, ShownTime, Time
 from app.services.rules.definition import GROUP_FIELDS
+from app.services.rules.groups import OTHER
 
 GROUP = "It holds the alerts whose group has all these pairs; none: every alert of the rule."
 
@@ -35,6 +36,10 @@ class SilenceBody(Body):
     def _known(cls, group: dict[str, Any]) -> dict[str, Any]:
         if not set(group) <= set(GROUP_FIELDS):
             raise ValueError(f"must hold only fields that rules group by: {', '.join(GROUP_FIELDS)}")
+        for name, value in group.items():
+            kind = int if name == "error_code" else str
+            if value is not None and value != OTHER and not isinstance(value, kind):
+                raise ValueError(f"{name} must be a {'number' if kind is int else 'text'} or null, as groups have it")
         return group
 
 

@@ -118,6 +118,12 @@ async def test_a_silence_is_made_shown_and_ended(api: Api) -> None:
     assert (await api.get("/api/silences")).json()["items"] == []
 
 
+@pytest.mark.parametrize("code", [30003, None, "__other__"])
+async def test_a_silence_names_values_as_groups_have_them(api: Api, code: object) -> None:
+    body = {"group": {"error_code": code, "to": None}, "ends_at": TOMORROW}
+    assert (await api.post("/api/silences", json=body)).json()["group"] == body["group"]
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -127,6 +133,8 @@ async def test_a_silence_is_made_shown_and_ended(api: Api) -> None:
         ({"starts_at": "2099-01-01T00:00:00Z"}, "ends_at"),
         ({"group": {"role": "x"}}, "group"),
         ({"group": {"to": ["x"]}}, "group.to"),
+        ({"group": {"error_code": "30003"}}, "group"),
+        ({"group": {"to_country": 44}}, "group"),
         ({"rule_id": "6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"}, "rule_id"),
         ({"rule_id": "x"}, "rule_id"),
         ({"role": 1}, "role"),

@@ -164,3 +164,11 @@ def test_a_built_in_alert_says_what_to_do() -> None:
     alert = RESOLVED.alert | {"rule_id": None, "rule_name": "Action disabled", "sample_sids": [], "resolved_at": None}
     told = replace(RESOLVED, type=NotificationType.FIRING, alert=alert)
     assert "enable the action" in tell(told).next_step
+
+
+def test_who_ended_an_alert_untaken_is_not_said_to_have_taken_it() -> None:
+    by = {"acknowledged_by": "ann"}
+    untaken = tell(replace(RESOLVED, alert=RESOLVED.alert | by))
+    taken = tell(replace(RESOLVED, alert=RESOLVED.alert | by | {"acknowledged_at": "2026-11-24T03:00:00Z"}))
+    assert ("Resolved by", "ann") in untaken.facts
+    assert ("Acknowledged by", "ann") in taken.facts
