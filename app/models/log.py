@@ -23,6 +23,14 @@ class Log(Base):
         UniqueConstraint("account_id", "sid", "occurred_at"),
         Index(None, "account_id", "log_type", "reread_at", postgresql_where=text("reread_at IS NOT NULL")),
         Index(None, "account_id", "resource_sid", postgresql_where=text("resource_sid IS NOT NULL")),
+        Index(None, "error_code", "occurred_at", postgresql_where=text("error_code IS NOT NULL")),
+        Index(
+            None,
+            "status",
+            "occurred_at",
+            # Most logs end in these: they are found without an index, and need not pay for one.
+            postgresql_where=text("status NOT IN ('delivered', 'received', 'read', 'completed')"),
+        ),
         {"postgresql_partition_by": "RANGE (occurred_at)"},
     )
 
