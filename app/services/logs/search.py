@@ -101,14 +101,15 @@ def page(
 ) -> tuple[list[Row[*tuple[Any, ...]]], bool]:
     """Read one page of the logs that a filter lets through, newest first; say whether more come after.
 
-    What is searched for is looked for among the newest logs first: where it is frequent, that is all it takes. Where
-    it is rare, the index of words is asked.
+    A text or a number is looked for among the newest logs first: where it is frequent, that is all it takes. Where it
+    is rare, the index of words is asked.
     """
-    if wanted.q is None:
+    needle = wanted.to or ((wanted.q,) if wanted.q is not None else wanted.from_)
+    if not needle:
         return paging.page(session, find(wanted), PLACE, place, limit)
     rows = _among_newest(session, wanted, place, limit)
-    if len(rows) <= limit and len(wanted.q) >= SHORTEST_WORD:
-        rows = _by_words(session, wanted, wanted.q, place, limit)
+    if len(rows) <= limit and all(len(text) >= SHORTEST_WORD for text in needle):
+        rows = _by_words(session, wanted, needle, place, limit)
     elif len(rows) <= limit:
         return paging.page(session, find(wanted), PLACE, place, limit)
     return rows[:limit], len(rows) > limit
@@ -117,27 +118,36 @@ def page(
 def _among_newest(
     session: Session, wanted: LogFilter, place: paging.Place | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
-    """Search the newest logs that the other filters let through."""
-    newest = find(replace(wanted, q=None))
+    """Search the newest logs that the filters let through which the index of words does not know."""
+    newest = find(replace(wanted, q=None, from_=(), to=()))
     if place is not None:
         newest = newest.where(paging.after(PLACE, place))
     few = newest.order_by(Log.occurred_at.desc(), Log.id.desc()).limit(SCANNED).subquery()
-    text = _pattern(wanted.q or "")
-    found = or_(*(few.c[column.key].ilike(text, escape="\\") for column in SEARCHED))
-    query = select(few).where(found).order_by(few.c.occurred_at.desc(), few.c.id.desc())
+    query = select(few).order_by(few.c.occurred_at.desc(), few.c.id.desc())
+    if wanted.q is not None:
+        text = _pattern(wanted.q)
+        query = query.where(or_(*(few.c[column.key].ilike(text, escape="\\") for column in SEARCHED)))
+    for column, values in ((few.c.from_, wanted.from_), (few.c.to_, wanted.to)):
+        if values:
+            query = query.where(column.in_(values))
     return list(session.execute(query.limit(limit + 1)))
 
 
 def _by_words(
-    session: Session, wanted: LogFilter, q: str, place: paging.Place | None, limit: int
+    session: Session, wanted: LogFilter, needle: tuple[str, ...], place: paging.Place | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
-    """Search by the index of words, and among the changes that are not in it yet."""
+    """Search by the index of words, and among the changes that are not in it yet.
+
+    Args:    needle: what is let through holds one of these texts; of several filters the one that is likely the rarest.
+    """
     found: dict[int, Row[*tuple[Any, ...]]] = {}
     pending = select(LogChange.occurred_at, LogChange.log_id).where(following.unseen(session, StreamSearch))
     statement = find(wanted).where(tuple_(Log.occurred_at, Log.id).in_(pending))
     for row in session.execute(statement if place is None else statement.where(paging.after(PLACE, place))):
         found[row.id] = row
-    hits = select(LogText.occurred_at, LogText.log_id).where(LogText.words.like(func.lower(_pattern(q)), escape="\\"))
+    hits = select(LogText.occurred_at, LogText.log_id).where(
+        or_(*(LogText.words.like(func.lower(_pattern(text)), escape="\\") for text in needle))
+    )
     if wanted.since is not None:
         hits = hits.where(LogText.occurred_at >= wanted.since)
     if wanted.until is not None:

@@ -279,6 +279,33 @@ async def test_a_search_finds_the_same_before_and_after_the_words_are_written_do
     assert await numbers(api, q="parcel", since=rfc3339(at(3)), until=rfc3339(at(6)), to_country="GB") == [5, 4, 3]
 
 
+async def test_rare_numbers_are_found_the_same_before_and_after_the_words_are_written_down(
+    api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "SCANNED", 2)
+    ours, customer = "+14155550100", "+447700900123"
+    feed.store(
+        [log(number, at(number), from_=ours, to=f"+4477009001{number % 4 + 20}") for number in range(12)], at(30)
+    )
+    # Its text names the customer, and it is to somebody else.
+    feed.store([log(20, at(20), text=f"Call {customer} back", to="+447700900199")], at(30))
+    searches: list[dict[str, str]] = [
+        {"to": customer},
+        {"to": f"{customer},+447700900120"},
+        {"to": customer, "from": ours},
+        {"from": customer},
+        {"to": customer, "q": "hello"},
+        {"to": customer, "q": "absent"},
+        {"to": customer, "limit": "1"},
+        {"to": customer, "until": rfc3339(at(8))},
+        {"to": "44"},
+    ]
+    wanted = [[11, 7, 3], [11, 8, 7, 4, 3, 0], [11, 7, 3], [], [11, 7, 3], [], [11], [7, 3], []]
+    assert [await numbers(api, **params) for params in searches] == wanted
+    assert words.catch_up(get_settings(), 60) == 13
+    assert [await numbers(api, **params) for params in searches] == wanted
+
+
 async def test_bodies_that_are_not_kept_are_not_written_down(api: Api, feed: Feed) -> None:
     feed.store([log(1, at(1), text="a secret")], at(2))
     words.catch_up(get_settings().model_copy(update={"store_message_bodies": False}), 60)
