@@ -315,27 +315,38 @@ def _tell(session: Session, register: Register, minute: Minute, moved: Sequence[
     register.save_alerts()
 
 
+_ASKED = """
+    unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),
+           CAST(:since AS timestamptz[]), CAST(:by_change AS bool[]), CAST(:opened AS bool[]))
+    AS asked (alert_id, rule_id, epoch, key, since, by_change, opened)
+"""
+_WITHIN = """
+    matches.rule_id = asked.rule_id AND matches.group_key = asked.key AND matches.epoch = asked.epoch
+    AND matches.changed_at > asked.since AND CASE WHEN asked.by_change THEN matches.changed_at <= :at
+    ELSE matches.occurred_at > asked.since AND matches.occurred_at <= :at END
+"""
+_SHARED = f"""
+    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code FROM matches JOIN {_ASKED} ON {_WITHIN}
+    WHERE asked.opened AND matches.alert_id IS NOT NULL
+"""
+_JOINING = f"""
+    UPDATE matches SET alert_id = asked.alert_id FROM {_ASKED} WHERE {_WITHIN} AND matches.alert_id IS NULL
+    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code
+"""
+Counted = tuple[UUID, datetime, str, int | None]
+"""An alert, and a match that counts towards it: its time, sid and code."""
+
+
 def _count_logs(session: Session, moved: Sequence[Moved], at: datetime) -> None:
     """Let matches that belong to these alerts count towards them, in one statement, and note the newest."""
     if not moved:
         return
     by_id = {alert.id: alert for _, alert, _ in moved}
-    rows = session.execute(
-        text(
-            "UPDATE matches SET alert_id = asked.alert_id FROM"
-            " unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),"
-            " CAST(:since AS timestamptz[]), CAST(:by_change AS bool[]))"
-            " AS asked (alert_id, rule_id, epoch, key, since, by_change)"
-            " WHERE matches.rule_id = asked.rule_id AND matches.group_key = asked.key AND matches.epoch = asked.epoch"
-            " AND matches.alert_id IS NULL AND matches.changed_at > asked.since"
-            " AND CASE WHEN asked.by_change THEN matches.changed_at <= :at"
-            " ELSE matches.occurred_at > asked.since AND matches.occurred_at <= :at END"
-            " RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code"
-        ),
-        _spans([each for each in moved if not isinstance(each[0].params, StuckParams)]) | {"at": at},
-    )
-    counted = [(row[0], row[1], row[2], row[3]) for row in rows]
-    counted += _count_stuck(session, [each for each in moved if isinstance(each[0].params, StuckParams)])
+    spans = _spans([each for each in moved if not isinstance(each[0].params, StuckParams)], at)
+    # The window that fires holds what went before, in earlier alerts too: those keep it.
+    rows = [*session.execute(text(_SHARED), spans), *session.execute(text(_JOINING), spans)]
+    counted: list[Counted] = [(row[0], row[1], row[2], row[3]) for row in rows]
+    counted += _count_stuck(session, [each for each in moved if isinstance(each[0].params, StuckParams)], at)
     for alert_id, changed_at, sid, code in sorted(counted, key=lambda row: (row[1], row[2])):
         alert = by_id[alert_id]
         alert.occurrences += 1
@@ -344,37 +355,47 @@ def _count_logs(session: Session, moved: Sequence[Moved], at: datetime) -> None:
         alert.error_code = code if code is not None else alert.error_code
 
 
-def _spans(moved: Sequence[Moved]) -> dict[str, list[object]]:
+def _spans(moved: Sequence[Moved], at: datetime) -> dict[str, object]:
     return {
+        "at": at,
         "alerts": [alert.id for _, alert, _ in moved],
         "rules": [rule.id for rule, _, _ in moved],
         "epochs": [rule.epoch for rule, _, _ in moved],
         "keys": [alert.group_key for _, alert, _ in moved],
         "since": [alert.window_from for _, alert, _ in moved],
         "by_change": [isinstance(rule.params, SpikeParams) for rule, _, _ in moved],
+        "opened": [alert.started_at == at for _, alert, _ in moved],
     }
 
 
-def _count_stuck(session: Session, moved: Sequence[Moved]) -> list[tuple[UUID, datetime, str, int | None]]:
+_ASKED_STUCK = """
+    unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[]),
+           CAST(:opened AS bool[])) AS asked (alert_id, rule_id, epoch, log_id, opened)
+"""
+_IS_STUCK = "matches.rule_id = asked.rule_id AND matches.log_id = asked.log_id AND matches.epoch = asked.epoch"
+_SHARED_STUCK = f"""
+    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code
+    FROM matches JOIN {_ASKED_STUCK} ON {_IS_STUCK} WHERE asked.opened AND matches.alert_id IS NOT NULL
+"""
+_JOINING_STUCK = f"""
+    UPDATE matches SET alert_id = asked.alert_id FROM {_ASKED_STUCK} WHERE {_IS_STUCK} AND matches.alert_id IS NULL
+    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code
+"""
+
+
+def _count_stuck(session: Session, moved: Sequence[Moved], at: datetime) -> list[Counted]:
     """As above for logs that are stuck: they are known one by one."""
-    pairs = [(alert.id, rule.id, rule.epoch, log_id) for rule, alert, logs in moved for log_id in logs]
+    pairs = [(alert, rule, log_id) for rule, alert, logs in moved for log_id in logs]
     if not pairs:
         return []
-    rows = session.execute(
-        text(
-            "UPDATE matches SET alert_id = asked.alert_id FROM"
-            " unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[]))"
-            " AS asked (alert_id, rule_id, epoch, log_id) WHERE matches.rule_id = asked.rule_id"
-            " AND matches.log_id = asked.log_id AND matches.epoch = asked.epoch AND matches.alert_id IS NULL"
-            " RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code"
-        ),
-        {
-            "alerts": [pair[0] for pair in pairs],
-            "rules": [pair[1] for pair in pairs],
-            "epochs": [pair[2] for pair in pairs],
-            "logs": [pair[3] for pair in pairs],
-        },
-    )
+    asked = {
+        "alerts": [alert.id for alert, _, _ in pairs],
+        "rules": [rule.id for _, rule, _ in pairs],
+        "epochs": [rule.epoch for _, rule, _ in pairs],
+        "logs": [log_id for _, _, log_id in pairs],
+        "opened": [alert.started_at == at for alert, _, _ in pairs],
+    }
+    rows = [*session.execute(text(_SHARED_STUCK), asked), *session.execute(text(_JOINING_STUCK), asked)]
     return [(row[0], row[1], row[2], row[3]) for row in rows]
 
 

@@ -51,7 +51,6 @@ class Watch:
         """Follow one group from its first minute to its last, and tell its alerts."""
         alert: Alert | None = None
         still = False
-        counted_until = first - timedelta(days=36_500)
         # A schedule may let the rule fire at any minute; of a spike, windows begin and end at nearly every one.
         always = self.rule.schedule is not None or isinstance(self.rule.params, SpikeParams)
         ahead = _Ahead(() if always else source.changes(), first, last, always=always)
@@ -66,10 +65,10 @@ class Watch:
             alert = moved[0][1]
             ahead.add(self._deadline(alert))
             if alert.status == AlertStatus.RESOLVED:
-                yield self._told(alert, source, counted_until, at)
-                counted_until, still, alert = at, bool(alert.still_holds), None
+                yield self._told(alert, source, at)
+                still, alert = bool(alert.still_holds), None
         if alert is not None:
-            yield self._told(alert, source, counted_until, last)
+            yield self._told(alert, source, last)
 
     def _is_worth_judging(self, source: Source, at: datetime) -> bool:
         self._looks += 1
@@ -108,9 +107,8 @@ class Watch:
             return alert.started_at + spike.NEW_NORMAL_AFTER
         return None
 
-    def _told(self, alert: Alert, source: Source, counted_until: datetime, until: datetime) -> Told:
-        occurrences = source.occurrences(alert, counted_until, until)
-        return Told(dict(alert.group), alert.started_at, alert.resolved_at, occurrences)
+    def _told(self, alert: Alert, source: Source, until: datetime) -> Told:
+        return Told(dict(alert.group), alert.started_at, alert.resolved_at, source.occurrences(alert, until))
 
 
 class _Ahead:

@@ -37,8 +37,8 @@ class Source(Protocol):
     def matches(self, since: datetime) -> Iterator[tuple[datetime, int]]:
         """Give when logs matched, and how many."""
 
-    def occurrences(self, alert: Alert, counted_until: datetime, until: datetime) -> int:
-        """Count the logs of an alert up to `until`, but for those that counted towards the one before."""
+    def occurrences(self, alert: Alert, until: datetime) -> int:
+        """Count the logs of an alert up to `until`: of the window that fired, and of all after it."""
 
 
 class _Minute(NamedTuple):
@@ -166,8 +166,8 @@ class Counts:
             if at > since and self._added[at].matched:
                 yield at - timedelta(microseconds=1), self._added[at].matched
 
-    def occurrences(self, alert: Alert, counted_until: datetime, until: datetime) -> int:
-        return self._held(max(alert.window_from, counted_until), until).named
+    def occurrences(self, alert: Alert, until: datetime) -> int:
+        return self._held(alert.window_from, until).named
 
 
 class Stuck:
@@ -198,8 +198,8 @@ class Stuck:
         for began, _, _ in self._spans:
             yield max(began, since), 1
 
-    def occurrences(self, alert: Alert, counted_until: datetime, until: datetime) -> int:
-        spans = [span for span in self._spans if counted_until < span[0] <= until and span[1] > alert.started_at]
+    def occurrences(self, alert: Alert, until: datetime) -> int:
+        spans = [span for span in self._spans if span[0] <= until and span[1] > alert.started_at]
         return len({log_id for _, _, log_id in spans})
 
 

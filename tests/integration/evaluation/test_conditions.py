@@ -104,6 +104,20 @@ def test_ratio_of_final_logs_fires_and_clears(feed: Feed) -> None:
     assert told() == [(minutes(15), minutes(16), 3, "cleared")]
 
 
+def test_an_alert_counts_the_window_that_fired_whatever_an_earlier_alert_counted(feed: Feed) -> None:
+    make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 2, "settle_minutes": 0})
+    good = {"status": "delivered", "error_code": None}
+    feed.store(
+        [log(1, minutes(4)), log(2, minutes(5), **good), log(3, minutes(10.5), **good), log(4, minutes(11.5))],
+        minutes(12),
+    )
+    for minute in range(10, 13):
+        feed.complete(minutes(minute))
+        evaluate(minutes(minute))
+    assert told() == [(minutes(10), minutes(11), 1, "cleared"), (minutes(12), None, 2, None)]
+    assert len(alerts()[1].sample_sids) == 2
+
+
 def test_ratio_with_too_few_logs_is_resolved_after_two_windows(feed: Feed) -> None:
     make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 4, "settle_minutes": 0})
     feed.store([log(number, minutes(3)) for number in range(4)], minutes(5))

@@ -68,6 +68,16 @@ def test_it_says_what_happened_how_often_and_where(
             "no messages failed or undelivered to GB in 30 minutes",
         ),
         (
+            {"type": "no_data", "window_minutes": 30, "min_count": 4},
+            3.0,
+            "only 3 messages failed or undelivered to GB in 30 minutes",
+        ),
+        (
+            {"type": "no_data", "window_minutes": 30, "min_count": 4},
+            8.0,
+            "8 messages failed or undelivered to GB in 30 minutes",
+        ),
+        (
             {"type": "spike", "factor": 3, "window_minutes": 15, "baseline_windows": 8, "min_count": 20},
             4.0,
             "4 times as many messages as usual failed or undelivered to GB in 15 minutes",
