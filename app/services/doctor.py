@@ -12,17 +12,20 @@ import aiosmtplib
 import httpx
 from alembic.script import ScriptDirectory
 from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from app import wake
 from app.config import Settings
 from app.database import session_scope
 from app.enums import LogType
-from app.errors import GiftPulseError, TwilioError
-from app.models import Account
+from app.errors import GiftPulseError, TwilioError, TwilioRefused
+from app.models import Account, CoverageGap, Stream
 from app.services import health, secrets
 from app.services.ingest import accounts
 from app.services.twilio.client import TwilioReader
+from app.utils.clock import rfc3339
 
 Result = Literal["ok", "note", "wrong"]
 
@@ -121,16 +124,23 @@ def _accounts(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Fin
 
 
 def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
-    """Look at the credential, the clock, and what may be read with it."""
+    """Look at the credential, the clock, what may be read with it, what is missing, and whether callbacks are taken."""
     try:
         with session_scope() as session:
             credentials = accounts.load(session, account_id, settings)
+            streams = session.scalars(select(Stream).where(Stream.account_id == account_id).order_by(Stream.id)).all()
+            session.expunge_all()
         with accounts.open_reader(credentials, lambda: None) as reader:
             yield _clock(sid, reader, clock)
-            for log_type in LogType:
-                yield _stream(sid, log_type, reader, clock())
+            for stream in streams:
+                yield _stream(sid, stream, reader, clock())
     except TwilioError as error:
         yield Finding("wrong", f"account {sid}", str(error))
+    with session_scope() as session:
+        yield from _gaps(session, account_id, sid)
+        if not accounts.signing_tokens(session, settings, sid):
+            said = "no auth token is known, so they cannot be verified and are refused: see docs/twilio-setup.md"
+            yield Finding("note", f"callbacks of {sid}", said)
 
 
 def _clock(sid: str, reader: TwilioReader, clock: Callable[[], datetime]) -> Finding:
@@ -143,16 +153,32 @@ def _clock(sid: str, reader: TwilioReader, clock: Callable[[], datetime]) -> Fin
         return Finding(
             "wrong", f"account {sid}", f"this clock differs from Twilio's by {seconds} seconds: set it right"
         )
+    try:
+        reader.account()
+    except TwilioRefused:
+        said = "the clocks agree; this credential may not read the account's own record, so its status stays unknown"
+        return Finding("note", f"account {sid}", said)
     return Finding("ok", f"account {sid}", "the credential is taken, the clocks agree")
 
 
-def _stream(sid: str, log_type: LogType, reader: TwilioReader, now: datetime) -> Finding:
-    what = f"{log_type}s of {sid}"
+def _stream(sid: str, stream: Stream, reader: TwilioReader, now: datetime) -> Finding:
+    what = f"{stream.log_type}s of {sid}"
+    if stream.unavailable:
+        return Finding("note", what, stream.unavailable_reason or "cannot be read")
     try:
-        next(reader.list_pages(log_type, since=now - timedelta(hours=1)), None)
+        next(reader.list_pages(LogType(stream.log_type), since=now - timedelta(hours=1)), None)
     except TwilioError as error:
         return Finding("wrong", what, str(error))
     return Finding("ok", what, "can be read")
+
+
+def _gaps(session: Session, account_id: int, sid: str) -> Iterator[Finding]:
+    """Tell of each stream the latest span that nobody can read any more."""
+    query = select(Stream.log_type, CoverageGap).join(CoverageGap, CoverageGap.stream_id == Stream.id)
+    query = query.where(Stream.account_id == account_id).order_by(Stream.id, CoverageGap.until.desc())
+    for log_type, gap in session.execute(query.ext(distinct_on(Stream.id))):
+        said = f"missing from {rfc3339(gap.since)} to {rfc3339(gap.until)}: {gap.reason}"
+        yield Finding("note", f"{log_type}s of {sid}", said)
 
 
 def _mail(settings: Settings) -> Finding:

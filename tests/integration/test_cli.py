@@ -11,12 +11,12 @@ from sqlalchemy import select, text, update
 from app.cli import main
 from app.config import get_settings
 from app.database import session_scope
-from app.models import Account, Action, ApiKey, Heartbeat, Log
+from app.models import Account, Action, ApiKey, CoverageGap, Heartbeat, Log, Stream
 from app.services.ingest import accounts
 from app.services.outbox import actions
 from app.utils.clock import utc_now
 from app.utils.crypto import decrypt, encrypt
-from scripts.twilio_simulator import Simulator, SimulatorServer
+from scripts.twilio_simulator import KeyKind, Simulator, SimulatorServer
 from tests.conftest import SECRET_KEY, forget
 
 Run = Callable[..., tuple[int, str, str]]
@@ -174,6 +174,28 @@ def test_the_doctor_says_what_to_do(run: Run, simulator: Simulator, environment:
     assert f"wrong account {simulator.account.sid}" in out or f"wrong calls of {simulator.account.sid}" in out
     assert "wrong mail: 127.0.0.1:9 did not take us" in out
     assert simulator.account.auth_token not in out
+
+
+def test_the_doctor_knows_what_a_key_may_read_and_what_is_missing(
+    run: Run, simulator: Simulator, environment: pytest.MonkeyPatch
+) -> None:
+    key = simulator.add_key(kind=KeyKind.STANDARD)
+    environment.delenv("TWILIO_AUTH_TOKEN")
+    environment.setenv("TWILIO_API_KEY_SID", key.sid)
+    environment.setenv("TWILIO_API_KEY_SECRET", key.secret)
+    forget()
+    sid, now = simulator.account.sid, utc_now()
+    run("poll")
+    with session_scope() as session:
+        calls, _, errors = session.scalars(select(Stream).order_by(Stream.id))
+        session.add(CoverageGap(stream_id=calls.id, since=now, until=now, reason="Twilio tells no more", noted_at=now))
+        errors.unavailable, errors.unavailable_reason = True, "it needs a key of its own"
+    _, out, _ = run("doctor")
+    assert f"note account {sid}: the clocks agree; this credential may not read" in out
+    assert f"ok messages of {sid}: can be read" in out
+    assert f"note errors of {sid}: it needs a key of its own" in out
+    assert re.search(rf"note calls of {sid}: missing from .* to .*: Twilio tells no more", out)
+    assert f"note callbacks of {sid}: no auth token is known" in out
 
 
 def test_the_doctor_looks_on_where_the_database_is_gone(run: Run) -> None:

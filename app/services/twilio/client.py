@@ -180,9 +180,11 @@ class TwilioReader:
         return self._home
 
     def server_time(self) -> datetime | None:
-        """Ask what time it is at Twilio, to the second: the `Date` of an answer."""
+        """Ask what time it is at Twilio, to the second: the `Date` of an answer, a refusal too."""
+        self._before_request()
+        answer: Answer = self._client.request("GET", f"{self._api}{self._home}.json")
         try:
-            return parsedate_to_datetime(self._get(f"{self._api}{self._home}.json", None).headers.get("date", ""))
+            return parsedate_to_datetime(answer.headers.get("date", ""))
         except ValueError:
             return None
 
