@@ -4,6 +4,7 @@ The processes are forked from a server that has the product imported already, so
 """
 
 import asyncio
+import json
 import multiprocessing
 import os
 import signal
@@ -17,12 +18,14 @@ from app import models, wake
 from app.config import Settings, get_settings
 from app.database import session_scope
 from app.services import evaluation, retention
-from app.services.ingest import accounts, polling
+from app.services.ingest import accounts, callbacks, polling
 from app.services.outbox import dispatch
+from app.services.twilio import pushes
 from app.utils.clock import utc_now
 
 LONGEST_SECONDS = 60.0
 KILLED = -signal.SIGKILL
+
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__])
@@ -38,6 +41,17 @@ def _poll() -> None:
         streams = session.scalars(select(models.Stream.id).order_by(models.Stream.id)).all()
     for stream_id in streams:
         polling.poll(stream_id, settings)
+
+
+def _push() -> None:
+    """Take a status callback; `PUSHED` holds its parameters as JSON."""
+    told = pushes.read_status(json.loads(os.environ["PUSHED"]))
+    assert told is not None
+    callbacks.accept([told], get_settings(), utc_now())
+
+
+def _read_pushed() -> None:
+    callbacks.read_pending(get_settings())
 
 
 def _evaluate() -> None:
@@ -64,6 +78,8 @@ def _migrate() -> None:
 
 STAGES: Mapping[str, Callable[[], None]] = {
     "poll": _poll,
+    "push": _push,
+    "read_pushed": _read_pushed,
     "evaluate": _evaluate,
     "deliver": _deliver,
     "clean": _clean,

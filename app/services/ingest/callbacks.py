@@ -28,6 +28,7 @@ from app.services.ingest.normalize import content_hash
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.pushes import Push
 from app.utils.clock import utc_now
+from app.utils.crashpoints import crashpoint
 
 PATIENCE = "100ms"
 """How long an answer to Twilio waits for whoever is storing logs; then the worker applies what was told."""
@@ -60,9 +61,12 @@ def accept(pushes: Iterable[Push], settings: Settings, now: datetime) -> int:
         with session_scope() as session:
             account_id = session.scalar(select(Account.id).where(Account.sid == account_sid, Account.enabled))
             count = _keep(session, account_id, told, now) if account_id else 0
+            crashpoint("callback.before_commit")
+        crashpoint("callback.kept")
         if account_id and count:
             fresh += count
             _apply_at_once(account_id, told, settings, now)
+            crashpoint("callback.applied")
     return fresh
 
 

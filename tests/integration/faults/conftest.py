@@ -120,7 +120,8 @@ class Town:
         self.check_always()
         assert set(self.stored()) == self.emitted()
         with session_scope() as session:
-            changes = Counter(tuple(row) for row in session.execute(select(LogChange.log_id, LogChange.error_code)))
+            query = select(LogChange.log_id, LogChange.status, LogChange.error_code)
+            changes = Counter(tuple(row) for row in session.execute(query))
             matches = Counter(session.scalars(select(Match.rule_id)))
             alerts = list(session.scalars(select(Alert)))
             session.expunge_all()

@@ -1,12 +1,18 @@
 """A process that is killed at any boundary of any stage loses nothing, and doubles only what it left in doubt."""
 
+import json
 import os
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 
 from app.database import session_scope
+from app.models import Alert, Log, LogChange
+from app.services import catalogue
+from app.utils.clock import utc_now
 from scripts.local.postgres import Postgres
+from scripts.twilio_simulator import add_messages
 from tests.conftest import forget
 from tests.integration.faults.conftest import Town
 from tests.kits.stages import KILLED, Stages
@@ -55,6 +61,68 @@ def test_a_delivery_that_is_killed_is_sent_once_or_again_under_its_one_id(town: 
         assert max(town.received().values()) == 1
     if point in ("sent", "recording") and number == 1:
         assert town.received().total() == len(town.deliveries()) + sent
+
+
+def _sent_message(town: Town) -> str:
+    """Let there be a message, read and not final, so far down the list that its head does not show it."""
+    add_messages(town.simulator, 1000, newest_at=utc_now() - timedelta(hours=2), failing=0)
+    sid = town.simulator.add_message(status="sent", at=utc_now() - timedelta(hours=50))
+    assert town.stages.run("poll", INITIAL_BACKFILL_HOURS="60") == 0
+    return sid
+
+
+def _statuses(sid: str) -> list[str]:
+    """Look which states of a log are stored, the newest last."""
+    with session_scope() as session:
+        query = select(LogChange.status).join(Log, LogChange.log_id == Log.id).where(Log.sid == sid)
+        return list(session.scalars(query.order_by(LogChange.id)))
+
+
+@pytest.mark.parametrize("point", ["before_commit", "after_commit"])
+def test_a_second_look_that_is_killed_is_made_up_for(town: Town, point: str) -> None:
+    sid = _sent_message(town)
+    assert town.stages.run("poll") == 0  # the first sweep of the list
+    town.simulator.change(sid, status="undelivered", error_code=30003)
+    with session_scope() as session:
+        session.execute(update(Log).where(Log.sid == sid).values(reread_at=utc_now()))
+    assert town.stages.run("poll", f"reread.{point}") == KILLED
+    town.check_always()
+    town.go_on()
+    town.check_in_the_end()
+    assert _statuses(sid) == ["sent", "undelivered"]
+
+
+@pytest.mark.parametrize("point", ["before_commit", "kept", "applied"])
+def test_a_callback_whose_taking_is_killed_is_applied_once_by_whoever_comes_next(town: Town, point: str) -> None:
+    sid = _sent_message(town)
+    told = {"AccountSid": town.simulator.account.sid, "MessageSid": sid, "MessageStatus": "delivered"}
+    assert town.stages.run("push", f"callback.{point}", PUSHED=json.dumps(told)) == KILLED
+    assert town.stages.run("read_pushed") == 0
+    assert _statuses(sid) == (["sent"] if point == "before_commit" else ["sent", "delivered"])
+    assert town.stages.run("push", PUSHED=json.dumps(told)) == 0
+    assert _statuses(sid) == ["sent", "delivered"]
+    town.simulator.change(sid, status="delivered")
+    town.go_on()
+    town.check_in_the_end()
+
+
+@pytest.mark.parametrize("point", ["minute_before_commit:1", "minute_before_commit:4", "minute_after_commit:4"])
+def test_a_minute_whose_judging_is_killed_is_judged_once(town: Town, point: str) -> None:
+    silence = {"type": "no_data", "window_minutes": 5}
+    rule = {"name": "Silence", "log_type": "call", "pattern_type": "status", "pattern_value": "busy"}
+    with session_scope() as session:
+        made = catalogue.create(session, rule | {"condition": silence}, utc_now())
+        made.started_at = utc_now() - timedelta(minutes=30)
+    assert town.stages.run("poll") == 0
+    assert town.stages.run("evaluate", f"evaluate.{point}") == KILLED
+    town.check_always()
+    town.go_on()
+    town.check_always()
+    with session_scope() as session:
+        [alert] = session.scalars(select(Alert).where(Alert.rule_name == "Silence"))
+        told = [each for each in town.deliveries() if each.alert_id == alert.id]
+    assert [each.status for each in told] == ["succeeded", "succeeded"]
+    assert max(town.received().values()) == 1
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit"])
