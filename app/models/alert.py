@@ -18,6 +18,7 @@ class Alert(Base):
         Index("uq_alerts_open", "fingerprint", unique=True, postgresql_where=text("status <> 'resolved'")),
         Index(None, "fingerprint", "firing_notified_at"),
         Index(None, "started_at", "id"),
+        Index(None, "severity", "started_at", "id"),
         Index(None, "rule_id"),
         Index(None, "notify_at", postgresql_where=text("notify_at IS NOT NULL")),
     )

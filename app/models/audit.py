@@ -14,7 +14,7 @@ class AuditEntry(Base):
     """One change that somebody made. The database itself refuses to change it, or to delete it within a year."""
 
     __tablename__ = "audit_entries"
-    __table_args__ = (Index(None, "target", "id"),)
+    __table_args__ = (Index(None, "target", "id"), Index(None, "at", "id"))
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     at: Mapped[Timestamp]

@@ -26,6 +26,9 @@ class Delivery(Base):
             postgresql_where=text("status = 'folded' AND digest_id IS NULL"),
         ),
         Index(None, "created_at", "id"),
+        Index(
+            "ix_deliveries_not_succeeded", "status", "created_at", "id", postgresql_where=text("status <> 'succeeded'")
+        ),
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
