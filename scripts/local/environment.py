@@ -3,6 +3,7 @@
 import base64
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -28,12 +29,22 @@ def kept_secrets(path: Path) -> dict[str, str]:
     if missing:
         kept |= missing
         text = "".join(f"{name}='{value}'\n" for name, value in kept.items())
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(
-                "# Made by scripts/start. SECRET_KEY opens the credentials in the database: keep both together.\n"
-                + text
-            )
+        remark = "# Made by scripts/start. SECRET_KEY opens the credentials in the database: keep both together.\n"
+        _write_private(path, remark + text)
     return kept
+
+
+def write_settings(path: Path, settings: Mapping[str, str], operators: Mapping[str, str]) -> None:
+    """Write what the processes get beside the operator's own settings, for a shell that is to run the command line."""
+    ours = {name: value for name, value in settings.items() if operators.get(name) != value}
+    lines = [f"{name}={shlex.quote(value)}\n" for name, value in sorted(ours.items())]
+    _write_private(path, "# Written at each start of scripts/start, for the command line.\n" + "".join(lines))
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
 
 
 def watches_simulator(settings: Mapping[str, str]) -> bool:

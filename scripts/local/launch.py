@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import shlex
 import signal
 import sys
 import threading
@@ -117,6 +118,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
     """Start everything, in the order of who needs whom, and wait for the end of it."""
     _start_servers(plan, stack)
+    environment.write_settings(plan.folder / "settings.env", plan.env, environment.given(ROOT))
     children = Children(plan.folder / "logs", ROOT)
     stack.callback(children.stop)
     _migrate(children, plan)
@@ -218,6 +220,8 @@ def _tell(plan: Plan) -> None:
         )
         rows.append(("Simulator", f"{plan.url('simulator')}/"))
     rows.append(("Data, logs", f"{plan.folder}/"))
+    rows.append(("Command line", f"set -a; . {shlex.quote(str(plan.folder / 'settings.env'))}; set +a"))
+    rows.append(("", ".venv/bin/python -m app --help"))
     lines = "\n".join(f"  {name:<14}{value}" for name, value in rows)
     say(f"GiftPulse runs. It watches {watched}.\n\n{lines}\n\n  Ctrl-C stops it; the data stay.")
 

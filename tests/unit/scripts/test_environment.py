@@ -1,5 +1,6 @@
 """What the processes of `scripts/start` are told: the operator's word first."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,15 @@ def test_the_environment_wins_over_the_file_and_empty_counts_as_not_set(
     assert given["API_KEY"] == "from-the-environment"
     assert given["LOG_LEVEL"] == "DEBUG"
     assert "SMTP_HOST" not in given
+
+
+def test_a_shell_reads_what_the_processes_get_beside_the_operators_settings(tmp_path: Path) -> None:
+    operators = {"LOG_LEVEL": "DEBUG", "PATH": "/bin"}
+    ours = {"DATABASE_URL": "postgresql://a:b@127.0.0.1/c", "SMTP_FROM": "Gift's <pulse@localhost>"}
+    file = tmp_path / "settings.env"
+    told.write_settings(file, operators | ours, operators)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert not any(line.startswith(("LOG_LEVEL", "PATH")) for line in file.read_text().splitlines())
+    show = f'set -a; . "{file}"; printf "%s|%s" "$DATABASE_URL" "$SMTP_FROM"'
+    shown = subprocess.run(["/bin/sh", "-c", show], env={}, capture_output=True, text=True, check=True)
+    assert shown.stdout == "|".join(ours.values())
