@@ -18,8 +18,10 @@ from app.services import catalogue
 from app.services.logs.types import NormalizedLog
 from app.services.preview import by_minute, reading
 from app.services.preview.service import preview
+from app.services.rules.patterns import RuleIndex
 from app.services.snapshots import rule_json
 from app.utils.clock import rfc3339
+from tests.factories import make_log, make_rule
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 
@@ -366,3 +368,19 @@ def test_a_rule_as_it_was_read_can_be_previewed(story: Story) -> None:
         rule = catalogue.create(session, story.body(), START)
         shown = rule_json(rule) | catalogue.health(session, rule)
     assert story.previewed(shown)["alerts"] == []
+
+
+@given(
+    word=st.text("kKs\u017f\u212a%_\\ao", min_size=1, max_size=3),
+    texts=st.lists(st.text("kKsS\u017f\u212a%_\\aoAO", max_size=6), min_size=1, max_size=6),
+)
+@slow_is_fine
+def test_a_word_is_found_as_the_evaluation_finds_it(database: str, word: str, texts: list[str]) -> None:
+    story = Story()
+    made = [log(next(_numbers), minutes(number), text=each) for number, each in enumerate(texts)]
+    story.feed.store(made, START)
+    body = story.body(pattern_type="keyword", pattern_value=word)
+    found = RuleIndex([make_rule(pattern_type="keyword", pattern_value=word)]).match_batch(
+        [make_log(text=each, error_message=None) for each in texts]
+    )
+    assert story.previewed(body)["matches"] == sum(map(bool, found))

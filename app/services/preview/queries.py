@@ -89,7 +89,8 @@ def sql_decides(rule: Rule) -> bool:
 
 
 def pattern(rule: Rule) -> tuple[str, Values]:
-    """Write the condition of a rule's pattern; of one that SQL cannot tell, a condition that lets all through."""
+    """Write the condition of a rule's pattern; of one that SQL cannot tell, a condition that lets all through that
+    may match."""
     value = rule.pattern_value or ""
     if rule.pattern_type == PatternType.STATUS:
         return "status = ANY(:statuses)", {"statuses": list_items(value)}
@@ -100,7 +101,20 @@ def pattern(rule: Rule) -> tuple[str, Values]:
             "firsts": [max(each.first, -_LARGEST_CODE) for each in ranges],
             "lasts": [min(each.last, _LARGEST_CODE) for each in ranges],
         }
+    if rule.pattern_type == PatternType.KEYWORD and value.isascii():
+        return _KEYWORDS, {"words": [f"%{_escaped(word)}%" for word in list_items(value)]}
     return "true", {}
+
+
+_KEYWORDS = """
+    ("text" ILIKE ANY(:words) OR error_message ILIKE ANY(:words) OR "text" ~ '[\u017f\u212a]'
+     OR error_message ~ '[\u017f\u212a]')
+"""
+"""The long s and the sign of the kelvin are letters of ASCII to RE2 where case does not matter, and not to ILIKE."""
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 def summed_field(rule: Rule) -> str | None:

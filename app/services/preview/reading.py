@@ -3,7 +3,9 @@
 Logs that are alike in all that the rule looks at come as one row with their number.
 """
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
@@ -16,16 +18,22 @@ from app.errors import FieldError, InvalidInput
 from app.services.preview import queries
 from app.services.preview.queries import STATES, VERSIONS, Values, group_by, minute, select
 from app.services.rules.counts import minute_of
+from app.services.rules.groups import key_of
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, RatioParams, Rule
 
 MAX_ROWS = 300_000
-"""Logs that a preview looks at one by one."""
-LONGEST_QUERY = "20s"
+"""Matches that a preview takes in one by one."""
+MAX_LOOKED_AT = 1_500_000
+"""Logs whose texts, or whatever an expression asks for, a preview looks at."""
+CHUNK = 10_000
+LONGEST_SECONDS = 20
 LONGEST_LIFE = timedelta(days=37)
 """A log may change so long after it occurred: Twilio takes messages up to 35 days ahead."""
-TOO_MANY = f"is too far back: a preview looks at {MAX_ROWS:,} logs one by one; shorten the span or narrow the filters"
-TOO_LONG = "is too far back: reading the logs takes longer than 20 seconds; shorten the span or narrow the filters"
+NARROW = "shorten the span or narrow the filters"
+TOO_MANY = f"is too far back: a preview takes in {MAX_ROWS:,} matches one by one; {NARROW}"
+TOO_MUCH_TEXT = f"is too far back: a preview looks at the texts of {MAX_LOOKED_AT:,} logs; {NARROW}"
+TOO_LONG = f"is too far back: reading the logs takes longer than {LONGEST_SECONDS} seconds; {NARROW}"
 
 
 class Kind(NamedTuple):
@@ -39,6 +47,10 @@ class Kind(NamedTuple):
     amount: Decimal
     """Of `sum`: what their field comes to."""
     matches: bool
+
+    def plus(self, other: "Kind") -> "Kind":
+        """Put others to it that are alike."""
+        return self._replace(number=self.number + other.number, amount=self.amount + other.amount)
 
 
 class Learnt(NamedTuple):
@@ -60,7 +72,7 @@ class Reader:
         self._pattern, values = queries.pattern(rule)
         self._values |= values
         session.execute(text("SET LOCAL transaction_read_only = on"))
-        session.execute(text(f"SET LOCAL statement_timeout = '{LONGEST_QUERY}'"))
+        session.execute(text(f"SET LOCAL statement_timeout = '{LONGEST_SECONDS}s'"))
         session.execute(text("SET LOCAL work_mem = '64MB'"))
 
     def population(self, since: datetime, until: datetime, bucket: timedelta) -> dict[datetime, int]:
@@ -76,12 +88,15 @@ class Reader:
     def first_matches(self, since: datetime, until: datetime) -> Iterator[LogVersion]:
         """Read the first version of each log that matches, of those that came into their state in [since, until)."""
         fields = {*self._fields, "change_id", "log_id", "sid", "occurred_at", "changed_at"}
-        query = f"{select(fields)} FROM {self._firsts} ORDER BY log_id, change_id LIMIT {MAX_ROWS + 1}"
-        seen: set[int] = set()
-        for version in self._matching(self._rows(query, {"since": since, "until": until})):
-            if version.log_id not in seen:
-                seen.add(version.log_id)
-                yield version
+        query = f"{select(fields)} FROM {self._firsts}"
+        first: dict[int, LogVersion] = {}
+        for version in self._matching(self._look(query, {"since": since, "until": until})):
+            known = first.get(version.log_id)
+            if known is None or version.change_id < known.change_id:
+                first[version.log_id] = version
+                if len(first) > MAX_ROWS:
+                    raise InvalidInput([FieldError("since", TOO_MANY)])
+        yield from first.values()
 
     def learnt(self, since: datetime, until: datetime) -> Iterator[Learnt]:
         """Read what matched by group and value, with its first and last time in [since, until)."""
@@ -112,9 +127,23 @@ class Reader:
         fields = {*self._fields, "final"} if share else self._fields
         # Of a `ratio`, final logs count that do not match, and an alert names matches that are not final.
         which = "true" if share else self._pattern
-        query = select(fields, at, "count(*)", amount) + f" FROM {STATES} WHERE {self._occurred} AND {which}"
-        query += group_by(fields, at) + f" LIMIT {MAX_ROWS + 1}"
-        rows = self._rows(query, {"since": since, "until": until})
+        where = f" FROM {STATES} WHERE {self._occurred} AND {which}"
+        values = {"since": since, "until": until}
+        if queries.sql_decides(self._rule):
+            query = select(fields, at, "count(*)", amount) + where + group_by(fields, at) + f" LIMIT {MAX_ROWS + 1}"
+            yield from self._kinds(self._rows(query, values))
+            return
+        # Texts differ from log to log: only what matches is alike.
+        alike: dict[tuple[object, ...], Kind] = {}
+        amount = f"coalesce(abs({field}), 0)" if field else "0"
+        for rows in self._look(select(fields, at, "1", amount) + where, values):
+            for kind in self._kinds(rows):
+                key = (key_of(self._rule, kind.log), kind.minute, kind.log.final, kind.matches)
+                before = alike.get(key)
+                alike[key] = kind if before is None else before.plus(kind)
+        yield from alike.values()
+
+    def _kinds(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Kind]:
         logs = [LogVersion(*row[:-3]) for row in rows]
         for log, row, matches in zip(logs, rows, self.matching(logs), strict=True):
             yield Kind(log, row[-3], row[-2], Decimal(row[-1]), matches)
@@ -142,9 +171,10 @@ class Reader:
         """Say which of these versions match."""
         return [bool(found) for found in self._index.match_batch(versions)]
 
-    def _matching(self, rows: Sequence[tuple[Any, ...]]) -> list[LogVersion]:
-        versions = [LogVersion(*row) for row in rows]
-        return [version for version, matches in zip(versions, self.matching(versions), strict=True) if matches]
+    def _matching(self, chunks: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[LogVersion]:
+        for rows in chunks:
+            versions = [LogVersion(*row) for row in rows]
+            yield from (version for version, hit in zip(versions, self.matching(versions), strict=True) if hit)
 
     @property
     def _occurred(self) -> str:
@@ -153,21 +183,42 @@ class Reader:
     @property
     def _firsts(self) -> str:
         """The versions of [since, until) that may match; where SQL decides it, the first of each log that does."""
-        once = "DISTINCT ON (log_id)" if queries.sql_decides(self._rule) else ""
+        decides = queries.sql_decides(self._rule)
+        once, order = ("DISTINCT ON (log_id)", " ORDER BY log_id, change_id") if decides else ("", "")
         return (
             f"(SELECT {once} * FROM {VERSIONS} WHERE changed_at >= :since AND changed_at < :until"
             f" AND occurred_at >= CAST(:since AS timestamptz) - interval '{LONGEST_LIFE.days} days'"
-            f" AND occurred_at < :until AND {self._population} AND {self._pattern}"
-            " ORDER BY log_id, change_id) AS version"
+            f" AND occurred_at < :until AND {self._population} AND {self._pattern}{order})"
+            " AS version"
         )
 
+    def _look(self, query: str, values: Values) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """Read what is to be looked at log by log, some at a time."""
+        most, refusal = (MAX_ROWS, TOO_MANY) if queries.sql_decides(self._rule) else (MAX_LOOKED_AT, TOO_MUCH_TEXT)
+        began, looked_at = time.monotonic(), 0
+        with _refused_if_too_long():
+            result = self._session.execute(text(query), self._values | values, execution_options={"yield_per": CHUNK})
+            for rows in result.partitions():
+                looked_at += len(rows)
+                if looked_at > most:
+                    raise InvalidInput([FieldError("since", refusal)])
+                if time.monotonic() - began > LONGEST_SECONDS:
+                    raise InvalidInput([FieldError("since", TOO_LONG)])
+                yield cast("Sequence[tuple[Any, ...]]", rows)
+
     def _rows(self, query: str, values: Values) -> Sequence[tuple[Any, ...]]:
-        try:
+        with _refused_if_too_long():
             rows = cast("Sequence[tuple[Any, ...]]", self._session.execute(text(query), self._values | values).all())
-        except OperationalError as error:
-            if type(error.orig).__name__ != "QueryCanceled":
-                raise
-            raise InvalidInput([FieldError("since", TOO_LONG)]) from None
         if len(rows) > MAX_ROWS:
             raise InvalidInput([FieldError("since", TOO_MANY)])
         return rows
+
+
+@contextmanager
+def _refused_if_too_long() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        if type(error.orig).__name__ != "QueryCanceled":
+            raise
+        raise InvalidInput([FieldError("since", TOO_LONG)]) from None
