@@ -23,7 +23,7 @@ from app.enums import LogType
 from app.errors import GiftPulseError, TwilioError, TwilioRefused
 from app.models import Account, CoverageGap, Stream
 from app.services import health, secrets
-from app.services.ingest import accounts
+from app.services.ingest import accounts, connecting
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import rfc3339
 
@@ -35,7 +35,6 @@ OLDEST_POSTGRESQL = 150000
 MOST_SKEW = timedelta(seconds=60)
 """Twilio's callbacks and our windows go by the clock."""
 SECONDS = 10
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -219,7 +218,7 @@ def _public_address(settings: Settings) -> Finding:
     if not answer.is_success:
         said = f"{settings.public_base_url} answers with {answer.status_code}"
         return Finding("wrong", "public address", f"{said}: see PUBLIC_BASE_URL and the proxy before the API")
-    if address.host in LOOPBACK:
+    if address.host in connecting.LOOPBACK:
         said = "only this machine can reach it: links in mails and Twilio's callbacks need a public PUBLIC_BASE_URL"
         return Finding("note", "public address", said)
     return Finding("ok", "public address", "the API answers there")

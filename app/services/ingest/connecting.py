@@ -7,12 +7,13 @@ import json
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
 from app.config import Settings
 from app.database import session_scope
-from app.errors import NotFound
+from app.errors import ConfigError, NotFound
 from app.models import Account
 from app.services.ingest import accounts, budget
 from app.services.twilio.client import TwilioReader
@@ -28,16 +29,25 @@ EVENT_TYPES = (
     "com.twilio.messaging.message.failed",
 )
 NAME = "GiftPulse"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts that only this machine reaches."""
 
 
 def connect(account_sid: str | None, settings: Settings) -> Iterator[str]:
     """Point Twilio's callbacks at this server; tell of each thing what was done, or what is left to do by hand.
 
     Args:    account_sid: of a watched account; None: the one of the environment.
-    Raises:  NotFound; TwilioError where Twilio refuses it, most often because a key may not write.
+
+    Raises:
+        NotFound: of the account.
+        ConfigError: PUBLIC_BASE_URL is an address that Twilio cannot reach.
+        TwilioError: Twilio refuses it, most often because a key may not write.
     """
     status, events = f"{settings.public_base_url}/webhooks/twilio/status{RETRIES}", _events_url(settings)
     with _open(account_sid, settings) as reader:
+        if _is_here(settings.public_base_url) and not _is_here(reader.api_url):
+            said = f"PUBLIC_BASE_URL is {settings.public_base_url}, which Twilio cannot reach"
+            raise ConfigError(f"{said}: set it to this server's public address first")
         for thing, url in _things(reader):
             yield _point(reader, thing, url, status)
         sinks = [sink for sink in reader.things(reader.events_url, "/v1/Sinks", "sinks") if _leads_to(sink, events)]
@@ -115,6 +125,10 @@ def _make_sink(reader: TwilioReader, address: str) -> str:
 
 def _events_url(settings: Settings) -> str:
     return f"{settings.public_base_url}/webhooks/twilio/events"
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in LOOPBACK
 
 
 def _leads_to(sink: dict[str, Any], address: str) -> bool:

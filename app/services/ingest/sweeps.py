@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from app import wake
 from app.database import session_scope
 from app.enums import LogType
 from app.services.ingest import plan, streams
@@ -93,7 +94,9 @@ def _sweep_ended(poll: Poll) -> None:
         now = poll.clock()
         with session_scope() as session:
             stream_ids = streams.lock(session, poll.lease, also_locked(LogType.CALL), now)
-            take_in(session, poll.origin, stream_ids, page.records, now)
+            changes = take_in(session, poll.origin, stream_ids, page.records, now).changes
+        if changes:
+            wake.evaluate()
     poll.swept_at = {**poll.swept_at, "ended": poll.started_at.isoformat()}
     with session_scope() as session:
         streams.lock(session, poll.lease, (), poll.clock())

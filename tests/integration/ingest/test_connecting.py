@@ -1,6 +1,10 @@
 """Twilio is told to push here, and told to stop; what others have set stays."""
 
-from app.services.ingest import connecting
+import pytest
+
+from app.database import session_scope
+from app.errors import ConfigError
+from app.services.ingest import connecting, watching
 from tests.integration.ingest.world import World
 
 
@@ -32,3 +36,12 @@ def test_connecting_sets_what_the_api_lets_it_set_and_undoes_it(world: World) ->
     assert after == {
         sid: thing | {"status_callback": thing["status_callback"] or None} for sid, thing in before.items()
     }
+
+
+def test_twilio_is_not_told_of_an_address_that_it_cannot_reach(world: World) -> None:
+    world.poll()
+    with session_scope() as session:
+        account = watching.get(session, world.simulator.account.sid, lock=True)
+        account.api_base_url = "https://api.twilio.com"
+    with pytest.raises(ConfigError, match="PUBLIC_BASE_URL"):
+        list(connecting.connect(None, world.settings))
