@@ -51,7 +51,9 @@ def decide(standing: Standing, now: datetime) -> Decision:
 
 
 def _first(standing: Standing, now: datetime) -> Decision:
-    """The firing is not told yet: it is too old, must wait for the cooldown, or is told now."""
+    """The firing is not told yet: somebody took it, it is too old, must wait for the cooldown, or is told now."""
+    if standing.status == AlertStatus.ACKNOWLEDGED:
+        return Decision(None)
     if standing.late and standing.last_match_at < now - standing.max_age:
         return Decision(None)
     if standing.previous_firing_at is not None and now < standing.previous_firing_at + standing.cooldown:

@@ -45,11 +45,13 @@ class Notice:
     severity: Severity
     shown: JsonObject
     """The alert as the API shows it."""
+    fired_at: datetime | None = None
+    """When its firing was told."""
 
 
 def notice(kind: NotificationType, alert: Alert) -> Notice:
     """Take a picture of an alert to be told of."""
-    return Notice(kind, alert.id, alert.rule_id, Severity(alert.severity), alert_json(alert))
+    return Notice(kind, alert.id, alert.rule_id, Severity(alert.severity), alert_json(alert), alert.firing_notified_at)
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,8 @@ def _deliveries(
     """Render once for the action, and address it to each receiver; a resolve goes to those told of the firing."""
     kind = kind_for(ActionType(target.action.action_type))
     recipients = kind.recipients(target.config)
-    if notice.type == NotificationType.RESOLVED and "firing" in target.action.notify_on:
-        recipients = [each for each in recipients if (notice.alert_id, target.action.id, each) in told]
+    if notice.type == NotificationType.RESOLVED:
+        recipients = [each for each in recipients if _was_told(target.action, notice, each, told)]
     if not recipients:
         return []
     by_itself = any(told.get((notice.alert_id, target.action.id, each)) for each in recipients)
@@ -170,6 +172,13 @@ def _deliveries(
         delivery_row(target.action, notice.type, notice.alert_id, each, rendered, now, uuid4()) | changes
         for each in recipients
     ]
+
+
+def _was_told(action: Action, notice: Notice, recipient: str, told: dict[Told, bool]) -> bool:
+    """Say whether a receiver was told of the firing, or was not only because its action does not ask for that."""
+    if "firing" in action.notify_on:
+        return (notice.alert_id, action.id, recipient) in told
+    return notice.fired_at is None or action.created_at <= notice.fired_at
 
 
 def _told_of_firing(session: Session, notices: Sequence[Notice]) -> dict[Told, bool]:

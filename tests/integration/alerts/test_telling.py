@@ -164,6 +164,20 @@ def test_a_silence_holds_firing_and_update_until_it_ends(feed: Feed) -> None:
     assert told()[1:] == [("firing", minutes(60))]
 
 
+def test_an_alert_that_somebody_took_under_a_silence_is_not_told_when_it_ends(feed: Feed) -> None:
+    make_action()
+    make_rule(resolve_after_minutes=600)
+    with session_scope() as session:
+        silences.create(session, None, {}, minutes(0), minutes(60), "works", "ann", minutes(0))
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    with session_scope() as session:
+        tracker.acknowledge(session, only_alert().id, "ann", None, minutes(2))
+    evaluate(minutes(60))
+    assert not only_alert().silenced
+    assert told() == []
+
+
 def test_a_silence_that_begins_marks_what_fires_already_and_does_not_hold_its_end(feed: Feed) -> None:
     make_action()
     make_rule(resolve_after_minutes=10)
@@ -189,11 +203,13 @@ def test_an_action_that_wants_no_firing_is_told_of_the_end_all_the_same(feed: Fe
     assert [kind for kind, _ in told()] == ["resolved"]
 
 
-def test_an_action_made_after_the_firing_is_not_told_of_the_end(feed: Feed) -> None:
+@pytest.mark.parametrize("notify_on", [["firing", "resolved"], ["resolved"]])
+def test_an_action_made_after_the_firing_is_not_told_of_the_end(feed: Feed, notify_on: list[str]) -> None:
     make_rule(resolve_after_minutes=10)
     feed.store([log(1, minutes(1))], minutes(1))
     evaluate(minutes(1))
-    make_action()
+    with session_scope() as session:
+        actions.create(session, ACTION | {"notify_on": notify_on}, minutes(2))
     feed.complete(minutes(11))
     evaluate(minutes(11))
     assert told() == []
