@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, func, insert, select, text, update
+from sqlalchemy import and_, func, select, text, update
 from sqlalchemy.orm import Session
 
+from app.database import copy_rows, update_rows
 from app.enums import AttemptOutcome
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits
@@ -136,17 +137,13 @@ def _take(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
         .returning(Delivery),
         execution_options={"populate_existing": True},
     ).all()
-    started = AttemptOutcome.STARTED
-    session.execute(
-        insert(Attempt),
-        [{"delivery_id": each.id, "token": token, "at": now, "outcome": started} for each in deliveries],
-    )
+    begun = [(each.id, token, now, AttemptOutcome.STARTED.value) for each in deliveries]
+    copy_rows(session, "attempts", ("delivery_id", "token", "at", "outcome"), begun)
     taken = Counter(each.action_id for each in deliveries)
     query = select(Action).where(Action.id.in_(taken)).execution_options(populate_existing=True)
     actions = {action.id: action for action in session.scalars(query)}
-    for action in actions.values():
-        action.free_at = limits.take(action.free_at, now, taken[action.id])
-    session.flush()
+    moved = [(each.id, limits.take(each.free_at, now, taken[each.id])) for each in actions.values()]
+    update_rows(session, "actions", {"id": "uuid"}, {"free_at": "timestamptz"}, moved)
     return [
         Claim(each, actions[each.action_id], token, _is_poisoned(session, each))
         for each in sorted(deliveries, key=lambda each: each.number)
