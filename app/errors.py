@@ -8,6 +8,7 @@ GiftPulseError
 ├── LeaseLost              another worker took over what this one was doing
 └── TwilioError            Twilio did not give what was asked for
     ├── TwilioUnavailable  it may work later: time-out, 5xx, a page that cannot be read
+    │   └── TwilioSilent   no whole answer in time
     ├── TwilioRateLimited  too many requests at once
     └── TwilioRefused      the credential or the account is refused
 """
@@ -65,6 +66,10 @@ class TwilioUnavailable(TwilioError):
     """A time-out, a 5xx, a closed connection, or an answer that cannot be read: it may work later."""
 
     reason = "unavailable"
+
+
+class TwilioSilent(TwilioUnavailable):
+    """No whole answer in time: it was waited for long enough, and may work with the next poll."""
 
 
 class TwilioRateLimited(TwilioError):

@@ -96,7 +96,7 @@ def create_celery(settings: Settings) -> Celery:
         beat_scheduler=f"{__name__}:{TickingScheduler.__name__}",
         beat_max_loop_interval=5,
         beat_schedule={
-            "poll": _tick("poll", "poll", min(5, settings.poll_interval_seconds)),
+            "poll": _tick("poll", "poll", min(5, settings.poll_interval_seconds / 2)),
             "read_pushed": _tick("read_pushed", "callbacks", 10),
             "evaluate": _tick("evaluate", "evaluate", 5),
             "evaluate_time": _tick("evaluate_time", "evaluate", settings.evaluate_interval_seconds),

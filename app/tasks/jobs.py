@@ -60,8 +60,17 @@ def _poll_next() -> bool:
     """Poll the stream that has waited longest, or ask what became of the accounts; False where nothing is due."""
     with session_scope() as session:
         due = streams.due(session, utc_now())
-    polled = any(polling.poll(stream_id, get_settings()) for stream_id in due)
+        failing = streams.failing(session)
+    polled = any(_poll(stream_id, stream_id in failing) for stream_id in due)
     return polled or subaccounts.refresh_due(get_settings()) > 0
+
+
+def _poll(stream_id: int, failing: bool) -> bool:
+    """Poll a stream; one of those that keep failing only while no other of them is polled: each may hang for long."""
+    if not failing:
+        return polling.poll(stream_id, get_settings())
+    with slot("poll_failing") as taken:
+        return taken and polling.poll(stream_id, get_settings())
 
 
 @shared_task(name="read_pushed", **SHORT)

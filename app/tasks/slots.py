@@ -9,6 +9,8 @@ from typing import IO
 
 SLOTS = {"poll": 3, "evaluate": 2, "deliver": 2, "callbacks": 1}
 """What is left of a worker's processes does the maintenance."""
+WITHIN = {"poll_failing": 1}
+"""Taken by a task that has a place already: streams that keep failing may hang, and must leave places to the others."""
 WIDTH = 64
 """More than any kind has places."""
 
@@ -30,8 +32,9 @@ def slot(kind: str) -> Iterator[bool]:
     A place is a byte of a file that has no name any more. Its lock belongs to the process, and the system gives it
     back whatever becomes of that.
     """
-    first = list(SLOTS).index(kind) * WIDTH
-    for place in range(first, first + SLOTS[kind]):
+    kinds = SLOTS | WITHIN
+    first = list(kinds).index(kind) * WIDTH
+    for place in range(first, first + kinds[kind]):
         try:
             fcntl.lockf(_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
         except OSError:

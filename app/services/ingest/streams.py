@@ -21,6 +21,10 @@ LEASE = timedelta(seconds=90)
 """How long a worker may be silent before another takes the stream over: longer than one request may take."""
 
 
+KEEPS_FAILING = 2
+"""After so many failed polls in a row a stream is one that keeps failing."""
+
+
 @dataclass(frozen=True)
 class Lease:
     """The right to poll a stream, until it is taken over."""
@@ -53,6 +57,11 @@ def due(session: Session, now: datetime) -> list[int]:
     query = select(Stream.id).join(Account, Account.id == Stream.account_id)
     query = query.where(Account.enabled, Stream.unavailable.is_(False), Stream.due_at <= now, free)
     return list(session.scalars(query.order_by(Stream.due_at)))
+
+
+def failing(session: Session) -> set[int]:
+    """Find the streams that keep failing."""
+    return set(session.scalars(select(Stream.id).where(Stream.failures >= KEEPS_FAILING)))
 
 
 def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) -> Lease | None:

@@ -14,7 +14,7 @@ import structlog
 from twilio.base.client_base import ClientBase
 
 from app.enums import LogType
-from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioUnavailable
+from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioSilent, TwilioUnavailable
 from app.services.twilio.pages import Page, follow, mend, prune, read_page
 from app.services.twilio.transport import READ_SECONDS, Answer, PooledHttp
 from app.utils.clock import utc_now
@@ -233,10 +233,12 @@ class TwilioReader:
             raise
 
     def _retried(self, read: Callable[[], T]) -> T:
-        """Try again what may pass, ever later and never in step with others."""
+        """Try again what may pass, ever later and never in step with others; what never came cost its time already."""
         for attempt in range(1, self._tries + 1):
             try:
                 return read()
+            except TwilioSilent:
+                raise
             except (TwilioUnavailable, TwilioRateLimited) as error:
                 wait = _wait(error, attempt)
                 if attempt == self._tries or wait > PATIENCE_SECONDS:

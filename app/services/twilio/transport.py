@@ -10,7 +10,7 @@ import httpx
 from twilio.http import HttpClient
 from twilio.http.response import Response
 
-from app.errors import TwilioUnavailable
+from app.errors import TwilioSilent, TwilioUnavailable
 from app.utils.http import tls_context
 
 CONNECT_SECONDS = 5.0
@@ -68,6 +68,8 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
         try:
             with self._client.stream(method, uri, **values) as response:
                 return Answer(response.status_code, self._body(response, path), response.headers)
+        except httpx.TimeoutException as error:
+            raise TwilioSilent(f"no answer from Twilio for {path} ({type(error).__name__})") from None
         except httpx.HTTPError as error:
             raise TwilioUnavailable(f"no answer from Twilio for {path} ({type(error).__name__})") from None
 
@@ -84,7 +86,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
             if len(body) > LARGEST_ANSWER_BYTES:
                 raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {LARGEST_ANSWER_BYTES} bytes")
             if self._monotonic() > deadline:
-                raise TwilioUnavailable(f"Twilio's answer for {path} took longer than {self._read_seconds:.0f} s")
+                raise TwilioSilent(f"Twilio's answer for {path} took longer than {self._read_seconds:.0f} s")
         return bytes(body)
 
     def close(self) -> None:
