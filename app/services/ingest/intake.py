@@ -153,8 +153,9 @@ def apply_pushes(
     states = {sid: found.log for sid, found in stored.items()}
     rules = policy(origin.settings, now)
     changes = 0
+    odd: Odd = []
     for turn in _turns(pushes):
-        told = {push.sid: log for push in turn if (log := _told(origin.log_type, states.get(push.sid), push, now))}
+        told = _told_in_turn(origin.log_type, turn, states, odd, now)
         known = store.lookup(session, origin.account_id, list(told))
         saved = list(told.values())
         changes += store.save(session, origin.account_id, stream_ids, saved, known, LogSource.CALLBACK, now, rules)
@@ -162,6 +163,8 @@ def apply_pushes(
         for push in turn:
             if push.sid in states or origin.log_type == LogType.ERROR:
                 push.applied_at = now
+    if odd:
+        _quarantine(session, origin, odd, now)
     return Applied(len({push.sid for push in pushes if push.applied_at}), changes)
 
 
@@ -177,8 +180,27 @@ def _turns(pushes: Sequence[PushedRecord]) -> list[list[PushedRecord]]:
     return turns
 
 
+def _told_in_turn(
+    log_type: LogType, turn: Sequence[PushedRecord], states: Mapping[str, NormalizedLog], odd: Odd, now: datetime
+) -> dict[str, NormalizedLog]:
+    """Say what the pushes of a turn make of their logs, and set aside what can make none."""
+    told = {}
+    for push in turn:
+        try:
+            log = _told(log_type, states.get(push.sid), push, now)
+        except MalformedRecord as error:
+            odd.append((msgspec.Raw(msgspec.json.encode(push.fields)), str(error)))
+            continue
+        if log is not None:
+            told[push.sid] = log
+    return told
+
+
 def _told(log_type: LogType, state: NormalizedLog | None, push: PushedRecord, now: datetime) -> NormalizedLog | None:
-    """Say what a push makes of a log; None where it tells nothing new, or of a log that is not known."""
+    """Say what a push makes of a log; None where it tells nothing new, or of a log that is not known.
+
+    Raises: MalformedRecord where it is an error entry of odd shape.
+    """
     if log_type == LogType.ERROR:
         return None if state is not None else _entry(push, now)
     if state is None:
@@ -197,16 +219,16 @@ def _told(log_type: LogType, state: NormalizedLog | None, push: PushedRecord, no
     return told
 
 
-def _entry(push: PushedRecord, now: datetime) -> NormalizedLog | None:
-    """Make the log of a pushed error entry. What the error log lists of it later is newer, whatever its dates say."""
+def _entry(push: PushedRecord, now: datetime) -> NormalizedLog:
+    """Make the log of a pushed error entry. What the error log lists of it later is newer, whatever its dates say.
+
+    Raises: MalformedRecord where it can be none.
+    """
     fields = push.fields
     if fields.get("date_generated") is None:
         fields = {**fields, "date_generated": push.received_at.isoformat(timespec="seconds")}
-    try:
-        record = msgspec.Raw(msgspec.json.encode(fields))
-        entry = normalize(LogType.ERROR, record, content_hash(record), now)
-    except MalformedRecord:
-        return None
+    record = msgspec.Raw(msgspec.json.encode(fields))
+    entry = normalize(LogType.ERROR, record, content_hash(record), now)
     return msgspec.structs.replace(entry, updated_at=entry.occurred_at - timedelta(days=1), pushed_at=push.received_at)
 
 

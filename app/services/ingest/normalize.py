@@ -21,7 +21,7 @@ from app.services.twilio.error_codes import describe
 from app.services.twilio.statuses import is_final
 
 FARTHEST_AHEAD = timedelta(days=1)
-"""A log that claims to be created later than this from now is odd."""
+"""A log that claims a time later than this from now is odd: no window would ever hold it, no version be newer."""
 FARTHEST_BACK = datetime(2000, 1, 1, tzinfo=UTC)
 """So is one from before: Twilio was not there yet."""
 LARGEST_RECORD_BYTES = 1024 * 1024
@@ -98,9 +98,10 @@ def normalize(log_type: LogType, record: msgspec.Raw, hashed: int, now: datetime
     except (ValueError, OverflowError, TypeError, IndexError):
         raise MalformedRecord("a time of the record cannot be read") from None
     latest = now + FARTHEST_AHEAD
-    odd = not FARTHEST_BACK < log.occurred_at <= latest
-    if odd or (log.sent_at is not None and log.sent_at > latest):
-        raise MalformedRecord(f"the record claims to be created at {log.occurred_at:%Y-%m-%d}: that cannot be")
+    last = max(log.occurred_at, log.changed_at, log.updated_at, log.sent_at or log.occurred_at)
+    if last > latest or log.occurred_at <= FARTHEST_BACK:
+        odd = last if last > latest else log.occurred_at
+        raise MalformedRecord(f"the record claims to be of {odd:%Y-%m-%d}: that cannot be")
     log.content_hash = hashed
     return log
 

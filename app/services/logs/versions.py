@@ -14,6 +14,8 @@ YOUNG = timedelta(hours=6)
 SCHEDULED_LIFE = timedelta(days=36)
 """Twilio takes messages up to 35 days ahead."""
 SHORTEST_WAIT = timedelta(seconds=1)
+FARTHEST_AHEAD = timedelta(days=1)
+"""What a callback tells of a later time than this after its arrival is no time."""
 
 # What rules see of a log and what may differ between its versions. A difference in one of them makes a change.
 VISIBLE_FIELDS = (
@@ -83,6 +85,8 @@ def pushed(
 
     Args:    at: when it came into this status, where the callback says so; else its arrival counts.
     """
+    if at is not None:
+        at = None if at > received_at + FARTHEST_AHEAD else max(at, stored.occurred_at)
     if status == stored.status:
         earlier = at is not None and at < stored.changed_at
         return msgspec.structs.replace(stored, changed_at=at) if earlier and at is not None else None

@@ -1,6 +1,8 @@
 """What Twilio pushes, as values: status callbacks, the Debugger's webhook, and the events of Event Streams. Pure."""
 
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,8 +12,10 @@ import msgspec
 
 from app.enums import LogType
 from app.services.twilio.dates import parse_time
+from app.services.twilio.pages import mend, prune
 
-MESSAGE_SIDS = ("SM", "MM")
+MESSAGE_SID, CALL_SID, ERROR_SID = (re.compile(f"{kind}[0-9A-Za-z]{{32}}") for kind in ("[SM]M", "CA", "NO"))
+LONGEST_STATUS = 64
 MESSAGE_EVENTS = ("com.twilio.messaging.message.", "com.twilio.messaging.inbound-message.")
 CALL_EVENTS = ("com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call.")
 ERROR_EVENT = "com.twilio.error-logs.error.logged"
@@ -35,11 +39,11 @@ def read_status(fields: Mapping[str, str]) -> Push | None:
     """Read a status callback of a message or a call; None where it is neither."""
     account_sid = fields.get("AccountSid", "")
     message_sid = fields.get("MessageSid") or fields.get("SmsSid") or ""
-    if message_sid.startswith(MESSAGE_SIDS):
+    if MESSAGE_SID.fullmatch(message_sid):
         status = fields.get("MessageStatus") or fields.get("SmsStatus") or ""
         return _status(account_sid, LogType.MESSAGE, message_sid, status, fields.get("ErrorCode"), None, None)
     call_sid = fields.get("CallSid", "")
-    if call_sid.startswith("CA"):
+    if CALL_SID.fullmatch(call_sid):
         at, duration = fields.get("Timestamp"), fields.get("CallDuration")
         return _status(account_sid, LogType.CALL, call_sid, fields.get("CallStatus", ""), None, at, duration)
     return None
@@ -48,7 +52,7 @@ def read_status(fields: Mapping[str, str]) -> Push | None:
 def read_error(fields: Mapping[str, str]) -> Push | None:
     """Read what the Debugger's webhook posts; None where it is no entry."""
     sid = fields.get("Sid", "")
-    if not sid.startswith("NO"):
+    if not ERROR_SID.fullmatch(sid):
         return None
     payload = _object(fields.get("Payload"))
     return _error(fields.get("AccountSid", ""), sid, fields.get("Level", "ERROR"), fields.get("Timestamp"), payload)
@@ -57,16 +61,21 @@ def read_error(fields: Mapping[str, str]) -> Push | None:
 def read_events(body: bytes) -> list[Push] | None:
     """Read the events of Event Streams: an array, or one alone. None where the body is neither.
 
-    Events of other kinds, and events of odd shape, are left out.
+    Events of other kinds, and events of odd shape, are left out: Twilio would drop the good ones with them.
     """
-    try:
-        decoded = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
+    decoded = _decode(body)
+    if not isinstance(decoded, (dict, list)):
         return None
     events = decoded if isinstance(decoded, list) else [decoded]
-    if not all(isinstance(event, dict) for event in events):
-        return None
-    return [push for event in events if (push := _event(event)) is not None]
+    return [push for event in events if isinstance(event, dict) and (push := _event(event)) is not None]
+
+
+def _decode(body: bytes) -> object:
+    """Read JSON, of which odd characters and odd depths cost no more than themselves; None where it is none."""
+    for text in (lambda: body, lambda: prune(mend(body))):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return msgspec.json.decode(text())
+    return None
 
 
 def _event(event: dict[str, Any]) -> Push | None:
@@ -75,16 +84,20 @@ def _event(event: dict[str, Any]) -> Push | None:
         return None
     at = _text(data.get("timestamp")) or _text(event.get("time"))
     if kind == ERROR_EVENT:
-        payload = _object(data.get("payload")) or {"error_code": data.get("error_code")}
+        payload = {"error_code": data.get("error_code")} | _object(data.get("payload"))
         sid, when = _text(data.get("sid")) or "", _text(data.get("date_created")) or _text(event.get("time"))
         level = _text(data.get("level")) or "ERROR"
-        return _error(_text(data.get("account_sid")) or "", sid, level, when, payload) if sid.startswith("NO") else None
+        return (
+            _error(_text(data.get("account_sid")) or "", sid, level, when, payload)
+            if ERROR_SID.fullmatch(sid)
+            else None
+        )
     if kind.startswith(MESSAGE_EVENTS):
         sid = _text(data.get("messageSid")) or ""
         status = _text(data.get("messageStatus")) or kind.rpartition(".")[2]
         account_sid, code = _text(data.get("accountSid")) or "", data.get("errorCode")
         return (
-            _status(account_sid, LogType.MESSAGE, sid, status, code, at, None) if sid.startswith(MESSAGE_SIDS) else None
+            _status(account_sid, LogType.MESSAGE, sid, status, code, at, None) if MESSAGE_SID.fullmatch(sid) else None
         )
     if kind.startswith(CALL_EVENTS):
         return read_status(_callback_of(data))
@@ -103,7 +116,7 @@ def _callback_of(data: dict[str, Any]) -> dict[str, str]:
 def _status(
     account_sid: str, log_type: LogType, sid: str, status: str, code: object, at: str | None, duration: object
 ) -> Push:
-    named = status.lower()
+    named = status.lower()[:LONGEST_STATUS]
     told = {
         "status": CALL_STATUSES.get(named, named) if log_type == LogType.CALL else named,
         "error_code": _int(code),
@@ -141,10 +154,7 @@ def _object(text: object) -> dict[str, Any]:
     """Read JSON that comes as a text, or as an object already."""
     if isinstance(text, dict):
         return text
-    try:
-        decoded = msgspec.json.decode(text) if isinstance(text, str) else None
-    except (msgspec.DecodeError, RecursionError):
-        return {}
+    decoded = _decode(text.encode("utf-8", "replace")) if isinstance(text, str) else None
     return decoded if isinstance(decoded, dict) else {}
 
 

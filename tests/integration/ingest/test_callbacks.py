@@ -302,3 +302,11 @@ def test_pushes_are_forgotten_when_nothing_needs_them(world: World, api: str) ->
         callbacks.forget(session, utc_now() + timedelta(hours=25))
     with session_scope() as session:
         assert session.query(PushedRecord).count() == 0
+
+
+def test_a_pushed_error_that_can_be_no_log_is_set_aside_with_the_reason(world: World, api: str) -> None:
+    world.poll()
+    form = {"Sid": "NO" + "7" * 32, "AccountSid": world.simulator.account.sid, "Timestamp": "2041-01-01T00:00:00Z"}
+    assert post(world, f"{api}/webhooks/twilio/error", form).status_code == 204
+    assert world.logs() == {}
+    assert ["2041" in record.reason for record in world.quarantine()] == [True]

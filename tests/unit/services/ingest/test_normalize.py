@@ -136,6 +136,7 @@ def test_a_code_is_a_number_or_none(code: Any, wanted: int | None) -> None:
         {"date_created": 12345},
         {"date_created": "Tue, 03 Mar 2126 09:20:11 +0000"},
         {"date_created": "Tue, 03 Mar 0026 09:20:11 +0000"},
+        {"date_updated": "Fri, 05 Mar 2027 09:20:11 +0000"},
         {"date_created": "Tue, 99 Mar 2026 09:20:11 +0000"},
         {"date_created": None, "date_updated": None},
         {"to": "+" + "1" * 3000},
@@ -146,6 +147,11 @@ def test_a_record_of_odd_shape_is_no_log(changes: dict[str, Any]) -> None:
     with pytest.raises(MalformedRecord) as raised:
         log(LogType.MESSAGE, MESSAGE, **changes)
     assert "x" * 50 not in str(raised.value)
+
+
+def test_a_call_that_ends_next_month_is_no_log() -> None:
+    with pytest.raises(MalformedRecord, match="2026-04-02"):
+        log(LogType.CALL, CALL, end_time="Thu, 02 Apr 2026 09:20:11 +0000")
 
 
 def test_every_field_may_be_missing_but_the_sid_and_a_time() -> None:

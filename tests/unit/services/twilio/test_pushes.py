@@ -1,0 +1,67 @@
+"""What is read out of callbacks, however odd they are."""
+
+import json
+from typing import Any
+
+import pytest
+
+from app.services.twilio import pushes
+
+ACCOUNT = "AC" + "1" * 32
+MESSAGE = "SM" + "2" * 32
+ENTRY = "NO" + "3" * 32
+
+
+def sent(**changes: Any) -> dict[str, Any]:
+    data = {"messageSid": MESSAGE, "accountSid": ACCOUNT, "messageStatus": "SENT"}
+    return {"type": "com.twilio.messaging.message.sent", "data": data, **changes}
+
+
+def entry(payload: object, **data: Any) -> dict[str, Any]:
+    data = {"sid": ENTRY, "account_sid": ACCOUNT, "level": "ERROR", "payload": payload, **data}
+    return {"type": "com.twilio.error-logs.error.logged", "data": data}
+
+
+def read(*events: object) -> list[pushes.Push]:
+    told = pushes.read_events(json.dumps(events).encode())
+    assert told is not None
+    return told
+
+
+@pytest.mark.parametrize("odd", [None, 7, "text", [], {}, {"type": 5}, sent(data=[]), sent(data={"messageSid": {}})])
+def test_an_event_of_odd_shape_costs_only_itself(odd: object) -> None:
+    assert [push.sid for push in read(odd, sent(), odd)] == [MESSAGE]
+
+
+def test_bytes_that_are_no_text_cost_only_themselves() -> None:
+    body = json.dumps([sent(), "?"]).encode().replace(b'"?"', b'"\xe9"')
+    assert [push.sid for push in pushes.read_events(body) or []] == [MESSAGE]
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"7", b"\xff", b"null", b"[" * 100_000])
+def test_what_is_neither_an_event_nor_an_array_is_none(body: bytes) -> None:
+    assert pushes.read_events(body) is None
+
+
+def test_half_a_character_costs_an_entry_neither_its_code_nor_its_text() -> None:
+    payload = r'{"resource_sid":"CA1","error_code":"11200","more_info":{"Msg":"a\ud800b"}}'
+    told = pushes.read_error({"Sid": ENTRY, "AccountSid": ACCOUNT, "Payload": payload})
+    assert told is not None
+    assert told.told["error_code"] == "11200"
+    assert told.told["alert_text"] == "Msg=a%EF%BF%BDb"
+
+
+@pytest.mark.parametrize("payload", [{"resource_sid": "CA1"}, '{"resource_sid": "CA1"}', "{", None])
+def test_the_code_beside_the_payload_counts_where_the_payload_has_none(payload: object) -> None:
+    assert read(entry(payload, error_code=11200))[0].told["error_code"] == "11200"
+
+
+@pytest.mark.parametrize("sid", ["SM/../../Accounts", "SM", MESSAGE + "0", "SM" + "x" * 5000])
+def test_what_is_no_sid_names_no_message(sid: str) -> None:
+    assert pushes.read_status({"AccountSid": ACCOUNT, "MessageSid": sid, "MessageStatus": "sent"}) is None
+
+
+def test_a_status_has_a_length_that_an_index_can_hold() -> None:
+    told = pushes.read_status({"AccountSid": ACCOUNT, "MessageSid": MESSAGE, "MessageStatus": "x" * 5000})
+    assert told is not None
+    assert len(told.told["status"]) == pushes.LONGEST_STATUS
