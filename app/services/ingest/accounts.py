@@ -63,13 +63,14 @@ def ensure_environment_account(session: Session, settings: Settings, now: dateti
         streams.create_for(session, account, now)
 
 
-def load(session: Session, account_id: int, settings: Settings) -> Credentials:
+def load(session: Session, account_id: int, settings: Settings, *, prefer_token: bool = False) -> Credentials:
     """Find what an account is read with: its API key where it has one, else its auth token, else its parent's.
 
+    Args:    prefer_token: the auth token first, for what most API keys may not read: accounts.
     Raises: TwilioRefused where there is nothing that can be used.
     """
     account = session.get_one(Account, account_id)
-    own = _own(account, settings)
+    own = _own(account, settings, prefer_token=prefer_token)
     if own is None and account.parent_sid is not None:
         parent = session.scalar(select(Account).where(Account.sid == account.parent_sid))
         own = _own(parent, settings, prefer_token=True) if parent is not None else None

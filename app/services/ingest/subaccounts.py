@@ -54,7 +54,7 @@ def _refresh(
         with session_scope() as session:
             account = session.get_one(Account, account_id)
             sid, with_subaccounts = account.sid, account.include_subaccounts
-            credentials = accounts.load(session, account_id, settings)
+            credentials = accounts.load(session, account_id, settings, prefer_token=True)
         with accounts.open_reader(credentials, before_request, clock, sleep) as reader:
             own = reader.account()
             records = list(reader.accounts()) if with_subaccounts else []

@@ -72,9 +72,11 @@ def read_events(body: bytes) -> list[Push] | None:
 
 def _decode(body: bytes) -> object:
     """Read JSON, of which odd characters and odd depths cost no more than themselves; None where it is none."""
-    for text in (lambda: body, lambda: prune(mend(body))):
-        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return msgspec.json.decode(text())
+    broken = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+    with suppress(*broken):
+        return msgspec.json.decode(body)
+    with suppress(*broken):
+        return msgspec.json.decode(prune(mend(body)))
     return None
 
 

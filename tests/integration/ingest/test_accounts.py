@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from pydantic import SecretStr
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
@@ -67,6 +68,18 @@ def test_subaccounts_are_found_and_read_with_the_parents_credentials(world: Worl
     with session_scope() as session:
         assert session.scalar(select(Account.id).where(Account.sid == asleep.sid)) is None
         assert child.auth_token not in str(session.execute(select(Account)).scalars().all())
+
+
+def test_an_api_key_for_reading_keeps_the_auth_token_from_finding_no_subaccounts(world: World) -> None:
+    account = world.simulator.account
+    key = world.simulator.add_key(account.sid, KeyKind.STANDARD)
+    child = world.simulator.add_account(parent_sid=account.sid)
+    secret = SecretStr(key.secret)
+    world.configured(twilio_include_subaccounts=True, twilio_api_key_sid=key.sid, twilio_api_key_secret=secret)
+    world.poll()
+    refresh(world)
+    assert state(world, child.sid)["status"] == "active"
+    assert state(world, account.sid)["last_error"] is None
 
 
 def test_a_subaccount_with_a_key_of_its_own_shows_its_error_log(world: World) -> None:
