@@ -146,8 +146,8 @@ def _wrong(url: str, allowed: Sequence[Network], instantiate: Callable[[str], An
         return "is not one that the Apprise library knows, or lacks a part"
     if not service.verify_certificate:
         return "must not turn off the check of certificates"
-    host = getattr(service, "host", None)
-    if isinstance(host, str) and host:
+    host = str(getattr(service, "host", None) or "").strip("[]")
+    if host:
         try:
             check_url(f"http://{f'[{host}]' if ':' in host else host}/", allowed)
         except ValueError as error:
