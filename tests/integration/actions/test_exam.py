@@ -128,12 +128,11 @@ class TestApprise(SenderExam):
         assert refused.value.errors[0].field == "config.urls.0"
 
     def test_urls_that_lead_to_metadata_or_act_on_this_machine_are_refused(self, configure: Configure) -> None:
-        urls = ["json://[fd00:ec2::254]/", "json://169.254.169.254/", "syslog://localhost", "nosuch://x"]
-        with pytest.raises(InvalidInput) as refused:
-            Apprise(configure()).check({"urls": urls})
-        assert [error.field for error in refused.value.errors] == [
-            f"config.urls.{number}" for number in range(len(urls))
-        ]
+        for urls in (["json://[fd00:ec2::254]/", "json://169.254.169.254/", "nosuch://x"], ["syslog://localhost"]):
+            with pytest.raises(InvalidInput) as refused:
+                Apprise(configure()).check({"urls": urls})
+            fields = [error.field for error in refused.value.errors]
+            assert fields == [f"config.urls.{number}" for number in range(len(urls))]
 
     @pytest.fixture
     def candidate(self, configure: Configure) -> Iterator[OverHttp]:
