@@ -29,7 +29,7 @@ class _Loader(yaml.CSafeLoader):
 
 
 class _Dumper(yaml.CSafeDumper):
-    """The safe dumper; it quotes whatever a reader of YAML 1.1 or 1.2 could take for something else."""
+    """The safe dumper; it quotes whatever a reader of YAML 1.1, or ours, could take for something else."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # the library's signature
         return True
@@ -37,6 +37,8 @@ class _Dumper(yaml.CSafeDumper):
 
 for _tag, (_pattern, _first) in _PLAIN.items():
     _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
+    # To YAML 1.1 a text such as 1e3 is no number: without this it would go out as it is, and come back as one.
+    _Dumper.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
 
 
 def dump(value: Any) -> str:

@@ -79,6 +79,92 @@ async def test_what_is_exported_is_imported_without_a_change(api: Api) -> None:
     assert (await api.get("/api/export")).text == document
 
 
+ODD_TEXTS = (
+    "yes",
+    "null",
+    "1e3",
+    "~",
+    "- a: b",
+    "#x",
+    "0x1F",
+    "2026-11-24",
+    " ends with a colon:",
+    "a\nb\n",
+    "é€😀",
+    "'\"",
+    "{{x}}",
+)
+CONDITIONS: tuple[dict[str, Any], ...] = (
+    {"type": "each"},
+    {"type": "threshold", "count": 10, "window_minutes": 5},
+    {"type": "ratio", "percent": 5, "window_minutes": 60, "min_total": 50, "settle_minutes": 10},
+    {"type": "no_data", "window_minutes": 30, "min_count": 1},
+    {"type": "spike", "factor": 3, "window_minutes": 15, "baseline_windows": 8, "min_count": 20},
+    {"type": "new_value", "field": "error_code", "lookback_days": 30},
+    {"type": "stuck", "older_than_minutes": 30, "min_count": 1},
+    {"type": "sum", "field": "price", "at_least": 50, "window_minutes": 60},
+)
+PATTERNS: tuple[dict[str, Any], ...] = (
+    {"pattern_type": "any"},
+    {"pattern_type": "error_code", "pattern_value": "30000-30999,*"},
+    {"pattern_type": "status", "pattern_value": "failed,undelivered"},
+    {"pattern_type": "keyword", "pattern_value": "carrier, no"},
+    {"pattern_type": "regex", "pattern_value": r"^\d+: \"(late|lost)\"$"},
+    {"pattern_type": "expression", "pattern_value": 'log.error_code == 30003 && log.to.startsWith("+44")'},
+)
+SCHEDULE = {"timezone": "Europe/Berlin", "days": ["mon", "sun"], "start": "22:00", "end": "06:00"}
+CONFIGS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("email", {"recipients": ["ops@example.com"], "subject": "{{ alert.summary }}: #1"}),
+    ("webhook", {"url": "https://hooks.example.com/a?key=canary", "headers": {"X-A": "canary"}, "method": "PUT"}),
+    ("webhook", {"url": "https://hooks.example.com/b", "body": '{"text": {{ alert.summary | tojson }}}'}),
+    ("webhook", {"url": "https://hooks.example.com/c/canary", "format": "slack"}),
+    ("webhook", {"format": "pagerduty", "routing_key": "canary" + "0" * 26}),
+    ("apprise", {"urls": ["json://user:canary@example.com/path"]}),
+)
+
+
+async def make(api: Api, kind: str, body: dict[str, Any]) -> None:
+    answer = await api.post(f"/api/{kind}", json=body)
+    assert answer.status_code == 201, answer.text
+
+
+def without_identity(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    own = ("id", "rule_id", "created_at", "updated_at", "created_by")
+    return sorted(({name: value for name, value in item.items() if name not in own} for item in items), key=repr)
+
+
+async def test_every_kind_of_entry_and_of_text_goes_out_and_comes_back(api: Api) -> None:
+    for number, text in enumerate(ODD_TEXTS):
+        pattern, condition = PATTERNS[number % len(PATTERNS)], CONDITIONS[number % len(CONDITIONS)]
+        rule = {"log_type": "any", "name": text.strip() + f" {number}", "description": text, "condition": condition}
+        more: dict[str, Any] = {"enabled": number % 2 == 0, "renotify_minutes": None, "schedule": SCHEDULE}
+        await make(api, "rules", rule | pattern | (more if number % 3 == 0 else {"filters": {"to_country": ["NO"]}}))
+        span = {"starts_at": "2026-11-24T00:00:00Z", "ends_at": "2096-11-24T00:00:00.5Z"}
+        await make(api, "silences", span | {"reason": text, "group": {"to_country": "NO", "error_code": number}})
+    first = (await api.get("/api/rules")).json()["items"][0]["id"]
+    for action_type, config in CONFIGS:
+        made: dict[str, Any] = {"action_type": action_type, "config": config, "rule_id": first, "notify_on": ["firing"]}
+        await make(api, "actions", made)
+    document = (await api.get("/api/export")).text
+    assert "canary" not in document
+    before = await everything(api)
+    assert await bring(api, document) == []
+    assert await everything(api) == before
+    # Into an empty GiftPulse go all that hold no secret.
+    for action in before[1]:
+        if action["action_type"] != "email":
+            await api.delete(f"/api/actions/{action['id']}")
+    document = (await api.get("/api/export")).text
+    before = await everything(api)
+    for kind, items in zip(("silences", "actions", "rules"), (before[2], before[1], before[0]), strict=True):
+        for item in items:
+            assert (await api.delete(f"/api/{kind}/{item['id']}")).status_code == 204
+    assert {each["change"] for each in await bring(api, document)} == {"create"}
+    after = await everything(api)
+    assert [without_identity(items) for items in after] == [without_identity(items) for items in before]
+    assert await bring(api, (await api.get("/api/export")).text) == []
+
+
 async def test_secrets_go_out_masked_or_by_reference(api: Api) -> None:
     await bring(api, DOCUMENT)
     await api.post("/api/actions", json=WEBHOOK)
