@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import Scope
-from app.errors import ConfigError, GiftPulseError, InvalidInput, NotFound
+from app.errors import ConfigError, FieldError, GiftPulseError, InvalidInput, NotFound
 from app.models import Account, ApiKey, Backfill, Stream
 from app.services import audit, catalogue, evaluation, keys, secrets
 from app.services import doctor as doctors
@@ -172,10 +172,11 @@ def preview(
     """Tell what a rule would have done on the stored logs. Nothing is stored or sent."""
     now = utc_now()
     span = {"since": rfc3339(_moment(since, now)), "until": rfc3339(_moment(until, now))}
-    rule = yaml_text.load(_text_of(file))
-    body = {**rule, **span} if isinstance(rule, dict) else rule
-    with session_scope() as session:
-        told = previews.preview(session, body, get_settings(), now)
+    with _blamed_on(file), session_scope() as session:
+        rule = yaml_text.load(_text_of(file))
+        if not isinstance(rule, dict):
+            raise InvalidInput([FieldError("body", "must be the fields of a rule, such as `name: Calls fail`")])
+        told = previews.preview(session, rule | span, get_settings(), now)
     _say(f"{told['population']:,} logs looked at, {told['matches']:,} matches, {len(told['alerts'])} alerts")
     if told["series"]:
         _say(f"matches  {_plot([each['matches'] for each in told['series']])}")
@@ -218,7 +219,7 @@ def import_configuration(
     prune: Annotated[bool, typer.Option(help="Delete what an earlier import made and the file does not name.")] = False,
 ) -> None:
     """Bring rules, actions and silences to a document: all of it, or nothing where something cannot be used."""
-    with session_scope() as session:
+    with _blamed_on(file), session_scope() as session:
         planned = transfer.bring(session, _text_of(file), BY, utc_now(), prune=prune)
         if dry_run:
             session.rollback()
@@ -330,6 +331,15 @@ def _moment(text: str, now: datetime) -> datetime:
 
 
 @contextmanager
+def _blamed_on(file: Path) -> Iterator[None]:
+    """Name the file whose content cannot be used."""
+    try:
+        yield
+    except InvalidInput as error:
+        sys.exit(_fail(_listed(f"{file} cannot be used:", error), 1))
+
+
+@contextmanager
 def _explained() -> Iterator[None]:
     """Turn the errors that an operator can mend into one line, and exit code 2 for settings."""
     try:
@@ -337,7 +347,7 @@ def _explained() -> Iterator[None]:
     except ConfigError as error:
         sys.exit(_fail(str(error), 2))
     except InvalidInput as error:
-        sys.exit(_fail("\n  ".join(["it cannot be used:", *map(_field, error.errors)]), 1))
+        sys.exit(_fail(_listed("it cannot be used:", error), 1))
     except GiftPulseError as error:
         sys.exit(_fail(str(error), 1))
     except OperationalError:
@@ -346,8 +356,8 @@ def _explained() -> Iterator[None]:
         sys.exit(_fail("the database has another schema than this version: run alembic upgrade head", 1))
 
 
-def _field(error: Any) -> str:
-    return f"{error.field}: {error.message}"
+def _listed(headline: str, refused: InvalidInput) -> str:
+    return "\n  ".join([headline, *(f"{error.field}: {error.message}" for error in refused.errors)])
 
 
 def _fail(message: str, code: int) -> int:

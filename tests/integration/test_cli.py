@@ -236,6 +236,7 @@ def test_a_rule_is_previewed_as_a_table_and_a_plot(run: Run, simulator: Simulato
     [
         (b"name: a\nlog_type: ]", 1, "goes wrong in line 2"),
         (b"name: a\nname: b\nlog_type: call\npattern_type: any", 1, "names a key twice"),
+        (b"- no rule", 1, "must be the fields of a rule"),
         (b"name: \xff", 2, "is not UTF-8"),
     ],
 )
@@ -245,7 +246,7 @@ def test_a_file_that_cannot_be_read_is_told_with_the_place(
     file = tmp_path / "rule.yaml"
     file.write_bytes(content)
     found, _, err = run("preview", str(file))
-    assert (found, words in " ".join(err.split())) == (code, True), err
+    assert (found, words in " ".join(err.split()), str(file) in err) == (code, True, True), err
 
 
 def test_help_names_every_command(run: Run) -> None:

@@ -151,7 +151,8 @@ async def test_packs_are_listed_and_installed_once(api: Api) -> None:
     again = await api.post(f"/api/rule-packs/{packs[0]['name']}")
     assert [rule["name"] for rule in first.json()["rules"]] == [rule["name"] for rule in packs[0]["rules"]]
     assert (first.status_code, again.status_code, again.json()["rules"]) == (201, 201, [])
-    assert (await api.post("/api/rule-packs/none")).status_code == 404
+    for unknown in ("none", "Not a name!"):
+        assert (await api.post(f"/api/rule-packs/{unknown}")).status_code == 404
 
 
 async def test_lists_come_newest_first_and_in_pages(api: Api) -> None:
