@@ -24,6 +24,8 @@ from app.services.rules.types import LogVersion, RatioParams, Rule
 
 MAX_ROWS = 300_000
 """Matches that a preview takes in one by one."""
+MAX_COUNTS = 600_000
+"""Minutes, by all that the rule looks at, that the database counts for a preview."""
 MAX_LOOKED_AT = 1_500_000
 """Logs whose texts, or whatever an expression asks for, a preview looks at."""
 CHUNK = 10_000
@@ -32,6 +34,7 @@ LONGEST_LIFE = timedelta(days=37)
 """A log may change so long after it occurred: Twilio takes messages up to 35 days ahead."""
 NARROW = "shorten the span or narrow the filters"
 TOO_MANY = f"is too far back: a preview takes in {MAX_ROWS:,} matches one by one; {NARROW}"
+TOO_MANY_COUNTS = f"is too far back: a preview takes in {MAX_COUNTS:,} minutes of groups; {NARROW}, or group by less"
 TOO_MUCH_TEXT = f"is too far back: a preview looks at the texts of {MAX_LOOKED_AT:,} logs; {NARROW}"
 TOO_LONG = f"is too far back: reading the logs takes longer than {LONGEST_SECONDS} seconds; {NARROW}"
 
@@ -130,7 +133,7 @@ class Reader:
         where = f" FROM {STATES} WHERE {self._occurred} AND {which}"
         values = {"since": since, "until": until}
         if queries.sql_decides(self._rule):
-            query = select(fields, at, "count(*)", amount) + where + group_by(fields, at) + f" LIMIT {MAX_ROWS + 1}"
+            query = select(fields, at, "count(*)", amount) + where + group_by(fields, at) + f" LIMIT {MAX_COUNTS + 1}"
             yield from self._kinds(self._rows(query, values))
             return
         # Texts differ from log to log: only what matches is alike.
@@ -158,7 +161,10 @@ class Reader:
             f" ORDER BY log_id, change_id LIMIT {MAX_ROWS + 1}"
         )
         versions: list[LogVersion] = []
-        for row in self._rows(query, {"since": since - LONGEST_LIFE, "until": until, "age": age}):
+        rows = self._rows(query, {"since": since - LONGEST_LIFE, "until": until, "age": age})
+        if len(rows) > MAX_ROWS:
+            raise InvalidInput([FieldError("since", TOO_MANY)])
+        for row in rows:
             version = LogVersion(*row)
             if versions and versions[0].log_id != version.log_id:
                 yield versions
@@ -209,8 +215,8 @@ class Reader:
     def _rows(self, query: str, values: Values) -> Sequence[tuple[Any, ...]]:
         with _refused_if_too_long():
             rows = cast("Sequence[tuple[Any, ...]]", self._session.execute(text(query), self._values | values).all())
-        if len(rows) > MAX_ROWS:
-            raise InvalidInput([FieldError("since", TOO_MANY)])
+        if len(rows) > MAX_COUNTS:
+            raise InvalidInput([FieldError("since", TOO_MANY_COUNTS)])
         return rows
 
 

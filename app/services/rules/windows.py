@@ -134,15 +134,17 @@ _HELD = """
         ) AS asked (rule_id, epoch, since, until, ends, length, by_hours)
     ), held AS (
         SELECT kept.rule_id, group_key, minute AS at, total, matched, amount, ends, length
-        FROM asked JOIN minute_counts AS kept ON NOT by_hours AND kept.rule_id = asked.rule_id
-        AND kept.epoch = asked.epoch AND minute > since AND minute <= until
+        FROM asked CROSS JOIN LATERAL (SELECT * FROM minute_counts WHERE minute_counts.rule_id = asked.rule_id
+        AND minute_counts.epoch = asked.epoch AND minute > since AND minute <= until OFFSET 0) AS kept
+        WHERE NOT by_hours
         UNION ALL
         SELECT kept.rule_id, group_key, hour, total, matched, amount, ends, length
-        FROM asked JOIN hour_counts AS kept ON by_hours AND kept.rule_id = asked.rule_id
-        AND kept.epoch = asked.epoch AND hour > since AND hour <= until
+        FROM asked CROSS JOIN LATERAL (SELECT * FROM hour_counts WHERE hour_counts.rule_id = asked.rule_id
+        AND hour_counts.epoch = asked.epoch AND hour > since AND hour <= until OFFSET 0) AS kept
+        WHERE by_hours
     )
 """
-"""What the pieces hold: minutes and hours, each by its end."""
+"""What the pieces hold: minutes and hours, each by its end; piece by piece (OFFSET 0), or whole tables may be read."""
 
 
 def _columns(pieces: Sequence[Piece]) -> dict[str, list[object]]:
