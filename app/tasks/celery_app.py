@@ -2,6 +2,7 @@
 calls one service."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
@@ -10,6 +11,7 @@ import structlog
 from celery import Celery, Task, bootsteps
 from celery.beat import Scheduler
 from celery.signals import setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
+from celery.worker import strategy
 from kombu import Exchange, Queue
 
 from app.config import Settings, get_settings
@@ -23,6 +25,8 @@ QUEUES = ("poll", "callbacks", "evaluate", "deliver", "maintenance")
 CONCURRENCY = 9
 """Processes of one worker. `slots.SLOTS` sees to it that no queue takes them all."""
 ALIVE_SECONDS = 10.0
+
+log = structlog.get_logger()
 
 
 def alive_file(kind: str) -> Path:
@@ -56,8 +60,24 @@ class SignOfLife(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
             self._timer.cancel()
 
 
+def guarded_strategy(*args: Any, **kwargs: Any) -> Callable[..., Any]:
+    """Take a task's messages as Celery does; one that it cannot read is refused, and not the end of the worker."""
+    take = strategy.default(*args, **kwargs)
+
+    def take_or_refuse(message: Any, *others: Any, **named: Any) -> Any:
+        try:
+            return take(message, *others, **named)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            log.warning("a message that is no task was refused", error=type(error).__name__)
+            return message.reject()
+
+    return take_or_refuse
+
+
 class TimedTask(Task):  # type: ignore[misc]  # Celery has no types
     """A task that goes by the database's clock from its beginning."""
+
+    Strategy = f"{__name__}:guarded_strategy"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         keep_time()

@@ -90,7 +90,7 @@ class World:
             if name == "api":
                 listen = ["--host", LOOPBACK, "--port", str(self.port), "--timeout-graceful-shutdown", "2"]
                 self.children.start(name, [*python, "uvicorn", "app.api.main:app", *listen], self.environment)
-                wait_until(self._answers, "the API answers")
+                wait_until(self._answers, "the API answers", seconds=90)
             elif name.startswith("worker"):
                 self.children.start(name, [*celery, "worker", "--loglevel=info"], self.environment)
             else:

@@ -1,0 +1,272 @@
+"""One GiftPulse as real processes, and blow after blow: broker, PostgreSQL, workers, beats.
+
+The tests share their processes, and each leaves them well.
+"""
+
+import os
+import pickle
+import signal
+import time
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg2
+import pytest
+
+from scripts.local import processes
+from scripts.local.postgres import Postgres
+from scripts.local.processes import wait_until
+from scripts.local.valkey import Valkey
+from tests.conftest import migrate
+from tests.kits.frozen import children_of, frozen
+from tests.kits.receivers import Received
+from tests.kits.world import World
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+TICK_SECONDS = 15.0
+"""Within so long what is due is found, after whatever kept it back is over."""
+_numbers = count(100)
+
+
+class City:
+    """The world with servers of its own, which may be killed."""
+
+    def __init__(self, world: World, postgres: Postgres, valkey: Valkey) -> None:
+        self.world, self.postgres, self.valkey = world, postgres, valkey
+
+    def fail_a_call(self) -> str:
+        """Let a call to a new number fail; there must be an alert and a webhook."""
+        return self.world.simulator.add_call(status="failed", to=f"+447700900{next(_numbers)}")
+
+    def told(self, sid: str) -> int:
+        """Count the webhooks that tell of a call."""
+        return sum(sid in [log["sid"] for log in request.json["data"]["logs"]] for request in self.world.web.ledger)
+
+    def wait_until_told(self, *sids: str, seconds: float = TICK_SECONDS) -> None:
+        wait_until(lambda: all(self.told(sid) for sid in sids), "the call is told of", seconds, pause_seconds=0.1)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        connection = psycopg2.connect(self.world.database_url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(sql)
+                return cursor.fetchall()
+        finally:
+            connection.close()
+
+    def stop(self, name: str) -> None:
+        processes.stop(self.world.children.running.pop(name))
+
+    def log(self, name: str) -> str:
+        """Read what a process has said."""
+        return (self.world.folder / f"{name}.log").read_text(errors="replace")
+
+    def check(self) -> None:
+        """Check that no process died, everything emitted is stored once, and nobody was told twice."""
+        self.world.children.check()
+        stored = Counter(sid for (sid,) in self.query("SELECT sid FROM logs"))
+        assert set(stored) == {each.sid for each in self.world.simulator.emitted()}
+        assert max(stored.values()) == 1
+        copies = Counter(request.headers["webhook-id"] for request in self.world.web.ledger)
+        cut_short = dict(
+            self.query(
+                "SELECT delivery_id::text, count(*) FROM attempts WHERE outcome = 'unknown'"
+                " OR (outcome = 'retry' AND status_code IS NULL) GROUP BY 1"
+            )
+        )
+        assert {each: number for each, number in copies.items() if number - 1 > cut_short.get(each, 0)} == {}
+
+
+@pytest.fixture(scope="module")
+def city(folder: Path) -> Iterator[City]:
+    postgres = Postgres(folder / "city-postgres", settings={"fsync": "off", "max_connections": "100"})
+    valkey = Valkey(folder / "city-valkey", append_only=False)
+    logs = folder / "city-logs"
+    logs.mkdir()
+    try:
+        postgres.start()
+        valkey.start()
+        migrate(postgres.url())
+        with World(postgres.url(), valkey.url(), logs) as world:
+            world.start()
+            made = City(world, postgres, valkey)
+            read = "SELECT count(*) FROM streams WHERE last_success_at IS NOT NULL"
+            wait_until(lambda: made.query(read) == [(3,)], "the streams are read", 180)
+            rule = {"name": "Failed", "log_type": "call", "pattern_type": "status", "pattern_value": "failed"}
+            world.make("/api/rules", rule | {"group_by": ["to"], "cooldown_minutes": 0})
+            world.make("/api/actions", {"action_type": "webhook", "config": {"url": world.web.url}})
+            yield made
+    finally:
+        valkey.stop(signal.SIGKILL)
+        postgres.stop()
+
+
+@pytest.fixture(autouse=True)
+def well(city: City) -> Iterator[None]:
+    """Begin without a flood of notifications behind us, which would fold the next ones, and end with one more."""
+    city.query("UPDATE deliveries SET created_at = created_at - interval '10 minutes' RETURNING 1")
+    yield
+    city.wait_until_told(city.fail_a_call(), seconds=60)
+    city.check()
+
+
+def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.monotonic()
+    answer = call()
+    return answer, time.monotonic() - began
+
+
+def test_a_broker_that_is_killed_and_comes_back_empty_costs_a_tick(city: City) -> None:
+    for _ in range(2):
+        before = city.fail_a_call()
+        city.valkey.stop(signal.SIGKILL)
+        during = city.fail_a_call()
+        city.valkey.start()
+        city.valkey.ask("FLUSHALL")
+        city.wait_until_told(before, during, seconds=30)
+    city.world.children.check()
+
+
+def test_the_api_answers_while_the_broker_is_frozen(city: City) -> None:
+    assert city.valkey.process is not None
+    city.valkey.process.send_signal(signal.SIGSTOP)
+    try:
+        sid = city.fail_a_call()
+        rule = {"name": "Never", "log_type": "error", "pattern_type": "keyword", "pattern_value": "never"}
+        for call in (
+            lambda: city.world.api.get("/api/alerts"),
+            lambda: city.world.api.get("/api/health/live"),
+            lambda: city.world.api.post("/api/rules", json=rule),
+            lambda: city.world.api.post(f"/api/accounts/{city.world.simulator.account.sid}/poll"),
+        ):
+            answer, seconds = _timed(call)
+            assert answer.is_success
+            assert seconds < 2
+        health, seconds = _timed(lambda: city.world.api.get("/api/health"))
+        assert (health.status_code, health.json()["status"]) == (200, "degraded")
+        assert health.json()["checks"]["broker"]["status"] == "degraded"
+        assert seconds < 8
+    finally:
+        city.valkey.process.send_signal(signal.SIGCONT)
+    city.wait_until_told(sid, seconds=30)
+
+
+def test_a_second_beat_doubles_nothing_and_without_any_nothing_is_lost(city: City) -> None:
+    city.world.start("beat-2")
+    sids = [city.fail_a_call() for _ in range(3)]
+    city.wait_until_told(*sids)
+    assert [city.told(sid) for sid in sids] == [1, 1, 1]
+    for name in ("beat", "beat-2"):
+        city.stop(name)
+    city.valkey.ask("FLUSHALL")
+    sid = city.fail_a_call()
+    city.world.start("beat")
+    city.wait_until_told(sid)
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
+def test_postgresql_restarts_and_everything_goes_on(city: City, how: signal.Signals) -> None:
+    sid = city.fail_a_call()
+    city.postgres.stop(how)
+    for path in ("/api/health", "/api/alerts"):
+        assert city.world.api.get(path).status_code == 503
+    city.postgres.start()
+    city.wait_until_told(sid, seconds=45)
+    assert city.world.api.get("/api/health").status_code == 200
+
+
+def test_everything_goes_on_after_postgresql_was_frozen(city: City) -> None:
+    city.world.api.get("/api/alerts").raise_for_status()  # there is a connection in the pool
+    with frozen(city.postgres.process):
+        sid = city.fail_a_call()
+        for path in ("/api/alerts", "/api/health", "/api/rules"):
+            assert city.world.api.get(path).status_code == 503
+            assert city.world.api.get("/api/health/live").status_code == 200
+        wait_until(lambda: "server hangs" in city.log("worker"), "the worker notices")
+    city.wait_until_told(sid, seconds=60)
+
+
+def test_the_death_of_a_workers_main_process_leaves_nothing_behind(city: City) -> None:
+    main = city.world.children.running["worker"]
+    children = children_of(main.pid)
+    assert children
+    main.kill()
+    main.wait()
+    wait_until(lambda: not any(_lives(pid) for pid in children), "its children go", 30)
+    city.query("SELECT 1")
+    city.world.start("worker")
+
+
+def test_foreign_messages_are_refused_and_the_worker_lives(city: City) -> None:
+    for task, body, content_type in (
+        ("no.such.task", orjson.dumps([[], {}, {}]), "application/json"),
+        ("poll", pickle.dumps([[os.system, "true"], {}, {}]), "application/x-python-serialize"),
+        ("poll", b"\xff\x00 no json", "application/json"),
+        ("poll", orjson.dumps([["x" * 1_000_000] * 3, {"no": 1}, {}]), "application/json"),
+        ("deliver", orjson.dumps(None), "application/json"),
+    ):
+        _publish(city, task, body, content_type)
+    wait_until(lambda: city.valkey.ask("LLEN giftpulse:maintenance") == b":0\r\n", "the messages are taken")
+    city.world.children.check()
+    assert "no.such.task" in city.log("worker")
+
+
+def test_a_worker_that_is_asked_to_stop_finishes_what_it_sends(city: City) -> None:
+    def slowly(_: Received) -> int:
+        time.sleep(2)
+        return 200
+
+    open_attempts = "SELECT count(*) FROM attempts WHERE outcome IN ('started', 'unknown')"
+    before = city.query(open_attempts)
+    city.world.web.answer = slowly
+    sids = [city.fail_a_call() for _ in range(6)]
+    worker = city.world.children.running.pop("worker")
+    try:
+        wait_until(lambda: any(city.told(sid) for sid in sids), "something is being sent", 60)
+        worker.terminate()
+        assert worker.wait(45) == 0
+        assert city.query(open_attempts) == before
+    finally:
+        city.world.web.answer = lambda _: 200
+        processes.kill_group(worker)
+        city.world.start("worker")
+    city.wait_until_told(*sids, seconds=60)
+    assert [city.told(sid) for sid in sids] == [1] * 6
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _publish(city: City, task: str, body: bytes, content_type: str) -> None:
+    """Put a message into the broker as another program would, by the protocol of Celery."""
+    message = {
+        "body": b64encode(body).decode(),
+        "content-encoding": "utf-8" if content_type.endswith("json") else "binary",
+        "content-type": content_type,
+        "headers": {
+            "lang": "py",
+            "task": task,
+            "id": "00000000-0000-0000-0000-000000000000",
+            "argsrepr": "",
+            "retries": 0,
+        },
+        "properties": {
+            "delivery_info": {"exchange": "maintenance", "routing_key": "maintenance"},
+            "delivery_mode": 2,
+            "delivery_tag": "00000000-0000-0000-0000-000000000000",
+            "body_encoding": "base64",
+        },
+    }
+    text = orjson.dumps(message)
+    key = b"giftpulse:maintenance"
+    command = b"*3\r\n$5\r\nLPUSH\r\n$%d\r\n%s\r\n$%d\r\n%s" % (len(key), key, len(text), text)
+    city.valkey.ask(command.decode())
