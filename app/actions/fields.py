@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.errors import FieldError, InvalidInput
+from app.utils import wording
 
 
 class ConfigModel(BaseModel):
@@ -24,17 +25,13 @@ def parse(model: type[Model], config: dict[str, Any]) -> Model:
     try:
         return model.model_validate(config)
     except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False, include_context=False)
+        details = error.errors(include_input=False, include_url=False)
     raise InvalidInput(
         [
-            FieldError(".".join(["config", *(str(part) for part in item["loc"])]), _words(item["msg"]))
+            FieldError(".".join(["config", *(str(part) for part in item["loc"])]), wording.sentence(item))
             for item in details
         ]
     )
-
-
-def _words(message: str) -> str:
-    return message.removeprefix("Value error, ")
 
 
 def refuse(field: str, message: str) -> InvalidInput:

@@ -12,9 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from app.api import gate
 from app.api.answers import JsonObject, etag
-from app.api.problems import Refused, readable, sentence
+from app.api.problems import Refused, sentence
 from app.config import Settings
 from app.errors import FieldError, InvalidInput
+from app.utils import wording
 
 MAX_BODY_BYTES = 1 << 20
 MAX_QUERY_LENGTH = 16_384
@@ -114,8 +115,8 @@ def parse(model: type[Model], body: Any) -> Model:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False, include_context=False)
-        raise InvalidInput([FieldError(path(item["loc"]), readable(item)) for item in details]) from None
+        details = error.errors(include_input=False, include_url=False)
+        raise InvalidInput([FieldError(path(item["loc"]), wording.sentence(item)) for item in details]) from None
 
 
 def path(loc: tuple[int | str, ...]) -> str:

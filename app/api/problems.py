@@ -15,8 +15,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from app.api.schemas.common import EXAMPLE_ID
 from app.errors import Conflict, FieldError, InvalidInput, NotFound, TwilioError
+from app.utils import wording
 from app.utils.patience import is_passing
 
 MEDIA_TYPE = "application/problem+json"
@@ -136,25 +136,10 @@ def _unreadable(_request: Request, error: Exception) -> Response:
     """Name the parameters that cannot be read. The framework's own answer would repeat what was sent."""
     assert isinstance(error, RequestValidationError)
     errors = [
-        FieldError(".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), readable(item))
+        FieldError(".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), wording.sentence(item))
         for item in error.errors()
     ]
     return invalid(errors)
-
-
-def readable(item: Mapping[str, object]) -> str:
-    """Say in our words what Pydantic found wrong with a value."""
-    kind, message = item["type"], str(item["msg"])
-    if kind == "missing":
-        return "is required"
-    if kind == "extra_forbidden":
-        return "is not known here"
-    if kind == "uuid_parsing":
-        return f"must be a UUID, such as {EXAMPLE_ID}"
-    if kind in ("value_error", "assertion_error"):
-        return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    message = message.removeprefix("Input ").removeprefix("String ").removeprefix("Value ")
-    return message if message.startswith(("should", "must")) else f"cannot be used: {message}"
 
 
 def _invalid_input(_request: Request, error: Exception) -> Response:

@@ -86,7 +86,9 @@ def _act(
         before: JsonObject = alert_json(_get(session, alert_id, lock=True))
         expected.check(before)
         change = Change(session, caller, f"alert:{alert_id}", before)
-        shown = alert_json(act(session, alert_id, note.by or caller.name, note.note, utc_now()))
+        # A repeated call that names nobody, such as a retry, does not take the alert from who has it.
+        by = note.by or before["acknowledged_by"] or caller.name
+        shown = alert_json(act(session, alert_id, by, note.note, utc_now()))
         change.made(action, shown)
         return resource(shown)
 

@@ -84,8 +84,12 @@ class AccountChanges(_Fields):
 class BackfillBody(Body):
     """A span to be read again."""
 
-    since: Time = Field(strict=False, description="From when on, by the time of creation.")
-    until: Time | None = Field(None, strict=False, description="Until when; default: now.")
+    since: Time = Field(
+        strict=False, description="From when on, by the time of creation.", examples=["2026-11-23T06:09:00Z"]
+    )
+    until: Time | None = Field(
+        None, strict=False, description="Until when; default: now.", examples=["2026-11-23T07:09:00Z"]
+    )
 
 
 class Gap(Shown):

@@ -4,13 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.api.schemas.common import CommaList, PageQuery, Shown, Values, WholeNumber
+from app.api.schemas.common import CommaList, PageQuery, Shown, Values
 
 
 class ErrorCodeFilters(PageQuery):
     """Which codes."""
 
-    limit: WholeNumber = Field(1000, ge=1, le=1000, description="How many items at most.")
     code: Annotated[Values, CommaList("[0-9]{1,6}", "an error code", "30003,30005")] = Field(
         (), description="These codes; several by commas."
     )

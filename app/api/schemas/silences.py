@@ -1,15 +1,29 @@
 """Silences on the wire."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
 from app.api.schemas.common import Body, PageQuery, Shown, ShownId, ShownTime, Time
 from app.services.rules.definition import GROUP_FIELDS
 from app.services.rules.groups import OTHER
 
 GROUP = "It holds the alerts whose group has all these pairs; none: every alert of the rule."
+
+
+def _value(value: Any) -> Any:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
+        raise ValueError("must be a text, a whole number or null")
+    return value
+
+
+# Not a union of types: its errors would be named by the types, which the body does not have.
+GroupValue = Annotated[
+    Any,
+    BeforeValidator(_value),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]}),
+]
 
 
 class SilenceFilters(PageQuery):
@@ -20,7 +34,7 @@ class SilenceBody(Body):
     """A silence to be made."""
 
     rule_id: UUID | None = Field(None, strict=False, description="The rule; null: every rule.", examples=[None])
-    group: dict[str, str | int | None] = Field(
+    group: dict[str, GroupValue] = Field(
         {}, max_length=len(GROUP_FIELDS), description=GROUP, examples=[{"to_country": "GB"}]
     )
     starts_at: Time | None = Field(

@@ -20,6 +20,7 @@ from app.services.outbox import dispatch, rows
 from app.services.outbox.claim import DISABLED, claim_these
 from app.services.outbox.enqueue import make_test
 from app.services.outbox.failing import fail_all, fail_pending
+from app.utils import wording
 from app.utils.crypto import Undecryptable, encrypt
 
 JsonObject = dict[str, Any]
@@ -51,9 +52,9 @@ def _parse(body: object) -> ActionBody:
     try:
         parsed = ActionBody.model_validate(body)
     except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False, include_context=False)
+        details = error.errors(include_input=False, include_url=False)
         raise InvalidInput(
-            [FieldError(".".join(str(part) for part in item["loc"]) or "body", item["msg"]) for item in details]
+            [FieldError(".".join(map(str, item["loc"])) or "body", wording.sentence(item)) for item in details]
         ) from None
     if len(set(parsed.notify_on)) != len(parsed.notify_on):
         raise InvalidInput([FieldError("notify_on", "must not name one thing twice")])

@@ -18,6 +18,7 @@ from app.enums import PatternType, Severity
 from app.errors import FieldError, InvalidInput
 from app.services.rules.expressions import ExpressionError, check_expression, literal_patterns
 from app.services.rules.patterns import code_ranges, list_items, re2_options
+from app.utils import wording
 
 JsonObject = dict[str, Any]
 
@@ -396,26 +397,8 @@ def _field_error(detail: ErrorDetails) -> FieldError:
 
 
 _SENTENCES: Mapping[str, str] = {
-    "missing": "is required",
+    **wording.SENTENCES,
     "extra_forbidden": "is not a field that is known here",
-    "string_type": "must be a text",
-    "string_unicode": "must be a text of valid Unicode characters",
-    "string_too_short": "must not be empty",
-    "string_too_long": "must not be longer than {max_length} characters",
-    "bool_type": "must be true or false",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "list_type": "must be a list",
-    "too_short": "must not be empty",
-    "too_long": "must not be longer than {max_length}",
-    "greater_than_equal": "must be {ge} or more",
-    "greater_than": "must be more than {gt}",
-    "less_than_equal": "must be {le} or less",
-    "literal_error": "must be one of {expected}",
-    "enum": "must be one of {expected}",
-    "model_type": "must be a JSON object",
-    "model_attributes_type": "must be a JSON object",
     "union_tag_invalid": "must be one of " + ", ".join(CONDITIONS),
     "union_tag_not_found": "is required: one of " + ", ".join(CONDITIONS),
     "string_pattern_mismatch": "is written wrongly: wanted is a form like {example}",

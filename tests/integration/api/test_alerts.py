@@ -81,6 +81,13 @@ async def test_without_a_name_the_key_has_taken_it(api: Api, alert_id: str) -> N
     assert answer.json()["acknowledged_by"] == "API_KEY"
 
 
+async def test_taking_an_alert_again_keeps_who_took_it_unless_another_is_named(api: Api, alert_id: str) -> None:
+    url = f"/api/alerts/{alert_id}/acknowledge"
+    first = (await api.post(url, json={"by": "maria"})).json()
+    assert (await api.post(url)).json() == first
+    assert (await api.post(url, json={"by": "bob"})).json()["acknowledged_by"] == "bob"
+
+
 async def test_a_remark_that_cannot_be_is_refused(api: Api, alert_id: str) -> None:
     url = f"/api/alerts/{alert_id}/acknowledge"
     assert fields(await api.post(url, json={"by": ""})) == ["by"]

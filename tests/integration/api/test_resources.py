@@ -175,7 +175,35 @@ async def test_error_codes_are_explained(api: Api) -> None:
         30005,
         30003,
     ]
+    assert len((await api.get("/api/error-codes")).json()["items"]) == 100
     page = (await api.get("/api/error-codes?limit=3")).json()
     following = (await api.get("/api/error-codes", params={"limit": 3, "cursor": page["next_cursor"]})).json()
     assert following["items"][0]["code"] < page["items"][-1]["code"]
     assert fields(await api.get("/api/error-codes/abc")) == ["code"]
+
+
+async def test_a_group_of_a_silence_that_cannot_be_is_named_by_its_path(api: Api) -> None:
+    answer = await api.post("/api/silences", json={"group": {"to_country": ["GB"]}, "ends_at": TOMORROW})
+    assert fields(answer) == ["group.to_country"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "message"),
+    [
+        ({"notify_on": []}, "notify_on", "must not be empty"),
+        ({"rule_id": "x"}, "rule_id", "must be a UUID, such as "),
+        ({"enabled": "yes"}, "enabled", "must be true or false"),
+        ({"config": None}, "config", "must be a JSON object"),
+        ({"role": 1}, "role", "is not known here"),
+        ({"action_type": "fax"}, "action_type", "must be one of 'email', 'webhook' or 'apprise'"),
+        ({"config": {}}, "config.recipients", "is required"),
+        ({"config": {"recipients": []}}, "config.recipients", "must not be empty"),
+        ({"config": {"recipients": "ops@example.com"}}, "config.recipients", "must be a list"),
+        ({"config": EMAIL["config"] | {"to": 1}}, "config.to", "is not known here"),
+    ],
+)
+async def test_an_action_that_cannot_be_is_refused_in_our_words(
+    api: Api, change: dict[str, Any], field: str, message: str
+) -> None:
+    (error,) = (await api.post("/api/actions", json=EMAIL | change)).json()["errors"]
+    assert (error["field"], error["message"][: len(message)]) == (field, message)

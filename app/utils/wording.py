@@ -1,0 +1,43 @@
+"""Says in our words what Pydantic found wrong with a value, without repeating the value. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+NO_UUID = "must be a UUID, such as 6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"
+SENTENCES: Mapping[str, str] = {
+    "missing": "is required",
+    "extra_forbidden": "is not known here",
+    "string_type": "must be a text",
+    "string_unicode": "must be a text of valid Unicode characters",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must not be longer than {max_length} characters",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "list_type": "must be a list",
+    "too_short": "must not be empty",
+    "too_long": "must not be longer than {max_length}",
+    "greater_than_equal": "must be {ge} or more",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be {le} or less",
+    "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
+    "dict_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+    "model_attributes_type": "must be a JSON object",
+    "uuid_type": NO_UUID,
+    "uuid_parsing": NO_UUID,
+}
+"""By Pydantic's name of the error; in braces its facts."""
+
+
+def sentence(detail: Mapping[str, Any]) -> str:
+    """Say what is wrong and what is wanted; a validator of ours has said it already."""
+    kind, message = detail["type"], str(detail["msg"])
+    if kind in SENTENCES:
+        return SENTENCES[kind].format_map(detail.get("ctx", {}))
+    if kind in ("value_error", "assertion_error"):
+        return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    message = message.removeprefix("Input ").removeprefix("String ").removeprefix("Value ")
+    return message if message.startswith(("should", "must")) else f"cannot be used: {message}"
