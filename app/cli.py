@@ -216,7 +216,7 @@ def export_configuration() -> None:
 def import_configuration(
     file: Annotated[Path, typer.Argument(help="A document as `export` writes it.", exists=True, dir_okay=False)],
     dry_run: Annotated[bool, typer.Option(help="Show the difference, change nothing.")] = False,
-    prune: Annotated[bool, typer.Option(help="Delete what an earlier import made and the file does not name.")] = False,
+    prune: Annotated[bool, typer.Option(help="Delete what an earlier import named and the file does not.")] = False,
 ) -> None:
     """Bring rules, actions and silences to a document: all of it, or nothing where something cannot be used."""
     with _blamed_on(file), session_scope() as session:

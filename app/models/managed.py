@@ -10,7 +10,7 @@ from app.models.base import Base
 
 
 class ManagedEntry(Base):
-    """A rule, action or silence that came by import. Only these are ever pruned by one."""
+    """A rule, action or silence that an import has named. Only these are ever pruned by one."""
 
     __tablename__ = "managed_entries"
     __table_args__ = (UniqueConstraint("kind", "object_id"),)

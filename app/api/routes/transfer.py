@@ -107,8 +107,9 @@ def import_configuration(
 ) -> Response:
     """Bring rules, actions and silences to a document: all of it, or nothing where a field cannot be used.
 
-    What it names is made or edited; what it does not name stays, unless `prune` is asked for. Importing it again
-    changes nothing. A masked secret keeps the stored one; `${GIFTPULSE_...}` stands for a variable of the server.
+    What it names is made or edited, and belongs to it from then on; what it does not name stays, unless `prune` is
+    asked for. Importing it again changes nothing. A masked secret keeps the stored one; `${GIFTPULSE_...}` stands for
+    a variable of the server.
     """
 
     def effect(session: Session) -> Response:

@@ -15,7 +15,7 @@ class ImportOptions(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     dry_run: Flag = Field(False, description="Answer with the difference alone, and change nothing.")
-    prune: Flag = Field(False, description="Delete what an earlier import made and this document does not name.")
+    prune: Flag = Field(False, description="Delete what an earlier import named and this document does not.")
 
 
 class FieldChange(Shown):

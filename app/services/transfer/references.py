@@ -11,21 +11,31 @@ from app.errors import FieldError, InvalidInput
 from app.utils.redact import HIDDEN
 
 REFERENCE = re.compile(r"\$\{(GIFTPULSE_[A-Z0-9_]{1,100})\}")
+OTHER_REFERENCE = re.compile(r"\$\{(?!GIFTPULSE_[A-Z0-9_]{1,100}\})([A-Za-z_][A-Za-z0-9_]{0,100})\}")
+TEMPLATES = ("body", "subject")
+"""Fields of a config whose text may hold `${...}` that means nothing here."""
 
 
 def resolve(value: Any, environment: Mapping[str, str], path: str) -> Any:
     """Put the variables' values where a document names them.
 
-    Raises: InvalidInput, naming the field, where a variable is not set.
+    Raises: InvalidInput, naming the field, where a variable is not set, or may not be named: a receiver that is sent
+            the reference in its stead would refuse it, and nobody would know why.
     """
-    missing = [
+    wrong = [
+        FieldError(where, f"names the variable {name}: only those that begin with GIFTPULSE_ can be named")
+        for where, text in texts(value, path)
+        if where not in [f"{path}.{name}" for name in TEMPLATES]
+        for name in OTHER_REFERENCE.findall(text)
+    ]
+    wrong += [
         FieldError(where, f"names the variable {name}, which is not set on the server")
         for where, text in texts(value, path)
         for name in REFERENCE.findall(text)
         if name not in environment
     ]
-    if missing:
-        raise InvalidInput(missing)
+    if wrong:
+        raise InvalidInput(wrong)
     return _map(value, lambda text: REFERENCE.sub(lambda found: environment[found[1]], text))
 
 

@@ -49,7 +49,7 @@ def bring(
 
     The caller shows the difference alone by rolling back what this did.
 
-    Args:    prune: delete what an earlier import made and this document does not name.
+    Args:    prune: delete what an earlier import named and this document does not.
     Raises:  InvalidInput, each field named by its path in the document.
     """
     session.execute(select(func.pg_advisory_xact_lock(IMPORT_LOCK)))
@@ -124,7 +124,7 @@ class _Run:
         return next((thing for name, thing in tails.items() if slug.endswith(name[-9:])), None)
 
     def prune(self) -> list[Planned]:
-        """Delete what an earlier import made and this document does not name."""
+        """Delete what an earlier import named and this document does not."""
         session, kind = self.scene.session, self.kind.name
         managed = session.scalars(select(ManagedEntry).where(ManagedEntry.kind == kind).order_by(ManagedEntry.slug))
         planned = []

@@ -23,9 +23,16 @@ def test_a_variable_that_is_not_set_is_named_with_its_field() -> None:
     assert [error.field for error in caught.value.errors] == ["config.headers.A"]
 
 
-@pytest.mark.parametrize("text", ["${SECRET_KEY}", "${PATH}", "$GIFTPULSE_TOKEN", "${giftpulse_token}", "{{ x }}"])
-def test_other_variables_cannot_be_reached(text: str) -> None:
-    assert references.resolve({"a": text}, ENVIRONMENT, "config") == {"a": text}
+@pytest.mark.parametrize("text", ["${SECRET_KEY}", "Bearer ${PATH}", "${giftpulse_token}", "${GIFTPULSE_}"])
+def test_other_variables_are_refused_rather_than_sent_as_they_are_written(text: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        references.resolve({"headers": {"body": text}}, ENVIRONMENT, "config")
+    assert [error.field for error in caught.value.errors] == ["config.headers.body"]
+
+
+@pytest.mark.parametrize("config", [{"a": "$GIFTPULSE_TOKEN"}, {"a": "{{ x }}"}, {"body": "${x}"}, {"subject": "${x}"}])
+def test_what_names_no_variable_and_what_templates_hold_stay(config: dict[str, str]) -> None:
+    assert references.resolve(config, ENVIRONMENT, "config") == config
 
 
 def test_an_export_shows_the_reference_while_it_still_holds() -> None:
