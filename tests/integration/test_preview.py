@@ -16,9 +16,10 @@ from app.errors import InvalidInput
 from app.models import Alert
 from app.services import catalogue
 from app.services.logs.types import NormalizedLog
-from app.services.preview import by_minute, reading
+from app.services.preview import by_minute, deadline, reading
 from app.services.preview.service import preview
 from app.services.rules.patterns import RuleIndex
+from app.services.rules.types import LogVersion
 from app.services.snapshots import rule_json
 from app.utils.clock import rfc3339
 from tests.factories import make_log, make_rule
@@ -361,6 +362,32 @@ def test_more_judgments_than_a_preview_makes_are_refused(story: Story, monkeypat
     story.feed.store([log(number, minutes(number)) for number in range(3)], START)
     with pytest.raises(InvalidInput, match="since: is too far back"):
         story.previewed(story.body(condition={"type": "no_data", "window_minutes": 5}))
+
+
+@pytest.mark.parametrize("condition", [{"type": "each"}, {"type": "ratio", "percent": 1, "window_minutes": 5}])
+@pytest.mark.parametrize("pattern", [{}, {"pattern_type": "regex", "pattern_value": "parcel"}])
+def test_a_preview_that_takes_too_long_is_refused_wherever_the_time_goes(
+    story: Story, monkeypatch: pytest.MonkeyPatch, condition: dict[str, Any], pattern: dict[str, Any]
+) -> None:
+    story.feed.store([log(number, minutes(number)) for number in range(3)], START)
+    monkeypatch.setattr(deadline, "LONGEST_SECONDS", 0)
+    with pytest.raises(InvalidInput, match="since: is too far back: the preview takes longer"):
+        story.previewed(story.body(condition=condition, **pattern))
+
+
+def test_texts_are_read_some_at_a_time(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    story.feed.store([log(number, minutes(number)) for number in range(5)], START)
+    monkeypatch.setattr(reading, "CHUNK", 2)
+    sizes: list[int] = []
+    matching = reading.Reader.matching
+
+    def counting(reader: reading.Reader, versions: Sequence[LogVersion]) -> list[bool]:
+        sizes.append(len(versions))
+        return matching(reader, versions)
+
+    monkeypatch.setattr(reading.Reader, "matching", counting)
+    story.previewed(story.body(pattern_type="regex", pattern_value="parcel"))
+    assert sizes == [2, 2, 1]
 
 
 def test_a_rule_as_it_was_read_can_be_previewed(story: Story) -> None:

@@ -16,6 +16,7 @@ from app.errors import FieldError, InvalidInput
 from app.models import Alert
 from app.services.alerts import timed
 from app.services.alerts.register import Register
+from app.services.preview.deadline import Deadline
 from app.services.preview.outcome import Outcome, Places, Told
 from app.services.preview.reading import Kind, Reader
 from app.services.preview.request import Request
@@ -41,9 +42,11 @@ MEASURED = 50
 class Watch:
     """Judges the groups of one rule as the evaluation does, and keeps what it says; nothing is saved."""
 
-    def __init__(self, session: Session, settings: Settings, request: Request, known: Completeness) -> None:
+    def __init__(
+        self, session: Session, settings: Settings, request: Request, known: Completeness, deadline: Deadline
+    ) -> None:
         self.rule = request.rule
-        self._known = known
+        self._known, self._limit = known, deadline
         self._register = Register(session, settings, request.until)
         self._judgments = self._looks = 0
 
@@ -74,6 +77,7 @@ class Watch:
         self._looks += 1
         if self._looks > MAX_LOOKS:
             raise InvalidInput([FieldError("since", TOO_MUCH)])
+        self._limit.check()
         return source.worth_judging(at)
 
     def value(self, key: str, source: Source, at: datetime) -> float | None:
@@ -86,6 +90,7 @@ class Watch:
         self._judgments += 1
         if self._judgments > MAX_JUDGMENTS:
             raise InvalidInput([FieldError("since", TOO_MUCH)])
+        self._limit.check()
         place = self.rule.id, key
         minute = timed.Minute(at)
         minute.groups[self.rule.id] = {key}
@@ -141,11 +146,12 @@ def run(
     known: Completeness,
     session: Session,
     settings: Settings,
+    deadline: Deadline,
 ) -> Outcome:
     """Judge every group over the span, up to the horizon."""
     rule = request.rule
     sources = _sources(reader, request, settings, known.known_from(rule))
-    watch = Watch(session, settings, request, known)
+    watch = Watch(session, settings, request, known, deadline)
     first = timed.first_minute(rule)
     last = min(request.until, horizon).replace(second=0, microsecond=0)
     outcome = Outcome(_Measure(watch, sources, first, last))

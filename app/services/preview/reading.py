@@ -3,7 +3,6 @@
 Logs that are alike in all that the rule looks at come as one row with their number.
 """
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -16,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.errors import FieldError, InvalidInput
 from app.services.preview import queries
+from app.services.preview.deadline import NARROW, TOO_LONG, Deadline
 from app.services.preview.queries import STATES, VERSIONS, Values, group_by, minute, select
 from app.services.rules.counts import minute_of
 from app.services.rules.groups import key_of
@@ -29,14 +29,11 @@ MAX_COUNTS = 600_000
 MAX_LOOKED_AT = 1_500_000
 """Logs whose texts, or whatever an expression asks for, a preview looks at."""
 CHUNK = 10_000
-LONGEST_SECONDS = 20
 LONGEST_LIFE = timedelta(days=37)
 """A log may change so long after it occurred: Twilio takes messages up to 35 days ahead."""
-NARROW = "shorten the span or narrow the filters"
 TOO_MANY = f"is too far back: a preview takes in {MAX_ROWS:,} matches one by one; {NARROW}"
 TOO_MANY_COUNTS = f"is too far back: a preview takes in {MAX_COUNTS:,} minutes of groups; {NARROW}, or group by less"
 TOO_MUCH_TEXT = f"is too far back: a preview looks at the texts of {MAX_LOOKED_AT:,} logs; {NARROW}"
-TOO_LONG = f"is too far back: reading the logs takes longer than {LONGEST_SECONDS} seconds; {NARROW}"
 
 
 class Kind(NamedTuple):
@@ -67,15 +64,14 @@ class Learnt(NamedTuple):
 class Reader:
     """Reads for one rule, within a transaction in which nothing can be written any more."""
 
-    def __init__(self, session: Session, rule: Rule) -> None:
-        self._session, self._rule = session, rule
+    def __init__(self, session: Session, rule: Rule, deadline: Deadline) -> None:
+        self._session, self._rule, self._deadline = session, rule, deadline
         self._index = RuleIndex([rule])
         self._fields = queries.fields_of(rule)
         self._population, self._values = queries.population(rule)
         self._pattern, values = queries.pattern(rule)
         self._values |= values
         session.execute(text("SET LOCAL transaction_read_only = on"))
-        session.execute(text(f"SET LOCAL statement_timeout = '{LONGEST_SECONDS}s'"))
         session.execute(text("SET LOCAL work_mem = '64MB'"))
 
     def population(self, since: datetime, until: datetime, bucket: timedelta) -> dict[datetime, int]:
@@ -148,7 +144,9 @@ class Reader:
 
     def _kinds(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[Kind]:
         logs = [LogVersion(*row[:-3]) for row in rows]
-        for log, row, matches in zip(logs, rows, self.matching(logs), strict=True):
+        matching = self.matching(logs)
+        self._deadline.check()
+        for log, row, matches in zip(logs, rows, matching, strict=True):
             yield Kind(log, row[-3], row[-2], Decimal(row[-1]), matches)
 
     def unfinished(self, since: datetime, until: datetime, age: timedelta) -> Iterator[list[LogVersion]]:
@@ -201,30 +199,30 @@ class Reader:
     def _look(self, query: str, values: Values) -> Iterator[Sequence[tuple[Any, ...]]]:
         """Read what is to be looked at log by log, some at a time."""
         most, refusal = (MAX_ROWS, TOO_MANY) if queries.sql_decides(self._rule) else (MAX_LOOKED_AT, TOO_MUCH_TEXT)
-        began, looked_at = time.monotonic(), 0
-        with _refused_if_too_long():
+        looked_at = 0
+        with self._in_time():
             result = self._session.execute(text(query), self._values | values, execution_options={"yield_per": CHUNK})
-            for rows in result.partitions():
+            for rows in result.partitions(CHUNK):
                 looked_at += len(rows)
                 if looked_at > most:
                     raise InvalidInput([FieldError("since", refusal)])
-                if time.monotonic() - began > LONGEST_SECONDS:
-                    raise InvalidInput([FieldError("since", TOO_LONG)])
+                self._deadline.check()
                 yield cast("Sequence[tuple[Any, ...]]", rows)
 
     def _rows(self, query: str, values: Values) -> Sequence[tuple[Any, ...]]:
-        with _refused_if_too_long():
+        with self._in_time():
             rows = cast("Sequence[tuple[Any, ...]]", self._session.execute(text(query), self._values | values).all())
         if len(rows) > MAX_COUNTS:
             raise InvalidInput([FieldError("since", TOO_MANY_COUNTS)])
         return rows
 
-
-@contextmanager
-def _refused_if_too_long() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        if type(error.orig).__name__ != "QueryCanceled":
-            raise
-        raise InvalidInput([FieldError("since", TOO_LONG)]) from None
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        """Let a statement take no more than what is left of the time."""
+        self._session.execute(text(f"SET LOCAL statement_timeout = {self._deadline.milliseconds_left()}"))
+        try:
+            yield
+        except OperationalError as error:
+            if type(error.orig).__name__ != "QueryCanceled":
+                raise
+            raise InvalidInput([FieldError("since", TOO_LONG)]) from None

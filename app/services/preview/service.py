@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.services.alerts.timed import TIMED
 from app.services.preview import by_match, by_minute, request
+from app.services.preview.deadline import Deadline
 from app.services.preview.outcome import Outcome, Told
 from app.services.preview.reading import Reader
 from app.services.rules import engine
@@ -28,16 +29,17 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     Args:    body: the fields of a rule, `since`, and `until` (now, where it is left out).
     Returns: as JSON: `population` by when logs occurred, `matches` by when the condition counts them, `alerts`, the
              oldest first, and `series`. The session can write nothing any more.
-    Raises: InvalidInput, for what cannot be used, and for more logs than a preview looks at.
+    Raises: InvalidInput, for what cannot be used, for more logs than a preview looks at, and for what takes too long.
     """
     asked = request.read(body, now)
     known = engine.completeness(session, now)
     if known.horizon(asked.rule) is None:  # Nothing can be read at present; what was read before still counts.
         known = engine.completeness(session, request.EARLIEST)
     horizon = min(known.horizon(asked.rule) or asked.since, asked.until)
-    reader = Reader(session, asked.rule)
+    deadline = Deadline()
+    reader = Reader(session, asked.rule, deadline)
     if isinstance(asked.rule.params, TIMED):
-        outcome = by_minute.run(reader, asked, horizon, known, session, settings)
+        outcome = by_minute.run(reader, asked, horizon, known, session, settings, deadline)
     else:
         outcome = by_match.run(reader, asked, horizon)
     outcome.alerts.sort(key=lambda told: told.started_at)
