@@ -24,6 +24,10 @@ VALUE = (
 GroupBy = Literal[
     "account_sid", "from", "to", "to_country", "error_code", "status", "direction", "messaging_service_sid"
 ]
+MATCHES = (
+    "Logs that match, by the time that the condition goes by. With `each`, `threshold`, `spike` and `new_value` that "
+    "is when they came into their state, so these may be more than the population: some were created before."
+)
 SCHEDULE = {"timezone": "Europe/Berlin", "days": ["mon"], "start": "09:00", "end": "18:00"}
 
 
@@ -139,8 +143,8 @@ class PreviewPoint(Shown):
     """One point of the series."""
 
     at: ShownTime = Field(description="When the bucket begins.")
-    population: int = Field(description="Logs of the population in it.", examples=[100])
-    matches: int = Field(description="Those that match.", examples=[3])
+    population: int = Field(description="Logs of the population that Twilio created in it.", examples=[100])
+    matches: int = Field(description=MATCHES, examples=[3])
     value: float | None = Field(description="What the condition measured at its end; null: nothing.", examples=[3.0])
     firing: bool = Field(description="An alert was open in it.", examples=[False])
 
@@ -148,8 +152,8 @@ class PreviewPoint(Shown):
 class Preview(Shown):
     """What a rule would have done."""
 
-    population: int = Field(description="Logs that it would have looked at.", examples=[1000])
-    matches: int = Field(description="Logs that would have matched.", examples=[30])
+    population: int = Field(description="Logs of the population that Twilio created in the span.", examples=[1000])
+    matches: int = Field(description=MATCHES, examples=[30])
     alerts: list[PreviewAlert] = Field(description="The alerts it would have opened, oldest first; at most 5000.")
     series: list[PreviewPoint] = Field(description="The span in at most 200 buckets or so, for a plot.")
 
