@@ -13,6 +13,9 @@ from tests.kits.outbox_machine import SCHEDULE, OutboxMachine, small_limits
 
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]
 
+# The scripted bugs are logged with what goes with them: nowhere, however the process has set its logging up.
+SILENT = structlog.wrap_logger(structlog.ReturnLogger(), processors=[], wrapper_class=structlog.BoundLogger)
+
 
 @pytest.fixture
 def small_outbox(database: str, environment: pytest.MonkeyPatch) -> None:
@@ -23,7 +26,7 @@ def small_outbox(database: str, environment: pytest.MonkeyPatch) -> None:
     assert get_settings().delivery_retry_seconds == SCHEDULE
     small_limits(environment)
     environment.setattr(wake, "deliver", lambda: None)
-    environment.setattr(dispatch, "log", structlog.wrap_logger(structlog.ReturnLogger()))  # it tells of scripted bugs
+    environment.setattr(dispatch, "log", SILENT)
 
 
 def explore(examples: int, steps: int) -> None:
