@@ -50,6 +50,10 @@ class City:
     def wait_until_told(self, *sids: str, seconds: float = TICK_SECONDS) -> None:
         wait_until(lambda: all(self.told(sid) for sid in sids), "the call is told of", seconds, pause_seconds=0.1)
 
+    def wait_until_health_is(self, status_code: int) -> None:
+        """Ask until it is: what was found is remembered for some seconds."""
+        wait_until(lambda: self.world.api.get("/api/health").status_code == status_code, f"health is {status_code}")
+
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         connection = psycopg2.connect(self.world.database_url)
         try:
@@ -173,11 +177,13 @@ def test_a_second_beat_doubles_nothing_and_without_any_nothing_is_lost(city: Cit
 def test_postgresql_restarts_and_everything_goes_on(city: City, how: signal.Signals) -> None:
     sid = city.fail_a_call()
     city.postgres.stop(how)
-    for path in ("/api/health", "/api/alerts"):
-        assert city.world.api.get(path).status_code == 503
-    city.postgres.start()
+    try:
+        assert city.world.api.get("/api/alerts").status_code == 503
+        city.wait_until_health_is(503)
+    finally:
+        city.postgres.start()
     city.wait_until_told(sid, seconds=45)
-    assert city.world.api.get("/api/health").status_code == 200
+    city.wait_until_health_is(200)
 
 
 def test_everything_goes_on_after_postgresql_was_frozen(city: City) -> None:
