@@ -27,6 +27,23 @@ MAX_UNKNOWN = 5
 """A delivery whose attempts end so often with a dead worker is given up: it may be what kills them."""
 DISABLED = "the action is disabled; enable it and retry the delivery"
 
+# SQL about an action `a` and a delivery `d` of it, for both statements that look for work: what the second would not
+# take must not fill the places of the first, or receivers that are down would keep others from being told.
+BUSY = (
+    "CROSS JOIN LATERAL (SELECT count(*) AS number FROM deliveries b"
+    " WHERE b.action_id = a.id AND b.lease_until >= :now) busy"
+)
+IS_DUE = (
+    "d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now"
+    " AND (d.lease_until IS NULL OR d.lease_until < :now)"
+)
+# A receiver that is down is spared first attempts, until their first retry would be due; never a retry.
+MAY_GO = (
+    f"(NOT {EARLIER_STANDS}"
+    " AND (a.probe_at IS NULL OR (a.probe_at <= :now AND busy.number = 0) OR d.attempt_count > d.retries_from"
+    "  OR d.next_attempt_at + :first_wait * interval '1 second' <= :now))"
+)
+
 
 @dataclass(frozen=True)
 class Claim:
@@ -53,12 +70,13 @@ def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[in
 
     Args:    schedule: seconds before each retry, as the settings have it.
     """
-    ready = _lock_ready(session, now, limit)
+    first_wait = schedule[0] if schedule else 0
+    ready = _lock_ready(session, now, limit, first_wait)
     for each in ready:
         if not each.enabled:
             fail_pending(session, each.id, DISABLED, now)
     usable = [each for each in ready if each.enabled]
-    return _take(session, _pick(session, usable, now, limit, schedule), now) if usable else []
+    return _take(session, _pick(session, usable, now, limit, first_wait), now) if usable else []
 
 
 def claim_these(session: Session, ids: Collection[UUID], now: datetime) -> list[Claim]:
@@ -75,49 +93,37 @@ class _Ready(NamedTuple):
     free_at: datetime | None
 
 
-def _lock_ready(session: Session, now: datetime, limit: int) -> list[_Ready]:
-    """Lock the actions that have something due and nothing against it; those that another worker holds are its own."""
+def _lock_ready(session: Session, now: datetime, limit: int, first_wait: int) -> list[_Ready]:
+    """Lock the actions that have something to take; those that another worker holds are its own."""
     ready = text(
-        "SELECT a.id, a.enabled, a.probe_at, a.free_at FROM actions a CROSS JOIN LATERAL ("
+        f"SELECT a.id, a.enabled, a.probe_at, a.free_at FROM actions a {BUSY} CROSS JOIN LATERAL ("
         " SELECT d.next_attempt_at AS at FROM deliveries d"
-        " WHERE d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now"
-        " AND (d.lease_until IS NULL OR d.lease_until < :now) ORDER BY d.next_attempt_at LIMIT 1) first"
-        " WHERE NOT a.enabled OR ((a.free_at IS NULL OR a.free_at < :full) AND"
-        " (SELECT count(*) FROM deliveries b WHERE b.action_id = a.id AND b.lease_until >= :now) < :at_once)"
+        f" WHERE {IS_DUE} AND (NOT a.enabled OR {MAY_GO}) ORDER BY d.next_attempt_at LIMIT 1) first"
+        " WHERE NOT a.enabled OR ((a.free_at IS NULL OR a.free_at < :full) AND busy.number < :at_once)"
         " ORDER BY first.at LIMIT :limit FOR NO KEY UPDATE OF a SKIP LOCKED"
     )
     full = now + timedelta(seconds=(limits.BURST - 1) / limits.PER_SECOND)
-    values = {"now": now, "full": full, "at_once": limits.AT_ONCE, "limit": limit * 2 + 10}
+    values = {"now": now, "first_wait": first_wait, "full": full, "at_once": limits.AT_ONCE, "limit": limit * 2 + 10}
     return [_Ready(*row) for row in session.execute(ready, values)]
 
 
-def _pick(
-    session: Session, actions: Sequence[_Ready], now: datetime, limit: int, schedule: Sequence[int]
-) -> list[UUID]:
+def _pick(session: Session, actions: Sequence[_Ready], now: datetime, limit: int, first_wait: int) -> list[UUID]:
     """Choose the deliveries to take, within the limits of the locked actions."""
     query = text(
-        "SELECT d.id FROM unnest(CAST(:ids AS uuid[]), CAST(:open AS bool[]), CAST(:probe AS bool[]),"
-        " CAST(:room AS int[])) AS a (id, open, probe, room)"
-        " CROSS JOIN LATERAL (SELECT count(*) AS number FROM deliveries b"
-        "  WHERE b.action_id = a.id AND b.lease_until >= :now) busy"
+        "SELECT d.id FROM unnest(CAST(:ids AS uuid[]), CAST(:probes AS timestamptz[]), CAST(:room AS int[]))"
+        f" AS a (id, probe_at, room) {BUSY}"
         " CROSS JOIN LATERAL (SELECT d.id, d.next_attempt_at, d.number FROM deliveries d"
-        "  WHERE d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now"
-        "  AND (d.lease_until IS NULL OR d.lease_until < :now)"
-        f"  AND NOT {EARLIER_STANDS}"
-        # A receiver that is down is spared first attempts, until their first retry would be due; never a retry.
-        "  AND (NOT a.open OR (a.probe AND busy.number = 0) OR d.attempt_count > d.retries_from"
-        "   OR d.next_attempt_at + :first_wait * interval '1 second' <= :now)"
-        "  ORDER BY d.next_attempt_at, d.number LIMIT greatest(least(a.room, :at_once - busy.number,"
-        "   CASE WHEN a.probe AND busy.number = 0 THEN 1 ELSE :at_once END), 0)) d"
+        f"  WHERE {IS_DUE} AND {MAY_GO} ORDER BY d.next_attempt_at, d.number"
+        "  LIMIT greatest(least(a.room, :at_once - busy.number,"
+        "   CASE WHEN a.probe_at <= :now AND busy.number = 0 THEN 1 ELSE :at_once END), 0)) d"
         " ORDER BY d.next_attempt_at, d.number LIMIT :limit"
     )
     values = {
         "ids": [action.id for action in actions],
-        "open": [action.probe_at is not None for action in actions],
-        "probe": [action.probe_at is not None and action.probe_at <= now for action in actions],
+        "probes": [action.probe_at for action in actions],
         "room": [limits.room(action.free_at, now) for action in actions],
         "now": now,
-        "first_wait": schedule[0] if schedule else 0,
+        "first_wait": first_wait,
         "at_once": limits.AT_ONCE,
         "limit": limit,
     }

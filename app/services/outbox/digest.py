@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import insert, select, text, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.actions.base import Notification
@@ -28,6 +30,7 @@ FIRST_WAIT = timedelta(minutes=1)
 """What is folded waits so long for more to come; a next digest of the action comes no sooner than `WINDOW` after it."""
 SHOWN_ITEMS = 20
 
+log = structlog.get_logger()
 JsonObject = dict[str, Any]
 
 
@@ -70,7 +73,19 @@ def make_due(session: Session, settings: Settings, now: datetime) -> int:
     if not due:
         return 0
     actions = select(Action).where(Action.id.in_(due), Action.enabled).with_for_update(skip_locked=True, key_share=True)
-    return sum(_make(session, action, settings, now) for action in session.scalars(actions).all())
+    return sum(_make_alone(session, action, settings, now) for action in session.scalars(actions).all())
+
+
+def _make_alone(session: Session, action: Action, settings: Settings, now: datetime) -> int:
+    """Make the digests of one action; where that fails they are tried again at the next tick, and the others go on."""
+    try:
+        with session.begin_nested():
+            return _make(session, action, settings, now)
+    except SQLAlchemyError:
+        raise
+    except Exception:
+        log.exception("the digest of an action cannot be made; what it is to tell of waits", action_id=str(action.id))
+        return 0
 
 
 def _make(session: Session, action: Action, settings: Settings, now: datetime) -> int:

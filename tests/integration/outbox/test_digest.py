@@ -177,6 +177,25 @@ def test_deleting_an_action_ends_what_waits_for_its_digest(outbox: Outbox, recei
         retry(session, ended[0].id, outbox.clock())
 
 
+def test_an_action_whose_digest_cannot_be_made_holds_up_nobody_and_loses_nothing(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    action = outbox.webhook(receiver)
+    flood(outbox, 22)
+    drain(outbox)
+    with session_scope() as session:
+        stored = session.scalar(text("SELECT config FROM actions"))
+        session.execute(text("UPDATE actions SET config = 'what no key opens'"))
+    other = outbox.webhook(receiver)
+    outbox.tell(outbox.alert())
+    outbox.deliver(minutes=1)
+    assert [each.status for each in outbox.deliveries(action_id=other)] == ["succeeded"]
+    with session_scope() as session:
+        session.execute(text("UPDATE actions SET config = :stored WHERE id = :id"), {"stored": stored, "id": action})
+    outbox.deliver()
+    assert json.loads(receiver.requests[-1].body)["data"]["digest"]["count"] == 2
+
+
 def test_an_incident_that_was_opened_is_closed_though_many_come_at_once(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver, format="pagerduty", routing_key="k" * 32)
     opened = outbox.alert()

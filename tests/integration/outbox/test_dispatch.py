@@ -207,6 +207,24 @@ def test_a_slow_receiver_holds_up_nobody_else(outbox: Outbox, receiver: Receiver
     assert all(each.status == "succeeded" for each in outbox.deliveries(action_id=fast))
 
 
+def test_receivers_that_are_down_keep_nobody_else_from_being_told(
+    outbox: Outbox, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "UNDER_WAY", 1)
+    with http_receiver(respond(500)) as down:
+        for _ in range(15):
+            outbox.webhook(down)
+        alert = outbox.alert()
+        outbox.tell(alert)
+        outbox.tell(alert, "resolved")  # each waits for the firing, which waits for its retry
+        outbox.deliver()
+        up = outbox.webhook(receiver)
+        outbox.clock.advance(seconds=1)
+        outbox.tell(outbox.alert())
+        outbox.deliver()
+    assert [each.status for each in outbox.deliveries(action_id=up)] == ["succeeded"]
+
+
 def test_no_more_than_two_deliveries_of_an_action_are_under_way_at_once(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver)
     for _ in range(6):
