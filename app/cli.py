@@ -96,7 +96,7 @@ def poll() -> None:
 def evaluate() -> None:
     """Run the rules over all changes that wait, and over what depends on time."""
     count = evaluation.evaluate_changes(get_settings(), EVALUATION_SECONDS)
-    evaluation.evaluate_time(get_settings(), utc_now())
+    evaluation.evaluate_time(get_settings(), utc_now(), EVALUATION_SECONDS)
     _say(f"{count} changes evaluated")
 
 

@@ -1,5 +1,6 @@
 """Puts logs into the store as a poll would, for tests of what comes after it."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -94,4 +95,4 @@ def evaluate(now: datetime) -> None:
     for stream_id in waiting:
         while evaluation.evaluate_batch(stream_id, get_settings(), now):
             pass
-    evaluation.evaluate_time(get_settings(), now)
+    evaluation.evaluate_time(get_settings(), now, math.inf)

@@ -32,6 +32,7 @@ BUILT_IN_ADVICE = {
     "GiftPulse cannot read Twilio": (
         "Check the account's credentials, and whether this server reaches Twilio. Reading goes on where it stopped."
     ),
+    "Evaluation is behind": "See whether the workers log errors; if they only have too much to do, start one more.",
     "Rule failing": "Read the rule's last error, and edit the rule. The other rules go on.",
     "Deliveries are overdue": "See whether a worker runs, and whether it reaches the database and the broker.",
     "Action disabled": "Mend what its receiver complains of, enable the action, and retry its failed deliveries.",

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -22,20 +23,27 @@ from app.services.rules.patterns import Failures
 from app.services.rules.types import LogVersion, Rule, SpikeParams
 from app.utils.clock import utc_now
 from app.utils.crashpoints import crashpoint
+from app.utils.patience import add_up
 
 
 def evaluate_changes(settings: Settings, longest_run_seconds: float) -> int:
-    """Evaluate the changes of all streams until none wait, or the time is up; return how many were evaluated."""
-    began = time.monotonic()
+    """Evaluate the changes of all streams until none wait, or the time is up; return how many were evaluated.
+
+    A stream that fails keeps no other from being evaluated.
+    """
+    ends_at = time.monotonic() + longest_run_seconds
     with session_scope() as session:
         waiting = engine.waiting(session)
+    return add_up(partial(_evaluate_stream, stream_id, settings, ends_at) for stream_id in waiting)
+
+
+def _evaluate_stream(stream_id: int, settings: Settings, ends_at: float) -> int:
     evaluated = 0
-    for stream_id in waiting:
-        while time.monotonic() - began < longest_run_seconds:
-            count = evaluate_batch(stream_id, settings, utc_now())
-            evaluated += count
-            if count < engine.BATCH:
-                break
+    while time.monotonic() < ends_at:
+        count = evaluate_batch(stream_id, settings, utc_now())
+        evaluated += count
+        if count < engine.BATCH:
+            break
     return evaluated
 
 
@@ -59,19 +67,40 @@ def evaluate_batch(stream_id: int, settings: Settings, now: datetime) -> int:
     return len(changes)
 
 
-def evaluate_time(settings: Settings, now: datetime) -> None:
+def evaluate_time(settings: Settings, now: datetime, longest_run_seconds: float) -> None:
     """Evaluate what depends on time: what went quiet or was held back, conditions over time, what is due to be told.
 
-    Each is a transaction of its own, so that one that fails keeps no other from being done.
+    Each is a transaction of its own; one that fails keeps no other from being done.
+
+    Args:    longest_run_seconds: after so long no further missed minute is made up for; the next run goes on there.
     """
+    ends_at = time.monotonic() + longest_run_seconds
+    if add_up(
+        (
+            partial(_go_on, settings, now),
+            partial(_judge_minutes, settings, now, ends_at),
+            partial(_watch, settings, now),
+            partial(_tell_due, settings, now),
+        )
+    ):
+        wake.deliver()
+
+
+def _go_on(settings: Settings, now: datetime) -> int:
+    """End what went quiet, and go on with what was held back; return how many deliveries are owed, as the next ones."""
     with _evaluation(now) as (session, rule_set):
         engine.follow_idle_streams(session)
         completeness = engine.completeness(session, now)
         register, errors = matching.track_time(session, rule_set.rules, completeness, settings, now)
         health.note_evaluation(session, now)
         health.note_errors(session, errors, now, failing=errors)
-        owed = register.save_notices()
-    while True:
+        return register.save_notices()
+
+
+def _judge_minutes(settings: Settings, now: datetime, ends_at: float) -> int:
+    """Judge conditions over time, each minute one commit."""
+    owed = 0
+    while time.monotonic() < ends_at:
         with _evaluation(now) as (session, rule_set):
             due = timed.next_minute(session, rule_set.rules, engine.completeness(session, now), now)
             if due is None:
@@ -81,11 +110,19 @@ def evaluate_time(settings: Settings, now: datetime) -> None:
             owed += register.save_notices()
             crashpoint("evaluate.minute_before_commit")
         crashpoint("evaluate.minute_after_commit")
+    return owed
+
+
+def _watch(settings: Settings, now: datetime) -> int:
+    """Look after GiftPulse itself."""
+    with session_scope() as session:
+        return builtin.watch(session, settings, now)
+
+
+def _tell_due(settings: Settings, now: datetime) -> int:
+    """Tell what time alone has made due."""
     with _evaluation(now) as (session, rule_set):
-        owed += builtin.watch(session, settings, now)
-        owed += telling.tell_due(session, rule_set.rules, settings, now)
-    if owed:
-        wake.deliver()
+        return telling.tell_due(session, rule_set.rules, settings, now)
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from app import wake
 from app.config import Settings
 from app.database import session_scope
 from app.services.outbox.overdue import overdue
+from app.services.rules import engine
+from app.utils.clock import rfc3339
 
 Status = Literal["ok", "degraded", "down"]
 
@@ -93,12 +95,17 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
 
 
 def _workers(session: Session, _: Settings, now: datetime) -> Check:
-    """Look whether beat ticks and a worker takes its ticks."""
+    """Look whether beat ticks, a worker takes its ticks, and what is read is evaluated."""
     seen = {name: at for name, at in session.execute(text("SELECT name, seen_at FROM heartbeats"))}  # noqa: C416  # rows
     silent = [name for name in ("worker", "beat") if name not in seen or seen[name] < now - SILENT_AFTER]
-    if not silent:
-        return Check("ok", "a worker and beat are at work")
-    return Check("degraded", "no tick of beat reached a worker for a minute: see whether both run and reach the broker")
+    if silent:
+        detail = "no tick of beat reached a worker for a minute: see whether both run and reach the broker"
+        return Check("degraded", detail)
+    if since := engine.behind_since(session, now):
+        return Check(
+            "degraded", f"logs wait since {rfc3339(since)} to be taken through the rules: see the workers' log"
+        )
+    return Check("ok", "a worker and beat are at work")
 
 
 def _deliveries(session: Session, _: Settings, now: datetime) -> Check:

@@ -90,7 +90,7 @@ def evaluate() -> None:
 @shared_task(name="evaluate_time", **SHORT)
 def evaluate_time() -> None:
     """Evaluate what depends on time alone."""
-    untangled(lambda: evaluation.evaluate_time(get_settings(), utc_now()))
+    untangled(lambda: evaluation.evaluate_time(get_settings(), utc_now(), LONGEST_RUN_SECONDS))
 
 
 @shared_task(name="deliver", **SHORT)

@@ -2,9 +2,10 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+import structlog
 from psycopg2.errorcodes import DEADLOCK_DETECTED, SERIALIZATION_FAILURE
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -14,6 +15,7 @@ WAITS_SECONDS = (0.2, 1.0, 3.0, 10.0)
 UNTANGLES_SECONDS = (0.05, 0.2, 0.8)
 """About so long before each further try of what PostgreSQL broke off in favour of another transaction."""
 
+log = structlog.get_logger()
 T = TypeVar("T")
 
 
@@ -40,3 +42,23 @@ def untangled(work: Callable[[], T]) -> T:
                 raise
             time.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - chance is no secret
     raise AssertionError
+
+
+def add_up(steps: Iterable[Callable[[], int]]) -> int:
+    """Do every step, whatever becomes of the ones before it, and return the sum of what they return.
+
+    Raises: at the end, what the first step that failed raised; at once, what fails because the database is away or
+        transactions got entangled: it would fail the others as well, and all is begun anew.
+    """
+    total, failed = 0, None
+    for step in steps:
+        try:
+            total += step()
+        except Exception as error:
+            if is_passing(error) or is_entangled(error):
+                raise
+            log.exception("a step failed; those after it go on")
+            failed = failed or error
+    if failed is not None:
+        raise failed
+    return total

@@ -56,7 +56,7 @@ def _read_pushed() -> None:
 
 def _evaluate() -> None:
     evaluation.evaluate_changes(get_settings(), LONGEST_SECONDS)
-    evaluation.evaluate_time(get_settings(), utc_now())
+    evaluation.evaluate_time(get_settings(), utc_now(), LONGEST_SECONDS)
 
 
 def _deliver() -> None:

@@ -1,4 +1,4 @@
-"""The alerts that no rule opens: GiftPulse cannot read Twilio, a rule fails, deliveries are overdue, an action is off.
+"""The alerts that no rule opens: GiftPulse cannot read Twilio, is slow to evaluate, a rule fails, and so on.
 
 Each is found anew from how things stand; what is no longer so resolves.
 """
@@ -16,10 +16,12 @@ from app.models import Alert
 from app.services.alerts.fingerprint import built_in_fingerprint
 from app.services.alerts.register import BUILT_IN_HABITS, Register, load_open
 from app.services.outbox.overdue import overdue
+from app.services.rules import engine
 from app.services.rules.groups import group_key
 
 CANNOT_READ = "GiftPulse cannot read Twilio"
 RULE_FAILING = "Rule failing"
+EVALUATION_BEHIND = "Evaluation is behind"
 DELIVERIES_OVERDUE = "Deliveries are overdue"
 ACTION_DISABLED = "Action disabled"
 
@@ -46,6 +48,7 @@ def watch(session: Session, settings: Settings, now: datetime) -> int:
         built_in_fingerprint(trouble.name, group_key(trouble.group)): trouble
         for trouble in (
             *_unread(session, settings, now),
+            *_behind(session, now),
             *_failing(session, now),
             *_overdue(session, now),
             *_disabled(session),
@@ -118,6 +121,14 @@ def _unread(session: Session, settings: Settings, now: datetime) -> Iterator[Tro
     )
     for sid, since, errors in rows:
         yield Trouble(CANNOT_READ, {"account_sid": sid}, f"account {sid}: {errors}", since)
+
+
+def _behind(session: Session, now: datetime) -> Iterator[Trouble]:
+    """Find out whether changes wait that should long have been evaluated."""
+    if since := engine.behind_since(session, now):
+        yield Trouble(
+            EVALUATION_BEHIND, {}, "logs wait to be taken through the rules: see the log of the workers", since
+        )
 
 
 def _failing(session: Session, now: datetime) -> Iterator[Trouble]:

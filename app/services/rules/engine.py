@@ -22,6 +22,8 @@ from app.utils.clock import cut_to_second
 
 BATCH = 5_000
 """Changes evaluated in one transaction."""
+BEHIND_AFTER = timedelta(minutes=10)
+"""Changes that wait for so long wait for a worker, or for one that does not fail."""
 UNREADABLE_AFTER = timedelta(hours=1)
 """An account that cannot be read for so long holds back no resolve any more."""
 
@@ -110,6 +112,19 @@ def waiting(session: Session) -> list[int]:
             )
         )
     )
+
+
+def behind_since(session: Session, now: datetime) -> datetime | None:
+    """Say since when the oldest change waits to be evaluated, where that is longer than it ever should; else None."""
+    since: datetime | None = session.scalar(
+        text(
+            "SELECT min(oldest.seen_at) FROM stream_evaluations AS done CROSS JOIN LATERAL"
+            " (SELECT seen_at FROM log_changes WHERE stream_id = done.stream_id AND id > done.change_id"
+            "  ORDER BY id LIMIT 1) AS oldest WHERE oldest.seen_at < :oldest"
+        ),
+        {"oldest": now - BEHIND_AFTER},
+    )
+    return since
 
 
 @dataclass(frozen=True)

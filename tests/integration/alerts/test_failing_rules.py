@@ -1,16 +1,22 @@
 """A rule that fails keeps the rest going, is told of, and loses nothing."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
 
+from app.config import get_settings
 from app.database import session_scope
-from app.models import Alert
-from app.services import catalogue
+from app.models import Alert, Heartbeat, Stream
+from app.services import catalogue, evaluation, health
+from app.services.alerts import matching
+from app.services.rules import engine
 from app.services.rules.conditions import no_data, threshold
+from app.services.rules.types import LogVersion
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 
@@ -92,3 +98,46 @@ def test_an_expression_that_fails_on_a_log_is_no_match_and_shows_in_the_health_o
         health = catalogue.health(session, catalogue.get(session, rule_id))
     assert health["error_count"] == 3
     assert "no match" in health["last_error"]
+
+
+def test_a_stream_that_cannot_be_evaluated_stops_no_other_and_is_told_of(
+    feed: Feed, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for log_type in ("message", "call"):
+        make_rule({"type": "each"}, name=log_type, log_type=log_type)
+    feed.store([log(1, minutes(1)), log(2, minutes(1), log_type="call")], minutes(1))
+    first, second = sorted(["message", "call"], key=lambda log_type: feed.stream_ids[log_type])
+    read_changes = engine.read_changes
+
+    def read_or_fail(session: Session, turn: engine.Turn) -> Sequence[LogVersion]:
+        if turn.stream_id == feed.stream_ids[first]:
+            raise ZeroDivisionError
+        return read_changes(session, turn)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "read_changes", read_or_fail)
+        with pytest.raises(ZeroDivisionError):
+            evaluation.evaluate_changes(get_settings(), 60)
+        assert alerts() == [(second, "firing")]
+        feed.complete(minutes(10))
+        evaluation.evaluate_time(get_settings(), minutes(10), 60)
+        assert len(alerts()) == 1
+        feed.complete(minutes(12))
+        evaluation.evaluate_time(get_settings(), minutes(12), 60)
+        assert alerts()[1] == ("Evaluation is behind", "firing")
+        with session_scope() as session:
+            session.execute(insert(Heartbeat), [{"name": name, "seen_at": minutes(12)} for name in ("worker", "beat")])
+        assert health.examine(get_settings(), minutes(12)).checks["workers"].detail.startswith("logs wait since")
+    evaluate(minutes(13))
+    assert alerts()[1:] == [("Evaluation is behind", "resolved"), (first, "firing")]
+
+
+def test_a_step_of_the_evaluation_by_time_that_fails_stops_no_other(
+    feed: Feed, broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "track_time", lambda *_: 1 / 0)
+    with session_scope() as session:
+        session.execute(update(Stream).values(failures=3, last_success_at=minutes(0)))
+    with pytest.raises(ZeroDivisionError):
+        evaluation.evaluate_time(get_settings(), minutes(1), 60)
+    assert alerts() == [("GiftPulse cannot read Twilio", "firing")]
