@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
@@ -12,7 +13,7 @@ from app.actions.base import Envelope, JsonObject, Receipt, SendError
 from app.actions.mail_addresses import check_address, read_sender
 from app.config import Settings
 from app.utils.http import tls_context
-from app.utils.redact import clean_text
+from app.utils.redact import clean_text, hide
 
 ATTEMPT_SECONDS = 60.0
 """The whole attempt. The last reply may take long, and giving up on it sends a mail twice."""
@@ -48,7 +49,7 @@ class SmtpSender:
                 async with asyncio.timeout(ATTEMPT_SECONDS):
                     return await self._transact(mail, recipient, step)
             except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-                raise _explain(error, step.name) from None
+                raise _explain(error, step.name, self._secrets(recipient)) from None
 
     def _prepare(self, envelope: Envelope) -> tuple[str, bytes]:
         settings = self._settings
@@ -86,7 +87,13 @@ class SmtpSender:
             self._idle.append(connection)
         else:
             await _quit(connection)
-        return Receipt(answer.code, clean_text(answer.message, 1024))
+        return Receipt(answer.code, _shown(answer.message, self._secrets(recipient)))
+
+    def _secrets(self, recipient: str) -> list[str]:
+        """Name what a reply may give back that is nobody's business: the login, and whom the mail is for."""
+        user = self._settings.smtp_user or ""
+        password = self._settings.smtp_password.get_secret_value() if self._settings.smtp_password else ""
+        return [user, password, f"\0{user}\0{password}", recipient, recipient.lower()]
 
     async def _take(self, step: "_Step") -> _Connection:
         while self._idle:
@@ -151,14 +158,19 @@ STEPS: dict[str, tuple[str, str]] = {
 }
 
 
-def _explain(error: Exception, step: str) -> SendError:
+def _shown(reply: str, secrets: Sequence[str]) -> str:
+    """Make a server's reply fit to be kept."""
+    return clean_text(hide(reply, secrets), 1024)
+
+
+def _explain(error: Exception, step: str, secrets: Sequence[str]) -> SendError:
     """Say which step failed, and tell what stays from what may pass: 5yz fails, everything else is tried again."""
     refused, advice = STEPS[step]
     code, said = _reply(error)
     if code is not None:
         permanent = 500 <= code < 600
         message = f"the mail server {refused} with {code}: " + (advice if permanent else "it may take it later")
-        return SendError(message, permanent=permanent, status_code=code, response=clean_text(said, 1024))
+        return SendError(message, permanent=permanent, status_code=code, response=_shown(said, secrets))
     if isinstance(error, TimeoutError | aiosmtplib.SMTPTimeoutError):
         return SendError(f"the mail server did not answer in time ({step})", permanent=False)
     if isinstance(error, ssl.SSLError | ssl.CertificateError) or isinstance(error.__cause__, ssl.SSLError):

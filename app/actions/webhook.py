@@ -228,9 +228,18 @@ def _secrets(config: JsonObject) -> Iterator[str]:
     if config["format"] in formats.SECRET_PATHS:
         yield from (parts.path, parts.path.rpartition("/")[2])
     for value in config["headers"].values():
-        yield from (value, value.rpartition(" ")[2])
+        token = value.rpartition(" ")[2]
+        yield from (value, token, login := _login(token), login.partition(":")[2])
     yield from (config.get(name, "") for name in ("secret", "routing_key"))
     yield from (old["secret"] for old in config.get("old_secrets", []))
+
+
+def _login(token: str) -> str:
+    """Read the user and password out of the value of a header, where it holds such."""
+    try:
+        return base64.b64decode(token, validate=True).decode()
+    except ValueError:
+        return ""
 
 
 def _counts(old: Mapping[str, str], now: datetime) -> bool:

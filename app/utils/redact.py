@@ -1,9 +1,12 @@
 """Hides what must not be seen: phone numbers in notifications, secrets in answers."""
 
+import html
+import json
 import re
+from base64 import b64encode
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 HIDDEN = "•••"
 SHORTEST_SECRET = 6
@@ -60,9 +63,24 @@ def clean_text(value: str, limit: int) -> str:
 
 def hide(text: str, secrets: Iterable[str]) -> str:
     """Hide secrets in foreign text, one that its end cuts off too; what is shorter than a secret stays."""
-    for secret in sorted({each for each in secrets if len(each) >= SHORTEST_SECRET}, key=len, reverse=True):
+    spelled = {way for secret in secrets if len(secret) >= SHORTEST_SECRET for way in _spellings(secret)}
+    for secret in sorted(spelled, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
         cut_off = (size for size in range(len(secret) - 1, SHORTEST_SECRET - 1, -1) if text.endswith(secret[:size]))
         if size := next(cut_off, 0):
             text = text[:-size] + HIDDEN
     return text
+
+
+def _spellings(secret: str) -> set[str]:
+    """Spell a secret as those do who give it back: as it is, in JSON, HTML, a URL, and in base64 as logins send it."""
+    in_json = json.dumps(secret)[1:-1]
+    in_base64 = b64encode(secret.encode("utf-8", "replace")).decode().rstrip("=")
+    return {
+        secret,
+        in_json,
+        in_json.replace("/", "\\/"),
+        html.escape(secret),
+        quote(secret, safe="", errors="replace"),
+        in_base64,
+    }

@@ -2,7 +2,8 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,51 @@ def test_a_login_that_is_refused_is_told_as_a_fault_of_the_settings(configure: C
         assert refused.value.status_code == 535
         assert "wrong-password" not in str(refused.value) + refused.value.response
         assert mailbox.mails == []
+
+
+def talkative(mechanism: str, refuses: str) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    """A mail server that repeats all it has heard, and refuses one step."""
+    refusals = {"AUTH": 535, "RCPT": 550, "DATA": 554}
+    taken = {"AUTH": 235, "QUIT": 221}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard: list[str] = ["me@mail.example s3cret-pass"]
+        writer.write(b"220 ready\r\n")
+        while line := (await reader.readline()).decode().strip():
+            heard.append(line)
+            verb = line.split()[0].upper()
+            if verb == "EHLO":
+                writer.write(f"250-mail.test\r\n250 AUTH {mechanism}\r\n".encode())
+                continue
+            for _ in range(2 - len(line.split()[2:]) if line.startswith("AUTH LOGIN") else 0):
+                writer.write(b"334 more\r\n")
+                heard.append((await reader.readline()).decode().strip())
+            if verb == "DATA":
+                writer.write(b"354 go on\r\n")
+                await reader.readuntil(b"\r\n.\r\n")
+            code = refusals[verb] if verb == refuses else taken.get(verb, 250)
+            writer.write(f"{code} {' '.join(heard)}\r\n".encode())
+
+    return serve
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+@pytest.mark.parametrize("refuses", ["AUTH", "RCPT", "DATA", ""])
+def test_a_server_that_repeats_what_it_heard_gives_neither_login_nor_recipient_away(
+    configure: Configure, mechanism: str, refuses: str
+) -> None:
+    login: dict[str, Any] = {"smtp_user": "me@mail.example", "smtp_password": SecretStr("s3cret-pass")}
+    with raw_server(talkative(mechanism, refuses)) as port:
+        if refuses:
+            with pytest.raises(SendError) as refused:
+                send(configure, port, **login)
+            said = f"{refused.value} {refused.value.response}"
+        else:
+            said = send(configure, port, **login)[0].response
+    assert f"AUTH {mechanism}" in said
+    for secret in ("me@mail.example", "s3cret-pass", "\0me@mail.example\0s3cret-pass", "ops@example.com"):
+        assert secret not in said
+        assert b64encode(secret.encode()).decode().rstrip("=") not in said
 
 
 def test_a_login_is_not_sent_in_clear_to_another_machine(configure: Configure) -> None:

@@ -1,10 +1,15 @@
 """What is hidden, and what stays to be seen."""
 
+import html
+import json
+from base64 import b64encode
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.utils.redact import clean_text, hide, mask_number, mask_numbers, mask_secret, mask_url, plain_url
+from app.utils.redact import HIDDEN, clean_text, hide, mask_number, mask_numbers, mask_secret, mask_url, plain_url
 
 SID = "SM" + "1234567890" * 3 + "12"
 
@@ -64,3 +69,12 @@ def test_a_secret_that_comes_back_is_hidden_also_where_it_is_cut_off() -> None:
     assert hide("no Authorization: Bearer s3cret-token, s3cret-token", secrets) == "no Authorization: •••, •••"
     assert hide("you sent s3cret-to", secrets) == "you sent •••"
     assert hide("you sent s3c", secrets) == "you sent s3c"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=40))
+def test_a_secret_is_hidden_however_it_is_spelled(secret: str) -> None:
+    in_json = json.dumps(secret)[1:-1]
+    ways = [secret, in_json, in_json.replace("/", "\\/"), html.escape(secret), quote(secret, safe="")]
+    ways.append(b64encode(secret.encode()).decode())
+    for way in ways:
+        assert set(hide(way, [secret])) <= {*HIDDEN, "="}
