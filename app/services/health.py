@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from app import wake
 from app.config import Settings
 from app.database import session_scope
+from app.services import secrets
 from app.services.outbox.overdue import overdue
 from app.services.rules import engine
 from app.utils.clock import rfc3339
@@ -108,13 +109,17 @@ def _workers(session: Session, _: Settings, now: datetime) -> Check:
     return Check("ok", "a worker and beat are at work")
 
 
-def _deliveries(session: Session, _: Settings, now: datetime) -> Check:
+def _deliveries(session: Session, settings: Settings, now: datetime) -> Check:
     """Look whether what is owed goes out."""
     late, _since = overdue(session, now, OVERDUE_AFTER)
     disabled = session.scalars(
         text("SELECT disabled_reason FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
     ).all()
     said = [f"{late} deliveries are overdue by ten minutes"] if late else []
+    if closed := secrets.closed(session, settings.secret_keys):
+        said.append(
+            f"SECRET_KEY does not open {closed} of the stored secrets: list the key they were stored under as well"
+        )
     said += [f"an action was disabled: {reason}" for reason in disabled[:SHOWN]]
     return Check("degraded", "; ".join(said)) if said else Check("ok", "nothing is overdue")
 

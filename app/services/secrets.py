@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.errors import Conflict
+from app.errors import ConfigError, Conflict
 from app.models import Account, Action
 from app.utils.crypto import Undecryptable, decrypt, encrypt
 
@@ -23,6 +23,20 @@ PLACES: tuple[tuple[Any, InstrumentedAttribute[Any]], ...] = (
 def closed(session: Session, keys: Sequence[str]) -> int:
     """Count the stored secrets that no key opens."""
     return sum(not _opens(keys, token) for _, _, token in _stored(session, lock=False))
+
+
+def check_keys(session: Session, keys: Sequence[str]) -> None:
+    """Look whether the keys are those that the stored secrets want.
+
+    Raises: ConfigError where there are stored secrets and none of them opens. One that alone does not open is no reason
+        to stop the rest.
+    """
+    opened = [_opens(keys, token) for _, _, token in _stored(session, lock=False)]
+    if opened and not any(opened):
+        raise ConfigError(
+            f"SECRET_KEY opens none of the {len(opened)} stored secrets: list the key they were stored under as well;"
+            " if it is lost, give the actions and accounts their secrets anew, by the API"
+        )
 
 
 def rotate(session: Session, keys: Sequence[str]) -> int:

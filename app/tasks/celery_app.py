@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from celery import Celery, Task, bootsteps
@@ -13,10 +13,12 @@ from celery.beat import Scheduler
 from celery.signals import setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
 from celery.worker import strategy
 from kombu import Exchange, Queue
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings, get_settings
-from app.database import forget_connections, keep_time
+from app.database import forget_connections, get_engine, keep_time, session_scope
 from app.errors import ConfigError
+from app.services import secrets
 from app.tasks import slots
 from app.utils.logging import configure_logging
 from app.wake import BROKER_TIMEOUTS
@@ -139,7 +141,26 @@ def _log_as_configured(**_: object) -> None:
 
 @worker_init.connect
 def _start_worker(**_: object) -> None:
+    _stop_without_key()
     slots.prepare()
+
+
+def _stop_without_key() -> None:
+    """Stop before anything that is owed fails because the key of the stored secrets is not there."""
+    try:
+        with session_scope() as session:
+            secrets.check_keys(session, get_settings().secret_keys)
+    except SQLAlchemyError as error:
+        log.warning("could not look whether SECRET_KEY opens what is stored", error=type(error).__name__)
+    except ConfigError as error:
+        _stop(error)
+    finally:
+        get_engine().dispose()  # the children, which are forked from here, open connections of their own
+
+
+def _stop(error: ConfigError) -> NoReturn:
+    print(f"giftpulse: {error}", file=sys.stderr)
+    sys.exit(2)
 
 
 @worker_process_init.connect
@@ -160,6 +181,5 @@ def _forget_task(**_: object) -> None:
 try:
     celery_app = create_celery(get_settings())
 except ConfigError as error:
-    print(f"giftpulse: {error}", file=sys.stderr)
-    sys.exit(2)
+    _stop(error)
 app = celery_app
