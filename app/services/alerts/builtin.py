@@ -3,21 +3,26 @@
 Each is found anew from how things stand; what is no longer so resolves.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
+from app.actions.registry import kind_for
 from app.config import Settings
-from app.enums import AlertStatus, ResolveReason, Severity
-from app.models import Alert
+from app.enums import ActionType, AlertStatus, ResolveReason, Severity
+from app.models import Action, Alert
 from app.services.alerts.fingerprint import built_in_fingerprint
 from app.services.alerts.register import BUILT_IN_HABITS, Register, load_open
 from app.services.outbox.overdue import overdue
+from app.services.outbox.rows import config_of
 from app.services.rules import engine
 from app.services.rules.groups import group_key
+from app.utils.crypto import Undecryptable
 
 CANNOT_READ = "GiftPulse cannot read Twilio"
 RULE_FAILING = "Rule failing"
@@ -31,6 +36,10 @@ SHORTEST_SILENCE = timedelta(seconds=60)
 OVERDUE_AFTER = timedelta(minutes=10)
 RULE_FAILS_FOR = timedelta(minutes=15)
 """A rule that failed is said to fail until it has not for so long."""
+
+
+STREAMS = {"call": "calls", "message": "messages", "error": "the error log"}
+PATH = re.compile(r" /\S+")
 
 
 class Trouble(NamedTuple):
@@ -51,7 +60,7 @@ def watch(session: Session, settings: Settings, now: datetime) -> int:
             *_behind(session, now),
             *_failing(session, now),
             *_overdue(session, now),
-            *_disabled(session),
+            *_disabled(session, settings),
         )
     }
     known = session.scalars(
@@ -107,8 +116,8 @@ def _unread(session: Session, settings: Settings, now: datetime) -> Iterator[Tro
     rows = session.execute(
         text(
             "SELECT accounts.sid, min(coalesce(streams.last_success_at, accounts.started_at)),"
-            " string_agg(streams.log_type || ': ' || coalesce(streams.last_error, 'no good poll'), '; '"
-            " ORDER BY streams.log_type) FROM streams JOIN accounts ON accounts.id = streams.account_id"
+            " json_agg(json_build_array(streams.log_type, streams.last_error) ORDER BY streams.log_type)"
+            " FROM streams JOIN accounts ON accounts.id = streams.account_id"
             " WHERE accounts.enabled AND NOT streams.unavailable AND (streams.failures >= :failures"
             " OR (coalesce(streams.last_success_at, accounts.started_at) < :oldest"
             "     AND coalesce(streams.lease_until < :now, true))"
@@ -119,8 +128,22 @@ def _unread(session: Session, settings: Settings, now: datetime) -> Iterator[Tro
         ),
         {"failures": FAILED_POLLS, "oldest": now - silence, "now": now, "name": CANNOT_READ},
     )
-    for sid, since, errors in rows:
-        yield Trouble(CANNOT_READ, {"account_sid": sid}, f"account {sid}: {errors}", since)
+    for sid, since, streams in rows:
+        yield Trouble(CANNOT_READ, {"account_sid": sid}, _unread_streams(sid, streams), since)
+
+
+def _unread_streams(sid: str, streams: Sequence[tuple[str, str | None]]) -> str:
+    """Say once what several streams failed with: `calls and messages of account AC...: Twilio refused (HTTP 401)`."""
+    by_error: dict[str, list[str]] = {}
+    for log_type, error in streams:
+        # The path says no more than the stream, and it alone tells one stream's error from another's.
+        said = PATH.sub("", error) if error else "no good poll of late"
+        by_error.setdefault(said, []).append(STREAMS[log_type])
+    return "; ".join(f"{_listed(names)} of account {sid}: {said}" for said, names in by_error.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _behind(session: Session, now: datetime) -> Iterator[Trouble]:
@@ -149,11 +172,20 @@ def _overdue(session: Session, now: datetime) -> Iterator[Trouble]:
         yield Trouble(DELIVERIES_OVERDUE, {}, f"{waiting}: see whether a worker runs", oldest)
 
 
-def _disabled(session: Session) -> Iterator[Trouble]:
+def _disabled(session: Session, settings: Settings) -> Iterator[Trouble]:
     """Find the actions that GiftPulse itself has switched off; they are told of through the others."""
-    rows = session.execute(
-        text("SELECT id, disabled_reason, updated_at FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
-    )
-    for action_id, reason, at in rows:
-        group = {"action_id": str(action_id)}
-        yield Trouble(ACTION_DISABLED, group, reason, at)
+    query = select(Action).where(~Action.enabled, Action.disabled_reason.is_not(None)).order_by(Action.id)
+    for action in session.scalars(query):
+        summary = f"{_name(action, settings)} is switched off: {action.disabled_reason}"
+        yield Trouble(ACTION_DISABLED, {"action_id": str(action.id)}, summary, action.updated_at)
+
+
+def _name(action: Action, settings: Settings) -> str:
+    """Say which action it is by its receivers, as its deliveries name them."""
+    try:
+        receivers = kind_for(ActionType(action.action_type)).recipients(config_of(action, settings))
+    except Undecryptable:
+        return f"an action of type {action.action_type}"
+    # Of an address the host: its path may be a secret of its own.
+    first = urlsplit(receivers[0]).netloc if action.action_type == ActionType.WEBHOOK else receivers[0]
+    return f"the {action.action_type} action to {first}" + (f" and {len(receivers) - 1} more" if receivers[1:] else "")

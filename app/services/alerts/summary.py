@@ -15,10 +15,22 @@ from app.services.rules.types import (
     ThresholdParams,
 )
 from app.services.twilio.error_codes import describe
+from app.utils.quantities import money, number, window
 
 NOUNS = {"call": "call", "message": "message", "error": "error-log entry", "any": "log"}
 PLURALS = {"call": "calls", "message": "messages", "error": "error-log entries", "any": "logs"}
-PREPOSITIONS = {"to_country": "to", "to": "to", "from": "from", "account_sid": "of"}
+PLACES = {
+    "status": ("with status {}", "without a status", "with other statuses"),
+    "direction": ("in direction {}", "without a direction", "in other directions"),
+    "error_code": ("with error {}", "with no error code", "with other errors"),
+    "from": ("from {}", "without a sender", "from others"),
+    "to": ("to {}", "without a receiver", "to others"),
+    "to_country": ("to {}", "to no known country", "to other countries"),
+    "messaging_service_sid": ("by messaging service {}", "without a messaging service", "by other messaging services"),
+    "account_sid": ("of account {}", "of no account", "of other accounts"),
+}
+"""How each field of a group is said: its value, that there is none, and that it stands for all further groups; in the
+order in which a sentence takes them."""
 UNITS = {"price": "", "duration_seconds": " seconds", "segments": " segments"}
 LONGEST_WORD = 60
 
@@ -26,9 +38,11 @@ LONGEST_WORD = 60
 def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code: int | None) -> str:
     """Write what happened, how often, and where: `3 calls with error 30003 (Unreachable destination handset) to GB`."""
     params = rule.params
-    window = f"(limit {params.count} in {_span(params.window_minutes)})" if isinstance(params, ThresholdParams) else ""
+    limit = (
+        f"(limit {params.count:,} in {window(params.window_minutes)})" if isinstance(params, ThresholdParams) else ""
+    )
     return _join(
-        f"{occurrences} {_noun(rule, occurrences)}", _what(rule, error_code, occurrences), _places(group), window
+        f"{occurrences:,} {_noun(rule, occurrences)}", _what(rule, error_code, occurrences), _places(group), limit
     )
 
 
@@ -39,32 +53,44 @@ def summarize_over_time(rule: Rule, group: Mapping[str, Any], value: float | Non
     """
     params = rule.params
     what = _what(rule)
-    shown = _number(value)
+    shown = _shown(params, value)
     if isinstance(params, RatioParams):
         share = f"{shown}% of {PLURALS[rule.log_type]}"
         return _join(
-            share, what, _places(group), f"in {_span(params.window_minutes)} (limit {_number(params.percent)}%)"
+            share, what, _places(group), f"in {window(params.window_minutes)} (limit {number(params.percent)}%)"
         )
     if isinstance(params, NoDataParams):
         found = "no" if not value else f"only {shown}" if value < params.min_count else shown
         few = f"{found} {_noun(rule, int(value or 0))}"
-        return _join(few, what, _places(group), f"in {_span(params.window_minutes)}")
+        return _join(few, what, _places(group), f"in {window(params.window_minutes)}")
     if isinstance(params, SpikeParams):
         return _join(
-            f"{_number(value)} times as many {PLURALS[rule.log_type]} as usual",
+            f"{shown} times as many {PLURALS[rule.log_type]} as usual",
             what,
             _places(group),
-            f"in {_span(params.window_minutes)}",
+            f"in {window(params.window_minutes)}",
         )
     if isinstance(params, StuckParams):
         count = int(value or 0)
-        late = f"not final after {_span(params.older_than_minutes)}"
-        return _join(f"{count} {_noun(rule, count)}", what, _places(group), late)
+        late = f"not final after {window(params.older_than_minutes)}"
+        return _join(f"{count:,} {_noun(rule, count)}", what, _places(group), late)
     if isinstance(params, SumParams):
-        total = f"{params.field.replace('_', ' ')} of {occurrences} {_noun(rule, occurrences)}"
-        limit = f"reached {_number(params.at_least)}{UNITS.get(params.field, '')} in {_span(params.window_minutes)}"
+        total = f"{params.field.replace('_', ' ')} of {occurrences:,} {_noun(rule, occurrences)}"
+        limit = (
+            f"reached {_sum(params, params.at_least)}{UNITS.get(params.field, '')} in {window(params.window_minutes)}"
+        )
         return _join(total, what, _places(group), f"{limit} (now {shown})")
     return summarize(rule, group, occurrences, None)
+
+
+def _sum(params: SumParams, value: float) -> str:
+    return money(value) if params.field == "price" else number(value)
+
+
+def _shown(params: object, value: float | None) -> str:
+    if value is None:
+        return "?"
+    return _sum(params, value) if isinstance(params, SumParams) else number(value)
 
 
 def _join(*parts: str) -> str:
@@ -73,18 +99,6 @@ def _join(*parts: str) -> str:
 
 def _noun(rule: Rule, count: int) -> str:
     return (NOUNS if count == 1 else PLURALS)[rule.log_type]
-
-
-def _number(value: float | None) -> str:
-    return "?" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _span(minutes: int) -> str:
-    if minutes % 1440 == 0:
-        return "a day" if minutes == 1440 else f"{minutes // 1440} days"
-    if minutes % 60 == 0:
-        return "an hour" if minutes == 60 else f"{minutes // 60} hours"
-    return "a minute" if minutes == 1 else f"{minutes} minutes"
 
 
 def _what(rule: Rule, error_code: int | None = None, occurrences: int = 0) -> str:
@@ -106,12 +120,18 @@ def _what(rule: Rule, error_code: int | None = None, occurrences: int = 0) -> st
 
 
 def _places(group: Mapping[str, Any]) -> str:
-    return _join(*(_where(name, value) for name, value in group.items()))
+    """Say which group it is; a number says its country."""
+    if len(group) > 1 and set(group.values()) == {OTHER}:
+        return "in all other groups"
+    told = [name for name in PLACES if name in group and not (name == "to_country" and group.get("to"))]
+    return _join(*(_place(name, group[name]) for name in told))
 
 
-def _where(name: str, value: object) -> str:
-    if name == "error_code":
-        known = f"error {value} ({describe(value).message})" if isinstance(value, int) else "no error code"
-        return f"with {known}" if value != OTHER else "with other errors"
-    shown = "none" if value is None else "others" if value == OTHER else str(value)
-    return f"{PREPOSITIONS[name]} {shown}" if name in PREPOSITIONS else f"({name.replace('_', ' ')} {shown})"
+def _place(name: str, value: object) -> str:
+    known, nothing, others = PLACES[name]
+    if value is None:
+        return nothing
+    if value == OTHER:
+        return others
+    meaning = f" ({describe(value).message})" if name == "error_code" and isinstance(value, int) else ""
+    return known.format(value) + meaning

@@ -116,10 +116,10 @@ def _make(session: Session, action: Action, settings: Settings, now: datetime) -
 
 
 def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Notification:
-    """Tell of folded notifications, in the shape of an alert, so that every channel can show it."""
+    """Tell of folded notifications, the worst first, in the shape of an alert, so that every channel can show it."""
     since, until = deliveries[0].created_at, deliveries[-1].created_at
-    items = [_item(each) for each in deliveries[:SHOWN_ITEMS]]
-    worst = max((Severity(each.content["severity"]) for each in deliveries), key=lambda severity: severity.rank)
+    by_weight = sorted(deliveries, key=lambda each: -Severity(each.content["severity"]).rank)
+    items = [_item(each) for each in by_weight[:SHOWN_ITEMS]]
     minutes = max(round((now - since).total_seconds() / 60), 1)
     number = len(deliveries)
     noun = "notification" if number == 1 else "notifications"
@@ -128,7 +128,7 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         "id": None,
         "rule_id": None,
         "rule_name": "Too many alerts at once",
-        "severity": worst.value,
+        "severity": by_weight[0].content["severity"],
         "status": "firing",
         "group": {},
         "summary": summary,
@@ -162,6 +162,8 @@ def _item(each: Delivery) -> JsonObject:
         "delivery_id": str(each.id),
         "alert_id": None if each.alert_id is None else str(each.alert_id),
         "type": each.type,
+        "severity": each.content["severity"],
+        "created_at": rfc3339(each.created_at),
         "headline": each.content["headline"],
         "summary": each.content["summary"],
         "link": each.content["link"],

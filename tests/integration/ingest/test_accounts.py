@@ -157,7 +157,9 @@ def test_an_account_that_twilio_stops_is_told_once_and_tried_again_slowly(world:
     with session_scope() as session:
         (alert,) = session.scalars(select(Alert))
         assert alert.group == {"account_sid": world.simulator.account.sid}
-        assert "Twilio refused" in alert.summary
+        said = f"calls, the error log and messages of account {world.simulator.account.sid}: Twilio refused (HTTP 40"
+        assert alert.summary.startswith(said), "once for all three, without the path of each"
+        assert alert.summary.count("Twilio refused") == 1
     world.simulator.set_account(status="active")
     world.advance(minutes=16)
     world.tick()

@@ -64,6 +64,18 @@ def test_a_digest_links_to_the_alerts_and_says_how_many_more(outbox: Outbox, rec
     assert told["more"] == 5
 
 
+def test_a_digest_tells_the_worst_first(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.webhook(receiver)
+    flood(outbox, 20)
+    flood(outbox, 20, severity="info")
+    flood(outbox, 1, severity="critical")
+    drain(outbox)
+    outbox.deliver(minutes=1)
+    data = json.loads(receiver.requests[-1].body)["data"]
+    assert [item["severity"] for item in data["digest"]["items"]] == ["critical"] + ["info"] * 19
+    assert data["alert"]["severity"] == "critical"
+
+
 def test_digests_of_a_lasting_flood_come_every_ten_minutes(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
     flood(outbox, 30)

@@ -2,13 +2,16 @@
 
 from datetime import timedelta
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from app.config import get_settings
 from app.database import session_scope
 from app.errors import Conflict
+from app.models import Alert
+from app.services.alerts import builtin
 from app.services.outbox import actions, claim, dispatch
 from app.services.outbox.retry import retry
 from app.utils.clock import utc_now
@@ -122,6 +125,20 @@ def test_a_receiver_that_is_gone_disables_its_action_and_fails_what_is_owed(outb
     assert outbox.delivery(first).status == outbox.delivery(second).status == "failed"
     assert "disabled" in (outbox.attempts(first)[-1].error or "")
     assert outbox.tell(outbox.alert()) == []
+
+
+def test_the_alert_about_a_disabled_action_names_its_receiver_and_no_secret_path(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    receiver.answers = [respond(410)]
+    outbox.webhook(receiver)
+    outbox.tell(outbox.alert())
+    outbox.deliver()
+    with session_scope() as session:
+        builtin.watch(session, get_settings(), outbox.clock())
+        [summary] = session.scalars(select(Alert.summary).where(Alert.rule_name == builtin.ACTION_DISABLED))
+    host = urlsplit(receiver.url).netloc
+    assert summary == f"the webhook action to {host} is switched off: the receiver answered 410: it is gone"
 
 
 def test_a_disabled_action_fails_what_it_owes_and_a_retry_after_enabling_sends_it(

@@ -37,7 +37,21 @@ STATUS = {"log_type": "message", "pattern_type": PatternType.STATUS, "pattern_va
             30003,
             "17 messages failed or undelivered with error 30003 (Unreachable destination handset)",
         ),
-        (STATUS, {"from": None}, 2, None, "2 messages failed or undelivered from none"),
+        (STATUS, {"from": None}, 2, None, "2 messages failed or undelivered without a sender"),
+        (
+            STATUS,
+            {"to_country": "GB", "to": "+447700900123", "messaging_service_sid": None, "status": "failed"},
+            1234,
+            None,
+            "1,234 messages failed or undelivered with status failed to +447700900123 without a messaging service",
+        ),
+        (
+            STATUS,
+            {"to": "__other__", "from": "__other__"},
+            2,
+            None,
+            "2 messages failed or undelivered in all other groups",
+        ),
         (STATUS, {"to": "__other__"}, 2, None, "2 messages failed or undelivered to others"),
         (
             STATUS | {"condition": {"type": "threshold", "count": 10, "window_minutes": 5}},

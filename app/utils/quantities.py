@@ -1,0 +1,39 @@
+"""Numbers, sums of money and spans of time as people read them. Pure."""
+
+from datetime import timedelta
+
+DAY_MINUTES = 1440
+
+
+def number(value: float) -> str:
+    """Write a number with its thousands apart and no more than two decimals: `1,234.5`."""
+    return f"{value:,.2f}".rstrip("0").rstrip(".")
+
+
+def money(value: float) -> str:
+    """Write a sum of money: whole ones without decimals, small ones to a hundredth of a cent, as prices come."""
+    if value == int(value):
+        return f"{value:,.0f}"
+    return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def window(minutes: int) -> str:
+    """Name the length of a window: `a minute`, `30 minutes`, `an hour`, `2 days`."""
+    if minutes % DAY_MINUTES == 0:
+        return "a day" if minutes == DAY_MINUTES else f"{minutes // DAY_MINUTES} days"
+    if minutes % 60 == 0:
+        return "an hour" if minutes == 60 else f"{minutes // 60} hours"
+    return "a minute" if minutes == 1 else f"{minutes} minutes"
+
+
+def duration(lasted: timedelta) -> str:
+    """Say how long something lasted, in its two largest units: `2 days 3 hours`, `4 minutes 10 seconds`."""
+    seconds = max(int(lasted.total_seconds()), 0)
+    parts = []
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}{'' if count == 1 else 's'}")
+        elif parts:
+            break
+    return " ".join(parts[:2]) or "less than a second"
