@@ -12,13 +12,16 @@ from pathlib import Path
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, TemplateError, select_autoescape
 
 from app.actions.base import Envelope, Notification
-from app.actions.story import Story, console_url, tell, when
+from app.actions.facts import line, when
+from app.actions.story import Story, console_url, cut, tell
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"
 BUILT_IN = "error_notification"
 PARTS = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 LONGEST_SUBJECT = 200
+LONGEST_TEXT = 600
+"""Of each text of a mail: who wants all of it follows the links."""
 JOINER = "\u200d"
 """Makes one sign of several: a family of four faces."""
 TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -44,8 +47,13 @@ def _environment() -> Environment:
         undefined=ChainableUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"console_url": console_url, "when": when}
+    environment.filters |= {"console_url": console_url, "when": when, "line": short_line}
     return environment
+
+
+def short_line(value: object, longest: int = LONGEST_TEXT) -> str:
+    """Make one line of a foreign text, and cut it where it is too long."""
+    return cut(line(value), longest)
 
 
 def write(name: str, notification: Notification) -> tuple[dict[str, str], str | None]:
@@ -53,7 +61,7 @@ def write(name: str, notification: Notification) -> tuple[dict[str, str], str | 
 
     Returns: the parts, and a warning where the template could not be used and the built-in one, or plain text, was.
     """
-    story = tell(notification)
+    story = tell(notification).shortened(LONGEST_TEXT)
     values = {
         "type": notification.type.value,
         "alert": notification.alert,
@@ -84,8 +92,7 @@ def _plain(story: Story) -> dict[str, str]:
 def one_line(text: str) -> str:
     """Make a subject of a text: one line without control, format and bidirectional characters, not too long."""
     visible = "".join(part if unicodedata.category(part)[0] != "C" or part == JOINER else " " for part in text)
-    line = " ".join(visible.split())
-    return line if len(line) <= LONGEST_SUBJECT else line[: LONGEST_SUBJECT - 1] + "…"
+    return short_line(visible, LONGEST_SUBJECT)
 
 
 def message(envelope: Envelope, sender: Address) -> EmailMessage:
@@ -103,6 +110,7 @@ def message(envelope: Envelope, sender: Address) -> EmailMessage:
         mail["References"] = root
         mail["X-GiftPulse-Alert"] = envelope.alert_id
     mail["X-GiftPulse-Type"] = envelope.type.value
+    mail["List-Id"] = f"GiftPulse <giftpulse.{content['domain']}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     mail.set_content(_tidy(content["text"]), cte="quoted-printable")

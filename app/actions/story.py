@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from app.actions.base import Notification
+from app.actions.facts import facts, line
 from app.enums import NotificationType, Severity
 
 CONSOLE = "https://console.twilio.com/us1/monitor/logs"
@@ -18,16 +18,6 @@ STATES = {
     NotificationType.DIGEST: "Digest",
     NotificationType.TEST: "Test",
 }
-REASONS = {
-    "cleared": "the condition is false again",
-    "quiet": "no new match for a while",
-    "insufficient_data": "too few logs to judge",
-    "new_normal": "it lasted so long that it is taken as normal",
-    "manual": "resolved by hand",
-    "rule_changed": "the rule was changed",
-    "rule_disabled": "the rule was disabled",
-    "rule_deleted": "the rule was deleted",
-}
 BUILT_IN_ADVICE = {
     "GiftPulse cannot read Twilio": (
         "Check the account's credentials, and whether this server reaches Twilio. Reading goes on where it stopped."
@@ -38,6 +28,15 @@ BUILT_IN_ADVICE = {
     "Action disabled": "Mend what its receiver complains of, enable the action, and retry its failed deliveries.",
 }
 """What to do about an alert that no rule opened, by its name."""
+AFTER = {
+    "insufficient_data": "Too few logs came to judge it by: see whether traffic comes as it should.",
+    "new_normal": "If this should not count as normal, look into it, and edit the rule.",
+    "manual": "Nothing: somebody ended it. The alert keeps its logs, should you want to know why.",
+    "rule_changed": "Nothing: the rule starts anew, and fires again if the problem goes on.",
+    "rule_disabled": "The problem may go on: nobody looks until the rule is enabled again.",
+    "rule_deleted": "The problem may go on: this rule looks no more.",
+}
+"""What to do after an alert that did not end because all is well."""
 COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
 CALM = "#1a7f4b"
 
@@ -100,20 +99,24 @@ def tell(notification: Notification) -> Story:
     calm = notification.type in (NotificationType.RESOLVED, NotificationType.TEST)
     return Story(
         state=STATES[notification.type],
-        title=alert["rule_name"],
-        summary=alert["summary"],
+        title=line(alert["rule_name"]),
+        summary=line(alert["summary"]),
         severity=severity,
         colour=CALM if calm else COLOURS[severity],
-        facts=_facts(notification),
+        facts=facts(notification),
         code=error.get("code"),
-        code_means=_text(error.get("message")),
-        cause=_text(error.get("cause")).removesuffix(notification.advice).rstrip(),
-        docs=_text(error.get("docs")),
+        code_means=line(error.get("message")),
+        cause=line(error.get("cause")).removesuffix(notification.advice).rstrip(),
+        docs=line(error.get("docs")),
         next_step=_next_step(notification, error),
-        samples=[(sid, console_url(sid)) for sid in alert["sample_sids"]],
+        samples=[] if notification.type == NotificationType.TEST else _samples(alert),
         link=link_to(notification),
         told=[(item["headline"], item["link"]) for item in (notification.digest or {}).get("items", [])],
     )
+
+
+def _samples(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(sid, console_url(sid)) for sid in alert["sample_sids"]]
 
 
 def link_to(notification: Notification) -> str:
@@ -130,41 +133,13 @@ def console_url(sid: str) -> str:
     return f"{CONSOLE}/{place}/{sid}" if place else CONSOLE
 
 
-def when(at: str | None) -> str:
-    """Write a time of the API for people: `24 Nov 2026, 03:27:46 UTC`."""
-    return datetime.fromisoformat(at).strftime("%-d %b %Y, %H:%M:%S UTC") if at else ""
-
-
-def _facts(notification: Notification) -> list[tuple[str, str]]:
-    alert = notification.alert
-    facts = [
-        ("Severity", str(alert["severity"])),
-        ("Occurrences", str(alert["occurrences"])),
-        ("Since", when(alert["started_at"])),
-        ("Last seen", when(alert["last_match_at"])),
-    ]
-    if alert.get("resolved_at"):
-        reason = REASONS.get(str(alert.get("resolve_reason")), "")
-        facts.append(("Resolved", when(alert["resolved_at"]) + (f", {reason}" if reason else "")))
-    if alert.get("acknowledged_by"):
-        # Without a time nobody took it: it was ended at once.
-        did = "Acknowledged by" if alert.get("acknowledged_at") else "Resolved by"
-        facts.append((did, _text(alert["acknowledged_by"])))
-    if alert.get("value") not in (None, alert["occurrences"]):
-        facts.append(("Value", f"{alert['value']:g}"))
-    facts += [
-        (name.replace("_", " ").capitalize(), "none" if value is None else _text(value))
-        for name, value in alert["group"].items()
-    ]
-    return facts
-
-
 def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
     """Say what to do now."""
     if notification.type == NotificationType.TEST:
         return "Nothing: somebody tried this action, and it works."
     if notification.type == NotificationType.RESOLVED:
-        return "Nothing: it is over. The alert keeps its logs, should you want to know why."
+        over = "Nothing: it is over. The alert keeps its logs, should you want to know why."
+        return AFTER.get(str(notification.alert["resolve_reason"]), over)
     if notification.type == NotificationType.DIGEST:
         return "Look at the alerts one by one on the server, or make the rules that fire so often less eager."
     if notification.alert["rule_id"] is None and notification.alert["rule_name"] in BUILT_IN_ADVICE:
@@ -176,7 +151,3 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
             "Look at the samples in Twilio's Console and at what Twilio says of the code; then acknowledge the alert."
         )
     return "Look at the samples in Twilio's Console; then acknowledge the alert, so that it is told no more."
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)

@@ -20,7 +20,8 @@ from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS as ALL_TESTS
 
-from app.actions.story import console_url, when
+from app.actions.facts import when
+from app.actions.story import console_url
 from app.actions.template_budget import Budget, budget, spend
 
 LONGEST_SOURCE = 16 * 1024

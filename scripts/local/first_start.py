@@ -63,7 +63,7 @@ def _make(api: httpx.Client, inbox_url: str, secret: str) -> None:
         for rule in RULES:
             api.post("/api/rules", json=rule).raise_for_status()
     if not _all(api, "/api/actions"):
-        mail = {"recipients": ["ops@example.com"], "subject": "Twilio Alert", "template": "error_notification"}
+        mail = {"recipients": ["ops@example.com"], "template": "error_notification"}
         hook = {"url": inbox_url + HOOK_PATH, "format": "standard", "secret": secret}
         for kind, config in (("email", mail), ("webhook", hook)):
             api.post("/api/actions", json={"action_type": kind, "config": config}).raise_for_status()

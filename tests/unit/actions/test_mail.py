@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.actions import mail_text
-from app.actions.base import Envelope
+from app.actions.base import Envelope, Notification
 from app.actions.email import Email
 from app.actions.mail_addresses import check_address, read_sender
 from app.actions.sample import samples
 from app.config import Settings
 from app.enums import NotificationType
 from app.errors import InvalidInput
+from tests.kits import notifications
 
 SENDER = read_sender("GiftPulse <alerts@example.com>")
 
@@ -115,7 +116,7 @@ def test_no_text_makes_a_header_or_breaks_a_mail(subject: str, text: str, html: 
     names = [line.split(":")[0] for line in head.split("\r\n") if not line.startswith((" ", "\t"))]
     assert sorted(names) == sorted(
         ["Subject", "From", "To", "Date", "Message-ID", "In-Reply-To", "References", "X-GiftPulse-Alert",
-         "X-GiftPulse-Type", "Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type"]
+         "X-GiftPulse-Type", "List-Id", "Auto-Submitted", "X-Auto-Response-Suppress", "MIME-Version", "Content-Type"]
     )  # fmt: skip
     read = message_from_bytes(raw, policy=policy.default)
     assert read["To"] == "ops@example.com"
@@ -128,6 +129,7 @@ def test_a_mail_is_the_same_on_every_attempt_and_threads_with_its_alert() -> Non
     assert first["Message-ID"] == "<gp.d1@example.com>"
     assert first["References"] == first["In-Reply-To"] == "<gp.alert.a1@example.com>"
     assert first["Auto-Submitted"] == "auto-generated"
+    assert first["List-Id"] == "GiftPulse <giftpulse.example.com>"
     assert make({"subject": "a"}, None)["References"] is None
     assert [part.get_content_type() for part in first.iter_parts()] == ["text/plain", "text/html"]
 
@@ -150,6 +152,35 @@ def test_a_text_keeps_its_direction_and_its_signs(kind: Email) -> None:
     parts = [mail["Subject"], *(mail.get_body((part,)).get_content() for part in ("plain", "html"))]
     assert all("👩\u200d👧 إلى" in part for part in parts)
     assert not any(mark in part for part in parts for mark in mail_text.TURNS)
+
+
+def test_a_foreign_text_passes_for_no_line_of_ours() -> None:
+    for told in notifications.hostile():
+        parts, _ = mail_text.write(mail_text.BUILT_IN, told)
+        lines = parts["text"].splitlines()
+        assert lines.count("WHAT TO DO NEXT") == 1
+        assert not any(line.startswith(("Bcc:", "Call +1900")) for line in lines)
+        assert max(map(len, lines)) < 2 * mail_text.LONGEST_TEXT
+        assert len(parts["html"]) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("told", "begin"),
+    [
+        (notifications.of(NotificationType.FIRING, rule_name="Carrier filtering"), "[info] Carrier filtering: said"),
+        (notifications.of(NotificationType.UPDATE, rule_name="x" * 200), "[info] Still firing: xxxx"),
+        (notifications.of(NotificationType.RESOLVED, notifications.RESOLVED, rule_name="x" * 200), "[resolved] xxxx"),
+        (notifications.digest(), "[critical] Digest: 24 more notifications"),
+        (notifications.TEST, "[GiftPulse] Test: this action works"),
+    ],
+)
+def test_a_subject_begins_with_how_it_stands(told: Notification, begin: str) -> None:
+    subject = mail_text.write(mail_text.BUILT_IN, told)[0]["subject"]
+    assert subject.startswith(begin)
+    assert len(subject) <= mail_text.LONGEST_SUBJECT
+    assert "said" in subject or told.type in ("alert.digest", "action.test"), (
+        "a long name leaves room for what is wrong"
+    )
 
 
 def test_foreign_text_is_escaped_in_html_and_evaluated_nowhere(kind: Email) -> None:

@@ -1,0 +1,70 @@
+"""The facts that every channel shows."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.actions.facts import facts
+from app.enums import NotificationType
+from tests.kits import notifications
+from tests.kits.notifications import FIRING, RESOLVED
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "said"),
+    [
+        ({"type": "ratio"}, 12.5, ("Share", "12.5%")),
+        ({"type": "spike"}, 4.0, ("Level", "4 times the usual")),
+        ({"type": "sum", "field": "price"}, 1234567.5, ("Sum", "1,234,567.50 USD")),
+        ({"type": "sum", "field": "price"}, 0.0075, ("Sum", "0.0075 USD")),
+        ({"type": "sum", "field": "duration_seconds"}, 7200.0, ("Sum", "7,200 seconds")),
+        ({"type": "stuck"}, 7.0, ("Stuck now", "7")),
+        ({"type": "threshold"}, 1200.0, ("In the window", "1,200")),
+    ],
+)
+def test_a_value_has_the_unit_of_its_condition(condition: dict[str, Any], value: float, said: tuple[str, str]) -> None:
+    assert said in facts(notifications.measured(condition, value))
+
+
+def test_prices_of_two_currencies_have_no_common_name() -> None:
+    logs = [dict(FIRING.logs[0]) | {"price_unit": unit} for unit in ("USD", "EUR")]
+    told = replace(notifications.measured({"type": "sum", "field": "price"}, 61.25), logs=logs)
+    assert ("Sum", "61.25") in facts(told)
+
+
+def test_a_group_is_told_in_words() -> None:
+    group = {"account_sid": "AC1", "messaging_service_sid": None, "to_country": "GB", "error_code": "__other__"}
+    said = facts(replace(FIRING, alert=FIRING.alert | {"group": group}))
+    assert said[-4:] == [
+        ("Account", "AC1"),
+        ("Messaging service", "none"),
+        ("Country", "GB"),
+        ("Error code", "all others"),
+    ]
+
+
+def test_a_resolve_says_how_long_it_lasted_who_ended_it_and_what_they_noted() -> None:
+    ended = {
+        "started_at": "2026-11-24T03:00:00Z",
+        "last_match_at": "2026-11-24T03:00:00Z",
+        "resolved_at": "2026-11-25T04:00:09Z",
+        "resolve_reason": "manual",
+        "acknowledged_by": "bob",
+        "note": "the carrier\nmended it",
+        "left_out_accounts": ["AC1", "AC2"],
+    }
+    said = dict(facts(replace(RESOLVED, alert=RESOLVED.alert | ended)))
+    assert said["Resolved"] == "25 Nov 2026, 04:00:09 UTC, resolved by hand"
+    assert said["Lasted"] == "1 day 1 hour"
+    assert said["Resolved by"] == "bob"
+    assert said["Note"] == "the carrier mended it"
+    assert said["Cannot be read"] == "AC1, AC2"
+    assert "Last seen" not in said, "it was seen once"
+
+
+def test_what_cannot_be_counted_is_not_counted() -> None:
+    silent = notifications.of(NotificationType.FIRING, rule_id="1", occurrences=0)
+    built_in = notifications.of(NotificationType.FIRING, rule_id=None, occurrences=1)
+    assert "Occurrences" not in dict(facts(silent)) | dict(facts(built_in))
+    assert dict(facts(notifications.digest()))["Notifications"] == "3"
