@@ -38,6 +38,8 @@ class FaultKind(StrEnum):
     """A whole answer whose JSON ends in the middle."""
     RESET = "reset"
     """The connection is reset before any answer."""
+    STALL = "stall"
+    """The right answer, with `seconds` of silence in the middle of its body."""
     SLOW = "slow"
     """The right answer after `seconds`."""
     HUGE = "huge"
@@ -146,6 +148,7 @@ INSTEAD: dict[FaultKind, Callable[[Fault], Response]] = {
 }
 SPOILT: dict[FaultKind, Callable[[Fault, Response], Response]] = {
     FaultKind.SLOW: lambda fault, response: replace(response, delay_seconds=fault.seconds),
+    FaultKind.STALL: lambda fault, response: replace(response, stall_seconds=fault.seconds),
     FaultKind.CUT_BODY: lambda _, response: replace(response, cut_at_bytes=len(response.body) // 2),
     FaultKind.CUT_JSON: lambda _, response: replace(response, body=response.body[: len(response.body) // 2]),
 }

@@ -62,6 +62,8 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=utf-8"})
     delay_seconds: float = 0.0
     """How long the answer keeps the client waiting."""
+    stall_seconds: float = 0.0
+    """How long nothing comes in the middle of the body."""
     cut_at_bytes: int | None = None
     """The connection closes after so many bytes of the body, although more were announced."""
     reset: bool = False

@@ -153,7 +153,12 @@ async def _write(writer: asyncio.StreamWriter, request: Request, response: Respo
         or response.stream is not None
         or request.headers.get("connection", "").lower() == "close"
     )
-    writer.write(_head(response, close, now) + (b"" if request.method == "HEAD" else body))
+    body = b"" if request.method == "HEAD" else body
+    middle = len(body) // 2 if response.stall_seconds else len(body)
+    writer.write(_head(response, close, now) + body[:middle])
+    await writer.drain()
+    await asyncio.sleep(response.stall_seconds)
+    writer.write(body[middle:])
     await writer.drain()
     for chunk in response.stream or _nothing():
         writer.write(chunk)

@@ -92,8 +92,9 @@ def test_a_connection_is_reset(simulator: Simulator, client: httpx.Client, messa
     assert client.get(messages).status_code == 200
 
 
-def test_a_slow_page_comes_too_late(simulator: Simulator, client: httpx.Client, messages: str) -> None:
-    simulator.faults.add("slow", seconds=30)
+@pytest.mark.parametrize("kind", ["slow", "stall"])
+def test_a_slow_page_comes_too_late(simulator: Simulator, client: httpx.Client, messages: str, kind: str) -> None:
+    simulator.faults.add(kind, seconds=30)
     with pytest.raises(httpx.ReadTimeout):
         client.get(messages, timeout=0.1)
 
