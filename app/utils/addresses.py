@@ -91,6 +91,8 @@ def _ipv4_inside(address: Address) -> IPv4Address | None:
 
 ACCEPTED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
 LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
+NUMBER = re.compile(r"(\d+|0x[0-9a-f]*)\Z")
+"""What no name ends in: a resolver may take it for a part of an IPv4 address."""
 
 
 def check_url(url: str, allowed: Sequence[Network]) -> str:
@@ -151,8 +153,8 @@ def _check_literal(host: str, allowed: Sequence[Network]) -> str:
 
 def _check_name(host: str, allowed: Sequence[Network]) -> str:
     """Check a name, or an IPv4 address in any of its spellings; return it in ASCII."""
-    name = unicodedata.normalize("NFKC", host).replace("。", ".").lower()
-    bare = name.rstrip(".")
+    name = _in_ascii(unicodedata.normalize("NFKC", host).replace("。", ".").lower())
+    bare = name.removesuffix(".")
     if not bare:
         raise ValueError("must have a host")
     numeric = _as_ipv4(bare)
@@ -163,15 +165,20 @@ def _check_name(host: str, allowed: Sequence[Network]) -> str:
         return host
     if bare == "localhost" or bare.endswith(".localhost"):
         _judge(IPv4Address("127.0.0.1"), allowed)
-    if not bare.isascii():
-        try:
-            name = bare = idna.encode(bare, uts46=True).decode()
-        except idna.IDNAError:
-            raise ValueError("must have a host that can be read") from None
     labels = bare.split(".")
-    if len(bare) > 253 or not all(LABEL.match(label) for label in labels) or labels[-1].isdigit():
+    if len(bare) > 253 or not all(LABEL.match(label) for label in labels) or NUMBER.match(labels[-1]):
         raise ValueError("must have a host that can be read")
     return host if host.isascii() else name
+
+
+def _in_ascii(name: str) -> str:
+    """Write an international name as it is looked up: its characters that nobody sees are gone then."""
+    if name.isascii():
+        return name
+    try:
+        return idna.encode(name, uts46=True).decode()
+    except idna.IDNAError:
+        raise ValueError("must have a host that can be read") from None
 
 
 def _as_ipv4(host: str) -> IPv4Address | None:

@@ -14,7 +14,7 @@ from app.actions.registry import kind_for
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import ActionType, Severity
-from app.errors import FieldError, InvalidInput, NotFound
+from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Action, Rule
 from app.services.outbox import dispatch, rows
 from app.services.outbox.claim import DISABLED, claim_these
@@ -188,10 +188,14 @@ def test(action_id: UUID, now: datetime) -> list[UUID]:
     """Send a test through an action now, whatever becomes of it.
 
     Returns: its deliveries, each with one attempt made.
+    Raises:  Conflict where its config cannot be read.
     """
     settings = get_settings()
     with session_scope() as session:
-        ids = make_test(session, get(session, action_id), settings, now)
+        try:
+            ids = make_test(session, get(session, action_id), settings, now)
+        except Undecryptable as error:
+            raise Conflict(f"the action cannot be tried: {error}") from None
         claimed = claim_these(session, ids, now)
         session.expunge_all()
     with asyncio.Runner() as runner:

@@ -101,7 +101,8 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
         for target in targets:
             if target.wants(each):
                 number = sent.get(target.action.id, 0)
-                made = _deliveries(target, notification, each, told, now, too_many=number >= digest.MOST_NOTIFICATIONS)
+                too_many = number >= digest.MOST_NOTIFICATIONS
+                made = _deliveries_alone(target, notification, each, told, now, too_many=too_many)
                 sent[target.action.id] = number + bool(made)
                 if each.type == NotificationType.FIRING:
                     told |= {
@@ -144,6 +145,15 @@ def _targets(session: Session, settings: Settings) -> list[Target]:
             # The others are still to be told. The deliveries of this one would have failed in the same way.
             log.error("an action cannot be read", action_id=str(action.id), error=str(error))
     return targets
+
+
+def _deliveries_alone(target: Target, notification: Notification, *rest: Any, too_many: bool) -> list[JsonObject]:
+    """Make the deliveries of one action; where they cannot be made, the other actions are still told."""
+    try:
+        return _deliveries(target, notification, *rest, too_many=too_many)
+    except Exception:
+        log.exception("what an action is to tell cannot be made", action_id=str(target.action.id))
+        return []
 
 
 def _deliveries(

@@ -7,10 +7,11 @@ from uuid import UUID
 import orjson
 
 from app.actions.base import Rendered
+from app.actions.registry import kind_for
 from app.config import Settings
-from app.enums import DeliveryStatus, NotificationType
+from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action
-from app.utils.crypto import decrypt
+from app.utils.crypto import Undecryptable, decrypt
 
 JsonObject = dict[str, Any]
 EARLIER_STANDS = (
@@ -22,13 +23,25 @@ EARLIER_STANDS = (
 """SQL: the delivery `d` waits for an earlier one of its alert to the same receiver, by itself or within a digest."""
 
 
+class UnreadableAction(Undecryptable):
+    """What is stored of an action is none that this version knows: its row was tampered with, or is a newer one's."""
+
+
 def config_of(action: Action, settings: Settings) -> JsonObject:
-    """Return the config with its secrets in clear.
+    """Return the config with its secrets in clear; whoever gets it can use it.
 
     Raises: Undecryptable.
     """
-    config: JsonObject = orjson.loads(decrypt(settings.secret_keys, action.config))
-    return config
+    text = decrypt(settings.secret_keys, action.config)
+    try:
+        Severity(action.min_severity)
+        kind, config = kind_for(ActionType(action.action_type)), orjson.loads(text)
+        usable: JsonObject = config if kind.recipients(config) and kind.mask(config) else {}
+    except (ValueError, LookupError, TypeError, AttributeError):
+        usable = {}
+    if not usable:
+        raise UnreadableAction("what is stored of the action cannot be read: write it anew")
+    return usable
 
 
 def delivery_row(
