@@ -38,6 +38,7 @@ def facts(notification: Notification) -> list[tuple[str, str]]:
         *_course(notification),
         *_people(alert),
         *_value(notification),
+        *_new_values(notification),
         *(
             (FIELDS.get(name, name.replace("_", " ").capitalize()), _of_group(value))
             for name, value in alert["group"].items()
@@ -100,6 +101,14 @@ def _value(notification: Notification) -> Iterator[tuple[str, str]]:
             yield "Stuck now", number(value)
         case _:
             yield "In the window", number(value)
+
+
+def _new_values(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Name the values by which a rule that watches for new ones fired, as its newest logs have them, oldest first."""
+    condition = (notification.rule or {}).get("condition", {})
+    if condition.get("type") == "new_value":
+        values = [line(log[condition["field"]]) for log in reversed(notification.logs)]
+        yield "Values", ", ".join(dict.fromkeys(filter(None, values))) or "none"
 
 
 def _sum(value: float, field: str, logs: Any) -> str:

@@ -20,7 +20,7 @@ BUILT_IN = "error_notification"
 PARTS = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 LONGEST_SUBJECT = 200
-LONGEST_TEXT = 600
+LONGEST_TEXT = 400
 """Of each text of a mail: who wants all of it follows the links."""
 JOINER = "\u200d"
 """Makes one sign of several: a family of four faces."""

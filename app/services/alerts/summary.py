@@ -6,6 +6,7 @@ from typing import Any
 from app.enums import PatternType
 from app.services.rules.groups import OTHER
 from app.services.rules.types import (
+    NewValueParams,
     NoDataParams,
     RatioParams,
     Rule,
@@ -31,6 +32,17 @@ PLACES = {
 }
 """How each field of a group is said: its value, that there is none, and that it stands for all further groups; in the
 order in which a sentence takes them."""
+NEW = {
+    "status": "status",
+    "direction": "direction",
+    "error_code": "error code",
+    "from": "sender",
+    "to": "receiver",
+    "to_country": "country",
+    "messaging_service_sid": "messaging service",
+    "account_sid": "account",
+}
+"""What a value of each field is, where it is new."""
 UNITS = {"price": "", "duration_seconds": " seconds", "segments": " segments"}
 LONGEST_WORD = 60
 
@@ -41,8 +53,9 @@ def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code
     limit = (
         f"(limit {params.count:,} in {window(params.window_minutes)})" if isinstance(params, ThresholdParams) else ""
     )
+    new = f"new {NEW[params.field]} in" if isinstance(params, NewValueParams) else ""
     return _join(
-        f"{occurrences:,} {_noun(rule, occurrences)}", _what(rule, error_code, occurrences), _places(group), limit
+        new, f"{occurrences:,} {_noun(rule, occurrences)}", _what(rule, error_code, occurrences), _places(group), limit
     )
 
 
@@ -102,16 +115,29 @@ def _noun(rule: Rule, count: int) -> str:
 
 
 def _what(rule: Rule, error_code: int | None = None, occurrences: int = 0) -> str:
+    """Say what the matches have in common: what the pattern asks for, and the code they have, where that is known."""
+    by_code = rule.pattern_type == PatternType.ERROR_CODE
+    if error_code is None or rule.pattern_type == PatternType.STATUS:
+        return _asked(rule)
+    if "error_code" in rule.group_by:
+        return "" if by_code else _asked(rule)
+    known = f"{error_code} ({describe(error_code).message})"
+    if by_code:
+        one = occurrences == 1 or (rule.pattern_value or "").strip().isdigit()
+        return f"with error {known}" if one else f"with errors, the newest {known}"
+    return f"{_asked(rule)} with error {known}".lstrip() if occurrences == 1 else _some(_asked(rule), known)
+
+
+def _some(asked: str, known: str) -> str:
+    """Other patterns than those of codes match logs without one, too."""
+    return f"{asked}, some with error {known}" if asked else f"of which some with error {known}"
+
+
+def _asked(rule: Rule) -> str:
     """Say what the pattern asks for, in words."""
     value = rule.pattern_value or ""
     if rule.pattern_type == PatternType.STATUS:
         return " or ".join(item.strip() for item in value.split(","))
-    if error_code is not None:
-        if "error_code" in rule.group_by:
-            return ""
-        known = f"{error_code} ({describe(error_code).message})"
-        one = occurrences == 1 or (rule.pattern_type == PatternType.ERROR_CODE and value.strip().isdigit())
-        return f"with error {known}" if one else f"with errors, the newest {known}"
     if rule.pattern_type == PatternType.ERROR_CODE:
         return "with an error" if value.strip() == "*" else f"with error {value[:LONGEST_WORD]}"
     if rule.pattern_type in (PatternType.KEYWORD, PatternType.REGEX):

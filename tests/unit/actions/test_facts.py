@@ -27,6 +27,12 @@ def test_a_value_has_the_unit_of_its_condition(condition: dict[str, Any], value:
     assert said in facts(notifications.measured(condition, value))
 
 
+def test_a_new_value_is_named() -> None:
+    logs = [dict(FIRING.logs[0]) | {"to_country": country} for country in ("GB", "FR", None, "GB")]
+    told = replace(notifications.measured({"type": "new_value", "field": "to_country"}, 4.0), logs=logs)
+    assert ("Values", "GB, FR") in facts(told)
+
+
 def test_prices_of_two_currencies_have_no_common_name() -> None:
     logs = [dict(FIRING.logs[0]) | {"price_unit": unit} for unit in ("USD", "EUR")]
     told = replace(notifications.measured({"type": "sum", "field": "price"}, 61.25), logs=logs)

@@ -10,6 +10,8 @@ from tests.factories import make_rule
 
 CODES = {"log_type": "call", "pattern_type": PatternType.ERROR_CODE}
 STATUS = {"log_type": "message", "pattern_type": PatternType.STATUS, "pattern_value": "failed,undelivered"}
+ANY = {"log_type": "message", "pattern_type": PatternType.ANY, "pattern_value": None}
+KEYWORD = {"log_type": "message", "pattern_type": PatternType.KEYWORD, "pattern_value": "spam"}
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,16 @@ STATUS = {"log_type": "message", "pattern_type": PatternType.STATUS, "pattern_va
             17,
             30003,
             "17 messages failed or undelivered with error 30003 (Unreachable destination handset)",
+        ),
+        (ANY, {}, 200, 30007, "200 messages of which some with error 30007 (Message filtered)"),
+        (ANY, {}, 1, 30007, "1 message with error 30007 (Message filtered)"),
+        (KEYWORD, {}, 2, 30007, "2 messages matching “spam”, some with error 30007 (Message filtered)"),
+        (
+            ANY | {"condition": {"type": "new_value", "field": "to_country", "lookback_days": 30}},
+            {},
+            1,
+            None,
+            "new country in 1 message",
         ),
         (STATUS, {"from": None}, 2, None, "2 messages failed or undelivered without a sender"),
         (
