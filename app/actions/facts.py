@@ -19,13 +19,18 @@ REASONS = {
     "rule_deleted": "the rule was deleted",
 }
 FIELDS = {
+    "status": "Status",
+    "direction": "Direction",
+    "error_code": "Error code",
+    "from": "From",
+    "to": "To",
+    "to_country": "Country",
+    "messaging_service_sid": "Messaging service",
     "account_sid": "Account",
     "action_id": "Action",
-    "messaging_service_sid": "Messaging service",
     "rule_id": "Rule",
-    "to_country": "Country",
 }
-"""Names of a group's fields where their own are no words."""
+"""The fields of a group in words, in the order in which they are told; the database keeps none."""
 OTHERS = "__other__"
 """The value that stands for every group after the first 500."""
 
@@ -39,10 +44,7 @@ def facts(notification: Notification) -> list[tuple[str, str]]:
         *_people(alert),
         *_value(notification),
         *_new_values(notification),
-        *(
-            (FIELDS.get(name, name.replace("_", " ").capitalize()), _of_group(value))
-            for name, value in alert["group"].items()
-        ),
+        *((label, _of_group(alert["group"][name])) for name, label in FIELDS.items() if name in alert["group"]),
         *_left_out(alert),
     ]
 

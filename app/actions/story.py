@@ -6,7 +6,7 @@ from typing import Any
 
 from app.actions.base import Notification
 from app.actions.facts import facts, line
-from app.enums import NotificationType, Severity
+from app.enums import NotificationType, PatternType, Severity
 
 CONSOLE = "https://console.twilio.com/us1/monitor/logs"
 PLACES = {"CA": "calls", "SM": "sms", "MM": "sms", "NO": "debugger/errors"}
@@ -28,6 +28,14 @@ BUILT_IN_ADVICE = {
     "Action disabled": "Mend what its receiver complains of, enable the action, and retry its failed deliveries.",
 }
 """What to do about an alert that no rule opened, by its name."""
+BY_CONDITION = {
+    "no_data": "See whether what should send still does, and whether Twilio's Console shows its traffic.",
+    "spike": "See in the newest logs what comes on top of the usual, and whether it is yours.",
+    "sum": "See in the newest logs what adds up, and whether it is yours.",
+    "stuck": "Twilio has reported no end of these: look at them in its Console, and at its status page.",
+    "new_value": "See whether the new value is expected; if it is, acknowledge the alert.",
+}
+"""What to do about an alert that is not about errors, though some of its logs may have one."""
 AFTER = {
     "insufficient_data": "Too few logs came to judge it by: see whether traffic comes as it should.",
     "new_normal": "If this should not count as normal, look into it, and edit the rule.",
@@ -144,6 +152,9 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
         return "Look at the alerts one by one on the server, or make the rules that fire so often less eager."
     if notification.alert["rule_id"] is None and notification.alert["rule_name"] in BUILT_IN_ADVICE:
         return BUILT_IN_ADVICE[notification.alert["rule_name"]]
+    rule = notification.rule or {}
+    if rule.get("pattern_type") != PatternType.ERROR_CODE and (advice := _by_condition(rule)):
+        return advice
     if notification.advice:
         return notification.advice
     if error:
@@ -151,3 +162,7 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
             "Look at the samples in Twilio's Console and at what Twilio says of the code; then acknowledge the alert."
         )
     return "Look at the samples in Twilio's Console; then acknowledge the alert, so that it is told no more."
+
+
+def _by_condition(rule: Mapping[str, Any]) -> str:
+    return BY_CONDITION.get(rule.get("condition", {}).get("type", ""), "")

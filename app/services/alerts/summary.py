@@ -43,7 +43,8 @@ NEW = {
     "account_sid": "account",
 }
 """What a value of each field is, where it is new."""
-UNITS = {"price": "", "duration_seconds": " seconds", "segments": " segments"}
+SUMS = {"price": ("price", ""), "duration_seconds": ("duration", " seconds"), "segments": ("segments", "")}
+"""What is added up, and its unit."""
 LONGEST_WORD = 60
 
 
@@ -88,11 +89,10 @@ def summarize_over_time(rule: Rule, group: Mapping[str, Any], value: float | Non
         late = f"not final after {window(params.older_than_minutes)}"
         return _join(f"{count:,} {_noun(rule, count)}", what, _places(group), late)
     if isinstance(params, SumParams):
-        total = f"{params.field.replace('_', ' ')} of {occurrences:,} {_noun(rule, occurrences)}"
-        limit = (
-            f"reached {_sum(params, params.at_least)}{UNITS.get(params.field, '')} in {window(params.window_minutes)}"
-        )
-        return _join(total, what, _places(group), f"{limit} (now {shown})")
+        added, unit = SUMS[params.field]
+        total = f"{added} of {occurrences:,} {_noun(rule, occurrences)}"
+        limit = f"reached {_sum(params, params.at_least)}{unit} in {window(params.window_minutes)}"
+        return _join(total, what, _places(group), f"{limit} (now {shown}{unit})")
     return summarize(rule, group, occurrences, None)
 
 

@@ -39,14 +39,14 @@ def test_prices_of_two_currencies_have_no_common_name() -> None:
     assert ("Sum", "61.25") in facts(told)
 
 
-def test_a_group_is_told_in_words() -> None:
+def test_a_group_is_told_in_words_and_in_one_order() -> None:
     group = {"account_sid": "AC1", "messaging_service_sid": None, "to_country": "GB", "error_code": "__other__"}
     said = facts(replace(FIRING, alert=FIRING.alert | {"group": group}))
     assert said[-4:] == [
-        ("Account", "AC1"),
-        ("Messaging service", "none"),
-        ("Country", "GB"),
         ("Error code", "all others"),
+        ("Country", "GB"),
+        ("Messaging service", "none"),
+        ("Account", "AC1"),
     ]
 
 

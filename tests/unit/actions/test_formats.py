@@ -166,6 +166,22 @@ def test_a_built_in_alert_says_what_to_do() -> None:
     assert "enable the action" in tell(told).next_step
 
 
+@pytest.mark.parametrize(
+    ("pattern", "condition", "words"),
+    [
+        ("any", "no_data", "should send"),
+        ("any", "spike", "on top of the usual"),
+        ("any", "each", "Lookup"),
+        ("error_code", "spike", "Lookup"),
+    ],
+)
+def test_what_to_do_goes_by_the_condition_where_the_rule_is_not_about_codes(
+    pattern: str, condition: str, words: str
+) -> None:
+    rule = dict(FIRING.rule or {}) | {"pattern_type": pattern, "condition": {"type": condition}}
+    assert words in tell(replace(FIRING, rule=rule, advice="Check the number with Lookup.")).next_step
+
+
 def test_who_ended_an_alert_untaken_is_not_said_to_have_taken_it() -> None:
     by = {"acknowledged_by": "ann"}
     untaken = tell(replace(RESOLVED, alert=RESOLVED.alert | by))

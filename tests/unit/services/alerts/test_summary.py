@@ -118,6 +118,11 @@ def test_it_says_what_happened_how_often_and_where(
             61.25,
             "price of 7 messages failed or undelivered to GB reached 50 in a day (now 61.25)",
         ),
+        (
+            {"type": "sum", "field": "duration_seconds", "at_least": 3600, "window_minutes": 60},
+            7200,
+            "duration of 7 messages failed or undelivered to GB reached 3,600 seconds in an hour (now 7,200 seconds)",
+        ),
     ],
 )
 def test_it_says_what_a_condition_over_time_found(condition: dict[str, Any], value: float, said: str) -> None:
