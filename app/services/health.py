@@ -8,7 +8,7 @@ from typing import Literal
 import httpx
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import wake
@@ -32,6 +32,9 @@ SHOWN = 5
 HEARTBEAT_TIMEOUT_SECONDS = 10
 HEARTBEAT_EVERY = timedelta(seconds=50)
 """A tick comes every minute, and now and then a little early."""
+
+NO_ANSWER = "the database does not answer: see DATABASE_URL and the database's own log"
+OTHER_SCHEMA = "the database has another schema than this version: run alembic upgrade head"
 
 log = structlog.get_logger()
 
@@ -65,9 +68,9 @@ def examine(settings: Settings, now: datetime) -> Health:
         with session_scope() as session:
             session.execute(text("SET LOCAL statement_timeout = '3s'"))
             found = {name: check(session, settings, now) for name, check in _CHECKS.items()}
-    except SQLAlchemyError:
+    except SQLAlchemyError as error:
         unknown = Check("degraded", "not known while the database does not answer")
-        down = Check("down", "the database does not answer: see DATABASE_URL and the database's own log")
+        down = Check("down", OTHER_SCHEMA if isinstance(error, ProgrammingError) else NO_ANSWER)
         return Health({"database": down, "broker": broker, **dict.fromkeys(_CHECKS, unknown)})
     return Health({"database": Check("ok", "answers"), "broker": broker, **found})
 

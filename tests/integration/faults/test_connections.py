@@ -165,6 +165,8 @@ def test_a_database_that_cannot_be_written_moves_nothing(town: Town, database: s
         read_only.run(stage)
     assert not town.stored()
     with session_scope() as session:
+        assert not session.scalars(text("SELECT 1 FROM streams WHERE complete_until IS NOT NULL")).all()
+    with session_scope() as session:
         session.execute(text("SET TRANSACTION READ WRITE"))
         session.execute(text(f'ALTER DATABASE "{name}" RESET default_transaction_read_only'))
     town.check_always()

@@ -2,13 +2,13 @@
 
 import json
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import select, text, update
 
 from app.database import session_scope
-from app.models import Alert, Log, LogChange
+from app.models import Alert, Log, LogChange, Stream
 from app.services import catalogue
 from app.utils.clock import utc_now
 from scripts.local.postgres import Postgres
@@ -31,6 +31,26 @@ def test_a_poll_that_is_killed_is_made_up_for(town: Town, point: str, number: in
     town.check_in_the_end()
 
 
+def test_a_poll_that_is_killed_between_two_pages_keeps_the_first_and_reads_the_rest(town: Town) -> None:
+    """The third page that comes is the second of the messages: the calls have one."""
+    assert town.stages.run("poll", "poll.page:3") == KILLED
+    stored, messages = set(town.stored()), town.emitted("message")
+    assert town.emitted("call") <= stored
+    assert len(messages & stored) == len(messages) - 1
+    assert _messages_complete_until() is None
+    town.check_always()
+    town.simulator.requests.clear()
+    town.go_on()
+    first = next(seen.target for seen in town.simulator.requests if "Messages.json" in seen.target)
+    assert "PageToken" in first, "it goes on where it stopped"
+    town.check_in_the_end()
+
+
+def _messages_complete_until() -> datetime | None:
+    with session_scope() as session:
+        return session.scalar(select(Stream.complete_until).where(Stream.log_type == "message"))
+
+
 @pytest.mark.parametrize(
     ("point", "number"),
     [("between", 1), ("before_commit", 1), ("before_commit", 2), ("after_commit", 1), ("after_commit", 2)],
@@ -51,11 +71,16 @@ def test_a_delivery_that_is_killed_is_sent_once_or_again_under_its_one_id(town: 
     assert town.stages.run("deliver", f"deliver.{point}:{number}") == KILLED
     town.check_always()
     sent = town.received().total()
+    recorded = {str(each.id) for each in town.deliveries() if each.status == "succeeded"}
     assert town.stages.run("deliver") == 0
     assert max(town.received().values(), default=1) == 1, "what is leased is left alone until the lease ends"
     in_doubt = sum(attempt.outcome == "started" for attempt in town.attempts())
+    assert in_doubt or point == "recorded"
     town.go_on()
     town.check_in_the_end(in_doubt)
+    assert sum(attempt.outcome == "unknown" for attempt in town.attempts()) == in_doubt
+    assert all(town.received()[each] == 1 for each in recorded)
+    assert recorded or point != "recorded"
     if point == "claimed" and number == 1:
         assert sent == 0
         assert max(town.received().values()) == 1

@@ -88,18 +88,6 @@ def test_a_fault_costs_no_log(world: World, kind: FaultKind) -> None:
     assert world.stream(LogType.MESSAGE).failures == 0
 
 
-def test_credentials_go_to_no_other_host_and_the_state_says_so(world: World) -> None:
-    for n in range(1500):
-        world.simulator.add_message(at=START - timedelta(seconds=n))
-    world.simulator.faults.add(FaultKind.FOREIGN_LINK, times=1)
-    world.poll(LogType.MESSAGE)
-    assert "another host" in (world.stream(LogType.MESSAGE).last_error or "")
-    assert world.stream(LogType.MESSAGE).complete_until is None
-    assert len(world.logs()) == 1000
-    world.poll(LogType.MESSAGE)
-    assert len(world.logs()) == 1500
-
-
 def test_an_answer_without_end_is_not_read_to_it(world: World) -> None:
     world.simulator.faults.add(FaultKind.HUGE, times=10, size_bytes=200_000_000)
     world.poll(LogType.MESSAGE)
