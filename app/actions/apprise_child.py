@@ -22,7 +22,7 @@ from typing import Any
 from app.utils.addresses import Network, check_url, may_reach
 
 LOCAL_SCHEMES = frozenset(
-    {"blink1", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows", "syslog", "deltachat", "file"}
+    {"blink1", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows", "syslog", "file"}
 )
 """Services that act on this machine instead of sending a message somewhere."""
 LOCAL = "names a service that acts on this machine: only those that send a message elsewhere can be used"
@@ -50,7 +50,9 @@ class Guard:
         """Whether an address was refused."""
         places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
         certificates = [os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")]
-        others = ["/etc/ssl", "/usr/lib/ssl", "/usr/share/zoneinfo", "/etc/mime.types", "/dev/urandom", "/dev/null"]
+        # Not all of /etc/ssl: private keys lie there, too.
+        public = ["/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf"]
+        others = [*public, "/usr/share/zoneinfo", "/etc/mime.types", "/dev/urandom", "/dev/null"]
         root = str(Path(__file__).resolve().parents[1])
         self._readable = tuple(os.path.realpath(place) for place in (*places, *certificates, *others, root) if place)
 
@@ -81,7 +83,8 @@ class Guard:
             return
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
         place = os.path.realpath(os.fsdecode(path))
-        if (writes and place != "/dev/null") or not place.startswith(self._readable):
+        readable = any(place == each or place.startswith(each + os.sep) for each in self._readable)
+        if (writes and place != "/dev/null") or not readable:
             raise Refused("no files are read or written here")
 
 
@@ -146,12 +149,15 @@ def _wrong(url: str, allowed: Sequence[Network], instantiate: Callable[[str], An
         return "is not one that the Apprise library knows, or lacks a part"
     if not service.verify_certificate:
         return "must not turn off the check of certificates"
-    host = str(getattr(service, "host", None) or "").strip("[]")
-    if host:
-        try:
-            check_url(f"http://{f'[{host}]' if ':' in host else host}/", allowed)
-        except ValueError as error:
-            return str(error) if "lead to" in str(error) else None
+    hosts = (str(getattr(service, name, None) or "").strip("[]") for name in ("host", "smtp_host"))
+    return next((said for host in hosts if host and (said := _leads_astray(host, allowed))), None)
+
+
+def _leads_astray(host: str, allowed: Sequence[Network]) -> str | None:
+    try:
+        check_url(f"http://{f'[{host}]' if ':' in host else host}/", allowed)
+    except ValueError as error:
+        return str(error) if "lead to" in str(error) else None
     return None
 
 
