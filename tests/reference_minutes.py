@@ -61,9 +61,9 @@ def alerts(
                 own = [log for log in logs if log.group == group]
                 alert = opened.get(group)
                 holds, more = _judge(condition, grouped, first, at, own, alert, spans.get(group, []))
-                if alert is None and holds:
-                    opened[group] = alert = _Open(at, more.get("since", at), more.get("baseline"))
-                elif alert is None:
+                if alert is None:
+                    if holds:
+                        opened[group] = _Open(at, more.get("since", at), more.get("baseline"))
                     continue
                 alert.short_since = more.get("short_since")
                 if holds is False or more.get("passed"):

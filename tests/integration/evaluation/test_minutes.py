@@ -5,7 +5,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any, NamedTuple
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -134,6 +134,12 @@ looks = st.sets(st.integers(1, LAST), min_size=1, max_size=8)
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
     suppress_health_check=list(HealthCheck),
+)
+@example(  # the sum of a window is known only after the window was judged
+    made=[Life(1, "GB", [State(13.5, "undelivered", 20.5)]), Life(2, "GB", [State(26.5, "undelivered", 26.5)])],
+    condition={"type": "sum", "field": "price", "at_least": 0.01, "window_minutes": 2},
+    grouped=True,
+    looked={14, 15, 18},
 )
 @given(made=st.lists(lives(), max_size=14), condition=conditions, grouped=st.booleans(), looked=looks)
 def test_each_minute_is_judged_once_by_what_is_stored_when_the_streams_are_complete(
