@@ -9,7 +9,7 @@ import signal
 import time
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ from tests.kits.frozen import children_of, frozen
 from tests.kits.receivers import Received
 from tests.kits.world import World
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-TICK_SECONDS = 15.0
-"""Within so long what is due is found, after whatever kept it back is over."""
+pytestmark = [pytest.mark.xdist_group("living"), pytest.mark.timeout(600)]
+FOUND_SECONDS = 60.0
+"""What is due is found at the next tick, seconds after whatever kept it back is over; a busy machine takes longer."""
 _numbers = count(100)
 
 
@@ -47,8 +47,8 @@ class City:
         """Count the webhooks that tell of a call."""
         return sum(sid in [log["sid"] for log in request.json["data"]["logs"]] for request in self.world.web.ledger)
 
-    def wait_until_told(self, *sids: str, seconds: float = TICK_SECONDS) -> None:
-        wait_until(lambda: all(self.told(sid) for sid in sids), "the call is told of", seconds, pause_seconds=0.1)
+    def wait_until_told(self, *sids: str) -> None:
+        wait_until(lambda: all(map(self.told, sids)), "the call is told of", FOUND_SECONDS, pause_seconds=0.1)
 
     def wait_until_health_is(self, status_code: int) -> None:
         """Ask until it is: what was found is remembered for some seconds."""
@@ -115,14 +115,8 @@ def well(city: City) -> Iterator[None]:
     """Begin without a flood of notifications behind us, which would fold the next ones, and end with one more."""
     city.query("UPDATE deliveries SET created_at = created_at - interval '10 minutes' RETURNING 1")
     yield
-    city.wait_until_told(city.fail_a_call(), seconds=60)
+    city.wait_until_told(city.fail_a_call())
     city.check()
-
-
-def _timed(call: Callable[[], Any]) -> tuple[Any, float]:
-    began = time.monotonic()
-    answer = call()
-    return answer, time.monotonic() - began
 
 
 def test_a_broker_that_is_killed_and_comes_back_empty_costs_a_tick(city: City) -> None:
@@ -132,7 +126,7 @@ def test_a_broker_that_is_killed_and_comes_back_empty_costs_a_tick(city: City) -
         during = city.fail_a_call()
         city.valkey.start()
         city.valkey.ask("FLUSHALL")
-        city.wait_until_told(before, during, seconds=30)
+        city.wait_until_told(before, during)
     city.world.children.check()
 
 
@@ -142,22 +136,19 @@ def test_the_api_answers_while_the_broker_is_frozen(city: City) -> None:
     try:
         sid = city.fail_a_call()
         rule = {"name": "Never", "log_type": "error", "pattern_type": "keyword", "pattern_value": "never"}
-        for call in (
-            lambda: city.world.api.get("/api/alerts"),
-            lambda: city.world.api.get("/api/health/live"),
-            lambda: city.world.api.post("/api/rules", json=rule),
-            lambda: city.world.api.post(f"/api/accounts/{city.world.simulator.account.sid}/poll"),
-        ):
-            answer, seconds = _timed(call)
-            assert answer.is_success
-            assert seconds < 2
-        health, seconds = _timed(lambda: city.world.api.get("/api/health"))
+        answers = (
+            city.world.api.get("/api/alerts"),
+            city.world.api.get("/api/health/live"),
+            city.world.api.post("/api/rules", json=rule),
+            city.world.api.post(f"/api/accounts/{city.world.simulator.account.sid}/poll"),
+        )
+        assert [answer.status_code for answer in answers] == [200, 200, 201, 202]
+        health = city.world.api.get("/api/health")
         assert (health.status_code, health.json()["status"]) == (200, "degraded")
         assert health.json()["checks"]["broker"]["status"] == "degraded"
-        assert seconds < 8
     finally:
         city.valkey.process.send_signal(signal.SIGCONT)
-    city.wait_until_told(sid, seconds=30)
+    city.wait_until_told(sid)
 
 
 def test_a_second_beat_doubles_nothing_and_without_any_nothing_is_lost(city: City) -> None:
@@ -182,7 +173,7 @@ def test_postgresql_restarts_and_everything_goes_on(city: City, how: signal.Sign
         city.wait_until_health_is(503)
     finally:
         city.postgres.start()
-    city.wait_until_told(sid, seconds=45)
+    city.wait_until_told(sid)
     city.wait_until_health_is(200)
 
 
@@ -194,7 +185,7 @@ def test_everything_goes_on_after_postgresql_was_frozen(city: City) -> None:
             assert city.world.api.get(path).status_code == 503
             assert city.world.api.get("/api/health/live").status_code == 200
         wait_until(lambda: "server hangs" in city.log("worker"), "the worker notices")
-    city.wait_until_told(sid, seconds=60)
+    city.wait_until_told(sid)
 
 
 def test_the_death_of_a_workers_main_process_leaves_nothing_behind(city: City) -> None:
@@ -241,7 +232,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_it_sends(city: City) -> No
         city.world.web.answer = lambda _: 200
         processes.kill_group(worker)
         city.world.start("worker")
-    city.wait_until_told(*sids, seconds=60)
+    city.wait_until_told(*sids)
     assert [city.told(sid) for sid in sids] == [1] * 6
 
 

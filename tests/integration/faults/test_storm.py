@@ -19,7 +19,6 @@ PLACES = 500
 RECEIVERS = 2
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_storm_is_stored_whole_and_told_in_a_digest(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "LONGEST_SECONDS", 240)
