@@ -42,27 +42,34 @@ def slack(notification: Notification, story: Story) -> JsonObject:
     links = _links(story, lambda label, url: f"<{url}|{_slack(label)}>", " · ", 2900)
     blocks: list[JsonObject] = [
         {"type": "header", "text": {"type": "plain_text", "text": cut(story.headline, 150)}},
-        {"type": "section", "text": {"type": "mrkdwn", "text": cut(_slack(story.summary), 2900)}},
-        {"type": "section", "fields": [{"type": "mrkdwn", "text": cut(field, 1900)} for field in fields[:10]]},
-        *(
-            {"type": "section", "text": {"type": "mrkdwn", "text": cut(f"*{name}*: {_slack(text)}", 2900)}}
-            for name, text in _details(story)
-        ),
+        {"type": "section", "text": _mrkdwn(_slack(story.summary), 2900)},
+        {"type": "section", "fields": [_mrkdwn(field, 1900) for field in fields[:10]]},
+        *({"type": "section", "text": _mrkdwn(f"*{name}*: {_slack(text)}", 2900)} for name, text in _details(story)),
         {
             "type": "actions",
             "elements": [{"type": "button", "text": {"type": "plain_text", "text": BUTTON}, "url": story.link}],
         },
     ]
     if links:
-        blocks.insert(-1, {"type": "context", "elements": [{"type": "mrkdwn", "text": links}]})
+        blocks.insert(-1, {"type": "context", "elements": [_mrkdwn(links, 3000)]})
     return {
-        "text": cut(_slack(f"{story.headline}: {story.summary}"), 2900),
+        "text": _cut_escaped(_slack(f"{story.headline}: {story.summary}"), 2900),
         "attachments": [{"color": story.colour, "blocks": blocks}],
     }
 
 
+def _mrkdwn(text: str, limit: int) -> JsonObject:
+    """Make a text of Slack's; `verbatim` keeps it from finding links, channels and people in it by itself."""
+    return {"type": "mrkdwn", "text": _cut_escaped(text, limit), "verbatim": True}
+
+
 def _slack(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _cut_escaped(text: str, limit: int) -> str:
+    """Shorten what is escaped, and not within an escaped sign."""
+    return re.sub(r"&[a-z]{0,3}…\Z", "…", cut(text, limit))
 
 
 def teams(notification: Notification, story: Story) -> JsonObject:
@@ -111,15 +118,15 @@ def _tone(severity: Severity) -> str:
 
 def _markdown(text: str) -> str:
     """Take the meaning from Markdown's signs, so that foreign text stays text and links nowhere."""
-    return re.sub(r"([\\`*_\[\]()~|>#@])", r"\\\1", text)
+    return re.sub(r"([\\`*_\[\]()~|<>#@!])", r"\\\1", text)
 
 
 def google_chat(notification: Notification, story: Story) -> JsonObject:
     """Make a card for Google Chat."""
     widgets: list[JsonObject] = [
-        {"textParagraph": {"text": cut(_slack(story.summary), 4000)}},
+        {"textParagraph": {"text": _cut_escaped(_slack(story.summary), 4000)}},
         *(
-            {"decoratedText": {"topLabel": name, "text": cut(_slack(value), 1000), "wrapText": True}}
+            {"decoratedText": {"topLabel": name, "text": _cut_escaped(_slack(value), 1000), "wrapText": True}}
             for name, value in [*story.facts, *_details(story)]
         ),
     ]
