@@ -130,7 +130,7 @@ def _what(rule: Rule, error_code: int | None = None, occurrences: int = 0) -> st
 
 def _some(asked: str, known: str) -> str:
     """Other patterns than those of codes match logs without one, too."""
-    return f"{asked}, some with error {known}" if asked else f"of which some with error {known}"
+    return f"{asked} of which some have error {known}".lstrip()
 
 
 def _asked(rule: Rule) -> str:
