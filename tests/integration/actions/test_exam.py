@@ -1,5 +1,6 @@
 """Every kind of action sits the exam of senders, against a real server."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,6 +95,17 @@ class TestWebhook(SenderExam):
             url = f"http://user:{CANARY}@127.0.0.1:{receiver.port}/hook?token={CANARY}"
             config = {"url": url, "format": request.param} | FORMATS[request.param]
             yield OverHttp(Webhook(configure()), config, receiver)
+
+
+def test_a_login_given_as_a_header_is_hidden_also_where_the_receiver_has_read_it(configure: Configure) -> None:
+    given = b64encode(f"someone:{CANARY}".encode()).decode()
+    said = f"no such login: someone:{CANARY} ({given}), {CANARY} is no password".encode()
+    with http_receiver(respond(401, said)) as receiver:
+        kind = Webhook(configure())
+        candidate = OverHttp(kind, {"url": receiver.url, "headers": {"Authorization": f"Basic {given}"}}, receiver)
+        with pytest.raises(SendError) as refused:
+            send(candidate)
+    assert refused.value.response == "no such login: ••• (•••), ••• is no password"
 
 
 class TestWebhookWithTemplate(SenderExam):

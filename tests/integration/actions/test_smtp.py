@@ -117,6 +117,7 @@ def talkative(mechanism: str, refuses: str) -> Callable[[asyncio.StreamReader, a
                 await reader.readuntil(b"\r\n.\r\n")
             code = refusals[verb] if verb == refuses else taken.get(verb, 250)
             writer.write(f"{code} {' '.join(heard)}\r\n".encode())
+        writer.close()
 
     return serve
 

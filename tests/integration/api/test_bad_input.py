@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, Api, fields
@@ -197,6 +198,62 @@ async def test_a_refusal_never_repeats_a_value(api: Api, body: dict[str, Any]) -
     answer = await api.post("/api/actions", json=body)
     assert answer.status_code == 422
     assert "canary" not in answer.text.replace('"field":"canary"', "").replace("canary: is not known here", "")
+
+
+HOOK = {"url": "https://hooks.example.com/x"}
+OPS = ["ops@example.com"]
+ASTRAY: list[tuple[str, dict[str, Any], str]] = [
+    ("webhook", {"url": "http://localhost./canary"}, "url"),
+    ("webhook", {"url": "http://lo\u00adcalhost/canary"}, "url"),
+    ("webhook", {"url": "http://2130706433/canary"}, "url"),
+    ("webhook", {"url": "http://①②⑦.⓪.⓪.①/canary"}, "url"),
+    ("webhook", {"url": "http://[64:ff9b::7f00:1]/canary"}, "url"),
+    ("webhook", {"url": "http://169.254.169.254/canary"}, "url"),
+    ("webhook", {"url": "http://canary.example@127.0.0.1/"}, "url"),
+    ("webhook", {"url": "http://127.0.0.1\\@canary.example/"}, "url"),
+    ("webhook", {"url": "file:///canary"}, "url"),
+    ("webhook", {"url": "http://canary.example:6379/"}, "url"),
+    ("webhook", {"url": "http://canary.example/\r\nX: 1"}, "url"),
+    ("webhook", {"url": "http://[fe80::1%25canary]/"}, "url"),
+    ("webhook", {"url": "http://canary.example/" + "a" * 3000}, "url"),
+    ("webhook", HOOK | {"headers": {"X-A": "canary\r\nX-B: 1"}}, "headers.X-A"),
+    ("webhook", HOOK | {"headers": {"Webhook-Id": "canary"}}, "headers.Webhook-Id"),
+    ("webhook", HOOK | {"secret": "whsec_canary"}, "secret"),
+    ("webhook", HOOK | {"body": "{{ ''.__class__ }}"}, "body"),
+    ("webhook", HOOK | {"body": '{"a": "{{ \'a\' * 10**9 }}"}'}, "body"),
+    ("webhook", {"format": "pagerduty", "routing_key": "canary canary"}, "routing_key"),
+    ("email", {"recipients": [*OPS, "canary@b.c\r\nBcc: x@y.z"]}, "recipients.1"),
+    ("email", {"recipients": [*OPS, '"canary, b@c"']}, "recipients.1"),
+    ("email", {"recipients": [*OPS, "canary@[127.0.0.1]"]}, "recipients.1"),
+    ("email", {"recipients": [f"canary{number}@b.c" for number in range(51)]}, "recipients"),
+    ("email", {"recipients": OPS, "subject": "{% include 'canary' %}"}, "subject"),
+    ("email", {"recipients": OPS, "template": "../canary"}, "template"),
+    ("apprise", {"urls": ["syslog://canary"]}, "urls.0"),
+    ("apprise", {"urls": ["json://h.example/canary\0"]}, "urls.0"),
+]
+
+
+async def test_an_action_that_leads_astray_is_refused_at_every_door(api: Api) -> None:
+    plain: dict[str, Any] = {"webhook": HOOK, "email": {"recipients": OPS}, "apprise": {"urls": ["json://h.example/"]}}
+    made = {}
+    for kind, config in plain.items():
+        made[kind] = (await api.post("/api/actions", json={"action_type": kind, "config": config})).json()["id"]
+    before = (await api.get("/api/actions")).json()
+    for kind, config, field in ASTRAY:
+        entry = {"action_type": kind, "config": config}
+        document = orjson.dumps({"version": 1, "actions": [{"slug": "a"} | entry]})
+        answers = [
+            await api.post("/api/actions", json=entry),
+            await api.put(f"/api/actions/{made[kind]}", json=entry),
+            await api.patch(f"/api/actions/{made[kind]}", json={"config": config}),
+        ]
+        assert [fields(answer) for answer in answers] == [[f"config.{field}"]] * 3, (config, field)
+        for query in ("", "?dry_run=true"):
+            headers = {"Content-Type": "application/yaml"}
+            answers.append(await api.post(f"/api/import{query}", content=document, headers=headers))
+            assert fields(answers[-1]) == [f"actions.0.config.{field}"], config
+        assert not any("canary" in answer.text for answer in answers), config
+    assert (await api.get("/api/actions")).json() == before
 
 
 async def test_no_answer_lacks_the_headers_that_protect(api: Api) -> None:

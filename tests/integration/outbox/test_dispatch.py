@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import select, text
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks.webhooks import WebhookVerificationError
 
 from app.config import get_settings
 from app.database import session_scope
@@ -414,6 +416,27 @@ def test_a_mail_whose_fate_is_unknown_goes_out_again_under_its_one_id(outbox: Ou
     first, second = mailbox.to("ops@example.com")
     assert first.as_bytes() == second.as_bytes()
     assert first["Message-ID"] == f"<gp.{delivery}@example.com>"
+
+
+@pytest.mark.parametrize(("rotated_hours_ago", "old_verifies"), [(0, True), (23, True), (25, False)])
+def test_receivers_verify_the_old_secret_for_a_day_and_the_new_one_at_once(
+    outbox: Outbox, receiver: Receiver, rotated_hours_ago: int, old_verifies: bool
+) -> None:
+    action = outbox.webhook(receiver)
+    with session_scope() as session:
+        stored = actions.get(session, action)
+        old = actions.config_of(stored)["secret"]
+        masked = actions.masked_config(stored)
+        at = utc_now() - timedelta(hours=rotated_hours_ago)
+        new = actions.patch(session, action, {"config": masked | {"secret": None}}, at)[1]["secret"]
+    actions.test(action, utc_now())
+    [request] = receiver.requests
+    Verifier(new).verify(request.body, request.headers)
+    if old_verifies:
+        Verifier(old).verify(request.body, request.headers)
+    else:
+        with pytest.raises(WebhookVerificationError):
+            Verifier(old).verify(request.body, request.headers)
 
 
 def test_nothing_secret_is_stored_in_clear(outbox: Outbox, receiver: Receiver) -> None:
