@@ -86,10 +86,9 @@ def _act(
         before: JsonObject = alert_json(_get(session, alert_id, lock=True))
         expected.check(before)
         change = Change(session, caller, f"alert:{alert_id}", before)
-        # A repeated call that names nobody, such as a retry, does not take the alert from who has it.
-        by = note.by or before["acknowledged_by"] or caller.name
-        shown = alert_json(act(session, alert_id, by, note.note, utc_now()))
-        change.made(action, shown)
+        shown = alert_json(act(session, alert_id, note.by or caller.name, note.note, utc_now()))
+        # An alert that is taken already shows neither who came second nor what they wrote: it stands here alone.
+        change.made(action, shown | {"sent": note.model_dump(exclude_none=True)})
         return resource(shown)
 
     return effect
@@ -104,7 +103,10 @@ def _act(
 def acknowledge_alert(
     caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: OnlyOnce
 ) -> Response:
-    """Note that somebody has taken the alert: no more updates are sent."""
+    """Note that somebody has taken the alert: no more updates are sent.
+
+    An alert that is taken already stays as it is, whoever calls; the audit keeps the call and its note.
+    """
     return once.run(caller.id, _act(caller, alert_id, sent, expected, "alert.acknowledge", tracker.acknowledge))
 
 

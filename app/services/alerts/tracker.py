@@ -42,15 +42,15 @@ def _end(session: Session, alerts: Sequence[Alert], reason: ResolveReason, setti
 
 
 def acknowledge(session: Session, alert_id: UUID, by: str | None, note: str | None, now: datetime) -> Alert:
-    """Note that somebody has taken an alert: it is told no more until it resolves. Again by the same changes no time.
+    """Note that somebody has taken an alert: it is told no more until it resolves. One that is taken stays as it is.
 
     Raises: NotFound; Conflict where it is resolved.
     """
     alert = _open_alert(session, alert_id)
-    if alert.status != AlertStatus.ACKNOWLEDGED or alert.acknowledged_by != by:
+    if alert.status != AlertStatus.ACKNOWLEDGED:
         alert.status, alert.acknowledged_at, alert.acknowledged_by = AlertStatus.ACKNOWLEDGED, now, by
-    alert.note = note or alert.note
-    session.flush()
+        alert.note = note
+        session.flush()
     return alert
 
 

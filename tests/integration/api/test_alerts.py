@@ -81,11 +81,19 @@ async def test_without_a_name_the_key_has_taken_it(api: Api, alert_id: str) -> N
     assert answer.json()["acknowledged_by"] == "API_KEY"
 
 
-async def test_taking_an_alert_again_keeps_who_took_it_unless_another_is_named(api: Api, alert_id: str) -> None:
+async def test_an_alert_stays_with_who_took_it_first_and_the_audit_keeps_who_came_second(
+    api: Api, alert_id: str
+) -> None:
     url = f"/api/alerts/{alert_id}/acknowledge"
-    first = (await api.post(url, json={"by": "maria"})).json()
-    assert (await api.post(url)).json() == first
-    assert (await api.post(url, json={"by": "bob"})).json()["acknowledged_by"] == "bob"
+    first = (await api.post(url, json={"by": "bob", "note": "on it"})).json()
+    for again in ({}, {"by": "bob", "note": "still"}, {"by": "eve", "note": "me too"}):
+        answer = await api.post(url, json=again)
+        assert (answer.status_code, answer.json()) == (200, first), again
+        (entry, *_) = (await api.get(f"/api/audit?target=alert:{alert_id}")).json()["items"]
+        assert (entry["action"], entry["after"]["sent"]) == ("alert.acknowledge", again)
+    await api.post(f"/api/alerts/{alert_id}/resolve", json={"by": "eve"})
+    (entry, *_) = (await api.get(f"/api/audit?target=alert:{alert_id}")).json()["items"]
+    assert (entry["after"]["acknowledged_by"], entry["after"]["sent"]) == ("bob", {"by": "eve"})
 
 
 async def test_a_remark_that_cannot_be_is_refused(api: Api, alert_id: str) -> None:
