@@ -44,6 +44,7 @@ def test_the_reference_library_verifies_both_secrets_of_a_rotation(body: dict[st
         "whsec_AAAAAAAAAAA=",
         "whsec_" + "A" * 13336,
         "whsec_not base64!",
+        "whsec_" + "AAAA!" * 10,
         "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     ],
 )

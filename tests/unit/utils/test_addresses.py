@@ -74,7 +74,9 @@ def test_what_is_never_reached_is_in_no_answer(address: IPv4Address | IPv6Addres
         "http://[2002:7f00:1::]/", "http://[fec0::1]/", "http://[::ffff:0:127.0.0.1]/", "http://0/", "http://0.0.0.0/",
         "http://lo\u00adcalhost/", "http://lo\u200bcalhost/", "http://12\u00ad7.0.0.1/", "http://localho\ufb06/",
         "http://ⓛocalhost./", "http://\uff11\uff12\uff17.\uff10.\uff10.\uff11/", "http://0x100000000/", "http://a.0x/",
-        "http://127.0.0.1../", "http://example.com../", "http://[::5efe:127.0.0.1]/", "http://[fe80::1%eth0]/", "http://127.0.0.1%00.com/",
+        "http://127.0.0.1../", "http://example.com../", "http://[::5efe:127.0.0.1]/", "http://[fe80::1%eth0]/",
+        "http://[2606:4700::1111%25a]/",
+        "http://127.0.0.1%00.com/",
         # S07: who is meant by this?
         "http://good.com@127.0.0.1/", "http://127.0.0.1\\@good.com/", "http://127.0.0.1#@good.com",
         "https://good.com@example.com/", "https://a:b@c:d@example.com/", "https://example.com/#part",
