@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,6 +36,8 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     known = engine.completeness(session, now)
     if known.horizon(asked.rule) is None:  # Nothing can be read at present; what was read before still counts.
         known = engine.completeness(session, request.EARLIEST)
+    # What was stored at `since` and has been dropped meanwhile is not there to be learnt from.
+    known = replace(known, kept=known.kept - (now - asked.since))
     horizon = min(known.horizon(asked.rule) or asked.since, asked.until)
     deadline = Deadline()
     reader = Reader(session, asked.rule, deadline)

@@ -13,6 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app import models
+from app.config import get_settings
 from app.database import fetch_rows
 from app.enums import PatternType
 from app.services.rules.counts import is_counted
@@ -304,6 +305,8 @@ class Completeness:
     """Of the enabled, available streams of accounts that can be read."""
     left_out: frozenset[str]
     """Accounts that could not be read for an hour: nothing waits for them."""
+    kept: timedelta
+    """Of what was read so long before a rule's start it can have learnt nothing: those logs are dropped."""
 
     def _of(self, rule: Rule) -> list[StreamState]:
         wanted = {rule.log_type} if rule.log_type != "any" else {"call", "message", "error"}
@@ -328,10 +331,10 @@ class Completeness:
         return min(known) if known and len(known) == len(until) else None
 
     def known_from(self, rule: Rule) -> datetime | None:
-        """Return from when on all that this rule looks at is known whole; None where that is not known."""
+        """Return from when on all that this rule looks at is known to it whole; None where that is not known."""
         since = [stream.complete_from for stream in self._of(rule)]
         known = [at for at in since if at is not None]
-        return max(known) if known and len(known) == len(since) else None
+        return max(*known, rule.started_at - self.kept) if known and len(known) == len(since) else None
 
 
 def _goes_by_code(rule: Rule) -> bool:
@@ -354,4 +357,5 @@ def completeness(session: Session, now: datetime) -> Completeness:
         {"lost": now - UNREADABLE_AFTER},
     ).all()
     left_out = frozenset(row[0] for row in rows if row[4])
-    return Completeness([StreamState(*row[:4]) for row in rows if row[0] not in left_out], left_out)
+    states = [StreamState(*row[:4]) for row in rows if row[0] not in left_out]
+    return Completeness(states, left_out, timedelta(days=get_settings().retention_days))

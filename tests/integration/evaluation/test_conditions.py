@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert
-from app.services import catalogue
+from app.services import catalogue, retention
+from tests.conftest import forget
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 
@@ -186,6 +188,28 @@ def test_spike_against_the_median_of_the_windows_before(feed: Feed) -> None:
     feed.complete(minutes(15))
     evaluate(minutes(15))
     assert told() == [(minutes(10), minutes(15), 6, "cleared")]
+
+
+def test_a_baseline_longer_than_logs_are_kept_is_that_of_the_windows_that_the_rule_has_counted(
+    feed: Feed, environment: pytest.MonkeyPatch
+) -> None:
+    """What was dropped before the rule was made is not known; what is dropped later stays counted."""
+    environment.setenv("RETENTION_DAYS", "1")
+    forget()
+    number = iter(range(1000))
+    feed.store([log(next(number), minutes(-60 - 120 * window)) for window in range(12) for _ in range(2)], minutes(0))
+    evaluate(minutes(0))
+    feed.complete(minutes(0), since=minutes(-14_400))
+    make_rule({"type": "spike", "factor": 3, "window_minutes": 120, "baseline_windows": 26, "min_count": 5})
+    feed.store([log(next(number), minutes(60)) for _ in range(2)], minutes(60))
+    feed.store([log(next(number), minutes(150)) for _ in range(6)], minutes(150))
+    feed.complete(minutes(200))
+    evaluate(minutes(200))
+    assert alerts() == []  # Twelve of 26 windows are known.
+    retention.clean(get_settings(), minutes(1440))
+    feed.complete(minutes(240))
+    evaluate(minutes(240))
+    assert [(each.started_at, each.baseline, each.value) for each in alerts()] == [(minutes(240), 2.0, 3.0)]
 
 
 def test_new_value_learns_silently_what_is_stored_when_the_rule_is_made(feed: Feed) -> None:
