@@ -88,7 +88,7 @@ def poll() -> None:
         _say(f"{state.account_sid} {state.log_type}: {outcome}")
     if not states:
         _say("No account is watched: set TWILIO_ACCOUNT_SID and its credentials.")
-    if not due or any(state.last_error for state in states):
+    if not states or any(state.last_error for state in states):
         raise typer.Exit(1)
 
 
@@ -130,7 +130,10 @@ def backfill(
             raise NotFound("no such account is watched: set TWILIO_ACCOUNT_SID, or add it through the API")
         span, retention = (_moment(since, now), _moment(until, now)), timedelta(days=settings.retention_days)
         asked = [one.id for each in watched for one in backfills.request(session, each, *span, now, retention)]
-    failed = _show_progress(asked)
+    try:
+        failed = _show_progress(asked)
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted: what is read is kept, and the next polls go on with the rest", 130))
     for error in failed:
         _say(f"failed: {error}")
     if failed:
@@ -140,7 +143,8 @@ def backfill(
 def _show_progress(asked: list[int]) -> list[str]:
     """Poll until all is read, beside whatever workers do; return the errors."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TextColumn("{task.fields[records]:,} logs"), TimeRemainingColumn(), console=console) as bar:
+    count = TextColumn("{task.fields[records]:,} records read")
+    with Progress(*columns, count, TimeRemainingColumn(), console=console) as bar:
         task = bar.add_task("Reading", total=1.0, records=0)
         while True:
             with session_scope() as session:

@@ -74,6 +74,7 @@ def test_a_backfill_reads_the_past_without_alerts(run: Run, simulator: Simulator
     code, out, err = run("backfill", "--since", "20d")
     assert (code, err) == (0, "")
     assert "100 %" in out
+    assert re.search(r" [1-9]\d* records read", out)
 
 
 def test_a_span_that_cannot_be_read_is_refused(run: Run, simulator: Simulator) -> None:

@@ -72,10 +72,15 @@ def go_on(poll: Poll) -> None:
 
 def _work(poll: Poll, backfill: Backfill) -> None:
     """Read day by day, oldest first; then, of calls and messages, what the filters by day leave out."""
+
+    def count(session: Session, number: int) -> None:
+        counted = update(Backfill).where(Backfill.id == backfill.id)
+        session.execute(counted.values(records=Backfill.records + number))
+
     poll.source = LogSource.BACKFILL
     try:
         for piece in _pieces(poll.lease.log_type, backfill):
-            listing = Listing("backfill", piece, polite=True)
+            listing = Listing("backfill", piece, polite=True, count=count)
             work_through(poll, listing, lambda session, _, piece=piece: _note(session, backfill, piece))  # type: ignore[misc]
     finally:
         poll.source = LogSource.POLL

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -96,6 +96,8 @@ class Listing:
     piece: Slice
     polite: bool = False
     """It leaves the reserve of the request budget alone."""
+    count: Callable[[Session, int], None] = lambda _session, _number: None
+    """Told in each page's transaction how many records it had."""
 
 
 Finish = Callable[[Session, datetime], None]
@@ -111,7 +113,7 @@ def work_through(poll: Poll, listing: Listing, finish: Finish) -> None:
     while pieces:
         piece = pieces.pop()
         last = finish if not pieces else _note_half(poll, listing, piece)
-        if _list(poll, Listing(listing.name, piece, listing.polite), last):
+        if _list(poll, replace(listing, piece=piece), last):
             continue
         middle = piece.since + ((piece.until or poll.started_at) - piece.since) / 2
         if middle - piece.since < SHORTEST_WINDOW / 2:
@@ -156,6 +158,7 @@ def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
             stream_ids = streams.lock(session, poll.lease, also_locked(log_type), now)
             seen = take_in(session, poll.origin, stream_ids, page.records, now)
             count += len(page.records)
+            listing.count(session, len(page.records))
             done = not page.has_next or _is_past(log_type, piece, seen)
             capped = done and log_type == LogType.ERROR and count >= ERROR_CAP
             _note(session, poll, listing, None if done else _progress(piece, began, page, count))

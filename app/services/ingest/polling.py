@@ -67,6 +67,10 @@ def _poll_leased(
     except OutOfTime:
         with session_scope() as session:
             streams.pause(session, lease, clock())
+    except KeyboardInterrupt:
+        with session_scope() as session:
+            streams.release(session, lease, due_at=clock())
+        raise
     except LeaseLost as error:
         log.warning("poll given up", stream_id=lease.stream_id, error=str(error))
         return "lease_lost"

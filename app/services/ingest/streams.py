@@ -184,12 +184,13 @@ def succeed(session: Session, lease: Lease, now: datetime, *, rereads_behind: bo
     )
 
 
-def release(session: Session, lease: Lease) -> None:
-    """Give the stream back."""
+def release(session: Session, lease: Lease, due_at: datetime | None = None) -> None:
+    """Give the stream back; `due_at` sets another time for the next poll."""
+    values: dict[str, object] = {"lease_token": None, "lease_until": None}
+    if due_at is not None:
+        values["due_at"] = due_at
     session.execute(
-        update(Stream)
-        .where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
-        .values(lease_token=None, lease_until=None)
+        update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
     )
 
 
