@@ -62,10 +62,17 @@ class Target:
     config: JsonObject
 
     def wants(self, notice: Notice) -> bool:
-        """Say whether the action is to be told."""
+        """Say whether the action is to be told.
+
+        Of the end, where it takes firings, whatever else was edited since: `_was_told` says who was told of the firing.
+        """
+        if notice.type.removeprefix("alert.") not in self.action.notify_on:
+            return False
+        if notice.type == NotificationType.RESOLVED and "firing" in self.action.notify_on:
+            return True
         serves = self.action.rule_id is None or self.action.rule_id == notice.rule_id
         severe = notice.severity.rank >= Severity(self.action.min_severity).rank
-        return serves and severe and notice.type.removeprefix("alert.") in self.action.notify_on
+        return serves and severe
 
 
 def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now: datetime) -> int:

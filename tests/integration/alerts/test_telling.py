@@ -203,6 +203,31 @@ def test_an_action_that_wants_no_firing_is_told_of_the_end_all_the_same(feed: Fe
     assert [kind for kind, _ in told()] == ["resolved"]
 
 
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        ({"min_severity": "critical"}, ["firing", "resolved"]),
+        ({"rule_id": "another"}, ["firing", "resolved"]),
+        ({"notify_on": ["firing"]}, ["firing"]),
+        ({"enabled": False}, ["firing"]),
+    ],
+)
+def test_who_was_told_of_the_firing_is_told_of_the_end_whatever_the_action_serves_since(
+    feed: Feed, change: dict[str, Any], kinds: list[str]
+) -> None:
+    action_id = make_action()
+    make_rule(resolve_after_minutes=10)
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    if "rule_id" in change:
+        change = {"rule_id": str(make_rule(name="Another", pattern_value="failed"))}
+    with session_scope() as session:
+        actions.patch(session, action_id, change, minutes(2))
+    feed.complete(minutes(11))
+    evaluate(minutes(11))
+    assert [kind for kind, _ in told()] == kinds
+
+
 @pytest.mark.parametrize("notify_on", [["firing", "resolved"], ["resolved"]])
 def test_an_action_made_after_the_firing_is_not_told_of_the_end(feed: Feed, notify_on: list[str]) -> None:
     make_rule(resolve_after_minutes=10)
