@@ -175,6 +175,40 @@ def test_a_reply_says_whether_to_try_again(
         assert str(refused.value.status_code) in next(iter(codes.values()))[0]
 
 
+STAGES = ["banner", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "end of data"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("code", [421, 451, 550, 552, 554])
+def test_a_reply_at_any_stage_says_whether_to_try_again_and_nothing_follows_it(
+    configure: Configure, stage: str, code: int
+) -> None:
+    heard: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take everything but one stage."""
+        plain = {"banner": 220, "DATA": 354, "AUTH": 235}
+        offers = "".join(f"250-{each}\r\n" for each in ("mail.test", "STARTTLS", "AUTH PLAIN"))
+        step = "banner"
+        while step:
+            number = code if step.replace("HELO", "EHLO") == stage else plain.get(step, 250)
+            writer.write(((offers if (step, number) == ("EHLO", 250) else "") + f"{number} so be it\r\n").encode())
+            await writer.drain()
+            content = step == "DATA" and number == 354
+            line = await (reader.readuntil(b"\r\n.\r\n") if content else reader.readline())
+            step = "end of data" if content else line.decode().partition(" ")[0].strip()
+            heard.append(step)
+        writer.close()
+
+    login: dict[str, Any] = {"smtp_user": "me", "smtp_password": SecretStr("right")}
+    changes = {"smtp_security": "starttls"} if stage == "STARTTLS" else login
+    with raw_server(serve) as port, pytest.raises(SendError) as refused:
+        send(configure, port, **changes)
+    assert (refused.value.permanent, refused.value.status_code) == (code >= 500, code)
+    order = [each for each in ["banner", *heard] if each in STAGES]
+    assert order[-1] == stage, "nothing of the mail follows what was refused"
+
+
 @pytest.mark.parametrize(
     "greeting", [b"421 busy\r\n", b"554 go away\r\n", b"junk\r\n", b"220 ok\r\n250 EHLO injected\r\n"]
 )

@@ -1,6 +1,7 @@
 """Deliveries on their way: attempts, retries, order, limits, and what becomes of an action whose receiver fails."""
 
 from datetime import timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -102,7 +103,7 @@ def test_a_status_decides_what_becomes_of_a_delivery(
 
 @pytest.mark.parametrize(
     ("asked", "at_least", "at_most"),
-    [("60", 60, 72), ("999999", 3600, 4320), ("junk", 5, 6), ("-5", 5, 6), ("1e9", 5, 6), ("0", 5, 6)],
+    [("120", 120, 144), ("999999", 3600, 4320), ("junk", 5, 6), ("-5", 5, 6), ("1e9", 5, 6), ("0", 5, 6)],
 )
 def test_retry_after_is_honoured_up_to_an_hour_and_junk_is_ignored(
     outbox: Outbox, receiver: Receiver, asked: str, at_least: float, at_most: float
@@ -112,6 +113,36 @@ def test_retry_after_is_honoured_up_to_an_hour_and_junk_is_ignored(
     [delivery] = outbox.tell(outbox.alert())
     outbox.deliver()
     assert at_least <= outbox.waits(delivery) <= at_most
+
+
+@pytest.mark.parametrize(("hours", "at_least", "at_most"), [(0.5, 1790, 2160), (48, 3600, 4320), (-1, 5, 6)])
+def test_a_date_to_retry_after_is_honoured_up_to_an_hour_and_one_that_has_passed_is_ignored(
+    outbox: Outbox, receiver: Receiver, hours: float, at_least: float, at_most: float
+) -> None:
+    asked = format_datetime(utc_now() + timedelta(hours=hours), usegmt=True)
+    receiver.answers = [respond(503, b"", Retry_After=asked)]
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    assert at_least <= outbox.waits(delivery) <= at_most
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_of_bad_bytes_is_kept_as_text_and_no_further_than_its_first_kibibyte(
+    outbox: Outbox, receiver: Receiver, status: int
+) -> None:
+    receiver.answers = [respond(status, b"ab\x00\xff\xfe\xed\xa0\x80" + b"z" * 300_000)]
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    [attempt] = outbox.attempts(delivery)
+    assert (attempt.status_code, attempt.outcome) == (status, "succeeded" if status == 200 else "retry")
+    kept = attempt.response or ""
+    assert kept.startswith("ab")
+    assert kept.endswith("z" * 900)
+    assert len(kept) <= 1024
+    assert "\x00" not in kept
+    assert kept.isascii() or "\ufffd" in kept, "what is no text is replaced"
 
 
 def test_a_receiver_that_is_gone_disables_its_action_and_fails_what_is_owed(outbox: Outbox, receiver: Receiver) -> None:
@@ -186,6 +217,41 @@ def test_what_was_under_way_when_its_action_was_deleted_ends_though_the_worker_d
     outbox.deliver(minutes=5)
     assert outbox.delivery(delivery).status == "failed"
     assert [attempt.outcome for attempt in outbox.attempts(delivery)] == ["unknown", "failed"]
+
+
+def test_what_an_earlier_release_left_without_its_action_fails_and_what_is_not_orphaned_goes_out(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    gone, whole = outbox.webhook(receiver), outbox.webhook(receiver)
+    owed = {each.action_id: each.id for each in map(outbox.delivery, outbox.tell(outbox.alert()))}
+    with session_scope() as session:
+        session.execute(text("DELETE FROM actions WHERE id = :id"), {"id": gone})
+    outbox.deliver()
+    assert outbox.delivery(owed[gone]).status == "failed"
+    assert [attempt.error for attempt in outbox.attempts(owed[gone])] == ["the action was deleted"]
+    assert outbox.delivery(owed[whole]).status == "succeeded"
+    assert len(receiver.requests) == 1
+
+
+def test_what_is_owed_through_an_action_that_became_another_kind_fails_at_once_and_says_so(
+    outbox: Outbox, receiver: Receiver, mailbox: Mailbox
+) -> None:
+    action = outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    with session_scope() as session:
+        changes = {"action_type": "email", "config": {"recipients": ["ops@example.com"]}}
+        actions.patch(session, action, changes, outbox.clock())
+    outbox.deliver()
+    [attempt] = outbox.attempts(delivery)
+    assert (outbox.delivery(delivery).status, attempt.outcome, attempt.error) == (
+        "failed",
+        "failed",
+        dispatch.OTHER_KIND,
+    )
+    assert outbox.stored(action).failures_in_a_row == 0, "it says nothing of the new receiver"
+    outbox.tell(outbox.alert())
+    outbox.deliver()
+    assert (len(receiver.requests), len(mailbox.mails)) == (0, 1)
 
 
 def test_retries_to_a_receiver_that_is_down_keep_to_the_schedule(outbox: Outbox, receiver: Receiver) -> None:
