@@ -80,7 +80,7 @@ class SmtpSender:
             step.name = "content"
             answer = await connection.client.data(mail)
         except BaseException:
-            connection.client.close()
+            _cut(connection.client)
             raise
         connection.mails += 1
         if connection.mails < MAILS_A_CONNECTION:
@@ -118,7 +118,7 @@ class SmtpSender:
                 password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
                 await client.login(settings.smtp_user, password)
         except BaseException:
-            client.close()
+            _cut(client)
             raise
         return _Connection(client)
 
@@ -137,9 +137,18 @@ class _Step:
 async def _quit(connection: _Connection) -> None:
     try:
         async with asyncio.timeout(5):
-            await connection.client.quit()
+            await connection.client.execute_command(b"QUIT")
     except (aiosmtplib.SMTPException, OSError):
-        connection.client.close()
+        pass  # it has our mails, and is left all the same
+    _cut(connection.client)
+
+
+def _cut(client: aiosmtplib.SMTP) -> None:
+    """Close a connection at once: TLS would wait for the server's goodbye, and the loop may not live so long."""
+    transport = client.transport
+    client.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()
 
 
 def _is_loopback(host: str) -> bool:
