@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 JITTER = 0.2
-"""Retries spread over up to this share of the wait more, so that many do not come at once; never earlier."""
+"""Retries spread over up to this share of the schedule's wait more, so that many do not come at once; never earlier."""
 LONGEST_JITTER_SECONDS = 900.0
 
 
@@ -19,12 +19,13 @@ def next_attempt_at(
 
     Args:
         schedule: seconds before each retry; its length is the number of retries.
-        retry_after_seconds: what the receiver asked for, if it did; the longer of the two waits counts.
+        retry_after_seconds: what the receiver asked for, if it did; the longer of the two waits counts, and its own
+            is kept to exactly.
         dice: draws from [0, 1).
     Returns: None where the retries are used up.
     """
     if attempts > len(schedule):
         return None
-    wait = max(float(schedule[attempts - 1]), retry_after_seconds or 0.0)
+    wait = float(schedule[attempts - 1])
     jitter = min(wait * JITTER, LONGEST_JITTER_SECONDS) * dice()
-    return now + timedelta(seconds=wait + jitter)
+    return now + timedelta(seconds=max(wait + jitter, retry_after_seconds or 0.0))

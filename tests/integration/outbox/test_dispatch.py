@@ -103,7 +103,7 @@ def test_a_status_decides_what_becomes_of_a_delivery(
 
 @pytest.mark.parametrize(
     ("asked", "at_least", "at_most"),
-    [("120", 120, 144), ("999999", 3600, 4320), ("junk", 5, 6), ("-5", 5, 6), ("1e9", 5, 6), ("0", 5, 6)],
+    [("120", 120, 120), ("999999", 3600, 3600), ("junk", 5, 6), ("-5", 5, 6), ("1e9", 5, 6), ("0", 5, 6)],
 )
 def test_retry_after_is_honoured_up_to_an_hour_and_junk_is_ignored(
     outbox: Outbox, receiver: Receiver, asked: str, at_least: float, at_most: float
@@ -115,7 +115,7 @@ def test_retry_after_is_honoured_up_to_an_hour_and_junk_is_ignored(
     assert at_least <= outbox.waits(delivery) <= at_most
 
 
-@pytest.mark.parametrize(("hours", "at_least", "at_most"), [(0.5, 1790, 2160), (48, 3600, 4320), (-1, 5, 6)])
+@pytest.mark.parametrize(("hours", "at_least", "at_most"), [(0.5, 1790, 1800), (48, 3600, 3600), (-1, 5, 6)])
 def test_a_date_to_retry_after_is_honoured_up_to_an_hour_and_one_that_has_passed_is_ignored(
     outbox: Outbox, receiver: Receiver, hours: float, at_least: float, at_most: float
 ) -> None:
