@@ -19,7 +19,7 @@ from app.models import Action, Rule
 from app.services.outbox import dispatch, rows
 from app.services.outbox.claim import DISABLED, claim_these
 from app.services.outbox.enqueue import make_test
-from app.services.outbox.failing import fail_all, fail_pending
+from app.services.outbox.failing import OTHER_KIND, fail_all, fail_pending
 from app.utils import wording
 from app.utils.crypto import Undecryptable, encrypt
 
@@ -109,7 +109,8 @@ def patch(session: Session, action_id: UUID, body: object, now: datetime) -> tup
 def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) -> tuple[Action, JsonObject]:
     _check_rule(session, parsed.rule_id if parsed.rule_id != action.rule_id else None)
     kind = kind_for(parsed.action_type)
-    stored = _config_or_nothing(action) if parsed.action_type == action.action_type else {}
+    same_kind = parsed.action_type == action.action_type
+    stored = _config_or_nothing(action) if same_kind else {}
     config = kind.check(kind.unmask(parsed.config, stored) if stored else parsed.config)
     for name, value in _columns(parsed, kind.carry_over(config, stored, now) if stored else config).items():
         setattr(action, name, value)
@@ -119,6 +120,8 @@ def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) 
         action.failures_in_a_row, action.probe_at, action.failing_since = 0, None, None
     action.updated_at = now
     session.flush()
+    if not same_kind:
+        fail_all(session, action.id, now, OTHER_KIND)
     if not action.enabled:
         fail_pending(session, action.id, DISABLED, now)
     return action, _shown(action, config, stored)

@@ -61,6 +61,11 @@ def folded_content(notification: Notification) -> dict[str, str]:
     }
 
 
+def is_folded(content: Mapping[str, Any]) -> bool:
+    """Say whether what was kept of a notification is for a digest: it cannot go out by itself."""
+    return content.keys() == {"headline", "summary", "severity", "link"}
+
+
 def make_due(session: Session, settings: Settings, now: datetime) -> int:
     """Make the digests that are due: one for each action and receiver; return how many."""
     waiting = session.execute(

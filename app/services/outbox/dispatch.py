@@ -31,7 +31,6 @@ CLAIMS_FOR_SECONDS = 10.0
 LOOKS_AGAIN_SECONDS = 0.5
 GATHERS_SECONDS = 0.02
 """What ends within so long of the first is written down together with it: it costs no more than one."""
-OTHER_KIND = "made for another kind of action: the action was changed since, and takes what comes from then on"
 SPARE_SECONDS = 10.0
 """What must be left of a lease after the longest attempt, to write down how it ended."""
 
@@ -170,7 +169,7 @@ async def _attempt(each: Claim, sender: Sender | None, settings: Settings) -> Ou
     if sender is None:
         return ended(AttemptOutcome.FAILED, "this version of GiftPulse knows no such kind of action: write it anew")
     if each.delivery.action_type != each.action.action_type:
-        return ended(AttemptOutcome.FAILED, OTHER_KIND)
+        return ended(AttemptOutcome.FAILED, failing.OTHER_KIND)
     if each.seconds_left() < kind_for(ActionType(each.action.action_type)).longest_attempt_seconds + SPARE_SECONDS:
         return Outcome(AttemptOutcome.STARTED)
     try:

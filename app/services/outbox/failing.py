@@ -13,6 +13,7 @@ from app.enums import AttemptOutcome, DeliveryStatus
 from app.models import Action, Attempt, Delivery
 
 DELETED = "the action was deleted"
+OTHER_KIND = "made for another kind of action: the action was changed since, and takes what comes from then on"
 
 
 def fail_pending(session: Session, action_id: UUID, reason: str, now: datetime) -> int:
@@ -23,10 +24,10 @@ def fail_pending(session: Session, action_id: UUID, reason: str, now: datetime) 
     return _fail(session, and_(Delivery.action_id == action_id, _owed(now)), reason, now)
 
 
-def fail_all(session: Session, action_id: UUID, now: datetime) -> int:
-    """Fail what is owed through an action that is being deleted, and what waits for a digest of it; return how many."""
+def fail_all(session: Session, action_id: UUID, now: datetime, reason: str = DELETED) -> int:
+    """Fail what is owed through an action that will never send it, and what waits for a digest; return how many."""
     waiting = and_(Delivery.status == DeliveryStatus.FOLDED, Delivery.digest_id.is_(None))
-    return _fail(session, and_(Delivery.action_id == action_id, or_(_owed(now), waiting)), DELETED, now)
+    return _fail(session, and_(Delivery.action_id == action_id, or_(_owed(now), waiting)), reason, now)
 
 
 def fail_orphans(session: Session, now: datetime) -> int:

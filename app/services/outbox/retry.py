@@ -10,25 +10,32 @@ from app import wake
 from app.enums import DeliveryStatus
 from app.errors import Conflict, NotFound
 from app.models import Action, Delivery
+from app.services.outbox import digest
+from app.services.outbox.failing import OTHER_KIND
 
 
 def retry(session: Session, delivery_id: UUID, now: datetime) -> Delivery:
-    """Make a failed delivery due again at once.
+    """Make a failed delivery due again at once, or let it wait for a digest again where that was to tell of it.
 
-    Raises: NotFound; Conflict where it is pending, has succeeded, or was told within a digest, or its action is gone.
+    Raises: NotFound; Conflict where it is pending, has succeeded, or was told within a digest, or its action is gone or
+            of another kind.
     """
     action_id = session.scalar(select(Delivery.action_id).where(Delivery.id == delivery_id))
     if action_id is None:
         raise NotFound(f"there is no delivery {delivery_id}")
-    # Until this transaction ends the action is not deleted: nobody would ever send what it owes.
-    action = session.scalar(select(Action.id).where(Action.id == action_id).with_for_update(read=True, key_share=True))
+    # Until this transaction ends the action is not deleted or changed: nobody would ever send what it owes.
+    kind = select(Action.action_type).where(Action.id == action_id).with_for_update(read=True, key_share=True)
+    action_type = session.scalar(kind)
     delivery = session.get_one(Delivery, delivery_id, with_for_update=True)
-    if action is None:
+    if action_type is None:
         raise Conflict(f"delivery {delivery_id} cannot be retried: its action was deleted")
+    if action_type != delivery.action_type:
+        raise Conflict(f"delivery {delivery_id} cannot be retried: it was {OTHER_KIND}")
     if delivery.status != DeliveryStatus.FAILED:
         raise Conflict(f"delivery {delivery_id} is {delivery.status}: only a failed one can be retried")
-    delivery.status = DeliveryStatus.PENDING
-    delivery.next_attempt_at = now
+    waits = digest.is_folded(delivery.content)
+    delivery.status = DeliveryStatus.FOLDED if waits else DeliveryStatus.PENDING
+    delivery.next_attempt_at = None if waits else now
     delivery.retries_from = delivery.attempt_count
     delivery.finished_at = None
     session.flush()

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections import Counter
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -12,7 +13,7 @@ from app.database import session_scope
 from app.enums import NotificationType
 from app.errors import Conflict
 from app.models import Alert
-from app.services.outbox import actions, digest
+from app.services.outbox import actions, digest, failing
 from app.services.outbox.enqueue import enqueue, notice
 from app.services.outbox.retry import retry
 from tests.fakes import START
@@ -28,6 +29,11 @@ def flood(outbox: Outbox, number: int, **fields: object) -> None:
 def drain(outbox: Outbox) -> None:
     while outbox.deliver(seconds=3):
         pass
+
+
+def change(outbox: Outbox, action: UUID, **changes: object) -> None:
+    with session_scope() as session:
+        actions.patch(session, action, changes, outbox.clock())
 
 
 def test_what_exceeds_the_cap_is_folded_and_told_once(outbox: Outbox, receiver: Receiver) -> None:
@@ -222,3 +228,95 @@ def test_an_incident_that_was_opened_is_closed_though_many_come_at_once(outbox: 
         "pending",
     )
     assert {each.status for each in outbox.deliveries(alert_id=folded.id)} == {"folded"}
+
+
+def test_what_is_folded_through_an_action_that_became_another_kind_fails_and_is_told_once_it_is_the_old_kind_again(
+    outbox: Outbox, receiver: Receiver, mailbox: Mailbox
+) -> None:
+    action = outbox.webhook(receiver)
+    flood(outbox, 22)
+    drain(outbox)
+    change(outbox, action, action_type="email", config={"recipients": ["ops@example.com"]})
+    outbox.deliver(minutes=1)
+    failed = outbox.deliveries(status="failed")
+    assert [outbox.attempts(each.id)[-1].error for each in failed] == [failing.OTHER_KIND] * 2
+    assert (outbox.deliveries(type="alert.digest"), mailbox.mails, len(receiver.requests)) == ([], [], 20)
+    with session_scope() as session, pytest.raises(Conflict, match="another kind"):
+        retry(session, failed[0].id, outbox.clock())
+    change(outbox, action, action_type="webhook", config={"url": receiver.url})
+    for each in failed:
+        with session_scope() as session:
+            assert retry(session, each.id, outbox.clock()).status == "folded"
+    outbox.deliver()
+    assert json.loads(receiver.requests[-1].body)["data"]["digest"]["count"] == 2
+    assert {each.digest_id for each in outbox.deliveries(status="folded")} != {None}
+
+
+def test_two_workers_that_make_digests_at_the_same_moment_make_one(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.webhook(receiver)
+    flood(outbox, 25)
+    outbox.clock.advance(minutes=1)
+    made: list[int] = []
+
+    def make() -> None:
+        with session_scope() as session:
+            made.append(digest.make_due(session, get_settings(), outbox.clock()))
+
+    with session_scope() as first:
+        assert digest.make_due(first, get_settings(), outbox.clock()) == 1
+        second = threading.Thread(target=make)
+        second.start()
+        second.join(5)
+        assert made == [0], "it does not wait: the other does it"
+    make()
+    assert made == [0, 0]
+    assert len(outbox.deliveries(type="alert.digest")) == 1
+
+
+def test_a_digest_is_made_while_what_came_before_its_members_is_retried_by_hand(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    outbox.webhook(receiver)
+    alert = outbox.alert()
+    receiver.answers = [respond(404), respond(200)]
+    [firing] = outbox.tell(alert)
+    flood(outbox, 19)
+    [update] = outbox.tell(alert, "update")
+    drain(outbox)
+    assert (outbox.delivery(firing).status, outbox.delivery(update).status) == ("failed", "folded")
+    outbox.clock.advance(minutes=1)
+    with session_scope() as by_hand:
+        retry(by_hand, firing, outbox.clock())
+        assert outbox.deliver() == 1, "neither waits for the other"
+    [told] = outbox.deliveries(type="alert.digest")
+    assert outbox.delivery(update).digest_id == told.id
+    with session_scope() as session, pytest.raises(Conflict, match="is folded"):
+        retry(session, update, outbox.clock())
+    outbox.clock.advance(minutes=10)
+    [resolved] = outbox.tell(alert, "resolved")
+    outbox.deliver()
+    ids = [request.headers["webhook-id"] for request in receiver.requests]
+    assert ids[-3:] == [str(told.id), str(firing), str(resolved)], "the end waits for the firing that is tried again"
+    assert len(outbox.deliveries()) == 23
+
+
+def test_a_digest_that_failed_is_retried_by_hand_and_what_follows_waits_for_it(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    outbox.webhook(receiver)
+    flood(outbox, 20)
+    alert = outbox.alert()
+    outbox.tell(alert)
+    drain(outbox)
+    receiver.answers = [respond(404), respond(503), respond(200)]
+    outbox.deliver(minutes=1)
+    [told] = outbox.deliveries(type="alert.digest", status="failed")
+    with session_scope() as session:
+        retry(session, told.id, outbox.clock())
+    outbox.clock.advance(minutes=10)
+    [resolved] = outbox.tell(alert, "resolved")
+    outbox.deliver()
+    assert outbox.attempts(resolved) == []
+    outbox.deliver(seconds=6)
+    ids = [request.headers["webhook-id"] for request in receiver.requests[20:]]
+    assert ids == [str(told.id)] * 3 + [str(resolved)]

@@ -14,8 +14,9 @@ from app.config import get_settings
 from app.database import session_scope
 from app.errors import Conflict
 from app.models import Alert
+from app.services import catalogue
 from app.services.alerts import builtin
-from app.services.outbox import actions, claim, dispatch
+from app.services.outbox import actions, claim, dispatch, failing
 from app.services.outbox.retry import retry
 from app.utils.clock import utc_now
 from tests.integration.outbox.conftest import SCHEDULE, Outbox
@@ -246,7 +247,7 @@ def test_what_is_owed_through_an_action_that_became_another_kind_fails_at_once_a
     assert (outbox.delivery(delivery).status, attempt.outcome, attempt.error) == (
         "failed",
         "failed",
-        dispatch.OTHER_KIND,
+        failing.OTHER_KIND,
     )
     assert outbox.stored(action).failures_in_a_row == 0, "it says nothing of the new receiver"
     outbox.tell(outbox.alert())
@@ -358,15 +359,17 @@ def test_a_receiver_that_answers_again_closes_the_breaker(outbox: Outbox, receiv
 def test_five_days_of_nothing_but_failure_disable_an_action(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(500)]
     action = outbox.webhook(receiver)
-    for _ in range(9):
+    for _ in range(8):
         outbox.tell(outbox.alert())
         for _ in range(len(SCHEDULE) + 1):
             outbox.deliver(hours=1)
     outbox.clock.advance(days=5)
-    outbox.deliver()
+    outbox.tell(outbox.alert())
+    for _ in range(len(SCHEDULE) + 1):
+        assert outbox.deliver(hours=1) == 1
     assert outbox.stored(action).enabled, "nine deliveries are too few to judge by"
     outbox.tell(outbox.alert())
-    outbox.deliver()
+    assert outbox.deliver(hours=1) == 1
     assert outbox.stored(action).disabled_reason == "nothing but failures for five days"
 
 
@@ -520,3 +523,94 @@ def test_nothing_secret_is_stored_in_clear(outbox: Outbox, receiver: Receiver) -
             assert rows
             assert not any(canary in row for row in rows)
     assert receiver.requests[0].headers["x-key"] == canary
+
+
+def test_a_secret_that_is_rotated_between_two_attempts_signs_beside_the_old_one(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    receiver.answers = [respond(503), respond(200)]
+    action = outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    with session_scope() as session:
+        old = actions.config_of(actions.get(session, action))["secret"]
+        config = actions.masked_config(actions.get(session, action)) | {"secret": None}
+        new = actions.patch(session, action, {"config": config}, utc_now())[1]["secret"]
+    outbox.deliver(seconds=6)
+    first, second = receiver.requests
+    assert (first.body, first.headers["webhook-id"]) == (second.body, str(delivery))
+    Verifier(old).verify(first.body, first.headers)
+    with pytest.raises(WebhookVerificationError):
+        Verifier(new).verify(first.body, first.headers)
+    for secret in (old, new):
+        Verifier(secret).verify(second.body, second.headers)
+
+
+def test_what_is_owed_to_a_recipient_goes_out_though_he_is_taken_out_of_the_action(
+    outbox: Outbox, mailbox: Mailbox
+) -> None:
+    mailbox.codes = {"old@example.com": ["451 later", "250 OK"]}
+    action = outbox.email("ops@example.com", "old@example.com")
+    alert = outbox.alert()
+    outbox.tell(alert)
+    outbox.deliver()
+    with session_scope() as session:
+        actions.patch(session, action, {"config": {"recipients": ["ops@example.com"]}}, outbox.clock())
+    outbox.tell(alert, "resolved")
+    outbox.deliver(seconds=6)
+    assert [recipient for recipient, _ in mailbox.mails] == ["ops@example.com", "old@example.com", "ops@example.com"]
+
+
+def test_what_is_owed_goes_out_though_its_action_serves_another_rule_or_its_rule_is_gone(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    with session_scope() as session:
+        body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
+        served, other = (catalogue.create(session, body, outbox.clock()).id for _ in range(2))
+    action = outbox.action("webhook", {"url": receiver.url}, rule_id=str(served))
+    alert = outbox.alert(rule_id=served, firing_notified_at=outbox.clock())
+    [firing] = outbox.tell(alert)
+    with session_scope() as session:
+        actions.patch(session, action, {"rule_id": str(other)}, outbox.clock())
+        catalogue.delete(session, served, outbox.clock())
+    outbox.deliver()
+    [resolved] = outbox.deliveries(type="alert.resolved")
+    assert {each.status for each in outbox.deliveries()} == {"succeeded"}
+    assert [request.headers["webhook-id"] for request in receiver.requests] == [str(firing), str(resolved.id)]
+
+
+def test_what_is_under_way_cannot_be_retried_by_hand(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(404)]
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    with session_scope() as session:
+        retry(session, delivery, outbox.clock())
+    with session_scope() as session:
+        [held] = claim.claim_due(session, outbox.clock(), 1, SCHEDULE)
+        session.expunge_all()
+    for _ in range(2):
+        with session_scope() as session, pytest.raises(Conflict, match="is pending"):
+            retry(session, delivery, outbox.clock())
+    stored = outbox.delivery(delivery)
+    assert (stored.lease_token, stored.retries_from, stored.attempt_count) == (held.token, 1, 2)
+    assert outbox.deliver() == 0
+
+
+def test_what_was_told_out_of_turn_by_a_retry_by_hand_holds_up_only_what_is_told_later(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    receiver.answers = [respond(404), respond(200), respond(503), respond(200)]
+    outbox.webhook(receiver)
+    alert = outbox.alert()
+    [firing], [update] = outbox.tell(alert), outbox.tell(alert, "update")
+    outbox.deliver()
+    assert (outbox.delivery(firing).status, outbox.delivery(update).status) == ("failed", "succeeded")
+    with session_scope() as session:
+        retry(session, firing, outbox.clock())
+    [resolved] = outbox.tell(alert, "resolved")
+    outbox.deliver()
+    assert outbox.attempts(resolved) == []
+    outbox.deliver(seconds=6)
+    ids = [request.headers["webhook-id"] for request in receiver.requests]
+    assert ids == [str(each) for each in (firing, update, firing, firing, resolved)]
