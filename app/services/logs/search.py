@@ -7,8 +7,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
+from app.enums import ResolveReason
 from app.errors import NotFound
 from app.models import Account, Alert, Log, LogChange, LogText, Match, StreamSearch
 from app.services import paging
@@ -24,6 +25,8 @@ SHORTEST_WORD = 3
 """Shorter texts have no trigram."""
 RELATED = 100
 """At most so many related logs are shown."""
+BEGINS_ANEW = (ResolveReason.RULE_CHANGED, ResolveReason.RULE_DISABLED, ResolveReason.RULE_DELETED)
+"""What a rule saw before these does not count for what it sees after them."""
 ERASE = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 
@@ -203,8 +206,12 @@ def history(session: Session, log_id: int, occurred_at: datetime) -> Sequence[Lo
 
 def alerts(session: Session, log_id: int) -> Sequence[Alert]:
     """List the alerts that a log counts towards, newest first."""
-    query = select(Alert).join(Match, Match.alert_id == Alert.id).where(Match.log_id == log_id)
-    return session.scalars(query.order_by(Alert.started_at.desc(), Alert.id)).unique().all()
+    holder = aliased(Alert)
+    own = select(Match.alert_id).where(Match.log_id == log_id)
+    later = select(Alert.id).join(holder, _reaches_back_to(holder)).join(Match, Match.alert_id == holder.id)
+    shared = later.where(Match.log_id == log_id, _lies_in_window())
+    query = select(Alert).where(Alert.id.in_(own.union_all(shared)))
+    return session.scalars(query.order_by(Alert.started_at.desc(), Alert.id)).all()
 
 
 def related(session: Session, row: Row[*tuple[Any, ...]]) -> list[Row[*tuple[Any, ...]]]:
@@ -217,6 +224,26 @@ def related(session: Session, row: Row[*tuple[Any, ...]]) -> list[Row[*tuple[Any
 
 
 def of_alert(alert_id: UUID) -> Select[*tuple[Any, ...]]:
-    """Select the logs that count towards an alert."""
-    joined = and_(Match.occurred_at == Log.occurred_at, Match.log_id == Log.id)
-    return select_logs().join(Match, joined).where(Match.alert_id == alert_id)
+    """Select the logs that count towards an alert: its matches, and earlier alerts' in the window that fired."""
+    holder = aliased(Alert)
+    own = select(Match.occurred_at, Match.log_id).where(Match.alert_id == alert_id)
+    earlier = select(Match.occurred_at, Match.log_id).select_from(Alert).join(holder, _reaches_back_to(holder))
+    shared = earlier.join(Match, Match.alert_id == holder.id).where(Alert.id == alert_id, _lies_in_window())
+    counted = own.union_all(shared).subquery("counted")
+    return select_logs().join(counted, and_(counted.c.occurred_at == Log.occurred_at, counted.c.log_id == Log.id))
+
+
+def _reaches_back_to(earlier: type[Alert]) -> ColumnElement[bool]:
+    """Say whether the window that opened an alert may hold matches of an earlier one of its rule and group."""
+    return and_(
+        earlier.fingerprint == Alert.fingerprint,
+        earlier.started_at < Alert.started_at,
+        earlier.last_match_at > Alert.window_from,
+        earlier.resolve_reason.not_in(BEGINS_ANEW),
+    )
+
+
+def _lies_in_window() -> ColumnElement[bool]:
+    """Say whether a match lies in the window that opened an alert, by whichever time its condition goes by."""
+    created = and_(Match.occurred_at > Alert.window_from, Match.occurred_at <= Alert.started_at)
+    return and_(Match.changed_at > Alert.window_from, or_(Match.changed_at <= Alert.started_at, created))

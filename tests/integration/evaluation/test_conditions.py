@@ -3,14 +3,17 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
 from app.config import get_settings
 from app.database import session_scope
-from app.models import Alert
+from app.models import Alert, Log
 from app.services import catalogue, retention
+from app.services.alerts import tracker
+from app.services.logs import search
 from tests.conftest import forget
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
@@ -44,6 +47,24 @@ def alerts() -> list[Alert]:
 
 def told() -> list[tuple[datetime, datetime | None, int, str | None]]:
     return [(each.started_at, each.resolved_at, each.occurrences, each.resolve_reason) for each in alerts()]
+
+
+def logs_of(alert: Alert) -> list[int]:
+    """List the logs that count towards an alert, by the numbers that they were made with."""
+    with session_scope() as session:
+        return sorted(int(row.sid[-8:], 16) for row in session.execute(search.of_alert(alert.id)))
+
+
+def alerts_of(sid: str) -> list[UUID]:
+    with session_scope() as session:
+        log_id = session.scalar(select(Log.id).where(Log.sid == sid))
+        assert log_id is not None
+        return [alert.id for alert in search.alerts(session, log_id)]
+
+
+def resolve_by_hand(now: datetime) -> None:
+    with session_scope() as session:
+        tracker.resolve(session, alerts()[-1].id, "bob", None, now)
 
 
 @pytest.fixture
@@ -118,6 +139,19 @@ def test_an_alert_counts_the_window_that_fired_whatever_an_earlier_alert_counted
         evaluate(minutes(minute))
     assert told() == [(minutes(10), minutes(11), 1, "cleared"), (minutes(12), None, 2, None)]
     assert len(alerts()[1].sample_sids) == 2
+    assert [logs_of(alert) for alert in alerts()] == [[1], [1, 4]]
+    assert alerts_of(log(1, minutes(4)).sid) == [alert.id for alert in reversed(alerts())]
+
+
+def test_the_logs_of_an_alert_are_all_that_count_though_an_earlier_one_counted_some(feed: Feed) -> None:
+    make_rule({"type": "threshold", "count": 3, "window_minutes": 5})
+    feed.store([log(number, minutes(number)) for number in (1, 2, 3)], minutes(3))
+    evaluate(minutes(3))
+    resolve_by_hand(minutes(4))
+    feed.store([log(5, minutes(5))], minutes(5))
+    evaluate(minutes(5))
+    assert [alert.occurrences for alert in alerts()] == [3, 4]
+    assert [logs_of(alert) for alert in alerts()] == [[1, 2, 3], [1, 2, 3, 5]]
 
 
 def test_ratio_with_too_few_logs_is_resolved_after_two_windows(feed: Feed) -> None:
