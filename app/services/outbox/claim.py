@@ -11,18 +11,20 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, func, select, text, update
+from sqlalchemy import and_, case, func, select, text, update
 from sqlalchemy.orm import Session
 
+from app.actions.registry import kind_for
 from app.database import copy_rows, update_rows
-from app.enums import AttemptOutcome
+from app.enums import ActionType, AttemptOutcome
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits
 from app.services.outbox.failing import close_unknown, fail_pending
 from app.services.outbox.rows import EARLIER_STANDS
 
-LEASE = timedelta(minutes=4)
-"""Longer than any attempt may take: a worker that is silent for so long has died or slept."""
+SPARE = timedelta(seconds=45)
+"""What a lease has beyond the longest attempt of its kind: for the start, and for writing down how it ended. A worker
+that is silent for longer has died or slept; until then what it had under way holds up its action."""
 MAX_UNKNOWN = 5
 """A delivery whose attempts end so often with a dead worker is given up: it may be what kills them."""
 DISABLED = "the action is disabled; enable it and retry the delivery"
@@ -59,7 +61,14 @@ class Claim:
 
     def seconds_left(self) -> float:
         """Say how long it is still ours."""
-        return LEASE.total_seconds() - (time.monotonic() - self.claimed_at)
+        return lease_of(self.delivery.action_type).total_seconds() - (time.monotonic() - self.claimed_at)
+
+
+def lease_of(action_type: str) -> timedelta:
+    """Say how long deliveries of a kind are leased; one that is none is never sent, and ends at once."""
+    known = action_type in set(ActionType)
+    longest = kind_for(ActionType(action_type)).longest_attempt_seconds if known else 0.0
+    return timedelta(seconds=longest) + SPARE
 
 
 def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[int]) -> list[Claim]:
@@ -139,7 +148,13 @@ def _take(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
     deliveries = session.scalars(
         update(Delivery)
         .where(Delivery.id.in_(ids))
-        .values(lease_token=token, lease_until=now + LEASE, attempt_count=Delivery.attempt_count + 1)
+        .values(
+            lease_token=token,
+            lease_until=case(
+                {kind.value: now + lease_of(kind) for kind in ActionType}, value=Delivery.action_type, else_=now + SPARE
+            ),
+            attempt_count=Delivery.attempt_count + 1,
+        )
         .returning(Delivery),
         execution_options={"populate_existing": True},
     ).all()

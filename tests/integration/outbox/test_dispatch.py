@@ -422,13 +422,25 @@ def test_a_worker_that_slept_over_its_lease_gives_the_delivery_back(
     with session_scope() as session:
         [mine] = claim.claim_due(session, outbox.clock(), 1, SCHEDULE)
         session.expunge_all()
-    monkeypatch.setattr(claim, "LEASE", timedelta(seconds=1))
+    monkeypatch.setattr(claim, "SPARE", timedelta(seconds=dispatch.SPARE_SECONDS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dispatch, "_now", lambda session, clock: outbox.clock())
         dispatch.deliver_claimed(get_settings(), outbox.runner, [mine])
     assert receiver.requests == []
     assert outbox.attempts(delivery) == []
     assert outbox.delivery(delivery).attempt_count == 0
+
+
+def test_what_a_dead_worker_had_under_way_is_sent_within_a_minute_of_its_death(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    with session_scope() as session:
+        assert len(claim.claim_due(session, outbox.clock(), 1, SCHEDULE)) == 1
+    assert outbox.deliver(seconds=45) == 0, "that worker may still be sending"
+    assert outbox.deliver(seconds=15) == 1
+    assert [each.outcome for each in outbox.attempts(delivery)] == ["unknown", "succeeded"]
 
 
 def test_a_test_answers_with_its_outcome_and_is_tried_once(outbox: Outbox, receiver: Receiver) -> None:
