@@ -16,6 +16,8 @@ from app.utils.crashpoints import crashpoint
 
 ALERTS_KEPT = timedelta(days=400)
 """And the audit."""
+MATCHES_KEPT = timedelta(days=33)
+"""At least, whatever becomes of their logs: the longest window of a rule has 31 days."""
 ANSWERS_KEPT = timedelta(hours=24)
 TRIMMED_AT_ONCE = 5_000
 
@@ -32,7 +34,8 @@ def clean(settings: Settings, now: datetime) -> None:
         dropped = partitions.drop_before(session, cutoff)
         tallies.forget(session, cutoff)
         if dropped:
-            session.execute(delete(Match).where(Match.occurred_at < cutoff))
+            needed = Match.changed_at >= now - MATCHES_KEPT
+            session.execute(delete(Match).where(Match.occurred_at < cutoff, ~needed))
             session.execute(delete(QuarantinedRecord).where(QuarantinedRecord.seen_at < cutoff))
         crashpoint("retention.before_commit")
     crashpoint("retention.after_commit")

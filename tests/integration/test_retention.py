@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select, text
 
 from app.config import get_settings
 from app.database import session_scope
-from app.models import Log
-from app.services import retention
+from app.models import Alert, Log
+from app.services import catalogue, retention
+from tests.conftest import forget
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 
@@ -29,6 +31,28 @@ def test_logs_older_than_the_retention_go_to_the_minute_with_their_history(datab
         assert session.scalar(text("SELECT count(*) FROM log_changes")) == 2
         names = session.scalars(text("SELECT relname FROM pg_class WHERE relname LIKE 'logs_p%' AND relkind = 'r'"))
         assert "logs_p202607" not in names.all()
+
+
+def test_a_window_that_is_longer_than_logs_are_kept_still_holds_its_matches(
+    database: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("RETENTION_DAYS", "7")
+    forget()
+    feed = Feed(START - timedelta(days=200))
+    with session_scope() as session:
+        condition = {"type": "threshold", "count": 3, "window_minutes": 44_640}
+        body = {"name": "Month", "log_type": "message", "pattern_type": "any", "condition": condition}
+        catalogue.create(session, body, START).started_at = START - timedelta(days=100)
+    for number, days in enumerate([70, 30, 25]):
+        feed.store([log(number, START - timedelta(days=days))], START - timedelta(days=days))
+        evaluate(START - timedelta(days=days))
+    retention.clean(get_settings(), START)
+    assert stored() == []
+    feed.store([log(9, START)], START)
+    evaluate(START)
+    with session_scope() as session:
+        assert session.scalars(select(Alert.occurrences).where(Alert.rule_id.is_not(None))).all() == [3]
+        assert session.scalar(text("SELECT count(*) FROM matches")) == 3
 
 
 def test_partitions_of_this_month_and_the_next_are_there_before_they_are_needed(database: str) -> None:
