@@ -118,6 +118,8 @@ def _edit(session: Session, rule: Rule, wanted: RuleDefinition, now: datetime) -
         tracker.close_all(session, rule.id, ResolveReason.RULE_DISABLED, get_settings(), now)
     elif changed:
         tracker.close_all(session, rule.id, ResolveReason.RULE_CHANGED, get_settings(), now)
+    else:
+        tracker.look_again(session, rule.id, now)
     if changed or (wanted.enabled and not before.enabled):
         _start_anew(rule)
     for name, value in definition.columns(wanted).items():

@@ -49,6 +49,7 @@ NOTHING = Sums(0, 0)
 
 log = structlog.get_logger()
 GroupId = tuple[UUID, str]
+Spans = dict[GroupId, list[tuple[datetime, datetime]]]
 Moved = tuple[Rule, Alert, Sequence[int]]
 """A rule, an alert of its that opened, goes on or ends, and the ids of the logs that it names, where they are known."""
 
@@ -107,8 +108,8 @@ class Minute:
     seen: dict[UUID, list[str]] = field(default_factory=dict)
     stuck: dict[GroupId, list[int]] = field(default_factory=dict)
     """Logs that are stuck, by rule and group."""
-    told: dict[GroupId, list[tuple[datetime, datetime]]] = field(default_factory=dict)
-    """Of `sum`: spans of earlier alerts."""
+    told: Spans = field(default_factory=dict)
+    """Of `sum`: spans of earlier alerts; one that was ended by hand lasts on while its condition held."""
     groups: dict[UUID, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
@@ -161,7 +162,8 @@ def _read(session: Session, rule_set: RuleSet, due: DueMinute) -> Minute:
             session, rule_set.stuck_index, by_type[StuckParams], account_starts(session), due.at
         )
     if sums:
-        minute.told = _told(session, sums, due.at)
+        params = {rule.id: rule.params for rule in sums if isinstance(rule.params, SumParams)}
+        minute.told = _told(session, params, minute)
     for rule_id, key in (*minute.sums, *minute.amounts, *minute.stuck):
         minute.groups[rule_id].add(key)
     for rule_id, keys in minute.seen.items():
@@ -203,18 +205,20 @@ def _read_alerts(session: Session, rules: Sequence[Rule], minute: Minute) -> Non
         minute.open[places_of[mark]] = alert
 
 
-def _told(session: Session, rules: Sequence[Rule], at: datetime) -> dict[GroupId, list[tuple[datetime, datetime]]]:
+def _told(session: Session, params: Mapping[UUID, SumParams], minute: Minute) -> Spans:
     """Read the spans of the alerts that ended lately."""
-    found: dict[GroupId, list[tuple[datetime, datetime]]] = defaultdict(list)
-    reach = sum_condition.REACH + max(rule.window for rule in rules)
+    found: Spans = defaultdict(list)
+    lately = minute.at - sum_condition.REACH - max(timedelta(minutes=each.window_minutes) for each in params.values())
     rows = session.execute(
-        select(Alert.rule_id, Alert.group_key, Alert.window_from, Alert.resolved_at)
-        .where(Alert.rule_id == text("ANY(:ids)"), Alert.status == AlertStatus.RESOLVED, Alert.resolved_at > at - reach)
-        .params(ids=[rule.id for rule in rules])
+        select(Alert.rule_id, Alert.group_key, Alert.window_from, Alert.resolved_at, Alert.resolve_reason)
+        .where(Alert.rule_id == text("ANY(:ids)"), Alert.status == AlertStatus.RESOLVED)
+        .where((Alert.resolved_at > lately) | Alert.still_holds)
+        .params(ids=list(params))
     )
-    for rule_id, key, since, until in rows:
+    for rule_id, key, since, until, reason in rows:
         if rule_id is not None and until is not None:
-            found[rule_id, key].append((since, until))
+            amounts = minute.amounts.get((rule_id, key), []) if reason == ResolveReason.MANUAL else []
+            found[rule_id, key].append((since, sum_condition.held_on(params[rule_id], amounts, until, minute.at)))
     return found
 
 

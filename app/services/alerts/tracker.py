@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from app import models, wake
@@ -19,10 +19,18 @@ EPISODIC = frozenset({"each", "threshold", "new_value"})
 
 
 def close_all(session: Session, rule_id: UUID, reason: ResolveReason, settings: Settings, now: datetime) -> None:
-    """End the open alerts of a rule that is edited, disabled or deleted, and forget what it held back."""
+    """End the open alerts of a rule that is edited, disabled or deleted, and forget what it held back or knew."""
     query = select(Alert).where(Alert.rule_id == rule_id, Alert.status != AlertStatus.RESOLVED).order_by(Alert.id)
     _end(session, session.scalars(query.with_for_update()).all(), reason, settings, now)
+    # What the rule says anew fires whether or not people ended what it said before.
+    session.execute(update(Alert).where(Alert.rule_id == rule_id, Alert.still_holds).values(still_holds=False))
     session.execute(delete(models.Match).where(models.Match.rule_id == rule_id, models.Match.held))
+
+
+def look_again(session: Session, rule_id: UUID, now: datetime) -> None:
+    """Let the next tick decide anew when the open alerts of a rule are told: its cooldown or pace may have changed."""
+    is_open = Alert.status != AlertStatus.RESOLVED
+    session.execute(update(Alert).where(Alert.rule_id == rule_id, is_open).values(notify_at=now))
 
 
 def _end(session: Session, alerts: Sequence[Alert], reason: ResolveReason, settings: Settings, now: datetime) -> None:

@@ -2,7 +2,6 @@
 
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 from sqlalchemy import select
@@ -15,50 +14,7 @@ from app.services.alerts import silences, tracker
 from app.services.outbox import actions
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
-
-ACTION = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/giftpulse"}}
-
-
-def minutes(count: float) -> datetime:
-    return START + timedelta(minutes=count)
-
-
-def make_rule(**fields: Any) -> UUID:
-    body = {"name": "Rule", "log_type": "message", "pattern_type": "status", "pattern_value": "undelivered"} | fields
-    with session_scope() as session:
-        rule = catalogue.create(session, body, START)
-        rule.started_at = START
-        return rule.id
-
-
-def make_action(**fields: Any) -> UUID:
-    with session_scope() as session:
-        action, _ = actions.create(session, ACTION | fields, START)
-        return action.id
-
-
-def told() -> list[tuple[str, datetime]]:
-    """What is owed, in order, but for the built-in alerts."""
-    with session_scope() as session:
-        rows = session.execute(
-            select(Delivery.type, Delivery.created_at)
-            .join(Alert, Alert.id == Delivery.alert_id)
-            .where(Alert.rule_id.is_not(None))
-            .order_by(Delivery.number)
-        )
-        return [(row[0].removeprefix("alert."), row[1]) for row in rows]
-
-
-def only_alert() -> Alert:
-    with session_scope() as session:
-        alert = session.scalars(select(Alert).where(Alert.rule_id.is_not(None))).one()
-        session.expunge(alert)
-        return alert
-
-
-def change_rule(rule_id: UUID, **fields: Any) -> None:
-    with session_scope() as session:
-        catalogue.patch(session, rule_id, fields, minutes(5))
+from tests.integration.alerts.stories import ACTION, change_rule, make_action, make_rule, minutes, only_alert, told
 
 
 @pytest.fixture

@@ -8,6 +8,18 @@ from app.services.rules.types import SumParams, Verdict
 
 REACH = timedelta(hours=24)
 """Windows that ended so long ago are still looked at: prices come late."""
+MINUTE = timedelta(minutes=1)
+
+
+def held_on(params: SumParams, minutes: Sequence[tuple[datetime, Decimal]], until: datetime, at: datetime) -> datetime:
+    """Return up to when the latest window stayed at the limit after an alert was ended by hand, minute by minute.
+
+    What was reached meanwhile was the same trouble: it is told.
+    """
+    following = max(until, at - REACH).replace(second=0, microsecond=0) + MINUTE
+    while following <= at and _latest(params, minutes, following) >= Decimal(str(params.at_least)):
+        until, following = following, following + MINUTE
+    return until
 
 
 def judge(
@@ -27,11 +39,11 @@ def judge(
     """
     window = timedelta(minutes=params.window_minutes)
     limit = Decimal(str(params.at_least))
-    latest = sum((amount for minute, amount in minutes if at - window < minute <= at), Decimal(0))
+    latest = _latest(params, minutes, at)
     if latest >= limit:
         return Verdict(True, float(latest), window_ended_at=at)
     reached = None
-    earliest = max(first, at - REACH + timedelta(minutes=1))
+    earliest = max(first, at - REACH + MINUTE)
     total, left, right = Decimal(0), 0, 0
     # A window is at its fullest where it ends with a minute that has something in it, or where windows begin to count.
     for end in sorted({max(minute, earliest) for minute, _ in minutes}):
@@ -46,6 +58,11 @@ def judge(
     if reached is None:
         return Verdict(False, float(latest))
     return Verdict(True, float(latest), window_ended_at=reached, passed=True)
+
+
+def _latest(params: SumParams, minutes: Sequence[tuple[datetime, Decimal]], at: datetime) -> Decimal:
+    since = at - timedelta(minutes=params.window_minutes)
+    return sum((amount for minute, amount in minutes if since < minute <= at), Decimal(0))
 
 
 def _is_told(window_from: datetime, window_until: datetime, told: Sequence[tuple[datetime, datetime]]) -> bool:

@@ -1,0 +1,110 @@
+"""Silences over the life of an alert: what is held back, until when, and what is told afterwards."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from app.database import session_scope
+from app.models import Silence
+from app.services.alerts import silences
+from tests.fakes import START
+from tests.feeding import Feed, evaluate
+from tests.integration.alerts.stories import (
+    alerts,
+    happen,
+    make_action,
+    make_rule,
+    minutes,
+    only_alert,
+    pass_time,
+    silence,
+    told_at,
+)
+
+
+@pytest.fixture
+def feed(database: str) -> Feed:
+    make_action()
+    return Feed(START - timedelta(days=10))
+
+
+@pytest.mark.parametrize(
+    ("until", "deleted_at", "told_then"),
+    [(8, None, 11), (20, None, 20), (20, 9, 11), (20, 15, 15)],
+)
+def test_what_cooldown_and_silence_hold_is_told_when_both_are_over(
+    feed: Feed, until: float, deleted_at: float | None, told_then: float
+) -> None:
+    make_rule(resolve_after_minutes=2, cooldown_minutes=10, renotify_minutes=None)
+    happen(feed, 1)
+    pass_time(feed, 3)
+    happen(feed, 4)
+    held_by = silence(5, until)
+    for minute in range(5, 25):
+        if minute == deleted_at:
+            with session_scope() as session:
+                silences.delete(session, held_by)
+        evaluate(minutes(minute))
+    assert told_at() == [("firing", 1), ("resolved", 3), ("firing", told_then)]
+
+
+def test_a_silence_that_begins_later_holds_nothing_before_it_and_updates_within_it(feed: Feed) -> None:
+    make_rule(resolve_after_minutes=600, renotify_minutes=5)
+    with session_scope() as session:
+        silences.create(session, None, {}, minutes(5), minutes(30), "works", "ann", minutes(0))
+    for minute in range(1, 40):
+        happen(feed, minute)
+        assert only_alert().silenced == (5 <= minute < 30)
+    assert told_at() == [("firing", 1), ("update", 30), ("update", 35)]
+
+
+def test_of_two_silences_the_longer_one_decides(feed: Feed) -> None:
+    make_rule(resolve_after_minutes=600)
+    silence(0, 10)
+    silence(5, 20)
+    happen(feed, 1)
+    for minute in (6, 10, 19, 20):
+        evaluate(minutes(minute))
+    assert told_at() == [("firing", 20)]
+
+
+def test_what_fired_and_resolved_within_a_silence_is_told_to_nobody(feed: Feed) -> None:
+    make_rule(resolve_after_minutes=10)
+    make_rule(pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 5})
+    silence(0, 60)
+    pass_time(feed, 5)
+    happen(feed, 6)
+    pass_time(feed, 7)
+    pass_time(feed, 10)
+    happen(feed, 10.5)
+    pass_time(feed, 21)
+    evaluate(minutes(60))
+    assert [each.status for each in alerts() if each.resolve_reason == "quiet"] == ["resolved"]
+    assert [each.status for each in alerts() if each.resolve_reason == "cleared"] == ["resolved"]
+    assert [kind for kind, _ in told_at() if kind == "resolved"] == []
+
+
+@pytest.mark.parametrize(
+    ("group", "of_a_rule", "is_held"),
+    [
+        ({}, None, True),
+        ({"to_country": "GB"}, None, True),
+        ({"to_country": "GB", "error_code": 30003}, None, True),
+        ({"to_country": "GB", "error_code": 30004}, None, False),
+        ({"error_code": "30003"}, None, False),
+        ({"from": None}, None, True),
+        ({"status": None}, None, False),
+        ({}, "its own", True),
+        ({"to_country": "FR"}, "its own", False),
+        ({}, "another", False),
+    ],
+)
+def test_a_silence_holds_the_groups_that_hold_all_its_pairs(
+    group: dict[str, Any], of_a_rule: str | None, is_held: bool
+) -> None:
+    its_own = uuid4()
+    rule_id = {"its own": its_own, "another": uuid4(), None: None}[of_a_rule]
+    made = Silence(rule_id=rule_id, group=group)
+    assert silences.is_silenced([made], its_own, {"to_country": "GB", "error_code": 30003, "from": None}) is is_held
