@@ -1,5 +1,6 @@
 """Deliveries on their way: attempts, retries, order, limits, and what becomes of an action whose receiver fails."""
 
+import json
 from datetime import timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -19,6 +20,7 @@ from app.services.alerts import builtin
 from app.services.outbox import actions, claim, dispatch, failing
 from app.services.outbox.retry import retry
 from app.utils.clock import utc_now
+from tests.conftest import forget
 from tests.integration.outbox.conftest import SCHEDULE, Outbox
 from tests.receivers import Mailbox, Receiver, http_receiver, respond, say
 
@@ -626,3 +628,49 @@ def test_what_was_told_out_of_turn_by_a_retry_by_hand_holds_up_only_what_is_told
     outbox.deliver(seconds=6)
     ids = [request.headers["webhook-id"] for request in receiver.requests]
     assert ids == [str(each) for each in (firing, update, firing, firing, resolved)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"a": {{ 1 // (alert.occurrences - 7000000) }}}',
+        '{"a": [{% for i in range(alert.occurrences) %}1,{% endfor %}1]}',
+        '{"a": {% if alert.occurrences == 7000000 %}no json{% else %}1{% endif %}}',
+    ],
+)
+def test_a_template_that_fails_on_an_alert_costs_its_text_and_the_attempt_says_so(
+    outbox: Outbox, receiver: Receiver, body: str
+) -> None:
+    outbox.webhook(receiver, body=body)
+    [delivery] = outbox.tell(outbox.alert(occurrences=7_000_000))
+    outbox.deliver()
+    [request], [attempt] = receiver.requests, outbox.attempts(delivery)
+    assert json.loads(request.body)["type"] == "alert.firing"
+    assert attempt.outcome == "succeeded"
+    assert "built-in" in (attempt.error or "")
+
+
+def test_a_redirect_to_metadata_fails_and_says_that_redirects_are_not_followed(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    receiver.answers = [respond(302, b"", Location="http://169.254.169.254/latest/meta-data/")]
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    [attempt] = outbox.attempts(delivery)
+    assert outbox.delivery(delivery).status == "failed"
+    assert "redirects are not followed" in (attempt.error or "")
+    assert (receiver.connections, len(receiver.requests)) == (1, 1)
+
+
+def test_a_server_without_starttls_leaves_what_is_owed_to_be_tried_again_and_says_why(
+    outbox: Outbox, mailbox: Mailbox, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("SMTP_SECURITY", "starttls")
+    forget()
+    outbox.email("ops@example.com")
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver()
+    [attempt] = outbox.attempts(delivery)
+    assert (attempt.outcome, mailbox.mails) == ("retry", [])
+    assert "STARTTLS" in (attempt.error or "")
