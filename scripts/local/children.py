@@ -1,6 +1,8 @@
 """The child processes of `scripts/start`: started in order, watched together, stopped in the opposite order."""
 
 import subprocess
+import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +13,11 @@ from scripts.local import processes
 LARGEST_LOG_BYTES = 20 * 1024 * 1024
 TAIL_LINES = 15
 STOP_SECONDS = 25
+MOST_DEATHS = 5
+WITHIN_SECONDS = 600.0
+"""A child that dies more often within so long does not die by chance."""
+UNUSABLE = 2
+"""The exit code of a child whose settings cannot be used: it would say the same again."""
 
 
 class ChildDied(RuntimeError):
@@ -24,10 +31,13 @@ class Children:
     logs: Path
     cwd: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _started_by: dict[str, tuple[Sequence[str], Mapping[str, str]]] = field(default_factory=dict)
+    _deaths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
         with self._open_log(name) as output:
             self.running[name] = processes.start(command, env=env, cwd=self.cwd, output=output)
+        self._started_by[name] = command, env
 
     def run(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> int:
         """Run a program to its end; return its exit code."""
@@ -43,6 +53,21 @@ class Children:
             code = process.poll()
             if code is not None:
                 raise ChildDied(f"the {name} stopped with exit code {code}; it said last:\n{self.tail(name)}")
+
+    def revive(self) -> list[str]:
+        """Start again what died; return its names.
+
+        Raises: ChildDied where that is of no use.
+        """
+        dead = [name for name, process in self.running.items() if process.poll() is not None]
+        for name in dead:
+            now = time.monotonic()
+            self._deaths[name] = [at for at in self._deaths[name] if now - at < WITHIN_SECONDS] + [now]
+            if self.running[name].returncode == UNUSABLE or len(self._deaths[name]) > MOST_DEATHS:
+                self.check()
+            processes.kill_group(self.running[name])
+            self.start(name, *self._started_by[name])
+        return dead
 
     def stop(self) -> None:
         """Stop all, the last started first, so that each still finds those it talks to."""

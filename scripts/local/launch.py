@@ -136,7 +136,8 @@ def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
     children.start("beat", [*celery, "beat", "--loglevel=info"], plan.env)
     _tell(plan)
     while not stopping.wait(0.5):
-        children.check()
+        for name in children.revive():
+            say(f"the {name} stopped and was started again; see {plan.folder / 'logs' / name}.log")
 
 
 def _start_servers(plan: Plan, stack: ExitStack) -> None:
