@@ -9,7 +9,8 @@ import idna
 LONGEST = 254
 LONGEST_LOCAL = 64
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-LOCAL = re.compile(rf"{ATOM}(\.{ATOM})*\Z")
+LOCAL = re.compile(rf"(?!.*=\?){ATOM}(\.{ATOM})*\Z")
+"""Without the beginning of an encoded word (RFC 2047): whoever writes it into a header decodes it."""
 LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
 
 

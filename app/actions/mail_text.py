@@ -22,6 +22,8 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 LONGEST_SUBJECT = 200
 LONGEST_TEXT = 400
 """Of each text of a mail: who wants all of it follows the links."""
+ENCODED_WORD = "=?"
+"""Begins one, as in `=?utf-8?q?=0aBcc:_x?=`."""
 JOINER = "\u200d"
 """Makes one sign of several: a family of four faces."""
 TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -90,9 +92,12 @@ def _plain(story: Story) -> dict[str, str]:
 
 
 def one_line(text: str) -> str:
-    """Make a subject of a text: one line without control, format and bidirectional characters, not too long."""
+    """Make a subject of a text: one line without control, format and bidirectional characters, not too long.
+
+    An encoded word (RFC 2047) in it is taken apart: whoever reads a header decodes it, and it may hold line breaks.
+    """
     visible = "".join(part if unicodedata.category(part)[0] != "C" or part == JOINER else " " for part in text)
-    return short_line(visible, LONGEST_SUBJECT)
+    return short_line(visible.replace(ENCODED_WORD, "= ?"), LONGEST_SUBJECT)
 
 
 def message(envelope: Envelope, sender: Address) -> EmailMessage:

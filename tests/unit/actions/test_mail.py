@@ -30,6 +30,7 @@ SENDER = read_sender("GiftPulse <alerts@example.com>")
         ".a@c.d", '"a"@c.d', "a@-b.c", "a@b..c", "a@127.0.0.1", "a" * 400 + "@b.c", "a" * 65 + "@b.c",
         "a@" + "b." * 130 + "c",
         "a\x00@b.c", "ä@b.c", "a,b@c.d", "<a@b.c>", "A <a@b.c>", "a@b.c\n", "a@b.c;d@e.f", "a@b_c.d",
+        "=?utf-8?q?=0ax?=@b.c", "a.=?utf-8?b?Cng=?=@b.c",
     ],
 )  # fmt: skip
 def test_what_is_not_one_plain_address_is_refused(text: str) -> None:
@@ -109,7 +110,17 @@ def make(content: dict[str, str], alert_id: str | None = "a1") -> Any:
     return mail_text.message(envelope, SENDER)
 
 
-@given(st.text(), st.text(), st.text())
+ENCODED_WORDS = st.builds(
+    "{}=?{}?{}?{}?={}".format,
+    st.sampled_from(["", "a ", "=", "ü "]),
+    st.sampled_from(["utf-8", "us-ascii", "utf-7", "utf-8*en", "none"]),
+    st.sampled_from("qQbB"),
+    st.sampled_from(["=0aBcc:_x", "=0D=0A=0D=0Abody", "CkJjYzogeA==", "=00", "x"]),
+    st.text(max_size=3),
+)
+
+
+@given(st.text() | ENCODED_WORDS, st.text(), st.text())
 def test_no_text_makes_a_header_or_breaks_a_mail(subject: str, text: str, html: str) -> None:
     raw = make({"subject": subject, "text": text, "html": html}).as_bytes()
     head = raw.split(b"\r\n\r\n")[0].decode("ascii")
@@ -121,6 +132,12 @@ def test_no_text_makes_a_header_or_breaks_a_mail(subject: str, text: str, html: 
     read = message_from_bytes(raw, policy=policy.default)
     assert read["To"] == "ops@example.com"
     assert b"\x00" not in raw
+
+
+def test_an_encoded_word_in_a_subject_is_shown_and_not_decoded() -> None:
+    read = message_from_bytes(make({"subject": "=?utf-8?q?=0a=0aBcc:_x?= fails"}).as_bytes(), policy=policy.default)
+    assert read["Subject"] == "= ?utf-8?q?=0a=0aBcc:_x?= fails"
+    assert "Bcc" not in read
 
 
 def test_a_mail_is_the_same_on_every_attempt_and_threads_with_its_alert() -> None:
