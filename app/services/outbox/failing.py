@@ -1,7 +1,7 @@
 """Ends what is owed through an action that takes nothing more, and says why in an attempt, so that it can be seen."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -80,20 +80,26 @@ def _fail(session: Session, which: ColumnElement[bool], reason: str, now: dateti
             for row in failed
         ],
     )
-    kinds = Counter(
-        metrics.DELIVERIES.key(action_type=row.action_type, outcome=AttemptOutcome.FAILED) for row in failed
-    )
-    metrics.count(session, kinds)
+    _count(session, [row.action_type for row in failed], AttemptOutcome.FAILED)
     return len(failed)
 
 
 def close_unknown(session: Session, ids: Sequence[UUID]) -> None:
     """Close the attempts that a dead worker left open: they may or may not have been received."""
-    session.execute(
+    closed = session.scalars(
         update(Attempt)
         .where(Attempt.delivery_id.in_(ids), Attempt.outcome == AttemptOutcome.STARTED)
+        .where(Delivery.id == Attempt.delivery_id)
         .values(outcome=AttemptOutcome.UNKNOWN, error="the worker stopped before the outcome was known")
+        .returning(Delivery.action_type),
+        execution_options={"synchronize_session": False},
     )
+    _count(session, closed, AttemptOutcome.UNKNOWN)
+
+
+def _count(session: Session, action_types: Iterable[str], outcome: AttemptOutcome) -> None:
+    """Count attempts that ended without a sender."""
+    metrics.count(session, Counter(metrics.DELIVERIES.key(action_type=each, outcome=outcome) for each in action_types))
 
 
 def disable(session: Session, action: Action, reason: str, now: datetime) -> None:

@@ -443,6 +443,14 @@ def test_what_a_dead_worker_had_under_way_is_sent_within_a_minute_of_its_death(
     assert outbox.deliver(seconds=45) == 0, "that worker may still be sending"
     assert outbox.deliver(seconds=15) == 1
     assert [each.outcome for each in outbox.attempts(delivery)] == ["unknown", "succeeded"]
+    with session_scope() as session:
+        counted = session.execute(
+            text(
+                "SELECT labels::json ->> 'outcome', sum(value) FROM counters"
+                " WHERE name = 'giftpulse_deliveries_total' GROUP BY 1"
+            )
+        )
+        assert {outcome: number for outcome, number in counted} == {"unknown": 1, "succeeded": 1}  # noqa: C416  # rows
 
 
 def test_a_test_answers_with_its_outcome_and_is_tried_once(outbox: Outbox, receiver: Receiver) -> None:
