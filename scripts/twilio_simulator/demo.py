@@ -22,10 +22,11 @@ def start(
 
 
 def _began_at(simulator: Simulator, state: Path | None) -> datetime:
-    """Read when the demo began with this seed; remember it where it begins now."""
+    """Read when the demo began with this seed, which makes this a further run; remember it where it begins now."""
     if state and state.exists():
         known = json.loads(state.read_text())
         if known["seed"] == simulator.seed:
+            simulator.run = f"/{simulator.clock.now().isoformat()}"
             return datetime.fromisoformat(known["began_at"])
     began_at = simulator.clock.now().replace(microsecond=0)
     if state:

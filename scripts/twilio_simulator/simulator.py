@@ -75,6 +75,8 @@ class Simulator:
         self._collections: dict[tuple[str, Kind], Collection] = {}
         self._records: dict[str, Record] = {}
         self._numbers = 0
+        self.run = ""
+        """Tells a run that goes on with an earlier one's history from it: what either makes by hand must differ."""
         self._sids: Counter[str] = Counter()
         self._due: list[tuple[datetime, int, Callable[[], None]]] = []
         self.account = self.add_account(account_sid, auth_token)
@@ -271,9 +273,10 @@ class Simulator:
         return self._collections.setdefault((account_sid, kind), Collection())
 
     def new_sid(self, prefix: str) -> str:
-        """Make a sid that depends on nothing but the seed and how many of its kind were made before."""
+        """Make a sid that depends on nothing but the seed, the run, and how many of its kind were made before."""
         self._sids[prefix] += 1
-        digest = hashlib.md5(f"{self.seed}/{prefix}/{self._sids[prefix]}".encode(), usedforsecurity=False)
+        label = f"{self.seed}{self.run}/{prefix}/{self._sids[prefix]}"
+        digest = hashlib.md5(label.encode(), usedforsecurity=False)
         return prefix + digest.hexdigest()
 
     def _keep(self, record: Record) -> None:

@@ -44,6 +44,15 @@ def test_a_restart_with_its_state_tells_the_same_history(tmp_path: Path) -> None
         assert later[item.sid].versions[: len(item.versions)] == item.versions
 
 
+def test_what_is_made_by_hand_after_a_restart_is_no_record_of_the_run_before(tmp_path: Path) -> None:
+    def make(at: datetime) -> str:
+        twilio = Simulator(clock=SimulatorClock(frozen_at=at))
+        demo.start(twilio, tmp_path / "state.json", history_hours=1)
+        return twilio.add_message()
+
+    assert make(NOW) != make(NOW + timedelta(minutes=20))
+
+
 def test_every_life_ends_within_a_day() -> None:
     twilio = simulator()
     traffic = Traffic(twilio, NOW, Rates(60, 60, 6), incidents=())
