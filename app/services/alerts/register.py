@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from app import metrics
@@ -93,15 +93,22 @@ class Register:
         self._max_age = timedelta(hours=settings.notify_max_age_hours)
 
     def load_previous_firings(self, fingerprints: Iterable[str]) -> None:
-        """Read when each of these was last told as firing by an alert that is over: the cooldown counts from there."""
+        """Read when each of these was last told as firing by an alert that is over: the cooldown counts from there.
+
+        A firing for which nobody was there makes no later one wait.
+        """
         rows = self._session.execute(
-            select(Alert.fingerprint, func.max(Alert.firing_notified_at))
-            .where(Alert.fingerprint == text("ANY(:keys)"), Alert.status == AlertStatus.RESOLVED)
-            .where(Alert.firing_notified_at.is_not(None))
-            .group_by(Alert.fingerprint)
-            .params(keys=list(fingerprints))
+            text(
+                "SELECT known.mark, previous.at FROM unnest(CAST(:marks AS text[])) AS known (mark)"
+                " CROSS JOIN LATERAL ("
+                " SELECT a.firing_notified_at AS at FROM alerts a"
+                " WHERE a.fingerprint = known.mark AND a.status = 'resolved' AND a.firing_notified_at IS NOT NULL"
+                " AND EXISTS (SELECT FROM deliveries d WHERE d.alert_id = a.id)"
+                " ORDER BY a.firing_notified_at DESC LIMIT 1) previous"
+            ),
+            {"marks": list(fingerprints)},
         )
-        self._previous |= {row[0]: row[1] for row in rows if row[1] is not None}
+        self._previous |= {row[0]: row[1] for row in rows}
 
     def open(
         self,
