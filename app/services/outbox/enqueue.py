@@ -32,7 +32,7 @@ NOTICES_LOCK = 4_715_620_763
 log = structlog.get_logger()
 JsonObject = dict[str, Any]
 Told = tuple[UUID, UUID, str]
-"""An alert, an action and a receiver."""
+"""An alert, an action and a receiver of it, as `_receiver` knows it."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,9 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
                 sent[target.action.id] = number + bool(made)
                 if each.type == NotificationType.FIRING:
                     told |= {
-                        (each.alert_id, row["action_id"], row["recipient"]): row["status"] != DeliveryStatus.FOLDED
+                        (each.alert_id, row["action_id"], _receiver(row["action_type"], row["recipient"])): (
+                            row["status"] != DeliveryStatus.FOLDED
+                        )
                         for row in made
                     }
                 rows += made
@@ -179,7 +181,8 @@ def _deliveries(
         recipients = [each for each in recipients if _was_told(target.action, notice, each, told)]
     if not recipients:
         return []
-    by_itself = any(told.get((notice.alert_id, target.action.id, each)) for each in recipients)
+    receivers = [_receiver(target.action.action_type, each) for each in recipients]
+    by_itself = any(told.get((notice.alert_id, target.action.id, each)) for each in receivers)
     if too_many and not (by_itself and kind.must_go_out(target.config, notice.type)):
         rendered = Rendered(digest.folded_content(notification))
         changes = {"status": DeliveryStatus.FOLDED, "next_attempt_at": None}
@@ -194,8 +197,13 @@ def _deliveries(
 def _was_told(action: Action, notice: Notice, recipient: str, told: dict[Told, bool]) -> bool:
     """Say whether a receiver was told of the firing, or was not only because its action does not ask for that."""
     if "firing" in action.notify_on:
-        return (notice.alert_id, action.id, recipient) in told
+        return (notice.alert_id, action.id, _receiver(action.action_type, recipient)) in told
     return notice.fired_at is None or action.created_at <= notice.fired_at
+
+
+def _receiver(action_type: str, recipient: str) -> str:
+    """Tell receivers of one action apart: a webhook has but one, which stays the same when its URL is edited."""
+    return action_type if action_type == ActionType.WEBHOOK else recipient
 
 
 def _told_of_firing(session: Session, notices: Sequence[Notice]) -> dict[Told, bool]:
@@ -207,11 +215,15 @@ def _told_of_firing(session: Session, notices: Sequence[Notice]) -> dict[Told, b
     if not resolved:
         return {}
     rows = session.execute(
-        select(Delivery.alert_id, Delivery.action_id, Delivery.recipient, Delivery.status).where(
+        select(Delivery.alert_id, Delivery.action_id, Delivery.action_type, Delivery.recipient, Delivery.status).where(
             Delivery.alert_id.in_(resolved), Delivery.type == NotificationType.FIRING
         )
     )
-    return {(row[0], row[1], row[2]): row[3] != DeliveryStatus.FOLDED for row in rows if row[0] is not None}
+    return {
+        (row.alert_id, row.action_id, _receiver(row.action_type, row.recipient)): row.status != DeliveryStatus.FOLDED
+        for row in rows
+        if row.alert_id is not None
+    }
 
 
 def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> dict[UUID, list[JsonObject]]:

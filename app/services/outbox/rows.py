@@ -16,11 +16,14 @@ from app.utils.crypto import Undecryptable, decrypt
 JsonObject = dict[str, Any]
 EARLIER_STANDS = (
     "EXISTS (SELECT 1 FROM deliveries e LEFT JOIN deliveries g ON g.id = e.digest_id"
-    " WHERE e.alert_id = d.alert_id AND e.action_id = d.action_id AND e.recipient = d.recipient"
+    " WHERE e.alert_id = d.alert_id AND e.action_id = d.action_id"
+    " AND (e.recipient = d.recipient OR (e.action_type = 'webhook' AND d.action_type = 'webhook'))"
     " AND e.number < d.number AND (e.status = 'pending'"
     " OR (e.status = 'folded' AND (e.digest_id IS NULL OR g.status = 'pending'))))"
 )
-"""SQL: the delivery `d` waits for an earlier one of its alert to the same receiver, by itself or within a digest."""
+"""SQL: the delivery `d` waits for an earlier one of its alert to the same receiver, by itself or within a digest.
+
+A webhook is one receiver, whatever its URL was then."""
 
 
 class UnreadableAction(Undecryptable):

@@ -87,6 +87,19 @@ def test_what_fired_and_resolved_within_the_cooldown_is_never_told(feed: Feed) -
     assert [kind for kind, _ in told()] == ["firing", "resolved"]
 
 
+def test_a_firing_that_nobody_was_there_for_begins_no_cooldown(feed: Feed) -> None:
+    make_rule(resolve_after_minutes=2, cooldown_minutes=10)
+    feed.store([log(1, minutes(1))], minutes(1))
+    evaluate(minutes(1))
+    feed.complete(minutes(3))
+    evaluate(minutes(3))
+    assert only_alert().status == "resolved"
+    make_action()
+    feed.store([log(2, minutes(4))], minutes(4))
+    evaluate(minutes(4))
+    assert told() == [("firing", minutes(4))]
+
+
 def test_an_alert_about_something_old_is_late_and_told_to_nobody_until_something_new_comes(feed: Feed) -> None:
     make_action()
     make_rule(resolve_after_minutes=1440)
@@ -166,6 +179,7 @@ def test_an_action_that_wants_no_firing_is_told_of_the_end_all_the_same(feed: Fe
         ({"rule_id": "another"}, ["firing", "resolved"]),
         ({"notify_on": ["firing"]}, ["firing"]),
         ({"enabled": False}, ["firing"]),
+        ({"config": {"url": "https://hooks.example.com/moved"}}, ["firing", "resolved"]),
     ],
 )
 def test_who_was_told_of_the_firing_is_told_of_the_end_whatever_the_action_serves_since(

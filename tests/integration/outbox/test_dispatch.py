@@ -285,6 +285,21 @@ def test_deliveries_of_one_alert_to_one_receiver_go_in_order(outbox: Outbox, rec
     assert ids == [str(firing), str(firing), str(resolved)]
 
 
+def test_a_webhook_whose_url_is_edited_is_still_one_receiver_told_in_order(outbox: Outbox, receiver: Receiver) -> None:
+    receiver.answers = [respond(500), respond(200)]
+    action_id = outbox.webhook(receiver)
+    alert = outbox.alert()
+    [firing] = outbox.tell(alert)
+    outbox.deliver()
+    with session_scope() as session:
+        actions.patch(session, action_id, {"config": {"url": f"{receiver.url}/moved"}}, outbox.clock())
+    [resolved] = outbox.tell(alert, "resolved")
+    assert outbox.deliver() == 0
+    outbox.deliver(seconds=6)
+    ids = [request.headers["webhook-id"] for request in receiver.requests]
+    assert ids == [str(firing), str(firing), str(resolved)]
+
+
 def test_a_slow_receiver_holds_up_nobody_else(outbox: Outbox, receiver: Receiver) -> None:
     with http_receiver(say(b"", then_wait=30)) as slow:
         outbox.webhook(slow)
