@@ -1,5 +1,6 @@
 """What is told of an alert, when, and to whom: over real rows, with the clock in the test's hands."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from app.models import Alert, Delivery
 from app.services import catalogue
 from app.services.alerts import silences, tracker
 from app.services.outbox import actions
+from tests.conftest import forget
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import ACTION, change_rule, make_action, make_rule, minutes, only_alert, told
@@ -307,3 +309,21 @@ def test_an_account_that_cannot_be_read_opens_one_built_in_alert_that_a_good_pol
     with session_scope() as session:
         kinds = session.scalars(select(Delivery.type).order_by(Delivery.number)).all()
     assert kinds == ["alert.firing", "alert.resolved"]
+
+
+def test_the_text_of_messages_is_told_only_while_it_may_be_stored(feed: Feed, environment: pytest.MonkeyPatch) -> None:
+    make_action()
+    make_rule(resolve_after_minutes=40)
+    feed.store([log(1, minutes(1), text="a word in private")], minutes(1))
+    evaluate(minutes(1))
+    environment.setenv("STORE_MESSAGE_BODIES", "false")
+    forget()
+    feed.complete(minutes(99))
+    evaluate(minutes(99))
+    with session_scope() as session:
+        query = select(Delivery.content).where(Delivery.alert_id == only_alert().id).order_by(Delivery.number)
+        told = [json.loads(content["body"]) for content in session.scalars(query)]
+    assert [(each["type"], each["data"]["logs"][0]["text"]) for each in told] == [
+        ("alert.firing", "a word in private"),
+        ("alert.resolved", None),
+    ]

@@ -1,10 +1,13 @@
 """Deliveries on their way: attempts, retries, order, limits, and what becomes of an action whose receiver fails."""
 
+import asyncio
 import json
 from datetime import timedelta
 from email.utils import format_datetime
 from itertools import pairwise
+from typing import Any
 from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select, text
@@ -14,7 +17,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from app.config import get_settings
 from app.database import session_scope
 from app.errors import Conflict
-from app.models import Alert
+from app.metrics import DELIVERIES
+from app.models import Alert, Counter
 from app.services import catalogue
 from app.services.alerts import builtin
 from app.services.outbox import actions, claim, dispatch, failing
@@ -22,7 +26,7 @@ from app.services.outbox.retry import retry
 from app.utils.clock import utc_now
 from tests.conftest import forget
 from tests.integration.outbox.conftest import SCHEDULE, Outbox
-from tests.receivers import Mailbox, Receiver, http_receiver, respond, say
+from tests.receivers import Mailbox, Receiver, Request, http_receiver, respond, say
 
 
 def test_a_delivery_reaches_its_receiver_and_is_on_record(outbox: Outbox, receiver: Receiver) -> None:
@@ -96,12 +100,13 @@ def test_a_status_decides_what_becomes_of_a_delivery(
     outbox: Outbox, receiver: Receiver, status: int, outcome: str
 ) -> None:
     receiver.answers = [respond(status, b"", Location="http://169.254.169.254/")]
-    outbox.webhook(receiver)
+    action = outbox.webhook(receiver)
     [delivery] = outbox.tell(outbox.alert())
     outbox.deliver()
     [attempt] = outbox.attempts(delivery)
     assert (attempt.outcome, attempt.status_code) == (outcome, status)
     assert len(receiver.requests) == 1
+    assert outbox.stored(action).enabled == (status != 410)
 
 
 @pytest.mark.parametrize(
@@ -475,6 +480,92 @@ def test_a_test_answers_with_its_outcome_and_is_tried_once(outbox: Outbox, recei
     assert outbox.delivery(delivery).status == "failed"
     assert len(outbox.attempts(delivery)) == 1
     assert outbox.stored(action).failing_since is None
+    told = json.loads(receiver.requests[0].body)
+    assert (told["type"], told["data"]["alert"]["status"]) == ("action.test", "firing")
+
+
+def test_a_disabled_action_can_be_tried(outbox: Outbox, receiver: Receiver) -> None:
+    action = outbox.action("webhook", {"url": receiver.url}, enabled=False)
+    [delivery] = actions.test(action, utc_now())
+    assert outbox.delivery(delivery).status == "succeeded"
+    assert not outbox.stored(action).enabled
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_a_webhook_goes_by_the_method_and_with_the_headers_of_its_action(
+    outbox: Outbox, receiver: Receiver, method: str
+) -> None:
+    outbox.webhook(receiver, method=method, headers={"X-Team": "ops"})
+    outbox.tell(outbox.alert())
+    outbox.deliver()
+    [request] = receiver.requests
+    assert (request.method, request.target, request.headers["x-team"]) == (method, "/hook", "ops")
+
+
+def test_an_action_is_told_of_its_rule_from_its_severity_on_and_of_what_it_asks_for(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    with session_scope() as session:
+        body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
+        rule = catalogue.create(session, body, outbox.clock()).id
+    url = {"url": receiver.url}
+    every = outbox.webhook(receiver)
+    of_rule = outbox.action("webhook", url, rule_id=str(rule))
+    severe = outbox.action("webhook", url, min_severity="critical")
+    updates = outbox.action("webhook", url, notify_on=["update"])
+    outbox.action("webhook", url, enabled=False)
+
+    def told(kind: str, **fields: Any) -> set[UUID]:
+        return {outbox.delivery(each).action_id for each in outbox.tell(outbox.alert(**fields), kind)}
+
+    assert told("firing") == {every}
+    assert told("firing", rule_id=rule) == {every, of_rule}
+    assert told("firing", severity="critical") == {every, severe}
+    assert told("update", severity="info") == {every, updates}
+
+
+def test_what_was_frozen_goes_out_though_the_text_of_its_action_is_edited(
+    outbox: Outbox, receiver: Receiver, mailbox: Mailbox
+) -> None:
+    receiver.answers = [respond(503), respond(200)]
+    mailbox.codes = {"ops@example.com": ["451 later", "250 OK"]}
+    webhook = outbox.webhook(receiver, body='{"text": "old"}')
+    email = outbox.email("ops@example.com", subject="Old subject")
+    outbox.tell(outbox.alert())
+    outbox.deliver()
+    with session_scope() as session:
+        config = actions.masked_config(actions.get(session, webhook)) | {"body": '{"text": "new"}'}
+        actions.patch(session, webhook, {"config": config}, outbox.clock())
+        config = {"recipients": ["ops@example.com"], "subject": "New subject"}
+        actions.patch(session, email, {"config": config}, outbox.clock())
+    outbox.deliver(seconds=6)
+    assert [json.loads(request.body) for request in receiver.requests] == [{"text": "old"}] * 2
+    assert [mail["Subject"] for _, mail in mailbox.mails] == ["Old subject"]
+
+
+def test_an_attempt_says_when_it_was_made_and_how_long_it_took(outbox: Outbox, receiver: Receiver) -> None:
+    async def slowly(request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.3)
+        await respond(200)(request, writer)
+
+    receiver.answers = [slowly]
+    outbox.webhook(receiver)
+    [delivery] = outbox.tell(outbox.alert())
+    outbox.deliver(seconds=1)
+    [attempt] = outbox.attempts(delivery)
+    assert attempt.at == outbox.clock()
+    assert 300 <= (attempt.duration_ms or 0) < 10_000
+
+
+def test_what_fails_without_an_attempt_is_counted_too(outbox: Outbox, receiver: Receiver) -> None:
+    action = outbox.webhook(receiver)
+    outbox.tell(outbox.alert())
+    with session_scope() as session:
+        actions.patch(session, action, {"enabled": False}, outbox.clock())
+        counted = session.execute(select(Counter.labels, Counter.value).where(Counter.name == DELIVERIES.name)).all()
+    assert [(json.loads(labels), value) for labels, value in counted] == [
+        ({"action_type": "webhook", "outcome": "failed"}, 1)
+    ]
 
 
 def test_a_rolled_back_alert_owes_nothing(outbox: Outbox, receiver: Receiver) -> None:

@@ -84,7 +84,8 @@ def test_what_is_never_reached_is_in_no_answer(address: IPv4Address | IPv6Addres
         "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "javascript:alert(1)", "//example.com",
         "http:///x", "https:", "", "example.com", "https://", "https://?x", "https://:443/",
         # S09: ports
-        "http://example.com:6379/", "http://example.com:5432/", "http://example.com:25/", "http://example.com:0/",
+        *(f"https://example.com:{port}/" for port in (25, 110, 143, 465, 587, 993, 995)),
+        *(f"http://example.com:{port}/" for port in (1433, 1521, 3306, 5432, 6379, 11211, 27017, 0)),
         "http://example.com:99999/", "http://example.com:8o/", "http://example.com:٤٤٣/",
         # S10: what no URL holds
         "http://example.com/\r\nX: 1", "http://example.com/\0", "http://example.com/a b", "http://exa mple.com/",
