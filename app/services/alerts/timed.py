@@ -312,9 +312,6 @@ def _tell(session: Session, register: Register, minute: Minute, moved: Sequence[
     _count_logs(session, moved, minute.at)
     for rule, alert, _ in moved:
         alert.summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences)
-        ended = alert.status == AlertStatus.RESOLVED
-        if ended and alert.firing_notified_at is None:
-            continue
         register.tell(alert, Habits.of(rule))
     register.save_alerts()
 

@@ -180,13 +180,13 @@ def test_what_is_ended_by_hand_while_it_holds_fires_again_only_once_it_was_false
                 feed.store([log(minute, minutes(minute - 0.5), status="delivered", error_code=None)], minutes(minute))
             pass_time(feed, minute)
 
-    live(1, 5, well=False)
-    end(only_alert().id, 4.5)
-    live(5, 12, well=False)
+    live(1, 4, well=False)
+    end(only_alert().id, 3.5)
+    live(4, 8, well=False)
     assert len(alerts()) == 1
-    live(12, 20, well=True)
+    live(8, 13, well=True)
     assert len(alerts()) == 1
-    live(20, 24, well=False)
+    live(13, 15, well=False)
     assert [each.status for each in alerts()] == ["resolved", "firing"]
 
 

@@ -175,6 +175,6 @@ def test_what_a_cooldown_holds_waits_as_long_as_the_rule_says_since(
     pass_time(feed, 3)
     happen(feed, 4)
     change_rule(rule_id, cooldown_minutes=cooldown)
-    for minute in range(5, 40):
+    for minute in (5, 6, 10, 11, 30, 31):
         evaluate(minutes(minute))
     assert told_at()[2:] == [("firing", told_then)]

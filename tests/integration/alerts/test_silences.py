@@ -42,7 +42,7 @@ def test_what_cooldown_and_silence_hold_is_told_when_both_are_over(
     pass_time(feed, 3)
     happen(feed, 4)
     held_by = silence(5, until)
-    for minute in range(5, 25):
+    for minute in (5, 8, 9, 10, 11, 14, 15, 19, 20):
         if minute == deleted_at:
             with session_scope() as session:
                 silences.delete(session, held_by)
@@ -54,7 +54,7 @@ def test_a_silence_that_begins_later_holds_nothing_before_it_and_updates_within_
     make_rule(resolve_after_minutes=600, renotify_minutes=5)
     with session_scope() as session:
         silences.create(session, None, {}, minutes(5), minutes(30), "works", "ann", minutes(0))
-    for minute in range(1, 40):
+    for minute in (1, 4, 5, 10, 29, 30, 34, 35):
         happen(feed, minute)
         assert only_alert().silenced == (5 <= minute < 30)
     assert told_at() == [("firing", 1), ("update", 30), ("update", 35)]
@@ -71,6 +71,7 @@ def test_of_two_silences_the_longer_one_decides(feed: Feed) -> None:
 
 
 def test_what_fired_and_resolved_within_a_silence_is_told_to_nobody(feed: Feed) -> None:
+    make_action(notify_on=["resolved"])
     make_rule(resolve_after_minutes=10)
     make_rule(pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 5})
     silence(0, 60)
