@@ -168,6 +168,9 @@ def _command() -> list[str]:
 
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    if "SSL_CERT_FILE" in kept:
+        # The library's requests know it by this name alone.
+        kept["REQUESTS_CA_BUNDLE"] = kept["SSL_CERT_FILE"]
     return kept | {"PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent"}
 
 

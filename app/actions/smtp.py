@@ -188,13 +188,13 @@ def _explain(error: Exception, step: str, secrets: Sequence[str]) -> SendError:
         )
     if isinstance(error, aiosmtplib.SMTPServerDisconnected):
         return SendError(f"the mail server closed the connection ({step})", permanent=False)
+    if step == "login":
+        return SendError("the mail server takes no login: check SMTP_USER and SMTP_PORT", permanent=False)
     if "STARTTLS" in str(error):
         return SendError(
             "the mail server offers no STARTTLS: nothing was sent; SMTP_SECURITY says what it must offer",
             permanent=False,
         )
-    if step == "login":
-        return SendError("the mail server takes no login: check SMTP_USER and SMTP_PORT", permanent=False)
     return SendError(f"the mail server could not be reached or understood ({step}): {advice}", permanent=False)
 
 

@@ -1,10 +1,14 @@
 """Every kind of action sits the exam of senders, against a real server."""
 
+import ssl
 from base64 import b64encode
 from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from pydantic import SecretStr
 
 from app.actions import smtp
@@ -161,3 +165,19 @@ class TestApprise(SenderExam):
         assert refused.value.permanent
         assert refused.value.status_code == 302
         assert candidate.received() == 1
+
+    def test_an_authority_of_the_operator_is_trusted_and_no_other(
+        self, configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        ours = trustme.CA()
+        ours.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+        for authority, taken in ((ours, 1), (trustme.CA(), 0)):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            authority.issue_cert("127.0.0.1").configure_cert(context)
+            with http_receiver(tls=context) as receiver:
+                config = {"urls": [f"jsons://127.0.0.1:{receiver.port}/hook"]}
+                candidate = OverHttp(Apprise(configure(webhook_timeout_seconds=10)), config, receiver)
+                with nullcontext() if taken else pytest.raises(SendError):
+                    send(candidate)
+                assert candidate.received() == taken

@@ -141,6 +141,17 @@ def test_a_server_that_repeats_what_it_heard_gives_neither_login_nor_recipient_a
         assert b64encode(secret.encode()).decode().rstrip("=") not in said
 
 
+def test_a_server_that_takes_no_login_is_told_as_such(configure: Configure) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.test\r\n")
+        while (await reader.readline()).startswith(b"EHLO"):
+            writer.write(b"250 mail.test\r\n")
+        writer.close()
+
+    with raw_server(serve) as port, pytest.raises(SendError, match="takes no login: check SMTP_USER"):
+        send(configure, port, smtp_user="me", smtp_password=SecretStr("right"))
+
+
 def test_a_login_is_not_sent_in_clear_to_another_machine(configure: Configure) -> None:
     with pytest.raises(SendError, match="SMTP_SECURITY"):
         send(configure, 25, smtp_host="mail.example.com", smtp_user="me", smtp_password=SecretStr("secret"))
