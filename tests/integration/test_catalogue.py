@@ -114,6 +114,15 @@ def test_a_rule_that_begins_anew_forgets_its_health() -> None:
     assert stored(rule_id).started_at > started_at
 
 
+def test_a_rule_made_disabled_starts_when_it_is_enabled() -> None:
+    rule_id = make(enabled=False)
+    made_at = stored(rule_id).started_at
+    edit(rule_id, name="Other")
+    assert stored(rule_id).started_at == made_at
+    edit(rule_id, enabled=True)
+    assert stored(rule_id).started_at > made_at
+
+
 def test_health_counts_groups() -> None:
     rule_id = make(group_by=["to_country"])
     fire(rule_id)

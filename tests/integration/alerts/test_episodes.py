@@ -178,3 +178,12 @@ def test_what_a_cooldown_holds_waits_as_long_as_the_rule_says_since(
     for minute in (5, 6, 10, 11, 30, 31):
         evaluate(minutes(minute))
     assert told_at()[2:] == [("firing", told_then)]
+
+
+def test_what_changed_before_its_account_was_added_never_alerts(database: str) -> None:
+    make_rule()
+    feed = Feed(minutes(5.5))
+    happen(feed, 4, 5, arriving=6)
+    assert alerts() == []
+    happen(feed, 5.5)
+    assert [each.occurrences for each in alerts()] == [1]
