@@ -26,6 +26,12 @@ def test_a_retry_is_never_earlier_than_schedule_and_receiver_ask(
         assert max(wait, asked or 0) - 1e-3 <= seconds <= max(wait + min(wait * 0.2, 900), asked or 0) + 1e-3
 
 
+def test_retries_of_one_moment_are_spread_over_a_fifth_of_the_wait_and_a_quarter_of_an_hour_at_most() -> None:
+    for wait, spread in [(5, 1), (600, 120), (36_000, 900)]:
+        assert next_attempt_at([wait], 1, NOW, None, lambda: 0.0) == NOW + timedelta(seconds=wait)
+        assert next_attempt_at([wait], 1, NOW, None, lambda: 1.0) == NOW + timedelta(seconds=wait + spread)
+
+
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 5)), max_size=60))
 def test_no_second_takes_more_than_the_rate_and_its_burst(steps: list[tuple[float, int]]) -> None:
     now, free_at, taken = NOW, None, []
