@@ -111,7 +111,9 @@ def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) 
     kind = kind_for(parsed.action_type)
     same_kind = parsed.action_type == action.action_type
     stored = _config_or_nothing(action) if same_kind else {}
-    config = kind.check(kind.unmask(parsed.config, stored) if stored else parsed.config)
+    sent = kind.unmask(parsed.config, stored) if stored else parsed.config
+    # What is stored was checked when it came, and to check one URL of Apprise takes a process.
+    config = sent if sent == stored else kind.check(sent)
     for name, value in _columns(parsed, kind.carry_over(config, stored, now) if stored else config).items():
         setattr(action, name, value)
     if action.enabled:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.actions.apprise import Apprise
 from app.enums import Scope
 from app.utils.clock import rfc3339, utc_now
 from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, Api, fields
@@ -37,6 +38,19 @@ async def test_an_edit_for_an_old_version_is_refused(api: Api, kind: str, body: 
         assert (await api.request(method, url, headers=old, **content)).status_code == 412
     assert (await api.put(url, json=body, headers={"If-Match": f'"x", {edited.headers["etag"]}'})).status_code == 200
     assert (await api.delete(url, headers={"If-Match": "*"})).status_code == 204
+
+
+async def test_what_is_stored_is_not_checked_again(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = {"action_type": "apprise", "config": {"urls": ["json://user:secret@example.com/path"]}}
+    made = (await api.post("/api/actions", json=body)).json()
+    checked: list[Any] = []
+    monkeypatch.setattr(Apprise, "check", lambda _, config: checked.append(config) or config)
+    url = f"/api/actions/{made['id']}"
+    assert (await api.patch(url, json={"min_severity": "critical"})).status_code == 200
+    assert (await api.put(url, json=made)).status_code == 200, "the masked URL stands for the stored one"
+    assert checked == []
+    await api.patch(url, json={"config": {"urls": ["json://example.com/other"]}})
+    assert len(checked) == 1
 
 
 async def test_of_two_edits_for_one_version_one_wins(api: Api) -> None:
