@@ -44,7 +44,12 @@ async def test_what_is_stored_is_not_checked_again(api: Api, monkeypatch: pytest
     body = {"action_type": "apprise", "config": {"urls": ["json://user:secret@example.com/path"]}}
     made = (await api.post("/api/actions", json=body)).json()
     checked: list[Any] = []
-    monkeypatch.setattr(Apprise, "check", lambda _, config: checked.append(config) or config)
+
+    def check(_: Apprise, config: dict[str, Any]) -> dict[str, Any]:
+        checked.append(config)
+        return config
+
+    monkeypatch.setattr(Apprise, "check", check)
     url = f"/api/actions/{made['id']}"
     assert (await api.patch(url, json={"min_severity": "critical"})).status_code == 200
     assert (await api.put(url, json=made)).status_code == 200, "the masked URL stands for the stored one"
