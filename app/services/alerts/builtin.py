@@ -183,9 +183,10 @@ def _disabled(session: Session, settings: Settings) -> Iterator[Trouble]:
 def _name(action: Action, settings: Settings) -> str:
     """Say which action it is by its receivers, as its deliveries name them."""
     try:
-        receivers = kind_for(ActionType(action.action_type)).recipients(config_of(action, settings))
+        config = config_of(action, settings)
     except Undecryptable:
         return f"an action of type {action.action_type}"
+    receivers = kind_for(ActionType(action.action_type)).recipients(config)
     # Of an address the host: its path may be a secret of its own.
     first = urlsplit(receivers[0]).netloc if action.action_type == ActionType.WEBHOOK else receivers[0]
     return f"the {action.action_type} action to {first}" + (f" and {len(receivers) - 1} more" if receivers[1:] else "")
