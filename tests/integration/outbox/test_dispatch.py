@@ -4,7 +4,7 @@ import asyncio
 import json
 from datetime import timedelta
 from email.utils import format_datetime
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -14,6 +14,7 @@ from sqlalchemy import select, text
 from standardwebhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
+from app.actions import smtp
 from app.config import get_settings
 from app.database import session_scope
 from app.errors import Conflict
@@ -613,6 +614,31 @@ def test_a_mail_whose_fate_is_unknown_goes_out_again_under_its_one_id(outbox: Ou
     first, second = mailbox.to("ops@example.com")
     assert first.as_bytes() == second.as_bytes()
     assert first["Message-ID"] == f"<gp.{delivery}@example.com>"
+
+
+def test_a_mail_server_that_takes_a_mail_and_says_so_too_late_gets_the_same_again(
+    outbox: Outbox, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, taken = Mailbox.handle_DATA, count(1)
+
+    async def take_and_say_nothing_at_first(self: Mailbox, *of: Any) -> str:
+        answer = await take(self, *of)
+        if next(taken) == 1:
+            await asyncio.Event().wait()
+        return answer
+
+    monkeypatch.setattr(Mailbox, "handle_DATA", take_and_say_nothing_at_first)
+    outbox.email("ops@example.com")
+    [delivery] = outbox.tell(outbox.alert())
+    with monkeypatch.context() as impatient:
+        impatient.setattr(smtp, "ATTEMPT_SECONDS", 3.0)
+        outbox.deliver()
+    [attempt] = outbox.attempts(delivery)
+    assert attempt.error == "the mail server did not answer in time (content)"
+    outbox.deliver(seconds=6)
+    first, second = mailbox.to("ops@example.com")
+    assert first.as_bytes() == second.as_bytes()
+    assert outbox.delivery(delivery).status == "succeeded"
 
 
 @pytest.mark.parametrize(("rotated_hours_ago", "old_verifies"), [(0, True), (23, True), (25, False)])
