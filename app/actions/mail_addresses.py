@@ -1,10 +1,14 @@
 """Mail addresses: one plain address each, so strict that none can carry a second one, a header or a command. Pure."""
 
 import re
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from email.headerregistry import Address
 from email.utils import parseaddr
 
 import idna
+
+from app.actions.mail_headers import visible
 
 LONGEST = 254
 LONGEST_LOCAL = 64
@@ -42,4 +46,12 @@ def read_sender(text: str) -> Address:
     """
     name, address = parseaddr(text)
     local, _, domain = check_address(address).rpartition("@")
-    return Address("".join(part for part in name if part.isprintable()), local, domain)
+    return Address(visible(_decoded(name)), local, domain)
+
+
+def _decoded(name: str) -> str:
+    """Decode a name that is given in encoded words, as programs without Unicode want it."""
+    try:
+        return str(make_header(decode_header(name)))
+    except (HeaderParseError, LookupError, UnicodeError):
+        return name

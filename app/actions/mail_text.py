@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
+from email.utils import format_datetime
 from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, TemplateError, select_autoescape
 
+from app.actions import mail_headers
 from app.actions.base import Envelope, Notification
 from app.actions.facts import line, when
 from app.actions.story import Story, console_url, cut, tell
@@ -22,10 +24,6 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 LONGEST_SUBJECT = 200
 LONGEST_TEXT = 400
 """Of each text of a mail: who wants all of it follows the links."""
-ENCODED_WORD = "=?"
-"""Begins one, as in `=?utf-8?q?=0aBcc:_x?=`."""
-JOINER = "\u200d"
-"""Makes one sign of several: a family of four faces."""
 TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Turn the direction of what follows, so that a text reads other than it is."""
 
@@ -96,33 +94,39 @@ def one_line(text: str) -> str:
 
     An encoded word (RFC 2047) in it is taken apart: whoever reads a header decodes it, and it may hold line breaks.
     """
-    visible = "".join(part if unicodedata.category(part)[0] != "C" or part == JOINER else " " for part in text)
-    return short_line(visible.replace(ENCODED_WORD, "= ?"), LONGEST_SUBJECT)
+    return cut(mail_headers.visible(text).replace(mail_headers.ENCODED_WORD, "= ?"), LONGEST_SUBJECT)
 
 
-def message(envelope: Envelope, sender: Address) -> EmailMessage:
+def message(envelope: Envelope, sender: Address) -> bytes:
     """Put a mail together: the same on every attempt, under one Message-ID, threaded with its alert's others."""
     content: Mapping[str, str] = envelope.content
-    mail = EmailMessage(policy=SMTP)
-    mail["Subject"] = one_line(content["subject"])
-    mail["From"] = sender
-    mail["To"] = envelope.recipient
-    mail["Date"] = envelope.created_at
-    mail["Message-ID"] = f"<gp.{envelope.delivery_id}@{content['domain']}>"
+    fields = {
+        "Subject": mail_headers.unstructured("Subject", one_line(content["subject"])),
+        "From": mail_headers.sender(sender.display_name, sender.addr_spec),
+        "To": envelope.recipient,
+        "Date": format_datetime(envelope.created_at),
+        "Message-ID": f"<gp.{envelope.delivery_id}@{content['domain']}>",
+    }
     if envelope.alert_id is not None:
         root = f"<gp.alert.{envelope.alert_id}@{content['domain']}>"
-        mail["In-Reply-To"] = root
-        mail["References"] = root
-        mail["X-GiftPulse-Alert"] = envelope.alert_id
-    mail["X-GiftPulse-Type"] = envelope.type.value
-    mail["List-Id"] = f"GiftPulse <giftpulse.{content['domain']}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    mail["X-Auto-Response-Suppress"] = "All"
-    mail.set_content(_tidy(content["text"]), cte="quoted-printable")
+        fields |= {"In-Reply-To": root, "References": root, "X-GiftPulse-Alert": envelope.alert_id}
+    fields |= {
+        "X-GiftPulse-Type": envelope.type.value,
+        "List-Id": f"GiftPulse <giftpulse.{content['domain']}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+    }
+    return mail_headers.write(fields) + _body(content, envelope.delivery_id)
+
+
+def _body(content: Mapping[str, str], delivery_id: str) -> bytes:
+    """Write the parts of a mail, and the headers that describe them."""
+    body = EmailMessage(policy=SMTP)
+    body.set_content(_tidy(content["text"]), cte="quoted-printable")
     if "html" in content:
-        mail.add_alternative(_tidy(content["html"]), subtype="html", cte="quoted-printable")
-        mail.set_boundary(f"=_gp_{envelope.delivery_id}")
-    return mail
+        body.add_alternative(_tidy(content["html"]), subtype="html", cte="quoted-printable")
+        body.set_boundary(f"=_gp_{delivery_id}")
+    return body.as_bytes()
 
 
 def _tidy(text: str) -> str:

@@ -67,7 +67,7 @@ class SmtpSender:
             recipient = check_address(envelope.recipient)
         except ValueError:
             raise SendError("the recipient is no mail address", permanent=True) from None
-        return recipient, mail_text.message(envelope, sender).as_bytes()
+        return recipient, mail_text.message(envelope, sender)
 
     async def _transact(self, mail: bytes, recipient: str, step: "_Step") -> Receipt:
         connection = await self._take(step)

@@ -31,7 +31,7 @@ class Ledger:
     async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
         """Take the place of the sender of mails."""
         mail = mail_text.message(envelope, read_sender("alerts@example.com"))
-        self.sent[envelope.delivery_id].append(mail.as_bytes())
+        self.sent[envelope.delivery_id].append(mail)
         if self.answer == "200":
             return Receipt(250, "ok")
         if self.answer == "bug":
