@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.models import AuditEntry
+from app.services.paging import Page, Position, read_page
 
 JsonObject = dict[str, Any]
 FINGERPRINT_LENGTH = 12
+SORT_KEY = (AuditEntry.at, AuditEntry.id)
 
 
 def record(
@@ -35,6 +38,28 @@ def record(
         AuditEntry(at=now, by=by, action=action, target=target, before=before, after=after, request_id=request_id)
     )
     session.flush()
+
+
+def list_entries(
+    session: Session,
+    target: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    position: Position | None,
+    limit: int,
+) -> Page[AuditEntry]:
+    """List entries, newest first.
+
+    Args:    target: such as `rule:` and its id; since, until: as `[since, until)`.
+    """
+    query = select(AuditEntry)
+    if target is not None:
+        query = query.where(AuditEntry.target == target)
+    if since is not None:
+        query = query.where(AuditEntry.at >= since)
+    if until is not None:
+        query = query.where(AuditEntry.at < until)
+    return read_page(session, query, SORT_KEY, position, limit)
 
 
 def fingerprinted(keys: Sequence[str], clear: Any, masked: Any) -> Any:

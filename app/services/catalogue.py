@@ -15,13 +15,16 @@ from app.enums import ResolveReason
 from app.errors import NotFound
 from app.models import Rule, RuleGroup
 from app.services.alerts import tracker
+from app.services.paging import Page, Position, read_page
 from app.services.rules import definition, engine
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.packs import find_pack
-from app.utils.clock import utc_now
+from app.services.snapshots import rule_json
+from app.utils.clock import rfc3339, utc_now
 
 HEALTH = definition.HEALTH
 """What `health` answers."""
+SORT_KEY = (Rule.created_at, Rule.id)
 
 
 def create(session: Session, body: object, now: datetime) -> Rule:
@@ -66,6 +69,11 @@ def delete(session: Session, rule_id: UUID, now: datetime) -> None:
     session.flush()
 
 
+def list_rules(session: Session, position: Position | None, limit: int) -> Page[Rule]:
+    """List rules, newest first."""
+    return read_page(session, select(Rule), SORT_KEY, position, limit)
+
+
 def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:
     """Return a rule; `lock` keeps it as it is, and the rule set too, until the transaction ends.
 
@@ -104,6 +112,13 @@ def health(session: Session, rule: Rule) -> dict[str, Any]:
     left_out = engine.completeness(session, utc_now()).left_out_of(engine.as_value(rule))
     counted = {"groups": session.scalar(groups) or 0, "left_out_accounts": left_out}
     return {name: getattr(rule, name) for name in HEALTH if name not in counted} | counted
+
+
+def detail_json(session: Session, rule: Rule) -> dict[str, Any]:
+    """Serialize a rule with its health."""
+    state = health(session, rule)
+    times = {name: rfc3339(at) if (at := state[name]) else None for name in HEALTH if name.endswith("_at")}
+    return rule_json(rule) | state | times
 
 
 def _make(wanted: RuleDefinition, started_at: datetime, now: datetime, slug: str | None = None) -> Rule:

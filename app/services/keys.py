@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.enums import Scope
 from app.errors import NotFound
 from app.models import ApiKey
+from app.services.paging import Page, Position, read_page
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 PUBLIC_LENGTH = 8
@@ -24,6 +25,7 @@ SECRET_LENGTH = 43
 """43 of 62 characters are just over 256 bits."""
 CHECKSUM_LENGTH = 6
 USE_NOTED_EVERY = timedelta(minutes=1)
+SORT_KEY = (ApiKey.created_at, ApiKey.id)
 
 
 def create(session: Session, name: str, scope: Scope, now: datetime) -> tuple[ApiKey, str]:
@@ -64,6 +66,11 @@ def get(session: Session, key_id: UUID, *, lock: bool = False) -> ApiKey:
     if key is None or key.revoked_at is not None:
         raise NotFound(f"there is no key {key_id}")
     return key
+
+
+def list_keys(session: Session, position: Position | None, limit: int) -> Page[ApiKey]:
+    """List the keys that are not revoked, newest first."""
+    return read_page(session, select(ApiKey).where(ApiKey.revoked_at.is_(None)), SORT_KEY, position, limit)
 
 
 def revoke(session: Session, key_id: UUID, now: datetime) -> ApiKey:

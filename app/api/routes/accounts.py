@@ -4,7 +4,6 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Path, Query, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.answers import JsonObject, gone, json_answer, resource
@@ -12,7 +11,7 @@ from app.api.changes import Change
 from app.api.deps import AppSettings, IfMatch, JsonBody, parse
 from app.api.documents import body
 from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page
+from app.api.lists import answer_page, read_position
 from app.api.routing import make_router
 from app.api.schemas.accounts import Account as ShownAccount
 from app.api.schemas.accounts import AccountBody, AccountChanges, AccountFilters, AccountPage, BackfillBody, Queued
@@ -26,7 +25,6 @@ from app.utils.clock import rfc3339, utc_now
 
 router = make_router("Accounts", prefix="/api/accounts")
 Sid = Annotated[str, Path(pattern=ACCOUNT_SID, description="The account's sid.", examples=[EXAMPLE_ACCOUNT])]
-PLACE = (Account.started_at, Account.id)
 MOVING = ("streams", "quarantined", "requests_last_hour", "max_requests_per_minute", "status", "last_error")
 """What moves without anybody's edit."""
 
@@ -38,11 +36,9 @@ def _show(session: Session, account: Account, settings: Settings) -> JsonObject:
 @router.get("", response_model=AccountPage, summary="List accounts", dependencies=READ)
 def list_accounts(query: Annotated[AccountFilters, Query()], settings: AppSettings) -> Response:
     """List the watched accounts, newest first, and how reading each of them goes."""
-    statement = select(Account.id, Account.started_at, Account)
     with session_scope() as session:
-        return answer_page(
-            session, "accounts", statement, PLACE, query, lambda row: _show(session, row.Account, settings)
-        )
+        page = watching.list_accounts(session, read_position("accounts", query, watching.SORT_KEY), query.limit)
+        return answer_page("accounts", query, [_show(session, account, settings) for account in page.items], page.older)
 
 
 @router.post(

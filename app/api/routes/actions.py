@@ -4,7 +4,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.answers import JsonObject, etag, gone, json_answer, resource
@@ -12,63 +11,33 @@ from app.api.changes import Change
 from app.api.deps import IfMatch, JsonBody
 from app.api.documents import body
 from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page
-from app.api.routes.deliveries import detail as delivery_detail
+from app.api.lists import answer_page, read_position
 from app.api.routing import make_router
 from app.api.schemas.actions import Action as ShownAction
 from app.api.schemas.actions import ActionBody, ActionFilters, ActionPage
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.deliveries import TestResult
 from app.api.security import READ, TESTS_PER_MINUTE, Admin
-from app.config import get_settings
 from app.database import session_scope
 from app.models import Action
-from app.services import audit
-from app.services.outbox import actions
-from app.utils.clock import rfc3339, utc_now
-from app.utils.crypto import Undecryptable
+from app.services.outbox import actions, deliveries
+from app.utils.clock import utc_now
 
 router = make_router("Actions", prefix="/api/actions")
 ActionId = Annotated[UUID, Path(description="The action's id.", examples=[EXAMPLE_ID])]
-PLACE = (Action.created_at, Action.id)
-
-
-def action_json(action: Action, config: JsonObject | None = None) -> JsonObject:
-    """Show one action, its secrets masked, unless a config is given to be shown in its stead."""
-    return {
-        "id": str(action.id),
-        "rule_id": None if action.rule_id is None else str(action.rule_id),
-        "action_type": action.action_type,
-        "enabled": action.enabled,
-        "min_severity": action.min_severity,
-        "notify_on": action.notify_on,
-        "config": actions.masked_config(action) if config is None else config,
-        "disabled_reason": action.disabled_reason,
-        "created_at": rfc3339(action.created_at),
-        "updated_at": rfc3339(action.updated_at),
-    }
-
-
-def _audited(action: Action) -> JsonObject:
-    shown = action_json(action)
-    try:
-        clear = actions.config_of(action)
-    except Undecryptable:  # no key opens it any more: nothing is shown, and nothing told
-        return shown
-    return shown | {"config": audit.fingerprinted(get_settings().secret_keys, clear, shown["config"])}
 
 
 def _answer(action: Action, config: JsonObject, status: int = 200) -> Response:
     """Answer with an action, a new secret in clear; the tag is that of the action as it will be read."""
-    return json_answer(action_json(action, config), status, {"ETag": etag(action_json(action))})
+    return json_answer(actions.to_json(action, config), status, {"ETag": etag(actions.to_json(action))})
 
 
 @router.get("", response_model=ActionPage, summary="List actions", dependencies=READ)
 def list_actions(query: Annotated[ActionFilters, Query()]) -> Response:
     """List actions, newest first. Secrets are masked."""
-    statement = select(Action.id, Action.created_at, Action)
     with session_scope() as session:
-        return answer_page(session, "actions", statement, PLACE, query, lambda row: action_json(row.Action))
+        page = actions.list_actions(session, read_position("actions", query, actions.SORT_KEY), query.limit)
+        return answer_page("actions", query, [actions.to_json(action) for action in page.items], page.older)
 
 
 @router.post("", status_code=201, response_model=ShownAction, summary="Make an action", openapi_extra=body(ActionBody))
@@ -77,7 +46,7 @@ def create_action(caller: Admin, sent: JsonBody, once: OnlyOnce) -> Response:
 
     def effect(session: Session) -> Response:
         action, config = actions.create(session, sent, utc_now())
-        Change(session, caller, f"action:{action.id}").made("action.create", _audited(action))
+        Change(session, caller, f"action:{action.id}").made("action.create", actions.to_audit_json(action))
         return _answer(action, config, 201)
 
     return once.run(caller.id, effect)
@@ -87,7 +56,7 @@ def create_action(caller: Admin, sent: JsonBody, once: OnlyOnce) -> Response:
 def get_action(action_id: ActionId) -> Response:
     """Show an action. Secrets are masked."""
     with session_scope() as session:
-        return resource(action_json(actions.get(session, action_id)))
+        return resource(actions.to_json(actions.get(session, action_id)))
 
 
 @router.put("/{action_id}", response_model=ShownAction, summary="Replace an action", openapi_extra=body(ActionBody))
@@ -95,10 +64,10 @@ def replace_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected:
     """Replace an action whole. A masked secret that is sent back keeps the stored one."""
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
-        expected.check(action_json(action))
-        change = Change(session, caller, f"action:{action_id}", _audited(action))
+        expected.check(actions.to_json(action))
+        change = Change(session, caller, f"action:{action_id}", actions.to_audit_json(action))
         action, config = actions.replace(session, action_id, sent, utc_now())
-        change.made("action.update", _audited(action))
+        change.made("action.update", actions.to_audit_json(action))
         return _answer(action, config)
 
 
@@ -109,10 +78,10 @@ def edit_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected: If
     """Change some fields of an action; `config` is replaced whole, but a masked secret keeps the stored one."""
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
-        expected.check(action_json(action))
-        change = Change(session, caller, f"action:{action_id}", _audited(action))
+        expected.check(actions.to_json(action))
+        change = Change(session, caller, f"action:{action_id}", actions.to_audit_json(action))
         action, config = actions.patch(session, action_id, sent, utc_now())
-        change.made("action.update", _audited(action))
+        change.made("action.update", actions.to_audit_json(action))
         return _answer(action, config)
 
 
@@ -121,8 +90,8 @@ def delete_action(caller: Admin, action_id: ActionId, expected: IfMatch) -> Resp
     """Delete an action. What is still owed through it fails, and says why."""
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
-        expected.check(action_json(action))
-        Change(session, caller, f"action:{action_id}", _audited(action)).made("action.delete", None)
+        expected.check(actions.to_json(action))
+        Change(session, caller, f"action:{action_id}", actions.to_audit_json(action)).made("action.delete", None)
         actions.delete(session, action_id, utc_now())
         return gone()
 
@@ -139,6 +108,6 @@ def test_action(request: Request, caller: Admin, action_id: ActionId, once: Only
             actions.get(reading, action_id)
         ids = actions.test(action_id, utc_now())
         Change(session, caller, f"action:{action_id}").made("action.test", None)
-        return json_answer({"deliveries": [delivery_detail(session, each) for each in ids]})
+        return json_answer({"deliveries": [deliveries.detail_json(session, each) for each in ids]})
 
     return once.run(caller.id, effect)

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.answers import JsonObject, resource
@@ -13,7 +12,7 @@ from app.api.changes import Change
 from app.api.deps import IfMatch, OptionalJsonBody, parse
 from app.api.documents import body
 from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page, narrowed
+from app.api.lists import answer_page, read_position
 from app.api.routing import make_router
 from app.api.schemas.alerts import Alert as ShownAlert
 from app.api.schemas.alerts import AlertDetail, AlertFilters, AlertPage, Note
@@ -21,57 +20,44 @@ from app.api.schemas.common import EXAMPLE_ID, PageQuery
 from app.api.schemas.logs import LogPage
 from app.api.security import READ, Principal, Writer
 from app.database import session_scope
-from app.errors import NotFound
-from app.models import Account, Alert, Delivery, Match
-from app.services.alerts import tracker
-from app.services.logs import search
+from app.models import Alert
+from app.services.alerts import search, tracker
+from app.services.logs import search as log_search
+from app.services.outbox import deliveries
 from app.services.snapshots import alert_json, delivery_json, log_json
 from app.utils.clock import utc_now
 
 router = make_router("Alerts", prefix="/api/alerts")
 AlertId = Annotated[UUID, Path(description="The alert's id.", examples=[EXAMPLE_ID])]
-PLACE = (Alert.started_at, Alert.id)
-SHOWN_DELIVERIES = 1000
-
-
-def _get(session: Session, alert_id: UUID, *, lock: bool = False) -> Alert:
-    alert = session.get(Alert, alert_id, with_for_update=True if lock else None)
-    if alert is None:
-        raise NotFound(f"there is no alert {alert_id}")
-    return alert
 
 
 @router.get("", response_model=AlertPage, summary="List alerts", dependencies=READ)
 def list_alerts(query: Annotated[AlertFilters, Query()]) -> Response:
     """List alerts, newest first by when they started."""
-    wanted = {Alert.status: query.status, Alert.severity: query.severity, Alert.rule_id: query.rule_id}
-    statement = select(Alert.id, Alert.started_at, Alert)
-    statement = narrowed(statement, wanted, Alert.started_at, query.since, query.until)
-    if query.account_sid:
-        accounts = select(Account.id).where(Account.sid.in_(query.account_sid))
-        with_log = select(Match.alert_id).where(Match.alert_id == Alert.id, Match.account_id.in_(accounts)).exists()
-        statement = statement.where(with_log | Alert.group["account_sid"].astext.in_(query.account_sid))
     with session_scope() as session:
-        return answer_page(session, "alerts", statement, PLACE, query, lambda row: alert_json(row.Alert))
+        position = read_position("alerts", query, search.SORT_KEY)
+        page = search.list_alerts(session, query.wanted(), position, query.limit)
+        return answer_page("alerts", query, [alert_json(alert) for alert in page.items], page.older)
 
 
 @router.get("/{alert_id}", response_model=AlertDetail, summary="Read one alert", dependencies=READ)
 def get_alert(alert_id: AlertId) -> Response:
     """Show an alert with what was sent about it."""
     with session_scope() as session:
-        shown = alert_json(_get(session, alert_id))
-        sent = select(Delivery).where(Delivery.alert_id == alert_id).order_by(Delivery.number.desc())
-        deliveries = [delivery_json(each) for each in session.scalars(sent.limit(SHOWN_DELIVERIES))]
-        return resource(shown | {"deliveries": deliveries}, unversioned=("deliveries",))
+        shown = alert_json(search.get(session, alert_id))
+        sent = [delivery_json(each) for each in deliveries.of_alert(session, alert_id)]
+        return resource(shown | {"deliveries": sent}, unversioned=("deliveries",))
 
 
 @router.get("/{alert_id}/logs", response_model=LogPage, summary="List the logs of an alert", dependencies=READ)
 def list_alert_logs(alert_id: AlertId, query: Annotated[PageQuery, Query()]) -> Response:
     """List the logs that count towards an alert, newest first."""
     with session_scope() as session:
-        _get(session, alert_id)
-        statement = search.of_alert(alert_id)
-        return answer_page(session, f"alert {alert_id}", statement, search.PLACE, query, log_json)
+        search.get(session, alert_id)
+        name = f"alert {alert_id}"
+        position = read_position(name, query, log_search.SORT_KEY)
+        page = log_search.list_of_alert(session, alert_id, position, query.limit)
+        return answer_page(name, query, [log_json(row) for row in page.items], page.older)
 
 
 Act = Callable[[Session, UUID, str | None, str | None, Any], Alert]
@@ -83,7 +69,7 @@ def _act(
     note = parse(Note, sent)
 
     def effect(session: Session) -> Response:
-        before: JsonObject = alert_json(_get(session, alert_id, lock=True))
+        before: JsonObject = alert_json(search.get(session, alert_id, lock=True))
         expected.check(before)
         change = Change(session, caller, f"alert:{alert_id}", before)
         shown = alert_json(act(session, alert_id, note.by or caller.name, note.note, utc_now()))

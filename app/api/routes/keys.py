@@ -4,7 +4,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.answers import gone, json_answer
@@ -12,29 +11,27 @@ from app.api.changes import Change
 from app.api.deps import IfMatch, JsonBody, parse
 from app.api.documents import body
 from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page
+from app.api.lists import answer_page, read_position
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.keys import KeyBody, KeyFilters, KeyPage, NewKey
 from app.api.security import ADMIN, Admin
 from app.database import session_scope
-from app.models import ApiKey
 from app.services import keys
 from app.services.snapshots import key_json
 from app.utils.clock import utc_now
 
 router = make_router("Keys", prefix="/api/keys")
 KeyId = Annotated[UUID, Path(description="The key's id.", examples=[EXAMPLE_ID])]
-PLACE = (ApiKey.created_at, ApiKey.id)
 UNVERSIONED = ("last_used_at",)
 
 
 @router.get("", response_model=KeyPage, summary="List keys", dependencies=ADMIN)
 def list_keys(query: Annotated[KeyFilters, Query()]) -> Response:
     """List the keys that are not revoked, newest first."""
-    statement = select(ApiKey.id, ApiKey.created_at, ApiKey).where(ApiKey.revoked_at.is_(None))
     with session_scope() as session:
-        return answer_page(session, "keys", statement, PLACE, query, lambda row: key_json(row.ApiKey))
+        page = keys.list_keys(session, read_position("keys", query, keys.SORT_KEY), query.limit)
+        return answer_page("keys", query, [key_json(key) for key in page.items], page.older)
 
 
 @router.post("", status_code=201, response_model=NewKey, summary="Make a key", openapi_extra=body(KeyBody))

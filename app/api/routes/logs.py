@@ -9,17 +9,17 @@ from fastapi.responses import StreamingResponse
 from app.api.answers import resource
 from app.api.csv_text import lines
 from app.api.deps import AppSettings
-from app.api.lists import answer_rows, read_place
+from app.api.lists import answer_page, read_position
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_MESSAGE, SID
 from app.api.schemas.logs import Log, LogDetail, LogFilters, LogPage, LogQuery
 from app.api.security import READ
 from app.database import session_scope
 from app.enums import LogType
-from app.services import paging
 from app.services.ingest import details
 from app.services.logs import search
 from app.services.logs.raw import raw_of
+from app.services.paging import Position
 from app.services.snapshots import alert_json, change_json, log_json
 
 router = make_router("Logs", prefix="/api/logs")
@@ -32,17 +32,16 @@ Sid = Annotated[str, Path(pattern=SID, description="Twilio's sid of the log.", e
 def list_logs(query: Annotated[LogFilters, Query()]) -> Response:
     """List logs, newest first by the time at which Twilio created them."""
     with session_scope() as session:
-        place = read_place("logs", query, search.PLACE)
-        rows, more = search.page(session, query.wanted(), place, query.limit)
-        return answer_rows("logs", search.PLACE, query, rows, more=more, show=log_json)
+        position = read_position("logs", query, search.SORT_KEY)
+        page = search.list_logs(session, query.wanted(), position, query.limit)
+        return answer_page("logs", query, [log_json(row) for row in page.items], page.older)
 
 
-def _chunk(query: LogQuery, place: paging.Place | None) -> tuple[str, paging.Place | None]:
+def _chunk(query: LogQuery, position: Position | None) -> tuple[str, Position | None]:
     """Read the next rows as CSV, and where they end. No connection is held while a slow reader takes them."""
     with session_scope() as session:
-        rows, more = search.page(session, query.wanted(), place, CHUNK_ROWS)
-        text = lines([*log_json(row).values()] for row in rows)
-        return text, paging.place_of(rows[-1], search.PLACE) if more else None
+        page = search.list_logs(session, query.wanted(), position, CHUNK_ROWS)
+        return lines([*log_json(row).values()] for row in page.items), page.older
 
 
 @csv_router.get(
@@ -57,13 +56,13 @@ def download_logs(query: Annotated[LogQuery, Query()]) -> Response:
 
     Cells that a spreadsheet could take for a formula begin with an apostrophe.
     """
-    text, place = _chunk(query, None)  # before the answer begins: an error can still be told
+    text, older = _chunk(query, None)  # before the answer begins: an error can still be told
 
     def stream() -> Iterator[str]:
         yield lines([[field.alias or name for name, field in Log.model_fields.items()]]) + text
-        following = place
-        while following is not None:
-            more, following = _chunk(query, following)
+        position = older
+        while position is not None:
+            more, position = _chunk(query, position)
             yield more
 
     headers = {"Content-Disposition": 'attachment; filename="logs.csv"'}

@@ -4,15 +4,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.api.answers import JsonObject, gone, json_answer, resource
+from app.api.answers import gone, json_answer, resource
 from app.api.changes import Change
 from app.api.deps import AppSettings, IfMatch, JsonBody
 from app.api.documents import body
 from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page
+from app.api.lists import answer_page, read_position
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.rules import Preview, PreviewBody, RuleBody, RuleDetail, RuleFilters, RulePage
@@ -22,30 +21,22 @@ from app.models import Rule
 from app.services import catalogue
 from app.services.preview.service import preview
 from app.services.snapshots import rule_json
-from app.utils.clock import rfc3339, utc_now
+from app.utils.clock import utc_now
 
 router = make_router("Rules", prefix="/api/rules")
 RuleId = Annotated[UUID, Path(description="The rule's id.", examples=[EXAMPLE_ID])]
-PLACE = (Rule.created_at, Rule.id)
-
-
-def _detail(session: Session, rule: Rule) -> JsonObject:
-    health = catalogue.health(session, rule)
-    times = {name: rfc3339(at) if (at := health[name]) else None for name in catalogue.HEALTH if name.endswith("_at")}
-    return rule_json(rule) | health | times
 
 
 def _answer(session: Session, rule: Rule, status: int = 200) -> Response:
-    return resource(_detail(session, rule), status, unversioned=catalogue.HEALTH)
+    return resource(catalogue.detail_json(session, rule), status, unversioned=catalogue.HEALTH)
 
 
 @router.get("", response_model=RulePage, summary="List rules", dependencies=READ)
 def list_rules(query: Annotated[RuleFilters, Query()]) -> Response:
     """List rules, newest first."""
     with session_scope() as session:
-        return answer_page(
-            session, "rules", select(Rule.id, Rule.created_at, Rule), PLACE, query, lambda row: rule_json(row.Rule)
-        )
+        page = catalogue.list_rules(session, read_position("rules", query, catalogue.SORT_KEY), query.limit)
+        return answer_page("rules", query, [rule_json(rule) for rule in page.items], page.older)
 
 
 @router.post("", status_code=201, response_model=RuleDetail, summary="Make a rule", openapi_extra=body(RuleBody))
@@ -89,7 +80,7 @@ def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMa
     """
     with session_scope() as session:
         rule = catalogue.get(session, rule_id, lock=True)
-        expected.check(_detail(session, rule), catalogue.HEALTH)
+        expected.check(catalogue.detail_json(session, rule), catalogue.HEALTH)
         change = Change(session, caller, f"rule:{rule_id}", rule_json(rule))
         rule = catalogue.replace(session, rule_id, sent, utc_now())
         change.made("rule.update", rule_json(rule))
@@ -101,7 +92,7 @@ def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch
     """Change some fields of a rule; objects and lists are replaced whole."""
     with session_scope() as session:
         rule = catalogue.get(session, rule_id, lock=True)
-        expected.check(_detail(session, rule), catalogue.HEALTH)
+        expected.check(catalogue.detail_json(session, rule), catalogue.HEALTH)
         change = Change(session, caller, f"rule:{rule_id}", rule_json(rule))
         rule = catalogue.patch(session, rule_id, sent, utc_now())
         change.made("rule.update", rule_json(rule))
@@ -113,7 +104,7 @@ def delete_rule(caller: Writer, rule_id: RuleId, expected: IfMatch) -> Response:
     """Delete a rule. Its open alerts are resolved, and all of its alerts are kept."""
     with session_scope() as session:
         rule = catalogue.get(session, rule_id, lock=True)
-        expected.check(_detail(session, rule), catalogue.HEALTH)
+        expected.check(catalogue.detail_json(session, rule), catalogue.HEALTH)
         Change(session, caller, f"rule:{rule_id}", rule_json(rule)).made("rule.delete", None)
         catalogue.delete(session, rule_id, utc_now())
         return gone()

@@ -4,7 +4,6 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.api.answers import JsonObject, gone, resource
@@ -12,7 +11,7 @@ from app.api.changes import Change
 from app.api.deps import IfMatch, JsonBody, parse
 from app.api.documents import body
 from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page
+from app.api.lists import answer_page, read_position
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.silences import Silence as ShownSilence
@@ -21,26 +20,25 @@ from app.api.security import READ, Writer
 from app.database import session_scope
 from app.models import Silence
 from app.services.alerts import silences
-from app.services.snapshots import silence_json
 from app.utils.clock import utc_now
 
 router = make_router("Silences", prefix="/api/silences")
 SilenceId = Annotated[UUID, Path(description="The silence's id.", examples=[EXAMPLE_ID])]
-PLACE = (Silence.created_at, Silence.id)
 HELD = ("alert_ids",)
 """What a silence holds moves without an edit of it."""
 
 
 def _show(session: Session, silence: Silence) -> JsonObject:
-    return silence_json(silence, silences.held_alerts(session, [silence], utc_now())[silence.id])
+    return silences.to_json(session, [silence], utc_now())[0]
 
 
 @router.get("", response_model=SilencePage, summary="List silences", dependencies=READ)
 def list_silences(query: Annotated[SilenceFilters, Query()]) -> Response:
     """List silences, newest first, the past ones too."""
-    statement = select(Silence.id, Silence.created_at, Silence)
     with session_scope() as session:
-        return answer_page(session, "silences", statement, PLACE, query, lambda row: _show(session, row.Silence))
+        page = silences.list_silences(session, read_position("silences", query, silences.SORT_KEY), query.limit)
+        shown = silences.to_json(session, page.items, utc_now())
+        return answer_page("silences", query, shown, page.older)
 
 
 @router.post(

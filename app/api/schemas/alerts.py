@@ -22,6 +22,7 @@ from app.api.schemas.common import (
 )
 from app.api.schemas.deliveries import Delivery
 from app.enums import AlertStatus, ResolveReason, Severity
+from app.services.alerts.search import AlertFilter
 
 
 class AlertFilters(PageQuery):
@@ -37,6 +38,10 @@ class AlertFilters(PageQuery):
     )
     since: Time | None = Field(None, description="From this time on, by `started_at`.")
     until: Time | None = Field(None, description="Before this time, by `started_at`.")
+
+    def wanted(self) -> AlertFilter:
+        """Return the filter that these parameters name."""
+        return AlertFilter(**self.model_dump(exclude={"limit", "cursor"}))
 
 
 class ErrorMeaning(Shown):

@@ -17,6 +17,7 @@ from app.api.schemas.common import (
     members,
 )
 from app.enums import AttemptOutcome, DeliveryStatus
+from app.services.outbox.deliveries import DeliveryFilter
 
 
 class DeliveryFilters(PageQuery):
@@ -31,6 +32,10 @@ class DeliveryFilters(PageQuery):
     )
     since: Time | None = Field(None, description="From this time on, by `created_at`.")
     until: Time | None = Field(None, description="Before this time, by `created_at`.")
+
+    def wanted(self) -> DeliveryFilter:
+        """Return the filter that these parameters name."""
+        return DeliveryFilter(**self.model_dump(exclude={"limit", "cursor"}))
 
 
 class Attempt(Shown):

@@ -11,6 +11,10 @@ from sqlalchemy.orm import Session
 from app.enums import AlertStatus
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
+from app.services.paging import Page, Position, read_page
+from app.services.snapshots import silence_json
+
+SORT_KEY = (Silence.created_at, Silence.id)
 
 
 def active(session: Session, now: datetime) -> Sequence[Silence]:
@@ -77,6 +81,11 @@ def get(session: Session, silence_id: UUID) -> Silence:
     return silence
 
 
+def list_silences(session: Session, position: Position | None, limit: int) -> Page[Silence]:
+    """List silences, newest first, ended ones included."""
+    return read_page(session, select(Silence), SORT_KEY, position, limit)
+
+
 def delete(session: Session, silence_id: UUID) -> None:
     """End a silence at once; what it held is told at the next tick if it still fires.
 
@@ -84,6 +93,12 @@ def delete(session: Session, silence_id: UUID) -> None:
     """
     session.delete(get(session, silence_id))
     session.flush()
+
+
+def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> list[dict[str, Any]]:
+    """Serialize silences, each with the open alerts that it holds now."""
+    held = held_alerts(session, silences, now)
+    return [silence_json(silence, held[silence.id]) for silence in silences]
 
 
 def held_alerts(session: Session, silences: Sequence[Silence], now: datetime) -> dict[UUID, list[str]]:

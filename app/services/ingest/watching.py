@@ -12,6 +12,7 @@ from app.config import Settings
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Account, Backfill, CoverageGap, QuarantinedRecord, Stream
 from app.services.ingest import accounts, budget, streams, subaccounts
+from app.services.paging import Page, Position, read_page
 from app.utils.clock import rfc3339
 from app.utils.crypto import encrypt
 
@@ -21,6 +22,7 @@ PLAIN = ("friendly_name", "enabled", "include_subaccounts", "api_key_sid", "api_
 SHOWN_GAPS = 50
 SHOWN_RECORDS = 10
 DAY = timedelta(days=1)
+SORT_KEY = (Account.started_at, Account.id)
 
 JsonObject = dict[str, Any]
 
@@ -40,6 +42,11 @@ def get(session: Session, sid: str, *, lock: bool = False) -> Account:
     if account is None:
         raise NotFound(f"account {sid} is not watched")
     return account
+
+
+def list_accounts(session: Session, position: Position | None, limit: int) -> Page[Account]:
+    """List the watched accounts, newest first."""
+    return read_page(session, select(Account), SORT_KEY, position, limit)
 
 
 def create(session: Session, settings: Settings, values: Mapping[str, Any], now: datetime) -> Account:

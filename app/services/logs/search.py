@@ -12,12 +12,12 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from app.enums import ResolveReason
 from app.errors import NotFound
 from app.models import Account, Alert, Log, LogChange, LogText, Match, StreamSearch
-from app.services import paging
 from app.services.logs import following
+from app.services.paging import Page, Position, beyond, cut, limited
 from app.services.snapshots import select_logs
 
-PLACE = (Log.occurred_at, Log.id)
-"""Logs are listed newest first by Twilio's time; the id tells those of one second apart."""
+SORT_KEY = (Log.occurred_at, Log.id)
+"""Logs are listed newest first by Twilio's time; `id` breaks ties within a second."""
 SCANNED = 20_000
 """The newest logs, which are searched without the index."""
 CHUNK = 2_000
@@ -99,32 +99,39 @@ def _pattern(text: str) -> str:
     return f"%{text.translate(ERASE)}%"
 
 
-def page(
-    session: Session, wanted: LogFilter, place: paging.Place | None, limit: int
-) -> tuple[list[Row[*tuple[Any, ...]]], bool]:
-    """Read one page of the logs that a filter lets through, newest first; say whether more come after.
+def list_logs(
+    session: Session, wanted: LogFilter, position: Position | None, limit: int
+) -> Page[Row[*tuple[Any, ...]]]:
+    """List the logs that a filter lets through, newest first.
 
     A text or a number is looked for among the newest logs first: where it is frequent, that is all it takes. Where it
     is rare, the index of words is asked.
     """
     needle = wanted.to or ((wanted.q,) if wanted.q is not None else wanted.from_)
-    if not needle:
-        return paging.page(session, find(wanted), PLACE, place, limit)
-    rows = _among_newest(session, wanted, place, limit)
+    if not needle or (position is not None and position.backward):
+        return _read(session, find(wanted), position, limit)
+    rows = _among_newest(session, wanted, position, limit)
     if len(rows) <= limit and all(len(text) >= SHORTEST_WORD for text in needle):
-        rows = _by_words(session, wanted, needle, place, limit)
+        rows = _by_words(session, wanted, needle, position, limit)
     elif len(rows) <= limit:
-        return paging.page(session, find(wanted), PLACE, place, limit)
-    return rows[:limit], len(rows) > limit
+        return _read(session, find(wanted), position, limit)
+    return cut(rows, SORT_KEY, position, limit)
+
+
+def _read(
+    session: Session, query: Select[*tuple[Any, ...]], position: Position | None, limit: int
+) -> Page[Row[*tuple[Any, ...]]]:
+    rows = session.execute(limited(query, SORT_KEY, position, limit)).all()
+    return cut(rows, SORT_KEY, position, limit)
 
 
 def _among_newest(
-    session: Session, wanted: LogFilter, place: paging.Place | None, limit: int
+    session: Session, wanted: LogFilter, position: Position | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
     """Search the newest logs that the filters let through which the index of words does not know."""
     newest = find(replace(wanted, q=None, from_=(), to=()))
-    if place is not None:
-        newest = newest.where(paging.after(PLACE, place))
+    if position is not None:
+        newest = newest.where(beyond(SORT_KEY, position))
     few = newest.order_by(Log.occurred_at.desc(), Log.id.desc()).limit(SCANNED).subquery()
     query = select(few).order_by(few.c.occurred_at.desc(), few.c.id.desc())
     if wanted.q is not None:
@@ -137,7 +144,7 @@ def _among_newest(
 
 
 def _by_words(
-    session: Session, wanted: LogFilter, needle: tuple[str, ...], place: paging.Place | None, limit: int
+    session: Session, wanted: LogFilter, needle: tuple[str, ...], position: Position | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
     """Search by the index of words, and among the changes that are not in it yet.
 
@@ -146,7 +153,7 @@ def _by_words(
     found: dict[int, Row[*tuple[Any, ...]]] = {}
     pending = select(LogChange.occurred_at, LogChange.log_id).where(following.unseen(session, StreamSearch))
     statement = find(wanted).where(tuple_(Log.occurred_at, Log.id).in_(pending))
-    for row in session.execute(statement if place is None else statement.where(paging.after(PLACE, place))):
+    for row in session.execute(statement if position is None else statement.where(beyond(SORT_KEY, position))):
         found[row.id] = row
     hits = select(LogText.occurred_at, LogText.log_id).where(
         or_(*(LogText.words.like(func.lower(_pattern(text)), escape="\\") for text in needle))
@@ -157,7 +164,7 @@ def _by_words(
         hits = hits.where(LogText.occurred_at < wanted.until)
     # All of it at once, and sorted after: asked for the newest few, PostgreSQL would read the table from its end.
     few = hits.cte("hits").prefix_with("MATERIALIZED")
-    at = place
+    at = None if position is None else position.values
     known = 0
     while known <= limit:
         query = select(few.c.occurred_at, few.c.log_id)
@@ -223,14 +230,17 @@ def related(session: Session, row: Row[*tuple[Any, ...]]) -> list[Row[*tuple[Any
     return list(session.execute(query.order_by(Log.occurred_at, Log.id).limit(RELATED)))
 
 
-def of_alert(alert_id: UUID) -> Select[*tuple[Any, ...]]:
-    """Select the logs that count towards an alert: its matches, and earlier alerts' in the window that fired."""
+def list_of_alert(
+    session: Session, alert_id: UUID, position: Position | None, limit: int
+) -> Page[Row[*tuple[Any, ...]]]:
+    """List the logs that count towards an alert, newest first: its matches, and earlier alerts' in its first window."""
     holder = aliased(Alert)
     own = select(Match.occurred_at, Match.log_id).where(Match.alert_id == alert_id)
     earlier = select(Match.occurred_at, Match.log_id).select_from(Alert).join(holder, _reaches_back_to(holder))
     shared = earlier.join(Match, Match.alert_id == holder.id).where(Alert.id == alert_id, _lies_in_window())
     counted = own.union_all(shared).subquery("counted")
-    return select_logs().join(counted, and_(counted.c.occurred_at == Log.occurred_at, counted.c.log_id == Log.id))
+    query = select_logs().join(counted, and_(counted.c.occurred_at == Log.occurred_at, counted.c.log_id == Log.id))
+    return _read(session, query, position, limit)
 
 
 def _reaches_back_to(earlier: type[Alert]) -> ColumnElement[bool]:

@@ -16,15 +16,19 @@ from app.database import session_scope
 from app.enums import ActionType, Severity
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Action, Rule
+from app.services import audit
 from app.services.outbox import dispatch, rows
 from app.services.outbox.claim import DISABLED, claim_these
 from app.services.outbox.enqueue import make_test
 from app.services.outbox.failing import OTHER_KIND, fail_all, fail_pending
+from app.services.paging import Page, Position, read_page
 from app.utils import wording
+from app.utils.clock import rfc3339
 from app.utils.crypto import Undecryptable, encrypt
 
 JsonObject = dict[str, Any]
 READ_ONLY = frozenset({"id", "created_at", "updated_at", "disabled_reason"})
+SORT_KEY = (Action.created_at, Action.id)
 
 
 class ActionBody(BaseModel):
@@ -110,7 +114,7 @@ def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) 
     _check_rule(session, parsed.rule_id if parsed.rule_id != action.rule_id else None)
     kind = kind_for(parsed.action_type)
     same_kind = parsed.action_type == action.action_type
-    stored = _config_or_nothing(action) if same_kind else {}
+    stored = config_or_empty(action) if same_kind else {}
     sent = kind.unmask(parsed.config, stored) if stored else parsed.config
     # What is stored was checked when it came, and to check one URL of Apprise takes a process.
     config = sent if sent == stored else kind.check(sent)
@@ -159,6 +163,11 @@ def delete(session: Session, action_id: UUID, now: datetime) -> None:
     session.flush()
 
 
+def list_actions(session: Session, position: Position | None, limit: int) -> Page[Action]:
+    """List actions, newest first."""
+    return read_page(session, select(Action), SORT_KEY, position, limit)
+
+
 def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
     """Return an action.
 
@@ -171,6 +180,31 @@ def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
     return action
 
 
+def to_json(action: Action, config: JsonObject | None = None) -> JsonObject:
+    """Serialize an action with its secrets masked; `config` replaces the masked one."""
+    return {
+        "id": str(action.id),
+        "rule_id": None if action.rule_id is None else str(action.rule_id),
+        "action_type": action.action_type,
+        "enabled": action.enabled,
+        "min_severity": action.min_severity,
+        "notify_on": action.notify_on,
+        "config": masked_config(action) if config is None else config,
+        "disabled_reason": action.disabled_reason,
+        "created_at": rfc3339(action.created_at),
+        "updated_at": rfc3339(action.updated_at),
+    }
+
+
+def to_audit_json(action: Action) -> JsonObject:
+    """Serialize an action for the audit: each masked secret with its fingerprint, where `SECRET_KEY` opens it."""
+    shown = to_json(action)
+    clear = config_or_empty(action)
+    if not clear:
+        return shown
+    return shown | {"config": audit.fingerprinted(get_settings().secret_keys, clear, shown["config"])}
+
+
 def config_of(action: Action) -> JsonObject:
     """Return the config with its secrets in clear."""
     return rows.config_of(action, get_settings())
@@ -178,11 +212,12 @@ def config_of(action: Action) -> JsonObject:
 
 def masked_config(action: Action) -> JsonObject:
     """Return the config as the API shows it; empty where no key opens it any more."""
-    config = _config_or_nothing(action)
+    config = config_or_empty(action)
     return kind_for(ActionType(action.action_type)).mask(config) if config else {}
 
 
-def _config_or_nothing(action: Action) -> JsonObject:
+def config_or_empty(action: Action) -> JsonObject:
+    """Return the config with its secrets in clear; empty where `SECRET_KEY` does not open it."""
     try:
         return config_of(action)
     except Undecryptable:

@@ -23,7 +23,6 @@ from app.services.rules import definition
 from app.services.transfer import references
 from app.services.transfer.document import JsonObject, slug_of
 from app.utils.clock import rfc3339
-from app.utils.crypto import Undecryptable
 
 
 @dataclass
@@ -152,13 +151,13 @@ class Actions:
         return False
 
     def show(self, scene: Scene, thing: Action) -> JsonObject:
-        clear, masked = _clear(thing), actions.masked_config(thing)
+        clear, masked = actions.config_or_empty(thing), actions.masked_config(thing)
         config = references.restore(masked, clear, scene.names.references.get(thing.id, {}), os.environ)
         return self._entry(scene, thing, config)
 
     def audited(self, scene: Scene, thing: Action) -> JsonObject:
         keys = get_settings().secret_keys
-        config = audit.fingerprinted(keys, _clear(thing), actions.masked_config(thing))
+        config = audit.fingerprinted(keys, actions.config_or_empty(thing), actions.masked_config(thing))
         return self._entry(scene, thing, config)
 
     def _entry(self, scene: Scene, thing: Action, config: JsonObject) -> JsonObject:
@@ -179,7 +178,7 @@ class Actions:
 
     def update(self, scene: Scene, thing: Action, entry: JsonObject) -> Action:
         body = self._body(scene, entry)
-        stored = _clear(thing)
+        stored = actions.config_or_empty(thing)
         if "secret" in stored and body["config"].get("secret") is None:
             # A document that leaves the secret to be made must not make another one each time.
             body["config"] = {**body["config"], "secret": stored["secret"]}
@@ -197,14 +196,6 @@ class Actions:
 
     def delete(self, scene: Scene, thing: Action) -> None:
         actions.delete(scene.session, thing.id, scene.now)
-
-
-def _clear(action: Action) -> JsonObject:
-    """Return the config of an action; empty where no key opens it any more."""
-    try:
-        return actions.config_of(action)
-    except Undecryptable:
-        return {}
 
 
 class Silences:

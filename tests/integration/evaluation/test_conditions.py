@@ -52,7 +52,7 @@ def told() -> list[tuple[datetime, datetime | None, int, str | None]]:
 def logs_of(alert: Alert) -> list[int]:
     """List the logs that count towards an alert, by the numbers that they were made with."""
     with session_scope() as session:
-        return sorted(int(row.sid[-8:], 16) for row in session.execute(search.of_alert(alert.id)))
+        return sorted(int(row.sid[-8:], 16) for row in search.list_of_alert(session, alert.id, None, 1000).items)
 
 
 def alerts_of(sid: str) -> list[UUID]:
