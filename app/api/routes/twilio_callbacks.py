@@ -55,6 +55,8 @@ RawBody = Annotated[bytes, Depends(_read)]
     responses=REFUSED,
 )
 @router.post("/status", status_code=204, summary="Take a status callback", openapi_extra=FORM, responses=REFUSED)
+@router.get("/status/", status_code=204, include_in_schema=False)
+@router.post("/status/", status_code=204, include_in_schema=False)
 def take_status(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take Twilio's status callback of a message or a call."""
     fields = _fields(request, body)
@@ -66,6 +68,8 @@ def take_status(request: Request, body: RawBody, settings: AppSettings) -> Respo
     "/error", status_code=204, summary="Take an error entry by GET", operation_id="take_error_by_get", responses=REFUSED
 )
 @router.post("/error", status_code=204, summary="Take an entry of the error log", openapi_extra=FORM, responses=REFUSED)
+@router.get("/error/", status_code=204, include_in_schema=False)
+@router.post("/error/", status_code=204, include_in_schema=False)
 def take_error(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take what Twilio's Debugger posts for each error and warning."""
     fields = _fields(request, body)
@@ -76,6 +80,7 @@ def take_error(request: Request, body: RawBody, settings: AppSettings) -> Respon
 @router.post(
     "/events", status_code=204, summary="Take events of Event Streams", openapi_extra=EVENTS, responses=REFUSED
 )
+@router.post("/events/", status_code=204, include_in_schema=False)
 def take_events(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take an array of CloudEvents, or one alone; events of accounts that are not watched are dropped."""
     _verify(request, body, settings, None)

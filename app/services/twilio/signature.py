@@ -6,9 +6,10 @@ Source: Twilio's documentation of webhook security, and the validator of its SDK
 import base64
 import hashlib
 import hmac
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from urllib.parse import parse_qs, parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BODY_HASH = "bodySHA256"
@@ -17,6 +18,9 @@ FORM = "application/x-www-form-urlencoded"
 PLAIN = "HMAC_SHA1"
 ALGORITHMS = {PLAIN: "sha1", "HMAC_SHA256": "sha256"}
 """By Twilio's names. Auth tokens sign by the first; a key of the customer's own says by which."""
+
+# Twilio calculates the signature of a query before it escapes these characters. Source: issue threads of its SDKs.
+_UNESCAPED_WHEN_SIGNED = tuple(re.compile(each, re.IGNORECASE) for each in ("%3A|%40|%27", "%3A|%40", "%27"))
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -79,11 +83,37 @@ def sign(token: str, url: str, fields: Pairs, algorithm: str = PLAIN) -> str:
 
 
 def addresses_of(url: str) -> list[str]:
-    """List the address without its port and with it: Twilio signs now one, now the other."""
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+    """List the forms of an address that Twilio is known to sign.
+
+    Scheme and host as written and in lower case, with and without the port; the query as received and with `:`, `@`
+    and `'` unescaped. Everything else counts byte for byte.
+    """
+    origin, slash, path, query = _split(url)
+    return [
+        f"{each}{slash}{path}{'?' if query else ''}{form}" for each in _origins(origin) for form in _query_forms(query)
+    ]
+
+
+def _split(url: str) -> tuple[str, str, str, str]:
+    """Cut an address into origin, slash, path and query without changing a byte; its user and fragment are not sent."""
+    scheme, _, rest = url.partition("#")[0].partition("://")
+    before_query, _, query = rest.partition("?")
+    netloc, slash, path = before_query.partition("/")
+    return f"{scheme}://{netloc.rpartition('@')[2]}", slash, path, query
+
+
+def _origins(origin: str) -> list[str]:
+    """List an origin with and without its port, as written and in lower case."""
+    parts = urlsplit(origin)
     port = parts.port or DEFAULT_PORTS.get(parts.scheme)
-    return [urlunsplit((parts.scheme, netloc, parts.path, parts.query, "")) for netloc in (host, f"{host}:{port}")]
+    bare = origin.removesuffix(f":{parts.port}")
+    return [form for each in dict.fromkeys((bare, bare.lower())) for form in (each, f"{each}:{port}")]
+
+
+def _query_forms(query: str) -> list[str]:
+    """List a query as received, and as it was before Twilio escaped it."""
+    forms = [query, *(pattern.sub(lambda found: unquote(found[0]), query) for pattern in _UNESCAPED_WHEN_SIGNED)]
+    return list(dict.fromkeys(forms))
 
 
 def _signed_fields(method: str, url: str, content_type: str | None, body: bytes) -> Pairs | None:

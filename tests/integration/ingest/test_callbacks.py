@@ -269,6 +269,45 @@ def test_a_get_is_a_callback_too(world: World, api: str) -> None:
     assert (world.log(sid).status, world.log(sid).duration_seconds) == ("completed", 12)
 
 
+def test_a_sip_call_is_taken_though_twilio_signs_its_query_unescaped(world: World, api: str) -> None:
+    sid = world.simulator.add_call(status="ringing", end_time=None)
+    world.poll(LogType.CALL)
+    start = f"{api}/webhooks/twilio/status?CallSid={sid}&CallStatus=completed&AccountSid={world.simulator.account.sid}"
+    signature = sign(world.simulator.account.auth_token, f"{start}&From=sip:o'neil@example.com")
+    answer = httpx.get(f"{start}&From=sip%3Ao%27neil%40example.com", headers={"X-Twilio-Signature": signature})
+    assert answer.status_code == 204
+    assert world.log(sid).status == "completed"
+
+
+@pytest.mark.parametrize("path", ["status/", "error/", "events/"])
+def test_a_callback_with_a_slash_at_its_end_is_taken_or_refused_like_one_without(
+    world: World, api: str, path: str
+) -> None:
+    world.poll()
+    url = f"{api}/webhooks/twilio/{path}"
+    assert httpx.post(url, data={"AccountSid": world.simulator.account.sid}).status_code == 403
+    assert post(world, url, {"AccountSid": world.simulator.account.sid}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://Monitor.Example.COM", "https://monitor.example.com", "https://monitor.example.com:443"]
+)
+async def test_a_public_address_may_be_typed_with_capitals(
+    world: World, environment: pytest.MonkeyPatch, origin: str
+) -> None:
+    from app.api.main import create_app
+
+    environment.setenv("PUBLIC_BASE_URL", "https://Monitor.Example.COM/")
+    forget()
+    world.poll()
+    form = {"AccountSid": world.simulator.account.sid}
+    signature = sign(world.simulator.account.auth_token, f"{origin}/webhooks/twilio/status", form.items())
+    transport = httpx.ASGITransport(app=create_app(get_settings()))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        answer = await client.post("/webhooks/twilio/status", data=form, headers={"X-Twilio-Signature": signature})
+    assert answer.status_code == 400  # genuine, but about nothing
+
+
 def test_events_of_accounts_that_are_not_watched_are_dropped(world: World, api: str) -> None:
     world.poll()
     stranger = world.simulator.add_account()

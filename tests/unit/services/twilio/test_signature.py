@@ -1,5 +1,9 @@
 """The signature rules, by vectors that were computed apart from this code and checked with Twilio's SDK."""
 
+import base64
+import hashlib
+import hmac
+
 import pytest
 from twilio.request_validator import RequestValidator
 
@@ -101,3 +105,74 @@ def test_a_form_with_thousands_of_fields_is_refused_before_it_costs_anything() -
 def test_the_sdk_signs_alike() -> None:
     fields = {"A": "3", "B": "2", "a": "1"}
     assert RequestValidator(KEY).compute_signature(f"{HOST}/h", fields) == sign(KEY, f"{HOST}/h", list(fields.items()))
+
+
+def signed_by_hand(text: str) -> str:
+    """Sign a text with no more than the standard library: what Twilio signs, spelled out by the test."""
+    return base64.b64encode(hmac.new(KEY.encode(), text.encode(), hashlib.sha1).digest()).decode()
+
+
+RECEIVED = "/status?From=sip%3Aa%40example.com&To=%2B14155550100&Name=O%27Neil&Empty=&Twice=1&Twice=1"
+FORMS = {
+    "host as typed": "https://Monitor.Example.COM" + RECEIVED,
+    "host in lower case": "https://monitor.example.com" + RECEIVED,
+    "host as typed, with its port": "https://Monitor.Example.COM:443" + RECEIVED,
+    "host in lower case, with its port": "https://monitor.example.com:443" + RECEIVED,
+    "all three unescaped": "https://Monitor.Example.COM"
+    "/status?From=sip:a@example.com&To=%2B14155550100&Name=O'Neil&Empty=&Twice=1&Twice=1",
+    "colon and at unescaped": "https://monitor.example.com:443"
+    "/status?From=sip:a@example.com&To=%2B14155550100&Name=O%27Neil&Empty=&Twice=1&Twice=1",
+    "quote unescaped": "https://Monitor.Example.COM"
+    "/status?From=sip%3Aa%40example.com&To=%2B14155550100&Name=O'Neil&Empty=&Twice=1&Twice=1",
+}
+
+
+@pytest.mark.parametrize("signed", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("typed", ["https://Monitor.Example.COM", "https://Monitor.Example.COM:443"])
+def test_every_form_that_twilio_signs_is_genuine(typed: str, signed: str) -> None:
+    assert is_genuine([KEY], signed_by_hand(signed), "GET", typed + RECEIVED, None, b"")
+
+
+@pytest.mark.parametrize(
+    "signed",
+    [
+        "https://monitor.example.com/Status?a=%3A&b=",
+        "https://monitor.example.com/status/?a=%3A&b=",
+        "https://monitor.example.com/status?a=%3A",
+        "https://monitor.example.com/status?b=&a=%3A",
+        "https://monitor.example.com/status?a=%3A&b=&b=",
+        "https://monitor.example.com/status?a=%253A&b=",
+        "https://monitor.example.com:8443/status?a=%3A&b=",
+        "http://monitor.example.com/status?a=%3A&b=",
+        "https://monitor.example.com.evil.example/status?a=%3A&b=",
+    ],
+)
+def test_any_other_byte_makes_another_address(signed: str) -> None:
+    received = "https://Monitor.Example.com/status?a=%3A&b="
+    assert not is_genuine([KEY], signed_by_hand(signed), "GET", received, None, b"")
+
+
+@pytest.mark.parametrize(
+    ("typed", "signed"),
+    [
+        ("HTTPS://Monitor.example.com/s", "https://monitor.example.com/s"),
+        ("HTTPS://Monitor.example.com/s", "HTTPS://Monitor.example.com/s"),
+        ("http://monitor.example.com/s", "http://monitor.example.com:80/s"),
+        ("https://user:secret@monitor.example.com/s", "https://monitor.example.com/s"),
+        ("https://[2001:DB8::1]/s", "https://[2001:db8::1]:443/s"),
+        ("https://[2001:db8::1]:8443/s", "https://[2001:db8::1]/s"),
+        ("https://monitor.example.com/hook/s%2fx/", "https://monitor.example.com/hook/s%2fx/"),
+        ("https://monitor.example.com/s?a=%3a", "https://monitor.example.com/s?a=:"),
+        ("https://monitor.example.com/s?x=%2B%20+%C3%A9", "https://monitor.example.com/s?x=%2B%20+%C3%A9"),
+    ],
+)
+def test_addresses_of_all_kinds(typed: str, signed: str) -> None:
+    assert is_genuine([KEY], signed_by_hand(signed), "GET", typed, None, b"")
+
+
+def test_a_form_whose_address_has_a_query_of_sip_addresses() -> None:
+    typed = "https://Monitor.Example.COM/status?caller=sip%3Aa%40example.com"
+    signature = signed_by_hand("https://monitor.example.com/status?caller=sip:a@example.comA=C=")
+    assert is_genuine([KEY], signature, "POST", typed, FORM, b"A=&C=") is False
+    signature = signed_by_hand("https://monitor.example.com/status?caller=sip:a@example.comA" + "C")
+    assert is_genuine([KEY], signature, "POST", typed, FORM, b"A=&C=")
