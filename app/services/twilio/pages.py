@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 import msgspec
 
@@ -16,6 +16,8 @@ MOST_RECORDS = 5_000
 MOST_COMMAS = 2_000_000
 """A page of the longest bodies, all of commas, has fewer; a list of millions of nothings would take a lot of memory."""
 
+# The default host of a product, `{product}.{region}` and `{product}.{edge}.{region}`.
+_TWILIO_HOST = re.compile(r"([a-z]+)(?:\.[a-z0-9-]+){0,2}\.twilio\.com")
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _SURROGATES = re.compile(
     rb"(?<!\\)((?:\\\\)*)"
@@ -111,16 +113,41 @@ def prune(body: bytes) -> bytes:
 
 
 def follow(base_url: str, link: str) -> str:
-    """Return the address of the next page, verbatim, once it is sure that it leads to the same server.
+    """Return the address of the next page: path and query of the link as they are, always at the server of `base_url`.
 
-    Raises: TwilioRefused where it leads elsewhere: credentials go to no other host.
+    A path alone goes to that server. A whole address must name the same server, or, where both are Twilio's, the same
+    product in any region: a regional host may name the default one, but credentials belong to their region.
+
+    Raises: TwilioRefused where the link leads elsewhere: credentials go to no other host.
     """
-    address = urljoin(base_url + "/", link)
-    wanted, got = urlsplit(base_url), urlsplit(address)
-    try:
-        same = (got.scheme, got.hostname, got.port) == (wanted.scheme, wanted.hostname, wanted.port)
-    except ValueError:
-        same = False
-    if not same or got.username is not None or got.password is not None:
+    base, target = urlsplit(base_url), _split_link(base_url, link)
+    if not _leads_back(base, target):
         raise TwilioRefused("a next-page link leads to another host: credentials are not sent there", 400)
-    return address
+    prefix = "" if target.path.startswith(base.path) else base.path
+    return urlunsplit((base.scheme, base.netloc, prefix + target.path, target.query, ""))
+
+
+def _split_link(base_url: str, link: str) -> SplitResult:
+    try:
+        target = urlsplit(urljoin(base_url + "/", link))
+        target.port  # noqa: B018  # reading it is the check
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return target
+
+
+def _leads_back(base: SplitResult, target: SplitResult) -> bool:
+    if target.username is not None or target.password is not None:
+        return False
+    if (target.scheme, target.hostname, target.port) == (base.scheme, base.hostname, base.port):
+        return True
+    products = {_product(base), _product(target)}
+    return len(products) == 1 and None not in products
+
+
+def _product(address: SplitResult) -> str | None:
+    """Return which of Twilio's products a host serves: `monitor` of `monitor.dublin.ie1.twilio.com`; else None."""
+    if (address.scheme, address.port or 443) != ("https", 443):
+        return None
+    found = _TWILIO_HOST.fullmatch(address.hostname or "")
+    return found[1] if found else None

@@ -1,6 +1,8 @@
 """Pages as bytes: cut, odd, deep; and links that may be followed."""
 
 import json
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -67,6 +69,49 @@ def test_whole_text_is_left_as_it_is(text: str) -> None:
 def test_a_link_to_another_place_is_not_followed(link: str) -> None:
     with pytest.raises(TwilioRefused):
         follow("https://api.twilio.com", link)
+
+
+@pytest.mark.parametrize(
+    ("base", "link"),
+    [
+        ("https://monitor.dublin.ie1.twilio.com", "https://monitor.twilio.com/v1/Alerts?PageToken=PA%20b&Page=1"),
+        ("https://monitor.twilio.com", "https://monitor.dublin.ie1.twilio.com/v1/Alerts?PageToken=PA%20b&Page=1"),
+        ("https://monitor.au1.twilio.com", "https://monitor.sydney.au1.twilio.com/v1/Alerts?PageToken=PA%20b&Page=1"),
+        ("https://monitor.dublin.ie1.twilio.com", "/v1/Alerts?PageToken=PA%20b&Page=1"),
+        ("https://monitor.twilio.com:443", "https://monitor.twilio.com/v1/Alerts?PageToken=PA%20b&Page=1"),
+        ("https://proxy.example.com/twilio", "/v1/Alerts?PageToken=PA%20b&Page=1"),
+        ("https://proxy.example.com/twilio", "/twilio/v1/Alerts?PageToken=PA%20b&Page=1"),
+        ("https://proxy.example.com/twilio", "https://proxy.example.com/twilio/v1/Alerts?PageToken=PA%20b&Page=1"),
+    ],
+)
+def test_a_page_of_another_region_is_asked_of_the_host_that_was_set(base: str, link: str) -> None:
+    assert follow(base, link) == base + "/v1/Alerts?PageToken=PA%20b&Page=1"
+
+
+@pytest.mark.parametrize(
+    ("base", "link"),
+    [
+        ("https://monitor.dublin.ie1.twilio.com", "https://api.dublin.ie1.twilio.com/v1/Alerts"),
+        ("https://monitor.dublin.ie1.twilio.com", "https://evil.monitor.twilio.com/v1/Alerts"),
+        ("https://monitor.dublin.ie1.twilio.com", "https://monitor.a.b.c.twilio.com/v1/Alerts"),
+        ("https://monitor.dublin.ie1.twilio.com", "https://monitor.twilio.com.example.com/v1/Alerts"),
+        ("https://monitor.dublin.ie1.twilio.com", "https://monitortwilio.com/v1/Alerts"),
+        ("https://monitor.dublin.ie1.twilio.com", "http://monitor.twilio.com/v1/Alerts"),
+        ("https://monitor.dublin.ie1.twilio.com", "https://monitor.twilio.com:8443/v1/Alerts"),
+        ("https://monitor.dublin.ie1.twilio.com", "https://user@monitor.twilio.com/v1/Alerts"),
+        ("https://proxy.example.com", "https://monitor.twilio.com/v1/Alerts"),
+        ("http://127.0.0.1:8080", "https://monitor.twilio.com/v1/Alerts"),
+    ],
+)
+def test_no_other_host_counts_as_another_region(base: str, link: str) -> None:
+    with pytest.raises(TwilioRefused):
+        follow(base, link)
+
+
+@given(st.text(), st.sampled_from(["https://monitor.dublin.ie1.twilio.com", "http://127.0.0.1:8080"]))
+def test_whatever_a_link_says_credentials_go_to_the_host_that_was_set(link: str, base: str) -> None:
+    with suppress(TwilioRefused):
+        assert urlsplit(follow(base, link))[:2] == urlsplit(base)[:2]
 
 
 @pytest.mark.parametrize("link", ["/2010-04-01/x?Page=1&PageToken=PASM", "https://api.twilio.com/x?a=%20b"])
