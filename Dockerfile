@@ -7,6 +7,7 @@ COPY requirements.txt .
 RUN --mount=type=cache,target=/root/.cache/pip /opt/venv/bin/pip install -r requirements.txt
 
 FROM python:3.12-slim
+LABEL org.opencontainers.image.title=GiftPulse org.opencontainers.image.version=0.1.0
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin giftpulse
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=build /opt/venv /opt/venv

@@ -18,6 +18,7 @@ from rich.table import Table
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from app import __version__
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import Scope
@@ -53,6 +54,24 @@ MARKS = {"ok": "[green]   ok[/]", "note": "[yellow] note[/]", "wrong": "[red]wro
 
 SinceOption = Annotated[str, typer.Option(help="From when: an age such as 30d, 12h, 90m, or a date or time (UTC).")]
 UntilOption = Annotated[str, typer.Option(help="Up to when, likewise.")]
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer's signature
+    if asked:
+        print(f"GiftPulse {__version__}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _prepare(
+    *,
+    version: Annotated[  # noqa: ARG001  # its callback does it
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    if "--help" not in sys.argv:
+        settings = get_settings()
+        configure_logging(settings.log_level, settings.log_format)
 
 
 # --- Each stage once by hand ---------------------------------------------------------------------------------------
@@ -372,6 +391,4 @@ def _fail(message: str, code: int) -> int:
 def main() -> None:
     """Run the command line."""
     with _explained():
-        settings = get_settings()
-        configure_logging(settings.log_level, settings.log_format)
         cli()

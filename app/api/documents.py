@@ -12,13 +12,13 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from app import __version__
 from app.api.schemas.common import Problem
 from app.api.schemas.rules import COMMON_PARTS, PARTS
 
 JsonObject = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
 TITLE = "GiftPulse"
-VERSION = "1.0.0"
 DESCRIPTION = """Watches Twilio accounts: stores their calls, messages and error logs, runs them through rules, opens \
 alerts, and tells people and systems.
 
@@ -88,7 +88,7 @@ def make(app: FastAPI) -> JsonObject:
     """Make the document."""
     tags = [{"name": name, "description": words} for name, words in TAGS.items()]
     document = get_openapi(
-        title=TITLE, version=VERSION, description=DESCRIPTION, routes=app.routes, tags=tags, servers=[{"url": "/"}]
+        title=TITLE, version=__version__, description=DESCRIPTION, routes=app.routes, tags=tags, servers=[{"url": "/"}]
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     schemas |= _body_schemas()

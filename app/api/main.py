@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
+from app import __version__
 from app.api import documents, problems
 from app.api.middleware import Frame
 from app.api.routes import (
@@ -98,7 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings.sqlalchemy_url, settings.broker_url, settings.bootstrap_key, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
     app = FastAPI(
         title=documents.TITLE,
-        version=documents.VERSION,
+        version=__version__,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
