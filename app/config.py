@@ -4,8 +4,9 @@ import re
 from email.utils import parseaddr
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     twilio_include_subaccounts: bool = False
     database_url: SecretStr | None = None
     redis_url: SecretStr | None = None
+    redis_password: SecretStr | None = None
     api_key: SecretStr | None = None
     secret_key: SecretStr | None = None
     poll_interval_seconds: int = Field(300, ge=1, le=86_400)
@@ -62,6 +64,7 @@ class Settings(BaseSettings):
     docs_open: bool = True
     metrics_open: bool = True
     api_requests_per_minute: int = Field(6_000, ge=1, le=10_000_000)
+    liveness_path: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["json", "console"] = "json"
 
@@ -187,10 +190,16 @@ class Settings(BaseSettings):
 
     @property
     def broker_url(self) -> str:
-        """`REDIS_URL`, which Celery takes as it is."""
+        """`REDIS_URL` as Celery takes it, with `REDIS_PASSWORD` where it has no password."""
         if self.redis_url is None:
             raise ConfigError("REDIS_URL is not set: give the address of a Redis or Valkey server, redis://host:6379/0")
-        return self.redis_url.get_secret_value()
+        address = self.redis_url.get_secret_value()
+        parts = urlsplit(address)
+        if self.redis_password is None or parts.password is not None:
+            return address
+        user, host = parts.username or "", parts.netloc.rpartition("@")[2]
+        password = quote(self.redis_password.get_secret_value(), safe="")
+        return parts._replace(netloc=f"{user}:{password}@{host}").geturl()
 
     @property
     def bootstrap_key(self) -> str:

@@ -3,8 +3,6 @@ calls one service."""
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from tempfile import gettempdir
 from typing import Any, NoReturn
 
 import structlog
@@ -20,6 +18,7 @@ from app.database import forget_connections, get_engine, keep_time, session_scop
 from app.errors import ConfigError
 from app.services import secrets
 from app.tasks import slots
+from app.tasks.liveness import LivenessFile
 from app.utils.logging import configure_logging
 from app.wake import BROKER_TIMEOUTS
 
@@ -31,16 +30,15 @@ ALIVE_SECONDS = 10.0
 log = structlog.get_logger()
 
 
-def alive_file(kind: str) -> Path:
-    """Name the file that a process touches while it works, for health checks that start no Python."""
-    return Path(gettempdir()) / f"giftpulse-{kind}-alive"
-
-
 class TickingScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
     """Beat without a file of its own: what is due is decided in the database, a tick may be lost or doubled."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._alive = LivenessFile(get_settings().liveness_path)
+        super().__init__(*args, **kwargs)
+
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        alive_file("beat").touch()
+        self._alive.touch()
         return super().tick(*args, **kwargs)
 
 
@@ -54,8 +52,9 @@ class SignOfLife(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
         self._timer: Any = None
 
     def start(self, parent: Any) -> None:
-        alive_file("worker").touch()
-        self._timer = parent.timer.call_repeatedly(ALIVE_SECONDS, alive_file("worker").touch)
+        alive = LivenessFile(get_settings().liveness_path)
+        alive.touch()
+        self._timer = parent.timer.call_repeatedly(ALIVE_SECONDS, alive.touch)
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         if self._timer is not None:

@@ -11,15 +11,16 @@ ROOT = Path(__file__).parent.parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-OURS = ("api", "worker", "beat", "migrate")
+OURS = ("api", "celery-worker", "celery-beat", "migrate")
+RUNNING = OURS[:3]
 
 
 @pytest.mark.parametrize(
     ("service", "command"),
     [
         ("api", "uvicorn app.api.main:app --host 0.0.0.0 --port 8000"),
-        ("worker", "celery -A app.tasks.celery_app worker --loglevel=info"),
-        ("beat", "celery -A app.tasks.celery_app beat --loglevel=info"),
+        ("celery-worker", "celery -A app.tasks.celery_app worker --loglevel=info"),
+        ("celery-beat", "celery -A app.tasks.celery_app beat --loglevel=info"),
         ("migrate", "alembic upgrade head"),
     ],
 )
@@ -43,19 +44,21 @@ def test_everything_that_runs_on_has_a_health_check_and_is_restarted() -> None:
             assert service["restart"] == "unless-stopped", name
 
 
-def test_the_health_checks_look_at_the_files_that_the_processes_touch() -> None:
-    from app.tasks.celery_app import alive_file
-
-    for kind in ("worker", "beat"):
-        assert f"/tmp/{alive_file(kind).name} " in SERVICES[kind]["healthcheck"]["test"][1]
+def test_the_health_checks_look_at_the_file_that_the_processes_touch() -> None:
+    path = COMPOSE["x-giftpulse"]["environment"]["LIVENESS_PATH"]
+    for name in ("celery-worker", "celery-beat"):
+        assert SERVICES[name]["environment"]["LIVENESS_PATH"] == path
+        assert f"find {path} " in SERVICES[name]["healthcheck"]["test"][1]
+    folder = next(entry for entry in SERVICES["celery-worker"]["tmpfs"] if entry.startswith(str(Path(path).parent)))
+    assert folder.endswith(":uid=10001,mode=0700"), "nobody but our user writes there"
 
 
 def test_our_processes_wait_for_the_schema_and_cannot_write_outside_tmp() -> None:
     for name in OURS:
         assert SERVICES[name]["read_only"] is True
-        assert SERVICES[name]["tmpfs"] == ["/tmp"]
+        assert [entry.partition(":")[0] for entry in SERVICES[name]["tmpfs"]] == ["/tmp", "/run/giftpulse"]
         assert SERVICES[name]["cap_drop"] == ["ALL"]
-    for name in ("api", "worker", "beat"):
+    for name in RUNNING:
         assert SERVICES[name]["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
 
 
@@ -65,10 +68,57 @@ def test_what_must_last_is_on_volumes() -> None:
 
 
 def test_the_broker_keeps_what_it_took_and_evicts_nothing() -> None:
-    command = SERVICES["redis"]["command"]
+    command = " ".join(SERVICES["redis"]["command"])
     assert "--appendonly yes" in command
     assert "--maxmemory-policy noeviction" in command
-    assert "--requirepass" in command
+    assert "--requirepass ${REDIS_PASSWORD:-}" in command
+
+
+VARIABLES: list[dict[str, str]] = [
+    {},
+    {"POSTGRES_PASSWORD": "one", "REDIS_PASSWORD": "two"},
+    {"DATABASE_URL": "postgresql://a:b@c/d", "REDIS_URL": "rediss://e/1"},
+    {"DATABASE_URL": "", "REDIS_URL": "", "POSTGRES_PASSWORD": ""},
+]
+KEYS = {"API_KEY": "sixteen-characters-or-more", "SECRET_KEY": "sixteen-characters-or-more"}
+
+
+def _flat(text: str, given: dict[str, str]) -> str:
+    """Fill in as docker-compose 1.29 does: an expression ends at the first closing brace."""
+
+    def fill(found: re.Match[str]) -> str:
+        name, separator, rest = re.fullmatch(r"([A-Z_]+)(?:(:?[-?])(.*))?", found[1]).groups()  # type: ignore[union-attr]
+        value = given.get(name)
+        if value or (value is not None and not (separator or "").startswith(":")):
+            return value
+        assert not (separator or "").endswith("?"), f"{name} is asked for"
+        return rest or ""
+
+    return re.sub(r"\$\{([^}]*)\}", fill, text)
+
+
+def _nested(text: str, given: dict[str, str]) -> str:
+    """Fill in as Docker Compose 2 does: the innermost expression first."""
+    while (filled := re.sub(r"\$\{[^${}]*\}", lambda found: _flat(found[0], given), text)) != text:
+        text = filled
+    return text
+
+
+@pytest.mark.parametrize("given", VARIABLES, ids=lambda given: ",".join(given) or "nothing")
+def test_old_and_new_versions_of_compose_read_the_same(given: dict[str, str]) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    flat = yaml.safe_load(_flat(text, KEYS | given))
+    assert flat == yaml.safe_load(_nested(text, KEYS | given))
+    environment = flat["services"]["api"]["environment"]
+    assert environment["DATABASE_URL"] == (
+        given.get("DATABASE_URL") or "postgresql://giftpulse@postgres:5432/giftpulse"
+    )
+    assert environment["PGPASSWORD"] == flat["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert environment["REDIS_URL"] == (given.get("REDIS_URL") or "redis://redis:6379/0")
+
+
+def test_a_default_within_a_default_would_be_noticed() -> None:
+    assert _flat("${A:-x${B:-y}z}", {}) != _nested("${A:-x${B:-y}z}", {}) == "xyz"
 
 
 def test_the_image_runs_as_a_user_without_rights() -> None:

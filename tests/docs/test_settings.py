@@ -9,7 +9,7 @@ from app.config import Settings
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = {name.upper() for name in Settings.model_fields}
-COMPOSE_ONLY = {"POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+COMPOSE_ONLY = {"POSTGRES_PASSWORD"}
 
 
 def _example() -> dict[str, str]:
@@ -29,7 +29,7 @@ def test_the_readme_has_every_setting() -> None:
 
 
 def test_the_example_shows_the_defaults(environment: pytest.MonkeyPatch) -> None:
-    told = {"API_KEY", "SECRET_KEY", "SMTP_FROM", "DATABASE_URL", "REDIS_URL"}
+    told = {"API_KEY", "SECRET_KEY", "SMTP_FROM", "DATABASE_URL", "REDIS_URL", "LIVENESS_PATH"}
     told |= {"TWILIO_ACCOUNT_SID", "TWILIO_API_KEY_SID"}
     for name in NAMES:
         environment.delenv(name, raising=False)

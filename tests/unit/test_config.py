@@ -150,6 +150,15 @@ def test_the_database_address_of_hosting_providers_is_understood(environment: py
     assert settings.sqlalchemy_url == "postgresql+psycopg2://u:p%40ss@h:5432/d?sslmode=require"
 
 
+def test_the_password_of_the_broker_stands_in_where_its_address_has_none(environment: pytest.MonkeyPatch) -> None:
+    settings = read(environment, REDIS_URL="redis://redis:6379/0", REDIS_PASSWORD="p@ss/#word")
+    assert settings.broker_url == "redis://:p%40ss%2F%23word@redis:6379/0"
+    settings = read(environment, REDIS_URL="redis://user@redis/0")
+    assert settings.broker_url == "redis://user:p%40ss%2F%23word@redis/0"
+    settings = read(environment, REDIS_URL="redis://:own@redis/0")
+    assert settings.broker_url == "redis://:own@redis/0"
+
+
 def test_lists_are_read_by_commas(environment: pytest.MonkeyPatch) -> None:
     settings = read(
         environment,
