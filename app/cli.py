@@ -56,7 +56,7 @@ SinceOption = Annotated[str, typer.Option(help="From when: an age such as 30d, 1
 UntilOption = Annotated[str, typer.Option(help="Up to when, likewise.")]
 
 
-def _show_version(asked: bool) -> None:  # noqa: FBT001  # typer's signature
+def _show_version(asked: bool) -> None:  # typer's signature
     if asked:
         print(f"GiftPulse {__version__}")
         raise typer.Exit

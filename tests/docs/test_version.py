@@ -34,5 +34,7 @@ def test_the_command_line_tells_its_version_whatever_the_settings() -> None:
 
 def test_no_other_version_is_written_down() -> None:
     sources = [path for folder in ("app", "scripts") for path in (ROOT / folder).rglob("*.py")]
-    written = [path for path in sources if re.search(r"^\w*VERSION\w* = \"\d+\.\d+\.\d+\"", path.read_text(), re.MULTILINE)]
+    written = [
+        path for path in sources if re.search(r"^\w*VERSION\w* = \"\d+\.\d+\.\d+\"", path.read_text(), re.MULTILINE)
+    ]
     assert written == []
