@@ -1,6 +1,7 @@
 """Webhooks: one HTTP request to the user's URL, signed, through the guarded client."""
 
 import base64
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -10,12 +11,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from pydantic import Field
 
 from app import __version__
-from app.actions import formats, headers, retry_after, signing
+from app.actions import formats, headers, signing
 from app.actions.base import Envelope, JsonObject, Notification, Receipt, Rendered, Sender, SendError
 from app.actions.fields import ConfigModel, parse, refuse
 from app.config import Settings
 from app.enums import NotificationType
 from app.errors import FieldError, InvalidInput
+from app.utils import retry_after
 from app.utils.addresses import check_url
 from app.utils.clock import rfc3339, utc_now
 from app.utils.http import Answer, GuardedClient, Lookup, RequestFailed, system_lookup
@@ -25,6 +27,8 @@ OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
 MOST_OLD_SECRETS = 2
 RETRIED = frozenset({408, 425, 429})
 KEPT_CHARACTERS = 1024
+TEAMS_FAILED = re.compile(rb"\bfail(?:ed|ure)\b|\berror\b", re.IGNORECASE)
+TEAMS_STATUS = re.compile(rb"HTTP error (\d{3})")
 PERMANENT_REASONS = frozenset({"blocked"})
 
 
@@ -162,8 +166,10 @@ class _WebhookSender:
             )
         except RequestFailed as error:
             raise SendError(str(error), permanent=error.reason in PERMANENT_REASONS) from None
-        said = hide(answer.body.decode("utf-8", "replace"), _secrets(config))
-        return _judge(answer, clean_text(said, KEPT_CHARACTERS), now)
+        said = clean_text(hide(answer.body.decode("utf-8", "replace"), _secrets(config)), KEPT_CHARACTERS)
+        if config["format"] == "teams":
+            _check_teams(answer, said)
+        return _judge(answer, said, now)
 
 
 def _judge(answer: Answer, said: str, now: datetime) -> Receipt:
@@ -174,15 +180,38 @@ def _judge(answer: Answer, said: str, now: datetime) -> Receipt:
     status = answer.status
     if 200 <= status < 300:
         return Receipt(status, said)
-    passing = status in RETRIED or not 300 <= status < 500
+    passing = _may_pass(status)
     raise SendError(
         f"the receiver answered {status}: {_meaning(status)}",
         permanent=not passing,
         status_code=status,
         response=said,
-        retry_after_seconds=retry_after.seconds(answer.headers.get("Retry-After"), now) if passing else None,
+        retry_after_seconds=(
+            retry_after.seconds(answer.headers.get("retry-after"), now, answer.headers.get("date")) if passing else None
+        ),
         disables_action=status == 410,
     )
+
+
+def _check_teams(answer: Answer, said: str) -> None:
+    """Find a failure that a connector of Teams reports within a 200, with the status that Teams gave it.
+
+    Raises: SendError.
+    """
+    if answer.status != 200 or not TEAMS_FAILED.search(answer.body):
+        return
+    found = TEAMS_STATUS.search(answer.body)
+    status = int(found[1]) if found else None
+    raise SendError(
+        f"the connector answered 200, but Teams did not take the message: {_meaning(status or 500)}",
+        permanent=not _may_pass(status or 500),
+        status_code=answer.status,
+        response=said,
+    )
+
+
+def _may_pass(status: int) -> bool:
+    return status in RETRIED or not 300 <= status < 500
 
 
 def _meaning(status: int) -> str:
@@ -190,7 +219,7 @@ def _meaning(status: int) -> str:
         return "redirects are not followed, so give the action the final address"
     if status == 410:
         return "it is gone, so the action is disabled"
-    if status in RETRIED or not 400 <= status < 500:
+    if _may_pass(status):
         return "it may take it later"
     return "it refuses the request, so check the action's config"
 

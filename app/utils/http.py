@@ -6,19 +6,24 @@ are kept for one host name alone, so that a certificate is checked against each 
 """
 
 import asyncio
+import re
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from ipaddress import ip_address
+from itertools import takewhile
 from typing import Any, Literal, Self, cast
 
 import aiohttp
 import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from multidict import CIMultiDict, MultiMapping
 
 from app.utils.addresses import Network, may_reach
 
@@ -27,6 +32,11 @@ CONNECT_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 2.0
 """Shorter than servers wait, so that none closes a connection just as we use it."""
 KEPT_BYTES = 4096
+LONGEST_HEAD = 64 * 1024
+"""What is kept of a head in case the library cannot read it."""
+STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
+INTERIM = re.compile(rb"\A(?:HTTP/1\.1 1\d\d[^\n]*\n.*?\r?\n\r?\n)+", re.DOTALL)
+"""Answers such as `103 Early Hints`, before the one that counts."""
 LOOKUPS_AT_ONCE = 64
 
 Reason = Literal["blocked", "dns", "connect", "tls", "timeout", "protocol"]
@@ -41,6 +51,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
+    """Names in lower case; the values of one that came more than once, by commas. Empty where they cannot be read."""
     body: bytes
     """The first 4 KiB, as they came over the wire."""
 
@@ -145,14 +156,49 @@ async def _in_thread(work: Callable[[], Found]) -> Found:
 
 
 class _HeadFirst(ResponseHandler):
-    """Reads the head of an answer before its body: what is wrong with the body must not hide the status."""
+    """Keeps the status of an answer, whatever is wrong with the rest of its head or with its body."""
+
+    _head = b""
+    """The beginning of the answer to the latest request."""
+
+    def set_response_params(self, **params: Any) -> None:
+        """Prepare for the answer to one more request."""
+        self._head = b""
+        super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
         """Take what came in: the head by itself, then the rest."""
+        self._head += data[: LONGEST_HEAD - len(self._head)]
         head, mark, rest = data.partition(b"\r\n\r\n")
         super().data_received(head + mark)
         if rest:
             super().data_received(rest)
+
+    def answer(self) -> Answer | None:
+        """Return what the head says as far as it can be read; None where no status line has come."""
+        head = INTERIM.sub(b"", self._head)
+        found = STATUS_LINE.match(head)
+        if found is None or found[1].startswith(b"1"):
+            return None
+        headers: CIMultiDict[str] = CIMultiDict()
+        for line in takewhile(bytes.strip, head.splitlines()[1:]):
+            name, mark, value = line.decode("latin-1").partition(":")
+            if mark:
+                headers.add(name, value.strip())
+        return Answer(int(found[1]), _plain(headers), b"")
+
+
+_protocol: ContextVar[list[_HeadFirst]] = ContextVar("_protocol")
+"""Where the request of this task puts the connection that its answer comes over."""
+
+
+class _Response(aiohttp.ClientResponse):
+    """The library's response, which says which connection it is read from before it can fail."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        if isinstance(connection.protocol, _HeadFirst):
+            _protocol.get().append(connection.protocol)
+        return await super().start(connection)
 
 
 class _Connector(aiohttp.TCPConnector):
@@ -173,6 +219,7 @@ class GuardedClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
+            response_class=_Response,
             connector=_Connector(
                 limit=0,
                 ssl=tls_context(),
@@ -200,20 +247,34 @@ class GuardedClient:
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send one request and read the beginning of its answer; redirects are not followed.
 
+        Once a status line has come it is the answer, whatever follows: sending again would do the work twice.
+
         Raises: RequestFailed.
         """
         ends_at = asyncio.get_running_loop().time() + self._deadline_seconds
+        used: list[_HeadFirst] = []
+        token = _protocol.set(used)
         try:
             async with asyncio.timeout_at(ends_at):
                 response = await self._session.request(
                     method, yarl.URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
                 )
         except (OSError, aiohttp.ClientError, ValueError) as error:
+            if used and (answer := used[-1].answer()) is not None:
+                return answer
             raise _explain(error) from None
+        finally:
+            _protocol.reset(token)
         try:
-            return Answer(response.status, dict(response.headers), await _beginning(response, ends_at))
+            return Answer(response.status, _plain(response.headers), await _beginning(response, ends_at))
         finally:
             response.close()
+
+
+def _plain(headers: MultiMapping[str]) -> dict[str, str]:
+    """Join what came more than once."""
+    names = dict.fromkeys(name.lower() for name in headers)
+    return {name: ", ".join(headers.getall(name)) for name in names}
 
 
 async def _beginning(response: aiohttp.ClientResponse, ends_at: float) -> bytes:

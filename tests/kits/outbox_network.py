@@ -26,7 +26,7 @@ class Ledger:
         if self.answer == "bug":
             raise RuntimeError("a bug of ours")
         status, _, wait = self.answer.partition(" in ")
-        return Answer(int(status), {"Retry-After": wait} if wait else {}, b"said")
+        return Answer(int(status), {"retry-after": wait} if wait else {}, b"said")
 
     async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
         """Take the place of the sender of mails."""

@@ -17,6 +17,7 @@ from app.enums import LogType
 from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioSilent, TwilioUnavailable
 from app.services.twilio.pages import Page, follow, mend, prune, read_page
 from app.services.twilio.transport import READ_SECONDS, Answer, PooledHttp
+from app.utils import retry_after
 from app.utils.clock import utc_now
 
 PAGE_SIZE = 1000
@@ -319,7 +320,7 @@ def _error(answer: Answer, path: str, now: datetime) -> TwilioError:
     said = f"HTTP {status}" + (f", code {problem.code}" if problem.code else "")
     if status == 429:
         return TwilioRateLimited(
-            f"too many requests to {path} ({said})", _retry_after(answer.headers.get("retry-after"), now)
+            f"too many requests to {path} ({said})", retry_after.seconds(answer.headers.get("retry-after"), now)
         )
     if status >= 500 or status < 400 or status == 408:
         return TwilioUnavailable(f"Twilio cannot answer {path} now ({said})")
@@ -334,15 +335,3 @@ def _problem(body: bytes) -> _Problem:
         return msgspec.json.decode(body, type=_Problem)
     except (msgspec.DecodeError, RecursionError):
         return _Problem()
-
-
-def _retry_after(value: str | None, now: datetime) -> float | None:
-    """Read `Retry-After`: seconds, or a date; None where there is none, or nonsense."""
-    if value is None:
-        return None
-    if value.strip().isdigit():
-        return min(float(value), 3600.0)
-    try:
-        return min(max(0.0, (parsedate_to_datetime(value) - now).total_seconds()), 3600.0)
-    except (ValueError, TypeError):
-        return None

@@ -112,6 +112,32 @@ def test_a_login_given_as_a_header_is_hidden_also_where_the_receiver_has_read_it
     assert refused.value.response == "no such login: ••• (•••), ••• is no password"
 
 
+FAILED = b"Webhook message delivery failed with error: Microsoft Teams endpoint returned HTTP error %d with ContextId x"
+
+
+@pytest.mark.parametrize(
+    ("said", "permanent"),
+    [(b"1", None), (b"", None), (FAILED % 429, False), (FAILED % 500, False), (FAILED % 413, True), (b"Error", False)],
+)
+def test_a_connector_of_teams_tells_of_a_failure_within_a_200(
+    configure: Configure, said: bytes, permanent: bool | None
+) -> None:
+    with http_receiver(respond(200, said)) as receiver:
+        candidate = OverHttp(Webhook(configure()), {"url": receiver.url, "format": "teams"}, receiver)
+        if permanent is None:
+            assert send(candidate).status_code == 200
+            return
+        with pytest.raises(SendError) as failed:
+            send(candidate)
+    assert (failed.value.permanent, failed.value.status_code) == (permanent, 200)
+    assert failed.value.response == said.decode()
+
+
+def test_what_a_receiver_of_another_format_says_within_a_200_is_its_own_business(configure: Configure) -> None:
+    with http_receiver(respond(200, FAILED % 429)) as receiver:
+        assert send(OverHttp(Webhook(configure()), {"url": receiver.url}, receiver)).status_code == 200
+
+
 class TestWebhookWithTemplate(SenderExam):
     @pytest.fixture
     def candidate(self, configure: Configure) -> Iterator[OverHttp]:

@@ -184,10 +184,11 @@ async def reset(request: Request, writer: asyncio.StreamWriter) -> None:
     [
         (reset, "protocol"),
         (say(b"", then_wait=30), "timeout"),
-        (drip(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n", every=0.1, times=300), "timeout"),
+        (drip(b"HTTP/1.1 103 Early Hints\r\n\r\n", b"", every=0.1, times=300), "timeout"),
+        (drip(b"HTTP/1.1 2", b"", every=0.1, times=300), "timeout"),
         (say(b""), "protocol"),
         (say(b"SSH-2.0-OpenSSH_9.2\r\n"), "protocol"),
-        (say(b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 300_000 + b"\r\n\r\n"), "protocol"),
+        (say(b"X-A: 1\r\nHTTP/1.1 200 OK\r\n\r\n"), "protocol"),
         (say(b"HTTP/1.1 999999 No\r\n\r\n"), "protocol"),
     ],
 )
@@ -217,6 +218,60 @@ async def test_a_body_that_stalls_or_breaks_after_its_status_is_an_answer(receiv
     began = time.monotonic()
     assert (await post(receiver.url, seconds=1.0)).status in (200, 204)
     assert time.monotonic() - began < 2
+
+
+HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"X-A: " + b"a" * 9_000 + b"\r\n\r\n",
+        b"X-A: " + b"a" * 300_000 + b"\r\n\r\n",
+        b"".join(b"X-%d: 1\r\n" % number for number in range(5_000)) + b"\r\n",
+        b"no header\r\n\r\n",
+        b"X A: 1\r\n\r\n",
+        b"X-A: \x00\x01\r\n\r\n",
+        b"Content-Length: many\r\n\r\n",
+        b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nok",
+        b"Content-Length: -1\r\n\r\n",
+        b"Transfer-Encoding: odd\r\nContent-Length: 2\r\n\r\nok",
+        b"Content-Encoding: \xff\r\n\r\n",
+        b"Set-Cookie: \xff=;;;=\r\n\r\n",
+        b"X-A: 1\r\n  folded\r\n\r\n",
+        b"X-A: cut sh",
+        b"",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", HINTS])
+async def test_a_status_decides_whatever_follows_it(receiver: Receiver, before: bytes, rest: bytes) -> None:
+    for status in (b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200\r\n"):
+        receiver.answers = [say(before + status + rest)]
+        assert (await post(receiver.url)).status == 200
+
+
+async def test_a_head_that_never_ends_is_an_answer_at_the_deadline(receiver: Receiver) -> None:
+    receiver.answers = [drip(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n", every=0.1, times=300)]
+    assert (await post(receiver.url, seconds=1.0)).status == 200
+
+
+async def test_a_broken_head_still_says_how_long_to_wait(receiver: Receiver) -> None:
+    receiver.answers = [say(b"HTTP/1.1 503 Busy\r\nX-A: " + b"a" * 9_000 + b"\r\nRETRY-AFTER: 7\r\n\r\n")]
+    answer = await post(receiver.url)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "7")
+
+
+async def test_headers_are_known_by_names_in_lower_case_with_all_their_values(receiver: Receiver) -> None:
+    receiver.answers = [say(b"HTTP/1.1 503 Busy\r\nretry-after: 7\r\nRetry-After: 90\r\nContent-Length: 0\r\n\r\n")]
+    assert (await post(receiver.url)).headers["retry-after"] == "7, 90"
+
+
+async def test_the_next_answer_on_a_connection_is_not_taken_for_the_last(receiver: Receiver) -> None:
+    receiver.answers = [respond(200), say(b"")]
+    async with GuardedClient(HERE, 2.0) as client:
+        assert (await client.request("POST", receiver.url, {}, b"{}")).status == 200
+        with pytest.raises(RequestFailed):
+            await client.request("POST", receiver.url, {}, b"{}")
 
 
 async def test_answers_are_read_raw_and_no_further_than_needed(receiver: Receiver) -> None:

@@ -1,0 +1,45 @@
+"""Reads the header `Retry-After`, also in forms that are not quite the standard's. Pure."""
+
+import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+LONGEST_SECONDS = 3600
+VALUES = re.compile(r",(?!\s*\d{1,2}[ -][A-Za-z]{3})")
+"""The commas between values; a date has one of its own after the day of the week."""
+SPAN = re.compile(r"\+?(\d{1,12})\d*(\.\d*)?\s*([a-z]*)\.?", re.IGNORECASE)
+UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
+
+
+def seconds(value: str | None, now: datetime, sent_at: str | None = None) -> int | None:
+    """Return how long a server asks to wait, an hour at most; None where that cannot be read.
+
+    Args:
+        value: seconds or a date, or several by commas, of which the longest wait counts.
+        sent_at: the header `Date` of the same answer: what time it was by the server's clock.
+    """
+    if value is None or not value.isascii():
+        return None
+    clocks = [now, *([at] if (at := _date(sent_at or "")) else [])]
+    waits = [wait for part in VALUES.split(value) if (wait := _wait(part.strip(" \t\"'"), clocks)) is not None]
+    return min(max(waits), LONGEST_SECONDS) if waits else None
+
+
+def _wait(text: str, clocks: list[datetime]) -> int | None:
+    if span := SPAN.fullmatch(text):
+        unit = UNITS.get(span[3].lower().removesuffix("s") or "s")
+        return None if unit is None else math.ceil(float(span[1] + (span[2] or "")) * unit)
+    at = _date(text)
+    wait = math.ceil(max((at - clock).total_seconds() for clock in clocks)) if at else 0
+    return wait if wait > 0 else None
+
+
+def _date(text: str) -> datetime | None:
+    for read in (parsedate_to_datetime, datetime.fromisoformat):
+        try:
+            at = read(text)
+        except (ValueError, IndexError, TypeError, OverflowError):
+            continue
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return None
