@@ -1,6 +1,10 @@
 """The Celery app: queues, beat's ticks, and what every task shares. A task opens no second door to the work: its body
-calls one service."""
+calls one service.
 
+Beat imports this module, too, and needs neither the tasks nor the database: only a worker loads them.
+"""
+
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -8,23 +12,25 @@ from typing import Any, NoReturn
 import structlog
 from celery import Celery, Task, bootsteps
 from celery.beat import Scheduler
-from celery.signals import setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
+from celery.signals import (
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_before_create_process,
+    worker_init,
+    worker_process_init,
+)
 from celery.worker import strategy
 from kombu import Exchange, Queue
-from sqlalchemy.exc import SQLAlchemyError
 
 from app.config import Settings, get_settings
-from app.database import forget_connections, get_engine, keep_time, session_scope
 from app.errors import ConfigError
-from app.services import secrets
 from app.tasks import slots
 from app.tasks.liveness import LivenessFile
 from app.utils.logging import configure_logging
 from app.wake import BROKER_TIMEOUTS
 
 QUEUES = ("poll", "callbacks", "evaluate", "deliver", "maintenance")
-CONCURRENCY = 9
-"""Processes of one worker. `slots.SLOTS` sees to it that no queue takes them all."""
 ALIVE_SECONDS = 10.0
 
 log = structlog.get_logger()
@@ -81,6 +87,8 @@ class TimedTask(Task):  # type: ignore[misc]  # Celery has no types
     Strategy = f"{__name__}:guarded_strategy"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from app.database import keep_time
+
         keep_time()
         return super().__call__(*args, **kwargs)
 
@@ -93,7 +101,7 @@ def _tick(task: str, queue: str, seconds: float) -> dict[str, Any]:
 def create_celery(settings: Settings) -> Celery:
     """Make the app from settings that have been checked."""
     settings.sqlalchemy_url, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
-    celery = Celery("giftpulse", broker=settings.broker_url, include=["app.tasks.jobs"], task_cls=TimedTask)
+    celery = Celery("giftpulse", broker=settings.broker_url, task_cls=TimedTask)
     celery.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -102,7 +110,7 @@ def create_celery(settings: Settings) -> Celery:
         task_acks_late=False,
         task_reject_on_worker_lost=False,
         worker_prefetch_multiplier=1,
-        worker_concurrency=CONCURRENCY,
+        worker_concurrency=slots.default_processes(),
         worker_max_tasks_per_child=2_000,
         worker_max_memory_per_child=500_000,
         worker_hijack_root_logger=False,
@@ -139,22 +147,21 @@ def _log_as_configured(**_: object) -> None:
 
 
 @worker_init.connect
-def _start_worker(**_: object) -> None:
-    _stop_without_key()
-    slots.prepare()
+def _start_worker(sender: Any, **_: object) -> None:
+    """Load all that the worker's processes need before they are forked, so that they share its memory."""
+    from app.tasks import worker
 
-
-def _stop_without_key() -> None:
-    """Stop before anything that is owed fails because the key of the stored secrets is not there."""
     try:
-        with session_scope() as session:
-            secrets.check_keys(session, get_settings().secret_keys)
-    except SQLAlchemyError as error:
-        log.warning("could not look whether SECRET_KEY opens what is stored", error=type(error).__name__)
+        worker.prepare(sender.concurrency)
     except ConfigError as error:
         _stop(error)
-    finally:
-        get_engine().dispose()  # the children, which are forked from here, open connections of their own
+
+
+@worker_before_create_process.connect
+def _share_memory(**_: object) -> None:
+    """Take what is loaded out of garbage collection: a collection in a child would copy every page that it looks at."""
+    gc.collect()
+    gc.freeze()
 
 
 def _stop(error: ConfigError) -> NoReturn:
@@ -164,6 +171,8 @@ def _stop(error: ConfigError) -> NoReturn:
 
 @worker_process_init.connect
 def _start_child(**_: object) -> None:
+    from app.database import forget_connections
+
     forget_connections()
 
 

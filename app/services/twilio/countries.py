@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneNumber, region_code_for_number
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumber, region_code_for_number
 
 CHANNELS = ("whatsapp:", "rcs:", "messenger:", "sms:")
 DECIDED_BY_AREA = {1: "2345678", 7: "1234567"}
@@ -16,6 +16,15 @@ NOWHERE = "001"
 """The library's name for calling codes of no country, such as +800."""
 
 _E164 = re.compile(r"\+[1-9][0-9]{3,17}")
+
+
+def load() -> None:
+    """Load the tables of all shared calling codes now rather than when the first such number comes."""
+    for calling_code, regions in COUNTRY_CODE_TO_REGION_CODE.items():
+        if len(regions) > 1:
+            _region(calling_code, DECIDED_BY_AREA.get(calling_code, "1234567890"))
+            for region in regions:
+                PhoneMetadata.metadata_for_region(region)
 
 
 def country_of(address: str | None) -> str | None:

@@ -52,6 +52,11 @@ class ErrorCode:
     """The page of Twilio's documentation."""
 
 
+def load() -> None:
+    """Read the catalogue now rather than when the first code is looked up."""
+    _catalogue(_Loaded.generation)
+
+
 def describe(code: int) -> ErrorCode:
     """Say what a code means; an unknown one is described as far as its range tells."""
     return _described(code, _Loaded.generation)

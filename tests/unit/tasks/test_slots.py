@@ -4,6 +4,9 @@ import os
 import signal
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
 
 from app.tasks import slots
 
@@ -66,7 +69,35 @@ def test_a_killed_task_gives_its_place_back() -> None:
     assert _try("evaluate")
 
 
-def test_all_places_together_leave_a_process_for_the_maintenance() -> None:
-    from app.tasks.celery_app import CONCURRENCY
+@pytest.mark.parametrize(
+    ("processes", "places"), [(slots.PROCESSES, slots.SLOTS), (slots.FEW_PROCESSES, slots.FEW_SLOTS)]
+)
+def test_all_places_together_leave_a_process_for_the_maintenance(processes: int, places: dict[str, int]) -> None:
+    assert sum(places.values()) < processes
+    assert places["poll"] > slots.WITHIN["poll_failing"], "a stream that hangs leaves a place to the others"
 
-    assert sum(slots.SLOTS.values()) < CONCURRENCY
+
+def test_a_worker_with_few_processes_has_fewer_places() -> None:
+    slots.prepare(slots.FEW_PROCESSES)
+    try:
+        with slots.slot("deliver") as got:
+            assert got
+            assert not _try("deliver")
+            assert _try("poll")
+    finally:
+        slots.prepare()
+
+
+def test_a_small_machine_gets_fewer_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(slots, "MEMORY_LIMIT", limit)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(os, "sysconf", lambda name: {"SC_PAGE_SIZE": 4096, "SC_PHYS_PAGES": 2 * 1024**2}[name])
+    assert slots.default_processes() == slots.PROCESSES, "no limit, 8 GiB"
+    limit.write_text("max\n")
+    assert slots.default_processes() == slots.PROCESSES
+    limit.write_text(f"{512 * 1024**2}\n")
+    assert slots.default_processes() == slots.FEW_PROCESSES
+    limit.unlink()
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert slots.default_processes() == slots.FEW_PROCESSES
