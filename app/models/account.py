@@ -38,6 +38,10 @@ class Account(Base):
     """When Twilio was last asked for its status and its subaccounts."""
     last_error: Mapped[str | None]
     """Why that failed, if it did."""
+    credentials_hash: Mapped[str | None]
+    """Of the environment's credentials for this account, as they were last seen: other ones are tried at once."""
+    credentials_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When its present credentials were first seen; null: before this was noted."""
     from_environment: Mapped[bool] = mapped_column(server_default=text("false"))
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
     include_subaccounts: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -146,12 +150,12 @@ class StreamEvaluation(Base):
 
 
 class RequestCount(Base):
-    """How many requests an account cost in one minute."""
+    """How many requests an account cost in one second."""
 
     __tablename__ = "request_counts"
 
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), primary_key=True)
-    minute: Mapped[Timestamp] = mapped_column(primary_key=True)
+    second: Mapped[Timestamp] = mapped_column("minute", primary_key=True)
     count: Mapped[int]
 
 
@@ -167,4 +171,5 @@ class QuarantinedRecord(Base):
     reason: Mapped[str]
     record: Mapped[str]
     """The first 16 KiB of the record as it came."""
+    first_seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
     seen_at: Mapped[Timestamp]
