@@ -1,39 +1,40 @@
-"""The request budget of an account: how many requests it may cost a minute, counted over all workers."""
+"""The request budget of an account: how many requests it may cost in any sixty seconds, counted over all workers."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.models import RequestCount
 
-KEPT = timedelta(hours=25)
+WINDOW = timedelta(seconds=61)
+"""A minute, and the second within which the oldest request may have been sent at any moment."""
+KEPT = timedelta(hours=2)
 RESERVE = 0.5
-"""The share of a minute's budget that reading again leaves to listing what is new."""
-
-
-def minute_of(now: datetime) -> datetime:
-    """Return the minute that a request at `now` is counted in."""
-    return now.replace(second=0, microsecond=0)
-
-
-def seconds_to_next_minute(now: datetime) -> float:
-    """Say how long it is until the next minute's budget; never nothing, or a wait would turn into a race."""
-    return max(0.01, (minute_of(now) + timedelta(minutes=1) - now).total_seconds())
+"""The share of the budget that reading again leaves to listing what is new."""
+SHORTEST_WAIT_SECONDS = 0.01
+LOCKS = 7_400_007
+"""The first of two numbers that name these advisory locks; the account's id is the second."""
 
 
 def take(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
-    """Count one request; False, and nothing counted, where the minute's budget is spent."""
-    statement = insert(RequestCount).values(account_id=account_id, minute=minute_of(now), count=1)
-    statement = statement.on_conflict_do_update(
-        index_elements=[RequestCount.account_id, RequestCount.minute],
-        set_={"count": RequestCount.count + 1},
-        where=RequestCount.count < per_minute,
+    """Count one request; False, and nothing counted, where the budget is spent.
+
+    Requests of one account are counted one after another: the lock lasts until the end of the transaction.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(LOCKS, account_id)))
+    if left(session, account_id, now, per_minute) == 0:
+        return False
+    statement = insert(RequestCount).values(account_id=account_id, second=now.replace(microsecond=0), count=1)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[RequestCount.account_id, RequestCount.second], set_={"count": RequestCount.count + 1}
+        )
     )
-    return session.scalar(statement.returning(RequestCount.count)) is not None
+    return True
 
 
 def waiter(
@@ -43,7 +44,7 @@ def waiter(
     sleep: Callable[[float], None],
     also: Callable[[Session], None] = lambda _: None,
 ) -> Callable[[], None]:
-    """Make what counts a request before it is sent, and waits while the minute's budget is spent.
+    """Make what counts a request before it is sent, and waits while the budget is spent.
 
     Args:    also: done in the same transaction, however often it is tried; it may raise.
     """
@@ -54,32 +55,44 @@ def waiter(
                 also(session)
                 if take(session, account_id, clock(), per_minute):
                     return
-            sleep(seconds_to_next_minute(clock()))
+                wait = seconds_to_room(session, account_id, clock())
+            sleep(wait)
 
     return before_request
 
 
 def left(session: Session, account_id: int, now: datetime, per_minute: int) -> int:
-    """Say how many requests the present minute still allows."""
-    spent = session.scalar(
-        select(RequestCount.count).where(RequestCount.account_id == account_id, RequestCount.minute == minute_of(now))
-    )
-    return max(0, per_minute - (spent or 0))
+    """Return how many requests the budget allows now."""
+    spent = session.scalar(select(func.coalesce(func.sum(RequestCount.count), 0)).where(*_lately(account_id, now)))
+    return max(0, per_minute - int(spent or 0))
 
 
 def has_room(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
-    """Say whether the present minute has room beyond what is kept for listing what is new."""
+    """Say whether the budget has room beyond what is kept for listing what is new."""
     room = left(session, account_id, now, per_minute)
     return room > per_minute * RESERVE or (room > 0 and per_minute == 1)
+
+
+def seconds_to_room(session: Session, account_id: int, now: datetime) -> float:
+    """Return when the oldest of the requests that count now will count no more; never 0, so that nobody spins."""
+    oldest = session.scalar(select(func.min(RequestCount.second)).where(*_lately(account_id, now)))
+    wait = (oldest + WINDOW - now).total_seconds() if oldest else 0.0
+    return max(SHORTEST_WAIT_SECONDS, wait)
+
+
+def _lately(account_id: int, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    """Select the requests that count at `now`; those of a clock that was wrong by more than a minute do not."""
+    second = RequestCount.second
+    return RequestCount.account_id == account_id, second > now - WINDOW, second < now + WINDOW
 
 
 def used_last_hour(session: Session, account_id: int, now: datetime) -> int:
     """Count the requests of the last sixty minutes."""
     query = select(func.coalesce(func.sum(RequestCount.count), 0))
-    hour = minute_of(now) - timedelta(minutes=59)
-    return int(session.scalar(query.where(RequestCount.account_id == account_id, RequestCount.minute >= hour)) or 0)
+    hour = now - timedelta(hours=1)
+    return int(session.scalar(query.where(RequestCount.account_id == account_id, RequestCount.second > hour)) or 0)
 
 
 def forget(session: Session, now: datetime) -> None:
     """Delete the counts that nobody asks for any more."""
-    session.execute(delete(RequestCount).where(RequestCount.minute < now - KEPT))
+    session.execute(delete(RequestCount).where(RequestCount.second < now - KEPT))

@@ -81,7 +81,7 @@ class Poll:
                 if budget.has_room(session, self.lease.account_id, now, limit):
                     return
                 streams.prolong(session, self.lease, now)
-            wait = budget.seconds_to_next_minute(now)
+                wait = budget.seconds_to_room(session, self.lease.account_id, now)
             if time.monotonic() + wait > self.deadline:
                 raise OutOfTime
             self.sleep(wait)

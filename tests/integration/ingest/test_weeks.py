@@ -1,6 +1,5 @@
 """The proof: Twilio at its worst for weeks, and at the end what is stored equals what it holds, record by record."""
 
-from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -11,12 +10,11 @@ from sqlalchemy import text
 
 from app.database import session_scope
 from app.enums import LogType
-from app.services.ingest import budget
 from app.services.logs.raw import raw_of
 from scripts.twilio_simulator import DateFilters, Habits, Simulator, SimulatorClock
 from scripts.twilio_simulator.faults import ODD_MARK, FaultKind
 from scripts.twilio_simulator.wire import DETAIL_ONLY
-from tests.integration.ingest.world import START, World
+from tests.integration.ingest.world import START, World, most_in_a_minute
 
 HOURS = st.floats(0, 150, allow_nan=False)
 DELAYS = st.sampled_from([0.0, 0.05, 0.16, 1.0, 7.0, 30.0, 50.0])
@@ -98,8 +96,7 @@ def test_what_is_stored_equals_what_twilio_holds(
         if expected.get("body"):
             expected["body"] = expected["body"].replace("\0", "\ufffd")
         assert raw_of(logs[sid], world.simulator.account.sid) == expected
-    per_minute = Counter(budget.minute_of(seen.at) for seen in world.simulator.requests)
-    assert max(per_minute.values()) <= world.settings.twilio_max_requests_per_minute
+    assert most_in_a_minute(world) <= world.settings.twilio_max_requests_per_minute
 
 
 def begin_anew(world: World, seed: int) -> None:

@@ -113,3 +113,9 @@ def a_world(environment: Any, forget: Any) -> Iterator[World]:
 
 def minutes(count: float) -> timedelta:
     return timedelta(minutes=count)
+
+
+def most_in_a_minute(world: World) -> int:
+    """Count the requests in the sixty seconds, wherever they begin, that have most of them."""
+    times = [seen.at for seen in world.simulator.requests]
+    return max(sum(at <= other < at + timedelta(seconds=60) for other in times) for at in times)
