@@ -110,9 +110,9 @@ class Apprise:
         """Each URL is a receiver."""
         return list(dict.fromkeys(label(url) for url in config["urls"]))
 
-    def must_go_out(self, config: JsonObject, kind: NotificationType) -> bool:
-        """A digest tells people all of it."""
-        return False
+    def takes_digests(self, config: JsonObject) -> bool:
+        """A digest says all of it."""
+        return True
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Write title and text."""
@@ -139,6 +139,8 @@ def _look(url: str) -> str | None:
     scheme, mark, rest = url.partition("://")
     if scheme.lower() in LOCAL_SCHEMES:
         return LOCAL
+    if scheme.lower() == "pagerduty":
+        return "opens an incident for each recovery, too: use an action of type webhook with the format pagerduty"
     if not mark or not rest or not scheme.isascii() or not scheme.isalnum():
         return "must be an Apprise URL, such as ntfys://topic"
     if len(url) > LONGEST_URL or not url.isprintable():

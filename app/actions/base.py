@@ -124,8 +124,8 @@ class ActionKind(Protocol):
     def recipients(self, config: JsonObject) -> list[str]:
         """List the receivers: one delivery is made for each."""
 
-    def must_go_out(self, config: JsonObject, kind: NotificationType) -> bool:
-        """Say whether a notification is lost on the receiver where a digest tells of it, however many come at once."""
+    def takes_digests(self, config: JsonObject) -> bool:
+        """Say whether a digest may stand for notifications that come too fast."""
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Make what will be sent; fall back to the built-in text rather than fail."""

@@ -161,18 +161,13 @@ def discord(notification: Notification, story: Story) -> JsonObject:
 
 def pagerduty(notification: Notification, story: Story) -> JsonObject:
     """Make an event of PagerDuty's Events v2: an alert opens one incident, and its resolving closes it."""
-    key = (
-        f"giftpulse-{notification.type}"
-        if notification.type in (NotificationType.TEST, NotificationType.DIGEST)
-        else str(notification.alert["id"])
-    )
-    event: JsonObject = {"event_action": "trigger", "dedup_key": key}
+    event: JsonObject = {"event_action": "trigger", "dedup_key": str(notification.alert["id"])}
     if notification.type == NotificationType.RESOLVED:
         return event | {"event_action": "resolve"}
     return event | {
         "client": "GiftPulse",
         "client_url": story.link,
-        "links": [{"href": url, "text": cut(label, 200)} for label, url in story.told or story.samples[:SHOWN_SAMPLES]],
+        "links": [{"href": url, "text": cut(label, 200)} for label, url in story.samples[:SHOWN_SAMPLES]],
         "payload": {
             "summary": cut(f"{story.title}: {story.summary}", 1000),
             "source": "Twilio",

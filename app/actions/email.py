@@ -16,7 +16,6 @@ from app.actions.sample import samples
 from app.actions.smtp import ATTEMPT_SECONDS, SmtpSender
 from app.actions.templates import UnusableTemplate, render_text
 from app.config import Settings
-from app.enums import NotificationType
 from app.errors import FieldError, InvalidInput
 
 MOST_RECIPIENTS = 50
@@ -82,9 +81,9 @@ class Email:
         """List the addresses, each once."""
         return list({address.lower(): address for address in reversed(config["recipients"])}.values())[::-1]
 
-    def must_go_out(self, config: JsonObject, kind: NotificationType) -> bool:
-        """A digest tells people all of it."""
-        return False
+    def takes_digests(self, config: JsonObject) -> bool:
+        """A digest says all of it."""
+        return True
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Write the mail that every attempt will send."""

@@ -12,6 +12,7 @@ from app.actions.fields import refuse
 from app.actions.sample import samples
 from app.actions.story import cut, tell
 from app.actions.templates import UnusableTemplate, render_json
+from app.enums import NotificationType
 from app.utils.clock import rfc3339
 
 MOST_BYTES = 64 * 1024
@@ -79,12 +80,21 @@ def _frozen(body: bytes, warning: str | None = None) -> Rendered:
     return Rendered({"body": body.decode()}, warning)
 
 
-def sent_body(config: JsonObject, envelope: Envelope) -> bytes:
-    """Return the bytes to send: PagerDuty's key joins only now, since what is frozen is stored in clear."""
+def sent_bodies(config: JsonObject, envelope: Envelope) -> list[bytes]:
+    """Return what to send, in this order.
+
+    PagerDuty's routing key joins only now, since what is frozen is stored in clear. Its tests have a key of their own
+    each, by which they end at once: nobody is to be called twice for one.
+    """
     body = envelope.content["body"].encode()
-    if config["format"] == "pagerduty":
-        return orjson.dumps(orjson.loads(body) | {"routing_key": config["routing_key"]})
-    return body
+    if config["format"] != "pagerduty":
+        return [body]
+    event = orjson.loads(body) | {"routing_key": config["routing_key"]}
+    if envelope.type != NotificationType.TEST:
+        return [orjson.dumps(event)]
+    key = {"dedup_key": f"giftpulse-test-{envelope.delivery_id}"}
+    over = {"routing_key": config["routing_key"], "event_action": "resolve"} | key
+    return [orjson.dumps(event | key), orjson.dumps(over)]
 
 
 def _templated(source: str, notification: Notification) -> bytes:

@@ -1,5 +1,6 @@
 """Webhooks: one HTTP request to the user's URL, signed, through the guarded client."""
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -15,7 +16,6 @@ from app.actions import formats, headers, signing
 from app.actions.base import Envelope, JsonObject, Notification, Receipt, Rendered, Sender, SendError
 from app.actions.fields import ConfigModel, parse, refuse
 from app.config import Settings
-from app.enums import NotificationType
 from app.errors import FieldError, InvalidInput
 from app.utils import retry_after
 from app.utils.addresses import check_url
@@ -131,9 +131,9 @@ class Webhook:
         """A webhook has one receiver: its URL, without what is secret in it."""
         return [_shown_url(config, plain=True)]
 
-    def must_go_out(self, config: JsonObject, kind: NotificationType) -> bool:
-        """Only its own event closes an incident of PagerDuty."""
-        return bool(config["format"] == "pagerduty" and kind == NotificationType.RESOLVED)
+    def takes_digests(self, config: JsonObject) -> bool:
+        """PagerDuty opens and closes an incident for each alert, by its own key."""
+        return bool(config["format"] != "pagerduty")
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Make the body that every attempt will send."""
@@ -146,20 +146,32 @@ class Webhook:
         async with GuardedClient(
             settings.webhook_allowed_networks, settings.webhook_timeout_seconds, self._lookup
         ) as client:
-            yield _WebhookSender(client)
+            yield _WebhookSender(client, settings.webhook_timeout_seconds)
 
 
 class _WebhookSender:
-    def __init__(self, client: GuardedClient) -> None:
+    def __init__(self, client: GuardedClient, deadline_seconds: float) -> None:
         self._client = client
+        self._deadline_seconds = deadline_seconds
 
     async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
-        """Make one request.
+        """Make one attempt: a request for each body, all within the time of one.
 
         Raises: SendError.
         """
+        ends_at = asyncio.get_running_loop().time() + self._deadline_seconds
+        first, *rest = formats.sent_bodies(config, envelope)
+        receipt = await self._request(config, envelope, first)
+        try:
+            async with asyncio.timeout_at(ends_at):
+                for body in rest:
+                    receipt = await self._request(config, envelope, body)
+        except TimeoutError:
+            raise SendError("no answer came in time", permanent=False) from None
+        return receipt
+
+    async def _request(self, config: JsonObject, envelope: Envelope, body: bytes) -> Receipt:
         now = utc_now()
-        body = formats.sent_body(config, envelope)
         try:
             answer = await self._client.request(
                 config["method"], _bare_url(config["url"]), _headers(config, envelope, body, now), body

@@ -282,7 +282,7 @@ class OutboxMachine(RuleBasedStateMachine):
             values = {"id": each.claim.delivery.id, "token": each.claim.token}
             assert session.scalar(query, values) == 1, "an attempt is on record before it is made"
         is_mail = each.claim.delivery.action_type == "email"
-        sender: Sender = self.network if is_mail else _WebhookSender(self.network)  # type: ignore[arg-type]
+        sender: Sender = self.network if is_mail else _WebhookSender(self.network, 15.0)  # type: ignore[arg-type]
         each.outcome = self.runner.run(dispatch._attempt(each.claim, sender, get_settings()))
 
     def _write_down(self, each: Held) -> None:

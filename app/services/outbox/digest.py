@@ -6,6 +6,7 @@ little, and it takes them along: so each of them is told exactly once.
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,7 +16,7 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.actions.base import Notification
+from app.actions.base import ActionKind, Notification
 from app.actions.registry import kind_for
 from app.actions.story import tell
 from app.config import Settings
@@ -94,23 +95,20 @@ def _make_alone(session: Session, action: Action, settings: Settings, now: datet
 
 
 def _make(session: Session, action: Action, settings: Settings, now: datetime) -> int:
-    """Make the digests of one action, whose row is locked."""
+    """Make the digests of one action, whose row is locked; where it takes none, release what waits for one."""
+    config = config_of(action, settings)
+    kind = kind_for(ActionType(action.action_type))
+    if not kind.takes_digests(config):
+        _release(session, action, kind, config, settings, now)
+        return 0
     latest = select(Delivery.id).where(
         Delivery.action_id == action.id, Delivery.type == NotificationType.DIGEST, Delivery.created_at > now - WINDOW
     )
     if session.scalar(latest.limit(1)) is not None:
         return 0
-    folded = session.scalars(
-        select(Delivery)
-        .where(Delivery.action_id == action.id, Delivery.status == DeliveryStatus.FOLDED, Delivery.digest_id.is_(None))
-        .order_by(Delivery.number)
-        .with_for_update()
-    ).all()
     by_receiver: dict[str, list[Delivery]] = defaultdict(list)
-    for each in folded:
+    for each in _folded(session, action):
         by_receiver[each.recipient].append(each)
-    config = config_of(action, settings)
-    kind = kind_for(ActionType(action.action_type))
     for recipient, deliveries in by_receiver.items():
         rendered = kind.render(config, _notification(deliveries, settings, now))
         row = delivery_row(action, NotificationType.DIGEST, None, recipient, rendered, now, uuid4())
@@ -118,6 +116,33 @@ def _make(session: Session, action: Action, settings: Settings, now: datetime) -
         ids = [each.id for each in deliveries]
         session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(digest_id=row["id"], finished_at=now))
     return len(by_receiver)
+
+
+def _folded(session: Session, action: Action) -> Sequence[Delivery]:
+    return session.scalars(
+        select(Delivery)
+        .where(Delivery.action_id == action.id, Delivery.status == DeliveryStatus.FOLDED, Delivery.digest_id.is_(None))
+        .order_by(Delivery.number)
+        .with_for_update()
+    ).all()
+
+
+def _release(
+    session: Session, action: Action, kind: ActionKind, config: JsonObject, settings: Settings, now: datetime
+) -> None:
+    """Let folded notifications of one action go out each by itself: the action was edited since, or an upgrade was."""
+    for each in _folded(session, action):
+        notification = _notification([each], settings, now)
+        alert = notification.alert | {
+            "id": None if each.alert_id is None else str(each.alert_id),
+            "rule_name": each.content["headline"].partition(": ")[2],
+            "summary": each.content["summary"],
+        }
+        rendered = kind.render(
+            config, replace(notification, type=NotificationType(each.type), alert=alert, digest=None)
+        )
+        each.content, each.warning = dict(rendered.content), rendered.warning
+        each.status, each.next_attempt_at = DeliveryStatus.PENDING, now
 
 
 def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Notification:

@@ -113,9 +113,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
                 sent[target.action.id] = number + bool(made)
                 if each.type == NotificationType.FIRING:
                     told |= {
-                        (each.alert_id, row["action_id"], _receiver(row["action_type"], row["recipient"])): (
-                            row["status"] != DeliveryStatus.FOLDED
-                        )
+                        (each.alert_id, row["action_id"], _receiver(row["action_type"], row["recipient"]))
                         for row in made
                     }
                 rows += made
@@ -169,7 +167,7 @@ def _deliveries(
     target: Target,
     notification: Notification,
     notice: Notice,
-    told: dict[Told, bool],
+    told: set[Told],
     now: datetime,
     *,
     too_many: bool,
@@ -181,9 +179,7 @@ def _deliveries(
         recipients = [each for each in recipients if _was_told(target.action, notice, each, told)]
     if not recipients:
         return []
-    receivers = [_receiver(target.action.action_type, each) for each in recipients]
-    by_itself = any(told.get((notice.alert_id, target.action.id, each)) for each in receivers)
-    if too_many and not (by_itself and kind.must_go_out(target.config, notice.type)):
+    if too_many and kind.takes_digests(target.config):
         rendered = Rendered(digest.folded_content(notification))
         changes = {"status": DeliveryStatus.FOLDED, "next_attempt_at": None}
     else:
@@ -194,7 +190,7 @@ def _deliveries(
     ]
 
 
-def _was_told(action: Action, notice: Notice, recipient: str, told: dict[Told, bool]) -> bool:
+def _was_told(action: Action, notice: Notice, recipient: str, told: set[Told]) -> bool:
     """Say whether a receiver was told of the firing, or was not only because its action does not ask for that."""
     if "firing" in action.notify_on:
         return (notice.alert_id, action.id, _receiver(action.action_type, recipient)) in told
@@ -206,21 +202,18 @@ def _receiver(action_type: str, recipient: str) -> str:
     return action_type if action_type == ActionType.WEBHOOK else recipient
 
 
-def _told_of_firing(session: Session, notices: Sequence[Notice]) -> dict[Told, bool]:
-    """Find who has, or will have, a delivery that tells of the firing of these alerts.
-
-    Returns: for each whether it went out by itself, and not within a digest.
-    """
+def _told_of_firing(session: Session, notices: Sequence[Notice]) -> set[Told]:
+    """Find who has, or will have, a delivery that tells of the firing of these alerts, by itself or within a digest."""
     resolved = {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}
     if not resolved:
-        return {}
+        return set()
     rows = session.execute(
-        select(Delivery.alert_id, Delivery.action_id, Delivery.action_type, Delivery.recipient, Delivery.status).where(
+        select(Delivery.alert_id, Delivery.action_id, Delivery.action_type, Delivery.recipient).where(
             Delivery.alert_id.in_(resolved), Delivery.type == NotificationType.FIRING
         )
     )
     return {
-        (row.alert_id, row.action_id, _receiver(row.action_type, row.recipient)): row.status != DeliveryStatus.FOLDED
+        (row.alert_id, row.action_id, _receiver(row.action_type, row.recipient))
         for row in rows
         if row.alert_id is not None
     }

@@ -214,20 +214,65 @@ def test_an_action_whose_digest_cannot_be_made_holds_up_nobody_and_loses_nothing
     assert json.loads(receiver.requests[-1].body)["data"]["digest"]["count"] == 2
 
 
-def test_an_incident_that_was_opened_is_closed_though_many_come_at_once(outbox: Outbox, receiver: Receiver) -> None:
-    outbox.webhook(receiver, format="pagerduty", routing_key="k" * 32)
-    opened = outbox.alert()
-    outbox.tell(opened)
-    flood(outbox, 19)
-    folded = outbox.alert()
-    outbox.tell(folded)
-    outbox.tell(folded, "resolved")
-    outbox.tell(opened, "resolved")
-    assert [(each.type, each.status) for each in outbox.deliveries(alert_id=opened.id)][-1] == (
-        "alert.resolved",
-        "pending",
+PAGERDUTY = {"format": "pagerduty", "routing_key": "k" * 32}
+
+
+def events(receiver: Receiver) -> list[tuple[str, str]]:
+    bodies = [json.loads(request.body) for request in receiver.requests]
+    return [(body["event_action"], body["dedup_key"]) for body in bodies]
+
+
+def test_pagerduty_gets_each_alert_of_a_flood_by_its_own_key_and_its_end(outbox: Outbox, receiver: Receiver) -> None:
+    outbox.webhook(receiver, **PAGERDUTY)
+    alerts = [outbox.alert() for _ in range(30)]
+    for alert in alerts:
+        outbox.tell(alert)
+    for alert in alerts:
+        outbox.tell(alert, "resolved")
+    outbox.deliver()
+    for _ in range(10):
+        outbox.deliver(minutes=3)
+    for alert in alerts:
+        assert [action for action, key in events(receiver) if key == str(alert.id)] == ["trigger", "resolve"]
+    assert len(receiver.requests) == 60
+    assert {each.status for each in outbox.deliveries()} == {"succeeded"}
+
+
+def test_what_was_folded_goes_to_pagerduty_one_by_one_once_the_action_is_of_that_format(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    action = outbox.webhook(receiver)
+    flood(outbox, 20)
+    drain(outbox)
+    going, over = outbox.alert(), outbox.alert(rule_name="Over: again", summary="said")
+    outbox.tell(going)
+    outbox.tell(over)
+    outbox.tell(over, "resolved")
+    change(outbox, action, config={"url": receiver.url} | PAGERDUTY)
+    receiver.requests.clear()
+    for _ in range(3):
+        outbox.deliver(minutes=1)
+    assert sorted(events(receiver)) == sorted(
+        [("trigger", str(going.id)), ("trigger", str(over.id)), ("resolve", str(over.id))]
     )
-    assert {each.status for each in outbox.deliveries(alert_id=folded.id)} == {"folded"}
+    [told] = [
+        body
+        for body in map(json.loads, (each.body for each in receiver.requests))
+        if body["dedup_key"] == str(over.id) and "payload" in body
+    ]
+    assert told["payload"]["summary"] == "Over: again: said"
+    assert outbox.deliveries(type="alert.digest") == []
+
+
+def test_a_test_of_pagerduty_leaves_no_incident(outbox: Outbox, receiver: Receiver) -> None:
+    action = outbox.webhook(receiver, **PAGERDUTY)
+    [tried] = actions.test(action, outbox.clock())
+    assert outbox.delivery(tried).status == "succeeded"
+    assert [action for action, _ in events(receiver)] == ["trigger", "resolve"]
+    assert len({key for _, key in events(receiver)}) == 1
+    receiver.answers = [respond(202), respond(503)]
+    [tried] = actions.test(action, outbox.clock())
+    assert outbox.delivery(tried).status == "failed", "an incident that may be left open is told of"
 
 
 def test_what_is_folded_through_an_action_that_became_another_kind_fails_and_is_told_once_it_is_the_old_kind_again(
