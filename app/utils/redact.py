@@ -4,15 +4,26 @@ import html
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 HIDDEN = "•••"
 SHORTEST_SECRET = 6
 """What is shorter is found in any text by chance."""
-NUMBER = re.compile(r"(?<![\w+])\+?[1-9]\d{6,14}(?!\w)")
-"""E.164 with its plus, or as long a run of digits without it, that is no part of a word or a sid."""
+PLUS = r"\+|\uff0b|%(?:25)*2[Bb]|&#0*43;|&#[Xx]0*2[Bb];|&plus;|\\u002[Bb]"
+"""A plus sign: plain, in a URL (whose query may hold another URL), in HTML, in JSON."""
+SEPARATOR = r"(?:[ \t\u00a0\u2007\u2009\u202f.()/\u2010-\u2015-]|%(?:25)*2[089DEFdef]|%C2%A0)"
+"""What people write between the digits of a number, in a URL too."""
+NUMBER = re.compile(
+    rf"(?P<plus>{PLUS})(?P<digits>[1-9][0-9]{{9,14}}(?![0-9])|[1-9](?:{SEPARATOR}{{0,3}}[0-9]){{7,14}}(?![0-9])"
+    rf"|(?<![+\uff0b])[1-9](?:(?:{SEPARATOR}|\+){{0,3}}[0-9]){{7,14}}(?![0-9]))"
+)
+"""A number with its plus: 8 to 15 digits. Where a URL has the plus, another may stand for a space."""
+OWN_NUMBER = re.compile(r"(?<!\w)\+?([1-9][0-9]{6,14})(?!\w)")
+OWN_FIELDS = ("from", "to")
+SHORTEST_NATIONAL = 8
+"""Digits; fewer are found in other things by chance."""
 ASIDE = frozenset(
     {"id", "sid", "account_sid", "rule_id", "sample_sids", "messaging_service_sid", "resource_sid", "docs"}
 )
@@ -26,14 +37,62 @@ def mask_number(number: str) -> str:
 
 
 def mask_numbers(value: Any) -> Any:
-    """Hide the phone numbers in every text of a JSON value; sids and ids stay as they are."""
+    """Hide the phone numbers in every text of a JSON value; sids and ids stay as they are.
+
+    Without a plus, digits may be anything: only those of the value's own `from` and `to` are hidden then.
+    """
+    return _mask(value, _own_pattern(_own_numbers(value)))
+
+
+def _mask(value: Any, own: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
-        return NUMBER.sub(lambda found: mask_number(found.group()), value)
+        masked = NUMBER.sub(lambda found: found["plus"] + mask_number("+" + _digits(found["digits"]))[1:], value)
+        return own.sub(_mask_own, masked) if own else masked
     if isinstance(value, dict):
-        return {name: part if name in ASIDE else mask_numbers(part) for name, part in value.items()}
+        return {name: part if name in ASIDE else _mask(part, own) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [mask_numbers(part) for part in value]
+        return [_mask(part, own) for part in value]
     return value
+
+
+def _own_numbers(value: Any) -> Iterator[str]:
+    """Find the digits of the numbers that a log, an alert or a rule is about."""
+    if isinstance(value, dict):
+        for name, part in value.items():
+            if name in OWN_FIELDS:
+                for address in part if isinstance(part, list) else [part]:
+                    yield from OWN_NUMBER.findall(address) if isinstance(address, str) else ()
+            else:
+                yield from _own_numbers(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _own_numbers(part)
+
+
+def _own_pattern(numbers: Iterable[str]) -> re.Pattern[str] | None:
+    """Match these numbers without their plus, and without their calling code, of which nobody says how long it is."""
+    spelled: list[str] = []
+    for digits in sorted(set(numbers), key=len, reverse=True):
+        spelled.append(f"(?P<whole{len(spelled)}>{_spaced(digits)})")
+        national = [digits[cut:] for cut in (1, 2, 3) if len(digits) - cut >= SHORTEST_NATIONAL]
+        spelled += [rf"(?:00|011|0)?[(]?{_spaced(part)}" for part in (digits, *national)]
+    if not spelled:
+        return None
+    return re.compile(rf"(?:(?<![0-9A-Za-z])|(?<=%[0-9A-Fa-f]{{2}}))(?:{'|'.join(spelled)})(?![0-9A-Za-z])")
+
+
+def _spaced(digits: str) -> str:
+    return f"{SEPARATOR}{{0,3}}".join(digits)
+
+
+def _mask_own(found: re.Match[str]) -> str:
+    """Show of a whole number what is shown of others; of one without its calling code less, as it begins later."""
+    digits = _digits(found.group())
+    return mask_number(digits) if found.lastgroup else HIDDEN + digits[-4:]
+
+
+def _digits(spelled: str) -> str:
+    return "".join(re.findall("[0-9]", re.sub("%(?:25)*[0-9A-Fa-f]{2}", "", spelled)))
 
 
 def mask_secret(secret: str, prefix: str = "") -> str:
