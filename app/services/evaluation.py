@@ -21,6 +21,7 @@ from app.services.rules import counts, engine, health, places, seeding
 from app.services.rules.groups import key_of
 from app.services.rules.patterns import Failures
 from app.services.rules.types import LogVersion, Rule, SpikeParams
+from app.utils import stopping
 from app.utils.clock import utc_now
 from app.utils.crashpoints import crashpoint
 from app.utils.patience import add_up
@@ -39,7 +40,7 @@ def evaluate_changes(settings: Settings, longest_run_seconds: float) -> int:
 
 def _evaluate_stream(stream_id: int, settings: Settings, ends_at: float) -> int:
     evaluated = 0
-    while time.monotonic() < ends_at:
+    while time.monotonic() < ends_at and not stopping.requested():
         count = evaluate_batch(stream_id, settings, utc_now())
         evaluated += count
         if count < engine.BATCH:
@@ -100,7 +101,7 @@ def _go_on(settings: Settings, now: datetime) -> int:
 def _judge_minutes(settings: Settings, now: datetime, ends_at: float) -> int:
     """Judge conditions over time, each minute one commit."""
     owed = 0
-    while time.monotonic() < ends_at:
+    while time.monotonic() < ends_at and not stopping.requested():
         with _evaluation(now) as (session, rule_set):
             due = timed.next_minute(session, rule_set.rules, engine.completeness(session, now), now)
             if due is None:

@@ -19,6 +19,7 @@ from celery.signals import (
     worker_before_create_process,
     worker_init,
     worker_process_init,
+    worker_shutting_down,
 )
 from celery.worker import strategy
 from kombu import Exchange, Queue
@@ -27,6 +28,7 @@ from app.config import Settings, get_settings
 from app.errors import ConfigError
 from app.tasks import slots
 from app.tasks.liveness import LivenessFile
+from app.utils import stopping
 from app.utils.logging import configure_logging
 from app.wake import BROKER_TIMEOUTS
 
@@ -167,6 +169,12 @@ def _share_memory(**_: object) -> None:
 def _stop(error: ConfigError) -> NoReturn:
     print(f"giftpulse: {error}", file=sys.stderr)
     sys.exit(2)
+
+
+@worker_shutting_down.connect
+def _begin_nothing_more(**_: object) -> None:
+    """Let the children finish what they have begun, and take nothing more."""
+    stopping.request()
 
 
 @worker_process_init.connect

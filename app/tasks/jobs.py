@@ -15,9 +15,11 @@ from app.database import session_scope
 from app.models import Heartbeat
 from app.services import evaluation, health, retention
 from app.services.ingest import accounts, callbacks, polling, streams, subaccounts
+from app.services.ingest.listing import sleep_unless_stopping
 from app.services.logs import tallies, words
 from app.services.outbox import dispatch
 from app.tasks.slots import slot
+from app.utils import stopping
 from app.utils.clock import utc_now
 from app.utils.patience import untangled
 
@@ -39,10 +41,10 @@ def _runner() -> asyncio.Runner:
 
 
 def _repeat(kind: str, work: Callable[[], bool], again: Callable[[], None]) -> None:
-    """Work in a place of this kind until there is nothing left, or the time is up; then let a next task go on."""
+    """Work in a place of this kind until nothing is left, the time is up (a next task goes on), or the worker stops."""
     with slot(kind) as taken:
         began = time.monotonic()
-        while taken and untangled(work):
+        while taken and not stopping.requested() and untangled(work):
             if time.monotonic() - began > LONGEST_RUN_SECONDS:
                 again()
                 return
@@ -61,16 +63,20 @@ def _poll_next() -> bool:
     with session_scope() as session:
         due = streams.due(session, utc_now())
         failing = streams.failing(session)
-    polled = any(_poll(stream_id, stream_id in failing) for stream_id in due)
+    polled = any(_poll(stream_id, stream_id in failing) for stream_id in due if not stopping.requested())
     return polled or subaccounts.refresh_due(get_settings()) > 0
 
 
 def _poll(stream_id: int, failing: bool) -> bool:
     """Poll a stream; one of those that keep failing only while no other of them is polled: each may hang for long."""
     if not failing:
-        return polling.poll(stream_id, get_settings())
+        return _poll_now(stream_id)
     with slot("poll_failing") as taken:
-        return taken and polling.poll(stream_id, get_settings())
+        return taken and _poll_now(stream_id)
+
+
+def _poll_now(stream_id: int) -> bool:
+    return polling.poll(stream_id, get_settings(), sleep=sleep_unless_stopping)
 
 
 @shared_task(name="read_pushed", **SHORT)

@@ -12,7 +12,8 @@ from scripts.local import processes
 
 LARGEST_LOG_BYTES = 20 * 1024 * 1024
 TAIL_LINES = 15
-STOP_SECONDS = 25
+STOP_SECONDS = 150
+"""Longer than the longest attempt of a delivery, with any setting; a process that has finished stops at once."""
 MOST_DEATHS = 5
 WITHIN_SECONDS = 600.0
 """A child that dies more often within so long does not die by chance."""

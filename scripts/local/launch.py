@@ -16,7 +16,7 @@ from types import FrameType
 import httpx
 
 from scripts.local import environment, first_start, ports, processes
-from scripts.local.children import ChildDied, Children
+from scripts.local.children import STOP_SECONDS, ChildDied, Children
 from scripts.local.postgres import Postgres
 from scripts.local.valkey import Valkey
 from scripts.twilio_simulator import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN
@@ -62,7 +62,7 @@ def main() -> int:
     try:
         with _only_one(options.folder), ExitStack() as stack:
             _run(_plan(options), stack, stopping)
-            say("stopping; the data stay")
+            say("stopping; the data stay. What is being sent is finished first; Ctrl-C again stops at once")
     except (Refused, ChildDied, TimeoutError, OSError, RuntimeError, httpx.HTTPError) as error:
         if stopping.is_set():
             return 0
@@ -193,8 +193,8 @@ def _start_simulator(children: Children, plan: Plan, stopping: threading.Event) 
 
 
 def _uvicorn(host: str, port: int) -> list[str]:
-    # Without an end to waiting, one browser that keeps its connection would hold up the stop.
-    return ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", "5"]
+    # A request that has begun is answered first. The test of an action takes as long as its receiver.
+    return ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", str(STOP_SECONDS - 10)]
 
 
 def _await(children: Children, stopping: threading.Event, url: str, what: str) -> None:

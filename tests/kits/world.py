@@ -88,7 +88,7 @@ class World:
         celery = [*python, "celery", "-A", "app.tasks.celery_app"]
         for name in names or PROCESSES:
             if name == "api":
-                listen = ["--host", LOOPBACK, "--port", str(self.port), "--timeout-graceful-shutdown", "2"]
+                listen = ["--host", LOOPBACK, "--port", str(self.port)]
                 self.children.start(name, [*python, "uvicorn", "app.api.main:app", *listen], self.environment)
                 wait_until(self._answers, "the API answers", seconds=90)
             elif name.startswith("worker"):

@@ -19,6 +19,7 @@ from app.services.ingest.intake import Origin, Seen, also_locked, take_in
 from app.services.ingest.plan import Slice
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.pages import Page
+from app.utils import stopping
 from app.utils.crashpoints import crashpoint
 
 LONGEST_POLL_SECONDS = 200.0
@@ -34,7 +35,17 @@ T = TypeVar("T")
 
 
 class OutOfTime(Exception):
-    """A poll has taken long enough; what it read is stored, and where it goes on is noted."""
+    """A poll has taken long enough, or the worker stops; what it read is stored, and where it goes on is noted."""
+
+
+def sleep_unless_stopping(seconds: float) -> None:
+    """Wait within a poll.
+
+    Raises: OutOfTime where the worker is asked to stop.
+    """
+    stopping.sleep(seconds)
+    if stopping.requested():
+        raise OutOfTime
 
 
 @dataclass
@@ -62,11 +73,11 @@ class Poll:
         return Origin(self.lease.account_id, self.lease.log_type, self.source, self.settings, floor)
 
     def check_time(self) -> None:
-        """Stop here where the poll has taken long enough.
+        """Stop here where the poll has taken long enough, or the worker stops.
 
         Raises: OutOfTime.
         """
-        if time.monotonic() > self.deadline:
+        if time.monotonic() > self.deadline or stopping.requested():
             raise OutOfTime
 
     def await_room(self) -> None:

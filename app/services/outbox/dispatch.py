@@ -20,6 +20,7 @@ from app.services.outbox import digest, failing
 from app.services.outbox.claim import Claim
 from app.services.outbox.record import Outcome, record
 from app.services.outbox.rows import config_of
+from app.utils import stopping
 from app.utils.crashpoints import crashpoint
 from app.utils.crypto import Undecryptable
 from app.utils.patience import WAITS_SECONDS, is_passing
@@ -27,7 +28,7 @@ from app.utils.patience import WAITS_SECONDS, is_passing
 UNDER_WAY = 48
 """Deliveries that one process sends at the same time."""
 CLAIMS_FOR_SECONDS = 10.0
-"""After so long nothing more is claimed, and what is under way is finished."""
+"""After so long, or when the worker stops, nothing more is claimed, and what is under way is finished."""
 LOOKS_AGAIN_SECONDS = 0.5
 GATHERS_SECONDS = 0.02
 """What ends within so long of the first is written down together with it: it costs no more than one."""
@@ -81,7 +82,7 @@ class _Pump:
             try:
                 await self._start(given)
                 while True:
-                    if not given and time.monotonic() < ends_at:
+                    if not given and time.monotonic() < ends_at and not stopping.requested():
                         await self._start(self._claim_if_possible())
                     if not self._running:
                         return self._attempted

@@ -1,0 +1,103 @@
+"""A stop, with receivers that are slow: what has begun is finished, nothing more is claimed, no request is lost."""
+
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from app.services.outbox.dispatch import UNDER_WAY
+from app.tasks.slots import SLOTS
+from scripts.local import processes
+from scripts.local.processes import wait_until
+from tests.kits.receivers import Received
+from tests.kits.world import World
+
+pytestmark = pytest.mark.timeout(600)
+SLOW_SECONDS = 14.0
+FIRST = UNDER_WAY * SLOTS["deliver"]
+"""The most that a worker sends at the same time."""
+
+
+@pytest.fixture
+def world(database: str, broker: str, tmp_path: Path) -> Iterator[World]:
+    with World(database, broker, tmp_path, settings={"WEBHOOK_TIMEOUT_SECONDS": "100"}) as made:
+        yield made
+
+
+def _query(world: World, sql: str) -> Any:
+    connection = psycopg2.connect(world.database_url)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            [(value,)] = cursor.fetchall()
+            return value
+    finally:
+        connection.close()
+
+
+def test_a_worker_that_stops_finishes_what_it_sends_and_claims_no_more(world: World) -> None:
+    slow = threading.Event()
+    slow.set()
+
+    def answer(_: Received) -> int:
+        if slow.is_set():
+            time.sleep(SLOW_SECONDS)  # the receiver is slow: that is the case
+        return 200
+
+    world.web.answer = answer
+    world.start()
+    world.make(
+        "/api/rules", {"name": "Failed", "log_type": "call", "pattern_type": "status", "pattern_value": "failed"}
+    )
+    actions = FIRST + 20
+    for _ in range(actions):
+        world.make("/api/actions", {"action_type": "webhook", "config": {"url": world.web.url}})
+    world.simulator.add_call(status="failed")
+    wait_until(lambda: len(world.web.ledger) >= 1, "the first webhook is under way", 180)
+
+    processes.stop(world.children.running.pop("worker"), seconds=300)
+
+    attempted = _query(world, "SELECT count(*) FROM deliveries WHERE attempt_count > 0")
+    assert 0 < attempted <= FIRST
+    assert _query(world, "SELECT count(*) FROM attempts WHERE outcome <> 'succeeded'") == 0
+    assert len(world.web.ledger) == attempted
+
+    slow.clear()
+    world.start("worker")
+    wait_until(lambda: len(world.web.ledger) >= actions, "the others go out", 180)
+    copies = Counter(request.headers["webhook-id"] for request in world.web.ledger)
+    assert set(copies.values()) == {1}
+
+
+def test_an_api_that_stops_answers_the_requests_that_it_took(world: World) -> None:
+    world.start("api")
+    action = world.make("/api/actions", {"action_type": "webhook", "config": {"url": world.web.url}})
+    answers: list[Any] = []
+    go_on = threading.Event()
+
+    def answer(_: Received) -> int:
+        go_on.wait(120)
+        return 200
+
+    def test_action() -> None:
+        answers.append(world.api.post(f"/api/actions/{action['id']}/test", timeout=200))
+
+    world.web.answer = answer
+    asking = threading.Thread(target=test_action)
+    asking.start()
+    wait_until(lambda: len(world.web.ledger) == 1, "the test is under way", 120)
+    process = world.children.running.pop("api")
+    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: processes.port_is_free(world.port), "the API takes no more requests", 120)
+    go_on.set()
+    asking.join(200)
+    assert process.wait(120) in (0, -signal.SIGTERM)
+    [response] = answers
+    assert response.status_code == 200
+    assert response.json()["deliveries"][0]["status"] == "succeeded"
