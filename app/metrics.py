@@ -2,7 +2,8 @@
 
 What workers do is counted in PostgreSQL, in the transaction that did it, and read at the scrape: that is exact across
 processes and restarts. Requests are counted in the API's own process. Labels come from closed sets or from the
-operator's own accounts and rules, never from a log.
+operator's own accounts and rules, never from a log. Every counter starts at 0, so that its first increment is seen, and
+`giftpulse_up` says what could not be looked at.
 """
 
 import json
@@ -10,10 +11,10 @@ import os
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, product
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -22,7 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.enums import Severity
+from app.enums import ActionType, AttemptOutcome, LogSource, LogType, Severity
 
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
@@ -32,6 +33,18 @@ PARTS = 8
 """Processes spread over so many rows for one counter, so that they seldom wait for each other."""
 CACHE_SECONDS = 5.0
 SCRAPE_TIMEOUT = "3s"
+SEEN_WITHIN_SECONDS = 60
+"""Worker and beat say every ten seconds that they live."""
+LABEL_VALUES: Mapping[str, Collection[str]] = {
+    "log_type": list(LogType),
+    "source": list(LogSource),
+    "severity": list(Severity),
+    "event": ("fired", "resolved"),
+    "action_type": list(ActionType),
+    "outcome": [outcome for outcome in AttemptOutcome if outcome != AttemptOutcome.STARTED],
+    "reason": ("unavailable", "rate_limited", "refused", "lease_lost"),
+}
+"""The values of labels that are closed sets: their counters exist before anything happened."""
 
 
 @dataclass(frozen=True)
@@ -143,10 +156,16 @@ def count(session: Session, increments: Mapping[Key, float]) -> None:
 
 
 class DatabaseCollector(Collector):
-    """Shows what workers counted and how things stand; says nothing of either while the database does not answer."""
+    """Shows what workers counted, how things stand, and which components are up.
 
-    def __init__(self, open_session: OpenSession) -> None:
-        self._open_session = open_session
+    While the database does not answer, only the last of these is known.
+    """
+
+    def __init__(
+        self, open_session: OpenSession, broker_answers: Callable[[], bool], poll_interval_seconds: int
+    ) -> None:
+        self._open_session, self._broker_answers = open_session, broker_answers
+        self._poll_interval_seconds = poll_interval_seconds
         self._lock = threading.Lock()
         self._metrics: list[Metric] = []
         self._read_at: float | None = None
@@ -159,13 +178,19 @@ class DatabaseCollector(Collector):
         """Read at most once in `CACHE_SECONDS`, however many scrape; a failure is remembered as long."""
         with self._lock:
             if self._read_at is None or time.monotonic() - self._read_at > CACHE_SECONDS:
-                try:
-                    with self._open_session() as session:
-                        self._metrics = read(session)
-                except SQLAlchemyError:
-                    self._metrics = []
+                self._metrics = self._read()
                 self._read_at = time.monotonic()
             return self._metrics
+
+    def _read(self) -> list[Metric]:
+        up = dict.fromkeys(("database", "worker", "beat"), False)
+        try:
+            with self._open_session() as session:
+                found = read(session)
+                up |= {"database": True} | _seen(session)
+        except SQLAlchemyError:
+            found = []
+        return [_up(up | {"broker": self._broker_answers()}), _poll_interval(self._poll_interval_seconds), *found]
 
 
 def read(session: Session) -> list[Metric]:
@@ -175,8 +200,41 @@ def read(session: Session) -> list[Metric]:
     totals: dict[str, dict[Labels, float]] = {}
     for name, labels, value in rows:
         totals.setdefault(name, {})[tuple(sorted(json.loads(labels).items()))] = value
+    rule_ids = [str(rule_id) for rule_id in session.scalars(text("SELECT id FROM rules"))]
+    values = {**LABEL_VALUES, "rule_id": rule_ids}
+    for item in INSTRUMENTS:
+        kept = totals.setdefault(f"{item.name}_sum" if item.buckets else item.name, {})
+        for labels in product(*(values[name] for name in item.labels)):
+            kept.setdefault(tuple(sorted(zip(item.labels, map(str, labels), strict=True))), 0.0)
     worked = [_histogram(item, totals) if item.buckets else _counter(item, totals) for item in INSTRUMENTS]
     return [*worked, *_gauges(session)]
+
+
+def _seen(session: Session) -> dict[str, bool]:
+    """Look which of worker and beat showed up lately."""
+    rows = session.execute(
+        text(
+            "SELECT name, seen_at > now() - :seconds * interval '1 second' FROM heartbeats"
+            " WHERE name IN ('worker', 'beat')"
+        ),
+        {"seconds": SEEN_WITHIN_SECONDS},
+    )
+    return {name: bool(lately) for name, lately in rows}
+
+
+def _up(components: Mapping[str, bool]) -> Metric:
+    family = GaugeMetricFamily(
+        "giftpulse_up",
+        "1 where a component is seen to work; 0 where it is not, or could not be looked at.",
+        labels=["component"],
+    )
+    for name, up in sorted(components.items()):
+        family.add_metric([name], float(up))
+    return family
+
+
+def _poll_interval(seconds: int) -> Metric:
+    return GaugeMetricFamily("giftpulse_poll_interval_seconds", "POLL_INTERVAL_SECONDS, for alarms.", value=seconds)
 
 
 def _values(instrument: Instrument, labels: Labels) -> list[str]:
@@ -194,8 +252,7 @@ def _histogram(instrument: Instrument, totals: Mapping[str, Mapping[Labels, floa
     family = HistogramMetricFamily(instrument.name, instrument.help, labels=instrument.labels)
     buckets = totals.get(f"{instrument.name}_bucket", {})
     bounds = [*map(_bound, instrument.buckets), "+Inf"]
-    sums = totals.get(f"{instrument.name}_sum", {} if instrument.labels else {(): 0.0})
-    for labels, total in sorted(sums.items()):
+    for labels, total in sorted(totals.get(f"{instrument.name}_sum", {}).items()):
         counts = [buckets.get(tuple(sorted((*labels, ("le", bound)))), 0.0) for bound in bounds]
         family.add_metric(_values(instrument, labels), list(zip(bounds, accumulate(counts), strict=True)), total)
     return family

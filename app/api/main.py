@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
-from app import __version__
+from app import __version__, wake
 from app.api import documents, problems
 from app.api.middleware import Frame
 from app.api.routes import (
@@ -84,9 +84,9 @@ def _watch_environment_account(settings: Settings) -> None:
 class _Registry(CollectorRegistry):
     """The metrics of this process and of the database together."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
-        self.register(DatabaseCollector(session_scope))
+        self.register(DatabaseCollector(session_scope, wake.broker_answers, settings.poll_interval_seconds))
         self.register(REGISTRY)
 
 
@@ -108,7 +108,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings, app.state.limiter, app.state.health = settings, Limiter(settings), health.Examiner(settings)
-    app.state.registry = _Registry()
+    app.state.registry = _Registry(settings)
     for module in ROUTERS:
         # Flat, not by `include_router`: one list of routes, each with its address and methods.
         app.router.routes.extend(module.router.routes)
