@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-NEEDED = ("typer", "sqlalchemy", "pydantic_settings", "celery")
+NEEDED = ("typer", "sqlalchemy", "dotenv", "celery")
 """Packages that come together; a Python that lacks one is not the one that GiftPulse was installed for."""
 
 if sys.version_info < (3, 11):  # noqa: UP036  # whoever starts it by hand may take any

@@ -288,7 +288,8 @@ def refresh_error_codes(
     source: Annotated[str, typer.Argument(help="A file, or an address.")] = error_code_updates.PUBLISHED_AT,
 ) -> None:
     """Bring the catalogue of Twilio's error codes up to date."""
-    _say(f"{error_code_updates.refresh(source)} codes are known now; restart the processes")
+    count = error_code_updates.refresh(source, proxy=get_settings().outgoing_proxy)
+    _say(f"{count} codes are known now; restart the processes")
 
 
 # --- Keys ----------------------------------------------------------------------------------------------------------

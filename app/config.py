@@ -1,31 +1,44 @@
 """The settings: read once from the environment or `.env`, validated, frozen. Secrets are typed as secrets."""
 
+import os
 import re
+from collections.abc import Callable
 from email.utils import parseaddr
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import ClassVar, Literal
 from urllib.parse import SplitResult, quote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from app import environment
 from app.errors import ConfigError
+from app.utils import proxies
+from app.utils.proxies import Proxy
 
 Network = IPv4Network | IPv6Network
 MIN_KEY_LENGTH = 16
 MOST_RETRIES = 50
 BROKERS = ("redis://", "rediss://", "unix://", "amqp://", "amqps://", "sentinel://")
+ESCAPES = "in a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Every setting, with its unit and default; the names in the environment are the same in upper case."""
 
-    model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True, validate_default=False
-    )
+    model_config = ConfigDict(frozen=True)
+    env_file: ClassVar[Path | None] = Path(".env")
 
     twilio_account_sid: str | None = None
     twilio_auth_token: SecretStr | None = None
@@ -44,9 +57,9 @@ class Settings(BaseSettings):
     settle_hours: int = Field(72, ge=1, le=24 * 36)
     twilio_max_requests_per_minute: int = Field(120, ge=1, le=100_000)
     evaluate_interval_seconds: int = Field(30, ge=1, le=3_600)
-    delivery_retry_seconds: Annotated[tuple[int, ...], NoDecode] = (5, 30, 120, 600, 1800, 7200, 21600)
+    delivery_retry_seconds: tuple[int, ...] = (5, 30, 120, 600, 1800, 7200, 21600)
     webhook_timeout_seconds: int = Field(15, ge=1, le=120)
-    webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode] = ()
+    webhook_allowed_networks: tuple[Network, ...] = ()
     smtp_host: str | None = None
     smtp_port: int = Field(587, ge=1, le=65_535)
     smtp_user: str | None = None
@@ -59,8 +72,12 @@ class Settings(BaseSettings):
     retention_days: int = Field(90, ge=1, le=3_650)
     store_message_bodies: bool = True
     mask_numbers: bool = False
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    cors_allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    https_proxy: SecretStr | None = None
+    all_proxy: SecretStr | None = None
+    no_proxy: str = ""
+    webhook_proxy: SecretStr | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    cors_allowed_origins: tuple[str, ...] = ()
     docs_open: bool = True
     metrics_open: bool = True
     api_requests_per_minute: int = Field(6_000, ge=1, le=10_000_000)
@@ -121,14 +138,14 @@ class Settings(BaseSettings):
     @classmethod
     def _check_database_url(cls, value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith(("postgresql://", "postgres://")) or _split(value) is None:
-            raise ValueError("must look like postgresql://user:password@host:5432/name")
+            raise ValueError(f"must look like postgresql://user:password@host:5432/name; {ESCAPES}")
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith(BROKERS) or _split(value) is None:
-            raise ValueError("must look like redis://host:6379/0")
+            raise ValueError(f"must look like redis://:password@host:6379/0; {ESCAPES}")
         return value
 
     @field_validator("api_key", "secret_key")
@@ -156,6 +173,20 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return value.upper() if info.field_name == "log_level" else value.lower()
+
+    @field_validator("https_proxy", "webhook_proxy")
+    @classmethod
+    def _check_proxy(cls, value: SecretStr) -> SecretStr:
+        return SecretStr(proxies.check_proxy(value.get_secret_value()))
+
+    @model_validator(mode="after")
+    def _check_proxies(self) -> "Settings":
+        """Judge what other programs set for themselves only where it is used."""
+        if self.all_proxy and not self.https_proxy:
+            _named("ALL_PROXY", proxies.check_proxy, self.all_proxy.get_secret_value())
+        if self.https_proxy or self.all_proxy or self.webhook_proxy:
+            _named("NO_PROXY", proxies.parse_exceptions, self.no_proxy)
+        return self
 
     @model_validator(mode="after")
     def _check_together(self) -> "Settings":
@@ -215,6 +246,44 @@ class Settings(BaseSettings):
             raise ConfigError(f"SECRET_KEY is not set: choose a text of {MIN_KEY_LENGTH} characters or more")
         return tuple(part.strip() for part in self.secret_key.get_secret_value().split(","))
 
+    @property
+    def twilio_proxy(self) -> Proxy:
+        """`HTTPS_PROXY`, else `ALL_PROXY`, but for what `NO_PROXY` lists: what Twilio is asked through."""
+        return self._proxy(self.https_proxy or self.all_proxy)
+
+    @property
+    def outgoing_proxy(self) -> Proxy:
+        """`WEBHOOK_PROXY`, likewise: what every other request goes through."""
+        return self._proxy(self.webhook_proxy)
+
+    def _proxy(self, address: SecretStr | None) -> Proxy:
+        if address is None:
+            return proxies.DIRECT
+        return Proxy(proxies.check_proxy(address.get_secret_value()), proxies.parse_exceptions(self.no_proxy))
+
+
+def _given() -> environment.Given:
+    """Read what is set."""
+    names = {name.upper(): "SecretStr" in str(field.annotation) for name, field in Settings.model_fields.items()}
+    secret = [name for name, is_secret in names.items() if is_secret]
+    return environment.read(names, secret, Settings.env_file, os.environ)
+
+
+def remarks() -> tuple[str, ...]:
+    """Say what of the environment and `.env` was most likely meant otherwise; a line each, without values."""
+    return _given().remarks
+
+
+def _named(name: str, check: Callable[[str], object], value: str) -> None:
+    """Check a setting that is judged together with others.
+
+    Raises: ValueError, which names it.
+    """
+    try:
+        check(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from None
+
 
 def _web_address(value: str) -> SplitResult:
     """Split an address of the web.
@@ -228,13 +297,17 @@ def _web_address(value: str) -> SplitResult:
 
 
 def _split(value: str | SecretStr) -> SplitResult | None:
-    """Split an address; None where it cannot be read, its port included."""
+    """Split an address; None where it cannot be read, its port included, or where its password breaks it in two."""
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
     try:
-        parts = urlsplit(value.get_secret_value() if isinstance(value, SecretStr) else value)
+        parts = urlsplit(text)
         parts.port  # noqa: B018  # reading it is the check
     except ValueError:
         return None
-    return parts
+    # Libraries differ in where such an address ends, and the rest of the password would stand in their errors.
+    rest = text.partition("://")[2].removeprefix(parts.netloc)
+    broken = parts.netloc.count("@") > 1 or ("@" not in parts.netloc and ":" in parts.netloc and "@" in rest)
+    return None if broken else parts
 
 
 PLAINLY = {
@@ -262,8 +335,6 @@ def get_settings() -> Settings:
     Raises: ConfigError, whose one line names each setting that cannot be used and says what is wanted.
     """
     try:
-        return Settings()
+        return Settings.model_validate({name.lower(): value for name, value in _given().values.items()})
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f".env cannot be read: {type(error).__name__}; it must be a text file in UTF-8") from None

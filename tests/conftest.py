@@ -34,7 +34,7 @@ ENVIRONMENT = {
 }
 """Nothing listens at these addresses: a test that needs a server asks for its fixture."""
 
-Settings.model_config["env_file"] = None  # a developer's own `.env` is no part of a test
+Settings.env_file = None  # a developer's own `.env` is no part of a test
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,7 +64,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]
     A test that sets a variable through this fixture calls `forget()` after it.
     """
     for name in Settings.model_fields:
-        monkeypatch.delenv(name.upper(), raising=False)
+        for variable in (name, name.upper(), f"{name.upper()}_FILE"):
+            monkeypatch.delenv(variable, raising=False)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     forget()

@@ -33,7 +33,7 @@ CHECKED_IN_SECONDS = 20.0
 AT_ONCE = 6
 ROOT = Path(__file__).resolve().parents[2]
 KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV", "SYSTEMROOT")
-"""What the process is told of our environment: none of our secrets, and no proxy."""
+"""What the process is told of our environment: none of our secrets; the proxy comes with its task."""
 RETRIED = frozenset({408, 425, 429})
 KINDS = {
     NotificationType.RESOLVED: "success",
@@ -161,6 +161,8 @@ def _task(settings: Settings, **rest: Any) -> JsonObject:
     return {
         "allowed": [str(network) for network in settings.webhook_allowed_networks],
         "deadline_seconds": settings.webhook_timeout_seconds,
+        "proxy": settings.outgoing_proxy.address,
+        "no_proxy": settings.no_proxy,
     } | rest
 
 

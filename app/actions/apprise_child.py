@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from app.utils.addresses import Network, check_url, may_reach
 
@@ -44,8 +45,9 @@ class Refused(OSError):
 class Guard:
     """Judges what the library is about to do."""
 
-    def __init__(self, allowed: Sequence[Network]) -> None:
+    def __init__(self, allowed: Sequence[Network], proxy: frozenset[tuple[str, int]] = frozenset()) -> None:
         self._allowed = allowed
+        self._proxy = proxy
         self.blocked = False
         """Whether an address was refused."""
         places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
@@ -67,11 +69,16 @@ class Guard:
         elif event == "open":
             self._open(arguments[0], arguments[2] or 0)
 
+    def may_reach(self, address: str) -> bool:
+        """Say whether a socket may open to an address."""
+        return may_reach(ip_address(address.partition("%")[0]), self._allowed)
+
     def _judge(self, connection: socket.socket, address: Any) -> None:
         if address is None:
             return
         try:
-            permitted = connection.family != socket.AF_UNIX and may_reach(ip_address(address[0]), self._allowed)
+            inet = connection.family != socket.AF_UNIX
+            permitted = inet and (address[:2] in self._proxy or may_reach(ip_address(address[0]), self._allowed))
         except (ValueError, TypeError, LookupError):
             permitted = False
         if not permitted:
@@ -161,6 +168,30 @@ def _leads_astray(host: str, allowed: Sequence[Network]) -> str | None:
     return None
 
 
+def _leads_inside(service: Any, guard: Guard) -> bool:
+    """Say whether a service's host must not be reached; a name that nobody here knows is left to the proxy."""
+    host = str(getattr(service, "host", None) or "").strip("[]")
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
+    except OSError:
+        return False
+    return not all(guard.may_reach(str(address[0])) for _, _, _, _, address in found)
+
+
+def _use_proxy(task: dict[str, Any]) -> frozenset[tuple[str, int]]:
+    """Let the library's requests go through the proxy; return the addresses where that is."""
+    if not task["proxy"]:
+        return frozenset()
+    os.environ.update(dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), task["proxy"]), NO_PROXY=task["no_proxy"])
+    parts = urlsplit(task["proxy"])
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return frozenset()
+    return frozenset((str(address[0]), port) for _, _, _, _, address in found)
+
+
 def send(task: dict[str, Any], guard: Guard, instantiate: Callable[[str], Any]) -> dict[str, Any]:
     """Send one notification."""
     statuses = Statuses()
@@ -170,6 +201,8 @@ def send(task: dict[str, Any], guard: Guard, instantiate: Callable[[str], Any]) 
     if task["url"].partition("://")[0].lower() in LOCAL_SCHEMES:
         return {"sent": False, "blocked": True}
     service = instantiate(task["url"])
+    if task["proxy"] and service is not None and _leads_inside(service, guard):
+        return {"sent": False, "blocked": True}
     sent = service is not None and bool(
         service.notify(body=task["body"], title=task["title"], notify_type=task["kind"], body_format="text")
     )
@@ -183,7 +216,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
     allowed = [ip_network(network) for network in task["allowed"]]
-    guard = Guard(allowed)
+    guard = Guard(allowed, _use_proxy(task))
     instantiate = _load()
     _resolve_before_connecting()
     sys.addaudithook(guard)

@@ -144,7 +144,10 @@ class Webhook:
         """Open the client; connections live as long."""
         settings = self._settings()
         async with GuardedClient(
-            settings.webhook_allowed_networks, settings.webhook_timeout_seconds, self._lookup
+            settings.webhook_allowed_networks,
+            settings.webhook_timeout_seconds,
+            self._lookup,
+            settings.outgoing_proxy,
         ) as client:
             yield _WebhookSender(client, settings.webhook_timeout_seconds)
 

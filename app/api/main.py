@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio.to_thread
+import structlog
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,7 +37,7 @@ from app.api.routes import (
     twilio_callbacks,
 )
 from app.api.security import Limiter
-from app.config import Settings, get_settings
+from app.config import Settings, get_settings, remarks
 from app.database import get_engine, session_scope
 from app.errors import ConfigError
 from app.metrics import REGISTRY, DatabaseCollector
@@ -131,6 +132,8 @@ def _start() -> FastAPI:
     try:
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)
+        for remark in remarks():
+            structlog.get_logger().warning("a setting may be meant otherwise", remark=remark)
         return create_app(settings)
     except ConfigError as error:
         print(f"giftpulse: {error}", file=sys.stderr)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import wake
-from app.config import Settings
+from app.config import Settings, remarks
 from app.database import session_scope
 from app.enums import LogType
 from app.errors import GiftPulseError, TwilioError, TwilioRefused
@@ -49,6 +49,7 @@ class Finding:
 
 def examine(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
     """Look at one thing after another. What needs the database is left out while that does not answer."""
+    yield from (Finding("note", "settings", remark) for remark in remarks())
     database = _database()
     yield database
     yield _broker()

@@ -165,7 +165,9 @@ def send_heartbeat(settings: Settings, now: datetime) -> bool:
     if not turn:
         return False
     try:
-        answer = httpx.get(settings.heartbeat_url.get_secret_value(), timeout=HEARTBEAT_TIMEOUT_SECONDS)
+        url = settings.heartbeat_url.get_secret_value()
+        proxy = settings.outgoing_proxy.for_url(url)
+        answer = httpx.get(url, timeout=HEARTBEAT_TIMEOUT_SECONDS, proxy=proxy, trust_env=False)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         log.warning("the heartbeat could not be sent; see HEARTBEAT_URL", error=type(error).__name__)
         return False

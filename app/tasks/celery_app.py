@@ -24,7 +24,7 @@ from celery.signals import (
 from celery.worker import strategy
 from kombu import Exchange, Queue
 
-from app.config import Settings, get_settings
+from app.config import Settings, get_settings, remarks
 from app.errors import ConfigError
 from app.tasks import slots
 from app.tasks.liveness import LivenessFile
@@ -146,6 +146,8 @@ def create_celery(settings: Settings) -> Celery:
 @setup_logging.connect
 def _log_as_configured(**_: object) -> None:
     configure_logging(get_settings().log_level, get_settings().log_format)
+    for remark in remarks():
+        structlog.get_logger().warning("a setting may be meant otherwise", remark=remark)
 
 
 @worker_init.connect

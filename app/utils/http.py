@@ -3,6 +3,9 @@
 A name is looked up once, every address it leads to is judged, and the socket opens to one of those: redirects, answers
 of DNS that change, and odd spellings all pass here. Proxies and `.netrc` of the environment are not asked. Connections
 are kept for one host name alone, so that a certificate is checked against each name that is used.
+
+Where the operator names a proxy, the socket opens to the proxy, which looks the name up. Then the address is judged
+before the request, as far as it can be looked up from here, and the proxy must judge the rest.
 """
 
 import asyncio
@@ -14,7 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from ipaddress import ip_address
+from http import HTTPStatus
+from ipaddress import ip_address, ip_network
 from itertools import takewhile
 from typing import Any, Literal, Self, cast
 
@@ -25,7 +29,8 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 from multidict import CIMultiDict, MultiMapping
 
-from app.utils.addresses import Network, may_reach
+from app.utils.addresses import Network, check_url, may_reach
+from app.utils.proxies import DIRECT, Proxy
 
 DNS_SECONDS = 3.0
 CONNECT_SECONDS = 5.0
@@ -38,6 +43,7 @@ STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
 INTERIM = re.compile(rb"\A(?:HTTP/1\.1 1\d\d[^\n]*\n.*?\r?\n\r?\n)+", re.DOTALL)
 """Answers such as `103 Early Hints`, before the one that counts."""
 LOOKUPS_AT_ONCE = 64
+EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 Reason = Literal["blocked", "dns", "connect", "tls", "timeout", "protocol"]
 Found = list[tuple[int, str]]
@@ -196,7 +202,8 @@ class _Response(aiohttp.ClientResponse):
     """The library's response, which says which connection it is read from before it can fail."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        if isinstance(connection.protocol, _HeadFirst):
+        # What a proxy answers to CONNECT is not the receiver's answer.
+        if self.method != "CONNECT" and isinstance(connection.protocol, _HeadFirst):
             _protocol.get().append(connection.protocol)
         return await super().start(connection)
 
@@ -212,21 +219,44 @@ class _Connector(aiohttp.TCPConnector):
 class GuardedClient:
     """Sends requests to public addresses, and to those that the operator allows. Use it as `async with`."""
 
-    def __init__(self, allowed: Sequence[Network], deadline_seconds: float, lookup: Lookup = system_lookup) -> None:
+    def __init__(
+        self,
+        allowed: Sequence[Network],
+        deadline_seconds: float,
+        lookup: Lookup = system_lookup,
+        proxy: Proxy = DIRECT,
+    ) -> None:
         self._allowed = allowed
         self._deadline_seconds = deadline_seconds
         self._lookup = lookup
+        self._proxy = proxy
+        self._resolver = _Resolver(allowed, lookup)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
+        self._session = self._open_session(self._allowed)
+        # Its sockets open to the proxy alone, which may be on a private network.
+        self._proxied = self._open_session(EVERYWHERE)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+        await self._proxied.close()
+
+    def _open_session(self, allowed: Sequence[Network]) -> aiohttp.ClientSession:
+        def open_socket(info: tuple[int, int, int, str, tuple[str | int, ...]]) -> socket.socket:
+            family, kind, protocol, _, address = info
+            judge(str(address[0]), allowed)
+            return socket.socket(family, kind, protocol)
+
+        return aiohttp.ClientSession(
             response_class=_Response,
             connector=_Connector(
                 limit=0,
                 ssl=tls_context(),
-                resolver=_Resolver(self._allowed, self._lookup),
+                resolver=_Resolver(allowed, self._lookup),
                 use_dns_cache=False,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
-                socket_factory=self._open_socket,
+                socket_factory=open_socket,
             ),
             auto_decompress=False,
             trust_env=False,
@@ -234,15 +264,22 @@ class GuardedClient:
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
         )
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._session.close()
+    async def _judge(self, url: yarl.URL) -> None:
+        """Judge an address that a proxy will be asked for; a name that nobody here knows is left to the proxy.
 
-    def _open_socket(self, info: tuple[int, int, int, str, tuple[str | int, ...]]) -> socket.socket:
-        family, kind, protocol, _, address = info
-        judge(str(address[0]), self._allowed)
-        return socket.socket(family, kind, protocol)
+        Raises: ForbiddenTarget.
+        """
+        try:
+            check_url(str(url), self._allowed)
+        except ValueError:
+            raise ForbiddenTarget("a private, local or metadata address") from None
+        try:
+            await self._resolver.resolve(url.host or "", url.port or 0)
+        except ForbiddenTarget:
+            raise
+        except OSError:
+            pass
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Send one request and read the beginning of its answer; redirects are not followed.
@@ -256,9 +293,7 @@ class GuardedClient:
         token = _protocol.set(used)
         try:
             async with asyncio.timeout_at(ends_at):
-                response = await self._session.request(
-                    method, yarl.URL(url, encoded=True), headers=headers, data=body, allow_redirects=False
-                )
+                response = await self._send(method, yarl.URL(url, encoded=True), headers, body)
         except (OSError, aiohttp.ClientError, ValueError) as error:
             if used and (answer := used[-1].answer()) is not None:
                 return answer
@@ -269,6 +304,22 @@ class GuardedClient:
             return Answer(response.status, _plain(response.headers), await _beginning(response, ends_at))
         finally:
             response.close()
+
+    async def _send(
+        self, method: str, url: yarl.URL, headers: Mapping[str, str], body: bytes
+    ) -> aiohttp.ClientResponse:
+        """Send a request, directly or through the proxy, and wait for the head of its answer."""
+        proxy = self._proxy.for_url(str(url))
+        if proxy is None:
+            return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False)
+        await self._judge(url)
+        response = await self._proxied.request(
+            method, url, headers=headers, data=body, allow_redirects=False, proxy=yarl.URL(proxy)
+        )
+        if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            response.close()
+            raise RequestFailed("connect", "the proxy asks for a user and password: see WEBHOOK_PROXY")
+        return response
 
 
 def _plain(headers: MultiMapping[str]) -> dict[str, str]:
@@ -300,6 +351,10 @@ def _explain(error: Exception) -> RequestFailed:
         return RequestFailed("tls", "the server's certificate or TLS could not be accepted: nothing was sent")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return RequestFailed("dns", "the host's name could not be looked up")
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return RequestFailed("connect", f"the proxy refused the connection ({error.status}): see WEBHOOK_PROXY")
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return RequestFailed("connect", "the proxy could not be reached: see WEBHOOK_PROXY")
     if isinstance(error, TimeoutError):
         return RequestFailed("timeout", "no answer came in time")
     if isinstance(error, aiohttp.ClientConnectorError):

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dotenv import dotenv_values
+from app.environment import read_lines
 
 GENERATED: Mapping[str, Callable[[], str]] = {
     "API_KEY": lambda: secrets.token_urlsafe(24),
@@ -17,14 +17,34 @@ GENERATED: Mapping[str, Callable[[], str]] = {
 
 
 def given(folder: Path) -> dict[str, str]:
-    """Read what the operator set, in the environment or else in `.env`; an empty value counts as not set."""
-    from_file = {name: value for name, value in dotenv_values(folder / ".env").items() if value}
+    """Read what the operator set, in the environment or else in `.env`; an empty value counts as not set.
+
+    Raises: ConfigError, from the product's own reader of `.env`.
+    """
+    from_file = {line.name: line.value for line in read_lines(folder / ".env") if line.value}
     return from_file | {name: value for name, value in os.environ.items() if value}
+
+
+def is_given(settings: Mapping[str, str], name: str) -> bool:
+    """Say whether a setting is set, be it by the file that holds its value."""
+    return name in settings or f"{name}_FILE" in settings
+
+
+def keep_private(path: Path) -> bool:
+    """Make `.env` unreadable to other users, where it is ours; say whether it was readable."""
+    try:
+        mode = path.stat().st_mode
+        if not mode & 0o007:
+            return False
+        path.chmod(0o600)
+    except OSError:
+        return False
+    return True
 
 
 def kept_secrets(path: Path) -> dict[str, str]:
     """Read the secrets that the first start made, or make them; only their owner can read the file."""
-    kept = {name: value for name, value in dotenv_values(path).items() if value}
+    kept = {line.name: line.value for line in read_lines(path) if line.value}
     missing = {name: make() for name, make in GENERATED.items() if name not in kept}
     if missing:
         kept |= missing
@@ -49,7 +69,7 @@ def _write_private(path: Path, text: str) -> None:
 
 def watches_simulator(settings: Mapping[str, str]) -> bool:
     """Say whether no Twilio credential is set at all; a half-set one is an error that the product explains."""
-    return not any(settings.get(f"TWILIO_{name}") for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY_SID"))
+    return not any(is_given(settings, f"TWILIO_{name}") for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY_SID"))
 
 
 def demo_settings(
@@ -58,11 +78,14 @@ def demo_settings(
     """Say what differs while the simulator is watched; what the operator set stays."""
     sid, token = account
     networks = [part for part in settings.get("WEBHOOK_ALLOWED_NETWORKS", "").split(",") if part.strip()]
-    return {
+    defaults = {
         "POLL_INTERVAL_SECONDS": "5",
         "EVALUATE_INTERVAL_SECONDS": "5",
         "TWILIO_MAX_REQUESTS_PER_MINUTE": "1200",
         **inbox_settings(smtp_port),
+    }
+    return {
+        **{name: value for name, value in defaults.items() if not is_given(settings, name)},
         **settings,
         "TWILIO_ACCOUNT_SID": sid,
         "TWILIO_AUTH_TOKEN": token,

@@ -15,6 +15,8 @@ from types import FrameType
 
 import httpx
 
+from app.config import remarks
+from app.errors import ConfigError
 from scripts.local import environment, first_start, ports, processes
 from scripts.local.children import STOP_SECONDS, ChildDied, Children
 from scripts.local.postgres import Postgres
@@ -63,11 +65,11 @@ def main() -> int:
         with _only_one(options.folder), ExitStack() as stack:
             _run(_plan(options), stack, stopping)
             say("stopping; the data stay. What is being sent is finished first; Ctrl-C again stops at once")
-    except (Refused, ChildDied, TimeoutError, OSError, RuntimeError, httpx.HTTPError) as error:
+    except (Refused, ConfigError, ChildDied, TimeoutError, OSError, RuntimeError, httpx.HTTPError) as error:
         if stopping.is_set():
             return 0
         print(f"giftpulse: {error}", file=sys.stderr)
-        return getattr(error, "code", 1)
+        return 2 if isinstance(error, ConfigError) else getattr(error, "code", 1)
     except KeyboardInterrupt:
         return 130
     return 0
@@ -96,19 +98,23 @@ def _only_one(folder: Path) -> Iterator[None]:
 def _plan(options: argparse.Namespace) -> Plan:
     folder: Path = options.folder.resolve()
     (folder / "logs").mkdir(exist_ok=True)
-    chosen, remarks = ports.choose(folder / "ports.json", {"api": options.port} if options.port else {})
-    for remark in remarks:
+    chosen, moved = ports.choose(folder / "ports.json", {"api": options.port} if options.port else {})
+    for remark in moved:
         say(remark)
+    if environment.keep_private(ROOT / ".env"):
+        say(".env could be read by other users of this machine; now only its owner can read it")
     settings = environment.given(ROOT)
+    for remark in remarks():
+        say(remark)
     secrets = environment.kept_secrets(folder / "secrets.env")
     simulated = environment.watches_simulator(settings)
-    env = {
+    defaults = {
         "PUBLIC_BASE_URL": f"http://localhost:{chosen['api']}",
         "LOG_FORMAT": "console",
         "API_KEY": secrets["API_KEY"],
         "SECRET_KEY": secrets["SECRET_KEY"],
-        **settings,
     }
+    env = {name: value for name, value in defaults.items() if not environment.is_given(settings, name)} | settings
     if simulated:
         twilio_url = f"http://{processes.LOOPBACK}:{chosen['simulator']}"
         env = environment.demo_settings(env, (DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN), twilio_url, chosen["smtp"])
@@ -142,12 +148,12 @@ def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
 
 def _start_servers(plan: Plan, stack: ExitStack) -> None:
     """Start the servers that the operator did not name."""
-    if "DATABASE_URL" not in plan.env:
+    if not environment.is_given(plan.env, "DATABASE_URL"):
         postgres = Postgres(plan.folder / "postgres", port=plan.port["postgres"], settings=DURABLE)
         stack.callback(postgres.stop)
         postgres.start()
         plan.env["DATABASE_URL"] = postgres.url()
-    if "REDIS_URL" not in plan.env:
+    if not environment.is_given(plan.env, "REDIS_URL"):
         valkey = Valkey(plan.folder / "valkey", port=plan.port["valkey"])
         stack.callback(valkey.stop)
         valkey.start()

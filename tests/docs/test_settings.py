@@ -5,22 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from app.config import Settings
+from app.config import Settings, get_settings, remarks
+from app.environment import read_lines
+from tests.conftest import forget
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = {name.upper() for name in Settings.model_fields}
 COMPOSE_ONLY = {"POSTGRES_PASSWORD"}
 
 
-def _example() -> dict[str, str]:
+def _example(folder: Path) -> dict[str, str]:
     """Read `.env.example`, commented lines and all."""
-    lines = re.findall(r"^#?([A-Z][A-Z0-9_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    assert len(lines) == len({name for name, _ in lines}), "a setting stands there twice"
-    return dict(lines)
+    text = (ROOT / ".env.example").read_text()
+    (folder / "example").write_text(re.sub(r"^#(?=[A-Z][A-Z0-9_]+=)", "", text, flags=re.MULTILINE))
+    lines = read_lines(folder / "example")
+    assert len(lines) == len({line.name for line in lines}), "a setting stands there twice"
+    return {line.name: line.value for line in lines}
 
 
-def test_the_example_has_every_setting_and_no_other() -> None:
-    assert set(_example()) - COMPOSE_ONLY == NAMES
+def test_the_example_has_every_setting_and_no_other(tmp_path: Path) -> None:
+    assert set(_example(tmp_path)) - COMPOSE_ONLY == NAMES
 
 
 def test_the_readme_has_every_setting() -> None:
@@ -28,17 +32,28 @@ def test_the_readme_has_every_setting() -> None:
     assert {name for name in NAMES if f"`{name}`" not in readme} == set()
 
 
-def test_the_example_shows_the_defaults(environment: pytest.MonkeyPatch) -> None:
-    told = {"API_KEY", "SECRET_KEY", "SMTP_FROM", "DATABASE_URL", "REDIS_URL", "LIVENESS_PATH"}
+def test_the_example_shows_the_defaults(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told = {
+        "API_KEY",
+        "SECRET_KEY",
+        "SMTP_FROM",
+        "DATABASE_URL",
+        "REDIS_URL",
+        "LIVENESS_PATH",
+        "HTTPS_PROXY",
+        "WEBHOOK_PROXY",
+    }
     told |= {"TWILIO_ACCOUNT_SID", "TWILIO_API_KEY_SID"}
     for name in NAMES:
         environment.delenv(name, raising=False)
-    plain = Settings()
-    for name, value in _example().items():
+    forget()
+    plain = get_settings()
+    for name, value in _example(tmp_path).items():
         if name in told | COMPOSE_ONLY or not value:
             continue
         environment.setenv(name, value)
-        assert getattr(Settings(), name.lower()) == getattr(plain, name.lower()), name
+        forget()
+        assert getattr(get_settings(), name.lower()) == getattr(plain, name.lower()), name
 
 
 def test_a_copy_of_the_example_with_both_keys_is_a_working_env_file(
@@ -50,5 +65,23 @@ def test_a_copy_of_the_example_with_both_keys_is_a_working_env_file(
     (tmp_path / ".env").write_text(text)
     for name in NAMES:
         environment.delenv(name, raising=False)
-    environment.setitem(Settings.model_config, "env_file", tmp_path / ".env")
-    assert Settings().bootstrap_key == "sixteen-characters-or-more"
+    environment.setattr(Settings, "env_file", tmp_path / ".env")
+    forget()
+    assert get_settings().bootstrap_key == "sixteen-characters-or-more"
+
+
+def test_the_example_of_a_key_is_one_that_is_taken(environment: pytest.MonkeyPatch) -> None:
+    [key] = re.findall(r"API_KEY='(\S+)'", (ROOT / ".env.example").read_text())
+    environment.setenv("API_KEY", key)
+    forget()
+    assert get_settings().bootstrap_key == key
+
+
+def test_nothing_in_the_example_is_read_otherwise_than_it_looks(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = re.sub(r"^#(?=[A-Z][A-Z0-9_]+=)", "", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
+    (tmp_path / ".env").write_text(text)
+    (tmp_path / ".env").chmod(0o600)
+    environment.setattr(Settings, "env_file", tmp_path / ".env")
+    assert remarks() == ()

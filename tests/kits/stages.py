@@ -93,7 +93,7 @@ def _work(stage: str, environment: Mapping[str, str], clock_ahead: timedelta) ->
         time_machine.travel(utc_now() + clock_ahead, tick=True).start()
     os.environ.clear()
     os.environ.update(environment)
-    Settings.model_config["env_file"] = None
+    Settings.env_file = None
     wake._bell.ring = lambda task, queue: None  # type: ignore[method-assign]  # a hint that is lost
     STAGES[stage]()
 

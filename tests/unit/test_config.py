@@ -198,5 +198,63 @@ def test_a_setting_that_is_needed_and_missing_is_asked_for_by_its_name(
 
 def test_a_file_that_is_no_text_is_an_error_in_one_line(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "broken").write_bytes(b"\xff\xfe\x00")
-    environment.setitem(Settings.model_config, "env_file", tmp_path / "broken")
+    environment.setattr(Settings, "env_file", tmp_path / "broken")
     assert ".env" in refusal(environment)
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"HTTPS_PROXY": "socks5://proxy:1080"}, "HTTPS_PROXY must be the address of an HTTP proxy"),
+        ({"https_proxy": "http://proxy:99999"}, "HTTPS_PROXY must be"),
+        ({"ALL_PROXY": "socks5://proxy:1080"}, "ALL_PROXY must be"),
+        ({"WEBHOOK_PROXY": "canary"}, ""),
+        ({"WEBHOOK_PROXY": "ftp://canary"}, "WEBHOOK_PROXY must be"),
+        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "fd00::/129"}, "NO_PROXY must be"),
+    ],
+)
+def test_the_proxies_of_the_environment_are_judged_at_the_start(
+    environment: pytest.MonkeyPatch, values: dict[str, str], named: str
+) -> None:
+    if not named:
+        assert read(environment, **values).outgoing_proxy.address == "http://canary"
+        return
+    message = refusal(environment, **values)
+    assert named in message
+    assert "canary" not in message
+
+
+def test_a_proxy_of_other_programs_is_no_matter_where_it_is_not_used(environment: pytest.MonkeyPatch) -> None:
+    settings = read(environment, HTTPS_PROXY="http://proxy:3128", ALL_PROXY="socks5://proxy:1080", NO_PROXY="fd00::/8")
+    assert settings.twilio_proxy.for_url("https://api.twilio.com/") == "http://proxy:3128"
+    assert settings.twilio_proxy.for_url("https://[fd00::1]/") is None
+    assert settings.outgoing_proxy.for_url("https://hooks.example.com/") is None
+    environment.delenv("HTTPS_PROXY")
+    environment.delenv("ALL_PROXY")
+    assert read(environment, NO_PROXY="<local>").twilio_proxy.address is None
+
+
+def test_the_proxy_for_everything_serves_where_there_is_no_other(environment: pytest.MonkeyPatch) -> None:
+    assert read(environment, ALL_PROXY="proxy:3128").twilio_proxy.address == "http://proxy:3128"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://u:pa@canary@h:5432/d"),
+        ("DATABASE_URL", "postgresql://u:12#canary@h:5432/d"),
+        ("DATABASE_URL", "postgresql://u:12/canary@h:5432/d"),
+        ("DATABASE_URL", "postgresql://u:12?canary@h:5432/d"),
+        ("DATABASE_URL", "postgresql://u:[canary@h:5432/d"),
+        ("REDIS_URL", "redis://:12#canary@h:6379/0"),
+        ("REDIS_URL", "redis://:12/canary@h:6379/0"),
+        ("REDIS_URL", "redis://:pa@canary@h:6379/0"),
+        ("HEARTBEAT_URL", "https://u:12#canary@h/"),
+    ],
+)
+def test_a_password_that_breaks_its_address_is_refused_and_shown_nowhere(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    message = refusal(environment, **{name: value})
+    assert name in message
+    assert "canary" not in message

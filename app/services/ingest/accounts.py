@@ -19,6 +19,7 @@ from app.services.twilio.client import TRIES, TwilioReader
 from app.services.twilio.transport import READ_SECONDS
 from app.utils.clock import utc_now
 from app.utils.crypto import Undecryptable, decrypt, encrypt
+from app.utils.proxies import DIRECT, Proxy
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Credentials:
     password: str
     api_base_url: str
     monitor_base_url: str
+    proxy: Proxy = DIRECT
 
     def __repr__(self) -> str:
         return f"Credentials({self.account_sid}, {self.username})"
@@ -82,6 +84,7 @@ def load(session: Session, account_id: int, settings: Settings, *, prefer_token:
         password=own[1],
         api_base_url=account.api_base_url or settings.twilio_api_base_url,
         monitor_base_url=account.monitor_base_url or settings.twilio_monitor_base_url,
+        proxy=settings.twilio_proxy,
     )
 
 
@@ -133,6 +136,7 @@ def open_reader(
         sleep=sleep,
         tries=tries,
         timeout_seconds=timeout_seconds,
+        proxy=credentials.proxy,
     )
 
 

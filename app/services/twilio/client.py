@@ -19,6 +19,7 @@ from app.services.twilio.pages import Page, follow, mend, prune, read_page
 from app.services.twilio.transport import READ_SECONDS, Answer, PooledHttp
 from app.utils import retry_after
 from app.utils.clock import utc_now
+from app.utils.proxies import DIRECT, Proxy
 
 PAGE_SIZE = 1000
 TRIES = 5
@@ -73,6 +74,7 @@ class TwilioReader:
         clock: Callable[[], datetime] = utc_now,
         tries: int = TRIES,
         timeout_seconds: float = READ_SECONDS,
+        proxy: Proxy = DIRECT,
     ) -> None:
         """Prepare to read.
 
@@ -84,7 +86,7 @@ class TwilioReader:
         self._api, self._monitor = api_base_url, monitor_base_url
         self._before_request, self._sleep, self._clock = before_request, sleep, clock
         self._tries = tries
-        self._http = PooledHttp(timeout_seconds)
+        self._http = PooledHttp(timeout_seconds, proxy=proxy)
         # Given an environment that is empty, the SDK would take the process's: edges and regions are in the base URLs.
         self._client: Any = ClientBase(
             username, password, account_sid, http_client=self._http, environment={"TWILIO_EDGE": ""}

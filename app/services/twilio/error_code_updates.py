@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
 
 from app.errors import ConfigError
 from app.services.twilio.error_codes import PACKAGED, Entry, use
+from app.utils.proxies import DIRECT, Proxy
 
 PUBLISHED_AT = "https://www.twilio.com/docs/api/errors/twilio-error-codes.json"
 LARGEST_CATALOGUE_BYTES = 16 * 1024 * 1024
@@ -16,13 +18,13 @@ FEWEST_CODES = 100
 """A catalogue smaller than this is not Twilio's."""
 
 
-def refresh(source: str, target: Path = PACKAGED) -> int:
+def refresh(source: str, target: Path = PACKAGED, proxy: Proxy = DIRECT) -> int:
     """Replace the catalogue by a newer one, from a file or an address; return how many codes it has.
 
     Args:    source: a path or an address; it holds Twilio's own list, or our packaged form of it.
     Raises:  ConfigError where it cannot be read or is no catalogue; the old one then stays.
     """
-    entries = _parse(_fetch(source) if "://" in source else _read(Path(source)), source)
+    entries = _parse(_fetch(source, proxy) if "://" in source else _read(Path(source)), source)
     use(entries, target)
     return len(entries)
 
@@ -34,10 +36,11 @@ def _read(path: Path) -> bytes:
         raise ConfigError(f"the catalogue {path} cannot be read: {error.strerror}") from None
 
 
-def _fetch(url: str) -> bytes:
+def _fetch(url: str, proxy: Proxy) -> bytes:
     """Download a catalogue, bounded in size and time."""
+    options: dict[str, Any] = {"timeout": DOWNLOAD_SECONDS, "follow_redirects": True, "trust_env": False}
     try:
-        with httpx.stream("GET", url, timeout=DOWNLOAD_SECONDS, follow_redirects=True) as response:
+        with httpx.stream("GET", url, proxy=proxy.for_url(url), **options) as response:
             response.raise_for_status()
             body = bytearray()
             for piece in response.iter_bytes():

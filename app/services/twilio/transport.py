@@ -1,4 +1,6 @@
-"""HTTP to Twilio under the SDK's client: one pooled connection, with an end to every wait and every answer."""
+"""HTTP to Twilio under the SDK's client, directly or through a proxy.
+
+One pooled connection, with an end to every wait and every answer."""
 
 import logging
 import time
@@ -12,6 +14,7 @@ from twilio.http.response import Response
 
 from app.errors import TwilioSilent, TwilioUnavailable
 from app.utils.http import tls_context
+from app.utils.proxies import DIRECT, Proxy
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
@@ -32,17 +35,31 @@ class Answer(Response):  # type: ignore[misc]  # the SDK ships no types
 class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
     """What the SDK's client sends its requests through."""
 
-    def __init__(self, read_seconds: float = READ_SECONDS, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        read_seconds: float = READ_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+        proxy: Proxy = DIRECT,
+    ) -> None:
         super().__init__(logging.getLogger("twilio.http_client"), is_async=False)
         self._read_seconds, self._monotonic = read_seconds, monotonic
-        patience = httpx.Timeout(read_seconds, connect=CONNECT_SECONDS)
-        self._client = httpx.Client(
-            verify=tls_context(),
-            timeout=patience,
-            limits=POOL,
-            follow_redirects=False,
-            headers={"Accept-Encoding": "gzip"},
-        )
+        self._proxy = proxy
+        self._clients: dict[str | None, httpx.Client] = {}
+
+    def _client(self, uri: str) -> httpx.Client:
+        """Return the client for an address: one for each proxy, and one that goes directly."""
+        proxy = self._proxy.for_url(uri)
+        if proxy not in self._clients:
+            self._clients[proxy] = httpx.Client(
+                verify=tls_context(),
+                timeout=httpx.Timeout(self._read_seconds, connect=CONNECT_SECONDS),
+                limits=POOL,
+                follow_redirects=False,
+                headers={"Accept-Encoding": "gzip"},
+                proxy=None if proxy is None else _proxy(proxy),
+                trust_env=False,
+            )
+        return self._clients[proxy]
 
     def request(
         self,
@@ -66,10 +83,12 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
             values["data"] = data
         path = httpx.URL(uri).path
         try:
-            with self._client.stream(method, uri, **values) as response:
+            with self._client(uri).stream(method, uri, **values) as response:
                 return Answer(response.status_code, self._body(response, path), response.headers)
         except httpx.TimeoutException as error:
             raise TwilioSilent(f"no answer from Twilio for {path} ({type(error).__name__})") from None
+        except httpx.ProxyError:
+            raise TwilioUnavailable(f"the proxy let no request to Twilio for {path} through: see HTTPS_PROXY") from None
         except httpx.HTTPError as error:
             raise TwilioUnavailable(f"no answer from Twilio for {path} ({type(error).__name__})") from None
 
@@ -91,7 +110,13 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        for client in self._clients.values():
+            client.close()
+
+
+def _proxy(address: str) -> httpx.Proxy:
+    """Describe a proxy; one that is spoken to by TLS is checked as everybody else is."""
+    return httpx.Proxy(address, ssl_context=tls_context() if address.startswith("https://") else None)
 
 
 def _unpacker(encoding: str, path: str) -> Callable[[bytes, int], bytes]:

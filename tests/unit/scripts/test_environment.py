@@ -68,3 +68,20 @@ def test_a_shell_reads_what_the_processes_get_beside_the_operators_settings(tmp_
     show = f'set -a; . "{file}"; printf "%s|%s" "$DATABASE_URL" "$SMTP_FROM"'
     shown = subprocess.run(["/bin/sh", "-c", show], env={}, capture_output=True, text=True, check=True)
     assert shown.stdout == "|".join(ours.values())
+
+
+def test_a_setting_that_a_file_holds_is_set(tmp_path: Path) -> None:
+    assert told.is_given({"API_KEY_FILE": "/run/secrets/key"}, "API_KEY")
+    assert not told.watches_simulator({"TWILIO_AUTH_TOKEN_FILE": "/run/secrets/token"})
+    env = told.demo_settings({"SMTP_HOST_FILE": "/run/secrets/host"}, ACCOUNT, "http://127.0.0.1:9", 2525)
+    assert "SMTP_HOST" not in env
+
+
+def test_the_file_of_settings_is_kept_from_other_users(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    assert not told.keep_private(file)
+    file.write_text("API_KEY=x\n")
+    file.chmod(0o644)
+    assert told.keep_private(file)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert not told.keep_private(file)

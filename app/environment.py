@@ -1,0 +1,147 @@
+"""Where settings come from: the environment, `.env`, and the files that `NAME_FILE` variables name.
+
+The environment wins over `.env`. Values are read as they stand: nothing is filled in for `$`. Knows the names of
+settings, not what they mean.
+"""
+
+import difflib
+import re
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+from dotenv.parser import Binding, parse_stream
+
+from app.errors import ConfigError
+
+FILE = "_FILE"
+"""What a setting's name ends in where its value is the path of a file that holds the value."""
+FOREIGN = re.compile(r"GIFTPULSE_|COMPOSE_|DOCKER_|POSTGRES_|SSL_CERT_")
+"""How names begin that others read from `.env`."""
+ALIKE = 0.85
+"""How much a name must resemble a setting's to be taken for a misspelling of it, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the operator set."""
+
+    values: dict[str, str]
+    """The settings by their names in upper case. An empty value counts as not set."""
+    remarks: tuple[str, ...]
+    """What was most likely meant otherwise, a line each, without values."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One setting of `.env`."""
+
+    name: str
+    value: str
+    number: int
+    raw: str
+    """The value as it is written, with its quotes and what follows."""
+
+
+def read(settings: Collection[str], secret: Collection[str], file: Path | None, environ: Mapping[str, str]) -> Given:
+    """Read all settings that are given anywhere.
+
+    Args:
+        settings: the names of all settings, in upper case; `secret`: those that hold secrets.
+        file: `.env`, whether it exists or not; None: the environment alone.
+    Raises: ConfigError, which names the line or the setting that cannot be read.
+    """
+    lines = read_lines(file) if file is not None else []
+    written = {line.name: line.value for line in lines if line.value}
+    exported = {name.upper(): value for name, value in sorted(environ.items(), reverse=True) if value}
+    found = written | exported
+    values = {name: found[name] for name in settings if name in found}
+    for name in settings:
+        if path := found.get(name + FILE):
+            if name in values:
+                raise ConfigError(f"{name} and {name}{FILE} are both set: leave one of them out")
+            values[name] = _read_value(name, Path(path))
+    known = {*settings, *(name + FILE for name in settings)}
+    remarks = [*_remarks(lines, known, secret), *_misspelt(environ, known)]
+    if file is not None and lines and _others_can_read(file):
+        remarks.append(".env can be read by every user of this machine: chmod 600 .env")
+    return Given(values, tuple(remarks))
+
+
+def read_lines(file: Path) -> list[Line]:
+    """Read `.env`, in its order; nothing where there is no such file.
+
+    Raises: ConfigError, which names the line that cannot be read.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f".env cannot be read: {reason}; it must be a text file in UTF-8") from None
+    return [_line(binding) for binding in parse_stream(StringIO(text)) if binding.key or binding.error]
+
+
+def _line(binding: Binding) -> Line:
+    """Take one setting; the parser puts blank lines and comments before it to the same piece of text."""
+    text = binding.original.string
+    number = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+    if binding.error or binding.key is None:
+        said = "it must be NAME=value, and a quote that opens must close"
+        raise ConfigError(f".env cannot be read in line {number}: {said}")
+    raw = text.lstrip().partition("=")[2].strip()
+    return Line(binding.key.upper(), binding.value or "", number, raw)
+
+
+def _read_value(name: str, path: Path) -> str:
+    """Read the value of a setting from its file; the line break at its end is no part of it."""
+    try:
+        value = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise ConfigError(f"{name}{FILE} names a file that cannot be read: {reason}") from None
+    if not value:
+        raise ConfigError(f"{name}{FILE} names a file that is empty: it must hold the value of {name}")
+    return value
+
+
+def _remarks(lines: list[Line], known: set[str], secret: Collection[str]) -> Iterator[str]:
+    """Say what is read otherwise than it looks."""
+    numbers: dict[str, int] = {}
+    for line in lines:
+        where = f".env line {line.number}: {line.name}"
+        if line.name in numbers:
+            yield f"{where} stands in line {numbers[line.name]}, too: the last one counts"
+        numbers[line.name] = line.number
+        if line.name not in known:
+            if unknown := _unknown(line.name, known):
+                yield f"{where} {unknown}"
+        elif line.name in secret and not line.raw.startswith(("'", '"')) and re.search(r"(^|\s)#", line.raw):
+            yield f"{where} ends before its # or may end there: put a value that holds # in single quotes"
+        if "$" in line.raw and not line.raw.startswith("'"):
+            yield f"{where} holds $, which Docker Compose takes for a variable: put the value in single quotes"
+
+
+def _unknown(name: str, known: set[str]) -> str | None:
+    """Say of a name that is no setting what is wrong with it, where it looks like one."""
+    if FOREIGN.match(name):
+        return None
+    if alike := difflib.get_close_matches(name, known, 1, ALIKE):
+        return f"is no setting and is ignored: did you mean {alike[0]}?"
+    prefixes = {setting.partition("_")[0] for setting in known}
+    return "is no setting and is ignored" if name.partition("_")[0] in prefixes else None
+
+
+def _misspelt(environ: Mapping[str, str], known: set[str]) -> Iterator[str]:
+    """Say of variables of the environment that they are no settings, where they are almost named like one."""
+    for name in sorted(environ):
+        alike = difflib.get_close_matches(name.upper(), known, 1, ALIKE) if name.upper() not in known else []
+        if alike and not FOREIGN.match(name):
+            yield f"the environment's {name} is no setting and is ignored: did you mean {alike[0]}?"
+
+
+def _others_can_read(file: Path) -> bool:
+    return bool(file.stat().st_mode & stat.S_IROTH)
