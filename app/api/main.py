@@ -14,6 +14,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, wake
 from app.api import documents, problems
+from app.api.console import assets, frame
+from app.api.console import routing as console
+from app.api.console.pages.registry import ROUTERS as CONSOLE_ROUTERS
 from app.api.middleware import Frame
 from app.api.routes import (
     accounts as account_routes,
@@ -109,11 +112,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings, app.state.limiter, app.state.health = settings, Limiter(settings), health.Examiner(settings)
+    app.state.frame = frame.FrameCache()
     app.state.registry = _Registry(settings)
     for module in ROUTERS:
         # Flat, not by `include_router`: one list of routes, each with its address and methods.
         app.router.routes.extend(module.router.routes)
+    for router in (*CONSOLE_ROUTERS, assets.router):
+        app.router.routes.extend(router.routes)
     problems.install(app)
+    console.install(app)
     documents.install(app)
     if settings.cors_allowed_origins:
         app.add_middleware(

@@ -101,6 +101,14 @@ def identify(request: Request, key: str | None) -> Principal | None:
     """
     if not key or len(request.headers.getlist("x-api-key")) != 1:
         return None
+    return principal_for(request, key)
+
+
+def principal_for(request: Request, key: str) -> Principal | None:
+    """Find out whose key this is, wherever it was sent; None where it is wrong.
+
+    Raises: Refused with 429 where the key, or the address, has called too often.
+    """
     limiter: Limiter = request.app.state.limiter
     address = request.client.host if request.client else "unknown"
     limiter.check_address(address, key)

@@ -12,7 +12,7 @@ from app.models.account import (
 )
 from app.models.action import Action
 from app.models.alert import Alert, Silence
-from app.models.api_key import ApiKey
+from app.models.api_key import ApiKey, SignOut
 from app.models.audit import AuditEntry, IdempotentAnswer
 from app.models.base import Base
 from app.models.counter import Counter, Heartbeat
@@ -57,6 +57,7 @@ __all__ = [
     "RuleSet",
     "SeenValue",
     "SenderTally",
+    "SignOut",
     "Silence",
     "Stream",
     "StreamEvaluation",

@@ -24,3 +24,12 @@ class ApiKey(Base):
     created_at: Mapped[Timestamp]
     last_used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class SignOut(Base):
+    """A console session that was ended before its time."""
+
+    __tablename__ = "sign_outs"
+
+    nonce: Mapped[str] = mapped_column(primary_key=True)
+    at: Mapped[Timestamp]

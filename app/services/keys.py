@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.enums import Scope
 from app.errors import NotFound
-from app.models import ApiKey
+from app.models import ApiKey, SignOut
 from app.services.paging import Page, Position, read_page
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -52,9 +53,33 @@ def find(session: Session, clear: str, now: datetime) -> ApiKey | None:
     known = key.key_hash if key is not None else _hash("")
     if not hmac.compare_digest(known, _hash(clear)) or key is None or key.revoked_at is not None:
         return None
-    unnoted = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - USE_NOTED_EVERY)
-    session.execute(update(ApiKey).where(ApiKey.id == key.id, unnoted).values(last_used_at=now))
+    _note_use(session, key, now)
     return key
+
+
+def find_active(session: Session, key_id: UUID, now: datetime) -> ApiKey | None:
+    """Return a key by its id and note its use; None where it was revoked."""
+    key = session.get(ApiKey, key_id)
+    if key is None or key.revoked_at is not None:
+        return None
+    _note_use(session, key, now)
+    return key
+
+
+def _note_use(session: Session, key: ApiKey, now: datetime) -> None:
+    if key.last_used_at is None or key.last_used_at < now - USE_NOTED_EVERY:
+        unnoted = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - USE_NOTED_EVERY)
+        session.execute(update(ApiKey).where(ApiKey.id == key.id, unnoted).values(last_used_at=now))
+
+
+def sign_out(session: Session, nonce: str, now: datetime) -> None:
+    """End a console session, whoever has a copy of its cookie."""
+    session.execute(insert(SignOut).values(nonce=nonce, at=now).on_conflict_do_nothing())
+
+
+def is_signed_out(session: Session, nonce: str) -> bool:
+    """Check whether a console session was ended."""
+    return session.get(SignOut, nonce) is not None
 
 
 def get(session: Session, key_id: UUID, *, lock: bool = False) -> ApiKey:

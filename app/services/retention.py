@@ -7,7 +7,7 @@ from sqlalchemy import delete, text
 from app.config import Settings
 from app.database import session_scope
 from app.enums import DeliveryStatus
-from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord
+from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord, SignOut
 from app.services.ingest import budget, callbacks, intake
 from app.services.logs import partitions, tallies
 from app.services.rules import counts, engine, places, seen
@@ -19,6 +19,8 @@ ALERTS_KEPT = timedelta(days=400)
 MATCHES_KEPT = timedelta(days=33)
 """At least, whatever becomes of their logs: the longest window of a rule has 31 days."""
 ANSWERS_KEPT = timedelta(hours=24)
+SIGN_OUTS_KEPT = timedelta(days=31)
+"""Longer than a session lives."""
 TRIMMED_AT_ONCE = 5_000
 
 
@@ -53,6 +55,7 @@ def clean(settings: Settings, now: datetime) -> None:
         callbacks.forget(session, now)
         intake.forget_odd(session)
         session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now - ANSWERS_KEPT))
+        session.execute(delete(SignOut).where(SignOut.at < now - SIGN_OUTS_KEPT))
         session.execute(delete(AuditEntry).where(AuditEntry.at < now - ALERTS_KEPT))
         ended = Delivery.status != DeliveryStatus.PENDING
         session.execute(delete(Delivery).where(ended, Delivery.created_at < now - ALERTS_KEPT))

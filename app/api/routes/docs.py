@@ -3,7 +3,7 @@
 from importlib.resources import files
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse
 
 from app.api.answers import json_answer
 from app.api.problems import Refused
@@ -81,11 +81,3 @@ def get_docs_asset(name: str) -> Response:
 def get_openapi_document(request: Request) -> Response:
     """Give the OpenAPI document."""
     return json_answer(request.app.openapi())
-
-
-@router.get("/alerts")
-@router.get("/alerts/{alert_id}")
-@router.get("/")
-def get_root() -> Response:
-    """Lead to the documentation until there is a console: mails link to its pages of alerts."""
-    return RedirectResponse("/docs")

@@ -5,9 +5,7 @@ Knows no database session. Texts of errors never hold the value that was sent.
 
 import re
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 import re2
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -19,6 +17,7 @@ from app.errors import FieldError, InvalidInput
 from app.services.rules.expressions import ExpressionError, check_expression, literal_patterns
 from app.services.rules.patterns import code_ranges, list_items, re2_options
 from app.utils import wording
+from app.utils.zones import is_zone
 
 JsonObject = dict[str, Any]
 
@@ -180,12 +179,6 @@ Condition = Annotated[Each | Threshold | Ratio | NoData | Spike | NewValue | Stu
 CONDITIONS = ("each", "threshold", "ratio", "no_data", "spike", "new_value", "stuck", "sum")
 
 
-@cache
-def _time_zones() -> frozenset[str]:
-    """Names that mean the same on every machine."""
-    return frozenset(available_timezones() - {"localtime", "Factory"})
-
-
 class Schedule(_Part):
     """When the rule may fire, in local time; an `end` at or before `start` runs past midnight."""
 
@@ -199,7 +192,7 @@ class Schedule(_Part):
     @field_validator("timezone")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in _time_zones():
+        if not is_zone(name):
             raise _refuse("is no time zone; wanted is a name such as Europe/Berlin or UTC")
         return name
 

@@ -1,0 +1,214 @@
+"""Who looks at a page: the session, the key that it was made from, and the checks of every posted form."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import parse_qsl, urlsplit
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+from fastapi import Depends, Request, Response
+
+from app.api.console import session as sessions
+from app.api.console.session import Session
+from app.api.deps import read_body
+from app.api.gate import text_fault
+from app.api.problems import Refused
+from app.api.security import Principal
+from app.config import Settings
+from app.database import session_scope
+from app.enums import Scope
+from app.services import keys
+from app.utils.clock import utc_now
+from app.utils.zones import is_zone
+
+ZONE_COOKIE, THEME_COOKIE = "zone", "theme"
+THEMES = ("light", "dark")
+MAX_FIELDS = 1_000
+UTC_ZONE = ZoneInfo("UTC")
+
+
+class SignInNeeded(Exception):
+    """The page needs a session, and the request carries none that is valid."""
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """A signed-in person, and how they want to see times and colours."""
+
+    session: Session
+    principal: Principal
+    signed_at: datetime
+    zone: ZoneInfo
+    zone_is_known: bool
+    """False: times are UTC because the person's zone is not known."""
+    theme: str | None
+
+    def may(self, scope: Scope) -> bool:
+        """Check the scope of the key that the session was made from."""
+        return self.principal.scope.includes(scope)
+
+
+def cookie_name(settings: Settings) -> str:
+    """Return the name of the session's cookie: bound to this host where the address is https."""
+    return "__Host-giftpulse" if is_https(settings) else "giftpulse"
+
+
+def is_https(settings: Settings) -> bool:
+    """Check whether people reach this server by https."""
+    return settings.public_base_url.startswith("https://")
+
+
+def set_session(response: Response, settings: Settings, session: Session) -> None:
+    """Give the browser the session's cookie."""
+    response.set_cookie(
+        cookie_name(settings),
+        sessions.sign(settings.secret_keys, session),
+        max_age=int(session.lifetime.total_seconds()) if session.remember else None,
+        path="/",
+        secure=is_https(settings),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def clear_session(response: Response, settings: Settings) -> None:
+    """Take the session's cookie from the browser."""
+    response.delete_cookie(cookie_name(settings), path="/", secure=is_https(settings), httponly=True, samesite="lax")
+
+
+def find_viewer(request: Request) -> Viewer | None:
+    """Find who looks: None without a valid session, or where its key was revoked or its sign-out was seen."""
+    settings: Settings = request.app.state.settings
+    cookie = request.cookies.get(cookie_name(settings))
+    found = sessions.read(settings.secret_keys, cookie, utc_now()) if cookie else None
+    if found is None:
+        return None
+    session, signed_at = found
+    principal = _principal(settings, session)
+    if principal is None:
+        return None
+    structlog.contextvars.bind_contextvars(caller=principal.id)
+    zone, theme = request.cookies.get(ZONE_COOKIE, ""), request.cookies.get(THEME_COOKIE)
+    known = is_zone(zone)
+    return Viewer(
+        session, principal, signed_at, ZoneInfo(zone) if known else UTC_ZONE, known, theme if theme in THEMES else None
+    )
+
+
+def _principal(settings: Settings, session: Session) -> Principal | None:
+    with session_scope() as database:
+        if keys.is_signed_out(database, session.nonce):
+            return None
+        if session.key_id == "bootstrap":
+            marks = (sessions.key_mark([key], settings.bootstrap_key) for key in settings.secret_keys)
+            return Principal("bootstrap", session.name, Scope.ADMIN) if session.key_mark in marks else None
+        key = keys.find_active(database, UUID(session.key_id), utc_now())
+        return None if key is None else Principal(str(key.id), f"{session.name} ({key.prefix})", Scope(key.scope))
+
+
+def viewer(request: Request) -> Viewer:
+    """Return who looks.
+
+    Raises: SignInNeeded.
+    """
+    found = find_viewer(request)
+    if found is None:
+        raise SignInNeeded
+    return found
+
+
+SignedIn = Annotated[Viewer, Depends(viewer)]
+
+
+@dataclass(frozen=True)
+class Form:
+    """The fields of a posted form, in their order."""
+
+    fields: Sequence[tuple[str, str]]
+
+    def get(self, name: str, default: str = "") -> str:
+        """Return a field, without the spaces around it."""
+        return next((value.strip() for key, value in self.fields if key == name), default)
+
+    def all(self, name: str) -> list[str]:
+        """Return every value of a field that may come more than once."""
+        return [value for key, value in self.fields if key == name]
+
+    def typed(self) -> Mapping[str, str]:
+        """Return what a person typed, to show it again."""
+        return {name: value for name, value in self.fields if name != "csrf"}
+
+
+async def read_form(request: Request) -> Form:
+    """Read a posted form.
+
+    Raises: Refused with 413, 415 or 422.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await read_body(request)
+    if body and content_type != "application/x-www-form-urlencoded":
+        raise Refused(415, "A form must be sent as application/x-www-form-urlencoded.")
+    try:
+        pairs = parse_qsl(
+            body.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="surrogateescape"
+        )
+    except ValueError:
+        raise Refused(422, f"A form may have {MAX_FIELDS} fields at most.") from None
+    fields = [(name, value.replace("\r\n", "\n")) for name, value in pairs]
+    if fault := next((fault for name, value in fields if (fault := text_fault(name + value))), None):
+        raise Refused(422, f"The form cannot be read: a field {fault}.")
+    return Form(fields)
+
+
+PostedForm = Annotated[Form, Depends(read_form)]
+
+
+def check_origin(request: Request) -> None:
+    """Refuse a form that another site posted. A client that is no browser names no origin; its token decides.
+
+    Raises: Refused with 403.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    allowed = site == "same-origin" if site is not None else origin is None or _is_ours(request, origin)
+    if not allowed:
+        raise Refused(403, "This form came from another site, so nothing was changed.")
+
+
+def _is_ours(request: Request, origin: str) -> bool:
+    settings: Settings = request.app.state.settings
+    own = urlsplit(settings.public_base_url)
+    sent = urlsplit(origin)
+    return bool(sent.netloc) and sent.netloc.lower() in (own.netloc.lower(), request.headers.get("host", "").lower())
+
+
+def posted_by(scope: Scope) -> Callable[[Request, Viewer, Form], Viewer]:
+    """Make the dependency of a route that takes a form and needs this scope."""
+
+    def check(request: Request, who: SignedIn, form: PostedForm) -> Viewer:
+        check_origin(request)
+        settings: Settings = request.app.state.settings
+        if not sessions.is_csrf_token(settings.secret_keys, who.session, form.get("csrf")):
+            raise Refused(403, "This form is not from this session, so nothing was changed. Send it again.")
+        if not who.may(scope):
+            raise Refused(
+                403, f"Your key has the scope {who.principal.scope}. This needs {scope}: ask for a key that has it."
+            )
+        return who
+
+    check.scope = scope  # type: ignore[attr-defined]  # for the test that goes over every route
+    return check
+
+
+AnyScope = Annotated[Viewer, Depends(posted_by(Scope.READ))]
+Writer = Annotated[Viewer, Depends(posted_by(Scope.WRITE))]
+Admin = Annotated[Viewer, Depends(posted_by(Scope.ADMIN))]
+
+
+def safe_next(target: str) -> str:
+    """Return the address to go to after sign-in, if it is a path of this console; else the overview."""
+    parts = urlsplit(target)
+    is_path = target.startswith("/") and not target.startswith("//") and "\\" not in target and target.isprintable()
+    return target if is_path and not parts.scheme and not parts.netloc else "/"

@@ -1,0 +1,60 @@
+"""The console's own files: CSS, script, icons. Their address holds a hash of all of them, so browsers keep them."""
+
+import gzip
+import hashlib
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+from fastapi import APIRouter, Request, Response
+
+from app.api.problems import Refused
+
+FOLDER = Path(__file__).parent / "static"
+MEDIA_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+KEEP = "public, max-age=31536000, immutable"
+
+router = APIRouter(include_in_schema=False)
+
+
+class Asset(NamedTuple):
+    """One file, compressed once at start."""
+
+    media_type: str
+    content: bytes
+    compressed: bytes
+
+
+def _load() -> dict[str, Asset]:
+    found = {}
+    for path in sorted(FOLDER.iterdir()):
+        content = path.read_bytes()
+        found[path.name] = Asset(MEDIA_TYPES[path.suffix], content, gzip.compress(content, mtime=0))
+    return found
+
+
+ASSETS = MappingProxyType(_load())
+VERSION = hashlib.sha256(b"".join(asset.content for asset in ASSETS.values())).hexdigest()[:12]
+
+
+def asset_path(name: str) -> str:
+    """Return the address of a file."""
+    assert name in ASSETS, name
+    return f"/assets/{VERSION}/{name}"
+
+
+@router.get("/assets/{version}/{name}")
+async def get_asset(request: Request, version: str, name: str) -> Response:
+    """Answer with one of the console's files; an old version gets the present content and does not keep it."""
+    asset = ASSETS.get(name)
+    if asset is None:
+        raise Refused(404, "There is no such file.")
+    headers = {"Cache-Control": KEEP if version == VERSION else "no-store", "Vary": "Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers["Content-Encoding"] = "gzip"
+        return Response(asset.compressed, headers=headers, media_type=asset.media_type)
+    return Response(asset.content, headers=headers, media_type=asset.media_type)

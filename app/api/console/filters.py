@@ -1,0 +1,87 @@
+"""Filters of lists: they live in the address, by the names that the API has, and show as chips."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ValidationError
+
+from app.utils import wording
+from app.utils.clock import rfc3339
+
+Query = TypeVar("Query", bound=BaseModel)
+AGES = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+OWN = frozenset({"cursor", "limit", "live", "span", "tab"})
+"""Parameters of the page itself, which are no filters."""
+
+
+class Chip(NamedTuple):
+    """One filter that is set."""
+
+    name: str
+    text: str
+    without: str
+    """Address of the page without it."""
+    error: str = ""
+    """Why it cannot be used; the page is shown without it."""
+
+
+@dataclass(frozen=True)
+class Filters(Generic[Query]):
+    """The filters of an address."""
+
+    query: Query
+    """Those that can be used."""
+    chips: Sequence[Chip]
+    address: str
+    """Path and query of all filters, without the page's own parameters."""
+
+    def has_error(self) -> bool:
+        """Check whether some filter of the address cannot be used."""
+        return any(chip.error for chip in self.chips)
+
+
+def read_filters(
+    model: type[Query], path: str, sent: Sequence[tuple[str, str]], now: datetime, labels: Mapping[str, str]
+) -> Filters[Query]:
+    """Read the filters of an address. One that cannot be used becomes a chip with its reason, and the rest works.
+
+    Args:    labels: how filters are called, by name; others by their own name.
+    """
+    given = {name: value for name, value in sent if name not in OWN and value}
+    usable = {name: _resolve(name, value, now) for name, value in given.items()}
+    errors: dict[str, str] = {}
+    while True:
+        try:
+            query = model.model_validate(usable)
+            break
+        except ValidationError as error:
+            for item in error.errors(include_input=False, include_url=False):
+                name = str(item["loc"][0]) if item["loc"] else next(iter(usable))
+                errors[name] = wording.sentence(item)
+                usable.pop(name, None)
+    chips = [
+        Chip(name, _text(name, value, labels), _without(path, given, name), errors.get(name, ""))
+        for name, value in given.items()
+    ]
+    return Filters(query, chips, f"{path}?{urlencode(given)}" if given else path)
+
+
+def _resolve(name: str, value: str, now: datetime) -> Any:
+    """Read an age such as `24h` as the time that long ago."""
+    if name in ("since", "until") and value in AGES:
+        return rfc3339(now - AGES[value])
+    return value
+
+
+def _text(name: str, value: str, labels: Mapping[str, str]) -> str:
+    if name == "since" and value in AGES:
+        return f"last {value[:-1]} {'hours' if value.endswith('h') else 'days'}".replace("last 1 hours", "last hour")
+    return f"{labels.get(name, name.replace('_', ' '))}: {value.replace(',', ', ')}"
+
+
+def _without(path: str, given: Mapping[str, str], name: str) -> str:
+    rest = {key: value for key, value in given.items() if key != name}
+    return f"{path}?{urlencode(rest)}" if rest else path

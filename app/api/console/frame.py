@@ -1,0 +1,99 @@
+"""What every page shows around its content: open alerts, the pulse of the last hour, and when Twilio was last read."""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+
+from app.database import session_scope
+from app.enums import AlertStatus, LogType
+from app.models import Account, Alert, Stream
+from app.services.logs import stats
+from app.services.logs.search import LogFilter
+from app.utils.clock import utc_now
+
+KEEP_SECONDS = 2.0
+PULSE_KEEP_SECONDS = 10.0
+PULSE_MINUTES = 60
+FAILED = frozenset({"failed", "undelivered"})
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """Calls and messages of the last hour, minute by minute."""
+
+    good: Sequence[int]
+    failed: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The state that the side bar and the title show."""
+
+    open_alerts: int
+    read_at: datetime | None
+    """When the stream that was read longest ago was read; None while some stream was never read."""
+    streams: int
+    accounts: int
+    pulse: Pulse
+
+
+class FrameCache:
+    """Reads the frame at most once in a few seconds for a process, however many pages are asked for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._frame: Frame | None = None
+        self._pulse: Pulse | None = None
+        self._read_at = self._pulse_read_at = 0.0
+
+    def get(self) -> Frame:
+        """Return the frame, a few seconds old at most."""
+        with self._lock:
+            now = time.monotonic()
+            if self._pulse is None or now - self._pulse_read_at > PULSE_KEEP_SECONDS:
+                self._pulse, self._pulse_read_at = _read_pulse(utc_now()), now
+                self._frame = None
+            if self._frame is None or now - self._read_at > KEEP_SECONDS:
+                self._frame, self._read_at = _read_frame(self._pulse), now
+            return self._frame
+
+    def forget(self) -> None:
+        """Read everything again next time: something was changed just now."""
+        with self._lock:
+            self._frame = None
+
+
+def _read_pulse(now: datetime) -> Pulse:
+    until = now.replace(second=0, microsecond=0) + MINUTE
+    since = until - PULSE_MINUTES * MINUTE
+    wanted = LogFilter(log_type=(LogType.CALL, LogType.MESSAGE), since=since, until=until)
+    with session_scope() as session:
+        counts = stats.count(session, wanted, "minute", "status")
+    good, failed = [0] * PULSE_MINUTES, [0] * PULSE_MINUTES
+    for each in counts:
+        (failed if each.value in FAILED else good)[int((each.at - since) / MINUTE)] += each.count
+    return Pulse(good, failed)
+
+
+def _read_frame(pulse: Pulse) -> Frame:
+    with session_scope() as session:
+        open_alerts = session.scalar(
+            select(func.count()).select_from(Alert).where(Alert.status != AlertStatus.RESOLVED)
+        )
+        watched = (
+            select(
+                func.min(Stream.last_success_at),
+                func.count(),
+                func.count(Stream.last_success_at),
+                func.count(Stream.account_id.distinct()),
+            )
+            .join(Account, Account.id == Stream.account_id)
+            .where(Account.enabled, Stream.unavailable.is_(False))
+        )
+        oldest, streams, read, accounts = session.execute(watched).one()
+    return Frame(open_alerts or 0, oldest if read == streams else None, streams, accounts, pulse)

@@ -1,0 +1,168 @@
+"""Alerts: the list, one alert, and what a person does about them."""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Path, Request, Response
+from sqlalchemy.orm import Session
+
+from app.api.changes import Change
+from app.api.console.access import PostedForm, SignedIn, Viewer, Writer
+from app.api.console.filters import read_filters
+from app.api.console.rendering import Flash, redirect, render
+from app.api.console.routing import make_router
+from app.api.lists import read_position, write_cursor
+from app.api.schemas.alerts import AlertFilters
+from app.database import session_scope
+from app.enums import AlertStatus
+from app.models import Alert, Delivery
+from app.services import paging
+from app.services.alerts import search, silences, tracker
+from app.services.logs import search as log_search
+from app.services.outbox import deliveries
+from app.services.snapshots import alert_json
+from app.services.twilio.error_codes import ErrorCode, describe
+from app.utils.clock import utc_now
+
+router = make_router()
+AlertId = Annotated[UUID, Path()]
+PAGE_SIZE = 50
+SAMPLE_LOGS = 5
+OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
+LABELS = {"rule_id": "rule", "account_sid": "account", "since": "from", "until": "before"}
+SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8)}
+MORNING_HOUR = 9
+
+
+@router.get("/alerts")
+def list_alerts(request: Request, viewer: SignedIn) -> Response:
+    """List alerts: the open ones, unless a filter says otherwise."""
+    sent = request.query_params.multi_items()
+    tab = request.query_params.get("tab") or ("open" if not request.query_params.get("status") else "all")
+    if tab in ("open", "resolved") and not request.query_params.get("status"):
+        wanted = [*sent, ("status", ",".join(OPEN) if tab == "open" else AlertStatus.RESOLVED)]
+    else:
+        wanted = list(sent)
+    filters = read_filters(AlertFilters, "/alerts", wanted, utc_now(), LABELS)
+    chips = [chip for chip in filters.chips if chip.name != "status" or request.query_params.get("status")]
+    query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
+    with session_scope() as session:
+        position = read_position("alerts", query, search.SORT_KEY)
+        page = search.list_alerts(session, query.wanted(), position, PAGE_SIZE)
+        session.expunge_all()
+    older = write_cursor("alerts", query, paging.to_json(page.older)) if page.older else None
+    newer = write_cursor("alerts", query, paging.to_json(page.newer)) if page.newer else None
+    context = {"section": "alerts", "alerts": page.items, "chips": chips, "tab": tab, "older": older, "newer": newer}
+    return render(request, viewer, "alerts.html", context)
+
+
+@router.get("/alerts/{alert_id}")
+def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId) -> Response:
+    """Show one alert: what is wrong, whose fault it is, what to do, and what happened."""
+    with session_scope() as session:
+        alert = search.get(session, alert_id)
+        sent = deliveries.of_alert(session, alert_id)
+        logs = log_search.list_of_alert(session, alert_id, None, SAMPLE_LOGS).items
+        session.expunge_all()
+    context = {
+        "section": "alerts",
+        "alert": alert,
+        "meaning": _meaning(alert),
+        "trail": _trail(alert, sent),
+        "deliveries": sent,
+        "logs": logs,
+        "morning": _next_morning(viewer, utc_now()),
+    }
+    return render(request, viewer, "alert.html", context)
+
+
+def _meaning(alert: Alert) -> ErrorCode | None:
+    return None if alert.error_code is None else describe(alert.error_code)
+
+
+def _trail(alert: Alert, sent: Any) -> list[dict[str, Any]]:
+    """List what happened, newest first: the alert's own events, and what was sent about it."""
+    events: list[dict[str, Any]] = [
+        {"at": alert.recorded_at, "kind": "bad", "sign": alert.severity, "what": "Fired", "detail": ""},
+    ]
+    if alert.acknowledged_at:
+        events.append(
+            {
+                "at": alert.acknowledged_at,
+                "kind": "",
+                "sign": "eye",
+                "what": f"Acknowledged by {alert.acknowledged_by}",
+                "detail": alert.note or "",
+            }
+        )
+    if alert.resolved_at:
+        reason = (alert.resolve_reason or "").replace("_", " ")
+        events.append({"at": alert.resolved_at, "kind": "ok", "sign": "check", "what": "Resolved", "detail": reason})
+    events += [_sent_event(delivery) for delivery in sent]
+    return sorted(events, key=lambda event: event["at"], reverse=True)
+
+
+def _sent_event(delivery: Delivery) -> dict[str, Any]:
+    kinds = {"succeeded": "ok", "failed": "bad"}
+    return {
+        "at": delivery.created_at,
+        "kind": kinds.get(delivery.status, ""),
+        "sign": "mail" if delivery.action_type == "email" else "send",
+        "what": f"{delivery.type.removeprefix('alert.')} to {delivery.recipient}",
+        "detail": delivery.status,
+        "href": f"/deliveries/{delivery.id}",
+    }
+
+
+def _next_morning(viewer: Viewer, now: datetime) -> datetime:
+    """Return the next 09:00 in the viewer's zone."""
+    local = now.astimezone(viewer.zone)
+    morning = local.replace(hour=MORNING_HOUR, minute=0, second=0, microsecond=0)
+    return morning if morning > local else (morning + timedelta(days=1))
+
+
+def _change(session: Session, viewer: Viewer, alert_id: UUID) -> tuple[Alert, Change]:
+    alert = search.get(session, alert_id, lock=True)
+    return alert, Change(session, viewer.principal, f"alert:{alert_id}", alert_json(alert))
+
+
+@router.post("/alerts/{alert_id}/acknowledge")
+def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
+    """Acknowledge an alert."""
+    with session_scope() as session:
+        alert, change = _change(session, viewer, alert_id)
+        earlier = alert.acknowledged_by if alert.status == AlertStatus.ACKNOWLEDGED else None
+        name, note = viewer.session.name, form.get("note") or None
+        shown = alert_json(tracker.acknowledge(session, alert_id, name, note, utc_now()))
+        change.made("alert.acknowledge", shown)
+    text = f"{earlier} has acknowledged this alert already." if earlier else "You acknowledged this alert."
+    return redirect(request, f"/alerts/{alert_id}", Flash(text, "info" if earlier else "ok"))
+
+
+@router.post("/alerts/{alert_id}/resolve")
+def resolve(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
+    """Resolve an alert by hand."""
+    with session_scope() as session:
+        _, change = _change(session, viewer, alert_id)
+        note = form.get("note") or None
+        change.made(
+            "alert.resolve", alert_json(tracker.resolve(session, alert_id, viewer.session.name, note, utc_now()))
+        )
+    return redirect(request, f"/alerts/{alert_id}", Flash("You resolved this alert."))
+
+
+@router.post("/alerts/{alert_id}/silence")
+def silence(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
+    """Silence the group of an alert, or its whole rule, for a while."""
+    now = utc_now()
+    until = now + SILENCES[form.get("for")] if form.get("for") in SILENCES else _next_morning(viewer, now)
+    with session_scope() as session:
+        alert = search.get(session, alert_id)
+        group = {} if form.get("whole_rule") else dict(alert.group)
+        made = silences.create(
+            session, alert.rule_id, group, now, until, form.get("reason"), viewer.principal.name, now
+        )
+        shown = silences.to_json(session, [made], now)[0]
+        Change(session, viewer.principal, f"silence:{made.id}").made("silence.create", shown)
+    return redirect(request, f"/alerts/{alert_id}", Flash("Nobody is told about this until the silence ends."))

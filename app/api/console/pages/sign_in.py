@@ -1,0 +1,77 @@
+"""Signing in with an API key, and out."""
+
+from fastapi import Request, Response
+
+from app.api.console import session as sessions
+from app.api.console.access import (
+    AnyScope,
+    PostedForm,
+    check_origin,
+    clear_session,
+    find_viewer,
+    safe_next,
+    set_session,
+)
+from app.api.console.rendering import HEADERS, redirect, render
+from app.api.console.routing import make_router
+from app.api.problems import Refused
+from app.api.security import principal_for
+from app.config import Settings
+from app.database import session_scope
+from app.services import keys
+from app.utils.clock import utc_now
+
+router = make_router()
+HEADINGS = {
+    "/alerts/": "Sign in to see the alert",
+    "/logs/": "Sign in to see the log",
+    "/rules/": "Sign in to see the rule",
+}
+WRONG_KEY = "This is not a valid API key. Check that it is whole, or ask for another one."
+
+
+def _page(
+    request: Request, target: str, *, name: str = "", remember: bool = True, error: str = "", status: int = 200
+) -> Response:
+    heading = next((text for start, text in HEADINGS.items() if target.startswith(start)), "Sign in")
+    context = {"next": target, "heading": heading, "name": name, "remember": remember, "error": error}
+    return render(request, None, "sign_in.html", context, status)
+
+
+@router.get("/sign-in")
+def show_sign_in(request: Request) -> Response:
+    """Ask for a key; whoever is signed in goes on at once."""
+    target = safe_next(request.query_params.get("next", "/"))
+    if find_viewer(request) is not None:
+        return Response(status_code=303, headers={**HEADERS, "Location": target})
+    return _page(request, target)
+
+
+@router.post("/sign-in")
+def sign_in(request: Request, form: PostedForm) -> Response:
+    """Start a session for a valid key."""
+    check_origin(request)
+    settings: Settings = request.app.state.settings
+    target, name, remember = safe_next(form.get("next", "/")), form.get("name"), bool(form.get("remember"))
+    try:
+        principal = principal_for(request, form.get("key"))
+    except Refused as error:
+        return _page(request, target, name=name, remember=remember, error=error.detail, status=error.status)
+    if principal is None:
+        return _page(request, target, name=name, remember=remember, error=WRONG_KEY, status=401)
+    is_bootstrap = principal.id == "bootstrap"
+    mark = sessions.key_mark(settings.secret_keys, settings.bootstrap_key) if is_bootstrap else ""
+    default = "administrator" if is_bootstrap else principal.name.rpartition(" (")[0]
+    answer = redirect(request, target)
+    set_session(answer, settings, sessions.new_session(principal.id, mark, name or default, remember=remember))
+    return answer
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, viewer: AnyScope) -> Response:
+    """End the session, also for copies of its cookie."""
+    with session_scope() as session:
+        keys.sign_out(session, viewer.session.nonce, utc_now())
+    answer = redirect(request, "/sign-in")
+    clear_session(answer, request.app.state.settings)
+    return answer

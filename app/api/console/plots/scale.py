@@ -1,0 +1,98 @@
+"""Scales and axes: round tops, grid lines, and ticks in the viewer's zone. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from math import floor, log10
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+ROUND_TOPS = ((1, 0.5), (1.5, 0.5), (2, 1), (3, 1), (4, 2), (5, 2.5), (6, 2), (8, 4), (10, 5))
+"""Tops of an axis within a power of ten, each with the step of its grid: two to four lines."""
+GRID_GIVES_WAY = 9.0
+"""A grid line nearer to the limit than this, in percent of the height, is not drawn."""
+EDGES = (2.0, 97.0)
+"""Ticks nearer to the edges than this, in percent of the width, are left out: their labels would be cut."""
+STEPS: tuple[tuple[timedelta, timedelta, str], ...] = (
+    (timedelta(hours=3), timedelta(minutes=15), "{at:%H:%M}"),
+    (timedelta(hours=36), timedelta(hours=3), "{at:%H:%M}"),
+    (timedelta(days=9), timedelta(days=1), "{at:%a} {at.day}"),
+    (timedelta(days=40), timedelta(days=5), "{at.day} {at:%b}"),
+    (timedelta(days=3660), timedelta(days=14), "{at.day} {at:%b}"),
+)
+"""Up to which span, the step between ticks, and the form of their labels."""
+
+
+class Line(NamedTuple):
+    """A horizontal line."""
+
+    y: float
+    """Percent from the top."""
+    label: str
+    kind: str
+    """`grid` or `limit`."""
+
+
+class Tick(NamedTuple):
+    """A label of the time axis."""
+
+    x: float
+    """Percent from the left."""
+    label: str
+    minor: bool
+    """Hidden where the plot is narrow."""
+
+
+def round_top(value: float) -> tuple[float, float]:
+    """Round the highest value up to one that people count in.
+
+    Returns: the top of the axis, and the step of its grid.
+    """
+    if value <= 0:
+        return 1.0, 0.5
+    scale = 10.0 ** floor(log10(value))
+    for top, step in ROUND_TOPS:
+        if value <= top * scale * (1 + 1e-9):
+            return top * scale, step * scale
+    return 20 * scale, 10 * scale
+
+
+def percent_of(at: datetime, since: datetime, until: datetime) -> float:
+    """Return where a moment lies in a span, in percent."""
+    return round(100 * ((at - since) / (until - since)), 3)
+
+
+def grid(top: float, step: float, unit: str = "", floor_value: float = 0, limit: float | None = None) -> list[Line]:
+    """Draw the lines of the grid, and the limit with its own figure.
+
+    Args:    unit: written behind each figure; floor_value: the value at the bottom.
+    """
+    height = top - floor_value
+    count = int(height / step + 1e-9)
+    values = [floor_value + number * step for number in range(1, count + 1)]
+    lines = [
+        Line(round(100 * (1 - (value - floor_value) / height), 2), f"{value:,.6g}{unit}", "grid") for value in values
+    ]
+    if limit is None:
+        return lines
+    y = round(100 * (1 - (limit - floor_value) / height), 2)
+    return [*(line for line in lines if abs(line.y - y) > GRID_GIVES_WAY), Line(y, f"{limit:,.6g}{unit}", "limit")]
+
+
+def ticks(since: datetime, until: datetime, zone: ZoneInfo) -> list[Tick]:
+    """Set ticks at whole hours or midnights of the zone. Steps are local: a day of 23 hours has its midnights, too."""
+    _, step, form = next((row for row in STEPS if until - since <= row[0]), STEPS[-1])
+    at = since.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    if step >= timedelta(hours=3):
+        at = at.replace(hour=0)
+    found: list[Tick] = []
+    while at <= until:
+        x = percent_of(at, since, until)
+        if EDGES[0] <= x <= EDGES[1]:
+            found.append(Tick(x, form.format(at=at), minor=len(found) % 2 == 1))
+        at += step  # wall-clock arithmetic: aware times of one zone add in local time
+    return found
+
+
+def highest(series: Sequence[Sequence[float | None]]) -> float:
+    """Return the highest value of stacked series."""
+    return max((sum(value or 0 for value in values) for values in zip(*series, strict=True)), default=0)

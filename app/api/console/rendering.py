@@ -1,0 +1,242 @@
+"""Renders pages and fragments of pages: the Jinja environment, its functions, and the headers of an answer."""
+
+import gzip
+import hashlib
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import orjson
+from fastapi import Request, Response
+from itsdangerous import BadSignature, Signer
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from app import __version__
+from app.api.console import access, texts
+from app.api.console import session as sessions
+from app.api.console.access import UTC_ZONE, Viewer
+from app.api.console.assets import asset_path
+from app.api.console.plots import paths
+from app.config import Settings
+from app.enums import Scope
+from app.utils.clock import rfc3339, utc_now
+
+TEMPLATES = Path(__file__).resolve().parents[3] / "templates" / "console"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    # With `no-referrer` browsers send `Origin: null` with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Vary": "Cookie, X-Fragment",
+}
+COMPRESS_FROM_BYTES = 2_000
+FLASH_COOKIE = "giftpulse-flash"
+MAX_FLASH_LENGTH = 300
+FLASH_SECONDS = 60
+TURNS_WRITING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C], "□")
+"""Characters that turn the direction of writing, shown as a square."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """What the functions of the templates need to know while one page is rendered."""
+
+    zone: ZoneInfo
+    now: datetime
+
+
+_view: ContextVar[_View] = ContextVar("_view")
+
+
+class Flash(NamedTuple):
+    """A message that the next page shows once."""
+
+    text: str
+    tone: str = "ok"
+    undo: str = ""
+    """Address of the form that takes the change back; empty: it cannot be undone."""
+
+
+def _show(value: Any) -> Any:
+    """Show characters that turn the direction of writing as squares, in every text that a template writes."""
+    if type(value) is str:
+        return value.translate(TURNS_WRITING)
+    return value
+
+
+def when(at: datetime | None, *, seconds: bool = False, missing: str = "never") -> Markup:
+    """Write a time in the viewer's zone, with the UTC time behind it."""
+    if at is None:
+        return escape(missing)
+    view = _view.get()
+    shown = texts.moment(at, view.zone, view.now, seconds=seconds)
+    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
+        rfc3339(at.replace(microsecond=0)), f"{at:%Y-%m-%d %H:%M:%S}", shown
+    )
+
+
+def age(at: datetime) -> Markup:
+    """Write how long ago a time was."""
+    text = texts.duration(_view.get().now - at)
+    return Markup('<time datetime="{}" title="{} UTC">{} ago</time>').format(
+        rfc3339(at.replace(microsecond=0)), f"{at:%Y-%m-%d %H:%M:%S}", text
+    )
+
+
+def lasting(since: datetime, until: datetime | None = None) -> str:
+    """Write how long something has lasted."""
+    return texts.duration((until or _view.get().now) - since)
+
+
+def link(path: str, **query: Any) -> str:
+    """Write an address with a query; empty values are left out."""
+    given = {name.rstrip("_"): _query_value(value) for name, value in query.items() if value not in (None, "", ())}
+    return f"{path}?{urlencode(given)}" if given else path
+
+
+def _query_value(value: Any) -> str:
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_show,
+        undefined=StrictUndefined,
+        auto_reload=False,
+    )
+    environment.globals |= {
+        "asset": asset_path,
+        "version": __version__,
+        "when": when,
+        "age": age,
+        "lasting": lasting,
+        "link": link,
+        "count": texts.count,
+        "percent": texts.percent,
+        "duration": texts.duration,
+        "spark": paths.spark,
+        "bars": paths.bars,
+        "Scope": Scope,
+    }
+    # The parts are globals: a fragment renders one block, without what stands above it in the template.
+    environment.globals["icon"] = environment.get_template("icons.html").module.icon  # type: ignore[attr-defined]
+    environment.globals["ui"] = environment.get_template("ui.html").module
+    return environment
+
+
+ENVIRONMENT = _environment()
+
+
+def render(
+    request: Request,
+    viewer: Viewer | None,
+    template: str,
+    context: Mapping[str, Any],
+    status: int = 200,
+) -> Response:
+    """Render a page, or the fragment of it that `X-Fragment` names: a block of the same template.
+
+    A fragment carries an `ETag`; one that has not changed is answered by 304.
+    """
+    settings: Settings = request.app.state.settings
+    now = utc_now()
+    _view.set(_View(viewer.zone if viewer else UTC_ZONE, now))
+    page = ENVIRONMENT.get_template(template)
+    values: dict[str, Any] = {
+        "section": "",
+        "viewer": viewer,
+        "frame": request.app.state.frame.get() if viewer else None,
+        "csrf": sessions.csrf_token(settings.secret_keys, viewer.session) if viewer else "",
+        "path": request.url.path,
+        "address": _address(request),
+        "live": request.query_params.get("live") != "off",
+        "now": now,
+        "simulated": settings.twilio_api_base_url.startswith(("http://127.0.0.1", "http://localhost")),
+        **context,
+    }
+    fragment = request.headers.get("x-fragment", "").replace("-", "_")
+    if fragment and fragment in page.blocks:
+        return _fragment(request, "".join(page.blocks[fragment](page.new_context(values))))
+    flash = read_flash(request)
+    answer = _answer(request, page.render(values, flash=flash), status)
+    if flash is not None:
+        answer.delete_cookie(FLASH_COOKIE, path="/")
+    if viewer is not None and now - viewer.signed_at > sessions.RENEW_AFTER:
+        access.set_session(answer, settings, viewer.session)
+    return answer
+
+
+def _address(request: Request) -> str:
+    query = request.url.query
+    return f"{request.url.path}?{query}" if query else request.url.path
+
+
+def _fragment(request: Request, text: str) -> Response:
+    etag = f'"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"'
+    if request.headers.get("if-none-match") == etag:
+        return Response(status_code=304, headers={**HEADERS, "ETag": etag})
+    answer = _answer(request, text, 200)
+    answer.headers["ETag"] = etag
+    return answer
+
+
+def _answer(request: Request, text: str, status: int) -> Response:
+    content = text.encode("utf-8", "replace")
+    headers = dict(HEADERS)
+    if len(content) >= COMPRESS_FROM_BYTES and "gzip" in request.headers.get("accept-encoding", ""):
+        content = gzip.compress(content, 5, mtime=0)
+        headers |= {"Content-Encoding": "gzip", "Vary": f"{HEADERS['Vary']}, Accept-Encoding"}
+    return Response(content, status, headers, "text/html; charset=utf-8")
+
+
+def redirect(request: Request, path: str, flash: Flash | None = None) -> Response:
+    """Answer a form with 303: the browser asks for the page that shows the result."""
+    answer = Response(status_code=303, headers={**HEADERS, "Location": path})
+    if flash is not None:
+        _set_flash(answer, request.app.state.settings, flash._replace(text=flash.text[:MAX_FLASH_LENGTH]))
+    request.app.state.frame.forget()
+    return answer
+
+
+def _set_flash(answer: Response, settings: Settings, flash: Flash) -> None:
+    value = _flash_signer(settings).sign(orjson.dumps([*flash]).hex()).decode()
+    answer.set_cookie(
+        FLASH_COOKIE,
+        value,
+        max_age=FLASH_SECONDS,
+        path="/",
+        secure=access.is_https(settings),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def read_flash(request: Request) -> Flash | None:
+    """Read the message that the page before left; None where there is none, or it is not ours."""
+    cookie = request.cookies.get(FLASH_COOKIE)
+    if cookie is None:
+        return None
+    try:
+        return Flash(*orjson.loads(bytes.fromhex(_flash_signer(request.app.state.settings).unsign(cookie).decode())))
+    except (BadSignature, ValueError, TypeError):
+        return None
+
+
+def _flash_signer(settings: Settings) -> Signer:
+    return Signer([*reversed(settings.secret_keys)], salt="giftpulse.flash", digest_method=hashlib.sha256)

@@ -1,0 +1,111 @@
+"""The console's routes: errors become pages, and a request without a session leads to the sign-in."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from starlette.exceptions import HTTPException
+
+from app.api.console.access import SignInNeeded, Viewer, find_viewer
+from app.api.console.rendering import render
+from app.api.problems import AWAY, Refused, sentence
+from app.errors import Conflict, InvalidInput, NotFound
+from app.utils.patience import is_passing
+
+TITLES = {
+    401: "You are signed out",
+    403: "That is not allowed",
+    404: "There is nothing here",
+    409: "Somebody was faster",
+    422: "That cannot be used",
+    429: "Too often",
+    503: "The database does not answer",
+}
+
+log = structlog.get_logger()
+
+
+class PageRoute(APIRoute):
+    """Answers every error with a page that says what happened and leads on."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_with_pages(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except SignInNeeded:
+                return _sign_in(request)
+            except (Refused, NotFound, Conflict, InvalidInput, RequestValidationError) as error:
+                return await run_in_threadpool(error_page, request, *_explain(error))
+            except (DBAPIError, PoolTimeout) as error:
+                if not is_passing(error):
+                    raise
+                log.warning("the database does not answer", error=type(error).__name__)
+                return await run_in_threadpool(error_page, request, 503, AWAY)
+
+        return handle_with_pages
+
+
+def install(app: FastAPI) -> None:
+    """Answer a browser that asks for an address without a page by a page; everybody else gets the API's problem."""
+    answer_api = app.exception_handlers[HTTPException]
+
+    async def answer(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+        if error.status_code == 404 and request.method == "GET" and wants_page:
+            return await run_in_threadpool(error_page, request, 404, "There is no page at this address.")
+        answered = answer_api(request, error)
+        assert isinstance(answered, Response)
+        return answered
+
+    app.add_exception_handler(HTTPException, answer)
+
+
+def make_router() -> APIRouter:
+    """Make a router of pages. They are no part of the API's documentation."""
+    return APIRouter(include_in_schema=False, route_class=PageRoute)
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    """Return the status and the sentence of an error."""
+    if isinstance(error, Refused):
+        return error.status, error.detail
+    if isinstance(error, InvalidInput):
+        return 422, "; ".join(f"{each.field} {each.message}" for each in error.errors)
+    if isinstance(error, RequestValidationError):
+        return 404, "There is no page at this address."
+    return (404 if isinstance(error, NotFound) else 409), sentence(error)
+
+
+def _sign_in(request: Request) -> Response:
+    if "x-fragment" in request.headers:
+        return Response(status_code=401)
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    target = path if request.method == "GET" else "/"
+    return Response(status_code=303, headers={"Location": f"/sign-in?next={quote(target, safe='/')}"})
+
+
+def error_page(request: Request, status: int, detail: str) -> Response:
+    """Answer with a page about an error."""
+    context = {"title": TITLES.get(status, "That did not work"), "detail": detail, "status": status}
+    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+    return render(request, _viewer(request, status), "error.html", {**context, "request_id": request_id}, status)
+
+
+def _viewer(request: Request, status: int) -> Viewer | None:
+    """Return who looks, for the frame around an error; None where not even that can be found out."""
+    if status == 503:
+        return None
+    try:
+        return find_viewer(request)
+    except (DBAPIError, PoolTimeout, HTTPException):
+        return None

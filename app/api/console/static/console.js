@@ -1,0 +1,141 @@
+// GiftPulse console. Every page works without this file; it makes plots answer, forms preview, parts refresh.
+const all = (what, within = document) => [...within.querySelectorAll(what)];
+
+// Plots: the nearest bucket answers to pointer and arrow keys; a drag takes the span.
+function livePlot(figure) {
+  const sky = figure.querySelector(".sky"), hits = all(".hit", sky);
+  if (!hits.length) return;
+  const readout = Object.assign(document.createElement("output"), { className: "readout", hidden: true });
+  figure.append(readout);
+  let on = -1, from = null, brush = null;
+  const at = (event) => {
+    const box = sky.getBoundingClientRect();
+    return Math.max(0, Math.min(hits.length - 1, Math.floor((event.clientX - box.left) / box.width * hits.length)));
+  };
+  function show(number) {
+    hits[on]?.classList.remove("on");
+    on = number;
+    readout.hidden = number < 0;
+    if (number < 0) return;
+    hits[number].classList.add("on");
+    readout.textContent = hits[number].querySelector("title").textContent;
+    const share = (number + .5) / hits.length, room = sky.clientWidth - readout.offsetWidth;
+    readout.style.left = Math.max(0, Math.min(room, share * sky.clientWidth - readout.offsetWidth / 2)) + "px";
+  }
+  const open = (number) => { location.href = hits[number].parentNode.getAttribute("href"); };
+  sky.addEventListener("pointermove", (event) => {
+    show(at(event));
+    if (from === null || Math.abs(at(event) - from) < 1) return;
+    if (!brush) { brush = document.createElementNS("http://www.w3.org/2000/svg", "rect"); brush.setAttribute("class", "brush"); brush.setAttribute("height", "100%"); sky.append(brush); }
+    const [low, high] = [from, at(event)].sort((a, b) => a - b);
+    brush.setAttribute("x", 100 * low / hits.length + "%"); brush.setAttribute("width", 100 * (high - low + 1) / hits.length + "%");
+  });
+  sky.addEventListener("pointerdown", (event) => { if (event.pointerType === "mouse" && event.button === 0) from = at(event); });
+  addEventListener("pointerup", () => {
+    if (brush) {
+      const share = parseFloat(brush.getAttribute("x")), wide = parseFloat(brush.getAttribute("width"));
+      const low = Math.round(share * hits.length / 100), high = Math.min(hits.length - 1, Math.round((share + wide) * hits.length / 100));
+      const address = new URL(hits[low].parentNode.getAttribute("href"), location);
+      address.searchParams.set("until", hits[high].dataset.at);
+      location.href = address;
+    }
+    from = null;
+  });
+  sky.addEventListener("click", (event) => { if (brush) { event.preventDefault(); brush.remove(); brush = null; } }, true);
+  sky.addEventListener("dragstart", (event) => event.preventDefault());
+  sky.addEventListener("pointerleave", () => show(-1));
+  figure.tabIndex = 0;
+  figure.addEventListener("keydown", (event) => {
+    if (event.target !== figure) return;
+    const step = { ArrowRight: 1, ArrowLeft: -1, PageDown: 10, PageUp: -10 }[event.key];
+    if (step) { event.preventDefault(); show(Math.max(0, Math.min(hits.length - 1, on < 0 ? hits.length - 1 : on + step))); }
+    else if (event.key === "Enter" && on >= 0) open(on);
+    else if (event.key === "Escape") show(-1);
+  });
+  figure.addEventListener("blur", () => show(-1));
+}
+
+// Forms with data-preview ask for the fragment that belongs to what is typed; only the newest answer counts.
+function livePreview(form) {
+  const target = document.querySelector(form.dataset.target);
+  let timer, running;
+  async function ask() {
+    running?.abort();
+    running = new AbortController();
+    target.setAttribute("aria-busy", "true");
+    try {
+      const query = new URLSearchParams(new FormData(form));
+      const answer = await fetch(form.dataset.preview + "?" + query, { signal: running.signal, headers: { "X-Fragment": "1" } });
+      if (answer.ok || answer.status === 422) { target.innerHTML = await answer.text(); liven(target); }
+    } catch (error) {
+      if (error.name === "AbortError") return;
+    }
+    target.removeAttribute("aria-busy");
+  }
+  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 300); });
+}
+
+// Parts with data-live="seconds" and an id refresh themselves while the page is seen; a failure is said, not hidden.
+function livePart(part) {
+  const seconds = Number(part.dataset.live);
+  if (!part.id || !seconds) return;
+  let tag = "";
+  setInterval(async () => {
+    if (document.hidden || part.contains(document.activeElement)) return;
+    try {
+      const answer = await fetch(part.dataset.from ?? location.href, { headers: { "X-Fragment": part.id, ...(tag && { "If-None-Match": tag }) } });
+      if (answer.status === 401) return location.reload();
+      if (answer.ok) { tag = answer.headers.get("ETag") ?? ""; part.innerHTML = await answer.text(); liven(part); }
+      part.classList.remove("stale");
+    } catch { part.classList.add("stale"); }
+  }, seconds * 1000);
+}
+
+function liven(within) {
+  all("[data-plot]", within).forEach(livePlot);
+  all("form[data-preview]", within).forEach(livePreview);
+  all("[data-live]", within).forEach(livePart);
+  all("[data-set]", within).forEach((button) => button.addEventListener("click", (event) => {
+    event.preventDefault();
+    const box = document.querySelector(button.dataset.set);
+    box.value = button.value;
+    box.dispatchEvent(new Event("input", { bubbles: true }));
+  }));
+  all("[data-copy]", within).forEach((button) => button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    button.textContent = "Copied";
+  }));
+}
+
+// Keys: / searches, g then a letter goes, j and k walk a list, ? shows them all.
+const goes = { o: "/", a: "/alerts", l: "/logs", r: "/rules", d: "/deliveries", c: "/error-codes" };
+let waiting = false;
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, [contenteditable]")) return;
+  if (waiting && goes[event.key]) { location.href = goes[event.key]; return; }
+  waiting = event.key === "g";
+  if (event.key === "/") { const box = document.querySelector("[type=search]"); if (box) { event.preventDefault(); box.focus(); } }
+  if (event.key === "j" || event.key === "k") {
+    const lines = all(".logs a.line, .alerts .what"), here = lines.indexOf(document.activeElement);
+    lines[here < 0 ? 0 : here + (event.key === "j" ? 1 : -1)]?.focus();
+  }
+  if (event.key === "?") document.getElementById("keys")?.showModal();
+});
+
+// Menus close when one clicks elsewhere or presses Escape.
+addEventListener("click", (event) => all("details.menu[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; }));
+addEventListener("keydown", (event) => { if (event.key === "Escape") all("details.menu[open]").forEach((menu) => { menu.open = false; menu.querySelector("summary").focus(); }); });
+
+// The viewer's zone, told to the server once; it draws times and axes in it from then on.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone && !document.body.dataset.zone && !document.cookie.includes("zone=")) document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax`;
+
+// scripts/start prints an address that ends in #key=...: a fragment never reaches a server's log.
+const signIn = document.querySelector("[data-sign-in]"), handed = new URLSearchParams(location.hash.slice(1)).get("key");
+if (signIn && handed) {
+  history.replaceState(null, "", location.pathname + location.search);
+  signIn.elements.key.value = handed;
+  signIn.requestSubmit();
+}
+
+liven(document);

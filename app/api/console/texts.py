@@ -1,0 +1,55 @@
+"""Times, durations, numbers and names as the console shows them, in the viewer's zone. Pure."""
+
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+MINUS = "\N{MINUS SIGN}"
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+def moment(at: datetime, zone: ZoneInfo, now: datetime, *, seconds: bool = False) -> str:
+    """Write a time: `02:41` today, `yesterday 21:10`, `26 Nov 14:03` this year, else with the year."""
+    local, today = at.astimezone(zone), now.astimezone(zone)
+    clock = local.strftime("%H:%M:%S" if seconds else "%H:%M")
+    days = (today.date() - local.date()).days
+    if days == 0:
+        return clock
+    if days == 1:
+        return f"yesterday {clock}"
+    date = f"{local.day} {local:%b}" if local.year == today.year else f"{local.day} {local:%b %Y}"
+    return f"{date} {clock}"
+
+
+def duration(span: timedelta) -> str:
+    """Write a duration in one or two units: `12 s`, `23 min`, `4 h 35 min`, `3 d 2 h`."""
+    if span < MINUTE:
+        return f"{max(0, int(span.total_seconds()))} s"
+    minutes = int(span / MINUTE)
+    if span < HOUR:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if span < DAY:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def count(value: float, one: str, many: str) -> str:
+    """Write a number with its noun: `1 log`, `1,204 logs`."""
+    return f"{value:,.0f} {one if value == 1 else many}"
+
+
+def percent(share: float) -> str:
+    """Write a share from 0 to 1 as a percentage; only exactly everything is 100%."""
+    shown = 100 * share
+    if 99.95 <= shown < 100:
+        return "99.9%"
+    return f"{shown:.1f}".removesuffix(".0") + "%"
+
+
+def change(now: float, before: float) -> str | None:
+    """Write the change against an earlier value: `+6%`, `-3%`; None where there was nothing before."""
+    if before <= 0:
+        return None
+    changed = round(100 * (now - before) / before)
+    return f"{'+' if changed > 0 else MINUS if changed < 0 else '±'}{abs(changed):,}%"

@@ -1,0 +1,15 @@
+"""Time zones whose names mean the same on every machine."""
+
+from functools import cache
+from zoneinfo import available_timezones
+
+
+@cache
+def zone_names() -> frozenset[str]:
+    """Return every name of a zone, but for those that name the machine's own."""
+    return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+def is_zone(name: str) -> bool:
+    """Check whether a zone of this name exists."""
+    return name in zone_names()

@@ -1,0 +1,140 @@
+"""The overview, the list of alerts and one alert: what they show, and what their forms do."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from app.database import session_scope
+from app.models import Alert
+from app.utils.clock import utc_now
+from tests.integration.api.conftest import Api
+from tests.integration.console.conftest import Browser, leads_to
+
+HOSTILE = "<script>alert(1)</script> {{7*7}} \u202ereversed\u202c"
+
+
+def make_alert(**fields: object) -> UUID:
+    now = utc_now()
+    values = {
+        "id": uuid4(),
+        "fingerprint": str(uuid4()),
+        "rule_id": None,
+        "rule_name": "A sender is filtered",
+        "severity": "critical",
+        "status": "firing",
+        "group": {"to_country": "GB"},
+        "group_key": '["GB"]',
+        "summary": "143 messages with error 30007 to GB",
+        "started_at": now - timedelta(minutes=23),
+        "last_match_at": now,
+        "recorded_at": now - timedelta(minutes=22),
+        "window_from": now - timedelta(hours=1),
+        "occurrences": 143,
+        "sample_sids": [],
+        "late": False,
+        "error_code": 30007,
+    }
+    with session_scope() as session:
+        alert = Alert(**(values | fields))
+        session.add(alert)
+        session.flush()
+        return alert.id
+
+
+async def test_the_overview_of_an_empty_system_says_so(browser: Browser) -> None:
+    await browser.sign_in()
+    page = (await browser.get("/")).text
+    assert "Nothing is wrong" in page
+
+
+async def test_an_open_alert_stands_on_top_of_the_overview_and_in_the_title(browser: Browser) -> None:
+    make_alert()
+    await browser.sign_in()
+    page = (await browser.get("/")).text
+    assert "<title>(1) Overview" in page
+    assert "143 messages with error 30007 to GB" in page
+
+
+async def test_an_alert_says_what_its_code_means_and_what_to_do(browser: Browser) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    assert "30007: Message filtered" in page
+    assert "Next:" in page
+    assert 'href="/logs?to_country=GB"' in page
+
+
+async def test_an_alert_is_acknowledged_by_the_person_and_the_audit_knows_it(browser: Browser, api: Api) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    assert leads_to(await browser.submit(f"/alerts/{alert_id}/acknowledge")) == f"/alerts/{alert_id}"
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    assert "You acknowledged this alert." in page
+    assert "Acknowledged by Maria" in page
+    assert "You acknowledged" not in (await browser.get(f"/alerts/{alert_id}")).text
+    entry = (await api.get("/api/audit")).json()["items"][0]
+    assert (entry["by"], entry["action"]) == ("Maria", "alert.acknowledge")
+
+
+async def test_whoever_comes_second_reads_who_was_first(browser: Browser) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    await browser.submit(f"/alerts/{alert_id}/acknowledge")
+    await browser.sign_in(name="Jonas")
+    await browser.submit(f"/alerts/{alert_id}/acknowledge")
+    assert "Maria has acknowledged this alert already." in (await browser.get(f"/alerts/{alert_id}")).text
+
+
+async def test_an_alert_is_resolved_and_a_second_time_is_a_page_that_says_so(browser: Browser) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    await browser.submit(f"/alerts/{alert_id}/resolve", note="restarted the server")
+    assert "Resolved" in (await browser.get(f"/alerts/{alert_id}")).text
+    again = await browser.submit(f"/alerts/{alert_id}/resolve")
+    assert again.status_code == 409
+    assert "resolved already" in again.text
+
+
+async def test_a_silence_holds_the_group_of_the_alert(browser: Browser, api: Api) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    await browser.submit(f"/alerts/{alert_id}/silence", **{"for": "8h", "reason": "known"})
+    made = (await api.get("/api/silences")).json()["items"][0]
+    assert (made["group"], made["reason"], made["alert_ids"]) == ({"to_country": "GB"}, "known", [str(alert_id)])
+
+
+async def test_what_twilio_and_users_write_is_shown_as_text(browser: Browser) -> None:
+    alert_id = make_alert(summary=HOSTILE, rule_name=HOSTILE, group={"from": HOSTILE})
+    await browser.sign_in()
+    for path in ("/", "/alerts", f"/alerts/{alert_id}"):
+        page = (await browser.get(path)).text
+        assert "<script>alert(1)" not in page, path
+        assert "49" not in page.partition("&lt;script&gt;")[2][:60], path
+        assert "\u202e" not in page, path
+
+
+async def test_a_part_of_a_page_is_asked_for_alone_and_not_again_while_it_stays(browser: Browser) -> None:
+    make_alert()
+    await browser.sign_in()
+    part = await browser.get("/", headers={"X-Fragment": "open-alerts"})
+    assert part.status_code == 200
+    assert "<html" not in part.text
+    assert "143 messages" in part.text
+
+
+async def test_a_part_without_a_session_tells_the_script_to_sign_in(browser: Browser) -> None:
+    assert (await browser.get("/", headers={"X-Fragment": "open-alerts"})).status_code == 401
+
+
+async def test_an_unknown_filter_of_a_shared_address_is_a_red_chip(browser: Browser) -> None:
+    await browser.sign_in()
+    answer = await browser.get("/logs", params={"to_country": "Britain", "log_type": "message"})
+    assert answer.status_code == 200
+    assert 'class="filter wrong"' in answer.text
+
+
+async def test_an_alert_that_is_not_there_is_a_page(browser: Browser) -> None:
+    await browser.sign_in()
+    for path in (f"/alerts/{uuid4()}", "/alerts/not-an-id", "/logs/SM" + "0" * 32):
+        answer = await browser.get(path)
+        assert answer.status_code == 404, path
+        assert "text/html" in answer.headers["content-type"]

@@ -1,0 +1,198 @@
+"""Sign-in, sessions and CSRF: who gets in, what ends a session, and which forms are refused."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.api.console.routing import PageRoute
+from app.enums import Scope
+from tests.conftest import API_KEY, forget
+from tests.integration.api.conftest import Api
+from tests.integration.console.conftest import Browser, leads_to
+
+OPEN = {"/sign-in"}
+EXAMPLES = {"{alert_id}": "6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11", "{sid}": "SM" + "0" * 32}
+
+
+def pages(app: Any, method: str) -> Iterator[str]:
+    for route in app.routes:
+        if isinstance(route, PageRoute) and method in (route.methods or ()) and route.path not in OPEN:
+            path = route.path
+            for name, value in EXAMPLES.items():
+                path = path.replace(name, value)
+            yield path
+
+
+async def test_every_page_without_a_session_leads_to_the_sign_in_and_back(browser: Browser) -> None:
+    found = list(pages(browser.app, "GET"))
+    assert "/" in found
+    for path in found:
+        answer = await browser.get(path, params={"limit": "5"})
+        assert leads_to(answer) == "/sign-in", path
+        assert (await browser.sign_in(next=f"{path}?limit=5")).headers["location"] == f"{path}?limit=5"
+        browser.cookies.clear()
+
+
+async def test_signing_in_sets_a_cookie_that_no_script_reads(browser: Browser) -> None:
+    answer = await browser.sign_in(next="/alerts")
+    assert leads_to(answer) == "/alerts"
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=lax" in cookie.lower()
+    assert "Path=/" in cookie
+    assert API_KEY not in cookie
+    assert (await browser.get("/alerts")).status_code == 200
+
+
+async def test_under_https_the_cookie_is_bound_to_the_host(browser: Browser, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PUBLIC_BASE_URL", "https://localhost:8000")
+    forget()
+    from tests.integration.api.conftest import make_app
+
+    async with Browser(make_app()) as secure:
+        cookie = (await secure.sign_in()).headers["set-cookie"]
+    assert cookie.startswith("__Host-giftpulse=")
+    assert "Secure" in cookie
+
+
+async def test_remembering_outlives_the_browser(browser: Browser) -> None:
+    assert "Max-Age" not in (await browser.sign_in()).headers["set-cookie"]
+    assert f"Max-Age={30 * 86400}" in (await browser.sign_in(remember="1")).headers["set-cookie"]
+
+
+async def test_a_wrong_key_is_refused_and_not_repeated(browser: Browser) -> None:
+    answer = await browser.sign_in("not-the-key-of-anybody")
+    assert answer.status_code == 401
+    assert "not-the-key-of-anybody" not in answer.text
+    assert 'value="Maria"' in answer.text
+    assert leads_to(await browser.get("/")) == "/sign-in"
+
+
+async def test_guessing_keys_is_slowed_down(browser: Browser) -> None:
+    answers = [(await browser.sign_in(f"guess-{number}-of-a-key")).status_code for number in range(61)]
+    assert answers[-1] == 429
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", r"/\evil.example", "https://evil.example", "javascript:alert(1)", "evil", ""]
+)
+async def test_signing_in_leads_nowhere_else(browser: Browser, target: str) -> None:
+    assert (await browser.sign_in(next=target)).headers["location"] == "/"
+
+
+async def test_a_revoked_key_ends_its_sessions_at_the_next_click(browser: Browser, api: Api) -> None:
+    made = (await api.post("/api/keys", json={"name": "night shift", "scope": "write"})).json()
+    await browser.sign_in(made["key"])
+    assert (await browser.get("/alerts")).status_code == 200
+    await api.delete(f"/api/keys/{made['id']}")
+    assert leads_to(await browser.get("/alerts")) == "/sign-in"
+
+
+async def test_a_changed_api_key_ends_the_sessions_made_from_it(
+    browser: Browser, environment: pytest.MonkeyPatch
+) -> None:
+    await browser.sign_in()
+    environment.setenv("API_KEY", "another-key-of-the-administrator")
+    forget()
+    from tests.integration.api.conftest import make_app
+
+    async with Browser(make_app()) as later:
+        later.cookies = browser.cookies
+        assert leads_to(await later.get("/")) == "/sign-in"
+
+
+async def test_signing_out_ends_copies_of_the_cookie_too(browser: Browser) -> None:
+    await browser.sign_in()
+    stolen = dict(browser.cookies)
+    assert leads_to(await browser.submit("/sign-out")) == "/sign-in"
+    browser.cookies.update(stolen)
+    assert leads_to(await browser.get("/")) == "/sign-in"
+
+
+async def test_a_form_without_the_token_is_refused(browser: Browser) -> None:
+    await browser.sign_in()
+    for path in pages(browser.app, "POST"):
+        for token in ({}, {"csrf": "made-up"}):
+            answer = await browser.post(path, data={"note": "x", **token})
+            assert answer.status_code == 403, path
+
+
+async def test_a_token_of_another_session_is_refused(browser: Browser) -> None:
+    await browser.sign_in()
+    token = await browser.csrf()
+    await browser.sign_in()
+    assert (await browser.post("/sign-out", data={"csrf": token})).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "null"},
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost:8000"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_a_form_from_another_site_is_refused(browser: Browser, headers: dict[str, str]) -> None:
+    await browser.sign_in()
+    token = await browser.csrf()
+    assert (await browser.post("/sign-out", data={"csrf": token}, headers=headers)).status_code == 403
+    assert (await browser.post("/sign-in", data={"key": API_KEY}, headers=headers)).status_code == 403
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "http://localhost:8000"}, {"Sec-Fetch-Site": "same-origin"}])
+async def test_a_form_of_our_own_is_taken(browser: Browser, headers: dict[str, str]) -> None:
+    await browser.sign_in()
+    token = await browser.csrf()
+    assert leads_to(await browser.post("/sign-out", data={"csrf": token}, headers=headers)) == "/sign-in"
+
+
+async def test_a_key_that_only_reads_changes_nothing(browser: Browser, api: Api) -> None:
+    await browser.sign_in(await api.key(Scope.READ))
+    for path in pages(browser.app, "POST"):
+        if path not in ("/sign-out", "/settings"):
+            answer = await browser.submit(path)
+            assert answer.status_code == 403, path
+            assert "scope" in answer.text, path
+
+
+async def test_the_api_takes_no_cookie_and_the_console_no_key(browser: Browser) -> None:
+    await browser.sign_in()
+    assert (await browser.get("/api/alerts")).status_code == 401
+    browser.cookies.clear()
+    assert leads_to(await browser.get("/", headers={"X-API-Key": API_KEY})) == "/sign-in"
+
+
+async def test_pages_allow_nothing_from_elsewhere_and_are_not_kept(browser: Browser) -> None:
+    await browser.sign_in()
+    headers = (await browser.get("/")).headers
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["cache-control"] == "no-store"
+
+
+async def test_a_session_in_use_is_signed_again(browser: Browser) -> None:
+    import time_machine
+
+    with time_machine.travel("2026-11-20T03:00:00Z", tick=False):
+        from app.api.console import session as sessions
+        from app.config import get_settings
+
+        keys = get_settings().secret_keys
+        mark = sessions.key_mark(keys, API_KEY)
+        cookie = sessions.sign(keys, sessions.new_session("bootstrap", mark, "Maria", remember=True))
+    browser.cookies.set("giftpulse", cookie)
+    answer = await browser.get("/alerts")
+    assert answer.status_code == 200
+    assert "giftpulse=" in answer.headers["set-cookie"]
+
+
+async def test_an_address_without_a_page_gets_a_page_for_people_and_json_for_programs(browser: Browser) -> None:
+    await browser.sign_in()
+    page = await browser.get("/nothing-here")
+    assert page.status_code == 404
+    assert "There is no page at this address" in page.text
+    answer = await browser.get("/nothing-here", headers={"Accept": "application/json"})
+    assert answer.headers["content-type"] == "application/problem+json"
