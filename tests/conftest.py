@@ -6,7 +6,6 @@ alembic makes, and points the product's own `session_scope` at it. `broker` does
 
 import tempfile
 from collections.abc import Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from app.database import get_engine, session_scope
 from scripts.local.postgres import FAST_AND_LOOSE, Postgres
 from scripts.local.valkey import Valkey
 from tests.fakes import FrozenClock
+from tests.kits.databases import Databases
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "template_giftpulse"
@@ -116,19 +116,19 @@ def valkey(folder: Path) -> Iterator[Valkey]:
         server.stop()
 
 
-_numbers = count(1)
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres) -> Databases:
+    return Databases(postgres, TEMPLATE)
 
 
 @pytest.fixture
-def database(postgres: Postgres, environment: pytest.MonkeyPatch) -> Iterator[str]:
+def database(databases: Databases, environment: pytest.MonkeyPatch) -> Iterator[str]:
     """A database of this test alone; the answer is its address, as `DATABASE_URL` takes it."""
-    name = f"test_{next(_numbers)}"
-    postgres.create_database(name, TEMPLATE)
-    environment.setenv("DATABASE_URL", postgres.url(name))
-    forget()
-    yield postgres.url(name)
-    forget()
-    postgres.drop_database(name)
+    with databases.lend() as url:
+        environment.setenv("DATABASE_URL", url)
+        forget()
+        yield url
+        forget()
 
 
 @pytest.fixture

@@ -26,8 +26,14 @@ def _programs() -> Path:
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
-FAST_AND_LOOSE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200"}
-"""For tests: what is written need not survive the machine."""
+FAST_AND_LOOSE = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "max_connections": "200",
+}
+"""For tests: what is written need not survive the machine, and nothing happens by the clock."""
 
 
 class Postgres:
@@ -71,21 +77,22 @@ class Postgres:
 
     def create_database(self, name: str, template: str = "template0") -> None:
         """Make a database as a copy of another; nothing where there is one of that name."""
-        with self._maintenance() as cursor:
+        with self.maintenance() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
             if cursor.fetchone() is None:
                 cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
     def drop_database(self, name: str) -> None:
-        with self._maintenance() as cursor:
+        with self.maintenance() as cursor:
             cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def maintenance(self) -> "_Maintenance":
+        """Connect to the database that no test or product uses, to work on the others."""
+        return _Maintenance(self.url("postgres"))
 
     @property
     def _paths(self) -> list[Path]:
         return [self.data / "PG_VERSION", _programs() / "postgres"]
-
-    def _maintenance(self) -> "_Maintenance":
-        return _Maintenance(self.url("postgres"))
 
     def _create(self) -> None:
         self.data.mkdir(parents=True, exist_ok=True)

@@ -91,11 +91,11 @@ def test_without_a_database_every_call_is_refused_within_seconds(environment: py
 def test_a_database_that_comes_back_is_used_again(postgres: Postgres, database: str, address: str) -> None:
     assert httpx.get(f"{address}/api/rules", headers=KEY).status_code == 200
     name = database.rpartition("/")[2]
-    with postgres._maintenance() as cursor:
+    with postgres.maintenance() as cursor:
         cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
         cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
     assert httpx.get(f"{address}/api/rules", headers=KEY, timeout=20).status_code == 503
-    with postgres._maintenance() as cursor:
+    with postgres.maintenance() as cursor:
         cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
     assert httpx.get(f"{address}/api/rules", headers=KEY, timeout=20).status_code == 200
 

@@ -1,0 +1,108 @@
+"""An empty database for each test: it is emptied and lent again, which costs far less than a copy of the template."""
+
+import io
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import count
+from typing import Any
+
+import psycopg2
+from psycopg2.extensions import connection as Connection  # noqa: N812  # a class whose name is in lower case
+from psycopg2.extensions import cursor as Cursor  # noqa: N812  # likewise
+
+from scripts.local.postgres import Postgres
+
+MAX_BYTES = 32 * 2**20
+"""A database that has grown beyond this is replaced: deleted rows still take space in its files."""
+
+_CATALOGS = ("pg_class", "pg_attribute", "pg_attrdef", "pg_constraint", "pg_trigger", "pg_proc", "pg_type")
+SCHEMA_STATE = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname NOT LIKE 'pg_%'), " + ", ".join(
+    f"(SELECT (count(*), max(xmin::text::bigint))::text FROM {catalog})" for catalog in _CATALOGS
+)
+"""A change of the schema or of its privileges writes a row of one of these catalogs, and so changes the answer."""
+DATABASE_STATE = (
+    "SELECT datacl::text, datallowconn, datconnlimit,"
+    " EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = pg_database.oid)"
+    " FROM pg_database WHERE datname = current_database()"
+)
+TABLES = (
+    "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
+)
+
+
+class Databases:
+    """Lends a database to one test at a time.
+
+    It has a new name for each, so that nothing that an earlier test left running can connect to it.
+    """
+
+    def __init__(self, postgres: Postgres, template: str, prefix: str = "test") -> None:
+        self.postgres, self.template, self.prefix = postgres, template, prefix
+        self._numbers = count(1)
+        self._idle: str | None = None
+        self._state: tuple[Any, ...] = ()
+        self._rows: dict[str, str] = {}
+        """What the template's tables hold, as COPY writes it."""
+
+    @contextmanager
+    def lend(self) -> Iterator[str]:
+        """Lend an empty database; what is lent is its address."""
+        name, self._idle = self._idle or self._create(), None
+        yield self.postgres.url(name)
+        if not self._reset(name):
+            self.postgres.drop_database(name)
+
+    def _new_name(self) -> str:
+        return f"{self.prefix}_{next(self._numbers)}"
+
+    def _create(self) -> str:
+        name = self._new_name()
+        self.postgres.create_database(name, self.template)
+        with self._connect(name) as connection, connection.cursor() as cursor:
+            self._state = _state(cursor)
+            cursor.execute(TABLES)
+            self._rows = {table: _copy_out(cursor, table) for (table,) in cursor.fetchall()}
+        return name
+
+    def _reset(self, name: str) -> bool:
+        """Empty a database and rename it; false where that is not enough to make it as good as new."""
+        with self.postgres.maintenance() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,))
+            cursor.execute("SELECT datallowconn, pg_database_size(oid) FROM pg_database WHERE datname = %s", (name,))
+            allowed, size = cursor.fetchone() or (False, 0)
+            if not allowed or size > MAX_BYTES or not self._empty(name):
+                return False
+            self._idle = self._new_name()
+            cursor.execute(f'ALTER DATABASE "{name}" RENAME TO "{self._idle}"')
+            return True
+
+    def _empty(self, name: str) -> bool:
+        with self._connect(name) as connection, connection.cursor() as cursor:
+            if _state(cursor) != self._state:
+                return False
+            # Neither the order of foreign keys nor triggers matter where everything goes.
+            cursor.execute("SET session_replication_role = replica")
+            cursor.execute("; ".join(f"DELETE FROM {table}" for table in self._rows))
+            for table, rows in self._rows.items():
+                if rows:
+                    cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(rows))
+            cursor.execute("SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence")
+            connection.commit()
+            return True
+
+    def _connect(self, name: str) -> closing[Connection]:
+        return closing(psycopg2.connect(self.postgres.url(name)))
+
+
+def _state(cursor: Cursor) -> tuple[Any, ...]:
+    """Describe all but the rows, so that what a test changed there is noticed."""
+    cursor.execute(SCHEMA_STATE)
+    schema = cursor.fetchone()
+    cursor.execute(DATABASE_STATE)
+    return (schema, cursor.fetchone())
+
+
+def _copy_out(cursor: Cursor, table: str) -> str:
+    rows = io.StringIO()
+    cursor.copy_expert(f"COPY {table} TO STDOUT", rows)
+    return rows.getvalue()
