@@ -18,8 +18,11 @@ from app.config import Settings, get_settings
 from app.database import get_engine, session_scope
 from scripts.local.postgres import FAST_AND_LOOSE, Postgres
 from scripts.local.valkey import Valkey
+from tests import profiles
 from tests.fakes import FrozenClock
 from tests.kits.databases import Databases
+
+profiles.register()
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "template_giftpulse"

@@ -6,7 +6,7 @@ from itertools import chain, count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
@@ -25,6 +25,7 @@ from app.utils.clock import rfc3339
 from tests.factories import make_log, make_rule
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
+from tests.profiles import examples
 
 END = START + timedelta(hours=12)
 _accounts = count(1)
@@ -152,10 +153,8 @@ patterns = st.sampled_from(
 )
 groups = st.lists(st.sampled_from(("to_country", "error_code", "from", "status")), unique=True, max_size=2)
 slow_is_fine = settings(
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    max_examples=12,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    phases=(Phase.explicit, Phase.generate),
+    max_examples=examples(12),
 )
 
 
@@ -254,7 +253,7 @@ just_before = drawn.map(lambda one: Drawn(one.at / 5 - 130, 0, one.last, one.las
     pattern=("any", None),
     group_by=[],
 )  # An alert of a ratio names matches that are not final.
-@settings(slow_is_fine, max_examples=6)
+@settings(slow_is_fine, max_examples=examples(6))
 def test_conditions_over_time_are_previewed_as_they_lived_where_all_logs_had_come(
     database: str, before: list[Drawn], after: list[Drawn], condition: Any, pattern: Any, group_by: Any
 ) -> None:

@@ -1,13 +1,12 @@
 """Counts of whole hours come from tallies, and are at every moment what counting the logs themselves gives."""
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select, text
 
@@ -19,10 +18,11 @@ from app.services.logs import stats, tallies
 from app.services.logs.search import LogFilter
 from tests.fakes import START
 from tests.feeding import Feed, log
+from tests.kits.databases import delete_all
+from tests.profiles import examples
 
 NOON = START.replace(hour=12, minute=0, second=0, microsecond=0)
 LONG_AGO = NOON - timedelta(days=400)
-EXAMPLES = int(os.environ.get("TALLY_EXAMPLES", "6"))
 OTHER = "AC" + "1" * 32
 COLUMNS = {"from": "from_"}
 PERCENTILES = text(
@@ -58,8 +58,7 @@ class Story:
 
     def __init__(self) -> None:
         with session_scope() as session:
-            for table in ("logs", "log_changes", "accounts", "log_kinds", "untallied_hours", *tallies.TABLES):
-                session.execute(text(f"TRUNCATE {table} CASCADE"))
+            delete_all(session)
         self.feeds = [Feed(LONG_AGO), Feed(LONG_AGO, OTHER)]
         self.now = NOON
 
@@ -131,10 +130,8 @@ def check_delivery(wanted: LogFilter) -> None:
 
 
 @settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=examples(6),
+    phases=(Phase.explicit, Phase.generate),
 )
 @given(told=st.lists(steps, min_size=1, max_size=10), span=st.tuples(st.integers(0, 420), st.integers(0, 300)))
 def test_whatever_came_changed_and_went_the_counts_are_those_of_the_logs(

@@ -9,7 +9,10 @@ from typing import Any
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class whose name is in lower case
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # likewise
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
+from app.models import Base
 from scripts.local.postgres import Postgres
 
 MAX_BYTES = 32 * 2**20
@@ -106,3 +109,10 @@ def _copy_out(cursor: Cursor, table: str) -> str:
     rows = io.StringIO()
     cursor.copy_expert(f"COPY {table} TO STDOUT", rows)
     return rows.getvalue()
+
+
+def delete_all(session: Session) -> None:
+    """Delete every row that did not come with the schema, so that a test's next example begins from nothing."""
+    session.execute(text("SET LOCAL session_replication_role = replica"))
+    session.execute(text("; ".join(f"DELETE FROM {name}" for name in Base.metadata.tables if name != "rule_sets")))
+    session.execute(text("SET LOCAL session_replication_role = DEFAULT"))

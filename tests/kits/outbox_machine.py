@@ -31,6 +31,7 @@ from app.services.outbox.failing import fail_orphans
 from app.services.outbox.record import Outcome, record
 from app.services.outbox.retry import retry
 from tests.fakes import START, FrozenClock
+from tests.kits.databases import delete_all
 from tests.kits.outbox_network import ANSWERS, Ledger
 from tests.kits.outbox_promises import Promises, Row
 
@@ -60,7 +61,7 @@ class OutboxMachine(RuleBasedStateMachine):
         """Claims of workers that died or slept."""
         self.promises = Promises()
         with session_scope() as session:
-            session.execute(text("TRUNCATE deliveries, attempts, actions, alerts, counters CASCADE"))
+            delete_all(session)
 
     def teardown(self) -> None:
         """Let everything heal: then nothing may be left that is owed."""

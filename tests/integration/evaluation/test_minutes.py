@@ -16,6 +16,7 @@ from app.services.logs.types import NormalizedLog
 from tests import reference_minutes
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
+from tests.profiles import examples
 from tests.reference_minutes import Known, Told
 
 LAST = 60
@@ -130,9 +131,8 @@ looks = st.sets(st.integers(1, LAST), min_size=1, max_size=8)
 
 
 @settings(
-    max_examples=6,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    max_examples=examples(6),
+    phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 @example(  # the sum of a window is known only after the window was judged

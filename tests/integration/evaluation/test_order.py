@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -17,6 +17,7 @@ from app.services.rules import engine
 from tests import reference
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
+from tests.profiles import examples
 
 SPAN = 120
 """Minutes that the logs are spread over."""
@@ -106,10 +107,8 @@ def _complete_until(logs: list[Any], arrived: set[int]) -> datetime:
 
 
 many = settings(
-    max_examples=15,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=examples(15),
+    phases=[Phase.explicit, Phase.generate],
 )
 
 

@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -15,6 +15,7 @@ from app.services import catalogue
 from app.services.logs.types import NormalizedLog
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
+from tests.profiles import examples
 
 LAST = 40
 """The last minute that is judged."""
@@ -130,10 +131,8 @@ def expected(made: list[Life], first: int, judge: Any) -> list[Told]:
 
 
 few = settings(
-    max_examples=12,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=examples(12),
+    phases=[Phase.explicit, Phase.generate],
 )
 orders = st.permutations(list(range(5)))
 

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from datetime import timedelta
 from decimal import Decimal
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from app.database import session_scope
@@ -13,13 +13,12 @@ from app.services.rules.conditions.sum import REACH
 from app.services.rules.windows import Window
 from tests.factories import make_rule
 from tests.fakes import START
+from tests.profiles import examples
 
 amounts = st.lists(st.tuples(st.integers(-7_000, 0), st.sampled_from(["a", "b"])), max_size=60)
 some = settings(
-    max_examples=15,
-    deadline=None,
-    phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=examples(15),
+    phases=[Phase.explicit, Phase.generate],
 )
 
 

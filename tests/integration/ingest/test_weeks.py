@@ -4,9 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
 
 from app.database import session_scope
 from app.enums import LogType
@@ -15,6 +14,8 @@ from scripts.twilio_simulator import DateFilters, Habits, Simulator, SimulatorCl
 from scripts.twilio_simulator.faults import ODD_MARK, FaultKind
 from scripts.twilio_simulator.wire import DETAIL_ONLY
 from tests.integration.ingest.world import START, World, most_in_a_minute
+from tests.kits.databases import delete_all
+from tests.profiles import examples
 
 HOURS = st.floats(0, 150, allow_nan=False)
 DELAYS = st.sampled_from([0.0, 0.05, 0.16, 1.0, 7.0, 30.0, 50.0])
@@ -52,12 +53,8 @@ def stories(draw: st.DrawFn) -> dict[str, Any]:
 WORST = [kind for kind in FaultKind if kind not in (FaultKind.HUGE, FaultKind.SLOW, FaultKind.FOREIGN_LINK)]
 
 
-@settings(
-    max_examples=4,
-    deadline=None,
-    phases=[Phase.explicit, Phase.generate],
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@pytest.mark.hunt
+@settings(max_examples=examples(4), phases=[Phase.explicit, Phase.generate])
 @given(
     told=st.lists(stories(), min_size=5, max_size=60),
     habits=st.builds(
@@ -70,7 +67,7 @@ WORST = [kind for kind in FaultKind if kind not in (FaultKind.HUGE, FaultKind.SL
     outage=st.tuples(st.floats(4, 100), st.sampled_from([0.0, 5.0, 40.0])),  # nobody watches before the first poll
     seed=st.integers(0, 1000),
 )
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3600)
 def test_what_is_stored_equals_what_twilio_holds(
     world: World,
     told: list[dict[str, Any]],
@@ -102,7 +99,7 @@ def test_what_is_stored_equals_what_twilio_holds(
 def begin_anew(world: World, seed: int) -> None:
     """Each example has an empty database and a Twilio of its own."""
     with session_scope() as session:
-        session.execute(text("TRUNCATE accounts, logs, log_changes CASCADE"))
+        delete_all(session)
     world.simulator = Simulator(seed=seed, clock=SimulatorClock(frozen_at=START))
     world.server.simulator = world.simulator
     world.clock.now = START

@@ -10,6 +10,7 @@ from app.config import get_settings
 from app.services.outbox import dispatch
 from tests.conftest import forget
 from tests.kits.outbox_machine import SCHEDULE, OutboxMachine, small_limits
+from tests.profiles import examples
 
 QUIET = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much]
 
@@ -29,25 +30,25 @@ def small_outbox(database: str, environment: pytest.MonkeyPatch) -> None:
     environment.setattr(dispatch, "log", SILENT)
 
 
-def explore(examples: int, steps: int) -> None:
+def explore(tries: int, steps: int) -> None:
     run_state_machine_as_test(
         OutboxMachine,
         settings=settings(
-            max_examples=examples,
+            max_examples=tries,
             stateful_step_count=steps,
-            deadline=None,
             suppress_health_check=QUIET,
-            database=None,
             phases=[Phase.generate],
         ),
     )
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 def test_no_order_of_events_breaks_a_promise_of_the_outbox(small_outbox: None) -> None:
-    explore(examples=12, steps=30)
+    explore(tries=examples(12), steps=30)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_no_long_order_of_events_breaks_a_promise_of_the_outbox(small_outbox: None) -> None:
-    explore(examples=150, steps=50)
+    explore(tries=150, steps=50)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.enums import LogType
@@ -186,7 +186,6 @@ json_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from([(LogType.MESSAGE, MESSAGE), (LogType.CALL, CALL), (LogType.ERROR, ERROR)]),
     st.dictionaries(st.sampled_from(sorted({*MESSAGE, *CALL, *ERROR})), json_values, max_size=4),

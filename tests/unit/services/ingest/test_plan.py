@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from app.enums import LogType
 from app.services.ingest import plan
+from tests.profiles import examples
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 SETTLE = timedelta(hours=72)
@@ -46,7 +47,7 @@ def test_what_is_gone_is_a_gap() -> None:
     assert planned(LogType.MESSAGE, NOW - 40 * DAY).gap is None
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.floats(10 / 60, 57), st.integers(30, 600), st.integers(0, 10**6))
 def test_a_log_that_becomes_visible_late_is_swept_before_it_is_a_quarter_older(
     hours: float, interval: int, phase: int

@@ -12,6 +12,7 @@ from app.enums import PatternType
 from app.services.rules.patterns import RuleIndex, code_ranges
 from app.services.rules.types import LogVersion, Rule
 from tests.factories import make_log, make_rule
+from tests.profiles import examples
 
 WORDS = ("carrier", "Blocked", "naïve", "ÄRGER", "50% off", "a.b", "(x", "\\d", "e\u0301", "日本", "", "İ")
 FILTERS = {
@@ -120,7 +121,7 @@ logs = st.builds(
 
 
 @given(st.lists(rules, max_size=12), st.lists(logs, max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300))
 def test_the_index_finds_what_a_loop_over_all_rules_finds(some_rules: list[Rule], some_logs: list[LogVersion]) -> None:
     index = RuleIndex(some_rules)
     for _ in range(2):  # The second time out of what it remembers.
@@ -130,7 +131,6 @@ def test_the_index_finds_what_a_loop_over_all_rules_finds(some_rules: list[Rule]
 
 
 @given(st.lists(rules, max_size=12), st.lists(logs, max_size=12))
-@settings(deadline=None)
 def test_populations_are_those_of_the_ratio_rules_whatever_the_pattern(
     some_rules: list[Rule], some_logs: list[LogVersion]
 ) -> None:
