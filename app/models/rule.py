@@ -61,7 +61,7 @@ class Rule(Base):
 class RuleSet(Base):
     """One row whose version moves with every change of a rule.
 
-    Evaluations hold it shared and changes of rules exclusively, so that an evaluation sees one rule set throughout.
+    It moves under `engine.RULE_SET_LOCK`, which evaluations hold shared: each sees one rule set throughout.
     """
 
     __tablename__ = "rule_sets"

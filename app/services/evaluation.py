@@ -39,22 +39,23 @@ def evaluate_changes(settings: Settings, longest_run_seconds: float) -> int:
 
 
 def _evaluate_stream(stream_id: int, settings: Settings, ends_at: float) -> int:
-    evaluated = 0
-    while time.monotonic() < ends_at and not stopping.requested():
-        count = evaluate_batch(stream_id, settings, utc_now())
+    evaluated, limit = 0, engine.FIRST_BATCH
+    while (began := time.monotonic()) < ends_at and not stopping.requested():
+        count = evaluate_batch(stream_id, settings, utc_now(), limit)
         evaluated += count
-        if count < engine.BATCH:
+        if count < limit:
             break
+        limit = engine.next_batch(limit, time.monotonic() - began)
     return evaluated
 
 
-def evaluate_batch(stream_id: int, settings: Settings, now: datetime) -> int:
-    """Evaluate the next changes of one stream, in one transaction; return how many.
+def evaluate_batch(stream_id: int, settings: Settings, now: datetime, limit: int | None = None) -> int:
+    """Evaluate the next changes of one stream, at most `limit` or `BATCH`, in one transaction; return how many.
 
     A batch that fails leaves everything as it was; the next tick begins it again.
     """
     with _evaluation(now) as (session, rule_set):
-        turn = engine.take_turn(session, stream_id)
+        turn = engine.take_turn(session, stream_id, limit or engine.BATCH)
         if turn is None:
             return 0
         changes = engine.read_changes(session, turn)

@@ -46,7 +46,7 @@ def clean(settings: Settings, now: datetime) -> None:
             if partitions.trim_before(session, cutoff, TRIMMED_AT_ONCE) < TRIMMED_AT_ONCE:
                 break
     with session_scope() as session:
-        rules = engine.hold_rule_set(session).rules.values()
+        rules = engine.read_rule_set(session).rules.values()
         counts.forget(session, [rule for rule in rules if counts.is_kept(rule)], now)
         places.give_back(session, [rule for rule in rules if rule.group_by], now)
         seen.forget(session, [rule for rule in rules if isinstance(rule.params, NewValueParams)], now)

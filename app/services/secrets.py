@@ -58,7 +58,7 @@ def _stored(session: Session, *, lock: bool) -> Iterator[tuple[Any, str, str]]:
     """Go over all encrypted texts: the row, the name of its column, the text."""
     for model, column in PLACES:
         query = select(model).where(column.is_not(None)).order_by(model.id)
-        for row in session.scalars(query.with_for_update() if lock else query):
+        for row in session.scalars(query.with_for_update(key_share=True) if lock else query):
             yield row, column.key, getattr(row, column.key)
 
 

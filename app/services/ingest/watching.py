@@ -36,8 +36,10 @@ def get(session: Session, sid: str, *, lock: bool = False) -> Account:
     if lock:
         # A poll holds its stream before it needs the account: in another order, the two could wait for each other.
         ids = query.with_only_columns(Account.id)
-        session.execute(select(Stream.id).where(Stream.account_id.in_(ids)).order_by(Stream.id).with_for_update())
-        query = query.with_for_update()
+        # Rows that are stored for the account refer to it, and would keep a lock against references waiting for ever.
+        locked = select(Stream.id).where(Stream.account_id.in_(ids)).order_by(Stream.id)
+        session.execute(locked.with_for_update(key_share=True))
+        query = query.with_for_update(key_share=True)
     account = session.scalar(query)
     if account is None:
         raise NotFound(f"account {sid} is not watched")

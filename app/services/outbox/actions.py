@@ -19,7 +19,7 @@ from app.models import Action, Rule
 from app.services import audit
 from app.services.outbox import dispatch, rows
 from app.services.outbox.claim import DISABLED, claim_these
-from app.services.outbox.enqueue import make_test
+from app.services.outbox.enqueue import lock_notices, make_test
 from app.services.outbox.failing import OTHER_KIND, fail_all, fail_pending
 from app.services.paging import Page, Position, read_page
 from app.utils import wording
@@ -169,10 +169,12 @@ def list_actions(session: Session, position: Position | None, limit: int) -> Pag
 
 
 def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
-    """Return an action.
+    """Return an action; `lock` keeps it as it is until the transaction ends, and keeps deliveries from being made.
 
     Raises: NotFound.
     """
+    if lock:
+        lock_notices(session)
     query = select(Action).where(Action.id == action_id)
     action = session.scalar(query.with_for_update() if lock else query)
     if action is None:

@@ -86,7 +86,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     """
     if not notices:
         return 0
-    session.execute(select(func.pg_advisory_xact_lock(NOTICES_LOCK)))
+    lock_notices(session)
     targets = _targets(session, settings)
     if not any(target.wants(each) for target in targets for each in notices):
         return 0
@@ -122,6 +122,15 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     return len(rows)
 
 
+def lock_notices(session: Session) -> None:
+    """Wait for the transactions that make deliveries, and keep others from making any until this one ends.
+
+    Edits of actions take it, too. Locks of the actions' rows would let an edit wait for ever: those who only share a
+    row pass whoever waits for it.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(NOTICES_LOCK)))
+
+
 def _rules(session: Session, ids: set[UUID], settings: Settings) -> dict[UUID, JsonObject]:
     return {
         rule.id: _masked(rule_json(rule), settings) for rule in session.scalars(select(Rule).where(Rule.id.in_(ids)))
@@ -142,10 +151,10 @@ def make_test(session: Session, action: Action, settings: Settings, now: datetim
 
 
 def _targets(session: Session, settings: Settings) -> list[Target]:
-    """Find the enabled actions; until this transaction ends none of them is disabled or deleted."""
+    """Find the enabled actions; under the lock of notices none of them is edited or deleted."""
     query = select(Action).where(Action.enabled).order_by(Action.created_at, Action.id)
     targets = []
-    for action in session.scalars(query.with_for_update(read=True, key_share=True)):
+    for action in session.scalars(query):
         try:
             targets.append(Target(action, config_of(action, settings)))
         except Undecryptable as error:

@@ -1,7 +1,7 @@
 """Runs the enabled rules over changes: reads the rule set, compiles it once, and finds what matches.
 
-Evaluations hold the rule set's row shared while they work, and changes of rules hold it exclusively: an evaluation
-sees one rule set throughout, and a rule that is made sees every change that is evaluated after it.
+Evaluations hold the rule set's lock shared while they work, and edits of rules hold it exclusively: an evaluation
+sees one rule set throughout, and a new rule sees every change that is evaluated after it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import models
@@ -21,8 +21,14 @@ from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, RatioParams, Rule, StuckParams
 from app.utils.clock import cut_to_second
 
+RULE_SET_LOCK = 4_715_620_734
+"""Any number that nothing else in the database uses as an advisory lock. Unlike the lock of a row it is a fair queue:
+evaluations that come after an edit wait behind it."""
 BATCH = 5_000
-"""Changes evaluated in one transaction."""
+"""The most changes evaluated in one transaction."""
+FIRST_BATCH, SMALLEST_BATCH = 1_000, 200
+BATCH_SECONDS = 0.3
+"""Edits of rules wait for the batches under way: none may take much longer than this, however slow the machine."""
 BEHIND_AFTER = timedelta(minutes=10)
 """Changes that wait for so long wait for a worker, or for one that does not fail."""
 UNREADABLE_AFTER = timedelta(hours=1)
@@ -50,7 +56,14 @@ _last: dict[int, RuleSet] = {}
 
 def hold_rule_set(session: Session) -> RuleSet:
     """Return the present rule set, and keep it from changing until the end of the transaction."""
-    version = session.scalar(select(models.RuleSet.version).with_for_update(read=True))
+    read_rule_set(session)  # a new one is compiled before the lock: nobody waits for that
+    session.execute(select(func.pg_advisory_xact_lock_shared(RULE_SET_LOCK)))
+    return read_rule_set(session)
+
+
+def read_rule_set(session: Session) -> RuleSet:
+    """Return the present rule set. It may change at any moment."""
+    version = session.scalar(select(models.RuleSet.version))
     assert version is not None, "the migrations make this row"
     if version not in _last:
         query = select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
@@ -74,6 +87,7 @@ def _compile(rules: Sequence[Rule], *, unseeded: bool) -> RuleSet:
 
 def move_rule_set(session: Session) -> None:
     """Wait for the evaluations under way, keep others from beginning, and move the version of the rule set."""
+    session.execute(select(func.pg_advisory_xact_lock(RULE_SET_LOCK)))
     session.execute(
         text(
             "UPDATE rule_sets"
@@ -137,9 +151,16 @@ class Turn:
     """The last change that is evaluated."""
     complete_until: datetime | None
     """How far the stream was complete when the turn began: changes read from now on include all up to there."""
+    limit: int
+    """The most changes that are evaluated now."""
 
 
-def take_turn(session: Session, stream_id: int) -> Turn | None:
+def next_batch(limit: int, seconds: float) -> int:
+    """Return how many changes to evaluate next, where a batch of `limit` took so long."""
+    return max(SMALLEST_BATCH, min(BATCH, int(limit * BATCH_SECONDS / max(seconds, 0.001))))
+
+
+def take_turn(session: Session, stream_id: int, limit: int) -> Turn | None:
     """Become the one who evaluates a stream; None where somebody else is at it."""
     row = session.execute(
         text(
@@ -149,7 +170,7 @@ def take_turn(session: Session, stream_id: int) -> Turn | None:
         ),
         {"stream_id": stream_id},
     ).one_or_none()
-    return None if row is None else Turn(stream_id, row[0], row[1])
+    return None if row is None else Turn(stream_id, row[0], row[1], limit)
 
 
 VERSION_COLUMNS = """
@@ -185,10 +206,10 @@ _READ_BEFORE = f"""
 
 
 def read_changes(session: Session, turn: Turn) -> list[LogVersion]:
-    """Read the next changes of a stream, at most `BATCH`, in the order in which they were stored."""
+    """Read the next changes of a stream in the order in which they were stored, at most the turn's `limit`."""
     # The tables grow faster than their statistics: on a guess the planner may read a whole month to find a page.
     session.execute(text("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"))
-    return _versions(session, _READ, {"stream_id": turn.stream_id, "after": turn.change_id, "count": BATCH})
+    return _versions(session, _READ, {"stream_id": turn.stream_id, "after": turn.change_id, "count": turn.limit})
 
 
 def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[LogVersion | None]:
@@ -224,7 +245,7 @@ def _versions(session: Session, query: str, values: Mapping[str, object]) -> lis
 
 def finish_turn(session: Session, turn: Turn, changes: Sequence[LogVersion]) -> None:
     """Note how far the stream is evaluated."""
-    caught_up = len(changes) < BATCH
+    caught_up = len(changes) < turn.limit
     session.execute(
         text(
             "UPDATE stream_evaluations SET change_id = :change_id,"

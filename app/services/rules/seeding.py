@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import models
@@ -19,21 +19,33 @@ from app.services.rules.types import LogVersion, NewValueParams, NoDataParams, R
 SETTLING = timedelta(days=3)
 """A log may change so long after it occurred: what changed in the lookback may have occurred before it."""
 LONGEST_SCAN = "600s"
+SEEDING_LOCK = 4_715_620_735
+"""Any number that nothing else in the database uses as an advisory lock: one process learns, the others wait."""
 
 
 def seed(session: Session, now: datetime) -> None:
     """Let the rules that are new learn from the stored logs that were evaluated without them.
 
-    No evaluation runs meanwhile: what comes later is evaluated with them.
+    No evaluation runs meanwhile: what comes later is evaluated with them. Edits of rules go on: a rule whose meaning
+    changes while it learns begins again.
     """
-    move_rule_set(session)
+    session.execute(select(func.pg_advisory_xact_lock(SEEDING_LOCK)))
     rows = session.scalars(select(models.Rule).where(models.Rule.enabled, models.Rule.seeded.is_(False))).all()
     rules = {rule.id: rule for rule in map(as_value, rows)}
+    if not rules:
+        return
     learners = [rule for rule in rules.values() if lookback(rule)]
     if learners:
         session.execute(text(f"SET LOCAL statement_timeout = '{LONGEST_SCAN}'"))
         _learn(session, learners, now)
-    session.execute(text("UPDATE rules SET seeded = true WHERE id = ANY(:ids)"), {"ids": list(rules)})
+    move_rule_set(session)
+    session.execute(
+        text(
+            "UPDATE rules SET seeded = true FROM unnest(CAST(:ids AS uuid[]), CAST(:epochs AS int[]))"
+            " AS learnt (id, epoch) WHERE rules.id = learnt.id AND rules.epoch = learnt.epoch"
+        ),
+        {"ids": list(rules), "epochs": [rule.epoch for rule in rules.values()]},
+    )
 
 
 def lookback(rule: Rule) -> timedelta | None:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database import get_engine, session_scope, update_rows, write_patiently
 from app.services import catalogue
+from app.services.rules import engine
 from app.utils import patience
 from app.utils.clock import utc_now
 from app.utils.patience import untangled
@@ -22,7 +23,7 @@ from tests.integration.api.conftest import RULE, make_app
 from tests.integration.api.serving import serving
 
 KEY = {"X-API-Key": API_KEY}
-LOCK_SET = "SELECT version FROM rule_sets FOR UPDATE"
+LOCK_SET = f"SELECT pg_advisory_xact_lock({engine.RULE_SET_LOCK})"
 
 
 @pytest.fixture

@@ -1,0 +1,175 @@
+"""People who edit something while workers hold it, one after another and without a pause: they wait for those before
+them, never for those who come later."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+from app.database import session_scope
+from app.enums import NotificationType
+from app.models import Account, Alert
+from app.services import catalogue, evaluation
+from app.services.ingest import watching
+from app.services.outbox import actions, enqueue
+from app.services.rules import engine, seeding
+from app.utils.clock import utc_now
+from scripts.local.processes import wait_until
+from tests.feeding import ACCOUNT, Feed, log
+
+RULE: dict[str, Any] = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
+NEW_VALUE = {"condition": {"type": "new_value", "field": "error_code", "lookback_days": 7}}
+WEBHOOK = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/x"}}
+
+
+def _waiting() -> int:
+    with session_scope() as session:
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return int(session.scalar(text(waits)) or 0)
+
+
+class Queue:
+    """Transactions that each hold what they have done until they are let go, and people who wait for them."""
+
+    def __init__(self, pool: ThreadPoolExecutor) -> None:
+        self._pool = pool
+        self.order: list[str] = []
+
+    def hold(self, name: str, work: Callable[[Session], Any]) -> tuple[threading.Event, threading.Event, Future[None]]:
+        """Begin a transaction; return what is set once it holds what it wants, what lets it end, and its end."""
+        holds, may_end = threading.Event(), threading.Event()
+
+        def run() -> None:
+            with session_scope() as session:
+                work(session)
+                self.order.append(name)
+                holds.set()
+                assert may_end.wait(60)
+
+        return holds, may_end, self._pool.submit(run)
+
+
+def _wait_in_line(worker: Callable[[Session], Any], person: Callable[[Session], Any]) -> list[str]:
+    """Let a person come while a worker is at it, and another worker after that; return in which order they went."""
+    with ThreadPoolExecutor(3) as pool:
+        queue = Queue(pool)
+        holds, may_end, first = queue.hold("worker", worker)
+        assert holds.wait(60)
+        _, person_may_end, edit = queue.hold("person", person)
+        wait_until(lambda: _waiting() == 1, "the person waits for the worker", seconds=60)
+        _, later_may_end, later = queue.hold("later worker", worker)
+        try:
+            wait_until(lambda: _waiting() == 2 or later_may_end.is_set(), "the later worker waits", seconds=60)
+        finally:
+            for event in (may_end, person_may_end, later_may_end):
+                event.set()
+        for each in (first, edit, later):
+            each.result(60)
+        return queue.order
+
+
+def test_an_edit_of_a_rule_waits_for_no_evaluation_that_comes_later(database: str) -> None:
+    with session_scope() as session:
+        rule_id = catalogue.create(session, RULE, utc_now()).id
+
+    def edit(session: Session) -> None:
+        catalogue.patch(session, rule_id, {"name": "Other"}, utc_now())
+
+    assert _wait_in_line(engine.hold_rule_set, edit) == ["worker", "person", "later worker"]
+
+
+def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(database: str) -> None:
+    with session_scope() as session:
+        action_id = actions.create(session, WEBHOOK, utc_now())[0].id
+        now = utc_now()
+        alert = Alert(
+            fingerprint="x",
+            rule_name="Rule",
+            severity="info",
+            status="firing",
+            group={},
+            group_key="{}",
+            summary="Rule",
+            started_at=now,
+            last_match_at=now,
+            window_from=now,
+            recorded_at=now,
+            late=False,
+            occurrences=1,
+            sample_sids=[],
+            left_out_accounts=[],
+            notified_occurrences=0,
+            silenced=False,
+            still_holds=False,
+        )
+        session.add(alert)
+        session.flush()
+        notice = enqueue.notice(NotificationType.FIRING, alert)
+
+    def tell(session: Session) -> None:
+        enqueue.enqueue(session, [notice], get_settings(), utc_now())
+
+    def edit(session: Session) -> None:
+        actions.patch(session, action_id, {"enabled": False}, utc_now())
+
+    assert _wait_in_line(tell, edit) == ["worker", "person", "later worker"]
+    with session_scope() as session:
+        kinds = session.scalars(text("SELECT status FROM deliveries")).all()
+    assert kinds == ["failed"], "the later worker saw that the action is disabled"
+
+
+def test_rows_that_refer_to_an_account_do_not_keep_an_edit_of_it_waiting(database: str) -> None:
+    Feed(utc_now())
+    with ThreadPoolExecutor(1) as pool, session_scope() as storing:
+        # As every row that refers to the account holds it, while it is stored.
+        storing.execute(select(Account.id).with_for_update(read=True, key_share=True))
+
+        def edit() -> None:
+            with session_scope() as session:
+                values = {"friendly_name": "Mine", "auth_token": "0" * 32}
+                account = watching.get(session, ACCOUNT, lock=True)
+                watching.edit(session, get_settings(), account, values, utc_now())
+
+        pool.submit(edit).result(60)
+
+
+def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = utc_now()
+    feed = Feed(now - timedelta(days=1))
+    feed.store([log(1, now - timedelta(hours=2))], now)
+    with session_scope() as session:
+        other = catalogue.create(session, RULE, now).id
+    evaluation.evaluate_changes(get_settings(), 60)
+    with session_scope() as session:
+        learner = catalogue.create(session, RULE | NEW_VALUE, now).id
+    learns, may_go_on, learn = threading.Event(), threading.Event(), seeding._learn
+
+    def wait_before_learning(*given: Any) -> None:
+        learns.set()
+        assert may_go_on.wait(60)
+        learn(*given)
+
+    monkeypatch.setattr(seeding, "_learn", wait_before_learning)
+    with ThreadPoolExecutor(1) as pool:
+        learning = pool.submit(evaluation.evaluate_time, get_settings(), utc_now(), 60)
+        try:
+            assert learns.wait(60)
+            with session_scope() as session:
+                catalogue.patch(session, other, {"name": "Other"}, utc_now())
+                catalogue.patch(session, learner, {"pattern_type": "status", "pattern_value": "failed"}, utc_now())
+        finally:
+            may_go_on.set()
+        learning.result(60)
+    with session_scope() as session:
+        seeded = {row.id: row.seeded for row in session.execute(text("SELECT id, seeded FROM rules"))}
+        assert seeded == {other: True, learner: True}
+        seen = session.execute(text("SELECT epoch, count(*) FROM seen_values GROUP BY epoch")).all()
+    assert seen == [(1, 1)], "the rule that was edited has learnt again, by its new meaning"
