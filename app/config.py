@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import ClassVar, Literal
 from urllib.parse import SplitResult, quote, urlsplit
 
+import psycopg2
+from psycopg2.extensions import parse_dsn
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -32,6 +34,8 @@ MOST_RETRIES = 50
 BROKERS = ("redis://", "rediss://", "unix://", "amqp://", "amqps://", "sentinel://")
 ESCAPES = "in a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+DATABASE_FORM = f"must look like postgresql://user:password@host:5432/name; {ESCAPES}"
 
 
 class Settings(BaseModel):
@@ -137,8 +141,9 @@ class Settings(BaseModel):
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(("postgresql://", "postgres://")) or _split(value) is None:
-            raise ValueError(f"must look like postgresql://user:password@host:5432/name; {ESCAPES}")
+        if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError(DATABASE_FORM)
+        _connection_parameters(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
@@ -211,13 +216,13 @@ class Settings(BaseModel):
         return self
 
     @property
-    def sqlalchemy_url(self) -> str:
-        """`DATABASE_URL` as SQLAlchemy wants it for psycopg2."""
+    def database_parameters(self) -> dict[str, str]:
+        """`DATABASE_URL` as PostgreSQL's own library reads it: its parameters by their names."""
         if self.database_url is None:
             raise ConfigError(
                 "DATABASE_URL is not set: give the address of a PostgreSQL database, postgresql://user:password@host:5432/name"
             )
-        return "postgresql+psycopg2://" + self.database_url.get_secret_value().split("://", 1)[1]
+        return _connection_parameters(self.database_url.get_secret_value())
 
     @property
     def broker_url(self) -> str:
@@ -283,6 +288,26 @@ def _named(name: str, check: Callable[[str], object], value: str) -> None:
         check(value)
     except ValueError as error:
         raise ValueError(f"{name} {error}") from None
+
+
+def _connection_parameters(url: str) -> dict[str, str]:
+    """Read the address of a database.
+
+    Raises: ValueError, which says what is wanted. It repeats nothing that may be part of a password.
+    """
+    try:
+        parameters: dict[str, str] = parse_dsn(url)
+    except psycopg2.ProgrammingError as error:
+        unknown = re.search('invalid URI query parameter: "([a-z_]+)"', str(error))
+        if unknown and "@" not in url.partition("?")[2]:
+            raise ValueError(f"has a parameter that PostgreSQL does not know: remove {unknown[1]}") from None
+        raise ValueError(DATABASE_FORM) from None
+    ports = [port for port in parameters.get("port", "").split(",") if port]
+    if not all(re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) <= 65_535 for port in ports):
+        raise ValueError(DATABASE_FORM)
+    if parameters.get("sslmode", "prefer") not in SSL_MODES:
+        raise ValueError(f"has an sslmode that PostgreSQL does not know: use one of {', '.join(SSL_MODES)}")
+    return parameters
 
 
 def _web_address(value: str) -> SplitResult:

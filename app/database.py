@@ -1,5 +1,6 @@
 """The engine and the session: `session_scope` holds the only commit and rollback of the product."""
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,8 +13,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg2
+from psycopg2.errorcodes import READ_ONLY_SQL_TRANSACTION
 from psycopg2.extras import execute_values, register_uuid
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -24,36 +26,79 @@ from app.utils.watchdog import Watchdog
 
 register_uuid()  # type: ignore[no-untyped-call]  # the stubs leave it without types
 
-# Times in milliseconds. A statement, a wait for a lock and an idle transaction each have an end,
-# so that one stuck process cannot hold up the others.
-SESSION_OPTIONS = (
-    "-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=120000"
-)
+LIMITS: Mapping[str, str] = {
+    "application_name": "giftpulse",
+    "timezone": "UTC",
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "120s",
+}
+"""What every transaction begins with. A statement, a wait for a lock and an idle transaction each have an end, so that
+one stuck process cannot hold up the others.
+
+A connection has no state of its own: poolers refuse start-up parameters, and hand a connection to somebody else after
+each transaction."""
+PARAMETERS: Mapping[str, object] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+}
+"""How this side of a connection behaves; the parameters of `DATABASE_URL` come first."""
 
 
 @lru_cache
 def get_engine() -> Engine:
     """Return this process's engine, made at first use: a forked worker must not share its parent's connections."""
+    engine = make_engine(pool_size=10, max_overflow=6, pool_timeout=5, pool_pre_ping=True, pool_recycle=1800)
+    begin = set_local(_limits(get_settings().database_parameters))
+
+    @event.listens_for(engine, "begin")
+    def set_limits(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    Watchdog(engine, _parameters())
+    return engine
+
+
+def make_engine(**options: Any) -> Engine:
+    """Make an engine for `DATABASE_URL`, which PostgreSQL's own library reads: SQLAlchemy would read it otherwise."""
     engine = create_engine(
-        get_settings().sqlalchemy_url,
-        pool_size=10,
-        max_overflow=6,
-        pool_timeout=5,
-        pool_pre_ping=True,
-        pool_recycle=1800,
+        "postgresql+psycopg2://",
+        connect_args=_parameters(),
+        # The driver says so in each BEGIN, whatever the default of the server, the database or the role is.
+        isolation_level="READ COMMITTED",
         # A statement's values are people's numbers and messages: they belong in no log line.
         hide_parameters=True,
-        connect_args={
-            "options": SESSION_OPTIONS,
-            "connect_timeout": 5,
-            "keepalives_idle": 30,
-            "keepalives_interval": 10,
-            "keepalives_count": 3,
-            "application_name": "giftpulse",
-        },
+        **options,
     )
-    Watchdog(engine)
+    event.listen(engine, "handle_error", _leave_standby)
     return engine
+
+
+def set_local(values: Mapping[str, str]) -> str:
+    """Write the statements that set these parameters until the transaction ends."""
+    return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
+
+
+def _parameters() -> dict[str, object]:
+    given = get_settings().database_parameters
+    # Of several servers, the one that can be written to.
+    several = {"target_session_attrs": "read-write"} if "," in given.get("host", "") else {}
+    return {**PARAMETERS, **several, **given}
+
+
+def _limits(parameters: Mapping[str, str]) -> dict[str, str]:
+    """Leave out the limits that the address sets itself."""
+    options = re.findall(r"(?:-c\s*|--)([\w-]+)\s*=", parameters.get("options", ""))
+    given = {name.replace("-", "_").lower() for name in (*options, *parameters)}
+    return {name: value for name, value in LIMITS.items() if name not in given}
+
+
+def _leave_standby(context: ExceptionContext) -> None:
+    """Give up the connections to a server that cannot be written to any more: another has taken over."""
+    if getattr(context.original_exception, "pgcode", None) == READ_ONLY_SQL_TRANSACTION:
+        context.is_disconnect = True
 
 
 @contextmanager

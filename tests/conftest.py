@@ -21,6 +21,7 @@ from scripts.local.valkey import Valkey
 from tests import profiles
 from tests.fakes import FrozenClock
 from tests.kits.databases import Databases
+from tests.kits.pgbouncer import PROGRAM, PgBouncer
 
 profiles.register()
 
@@ -132,6 +133,28 @@ def database(databases: Databases, environment: pytest.MonkeyPatch) -> Iterator[
         forget()
         yield url
         forget()
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(folder: Path, postgres: Postgres) -> Iterator[PgBouncer]:
+    """A PgBouncer in transaction mode before the run's PostgreSQL."""
+    if PROGRAM is None:
+        pytest.skip("PgBouncer is not installed: apt-get install pgbouncer")
+    pooler = PgBouncer(folder / "pgbouncer", postgres.url())
+    try:
+        pooler.start()
+        yield pooler
+    finally:
+        pooler.stop()
+
+
+@pytest.fixture
+def pooled(database: str, pgbouncer: PgBouncer, environment: pytest.MonkeyPatch) -> str:
+    """The database of this test, which the product now reaches through the pooler; the answer is its address."""
+    url = pgbouncer.url(database.rpartition("/")[2])
+    environment.setenv("DATABASE_URL", url)
+    forget()
+    return url
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Raises: ConfigError where a setting that the API needs is missing.
     """
     settings = settings or get_settings()
-    settings.sqlalchemy_url, settings.broker_url, settings.bootstrap_key, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
+    settings.database_parameters, settings.broker_url, settings.bootstrap_key, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
     app = FastAPI(
         title=documents.TITLE,
         version=__version__,

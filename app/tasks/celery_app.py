@@ -102,7 +102,7 @@ def _tick(task: str, queue: str, seconds: float) -> dict[str, Any]:
 
 def create_celery(settings: Settings) -> Celery:
     """Make the app from settings that have been checked."""
-    settings.sqlalchemy_url, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
+    settings.database_parameters, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
     celery = Celery("giftpulse", broker=settings.broker_url, task_cls=TimedTask)
     celery.conf.update(
         accept_content=["json"],

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +51,8 @@ class _Line:
 class Watchdog:
     """Looks after all connections of an engine from a thread of its own, which lives while there are any."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, parameters: Mapping[str, object]) -> None:
+        self._parameters = {**parameters, "connect_timeout": GREETS_WITHIN_SECONDS}
         self._lines: dict[int, _Line] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -110,10 +111,9 @@ class Watchdog:
 
     def _greets(self) -> bool:
         """Say whether the server answers in time, be it by a refusal: that ends waits by itself."""
-        arguments, names = self._engine.dialect.create_connect_args(self._engine.url)
         began = time.monotonic()
         try:
-            psycopg2.connect(*arguments, **{**names, "connect_timeout": GREETS_WITHIN_SECONDS}).close()
+            psycopg2.connect(**self._parameters).close()
         except psycopg2.Error:
             return time.monotonic() - began < GREETS_WITHIN_SECONDS
         return True

@@ -147,7 +147,14 @@ def test_printing_the_settings_shows_no_secret(environment: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 def test_the_database_address_of_hosting_providers_is_understood(environment: pytest.MonkeyPatch, scheme: str) -> None:
     settings = read(environment, DATABASE_URL=f"{scheme}://u:p%40ss@h:5432/d?sslmode=require")
-    assert settings.sqlalchemy_url == "postgresql+psycopg2://u:p%40ss@h:5432/d?sslmode=require"
+    assert settings.database_parameters == {
+        "user": "u",
+        "password": "p@ss",
+        "host": "h",
+        "port": "5432",
+        "dbname": "d",
+        "sslmode": "require",
+    }
 
 
 def test_the_password_of_the_broker_stands_in_where_its_address_has_none(environment: pytest.MonkeyPatch) -> None:
@@ -187,7 +194,7 @@ def test_a_setting_that_is_needed_and_missing_is_asked_for_by_its_name(
     environment.delenv(name)
     settings = read(environment)
     needed = {
-        "DATABASE_URL": "sqlalchemy_url",
+        "DATABASE_URL": "database_parameters",
         "REDIS_URL": "broker_url",
         "API_KEY": "bootstrap_key",
         "SECRET_KEY": "secret_keys",
