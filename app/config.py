@@ -295,11 +295,14 @@ def _connection_parameters(url: str) -> dict[str, str]:
 
     Raises: ValueError, which says what is wanted. It repeats nothing that may be part of a password.
     """
+    # A password that is not percent-encoded would be taken for another part of the address.
+    login, at, rest = url.partition("://")[2].partition("@")
+    if re.search("[][/?#]", login if at else "") or re.search("[@#]", rest if at else login):
+        raise ValueError(DATABASE_FORM)
     try:
         parameters: dict[str, str] = parse_dsn(url)
     except psycopg2.ProgrammingError as error:
-        unknown = re.search('invalid URI query parameter: "([a-z_]+)"', str(error))
-        if unknown and "@" not in url.partition("?")[2]:
+        if unknown := re.search('invalid URI query parameter: "([a-z_]+)"', str(error)):
             raise ValueError(f"has a parameter that PostgreSQL does not know: remove {unknown[1]}") from None
         raise ValueError(DATABASE_FORM) from None
     ports = [port for port in parameters.get("port", "").split(",") if port]

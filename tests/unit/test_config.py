@@ -157,6 +157,34 @@ def test_the_database_address_of_hosting_providers_is_understood(environment: py
     }
 
 
+@pytest.mark.parametrize(
+    ("url", "parameters"),
+    [
+        ("postgresql://u@h1:5433,h2/d", {"user": "u", "host": "h1,h2", "port": "5433,", "dbname": "d"}),
+        ("postgres://h/d?options=-csearch_path%3Dmine", {"host": "h", "dbname": "d", "options": "-csearch_path=mine"}),
+        ("postgresql:///d?host=/run/postgresql", {"host": "/run/postgresql", "dbname": "d"}),
+        ("postgresql://[::1]/d?sslmode=verify-full", {"host": "::1", "dbname": "d", "sslmode": "verify-full"}),
+    ],
+)
+def test_the_database_address_is_read_as_postgresql_does(
+    environment: pytest.MonkeyPatch, url: str, parameters: dict[str, str]
+) -> None:
+    assert read(environment, DATABASE_URL=url).database_parameters == parameters
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [("pgbouncer=true", "remove pgbouncer"), ("sslmode=no-verify", "verify-full"), ("port=x", "postgresql://")],
+)
+def test_a_parameter_of_the_database_address_that_cannot_be_used_is_named(
+    environment: pytest.MonkeyPatch, query: str, wanted: str
+) -> None:
+    message = refusal(environment, DATABASE_URL=f"postgresql://u:{CANARY}@h/d?{query}")
+    assert message.startswith("DATABASE_URL ")
+    assert wanted in message
+    assert CANARY not in message
+
+
 def test_the_password_of_the_broker_stands_in_where_its_address_has_none(environment: pytest.MonkeyPatch) -> None:
     settings = read(environment, REDIS_URL="redis://redis:6379/0", REDIS_PASSWORD="p@ss/#word")
     assert settings.broker_url == "redis://:p%40ss%2F%23word@redis:6379/0"
