@@ -38,7 +38,7 @@ one stuck process cannot hold up the others.
 
 A connection has no state of its own: poolers refuse start-up parameters, and hand a connection to somebody else after
 each transaction."""
-PARAMETERS: Mapping[str, object] = {
+PARAMETERS: Mapping[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -81,7 +81,7 @@ def set_local(values: Mapping[str, str]) -> str:
     return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
 
 
-def _parameters() -> dict[str, object]:
+def _parameters() -> dict[str, Any]:
     given = get_settings().database_parameters
     # Of several servers, the one that can be written to.
     several = {"target_session_attrs": "read-write"} if "," in given.get("host", "") else {}

@@ -51,7 +51,7 @@ class _Line:
 class Watchdog:
     """Looks after all connections of an engine from a thread of its own, which lives while there are any."""
 
-    def __init__(self, engine: Engine, parameters: Mapping[str, object]) -> None:
+    def __init__(self, engine: Engine, parameters: Mapping[str, Any]) -> None:
         self._parameters = {**parameters, "connect_timeout": GREETS_WITHIN_SECONDS}
         self._lines: dict[int, _Line] = {}
         self._lock = threading.Lock()
