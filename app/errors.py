@@ -11,6 +11,7 @@ GiftPulseError
     │   └── TwilioSilent   no whole answer in time
     ├── TwilioRateLimited  too many requests at once
     └── TwilioRefused      the credential or the account is refused
+        └── NoCredentials  there is nothing to ask with, so Twilio was not asked
 """
 
 from collections.abc import Sequence
@@ -91,3 +92,10 @@ class TwilioRefused(TwilioError):
         super().__init__(message)
         self.status_code = status_code
         self.code = code
+
+
+class NoCredentials(TwilioRefused):
+    """No credentials are known, or `SECRET_KEY` does not open them. Twilio was not asked."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, 401)

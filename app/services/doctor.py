@@ -115,7 +115,10 @@ def _secrets(settings: Settings) -> Finding:
 
 def _accounts(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
     with session_scope() as session:
-        accounts.ensure_environment_account(session, settings, clock())
+        sid = settings.twilio_account_sid
+        if session.scalar(select(Account.id).where(Account.sid == sid, Account.from_environment)) is None:
+            # Else the workers see to it: this process may have other credentials than they have.
+            accounts.ensure_environment_account(session, settings, clock())
         watched = session.execute(select(Account.id, Account.sid).where(Account.enabled).order_by(Account.id)).all()
     if not watched:
         yield Finding("note", "accounts", "none is watched: set TWILIO_ACCOUNT_SID, or add one through the API")
@@ -134,6 +137,9 @@ def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], 
             yield _clock(sid, reader, clock)
             for stream in streams:
                 yield _stream(sid, stream, reader, clock())
+            if reader.uses_next_password:
+                said = "the auth token is refused, next_auth_token is taken: make it the auth token"
+                yield Finding("note", f"account {sid}", said)
     except TwilioError as error:
         yield Finding("wrong", f"account {sid}", str(error))
     with session_scope() as session:
@@ -169,6 +175,9 @@ def _stream(sid: str, stream: Stream, reader: TwilioReader, now: datetime) -> Fi
         next(reader.list_pages(LogType(stream.log_type), since=now - timedelta(hours=1)), None)
     except TwilioError as error:
         return Finding("wrong", what, str(error))
+    if stream.last_error:
+        said = "can be read from here, but the workers' last poll failed: restart them if the settings have changed"
+        return Finding("note", what, f"{said} ({stream.last_error})")
     return Finding("ok", what, "can be read")
 
 

@@ -33,6 +33,19 @@ HEARTBEAT_TIMEOUT_SECONDS = 10
 HEARTBEAT_EVERY = timedelta(seconds=50)
 """A tick comes every minute, and now and then a little early."""
 
+_UNREAD = text("""
+    SELECT sid, log_type, last_error, read_once
+    FROM (
+        SELECT a.sid, s.log_type, s.last_error, s.failures, coalesce(s.last_success_at, a.started_at) AS read_at,
+            coalesce(s.last_success_at >= coalesce(a.credentials_at, a.started_at), false) AS read_once
+        FROM streams s JOIN accounts a ON a.id = s.account_id
+        WHERE a.enabled AND NOT s.unavailable
+    ) AS watched
+    WHERE NOT read_once OR failures >= :failures OR read_at < :oldest
+    ORDER BY sid, log_type
+""")
+
+NO_ACCOUNT = "no account is watched: set TWILIO_ACCOUNT_SID and its credentials, or add one by POST /api/accounts"
 NO_ANSWER = "the database does not answer: see DATABASE_URL and the database's own log"
 OTHER_SCHEMA = "the database has another schema than this version: run alembic upgrade head"
 
@@ -82,20 +95,21 @@ def _broker() -> Check:
 
 
 def _polling(session: Session, settings: Settings, now: datetime) -> Check:
-    """Look whether every stream is read."""
+    """Look whether every stream is read, and was read at all with the account's present credentials."""
     silence = max(timedelta(seconds=60), INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
-    rows = session.execute(
-        text(
-            "SELECT a.sid, s.log_type, s.last_error FROM streams s JOIN accounts a ON a.id = s.account_id"
-            " WHERE a.enabled AND NOT s.unavailable"
-            " AND (s.failures >= :failures OR coalesce(s.last_success_at, a.started_at) < :oldest) ORDER BY 1, 2"
-        ),
-        {"failures": FAILURES, "oldest": now - silence},
-    ).all()
-    if not rows:
-        return Check("ok", "every stream is read")
-    said = [f"{sid} {log_type}: {error or 'no good poll for three intervals'}" for sid, log_type, error in rows[:SHOWN]]
-    return Check("degraded", f"{len(rows)} streams are not read: " + "; ".join(said))
+    rows = session.execute(_UNREAD, {"failures": FAILURES, "oldest": now - silence}).all()
+    if rows:
+        said = [_unread(*row) for row in rows[:SHOWN]]
+        return Check("degraded", f"{len(rows)} streams are not read: " + "; ".join(said))
+    if not session.scalar(text("SELECT EXISTS (SELECT FROM accounts WHERE enabled)")):
+        return Check("degraded", NO_ACCOUNT)
+    return Check("ok", "every stream is read")
+
+
+def _unread(sid: str, log_type: str, error: str | None, read_once: bool) -> str:
+    if read_once:
+        return f"{sid} {log_type}: {error or 'no good poll for three intervals'}"
+    return f"{sid} {log_type}: not read yet" + (f": {error}" if error else "")
 
 
 def _workers(session: Session, _: Settings, now: datetime) -> Check:

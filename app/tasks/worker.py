@@ -16,8 +16,10 @@ from sqlalchemy.orm import configure_mappers
 from app.config import get_settings
 from app.database import get_engine, session_scope
 from app.services import secrets
+from app.services.ingest import streams
 from app.services.twilio import countries, error_codes
 from app.tasks import jobs, slots
+from app.utils.clock import utc_now
 from app.utils.http import tls_context
 
 LOADED = (jobs, h11, httpcore, psycopg2.sql)
@@ -27,7 +29,7 @@ log = structlog.get_logger()
 
 
 def prepare(processes: int) -> None:
-    """Load what every process of the worker needs, and look whether `SECRET_KEY` opens what is stored.
+    """Load what every process of the worker needs, look whether `SECRET_KEY` opens what is stored, retry what failed.
 
     Raises: ConfigError where it opens nothing: deliveries would fail that only wait for the right key.
     """
@@ -41,6 +43,8 @@ def prepare(processes: int) -> None:
     try:
         with session_scope() as session:
             secrets.check_keys(session, get_settings().secret_keys)
+            # A restart is how most causes are mended.
+            streams.retry_failing(session, utc_now())
     except SQLAlchemyError as error:
         log.warning("could not check whether SECRET_KEY opens what is stored", error=type(error).__name__)
     finally:

@@ -121,7 +121,10 @@ def _unread(session: Session, settings: Settings, now: datetime) -> Iterator[Tro
             " WHERE accounts.enabled AND NOT streams.unavailable AND (streams.failures >= :failures"
             " OR (coalesce(streams.last_success_at, accounts.started_at) < :oldest"
             "     AND coalesce(streams.lease_until < :now, true))"
-            " OR (streams.failures > 0 AND EXISTS (SELECT FROM alerts WHERE alerts.rule_id IS NULL"
+            # An alert ends with a good poll: other credentials alone end none.
+            " OR ((streams.failures > 0"
+            "     OR coalesce(streams.last_success_at < coalesce(accounts.credentials_at, accounts.started_at), true))"
+            "     AND EXISTS (SELECT FROM alerts WHERE alerts.rule_id IS NULL"
             "     AND alerts.rule_name = :name AND alerts.status <> 'resolved'"
             "     AND alerts.\"group\" ->> 'account_sid' = accounts.sid)))"
             " GROUP BY accounts.sid ORDER BY accounts.sid"

@@ -1,5 +1,6 @@
 """Watched accounts: the one of the environment, what each is read with, and who may sign its callbacks."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,12 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
+import structlog
 from sqlalchemy import or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.errors import TwilioRefused
+from app.errors import NoCredentials
 from app.models import Account
 from app.services.ingest import streams
 from app.services.twilio.client import TRIES, TwilioReader
@@ -20,6 +22,8 @@ from app.services.twilio.transport import READ_SECONDS
 from app.utils.clock import utc_now
 from app.utils.crypto import Undecryptable, decrypt, encrypt
 from app.utils.proxies import DIRECT, Proxy
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Credentials:
     api_base_url: str
     monitor_base_url: str
     proxy: Proxy = DIRECT
+    next_password: str | None = None
+    """The secondary auth token, to be tried where the primary one is refused."""
 
     def __repr__(self) -> str:
         return f"Credentials({self.account_sid}, {self.username})"
@@ -50,26 +56,59 @@ def ensure_environment_account(session: Session, settings: Settings, now: dateti
     if sid is None:
         return
     wanted = settings.twilio_include_subaccounts
+    fingerprint = _fingerprint(settings)
     known = session.execute(
-        select(Account.id, Account.include_subaccounts).where(Account.sid == sid, Account.from_environment)
+        select(Account.id, Account.include_subaccounts, Account.credentials_hash).where(
+            Account.sid == sid, Account.from_environment
+        )
     ).first()
     if known is not None:
         if known.include_subaccounts != wanted:
             session.execute(update(Account).where(Account.id == known.id).values(include_subaccounts=wanted))
+        if known.credentials_hash != fingerprint:
+            session.execute(update(Account).where(Account.id == known.id).values(credentials_hash=fingerprint))
+            try_credentials(session, sid, now)
+            log.info("credentials are new: they are tried now", account_sid=sid)
         return
-    values = {"sid": sid, "from_environment": True, "started_at": now, "include_subaccounts": wanted, "enabled": True}
-    statement = insert(Account).values(values)
-    adopted = {"from_environment": True, "enabled": True, "include_subaccounts": wanted}
+    adopted = {
+        "from_environment": True,
+        "enabled": True,
+        "include_subaccounts": wanted,
+        "credentials_hash": fingerprint,
+    }
+    statement = insert(Account).values(sid=sid, started_at=now, **adopted)
     account = session.scalar(statement.on_conflict_do_update(index_elements=["sid"], set_=adopted).returning(Account))
     if account is not None:
         streams.create_for(session, account, now)
+        try_credentials(session, sid, now)
+
+
+def _fingerprint(settings: Settings) -> str:
+    """Hash the environment's credentials: they are as long as keys, so that their hash does not give them away."""
+    secrets = (settings.twilio_auth_token, settings.twilio_api_key_secret)
+    parts = [settings.twilio_account_sid, settings.twilio_api_key_sid]
+    parts += [secret.get_secret_value() if secret else None for secret in secrets]
+    parts += [settings.twilio_api_base_url, settings.twilio_monitor_base_url]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def try_credentials(session: Session, sid: str, now: datetime) -> None:
+    """Let an account whose credentials are new, and the subaccounts that are read with them, be polled at once.
+
+    Whatever the old credentials caused ends: the wait after a refusal, and the error that tells of it. An alert that
+    says that Twilio cannot be read stays open until a poll succeeds.
+    """
+    concerned = or_(Account.sid == sid, Account.parent_sid == sid)
+    ids = session.scalars(select(Account.id).where(concerned)).all()
+    session.execute(update(Account).where(Account.id.in_(ids)).values(credentials_at=now, checked_at=None))
+    streams.poll_at_once(session, ids, now)
 
 
 def load(session: Session, account_id: int, settings: Settings, *, prefer_token: bool = False) -> Credentials:
     """Find what an account is read with: its API key where it has one, else its auth token, else its parent's.
 
     Args:    prefer_token: the auth token first, for what most API keys may not read: accounts.
-    Raises: TwilioRefused where there is nothing that can be used.
+    Raises: NoCredentials where there is nothing that can be used.
     """
     account = session.get_one(Account, account_id)
     own = _own(account, settings, prefer_token=prefer_token)
@@ -77,11 +116,12 @@ def load(session: Session, account_id: int, settings: Settings, *, prefer_token:
         parent = session.scalar(select(Account).where(Account.sid == account.parent_sid))
         own = _own(parent, settings, prefer_token=True) if parent is not None else None
     if own is None:
-        raise TwilioRefused(f"no credentials are known for account {account.sid}: set them, or disable it", 401)
+        raise NoCredentials(f"no credentials are known for account {account.sid}: set them, or disable it")
     return Credentials(
         account_sid=account.sid,
         username=own[0],
         password=own[1],
+        next_password=own[2],
         api_base_url=account.api_base_url or settings.twilio_api_base_url,
         monitor_base_url=account.monitor_base_url or settings.twilio_monitor_base_url,
         proxy=settings.twilio_proxy,
@@ -94,23 +134,32 @@ def has_own_credentials(account: Account, settings: Settings) -> bool:
     return bool(from_environment or account.auth_token or (account.api_key_sid and account.api_key_secret))
 
 
-def _own(account: Account, settings: Settings, *, prefer_token: bool = False) -> tuple[str, str] | None:
-    """Give user and password; the token first where a key may not reach far enough: to subaccounts."""
-    key: tuple[str, str] | None = None
-    token: tuple[str, str] | None = None
+def _own(account: Account, settings: Settings, *, prefer_token: bool = False) -> tuple[str, str, str | None] | None:
+    """Return user, password and next password; the token first where a key may not reach far enough: to subaccounts."""
+    key: tuple[str, str, str | None] | None = None
+    token: str | None = None
     try:
         if account.from_environment and account.sid == settings.twilio_account_sid:
             if settings.twilio_api_key_sid and settings.twilio_api_key_secret:
-                key = settings.twilio_api_key_sid, settings.twilio_api_key_secret.get_secret_value()
+                key = settings.twilio_api_key_sid, settings.twilio_api_key_secret.get_secret_value(), None
             if settings.twilio_auth_token:
-                token = account.sid, settings.twilio_auth_token.get_secret_value()
+                token = settings.twilio_auth_token.get_secret_value()
         if account.api_key_sid and account.api_key_secret and key is None:
-            key = account.api_key_sid, decrypt(settings.secret_keys, account.api_key_secret)
+            key = account.api_key_sid, decrypt(settings.secret_keys, account.api_key_secret), None
         if account.auth_token and token is None:
-            token = account.sid, decrypt(settings.secret_keys, account.auth_token)
+            token = decrypt(settings.secret_keys, account.auth_token)
     except Undecryptable as error:
-        raise TwilioRefused(f"the credentials of account {account.sid} cannot be opened: {error}", 401) from None
-    return (token or key) if prefer_token else (key or token)
+        raise NoCredentials(f"the credentials of account {account.sid} cannot be opened: {error}") from None
+    by_token = (account.sid, token, _next_token(account, settings)) if token else None
+    return (by_token or key) if prefer_token else (key or by_token)
+
+
+def _next_token(account: Account, settings: Settings) -> str | None:
+    """Return the secondary auth token, where there is one that can be opened."""
+    if account.next_auth_token is not None:
+        with suppress(Undecryptable):
+            return decrypt(settings.secret_keys, account.next_auth_token)
+    return None
 
 
 def open_reader(
@@ -129,6 +178,7 @@ def open_reader(
         account_sid=credentials.account_sid,
         username=credentials.username,
         password=credentials.password,
+        next_password=credentials.next_password,
         api_base_url=credentials.api_base_url,
         monitor_base_url=credentials.monitor_base_url,
         before_request=before_request,

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app import metrics
 from app.config import Settings
 from app.database import session_scope, write_patiently
-from app.errors import LeaseLost, TwilioError, TwilioRateLimited, TwilioRefused
+from app.errors import LeaseLost, NoCredentials, TwilioError, TwilioRateLimited, TwilioRefused
 from app.services.ingest import accounts, backfills, budget, plan, rereads, streams, sweeps
 from app.services.ingest.listing import Clock, Listing, OutOfTime, Poll, work_through
 from app.services.twilio.client import TwilioReader
@@ -98,6 +98,8 @@ def _retry_at(error: TwilioError, failures: int, now: datetime, settings: Settin
     """Say when to ask again, where that is not simply the next poll."""
     if isinstance(error, TwilioRateLimited) and error.retry_after_seconds is not None:
         return now + timedelta(seconds=error.retry_after_seconds)
+    if isinstance(error, NoCredentials):
+        return None
     if isinstance(error, TwilioRefused) and error.status_code in (401, 403) and failures >= REFUSALS:
         return now + max(SLOW_RETRY, timedelta(seconds=settings.poll_interval_seconds))
     return None

@@ -59,6 +59,17 @@ def due(session: Session, now: datetime) -> list[int]:
     return list(session.scalars(query.order_by(Stream.due_at)))
 
 
+def poll_at_once(session: Session, account_ids: Collection[int], now: datetime) -> None:
+    """Let every stream of these accounts be polled now, as if none had failed: no wait goes on."""
+    fresh = update(Stream).where(Stream.account_id.in_(account_ids))
+    session.execute(fresh.values(due_at=now, failures=0, last_error=None))
+
+
+def retry_failing(session: Session, now: datetime) -> None:
+    """Let every stream that fails, or was never read, be polled now: what stopped it may be over."""
+    session.execute(update(Stream).where(or_(Stream.failures > 0, Stream.last_success_at.is_(None))).values(due_at=now))
+
+
 def failing(session: Session) -> set[int]:
     """Find the streams that keep failing."""
     return set(session.scalars(select(Stream.id).where(Stream.failures >= KEEPS_FAILING)))

@@ -53,7 +53,7 @@ def _refresh(
     try:
         with session_scope() as session:
             account = session.get_one(Account, account_id)
-            sid, with_subaccounts = account.sid, account.include_subaccounts
+            sid, with_subaccounts, tried_at = account.sid, account.include_subaccounts, account.credentials_at
             credentials = accounts.load(session, account_id, settings, prefer_token=True)
         with accounts.open_reader(credentials, before_request, clock, sleep) as reader:
             own = reader.account()
@@ -62,6 +62,8 @@ def _refresh(
             _note(session, sid, own)
             if with_subaccounts:
                 _watch(session, sid, records, settings, clock())
+        if tried_at is not None and tried_at > clock() - CHECKED_EVERY:
+            log.info("Twilio takes the new credentials", account_sid=sid)
     except TwilioError as refused:
         error = f"status and subaccounts could not be read: {refused}"
         log.info("an account's own record could not be read", reason=refused.reason)

@@ -60,6 +60,7 @@ def create(session: Session, settings: Settings, values: Mapping[str, Any], now:
     if session.scalar(select(Account.id).where(Account.sid == values["sid"])):
         raise Conflict(f"account {values['sid']} is watched already: edit it instead")
     account = Account(sid=values["sid"], parent_sid=values.get("parent_sid"), started_at=now, from_environment=False)
+    account.credentials_at = now
     _assign(account, settings, values)
     _check(account, settings)
     session.add(account)
@@ -84,8 +85,7 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
     session.flush()
     subaccounts.mark_unavailable(session, account, settings)
     if {*CREDENTIALS, "enabled"} & values.keys():
-        fresh = update(Stream).where(Stream.account_id == account.id)
-        session.execute(fresh.values(due_at=now, failures=0, last_error=None))
+        accounts.try_credentials(session, account.sid, now)
         wake.poll()
 
 

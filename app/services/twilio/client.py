@@ -30,6 +30,7 @@ PATIENCE_SECONDS = 20.0
 MOST_PAGES = 50_000
 MOST_EMPTY_PAGES = 100
 """A page may be empty while more follow, but not for ever."""
+UNAUTHORIZED = 401
 GONE = 404
 
 KEYS = {LogType.CALL: "calls", LogType.MESSAGE: "messages", LogType.ERROR: "alerts"}
@@ -69,6 +70,7 @@ class TwilioReader:
         password: str,
         api_base_url: str,
         monitor_base_url: str,
+        next_password: str | None = None,
         before_request: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], datetime] = utc_now,
@@ -80,6 +82,7 @@ class TwilioReader:
 
         Args:
             username: the account's sid, or that of an API key.
+            next_password: tried where the other one is refused, and used from then on if Twilio takes it.
             before_request: called before every request; it may wait, and may raise.
         """
         self._account_sid = account_sid
@@ -87,9 +90,15 @@ class TwilioReader:
         self._before_request, self._sleep, self._clock = before_request, sleep, clock
         self._tries = tries
         self._http = PooledHttp(timeout_seconds, proxy=proxy)
+        self._client = self._make_client(username, password)
+        self._next_client = None if next_password is None else self._make_client(username, next_password)
+        self.uses_next_password = False
+        """Twilio has refused the password and taken the next one."""
+
+    def _make_client(self, username: str, password: str) -> Any:
         # Given an environment that is empty, the SDK would take the process's: edges and regions are in the base URLs.
-        self._client: Any = ClientBase(
-            username, password, account_sid, http_client=self._http, environment={"TWILIO_EDGE": ""}
+        return ClientBase(
+            username, password, self._account_sid, http_client=self._http, environment={"TWILIO_EDGE": ""}
         )
 
     def __enter__(self) -> Self:
@@ -156,8 +165,7 @@ class TwilioReader:
 
         Returns: what Twilio answers, empty where it deleted something.
         """
-        self._before_request()
-        answer: Answer = self._client.request(method, address, data=form)
+        answer = self._send(method, address, data=form)
         if not 200 <= answer.status_code < 300:
             raise _error(answer, httpx.URL(address).path, self._clock())
         return msgspec.json.decode(answer.body, type=dict[str, Any]) if answer.body else {}
@@ -184,8 +192,7 @@ class TwilioReader:
 
     def server_time(self) -> datetime | None:
         """Ask what time it is at Twilio, to the second: the `Date` of an answer, a refusal too."""
-        self._before_request()
-        answer: Answer = self._client.request("GET", f"{self._api}{self._home}.json")
+        answer = self._send("GET", f"{self._api}{self._home}.json")
         try:
             return parsedate_to_datetime(answer.headers.get("date", ""))
         except ValueError:
@@ -250,10 +257,26 @@ class TwilioReader:
                 self._sleep(wait)
         raise AssertionError("unreachable")
 
+    def _send(self, method: str, address: str, **values: Any) -> Answer:
+        """Send one request; with the next password as well, once, where the first is refused."""
+        self._before_request()
+        answer: Answer = self._client.request(method, address, **values)
+        if answer.status_code != UNAUTHORIZED or self._next_client is None:
+            return answer
+        client, self._next_client = self._next_client, None
+        self._before_request()
+        second: Answer = client.request(method, address, **values)
+        if second.status_code == UNAUTHORIZED:
+            return answer
+        self._client, self.uses_next_password = client, True
+        log.warning(
+            "the auth token is refused, next_auth_token is taken: make it the auth token", account_sid=self._account_sid
+        )
+        return second
+
     def _get(self, address: str, params: dict[str, str] | None) -> Answer:
         """Send one request, and turn every status but success into an error of ours."""
-        self._before_request()
-        answer: Answer = self._client.request("GET", address, params=params)
+        answer = self._send("GET", address, params=params)
         if answer.status_code != 200:
             raise _error(answer, httpx.URL(address).path, self._clock())
         return answer

@@ -1,0 +1,220 @@
+"""Credentials that are wrong, corrected, rotated or lost: what is read with them, when, and what is said meanwhile."""
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import select
+
+from app.database import session_scope
+from app.enums import LogType
+from app.models import Alert, Stream
+from app.services import doctor, health
+from app.services.alerts import builtin
+from app.services.ingest import accounts, streams, subaccounts, watching
+from app.services.twilio.client import TwilioReader
+from scripts.twilio_simulator.accounts import Account as SimulatedAccount
+from tests.integration.ingest.world import World
+
+WRONG = SecretStr("f" * 32)
+
+
+def polling(world: World) -> health.Check:
+    return health.examine(world.settings, world.clock.now).checks["polling"]
+
+
+def alerts(world: World) -> list[str]:
+    with session_scope() as session:
+        builtin.watch(session, world.settings, world.clock.now)
+    with session_scope() as session:
+        return list(session.scalars(select(Alert.status)))
+
+
+def fail_until_polls_are_rare(world: World) -> None:
+    for _ in range(4):
+        world.tick()
+        world.advance(minutes=5)
+    world.advance(minutes=1)
+    assert world.tick() == 0
+
+
+@pytest.fixture
+def refused(world: World) -> SecretStr:
+    """A wrong token in the environment, refused until polls have become rare; the answer is the right one."""
+    right = world.settings.twilio_auth_token
+    assert right is not None
+    world.configured(twilio_auth_token=WRONG)
+    fail_until_polls_are_rare(world)
+    return right
+
+
+def test_a_corrected_token_of_the_environment_is_used_at_once(world: World, refused: SecretStr) -> None:
+    sid = world.simulator.add_message(at=world.clock.now)
+    assert alerts(world) == ["firing"]
+    world.configured(twilio_auth_token=refused)
+    with session_scope() as session:
+        accounts.ensure_environment_account(session, world.settings, world.clock.now)
+    assert alerts(world) == ["firing"], "it ends with the next good poll, not with the correction"
+    assert world.tick() == 3
+    assert sid in world.logs()
+    assert polling(world).status == "ok"
+    assert alerts(world) == ["resolved"]
+
+
+def test_a_token_that_stays_wrong_is_not_tried_at_every_tick(world: World, refused: SecretStr) -> None:
+    world.configured(twilio_auth_token=SecretStr("e" * 32))
+    assert world.tick() == 3
+    assert world.tick() == 0
+
+
+def test_a_restart_tries_at_once_what_failed(world: World, refused: SecretStr) -> None:
+    with session_scope() as session:
+        streams.retry_failing(session, world.clock.now)
+    assert world.tick() == 3
+
+
+def api_account(world: World, token: str) -> SimulatedAccount:
+    account = world.simulator.add_account()
+    with session_scope() as session:
+        values = {"sid": account.sid, "auth_token": token, "include_subaccounts": True}
+        watching.create(session, world.settings, values, world.clock.now)
+    return account
+
+
+def test_new_credentials_of_a_parent_end_the_wait_of_its_subaccounts(world: World) -> None:
+    account = world.simulator.add_account()
+    child = world.simulator.add_account(parent_sid=account.sid)
+    with session_scope() as session:
+        values = {"sid": account.sid, "auth_token": account.auth_token, "include_subaccounts": True}
+        watching.create(session, world.settings, values, world.clock.now)
+    subaccounts.refresh_due(world.settings, world.clock, world.sleep)
+    edit(world, account.sid, auth_token="f" * 32)
+    fail_until_polls_are_rare_for(world, child.sid)
+    edit(world, account.sid, auth_token=account.auth_token)
+    sid = world.simulator.add_message(at=world.clock.now, account_sid=child.sid)
+    world.tick(LogType.MESSAGE)
+    assert sid in world.logs()
+
+
+def fail_until_polls_are_rare_for(world: World, sid: str) -> None:
+    for _ in range(4):
+        world.tick(LogType.MESSAGE)
+        world.advance(minutes=5)
+    with session_scope() as session:
+        shown = watching.account_json(session, watching.get(session, sid), world.settings, world.clock.now)
+    (state,) = (stream for stream in shown["streams"] if stream["log_type"] == "message")
+    assert state["failures"] == 3
+
+
+def edit(world: World, sid: str, **values: str) -> None:
+    with session_scope() as session:
+        watching.edit(session, world.settings, watching.get(session, sid, lock=True), values, world.clock.now)
+
+
+def test_the_next_token_reads_where_the_first_is_refused(world: World) -> None:
+    account = api_account(world, "f" * 32)
+    edit(world, account.sid, next_auth_token=account.auth_token)
+    sid = world.simulator.add_message(at=world.clock.now, account_sid=account.sid)
+    world.tick()
+    assert sid in world.logs()
+
+
+def test_the_next_token_is_left_alone_while_the_first_is_taken(world: World) -> None:
+    account = api_account(world, world.simulator.account.auth_token)
+    edit(world, account.sid, auth_token=account.auth_token, next_auth_token="f" * 32)
+    world.tick()
+    assert 401 not in {seen.status for seen in world.simulator.requests}
+
+
+def test_where_both_tokens_are_refused_the_refusal_is_what_counts(world: World) -> None:
+    account = api_account(world, "f" * 32)
+    edit(world, account.sid, next_auth_token="e" * 32)
+    world.tick(LogType.MESSAGE)
+    asked = [seen for seen in world.simulator.requests if account.sid in seen.target]
+    assert [seen.status for seen in asked] == [401, 401]
+    with session_scope() as session:
+        shown = watching.account_json(session, watching.get(session, account.sid), world.settings, world.clock.now)
+    assert "HTTP 401" in shown["streams"][1]["last_error"]
+
+
+def test_a_reader_asks_with_the_next_token_from_then_on(world: World) -> None:
+    account = world.simulator.account
+    counted: list[int] = []
+    with TwilioReader(
+        account.sid,
+        account.sid,
+        "f" * 32,
+        world.server.url,
+        world.server.url,
+        next_password=account.auth_token,
+        before_request=lambda: counted.append(1),
+    ) as reader:
+        assert reader.account() is not None
+        assert reader.account() is not None
+        assert reader.uses_next_password
+    assert [seen.status for seen in world.simulator.requests] == [401, 200, 200]
+    assert len(counted) == 3, "each of them costs the budget"
+
+
+def test_what_cannot_be_opened_is_tried_again_with_every_poll(world: World) -> None:
+    account = api_account(world, world.simulator.account.auth_token)
+    world.configured(secret_key=SecretStr("another secret that opens nothing"))
+    for _ in range(5):
+        world.tick()
+        world.advance(minutes=5)
+    with session_scope() as session:
+        shown = watching.account_json(session, watching.get(session, account.sid), world.settings, world.clock.now)
+        (due,) = session.scalars(select(Stream.due_at).where(Stream.failures == 5).limit(1))
+    assert "cannot be opened" in shown["streams"][0]["last_error"]
+    assert due <= world.clock.now
+
+
+def test_nothing_is_well_before_it_was_read_once(world: World) -> None:
+    assert polling(world).status == "degraded"
+    assert "no account is watched" in polling(world).detail
+    world.configured(twilio_auth_token=WRONG)
+    world.tick()
+    check = polling(world)
+    assert check.status == "degraded"
+    assert "3 streams are not read" in check.detail
+    assert "call: not read yet: Twilio refused" in check.detail
+    assert "HTTP 401" in check.detail
+
+
+def test_new_credentials_are_not_well_before_they_were_read_with(world: World) -> None:
+    world.poll()
+    assert polling(world) == health.Check("ok", "every stream is read")
+    right = world.settings.twilio_auth_token
+    world.advance(minutes=1)
+    world.configured(twilio_auth_token=WRONG)
+    assert world.tick(LogType.CALL) == 1
+    assert "call: not read yet: Twilio refused" in polling(world).detail
+    assert f"{world.simulator.account.sid} message: not read yet" in polling(world).detail
+    world.configured(twilio_auth_token=right)
+    world.tick()
+    assert polling(world).status == "ok"
+
+
+def test_no_heartbeat_is_sent_before_all_was_read_once(world: World, environment: pytest.MonkeyPatch) -> None:
+    world.configured(heartbeat_url=SecretStr(f"{world.server.url}/beat"))
+    world.tick(LogType.CALL)
+    assert not health.send_heartbeat(world.settings, world.clock.now)
+    assert not any("/beat" in seen.target for seen in world.simulator.requests)
+
+
+def findings(world: World) -> list[str]:
+    return [f"{found.result} {found.what}: {found.said}" for found in doctor._accounts(world.settings, world.clock)]
+
+
+def test_the_doctor_tells_that_workers_have_other_credentials_and_leaves_them_alone(
+    world: World, refused: SecretStr
+) -> None:
+    said = findings(world)
+    assert any(line.startswith("wrong calls of") and "HTTP 401" in line for line in said)
+    world.configured(twilio_auth_token=refused)
+    assert any("restart them" in line and "HTTP 401" in line for line in findings(world))
+    assert world.stream(LogType.CALL).last_error
+
+
+def test_the_doctor_tells_that_the_next_token_is_the_one_that_works(world: World) -> None:
+    account = api_account(world, "f" * 32)
+    edit(world, account.sid, next_auth_token=account.auth_token)
+    assert any("next_auth_token is taken" in line for line in findings(world))
