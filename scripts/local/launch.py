@@ -17,7 +17,7 @@ import httpx
 
 from app.config import remarks
 from app.errors import ConfigError
-from scripts.local import environment, first_start, ports, processes
+from scripts.local import environment, first_read, first_start, ports, processes
 from scripts.local.children import STOP_SECONDS, ChildDied, Children
 from scripts.local.postgres import Postgres
 from scripts.local.valkey import Valkey
@@ -140,7 +140,7 @@ def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
     celery = [*python, "celery", "-A", "app.tasks.celery_app"]
     children.start("worker", [*celery, "worker", "--loglevel=info"], plan.env)
     children.start("beat", [*celery, "beat", "--loglevel=info"], plan.env)
-    _tell(plan)
+    _tell(plan, stopping)
     while not stopping.wait(0.5):
         for name in children.revive():
             say(f"the {name} stopped and was started again; see {plan.folder / 'logs' / name}.log")
@@ -214,12 +214,20 @@ def _await(children: Children, stopping: threading.Event, url: str, what: str) -
     processes.wait_until(answers, f"{what}; see .giftpulse/logs/", seconds=60)
 
 
-def _tell(plan: Plan) -> None:
-    """Say where to look."""
+def _watched(plan: Plan, stopping: threading.Event) -> str:
+    """Say what is watched: of an account only what Twilio lets us read."""
     if plan.simulated:
-        watched = "the bundled Twilio simulator, because no Twilio credentials are set (TWILIO_ACCOUNT_SID)"
-    else:
-        watched = f"the Twilio account {plan.env.get('TWILIO_ACCOUNT_SID', '')}"
+        return "It watches the bundled Twilio simulator, because no Twilio credentials are set (TWILIO_ACCOUNT_SID)."
+    say(f"reading the Twilio account {plan.env['TWILIO_ACCOUNT_SID']} for the first time")
+    with httpx.Client(
+        base_url=plan.url("api"), headers={"X-API-Key": plan.env["API_KEY"]}, trust_env=False, timeout=30
+    ) as api:
+        return first_read.describe(api, plan.env["TWILIO_ACCOUNT_SID"], stopping.is_set)
+
+
+def _tell(plan: Plan, stopping: threading.Event) -> None:
+    """Say where to look."""
+    watched = _watched(plan, stopping)
     rows = [("Console, API", f"http://localhost:{plan.port['api']}/"), ("API key", plan.env["API_KEY"])]
     if plan.simulated:
         rows.append(
@@ -230,7 +238,7 @@ def _tell(plan: Plan) -> None:
     rows.append(("Command line", f"set -a; . {shlex.quote(str(plan.folder / 'settings.env'))}; set +a"))
     rows.append(("", ".venv/bin/python -m app --help"))
     lines = "\n".join(f"  {name:<14}{value}" for name, value in rows)
-    say(f"GiftPulse runs. It watches {watched}.\n\n{lines}\n\n  Ctrl-C stops it; the data stay.")
+    say(f"GiftPulse runs. {watched}\n\n{lines}\n\n  Ctrl-C stops it; the data stay.")
 
 
 def say(text: str) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from scripts.local.processes import LOOPBACK, free_port, wait_until
+from scripts.twilio_simulator import Simulator, SimulatorServer
 
 ROOT = Path(__file__).parent.parent.parent
 LAUNCH = [sys.executable, "-m", "scripts.local.launch"]
@@ -95,6 +96,25 @@ def test_a_newcomer_reads_the_first_alert_within_a_minute_and_nothing_is_left_be
         assert second.returncode == 1
         assert "it runs already" in second.stderr
     assert (folder / "secrets.env").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("right", [True, False])
+def test_the_banner_claims_no_more_than_twilio_lets_be_read(folder: Path, right: bool) -> None:
+    with SimulatorServer(Simulator()) as server:
+        account = server.simulator.account
+        credentials = {
+            "TWILIO_ACCOUNT_SID": account.sid,
+            "TWILIO_AUTH_TOKEN": account.auth_token if right else "f" * 32,
+            "TWILIO_API_BASE_URL": server.url,
+            "TWILIO_MONITOR_BASE_URL": server.url,
+        }
+        with _started(folder, free_port(), **credentials) as (_, said):
+            assert (f"It watches the Twilio account {account.sid}." in said) == right
+            assert (
+                f"It cannot read calls, messages and the error log of the Twilio account {account.sid}: " in said
+            ) != right
+            assert ("HTTP 401" in said) != right
 
 
 def test_a_setting_that_cannot_be_used_stops_it_with_one_line(folder: Path) -> None:
