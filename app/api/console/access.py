@@ -123,6 +123,17 @@ def viewer(request: Request) -> Viewer:
 SignedIn = Annotated[Viewer, Depends(viewer)]
 
 
+def need_scope(who: Viewer, scope: Scope) -> None:
+    """Refuse a page for which the key's scope is too small.
+
+    Raises: Refused with 403.
+    """
+    if not who.may(scope):
+        raise Refused(
+            403, f"Your key has the scope {who.principal.scope}. This needs {scope}: ask for a key that has it."
+        )
+
+
 @dataclass(frozen=True)
 class Form:
     """The fields of a posted form, in their order."""
@@ -192,16 +203,15 @@ def posted_by(scope: Scope) -> Callable[[Request, Viewer, Form], Viewer]:
         settings: Settings = request.app.state.settings
         if not sessions.is_csrf_token(settings.secret_keys, who.session, form.get("csrf")):
             raise Refused(403, "This form is not from this session, so nothing was changed. Send it again.")
-        if not who.may(scope):
-            raise Refused(
-                403, f"Your key has the scope {who.principal.scope}. This needs {scope}: ask for a key that has it."
-            )
+        need_scope(who, scope)
         return who
 
     check.scope = scope  # type: ignore[attr-defined]  # for the test that goes over every route
     return check
 
 
+ANY_SCOPE = Depends(posted_by(Scope.READ))
+"""For routes that need not know who posts."""
 AnyScope = Annotated[Viewer, Depends(posted_by(Scope.READ))]
 Writer = Annotated[Viewer, Depends(posted_by(Scope.WRITE))]
 Admin = Annotated[Viewer, Depends(posted_by(Scope.ADMIN))]

@@ -8,6 +8,9 @@ from urllib.parse import urlencode
 
 from pydantic import BaseModel, ValidationError
 
+from app.api.lists import write_cursor
+from app.api.schemas.common import PageQuery
+from app.services.paging import Page, Position, to_json
 from app.utils import wording
 from app.utils.clock import rfc3339
 
@@ -85,3 +88,25 @@ def _text(name: str, value: str, labels: Mapping[str, str]) -> str:
 def _without(path: str, given: Mapping[str, str], name: str) -> str:
     rest = {key: value for key, value in given.items() if key != name}
     return f"{path}?{urlencode(rest)}" if rest else path
+
+
+class Neighbours(NamedTuple):
+    """Addresses of the pages beside the one that is shown; None at the ends of the list."""
+
+    newer: str | None
+    older: str | None
+
+
+def neighbours(name: str, query: PageQuery, page: Page[Any], address: str) -> Neighbours:
+    """Return the addresses of the pages before and after.
+
+    Args:    name: of the list, as its cursors know it; address: path and query of the filters.
+    """
+
+    def leads_to(position: Position | None) -> str | None:
+        if position is None:
+            return None
+        cursor = write_cursor(name, query, to_json(position))
+        return f"{address}{'&' if '?' in address else '?'}cursor={cursor}"
+
+    return Neighbours(leads_to(page.newer), leads_to(page.older))

@@ -55,13 +55,26 @@ def of_alert(session: Session, alert_id: UUID) -> Sequence[Delivery]:
     return session.scalars(query.limit(MAX_OF_ALERT)).all()
 
 
-def detail_json(session: Session, delivery_id: UUID) -> dict[str, Any]:
-    """Serialize one delivery with its attempts, oldest first.
+def get(session: Session, delivery_id: UUID) -> Delivery:
+    """Return a delivery.
 
     Raises: NotFound.
     """
     delivery = session.get(Delivery, delivery_id)
     if delivery is None:
         raise NotFound(f"there is no delivery {delivery_id}")
-    attempts = session.scalars(select(Attempt).where(Attempt.delivery_id == delivery_id).order_by(Attempt.id))
-    return delivery_json(delivery) | {"attempts": [attempt_json(attempt) for attempt in attempts]}
+    return delivery
+
+
+def attempts_of(session: Session, delivery_id: UUID) -> Sequence[Attempt]:
+    """List the attempts of a delivery, oldest first."""
+    return session.scalars(select(Attempt).where(Attempt.delivery_id == delivery_id).order_by(Attempt.id)).all()
+
+
+def detail_json(session: Session, delivery_id: UUID) -> dict[str, Any]:
+    """Serialize one delivery with its attempts.
+
+    Raises: NotFound.
+    """
+    attempts = [attempt_json(attempt) for attempt in attempts_of(session, delivery_id)]
+    return delivery_json(get(session, delivery_id)) | {"attempts": attempts}

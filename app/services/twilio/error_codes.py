@@ -62,6 +62,11 @@ def describe(code: int) -> ErrorCode:
     return _described(code, _Loaded.generation)
 
 
+def is_known(code: int) -> bool:
+    """Check whether the catalogue has a code."""
+    return code in _catalogue(_Loaded.generation)
+
+
 def all_codes() -> list[ErrorCode]:
     """List every code of the catalogue, in order."""
     return [describe(code) for code in sorted(_catalogue(_Loaded.generation))]

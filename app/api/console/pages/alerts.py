@@ -9,15 +9,14 @@ from sqlalchemy.orm import Session
 
 from app.api.changes import Change
 from app.api.console.access import PostedForm, SignedIn, Viewer, Writer
-from app.api.console.filters import read_filters
-from app.api.console.rendering import Flash, redirect, render
+from app.api.console.filters import neighbours, read_filters
+from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
-from app.api.lists import read_position, write_cursor
+from app.api.lists import read_position
 from app.api.schemas.alerts import AlertFilters
 from app.database import session_scope
 from app.enums import AlertStatus
 from app.models import Alert, Delivery
-from app.services import paging
 from app.services.alerts import search, silences, tracker
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
@@ -51,9 +50,14 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
         position = read_position("alerts", query, search.SORT_KEY)
         page = search.list_alerts(session, query.wanted(), position, PAGE_SIZE)
         session.expunge_all()
-    older = write_cursor("alerts", query, paging.to_json(page.older)) if page.older else None
-    newer = write_cursor("alerts", query, paging.to_json(page.newer)) if page.newer else None
-    context = {"section": "alerts", "alerts": page.items, "chips": chips, "tab": tab, "older": older, "newer": newer}
+    address = link("/alerts", tab=tab) if not chips else filters.address
+    context = {
+        "section": "alerts",
+        "alerts": page.items,
+        "chips": chips,
+        "tab": tab,
+        "beside": neighbours("alerts", query, page, address),
+    }
     return render(request, viewer, "alerts.html", context)
 
 

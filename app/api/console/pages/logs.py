@@ -6,15 +6,14 @@ import orjson
 from fastapi import Path, Request, Response
 
 from app.api.console.access import SignedIn
-from app.api.console.filters import read_filters
+from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import render
 from app.api.console.routing import make_router
-from app.api.lists import read_position, write_cursor
+from app.api.lists import read_position
 from app.api.schemas.common import SID
 from app.api.schemas.logs import LogFilters
 from app.database import session_scope
 from app.enums import LogType
-from app.services import paging
 from app.services.ingest import details
 from app.services.logs import search
 from app.services.logs.raw import raw_of
@@ -50,8 +49,7 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
         "chips": filters.chips,
         "q": request.query_params.get("q", ""),
         "hidden": [(name, value) for name, value in request.query_params.multi_items() if name not in ("q", "cursor")],
-        "older": write_cursor("logs", query, paging.to_json(page.older)) if page.older else None,
-        "newer": write_cursor("logs", query, paging.to_json(page.newer)) if page.newer else None,
+        "beside": neighbours("logs", query, page, filters.address),
         "csv": "/api" + filters.address.replace("/logs", "/logs.csv", 1),
     }
     return render(request, viewer, "logs.html", context)

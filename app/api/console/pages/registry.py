@@ -1,5 +1,19 @@
 """The routers of all pages."""
 
-from app.api.console.pages import alerts, logs, overview, sign_in
+from app.api.console.pages import (
+    alerts,
+    audit,
+    deliveries,
+    error_codes,
+    keys,
+    logs,
+    overview,
+    server,
+    sign_in,
+    silences,
+)
 
-ROUTERS = (sign_in.router, overview.router, alerts.router, logs.router)
+ROUTERS = tuple(
+    module.router
+    for module in (sign_in, overview, alerts, logs, deliveries, silences, keys, audit, error_codes, server)
+)

@@ -1,0 +1,84 @@
+"""The pages about this server: health, settings, the viewer's own choices, and the rest of the menu on a phone."""
+
+from datetime import timedelta
+
+from fastapi import Request, Response
+from pydantic import SecretStr
+
+from app import __version__
+from app.api.console.access import ANY_SCOPE, THEME_COOKIE, THEMES, ZONE_COOKIE, PostedForm, SignedIn, is_https
+from app.api.console.rendering import Flash, redirect, render
+from app.api.console.routing import make_router
+from app.config import Settings
+from app.services.health import Health
+from app.utils.zones import is_zone, zone_names
+
+router = make_router()
+CHOICES_KEPT = timedelta(days=365)
+CHECKS = {
+    "database": "Database",
+    "broker": "Broker",
+    "polling": "Reading Twilio",
+    "workers": "Workers",
+    "deliveries": "Deliveries",
+}
+
+
+@router.get("/health")
+def show_health(request: Request, viewer: SignedIn) -> Response:
+    """Show every check, in words."""
+    health: Health = request.app.state.health.look()
+    checks = [(CHECKS.get(name, name), check) for name, check in health.checks.items()]
+    return render(request, viewer, "health.html", {"section": "health", "health": health, "checks": checks})
+
+
+@router.get("/settings")
+def show_settings(request: Request, viewer: SignedIn) -> Response:
+    """Show the viewer's choices and the settings of the server. A secret is `set` or `not set`."""
+    settings: Settings = request.app.state.settings
+    rows = [(name.upper(), _shown(getattr(settings, name))) for name in type(settings).model_fields]
+    context = {
+        "section": "settings",
+        "settings": sorted(rows),
+        "zones": sorted(zone_names()),
+        "themes": THEMES,
+        "version": __version__,
+    }
+    return render(request, viewer, "settings.html", context)
+
+
+def _shown(value: object) -> str:
+    """Write a setting for people. A secret only says whether it is set."""
+    if value is None or value == "":
+        return "not set"
+    if isinstance(value, SecretStr):
+        return "set"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@router.post("/settings", dependencies=[ANY_SCOPE])
+def save_choices(request: Request, form: PostedForm) -> Response:
+    """Keep the viewer's zone and theme, on this device."""
+    answer = redirect(request, "/settings", Flash("Saved on this device."))
+    zone, theme = form.get("zone"), form.get("theme")
+    for name, value, known in ((ZONE_COOKIE, zone, is_zone(zone)), (THEME_COOKIE, theme, theme in THEMES)):
+        if known:
+            answer.set_cookie(
+                name,
+                value,
+                max_age=int(CHOICES_KEPT.total_seconds()),
+                path="/",
+                secure=is_https(request.app.state.settings),
+                samesite="lax",
+            )
+        else:
+            answer.delete_cookie(name, path="/")
+    return answer
+
+
+@router.get("/more")
+def show_more(request: Request, viewer: SignedIn) -> Response:
+    """Show the rest of the menu, on phones."""
+    return render(request, viewer, "more.html", {"section": "more"})

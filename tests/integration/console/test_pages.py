@@ -1,0 +1,178 @@
+"""The other pages: each renders for whoever may see it, and its forms do what they say."""
+
+import re
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.database import session_scope
+from app.enums import Scope
+from app.models import Action, Attempt, Delivery
+from app.utils.clock import utc_now
+from tests.integration.api.conftest import RULE, Api
+from tests.integration.console.conftest import Browser, leads_to
+from tests.integration.console.test_alert_pages import HOSTILE
+from tests.integration.console.test_sessions import pages
+
+ADMIN_PAGES = {"/keys", "/audit"}
+
+
+def make_delivery(status: str = "failed", recipient: str = "ops@example.com") -> UUID:
+    """Store a delivery with one failed attempt, and its action."""
+    now = utc_now()
+    with session_scope() as session:
+        action = Action(
+            action_type="email", enabled=True, min_severity="info", notify_on=["firing"], config="x",
+            created_at=now, updated_at=now,
+        )  # fmt: skip
+        session.add(action)
+        session.flush()
+        delivery = Delivery(
+            action_id=action.id, action_type="email", type="alert.firing", recipient=recipient, status=status,
+            content={}, created_at=now, attempt_count=1,
+        )  # fmt: skip
+        session.add(delivery)
+        session.flush()
+        session.add(
+            Attempt(
+                delivery_id=delivery.id, token=uuid4(), at=now, duration_ms=1200, outcome="failed", status_code=550,
+                response=HOSTILE, error="the server refused the recipient",
+            )
+        )  # fmt: skip
+        return delivery.id
+
+
+async def test_every_page_without_parameters_renders(browser: Browser) -> None:
+    await browser.sign_in()
+    for path in pages(browser.app, "GET"):
+        if "{" not in path and "0000" not in path and "6f1c2f0e" not in path:
+            assert (await browser.get(path)).status_code == 200, path
+
+
+async def test_a_key_that_only_reads_sees_all_but_keys_and_audit(browser: Browser, api: Api) -> None:
+    await browser.sign_in(await api.key(Scope.READ))
+    for path in pages(browser.app, "GET"):
+        if "{" not in path and "0000" not in path and "6f1c2f0e" not in path:
+            assert (await browser.get(path)).status_code == (403 if path in ADMIN_PAGES else 200), path
+
+
+async def test_a_delivery_shows_its_attempts_as_text_and_can_be_retried(browser: Browser) -> None:
+    delivery_id = make_delivery()
+    await browser.sign_in()
+    page = (await browser.get(f"/deliveries/{delivery_id}")).text
+    assert "the server refused the recipient" in page
+    assert "<script>alert(1)" not in page
+    assert leads_to(await browser.submit(f"/deliveries/{delivery_id}/retry")) == f"/deliveries/{delivery_id}"
+    assert "It is pending again" in (await browser.get(f"/deliveries/{delivery_id}")).text
+
+
+async def test_deliveries_are_filtered_by_the_address(browser: Browser) -> None:
+    make_delivery("failed", "failed@example.com")
+    make_delivery("succeeded", "succeeded@example.com")
+    await browser.sign_in()
+    page = (await browser.get("/deliveries", params={"status": "failed"})).text
+    assert "failed@example.com" in page
+    assert "succeeded@example.com" not in page
+
+
+async def test_lists_lead_to_older_deliveries_and_back(browser: Browser) -> None:
+    for number in range(51):
+        make_delivery(recipient=f"{number}@example.com")
+    await browser.sign_in()
+    first = (await browser.get("/deliveries?status=failed")).text
+    older = re.search(r'href="([^"]+)" rel="next"', first)
+    assert older is not None
+    second = (await browser.get(older[1].replace("&amp;", "&"))).text
+    assert ">0@example.com<" in second
+    assert ">50@example.com<" not in second
+    newer = re.search(r'href="([^"]+)" rel="prev"', second)
+    assert newer is not None
+    assert ">50@example.com<" in (await browser.get(newer[1].replace("&amp;", "&"))).text
+
+
+async def test_a_silence_is_created_and_ended(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    await browser.sign_in()
+    await browser.submit("/silences", rule_id=rule["id"], field="to_country", value="GB", hours="8", reason="known")
+    made = (await api.get("/api/silences")).json()["items"][0]
+    assert (made["rule_id"], made["group"], made["reason"]) == (rule["id"], {"to_country": "GB"}, "known")
+    assert "known" in (await browser.get("/silences")).text
+    await browser.submit(f"/silences/{made['id']}/end")
+    assert (await api.get("/api/silences")).json()["items"] == []
+
+
+async def test_a_silence_that_cannot_be_made_keeps_what_was_typed(browser: Browser) -> None:
+    await browser.sign_in()
+    answer = await browser.submit("/silences", rule_id=str(uuid4()), reason="kept", hours="1")
+    assert answer.status_code == 422
+    assert 'value="kept"' in answer.text
+    assert "there is no such rule" in answer.text
+
+
+async def test_a_key_is_shown_once_and_revoked(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    page = (await browser.submit("/keys", name="dashboard", scope="read")).text
+    found = re.search(r"gp_[0-9A-Za-z]{8}_[0-9A-Za-z]+", page)
+    assert found is not None
+    async with Api(browser.app, found[0]) as holder:
+        assert (await holder.get("/api/alerts")).status_code == 200
+        assert found[0] not in (await browser.get("/keys")).text
+        key_id = (await api.get("/api/keys")).json()["items"][0]["id"]
+        await browser.submit(f"/keys/{key_id}/revoke")
+        assert (await holder.get("/api/alerts")).status_code == 401
+
+
+async def test_a_key_without_a_name_is_refused_at_its_field(browser: Browser) -> None:
+    await browser.sign_in()
+    answer = await browser.submit("/keys", name="", scope="write")
+    assert answer.status_code == 422
+    assert 'id="name-wrong"' in answer.text
+    assert 'value="write" checked' in answer.text
+
+
+async def test_the_audit_shows_what_differs_and_leads_to_it(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    await api.patch(f"/api/rules/{rule['id']}", json={"name": "Carriers filter us"})
+    await browser.sign_in()
+    page = (await browser.get("/audit")).text
+    assert "Carriers filter us" in page
+    assert f'href="/rules/{rule["id"]}"' in page
+    assert "pattern_value" not in page.partition("rule update")[2].partition("</li>")[0]
+
+
+async def test_codes_are_found_by_number_and_by_word(browser: Browser) -> None:
+    await browser.sign_in()
+    for words in ("30007", "message filtered"):
+        assert 'href="/error-codes/30007"' in (await browser.get("/error-codes", params={"q": words})).text
+
+
+async def test_an_unknown_code_is_a_page_that_says_so(browser: Browser) -> None:
+    await browser.sign_in()
+    answer = await browser.get("/error-codes/999999")
+    assert answer.status_code == 404
+    assert "does not know this code" in answer.text
+
+
+async def test_times_are_in_the_zone_that_was_chosen(browser: Browser) -> None:
+    make_delivery()
+    await browser.sign_in()
+    await browser.submit("/settings", zone="Asia/Kolkata", theme="dark")
+    page = (await browser.get("/settings")).text
+    assert 'value="Asia/Kolkata"' in page
+    assert 'data-theme="dark"' in page
+
+
+async def test_a_zone_that_does_not_exist_is_not_kept(browser: Browser) -> None:
+    await browser.sign_in()
+    await browser.submit("/settings", zone="Mars/Olympus", theme="neon")
+    page = (await browser.get("/settings")).text
+    assert 'value="UTC"' in page
+    assert "neon" not in page
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "API_KEY", "DATABASE_URL", "REDIS_URL", "SMTP_PASSWORD"])
+async def test_settings_show_no_secret(browser: Browser, name: str) -> None:
+    await browser.sign_in()
+    page = (await browser.get("/settings")).text
+    shown = page.partition(f"<code>{name}</code>")[2].partition("</tr>")[0]
+    assert re.search(r">(set|not set)<", shown)
