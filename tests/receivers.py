@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from email.message import EmailMessage
+from itertools import count
 from typing import Any, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from tests.kits.waiting import PATIENCE_SECONDS
 
 
 @dataclass(frozen=True)
@@ -62,12 +65,17 @@ def say(raw: bytes, *, then_wait: float = 0.0) -> Answer:
     return answer
 
 
-def drip(start: bytes, each: bytes, *, every: float, times: int) -> Answer:
-    """Write a beginning, and then a little at a time."""
+async def silent(request: Request, writer: asyncio.StreamWriter) -> None:
+    """Answer nothing for as long as anybody waits."""
+    await asyncio.Event().wait()
+
+
+def drip(start: bytes, each: bytes, *, every: float, times: int | None = None) -> Answer:
+    """Write a beginning, and then a little at a time, for as long as anybody reads where `times` is not given."""
 
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(start)
-        for _ in range(times):
+        for _ in range(times) if times is not None else count():
             writer.write(each)
             await writer.drain()
             await asyncio.sleep(every)
@@ -174,9 +182,9 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
     try:
         yield loop
     finally:
-        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(PATIENCE_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
         loop.close()
 
 
@@ -200,7 +208,7 @@ def http_receiver(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterat
         async def start() -> asyncio.Server:
             return await asyncio.start_server(receiver.serve, "127.0.0.1", 0, ssl=tls, limit=2**20)
 
-        server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+        server = asyncio.run_coroutine_threadsafe(start(), loop).result(PATIENCE_SECONDS)
         receiver.port = server.sockets[0].getsockname()[1]
         try:
             yield receiver
@@ -216,7 +224,7 @@ def raw_server(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awa
         async def start() -> asyncio.Server:
             return await asyncio.start_server(serve, "127.0.0.1", 0)
 
-        server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+        server = asyncio.run_coroutine_threadsafe(start(), loop).result(PATIENCE_SECONDS)
         try:
             yield server.sockets[0].getsockname()[1]
         finally:
@@ -245,7 +253,7 @@ def mail_server(tls: ssl.SSLContext | None = None, **fields: Any) -> Iterator[Ma
         async def start() -> asyncio.Server:
             return await loop.create_server(protocol, "127.0.0.1", 0)
 
-        server = asyncio.run_coroutine_threadsafe(start(), loop).result(10)
+        server = asyncio.run_coroutine_threadsafe(start(), loop).result(PATIENCE_SECONDS)
         mailbox.port = server.sockets[0].getsockname()[1]
         try:
             yield mailbox

@@ -12,8 +12,9 @@ import httpx
 import psutil
 import pytest
 
-from scripts.local.processes import LOOPBACK, free_port, wait_until
+from scripts.local.processes import LOOPBACK, free_port
 from scripts.twilio_simulator import Simulator, SimulatorServer
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 LAUNCH = [sys.executable, "-m", "scripts.local.launch"]
@@ -45,7 +46,7 @@ def _started(folder: Path, port: int, **environment: str) -> Iterator[tuple[subp
         yield process, said
     finally:
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE_SECONDS)
 
 
 def _said(said: str, what: str) -> str:
@@ -61,28 +62,35 @@ def test_a_newcomer_reads_the_first_alert_within_a_minute_and_nothing_is_left_be
         children = psutil.Process(process.pid).children(recursive=True)
 
         def kinds() -> set[str]:
-            return {message["kind"] for message in httpx.get(f"{inbox}messages.json", trust_env=False).json()}
+            return {
+                message["kind"]
+                for message in httpx.get(f"{inbox}messages.json", trust_env=False, timeout=PATIENCE_SECONDS).json()
+            }
 
-        wait_until(lambda: kinds() == {"mail", "webhook"}, "a mail and a webhook are in the inbox", 60)
-        messages = httpx.get(f"{inbox}messages.json", trust_env=False).json()
+        wait_until(lambda: kinds() == {"mail", "webhook"}, "a mail and a webhook are in the inbox")
+        messages = httpx.get(f"{inbox}messages.json", trust_env=False, timeout=PATIENCE_SECONDS).json()
         assert {message["signature"] for message in messages if message["kind"] == "webhook"} == {"valid"}
-        page = httpx.get(f"{inbox}messages/{messages[0]['number']}", trust_env=False)
+        page = httpx.get(f"{inbox}messages/{messages[0]['number']}", trust_env=False, timeout=PATIENCE_SECONDS)
         assert page.is_success
-        with httpx.Client(base_url=f"http://{LOOPBACK}:{port}", headers={"X-API-Key": key}, trust_env=False) as api:
+        with httpx.Client(
+            base_url=f"http://{LOOPBACK}:{port}", headers={"X-API-Key": key}, trust_env=False, timeout=PATIENCE_SECONDS
+        ) as api:
             rules = api.get("/api/rules").json()["items"]
             assert "Failed Call Detection" in {rule["name"] for rule in rules}
             before = api.get("/api/alerts").json()["items"]
             assert before
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
         assert process.returncode == 0
-        gone, alive = psutil.wait_procs(children, timeout=5)
+        gone, alive = psutil.wait_procs(children, timeout=PATIENCE_SECONDS)
         assert alive == []
         assert len(gone) > 5
 
     with _started(folder, port) as (process, said):
         assert _said(said, "API key") == key
-        with httpx.Client(base_url=f"http://{LOOPBACK}:{port}", headers={"X-API-Key": key}, trust_env=False) as api:
+        with httpx.Client(
+            base_url=f"http://{LOOPBACK}:{port}", headers={"X-API-Key": key}, trust_env=False, timeout=PATIENCE_SECONDS
+        ) as api:
             assert {alert["id"] for alert in api.get("/api/alerts").json()["items"]} >= {each["id"] for each in before}
             assert len(api.get("/api/rules").json()["items"]) == len(rules), "the first start's rules are made once"
         second = subprocess.run(

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from app.models import Base
 from scripts.local.postgres import Postgres
 from tests.conftest import migrate
+from tests.kits.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -102,7 +103,7 @@ def test_several_that_start_at_once_make_it_once(empty: str) -> None:
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for _ in range(3)
     ]
-    said = [racer.communicate(timeout=60)[0].decode() for racer in racers]
+    said = [racer.communicate(timeout=PATIENCE_SECONDS)[0].decode() for racer in racers]
     assert [racer.returncode for racer in racers] == [0, 0, 0], said
     engine = _engine(empty)
     with engine.connect() as connection:

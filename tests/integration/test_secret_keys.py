@@ -13,6 +13,7 @@ from app.services import health
 from app.services.outbox import actions
 from app.utils.clock import utc_now
 from tests.conftest import ENVIRONMENT, ROOT, forget
+from tests.kits.waiting import PATIENCE_SECONDS
 
 NEW_KEY = "a-key-under-which-nothing-was-stored"
 HOOK = {"action_type": "webhook", "config": {"url": "https://example.com/hook"}}
@@ -34,7 +35,7 @@ def test_a_worker_whose_key_opens_nothing_that_is_stored_does_not_start(database
     make_action()
     environment = ENVIRONMENT | {"PATH": os.environ["PATH"], "DATABASE_URL": database, "SECRET_KEY": NEW_KEY}
     worker = start_worker(environment)
-    _, said = worker.communicate(timeout=60)
+    _, said = worker.communicate(timeout=PATIENCE_SECONDS)
     assert worker.returncode == 2
     [line] = [line for line in said.splitlines() if "SECRET_KEY" in line]
     assert line.startswith("giftpulse: SECRET_KEY opens none of the 1 stored secrets: ")
@@ -58,4 +59,4 @@ def test_one_secret_that_does_not_open_stops_no_worker_and_is_told(
         assert any("ready." in line for line in worker.stderr)
     finally:
         worker.terminate()
-        worker.communicate(timeout=60)
+        worker.communicate(timeout=PATIENCE_SECONDS)

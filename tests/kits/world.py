@@ -11,9 +11,10 @@ from typing import Any, Self
 import httpx
 
 from scripts.local.children import Children
-from scripts.local.processes import LOOPBACK, free_port, wait_until
+from scripts.local.processes import LOOPBACK, free_port
 from scripts.twilio_simulator import Simulator, SimulatorServer
 from tests.kits.receivers import MailReceiver, WebReceiver
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 API_KEY = "key-of-the-administrator"
@@ -45,7 +46,7 @@ class World:
                     base_url=self.url,
                     headers={"X-API-Key": API_KEY},
                     trust_env=False,
-                    timeout=20,
+                    timeout=PATIENCE_SECONDS,
                 )
             )
             self.children = Children(self.folder, ROOT)
@@ -90,7 +91,7 @@ class World:
             if name == "api":
                 listen = ["--host", LOOPBACK, "--port", str(self.port)]
                 self.children.start(name, [*python, "uvicorn", "app.api.main:app", *listen], self.environment)
-                wait_until(self._answers, "the API answers", seconds=90)
+                wait_until(self._answers, "the API answers")
             elif name.startswith("worker"):
                 self.children.start(name, [*celery, "worker", "--loglevel=info"], self.environment)
             else:
@@ -105,14 +106,14 @@ class World:
         """Poll by hand; return the exit code."""
         return self.children.run("poll", [sys.executable, "-m", "app", "poll"], self.environment)
 
-    def wait(self, ready: Callable[[], bool], what: str, seconds: float = 40) -> None:
+    def wait(self, ready: Callable[[], bool], what: str) -> None:
         """Wait for something to become true; a process that died meanwhile is told instead."""
 
         def alive_and_ready() -> bool:
             self.children.check()
             return ready()
 
-        wait_until(alive_and_ready, what, seconds, pause_seconds=0.1)
+        wait_until(alive_and_ready, what, pause_seconds=0.1)
 
     def get(self, path: str, **parameters: str) -> Any:
         answer = self.api.get(path, params=parameters)

@@ -16,7 +16,10 @@ def configure(settings: Settings) -> Configure:
     """Make settings that may reach this machine, with some changes."""
 
     def make(**changes: Any) -> Callable[[], Settings]:
-        plain: dict[str, Any] = {"webhook_allowed_networks": (ip_network("127.0.0.0/8"),), "webhook_timeout_seconds": 1}
+        plain: dict[str, Any] = {
+            "webhook_allowed_networks": (ip_network("127.0.0.0/8"),),
+            "webhook_timeout_seconds": 60,
+        }
         changed = get_settings().model_copy(update=plain | changes)
         return lambda: changed
 

@@ -12,6 +12,7 @@ from app.actions.apprise import Apprise
 from app.actions.apprise_child import LOCAL, LOCAL_SCHEMES, check
 from app.errors import InvalidInput
 from tests.integration.actions.conftest import Configure
+from tests.kits.waiting import PATIENCE_SECONDS
 
 TRIES = """
 import json, os, socket, ssl, subprocess, sys
@@ -68,7 +69,9 @@ print(json.dumps(done))
 def run(program: str, *arguments: str) -> list[str]:
     """Run a program that writes a list."""
     command = [sys.executable, "-c", program, *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=apprise.ROOT, check=True, timeout=60)
+    ended = subprocess.run(
+        command, capture_output=True, text=True, cwd=apprise.ROOT, check=True, timeout=PATIENCE_SECONDS
+    )
     written: list[str] = json.loads(ended.stdout)
     return written
 

@@ -1,8 +1,9 @@
 """Every kind of action sits the exam of senders, against a real server."""
 
+import math
 import ssl
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,11 @@ from app.actions.apprise import Apprise
 from app.actions.base import ActionKind, SendError
 from app.actions.email import Email
 from app.actions.webhook import Webhook
+from app.config import Settings
 from app.errors import InvalidInput
 from tests.integration.actions.conftest import Configure
 from tests.kits.senders import SenderExam, send
-from tests.receivers import Mailbox, Receiver, echo, http_receiver, mail_server, respond, say
+from tests.receivers import Mailbox, Receiver, echo, http_receiver, mail_server, respond, say, silent
 
 CANARY = "canary0123456789canary"
 FORMATS: dict[str, dict[str, Any]] = {
@@ -35,10 +37,16 @@ FORMATS: dict[str, dict[str, Any]] = {
 class OverHttp:
     """A candidate whose server speaks HTTP."""
 
-    deadline_seconds = 1.0
-
-    def __init__(self, kind: ActionKind, config: dict[str, Any], receiver: Receiver) -> None:
-        self.kind, self.config, self._receiver = kind, kind.check(config), receiver
+    def __init__(
+        self,
+        make: Callable[[Callable[[], Settings]], ActionKind],
+        configure: Configure,
+        config: dict[str, Any],
+        receiver: Receiver,
+    ) -> None:
+        self._impatient = make(configure(webhook_timeout_seconds=1))
+        self.kind = make(configure())
+        self.config, self._receiver = self.kind.check(config), receiver
         self.canaries = [CANARY, *([self.config["secret"]] if "secret" in self.config else [])]
 
     def accept(self) -> None:
@@ -54,7 +62,8 @@ class OverHttp:
         self._receiver.answers = [respond(302, Location="/elsewhere"), respond(200)]
 
     def fall_silent(self) -> None:
-        self._receiver.answers = [say(b"", then_wait=30)]
+        self._receiver.answers = [silent]
+        self.kind = self._impatient
 
     def hang_up(self) -> None:
         self._receiver.answers = [say(b"")]
@@ -66,11 +75,10 @@ class OverHttp:
 class OverSmtp:
     """A candidate whose server speaks SMTP."""
 
-    deadline_seconds = 1.0
     canaries = [CANARY]
 
-    def __init__(self, kind: ActionKind, mailbox: Mailbox) -> None:
-        self.kind, self._mailbox = kind, mailbox
+    def __init__(self, kind: ActionKind, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kind, self._mailbox, self._monkeypatch = kind, mailbox, monkeypatch
         self.config = kind.check({"recipients": ["ops@example.com"]})
 
     def accept(self) -> None:
@@ -83,7 +91,8 @@ class OverSmtp:
         self._mailbox.codes = {"ops@example.com": ["451 later"]}
 
     def fall_silent(self) -> None:
-        self._mailbox.codes, self._mailbox.slow = {}, 30
+        self._mailbox.codes, self._mailbox.slow = {}, math.inf
+        self._monkeypatch.setattr(smtp, "ATTEMPT_SECONDS", 1.0)
 
     def hang_up(self) -> None:
         self._mailbox.codes = {"DATA": ["drop"]}
@@ -98,15 +107,16 @@ class TestWebhook(SenderExam):
         with http_receiver() as receiver:
             url = f"http://user:{CANARY}@127.0.0.1:{receiver.port}/hook?token={CANARY}"
             config = {"url": url, "format": request.param} | FORMATS[request.param]
-            yield OverHttp(Webhook(configure()), config, receiver)
+            yield OverHttp(Webhook, configure, config, receiver)
 
 
 def test_a_login_given_as_a_header_is_hidden_also_where_the_receiver_has_read_it(configure: Configure) -> None:
     given = b64encode(f"someone:{CANARY}".encode()).decode()
     said = f"no such login: someone:{CANARY} ({given}), {CANARY} is no password".encode()
     with http_receiver(respond(401, said)) as receiver:
-        kind = Webhook(configure())
-        candidate = OverHttp(kind, {"url": receiver.url, "headers": {"Authorization": f"Basic {given}"}}, receiver)
+        candidate = OverHttp(
+            Webhook, configure, {"url": receiver.url, "headers": {"Authorization": f"Basic {given}"}}, receiver
+        )
         with pytest.raises(SendError) as refused:
             send(candidate)
     assert refused.value.response == "no such login: ••• (•••), ••• is no password"
@@ -123,7 +133,7 @@ def test_a_connector_of_teams_tells_of_a_failure_within_a_200(
     configure: Configure, said: bytes, permanent: bool | None
 ) -> None:
     with http_receiver(respond(200, said)) as receiver:
-        candidate = OverHttp(Webhook(configure()), {"url": receiver.url, "format": "teams"}, receiver)
+        candidate = OverHttp(Webhook, configure, {"url": receiver.url, "format": "teams"}, receiver)
         if permanent is None:
             assert send(candidate).status_code == 200
             return
@@ -135,7 +145,7 @@ def test_a_connector_of_teams_tells_of_a_failure_within_a_200(
 
 def test_what_a_receiver_of_another_format_says_within_a_200_is_its_own_business(configure: Configure) -> None:
     with http_receiver(respond(200, FAILED % 429)) as receiver:
-        assert send(OverHttp(Webhook(configure()), {"url": receiver.url}, receiver)).status_code == 200
+        assert send(OverHttp(Webhook, configure, {"url": receiver.url}, receiver)).status_code == 200
 
 
 class TestWebhookWithTemplate(SenderExam):
@@ -143,13 +153,13 @@ class TestWebhookWithTemplate(SenderExam):
     def candidate(self, configure: Configure) -> Iterator[OverHttp]:
         with http_receiver() as receiver:
             config = {"url": f"{receiver.url}?key={CANARY}", "body": '{"text": "{{ alert.summary }}"}'}
-            yield OverHttp(Webhook(configure()), config, receiver)
+            yield OverHttp(Webhook, configure, config, receiver)
 
 
 class TestEmail(SenderExam):
     @pytest.fixture
     def candidate(self, configure: Configure, monkeypatch: pytest.MonkeyPatch) -> Iterator[OverSmtp]:
-        monkeypatch.setattr(smtp, "ATTEMPT_SECONDS", OverSmtp.deadline_seconds)
+        monkeypatch.setattr(smtp, "ATTEMPT_SECONDS", 60.0)
         with mail_server(password=CANARY) as mailbox:
             password = SecretStr(CANARY)
             settings = configure(
@@ -160,7 +170,7 @@ class TestEmail(SenderExam):
                 smtp_user="alerts",
                 smtp_password=password,
             )
-            yield OverSmtp(Email(settings), mailbox)
+            yield OverSmtp(Email(settings), mailbox, monkeypatch)
 
 
 class TestApprise(SenderExam):
@@ -180,9 +190,7 @@ class TestApprise(SenderExam):
     def candidate(self, configure: Configure) -> Iterator[OverHttp]:
         with http_receiver() as receiver:
             config = {"urls": [f"json://user:{CANARY}@127.0.0.1:{receiver.port}/hook"]}
-            candidate = OverHttp(Apprise(configure()), config, receiver)
-            candidate.deadline_seconds = 4.0
-            yield candidate
+            yield OverHttp(Apprise, configure, config, receiver)
 
     def test_a_redirect_is_not_followed(self, candidate: OverHttp) -> None:
         candidate.redirect()
@@ -203,7 +211,7 @@ class TestApprise(SenderExam):
             authority.issue_cert("127.0.0.1").configure_cert(context)
             with http_receiver(tls=context) as receiver:
                 config = {"urls": [f"jsons://127.0.0.1:{receiver.port}/hook"]}
-                candidate = OverHttp(Apprise(configure(webhook_timeout_seconds=10)), config, receiver)
+                candidate = OverHttp(Apprise, configure, config, receiver)
                 with nullcontext() if taken else pytest.raises(SendError):
                     send(candidate)
                 assert candidate.received() == taken

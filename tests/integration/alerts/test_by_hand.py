@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 from app.database import session_scope
 from app.errors import Conflict
 from app.services.alerts import tracker
-from scripts.local.processes import wait_until
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import (
@@ -28,6 +27,7 @@ from tests.integration.alerts.stories import (
     pass_time,
     told_at,
 )
+from tests.kits.waiting import wait_until
 
 ANY: dict[str, Any] = {"pattern_type": "any", "pattern_value": None}
 
@@ -64,7 +64,7 @@ def meanwhile(first: Callable[[Session], object], second: Callable[[], object]) 
     with session_scope() as session:
         first(session)
         thread.start()
-        wait_until(_someone_waits, "the second waits for the first", seconds=30)
+        wait_until(_someone_waits, "the second waits for the first")
     thread.join()
     return raised[0] if raised else None
 
@@ -122,7 +122,7 @@ def test_an_alert_that_goes_quiet_while_somebody_acts_on_it_is_over_once(
     def before_commit(point: str) -> None:
         if point == "evaluate.between" and not thread.ident:
             thread.start()
-            wait_until(_someone_waits, "the act waits for the evaluation", seconds=30)
+            wait_until(_someone_waits, "the act waits for the evaluation")
 
     monkeypatch.setattr("app.services.alerts.register.crashpoint", before_commit)
     evaluate(minutes(11))

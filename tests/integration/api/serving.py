@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from scripts.local.processes import free_port, wait_until
+from scripts.local.processes import free_port
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 
 @contextmanager
@@ -22,8 +23,8 @@ def serving(app: FastAPI) -> Iterator[str]:
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
-        wait_until(lambda: server.started, "the API listens", seconds=20)
+        wait_until(lambda: server.started, "the API listens")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(PATIENCE_SECONDS)

@@ -17,10 +17,10 @@ from app.services.rules import engine
 from app.utils import patience
 from app.utils.clock import utc_now
 from app.utils.patience import untangled
-from scripts.local.processes import wait_until
 from tests.conftest import API_KEY
 from tests.integration.api.conftest import RULE, make_app
 from tests.integration.api.serving import serving
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 KEY = {"X-API-Key": API_KEY}
 LOCK_SET = f"SELECT pg_advisory_xact_lock({engine.RULE_SET_LOCK})"
@@ -48,7 +48,7 @@ def _entangle(url: str, work: Callable[[], Any], *locks: str) -> Any:
             wait_until(_somebody_waits, "the work waits for the opponent")
             cursor.execute(locks[1])
             opponent.commit()
-            return working.result(30)
+            return working.result(PATIENCE_SECONDS)
     finally:
         opponent.close()
 
@@ -64,7 +64,7 @@ def test_a_request_that_got_entangled_is_handled_again(database: str, rule: str)
         path = f"{address}/api/rules/{rule}"
 
         def edit() -> httpx.Response:
-            return httpx.patch(path, json={"name": "Other"}, headers=KEY, timeout=30)
+            return httpx.patch(path, json={"name": "Other"}, headers=KEY, timeout=PATIENCE_SECONDS)
 
         answer = _entangle(database, edit, LOCK_SET, _lock(rule))
     assert (answer.status_code, answer.json()["name"]) == (200, "Other")
@@ -106,11 +106,11 @@ def test_a_pool_that_is_used_up_refuses_and_recovers(database: str) -> None:
         with ExitStack() as stack:
             for _ in range(16):
                 stack.enter_context(engine.connect())
-            refused = httpx.get(f"{address}/api/rules", headers=KEY, timeout=30)
+            refused = httpx.get(f"{address}/api/rules", headers=KEY, timeout=PATIENCE_SECONDS)
             assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
             assert int(refused.headers["retry-after"]) > 0
-            assert httpx.get(f"{address}/api/health/live").status_code == 200
-        assert httpx.get(f"{address}/api/rules", headers=KEY, timeout=30).status_code == 200
+            assert httpx.get(f"{address}/api/health/live", timeout=PATIENCE_SECONDS).status_code == 200
+        assert httpx.get(f"{address}/api/rules", headers=KEY, timeout=PATIENCE_SECONDS).status_code == 200
 
 
 def test_an_outcome_is_written_once_the_database_is_back(database: str) -> None:

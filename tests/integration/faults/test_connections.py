@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from app.database import session_scope
-from scripts.local.processes import wait_until
 from tests.integration.faults.conftest import Town
 from tests.kits.proxy import Proxy
 from tests.kits.receivers import Received
 from tests.kits.stages import Stages, let_leases_end
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.mark.parametrize("stage", ["poll", "evaluate", "deliver"])
@@ -123,7 +123,7 @@ def test_a_worker_that_sleeps_past_its_lease_can_write_nothing_more(town: Town) 
     let_leases_end()
     assert town.stages.run("deliver") == 0
     os.kill(sleeper.pid or 0, signal.SIGCONT)
-    sleeper.join(30)
+    sleeper.join(PATIENCE_SECONDS)
     assert sleeper.exitcode == 0
     outcomes = [attempt.outcome for attempt in town.attempts()]
     assert outcomes.count("succeeded") == len(town.deliveries())
@@ -150,7 +150,7 @@ def test_a_stream_that_two_processes_would_poll_is_polled_by_one(town: Town) -> 
     town.simulator.faults.add("slow", times=3, seconds=1)
     first, second = town.stages.start("poll"), town.stages.start("poll")
     for process in (first, second):
-        process.join(60)
+        process.join(PATIENCE_SECONDS)
         assert process.exitcode == 0
     town.go_on()
     town.check_in_the_end()

@@ -17,17 +17,15 @@ from app.models import Heartbeat
 from app.utils import watchdog
 from app.utils.clock import utc_now
 from scripts.local.postgres import Postgres
-from scripts.local.processes import wait_until
 from tests.conftest import API_KEY
 from tests.integration.api.conftest import make_app
 from tests.integration.api.serving import serving
 from tests.kits.frozen import frozen
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 THREADS = 16
 """As many requests as the API works at once."""
 KEY = {"X-API-Key": API_KEY}
-FAR_TOO_LONG_SECONDS = 40
-"""Without a watchdog nothing below ends before this."""
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +41,7 @@ def _asked_all_the_time(address: str, path: str, callers: int) -> Iterator[list[
     over = threading.Event()
 
     def ask() -> None:
-        with httpx.Client(headers=KEY, timeout=FAR_TOO_LONG_SECONDS, trust_env=False) as client:
+        with httpx.Client(headers=KEY, timeout=PATIENCE_SECONDS, trust_env=False) as client:
             while not over.is_set():
                 statuses.append(client.get(address + path).status_code)
 
@@ -60,11 +58,11 @@ def _asked_all_the_time(address: str, path: str, callers: int) -> Iterator[list[
 def test_requests_are_refused_while_the_database_hangs_and_answered_after_it(postgres: Postgres, database: str) -> None:
     with ExitStack() as stack:
         address = stack.enter_context(serving(make_app()))
-        client = stack.enter_context(httpx.Client(headers=KEY, timeout=FAR_TOO_LONG_SECONDS, trust_env=False))
+        client = stack.enter_context(httpx.Client(headers=KEY, timeout=PATIENCE_SECONDS, trust_env=False))
         with _asked_all_the_time(address, "/api/alerts", 2 * THREADS) as statuses:
             wait_until(lambda: statuses.count(200) > 100, "the API answers many at once")
             with frozen(postgres.process):
-                wait_until(lambda: 503 in statuses, "requests under way end", FAR_TOO_LONG_SECONDS)
+                wait_until(lambda: 503 in statuses, "requests under way end")
                 threads = threading.active_count()
                 refused = client.get(f"{address}/api/rules")
                 assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
@@ -106,7 +104,7 @@ def test_whatever_a_worker_waits_for_ends_when_the_database_hangs(postgres: Post
         with frozen(postgres.process):
             stands.set()
             for each in waiting:
-                assert isinstance(each.exception(FAR_TOO_LONG_SECONDS), DBAPIError)
+                assert isinstance(each.exception(PATIENCE_SECONDS), DBAPIError)
     wait_until(_answers, "the database is used again")
     with session_scope() as session:
         assert session.scalar(text("SELECT count(*) FROM waits")) in (0, 1), "a commit that was under way may be done"

@@ -70,10 +70,10 @@ def test_a_poll_that_meets_its_hard_limit_is_killed_and_made_up_for(world: World
     world.simulator.faults.add(FaultKind.STALL, path="PageToken", seconds=HANGS_SECONDS, times=100)
     worker = world.children.running["worker"].pid
     _tell("poll", "poll", **LIMITS)
-    world.wait(lambda: _messages()[0] == PAGE, "the first page is stored", 90)
+    world.wait(lambda: _messages()[0] == PAGE, "the first page is stored")
     before = set(children_of(worker))
     log = world.folder / "worker.log"
-    world.wait(lambda: "Hard time limit (12s) exceeded for poll" in log.read_text(), "the limit is met", 60)
+    world.wait(lambda: "Hard time limit (12s) exceeded for poll" in log.read_text(), "the limit is met")
     world.wait(lambda: len(before - set(children_of(worker))) == 1, "the child is gone")
     world.wait(lambda: len(children_of(worker)) == len(before), "another one takes its place")
     world.wait(lambda: _works(world), "the worker works")
@@ -85,7 +85,7 @@ def test_a_poll_that_meets_its_hard_limit_is_killed_and_made_up_for(world: World
     world.simulator.faults.clear()
     let_leases_end()
     _poll_now()
-    world.wait(_is_read_whole, "the next poll goes on", 60)
+    world.wait(_is_read_whole, "the next poll goes on")
     with session_scope() as session:
         stored = list(session.scalars(select(Log.sid)))
     assert sorted(stored) == sorted(each.sid for each in world.simulator.emitted())

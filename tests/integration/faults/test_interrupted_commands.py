@@ -14,12 +14,12 @@ from sqlalchemy import select
 from app.database import session_scope
 from app.models import Backfill, Stream
 from app.utils.clock import utc_now
-from scripts.local.processes import wait_until
 from scripts.twilio_simulator import add_messages
 from scripts.twilio_simulator.faults import FaultKind
 from tests.conftest import ROOT
 from tests.integration.faults.conftest import Town
 from tests.kits.stages import let_leases_end
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 PAST = 1000
 """Messages of the week before."""
@@ -56,10 +56,10 @@ def test_a_backfill_that_is_interrupted_is_gone_on_with(town: Town, how: signal.
     day = f"DateSent%3C={now - timedelta(days=4):%Y-%m-%d}"
     town.simulator.faults.add(FaultKind.STALL, path=day, seconds=600)
     with _typed(town, *BACKFILL) as command:
-        wait_until(lambda: any(day in seen.target for seen in town.simulator.requests), "it hangs", 60)
+        wait_until(lambda: any(day in seen.target for seen in town.simulator.requests), "it hangs")
         assert before < len(town.stored()) < before + PAST
         command.send_signal(how)
-        said, _ = command.communicate(timeout=60)
+        said, _ = command.communicate(timeout=PATIENCE_SECONDS)
     assert command.returncode == code
     assert "Traceback" not in said
     if how == signal.SIGINT:
@@ -68,7 +68,7 @@ def test_a_backfill_that_is_interrupted_is_gone_on_with(town: Town, how: signal.
     town.go_on()
     assert set(town.stored()) == town.emitted(), "the next poll goes on"
     with _typed(town, *BACKFILL) as again:
-        said, _ = again.communicate(timeout=60)
+        said, _ = again.communicate(timeout=PATIENCE_SECONDS)
     assert (again.returncode, "100 %" in said) == (0, True)
     with session_scope() as session:
         assert all(session.scalars(select(Backfill.finished_at)))
@@ -80,8 +80,8 @@ def test_commands_beside_workers_do_nothing_twice(town: Town) -> None:
     for stage in ("poll", "evaluate", "deliver"):
         worker = town.stages.start(stage)
         with _typed(town, stage) as command:
-            said, _ = command.communicate(timeout=60)
-        worker.join(60)
+            said, _ = command.communicate(timeout=PATIENCE_SECONDS)
+        worker.join(PATIENCE_SECONDS)
         assert (worker.exitcode, command.returncode) == (0, 0), said
     let_leases_end()
     town.go_on()

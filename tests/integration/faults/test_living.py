@@ -20,16 +20,14 @@ import pytest
 
 from scripts.local import processes
 from scripts.local.postgres import Postgres
-from scripts.local.processes import wait_until
 from scripts.local.valkey import Valkey
 from tests.conftest import migrate
 from tests.kits.frozen import children_of, frozen
 from tests.kits.receivers import Received
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 from tests.kits.world import World
 
 pytestmark = [pytest.mark.xdist_group("living"), pytest.mark.timeout(600)]
-FOUND_SECONDS = 60.0
-"""What is due is found at the next tick, seconds after whatever kept it back is over; a busy machine takes longer."""
 _numbers = count(100)
 
 
@@ -48,7 +46,7 @@ class City:
         return sum(sid in [log["sid"] for log in request.json["data"]["logs"]] for request in self.world.web.ledger)
 
     def wait_until_told(self, *sids: str) -> None:
-        wait_until(lambda: all(map(self.told, sids)), "the call is told of", FOUND_SECONDS, pause_seconds=0.1)
+        wait_until(lambda: all(map(self.told, sids)), "the call is told of", pause_seconds=0.1)
 
     def wait_until_health_is(self, status_code: int) -> None:
         """Ask until it is: what was found is remembered for some seconds."""
@@ -100,7 +98,7 @@ def city(folder: Path) -> Iterator[City]:
             world.start()
             made = City(world, postgres, valkey)
             read = "SELECT count(*) FROM streams WHERE last_success_at IS NOT NULL"
-            wait_until(lambda: made.query(read) == [(3,)], "the streams are read", 180)
+            wait_until(lambda: made.query(read) == [(3,)], "the streams are read")
             rule = {"name": "Failed", "log_type": "call", "pattern_type": "status", "pattern_value": "failed"}
             world.make("/api/rules", rule | {"group_by": ["to"], "cooldown_minutes": 0})
             world.make("/api/actions", {"action_type": "webhook", "config": {"url": world.web.url}})
@@ -194,7 +192,7 @@ def test_the_death_of_a_workers_main_process_leaves_nothing_behind(city: City) -
     assert children
     main.kill()
     main.wait()
-    wait_until(lambda: not any(_lives(pid) for pid in children), "its children go", 30)
+    wait_until(lambda: not any(_lives(pid) for pid in children), "its children go")
     city.query("SELECT 1")
     city.world.start("worker")
 
@@ -224,9 +222,9 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_it_sends(city: City) -> No
     sids = [city.fail_a_call() for _ in range(6)]
     worker = city.world.children.running.pop("worker")
     try:
-        wait_until(lambda: any(city.told(sid) for sid in sids), "something is being sent", 60)
+        wait_until(lambda: any(city.told(sid) for sid in sids), "something is being sent")
         worker.terminate()
-        assert worker.wait(45) == 0
+        assert worker.wait(PATIENCE_SECONDS) == 0
         assert city.query(open_attempts) == before
     finally:
         city.world.web.answer = lambda _: 200

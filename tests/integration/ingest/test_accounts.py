@@ -15,10 +15,10 @@ from app.models import Account, Alert, Backfill, Stream
 from app.services import health
 from app.services.alerts import builtin
 from app.services.ingest import backfills, subaccounts, watching
-from scripts.local.processes import wait_until
 from scripts.twilio_simulator import KeyKind
 from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes
+from tests.kits.waiting import wait_until
 
 
 def state(world: World, sid: str) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -16,7 +15,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import LogType
 from app.models import PushedRecord, Stream
-from app.services.ingest import callbacks, watching
+from app.services.ingest import budget, callbacks, watching
 from app.services.twilio.signature import sign as signed
 from app.utils.clock import utc_now
 from scripts.twilio_simulator.callbacks import Callbacks
@@ -25,6 +24,7 @@ from scripts.twilio_simulator.faults import FaultKind
 from scripts.twilio_simulator.signatures import sign, with_body_hash
 from tests.conftest import forget
 from tests.integration.ingest.world import World, minutes
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 
 @pytest.fixture
@@ -44,8 +44,7 @@ def api(world: World, environment: pytest.MonkeyPatch) -> Iterator[str]:
     server.config.app = create_app(world.settings)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
+    wait_until(lambda: server.started, "the API listens")
     world.clock.now = utc_now().replace(microsecond=0)
     world.simulator.clock.set(world.clock.now)
     yield url
@@ -118,7 +117,7 @@ def test_many_unknown_logs_are_read_by_the_page_and_not_one_by_one(world: World,
     body = json.dumps([{"type": kind, "data": data} for data in told]).encode()
     url = with_body_hash(f"{api}/webhooks/twilio/events", body)
     headers = {"X-Twilio-Signature": sign(world.simulator.account.auth_token, url), "Content-Type": "application/json"}
-    assert httpx.post(url, content=body, headers=headers).status_code == 204
+    assert httpx.post(url, content=body, headers=headers, timeout=PATIENCE_SECONDS).status_code == 204
     before = world.requests()
     assert read_pushed(world) == 151
     assert world.requests() - before == 2
@@ -133,7 +132,7 @@ def test_reading_what_was_pushed_leaves_room_for_the_polls(world: World, api: st
         form = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": world.simulator.account.sid}
         post(world, f"{api}/webhooks/twilio/status", form)
     assert read_pushed(world) == 4
-    world.advance(minutes=1)
+    world.advance(seconds=budget.WINDOW.total_seconds())
     assert read_pushed(world) == 5
 
 
@@ -149,9 +148,7 @@ def test_a_twilio_that_fails_keeps_no_push_of_a_known_log_from_being_applied(
         session.execute(select(Stream.id).with_for_update())
         for sid in (unknown, known):
             form = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": world.simulator.account.sid}
-            began = time.monotonic()
             assert post(world, f"{api}/webhooks/twilio/status", form).status_code == 204
-            assert time.monotonic() - began < 5  # far less, but for a machine with much to do
     assert world.log(known).status == "sent"
     assert read_pushed(world) == 0
     assert world.log(known).status == "delivered"
@@ -174,7 +171,7 @@ def test_a_callback_may_be_signed_with_a_key_of_the_customers_own(world: World, 
     def asked(key: str, header: str, algorithm: str = "HMAC_SHA256") -> int:
         signature = signed(key, url, list(form.items()), algorithm)
         headers = {"X-Twilio-Signature": signature, "X-Twilio-Webhooks-Signature-Settings": header}
-        return httpx.post(url, data=form, headers=headers).status_code
+        return httpx.post(url, data=form, headers=headers, timeout=PATIENCE_SECONDS).status_code
 
     assert asked("first of mine", "key=KY1,algorithm=HMAC_SHA256") == 204
     assert asked("second of mine", "key=KY2,algorithm=HMAC_SHA1", "HMAC_SHA1") == 204
@@ -250,8 +247,8 @@ def test_what_nobody_signed_is_refused_and_kept_nowhere(world: World, api: str) 
     form = {"MessageSid": "SM" + "1" * 32, "MessageStatus": "failed", "AccountSid": world.simulator.account.sid}
     world.poll()
     url = f"{api}/webhooks/twilio/status"
-    assert httpx.post(url, data=form).status_code == 403
-    assert httpx.post(url, data=form, headers={"X-Twilio-Signature": "x"}).status_code == 403
+    assert httpx.post(url, data=form, timeout=PATIENCE_SECONDS).status_code == 403
+    assert httpx.post(url, data=form, headers={"X-Twilio-Signature": "x"}, timeout=PATIENCE_SECONDS).status_code == 403
     other = {**form, "AccountSid": "AC" + "9" * 32}
     assert post(world, url, other).status_code == 403
     with session_scope() as session:
@@ -265,7 +262,7 @@ def test_a_get_is_a_callback_too(world: World, api: str) -> None:
     query = f"CallSid={sid}&CallStatus=completed&AccountSid={world.simulator.account.sid}&CallDuration=12"
     url = f"{api}/webhooks/twilio/status?{query}"
     signature = sign(world.simulator.account.auth_token, url)
-    assert httpx.get(url, headers={"X-Twilio-Signature": signature}).status_code == 204
+    assert httpx.get(url, headers={"X-Twilio-Signature": signature}, timeout=PATIENCE_SECONDS).status_code == 204
     assert (world.log(sid).status, world.log(sid).duration_seconds) == ("completed", 12)
 
 
@@ -274,7 +271,11 @@ def test_a_sip_call_is_taken_though_twilio_signs_its_query_unescaped(world: Worl
     world.poll(LogType.CALL)
     start = f"{api}/webhooks/twilio/status?CallSid={sid}&CallStatus=completed&AccountSid={world.simulator.account.sid}"
     signature = sign(world.simulator.account.auth_token, f"{start}&From=sip:o'neil@example.com")
-    answer = httpx.get(f"{start}&From=sip%3Ao%27neil%40example.com", headers={"X-Twilio-Signature": signature})
+    answer = httpx.get(
+        f"{start}&From=sip%3Ao%27neil%40example.com",
+        headers={"X-Twilio-Signature": signature},
+        timeout=PATIENCE_SECONDS,
+    )
     assert answer.status_code == 204
     assert world.log(sid).status == "completed"
 
@@ -285,7 +286,9 @@ def test_a_callback_with_a_slash_at_its_end_is_taken_or_refused_like_one_without
 ) -> None:
     world.poll()
     url = f"{api}/webhooks/twilio/{path}"
-    assert httpx.post(url, data={"AccountSid": world.simulator.account.sid}).status_code == 403
+    assert (
+        httpx.post(url, data={"AccountSid": world.simulator.account.sid}, timeout=PATIENCE_SECONDS).status_code == 403
+    )
     assert post(world, url, {"AccountSid": world.simulator.account.sid}).status_code == 400
 
 
@@ -328,7 +331,7 @@ def test_the_body_of_a_message_is_not_kept_with_what_was_pushed(world: World, ap
 
 def post(world: World, url: str, form: dict[str, str]) -> httpx.Response:
     signature = sign(world.simulator.account.auth_token, url, form.items())
-    return httpx.post(url, data=form, headers={"X-Twilio-Signature": signature})
+    return httpx.post(url, data=form, headers={"X-Twilio-Signature": signature}, timeout=PATIENCE_SECONDS)
 
 
 def test_pushes_are_forgotten_when_nothing_needs_them(world: World, api: str) -> None:

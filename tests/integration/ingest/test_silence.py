@@ -16,6 +16,7 @@ from app.services.twilio.client import TwilioReader
 from app.tasks import jobs, slots
 from scripts.twilio_simulator import FaultKind
 from tests.integration.ingest.world import World
+from tests.kits.waiting import wait_until
 
 
 @contextmanager
@@ -51,6 +52,7 @@ def test_an_answer_that_does_not_come_is_waited_for_once_and_left_to_the_next_po
     world.simulator.faults.add(FaultKind.SLOW, path="Messages.json", seconds=1)
     with _reader(world) as reader, pytest.raises(TwilioSilent):
         list(reader.list_pages(LogType.MESSAGE))
+    wait_until(lambda: world.requests() > 0, "the request arrives, were it after its sender has gone")
     assert world.requests() == 1
 
 

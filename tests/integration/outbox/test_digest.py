@@ -18,6 +18,7 @@ from app.services.outbox.enqueue import enqueue, notice
 from app.services.outbox.retry import retry
 from tests.fakes import START
 from tests.integration.outbox.conftest import Outbox
+from tests.kits.waiting import PATIENCE_SECONDS
 from tests.receivers import Mailbox, Receiver, respond
 
 
@@ -154,7 +155,7 @@ def test_two_evaluations_at_the_same_moment_do_not_pass_the_cap_together(outbox:
         second = threading.Thread(target=tell, args=(alerts[1],))
         second.start()
         assert not made.wait(0.3), "it waits until the other's are there to be counted"
-    second.join(20)
+    second.join(PATIENCE_SECONDS)
     statuses = Counter(each.status for each in outbox.deliveries(action_id=action))
     assert statuses == {"pending": digest.MOST_NOTIFICATIONS, "folded": 1}
 
@@ -311,7 +312,7 @@ def test_two_workers_that_make_digests_at_the_same_moment_make_one(outbox: Outbo
         assert digest.make_due(first, get_settings(), outbox.clock()) == 1
         second = threading.Thread(target=make)
         second.start()
-        second.join(5)
+        second.join(PATIENCE_SECONDS)
         assert made == [0], "it does not wait: the other does it"
     make()
     assert made == [0, 0]

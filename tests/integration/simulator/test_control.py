@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from scripts.twilio_simulator import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Simulator, SimulatorServer
+from tests.kits.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parents[3]
 LISTS = f"/2010-04-01/Accounts/{DEMO_ACCOUNT_SID}"
@@ -22,7 +23,7 @@ def client() -> Iterator[httpx.Client]:
 
 
 def connect(url: str) -> httpx.Client:
-    return httpx.Client(base_url=url, auth=(DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN))
+    return httpx.Client(base_url=url, auth=(DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN), timeout=PATIENCE_SECONDS)
 
 
 def test_records_are_added_changed_and_removed(client: httpx.Client) -> None:
@@ -99,7 +100,7 @@ def test_a_process_tells_the_same_history_after_a_restart(tmp_path: Path) -> Non
                 items = client.get("/_simulator/emitted").json()["items"]
                 client.post("/_simulator/scenarios/webhook_down", json={}).raise_for_status()
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
+            assert process.wait(PATIENCE_SECONDS) == 0
         return [item["sid"] for item in items]
 
     first, second = history(), history()

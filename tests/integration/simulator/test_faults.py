@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from scripts.twilio_simulator import FaultKind, Simulator, SimulatorClock, SimulatorServer
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 NOW = datetime(2026, 3, 3, 9, 14, 2, tzinfo=UTC)
 ALERTS = "/v1/Alerts"
@@ -26,7 +27,10 @@ def simulator() -> Simulator:
 @pytest.fixture
 def client(simulator: Simulator) -> Iterator[httpx.Client]:
     sign_in = (simulator.account.sid, simulator.account.auth_token)
-    with SimulatorServer(simulator) as server, httpx.Client(base_url=server.url, auth=sign_in, timeout=5) as client:
+    with (
+        SimulatorServer(simulator) as server,
+        httpx.Client(base_url=server.url, auth=sign_in, timeout=PATIENCE_SECONDS) as client,
+    ):
         yield client
 
 
@@ -96,7 +100,7 @@ def test_a_connection_is_reset(simulator: Simulator, client: httpx.Client, messa
 def test_a_slow_page_comes_too_late(simulator: Simulator, client: httpx.Client, messages: str, kind: str) -> None:
     simulator.faults.add(kind, seconds=30)
     with pytest.raises(httpx.ReadTimeout):
-        client.get(messages, timeout=0.1)
+        client.get(messages, timeout=httpx.Timeout(PATIENCE_SECONDS, read=0.1))
 
 
 def test_a_huge_answer_is_streamed(simulator: Simulator, client: httpx.Client, messages: str) -> None:
@@ -156,7 +160,8 @@ def test_too_many_requests_at_once_are_refused(simulator: Simulator, client: htt
     simulator.concurrency_limit = 1
     simulator.faults.add("slow", seconds=30)
     with pytest.raises(httpx.ReadTimeout):
-        client.get(messages, timeout=0.2)
+        client.get(messages, timeout=httpx.Timeout(PATIENCE_SECONDS, read=0.2))
+    wait_until(lambda: bool(simulator.requests), "the first is being answered")
     assert client.get(messages).status_code == 429
 
 

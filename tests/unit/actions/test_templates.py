@@ -79,18 +79,18 @@ GROWING = [
 
 @pytest.mark.parametrize("source", HARMFUL)
 def test_a_harmful_template_is_refused_in_no_time(source: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(UnusableTemplate):
         render_json(source, VALUES, LONGEST)
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2
 
 
 @pytest.mark.parametrize("source", GROWING)
 def test_a_value_that_holds_itself_many_times_is_counted_as_often(source: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     with pytest.raises(UnusableTemplate):
         render_json(source, VALUES, LONGEST)
-    assert time.monotonic() - began < 3
+    assert time.thread_time() - began < 3
 
 
 def test_half_a_character_makes_no_text() -> None:
@@ -121,12 +121,12 @@ PIECES = st.sampled_from(
 @settings(max_examples=300)
 @given(st.lists(PIECES, max_size=30).map("".join))
 def test_any_template_ends_soon_in_text_or_a_refusal(source: str) -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     try:
         assert len(render_text(source, VALUES, LONGEST)) <= LONGEST
     except UnusableTemplate as error:
         assert str(error)  # noqa: PT017
-    assert time.monotonic() - began < 3
+    assert time.thread_time() - began < 3
 
 
 @given(st.text(), st.text(min_size=1))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.local.children import MOST_DEATHS, ChildDied, Children
-from scripts.local.processes import wait_until
+from tests.kits.waiting import wait_until
 
 
 @pytest.fixture
