@@ -3,18 +3,18 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from app.actions import mail_text
 from app.actions.base import JsonObject, Notification, Rendered, Sender
-from app.actions.fields import ConfigModel, parse, refuse
+from app.actions.fields import ConfigModel, parse, refuse, try_template
 from app.actions.formats import template_values
 from app.actions.mail_addresses import check_address, read_sender
-from app.actions.sample import samples
 from app.actions.smtp import ATTEMPT_SECONDS, SmtpSender
-from app.actions.templates import UnusableTemplate, render_text
+from app.actions.templates import EmptyResult, UnusableTemplate, render_text
 from app.config import Settings
 from app.errors import FieldError, InvalidInput
 
@@ -58,11 +58,7 @@ class Email:
         checked: JsonObject = {"recipients": recipients, "template": parsed.template}
         if parsed.subject is None:
             return checked
-        for notification in samples():
-            try:
-                _subject(parsed.subject, notification)
-            except UnusableTemplate as error:
-                raise refuse("subject", f"tried with a sample {notification.type}: {error}") from None
+        try_template("subject", partial(_subject, parsed.subject))
         return checked | {"subject": parsed.subject}
 
     def mask(self, config: JsonObject) -> JsonObject:
@@ -120,5 +116,5 @@ def _subject(source: str, notification: Notification) -> str:
     """
     subject = mail_text.one_line(render_text(source, template_values(notification), LONGEST_SUBJECT))
     if not subject:
-        raise UnusableTemplate("makes an empty subject")
+        raise EmptyResult("makes an empty subject")
     return subject

@@ -1,9 +1,13 @@
 """Reads the config of an action: unknown fields and wrong types are refused at their path, and no value is repeated."""
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.actions.base import Notification
+from app.actions.sample import samples
+from app.actions.templates import EmptyResult, UnusableTemplate
 from app.errors import FieldError, InvalidInput
 from app.utils import wording
 
@@ -32,6 +36,21 @@ def parse(model: type[Model], config: dict[str, Any]) -> Model:
             for item in details
         ]
     )
+
+
+def try_template(field: str, render: Callable[[Notification], object]) -> None:
+    """Try a user's template with one notification of each sort.
+
+    It may make nothing of one without a rule: the built-in text takes its place there.
+
+    Raises: InvalidInput.
+    """
+    for notification in samples():
+        try:
+            render(notification)
+        except UnusableTemplate as error:
+            if not isinstance(error, EmptyResult) or notification.rule is not None:
+                raise refuse(field, f"tried with a sample {notification.type}: {error}") from None
 
 
 def refuse(field: str, message: str) -> InvalidInput:

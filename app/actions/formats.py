@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import orjson
 
 from app.actions import chat
 from app.actions.base import Envelope, JsonObject, Notification, Rendered
-from app.actions.fields import refuse
-from app.actions.sample import samples
+from app.actions.fields import refuse, try_template
 from app.actions.story import cut, tell
 from app.actions.templates import UnusableTemplate, render_json
 from app.enums import NotificationType
@@ -44,11 +44,7 @@ def check(name: str | None, body: str | None, routing_key: str | None) -> JsonOb
         raise refuse("routing_key", "belongs to the format pagerduty alone")
     if body is None:
         return {}
-    for notification in samples():
-        try:
-            _templated(body, notification)
-        except UnusableTemplate as error:
-            raise refuse("body", f"tried with a sample {notification.type}: {error}") from None
+    try_template("body", partial(_templated, body))
     return {"body": body}
 
 

@@ -59,6 +59,10 @@ class UnusableTemplate(ValueError):
     """The template cannot be used; the message says where and why, and repeats none of what it was given."""
 
 
+class EmptyResult(UnusableTemplate):
+    """The template makes nothing of what it was given."""
+
+
 class _JsonText(str):
     """Text that is JSON already."""
 
@@ -356,9 +360,11 @@ def render_json(source: str, values: Mapping[str, Any], longest: int) -> bytes:
     Texts are escaped for the quotation marks they stand in; `tojson` writes a value whole.
 
     Args:    longest: how many characters it may make.
-    Raises:  UnusableTemplate.
+    Raises:  UnusableTemplate; EmptyResult where it makes nothing.
     """
     text = _render(source, _FOR_JSON, values, longest)
+    if not text.strip():
+        raise EmptyResult("makes an empty text")
     try:
         json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:

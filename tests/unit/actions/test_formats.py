@@ -14,6 +14,7 @@ from app.actions.base import Envelope, Notification
 from app.actions.sample import SAMPLE_ID, samples
 from app.actions.story import tell
 from app.enums import NotificationType
+from app.errors import InvalidInput
 
 FIRING, RESOLVED, TEST = samples()
 
@@ -207,6 +208,15 @@ def texts_in(sent: Any) -> list[str]:
 
 def test_a_template_takes_the_place_of_the_format() -> None:
     assert body("standard", FIRING, body='{"text": "{{ alert.summary }}"}') == {"text": FIRING.alert["summary"]}
+
+
+def test_a_template_that_is_empty_only_without_a_rule_gives_way_to_the_built_in_body() -> None:
+    source = '{% if rule %}{"rule": "{{ rule.id }}"}{% endif %}'
+    config = {"format": "standard"} | formats.check(None, source, None)
+    assert body("standard", FIRING, **config) == {"rule": SAMPLE_ID}
+    assert body("standard", RESOLVED, **config)["type"] == "alert.resolved"
+    with pytest.raises(InvalidInput, match="empty"):
+        formats.check(None, "{% if not rule %}{}{% endif %}", None)
 
 
 def test_a_template_that_fails_later_sends_the_built_in_body_and_says_so() -> None:

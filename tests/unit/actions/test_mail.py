@@ -94,6 +94,17 @@ def test_the_example_of_the_contract_is_accepted(kind: Email) -> None:
     assert kind.render(config, samples()[0]).content["subject"] == "Twilio Alert"
 
 
+def test_a_subject_that_is_empty_only_without_a_rule_gives_way_to_the_built_in_one(kind: Email) -> None:
+    config = kind.check({"recipients": ["ops@example.com"], "subject": "{{ rule.name }}"})
+    firing, without_rule, _ = samples()
+    assert kind.render(config, firing).content["subject"] == mail_text.one_line(
+        str(firing.rule and firing.rule["name"])
+    )
+    rendered = kind.render(config, without_rule)
+    assert rendered.content["subject"].startswith("[resolved]")
+    assert "built-in subject" in (rendered.warning or "")
+
+
 def test_an_address_that_is_listed_twice_gets_one_mail(kind: Email) -> None:
     assert kind.recipients({"recipients": ["a@b.c", "A@B.C", "d@e.f"]}) == ["a@b.c", "d@e.f"]
 
