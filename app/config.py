@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import ClassVar, Literal
 from urllib.parse import SplitResult, quote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
@@ -73,6 +74,7 @@ class Settings(BaseModel):
     public_base_url: str = "http://localhost:8000"
     heartbeat_url: SecretStr | None = None
     notify_max_age_hours: int = Field(24, ge=1, le=24 * 365)
+    notify_timezone: str = "UTC"
     retention_days: int = Field(90, ge=1, le=3_650)
     store_message_bodies: bool = True
     mask_numbers: bool = False
@@ -170,6 +172,15 @@ class Settings(BaseModel):
         _, address = parseaddr(value)
         if not re.fullmatch(r"[^@\s]+@[^@\s]+", address) or not value.isprintable():
             raise ValueError("must be an address such as GiftPulse <alerts@example.com>")
+        return value
+
+    @field_validator("notify_timezone")
+    @classmethod
+    def _check_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError("must be the name of a time zone, such as Europe/Berlin or UTC") from None
         return value
 
     @field_validator("log_level", "log_format", "smtp_security", mode="before")

@@ -154,6 +154,8 @@ def _text(story: Story) -> str:
     lines = [story.summary, "", *(f"{name}: {value}" for name, value in story.facts)]
     if story.code is not None:
         lines.append(f"Error: {story.code} {story.code_means}".rstrip())
+    if story.description:
+        lines.append(f"About this rule: {story.description}")
     return "\n".join([*lines, "", story.next_step, story.link])
 
 

@@ -12,6 +12,23 @@ JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Spread:
+    """How far an alert reaches, by its newest logs."""
+
+    logs: int
+    """How many were looked at."""
+    capped: bool
+    """There are more."""
+    receivers: int
+    senders: int
+    """Different numbers or addresses."""
+    countries: Sequence[str] = ()
+    """Codes of the receivers' countries, the commonest first."""
+    accounts: Sequence[str] = ()
+    """Sids, the commonest first."""
+
+
+@dataclass(frozen=True)
 class Notification:
     """A snapshot of what is told: values ready for JSON, under the names of the API."""
 
@@ -28,6 +45,14 @@ class Notification:
     """`PUBLIC_BASE_URL`: where people reach this server, without a slash at the end."""
     advice: str = ""
     """What to do about the alert's error code, as the catalogue has it; empty where it has no code."""
+    advice_fits_one: bool = False
+    """That advice is about a single number."""
+    spread: Spread | None = None
+    """Null where the alert has no logs."""
+    account_names: Mapping[str, str] = field(default_factory=dict)
+    """The names of the accounts concerned, by sid."""
+    timezone: str = "UTC"
+    """Where people read it: local times stand beside UTC."""
     digest: JsonObject | None = None
     """What a digest tells: how many notifications it stands for, since when, and of which alerts; else null."""
 

@@ -33,7 +33,8 @@ def _details(story: Story) -> list[tuple[str, str]]:
     if story.code is not None:
         meaning = f"{story.code} {story.code_means}".strip()
         said.append(("Error", f"{meaning}. {story.cause}".rstrip(". ") if story.cause else meaning))
-    return [*said, ("Next", story.next_step)]
+    about = [("About this rule", story.description)] if story.description else []
+    return [*said, ("Next", story.next_step), *about]
 
 
 def slack(notification: Notification, story: Story) -> JsonObject:

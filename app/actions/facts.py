@@ -1,11 +1,13 @@
 """The facts of a notification, line by line: how severe, how many, since when, how much, and of what. Pure."""
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from app.actions.base import JsonObject, Notification
+from app.actions.base import Notification
 from app.enums import NotificationType
+from app.utils.countries import country
 from app.utils.quantities import duration, money, number
 
 REASONS = {
@@ -31,6 +33,7 @@ FIELDS = {
     "rule_id": "Rule",
 }
 """The fields of a group in words, in the order in which they are told; the database keeps none."""
+SHOWN_VALUES = 3
 OTHERS = "__other__"
 """The value that stands for every group after the first 500."""
 
@@ -44,14 +47,28 @@ def facts(notification: Notification) -> list[tuple[str, str]]:
         *_people(alert),
         *_value(notification),
         *_new_values(notification),
-        *((label, _of_group(alert["group"][name])) for name, label in FIELDS.items() if name in alert["group"]),
-        *_left_out(alert),
+        *_group(notification),
+        *_reach(notification),
+        *_accounts(notification),
+        *_left_out(notification),
     ]
 
 
-def when(at: str | None) -> str:
-    """Write a time of the API for people: `24 Nov 2026, 03:27:46 UTC`."""
-    return datetime.fromisoformat(at).strftime("%-d %b %Y, %H:%M:%S UTC") if at else ""
+def when(at: str | None, timezone: str = "UTC") -> str:
+    """Write a time of the API for people: `24 Nov 2026, 23:27:46 UTC (25 Nov, 00:27:46 in Berlin)`."""
+    if not at:
+        return ""
+    moment = datetime.fromisoformat(at)
+    utc = moment.strftime("%-d %b %Y, %H:%M:%S UTC")
+    local = moment.astimezone(ZoneInfo(timezone))
+    if local.utcoffset() == timedelta(0):
+        return utc
+    day = "" if local.date() == moment.date() else local.strftime("%-d %b, ")
+    return f"{utc} ({day}{local.strftime('%H:%M:%S')} in {_city(timezone)})"
+
+
+def _city(timezone: str) -> str:
+    return timezone.rpartition("/")[2].replace("_", " ")
 
 
 def line(value: object) -> str:
@@ -66,12 +83,13 @@ def _course(notification: Notification) -> Iterator[tuple[str, str]]:
     built_in = alert["rule_id"] is None and not digest and notification.type != NotificationType.TEST
     if alert["occurrences"] and not built_in:
         yield "Notifications" if digest else "Occurrences", number(alert["occurrences"])
-    yield "Since", when(alert["started_at"])
+    zone = notification.timezone
+    yield "Since", when(alert["started_at"], zone)
     if alert["last_match_at"] != alert["started_at"]:
-        yield "Last seen", when(alert["last_match_at"])
+        yield "Last seen", when(alert["last_match_at"], zone)
     if alert.get("resolved_at"):
         reason = REASONS.get(str(alert.get("resolve_reason")), "")
-        yield "Resolved", when(alert["resolved_at"]) + (f", {reason}" if reason else "")
+        yield "Resolved", when(alert["resolved_at"], zone) + (f", {reason}" if reason else "")
         lasted = datetime.fromisoformat(alert["resolved_at"]) - datetime.fromisoformat(alert["started_at"])
         yield "Lasted", duration(lasted)
 
@@ -121,11 +139,58 @@ def _sum(value: float, field: str, logs: Any) -> str:
     return f"{money(value)} {units.pop()}" if len(units) == 1 else money(value)
 
 
-def _of_group(value: object) -> str:
-    return "none" if value is None else "all others" if value == OTHERS else line(value)
+def _group(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Name the group, field by field."""
+    group = notification.alert["group"]
+    for name, label in FIELDS.items():
+        if name in group:
+            yield label, _of_group(notification, name, group[name])
 
 
-def _left_out(alert: JsonObject) -> Iterator[tuple[str, str]]:
+def _of_group(notification: Notification, name: str, value: object) -> str:
+    if value is None or value == OTHERS:
+        return "none" if value is None else "all others"
+    if name == "to_country":
+        return country(line(value))
+    return _account(notification, line(value)) if name == "account_sid" else line(value)
+
+
+def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Say how many numbers and which countries are hit, where the group does not say it."""
+    spread, group = notification.spread, notification.alert["group"]
+    if spread is None or not spread.receivers + spread.senders:
+        return
+    counts = [
+        f"{number(count)} {noun}{'' if count == 1 else 's'}"
+        for count, noun, name in ((spread.receivers, "receiver", "to"), (spread.senders, "sender", "from"))
+        if count and name not in group
+    ]
+    if counts:
+        yield "Numbers", ", ".join(counts) + (f" (of the newest {number(spread.logs)} logs)" if spread.capped else "")
+    if spread.countries and not {"to", "to_country"} & group.keys():
+        label = "Country" if len(spread.countries) == 1 else "Countries"
+        yield label, _first([country(code) for code in spread.countries])
+
+
+def _accounts(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Name the accounts that are hit, where the group does not say it."""
+    sids = notification.spread.accounts if notification.spread else ()
+    if sids and "account_sid" not in notification.alert["group"]:
+        yield "Account" if len(sids) == 1 else "Accounts", _first([_account(notification, sid) for sid in sids])
+
+
+def _account(notification: Notification, sid: str) -> str:
+    name = line(notification.account_names.get(sid))
+    return f"{name} ({sid})" if name else sid
+
+
+def _first(values: Sequence[str]) -> str:
+    """List some values, and say how many more there are."""
+    more = len(values) - SHOWN_VALUES
+    return ", ".join(values[:SHOWN_VALUES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _left_out(notification: Notification) -> Iterator[tuple[str, str]]:
     """Name the accounts that are left out because they cannot be read."""
-    if alert.get("left_out_accounts"):
-        yield "Cannot be read", ", ".join(alert["left_out_accounts"])
+    if sids := notification.alert.get("left_out_accounts"):
+        yield "Cannot be read", ", ".join(_account(notification, sid) for sid in sids)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, TemplateError, select_autoescape
+from markupsafe import Markup
 
 from app.actions import mail_headers
 from app.actions.base import Envelope, Notification
@@ -21,6 +22,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"
 BUILT_IN = "error_notification"
 PARTS = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
+ADDRESS = re.compile(r"(https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]])")
 LONGEST_SUBJECT = 200
 LONGEST_TEXT = 400
 """Of each text of a mail: who wants all of it follows the links."""
@@ -47,13 +49,22 @@ def _environment() -> Environment:
         undefined=ChainableUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"console_url": console_url, "when": when, "line": short_line}
+    environment.filters |= {"console_url": console_url, "when": when, "line": short_line, "linked": linked}
     return environment
 
 
 def short_line(value: object, longest: int = LONGEST_TEXT) -> str:
     """Make one line of a foreign text, and cut it where it is too long."""
     return cut(line(value), longest)
+
+
+def linked(text: str, style: str) -> Markup:
+    """Make links of the web addresses in a text, for HTML."""
+    shown = Markup()
+    for part in ADDRESS.split(text):
+        is_link = ADDRESS.fullmatch(part)
+        shown += Markup('<a class="link" href="{0}" style="{1}">{0}</a>').format(part, style) if is_link else part
+    return shown
 
 
 def write(name: str, notification: Notification) -> tuple[dict[str, str], str | None]:

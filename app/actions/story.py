@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.actions.base import Notification
+from app.actions.base import Notification, Spread
 from app.actions.facts import facts, line
 from app.enums import NotificationType, PatternType, Severity
+from app.utils.countries import country
+from app.utils.quantities import number
 
 CONSOLE = "https://console.twilio.com/us1/monitor/logs"
 PLACES = {"CA": "calls", "SM": "sms", "MM": "sms", "NO": "debugger/errors"}
@@ -20,33 +22,35 @@ STATES = {
 }
 BUILT_IN_ADVICE = {
     "GiftPulse cannot read Twilio": (
-        "Check the account's credentials, and whether this server reaches Twilio. Reading goes on where it stopped."
+        "Check the account's credentials, and that this server can reach Twilio. Reading continues where it stopped."
     ),
-    "Evaluation is behind": "See whether the workers log errors; if they only have too much to do, start one more.",
-    "Rule failing": "Read the rule's last error, and edit the rule. The other rules go on.",
-    "Deliveries are overdue": "See whether a worker runs, and whether it reaches the database and the broker.",
-    "Action disabled": "Mend what its receiver complains of, enable the action, and retry its failed deliveries.",
+    "Evaluation is behind": "Check the workers' logs for errors. If there are none, start one more worker.",
+    "Rule failing": "Read the rule's last error and fix the rule. The other rules keep running.",
+    "Deliveries are overdue": "Check that a worker is running and can reach the database and the broker.",
+    "Action disabled": "Fix the error that the receiver returned, enable the action, and retry its failed deliveries.",
 }
 """What to do about an alert that no rule opened, by its name."""
 BY_CONDITION = {
-    "no_data": "See whether what should send still does, and whether Twilio's Console shows its traffic.",
-    "spike": "See in the newest logs what comes on top of the usual, and whether it is yours.",
-    "sum": "See in the newest logs what adds up, and whether it is yours.",
-    "stuck": "Twilio has reported no end of these: look at them in its Console, and at its status page.",
-    "new_value": "See whether the new value is expected; if it is, acknowledge the alert.",
+    "no_data": "Check that what should send is still sending, and that Twilio's Console shows its traffic.",
+    "spike": "Check in the newest logs what the extra traffic is, and whether it is yours.",
+    "sum": "Check in the newest logs what adds up, and whether it is yours.",
+    "stuck": "Twilio has not reported a final state for these. Check them in its Console, and check its status page.",
+    "new_value": "Check whether the new value is expected. If it is, acknowledge the alert.",
 }
 """What to do about an alert that is not about errors, though some of its logs may have one."""
 AFTER = {
-    "insufficient_data": "Too few logs came to judge it by: see whether traffic comes as it should.",
-    "new_normal": "If this should not count as normal, look into it, and edit the rule.",
-    "manual": "Nothing: somebody ended it. The alert keeps its logs, should you want to know why.",
-    "rule_changed": "Nothing: the rule starts anew, and fires again if the problem goes on.",
-    "rule_disabled": "The problem may go on: nobody looks until the rule is enabled again.",
-    "rule_deleted": "The problem may go on: this rule looks no more.",
+    "insufficient_data": "There were too few logs to judge. Check that traffic arrives as it should.",
+    "new_normal": "This now counts as normal. If it should not, investigate and edit the rule.",
+    "manual": "Nothing: somebody resolved it. The alert keeps its logs for later.",
+    "rule_changed": "Nothing: the rule was restarted, and fires again if the problem continues.",
+    "rule_disabled": "The problem may continue. Nothing watches for it until the rule is enabled again.",
+    "rule_deleted": "The problem may continue. Nothing watches for it, since the rule was deleted.",
 }
 """What to do after an alert that did not end because all is well."""
 COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
 CALM = "#1a7f4b"
+MANY = 5
+"""From so many receivers on, advice about a single number is none."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ class Story:
     """Sids, and where Twilio's Console shows them."""
     link: str
     """The alert on this server."""
+    description: str = ""
+    """Of the rule: what its author wants to be known, such as the link to a runbook."""
+    timezone: str = "UTC"
     told: Sequence[tuple[str, str]] = ()
     """Of a digest: what it tells of, and where this server shows each."""
 
@@ -90,6 +97,7 @@ class Story:
             code_means=cut(self.code_means, longest),
             cause=cut(self.cause, longest),
             next_step=cut(self.next_step, longest),
+            description=cut_words(self.description, longest),
             told=[(cut(headline, longest), link) for headline, link in self.told],
         )
 
@@ -97,6 +105,11 @@ class Story:
 def cut(text: str, limit: int) -> str:
     """Shorten a text, and show that it was."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def cut_words(text: str, limit: int) -> str:
+    """Shorten a text as `cut` does, but between words, so that a link stays whole or goes."""
+    return text if len(text) <= limit else text[:limit].rpartition(" ")[0] + "…"
 
 
 def tell(notification: Notification) -> Story:
@@ -119,6 +132,8 @@ def tell(notification: Notification) -> Story:
         next_step=_next_step(notification, error),
         samples=[] if notification.type == NotificationType.TEST else _samples(alert),
         link=link_to(notification),
+        description=line((notification.rule or {}).get("description")),
+        timezone=notification.timezone,
         told=[(item["headline"], item["link"]) for item in (notification.digest or {}).get("items", [])],
     )
 
@@ -144,24 +159,48 @@ def console_url(sid: str) -> str:
 def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
     """Say what to do now."""
     if notification.type == NotificationType.TEST:
-        return "Nothing: somebody tried this action, and it works."
+        return "Nothing: this was a test, and the action works."
     if notification.type == NotificationType.RESOLVED:
-        over = "Nothing: it is over. The alert keeps its logs, should you want to know why."
+        over = "Nothing: it is over. The alert keeps its logs for later."
         return AFTER.get(str(notification.alert["resolve_reason"]), over)
     if notification.type == NotificationType.DIGEST:
-        return "Look at the alerts one by one on the server, or make the rules that fire so often less eager."
+        return "Open the alerts one by one, and raise the thresholds of noisy rules."
     if notification.alert["rule_id"] is None and notification.alert["rule_name"] in BUILT_IN_ADVICE:
         return BUILT_IN_ADVICE[notification.alert["rule_name"]]
     rule = notification.rule or {}
     if rule.get("pattern_type") != PatternType.ERROR_CODE and (advice := _by_condition(rule)):
         return advice
+    if (
+        (spread := notification.spread)
+        and spread.receivers >= MANY
+        and (notification.advice_fits_one or not notification.advice)
+    ):
+        return _for_many(spread)
     if notification.advice:
         return notification.advice
     if error:
+        return "Check the samples in Twilio's Console and Twilio's page about the code. Then acknowledge the alert."
+    return "Check the samples in Twilio's Console. Then acknowledge the alert to stop its reminders."
+
+
+def _for_many(spread: Spread) -> str:
+    """Say what to do where many numbers are hit: no single one of them is the cause."""
+    many = f"{number(spread.receivers)}{' or more' if spread.capped else ''} numbers are affected"
+    if spread.senders == 1:
+        place = f", all in one country: {country(spread.countries[0])}" if len(spread.countries) == 1 else ""
         return (
-            "Look at the samples in Twilio's Console and at what Twilio says of the code; then acknowledge the alert."
+            f"{many}{place}. They share one sender. Check that sender: its registration, what it may send and where, "
+            "and whether carriers filter it."
         )
-    return "Look at the samples in Twilio's Console; then acknowledge the alert, so that it is told no more."
+    if len(spread.countries) == 1:
+        return (
+            f"{many}, all in one country: {country(spread.countries[0])}. The senders differ. Look at Twilio's status "
+            "page for carriers there, and check that you may send there. Hold back what can wait."
+        )
+    return (
+        f"{many}, in {len(spread.countries) or 'unknown'} countries. Look for what they share: your application, "
+        "your account, or Twilio. See Twilio's status page."
+    )
 
 
 def _by_condition(rule: Mapping[str, Any]) -> str:

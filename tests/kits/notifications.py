@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from app.actions.base import JsonObject, Notification
+from app.actions.base import JsonObject, Notification, Spread
 from app.actions.sample import samples
 from app.enums import NotificationType
 
@@ -50,13 +50,58 @@ def digest(items: int = 3, **texts: str) -> Notification:
     return replace(FIRING, type=NotificationType.DIGEST, rule=None, logs=[], alert=alert, digest=told)
 
 
+RUNBOOK = "What to do at night: https://wiki.example.com/runbooks/sms?team=ops. Call Ann before you pause the campaign."
+
+
+def outage(told: Notification = FIRING, **spread: Any) -> Notification:
+    """Make a firing as a carrier's outage makes it: many numbers of one country, for people in Berlin."""
+    sid = "AC" + "0" * 32
+    hit = Spread(500, True, 420, 6, ["GB"], [sid])
+    alert = told.alert | {
+        "rule_name": "Messages fail by country",
+        "severity": "critical",
+        "summary": "12.5% of 4,120 messages failed or undelivered to GB in an hour (limit 5%)",
+        "occurrences": 515,
+        "value": 12.5,
+        "started_at": "2026-11-24T22:41:00Z",
+        "last_match_at": "2026-11-24T23:10:12Z",
+    }
+    rule = dict(told.rule or {}) | {
+        "name": "Messages fail by country",
+        "description": RUNBOOK,
+        "pattern_type": "status",
+        "condition": {"type": "ratio", "percent": 5, "window_minutes": 60},
+    }
+    log = dict(FIRING.logs[0]) | {"error_message": "Unreachable destination handset", "text": None}
+    return replace(
+        told,
+        alert=alert,
+        rule=rule,
+        logs=[log] * 5,
+        advice="Check the number with Lookup and drop it from lists if it stays unreachable.",
+        advice_fits_one=True,
+        spread=replace(hit, **spread),
+        account_names={sid: "Acme Production"},
+        timezone="Europe/Berlin",
+    )
+
+
 def hostile() -> list[Notification]:
     """Make a firing, a resolve and a digest out of texts that no layout likes."""
     error = dict(FIRING.alert["error"]) | {"message": UNBROKEN, "cause": f"{HEBREW} {MARKUP}"}
     texts: JsonObject = {"rule_name": UNBROKEN[:200], "summary": f"{HEBREW} {MARKUP} {UNBROKEN}", "group": GROUP}
     log = dict(FIRING.logs[0]) | {"from": FORGED, "to": UNBROKEN, "error_message": MARKUP + UNBROKEN, "status": HEBREW}
-    rule = dict(FIRING.rule or {}) | {"name": UNBROKEN[:200]}
-    firing = replace(FIRING, alert=FIRING.alert | texts | {"error": error}, logs=[log] * 5, rule=rule)
+    rule = dict(FIRING.rule or {}) | {"name": UNBROKEN[:200], "description": f"{MARKUP} https://e.example/{UNBROKEN}"}
+    hit = Spread(500, True, 400, 3, ["GB", "QQ", "FR", "DE"], ["AC" + "0" * 32])
+    names = {"AC" + "0" * 32: f"{HEBREW} {MARKUP} {UNBROKEN}"}
+    firing = replace(
+        FIRING,
+        alert=FIRING.alert | texts | {"error": error},
+        logs=[log] * 5,
+        rule=rule,
+        spread=hit,
+        account_names=names,
+    )
     ended = {"acknowledged_by": MARKUP, "note": f"{HEBREW} {UNBROKEN}", "left_out_accounts": ["AC" + "1" * 32] * 9}
     over = replace(firing, type=NotificationType.RESOLVED, alert=RESOLVED.alert | texts | ended, logs=[])
     return [firing, over, digest(headline=UNBROKEN, summary=f"{HEBREW} {UNBROKEN}")]
@@ -68,6 +113,7 @@ def kinds() -> list[Notification]:
     built_in |= {"rule_name": "Action disabled", "severity": "critical", "group": {"action_id": "1"}}
     return [
         FIRING,
+        outage(),
         of(NotificationType.UPDATE, severity="critical", occurrences=1234),
         RESOLVED,
         TEST,

@@ -60,16 +60,21 @@ def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code
     )
 
 
-def summarize_over_time(rule: Rule, group: Mapping[str, Any], value: float | None, occurrences: int) -> str:
-    """Write what a condition over time found: `12.5% of messages undelivered to GB in 60 minutes (limit 5%)`.
+def summarize_over_time(
+    rule: Rule, group: Mapping[str, Any], value: float | None, occurrences: int, total: int = 0
+) -> str:
+    """Write what a condition over time found: `12.5% of 640 messages undelivered to GB in 60 minutes (limit 5%)`.
 
-    Args:    value: the percentage, sum, count or ratio to the median of the last minute judged.
+    Args:
+        value: the percentage, sum, count or ratio to the median of the last minute judged.
+        total: what a percentage is of; 0 where that is not known.
     """
     params = rule.params
     what = _what(rule)
     shown = _shown(params, value)
     if isinstance(params, RatioParams):
-        share = f"{shown}% of {PLURALS[rule.log_type]}"
+        whole = f"{total:,} {_noun(rule, total)}" if total else PLURALS[rule.log_type]
+        share = f"{shown}% of {whole}"
         return _join(
             share, what, _places(group), f"in {window(params.window_minutes)} (limit {number(params.percent)}%)"
         )
@@ -90,9 +95,9 @@ def summarize_over_time(rule: Rule, group: Mapping[str, Any], value: float | Non
         return _join(f"{count:,} {_noun(rule, count)}", what, _places(group), late)
     if isinstance(params, SumParams):
         added, unit = SUMS[params.field]
-        total = f"{added} of {occurrences:,} {_noun(rule, occurrences)}"
+        amount = f"{added} of {occurrences:,} {_noun(rule, occurrences)}"
         limit = f"reached {_sum(params, params.at_least)}{unit} in {window(params.window_minutes)}"
-        return _join(total, what, _places(group), f"{limit} (now {shown}{unit})")
+        return _join(amount, what, _places(group), f"{limit} (now {shown}{unit})")
     return summarize(rule, group, occurrences, None)
 
 

@@ -311,7 +311,8 @@ def _tell(session: Session, register: Register, minute: Minute, moved: Sequence[
     """Count the logs of the alerts, say what they are about, and note what is to be told."""
     _count_logs(session, moved, minute.at)
     for rule, alert, _ in moved:
-        alert.summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences)
+        total = minute.sums.get((rule.id, alert.group_key), {}).get(0, NOTHING).total
+        alert.summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences, total)
         register.tell(alert, Habits.of(rule))
     register.save_alerts()
 

@@ -183,7 +183,16 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         "more": number - len(items),
         "link": f"{settings.public_base_url}/alerts",
     }
-    return Notification(NotificationType.DIGEST, now, alert, None, [], settings.public_base_url, digest=dict(told))
+    return Notification(
+        type=NotificationType.DIGEST,
+        timestamp=now,
+        alert=alert,
+        rule=None,
+        logs=[],
+        base_url=settings.public_base_url,
+        timezone=settings.notify_timezone,
+        digest=dict(told),
+    )
 
 
 def _item(each: Delivery) -> JsonObject:

@@ -1,8 +1,8 @@
 """Makes the deliveries that a notification owes, in the transaction that changed the alert; freezes what is sent."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,13 +12,13 @@ import structlog
 from sqlalchemy import func, insert, select, true
 from sqlalchemy.orm import Session
 
-from app.actions.base import Notification, Rendered
+from app.actions.base import Notification, Rendered, Spread
 from app.actions.registry import kind_for
 from app.actions.sample import sample
 from app.config import Settings
 from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action, Alert, Delivery, Log, Match, Rule
-from app.services.outbox import digest
+from app.services.outbox import digest, spread
 from app.services.outbox.rows import config_of, delivery_row
 from app.services.snapshots import alert_json, log_json, rule_json, select_logs
 from app.services.twilio.error_codes import describe
@@ -93,17 +93,25 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     told = _told_of_firing(session, notices)
     logs = _newest_logs(session, {each.alert_id for each in notices}, settings)
     rules = _rules(session, {each.rule_id for each in notices if each.rule_id}, settings)
+    spreads = spread.spreads(session, {each.alert_id for each in notices})
+    names = spread.account_names(session, _accounts(notices, spreads))
     sent = digest.sent_lately(session, now)
     rows: list[JsonObject] = []
     for each in notices:
+        rule = rules.get(each.rule_id) if each.rule_id else None
+        code = describe(each.shown["error"]["code"]) if each.shown["error"] else None
         notification = Notification(
             type=each.type,
             timestamp=now,
             alert=_masked(each.shown, settings),
-            rule=rules.get(each.rule_id) if each.rule_id else None,
+            rule=rule,
             logs=logs.get(each.alert_id, []),
             base_url=settings.public_base_url,
-            advice=_advice(each.shown),
+            advice=code.next_step if code else "",
+            advice_fits_one=bool(code and code.fits_one),
+            spread=spreads.get(each.alert_id),
+            account_names=names,
+            timezone=((rule or {}).get("schedule") or {}).get("timezone", settings.notify_timezone),
         )
         for target in targets:
             if target.wants(each):
@@ -141,7 +149,7 @@ def make_test(session: Session, action: Action, settings: Settings, now: datetim
     """Make the deliveries of a test of one action, with a sample alert."""
     config = config_of(action, settings)
     kind = kind_for(ActionType(action.action_type))
-    rendered = kind.render(config, sample(settings.public_base_url, now))
+    rendered = kind.render(config, replace(sample(settings.public_base_url, now), timezone=settings.notify_timezone))
     rows = [
         delivery_row(action, NotificationType.TEST, None, each, rendered, now, uuid4())
         for each in kind.recipients(config)
@@ -250,9 +258,12 @@ def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> 
     return found
 
 
-def _advice(shown: JsonObject) -> str:
-    """Say what the catalogue advises about the alert's code."""
-    return describe(shown["error"]["code"]).next_step if shown["error"] else ""
+def _accounts(notices: Sequence[Notice], spreads: Mapping[UUID, Spread]) -> set[str]:
+    """Collect the accounts that notifications may name."""
+    named = {
+        sid for each in notices for sid in (each.shown["group"].get("account_sid"), *each.shown["left_out_accounts"])
+    }
+    return {sid for sid in named if isinstance(sid, str)} | {sid for each in spreads.values() for sid in each.accounts}
 
 
 def _masked(shown: JsonObject, settings: Settings) -> JsonObject:

@@ -11,6 +11,8 @@ class Advice:
     next_step: str
     fault: str | None = None
     """`customer`, `carrier` or `twilio`, where we know better than the catalogue."""
+    fits_one: bool = False
+    """It is about a single number, and no help where many are hit."""
 
 
 # The first code of each range, and what the range is about.
@@ -68,13 +70,13 @@ QUEUE = Advice(
     "The sender is handed more than it may send: slow down, or add numbers to the Messaging Service.", "customer"
 )
 BLOCKED = Advice("Carriers filter this traffic: look at content, consent and the sender's registration.", "carrier")
-UNREACHABLE = Advice("Check the number with Lookup and drop it from lists if it stays unreachable.", "carrier")
+UNREACHABLE = Advice("Check the number with Lookup and drop it from lists if it stays unreachable.", "carrier", True)
 UNREGISTERED = Advice("Register the sender or campaign for this destination before sending on.", "customer")
 THROUGHPUT = Advice("The cap of the campaign or brand is reached: spread the traffic, or apply for more.", "customer")
 PUMPING = Advice(
     "Traffic was blocked as likely fraud: look for one country or prefix that grew, and limit it.", "customer"
 )
-DIALLING = Advice("Check the number and the countries that voice geographic permissions allow.", "customer")
+DIALLING = Advice("Check the number and the countries that voice geographic permissions allow.", "customer", True)
 GEO = Advice("Allow the country under geographic permissions, or stop sending there.", "customer")
 ENDPOINT = Advice("Check the SIP endpoint: is it registered, reachable and allowed?", "customer")
 SENDER = Advice("Check that the sender belongs to this account and can reach the destination.", "customer")

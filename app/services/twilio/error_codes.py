@@ -48,6 +48,8 @@ class ErrorCode:
     fault: str
     """`customer`, `carrier`, `twilio` or `unknown`."""
     next_step: str
+    fits_one: bool
+    """`next_step` is about a single number."""
     docs: str
     """The page of Twilio's documentation."""
 
@@ -116,5 +118,6 @@ def _described(code: int, generation: int) -> ErrorCode:
         family=family_of(code),
         fault=fault,
         next_step=advice.next_step,
+        fits_one=advice.fits_one,
         docs=DOCS.format(code=code),
     )

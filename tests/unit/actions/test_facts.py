@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.actions.facts import facts
+from app.actions.base import Spread
+from app.actions.facts import facts, when
 from app.enums import NotificationType
 from tests.kits import notifications
 from tests.kits.notifications import FIRING, RESOLVED
@@ -44,7 +45,7 @@ def test_a_group_is_told_in_words_and_in_one_order() -> None:
     said = facts(replace(FIRING, alert=FIRING.alert | {"group": group}))
     assert said[-4:] == [
         ("Error code", "all others"),
-        ("Country", "GB"),
+        ("Country", "United Kingdom (GB)"),
         ("Messaging service", "none"),
         ("Account", "AC1"),
     ]
@@ -74,3 +75,44 @@ def test_what_cannot_be_counted_is_not_counted() -> None:
     built_in = notifications.of(NotificationType.FIRING, rule_id=None, occurrences=1)
     assert "Occurrences" not in dict(facts(silent)) | dict(facts(built_in))
     assert dict(facts(notifications.digest()))["Notifications"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("timezone", "said"),
+    [
+        ("UTC", "24 Nov 2026, 23:27:46 UTC"),
+        ("Europe/London", "24 Nov 2026, 23:27:46 UTC"),
+        ("Europe/Berlin", "24 Nov 2026, 23:27:46 UTC (25 Nov, 00:27:46 in Berlin)"),
+        ("America/New_York", "24 Nov 2026, 23:27:46 UTC (18:27:46 in New York)"),
+        ("Asia/Kolkata", "24 Nov 2026, 23:27:46 UTC (25 Nov, 04:57:46 in Kolkata)"),
+    ],
+)
+def test_local_time_stands_beside_utc_where_it_differs(timezone: str, said: str) -> None:
+    assert when("2026-11-24T23:27:46Z", timezone) == said
+
+
+def test_it_says_which_account_how_many_numbers_and_which_countries_are_hit() -> None:
+    hit = Spread(30, False, 20, 1, ["GB", "IE", "FR", "DE", "QQ"], ["AC1", "AC2"])
+    told = replace(FIRING, alert=FIRING.alert | {"group": {}}, spread=hit, account_names={"AC1": "Acme"})
+    said = dict(facts(told))
+    assert said["Numbers"] == "20 receivers, 1 sender"
+    assert said["Countries"] == "United Kingdom (GB), Ireland (IE), France (FR) and 2 more"
+    assert said["Accounts"] == "Acme (AC1), AC2"
+
+
+def test_what_the_group_says_is_not_said_twice() -> None:
+    group = {"to": "+447700900123", "to_country": "GB", "account_sid": "AC1"}
+    told = replace(FIRING, alert=FIRING.alert | {"group": group}, spread=Spread(500, True, 1, 3, ["GB"], ["AC1"]))
+    said = facts(replace(told, account_names={"AC1": "Acme"}))
+    assert said[-4:] == [
+        ("To", "+447700900123"),
+        ("Country", "United Kingdom (GB)"),
+        ("Account", "Acme (AC1)"),
+        ("Numbers", "3 senders (of the newest 500 logs)"),
+    ]
+
+
+def test_logs_without_numbers_are_hit_nowhere() -> None:
+    said = dict(facts(replace(FIRING, spread=Spread(3, False, 0, 0, [], ["AC1"]))))
+    assert "Numbers" not in said
+    assert said["Account"] == "AC1"

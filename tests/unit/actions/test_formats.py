@@ -15,6 +15,7 @@ from app.actions.sample import SAMPLE_ID, samples
 from app.actions.story import tell
 from app.enums import NotificationType
 from app.errors import InvalidInput
+from tests.kits import notifications
 
 FIRING, RESOLVED, TEST = samples()
 
@@ -248,8 +249,8 @@ def test_a_built_in_alert_says_what_to_do() -> None:
 @pytest.mark.parametrize(
     ("pattern", "condition", "words"),
     [
-        ("any", "no_data", "should send"),
-        ("any", "spike", "on top of the usual"),
+        ("any", "no_data", "still sending"),
+        ("any", "spike", "extra traffic"),
         ("any", "each", "Lookup"),
         ("error_code", "spike", "Lookup"),
     ],
@@ -259,6 +260,32 @@ def test_what_to_do_goes_by_the_condition_where_the_rule_is_not_about_codes(
 ) -> None:
     rule = dict(FIRING.rule or {}) | {"pattern_type": pattern, "condition": {"type": condition}}
     assert words in tell(replace(FIRING, rule=rule, advice="Check the number with Lookup.")).next_step
+
+
+@pytest.mark.parametrize(
+    ("spread", "words"),
+    [
+        ({"receivers": 1, "senders": 1}, "Lookup"),
+        ({"receivers": 4, "senders": 3}, "Lookup"),
+        ({"senders": 1}, "They share one sender"),
+        ({"senders": 1, "countries": ["GB", "FR"]}, "They share one sender"),
+        ({"senders": 6}, "all in one country: United Kingdom (GB)"),
+        ({"senders": 6, "countries": ["GB", "FR"]}, "in 2 countries. Look for what they share"),
+        ({"senders": 6, "countries": []}, "Look for what they share"),
+    ],
+)
+def test_advice_about_one_number_is_not_given_where_many_are_hit(spread: dict[str, Any], words: str) -> None:
+    assert words in tell(notifications.outage(**spread)).next_step
+
+
+def test_advice_that_fits_many_numbers_is_kept() -> None:
+    told = replace(notifications.outage(), advice="Carriers filter this traffic.", advice_fits_one=False)
+    assert tell(told).next_step == "Carriers filter this traffic."
+
+
+@pytest.mark.parametrize("name", [*chat.FORMATS])
+def test_a_rules_description_comes_with_its_alerts(name: str) -> None:
+    assert "wiki.example.com/runbooks/sms" in json.dumps(body(name, notifications.outage()))
 
 
 def test_who_ended_an_alert_untaken_is_not_said_to_have_taken_it() -> None:

@@ -1,5 +1,6 @@
 """Addresses, subjects and messages of mails."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -233,3 +234,24 @@ def test_a_template_that_fails_gives_way_to_the_built_in_one(kind: Email, monkey
     assert "What to do next" in rendered.content["html"]
     assert "gone" in (rendered.warning or "")
     assert "config.subject" in (rendered.warning or "")
+
+
+def test_a_mail_carries_the_rules_description_with_its_links(kind: Email) -> None:
+    content = kind.render({"template": "error_notification"}, notifications.outage()).content
+    link = "https://wiki.example.com/runbooks/sms?team=ops"
+    assert f'<a class="link" href="{link}" style="color:#0b5cad">{link}</a>. Call Ann' in content["html"]
+    assert link in content["text"]
+    for part in (content["text"], content["html"]):
+        for words in ("12.5% of 4,120 messages", "Acme Production", "United Kingdom (GB)", "23:41:00 in Berlin"):
+            assert words in part
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["javascript:alert(1)", 'https://e.example/"onclick=alert(1)', "<a href=https://e.example>x</a>", "https://"],
+)
+def test_no_description_makes_more_than_links(evil: str) -> None:
+    shown = str(mail_text.linked(evil, "color:#0b5cad"))
+    assert "<a href" not in shown
+    assert 'href="javascript' not in shown
+    assert "onclick" not in re.sub(r'"[^"]*"', "", re.sub(r">[^<]*<", "><", f">{shown}<"))

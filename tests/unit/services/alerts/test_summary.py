@@ -128,3 +128,10 @@ def test_it_says_what_happened_how_often_and_where(
 def test_it_says_what_a_condition_over_time_found(condition: dict[str, Any], value: float, said: str) -> None:
     rule = make_rule(**STATUS, condition=condition)
     assert summarize_over_time(rule, {"to_country": "GB"}, value, 7) == said
+
+
+def test_a_share_says_what_it_is_of() -> None:
+    condition = {"type": "ratio", "percent": 5, "window_minutes": 60, "min_total": 50, "settle_minutes": 10}
+    rule = make_rule(**STATUS, condition=condition)
+    said = summarize_over_time(rule, {"to_country": "GB"}, 12.5, 7, 1640)
+    assert said == "12.5% of 1,640 messages failed or undelivered to GB in an hour (limit 5%)"

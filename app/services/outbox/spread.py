@@ -1,0 +1,59 @@
+"""How far an alert reaches: how many numbers, countries and accounts its newest logs concern. SQL alone."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.actions.base import Spread
+from app.models import Account
+
+NEWEST = 500
+"""Logs of an alert that are looked at: enough to tell one number from many, and cheap in a flood."""
+BY_COUNTRY, BY_ACCOUNT = 1, 2
+_SPREAD = text(
+    """
+    WITH hit AS (
+        SELECT asked.alert_id, accounts.sid AS account_sid, logs.to_, logs.from_, logs.to_country
+        FROM unnest(CAST(:alerts AS uuid[])) AS asked (alert_id)
+        CROSS JOIN LATERAL (
+            SELECT matches.occurred_at, matches.log_id FROM matches WHERE matches.alert_id = asked.alert_id
+            ORDER BY matches.changed_at DESC LIMIT :newest
+        ) AS newest
+        JOIN logs ON logs.occurred_at = newest.occurred_at AND logs.id = newest.log_id
+        JOIN accounts ON accounts.id = logs.account_id
+    )
+    SELECT alert_id, grouping(to_country, account_sid), to_country, account_sid,
+           count(*), count(DISTINCT to_), count(DISTINCT from_)
+    FROM hit GROUP BY GROUPING SETS ((alert_id), (alert_id, to_country), (alert_id, account_sid))
+    ORDER BY count(*) DESC, to_country, account_sid
+    """
+)
+
+
+def spreads(session: Session, alert_ids: Collection[UUID]) -> dict[UUID, Spread]:
+    """Find how far each of these alerts reaches, in one statement; those without logs are left out."""
+    counts: dict[UUID, tuple[int, int, int]] = {}
+    countries: dict[UUID, list[str]] = defaultdict(list)
+    accounts: dict[UUID, list[str]] = defaultdict(list)
+    for alert_id, level, country, account_sid, *numbers in session.execute(
+        _SPREAD, {"alerts": list(alert_ids), "newest": NEWEST}
+    ):
+        if level == BY_COUNTRY:
+            countries[alert_id] += [country] if country else []
+        elif level == BY_ACCOUNT:
+            accounts[alert_id].append(account_sid)
+        else:
+            counts[alert_id] = (numbers[0], numbers[1], numbers[2])
+    return {
+        alert_id: Spread(logs, logs >= NEWEST, receivers, senders, countries[alert_id], accounts[alert_id])
+        for alert_id, (logs, receivers, senders) in counts.items()
+    }
+
+
+def account_names(session: Session, sids: Collection[str]) -> dict[str, str]:
+    """Find the names of accounts that have one."""
+    query = select(Account.sid, Account.friendly_name).where(Account.sid.in_(sids), Account.friendly_name.is_not(None))
+    return {sid: name for sid, name in session.execute(query) if name}
