@@ -18,7 +18,7 @@ from rich.table import Table
 from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from app import __version__
+from app import __version__, environment
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import Scope
@@ -56,6 +56,10 @@ SinceOption = Annotated[str, typer.Option(help="From when: an age such as 30d, 1
 UntilOption = Annotated[str, typer.Option(help="Up to when, likewise.")]
 
 
+_joined: set[str] = set()
+"""Settings that `scripts/start` made, and that nothing else says."""
+
+
 def _show_version(asked: bool) -> None:  # typer's signature
     if asked:
         print(f"GiftPulse {__version__}")
@@ -65,11 +69,15 @@ def _show_version(asked: bool) -> None:  # typer's signature
 @cli.callback()
 def _prepare(
     *,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where the `scripts/start` that is meant keeps its data; default: .giftpulse")
+    ] = None,
     version: Annotated[  # noqa: ARG001  # its callback does it
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
     if "--help" not in sys.argv:
+        _joined.update(environment.join_local(folder or environment.LOCAL_FOLDER))
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)
 
@@ -375,9 +383,15 @@ def _explained() -> Iterator[None]:
     except GiftPulseError as error:
         sys.exit(_fail(str(error), 1))
     except OperationalError:
-        sys.exit(_fail("the database does not answer: see DATABASE_URL, and whether PostgreSQL runs", 1))
+        sys.exit(_fail(f"the database does not answer: {_database_advice()}", 1))
     except ProgrammingError:
         sys.exit(_fail("the database has another schema than this version: run alembic upgrade head", 1))
+
+
+def _database_advice() -> str:
+    if "DATABASE_URL" in _joined:
+        return "it is that of scripts/start, which must run"
+    return "see DATABASE_URL, and whether PostgreSQL runs"
 
 
 def _listed(headline: str, refused: InvalidInput) -> str:

@@ -5,6 +5,8 @@ settings, not what they mean.
 """
 
 import difflib
+import json
+import os
 import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
@@ -18,6 +20,9 @@ from app.errors import ConfigError
 
 FILE = "_FILE"
 """What a setting's name ends in where its value is the path of a file that holds the value."""
+LOCAL_FOLDER = Path(__file__).resolve().parent.parent / ".giftpulse"
+"""Where `scripts/start` keeps its data, unless it is told otherwise."""
+LOCAL_SETTINGS = "settings.json"
 FOREIGN = re.compile(r"GIFTPULSE_|COMPOSE_|DOCKER_|POSTGRES_|SSL_CERT_")
 """How names begin that others read from `.env`."""
 ALIKE = 0.85
@@ -68,6 +73,26 @@ def read(settings: Collection[str], secret: Collection[str], file: Path | None, 
     if file is not None and lines and _others_can_read(file):
         remarks.append(".env can be read by every user of this machine: chmod 600 .env")
     return Given(values, tuple(remarks))
+
+
+def local_settings(file: Path) -> dict[str, str]:
+    """Read what `scripts/start` wrote for the command line; nothing where it wrote nothing that can be read."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
+
+
+def join_local(folder: Path) -> set[str]:
+    """Take over the settings of the `scripts/start` that keeps its data in a folder, where nothing else says them.
+
+    Returns: the names of those that were taken over.
+    """
+    found = local_settings(folder / LOCAL_SETTINGS)
+    missing = {name for name in found if not os.environ.get(name) and not os.environ.get(name + FILE)}
+    os.environ.update({name: found[name] for name in missing})
+    return missing
 
 
 def read_lines(file: Path) -> list[Line]:

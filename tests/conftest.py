@@ -13,6 +13,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.orm import Session
 
+from app import environment as product_environment
 from app import wake
 from app.config import Settings, get_settings
 from app.database import get_engine, session_scope
@@ -38,6 +39,7 @@ ENVIRONMENT = {
 }
 """Nothing listens at these addresses: a test that needs a server asks for its fixture."""
 
+product_environment.LOCAL_FOLDER = Path("/nonexistent")  # nor is what runs beside it
 Settings.env_file = None  # a developer's own `.env` is no part of a test
 
 

@@ -14,6 +14,10 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 
 
+class NotInstalled(Exception):
+    """What is required could not be installed; the message says why in one line."""
+
+
 def main(requirements: str) -> int:
     if os.environ.get("GIFTPULSE_PYTHON"):
         print(os.environ["GIFTPULSE_PYTHON"])  # an environment that somebody else looks after
@@ -25,6 +29,9 @@ def main(requirements: str) -> int:
         install(requirements)
     except subprocess.CalledProcessError as error:
         say(f"this failed: {' '.join(map(str, error.cmd))}")
+        return 1
+    except (NotInstalled, OSError) as error:
+        say(str(error))
         return 1
     print(PYTHON)
     return 0
@@ -51,8 +58,20 @@ def install(requirements: str) -> None:
     if stamp.exists() and stamp.read_text() == wanted:
         return
     say(f"installing {requirements} (once; this takes a minute or two)")
-    run(PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "-r", ROOT / requirements)
+    command = [str(PYTHON), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--retries", "2"]
+    done = subprocess.run([*command, "-r", requirements], cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise NotInstalled(f"{requirements} could not be installed: {reason(done.stderr)}")
     stamp.write_text(wanted)
+
+
+def reason(said: str) -> str:
+    """Find what went wrong in what pip said."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if any("NewConnectionError" in line or "connection broken" in line for line in lines):
+        return "the package index cannot be reached; see PIP_INDEX_URL, HTTPS_PROXY and the network"
+    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+    return (errors or lines or ["pip said nothing"])[-1]
 
 
 def fingerprint(path: Path) -> str:

@@ -1,13 +1,15 @@
 """What the processes of `scripts/start` find in their environment: the operator's settings, then what we provide."""
 
 import base64
+import json
 import os
 import secrets
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from app.environment import read_lines
+from app.environment import local_settings, read_lines
+from scripts.local.files import write_whole
 
 GENERATED: Mapping[str, Callable[[], str]] = {
     "API_KEY": lambda: secrets.token_urlsafe(24),
@@ -16,13 +18,23 @@ GENERATED: Mapping[str, Callable[[], str]] = {
 }
 
 
-def given(folder: Path) -> dict[str, str]:
+def given(root: Path, settings: Path) -> dict[str, str]:
     """Read what the operator set, in the environment or else in `.env`; an empty value counts as not set.
 
-    Raises: ConfigError, from the product's own reader of `.env`.
+    Args:    settings: what the start before wrote. A shell that took its values over says nothing of its own with them.
+    Raises:  ConfigError, from the product's own reader of `.env`.
     """
-    from_file = {line.name: line.value for line in read_lines(folder / ".env") if line.value}
-    return from_file | {name: value for name, value in os.environ.items() if value}
+    from_file = {line.name: line.value for line in read_lines(root / ".env") if line.value}
+    ours = local_settings(settings)
+    exported = {name: value for name, value in os.environ.items() if value and not _is_ours(name, value, ours)}
+    return from_file | exported
+
+
+def _is_ours(name: str, value: str, ours: Mapping[str, str]) -> bool:
+    """Say whether a value is what an earlier start wrote; the password of the private broker changes with each."""
+    if name == "REDIS_URL" and name in ours:
+        return urlsplit(value)[1].rpartition("@")[2] == urlsplit(ours[name])[1].rpartition("@")[2]
+    return ours.get(name) == value
 
 
 def is_given(settings: Mapping[str, str], name: str) -> bool:
@@ -50,21 +62,14 @@ def kept_secrets(path: Path) -> dict[str, str]:
         kept |= missing
         text = "".join(f"{name}='{value}'\n" for name, value in kept.items())
         remark = "# Made by scripts/start. SECRET_KEY opens the credentials in the database: keep both together.\n"
-        _write_private(path, remark + text)
+        write_whole(path, remark + text)
     return kept
 
 
 def write_settings(path: Path, settings: Mapping[str, str], operators: Mapping[str, str]) -> None:
-    """Write what the processes get beside the operator's own settings, for a shell that is to run the command line."""
+    """Write what the processes get beside the operator's own settings, where the command line finds it."""
     ours = {name: value for name, value in settings.items() if operators.get(name) != value}
-    lines = [f"{name}={shlex.quote(value)}\n" for name, value in sorted(ours.items())]
-    _write_private(path, "# Written at each start of scripts/start, for the command line.\n" + "".join(lines))
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
+    write_whole(path, json.dumps(ours, indent=1, sort_keys=True))
 
 
 def watches_simulator(settings: Mapping[str, str]) -> bool:

@@ -1,7 +1,9 @@
 """The story of `scripts/start`: servers, schema, simulator and inbox, API, worker, beat; then wait for the end."""
 
 import argparse
+import errno
 import fcntl
+import os
 import shlex
 import signal
 import sys
@@ -16,14 +18,19 @@ from types import FrameType
 import httpx
 
 from app.config import remarks
+from app.environment import LOCAL_FOLDER, LOCAL_SETTINGS
 from app.errors import ConfigError
-from scripts.local import environment, first_read, first_start, ports, processes
+from scripts.local import environment, files, first_read, first_start, ports, processes
 from scripts.local.children import STOP_SECONDS, ChildDied, Children
+from scripts.local.options import parse
 from scripts.local.postgres import Postgres
 from scripts.local.valkey import Valkey
 from scripts.twilio_simulator import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+FIRST_MEBIBYTES = 300
+"""What the first start and some hours need; most of it is PostgreSQL's log of what it writes."""
+SPARE_MEBIBYTES = 32
 DURABLE = {"max_connections": "100", "shared_buffers": "256MB", "max_wal_size": "2GB"}
 
 
@@ -43,15 +50,24 @@ class Plan:
     host: str
     port: dict[str, int]
     env: dict[str, str]
+    operators: dict[str, str]
+    """What of it the operator set."""
     secrets: dict[str, str]
     simulated: bool
+
+    def value(self, name: str) -> str:
+        """Give a setting's value, be it the one that a file holds."""
+        if name in self.env:
+            return self.env[name]
+        file = self.env.get(f"{name}_FILE")
+        return Path(file).read_text(encoding="utf-8-sig").rstrip("\r\n") if file else ""
 
     def url(self, name: str) -> str:
         return f"http://{processes.LOOPBACK}:{self.port[name]}"
 
 
 def main() -> int:
-    options = _options()
+    options = parse()
     stopping = threading.Event()
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
@@ -68,25 +84,50 @@ def main() -> int:
     except (Refused, ConfigError, ChildDied, TimeoutError, OSError, RuntimeError, httpx.HTTPError) as error:
         if stopping.is_set():
             return 0
-        print(f"giftpulse: {error}", file=sys.stderr)
+        print(f"giftpulse: {_line(error, options.folder)}", file=sys.stderr)
         return 2 if isinstance(error, ConfigError) else getattr(error, "code", 1)
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/start", description="Runs all of GiftPulse on this machine.")
-    parser.add_argument("--host", default=processes.LOOPBACK, help="where the API listens; 0.0.0.0 means everywhere")
-    parser.add_argument("--port", type=int, help="the API's port; 8000, or another where that is taken")
-    parser.add_argument("--folder", type=Path, default=ROOT / ".giftpulse", help="where the data are kept")
-    return parser.parse_args()
+def _line(error: Exception, folder: Path) -> str:
+    """Say what went wrong, and where the disk may be the reason that it is full."""
+    said = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        said = f"{error.filename}: {error.strerror}"
+    if getattr(error, "errno", None) == errno.ENOSPC or _free(folder) < SPARE_MEBIBYTES:
+        said += f"; the disk of {folder} is full: make room and start again"
+    return said
+
+
+def _free(folder: Path) -> int:
+    try:
+        return files.free_mebibytes(folder)
+    except OSError:
+        return SPARE_MEBIBYTES
+
+
+def _check_room(folder: Path) -> None:
+    """Refuse to start where PostgreSQL would find no room for its files.
+
+    Raises: Refused.
+    """
+    needed = SPARE_MEBIBYTES if (folder / "postgres" / "data" / "PG_VERSION").exists() else FIRST_MEBIBYTES
+    if (free := _free(folder)) < needed:
+        raise Refused(f"{folder} has {free} MiB free, and {needed} are needed: make room, or choose another --folder")
 
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
     """Keep a second start from the same data."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        usable = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
+    except OSError as error:
+        raise Refused(f"{folder} cannot be used ({error.strerror}): choose another --folder") from None
+    if not usable:
+        raise Refused(f"{folder} cannot be read and written by this user: choose another --folder")
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -97,13 +138,15 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 def _plan(options: argparse.Namespace) -> Plan:
     folder: Path = options.folder.resolve()
+    _check_room(folder)
     (folder / "logs").mkdir(exist_ok=True)
     chosen, moved = ports.choose(folder / "ports.json", {"api": options.port} if options.port else {})
+    ports.check_address(options.host, chosen["api"])
     for remark in moved:
         say(remark)
     if environment.keep_private(ROOT / ".env"):
         say(".env could be read by other users of this machine; now only its owner can read it")
-    settings = environment.given(ROOT)
+    settings = environment.given(ROOT, folder / LOCAL_SETTINGS)
     for remark in remarks():
         say(remark)
     secrets = environment.kept_secrets(folder / "secrets.env")
@@ -118,13 +161,13 @@ def _plan(options: argparse.Namespace) -> Plan:
     if simulated:
         twilio_url = f"http://{processes.LOOPBACK}:{chosen['simulator']}"
         env = environment.demo_settings(env, (DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN), twilio_url, chosen["smtp"])
-    return Plan(folder, options.host, chosen, env, secrets, simulated)
+    return Plan(folder, options.host, chosen, env, settings, secrets, simulated)
 
 
 def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
     """Start everything, in the order of who needs whom, and wait for the end of it."""
     _start_servers(plan, stack)
-    environment.write_settings(plan.folder / "settings.env", plan.env, environment.given(ROOT))
+    environment.write_settings(plan.folder / LOCAL_SETTINGS, plan.env, plan.operators)
     children = Children(plan.folder / "logs", ROOT)
     stack.callback(children.stop)
     _migrate(children, plan)
@@ -181,7 +224,7 @@ def _start_inbox(children: Children, plan: Plan) -> None:
 
 
 def _make_rules(plan: Plan) -> None:
-    with httpx.Client(base_url=plan.url("api"), headers={"X-API-Key": plan.env["API_KEY"]}, trust_env=False) as api:
+    with httpx.Client(base_url=plan.url("api"), headers={"X-API-Key": plan.value("API_KEY")}, trust_env=False) as api:
         secret = plan.secrets["INBOX_WEBHOOK_SECRET"]
         first_start.prepare(api, plan.folder / "first-start-done", plan.url("inbox"), secret)
 
@@ -218,27 +261,36 @@ def _watched(plan: Plan, stopping: threading.Event) -> str:
     """Say what is watched: of an account only what Twilio lets us read."""
     if plan.simulated:
         return "It watches the bundled Twilio simulator, because no Twilio credentials are set (TWILIO_ACCOUNT_SID)."
-    say(f"reading the Twilio account {plan.env['TWILIO_ACCOUNT_SID']} for the first time")
+    sid = plan.value("TWILIO_ACCOUNT_SID")
+    say(f"reading the Twilio account {sid} for the first time")
     with httpx.Client(
-        base_url=plan.url("api"), headers={"X-API-Key": plan.env["API_KEY"]}, trust_env=False, timeout=30
+        base_url=plan.url("api"), headers={"X-API-Key": plan.value("API_KEY")}, trust_env=False, timeout=30
     ) as api:
-        return first_read.describe(api, plan.env["TWILIO_ACCOUNT_SID"], stopping.is_set)
+        return first_read.describe(api, sid, stopping.is_set)
 
 
 def _tell(plan: Plan, stopping: threading.Event) -> None:
     """Say where to look."""
     watched = _watched(plan, stopping)
-    rows = [("Console, API", f"http://localhost:{plan.port['api']}/"), ("API key", plan.env["API_KEY"])]
+    # As mails have it: the pages of the API's documentation, until there is a console.
+    rows = [("API", f"http://localhost:{plan.port['api']}/docs"), ("API key", plan.value("API_KEY"))]
     if plan.simulated:
         rows.append(
             ("Inbox", f"http://localhost:{plan.port['inbox']}/  its mails and webhooks; the first come within a minute")
         )
         rows.append(("Simulator", f"{plan.url('simulator')}/"))
     rows.append(("Data, logs", f"{plan.folder}/"))
-    rows.append(("Command line", f"set -a; . {shlex.quote(str(plan.folder / 'settings.env'))}; set +a"))
-    rows.append(("", ".venv/bin/python -m app --help"))
+    rows.append(("Command line", f"{_command_line(plan)} --help"))
     lines = "\n".join(f"  {name:<14}{value}" for name, value in rows)
     say(f"GiftPulse runs. {watched}\n\n{lines}\n\n  Ctrl-C stops it; the data stay.")
+
+
+def _command_line(plan: Plan) -> str:
+    """Write how the command line is called: it finds what runs here by itself, unless the data are elsewhere."""
+    python = Path(sys.executable)
+    shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
+    usual = plan.folder == LOCAL_FOLDER.resolve()
+    return f"{shlex.quote(str(shown))} -m app" + ("" if usual else f" --folder {shlex.quote(str(plan.folder))}")
 
 
 def say(text: str) -> None:

