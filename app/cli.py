@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy import select, update
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
 from app import __version__, environment
 from app.config import get_settings
@@ -33,6 +33,7 @@ from app.services.rules import packs
 from app.services.transfer import transfer, yaml_text
 from app.services.twilio import error_code_updates
 from app.utils.clock import rfc3339, utc_now
+from app.utils.database_errors import NO_ANSWER, explain
 from app.utils.logging import configure_logging
 
 cli = typer.Typer(help="GiftPulse: watches Twilio accounts.", no_args_is_help=True, add_completion=False)
@@ -382,16 +383,10 @@ def _explained() -> Iterator[None]:
         sys.exit(_fail(_listed("it cannot be used:", error), 1))
     except GiftPulseError as error:
         sys.exit(_fail(str(error), 1))
-    except OperationalError:
-        sys.exit(_fail(f"the database does not answer: {_database_advice()}", 1))
-    except ProgrammingError:
-        sys.exit(_fail("the database has another schema than this version: run alembic upgrade head", 1))
-
-
-def _database_advice() -> str:
-    if "DATABASE_URL" in _joined:
-        return "it is that of scripts/start, which must run"
-    return "see DATABASE_URL, and whether PostgreSQL runs"
+    except (OperationalError, ProgrammingError, InternalError) as error:
+        said = explain(error)
+        own = said == NO_ANSWER and "DATABASE_URL" in _joined
+        sys.exit(_fail("the database does not answer: it is that of scripts/start, which must run" if own else said, 1))
 
 
 def _listed(headline: str, refused: InvalidInput) -> str:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.errors import Conflict, FieldError, InvalidInput, NotFound, TwilioError
-from app.utils import wording
+from app.utils import database_errors, wording
 from app.utils.patience import is_passing
 
 MEDIA_TYPE = "application/problem+json"
@@ -94,6 +94,9 @@ def install(app: FastAPI) -> None:
 
 def broken(error: BaseException) -> Response:
     """Answer 500. The log gets the kind of the error and where it happened, not its words: they may hold a secret."""
+    if (refused := database_errors.find(error)) is not None:
+        log.error("the database did not do what a request asked", **database_errors.describe(refused))
+        return problem(500, BROKEN)
     place = error.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next

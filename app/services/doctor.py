@@ -22,10 +22,11 @@ from app.database import session_scope
 from app.enums import LogType
 from app.errors import GiftPulseError, TwilioError, TwilioRefused
 from app.models import Account, CoverageGap, Stream
-from app.services import health, secrets
+from app.services import health, privileges, secrets
 from app.services.ingest import accounts, connecting
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import rfc3339
+from app.utils.database_errors import OTHER_SCHEMA, explain
 
 Result = Literal["ok", "note", "wrong"]
 
@@ -68,10 +69,10 @@ def _database() -> Finding:
             version = int(session.scalar(text("SELECT current_setting('server_version_num')")) or 0)
             revision = session.scalar(text("SELECT version_num FROM alembic_version"))
     except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or "").strip().partition("\n")[0]
-        if "alembic_version" in reason:
+        reason = explain(error)
+        if reason == OTHER_SCHEMA:
             return Finding("wrong", "database", "it has no schema yet: run alembic upgrade head")
-        return Finding("wrong", "database", "it does not answer: see DATABASE_URL, and whether PostgreSQL runs")
+        return Finding("wrong", "database", reason.replace("the database ", "it ", 1))
     if version < OLDEST_POSTGRESQL:
         return Finding("wrong", "database", f"PostgreSQL {version // 10000} is too old: use 15 or newer")
     head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
@@ -79,6 +80,9 @@ def _database() -> Finding:
         return Finding(
             "wrong", "database", f"its schema is {revision}, this version needs {head}: alembic upgrade head"
         )
+    with session_scope() as session:
+        if (missing := privileges.missing(session)) is not None:
+            return Finding("wrong", "database", missing.said)
     return Finding("ok", "database", f"PostgreSQL {version // 10000}, schema {revision}")
 
 

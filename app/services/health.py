@@ -8,16 +8,17 @@ from typing import Literal
 import httpx
 import structlog
 from sqlalchemy import text
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import wake
 from app.config import Settings
 from app.database import session_scope
-from app.services import secrets
+from app.services import privileges, secrets
 from app.services.outbox.overdue import overdue
 from app.services.rules import engine
 from app.utils.clock import rfc3339
+from app.utils.database_errors import explain
 
 Status = Literal["ok", "degraded", "down"]
 
@@ -46,8 +47,6 @@ _UNREAD = text("""
 """)
 
 NO_ACCOUNT = "no account is watched: set TWILIO_ACCOUNT_SID and its credentials, or add one by POST /api/accounts"
-NO_ANSWER = "the database does not answer: see DATABASE_URL and the database's own log"
-OTHER_SCHEMA = "the database has another schema than this version: run alembic upgrade head"
 
 log = structlog.get_logger()
 
@@ -80,12 +79,26 @@ def examine(settings: Settings, now: datetime) -> Health:
     try:
         with session_scope() as session:
             session.execute(text("SET LOCAL statement_timeout = '3s'"))
+            database = _database(session)
+            if database.status == "down":
+                return _unknown(database, broker)
             found = {name: check(session, settings, now) for name, check in _CHECKS.items()}
     except SQLAlchemyError as error:
-        unknown = Check("degraded", "not known while the database does not answer")
-        down = Check("down", OTHER_SCHEMA if isinstance(error, ProgrammingError) else NO_ANSWER)
-        return Health({"database": down, "broker": broker, **dict.fromkeys(_CHECKS, unknown)})
-    return Health({"database": Check("ok", "answers"), "broker": broker, **found})
+        return _unknown(Check("down", explain(error)), broker)
+    return Health({"database": database, "broker": broker, **found})
+
+
+def _database(session: Session) -> Check:
+    """Look whether the role may do what GiftPulse does; it may know the tables and yet not write them."""
+    missing = privileges.missing(session)
+    if missing is None:
+        return Check("ok", "answers")
+    return Check("down" if missing.stops_all else "degraded", missing.said)
+
+
+def _unknown(database: Check, broker: Check) -> Health:
+    unknown = Check("degraded", "not known while the database cannot be used")
+    return Health({"database": database, "broker": broker, **dict.fromkeys(_CHECKS, unknown)})
 
 
 def _broker() -> Check:

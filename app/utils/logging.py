@@ -8,6 +8,7 @@ from typing import Any
 
 import structlog
 
+from app.utils import database_errors
 from app.utils.redact import HIDDEN
 
 SECRET_NAME = re.compile(r"token|secret|password|authori[sz]ation|api_key|cookie", re.IGNORECASE)
@@ -36,6 +37,19 @@ def _hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[s
         else (SECRET_TEXT.sub(HIDDEN, value) if isinstance(value, str) else value)
         for name, value in event.items()
     }
+
+
+def _describe_database_errors(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Say of a database's error what failed and where, instead of its traceback, whose last lines hold values."""
+    info = event.get("exc_info")
+    raised = info[1] if isinstance(info, tuple) else info if isinstance(info, BaseException) else sys.exc_info()[1]
+    error = database_errors.find(raised) if info else None
+    if error is None:
+        return event
+    # Celery writes the whole error into its line.
+    line = str(event.get("event", "")).partition(type(error).__name__)[0].rstrip(" :(")
+    kept = {name: value for name, value in event.items() if name != "exc_info"}
+    return {**kept, "event": line, **database_errors.describe(error)}
 
 
 def configure_logging(level: str, style: str) -> None:
@@ -70,6 +84,7 @@ def configure_logging(level: str, style: str) -> None:
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                _describe_database_errors,
                 structlog.processors.format_exc_info,
                 _hide_secrets,
                 last,

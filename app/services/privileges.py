@@ -1,0 +1,55 @@
+"""What the database's role must be allowed, and what of it is missing."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.models import Base
+from app.services.logs.partitions import PARTITIONED
+from app.utils import database_errors
+
+NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE")
+"""On every table."""
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What the role is not allowed, and what to do."""
+
+    said: str
+    stops_all: bool
+    """False: only the partitions of the next months cannot be made or dropped."""
+
+
+def missing(session: Session) -> Missing | None:
+    """Look for what the role is not allowed; None where it is allowed all that it needs."""
+    if session.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
+        return Missing(database_errors.READ_ONLY, stops_all=True)
+    role, schema = session.execute(text("SELECT current_user, current_schema()")).one()
+    lacking = session.execute(_LACKING, {"tables": sorted(Base.metadata.tables), "needed": list(NEEDED)}).all()
+    if lacking:
+        named = ", ".join(f"{row.privilege} on {row.table_name}" for row in lacking[:SHOWN])
+        more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
+        wanted = f'GRANT {", ".join(NEEDED)} ON ALL TABLES IN SCHEMA "{schema}" TO "{role}"'
+        return Missing(f'the role "{role}" lacks {named}{more}: {wanted}', stops_all=True)
+    if session.scalar(text("SELECT has_schema_privilege(current_schema(), 'CREATE')")) is False:
+        said = f'the role "{role}" may not make the partitions of coming months'
+        return Missing(f'{said}: GRANT CREATE ON SCHEMA "{schema}" TO "{role}"', stops_all=False)
+    owners = session.scalars(_OTHER_OWNERS, {"tables": list(PARTITIONED)}).all()
+    if owners:
+        said = f'the role "{role}" may not make the partitions of coming months, for "{owners[0]}" owns the tables'
+        return Missing(f'{said}: GRANT "{owners[0]}" TO "{role}"', stops_all=False)
+    return None
+
+
+_LACKING = text(
+    "SELECT name AS table_name, privilege FROM unnest(CAST(:tables AS text[])) WITH ORDINALITY AS known (name, number)"
+    " CROSS JOIN unnest(CAST(:needed AS text[])) WITH ORDINALITY AS needed (privilege, place)"
+    " WHERE NOT has_table_privilege(to_regclass(name), privilege) ORDER BY number, place"
+)
+_OTHER_OWNERS = text(
+    "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE oid = ANY(SELECT to_regclass(name)"
+    " FROM unnest(CAST(:tables AS text[])) AS name) AND NOT pg_has_role(relowner, 'USAGE')"
+)

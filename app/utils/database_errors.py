@@ -1,0 +1,98 @@
+"""Errors of PostgreSQL, in words for people and for logs. Neither shows a value: a driver's own text quotes them."""
+
+import re
+import traceback
+from pathlib import Path
+
+from sqlalchemy.exc import DBAPIError
+
+from app.utils.redact import HIDDEN
+
+PACKAGE = Path(__file__).parent.parent
+NO_ANSWER = "the database does not answer: see DATABASE_URL and the database's own log"
+OTHER_SCHEMA = "the database has another schema than this version: run alembic upgrade head"
+READ_ONLY = "the database can only be read: let DATABASE_URL lead to the primary, and the role write"
+REFUSED = "the database refuses what GiftPulse needs: {}; docs/operations.md lists the privileges"
+MISSING = {"42P01", "42703", "42883", "3F000"}
+"""Of tables, columns, functions and schemas that are not there."""
+_STATEMENT = re.compile(r"\b(INSERT INTO|DELETE FROM|UPDATE|COPY|FROM)\s+(?:ONLY\s+)?\"?([a-z_]\w*)")
+_REASON = re.compile(r"failed: (?:FATAL|ERROR):\s+(.+)|(SSL error: .+|root certificate file .+)")
+
+
+def explain(error: Exception) -> str:
+    """Say in one sentence what the database refused, and what to do."""
+    found = find(error)
+    if found is None:
+        return NO_ANSWER
+    code = _code(found)
+    if code == "42501":
+        return REFUSED.format(_message(found))
+    if code == "25006":
+        return READ_ONLY
+    if code in MISSING:
+        return OTHER_SCHEMA
+    if code is not None and code[:2] not in ("08", "57"):
+        return f"the database did not do what was asked: {_message(found)}"
+    if reason := _REASON.search(str(found.orig)):
+        return f"the database does not answer: {reason[1] or reason[2]}; see DATABASE_URL"
+    return NO_ANSWER
+
+
+def describe(error: DBAPIError) -> dict[str, str]:
+    """Give the fields of a log line: what failed, in which statement, and where in our code."""
+    fields = {
+        "error": type(error.orig).__name__,
+        "message": _message(error),
+        "sqlstate": _code(error),
+        "statement": _statement(error),
+        "where": _where(error),
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def find(error: BaseException | None) -> DBAPIError | None:
+    """Find the database's error behind an exception."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, DBAPIError):
+            return error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _code(error: DBAPIError) -> str | None:
+    code: str | None = getattr(error.orig, "pgcode", None)
+    return code
+
+
+def _message(error: DBAPIError) -> str:
+    """Return PostgreSQL's message without its detail, which holds values, and without the values that it quotes."""
+    primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+    message = str(primary or error.orig).strip().partition("\n")[0]
+    # Errors of data quote the value; the others quote names of tables, columns and constraints.
+    if (_code(error) or "").startswith("22"):
+        message = re.sub("\"[^\"]*\"?|'[^']*'?", HIDDEN, message)
+    return message
+
+
+def _statement(error: DBAPIError) -> str | None:
+    """Name a statement by its verb and table: `UPDATE rules`, `SELECT logs`."""
+    text = error.statement or getattr(getattr(error.orig, "diag", None), "context", None) or ""
+    found = _STATEMENT.search(text)
+    if found is None:
+        return None
+    verb = "SELECT" if found[1] == "FROM" else found[1]
+    return f"{verb} {found[2]}"
+
+
+def _where(error: DBAPIError) -> str | None:
+    """Name the innermost of our own lines, beyond the module that all statements go through."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(PACKAGE) and frame.filename != str(PACKAGE / "database.py")
+    ]
+    if not own:
+        return None
+    return f"{Path(own[-1].filename).relative_to(PACKAGE.parent)}:{own[-1].lineno} in {own[-1].name}"

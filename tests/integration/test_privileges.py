@@ -1,0 +1,152 @@
+"""What the database refuses is named: in health, by the doctor, on the command line, and in the log without values."""
+
+import io
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+
+import psycopg2
+import pytest
+import structlog
+from sqlalchemy import text
+
+from app import cli
+from app.config import get_settings
+from app.database import session_scope
+from app.services import doctor, health
+from app.utils.clock import utc_now
+from app.utils.logging import configure_logging
+from scripts.local.postgres import Postgres
+from tests.conftest import forget
+
+ALL = "SELECT, INSERT, UPDATE, DELETE"
+NUMBER = "+14155550100"
+
+
+@dataclass
+class Role:
+    """A role of its own for the product, which owns nothing."""
+
+    owner_url: str
+    name: str = "gp_limited"
+
+    def allow(self, *statements: str) -> None:
+        """Grant or revoke as the owner of everything."""
+        with closing(psycopg2.connect(self.owner_url)) as connection, connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+
+@pytest.fixture
+def role(database: str, postgres: Postgres, environment: pytest.MonkeyPatch) -> Iterator[Role]:
+    made = Role(database)
+    made.allow(f"CREATE ROLE {made.name} LOGIN PASSWORD 'limited'")
+    rest = database.rpartition("@")[2]
+    environment.setenv("DATABASE_URL", f"postgresql://{made.name}:limited@{rest}")
+    forget()
+    yield made
+    forget()
+    made.allow(f"DROP OWNED BY {made.name}", f"DROP ROLE {made.name}")
+
+
+def _health() -> health.Check:
+    return health.examine(get_settings(), utc_now()).checks["database"]
+
+
+def _doctor() -> doctor.Finding:
+    return next(iter(doctor.examine(get_settings(), utc_now)))
+
+
+def test_a_role_that_may_do_nothing_is_not_told_of_another_schema(
+    role: Role, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for said in (_health().detail, _doctor().said):
+        assert "permission denied for table" in said or f'the role "{role.name}" lacks SELECT' in said
+        assert "schema than" not in said
+    assert _health().status == "down"
+    with pytest.raises(SystemExit), cli._explained(), session_scope() as session:
+        session.execute(text("SELECT * FROM rules"))
+    assert "permission denied for table rules" in capsys.readouterr().err
+
+
+def test_a_role_that_may_only_read_is_down(role: Role) -> None:
+    role.allow(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role.name}")
+    assert _health().status == "down"
+    assert f'the role "{role.name}" lacks INSERT on ' in _health().detail
+    assert f'GRANT {ALL} ON ALL TABLES IN SCHEMA "public" TO "{role.name}"' in _health().detail
+    assert (_doctor().result, "lacks INSERT" in _doctor().said) == ("wrong", True)
+
+
+def test_one_privilege_that_is_missing_is_named(role: Role) -> None:
+    role.allow(
+        f"GRANT {ALL} ON ALL TABLES IN SCHEMA public TO {role.name}", f"REVOKE UPDATE ON alerts FROM {role.name}"
+    )
+    assert f'the role "{role.name}" lacks UPDATE on alerts: ' in _health().detail
+
+
+def test_a_role_that_cannot_make_partitions_is_degraded_until_it_can(role: Role) -> None:
+    role.allow(f"GRANT {ALL} ON ALL TABLES IN SCHEMA public TO {role.name}")
+    assert _health().status == "degraded"
+    assert f'GRANT CREATE ON SCHEMA "public" TO "{role.name}"' in _health().detail
+    role.allow(f"GRANT CREATE ON SCHEMA public TO {role.name}")
+    assert 'GRANT "giftpulse" TO' in _health().detail
+    role.allow(f"GRANT giftpulse TO {role.name}")
+    assert (_health().status, _doctor().result) == ("ok", "ok")
+
+
+def test_a_database_that_can_only_be_read_is_down(database: str) -> None:
+    with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(f"ALTER DATABASE {database.rpartition('/')[2]} SET default_transaction_read_only = on")
+    forget()
+    assert _health() == health.Check("down", _doctor().said)
+    assert "can only be read" in _doctor().said
+
+
+def test_a_login_that_is_refused_is_named(database: str, environment: pytest.MonkeyPatch) -> None:
+    user = database.partition("://")[2].partition(":")[0]
+    environment.setenv("DATABASE_URL", database.replace(f"{user}:", f"{user}:wrong", 1))
+    forget()
+    assert f'password authentication failed for user "{user}"' in _health().detail
+    assert "password authentication failed" in _doctor().said
+
+
+@pytest.fixture
+def output() -> Iterator[io.StringIO]:
+    """What the process logs, as JSON."""
+    root = logging.getLogger()
+    before, level, written = root.handlers, root.level, io.StringIO()
+    configure_logging("INFO", "json")
+    handler = root.handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(written)
+    yield written
+    root.handlers = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("INSERT INTO heartbeats VALUES (:value, now()), (:value, now())", "duplicate key value"),
+        ("UPDATE rule_sets SET version = CAST(:value || 'x' AS bigint)", "invalid input syntax for type bigint"),
+    ],
+)
+def test_an_error_of_the_driver_is_logged_by_statement_and_place_without_values(
+    database: str, output: io.StringIO, statement: str, message: str
+) -> None:
+    for log in (structlog.get_logger(), logging.getLogger("celery.app.trace")):
+        try:
+            with session_scope() as session:
+                session.execute(text(statement), {"value": NUMBER})
+        except Exception as error:
+            # As Celery does.
+            log.exception(f"it failed: {error!r}")  # noqa: TRY401
+    lines = output.getvalue().splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert message in line
+        assert '"statement": "' + " ".join(statement.split()[: 3 if "INSERT" in statement else 2])[:18] in line
+        assert NUMBER not in line
+        assert "Traceback" not in line
