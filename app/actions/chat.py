@@ -13,6 +13,10 @@ from app.utils.clock import rfc3339
 
 BUTTON = "Open the alert"
 SHOWN_SAMPLES = 5
+EMOJI = re.compile(r":(?=[A-Za-z0-9_+'-]+:)")
+"""The first colon of a name of an emoji, such as `:wave:`."""
+COLON = re.compile(r":(?=[A-Za-z0-9\\_+-]*[A-Za-z][A-Za-z0-9\\_+-]*:|//)")
+"""A colon that Discord would make part of an emoji or of a link."""
 PAGERDUTY_SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
 
 
@@ -38,34 +42,57 @@ def _details(story: Story) -> list[tuple[str, str]]:
 
 
 def slack(notification: Notification, story: Story) -> JsonObject:
-    """Make a Slack message: blocks in an attachment, which gives it its coloured edge."""
-    fields = [f"*{_slack(name)}*\n{_slack(value)}" for name, value in story.facts]
-    links = _links(story, lambda label, url: f"<{url}|{_slack(label)}>", " · ", 2900)
+    """Make a Slack message: blocks in an attachment, which gives it its coloured edge.
+
+    Foreign texts are plain text without emoji: Slack's own markup has no escapes for its stars and colons.
+    """
     blocks: list[JsonObject] = [
-        {"type": "header", "text": {"type": "plain_text", "text": cut(story.headline, 150)}},
-        {"type": "section", "text": _mrkdwn(_slack(story.summary), 2900)},
-        {"type": "section", "fields": [_mrkdwn(field, 1900) for field in fields[:10]]},
-        *({"type": "section", "text": _mrkdwn(f"*{name}*: {_slack(text)}", 2900)} for name, text in _details(story)),
-        {
-            "type": "actions",
-            "elements": [{"type": "button", "text": {"type": "plain_text", "text": BUTTON}, "url": story.link}],
-        },
+        {"type": "header", "text": _plain_text(story.headline, 150)},
+        {"type": "section", "text": _plain_text(story.summary, 2900)},
+        *({"type": "section", "fields": fields} for fields in _slack_fields(story)),
+        *({"type": "section", "text": _plain_text(f"{name}: {text}", 2900)} for name, text in _details(story)),
+        *(
+            {"type": "section", "text": _plain_text(headline, 300), "accessory": _slack_button("Open", url)}
+            for headline, url in story.told
+        ),
     ]
-    if links:
-        blocks.insert(-1, {"type": "context", "elements": [_mrkdwn(links, 3000)]})
+    samples = "" if story.told else _links(story, lambda label, url: f"<{url}|{_slack(label)}>", " · ", 2900)
+    if samples:
+        blocks.append({"type": "context", "elements": [_mrkdwn(samples)]})
+    blocks.append({"type": "actions", "elements": [_slack_button(BUTTON, story.link)]})
     return {
-        "text": _cut_escaped(_slack(f"{story.headline}: {story.summary}"), 2900),
+        "text": _cut_escaped(_without_emoji(_slack(f"{story.headline}: {story.summary}")), 2900),
+        "mrkdwn": False,
         "attachments": [{"color": story.colour, "blocks": blocks}],
     }
 
 
-def _mrkdwn(text: str, limit: int) -> JsonObject:
-    """Make a text of Slack's; `verbatim` keeps it from finding links, channels and people in it by itself."""
-    return {"type": "mrkdwn", "text": _cut_escaped(text, limit), "verbatim": True}
+def _slack_fields(story: Story) -> list[list[JsonObject]]:
+    """Write the facts as a table: a name in bold, its value beside it; a section takes ten cells."""
+    cells = [cell for name, value in story.facts for cell in (_mrkdwn(f"*{name}*"), _plain_text(value or "none", 1900))]
+    return [cells[start : start + 10] for start in range(0, len(cells), 10)]
+
+
+def _slack_button(label: str, url: str) -> JsonObject:
+    return {"type": "button", "text": _plain_text(label, 75), "url": url}
+
+
+def _plain_text(text: str, limit: int) -> JsonObject:
+    return {"type": "plain_text", "text": cut(text, limit), "emoji": False}
+
+
+def _mrkdwn(text: str) -> JsonObject:
+    """Make a text of Slack's from words of ours; `verbatim` keeps it from finding links, channels and people in it."""
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _slack(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _without_emoji(text: str) -> str:
+    """Keep names such as `:wave:` from becoming pictures, by a space of no width after the first colon."""
+    return EMOJI.sub(":\u200b", text)
 
 
 def _cut_escaped(text: str, limit: int) -> str:
@@ -74,28 +101,21 @@ def _cut_escaped(text: str, limit: int) -> str:
 
 
 def teams(notification: Notification, story: Story) -> JsonObject:
-    """Make an Adaptive Card, as the Workflows of Teams take it."""
+    """Make an Adaptive Card, as the Workflows of Teams take it.
+
+    Foreign texts are runs of rich text, which know no Markdown: on phones Teams shows the backslashes of escapes.
+    """
     tone = "Good" if notification.type == NotificationType.RESOLVED else _tone(story.severity)
     body: list[JsonObject] = [
-        {
-            "type": "TextBlock",
-            "size": "Large",
-            "weight": "Bolder",
-            "color": tone,
-            "wrap": True,
-            "text": _markdown(story.headline),
-        },
-        {"type": "TextBlock", "wrap": True, "text": _markdown(cut(story.summary, 4000))},
-        {
-            "type": "FactSet",
-            "facts": [{"title": name, "value": _markdown(cut(value, 500))} for name, value in story.facts],
-        },
-        *(
-            {"type": "TextBlock", "wrap": True, "text": f"**{name}**: {_markdown(cut(text, 4000))}"}
-            for name, text in _details(story)
-        ),
+        _rich_text({"text": story.headline, "size": "Large", "weight": "Bolder", "color": tone}),
+        _rich_text({"text": cut(story.summary, 4000)}),
+        *(_named(name, cut(value, 500)) for name, value in story.facts),
+        *(_named(name, cut(text, 4000)) for name, text in _details(story)),
     ]
-    links = _links(story, lambda label, url: f"[{_markdown(label)}]({url})", ", ", 8000)
+    for label, url in story.told:
+        open_url = {"selectAction": {"type": "Action.OpenUrl", "url": url}}
+        body.append(_rich_text({"text": cut(label, 200), "underline": True} | open_url))
+    links = "" if story.told else _links(story, lambda label, url: f"[{label}]({url})", ", ", 8000)
     if links:
         body.append({"type": "TextBlock", "wrap": True, "isSubtle": True, "text": links})
     card = {
@@ -113,13 +133,25 @@ def teams(notification: Notification, story: Story) -> JsonObject:
     }
 
 
+def _named(name: str, value: str) -> JsonObject:
+    return _rich_text({"text": f"{name}: ", "weight": "Bolder"}, {"text": value}, spacing="Small")
+
+
+def _rich_text(*runs: JsonObject, **settings: str) -> JsonObject:
+    """Make a block of runs; a card would format the times of `{{DATE(...)}}` even in these."""
+    inlines = [{"type": "TextRun"} | run | {"text": run["text"].replace("{{", "{\u200b{")} for run in runs]
+    return {"type": "RichTextBlock", "inlines": inlines} | settings
+
+
 def _tone(severity: Severity) -> str:
     return {Severity.INFO: "Accent", Severity.WARNING: "Warning", Severity.CRITICAL: "Attention"}[severity]
 
 
 def _markdown(text: str) -> str:
-    """Take the meaning from Markdown's signs, so that foreign text stays text and links nowhere."""
-    return re.sub(r"([\\`*_\[\]()~|<>#@!])", r"\\\1", text)
+    """Take the meaning from Discord's signs, so that foreign text stays text, and neither links nor mentions."""
+    escaped = re.sub(r"([\\`*_\[\]()~|<>#@!])", r"\\\1", text)
+    escaped = re.sub(r"\A(\d*)([-+.])(?=\s)", r"\1\\\2", escaped)
+    return COLON.sub(r"\\:", escaped)
 
 
 def google_chat(notification: Notification, story: Story) -> JsonObject:
@@ -149,7 +181,7 @@ def discord(notification: Notification, story: Story) -> JsonObject:
     if links:
         fields.append({"name": "Alerts" if story.told else "Samples", "value": links, "inline": False})
     embed = {
-        "title": cut(story.headline, 250),
+        "title": cut(_markdown(story.headline), 250),
         "description": cut(_markdown(story.summary), 2000),
         "url": story.link,
         "color": int(story.colour[1:], 16),
