@@ -26,8 +26,9 @@ from app.errors import ConfigError, FieldError, GiftPulseError, InvalidInput, No
 from app.models import Account, ApiKey, Backfill, Stream
 from app.services import audit, catalogue, evaluation, keys, secrets
 from app.services import doctor as doctors
+from app.services import setup as setups
 from app.services.ingest import accounts, backfills, connecting, polling, streams
-from app.services.outbox import dispatch
+from app.services.outbox import actions, dispatch
 from app.services.preview import service as previews
 from app.services.rules import packs
 from app.services.transfer import transfer, yaml_text
@@ -81,6 +82,58 @@ def _prepare(
         _joined.update(environment.join_local(folder or environment.LOCAL_FOLDER))
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)
+
+
+# --- Whether it works, and what is missing ------------------------------------------------------------------------
+
+
+@cli.command()
+def setup(
+    pack: Annotated[
+        list[str] | None, typer.Option(help="A rule pack; `packs list` names them. May be repeated.")
+    ] = None,
+    mail: Annotated[list[str] | None, typer.Option(help="An email address to notify. May be repeated.")] = None,
+    slack: Annotated[str | None, typer.Option(help="The address of an incoming webhook of Slack.")] = None,
+    *,
+    test: Annotated[bool, typer.Option(help="Send a test to each.")] = True,
+) -> None:
+    """Make the first rules and actions, and test them; asks for what no option says. A second time changes nothing."""
+    wanted = setups.Wanted(tuple(pack or ()), tuple(mail or ()), slack)
+    if wanted == setups.Wanted():
+        wanted = _ask()
+    with session_scope() as session:
+        said, serving = setups.prepare(session, wanted, get_settings(), BY, utc_now())
+    _say("\n".join(said))
+    sent = [each for action_id in serving for each in actions.test(action_id, utc_now())] if test else []
+    with session_scope() as session:
+        results = setups.outcomes(session, sent)
+        left = setups.missing(session)
+    _say("\n".join([*(line for line, _ in results), *(f"still missing: {line}" for line in left)]))
+    if not all(arrived for _, arrived in results):
+        raise typer.Exit(1)
+
+
+def _ask() -> setups.Wanted:
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("nobody can be asked here: give --pack, --mail or --slack")
+    names = ", ".join(pack.name for pack in packs.list_packs())
+    chosen = typer.prompt(f"Rule packs, by commas ({names})", default=setups.DEFAULT_PACK)
+    mail = typer.prompt("Email addresses to notify, by commas (none: Enter)", default="", show_default=False)
+    slack = typer.prompt("Address of a Slack webhook (none: Enter)", default="", show_default=False)
+    return setups.Wanted(_items(chosen), _items(mail), slack.strip() or None)
+
+
+def _items(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@cli.command()
+def check() -> None:
+    """Say in one line, and by the exit code, whether schema, settings and secrets fit this version."""
+    finding = doctors.check(get_settings())
+    if finding.result != "ok":
+        sys.exit(_fail(f"{finding.what}: {finding.said}", 1))
+    _say(finding.said)
 
 
 # --- Each stage once by hand ---------------------------------------------------------------------------------------
@@ -285,10 +338,23 @@ def connect_twilio(
     account: Annotated[str | None, typer.Option(help="The account's sid; default: that of the environment.")] = None,
     *,
     undo: Annotated[bool, typer.Option("--undo", help="Take this server's addresses out of Twilio again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Change it without asking.")] = False,
 ) -> None:
-    """Point Twilio's callbacks at PUBLIC_BASE_URL, as far as its API lets it; what others have set stays."""
+    """Point Twilio's callbacks at PUBLIC_BASE_URL, as far as its API lets it; what others have set stays.
+
+    Shows what would change, and asks before it changes anything.
+    """
     work = connecting.disconnect if undo else connecting.connect
-    for line in work(account, get_settings()):
+    if not yes:
+        for line in work(account, get_settings(), dry_run=True):
+            _say(line)
+        if dry_run:
+            return
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("nobody can be asked here: --yes makes these changes, --dry-run only shows them")
+        typer.confirm("Change this at Twilio?", abort=True)
+    for line in work(account, get_settings(), dry_run=dry_run):
         _say(line)
 
 

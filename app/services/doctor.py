@@ -16,13 +16,13 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app import wake
+from app import __version__, wake
 from app.config import Settings, remarks
 from app.database import session_scope
 from app.enums import LogType
 from app.errors import GiftPulseError, TwilioError, TwilioRefused
 from app.models import Account, CoverageGap, Stream
-from app.services import health, privileges, secrets
+from app.services import health, privileges, secrets, setup
 from app.services.ingest import accounts, connecting
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import rfc3339
@@ -59,8 +59,27 @@ def examine(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Findi
         yield _workers(settings, clock())
         yield _secrets(settings)
         yield from _accounts(settings, clock)
+        yield from _first_steps()
     yield _mail(settings)
     yield _public_address(settings)
+
+
+def check(settings: Settings) -> Finding:
+    """Look whether schema, settings and secrets fit this version; the first thing that does not is what is said.
+
+    Raises: ConfigError where a setting is missing that every process needs.
+    """
+    settings.broker_url, settings.bootstrap_key  # noqa: B018  # asked for, so that a missing one is told
+    for finding in (_database(), _secrets(settings)):
+        if finding.result == "wrong":
+            return finding
+    return Finding("ok", "check", f"schema, settings and secrets fit GiftPulse {__version__}")
+
+
+def _first_steps() -> Iterator[Finding]:
+    with session_scope() as session:
+        left = setup.missing(session)
+    yield from (Finding("note", "first steps", f"{line}; {setup.COMMAND} makes it") for line in left)
 
 
 def _database() -> Finding:

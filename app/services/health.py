@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app import wake
 from app.config import Settings
 from app.database import session_scope
-from app.services import privileges, secrets
+from app.services import privileges, secrets, setup
 from app.services.outbox.overdue import overdue
 from app.services.rules import engine
 from app.utils.clock import rfc3339
@@ -151,7 +151,10 @@ def _deliveries(session: Session, settings: Settings, now: datetime) -> Check:
             f"SECRET_KEY does not open {closed} of the stored secrets: list the key they were stored under as well"
         )
     said += [f"an action was disabled: {reason}" for reason in disabled[:SHOWN]]
-    return Check("degraded", "; ".join(said)) if said else Check("ok", "nothing is overdue")
+    if said:
+        return Check("degraded", "; ".join(said))
+    left = [f"{line}; {setup.COMMAND} makes it" for line in setup.missing(session)]
+    return Check("ok", "; ".join(["nothing is overdue", *left]))
 
 
 _CHECKS: dict[str, Callable[[Session, Settings, datetime], Check]] = {

@@ -280,9 +280,22 @@ def _tell(plan: Plan, stopping: threading.Event) -> None:
         )
         rows.append(("Simulator", f"{plan.url('simulator')}/"))
     rows.append(("Data, logs", f"{plan.folder}/"))
+    if not plan.simulated:
+        rows += [("Missing", f"{what}: {_command_line(plan)} setup") for what in _missing(plan)]
     rows.append(("Command line", f"{_command_line(plan)} --help"))
     lines = "\n".join(f"  {name:<14}{value}" for name, value in rows)
     say(f"GiftPulse runs. {watched}\n\n{lines}\n\n  Ctrl-C stops it; the data stay.")
+
+
+def _missing(plan: Plan) -> list[str]:
+    """Ask the API what is not there yet: without a rule and an action nobody hears of anything."""
+    what = {"rules": "no rule, so nothing alerts", "actions": "no action, so nobody is notified"}
+    headers = {"X-API-Key": plan.value("API_KEY")}
+    try:
+        with httpx.Client(base_url=plan.url("api"), headers=headers, trust_env=False, timeout=10) as api:
+            return [words for name, words in what.items() if api.get(f"/api/{name}?limit=1").json().get("items") == []]
+    except (httpx.HTTPError, ValueError):
+        return []
 
 
 def _command_line(plan: Plan) -> str:

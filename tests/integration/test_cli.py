@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text, update
 
+from app import __version__
 from app.cli import main
 from app.config import get_settings
 from app.database import session_scope
@@ -18,6 +19,7 @@ from app.utils.clock import utc_now
 from app.utils.crypto import decrypt, encrypt
 from scripts.twilio_simulator import KeyKind, Simulator, SimulatorServer
 from tests.conftest import SECRET_KEY, forget
+from tests.receivers import http_receiver, respond
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -263,3 +265,69 @@ def test_what_the_environment_watches_is_added_by_a_poll(run: Run, simulator: Si
         assert session.scalars(select(Account.sid)).all() == [simulator.account.sid]
         session.execute(update(Log).values(status="x"))
         assert session.scalar(text("SELECT count(*) FROM logs")) == 0
+
+
+def test_one_command_makes_the_first_rules_and_actions_and_tests_them(
+    run: Run, simulator: Simulator, environment: pytest.MonkeyPatch
+) -> None:
+    _, out, _ = run("doctor")
+    assert "note first steps: no rule is enabled" in out
+    assert "note first steps: no action is enabled: nobody is notified" in out
+    with http_receiver(respond(200), respond(500)) as slack:
+        environment.setenv("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+        forget()
+        code, out, err = run("setup", "--pack", "delivery", "--slack", slack.url)
+        assert (code, err) == (0, ""), out
+        assert "rules made" in out
+        assert "message to Slack: made\ntest: was taken" in out
+        code, out, _ = run("setup", "--pack", "delivery", "--slack", slack.url)
+        assert "rule pack delivery: its rules are there\nmessage to Slack: is there\ntest: failed: " in out
+        assert code == 1
+        assert len(slack.requests) == 2
+    assert "first steps" not in run("doctor")[1]
+
+
+def test_setup_says_what_it_needs(run: Run, simulator: Simulator) -> None:
+    code, _, err = run("setup", "--mail", "ops@example.com")
+    assert (code, "SMTP_HOST" in err) == (2, True)
+    code, _, err = run("setup")
+    assert (code, "--pack" in err) == (2, True)
+    code, _, err = run("setup", "--pack", "nothing")
+    assert (code, "no rule pack" in err) == (1, True)
+
+
+def test_a_check_says_in_one_line_whether_this_version_fits(
+    run: Run, simulator: Simulator, environment: pytest.MonkeyPatch
+) -> None:
+    code, out, err = run("check")
+    assert (code, out, err) == (0, f"schema, settings and secrets fit GiftPulse {__version__}\n", "")
+    with session_scope() as session:
+        session.add(Account(sid="AC" + "1" * 32, started_at=utc_now(), auth_token=encrypt([SECRET_KEY], "a token")))
+    environment.setenv("SECRET_KEY", "a-key-that-opens-nothing-at-all")
+    forget()
+    code, out, err = run("check")
+    assert (code, out, err.count("\n"), "SECRET_KEY" in err) == (1, "", 1, True)
+    environment.delenv("API_KEY")
+    forget()
+    code, _, err = run("check")
+    assert (code, err.count("\n"), "API_KEY is not set" in err) == (2, 1, True)
+
+
+def test_a_schema_of_another_version_does_not_fit(run: Run, database: str) -> None:
+    with session_scope() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    code, _, err = run("check")
+    assert (code, err.count("\n"), "0001" in err) == (1, 1, True)
+
+
+def test_twilio_is_changed_only_when_somebody_says_so(run: Run, simulator: Simulator) -> None:
+    number = "PN" + "1" * 32
+    simulator.configuration.add_number(simulator.account.sid, number, "+14155550123")
+    run("poll")
+    code, out, _ = run("twilio", "connect", "--dry-run")
+    assert (code, "would lead to" in out) == (0, True)
+    code, out, err = run("twilio", "connect")
+    assert (code, "would lead to" in out, "--yes" in err) == (2, True, True)
+    assert not simulator.configuration.things[number]["status_callback"]
+    assert run("twilio", "connect", "--yes")[0] == 0
+    assert simulator.configuration.things[number]["status_callback"]

@@ -6,6 +6,7 @@ What somebody else has set stays as it is; only addresses of this server are eve
 import json
 import time
 from collections.abc import Iterator
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from app.errors import ConfigError, NotFound
 from app.models import Account
 from app.services.ingest import accounts, budget
 from app.services.twilio.client import TwilioReader
+from app.utils.addresses import may_reach
 from app.utils.clock import utc_now
 
 RETRIES = "#rc=5&rp=all"
@@ -31,12 +33,16 @@ EVENT_TYPES = (
 NAME = "GiftPulse"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 """Hosts that only this machine reaches."""
+INSIDE = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".invalid", ".example")
+"""How names end that nobody outside can look up. Source: RFC 6761, 6762, 8375."""
 
 
-def connect(account_sid: str | None, settings: Settings) -> Iterator[str]:
+def connect(account_sid: str | None, settings: Settings, *, dry_run: bool = False) -> Iterator[str]:
     """Point Twilio's callbacks at this server; tell of each thing what was done, or what is left to do by hand.
 
-    Args:    account_sid: of a watched account; None: the one of the environment.
+    Args:
+        account_sid: of a watched account; None: the one of the environment.
+        dry_run: change nothing, and tell of each thing what would be done.
 
     Raises:
         NotFound: of the account.
@@ -45,36 +51,42 @@ def connect(account_sid: str | None, settings: Settings) -> Iterator[str]:
     """
     status, events = f"{settings.public_base_url}/webhooks/twilio/status{RETRIES}", _events_url(settings)
     with _open(account_sid, settings) as reader:
-        if _is_here(settings.public_base_url) and not _is_here(reader.api_url):
+        # A Twilio on this machine, such as the bundled simulator, reaches what is on this machine.
+        if not _is_public(settings.public_base_url) and not _is_here(reader.api_url):
             said = f"PUBLIC_BASE_URL is {settings.public_base_url}, which Twilio cannot reach"
             raise ConfigError(f"{said}: set it to this server's public address first")
         for thing, url in _things(reader):
-            yield _point(reader, thing, url, status)
+            yield _point(reader, thing, url, status, dry_run=dry_run)
         sinks = [sink for sink in reader.things(reader.events_url, "/v1/Sinks", "sinks") if _leads_to(sink, events)]
         if sinks:
             yield f"event sink {sinks[0]['sid']}: leads here already"
+        elif dry_run:
+            yield f"event sink: would be made for {events}, with a subscription to {len(EVENT_TYPES)} kinds of events"
         else:
             yield _make_sink(reader, events)
     error = f"{settings.public_base_url}/webhooks/twilio/error{RETRIES}"
     yield f"by hand, in Twilio's Console (Monitor, Errors, Webhook): {error}"
 
 
-def disconnect(account_sid: str | None, settings: Settings) -> Iterator[str]:
+def disconnect(account_sid: str | None, settings: Settings, *, dry_run: bool = False) -> Iterator[str]:
     """Take this server's addresses out of Twilio again; tell of each thing what was done. Raises as `connect`."""
+    done = "would be" if dry_run else "is"
     with _open(account_sid, settings) as reader:
         for thing, url in _things(reader):
             if (thing.get("status_callback") or "").startswith(f"{settings.public_base_url}/webhooks/twilio/"):
-                reader.change("POST", url, {"StatusCallback": ""})
-                yield f"{_name(thing)}: its status callback is empty again"
+                if not dry_run:
+                    reader.change("POST", url, {"StatusCallback": ""})
+                yield f"{_name(thing)}: its status callback {done} empty again"
         sinks = list(reader.things(reader.events_url, "/v1/Sinks", "sinks"))
         ours = {sink["sid"] for sink in sinks if _leads_to(sink, _events_url(settings))}
         subscriptions = list(reader.things(reader.events_url, "/v1/Subscriptions", "subscriptions"))
         for subscription in subscriptions:
-            if subscription.get("sink_sid") in ours:
+            if subscription.get("sink_sid") in ours and not dry_run:
                 reader.change("DELETE", f"{reader.events_url}/v1/Subscriptions/{subscription['sid']}", None)
         for sid in sorted(ours):
-            reader.change("DELETE", f"{reader.events_url}/v1/Sinks/{sid}", None)
-            yield f"event sink {sid}: removed"
+            if not dry_run:
+                reader.change("DELETE", f"{reader.events_url}/v1/Sinks/{sid}", None)
+            yield f"event sink {sid}: {done} removed"
     yield "by hand, in Twilio's Console (Monitor, Errors, Webhook): remove the address of this server"
 
 
@@ -98,13 +110,15 @@ def _things(reader: TwilioReader) -> Iterator[tuple[dict[str, Any], str]]:
         yield service, f"{reader.messaging_url}/v1/Services/{service['sid']}"
 
 
-def _point(reader: TwilioReader, thing: dict[str, Any], url: str, address: str) -> str:
+def _point(reader: TwilioReader, thing: dict[str, Any], url: str, address: str, *, dry_run: bool) -> str:
     """Set a thing's status callback, unless somebody else uses it."""
     present = thing.get("status_callback") or ""
     if present == address:
         return f"{_name(thing)}: its status callback leads here already"
     if present:
         return f"{_name(thing)}: left alone, its status callback leads elsewhere; to change it by hand: {address}"
+    if dry_run:
+        return f"{_name(thing)}: its status callback is empty and would lead to {address}"
     reader.change("POST", url, {"StatusCallback": address})
     return f"{_name(thing)}: its status callback leads here now"
 
@@ -129,6 +143,15 @@ def _events_url(settings: Settings) -> str:
 
 def _is_here(url: str) -> bool:
     return urlsplit(url).hostname in LOOPBACK
+
+
+def _is_public(url: str) -> bool:
+    """Say whether an address may be reached from outside, as far as its spelling tells."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return may_reach(ip_address(host), ())
+    except ValueError:
+        return "." in host and not host.endswith(INSIDE)
 
 
 def _leads_to(sink: dict[str, Any], address: str) -> bool:

@@ -45,3 +45,40 @@ def test_twilio_is_not_told_of_an_address_that_it_cannot_reach(world: World) -> 
         account.api_base_url = "https://api.twilio.com"
     with pytest.raises(ConfigError, match="PUBLIC_BASE_URL"):
         list(connecting.connect(None, world.settings))
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("https://monitor.example.com", True),
+        ("https://8.8.8.8:8443", True),
+        ("http://localhost", False),
+        ("http://127.0.0.2:8000", False),
+        ("http://[::1]", False),
+        ("https://10.0.0.5", False),
+        ("https://192.168.1.10", False),
+        ("http://0.0.0.0:8000", False),
+        ("https://monitor", False),
+        ("https://monitor.local", False),
+        ("https://monitor.internal.", False),
+    ],
+)
+def test_an_address_that_nobody_outside_can_reach_is_known(address: str, public: bool) -> None:
+    assert connecting._is_public(address) is public
+
+
+def test_a_dry_run_shows_what_would_change_and_changes_nothing(world: World) -> None:
+    mine, configuration = world.simulator.account.sid, world.simulator.configuration
+    number = "PN" + "1" * 32
+    configuration.add_number(mine, number, "+14155550123")
+    world.poll()
+    said = list(connecting.connect(None, world.settings, dry_run=True))
+    assert any(f"number {number}: its status callback is empty and would lead to " in line for line in said)
+    assert any("event sink: would be made" in line for line in said)
+    assert not configuration.things[number]["status_callback"]
+    assert configuration.of(mine, "DG") == []
+    list(connecting.connect(None, world.settings))
+    said = list(connecting.disconnect(None, world.settings, dry_run=True))
+    assert any(f"number {number}: its status callback would be empty again" in line for line in said)
+    assert configuration.things[number]["status_callback"]
+    assert len(configuration.of(mine, "DG")) == 1

@@ -1,0 +1,100 @@
+"""The first steps: what is missing before anybody can be notified, and making it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.enums import ActionType
+from app.errors import ConfigError
+from app.models import Action, Attempt, Delivery, Rule
+from app.services import audit, catalogue
+from app.services.outbox import actions
+
+COMMAND = "python -m app setup"
+DEFAULT_PACK = "delivery"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made."""
+
+    packs: tuple[str, ...] = ()
+    mail: tuple[str, ...] = ()
+    """Addresses that get one email action together."""
+    slack: str | None = None
+    """The address of an incoming webhook."""
+
+
+def missing(session: Session) -> list[str]:
+    """Say what is missing before an alert can fire and somebody is notified."""
+    has_rule = session.scalar(select(exists().where(Rule.enabled)))
+    has_action = session.scalar(select(exists().where(Action.enabled)))
+    return ([] if has_rule else ["no rule is enabled: nothing alerts but GiftPulse's own trouble"]) + (
+        [] if has_action else ["no action is enabled: nobody is notified, not even that Twilio cannot be read"]
+    )
+
+
+def prepare(
+    session: Session, wanted: Wanted, settings: Settings, by: str, now: datetime
+) -> tuple[list[str], list[UUID]]:
+    """Make what is wanted and not there yet; a second time changes nothing.
+
+    Returns: a line about each thing, and the actions that serve what is wanted.
+    Raises:  NotFound for a pack, InvalidInput for an address, ConfigError where no mail server is set.
+    """
+    if wanted.mail and settings.smtp_host is None:
+        raise ConfigError("mail needs a server: set SMTP_HOST and SMTP_FROM, restart, and run setup again")
+    said = []
+    for pack in wanted.packs:
+        made = catalogue.install_pack(session, pack, now)
+        for rule in made:
+            audit.record(session, by, "rule.create", f"rule:{rule.id}", None, {"name": rule.name}, now)
+        said.append(f"rule pack {pack}: {len(made)} rules made" if made else f"rule pack {pack}: its rules are there")
+    serving = []
+    for action_type, config, what in _configs(wanted):
+        action_id = _find(session, action_type, config)
+        said.append(f"{what}: {'is there' if action_id else 'made'}")
+        if action_id is None:
+            action, _ = actions.create(session, {"action_type": action_type, "config": config}, now)
+            audit.record(session, by, "action.create", f"action:{action.id}", None, actions.to_audit_json(action), now)
+            action_id = action.id
+        serving.append(action_id)
+    return said, serving
+
+
+def _configs(wanted: Wanted) -> Iterator[tuple[ActionType, dict[str, Any], str]]:
+    if wanted.mail:
+        config = {"recipients": list(wanted.mail), "template": "error_notification"}
+        yield ActionType.EMAIL, config, f"email to {len(wanted.mail)} recipients"
+    if wanted.slack:
+        yield ActionType.WEBHOOK, {"url": wanted.slack, "format": "slack"}, "message to Slack"
+
+
+def _find(session: Session, action_type: ActionType, config: dict[str, Any]) -> UUID | None:
+    """Find an enabled action for every rule whose config has these values."""
+    query = select(Action).where(Action.enabled, Action.rule_id.is_(None), Action.action_type == action_type)
+    for action in session.scalars(query.order_by(Action.created_at)):
+        stored = actions.config_or_empty(action)
+        if all(stored.get(name) == value for name, value in config.items()):
+            return action.id
+    return None
+
+
+def outcomes(session: Session, delivery_ids: list[UUID]) -> list[tuple[str, bool]]:
+    """Say of each test how it went: a line, and whether it arrived."""
+    said = []
+    for delivery in session.scalars(
+        select(Delivery).where(Delivery.id.in_(delivery_ids)).order_by(Delivery.created_at)
+    ):
+        error = session.scalar(
+            select(Attempt.error).where(Attempt.delivery_id == delivery.id).order_by(Attempt.at.desc()).limit(1)
+        )
+        arrived = delivery.status == "succeeded"
+        said.append((f"test: {'was taken' if arrived else f'failed: {error}'}", arrived))
+    return said
