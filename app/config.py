@@ -2,13 +2,14 @@
 
 import os
 import re
+import ssl
 from collections.abc import Callable
 from email.utils import parseaddr
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import ClassVar, Literal
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import psycopg2
@@ -32,7 +33,7 @@ from app.utils.proxies import Proxy
 Network = IPv4Network | IPv6Network
 MIN_KEY_LENGTH = 16
 MOST_RETRIES = 50
-BROKERS = ("redis://", "rediss://", "unix://", "amqp://", "amqps://", "sentinel://")
+BROKERS = ("redis://", "rediss://")
 ESCAPES = "in a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -90,6 +91,8 @@ class Settings(BaseModel):
     liveness_path: Path | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
     log_format: Literal["json", "console"] = "json"
+    ssl_cert_file: str | None = None
+    ssl_cert_dir: str | None = None
 
     @field_validator("twilio_account_sid", "twilio_api_key_sid")
     @classmethod
@@ -152,7 +155,23 @@ class Settings(BaseModel):
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith(BROKERS) or _split(value) is None:
-            raise ValueError(f"must look like redis://:password@host:6379/0; {ESCAPES}")
+            raise ValueError(f"must look like redis://:password@host:6379/0, or rediss:// for TLS; {ESCAPES}")
+        return value
+
+    @field_validator("ssl_cert_file")
+    @classmethod
+    def _check_certificates(cls, value: str) -> str:
+        try:
+            ssl.create_default_context(cafile=value)
+        except OSError:
+            raise ValueError("must be the path of a file of certificates in PEM form that this user can read") from None
+        return value
+
+    @field_validator("ssl_cert_dir")
+    @classmethod
+    def _check_folder(cls, value: str) -> str:
+        if not Path(value).is_dir():
+            raise ValueError("must be the path of a folder of certificates")
         return value
 
     @field_validator("api_key", "secret_key")
@@ -240,10 +259,13 @@ class Settings(BaseModel):
         """`REDIS_URL` as Celery takes it, with `REDIS_PASSWORD` where it has no password."""
         if self.redis_url is None:
             raise ConfigError("REDIS_URL is not set: give the address of a Redis or Valkey server, redis://host:6379/0")
-        address = self.redis_url.get_secret_value()
-        parts = urlsplit(address)
+        parts = urlsplit(self.redis_url.get_secret_value())
+        if parts.scheme == "rediss":
+            # By default Celery would take any certificate.
+            checks = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"} | dict(parse_qsl(parts.query))
+            parts = parts._replace(query=urlencode(checks))
         if self.redis_password is None or parts.password is not None:
-            return address
+            return parts.geturl()
         user, host = parts.username or "", parts.netloc.rpartition("@")[2]
         password = quote(self.redis_password.get_secret_value(), safe="")
         return parts._replace(netloc=f"{user}:{password}@{host}").geturl()
@@ -374,6 +396,10 @@ def get_settings() -> Settings:
     Raises: ConfigError, whose one line names each setting that cannot be used and says what is wanted.
     """
     try:
-        return Settings.model_validate({name.lower(): value for name, value in _given().values.items()})
+        settings = Settings.model_validate({name.lower(): value for name, value in _given().values.items()})
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
+    for name in ("ssl_cert_file", "ssl_cert_dir"):
+        if (path := getattr(settings, name)) is not None:
+            os.environ[name.upper()] = path  # where OpenSSL looks, for every library and for child processes
+    return settings

@@ -23,7 +23,7 @@ FILE = "_FILE"
 LOCAL_FOLDER = Path(__file__).resolve().parent.parent / ".giftpulse"
 """Where `scripts/start` keeps its data, unless it is told otherwise."""
 LOCAL_SETTINGS = "settings.json"
-FOREIGN = re.compile(r"GIFTPULSE_|COMPOSE_|DOCKER_|POSTGRES_|SSL_CERT_")
+FOREIGN = re.compile(r"GIFTPULSE_|COMPOSE_|DOCKER_|POSTGRES_|NIX_")
 """How names begin that others read from `.env`."""
 ALIKE = 0.85
 """How much a name must resemble a setting's to be taken for a misspelling of it, from 0 to 1."""

@@ -30,13 +30,18 @@ def _client() -> Celery:
 
 def broker_answers() -> bool:
     """Ask the broker whether it is there; at most for a few seconds."""
+    return broker_fault() is None
+
+
+def broker_fault() -> Exception | None:
+    """Ask the broker whether it is there, as `broker_answers`; return what went wrong, None where it answers."""
     try:
         with _client().connection_for_write(transport_options={**BROKER_TIMEOUTS, "socket_timeout": 2}) as connection:
             connection.ensure_connection(max_retries=0, timeout=2)
             connection.default_channel  # noqa: B018  # opening it speaks to the server
-    except Exception:  # every kind of broker has errors of its own
-        return False
-    return True
+    except Exception as error:  # every library under it has errors of its own
+        return error
+    return None
 
 
 class _Bell:

@@ -1,7 +1,6 @@
 """Looks whether everything that GiftPulse needs works, and says of each thing that does not what to do."""
 
 import asyncio
-import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,6 +26,7 @@ from app.services.ingest import accounts, connecting
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import rfc3339
 from app.utils.database_errors import OTHER_SCHEMA, explain
+from app.utils.http import is_untrusted, tls_context
 
 Result = Literal["ok", "note", "wrong"]
 
@@ -36,6 +36,10 @@ OLDEST_POSTGRESQL = 150000
 MOST_SKEW = timedelta(seconds=60)
 """Twilio's callbacks and our windows go by the clock."""
 SECONDS = 10
+UNTRUSTED = (
+    "its certificate comes from an authority that this machine does not know, or is for another name:"
+    " let SSL_CERT_FILE name a file that holds the authority's certificate"
+)
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,11 @@ def _durability() -> Finding:
 
 
 def _broker() -> Finding:
-    if wake.broker_answers():
+    fault = wake.broker_fault()
+    if fault is None:
         return Finding("ok", "broker", "it answers")
+    if is_untrusted(fault):
+        return Finding("wrong", "broker", f"it cannot be used: {UNTRUSTED}")
     return Finding("wrong", "broker", "it does not answer: see REDIS_URL, and whether the server runs")
 
 
@@ -220,6 +227,8 @@ def _mail(settings: Settings) -> Finding:
         asyncio.run(_greet(settings))
     except (aiosmtplib.SMTPException, OSError) as error:
         what = f"{settings.smtp_host}:{settings.smtp_port} did not take us ({type(error).__name__})"
+        if is_untrusted(error):
+            return Finding("wrong", "mail", f"{what}: {UNTRUSTED}")
         return Finding("wrong", "mail", f"{what}: see SMTP_HOST, SMTP_PORT, SMTP_SECURITY, SMTP_USER and SMTP_PASSWORD")
     return Finding("ok", "mail", f"{settings.smtp_host} takes our mail")
 
@@ -234,7 +243,7 @@ async def _greet(settings: Settings) -> None:
         start_tls=settings.smtp_security == "starttls",
         username=settings.smtp_user,
         password=password,
-        tls_context=ssl.create_default_context() if settings.smtp_security != "none" else None,
+        tls_context=tls_context() if settings.smtp_security != "none" else None,
         timeout=SECONDS,
     )
     async with client:
@@ -244,9 +253,12 @@ async def _greet(settings: Settings) -> None:
 def _public_address(settings: Settings) -> Finding:
     address = httpx.URL(settings.public_base_url)
     try:
-        answer = httpx.get(f"{settings.public_base_url}/api/health/live", timeout=SECONDS, trust_env=False)
+        url = f"{settings.public_base_url}/api/health/live"
+        answer = httpx.get(url, timeout=SECONDS, trust_env=False, verify=tls_context())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         said = f"{settings.public_base_url} does not answer ({type(error).__name__})"
+        if is_untrusted(error):
+            return Finding("wrong", "public address", f"{said}: {UNTRUSTED}")
         return Finding("wrong", "public address", f"{said}: see PUBLIC_BASE_URL, and whether the API runs")
     if not answer.is_success:
         said = f"{settings.public_base_url} answers with {answer.status_code}"

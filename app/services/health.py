@@ -19,6 +19,7 @@ from app.services.outbox.overdue import overdue
 from app.services.rules import engine
 from app.utils.clock import rfc3339
 from app.utils.database_errors import explain
+from app.utils.http import tls_context
 
 Status = Literal["ok", "degraded", "down"]
 
@@ -197,7 +198,7 @@ def send_heartbeat(settings: Settings, now: datetime) -> bool:
     try:
         url = settings.heartbeat_url.get_secret_value()
         proxy = settings.outgoing_proxy.for_url(url)
-        answer = httpx.get(url, timeout=HEARTBEAT_TIMEOUT_SECONDS, proxy=proxy, trust_env=False)
+        answer = httpx.get(url, timeout=HEARTBEAT_TIMEOUT_SECONDS, proxy=proxy, trust_env=False, verify=tls_context())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         log.warning("the heartbeat could not be sent; see HEARTBEAT_URL", error=type(error).__name__)
         return False

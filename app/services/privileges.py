@@ -34,6 +34,9 @@ def missing(session: Session) -> Missing | None:
         more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
         wanted = f'GRANT {", ".join(NEEDED)} ON ALL TABLES IN SCHEMA "{schema}" TO "{role}"'
         return Missing(f'the role "{role}" lacks {named}{more}: {wanted}', stops_all=True)
+    if sequence := session.scalar(_CLOSED_SEQUENCE, {"tables": sorted(Base.metadata.tables)}):
+        said = f'the role "{role}" lacks USAGE on {sequence}'
+        return Missing(f'{said}: GRANT USAGE ON ALL SEQUENCES IN SCHEMA "{schema}" TO "{role}"', stops_all=True)
     if session.scalar(text("SELECT has_schema_privilege(current_schema(), 'CREATE')")) is False:
         said = f'the role "{role}" may not make the partitions of coming months'
         return Missing(f'{said}: GRANT CREATE ON SCHEMA "{schema}" TO "{role}"', stops_all=False)
@@ -48,6 +51,11 @@ _LACKING = text(
     "SELECT name AS table_name, privilege FROM unnest(CAST(:tables AS text[])) WITH ORDINALITY AS known (name, number)"
     " CROSS JOIN unnest(CAST(:needed AS text[])) WITH ORDINALITY AS needed (privilege, place)"
     " WHERE NOT has_table_privilege(to_regclass(name), privilege) ORDER BY number, place"
+)
+_CLOSED_SEQUENCE = text(
+    "SELECT sequence.relname FROM pg_class AS sequence JOIN pg_depend ON objid = sequence.oid"
+    " WHERE refobjid IN (SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) AS name)"
+    " AND CASE WHEN relkind = 'S' THEN NOT has_sequence_privilege(sequence.oid, 'USAGE') END ORDER BY 1 LIMIT 1"
 )
 _OTHER_OWNERS = text(
     "SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE oid = ANY(SELECT to_regclass(name)"

@@ -80,6 +80,15 @@ def tls_context() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+def is_untrusted(error: BaseException | None) -> bool:
+    """Say whether it was the server's certificate that was not accepted."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def system_lookup(host: str, port: int) -> Found:
     """Ask the system's resolver; it may block for long."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

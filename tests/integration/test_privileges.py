@@ -4,7 +4,8 @@ import io
 import logging
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from uuid import uuid4
 
 import psycopg2
 import pytest
@@ -29,7 +30,7 @@ class Role:
     """A role of its own for the product, which owns nothing."""
 
     owner_url: str
-    name: str = "gp_limited"
+    name: str = field(default_factory=lambda: f"limited_{uuid4().hex[:12]}")
 
     def allow(self, *statements: str) -> None:
         """Grant or revoke as the owner of everything."""
@@ -87,6 +88,9 @@ def test_one_privilege_that_is_missing_is_named(role: Role) -> None:
 
 def test_a_role_that_cannot_make_partitions_is_degraded_until_it_can(role: Role) -> None:
     role.allow(f"GRANT {ALL} ON ALL TABLES IN SCHEMA public TO {role.name}")
+    assert _health().status == "down"
+    assert f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA "public" TO "{role.name}"' in _health().detail
+    role.allow(f"GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role.name}")
     assert _health().status == "degraded"
     assert f'GRANT CREATE ON SCHEMA "public" TO "{role.name}"' in _health().detail
     role.allow(f"GRANT CREATE ON SCHEMA public TO {role.name}")

@@ -1,0 +1,138 @@
+"""TLS to the broker and to servers of one's own authority: checked by default, and the doctor names the cure."""
+
+import asyncio
+import contextlib
+import ssl
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+
+from app import wake
+from app.config import get_settings
+from app.errors import ConfigError
+from app.services import doctor
+from app.utils import http
+from scripts.local.processes import LOOPBACK
+from scripts.local.valkey import Valkey
+from tests.conftest import forget
+from tests.receivers import http_receiver
+
+
+@pytest.fixture
+def authority() -> Iterator[trustme.CA]:
+    http.tls_context.cache_clear()
+    yield trustme.CA()
+    http.tls_context.cache_clear()
+
+
+def _server_context(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+@contextlib.contextmanager
+def _tls_before(port: int, context: ssl.SSLContext) -> Iterator[int]:
+    """Speak TLS before a server that does not; what is yielded is the port."""
+    loop = asyncio.new_event_loop()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(LOOPBACK, port)
+        await asyncio.gather(copy(reader, back), copy(there, writer))
+
+    server = loop.run_until_complete(asyncio.start_server(serve, LOOPBACK, 0, ssl=context))
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+
+
+def _use_broker(environment: pytest.MonkeyPatch, url: str, trusted: Path | None = None) -> None:
+    environment.setenv("REDIS_URL", url)
+    if trusted is not None:
+        environment.setenv("SSL_CERT_FILE", str(trusted))
+    forget()
+    http.tls_context.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "trusts", "query", "answers"),
+    [
+        ("127.0.0.1", True, "", True),
+        ("127.0.0.1", False, "", False),
+        ("other.example.com", True, "", False),
+        ("127.0.0.1", False, "?ssl_cert_reqs=none", True),
+    ],
+)
+def test_the_certificate_of_the_broker_is_checked_unless_that_is_turned_off(
+    valkey: Valkey,
+    environment: pytest.MonkeyPatch,
+    authority: trustme.CA,
+    tmp_path: Path,
+    name: str,
+    trusts: bool,
+    query: str,
+    answers: bool,
+) -> None:
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(file)
+    with _tls_before(valkey.port, _server_context(authority, name)) as port:
+        url = valkey.url().replace("redis://", "rediss://").replace(f":{valkey.port}/", f":{port}/")
+        _use_broker(environment, url + query, file if trusts else None)
+        assert wake.broker_answers() is answers
+        said = doctor._broker().said
+    assert ("SSL_CERT_FILE" in said) is not answers
+
+
+@pytest.mark.parametrize(
+    "url", ["sentinel://h:26379/0", "amqp://u:p@h/", "amqps://u:p@h/", "unix:///run/redis.sock", "sqs://"]
+)
+def test_a_broker_that_does_not_work_is_refused_at_start(environment: pytest.MonkeyPatch, url: str) -> None:
+    environment.setenv("REDIS_URL", url)
+    forget()
+    with pytest.raises(ConfigError, match="REDIS_URL must look like redis://"):
+        get_settings()
+
+
+def test_certificates_of_the_settings_file_hold_for_every_client(
+    environment: pytest.MonkeyPatch, authority: trustme.CA, tmp_path: Path
+) -> None:
+    trusted, file = tmp_path / "ca.pem", tmp_path / ".env"
+    authority.cert_pem.write_to_path(trusted)
+    with http_receiver(tls=_server_context(authority, "localhost")) as receiver:
+        environment.setenv("PUBLIC_BASE_URL", f"https://localhost:{receiver.port}")
+        forget()
+        refused = doctor._public_address(get_settings())
+        assert (refused.result, "SSL_CERT_FILE" in refused.said) == ("wrong", True)
+        file.write_text(f"SSL_CERT_FILE={trusted}\n")
+        environment.setattr(type(get_settings()), "env_file", file)
+        forget()
+        http.tls_context.cache_clear()
+        assert "SSL_CERT_FILE" not in doctor._public_address(get_settings()).said
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_of_certificates_that_cannot_be_used_is_refused_at_start(
+    environment: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    environment.setenv("SSL_CERT_FILE", str(file))
+    forget()
+    with pytest.raises(ConfigError, match="SSL_CERT_FILE must be the path of a file of certificates"):
+        get_settings()
