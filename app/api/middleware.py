@@ -1,4 +1,5 @@
-"""What happens around every request: its id, the check of its host, its headers, its measure, and the last net."""
+"""What happens around every request: its id, the check of its host, its headers, its measure, its line in the access
+log, and the last net."""
 
 import re
 import time
@@ -105,7 +106,7 @@ class Frame:
                 raise
             await problems.broken(error)(inner, receive, answer)
         finally:
-            _measure(inner, scope["method"], status, time.perf_counter() - began)
+            _note(inner, scope["method"], status, time.perf_counter() - began)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
         if scope["path"].startswith("/webhooks/"):  # signed for PUBLIC_BASE_URL, whatever a proxy makes of the host
@@ -121,6 +122,17 @@ class Frame:
         headers["X-Request-ID"] = request_id
 
 
-def _measure(scope: Scope, method: str, status: int, seconds: float) -> None:
+def _note(scope: Scope, method: str, status: int, seconds: float) -> None:
+    """Measure a request and log it, by the template of its route: paths and queries hold numbers and texts."""
+    method = method if method in METHODS else "other"
     route = getattr(scope.get("route"), "path", "unmatched")
-    HTTP_DURATION.labels(method if method in METHODS else "other", route, str(status or 500)).observe(seconds)
+    status = status or 500
+    HTTP_DURATION.labels(method, route, str(status)).observe(seconds)
+    log.info(
+        "request",
+        method=method,
+        route=route,
+        status=status,
+        duration_ms=round(seconds * 1000, 1),
+        key_name=scope.get("state", {}).get("key_name"),
+    )

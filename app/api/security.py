@@ -117,6 +117,7 @@ def principal_for(request: Request, key: str) -> Principal | None:
     if principal is not None:
         limiter.check_key(principal)
         structlog.contextvars.bind_contextvars(caller=principal.id)
+        request.state.key_name = principal.name
     return principal
 
 

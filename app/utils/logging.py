@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+import time
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
@@ -15,6 +16,21 @@ SECRET_NAME = re.compile(r"token|secret|password|authori[sz]ation|api_key|cookie
 SECRET_TEXT = re.compile(r"(?<=://)[^/@\s]+(?=@)|whsec_[A-Za-z0-9+/=]+")
 """The userinfo of an address, and a webhook's secret, wherever they stand in a text."""
 
+SERVER = ("uvicorn", "uvicorn.error")
+"""The server's own loggers, whose lines are written as ours are, however it was started."""
+SERVER_ACCESS = "uvicorn.access"
+"""Its access log names addresses with their queries, which hold numbers and texts: the API writes one of its own."""
+REPEATING = (
+    "celery.beat",
+    "celery.worker.consumer.consumer",
+    "celery.worker.consumer.connection",
+    "app.wake",
+    "app.services.outbox.dispatch",
+    "app.services.ingest.polling",
+    "app.api.problems",
+)
+"""Loggers that say the same again and again while a server is away."""
+REPEAT_SECONDS = 60.0
 QUIET = (
     "httpx",
     "httpcore",
@@ -25,6 +41,7 @@ QUIET = (
     "celery.worker.strategy",
     "celery.app.trace",
     "celery.beat",
+    "uvicorn.asgi",
 )
 """Loggers whose lines name addresses with their queries, or tell of every tick."""
 
@@ -50,6 +67,27 @@ def _describe_database_errors(_: Any, __: str, event: MutableMapping[str, Any]) 
     line = str(event.get("event", "")).partition(type(error).__name__)[0].rstrip(" :(")
     kept = {name: value for name, value in event.items() if name != "exc_info"}
     return {**kept, "event": line, **database_errors.describe(error)}
+
+
+class _OnceAMinute(logging.Filter):
+    """Passes each warning of the loggers in `REPEATING` once a minute; Celery's as one line, without a stack."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: dict[tuple[object, ...], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name not in REPEATING or record.levelno < logging.WARNING:
+            return True
+        event = record.msg if isinstance(record.msg, dict) else {"event": record.msg}
+        key = record.name, *(event.get(name) for name in ("event", "account_sid", "log_type"))
+        now = time.monotonic()
+        if now - self._seen.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
+            return False
+        self._seen[key] = now
+        if record.name.startswith("celery."):
+            record.msg, record.args, record.exc_info = record.getMessage().partition("\n")[0], None, None
+        return True
 
 
 def configure_logging(level: str, style: str) -> None:
@@ -91,8 +129,14 @@ def configure_logging(level: str, style: str) -> None:
             ],
         )
     )
+    handler.addFilter(_OnceAMinute())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in SERVER:
+        server = logging.getLogger(name)
+        server.handlers, server.propagate = [], True
+    access = logging.getLogger(SERVER_ACCESS)
+    access.handlers, access.propagate, access.disabled = [], False, True

@@ -1,5 +1,6 @@
 """What only a socket shows: bodies without end, a database that is away, processes that start and stop."""
 
+import json
 import os
 import signal
 import socket
@@ -144,3 +145,51 @@ def _lives(port: int) -> bool:
         return httpx.get(f"http://127.0.0.1:{port}/api/health/live", timeout=PATIENCE_SECONDS).status_code == 200
     except httpx.TransportError:
         return False
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2"), ("--log-level", "trace")])
+def test_the_access_log_names_routes_and_never_what_was_asked_for(
+    database: str, broker: str, options: tuple[str, ...]
+) -> None:
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "app.api.main:app",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        *options,
+    ]
+    env = os.environ | {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"{address}/api/health/live", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    try:
+        wait_until(answers, "it answers", seconds=90)
+        headers = KEY | {"X-Request-ID": "the-request"}
+        httpx.get(f"{address}/api/logs?from=%2B14155550100&q=secret", headers=headers, timeout=60, trust_env=False)
+        httpx.get(f"{address}/api/logs/%2B14155550100", headers=headers, timeout=60, trust_env=False)
+        httpx.get(f"{address}/nothing/14155550100", timeout=60, trust_env=False)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        written, _ = process.communicate(timeout=60)
+    lines = [json.loads(line) for line in written.decode().splitlines() if line.startswith("{")]
+    requests = [line for line in lines if line["event"] == "request" and line["route"] != "/api/health/live"]
+    assert [(line["method"], line["route"], line["status"], line["key_name"]) for line in requests] == [
+        ("GET", "/api/logs", 200, "API_KEY"),
+        ("GET", "/api/logs/{sid}", 422, "API_KEY"),
+        ("GET", "unmatched", 404, None),
+    ]
+    assert requests[0]["request_id"] == "the-request"
+    assert requests[0]["duration_ms"] > 0
+    assert b"4155550100" not in written
+    assert b"secret" not in written

@@ -14,10 +14,10 @@ CANARY = "canary-that-nobody-may-see"
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers, root.level
+    root, access = logging.getLogger(), logging.getLogger("uvicorn.access")
+    handlers, level, disabled = root.handlers, root.level, access.disabled
     yield
-    root.handlers, root.level = handlers, level
+    root.handlers, root.level, access.disabled = handlers, level, disabled
     structlog.reset_defaults()
 
 
@@ -73,3 +73,40 @@ def test_requests_are_not_repeated_by_the_client_library(capsys: pytest.CaptureF
     configure_logging("INFO", "json")
     logging.getLogger("httpx").info("HTTP Request: GET https://hooks.example.com/secret-path")
     assert capsys.readouterr().err == ""
+
+
+def test_the_servers_own_lines_are_written_like_ours_and_its_access_log_is_off(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("uvicorn", "uvicorn.access"):
+        logging.getLogger(name).handlers = [logging.StreamHandler()]
+        logging.getLogger(name).setLevel("INFO")
+    logging.getLogger("uvicorn.error").setLevel("INFO")
+    configure_logging("INFO", "json")
+    logging.getLogger("uvicorn.error").info("Application startup complete.")
+    logging.getLogger("uvicorn.access").info('127.0.0.1 - "GET /api/logs?from=+14155550100 HTTP/1.1" 200')
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "Application startup complete."
+    assert not logging.getLogger("uvicorn.access").hasHandlers()
+
+
+def test_what_repeats_while_a_server_is_away_is_one_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    for attempt in range(5):
+        try:
+            raise ConnectionError("no broker")
+        except ConnectionError:
+            logging.getLogger("celery.beat").exception("Message Error: %s\n%s", attempt, "a stack")
+        structlog.get_logger("app.services.ingest.polling").warning("poll failed", account_sid="AC1", log_type="call")
+    structlog.get_logger("app.services.ingest.polling").warning("poll failed", account_sid="AC2", log_type="call")
+    structlog.get_logger("app.services.ingest.polling").info("logs read", account_sid="AC1", log_type="call")
+    structlog.get_logger("app.services.ingest.polling").info("logs read", account_sid="AC1", log_type="call")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == [
+        "Message Error: 0",
+        "poll failed",
+        "poll failed",
+        "logs read",
+        "logs read",
+    ]
+    assert "exception" not in lines[0]
