@@ -116,6 +116,11 @@ def session_scope() -> Iterator[Session]:
         session.close()
 
 
+def after_commit(session: Session, call: Callable[[], object]) -> None:
+    """Do something once the transaction is committed: what is rolled back has not happened."""
+    event.listen(session, "after_commit", lambda _: call(), once=True)
+
+
 def keep_time() -> None:
     """Set this process's clock by the database's, unless that was done a moment ago."""
     if database_clock.is_stale:

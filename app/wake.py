@@ -10,6 +10,8 @@ from app.config import get_settings
 
 EXPIRES_SECONDS = 30
 """A wake-up that nobody took by then is dropped: beat has long sent another."""
+REQUEST_ID = "request_id"
+"""Under which name the worker's log and the API's have the id of a request."""
 BROKER_TIMEOUTS = {
     "socket_connect_timeout": 2,
     "socket_timeout": 5,
@@ -48,13 +50,14 @@ class _Bell:
     """Sends wake-ups from a thread of its own, so that nobody waits for a broker that is slow or gone."""
 
     def __init__(self) -> None:
-        self._wanted: dict[tuple[str, str], None] = {}
+        self._wanted: dict[tuple[str, str], str | None] = {}
+        """Of each wake-up the id of the request that it comes from, where it comes from one."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def ring(self, task: str, queue: str) -> None:
         with self._changed:
-            self._wanted[task, queue] = None
+            self._wanted[task, queue] = structlog.contextvars.get_contextvars().get(REQUEST_ID)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="wake", daemon=True)
                 self._thread.start()
@@ -66,9 +69,10 @@ class _Bell:
                 while not self._wanted:
                     self._changed.wait()
                 task, queue = next(iter(self._wanted))
-                del self._wanted[task, queue]
+                request_id = self._wanted.pop((task, queue))
+            headers = {REQUEST_ID: request_id} if request_id else None
             try:
-                _client().send_task(task, queue=queue, expires=EXPIRES_SECONDS, retry=False)
+                _client().send_task(task, queue=queue, expires=EXPIRES_SECONDS, retry=False, headers=headers)
             except Exception as error:  # whatever stops the broker, beat will find what is due
                 log.warning(
                     "could not wake a stage; its next tick will find the work", task=task, error=type(error).__name__

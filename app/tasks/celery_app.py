@@ -30,7 +30,7 @@ from app.tasks import slots
 from app.tasks.liveness import LivenessFile
 from app.utils import stopping
 from app.utils.logging import configure_logging
-from app.wake import BROKER_TIMEOUTS
+from app.wake import BROKER_TIMEOUTS, REQUEST_ID
 
 QUEUES = ("poll", "callbacks", "evaluate", "deliver", "maintenance")
 ALIVE_SECONDS = 10.0
@@ -90,9 +90,16 @@ class TimedTask(Task):  # type: ignore[misc]  # Celery has no types
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from app.database import keep_time
+        from app.tasks import outage
+        from app.utils.patience import is_passing
 
-        keep_time()
-        return super().__call__(*args, **kwargs)
+        try:
+            keep_time()
+            return super().__call__(*args, **kwargs)
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            outage.report(error)
 
 
 def _tick(task: str, queue: str, seconds: float) -> dict[str, Any]:
@@ -189,6 +196,8 @@ def _start_child(**_: object) -> None:
 @task_prerun.connect
 def _name_task(task_id: str, task: Task, **_: object) -> None:
     structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+    if request_id := task.request.get(REQUEST_ID):
+        structlog.contextvars.bind_contextvars(**{REQUEST_ID: request_id})
 
 
 @task_postrun.connect

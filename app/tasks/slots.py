@@ -19,8 +19,9 @@ MANY_CPUS = 4
 MUCH_MEMORY_BYTES = 3 * 1024**3
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 """Where a container finds how much memory it may use."""
-WITHIN = {"poll_failing": 1}
-"""Taken by a task that has a place already: streams that keep failing may hang, and must leave places to the others."""
+WITHIN = {"poll_failing": 1, "report_outage": 1}
+"""Taken by a task that has a place already: streams that keep failing may hang, and must leave places to the others; an
+outage is reported by one process."""
 WIDTH = 64
 """More than any kind has places."""
 

@@ -7,15 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
+import structlog
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
 from app import metrics
 from app.config import Settings
-from app.database import update_rows
+from app.database import after_commit, update_rows
 from app.enums import AlertStatus, NotificationType, ResolveReason
 from app.models import Alert, Silence
 from app.services.alerts import silences
@@ -23,6 +25,8 @@ from app.services.alerts.lifecycle import Standing, decide
 from app.services.outbox.enqueue import Notice, enqueue, notice
 from app.services.rules.types import Rule
 from app.utils.crashpoints import crashpoint
+
+log = structlog.get_logger()
 
 SAMPLES = 5
 """How many of its newest logs an alert names."""
@@ -216,6 +220,28 @@ class Register:
             if alert.status == AlertStatus.RESOLVED:
                 increments[metrics.ALERTS.key(severity=alert.severity, event="resolved")] += 1
         metrics.count(self._session, increments)
+        ended = [alert for alert in self._moved.values() if alert.status == AlertStatus.RESOLVED]
+        lines = [("alert fired", _facts(alert)) for alert in self._new]
+        lines += [
+            ("alert resolved", _facts(alert)) for alert in (*self._new, *ended) if alert.status == AlertStatus.RESOLVED
+        ]
+        after_commit(self._session, partial(_log, lines))
+
+
+def _facts(alert: Alert) -> dict[str, object]:
+    """Say of an alert what the worker's log may hold: no group, which may be a number, and no text."""
+    return {
+        "alert_id": str(alert.id),
+        "rule_id": None if alert.rule_id is None else str(alert.rule_id),
+        "severity": alert.severity,
+        "occurrences": alert.occurrences,
+        "reason": alert.resolve_reason,
+    }
+
+
+def _log(lines: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+    for event, facts in lines:
+        log.info(event, **facts)
 
 
 def load_open(session: Session, fingerprints: Iterable[str]) -> dict[str, Alert]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app import models, wake
 from app.config import Settings, get_settings
+from app.database import after_commit
 from app.enums import AlertStatus, ResolveReason
 from app.errors import Conflict, NotFound
 from app.models import Alert
@@ -46,7 +47,7 @@ def _end(session: Session, alerts: Sequence[Alert], reason: ResolveReason, setti
         register.tell(alert, BUILT_IN_HABITS)
     register.save_alerts()
     if register.save_notices():
-        wake.deliver()
+        after_commit(session, wake.deliver)
 
 
 def acknowledge(session: Session, alert_id: UUID, by: str | None, note: str | None, now: datetime) -> Alert:

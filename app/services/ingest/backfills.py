@@ -66,7 +66,7 @@ def go_on(poll: Poll) -> None:
         except TwilioRefused as error:
             if error.code not in TOO_OLD:
                 raise
-            log.warning("a backfill was refused", stream_id=poll.lease.stream_id, error=str(error))
+            log.warning("a backfill was refused", error=str(error))
             _end(poll, backfill, str(error))
 
 

@@ -65,6 +65,8 @@ class Poll:
     """What was created before it is not asked for."""
     reading: dict[str, Any] = field(default_factory=dict)
     swept_at: dict[str, Any] = field(default_factory=dict)
+    changes: int = 0
+    """How many logs it found that are new or have changed."""
 
     @property
     def origin(self) -> Origin:
@@ -177,6 +179,7 @@ def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
                 finish(session, began)
             crashpoint("poll.before_commit")
         crashpoint("poll.after_commit")
+        poll.changes += seen.changes
         if seen.changes:
             wake.evaluate()
         if done:

@@ -41,7 +41,8 @@ def poll(
             return False
     crashpoint("poll.claimed")
     began = time.monotonic()
-    reason = _poll_leased(lease, settings, clock, sleep, started_at)
+    with structlog.contextvars.bound_contextvars(account_sid=lease.account_sid, log_type=lease.log_type.value):
+        reason = _poll_leased(lease, settings, clock, sleep, started_at)
     labels = {"log_type": lease.log_type.value}
     counts = metrics.observe(metrics.POLL_DURATION.name, labels, time.monotonic() - began)
     if reason is not None:
@@ -63,7 +64,11 @@ def _poll_leased(
         with _reader(lease, settings, clock, sleep) as reader:
             poll = Poll(lease, reader, settings, clock, sleep, started_at)
             poll.reading, poll.swept_at = dict(lease.reading), dict(lease.swept_at)
-            _read(poll)
+            try:
+                _read(poll)
+            finally:
+                if poll.changes:
+                    log.info("logs read", changes=poll.changes)
     except OutOfTime:
         with session_scope() as session:
             streams.pause(session, lease, clock())
@@ -72,10 +77,10 @@ def _poll_leased(
             streams.release(session, lease, due_at=clock())
         raise
     except LeaseLost as error:
-        log.warning("poll given up", stream_id=lease.stream_id, error=str(error))
+        log.warning("poll given up", error=str(error))
         return "lease_lost"
     except TwilioError as error:
-        log.warning("poll failed", stream_id=lease.stream_id, reason=error.reason, error=str(error))
+        log.warning("poll failed", reason=error.reason, error=str(error))
         _fail(lease, str(error), clock(), _retry_at(error, lease.failures + 1, clock(), settings))
         return error.reason
     except Exception as error:

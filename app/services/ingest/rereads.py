@@ -95,6 +95,7 @@ def _store(poll: Poll, records: Sequence[msgspec.Raw]) -> None:
         changes = take_in(session, poll.origin, stream_ids, records, now).changes
         crashpoint("reread.before_commit")
     crashpoint("reread.after_commit")
+    poll.changes += changes
     if changes:
         wake.evaluate()
 

@@ -31,6 +31,7 @@ class Lease:
 
     stream_id: int
     account_id: int
+    account_sid: str
     log_type: LogType
     token: UUID
     complete_from: datetime | None
@@ -78,17 +79,20 @@ def failing(session: Session) -> set[int]:
 def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) -> Lease | None:
     """Take a stream that is due; None where somebody else has it or it is not due."""
     free = or_(Stream.lease_until.is_(None), Stream.lease_until < now)
-    stream = session.scalar(
+    account_sid = select(Account.sid).where(Account.id == Stream.account_id).scalar_subquery()
+    claimed = session.execute(
         update(Stream)
         .where(Stream.id == stream_id, Stream.due_at <= now, free)
         .values(lease_token=uuid4(), lease_until=now + LEASE, due_at=now + interval)
-        .returning(Stream)
-    )
-    if stream is None or stream.lease_token is None:
+        .returning(Stream, account_sid)
+    ).one_or_none()
+    if claimed is None:
         return None
+    stream, sid = claimed
     return Lease(
         stream_id=stream.id,
         account_id=stream.account_id,
+        account_sid=sid,
         log_type=LogType(stream.log_type),
         token=stream.lease_token,
         complete_from=stream.complete_from,
@@ -112,7 +116,9 @@ def prolong(session: Session, lease: Lease, now: datetime) -> None:
         .returning(Stream.id)
     )
     if held is None:
-        raise LeaseLost(f"another worker polls stream {lease.stream_id} now; what was not committed is read again")
+        raise LeaseLost(
+            f"another worker polls {lease.log_type} of {lease.account_sid} now; what was not committed is read again"
+        )
 
 
 def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetime) -> dict[str, int]:
@@ -124,7 +130,9 @@ def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetim
     streams = lock_all(session, lease.account_id, {lease.log_type, *also})
     own = next((stream for stream in streams if stream.id == lease.stream_id), None)
     if own is None or own.lease_token != lease.token:
-        raise LeaseLost(f"another worker polls stream {lease.stream_id} now; what was not committed is read again")
+        raise LeaseLost(
+            f"another worker polls {lease.log_type} of {lease.account_sid} now; what was not committed is read again"
+        )
     own.lease_until = now + LEASE
     return {stream.log_type: stream.id for stream in streams}
 

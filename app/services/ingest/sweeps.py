@@ -95,6 +95,7 @@ def _sweep_ended(poll: Poll) -> None:
         with session_scope() as session:
             stream_ids = streams.lock(session, poll.lease, also_locked(LogType.CALL), now)
             changes = take_in(session, poll.origin, stream_ids, page.records, now).changes
+        poll.changes += changes
         if changes:
             wake.evaluate()
     poll.swept_at = {**poll.swept_at, "ended": poll.started_at.isoformat()}

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app import wake
 from app.config import Settings
+from app.database import after_commit
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Account, Backfill, CoverageGap, QuarantinedRecord, Stream
 from app.services.ingest import accounts, budget, streams, subaccounts
@@ -67,7 +68,7 @@ def create(session: Session, settings: Settings, values: Mapping[str, Any], now:
     session.flush()
     streams.create_for(session, account, now)
     subaccounts.mark_unavailable(session, account, settings)
-    wake.poll()
+    after_commit(session, wake.poll)
     return account
 
 
@@ -86,7 +87,7 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
     subaccounts.mark_unavailable(session, account, settings)
     if {*CREDENTIALS, "enabled"} & values.keys():
         accounts.try_credentials(session, account.sid, now)
-        wake.poll()
+        after_commit(session, wake.poll)
 
 
 def delete(session: Session, account: Account) -> None:
@@ -111,7 +112,7 @@ def poll_now(session: Session, account: Account, now: datetime) -> None:
     if not account.enabled:
         raise Conflict(f"account {account.sid} is disabled: enable it first")
     session.execute(update(Stream).where(Stream.account_id == account.id).values(due_at=now))
-    wake.poll()
+    after_commit(session, wake.poll)
 
 
 def _assign(account: Account, settings: Settings, values: Mapping[str, Any]) -> None:

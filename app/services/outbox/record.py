@@ -1,10 +1,12 @@
 """Writes down how attempts ended, and what becomes of deliveries and actions; every write is fenced on the lease."""
 
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import structlog
@@ -12,7 +14,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app import metrics
-from app.database import update_rows
+from app.database import after_commit, update_rows
 from app.enums import AttemptOutcome, DeliveryStatus, NotificationType
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits
@@ -69,9 +71,29 @@ def record(
     _write_attempts(session, ours)
     _write_deliveries(session, ours, actions, schedule, now, dice)
     _count(session, ours)
+    if ours:
+        after_commit(session, partial(_log, ours))
     for each, outcome in ours:
         if (action := actions.get(each.delivery.action_id)) is not None:
             _learn(session, action, each.delivery, outcome, now)
+
+
+def _log(ours: Sequence[tuple[Claim, Outcome]]) -> None:
+    """Log each attempt. Why one failed is on the attempt: the receiver's words may hold numbers and secrets."""
+    for each, outcome in ours:
+        log.log(
+            logging.INFO if outcome.outcome == AttemptOutcome.SUCCEEDED else logging.WARNING,
+            "delivery attempted",
+            delivery_id=str(each.delivery.id),
+            alert_id=None if each.delivery.alert_id is None else str(each.delivery.alert_id),
+            action_id=str(each.delivery.action_id),
+            action_type=each.delivery.action_type,
+            notification=each.delivery.type,
+            attempt=each.delivery.attempt_count,
+            outcome=outcome.outcome.value,
+            status_code=outcome.status_code,
+            duration_ms=outcome.duration_ms,
+        )
 
 
 def _lock_actions(session: Session, ids: set[UUID]) -> dict[UUID, Action]:

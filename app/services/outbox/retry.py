@@ -7,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import wake
+from app.database import after_commit
 from app.enums import DeliveryStatus
 from app.errors import Conflict, NotFound
 from app.models import Action, Delivery
@@ -39,5 +40,5 @@ def retry(session: Session, delivery_id: UUID, now: datetime) -> Delivery:
     delivery.retries_from = delivery.attempt_count
     delivery.finished_at = None
     session.flush()
-    wake.deliver()
+    after_commit(session, wake.deliver)
     return delivery

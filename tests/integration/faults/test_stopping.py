@@ -14,8 +14,8 @@ import pytest
 from app.services.outbox.dispatch import UNDER_WAY
 from app.tasks.slots import SLOTS
 from scripts.local import processes
-from scripts.local.processes import wait_until
 from tests.kits.receivers import Received
+from tests.kits.waiting import wait_until
 from tests.kits.world import World
 
 pytestmark = pytest.mark.timeout(600)
@@ -59,7 +59,7 @@ def test_a_worker_that_stops_finishes_what_it_sends_and_claims_no_more(world: Wo
     for _ in range(actions):
         world.make("/api/actions", {"action_type": "webhook", "config": {"url": world.web.url}})
     world.simulator.add_call(status="failed")
-    wait_until(lambda: len(world.web.ledger) >= 1, "the first webhook is under way", 180)
+    wait_until(lambda: len(world.web.ledger) >= 1, "the first webhook is under way")
 
     processes.stop(world.children.running.pop("worker"), seconds=300)
 
@@ -70,7 +70,7 @@ def test_a_worker_that_stops_finishes_what_it_sends_and_claims_no_more(world: Wo
 
     slow.clear()
     world.start("worker")
-    wait_until(lambda: len(world.web.ledger) >= actions, "the others go out", 180)
+    wait_until(lambda: len(world.web.ledger) >= actions, "the others go out")
     copies = Counter(request.headers["webhook-id"] for request in world.web.ledger)
     assert set(copies.values()) == {1}
 
@@ -91,10 +91,10 @@ def test_an_api_that_stops_answers_the_requests_that_it_took(world: World) -> No
     world.web.answer = answer
     asking = threading.Thread(target=test_action)
     asking.start()
-    wait_until(lambda: len(world.web.ledger) == 1, "the test is under way", 120)
+    wait_until(lambda: len(world.web.ledger) == 1, "the test is under way")
     process = world.children.running.pop("api")
     process.send_signal(signal.SIGTERM)
-    wait_until(lambda: processes.port_is_free(world.port), "the API takes no more requests", 120)
+    wait_until(lambda: processes.port_is_free(world.port), "the API takes no more requests")
     go_on.set()
     asking.join(200)
     assert process.wait(120) in (0, -signal.SIGTERM)
