@@ -1,7 +1,6 @@
 """The third door: for operators at a terminal. A command calls one service, and prints what it says."""
 
 import asyncio
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -33,6 +32,7 @@ from app.services.preview import service as previews
 from app.services.rules import packs
 from app.services.transfer import transfer, yaml_text
 from app.services.twilio import error_code_updates
+from app.utils.ages import read_age
 from app.utils.clock import rfc3339, utc_now
 from app.utils.database_errors import NO_ANSWER, explain
 from app.utils.logging import configure_logging
@@ -50,7 +50,6 @@ EVALUATION_SECONDS = 3600.0
 LOOKS_AGAIN_SECONDS = 0.5
 BY = "command line"
 """Who made a change, for the audit."""
-UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 BARS = " ▁▂▃▄▅▆▇█"
 MARKS = {"ok": "[green]   ok[/]", "note": "[yellow] note[/]", "wrong": "[red]wrong[/]"}
 
@@ -420,11 +419,10 @@ def _say(line: str) -> None:
 
 def _moment(text: str, now: datetime) -> datetime:
     """Read an age or a time."""
-    if found := re.fullmatch(r"(\d{1,6})([mhdw])", text):
-        return now - timedelta(**{UNITS[found[2]]: int(found[1])})
     try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
+        age = read_age(text)
+        at = datetime.fromisoformat(text) if age is None else now - age
+    except (ValueError, OverflowError):
         raise typer.BadParameter(f"{text!r} is neither an age such as 30d nor a time such as 2026-11-23") from None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 

@@ -23,7 +23,8 @@ DESCRIPTION = """Watches Twilio accounts: stores their calls, messages and error
 alerts, and tells people and systems.
 
 Every call under `/api` but the health probes needs the header `X-API-Key`. Lists come newest first, a page at a time: \
-send `next_cursor` back as `cursor`. Errors are problem documents (RFC 9457). Times are RFC 3339 in UTC."""
+send `next_cursor` back as `cursor`. Errors are problem documents (RFC 9457). Times are RFC 3339 in UTC; \
+`since` and `until` also take an age, such as `7d`, `12h` or `90m`."""
 TAGS = {
     "Health": "Whether GiftPulse itself is well.",
     "Logs": "What Twilio recorded: calls, messages, error-log entries.",

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from app.api.schemas.common import ACCOUNT_SID, EXAMPLE_ACCOUNT, Body, PageQuery, Shown, ShownTime, Time
+from app.api.schemas.common import ACCOUNT_SID, EXAMPLE_ACCOUNT, Body, PageQuery, Shown, ShownTime, TimeOrAge
 from app.enums import LogType
 
 NAME = "A name for people; else the one that Twilio knows."
@@ -84,10 +84,10 @@ class AccountChanges(_Fields):
 class BackfillBody(Body):
     """A span to be read again."""
 
-    since: Time = Field(
+    since: TimeOrAge = Field(
         strict=False, description="From when on, by the time of creation.", examples=["2026-11-23T06:09:00Z"]
     )
-    until: Time | None = Field(
+    until: TimeOrAge | None = Field(
         None, strict=False, description="Until when; default: now.", examples=["2026-11-23T07:09:00Z"]
     )
 

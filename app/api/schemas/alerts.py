@@ -16,7 +16,7 @@ from app.api.schemas.common import (
     Shown,
     ShownId,
     ShownTime,
-    Time,
+    TimeOrAge,
     Values,
     members,
 )
@@ -36,8 +36,8 @@ class AlertFilters(PageQuery):
     account_sid: Annotated[Values, CommaList(ACCOUNT_SID.strip("^$"), "an account's sid", EXAMPLE_ACCOUNT)] = Field(
         (), description="Those with a log of these accounts; several by commas."
     )
-    since: Time | None = Field(None, description="From this time on, by `started_at`.")
-    until: Time | None = Field(None, description="Before this time, by `started_at`.")
+    since: TimeOrAge | None = Field(None, description="From this time on, by `started_at`.")
+    until: TimeOrAge | None = Field(None, description="Before this time, by `started_at`.")
 
     def wanted(self) -> AlertFilter:
         """Return the filter that these parameters name."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.api.schemas.common import PageQuery, Shown, ShownTime, Time
+from app.api.schemas.common import PageQuery, Shown, ShownTime, TimeOrAge
 
 
 class AuditFilters(PageQuery):
@@ -13,8 +13,8 @@ class AuditFilters(PageQuery):
     target: str | None = Field(
         None, max_length=200, description="What was changed, such as `rule:` and its id.", examples=["rule:..."]
     )
-    since: Time | None = Field(None, description="From this time on.")
-    until: Time | None = Field(None, description="Before this time.")
+    since: TimeOrAge | None = Field(None, description="From this time on.")
+    until: TimeOrAge | None = Field(None, description="Before this time.")
 
 
 class AuditEntry(Shown):

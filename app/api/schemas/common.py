@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -13,11 +13,17 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic_core import core_schema
 
 from app.api import cursors
+from app.utils.ages import PATTERN as AGE
+from app.utils.ages import read_age
+from app.utils.clock import utc_now
 
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)")
 SID = r"^[A-Z]{2}[0-9a-f]{32}$"
@@ -59,7 +65,23 @@ def read_time(value: Any) -> datetime:
         raise ValueError("must be a time that exists, such as 2026-11-23T06:09:00Z") from None
 
 
+def read_time_or_age(value: Any) -> datetime:
+    """Read a time of RFC 3339, or an age such as 7d: so long before now."""
+    age = read_age(value) if isinstance(value, str) else None
+    if age is None:
+        try:
+            return read_time(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or an age such as 7d, 12h or 90m") from None
+    try:
+        return utc_now() - age
+    except OverflowError:
+        raise ValueError("must be an age that reaches back to a time that exists, such as 7d") from None
+
+
 Time = Annotated[datetime, BeforeValidator(read_time), WithJsonSchema({"type": "string", "format": "date-time"})]
+TIME_OR_AGE = [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": f"^{AGE}$"}]
+TimeOrAge = Annotated[datetime, BeforeValidator(read_time_or_age), WithJsonSchema({"anyOf": TIME_OR_AGE})]
 ShownTime = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time", "examples": [EXAMPLE_TIME]})]
 ShownId = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid", "examples": [EXAMPLE_ID]})]
 
@@ -97,6 +119,15 @@ WholeNumber = Annotated[int, BeforeValidator(whole_number)]
 YesOrNo = Annotated[bool, BeforeValidator(yes_or_no)]
 
 
+_PLUS = re.compile(r"^ +(?=[0-9])|(?<=,) +(?=[0-9]{7})|(?<=:) +(?=[0-9])")
+"""Spaces that were a plus. After a comma people put a space before short codes, too: those have at most six digits."""
+
+
+def restore_plus(text: str) -> str:
+    """Put the plus back before phone numbers that were sent with one that nobody escaped."""
+    return _PLUS.sub("+", text)
+
+
 @dataclass(frozen=True)
 class CommaList:
     """Marks a query parameter that takes several values by commas."""
@@ -107,6 +138,8 @@ class CommaList:
     """What a value is, in words."""
     example: str
     most: int = 100
+    of_numbers: bool = False
+    """Values may be phone numbers, whose plus may have come as a space: `?to=+44...` means a space to HTTP."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_before_validator_function(self._split, handler(source))
@@ -118,7 +151,8 @@ class CommaList:
     def _split(self, value: Any) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
-        parts = tuple(part.strip() for part in _one(value).split(","))
+        text = _one(value)
+        parts = tuple(part.strip() for part in (restore_plus(text) if self.of_numbers else text).split(","))
         if len(parts) > self.most or not all(re.fullmatch(self.pattern, part) for part in parts):
             raise ValueError(f"must be {self.wanted}; several go by commas, at most {self.most}")
         return parts
@@ -143,10 +177,23 @@ class PageQuery(BaseModel):
         None, pattern=cursors.PATTERN, description="`next_cursor` of the page before; the filters stay the same."
     )
 
+    _ages: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_ages(cls, sent: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Keep ages as they were sent: the time that one stands for is another with the next page."""
+        query = handler(sent)
+        if isinstance(sent, dict):
+            ages = {name: sent.get(name) for name in ("since", "until")}
+            kept = {name: age for name, age in ages.items() if isinstance(age, str) and read_age(age)}
+            query._ages = kept  # noqa: SLF001  # of this class
+        return query
+
     @property
     def filters(self) -> dict[str, Any]:
         """What the cursor is bound to."""
-        return self.model_dump(exclude={"limit", "cursor"}, exclude_defaults=True, mode="json")
+        return self.model_dump(exclude={"limit", "cursor"}, exclude_defaults=True, mode="json") | self._ages
 
 
 class FieldProblem(Shown):

@@ -12,7 +12,7 @@ from app.api.schemas.common import (
     Shown,
     ShownId,
     ShownTime,
-    Time,
+    TimeOrAge,
     Values,
     members,
 )
@@ -30,8 +30,8 @@ class DeliveryFilters(PageQuery):
     alert_id: Annotated[Values, CommaList(UUID_PATTERN, "an alert's id", EXAMPLE_ID)] = Field(
         (), description="About these alerts; several by commas."
     )
-    since: Time | None = Field(None, description="From this time on, by `created_at`.")
-    until: Time | None = Field(None, description="Before this time, by `created_at`.")
+    since: TimeOrAge | None = Field(None, description="From this time on, by `created_at`.")
+    until: TimeOrAge | None = Field(None, description="Before this time, by `created_at`.")
 
     def wanted(self) -> DeliveryFilter:
         """Return the filter that these parameters name."""

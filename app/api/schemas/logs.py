@@ -1,5 +1,6 @@
 """Logs on the wire."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -14,16 +15,20 @@ from app.api.schemas.common import (
     PageQuery,
     Shown,
     ShownTime,
-    Time,
+    TimeOrAge,
     Values,
     YesOrNo,
     members,
+    restore_plus,
 )
 from app.enums import LogSource, LogType
 from app.services.logs.search import LogFilter
 
 WORD = "[a-z][a-z0-9-]{0,39}"
 ADDRESS = r"[A-Za-z0-9+_.:@*#-]{1,200}"
+
+NUMBER_SENT_PLAIN = re.compile(" [0-9]+")
+"""A text to search for that is a number or its beginning, whose plus came as a space."""
 
 
 class LogQuery(BaseModel):
@@ -46,10 +51,10 @@ class LogQuery(BaseModel):
     direction: Annotated[Values, CommaList(WORD, "a direction of Twilio", "outbound-api")] = Field(
         (), description="Twilio's direction; several by commas."
     )
-    from_: Annotated[Values, CommaList(ADDRESS, "a number or address", "+14155550100")] = Field(
+    from_: Annotated[Values, CommaList(ADDRESS, "a number or address", "+14155550100", of_numbers=True)] = Field(
         (), alias="from", description="The sender, as Twilio writes it (a number in E.164, say); several by commas."
     )
-    to: Annotated[Values, CommaList(ADDRESS, "a number or address", "+447700900123")] = Field(
+    to: Annotated[Values, CommaList(ADDRESS, "a number or address", "+447700900123", of_numbers=True)] = Field(
         (), description="The receiver, as Twilio writes it; several by commas."
     )
     to_country: Annotated[Values, CommaList("[A-Z]{2}", "a country in ISO 3166 alpha-2", "GB")] = Field(
@@ -61,8 +66,8 @@ class LogQuery(BaseModel):
     messaging_service_sid: Annotated[
         Values, CommaList("MG[0-9a-f]{32}", "a messaging service's sid", "MG" + "0" * 32)
     ] = Field((), description="The messaging service; several by commas.")
-    since: Time | None = Field(None, description="From this time on, by `occurred_at`.")
-    until: Time | None = Field(None, description="Before this time, by `occurred_at`.")
+    since: TimeOrAge | None = Field(None, description="From this time on, by `occurred_at`.")
+    until: TimeOrAge | None = Field(None, description="Before this time, by `occurred_at`.")
     q: str | None = Field(
         None,
         min_length=1,
@@ -75,9 +80,11 @@ class LogQuery(BaseModel):
     @field_validator("q")
     @classmethod
     def _check_text(cls, value: str | None) -> str | None:
-        if value is not None and (fault := gate.text_fault(value)):
+        if value is None:
+            return None
+        if fault := gate.text_fault(value):
             raise ValueError(fault)
-        return value
+        return restore_plus(value) if NUMBER_SENT_PLAIN.fullmatch(value) else value
 
     def wanted(self) -> LogFilter:
         """Return the filter as the search takes it."""

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.common import EXAMPLE_TIME, PageQuery, Shown, ShownId, ShownTime, Time
+from app.api.schemas.common import EXAMPLE_TIME, PageQuery, Shown, ShownId, ShownTime, TimeOrAge
 from app.enums import PatternType, Severity
 from app.services.rules.definition import RuleDefinition
 
@@ -126,8 +126,8 @@ class RuleBody(RuleDefinition):
 class PreviewBody(RuleBody):
     """A rule, and the span of stored logs to try it on."""
 
-    since: Time = Field(description="From when on, as if the rule had been made then.", examples=[EXAMPLE_TIME])
-    until: Time | None = Field(None, description="Up to when; default: now.", examples=["2026-11-24T06:09:00Z"])
+    since: TimeOrAge = Field(description="From when on, as if the rule had been made then.", examples=[EXAMPLE_TIME])
+    until: TimeOrAge | None = Field(None, description="Up to when; default: now.", examples=["2026-11-24T06:09:00Z"])
 
 
 class PreviewAlert(Shown):

@@ -17,6 +17,8 @@ from app.services.ingest.plan import Slice
 
 TOO_OLD = (20001, 20004)
 """Twilio's codes where a filter asks for more than it tells: asking again does not help."""
+ASKED_AT = timedelta(minutes=1)
+"""An age as long as the retention is counted from when the request came, a moment ago."""
 
 log = structlog.get_logger()
 
@@ -28,7 +30,7 @@ def request(
 
     Raises: InvalidInput where the span is empty, or older than logs are kept.
     """
-    if since < now - retention:
+    if since < now - retention - ASKED_AT:
         raise InvalidInput([FieldError("since", f"must not be before RETENTION_DAYS, {retention.days} days ago")])
     if until > now:
         raise InvalidInput([FieldError("until", "must not be in the future")])

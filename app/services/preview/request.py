@@ -8,6 +8,7 @@ from uuid import uuid4
 from app.errors import FieldError, InvalidInput
 from app.services.rules import definition
 from app.services.rules.types import Rule
+from app.utils.ages import read_age
 
 LONGEST_SPAN = timedelta(days=92)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -30,8 +31,8 @@ def read(body: object, now: datetime) -> Request:
     if not isinstance(body, dict):
         raise InvalidInput([FieldError("body", "must be a JSON object")])
     errors: list[FieldError] = []
-    since = _time(body, "since", None, errors)
-    until = _time(body, "until", now, errors)
+    since = _time(body, "since", None, now, errors)
+    until = _time(body, "until", now, now, errors)
     if not errors:
         errors += _span_errors(since, until)
     fields = {name: value for name, value in body.items() if name not in {"since", "until"}}
@@ -44,20 +45,25 @@ def read(body: object, now: datetime) -> Request:
     return Request(_as_rule(parsed, since), since, min(until, max(now, since)))
 
 
-def _time(body: dict[str, Any], name: str, default: datetime | None, errors: list[FieldError]) -> datetime:
+def _time(
+    body: dict[str, Any], name: str, default: datetime | None, now: datetime, errors: list[FieldError]
+) -> datetime:
     sent = body.get(name, default)
-    if isinstance(sent, datetime) and sent.tzinfo is not None:
-        return sent.astimezone(UTC)
-    if isinstance(sent, str):
-        try:
-            at = datetime.fromisoformat(sent)
-        except ValueError:
-            at = None
-        if at is not None and at.tzinfo is not None and EARLIEST.year <= at.year < 9999:
-            return at.astimezone(UTC)
-    missing = sent is None
-    errors.append(FieldError(name, "is required" if missing else "must be a time such as 2026-11-23T06:09:00Z"))
+    at = sent if isinstance(sent, datetime) else _read(sent, now) if isinstance(sent, str) else None
+    if at is not None and at.tzinfo is not None and EARLIEST.year <= at.year < 9999:
+        return at.astimezone(UTC)
+    wanted = "must be a time such as 2026-11-23T06:09:00Z, or an age such as 7d"
+    errors.append(FieldError(name, "is required" if sent is None else wanted))
     return EARLIEST
+
+
+def _read(text: str, now: datetime) -> datetime | None:
+    """Read a time, or an age: so long before now."""
+    try:
+        age = read_age(text)
+        return datetime.fromisoformat(text) if age is None else now - age
+    except (ValueError, OverflowError):
+        return None
 
 
 def _span_errors(since: datetime, until: datetime) -> list[FieldError]:

@@ -121,6 +121,8 @@ async def test_a_poll_and_a_backfill_are_queued(api: Api) -> None:
     assert (answer.status_code, answer.json()) == (202, {"status": "queued"})
     streams = (await api.get(f"/api/accounts/{SID}")).json()["streams"]
     assert [len(stream["backfills"]) for stream in streams] == [1, 1, 1]
+    answer = await api.post(f"/api/accounts/{SID}/backfill", json={"since": f"{get_settings().retention_days}d"})
+    assert answer.status_code == 202, answer.text
 
 
 async def test_every_log_type_has_a_stream(api: Api) -> None:

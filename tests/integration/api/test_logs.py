@@ -13,7 +13,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import LogText
 from app.services.logs import search, words
-from app.utils.clock import rfc3339
+from app.utils.clock import rfc3339, utc_now
 from tests.feeding import ACCOUNT, Feed, log
 from tests.integration.api.conftest import Api, fields
 
@@ -313,3 +313,31 @@ async def test_bodies_that_are_not_kept_are_not_written_down(api: Api, feed: Fee
         kept = session.scalars(select(LogText.words)).one()
     assert "secret" not in kept
     assert "+447700900123" in kept
+
+
+async def test_an_unescaped_plus_finds_what_an_escaped_one_finds(api: Api, feed: Feed) -> None:
+    feed.store([log(1, at(1), from_="+14155550124", to="+447700900123")], at(9))
+    for query in ("from=+14155550124", "from=%2B14155550124", "to=+447700900123", "q=+4477009"):
+        answer = await api.get(f"/api/logs?{query}")
+        assert [item["from"] for item in answer.json()["items"]] == ["+14155550124"], query
+    since = "2026-11-23T10:00:00+01:00"
+    assert len((await api.get(f"/api/logs?since={since}")).json()["items"]) == 1
+    assert (
+        len((await api.get(f"/api/stats?from=+14155550124&since={since}&until=2026-11-24T00:00:00Z")).json()["items"])
+        == 1
+    )
+
+
+async def test_the_next_page_of_an_age_goes_on(api: Api, feed: Feed) -> None:
+    now = utc_now()
+    feed.store([log(number, now - timedelta(minutes=number)) for number in range(1, 4)], now)
+    seen: list[str] = []
+    more = ""
+    for _ in range(3):
+        answer = (await api.get(f"/api/logs?since=1d&limit=1{more}")).json()
+        seen += [item["sid"] for item in answer["items"]]
+        more = f"&cursor={answer['next_cursor']}"
+    assert (len(set(seen)), more) == (3, "&cursor=None")
+    for address in ("/api/alerts", "/api/deliveries", "/api/audit", "/api/stats", "/api/stats/delivery"):
+        assert (await api.get(address, params={"since": "7d"})).status_code == 200, address
+        assert fields(await api.get(address, params={"since": "7y"})) == ["since"]

@@ -29,3 +29,11 @@ async def test_a_span_or_rule_that_cannot_be_used_is_refused_at_the_field(api: A
     assert fields(await api.post("/api/rules/preview", json=RULE)) == ["since"]
     assert fields(await api.post("/api/rules/preview", json=RULE | SPAN | {"until": "x"})) == ["until"]
     assert "pattern_value" in fields(await api.post("/api/rules/preview", json=RULE | SPAN | {"pattern_value": ","}))
+
+
+async def test_a_span_may_be_an_age(api: Api) -> None:
+    answer = await api.post("/api/rules/preview", json=RULE | {"since": "7d", "until": "1d"})
+    assert answer.status_code == 200, answer.text
+    points = answer.json()["series"]
+    assert len(points) == 144
+    assert fields(await api.post("/api/rules/preview", json=RULE | {"since": "999999w"})) == ["since"]

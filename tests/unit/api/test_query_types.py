@@ -1,12 +1,15 @@
 """How query parameters are read."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.api.schemas.common import read_time, whole_number, yes_or_no
+from app.api.schemas.common import read_time, read_time_or_age, whole_number, yes_or_no
 from app.api.schemas.logs import LogFilters
+from app.utils.clock import utc_now
 
 NINE = datetime(2026, 11, 23, 6, 9, tzinfo=UTC)
 
@@ -41,6 +44,66 @@ def test_a_time_of_rfc_3339_is_read(text: str) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a time"):
         read_time(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "age"),
+    [
+        ("7d", timedelta(days=7)),
+        ("12h", timedelta(hours=12)),
+        ("90m", timedelta(minutes=90)),
+        ("2w", timedelta(days=14)),
+        ("0m", timedelta(0)),
+    ],
+)
+def test_an_age_is_a_time_so_long_before_now(text: str, age: timedelta) -> None:
+    assert abs(read_time_or_age(text) - (utc_now() - age)) < timedelta(minutes=1)
+    assert read_time_or_age("2026-11-23T06:09:00Z") == NINE
+
+
+@pytest.mark.parametrize("text", ["7", "d", "7 d", "-7d", "7D", "7y", "9999999d", "999999w", "yesterday"])
+def test_what_is_neither_a_time_nor_an_age_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"such as 7d"):
+        read_time_or_age(text)
+
+
+def test_what_a_cursor_is_bound_to_is_the_age_as_it_was_sent() -> None:
+    first, second = (LogFilters.model_validate({"since": "7d", "status": "failed"}) for _ in range(2))
+    assert first.since != second.since
+    assert first.filters == second.filters == {"since": "7d", "status": ["failed"]}
+
+
+@pytest.mark.parametrize("name", ["from", "to"])
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        (" 14155550124", ("+14155550124",)),
+        ("+14155550124", ("+14155550124",)),
+        (" 14155550124, 447700900123", ("+14155550124", "+447700900123")),
+        ("14155550124", ("14155550124",)),
+        ("whatsapp: 14155550124", ("whatsapp:+14155550124",)),
+        ("72345, 72346", ("72345", "72346")),
+        ("+14155550124, whatsapp:+447700900123", ("+14155550124", "whatsapp:+447700900123")),
+        (" GiftPulse", ("GiftPulse",)),
+    ],
+)
+def test_a_plus_that_nobody_escaped_is_a_plus(name: str, sent: str, read: tuple[str, ...]) -> None:
+    wanted = LogFilters.model_validate({name: sent}).wanted()
+    assert (wanted.from_ if name == "from" else wanted.to) == read
+
+
+numbers = st.from_regex(r"\+[1-9][0-9]{6,14}", fullmatch=True)
+
+
+@given(st.lists(numbers, min_size=1, max_size=5))
+def test_numbers_mean_the_same_whether_their_plus_is_escaped_or_not(several: list[str]) -> None:
+    sent = ",".join(several)
+    assert LogFilters.model_validate({"to": sent.replace("+", " ")}).to == LogFilters.model_validate({"to": sent}).to
+
+
+@pytest.mark.parametrize(("sent", "read"), [(" 4477", "+4477"), (" 42 apples", " 42 apples"), ("at: 42", "at: 42")])
+def test_a_text_that_is_all_number_gets_its_plus_back(sent: str, read: str) -> None:
+    assert LogFilters.model_validate({"q": sent}).q == read
 
 
 @pytest.mark.parametrize("text", ["", "1.0", "1e3", " 1", "1_000", "+1", "9" * 10, "true"])
