@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -261,16 +261,35 @@ def preview(
         if not isinstance(rule, dict):
             raise InvalidInput([FieldError("body", "must be the fields of a rule, such as `name: Calls fail`")])
         told = previews.preview(session, rule | span, get_settings(), now)
-    _say(f"{told['population']:,} logs looked at, {told['matches']:,} matches, {len(told['alerts'])} alerts")
+    for line in _preview_lines(told, span["since"]):
+        _say(line)
     if told["series"]:
         _say(f"matches  {_plot([each['matches'] for each in told['series']])}")
         _say(f"firing   {''.join('^' if each['firing'] else ' ' for each in told['series'])}")
-    table = Table("group", "started", "resolved", "occurrences", box=None)
+    table = Table("group", "started", "resolved", "occurrences", "", box=None)
     for alert in told["alerts"]:
         group = ", ".join(f"{name} {value}" for name, value in alert["group"].items())
-        table.add_row(group, alert["started_at"], alert["resolved_at"] or "", str(alert["occurrences"]))
+        ended = alert["resolved_at"] or ""
+        held = "silenced" if alert["silenced"] else ""
+        table.add_row(group, alert["started_at"], ended, str(alert["occurrences"]), held)
     if told["alerts"]:
         console.print(table)
+
+
+def _preview_lines(told: dict[str, Any], since: str) -> Iterator[str]:
+    """Say what a preview found, and what it could not judge."""
+    silenced = sum(alert["silenced"] for alert in told["alerts"])
+    alerts = f"{len(told['alerts'])} alerts" + (f", {silenced} of them silenced" if silenced else "")
+    yield f"{told['population']:,} logs looked at, {told['matches']:,} matches, {alerts}"
+    if told["known_since"] and datetime.fromisoformat(told["known_since"]) > datetime.fromisoformat(since):
+        yield f"logs from {told['known_since']}: what was before is not judged; `backfill` reads further back"
+    if told["windows"] and told["windows"]["too_small"]:
+        count, small = told["windows"]["count"], told["windows"]["too_small"]
+        yield f"{small:,} of {count:,} windows had fewer logs than min_total and were not judged"
+    if told["first_judged_at"]:
+        yield f"a rule made now would be judged from {told['first_judged_at']} on"
+    for warning in told["warnings"]:
+        yield f"warning: {warning['field']}: {warning['message']}"
 
 
 def _text_of(file: Path) -> str:
@@ -311,6 +330,8 @@ def import_configuration(
         _say(f"{each.change} {each.kind} {each.slug}")
         for field, values in each.fields.items():
             _say(f"    {field}: {values['before']!r} -> {values['after']!r}")
+        for warning in each.warnings:
+            _say(f"    warning: {warning.field}: {warning.message}")
     _say("nothing changes" if not planned else f"{len(planned)} changes{', none made' if dry_run else ''}")
 
 

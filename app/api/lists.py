@@ -1,6 +1,7 @@
 """Lists: one page as JSON, and the cursor to the next."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -14,13 +15,24 @@ from app.errors import FieldError, InvalidInput
 from app.services import paging
 
 
-def answer_page(name: str, query: PageQuery, items: Sequence[JsonObject], older: paging.Position | None) -> Response:
+def answer_page(
+    name: str,
+    query: PageQuery,
+    items: Sequence[JsonObject],
+    older: paging.Position | None,
+    warnings: Sequence[FieldError] = (),
+) -> Response:
     """Answer with one page.
 
     Args:    name: of the list. Its cursors are bound to it and to the filters.
     """
     following = None if older is None else write_cursor(name, query, paging.to_json(older))
-    return json_answer({"items": items, "next_cursor": following})
+    return json_answer({"items": items, "next_cursor": following} | shown_warnings(warnings))
+
+
+def shown_warnings(warnings: Sequence[FieldError]) -> JsonObject:
+    """Return the `warnings` member of an answer about its filters; empty without warnings."""
+    return {"warnings": [asdict(warning) for warning in warnings]} if warnings else {}
 
 
 def read_position(name: str, query: PageQuery, sort_key: paging.SortKey) -> paging.Position | None:

@@ -3,7 +3,8 @@
 Editing the meaning of a rule closes its alerts and starts it anew; editing anything else does neither.
 """
 
-from datetime import datetime
+from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,11 +13,12 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.enums import ResolveReason
-from app.errors import NotFound
+from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Rule, RuleGroup
-from app.services.alerts import tracker
+from app.services.alerts import timed, tracker
+from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
-from app.services.rules import definition, engine
+from app.services.rules import definition, engine, feasibility
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.packs import find_pack
 from app.services.snapshots import rule_json
@@ -33,6 +35,7 @@ def create(session: Session, body: object, now: datetime) -> Rule:
     Raises: InvalidInput.
     """
     parsed = definition.parse_rule(body)
+    check(parsed)
     started_at = _lock_rule_set(session)
     rule = _make(parsed, started_at, now)
     session.add(rule)
@@ -104,21 +107,43 @@ def install_pack(session: Session, name: str, now: datetime) -> list[Rule]:
 
 
 def health(session: Session, rule: Rule) -> dict[str, Any]:
-    """Say how a rule fares: when it last ran and matched, what went wrong, and how many groups it keeps apart.
+    """Say how a rule fares: when it first judges, last ran and matched, what went wrong or is doubtful, and its groups.
 
     Returns: one item for each of `HEALTH`.
     """
     groups = select(func.count()).where(RuleGroup.rule_id == rule.id, RuleGroup.epoch == rule.epoch)
-    left_out = engine.completeness(session, utc_now()).left_out_of(engine.as_value(rule))
-    counted = {"groups": session.scalar(groups) or 0, "left_out_accounts": left_out}
-    return {name: getattr(rule, name) for name in HEALTH if name not in counted} | counted
+    known, value = engine.completeness(session, utc_now()), engine.as_value(rule)
+    found = {
+        "groups": session.scalar(groups) or 0,
+        "left_out_accounts": known.left_out_of(value),
+        "first_judged_at": timed.first_judged_at(value, known.known_from(value)) if rule.enabled else None,
+        "warnings": [asdict(warning) for warning in warnings(session, definition.of(rule))],
+    }
+    return {name: getattr(rule, name) for name in HEALTH if name not in found} | found
+
+
+def check(wanted: RuleDefinition, before: RuleDefinition | None = None) -> None:
+    """Refuse a rule that could never match or fire.
+
+    Args:    before: the rule as it is stored: what was accepted then is accepted still.
+    Raises: InvalidInput.
+    """
+    retention = timedelta(days=get_settings().retention_days)
+    known = [] if before is None else feasibility.faults(before, retention)
+    if found := [fault for fault in feasibility.faults(wanted, retention) if fault not in known]:
+        raise InvalidInput(found)
+
+
+def warnings(session: Session, wanted: RuleDefinition) -> list[FieldError]:
+    """List the fields of a rule for which it is not known ever to match or fire."""
+    doubts = feasibility.doubts(wanted, timedelta(hours=get_settings().settle_hours))
+    return [*doubts, *unwatched(session, "filters.account_sid", wanted.filters.account_sid)]
 
 
 def detail_json(session: Session, rule: Rule) -> dict[str, Any]:
     """Serialize a rule with its health."""
-    state = health(session, rule)
-    times = {name: rfc3339(at) if (at := state[name]) else None for name in HEALTH if name.endswith("_at")}
-    return rule_json(rule) | state | times
+    shown = rule_json(rule) | health(session, rule)
+    return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in shown.items()}
 
 
 def _make(wanted: RuleDefinition, started_at: datetime, now: datetime, slug: str | None = None) -> Rule:
@@ -128,6 +153,7 @@ def _make(wanted: RuleDefinition, started_at: datetime, now: datetime, slug: str
 def _edit(session: Session, rule: Rule, wanted: RuleDefinition, now: datetime) -> Rule:
     """Bring a locked rule to what is wanted; start it anew where its meaning changed or it was enabled."""
     before = definition.of(rule)
+    check(wanted, before)
     changed = definition.meaning_changed(before, wanted)
     if before.enabled and not wanted.enabled:
         tracker.close_all(session, rule.id, ResolveReason.RULE_DISABLED, get_settings(), now)

@@ -132,6 +132,45 @@ def test_health_counts_groups() -> None:
     assert set(health(rule_id)) == set(catalogue.HEALTH)
 
 
+def test_a_rule_over_time_says_when_it_is_first_judged_and_is_judged_then() -> None:
+    ratio = {"type": "ratio", "percent": 5, "window_minutes": 30, "settle_minutes": 10}
+    rule_id = make(condition=ratio)
+    first = health(rule_id)["first_judged_at"]
+    started_at = stored(rule_id).started_at
+    assert timedelta(minutes=40) <= first - started_at <= timedelta(minutes=41)
+    feed = Feed(started_at - timedelta(hours=1))
+    for at, judged in ((first - timedelta(minutes=1), None), (first, first)):
+        feed.complete(at, started_at - timedelta(hours=1))
+        evaluate(at)
+        assert health(rule_id)["judged_until"] == judged
+        assert health(rule_id)["last_evaluated_at"] == at, (
+            "it was looked at, whether or not there was a minute to judge"
+        )
+    assert health(rule_id)["first_judged_at"] == first
+    edit(rule_id, condition=ratio | {"window_minutes": 60})
+    assert health(rule_id)["first_judged_at"] > first
+
+
+@pytest.mark.parametrize("condition", [{"type": "each"}, {"type": "threshold", "count": 3, "window_minutes": 5}])
+def test_a_rule_that_goes_by_matches_judges_each_as_it_comes(condition: dict[str, Any]) -> None:
+    assert health(make(condition=condition))["first_judged_at"] is None
+
+
+def test_a_disabled_rule_is_not_judged() -> None:
+    rule_id = make(condition={"type": "no_data", "window_minutes": 5}, enabled=False)
+    assert health(rule_id)["first_judged_at"] is None
+    edit(rule_id, enabled=True)
+    assert health(rule_id)["first_judged_at"] is not None
+
+
+def test_a_spike_is_first_judged_when_half_of_its_baseline_is_known() -> None:
+    now = utc_now()
+    Feed(now - timedelta(hours=1)).complete(now, now - timedelta(minutes=30))
+    rule_id = make(condition={"type": "spike", "window_minutes": 15, "baseline_windows": 8})
+    wait = health(rule_id)["first_judged_at"] - (now - timedelta(minutes=30))
+    assert timedelta(minutes=75) <= wait <= timedelta(minutes=76)
+
+
 def test_deleting_a_rule_keeps_its_alert() -> None:
     rule_id = make()
     fire(rule_id)

@@ -15,6 +15,7 @@ from app.database import session_scope
 from app.errors import InvalidInput
 from app.models import Alert
 from app.services import catalogue
+from app.services.alerts import silences
 from app.services.logs.types import NormalizedLog
 from app.services.preview import by_minute, deadline, reading
 from app.services.preview.service import preview
@@ -410,3 +411,76 @@ def test_a_word_is_found_as_the_evaluation_finds_it(database: str, word: str, te
         [make_log(text=each, error_message=None) for each in texts]
     )
     assert story.previewed(body)["matches"] == sum(map(bool, found))
+
+
+def test_a_preview_says_how_far_back_logs_go_and_takes_nothing_before_for_silence(story: Story) -> None:
+    known = minutes(120)
+    story.feed.complete(END, known)
+    story.feed.store([log(number, minutes(120 + 10 * number)) for number in range(1, 30)], END)
+    evaluate(END)
+    silent = {"pattern_type": "any", "pattern_value": None, "condition": {"type": "no_data", "window_minutes": 30}}
+    shown = story.previewed(story.body(**silent))
+    assert (shown["known_since"], shown["judged_from"]) == (rfc3339(known), rfc3339(minutes(150)))
+    assert [each["started_at"] for each in shown["alerts"]] == [rfc3339(minutes(440))]
+    assert shown["judged_until"] == rfc3339(END)
+    by_match = story.previewed(story.body())
+    assert (by_match["judged_from"], by_match["judged_until"]) == (rfc3339(known), rfc3339(END))
+
+
+def test_a_ratio_says_how_many_windows_were_too_small(story: Story) -> None:
+    logs = [log(number, minutes(60 + number / 10)) for number in range(50)] + [log(99, minutes(200))]
+    story.feed.store(logs, END)
+    evaluate(END)
+    ratio = {"type": "ratio", "percent": 5, "window_minutes": 10, "min_total": 50, "settle_minutes": 0}
+    windows = story.previewed(story.body(condition=ratio))["windows"]
+    # Fifty logs lie in minutes 60 to 65: those windows hold them all that end from 65 to 69; the other log is alone.
+    assert windows == {"count": 15 + 10, "too_small": 5 + 5 + 10}
+    assert story.previewed(story.body(condition={"type": "each"}))["windows"] is None
+    assert story.previewed(story.body(condition=ratio, filters={"to_country": ["FR"]}))["windows"]["count"] == 0
+
+
+def test_a_preview_says_from_when_on_a_rule_made_now_would_be_judged(story: Story) -> None:
+    story.feed.store([log(number, END - timedelta(minutes=number)) for number in range(1, 200)], END)
+    evaluate(END)
+    ratio = {"type": "ratio", "percent": 5, "window_minutes": 30, "settle_minutes": 10, "min_total": 1}
+    shown = story.previewed(story.body(condition=ratio))
+    first = rfc3339(END + timedelta(minutes=40))
+    assert (shown["first_judged_at"], [each["not_before"] for each in shown["alerts"]]) == (first, [first])
+    shown = story.previewed(story.body())
+    assert (shown["first_judged_at"], [each["not_before"] for each in shown["alerts"]]) == (None, [None])
+
+
+@pytest.mark.parametrize(
+    ("spans", "silenced"),
+    [
+        ([], False),
+        ([(0, 720)], True),
+        ([(0, 70)], False),
+        ([(0, 70), (70, 720)], True),
+        ([(0, 70), (80, 720)], False),
+        ([(61, 720)], False),
+    ],
+)
+def test_alerts_that_silences_held_all_the_time_are_marked(
+    story: Story, spans: list[tuple[int, int]], silenced: bool
+) -> None:
+    story.feed.store([log(1, minutes(60))], END)
+    evaluate(END)
+    with session_scope() as session:
+        for since, until in spans:
+            group = {"to_country": "GB"}
+            silences.create(session, None, group, minutes(since), minutes(until), "", "a test", START)
+    for group_by, held in ((["to_country"], silenced), ([], False)):
+        shown = story.previewed(story.body(group_by=group_by))
+        assert [each["silenced"] for each in shown["alerts"]] == [held]
+
+
+def test_silences_of_the_rule_itself_hold_the_alerts_of_its_preview(story: Story) -> None:
+    story.feed.store([log(1, minutes(60))], END)
+    evaluate(END)
+    with session_scope() as session:
+        rule = catalogue.create(session, story.body(), END)
+        silences.create(session, rule.id, {}, START, END, "", "a test", START)
+        body = rule_json(rule)
+    assert [each["silenced"] for each in story.previewed(body)["alerts"]] == [True]
+    assert [each["silenced"] for each in story.previewed(story.body())["alerts"]] == [False]

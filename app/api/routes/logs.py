@@ -17,7 +17,7 @@ from app.api.security import READ
 from app.database import session_scope
 from app.enums import LogType
 from app.services.ingest import details
-from app.services.logs import search
+from app.services.logs import doubts, search
 from app.services.logs.raw import raw_of
 from app.services.paging import Position
 from app.services.snapshots import alert_json, change_json, log_json
@@ -34,7 +34,8 @@ def list_logs(query: Annotated[LogFilters, Query()]) -> Response:
     with session_scope() as session:
         position = read_position("logs", query, search.SORT_KEY)
         page = search.list_logs(session, query.wanted(), position, query.limit)
-        return answer_page("logs", query, [log_json(row) for row in page.items], page.older)
+        warnings = doubts.of_filter(session, query.wanted())
+        return answer_page("logs", query, [log_json(row) for row in page.items], page.older, warnings)
 
 
 def _chunk(query: LogQuery, position: Position | None) -> tuple[str, Position | None]:

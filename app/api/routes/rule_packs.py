@@ -39,7 +39,7 @@ def install_rule_pack(caller: Writer, name: PackName, once: OnlyOnce) -> Respons
         pack, made = packs.find_pack(name), catalogue.install_pack(session, name, utc_now())
         for rule in made:
             Change(session, caller, f"rule:{rule.id}").made("rule.create", rule_json(rule))
-        rules = [rule_json(rule) for rule in made]
+        rules = [catalogue.detail_json(session, rule) for rule in made]
         return json_answer({"name": pack.name, "description": pack.description, "rules": rules}, 201)
 
     return once.run(caller.id, effect)

@@ -24,7 +24,7 @@ from app.utils.clock import utc_now
 
 router = make_router("Silences", prefix="/api/silences")
 SilenceId = Annotated[UUID, Path(description="The silence's id.", examples=[EXAMPLE_ID])]
-HELD = ("alert_ids",)
+HELD = ("alert_ids", "warnings")
 """What a silence holds moves without an edit of it."""
 
 

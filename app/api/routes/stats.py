@@ -7,13 +7,14 @@ from typing import Annotated
 from fastapi import Query, Response
 
 from app.api.answers import json_answer
+from app.api.lists import shown_warnings
 from app.api.routing import make_router
 from app.api.schemas.logs import LogQuery
 from app.api.schemas.stats import DeliveryStats, DeliveryStatsQuery, Stats, StatsQuery
 from app.api.security import READ
 from app.database import session_scope
 from app.errors import FieldError, InvalidInput
-from app.services.logs import stats
+from app.services.logs import doubts, stats
 from app.services.logs.search import LogFilter
 from app.utils.clock import rfc3339, utc_now
 
@@ -41,8 +42,9 @@ def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
     """Count logs by time bucket and field, over the last 24 hours unless `since` and `until` say otherwise."""
     with session_scope() as session:
         counts = stats.count(session, _spanned(query, query.bucket, utc_now()), query.bucket, query.by)
+        warned = shown_warnings(doubts.of_filter(session, query.wanted()))
     items = [{"at": rfc3339(each.at), "value": each.value, "count": each.count} for each in counts]
-    return json_answer({"bucket": query.bucket, "by": query.by, "items": items})
+    return json_answer({"bucket": query.bucket, "by": query.by, "items": items} | warned)
 
 
 @router.get("/delivery", response_model=DeliveryStats, summary="Measure delivery over time", dependencies=READ)
@@ -50,6 +52,7 @@ def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Respons
     """Measure the outbound messages that are final: the share delivered, and the time from created to final."""
     with session_scope() as session:
         rows = stats.delivery(session, _spanned(query, query.bucket, utc_now()), query.bucket)
+        warned = shown_warnings(doubts.of_filter(session, query.wanted()))
     items = [
         {
             "at": rfc3339(row.at),
@@ -61,4 +64,4 @@ def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Respons
         }
         for row in rows
     ]
-    return json_answer({"bucket": query.bucket, "items": items})
+    return json_answer({"bucket": query.bucket, "items": items} | warned)

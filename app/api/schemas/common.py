@@ -1,6 +1,7 @@
 """What the shapes of all resources share: times, lists by commas, pages."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -138,6 +139,8 @@ class CommaList:
     """What a value is, in words."""
     example: str
     most: int = 100
+    check: Callable[[str], str] | None = None
+    """Reads one value, where a pattern cannot tell all; raises ValueError."""
     of_numbers: bool = False
     """Values may be phone numbers, whose plus may have come as a space: `?to=+44...` means a space to HTTP."""
 
@@ -153,6 +156,8 @@ class CommaList:
             return value
         text = _one(value)
         parts = tuple(part.strip() for part in (restore_plus(text) if self.of_numbers else text).split(","))
+        if self.check is not None and len(parts) <= self.most:
+            return tuple(map(self.check, parts))
         if len(parts) > self.most or not all(re.fullmatch(self.pattern, part) for part in parts):
             raise ValueError(f"must be {self.wanted}; several go by commas, at most {self.most}")
         return parts
@@ -201,6 +206,18 @@ class FieldProblem(Shown):
 
     field: str = Field(description="Path in the body, or name of the parameter.", examples=["condition.count"])
     message: str = Field(description="What is wrong with it.", examples=["must be at least 1"])
+
+
+class FieldWarning(Shown):
+    """One field that may not do what was meant."""
+
+    field: str = Field(description="Path in the body, or name of the parameter.", examples=["pattern_value"])
+    message: str = Field(
+        description="Why.", examples=["is no status that Twilio is known to use; did you mean failed?"]
+    )
+
+
+WARNINGS = "What was accepted, though no log is known that it could match: Twilio may add such values."
 
 
 class Problem(Shown):

@@ -11,7 +11,9 @@ from app.api.schemas.common import (
     ACCOUNT_SID,
     EXAMPLE_ACCOUNT,
     EXAMPLE_MESSAGE,
+    WARNINGS,
     CommaList,
+    FieldWarning,
     PageQuery,
     Shown,
     ShownTime,
@@ -23,12 +25,20 @@ from app.api.schemas.common import (
 )
 from app.enums import LogSource, LogType
 from app.services.logs.search import LogFilter
+from app.services.twilio.vocabulary import country_fault
 
 WORD = "[a-z][a-z0-9-]{0,39}"
 ADDRESS = r"[A-Za-z0-9+_.:@*#-]{1,200}"
 
 NUMBER_SENT_PLAIN = re.compile(" [0-9]+")
 """A text to search for that is a number or its beginning, whose plus came as a space."""
+
+
+def _country(text: str) -> str:
+    """Read a country; its case does not matter."""
+    if fault := country_fault(text.upper()):
+        raise ValueError(fault)
+    return text.upper()
 
 
 class LogQuery(BaseModel):
@@ -57,8 +67,8 @@ class LogQuery(BaseModel):
     to: Annotated[Values, CommaList(ADDRESS, "a number or address", "+447700900123", of_numbers=True)] = Field(
         (), description="The receiver, as Twilio writes it; several by commas."
     )
-    to_country: Annotated[Values, CommaList("[A-Z]{2}", "a country in ISO 3166 alpha-2", "GB")] = Field(
-        (), description="Country of the receiver's number, ISO 3166 alpha-2; several by commas."
+    to_country: Annotated[Values, CommaList("[A-Za-z]{2}", "a country in ISO 3166 alpha-2", "GB", check=_country)] = (
+        Field((), description="Country of the receiver's number, ISO 3166 alpha-2 in any case; several by commas.")
     )
     account_sid: Annotated[Values, CommaList("AC[0-9a-f]{32}", "an account's sid", EXAMPLE_ACCOUNT)] = Field(
         (), description="The account; several by commas."
@@ -131,8 +141,11 @@ class Log(Shown):
 class LogPage(Shown):
     """A page of logs, newest first."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     items: list[Log] = Field(description="The logs.")
     next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
+    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
 
 
 class LogChange(Shown):

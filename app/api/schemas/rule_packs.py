@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from app.api.schemas.common import PageQuery, Shown
-from app.api.schemas.rules import Rule, RuleBody
+from app.api.schemas.rules import RuleBody, RuleDetail
 
 
 class PackFilters(PageQuery):
@@ -23,7 +23,9 @@ class InstalledPack(Shown):
 
     name: str = Field(description="Its name.", examples=["delivery"])
     description: str = Field(description="What it watches.", examples=["Messages that do not arrive"])
-    rules: list[Rule] = Field(description="The rules that were made; those that were there before stay as they are.")
+    rules: list[RuleDetail] = Field(
+        description="The rules that were made; those that were there before stay as they are."
+    )
 
 
 class PackPage(Shown):

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.common import EXAMPLE_TIME, PageQuery, Shown, ShownId, ShownTime, TimeOrAge
+from app.api.schemas.common import EXAMPLE_TIME, WARNINGS, FieldWarning, PageQuery, Shown, ShownId, ShownTime, TimeOrAge
 from app.enums import PatternType, Severity
 from app.services.rules.definition import RuleDefinition
 
@@ -137,6 +137,11 @@ class PreviewAlert(Shown):
     started_at: ShownTime = Field(description="When it would have started.")
     resolved_at: ShownTime | None = Field(description="When it would have ended; null: still open at the end.")
     occurrences: int = Field(description="How many logs count towards it.", examples=[12])
+    silenced: bool = Field(description="Silences would have held it all the time: nobody would have been told.")
+    not_before: ShownTime | None = Field(
+        description="Of an alert that is open at the end: a rule made now could open it then at the earliest. Null: it "
+        "is over, or the next match opens it."
+    )
 
 
 class PreviewPoint(Shown):
@@ -149,6 +154,13 @@ class PreviewPoint(Shown):
     firing: bool = Field(description="An alert was open in it.", examples=[False])
 
 
+class PreviewWindows(Shown):
+    """The windows of a `ratio`, one that ends at each minute and holds a log; each group's apart."""
+
+    count: int = Field(description="How many.", examples=[1440])
+    too_small: int = Field(description="Those with fewer logs than `min_total`, which are not judged.", examples=[1200])
+
+
 class Preview(Shown):
     """What a rule would have done."""
 
@@ -156,12 +168,38 @@ class Preview(Shown):
     matches: int = Field(description=MATCHES, examples=[30])
     alerts: list[PreviewAlert] = Field(description="The alerts it would have opened, oldest first; at most 5000.")
     series: list[PreviewPoint] = Field(description="The span in at most 200 buckets or so, for a plot.")
+    known_since: ShownTime | None = Field(
+        description="From when on all logs that the rule looks at are stored; null: not known. What was before it is "
+        "not judged: a backfill reads further back."
+    )
+    judged_from: ShownTime | None = Field(
+        description="The first time of the span that the condition can say anything of; null: there is none."
+    )
+    judged_until: ShownTime | None = Field(description="The last one: so far the logs are read.")
+    first_judged_at: ShownTime | None = Field(
+        description="When a rule made now would first be judged. Null for `each`, `threshold` and `new_value`, which "
+        "judge each match as it comes."
+    )
+    windows: PreviewWindows | None = Field(
+        description="Of a `ratio`: how many windows there were, and how many were too small. Null for the others."
+    )
+    warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
 
 
 class RuleDetail(Rule):
     """One rule and how it fares."""
 
-    last_evaluated_at: ShownTime | None = Field(description="When it last ran.")
+    first_judged_at: ShownTime | None = Field(
+        description="The minute at which a condition over time is first judged: the first whole window since the "
+        "rule's start has ended. It is judged as soon as the logs up to it are read. Null for a disabled rule, and for "
+        "`each`, `threshold` and `new_value`, which judge each match as it comes."
+    )
+    judged_until: ShownTime | None = Field(
+        description="The last minute at which a condition over time was judged; null: none yet."
+    )
+    last_evaluated_at: ShownTime | None = Field(
+        description="When it was last looked at, whether or not there was something to judge."
+    )
     last_matched_at: ShownTime | None = Field(description="When a log last matched.")
     last_error: str | None = Field(description="What last went wrong in it.", examples=[None])
     last_error_at: ShownTime | None = Field(description="When that was.")
@@ -172,6 +210,7 @@ class RuleDetail(Rule):
         description="Accounts it looks at that cannot be read for an hour: it waits for them no more.", examples=[[]]
     )
     groups_capped: bool = Field(description="It has met more groups than it may follow.", examples=[False])
+    warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
 
 
 class RulePage(Shown):

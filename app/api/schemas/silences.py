@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
 
-from app.api.schemas.common import Body, PageQuery, Shown, ShownId, ShownTime, Time
+from app.api.schemas.common import WARNINGS, Body, FieldWarning, PageQuery, Shown, ShownId, ShownTime, Time
 from app.services.rules.definition import GROUP_FIELDS
 from app.services.rules.groups import OTHER
 
@@ -68,6 +68,7 @@ class Silence(Shown):
     reason: str = Field(description="Why.", examples=["The carrier is at work on it."])
     created_by: str = Field(description="Whose key made it.", examples=["API_KEY"])
     alert_ids: list[ShownId] = Field(description="The open alerts that it holds now.")
+    warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
 
 
 class SilencePage(Shown):

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
-from app.api.schemas.common import EXAMPLE_TIME, Shown, ShownTime
+from app.api.schemas.common import EXAMPLE_TIME, WARNINGS, FieldWarning, Shown, ShownTime
 from app.api.schemas.logs import LogQuery
 
 Bucket = Literal["minute", "hour", "day"]
@@ -48,9 +48,12 @@ class StatsItem(Shown):
 class Stats(Shown):
     """Counts by time bucket and field."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     bucket: Bucket = Field(description="The length of a bucket.")
     by: By | None = Field(description="The field.")
     items: list[StatsItem] = Field(description="In order of time; buckets without logs are left out.")
+    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
 
 
 class DeliveryStatsItem(Shown):
@@ -67,5 +70,8 @@ class DeliveryStatsItem(Shown):
 class DeliveryStats(Shown):
     """Share and speed of delivery by time bucket."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     bucket: Bucket = Field(description="The length of a bucket.")
     items: list[DeliveryStatsItem] = Field(description="In order of time; buckets without final messages are left out.")
+    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")

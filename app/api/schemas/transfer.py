@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from app.api.schemas.common import Shown, YesOrNo
+from app.api.schemas.common import WARNINGS, FieldWarning, Shown, YesOrNo
 
 Flag = Annotated[YesOrNo, WithJsonSchema({"type": "boolean"})]
 
@@ -32,6 +32,7 @@ class Change(Shown):
     slug: str = Field(description="Its name in the document.", examples=["failed-calls"])
     change: Literal["create", "update", "delete"] = Field(description="What happens to it.")
     fields: dict[str, FieldChange] = Field(description="The fields that differ.")
+    warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
 
 
 class ImportResult(Shown):

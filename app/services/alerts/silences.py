@@ -1,6 +1,7 @@
 """Silences: which alerts are recorded and told to nobody, until when."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,8 +12,11 @@ from sqlalchemy.orm import Session
 from app.enums import AlertStatus
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
+from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
+from app.services.rules.groups import OTHER
 from app.services.snapshots import silence_json
+from app.services.twilio.vocabulary import country_fault, log_types_of, value_doubts
 
 SORT_KEY = (Silence.created_at, Silence.id)
 
@@ -33,6 +37,22 @@ def _holds(silence: Silence, rule_id: UUID | None, group: Mapping[str, Any]) -> 
     return (silence.rule_id is None or silence.rule_id == rule_id) and all(pairs)
 
 
+def within(session: Session, since: datetime, until: datetime) -> Sequence[Silence]:
+    """List the silences that hold alerts at some time of a span."""
+    return session.scalars(select(Silence).where(Silence.starts_at < until, Silence.ends_at > since)).all()
+
+
+def cover(
+    silences: Sequence[Silence], rule_id: UUID | None, group: Mapping[str, Any], since: datetime, until: datetime
+) -> bool:
+    """Say whether silences hold the alerts of a rule and group without a break from `since` to `until`."""
+    free_from = since
+    for silence in sorted(silences, key=lambda silence: silence.starts_at):
+        if silence.starts_at <= free_from < silence.ends_at and _holds(silence, rule_id, group):
+            free_from = silence.ends_at
+    return free_from > until or free_from == until > since
+
+
 def create(
     session: Session,
     rule_id: UUID | None,
@@ -48,6 +68,11 @@ def create(
     Raises: InvalidInput where there is no such rule, or the end is not after the start and the present.
     """
     errors = []
+    group = dict(group)
+    if isinstance(country := group.get("to_country"), str) and country != OTHER:
+        group["to_country"] = country.upper()
+        if (why := country_fault(country.upper())) is not None:
+            errors.append(FieldError("group", f"to_country {why}"))
     if rule_id is not None and session.get(Rule, rule_id) is None:
         errors.append(FieldError("rule_id", "there is no such rule; null holds every rule"))
     if ends_at <= starts_at:
@@ -68,6 +93,15 @@ def create(
     session.add(silence)
     session.flush()
     return silence
+
+
+def warnings(session: Session, silence: Silence) -> list[FieldError]:
+    """List the pairs of a silence's group that no alert is known ever to have."""
+    rule = None if silence.rule_id is None else session.get(Rule, silence.rule_id)
+    log_types = log_types_of("any" if rule is None else rule.log_type)
+    pairs = [(name, value) for name, value in silence.group.items() if value is not None and value != OTHER]
+    found = [doubt for name, value in pairs for doubt in value_doubts(f"group.{name}", name, [value], log_types)]
+    return [*found, *unwatched(session, "group.account_sid", [value for name, value in pairs if name == "account_sid"])]
 
 
 def get(session: Session, silence_id: UUID) -> Silence:
@@ -98,7 +132,11 @@ def delete(session: Session, silence_id: UUID) -> None:
 def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> list[dict[str, Any]]:
     """Serialize silences, each with the open alerts that it holds now."""
     held = held_alerts(session, silences, now)
-    return [silence_json(silence, held[silence.id]) for silence in silences]
+    return [
+        silence_json(silence, held[silence.id])
+        | {"warnings": [asdict(warning) for warning in warnings(session, silence)]}
+        for silence in silences
+    ]
 
 
 def held_alerts(session: Session, silences: Sequence[Silence], now: datetime) -> dict[UUID, list[str]]:

@@ -67,6 +67,20 @@ def first_minute(rule: Rule) -> datetime:
     return minute_of(rule.started_at) + rule.window + rule.settle
 
 
+def first_judged_at(rule: Rule, known_from: datetime | None) -> datetime | None:
+    """Return the first minute that a rule can say anything of; None: it goes by matches, one by one as they come.
+
+    Args:    known_from: from when on all that the rule looks at is known whole.
+    """
+    if not isinstance(rule.params, TIMED):
+        return None
+    first = first_minute(rule)
+    if isinstance(rule.params, SpikeParams) and known_from is not None:
+        needed = spike.windows_needed(rule.params) + 1
+        first = max(first, minute_of(known_from + needed * rule.window))
+    return first
+
+
 def next_minute(
     session: Session, rules: Mapping[UUID, Rule], completeness: Completeness, now: datetime
 ) -> DueMinute | None:

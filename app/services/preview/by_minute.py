@@ -17,7 +17,7 @@ from app.models import Alert
 from app.services.alerts import timed
 from app.services.alerts.register import Register
 from app.services.preview.deadline import Deadline
-from app.services.preview.outcome import Outcome, Places, Told
+from app.services.preview.outcome import Outcome, Places, Told, Windows
 from app.services.preview.reading import Kind, Reader
 from app.services.preview.request import Request
 from app.services.preview.sources import Counts, Source, Stuck, stuck_spans
@@ -26,7 +26,7 @@ from app.services.rules.counts import MINUTE, minute_of
 from app.services.rules.engine import Completeness
 from app.services.rules.groups import WHOLE
 from app.services.rules.places import stay
-from app.services.rules.types import NoDataParams, Rule, SpikeParams, StuckParams
+from app.services.rules.types import NoDataParams, RatioParams, Rule, SpikeParams, StuckParams
 
 MAX_JUDGMENTS = 500_000
 MAX_LOOKS = 1_000_000
@@ -152,14 +152,26 @@ def run(
     rule = request.rule
     sources = _sources(reader, request, settings, known.known_from(rule))
     watch = Watch(session, settings, request, known, deadline)
-    first = timed.first_minute(rule)
+    first = _first_minute(rule, known)
     last = min(request.until, horizon).replace(second=0, microsecond=0)
-    outcome = Outcome(_Measure(watch, sources, first, last))
+    outcome = Outcome(_Measure(watch, sources, first, last), judged=(first, last) if first <= last else None)
+    if isinstance(rule.params, RatioParams):
+        outcome.windows = Windows(0, 0)
     for key, source in sources.items():
         outcome.matches += source.matches(request.since)
         if first <= last:
             outcome.alerts += watch.follow(key, source, first, last)
+        if isinstance(source, Counts) and isinstance(rule.params, RatioParams) and outcome.windows is not None:
+            outcome.windows = outcome.windows.plus(source.windows(first, last, rule.params.min_total))
     return outcome
+
+
+def _first_minute(rule: Rule, known: Completeness) -> datetime:
+    """Return the first minute that is judged: what was before logs are known is not taken for silence."""
+    first, known_from = timed.first_minute(rule), known.known_from(rule)
+    if known_from is None or isinstance(rule.params, StuckParams):
+        return first
+    return max(first, minute_of(known_from) + rule.window + rule.settle)
 
 
 class _Measure:

@@ -21,6 +21,18 @@ class Told(NamedTuple):
     occurrences: int
 
 
+class Windows(NamedTuple):
+    """Windows of a `ratio` with a log in them, each group's apart."""
+
+    number: int
+    too_small: int
+    """Those with fewer than `min_total` logs, which are not judged."""
+
+    def plus(self, other: "Windows") -> "Windows":
+        """Add the windows of another group."""
+        return Windows(self.number + other.number, self.too_small + other.too_small)
+
+
 @dataclass
 class Outcome:
     """What a rule makes of a span of logs."""
@@ -30,6 +42,10 @@ class Outcome:
     alerts: list[Told] = field(default_factory=list)
     matches: list[tuple[datetime, int]] = field(default_factory=list)
     """When logs matched, and how many."""
+    judged: tuple[datetime, datetime] | None = None
+    """The first and the last moment that the rule can say anything of; None: there is none in the span."""
+    windows: Windows | None = None
+    """Of `ratio` alone."""
 
 
 class Places:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from app.errors import FieldError, InvalidInput
 from app.services.rules import definition
+from app.services.rules.definition import RuleDefinition
 from app.services.rules.types import Rule
 from app.utils.ages import read_age
 
@@ -19,8 +20,11 @@ class Request:
     """A rule that is thought to be made at `since`, and watched up to `until`."""
 
     rule: Rule
+    definition: RuleDefinition
     since: datetime
     until: datetime
+    rule_id: UUID | None
+    """The stored rule whose body was sent, where it is one: silences may hold its alerts."""
 
 
 def read(body: object, now: datetime) -> Request:
@@ -42,7 +46,14 @@ def read(body: object, now: datetime) -> Request:
         raise InvalidInput([*error.errors, *errors]) from None
     if errors:
         raise InvalidInput(errors)
-    return Request(_as_rule(parsed, since), since, min(until, max(now, since)))
+    return Request(_as_rule(parsed, since), parsed, since, min(until, max(now, since)), _rule_id(body.get("id")))
+
+
+def _rule_id(sent: object) -> UUID | None:
+    try:
+        return UUID(sent) if isinstance(sent, str) else None
+    except ValueError:
+        return None
 
 
 def _time(

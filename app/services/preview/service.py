@@ -2,14 +2,17 @@
 
 from bisect import bisect_right
 from collections import Counter
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.services.alerts.timed import TIMED
+from app.models import Silence
+from app.services import catalogue
+from app.services.alerts import silences, timed
 from app.services.preview import by_match, by_minute, request
 from app.services.preview.deadline import Deadline
 from app.services.preview.outcome import Outcome, Told
@@ -29,30 +32,43 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
 
     Args:    body: the fields of a rule, `since`, and `until` (now, where it is left out).
     Returns: as JSON: `population` by when logs occurred, `matches` by when the condition counts them, `alerts`, the
-             oldest first, and `series`. The session can write nothing any more.
+             oldest first, `series`, and how far logs and judgments reach. The session can write nothing any more.
     Raises: InvalidInput, for what cannot be used, for more logs than a preview looks at, and for what takes too long.
     """
     asked = request.read(body, now)
+    catalogue.check(asked.definition)
+    warnings = catalogue.warnings(session, asked.definition)
     known = engine.completeness(session, now)
     if known.horizon(asked.rule) is None:  # Nothing can be read at present; what was read before still counts.
         known = engine.completeness(session, request.EARLIEST)
     # What was stored at `since` and has been dropped meanwhile is not there to be learnt from.
     known = replace(known, kept=known.kept - (now - asked.since))
+    known_since = known.known_from(asked.rule)
     horizon = min(known.horizon(asked.rule) or asked.since, asked.until)
     deadline = Deadline()
     reader = Reader(session, asked.rule, deadline)
-    if isinstance(asked.rule.params, TIMED):
+    if isinstance(asked.rule.params, timed.TIMED):
         outcome = by_minute.run(reader, asked, horizon, known, session, settings, deadline)
     else:
         outcome = by_match.run(reader, asked, horizon)
+        judged_from = asked.since if known_since is None else max(asked.since, known_since)
+        outcome.judged = (judged_from, horizon) if judged_from <= horizon else None
     outcome.alerts.sort(key=lambda told: told.started_at)
+    held = silences.within(session, asked.since, asked.until)
+    first_judged_at = timed.first_judged_at(replace(asked.rule, started_at=now), known_since)
     bucket = _bucket(asked.until - asked.since)
     population = reader.population(asked.since, asked.until, bucket)
     return {
         "population": sum(population.values()),
         "matches": sum(count for _, count in outcome.matches),
-        "alerts": [_alert_json(told) for told in outcome.alerts[:MAX_ALERTS]],
+        "alerts": [_alert_json(told, held, asked, first_judged_at) for told in outcome.alerts[:MAX_ALERTS]],
         "series": _series(asked, outcome, population, bucket),
+        "known_since": _time(known_since),
+        "judged_from": _time(outcome.judged and outcome.judged[0]),
+        "judged_until": _time(outcome.judged and outcome.judged[1]),
+        "first_judged_at": _time(first_judged_at),
+        "windows": outcome.windows and {"count": outcome.windows.number, "too_small": outcome.windows.too_small},
+        "warnings": [asdict(warning) for warning in warnings],
     }
 
 
@@ -63,13 +79,22 @@ def _bucket(span: timedelta) -> timedelta:
     )
 
 
-def _alert_json(told: Told) -> dict[str, Any]:
+def _alert_json(
+    told: Told, held: Sequence[Silence], asked: request.Request, first_judged_at: datetime | None
+) -> dict[str, Any]:
+    ended = told.resolved_at or asked.until
     return {
         "group": told.group,
         "started_at": rfc3339(told.started_at),
-        "resolved_at": None if told.resolved_at is None else rfc3339(told.resolved_at),
+        "resolved_at": _time(told.resolved_at),
         "occurrences": told.occurrences,
+        "silenced": silences.cover(held, asked.rule_id, told.group, told.started_at, ended),
+        "not_before": _time(first_judged_at) if told.resolved_at is None else None,
     }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)
 
 
 def _series(

@@ -1,14 +1,16 @@
 """What one group holds, minute by minute, and how it is laid before a condition; asks no database."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol
 
 from app.models import Alert
 from app.services.alerts.timed import GroupId, Minute
+from app.services.preview.outcome import Windows
 from app.services.preview.reading import Kind
 from app.services.rules.conditions import spike
 from app.services.rules.counts import MINUTE
@@ -126,6 +128,21 @@ class Counts:
         offsets = [self._rule.settle + number * self._length for number in windows]
         for at in self._minutes:
             yield from (at + offset for offset in offsets)
+
+    def windows(self, first: datetime, last: datetime, min_total: int) -> Windows:
+        """Count the windows that are judged at the minutes from `first` to `last`, and those too small for it."""
+        steps: Counter[datetime] = Counter()
+        for at in self._minutes:
+            steps[at + self._rule.settle] += self._added[at].total
+            steps[at + self._rule.settle + self._length] -= self._added[at].total
+        number = too_small = total = 0
+        for at, following in pairwise(sorted(steps)):
+            total += steps[at]
+            minutes = int((min(following, last + MINUTE) - max(at, first)) / MINUTE)
+            if total > 0 and minutes > 0:
+                number += minutes
+                too_small += minutes if total < min_total else 0
+        return Windows(number, too_small)
 
     def worth_judging(self, at: datetime) -> bool:
         params = self._rule.params

@@ -8,7 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 import re2
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from app import models
@@ -36,6 +44,8 @@ MEANING = ("log_type", "filters", "pattern_type", "pattern_value", "condition", 
 """Fields that say what a rule does: editing one starts it anew."""
 
 HEALTH = (
+    "first_judged_at",
+    "judged_until",
     "last_evaluated_at",
     "last_matched_at",
     "last_error",
@@ -45,6 +55,7 @@ HEALTH = (
     "groups",
     "groups_capped",
     "left_out_accounts",
+    "warnings",
 )
 """How a rule fares: what is shown beside it."""
 READ_ONLY = frozenset({"id", "created_at", "updated_at", *HEALTH})
@@ -81,7 +92,10 @@ Description = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_sto
 PatternValue = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_storable)]
 FilterValue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
 FilterValues = Annotated[list[FilterValue], Field(max_length=LONGEST_LIST), AfterValidator(_distinct)]
-Country = Annotated[str, Field(pattern="^[A-Z]{2}$")]
+Country = Annotated[
+    FilterValue, AfterValidator(str.upper), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z]{2}$"})
+]
+"""Of any case, as people write it; which of them are countries, `feasibility` says."""
 GroupField = Literal[
     "account_sid", "from", "to", "to_country", "error_code", "status", "direction", "messaging_service_sid"
 ]
@@ -397,7 +411,7 @@ _SENTENCES: Mapping[str, str] = {
     "string_pattern_mismatch": "is written wrongly: wanted is a form like {example}",
     "refused": "{message}",
 }
-_EXAMPLES = {"to_country": "GB", "start": "09:00", "end": "18:00"}
+_EXAMPLES = {"start": "09:00", "end": "18:00"}
 
 
 def _sentence(detail: ErrorDetails) -> str:

@@ -196,6 +196,27 @@ def literal_patterns(source: str) -> Iterator[tuple[str, str]]:
         awaited = token.end() if token["call"] == "matches" else None
 
 
+def compared_values(source: str) -> Iterator[tuple[str, str, str]]:
+    """Give the values that an expression writes out and compares a field with: `==`, `!=`, and `in` a list.
+
+    Returns: for each the field, the value as text, and where it stands.
+    """
+    for token in _TOKEN.finditer(source):
+        after = _COMPARED.match(source, token.end()) if token["name"] else None
+        if after is None:
+            continue
+        part = after.lastgroup or ""
+        for found in _LITERAL.finditer(source, after.start(part), after.end(part)):
+            yield token["name"], found["text"] or found["number"] or "", _at(source, found.start())
+
+
+_PLAIN = r"""(?:"[^"\\\n]*"|'[^'\\\n]*'|[0-9]+)"""
+_COMPARED = re.compile(
+    rf"\s*(?:[=!]=\s*(?P<value>{_PLAIN})|in\s*\[\s*(?P<list>{_PLAIN}(?:\s*,\s*{_PLAIN})*)\s*,?\s*\])"
+)
+_LITERAL = re.compile(r"""(?P<quote>["'])(?P<text>[^"'\\\n]*)(?P=quote)|(?P<number>[0-9]+)""")
+
+
 def _at(source: str, offset: int) -> str:
     line = source.count("\n", 0, offset) + 1
     return f", at line {line}, character {offset - source.rfind(chr(10), 0, offset)}"

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 
 def note_evaluation(session: Session, now: datetime) -> None:
-    """Note that the rules that go by matches were evaluated; those that go by time note it minute by minute."""
+    """Note that every enabled rule was looked at, whether or not there was a minute to judge."""
     session.execute(
         text(
-            "UPDATE rules SET last_evaluated_at = :now WHERE id IN (SELECT id FROM rules WHERE enabled"
-            " AND condition ->> 'type' IN ('each', 'threshold', 'new_value') ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"
+            "UPDATE rules SET last_evaluated_at = :now WHERE id IN"
+            " (SELECT id FROM rules WHERE enabled ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"
         ),
         {"now": now},
     )

@@ -7,6 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY_MINUTES = 24 * 60
+WEEK_MINUTES = 7 * DAY_MINUTES
 Schedule = Mapping[str, Any]
 
 
@@ -30,6 +32,28 @@ def contains(schedule: Schedule | None, at: datetime) -> bool:
     if start < end:
         return today in days and start <= clock < end
     return (today in days and clock >= start) or (yesterday in days and clock < end)
+
+
+def longest_stretch(schedule: Schedule) -> timedelta | None:
+    """Return the longest time that lies inside without a break; None: it never ends. Changes of clocks do not count."""
+    start, end = (_minutes(_time(schedule[name])) for name in ("start", "end"))
+    length = (end - start) % DAY_MINUTES or DAY_MINUTES
+    inside = {
+        (DAYS.index(day) * DAY_MINUTES + start + minute) % WEEK_MINUTES
+        for day in schedule["days"]
+        for minute in range(length)
+    }
+    if len(inside) == WEEK_MINUTES:
+        return None
+    longest = current = 0
+    for minute in range(2 * WEEK_MINUTES):  # twice round: a stretch may run over the end of the week
+        current = current + 1 if minute % WEEK_MINUTES in inside else 0
+        longest = max(longest, current)
+    return timedelta(minutes=longest)
+
+
+def _minutes(at: time) -> int:
+    return at.hour * 60 + at.minute
 
 
 def contains_whole(schedule: Schedule | None, since: datetime, until: datetime) -> bool:

@@ -104,6 +104,9 @@ class Kind(Protocol):
     def delete(self, scene: Scene, thing: Any) -> None:
         """Delete a thing."""
 
+    def warnings(self, scene: Scene, thing: Any) -> list[FieldError]:
+        """List the fields for which a thing may not do what was meant."""
+
 
 class Rules:
     """Rules."""
@@ -134,6 +137,9 @@ class Rules:
 
     def delete(self, scene: Scene, thing: Rule) -> None:
         catalogue.delete(scene.session, thing.id, scene.now)
+
+    def warnings(self, scene: Scene, thing: Rule) -> list[FieldError]:
+        return catalogue.warnings(scene.session, definition.of(thing))
 
 
 class Actions:
@@ -197,6 +203,9 @@ class Actions:
     def delete(self, scene: Scene, thing: Action) -> None:
         actions.delete(scene.session, thing.id, scene.now)
 
+    def warnings(self, scene: Scene, thing: Action) -> list[FieldError]:  # noqa: ARG002  # the protocol's
+        return []
+
 
 class Silences:
     """Silences that are not over. One that was edited is ended, and made anew."""
@@ -256,6 +265,9 @@ class Silences:
 
     def delete(self, scene: Scene, thing: Silence) -> None:
         silences.delete(scene.session, thing.id)
+
+    def warnings(self, scene: Scene, thing: Silence) -> list[FieldError]:
+        return silences.warnings(scene.session, thing)
 
 
 def _time(value: Any) -> datetime | None:

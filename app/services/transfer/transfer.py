@@ -30,6 +30,8 @@ class Planned:
     """`create`, `update` or `delete`."""
     fields: JsonObject
     """Field to `before` and `after`, secrets as fingerprints."""
+    warnings: list[FieldError]
+    """Fields for which it may not do what was meant."""
 
 
 def export(session: Session, now: datetime) -> str:
@@ -114,7 +116,8 @@ class _Run:
                 made = thing
         scene.names.put(kind.name, slug, made.id)
         self._manage(slug, made.id, references.used(entry.get("config")))
-        return self._planned("create" if thing is None else "update", slug, made.id, before, after)
+        warnings = kind.warnings(scene, made)
+        return self._planned("create" if thing is None else "update", slug, made.id, before, after, warnings)
 
     def _find(self, slug: str) -> Any | None:
         """Find the thing that a name means; one that was renamed since is known by the digits of its id."""
@@ -133,21 +136,27 @@ class _Run:
                 continue
             if (thing := self.stored.get(entry.slug)) is not None:
                 before = self.kind.audited(self.scene, thing)
-                planned += self._planned("delete", entry.slug, thing.id, before, None)
+                planned += self._planned("delete", entry.slug, thing.id, before, None, [])
                 self.kind.delete(self.scene, thing)
             session.delete(entry)
         session.flush()
         return planned
 
     def _planned(
-        self, change: str, slug: str, object_id: UUID, before: JsonObject | None, after: JsonObject | None
+        self,
+        change: str,
+        slug: str,
+        object_id: UUID,
+        before: JsonObject | None,
+        after: JsonObject | None,
+        warnings: list[FieldError],
     ) -> list[Planned]:
         fields = document.difference(before, after)
         if not fields:
             return []
         scene, action, target = self.scene, f"{self.kind.name}.{change}", f"{self.kind.name}:{object_id}"
         audit.record(scene.session, scene.by, action, target, before, after, scene.now, self.request_id)
-        return [Planned(self.kind.name, slug, change, fields)]
+        return [Planned(self.kind.name, slug, change, fields, warnings)]
 
     def _manage(self, slug: str, object_id: UUID, used: dict[str, str]) -> None:
         """Note that the thing came by import, and how its config names variables."""

@@ -3,6 +3,7 @@
 A code that the catalogue does not know works all the same: Twilio adds codes without notice.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -71,7 +72,14 @@ def is_known(code: int) -> bool:
 
 def all_codes() -> list[ErrorCode]:
     """List every code of the catalogue, in order."""
-    return [describe(code) for code in sorted(_catalogue(_Loaded.generation))]
+    return [describe(code) for code in _sorted_codes(_Loaded.generation)]
+
+
+def any_known(first: int, last: int) -> bool:
+    """Say whether the catalogue has a code from `first` to `last`, both included."""
+    codes = _sorted_codes(_Loaded.generation)
+    place = bisect_left(codes, first)
+    return place < len(codes) and codes[place] <= last
 
 
 def explain(code: int) -> dict[str, Any]:
@@ -103,6 +111,11 @@ class _Loaded:
 @lru_cache(maxsize=1)
 def _catalogue(_generation: int) -> Mapping[int, Entry]:
     return msgspec.json.decode(PACKAGED.read_bytes(), type=dict[int, Entry])
+
+
+@lru_cache(maxsize=1)
+def _sorted_codes(generation: int) -> list[int]:
+    return sorted(_catalogue(generation))
 
 
 @lru_cache(maxsize=8192)

@@ -73,6 +73,12 @@ def test_what_a_cursor_is_bound_to_is_the_age_as_it_was_sent() -> None:
     assert first.filters == second.filters == {"since": "7d", "status": ["failed"]}
 
 
+def test_a_country_is_taken_in_any_case_and_another_one_refused_with_what_was_meant() -> None:
+    assert LogFilters.model_validate({"to_country": "gb, DE"}).to_country == ("GB", "DE")
+    with pytest.raises(ValidationError, match=r"did you mean GB\?"):
+        LogFilters.model_validate({"to_country": "uk"})
+
+
 @pytest.mark.parametrize("name", ["from", "to"])
 @pytest.mark.parametrize(
     ("sent", "read"),
@@ -134,7 +140,8 @@ def test_several_values_go_by_commas() -> None:
         ("log_type", "fax"),
         ("log_type", "call,fax"),
         ("account_sid", "AC1"),
-        ("to_country", "gb"),
+        ("to_country", "UK"),
+        ("to_country", "GB,Germany"),
         ("limit", "0"),
         ("limit", "1001"),
         ("final", "maybe"),

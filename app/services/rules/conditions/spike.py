@@ -45,6 +45,11 @@ def judge(
 def baseline_of(params: SpikeParams, before: Sequence[int | None]) -> float | None:
     """Return the median of the known windows, at least 1; None where fewer than half of them are known."""
     known = [count for count in before if count is not None]
-    if 2 * len(known) < params.baseline_windows or not known:
+    if len(known) < windows_needed(params):
         return None
     return max(1.0, float(median(known)))
+
+
+def windows_needed(params: SpikeParams) -> int:
+    """Return how many of the windows before must be known: half of them."""
+    return -(-params.baseline_windows // 2)

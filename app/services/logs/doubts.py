@@ -1,0 +1,50 @@
+"""Warns of filters that let no log through: of words that Twilio does not use, and accounts that are not watched."""
+
+from collections.abc import Collection, Iterator
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.enums import LogType
+from app.errors import FieldError
+from app.models import Account
+from app.services.logs.search import LogFilter
+from app.services.twilio.vocabulary import value_doubts
+
+_CHECKED = {
+    "status": "status",
+    "error_code": "error_code",
+    "level": "level",
+    "direction": "direction",
+    "from": "from_",
+    "to": "to",
+    "to_country": "to_country",
+    "account_sid": "account_sid",
+    "messaging_service_sid": "messaging_service_sid",
+}
+"""Field of a log to the attribute of the filter."""
+
+
+def of_filter(session: Session, wanted: LogFilter) -> list[FieldError]:
+    """List what is doubtful about a filter."""
+    log_types = wanted.log_type or tuple(LogType)
+    found = [
+        doubt
+        for field, attribute in _CHECKED.items()
+        for doubt in value_doubts(field, field, getattr(wanted, attribute), log_types)
+    ]
+    return [*found, *unwatched(session, "account_sid", wanted.account_sid)]
+
+
+def unwatched(session: Session, path: str, sids: Collection[str]) -> Iterator[FieldError]:
+    """Warn of accounts that are not watched.
+
+    Args:    path: names the field in the warnings.
+    """
+    if not sids:
+        return
+    known = set(session.scalars(select(Account.sid).where(Account.sid.in_(sids))))
+    for place, sid in enumerate(sids, start=1):
+        if sid not in known:
+            item = "" if len(sids) == 1 else f"item {place}: "
+            yield FieldError(path, f"{item}no account of this sid is watched")

@@ -1,0 +1,179 @@
+"""The words that Twilio uses in logs, and the countries of phone numbers: finds values that no log can have.
+
+Countries are a closed list: another one is an error. Twilio adds statuses, directions and codes without notice: one
+that is not known here is only doubtful. Texts never repeat the value. Pure.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE
+
+from app.enums import LogType
+from app.errors import FieldError
+from app.services.twilio import error_codes
+from app.services.twilio.countries import NOWHERE
+from app.services.twilio.statuses import CALL_RANKS, MESSAGE_RANKS
+
+COUNTRIES = frozenset(region for regions in COUNTRY_CODE_TO_REGION_CODE.values() for region in regions) - {NOWHERE}
+_ALIASES = {"UK": "GB", "EN": "GB", "EL": "GR", "USA": "US", "UAE": "AE"}
+"""What people write for a country, where it is neither its code nor its name."""
+
+STATUSES: Mapping[str, Collection[str]] = {LogType.CALL: CALL_RANKS, LogType.MESSAGE: MESSAGE_RANKS}
+"""Log type to the statuses that its logs are known to have."""
+# Source: Twilio's API reference, the property `direction` of the Call and the Message resource.
+DIRECTIONS: Mapping[str, Collection[str]] = {
+    LogType.CALL: ("inbound", "outbound-api", "outbound-dial", "trunking-originating", "trunking-terminating"),
+    LogType.MESSAGE: ("inbound", "outbound-api", "outbound-call", "outbound-reply"),
+}
+"""Log type to the directions that its logs are known to have."""
+
+_CALLS_AND_MESSAGES = frozenset({LogType.CALL, LogType.MESSAGE})
+CARRIED_BY: Mapping[str, Collection[str]] = {
+    "status": _CALLS_AND_MESSAGES,
+    "direction": _CALLS_AND_MESSAGES,
+    "from": _CALLS_AND_MESSAGES,
+    "to": _CALLS_AND_MESSAGES,
+    "to_country": _CALLS_AND_MESSAGES,
+    "price": _CALLS_AND_MESSAGES,
+    "level": {LogType.ERROR},
+    "messaging_service_sid": {LogType.MESSAGE},
+    "segments": {LogType.MESSAGE},
+    "duration_seconds": {LogType.CALL},
+}
+"""Field to the log types that have it; fields that are not listed belong to all."""
+_PLURAL = {LogType.CALL: "calls", LogType.MESSAGE: "messages", LogType.ERROR: "entries of the error log"}
+
+_E164 = re.compile(r"\+[1-9][0-9]{6,14}")
+_DIGITS_ALONE = re.compile(r"[0-9]{7,15}")
+_PUNCTUATED = re.compile(r"\+?[0-9() ./-]{7,30}")
+
+
+def log_types_of(log_type: str) -> frozenset[str]:
+    """Return the log types that a rule's `log_type` stands for."""
+    return frozenset(LogType) if log_type == "any" else frozenset({log_type})
+
+
+def country_fault(value: str) -> str | None:
+    """Say why a value, in capitals, is no country of phone numbers; None where it is one."""
+    if value in COUNTRIES:
+        return None
+    return "is no country of phone numbers in ISO 3166 alpha-2" + _hint(_country_meant(value))
+
+
+def _country_meant(value: str) -> str | None:
+    if value in _ALIASES:
+        return _ALIASES[value]
+    from phonenumbers.geodata.locale import LOCALE_DATA  # large, and seldom needed
+
+    by_name = {
+        name.upper(): region
+        for region, names in sorted(LOCALE_DATA.items())
+        if region in COUNTRIES
+        for name in names.values()
+        if not name.startswith("*")
+    }
+    return by_name.get(next(iter(get_close_matches(value, by_name, 1, 0.8)), ""))
+
+
+def field_doubt(field: str, log_types: Collection[str]) -> str | None:
+    """Say why a field is empty in all logs of these types; None where some have it."""
+    carriers = CARRIED_BY.get(field)
+    if carriers is None or set(log_types) & set(carriers):
+        return None
+    return f"{_named(log_types)} have no {field}: nothing matches"
+
+
+def doubt(field: str, value: str | int, log_types: Collection[str]) -> str | None:
+    """Say why a log of these types is not known ever to have this value in a field; None where it may."""
+    if (why := field_doubt(field, log_types)) is not None:
+        return why
+    check = _CHECKS.get(field)
+    return None if check is None else check(str(value), log_types)
+
+
+def value_doubts(
+    path: str, field: str, values: Collection[str | int], log_types: Collection[str]
+) -> Iterator[FieldError]:
+    """Give what is doubtful about the values that a field of logs is compared with.
+
+    Args:    path: names the field in what is given.
+    """
+    if values and (why := field_doubt(field, log_types)) is not None:
+        yield FieldError(path, why)
+        return
+    for place, value in enumerate(values, start=1):
+        if (why := doubt(field, value, log_types)) is not None:
+            yield FieldError(path, why if len(values) == 1 else f"item {place}: {why}")
+
+
+def _status(value: str, log_types: Collection[str]) -> str | None:
+    return _word("status", STATUSES, value, log_types)
+
+
+def _direction(value: str, log_types: Collection[str]) -> str | None:
+    return _word("direction", DIRECTIONS, value, log_types)
+
+
+def _word(field: str, words: Mapping[str, Collection[str]], value: str, log_types: Collection[str]) -> str | None:
+    known = sorted({word for log_type in log_types for word in words.get(log_type, ())})
+    if value in known:
+        return None
+    if any(value in others for others in words.values()):
+        return f"{_named(log_types)} are not known to have this {field}: they have {', '.join(known)}"
+    return f"is no {field} that Twilio is known to use" + _hint(next(iter(get_close_matches(value, known, 1)), None))
+
+
+def _code(value: str, _log_types: Collection[str]) -> str | None:
+    known = not value.isdigit() or error_codes.any_known(int(value), int(value))
+    return None if known else "is in no catalogue of Twilio's error codes"
+
+
+def _country(value: str, _log_types: Collection[str]) -> str | None:
+    return country_fault(value)
+
+
+def _level(value: str, _log_types: Collection[str]) -> str | None:
+    known = ("error", "warning", "notice", "debug")
+    return None if value in known else "is no level: they are " + ", ".join(known)
+
+
+def _address(value: str, _log_types: Collection[str]) -> str | None:
+    number = value.rpartition(":")[2]
+    if _E164.fullmatch(number):
+        return None
+    if _DIGITS_ALONE.fullmatch(number):
+        return "has no plus: Twilio writes phone numbers like +14155550100"
+    if _PUNCTUATED.fullmatch(number):
+        return "is punctuated: Twilio writes phone numbers like +14155550100"
+    if re.fullmatch(r"\+[0-9]*", number):
+        return "is no whole phone number, and values are compared whole; to_country and q look for a part"
+    return None
+
+
+def _sid(prefix: str, what: str) -> Callable[[str, Collection[str]], str | None]:
+    form = re.compile(prefix + "[0-9a-f]{32}")
+    wanted = f"is no sid of {what}: those are {prefix} and 32 hexadecimal digits in lower case"
+    return lambda value, _log_types: None if form.fullmatch(value) else wanted
+
+
+_CHECKS: Mapping[str, Callable[[str, Collection[str]], str | None]] = {
+    "status": _status,
+    "direction": _direction,
+    "level": _level,
+    "error_code": _code,
+    "to_country": _country,
+    "from": _address,
+    "to": _address,
+    "account_sid": _sid("AC", "an account"),
+    "messaging_service_sid": _sid("MG", "a messaging service"),
+}
+
+
+def _named(log_types: Iterable[str]) -> str:
+    return " and ".join(_PLURAL[each] for each in LogType if each in set(log_types))
+
+
+def _hint(meant: str | None) -> str:
+    return "" if meant is None else f"; did you mean {meant}?"
