@@ -5,6 +5,7 @@ Handlers read bodies through the gate, so FastAPI does not know their shapes; `b
 
 from collections.abc import Mapping
 from copy import deepcopy
+from datetime import timedelta
 from typing import Any
 
 from fastapi import FastAPI
@@ -13,8 +14,11 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app import __version__
-from app.api.schemas.common import Problem
+from app.api.problems import AWAY, MEDIA_TYPE, problem_content
+from app.api.schemas.common import EXAMPLE_ID, Problem
 from app.api.schemas.rules import COMMON_PARTS, PARTS
+from app.api.security import UNKNOWN_KEY
+from app.utils.clock import cut_to_second, rfc3339, utc_now
 
 JsonObject = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
@@ -44,18 +48,27 @@ TAGS = {
 }
 """In the order in which a newcomer needs them."""
 ERRORS = {
-    "400": "The request is malformed.",
-    "401": "The key is missing or wrong.",
-    "403": "The key's scope is too small.",
-    "404": "There is no such resource.",
-    "409": "The resource is in a state that forbids it, or the same request is under way.",
-    "412": "It has changed since the version that `If-Match` names.",
-    "413": "The body is too long.",
-    "415": "The body is not JSON, or compressed.",
-    "422": "A field or parameter cannot be used; `errors` names each.",
-    "429": "Too many calls; `Retry-After` says how long to wait, in seconds.",
-    "503": "The database does not answer; `Retry-After` says when to try again, in seconds.",
+    400: ("The request is malformed.", "The body is not JSON: it ends too early."),
+    401: ("The key is missing or wrong.", UNKNOWN_KEY),
+    403: ("The key's scope is too small.", "This needs a key of the scope `write`; this one has `read`."),
+    404: ("There is no such resource.", f"There is no such resource: {EXAMPLE_ID}."),
+    409: (
+        "The resource is in a state that forbids it, or the same request is under way.",
+        "A request with this Idempotency-Key is under way.",
+    ),
+    412: (
+        "It has changed since the version that `If-Match` names.",
+        "It has changed since that version: read it again, then repeat the edit.",
+    ),
+    413: ("The body is too long.", "The body is longer than 1048576 bytes."),
+    415: ("The body is not JSON, or compressed.", "The body must not be compressed."),
+    422: ("A field or parameter cannot be used; `errors` names each.", "limit: must be 1000 or less"),
+    429: ("Too many calls; `Retry-After` says how long to wait, in seconds.", "Too many calls with this key."),
+    503: ("The database does not answer; `Retry-After` says when to try again, in seconds.", AWAY),
 }
+"""Status to what it means, and to the words of an answer with it."""
+SILENCE_EXAMPLE = timedelta(minutes=10)
+"""So long after now ends the silence that stands as an example: who sends it as it stands does no harm."""
 
 _bodies: dict[str, type[BaseModel]] = {}
 
@@ -80,6 +93,8 @@ def install(app: FastAPI) -> None:
     def openapi() -> JsonObject:
         if app.openapi_schema is None:
             app.openapi_schema = make(app)
+        silence = app.openapi_schema["components"]["schemas"]["SilenceBody"]["properties"]
+        silence["ends_at"]["examples"] = [rfc3339(cut_to_second(utc_now() + SILENCE_EXAMPLE))]
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's own manual does it
@@ -135,23 +150,33 @@ def _add_errors(method: str, operation: JsonObject) -> None:
         operation["security"].append({})
     responses = operation["responses"]
     responses.pop("422", None)
-    statuses = {"400", "422"}
+    statuses = {400, 422}
     parameters = operation.get("parameters", [])
     names = {each["name"] for each in parameters}
     for each in parameters:
         if each["schema"].get("default") == []:
             del each["schema"]["default"]  # of a list by commas, which is a text: nothing is the default
     if operation.get("security"):
-        statuses |= {"401", "403", "429", "503"}
+        statuses |= {401, 403, 429, 503}
     if any(each["in"] == "path" for each in parameters):
-        statuses |= {"404"}
+        statuses |= {404}
     if "requestBody" in operation or "Idempotency-Key" in names:
-        statuses |= {"413", "415"}
+        statuses |= {413, 415}
     if "If-Match" in names:
-        statuses |= {"412"}
+        statuses |= {412}
     if method != "get":
-        statuses |= {"409"}
-    content = {"application/problem+json": {"schema": {"$ref": REFERENCE.format(model="Problem")}}}
-    for status in sorted(statuses):
-        responses.setdefault(status, {"description": ERRORS[status], "content": content})
+        statuses |= {409}
+    for status in statuses:
+        responses.setdefault(str(status), error_response(status, *ERRORS[status]))
     operation["responses"] = dict(sorted(responses.items()))
+
+
+def error_response(status: int, words: str, detail: str) -> JsonObject:
+    """Describe an answer that is an error, with an example of its own.
+
+    Args:    words: what the status means; detail: of an answer with it.
+    """
+    errors = [{"field": "limit", "message": "must be 1000 or less"}] if status == 422 else None
+    example = problem_content(status, detail, "5f0c9f3e", errors)
+    schema = {"$ref": REFERENCE.format(model="Problem")}
+    return {"description": words, "content": {MEDIA_TYPE: {"schema": schema, "example": example}}}

@@ -46,6 +46,15 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Answer with a problem document."""
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    shown = None if errors is None else [{"field": error.field, "message": error.message} for error in errors]
+    return Response(orjson.dumps(problem_content(status, detail, request_id, shown)), status, headers, MEDIA_TYPE)
+
+
+def problem_content(
+    status: int, detail: str, request_id: str | None, errors: Sequence[Mapping[str, str]] | None
+) -> dict[str, object]:
+    """Make the members of a problem document."""
     title = title_of(status)
     content: dict[str, object] = {
         "type": TYPE_PREFIX + title.lower().replace(" ", "-"),
@@ -53,12 +62,9 @@ def problem(
         "status": status,
         "detail": detail,
     }
-    request_id = structlog.contextvars.get_contextvars().get("request_id")
     if request_id:
         content["request_id"] = request_id
-    if errors is not None:
-        content["errors"] = [{"field": error.field, "message": error.message} for error in errors]
-    return Response(orjson.dumps(content), status, headers, MEDIA_TYPE)
+    return content if errors is None else content | {"errors": errors}
 
 
 def title_of(status: int) -> str:

@@ -1,5 +1,6 @@
 """The documentation of the API as pages. Scripts and styles come from this server, none from elsewhere."""
 
+from functools import cache
 from importlib.resources import files
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -17,7 +18,8 @@ ASSETS = {
 }
 START_SWAGGER = """window.ui = SwaggerUIBundle({
   url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, persistAuthorization: false, tryItOutEnabled: true,
-  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset], layout: "BaseLayout"
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset], layout: "BaseLayout",
+  validatorUrl: null
 });
 """
 START_REDOC = 'Redoc.init("/openapi.json", {hideDownloadButton: false}, document.getElementById("redoc"));\n'
@@ -73,8 +75,14 @@ def get_docs_asset(name: str) -> Response:
         return Response(SCRIPTS[name], headers=headers, media_type="text/javascript; charset=utf-8")
     if name not in ASSETS:
         raise Refused(404, "There is no such file.")
+    return Response(_asset(name), headers={**headers, "Content-Type": ASSETS[name]})
+
+
+@cache
+def _asset(name: str) -> bytes:
+    """Read a file of the two pages; Redoc would fetch a logo from its maker."""
     content = files("fastapi_offline").joinpath("static", name).read_bytes()
-    return Response(content, headers={**headers, "Content-Type": ASSETS[name]})
+    return content.replace(b"https://cdn.redoc.ly/redoc/logo-mini.svg", b"/docs/assets/favicon.png")
 
 
 @router.get("/openapi.json", dependencies=OPEN)

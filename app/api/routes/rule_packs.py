@@ -18,7 +18,7 @@ from app.services.snapshots import rule_json
 from app.utils.clock import utc_now
 
 router = make_router("Rule packs", prefix="/api/rule-packs")
-PackName = Annotated[str, Path(description="The pack's name.", examples=["delivery"])]
+PackName = Annotated[str, Path(description="The pack's name, such as `delivery`; `GET /api/rule-packs` lists them.")]
 
 
 @router.get("", response_model=PackPage, summary="List rule packs", dependencies=READ)

@@ -27,6 +27,7 @@ EXAMPLE = """version: 1
 rules:
   - slug: failed-calls
     name: Failed Call Detection
+    enabled: false
     log_type: call
     pattern_type: error_code
     pattern_value: 30001,30002,30003
@@ -34,6 +35,7 @@ actions:
   - slug: ops-mail
     rule: failed-calls
     action_type: email
+    enabled: false
     config:
       recipients: [ops@example.com]
 silences: []

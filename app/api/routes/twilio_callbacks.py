@@ -7,7 +7,7 @@ import structlog
 from fastapi import Depends, Request, Response
 
 from app.api.deps import AppSettings, read_body
-from app.api.problems import MEDIA_TYPE as PROBLEM
+from app.api.documents import error_response
 from app.api.problems import Refused
 from app.api.routing import make_router
 from app.config import Settings
@@ -22,11 +22,9 @@ router = make_router("Twilio's callbacks", prefix="/webhooks/twilio")
 SIGNATURE = "x-twilio-signature"
 SHARED_KEY = "x-twilio-webhooks-signature-settings"
 MOST_FIELDS = 1000
+BAD_SIGNATURE = "X-Twilio-Signature does not match: check PUBLIC_BASE_URL and the account's auth token."
 REFUSED: dict[int | str, dict[str, Any]] = {
-    403: {
-        "description": "`X-Twilio-Signature` is not that of a watched account.",
-        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
+    403: error_response(403, "`X-Twilio-Signature` is not that of a watched account.", BAD_SIGNATURE)
 }
 
 
@@ -121,7 +119,7 @@ def _verify(
         genuine = is_genuine(tokens, signature, request.method, address, content_type, body, algorithm)
     if not genuine:
         log.warning("a callback was refused: its signature is not that of a watched account", path=request.url.path)
-        raise Refused(403, "X-Twilio-Signature does not match: check PUBLIC_BASE_URL and the account's auth token.")
+        raise Refused(403, BAD_SIGNATURE)
 
 
 def _take(push: Push | None, settings: Settings) -> Response:

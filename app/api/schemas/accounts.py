@@ -50,7 +50,7 @@ class _Fields(Body):
     """What may be set."""
 
     friendly_name: str | None = Field(None, min_length=1, max_length=200, description=NAME, examples=["Production"])
-    enabled: bool = Field(True, description=ENABLED)
+    enabled: bool = Field(True, description=ENABLED, examples=[False])
     include_subaccounts: bool = Field(False, description=SUBACCOUNTS)
     auth_token: Secret | None = Field(None, description=TOKEN, examples=["0123456789abcdef0123456789abcdef"])
     next_auth_token: Secret | None = Field(None, description=NEXT_TOKEN, examples=[None])
@@ -84,12 +84,8 @@ class AccountChanges(_Fields):
 class BackfillBody(Body):
     """A span to be read again."""
 
-    since: TimeOrAge = Field(
-        strict=False, description="From when on, by the time of creation.", examples=["2026-11-23T06:09:00Z"]
-    )
-    until: TimeOrAge | None = Field(
-        None, strict=False, description="Until when; default: now.", examples=["2026-11-23T07:09:00Z"]
-    )
+    since: TimeOrAge = Field(strict=False, description="From when on, by the time of creation.", examples=["1d"])
+    until: TimeOrAge | None = Field(None, strict=False, description="Until when; default: now.", examples=[None])
 
 
 class Gap(Shown):

@@ -27,7 +27,7 @@ class ActionBody(Body):
         None, description="The rule it serves; null: every rule and the built-in alerts.", examples=[None]
     )
     action_type: ActionType = Field(description="Its kind.", examples=["email"])
-    enabled: bool = Field(True, description="A disabled action is told nothing.")
+    enabled: bool = Field(True, description="A disabled action is told nothing.", examples=[False])
     min_severity: Severity = Field(Severity.INFO, description="Alerts below it are not told.")
     notify_on: list[On] = Field(
         ON,

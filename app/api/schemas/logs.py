@@ -25,8 +25,11 @@ from app.api.schemas.common import (
 )
 from app.enums import LogSource, LogType
 from app.services.logs.search import LogFilter
-from app.services.twilio.vocabulary import country_fault
+from app.services.twilio.vocabulary import DIRECTIONS, country_fault
 
+DIRECTION = "Twilio's direction: " + "; ".join(
+    f"of a {log_type} " + ", ".join(f"`{word}`" for word in words) for log_type, words in DIRECTIONS.items()
+)
 WORD = "[a-z][a-z0-9-]{0,39}"
 ADDRESS = r"[A-Za-z0-9+_.:@*#-]{1,200}"
 
@@ -59,7 +62,7 @@ class LogQuery(BaseModel):
         Values, CommaList("error|warning|notice|debug", "one of error, warning, notice, debug", "error")
     ] = Field((), description="Level of an error-log entry; several by commas.")
     direction: Annotated[Values, CommaList(WORD, "a direction of Twilio", "outbound-api")] = Field(
-        (), description="Twilio's direction; several by commas."
+        (), description=f"{DIRECTION}; several by commas."
     )
     from_: Annotated[Values, CommaList(ADDRESS, "a number or address", "+14155550100", of_numbers=True)] = Field(
         (), alias="from", description="The sender, as Twilio writes it (a number in E.164, say); several by commas."
@@ -114,7 +117,7 @@ class Log(Shown):
     log_type: LogType = Field(description="What it is.")
     status: str | None = Field(description="Twilio's status; null for an error.", examples=["undelivered"])
     level: str | None = Field(description="Of an error: error, warning, notice or debug.", examples=[None])
-    direction: str | None = Field(description="Twilio's direction.", examples=["outbound-api"])
+    direction: str | None = Field(description=f"{DIRECTION}. Null for an error.", examples=["outbound-api"])
     from_: str | None = Field(alias="from", description="The sender.", examples=["+14155550100"])
     to: str | None = Field(description="The receiver.", examples=["+447700900123"])
     to_country: str | None = Field(description="Country of the receiver's number, ISO 3166 alpha-2.", examples=["GB"])

@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.common import EXAMPLE_TIME, WARNINGS, FieldWarning, PageQuery, Shown, ShownId, ShownTime, TimeOrAge
+from app.api.schemas.common import WARNINGS, FieldWarning, PageQuery, Shown, ShownId, ShownTime, TimeOrAge
+from app.api.schemas.logs import DIRECTION
 from app.enums import PatternType, Severity
 from app.services.rules.definition import RuleDefinition
 
@@ -48,7 +49,7 @@ COMMON_PARTS = {
 PARTS: dict[str, dict[str, str]] = {
     "Filters": {
         "account_sid": "Accounts, by sid.",
-        "direction": "Twilio's directions, such as `outbound-api`.",
+        "direction": DIRECTION,
         "from": "Senders, as Twilio writes them.",
         "to": "Receivers, as Twilio writes them.",
         "to_country": "Countries of the receivers' numbers, ISO 3166 alpha-2.",
@@ -113,6 +114,8 @@ def _describe(schema: dict[str, Any]) -> None:
             continue
         field["description"] = shown.description
         field["examples"] = shown.examples or field.get("examples", [field.get("default")])
+        if name == "enabled":
+            field["examples"] = [False]  # who sends the example as it stands alerts nobody
         if isinstance(field.get("default"), dict):
             del field["default"]  # the words tell it: generators of clients know only plain defaults
 
@@ -126,8 +129,8 @@ class RuleBody(RuleDefinition):
 class PreviewBody(RuleBody):
     """A rule, and the span of stored logs to try it on."""
 
-    since: TimeOrAge = Field(description="From when on, as if the rule had been made then.", examples=[EXAMPLE_TIME])
-    until: TimeOrAge | None = Field(None, description="Up to when; default: now.", examples=["2026-11-24T06:09:00Z"])
+    since: TimeOrAge = Field(description="From when on, as if the rule had been made then.", examples=["7d"])
+    until: TimeOrAge | None = Field(None, description="Up to when; default: now.", examples=[None])
 
 
 class PreviewAlert(Shown):

@@ -59,7 +59,7 @@ def _rule_id(sent: object) -> UUID | None:
 def _time(
     body: dict[str, Any], name: str, default: datetime | None, now: datetime, errors: list[FieldError]
 ) -> datetime:
-    sent = body.get(name, default)
+    sent = default if body.get(name) is None else body[name]
     at = sent if isinstance(sent, datetime) else _read(sent, now) if isinstance(sent, str) else None
     if at is not None and at.tzinfo is not None and EARLIEST.year <= at.year < 9999:
         return at.astimezone(UTC)

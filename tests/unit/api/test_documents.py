@@ -8,6 +8,7 @@ import jsonschema_rs
 import pytest
 
 from app.api import documents
+from app.services.twilio.vocabulary import DIRECTIONS
 
 Json = dict[str, Any]
 
@@ -81,3 +82,27 @@ def test_the_examples_fit_their_shapes(document: Json) -> None:
 
 def test_the_framework_s_own_errors_are_not_in_it(document: Json) -> None:
     assert not {"HTTPValidationError", "ValidationError"} & set(document["components"]["schemas"])
+
+
+def test_each_error_shows_an_example_of_its_own(document: Json) -> None:
+    problem = document["components"]["schemas"]["Problem"]
+    for name, operation in operations(document):
+        for status, response in operation["responses"].items():
+            found = response.get("content", {}).get("application/problem+json")
+            if found is None:
+                continue
+            example = found["example"]
+            assert example["status"] == int(status), f"{name} {status}"
+            assert not faults(document, problem, example), f"{name} {status}"
+            assert ("errors" in example) == (status == "422"), f"{name} {status}"
+
+
+def test_the_values_of_a_direction_are_listed(document: Json) -> None:
+    (direction,) = [
+        parameter
+        for parameter in document["paths"]["/api/logs"]["get"]["parameters"]
+        if parameter["name"] == "direction"
+    ]
+    for where in (direction, document["components"]["schemas"]["Log"]["properties"]["direction"]):
+        for words in DIRECTIONS.values():
+            assert all(f"`{word}`" in where["description"] for word in words)
