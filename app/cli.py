@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
-from uuid import UUID
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from sqlalchemy import select, update
@@ -266,14 +266,16 @@ def preview(
     if told["series"]:
         _say(f"matches  {_plot([each['matches'] for each in told['series']])}")
         _say(f"firing   {''.join('^' if each['firing'] else ' ' for each in told['series'])}")
-    table = Table("group", "started", "resolved", "occurrences", "", box=None)
     for alert in told["alerts"]:
-        group = ", ".join(f"{name} {value}" for name, value in alert["group"].items())
-        ended = alert["resolved_at"] or ""
-        held = "silenced" if alert["silenced"] else ""
-        table.add_row(group, alert["started_at"], ended, str(alert["occurrences"]), held)
-    if told["alerts"]:
-        console.print(table)
+        _say(_preview_alert(alert))
+
+
+def _preview_alert(alert: dict[str, Any]) -> str:
+    """Say one alert of a preview in one line, whole however narrow the terminal is."""
+    number = alert["occurrences"]
+    parts = [f"{alert['started_at']} to {alert['resolved_at'] or 'now'}", f"{number} log{'' if number == 1 else 's'}"]
+    parts += [f"{name} {value}" for name, value in alert["group"].items()]
+    return ", ".join([*parts, *(["silenced"] if alert["silenced"] else [])])
 
 
 def _preview_lines(told: dict[str, Any], since: str) -> Iterator[str]:
@@ -393,11 +395,13 @@ def refresh_error_codes(
 @key_commands.command("list")
 def list_keys() -> None:
     """List the keys that are not revoked."""
-    table = Table("id", "name", "scope", "prefix", "made", "last used", box=None)
+    table = Table(box=None, pad_edge=False)
+    for heading, wraps in (("id", False), ("name", True), ("scope", False), ("prefix", False), ("last used", False)):
+        table.add_column(heading, no_wrap=not wraps, overflow="fold")
     with session_scope() as session:
         for key in session.scalars(select(ApiKey).where(ApiKey.revoked_at.is_(None)).order_by(ApiKey.created_at)):
-            used = rfc3339(key.last_used_at) if key.last_used_at else "never"
-            table.add_row(str(key.id), key.name, key.scope, key.prefix, rfc3339(key.created_at), used)
+            used = key.last_used_at.date().isoformat() if key.last_used_at else "never"
+            table.add_row(str(key.id), escape(key.name), key.scope, key.prefix, used)
     console.print(table)
 
 
@@ -413,11 +417,11 @@ def make_key(
 
 
 @key_commands.command("revoke")
-def revoke_key(key_id: Annotated[UUID, typer.Argument(metavar="ID")]) -> None:
+def revoke_key(name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, or its id.")]) -> None:
     """Make a key useless from the next request on."""
     with session_scope() as session:
-        key = keys.revoke(session, key_id, utc_now())
-        audit.record(session, BY, "key.revoke", f"key:{key_id}", {"name": key.name}, None, utc_now())
+        key = keys.revoke(session, keys.find_named(session, name).id, utc_now())
+        audit.record(session, BY, "key.revoke", f"key:{key.id}", {"name": key.name}, None, utc_now())
         name = key.name
     _say(f"{name} is revoked")
 

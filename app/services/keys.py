@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.enums import Scope
-from app.errors import NotFound
+from app.errors import Conflict, NotFound
 from app.models import ApiKey, SignOut
 from app.services.paging import Page, Position, read_page
 
@@ -96,6 +96,23 @@ def get(session: Session, key_id: UUID, *, lock: bool = False) -> ApiKey:
 def list_keys(session: Session, position: Position | None, limit: int) -> Page[ApiKey]:
     """List the keys that are not revoked, newest first."""
     return read_page(session, select(ApiKey).where(ApiKey.revoked_at.is_(None)), SORT_KEY, position, limit)
+
+
+def find_named(session: Session, name: str) -> ApiKey:
+    """Return the key of a name, or of an id, that is not revoked.
+
+    Raises: NotFound; Conflict where several have the name.
+    """
+    try:
+        return get(session, UUID(name))
+    except ValueError:
+        query = select(ApiKey).where(ApiKey.name == name, ApiKey.revoked_at.is_(None)).order_by(ApiKey.created_at)
+    found = session.scalars(query).all()
+    if not found:
+        raise NotFound("there is no key of this name or id; `keys list` lists them")
+    if len(found) > 1:
+        raise Conflict("several keys have this name; give an id: " + ", ".join(str(key.id) for key in found))
+    return found[0]
 
 
 def revoke(session: Session, key_id: UUID, now: datetime) -> ApiKey:

@@ -1,6 +1,6 @@
 """What the first start makes, so that a newcomer sees an alert: a few rules, a mail and a webhook to the inbox.
 
-Made through the API with the very requests that README.md shows.
+Made through the API. None is an example of README.md: who runs those has nothing twice.
 """
 
 from pathlib import Path
@@ -10,11 +10,12 @@ import httpx
 
 RULES: list[dict[str, Any]] = [
     {
-        "name": "Failed Call Detection",
-        "description": "Alert when calls fail",
+        "name": "Calls not connected",
+        "description": "Calls that failed, or that nobody answered",
         "log_type": "call",
-        "pattern_type": "error_code",
-        "pattern_value": "30001,30002,30003",
+        "pattern_type": "status",
+        "pattern_value": "failed,busy,no-answer",
+        "group_by": ["status"],
     },
     {
         "name": "Messages undelivered",
@@ -43,6 +44,7 @@ RULES: list[dict[str, Any]] = [
         "group_by": ["error_code"],
     },
 ]
+RECIPIENT = "newcomer@example.com"
 HOOK_PATH = "/hooks/giftpulse"
 
 
@@ -63,7 +65,7 @@ def _make(api: httpx.Client, inbox_url: str, secret: str) -> None:
         for rule in RULES:
             api.post("/api/rules", json=rule).raise_for_status()
     if not _all(api, "/api/actions"):
-        mail = {"recipients": ["ops@example.com"], "template": "error_notification"}
+        mail = {"recipients": [RECIPIENT], "template": "error_notification"}
         hook = {"url": inbox_url + HOOK_PATH, "format": "standard", "secret": secret}
         for kind, config in (("email", mail), ("webhook", hook)):
             api.post("/api/actions", json={"action_type": kind, "config": config}).raise_for_status()

@@ -12,7 +12,8 @@ import httpx
 import psutil
 import pytest
 
-from scripts.local.processes import LOOPBACK, free_port
+from scripts.local.first_start import RULES
+from scripts.local.processes import LOOPBACK, free_port, wait_until
 from scripts.twilio_simulator import Simulator, SimulatorServer
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
@@ -76,7 +77,7 @@ def test_a_newcomer_reads_the_first_alert_within_a_minute_and_nothing_is_left_be
             base_url=f"http://{LOOPBACK}:{port}", headers={"X-API-Key": key}, trust_env=False, timeout=PATIENCE_SECONDS
         ) as api:
             rules = api.get("/api/rules").json()["items"]
-            assert "Failed Call Detection" in {rule["name"] for rule in rules}
+            assert {rule["name"] for rule in rules} == {rule["name"] for rule in RULES}
             before = api.get("/api/alerts").json()["items"]
             assert before
         process.send_signal(signal.SIGINT)

@@ -1,5 +1,6 @@
 """What README.md and the pages beside it say is so: commands work by copy and paste, links lead somewhere."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 
 from app.cli import cli
 from app.metrics import INSTRUMENTS
+from scripts.local import first_start
 from tests.conftest import API_KEY
 from tests.integration.api.conftest import Api, make_app
 
@@ -58,6 +60,35 @@ async def test_every_request_works_by_copy_and_paste(database: str) -> None:
     assert "Failed Call Detection" in {rule["name"] for rule in rules}
     assert "error_notification" in {action["config"].get("template") for action in actions}
     assert len(answers) >= 5
+
+
+def test_the_requests_make_nothing_that_the_first_start_made() -> None:
+    sent = [json.loads(request["content"]) for words in _curls() if "content" in (request := _request(words))]
+    names = {body["name"] for body in sent if "pattern_type" in body}
+    assert len(names) == 2
+    assert not names & {rule["name"] for rule in first_start.RULES}
+    receivers = {receiver for body in sent for receiver in body.get("config", {}).get("recipients", [])}
+    assert receivers
+    assert first_start.RECIPIENT not in receivers
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached, todo = set[Path](), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop().resolve()
+        if page in reached or not page.exists():
+            continue
+        reached.add(page)
+        targets = re.findall(r"\]\(([^)#]+)", page.read_text()) if page.suffix == ".md" else []
+        todo += [page.parent / target for target in targets if "://" not in target]
+    assert (ROOT / "docs" / "adr").resolve() in reached
+    assert [page for page in PAGES if page.parent.name != "adr" and page.resolve() not in reached] == []
+
+
+def test_the_licence_is_one_sentence() -> None:
+    words = README.split("## Licence\n\n")[1].strip()
+    assert "has yet to choose" in words
+    assert re.findall(r"\.(?:\s|$)", words) == ["."]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

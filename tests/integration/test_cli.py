@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from sqlalchemy import select, text, update
 
 from app import __version__
@@ -99,6 +100,24 @@ def test_keys_are_made_listed_and_revoked(run: Run, database: str) -> None:
     assert clear not in out
     assert run("keys", "revoke", str(key_id))[:2] == (0, "dashboard is revoked\n")
     assert run("keys", "revoke", str(key_id))[0] == 1
+
+
+def test_a_key_is_named_whole_on_a_narrow_terminal_and_revoked_by_its_name(
+    run: Run, database: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr("app.cli.console", Console(width=80))
+    for name in ("the dashboard of the operations team in the cellar", "twice", "twice"):
+        run("keys", "make", name)
+    _, out, _ = run("keys", "list")
+    with session_scope() as session:
+        ids = [str(key_id) for key_id in session.scalars(select(ApiKey.id).order_by(ApiKey.created_at))]
+    assert [key_id for key_id in ids if key_id not in out] == []
+    assert max(map(len, out.splitlines())) <= 80
+    assert run("keys", "revoke", "the dashboard of the operations team in the cellar")[0] == 0
+    code, _, err = run("keys", "revoke", "twice")
+    assert (code, [key_id in err for key_id in ids]) == (1, [False, True, True])
+    code, _, err = run("keys", "revoke", "thrice")
+    assert (code, "no key of this name" in err) == (1, True)
 
 
 def test_secrets_are_encrypted_under_the_first_key(run: Run, database: str, environment: pytest.MonkeyPatch) -> None:
