@@ -95,6 +95,11 @@ async def read_document(request: Request) -> str:
     return text
 
 
+def _shown(planned: transfer.Planned) -> dict[str, Any]:
+    shown = asdict(planned)
+    return shown if planned.warnings else {name: value for name, value in shown.items() if name != "warnings"}
+
+
 @router.post(
     "/api/import",
     response_model=ImportResult,
@@ -121,6 +126,6 @@ def import_configuration(
             )
             if options.dry_run:
                 tried.rollback()
-        return json_answer({"dry_run": options.dry_run, "changes": [asdict(each) for each in planned]})
+        return json_answer({"dry_run": options.dry_run, "changes": [_shown(each) for each in planned]})
 
     return once.run(caller.id, effect)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
 from app.api.schemas.common import WARNINGS, Body, FieldWarning, PageQuery, Shown, ShownId, ShownTime, Time
 from app.services.rules.definition import GROUP_FIELDS
@@ -58,6 +58,8 @@ class SilenceBody(Body):
 class Silence(Shown):
     """A span of time in which some alerts are recorded and told to nobody."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     id: ShownId = Field(description="Its id.")
     rule_id: ShownId | None = Field(description="The rule; null: every rule.")
     group: dict[str, Any] = Field(description=GROUP, examples=[{"to_country": "GB"}])
@@ -66,7 +68,7 @@ class Silence(Shown):
     reason: str = Field(description="Why.", examples=["The carrier is at work on it."])
     created_by: str = Field(description="Whose key made it.", examples=["API_KEY"])
     alert_ids: list[ShownId] = Field(description="The open alerts that it holds now.")
-    warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
+    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
 
 
 class SilencePage(Shown):

@@ -28,11 +28,13 @@ class FieldChange(Shown):
 class Change(Shown):
     """One thing that an import changes."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     kind: Literal["rule", "action", "silence"] = Field(description="What it is.")
     slug: str = Field(description="Its name in the document.", examples=["failed-calls"])
     change: Literal["create", "update", "delete"] = Field(description="What happens to it.")
     fields: dict[str, FieldChange] = Field(description="The fields that differ.")
-    warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
+    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
 
 
 class ImportResult(Shown):

@@ -132,9 +132,9 @@ def delete(session: Session, silence_id: UUID) -> None:
 def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> list[dict[str, Any]]:
     """Serialize silences, each with the open alerts that it holds now."""
     held = held_alerts(session, silences, now)
+    warned = {silence.id: [asdict(warning) for warning in warnings(session, silence)] for silence in silences}
     return [
-        silence_json(silence, held[silence.id])
-        | {"warnings": [asdict(warning) for warning in warnings(session, silence)]}
+        silence_json(silence, held[silence.id]) | ({"warnings": found} if (found := warned[silence.id]) else {})
         for silence in silences
     ]
 
