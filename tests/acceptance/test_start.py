@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from scripts.local.first_start import RULES
-from scripts.local.processes import LOOPBACK, free_port, wait_until
+from scripts.local.processes import LOOPBACK, free_port
 from scripts.twilio_simulator import Simulator, SimulatorServer
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
