@@ -29,6 +29,7 @@ FIELDS = {
     "to_country": "Country",
     "messaging_service_sid": "Messaging service",
     "account_sid": "Account",
+    "price_unit": "Currency",
     "action_id": "Action",
     "rule_id": "Rule",
 }
@@ -116,7 +117,7 @@ def _value(notification: Notification) -> Iterator[tuple[str, str]]:
         case "spike":
             yield "Level", f"{number(value)} times the usual"
         case "sum":
-            yield "Sum", _sum(value, condition["field"], notification.logs)
+            yield "Sum", _sum(value, condition["field"], notification)
         case "stuck":
             yield "Stuck now", number(value)
         case _:
@@ -131,12 +132,14 @@ def _new_values(notification: Notification) -> Iterator[tuple[str, str]]:
         yield "Values", ", ".join(dict.fromkeys(filter(None, values))) or "none"
 
 
-def _sum(value: float, field: str, logs: Any) -> str:
-    """Write a sum with its unit; that of money is the logs', where they agree."""
+def _sum(value: float, field: str, notification: Notification) -> str:
+    """Write a sum with its unit; that of money is the group's, else the logs'."""
     if field != "price":
         return f"{number(value)} {'seconds' if field == 'duration_seconds' else field}"
-    units = {log["price_unit"] for log in logs if log.get("price_unit")}
-    return f"{money(value)} {units.pop()}" if len(units) == 1 else money(value)
+    logs = [notification.alert["group"], *notification.logs]
+    units = sorted({line(log["price_unit"]) for log in logs if log.get("price_unit")})
+    mixed = ", added up" if len(units) > 1 else ""
+    return f"{money(value)} {' and '.join(units)}{mixed}".rstrip()
 
 
 def _group(notification: Notification) -> Iterator[tuple[str, str]]:

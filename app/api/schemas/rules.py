@@ -23,7 +23,15 @@ VALUE = (
     "null for `any`."
 )
 GroupBy = Literal[
-    "account_sid", "from", "to", "to_country", "error_code", "status", "direction", "messaging_service_sid"
+    "account_sid",
+    "from",
+    "to",
+    "to_country",
+    "error_code",
+    "status",
+    "direction",
+    "messaging_service_sid",
+    "price_unit",
 ]
 MATCHES = (
     "Logs that match, by the time that the condition goes by. With `each`, `threshold`, `spike` and `new_value` that "

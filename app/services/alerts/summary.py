@@ -29,6 +29,7 @@ PLACES = {
     "to_country": ("to {}", "to no known country", "to other countries"),
     "messaging_service_sid": ("by messaging service {}", "without a messaging service", "by other messaging services"),
     "account_sid": ("of account {}", "of no account", "of other accounts"),
+    "price_unit": ("in {}", "without a currency", "in other currencies"),
 }
 """How each field of a group is said: its value, that there is none, and that it stands for all further groups; in the
 order in which a sentence takes them."""
@@ -41,6 +42,7 @@ NEW = {
     "to_country": "country",
     "messaging_service_sid": "messaging service",
     "account_sid": "account",
+    "price_unit": "currency",
 }
 """What a value of each field is, where it is new."""
 SUMS = {"price": ("price", ""), "duration_seconds": ("duration", " seconds"), "segments": ("segments", "")}

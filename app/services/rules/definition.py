@@ -38,7 +38,17 @@ LONGEST_LIST = 1_000
 SMALLEST_PROGRAM = 3_000
 """A pattern may unfold to as many steps, or to two for each of its characters: one text then costs microseconds."""
 
-GROUP_FIELDS = ("account_sid", "from", "to", "to_country", "error_code", "status", "direction", "messaging_service_sid")
+GROUP_FIELDS = (
+    "account_sid",
+    "from",
+    "to",
+    "to_country",
+    "error_code",
+    "status",
+    "direction",
+    "messaging_service_sid",
+    "price_unit",
+)
 """What a rule may be grouped by, and what `new_value` may watch."""
 MEANING = ("log_type", "filters", "pattern_type", "pattern_value", "condition", "group_by", "schedule")
 """Fields that say what a rule does: editing one starts it anew."""
@@ -97,7 +107,15 @@ Country = Annotated[
 ]
 """Of any case, as people write it; which of them are countries, `feasibility` says."""
 GroupField = Literal[
-    "account_sid", "from", "to", "to_country", "error_code", "status", "direction", "messaging_service_sid"
+    "account_sid",
+    "from",
+    "to",
+    "to_country",
+    "error_code",
+    "status",
+    "direction",
+    "messaging_service_sid",
+    "price_unit",
 ]
 Window = Annotated[int, Field(ge=1, le=LONGEST_WINDOW_MINUTES)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]

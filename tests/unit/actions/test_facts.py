@@ -34,10 +34,16 @@ def test_a_new_value_is_named() -> None:
     assert ("Values", "GB, FR") in facts(told)
 
 
-def test_prices_of_two_currencies_have_no_common_name() -> None:
+def test_prices_of_two_currencies_are_said_to_be_added_up() -> None:
     logs = [dict(FIRING.logs[0]) | {"price_unit": unit} for unit in ("USD", "EUR")]
     told = replace(notifications.measured({"type": "sum", "field": "price"}, 61.25), logs=logs)
-    assert ("Sum", "61.25") in facts(told)
+    assert ("Sum", "61.25 EUR and USD, added up") in facts(told)
+
+
+def test_a_sum_of_one_currency_says_which() -> None:
+    told = notifications.measured({"type": "sum", "field": "price"}, 61.25)
+    told = replace(told, alert=told.alert | {"group": {"price_unit": "EUR"}}, logs=[])
+    assert {("Sum", "61.25 EUR"), ("Currency", "EUR")} <= set(facts(told))
 
 
 def test_a_group_is_told_in_words_and_in_one_order() -> None:
