@@ -72,6 +72,11 @@ LOGS_INGESTED = Instrument(
     "giftpulse_logs_ingested_total", "Logs stored for the first time, by the way they came.", ("log_type", "source")
 )
 LOGS_CHANGED = Instrument("giftpulse_logs_changed_total", "Changes of logs that were stored before.", ("log_type",))
+LOGS_MALFORMED = Instrument(
+    "giftpulse_logs_malformed_total",
+    "Records that cannot be logs, each counted once: they are set aside.",
+    ("log_type",),
+)
 RULE_MATCHES = Instrument("giftpulse_rule_matches_total", "Logs that matched a rule.", ("rule_id",))
 ALERTS = Instrument("giftpulse_alerts_total", "Alerts that fired or resolved.", ("severity", "event"))
 DELIVERIES = Instrument(
@@ -93,6 +98,7 @@ POLL_ERRORS = Instrument("giftpulse_poll_errors_total", "Polls that failed.", ("
 INSTRUMENTS = (
     LOGS_INGESTED,
     LOGS_CHANGED,
+    LOGS_MALFORMED,
     RULE_MATCHES,
     ALERTS,
     DELIVERIES,

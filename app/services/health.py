@@ -15,6 +15,7 @@ from app import wake
 from app.config import Settings
 from app.database import session_scope
 from app.services import privileges, secrets, setup
+from app.services.ingest import intake
 from app.services.outbox.overdue import overdue
 from app.services.rules import engine
 from app.utils.clock import rfc3339
@@ -117,7 +118,14 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
         return Check("degraded", f"{len(rows)} streams are not read: " + "; ".join(said))
     if not session.scalar(text("SELECT EXISTS (SELECT FROM accounts WHERE enabled)")):
         return Check("degraded", NO_ACCOUNT)
-    return Check("ok", "every stream is read")
+    set_aside = intake.set_aside(session, now - timedelta(days=1))
+    if not set_aside:
+        return Check("ok", "every stream is read")
+    count = sum(each.count for each in set_aside)
+    lately = intake.set_aside(session, now - intake.TRICKLE_WITHIN)
+    status: Status = "degraded" if any(each.count > intake.TRICKLE for each in lately) else "ok"
+    where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in set_aside[:SHOWN])
+    return Check(status, f"every stream is read; {count} records of the last day cannot be logs: see {where}")
 
 
 def _unread(sid: str, log_type: str, error: str | None, read_once: bool) -> str:

@@ -18,7 +18,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.services.ingest import details
 from app.services.logs import doubts, search
-from app.services.logs.raw import raw_of
+from app.services.logs.raw import raw_of, unreadable_of
 from app.services.paging import Position
 from app.services.snapshots import alert_json, change_json, log_json
 
@@ -82,8 +82,10 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
         details.complete(found.account_id, sid, settings)
     with session_scope() as session:
         row = search.one(session, sid)
+        whole = search.whole(session, row)
         shown = log_json(row) | {
-            "raw": raw_of(search.whole(session, row), row.account_sid),
+            "raw": raw_of(whole, row.account_sid),
+            "unreadable": unreadable_of(whole),
             "history": [change_json(change) for change in search.history(session, row.id, row.occurred_at)],
             "alerts": [alert_json(alert) for alert in search.alerts(session, row.id)],
             "related": [log_json(each) for each in search.related(session, row)],

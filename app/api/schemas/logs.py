@@ -161,9 +161,19 @@ class LogChange(Shown):
     source: LogSource = Field(description="The way by which the change came.")
 
 
+class UnreadableField(Shown):
+    """A field of Twilio's record that could not be read."""
+
+    field: str = Field(description="Twilio's name of it.", examples=["price"])
+    reason: str = Field(description="Why.", examples=["is no price"])
+
+
 class LogDetail(Log):
     """One log with all that belongs to it."""
 
+    unreadable: list[UnreadableField] = Field(
+        description="Twilio's fields that could not be read: null in the log, as they came in `raw`.", examples=[[]]
+    )
     raw: dict[str, Any] | None = Field(description="Twilio's own JSON, the newest that was read.")
     history: list[LogChange] = Field(description="The states it was seen in, oldest first.")
     alerts: list[Alert] = Field(description="The alerts that it counts towards, newest first.")

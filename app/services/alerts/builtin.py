@@ -18,6 +18,7 @@ from app.enums import ActionType, AlertStatus, ResolveReason, Severity
 from app.models import Action, Alert
 from app.services.alerts.fingerprint import built_in_fingerprint
 from app.services.alerts.register import BUILT_IN_HABITS, Register, load_open
+from app.services.ingest import intake
 from app.services.outbox.overdue import overdue
 from app.services.outbox.rows import config_of
 from app.services.rules import engine
@@ -25,6 +26,7 @@ from app.services.rules.groups import group_key
 from app.utils.crypto import Undecryptable
 
 CANNOT_READ = "GiftPulse cannot read Twilio"
+RECORDS_SET_ASIDE = "Records of Twilio are set aside"
 RULE_FAILING = "Rule failing"
 EVALUATION_BEHIND = "Evaluation is behind"
 DELIVERIES_OVERDUE = "Deliveries are overdue"
@@ -57,6 +59,7 @@ def watch(session: Session, settings: Settings, now: datetime) -> int:
         built_in_fingerprint(trouble.name, group_key(trouble.group)): trouble
         for trouble in (
             *_unread(session, settings, now),
+            *_set_aside(session, now),
             *_behind(session, now),
             *_failing(session, now),
             *_overdue(session, now),
@@ -147,6 +150,15 @@ def _unread_streams(sid: str, streams: Sequence[tuple[str, str | None]]) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _set_aside(session: Session, now: datetime) -> Iterator[Trouble]:
+    """Find the accounts of which more than a trickle of records cannot be logs."""
+    for found in intake.set_aside(session, now - intake.TRICKLE_WITHIN):
+        if found.count > intake.TRICKLE:
+            said = f"{found.count} records of account {found.account_sid} cannot be logs: {found.reason}"
+            summary = f"{said}; see GET /api/accounts/{found.account_sid}"
+            yield Trouble(RECORDS_SET_ASIDE, {"account_sid": found.account_sid}, summary, found.since)
 
 
 def _behind(session: Session, now: datetime) -> Iterator[Trouble]:

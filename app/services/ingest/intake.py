@@ -8,13 +8,22 @@ from datetime import datetime, timedelta
 import msgspec
 import structlog
 from sqlalchemy import delete, func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from sqlalchemy.orm import Session
 
+from app import metrics
 from app.config import Settings
 from app.enums import LogSource, LogType
-from app.models import PushedRecord, QuarantinedRecord
-from app.services.ingest.normalize import MalformedRecord, content_hash, head, normalize
+from app.models import Account, PushedRecord, QuarantinedRecord
+from app.services.ingest.normalize import (
+    FARTHEST_AHEAD,
+    FARTHEST_BACK,
+    MalformedRecord,
+    content_hash,
+    head,
+    normalize,
+    without_body,
+)
 from app.services.logs import store
 from app.services.logs.types import NormalizedLog
 from app.services.logs.versions import pushed
@@ -23,6 +32,9 @@ KEPT_RECORD_BYTES = 16 * 1024
 LONGEST_REASON = 500
 KEPT_RECORDS = 1_000
 """Of odd records only so many are kept for each account and log type, the latest: each poll may bring new ones."""
+TRICKLE = 10
+TRICKLE_WITHIN = timedelta(hours=1)
+"""So many records set aside within so long are odd ones; more mean that Twilio has changed, or that we are wrong."""
 TAIL = 20
 """So many logs at the end of a page say how far back it goes."""
 
@@ -71,6 +83,8 @@ def take_in(
     heads = _heads(records, odd)
     known = store.lookup(session, origin.account_id, [sid for sid, _, _ in heads])
     told = _told_by(origin.log_type, heads, known, odd, now)
+    if not rules.keep_bodies:
+        told = [each if isinstance(each, store.Known) else without_body(each) for each in told]
     unchanged = [each for each in told if isinstance(each, store.Known)]
     logs = [
         each
@@ -225,11 +239,17 @@ def _entry(push: PushedRecord, now: datetime) -> NormalizedLog:
     Raises: MalformedRecord where it can be none.
     """
     fields = push.fields
-    if fields.get("date_generated") is None:
+    if fields.get("date_generated") is None or not _has_time(fields, now):
         fields = {**fields, "date_generated": push.received_at.isoformat(timespec="seconds")}
     record = msgspec.Raw(msgspec.json.encode(fields))
     entry = normalize(LogType.ERROR, record, content_hash(record), now)
     return msgspec.structs.replace(entry, updated_at=entry.occurred_at - timedelta(days=1), pushed_at=push.received_at)
+
+
+def _has_time(fields: Mapping[str, object], now: datetime) -> bool:
+    """Say whether the time that a push tells is one that a log can have; else its arrival counts."""
+    at = datetime.fromisoformat(str(fields["date_generated"]))
+    return FARTHEST_BACK < at <= now + FARTHEST_AHEAD
 
 
 def also_locked(log_type: LogType) -> tuple[LogType, ...]:
@@ -259,15 +279,40 @@ def _quarantine(session: Session, origin: Origin, odd: list[tuple[msgspec.Raw, s
             "content_hash": hashed,
             "reason": reason[:LONGEST_REASON].replace("\0", "\ufffd"),
             "record": text,
+            "first_seen_at": now,
             "seen_at": now,
         }
-    log.warning("records of odd shape were set aside", log_type=origin.log_type.value, count=len(rows))
     statement = insert(QuarantinedRecord).values(list(rows.values()))
-    session.execute(
+    seen = session.execute(
         statement.on_conflict_do_update(
             index_elements=["account_id", "log_type", "content_hash"], set_={"seen_at": statement.excluded.seen_at}
-        )
+        ).returning(QuarantinedRecord.first_seen_at)
     )
+    new = sum(first_seen_at == now for first_seen_at in seen.scalars())
+    if new:
+        log.warning("records that cannot be logs were set aside", log_type=origin.log_type.value, count=new)
+        metrics.count(session, {metrics.LOGS_MALFORMED.key(log_type=origin.log_type.value): float(new)})
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """Records of an account that were newly set aside."""
+
+    account_sid: str
+    count: int
+    since: datetime
+    reason: str
+    """Of the latest."""
+
+
+def set_aside(session: Session, since: datetime) -> list[SetAside]:
+    """Count the records that were first set aside since then, by enabled account."""
+    reason = func.array_agg(aggregate_order_by(QuarantinedRecord.reason, QuarantinedRecord.first_seen_at.desc()))
+    query = select(Account.sid, func.count(), func.min(QuarantinedRecord.first_seen_at), reason[1])
+    query = query.join(Account, Account.id == QuarantinedRecord.account_id)
+    recent = (QuarantinedRecord.seen_at >= since, QuarantinedRecord.first_seen_at >= since)
+    rows = session.execute(query.where(Account.enabled, *recent).group_by(Account.sid).order_by(Account.sid))
+    return [SetAside(*row) for row in rows]
 
 
 def forget_odd(session: Session) -> None:

@@ -12,19 +12,24 @@ import msgspec
 
 from app.enums import LogType
 from app.services.ingest.records import CallRecord, ErrorRecord, MessageRecord, Number, Record
-from app.services.logs.defaults import MISSING, PARTS, call_defaults, message_defaults, parts_of
+from app.services.logs.defaults import MISSING, OWN_KEYS, PARTS, UNREADABLE, call_defaults, message_defaults, parts_of
 from app.services.logs.types import NormalizedLog
 from app.services.twilio.alert_text import readable
 from app.services.twilio.countries import country_of
 from app.services.twilio.dates import parse_time
 from app.services.twilio.error_codes import describe
+from app.services.twilio.pages import mend, prune
 from app.services.twilio.statuses import is_final
 
 FARTHEST_AHEAD = timedelta(days=1)
-"""A log that claims a time later than this from now is odd: no window would ever hold it, no version be newer."""
+"""A time later than this from now is none: no window would ever hold it, no version be newer."""
 FARTHEST_BACK = datetime(2000, 1, 1, tzinfo=UTC)
-"""So is one from before: Twilio was not there yet."""
+"""Nor is one from before: Twilio was not there yet."""
 LARGEST_RECORD_BYTES = 1024 * 1024
+LARGEST_FIELD_BYTES = 64 * 1024
+"""In a record that is larger than that, a field that is larger than this is dropped."""
+KEPT_FIELD_CHARACTERS = 1024
+"""So much of it is kept."""
 SMALL_RECORD_BYTES = 2048
 """A record no larger than this needs no look at the length of its fields."""
 LONGEST_NAME = 512
@@ -52,10 +57,25 @@ _shapes: dict[LogType, type[Record]] = {
     LogType.ERROR: ErrorRecord,
 }
 _decoders = {log_type: msgspec.json.Decoder(shape) for log_type, shape in _shapes.items()}
-_names = {
-    log_type: frozenset(field.encode_name for field in msgspec.structs.fields(shape))
+_field_decoders = {
+    log_type: {field.encode_name: msgspec.json.Decoder(field.type) for field in msgspec.structs.fields(shape)}
     for log_type, shape in _shapes.items()
 }
+_ESSENTIAL = ("sid", "account_sid")
+_NAMES = (
+    ("status", "status"),
+    ("direction", "direction"),
+    ("from_", "from"),
+    ("to", "to"),
+    ("price_unit", "price_unit"),
+    ("messaging_service_sid", "messaging_service_sid"),
+    ("resource_sid", "resource_sid"),
+    ("log_level", "log_level"),
+)
+"""Fields of which an index or a closed list wants short values: here, and at Twilio."""
+_TIMES = ("date_generated", "date_created", "date_updated", "date_sent", "start_time", "end_time")
+_PLANNED = frozenset({"scheduled", "canceled"})
+"""Of messages in these states `date_sent` is when they were to be sent, up to 35 days ahead."""
 _encode = msgspec.json.Encoder().encode
 
 
@@ -67,8 +87,15 @@ def head(record: msgspec.Raw) -> tuple[str, int]:
     try:
         sid = _heads.decode(record).sid
     except (msgspec.DecodeError, RecursionError):
-        raise MalformedRecord("the record is no JSON object with a sid") from None
+        sid = _sid_of_broken(bytes(record))
     return sid, content_hash(record)
+
+
+def _sid_of_broken(record: bytes) -> str:
+    try:
+        return _heads.decode(prune(mend(record))).sid
+    except (msgspec.DecodeError, RecursionError):
+        raise MalformedRecord("the record is no JSON object with a sid") from None
 
 
 def content_hash(record: msgspec.Raw | bytes) -> int:
@@ -81,45 +108,124 @@ def normalize(log_type: LogType, record: msgspec.Raw, hashed: int, now: datetime
 
     Args:
         hashed: what `head` said of it.
-        now: what is created much later than this is odd.
-    Raises:  MalformedRecord where it is no log: wrong types, no usable sid, a time or number out of range.
+        now: a time much later than this is none.
+
+    A field that cannot be read is null, kept in `rest` as it came, and noted there.
+
+    Raises:  MalformedRecord where what is essential cannot be read: the sid, the account, any time.
     """
     body = bytes(record)
     # Most records have no backslash, and one byte is found far faster than six.
     if b"\\" in body and b"\\u0000" in body:
         # PostgreSQL's texts cannot hold it.
         body = _NUL.sub(rb"\1\\ufffd", body)
-    fields, extras = _decode(log_type, body)
+    fields, rest = _decode(log_type, body)
     _check_sid(log_type, fields.sid)
     if len(body) > SMALL_RECORD_BYTES:
-        _check_lengths(fields, len(body))
-    try:
-        log = _makers[log_type](fields, extras)
-    except (ValueError, OverflowError, TypeError, IndexError):
-        raise MalformedRecord("a time of the record cannot be read") from None
+        _drop_long_names(fields, rest)
+    log = _makers[log_type](fields, rest)
     latest = now + FARTHEST_AHEAD
-    last = max(log.occurred_at, log.changed_at, log.updated_at, log.sent_at or log.occurred_at)
-    if last > latest or log.occurred_at <= FARTHEST_BACK:
-        odd = last if last > latest else log.occurred_at
-        raise MalformedRecord(f"the record claims to be of {odd:%Y-%m-%d}: that cannot be")
+    if not (
+        FARTHEST_BACK < log.occurred_at <= latest
+        and log.changed_at <= latest
+        and log.updated_at <= latest
+        and (log.sent_at is None or FARTHEST_BACK < log.sent_at <= latest)
+    ):
+        fields, rest = _decode(log_type, body)
+        _drop_long_names(fields, rest)
+        _drop_odd_times(fields, rest, latest)
+        log = _makers[log_type](fields, rest)
+    if log.undated_at is not None:
+        log.undated_at = now
     log.content_hash = hashed
     return log
 
 
+def without_body(log: NormalizedLog) -> NormalizedLog:
+    """Drop a message's body that could not be read and is kept beside the columns: nothing would erase it later."""
+    if log.log_type != LogType.MESSAGE or log.rest is None or b'"body"' not in log.rest:
+        return log
+    rest = msgspec.json.decode(log.rest)
+    return msgspec.structs.replace(log, rest=_encode(rest | {"body": None} if "body" in rest else rest))
+
+
 def _decode(log_type: LogType, body: bytes) -> tuple[Any, dict[str, Any]]:
-    """Decode a record into its shape, and the fields that the shape does not know beside it."""
+    """Decode a record into its shape, and beside it what its columns will not tell: unknown fields, unreadable ones."""
+    if len(body) <= LARGEST_RECORD_BYTES:
+        try:
+            return _decoders[log_type].decode(body), {}
+        except (msgspec.DecodeError, RecursionError):
+            pass
+        try:
+            return _decode_with_unknown(log_type, body)
+        except (msgspec.DecodeError, RecursionError):
+            pass
+    return _decode_by_field(log_type, body)
+
+
+def _decode_with_unknown(log_type: LogType, body: bytes) -> tuple[Any, dict[str, Any]]:
+    whole = msgspec.json.decode(body, type=dict[str, Any])
+    known = {name: value for name, value in whole.items() if name in _field_decoders[log_type]}
+    fields = msgspec.convert(known, _shapes[log_type])
+    return fields, {name: whole[name] for name in whole.keys() - known.keys() if name not in OWN_KEYS}
+
+
+def _decode_by_field(log_type: LogType, body: bytes) -> tuple[Any, dict[str, Any]]:
+    """Decode each field apart, so that one of odd shape costs no more than itself."""
+    parts = _parts_of(body)
+    decoders, is_large = _field_decoders[log_type], len(body) > LARGEST_RECORD_BYTES
+    known: dict[str, Any] = {}
+    rest: dict[str, Any] = {}
+    for name, part in parts.items():
+        if is_large and len(part) > LARGEST_FIELD_BYTES:
+            _note(rest, name, _text_of(part)[:KEPT_FIELD_CHARACTERS], f"has {len(part)} bytes")
+        elif name in decoders:
+            _decode_known(decoders[name], name, part, known, rest)
+        elif name not in OWN_KEYS:
+            rest[name] = _any_value(part)
+    if missing := [name for name in _ESSENTIAL if name in rest]:
+        raise MalformedRecord(f"the record's {missing[0]} cannot be read")
+    if len(_encode(rest)) > LARGEST_RECORD_BYTES:
+        raise MalformedRecord(f"the record has {len(body)} bytes, more than {LARGEST_RECORD_BYTES}")
+    return msgspec.convert(known, _shapes[log_type]), rest
+
+
+def _parts_of(body: bytes) -> dict[str, msgspec.Raw]:
+    for text in (body, prune(mend(body))):
+        try:
+            return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, RecursionError):
+            continue
+    raise MalformedRecord("the record is no JSON object")
+
+
+def _decode_known(
+    decoder: msgspec.json.Decoder[Any], name: str, part: msgspec.Raw, known: dict[str, Any], rest: dict[str, Any]
+) -> None:
     try:
-        return _decoders[log_type].decode(body), {}
-    except msgspec.DecodeError:
-        pass
-    except RecursionError:
-        raise MalformedRecord("the record is nested too deep") from None
+        known[name] = decoder.decode(part)
+    except (msgspec.DecodeError, RecursionError):
+        _note(rest, name, _any_value(part), "is of another type")
+
+
+def _any_value(part: msgspec.Raw) -> Any:
+    """Return what a field holds; what no JSON value can hold, such as 1e999, as its text."""
     try:
-        whole = msgspec.json.decode(body, type=dict[str, Any])
-        known = {name: value for name, value in whole.items() if name in _names[log_type]}
-        return msgspec.convert(known, _shapes[log_type]), {name: whole[name] for name in whole.keys() - known.keys()}
-    except msgspec.DecodeError as error:
-        raise MalformedRecord(f"the record has another shape: {error}") from None
+        value = msgspec.json.decode(part)
+        _encode(value)
+    except (msgspec.DecodeError, RecursionError, ValueError, OverflowError):
+        return _text_of(part)
+    return value
+
+
+def _text_of(part: msgspec.Raw) -> str:
+    return bytes(part).decode("utf-8", "replace")
+
+
+def _note(rest: dict[str, Any], name: str, value: Any, reason: str) -> None:
+    """Keep a field that cannot be read as it came, and note why."""
+    rest[name] = value
+    rest.setdefault(UNREADABLE, {})[name] = reason
 
 
 def _check_sid(log_type: LogType, sid: str) -> None:
@@ -127,34 +233,38 @@ def _check_sid(log_type: LogType, sid: str) -> None:
         raise MalformedRecord(f"the record's sid is not one of a {log_type}")
 
 
-def _check_lengths(fields: Record, size: int) -> None:
-    if size > LARGEST_RECORD_BYTES:
-        raise MalformedRecord(f"the record has {size} bytes, more than {LARGEST_RECORD_BYTES}")
-    for name in (
-        "status",
-        "direction",
-        "from_",
-        "to",
-        "price_unit",
-        "messaging_service_sid",
-        "resource_sid",
-        "log_level",
-    ):
-        value = getattr(fields, name, None)
+def _drop_long_names(fields: Record, rest: dict[str, Any]) -> None:
+    for attribute, name in _NAMES:
+        value = getattr(fields, attribute, None)
         if value is not None and len(value) > LONGEST_NAME:
-            raise MalformedRecord(f"the record's {name.rstrip('_')} has {len(value)} characters")
+            _note(rest, name, value, f"has {len(value)} characters")
+            setattr(fields, attribute, None)
+
+
+def _drop_odd_times(fields: Record, rest: dict[str, Any], latest: datetime) -> None:
+    for name in _TIMES:
+        text = getattr(fields, name, None)
+        at = _parsed(text) if text else None
+        if at is not None and not FARTHEST_BACK < at <= latest:
+            _note(rest, name, text, f"is {at:%Y-%m-%d}: that cannot be")
+            setattr(fields, name, None)
 
 
 def _message(fields: MessageRecord, rest: dict[str, Any]) -> NormalizedLog:
     updated = _time(fields, "date_updated", rest)
     sent = _time(fields, "date_sent", rest)
-    created = _created(_time(fields, "date_created", rest), updated)
+    if sent is not None and fields.status in _PLANNED:
+        rest["date_sent"], sent = fields.date_sent, None
+    created = _created(_time(fields, "date_created", rest), updated or sent)
     code = _code(fields.error_code, "error_code", int, rest)
     _keep_others(fields, message_defaults(fields.account_sid, fields.sid), rest)
     if fields.error_message is not None:
         rest["error_message"] = fields.error_message
+    changed = updated
     if updated is None:
-        rest["date_updated"] = None
+        rest.setdefault("date_updated", None)
+        changed = sent
+    changed = created if changed is None or changed < created else changed
     return NormalizedLog(
         sid=fields.sid,
         log_type=LogType.MESSAGE,
@@ -174,25 +284,28 @@ def _message(fields: MessageRecord, rest: dict[str, Any]) -> NormalizedLog:
         messaging_service_sid=fields.messaging_service_sid,
         resource_sid=None,
         occurred_at=created,
-        changed_at=updated or created,
-        updated_at=updated or created,
+        changed_at=changed,
+        updated_at=changed,
         sent_at=sent,
         final=is_final(LogType.MESSAGE, fields.status),
         rest=_encode(rest) if rest else None,
         content_hash=0,
+        undated_at=created if updated is None else None,
     )
 
 
 def _call(fields: CallRecord, rest: dict[str, Any]) -> NormalizedLog:
     updated = _time(fields, "date_updated", rest)
     started = _time(fields, "start_time", rest)
-    ended = None if fields.end_time is None else parse_time(fields.end_time)
-    created = _created(_time(fields, "date_created", rest), updated or started)
+    ended = _time(fields, "end_time", rest) if fields.end_time is not None else None
+    created = _created(_time(fields, "date_created", rest), updated or started or ended)
     _keep_others(fields, call_defaults(fields.account_sid, fields.sid), rest)
     if fields.end_time is not None:
         rest["end_time"] = fields.end_time
     if updated is None:
-        rest["date_updated"] = None
+        rest.setdefault("date_updated", None)
+    last = updated or ended or started
+    changed = ended or last
     return NormalizedLog(
         sid=fields.sid,
         log_type=LogType.CALL,
@@ -212,25 +325,25 @@ def _call(fields: CallRecord, rest: dict[str, Any]) -> NormalizedLog:
         messaging_service_sid=None,
         resource_sid=None,
         occurred_at=created,
-        changed_at=ended or updated or created,
-        updated_at=updated or created,
+        changed_at=created if changed is None or changed < created else changed,
+        updated_at=created if last is None or last < created else last,
         sent_at=started,
         final=is_final(LogType.CALL, fields.status),
         rest=_encode(rest) if rest else None,
         content_hash=0,
+        undated_at=created if updated is None else None,
     )
 
 
 def _error(fields: ErrorRecord, rest: dict[str, Any]) -> NormalizedLog:
-    generated, created = (
-        None if text is None else parse_time(text) for text in (fields.date_generated, fields.date_created)
-    )
-    occurred = _created(generated, created)
-    updated = parse_time(fields.date_updated) if fields.date_updated else occurred
+    generated = _time(fields, "date_generated", rest)
+    created = _time(fields, "date_created", rest)
+    updated = _time(fields, "date_updated", rest)
+    occurred = _created(generated, created or updated)
     code = _code(fields.error_code, "error_code", str, rest)
     _keep_others(fields, {}, rest)
     for name in ("date_generated", "date_created", "date_updated", "alert_text", "log_level"):
-        rest[name] = getattr(fields, name)
+        rest.setdefault(name, getattr(fields, name))
     if fields.resource_sid == "":
         rest["resource_sid"] = ""
     return NormalizedLog(
@@ -253,7 +366,7 @@ def _error(fields: ErrorRecord, rest: dict[str, Any]) -> NormalizedLog:
         resource_sid=fields.resource_sid or None,
         occurred_at=occurred,
         changed_at=occurred,
-        updated_at=updated,
+        updated_at=updated or occurred,
         sent_at=None,
         final=True,
         rest=_encode(rest),
@@ -297,13 +410,26 @@ def _time(fields: Record, name: str, rest: dict[str, Any]) -> datetime | None:
         return None
     if len(text) != 31 or not text.endswith(" +0000"):
         rest[name] = text
-    return parse_time(text) if text else None
+    if not text:
+        return None
+    try:
+        return parse_time(text)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        _note(rest, name, text, "is no time")
+        return None
+
+
+def _parsed(text: str) -> datetime | None:
+    try:
+        return parse_time(text)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None
 
 
 def _created(created: datetime | None, other: datetime | None) -> datetime:
-    """Say when a record was created. Twilio leaves that out only in the answer to the creation itself."""
+    """Return when a record was created; another of its times stands in for one that is missing or cannot be read."""
     if created is None and other is None:
-        raise MalformedRecord("the record has no time at all")
+        raise MalformedRecord("the record has no time that can be read")
     return created or other  # type: ignore[return-value]  # one of them is there
 
 
@@ -323,7 +449,10 @@ def _code(value: Number, name: str, usual: type, rest: dict[str, Any]) -> int | 
     if value == "":
         rest[name] = value
         return None
-    return _int(value, name)
+    code = _int(value)
+    if code is None:
+        _note(rest, name, value, "is no whole number from 0 on")
+    return code
 
 
 def _whole(value: Number, name: str, rest: dict[str, Any]) -> int | None:
@@ -333,21 +462,23 @@ def _whole(value: Number, name: str, rest: dict[str, Any]) -> int | None:
     if value == "":
         rest[name] = value
         return None
-    number = _int(value, name)
-    if value != str(number):
+    number = _int(value)
+    if number is None:
+        _note(rest, name, value, "is no whole number from 0 on")
+    elif value != str(number):
         rest[name] = value
     return number
 
 
 @lru_cache(maxsize=8192)
-def _int(value: float | str, name: str) -> int:
+def _int(value: float | str) -> int | None:
+    """Read a whole number however it is written, such as `7`, `"7"` and `"7.0"`; None where it is none that we keep."""
     try:
-        number = int(value)
-    except (ValueError, OverflowError):
-        raise MalformedRecord(f"the record's {name} is no whole number") from None
-    if not 0 <= number <= LARGEST_INT or (isinstance(value, float) and value != number):
-        raise MalformedRecord(f"the record's {name} is out of range")
-    return number
+        exact = int(value) if isinstance(value, str) and value.isdecimal() else Decimal(value)
+        number = int(exact)
+    except (ValueError, OverflowError, InvalidOperation):
+        return None
+    return number if exact == number and 0 <= number <= LARGEST_INT else None
 
 
 def _price(value: Number, rest: dict[str, Any]) -> Decimal | None:
@@ -355,20 +486,20 @@ def _price(value: Number, rest: dict[str, Any]) -> Decimal | None:
     if value is None:
         return None
     number, usual = _decimal(value)
-    if not usual:
+    if number is None and value != "":
+        _note(rest, "price", value, "is no price")
+    elif not usual:
         rest["price"] = value
     return number
 
 
 @lru_cache(maxsize=8192)
 def _decimal(value: float | str) -> tuple[Decimal | None, bool]:
-    """Return a number, and whether it is written as we would write it."""
-    if value == "":
-        return None, False
+    """Return a number, None where it is none that we keep, and whether it is written as we would write it."""
     try:
         number = Decimal(str(value))
     except InvalidOperation:
-        raise MalformedRecord("the record's price is no number") from None
+        return None, False
     if not number.is_finite() or abs(number) > LARGEST_PRICE or number.as_tuple().exponent < -MOST_DECIMALS:  # type: ignore[operator]  # finite
-        raise MalformedRecord("the record's price is out of range")
+        return None, False
     return number, value == format(number, "f") and not (number.is_zero() and number.is_signed())

@@ -8,6 +8,9 @@ MISSING = "-"
 """In `rest`: the names of fields that Twilio always sends and had not sent."""
 PARTS = "~"
 """In `rest`: the names of a resource's parts, where they are not the usual ones."""
+UNREADABLE = "?"
+"""In `rest`: why fields could not be read, by their names; what was there stands under the name itself."""
+OWN_KEYS = (MISSING, PARTS, UNREADABLE)
 MESSAGE_PARTS = ("media", "feedback")
 CALL_PARTS = ("notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions")
 

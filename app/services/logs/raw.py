@@ -6,7 +6,7 @@ import msgspec
 
 from app.enums import LogType
 from app.models import Log
-from app.services.logs.defaults import MISSING, PARTS, call_defaults, message_defaults, parts_of
+from app.services.logs.defaults import MISSING, PARTS, UNREADABLE, call_defaults, message_defaults, parts_of
 from app.services.twilio.dates import rfc2822
 
 
@@ -14,10 +14,17 @@ def raw_of(log: Log, account_sid: str) -> dict[str, Any]:
     """Give Twilio's record of a stored log, as its API showed it last."""
     rest: dict[str, Any] = msgspec.json.decode(log.rest) if log.rest else {}
     missing = rest.pop(MISSING, ())
+    rest.pop(UNREADABLE, None)
     if (parts := rest.pop(PARTS, None)) is not None:
         rest["subresource_uris"] = parts_of(_home(log, account_sid), tuple(parts))
     raw = {"sid": log.sid, "account_sid": account_sid, **_FROM_COLUMNS[LogType(log.log_type)](log, account_sid), **rest}
     return {name: value for name, value in raw.items() if name not in missing}
+
+
+def unreadable_of(log: Log) -> list[dict[str, str]]:
+    """List the fields of Twilio's record that could not be read, with the reason: the log shows null in their place."""
+    rest: dict[str, Any] = msgspec.json.decode(log.rest) if log.rest else {}
+    return [{"field": name, "reason": reason} for name, reason in rest.get(UNREADABLE, {}).items()]
 
 
 def _home(log: Log, account_sid: str) -> str:

@@ -39,7 +39,7 @@ class NormalizedLog(msgspec.Struct):
     changed_at: datetime
     """When it came into this status and code, as far as this record tells."""
     updated_at: datetime
-    """Twilio's `date_updated`, which orders the versions of one log; `changed_at` where there is none."""
+    """Twilio's `date_updated`, which orders the versions of one log; without it a guess, as `undated_at` says."""
     sent_at: datetime | None
     """A message's `date_sent`, a call's `start_time`."""
     final: bool
@@ -49,3 +49,5 @@ class NormalizedLog(msgspec.Struct):
     """Signed 64-bit hash of the record's bytes: equal means nothing changed."""
     pushed_at: datetime | None = None
     """When a callback told this status; None where a list told it."""
+    undated_at: datetime | None = None
+    """When a record was read that has no `date_updated` that can be read; None for any other, and once it is stored."""

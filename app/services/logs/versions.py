@@ -52,11 +52,14 @@ def merge(stored: NormalizedLog, incoming: NormalizedLog) -> NormalizedLog:
     """Put a record that Twilio shows now together with the stored version of the same log.
 
     An older record changes nothing but the time of the present status, if it knows an earlier one. `occurred_at`
-    never changes; a call keeps the code that its error entries gave it.
+    never changes; a call keeps the code that its error entries gave it. A record without `date_updated` is as new as
+    the stored version: statuses alone decide.
     """
     code = (stored.error_code, stored.error_message)
     if incoming.log_type == "call":
         incoming = msgspec.structs.replace(incoming, error_code=code[0], error_message=code[1])
+    if incoming.undated_at is not None:
+        incoming = _dated(stored, incoming, incoming.undated_at)
     same_state = (incoming.status, incoming.error_code) == (stored.status, stored.error_code)
     earliest = min(stored.changed_at, incoming.changed_at)
     if _order(incoming) < _order(stored) or _missed_a_push(stored, incoming):
@@ -66,6 +69,16 @@ def merge(stored: NormalizedLog, incoming: NormalizedLog) -> NormalizedLog:
         occurred_at=stored.occurred_at,
         changed_at=earliest if same_state else incoming.changed_at,
     )
+
+
+def _dated(stored: NormalizedLog, incoming: NormalizedLog, read_at: datetime) -> NormalizedLog:
+    """Place a record without `date_updated` beside the stored version; a change that it shows counts as just read."""
+    changed_at = incoming.changed_at
+    if (incoming.status, incoming.error_code) == (stored.status, stored.error_code):
+        changed_at = stored.changed_at
+    elif changed_at <= stored.changed_at:
+        changed_at = max(read_at, stored.changed_at)
+    return msgspec.structs.replace(incoming, updated_at=stored.updated_at, changed_at=changed_at, undated_at=None)
 
 
 def _missed_a_push(stored: NormalizedLog, incoming: NormalizedLog) -> bool:

@@ -3,12 +3,15 @@
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, text
 
 from app.database import session_scope
 from app.enums import LogType
-from app.services import retention
+from app.models import Alert
+from app.services import health, retention
+from app.services.alerts import builtin
 from app.services.ingest import intake, polling, streams
-from app.services.logs.raw import raw_of
+from app.services.logs.raw import raw_of, unreadable_of
 from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes
 
@@ -99,12 +102,85 @@ def test_odd_records_are_set_aside_and_the_rest_is_stored(world: World) -> None:
     world.simulator.add_message(at=START - minutes(2), odd=b'{"sid": 7}')
     world.simulator.add_message(at=START - minutes(2), odd=b'"text"')
     world.simulator.add_message(at=START - minutes(2), odd=b'{"sid": "SMshort", "status": "sent"}')
-    world.simulator.add_message(at=START - minutes(2), body="x", error_code="thirty")
-    world.simulator.add_message(at=START - minutes(2), date_created=START + timedelta(days=400))
+    world.simulator.add_message(at=START - minutes(2), odd=b'{"sid": "SM%032d", "status": "sent"}' % 0)
+    read = world.simulator.add_message(at=START - minutes(2), body="x", error_code="thirty")
     world.poll(LogType.MESSAGE)
-    assert set(world.logs()) == {good}
-    assert len(world.quarantine()) == 5
+    assert set(world.logs()) == {good, read}
+    assert len(world.quarantine()) == 4
     assert world.stream(LogType.MESSAGE).complete_until is not None
+
+
+def test_a_field_that_cannot_be_read_is_null_kept_and_noted(world: World) -> None:
+    sid = world.simulator.add_message(at=START - minutes(2), status="failed", price="n/a", error_code="thirty")
+    world.poll(LogType.MESSAGE)
+    log = world.log(sid)
+    assert (log.status, log.price, log.error_code, log.final) == ("failed", None, None, True)
+    raw = raw_of(log, world.simulator.account.sid)
+    assert (raw["price"], raw["error_code"]) == ("n/a", "thirty")
+    assert "?" not in raw
+    noted = {"price": "is no price", "error_code": "is no whole number from 0 on"}
+    assert {each["field"]: each["reason"] for each in unreadable_of(log)} == noted
+    assert world.quarantine() == []
+
+
+def test_a_change_whose_date_cannot_be_read_is_noticed(world: World) -> None:
+    sid = world.simulator.add_message(at=START - minutes(2), status="sent")
+    world.poll(LogType.MESSAGE)
+    world.advance(minutes=1)
+    world.simulator.change(sid, status="undelivered", error_code=30003, date_updated="soon")
+    world.poll(LogType.MESSAGE)
+    log = world.log(sid)
+    assert (log.status, log.error_code, log.changed_at) == ("undelivered", 30003, world.clock.now)
+
+
+def test_a_body_that_cannot_be_read_is_kept_no_longer_than_others(world: World) -> None:
+    world.configured(store_message_bodies=False)
+    sid = world.simulator.add_message(at=START - minutes(2), body={"words": "secret"})
+    world.poll(LogType.MESSAGE)
+    assert b"secret" not in (world.log(sid).rest or b"")
+
+
+def set_aside(world: World, count: int) -> None:
+    for n in range(count):
+        world.simulator.add_message(at=world.clock.now - minutes(1), odd=b'{"sid": %d}' % (n + 1000))
+    world.poll(LogType.CALL, LogType.MESSAGE, LogType.ERROR)
+
+
+def malformed(world: World) -> float:
+    with session_scope() as session:
+        query = "SELECT coalesce(sum(value), 0) FROM counters WHERE name = 'giftpulse_logs_malformed_total'"
+        return float(session.scalar(text(query)) or 0)
+
+
+def test_what_is_set_aside_is_counted_once_and_a_trickle_is_no_alert(world: World) -> None:
+    set_aside(world, 10)
+    world.advance(minutes=1)
+    world.poll()
+    assert malformed(world) == 10
+    check = health.examine(world.settings, world.clock.now).checks["polling"]
+    assert check.status == "ok"
+    assert "10 records of the last day cannot be logs" in check.detail
+    with session_scope() as session:
+        builtin.watch(session, world.settings, world.clock.now)
+    with session_scope() as session:
+        assert session.scalars(select(Alert)).all() == []
+
+
+def test_more_than_a_trickle_opens_an_alert_that_ends_when_no_more_come(world: World) -> None:
+    set_aside(world, 11)
+    assert health.examine(world.settings, world.clock.now).checks["polling"].status == "degraded"
+    with session_scope() as session:
+        builtin.watch(session, world.settings, world.clock.now)
+    with session_scope() as session:
+        (alert,) = session.scalars(select(Alert))
+        assert alert.rule_name == "Records of Twilio are set aside"
+        assert "11 records" in alert.summary
+    world.advance(minutes=61)
+    world.poll()
+    with session_scope() as session:
+        builtin.watch(session, world.settings, world.clock.now)
+    with session_scope() as session:
+        assert session.scalars(select(Alert.status)).all() == ["resolved"]
 
 
 def test_an_unknown_status_is_a_log_like_others(world: World) -> None:
@@ -196,14 +272,14 @@ def test_a_worker_that_slept_past_its_lease_writes_nothing(world: World) -> None
 
 def test_bodies_are_not_kept_in_quarantine_where_they_are_not_to_be_stored(world: World) -> None:
     world.configured(store_message_bodies=False)
-    world.simulator.add_message(at=START - minutes(1), body="secret words", error_code="thirty")
+    world.simulator.add_message(at=START - minutes(1), odd=b'{"sid": 7, "body": "secret words"}')
     world.poll(LogType.MESSAGE)
     assert "secret" not in world.quarantine()[0].record + world.quarantine()[0].reason
 
 
 def test_only_the_latest_odd_records_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(9):
-        world.simulator.add_message(at=START - minutes(1), error_code=f"odd {n}")
+        world.simulator.add_message(at=START - minutes(1), odd=b'{"sid": %d}' % n)
     world.poll(LogType.MESSAGE)
     monkeypatch.setattr(intake, "KEPT_RECORDS", 4)
     retention.clean(world.settings, world.clock.now)
