@@ -138,7 +138,7 @@ def test_the_image_runs_as_a_user_without_rights() -> None:
 
 def test_the_image_is_built_in_stages_and_requirements_come_before_the_code() -> None:
     assert DOCKERFILE.count("FROM ") == 2
-    assert DOCKERFILE.index("COPY requirements.txt") < DOCKERFILE.index("COPY app app")
+    assert DOCKERFILE.index("COPY requirements-run.txt") < DOCKERFILE.index("COPY app app")
 
 
 def test_everything_that_the_image_copies_is_let_through_and_exists() -> None:
