@@ -96,7 +96,8 @@ def _line(error: Exception, folder: Path) -> str:
     said = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename:
         said = f"{error.filename}: {error.strerror}"
-    if getattr(error, "errno", None) == errno.ENOSPC or _free(folder) < SPARE_MEBIBYTES:
+    full = getattr(error, "errno", None) == errno.ENOSPC or _free(folder) < SPARE_MEBIBYTES
+    if full and not isinstance(error, Refused | ConfigError):
         said += f"; the disk of {folder} is full: make room and start again"
     return said
 
