@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from app.config import get_settings
 from app.database import session_scope
 from app.errors import InvalidInput
-from app.models import Alert
+from app.models import Alert, Backfill, Stream
 from app.services import catalogue
 from app.services.alerts import silences
 from app.services.logs.types import NormalizedLog
@@ -484,3 +484,14 @@ def test_silences_of_the_rule_itself_hold_the_alerts_of_its_preview(story: Story
         body = rule_json(rule)
     assert [each["silenced"] for each in story.previewed(body)["alerts"]] == [True]
     assert [each["silenced"] for each in story.previewed(story.body())["alerts"]] == [False]
+
+
+def test_what_a_backfill_read_is_known(story: Story) -> None:
+    story.feed.complete(END, minutes(120))
+    with session_scope() as session:
+        for stream in session.scalars(select(Stream)):
+            since, until = START - timedelta(days=3), minutes(300)
+            times = {"read_from": until, "requested_at": END, "finished_at": END}
+            session.add(Backfill(stream_id=stream.id, since=since, until=until, **times))
+    shown = story.previewed(story.body())
+    assert (shown["known_since"], shown["judged_from"]) == (rfc3339(START - timedelta(days=3)), rfc3339(START))

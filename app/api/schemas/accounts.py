@@ -108,7 +108,9 @@ class StreamState(Shown):
     """How reading one kind of log goes."""
 
     log_type: LogType = Field(description="The kind of log.")
-    complete_from: ShownTime | None = Field(description="From here to `complete_until` everything has been listed.")
+    complete_from: ShownTime | None = Field(
+        description="From here to `complete_until` all is read; a backfill moves it back."
+    )
     complete_until: ShownTime | None = Field(description="Everything created up to it has been listed.")
     last_success_at: ShownTime | None = Field(description="When it was last read without trouble.")
     last_error: str | None = Field(description="Why the last poll failed, or why it cannot be read.", examples=[None])

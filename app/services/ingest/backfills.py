@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.enums import LogSource, LogType
 from app.errors import FieldError, InvalidInput, TwilioRefused
-from app.models import Backfill, Stream
+from app.models import Account, Backfill, Stream
 from app.services.ingest import plan, streams
 from app.services.ingest.listing import Listing, Poll, work_through
 from app.services.ingest.plan import Slice
@@ -52,6 +52,35 @@ def unfinished(session: Session, stream_id: int | None = None) -> Sequence[Backf
     """List the spans that are still being read, the oldest request first."""
     query = select(Backfill).where(Backfill.finished_at.is_(None)).order_by(Backfill.id)
     return session.scalars(query if stream_id is None else query.where(Backfill.stream_id == stream_id)).all()
+
+
+def known_from(session: Session, account_id: int | None = None) -> dict[tuple[str, str], datetime]:
+    """Return from when on each stream is stored whole, by account and log type: backfills reach further back.
+
+    Rules that live go by `complete_from` instead: they have not counted what a backfill brought.
+    """
+    query = (
+        select(
+            Account.sid, Stream.log_type, Stream.complete_from, Backfill.since, Backfill.until, Backfill.requested_at
+        )
+        .join(Account, Account.id == Stream.account_id)
+        .outerjoin(Backfill, _read_whole(Backfill.stream_id == Stream.id))
+        .where(Stream.complete_from.is_not(None))
+        .order_by(Backfill.until.desc())
+    )
+    rows = session.execute(query if account_id is None else query.where(Stream.account_id == account_id))
+    found: dict[tuple[str, str], datetime] = {}
+    for sid, log_type, complete_from, since, until, requested_at in rows:
+        assert complete_from is not None, "the query asks for it"
+        start = found.setdefault((sid, log_type), complete_from)
+        if since is not None and since < start <= until:
+            found[sid, log_type] = min(start, max(since, requested_at - plan.REACH[LogType(log_type)]))
+    return found
+
+
+def _read_whole(of_stream: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Select the backfills of a stream that were read to their end."""
+    return and_(of_stream, Backfill.finished_at.is_not(None), Backfill.last_error.is_(None))
 
 
 def go_on(poll: Poll) -> None:

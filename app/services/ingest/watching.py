@@ -12,7 +12,7 @@ from app.config import Settings
 from app.database import after_commit
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Account, Backfill, CoverageGap, QuarantinedRecord, Stream
-from app.services.ingest import accounts, budget, streams, subaccounts
+from app.services.ingest import accounts, backfills, budget, streams, subaccounts
 from app.services.paging import Page, Position, read_page
 from app.utils.clock import rfc3339
 from app.utils.crypto import encrypt
@@ -138,6 +138,7 @@ def _check(account: Account, settings: Settings) -> None:
 def account_json(session: Session, account: Account, settings: Settings, now: datetime) -> JsonObject:
     """Show an account with the state of its streams; of its credentials only the sid of its key."""
     shown = list(session.scalars(select(Stream).where(Stream.account_id == account.id).order_by(Stream.id)))
+    known = backfills.known_from(session, account.id)
     return {
         "sid": account.sid,
         "friendly_name": account.friendly_name,
@@ -153,12 +154,12 @@ def account_json(session: Session, account: Account, settings: Settings, now: da
         "monitor_base_url": account.monitor_base_url,
         "requests_last_hour": budget.used_last_hour(session, account.id, now),
         "max_requests_per_minute": settings.twilio_max_requests_per_minute,
-        "streams": [_stream_json(session, stream) for stream in shown],
+        "streams": [_stream_json(session, stream, known.get((account.sid, stream.log_type))) for stream in shown],
         "quarantined": _quarantined(session, account.id, now),
     }
 
 
-def _stream_json(session: Session, stream: Stream) -> JsonObject:
+def _stream_json(session: Session, stream: Stream, known_from: datetime | None) -> JsonObject:
     gaps = session.scalars(
         select(CoverageGap)
         .where(CoverageGap.stream_id == stream.id)
@@ -170,7 +171,7 @@ def _stream_json(session: Session, stream: Stream) -> JsonObject:
     )
     return {
         "log_type": stream.log_type,
-        "complete_from": _time(stream.complete_from),
+        "complete_from": _time(known_from),
         "complete_until": _time(stream.complete_until),
         "last_success_at": _time(stream.last_success_at),
         "last_error": stream.unavailable_reason if stream.unavailable else stream.last_error,

@@ -13,6 +13,7 @@ from app.config import Settings
 from app.models import Silence
 from app.services import catalogue
 from app.services.alerts import silences, timed
+from app.services.ingest import backfills
 from app.services.preview import by_match, by_minute, request
 from app.services.preview.deadline import Deadline
 from app.services.preview.outcome import Outcome, Told
@@ -41,6 +42,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     known = engine.completeness(session, now)
     if known.horizon(asked.rule) is None:  # Nothing can be read at present; what was read before still counts.
         known = engine.completeness(session, request.EARLIEST)
+    known = replace(known, streams=_with_backfills(session, known.streams))
     # What was stored at `since` and has been dropped meanwhile is not there to be learnt from.
     known = replace(known, kept=known.kept - (now - asked.since))
     known_since = known.known_from(asked.rule)
@@ -70,6 +72,15 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
         "windows": outcome.windows and {"count": outcome.windows.number, "too_small": outcome.windows.too_small},
         "warnings": [asdict(warning) for warning in warnings],
     }
+
+
+def _with_backfills(session: Session, streams: Sequence[engine.StreamState]) -> list[engine.StreamState]:
+    """Return the streams with what backfills have read before they began to be read."""
+    found = backfills.known_from(session)
+    return [
+        replace(stream, complete_from=found.get((stream.account_sid, stream.log_type), stream.complete_from))
+        for stream in streams
+    ]
 
 
 def _bucket(span: timedelta) -> timedelta:

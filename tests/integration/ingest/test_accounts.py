@@ -1,7 +1,7 @@
 """Several accounts against a simulated Twilio: keys, subaccounts, and spans that are read again."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -191,6 +191,27 @@ def test_a_backfill_reads_a_span_again_day_by_day(world: World) -> None:
     assert {log.source for log in logs.values()} == {"backfill"}
     with session_scope() as session:
         assert all(backfill.finished_at for backfill in session.scalars(select(Backfill)))
+
+
+def test_backfills_move_from_when_on_logs_are_known_where_nothing_is_missing_between(world: World) -> None:
+    world.poll()
+
+    def known_after(since: int, until: int) -> set[datetime]:
+        with session_scope() as session:
+            account = session.scalars(select(Account)).one()
+            span = [world.clock.now - timedelta(days=days) for days in (since, until)]
+            kept = timedelta(days=world.settings.retention_days)
+            backfills.request(session, account.id, span[0], span[1], world.clock.now, kept)
+        world.poll()
+        with session_scope() as session:
+            account = session.scalars(select(Account)).one()
+            shown = watching.account_json(session, account, world.settings, world.clock.now)
+            assert {stream.complete_from for stream in session.scalars(select(Stream))} == {first}, "rules go by it"
+        return {datetime.fromisoformat(stream["complete_from"]) for stream in shown["streams"]}
+
+    first, now = START - timedelta(hours=24), world.clock.now
+    assert known_after(20, 10) == {first}, "nine days are missing"
+    assert known_after(12, 0) == {now - timedelta(days=20)}
 
 
 @pytest.mark.parametrize("kind", [FaultKind.REFUSED, FaultKind.FOREIGN_LINK, FaultKind.UNAVAILABLE])
