@@ -35,7 +35,6 @@ QUIET = (
     "httpx",
     "httpcore",
     "urllib3",
-    "twilio.http_client",
     "kombu",
     "celery.redirected",
     "celery.worker.strategy",
