@@ -26,6 +26,9 @@ from app.utils.clock import utc_now
 from app.utils.crashpoints import crashpoint
 from app.utils.patience import add_up
 
+_pace = engine.Pace()
+"""Of this process: how many changes it evaluates in the time that an edit of a rule may wait."""
+
 
 def evaluate_changes(settings: Settings, longest_run_seconds: float) -> int:
     """Evaluate the changes of all streams until none wait, or the time is up; return how many were evaluated.
@@ -39,13 +42,13 @@ def evaluate_changes(settings: Settings, longest_run_seconds: float) -> int:
 
 
 def _evaluate_stream(stream_id: int, settings: Settings, ends_at: float) -> int:
-    evaluated, limit = 0, engine.FIRST_BATCH
-    while (began := time.monotonic()) < ends_at and not stopping.requested():
+    evaluated = 0
+    while time.monotonic() < ends_at and not stopping.requested():
+        limit = _pace.limit
         count = evaluate_batch(stream_id, settings, utc_now(), limit)
         evaluated += count
         if count < limit:
             break
-        limit = engine.next_batch(limit, time.monotonic() - began)
     return evaluated
 
 
@@ -55,6 +58,7 @@ def evaluate_batch(stream_id: int, settings: Settings, now: datetime, limit: int
     A batch that fails leaves everything as it was; the next tick begins it again.
     """
     with _evaluation(now) as (session, rule_set):
+        began = time.monotonic()
         turn = engine.take_turn(session, stream_id, limit or engine.BATCH)
         if turn is None:
             return 0
@@ -64,6 +68,7 @@ def evaluate_batch(stream_id: int, settings: Settings, now: datetime, limit: int
         owed = register.save_notices() if register else 0
         crashpoint("evaluate.before_commit")
     crashpoint("evaluate.after_commit")
+    _pace.note(len(changes), time.monotonic() - began)
     if owed:
         wake.deliver()
     return len(changes)

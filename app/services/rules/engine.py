@@ -26,7 +26,7 @@ RULE_SET_LOCK = 4_715_620_734
 evaluations that come after an edit wait behind it."""
 BATCH = 5_000
 """The most changes evaluated in one transaction."""
-FIRST_BATCH, SMALLEST_BATCH = 1_000, 200
+FIRST_BATCH, SMALLEST_BATCH = 500, 100
 BATCH_SECONDS = 0.3
 """Edits of rules wait for the batches under way: none may take much longer than this, however slow the machine."""
 BEHIND_AFTER = timedelta(minutes=10)
@@ -155,9 +155,17 @@ class Turn:
     """The most changes that are evaluated now."""
 
 
-def next_batch(limit: int, seconds: float) -> int:
-    """Return how many changes to evaluate next, where a batch of `limit` took so long."""
-    return max(SMALLEST_BATCH, min(BATCH, int(limit * BATCH_SECONDS / max(seconds, 0.001))))
+class Pace:
+    """Sizes batches by the time that the ones before them took."""
+
+    def __init__(self) -> None:
+        self.limit = FIRST_BATCH
+
+    def note(self, count: int, seconds: float) -> None:
+        """Note how long a batch took. One that was hardly filled says something only where it took too long."""
+        if count >= self.limit // 2 or seconds > BATCH_SECONDS:
+            fitting = int(count * BATCH_SECONDS / max(seconds, 0.001))
+            self.limit = max(SMALLEST_BATCH, min(BATCH, fitting, 2 * self.limit))
 
 
 def take_turn(session: Session, stream_id: int, limit: int) -> Turn | None:
