@@ -7,6 +7,7 @@ alembic makes, and points the product's own `session_scope` at it. `broker` does
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import command
@@ -23,6 +24,7 @@ from tests import profiles
 from tests.fakes import FrozenClock
 from tests.kits.databases import Databases
 from tests.kits.pgbouncer import PROGRAM, PgBouncer
+from tests.kits.scheduling import SharedProcesses
 
 profiles.register()
 
@@ -45,6 +47,11 @@ Settings.env_file = None  # a developer's own `.env` is no part of a test
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedProcesses:
+    return SharedProcesses(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,15 +1,17 @@
-"""A world for each story."""
+"""A world for the stories of a module: to start its processes costs more than all that the stories do."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from scripts.local.valkey import Valkey
+from tests.kits.databases import Databases
 from tests.kits.world import World
 
 
-@pytest.fixture
-def world(database: str, broker: str, tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(scope="module")
+def world(databases: Databases, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world whose processes are not started yet."""
-    with World(database, broker, tmp_path) as made:
+    valkey.ask("FLUSHALL")
+    with databases.lend() as url, World(url, valkey.url(), tmp_path_factory.mktemp("world")) as made:
         yield made

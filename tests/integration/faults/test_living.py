@@ -27,7 +27,7 @@ from tests.kits.receivers import Received
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 from tests.kits.world import World
 
-pytestmark = [pytest.mark.xdist_group("living"), pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 _numbers = count(100)
 
 
