@@ -15,8 +15,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import psycopg2
 from psycopg2.extensions import parse_dsn
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -24,6 +22,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app import environment
 from app.errors import ConfigError
@@ -40,11 +40,39 @@ SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 DATABASE_FORM = f"must look like postgresql://user:password@host:5432/name; {ESCAPES}"
 
 
-class Settings(BaseModel):
+class _Source(PydanticBaseSettingsSource):
+    """The settings by the rules of `app.environment`: `NAME_FILE` variables, and `$` as it stands."""
+
+    def get_field_value(
+        self,
+        field: FieldInfo,  # noqa: ARG002 - the library passes it
+        field_name: str,
+    ) -> tuple[str | None, str, bool]:
+        """Return one setting; the whole is read by `__call__`."""
+        return _given().values.get(field_name.upper()), field_name, False
+
+    def __call__(self) -> dict[str, str]:
+        """Return the settings that are given anywhere."""
+        return {name.lower(): value for name, value in _given().values.items()}
+
+
+class Settings(BaseSettings):
     """Every setting, with its unit and default; the names in the environment are the same in upper case."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
     env_file: ClassVar[Path | None] = Path(".env")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library passes it
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read settings from our own source in place of the library's."""
+        return init_settings, _Source(settings_cls)
 
     twilio_account_sid: str | None = None
     twilio_auth_token: SecretStr | None = None
@@ -396,7 +424,7 @@ def get_settings() -> Settings:
     Raises: ConfigError, whose one line names each setting that cannot be used and says what is wanted.
     """
     try:
-        settings = Settings.model_validate({name.lower(): value for name, value in _given().values.items()})
+        settings = Settings()
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
     for name in ("ssl_cert_file", "ssl_cert_dir"):
