@@ -35,6 +35,7 @@ QUIET = (
     "httpx",
     "httpcore",
     "urllib3",
+    "twilio.http_client",
     "kombu",
     "celery.redirected",
     "celery.worker.strategy",

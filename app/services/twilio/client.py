@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import msgspec
 import structlog
+from twilio.base.client_base import ClientBase
 
 from app.enums import LogType
 from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioSilent, TwilioUnavailable
@@ -89,10 +90,16 @@ class TwilioReader:
         self._before_request, self._sleep, self._clock = before_request, sleep, clock
         self._tries = tries
         self._http = PooledHttp(timeout_seconds, proxy=proxy)
-        self._auth = username, password
-        self._next_auth = None if next_password is None else (username, next_password)
+        self._client = self._make_client(username, password)
+        self._next_client = None if next_password is None else self._make_client(username, next_password)
         self.uses_next_password = False
         """Twilio has refused the password and taken the next one."""
+
+    def _make_client(self, username: str, password: str) -> Any:
+        # Given an environment that is empty, the SDK would take the process's: edges and regions are in the base URLs.
+        return ClientBase(
+            username, password, self._account_sid, http_client=self._http, environment={"TWILIO_EDGE": ""}
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -253,15 +260,15 @@ class TwilioReader:
     def _send(self, method: str, address: str, **values: Any) -> Answer:
         """Send one request; with the next password as well, once, where the first is refused."""
         self._before_request()
-        answer = self._http.request(method, address, self._auth, **values)
-        if answer.status_code != UNAUTHORIZED or self._next_auth is None:
+        answer: Answer = self._client.request(method, address, **values)
+        if answer.status_code != UNAUTHORIZED or self._next_client is None:
             return answer
-        auth, self._next_auth = self._next_auth, None
+        client, self._next_client = self._next_client, None
         self._before_request()
-        second = self._http.request(method, address, auth, **values)
+        second: Answer = client.request(method, address, **values)
         if second.status_code == UNAUTHORIZED:
             return answer
-        self._auth, self.uses_next_password = auth, True
+        self._client, self.uses_next_password = client, True
         log.warning(
             "the auth token is refused, next_auth_token is taken: make it the auth token", account_sid=self._account_sid
         )

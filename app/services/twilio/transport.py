@@ -1,16 +1,17 @@
-"""HTTP to Twilio, directly or through a proxy.
+"""HTTP to Twilio under the SDK's client, directly or through a proxy.
 
 One pooled connection, with an end to every wait and every answer."""
 
+import logging
 import time
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import httpx
+from twilio.http import HttpClient
+from twilio.http.response import Response
 
-from app import __version__
 from app.errors import TwilioSilent, TwilioUnavailable
 from app.utils.http import tls_context
 from app.utils.proxies import DIRECT, Proxy
@@ -23,20 +24,16 @@ LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
 POOL = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=30.0)
 
 
-HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"GiftPulse/{__version__}"}
+class Answer(Response):  # type: ignore[misc]  # the SDK ships no types
+    """An answer whose body is bytes: the SDK's own decodes it to text, only for JSON to encode it again."""
+
+    def __init__(self, status_code: int, body: bytes, headers: httpx.Headers) -> None:
+        super().__init__(status_code, "", headers)
+        self.body = body
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Twilio's answer to one request, read to its end."""
-
-    status_code: int
-    body: bytes
-    headers: httpx.Headers
-
-
-class PooledHttp:
-    """Sends requests to Twilio. It follows no redirect: credentials go where they are meant to go."""
+class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
+    """What the SDK's client sends its requests through."""
 
     def __init__(
         self,
@@ -44,6 +41,7 @@ class PooledHttp:
         monotonic: Callable[[], float] = time.monotonic,
         proxy: Proxy = DIRECT,
     ) -> None:
+        super().__init__(logging.getLogger("twilio.http_client"), is_async=False)
         self._read_seconds, self._monotonic = read_seconds, monotonic
         self._proxy = proxy
         self._clients: dict[str | None, httpx.Client] = {}
@@ -57,7 +55,7 @@ class PooledHttp:
                 timeout=httpx.Timeout(self._read_seconds, connect=CONNECT_SECONDS),
                 limits=POOL,
                 follow_redirects=False,
-                headers=HEADERS,
+                headers={"Accept-Encoding": "gzip"},
                 proxy=None if proxy is None else _proxy(proxy),
                 trust_env=False,
             )
@@ -67,20 +65,22 @@ class PooledHttp:
         self,
         method: str,
         uri: str,
+        params: dict[str, object] | None = None,
+        data: dict[str, object] | None = None,
+        headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
-        params: Mapping[str, str] | None = None,
-        data: Mapping[str, object] | None = None,
+        timeout: float | None = None,  # noqa: ARG002  # ours are fixed
+        allow_redirects: bool = False,  # noqa: ARG002  # never: credentials go where they are meant to go
     ) -> Answer:
         """Send one request.
 
-        Args:    data: a form; fields that are None are left out.
         Raises: TwilioUnavailable where no whole answer came; the message names no address with its query.
         """
-        values: dict[str, Any] = {"auth": auth}
+        values: dict[str, Any] = {"headers": headers, "auth": auth}
         if params:
             values["params"] = params
         if data:
-            values["data"] = {name: value for name, value in data.items() if value is not None}
+            values["data"] = data
         path = httpx.URL(uri).path
         try:
             with self._client(uri).stream(method, uri, **values) as response:
