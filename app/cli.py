@@ -23,10 +23,10 @@ from app.database import session_scope
 from app.enums import Scope
 from app.errors import ConfigError, FieldError, GiftPulseError, InvalidInput, NotFound
 from app.models import Account, ApiKey, Backfill, Stream
-from app.services import audit, catalogue, evaluation, keys, secrets
+from app.services import audit, evaluation, keys, rule_admin, secrets
 from app.services import doctor as doctors
 from app.services import setup as setups
-from app.services.ingest import accounts, backfills, connecting, polling, streams
+from app.services.ingest import accounts, backfills, callback_setup, polling, streams
 from app.services.outbox import actions, dispatch
 from app.services.preview import service as previews
 from app.services.rules import packs
@@ -47,7 +47,7 @@ cli.add_typer(twilio_commands, name="twilio")
 console = Console()
 
 EVALUATION_SECONDS = 3600.0
-LOOKS_AGAIN_SECONDS = 0.5
+POLL_INTERVAL_SECONDS = 0.5
 BY = "command line"
 """Who made a change, for the audit."""
 BARS = " ▁▂▃▄▅▆▇█"
@@ -102,12 +102,12 @@ def setup(
         wanted = _ask()
     with session_scope() as session:
         said, serving = setups.prepare(session, wanted, get_settings(), BY, utc_now())
-    _say("\n".join(said))
-    sent = [each for action_id in serving for each in actions.test(action_id, utc_now())] if test else []
+    _print_line("\n".join(said))
+    sent = [each for action_id in serving for each in actions.send_test(action_id, utc_now())] if test else []
     with session_scope() as session:
         results = setups.outcomes(session, sent)
         left = setups.missing(session)
-    _say("\n".join([*(line for line, _ in results), *(f"still missing: {line}" for line in left)]))
+    _print_line("\n".join([*(line for line, _ in results), *(f"still missing: {line}" for line in left)]))
     if not all(arrived for _, arrived in results):
         raise typer.Exit(1)
 
@@ -131,8 +131,8 @@ def check() -> None:
     """Say in one line, and by the exit code, whether schema, settings and secrets fit this version."""
     finding = doctors.check(get_settings())
     if finding.result != "ok":
-        sys.exit(_fail(f"{finding.what}: {finding.said}", 1))
-    _say(finding.said)
+        sys.exit(_fail(f"{finding.subject}: {finding.detail}", 1))
+    _print_line(finding.detail)
 
 
 # --- Each stage once by hand ---------------------------------------------------------------------------------------
@@ -145,7 +145,7 @@ def doctor() -> None:
     for finding in doctors.examine(get_settings(), utc_now):
         wrong += finding.result == "wrong"
         console.print(MARKS[finding.result], end=" ")
-        _say(f"{finding.what}: {finding.said}")
+        _print_line(f"{finding.subject}: {finding.detail}")
     if wrong:
         raise typer.Exit(1)
 
@@ -162,12 +162,12 @@ def poll() -> None:
     for stream_id in due:
         polling.poll(stream_id, settings)
     with session_scope() as session:
-        states = streams.states(session)
+        states = streams.stream_statuses(session)
     for state in states:
         outcome = f"failed: {state.last_error}" if state.last_error else f"complete until {state.complete_until}"
-        _say(f"{state.account_sid} {state.log_type}: {outcome}")
+        _print_line(f"{state.account_sid} {state.log_type}: {outcome}")
     if not states:
-        _say("No account is watched: set TWILIO_ACCOUNT_SID and its credentials.")
+        _print_line("No account is watched: set TWILIO_ACCOUNT_SID and its credentials.")
     if not states or any(state.last_error for state in states):
         raise typer.Exit(1)
 
@@ -177,7 +177,7 @@ def evaluate() -> None:
     """Run the rules over all changes that wait, and over what depends on time."""
     count = evaluation.evaluate_changes(get_settings(), EVALUATION_SECONDS)
     evaluation.evaluate_time(get_settings(), utc_now(), EVALUATION_SECONDS)
-    _say(f"{count} changes evaluated")
+    _print_line(f"{count} changes evaluated")
 
 
 @cli.command()
@@ -187,7 +187,7 @@ def deliver() -> None:
     with asyncio.Runner() as runner:
         while sent := dispatch.deliver_due(get_settings(), runner):
             count += sent
-    _say(f"{count} deliveries attempted")
+    _print_line(f"{count} deliveries attempted")
 
 
 # --- The past ------------------------------------------------------------------------------------------------------
@@ -208,19 +208,19 @@ def backfill(
         watched = session.scalars(query if account is None else query.where(Account.sid == account)).all()
         if not watched:
             raise NotFound("no such account is watched: set TWILIO_ACCOUNT_SID, or add it through the API")
-        span, retention = (_moment(since, now), _moment(until, now)), timedelta(days=settings.retention_days)
-        asked = [one.id for each in watched for one in backfills.request(session, each, *span, now, retention)]
+        span, retention = (_parse_time(since, now), _parse_time(until, now)), timedelta(days=settings.retention_days)
+        requested = [one.id for each in watched for one in backfills.request(session, each, *span, now, retention)]
     try:
-        failed = _show_progress(asked)
+        failed = _show_progress(requested)
     except KeyboardInterrupt:
         sys.exit(_fail("interrupted: what is read is kept, and the next polls go on with the rest", 130))
     for error in failed:
-        _say(f"failed: {error}")
+        _print_line(f"failed: {error}")
     if failed:
         raise typer.Exit(1)
 
 
-def _show_progress(asked: list[int]) -> list[str]:
+def _show_progress(requested: list[int]) -> list[str]:
     """Poll until all is read, beside whatever workers do; return the errors."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     count = TextColumn("{task.fields[records]:,} records read")
@@ -228,7 +228,7 @@ def _show_progress(asked: list[int]) -> list[str]:
         task = bar.add_task("Reading", total=1.0, records=0)
         while True:
             with session_scope() as session:
-                rows = session.scalars(select(Backfill).where(Backfill.id.in_(asked))).all()
+                rows = session.scalars(select(Backfill).where(Backfill.id.in_(requested))).all()
                 done = [_share(row) for row in rows]
                 bar.update(task, completed=sum(done) / len(done), records=sum(row.records for row in rows))
                 if all(row.finished_at for row in rows):
@@ -237,7 +237,7 @@ def _show_progress(asked: list[int]) -> list[str]:
                 session.execute(update(Stream).where(Stream.id.in_(waiting)).values(due_at=utc_now()))
             polled = [polling.poll(stream_id, get_settings()) for stream_id in sorted(waiting)]
             if not any(polled):
-                time.sleep(LOOKS_AGAIN_SECONDS)
+                time.sleep(POLL_INTERVAL_SECONDS)
 
 
 def _share(row: Backfill) -> float:
@@ -255,19 +255,19 @@ def preview(
 ) -> None:
     """Tell what a rule would have done on the stored logs. Nothing is stored or sent."""
     now = utc_now()
-    span = {"since": rfc3339(_moment(since, now)), "until": rfc3339(_moment(until, now))}
-    with _blamed_on(file), session_scope() as session:
+    span = {"since": rfc3339(_parse_time(since, now)), "until": rfc3339(_parse_time(until, now))}
+    with _errors_of_file(file), session_scope() as session:
         rule = yaml_text.load(_text_of(file))
         if not isinstance(rule, dict):
             raise InvalidInput([FieldError("body", "must be the fields of a rule, such as `name: Calls fail`")])
-        told = previews.preview(session, rule | span, get_settings(), now)
-    for line in _preview_lines(told, span["since"]):
-        _say(line)
-    if told["series"]:
-        _say(f"matches  {_plot([each['matches'] for each in told['series']])}")
-        _say(f"firing   {''.join('^' if each['firing'] else ' ' for each in told['series'])}")
-    for alert in told["alerts"]:
-        _say(_preview_alert(alert))
+        outcome = previews.preview(session, rule | span, get_settings(), now)
+    for line in _preview_lines(outcome, span["since"]):
+        _print_line(line)
+    if outcome["series"]:
+        _print_line(f"matches  {_plot([each['matches'] for each in outcome['series']])}")
+        _print_line(f"firing   {''.join('^' if each['firing'] else ' ' for each in outcome['series'])}")
+    for alert in outcome["alerts"]:
+        _print_line(_preview_alert(alert))
 
 
 def _preview_alert(alert: dict[str, Any]) -> str:
@@ -324,35 +324,35 @@ def import_configuration(
     prune: Annotated[bool, typer.Option(help="Delete what an earlier import named and the file does not.")] = False,
 ) -> None:
     """Bring rules, actions and silences to a document: all of it, or nothing where something cannot be used."""
-    with _blamed_on(file), session_scope() as session:
-        planned = transfer.bring(session, _text_of(file), BY, utc_now(), prune=prune)
+    with _errors_of_file(file), session_scope() as session:
+        planned = transfer.apply_document(session, _text_of(file), BY, utc_now(), prune=prune)
         if dry_run:
             session.rollback()
     for each in planned:
-        _say(f"{each.change} {each.kind} {each.slug}")
+        _print_line(f"{each.change} {each.kind} {each.slug}")
         for field, values in each.fields.items():
-            _say(f"    {field}: {values['before']!r} -> {values['after']!r}")
+            _print_line(f"    {field}: {values['before']!r} -> {values['after']!r}")
         for warning in each.warnings:
-            _say(f"    warning: {warning.field}: {warning.message}")
-    _say("nothing changes" if not planned else f"{len(planned)} changes{', none made' if dry_run else ''}")
+            _print_line(f"    warning: {warning.field}: {warning.message}")
+    _print_line("nothing changes" if not planned else f"{len(planned)} changes{', none made' if dry_run else ''}")
 
 
 @pack_commands.command("list")
 def list_packs() -> None:
     """List the packs that come with GiftPulse."""
     for pack in packs.list_packs():
-        _say(f"{pack.name}: {pack.description} ({len(pack.rules)} rules)")
+        _print_line(f"{pack.name}: {pack.description} ({len(pack.rules)} rules)")
 
 
 @pack_commands.command("install")
 def install_pack(name: str) -> None:
     """Make the rules of a pack that are not there yet."""
     with session_scope() as session:
-        made = catalogue.install_pack(session, name, utc_now())
+        made = rule_admin.install_pack(session, name, utc_now())
         for rule in made:
             audit.record(session, BY, "rule.create", f"rule:{rule.id}", None, {"name": rule.name}, utc_now())
         names = [rule.name for rule in made]
-    _say("\n".join(names) if names else "all its rules are there already")
+    _print_line("\n".join(names) if names else "all its rules are there already")
 
 
 @twilio_commands.command("connect")
@@ -367,17 +367,17 @@ def connect_twilio(
 
     Shows what would change, and asks before it changes anything.
     """
-    work = connecting.disconnect if undo else connecting.connect
+    work = callback_setup.disconnect if undo else callback_setup.connect
     if not yes:
         for line in work(account, get_settings(), dry_run=True):
-            _say(line)
+            _print_line(line)
         if dry_run:
             return
         if not sys.stdin.isatty():
             raise typer.BadParameter("nobody can be asked here: --yes makes these changes, --dry-run only shows them")
         typer.confirm("Change this at Twilio?", abort=True)
     for line in work(account, get_settings(), dry_run=dry_run):
-        _say(line)
+        _print_line(line)
 
 
 @cli.command("error-codes")
@@ -386,7 +386,7 @@ def refresh_error_codes(
 ) -> None:
     """Bring the catalogue of Twilio's error codes up to date."""
     count = error_code_updates.refresh(source, proxy=get_settings().outgoing_proxy)
-    _say(f"{count} codes are known now; restart the processes")
+    _print_line(f"{count} codes are known now; restart the processes")
 
 
 # --- Keys ----------------------------------------------------------------------------------------------------------
@@ -423,7 +423,7 @@ def revoke_key(name: Annotated[str, typer.Argument(metavar="NAME", help="Its nam
         key = keys.revoke(session, keys.find_named(session, name).id, utc_now())
         audit.record(session, BY, "key.revoke", f"key:{key.id}", {"name": key.name}, None, utc_now())
         name = key.name
-    _say(f"{name} is revoked")
+    _print_line(f"{name} is revoked")
 
 
 @cli.command("rotate-secrets")
@@ -432,17 +432,17 @@ def rotate_secrets() -> None:
     with session_scope() as session:
         count = secrets.rotate(session, get_settings().secret_keys)
         audit.record(session, BY, "secrets.rotate", "secrets", None, {"count": count}, utc_now())
-    _say(f"{count} secrets are encrypted under the first key")
+    _print_line(f"{count} secrets are encrypted under the first key")
 
 
 # --- What commands share -------------------------------------------------------------------------------------------
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _moment(text: str, now: datetime) -> datetime:
+def _parse_time(text: str, now: datetime) -> datetime:
     """Read an age or a time."""
     try:
         age = read_age(text)
@@ -453,7 +453,7 @@ def _moment(text: str, now: datetime) -> datetime:
 
 
 @contextmanager
-def _blamed_on(file: Path) -> Iterator[None]:
+def _errors_of_file(file: Path) -> Iterator[None]:
     """Name the file whose content cannot be used."""
     try:
         yield
@@ -462,7 +462,7 @@ def _blamed_on(file: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def _friendly_errors() -> Iterator[None]:
     """Turn the errors that an operator can mend into one line, and exit code 2 for settings."""
     try:
         yield
@@ -489,5 +489,5 @@ def _fail(message: str, code: int) -> int:
 
 def main() -> None:
     """Run the command line."""
-    with _explained():
+    with _friendly_errors():
         cli()

@@ -32,7 +32,7 @@ from app.utils.proxies import Proxy
 
 Network = IPv4Network | IPv6Network
 MIN_KEY_LENGTH = 16
-MOST_RETRIES = 50
+MAX_RETRIES = 50
 BROKERS = ("redis://", "rediss://")
 ESCAPES = "in a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -136,8 +136,8 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         waits = [part.strip() for part in value.split(",")]
-        if len(waits) > MOST_RETRIES or not all(re.fullmatch("[0-9]{1,7}", part) for part in waits):
-            raise ValueError(f"must be whole seconds by commas, such as 5,30,120, at most {MOST_RETRIES} of them")
+        if len(waits) > MAX_RETRIES or not all(re.fullmatch("[0-9]{1,7}", part) for part in waits):
+            raise ValueError(f"must be whole seconds by commas, such as 5,30,120, at most {MAX_RETRIES} of them")
         return tuple(int(part) for part in waits)
 
     @field_validator("webhook_allowed_networks", mode="before")
@@ -399,7 +399,7 @@ def _split(value: str | SecretStr) -> SplitResult | None:
     return None if broken else parts
 
 
-PLAINLY = {
+ERROR_MESSAGES = {
     "bool_parsing": "must be true or false",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -411,7 +411,9 @@ def _explain(error: ValidationError) -> str:
     """Say in one line which settings cannot be used and what is wanted; never their values."""
     problems = []
     for item in error.errors(include_input=False, include_url=False):
-        message = PLAINLY.get(item["type"], item["msg"]).removeprefix("Value error, ").replace("Input should", "must")
+        message = (
+            ERROR_MESSAGES.get(item["type"], item["msg"]).removeprefix("Value error, ").replace("Input should", "must")
+        )
         name = ".".join(str(part) for part in item["loc"][:1]).upper()
         problems.append(f"{name} {message}" if name else message)
     return "; ".join(problems)

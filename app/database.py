@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.utils.clock import database_clock
-from app.utils.patience import WAITS_SECONDS, is_passing
+from app.utils.db_retry import OUTAGE_WAITS_SECONDS, is_transient
 from app.utils.watchdog import Watchdog
 
 register_uuid()  # type: ignore[no-untyped-call]  # the stubs leave it without types
@@ -104,7 +104,7 @@ def _leave_standby(context: ExceptionContext) -> None:
 @contextmanager
 def session_scope() -> Iterator[Session]:
     """Open a session, commit at the end of the block, roll back if it raises."""
-    keep_time()
+    sync_clock()
     session = Session(get_engine(), expire_on_commit=False)
     try:
         yield session
@@ -121,21 +121,21 @@ def after_commit(session: Session, call: Callable[[], object]) -> None:
     event.listen(session, "after_commit", lambda _: call(), once=True)
 
 
-def keep_time() -> None:
+def sync_clock() -> None:
     """Set this process's clock by the database's, unless that was done a moment ago."""
     if database_clock.is_stale:
         with get_engine().connect() as connection:
             database_clock.set_to(connection.execute(select(func.clock_timestamp())).scalar_one())
 
 
-def write_patiently(write: Callable[[Session], object]) -> None:
+def write_with_retry(write: Callable[[Session], object]) -> None:
     """Do one transaction; where the database is away, again for some seconds."""
-    for wait in (*WAITS_SECONDS, None):
+    for wait in (*OUTAGE_WAITS_SECONDS, None):
         try:
             with session_scope() as session:
                 write(session)
         except Exception as error:
-            if wait is None or not is_passing(error):
+            if wait is None or not is_transient(error):
                 raise
             time.sleep(wait)
         else:

@@ -29,11 +29,11 @@ Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
 OpenSession = Callable[[], AbstractContextManager[Session]]
 
-PARTS = 8
+COUNTER_SHARDS = 8
 """Processes spread over so many rows for one counter, so that they seldom wait for each other."""
 CACHE_SECONDS = 5.0
 SCRAPE_TIMEOUT = "3s"
-SEEN_WITHIN_SECONDS = 60
+MAX_HEARTBEAT_AGE_SECONDS = 60
 """Worker and beat say every ten seconds that they live."""
 LABEL_VALUES: Mapping[str, Collection[str]] = {
     "log_type": list(LogType),
@@ -57,7 +57,7 @@ class Instrument:
     buckets: tuple[float, ...] = ()
     """Upper bounds in seconds; empty for a counter."""
 
-    def one(self, **labels: str) -> dict[Key, float]:
+    def increment(self, **labels: str) -> dict[Key, float]:
         """Return the increments of one event."""
         return {self.key(**labels): 1.0}
 
@@ -127,8 +127,8 @@ def observe(name: str, labels: Mapping[str, str], seconds: float) -> dict[Key, f
     """
     instrument = _BY_NAME[name]
     _, pairs = instrument.key(**labels)
-    place = bisect_left(instrument.buckets, seconds)
-    bound = _bound(instrument.buckets[place]) if place < len(instrument.buckets) else "+Inf"
+    bucket = bisect_left(instrument.buckets, seconds)
+    bound = _bound(instrument.buckets[bucket]) if bucket < len(instrument.buckets) else "+Inf"
     return {(f"{name}_bucket", tuple(sorted((*pairs, ("le", bound))))): 1.0, (f"{name}_sum", pairs): seconds}
 
 
@@ -153,7 +153,7 @@ def count(session: Session, increments: Mapping[Key, float]) -> None:
             " ON CONFLICT (name, labels, part) DO UPDATE SET value = kept.value + excluded.value"
         ),
         {
-            "part": os.getpid() % PARTS,
+            "part": os.getpid() % COUNTER_SHARDS,
             "names": [row[0] for row in rows],
             "labels": [row[1] for row in rows],
             "amounts": [row[2] for row in rows],
@@ -223,7 +223,7 @@ def _seen(session: Session) -> dict[str, bool]:
             "SELECT name, seen_at > now() - :seconds * interval '1 second' FROM heartbeats"
             " WHERE name IN ('worker', 'beat')"
         ),
-        {"seconds": SEEN_WITHIN_SECONDS},
+        {"seconds": MAX_HEARTBEAT_AGE_SECONDS},
     )
     return {name: bool(lately) for name, lately in rows}
 

@@ -46,18 +46,18 @@ def broker_fault() -> Exception | None:
     return None
 
 
-class _Bell:
+class _WakeQueue:
     """Sends wake-ups from a thread of its own, so that nobody waits for a broker that is slow or gone."""
 
     def __init__(self) -> None:
-        self._wanted: dict[tuple[str, str], str | None] = {}
+        self._pending: dict[tuple[str, str], str | None] = {}
         """Of each wake-up the id of the request that it comes from, where it comes from one."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
-    def ring(self, task: str, queue: str) -> None:
+    def put(self, task: str, queue: str) -> None:
         with self._changed:
-            self._wanted[task, queue] = structlog.contextvars.get_contextvars().get(REQUEST_ID)
+            self._pending[task, queue] = structlog.contextvars.get_contextvars().get(REQUEST_ID)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="wake", daemon=True)
                 self._thread.start()
@@ -66,10 +66,10 @@ class _Bell:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._wanted:
+                while not self._pending:
                     self._changed.wait()
-                task, queue = next(iter(self._wanted))
-                request_id = self._wanted.pop((task, queue))
+                task, queue = next(iter(self._pending))
+                request_id = self._pending.pop((task, queue))
             headers = {REQUEST_ID: request_id} if request_id else None
             try:
                 _client().send_task(task, queue=queue, expires=EXPIRES_SECONDS, retry=False, headers=headers)
@@ -79,24 +79,24 @@ class _Bell:
                 )
 
 
-_bell = _Bell()
+_wake_queue = _WakeQueue()
 
 
 def poll() -> None:
     """Wake the polling: a stream has become due."""
-    _bell.ring("poll", "poll")
+    _wake_queue.put("poll", "poll")
 
 
 def callbacks() -> None:
     """Wake the reading of logs that callbacks named."""
-    _bell.ring("read_pushed", "callbacks")
+    _wake_queue.put("read_pushed", "callbacks")
 
 
 def evaluate() -> None:
     """Wake the evaluation: logs have changed."""
-    _bell.ring("evaluate", "evaluate")
+    _wake_queue.put("evaluate", "evaluate")
 
 
 def deliver() -> None:
     """Wake the delivery: notifications are owed."""
-    _bell.ring("deliver", "deliver")
+    _wake_queue.put("deliver", "deliver")

@@ -23,7 +23,7 @@ from scripts.local.valkey import Valkey
 from scripts.twilio_simulator.callbacks import Callbacks
 from scripts.twilio_simulator.configuration import Targets
 from tests.conftest import migrate
-from tests.kits.world import World
+from tests.kits.deployment import Deployment
 
 RULES = (
     {"name": "Messages", "log_type": "message", "pattern_type": "status", "pattern_value": "undelivered"},
@@ -32,13 +32,13 @@ RULES = (
 )
 SETTINGS = {"POLL_INTERVAL_SECONDS": "300", "EVALUATE_INTERVAL_SECONDS": "3600"}
 LOOK_SECONDS = 0.005
-LONGEST_SECONDS = 60.0
+MAX_SECONDS = 60.0
 
 
 class Bench:
     """GiftPulse between a simulated Twilio that pushes and a database that is asked for alerts."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Deployment) -> None:
         self.world, self.numbers = world, 0
         self._connection = psycopg2.connect(world.database_url)
         self._connection.autocommit = True
@@ -79,7 +79,7 @@ class Bench:
     def await_alert(self, field: str, value: object) -> None:
         """Wait for the alert of a group."""
         sql = 'SELECT count(*) FROM alerts WHERE "group" ->> %s = %s'
-        end = time.monotonic() + LONGEST_SECONDS
+        end = time.monotonic() + MAX_SECONDS
         while not self._ask(sql, field, str(value)):
             if time.monotonic() > end:
                 raise TimeoutError(f"no alert for {field} {value}")
@@ -166,7 +166,7 @@ def _bench() -> Iterator[Bench]:
             postgres.start()
             valkey.start()
             migrate(postgres.url())
-            with World(postgres.url(), valkey.url(), folder, SETTINGS) as world:
+            with Deployment(postgres.url(), valkey.url(), folder, SETTINGS) as world:
                 yield Bench(world)
         finally:
             valkey.stop()
@@ -190,7 +190,7 @@ def _burst(bench: Bench, count: int) -> None:
         began = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda log: bench.fail(*log), logs))
-        pushed.flush(LONGEST_SECONDS)
+        pushed.flush(MAX_SECONDS)
         answered = time.monotonic() - began
         for _, number in logs:
             bench.await_alert("to", number)

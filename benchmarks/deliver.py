@@ -27,7 +27,7 @@ from sqlalchemy import insert, text
 
 from app.actions.base import Rendered
 from app.actions.formats import standard
-from app.actions.sample import samples
+from app.actions.sample import sample_notifications
 from app.config import Settings, get_settings
 from app.database import get_engine, session_scope
 from app.enums import NotificationType
@@ -102,11 +102,11 @@ def prepare(url: str) -> None:
 
 
 @contextmanager
-def a_receiver(milliseconds: int) -> Iterator[str]:
+def start_receiver(milliseconds: int) -> Iterator[str]:
     """Start the receiver; the answer is its address."""
     port = processes.free_port()
-    told = [sys.executable, "-m", "benchmarks.deliver", "--receive", str(port), str(milliseconds)]
-    child = subprocess.Popen(told, cwd=ROOT)  # it ends with this run
+    command = [sys.executable, "-m", "benchmarks.deliver", "--receive", str(port), str(milliseconds)]
+    child = subprocess.Popen(command, cwd=ROOT)  # it ends with this run
     try:
         processes.wait_until(lambda: not processes.port_is_free(port), "the receiver listens")
         yield f"http://{processes.LOOPBACK}:{port}/hook"
@@ -118,9 +118,9 @@ def a_receiver(milliseconds: int) -> Iterator[str]:
 def measure(server: Postgres, milliseconds: int, *, profile: bool) -> None:
     """Send the same bodies with and without the outbox, and print what either took."""
     settings = get_settings()
-    body = standard(samples()[0])
-    with a_receiver(milliseconds) as url, asyncio.Runner() as runner:
-        owe(url, body)
+    body = standard(sample_notifications()[0])
+    with start_receiver(milliseconds) as url, asyncio.Runner() as runner:
+        fill_outbox(url, body)
         bare = runner.run(send_bare(settings, url, body))
         assert server.process is not None
         before = time.process_time(), cpu_seconds(server.process.pid)
@@ -145,7 +145,7 @@ def measure(server: Postgres, milliseconds: int, *, profile: bool) -> None:
         pstats.Stats(profiler).sort_stats("cumulative").print_stats(45)
 
 
-def owe(url: str, body: bytes) -> None:
+def fill_outbox(url: str, body: bytes) -> None:
     """Make the actions and what is owed through them."""
     now = utc_now()
     with session_scope() as session:
@@ -172,7 +172,7 @@ async def send_bare(settings: Settings, url: str, body: bytes) -> float:
 
     async with GuardedClient(settings.webhook_allowed_networks, settings.webhook_timeout_seconds) as client:
         began = time.monotonic()
-        await asyncio.gather(*(work(client) for _ in range(dispatch.UNDER_WAY)))
+        await asyncio.gather(*(work(client) for _ in range(dispatch.MAX_IN_FLIGHT)))
         return time.monotonic() - began
 
 

@@ -91,7 +91,7 @@ class Feed:
 def evaluate(now: datetime) -> None:
     """Evaluate all that waits, and what depends on time."""
     with session_scope() as session:
-        waiting = engine.waiting(session)
+        waiting = engine.pending_streams(session)
     for stream_id in waiting:
         while evaluation.evaluate_batch(stream_id, get_settings(), now):
             pass

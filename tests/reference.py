@@ -43,15 +43,15 @@ def alerts(
     """
     ordered = sorted(matches, key=lambda match: (match.at, match.sid))
     found: list[Expected] = []
-    place = 0
-    while place < len(ordered):
-        at = ordered[place].at
+    position = 0
+    while position < len(ordered):
+        at = ordered[position].at
         within = [match for match in ordered if at - window < match.at <= at or match.at == at]
         holds = len(within) >= count
         if lookback is not None:
-            holds = is_new(ordered[place], ordered, lookback)
+            holds = is_new(ordered[position], ordered, lookback)
         if not holds:
-            place += 1
+            position += 1
             continue
         last, members = at, {id(match) for match in within}
         while True:
@@ -59,11 +59,11 @@ def alerts(
             ends_at = last + quiet
             if window and len(full) == count:
                 ends_at = max(ends_at, full[0].at + window)
-            following = [match for match in ordered[place + 1 :] if match.at <= ends_at]
+            following = [match for match in ordered[position + 1 :] if match.at <= ends_at]
             members |= {id(match) for match in following}
             if not following or following[-1].at == last:
                 break
             last = following[-1].at
         found.append(Expected(at, ends_at, len(members)))
-        place = max(index for index, match in enumerate(ordered) if match.at <= last) + 1
+        position = max(index for index, match in enumerate(ordered) if match.at <= last) + 1
     return found

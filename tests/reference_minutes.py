@@ -24,7 +24,7 @@ class Known:
     """When Twilio was last asked about it."""
 
 
-class Told(NamedTuple):
+class ExpectedAlert(NamedTuple):
     """One alert."""
 
     group: str
@@ -38,7 +38,7 @@ class _Open:
     since: float
     """Where the window that fired begins."""
     baseline: float | None = None
-    short_since: int | None = None
+    insufficient_since: int | None = None
 
 
 def alerts(
@@ -46,12 +46,12 @@ def alerts(
     grouped: bool,
     first: int,
     looks: Sequence[tuple[int, Sequence[Known]]],
-) -> list[Told]:
+) -> list[ExpectedAlert]:
     """Judge the minutes from `first` on.
 
     Args:    looks: (the streams are complete up to this minute, what is stored then), in their order.
     """
-    told: list[Told] = []
+    expected: list[ExpectedAlert] = []
     spans: dict[str, list[tuple[float, int]]] = {}
     opened: dict[str, _Open] = {}
     judged = first - 1
@@ -65,13 +65,15 @@ def alerts(
                     if holds:
                         opened[group] = _Open(at, more.get("since", at), more.get("baseline"))
                     continue
-                alert.short_since = more.get("short_since")
+                alert.insufficient_since = more.get("short_since")
                 if holds is False or more.get("passed"):
-                    told.append(Told(group, alert.started, at))
+                    expected.append(ExpectedAlert(group, alert.started, at))
                     spans.setdefault(group, []).append((alert.since, at))
                     del opened[group]
         judged = max(judged, until)
-    return sorted([*told, *(Told(group, alert.started, None) for group, alert in opened.items())], key=repr)
+    return sorted(
+        [*expected, *(ExpectedAlert(group, alert.started, None) for group, alert in opened.items())], key=repr
+    )
 
 
 def _judge(
@@ -94,7 +96,7 @@ def _judge(
             final = [log for log in within(at - condition["settle_minutes"]) if log.final]
             if len(final) >= condition["min_total"]:
                 return 100 * sum(log.matches for log in final) >= condition["percent"] * len(final), {}
-            since = alert.short_since if alert and alert.short_since is not None else at
+            since = alert.insufficient_since if alert and alert.insufficient_since is not None else at
             return (False, {}) if alert and at - since >= 2 * window else (None, {"short_since": since})
         case "no_data":
             silent = sum(log.matches for log in within(at)) < condition["min_count"]
@@ -131,7 +133,7 @@ def _sum(
     if reaches(at):
         return True, {"since": at - window}
     for end in range(at - 1, first - 1, -1):
-        told = any(end > since and end - window < until for since, until in spans)
-        if reaches(end) and not told and (end == first or within(end, 1)):
+        expected = any(end > since and end - window < until for since, until in spans)
+        if reaches(end) and not expected and (end == first or within(end, 1)):
             return True, {"since": end - window, "passed": True}
     return False, {}

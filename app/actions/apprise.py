@@ -18,24 +18,24 @@ from pydantic import Field
 from app.actions.apprise_child import LOCAL, LOCAL_SCHEMES
 from app.actions.base import Envelope, JsonObject, Notification, Receipt, Rendered, Sender, SendError
 from app.actions.fields import ConfigModel, parse
-from app.actions.story import Story, cut, tell
+from app.actions.message_content import MessageContent, compose, truncate
 from app.config import Settings
 from app.enums import NotificationType, Severity
 from app.errors import FieldError, InvalidInput
 from app.utils.redact import HIDDEN
 
-MOST_URLS = 20
-LONGEST_URL = 2048
-STARTS_IN_SECONDS = 10.0
+MAX_URLS = 20
+MAX_URL_LENGTH = 2048
+STARTUP_SECONDS = 10.0
 """What the process may take to start, besides the time of a webhook."""
-CHECKED_IN_SECONDS = 20.0
+CHECK_TIMEOUT_SECONDS = 20.0
 """What reading the URLs of an action may take at saving: no more than the library's own code runs."""
-AT_ONCE = 6
+MAX_CONCURRENT = 6
 ROOT = Path(__file__).resolve().parents[2]
-KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV", "SYSTEMROOT")
+PASSED_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV", "SYSTEMROOT")
 """What the process is told of our environment: none of our secrets; the proxy comes with its task."""
-RETRIED = frozenset({408, 425, 429})
-KINDS = {
+RETRIED_STATUSES = frozenset({408, 425, 429})
+NOTIFY_TYPES = {
     NotificationType.RESOLVED: "success",
     NotificationType.TEST: "info",
 }
@@ -45,7 +45,7 @@ SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITI
 class AppriseConfig(ConfigModel):
     """What a user writes."""
 
-    urls: list[str] = Field(min_length=1, max_length=MOST_URLS)
+    urls: list[str] = Field(min_length=1, max_length=MAX_URLS)
 
 
 class Apprise:
@@ -57,7 +57,7 @@ class Apprise:
     @property
     def longest_attempt_seconds(self) -> float:
         """The time of a webhook, and that of starting a process."""
-        return self._settings().webhook_timeout_seconds + STARTS_IN_SECONDS
+        return self._settings().webhook_timeout_seconds + STARTUP_SECONDS
 
     def check(self, config: JsonObject) -> JsonObject:
         """Return the config; each URL is tried to be read by the library.
@@ -65,22 +65,22 @@ class Apprise:
         Raises: InvalidInput.
         """
         urls = parse(AppriseConfig, config).urls
-        wrong = [_look(url) for url in urls]
-        if not any(wrong):
-            wrong = self._ask_library(urls)
-        errors = [FieldError(f"config.urls.{place}", said) for place, said in enumerate(wrong) if said]
+        invalid = [_url_error(url) for url in urls]
+        if not any(invalid):
+            invalid = self._ask_library(urls)
+        errors = [FieldError(f"config.urls.{field}", reason) for field, reason in enumerate(invalid) if reason]
         if errors:
             raise InvalidInput(errors)
         return {"urls": urls}
 
     def _ask_library(self, urls: list[str]) -> list[str | None]:
-        task = _task(self._settings(), do="check", urls=urls) | {"deadline_seconds": CHECKED_IN_SECONDS}
+        task = _task(self._settings(), do="check", urls=urls) | {"deadline_seconds": CHECK_TIMEOUT_SECONDS}
         try:
             ended = subprocess.run(  # noqa: S603  # our own program, nothing of the user's in its arguments
                 _command(),
                 input=orjson.dumps(task),
                 capture_output=True,
-                timeout=CHECKED_IN_SECONDS + STARTS_IN_SECONDS,
+                timeout=CHECK_TIMEOUT_SECONDS + STARTUP_SECONDS,
                 env=_environment(),
                 cwd=ROOT,
                 check=True,
@@ -116,10 +116,14 @@ class Apprise:
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Write title and text."""
-        story = tell(notification)
-        kind = KINDS.get(notification.type, SEVERITIES[story.severity])
+        message = compose(notification)
+        kind = NOTIFY_TYPES.get(notification.type, SEVERITIES[message.severity])
         return Rendered(
-            {"title": cut(" ".join(story.headline.split()), 250), "body": cut(_text(story), 8000), "kind": kind}
+            {
+                "title": truncate(" ".join(message.headline.split()), 250),
+                "body": truncate(_text(message), 8000),
+                "kind": kind,
+            }
         )
 
     @asynccontextmanager
@@ -134,29 +138,29 @@ def label(url: str) -> str:
     return f"{url.partition('://')[0]}://{HIDDEN}{fingerprint}"
 
 
-def _look(url: str) -> str | None:
+def _url_error(url: str) -> str | None:
     """Say what is wrong with a URL at first sight."""
-    scheme, mark, rest = url.partition("://")
+    scheme, separator, rest = url.partition("://")
     if scheme.lower() in LOCAL_SCHEMES:
         return LOCAL
     if scheme.lower() == "pagerduty":
         return "opens an incident for each recovery, too: use an action of type webhook with the format pagerduty"
-    if not mark or not rest or not scheme.isascii() or not scheme.isalnum():
+    if not separator or not rest or not scheme.isascii() or not scheme.isalnum():
         return "must be an Apprise URL, such as ntfys://topic"
-    if len(url) > LONGEST_URL or not url.isprintable():
-        return f"must have at most {LONGEST_URL} characters, and none that cannot be seen"
+    if len(url) > MAX_URL_LENGTH or not url.isprintable():
+        return f"must have at most {MAX_URL_LENGTH} characters, and none that cannot be seen"
     if HIDDEN in url:
         return "is masked, and is none of the stored ones"
     return None
 
 
-def _text(story: Story) -> str:
-    lines = [story.summary, "", *(f"{name}: {value}" for name, value in story.facts)]
-    if story.code is not None:
-        lines.append(f"Error: {story.code} {story.code_means}".rstrip())
-    if story.description:
-        lines.append(f"About this rule: {story.description}")
-    return "\n".join([*lines, "", story.next_step, story.link])
+def _text(message: MessageContent) -> str:
+    lines = [message.summary, "", *(f"{name}: {value}" for name, value in message.facts)]
+    if message.code is not None:
+        lines.append(f"Error: {message.code} {message.code_means}".rstrip())
+    if message.description:
+        lines.append(f"About this rule: {message.description}")
+    return "\n".join([*lines, "", message.next_step, message.link])
 
 
 def _task(settings: Settings, **rest: Any) -> JsonObject:
@@ -173,7 +177,7 @@ def _command() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    kept = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     if "SSL_CERT_FILE" in kept:
         # The library's requests know it by this name alone.
         kept["REQUESTS_CA_BUNDLE"] = kept["SSL_CERT_FILE"]
@@ -183,7 +187,7 @@ def _environment() -> dict[str, str]:
 class _AppriseSender:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT)
 
     async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
         """Run the library once.
@@ -211,7 +215,7 @@ class _AppriseSender:
             start_new_session=True,
         )
         try:
-            async with asyncio.timeout(self._settings.webhook_timeout_seconds + STARTS_IN_SECONDS):
+            async with asyncio.timeout(self._settings.webhook_timeout_seconds + STARTUP_SECONDS):
                 output, _ = await child.communicate(orjson.dumps(task))
             answer: JsonObject = orjson.loads(output)
         except TimeoutError:
@@ -238,7 +242,7 @@ def _explain(answer: JsonObject) -> SendError:
     if answer.get("timeout"):
         return SendError("the service did not answer in time", permanent=False)
     if isinstance(status, int):
-        permanent = 300 <= status < 500 and status not in RETRIED
+        permanent = 300 <= status < 500 and status not in RETRIED_STATUSES
         advice = "check the action's URL" if permanent else "it may take it later"
         return SendError(f"the service answered {status}: {advice}", permanent=permanent, status_code=status)
     return SendError("the service could not be reached, or did not take it", permanent=False)

@@ -27,8 +27,8 @@ LOCAL_SCHEMES = frozenset(
 )
 """Services that act on this machine instead of sending a message somewhere."""
 LOCAL = "names a service that acts on this machine: only those that send a message elsewhere can be used"
-MOST_MEMORY = 1024 * 1024 * 1024
-MOST_CPU_SECONDS = 30
+MAX_MEMORY_BYTES = 1024 * 1024 * 1024
+MAX_CPU_SECONDS = 30
 STARTS_PROGRAMS = frozenset(
     {"subprocess.Popen", "os.exec", "os.system", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "pty.spawn"}
 )
@@ -50,13 +50,15 @@ class Guard:
         self._proxy = proxy
         self.blocked = False
         """Whether an address was refused."""
-        places = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+        readable = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
         certificates = [os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")]
         # Not all of /etc/ssl: private keys lie there, too.
         public = ["/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf"]
         others = [*public, "/usr/share/zoneinfo", "/etc/mime.types", "/dev/urandom", "/dev/null"]
         root = str(Path(__file__).resolve().parents[1])
-        self._readable = tuple(os.path.realpath(place) for place in (*places, *certificates, *others, root) if place)
+        self._readable = tuple(
+            os.path.realpath(folder) for folder in (*readable, *certificates, *others, root) if folder
+        )
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Answer an audit event."""
@@ -89,9 +91,9 @@ class Guard:
         if not isinstance(path, str | bytes | os.PathLike):
             return
         writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        place = os.path.realpath(os.fsdecode(path))
-        readable = any(place == each or place.startswith(each + os.sep) for each in self._readable)
-        if (writes and place != "/dev/null") or not readable:
+        real_path = os.path.realpath(os.fsdecode(path))
+        readable = any(real_path == each or real_path.startswith(each + os.sep) for each in self._readable)
+        if (writes and real_path != "/dev/null") or not readable:
             raise Refused("no files are read or written here")
 
 
@@ -145,10 +147,10 @@ def _nowhere(*_: Any, **__: Any) -> None:
 
 def check(urls: Sequence[str], allowed: Sequence[Network], instantiate: Callable[[str], Any]) -> list[str | None]:
     """Say of each URL what is wrong with it."""
-    return [_wrong(url, allowed, instantiate) for url in urls]
+    return [_url_error(url, allowed, instantiate) for url in urls]
 
 
-def _wrong(url: str, allowed: Sequence[Network], instantiate: Callable[[str], Any]) -> str | None:
+def _url_error(url: str, allowed: Sequence[Network], instantiate: Callable[[str], Any]) -> str | None:
     if url.partition("://")[0].lower() in LOCAL_SCHEMES:
         return LOCAL
     service = instantiate(url)
@@ -157,10 +159,10 @@ def _wrong(url: str, allowed: Sequence[Network], instantiate: Callable[[str], An
     if not service.verify_certificate:
         return "must not turn off the check of certificates"
     hosts = (str(getattr(service, name, None) or "").strip("[]") for name in ("host", "smtp_host"))
-    return next((said for host in hosts if host and (said := _leads_astray(host, allowed))), None)
+    return next((reason for host in hosts if host and (reason := _is_forbidden_host(host, allowed))), None)
 
 
-def _leads_astray(host: str, allowed: Sequence[Network]) -> str | None:
+def _is_forbidden_host(host: str, allowed: Sequence[Network]) -> str | None:
     try:
         check_url(f"http://{f'[{host}]' if ':' in host else host}/", allowed)
     except ValueError as error:
@@ -213,8 +215,8 @@ def main() -> None:
     """Do the one task that standard input tells of, and answer on standard output."""
     task = json.load(sys.stdin)
     answer, sys.stdout = sys.stdout, sys.stderr
-    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
     allowed = [ip_network(network) for network in task["allowed"]]
     guard = Guard(allowed, _use_proxy(task))
     instantiate = _load()

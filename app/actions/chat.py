@@ -7,12 +7,12 @@ import re
 from collections.abc import Callable
 
 from app.actions.base import JsonObject, Notification
-from app.actions.story import Story, cut
+from app.actions.message_content import MessageContent, truncate
 from app.enums import NotificationType, Severity
 from app.utils.clock import rfc3339
 
 BUTTON = "Open the alert"
-SHOWN_SAMPLES = 5
+MAX_SAMPLES = 5
 EMOJI = re.compile(r":(?=[A-Za-z0-9_+'-]+:)")
 """The first colon of a name of an emoji, such as `:wave:`."""
 COLON = re.compile(r":(?=[A-Za-z0-9\\_+-]*[A-Za-z][A-Za-z0-9\\_+-]*:|//)")
@@ -20,56 +20,60 @@ COLON = re.compile(r":(?=[A-Za-z0-9\\_+-]*[A-Za-z][A-Za-z0-9\\_+-]*:|//)")
 PAGERDUTY_SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
 
 
-def _links(story: Story, write: Callable[[str, str], str], separator: str, limit: int) -> str:
+def _links(message: MessageContent, write: Callable[[str, str], str], separator: str, limit: int) -> str:
     """Write the links of a message, as many whole ones as the service takes: a digest's alerts, else samples."""
     shown = ""
-    for label, url in story.told or story.samples[:SHOWN_SAMPLES]:
-        longer = shown + (separator if shown else "") + write(cut(label, 200), url)
+    for label, url in message.digest_items or message.samples[:MAX_SAMPLES]:
+        longer = shown + (separator if shown else "") + write(truncate(label, 200), url)
         if len(longer) > limit:
             break
         shown = longer
     return shown
 
 
-def _details(story: Story) -> list[tuple[str, str]]:
+def _explanation(message: MessageContent) -> list[tuple[str, str]]:
     """What stands below the facts: the code with its meaning, and what to do."""
-    said = []
-    if story.code is not None:
-        meaning = f"{story.code} {story.code_means}".strip()
-        said.append(("Error", f"{meaning}. {story.cause}".rstrip(". ") if story.cause else meaning))
-    about = [("About this rule", story.description)] if story.description else []
-    return [*said, ("Next", story.next_step), *about]
+    sentences = []
+    if message.code is not None:
+        meaning = f"{message.code} {message.code_means}".strip()
+        sentences.append(("Error", f"{meaning}. {message.cause}".rstrip(". ") if message.cause else meaning))
+    about = [("About this rule", message.description)] if message.description else []
+    return [*sentences, ("Next", message.next_step), *about]
 
 
-def slack(notification: Notification, story: Story) -> JsonObject:
+def slack(notification: Notification, message: MessageContent) -> JsonObject:
     """Make a Slack message: blocks in an attachment, which gives it its coloured edge.
 
     Foreign texts are plain text without emoji: Slack's own markup has no escapes for its stars and colons.
     """
     blocks: list[JsonObject] = [
-        {"type": "header", "text": _plain_text(story.headline, 150)},
-        {"type": "section", "text": _plain_text(story.summary, 2900)},
-        *({"type": "section", "fields": fields} for fields in _slack_fields(story)),
-        *({"type": "section", "text": _plain_text(f"{name}: {text}", 2900)} for name, text in _details(story)),
+        {"type": "header", "text": _plain_text(message.headline, 150)},
+        {"type": "section", "text": _plain_text(message.summary, 2900)},
+        *({"type": "section", "fields": fields} for fields in _slack_fields(message)),
+        *({"type": "section", "text": _plain_text(f"{name}: {text}", 2900)} for name, text in _explanation(message)),
         *(
             {"type": "section", "text": _plain_text(headline, 300), "accessory": _slack_button("Open", url)}
-            for headline, url in story.told
+            for headline, url in message.digest_items
         ),
     ]
-    samples = "" if story.told else _links(story, lambda label, url: f"<{url}|{_slack(label)}>", " · ", 2900)
+    samples = (
+        "" if message.digest_items else _links(message, lambda label, url: f"<{url}|{_slack(label)}>", " · ", 2900)
+    )
     if samples:
         blocks.append({"type": "context", "elements": [_mrkdwn(samples)]})
-    blocks.append({"type": "actions", "elements": [_slack_button(BUTTON, story.link)]})
+    blocks.append({"type": "actions", "elements": [_slack_button(BUTTON, message.link)]})
     return {
-        "text": _cut_escaped(_without_emoji(_slack(f"{story.headline}: {story.summary}")), 2900),
+        "text": _truncate_escaped(_without_emoji(_slack(f"{message.headline}: {message.summary}")), 2900),
         "mrkdwn": False,
-        "attachments": [{"color": story.colour, "blocks": blocks}],
+        "attachments": [{"color": message.colour, "blocks": blocks}],
     }
 
 
-def _slack_fields(story: Story) -> list[list[JsonObject]]:
+def _slack_fields(message: MessageContent) -> list[list[JsonObject]]:
     """Write the facts as a table: a name in bold, its value beside it; a section takes ten cells."""
-    cells = [cell for name, value in story.facts for cell in (_mrkdwn(f"*{name}*"), _plain_text(value or "none", 1900))]
+    cells = [
+        cell for name, value in message.facts for cell in (_mrkdwn(f"*{name}*"), _plain_text(value or "none", 1900))
+    ]
     return [cells[start : start + 10] for start in range(0, len(cells), 10)]
 
 
@@ -78,7 +82,7 @@ def _slack_button(label: str, url: str) -> JsonObject:
 
 
 def _plain_text(text: str, limit: int) -> JsonObject:
-    return {"type": "plain_text", "text": cut(text, limit), "emoji": False}
+    return {"type": "plain_text", "text": truncate(text, limit), "emoji": False}
 
 
 def _mrkdwn(text: str) -> JsonObject:
@@ -95,27 +99,27 @@ def _without_emoji(text: str) -> str:
     return EMOJI.sub(":\u200b", text)
 
 
-def _cut_escaped(text: str, limit: int) -> str:
+def _truncate_escaped(text: str, limit: int) -> str:
     """Shorten what is escaped, and not within an escaped sign."""
-    return re.sub(r"&[a-z]{0,3}…\Z", "…", cut(text, limit))
+    return re.sub(r"&[a-z]{0,3}…\Z", "…", truncate(text, limit))
 
 
-def teams(notification: Notification, story: Story) -> JsonObject:
+def teams(notification: Notification, message: MessageContent) -> JsonObject:
     """Make an Adaptive Card, as the Workflows of Teams take it.
 
     Foreign texts are runs of rich text, which know no Markdown: on phones Teams shows the backslashes of escapes.
     """
-    tone = "Good" if notification.type == NotificationType.RESOLVED else _tone(story.severity)
+    tone = "Good" if notification.type == NotificationType.RESOLVED else _tone(message.severity)
     body: list[JsonObject] = [
-        _rich_text({"text": story.headline, "size": "Large", "weight": "Bolder", "color": tone}),
-        _rich_text({"text": cut(story.summary, 4000)}),
-        *(_named(name, cut(value, 500)) for name, value in story.facts),
-        *(_named(name, cut(text, 4000)) for name, text in _details(story)),
+        _rich_text({"text": message.headline, "size": "Large", "weight": "Bolder", "color": tone}),
+        _rich_text({"text": truncate(message.summary, 4000)}),
+        *(_named(name, truncate(value, 500)) for name, value in message.facts),
+        *(_named(name, truncate(text, 4000)) for name, text in _explanation(message)),
     ]
-    for label, url in story.told:
+    for label, url in message.digest_items:
         open_url = {"selectAction": {"type": "Action.OpenUrl", "url": url}}
-        body.append(_rich_text({"text": cut(label, 200), "underline": True} | open_url))
-    links = "" if story.told else _links(story, lambda label, url: f"[{label}]({url})", ", ", 8000)
+        body.append(_rich_text({"text": truncate(label, 200), "underline": True} | open_url))
+    links = "" if message.digest_items else _links(message, lambda label, url: f"[{label}]({url})", ", ", 8000)
     if links:
         body.append({"type": "TextBlock", "wrap": True, "isSubtle": True, "text": links})
     card = {
@@ -123,7 +127,7 @@ def teams(notification: Notification, story: Story) -> JsonObject:
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": body,
-        "actions": [{"type": "Action.OpenUrl", "title": BUTTON, "url": story.link}],
+        "actions": [{"type": "Action.OpenUrl", "title": BUTTON, "url": message.link}],
     }
     return {
         "type": "message",
@@ -154,37 +158,37 @@ def _markdown(text: str) -> str:
     return COLON.sub(r"\\:", escaped)
 
 
-def google_chat(notification: Notification, story: Story) -> JsonObject:
+def google_chat(notification: Notification, message: MessageContent) -> JsonObject:
     """Make a card for Google Chat."""
     widgets: list[JsonObject] = [
-        {"textParagraph": {"text": _cut_escaped(_slack(story.summary), 4000)}},
+        {"textParagraph": {"text": _truncate_escaped(_slack(message.summary), 4000)}},
         *(
-            {"decoratedText": {"topLabel": name, "text": _cut_escaped(_slack(value), 1000), "wrapText": True}}
-            for name, value in [*story.facts, *_details(story)]
+            {"decoratedText": {"topLabel": name, "text": _truncate_escaped(_slack(value), 1000), "wrapText": True}}
+            for name, value in [*message.facts, *_explanation(message)]
         ),
     ]
-    links = _links(story, lambda label, url: f'<a href="{url}">{_slack(label)}</a>', "<br>", 8000)
+    links = _links(message, lambda label, url: f'<a href="{url}">{_slack(label)}</a>', "<br>", 8000)
     if links:
         widgets.append({"textParagraph": {"text": links}})
-    widgets.append({"buttonList": {"buttons": [{"text": BUTTON, "onClick": {"openLink": {"url": story.link}}}]}})
-    header = {"title": cut(story.headline, 200), "subtitle": f"GiftPulse · {story.severity}"}
+    widgets.append({"buttonList": {"buttons": [{"text": BUTTON, "onClick": {"openLink": {"url": message.link}}}]}})
+    header = {"title": truncate(message.headline, 200), "subtitle": f"GiftPulse · {message.severity}"}
     return {"cardsV2": [{"cardId": "giftpulse", "card": {"header": header, "sections": [{"widgets": widgets}]}}]}
 
 
-def discord(notification: Notification, story: Story) -> JsonObject:
+def discord(notification: Notification, message: MessageContent) -> JsonObject:
     """Make an embed for Discord; nobody is mentioned, whatever a text says."""
     fields = [
-        {"name": name, "value": cut(_markdown(value), 1000) or "none", "inline": len(value) < 40}
-        for name, value in [*story.facts, *_details(story)]
+        {"name": name, "value": truncate(_markdown(value), 1000) or "none", "inline": len(value) < 40}
+        for name, value in [*message.facts, *_explanation(message)]
     ]
-    links = _links(story, lambda label, url: f"[{_markdown(label)}]({url})", " · ", 1020)
+    links = _links(message, lambda label, url: f"[{_markdown(label)}]({url})", " · ", 1020)
     if links:
-        fields.append({"name": "Alerts" if story.told else "Samples", "value": links, "inline": False})
+        fields.append({"name": "Alerts" if message.digest_items else "Samples", "value": links, "inline": False})
     embed = {
-        "title": cut(_markdown(story.headline), 250),
-        "description": cut(_markdown(story.summary), 2000),
-        "url": story.link,
-        "color": int(story.colour[1:], 16),
+        "title": truncate(_markdown(message.headline), 250),
+        "description": truncate(_markdown(message.summary), 2000),
+        "url": message.link,
+        "color": int(message.colour[1:], 16),
         "fields": fields[:25],
         "timestamp": rfc3339(notification.timestamp),
         "footer": {"text": "GiftPulse"},
@@ -192,30 +196,30 @@ def discord(notification: Notification, story: Story) -> JsonObject:
     return {"embeds": [embed], "allowed_mentions": {"parse": []}}
 
 
-def pagerduty(notification: Notification, story: Story) -> JsonObject:
+def pagerduty(notification: Notification, message: MessageContent) -> JsonObject:
     """Make an event of PagerDuty's Events v2: an alert opens one incident, and its resolving closes it."""
     event: JsonObject = {"event_action": "trigger", "dedup_key": str(notification.alert["id"])}
     if notification.type == NotificationType.RESOLVED:
         return event | {"event_action": "resolve"}
     return event | {
         "client": "GiftPulse",
-        "client_url": story.link,
-        "links": [{"href": url, "text": cut(label, 200)} for label, url in story.samples[:SHOWN_SAMPLES]],
+        "client_url": message.link,
+        "links": [{"href": url, "text": truncate(label, 200)} for label, url in message.samples[:MAX_SAMPLES]],
         "payload": {
-            "summary": cut(f"{story.title}: {story.summary}", 1000),
+            "summary": truncate(f"{message.title}: {message.summary}", 1000),
             "source": "Twilio",
             "component": str(notification.alert["group"].get("account_sid", "GiftPulse")),
-            "severity": PAGERDUTY_SEVERITIES[story.severity],
+            "severity": PAGERDUTY_SEVERITIES[message.severity],
             "timestamp": rfc3339(notification.timestamp),
-            "class": str(story.code or story.title),
-            "custom_details": dict([*story.facts, *_details(story)]),
+            "class": str(message.code or message.title),
+            "custom_details": dict([*message.facts, *_explanation(message)]),
         },
     }
 
 
-LONGEST = {"slack": 60_000, "teams": 28_000, "google_chat": 32_000, "discord": 6_000, "pagerduty": 60_000}
+MAX_TOTAL_LENGTH = {"slack": 60_000, "teams": 28_000, "google_chat": 32_000, "discord": 6_000, "pagerduty": 60_000}
 """What each service takes at most, in bytes; Discord counts the characters of the texts, which are fewer."""
-FORMATS: dict[str, Callable[[Notification, Story], JsonObject]] = {
+FORMATS: dict[str, Callable[[Notification, MessageContent], JsonObject]] = {
     "slack": slack,
     "teams": teams,
     "google_chat": google_chat,

@@ -18,15 +18,15 @@ from app.actions.templates import EmptyResult, UnusableTemplate, render_text
 from app.config import Settings
 from app.errors import FieldError, InvalidInput
 
-MOST_RECIPIENTS = 50
-LONGEST_SUBJECT = 1000
+MAX_RECIPIENTS = 50
+MAX_SUBJECT_LENGTH = 1000
 """Before it is cut to what a subject may have."""
 
 
 class EmailConfig(ConfigModel):
     """What a user writes."""
 
-    recipients: list[str] = Field(min_length=1, max_length=MOST_RECIPIENTS)
+    recipients: list[str] = Field(min_length=1, max_length=MAX_RECIPIENTS)
     subject: str | None = Field(None, min_length=1)
     template: str = mail_text.BUILT_IN
 
@@ -45,14 +45,14 @@ class Email:
         Raises: InvalidInput.
         """
         parsed = parse(EmailConfig, config)
-        recipients, wrong = [], []
-        for place, text in enumerate(parsed.recipients):
+        recipients, invalid = [], []
+        for index, text in enumerate(parsed.recipients):
             try:
                 recipients.append(check_address(text))
             except ValueError as error:
-                wrong.append(FieldError(f"config.recipients.{place}", str(error)))
-        if wrong:
-            raise InvalidInput(wrong)
+                invalid.append(FieldError(f"config.recipients.{index}", str(error)))
+        if invalid:
+            raise InvalidInput(invalid)
         if not mail_text.exists(parsed.template):
             raise refuse("template", f"must be one of {', '.join(mail_text.names())}")
         checked: JsonObject = {"recipients": recipients, "template": parsed.template}
@@ -114,7 +114,7 @@ def _subject(source: str, notification: Notification) -> str:
 
     Raises: UnusableTemplate.
     """
-    subject = mail_text.one_line(render_text(source, template_values(notification), LONGEST_SUBJECT))
+    subject = mail_text.one_line(render_text(source, template_values(notification), MAX_SUBJECT_LENGTH))
     if not subject:
         raise EmptyResult("makes an empty subject")
     return subject

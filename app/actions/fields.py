@@ -6,10 +6,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from app.actions.base import Notification
-from app.actions.sample import samples
+from app.actions.sample import sample_notifications
 from app.actions.templates import EmptyResult, UnusableTemplate
 from app.errors import FieldError, InvalidInput
-from app.utils import wording
+from app.utils import validation_messages
 
 
 class ConfigModel(BaseModel):
@@ -32,7 +32,7 @@ def parse(model: type[Model], config: dict[str, Any]) -> Model:
         details = error.errors(include_input=False, include_url=False)
     raise InvalidInput(
         [
-            FieldError(".".join(["config", *(str(part) for part in item["loc"])]), wording.sentence(item))
+            FieldError(".".join(["config", *(str(part) for part in item["loc"])]), validation_messages.sentence(item))
             for item in details
         ]
     )
@@ -45,7 +45,7 @@ def try_template(field: str, render: Callable[[Notification], object]) -> None:
 
     Raises: InvalidInput.
     """
-    for notification in samples():
+    for notification in sample_notifications():
         try:
             render(notification)
         except UnusableTemplate as error:

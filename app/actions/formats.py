@@ -10,18 +10,18 @@ import orjson
 from app.actions import chat
 from app.actions.base import Envelope, JsonObject, Notification, Rendered
 from app.actions.fields import refuse, try_template
-from app.actions.story import cut, tell
+from app.actions.message_content import compose, truncate
 from app.actions.templates import UnusableTemplate, render_json
 from app.enums import NotificationType
 from app.utils.clock import rfc3339
 
-MOST_BYTES = 64 * 1024
-LONGEST_TEXT = 1000
+MAX_BYTES = 64 * 1024
+MAX_TEXT_LENGTH = 1000
 """Of an alert that is too large for a webhook."""
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
 SECRET_PATHS = frozenset({"slack", "teams", "google_chat", "discord"})
 """Services whose URL is itself the secret."""
-LONGEST_ROUTING_KEY = 64
+MAX_ROUTING_KEY_LENGTH = 64
 
 
 def check(name: str | None, body: str | None, routing_key: str | None) -> JsonObject:
@@ -36,7 +36,7 @@ def check(name: str | None, body: str | None, routing_key: str | None) -> JsonOb
             not routing_key
             or not routing_key.isascii()
             or not routing_key.isalnum()
-            or len(routing_key) > LONGEST_ROUTING_KEY
+            or len(routing_key) > MAX_ROUTING_KEY_LENGTH
         ):
             raise refuse("routing_key", "must be the integration's routing key, letters and digits")
         return {"routing_key": routing_key}
@@ -63,11 +63,11 @@ def render(config: JsonObject, notification: Notification) -> Rendered:
 
 def _for_chat(name: str, notification: Notification) -> bytes:
     """Write a chat service's message; where it takes no such long one, every long text is cut."""
-    story = tell(notification)
-    for longest in (None, 1000, 300, 60):
-        told = story if longest is None else story.shortened(longest)
-        body = orjson.dumps(chat.FORMATS[name](notification, told))
-        if len(body) <= chat.LONGEST[name]:
+    message = compose(notification)
+    for max_length in (None, 1000, 300, 60):
+        shortened = message if max_length is None else message.truncated(max_length)
+        body = orjson.dumps(chat.FORMATS[name](notification, shortened))
+        if len(body) <= chat.MAX_TOTAL_LENGTH[name]:
             break
     return body
 
@@ -94,9 +94,9 @@ def sent_bodies(config: JsonObject, envelope: Envelope) -> list[bytes]:
 
 
 def _templated(source: str, notification: Notification) -> bytes:
-    body = render_json(source, template_values(notification), MOST_BYTES)
-    if len(body) > MOST_BYTES:
-        raise UnusableTemplate(f"makes more than {MOST_BYTES} bytes")
+    body = render_json(source, template_values(notification), MAX_BYTES)
+    if len(body) > MAX_BYTES:
+        raise UnusableTemplate(f"makes more than {MAX_BYTES} bytes")
     return body
 
 
@@ -118,7 +118,7 @@ def standard(notification: Notification) -> bytes:
     logs = list(notification.logs)
     while True:
         body = _standard(notification, notification.rule, logs)
-        if len(body) <= MOST_BYTES:
+        if len(body) <= MAX_BYTES:
             return body
         if not logs:
             break
@@ -126,17 +126,17 @@ def standard(notification: Notification) -> bytes:
     rule = notification.rule
     short = None if rule is None else {"id": rule["id"], "name": rule["name"], "truncated": True}
     body = _standard(notification, short, [])
-    if len(body) <= MOST_BYTES:
+    if len(body) <= MAX_BYTES:
         return body
-    alert = {name: _cut(value) for name, value in notification.alert.items()} | {"truncated": True}
-    return _standard(replace(notification, alert=alert), short and short | {"name": _cut(short["name"])}, [])
+    alert = {name: _truncate(value) for name, value in notification.alert.items()} | {"truncated": True}
+    return _standard(replace(notification, alert=alert), short and short | {"name": _truncate(short["name"])}, [])
 
 
-def _cut(value: Any) -> Any:
+def _truncate(value: Any) -> Any:
     """Cut the long texts in a value of an alert."""
     if isinstance(value, dict):
-        return {name: _cut(part) for name, part in value.items()}
-    return cut(value, LONGEST_TEXT) if isinstance(value, str) else value
+        return {name: _truncate(part) for name, part in value.items()}
+    return truncate(value, MAX_TEXT_LENGTH) if isinstance(value, str) else value
 
 
 def _standard(notification: Notification, rule: Mapping[str, Any] | None, logs: list[JsonObject]) -> bytes:

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-MOST_HEADERS = 20
-LONGEST_VALUE = 4096
+MAX_HEADERS = 20
+MAX_VALUE_LENGTH = 4096
 NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}\Z")
 VALUE = re.compile(r"[\x20-\x7e]*\Z")
 RESERVED = frozenset(
@@ -26,19 +26,19 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
     Returns: empty where all can be sent; messages repeat no value.
     """
-    wrong: dict[str, str] = {}
+    errors: dict[str, str] = {}
     seen: set[str] = set()
     for name, value in headers.items():
         lower = name.lower()
         if not NAME.match(name):
-            wrong[""] = "must have names of letters, digits and hyphens"
+            errors[""] = "must have names of letters, digits and hyphens"
         elif lower in RESERVED or lower.startswith(RESERVED_PREFIXES):
-            wrong[name] = "is set by GiftPulse, or has a meaning to servers on the way"
+            errors[name] = "is set by GiftPulse, or has a meaning to servers on the way"
         elif lower in seen:
-            wrong[name] = "is given twice"
-        elif len(value) > LONGEST_VALUE or not VALUE.match(value) or value != value.strip():
-            wrong[name] = f"must be printable ASCII of at most {LONGEST_VALUE} characters, without space around it"
+            errors[name] = "is given twice"
+        elif len(value) > MAX_VALUE_LENGTH or not VALUE.match(value) or value != value.strip():
+            errors[name] = f"must be printable ASCII of at most {MAX_VALUE_LENGTH} characters, without space around it"
         seen.add(lower)
-    if len(headers) > MOST_HEADERS:
-        wrong[""] = f"must be at most {MOST_HEADERS}"
-    return wrong
+    if len(headers) > MAX_HEADERS:
+        errors[""] = f"must be at most {MAX_HEADERS}"
+    return errors

@@ -10,8 +10,8 @@ import idna
 
 from app.actions.mail_headers import visible
 
-LONGEST = 254
-LONGEST_LOCAL = 64
+MAX_ADDRESS_LENGTH = 254
+MAX_LOCAL_LENGTH = 64
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 LOCAL = re.compile(rf"(?!.*=\?){ATOM}(\.{ATOM})*\Z")
 """Without the beginning of an encoded word (RFC 2047): whoever writes it into a header decodes it."""
@@ -23,19 +23,19 @@ def check_address(text: str) -> str:
 
     Raises: ValueError, whose message says what is wanted and never repeats the address.
     """
-    wrong = ValueError("must be one mail address, such as ops@example.com")
+    invalid = ValueError("must be one mail address, such as ops@example.com")
     local, at, domain = text.rpartition("@")
-    if not at or len(text) > LONGEST or len(local) > LONGEST_LOCAL or not LOCAL.match(local):
-        raise wrong
+    if not at or len(text) > MAX_ADDRESS_LENGTH or len(local) > MAX_LOCAL_LENGTH or not LOCAL.match(local):
+        raise invalid
     try:
         ascii_domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:
-        raise wrong from None
+        raise invalid from None
     labels = ascii_domain.split(".")
     if not all(LABEL.match(label) for label in labels) or labels[-1].isdigit():
-        raise wrong
-    if len(local) + 1 + len(ascii_domain) > LONGEST:
-        raise wrong
+        raise invalid
+    if len(local) + 1 + len(ascii_domain) > MAX_ADDRESS_LENGTH:
+        raise invalid
     return f"{local}@{ascii_domain}"
 
 

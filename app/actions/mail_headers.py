@@ -8,11 +8,11 @@ import base64
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 
-LONGEST_LINE = 76
+MAX_LINE_LENGTH = 76
 """Of a line with an encoded word; of others where they can be folded."""
 WORD_BYTES = 39
-"""What one encoded word holds: with the longest name before it, its line stays within `LONGEST_LINE`."""
-LONGEST_QUOTED = 60
+"""What one encoded word holds: with the longest name before it, its line stays within `MAX_LINE_LENGTH`."""
+MAX_QUOTED_LENGTH = 60
 ENCODED_WORD = "=?"
 """Begins one, as in `=?utf-8?q?=0aBcc:_x?=`."""
 JOINER = "\u200d"
@@ -40,7 +40,7 @@ def sender(name: str, address: str) -> str:
     """Write an address with the name before it, as the value of `From`."""
     if not name:
         return address
-    if _needs_encoding(name) or len(name) > LONGEST_QUOTED:
+    if _needs_encoding(name) or len(name) > MAX_QUOTED_LENGTH:
         return _fold(len("From: "), [*_encoded(name), f"<{address}>"])
     quoted = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{quoted}" <{address}>'
@@ -73,7 +73,7 @@ def _fold(used: int, words: Iterable[str]) -> str:
     for word in words:
         if not value:
             value = word
-        elif length + 1 + len(word) > LONGEST_LINE:
+        elif length + 1 + len(word) > MAX_LINE_LENGTH:
             value, length = f"{value}\r\n {word}", 0
         else:
             value = f"{value} {word}"

@@ -15,18 +15,18 @@ from markupsafe import Markup
 
 from app.actions import mail_headers
 from app.actions.base import Envelope, Notification
-from app.actions.facts import line, when
-from app.actions.story import Story, console_url, cut, tell
+from app.actions.details import format_time, single_line
+from app.actions.message_content import MessageContent, compose, console_url, truncate
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"
 BUILT_IN = "error_notification"
 PARTS = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 ADDRESS = re.compile(r"(https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]])")
-LONGEST_SUBJECT = 200
-LONGEST_TEXT = 400
+MAX_SUBJECT_LENGTH = 200
+MAX_TEXT_LENGTH = 400
 """Of each text of a mail: who wants all of it follows the links."""
-TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Turn the direction of what follows, so that a text reads other than it is."""
 
 
@@ -49,13 +49,13 @@ def _environment() -> Environment:
         undefined=ChainableUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"console_url": console_url, "when": when, "line": short_line, "linked": linked}
+    environment.filters |= {"console_url": console_url, "when": format_time, "line": short_line, "linked": linked}
     return environment
 
 
-def short_line(value: object, longest: int = LONGEST_TEXT) -> str:
+def short_line(value: object, max_length: int = MAX_TEXT_LENGTH) -> str:
     """Make one line of a foreign text, and cut it where it is too long."""
-    return cut(line(value), longest)
+    return truncate(single_line(value), max_length)
 
 
 def linked(text: str, style: str) -> Markup:
@@ -72,7 +72,7 @@ def write(name: str, notification: Notification) -> tuple[dict[str, str], str | 
 
     Returns: the parts, and a warning where the template could not be used and the built-in one, or plain text, was.
     """
-    story = tell(notification).shortened(LONGEST_TEXT)
+    message_content = compose(notification).truncated(MAX_TEXT_LENGTH)
     values = {
         "type": notification.type.value,
         "alert": notification.alert,
@@ -80,7 +80,7 @@ def write(name: str, notification: Notification) -> tuple[dict[str, str], str | 
         "logs": notification.logs,
         "digest": notification.digest,
         "base_url": notification.base_url,
-        "story": story,
+        "story": message_content,
     }
     for candidate in dict.fromkeys((name, BUILT_IN)):
         try:
@@ -91,13 +91,13 @@ def write(name: str, notification: Notification) -> tuple[dict[str, str], str | 
             continue
         parts["subject"] = one_line(parts["subject"])
         return parts, None if candidate == name else f"the template {name} could not be used; the built-in one was"
-    return _plain(story), f"the template {name} could not be used, nor the built-in one; plain text was sent"
+    return _plain(message_content), f"the template {name} could not be used, nor the built-in one; plain text was sent"
 
 
-def _plain(story: Story) -> dict[str, str]:
-    facts = "\n".join(f"{name}: {value}" for name, value in story.facts)
-    text = f"{story.headline}\n{story.summary}\n\n{facts}\n\n{story.next_step}\n{story.link}\n"
-    return {"subject": one_line(f"{story.headline}: {story.summary}"), "text": text}
+def _plain(content: MessageContent) -> dict[str, str]:
+    facts = "\n".join(f"{name}: {value}" for name, value in content.facts)
+    text = f"{content.headline}\n{content.summary}\n\n{facts}\n\n{content.next_step}\n{content.link}\n"
+    return {"subject": one_line(f"{content.headline}: {content.summary}"), "text": text}
 
 
 def one_line(text: str) -> str:
@@ -105,7 +105,7 @@ def one_line(text: str) -> str:
 
     An encoded word (RFC 2047) in it is taken apart: whoever reads a header decodes it, and it may hold line breaks.
     """
-    return cut(mail_headers.visible(text).replace(mail_headers.ENCODED_WORD, "= ?"), LONGEST_SUBJECT)
+    return truncate(mail_headers.visible(text).replace(mail_headers.ENCODED_WORD, "= ?"), MAX_SUBJECT_LENGTH)
 
 
 def message(envelope: Envelope, sender: Address) -> bytes:
@@ -145,5 +145,5 @@ def _tidy(text: str) -> str:
     return "".join(
         part
         for part in text
-        if part in "\n\t" or (unicodedata.category(part) not in ("Cc", "Cs") and part not in TURNS)
+        if part in "\n\t" or (unicodedata.category(part) not in ("Cc", "Cs") and part not in BIDI_CONTROLS)
     )

@@ -40,23 +40,23 @@ def sample_alert(at: str) -> JsonObject:
     }
 
 
-def sample(base_url: str, now: datetime) -> Notification:
+def sample_notification(base_url: str, now: datetime) -> Notification:
     """Make the notification of a test."""
     return Notification(NotificationType.TEST, now, sample_alert(rfc3339(now)), None, [], base_url)
 
 
-def samples() -> list[Notification]:
+def sample_notifications() -> list[Notification]:
     """Make one notification of each sort that a template must stand: with and without a rule, logs, and a code."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     at, base_url = rfc3339(now), "http://localhost:8000"
-    odd = 'said "no" \\ and\nleft <b>&amp;</b> {{ it }}'
-    full = sample_alert(at) | {"rule_id": SAMPLE_ID, "rule_name": odd, "summary": odd, "value": 3.5}
+    sparse = 'said "no" \\ and\nleft <b>&amp;</b> {{ it }}'
+    full = sample_alert(at) | {"rule_id": SAMPLE_ID, "rule_name": sparse, "summary": sparse, "value": 3.5}
     over = full | {"status": "resolved", "resolved_at": at, "resolve_reason": "quiet", "error": None, "group": {}}
-    logs = [_sample_log(at, odd), _sample_log(at, None)]
+    logs = [_sample_log(at, sparse), _sample_log(at, None)]
     return [
-        Notification(NotificationType.FIRING, now, full, _sample_rule(at, odd), logs, base_url),
+        Notification(NotificationType.FIRING, now, full, _sample_rule(at, sparse), logs, base_url),
         Notification(NotificationType.RESOLVED, now, over, None, [], base_url),
-        sample(base_url, now),
+        sample_notification(base_url, now),
     ]
 
 

@@ -13,14 +13,14 @@ from app.actions.base import Envelope, JsonObject, Receipt, SendError
 from app.actions.mail_addresses import check_address, read_sender
 from app.config import Settings
 from app.utils.http import tls_context
-from app.utils.redact import clean_text, hide
+from app.utils.redact import clean_text, hide_secrets
 
 ATTEMPT_SECONDS = 60.0
 """The whole attempt. The last reply may take long, and giving up on it sends a mail twice."""
 STEP_SECONDS = 45.0
 CONNECT_SECONDS = 15.0
-MOST_CONNECTIONS = 16
-MAILS_A_CONNECTION = 20
+MAX_CONNECTIONS = 16
+MAX_MAILS_PER_CONNECTION = 20
 
 
 @dataclass
@@ -35,7 +35,7 @@ class SmtpSender:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._idle: list[_Connection] = []
-        self._slots = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
         """Send one mail to one recipient.
@@ -70,7 +70,7 @@ class SmtpSender:
         return recipient, mail_text.message(envelope, sender)
 
     async def _transact(self, mail: bytes, recipient: str, step: "_Step") -> Receipt:
-        connection = await self._take(step)
+        connection = await self._acquire(step)
         try:
             sender = read_sender(self._settings.smtp_from or "").addr_spec
             step.name = "sender"
@@ -80,14 +80,14 @@ class SmtpSender:
             step.name = "content"
             answer = await connection.client.data(mail)
         except BaseException:
-            _cut(connection.client)
+            _abort(connection.client)
             raise
         connection.mails += 1
-        if connection.mails < MAILS_A_CONNECTION:
+        if connection.mails < MAX_MAILS_PER_CONNECTION:
             self._idle.append(connection)
         else:
             await _quit(connection)
-        return Receipt(answer.code, _shown(answer.message, self._secrets(recipient)))
+        return Receipt(answer.code, _clean_reply(answer.message, self._secrets(recipient)))
 
     def _secrets(self, recipient: str) -> list[str]:
         """Name what a reply may give back that is nobody's business: the login, and whom the mail is for."""
@@ -95,7 +95,7 @@ class SmtpSender:
         password = self._settings.smtp_password.get_secret_value() if self._settings.smtp_password else ""
         return [user, password, f"\0{user}\0{password}", recipient, recipient.lower()]
 
-    async def _take(self, step: "_Step") -> _Connection:
+    async def _acquire(self, step: "_Step") -> _Connection:
         while self._idle:
             connection = self._idle.pop()
             if connection.client.is_connected:
@@ -118,7 +118,7 @@ class SmtpSender:
                 password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
                 await client.login(settings.smtp_user, password)
         except BaseException:
-            _cut(client)
+            _abort(client)
             raise
         return _Connection(client)
 
@@ -140,10 +140,10 @@ async def _quit(connection: _Connection) -> None:
             await connection.client.execute_command(b"QUIT")
     except (aiosmtplib.SMTPException, OSError):
         pass  # it has our mails, and is left all the same
-    _cut(connection.client)
+    _abort(connection.client)
 
 
-def _cut(client: aiosmtplib.SMTP) -> None:
+def _abort(client: aiosmtplib.SMTP) -> None:
     """Close a connection at once: TLS would wait for the server's goodbye, and the loop may not live so long."""
     transport = client.transport
     client.close()
@@ -167,19 +167,19 @@ STEPS: dict[str, tuple[str, str]] = {
 }
 
 
-def _shown(reply: str, secrets: Sequence[str]) -> str:
+def _clean_reply(reply: str, secrets: Sequence[str]) -> str:
     """Make a server's reply fit to be kept."""
-    return clean_text(hide(reply, secrets), 1024)
+    return clean_text(hide_secrets(reply, secrets), 1024)
 
 
 def _explain(error: Exception, step: str, secrets: Sequence[str]) -> SendError:
     """Say which step failed, and tell what stays from what may pass: 5yz fails, everything else is tried again."""
     refused, advice = STEPS[step]
-    code, said = _reply(error)
+    code, reply = _reply(error)
     if code is not None:
         permanent = 500 <= code < 600
         message = f"the mail server {refused} with {code}: " + (advice if permanent else "it may take it later")
-        return SendError(message, permanent=permanent, status_code=code, response=_shown(said, secrets))
+        return SendError(message, permanent=permanent, status_code=code, response=_clean_reply(reply, secrets))
     if isinstance(error, TimeoutError | aiosmtplib.SMTPTimeoutError):
         return SendError(f"the mail server did not answer in time ({step})", permanent=False)
     if isinstance(error, ssl.SSLError | ssl.CertificateError) or isinstance(error.__cause__, ssl.SSLError):

@@ -8,11 +8,11 @@ from typing import Any
 
 from jinja2.exceptions import SecurityError
 
-MOST_STEPS = 5_000
-MOST_CHARACTERS = 256 * 1024
-MOST_SECONDS = 1.0
-LARGEST_NUMBER = 10**15
-WEIGHT_OF_AN_ITEM = 8
+MAX_STEPS = 5_000
+MAX_CHARACTERS = 256 * 1024
+MAX_SECONDS = 1.0
+MAX_NUMBER = 10**15
+ITEM_WEIGHT = 8
 """In characters: about what an item takes when it is written."""
 
 
@@ -20,9 +20,9 @@ WEIGHT_OF_AN_ITEM = 8
 class Budget:
     """What one rendering may still use."""
 
-    steps: int = MOST_STEPS
-    characters: int = MOST_CHARACTERS
-    ends_at: float = field(default_factory=lambda: time.monotonic() + MOST_SECONDS)
+    steps: int = MAX_STEPS
+    characters: int = MAX_CHARACTERS
+    ends_at: float = field(default_factory=lambda: time.monotonic() + MAX_SECONDS)
 
     def step(self) -> None:
         """Count one step.
@@ -56,7 +56,7 @@ def spend(value: Any) -> Any:
         budget.get().spend(len(value))
         if not isinstance(value, str):
             _weigh(value)
-    elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+    elif isinstance(value, int) and abs(value) > MAX_NUMBER:
         raise SecurityError("a number is too large")
     else:
         budget.get().step()
@@ -69,16 +69,16 @@ def _weigh(value: Any) -> None:
     A list may hold another many times: it is small where it stands, and endless to write, compare or sort. What it
     holds is counted as often as it is held, so that no value costs more than so much, whatever is done with it.
     """
-    left, waiting = MOST_CHARACTERS, [value]
-    while waiting:
-        each = waiting.pop()
-        left -= WEIGHT_OF_AN_ITEM
+    left, pending = MAX_CHARACTERS, [value]
+    while pending:
+        each = pending.pop()
+        left -= ITEM_WEIGHT
         if isinstance(each, str):
             left -= len(each)
         elif isinstance(each, Mapping):
-            waiting += each
-            waiting += each.values()
+            pending += each
+            pending += each.values()
         elif isinstance(each, list | tuple):
-            waiting += each
-        if left < len(waiting):
+            pending += each
+        if left < len(pending):
             raise SecurityError("it makes too much text")

@@ -20,14 +20,14 @@ from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS as ALL_TESTS
 
-from app.actions.facts import when
-from app.actions.story import console_url
+from app.actions.details import format_time
+from app.actions.message_content import console_url
 from app.actions.template_budget import Budget, budget, spend
 
-LONGEST_SOURCE = 16 * 1024
-DEEPEST = 40
-DEEPEST_LOOPS = 3
-LONGEST_RANGE = 1_000
+MAX_SOURCE_LENGTH = 16 * 1024
+MAX_DEPTH = 40
+MAX_LOOP_DEPTH = 3
+MAX_RANGE = 1_000
 
 NODES: tuple[type[nodes.Node], ...] = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem,
@@ -147,8 +147,8 @@ def _sum(values: Any, attribute: str | None = None, start: float = 0) -> Any:
 
 def _range(*bounds: int) -> range:
     numbers = range(*bounds)
-    if len(numbers) > LONGEST_RANGE:
-        raise SecurityError(f"range goes to {LONGEST_RANGE} at most")
+    if len(numbers) > MAX_RANGE:
+        raise SecurityError(f"range goes to {MAX_RANGE} at most")
     return numbers
 
 
@@ -193,7 +193,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             "replace": _replace,
             "round": _round,
             "sum": _sum,
-            "when": when,
+            "when": format_time,
             "console_url": console_url,
         }
         self.tests = {name: ALL_TESTS[name] for name in TESTS}
@@ -246,17 +246,17 @@ _FOR_TEXT = _Environment(_plain)
 
 def _check(tree: nodes.Template) -> None:
     """Refuse what is not in the language, and count what loops and concatenations do."""
-    waiting: list[tuple[nodes.Node, int, int]] = [(tree, 0, 0)]
-    while waiting:
-        node, depth, loops = waiting.pop()
+    pending: list[tuple[nodes.Node, int, int]] = [(tree, 0, 0)]
+    while pending:
+        node, depth, loops = pending.pop()
         if not isinstance(node, NODES) or (isinstance(node, nodes.For) and node.recursive):
             raise TemplateSyntaxError("this has no place in a template here", node.lineno)
         loops += isinstance(node, nodes.For)
-        if depth > DEEPEST or loops > DEEPEST_LOOPS:
+        if depth > MAX_DEPTH or loops > MAX_LOOP_DEPTH:
             raise TemplateSyntaxError("it is nested too deeply", node.lineno)
         if _is_hidden(node):
             raise TemplateSyntaxError("names that begin with _ cannot be used", node.lineno)
-        waiting += [(child, depth + 1, loops) for child in node.iter_child_nodes()]
+        pending += [(child, depth + 1, loops) for child in node.iter_child_nodes()]
     for loop in list(tree.find_all(nodes.For)):
         loop.iter = _filtered("_each", loop.iter)
     for node in [tree, *tree.find_all(nodes.Node)]:
@@ -292,8 +292,8 @@ def _filtered(name: str, node: nodes.Node) -> nodes.Filter:
 
 @functools.lru_cache(maxsize=256)
 def _compile(source: str, environment: _Environment) -> Template:
-    if len(source) > LONGEST_SOURCE:
-        raise UnusableTemplate(f"must have at most {LONGEST_SOURCE} characters")
+    if len(source) > MAX_SOURCE_LENGTH:
+        raise UnusableTemplate(f"must have at most {MAX_SOURCE_LENGTH} characters")
     if any(unicodedata.category(each) in ("Cc", "Cs", "Cf") and each not in "\n\r\t\u200d" for each in source):
         raise UnusableTemplate("must hold no control characters, halves of characters, or marks of direction")
     try:
@@ -311,11 +311,11 @@ def _reason(error: TemplateError) -> str:
     return message if len(message) <= 200 else "cannot be read"
 
 
-def _render(source: str, environment: _Environment, values: Mapping[str, Any], longest: int) -> str:
+def _render(source: str, environment: _Environment, values: Mapping[str, Any], max_length: int) -> str:
     template = _compile(source, environment)
     token = budget.set(Budget())
     try:
-        return _whole("".join(_bounded(template.generate(values), longest)))
+        return _whole("".join(_bounded(template.generate(values), max_length)))
     except UnusableTemplate:
         raise
     except TemplateError as error:
@@ -326,13 +326,13 @@ def _render(source: str, environment: _Environment, values: Mapping[str, Any], l
         budget.reset(token)
 
 
-def _bounded(parts: Iterator[str], longest: int) -> Iterator[str]:
-    left = longest
+def _bounded(parts: Iterator[str], max_length: int) -> Iterator[str]:
+    left = max_length
     for part in parts:
         budget.get().step()
         left -= len(part)
         if left < 0:
-            raise UnusableTemplate(f"makes more than {longest} characters")
+            raise UnusableTemplate(f"makes more than {max_length} characters")
         yield part
 
 
@@ -354,15 +354,15 @@ def _line(error: Exception) -> str:
     return f"line {line}: " if line else ""
 
 
-def render_json(source: str, values: Mapping[str, Any], longest: int) -> bytes:
+def render_json(source: str, values: Mapping[str, Any], max_length: int) -> bytes:
     """Render a template that makes JSON.
 
     Texts are escaped for the quotation marks they stand in; `tojson` writes a value whole.
 
-    Args:    longest: how many characters it may make.
+    Args:    max_length: how many characters it may make.
     Raises:  UnusableTemplate; EmptyResult where it makes nothing.
     """
-    text = _render(source, _FOR_JSON, values, longest)
+    text = _render(source, _FOR_JSON, values, max_length)
     if not text.strip():
         raise EmptyResult("makes an empty text")
     try:
@@ -378,9 +378,9 @@ def _refuse_constant(name: str) -> None:
     raise ValueError
 
 
-def render_text(source: str, values: Mapping[str, Any], longest: int) -> str:
+def render_text(source: str, values: Mapping[str, Any], max_length: int) -> str:
     """Render a template that makes plain text.
 
     Raises: UnusableTemplate.
     """
-    return _render(source, _FOR_TEXT, values, longest)
+    return _render(source, _FOR_TEXT, values, max_length)

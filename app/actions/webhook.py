@@ -21,12 +21,12 @@ from app.utils import retry_after
 from app.utils.addresses import check_url
 from app.utils.clock import rfc3339, utc_now
 from app.utils.http import Answer, GuardedClient, Lookup, RequestFailed, system_lookup
-from app.utils.redact import HIDDEN, clean_text, hide, mask_secret, mask_url, plain_url
+from app.utils.redact import HIDDEN, clean_text, hide_secrets, mask_secret, mask_url, plain_url
 
-OLD_SECRET_SIGNS_FOR = timedelta(hours=24)
-MOST_OLD_SECRETS = 2
-RETRIED = frozenset({408, 425, 429})
-KEPT_CHARACTERS = 1024
+OLD_SECRET_TTL = timedelta(hours=24)
+MAX_OLD_SECRETS = 2
+RETRIED_STATUSES = frozenset({408, 425, 429})
+MAX_RESPONSE_LENGTH = 1024
 TEAMS_FAILED = re.compile(rb"\bfail(?:ed|ure)\b|\berror\b", re.IGNORECASE)
 TEAMS_STATUS = re.compile(rb"HTTP error (\d{3})")
 PERMANENT_REASONS = frozenset({"blocked"})
@@ -123,8 +123,8 @@ class Webhook:
         """Let the secret that was replaced sign for a day more."""
         kept = [old for old in stored.get("old_secrets", []) if datetime.fromisoformat(old["until"]) > now]
         if "secret" in stored and stored["secret"] != config.get("secret"):
-            kept.insert(0, {"secret": stored["secret"], "until": rfc3339(now + OLD_SECRET_SIGNS_FOR)})
-        kept = [old for old in kept if old["secret"] != config.get("secret")][:MOST_OLD_SECRETS]
+            kept.insert(0, {"secret": stored["secret"], "until": rfc3339(now + OLD_SECRET_TTL)})
+        kept = [old for old in kept if old["secret"] != config.get("secret")][:MAX_OLD_SECRETS]
         return config | ({"old_secrets": kept} if kept and "secret" in config else {})
 
     def recipients(self, config: JsonObject) -> list[str]:
@@ -181,34 +181,36 @@ class _WebhookSender:
             )
         except RequestFailed as error:
             raise SendError(str(error), permanent=error.reason in PERMANENT_REASONS) from None
-        said = clean_text(hide(answer.body.decode("utf-8", "replace"), _secrets(config)), KEPT_CHARACTERS)
+        said = clean_text(hide_secrets(answer.body.decode("utf-8", "replace"), _secrets(config)), MAX_RESPONSE_LENGTH)
         if config["format"] == "teams":
             _check_teams(answer, said)
-        return _judge(answer, said, now)
+        return _raise_for_status(answer, said, now)
 
 
-def _judge(answer: Answer, said: str, now: datetime) -> Receipt:
+def _raise_for_status(answer: Answer, reason: str, now: datetime) -> Receipt:
     """Tell success from failure that may pass and failure that stays.
 
     Raises: SendError.
     """
     status = answer.status
     if 200 <= status < 300:
-        return Receipt(status, said)
-    passing = _may_pass(status)
+        return Receipt(status, reason)
+    transient = _is_transient(status)
     raise SendError(
         f"the receiver answered {status}: {_meaning(status)}",
-        permanent=not passing,
+        permanent=not transient,
         status_code=status,
-        response=said,
+        response=reason,
         retry_after_seconds=(
-            retry_after.seconds(answer.headers.get("retry-after"), now, answer.headers.get("date")) if passing else None
+            retry_after.parse_retry_after(answer.headers.get("retry-after"), now, answer.headers.get("date"))
+            if transient
+            else None
         ),
         disables_action=status == 410,
     )
 
 
-def _check_teams(answer: Answer, said: str) -> None:
+def _check_teams(answer: Answer, reason: str) -> None:
     """Find a failure that a connector of Teams reports within a 200, with the status that Teams gave it.
 
     Raises: SendError.
@@ -219,14 +221,14 @@ def _check_teams(answer: Answer, said: str) -> None:
     status = int(found[1]) if found else None
     raise SendError(
         f"the connector answered 200, but Teams did not take the message: {_meaning(status or 500)}",
-        permanent=not _may_pass(status or 500),
+        permanent=not _is_transient(status or 500),
         status_code=answer.status,
-        response=said,
+        response=reason,
     )
 
 
-def _may_pass(status: int) -> bool:
-    return status in RETRIED or not 300 <= status < 500
+def _is_transient(status: int) -> bool:
+    return status in RETRIED_STATUSES or not 300 <= status < 500
 
 
 def _meaning(status: int) -> str:
@@ -234,7 +236,7 @@ def _meaning(status: int) -> str:
         return "redirects are not followed, so give the action the final address"
     if status == 410:
         return "it is gone, so the action is disabled"
-    if _may_pass(status):
+    if _is_transient(status):
         return "it may take it later"
     return "it refuses the request, so check the action's config"
 
@@ -252,7 +254,10 @@ def _headers(config: JsonObject, envelope: Envelope, body: bytes, now: datetime)
         sent["Authorization"] = f"Basic {_basic(userinfo)}"
     if "secret" in config:
         timestamp = int(now.timestamp())
-        secrets = [config["secret"], *(old["secret"] for old in config.get("old_secrets", []) if _counts(old, now))]
+        secrets = [
+            config["secret"],
+            *(old["secret"] for old in config.get("old_secrets", []) if _still_signs(old, now)),
+        ]
         sent["webhook-id"] = envelope.delivery_id
         sent["webhook-timestamp"] = str(timestamp)
         sent["webhook-signature"] = signing.sign(secrets, envelope.delivery_id, timestamp, body)
@@ -286,7 +291,7 @@ def _login(token: str) -> str:
         return ""
 
 
-def _counts(old: Mapping[str, str], now: datetime) -> bool:
+def _still_signs(old: Mapping[str, str], now: datetime) -> bool:
     return datetime.fromisoformat(old["until"]) > now
 
 
@@ -304,8 +309,10 @@ def _shown_url(config: JsonObject, *, plain: bool = False) -> str:
 
 
 def _check_headers(parsed: WebhookConfig, url: str) -> None:
-    wrong = headers.check_headers(parsed.headers)
+    errors = headers.check_headers(parsed.headers)
     if "@" in urlsplit(url).netloc and any(name.lower() == "authorization" for name in parsed.headers):
-        wrong["Authorization"] = "is made from the user and password of the URL: give one of the two"
-    if wrong:
-        raise InvalidInput([FieldError(f"config.headers.{name}".rstrip("."), said) for name, said in wrong.items()])
+        errors["Authorization"] = "is made from the user and password of the URL: give one of the two"
+    if errors:
+        raise InvalidInput(
+            [FieldError(f"config.headers.{name}".rstrip("."), reason) for name, reason in errors.items()]
+        )

@@ -13,20 +13,20 @@ SIGNATURE_BYTES = 9
 PATTERN = r"^[A-Za-z0-9_-]{16,400}$"
 
 
-class BadCursor(Exception):
+class InvalidCursor(Exception):
     """Not a cursor of ours, or one of another list or other filters."""
 
 
-def write(secret: str, context: str, place: Sequence[str | int]) -> str:
+def encode(secret: str, context: str, position: Sequence[str | int]) -> str:
     """Write a cursor.
 
     Args:    context: names the list and its filters; place: values of the sorting columns in the last row shown.
     """
-    body = orjson.dumps(list(place))
+    body = orjson.dumps(list(position))
     return base64.urlsafe_b64encode(_sign(secret, context, body) + body).rstrip(b"=").decode()
 
 
-def read(secret: str, context: str, cursor: str) -> list[Any]:
+def decode(secret: str, context: str, cursor: str) -> list[Any]:
     """Read the place out of a cursor.
 
     Raises: BadCursor.
@@ -34,12 +34,12 @@ def read(secret: str, context: str, cursor: str) -> list[Any]:
     try:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):
-        raise BadCursor from None
+        raise InvalidCursor from None
     signature, body = raw[:SIGNATURE_BYTES], raw[SIGNATURE_BYTES:]
     if not hmac.compare_digest(signature, _sign(secret, context, body)):
-        raise BadCursor
-    place: list[Any] = orjson.loads(body)
-    return place
+        raise InvalidCursor
+    position: list[Any] = orjson.loads(body)
+    return position
 
 
 def _sign(secret: str, context: str, body: bytes) -> bytes:

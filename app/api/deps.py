@@ -10,12 +10,12 @@ import structlog
 from fastapi import Depends, Header, Request
 from pydantic import BaseModel, ValidationError
 
-from app.api import gate
-from app.api.answers import JsonObject, etag
+from app.api import json_guard
 from app.api.problems import Refused, sentence
+from app.api.responses import JsonObject, etag
 from app.config import Settings
 from app.errors import FieldError, InvalidInput
-from app.utils import wording
+from app.utils import validation_messages
 
 MAX_BODY_BYTES = 1 << 20
 MAX_QUERY_LENGTH = 16_384
@@ -36,7 +36,7 @@ def check_query(request: Request) -> None:
     pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
     names = [name for name, _ in pairs]
     takes_any = bool(request.scope["route"].dependant.query_params)
-    errors = [FieldError(_name(name), fault) for name, value in pairs if (fault := gate.text_fault(name + value))]
+    errors = [FieldError(_name(name), fault) for name, value in pairs if (fault := json_guard.text_error(name + value))]
     errors += [FieldError(_name(name), "is not known here") for name in dict.fromkeys(names) if not takes_any]
     errors += [
         FieldError(_name(name), "must be given once; several values go by commas")
@@ -98,8 +98,8 @@ async def read_optional_json(request: Request) -> Any:
 
 def _parse(body: bytes) -> Any:
     try:
-        return gate.parse_json(body)
-    except gate.Malformed as error:
+        return json_guard.parse_json(body)
+    except json_guard.Malformed as error:
         raise Refused(400, sentence(error)) from None
 
 
@@ -116,7 +116,9 @@ def parse(model: type[Model], body: Any) -> Model:
         return model.model_validate(body)
     except ValidationError as error:
         details = error.errors(include_input=False, include_url=False)
-        raise InvalidInput([FieldError(path(item["loc"]), wording.sentence(item)) for item in details]) from None
+        raise InvalidInput(
+            [FieldError(path(item["loc"]), validation_messages.sentence(item)) for item in details]
+        ) from None
 
 
 def path(loc: tuple[int | str, ...]) -> str:
@@ -140,7 +142,7 @@ def request_id() -> str | None:
 
 
 @dataclass(frozen=True)
-class Expected:
+class IfMatchGuard:
     """The version that an edit is meant for, by `If-Match`; none where the caller does not care."""
 
     tags: frozenset[str] | None
@@ -161,9 +163,9 @@ def if_match(
             alias="If-Match", description="The `ETag` of the version that the edit is meant for; 412 if it is stale."
         ),
     ] = None,
-) -> Expected:
+) -> IfMatchGuard:
     """Read `If-Match`: `*`, or tags by commas. A weak tag never matches."""
-    return Expected(None if header is None else frozenset(part.strip() for part in header.split(",")))
+    return IfMatchGuard(None if header is None else frozenset(part.strip() for part in header.split(",")))
 
 
-IfMatch = Annotated[Expected, Depends(if_match)]
+IfMatch = Annotated[IfMatchGuard, Depends(if_match)]

@@ -24,12 +24,12 @@ from app.models import IdempotentAnswer
 from app.utils.clock import utc_now
 from app.utils.crypto import Undecryptable, decrypt, encrypt
 
-KEPT = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 KEPT_HEADERS = ("etag", "location", "content-type")
 
 
 @dataclass(frozen=True)
-class Once:
+class IdempotencyGuard:
     """Runs the effect of one request once, by the key it carries; without a key, each time."""
 
     settings: Settings
@@ -49,10 +49,10 @@ class Once:
                 select(IdempotentAnswer).where(
                     IdempotentAnswer.caller == caller,
                     IdempotentAnswer.key == self.key,
-                    IdempotentAnswer.created_at > utc_now() - KEPT,
+                    IdempotentAnswer.created_at > utc_now() - RETENTION,
                 )
             )
-            return self._again(stored) if stored else self._first(session, caller, self.key, effect)
+            return self._replay(stored) if stored else self._run_and_store(session, caller, self.key, effect)
 
     def _lock(self, session: Session, caller: str, key: str) -> None:
         digest = hashlib.sha256(f"{caller}\n{key}".encode()).digest()
@@ -60,7 +60,7 @@ class Once:
         if not session.scalar(select(func.pg_try_advisory_xact_lock(number))):
             raise Refused(409, "A request with this Idempotency-Key is under way.", {"Retry-After": "1"})
 
-    def _again(self, stored: IdempotentAnswer) -> Response:
+    def _replay(self, stored: IdempotentAnswer) -> Response:
         if stored.request_hash != self.request_hash:
             raise InvalidInput([FieldError("Idempotency-Key", "was used for another request within 24 hours")])
         try:
@@ -69,7 +69,9 @@ class Once:
             raise Refused(409, "This Idempotency-Key was used, and no key opens its answer any more.") from None
         return Response(kept["body"].encode(), stored.status, {**kept["headers"], "Idempotency-Replayed": "true"})
 
-    def _first(self, session: Session, caller: str, key: str, effect: Callable[[Session], Response]) -> Response:
+    def _run_and_store(
+        self, session: Session, caller: str, key: str, effect: Callable[[Session], Response]
+    ) -> Response:
         answer = effect(session)
         kept = {
             "headers": {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers},
@@ -91,7 +93,7 @@ class Once:
         return answer
 
 
-async def once(
+async def idempotency_guard(
     request: Request,
     key: Annotated[
         str | None,
@@ -101,13 +103,13 @@ async def once(
             description="Any text of yours: the same request with the same key within 24 hours has its effect once.",
         ),
     ] = None,
-) -> Once:
+) -> IdempotencyGuard:
     """Read the key, and what it is bound to: method, path, query and body."""
     digest = hashlib.sha256()
     if key is not None:
         parts = (request.method.encode(), request.url.path.encode(), request.scope["query_string"])
         digest.update(b"\n".join(parts) + b"\n" + await read_body(request))
-    return Once(request.app.state.settings, key, digest.hexdigest())
+    return IdempotencyGuard(request.app.state.settings, key, digest.hexdigest())
 
 
-OnlyOnce = Annotated[Once, Depends(once)]
+Idempotent = Annotated[IdempotencyGuard, Depends(idempotency_guard)]

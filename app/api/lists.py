@@ -8,14 +8,14 @@ import orjson
 from fastapi import Response
 
 from app.api import cursors
-from app.api.answers import JsonObject, json_answer
+from app.api.responses import JsonObject, json_response
 from app.api.schemas.common import PageQuery
 from app.config import get_settings
 from app.errors import FieldError, InvalidInput
 from app.services import paging
 
 
-def answer_page(
+def page_response(
     name: str,
     query: PageQuery,
     items: Sequence[JsonObject],
@@ -27,7 +27,7 @@ def answer_page(
     Args:    name: of the list. Its cursors are bound to it and to the filters.
     """
     following = None if older is None else write_cursor(name, query, paging.to_json(older))
-    return json_answer({"items": items, "next_cursor": following} | shown_warnings(warnings))
+    return json_response({"items": items, "next_cursor": following} | shown_warnings(warnings))
 
 
 def shown_warnings(warnings: Sequence[FieldError]) -> JsonObject:
@@ -45,7 +45,7 @@ def read_position(name: str, query: PageQuery, sort_key: paging.SortKey) -> pagi
 
 def write_cursor(name: str, query: PageQuery, position: Sequence[str | int]) -> str:
     """Write a cursor, bound to the list and the filters."""
-    return cursors.write(get_settings().secret_keys[0], _context(name, query), position)
+    return cursors.encode(get_settings().secret_keys[0], _context(name, query), position)
 
 
 def read_cursor(name: str, query: PageQuery) -> list[Any]:
@@ -54,8 +54,8 @@ def read_cursor(name: str, query: PageQuery) -> list[Any]:
     Raises: InvalidInput where the cursor is not one of this list with these filters.
     """
     try:
-        return cursors.read(get_settings().secret_keys[0], _context(name, query), query.cursor or "")
-    except cursors.BadCursor:
+        return cursors.decode(get_settings().secret_keys[0], _context(name, query), query.cursor or "")
+    except cursors.InvalidCursor:
         message = "is not a cursor of this list with these filters: begin again without it"
         raise InvalidInput([FieldError("cursor", message)]) from None
 

@@ -13,11 +13,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, wake
-from app.api import documents, problems
+from app.api import openapi, problems
 from app.api.console import assets, frame
 from app.api.console import routing as console
 from app.api.console.pages.registry import ROUTERS as CONSOLE_ROUTERS
-from app.api.middleware import Frame
+from app.api.middleware import RequestMiddleware
 from app.api.routes import (
     accounts as account_routes,
 )
@@ -102,7 +102,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or get_settings()
     settings.database_parameters, settings.broker_url, settings.bootstrap_key, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
     app = FastAPI(
-        title=documents.TITLE,
+        title=openapi.TITLE,
         version=__version__,
         docs_url=None,
         redoc_url=None,
@@ -111,7 +111,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         separate_input_output_schemas=False,
     )
-    app.state.settings, app.state.limiter, app.state.health = settings, Limiter(settings), health.Examiner(settings)
+    app.state.settings, app.state.limiter, app.state.health = settings, Limiter(settings), health.CachedHealth(settings)
     app.state.frame = frame.FrameCache()
     app.state.registry = _Registry(settings)
     for module in ROUTERS:
@@ -121,7 +121,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.router.routes.extend(router.routes)
     problems.install(app)
     console.install(app)
-    documents.install(app)
+    openapi.install(app)
     if settings.cors_allowed_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -130,7 +130,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             allow_headers=["X-API-Key", "Content-Type", "If-Match", "Idempotency-Key"],
             expose_headers=["ETag", "X-Request-ID", "Retry-After"],
         )
-    app.add_middleware(Frame, settings=settings)
+    app.add_middleware(RequestMiddleware, settings=settings)
     return app
 
 

@@ -62,7 +62,7 @@ def _is_address(name: str) -> bool:
     return True
 
 
-class Frame:
+class RequestMiddleware:
     """The outermost layer of the app."""
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
@@ -81,30 +81,30 @@ class Frame:
         request_id = request_id if REQUEST_ID.fullmatch(request_id) else uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        await self._answer(scope, headers, receive, send, request_id)
+        await self._handle(scope, headers, receive, send, request_id)
 
-    async def _answer(self, scope: Scope, headers: Headers, receive: Receive, send: Send, request_id: str) -> None:
+    async def _handle(self, scope: Scope, headers: Headers, receive: Receive, send: Send, request_id: str) -> None:
         """Run the app; whatever happens in it, there is an answer, with our headers, and it is measured."""
         began, status = time.perf_counter(), 0
         is_head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if is_head else scope
 
-        async def answer(message: Message) -> None:
+        async def send_response(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                self._dress(MutableHeaders(raw=message["headers"]), request_id)
+                self._response_headers(MutableHeaders(raw=message["headers"]), request_id)
             elif is_head:
                 message = {**message, "body": b""}
             await send(message)
 
         try:
             refusal = self._refuse(scope, headers)
-            await (refusal or self._app)(inner, receive, answer)
+            await (refusal or self._app)(inner, receive, send_response)
         except Exception as error:  # the last net: nothing reaches the server but an answer
             if status:
                 raise
-            await problems.broken(error)(inner, receive, answer)
+            await problems.internal_error(error)(inner, receive, send_response)
         finally:
             _note(inner, scope["method"], status, time.perf_counter() - began)
 
@@ -116,7 +116,7 @@ class Frame:
             return None
         return problems.problem(400, "The Host header names no server of ours: see PUBLIC_BASE_URL and ALLOWED_HOSTS.")
 
-    def _dress(self, headers: MutableHeaders, request_id: str) -> None:
+    def _response_headers(self, headers: MutableHeaders, request_id: str) -> None:
         for name, value in self._headers.items():
             headers.setdefault(name, value)
         headers["X-Request-ID"] = request_id

@@ -16,14 +16,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from app.errors import Conflict, FieldError, InvalidInput, NotFound, TwilioError
-from app.utils import database_errors, wording
-from app.utils.patience import is_passing
+from app.utils import database_errors, validation_messages
+from app.utils.db_retry import is_transient
 
 MEDIA_TYPE = "application/problem+json"
 TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 TYPE_PREFIX = "urn:giftpulse:problem:"
-AWAY = "The database does not answer. Nothing was changed; try again in a few seconds."
-BROKEN = "Something in GiftPulse failed; its log tells more under this request's id. Nothing was changed."
+DATABASE_UNAVAILABLE = "The database does not answer. Nothing was changed; try again in a few seconds."
+INTERNAL_ERROR = "Something in GiftPulse failed; its log tells more under this request's id. Nothing was changed."
 
 log = structlog.get_logger()
 
@@ -98,17 +98,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(PoolTimeout, _database)
 
 
-def broken(error: BaseException) -> Response:
+def internal_error(error: BaseException) -> Response:
     """Answer 500. The log gets the kind of the error and where it happened, not its words: they may hold a secret."""
     if (refused := database_errors.find(error)) is not None:
         log.error("the database did not do what a request asked", **database_errors.describe(refused))
-        return problem(500, BROKEN)
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+        return problem(500, INTERNAL_ERROR)
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = "" if frame is None else f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
     log.error("a request failed", error=type(error).__name__, where=where)
-    return problem(500, BROKEN)
+    return problem(500, INTERNAL_ERROR)
 
 
 def _refused(_request: Request, error: Exception) -> Response:
@@ -145,7 +145,9 @@ def _unreadable(_request: Request, error: Exception) -> Response:
     """Name the parameters that cannot be read. The framework's own answer would repeat what was sent."""
     assert isinstance(error, RequestValidationError)
     errors = [
-        FieldError(".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), wording.sentence(item))
+        FieldError(
+            ".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]), validation_messages.sentence(item)
+        )
         for item in error.errors()
     ]
     return invalid(errors)
@@ -170,11 +172,11 @@ def _twilio(_request: Request, error: Exception) -> Response:
 
 def _database(_request: Request, error: Exception) -> Response:
     """503 where the database is away or too busy; the rest is a value that got past every check, or a race."""
-    if is_passing(error):
+    if is_transient(error):
         log.warning("the database does not answer", error=type(error).__name__)
-        return problem(503, AWAY, headers={"Retry-After": "5"})
+        return problem(503, DATABASE_UNAVAILABLE, headers={"Retry-After": "5"})
     if isinstance(error, DataError):
         return invalid([FieldError("body", "holds a value that cannot be stored")])
     if isinstance(error, IntegrityError):
         return problem(409, "Somebody else changed the same thing at the same moment; look at it and try again.")
-    return broken(error)
+    return internal_error(error)

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 
-from app.utils.patience import UNTANGLES_SECONDS, is_entangled
+from app.utils.db_retry import CONFLICT_WAITS_SECONDS, is_conflict
 
 
 class _Route(APIRoute):
@@ -18,17 +18,17 @@ class _Route(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def handle_untangled(request: Request) -> Response:
-            for wait in UNTANGLES_SECONDS:
+        async def handle_with_retry(request: Request) -> Response:
+            for wait in CONFLICT_WAITS_SECONDS:
                 try:
                     return await handle(request)
                 except DBAPIError as error:
-                    if not is_entangled(error):
+                    if not is_conflict(error):
                         raise
                     await anyio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - chance is no secret
             return await handle(request)
 
-        return handle_untangled
+        return handle_with_retry
 
 
 def make_router(tag: str, *, prefix: str = "") -> APIRouter:

@@ -24,7 +24,7 @@ from app.utils.clock import utc_now
 
 WRONG_KEYS_PER_MINUTE = RateLimitItemPerMinute(60)
 TESTS_PER_MINUTE = RateLimitItemPerMinute(30)
-REMEMBERED_KEYS = 10_000
+MAX_CACHED_KEYS = 10_000
 UNKNOWN_KEY = "The header X-API-Key must hold a valid key."
 HEADER = APIKeyHeader(
     name="X-API-Key",
@@ -79,13 +79,13 @@ class Limiter:
                 WRONG_KEYS_PER_MINUTE, address, "This address has sent too many wrong keys; wait a minute."
             )
 
-    def note(self, address: str, key: str, *, good: bool) -> None:
+    def record_key(self, address: str, key: str, *, good: bool) -> None:
         """Remember how a key fared."""
         if not good:
             self._limiter.hit(WRONG_KEYS_PER_MINUTE, address)
             return
         self._good[address, _digest(key)] = None
-        if len(self._good) > REMEMBERED_KEYS:
+        if len(self._good) > MAX_CACHED_KEYS:
             self._good.popitem(last=False)
 
     def _too_many(self, limit: RateLimitItem, name: str, detail: str) -> Refused:
@@ -113,7 +113,7 @@ def principal_for(request: Request, key: str) -> Principal | None:
     address = request.client.host if request.client else "unknown"
     limiter.check_address(address, key)
     principal = _find(request.app.state.settings, key)
-    limiter.note(address, key, good=principal is not None)
+    limiter.record_key(address, key, good=principal is not None)
     if principal is not None:
         limiter.check_key(principal)
         structlog.contextvars.bind_contextvars(caller=principal.id)
@@ -158,16 +158,16 @@ Writer = Annotated[Principal, Security(requires(Scope.WRITE))]
 Admin = Annotated[Principal, Security(requires(Scope.ADMIN))]
 
 
-def visitor(request: Request, key: Annotated[str | None, Security(HEADER)]) -> Principal | None:
+def optional_caller(request: Request, key: Annotated[str | None, Security(HEADER)]) -> Principal | None:
     """Find out who calls, where a key is not needed."""
     check_query(request)
     return identify(request, key)
 
 
-Visitor = Annotated[Principal | None, Security(visitor)]
+OptionalCaller = Annotated[Principal | None, Security(optional_caller)]
 
 
-def open_or_reader(setting: str) -> Callable[[Request], None]:
+def open_unless_closed(setting: str) -> Callable[[Request], None]:
     """Make the dependency of a page that is open to everybody unless a setting closes it: then it needs a key."""
     needs_key = requires(Scope.READ)
 

@@ -21,7 +21,7 @@ from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
 from app.models.managed import ManagedEntry
 from app.models.rule import HourCount, Match, MinuteCount, Rule, RuleGroup, RuleSet, SeenValue
 from app.models.search import LogText, StreamSearch
-from app.models.tally import DelayTally, LogKind, LogTally, SenderTally, StreamTally, UntalliedHour
+from app.models.tally import DelayTally, LogTally, SenderTally, StreamTally, TallyDimension, UntalliedHour
 
 __all__ = [
     "CHANGE_IDS",
@@ -43,7 +43,6 @@ __all__ = [
     "IdempotentAnswer",
     "Log",
     "LogChange",
-    "LogKind",
     "LogTally",
     "LogText",
     "ManagedEntry",
@@ -63,5 +62,6 @@ __all__ = [
     "StreamEvaluation",
     "StreamSearch",
     "StreamTally",
+    "TallyDimension",
     "UntalliedHour",
 ]

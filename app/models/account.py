@@ -81,7 +81,7 @@ class Stream(Base):
     """The request budget did not reach for all logs that were due to be read again."""
     swept_at: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     """When the list was last read again, by how far back in seconds; and `ended`, the calls that ended."""
-    reading: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    resume_points: Mapped[dict[str, Any]] = mapped_column("reading", JSONB, server_default=text("'{}'"))
     """Where long listings go on that a poll could not finish: of a `slice`, of a `sweep`, of a `backfill`."""
 
 

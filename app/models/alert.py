@@ -43,9 +43,9 @@ class Alert(Base):
     """The matches after it, up to the alert's end, count towards it."""
     baseline: Mapped[float | None]
     """Of `spike`: the median that the window is held against, frozen while the alert is open."""
-    short_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    insufficient_since: Mapped[datetime | None] = mapped_column("short_since", DateTime(timezone=True))
     """Of `ratio`: since when there are too few logs to judge."""
-    still_holds: Mapped[bool] = mapped_column(server_default=text("false"))
+    suppressed_until_clear: Mapped[bool] = mapped_column("still_holds", server_default=text("false"))
     """It was ended while its condition over time held: it does not fire again before that was false in between."""
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     resolve_reason: Mapped[str | None]

@@ -94,7 +94,7 @@ class Match(Base):
     group_key: Mapped[str]
     alert_id: Mapped[UUID | None]
     """The alert it counts towards."""
-    held: Mapped[bool]
+    pending: Mapped[bool] = mapped_column("held")
     """It may still come to count towards an alert: of `each`, `threshold` and `new_value`, while it is in none."""
     new_value: Mapped[str | None]
     """Of `new_value`: the value that it carries, as JSON, where no match before it carried that in the lookback."""

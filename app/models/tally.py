@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.models.base import Base, BigInt
 
 
-class LogKind(Base):
+class TallyDimension(Base):
     """A combination of values that some log has, or had. There are few, whatever the number of logs."""
 
     __tablename__ = "log_kinds"

@@ -22,7 +22,7 @@ from app.enums import LogType
 from app.errors import GiftPulseError, TwilioError, TwilioRefused
 from app.models import Account, CoverageGap, Stream
 from app.services import health, privileges, secrets, setup
-from app.services.ingest import accounts, connecting
+from app.services.ingest import accounts, callback_setup
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import rfc3339
 from app.utils.database_errors import OTHER_SCHEMA, explain
@@ -31,11 +31,11 @@ from app.utils.http import is_untrusted, tls_context
 Result = Literal["ok", "note", "wrong"]
 
 MIGRATIONS = Path(__file__).parent.parent.parent / "alembic"
-OLDEST_POSTGRESQL = 150000
+MIN_POSTGRESQL_VERSION = 150000
 """As `server_version_num` has it."""
-MOST_SKEW = timedelta(seconds=60)
+MAX_SKEW = timedelta(seconds=60)
 """Twilio's callbacks and our windows go by the clock."""
-SECONDS = 10
+TIMEOUT_SECONDS = 10
 UNTRUSTED = (
     "its certificate comes from an authority that this machine does not know, or is for another name:"
     " let SSL_CERT_FILE name a file that holds the authority's certificate"
@@ -48,8 +48,8 @@ class Finding:
 
     result: Result
     """`note`: it works, and there is something to know; `wrong`: something does not work until it is mended."""
-    what: str
-    said: str
+    subject: str
+    detail: str
 
 
 def examine(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
@@ -96,7 +96,7 @@ def _database() -> Finding:
         if reason == OTHER_SCHEMA:
             return Finding("wrong", "database", "it has no schema yet: run alembic upgrade head")
         return Finding("wrong", "database", reason.replace("the database ", "it ", 1))
-    if version < OLDEST_POSTGRESQL:
+    if version < MIN_POSTGRESQL_VERSION:
         return Finding("wrong", "database", f"PostgreSQL {version // 10000} is too old: use 15 or newer")
     head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
     if revision != head:
@@ -133,7 +133,7 @@ def _workers(settings: Settings, now: datetime) -> Finding:
 def _secrets(settings: Settings) -> Finding:
     try:
         with session_scope() as session:
-            closed = secrets.closed(session, settings.secret_keys)
+            closed = secrets.count_unreadable(session, settings.secret_keys)
     except GiftPulseError as error:
         return Finding("wrong", "SECRET_KEY", str(error))
     if closed:
@@ -168,23 +168,23 @@ def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], 
             for stream in streams:
                 yield _stream(sid, stream, reader, clock())
             if reader.uses_next_password:
-                said = "the auth token is refused, next_auth_token is taken: make it the auth token"
-                yield Finding("note", f"account {sid}", said)
+                detail = "the auth token is refused, next_auth_token is taken: make it the auth token"
+                yield Finding("note", f"account {sid}", detail)
     except TwilioError as error:
         yield Finding("wrong", f"account {sid}", str(error))
     with session_scope() as session:
         yield from _gaps(session, account_id, sid)
         if not accounts.signing_tokens(session, settings, sid):
-            said = "no auth token is known, so they cannot be verified and are refused: see docs/twilio-setup.md"
-            yield Finding("note", f"callbacks of {sid}", said)
+            detail = "no auth token is known, so they cannot be verified and are refused: see docs/twilio-setup.md"
+            yield Finding("note", f"callbacks of {sid}", detail)
 
 
 def _clock(sid: str, reader: TwilioReader, clock: Callable[[], datetime]) -> Finding:
-    theirs = reader.server_time()
-    if theirs is None:
+    twilio_time = reader.server_time()
+    if twilio_time is None:
         return Finding("note", f"account {sid}", "Twilio does not say what time it is")
-    skew = clock() - theirs
-    if abs(skew) > MOST_SKEW:
+    skew = clock() - twilio_time
+    if abs(skew) > MAX_SKEW:
         seconds = round(skew.total_seconds())
         return Finding(
             "wrong", f"account {sid}", f"this clock differs from Twilio's by {seconds} seconds: set it right"
@@ -192,8 +192,8 @@ def _clock(sid: str, reader: TwilioReader, clock: Callable[[], datetime]) -> Fin
     try:
         reader.account()
     except TwilioRefused:
-        said = "the clocks agree; this credential may not read the account's own record, so its status stays unknown"
-        return Finding("note", f"account {sid}", said)
+        detail = "the clocks agree; this credential may not read the account's own record, so its status stays unknown"
+        return Finding("note", f"account {sid}", detail)
     return Finding("ok", f"account {sid}", "the credential is taken, the clocks agree")
 
 
@@ -216,15 +216,15 @@ def _gaps(session: Session, account_id: int, sid: str) -> Iterator[Finding]:
     query = select(Stream.log_type, CoverageGap).join(CoverageGap, CoverageGap.stream_id == Stream.id)
     query = query.where(Stream.account_id == account_id).order_by(Stream.id, CoverageGap.until.desc())
     for log_type, gap in session.execute(query.ext(distinct_on(Stream.id))):
-        said = f"missing from {rfc3339(gap.since)} to {rfc3339(gap.until)}: {gap.reason}"
-        yield Finding("note", f"{log_type}s of {sid}", said)
+        detail = f"missing from {rfc3339(gap.since)} to {rfc3339(gap.until)}: {gap.reason}"
+        yield Finding("note", f"{log_type}s of {sid}", detail)
 
 
 def _mail(settings: Settings) -> Finding:
     if settings.smtp_host is None:
         return Finding("note", "mail", "SMTP_HOST is not set: email actions fail until it is")
     try:
-        asyncio.run(_greet(settings))
+        asyncio.run(_smtp_login(settings))
     except (aiosmtplib.SMTPException, OSError) as error:
         what = f"{settings.smtp_host}:{settings.smtp_port} did not take us ({type(error).__name__})"
         if is_untrusted(error):
@@ -233,7 +233,7 @@ def _mail(settings: Settings) -> Finding:
     return Finding("ok", "mail", f"{settings.smtp_host} takes our mail")
 
 
-async def _greet(settings: Settings) -> None:
+async def _smtp_login(settings: Settings) -> None:
     """Do all but send: connect, encrypt, sign in."""
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
     client = aiosmtplib.SMTP(
@@ -244,7 +244,7 @@ async def _greet(settings: Settings) -> None:
         username=settings.smtp_user,
         password=password,
         tls_context=tls_context() if settings.smtp_security != "none" else None,
-        timeout=SECONDS,
+        timeout=TIMEOUT_SECONDS,
     )
     async with client:
         await client.noop()
@@ -254,16 +254,16 @@ def _public_address(settings: Settings) -> Finding:
     address = httpx.URL(settings.public_base_url)
     try:
         url = f"{settings.public_base_url}/api/health/live"
-        answer = httpx.get(url, timeout=SECONDS, trust_env=False, verify=tls_context())
+        answer = httpx.get(url, timeout=TIMEOUT_SECONDS, trust_env=False, verify=tls_context())
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        said = f"{settings.public_base_url} does not answer ({type(error).__name__})"
+        detail = f"{settings.public_base_url} does not answer ({type(error).__name__})"
         if is_untrusted(error):
-            return Finding("wrong", "public address", f"{said}: {UNTRUSTED}")
-        return Finding("wrong", "public address", f"{said}: see PUBLIC_BASE_URL, and whether the API runs")
+            return Finding("wrong", "public address", f"{detail}: {UNTRUSTED}")
+        return Finding("wrong", "public address", f"{detail}: see PUBLIC_BASE_URL, and whether the API runs")
     if not answer.is_success:
-        said = f"{settings.public_base_url} answers with {answer.status_code}"
-        return Finding("wrong", "public address", f"{said}: see PUBLIC_BASE_URL and the proxy before the API")
-    if address.host in connecting.LOOPBACK:
-        said = "only this machine can reach it: links in mails and Twilio's callbacks need a public PUBLIC_BASE_URL"
-        return Finding("note", "public address", said)
+        detail = f"{settings.public_base_url} answers with {answer.status_code}"
+        return Finding("wrong", "public address", f"{detail}: see PUBLIC_BASE_URL and the proxy before the API")
+    if address.host in callback_setup.LOOPBACK:
+        detail = "only this machine can reach it: links in mails and Twilio's callbacks need a public PUBLIC_BASE_URL"
+        return Finding("note", "public address", detail)
     return Finding("ok", "public address", "the API answers there")

@@ -24,14 +24,14 @@ from app.utils.http import tls_context
 
 Status = Literal["ok", "degraded", "down"]
 
-SILENT_AFTER = timedelta(seconds=60)
+MAX_TICK_AGE = timedelta(seconds=60)
 """A worker and a beat say every ten seconds that they live."""
 OVERDUE_AFTER = timedelta(minutes=10)
-FAILURES = 3
+MAX_FAILED_POLLS = 3
 """So many failed polls of a stream in a row are no hiccup."""
-INTERVALS = 3
+MAX_MISSED_INTERVALS = 3
 """Nor are so many intervals without a good poll."""
-SHOWN = 5
+MAX_SHOWN_STREAMS = 5
 HEARTBEAT_TIMEOUT_SECONDS = 10
 HEARTBEAT_EVERY = timedelta(seconds=50)
 """A tick comes every minute, and now and then a little early."""
@@ -111,11 +111,11 @@ def _broker() -> Check:
 
 def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     """Look whether every stream is read, and was read at all with the account's present credentials."""
-    silence = max(timedelta(seconds=60), INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
-    rows = session.execute(_UNREAD, {"failures": FAILURES, "oldest": now - silence}).all()
+    silence = max(timedelta(seconds=60), MAX_MISSED_INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
+    rows = session.execute(_UNREAD, {"failures": MAX_FAILED_POLLS, "oldest": now - silence}).all()
     if rows:
-        said = [_unread(*row) for row in rows[:SHOWN]]
-        return Check("degraded", f"{len(rows)} streams are not read: " + "; ".join(said))
+        reasons = [_unread(*row) for row in rows[:MAX_SHOWN_STREAMS]]
+        return Check("degraded", f"{len(rows)} streams are not read: " + "; ".join(reasons))
     if not session.scalar(text("SELECT EXISTS (SELECT FROM accounts WHERE enabled)")):
         return Check("degraded", NO_ACCOUNT)
     set_aside = intake.set_aside(session, now - timedelta(days=1))
@@ -124,7 +124,7 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     count = sum(each.count for each in set_aside)
     lately = intake.set_aside(session, now - intake.TRICKLE_WITHIN)
     status: Status = "degraded" if any(each.count > intake.TRICKLE for each in lately) else "ok"
-    where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in set_aside[:SHOWN])
+    where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in set_aside[:MAX_SHOWN_STREAMS])
     return Check(status, f"every stream is read; {count} records of the last day cannot be logs: see {where}")
 
 
@@ -137,7 +137,7 @@ def _unread(sid: str, log_type: str, error: str | None, read_once: bool) -> str:
 def _workers(session: Session, _: Settings, now: datetime) -> Check:
     """Look whether beat ticks, a worker takes its ticks, and what is read is evaluated."""
     seen = {name: at for name, at in session.execute(text("SELECT name, seen_at FROM heartbeats"))}  # noqa: C416  # rows
-    silent = [name for name in ("worker", "beat") if name not in seen or seen[name] < now - SILENT_AFTER]
+    silent = [name for name in ("worker", "beat") if name not in seen or seen[name] < now - MAX_TICK_AGE]
     if silent:
         detail = "no tick of beat reached a worker for a minute: see whether both run and reach the broker"
         return Check("degraded", detail)
@@ -154,14 +154,14 @@ def _deliveries(session: Session, settings: Settings, now: datetime) -> Check:
     disabled = session.scalars(
         text("SELECT disabled_reason FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
     ).all()
-    said = [f"{late} deliveries are overdue by ten minutes"] if late else []
-    if closed := secrets.closed(session, settings.secret_keys):
-        said.append(
+    reasons = [f"{late} deliveries are overdue by ten minutes"] if late else []
+    if closed := secrets.count_unreadable(session, settings.secret_keys):
+        reasons.append(
             f"SECRET_KEY does not open {closed} of the stored secrets: list the key they were stored under as well"
         )
-    said += [f"an action was disabled: {reason}" for reason in disabled[:SHOWN]]
-    if said:
-        return Check("degraded", "; ".join(said))
+    reasons += [f"an action was disabled: {reason}" for reason in disabled[:MAX_SHOWN_STREAMS]]
+    if reasons:
+        return Check("degraded", "; ".join(reasons))
     left = [f"{line}; {setup.COMMAND} makes it" for line in setup.missing(session)]
     return Check("ok", "; ".join(["nothing is overdue", *left]))
 
@@ -173,9 +173,9 @@ _CHECKS: dict[str, Callable[[Session, Settings, datetime], Check]] = {
 }
 
 
-def _take_heartbeat(session: Session, now: datetime) -> bool:
+def _claim_heartbeat(session: Session, now: datetime) -> bool:
     """Take the turn of this minute, of which there is one however many schedulers tick."""
-    taken = session.execute(
+    claimed = session.execute(
         text(
             "INSERT INTO heartbeats AS sent (name, seen_at) VALUES ('sent', :now)"
             " ON CONFLICT (name) DO UPDATE SET seen_at = :now WHERE sent.seen_at <= :before OR sent.seen_at > :now"
@@ -183,7 +183,7 @@ def _take_heartbeat(session: Session, now: datetime) -> bool:
         ),
         {"now": now, "before": now - HEARTBEAT_EVERY},
     )
-    return taken.first() is not None
+    return claimed.first() is not None
 
 
 def send_heartbeat(settings: Settings, now: datetime) -> bool:
@@ -196,12 +196,12 @@ def send_heartbeat(settings: Settings, now: datetime) -> bool:
     try:
         with session_scope() as session:
             well = _polling(session, settings, now).status == "ok" and not overdue(session, now, OVERDUE_AFTER)[0]
-            turn = well and _take_heartbeat(session, now)
+            claimed = well and _claim_heartbeat(session, now)
     except SQLAlchemyError:
-        well = turn = False
+        well = claimed = False
     if not well:
         log.warning("no heartbeat is sent while something is wrong; GET /api/health tells what")
-    if not turn:
+    if not claimed:
         return False
     try:
         url = settings.heartbeat_url.get_secret_value()

@@ -25,7 +25,7 @@ PUBLIC_LENGTH = 8
 SECRET_LENGTH = 43
 """43 of 62 characters are just over 256 bits."""
 CHECKSUM_LENGTH = 6
-USE_NOTED_EVERY = timedelta(minutes=1)
+USE_RECORDED_EVERY = timedelta(minutes=1)
 SORT_KEY = (ApiKey.created_at, ApiKey.id)
 
 
@@ -67,8 +67,8 @@ def find_active(session: Session, key_id: UUID, now: datetime) -> ApiKey | None:
 
 
 def _note_use(session: Session, key: ApiKey, now: datetime) -> None:
-    if key.last_used_at is None or key.last_used_at < now - USE_NOTED_EVERY:
-        unnoted = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - USE_NOTED_EVERY)
+    if key.last_used_at is None or key.last_used_at < now - USE_RECORDED_EVERY:
+        unnoted = or_(ApiKey.last_used_at.is_(None), ApiKey.last_used_at < now - USE_RECORDED_EVERY)
         session.execute(update(ApiKey).where(ApiKey.id == key.id, unnoted).values(last_used_at=now))
 
 

@@ -43,7 +43,7 @@ def read_page(
     Args:    position: where the page starts; None for the first page.
     """
     rows = session.scalars(limited(query, sort_key, position, limit)).all()
-    return cut(rows, sort_key, position, limit)
+    return split_page(rows, sort_key, position, limit)
 
 
 def limited(query: Statement, sort_key: SortKey, position: Position | None, limit: int) -> Statement:
@@ -63,7 +63,7 @@ def beyond(sort_key: SortKey, position: Position) -> ColumnElement[bool]:
     return (sort_key[0] <= values[0]) & (tuple_(*sort_key) < tuple_(*values))
 
 
-def cut(rows: Sequence[Item], sort_key: SortKey, position: Position | None, limit: int) -> Page[Item]:
+def split_page(rows: Sequence[Item], sort_key: SortKey, position: Position | None, limit: int) -> Page[Item]:
     """Make a page of the rows that `limited` selected."""
     backward = position is not None and position.backward
     more = len(rows) > limit

@@ -10,7 +10,7 @@ from app.enums import DeliveryStatus
 from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord, SignOut
 from app.services.ingest import budget, callbacks, intake
 from app.services.logs import partitions, tallies
-from app.services.rules import counts, engine, places, seen
+from app.services.rules import engine, group_slots, known_values, minute_counts
 from app.services.rules.types import NewValueParams
 from app.utils.crashpoints import crashpoint
 
@@ -21,7 +21,7 @@ MATCHES_KEPT = timedelta(days=33)
 ANSWERS_KEPT = timedelta(hours=24)
 SIGN_OUTS_KEPT = timedelta(days=31)
 """Longer than a session lives."""
-TRIMMED_AT_ONCE = 5_000
+TRIM_BATCH = 5_000
 
 
 def clean(settings: Settings, now: datetime) -> None:
@@ -32,9 +32,9 @@ def clean(settings: Settings, now: datetime) -> None:
     cutoff = now - timedelta(days=settings.retention_days)
     with session_scope() as session:
         month = partitions.month_of(now)
-        partitions.ensure(session, [month, partitions.following(month)])
+        partitions.ensure(session, [month, partitions.next_month(month)])
         dropped = partitions.drop_before(session, cutoff)
-        tallies.forget(session, cutoff)
+        tallies.delete_before(session, cutoff)
         if dropped:
             needed = Match.changed_at >= now - MATCHES_KEPT
             session.execute(delete(Match).where(Match.occurred_at < cutoff, ~needed))
@@ -43,17 +43,17 @@ def clean(settings: Settings, now: datetime) -> None:
     crashpoint("retention.after_commit")
     while True:
         with session_scope() as session:
-            if partitions.trim_before(session, cutoff, TRIMMED_AT_ONCE) < TRIMMED_AT_ONCE:
+            if partitions.trim_before(session, cutoff, TRIM_BATCH) < TRIM_BATCH:
                 break
     with session_scope() as session:
         rules = engine.read_rule_set(session).rules.values()
-        counts.forget(session, [rule for rule in rules if counts.is_kept(rule)], now)
-        places.give_back(session, [rule for rule in rules if rule.group_by], now)
-        seen.forget(session, [rule for rule in rules if isinstance(rule.params, NewValueParams)], now)
+        minute_counts.delete_expired(session, [rule for rule in rules if minute_counts.has_counts(rule)], now)
+        group_slots.expire_slots(session, [rule for rule in rules if rule.group_by], now)
+        known_values.delete_expired(session, [rule for rule in rules if isinstance(rule.params, NewValueParams)], now)
     with session_scope() as session:
-        budget.forget(session, now)
-        callbacks.forget(session, now)
-        intake.forget_odd(session)
+        budget.delete_expired(session, now)
+        callbacks.delete_expired(session, now)
+        intake.trim_quarantine(session)
         session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now - ANSWERS_KEPT))
         session.execute(delete(SignOut).where(SignOut.at < now - SIGN_OUTS_KEPT))
         session.execute(delete(AuditEntry).where(AuditEntry.at < now - ALERTS_KEPT))

@@ -10,7 +10,7 @@ from app.errors import ConfigError, Conflict
 from app.models import Account, Action
 from app.utils.crypto import Undecryptable, decrypt, encrypt
 
-PLACES: tuple[tuple[Any, InstrumentedAttribute[Any]], ...] = (
+ENCRYPTED_COLUMNS: tuple[tuple[Any, InstrumentedAttribute[Any]], ...] = (
     (Account, Account.auth_token),
     (Account, Account.next_auth_token),
     (Account, Account.api_key_secret),
@@ -20,9 +20,9 @@ PLACES: tuple[tuple[Any, InstrumentedAttribute[Any]], ...] = (
 """Every column that holds a text encrypted under `SECRET_KEY`."""
 
 
-def closed(session: Session, keys: Sequence[str]) -> int:
+def count_unreadable(session: Session, keys: Sequence[str]) -> int:
     """Count the stored secrets that no key opens."""
-    return sum(not _opens(keys, token) for _, _, token in _stored(session, lock=False))
+    return sum(not _is_readable(keys, token) for _, _, token in _stored(session, lock=False))
 
 
 def check_keys(session: Session, keys: Sequence[str]) -> None:
@@ -31,7 +31,7 @@ def check_keys(session: Session, keys: Sequence[str]) -> None:
     Raises: ConfigError where there are stored secrets and none of them opens. One that alone does not open is no reason
         to stop the rest.
     """
-    opened = [_opens(keys, token) for _, _, token in _stored(session, lock=False)]
+    opened = [_is_readable(keys, token) for _, _, token in _stored(session, lock=False)]
     if opened and not any(opened):
         raise ConfigError(
             f"SECRET_KEY opens none of the {len(opened)} stored secrets: list the key they were stored under as well;"
@@ -56,13 +56,13 @@ def rotate(session: Session, keys: Sequence[str]) -> int:
 
 def _stored(session: Session, *, lock: bool) -> Iterator[tuple[Any, str, str]]:
     """Go over all encrypted texts: the row, the name of its column, the text."""
-    for model, column in PLACES:
+    for model, column in ENCRYPTED_COLUMNS:
         query = select(model).where(column.is_not(None)).order_by(model.id)
         for row in session.scalars(query.with_for_update(key_share=True) if lock else query):
             yield row, column.key, getattr(row, column.key)
 
 
-def _opens(keys: Sequence[str], token: str) -> bool:
+def _is_readable(keys: Sequence[str], token: str) -> bool:
     try:
         decrypt(keys, token)
     except Undecryptable:

@@ -13,7 +13,7 @@ from app.config import Settings
 from app.enums import ActionType
 from app.errors import ConfigError
 from app.models import Action, Attempt, Delivery, Rule
-from app.services import audit, catalogue
+from app.services import audit, rule_admin
 from app.services.outbox import actions
 
 COMMAND = "python -m app setup"
@@ -52,7 +52,7 @@ def prepare(
         raise ConfigError("mail needs a server: set SMTP_HOST and SMTP_FROM, restart, and run setup again")
     said = []
     for pack in wanted.packs:
-        made = catalogue.install_pack(session, pack, now)
+        made = rule_admin.install_pack(session, pack, now)
         for rule in made:
             audit.record(session, by, "rule.create", f"rule:{rule.id}", None, {"name": rule.name}, now)
         said.append(f"rule pack {pack}: {len(made)} rules made" if made else f"rule pack {pack}: its rules are there")

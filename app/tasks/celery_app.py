@@ -33,7 +33,7 @@ from app.utils.logging import configure_logging
 from app.wake import BROKER_TIMEOUTS, REQUEST_ID
 
 QUEUES = ("poll", "callbacks", "evaluate", "deliver", "maintenance")
-ALIVE_SECONDS = 10.0
+LIVENESS_INTERVAL_SECONDS = 10.0
 
 log = structlog.get_logger()
 
@@ -50,7 +50,7 @@ class TickingScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
         return super().tick(*args, **kwargs)
 
 
-class SignOfLife(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
     """The worker's main process touches its file as long as its event loop turns."""
 
     requires = ("celery.worker.components:Timer",)
@@ -62,7 +62,7 @@ class SignOfLife(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has n
     def start(self, parent: Any) -> None:
         alive = LivenessFile(get_settings().liveness_path)
         alive.touch()
-        self._timer = parent.timer.call_repeatedly(ALIVE_SECONDS, alive.touch)
+        self._timer = parent.timer.call_repeatedly(LIVENESS_INTERVAL_SECONDS, alive.touch)
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         if self._timer is not None:
@@ -89,15 +89,15 @@ class TimedTask(Task):  # type: ignore[misc]  # Celery has no types
     Strategy = f"{__name__}:guarded_strategy"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        from app.database import keep_time
+        from app.database import sync_clock
         from app.tasks import outage
-        from app.utils.patience import is_passing
+        from app.utils.db_retry import is_transient
 
         try:
-            keep_time()
+            sync_clock()
             return super().__call__(*args, **kwargs)
         except Exception as error:
-            if not is_passing(error):
+            if not is_transient(error):
                 raise
             outage.report(error)
 
@@ -146,7 +146,7 @@ def create_celery(settings: Settings) -> Celery:
             "note_beat": _tick("note_beat", "maintenance", 10),
         },
     )
-    celery.steps["worker"].add(SignOfLife)
+    celery.steps["worker"].add(Liveness)
     return celery
 
 

@@ -16,17 +16,17 @@ from app.models import Heartbeat
 from app.services import evaluation, health, retention
 from app.services.ingest import accounts, callbacks, polling, streams, subaccounts
 from app.services.ingest.listing import sleep_unless_stopping
-from app.services.logs import tallies, words
+from app.services.logs import tallies, text_index
 from app.services.outbox import dispatch
 from app.tasks.slots import slot
 from app.utils import stopping
 from app.utils.clock import utc_now
-from app.utils.patience import untangled
+from app.utils.db_retry import retry_on_conflict
 
-WORDS_SECONDS = 10.0
+TEXT_INDEX_SECONDS = 10.0
 TALLY_SECONDS = 10.0
 """The search and the plots may lag behind, and must not keep a worker from what may not."""
-LONGEST_RUN_SECONDS = 50.0
+MAX_RUN_SECONDS = 50.0
 """A task that finds ever more work stops here and lets its next tick go on."""
 SHORT = {"soft_time_limit": 120, "time_limit": 150}
 LONG = {"soft_time_limit": 300, "time_limit": 330}
@@ -42,10 +42,10 @@ def _runner() -> asyncio.Runner:
 
 def _repeat(kind: str, work: Callable[[], bool], again: Callable[[], None]) -> None:
     """Work in a place of this kind until nothing is left, the time is up (a next task goes on), or the worker stops."""
-    with slot(kind) as taken:
+    with slot(kind) as acquired:
         began = time.monotonic()
-        while taken and not stopping.requested() and untangled(work):
-            if time.monotonic() - began > LONGEST_RUN_SECONDS:
+        while acquired and not stopping.requested() and retry_on_conflict(work):
+            if time.monotonic() - began > MAX_RUN_SECONDS:
                 again()
                 return
 
@@ -71,8 +71,8 @@ def _poll(stream_id: int, failing: bool) -> bool:
     """Poll a stream; one of those that keep failing only while no other of them is polled: each may hang for long."""
     if not failing:
         return _poll_now(stream_id)
-    with slot("poll_failing") as taken:
-        return taken and _poll_now(stream_id)
+    with slot("poll_failing") as acquired:
+        return acquired and _poll_now(stream_id)
 
 
 def _poll_now(stream_id: int) -> bool:
@@ -82,21 +82,21 @@ def _poll_now(stream_id: int) -> bool:
 @shared_task(name="read_pushed", **SHORT)
 def read_pushed() -> None:
     """Read the logs that callbacks named and that are not known yet."""
-    with slot("callbacks") as taken:
-        if taken:
+    with slot("callbacks") as acquired:
+        if acquired:
             callbacks.read_pending(get_settings())
 
 
 @shared_task(name="evaluate", **SHORT)
 def evaluate() -> None:
     """Evaluate the changes that wait."""
-    _repeat("evaluate", lambda: evaluation.evaluate_changes(get_settings(), LONGEST_RUN_SECONDS) > 0, wake.evaluate)
+    _repeat("evaluate", lambda: evaluation.evaluate_changes(get_settings(), MAX_RUN_SECONDS) > 0, wake.evaluate)
 
 
 @shared_task(name="evaluate_time", **SHORT)
 def evaluate_time() -> None:
     """Evaluate what depends on time alone."""
-    untangled(lambda: evaluation.evaluate_time(get_settings(), utc_now(), LONGEST_RUN_SECONDS))
+    retry_on_conflict(lambda: evaluation.evaluate_time(get_settings(), utc_now(), MAX_RUN_SECONDS))
 
 
 @shared_task(name="deliver", **SHORT)
@@ -112,9 +112,9 @@ def maintain() -> None:
 
 
 @shared_task(name="write_down_words", **LONGER)
-def write_down_words() -> None:
+def index_texts() -> None:
     """Let the search of logs follow what was stored."""
-    words.catch_up(get_settings(), WORDS_SECONDS)
+    text_index.catch_up(get_settings(), TEXT_INDEX_SECONDS)
 
 
 @shared_task(name="tally_hours", **LONGER)

@@ -19,7 +19,7 @@ MANY_CPUS = 4
 MUCH_MEMORY_BYTES = 3 * 1024**3
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
 """Where a container finds how much memory it may use."""
-WITHIN = {"poll_failing": 1, "report_outage": 1}
+NESTED_SLOTS = {"poll_failing": 1, "report_outage": 1}
 """Taken by a task that has a place already: streams that keep failing may hang, and must leave places to the others; an
 outage is reported by one process."""
 WIDTH = 64
@@ -66,16 +66,16 @@ def slot(kind: str) -> Iterator[bool]:
     A place is a byte of a file that has no name any more. Its lock belongs to the process, and the system gives it
     back whatever becomes of that.
     """
-    kinds = _Worker.slots | WITHIN
+    kinds = _Worker.slots | NESTED_SLOTS
     first = list(kinds).index(kind) * WIDTH
-    for place in range(first, first + kinds[kind]):
+    for position in range(first, first + kinds[kind]):
         try:
-            fcntl.lockf(_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            fcntl.lockf(_file(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, position)
         except OSError:
             continue
         try:
             yield True
         finally:
-            fcntl.lockf(_file(), fcntl.LOCK_UN, 1, place)
+            fcntl.lockf(_file(), fcntl.LOCK_UN, 1, position)
         return
     yield False

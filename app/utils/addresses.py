@@ -15,7 +15,7 @@ import idna
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-LONGEST_URL = 2048
+MAX_URL_LENGTH = 2048
 FORBIDDEN_PORTS = frozenset({25, 110, 143, 465, 587, 993, 995, 1433, 1521, 3306, 5432, 6379, 11211, 27017})
 """Mail, databases and caches: a request there is an attack or a mistake."""
 
@@ -24,7 +24,7 @@ def _networks(*texts: str) -> tuple[Network, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
-NEVER = _networks(
+ALWAYS_FORBIDDEN = _networks(
     "169.254.0.0/16",  # link-local, with the metadata of AWS, Azure, GCP and others
     "100.100.100.200/32",  # metadata of Alibaba Cloud
     "168.63.129.16/32",  # Azure's wire server
@@ -66,7 +66,7 @@ def may_reach(address: Address, allowed: Sequence[Network]) -> bool:
     Args:    allowed: private networks that the operator opened.
     """
     inside = _ipv4_inside(address)
-    if _is_in(address, NEVER) or (inside is not None and _is_in(inside, NEVER)):
+    if _is_in(address, ALWAYS_FORBIDDEN) or (inside is not None and _is_in(inside, ALWAYS_FORBIDDEN)):
         return False
     if _is_in(address, allowed):
         return True
@@ -101,12 +101,12 @@ def check_url(url: str, allowed: Sequence[Network]) -> str:
     Returns: the URL, its host in ASCII.
     Raises:  ValueError, whose message says what is wanted and never repeats the URL.
     """
-    if not url or len(url) > LONGEST_URL:
-        raise ValueError(f"must be a URL of at most {LONGEST_URL} characters")
+    if not url or len(url) > MAX_URL_LENGTH:
+        raise ValueError(f"must be a URL of at most {MAX_URL_LENGTH} characters")
     scheme, slashes, rest = url.partition("://")
     if scheme.lower() not in ("http", "https") or not slashes:
         raise ValueError("must begin with https:// or http://")
-    end = min((rest.find(mark) for mark in "/?#" if mark in rest), default=len(rest))
+    end = min((rest.find(separator) for separator in "/?#" if separator in rest), default=len(rest))
     authority, tail = rest[:end], rest[end:]
     if "#" in tail:
         raise ValueError("must have no fragment (#)")

@@ -36,19 +36,19 @@ DNS_SECONDS = 3.0
 CONNECT_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 2.0
 """Shorter than servers wait, so that none closes a connection just as we use it."""
-KEPT_BYTES = 4096
-LONGEST_HEAD = 64 * 1024
+MAX_BODY_BYTES = 4096
+MAX_HEAD_BYTES = 64 * 1024
 """What is kept of a head in case the library cannot read it."""
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
 INTERIM = re.compile(rb"\A(?:HTTP/1\.1 1\d\d[^\n]*\n.*?\r?\n\r?\n)+", re.DOTALL)
 """Answers such as `103 Early Hints`, before the one that counts."""
-LOOKUPS_AT_ONCE = 64
+MAX_LOOKUPS = 64
 EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 Reason = Literal["blocked", "dns", "connect", "tls", "timeout", "protocol"]
-Found = list[tuple[int, str]]
+ResolvedAddresses = list[tuple[int, str]]
 """Address families and addresses."""
-Lookup = Callable[[str, int], Found]
+Lookup = Callable[[str, int], ResolvedAddresses]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def is_untrusted(error: BaseException | None) -> bool:
     return False
 
 
-def system_lookup(host: str, port: int) -> Found:
+def system_lookup(host: str, port: int) -> ResolvedAddresses:
     """Ask the system's resolver; it may block for long."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(int(family), str(address[0])) for family, _, _, _, address in found]
@@ -137,17 +137,17 @@ def judge(address: str, allowed: Sequence[Network]) -> None:
         raise ForbiddenTarget("a private, local or metadata address")
 
 
-_lookups = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
+_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 
-async def _in_thread(work: Callable[[], Found]) -> Found:
+async def _in_thread(work: Callable[[], ResolvedAddresses]) -> ResolvedAddresses:
     """Run a lookup in a thread of its own: one that is stuck must stop neither the loop nor the process's end."""
     loop = asyncio.get_running_loop()
-    future: asyncio.Future[Found] = loop.create_future()
+    future: asyncio.Future[ResolvedAddresses] = loop.create_future()
     if not _lookups.acquire(blocking=False):
         raise OSError("the resolver does not answer")
 
-    def settle(result: Found | None, error: BaseException | None) -> None:
+    def settle(result: ResolvedAddresses | None, error: BaseException | None) -> None:
         if future.done():
             return
         if error is None:
@@ -183,9 +183,9 @@ class _HeadFirst(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take what came in: the head by itself, then the rest."""
-        self._head += data[: LONGEST_HEAD - len(self._head)]
-        head, mark, rest = data.partition(b"\r\n\r\n")
-        super().data_received(head + mark)
+        self._head += data[: MAX_HEAD_BYTES - len(self._head)]
+        head, separator, rest = data.partition(b"\r\n\r\n")
+        super().data_received(head + separator)
         if rest:
             super().data_received(rest)
 
@@ -197,8 +197,8 @@ class _HeadFirst(ResponseHandler):
             return None
         headers: CIMultiDict[str] = CIMultiDict()
         for line in takewhile(bytes.strip, head.splitlines()[1:]):
-            name, mark, value = line.decode("latin-1").partition(":")
-            if mark:
+            name, separator, value = line.decode("latin-1").partition(":")
+            if separator:
                 headers.add(name, value.strip())
         return Answer(int(found[1]), _plain(headers), b"")
 
@@ -310,7 +310,7 @@ class GuardedClient:
         finally:
             _protocol.reset(token)
         try:
-            return Answer(response.status, _plain(response.headers), await _beginning(response, ends_at))
+            return Answer(response.status, _plain(response.headers), await _read_prefix(response, ends_at))
         finally:
             response.close()
 
@@ -337,12 +337,12 @@ def _plain(headers: MultiMapping[str]) -> dict[str, str]:
     return {name: ", ".join(headers.getall(name)) for name in names}
 
 
-async def _beginning(response: aiohttp.ClientResponse, ends_at: float) -> bytes:
+async def _read_prefix(response: aiohttp.ClientResponse, ends_at: float) -> bytes:
     """Read the body's first bytes; what stops them is of no matter, the status has come."""
     read = b""
     try:
         async with asyncio.timeout_at(ends_at):
-            while len(read) < KEPT_BYTES and (chunk := await response.content.read(KEPT_BYTES - len(read))):
+            while len(read) < MAX_BODY_BYTES and (chunk := await response.content.read(MAX_BODY_BYTES - len(read))):
                 read += chunk
             if response.content.at_eof():
                 response.release()

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 HIDDEN = "•••"
-SHORTEST_SECRET = 6
+MIN_SECRET_LENGTH = 6
 """What is shorter is found in any text by chance."""
 PLUS = r"\+|\uff0b|%(?:25)*2[Bb]|&#0*43;|&#[Xx]0*2[Bb];|&plus;|\\u002[Bb]"
 """A plus sign: plain, in a URL (whose query may hold another URL), in HTML, in JSON."""
@@ -22,9 +22,9 @@ NUMBER = re.compile(
 """A number with its plus: 8 to 15 digits. Where a URL has the plus, another may stand for a space."""
 OWN_NUMBER = re.compile(r"(?<!\w)\+?([1-9][0-9]{6,14})(?!\w)")
 OWN_FIELDS = ("from", "to")
-SHORTEST_NATIONAL = 8
+MIN_NATIONAL_DIGITS = 8
 """Digits; fewer are found in other things by chance."""
-ASIDE = frozenset(
+UNMASKED_FIELDS = frozenset(
     {"id", "sid", "account_sid", "rule_id", "sample_sids", "messaging_service_sid", "resource_sid", "docs"}
 )
 """Fields that hold no number, whatever their digits look like."""
@@ -49,7 +49,7 @@ def _mask(value: Any, own: re.Pattern[str] | None) -> Any:
         masked = NUMBER.sub(lambda found: found["plus"] + mask_number("+" + _digits(found["digits"]))[1:], value)
         return own.sub(_mask_own, masked) if own else masked
     if isinstance(value, dict):
-        return {name: part if name in ASIDE else _mask(part, own) for name, part in value.items()}
+        return {name: part if name in UNMASKED_FIELDS else _mask(part, own) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_mask(part, own) for part in value]
     return value
@@ -74,7 +74,7 @@ def _own_pattern(numbers: Iterable[str]) -> re.Pattern[str] | None:
     spelled: list[str] = []
     for digits in sorted(set(numbers), key=len, reverse=True):
         spelled.append(f"(?P<whole{len(spelled)}>{_spaced(digits)})")
-        national = [digits[cut:] for cut in (1, 2, 3) if len(digits) - cut >= SHORTEST_NATIONAL]
+        national = [digits[cut:] for cut in (1, 2, 3) if len(digits) - cut >= MIN_NATIONAL_DIGITS]
         spelled += [rf"(?:00|011|0)?[(]?{_spaced(part)}" for part in (digits, *national)]
     if not spelled:
         return None
@@ -120,12 +120,12 @@ def clean_text(value: str, limit: int) -> str:
     return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")[:limit]
 
 
-def hide(text: str, secrets: Iterable[str]) -> str:
+def hide_secrets(text: str, secrets: Iterable[str]) -> str:
     """Hide secrets in foreign text, one that its end cuts off too; what is shorter than a secret stays."""
-    spelled = {way for secret in secrets if len(secret) >= SHORTEST_SECRET for way in _spellings(secret)}
+    spelled = {way for secret in secrets if len(secret) >= MIN_SECRET_LENGTH for way in _spellings(secret)}
     for secret in sorted(spelled, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
-        cut_off = (size for size in range(len(secret) - 1, SHORTEST_SECRET - 1, -1) if text.endswith(secret[:size]))
+        cut_off = (size for size in range(len(secret) - 1, MIN_SECRET_LENGTH - 1, -1) if text.endswith(secret[:size]))
         if size := next(cut_off, 0):
             text = text[:-size] + HIDDEN
     return text

@@ -5,14 +5,14 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-LONGEST_SECONDS = 3600
+MAX_SECONDS = 3600
 VALUES = re.compile(r",(?!\s*\d{1,2}[ -][A-Za-z]{3})")
 """The commas between values; a date has one of its own after the day of the week."""
 SPAN = re.compile(r"\+?(\d{1,12})\d*(\.\d*)?\s*([a-z]*)\.?", re.IGNORECASE)
 UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 
 
-def seconds(value: str | None, now: datetime, sent_at: str | None = None) -> int | None:
+def parse_retry_after(value: str | None, now: datetime, sent_at: str | None = None) -> int | None:
     """Return how long a server asks to wait, an hour at most; None where that cannot be read.
 
     Args:
@@ -23,7 +23,7 @@ def seconds(value: str | None, now: datetime, sent_at: str | None = None) -> int
         return None
     clocks = [now, *([at] if (at := _date(sent_at or "")) else [])]
     waits = [wait for part in VALUES.split(value) if (wait := _wait(part.strip(" \t\"'"), clocks)) is not None]
-    return min(max(waits), LONGEST_SECONDS) if waits else None
+    return min(max(waits), MAX_SECONDS) if waits else None
 
 
 def _wait(text: str, clocks: list[datetime]) -> int | None:

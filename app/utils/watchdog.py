@@ -18,26 +18,26 @@ import structlog
 from psycopg2.extensions import TRANSACTION_STATUS_ACTIVE
 from sqlalchemy import Engine, event
 
-LOOKS_EVERY_SECONDS = 0.5
-LOOKS = 4
+CHECK_INTERVAL_SECONDS = 0.5
+MAX_MISSED_CHECKS = 4
 """A connection that waits for an answer at so many looks in a row makes us doubt the server."""
-GREETS_WITHIN_SECONDS = 3
+GREETING_TIMEOUT_SECONDS = 3
 """A server that takes longer to take a new connection is one that hangs."""
 
 log = structlog.get_logger()
 
 
 @dataclass
-class _Line:
+class _WatchedConnection:
     """One open connection."""
 
     connection: Any
     """The driver's."""
     socket: socket.socket
     """A second handle on its socket, which stays ours whatever the driver closes meanwhile."""
-    waited_at_looks: int = 0
+    missed_checks: int = 0
 
-    def waits(self) -> bool:
+    def is_waiting(self) -> bool:
         try:
             return bool(self.connection.info.transaction_status == TRANSACTION_STATUS_ACTIVE)
         except psycopg2.Error:  # it was closed at this moment
@@ -52,68 +52,70 @@ class Watchdog:
     """Looks after all connections of an engine from a thread of its own, which lives while there are any."""
 
     def __init__(self, engine: Engine, parameters: Mapping[str, Any]) -> None:
-        self._parameters = {**parameters, "connect_timeout": GREETS_WITHIN_SECONDS}
-        self._lines: dict[int, _Line] = {}
+        self._parameters = {**parameters, "connect_timeout": GREETING_TIMEOUT_SECONDS}
+        self._connections: dict[int, _WatchedConnection] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._hangs = False
         event.listen(engine, "do_connect", self._before_connect)
-        event.listen(engine, "connect", self._take)
-        event.listen(engine, "close", self._let_go)
+        event.listen(engine, "connect", self._watch)
+        event.listen(engine, "close", self._unwatch)
 
     def _before_connect(self, *_: object) -> None:
         """Refuse at once what would only wait; the thread sees when the server answers again."""
         if self._hangs:
             raise psycopg2.OperationalError("the database server hangs; it is asked every few seconds")
 
-    def _take(self, connection: Any, _record: object) -> None:
+    def _watch(self, connection: Any, _record: object) -> None:
         with self._lock:
-            self._lines[id(connection)] = _Line(connection, socket.socket(fileno=os.dup(connection.fileno())))
+            self._connections[id(connection)] = _WatchedConnection(
+                connection, socket.socket(fileno=os.dup(connection.fileno()))
+            )
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="database watchdog", daemon=True)
                 self._thread.start()
 
-    def _let_go(self, connection: Any, _record: object) -> None:
+    def _unwatch(self, connection: Any, _record: object) -> None:
         with self._lock:
-            if line := self._lines.pop(id(connection), None):
-                line.socket.close()
+            if watched := self._connections.pop(id(connection), None):
+                watched.socket.close()
 
     def _run(self) -> None:
         while self._is_needed():
-            time.sleep(LOOKS_EVERY_SECONDS)
+            time.sleep(CHECK_INTERVAL_SECONDS)
             if self._hangs or self._is_in_doubt():
-                self._ask()
+                self._check_server()
 
     def _is_needed(self) -> bool:
         with self._lock:
-            if not self._lines and not self._hangs:
+            if not self._connections and not self._hangs:
                 self._thread = None
             return self._thread is not None
 
     def _is_in_doubt(self) -> bool:
         with self._lock:
-            for line in self._lines.values():
-                line.waited_at_looks = line.waited_at_looks + 1 if line.waits() else 0
-            return any(line.waited_at_looks >= LOOKS for line in self._lines.values())
+            for watched in self._connections.values():
+                watched.missed_checks = watched.missed_checks + 1 if watched.is_waiting() else 0
+            return any(watched.missed_checks >= MAX_MISSED_CHECKS for watched in self._connections.values())
 
-    def _ask(self) -> None:
+    def _check_server(self) -> None:
         """Ask the server for a connection, and cut all others if it does not answer."""
-        hung, self._hangs = self._hangs, not self._greets()
+        hung, self._hangs = self._hangs, not self._server_answers()
         with self._lock:
-            for line in self._lines.values():
-                line.waited_at_looks = 0
+            for watched in self._connections.values():
+                watched.missed_checks = 0
                 if self._hangs:
-                    line.cut()
+                    watched.cut()
         if self._hangs and not hung:
             log.error("the database server hangs: its connections were cut, and what they did is tried again")
         elif hung and not self._hangs:
             log.warning("the database server answers again")
 
-    def _greets(self) -> bool:
+    def _server_answers(self) -> bool:
         """Say whether the server answers in time, be it by a refusal: that ends waits by itself."""
         began = time.monotonic()
         try:
             psycopg2.connect(**self._parameters).close()
         except psycopg2.Error:
-            return time.monotonic() - began < GREETS_WITHIN_SECONDS
+            return time.monotonic() - began < GREETING_TIMEOUT_SECONDS
         return True

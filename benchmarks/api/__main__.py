@@ -23,7 +23,7 @@ from benchmarks.api import filling
 from benchmarks.ingest.world import POSTGRES, ROOT, SETTINGS, use
 from scripts.local.postgres import Postgres
 
-Question = tuple[str, str, dict[str, Any]]
+ApiRequest = tuple[str, str, dict[str, Any]]
 """What is asked in words, the address, and its parameters."""
 
 
@@ -49,12 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def questions(now: datetime) -> list[Question]:
+def questions(now: datetime) -> list[ApiRequest]:
     """Say what is asked."""
     return [*_counts(now), *_pages(now)]
 
 
-def _counts(now: datetime) -> Iterator[Question]:
+def _counts(now: datetime) -> Iterator[ApiRequest]:
     month = {"since": rfc3339(now - timedelta(days=30)), "until": rfc3339(now)}
     fields = ("log_type", "status", "error_code", "direction", "from", "to_country", "messaging_service_sid", None)
     for bucket in ("day", "hour"):
@@ -88,7 +88,7 @@ def _counts(now: datetime) -> Iterator[Question]:
     yield "stats: 91 days by day and status", "/api/stats", whole | {"bucket": "day", "by": "status"}
 
 
-def _pages(now: datetime) -> Iterator[Question]:
+def _pages(now: datetime) -> Iterator[ApiRequest]:
     old = rfc3339(now - timedelta(days=60))
     asked: list[tuple[str, dict[str, Any]]] = [
         ("the first page", {}),
@@ -150,7 +150,7 @@ def _timed(what: str, work: Callable[[], None]) -> None:
     print(f"{time.perf_counter() - began:8.1f} s  {what}", flush=True)
 
 
-async def _ask(asked: list[Question], runs: int) -> None:
+async def _ask(asked: list[ApiRequest], runs: int) -> None:
     from app.api.main import app
 
     transport = httpx.ASGITransport(app=app)

@@ -21,7 +21,7 @@ from app.utils.clock import utc_now
 from benchmarks.ingest.copying import copy_seconds, read_rows
 from benchmarks.ingest.processes import cpu_seconds
 from benchmarks.ingest.rules import add_rules
-from benchmarks.ingest.world import World, a_world, await_evaluated, list_anew
+from benchmarks.ingest.world import World, a_world, await_evaluated, relist_everything
 from scripts.twilio_simulator import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN
 
 
@@ -51,7 +51,7 @@ def main() -> None:
                     add_rules(rules)
                     _measure(world, rules, rows, found)
                     if run == 0:
-                        print(f"{rules} rules: {_came_of_it(given.logs)}", flush=True)
+                        print(f"{rules} rules: {_print_results(given.logs)}", flush=True)
     _print(found, given.logs)
 
 
@@ -80,7 +80,7 @@ def _measure(world: World, rules: int, rows: list[str], found: dict[Case, list[M
 
 
 def _poll_everything() -> None:
-    list_anew()
+    relist_everything()
     began = utc_now()
     wake.poll()
     await_evaluated(began)
@@ -96,7 +96,7 @@ def _timed(world: World, worker: int, work: Callable[[], None]) -> Measured:
     return Measured(seconds, *(cpu_seconds(pid) - was for pid, was in zip(pids, before, strict=True)))
 
 
-def _came_of_it(logs: int) -> str:
+def _print_results(logs: int) -> str:
     with session_scope() as session:
         counts = {
             name: session.scalar(text(f"SELECT count(*) FROM {name}"))

@@ -19,14 +19,14 @@ from app.config import get_settings
 from app.database import session_scope
 from app.models import Stream
 from app.services import evaluation
-from app.services.alerts import matching, register
+from app.services.alerts import changes, match_evaluator
 from app.services.ingest import budget, intake, listing, polling, streams
 from app.services.logs import store
-from app.services.rules import counts, engine, places
+from app.services.rules import engine, group_slots, minute_counts
 from app.services.rules.patterns import RuleIndex
 from app.services.twilio.client import TwilioReader
 from benchmarks.ingest.rules import add_rules
-from benchmarks.ingest.world import a_world, list_anew
+from benchmarks.ingest.world import a_world, relist_everything
 
 STAGES: list[tuple[str, Any, str]] = [
     ("fetch a page", TwilioReader, "_page"),
@@ -49,14 +49,14 @@ STAGES: list[tuple[str, Any, str]] = [
     ("match", RuleIndex, "match_batch"),
     ("look for earlier matches", engine, "unmatched"),
     ("count minutes", evaluation, "_add_counts"),
-    ("assign places", places, "assign"),
-    ("save minutes", counts, "save"),
-    ("matches: load", matching, "_load"),
-    ("matches: judge", matching, "_judge"),
-    ("alerts: save", register.Register, "save_alerts"),
-    ("matches: save", matching, "_save_matches"),
-    ("matches: timed", matching, "track"),
-    ("notices", register.Register, "save_notices"),
+    ("assign places", group_slots, "assign"),
+    ("save minutes", minute_counts, "save"),
+    ("matches: load", match_evaluator, "_load"),
+    ("matches: judge", match_evaluator, "_judge"),
+    ("alerts: save", changes.AlertChanges, "save_alerts"),
+    ("matches: save", match_evaluator, "_save_matches"),
+    ("matches: timed", match_evaluator, "track"),
+    ("notices", changes.AlertChanges, "save_notices"),
     ("evaluate: the rest", evaluation, "evaluate_changes"),
 ]
 """Names and the functions that do the work, inner ones before those that call them."""
@@ -135,7 +135,7 @@ def _measured(function: Callable[..., Any], name: str, meter: Meter) -> Callable
 
 
 def _work() -> None:
-    list_anew()
+    relist_everything()
     with session_scope() as session:
         ids = [stream.id for stream in session.query(Stream)]
     for stream_id in ids:

@@ -39,7 +39,7 @@ SETTINGS = {
     "POLL_INTERVAL_SECONDS": "60",
     "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
 }
-LONGEST_SECONDS = 600.0
+MAX_SECONDS = 600.0
 
 
 class World:
@@ -90,7 +90,7 @@ class World:
         worker = self._run("celery", "-A", "app.tasks.celery_app", "worker", "-Q", "poll,evaluate", "--loglevel=ERROR")
         try:
             ping = wake._client().control.ping
-            processes.wait_until(lambda: bool(ping(timeout=0.5)), "the worker starts", LONGEST_SECONDS)
+            processes.wait_until(lambda: bool(ping(timeout=0.5)), "the worker starts", MAX_SECONDS)
             yield worker.pid
         finally:
             processes.stop(worker)
@@ -123,7 +123,7 @@ def use(settings: Mapping[str, str]) -> None:
     get_settings.cache_clear()
 
 
-def list_anew() -> None:
+def relist_everything() -> None:
     """Let the next poll list everything, whatever is stored."""
     with session_scope() as session:
         session.execute(
@@ -139,9 +139,9 @@ def await_evaluated(since: datetime) -> None:
             polled = text(
                 "SELECT bool_and(coalesce(last_success_at >= :since, false) AND lease_token IS NULL) FROM streams"
             )
-            return bool(session.scalar(polled, {"since": since})) and not engine.waiting(session)
+            return bool(session.scalar(polled, {"since": since})) and not engine.pending_streams(session)
 
-    processes.wait_until(done, "everything is polled and evaluated", LONGEST_SECONDS, pause_seconds=0.02)
+    processes.wait_until(done, "everything is polled and evaluated", MAX_SECONDS, pause_seconds=0.02)
 
 
 def _answers(url: str) -> bool:

@@ -10,13 +10,13 @@ from typing import Annotated
 
 import typer
 
-from scripts.chaos.blows import Blows
+from scripts.chaos.environment import Environment, Ledger
+from scripts.chaos.faults import Faults
 from scripts.chaos.judge import Verdict, judge
-from scripts.chaos.town import Ledger, Town
 from scripts.chaos.traffic import happen
 from scripts.twilio_simulator import Simulator
 
-LONGEST_REST_SECONDS = 300.0
+MAX_RECOVERY_SECONDS = 300.0
 
 
 def main(
@@ -31,58 +31,58 @@ def main(
     print(f"seed {seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="giftpulse-chaos-"))
     folder.chmod(0o755)
-    dice = _dice(seed)
+    rng = _rng(seed)
     try:
-        ledger = Ledger(_dice(dice.random()))
-        with Town(folder, dice, workers, Simulator(seed=seed), ledger) as town:
-            blows = Blows(town, _dice(dice.random()))
-            _rage(town, blows, _dice(dice.random()), seconds, per_second)
-            verdict = _rest(town)
-            for name, number in sorted(blows.dealt.items()):
+        ledger = Ledger(_rng(rng.random()))
+        with Environment(folder, rng, workers, Simulator(seed=seed), ledger) as environment:
+            faults = Faults(environment, _rng(rng.random()))
+            _run_load(environment, faults, _rng(rng.random()), seconds, per_second)
+            verdict = _wait_for_recovery(environment)
+            for name, number in sorted(faults.counts.items()):
                 print(f"blow: {number} x {name}")
         for name, number in verdict.figures.items():
             print(f"{name}: {number}")
-        for fault in verdict.faults:
-            print(f"FAULT: {fault}")
+        for failure in verdict.faults:
+            print(f"FAULT: {failure}")
         print("nothing is lost" if not verdict.faults else f"{len(verdict.faults)} faults; the seed is {seed}")
     finally:
         print(f"logs: {folder}") if keep else shutil.rmtree(folder, ignore_errors=True)
     raise typer.Exit(1 if verdict.faults else 0)
 
 
-def _dice(seed: float) -> Random:
+def _rng(seed: float) -> Random:
     return Random(seed)  # noqa: S311 - chance is no secret
 
 
-def _rage(town: Town, blows: Blows, dice: Random, seconds: float, per_second: float) -> None:
+def _run_load(environment: Environment, faults: Faults, rng: Random, seconds: float, per_second: float) -> None:
     """Let traffic and blows go on for some time."""
     over = threading.Event()
 
     def traffic() -> None:
-        while not over.wait(dice.expovariate(per_second)):
-            happen(town.simulator, dice)
+        while not over.wait(rng.expovariate(per_second)):
+            happen(environment.simulator, rng)
 
     thread = threading.Thread(target=traffic, name="traffic", daemon=True)
     thread.start()
     began = time.monotonic()
     try:
         while time.monotonic() - began < seconds:
-            time.sleep(blows.dice.uniform(0, 3))
-            print(f"{time.monotonic() - began:5.1f} s  {blows.deal()}", flush=True)
+            time.sleep(faults.rng.uniform(0, 3))
+            print(f"{time.monotonic() - began:5.1f} s  {faults.inject()}", flush=True)
     finally:
         over.set()
         thread.join()
-        blows.end()
+        faults.heal()
 
 
-def _rest(town: Town) -> Verdict:
+def _wait_for_recovery(environment: Environment) -> Verdict:
     """Wait until everything is as it must be, or for long enough."""
     began = time.monotonic()
     while True:
-        town.let_digests_come()
-        verdict = judge(town)
+        environment.let_digests_come()
+        verdict = judge(environment)
         rested = time.monotonic() - began
-        if not verdict.faults or rested > LONGEST_REST_SECONDS:
+        if not verdict.faults or rested > MAX_RECOVERY_SECONDS:
             print(f"at rest after {rested:.0f} s", flush=True)
             return verdict
         time.sleep(2)

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.chaos.environment import Environment, ReceivedNotification
 from scripts.chaos.rules import KINDS, Fact, facts_of
-from scripts.chaos.town import Taken, Town
 
-SHOWN = 5
+MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -19,27 +19,27 @@ class Verdict:
     figures: dict[str, int]
 
 
-def judge(town: Town) -> Verdict:
+def judge(environment: Environment) -> Verdict:
     """Look at everything once; where the town has come to rest there must be no fault."""
-    facts = facts_of(town.simulator.emitted())
-    taken = _taken(town)
-    faults = [*_logs(town, facts), *_alerts(town, facts), *_deliveries(town, taken)]
-    return Verdict(faults, _figures(town, facts, taken))
+    facts = facts_of(environment.simulator.emitted())
+    received = _received(environment)
+    faults = [*_logs(environment, facts), *_alerts(environment, facts), *_deliveries(environment, received)]
+    return Verdict(faults, _figures(environment, facts, received))
 
 
-def _taken(town: Town) -> list[Taken]:
+def _received(environment: Environment) -> list[ReceivedNotification]:
     mails = [
-        Taken(mail["Message-ID"].removeprefix("<gp.").partition("@")[0], 0.0, mail.as_bytes(), recipient)
-        for recipient, mail in list(town.mail.ledger)
+        ReceivedNotification(mail["Message-ID"].removeprefix("<gp.").partition("@")[0], 0.0, mail.as_bytes(), recipient)
+        for recipient, mail in list(environment.mail.ledger)
     ]
-    return [*town.ledger.taken, *mails]
+    return [*environment.ledger.received, *mails]
 
 
-def _figures(town: Town, facts: list[Fact], taken: list[Taken]) -> dict[str, int]:
-    attempts = Counter(dict(town.query("SELECT outcome, count(*) FROM attempts GROUP BY outcome")))
-    statuses = dict(town.query("SELECT status, count(*) FROM deliveries GROUP BY status"))
-    copies = Counter(each.id for each in taken)
-    [[alerts, built_in]] = town.query("SELECT count(rule_id), count(*) - count(rule_id) FROM alerts")
+def _figures(environment: Environment, facts: list[Fact], received: list[ReceivedNotification]) -> dict[str, int]:
+    attempts = Counter(dict(environment.query("SELECT outcome, count(*) FROM attempts GROUP BY outcome")))
+    statuses = dict(environment.query("SELECT status, count(*) FROM deliveries GROUP BY status"))
+    copies = Counter(each.id for each in received)
+    [[alerts, built_in]] = environment.query("SELECT count(rule_id), count(*) - count(rule_id) FROM alerts")
     return {
         "logs": len(facts),
         "alerts": alerts,
@@ -52,30 +52,30 @@ def _figures(town: Town, facts: list[Fact], taken: list[Taken]) -> dict[str, int
     }
 
 
-def _some(things: Any) -> str:
-    shown = sorted(map(str, things))
-    return f"{len(shown)}: " + ", ".join(shown[:SHOWN])
+def _sample(items: Any) -> str:
+    shown = sorted(map(str, items))
+    return f"{len(shown)}: " + ", ".join(shown[:MAX_SHOWN])
 
 
-def _logs(town: Town, facts: list[Fact]) -> Iterator[str]:
+def _logs(environment: Environment, facts: list[Fact]) -> Iterator[str]:
     """Every log is stored, once, as it was last."""
-    rows = town.query("SELECT sid, status, error_code FROM logs")
+    rows = environment.query("SELECT sid, status, error_code FROM logs")
     stored = {row[0]: (row[1], row[2]) for row in rows}
     if len(stored) < len(rows):
         yield "logs are stored twice"
     if missing := {fact.sid for fact in facts} - stored.keys():
-        yield f"logs are missing: {_some(missing)}"
+        yield f"logs are missing: {_sample(missing)}"
     if foreign := stored.keys() - {fact.sid for fact in facts}:
-        yield f"logs are stored that Twilio never had: {_some(foreign)}"
+        yield f"logs are stored that Twilio never had: {_sample(foreign)}"
     differ = [fact.sid for fact in facts if fact.sid in stored and stored[fact.sid] != (fact.status, fact.code)]
     if differ:
-        yield f"logs are not stored as they were last: {_some(differ)}"
+        yield f"logs are not stored as they were last: {_sample(differ)}"
 
 
-def _alerts(town: Town, facts: list[Fact]) -> Iterator[str]:
+def _alerts(environment: Environment, facts: list[Fact]) -> Iterator[str]:
     """The alerts are those that the reference evaluator expects, and those that ought to have ended have."""
     found: dict[tuple[str, Any], list[tuple[Any, ...]]] = defaultdict(list)
-    for name, group, started_at, resolved_at, occurrences in town.query(
+    for name, group, started_at, resolved_at, occurrences in environment.query(
         'SELECT rule_name, "group", started_at, resolved_at, occurrences FROM alerts WHERE rule_id IS NOT NULL'
     ):
         found[name, tuple(group.values())].append((started_at, occurrences, resolved_at))
@@ -89,7 +89,7 @@ def _alerts(town: Town, facts: list[Fact]) -> Iterator[str]:
             wanted = sorted(each if ends else (*each[:2], None) for each in expected.get(place, []))
             if sorted(found.get(place, []), key=str) != sorted(wanted, key=str):
                 yield f"alerts of {place} are {_rows(found.get(place, []))} and not {_rows(wanted)}"
-    [[waiting]] = town.query(
+    [[waiting]] = environment.query(
         "SELECT count(*) FROM log_changes c"
         " JOIN stream_evaluations e ON e.stream_id = c.stream_id AND c.id > e.change_id"
     )
@@ -98,71 +98,71 @@ def _alerts(town: Town, facts: list[Fact]) -> Iterator[str]:
 
 
 def _rows(rows: list[tuple[Any, ...]]) -> str:
-    shown = sorted(rows, key=str)[:SHOWN]
+    shown = sorted(rows, key=str)[:MAX_SHOWN]
     return f"[{len(rows)}] " + "; ".join(f"{at:%T} x{count} until {end and f'{end:%T}'}" for at, count, end in shown)
 
 
-def _deliveries(town: Town, taken: list[Taken]) -> Iterator[str]:
+def _deliveries(environment: Environment, received: list[ReceivedNotification]) -> Iterator[str]:
     """Every alert is told once to each receiver; what is owed was taken, in order, under one id, and seldom twice."""
-    rows = town.query(
+    rows = environment.query(
         "SELECT d.id::text, d.alert_id, d.action_id, d.recipient, d.type, d.status, d.number, d.digest_id IS NULL,"
         " (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND (a.outcome = 'unknown'"
         "  OR (a.outcome = 'retry' AND a.status_code IS NULL))),"
         " (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id), d.lease_token IS NOT NULL FROM deliveries d"
     )
-    copies = Counter(each.id for each in taken)
+    copies = Counter(each.id for each in received)
     if strangers := copies.keys() - {row[0] for row in rows}:
-        yield f"notifications were taken that nobody owes: {_some(strangers)}"
+        yield f"notifications were taken that nobody owes: {_sample(strangers)}"
     for status in ("pending", "failed"):
         if there := [row[0] for row in rows if row[5] == status]:
-            yield f"deliveries are {status}: {_some(there)}"
+            yield f"deliveries are {status}: {_sample(there)}"
     if leased := [row[0] for row in rows if row[10]]:
-        yield f"deliveries are still leased: {_some(leased)}"
+        yield f"deliveries are still leased: {_sample(leased)}"
     if untold := [row[0] for row in rows if row[5] == "folded" and row[7]]:
-        yield f"folded deliveries wait for their digest: {_some(untold)}"
+        yield f"folded deliveries wait for their digest: {_sample(untold)}"
     if lost := [row[0] for row in rows if row[5] == "succeeded" and not copies[row[0]]]:
-        yield f"deliveries succeeded that nobody took: {_some(lost)}"
+        yield f"deliveries succeeded that nobody took: {_sample(lost)}"
     if many := [f"{row[0]} {copies[row[0]]}x" for row in rows if copies[row[0]] - 1 > row[8]]:
-        yield f"deliveries were taken more often than attempts at them were cut short: {_some(many)}"
+        yield f"deliveries were taken more often than attempts at them were cut short: {_sample(many)}"
     if unwritten := [row[0] for row in rows if copies[row[0]] > row[9]]:
-        yield f"deliveries were taken more often than attempted: {_some(unwritten)}"
-    [[opened]] = town.query("SELECT count(*) FROM attempts WHERE outcome = 'started'")
+        yield f"deliveries were taken more often than attempted: {_sample(unwritten)}"
+    [[opened]] = environment.query("SELECT count(*) FROM attempts WHERE outcome = 'started'")
     if opened:
         yield f"{opened} attempts have no outcome"
-    if len({(each.id, each.content) for each in taken}) > len(copies):
+    if len({(each.id, each.content) for each in received}) > len(copies):
         yield "a repeat differs from what was sent first"
-    yield from _told(town, rows)
-    yield from _order(rows, taken)
+    yield from _check_notified(environment, rows)
+    yield from _order(rows, received)
 
 
-def _told(town: Town, rows: list[Any]) -> Iterator[str]:
-    told = Counter((row[1], row[2], row[3], row[4]) for row in rows if row[4] in ("alert.firing", "alert.resolved"))
-    if twice := [key for key, number in told.items() if number > 1]:
-        yield f"alerts are told twice: {_some(twice)}"
-    owed = town.query(
+def _check_notified(environment: Environment, rows: list[Any]) -> Iterator[str]:
+    notified = Counter((row[1], row[2], row[3], row[4]) for row in rows if row[4] in ("alert.firing", "alert.resolved"))
+    if twice := [key for key, number in notified.items() if number > 1]:
+        yield f"alerts are told twice: {_sample(twice)}"
+    due = environment.query(
         "SELECT a.id, c.id, a.resolved_at IS NOT NULL FROM alerts a JOIN actions c"
         " ON (c.rule_id IS NULL OR c.rule_id = a.rule_id) WHERE a.firing_notified_at IS NOT NULL"
     )
     firing = {(row[1], row[2]) for row in rows if row[4] == "alert.firing"}
     resolved = {(row[1], row[2]) for row in rows if row[4] == "alert.resolved"}
-    if untold := [key for *key, _ in owed if tuple(key) not in firing]:
-        yield f"alerts are not told to all who want to know: {_some(untold)}"
-    if unended := [key for *key, ended in owed if ended and tuple(key) not in resolved]:
-        yield f"the end of alerts is not told: {_some(unended)}"
-    [[silent]] = town.query("SELECT count(*) FROM alerts WHERE firing_notified_at IS NULL")
+    if unnotified := [key for *key, _ in due if tuple(key) not in firing]:
+        yield f"alerts are not told to all who want to know: {_sample(unnotified)}"
+    if unended := [key for *key, ended in due if ended and tuple(key) not in resolved]:
+        yield f"the end of alerts is not told: {_sample(unended)}"
+    [[silent]] = environment.query("SELECT count(*) FROM alerts WHERE firing_notified_at IS NULL")
     if silent:
         yield f"{silent} alerts are told to nobody"
 
 
-def _order(rows: list[Any], taken: list[Taken]) -> Iterator[str]:
+def _order(rows: list[Any], received: list[ReceivedNotification]) -> Iterator[str]:
     """The deliveries of one alert to one receiver go in order."""
-    places: dict[str, int] = {}
-    for place, each in enumerate(taken):
-        places.setdefault(each.id, place)
+    positions: dict[str, int] = {}
+    for position, each in enumerate(received):
+        positions.setdefault(each.id, position)
     sent: dict[tuple[Any, ...], list[tuple[int, int]]] = defaultdict(list)
     for row in rows:
-        if row[1] is not None and row[0] in places:
-            sent[row[1], row[2], row[3]].append((row[6], places[row[0]]))
+        if row[1] is not None and row[0] in positions:
+            sent[row[1], row[2], row[3]].append((row[6], positions[row[0]]))
     wrong = [key for key, pairs in sent.items() if [p for _, p in sorted(pairs)] != sorted(p for _, p in pairs)]
     if wrong:
-        yield f"notifications of one alert came out of order: {_some(wrong)}"
+        yield f"notifications of one alert came out of order: {_sample(wrong)}"

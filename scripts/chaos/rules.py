@@ -27,7 +27,7 @@ class Fact(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Kind:
+class RuleCase:
     """One rule with the parameters of the reference evaluator."""
 
     body: Mapping[str, Any]
@@ -86,7 +86,7 @@ def _country(fact: Fact) -> str | None:
 QUICK = {"cooldown_minutes": 0, "renotify_minutes": None, "resolve_after_minutes": 0}
 SLOW = {"cooldown_minutes": 0, "renotify_minutes": 1, "resolve_after_minutes": 60}
 KINDS = (
-    Kind(
+    RuleCase(
         {
             "name": "Unreachable, by number",
             "log_type": "message",
@@ -98,12 +98,12 @@ KINDS = (
         lambda fact: fact.log_type == "message" and fact.code == 30003,
         lambda fact: (fact.to,),
     ),
-    Kind(
+    RuleCase(
         {"name": "Failed calls", "log_type": "call", "pattern_type": "error_code", "pattern_value": "31000-32999"}
         | QUICK,
         lambda fact: fact.log_type == "call" and fact.code in range(31000, 33000),
     ),
-    Kind(
+    RuleCase(
         {
             "name": "Many undelivered, by country",
             "log_type": "message",
@@ -118,7 +118,7 @@ KINDS = (
         count=5,
         window=timedelta(minutes=1),
     ),
-    Kind(
+    RuleCase(
         {
             "name": "New code",
             "log_type": "message",
@@ -131,7 +131,7 @@ KINDS = (
         lookback=timedelta(days=30),
     ),
     # Patterns look at what only the last version of a log has: which of the versions before are seen is left to chance.
-    Kind(
+    RuleCase(
         {
             "name": "Parcels",
             "log_type": "message",
@@ -141,11 +141,11 @@ KINDS = (
         | SLOW,
         lambda fact: fact.log_type == "message" and fact.status != "sent" and "parcel" in fact.text,
     ),
-    Kind(
+    RuleCase(
         {"name": "Errors", "log_type": "error", "pattern_type": "regex", "pattern_value": "time-?out"} | QUICK,
         lambda fact: fact.log_type == "error" and "timeout" in fact.text,
     ),
-    Kind(
+    RuleCase(
         {
             "name": "Failed calls by expression",
             "log_type": "call",

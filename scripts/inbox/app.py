@@ -18,7 +18,7 @@ from scripts.inbox.receive import MailHandler, webhook
 from scripts.inbox.store import Store
 
 HOST = "127.0.0.1"
-MOST_BYTES = 10 * 1024 * 1024
+MAX_BYTES = 10 * 1024 * 1024
 HEADERS = {
     # Mails may bring styles and pictures of their own; nothing may run or load from elsewhere.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-src 'self'",
@@ -53,7 +53,7 @@ def create_app(folder: Path, smtp_port: int, secret: str | None) -> Starlette:
 
     async def catch(request: Request) -> Response:
         body = await request.body()
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_BYTES:
             return Response(status_code=413)
         path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         store.add(webhook(store.next_number(), request.method, path, request.headers.items(), body, secret))

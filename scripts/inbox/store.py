@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-KEPT = 500
+MAX_MESSAGES = 500
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Store:
     def add(self, message: Message) -> None:
         self.messages.append(message)
         self._path(message.number).write_text(json.dumps(asdict(message)))
-        while len(self.messages) > KEPT:
+        while len(self.messages) > MAX_MESSAGES:
             self._path(self.messages.popleft().number).unlink(missing_ok=True)
 
     def find(self, number: int) -> Message | None:

@@ -10,11 +10,11 @@ from typing import IO
 
 from scripts.local import processes
 
-LARGEST_LOG_BYTES = 20 * 1024 * 1024
+MAX_LOG_BYTES = 20 * 1024 * 1024
 TAIL_LINES = 15
 STOP_SECONDS = 150
 """Longer than the longest attempt of a delivery, with any setting; a process that has finished stops at once."""
-MOST_DEATHS = 5
+MAX_DEATHS = 5
 WITHIN_SECONDS = 600.0
 """A child that dies more often within so long does not die by chance."""
 UNUSABLE = 2
@@ -64,7 +64,7 @@ class Children:
         for name in dead:
             now = time.monotonic()
             self._deaths[name] = [at for at in self._deaths[name] if now - at < WITHIN_SECONDS] + [now]
-            if self.running[name].returncode == UNUSABLE or len(self._deaths[name]) > MOST_DEATHS:
+            if self.running[name].returncode == UNUSABLE or len(self._deaths[name]) > MAX_DEATHS:
                 self.check()
             processes.kill_group(self.running[name])
             self.start(name, *self._started_by[name])
@@ -82,6 +82,6 @@ class Children:
 
     def _open_log(self, name: str) -> IO[bytes]:
         path = self.logs / f"{name}.log"
-        if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
+        if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
         return path.open("ab")

@@ -10,7 +10,7 @@ from scripts.twilio_simulator.collection import Slice
 from scripts.twilio_simulator.errors import ApiError, bad_parameter, not_found
 from scripts.twilio_simulator.http import Request, Response, json_response
 from scripts.twilio_simulator.paging import Page, PageQuery, read_page_query, write_page
-from scripts.twilio_simulator.question import Handler, Question
+from scripts.twilio_simulator.request_context import Handler, RequestContext
 from scripts.twilio_simulator.wire import Kind
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def answer(simulator: "Simulator", request: Request) -> Response:
     try:
         principal = accounts.authenticate(simulator.accounts, request.credentials)
         handler, names = _route(request)
-        return handler(Question(simulator, principal, request, names))
+        return handler(RequestContext(simulator, principal, request, names))
     except ApiError as error:
         return error.response()
 
@@ -42,16 +42,20 @@ def _route(request: Request) -> tuple[Handler, dict[str, str]]:
     raise not_found(request.path)
 
 
-def _account_list(ask: Question) -> Response:
-    ask.principal.require("accounts")
-    found = [item for item in ask.simulator.accounts.values() if _listed(item, ask.principal.account, ask.request)]
-    query = read_page_query(ask.request)
+def _account_list(context: RequestContext) -> Response:
+    context.principal.require("accounts")
+    found = [
+        item
+        for item in context.simulator.accounts.values()
+        if _listed(item, context.principal.account, context.request)
+    ]
+    query = read_page_query(context.request)
     sids = [item.sid for item in found]
     start = sids.index(query.after_sid) + 1 if query.after_sid in sids else 0
     shown = found[start : start + query.size]
     items = [json.dumps(wire.account(item)).encode() for item in shown]
     last = shown[-1].sid if start + query.size < len(found) else None
-    return write_page(Page(items, last, shown[0].sid if shown else None), "accounts", query, ask.request)
+    return write_page(Page(items, last, shown[0].sid if shown else None), "accounts", query, context.request)
 
 
 def _listed(item: Account, own: Account, request: Request) -> bool:
@@ -62,38 +66,38 @@ def _listed(item: Account, own: Account, request: Request) -> bool:
     )
 
 
-def _account(ask: Question) -> Response:
-    ask.principal.require("accounts")
-    return json_response(200, wire.account(ask.account()))
+def _account(context: RequestContext) -> Response:
+    context.principal.require("accounts")
+    return json_response(200, wire.account(context.account()))
 
 
-def _list_2010(ask: Question) -> Response:
-    kind = KINDS[ask.names["resource"]]
-    ask.principal.require(kind.key)
-    return _list(ask, ask.account(), kind, NO_CAP)
+def _list_2010(context: RequestContext) -> Response:
+    kind = KINDS[context.names["resource"]]
+    context.principal.require(kind.key)
+    return _list(context, context.account(), kind, NO_CAP)
 
 
-def _list_alerts(ask: Question) -> Response:
-    ask.principal.require("alerts")
-    return _list(ask, ask.principal.account, Kind.ERROR, ERROR_LOG_CAP)
+def _list_alerts(context: RequestContext) -> Response:
+    context.principal.require("alerts")
+    return _list(context, context.principal.account, Kind.ERROR, ERROR_LOG_CAP)
 
 
-def _list(ask: Question, account: Account, kind: Kind, cap: int) -> Response:
-    query = read_page_query(ask.request)
-    cut = _cut(ask, account, kind, query, min(query.size, max(0, cap - query.start)))
+def _list(context: RequestContext, account: Account, kind: Kind, cap: int) -> Response:
+    query = read_page_query(context.request)
+    cut = _cut(context, account, kind, query, min(query.size, max(0, cap - query.start)))
     more = cut.more and bool(cut.records) and query.start + len(cut.records) < cap
     page = Page(
         items=[record.listed() for record in cut.records],
         next_after=cut.records[-1].sid if more else None,
         first_sid=cut.records[0].sid if cut.records else None,
     )
-    return write_page(page, kind.key, query, ask.request)
+    return write_page(page, kind.key, query, context.request)
 
 
-def _cut(ask: Question, account: Account, kind: Kind, query: PageQuery, size: int) -> Slice:
-    now = ask.simulator.clock.now()
-    wanted = filters.parse(kind, ask.request.query, ask.simulator.habits, now)
-    collection = ask.simulator.collection(account.sid, kind)
+def _cut(context: RequestContext, account: Account, kind: Kind, query: PageQuery, size: int) -> Slice:
+    now = context.simulator.clock.now()
+    wanted = filters.parse(kind, context.request.query, context.simulator.habits, now)
+    collection = context.simulator.collection(account.sid, kind)
     try:
         if query.before_sid:
             return collection.page_before(size, query.before_sid, wanted.wanted, now.timestamp())
@@ -102,21 +106,21 @@ def _cut(ask: Question, account: Account, kind: Kind, query: PageQuery, size: in
         raise bad_parameter("PageToken is not valid") from None
 
 
-def _single_2010(ask: Question) -> Response:
-    kind = KINDS[ask.names["resource"]]
-    ask.principal.require(kind.key)
-    return _single(ask, ask.account(), kind)
+def _single_2010(context: RequestContext) -> Response:
+    kind = KINDS[context.names["resource"]]
+    context.principal.require(kind.key)
+    return _single(context, context.account(), kind)
 
 
-def _single_alert(ask: Question) -> Response:
-    ask.principal.require("alerts")
-    return _single(ask, ask.principal.account, Kind.ERROR)
+def _single_alert(context: RequestContext) -> Response:
+    context.principal.require("alerts")
+    return _single(context, context.principal.account, Kind.ERROR)
 
 
-def _single(ask: Question, account: Account, kind: Kind) -> Response:
-    record = ask.simulator.collection(account.sid, kind).by_sid.get(ask.names["sid"])
-    if record is None or record.removed or record.created_at > ask.simulator.clock.now():
-        raise not_found(ask.request.path)
+def _single(context: RequestContext, account: Account, kind: Kind) -> Response:
+    record = context.simulator.collection(account.sid, kind).by_sid.get(context.names["sid"])
+    if record is None or record.removed or record.created_at > context.simulator.clock.now():
+        raise not_found(context.request.path)
     return Response(200, record.single())
 
 

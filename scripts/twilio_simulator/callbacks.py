@@ -22,11 +22,11 @@ from scripts.twilio_simulator.wire import Kind
 
 STREAM_WAITS = (1.0, 5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
 """Seconds before Event Streams tries again; together about four hours."""
-AT_ONCE = 8
+MAX_CONCURRENT = 8
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often a request is tried, and what for."""
 
     retries: int = 1
@@ -81,7 +81,7 @@ class Callbacks:
         self.simulator, self.targets, self.repeat = simulator, targets, repeat
         self.batch_events, self.stream_waits = batch_events, stream_waits
         self.sent: list[Sent] = []
-        self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="twilio-callbacks")
+        self._pool = ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="twilio-callbacks")
         self._client = httpx.Client(trust_env=False, follow_redirects=False)
         self._futures: set[Future[None]] = set()
         self._closed = threading.Event()
@@ -145,11 +145,11 @@ class Callbacks:
 
     def _post_form(self, url: str, account_sid: str, sid: str, form: Form) -> None:
         headers = self._headers(sign(self._token(account_sid), url, form.items()), "application/x-www-form-urlencoded")
-        patience, body = Patience.of(url), urlencode(form).encode()
-        for attempt in range(patience.retries + 1):
-            answer = self._post(url, headers, body, patience)
+        retry_policy, body = RetryPolicy.of(url), urlencode(form).encode()
+        for attempt in range(retry_policy.retries + 1):
+            answer = self._post(url, headers, body, retry_policy)
             self.sent.append(Sent(called(url), sid, attempt, answer if isinstance(answer, int) else None))
-            if _failure(answer) not in patience.retried:
+            if _failure(answer) not in retry_policy.retried:
                 return
 
     def _post_events(self, where: tuple[str, str]) -> None:
@@ -168,7 +168,7 @@ class Callbacks:
         url = with_body_hash(called(address), body)
         headers = self._headers(sign(self._token(account_sid), url), "application/json")
         for attempt, wait in enumerate((*self.stream_waits, None)):
-            answer = self._post(url, headers, body, Patience(total_seconds=5.0))
+            answer = self._post(url, headers, body, RetryPolicy(total_seconds=5.0))
             self.sent.append(Sent(url, sid, attempt, answer if isinstance(answer, int) else None))
             final = answer != 429 and _failure(answer) in (None, "4xx")
             if final or wait is None or self._closed.wait(wait):
@@ -187,9 +187,9 @@ class Callbacks:
     def _token(self, account_sid: str) -> str:
         return self.simulator.accounts[account_sid].auth_token
 
-    def _post(self, url: str, headers: Mapping[str, str], body: bytes, patience: Patience) -> int | str:
+    def _post(self, url: str, headers: Mapping[str, str], body: bytes, retry_policy: RetryPolicy) -> int | str:
         """Try once; return the status, or `ct` or `rt` where there was no connection or no answer."""
-        timeout = httpx.Timeout(patience.total_seconds, connect=patience.connect_seconds)
+        timeout = httpx.Timeout(retry_policy.total_seconds, connect=retry_policy.connect_seconds)
         try:
             return self._client.post(called(url), headers=headers, content=body, timeout=timeout).status_code
         except (httpx.ConnectError, httpx.ConnectTimeout):

@@ -8,8 +8,8 @@ from datetime import datetime
 from scripts.twilio_simulator.errors import bad_parameter, not_found
 from scripts.twilio_simulator.http import Response, json_response
 from scripts.twilio_simulator.paging import Page, read_page_query, write_page
-from scripts.twilio_simulator.question import Handler, Question
 from scripts.twilio_simulator.records import Record
+from scripts.twilio_simulator.request_context import Handler, RequestContext
 from scripts.twilio_simulator.wire import Fields, Kind, iso8601, rfc2822
 
 
@@ -25,7 +25,7 @@ class Targets:
     """The webhook sink of Event Streams."""
 
 
-SHELVES = {
+RESOURCE_KINDS = {
     "numbers": ("incoming_phone_numbers", "PN"),
     "services": ("services", "MG"),
     "sinks": ("sinks", "DG"),
@@ -38,13 +38,13 @@ SHELVES = {
 class Configuration:
     """The configured things of all accounts, by their sid."""
 
-    things: dict[str, Fields] = field(default_factory=dict)
+    resources: dict[str, Fields] = field(default_factory=dict)
 
     def add_number(self, account_sid: str, sid: str, number: str) -> None:
         """Give an account a phone number."""
         methods = dict.fromkeys(("status_callback_method", "voice_method", "sms_method"), "POST")
         urls = dict.fromkeys(("status_callback", "voice_url", "sms_url", "voice_fallback_url", "sms_fallback_url"), "")
-        self.things[sid] = {
+        self.resources[sid] = {
             "sid": sid,
             "account_sid": account_sid,
             "friendly_name": number,
@@ -60,7 +60,7 @@ class Configuration:
 
     def add_service(self, account_sid: str, sid: str, name: str) -> None:
         """Give an account a messaging service."""
-        self.things[sid] = {
+        self.resources[sid] = {
             "sid": sid,
             "account_sid": account_sid,
             "friendly_name": name,
@@ -77,9 +77,9 @@ class Configuration:
     def of(self, account_sid: str, prefix: str) -> list[Fields]:
         """List the things of one kind of an account."""
         return [
-            thing
-            for sid, thing in self.things.items()
-            if sid.startswith(prefix) and thing["account_sid"] == account_sid
+            found
+            for sid, found in self.resources.items()
+            if sid.startswith(prefix) and found["account_sid"] == account_sid
         ]
 
     def targets(self, record: Record) -> Targets:
@@ -88,119 +88,119 @@ class Configuration:
 
     def _status_callback(self, record: Record) -> str | None:
         if record.kind is Kind.MESSAGE:
-            service = self.things.get(record.fields["messaging_service_sid"] or "", {})
+            service = self.resources.get(record.fields["messaging_service_sid"] or "", {})
             return service.get("status_callback")
         numbers = self.of(record.account_sid, "PN")
-        called = [thing["status_callback"] for thing in numbers if thing["phone_number"] == record.value("to")]
+        called = [found["status_callback"] for found in numbers if found["phone_number"] == record.value("to")]
         return called[0] if called else None
 
     def _sink(self, account_sid: str) -> str:
-        subscribed = {thing["sink_sid"] for thing in self.of(account_sid, "DF")}
-        sinks = [thing for thing in self.of(account_sid, "DG") if thing["sid"] in subscribed]
+        subscribed = {found["sink_sid"] for found in self.of(account_sid, "DF")}
+        sinks = [found for found in self.of(account_sid, "DG") if found["sid"] in subscribed]
         return str(sinks[0]["sink_configuration"].get("destination", "")) if sinks else ""
 
 
-def _list(ask: Question) -> Response:
-    key, prefix = SHELVES[_shelf(ask)]
-    ask.principal.require("configuration")
-    query = read_page_query(ask.request)
-    shown = [_shown(thing) for thing in ask.simulator.configuration.of(_account_sid(ask), prefix)]
-    return write_page(Page([json.dumps(thing).encode() for thing in shown], None, None), key, query, ask.request)
+def _list(context: RequestContext) -> Response:
+    key, prefix = RESOURCE_KINDS[_resource_kind(context)]
+    context.principal.require("configuration")
+    query = read_page_query(context.request)
+    shown = [_shown(found) for found in context.simulator.configuration.of(_account_sid(context), prefix)]
+    return write_page(Page([json.dumps(found).encode() for found in shown], None, None), key, query, context.request)
 
 
-def _fetch(ask: Question) -> Response:
-    return json_response(200, _shown(_thing(ask)))
+def _fetch(context: RequestContext) -> Response:
+    return json_response(200, _shown(_find_resource(context)))
 
 
-def _update(ask: Question) -> Response:
-    thing = _thing(ask)
-    for name, values in ask.request.form.items():
-        if _snake(name) in thing:
-            thing[_snake(name)] = values[-1]
-    return json_response(200, _shown(thing))
+def _update(context: RequestContext) -> Response:
+    found = _find_resource(context)
+    for name, values in context.request.form.items():
+        if _snake(name) in found:
+            found[_snake(name)] = values[-1]
+    return json_response(200, _shown(found))
 
 
-def _delete(ask: Question) -> Response:
-    del ask.simulator.configuration.things[_thing(ask)["sid"]]
+def _delete(context: RequestContext) -> Response:
+    del context.simulator.configuration.resources[_find_resource(context)["sid"]]
     return Response(204)
 
 
-def _create_sink(ask: Question) -> Response:
+def _create_sink(context: RequestContext) -> Response:
     try:
-        settings = json.loads(_given(ask, "SinkConfiguration"))
+        settings = json.loads(_given(context, "SinkConfiguration"))
     except ValueError:
         raise bad_parameter("SinkConfiguration is not JSON") from None
-    made = {"sink_configuration": settings, "sink_type": _given(ask, "SinkType"), "status": "active"}
-    return _create(ask, "Sinks", made)
+    made = {"sink_configuration": settings, "sink_type": _given(context, "SinkType"), "status": "active"}
+    return _create(context, "Sinks", made)
 
 
-def _create_subscription(ask: Question) -> Response:
-    sink_sid = _given(ask, "SinkSid")
-    if sink_sid not in ask.simulator.configuration.things:
+def _create_subscription(context: RequestContext) -> Response:
+    sink_sid = _given(context, "SinkSid")
+    if sink_sid not in context.simulator.configuration.resources:
         raise bad_parameter(f"There is no sink {sink_sid}")
-    types = [json.loads(text) for text in ask.request.form.get("Types", [])]
-    return _create(ask, "Subscriptions", {"sink_sid": sink_sid, "types": types})
+    types = [json.loads(text) for text in context.request.form.get("Types", [])]
+    return _create(context, "Subscriptions", {"sink_sid": sink_sid, "types": types})
 
 
-def _create(ask: Question, resource: str, made: Fields) -> Response:
-    ask.principal.require("configuration")
-    now, sid = ask.simulator.clock.now(), ask.simulator.new_sid(SHELVES[resource.lower()][1])
-    thing: Fields = {
+def _create(context: RequestContext, resource: str, made: Fields) -> Response:
+    context.principal.require("configuration")
+    now, sid = context.simulator.clock.now(), context.simulator.new_sid(RESOURCE_KINDS[resource.lower()][1])
+    found: Fields = {
         "sid": sid,
-        "account_sid": ask.principal.account.sid,
-        "description": _given(ask, "Description"),
+        "account_sid": context.principal.account.sid,
+        "description": _given(context, "Description"),
         "date_created": now,
         "date_updated": now,
         "url": f"https://events.twilio.com/v1/{resource}/{sid}",
         **made,
     }
-    ask.simulator.configuration.things[sid] = thing
-    return json_response(201, _shown(thing))
+    context.simulator.configuration.resources[sid] = found
+    return json_response(201, _shown(found))
 
 
-def _subscribed_events(ask: Question) -> Response:
-    thing = _thing(ask)
-    query = read_page_query(ask.request)
+def _subscribed_events(context: RequestContext) -> Response:
+    found = _find_resource(context)
+    query = read_page_query(context.request)
     items = [
         {
-            "account_sid": thing["account_sid"],
-            "subscription_sid": thing["sid"],
+            "account_sid": found["account_sid"],
+            "subscription_sid": found["sid"],
             "type": item["type"],
             "schema_version": item.get("schema_version", 1),
-            "url": f"{thing['url']}/SubscribedEvents/{item['type']}",
+            "url": f"{found['url']}/SubscribedEvents/{item['type']}",
         }
-        for item in thing["types"]
+        for item in found["types"]
     ]
-    return write_page(Page([json.dumps(item).encode() for item in items], None, None), "types", query, ask.request)
+    return write_page(Page([json.dumps(item).encode() for item in items], None, None), "types", query, context.request)
 
 
-def _shelf(ask: Question) -> str:
-    return ask.names.get("shelf", "numbers").lower()
+def _resource_kind(context: RequestContext) -> str:
+    return context.names.get("shelf", "numbers").lower()
 
 
-def _account_sid(ask: Question) -> str:
-    return ask.account().sid if "account" in ask.names else ask.principal.account.sid
+def _account_sid(context: RequestContext) -> str:
+    return context.account().sid if "account" in context.names else context.principal.account.sid
 
 
-def _thing(ask: Question) -> Fields:
-    ask.principal.require("configuration")
-    thing = ask.simulator.configuration.things.get(ask.names["sid"])
-    if thing is None or thing["account_sid"] != _account_sid(ask):
-        raise not_found(ask.request.path)
-    return thing
+def _find_resource(context: RequestContext) -> Fields:
+    context.principal.require("configuration")
+    found = context.simulator.configuration.resources.get(context.names["sid"])
+    if found is None or found["account_sid"] != _account_sid(context):
+        raise not_found(context.request.path)
+    return found
 
 
-def _given(ask: Question, name: str) -> str:
-    values = ask.request.form.get(name)
+def _given(context: RequestContext, name: str) -> str:
+    values = context.request.form.get(name)
     if not values:
         raise bad_parameter(f"Missing required parameter {name}")
     return values[-1]
 
 
-def _shown(thing: Fields) -> Fields:
+def _shown(found: Fields) -> Fields:
     """Write a thing as its API does."""
-    write = rfc2822 if "uri" in thing else iso8601
-    shown = {name: write(value) if isinstance(value, datetime) else value for name, value in thing.items()}
+    write = rfc2822 if "uri" in found else iso8601
+    shown = {name: write(value) if isinstance(value, datetime) else value for name, value in found.items()}
     shown.pop("types", None)
     return shown
 

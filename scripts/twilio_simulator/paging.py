@@ -10,7 +10,7 @@ from scripts.twilio_simulator.errors import bad_parameter
 from scripts.twilio_simulator.http import Request, Response
 
 DEFAULT_SIZE = 50
-LARGEST_SIZE = 1000
+MAX_SIZE = 1000
 PAGING = ("PageSize", "Page", "PageToken")
 
 
@@ -48,7 +48,7 @@ def read_page_query(request: Request) -> PageQuery:
     Raises: ApiError: 400 where they cannot be used, as for a page's number without its token.
     """
     size, number = _number(request, "PageSize", DEFAULT_SIZE), _number(request, "Page", 0)
-    if not 1 <= size <= LARGEST_SIZE:
+    if not 1 <= size <= MAX_SIZE:
         raise bad_parameter(f"Invalid PageSize {size}")
     token = request.query.get("PageToken", "")
     if number > 0 and not token:

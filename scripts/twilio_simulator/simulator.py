@@ -246,12 +246,12 @@ class Simulator:
             response = self._answer(request)
             user = request.credentials[0] if request.credentials else None
             self.requests.append(SeenRequest(self.clock.now(), request.method, request.target, user, response.status))
-            told = {
+            extra_headers = {
                 "Twilio-Request-Id": self.new_sid("RQ"),
                 "Twilio-Concurrent-Requests": str(max(1, self.in_flight)),
                 "Twilio-Request-Duration": "0.010",
             }
-            return replace(response, headers={**response.headers, **told})
+            return replace(response, headers={**response.headers, **extra_headers})
 
     def _answer(self, request: Request) -> Response:
         if self.concurrency_limit is not None and self.in_flight > self.concurrency_limit:
@@ -286,7 +286,7 @@ class Simulator:
         record.number = self._numbers
         self._records[record.sid] = record
         self.collection(record.account_sid, record.kind).add(record)
-        self._tell(record)
+        self._notify_listeners(record)
 
     def _change(self, sid: str, at: datetime, fields: Mapping[str, Any]) -> None:
         record = self._records.get(sid)
@@ -295,9 +295,9 @@ class Simulator:
         old_key = record.sort_key()
         record.change(at, fields)
         self.collection(record.account_sid, record.kind).move(record, old_key)
-        self._tell(record)
+        self._notify_listeners(record)
 
-    def _tell(self, record: Record) -> None:
+    def _notify_listeners(self, record: Record) -> None:
         for listener in self.listeners:
             listener(record)
 

@@ -119,11 +119,13 @@ class Traffic:
 
     def _moments(self, recurring: Recurring, minute: datetime) -> Iterator[datetime]:
         since = (minute - self.began_at).total_seconds() - recurring.first_after_seconds
-        turn = int(-(-since // recurring.every_seconds))
-        while turn * recurring.every_seconds < since + 60:
-            if turn >= 0 or turn % HISTORY_SPARES == 0:
-                yield self.began_at + timedelta(seconds=recurring.first_after_seconds + turn * recurring.every_seconds)
-            turn += 1
+        round_number = int(-(-since // recurring.every_seconds))
+        while round_number * recurring.every_seconds < since + 60:
+            if round_number >= 0 or round_number % HISTORY_SPARES == 0:
+                yield self.began_at + timedelta(
+                    seconds=recurring.first_after_seconds + round_number * recurring.every_seconds
+                )
+            round_number += 1
 
     def _incident(self, name: str, maker: Maker, at: datetime) -> int:
         scenario = SCENARIOS[name]

@@ -6,12 +6,12 @@ import pytest
 
 from scripts.local.valkey import Valkey
 from tests.kits.databases import Databases
-from tests.kits.world import World
+from tests.kits.deployment import Deployment
 
 
 @pytest.fixture(scope="module")
-def world(databases: Databases, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def deployment(databases: Databases, valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """A world whose processes are not started yet."""
     valkey.ask("FLUSHALL")
-    with databases.lend() as url, World(url, valkey.url(), tmp_path_factory.mktemp("world")) as made:
+    with databases.lend() as url, Deployment(url, valkey.url(), tmp_path_factory.mktemp("world")) as made:
         yield made

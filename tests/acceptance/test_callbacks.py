@@ -6,7 +6,7 @@ import pytest
 
 from scripts.twilio_simulator.callbacks import Callbacks
 from scripts.twilio_simulator.configuration import Targets
-from tests.kits.world import World
+from tests.kits.deployment import Deployment
 
 RULE = {
     "name": "Undelivered",
@@ -20,19 +20,19 @@ KNOWN, UNKNOWN = "+447700900100", "+447700900101"
 
 
 @pytest.fixture(scope="module")
-def idle(world: World) -> World:
+def idle(deployment: Deployment) -> Deployment:
     """A world in which only callbacks make something happen."""
-    world.settings |= {"POLL_INTERVAL_SECONDS": "3600", "EVALUATE_INTERVAL_SECONDS": "3600"}
-    world.simulator.add_message(status="sent", to=KNOWN)
-    assert world.poll_once() == 0
-    world.start("api", "worker")
-    world.make("/api/rules", RULE)
-    world.make("/api/actions", {"action_type": "webhook", "config": {"url": world.web.url}})
-    return world
+    deployment.settings |= {"POLL_INTERVAL_SECONDS": "3600", "EVALUATE_INTERVAL_SECONDS": "3600"}
+    deployment.simulator.add_message(status="sent", to=KNOWN)
+    assert deployment.poll_once() == 0
+    deployment.start("api", "worker")
+    deployment.make("/api/rules", RULE)
+    deployment.make("/api/actions", {"action_type": "webhook", "config": {"url": deployment.web.url}})
+    return deployment
 
 
 @pytest.mark.parametrize("to", [KNOWN, UNKNOWN])
-def test_a_callback_brings_its_alert_though_nothing_ticks(idle: World, to: str) -> None:
+def test_a_callback_brings_its_alert_though_nothing_ticks(idle: Deployment, to: str) -> None:
     if to == KNOWN:
         [sid] = [each.sid for each in idle.simulator.emitted()]
     else:
@@ -48,5 +48,5 @@ def test_a_callback_brings_its_alert_though_nothing_ticks(idle: World, to: str) 
     assert (log["sid"], log["source"]) == (sid, "poll" if to == KNOWN else "callback")
 
 
-def _alerts(world: World, to: str) -> list[dict[str, Any]]:
-    return [each for each in world.items("/api/alerts") if each["group"] == {"to": to}]
+def _alerts(deployment: Deployment, to: str) -> list[dict[str, Any]]:
+    return [each for each in deployment.items("/api/alerts") if each["group"] == {"to": to}]

@@ -10,7 +10,7 @@ from itertools import count
 import pytest
 from standardwebhooks import Webhook
 
-from tests.kits.world import World
+from tests.kits.deployment import Deployment
 
 RULE = {
     "name": "Failed Call Detection",
@@ -30,17 +30,19 @@ _numbers = count(447700900100)
 
 
 @pytest.fixture(scope="module")
-def running(world: World) -> World:
+def running(deployment: Deployment) -> Deployment:
     """The world once it has read Twilio: on a machine with much to do, its silence until then is an alert, too."""
-    world.start()
-    address = f"/api/accounts/{world.simulator.account.sid}"
-    world.wait(lambda: all(each["last_success_at"] for each in world.get(address)["streams"]), "the streams are read")
-    world.wait(lambda: world.items("/api/alerts", status="firing") == [], "nothing is wrong")
-    return world
+    deployment.start()
+    address = f"/api/accounts/{deployment.simulator.account.sid}"
+    deployment.wait(
+        lambda: all(each["last_success_at"] for each in deployment.get(address)["streams"]), "the streams are read"
+    )
+    deployment.wait(lambda: deployment.items("/api/alerts", status="firing") == [], "nothing is wrong")
+    return deployment
 
 
 @pytest.fixture
-def story(running: World) -> Iterator[World]:
+def story(running: Deployment) -> Iterator[Deployment]:
     """The running world; the rules and actions of a story end with it, and what was received is forgotten."""
     yield running
     for path in ("/api/rules", "/api/actions"):
@@ -57,13 +59,13 @@ def number() -> str:
     return f"+{next(_numbers)}"
 
 
-def _fail_a_call(world: World, number: str, code: str = "30003") -> str:
-    sid = world.simulator.add_call(status="failed", to=number, from_="+14155550123")
-    world.simulator.add_error(resource_sid=sid, error_code=code)
+def _fail_a_call(deployment: Deployment, number: str, code: str = "30003") -> str:
+    sid = deployment.simulator.add_call(status="failed", to=number, from_="+14155550123")
+    deployment.simulator.add_error(resource_sid=sid, error_code=code)
     return sid
 
 
-def test_a_failed_call_becomes_an_alert_a_mail_and_a_signed_webhook(story: World, number: str) -> None:
+def test_a_failed_call_becomes_an_alert_a_mail_and_a_signed_webhook(story: Deployment, number: str) -> None:
     rule = story.make("/api/rules", RULE | {"severity": "info"})
     story.make("/api/actions", MAIL)
     secret = story.make("/api/actions", {"action_type": "webhook", "config": {"url": story.web.url}})["config"][
@@ -110,7 +112,7 @@ def test_a_failed_call_becomes_an_alert_a_mail_and_a_signed_webhook(story: World
     assert re.search(r'giftpulse_deliveries_total{action_type="email",outcome="succeeded"} 1\.0', metrics)
 
 
-def test_it_goes_on_where_it_stopped(story: World, number: str) -> None:
+def test_it_goes_on_where_it_stopped(story: Deployment, number: str) -> None:
     rule = story.make("/api/rules", RULE)
     story.make("/api/actions", MAIL)
     first = _fail_a_call(story, number)
@@ -130,7 +132,7 @@ def test_it_goes_on_where_it_stopped(story: World, number: str) -> None:
     assert len(story.mail.ledger) == 1, "what was told is not told again"
 
 
-def test_a_receiver_that_is_down_gets_it_later_under_the_same_id(story: World, number: str) -> None:
+def test_a_receiver_that_is_down_gets_it_later_under_the_same_id(story: Deployment, number: str) -> None:
     story.web.answer = lambda _: 503 if len(story.web.ledger) < 3 else 200
     story.make("/api/rules", RULE)
     action = story.make("/api/actions", {"action_type": "webhook", "config": {"url": story.web.url}})
@@ -146,7 +148,7 @@ def test_a_receiver_that_is_down_gets_it_later_under_the_same_id(story: World, n
     assert [attempt["status_code"] for attempt in attempts] == [503, 503, 200]
 
 
-def test_a_message_that_fails_after_it_was_read_is_noticed(story: World, number: str) -> None:
+def test_a_message_that_fails_after_it_was_read_is_noticed(story: Deployment, number: str) -> None:
     rule = story.make(
         "/api/rules",
         {"name": "Undelivered", "log_type": "message", "pattern_type": "status", "pattern_value": "undelivered"},

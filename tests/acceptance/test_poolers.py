@@ -9,11 +9,11 @@ from tests.acceptance.test_main_story import (  # noqa: F401  # they run here wi
     test_a_failed_call_becomes_an_alert_a_mail_and_a_signed_webhook,
     test_it_goes_on_where_it_stopped,
 )
-from tests.kits.world import World
+from tests.kits.deployment import Deployment
 
 
 @pytest.fixture
-def world(pooled: str, broker: str, tmp_path: Path) -> Iterator[World]:
+def deployment(pooled: str, broker: str, tmp_path: Path) -> Iterator[Deployment]:
     """A world that reaches its database through PgBouncer."""
-    with World(pooled, broker, tmp_path) as made:
+    with Deployment(pooled, broker, tmp_path) as made:
         yield made

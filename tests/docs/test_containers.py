@@ -63,12 +63,12 @@ def test_our_processes_wait_for_the_schema_and_cannot_write_outside_tmp() -> Non
 
 
 def test_a_stop_waits_longer_than_the_longest_attempt_of_any_setting() -> None:
-    from app.actions.apprise import STARTS_IN_SECONDS
+    from app.actions.apprise import STARTUP_SECONDS
     from app.actions.smtp import ATTEMPT_SECONDS
     from app.config import Settings
 
     [most] = [limit.le for limit in Settings.model_fields["webhook_timeout_seconds"].metadata if hasattr(limit, "le")]
-    longest = max(most + STARTS_IN_SECONDS, ATTEMPT_SECONDS)
+    longest = max(most + STARTUP_SECONDS, ATTEMPT_SECONDS)
     for name in OURS:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= longest + 10, name
 

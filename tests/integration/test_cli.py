@@ -347,6 +347,6 @@ def test_twilio_is_changed_only_when_somebody_says_so(run: Run, simulator: Simul
     assert (code, "would lead to" in out) == (0, True)
     code, out, err = run("twilio", "connect")
     assert (code, "would lead to" in out, "--yes" in err) == (2, True, True)
-    assert not simulator.configuration.things[number]["status_callback"]
+    assert not simulator.configuration.resources[number]["status_callback"]
     assert run("twilio", "connect", "--yes")[0] == 0
-    assert simulator.configuration.things[number]["status_callback"]
+    assert simulator.configuration.resources[number]["status_callback"]

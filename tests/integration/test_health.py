@@ -14,7 +14,7 @@ from app.models import Account, Heartbeat, Stream
 from app.services import health
 from app.services.ingest import streams
 from app.services.outbox import actions
-from app.services.outbox.failing import disable
+from app.services.outbox.cancellation import disable
 from tests.conftest import forget
 from tests.fakes import FrozenClock
 
@@ -67,7 +67,7 @@ def test_a_silent_worker_is_told(watched: None, clock: FrozenClock) -> None:
     assert health.examine(get_settings(), clock.advance(seconds=61)).checks["workers"].status == "degraded"
 
 
-def owe(at: datetime) -> None:
+def enqueue_delivery(at: datetime) -> None:
     """Owe a delivery that was due at some time."""
     with session_scope() as session:
         session.execute(
@@ -81,7 +81,7 @@ def owe(at: datetime) -> None:
 
 
 def test_an_overdue_delivery_is_told(watched: None, clock: FrozenClock) -> None:
-    owe(clock.now - timedelta(minutes=11))
+    enqueue_delivery(clock.now - timedelta(minutes=11))
     check = health.examine(get_settings(), clock.now).checks["deliveries"]
     assert (check.status, check.detail) == ("degraded", "1 deliveries are overdue by ten minutes")
 
@@ -128,7 +128,7 @@ def test_no_heartbeat_is_sent_while_a_stream_stands_still(
 def test_no_heartbeat_is_sent_while_a_delivery_is_overdue(
     watcher: list[str], watched: None, clock: FrozenClock
 ) -> None:
-    owe(clock.now - timedelta(minutes=11))
+    enqueue_delivery(clock.now - timedelta(minutes=11))
     assert not health.send_heartbeat(get_settings(), clock.now)
     assert watcher == []
 

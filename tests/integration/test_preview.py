@@ -14,14 +14,14 @@ from app.config import get_settings
 from app.database import session_scope
 from app.errors import InvalidInput
 from app.models import Alert, Backfill, Stream
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.alerts import silences
 from app.services.logs.types import NormalizedLog
-from app.services.preview import by_minute, deadline, reading
+from app.services.preview import by_minute, deadline, log_reader
 from app.services.preview.service import preview
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion
-from app.services.snapshots import rule_json
+from app.services.serializers import rule_json
 from app.utils.clock import rfc3339
 from tests.factories import make_log, make_rule
 from tests.fakes import START
@@ -37,7 +37,7 @@ def minutes(number: float) -> datetime:
     return START + timedelta(minutes=number)
 
 
-class Story:
+class PreviewCase:
     """One account, whose logs one rule looks at."""
 
     def __init__(self, until: datetime = END) -> None:
@@ -56,7 +56,7 @@ class Story:
         self.feed.store(list(before), START)
         evaluate(START)
         with session_scope() as session:
-            rule = catalogue.create(session, body, START)
+            rule = rule_admin.create(session, body, START)
             rule.started_at = START
             rule_id = rule.id
         for batch in batches:
@@ -67,7 +67,7 @@ class Story:
         with session_scope() as session:
             rows = session.scalars(select(Alert).where(Alert.rule_id == rule_id)).all()
             found = [(sorted(each.group.items()), each.started_at, each.resolved_at, each.occurrences) for each in rows]
-            catalogue.delete(session, rule_id, END)
+            rule_admin.delete(session, rule_id, END)
         return sorted(found, key=repr)
 
     def previewed(self, body: dict[str, Any], **span: Any) -> dict[str, Any]:
@@ -90,9 +90,9 @@ def _time(shown: str | None) -> datetime | None:
 
 
 @pytest.fixture
-def story(database: str) -> Story:
+def case(database: str) -> PreviewCase:
     """A story whose streams are complete up to its end."""
-    made = Story()
+    made = PreviewCase()
     made.feed.complete(END)
     evaluate(END)
     return made
@@ -179,8 +179,8 @@ def test_each_threshold_and_new_value_are_previewed_as_they_lived(
     quiet: int,
     chance: Any,
 ) -> None:
-    story = Story()
-    body = story.body(
+    case = PreviewCase()
+    body = case.body(
         condition=condition,
         pattern_type=pattern[0],
         pattern_value=pattern[1],
@@ -192,8 +192,8 @@ def test_each_threshold_and_new_value_are_previewed_as_they_lived(
         chance.shuffle(batch)
     if condition["type"] == "new_value":  # What is new depends on what is known: it comes as it happened.
         batches = [[version] for version in sorted(chain(*batches), key=lambda version: version.changed_at)]
-    lived = story.live(body, [version for one in before for version in one.versions()[-1:]], batches)
-    assert story.alerts(body) == lived
+    lived = case.live(body, [version for one in before for version in one.versions()[-1:]], batches)
+    assert case.alerts(body) == lived
 
 
 minute_conditions = st.one_of(
@@ -258,49 +258,49 @@ just_before = drawn.map(lambda one: Drawn(one.at / 5 - 130, 0, one.last, one.las
 def test_conditions_over_time_are_previewed_as_they_lived_where_all_logs_had_come(
     database: str, before: list[Drawn], after: list[Drawn], condition: Any, pattern: Any, group_by: Any
 ) -> None:
-    story = Story(until=minutes(170))
+    case = PreviewCase(until=minutes(170))
     if condition["type"] == "no_data":  # The evaluation knows of all groups that came, were it later than the minute.
         group_by = []
-    body = story.body(condition=condition, pattern_type=pattern[0], pattern_value=pattern[1], group_by=group_by)
+    body = case.body(condition=condition, pattern_type=pattern[0], pattern_value=pattern[1], group_by=group_by)
     batches = [[version for one in after for version in one.versions()]]
-    lived = story.live(body, [version for one in before for version in one.versions()], batches)
-    assert story.alerts(body) == lived
+    lived = case.live(body, [version for one in before for version in one.versions()], batches)
+    assert case.alerts(body) == lived
 
 
-def test_a_preview_writes_nothing_and_nothing_can_be_written_after_it(story: Story) -> None:
-    story.feed.store([log(1, minutes(1))], START)
+def test_a_preview_writes_nothing_and_nothing_can_be_written_after_it(case: PreviewCase) -> None:
+    case.feed.store([log(1, minutes(1))], START)
     evaluate(START)
-    assert story.previewed(story.body())["matches"] == 1
+    assert case.previewed(case.body())["matches"] == 1
     with session_scope() as session:
         assert session.scalars(select(Alert).where(Alert.rule_id.is_not(None))).all() == []
         assert session.scalar(text("SELECT count(*) FROM matches")) == 0
-        preview(session, story.body() | {"since": rfc3339(START)}, get_settings(), END)
+        preview(session, case.body() | {"since": rfc3339(START)}, get_settings(), END)
         assert session.scalar(text("SHOW transaction_read_only")) == "on"
 
 
-def test_the_series_counts_population_and_matches_and_shows_when_it_fires(story: Story) -> None:
-    story.feed.store([log(1, minutes(1)), log(2, minutes(2), status="delivered"), log(3, minutes(31))], START)
-    shown = story.previewed(story.body(resolve_after_minutes=5), until=rfc3339(minutes(100)))
+def test_the_series_counts_population_and_matches_and_shows_when_it_fires(case: PreviewCase) -> None:
+    case.feed.store([log(1, minutes(1)), log(2, minutes(2), status="delivered"), log(3, minutes(31))], START)
+    shown = case.previewed(case.body(resolve_after_minutes=5), until=rfc3339(minutes(100)))
     assert (shown["population"], shown["matches"], len(shown["series"])) == (3, 2, 100)
-    told = {
+    points = {
         point["at"]: (point["population"], point["matches"], point["value"], point["firing"])
         for point in shown["series"]
     }
-    assert told[rfc3339(minutes(0))] == (0, 0, 0.0, False)
-    assert told[rfc3339(minutes(1))] == (1, 1, 1.0, True)
-    assert told[rfc3339(minutes(2))] == (1, 0, 0.0, True)
-    assert told[rfc3339(minutes(6))] == (0, 0, 0.0, True)
-    assert told[rfc3339(minutes(7))] == (0, 0, 0.0, False)
-    assert told[rfc3339(minutes(31))] == (1, 1, 1.0, True)
+    assert points[rfc3339(minutes(0))] == (0, 0, 0.0, False)
+    assert points[rfc3339(minutes(1))] == (1, 1, 1.0, True)
+    assert points[rfc3339(minutes(2))] == (1, 0, 0.0, True)
+    assert points[rfc3339(minutes(6))] == (0, 0, 0.0, True)
+    assert points[rfc3339(minutes(7))] == (0, 0, 0.0, False)
+    assert points[rfc3339(minutes(31))] == (1, 1, 1.0, True)
 
 
-def test_the_series_of_a_ratio_shows_the_percentage(story: Story) -> None:
+def test_the_series_of_a_ratio_shows_the_percentage(case: PreviewCase) -> None:
     bad = [log(number, minutes(3)) for number in range(3)]
     good = [log(number, minutes(4), status="delivered", error_code=None) for number in range(3, 6)]
     going = [log(9, minutes(4), status="sent", error_code=None, final=False)]
-    story.feed.store([*bad, *good, *going], START)
+    case.feed.store([*bad, *good, *going], START)
     condition = {"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 4, "settle_minutes": 5}
-    shown = story.previewed(story.body(condition=condition), until=rfc3339(minutes(60)))
+    shown = case.previewed(case.body(condition=condition), until=rfc3339(minutes(60)))
     assert shown["population"] == 6
     values = {point["at"]: point["value"] for point in shown["series"]}
     assert values[rfc3339(minutes(13))] is None
@@ -308,24 +308,24 @@ def test_the_series_of_a_ratio_shows_the_percentage(story: Story) -> None:
     assert [(each["started_at"], each["occurrences"]) for each in shown["alerts"]] == [(rfc3339(minutes(15)), 3)]
 
 
-def test_stuck_logs_are_previewed(story: Story) -> None:
+def test_stuck_logs_are_previewed(case: PreviewCase) -> None:
     slow = log(1, minutes(5), status="queued", error_code=None)
-    story.feed.store([slow, log(2, minutes(6), status="queued", error_code=None)], START)
-    story.feed.store([log(1, minutes(5), status="delivered", error_code=None, changed_at=minutes(60))], START)
+    case.feed.store([slow, log(2, minutes(6), status="queued", error_code=None)], START)
+    case.feed.store([log(1, minutes(5), status="delivered", error_code=None, changed_at=minutes(60))], START)
     condition = {"type": "stuck", "older_than_minutes": 30, "min_count": 2}
-    body = story.body(pattern_value="queued", condition=condition)
-    assert story.alerts(body) == [([], minutes(36), minutes(60), 2)]
+    body = case.body(pattern_value="queued", condition=condition)
+    assert case.alerts(body) == [([], minutes(36), minutes(60), 2)]
 
 
-def test_a_preview_does_not_take_a_stalled_poll_for_silence(story: Story) -> None:
-    story.feed.store([log(1, minutes(1))], START)
-    story.feed.complete(minutes(40))
+def test_a_preview_does_not_take_a_stalled_poll_for_silence(case: PreviewCase) -> None:
+    case.feed.store([log(1, minutes(1))], START)
+    case.feed.complete(minutes(40))
     evaluate(minutes(41))
-    body = story.body(pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 60})
-    assert story.alerts(body) == []
-    story.feed.complete(minutes(100))
+    body = case.body(pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 60})
+    assert case.alerts(body) == []
+    case.feed.complete(minutes(100))
     evaluate(minutes(101))
-    assert story.alerts(body) == [([], minutes(61), None, 0)]
+    assert case.alerts(body) == [([], minutes(61), None, 0)]
 
 
 @pytest.mark.parametrize(
@@ -342,59 +342,61 @@ def test_a_preview_does_not_take_a_stalled_poll_for_silence(story: Story) -> Non
         ({"nothing": 1}, "nothing"),
     ],
 )
-def test_what_cannot_be_previewed_is_refused_at_its_field(story: Story, fields: dict[str, Any], field: str) -> None:
+def test_what_cannot_be_previewed_is_refused_at_its_field(
+    case: PreviewCase, fields: dict[str, Any], field: str
+) -> None:
     with pytest.raises(InvalidInput) as raised:
-        story.previewed(story.body() | {"since": "x"}, **{"since": rfc3339(START)} | fields)
+        case.previewed(case.body() | {"since": "x"}, **{"since": rfc3339(START)} | fields)
     assert field in [error.field for error in raised.value.errors]
 
 
 def test_more_logs_than_a_preview_looks_at_are_refused_with_the_limit(
-    story: Story, monkeypatch: pytest.MonkeyPatch
+    case: PreviewCase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "MAX_ROWS", 2)
-    story.feed.store([log(number, minutes(number)) for number in range(3)], START)
+    monkeypatch.setattr(log_reader, "MAX_ROWS", 2)
+    case.feed.store([log(number, minutes(number)) for number in range(3)], START)
     with pytest.raises(InvalidInput, match="since: is too far back"):
-        story.previewed(story.body())
+        case.previewed(case.body())
 
 
-def test_more_judgments_than_a_preview_makes_are_refused(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_judgments_than_a_preview_makes_are_refused(case: PreviewCase, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(by_minute, "MAX_JUDGMENTS", 2)
-    story.feed.store([log(number, minutes(number)) for number in range(3)], START)
+    case.feed.store([log(number, minutes(number)) for number in range(3)], START)
     with pytest.raises(InvalidInput, match="since: is too far back"):
-        story.previewed(story.body(condition={"type": "no_data", "window_minutes": 5}))
+        case.previewed(case.body(condition={"type": "no_data", "window_minutes": 5}))
 
 
 @pytest.mark.parametrize("condition", [{"type": "each"}, {"type": "ratio", "percent": 1, "window_minutes": 5}])
 @pytest.mark.parametrize("pattern", [{}, {"pattern_type": "regex", "pattern_value": "parcel"}])
 def test_a_preview_that_takes_too_long_is_refused_wherever_the_time_goes(
-    story: Story, monkeypatch: pytest.MonkeyPatch, condition: dict[str, Any], pattern: dict[str, Any]
+    case: PreviewCase, monkeypatch: pytest.MonkeyPatch, condition: dict[str, Any], pattern: dict[str, Any]
 ) -> None:
-    story.feed.store([log(number, minutes(number)) for number in range(3)], START)
-    monkeypatch.setattr(deadline, "LONGEST_SECONDS", 0)
+    case.feed.store([log(number, minutes(number)) for number in range(3)], START)
+    monkeypatch.setattr(deadline, "MAX_SECONDS", 0)
     with pytest.raises(InvalidInput, match="since: is too far back: the preview takes longer"):
-        story.previewed(story.body(condition=condition, **pattern))
+        case.previewed(case.body(condition=condition, **pattern))
 
 
-def test_texts_are_read_some_at_a_time(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    story.feed.store([log(number, minutes(number)) for number in range(5)], START)
-    monkeypatch.setattr(reading, "CHUNK", 2)
+def test_texts_are_read_some_at_a_time(case: PreviewCase, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.feed.store([log(number, minutes(number)) for number in range(5)], START)
+    monkeypatch.setattr(log_reader, "CHUNK", 2)
     sizes: list[int] = []
-    matching = reading.Reader.matching
+    matching = log_reader.LogReader.matching
 
-    def counting(reader: reading.Reader, versions: Sequence[LogVersion]) -> list[bool]:
+    def counting(reader: log_reader.LogReader, versions: Sequence[LogVersion]) -> list[bool]:
         sizes.append(len(versions))
         return matching(reader, versions)
 
-    monkeypatch.setattr(reading.Reader, "matching", counting)
-    story.previewed(story.body(pattern_type="regex", pattern_value="parcel"))
+    monkeypatch.setattr(log_reader.LogReader, "matching", counting)
+    case.previewed(case.body(pattern_type="regex", pattern_value="parcel"))
     assert sizes == [2, 2, 1]
 
 
-def test_a_rule_as_it_was_read_can_be_previewed(story: Story) -> None:
+def test_a_rule_as_it_was_read_can_be_previewed(case: PreviewCase) -> None:
     with session_scope() as session:
-        rule = catalogue.create(session, story.body(), START)
-        shown = rule_json(rule) | catalogue.health(session, rule)
-    assert story.previewed(shown)["alerts"] == []
+        rule = rule_admin.create(session, case.body(), START)
+        shown = rule_json(rule) | rule_admin.health(session, rule)
+    assert case.previewed(shown)["alerts"] == []
 
 
 @given(
@@ -403,50 +405,50 @@ def test_a_rule_as_it_was_read_can_be_previewed(story: Story) -> None:
 )
 @slow_is_fine
 def test_a_word_is_found_as_the_evaluation_finds_it(database: str, word: str, texts: list[str]) -> None:
-    story = Story()
+    case = PreviewCase()
     made = [log(next(_numbers), minutes(number), text=each) for number, each in enumerate(texts)]
-    story.feed.store(made, START)
-    body = story.body(pattern_type="keyword", pattern_value=word)
+    case.feed.store(made, START)
+    body = case.body(pattern_type="keyword", pattern_value=word)
     found = RuleIndex([make_rule(pattern_type="keyword", pattern_value=word)]).match_batch(
         [make_log(text=each, error_message=None) for each in texts]
     )
-    assert story.previewed(body)["matches"] == sum(map(bool, found))
+    assert case.previewed(body)["matches"] == sum(map(bool, found))
 
 
-def test_a_preview_says_how_far_back_logs_go_and_takes_nothing_before_for_silence(story: Story) -> None:
+def test_a_preview_says_how_far_back_logs_go_and_takes_nothing_before_for_silence(case: PreviewCase) -> None:
     known = minutes(120)
-    story.feed.complete(END, known)
-    story.feed.store([log(number, minutes(120 + 10 * number)) for number in range(1, 30)], END)
+    case.feed.complete(END, known)
+    case.feed.store([log(number, minutes(120 + 10 * number)) for number in range(1, 30)], END)
     evaluate(END)
     silent = {"pattern_type": "any", "pattern_value": None, "condition": {"type": "no_data", "window_minutes": 30}}
-    shown = story.previewed(story.body(**silent))
+    shown = case.previewed(case.body(**silent))
     assert (shown["known_since"], shown["judged_from"]) == (rfc3339(known), rfc3339(minutes(150)))
     assert [each["started_at"] for each in shown["alerts"]] == [rfc3339(minutes(440))]
     assert shown["judged_until"] == rfc3339(END)
-    by_match = story.previewed(story.body())
+    by_match = case.previewed(case.body())
     assert (by_match["judged_from"], by_match["judged_until"]) == (rfc3339(known), rfc3339(END))
 
 
-def test_a_ratio_says_how_many_windows_were_too_small(story: Story) -> None:
+def test_a_ratio_says_how_many_windows_were_too_small(case: PreviewCase) -> None:
     logs = [log(number, minutes(60 + number / 10)) for number in range(50)] + [log(99, minutes(200))]
-    story.feed.store(logs, END)
+    case.feed.store(logs, END)
     evaluate(END)
     ratio = {"type": "ratio", "percent": 5, "window_minutes": 10, "min_total": 50, "settle_minutes": 0}
-    windows = story.previewed(story.body(condition=ratio))["windows"]
+    windows = case.previewed(case.body(condition=ratio))["windows"]
     # Fifty logs lie in minutes 60 to 65: those windows hold them all that end from 65 to 69; the other log is alone.
     assert windows == {"count": 15 + 10, "too_small": 5 + 5 + 10}
-    assert story.previewed(story.body(condition={"type": "each"}))["windows"] is None
-    assert story.previewed(story.body(condition=ratio, filters={"to_country": ["FR"]}))["windows"]["count"] == 0
+    assert case.previewed(case.body(condition={"type": "each"}))["windows"] is None
+    assert case.previewed(case.body(condition=ratio, filters={"to_country": ["FR"]}))["windows"]["count"] == 0
 
 
-def test_a_preview_says_from_when_on_a_rule_made_now_would_be_judged(story: Story) -> None:
-    story.feed.store([log(number, END - timedelta(minutes=number)) for number in range(1, 200)], END)
+def test_a_preview_says_from_when_on_a_rule_made_now_would_be_judged(case: PreviewCase) -> None:
+    case.feed.store([log(number, END - timedelta(minutes=number)) for number in range(1, 200)], END)
     evaluate(END)
     ratio = {"type": "ratio", "percent": 5, "window_minutes": 30, "settle_minutes": 10, "min_total": 1}
-    shown = story.previewed(story.body(condition=ratio))
+    shown = case.previewed(case.body(condition=ratio))
     first = rfc3339(END + timedelta(minutes=40))
     assert (shown["first_judged_at"], [each["not_before"] for each in shown["alerts"]]) == (first, [first])
-    shown = story.previewed(story.body())
+    shown = case.previewed(case.body())
     assert (shown["first_judged_at"], [each["not_before"] for each in shown["alerts"]]) == (None, [None])
 
 
@@ -462,36 +464,36 @@ def test_a_preview_says_from_when_on_a_rule_made_now_would_be_judged(story: Stor
     ],
 )
 def test_alerts_that_silences_held_all_the_time_are_marked(
-    story: Story, spans: list[tuple[int, int]], silenced: bool
+    case: PreviewCase, spans: list[tuple[int, int]], silenced: bool
 ) -> None:
-    story.feed.store([log(1, minutes(60))], END)
+    case.feed.store([log(1, minutes(60))], END)
     evaluate(END)
     with session_scope() as session:
         for since, until in spans:
             group = {"to_country": "GB"}
             silences.create(session, None, group, minutes(since), minutes(until), "", "a test", START)
     for group_by, held in ((["to_country"], silenced), ([], False)):
-        shown = story.previewed(story.body(group_by=group_by))
+        shown = case.previewed(case.body(group_by=group_by))
         assert [each["silenced"] for each in shown["alerts"]] == [held]
 
 
-def test_silences_of_the_rule_itself_hold_the_alerts_of_its_preview(story: Story) -> None:
-    story.feed.store([log(1, minutes(60))], END)
+def test_silences_of_the_rule_itself_hold_the_alerts_of_its_preview(case: PreviewCase) -> None:
+    case.feed.store([log(1, minutes(60))], END)
     evaluate(END)
     with session_scope() as session:
-        rule = catalogue.create(session, story.body(), END)
+        rule = rule_admin.create(session, case.body(), END)
         silences.create(session, rule.id, {}, START, END, "", "a test", START)
         body = rule_json(rule)
-    assert [each["silenced"] for each in story.previewed(body)["alerts"]] == [True]
-    assert [each["silenced"] for each in story.previewed(story.body())["alerts"]] == [False]
+    assert [each["silenced"] for each in case.previewed(body)["alerts"]] == [True]
+    assert [each["silenced"] for each in case.previewed(case.body())["alerts"]] == [False]
 
 
-def test_what_a_backfill_read_is_known(story: Story) -> None:
-    story.feed.complete(END, minutes(120))
+def test_what_a_backfill_read_is_known(case: PreviewCase) -> None:
+    case.feed.complete(END, minutes(120))
     with session_scope() as session:
         for stream in session.scalars(select(Stream)):
             since, until = START - timedelta(days=3), minutes(300)
             times = {"read_from": until, "requested_at": END, "finished_at": END}
             session.add(Backfill(stream_id=stream.id, since=since, until=until, **times))
-    shown = story.previewed(story.body())
+    shown = case.previewed(case.body())
     assert (shown["known_since"], shown["judged_from"]) == (rfc3339(START - timedelta(days=3)), rfc3339(START))

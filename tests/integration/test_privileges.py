@@ -62,11 +62,11 @@ def _doctor() -> doctor.Finding:
 def test_a_role_that_may_do_nothing_is_not_told_of_another_schema(
     role: Role, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for said in (_health().detail, _doctor().said):
+    for said in (_health().detail, _doctor().detail):
         assert "permission denied for table" in said or f'the role "{role.name}" lacks SELECT' in said
         assert "schema than" not in said
     assert _health().status == "down"
-    with pytest.raises(SystemExit), cli._explained(), session_scope() as session:
+    with pytest.raises(SystemExit), cli._friendly_errors(), session_scope() as session:
         session.execute(text("SELECT * FROM rules"))
     assert "permission denied for table rules" in capsys.readouterr().err
 
@@ -76,7 +76,7 @@ def test_a_role_that_may_only_read_is_down(role: Role) -> None:
     assert _health().status == "down"
     assert f'the role "{role.name}" lacks INSERT on ' in _health().detail
     assert f'GRANT {ALL} ON ALL TABLES IN SCHEMA "public" TO "{role.name}"' in _health().detail
-    assert (_doctor().result, "lacks INSERT" in _doctor().said) == ("wrong", True)
+    assert (_doctor().result, "lacks INSERT" in _doctor().detail) == ("wrong", True)
 
 
 def test_one_privilege_that_is_missing_is_named(role: Role) -> None:
@@ -103,8 +103,8 @@ def test_a_database_that_can_only_be_read_is_down(database: str) -> None:
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(f"ALTER DATABASE {database.rpartition('/')[2]} SET default_transaction_read_only = on")
     forget()
-    assert _health() == health.Check("down", _doctor().said)
-    assert "can only be read" in _doctor().said
+    assert _health() == health.Check("down", _doctor().detail)
+    assert "can only be read" in _doctor().detail
 
 
 def test_a_login_that_is_refused_is_named(database: str, environment: pytest.MonkeyPatch) -> None:
@@ -112,7 +112,7 @@ def test_a_login_that_is_refused_is_named(database: str, environment: pytest.Mon
     environment.setenv("DATABASE_URL", database.replace(f"{user}:", f"{user}:wrong", 1))
     forget()
     assert f'password authentication failed for user "{user}"' in _health().detail
-    assert "password authentication failed" in _doctor().said
+    assert "password authentication failed" in _doctor().detail
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Log
-from app.services import catalogue, retention
+from app.services import retention, rule_admin
 from tests.conftest import forget
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
@@ -42,7 +42,7 @@ def test_a_window_that_is_longer_than_logs_are_kept_still_holds_its_matches(
     with session_scope() as session:
         condition = {"type": "threshold", "count": 3, "window_minutes": 44_640}
         body = {"name": "Month", "log_type": "message", "pattern_type": "any", "condition": condition}
-        catalogue.create(session, body, START).started_at = START - timedelta(days=100)
+        rule_admin.create(session, body, START).started_at = START - timedelta(days=100)
     for number, days in enumerate([70, 30, 25]):
         feed.store([log(number, START - timedelta(days=days))], START - timedelta(days=days))
         evaluate(START - timedelta(days=days))

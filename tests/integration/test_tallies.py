@@ -53,7 +53,7 @@ steps = st.one_of(
 )
 
 
-class Story:
+class TallyCase:
     """Two accounts, whose logs come and change as a test tells."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Story:
         self.feeds[feed].store([fresh], self.now)
 
     def note(self) -> None:
-        tallies._mark()
+        tallies._mark_changed_hours()
 
     def tally(self) -> None:
         tallies.catch_up(NOON, LONG_AGO, 60)
@@ -133,17 +133,17 @@ def check_delivery(wanted: LogFilter) -> None:
     max_examples=examples(6),
     phases=(Phase.explicit, Phase.generate),
 )
-@given(told=st.lists(steps, min_size=1, max_size=10), span=st.tuples(st.integers(0, 420), st.integers(0, 300)))
+@given(drawn_steps=st.lists(steps, min_size=1, max_size=10), span=st.tuples(st.integers(0, 420), st.integers(0, 300)))
 def test_whatever_came_changed_and_went_the_counts_are_those_of_the_logs(
-    told: list[tuple[Any, ...]], span: tuple[int, int], database: str
+    drawn_steps: list[tuple[Any, ...]], span: tuple[int, int], database: str
 ) -> None:
-    story = Story()
+    case = TallyCase()
     until = NOON + timedelta(minutes=30 - span[0] % 60)
     everything = LogFilter(since=until - timedelta(minutes=span[0] + span[1]), until=until)
-    for step, *details in told:
-        getattr(story, step.replace(" ", "_"))(*details)
+    for step, *details in drawn_steps:
+        getattr(case, step.replace(" ", "_"))(*details)
         check_counts(everything, "status", "from")
-    story.tally()
+    case.tally()
     for wanted in (
         everything,
         LogFilter(status=("delivered", "sent"), since=NOON - timedelta(hours=8), until=until),
@@ -156,11 +156,11 @@ def test_whatever_came_changed_and_went_the_counts_are_those_of_the_logs(
 def test_hours_that_are_over_are_tallied_and_one_that_a_change_touches_is_read_until_it_is_tallied_anew(
     database: str,
 ) -> None:
-    story = Story()
+    case = TallyCase()
     ten = NOON - timedelta(hours=2)
-    story.store(0, -90, {"status": "sent"}, 0)
-    story.store(0, 10, {"status": "sent"}, 0)
-    story.tally()
+    case.store(0, -90, {"status": "sent"}, 0)
+    case.store(0, 10, {"status": "sent"}, 0)
+    case.tally()
     with session_scope() as session:
         assert session.execute(select(LogTally.hour, LogTally.logs)).all() == [(ten, 1)]
         assert session.scalars(select(UntalliedHour.hour)).all() == [NOON]
@@ -169,24 +169,24 @@ def test_hours_that_are_over_are_tallied_and_one_that_a_change_touches_is_read_u
     wanted = LogFilter(since=ten, until=NOON)
     with session_scope() as session:
         assert [each.count for each in stats.count(session, wanted, "day", "status")] == [7]
-    story.store(0, -90, {"status": "delivered"}, 5)
+    case.store(0, -90, {"status": "delivered"}, 5)
     with session_scope() as session:
         assert [(each.value, each.count) for each in stats.count(session, wanted, "day", "status")] == [
             ("delivered", 1)
         ]
-    story.tally()
+    case.tally()
     with session_scope() as session:
         assert tallies.untallied(session, ten, NOON) == []
 
 
 def test_two_that_tally_at_once_do_not_disturb_each_other(database: str) -> None:
-    story = Story()
-    story.store(0, -90, {"status": "sent"}, 0)
+    case = TallyCase()
+    case.store(0, -90, {"status": "sent"}, 0)
     with session_scope() as session:
-        assert tallies._alone(session)
-        story.tally()
+        assert tallies._try_lock(session)
+        case.tally()
     with session_scope() as session:
         assert session.scalar(select(func.count()).select_from(LogTally)) == 0
-    story.tally()
+    case.tally()
     with session_scope() as session:
         assert session.scalar(select(func.count()).select_from(LogTally)) == 1

@@ -94,7 +94,7 @@ def test_the_certificate_of_the_broker_is_checked_unless_that_is_turned_off(
         url = valkey.url().replace("redis://", "rediss://").replace(f":{valkey.port}/", f":{port}/")
         _use_broker(environment, url + query, file if trusts else None)
         assert wake.broker_answers() is answers
-        said = doctor._broker().said
+        said = doctor._broker().detail
     assert ("SSL_CERT_FILE" in said) is not answers
 
 
@@ -117,12 +117,12 @@ def test_certificates_of_the_settings_file_hold_for_every_client(
         environment.setenv("PUBLIC_BASE_URL", f"https://localhost:{receiver.port}")
         forget()
         refused = doctor._public_address(get_settings())
-        assert (refused.result, "SSL_CERT_FILE" in refused.said) == ("wrong", True)
+        assert (refused.result, "SSL_CERT_FILE" in refused.detail) == ("wrong", True)
         file.write_text(f"SSL_CERT_FILE={trusted}\n")
         environment.setattr(type(get_settings()), "env_file", file)
         forget()
         http.tls_context.cache_clear()
-        assert "SSL_CERT_FILE" not in doctor._public_address(get_settings()).said
+        assert "SSL_CERT_FILE" not in doctor._public_address(get_settings()).detail
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])

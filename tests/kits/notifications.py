@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from app.actions.base import JsonObject, Notification, Spread
-from app.actions.sample import samples
+from app.actions.sample import sample_notifications
 from app.enums import NotificationType
 
-FIRING, RESOLVED, TEST = samples()
+FIRING, RESOLVED, TEST = sample_notifications()
 UNBROKEN = "W" * 10_000
 HEBREW = "פגיעה בשליחה 🚨 رسائل فاشلة 👩\u200d👧"
 MARKUP = '<script>alert(1)</script><img src="https://evil.example/x" onerror="alert(1)"> & <b>bold</b>'
@@ -25,14 +25,18 @@ GROUP: JsonObject = {
 }
 
 
-def of(kind: NotificationType, told: Notification = FIRING, **alert: Any) -> Notification:
+def of(kind: NotificationType, notification: Notification = FIRING, **alert: Any) -> Notification:
     """Change the sort of a notification, and fields of its alert."""
-    return replace(told, type=kind, alert=told.alert | alert)
+    return replace(notification, type=kind, alert=notification.alert | alert)
 
 
-def measured(condition: Mapping[str, Any], value: float, told: Notification = FIRING) -> Notification:
+def measured(condition: Mapping[str, Any], value: float, notification: Notification = FIRING) -> Notification:
     """Make a notification of a rule with this condition."""
-    return replace(told, rule=dict(told.rule or {}) | {"condition": condition}, alert=told.alert | {"value": value})
+    return replace(
+        notification,
+        rule=dict(notification.rule or {}) | {"condition": condition},
+        alert=notification.alert | {"value": value},
+    )
 
 
 def digest(items: int = 3, **texts: str) -> Notification:
@@ -44,20 +48,20 @@ def digest(items: int = 3, **texts: str) -> Notification:
         "created_at": "2026-11-24T03:00:00Z",
         "link": "http://localhost:8000/alerts/1",
     } | texts
-    told = {"count": items + 4, "items": [item] * items, "more": 4, "link": "http://localhost:8000/alerts"}
+    notification = {"count": items + 4, "items": [item] * items, "more": 4, "link": "http://localhost:8000/alerts"}
     alert = FIRING.alert | {"group": {}, "rule_id": None, "rule_name": "Too many alerts at once", "error": None}
     alert |= {"summary": "24 more notifications in 2 minutes, told in one", "sample_sids": [], "severity": "critical"}
-    return replace(FIRING, type=NotificationType.DIGEST, rule=None, logs=[], alert=alert, digest=told)
+    return replace(FIRING, type=NotificationType.DIGEST, rule=None, logs=[], alert=alert, digest=notification)
 
 
 RUNBOOK = "What to do at night: https://wiki.example.com/runbooks/sms?team=ops. Call Ann before you pause the campaign."
 
 
-def outage(told: Notification = FIRING, **spread: Any) -> Notification:
+def outage(notification: Notification = FIRING, **spread: Any) -> Notification:
     """Make a firing as a carrier's outage makes it: many numbers of one country, for people in Berlin."""
     sid = "AC" + "0" * 32
     hit = Spread(500, True, 420, 6, ["GB"], [sid])
-    alert = told.alert | {
+    alert = notification.alert | {
         "rule_name": "Messages fail by country",
         "severity": "critical",
         "summary": "12.5% of 4,120 messages failed or undelivered to GB in an hour (limit 5%)",
@@ -66,7 +70,7 @@ def outage(told: Notification = FIRING, **spread: Any) -> Notification:
         "started_at": "2026-11-24T22:41:00Z",
         "last_match_at": "2026-11-24T23:10:12Z",
     }
-    rule = dict(told.rule or {}) | {
+    rule = dict(notification.rule or {}) | {
         "name": "Messages fail by country",
         "description": RUNBOOK,
         "pattern_type": "status",
@@ -74,7 +78,7 @@ def outage(told: Notification = FIRING, **spread: Any) -> Notification:
     }
     log = dict(FIRING.logs[0]) | {"error_message": "Unreachable destination handset", "text": None}
     return replace(
-        told,
+        notification,
         alert=alert,
         rule=rule,
         logs=[log] * 5,

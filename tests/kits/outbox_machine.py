@@ -25,10 +25,10 @@ from app.enums import NotificationType, Severity
 from app.errors import Conflict
 from app.models import Action, Alert
 from app.services.outbox import actions, claim, digest, dispatch, limits
+from app.services.outbox.cancellation import fail_orphans
 from app.services.outbox.claim import Claim
-from app.services.outbox.enqueue import enqueue, make_test, notice
-from app.services.outbox.failing import fail_orphans
-from app.services.outbox.record import Outcome, record
+from app.services.outbox.enqueue import enqueue, make_notice, make_test
+from app.services.outbox.record import AttemptResult, record
 from app.services.outbox.retry import retry
 from tests.fakes import START, FrozenClock
 from tests.kits.databases import delete_all
@@ -39,11 +39,11 @@ SCHEDULE = (5, 30, 120)
 
 
 @dataclass
-class Held:
+class HeldClaim:
     """A claim in the hands of a worker."""
 
     claim: Claim
-    outcome: Outcome | None = None
+    outcome: AttemptResult | None = None
     """What the receiver said, where it was asked and the answer is not written down yet."""
 
 
@@ -56,8 +56,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.network = Ledger()
         self.made: list[UUID] = []
-        self.held: list[Held] = []
-        self.lost: list[Held] = []
+        self.held: list[HeldClaim] = []
+        self.lost: list[HeldClaim] = []
         """Claims of workers that died or slept."""
         self.promises = Promises()
         with session_scope() as session:
@@ -141,17 +141,17 @@ class OutboxMachine(RuleBasedStateMachine):
         )
 
     @rule(which=st.integers(0, 2), kind=st.sampled_from(["firing", "update", "resolved"]))
-    def tell(self, which: int, kind: str) -> None:
+    def notify(self, which: int, kind: str) -> None:
         if kind == "resolved":
             told, self.alerts[which] = self.alerts[which], self._alert()
         else:
             told = self.alerts[which]
         with session_scope() as session:
-            enqueue(session, [notice(NotificationType(f"alert.{kind}"), told)], get_settings(), self.clock())
+            enqueue(session, [make_notice(NotificationType(f"alert.{kind}"), told)], get_settings(), self.clock())
 
     @rule(number=st.integers(2, 6))
     def flood(self, number: int) -> None:
-        fresh = [notice(NotificationType.FIRING, self._alert()) for _ in range(number)]
+        fresh = [make_notice(NotificationType.FIRING, self._alert()) for _ in range(number)]
         with session_scope() as session:
             enqueue(session, fresh, get_settings(), self.clock())
 
@@ -181,7 +181,7 @@ class OutboxMachine(RuleBasedStateMachine):
             assert {one.delivery.id for one in got} == expected, "what is due and free is taken, and nothing else"
         assert {one.delivery.id for one in got} <= expected
         assert len({one.delivery.id for one in got}) == len(got), "one delivery, one worker"
-        self.held += [Held(one) for one in got]
+        self.held += [HeldClaim(one) for one in got]
 
     def _expected(self, rows: list[Row]) -> set[UUID]:
         """Say what must be taken now: the rules of the claim once more, one row at a time."""
@@ -208,7 +208,7 @@ class OutboxMachine(RuleBasedStateMachine):
                 ready = ready[:1]
             elif action.probe_at is not None:
                 ready = [each for each in ready if self._cannot_wait(each, now)]
-            room = min(limits.room(action.free_at, now), limits.AT_ONCE - live)
+            room = min(limits.available_burst(action.free_at, now), limits.MAX_CONCURRENT - live)
             due |= {each["id"] for each in ready[: max(room, 0)]}
         return due
 
@@ -276,7 +276,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self._ask(each, answer)
         self._write_down(each)
 
-    def _ask(self, each: Held, answer: str) -> None:
+    def _ask(self, each: HeldClaim, answer: str) -> None:
         self.network.answer = answer
         with session_scope() as session:
             query = text("SELECT count(*) FROM attempts WHERE delivery_id = :id AND token = :token")
@@ -286,7 +286,7 @@ class OutboxMachine(RuleBasedStateMachine):
         sender: Sender = self.network if is_mail else _WebhookSender(self.network, 15.0)  # type: ignore[arg-type]
         each.outcome = self.runner.run(dispatch._attempt(each.claim, sender, get_settings()))
 
-    def _write_down(self, each: Held) -> None:
+    def _write_down(self, each: HeldClaim) -> None:
         assert each.outcome is not None
         delivery_id = each.claim.delivery.id
         before, of_before = self._row(delivery_id), self._attempts_of(delivery_id)
@@ -298,7 +298,7 @@ class OutboxMachine(RuleBasedStateMachine):
             return
         self._check_outcome(after, each.outcome)
 
-    def _check_outcome(self, after: Row, outcome: Outcome) -> None:
+    def _check_outcome(self, after: Row, outcome: AttemptResult) -> None:
         assert after["lease_token"] is None
         usable = after["action_id"] in self.enabled_actions()
         tries = after["attempt_count"] - after["retries_from"]
@@ -369,7 +369,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def test_action(self, which: int) -> None:
         def change(session: Session, id_: UUID) -> None:
             ids = make_test(session, actions.get(session, id_), get_settings(), self.clock())
-            self.held += [Held(each) for each in claim.claim_these(session, ids, self.clock())]
+            self.held += [HeldClaim(each) for each in claim.claim_ids(session, ids, self.clock())]
             session.flush()
             session.expunge_all()
 
@@ -390,7 +390,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
 def small_limits(patch: Any) -> None:
     """Make the limits so small that a short story meets them."""
-    patch.setattr(digest, "MOST_NOTIFICATIONS", 4)
-    patch.setattr(limits, "BREAKS_AFTER", 2)
+    patch.setattr(digest, "MAX_NOTIFICATIONS", 4)
+    patch.setattr(limits, "BREAKER_THRESHOLD", 2)
     patch.setattr(limits, "BURST", 6)
-    patch.setattr(limits, "GIVEN_UP_DELIVERIES", 3)
+    patch.setattr(limits, "DISABLE_MIN_DELIVERIES", 3)

@@ -81,25 +81,25 @@ class Promises:
             for row in rows
             if row["lease_until"] and row["lease_until"] >= now and row["type"] not in tests
         )
-        assert all(number <= limits.AT_ONCE for number in live.values())
+        assert all(number <= limits.MAX_CONCURRENT for number in live.values())
         by_action: dict[UUID, set[tuple[Any, ...]]] = defaultdict(set)
         for row in rows:
             by_itself = "headline" not in row["content"] and row["type"] not in ("alert.digest", "action.test")
             if by_itself:
                 by_action[row["action_id"]].add((row["created_at"], row["alert_id"], row["type"]))
-        for told in by_action.values():
-            times = [at for at, *_ in told]
+        for sent_rows in by_action.values():
+            times = [at for at, *_ in sent_rows]
             for end in times:
                 within = [at for at in times if end - digest.WINDOW < at <= end]
-                assert len(within) <= digest.MOST_NOTIFICATIONS, "the storm cap holds"
+                assert len(within) <= digest.MAX_NOTIFICATIONS, "the storm cap holds"
 
     def _folded_are_told_once(self, rows: list[Row]) -> None:
-        told: dict[UUID, list[Row]] = defaultdict(list)
+        sent_rows: dict[UUID, list[Row]] = defaultdict(list)
         for row in rows:
             if row["digest_id"]:
-                told[row["digest_id"]].append(row)
+                sent_rows[row["digest_id"]].append(row)
         by_id = {row["id"]: row for row in rows}
-        for digest_id, folded in told.items():
+        for digest_id, folded in sent_rows.items():
             assert by_id[digest_id]["type"] == NotificationType.DIGEST
             assert {(row["action_id"], row["recipient"], row["status"]) for row in folded} == {
                 (by_id[digest_id]["action_id"], by_id[digest_id]["recipient"], "folded")
@@ -108,4 +108,4 @@ class Promises:
             shown = content["body"] if "body" in content else content["subject"]
             wanted = f'"count":{len(folded)}' if "body" in content else f"{len(folded)} more"
             assert wanted in shown, "a digest says how many it tells of"
-        assert all(row["id"] in told for row in rows if row["type"] == NotificationType.DIGEST)
+        assert all(row["id"] in sent_rows for row in rows if row["type"] == NotificationType.DIGEST)

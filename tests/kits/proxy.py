@@ -11,7 +11,7 @@ from typing import Self
 from scripts.local.processes import LOOPBACK
 
 CHUNK = 65_536
-LOOKS_AGAIN_SECONDS = 0.02
+POLL_INTERVAL_SECONDS = 0.02
 RESET = struct.pack("ii", 1, 0)
 """A socket that lingers for no second is closed with a reset."""
 
@@ -107,7 +107,7 @@ class Proxy:
             if self.latency_seconds:
                 await asyncio.sleep(self.latency_seconds)
             while self.frozen:  # noqa: ASYNC110  # it is set from other threads
-                await asyncio.sleep(LOOKS_AGAIN_SECONDS)
+                await asyncio.sleep(POLL_INTERVAL_SECONDS)
             limit = self.cuts_after_bytes
             if answers and limit is not None and passed + len(data) > limit:
                 writer.write(data[: max(limit - passed, 0)])

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from app.actions.base import ActionKind, Envelope, Notification, Receipt, SendError
-from app.actions.sample import samples
+from app.actions.sample import sample_notifications
 
 
 class Candidate(Protocol):
@@ -40,14 +40,14 @@ class Candidate(Protocol):
 
 def send(candidate: Candidate, notification: Notification | None = None) -> Receipt:
     """Send one notification to the first receiver."""
-    told = notification or samples()[0]
+    snapshot = notification or sample_notifications()[0]
     envelope = Envelope(
         delivery_id="0b0e9c64-0000-4000-8000-000000000001",
-        alert_id=told.alert["id"],
-        type=told.type,
+        alert_id=snapshot.alert["id"],
+        type=snapshot.type,
         recipient=candidate.kind.recipients(candidate.config)[0],
-        content=candidate.kind.render(candidate.config, told).content,
-        created_at=told.timestamp,
+        content=candidate.kind.render(candidate.config, snapshot).content,
+        created_at=snapshot.timestamp,
     )
 
     async def once() -> Receipt:
@@ -67,9 +67,9 @@ class SenderExam:
 
     def test_every_sort_of_notification_can_be_sent(self, candidate: Candidate) -> None:
         candidate.accept()
-        for notification in samples():
+        for notification in sample_notifications():
             send(candidate, notification)
-        assert candidate.received() >= len(samples())
+        assert candidate.received() >= len(sample_notifications())
 
     def test_what_is_refused_for_good_is_permanent(self, candidate: Candidate) -> None:
         candidate.refuse_for_good()
@@ -102,7 +102,7 @@ class SenderExam:
             orjson.dumps(candidate.kind.mask(candidate.config)).decode(),
             *candidate.kind.recipients(candidate.config),
         ]
-        shown += [str(candidate.kind.render(candidate.config, told)) for told in samples()]
+        shown += [str(candidate.kind.render(candidate.config, snapshot)) for snapshot in sample_notifications()]
         for make in (candidate.refuse_for_good, candidate.refuse_for_now, candidate.hang_up, candidate.fall_silent):
             make()
             with pytest.raises(SendError) as failed:
@@ -115,5 +115,7 @@ class SenderExam:
         assert kind.check(kind.unmask(kind.mask(candidate.config), candidate.config)) == candidate.config
 
     def test_what_is_rendered_is_the_same_each_time(self, candidate: Candidate) -> None:
-        for told in samples():
-            assert candidate.kind.render(candidate.config, told) == candidate.kind.render(candidate.config, told)
+        for snapshot in sample_notifications():
+            assert candidate.kind.render(candidate.config, snapshot) == candidate.kind.render(
+                candidate.config, snapshot
+            )

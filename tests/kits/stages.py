@@ -23,7 +23,7 @@ from app.services.outbox import dispatch
 from app.services.twilio import pushes
 from app.utils.clock import utc_now
 
-LONGEST_SECONDS = 60.0
+MAX_SECONDS = 60.0
 KILLED = -signal.SIGKILL
 
 
@@ -45,9 +45,9 @@ def _poll() -> None:
 
 def _push() -> None:
     """Take a status callback; `PUSHED` holds its parameters as JSON."""
-    told = pushes.read_status(json.loads(os.environ["PUSHED"]))
-    assert told is not None
-    callbacks.accept([told], get_settings(), utc_now())
+    push = pushes.read_status(json.loads(os.environ["PUSHED"]))
+    assert push is not None
+    callbacks.accept([push], get_settings(), utc_now())
 
 
 def _read_pushed() -> None:
@@ -55,8 +55,8 @@ def _read_pushed() -> None:
 
 
 def _evaluate() -> None:
-    evaluation.evaluate_changes(get_settings(), LONGEST_SECONDS)
-    evaluation.evaluate_time(get_settings(), utc_now(), LONGEST_SECONDS)
+    evaluation.evaluate_changes(get_settings(), MAX_SECONDS)
+    evaluation.evaluate_time(get_settings(), utc_now(), MAX_SECONDS)
 
 
 def _deliver() -> None:
@@ -94,7 +94,7 @@ def _work(stage: str, environment: Mapping[str, str], clock_ahead: timedelta) ->
     os.environ.clear()
     os.environ.update(environment)
     Settings.env_file = None
-    wake._bell.ring = lambda task, queue: None  # type: ignore[method-assign]  # a hint that is lost
+    wake._wake_queue.put = lambda task, queue: None  # type: ignore[method-assign]  # a hint that is lost
     STAGES[stage]()
 
 
@@ -120,10 +120,10 @@ class Stages:
     ) -> int:
         """Run a stage to its end; return its exit code, which is `KILLED` where it met its crash point."""
         process = self.start(stage, crashpoint, clock_ahead=clock_ahead, **changes)
-        process.join(LONGEST_SECONDS)
+        process.join(MAX_SECONDS)
         if process.exitcode is None:
             process.kill()
-            raise TimeoutError(f"the stage {stage} took more than {LONGEST_SECONDS:.0f} seconds")
+            raise TimeoutError(f"the stage {stage} took more than {MAX_SECONDS:.0f} seconds")
         return process.exitcode
 
 

@@ -14,7 +14,7 @@ from fastapi import Depends, Request, Response
 from app.api.console import session as sessions
 from app.api.console.session import Session
 from app.api.deps import read_body
-from app.api.gate import text_fault
+from app.api.json_guard import text_error
 from app.api.problems import Refused
 from app.api.security import Principal
 from app.config import Settings
@@ -169,7 +169,7 @@ async def read_form(request: Request) -> Form:
     except ValueError:
         raise Refused(422, f"A form may have {MAX_FIELDS} fields at most.") from None
     fields = [(name, value.replace("\r\n", "\n")) for name, value in pairs]
-    if fault := next((fault for name, value in fields if (fault := text_fault(name + value))), None):
+    if fault := next((fault for name, value in fields if (fault := text_error(name + value))), None):
         raise Refused(422, f"The form cannot be read: a field {fault}.")
     return Form(fields)
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from app.api.lists import write_cursor
 from app.api.schemas.common import PageQuery
 from app.services.paging import Page, Position, to_json
-from app.utils import wording
+from app.utils import validation_messages
 from app.utils.clock import rfc3339
 
 Query = TypeVar("Query", bound=BaseModel)
@@ -63,7 +63,7 @@ def read_filters(
         except ValidationError as error:
             for item in error.errors(include_input=False, include_url=False):
                 name = str(item["loc"][0]) if item["loc"] else next(iter(usable))
-                errors[name] = wording.sentence(item)
+                errors[name] = validation_messages.sentence(item)
                 usable.pop(name, None)
     chips = [
         Chip(name, _text(name, value, labels), _without(path, given, name), errors.get(name, ""))

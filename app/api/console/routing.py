@@ -15,9 +15,9 @@ from starlette.exceptions import HTTPException
 
 from app.api.console.access import SignInNeeded, Viewer, find_viewer
 from app.api.console.rendering import render
-from app.api.problems import AWAY, Refused, sentence
+from app.api.problems import DATABASE_UNAVAILABLE, Refused, sentence
 from app.errors import Conflict, InvalidInput, NotFound
-from app.utils.patience import is_passing
+from app.utils.db_retry import is_transient
 
 TITLES = {
     401: "You are signed out",
@@ -46,10 +46,10 @@ class PageRoute(APIRoute):
             except (Refused, NotFound, Conflict, InvalidInput, RequestValidationError) as error:
                 return await run_in_threadpool(error_page, request, *_explain(error))
             except (DBAPIError, PoolTimeout) as error:
-                if not is_passing(error):
+                if not is_transient(error):
                     raise
                 log.warning("the database does not answer", error=type(error).__name__)
-                return await run_in_threadpool(error_page, request, 503, AWAY)
+                return await run_in_threadpool(error_page, request, 503, DATABASE_UNAVAILABLE)
 
         return handle_with_pages
 

@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Path, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from app.api.answers import JsonObject, etag, gone, json_answer, resource
-from app.api.changes import Change
+from app.api.audited_change import AuditedChange
 from app.api.deps import IfMatch, JsonBody
-from app.api.documents import body
-from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page, read_position
+from app.api.idempotency import Idempotent
+from app.api.lists import page_response, read_position
+from app.api.openapi import body
+from app.api.responses import JsonObject, etag, json_response, no_content, resource_response
 from app.api.routing import make_router
 from app.api.schemas.actions import Action as ShownAction
 from app.api.schemas.actions import ActionBody, ActionFilters, ActionPage
@@ -29,7 +29,7 @@ ActionId = Annotated[UUID, Path(description="The action's id.", examples=[EXAMPL
 
 def _answer(action: Action, config: JsonObject, status: int = 200) -> Response:
     """Answer with an action, a new secret in clear; the tag is that of the action as it will be read."""
-    return json_answer(actions.to_json(action, config), status, {"ETag": etag(actions.to_json(action))})
+    return json_response(actions.to_json(action, config), status, {"ETag": etag(actions.to_json(action))})
 
 
 @router.get("", response_model=ActionPage, summary="List actions", dependencies=READ)
@@ -37,16 +37,16 @@ def list_actions(query: Annotated[ActionFilters, Query()]) -> Response:
     """List actions, newest first. Secrets are masked."""
     with session_scope() as session:
         page = actions.list_actions(session, read_position("actions", query, actions.SORT_KEY), query.limit)
-        return answer_page("actions", query, [actions.to_json(action) for action in page.items], page.older)
+        return page_response("actions", query, [actions.to_json(action) for action in page.items], page.older)
 
 
 @router.post("", status_code=201, response_model=ShownAction, summary="Make an action", openapi_extra=body(ActionBody))
-def create_action(caller: Admin, sent: JsonBody, once: OnlyOnce) -> Response:
+def create_action(caller: Admin, sent: JsonBody, once: Idempotent) -> Response:
     """Make an action. The secret of a webhook comes in clear here, and never again."""
 
     def effect(session: Session) -> Response:
         action, config = actions.create(session, sent, utc_now())
-        Change(session, caller, f"action:{action.id}").made("action.create", actions.to_audit_json(action))
+        AuditedChange(session, caller, f"action:{action.id}").record("action.create", actions.to_audit_json(action))
         return _answer(action, config, 201)
 
     return once.run(caller.id, effect)
@@ -56,7 +56,7 @@ def create_action(caller: Admin, sent: JsonBody, once: OnlyOnce) -> Response:
 def get_action(action_id: ActionId) -> Response:
     """Show an action. Secrets are masked."""
     with session_scope() as session:
-        return resource(actions.to_json(actions.get(session, action_id)))
+        return resource_response(actions.to_json(actions.get(session, action_id)))
 
 
 @router.put("/{action_id}", response_model=ShownAction, summary="Replace an action", openapi_extra=body(ActionBody))
@@ -65,9 +65,9 @@ def replace_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected:
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
         expected.check(actions.to_json(action))
-        change = Change(session, caller, f"action:{action_id}", actions.to_audit_json(action))
+        change = AuditedChange(session, caller, f"action:{action_id}", actions.to_audit_json(action))
         action, config = actions.replace(session, action_id, sent, utc_now())
-        change.made("action.update", actions.to_audit_json(action))
+        change.record("action.update", actions.to_audit_json(action))
         return _answer(action, config)
 
 
@@ -79,9 +79,9 @@ def edit_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected: If
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
         expected.check(actions.to_json(action))
-        change = Change(session, caller, f"action:{action_id}", actions.to_audit_json(action))
+        change = AuditedChange(session, caller, f"action:{action_id}", actions.to_audit_json(action))
         action, config = actions.patch(session, action_id, sent, utc_now())
-        change.made("action.update", actions.to_audit_json(action))
+        change.record("action.update", actions.to_audit_json(action))
         return _answer(action, config)
 
 
@@ -91,13 +91,15 @@ def delete_action(caller: Admin, action_id: ActionId, expected: IfMatch) -> Resp
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
         expected.check(actions.to_json(action))
-        Change(session, caller, f"action:{action_id}", actions.to_audit_json(action)).made("action.delete", None)
+        AuditedChange(session, caller, f"action:{action_id}", actions.to_audit_json(action)).record(
+            "action.delete", None
+        )
         actions.delete(session, action_id, utc_now())
-        return gone()
+        return no_content()
 
 
 @router.post("/{action_id}/test", response_model=TestResult, summary="Try an action")
-def test_action(request: Request, caller: Admin, action_id: ActionId, once: OnlyOnce) -> Response:
+def test_action(request: Request, caller: Admin, action_id: ActionId, once: Idempotent) -> Response:
     """Send a test now, and answer with its deliveries, whatever became of them."""
     request.app.state.limiter.hit(
         TESTS_PER_MINUTE, f"test:{caller.id}", "Too many tests in one minute: they reach real people; wait."
@@ -106,8 +108,8 @@ def test_action(request: Request, caller: Admin, action_id: ActionId, once: Only
     def effect(session: Session) -> Response:
         with session_scope() as reading:
             actions.get(reading, action_id)
-        ids = actions.test(action_id, utc_now())
-        Change(session, caller, f"action:{action_id}").made("action.test", None)
-        return json_answer({"deliveries": [deliveries.detail_json(session, each) for each in ids]})
+        ids = actions.send_test(action_id, utc_now())
+        AuditedChange(session, caller, f"action:{action_id}").record("action.test", None)
+        return json_response({"deliveries": [deliveries.detail_json(session, each) for each in ids]})
 
     return once.run(caller.id, effect)

@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
-from app.api.answers import JsonObject, resource
-from app.api.changes import Change
+from app.api.audited_change import AuditedChange
 from app.api.deps import IfMatch, OptionalJsonBody, parse
-from app.api.documents import body
-from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page, read_position
+from app.api.idempotency import Idempotent
+from app.api.lists import page_response, read_position
+from app.api.openapi import body
+from app.api.responses import JsonObject, resource_response
 from app.api.routing import make_router
 from app.api.schemas.alerts import Alert as ShownAlert
 from app.api.schemas.alerts import AlertDetail, AlertFilters, AlertPage, Note
@@ -21,10 +21,10 @@ from app.api.schemas.logs import LogPage
 from app.api.security import READ, Principal, Writer
 from app.database import session_scope
 from app.models import Alert
-from app.services.alerts import search, tracker
+from app.services.alerts import manual, search
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
-from app.services.snapshots import alert_json, delivery_json, log_json
+from app.services.serializers import alert_json, delivery_json, log_json
 from app.utils.clock import utc_now
 
 router = make_router("Alerts", prefix="/api/alerts")
@@ -36,8 +36,8 @@ def list_alerts(query: Annotated[AlertFilters, Query()]) -> Response:
     """List alerts, newest first by when they started."""
     with session_scope() as session:
         position = read_position("alerts", query, search.SORT_KEY)
-        page = search.list_alerts(session, query.wanted(), position, query.limit)
-        return answer_page("alerts", query, [alert_json(alert) for alert in page.items], page.older)
+        page = search.list_alerts(session, query.to_filter(), position, query.limit)
+        return page_response("alerts", query, [alert_json(alert) for alert in page.items], page.older)
 
 
 @router.get("/{alert_id}", response_model=AlertDetail, summary="Read one alert", dependencies=READ)
@@ -46,7 +46,7 @@ def get_alert(alert_id: AlertId) -> Response:
     with session_scope() as session:
         shown = alert_json(search.get(session, alert_id))
         sent = [delivery_json(each) for each in deliveries.of_alert(session, alert_id)]
-        return resource(shown | {"deliveries": sent}, unversioned=("deliveries",))
+        return resource_response(shown | {"deliveries": sent}, unversioned=("deliveries",))
 
 
 @router.get("/{alert_id}/logs", response_model=LogPage, summary="List the logs of an alert", dependencies=READ)
@@ -57,25 +57,25 @@ def list_alert_logs(alert_id: AlertId, query: Annotated[PageQuery, Query()]) -> 
         name = f"alert {alert_id}"
         position = read_position(name, query, log_search.SORT_KEY)
         page = log_search.list_of_alert(session, alert_id, position, query.limit)
-        return answer_page(name, query, [log_json(row) for row in page.items], page.older)
+        return page_response(name, query, [log_json(row) for row in page.items], page.older)
 
 
-Act = Callable[[Session, UUID, str | None, str | None, Any], Alert]
+AlertOperation = Callable[[Session, UUID, str | None, str | None, Any], Alert]
 
 
-def _act(
-    caller: Principal, alert_id: UUID, sent: Any, expected: IfMatch, action: str, act: Act
+def _run_operation(
+    caller: Principal, alert_id: UUID, sent: Any, expected: IfMatch, action: str, operation: AlertOperation
 ) -> Callable[[Session], Response]:
     note = parse(Note, sent)
 
     def effect(session: Session) -> Response:
         before: JsonObject = alert_json(search.get(session, alert_id, lock=True))
         expected.check(before)
-        change = Change(session, caller, f"alert:{alert_id}", before)
-        shown = alert_json(act(session, alert_id, note.by or caller.name, note.note, utc_now()))
+        change = AuditedChange(session, caller, f"alert:{alert_id}", before)
+        shown = alert_json(operation(session, alert_id, note.by or caller.name, note.note, utc_now()))
         # An alert that is taken already shows neither who came second nor what they wrote: it stands here alone.
-        change.made(action, shown | {"sent": note.model_dump(exclude_none=True)})
-        return resource(shown)
+        change.record(action, shown | {"sent": note.model_dump(exclude_none=True)})
+        return resource_response(shown)
 
     return effect
 
@@ -87,13 +87,15 @@ def _act(
     openapi_extra=body(Note, required=False),
 )
 def acknowledge_alert(
-    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: OnlyOnce
+    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
 ) -> Response:
     """Note that somebody has taken the alert: no more updates are sent.
 
     An alert that is taken already stays as it is, whoever calls; the audit keeps the call and its note.
     """
-    return once.run(caller.id, _act(caller, alert_id, sent, expected, "alert.acknowledge", tracker.acknowledge))
+    return once.run(
+        caller.id, _run_operation(caller, alert_id, sent, expected, "alert.acknowledge", manual.acknowledge)
+    )
 
 
 @router.post(
@@ -103,7 +105,7 @@ def acknowledge_alert(
     openapi_extra=body(Note, required=False),
 )
 def resolve_alert(
-    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: OnlyOnce
+    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
 ) -> Response:
     """End the alert by hand, and tell those who were told that it fires."""
-    return once.run(caller.id, _act(caller, alert_id, sent, expected, "alert.resolve", tracker.resolve))
+    return once.run(caller.id, _run_operation(caller, alert_id, sent, expected, "alert.resolve", manual.resolve))

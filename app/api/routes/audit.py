@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from app.api.lists import answer_page, read_position
+from app.api.lists import page_response, read_position
 from app.api.routing import make_router
 from app.api.schemas.audit import AuditFilters, AuditPage
 from app.api.security import ADMIN
 from app.database import session_scope
 from app.services import audit
-from app.services.snapshots import audit_json
+from app.services.serializers import audit_json
 
 router = make_router("Audit", prefix="/api/audit")
 
@@ -21,4 +21,4 @@ def list_audit(query: Annotated[AuditFilters, Query()]) -> Response:
     with session_scope() as session:
         position = read_position("audit", query, audit.SORT_KEY)
         page = audit.list_entries(session, query.target, query.since, query.until, position, query.limit)
-        return answer_page("audit", query, [audit_json(entry) for entry in page.items], page.older)
+        return page_response("audit", query, [audit_json(entry) for entry in page.items], page.older)

@@ -6,17 +6,17 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
-from app.api.answers import json_answer, resource
-from app.api.changes import Change
-from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page, read_position
+from app.api.audited_change import AuditedChange
+from app.api.idempotency import Idempotent
+from app.api.lists import page_response, read_position
+from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.deliveries import DeliveryDetail, DeliveryFilters, DeliveryPage
 from app.api.security import READ, Writer
 from app.database import session_scope
 from app.services.outbox import deliveries, retry
-from app.services.snapshots import delivery_json
+from app.services.serializers import delivery_json
 from app.utils.clock import utc_now
 
 router = make_router("Deliveries", prefix="/api/deliveries")
@@ -28,24 +28,24 @@ def list_deliveries(query: Annotated[DeliveryFilters, Query()]) -> Response:
     """List deliveries, newest first."""
     with session_scope() as session:
         position = read_position("deliveries", query, deliveries.SORT_KEY)
-        page = deliveries.list_deliveries(session, query.wanted(), position, query.limit)
-        return answer_page("deliveries", query, [delivery_json(delivery) for delivery in page.items], page.older)
+        page = deliveries.list_deliveries(session, query.to_filter(), position, query.limit)
+        return page_response("deliveries", query, [delivery_json(delivery) for delivery in page.items], page.older)
 
 
 @router.get("/{delivery_id}", response_model=DeliveryDetail, summary="Read one delivery", dependencies=READ)
 def get_delivery(delivery_id: DeliveryId) -> Response:
     """Show a delivery with its attempts."""
     with session_scope() as session:
-        return resource(deliveries.detail_json(session, delivery_id))
+        return resource_response(deliveries.detail_json(session, delivery_id))
 
 
 @router.post("/{delivery_id}/retry", response_model=DeliveryDetail, summary="Try a failed delivery again")
-def retry_delivery(caller: Writer, delivery_id: DeliveryId, once: OnlyOnce) -> Response:
+def retry_delivery(caller: Writer, delivery_id: DeliveryId, once: Idempotent) -> Response:
     """Begin the schedule of a failed delivery anew, under its one id."""
 
     def effect(session: Session) -> Response:
         delivery = retry.retry(session, delivery_id, utc_now())
-        Change(session, caller, f"delivery:{delivery_id}").made("delivery.retry", delivery_json(delivery))
-        return json_answer(deliveries.detail_json(session, delivery_id))
+        AuditedChange(session, caller, f"delivery:{delivery_id}").record("delivery.retry", delivery_json(delivery))
+        return json_response(deliveries.detail_json(session, delivery_id))
 
     return once.run(caller.id, effect)

@@ -6,9 +6,9 @@ from importlib.resources import files
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 
-from app.api.answers import json_answer
 from app.api.problems import Refused
-from app.api.security import open_or_reader
+from app.api.responses import json_response
+from app.api.security import open_unless_closed
 
 ASSETS = {
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
@@ -46,12 +46,12 @@ PAGE = """<!DOCTYPE html>
 STYLE = '<link rel="stylesheet" href="/docs/assets/swagger-ui.css">'
 
 router = APIRouter(include_in_schema=False)
-OPEN = [Depends(open_or_reader("docs_open"))]
+OPEN = [Depends(open_unless_closed("docs_open"))]
 
 
-def _page(place: str, head: str, *scripts: str) -> Response:
+def _page(element_id: str, head: str, *scripts: str) -> Response:
     tags = "\n".join(f'<script src="/docs/assets/{name}"></script>' for name in scripts)
-    content = PAGE.format(head=head, place=place, scripts=tags)
+    content = PAGE.format(head=head, place=element_id, scripts=tags)
     return HTMLResponse(content, headers={"Content-Security-Policy": POLICY})
 
 
@@ -88,4 +88,4 @@ def _asset(name: str) -> bytes:
 @router.get("/openapi.json", dependencies=OPEN)
 def get_openapi_document(request: Request) -> Response:
     """Give the OpenAPI document."""
-    return json_answer(request.app.openapi())
+    return json_response(request.app.openapi())

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from app.api.answers import json_answer, resource
 from app.api.lists import read_cursor, write_cursor
+from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.error_codes import ErrorCode, ErrorCodeFilters, ErrorCodePage
 from app.api.security import READ
@@ -26,10 +26,10 @@ def list_error_codes(query: Annotated[ErrorCodeFilters, Query()]) -> Response:
     ]
     shown = found[: query.limit]
     following = write_cursor("error-codes", query, [shown[-1].code]) if len(found) > query.limit else None
-    return json_answer({"items": [asdict(each) for each in shown], "next_cursor": following})
+    return json_response({"items": [asdict(each) for each in shown], "next_cursor": following})
 
 
 @router.get("/{code}", response_model=ErrorCode, summary="Read what a code means", dependencies=READ)
 def get_error_code(code: Code) -> Response:
     """Say what a code means. One that the catalogue does not know is described as far as its range tells."""
-    return resource(asdict(error_codes.describe(code)))
+    return resource_response(asdict(error_codes.describe(code)))

@@ -6,21 +6,21 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from app.api.answers import json_answer
 from app.api.deps import check_query
+from app.api.responses import json_response
 from app.api.routing import make_router
 from app.api.schemas.health import HealthReport, Live
-from app.api.security import Visitor
+from app.api.security import OptionalCaller
 from app.config import Settings
 from app.services import health
 from app.utils.clock import utc_now
 
-REMEMBERED_SECONDS = 2.0
+CACHE_SECONDS = 2.0
 
 router = make_router("Health", prefix="/api/health")
 
 
-class Examiner:
+class CachedHealth:
     """Looks at most once in a few seconds, however many ask: the probes need no key."""
 
     def __init__(self, settings: Settings) -> None:
@@ -29,10 +29,10 @@ class Examiner:
         self._found: health.Health | None = None
         self._found_at = 0.0
 
-    def look(self) -> health.Health:
+    def check(self) -> health.Health:
         """Return every check, none older than a few seconds."""
         with self._lock:
-            if self._found is None or time.monotonic() - self._found_at > REMEMBERED_SECONDS:
+            if self._found is None or time.monotonic() - self._found_at > CACHE_SECONDS:
                 self._found = health.examine(self._settings, utc_now())
                 self._found_at = time.monotonic()
             return self._found
@@ -48,18 +48,18 @@ DOWN: dict[int | str, dict[str, Any]] = {503: {"model": HealthReport, "descripti
     summary="Look at every part",
     openapi_extra={"x-key": "optional"},
 )
-def get_health(request: Request, caller: Visitor) -> Response:
+def get_health(request: Request, caller: OptionalCaller) -> Response:
     """Say how every part is. The details come only with a key."""
     found = request.app.state.health.look()
     shown = {
         name: {"status": check.status, "detail": check.detail} if caller else {"status": check.status}
         for name, check in found.checks.items()
     }
-    return json_answer({"status": found.status, "checks": shown}, 503 if found.status == "down" else 200)
+    return json_response({"status": found.status, "checks": shown}, 503 if found.status == "down" else 200)
 
 
 @router.get("/live", response_model=Live, summary="Look whether the process lives")
 async def get_live(request: Request) -> Response:
     """Answer while the process lives, whatever else is the matter."""
     check_query(request)
-    return json_answer({"status": "ok"})
+    return json_response({"status": "ok"})

@@ -6,24 +6,24 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
-from app.api.answers import gone, json_answer
-from app.api.changes import Change
+from app.api.audited_change import AuditedChange
 from app.api.deps import IfMatch, JsonBody, parse
-from app.api.documents import body
-from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page, read_position
+from app.api.idempotency import Idempotent
+from app.api.lists import page_response, read_position
+from app.api.openapi import body
+from app.api.responses import json_response, no_content
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.keys import KeyBody, KeyFilters, KeyPage, NewKey
 from app.api.security import ADMIN, Admin
 from app.database import session_scope
 from app.services import keys
-from app.services.snapshots import key_json
+from app.services.serializers import key_json
 from app.utils.clock import utc_now
 
 router = make_router("Keys", prefix="/api/keys")
 KeyId = Annotated[UUID, Path(description="The key's id.", examples=[EXAMPLE_ID])]
-UNVERSIONED = ("last_used_at",)
+VOLATILE_FIELDS = ("last_used_at",)
 
 
 @router.get("", response_model=KeyPage, summary="List keys", dependencies=ADMIN)
@@ -31,18 +31,18 @@ def list_keys(query: Annotated[KeyFilters, Query()]) -> Response:
     """List the keys that are not revoked, newest first."""
     with session_scope() as session:
         page = keys.list_keys(session, read_position("keys", query, keys.SORT_KEY), query.limit)
-        return answer_page("keys", query, [key_json(key) for key in page.items], page.older)
+        return page_response("keys", query, [key_json(key) for key in page.items], page.older)
 
 
 @router.post("", status_code=201, response_model=NewKey, summary="Make a key", openapi_extra=body(KeyBody))
-def create_key(caller: Admin, sent: JsonBody, once: OnlyOnce) -> Response:
+def create_key(caller: Admin, sent: JsonBody, once: Idempotent) -> Response:
     """Make a key. It is shown in this answer alone; only its hash is stored."""
-    wanted = parse(KeyBody, sent)
+    parsed = parse(KeyBody, sent)
 
     def effect(session: Session) -> Response:
-        key, clear = keys.create(session, wanted.name, wanted.scope, utc_now())
-        Change(session, caller, f"key:{key.id}").made("key.create", key_json(key))
-        return json_answer(key_json(key) | {"key": clear}, 201)
+        key, clear = keys.create(session, parsed.name, parsed.scope, utc_now())
+        AuditedChange(session, caller, f"key:{key.id}").record("key.create", key_json(key))
+        return json_response(key_json(key) | {"key": clear}, 201)
 
     return once.run(caller.id, effect)
 
@@ -52,7 +52,7 @@ def delete_key(caller: Admin, key_id: KeyId, expected: IfMatch) -> Response:
     """Make a key useless from the next request on."""
     with session_scope() as session:
         shown = key_json(keys.get(session, key_id, lock=True))
-        expected.check(shown, UNVERSIONED)
+        expected.check(shown, VOLATILE_FIELDS)
         keys.revoke(session, key_id, utc_now())
-        Change(session, caller, f"key:{key_id}", shown).made("key.revoke", None)
-        return gone()
+        AuditedChange(session, caller, f"key:{key_id}", shown).record("key.revoke", None)
+        return no_content()

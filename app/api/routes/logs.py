@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import Path, Query, Response
 from fastapi.responses import StreamingResponse
 
-from app.api.answers import resource
 from app.api.csv_text import lines
 from app.api.deps import AppSettings
-from app.api.lists import answer_page, read_position
+from app.api.lists import page_response, read_position
+from app.api.responses import resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_MESSAGE, SID
 from app.api.schemas.logs import Log, LogDetail, LogFilters, LogPage, LogQuery
@@ -20,7 +20,7 @@ from app.services.ingest import details
 from app.services.logs import doubts, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.paging import Position
-from app.services.snapshots import alert_json, change_json, log_json
+from app.services.serializers import alert_json, change_json, log_json
 
 router = make_router("Logs", prefix="/api/logs")
 csv_router = make_router("Logs")
@@ -33,15 +33,15 @@ def list_logs(query: Annotated[LogFilters, Query()]) -> Response:
     """List logs, newest first by the time at which Twilio created them."""
     with session_scope() as session:
         position = read_position("logs", query, search.SORT_KEY)
-        page = search.list_logs(session, query.wanted(), position, query.limit)
-        warnings = doubts.of_filter(session, query.wanted())
-        return answer_page("logs", query, [log_json(row) for row in page.items], page.older, warnings)
+        page = search.list_logs(session, query.to_filter(), position, query.limit)
+        warnings = doubts.of_filter(session, query.to_filter())
+        return page_response("logs", query, [log_json(row) for row in page.items], page.older, warnings)
 
 
 def _chunk(query: LogQuery, position: Position | None) -> tuple[str, Position | None]:
     """Read the next rows as CSV, and where they end. No connection is held while a slow reader takes them."""
     with session_scope() as session:
-        page = search.list_logs(session, query.wanted(), position, CHUNK_ROWS)
+        page = search.list_logs(session, query.to_filter(), position, CHUNK_ROWS)
         return lines([*log_json(row).values()] for row in page.items), page.older
 
 
@@ -77,12 +77,12 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
     Of an entry of the error log, Twilio's request and what was answered are asked for when it is first shown.
     """
     with session_scope() as session:
-        found = search.one(session, sid)
+        found = search.find_log(session, sid)
     if found.log_type == LogType.ERROR:
         details.complete(found.account_id, sid, settings)
     with session_scope() as session:
-        row = search.one(session, sid)
-        whole = search.whole(session, row)
+        row = search.find_log(session, sid)
+        whole = search.load_full(session, row)
         shown = log_json(row) | {
             "raw": raw_of(whole, row.account_sid),
             "unreadable": unreadable_of(whole),
@@ -90,7 +90,7 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
             "alerts": [alert_json(alert) for alert in search.alerts(session, row.id)],
             "related": [log_json(each) for each in search.related(session, row)],
         }
-        return resource(shown)
+        return resource_response(shown)
 
 
 router.routes.extend(csv_router.routes)

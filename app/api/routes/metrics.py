@@ -4,7 +4,7 @@ from fastapi import Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.api.routing import make_router
-from app.api.security import open_or_reader
+from app.api.security import open_unless_closed
 
 router = make_router("Health")
 
@@ -16,7 +16,7 @@ router = make_router("Health")
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}
     },
-    dependencies=[Depends(open_or_reader("metrics_open"))],
+    dependencies=[Depends(open_unless_closed("metrics_open"))],
 )
 def get_metrics(request: Request) -> Response:
     """Answer in Prometheus' text format. Needs a key only where METRICS_OPEN is false."""

@@ -5,16 +5,16 @@ from typing import Annotated
 from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
-from app.api.answers import json_answer
-from app.api.changes import Change
-from app.api.idempotency import OnlyOnce
+from app.api.audited_change import AuditedChange
+from app.api.idempotency import Idempotent
 from app.api.lists import read_cursor, write_cursor
+from app.api.responses import json_response
 from app.api.routing import make_router
 from app.api.schemas.rule_packs import InstalledPack, PackFilters, PackPage
 from app.api.security import READ, Writer
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.rules import packs
-from app.services.snapshots import rule_json
+from app.services.serializers import rule_json
 from app.utils.clock import utc_now
 
 router = make_router("Rule packs", prefix="/api/rule-packs")
@@ -28,18 +28,18 @@ def list_rule_packs(query: Annotated[PackFilters, Query()]) -> Response:
     found = [pack for pack in packs.list_packs() if pack.name > after]
     shown = found[: query.limit]
     following = write_cursor("rule-packs", query, [shown[-1].name]) if len(found) > query.limit else None
-    return json_answer({"items": [pack.as_json() for pack in shown], "next_cursor": following})
+    return json_response({"items": [pack.as_json() for pack in shown], "next_cursor": following})
 
 
 @router.post("/{name}", status_code=201, response_model=InstalledPack, summary="Install a rule pack")
-def install_rule_pack(caller: Writer, name: PackName, once: OnlyOnce) -> Response:
+def install_rule_pack(caller: Writer, name: PackName, once: Idempotent) -> Response:
     """Make the rules of a pack that are not there yet. Those that are stay as they were edited."""
 
     def effect(session: Session) -> Response:
-        pack, made = packs.find_pack(name), catalogue.install_pack(session, name, utc_now())
+        pack, made = packs.find_pack(name), rule_admin.install_pack(session, name, utc_now())
         for rule in made:
-            Change(session, caller, f"rule:{rule.id}").made("rule.create", rule_json(rule))
-        rules = [catalogue.detail_json(session, rule) for rule in made]
-        return json_answer({"name": pack.name, "description": pack.description, "rules": rules}, 201)
+            AuditedChange(session, caller, f"rule:{rule.id}").record("rule.create", rule_json(rule))
+        rules = [rule_admin.detail_json(session, rule) for rule in made]
+        return json_response({"name": pack.name, "description": pack.description, "rules": rules}, 201)
 
     return once.run(caller.id, effect)

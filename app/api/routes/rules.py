@@ -6,21 +6,21 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
-from app.api.answers import gone, json_answer, resource
-from app.api.changes import Change
+from app.api.audited_change import AuditedChange
 from app.api.deps import AppSettings, IfMatch, JsonBody
-from app.api.documents import body
-from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page, read_position
+from app.api.idempotency import Idempotent
+from app.api.lists import page_response, read_position
+from app.api.openapi import body
+from app.api.responses import json_response, no_content, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.rules import Preview, PreviewBody, RuleBody, RuleDetail, RuleFilters, RulePage
 from app.api.security import READ, Writer
 from app.database import session_scope
 from app.models import Rule
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.preview.service import preview
-from app.services.snapshots import rule_json
+from app.services.serializers import rule_json
 from app.utils.clock import utc_now
 
 router = make_router("Rules", prefix="/api/rules")
@@ -28,24 +28,24 @@ RuleId = Annotated[UUID, Path(description="The rule's id.", examples=[EXAMPLE_ID
 
 
 def _answer(session: Session, rule: Rule, status: int = 200) -> Response:
-    return resource(catalogue.detail_json(session, rule), status, unversioned=catalogue.HEALTH)
+    return resource_response(rule_admin.detail_json(session, rule), status, unversioned=rule_admin.HEALTH_FIELDS)
 
 
 @router.get("", response_model=RulePage, summary="List rules", dependencies=READ)
 def list_rules(query: Annotated[RuleFilters, Query()]) -> Response:
     """List rules, newest first."""
     with session_scope() as session:
-        page = catalogue.list_rules(session, read_position("rules", query, catalogue.SORT_KEY), query.limit)
-        return answer_page("rules", query, [rule_json(rule) for rule in page.items], page.older)
+        page = rule_admin.list_rules(session, read_position("rules", query, rule_admin.SORT_KEY), query.limit)
+        return page_response("rules", query, [rule_json(rule) for rule in page.items], page.older)
 
 
 @router.post("", status_code=201, response_model=RuleDetail, summary="Make a rule", openapi_extra=body(RuleBody))
-def create_rule(caller: Writer, sent: JsonBody, once: OnlyOnce) -> Response:
+def create_rule(caller: Writer, sent: JsonBody, once: Idempotent) -> Response:
     """Make a rule. It looks at what changes from now on."""
 
     def effect(session: Session) -> Response:
-        rule = catalogue.create(session, sent, utc_now())
-        Change(session, caller, f"rule:{rule.id}").made("rule.create", rule_json(rule))
+        rule = rule_admin.create(session, sent, utc_now())
+        AuditedChange(session, caller, f"rule:{rule.id}").record("rule.create", rule_json(rule))
         return _answer(session, rule, 201)
 
     return once.run(caller.id, effect)
@@ -61,14 +61,14 @@ def create_rule(caller: Writer, sent: JsonBody, once: OnlyOnce) -> Response:
 def preview_rule(sent: JsonBody, settings: AppSettings) -> Response:
     """Say what a rule would have done on the stored logs of a span. Nothing is stored or sent."""
     with session_scope() as session:
-        return json_answer(preview(session, sent, settings, utc_now()))
+        return json_response(preview(session, sent, settings, utc_now()))
 
 
 @router.get("/{rule_id}", response_model=RuleDetail, summary="Read one rule", dependencies=READ)
 def get_rule(rule_id: RuleId) -> Response:
     """Show a rule and how it fares."""
     with session_scope() as session:
-        return _answer(session, catalogue.get(session, rule_id))
+        return _answer(session, rule_admin.get(session, rule_id))
 
 
 @router.put("/{rule_id}", response_model=RuleDetail, summary="Replace a rule", openapi_extra=body(RuleBody))
@@ -79,11 +79,11 @@ def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMa
     starts it anew.
     """
     with session_scope() as session:
-        rule = catalogue.get(session, rule_id, lock=True)
-        expected.check(catalogue.detail_json(session, rule), catalogue.HEALTH)
-        change = Change(session, caller, f"rule:{rule_id}", rule_json(rule))
-        rule = catalogue.replace(session, rule_id, sent, utc_now())
-        change.made("rule.update", rule_json(rule))
+        rule = rule_admin.get(session, rule_id, lock=True)
+        expected.check(rule_admin.detail_json(session, rule), rule_admin.HEALTH_FIELDS)
+        change = AuditedChange(session, caller, f"rule:{rule_id}", rule_json(rule))
+        rule = rule_admin.replace(session, rule_id, sent, utc_now())
+        change.record("rule.update", rule_json(rule))
         return _answer(session, rule)
 
 
@@ -91,11 +91,11 @@ def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMa
 def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch) -> Response:
     """Change some fields of a rule; objects and lists are replaced whole."""
     with session_scope() as session:
-        rule = catalogue.get(session, rule_id, lock=True)
-        expected.check(catalogue.detail_json(session, rule), catalogue.HEALTH)
-        change = Change(session, caller, f"rule:{rule_id}", rule_json(rule))
-        rule = catalogue.patch(session, rule_id, sent, utc_now())
-        change.made("rule.update", rule_json(rule))
+        rule = rule_admin.get(session, rule_id, lock=True)
+        expected.check(rule_admin.detail_json(session, rule), rule_admin.HEALTH_FIELDS)
+        change = AuditedChange(session, caller, f"rule:{rule_id}", rule_json(rule))
+        rule = rule_admin.patch(session, rule_id, sent, utc_now())
+        change.record("rule.update", rule_json(rule))
         return _answer(session, rule)
 
 
@@ -103,8 +103,8 @@ def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch
 def delete_rule(caller: Writer, rule_id: RuleId, expected: IfMatch) -> Response:
     """Delete a rule. Its open alerts are resolved, and all of its alerts are kept."""
     with session_scope() as session:
-        rule = catalogue.get(session, rule_id, lock=True)
-        expected.check(catalogue.detail_json(session, rule), catalogue.HEALTH)
-        Change(session, caller, f"rule:{rule_id}", rule_json(rule)).made("rule.delete", None)
-        catalogue.delete(session, rule_id, utc_now())
-        return gone()
+        rule = rule_admin.get(session, rule_id, lock=True)
+        expected.check(rule_admin.detail_json(session, rule), rule_admin.HEALTH_FIELDS)
+        AuditedChange(session, caller, f"rule:{rule_id}", rule_json(rule)).record("rule.delete", None)
+        rule_admin.delete(session, rule_id, utc_now())
+        return no_content()

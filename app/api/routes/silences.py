@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
-from app.api.answers import JsonObject, gone, resource
-from app.api.changes import Change
+from app.api.audited_change import AuditedChange
 from app.api.deps import IfMatch, JsonBody, parse
-from app.api.documents import body
-from app.api.idempotency import OnlyOnce
-from app.api.lists import answer_page, read_position
+from app.api.idempotency import Idempotent
+from app.api.lists import page_response, read_position
+from app.api.openapi import body
+from app.api.responses import JsonObject, no_content, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.silences import Silence as ShownSilence
@@ -24,7 +24,7 @@ from app.utils.clock import utc_now
 
 router = make_router("Silences", prefix="/api/silences")
 SilenceId = Annotated[UUID, Path(description="The silence's id.", examples=[EXAMPLE_ID])]
-HELD = ("alert_ids", "warnings")
+VOLATILE_FIELDS = ("alert_ids", "warnings")
 """What a silence holds moves without an edit of it."""
 
 
@@ -38,31 +38,31 @@ def list_silences(query: Annotated[SilenceFilters, Query()]) -> Response:
     with session_scope() as session:
         page = silences.list_silences(session, read_position("silences", query, silences.SORT_KEY), query.limit)
         shown = silences.to_json(session, page.items, utc_now())
-        return answer_page("silences", query, shown, page.older)
+        return page_response("silences", query, shown, page.older)
 
 
 @router.post(
     "", status_code=201, response_model=ShownSilence, summary="Make a silence", openapi_extra=body(SilenceBody)
 )
-def create_silence(caller: Writer, sent: JsonBody, once: OnlyOnce) -> Response:
+def create_silence(caller: Writer, sent: JsonBody, once: Idempotent) -> Response:
     """Hold back the firing and update of some alerts for a while. One that still fires when it ends is told then."""
-    wanted = parse(SilenceBody, sent)
+    parsed = parse(SilenceBody, sent)
 
     def effect(session: Session) -> Response:
         now = utc_now()
         silence = silences.create(
             session,
-            wanted.rule_id,
-            dict(wanted.group),
-            wanted.starts_at or now,
-            wanted.ends_at,
-            wanted.reason,
+            parsed.rule_id,
+            dict(parsed.group),
+            parsed.starts_at or now,
+            parsed.ends_at,
+            parsed.reason,
             caller.name,
             now,
         )
         shown = _show(session, silence)
-        Change(session, caller, f"silence:{silence.id}").made("silence.create", shown)
-        return resource(shown, 201, unversioned=HELD)
+        AuditedChange(session, caller, f"silence:{silence.id}").record("silence.create", shown)
+        return resource_response(shown, 201, unversioned=VOLATILE_FIELDS)
 
     return once.run(caller.id, effect)
 
@@ -71,7 +71,7 @@ def create_silence(caller: Writer, sent: JsonBody, once: OnlyOnce) -> Response:
 def get_silence(silence_id: SilenceId) -> Response:
     """Show a silence with the open alerts that it holds now."""
     with session_scope() as session:
-        return resource(_show(session, silences.get(session, silence_id)), unversioned=HELD)
+        return resource_response(_show(session, silences.get(session, silence_id)), unversioned=VOLATILE_FIELDS)
 
 
 @router.delete("/{silence_id}", status_code=204, summary="End a silence")
@@ -79,7 +79,7 @@ def delete_silence(caller: Writer, silence_id: SilenceId, expected: IfMatch) -> 
     """End a silence at once. What it held is told if it still fires."""
     with session_scope() as session:
         shown = _show(session, silences.get(session, silence_id))
-        expected.check(shown, HELD)
+        expected.check(shown, VOLATILE_FIELDS)
         silences.delete(session, silence_id)
-        Change(session, caller, f"silence:{silence_id}", shown).made("silence.delete", None)
-        return gone()
+        AuditedChange(session, caller, f"silence:{silence_id}", shown).record("silence.delete", None)
+        return no_content()

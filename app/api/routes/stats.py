@@ -6,8 +6,8 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from app.api.answers import json_answer
 from app.api.lists import shown_warnings
+from app.api.responses import json_response
 from app.api.routing import make_router
 from app.api.schemas.logs import LogQuery
 from app.api.schemas.stats import DeliveryStats, DeliveryStatsQuery, Stats, StatsQuery
@@ -20,19 +20,19 @@ from app.utils.clock import rfc3339, utc_now
 
 router = make_router("Stats", prefix="/api/stats")
 DEFAULT_SPAN = timedelta(hours=24)
-MOST_BUCKETS = 10_000
+MAX_BUCKETS = 10_000
 
 
-def _spanned(query: LogQuery, bucket: str, now: datetime) -> LogFilter:
+def _with_defaults(query: LogQuery, bucket: str, now: datetime) -> LogFilter:
     """Fill in the span: 24 hours, up to now.
 
     Raises: InvalidInput where it holds too many buckets.
     """
-    wanted = query.wanted()
+    wanted = query.to_filter()
     until = wanted.until or now
     since = wanted.since or max(until, datetime.min.replace(tzinfo=UTC) + DEFAULT_SPAN) - DEFAULT_SPAN
-    if (until - since) / stats.BUCKETS[bucket] > MOST_BUCKETS:
-        message = f"leaves more than {MOST_BUCKETS} buckets up to `until`: take a later time or a longer bucket"
+    if (until - since) / stats.BUCKETS[bucket] > MAX_BUCKETS:
+        message = f"leaves more than {MAX_BUCKETS} buckets up to `until`: take a later time or a longer bucket"
         raise InvalidInput([FieldError("since", message)])
     return replace(wanted, since=since, until=until)
 
@@ -41,18 +41,18 @@ def _spanned(query: LogQuery, bucket: str, now: datetime) -> LogFilter:
 def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
     """Count logs by time bucket and field, over the last 24 hours unless `since` and `until` say otherwise."""
     with session_scope() as session:
-        counts = stats.count(session, _spanned(query, query.bucket, utc_now()), query.bucket, query.by)
-        warned = shown_warnings(doubts.of_filter(session, query.wanted()))
+        counts = stats.count(session, _with_defaults(query, query.bucket, utc_now()), query.bucket, query.by)
+        warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
     items = [{"at": rfc3339(each.at), "value": each.value, "count": each.count} for each in counts]
-    return json_answer({"bucket": query.bucket, "by": query.by, "items": items} | warned)
+    return json_response({"bucket": query.bucket, "by": query.by, "items": items} | warned)
 
 
 @router.get("/delivery", response_model=DeliveryStats, summary="Measure delivery over time", dependencies=READ)
 def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Response:
     """Measure the outbound messages that are final: the share delivered, and the time from created to final."""
     with session_scope() as session:
-        rows = stats.delivery(session, _spanned(query, query.bucket, utc_now()), query.bucket)
-        warned = shown_warnings(doubts.of_filter(session, query.wanted()))
+        rows = stats.delivery(session, _with_defaults(query, query.bucket, utc_now()), query.bucket)
+        warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
     items = [
         {
             "at": rfc3339(row.at),
@@ -64,4 +64,4 @@ def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Respons
         }
         for row in rows
     ]
-    return json_answer({"bucket": query.bucket, "items": items} | warned)
+    return json_response({"bucket": query.bucket, "items": items} | warned)

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
-from app.api import gate
-from app.api.answers import json_answer
+from app.api import json_guard
 from app.api.deps import read_body, request_id
-from app.api.idempotency import OnlyOnce
+from app.api.idempotency import Idempotent
 from app.api.problems import Refused
+from app.api.responses import json_response
 from app.api.routing import make_router
 from app.api.schemas.transfer import ImportOptions, ImportResult
 from app.api.security import ADMIN, Admin
@@ -90,7 +90,7 @@ async def read_document(request: Request) -> str:
         text = body.decode("utf-8")
     except UnicodeDecodeError:
         raise Refused(400, "The body is not UTF-8.") from None
-    if fault := gate.text_fault(text):
+    if fault := json_guard.text_error(text):
         raise InvalidInput([FieldError("body", fault)])
     return text
 
@@ -110,7 +110,7 @@ def import_configuration(
     caller: Admin,
     options: Annotated[ImportOptions, Query()],
     text: Annotated[str, Depends(read_document)],
-    once: OnlyOnce,
+    once: Idempotent,
 ) -> Response:
     """Bring rules, actions and silences to a document: all of it, or nothing where a field cannot be used.
 
@@ -121,11 +121,11 @@ def import_configuration(
 
     def effect(session: Session) -> Response:
         with session.begin_nested() as tried:
-            planned = transfer.bring(
+            planned = transfer.apply_document(
                 session, text, caller.name, utc_now(), prune=options.prune, request_id=request_id()
             )
             if options.dry_run:
                 tried.rollback()
-        return json_answer({"dry_run": options.dry_run, "changes": [_shown(each) for each in planned]})
+        return json_response({"dry_run": options.dry_run, "changes": [_shown(each) for each in planned]})
 
     return once.run(caller.id, effect)

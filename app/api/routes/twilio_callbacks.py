@@ -7,7 +7,7 @@ import structlog
 from fastapi import Depends, Request, Response
 
 from app.api.deps import AppSettings, read_body
-from app.api.documents import error_response
+from app.api.openapi import error_response
 from app.api.problems import Refused
 from app.api.routing import make_router
 from app.config import Settings
@@ -15,13 +15,13 @@ from app.database import session_scope
 from app.services.ingest import accounts, callbacks
 from app.services.twilio import pushes
 from app.services.twilio.pushes import Push
-from app.services.twilio.signature import PLAIN, form_of, is_genuine, shared_key
+from app.services.twilio.signature import DEFAULT_ALGORITHM, form_of, is_genuine, shared_key
 from app.utils.clock import utc_now
 
 router = make_router("Twilio's callbacks", prefix="/webhooks/twilio")
 SIGNATURE = "x-twilio-signature"
 SHARED_KEY = "x-twilio-webhooks-signature-settings"
-MOST_FIELDS = 1000
+MAX_FIELDS = 1000
 BAD_SIGNATURE = "X-Twilio-Signature does not match: check PUBLIC_BASE_URL and the account's auth token."
 REFUSED: dict[int | str, dict[str, Any]] = {
     403: error_response(403, "`X-Twilio-Signature` is not that of a watched account.", BAD_SIGNATURE)
@@ -82,10 +82,10 @@ def take_error(request: Request, body: RawBody, settings: AppSettings) -> Respon
 def take_events(request: Request, body: RawBody, settings: AppSettings) -> Response:
     """Take an array of CloudEvents, or one alone; events of accounts that are not watched are dropped."""
     _verify(request, body, settings, None)
-    told = pushes.read_events(body)
-    if told is None:
+    events = pushes.read_events(body)
+    if events is None:
         raise Refused(400, "The body must be an event of Event Streams, or an array of them.")
-    callbacks.accept(told, settings, utc_now())
+    callbacks.accept(events, settings, utc_now())
     return Response(status_code=204)
 
 
@@ -93,7 +93,7 @@ def _fields(request: Request, body: bytes) -> dict[str, str]:
     """Read the parameters: of the form, or of the query where there is no body."""
     query = request.scope["query_string"].decode("latin-1")
     try:
-        pairs = form_of(body) if body else parse_qsl(query, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        pairs = form_of(body) if body else parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         raise Refused(400, "The form cannot be read.") from None
     return dict(pairs)
@@ -110,7 +110,7 @@ def _verify(
     query = request.scope["query_string"].decode("latin-1")
     address = settings.public_base_url + request.scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
     named = request.headers.get(SHARED_KEY)
-    key_id, algorithm = (shared_key(named) or (None, None)) if named is not None else (None, PLAIN)
+    key_id, algorithm = (shared_key(named) or (None, None)) if named is not None else (None, DEFAULT_ALGORITHM)
     genuine = False
     if signature and algorithm:
         with session_scope() as session:

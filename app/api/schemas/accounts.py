@@ -5,7 +5,15 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from app.api.schemas.common import ACCOUNT_SID, EXAMPLE_ACCOUNT, Body, PageQuery, Shown, ShownTime, TimeOrAge
+from app.api.schemas.common import (
+    ACCOUNT_SID,
+    EXAMPLE_ACCOUNT,
+    PageQuery,
+    RequestModel,
+    ResponseModel,
+    ShownTime,
+    TimeOrAge,
+)
 from app.enums import LogType
 
 NAME = "A name for people; else the one that Twilio knows."
@@ -46,7 +54,7 @@ class AccountFilters(PageQuery):
     """Which accounts: all that are watched."""
 
 
-class _Fields(Body):
+class _Fields(RequestModel):
     """What may be set."""
 
     friendly_name: str | None = Field(None, min_length=1, max_length=200, description=NAME, examples=["Production"])
@@ -81,14 +89,14 @@ class AccountChanges(_Fields):
         return self
 
 
-class BackfillBody(Body):
+class BackfillBody(RequestModel):
     """A span to be read again."""
 
     since: TimeOrAge = Field(strict=False, description="From when on, by the time of creation.", examples=["1d"])
     until: TimeOrAge | None = Field(None, strict=False, description="Until when; default: now.", examples=[None])
 
 
-class Gap(Shown):
+class Gap(ResponseModel):
     """A span that was not read, and that Twilio can no longer tell."""
 
     since: ShownTime = Field(description="From when on.")
@@ -96,7 +104,7 @@ class Gap(Shown):
     reason: str = Field(description="Why.", examples=["Twilio tells no more"])
 
 
-class BackfillState(Shown):
+class BackfillState(ResponseModel):
     """A span that is being read again."""
 
     since: ShownTime = Field(description="From when on.")
@@ -104,7 +112,7 @@ class BackfillState(Shown):
     read_from: ShownTime = Field(description="What came before it is read.")
 
 
-class StreamState(Shown):
+class StreamState(ResponseModel):
     """How reading one kind of log goes."""
 
     log_type: LogType = Field(description="The kind of log.")
@@ -122,7 +130,7 @@ class StreamState(Shown):
     backfills: list[BackfillState] = Field(description="What is being read again.")
 
 
-class QuarantinedShown(Shown):
+class QuarantinedShown(ResponseModel):
     """A record of odd shape that was set aside."""
 
     log_type: LogType = Field(description="What it was to be.")
@@ -130,14 +138,14 @@ class QuarantinedShown(Shown):
     seen_at: ShownTime = Field(description="When it was last seen.")
 
 
-class Quarantine(Shown):
+class Quarantine(ResponseModel):
     """Records of odd shape that were set aside."""
 
     last_day: int = Field(description="How many in the last 24 hours.", examples=[0])
     latest: list[QuarantinedShown] = Field(description="The latest of them.")
 
 
-class Account(Shown):
+class Account(ResponseModel):
     """A watched account."""
 
     sid: str = Field(description="Its sid.", examples=[EXAMPLE_ACCOUNT])
@@ -160,14 +168,14 @@ class Account(Shown):
     quarantined: Quarantine = Field(description="Records of odd shape that were set aside.")
 
 
-class AccountPage(Shown):
+class AccountPage(ResponseModel):
     """A page of accounts, newest first."""
 
     items: list[Account] = Field(description="The accounts.")
     next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
 
 
-class Queued(Shown):
+class Queued(ResponseModel):
     """What was asked for will be done."""
 
     status: str = Field(description="Always `queued`.", examples=["queued"])

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from app.api.schemas.common import Body, PageQuery, Shown, ShownId, ShownTime
+from app.api.schemas.common import PageQuery, RequestModel, ResponseModel, ShownId, ShownTime
 from app.enums import ActionType, Severity
 
 CONFIG = (
@@ -20,7 +20,7 @@ class ActionFilters(PageQuery):
     """Which actions: all of them."""
 
 
-class ActionBody(Body):
+class ActionBody(RequestModel):
     """An action to be made, or to take the place of one."""
 
     rule_id: ShownId | None = Field(
@@ -39,7 +39,7 @@ class ActionBody(Body):
     config: dict[str, Any] = Field(description=CONFIG, examples=[EMAIL])
 
 
-class Action(Shown):
+class Action(ResponseModel):
     """Where notifications go."""
 
     id: ShownId = Field(description="Its id.")
@@ -56,7 +56,7 @@ class Action(Shown):
     updated_at: ShownTime = Field(description="When it was last edited.")
 
 
-class ActionPage(Shown):
+class ActionPage(ResponseModel):
     """A page of actions, newest first."""
 
     items: list[Action] = Field(description="The actions.")

@@ -10,10 +10,10 @@ from app.api.schemas.common import (
     EXAMPLE_ID,
     EXAMPLE_MESSAGE,
     UUID_PATTERN,
-    Body,
     CommaList,
     PageQuery,
-    Shown,
+    RequestModel,
+    ResponseModel,
     ShownId,
     ShownTime,
     TimeOrAge,
@@ -39,12 +39,12 @@ class AlertFilters(PageQuery):
     since: TimeOrAge | None = Field(None, description="From this time on, by `started_at`.")
     until: TimeOrAge | None = Field(None, description="Before this time, by `started_at`.")
 
-    def wanted(self) -> AlertFilter:
+    def to_filter(self) -> AlertFilter:
         """Return the filter that these parameters name."""
         return AlertFilter(**self.model_dump(exclude={"limit", "cursor"}))
 
 
-class ErrorMeaning(Shown):
+class ErrorMeaning(ResponseModel):
     """What an error code means."""
 
     code: int = Field(description="Twilio's error code.", examples=[30003])
@@ -53,7 +53,7 @@ class ErrorMeaning(Shown):
     docs: str = Field(description="Twilio's page about it.", examples=["https://www.twilio.com/docs/errors/30003"])
 
 
-class Alert(Shown):
+class Alert(ResponseModel):
     """One episode of one rule for one group."""
 
     id: ShownId = Field(description="Its id.")
@@ -95,14 +95,14 @@ class AlertDetail(Alert):
     deliveries: list[Delivery] = Field(description="What was sent about it, newest first; at most 1000.")
 
 
-class AlertPage(Shown):
+class AlertPage(ResponseModel):
     """A page of alerts, newest first."""
 
     items: list[Alert] = Field(description="The alerts.")
     next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
 
 
-class Note(Body):
+class Note(RequestModel):
     """Who does it, and why."""
 
     by: str | None = Field(

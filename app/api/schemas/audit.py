@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from app.api.schemas.common import PageQuery, Shown, ShownTime, TimeOrAge
+from app.api.schemas.common import PageQuery, ResponseModel, ShownTime, TimeOrAge
 
 
 class AuditFilters(PageQuery):
@@ -17,7 +17,7 @@ class AuditFilters(PageQuery):
     until: TimeOrAge | None = Field(None, description="Before this time.")
 
 
-class AuditEntry(Shown):
+class AuditEntry(ResponseModel):
     """One change that somebody made."""
 
     at: ShownTime = Field(description="When.")
@@ -36,7 +36,7 @@ class AuditEntry(Shown):
     )
 
 
-class AuditPage(Shown):
+class AuditPage(ResponseModel):
     """A page of the audit, newest first."""
 
     items: list[AuditEntry] = Field(description="The entries.")

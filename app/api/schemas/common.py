@@ -39,13 +39,13 @@ JsonSchema = dict[str, Any]
 UUID_PATTERN = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
-class Shown(BaseModel):
+class ResponseModel(BaseModel):
     """A shape of an answer. It documents; answers are not validated against it at run time."""
 
     model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
 
 
-class Body(BaseModel):
+class RequestModel(BaseModel):
     """A shape of a body: strict, and nothing that is not named."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -138,7 +138,7 @@ class CommaList:
     wanted: str
     """What a value is, in words."""
     example: str
-    most: int = 100
+    max_items: int = 100
     check: Callable[[str], str] | None = None
     """Reads one value, where a pattern cannot tell all; raises ValueError."""
     of_numbers: bool = False
@@ -148,7 +148,7 @@ class CommaList:
         return core_schema.no_info_before_validator_function(self._split, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
-        pattern = f"^({self.pattern})(,({self.pattern})){{0,{self.most - 1}}}$"
+        pattern = f"^({self.pattern})(,({self.pattern})){{0,{self.max_items - 1}}}$"
         return {"type": "string", "pattern": pattern, "examples": [self.example]}
 
     def _split(self, value: Any) -> tuple[str, ...]:
@@ -156,10 +156,10 @@ class CommaList:
             return value
         text = _one(value)
         parts = tuple(part.strip() for part in (restore_plus(text) if self.of_numbers else text).split(","))
-        if self.check is not None and len(parts) <= self.most:
+        if self.check is not None and len(parts) <= self.max_items:
             return tuple(map(self.check, parts))
-        if len(parts) > self.most or not all(re.fullmatch(self.pattern, part) for part in parts):
-            raise ValueError(f"must be {self.wanted}; several go by commas, at most {self.most}")
+        if len(parts) > self.max_items or not all(re.fullmatch(self.pattern, part) for part in parts):
+            raise ValueError(f"must be {self.wanted}; several go by commas, at most {self.max_items}")
         return parts
 
 
@@ -201,14 +201,14 @@ class PageQuery(BaseModel):
         return self.model_dump(exclude={"limit", "cursor"}, exclude_defaults=True, mode="json") | self._ages
 
 
-class FieldProblem(Shown):
+class FieldProblem(ResponseModel):
     """One field that cannot be used."""
 
     field: str = Field(description="Path in the body, or name of the parameter.", examples=["condition.count"])
     message: str = Field(description="What is wrong with it.", examples=["must be at least 1"])
 
 
-class FieldWarning(Shown):
+class FieldWarning(ResponseModel):
     """One field that may not do what was meant."""
 
     field: str = Field(description="Path in the body, or name of the parameter.", examples=["pattern_value"])
@@ -220,7 +220,7 @@ class FieldWarning(Shown):
 WARNINGS = "What was accepted, though no log is known that it could match: Twilio may add such values."
 
 
-class Problem(Shown):
+class Problem(ResponseModel):
     """An error, as RFC 9457 shapes it."""
 
     type: str = Field(description="Stable name of this kind of error.", examples=["urn:giftpulse:problem:not-found"])

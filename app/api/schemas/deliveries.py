@@ -9,7 +9,7 @@ from app.api.schemas.common import (
     UUID_PATTERN,
     CommaList,
     PageQuery,
-    Shown,
+    ResponseModel,
     ShownId,
     ShownTime,
     TimeOrAge,
@@ -33,12 +33,12 @@ class DeliveryFilters(PageQuery):
     since: TimeOrAge | None = Field(None, description="From this time on, by `created_at`.")
     until: TimeOrAge | None = Field(None, description="Before this time, by `created_at`.")
 
-    def wanted(self) -> DeliveryFilter:
+    def to_filter(self) -> DeliveryFilter:
         """Return the filter that these parameters name."""
         return DeliveryFilter(**self.model_dump(exclude={"limit", "cursor"}))
 
 
-class Attempt(Shown):
+class Attempt(ResponseModel):
     """One try."""
 
     at: ShownTime = Field(description="When it began.")
@@ -51,7 +51,7 @@ class Attempt(Shown):
     error: str | None = Field(description="Why it failed.", examples=[None])
 
 
-class Delivery(Shown):
+class Delivery(ResponseModel):
     """One notification through one action to one receiver."""
 
     id: ShownId = Field(description="Its id: the `webhook-id` of every attempt.")
@@ -70,14 +70,14 @@ class DeliveryDetail(Delivery):
     attempts: list[Attempt] = Field(description="Every try, oldest first.")
 
 
-class DeliveryPage(Shown):
+class DeliveryPage(ResponseModel):
     """A page of deliveries, newest first."""
 
     items: list[Delivery] = Field(description="The deliveries.")
     next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
 
 
-class TestResult(Shown):
+class TestResult(ResponseModel):
     """What became of the test of an action."""
 
     deliveries: list[DeliveryDetail] = Field(description="One delivery a receiver, each with its attempt.")

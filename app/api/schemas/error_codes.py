@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.api.schemas.common import CommaList, PageQuery, Shown, Values
+from app.api.schemas.common import CommaList, PageQuery, ResponseModel, Values
 
 
 class ErrorCodeFilters(PageQuery):
@@ -15,7 +15,7 @@ class ErrorCodeFilters(PageQuery):
     )
 
 
-class ErrorCode(Shown):
+class ErrorCode(ResponseModel):
     """What a code means, whose fault it is, what to do."""
 
     code: int = Field(description="Twilio's error code.", examples=[30003])
@@ -28,7 +28,7 @@ class ErrorCode(Shown):
     docs: str = Field(description="Twilio's page about it.", examples=["https://www.twilio.com/docs/errors/30003"])
 
 
-class ErrorCodePage(Shown):
+class ErrorCodePage(ResponseModel):
     """A page of codes, highest first."""
 
     items: list[ErrorCode] = Field(description="The codes.")

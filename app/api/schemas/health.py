@@ -4,12 +4,12 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.common import Shown
+from app.api.schemas.common import ResponseModel
 
 Status = Literal["ok", "degraded", "down"]
 
 
-class HealthCheck(Shown):
+class HealthCheck(ResponseModel):
     """How one part is."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
@@ -18,7 +18,7 @@ class HealthCheck(Shown):
     detail: str = Field("", description="What is seen, and what to do; only with a key.", examples=["answers"])
 
 
-class HealthChecks(Shown):
+class HealthChecks(ResponseModel):
     """How each part is."""
 
     database: HealthCheck = Field(description="PostgreSQL.")
@@ -28,7 +28,7 @@ class HealthChecks(Shown):
     deliveries: HealthCheck = Field(description="What is owed.")
 
 
-class HealthReport(Shown):
+class HealthReport(ResponseModel):
     """How GiftPulse is."""
 
     status: Status = Field(
@@ -37,7 +37,7 @@ class HealthReport(Shown):
     checks: HealthChecks = Field(description="How each part is.")
 
 
-class Live(Shown):
+class Live(ResponseModel):
     """The process lives."""
 
     status: Literal["ok"] = Field(description="Always `ok`.")

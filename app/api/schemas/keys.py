@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from app.api.schemas.common import Body, PageQuery, Shown, ShownId, ShownTime
+from app.api.schemas.common import PageQuery, RequestModel, ResponseModel, ShownId, ShownTime
 from app.enums import Scope
 
 NAME = "What it is for."
@@ -12,7 +12,7 @@ class KeyFilters(PageQuery):
     """Which keys: all that are not revoked."""
 
 
-class KeyBody(Body):
+class KeyBody(RequestModel):
     """A key to be made."""
 
     name: str = Field(min_length=1, max_length=200, description=NAME, examples=["dashboard"])
@@ -28,7 +28,7 @@ class KeyBody(Body):
         return value
 
 
-class Key(Shown):
+class Key(ResponseModel):
     """A key; the key itself nobody can show."""
 
     id: ShownId = Field(description="Its id.")
@@ -45,7 +45,7 @@ class NewKey(Key):
     key: str = Field(description="The key in clear: it is shown this once.", examples=["gp_h3Kd81xZ_..."])
 
 
-class KeyPage(Shown):
+class KeyPage(ResponseModel):
     """A page of keys, newest first."""
 
     items: list[Key] = Field(description="The keys.")

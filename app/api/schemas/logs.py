@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from app.api import gate
+from app.api import json_guard
 from app.api.schemas.alerts import Alert
 from app.api.schemas.common import (
     ACCOUNT_SID,
@@ -15,7 +15,7 @@ from app.api.schemas.common import (
     CommaList,
     FieldWarning,
     PageQuery,
-    Shown,
+    ResponseModel,
     ShownTime,
     TimeOrAge,
     Values,
@@ -95,11 +95,11 @@ class LogQuery(BaseModel):
     def _check_text(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if fault := gate.text_fault(value):
+        if fault := json_guard.text_error(value):
             raise ValueError(fault)
         return restore_plus(value) if NUMBER_SENT_PLAIN.fullmatch(value) else value
 
-    def wanted(self) -> LogFilter:
+    def to_filter(self) -> LogFilter:
         """Return the filter as the search takes it."""
         values: dict[str, Any] = {name: getattr(self, name) for name in LogFilter.__dataclass_fields__}
         return LogFilter(**values | {"error_code": tuple(int(code) for code in self.error_code)})
@@ -109,7 +109,7 @@ class LogFilters(LogQuery, PageQuery):
     """Which logs, and which page of them."""
 
 
-class Log(Shown):
+class Log(ResponseModel):
     """One call, message or entry of the error log, in its latest known state."""
 
     sid: str = Field(description="Twilio's sid.", examples=[EXAMPLE_MESSAGE])
@@ -141,7 +141,7 @@ class Log(Shown):
     source: LogSource = Field(description="The way by which it first came.")
 
 
-class LogPage(Shown):
+class LogPage(ResponseModel):
     """A page of logs, newest first."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
@@ -151,7 +151,7 @@ class LogPage(Shown):
     warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
 
 
-class LogChange(Shown):
+class LogChange(ResponseModel):
     """One state that a log was seen in."""
 
     changed_at: ShownTime = Field(description="Since when it was in that state, by Twilio's clock.")
@@ -161,7 +161,7 @@ class LogChange(Shown):
     source: LogSource = Field(description="The way by which the change came.")
 
 
-class UnreadableField(Shown):
+class UnreadableField(ResponseModel):
     """A field of Twilio's record that could not be read."""
 
     field: str = Field(description="Twilio's name of it.", examples=["price"])

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from app.api.schemas.common import PageQuery, Shown
+from app.api.schemas.common import PageQuery, ResponseModel
 from app.api.schemas.rules import RuleBody, RuleDetail
 
 
@@ -10,7 +10,7 @@ class PackFilters(PageQuery):
     """Which packs: all of them."""
 
 
-class Pack(Shown):
+class Pack(ResponseModel):
     """A ready set of rules."""
 
     name: str = Field(description="Its name.", examples=["delivery"])
@@ -18,7 +18,7 @@ class Pack(Shown):
     rules: list[RuleBody] = Field(description="Its rules, as they would be made.")
 
 
-class InstalledPack(Shown):
+class InstalledPack(ResponseModel):
     """A set of rules that was installed."""
 
     name: str = Field(description="Its name.", examples=["delivery"])
@@ -28,7 +28,7 @@ class InstalledPack(Shown):
     )
 
 
-class PackPage(Shown):
+class PackPage(ResponseModel):
     """A page of packs, by name."""
 
     items: list[Pack] = Field(description="The packs.")

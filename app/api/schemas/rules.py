@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.common import WARNINGS, FieldWarning, PageQuery, Shown, ShownId, ShownTime, TimeOrAge
+from app.api.schemas.common import WARNINGS, FieldWarning, PageQuery, ResponseModel, ShownId, ShownTime, TimeOrAge
 from app.api.schemas.logs import DIRECTION
 from app.enums import PatternType, Severity
 from app.services.rules.definition import RuleDefinition
@@ -86,7 +86,7 @@ class RuleFilters(PageQuery):
     """Which rules: all of them."""
 
 
-class Rule(Shown):
+class Rule(ResponseModel):
     """One rule."""
 
     id: ShownId = Field(description="Its id.")
@@ -141,7 +141,7 @@ class PreviewBody(RuleBody):
     until: TimeOrAge | None = Field(None, description="Up to when; default: now.", examples=[None])
 
 
-class PreviewAlert(Shown):
+class PreviewAlert(ResponseModel):
     """An alert that the rule would have opened."""
 
     group: dict[str, Any] = Field(description="The values that it is about.", examples=[{"to_country": "GB"}])
@@ -155,7 +155,7 @@ class PreviewAlert(Shown):
     )
 
 
-class PreviewPoint(Shown):
+class PreviewPoint(ResponseModel):
     """One point of the series."""
 
     at: ShownTime = Field(description="When the bucket begins.")
@@ -165,14 +165,14 @@ class PreviewPoint(Shown):
     firing: bool = Field(description="An alert was open in it.", examples=[False])
 
 
-class PreviewWindows(Shown):
+class PreviewWindows(ResponseModel):
     """The windows of a `ratio`, one that ends at each minute and holds a log; each group's apart."""
 
     count: int = Field(description="How many.", examples=[1440])
     too_small: int = Field(description="Those with fewer logs than `min_total`, which are not judged.", examples=[1200])
 
 
-class Preview(Shown):
+class Preview(ResponseModel):
     """What a rule would have done."""
 
     population: int = Field(description="Logs of the population that Twilio created in the span.", examples=[1000])
@@ -224,7 +224,7 @@ class RuleDetail(Rule):
     warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
 
 
-class RulePage(Shown):
+class RulePage(ResponseModel):
     """A page of rules, newest first."""
 
     items: list[Rule] = Field(description="The rules.")

@@ -5,9 +5,18 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
-from app.api.schemas.common import WARNINGS, Body, FieldWarning, PageQuery, Shown, ShownId, ShownTime, Time
+from app.api.schemas.common import (
+    WARNINGS,
+    FieldWarning,
+    PageQuery,
+    RequestModel,
+    ResponseModel,
+    ShownId,
+    ShownTime,
+    Time,
+)
 from app.services.rules.definition import GROUP_FIELDS
-from app.services.rules.groups import OTHER
+from app.services.rules.groups import OTHER_VALUE
 
 TEST_NUMBER = "+15005550006"
 """Twilio's number for tests: no log has it, so that an example with it holds nothing."""
@@ -32,7 +41,7 @@ class SilenceFilters(PageQuery):
     """Which silences: all of them."""
 
 
-class SilenceBody(Body):
+class SilenceBody(RequestModel):
     """A silence to be made."""
 
     rule_id: UUID | None = Field(None, strict=False, description="The rule; null: every rule.", examples=[None])
@@ -50,12 +59,12 @@ class SilenceBody(Body):
             raise ValueError(f"must hold only fields that rules group by: {', '.join(GROUP_FIELDS)}")
         for name, value in group.items():
             kind = int if name == "error_code" else str
-            if value is not None and value != OTHER and not isinstance(value, kind):
+            if value is not None and value != OTHER_VALUE and not isinstance(value, kind):
                 raise ValueError(f"{name} must be a {'number' if kind is int else 'text'} or null, as groups have it")
         return group
 
 
-class Silence(Shown):
+class Silence(ResponseModel):
     """A span of time in which some alerts are recorded and told to nobody."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
@@ -71,7 +80,7 @@ class Silence(Shown):
     warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
 
 
-class SilencePage(Shown):
+class SilencePage(ResponseModel):
     """A page of silences, newest first."""
 
     items: list[Silence] = Field(description="The silences.")

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.common import EXAMPLE_TIME, WARNINGS, FieldWarning, Shown, ShownTime
+from app.api.schemas.common import EXAMPLE_TIME, WARNINGS, FieldWarning, ResponseModel, ShownTime
 from app.api.schemas.logs import LogQuery
 
 Bucket = Literal["minute", "hour", "day"]
@@ -34,7 +34,7 @@ class DeliveryStatsQuery(LogQuery):
     bucket: Bucket = Field("hour", description="The length of a bucket; at most 10,000 of them lie in the span.")
 
 
-class StatsItem(Shown):
+class StatsItem(ResponseModel):
     """One count."""
 
     at: ShownTime = Field(description="When the bucket begins, in UTC.")
@@ -45,7 +45,7 @@ class StatsItem(Shown):
     count: int = Field(description="How many logs.", examples=[42])
 
 
-class Stats(Shown):
+class Stats(ResponseModel):
     """Counts by time bucket and field."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
@@ -56,7 +56,7 @@ class Stats(Shown):
     warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
 
 
-class DeliveryStatsItem(Shown):
+class DeliveryStatsItem(ResponseModel):
     """How the outbound messages of one bucket fared."""
 
     at: ShownTime = Field(description="When the bucket begins, in UTC.", examples=[EXAMPLE_TIME])
@@ -67,7 +67,7 @@ class DeliveryStatsItem(Shown):
     p95_seconds: float = Field(description="95 of 100 were final after so many seconds or fewer.", examples=[9.0])
 
 
-class DeliveryStats(Shown):
+class DeliveryStats(ResponseModel):
     """Share and speed of delivery by time bucket."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)

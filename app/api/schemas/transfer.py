@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
-from app.api.schemas.common import WARNINGS, FieldWarning, Shown, YesOrNo
+from app.api.schemas.common import WARNINGS, FieldWarning, ResponseModel, YesOrNo
 
 Flag = Annotated[YesOrNo, WithJsonSchema({"type": "boolean"})]
 
@@ -18,14 +18,14 @@ class ImportOptions(BaseModel):
     prune: Flag = Field(False, description="Delete what an earlier import named and this document does not.")
 
 
-class FieldChange(Shown):
+class FieldChange(ResponseModel):
     """One field that differs."""
 
     before: Any = Field(description="What it is; secrets as fingerprints.", examples=["warning"])
     after: Any = Field(description="What it becomes; secrets as fingerprints.", examples=["critical"])
 
 
-class Change(Shown):
+class Change(ResponseModel):
     """One thing that an import changes."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
@@ -37,7 +37,7 @@ class Change(Shown):
     warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
 
 
-class ImportResult(Shown):
+class ImportResult(ResponseModel):
     """What an import changed, or would change."""
 
     dry_run: bool = Field(description="Nothing was changed.", examples=[False])

@@ -29,24 +29,24 @@ class AlertFilter:
     """Exclusive, by `started_at`."""
 
 
-def list_alerts(session: Session, wanted: AlertFilter, position: Position | None, limit: int) -> Page[Alert]:
+def list_alerts(session: Session, alert_filter: AlertFilter, position: Position | None, limit: int) -> Page[Alert]:
     """List alerts, newest first by when they started."""
     query = select(Alert)
     for column, values in (
-        (Alert.status, wanted.status),
-        (Alert.severity, wanted.severity),
-        (Alert.rule_id, wanted.rule_id),
+        (Alert.status, alert_filter.status),
+        (Alert.severity, alert_filter.severity),
+        (Alert.rule_id, alert_filter.rule_id),
     ):
         if values:
             query = query.where(column.in_(values))
-    if wanted.account_sid:
-        accounts = select(Account.id).where(Account.sid.in_(wanted.account_sid))
+    if alert_filter.account_sid:
+        accounts = select(Account.id).where(Account.sid.in_(alert_filter.account_sid))
         with_log = select(Match.alert_id).where(Match.alert_id == Alert.id, Match.account_id.in_(accounts)).exists()
-        query = query.where(with_log | Alert.group["account_sid"].astext.in_(wanted.account_sid))
-    if wanted.since is not None:
-        query = query.where(Alert.started_at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(Alert.started_at < wanted.until)
+        query = query.where(with_log | Alert.group["account_sid"].astext.in_(alert_filter.account_sid))
+    if alert_filter.since is not None:
+        query = query.where(Alert.started_at >= alert_filter.since)
+    if alert_filter.until is not None:
+        query = query.where(Alert.started_at < alert_filter.until)
     return read_page(session, query, SORT_KEY, position, limit)
 
 

@@ -14,24 +14,24 @@ from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
 from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
-from app.services.rules.groups import OTHER
-from app.services.snapshots import silence_json
+from app.services.rules.groups import OTHER_VALUE
+from app.services.serializers import silence_json
 from app.services.twilio.vocabulary import country_fault, log_types_of, value_doubts
 
 SORT_KEY = (Silence.created_at, Silence.id)
 
 
-def active(session: Session, now: datetime) -> Sequence[Silence]:
+def active_silences(session: Session, now: datetime) -> Sequence[Silence]:
     """List the silences that hold alerts now."""
     return session.scalars(select(Silence).where(Silence.starts_at <= now, Silence.ends_at > now)).all()
 
 
 def is_silenced(silences: Sequence[Silence], rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
     """Say whether one of these silences holds the alerts of a rule and group."""
-    return any(_holds(silence, rule_id, group) for silence in silences)
+    return any(_covers(silence, rule_id, group) for silence in silences)
 
 
-def _holds(silence: Silence, rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
+def _covers(silence: Silence, rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
     """A group is held where it has all the pairs of the silence; a number and its text are not the same."""
     pairs = (name in group and group[name] == value for name, value in silence.group.items())
     return (silence.rule_id is None or silence.rule_id == rule_id) and all(pairs)
@@ -48,7 +48,7 @@ def cover(
     """Say whether silences hold the alerts of a rule and group without a break from `since` to `until`."""
     free_from = since
     for silence in sorted(silences, key=lambda silence: silence.starts_at):
-        if silence.starts_at <= free_from < silence.ends_at and _holds(silence, rule_id, group):
+        if silence.starts_at <= free_from < silence.ends_at and _covers(silence, rule_id, group):
             free_from = silence.ends_at
     return free_from > until or free_from == until > since
 
@@ -69,7 +69,7 @@ def create(
     """
     errors = []
     group = dict(group)
-    if isinstance(country := group.get("to_country"), str) and country != OTHER:
+    if isinstance(country := group.get("to_country"), str) and country != OTHER_VALUE:
         group["to_country"] = country.upper()
         if (why := country_fault(country.upper())) is not None:
             errors.append(FieldError("group", f"to_country {why}"))
@@ -99,7 +99,7 @@ def warnings(session: Session, silence: Silence) -> list[FieldError]:
     """List the pairs of a silence's group that no alert is known ever to have."""
     rule = None if silence.rule_id is None else session.get(Rule, silence.rule_id)
     log_types = log_types_of("any" if rule is None else rule.log_type)
-    pairs = [(name, value) for name, value in silence.group.items() if value is not None and value != OTHER]
+    pairs = [(name, value) for name, value in silence.group.items() if value is not None and value != OTHER_VALUE]
     found = [doubt for name, value in pairs for doubt in value_doubts(f"group.{name}", name, [value], log_types)]
     return [*found, *unwatched(session, "group.account_sid", [value for name, value in pairs if name == "account_sid"])]
 
@@ -131,7 +131,7 @@ def delete(session: Session, silence_id: UUID) -> None:
 
 def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> list[dict[str, Any]]:
     """Serialize silences, each with the open alerts that it holds now."""
-    held = held_alerts(session, silences, now)
+    held = silenced_alerts(session, silences, now)
     warned = {silence.id: [asdict(warning) for warning in warnings(session, silence)] for silence in silences}
     return [
         silence_json(silence, held[silence.id]) | ({"warnings": found} if (found := warned[silence.id]) else {})
@@ -139,13 +139,13 @@ def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> lis
     ]
 
 
-def held_alerts(session: Session, silences: Sequence[Silence], now: datetime) -> dict[UUID, list[str]]:
+def silenced_alerts(session: Session, silences: Sequence[Silence], now: datetime) -> dict[UUID, list[str]]:
     """List the open alerts that each silence holds now, by silence."""
     rows = session.execute(
         select(Alert.id, Alert.rule_id, Alert.group).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.number)
     ).all()
     return {
-        silence.id: [str(alert_id) for alert_id, rule_id, group in rows if _holds(silence, rule_id, group)]
+        silence.id: [str(alert_id) for alert_id, rule_id, group in rows if _covers(silence, rule_id, group)]
         if silence.starts_at <= now < silence.ends_at
         else []
         for silence in silences

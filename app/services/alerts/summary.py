@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.enums import PatternType
-from app.services.rules.groups import OTHER
+from app.services.rules.groups import OTHER_VALUE
 from app.services.rules.types import (
     NewValueParams,
     NoDataParams,
@@ -20,7 +20,7 @@ from app.utils.quantities import money, number, window
 
 NOUNS = {"call": "call", "message": "message", "error": "error-log entry", "any": "log"}
 PLURALS = {"call": "calls", "message": "messages", "error": "error-log entries", "any": "logs"}
-PLACES = {
+GROUP_PHRASES = {
     "status": ("with status {}", "without a status", "with other statuses"),
     "direction": ("in direction {}", "without a direction", "in other directions"),
     "error_code": ("with error {}", "with no error code", "with other errors"),
@@ -33,7 +33,7 @@ PLACES = {
 }
 """How each field of a group is said: its value, that there is none, and that it stands for all further groups; in the
 order in which a sentence takes them."""
-NEW = {
+NEW_VALUE_NAMES = {
     "status": "status",
     "direction": "direction",
     "error_code": "error code",
@@ -45,9 +45,9 @@ NEW = {
     "price_unit": "currency",
 }
 """What a value of each field is, where it is new."""
-SUMS = {"price": ("price", ""), "duration_seconds": ("duration", " seconds"), "segments": ("segments", "")}
+SUM_UNITS = {"price": ("price", ""), "duration_seconds": ("duration", " seconds"), "segments": ("segments", "")}
 """What is added up, and its unit."""
-LONGEST_WORD = 60
+MAX_WORD_LENGTH = 60
 
 
 def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code: int | None) -> str:
@@ -56,9 +56,13 @@ def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code
     limit = (
         f"(limit {params.count:,} in {window(params.window_minutes)})" if isinstance(params, ThresholdParams) else ""
     )
-    new = f"new {NEW[params.field]} in" if isinstance(params, NewValueParams) else ""
+    new_phrase = f"new {NEW_VALUE_NAMES[params.field]} in" if isinstance(params, NewValueParams) else ""
     return _join(
-        new, f"{occurrences:,} {_noun(rule, occurrences)}", _what(rule, error_code, occurrences), _places(group), limit
+        new_phrase,
+        f"{occurrences:,} {_noun(rule, occurrences)}",
+        _subject(rule, error_code, occurrences),
+        _group_phrases(group),
+        limit,
     )
 
 
@@ -72,34 +76,37 @@ def summarize_over_time(
         total: what a percentage is of; 0 where that is not known.
     """
     params = rule.params
-    what = _what(rule)
-    shown = _shown(params, value)
+    subject = _subject(rule)
+    shown = _value_text(params, value)
     if isinstance(params, RatioParams):
         whole = f"{total:,} {_noun(rule, total)}" if total else PLURALS[rule.log_type]
         share = f"{shown}% of {whole}"
         return _join(
-            share, what, _places(group), f"in {window(params.window_minutes)} (limit {number(params.percent)}%)"
+            share,
+            subject,
+            _group_phrases(group),
+            f"in {window(params.window_minutes)} (limit {number(params.percent)}%)",
         )
     if isinstance(params, NoDataParams):
         found = "no" if not value else f"only {shown}" if value < params.min_count else shown
         few = f"{found} {_noun(rule, int(value or 0))}"
-        return _join(few, what, _places(group), f"in {window(params.window_minutes)}")
+        return _join(few, subject, _group_phrases(group), f"in {window(params.window_minutes)}")
     if isinstance(params, SpikeParams):
         return _join(
             f"{shown} times as many {PLURALS[rule.log_type]} as usual",
-            what,
-            _places(group),
+            subject,
+            _group_phrases(group),
             f"in {window(params.window_minutes)}",
         )
     if isinstance(params, StuckParams):
         count = int(value or 0)
-        late = f"not final after {window(params.older_than_minutes)}"
-        return _join(f"{count:,} {_noun(rule, count)}", what, _places(group), late)
+        stuck_phrase = f"not final after {window(params.older_than_minutes)}"
+        return _join(f"{count:,} {_noun(rule, count)}", subject, _group_phrases(group), stuck_phrase)
     if isinstance(params, SumParams):
-        added, unit = SUMS[params.field]
+        added, unit = SUM_UNITS[params.field]
         amount = f"{added} of {occurrences:,} {_noun(rule, occurrences)}"
         limit = f"reached {_sum(params, params.at_least)}{unit} in {window(params.window_minutes)}"
-        return _join(amount, what, _places(group), f"{limit} (now {shown}{unit})")
+        return _join(amount, subject, _group_phrases(group), f"{limit} (now {shown}{unit})")
     return summarize(rule, group, occurrences, None)
 
 
@@ -107,7 +114,7 @@ def _sum(params: SumParams, value: float) -> str:
     return money(value) if params.field == "price" else number(value)
 
 
-def _shown(params: object, value: float | None) -> str:
+def _value_text(params: object, value: float | None) -> str:
     if value is None:
         return "?"
     return _sum(params, value) if isinstance(params, SumParams) else number(value)
@@ -121,50 +128,54 @@ def _noun(rule: Rule, count: int) -> str:
     return (NOUNS if count == 1 else PLURALS)[rule.log_type]
 
 
-def _what(rule: Rule, error_code: int | None = None, occurrences: int = 0) -> str:
+def _subject(rule: Rule, error_code: int | None = None, occurrences: int = 0) -> str:
     """Say what the matches have in common: what the pattern asks for, and the code they have, where that is known."""
     by_code = rule.pattern_type == PatternType.ERROR_CODE
     if error_code is None or rule.pattern_type == PatternType.STATUS:
-        return _asked(rule)
+        return _pattern_phrase(rule)
     if "error_code" in rule.group_by:
-        return "" if by_code else _asked(rule)
+        return "" if by_code else _pattern_phrase(rule)
     known = f"{error_code} ({describe(error_code).message})"
     if by_code:
         one = occurrences == 1 or (rule.pattern_value or "").strip().isdigit()
         return f"with error {known}" if one else f"with errors, the newest {known}"
-    return f"{_asked(rule)} with error {known}".lstrip() if occurrences == 1 else _some(_asked(rule), known)
+    return (
+        f"{_pattern_phrase(rule)} with error {known}".lstrip()
+        if occurrences == 1
+        else _matching(_pattern_phrase(rule), known)
+    )
 
 
-def _some(asked: str, known: str) -> str:
+def _matching(asked: str, known: str) -> str:
     """Other patterns than those of codes match logs without one, too."""
     return f"{asked} of which some have error {known}".lstrip()
 
 
-def _asked(rule: Rule) -> str:
+def _pattern_phrase(rule: Rule) -> str:
     """Say what the pattern asks for, in words."""
     value = rule.pattern_value or ""
     if rule.pattern_type == PatternType.STATUS:
         return " or ".join(item.strip() for item in value.split(","))
     if rule.pattern_type == PatternType.ERROR_CODE:
-        return "with an error" if value.strip() == "*" else f"with error {value[:LONGEST_WORD]}"
+        return "with an error" if value.strip() == "*" else f"with error {value[:MAX_WORD_LENGTH]}"
     if rule.pattern_type in (PatternType.KEYWORD, PatternType.REGEX):
-        return f"matching “{value[:LONGEST_WORD]}”"
+        return f"matching “{value[:MAX_WORD_LENGTH]}”"
     return ""
 
 
-def _places(group: Mapping[str, Any]) -> str:
+def _group_phrases(group: Mapping[str, Any]) -> str:
     """Say which group it is; a number says its country."""
-    if len(group) > 1 and set(group.values()) == {OTHER}:
+    if len(group) > 1 and set(group.values()) == {OTHER_VALUE}:
         return "in all other groups"
-    told = [name for name in PLACES if name in group and not (name == "to_country" and group.get("to"))]
-    return _join(*(_place(name, group[name]) for name in told))
+    phrases = [name for name in GROUP_PHRASES if name in group and not (name == "to_country" and group.get("to"))]
+    return _join(*(_group_phrase(name, group[name]) for name in phrases))
 
 
-def _place(name: str, value: object) -> str:
-    known, nothing, others = PLACES[name]
+def _group_phrase(name: str, value: object) -> str:
+    known, nothing, others = GROUP_PHRASES[name]
     if value is None:
         return nothing
-    if value == OTHER:
+    if value == OTHER_VALUE:
         return others
     meaning = f" ({describe(value).message})" if name == "error_code" and isinstance(value, int) else ""
     return known.format(value) + meaning

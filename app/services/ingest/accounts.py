@@ -17,7 +17,7 @@ from app.config import Settings
 from app.errors import NoCredentials
 from app.models import Account
 from app.services.ingest import streams
-from app.services.twilio.client import TRIES, TwilioReader
+from app.services.twilio.client import MAX_TRIES, TwilioReader
 from app.services.twilio.transport import READ_SECONDS
 from app.utils.clock import utc_now
 from app.utils.crypto import Undecryptable, decrypt, encrypt
@@ -167,7 +167,7 @@ def open_reader(
     before_request: Callable[[], None],
     clock: Callable[[], datetime] = utc_now,
     sleep: Callable[[float], None] = time.sleep,
-    tries: int = TRIES,
+    tries: int = MAX_TRIES,
     timeout_seconds: float = READ_SECONDS,
 ) -> TwilioReader:
     """Open a reader of an account's logs.

@@ -12,7 +12,7 @@ from app.enums import LogSource, LogType
 from app.errors import FieldError, InvalidInput, TwilioRefused
 from app.models import Account, Backfill, Stream
 from app.services.ingest import plan, streams
-from app.services.ingest.listing import Listing, Poll, work_through
+from app.services.ingest.listing import Listing, Poll, list_span
 from app.services.ingest.plan import Slice
 
 TOO_OLD = (20001, 20004)
@@ -39,7 +39,7 @@ def request(
     query = select(Stream).where(Stream.account_id == account_id, Stream.unavailable.is_(False)).order_by(Stream.id)
     asked = []
     for stream in session.scalars(query):
-        oldest = max(since, now - plan.REACH[LogType(stream.log_type)])
+        oldest = max(since, now - plan.HISTORY[LogType(stream.log_type)])
         backfill = Backfill(stream_id=stream.id, since=since, until=until, read_from=oldest, requested_at=now)
         session.add(backfill)
         stream.due_at = now
@@ -74,7 +74,7 @@ def known_from(session: Session, account_id: int | None = None) -> dict[tuple[st
         assert complete_from is not None, "the query asks for it"
         start = found.setdefault((sid, log_type), complete_from)
         if since is not None and since < start <= until:
-            found[sid, log_type] = min(start, max(since, requested_at - plan.REACH[LogType(log_type)]))
+            found[sid, log_type] = min(start, max(since, requested_at - plan.HISTORY[LogType(log_type)]))
     return found
 
 
@@ -83,7 +83,7 @@ def _read_whole(of_stream: ColumnElement[bool]) -> ColumnElement[bool]:
     return and_(of_stream, Backfill.finished_at.is_not(None), Backfill.last_error.is_(None))
 
 
-def go_on(poll: Poll) -> None:
+def run_backfills(poll: Poll) -> None:
     """Work on what was asked of this stream until it is done, or the poll has taken long enough.
 
     Raises: OutOfTime, TwilioError, LeaseLost.
@@ -93,15 +93,15 @@ def go_on(poll: Poll) -> None:
         session.expunge_all()
     for backfill in waiting:
         try:
-            _work(poll, backfill)
+            _read_backfill(poll, backfill)
         except TwilioRefused as error:
             if error.code not in TOO_OLD:
                 raise
             log.warning("a backfill was refused", error=str(error))
-            _end(poll, backfill, str(error))
+            _finish(poll, backfill, str(error))
 
 
-def _work(poll: Poll, backfill: Backfill) -> None:
+def _read_backfill(poll: Poll, backfill: Backfill) -> None:
     """Read day by day, oldest first; then, of calls and messages, what the filters by day leave out."""
 
     def count(session: Session, number: int) -> None:
@@ -110,31 +110,31 @@ def _work(poll: Poll, backfill: Backfill) -> None:
 
     poll.source = LogSource.BACKFILL
     try:
-        for piece in _pieces(poll.lease.log_type, backfill):
-            listing = Listing("backfill", piece, polite=True, count=count)
-            work_through(poll, listing, lambda session, _, piece=piece: _note(session, backfill, piece))  # type: ignore[misc]
+        for span in _day_spans(poll.lease.log_type, backfill):
+            listing = Listing("backfill", span, keeps_reserve=True, count=count)
+            list_span(poll, listing, lambda session, _, span=span: _save_progress(session, backfill, span))  # type: ignore[misc]
     finally:
         poll.source = LogSource.POLL
-    _end(poll, backfill, None)
+    _finish(poll, backfill, None)
 
 
-def _pieces(log_type: LogType, backfill: Backfill) -> list[Slice]:
-    pieces = []
+def _day_spans(log_type: LogType, backfill: Backfill) -> list[Slice]:
+    spans = []
     start = backfill.read_from
     while start < backfill.until:
         midnight = datetime.combine(start.astimezone(UTC).date(), time(), UTC) + plan.ONE_DAY
-        pieces.append(Slice(start, min(midnight, backfill.until)))
+        spans.append(Slice(start, min(midnight, backfill.until)))
         start = midnight
-    return pieces if log_type == LogType.ERROR else [*pieces, Slice(backfill.since, None)]
+    return spans if log_type == LogType.ERROR else [*spans, Slice(backfill.since, None)]
 
 
-def _note(session: Session, backfill: Backfill, piece: Slice) -> None:
+def _save_progress(session: Session, backfill: Backfill, span: Slice) -> None:
     """Note how far it has come."""
-    if piece.until is not None:
-        session.execute(update(Backfill).where(Backfill.id == backfill.id).values(read_from=piece.until))
+    if span.until is not None:
+        session.execute(update(Backfill).where(Backfill.id == backfill.id).values(read_from=span.until))
 
 
-def _end(poll: Poll, backfill: Backfill, error: str | None) -> None:
+def _finish(poll: Poll, backfill: Backfill, error: str | None) -> None:
     now = poll.clock()
     with session_scope() as session:
         streams.lock(session, poll.lease, (), now)

@@ -12,21 +12,21 @@ from app.models import RequestCount
 
 WINDOW = timedelta(seconds=61)
 """A minute, and the second within which the oldest request may have been sent at any moment."""
-KEPT = timedelta(hours=2)
-RESERVE = 0.5
+COUNT_RETENTION = timedelta(hours=2)
+RESERVED_SHARE = 0.5
 """The share of the budget that reading again leaves to listing what is new."""
-SHORTEST_WAIT_SECONDS = 0.01
-LOCKS = 7_400_007
+MIN_WAIT_SECONDS = 0.01
+LOCK_NAMESPACE = 7_400_007
 """The first of two numbers that name these advisory locks; the account's id is the second."""
 
 
-def take(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
+def consume(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
     """Count one request; False, and nothing counted, where the budget is spent.
 
     Requests of one account are counted one after another: the lock lasts until the end of the transaction.
     """
-    session.execute(select(func.pg_advisory_xact_lock(LOCKS, account_id)))
-    if left(session, account_id, now, per_minute) == 0:
+    session.execute(select(func.pg_advisory_xact_lock(LOCK_NAMESPACE, account_id)))
+    if remaining(session, account_id, now, per_minute) == 0:
         return False
     statement = insert(RequestCount).values(account_id=account_id, second=now.replace(microsecond=0), count=1)
     session.execute(
@@ -37,7 +37,7 @@ def take(session: Session, account_id: int, now: datetime, per_minute: int) -> b
     return True
 
 
-def waiter(
+def rate_limiter(
     account_id: int,
     per_minute: int,
     clock: Callable[[], datetime],
@@ -53,7 +53,7 @@ def waiter(
         while True:
             with session_scope() as session:
                 also(session)
-                if take(session, account_id, clock(), per_minute):
+                if consume(session, account_id, clock(), per_minute):
                     return
                 wait = seconds_to_room(session, account_id, clock())
             sleep(wait)
@@ -61,26 +61,26 @@ def waiter(
     return before_request
 
 
-def left(session: Session, account_id: int, now: datetime, per_minute: int) -> int:
+def remaining(session: Session, account_id: int, now: datetime, per_minute: int) -> int:
     """Return how many requests the budget allows now."""
-    spent = session.scalar(select(func.coalesce(func.sum(RequestCount.count), 0)).where(*_lately(account_id, now)))
+    spent = session.scalar(select(func.coalesce(func.sum(RequestCount.count), 0)).where(*_in_window(account_id, now)))
     return max(0, per_minute - int(spent or 0))
 
 
 def has_room(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
     """Say whether the budget has room beyond what is kept for listing what is new."""
-    room = left(session, account_id, now, per_minute)
-    return room > per_minute * RESERVE or (room > 0 and per_minute == 1)
+    room = remaining(session, account_id, now, per_minute)
+    return room > per_minute * RESERVED_SHARE or (room > 0 and per_minute == 1)
 
 
 def seconds_to_room(session: Session, account_id: int, now: datetime) -> float:
     """Return when the oldest of the requests that count now will count no more; never 0, so that nobody spins."""
-    oldest = session.scalar(select(func.min(RequestCount.second)).where(*_lately(account_id, now)))
+    oldest = session.scalar(select(func.min(RequestCount.second)).where(*_in_window(account_id, now)))
     wait = (oldest + WINDOW - now).total_seconds() if oldest else 0.0
-    return max(SHORTEST_WAIT_SECONDS, wait)
+    return max(MIN_WAIT_SECONDS, wait)
 
 
-def _lately(account_id: int, now: datetime) -> tuple[ColumnElement[bool], ...]:
+def _in_window(account_id: int, now: datetime) -> tuple[ColumnElement[bool], ...]:
     """Select the requests that count at `now`; those of a clock that was wrong by more than a minute do not."""
     second = RequestCount.second
     return RequestCount.account_id == account_id, second > now - WINDOW, second < now + WINDOW
@@ -93,6 +93,6 @@ def used_last_hour(session: Session, account_id: int, now: datetime) -> int:
     return int(session.scalar(query.where(RequestCount.account_id == account_id, RequestCount.second > hour)) or 0)
 
 
-def forget(session: Session, now: datetime) -> None:
+def delete_expired(session: Session, now: datetime) -> None:
     """Delete the counts that nobody asks for any more."""
-    session.execute(delete(RequestCount).where(RequestCount.second < now - KEPT))
+    session.execute(delete(RequestCount).where(RequestCount.second < now - COUNT_RETENTION))

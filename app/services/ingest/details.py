@@ -15,8 +15,8 @@ from app.utils.clock import utc_now
 
 FIELDS = ("request_variables", "request_headers", "response_headers", "response_body")
 """Source: Twilio's OpenAPI, monitor.v1.alert-instance; a list of alerts does not have them."""
-LONGEST_WAIT_SECONDS = 5.0
-LONGEST_FIELD = 64 * 1024
+MAX_WAIT_SECONDS = 5.0
+MAX_FIELD_LENGTH = 64 * 1024
 
 log = structlog.get_logger()
 
@@ -57,18 +57,18 @@ def _read(account_id: int, sid: str, settings: Settings) -> dict[str, str | None
 
     def before_request() -> None:
         with session_scope() as session:
-            if not budget.take(session, account_id, utc_now(), settings.twilio_max_requests_per_minute):
+            if not budget.consume(session, account_id, utc_now(), settings.twilio_max_requests_per_minute):
                 raise TwilioRateLimited("the account's request budget of this minute is spent", 60.0)
 
     with session_scope() as session:
         credentials = accounts.load(session, account_id, settings)
-    with accounts.open_reader(credentials, before_request, tries=1, timeout_seconds=LONGEST_WAIT_SECONDS) as reader:
+    with accounts.open_reader(credentials, before_request, tries=1, timeout_seconds=MAX_WAIT_SECONDS) as reader:
         record = reader.read_one(LogType.ERROR, sid)
     if record is None:
         return dict.fromkeys(FIELDS)
-    told = msgspec.json.decode(record, type=dict[str, object])
-    return {name: _text(told.get(name)) for name in FIELDS}
+    details = msgspec.json.decode(record, type=dict[str, object])
+    return {name: _text(details.get(name)) for name in FIELDS}
 
 
 def _text(value: object) -> str | None:
-    return value[:LONGEST_FIELD] if isinstance(value, str) else None
+    return value[:MAX_FIELD_LENGTH] if isinstance(value, str) else None

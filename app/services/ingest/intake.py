@@ -16,8 +16,8 @@ from app.config import Settings
 from app.enums import LogSource, LogType
 from app.models import Account, PushedRecord, QuarantinedRecord
 from app.services.ingest.normalize import (
-    FARTHEST_AHEAD,
-    FARTHEST_BACK,
+    EARLIEST,
+    MAX_CLOCK_SKEW,
     MalformedRecord,
     content_hash,
     head,
@@ -26,23 +26,23 @@ from app.services.ingest.normalize import (
 )
 from app.services.logs import store
 from app.services.logs.types import NormalizedLog
-from app.services.logs.versions import pushed
+from app.services.logs.versions import apply_status_push
 
-KEPT_RECORD_BYTES = 16 * 1024
-LONGEST_REASON = 500
-KEPT_RECORDS = 1_000
+MAX_RECORD_BYTES = 16 * 1024
+MAX_REASON_LENGTH = 500
+MAX_QUARANTINED = 1_000
 """Of odd records only so many are kept for each account and log type, the latest: each poll may bring new ones."""
 TRICKLE = 10
 TRICKLE_WITHIN = timedelta(hours=1)
 """So many records set aside within so long are odd ones; more mean that Twilio has changed, or that we are wrong."""
-TAIL = 20
+TAIL_LOGS = 20
 """So many logs at the end of a page say how far back it goes."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Origin:
+class IngestContext:
     """Where records come from, and the rules for storing them."""
 
     account_id: int
@@ -54,7 +54,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Seen:
+class PageResult:
     """What a page of records told."""
 
     changes: int
@@ -62,7 +62,7 @@ class Seen:
     """How far back the page goes, in a list that comes newest first; None where none of its logs tells."""
 
 
-def policy(settings: Settings, now: datetime) -> store.StorePolicy:
+def store_policy(settings: Settings, now: datetime) -> store.StorePolicy:
     """Say what the settings say about storing."""
     return store.StorePolicy(
         settle=timedelta(hours=settings.settle_hours),
@@ -71,78 +71,86 @@ def policy(settings: Settings, now: datetime) -> store.StorePolicy:
     )
 
 
-def take_in(
-    session: Session, origin: Origin, stream_ids: Mapping[str, int], records: Sequence[msgspec.Raw], now: datetime
-) -> Seen:
+def ingest_page(
+    session: Session,
+    context: IngestContext,
+    stream_ids: Mapping[str, int],
+    records: Sequence[msgspec.Raw],
+    now: datetime,
+) -> PageResult:
     """Store what these records tell that is new; a record that is no log is quarantined, and the rest goes on.
 
-    Args:    stream_ids: the streams that are locked, by log type; those of `also_locked` among them.
+    Args:    stream_ids: the streams that are locked, by log type; those of `dependent_types` among them.
     """
-    rules = policy(origin.settings, now)
-    odd: Odd = []
-    heads = _heads(records, odd)
-    known = store.lookup(session, origin.account_id, [sid for sid, _, _ in heads])
-    told = _told_by(origin.log_type, heads, known, odd, now)
-    if not rules.keep_bodies:
-        told = [each if isinstance(each, store.Known) else without_body(each) for each in told]
-    unchanged = [each for each in told if isinstance(each, store.Known)]
+    policy = store_policy(context.settings, now)
+    malformed: MalformedRecords = []
+    heads = _read_heads(records, malformed)
+    known = store.lookup(session, context.account_id, [sid for sid, _, _ in heads])
+    parsed = _normalize_changed(context.log_type, heads, known, malformed, now)
+    if not policy.keep_bodies:
+        parsed = [each if isinstance(each, store.Known) else without_body(each) for each in parsed]
+    unchanged = [each for each in parsed if isinstance(each, store.Known)]
     logs = [
         each
-        for each in told
-        if isinstance(each, NormalizedLog) and (each.sid in known or not _was_over(each, origin.floor))
+        for each in parsed
+        if isinstance(each, NormalizedLog) and (each.sid in known or not _ended_before(each, context.floor))
     ]
-    store.touch(session, unchanged, now, rules)
-    changes = store.save(session, origin.account_id, stream_ids, logs, known, origin.source, now, rules)
-    fresh = [log.sid for log in logs if log.sid not in known]
-    if fresh:
-        changes += apply_pushes(session, origin, stream_ids, fresh, now).changes
-    if odd:
-        _quarantine(session, origin, odd, now)
-    return Seen(changes, _back_to(origin.log_type, told))
+    store.mark_read(session, unchanged, now, policy)
+    changes = store.save(session, context.account_id, stream_ids, logs, known, context.source, now, policy)
+    new_sids = [log.sid for log in logs if log.sid not in known]
+    if new_sids:
+        changes += apply_pushes(session, context, stream_ids, new_sids, now).changes
+    if malformed:
+        _quarantine(session, context, malformed, now)
+    return PageResult(changes, _back_to(context.log_type, parsed))
 
 
-def _was_over(log: NormalizedLog, floor: datetime | None) -> bool:
+def _ended_before(log: NormalizedLog, floor: datetime | None) -> bool:
     return floor is not None and log.final and max(log.occurred_at, log.changed_at) < floor
 
 
-Head = tuple[str, int, msgspec.Raw]
+RecordHead = tuple[str, int, msgspec.Raw]
 """A record, after its sid and its hash."""
-Odd = list[tuple[msgspec.Raw, str]]
+MalformedRecords = list[tuple[msgspec.Raw, str]]
 """Records that are no logs, and why."""
 
 
-def _heads(records: Iterable[msgspec.Raw], odd: Odd) -> list[Head]:
+def _read_heads(records: Iterable[msgspec.Raw], malformed: MalformedRecords) -> list[RecordHead]:
     """Read sids and hashes; set aside what has none."""
-    heads: list[Head] = []
+    heads: list[RecordHead] = []
     for record in records:
         try:
             heads.append((*head(record), record))
         except MalformedRecord as error:
-            odd.append((record, str(error)))
+            malformed.append((record, str(error)))
     return heads
 
 
-def _told_by(
-    log_type: LogType, heads: Iterable[Head], known: Mapping[str, store.Known], odd: Odd, now: datetime
+def _normalize_changed(
+    log_type: LogType,
+    heads: Iterable[RecordHead],
+    known: Mapping[str, store.Known],
+    malformed: MalformedRecords,
+    now: datetime,
 ) -> list[NormalizedLog | store.Known]:
     """Normalize what is new or changed, and set aside what is no log; the answer keeps the order of the list."""
-    told: list[NormalizedLog | store.Known] = []
+    parsed: list[NormalizedLog | store.Known] = []
     for sid, hashed, record in heads:
         found = known.get(sid)
         if found is not None and found.content_hash == hashed:
-            told.append(found)
+            parsed.append(found)
             continue
         try:
-            told.append(normalize(log_type, record, hashed, now))
+            parsed.append(normalize(log_type, record, hashed, now))
         except MalformedRecord as error:
-            odd.append((record, str(error)))
+            malformed.append((record, str(error)))
         except Exception as error:  # what nobody thought of must not keep the rest of the list from being read
-            odd.append((record, f"the record could not be read: {type(error).__name__}"))
-    return told
+            malformed.append((record, f"the record could not be read: {type(error).__name__}"))
+    return parsed
 
 
 @dataclass(frozen=True)
-class Applied:
+class ApplyResult:
     """What became of pushes."""
 
     sids: int
@@ -151,66 +159,72 @@ class Applied:
 
 
 def apply_pushes(
-    session: Session, origin: Origin, stream_ids: Mapping[str, int], sids: Sequence[str], now: datetime
-) -> Applied:
+    session: Session, context: IngestContext, stream_ids: Mapping[str, int], sids: Sequence[str], now: datetime
+) -> ApplyResult:
     """Apply what callbacks told of these logs, where the logs are known; an error entry makes its log."""
     query = select(PushedRecord).where(
-        PushedRecord.account_id == origin.account_id,
-        PushedRecord.log_type == origin.log_type,
-        store.among(PushedRecord.sid, sids),
+        PushedRecord.account_id == context.account_id,
+        PushedRecord.log_type == context.log_type,
+        store.any_of(PushedRecord.sid, sids),
         PushedRecord.applied_at.is_(None),
     )
     pushes = session.scalars(query.order_by(PushedRecord.received_at, PushedRecord.id)).all()
     if not pushes:
-        return Applied(0, 0)
-    stored = store.load(session, origin.account_id, list({push.sid for push in pushes}))
+        return ApplyResult(0, 0)
+    stored = store.load(session, context.account_id, list({push.sid for push in pushes}))
     states = {sid: found.log for sid, found in stored.items()}
-    rules = policy(origin.settings, now)
+    policy = store_policy(context.settings, now)
     changes = 0
-    odd: Odd = []
-    for turn in _turns(pushes):
-        told = _told_in_turn(origin.log_type, turn, states, odd, now)
-        known = store.lookup(session, origin.account_id, list(told))
-        saved = list(told.values())
-        changes += store.save(session, origin.account_id, stream_ids, saved, known, LogSource.CALLBACK, now, rules)
-        states |= told
-        for push in turn:
-            if push.sid in states or origin.log_type == LogType.ERROR:
+    malformed: MalformedRecords = []
+    for round_ in _rounds(pushes):
+        updated = _apply_round(context.log_type, round_, states, malformed, now)
+        known = store.lookup(session, context.account_id, list(updated))
+        saved = list(updated.values())
+        changes += store.save(session, context.account_id, stream_ids, saved, known, LogSource.CALLBACK, now, policy)
+        states |= updated
+        for push in round_:
+            if push.sid in states or context.log_type == LogType.ERROR:
                 push.applied_at = now
-    if odd:
-        _quarantine(session, origin, odd, now)
-    return Applied(len({push.sid for push in pushes if push.applied_at}), changes)
+    if malformed:
+        _quarantine(session, context, malformed, now)
+    return ApplyResult(len({push.sid for push in pushes if push.applied_at}), changes)
 
 
-def _turns(pushes: Sequence[PushedRecord]) -> list[list[PushedRecord]]:
+def _rounds(pushes: Sequence[PushedRecord]) -> list[list[PushedRecord]]:
     """Sort pushes into turns, each log once in a turn: so rules see every state of it, one after another."""
-    turns: list[list[PushedRecord]] = []
+    rounds: list[list[PushedRecord]] = []
     seen: Counter[str] = Counter()
     for push in pushes:
-        if seen[push.sid] == len(turns):
-            turns.append([])
-        turns[seen[push.sid]].append(push)
+        if seen[push.sid] == len(rounds):
+            rounds.append([])
+        rounds[seen[push.sid]].append(push)
         seen[push.sid] += 1
-    return turns
+    return rounds
 
 
-def _told_in_turn(
-    log_type: LogType, turn: Sequence[PushedRecord], states: Mapping[str, NormalizedLog], odd: Odd, now: datetime
+def _apply_round(
+    log_type: LogType,
+    round_: Sequence[PushedRecord],
+    states: Mapping[str, NormalizedLog],
+    malformed: MalformedRecords,
+    now: datetime,
 ) -> dict[str, NormalizedLog]:
     """Say what the pushes of a turn make of their logs, and set aside what can make none."""
-    told = {}
-    for push in turn:
+    updated = {}
+    for push in round_:
         try:
-            log = _told(log_type, states.get(push.sid), push, now)
+            log = _apply_push(log_type, states.get(push.sid), push, now)
         except MalformedRecord as error:
-            odd.append((msgspec.Raw(msgspec.json.encode(push.fields)), str(error)))
+            malformed.append((msgspec.Raw(msgspec.json.encode(push.fields)), str(error)))
             continue
         if log is not None:
-            told[push.sid] = log
-    return told
+            updated[push.sid] = log
+    return updated
 
 
-def _told(log_type: LogType, state: NormalizedLog | None, push: PushedRecord, now: datetime) -> NormalizedLog | None:
+def _apply_push(
+    log_type: LogType, state: NormalizedLog | None, push: PushedRecord, now: datetime
+) -> NormalizedLog | None:
     """Say what a push makes of a log; None where it tells nothing new, or of a log that is not known.
 
     Raises: MalformedRecord where it is an error entry of odd shape.
@@ -220,7 +234,7 @@ def _told(log_type: LogType, state: NormalizedLog | None, push: PushedRecord, no
     if state is None:
         return None
     at = push.fields.get("at")
-    told = pushed(
+    updated = apply_status_push(
         state,
         push.fields["status"],
         push.fields.get("error_code"),
@@ -228,9 +242,9 @@ def _told(log_type: LogType, state: NormalizedLog | None, push: PushedRecord, no
         push.received_at,
     )
     duration = push.fields.get("duration")
-    if told is not None and log_type == LogType.CALL and duration is not None and told.final:
-        told = msgspec.structs.replace(told, duration_seconds=duration)
-    return told
+    if updated is not None and log_type == LogType.CALL and duration is not None and updated.final:
+        updated = msgspec.structs.replace(updated, duration_seconds=duration)
+    return updated
 
 
 def _entry(push: PushedRecord, now: datetime) -> NormalizedLog:
@@ -249,10 +263,10 @@ def _entry(push: PushedRecord, now: datetime) -> NormalizedLog:
 def _has_time(fields: Mapping[str, object], now: datetime) -> bool:
     """Say whether the time that a push tells is one that a log can have; else its arrival counts."""
     at = datetime.fromisoformat(str(fields["date_generated"]))
-    return FARTHEST_BACK < at <= now + FARTHEST_AHEAD
+    return EARLIEST < at <= now + MAX_CLOCK_SKEW
 
 
-def also_locked(log_type: LogType) -> tuple[LogType, ...]:
+def dependent_types(log_type: LogType) -> tuple[LogType, ...]:
     """Error entries give calls their codes: whoever stores them writes changes of calls."""
     return (LogType.CALL,) if log_type == LogType.ERROR else ()
 
@@ -263,21 +277,23 @@ def _back_to(log_type: LogType, logs: Sequence[NormalizedLog | store.Known]) -> 
     Messages that were never sent have no place in the order of sending; a page of nothing else tells nothing.
     """
     times = [(item.occurred_at, item.sent_at) for item in logs if log_type != LogType.MESSAGE or item.sent_at]
-    return max((max(occurred_at, sent_at or occurred_at) for occurred_at, sent_at in times[-TAIL:]), default=None)
+    return max((max(occurred_at, sent_at or occurred_at) for occurred_at, sent_at in times[-TAIL_LOGS:]), default=None)
 
 
-def _quarantine(session: Session, origin: Origin, odd: list[tuple[msgspec.Raw, str]], now: datetime) -> None:
+def _quarantine(
+    session: Session, context: IngestContext, malformed: list[tuple[msgspec.Raw, str]], now: datetime
+) -> None:
     """Keep odd records with the reason; without their text, where bodies are not to be stored."""
-    kept = origin.log_type != LogType.MESSAGE or origin.settings.store_message_bodies
+    keep_text = context.log_type != LogType.MESSAGE or context.settings.store_message_bodies
     rows = {}
-    for record, reason in odd:
+    for record, reason in malformed:
         hashed = content_hash(record)
-        text = bytes(record)[:KEPT_RECORD_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd") if kept else ""
+        text = bytes(record)[:MAX_RECORD_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd") if keep_text else ""
         rows[hashed] = {
-            "account_id": origin.account_id,
-            "log_type": origin.log_type.value,
+            "account_id": context.account_id,
+            "log_type": context.log_type.value,
             "content_hash": hashed,
-            "reason": reason[:LONGEST_REASON].replace("\0", "\ufffd"),
+            "reason": reason[:MAX_REASON_LENGTH].replace("\0", "\ufffd"),
             "record": text,
             "first_seen_at": now,
             "seen_at": now,
@@ -290,8 +306,8 @@ def _quarantine(session: Session, origin: Origin, odd: list[tuple[msgspec.Raw, s
     )
     new = sum(first_seen_at == now for first_seen_at in seen.scalars())
     if new:
-        log.warning("records that cannot be logs were set aside", log_type=origin.log_type.value, count=new)
-        metrics.count(session, {metrics.LOGS_MALFORMED.key(log_type=origin.log_type.value): float(new)})
+        log.warning("records that cannot be logs were set aside", log_type=context.log_type.value, count=new)
+        metrics.count(session, {metrics.LOGS_MALFORMED.key(log_type=context.log_type.value): float(new)})
 
 
 @dataclass(frozen=True)
@@ -315,7 +331,7 @@ def set_aside(session: Session, since: datetime) -> list[SetAside]:
     return [SetAside(*row) for row in rows]
 
 
-def forget_odd(session: Session) -> None:
+def trim_quarantine(session: Session) -> None:
     """Delete the odd records beyond the latest."""
     key = (QuarantinedRecord.account_id, QuarantinedRecord.log_type)
     number = func.row_number().over(partition_by=key, order_by=QuarantinedRecord.seen_at.desc())
@@ -325,6 +341,6 @@ def forget_odd(session: Session) -> None:
             QuarantinedRecord.account_id == numbered.c.account_id,
             QuarantinedRecord.log_type == numbered.c.log_type,
             QuarantinedRecord.content_hash == numbered.c.content_hash,
-            numbered.c.number > KEPT_RECORDS,
+            numbered.c.number > MAX_QUARANTINED,
         )
     )

@@ -15,20 +15,20 @@ from app.database import session_scope
 from app.enums import LogSource, LogType
 from app.errors import TwilioRefused, TwilioUnavailable
 from app.services.ingest import budget, streams
-from app.services.ingest.intake import Origin, Seen, also_locked, take_in
+from app.services.ingest.intake import IngestContext, PageResult, dependent_types, ingest_page
 from app.services.ingest.plan import Slice
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.pages import Page
 from app.utils import stopping
 from app.utils.crashpoints import crashpoint
 
-LONGEST_POLL_SECONDS = 200.0
+MAX_POLL_SECONDS = 200.0
 """A poll that takes longer gives its stream back, and goes on with its next turn."""
 ERROR_CAP = 10_000
 """No query of the error log lists more. Source: Twilio's documentation of the Alerts resource."""
-ENOUGH_FAILURES = 2
+RESTART_AFTER_FAILURES = 2
 """After so many failed polls in a row a list that was interrupted is begun anew, if its place still cannot be read."""
-SHORTEST_WINDOW = timedelta(seconds=2)
+MIN_WINDOW = timedelta(seconds=2)
 
 Clock = Callable[[], datetime]
 T = TypeVar("T")
@@ -58,21 +58,21 @@ class Poll:
     clock: Clock
     sleep: Callable[[float], None]
     started_at: datetime
-    deadline: float = field(default_factory=lambda: time.monotonic() + LONGEST_POLL_SECONDS)
+    deadline: float = field(default_factory=lambda: time.monotonic() + MAX_POLL_SECONDS)
     """By the machine's monotonic clock."""
     source: LogSource = LogSource.POLL
     floor: datetime | None = None
     """What was created before it is not asked for."""
-    reading: dict[str, Any] = field(default_factory=dict)
+    resume_points: dict[str, Any] = field(default_factory=dict)
     swept_at: dict[str, Any] = field(default_factory=dict)
     changes: int = 0
     """How many logs it found that are new or have changed."""
 
     @property
-    def origin(self) -> Origin:
+    def context(self) -> IngestContext:
         """Say where the records come from."""
         floor = self.floor if self.source == LogSource.POLL else None
-        return Origin(self.lease.account_id, self.lease.log_type, self.source, self.settings, floor)
+        return IngestContext(self.lease.account_id, self.lease.log_type, self.source, self.settings, floor)
 
     def check_time(self) -> None:
         """Stop here where the poll has taken long enough, or the worker stops.
@@ -82,7 +82,7 @@ class Poll:
         if time.monotonic() > self.deadline or stopping.requested():
             raise OutOfTime
 
-    def await_room(self) -> None:
+    def wait_for_budget(self) -> None:
         """Wait until the request budget has room beyond what is kept for listing what is new.
 
         Raises: OutOfTime.
@@ -106,8 +106,8 @@ class Listing:
 
     name: str
     """Under which name it is noted where it goes on: `slice`, `sweep` or `backfill`."""
-    piece: Slice
-    polite: bool = False
+    span: Slice
+    keeps_reserve: bool = False
     """It leaves the reserve of the request budget alone."""
     count: Callable[[Session, int], None] = lambda _session, _number: None
     """Told in each page's transaction how many records it had."""
@@ -117,41 +117,41 @@ Finish = Callable[[Session, datetime], None]
 """What to note in the transaction of the last page; it is given when the listing began."""
 
 
-def work_through(poll: Poll, listing: Listing, finish: Finish) -> None:
+def list_span(poll: Poll, listing: Listing, finish: Finish) -> None:
     """List a span to its end; windows of the error log that hold too many entries are halved.
 
     Raises: OutOfTime, TwilioError, LeaseLost; where it goes on is noted.
     """
-    pieces = [listing.piece]
-    while pieces:
-        piece = pieces.pop()
-        last = finish if not pieces else _note_half(poll, listing, piece)
-        if _list(poll, replace(listing, piece=piece), last):
+    spans = [listing.span]
+    while spans:
+        span = spans.pop()
+        last = finish if not spans else _save_half(poll, listing, span)
+        if _list(poll, replace(listing, span=span), last):
             continue
-        middle = piece.since + ((piece.until or poll.started_at) - piece.since) / 2
-        if middle - piece.since < SHORTEST_WINDOW / 2:
-            _give_up(poll, piece, last)
+        middle = span.since + ((span.until or poll.started_at) - span.since) / 2
+        if middle - span.since < MIN_WINDOW / 2:
+            _record_overflow_gap(poll, span, last)
         else:
-            pieces += [Slice(middle, piece.until), Slice(piece.since, middle)]
+            spans += [Slice(middle, span.until), Slice(span.since, middle)]
 
 
-def _note_half(poll: Poll, listing: Listing, piece: Slice) -> Finish:
+def _save_half(poll: Poll, listing: Listing, span: Slice) -> Finish:
     """Note that the older part of a window that was cut is read, so that it need not be read again."""
 
     def note(session: Session, _began: datetime) -> None:
-        if listing.name == "slice" and piece.until is not None:
-            streams.note_backlog(session, poll.lease, piece.until)
+        if listing.name == "slice" and span.until is not None:
+            streams.save_backlog(session, poll.lease, span.until)
 
     return note
 
 
-def _give_up(poll: Poll, piece: Slice, finish: Finish) -> None:
+def _record_overflow_gap(poll: Poll, span: Slice, finish: Finish) -> None:
     """Record that more entries fell into a moment than Twilio lists of one."""
     now = poll.clock()
     with session_scope() as session:
         streams.lock(session, poll.lease, (), now)
         reason = f"more than {ERROR_CAP} entries within seconds: Twilio lists no more of them"
-        streams.note_gap(session, poll.lease, piece.since, piece.until or poll.started_at, reason, now)
+        streams.record_gap(session, poll.lease, span.since, span.until or poll.started_at, reason, now)
         finish(session, poll.started_at)
 
 
@@ -160,27 +160,27 @@ def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
 
     Calls and messages come newest first: such a listing is left as soon as it is past the span.
     """
-    log_type, piece = poll.lease.log_type, listing.piece
-    noted = _resumable(poll, listing)
-    began = datetime.fromisoformat(noted["began"]) if noted else poll.started_at
-    count: int = noted["count"] if noted else 0
-    for page in _prefetched(_pages(poll, listing, noted)):
+    log_type, span = poll.lease.log_type, listing.span
+    resume_point = _resumable(poll, listing)
+    began = datetime.fromisoformat(resume_point["began"]) if resume_point else poll.started_at
+    count: int = resume_point["count"] if resume_point else 0
+    for page in _prefetched(_pages(poll, listing, resume_point)):
         crashpoint("poll.page")
         now = poll.clock()
         with session_scope() as session:
-            stream_ids = streams.lock(session, poll.lease, also_locked(log_type), now)
-            seen = take_in(session, poll.origin, stream_ids, page.records, now)
+            stream_ids = streams.lock(session, poll.lease, dependent_types(log_type), now)
+            result = ingest_page(session, poll.context, stream_ids, page.records, now)
             count += len(page.records)
             listing.count(session, len(page.records))
-            done = not page.has_next or _is_past(log_type, piece, seen)
+            done = not page.has_next or _is_past(log_type, span, result)
             capped = done and log_type == LogType.ERROR and count >= ERROR_CAP
-            _note(session, poll, listing, None if done else _progress(piece, began, page, count))
+            _save_progress(session, poll, listing, None if done else _progress(span, began, page, count))
             if done and not capped:
                 finish(session, began)
             crashpoint("poll.before_commit")
         crashpoint("poll.after_commit")
-        poll.changes += seen.changes
-        if seen.changes:
+        poll.changes += result.changes
+        if result.changes:
             wake.evaluate()
         if done:
             return not capped
@@ -188,65 +188,65 @@ def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
     return True
 
 
-def _is_past(log_type: LogType, piece: Slice, seen: Seen) -> bool:
+def _is_past(log_type: LogType, span: Slice, result: PageResult) -> bool:
     """Say whether a list that comes newest first, unfiltered, has gone back far enough."""
-    ordered = log_type != LogType.ERROR and piece.until is None
-    return ordered and seen.back_to is not None and seen.back_to < piece.since
+    ordered = log_type != LogType.ERROR and span.until is None
+    return ordered and result.back_to is not None and result.back_to < span.since
 
 
-def _pages(poll: Poll, listing: Listing, noted: dict[str, Any] | None) -> Iterator[Page]:
+def _pages(poll: Poll, listing: Listing, resume_point: dict[str, Any] | None) -> Iterator[Page]:
     """Open the list, where it was interrupted or from its start; the head of calls and messages without filters."""
-    log_type, piece = poll.lease.log_type, listing.piece
-    filtered = piece.until is not None or log_type == LogType.ERROR
-    since = piece.since if filtered else None
+    log_type, span = poll.lease.log_type, listing.span
+    filtered = span.until is not None or log_type == LogType.ERROR
+    since = span.since if filtered else None
     pages = None
-    if noted:
-        pages = poll.reader.list_pages(log_type, since=since, until=piece.until, start=noted["link"])
+    if resume_point:
+        pages = poll.reader.list_pages(log_type, since=since, until=span.until, start=resume_point["link"])
         try:
             first = next(pages)
         except (TwilioRefused, TwilioUnavailable) as error:
-            if isinstance(error, TwilioUnavailable) and poll.lease.failures < ENOUGH_FAILURES:
+            if isinstance(error, TwilioUnavailable) and poll.lease.failures < RESTART_AFTER_FAILURES:
                 raise
             pages = None  # Twilio does not know the place any more, or cannot tell it: begin again.
         else:
             yield first
     if pages is None:
-        pages = poll.reader.list_pages(log_type, since=since, until=piece.until)
+        pages = poll.reader.list_pages(log_type, since=since, until=span.until)
     while True:
-        if listing.polite:
-            poll.await_room()
+        if listing.keeps_reserve:
+            poll.wait_for_budget()
         page = next(pages, None)
         if page is None:
             return
         yield page
 
 
-def _progress(piece: Slice, began: datetime, page: Page, count: int) -> dict[str, Any]:
-    until = piece.until.isoformat() if piece.until else None
-    span = {"since": piece.since.isoformat(), "until": until}
-    return {**span, "began": began.isoformat(), "link": page.next_link, "count": count}
+def _progress(span: Slice, began: datetime, page: Page, count: int) -> dict[str, Any]:
+    until = span.until.isoformat() if span.until else None
+    bounds = {"since": span.since.isoformat(), "until": until}
+    return {**bounds, "began": began.isoformat(), "link": page.next_link, "count": count}
 
 
 def _resumable(poll: Poll, listing: Listing) -> dict[str, Any] | None:
     """Find where this very listing was interrupted."""
-    noted: dict[str, Any] | None = poll.reading.get(listing.name)
-    if noted is None:
+    resume_point: dict[str, Any] | None = poll.resume_points.get(listing.name)
+    if resume_point is None:
         return None
-    piece = listing.piece
-    same = noted["since"] == piece.since.isoformat() and noted["until"] == (
-        piece.until.isoformat() if piece.until else None
+    span = listing.span
+    same = resume_point["since"] == span.since.isoformat() and resume_point["until"] == (
+        span.until.isoformat() if span.until else None
     )
-    return noted if same else None
+    return resume_point if same else None
 
 
-def _note(session: Session, poll: Poll, listing: Listing, progress: dict[str, Any] | None) -> None:
+def _save_progress(session: Session, poll: Poll, listing: Listing, progress: dict[str, Any] | None) -> None:
     """Note where the listing goes on, or that it is at its end; most listings have one page, and nothing to note."""
-    if progress is None and listing.name not in poll.reading:
+    if progress is None and listing.name not in poll.resume_points:
         return
-    poll.reading = {name: value for name, value in poll.reading.items() if name != listing.name}
+    poll.resume_points = {name: value for name, value in poll.resume_points.items() if name != listing.name}
     if progress is not None:
-        poll.reading[listing.name] = progress
-    streams.note_reading(session, poll.lease, poll.reading)
+        poll.resume_points[listing.name] = progress
+    streams.save_resume_points(session, poll.lease, poll.resume_points)
 
 
 def _prefetched(items: Iterator[T]) -> Iterator[T]:

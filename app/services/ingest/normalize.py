@@ -18,25 +18,25 @@ from app.services.twilio.alert_text import readable
 from app.services.twilio.countries import country_of
 from app.services.twilio.dates import parse_time
 from app.services.twilio.error_codes import describe
-from app.services.twilio.pages import mend, prune
+from app.services.twilio.pages import prune_depth, repair_text
 from app.services.twilio.statuses import is_final
 
-FARTHEST_AHEAD = timedelta(days=1)
+MAX_CLOCK_SKEW = timedelta(days=1)
 """A time later than this from now is none: no window would ever hold it, no version be newer."""
-FARTHEST_BACK = datetime(2000, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """Nor is one from before: Twilio was not there yet."""
-LARGEST_RECORD_BYTES = 1024 * 1024
+MAX_RECORD_BYTES = 1024 * 1024
 LARGEST_FIELD_BYTES = 64 * 1024
 """In a record that is larger than that, a field that is larger than this is dropped."""
 KEPT_FIELD_CHARACTERS = 1024
 """So much of it is kept."""
 SMALL_RECORD_BYTES = 2048
 """A record no larger than this needs no look at the length of its fields."""
-LONGEST_NAME = 512
+MAX_NAME_LENGTH = 512
 """Addresses, statuses and sids of whatever kind are shorter; an index of the database would refuse far longer ones."""
-LARGEST_INT = 2**31 - 1
-LARGEST_PRICE = Decimal(10) ** 12
-MOST_DECIMALS = 20
+MAX_INT = 2**31 - 1
+MAX_PRICE = Decimal(10) ** 12
+MAX_DECIMALS = 20
 PREFIXES = {LogType.CALL: ("CA",), LogType.MESSAGE: ("SM", "MM"), LogType.ERROR: ("NO",)}
 
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -93,7 +93,7 @@ def head(record: msgspec.Raw) -> tuple[str, int]:
 
 def _sid_of_broken(record: bytes) -> str:
     try:
-        return _heads.decode(prune(mend(record))).sid
+        return _heads.decode(prune_depth(repair_text(record))).sid
     except (msgspec.DecodeError, RecursionError):
         raise MalformedRecord("the record is no JSON object with a sid") from None
 
@@ -124,12 +124,12 @@ def normalize(log_type: LogType, record: msgspec.Raw, hashed: int, now: datetime
     if len(body) > SMALL_RECORD_BYTES:
         _drop_long_names(fields, rest)
     log = _makers[log_type](fields, rest)
-    latest = now + FARTHEST_AHEAD
+    latest = now + MAX_CLOCK_SKEW
     if not (
-        FARTHEST_BACK < log.occurred_at <= latest
+        EARLIEST < log.occurred_at <= latest
         and log.changed_at <= latest
         and log.updated_at <= latest
-        and (log.sent_at is None or FARTHEST_BACK < log.sent_at <= latest)
+        and (log.sent_at is None or EARLIEST < log.sent_at <= latest)
     ):
         fields, rest = _decode(log_type, body)
         _drop_long_names(fields, rest)
@@ -151,7 +151,7 @@ def without_body(log: NormalizedLog) -> NormalizedLog:
 
 def _decode(log_type: LogType, body: bytes) -> tuple[Any, dict[str, Any]]:
     """Decode a record into its shape, and beside it what its columns will not tell: unknown fields, unreadable ones."""
-    if len(body) <= LARGEST_RECORD_BYTES:
+    if len(body) <= MAX_RECORD_BYTES:
         try:
             return _decoders[log_type].decode(body), {}
         except (msgspec.DecodeError, RecursionError):
@@ -173,7 +173,7 @@ def _decode_with_unknown(log_type: LogType, body: bytes) -> tuple[Any, dict[str,
 def _decode_by_field(log_type: LogType, body: bytes) -> tuple[Any, dict[str, Any]]:
     """Decode each field apart, so that one of odd shape costs no more than itself."""
     parts = _parts_of(body)
-    decoders, is_large = _field_decoders[log_type], len(body) > LARGEST_RECORD_BYTES
+    decoders, is_large = _field_decoders[log_type], len(body) > MAX_RECORD_BYTES
     known: dict[str, Any] = {}
     rest: dict[str, Any] = {}
     for name, part in parts.items():
@@ -185,13 +185,13 @@ def _decode_by_field(log_type: LogType, body: bytes) -> tuple[Any, dict[str, Any
             rest[name] = _any_value(part)
     if missing := [name for name in _ESSENTIAL if name in rest]:
         raise MalformedRecord(f"the record's {missing[0]} cannot be read")
-    if len(_encode(rest)) > LARGEST_RECORD_BYTES:
-        raise MalformedRecord(f"the record has {len(body)} bytes, more than {LARGEST_RECORD_BYTES}")
+    if len(_encode(rest)) > MAX_RECORD_BYTES:
+        raise MalformedRecord(f"the record has {len(body)} bytes, more than {MAX_RECORD_BYTES}")
     return msgspec.convert(known, _shapes[log_type]), rest
 
 
 def _parts_of(body: bytes) -> dict[str, msgspec.Raw]:
-    for text in (body, prune(mend(body))):
+    for text in (body, prune_depth(repair_text(body))):
         try:
             return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, RecursionError):
@@ -236,7 +236,7 @@ def _check_sid(log_type: LogType, sid: str) -> None:
 def _drop_long_names(fields: Record, rest: dict[str, Any]) -> None:
     for attribute, name in _NAMES:
         value = getattr(fields, attribute, None)
-        if value is not None and len(value) > LONGEST_NAME:
+        if value is not None and len(value) > MAX_NAME_LENGTH:
             _note(rest, name, value, f"has {len(value)} characters")
             setattr(fields, attribute, None)
 
@@ -245,7 +245,7 @@ def _drop_odd_times(fields: Record, rest: dict[str, Any], latest: datetime) -> N
     for name in _TIMES:
         text = getattr(fields, name, None)
         at = _parsed(text) if text else None
-        if at is not None and not FARTHEST_BACK < at <= latest:
+        if at is not None and not EARLIEST < at <= latest:
             _note(rest, name, text, f"is {at:%Y-%m-%d}: that cannot be")
             setattr(fields, name, None)
 
@@ -478,7 +478,7 @@ def _int(value: float | str) -> int | None:
         number = int(exact)
     except (ValueError, OverflowError, InvalidOperation):
         return None
-    return number if exact == number and 0 <= number <= LARGEST_INT else None
+    return number if exact == number and 0 <= number <= MAX_INT else None
 
 
 def _price(value: Number, rest: dict[str, Any]) -> Decimal | None:
@@ -500,6 +500,6 @@ def _decimal(value: float | str) -> tuple[Decimal | None, bool]:
         number = Decimal(str(value))
     except InvalidOperation:
         return None, False
-    if not number.is_finite() or abs(number) > LARGEST_PRICE or number.as_tuple().exponent < -MOST_DECIMALS:  # type: ignore[operator]  # finite
+    if not number.is_finite() or abs(number) > MAX_PRICE or number.as_tuple().exponent < -MAX_DECIMALS:  # type: ignore[operator]  # finite
         return None, False
     return number, value == format(number, "f") and not (number.is_zero() and number.is_signed())

@@ -11,11 +11,11 @@ OVERLAP = timedelta(minutes=10)
 """Every poll reads this much again: a log may become visible so late."""
 ERROR_OVERLAP = timedelta(minutes=60)
 """Of the error log: whether its filter goes by the time an entry was generated or stored is not documented."""
-LONGEST_HEAD = timedelta(hours=30)
+MAX_HEAD = timedelta(hours=30)
 """A stream further behind than this is read in slices first."""
 ALLOWANCE = timedelta(seconds=60)
 """What was created in the last moments before a read began need not have been visible to it."""
-REACH = {
+HISTORY = {
     LogType.CALL: timedelta(days=400),
     LogType.MESSAGE: timedelta(days=400),
     LogType.ERROR: timedelta(days=30) - timedelta(hours=1),
@@ -23,12 +23,12 @@ REACH = {
 """How far back Twilio tells: 30 days of the error log, 400 of messages; of calls we ask no more."""
 ONE_DAY = timedelta(days=1)
 
-NEAREST_SWEEP = timedelta(minutes=12, seconds=30)
+MIN_SWEEP_DEPTH = timedelta(minutes=12, seconds=30)
 """What becomes visible within ten minutes is found by the overlap, before its age has grown by a quarter."""
 SWEEP_GROWTH = 2.7
 """Each sweep goes so many times further back than the one before it: the fewest requests are spent near e."""
-QUARTER = 0.25
-ENDED_EVERY = timedelta(minutes=15)
+SWEEP_INTERVAL_RATIO = 0.25
+ENDED_SWEEP_INTERVAL = timedelta(minutes=15)
 """How often the calls that ended lately are listed: long calls began before any other listing."""
 
 
@@ -78,11 +78,11 @@ def plan_poll(
     """
     overlap = ERROR_OVERLAP if log_type == LogType.ERROR else OVERLAP
     since = complete_until - overlap if complete_until else complete_from or now - backfill
-    oldest = now - min(REACH[log_type], retention)
+    oldest = now - min(HISTORY[log_type], retention)
     gap = None
     if since < oldest:
-        told = "Twilio tells no more" if REACH[log_type] <= retention else "RETENTION_DAYS keeps no more"
-        gap = Gap(complete_until, oldest, told) if complete_until and complete_until < oldest else None
+        oldest_listed = "Twilio tells no more" if HISTORY[log_type] <= retention else "RETENTION_DAYS keeps no more"
+        gap = Gap(complete_until, oldest, oldest_listed) if complete_until and complete_until < oldest else None
         since = oldest
     return Plan(since, gap, _slices(log_type, since, max(since, read_from or since), now, overlap))
 
@@ -91,7 +91,7 @@ def _slices(
     log_type: LogType, since: datetime, read_from: datetime, now: datetime, overlap: timedelta
 ) -> tuple[Slice, ...]:
     """Cut a span into listings. The filters of calls and messages drop what has no time yet: the head finds that."""
-    if now - since <= LONGEST_HEAD:
+    if now - since <= MAX_HEAD:
         return (Slice(max(since, read_from - overlap) if log_type == LogType.ERROR else since, None),)
     planned = []
     midnight = datetime.combine(read_from.astimezone(UTC).date(), time(), UTC)
@@ -105,7 +105,7 @@ def _slices(
 def sweep_depths(farthest: timedelta) -> list[timedelta]:
     """List how far back sweeps go, each farther than the one before, the last exactly `farthest`."""
     depths = []
-    depth = NEAREST_SWEEP
+    depth = MIN_SWEEP_DEPTH
     while depth < farthest:
         depth = min(depth * SWEEP_GROWTH, farthest)
         depths.append(depth)
@@ -121,10 +121,10 @@ def due_sweep(swept_at: Mapping[str, Any], now: datetime, next_poll: datetime, f
     Returns: the farthest sweep that is due; it does for all nearer ones.
     """
     found = None
-    nearer = NEAREST_SWEEP
+    nearer = MIN_SWEEP_DEPTH
     for depth in sweep_depths(farthest):
         # The youngest log that only this sweep finds has an age of `nearer / 1.25` when it becomes visible.
-        longest_wait = nearer / (1 + QUARTER) * QUARTER
+        longest_wait = nearer / (1 + SWEEP_INTERVAL_RATIO) * SWEEP_INTERVAL_RATIO
         last = _last(swept_at, depth)
         if last is None or (last < now and next_poll > last + longest_wait):
             found = depth
@@ -142,7 +142,9 @@ def sweep_since(swept_at: Mapping[str, Any], depth: timedelta, now: datetime, fa
     return min(now, last or now) - depth
 
 
-def swept(swept_at: Mapping[str, Any], since: datetime | None, at: datetime, farthest: timedelta) -> dict[str, Any]:
+def record_sweep(
+    swept_at: Mapping[str, Any], since: datetime | None, at: datetime, farthest: timedelta
+) -> dict[str, Any]:
     """Note what a reading that began at `at` and went back to `since` did for; None: it went back as far as can be."""
     depths = [
         depth
@@ -155,7 +157,7 @@ def swept(swept_at: Mapping[str, Any], since: datetime | None, at: datetime, far
 def ended_sweep_is_due(swept_at: Mapping[str, Any], now: datetime) -> bool:
     """Say whether the calls that ended lately are to be listed."""
     last = swept_at.get("ended")
-    return last is None or datetime.fromisoformat(last) + ENDED_EVERY <= now
+    return last is None or datetime.fromisoformat(last) + ENDED_SWEEP_INTERVAL <= now
 
 
 def _key(depth: timedelta) -> str:

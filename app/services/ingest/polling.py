@@ -9,19 +9,19 @@ from sqlalchemy.orm import Session
 
 from app import metrics
 from app.config import Settings
-from app.database import session_scope, write_patiently
+from app.database import session_scope, write_with_retry
 from app.errors import LeaseLost, NoCredentials, TwilioError, TwilioRateLimited, TwilioRefused
 from app.services.ingest import accounts, backfills, budget, plan, rereads, streams, sweeps
-from app.services.ingest.listing import Clock, Listing, OutOfTime, Poll, work_through
+from app.services.ingest.listing import Clock, Listing, OutOfTime, Poll, list_span
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import utc_now
 from app.utils.crashpoints import crashpoint
-from app.utils.patience import is_passing
+from app.utils.db_retry import is_transient
 
-REFUSALS = 3
+MAX_REFUSALS = 3
 """A credential that is refused so many times in a row is not tried again at every poll."""
 SLOW_RETRY = timedelta(minutes=15)
-AFTER_DATABASE = timedelta(seconds=5)
+DATABASE_RETRY = timedelta(seconds=5)
 """Where the database failed and not Twilio, the next poll need not wait for its turn."""
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ def poll(
     labels = {"log_type": lease.log_type.value}
     counts = metrics.observe(metrics.POLL_DURATION.name, labels, time.monotonic() - began)
     if reason is not None:
-        counts |= metrics.POLL_ERRORS.one(log_type=lease.log_type.value, reason=reason)
+        counts |= metrics.POLL_ERRORS.increment(log_type=lease.log_type.value, reason=reason)
     with session_scope() as session:
         metrics.count(session, counts)
     return reason != "lease_lost"
@@ -63,7 +63,7 @@ def _poll_leased(
     try:
         with _reader(lease, settings, clock, sleep) as reader:
             poll = Poll(lease, reader, settings, clock, sleep, started_at)
-            poll.reading, poll.swept_at = dict(lease.reading), dict(lease.swept_at)
+            poll.resume_points, poll.swept_at = dict(lease.resume_points), dict(lease.swept_at)
             try:
                 _read(poll)
             finally:
@@ -84,7 +84,7 @@ def _poll_leased(
         _fail(lease, str(error), clock(), _retry_at(error, lease.failures + 1, clock(), settings))
         return error.reason
     except Exception as error:
-        retry_at = clock() + AFTER_DATABASE if is_passing(error) else None
+        retry_at = clock() + DATABASE_RETRY if is_transient(error) else None
         _fail(lease, f"the poll broke off: {type(error).__name__}; the log of the worker says more", clock(), retry_at)
         raise
     return None
@@ -96,7 +96,7 @@ def _fail(lease: streams.Lease, error: str, now: datetime, retry_at: datetime | 
     def write(session: Session) -> None:
         streams.fail(session, lease, error, now, retry_at)
 
-    write_patiently(write)
+    write_with_retry(write)
 
 
 def _retry_at(error: TwilioError, failures: int, now: datetime, settings: Settings) -> datetime | None:
@@ -105,7 +105,7 @@ def _retry_at(error: TwilioError, failures: int, now: datetime, settings: Settin
         return now + timedelta(seconds=error.retry_after_seconds)
     if isinstance(error, NoCredentials):
         return None
-    if isinstance(error, TwilioRefused) and error.status_code in (401, 403) and failures >= REFUSALS:
+    if isinstance(error, TwilioRefused) and error.status_code in (401, 403) and failures >= MAX_REFUSALS:
         return now + max(SLOW_RETRY, timedelta(seconds=settings.poll_interval_seconds))
     return None
 
@@ -116,7 +116,9 @@ def _reader(lease: streams.Lease, settings: Settings, clock: Clock, sleep: Calla
     def prolong(session: Session) -> None:
         streams.prolong(session, lease, clock())
 
-    before_request = budget.waiter(lease.account_id, settings.twilio_max_requests_per_minute, clock, sleep, prolong)
+    before_request = budget.rate_limiter(
+        lease.account_id, settings.twilio_max_requests_per_minute, clock, sleep, prolong
+    )
     with session_scope() as session:
         credentials = accounts.load(session, lease.account_id, settings)
     return accounts.open_reader(credentials, before_request, clock, sleep)
@@ -134,52 +136,52 @@ def _read(poll: Poll) -> None:
         retention=timedelta(days=poll.settings.retention_days),
     )
     poll.floor = poll.lease.complete_from or planned.since
-    _begin(poll, planned)
+    _record_start(poll, planned)
     try:
-        for piece in planned.slices:
-            _read_slice(poll, sweeps.widened(poll, piece))
+        for span in planned.slices:
+            _read_slice(poll, sweeps.extended_for_sweep(poll, span))
     except OutOfTime:
         with session_scope() as session:
             streams.lock(session, poll.lease, (), poll.clock())
-            streams.note_behind(session, poll.lease)
+            streams.mark_rereads_behind(session, poll.lease)
         raise
     behind = sweeps.sweep(poll)
-    behind |= rereads.read_again(poll)
+    behind |= rereads.run_rereads(poll)
     with session_scope() as session:
         streams.succeed(session, poll.lease, poll.clock(), rereads_behind=behind)
-    backfills.go_on(poll)
+    backfills.run_backfills(poll)
     with session_scope() as session:
         streams.release(session, poll.lease)
         crashpoint("poll.finished")
 
 
-def _begin(poll: Poll, planned: plan.Plan) -> None:
+def _record_start(poll: Poll, planned: plan.Plan) -> None:
     """Note from when on the stream is known, and what can never be known."""
     with session_scope() as session:
         streams.lock(session, poll.lease, (), poll.clock())
-        streams.begin(session, poll.lease, planned.since)
+        streams.set_complete_from(session, poll.lease, planned.since)
         if planned.gap is not None:
             gap = planned.gap
-            streams.note_gap(session, poll.lease, gap.since, gap.until, gap.reason, poll.clock())
+            streams.record_gap(session, poll.lease, gap.since, gap.until, gap.reason, poll.clock())
 
 
-def _read_slice(poll: Poll, piece: plan.Slice) -> None:
+def _read_slice(poll: Poll, span: plan.Slice) -> None:
     """List one slice to its end; note in the transaction of its last page how far the stream is read."""
 
     def finish(session: Session, began: datetime) -> None:
-        if piece.until is not None:
-            streams.note_backlog(session, poll.lease, piece.until)
+        if span.until is not None:
+            streams.save_backlog(session, poll.lease, span.until)
             return
-        streams.complete(session, poll.lease, began - plan.ALLOWANCE)
-        sweeps.note_head(session, poll, piece.since, began)
+        streams.advance_complete_until(session, poll.lease, began - plan.ALLOWANCE)
+        sweeps.record_head_sweep(session, poll, span.since, began)
 
     try:
-        work_through(poll, Listing("slice", piece), finish)
+        list_span(poll, Listing("slice", span), finish)
     except TwilioRefused as error:
-        if piece.until is None or error.code not in backfills.TOO_OLD:
+        if span.until is None or error.code not in backfills.TOO_OLD:
             raise
         now = poll.clock()
         with session_scope() as session:
             streams.lock(session, poll.lease, (), now)
-            streams.note_gap(session, poll.lease, piece.since, piece.until, f"Twilio refused it: {error}", now)
-            streams.note_backlog(session, poll.lease, piece.until)
+            streams.record_gap(session, poll.lease, span.since, span.until, f"Twilio refused it: {error}", now)
+            streams.save_backlog(session, poll.lease, span.until)

@@ -14,17 +14,17 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import Log
 from app.services.ingest import plan, streams
-from app.services.ingest.intake import also_locked, take_in
+from app.services.ingest.intake import dependent_types, ingest_page
 from app.services.ingest.listing import OutOfTime, Poll
 from app.utils.crashpoints import crashpoint
 
 MAX_SINGLE_READS = 25
 """Of more logs than this of one day, the day is listed instead, where that costs fewer requests."""
 PAGE = 1000
-MOST_AT_ONCE = 20_000
+MAX_BATCH = 20_000
 
 
-def read_again(poll: Poll) -> bool:
+def run_rereads(poll: Poll) -> bool:
     """Read again what is due before the next poll.
 
     Returns: True where the request budget or the time did not reach for all of it.
@@ -49,7 +49,7 @@ def _due(poll: Poll) -> list[tuple[str, datetime]]:
     query = select(Log.sid, func.coalesce(Log.sent_at, Log.occurred_at))
     query = query.where(Log.account_id == lease.account_id, Log.log_type == lease.log_type, Log.reread_at <= until)
     # What was read by this poll already is due again only after it.
-    query = query.where(Log.read_at < poll.started_at).order_by(Log.reread_at).limit(MOST_AT_ONCE)
+    query = query.where(Log.read_at < poll.started_at).order_by(Log.reread_at).limit(MAX_BATCH)
     with session_scope() as session:
         return [(sid, sent_at) for sid, sent_at in session.execute(query)]
 
@@ -71,7 +71,7 @@ def _list_day(poll: Poll, day: datetime) -> None:
     pages = poll.reader.list_pages(poll.lease.log_type, since=day, until=day + plan.ONE_DAY)
     while True:
         poll.check_time()
-        poll.await_room()
+        poll.wait_for_budget()
         page = next(pages, None)
         if page is None:
             return
@@ -80,10 +80,10 @@ def _list_day(poll: Poll, day: datetime) -> None:
 
 def _read_one(poll: Poll, sid: str) -> None:
     poll.check_time()
-    poll.await_room()
+    poll.wait_for_budget()
     record = poll.reader.read_one(poll.lease.log_type, sid)
     if record is None:
-        _give_up(poll, sid)
+        _stop_rereading(poll, sid)
     else:
         _store(poll, [record])
 
@@ -91,8 +91,8 @@ def _read_one(poll: Poll, sid: str) -> None:
 def _store(poll: Poll, records: Sequence[msgspec.Raw]) -> None:
     now = poll.clock()
     with session_scope() as session:
-        stream_ids = streams.lock(session, poll.lease, also_locked(poll.lease.log_type), now)
-        changes = take_in(session, poll.origin, stream_ids, records, now).changes
+        stream_ids = streams.lock(session, poll.lease, dependent_types(poll.lease.log_type), now)
+        changes = ingest_page(session, poll.context, stream_ids, records, now).changes
         crashpoint("reread.before_commit")
     crashpoint("reread.after_commit")
     poll.changes += changes
@@ -100,7 +100,7 @@ def _store(poll: Poll, records: Sequence[msgspec.Raw]) -> None:
         wake.evaluate()
 
 
-def _give_up(poll: Poll, sid: str) -> None:
+def _stop_rereading(poll: Poll, sid: str) -> None:
     """Stop reading a log that Twilio no longer has; what is stored stays."""
     with session_scope() as session:
         streams.lock(session, poll.lease, (), poll.clock())

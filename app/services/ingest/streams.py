@@ -21,7 +21,7 @@ LEASE = timedelta(seconds=90)
 """How long a worker may be silent before another takes the stream over: longer than one request may take."""
 
 
-KEEPS_FAILING = 2
+FAILING_THRESHOLD = 2
 """After so many failed polls in a row a stream is one that keeps failing."""
 
 
@@ -38,7 +38,7 @@ class Lease:
     complete_until: datetime | None
     read_from: datetime | None
     swept_at: Mapping[str, Any]
-    reading: Mapping[str, Any]
+    resume_points: Mapping[str, Any]
     failures: int
 
 
@@ -73,7 +73,7 @@ def retry_failing(session: Session, now: datetime) -> None:
 
 def failing(session: Session) -> set[int]:
     """Find the streams that keep failing."""
-    return set(session.scalars(select(Stream.id).where(Stream.failures >= KEEPS_FAILING)))
+    return set(session.scalars(select(Stream.id).where(Stream.failures >= FAILING_THRESHOLD)))
 
 
 def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) -> Lease | None:
@@ -99,7 +99,7 @@ def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) 
         complete_until=stream.complete_until,
         read_from=stream.read_from,
         swept_at=stream.swept_at,
-        reading=stream.reading,
+        resume_points=stream.resume_points,
         failures=stream.failures,
     )
 
@@ -109,13 +109,13 @@ def prolong(session: Session, lease: Lease, now: datetime) -> None:
 
     Raises: LeaseLost where another worker has taken the stream over.
     """
-    held = session.scalar(
+    renewed = session.scalar(
         update(Stream)
         .where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
         .values(lease_until=now + LEASE)
         .returning(Stream.id)
     )
-    if held is None:
+    if renewed is None:
         raise LeaseLost(
             f"another worker polls {lease.log_type} of {lease.account_sid} now; what was not committed is read again"
         )
@@ -148,14 +148,14 @@ def lock_all(session: Session, account_id: int, log_types: Collection[LogType]) 
     ).all()
 
 
-def begin(session: Session, lease: Lease, since: datetime) -> None:
+def set_complete_from(session: Session, lease: Lease, since: datetime) -> None:
     """Note from when on a stream will be known whole, when it is read for the first time."""
     first = func.coalesce(Stream.complete_from, since)
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(complete_from=first))
 
 
-def note_gap(session: Session, lease: Lease, since: datetime, until: datetime, reason: str, now: datetime) -> None:
-    """Record a span that nobody can read any more; the stream is known whole only after it. As for `note_backlog`."""
+def record_gap(session: Session, lease: Lease, since: datetime, until: datetime, reason: str, now: datetime) -> None:
+    """Record a span that nobody can read any more; the stream is known whole only after it. As for `save_backlog`."""
     known = session.scalar(
         select(CoverageGap.id).where(CoverageGap.stream_id == lease.stream_id, CoverageGap.until == until).limit(1)
     )
@@ -166,22 +166,22 @@ def note_gap(session: Session, lease: Lease, since: datetime, until: datetime, r
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(complete_from=later))
 
 
-def note_reading(session: Session, lease: Lease, reading: Mapping[str, Any]) -> None:
-    """Note where long listings go on. As for `note_backlog`."""
-    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(reading=dict(reading)))
+def save_resume_points(session: Session, lease: Lease, resume_points: Mapping[str, Any]) -> None:
+    """Note where long listings go on. As for `save_backlog`."""
+    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(resume_points=dict(resume_points)))
 
 
-def note_sweeps(session: Session, lease: Lease, swept_at: Mapping[str, Any]) -> None:
-    """Note when the list was read again, and how far back. As for `note_backlog`."""
+def save_sweeps(session: Session, lease: Lease, swept_at: Mapping[str, Any]) -> None:
+    """Note when the list was read again, and how far back. As for `save_backlog`."""
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(swept_at=dict(swept_at)))
 
 
-def note_behind(session: Session, lease: Lease) -> None:
-    """Note that what is due to be read again waits for a backlog. As for `note_backlog`."""
+def mark_rereads_behind(session: Session, lease: Lease) -> None:
+    """Note that what is due to be read again waits for a backlog. As for `save_backlog`."""
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(rereads_behind=True))
 
 
-def note_backlog(session: Session, lease: Lease, read_from: datetime) -> None:
+def save_backlog(session: Session, lease: Lease, read_from: datetime) -> None:
     """Note that a backlog is read up to `read_from`; nothing is claimed to be complete before it is read to its end.
 
     The stream is locked and belongs to the lease: call `lock` first, in the same transaction as the logs it covers.
@@ -189,8 +189,8 @@ def note_backlog(session: Session, lease: Lease, read_from: datetime) -> None:
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(read_from=read_from))
 
 
-def complete(session: Session, lease: Lease, until: datetime) -> None:
-    """Note that everything created up to `until` has been listed; that never goes back. As for `note_backlog`."""
+def advance_complete_until(session: Session, lease: Lease, until: datetime) -> None:
+    """Note that everything created up to `until` has been listed; that never goes back. As for `save_backlog`."""
     later = func.greatest(Stream.complete_until, until)
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(complete_until=later, read_from=None))
 
@@ -234,7 +234,7 @@ def fail(session: Session, lease: Lease, error: str, now: datetime, retry_at: da
 
 
 @dataclass(frozen=True)
-class State:
+class StreamStatus:
     """How a stream stands, for people."""
 
     account_sid: str
@@ -243,7 +243,7 @@ class State:
     last_error: str | None
 
 
-def states(session: Session) -> list[State]:
+def stream_statuses(session: Session) -> list[StreamStatus]:
     """List the streams of the enabled accounts with how they stand."""
     query = select(Account.sid, Stream.log_type, Stream.complete_until, Stream.last_error)
     query = (
@@ -251,4 +251,4 @@ def states(session: Session) -> list[State]:
         .where(Account.enabled)
         .order_by(Account.sid, Stream.log_type)
     )
-    return [State(*row) for row in session.execute(query)]
+    return [StreamStatus(*row) for row in session.execute(query)]

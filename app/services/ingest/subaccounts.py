@@ -18,7 +18,7 @@ from app.services.ingest import accounts, budget, streams
 from app.services.twilio.client import AccountRecord
 from app.utils.clock import utc_now
 
-CHECKED_EVERY = timedelta(minutes=15)
+CHECK_INTERVAL = timedelta(minutes=15)
 NEEDS_OWN_KEY = (
     "the error log needs this subaccount's own key: Twilio does not show it to the parent; set auth_token, or"
     " api_key_sid and api_key_secret, by PATCH /api/accounts/{sid}"
@@ -35,7 +35,7 @@ def refresh_due(
 ) -> int:
     """Ask about every account whose turn it is; return how many that were. Two workers never ask about one at once."""
     now = clock()
-    due = or_(Account.checked_at.is_(None), Account.checked_at < now - CHECKED_EVERY)
+    due = or_(Account.checked_at.is_(None), Account.checked_at < now - CHECK_INTERVAL)
     claim = update(Account).where(Account.enabled, Account.parent_sid.is_(None), due).values(checked_at=now)
     with session_scope() as session:
         claimed = list(session.scalars(claim.returning(Account.id)))
@@ -49,7 +49,7 @@ def _refresh(
 ) -> None:
     """Ask about one account and, where that is wanted, its subaccounts. Most API keys may not: the account says so."""
     error = None
-    before_request = budget.waiter(account_id, settings.twilio_max_requests_per_minute, clock, sleep)
+    before_request = budget.rate_limiter(account_id, settings.twilio_max_requests_per_minute, clock, sleep)
     try:
         with session_scope() as session:
             account = session.get_one(Account, account_id)
@@ -59,10 +59,10 @@ def _refresh(
             own = reader.account()
             records = list(reader.accounts()) if with_subaccounts else []
         with session_scope() as session:
-            _note(session, sid, own)
+            _update_account(session, sid, own)
             if with_subaccounts:
-                _watch(session, sid, records, settings, clock())
-        if tried_at is not None and tried_at > clock() - CHECKED_EVERY:
+                _watch_subaccounts(session, sid, records, settings, clock())
+        if tried_at is not None and tried_at > clock() - CHECK_INTERVAL:
             log.info("Twilio takes the new credentials", account_sid=sid)
     except TwilioError as refused:
         error = f"status and subaccounts could not be read: {refused}"
@@ -71,7 +71,7 @@ def _refresh(
         session.execute(update(Account).where(Account.id == account_id).values(last_error=error))
 
 
-def _note(session: Session, sid: str, record: AccountRecord | None) -> None:
+def _update_account(session: Session, sid: str, record: AccountRecord | None) -> None:
     """Note what Twilio says of an account; a name that the user gave stays."""
     if record is not None and record.sid == sid:
         account = session.scalars(select(Account).where(Account.sid == sid)).one()
@@ -79,12 +79,14 @@ def _note(session: Session, sid: str, record: AccountRecord | None) -> None:
         account.friendly_name = account.friendly_name or record.friendly_name
 
 
-def _watch(session: Session, parent_sid: str, records: list[AccountRecord], settings: Settings, now: datetime) -> None:
+def _watch_subaccounts(
+    session: Session, parent_sid: str, records: list[AccountRecord], settings: Settings, now: datetime
+) -> None:
     """Watch the subaccounts that are active; of those known already, note what became of them."""
     listed = {record.sid: record for record in records if record.sid != parent_sid}
     for record in listed.values():
         if record.status == "active":
-            _add(session, parent_sid, record, now)
+            _add_subaccount(session, parent_sid, record, now)
     for account in session.scalars(select(Account).where(Account.parent_sid == parent_sid)):
         found = listed.get(account.sid)
         # Closed accounts vanish from the list after thirty days.
@@ -93,7 +95,7 @@ def _watch(session: Session, parent_sid: str, records: list[AccountRecord], sett
         mark_unavailable(session, account, settings)
 
 
-def _add(session: Session, parent_sid: str, record: AccountRecord, now: datetime) -> None:
+def _add_subaccount(session: Session, parent_sid: str, record: AccountRecord, now: datetime) -> None:
     values = {
         "sid": record.sid,
         "parent_sid": parent_sid,

@@ -8,11 +8,11 @@ from app import wake
 from app.database import session_scope
 from app.enums import LogType
 from app.services.ingest import plan, streams
-from app.services.ingest.intake import also_locked, take_in
-from app.services.ingest.listing import Listing, OutOfTime, Poll, work_through
+from app.services.ingest.intake import dependent_types, ingest_page
+from app.services.ingest.listing import Listing, OutOfTime, Poll, list_span
 from app.services.ingest.plan import Slice
 
-WIDEST_HEAD = timedelta(hours=2)
+MAX_EXTENDED_HEAD = timedelta(hours=2)
 
 
 def sweep(poll: Poll) -> bool:
@@ -29,32 +29,32 @@ def sweep(poll: Poll) -> bool:
     return False
 
 
-def widened(poll: Poll, head: Slice) -> Slice:
+def extended_for_sweep(poll: Poll, head: Slice) -> Slice:
     """Let the head of the list do for the nearest sweep that is due: one listing is cheaper than two."""
-    if head.until is not None or poll.reading:
+    if head.until is not None or poll.resume_points:
         return head
     depth = _due(poll)
-    return head if depth is None or depth > WIDEST_HEAD else Slice(min(head.since, _since(poll, depth)), None)
+    return head if depth is None or depth > MAX_EXTENDED_HEAD else Slice(min(head.since, _since(poll, depth)), None)
 
 
-def note_head(session: Session, poll: Poll, since: datetime, began: datetime) -> None:
+def record_head_sweep(session: Session, poll: Poll, since: datetime, began: datetime) -> None:
     """Note that the head of the list, read back to `since`, was a sweep as well."""
-    fresh = plan.swept(poll.swept_at, None if since <= _oldest(poll) else since, began, farthest(poll))
-    if fresh != poll.swept_at:
-        poll.swept_at = fresh
-        streams.note_sweeps(session, poll.lease, fresh)
+    swept_at = plan.record_sweep(poll.swept_at, None if since <= _oldest(poll) else since, began, max_sweep_depth(poll))
+    if swept_at != poll.swept_at:
+        poll.swept_at = swept_at
+        streams.save_sweeps(session, poll.lease, swept_at)
 
 
-def farthest(poll: Poll) -> timedelta:
+def max_sweep_depth(poll: Poll) -> timedelta:
     """Say how far back sweeps go."""
     return timedelta(hours=poll.settings.settle_hours)
 
 
 def _sweep_back(poll: Poll) -> None:
     """Go on with a sweep that was interrupted, or begin the one that is due."""
-    noted = poll.reading.get("sweep")
-    if noted:
-        since = datetime.fromisoformat(noted["since"])
+    resume_point = poll.resume_points.get("sweep")
+    if resume_point:
+        since = datetime.fromisoformat(resume_point["since"])
     else:
         depth = _due(poll)
         if depth is None:
@@ -62,24 +62,24 @@ def _sweep_back(poll: Poll) -> None:
         since = _since(poll, depth)
 
     def finish(session: Session, began: datetime) -> None:
-        note_head(session, poll, since, began)
+        record_head_sweep(session, poll, since, began)
 
-    work_through(poll, Listing("sweep", Slice(since, None), polite=True), finish)
+    list_span(poll, Listing("sweep", Slice(since, None), keeps_reserve=True), finish)
 
 
 def _due(poll: Poll) -> timedelta | None:
     next_poll = poll.started_at + timedelta(seconds=poll.settings.poll_interval_seconds)
-    return plan.due_sweep(poll.swept_at, poll.started_at, next_poll, farthest(poll))
+    return plan.due_sweep(poll.swept_at, poll.started_at, next_poll, max_sweep_depth(poll))
 
 
 def _since(poll: Poll, depth: timedelta) -> datetime:
-    return max(plan.sweep_since(poll.swept_at, depth, poll.started_at, farthest(poll)), _oldest(poll))
+    return max(plan.sweep_since(poll.swept_at, depth, poll.started_at, max_sweep_depth(poll)), _oldest(poll))
 
 
 def _oldest(poll: Poll) -> datetime:
     """Say from when on there is anything to list: since the watch began, and as far back as Twilio tells."""
-    told = poll.started_at - plan.REACH[poll.lease.log_type]
-    return told if poll.floor is None else max(told, poll.floor)
+    oldest_listed = poll.started_at - plan.HISTORY[poll.lease.log_type]
+    return oldest_listed if poll.floor is None else max(oldest_listed, poll.floor)
 
 
 def _sweep_ended(poll: Poll) -> None:
@@ -87,18 +87,18 @@ def _sweep_ended(poll: Poll) -> None:
     pages = poll.reader.list_pages(LogType.CALL, since=poll.started_at - plan.ONE_DAY, by_end=True)
     while True:
         poll.check_time()
-        poll.await_room()
+        poll.wait_for_budget()
         page = next(pages, None)
         if page is None:
             break
         now = poll.clock()
         with session_scope() as session:
-            stream_ids = streams.lock(session, poll.lease, also_locked(LogType.CALL), now)
-            changes = take_in(session, poll.origin, stream_ids, page.records, now).changes
+            stream_ids = streams.lock(session, poll.lease, dependent_types(LogType.CALL), now)
+            changes = ingest_page(session, poll.context, stream_ids, page.records, now).changes
         poll.changes += changes
         if changes:
             wake.evaluate()
     poll.swept_at = {**poll.swept_at, "ended": poll.started_at.isoformat()}
     with session_scope() as session:
         streams.lock(session, poll.lease, (), poll.clock())
-        streams.note_sweeps(session, poll.lease, poll.swept_at)
+        streams.save_sweeps(session, poll.lease, poll.swept_at)

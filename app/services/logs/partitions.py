@@ -26,7 +26,7 @@ def month_start(month: Month) -> datetime:
     return datetime(month[0], month[1], 1, tzinfo=UTC)
 
 
-def following(month: Month) -> Month:
+def next_month(month: Month) -> Month:
     """Return the next month."""
     return (month[0] + 1, 1) if month[1] == 12 else (month[0], month[1] + 1)
 
@@ -53,7 +53,7 @@ def ensure(session: Session, months: Iterable[Month]) -> None:
             for table in PARTITIONED:
                 name = _name(table, month)
                 if connection.scalar(text("SELECT to_regclass(:name) IS NULL"), {"name": name}):
-                    start, end = month_start(month).isoformat(), month_start(following(month)).isoformat()
+                    start, end = month_start(month).isoformat(), month_start(next_month(month)).isoformat()
                     connection.execute(
                         text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
                     )
@@ -74,7 +74,7 @@ def drop_before(session: Session, cutoff: datetime) -> list[str]:
     dropped = []
     for name in sorted(names):
         found = re.fullmatch(r"\w+_p(\d{4})(\d{2})", name)
-        if found and month_start(following((int(found[1]), int(found[2])))) <= cutoff:
+        if found and month_start(next_month((int(found[1]), int(found[2])))) <= cutoff:
             session.execute(text(f"DROP TABLE {name}"))
             dropped.append(name)
     return dropped

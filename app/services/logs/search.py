@@ -12,22 +12,22 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from app.enums import ResolveReason
 from app.errors import NotFound
 from app.models import Account, Alert, Log, LogChange, LogText, Match, StreamSearch
-from app.services.logs import following
-from app.services.paging import Page, Position, beyond, cut, limited
-from app.services.snapshots import select_logs
+from app.services.logs import change_consumers
+from app.services.paging import Page, Position, beyond, limited, split_page
+from app.services.serializers import select_logs
 
 SORT_KEY = (Log.occurred_at, Log.id)
 """Logs are listed newest first by Twilio's time; `id` breaks ties within a second."""
-SCANNED = 20_000
+SCAN_LIMIT = 20_000
 """The newest logs, which are searched without the index."""
 CHUNK = 2_000
-SHORTEST_WORD = 3
+MIN_WORD_LENGTH = 3
 """Shorter texts have no trigram."""
-RELATED = 100
+MAX_RELATED = 100
 """At most so many related logs are shown."""
-BEGINS_ANEW = (ResolveReason.RULE_CHANGED, ResolveReason.RULE_DISABLED, ResolveReason.RULE_DELETED)
+RESTART_REASONS = (ResolveReason.RULE_CHANGED, ResolveReason.RULE_DISABLED, ResolveReason.RULE_DELETED)
 """What a rule saw before these does not count for what it sees after them."""
-ERASE = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
+LIKE_ESCAPES = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 
 @dataclass(frozen=True)
@@ -69,23 +69,23 @@ _COLUMNS: dict[
 SEARCHED = (Log.text_, Log.error_message, Log.from_, Log.to_, Log.sid)
 
 
-def conditions(wanted: LogFilter) -> list[ColumnElement[bool]]:
+def conditions(log_filter: LogFilter) -> list[ColumnElement[bool]]:
     """Say in SQL which logs a filter lets through."""
     found: list[ColumnElement[bool]] = []
-    for field in fields(wanted):
-        values = getattr(wanted, field.name)
+    for field in fields(log_filter):
+        values = getattr(log_filter, field.name)
         if field.name in _COLUMNS and values:
             found.append(_COLUMNS[field.name].in_(values))
-    if wanted.account_sid:
-        found.append(Log.account_id.in_(select(Account.id).where(Account.sid.in_(wanted.account_sid))))
-    if wanted.since is not None:
-        found.append(Log.occurred_at >= wanted.since)
-    if wanted.until is not None:
-        found.append(Log.occurred_at < wanted.until)
-    if wanted.final is not None:
-        found.append(Log.final.is_(wanted.final))
-    if wanted.q is not None:
-        found.append(contains(wanted.q))
+    if log_filter.account_sid:
+        found.append(Log.account_id.in_(select(Account.id).where(Account.sid.in_(log_filter.account_sid))))
+    if log_filter.since is not None:
+        found.append(Log.occurred_at >= log_filter.since)
+    if log_filter.until is not None:
+        found.append(Log.occurred_at < log_filter.until)
+    if log_filter.final is not None:
+        found.append(Log.final.is_(log_filter.final))
+    if log_filter.q is not None:
+        found.append(contains(log_filter.q))
     return found
 
 
@@ -96,72 +96,74 @@ def contains(text: str) -> ColumnElement[bool]:
 
 
 def _pattern(text: str) -> str:
-    return f"%{text.translate(ERASE)}%"
+    return f"%{text.translate(LIKE_ESCAPES)}%"
 
 
 def list_logs(
-    session: Session, wanted: LogFilter, position: Position | None, limit: int
+    session: Session, log_filter: LogFilter, position: Position | None, limit: int
 ) -> Page[Row[*tuple[Any, ...]]]:
     """List the logs that a filter lets through, newest first.
 
     A text or a number is looked for among the newest logs first: where it is frequent, that is all it takes. Where it
     is rare, the index of words is asked.
     """
-    needle = wanted.to or ((wanted.q,) if wanted.q is not None else wanted.from_)
+    needle = log_filter.to or ((log_filter.q,) if log_filter.q is not None else log_filter.from_)
     if not needle or (position is not None and position.backward):
-        return _read(session, find(wanted), position, limit)
-    rows = _among_newest(session, wanted, position, limit)
-    if len(rows) <= limit and all(len(text) >= SHORTEST_WORD for text in needle):
-        rows = _by_words(session, wanted, needle, position, limit)
+        return _read(session, find(log_filter), position, limit)
+    rows = _among_newest(session, log_filter, position, limit)
+    if len(rows) <= limit and all(len(text) >= MIN_WORD_LENGTH for text in needle):
+        rows = _by_words(session, log_filter, needle, position, limit)
     elif len(rows) <= limit:
-        return _read(session, find(wanted), position, limit)
-    return cut(rows, SORT_KEY, position, limit)
+        return _read(session, find(log_filter), position, limit)
+    return split_page(rows, SORT_KEY, position, limit)
 
 
 def _read(
     session: Session, query: Select[*tuple[Any, ...]], position: Position | None, limit: int
 ) -> Page[Row[*tuple[Any, ...]]]:
     rows = session.execute(limited(query, SORT_KEY, position, limit)).all()
-    return cut(rows, SORT_KEY, position, limit)
+    return split_page(rows, SORT_KEY, position, limit)
 
 
 def _among_newest(
-    session: Session, wanted: LogFilter, position: Position | None, limit: int
+    session: Session, log_filter: LogFilter, position: Position | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
     """Search the newest logs that the filters let through which the index of words does not know."""
-    newest = find(replace(wanted, q=None, from_=(), to=()))
+    newest = find(replace(log_filter, q=None, from_=(), to=()))
     if position is not None:
         newest = newest.where(beyond(SORT_KEY, position))
-    few = newest.order_by(Log.occurred_at.desc(), Log.id.desc()).limit(SCANNED).subquery()
+    few = newest.order_by(Log.occurred_at.desc(), Log.id.desc()).limit(SCAN_LIMIT).subquery()
     query = select(few).order_by(few.c.occurred_at.desc(), few.c.id.desc())
-    if wanted.q is not None:
-        text = _pattern(wanted.q)
+    if log_filter.q is not None:
+        text = _pattern(log_filter.q)
         query = query.where(or_(*(few.c[column.key].ilike(text, escape="\\") for column in SEARCHED)))
-    for column, values in ((few.c.from_, wanted.from_), (few.c.to_, wanted.to)):
+    for column, values in ((few.c.from_, log_filter.from_), (few.c.to_, log_filter.to)):
         if values:
             query = query.where(column.in_(values))
     return list(session.execute(query.limit(limit + 1)))
 
 
 def _by_words(
-    session: Session, wanted: LogFilter, needle: tuple[str, ...], position: Position | None, limit: int
+    session: Session, log_filter: LogFilter, needle: tuple[str, ...], position: Position | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
     """Search by the index of words, and among the changes that are not in it yet.
 
     Args:    needle: what is let through holds one of these texts; of several filters the one that is likely the rarest.
     """
     found: dict[int, Row[*tuple[Any, ...]]] = {}
-    pending = select(LogChange.occurred_at, LogChange.log_id).where(following.unseen(session, StreamSearch))
-    statement = find(wanted).where(tuple_(Log.occurred_at, Log.id).in_(pending))
+    pending = select(LogChange.occurred_at, LogChange.log_id).where(
+        change_consumers.unseen_changes(session, StreamSearch)
+    )
+    statement = find(log_filter).where(tuple_(Log.occurred_at, Log.id).in_(pending))
     for row in session.execute(statement if position is None else statement.where(beyond(SORT_KEY, position))):
         found[row.id] = row
     hits = select(LogText.occurred_at, LogText.log_id).where(
         or_(*(LogText.words.like(func.lower(_pattern(text)), escape="\\") for text in needle))
     )
-    if wanted.since is not None:
-        hits = hits.where(LogText.occurred_at >= wanted.since)
-    if wanted.until is not None:
-        hits = hits.where(LogText.occurred_at < wanted.until)
+    if log_filter.since is not None:
+        hits = hits.where(LogText.occurred_at >= log_filter.since)
+    if log_filter.until is not None:
+        hits = hits.where(LogText.occurred_at < log_filter.until)
     # All of it at once, and sorted after: asked for the newest few, PostgreSQL would read the table from its end.
     few = hits.cte("hits").prefix_with("MATERIALIZED")
     at = None if position is None else position.values
@@ -171,7 +173,9 @@ def _by_words(
         if at is not None:
             query = query.where(tuple_(few.c.occurred_at, few.c.log_id) < tuple_(*(literal(value) for value in at)))
         keys = session.execute(query.order_by(few.c.occurred_at.desc(), few.c.log_id.desc()).limit(CHUNK)).all()
-        rows = session.execute(find(wanted).where(tuple_(Log.occurred_at, Log.id).in_([tuple(key) for key in keys])))
+        rows = session.execute(
+            find(log_filter).where(tuple_(Log.occurred_at, Log.id).in_([tuple(key) for key in keys]))
+        )
         for row in rows if keys else ():
             found[row.id] = row
             known += 1
@@ -182,12 +186,12 @@ def _by_words(
     return ordered[: limit + 1]
 
 
-def find(wanted: LogFilter) -> Select[*tuple[Any, ...]]:
+def find(log_filter: LogFilter) -> Select[*tuple[Any, ...]]:
     """Select the logs that a filter lets through, with what `log_json` needs."""
-    return select_logs().where(*conditions(wanted))
+    return select_logs().where(*conditions(log_filter))
 
 
-def one(session: Session, sid: str) -> Row[*tuple[Any, ...]]:
+def find_log(session: Session, sid: str) -> Row[*tuple[Any, ...]]:
     """Find a log by its sid.
 
     Raises: NotFound.
@@ -200,7 +204,7 @@ def one(session: Session, sid: str) -> Row[*tuple[Any, ...]]:
     return row
 
 
-def whole(session: Session, row: Row[*tuple[Any, ...]]) -> Log:
+def load_full(session: Session, row: Row[*tuple[Any, ...]]) -> Log:
     """Load a log with the columns that lists do without."""
     return session.get_one(Log, (row.occurred_at, row.id))
 
@@ -227,7 +231,7 @@ def related(session: Session, row: Row[*tuple[Any, ...]]) -> list[Row[*tuple[Any
     if row.resource_sid is not None:
         linked += [Log.sid == row.resource_sid, Log.resource_sid == row.resource_sid]
     query = select_logs().where(Log.account_id == row.account_id, or_(*linked), Log.id != row.id)
-    return list(session.execute(query.order_by(Log.occurred_at, Log.id).limit(RELATED)))
+    return list(session.execute(query.order_by(Log.occurred_at, Log.id).limit(MAX_RELATED)))
 
 
 def list_of_alert(
@@ -249,7 +253,7 @@ def _reaches_back_to(earlier: type[Alert]) -> ColumnElement[bool]:
         earlier.fingerprint == Alert.fingerprint,
         earlier.started_at < Alert.started_at,
         earlier.last_match_at > Alert.window_from,
-        earlier.resolve_reason.not_in(BEGINS_ANEW),
+        earlier.resolve_reason.not_in(RESTART_REASONS),
     )
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from app.enums import LogType
-from app.models import Account, DelayTally, Log, LogKind, LogTally, SenderTally
+from app.models import Account, DelayTally, Log, LogTally, SenderTally, TallyDimension
 from app.services.logs import tallies
 from app.services.logs.search import LogFilter, conditions
 
@@ -45,20 +45,20 @@ FIELDS: dict[str, Any] = {
 }
 """What can be counted by."""
 _TALLIED: dict[str, Any] = {
-    "log_type": LogKind.log_type,
-    "status": LogKind.status,
-    "error_code": LogKind.error_code,
-    "level": LogKind.level,
-    "direction": LogKind.direction,
+    "log_type": TallyDimension.log_type,
+    "status": TallyDimension.status,
+    "error_code": TallyDimension.error_code,
+    "level": TallyDimension.level,
+    "direction": TallyDimension.direction,
     "from": SenderTally.sender,
-    "to_country": LogKind.to_country,
-    "messaging_service_sid": LogKind.messaging_service_sid,
+    "to_country": TallyDimension.to_country,
+    "messaging_service_sid": TallyDimension.messaging_service_sid,
     "account_sid": Account.sid,
-    "final": LogKind.final,
+    "final": TallyDimension.final,
 }
 """The same, and what else can be filtered by, as the tallies have it."""
-NOT_BY_SENDER = {"to_country", "messaging_service_sid"}
-MOST_VALUES = 100
+FIELDS_WITHOUT_SENDER = {"to_country", "messaging_service_sid"}
+MAX_VALUES = 100
 OTHER = "__other__"
 """Stands for the values beyond the most frequent ones."""
 # Any moment at which a day begins in UTC.
@@ -80,7 +80,7 @@ class Count:
     count: int
 
 
-def count(session: Session, wanted: LogFilter, bucket: str, by: str | None) -> list[Count]:
+def count(session: Session, log_filter: LogFilter, bucket: str, by: str | None) -> list[Count]:
     """Count the logs of each bucket that has any, by the values of a field.
 
     Args:
@@ -90,34 +90,34 @@ def count(session: Session, wanted: LogFilter, bucket: str, by: str | None) -> l
         by: of `FIELDS`, or None for one count a bucket.
     Returns: in order of time, then by value; values beyond the 100 most frequent together as `__other__`.
     """
-    tallies.hold_still(session)
-    tally = _tally_for(wanted, bucket, by)
-    whole, rest = _spans(session, wanted, usable=tally is not None)
-    parts = [_count_logs(wanted, rest, bucket, by)]
+    tallies.use_snapshot(session)
+    tally = _tally_for(log_filter, bucket, by)
+    whole, rest = _spans(session, log_filter, usable=tally is not None)
+    parts = [_count_logs(log_filter, rest, bucket, by)]
     if tally is not None:
-        parts.append(_add_up(tally, wanted, whole, bucket, by))
+        parts.append(_add_up(tally, log_filter, whole, bucket, by))
     rows = session.execute(_folded(union_all(*parts).cte("parts"))).all()
     return [Count(row.at, _read(row.value, by), row.logs) for row in rows]
 
 
-def _tally_for(wanted: LogFilter, bucket: str, by: str | None) -> Tally | None:
+def _tally_for(log_filter: LogFilter, bucket: str, by: str | None) -> Tally | None:
     """Say which tallies can answer; None where the logs themselves must be read."""
-    asked = _filters(wanted) | ({by} if by else set())
+    asked = _filters(log_filter) | ({by} if by else set())
     if bucket == "minute" or not asked <= _TALLIED.keys():
         return None
     if "from" not in asked:
         return LogTally
-    return None if asked & NOT_BY_SENDER else SenderTally
+    return None if asked & FIELDS_WITHOUT_SENDER else SenderTally
 
 
-def _filters(wanted: LogFilter) -> set[str]:
+def _filters(log_filter: LogFilter) -> set[str]:
     """Name the filters that are set, but for the span, as the tallies name them."""
-    names = {field.name for field in fields(wanted) if getattr(wanted, field.name) not in ((), None)}
+    names = {field.name for field in fields(log_filter) if getattr(log_filter, field.name) not in ((), None)}
     return {name.rstrip("_") for name in names} - {"since", "until"}
 
 
 @dataclass(frozen=True)
-class _Whole:
+class _HourSpan:
     """A span of whole hours, but for some."""
 
     first: datetime
@@ -125,14 +125,14 @@ class _Whole:
     without: list[datetime]
 
 
-def _spans(session: Session, wanted: LogFilter, *, usable: bool) -> tuple[_Whole, Spans]:
+def _spans(session: Session, log_filter: LogFilter, *, usable: bool) -> tuple[_HourSpan, Spans]:
     """Divide a span into the hours whose tallies hold, and the spans that are read from the logs."""
-    assert wanted.since is not None
-    assert wanted.until is not None
-    since, until = wanted.since, wanted.until
-    first, last = tallies.next_hour(since), tallies.hour_of(until)
+    assert log_filter.since is not None
+    assert log_filter.until is not None
+    since, until = log_filter.since, log_filter.until
+    first, last = tallies.next_hour(since), tallies.hour_start(until)
     if not usable or first >= last:
-        return _Whole(since, since, []), [(since, until)]
+        return _HourSpan(since, since, []), [(since, until)]
     without = tallies.untallied(session, first, last)
     rest: Spans = [(since, first)]
     for hour in without:
@@ -141,39 +141,41 @@ def _spans(session: Session, wanted: LogFilter, *, usable: bool) -> tuple[_Whole
         else:
             rest.append((hour, hour + tallies.HOUR))
     rest.append((last, until))
-    return _Whole(first, last, without), [span for span in rest if span[0] < span[1]]
+    return _HourSpan(first, last, without), [span for span in rest if span[0] < span[1]]
 
 
-def _count_logs(wanted: LogFilter, spans: Spans, bucket: str, by: str | None) -> Select[*tuple[Any, ...]]:
+def _count_logs(log_filter: LogFilter, spans: Spans, bucket: str, by: str | None) -> Select[*tuple[Any, ...]]:
     value = literal("") if by is None else func.coalesce(cast(FIELDS[by], Text), "")
     query = select(_bucket(bucket, Log.occurred_at).label("at"), value.label("value"), func.count().label("logs"))
     return (
         query.select_from(Log)
         .join(Account, Account.id == Log.account_id)
-        .where(*_within(wanted, spans))
+        .where(*_within(log_filter, spans))
         .group_by("at", "value")
     )
 
 
-def _within(wanted: LogFilter, spans: Spans) -> list[ColumnElement[bool]]:
+def _within(log_filter: LogFilter, spans: Spans) -> list[ColumnElement[bool]]:
     inside = [and_(Log.occurred_at >= since, Log.occurred_at < until) for since, until in spans]
-    return [*conditions(wanted), or_(false(), *inside)]
+    return [*conditions(log_filter), or_(false(), *inside)]
 
 
-def _add_up(tally: Tally, wanted: LogFilter, whole: _Whole, bucket: str, by: str | None) -> Select[*tuple[Any, ...]]:
+def _add_up(
+    tally: Tally, log_filter: LogFilter, whole: _HourSpan, bucket: str, by: str | None
+) -> Select[*tuple[Any, ...]]:
     value = literal("") if by is None else func.coalesce(cast(_TALLIED[by], Text), "")
     query = select(_bucket(bucket, tally.hour).label("at"), value.label("value"), func.sum(tally.logs).label("logs"))
-    return _of_kinds(query, tally, wanted, whole).group_by("at", "value")
+    return _of_kinds(query, tally, log_filter, whole).group_by("at", "value")
 
 
 def _of_kinds(
-    query: Select[*tuple[Any, ...]], tally: Tally, wanted: LogFilter, whole: _Whole
+    query: Select[*tuple[Any, ...]], tally: Tally, log_filter: LogFilter, whole: _HourSpan
 ) -> Select[*tuple[Any, ...]]:
     """Narrow a query of tallies to what is wanted of some hours."""
-    query = query.select_from(tally).join(LogKind, LogKind.id == tally.kind_id)
-    query = query.join(Account, Account.id == LogKind.account_id)
-    for name in _filters(wanted):
-        values = getattr(wanted, "from_" if name == "from" else name)
+    query = query.select_from(tally).join(TallyDimension, TallyDimension.id == tally.kind_id)
+    query = query.join(Account, Account.id == TallyDimension.account_id)
+    for name in _filters(log_filter):
+        values = getattr(log_filter, "from_" if name == "from" else name)
         query = query.where(_TALLIED[name].in_(values if isinstance(values, tuple) else (values,)))
     query = query.where(tally.hour >= whole.first, tally.hour < whole.last)
     return query.where(tally.hour.not_in(whole.without)) if whole.without else query
@@ -182,7 +184,7 @@ def _of_kinds(
 def _folded(parts: CTE) -> Select[*tuple[Any, ...]]:
     """Put the parts together, and the values beyond the most frequent ones."""
     totals = select(parts.c.value).group_by(parts.c.value)
-    top = totals.order_by(func.sum(parts.c.logs).desc(), parts.c.value).limit(MOST_VALUES).cte("top")
+    top = totals.order_by(func.sum(parts.c.logs).desc(), parts.c.value).limit(MAX_VALUES).cte("top")
     value = case((top.c.value.is_(None), OTHER), else_=func.nullif(top.c.value, ""))
     joined = parts.outerjoin(top, top.c.value == parts.c.value)
     query = select(parts.c.at.label("at"), value.label("value"), _total(parts.c.logs).label("logs"))
@@ -202,22 +204,22 @@ def _bucket(bucket: str, at: Any) -> Any:
     return func.date_bin(cast(literal(BUCKETS[bucket]), Interval), at, ORIGIN)
 
 
-def delivery(session: Session, wanted: LogFilter, bucket: str) -> list[Row[*tuple[Any, ...]]]:
+def delivery(session: Session, log_filter: LogFilter, bucket: str) -> list[Row[*tuple[Any, ...]]]:
     """Measure how messages fared: in each bucket the final outbound ones, those delivered, and how long they took.
 
     Args:    session: one that has not read anything yet.
     Returns: rows with `at`, `final`, `delivered`, and `p50` and `p95` in seconds from created to final.
     """
-    tallies.hold_still(session)
-    usable = bucket != "minute" and _filters(wanted) <= _TALLIED.keys() - {"from"}
-    whole, rest = _spans(session, wanted, usable=usable)
-    parts = [_delays_of_logs(wanted, rest, bucket)]
+    tallies.use_snapshot(session)
+    usable = bucket != "minute" and _filters(log_filter) <= _TALLIED.keys() - {"from"}
+    whole, rest = _spans(session, log_filter, usable=usable)
+    parts = [_delays_of_logs(log_filter, rest, bucket)]
     if usable:
-        parts.append(_delays(wanted, whole, bucket))
+        parts.append(_delays(log_filter, whole, bucket))
     return list(session.execute(_measured(union_all(*parts).cte("parts"))))
 
 
-def _delays_of_logs(wanted: LogFilter, spans: Spans, bucket: str) -> Select[*tuple[Any, ...]]:
+def _delays_of_logs(log_filter: LogFilter, spans: Spans, bucket: str) -> Select[*tuple[Any, ...]]:
     return (
         select(
             _bucket(bucket, Log.occurred_at).label("at"),
@@ -227,17 +229,17 @@ def _delays_of_logs(wanted: LogFilter, spans: Spans, bucket: str) -> Select[*tup
         )
         .select_from(Log)
         .join(Account, Account.id == Log.account_id)
-        .where(*_within(wanted, spans))
+        .where(*_within(log_filter, spans))
         .where(Log.log_type == LogType.MESSAGE, Log.final, Log.direction.like("outbound%"))
         .group_by("at", "seconds")
     )
 
 
-def _delays(wanted: LogFilter, whole: _Whole, bucket: str) -> Select[*tuple[Any, ...]]:
+def _delays(log_filter: LogFilter, whole: _HourSpan, bucket: str) -> Select[*tuple[Any, ...]]:
     at, logs = _bucket(bucket, DelayTally.hour), func.sum(DelayTally.logs)
-    delivered = func.coalesce(logs.filter(LogKind.status.in_(DELIVERED)), 0)
+    delivered = func.coalesce(logs.filter(TallyDimension.status.in_(DELIVERED)), 0)
     query = select(at.label("at"), DelayTally.seconds, logs.label("logs"), delivered.label("delivered"))
-    return _of_kinds(query, DelayTally, wanted, whole).group_by("at", DelayTally.seconds)
+    return _of_kinds(query, DelayTally, log_filter, whole).group_by("at", DelayTally.seconds)
 
 
 def _measured(parts: CTE) -> Select[*tuple[Any, ...]]:
@@ -255,10 +257,11 @@ def _measured(parts: CTE) -> Select[*tuple[Any, ...]]:
         .cte("ranked")
     )
     query = select(ranked.c.at, ranked.c.final, _total(ranked.c.delivered).label("delivered"))
-    for name, share in PERCENTILES.items():
-        place = literal(share) * (ranked.c.final - 1)
+    for name, fraction in PERCENTILES.items():
+        position = literal(fraction) * (ranked.c.final - 1)
         low, high = (
-            func.min(ranked.c.seconds).filter(ranked.c.upto > bound) for bound in (func.floor(place), func.ceil(place))
+            func.min(ranked.c.seconds).filter(ranked.c.upto > bound)
+            for bound in (func.floor(position), func.ceil(position))
         )
-        query = query.add_columns((low + (high - low) * (place - func.floor(place))).label(name))
+        query = query.add_columns((low + (high - low) * (position - func.floor(position))).label(name))
     return query.group_by(ranked.c.at, ranked.c.final).order_by(ranked.c.at)

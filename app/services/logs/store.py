@@ -126,12 +126,12 @@ def lookup(session: Session, account_id: int, sids: Sequence[str]) -> dict[str, 
     return {row[0]: Known._make(row[1:]) for row in rows}
 
 
-def among(column: InstrumentedAttribute[Any], values: Sequence[str]) -> ColumnElement[bool]:
+def any_of(column: InstrumentedAttribute[Any], values: Sequence[str]) -> ColumnElement[bool]:
     """Ask for any of these values, however many, in one parameter."""
     return column == any_(literal(list(values), ARRAY(Text)))
 
 
-def touch(session: Session, unchanged: Iterable[Known], now: datetime, policy: StorePolicy) -> None:
+def mark_read(session: Session, unchanged: Iterable[Known], now: datetime, policy: StorePolicy) -> None:
     """Note that logs which are not final were read and had not changed."""
     rows = [
         (
@@ -174,9 +174,9 @@ def save(
     versions = _insert(session, account_id, fresh, source, now, policy)
     versions += _update(session, account_id, [log for sid, log in by_sid.items() if sid in known], known, now, policy)
     _write_changes(session, stream_ids, versions, source, now)
-    linked = [log for log in fresh if _gives_code(log)]
+    linked = [log for log in fresh if _is_call_error(log)]
     if linked:
-        call_versions = _give_codes(session, account_id, linked)
+        call_versions = _assign_call_codes(session, account_id, linked)
         _write_changes(session, stream_ids, call_versions, source, now)
         versions += call_versions
     _count(fresh, versions, source, session)
@@ -241,7 +241,7 @@ def load(session: Session, account_id: int, sids: Sequence[str], oldest: datetim
 
     Args:    oldest: when the oldest of them occurred, where that is known: it spares looking elsewhere.
     """
-    query = select(Log).where(Log.account_id == account_id, among(Log.sid, sids))
+    query = select(Log).where(Log.account_id == account_id, any_of(Log.sid, sids))
     if oldest is not None:
         query = query.where(Log.occurred_at >= oldest)
     logs = session.scalars(query.execution_options(populate_existing=True))
@@ -317,7 +317,7 @@ def _take_ids(session: Session, sequence: str, count: int) -> list[int]:
     )
 
 
-def _gives_code(log: NormalizedLog) -> bool:
+def _is_call_error(log: NormalizedLog) -> bool:
     """Say whether this is an error-level entry about a call: the only source of a call's code."""
     return (
         log.log_type == LogType.ERROR
@@ -333,7 +333,7 @@ def _error_entries(session: Session, account_id: int, sids: list[str]) -> dict[s
     if sids:
         rows = session.execute(
             select(Log.resource_sid, Log.error_code, Log.error_message)
-            .where(Log.account_id == account_id, among(Log.resource_sid, sids))
+            .where(Log.account_id == account_id, any_of(Log.resource_sid, sids))
             .where(Log.log_type == LogType.ERROR, Log.level == "error", Log.error_code.is_not(None))
             .order_by(Log.occurred_at, Log.sid)
         )
@@ -343,7 +343,7 @@ def _error_entries(session: Session, account_id: int, sids: list[str]) -> dict[s
     return found
 
 
-def _give_codes(session: Session, account_id: int, entries: list[NormalizedLog]) -> list[_Version]:
+def _assign_call_codes(session: Session, account_id: int, entries: list[NormalizedLog]) -> list[_Version]:
     """Make a version of each stored call for every new error entry about it; the newest entry's code is the call's."""
     entries = sorted(entries, key=lambda entry: (entry.occurred_at, entry.sid))
     sids = sorted({entry.resource_sid for entry in entries if entry.resource_sid})

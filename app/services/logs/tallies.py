@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.models import LogChange, StreamTally, UntalliedHour
-from app.services.logs import following
+from app.services.logs import change_consumers
 
 HOUR = timedelta(hours=1)
 TALLY_LOCK = 4_715_620_733
@@ -22,7 +22,7 @@ CHANGES_AT_ONCE = 200_000
 HOURS_AT_ONCE = 12
 """Hours tallied in one transaction."""
 
-KIND = (
+DIMENSIONS = (
     "account_id",
     "log_type",
     "status",
@@ -33,8 +33,8 @@ KIND = (
     "messaging_service_sid",
     "final",
 )
-SENDER_KIND = tuple(
-    f"CAST(NULL AS text) AS {name}" if name in ("to_country", "messaging_service_sid") else name for name in KIND
+SENDER_DIMENSIONS = tuple(
+    f"CAST(NULL AS text) AS {name}" if name in ("to_country", "messaging_service_sid") else name for name in DIMENSIONS
 )
 DELAYED = "log_type = 'message' AND final AND direction LIKE 'outbound%'"
 """The messages whose delay counts."""
@@ -43,24 +43,24 @@ DELAY = "CAST(floor(extract(epoch FROM changed_at - occurred_at)) AS int)"
 
 _CELLS = f"""
     WITH cells AS MATERIALIZED (
-        SELECT {", ".join(KIND)}, coalesce(from_, '') AS sender, CASE WHEN {DELAYED} THEN {DELAY} END AS seconds,
+        SELECT {", ".join(DIMENSIONS)}, coalesce(from_, '') AS sender, CASE WHEN {DELAYED} THEN {DELAY} END AS seconds,
                count(*) AS logs
         FROM logs WHERE occurred_at >= :hour AND occurred_at < :next
-        GROUP BY {", ".join(KIND)}, sender, seconds
+        GROUP BY {", ".join(DIMENSIONS)}, sender, seconds
     ),
     kinds AS MATERIALIZED (
-        SELECT *, CAST(ROW({", ".join(KIND)}) AS text) AS key FROM cells
+        SELECT *, CAST(ROW({", ".join(DIMENSIONS)}) AS text) AS key FROM cells
     ),
     senders AS MATERIALIZED (
-        SELECT *, CAST(ROW({", ".join(KIND)}) AS text) AS key
-        FROM (SELECT {", ".join(SENDER_KIND)}, sender, logs FROM cells) AS narrowed
+        SELECT *, CAST(ROW({", ".join(DIMENSIONS)}) AS text) AS key
+        FROM (SELECT {", ".join(SENDER_DIMENSIONS)}, sender, logs FROM cells) AS narrowed
     )
 """
-_NAME_KINDS = f"""
+_ADD_DIMENSIONS = f"""
     {_CELLS}
-    INSERT INTO log_kinds (key, {", ".join(KIND)})
-    SELECT key, {", ".join(KIND)}
-    FROM (SELECT key, {", ".join(KIND)} FROM kinds UNION SELECT key, {", ".join(KIND)} FROM senders) AS seen
+    INSERT INTO log_kinds (key, {", ".join(DIMENSIONS)})
+    SELECT key, {", ".join(DIMENSIONS)}
+    FROM (SELECT key, {", ".join(DIMENSIONS)} FROM kinds UNION SELECT key, {", ".join(DIMENSIONS)} FROM senders) AS seen
     WHERE NOT EXISTS (SELECT FROM log_kinds WHERE log_kinds.key = seen.key)
 """
 _TALLY = f"""
@@ -79,7 +79,7 @@ _TALLY = f"""
 """
 TABLES = ("log_tallies", "sender_tallies", "delay_tallies")
 
-_MARK = """
+_MARK_CHANGED_HOURS = """
     WITH changed AS MATERIALIZED (
         SELECT id, occurred_at FROM log_changes WHERE stream_id = :stream_id AND id > :change_id ORDER BY id LIMIT :most
     ),
@@ -99,30 +99,30 @@ def catch_up(now: datetime, oldest: datetime, seconds: float) -> int:
     Returns: how many hours were tallied.
     """
     began, count = time.monotonic(), 0
-    while time.monotonic() - began < seconds and _mark():
+    while time.monotonic() - began < seconds and _mark_changed_hours():
         pass
     while time.monotonic() - began < seconds:
-        done = _tally_some(hour_of(now), next_hour(oldest))
+        done = _tally_some(hour_start(now), next_hour(oldest))
         count += done
         if done < HOURS_AT_ONCE:
             break
     return count
 
 
-def _mark() -> bool:
+def _mark_changed_hours() -> bool:
     """Note the hours that changes touched, some of each stream; say whether there were any."""
     with session_scope() as session:
-        behind = following.behind(session, StreamTally) if _alone(session) else {}
+        behind = change_consumers.lagging_streams(session, StreamTally) if _try_lock(session) else {}
         for stream_id, change_id in behind.items():
             given = {"stream_id": stream_id, "change_id": change_id, "most": CHANGES_AT_ONCE}
-            session.execute(text(_MARK), given)
+            session.execute(text(_MARK_CHANGED_HOURS), given)
         return bool(behind)
 
 
 def _tally_some(until: datetime, oldest: datetime) -> int:
     """Tally some of the hours that are noted and over."""
     with session_scope() as session:
-        if not _alone(session):
+        if not _try_lock(session):
             return 0
         wanted = (
             "SELECT hour FROM untallied_hours WHERE hour >= :oldest AND hour < :until ORDER BY hour DESC LIMIT :most"
@@ -133,17 +133,17 @@ def _tally_some(until: datetime, oldest: datetime) -> int:
             session.execute(text(f"DELETE FROM {table} WHERE hour = ANY(:hours)"), {"hours": hours})
         for hour in hours:
             # What changes from here on has a change that is not looked at yet, which makes the hour untallied again.
-            session.execute(text(_NAME_KINDS), {"hour": hour, "next": hour + HOUR})
+            session.execute(text(_ADD_DIMENSIONS), {"hour": hour, "next": hour + HOUR})
             session.execute(text(_TALLY), {"hour": hour, "next": hour + HOUR})
         return len(hours)
 
 
-def _alone(session: Session) -> bool:
+def _try_lock(session: Session) -> bool:
     """Make sure that nobody else tallies until the transaction ends."""
     return bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": TALLY_LOCK}))
 
 
-def hold_still(session: Session) -> None:
+def use_snapshot(session: Session) -> None:
     """Let all that a session reads from here on be of one moment. It must not have read anything before."""
     session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
@@ -155,12 +155,14 @@ def untallied(session: Session, first: datetime, last: datetime) -> list[datetim
     """
     noted = select(UntalliedHour.hour).where(UntalliedHour.hour >= first, UntalliedHour.hour < last)
     changed = select(func.date_trunc("hour", LogChange.occurred_at, "UTC")).where(
-        following.unseen(session, StreamTally), LogChange.occurred_at >= first, LogChange.occurred_at < last
+        change_consumers.unseen_changes(session, StreamTally),
+        LogChange.occurred_at >= first,
+        LogChange.occurred_at < last,
     )
     return sorted(session.scalars(union(noted, changed)))
 
 
-def forget(session: Session, cutoff: datetime) -> None:
+def delete_before(session: Session, cutoff: datetime) -> None:
     """Forget the hours of which logs are about to go; what is still there of them is read from the logs themselves."""
     bound = {"bound": next_hour(cutoff)}
     for table in ("untallied_hours", *TABLES):
@@ -176,10 +178,10 @@ def forget(session: Session, cutoff: datetime) -> None:
 
 def next_hour(at: datetime) -> datetime:
     """Give the first moment from `at` on at which an hour begins."""
-    hour = hour_of(at)
+    hour = hour_start(at)
     return hour if hour == at else hour + HOUR
 
 
-def hour_of(at: datetime) -> datetime:
+def hour_start(at: datetime) -> datetime:
     """Give the moment at which an hour begins."""
     return at.replace(minute=0, second=0, microsecond=0)

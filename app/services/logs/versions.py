@@ -13,8 +13,8 @@ YOUNG = timedelta(hours=6)
 """Up to this age a change is noticed before the log's age has grown by a quarter; from then on, by half."""
 SCHEDULED_LIFE = timedelta(days=36)
 """Twilio takes messages up to 35 days ahead."""
-SHORTEST_WAIT = timedelta(seconds=1)
-FARTHEST_AHEAD = timedelta(days=1)
+MIN_REREAD_WAIT = timedelta(seconds=1)
+MAX_CLOCK_SKEW = timedelta(days=1)
 """What a callback tells of a later time than this after its arrival is no time."""
 
 # What rules see of a log and what may differ between its versions. A difference in one of them makes a change.
@@ -62,7 +62,7 @@ def merge(stored: NormalizedLog, incoming: NormalizedLog) -> NormalizedLog:
         incoming = _dated(stored, incoming, incoming.undated_at)
     same_state = (incoming.status, incoming.error_code) == (stored.status, stored.error_code)
     earliest = min(stored.changed_at, incoming.changed_at)
-    if _order(incoming) < _order(stored) or _missed_a_push(stored, incoming):
+    if _order(incoming) < _order(stored) or _predates_push(stored, incoming):
         return msgspec.structs.replace(stored, changed_at=earliest) if same_state else stored
     return msgspec.structs.replace(
         incoming,
@@ -81,7 +81,7 @@ def _dated(stored: NormalizedLog, incoming: NormalizedLog, read_at: datetime) ->
     return msgspec.structs.replace(incoming, updated_at=stored.updated_at, changed_at=changed_at, undated_at=None)
 
 
-def _missed_a_push(stored: NormalizedLog, incoming: NormalizedLog) -> bool:
+def _predates_push(stored: NormalizedLog, incoming: NormalizedLog) -> bool:
     """Say whether a record was taken before a callback told of a later status than it shows.
 
     A callback comes after what it tells of, so what Twilio wrote before the callback came, and is less far, is older.
@@ -91,7 +91,7 @@ def _missed_a_push(stored: NormalizedLog, incoming: NormalizedLog) -> bool:
     return status_rank(incoming.log_type, incoming.status) < status_rank(stored.log_type, stored.status)
 
 
-def pushed(
+def apply_status_push(
     stored: NormalizedLog, status: str, error_code: int | None, at: datetime | None, received_at: datetime
 ) -> NormalizedLog | None:
     """Say what a callback about a stored log makes of it; None where it tells nothing that is newer or earlier.
@@ -99,13 +99,13 @@ def pushed(
     Args:    at: when it came into this status, where the callback says so; else its arrival counts.
     """
     if at is not None:
-        at = None if at > received_at + FARTHEST_AHEAD else max(at, stored.occurred_at)
+        at = None if at > received_at + MAX_CLOCK_SKEW else max(at, stored.occurred_at)
     if status == stored.status:
         earlier = at is not None and at < stored.changed_at
         return msgspec.structs.replace(stored, changed_at=at) if earlier and at is not None else None
     if status_rank(stored.log_type, status) <= status_rank(stored.log_type, stored.status):
         return None
-    told = msgspec.structs.replace(
+    claimed_at = msgspec.structs.replace(
         stored,
         status=status,
         final=is_final(stored.log_type, status),
@@ -114,8 +114,8 @@ def pushed(
     )
     if stored.log_type == "message" and error_code is not None:
         message = stored.error_message if error_code == stored.error_code else describe(error_code).message
-        told = msgspec.structs.replace(told, error_code=error_code, error_message=message)
-    return told
+        claimed_at = msgspec.structs.replace(claimed_at, error_code=error_code, error_message=message)
+    return claimed_at
 
 
 def visible_changes(before: NormalizedLog, after: NormalizedLog) -> dict[str, Any]:
@@ -149,4 +149,4 @@ def reread_at(
         return None
     age = max(read_at - occurred_at, timedelta(0))
     growth = age / 4 if age < YOUNG else age / 2
-    return min(read_at + max(growth, SHORTEST_WAIT), given_up_at)
+    return min(read_at + max(growth, MIN_REREAD_WAIT), given_up_at)

@@ -18,16 +18,16 @@ from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Action, Rule
 from app.services import audit
 from app.services.outbox import dispatch, rows
-from app.services.outbox.claim import DISABLED, claim_these
+from app.services.outbox.cancellation import OTHER_KIND, fail_all, fail_pending
+from app.services.outbox.claim import DISABLED, claim_ids
 from app.services.outbox.enqueue import lock_notices, make_test
-from app.services.outbox.failing import OTHER_KIND, fail_all, fail_pending
 from app.services.paging import Page, Position, read_page
-from app.utils import wording
+from app.utils import validation_messages
 from app.utils.clock import rfc3339
 from app.utils.crypto import Undecryptable, encrypt
 
 JsonObject = dict[str, Any]
-READ_ONLY = frozenset({"id", "created_at", "updated_at", "disabled_reason"})
+READ_ONLY_FIELDS = frozenset({"id", "created_at", "updated_at", "disabled_reason"})
 SORT_KEY = (Action.created_at, Action.id)
 
 
@@ -58,7 +58,10 @@ def _parse(body: object) -> ActionBody:
     except ValidationError as error:
         details = error.errors(include_input=False, include_url=False)
         raise InvalidInput(
-            [FieldError(".".join(map(str, item["loc"])) or "body", wording.sentence(item)) for item in details]
+            [
+                FieldError(".".join(map(str, item["loc"])) or "body", validation_messages.sentence(item))
+                for item in details
+            ]
         ) from None
     if len(set(parsed.notify_on)) != len(parsed.notify_on):
         raise InvalidInput([FieldError("notify_on", "must not name one thing twice")])
@@ -77,7 +80,7 @@ def create(session: Session, body: object, now: datetime) -> tuple[Action, JsonO
     action = Action(**_columns(parsed, config), disabled_reason=None, created_at=now, updated_at=now)
     session.add(action)
     session.flush()
-    return action, _shown(action, config, {})
+    return action, _masked(action, config, {})
 
 
 def replace(session: Session, action_id: UUID, body: object, now: datetime) -> tuple[Action, JsonObject]:
@@ -87,7 +90,7 @@ def replace(session: Session, action_id: UUID, body: object, now: datetime) -> t
     """
     action = get(session, action_id, lock=True)
     if isinstance(body, dict):
-        body = {name: value for name, value in body.items() if name not in READ_ONLY}
+        body = {name: value for name, value in body.items() if name not in READ_ONLY_FIELDS}
     return _write(session, action, _parse(body), now)
 
 
@@ -130,10 +133,10 @@ def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) 
         fail_all(session, action.id, now, OTHER_KIND)
     if not action.enabled:
         fail_pending(session, action.id, DISABLED, now)
-    return action, _shown(action, config, stored)
+    return action, _masked(action, config, stored)
 
 
-def _shown(action: Action, config: JsonObject, stored: JsonObject) -> JsonObject:
+def _masked(action: Action, config: JsonObject, stored: JsonObject) -> JsonObject:
     """Mask a config but for a secret that is new."""
     new = "secret" in config and config["secret"] != stored.get("secret")
     return kind_for(ActionType(action.action_type)).mask(config) | ({"secret": config["secret"]} if new else {})
@@ -226,7 +229,7 @@ def config_or_empty(action: Action) -> JsonObject:
         return {}
 
 
-def test(action_id: UUID, now: datetime) -> list[UUID]:
+def send_test(action_id: UUID, now: datetime) -> list[UUID]:
     """Send a test through an action now, whatever becomes of it.
 
     Returns: its deliveries, each with one attempt made.
@@ -238,7 +241,7 @@ def test(action_id: UUID, now: datetime) -> list[UUID]:
             ids = make_test(session, get(session, action_id), settings, now)
         except Undecryptable as error:
             raise Conflict(f"the action cannot be tried: {error}") from None
-        claimed = claim_these(session, ids, now)
+        claimed = claim_ids(session, ids, now)
         session.expunge_all()
     with asyncio.Runner() as runner:
         dispatch.deliver_claimed(settings, runner, claimed)

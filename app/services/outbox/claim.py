@@ -19,19 +19,19 @@ from app.database import copy_rows, update_rows
 from app.enums import ActionType, AttemptOutcome
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits
-from app.services.outbox.failing import close_unknown, fail_pending
-from app.services.outbox.rows import EARLIER_STANDS
+from app.services.outbox.cancellation import close_unknown, fail_pending
+from app.services.outbox.rows import BLOCKED_BY_EARLIER
 
-SPARE = timedelta(seconds=45)
+LEASE_MARGIN = timedelta(seconds=45)
 """What a lease has beyond the longest attempt of its kind: for the start, and for writing down how it ended. A worker
 that is silent for longer has died or slept; until then what it had under way holds up its action."""
-MAX_UNKNOWN = 5
+MAX_UNKNOWN_OUTCOMES = 5
 """A delivery whose attempts end so often with a dead worker is given up: it may be what kills them."""
 DISABLED = "the action is disabled; enable it and retry the delivery"
 
 # SQL about an action `a` and a delivery `d` of it, for both statements that look for work: what the second would not
 # take must not fill the places of the first, or receivers that are down would keep others from being told.
-BUSY = (
+IN_FLIGHT_COUNT = (
     "CROSS JOIN LATERAL (SELECT count(*) AS number FROM deliveries b"
     " WHERE b.action_id = a.id AND b.lease_until >= :now) busy"
 )
@@ -40,8 +40,8 @@ IS_DUE = (
     " AND (d.lease_until IS NULL OR d.lease_until < :now)"
 )
 # A receiver that is down is spared first attempts, until their first retry would be due; never a retry.
-MAY_GO = (
-    f"(NOT {EARLIER_STANDS}"
+IS_SENDABLE = (
+    f"(NOT {BLOCKED_BY_EARLIER}"
     " AND (a.probe_at IS NULL OR (a.probe_at <= :now AND busy.number = 0) OR d.attempt_count > d.retries_from"
     "  OR d.next_attempt_at + :first_wait * interval '1 second' <= :now))"
 )
@@ -54,7 +54,7 @@ class Claim:
     delivery: Delivery
     action: Action
     token: UUID
-    poisoned: bool = False
+    crash_looping: bool = False
     """Its attempts have ended with the worker too often."""
     claimed_at: float = field(default_factory=time.monotonic)
     """By this process's own steady clock, in seconds."""
@@ -67,8 +67,8 @@ class Claim:
 def lease_of(action_type: str) -> timedelta:
     """Say how long deliveries of a kind are leased; one that is none is never sent, and ends at once."""
     known = action_type in set(ActionType)
-    longest = kind_for(ActionType(action_type)).longest_attempt_seconds if known else 0.0
-    return timedelta(seconds=longest) + SPARE
+    max_seconds = kind_for(ActionType(action_type)).longest_attempt_seconds if known else 0.0
+    return timedelta(seconds=max_seconds) + LEASE_MARGIN
 
 
 def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[int]) -> list[Claim]:
@@ -85,15 +85,15 @@ def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[in
         if not each.enabled:
             fail_pending(session, each.id, DISABLED, now)
     usable = [each for each in ready if each.enabled]
-    return _take(session, _pick(session, usable, now, limit, first_wait), now) if usable else []
+    return _lease(session, _select(session, usable, now, limit, first_wait), now) if usable else []
 
 
-def claim_these(session: Session, ids: Collection[UUID], now: datetime) -> list[Claim]:
+def claim_ids(session: Session, ids: Collection[UUID], now: datetime) -> list[Claim]:
     """Take deliveries that this transaction has made, whatever the limits of their action."""
-    return _take(session, list(ids), now)
+    return _lease(session, list(ids), now)
 
 
-class _Ready(NamedTuple):
+class _ReadyAction(NamedTuple):
     """An action whose row is locked."""
 
     id: UUID
@@ -102,27 +102,35 @@ class _Ready(NamedTuple):
     free_at: datetime | None
 
 
-def _lock_ready(session: Session, now: datetime, limit: int, first_wait: int) -> list[_Ready]:
+def _lock_ready(session: Session, now: datetime, limit: int, first_wait: int) -> list[_ReadyAction]:
     """Lock the actions that have something to take; those that another worker holds are its own."""
     ready = text(
-        f"SELECT a.id, a.enabled, a.probe_at, a.free_at FROM actions a {BUSY} CROSS JOIN LATERAL ("
+        f"SELECT a.id, a.enabled, a.probe_at, a.free_at FROM actions a {IN_FLIGHT_COUNT} CROSS JOIN LATERAL ("
         " SELECT d.next_attempt_at AS at FROM deliveries d"
-        f" WHERE {IS_DUE} AND (NOT a.enabled OR {MAY_GO}) ORDER BY d.next_attempt_at LIMIT 1) first"
+        f" WHERE {IS_DUE} AND (NOT a.enabled OR {IS_SENDABLE}) ORDER BY d.next_attempt_at LIMIT 1) first"
         " WHERE NOT a.enabled OR ((a.free_at IS NULL OR a.free_at < :full) AND busy.number < :at_once)"
         " ORDER BY first.at LIMIT :limit FOR NO KEY UPDATE OF a SKIP LOCKED"
     )
     full = now + timedelta(seconds=(limits.BURST - 1) / limits.PER_SECOND)
-    values = {"now": now, "first_wait": first_wait, "full": full, "at_once": limits.AT_ONCE, "limit": limit * 2 + 10}
-    return [_Ready(*row) for row in session.execute(ready, values)]
+    values = {
+        "now": now,
+        "first_wait": first_wait,
+        "full": full,
+        "at_once": limits.MAX_CONCURRENT,
+        "limit": limit * 2 + 10,
+    }
+    return [_ReadyAction(*row) for row in session.execute(ready, values)]
 
 
-def _pick(session: Session, actions: Sequence[_Ready], now: datetime, limit: int, first_wait: int) -> list[UUID]:
+def _select(
+    session: Session, actions: Sequence[_ReadyAction], now: datetime, limit: int, first_wait: int
+) -> list[UUID]:
     """Choose the deliveries to take, within the limits of the locked actions."""
     query = text(
         "SELECT d.id FROM unnest(CAST(:ids AS uuid[]), CAST(:probes AS timestamptz[]), CAST(:room AS int[]))"
-        f" AS a (id, probe_at, room) {BUSY}"
+        f" AS a (id, probe_at, room) {IN_FLIGHT_COUNT}"
         " CROSS JOIN LATERAL (SELECT d.id, d.next_attempt_at, d.number FROM deliveries d"
-        f"  WHERE {IS_DUE} AND {MAY_GO} ORDER BY d.next_attempt_at, d.number"
+        f"  WHERE {IS_DUE} AND {IS_SENDABLE} ORDER BY d.next_attempt_at, d.number"
         "  LIMIT greatest(least(a.room, :at_once - busy.number,"
         "   CASE WHEN a.probe_at <= :now AND busy.number = 0 THEN 1 ELSE :at_once END), 0)) d"
         " ORDER BY d.next_attempt_at, d.number LIMIT :limit"
@@ -130,16 +138,16 @@ def _pick(session: Session, actions: Sequence[_Ready], now: datetime, limit: int
     values = {
         "ids": [action.id for action in actions],
         "probes": [action.probe_at for action in actions],
-        "room": [limits.room(action.free_at, now) for action in actions],
+        "room": [limits.available_burst(action.free_at, now) for action in actions],
         "now": now,
         "first_wait": first_wait,
-        "at_once": limits.AT_ONCE,
+        "at_once": limits.MAX_CONCURRENT,
         "limit": limit,
     }
     return list(session.scalars(query, values).all())
 
 
-def _take(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
+def _lease(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
     """Lease deliveries, and write down that an attempt at each begins."""
     if not ids:
         return []
@@ -151,7 +159,9 @@ def _take(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
         .values(
             lease_token=token,
             lease_until=case(
-                {kind.value: now + lease_of(kind) for kind in ActionType}, value=Delivery.action_type, else_=now + SPARE
+                {kind.value: now + lease_of(kind) for kind in ActionType},
+                value=Delivery.action_type,
+                else_=now + LEASE_MARGIN,
             ),
             attempt_count=Delivery.attempt_count + 1,
         )
@@ -160,23 +170,23 @@ def _take(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
     ).all()
     begun = [(each.id, token, now, AttemptOutcome.STARTED.value) for each in deliveries]
     copy_rows(session, "attempts", ("delivery_id", "token", "at", "outcome"), begun)
-    taken = Counter(each.action_id for each in deliveries)
-    query = select(Action).where(Action.id.in_(taken)).execution_options(populate_existing=True)
+    counts = Counter(each.action_id for each in deliveries)
+    query = select(Action).where(Action.id.in_(counts)).execution_options(populate_existing=True)
     actions = {action.id: action for action in session.scalars(query)}
-    moved = [(each.id, limits.take(each.free_at, now, taken[each.id])) for each in actions.values()]
-    update_rows(session, "actions", {"id": "uuid"}, {"free_at": "timestamptz"}, moved)
+    rate_rows = [(each.id, limits.advance_rate(each.free_at, now, counts[each.id])) for each in actions.values()]
+    update_rows(session, "actions", {"id": "uuid"}, {"free_at": "timestamptz"}, rate_rows)
     return [
-        Claim(each, actions[each.action_id], token, _is_poisoned(session, each))
+        Claim(each, actions[each.action_id], token, _is_crash_looping(session, each))
         for each in sorted(deliveries, key=lambda each: each.number)
     ]
 
 
-def _is_poisoned(session: Session, delivery: Delivery) -> bool:
+def _is_crash_looping(session: Session, delivery: Delivery) -> bool:
     """Say whether the attempts since the last one that ended in any other way were all cut short."""
-    if delivery.attempt_count <= MAX_UNKNOWN:
+    if delivery.attempt_count <= MAX_UNKNOWN_OUTCOMES:
         return False
     cut_short = [AttemptOutcome.UNKNOWN, AttemptOutcome.STARTED]
     ended = and_(Attempt.delivery_id == delivery.id, Attempt.outcome.not_in(cut_short))
     last = select(func.coalesce(func.max(Attempt.id), 0)).where(ended).scalar_subquery()
     unknown = and_(Attempt.delivery_id == delivery.id, Attempt.outcome == AttemptOutcome.UNKNOWN, Attempt.id > last)
-    return (session.scalar(select(func.count()).where(unknown)) or 0) >= MAX_UNKNOWN
+    return (session.scalar(select(func.count()).where(unknown)) or 0) >= MAX_UNKNOWN_OUTCOMES

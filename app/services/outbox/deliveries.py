@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.errors import NotFound
 from app.models import Attempt, Delivery
 from app.services.paging import Page, Position, read_page
-from app.services.snapshots import attempt_json, delivery_json
+from app.services.serializers import attempt_json, delivery_json
 
 SORT_KEY = (Delivery.created_at, Delivery.id)
 MAX_OF_ALERT = 1000
@@ -32,20 +32,22 @@ class DeliveryFilter:
     """Exclusive, by `created_at`."""
 
 
-def list_deliveries(session: Session, wanted: DeliveryFilter, position: Position | None, limit: int) -> Page[Delivery]:
+def list_deliveries(
+    session: Session, delivery_filter: DeliveryFilter, position: Position | None, limit: int
+) -> Page[Delivery]:
     """List deliveries, newest first."""
     query = select(Delivery)
     for column, values in (
-        (Delivery.status, wanted.status),
-        (Delivery.action_id, wanted.action_id),
-        (Delivery.alert_id, wanted.alert_id),
+        (Delivery.status, delivery_filter.status),
+        (Delivery.action_id, delivery_filter.action_id),
+        (Delivery.alert_id, delivery_filter.alert_id),
     ):
         if values:
             query = query.where(column.in_(values))
-    if wanted.since is not None:
-        query = query.where(Delivery.created_at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(Delivery.created_at < wanted.until)
+    if delivery_filter.since is not None:
+        query = query.where(Delivery.created_at >= delivery_filter.since)
+    if delivery_filter.until is not None:
+        query = query.where(Delivery.created_at < delivery_filter.until)
     return read_page(session, query, SORT_KEY, position, limit)
 
 

@@ -17,25 +17,25 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.actions.base import ActionKind, Notification
+from app.actions.message_content import compose
 from app.actions.registry import kind_for
-from app.actions.story import tell
 from app.config import Settings
 from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action, Delivery
 from app.services.outbox.rows import config_of, delivery_row
 from app.utils.clock import rfc3339
 
-MOST_NOTIFICATIONS = 20
+MAX_NOTIFICATIONS = 20
 WINDOW = timedelta(minutes=10)
 FIRST_WAIT = timedelta(minutes=1)
 """What is folded waits so long for more to come; a next digest of the action comes no sooner than `WINDOW` after it."""
-SHOWN_ITEMS = 20
+MAX_ITEMS = 20
 
 log = structlog.get_logger()
 JsonObject = dict[str, Any]
 
 
-def sent_lately(session: Session, now: datetime) -> dict[UUID, int]:
+def count_recent(session: Session, now: datetime) -> dict[UUID, int]:
     """Count the notifications of each action that go out by themselves, over the window that ends now.
 
     One that goes to several receivers counts once.
@@ -53,12 +53,12 @@ def sent_lately(session: Session, now: datetime) -> dict[UUID, int]:
 
 def folded_content(notification: Notification) -> dict[str, str]:
     """Keep of a notification what a digest will say of it."""
-    story = tell(notification)
+    message = compose(notification)
     return {
-        "headline": story.headline,
-        "summary": story.summary,
-        "severity": story.severity.value,
-        "link": story.link,
+        "headline": message.headline,
+        "summary": message.summary,
+        "severity": message.severity.value,
+        "link": message.link,
     }
 
 
@@ -79,10 +79,10 @@ def make_due(session: Session, settings: Settings, now: datetime) -> int:
     if not due:
         return 0
     actions = select(Action).where(Action.id.in_(due), Action.enabled).with_for_update(skip_locked=True, key_share=True)
-    return sum(_make_alone(session, action, settings, now) for action in session.scalars(actions).all())
+    return sum(_make_isolated(session, action, settings, now) for action in session.scalars(actions).all())
 
 
-def _make_alone(session: Session, action: Action, settings: Settings, now: datetime) -> int:
+def _make_isolated(session: Session, action: Action, settings: Settings, now: datetime) -> int:
     """Make the digests of one action; where that fails they are tried again at the next tick, and the others go on."""
     try:
         with session.begin_nested():
@@ -148,8 +148,8 @@ def _release(
 def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Notification:
     """Tell of folded notifications, the worst first, in the shape of an alert, so that every channel can show it."""
     since, until = deliveries[0].created_at, deliveries[-1].created_at
-    by_weight = sorted(deliveries, key=lambda each: -Severity(each.content["severity"]).rank)
-    items = [_item(each) for each in by_weight[:SHOWN_ITEMS]]
+    by_severity = sorted(deliveries, key=lambda each: -Severity(each.content["severity"]).rank)
+    items = [_item(each) for each in by_severity[:MAX_ITEMS]]
     minutes = max(round((now - since).total_seconds() / 60), 1)
     number = len(deliveries)
     noun = "notification" if number == 1 else "notifications"
@@ -158,7 +158,7 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         "id": None,
         "rule_id": None,
         "rule_name": "Too many alerts at once",
-        "severity": by_weight[0].content["severity"],
+        "severity": by_severity[0].content["severity"],
         "status": "firing",
         "group": {},
         "summary": summary,
@@ -175,7 +175,7 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         "resolve_reason": None,
         "error": None,
     }
-    told: Mapping[str, Any] = {
+    digest: Mapping[str, Any] = {
         "count": number,
         "since": rfc3339(since),
         "until": rfc3339(until),
@@ -191,7 +191,7 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         logs=[],
         base_url=settings.public_base_url,
         timezone=settings.notify_timezone,
-        digest=dict(told),
+        digest=dict(digest),
     )
 
 

@@ -15,24 +15,24 @@ from app.actions.registry import kind_for
 from app.config import Settings
 from app.database import session_scope
 from app.enums import ActionType, AttemptOutcome, NotificationType
+from app.services.outbox import cancellation, digest
 from app.services.outbox import claim as claims
-from app.services.outbox import digest, failing
 from app.services.outbox.claim import Claim
-from app.services.outbox.record import Outcome, record
+from app.services.outbox.record import AttemptResult, record
 from app.services.outbox.rows import config_of
 from app.utils import stopping
 from app.utils.crashpoints import crashpoint
 from app.utils.crypto import Undecryptable
-from app.utils.patience import WAITS_SECONDS, is_passing
+from app.utils.db_retry import OUTAGE_WAITS_SECONDS, is_transient
 
-UNDER_WAY = 48
+MAX_IN_FLIGHT = 48
 """Deliveries that one process sends at the same time."""
-CLAIMS_FOR_SECONDS = 10.0
+CLAIM_PERIOD_SECONDS = 10.0
 """After so long, or when the worker stops, nothing more is claimed, and what is under way is finished."""
-LOOKS_AGAIN_SECONDS = 0.5
-GATHERS_SECONDS = 0.02
+POLL_INTERVAL_SECONDS = 0.5
+GATHER_SECONDS = 0.02
 """What ends within so long of the first is written down together with it: it costs no more than one."""
-SPARE_SECONDS = 10.0
+LEASE_MARGIN_SECONDS = 10.0
 """What must be left of a lease after the longest attempt, to write down how it ended."""
 
 log = structlog.get_logger()
@@ -48,14 +48,14 @@ def deliver_due(settings: Settings, runner: asyncio.Runner, clock: Clock | None 
     """
     with session_scope() as session:
         now = _now(session, clock)
-        failing.fail_orphans(session, now)
+        cancellation.fail_orphans(session, now)
         digest.make_due(session, settings, now)
-    return runner.run(_Pump(settings, clock).run())
+    return runner.run(_DeliveryLoop(settings, clock).run())
 
 
 def deliver_claimed(settings: Settings, runner: asyncio.Runner, claimed: Sequence[Claim]) -> None:
     """Make one attempt at each of some deliveries that are ours already."""
-    runner.run(_Pump(settings, None).run(claimed))
+    runner.run(_DeliveryLoop(settings, None).run(claimed))
 
 
 def _now(session: Session, clock: Clock | None) -> datetime:
@@ -65,24 +65,24 @@ def _now(session: Session, clock: Clock | None) -> datetime:
     return at
 
 
-class _Pump:
+class _DeliveryLoop:
     """Keeps as many attempts under way as may be; a receiver that is slow holds up nobody else."""
 
     def __init__(self, settings: Settings, clock: Clock | None) -> None:
         self._settings = settings
         self._clock = clock
         self._senders: dict[str, Sender | None] = {}
-        self._running: dict[asyncio.Task[Outcome], Claim] = {}
+        self._running: dict[asyncio.Task[AttemptResult], Claim] = {}
         self._attempted = 0
 
-    async def run(self, given: Sequence[Claim] = ()) -> int:
+    async def run(self, claimed: Sequence[Claim] = ()) -> int:
         """Send until nothing is due; or only what is given."""
-        ends_at = time.monotonic() + CLAIMS_FOR_SECONDS
+        ends_at = time.monotonic() + CLAIM_PERIOD_SECONDS
         async with AsyncExitStack() as self._stack:
             try:
-                await self._start(given)
+                await self._start(claimed)
                 while True:
-                    if not given and time.monotonic() < ends_at and not stopping.requested():
+                    if not claimed and time.monotonic() < ends_at and not stopping.requested():
                         await self._start(self._claim_if_possible())
                     if not self._running:
                         return self._attempted
@@ -97,16 +97,16 @@ class _Pump:
         try:
             return self._claim()
         except Exception as error:
-            if not self._running or not is_passing(error):
+            if not self._running or not is_transient(error):
                 raise
             log.warning("could not claim deliveries; what is under way goes on", error=type(error).__name__)
             return []
 
     def _claim(self) -> list[Claim]:
-        if len(self._running) >= UNDER_WAY:
+        if len(self._running) >= MAX_IN_FLIGHT:
             return []
         with session_scope() as session:
-            limit = UNDER_WAY - len(self._running)
+            limit = MAX_IN_FLIGHT - len(self._running)
             schedule = self._settings.delivery_retry_seconds
             claimed = claims.claim_due(session, _now(session, self._clock), limit, schedule)
             session.flush()
@@ -132,51 +132,56 @@ class _Pump:
 
     async def _finish(self) -> None:
         """Wait for some attempts to end, and write down how."""
-        done, _ = await asyncio.wait(self._running, timeout=LOOKS_AGAIN_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(self._running, timeout=POLL_INTERVAL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             return
         if self._running.keys() - done:
-            more, _ = await asyncio.wait(self._running.keys() - done, timeout=GATHERS_SECONDS)
+            more, _ = await asyncio.wait(self._running.keys() - done, timeout=GATHER_SECONDS)
             done |= more
         crashpoint("deliver.sent")
         ended = [(self._running.pop(task), task.result()) for task in done]
         # An outcome that cannot be written now is a message that goes out twice: it is worth some patience.
-        for wait in (*WAITS_SECONDS, None):
+        for wait in (*OUTAGE_WAITS_SECONDS, None):
             try:
                 with session_scope() as session:
                     record(session, ended, self._settings.delivery_retry_seconds, _now(session, self._clock))
                     crashpoint("deliver.recording")
                 break
             except Exception as error:
-                if wait is None or not is_passing(error):
+                if wait is None or not is_transient(error):
                     raise
                 log.warning("could not write down how attempts ended; trying again", error=type(error).__name__)
                 await asyncio.sleep(wait)
         crashpoint("deliver.recorded")
 
 
-async def _attempt(each: Claim, sender: Sender | None, settings: Settings) -> Outcome:
+async def _attempt(each: Claim, sender: Sender | None, settings: Settings) -> AttemptResult:
     """Make one attempt; whatever happens, it has an outcome."""
     began = time.monotonic()
 
-    def ended(outcome: AttemptOutcome, error: str, *, says_of_receiver: bool = False) -> Outcome:
+    def ended(outcome: AttemptOutcome, error: str, *, counts_for_breaker: bool = False) -> AttemptResult:
         duration_ms = int((time.monotonic() - began) * 1000)
-        return Outcome(outcome, duration_ms, error=error, says_of_receiver=says_of_receiver)
+        return AttemptResult(outcome, duration_ms, error=error, counts_for_breaker=counts_for_breaker)
 
-    if each.poisoned:
-        return ended(AttemptOutcome.FAILED, f"given up: {claims.MAX_UNKNOWN} attempts in a row ended with the worker")
+    if each.crash_looping:
+        return ended(
+            AttemptOutcome.FAILED, f"given up: {claims.MAX_UNKNOWN_OUTCOMES} attempts in a row ended with the worker"
+        )
     if not each.action.enabled and each.delivery.type != NotificationType.TEST:
         return ended(AttemptOutcome.FAILED, claims.DISABLED)
     if sender is None:
         return ended(AttemptOutcome.FAILED, "this version of GiftPulse knows no such kind of action: write it anew")
     if each.delivery.action_type != each.action.action_type:
-        return ended(AttemptOutcome.FAILED, failing.OTHER_KIND)
-    if each.seconds_left() < kind_for(ActionType(each.action.action_type)).longest_attempt_seconds + SPARE_SECONDS:
-        return Outcome(AttemptOutcome.STARTED)
+        return ended(AttemptOutcome.FAILED, cancellation.OTHER_KIND)
+    if (
+        each.seconds_left()
+        < kind_for(ActionType(each.action.action_type)).longest_attempt_seconds + LEASE_MARGIN_SECONDS
+    ):
+        return AttemptResult(AttemptOutcome.STARTED)
     try:
         receipt = await _send(each, sender, settings)
     except SendError as error:
-        return Outcome(
+        return AttemptResult(
             AttemptOutcome.FAILED if error.permanent else AttemptOutcome.RETRY,
             int((time.monotonic() - began) * 1000),
             error.status_code,
@@ -189,9 +194,9 @@ async def _attempt(each: Claim, sender: Sender | None, settings: Settings) -> Ou
         return ended(AttemptOutcome.FAILED, str(error))
     except Exception as error:  # one broken sender must not stop the others of its batch
         log.exception("a sender failed in a way of its own", action_type=each.action.action_type)
-        return ended(AttemptOutcome.RETRY, f"the sender failed: {type(error).__name__}", says_of_receiver=True)
+        return ended(AttemptOutcome.RETRY, f"the sender failed: {type(error).__name__}", counts_for_breaker=True)
     duration_ms = int((time.monotonic() - began) * 1000)
-    return Outcome(AttemptOutcome.SUCCEEDED, duration_ms, receipt.status_code, receipt.response)
+    return AttemptResult(AttemptOutcome.SUCCEEDED, duration_ms, receipt.status_code, receipt.response)
 
 
 async def _send(each: Claim, sender: Sender, settings: Settings) -> Receipt:

@@ -14,25 +14,25 @@ from sqlalchemy.orm import Session
 
 from app.actions.base import Notification, Rendered, Spread
 from app.actions.registry import kind_for
-from app.actions.sample import sample
+from app.actions.sample import sample_notification
 from app.config import Settings
 from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action, Alert, Delivery, Log, Match, Rule
 from app.services.outbox import digest, spread
 from app.services.outbox.rows import config_of, delivery_row
-from app.services.snapshots import alert_json, log_json, rule_json, select_logs
+from app.services.serializers import alert_json, log_json, rule_json, select_logs
 from app.services.twilio.error_codes import describe
 from app.utils.crypto import Undecryptable
 from app.utils.redact import mask_numbers
 
-SHOWN_LOGS = 10
+MAX_SHOWN_LOGS = 10
 # Any number that nothing else in the database uses as an advisory lock.
 NOTICES_LOCK = 4_715_620_763
 
 log = structlog.get_logger()
 JsonObject = dict[str, Any]
-Told = tuple[UUID, UUID, str]
-"""An alert, an action and a receiver of it, as `_receiver` knows it."""
+RecipientKey = tuple[UUID, UUID, str]
+"""An alert, an action and a receiver of it, as `_receiver_key` knows it."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Notice:
     """When its firing was told."""
 
 
-def notice(kind: NotificationType, alert: Alert) -> Notice:
+def make_notice(kind: NotificationType, alert: Alert) -> Notice:
     """Take a picture of an alert to be told of."""
     return Notice(kind, alert.id, alert.rule_id, Severity(alert.severity), alert_json(alert), alert.firing_notified_at)
 
@@ -64,15 +64,15 @@ class Target:
     def wants(self, notice: Notice) -> bool:
         """Say whether the action is to be told.
 
-        Of the end, where it takes firings, whatever else was edited since: `_was_told` says who was told of the firing.
+        Of the end, where it takes firings, whatever else was edited since: `_received_firing` says who that was.
         """
         if notice.type.removeprefix("alert.") not in self.action.notify_on:
             return False
         if notice.type == NotificationType.RESOLVED and "firing" in self.action.notify_on:
             return True
-        serves = self.action.rule_id is None or self.action.rule_id == notice.rule_id
-        severe = notice.severity.rank >= Severity(self.action.min_severity).rank
-        return serves and severe
+        in_scope = self.action.rule_id is None or self.action.rule_id == notice.rule_id
+        severe_enough = notice.severity.rank >= Severity(self.action.min_severity).rank
+        return in_scope and severe_enough
 
 
 def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now: datetime) -> int:
@@ -90,12 +90,12 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     targets = _targets(session, settings)
     if not any(target.wants(each) for target in targets for each in notices):
         return 0
-    told = _told_of_firing(session, notices)
+    firing_recipients = _firing_recipients(session, notices)
     logs = _newest_logs(session, {each.alert_id for each in notices}, settings)
     rules = _rules(session, {each.rule_id for each in notices if each.rule_id}, settings)
     spreads = spread.spreads(session, {each.alert_id for each in notices})
     names = spread.account_names(session, _accounts(notices, spreads))
-    sent = digest.sent_lately(session, now)
+    recent_counts = digest.count_recent(session, now)
     rows: list[JsonObject] = []
     for each in notices:
         rule = rules.get(each.rule_id) if each.rule_id else None
@@ -115,16 +115,18 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
         )
         for target in targets:
             if target.wants(each):
-                number = sent.get(target.action.id, 0)
-                too_many = number >= digest.MOST_NOTIFICATIONS
-                made = _deliveries_alone(target, notification, each, told, now, too_many=too_many)
-                sent[target.action.id] = number + bool(made)
+                number = recent_counts.get(target.action.id, 0)
+                over_limit = number >= digest.MAX_NOTIFICATIONS
+                new_rows = _deliveries_isolated(
+                    target, notification, each, firing_recipients, now, over_limit=over_limit
+                )
+                recent_counts[target.action.id] = number + bool(new_rows)
                 if each.type == NotificationType.FIRING:
-                    told |= {
-                        (each.alert_id, row["action_id"], _receiver(row["action_type"], row["recipient"]))
-                        for row in made
+                    firing_recipients |= {
+                        (each.alert_id, row["action_id"], _receiver_key(row["action_type"], row["recipient"]))
+                        for row in new_rows
                     }
-                rows += made
+                rows += new_rows
     if rows:
         session.execute(insert(Delivery), rows)
     return len(rows)
@@ -149,7 +151,9 @@ def make_test(session: Session, action: Action, settings: Settings, now: datetim
     """Make the deliveries of a test of one action, with a sample alert."""
     config = config_of(action, settings)
     kind = kind_for(ActionType(action.action_type))
-    rendered = kind.render(config, replace(sample(settings.public_base_url, now), timezone=settings.notify_timezone))
+    rendered = kind.render(
+        config, replace(sample_notification(settings.public_base_url, now), timezone=settings.notify_timezone)
+    )
     rows = [
         delivery_row(action, NotificationType.TEST, None, each, rendered, now, uuid4())
         for each in kind.recipients(config)
@@ -171,10 +175,10 @@ def _targets(session: Session, settings: Settings) -> list[Target]:
     return targets
 
 
-def _deliveries_alone(target: Target, notification: Notification, *rest: Any, too_many: bool) -> list[JsonObject]:
+def _deliveries_isolated(target: Target, notification: Notification, *rest: Any, over_limit: bool) -> list[JsonObject]:
     """Make the deliveries of one action; where they cannot be made, the other actions are still told."""
     try:
-        return _deliveries(target, notification, *rest, too_many=too_many)
+        return _deliveries(target, notification, *rest, over_limit=over_limit)
     except Exception:
         log.exception("what an action is to tell cannot be made", action_id=str(target.action.id))
         return []
@@ -184,19 +188,19 @@ def _deliveries(
     target: Target,
     notification: Notification,
     notice: Notice,
-    told: set[Told],
+    firing_recipients: set[RecipientKey],
     now: datetime,
     *,
-    too_many: bool,
+    over_limit: bool,
 ) -> list[JsonObject]:
     """Render once for the action, and address it to each receiver; a resolve goes to those told of the firing."""
     kind = kind_for(ActionType(target.action.action_type))
     recipients = kind.recipients(target.config)
     if notice.type == NotificationType.RESOLVED:
-        recipients = [each for each in recipients if _was_told(target.action, notice, each, told)]
+        recipients = [each for each in recipients if _received_firing(target.action, notice, each, firing_recipients)]
     if not recipients:
         return []
-    if too_many and kind.takes_digests(target.config):
+    if over_limit and kind.takes_digests(target.config):
         rendered = Rendered(digest.folded_content(notification))
         changes = {"status": DeliveryStatus.FOLDED, "next_attempt_at": None}
     else:
@@ -207,19 +211,19 @@ def _deliveries(
     ]
 
 
-def _was_told(action: Action, notice: Notice, recipient: str, told: set[Told]) -> bool:
+def _received_firing(action: Action, notice: Notice, recipient: str, firing_recipients: set[RecipientKey]) -> bool:
     """Say whether a receiver was told of the firing, or was not only because its action does not ask for that."""
     if "firing" in action.notify_on:
-        return (notice.alert_id, action.id, _receiver(action.action_type, recipient)) in told
+        return (notice.alert_id, action.id, _receiver_key(action.action_type, recipient)) in firing_recipients
     return notice.fired_at is None or action.created_at <= notice.fired_at
 
 
-def _receiver(action_type: str, recipient: str) -> str:
+def _receiver_key(action_type: str, recipient: str) -> str:
     """Tell receivers of one action apart: a webhook has but one, which stays the same when its URL is edited."""
     return action_type if action_type == ActionType.WEBHOOK else recipient
 
 
-def _told_of_firing(session: Session, notices: Sequence[Notice]) -> set[Told]:
+def _firing_recipients(session: Session, notices: Sequence[Notice]) -> set[RecipientKey]:
     """Find who has, or will have, a delivery that tells of the firing of these alerts, by itself or within a digest."""
     resolved = {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}
     if not resolved:
@@ -230,7 +234,7 @@ def _told_of_firing(session: Session, notices: Sequence[Notice]) -> set[Told]:
         )
     )
     return {
-        (row.alert_id, row.action_id, _receiver(row.action_type, row.recipient))
+        (row.alert_id, row.action_id, _receiver_key(row.action_type, row.recipient))
         for row in rows
         if row.alert_id is not None
     }
@@ -242,11 +246,11 @@ def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> 
         select(Match.occurred_at, Match.log_id)
         .where(Match.alert_id == Alert.id)
         .order_by(Match.changed_at.desc(), Match.sid.desc())
-        .limit(SHOWN_LOGS)
+        .limit(MAX_SHOWN_LOGS)
         .lateral("newest")
     )
-    places = select(Alert.id.label("alert_id"), newest.c.occurred_at, newest.c.log_id)
-    shown_logs = places.select_from(Alert).join(newest, true()).where(Alert.id.in_(alert_ids)).subquery("shown")
+    newest_matches = select(Alert.id.label("alert_id"), newest.c.occurred_at, newest.c.log_id)
+    shown_logs = newest_matches.select_from(Alert).join(newest, true()).where(Alert.id.in_(alert_ids)).subquery("shown")
     query = select_logs().add_columns(shown_logs.c.alert_id)
     query = query.join(shown_logs, (Log.occurred_at == shown_logs.c.occurred_at) & (Log.id == shown_logs.c.log_id))
     found: dict[UUID, list[JsonObject]] = defaultdict(list)

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.services.outbox.rows import EARLIER_STANDS
+from app.services.outbox.rows import BLOCKED_BY_EARLIER
 
 
-def overdue(session: Session, now: datetime, by: timedelta) -> tuple[int, datetime | None]:
+def overdue(session: Session, now: datetime, after: timedelta) -> tuple[int, datetime | None]:
     """Count the deliveries that nothing holds back but a worker that does not come.
 
     What waits for an earlier delivery of its alert, or for a receiver that is down, is not overdue.
@@ -20,8 +20,8 @@ def overdue(session: Session, now: datetime, by: timedelta) -> tuple[int, dateti
             "SELECT count(*), min(d.next_attempt_at) FROM deliveries d LEFT JOIN actions a ON a.id = d.action_id"
             " WHERE d.status = 'pending' AND d.next_attempt_at < :oldest AND a.probe_at IS NULL"
             " AND (d.lease_until IS NULL OR d.lease_until < :now)"
-            f" AND NOT {EARLIER_STANDS}"
+            f" AND NOT {BLOCKED_BY_EARLIER}"
         ),
-        {"oldest": now - by, "now": now},
+        {"oldest": now - after, "now": now},
     ).one()
     return row[0], row[1]

@@ -19,18 +19,18 @@ from app.enums import AttemptOutcome, DeliveryStatus, NotificationType
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits
 from app.services.outbox.backoff import next_attempt_at
+from app.services.outbox.cancellation import disable
 from app.services.outbox.claim import Claim
-from app.services.outbox.failing import disable
 
-KEPT_CHARACTERS = 1024
+MAX_RESPONSE_LENGTH = 1024
 GONE = "the receiver answered 410: it is gone"
-NOTHING_BUT_FAILURE = "nothing but failures for five days"
+ONLY_FAILURES = "nothing but failures for five days"
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttemptResult:
     """How one attempt ended."""
 
     outcome: AttemptOutcome
@@ -41,16 +41,16 @@ class Outcome:
     error: str | None = None
     retry_after_seconds: float | None = None
     disables_action: bool = False
-    says_of_receiver: bool = True
+    counts_for_breaker: bool = True
     """False: it failed on our side, before the receiver was asked."""
 
 
 def record(
     session: Session,
-    ended: Sequence[tuple[Claim, Outcome]],
+    ended: Sequence[tuple[Claim, AttemptResult]],
     schedule: Sequence[int],
     now: datetime,
-    dice: Callable[[], float] = random.random,
+    rng: Callable[[], float] = random.random,
 ) -> None:
     """Write down how attempts ended, as far as their deliveries are still ours.
 
@@ -58,27 +58,27 @@ def record(
     """
     actions = _lock_actions(session, {each.delivery.action_id for each, _ in ended})
     tokens = _lock_deliveries(session, [each.delivery.id for each, _ in ended])
-    ours: list[tuple[Claim, Outcome]] = []
+    ours: list[tuple[Claim, AttemptResult]] = []
     for each, outcome in ended:
         if tokens.get(each.delivery.id) != each.token:
             log.warning(
                 "an attempt ended after its lease; its outcome stays unknown", delivery_id=str(each.delivery.id)
             )
         elif outcome.outcome == AttemptOutcome.STARTED:
-            _give_back(session, each)
+            _release(session, each)
         else:
             ours.append((each, outcome))
     _write_attempts(session, ours)
-    _write_deliveries(session, ours, actions, schedule, now, dice)
+    _write_deliveries(session, ours, actions, schedule, now, rng)
     _count(session, ours)
     if ours:
         after_commit(session, partial(_log, ours))
     for each, outcome in ours:
         if (action := actions.get(each.delivery.action_id)) is not None:
-            _learn(session, action, each.delivery, outcome, now)
+            _update_breaker(session, action, each.delivery, outcome, now)
 
 
-def _log(ours: Sequence[tuple[Claim, Outcome]]) -> None:
+def _log(ours: Sequence[tuple[Claim, AttemptResult]]) -> None:
     """Log each attempt. Why one failed is on the attempt: the receiver's words may hold numbers and secrets."""
     for each, outcome in ours:
         log.log(
@@ -106,7 +106,7 @@ def _lock_deliveries(session: Session, ids: Sequence[UUID]) -> dict[UUID, UUID |
     return {row[0]: row[1] for row in session.execute(query.with_for_update())}
 
 
-def _give_back(session: Session, each: Claim) -> None:
+def _release(session: Session, each: Claim) -> None:
     """Undo a claim of which nothing came: no attempt was made."""
     session.execute(delete(Attempt).where(Attempt.delivery_id == each.delivery.id, Attempt.token == each.token))
     session.execute(
@@ -116,7 +116,7 @@ def _give_back(session: Session, each: Claim) -> None:
     )
 
 
-def _write_attempts(session: Session, ours: Sequence[tuple[Claim, Outcome]]) -> None:
+def _write_attempts(session: Session, ours: Sequence[tuple[Claim, AttemptResult]]) -> None:
     rows = [
         (
             each.delivery.id,
@@ -124,7 +124,7 @@ def _write_attempts(session: Session, ours: Sequence[tuple[Claim, Outcome]]) -> 
             outcome.outcome,
             outcome.duration_ms,
             outcome.status_code,
-            (outcome.response or "")[:KEPT_CHARACTERS] or None,
+            (outcome.response or "")[:MAX_RESPONSE_LENGTH] or None,
             "; ".join(part for part in (outcome.error, each.delivery.warning) if part) or None,
         )
         for each, outcome in ours
@@ -135,17 +135,17 @@ def _write_attempts(session: Session, ours: Sequence[tuple[Claim, Outcome]]) -> 
 
 def _write_deliveries(
     session: Session,
-    ours: Sequence[tuple[Claim, Outcome]],
+    ours: Sequence[tuple[Claim, AttemptResult]],
     actions: Mapping[UUID, Action],
     schedule: Sequence[int],
     now: datetime,
-    dice: Callable[[], float],
+    rng: Callable[[], float],
 ) -> None:
     """Write what becomes of the deliveries, and let go of them."""
     rows = []
     for each, outcome in ours:
         action = actions.get(each.delivery.action_id)
-        status, at = _after(each.delivery, outcome, action, schedule, now, dice)
+        status, at = _next_state(each.delivery, outcome, action, schedule, now, rng)
         rows.append((each.delivery.id, status, at, None if status == DeliveryStatus.PENDING else now, None, None))
     values = {
         "status": "text",
@@ -157,7 +157,7 @@ def _write_deliveries(
     update_rows(session, "deliveries", {"id": "uuid"}, values, rows)
 
 
-def _count(session: Session, ours: Sequence[tuple[Claim, Outcome]]) -> None:
+def _count(session: Session, ours: Sequence[tuple[Claim, AttemptResult]]) -> None:
     increments: Counter[metrics.Key] = Counter()
     for each, outcome in ours:
         increments[metrics.DELIVERIES.key(action_type=each.delivery.action_type, outcome=outcome.outcome)] += 1
@@ -165,13 +165,13 @@ def _count(session: Session, ours: Sequence[tuple[Claim, Outcome]]) -> None:
     metrics.count(session, increments)
 
 
-def _after(
+def _next_state(
     delivery: Delivery,
-    outcome: Outcome,
+    outcome: AttemptResult,
     action: Action | None,
     schedule: Sequence[int],
     now: datetime,
-    dice: Callable[[], float],
+    rng: Callable[[], float],
 ) -> tuple[DeliveryStatus, datetime | None]:
     """Say what becomes of a delivery after an attempt, and when it is tried next.
 
@@ -182,32 +182,37 @@ def _after(
     usable = action is not None and action.enabled
     if outcome.outcome == AttemptOutcome.RETRY and usable and delivery.type != NotificationType.TEST:
         attempts = delivery.attempt_count - delivery.retries_from
-        at = next_attempt_at(schedule, attempts, now, outcome.retry_after_seconds, dice)
+        at = next_attempt_at(schedule, attempts, now, outcome.retry_after_seconds, rng)
         if at is not None:
             return DeliveryStatus.PENDING, at
     return DeliveryStatus.FAILED, None
 
 
-def _learn(session: Session, action: Action, delivery: Delivery, outcome: Outcome, now: datetime) -> None:
+def _update_breaker(
+    session: Session, action: Action, delivery: Delivery, outcome: AttemptResult, now: datetime
+) -> None:
     """Learn from an outcome how the action's receiver fares; disable the action where it is past hope."""
     if outcome.outcome == AttemptOutcome.SUCCEEDED:
         action.failures_in_a_row, action.probe_at, action.failing_since = 0, None, None
         return
-    if not outcome.says_of_receiver or delivery.type == NotificationType.TEST:
+    if not outcome.counts_for_breaker or delivery.type == NotificationType.TEST:
         return
-    passing = outcome.outcome == AttemptOutcome.RETRY
-    action.failures_in_a_row = action.failures_in_a_row + 1 if passing else 0
+    transient = outcome.outcome == AttemptOutcome.RETRY
+    action.failures_in_a_row = action.failures_in_a_row + 1 if transient else 0
     action.probe_at = limits.probe_at(action.failures_in_a_row, now)
     action.failing_since = action.failing_since or now
     if not action.enabled:
         return
     if outcome.disables_action:
         disable(session, action, GONE, now)
-    elif limits.is_given_up(action.failing_since, now) and _tried_since(session, action) >= limits.GIVEN_UP_DELIVERIES:
-        disable(session, action, NOTHING_BUT_FAILURE, now)
+    elif (
+        limits.should_disable(action.failing_since, now)
+        and _attempted_since(session, action) >= limits.DISABLE_MIN_DELIVERIES
+    ):
+        disable(session, action, ONLY_FAILURES, now)
 
 
-def _tried_since(session: Session, action: Action) -> int:
+def _attempted_since(session: Session, action: Action) -> int:
     """Count the deliveries that were tried since the action began to fail."""
     session.flush()
     still = or_(Delivery.finished_at.is_(None), Delivery.finished_at >= action.failing_since)

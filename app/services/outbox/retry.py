@@ -12,7 +12,7 @@ from app.enums import DeliveryStatus
 from app.errors import Conflict, NotFound
 from app.models import Action, Delivery
 from app.services.outbox import digest
-from app.services.outbox.failing import OTHER_KIND
+from app.services.outbox.cancellation import OTHER_KIND
 
 
 def retry(session: Session, delivery_id: UUID, now: datetime) -> Delivery:

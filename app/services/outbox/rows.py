@@ -14,7 +14,7 @@ from app.models import Action
 from app.utils.crypto import Undecryptable, decrypt
 
 JsonObject = dict[str, Any]
-EARLIER_STANDS = (
+BLOCKED_BY_EARLIER = (
     "EXISTS (SELECT 1 FROM deliveries e LEFT JOIN deliveries g ON g.id = e.digest_id"
     " WHERE e.alert_id = d.alert_id AND e.action_id = d.action_id"
     " AND (e.recipient = d.recipient OR (e.action_type = 'webhook' AND d.action_type = 'webhook'))"

@@ -14,109 +14,111 @@ from app.config import Settings
 from app.enums import AlertStatus
 from app.errors import FieldError, InvalidInput
 from app.models import Alert
-from app.services.alerts import timed
-from app.services.alerts.register import Register
+from app.services.alerts import minute_evaluator
+from app.services.alerts.changes import AlertChanges
 from app.services.preview.deadline import Deadline
-from app.services.preview.outcome import Outcome, Places, Told, Windows
-from app.services.preview.reading import Kind, Reader
-from app.services.preview.request import Request
-from app.services.preview.sources import Counts, Source, Stuck, stuck_spans
+from app.services.preview.log_reader import LogBucket, LogReader
+from app.services.preview.request import PreviewRequest
+from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult, Windows
+from app.services.preview.sources import CountSource, Source, StuckSource, stuck_spans
 from app.services.rules.conditions import spike
-from app.services.rules.counts import MINUTE, minute_of
 from app.services.rules.engine import Completeness
-from app.services.rules.groups import WHOLE
-from app.services.rules.places import stay
+from app.services.rules.group_slots import slot_ttl
+from app.services.rules.groups import UNGROUPED_KEY
+from app.services.rules.minute_counts import MINUTE, minute_end
 from app.services.rules.types import NoDataParams, RatioParams, Rule, SpikeParams, StuckParams
 
 MAX_JUDGMENTS = 500_000
-MAX_LOOKS = 1_000_000
+MAX_CHECKS = 1_000_000
 """Looks whether a group is worth judging at a minute: of a `spike`, one at nearly every minute."""
-TOO_MUCH = (
+TOO_MANY_JUDGMENTS = (
     f"is too far back: a preview judges {MAX_JUDGMENTS:,} times, a group at a minute;"
     " shorten the span, narrow the filters, or group by less"
 )
-MEASURED = 50
+MAX_PLOTTED_GROUPS = 50
 """Groups whose value is looked at for the plot: those with most matches."""
 
 
-class Watch:
+class GroupEvaluator:
     """Judges the groups of one rule as the evaluation does, and keeps what it says; nothing is saved."""
 
     def __init__(
-        self, session: Session, settings: Settings, request: Request, known: Completeness, deadline: Deadline
+        self, session: Session, settings: Settings, request: PreviewRequest, known: Completeness, deadline: Deadline
     ) -> None:
         self.rule = request.rule
         self._known, self._limit = known, deadline
-        self._register = Register(session, settings, request.until)
-        self._judgments = self._looks = 0
+        self._alert_changes = AlertChanges(session, settings, request.until)
+        self._judgments = self._checks = 0
 
-    def follow(self, key: str, source: Source, first: datetime, last: datetime) -> Iterator[Told]:
+    def evaluate_group(self, key: str, source: Source, first: datetime, last: datetime) -> Iterator[PreviewAlert]:
         """Follow one group from its first minute to its last, and tell its alerts."""
         alert: Alert | None = None
-        still = False
+        suppressed = False
         # A schedule may let the rule fire at any minute; of a spike, windows begin and end at nearly every one.
         always = self.rule.schedule is not None or isinstance(self.rule.params, SpikeParams)
-        ahead = _Ahead(() if always else source.changes(), first, last, always=always)
-        for at in ahead:
+        queue = _MinuteQueue(() if always else source.changes(), first, last, always=always)
+        for at in queue:
             if alert is None and not self._is_worth_judging(source, at):
                 continue
-            minute = self._minute(key, source, at, alert, still)
-            moved = timed.judge_rule(self.rule, minute, self._due(at), self._register)
-            still = still and (self.rule.id, key) in minute.still
-            if not moved:
+            minute = self._minute(key, source, at, alert, suppressed)
+            updates = minute_evaluator.judge_rule(self.rule, minute, self._due(at), self._alert_changes)
+            suppressed = suppressed and (self.rule.id, key) in minute.suppressed
+            if not updates:
                 continue
-            alert = moved[0][1]
-            ahead.add(self._deadline(alert))
+            alert = updates[0][1]
+            queue.add(self._deadline(alert))
             if alert.status == AlertStatus.RESOLVED:
-                yield self._told(alert, source, at)
-                still, alert = bool(alert.still_holds), None
+                yield self._preview_alert(alert, source, at)
+                suppressed, alert = bool(alert.suppressed_until_clear), None
         if alert is not None:
-            yield self._told(alert, source, last)
+            yield self._preview_alert(alert, source, last)
 
     def _is_worth_judging(self, source: Source, at: datetime) -> bool:
-        self._looks += 1
-        if self._looks > MAX_LOOKS:
-            raise InvalidInput([FieldError("since", TOO_MUCH)])
+        self._checks += 1
+        if self._checks > MAX_CHECKS:
+            raise InvalidInput([FieldError("since", TOO_MANY_JUDGMENTS)])
         self._limit.check()
-        return source.worth_judging(at)
+        return source.may_fire(at)
 
     def value(self, key: str, source: Source, at: datetime) -> float | None:
         """Say what the condition measures of one group at a minute."""
-        return timed.verdict_of(
-            self.rule, (self.rule.id, key), self._minute(key, source, at, None, still=False), self._due(at)
+        return minute_evaluator.judge_group(
+            self.rule, (self.rule.id, key), self._minute(key, source, at, None, suppressed=False), self._due(at)
         ).value
 
-    def _minute(self, key: str, source: Source, at: datetime, alert: Alert | None, still: bool) -> timed.Minute:
+    def _minute(
+        self, key: str, source: Source, at: datetime, alert: Alert | None, suppressed: bool
+    ) -> minute_evaluator.MinuteInput:
         self._judgments += 1
         if self._judgments > MAX_JUDGMENTS:
-            raise InvalidInput([FieldError("since", TOO_MUCH)])
+            raise InvalidInput([FieldError("since", TOO_MANY_JUDGMENTS)])
         self._limit.check()
-        place = self.rule.id, key
-        minute = timed.Minute(at)
+        group_id = self.rule.id, key
+        minute = minute_evaluator.MinuteInput(at)
         minute.groups[self.rule.id] = {key}
         if alert is not None:
-            minute.open[place] = alert
-        if still:
-            minute.still.add(place)
-        source.fill(minute, place)
+            minute.open_alerts[group_id] = alert
+        if suppressed:
+            minute.suppressed.add(group_id)
+        source.fill_input(minute, group_id)
         return minute
 
-    def _due(self, at: datetime) -> timed.DueMinute:
-        return timed.DueMinute(at, [self.rule], self._known)
+    def _due(self, at: datetime) -> minute_evaluator.DueMinute:
+        return minute_evaluator.DueMinute(at, [self.rule], self._known)
 
     def _deadline(self, alert: Alert) -> datetime | None:
         """Return when time alone may end an alert."""
-        if alert.short_since is not None:
-            return alert.short_since + 2 * self.rule.window
+        if alert.insufficient_since is not None:
+            return alert.insufficient_since + 2 * self.rule.window
         if isinstance(self.rule.params, SpikeParams):
             return alert.started_at + spike.NEW_NORMAL_AFTER
         return None
 
-    def _told(self, alert: Alert, source: Source, until: datetime) -> Told:
-        return Told(dict(alert.group), alert.started_at, alert.resolved_at, source.occurrences(alert, until))
+    def _preview_alert(self, alert: Alert, source: Source, until: datetime) -> PreviewAlert:
+        return PreviewAlert(dict(alert.group), alert.started_at, alert.resolved_at, source.occurrences(alert, until))
 
 
-class _Ahead:
+class _MinuteQueue:
     """The minutes that are still to be judged, in order; some are added on the way."""
 
     def __init__(self, minutes: Iterable[datetime], first: datetime, last: datetime, *, always: bool) -> None:
@@ -140,99 +142,101 @@ class _Ahead:
 
 
 def run(
-    reader: Reader,
-    request: Request,
+    reader: LogReader,
+    request: PreviewRequest,
     horizon: datetime,
     known: Completeness,
     session: Session,
     settings: Settings,
     deadline: Deadline,
-) -> Outcome:
+) -> PreviewResult:
     """Judge every group over the span, up to the horizon."""
     rule = request.rule
     sources = _sources(reader, request, settings, known.known_from(rule))
-    watch = Watch(session, settings, request, known, deadline)
+    evaluator = GroupEvaluator(session, settings, request, known, deadline)
     first = _first_minute(rule, known)
     last = min(request.until, horizon).replace(second=0, microsecond=0)
-    outcome = Outcome(_Measure(watch, sources, first, last), judged=(first, last) if first <= last else None)
+    result = PreviewResult(_Measure(evaluator, sources, first, last), judged=(first, last) if first <= last else None)
     if isinstance(rule.params, RatioParams):
-        outcome.windows = Windows(0, 0)
+        result.windows = Windows(0, 0)
     for key, source in sources.items():
-        outcome.matches += source.matches(request.since)
+        result.matches += source.matches(request.since)
         if first <= last:
-            outcome.alerts += watch.follow(key, source, first, last)
-        if isinstance(source, Counts) and isinstance(rule.params, RatioParams) and outcome.windows is not None:
-            outcome.windows = outcome.windows.plus(source.windows(first, last, rule.params.min_total))
-    return outcome
+            result.alerts += evaluator.evaluate_group(key, source, first, last)
+        if isinstance(source, CountSource) and isinstance(rule.params, RatioParams) and result.windows is not None:
+            result.windows = result.windows.plus(source.windows(first, last, rule.params.min_total))
+    return result
 
 
 def _first_minute(rule: Rule, known: Completeness) -> datetime:
     """Return the first minute that is judged: what was before logs are known is not taken for silence."""
-    first, known_from = timed.first_minute(rule), known.known_from(rule)
+    first, known_from = minute_evaluator.first_judged_minute(rule), known.known_from(rule)
     if known_from is None or isinstance(rule.params, StuckParams):
         return first
-    return max(first, minute_of(known_from) + rule.window + rule.settle)
+    return max(first, minute_end(known_from) + rule.window + rule.settle_delay)
 
 
 class _Measure:
     """What the condition measured at the last whole minute before a moment, of the group nearest to firing."""
 
-    def __init__(self, watch: Watch, sources: dict[str, Source], first: datetime, last: datetime) -> None:
-        largest = sorted(sources, key=lambda key: -sources[key].size)[:MEASURED]
-        self._watch, self._first, self._last = watch, first, last
+    def __init__(self, evaluator: GroupEvaluator, sources: dict[str, Source], first: datetime, last: datetime) -> None:
+        largest = sorted(sources, key=lambda key: -sources[key].size)[:MAX_PLOTTED_GROUPS]
+        self._evaluator, self._first, self._last = evaluator, first, last
         self._sources = {key: sources[key] for key in largest}
-        self._nearest = min if isinstance(watch.rule.params, NoDataParams) else max
+        self._nearest = min if isinstance(evaluator.rule.params, NoDataParams) else max
 
     def __call__(self, at: datetime) -> float | None:
         minute = at.replace(second=0, microsecond=0)
         if not self._first <= minute <= self._last:
             return None
-        values = [self._watch.value(key, source, minute) for key, source in self._sources.items()]
+        values = [self._evaluator.value(key, source, minute) for key, source in self._sources.items()]
         return self._nearest((value for value in values if value is not None), default=None)
 
 
-def _sources(reader: Reader, request: Request, settings: Settings, known_from: datetime | None) -> dict[str, Source]:
+def _sources(
+    reader: LogReader, request: PreviewRequest, settings: Settings, known_from: datetime | None
+) -> dict[str, Source]:
     """Read what each group holds."""
     rule = request.rule
     if isinstance(rule.params, StuckParams):
         return dict(_stuck(reader, request, settings))
-    counts: dict[str, Counts] = defaultdict(lambda: Counts(rule, known_from))
-    places = Places(rule)
+    counts: dict[str, CountSource] = defaultdict(lambda: CountSource(rule, known_from))
+    slots = GroupSlots(rule)
     for kind in _before(reader, rule, request.since):
-        counts[places.key(kind.log)].remember(kind)
+        counts[slots.key(kind.log)].add_history(kind)
     for kind in sorted(_within(reader, request), key=lambda kind: kind.minute):
-        counts[places.key(kind.log)].add(kind)
+        counts[slots.key(kind.log)].add(kind)
     if isinstance(rule.params, NoDataParams) and not rule.group_by:
-        counts[WHOLE].freeze()
+        counts[UNGROUPED_KEY].freeze()
     for found in counts.values():
         found.freeze()
     return dict(counts)
 
 
-def _before(reader: Reader, rule: Rule, since: datetime) -> Iterable[Kind]:
+def _before(reader: LogReader, rule: Rule, since: datetime) -> Iterable[LogBucket]:
     """Read what a new rule learns from stored logs: the history of a `spike`, the groups that `no_data` misses."""
     if isinstance(rule.params, SpikeParams):
         start = since - rule.window * (rule.params.baseline_windows + 1)
         return reader.first_matches_by_minute(start, since)
     if isinstance(rule.params, NoDataParams) and rule.group_by:
-        return reader.latest_by_minute(since - stay(rule), since)
+        return reader.latest_by_minute(since - slot_ttl(rule), since)
     return []
 
 
-def _within(reader: Reader, request: Request) -> Iterable[Kind]:
+def _within(reader: LogReader, request: PreviewRequest) -> Iterable[LogBucket]:
     if isinstance(request.rule.params, SpikeParams):
         return reader.first_matches_by_minute(request.since.replace(microsecond=0), request.until)
     return reader.latest_by_minute(request.since.replace(microsecond=0), request.until)
 
 
-def _stuck(reader: Reader, request: Request, settings: Settings) -> Iterator[tuple[str, Stuck]]:
+def _stuck(reader: LogReader, request: PreviewRequest, settings: Settings) -> Iterator[tuple[str, StuckSource]]:
     rule = request.rule
     assert isinstance(rule.params, StuckParams)
     age = timedelta(minutes=rule.params.older_than_minutes)
-    places = Places(rule)
-    found: dict[str, Stuck] = defaultdict(Stuck)
+    slots = GroupSlots(rule)
+    found: dict[str, StuckSource] = defaultdict(StuckSource)
     for versions in reader.unfinished(request.since, request.until, age):
         given_up_at = versions[0].occurred_at + timedelta(hours=settings.settle_hours)
         for version, span in stuck_spans(versions, reader.matching(versions), age, given_up_at, request.since):
-            found[places.key(version)].add(version.log_id, minute_of(span[0]), minute_of(span[1]))
+            found[slots.key(version)].add(version.log_id, minute_end(span[0]), minute_end(span[1]))
     yield from found.items()

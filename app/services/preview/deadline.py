@@ -4,16 +4,16 @@ import time
 
 from app.errors import FieldError, InvalidInput
 
-LONGEST_SECONDS = 20
+MAX_SECONDS = 20
 NARROW = "shorten the span or narrow the filters"
-TOO_LONG = f"is too far back: the preview takes longer than {LONGEST_SECONDS} seconds; {NARROW}"
+TOO_LONG = f"is too far back: the preview takes longer than {MAX_SECONDS} seconds; {NARROW}"
 
 
 class Deadline:
     """Runs from the moment it is made."""
 
     def __init__(self) -> None:
-        self._at = time.monotonic() + LONGEST_SECONDS
+        self._at = time.monotonic() + MAX_SECONDS
 
     def milliseconds_left(self) -> int:
         """Say how long a statement may still take.

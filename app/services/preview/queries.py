@@ -11,22 +11,24 @@ from app.services.rules.types import LogVersion, NewValueParams, Rule, SumParams
 
 Values = dict[str, Any]
 
-_LARGEST_CODE = 2**40
-_SAME = """
+_MAX_CODE = 2**40
+_CONSTANT_COLUMNS = """
     log.id AS log_id, log.account_id, account.sid AS account_sid, log.sid, log.log_type, log.level, log.direction,
     log.to_ AS "to", log.to_country, log.text_ AS "text", log.price_unit, log.messaging_service_sid, log.resource_sid,
     log.occurred_at
 """
-_CHANGING = ("status", "from_", "error_code", "error_message", "price", "duration_seconds", "segments")
+_CHANGING_COLUMNS = ("status", "from_", "error_code", "error_message", "price", "duration_seconds", "segments")
 _JOIN = "LEFT JOIN accounts AS account ON account.id = log.account_id"
 VERSIONS = f"""(
-    SELECT change.id AS change_id, change.is_first, {_SAME}, {", ".join(f"change.{name}" for name in _CHANGING)},
+    SELECT change.id AS change_id, change.is_first, {_CONSTANT_COLUMNS},
+           {", ".join(f"change.{name}" for name in _CHANGING_COLUMNS)},
            change.changed_at, change.final, log.final AS now_final, log.changed_at AS now_changed_at
     FROM log_changes AS change JOIN logs AS log ON log.occurred_at = change.occurred_at AND log.id = change.log_id
          {_JOIN}
 ) AS version"""
 STATES = f"""(
-    SELECT 0 AS change_id, true AS is_first, {_SAME}, {", ".join(f"log.{name}" for name in _CHANGING)},
+    SELECT 0 AS change_id, true AS is_first, {_CONSTANT_COLUMNS},
+           {", ".join(f"log.{name}" for name in _CHANGING_COLUMNS)},
            log.changed_at, log.final
     FROM logs AS log {_JOIN}
 ) AS version"""
@@ -98,8 +100,8 @@ def pattern(rule: Rule) -> tuple[str, Values]:
         ranges = code_ranges(value)
         bounds = "unnest(CAST(:firsts AS bigint[]), CAST(:lasts AS bigint[])) AS bounds (first, last)"
         return f"EXISTS (SELECT FROM {bounds} WHERE error_code BETWEEN first AND last)", {
-            "firsts": [max(each.first, -_LARGEST_CODE) for each in ranges],
-            "lasts": [min(each.last, _LARGEST_CODE) for each in ranges],
+            "firsts": [max(each.first, -_MAX_CODE) for each in ranges],
+            "lasts": [min(each.last, _MAX_CODE) for each in ranges],
         }
     if rule.pattern_type == PatternType.KEYWORD and value.isascii():
         return _KEYWORDS, {"words": [f"%{_escaped(word)}%" for word in list_items(value)]}

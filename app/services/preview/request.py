@@ -11,12 +11,12 @@ from app.services.rules.definition import RuleDefinition
 from app.services.rules.types import Rule
 from app.utils.ages import read_age
 
-LONGEST_SPAN = timedelta(days=92)
+MAX_SPAN = timedelta(days=92)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Request:
+class PreviewRequest:
     """A rule that is thought to be made at `since`, and watched up to `until`."""
 
     rule: Rule
@@ -27,7 +27,7 @@ class Request:
     """The stored rule whose body was sent, where it is one: silences may hold its alerts."""
 
 
-def read(body: object, now: datetime) -> Request:
+def parse_request(body: object, now: datetime) -> PreviewRequest:
     """Read the body of a preview: the fields of a rule, `since`, and `until` (now, where it is left out).
 
     Raises: InvalidInput, each field named by its path.
@@ -46,7 +46,7 @@ def read(body: object, now: datetime) -> Request:
         raise InvalidInput([*error.errors, *errors]) from None
     if errors:
         raise InvalidInput(errors)
-    return Request(_as_rule(parsed, since), parsed, since, min(until, max(now, since)), _rule_id(body.get("id")))
+    return PreviewRequest(_to_rule(parsed, since), parsed, since, min(until, max(now, since)), _rule_id(body.get("id")))
 
 
 def _rule_id(sent: object) -> UUID | None:
@@ -80,12 +80,12 @@ def _read(text: str, now: datetime) -> datetime | None:
 def _span_errors(since: datetime, until: datetime) -> list[FieldError]:
     if until <= since:
         return [FieldError("until", "must be later than since")]
-    if until - since > LONGEST_SPAN:
-        return [FieldError("since", f"must not be more than {LONGEST_SPAN.days} days before until")]
+    if until - since > MAX_SPAN:
+        return [FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")]
     return []
 
 
-def _as_rule(parsed: definition.RuleDefinition, since: datetime) -> Rule:
+def _to_rule(parsed: definition.RuleDefinition, since: datetime) -> Rule:
     body = definition.as_json(parsed)
     return Rule(
         id=uuid4(),

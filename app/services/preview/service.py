@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.models import Silence
-from app.services import catalogue
-from app.services.alerts import silences, timed
+from app.services import rule_admin
+from app.services.alerts import minute_evaluator, silences
 from app.services.ingest import backfills
 from app.services.preview import by_match, by_minute, request
 from app.services.preview.deadline import Deadline
-from app.services.preview.outcome import Outcome, Told
-from app.services.preview.reading import Reader
+from app.services.preview.log_reader import LogReader
+from app.services.preview.result import PreviewAlert, PreviewResult
 from app.services.rules import engine
 from app.utils.clock import rfc3339
 
@@ -36,40 +36,44 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
              oldest first, `series`, and how far logs and judgments reach. The session can write nothing any more.
     Raises: InvalidInput, for what cannot be used, for more logs than a preview looks at, and for what takes too long.
     """
-    asked = request.read(body, now)
-    catalogue.check(asked.definition)
-    warnings = catalogue.warnings(session, asked.definition)
-    known = engine.completeness(session, now)
-    if known.horizon(asked.rule) is None:  # Nothing can be read at present; what was read before still counts.
-        known = engine.completeness(session, request.EARLIEST)
+    preview_request = request.parse_request(body, now)
+    rule_admin.check(preview_request.definition)
+    warnings = rule_admin.warnings(session, preview_request.definition)
+    known = engine.load_completeness(session, now)
+    if (
+        known.horizon(preview_request.rule) is None
+    ):  # Nothing can be read at present; what was read before still counts.
+        known = engine.load_completeness(session, request.EARLIEST)
     known = replace(known, streams=_with_backfills(session, known.streams))
     # What was stored at `since` and has been dropped meanwhile is not there to be learnt from.
-    known = replace(known, kept=known.kept - (now - asked.since))
-    known_since = known.known_from(asked.rule)
-    horizon = min(known.horizon(asked.rule) or asked.since, asked.until)
+    known = replace(known, retention=known.retention - (now - preview_request.since))
+    known_since = known.known_from(preview_request.rule)
+    horizon = min(known.horizon(preview_request.rule) or preview_request.since, preview_request.until)
     deadline = Deadline()
-    reader = Reader(session, asked.rule, deadline)
-    if isinstance(asked.rule.params, timed.TIMED):
-        outcome = by_minute.run(reader, asked, horizon, known, session, settings, deadline)
+    reader = LogReader(session, preview_request.rule, deadline)
+    if isinstance(preview_request.rule.params, minute_evaluator.MINUTE_CONDITIONS):
+        result = by_minute.run(reader, preview_request, horizon, known, session, settings, deadline)
     else:
-        outcome = by_match.run(reader, asked, horizon)
-        judged_from = asked.since if known_since is None else max(asked.since, known_since)
-        outcome.judged = (judged_from, horizon) if judged_from <= horizon else None
-    outcome.alerts.sort(key=lambda told: told.started_at)
-    held = silences.within(session, asked.since, asked.until)
-    first_judged_at = timed.first_judged_at(replace(asked.rule, started_at=now), known_since)
-    bucket = _bucket(asked.until - asked.since)
-    population = reader.population(asked.since, asked.until, bucket)
+        result = by_match.run(reader, preview_request, horizon)
+        judged_from = preview_request.since if known_since is None else max(preview_request.since, known_since)
+        result.judged = (judged_from, horizon) if judged_from <= horizon else None
+    result.alerts.sort(key=lambda alerts: alerts.started_at)
+    held = silences.within(session, preview_request.since, preview_request.until)
+    first_judged_at = minute_evaluator.first_judged_at(replace(preview_request.rule, started_at=now), known_since)
+    bucket = _bucket(preview_request.until - preview_request.since)
+    population = reader.population(preview_request.since, preview_request.until, bucket)
     return {
         "population": sum(population.values()),
-        "matches": sum(count for _, count in outcome.matches),
-        "alerts": [_alert_json(told, held, asked, first_judged_at) for told in outcome.alerts[:MAX_ALERTS]],
-        "series": _series(asked, outcome, population, bucket),
+        "matches": sum(count for _, count in result.matches),
+        "alerts": [
+            _alert_json(alerts, held, preview_request, first_judged_at) for alerts in result.alerts[:MAX_ALERTS]
+        ],
+        "series": _series(preview_request, result, population, bucket),
         "known_since": _time(known_since),
-        "judged_from": _time(outcome.judged and outcome.judged[0]),
-        "judged_until": _time(outcome.judged and outcome.judged[1]),
+        "judged_from": _time(result.judged and result.judged[0]),
+        "judged_until": _time(result.judged and result.judged[1]),
         "first_judged_at": _time(first_judged_at),
-        "windows": outcome.windows and {"count": outcome.windows.number, "too_small": outcome.windows.too_small},
+        "windows": result.windows and {"count": result.windows.number, "too_small": result.windows.too_small},
         "warnings": [asdict(warning) for warning in warnings],
     }
 
@@ -91,16 +95,19 @@ def _bucket(span: timedelta) -> timedelta:
 
 
 def _alert_json(
-    told: Told, held: Sequence[Silence], asked: request.Request, first_judged_at: datetime | None
+    alert: PreviewAlert,
+    held: Sequence[Silence],
+    preview_request: request.PreviewRequest,
+    first_judged_at: datetime | None,
 ) -> dict[str, Any]:
-    ended = told.resolved_at or asked.until
+    ended = alert.resolved_at or preview_request.until
     return {
-        "group": told.group,
-        "started_at": rfc3339(told.started_at),
-        "resolved_at": _time(told.resolved_at),
-        "occurrences": told.occurrences,
-        "silenced": silences.cover(held, asked.rule_id, told.group, told.started_at, ended),
-        "not_before": _time(first_judged_at) if told.resolved_at is None else None,
+        "group": alert.group,
+        "started_at": rfc3339(alert.started_at),
+        "resolved_at": _time(alert.resolved_at),
+        "occurrences": alert.occurrences,
+        "silenced": silences.cover(held, preview_request.rule_id, alert.group, alert.started_at, ended),
+        "not_before": _time(first_judged_at) if alert.resolved_at is None else None,
     }
 
 
@@ -109,40 +116,43 @@ def _time(at: datetime | None) -> str | None:
 
 
 def _series(
-    asked: request.Request, outcome: Outcome, population: dict[datetime, int], bucket: timedelta
+    preview_request: request.PreviewRequest, result: PreviewResult, population: dict[datetime, int], bucket: timedelta
 ) -> list[dict[str, Any]]:
     """Put the span into buckets; each is named by its beginning."""
-    starts = [asked.since + number * bucket for number in range(-(-(asked.until - asked.since) // bucket))]
+    starts = [
+        preview_request.since + number * bucket
+        for number in range(-(-(preview_request.until - preview_request.since) // bucket))
+    ]
     matches: Counter[int] = Counter()
-    for at, count in outcome.matches:
+    for at, count in result.matches:
         matches[max(0, bisect_right(starts, at) - 1)] += count
-    firing = _firing(outcome.alerts, starts, asked.until)
+    firing = _firing(result.alerts, starts, preview_request.until)
     return [
         {
             "at": rfc3339(start),
             "population": population.get(start, 0),
             "matches": matches[number],
-            "value": _value(outcome, min(start + bucket, asked.until), matches[number]),
+            "value": _value(result, min(start + bucket, preview_request.until), matches[number]),
             "firing": firing[number],
         }
         for number, start in enumerate(starts)
     ]
 
 
-def _value(outcome: Outcome, at: datetime, matches: int) -> float | None:
-    if outcome.value_at is None:
+def _value(result: PreviewResult, at: datetime, matches: int) -> float | None:
+    if result.value_at is None:
         return float(matches)
-    return outcome.value_at(at)
+    return result.value_at(at)
 
 
-def _firing(alerts: list[Told], starts: list[datetime], until: datetime) -> list[bool]:
+def _firing(alerts: list[PreviewAlert], starts: list[datetime], until: datetime) -> list[bool]:
     """Say for each bucket whether an alert was open in it."""
     changes: Counter[int] = Counter()
-    for told in alerts:
-        changes[max(0, bisect_right(starts, told.started_at) - 1)] += 1
-        changes[bisect_right(starts, told.resolved_at or until)] -= 1
-    firing, held = [], 0
+    for spans in alerts:
+        changes[max(0, bisect_right(starts, spans.started_at) - 1)] += 1
+        changes[bisect_right(starts, spans.resolved_at or until)] -= 1
+    firing, open_count = [], 0
     for number in range(len(starts)):
-        held += changes[number]
-        firing.append(held > 0)
+        open_count += changes[number]
+        firing.append(open_count > 0)
     return firing

@@ -9,14 +9,14 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol
 
 from app.models import Alert
-from app.services.alerts.timed import GroupId, Minute
-from app.services.preview.outcome import Windows
-from app.services.preview.reading import Kind
+from app.services.alerts.minute_evaluator import GroupId, MinuteInput
+from app.services.preview.log_reader import LogBucket
+from app.services.preview.result import Windows
 from app.services.rules.conditions import spike
-from app.services.rules.counts import MINUTE
-from app.services.rules.places import stay
+from app.services.rules.group_slots import slot_ttl
+from app.services.rules.minute_counts import MINUTE
 from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
-from app.services.rules.windows import Sums
+from app.services.rules.window_queries import WindowCounts
 
 Span = tuple[datetime, datetime]
 
@@ -30,10 +30,10 @@ class Source(Protocol):
     def changes(self) -> Iterator[datetime]:
         """Give the minutes at which what a condition sees may differ from the minute before."""
 
-    def worth_judging(self, at: datetime) -> bool:
+    def may_fire(self, at: datetime) -> bool:
         """Say whether the rule could fire at this minute."""
 
-    def fill(self, minute: Minute, place: GroupId) -> None:
+    def fill_input(self, minute: MinuteInput, group_id: GroupId) -> None:
         """Lay the numbers of a minute before the condition."""
 
     def matches(self, since: datetime) -> Iterator[tuple[datetime, int]]:
@@ -43,7 +43,7 @@ class Source(Protocol):
         """Count the logs of an alert up to `until`: of the window that fired, and of all after it."""
 
 
-class _Minute(NamedTuple):
+class _MinuteCounts(NamedTuple):
     """What logs come to, of one minute or of many."""
 
     total: int
@@ -53,44 +53,44 @@ class _Minute(NamedTuple):
     """Matches that an alert names: of a `ratio`, those that are not final too."""
 
 
-NOTHING = _Minute(0, 0, Decimal(0), 0)
+NO_COUNTS = _MinuteCounts(0, 0, Decimal(0), 0)
 
 
-def _plus(one: _Minute, other: _Minute) -> _Minute:
-    return _Minute(
+def _add(one: _MinuteCounts, other: _MinuteCounts) -> _MinuteCounts:
+    return _MinuteCounts(
         one.total + other.total, one.matched + other.matched, one.amount + other.amount, one.named + other.named
     )
 
 
-class Counts:
+class CountSource:
     """Logs counted by minute."""
 
     def __init__(self, rule: Rule, known_from: datetime | None) -> None:
         self._rule, self._known_from = rule, known_from
         self._length = rule.window
-        self._added: dict[datetime, _Minute] = {}
+        self._added: dict[datetime, _MinuteCounts] = {}
         self._seen: set[datetime] = set()
-        self._lately: list[datetime] = []
+        self._seen_sorted: list[datetime] = []
         self._minutes: list[datetime] = []
-        self._sums: list[_Minute] = []
-        self._windows: dict[datetime, _Minute] = {}
+        self._sums: list[_MinuteCounts] = []
+        self._windows: dict[datetime, _MinuteCounts] = {}
         self.size = 0
 
-    def remember(self, kind: Kind) -> None:
+    def add_history(self, kind: LogBucket) -> None:
         """Take in what came before the span: of `no_data`, only that the group was there."""
         if isinstance(self._rule.params, NoDataParams):
             self._seen |= {kind.minute} if kind.matches else set()
         else:
             self.add(kind)
 
-    def add(self, kind: Kind) -> None:
+    def add(self, kind: LogBucket) -> None:
         """Take in logs that are alike."""
         named = kind.number if kind.matches else 0
         counts = kind.log.final or not isinstance(self._rule.params, RatioParams)
-        more = _Minute(
+        more = _MinuteCounts(
             kind.number if counts else 0, named if counts else 0, kind.amount if named else Decimal(0), named
         )
-        self._added[kind.minute] = _plus(self._added.get(kind.minute, NOTHING), more)
+        self._added[kind.minute] = _add(self._added.get(kind.minute, NO_COUNTS), more)
         if kind.matches:
             self._seen.add(kind.minute)
             self.size += kind.number
@@ -98,22 +98,22 @@ class Counts:
     def freeze(self) -> None:
         """Make it ready to be asked."""
         self._minutes = sorted(self._added)
-        self._sums = list(accumulate((self._added[at] for at in self._minutes), _plus, initial=NOTHING))
-        self._lately = sorted(self._seen)
+        self._sums = list(accumulate((self._added[at] for at in self._minutes), _add, initial=NO_COUNTS))
+        self._seen_sorted = sorted(self._seen)
 
-    def _held(self, after: datetime, until: datetime) -> "_Minute":
+    def _between(self, after: datetime, until: datetime) -> "_MinuteCounts":
         """Return what (after, until] holds."""
         low = self._sums[bisect_right(self._minutes, after)]
         high = self._sums[bisect_right(self._minutes, until)]
-        return _Minute(
+        return _MinuteCounts(
             high.total - low.total, high.matched - low.matched, high.amount - low.amount, high.named - low.named
         )
 
-    def _window(self, until: datetime) -> "_Minute":
+    def _window(self, until: datetime) -> "_MinuteCounts":
         """Return what the window holds that ends at a minute: a `spike` asks for each one many times."""
         found = self._windows.get(until)
         if found is None:
-            found = self._windows[until] = self._held(until - self._length, until)
+            found = self._windows[until] = self._between(until - self._length, until)
         return found
 
     def changes(self) -> Iterator[datetime]:
@@ -125,7 +125,7 @@ class Counts:
                 floor = known.replace(second=0, microsecond=0)
                 start = floor if floor == known else floor + MINUTE
                 yield from (start + number * self._length for number in windows)
-        offsets = [self._rule.settle + number * self._length for number in windows]
+        offsets = [self._rule.settle_delay + number * self._length for number in windows]
         for at in self._minutes:
             yield from (at + offset for offset in offsets)
 
@@ -133,8 +133,8 @@ class Counts:
         """Count the windows that are judged at the minutes from `first` to `last`, and those too small for it."""
         steps: Counter[datetime] = Counter()
         for at in self._minutes:
-            steps[at + self._rule.settle] += self._added[at].total
-            steps[at + self._rule.settle + self._length] -= self._added[at].total
+            steps[at + self._rule.settle_delay] += self._added[at].total
+            steps[at + self._rule.settle_delay + self._length] -= self._added[at].total
         number = too_small = total = 0
         for at, following in pairwise(sorted(steps)):
             total += steps[at]
@@ -144,9 +144,9 @@ class Counts:
                 too_small += minutes if total < min_total else 0
         return Windows(number, too_small)
 
-    def worth_judging(self, at: datetime) -> bool:
+    def may_fire(self, at: datetime) -> bool:
         params = self._rule.params
-        total, matched, amount, _ = self._window(at - self._rule.settle)
+        total, matched, amount, _ = self._window(at - self._rule.settle_delay)
         if isinstance(params, RatioParams):
             return total >= params.min_total
         if isinstance(params, SumParams):
@@ -164,19 +164,19 @@ class Counts:
         return spike.judge(params, matched, before, None, None, at).holds is not False
 
     def _was_seen(self, at: datetime) -> bool:
-        place = bisect_right(self._lately, at)
-        return place > 0 and self._lately[place - 1] > at - stay(self._rule)
+        index = bisect_right(self._seen_sorted, at)
+        return index > 0 and self._seen_sorted[index - 1] > at - slot_ttl(self._rule)
 
-    def fill(self, minute: Minute, place: GroupId) -> None:
+    def fill_input(self, minute: MinuteInput, group_id: GroupId) -> None:
         params = self._rule.params
-        total, matched, amount, _ = self._window(minute.at - self._rule.settle)
-        minute.sums[place] = {0: Sums(total, matched)}
+        total, matched, amount, _ = self._window(minute.at - self._rule.settle_delay)
+        minute.window_counts[group_id] = {0: WindowCounts(total, matched)}
         if isinstance(params, SumParams):
-            minute.amounts[place] = [(minute.at, amount)]
+            minute.amounts[group_id] = [(minute.at, amount)]
         if isinstance(params, SpikeParams):
             for number in range(1, params.baseline_windows + 1):
                 before = self._window(minute.at - number * self._length)
-                minute.sums[place][number] = Sums(before.total, before.matched)
+                minute.window_counts[group_id][number] = WindowCounts(before.total, before.matched)
 
     def matches(self, since: datetime) -> Iterator[tuple[datetime, int]]:
         for at in self._minutes:
@@ -184,10 +184,10 @@ class Counts:
                 yield at - timedelta(microseconds=1), self._added[at].matched
 
     def occurrences(self, alert: Alert, until: datetime) -> int:
-        return self._held(alert.window_from, until).named
+        return self._between(alert.window_from, until).named
 
 
-class Stuck:
+class StuckSource:
     """Logs, each with the minutes over which it was stuck."""
 
     def __init__(self) -> None:
@@ -205,11 +205,11 @@ class Stuck:
             yield since
             yield until
 
-    def worth_judging(self, at: datetime) -> bool:
+    def may_fire(self, at: datetime) -> bool:
         return any(since <= at < until for since, until, _ in self._spans)
 
-    def fill(self, minute: Minute, place: GroupId) -> None:
-        minute.stuck[place] = [log_id for since, until, log_id in self._spans if since <= minute.at < until]
+    def fill_input(self, minute: MinuteInput, group_id: GroupId) -> None:
+        minute.stuck[group_id] = [log_id for since, until, log_id in self._spans if since <= minute.at < until]
 
     def matches(self, since: datetime) -> Iterator[tuple[datetime, int]]:
         for began, _, _ in self._spans:

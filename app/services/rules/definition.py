@@ -24,18 +24,18 @@ from app.enums import PatternType, Severity
 from app.errors import FieldError, InvalidInput
 from app.services.rules.expressions import ExpressionError, check_expression, literal_patterns
 from app.services.rules.patterns import code_ranges, list_items, re2_options
-from app.utils import wording
+from app.utils import validation_messages
 from app.utils.zones import is_zone
 
 JsonObject = dict[str, Any]
 
-LONGEST_WINDOW_MINUTES = 44_640
+MAX_WINDOW_MINUTES = 44_640
 """31 days."""
-LONGEST_WAIT_MINUTES = 525_600
+MAX_WAIT_MINUTES = 525_600
 """A year."""
-LONGEST_TEXT = 10_000
-LONGEST_LIST = 1_000
-SMALLEST_PROGRAM = 3_000
+MAX_TEXT_LENGTH = 10_000
+MAX_LIST_LENGTH = 1_000
+MIN_PROGRAM_SIZE = 3_000
 """A pattern may unfold to as many steps, or to two for each of its characters: one text then costs microseconds."""
 
 GROUP_FIELDS = (
@@ -50,10 +50,10 @@ GROUP_FIELDS = (
     "price_unit",
 )
 """What a rule may be grouped by, and what `new_value` may watch."""
-MEANING = ("log_type", "filters", "pattern_type", "pattern_value", "condition", "group_by", "schedule")
+MEANING_FIELDS = ("log_type", "filters", "pattern_type", "pattern_value", "condition", "group_by", "schedule")
 """Fields that say what a rule does: editing one starts it anew."""
 
-HEALTH = (
+HEALTH_FIELDS = (
     "first_judged_at",
     "judged_until",
     "last_evaluated_at",
@@ -68,7 +68,7 @@ HEALTH = (
     "warnings",
 )
 """How a rule fares: what is shown beside it."""
-READ_ONLY = frozenset({"id", "created_at", "updated_at", *HEALTH})
+READ_ONLY_FIELDS = frozenset({"id", "created_at", "updated_at", *HEALTH_FIELDS})
 """Fields that only the product writes."""
 
 
@@ -98,10 +98,10 @@ def _distinct(values: list[str]) -> list[str]:
 
 
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable), AfterValidator(_visible)]
-Description = Annotated[str, Field(max_length=LONGEST_TEXT), AfterValidator(_storable)]
-PatternValue = Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT), AfterValidator(_storable)]
+Description = Annotated[str, Field(max_length=MAX_TEXT_LENGTH), AfterValidator(_storable)]
+PatternValue = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_LENGTH), AfterValidator(_storable)]
 FilterValue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
-FilterValues = Annotated[list[FilterValue], Field(max_length=LONGEST_LIST), AfterValidator(_distinct)]
+FilterValues = Annotated[list[FilterValue], Field(max_length=MAX_LIST_LENGTH), AfterValidator(_distinct)]
 Country = Annotated[
     FilterValue, AfterValidator(str.upper), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z]{2}$"})
 ]
@@ -117,36 +117,36 @@ GroupField = Literal[
     "messaging_service_sid",
     "price_unit",
 ]
-Window = Annotated[int, Field(ge=1, le=LONGEST_WINDOW_MINUTES)]
+Window = Annotated[int, Field(ge=1, le=MAX_WINDOW_MINUTES)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
-class _Part(BaseModel):
+class _StrictModel(BaseModel):
     """An object of a rule's body: no field but the named ones, and no conversion (true is no number)."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class Filters(_Part):
+class Filters(_StrictModel):
     """The population: for each field the values let through; an empty list lets all through."""
 
     account_sid: FilterValues = []
     direction: FilterValues = []
     from_: Annotated[FilterValues, Field(alias="from")] = []
     to: FilterValues = []
-    to_country: Annotated[list[Country], Field(max_length=LONGEST_LIST), AfterValidator(_distinct)] = []
+    to_country: Annotated[list[Country], Field(max_length=MAX_LIST_LENGTH), AfterValidator(_distinct)] = []
     messaging_service_sid: FilterValues = []
     level: Annotated[list[Literal["error", "warning", "notice", "debug"]], AfterValidator(_distinct)] = []
 
 
-class Each(_Part):
+class Each(_StrictModel):
     """A log matches for the first time."""
 
     type: Literal["each"] = "each"
 
 
-class Threshold(_Part):
+class Threshold(_StrictModel):
     """A window holds at least `count` matches."""
 
     type: Literal["threshold"]
@@ -154,17 +154,17 @@ class Threshold(_Part):
     window_minutes: Window
 
 
-class Ratio(_Part):
+class Ratio(_StrictModel):
     """At least `percent` of the final logs of a window match."""
 
     type: Literal["ratio"]
     percent: Annotated[float, Field(gt=0, le=100)]
     window_minutes: Window
     min_total: Count = 50
-    settle_minutes: Annotated[int, Field(ge=0, le=LONGEST_WINDOW_MINUTES)] = 10
+    settle_minutes: Annotated[int, Field(ge=0, le=MAX_WINDOW_MINUTES)] = 10
 
 
-class NoData(_Part):
+class NoData(_StrictModel):
     """Fewer than `min_count` matches in a window."""
 
     type: Literal["no_data"]
@@ -172,7 +172,7 @@ class NoData(_Part):
     min_count: Count = 1
 
 
-class Spike(_Part):
+class Spike(_StrictModel):
     """`factor` times as many matches as in the median of the windows before."""
 
     type: Literal["spike"]
@@ -182,7 +182,7 @@ class Spike(_Part):
     min_count: Count = 20
 
 
-class NewValue(_Part):
+class NewValue(_StrictModel):
     """A match carries a value that none carried in the lookback."""
 
     type: Literal["new_value"]
@@ -190,7 +190,7 @@ class NewValue(_Part):
     lookback_days: Annotated[int, Field(ge=1, le=365)] = 30
 
 
-class Stuck(_Part):
+class Stuck(_StrictModel):
     """Matching logs that are older than that are not final."""
 
     type: Literal["stuck"]
@@ -198,7 +198,7 @@ class Stuck(_Part):
     min_count: Count = 1
 
 
-class Sum(_Part):
+class Sum(_StrictModel):
     """The absolute values of a field add up to `at_least` in a window."""
 
     type: Literal["sum"]
@@ -208,10 +208,10 @@ class Sum(_Part):
 
 
 Condition = Annotated[Each | Threshold | Ratio | NoData | Spike | NewValue | Stuck | Sum, Field(discriminator="type")]
-CONDITIONS = ("each", "threshold", "ratio", "no_data", "spike", "new_value", "stuck", "sum")
+CONDITION_TYPES = ("each", "threshold", "ratio", "no_data", "spike", "new_value", "stuck", "sum")
 
 
-class Schedule(_Part):
+class Schedule(_StrictModel):
     """When the rule may fire, in local time; an `end` at or before `start` runs past midnight."""
 
     timezone: str
@@ -229,7 +229,7 @@ class Schedule(_Part):
         return name
 
 
-class RuleDefinition(_Part):
+class RuleDefinition(_StrictModel):
     """A rule as a user writes it, with its defaults filled in."""
 
     name: Name
@@ -242,9 +242,9 @@ class RuleDefinition(_Part):
     pattern_value: PatternValue | None = None
     condition: Condition = Each()
     group_by: Annotated[list[GroupField], AfterValidator(_distinct)] = []
-    renotify_minutes: Annotated[int, Field(ge=1, le=LONGEST_WAIT_MINUTES)] | None = 60
-    resolve_after_minutes: Annotated[int, Field(ge=0, le=LONGEST_WAIT_MINUTES)] = 60
-    cooldown_minutes: Annotated[int, Field(ge=0, le=LONGEST_WAIT_MINUTES)] = 10
+    renotify_minutes: Annotated[int, Field(ge=1, le=MAX_WAIT_MINUTES)] | None = 60
+    resolve_after_minutes: Annotated[int, Field(ge=0, le=MAX_WAIT_MINUTES)] = 60
+    cooldown_minutes: Annotated[int, Field(ge=0, le=MAX_WAIT_MINUTES)] = 10
     schedule: Schedule | None = None
 
     @field_validator("severity", "pattern_type", mode="before")
@@ -265,7 +265,7 @@ def parse_rule(body: object) -> RuleDefinition:
     except ValidationError as error:
         details = error.errors(include_input=False, include_url=False)
         raise InvalidInput([_field_error(detail) for detail in details]) from None
-    if (problem := _pattern_problem(parsed.pattern_type, parsed.pattern_value)) is not None:
+    if (problem := _pattern_error(parsed.pattern_type, parsed.pattern_value)) is not None:
         raise InvalidInput([FieldError("pattern_value", problem)])
     return parsed
 
@@ -273,7 +273,7 @@ def parse_rule(body: object) -> RuleDefinition:
 def writable(body: object) -> object:
     """Leave out of a body what only the product writes, so that what was read can be sent back."""
     if isinstance(body, dict):
-        return {name: value for name, value in body.items() if name not in READ_ONLY}
+        return {name: value for name, value in body.items() if name not in READ_ONLY_FIELDS}
     return body
 
 
@@ -287,7 +287,7 @@ def merge(definition: RuleDefinition, changes: object) -> RuleDefinition:
     return parse_rule(as_json(definition) | changes)
 
 
-def of(row: models.Rule) -> RuleDefinition:
+def from_row(row: models.Rule) -> RuleDefinition:
     """Give a stored rule as its definition. It was checked when it was saved: what newer checks refuse still holds."""
     return RuleDefinition.model_validate({name: getattr(row, name) for name in RuleDefinition.model_fields})
 
@@ -306,7 +306,7 @@ def columns(definition: RuleDefinition) -> JsonObject:
 
 def meaning_changed(before: RuleDefinition, after: RuleDefinition) -> bool:
     """Say whether an edit changes what the rule does, so that it starts anew."""
-    return any(_meaning(before, name) != _meaning(after, name) for name in MEANING)
+    return any(_meaning(before, name) != _meaning(after, name) for name in MEANING_FIELDS)
 
 
 def _meaning(definition: RuleDefinition, name: str) -> object:
@@ -315,7 +315,7 @@ def _meaning(definition: RuleDefinition, name: str) -> object:
     return getattr(definition, name)
 
 
-def _pattern_problem(kind: PatternType, value: str | None) -> str | None:
+def _pattern_error(kind: PatternType, value: str | None) -> str | None:
     """Say why a pattern cannot be used; None where it can."""
     if kind == PatternType.ANY:
         return None
@@ -354,8 +354,8 @@ def _check_regex(value: str) -> None:
     try:
         size = re2.compile(value, re2_options()).programsize
     except re2.error as error:
-        raise ValueError(_regex_words(value, error)) from None
-    if size > SMALLEST_PROGRAM + 2 * len(value):
+        raise ValueError(_regex_error(value, error)) from None
+    if size > MIN_PROGRAM_SIZE + 2 * len(value):
         raise ValueError("unfolds to too many steps: use smaller repetitions or fewer classes of letters")
 
 
@@ -365,20 +365,20 @@ _PARENTHESIS = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]
 _NOT_IN_RE2 = {"(?=": "lookahead", "(?!": "lookahead", "(?<": "lookbehind"}
 
 
-def _regex_words(pattern: str, error: Exception) -> str:
+def _regex_error(pattern: str, error: Exception) -> str:
     """Say what RE2 found and where; it names the piece of the pattern that it stumbled over.
 
     Of a parenthesis without its other half it names the whole pattern, which tells nothing about the place.
     """
     raw = error.args[0] if error.args else b""
     reason, _, piece = (raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)).partition(": ")
-    place = _parenthesis(pattern) if reason in _PARENTHESES else pattern.find(piece) + 1 if piece else 0
-    where = f", at character {place}" if place else ""
+    position = _unmatched_parenthesis(pattern) if reason in _PARENTHESES else pattern.find(piece) + 1 if piece else 0
+    where = f", at character {position}" if position else ""
     words = next((f"RE2 has no {name}" for sign, name in _NOT_IN_RE2.items() if piece.startswith(sign)), reason)
     return f"is no RE2 pattern: {words}{where}"
 
 
-def _parenthesis(pattern: str) -> int:
+def _unmatched_parenthesis(pattern: str) -> int:
     """Return the place of the parenthesis that has no other half, counted from 1; 0 where it is not found."""
     unclosed: list[int] = []
     for token in _PARENTHESIS.finditer(pattern):
@@ -414,7 +414,7 @@ _CHECKS: Mapping[PatternType, Callable[[str], None]] = {
 
 def _field_error(detail: ErrorDetails) -> FieldError:
     path = [str(part)[:100].encode(errors="replace").decode() for part in detail["loc"] if not isinstance(part, int)]
-    if len(path) > 1 and path[0] == "condition" and path[1] in CONDITIONS:
+    if len(path) > 1 and path[0] == "condition" and path[1] in CONDITION_TYPES:
         del path[1]  # pydantic's name for the kind of condition, which the body does not have.
     if detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         path.append("type")
@@ -422,10 +422,10 @@ def _field_error(detail: ErrorDetails) -> FieldError:
 
 
 _SENTENCES: Mapping[str, str] = {
-    **wording.SENTENCES,
+    **validation_messages.SENTENCES,
     "extra_forbidden": "is not a field that is known here",
-    "union_tag_invalid": "must be one of " + ", ".join(CONDITIONS),
-    "union_tag_not_found": "is required: one of " + ", ".join(CONDITIONS),
+    "union_tag_invalid": "must be one of " + ", ".join(CONDITION_TYPES),
+    "union_tag_not_found": "is required: one of " + ", ".join(CONDITION_TYPES),
     "string_pattern_mismatch": "is written wrongly: wanted is a form like {example}",
     "refused": "{message}",
 }

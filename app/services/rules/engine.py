@@ -16,7 +16,7 @@ from app import models
 from app.config import get_settings
 from app.database import fetch_rows
 from app.enums import PatternType
-from app.services.rules.counts import is_counted
+from app.services.rules.minute_counts import counts_versions
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, RatioParams, Rule, StuckParams
 from app.utils.clock import cut_to_second
@@ -24,7 +24,7 @@ from app.utils.clock import cut_to_second
 RULE_SET_LOCK = 4_715_620_734
 """Any number that nothing else in the database uses as an advisory lock. Unlike the lock of a row it is a fair queue:
 evaluations that come after an edit wait behind it."""
-BATCH = 5_000
+BATCH_SIZE = 5_000
 """The most changes evaluated in one transaction."""
 FIRST_BATCH, SMALLEST_BATCH = 500, 100
 BATCH_SECONDS = 0.3
@@ -43,18 +43,18 @@ class RuleSet:
     index: RuleIndex
     stuck_index: RuleIndex
     """Of the `stuck` rules alone: they look at stored logs again and again."""
-    counted: frozenset[UUID]
+    counted_rule_ids: frozenset[UUID]
     """The rules that go by counts which follow the versions of logs."""
     has_ratio: bool
-    unseeded: bool
+    needs_warm_up: bool
     """Some rule has yet to learn from stored logs: nothing may be evaluated before."""
 
 
-_last: dict[int, RuleSet] = {}
+_cached: dict[int, RuleSet] = {}
 """The rule set of the version seen last: compiling a thousand rules costs more than evaluating a page."""
 
 
-def hold_rule_set(session: Session) -> RuleSet:
+def load_rule_set(session: Session) -> RuleSet:
     """Return the present rule set, and keep it from changing until the end of the transaction."""
     read_rule_set(session)  # a new one is compiled before the lock: nobody waits for that
     session.execute(select(func.pg_advisory_xact_lock_shared(RULE_SET_LOCK)))
@@ -65,27 +65,27 @@ def read_rule_set(session: Session) -> RuleSet:
     """Return the present rule set. It may change at any moment."""
     version = session.scalar(select(models.RuleSet.version))
     assert version is not None, "the migrations make this row"
-    if version not in _last:
+    if version not in _cached:
         query = select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
         rows = session.scalars(query.execution_options(populate_existing=True)).all()
-        _last.clear()
-        _last[version] = _compile([as_value(row) for row in rows], unseeded=any(not row.seeded for row in rows))
+        _cached.clear()
+        _cached[version] = _compile([to_rule(row) for row in rows], needs_warm_up=any(not row.seeded for row in rows))
         session.expunge_all()
-    return _last[version]
+    return _cached[version]
 
 
-def _compile(rules: Sequence[Rule], *, unseeded: bool) -> RuleSet:
+def _compile(rules: Sequence[Rule], *, needs_warm_up: bool) -> RuleSet:
     return RuleSet(
         rules={rule.id: rule for rule in rules},
         index=RuleIndex(rules),
         stuck_index=RuleIndex([rule for rule in rules if isinstance(rule.params, StuckParams)]),
-        counted=frozenset(rule.id for rule in rules if is_counted(rule)),
+        counted_rule_ids=frozenset(rule.id for rule in rules if counts_versions(rule)),
         has_ratio=any(isinstance(rule.params, RatioParams) for rule in rules),
-        unseeded=unseeded,
+        needs_warm_up=needs_warm_up,
     )
 
 
-def move_rule_set(session: Session) -> None:
+def bump_version(session: Session) -> None:
     """Wait for the evaluations under way, keep others from beginning, and move the version of the rule set."""
     session.execute(select(func.pg_advisory_xact_lock(RULE_SET_LOCK)))
     session.execute(
@@ -96,7 +96,7 @@ def move_rule_set(session: Session) -> None:
     )
 
 
-def as_value(row: models.Rule) -> Rule:
+def to_rule(row: models.Rule) -> Rule:
     """Give a stored rule as the value that the index and the conditions work on."""
     return Rule(
         id=row.id,
@@ -117,7 +117,7 @@ def as_value(row: models.Rule) -> Rule:
     )
 
 
-def waiting(session: Session) -> list[int]:
+def pending_streams(session: Session) -> list[int]:
     """List the streams that have changes which are not yet evaluated."""
     return list(
         session.scalars(
@@ -143,7 +143,7 @@ def behind_since(session: Session, now: datetime) -> datetime | None:
 
 
 @dataclass(frozen=True)
-class Turn:
+class BatchLock:
     """The right to evaluate a stream until the end of the transaction."""
 
     stream_id: int
@@ -165,10 +165,10 @@ class Pace:
         """Note how long a batch took. One that was hardly filled says something only where it took too long."""
         if count >= self.limit // 2 or seconds > BATCH_SECONDS:
             fitting = int(count * BATCH_SECONDS / max(seconds, 0.001))
-            self.limit = max(SMALLEST_BATCH, min(BATCH, fitting, 2 * self.limit))
+            self.limit = max(SMALLEST_BATCH, min(BATCH_SIZE, fitting, 2 * self.limit))
 
 
-def take_turn(session: Session, stream_id: int, limit: int) -> Turn | None:
+def lock_batch(session: Session, stream_id: int, limit: int) -> BatchLock | None:
     """Become the one who evaluates a stream; None where somebody else is at it."""
     row = session.execute(
         text(
@@ -178,7 +178,7 @@ def take_turn(session: Session, stream_id: int, limit: int) -> Turn | None:
         ),
         {"stream_id": stream_id},
     ).one_or_none()
-    return None if row is None else Turn(stream_id, row[0], row[1], limit)
+    return None if row is None else BatchLock(stream_id, row[0], row[1], limit)
 
 
 VERSION_COLUMNS = """
@@ -213,11 +213,13 @@ _READ_BEFORE = f"""
 """
 
 
-def read_changes(session: Session, turn: Turn) -> list[LogVersion]:
+def read_changes(session: Session, batch_lock: BatchLock) -> list[LogVersion]:
     """Read the next changes of a stream in the order in which they were stored, at most the turn's `limit`."""
     # The tables grow faster than their statistics: on a guess the planner may read a whole month to find a page.
     session.execute(text("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"))
-    return _versions(session, _READ, {"stream_id": turn.stream_id, "after": turn.change_id, "count": turn.limit})
+    return _versions(
+        session, _READ, {"stream_id": batch_lock.stream_id, "after": batch_lock.change_id, "count": batch_lock.limit}
+    )
 
 
 def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[LogVersion | None]:
@@ -251,9 +253,9 @@ def _versions(session: Session, query: str, values: Mapping[str, object]) -> lis
     return list(map(LogVersion._make, fetch_rows(session, query, values)))
 
 
-def finish_turn(session: Session, turn: Turn, changes: Sequence[LogVersion]) -> None:
+def finish_batch(session: Session, batch_lock: BatchLock, changes: Sequence[LogVersion]) -> None:
     """Note how far the stream is evaluated."""
-    caught_up = len(changes) < turn.limit
+    caught_up = len(changes) < batch_lock.limit
     session.execute(
         text(
             "UPDATE stream_evaluations SET change_id = :change_id,"
@@ -261,15 +263,15 @@ def finish_turn(session: Session, turn: Turn, changes: Sequence[LogVersion]) -> 
             " WHERE stream_id = :stream_id"
         ),
         {
-            "stream_id": turn.stream_id,
-            "change_id": changes[-1].change_id if changes else turn.change_id,
+            "stream_id": batch_lock.stream_id,
+            "change_id": changes[-1].change_id if changes else batch_lock.change_id,
             "caught_up": caught_up,
-            "complete_until": turn.complete_until,
+            "complete_until": batch_lock.complete_until,
         },
     )
 
 
-def follow_idle_streams(session: Session) -> None:
+def advance_idle_streams(session: Session) -> None:
     """Note for streams that have no change to evaluate that the evaluation has caught up with them."""
     session.execute(
         text(
@@ -281,14 +283,14 @@ def follow_idle_streams(session: Session) -> None:
     )
 
 
-def unmatched(session: Session, pairs: Sequence[tuple[Rule, LogVersion]]) -> list[tuple[Rule, LogVersion]]:
+def drop_known_matches(session: Session, pairs: Sequence[tuple[Rule, LogVersion]]) -> list[tuple[Rule, LogVersion]]:
     """Drop the pairs of rule and log that have matched before, now or in an earlier batch."""
-    once: dict[tuple[UUID, int], tuple[Rule, LogVersion]] = {}
+    new_pairs: dict[tuple[UUID, int], tuple[Rule, LogVersion]] = {}
     for rule, log in pairs:
-        once.setdefault((rule.id, log.log_id), (rule, log))
+        new_pairs.setdefault((rule.id, log.log_id), (rule, log))
     # The first version of a log may stand in an earlier batch than this one: only then can it have matched.
-    here = {log.log_id for _, log in once.values() if log.is_first}
-    asked = [(rule.id, rule.epoch, log.log_id) for rule, log in once.values() if log.log_id not in here]
+    in_batch = {log.log_id for _, log in new_pairs.values() if log.is_first}
+    asked = [(rule.id, rule.epoch, log.log_id) for rule, log in new_pairs.values() if log.log_id not in in_batch]
     if asked:
         rows = session.execute(
             text(
@@ -302,11 +304,11 @@ def unmatched(session: Session, pairs: Sequence[tuple[Rule, LogVersion]]) -> lis
             },
         )
         for rule_id, log_id in rows:
-            del once[rule_id, log_id]
-    return list(once.values())
+            del new_pairs[rule_id, log_id]
+    return list(new_pairs.values())
 
 
-def counts_from(rule: Rule, account_started_at: datetime) -> datetime:
+def effective_start(rule: Rule, account_started_at: datetime) -> datetime:
     """Return from when changes count for a rule: its start, or that of the account, to the second."""
     return cut_to_second(max(rule.started_at, account_started_at))
 
@@ -332,14 +334,14 @@ class Completeness:
 
     streams: Sequence[StreamState]
     """Of the enabled, available streams of accounts that can be read."""
-    left_out: frozenset[str]
+    unreadable_accounts: frozenset[str]
     """Accounts that could not be read for an hour: nothing waits for them."""
-    kept: timedelta
+    retention: timedelta
     """Of what was read so long before a rule's start it can have learnt nothing: those logs are dropped."""
 
-    def _of(self, rule: Rule) -> list[StreamState]:
+    def _streams_of(self, rule: Rule) -> list[StreamState]:
         wanted = {rule.log_type} if rule.log_type != "any" else {"call", "message", "error"}
-        if "call" in wanted and _goes_by_code(rule):
+        if "call" in wanted and _depends_on_code(rule):
             wanted.add("error")
         accounts = rule.filters.get("account_sid")
         return [
@@ -348,32 +350,32 @@ class Completeness:
             if stream.log_type in wanted and (accounts is None or stream.account_sid in accounts)
         ]
 
-    def left_out_of(self, rule: Rule) -> list[str]:
+    def unreadable_accounts_of(self, rule: Rule) -> list[str]:
         """List the accounts that this rule looks at and that could not be read for an hour."""
         accounts = rule.filters.get("account_sid")
-        return sorted(sid for sid in self.left_out if accounts is None or sid in accounts)
+        return sorted(sid for sid in self.unreadable_accounts if accounts is None or sid in accounts)
 
     def horizon(self, rule: Rule) -> datetime | None:
         """Return up to when all that this rule looks at has been listed and evaluated; None where that is not known."""
-        until = [stream.complete_until for stream in self._of(rule)]
+        until = [stream.complete_until for stream in self._streams_of(rule)]
         known = [at for at in until if at is not None]
         return min(known) if known and len(known) == len(until) else None
 
     def known_from(self, rule: Rule) -> datetime | None:
         """Return from when on all that this rule looks at is known to it whole; None where that is not known."""
-        since = [stream.complete_from for stream in self._of(rule)]
+        since = [stream.complete_from for stream in self._streams_of(rule)]
         known = [at for at in since if at is not None]
-        return max(*known, rule.started_at - self.kept) if known and len(known) == len(since) else None
+        return max(*known, rule.started_at - self.retention) if known and len(known) == len(since) else None
 
 
-def _goes_by_code(rule: Rule) -> bool:
+def _depends_on_code(rule: Rule) -> bool:
     """Say whether what the rule says of a call depends on its code, which comes from the error log."""
     if rule.pattern_type not in (PatternType.ANY, PatternType.STATUS):
         return True
     return "error_code" in (*rule.group_by, rule.condition.get("field"))
 
 
-def completeness(session: Session, now: datetime) -> Completeness:
+def load_completeness(session: Session, now: datetime) -> Completeness:
     """Read how far the streams are known whole; accounts that cannot be read for an hour are left out."""
     rows = session.execute(
         text(
@@ -385,6 +387,6 @@ def completeness(session: Session, now: datetime) -> Completeness:
         ),
         {"lost": now - UNREADABLE_AFTER},
     ).all()
-    left_out = frozenset(row[0] for row in rows if row[4])
-    states = [StreamState(*row[:4]) for row in rows if row[0] not in left_out]
-    return Completeness(states, left_out, timedelta(days=get_settings().retention_days))
+    unreadable = frozenset(row[0] for row in rows if row[4])
+    states = [StreamState(*row[:4]) for row in rows if row[0] not in unreadable]
+    return Completeness(states, unreadable, timedelta(days=get_settings().retention_days))

@@ -31,7 +31,7 @@ class Point(NamedTuple):
         return self.alert_id is not None
 
 
-class Span(NamedTuple):
+class OpenEpisode(NamedTuple):
     """An episode that is an open alert already."""
 
     window_from: datetime
@@ -57,7 +57,7 @@ class Episode(NamedTuple):
     """It goes on the open alert."""
 
 
-class Step(NamedTuple):
+class EpisodeUpdate(NamedTuple):
     """What is to be recorded of an episode."""
 
     episode: Episode
@@ -65,7 +65,7 @@ class Step(NamedTuple):
     """The streams are complete up to its end: it is over."""
 
 
-class _Building:
+class _EpisodeBuilder:
     """An episode under construction."""
 
     def __init__(self, window_from: datetime, started_at: datetime, continues: bool) -> None:
@@ -76,25 +76,25 @@ class _Building:
         self.continues = continues
 
 
-class Crowd:
+class WindowSaturation:
     """Says until when a window that ends at some match stays too full for a `threshold` to be over."""
 
     def __init__(self, times: Sequence[datetime], count: int, window: timedelta) -> None:
         self._times, self._count, self._window = times, count, window
 
-    def until(self, last_at: datetime) -> datetime | None:
+    def saturated_until(self, last_at: datetime) -> datetime | None:
         """Return when the window falls below the count if nothing follows `last_at`; None where it is below."""
-        place = bisect_right(self._times, last_at) - self._count
-        return self._times[place] + self._window if place >= 0 else None
+        index = bisect_right(self._times, last_at) - self._count
+        return self._times[index] + self._window if index >= 0 else None
 
 
-def find(
+def find_episodes(
     points: Sequence[Point],
     opens: Sequence[bool],
     quiet: timedelta,
-    span: Span | None,
+    open_episode: OpenEpisode | None,
     window: timedelta = timedelta(0),
-    crowd: Crowd | None = None,
+    saturation: WindowSaturation | None = None,
 ) -> list[Episode]:
     """Put matches together to episodes, oldest first.
 
@@ -105,58 +105,58 @@ def find(
         span: the open alert, if there is one; its own points need not be given.
         window: how far back an episode that opens reaches.
     """
-    found: list[_Building] = []
-    current: _Building | None = None
+    found: list[_EpisodeBuilder] = []
+    current: _EpisodeBuilder | None = None
     skipped: list[Point] = []
-    waiting = span
+    unjoined = open_episode
 
-    def extend(building: _Building, last_at: datetime) -> None:
-        building.last_at = max(building.last_at, last_at)
-        building.ends_at = building.last_at + quiet
-        crowded = crowd.until(building.last_at) if crowd else None
-        if crowded is not None:
-            building.ends_at = max(building.ends_at, crowded)
+    def extend(episode: _EpisodeBuilder, last_at: datetime) -> None:
+        episode.last_at = max(episode.last_at, last_at)
+        episode.ends_at = episode.last_at + quiet
+        saturated_until = saturation.saturated_until(episode.last_at) if saturation else None
+        if saturated_until is not None:
+            episode.ends_at = max(episode.ends_at, saturated_until)
 
-    def join_span(open_span: Span) -> _Building:
+    def join_open_episode(open_episode: OpenEpisode) -> _EpisodeBuilder:
         nonlocal current
-        if current is None or open_span.started_at > current.ends_at:
-            current = _Building(open_span.window_from, open_span.started_at, True)
+        if current is None or open_episode.started_at > current.ends_at:
+            current = _EpisodeBuilder(open_episode.window_from, open_episode.started_at, True)
             found.append(current)
-            current.points += [each for each in skipped if each.at > open_span.window_from]
+            current.points += [each for each in skipped if each.at > open_episode.window_from]
         current.continues = True
-        current.window_from = min(current.window_from, open_span.window_from)
-        extend(current, open_span.last_at)
+        current.window_from = min(current.window_from, open_episode.window_from)
+        extend(current, open_episode.last_at)
         skipped.clear()
         return current
 
     times = [point.at for point in points]
-    for place, (point, opening) in enumerate(zip(points, opens, strict=True)):
-        if waiting is not None and point.at >= waiting.started_at:
-            join_span(waiting)
-            waiting = None
+    for index, (point, opens_here) in enumerate(zip(points, opens, strict=True)):
+        if unjoined is not None and point.at >= unjoined.started_at:
+            join_open_episode(unjoined)
+            unjoined = None
         if current is not None and point.at <= current.ends_at:
             if not point.counted:
                 current.points.append(point)
                 extend(current, point.at)
-            elif waiting is not None and point.alert_id == waiting.alert_id:
+            elif unjoined is not None and point.alert_id == unjoined.alert_id:
                 # The window of the open alert reaches back into this episode, which may go on as far as that alert.
                 current.shared += 1
                 extend(current, point.at)
-        elif opening:
-            current = _Building(point.at - window, point.at, False)
+        elif opens_here:
+            current = _EpisodeBuilder(point.at - window, point.at, False)
             found.append(current)
             # Of one moment nobody says what came first: whatever matched then belongs to it.
             joining = [each for each in (*skipped, point) if each.at > point.at - window or each.at == point.at]
             current.points += [each for each in joining if not each.counted]
             # The window holds what went before, in earlier alerts too.
-            reached = place + 1 - bisect_right(times, point.at - window, hi=place)
-            current.shared = reached - len(current.points) if window else 0
+            in_window = index + 1 - bisect_right(times, point.at - window, hi=index)
+            current.shared = in_window - len(current.points) if window else 0
             extend(current, point.at)
             skipped.clear()
         else:
             skipped.append(point)
-    if waiting is not None:
-        join_span(waiting)
+    if unjoined is not None:
+        join_open_episode(unjoined)
     return [
         Episode(
             each.window_from,
@@ -172,7 +172,9 @@ def find(
     ]
 
 
-def settle(episodes: Sequence[Episode], horizon: datetime | None) -> tuple[list[Step], list[Episode]]:
+def split_by_completeness(
+    episodes: Sequence[Episode], horizon: datetime | None
+) -> tuple[list[EpisodeUpdate], list[Episode]]:
     """Say what to record now, and what must wait until the streams are complete further.
 
     Firing needs no completeness; ending does. At most one episode stays open: the one that is an alert already, else
@@ -181,17 +183,17 @@ def settle(episodes: Sequence[Episode], horizon: datetime | None) -> tuple[list[
     Args:    horizon: up to when all that the rule looks at has been listed; None where that is not known.
     Returns: steps, oldest first, at most one of them not resolved; and the episodes that wait.
     """
-    steps: list[Step] = []
-    held: list[Episode] = []
-    taken = any(episode.continues for episode in episodes)
+    updates: list[EpisodeUpdate] = []
+    waiting: list[Episode] = []
+    slot_taken = any(episode.continues for episode in episodes)
     blocked = False
     for episode in episodes:
         over = horizon is not None and episode.ends_at <= horizon
         if episode.continues:
-            taken = False
-        if (blocked or taken) and not (taken and not blocked and over):
-            held.append(episode)
+            slot_taken = False
+        if (blocked or slot_taken) and not (slot_taken and not blocked and over):
+            waiting.append(episode)
             continue
-        steps.append(Step(episode, over))
+        updates.append(EpisodeUpdate(episode, over))
         blocked = blocked or not over
-    return steps, held
+    return updates, waiting

@@ -84,7 +84,7 @@ class Expression:
             return True
         if value is False:
             return False
-        raise ExpressionError(_why(str(value)) if result.type().name() == "ERROR" else "it gave no boolean")
+        raise ExpressionError(_failure_reason(str(value)) if result.type().name() == "ERROR" else "it gave no boolean")
 
 
 Activation = Any
@@ -156,7 +156,7 @@ def check_expression(source: str) -> None:
         # A map has all its fields: `has` is true, whatever the type of the field, which is all that the check knows.
         checked = _checking_environment().compile(_HAS.sub(lambda found: "true".ljust(len(found[0])), source))
     except (RuntimeError, TypeError) as error:
-        raise ExpressionError(_place(str(error))) from None
+        raise ExpressionError(_compile_error(str(error))) from None
     if checked.return_type().name() not in {"BOOL", "DYN", "bool_wrapper"}:
         raise ExpressionError("must give true or false, such as log.error_code == 30003")
     _check_run(compile_expression(source))
@@ -170,11 +170,11 @@ def _check_shape(source: str) -> None:
         if name := token["name"]:
             if name not in FIELDS:
                 raise ExpressionError(
-                    f"a log has no such field{_at(source, token.start('name'))}; it has {', '.join(FIELDS)}"
+                    f"a log has no such field{_position(source, token.start('name'))}; it has {', '.join(FIELDS)}"
                 )
         elif call := token["call"]:
             if call in _MACROS and any(inside):
-                raise ExpressionError(f"no macro may stand inside another{_at(source, token.start('call'))}")
+                raise ExpressionError(f"no macro may stand inside another{_position(source, token.start('call'))}")
             inside.append(call in _MACROS)
             macros += call in _MACROS
         elif token["open"]:
@@ -192,7 +192,7 @@ def literal_patterns(source: str) -> Iterator[tuple[str, str]]:
         if token["string"] and awaited is not None and not source[awaited : token.start()].strip():
             value = _environment().compile(token["string"]).eval(_activation_of({})).value()
             if isinstance(value, str):
-                yield value, _at(source, token.start())
+                yield value, _position(source, token.start())
         awaited = token.end() if token["call"] == "matches" else None
 
 
@@ -207,7 +207,7 @@ def compared_values(source: str) -> Iterator[tuple[str, str, str]]:
             continue
         part = after.lastgroup or ""
         for found in _LITERAL.finditer(source, after.start(part), after.end(part)):
-            yield token["name"], found["text"] or found["number"] or "", _at(source, found.start())
+            yield token["name"], found["text"] or found["number"] or "", _position(source, found.start())
 
 
 _PLAIN = r"""(?:"[^"\\\n]*"|'[^'\\\n]*'|[0-9]+)"""
@@ -217,7 +217,7 @@ _COMPARED = re.compile(
 _LITERAL = re.compile(r"""(?P<quote>["'])(?P<text>[^"'\\\n]*)(?P=quote)|(?P<number>[0-9]+)""")
 
 
-def _at(source: str, offset: int) -> str:
+def _position(source: str, offset: int) -> str:
     line = source.count("\n", 0, offset) + 1
     return f", at line {line}, character {offset - source.rfind(chr(10), 0, offset)}"
 
@@ -267,25 +267,25 @@ _FAILURES = {
 }
 
 
-def _why(error: str) -> str:
+def _failure_reason(error: str) -> str:
     """Say why an evaluation failed, without any of the log's data, which the library's own words may hold."""
     return next((words for part, words in _FAILURES.items() if part in error), "it could not be evaluated")
 
 
-_PLACE = re.compile(r"<input>:(\d+):(\d+): (.*)")
+_ERROR_POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
 
 
-def _place(error: str) -> str:
+def _compile_error(error: str) -> str:
     """Say what the compiler found, and where."""
     if "recursion" in error:
         return "is nested too deeply: at most 32 levels"
-    if found := _PLACE.search(error):
+    if found := _ERROR_POSITION.search(error):
         line, column, words = found.groups()
-        return f"{_words(words)}, at line {line}, character {column}"
+        return f"{_error_text(words)}, at line {line}, character {column}"
     return "is no CEL expression"
 
 
-def _words(message: str) -> str:
+def _error_text(message: str) -> str:
     if message.startswith("found no matching overload"):
         types = re.sub(r"wrapper\((\w+)\)", r"\1 or null", message.rpartition("applied to ")[2].strip("'"))
         hint = "; a price is a text: write double(log.price)" if "string" in types and "double" in types else ""

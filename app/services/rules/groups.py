@@ -7,9 +7,9 @@ import orjson
 
 from app.services.rules.types import LogVersion, Rule
 
-OTHER = "__other__"
+OTHER_VALUE = "__other__"
 """Stands for every field of the group that takes what comes after the first 500 groups of a rule."""
-WHOLE = "{}"
+UNGROUPED_KEY = "{}"
 """The group of a rule without `group_by`."""
 
 _ATTRIBUTES = {"from": "from_"}
@@ -32,7 +32,7 @@ def group_of(rule: Rule, log: LogVersion) -> dict[str, str | int | None]:
 
 def other_group(rule: Rule) -> dict[str, str | int | None]:
     """Return the group that takes all values beyond the cap."""
-    return dict.fromkeys(rule.group_by, OTHER)
+    return dict.fromkeys(rule.group_by, OTHER_VALUE)
 
 
 def group_key(values: Mapping[str, object]) -> str:
@@ -46,6 +46,6 @@ def group_values(key: str) -> dict[str, Any]:
     return values
 
 
-def key_of(rule: Rule, log: LogVersion) -> str:
+def group_key_of(rule: Rule, log: LogVersion) -> str:
     """Return the text of the group that a log falls into."""
-    return group_key(group_of(rule, log)) if rule.group_by else WHOLE
+    return group_key(group_of(rule, log)) if rule.group_by else UNGROUPED_KEY

@@ -16,14 +16,14 @@ from app.enums import LogType, PatternType
 from app.services.rules import expressions
 from app.services.rules.types import LogVersion, Rule
 
-_SHARED_BYTES = 256 << 20
+_SHARED_AUTOMATON_BYTES = 256 << 20
 """What an automaton of many patterns may use for its states; with less it would rebuild them all the time."""
-_ALONE_BYTES = 32 << 20
-_MAX_MEMO = 20_000
+_SINGLE_AUTOMATON_BYTES = 32 << 20
+_MAX_CACHED = 20_000
 
 # The field of a filter that rules are found by, the most telling first.
-_SELECTIVE = ("from", "to", "messaging_service_sid", "account_sid", "to_country", "direction", "level")
-_PLACE = {name: LogVersion._fields.index("from_" if name == "from" else name) for name in _SELECTIVE}
+_SELECTIVE_FIELDS = ("from", "to", "messaging_service_sid", "account_sid", "to_country", "direction", "level")
+_FIELD_INDEX = {name: LogVersion._fields.index("from_" if name == "from" else name) for name in _SELECTIVE_FIELDS}
 
 
 class CodeRange(NamedTuple):
@@ -63,7 +63,7 @@ def _code(digits: str) -> int:
     return int(digits)
 
 
-def re2_options(max_bytes: int = _ALONE_BYTES) -> re2.Options:
+def re2_options(max_bytes: int = _SINGLE_AUTOMATON_BYTES) -> re2.Options:
     """Return the options by which patterns are checked and matched."""
     options = re2.Options()
     options.log_errors = False  # It would write people's patterns to the standard error output.
@@ -75,10 +75,10 @@ class _Entry(NamedTuple):
     """A rule under one value of one of its filters, and what its other filters ask for."""
 
     number: int
-    rest: tuple[tuple[int, frozenset[str]], ...]
+    other_filters: tuple[tuple[int, frozenset[str]], ...]
 
 
-Keyed = tuple[tuple[int, Mapping[Any, list[_Entry]]], ...]
+FilteredRules = tuple[tuple[int, Mapping[Any, list[_Entry]]], ...]
 """Fields of a log, each with the rules that want one of its values."""
 
 
@@ -86,35 +86,35 @@ class _Candidates:
     """Rules that match where their filters let the log through. A rule is named by its number in the index."""
 
     def __init__(self, numbers: Iterable[int], rules: Sequence[Rule]) -> None:
-        free: list[int] = []
-        keyed: dict[str, dict[str, list[_Entry]]] = defaultdict(lambda: defaultdict(list))
+        unfiltered: list[int] = []
+        by_field: dict[str, dict[str, list[_Entry]]] = defaultdict(lambda: defaultdict(list))
         for number in numbers:
             filters = rules[number].filters
-            key = next((field for field in _SELECTIVE if field in filters), None)
+            key = next((field for field in _SELECTIVE_FIELDS if field in filters), None)
             if key is None:
-                free.append(number)
+                unfiltered.append(number)
                 continue
-            rest = tuple((_PLACE[field], values) for field, values in filters.items() if field != key)
+            rest = tuple((_FIELD_INDEX[field], values) for field, values in filters.items() if field != key)
             for value in filters[key]:
-                keyed[key][value].append(_Entry(number, rest))
-        self.free = tuple(free)
-        self.keyed: Keyed = tuple((_PLACE[field], dict(values)) for field, values in keyed.items())
+                by_field[key][value].append(_Entry(number, rest))
+        self.unfiltered = tuple(unfiltered)
+        self.filtered: FilteredRules = tuple((_FIELD_INDEX[field], dict(values)) for field, values in by_field.items())
 
     def find(self, log: LogVersion) -> list[int]:
         """Return the rules whose filters let the log through."""
-        return [*self.free, *_let_through(self.keyed, log)]
+        return [*self.unfiltered, *_filter_matches(self.filtered, log)]
 
 
-def _let_through(keyed: Keyed, log: LogVersion) -> list[int]:
+def _filter_matches(filtered: FilteredRules, log: LogVersion) -> list[int]:
     found = []
-    for place, values in keyed:
-        for number, rest in values.get(log[place], ()):
+    for field_index, values in filtered:
+        for number, rest in values.get(log[field_index], ()):
             if all(log[other] in wanted for other, wanted in rest):
                 found.append(number)
     return found
 
 
-class _Codes:
+class _CodeIndex:
     """Rules by code. The ends of all ranges cut the codes into intervals; each is worked out once, when it is met."""
 
     def __init__(self, numbers: Sequence[int], rules: Sequence[Rule]) -> None:
@@ -138,31 +138,33 @@ Automaton = tuple[Callable[[bytes], Sequence[int] | None], Sequence[_Candidates]
 """What finds the numbers of the patterns in a text, and the rules of each pattern."""
 
 
-class _Texts:
+class _TextIndex:
     """Rules that look at texts, by their patterns."""
 
     def __init__(self, numbers: Sequence[int], rules: Sequence[Rule]) -> None:
-        users: dict[str, list[int]] = defaultdict(list)
+        rules_by_pattern: dict[str, list[int]] = defaultdict(list)
         for number in numbers:
             for pattern in text_patterns(rules[number]):
-                users[pattern].append(number)
+                rules_by_pattern[pattern].append(number)
         self._automata: list[Automaton] = []
-        plain = {pattern for pattern in users if not _unfolds(pattern)}
-        self._add(sorted(plain), users, rules, _SHARED_BYTES)
+        plain = {pattern for pattern in rules_by_pattern if not _is_large(pattern)}
+        self._add(sorted(plain), rules_by_pattern, rules, _SHARED_AUTOMATON_BYTES)
         # A pattern that unfolds to many states stands alone: it slows down nothing but itself.
-        for pattern in sorted(users.keys() - plain):
-            self._add([pattern], users, rules, _ALONE_BYTES)
+        for pattern in sorted(rules_by_pattern.keys() - plain):
+            self._add([pattern], rules_by_pattern, rules, _SINGLE_AUTOMATON_BYTES)
         self._sentences: dict[str, tuple[_Candidates, ...]] = {}
 
     def _add(
-        self, patterns: Sequence[str], users: Mapping[str, list[int]], rules: Sequence[Rule], max_bytes: int
+        self, patterns: Sequence[str], rules_by_pattern: Mapping[str, list[int]], rules: Sequence[Rule], max_bytes: int
     ) -> None:
         if patterns:
             automaton = re2.Set.SearchSet(re2_options(max_bytes))
             for pattern in patterns:
                 automaton.Add(pattern)
             automaton.Compile()
-            self._automata.append((automaton.Match, [_Candidates(users[pattern], rules) for pattern in patterns]))
+            self._automata.append(
+                (automaton.Match, [_Candidates(rules_by_pattern[pattern], rules) for pattern in patterns])
+            )
 
     def find(self, text: str | None, sentence: str | None) -> Sequence[_Candidates]:
         """Return the rules of the patterns that are found in the text of a log, or in its error message, by pattern.
@@ -173,7 +175,7 @@ class _Texts:
             return () if text is None else self._search(text)
         known = self._sentences.get(sentence)
         if known is None:
-            if len(self._sentences) >= _MAX_MEMO:
+            if len(self._sentences) >= _MAX_CACHED:
                 self._sentences.clear()
             known = self._sentences[sentence] = tuple(self._search(sentence))
         return known if text is None else [*known, *self._search(text)]
@@ -181,10 +183,10 @@ class _Texts:
     def _search(self, text: str) -> list[_Candidates]:
         found: list[_Candidates] = []
         encoded = text.encode()
-        for match, owners in self._automata:
+        for match, candidates in self._automata:
             hits = match(encoded)
             if hits:
-                found += [owners[index] for index in hits]
+                found += [candidates[index] for index in hits]
         return found
 
 
@@ -196,22 +198,22 @@ def text_patterns(rule: Rule) -> list[str]:
     return ["(?i)" + re2.escape(item) for item in list_items(value)]
 
 
-def _unfolds(pattern: str) -> bool:
+def _is_large(pattern: str) -> bool:
     return bool(re2.compile(pattern, re2_options()).programsize > 2 * len(pattern) + 50)
 
 
-class _State(NamedTuple):
+class _Decision(NamedTuple):
     """What the status and the code of a log decide."""
 
     numbers: tuple[int, ...]
     """Rules without filters: they match."""
     rules: tuple[Rule, ...]
     """The same rules."""
-    keyed: Keyed
+    filtered: FilteredRules
     """Rules whose filters are to be asked."""
 
 
-class _OfType:
+class _LogTypeIndex:
     """The rules that look at one type of log."""
 
     def __init__(self, numbers: Sequence[int], rules: Sequence[Rule], fail: Callable[[UUID, int, str], None]) -> None:
@@ -220,50 +222,50 @@ class _OfType:
             by_pattern[rules[number].pattern_type].append(number)
         self._rules, self._fail = rules, fail
         self._any = _Candidates(by_pattern[PatternType.ANY], rules)
-        self._codes = _Codes(by_pattern[PatternType.ERROR_CODE], rules)
+        self._codes = _CodeIndex(by_pattern[PatternType.ERROR_CODE], rules)
         self._statuses = _by_status(by_pattern[PatternType.STATUS], rules)
         texts = [*by_pattern[PatternType.KEYWORD], *by_pattern[PatternType.REGEX]]
-        self._texts = _Texts(texts, rules) if texts else None
-        expressive = by_pattern[PatternType.EXPRESSION]
-        self._expressive = _Candidates(expressive, rules) if expressive else None
-        self._states: dict[tuple[str | None, int | None], _State] = {}
+        self._texts = _TextIndex(texts, rules) if texts else None
+        expression_rules = by_pattern[PatternType.EXPRESSION]
+        self._expression_rules = _Candidates(expression_rules, rules) if expression_rules else None
+        self._decisions: dict[tuple[str | None, int | None], _Decision] = {}
 
     def match(self, log: LogVersion) -> tuple[Rule, ...]:
         """Return the rules that a log of this type matches, in the order of the index."""
-        state = self._states.get((log.status, log.error_code)) or self._decide(log.status, log.error_code)
-        more = _let_through(state.keyed, log) if state.keyed else []
+        decision = self._decisions.get((log.status, log.error_code)) or self._decide(log.status, log.error_code)
+        numbers = _filter_matches(decision.filtered, log) if decision.filtered else []
         if self._texts is not None:
             for candidates in self._texts.find(log.text, log.error_message):
-                more += candidates.find(log)
-        if self._expressive is not None:
-            more += self._true_of(log, self._expressive.find(log))
-        if not more:
-            return state.rules
-        return tuple([self._rules[number] for number in sorted({*state.numbers, *more})])
+                numbers += candidates.find(log)
+        if self._expression_rules is not None:
+            numbers += self._evaluate_expressions(log, self._expression_rules.find(log))
+        if not numbers:
+            return decision.rules
+        return tuple([self._rules[number] for number in sorted({*decision.numbers, *numbers})])
 
-    def _decide(self, status: str | None, code: int | None) -> _State:
+    def _decide(self, status: str | None, code: int | None) -> _Decision:
         parts = [self._any]
         if status in self._statuses:
             parts.append(self._statuses[status])
         if code is not None:
             parts.append(self._codes.find(code))
-        numbers = tuple(sorted(number for part in parts for number in part.free))
-        keyed = tuple(keyed for part in parts for keyed in part.keyed)
-        if len(self._states) >= _MAX_MEMO:
-            self._states.clear()
-        state = _State(numbers, tuple(self._rules[number] for number in numbers), keyed)
-        self._states[status, code] = state
-        return state
+        numbers = tuple(sorted(number for part in parts for number in part.unfiltered))
+        filtered = tuple(filtered for part in parts for filtered in part.filtered)
+        if len(self._decisions) >= _MAX_CACHED:
+            self._decisions.clear()
+        decision = _Decision(numbers, tuple(self._rules[number] for number in numbers), filtered)
+        self._decisions[status, code] = decision
+        return decision
 
-    def _true_of(self, log: LogVersion, numbers: Sequence[int]) -> list[int]:
+    def _evaluate_expressions(self, log: LogVersion, numbers: Sequence[int]) -> list[int]:
         if not numbers:
             return []
-        ready = expressions.activation(log)
+        variables = expressions.activation(log)
         found = []
         for number in numbers:
             rule = self._rules[number]
             try:
-                if expressions.compile_expression(rule.pattern_value or "").matches(ready):
+                if expressions.compile_expression(rule.pattern_value or "").matches(variables):
                     found.append(number)
             except expressions.ExpressionError as error:
                 self._fail(rule.id, log.log_id, str(error))
@@ -271,11 +273,11 @@ class _OfType:
 
 
 def _by_status(numbers: Sequence[int], rules: Sequence[Rule]) -> dict[str | None, _Candidates]:
-    users: dict[str | None, list[int]] = defaultdict(list)
+    rules_by_status: dict[str | None, list[int]] = defaultdict(list)
     for number in numbers:
         for status in set(list_items(rules[number].pattern_value or "")):
-            users[status].append(number)
-    return {status: _Candidates(found, rules) for status, found in users.items()}
+            rules_by_status[status].append(number)
+    return {status: _Candidates(found, rules) for status, found in rules_by_status.items()}
 
 
 class Failures(NamedTuple):
@@ -291,14 +293,16 @@ class RuleIndex:
     """What finds the rules that a log matches; built anew when a rule changes."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        self.broken = {rule.id: reason for rule in rules if (reason := _unusable(rule)) is not None}
+        self.broken = {rule.id: reason for rule in rules if (reason := _pattern_error(rule)) is not None}
         self._failures = Failures(dict(self.broken), defaultdict(set))
         usable = [rule for rule in rules if rule.id not in self.broken]
-        self._shares = [rule for rule in rules if rule.condition.get("type") == "ratio"]
-        self._types: dict[str, _OfType] = {
-            kind.value: _OfType(_looking_at(kind, usable), usable, self._note_failure) for kind in LogType
+        self._ratio_rules = [rule for rule in rules if rule.condition.get("type") == "ratio"]
+        self._types: dict[str, _LogTypeIndex] = {
+            kind.value: _LogTypeIndex(_rules_of_type(kind, usable), usable, self._note_failure) for kind in LogType
         }
-        self._populations = {kind.value: _Candidates(_looking_at(kind, self._shares), self._shares) for kind in LogType}
+        self._populations = {
+            kind.value: _Candidates(_rules_of_type(kind, self._ratio_rules), self._ratio_rules) for kind in LogType
+        }
 
     def match_batch(self, logs: Sequence[LogVersion]) -> list[tuple[Rule, ...]]:
         """Find the rules whose population holds a log and whose pattern it matches, whenever the rule began.
@@ -312,25 +316,27 @@ class RuleIndex:
 
         Returns: one item a log, in the order of the logs.
         """
-        if not self._shares:
+        if not self._ratio_rules:
             return [()] * len(logs)
-        return [tuple([self._shares[number] for number in self._populations[log.log_type].find(log)]) for log in logs]
+        return [
+            tuple([self._ratio_rules[number] for number in self._populations[log.log_type].find(log)]) for log in logs
+        ]
 
-    def take_failures(self) -> Failures:
+    def pop_failures(self) -> Failures:
         """Return on which logs rules failed since the last call, and why."""
-        taken, self._failures = self._failures, Failures(dict(self.broken), defaultdict(set))
-        return taken
+        failures, self._failures = self._failures, Failures(dict(self.broken), defaultdict(set))
+        return failures
 
     def _note_failure(self, rule_id: UUID, log_id: int, reason: str) -> None:
         self._failures.reasons[rule_id] = f"the expression failed on a log, which counts as no match: {reason}"
         self._failures.logs[rule_id].add(log_id)
 
 
-def _looking_at(kind: LogType, rules: Sequence[Rule]) -> list[int]:
+def _rules_of_type(kind: LogType, rules: Sequence[Rule]) -> list[int]:
     return [number for number, rule in enumerate(rules) if rule.log_type in {kind, "any"}]
 
 
-def _unusable(rule: Rule) -> str | None:
+def _pattern_error(rule: Rule) -> str | None:
     """Say why a stored pattern cannot be used; one that a newer library refuses must not stop the others."""
     try:
         match rule.pattern_type:

@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.services.rules.engine import counts_from
-from app.services.rules.groups import key_of
+from app.services.rules.engine import effective_start
+from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, Rule, StuckParams
 
@@ -50,7 +50,7 @@ def find(
                 age = ages.get(rule.id)
                 if age is None or log.occurred_at > at - age or row.read_at < log.occurred_at + age:
                     continue
-                if log.changed_at >= counts_from(rule, account_starts[log.account_id]):
-                    found[rule.id, key_of(rule, log)].append(log.log_id)
-        index.take_failures()  # They were noted when the logs changed.
+                if log.changed_at >= effective_start(rule, account_starts[log.account_id]):
+                    found[rule.id, group_key_of(rule, log)].append(log.log_id)
+        index.pop_failures()  # They were noted when the logs changed.
     return found

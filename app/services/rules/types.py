@@ -136,11 +136,11 @@ class Verdict:
     """Why an open alert is over."""
     baseline: float | None = None
     """Of `spike`: what the window is held against."""
-    short_since: datetime | None = None
+    insufficient_since: datetime | None = None
     """Of `ratio`: since when there are too few logs to judge."""
     window_ended_at: datetime | None = None
     """Of `sum`: the end of the window that reached the limit."""
-    passed: bool = False
+    is_past: bool = False
     """Of `sum`: that window is past, and the latest one is below the limit: fires, and keeps nothing open."""
 
 
@@ -180,11 +180,11 @@ class Rule:
         return timedelta(minutes=getattr(self.params, "window_minutes", 0))
 
     @property
-    def settle(self) -> timedelta:
+    def settle_delay(self) -> timedelta:
         """How long before it is judged the window of a `ratio` ends; zero for the others."""
         return timedelta(minutes=getattr(self.params, "settle_minutes", 0))
 
     @property
-    def quiet(self) -> timedelta:
+    def quiet_period(self) -> timedelta:
         """How long there must be no new match before an alert resolves."""
         return timedelta(minutes=self.resolve_after_minutes)

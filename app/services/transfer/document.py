@@ -47,8 +47,8 @@ def _read_kind(items: Any, path: str, into: dict[str, JsonObject]) -> list[Field
     if not isinstance(items, list):
         return [FieldError(path, "must be a list")]
     errors = []
-    for place, item in enumerate(items):
-        where = f"{path}.{place}"
+    for index, item in enumerate(items):
+        where = f"{path}.{index}"
         if not isinstance(item, dict):
             errors.append(FieldError(where, "must be an object"))
             continue

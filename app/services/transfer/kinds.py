@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 from app.errors import FieldError, InvalidInput
 from app.models import Action, Rule, Silence
-from app.services import audit, catalogue
+from app.services import audit, rule_admin
 from app.services.alerts import silences
 from app.services.outbox import actions
 from app.services.rules import definition
@@ -59,7 +59,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Scene:
+class TransferContext:
     """What every step of an export or import needs."""
 
     session: Session
@@ -69,42 +69,42 @@ class Scene:
     now: datetime
 
 
-class Kind(Protocol):
+class ResourceKind(Protocol):
     """What the three kinds have in common."""
 
     name: str
 
-    def stored(self, scene: Scene) -> Sequence[Any]:
+    def stored(self, context: TransferContext) -> Sequence[Any]:
         """List what stands in a document."""
 
-    def slug(self, thing: Any) -> str:
+    def slug(self, item: Any) -> str:
         """Name a thing that has no name in a document yet."""
 
-    def is_over(self, scene: Scene, entry: JsonObject) -> bool:
+    def is_over(self, context: TransferContext, entry: JsonObject) -> bool:
         """Say whether an entry has nothing to bring any more."""
 
-    def show(self, scene: Scene, thing: Any) -> JsonObject:
+    def show(self, context: TransferContext, item: Any) -> JsonObject:
         """Give a thing as its entry, secrets masked or by reference."""
 
-    def audited(self, scene: Scene, thing: Any) -> JsonObject:
+    def audited(self, context: TransferContext, item: Any) -> JsonObject:
         """Give a thing as the audit keeps it, secrets as fingerprints."""
 
-    def create(self, scene: Scene, entry: JsonObject) -> Any:
+    def create(self, context: TransferContext, entry: JsonObject) -> Any:
         """Make a thing from its entry.
 
         Raises: InvalidInput, with fields of the entry.
         """
 
-    def update(self, scene: Scene, thing: Any, entry: JsonObject) -> Any:
+    def update(self, context: TransferContext, item: Any, entry: JsonObject) -> Any:
         """Bring a thing to its entry.
 
         Raises: InvalidInput, with fields of the entry.
         """
 
-    def delete(self, scene: Scene, thing: Any) -> None:
+    def delete(self, context: TransferContext, item: Any) -> None:
         """Delete a thing."""
 
-    def warnings(self, scene: Scene, thing: Any) -> list[FieldError]:
+    def warnings(self, context: TransferContext, item: Any) -> list[FieldError]:
         """List the fields for which a thing may not do what was meant."""
 
 
@@ -113,33 +113,33 @@ class Rules:
 
     name = "rule"
 
-    def stored(self, scene: Scene) -> Sequence[Rule]:
-        return scene.session.scalars(select(Rule).order_by(Rule.created_at, Rule.id)).all()
+    def stored(self, context: TransferContext) -> Sequence[Rule]:
+        return context.session.scalars(select(Rule).order_by(Rule.created_at, Rule.id)).all()
 
-    def slug(self, thing: Rule) -> str:
-        return thing.slug or slug_of(self.name, thing.name, thing.id)
+    def slug(self, item: Rule) -> str:
+        return item.slug or slug_of(self.name, item.name, item.id)
 
-    def is_over(self, scene: Scene, entry: JsonObject) -> bool:  # noqa: ARG002  # the protocol's
+    def is_over(self, context: TransferContext, entry: JsonObject) -> bool:  # noqa: ARG002  # the protocol's
         return False
 
-    def show(self, scene: Scene, thing: Rule) -> JsonObject:  # noqa: ARG002  # the protocol's
-        shown = definition.as_json(definition.of(thing))
+    def show(self, context: TransferContext, item: Rule) -> JsonObject:  # noqa: ARG002  # the protocol's
+        shown = definition.as_json(definition.from_row(item))
         return shown | {"filters": {name: values for name, values in shown["filters"].items() if values}}
 
-    def audited(self, scene: Scene, thing: Rule) -> JsonObject:
-        return self.show(scene, thing)
+    def audited(self, context: TransferContext, item: Rule) -> JsonObject:
+        return self.show(context, item)
 
-    def create(self, scene: Scene, entry: JsonObject) -> Rule:
-        return catalogue.create(scene.session, entry, scene.now)
+    def create(self, context: TransferContext, entry: JsonObject) -> Rule:
+        return rule_admin.create(context.session, entry, context.now)
 
-    def update(self, scene: Scene, thing: Rule, entry: JsonObject) -> Rule:
-        return catalogue.replace(scene.session, thing.id, entry, scene.now)
+    def update(self, context: TransferContext, item: Rule, entry: JsonObject) -> Rule:
+        return rule_admin.replace(context.session, item.id, entry, context.now)
 
-    def delete(self, scene: Scene, thing: Rule) -> None:
-        catalogue.delete(scene.session, thing.id, scene.now)
+    def delete(self, context: TransferContext, item: Rule) -> None:
+        rule_admin.delete(context.session, item.id, context.now)
 
-    def warnings(self, scene: Scene, thing: Rule) -> list[FieldError]:
-        return catalogue.warnings(scene.session, definition.of(thing))
+    def warnings(self, context: TransferContext, item: Rule) -> list[FieldError]:
+        return rule_admin.warnings(context.session, definition.from_row(item))
 
 
 class Actions:
@@ -147,63 +147,63 @@ class Actions:
 
     name = "action"
 
-    def stored(self, scene: Scene) -> Sequence[Action]:
-        return scene.session.scalars(select(Action).order_by(Action.created_at, Action.id)).all()
+    def stored(self, context: TransferContext) -> Sequence[Action]:
+        return context.session.scalars(select(Action).order_by(Action.created_at, Action.id)).all()
 
-    def slug(self, thing: Action) -> str:
-        return slug_of(self.name, thing.action_type, thing.id)
+    def slug(self, item: Action) -> str:
+        return slug_of(self.name, item.action_type, item.id)
 
-    def is_over(self, scene: Scene, entry: JsonObject) -> bool:  # noqa: ARG002  # the protocol's
+    def is_over(self, context: TransferContext, entry: JsonObject) -> bool:  # noqa: ARG002  # the protocol's
         return False
 
-    def show(self, scene: Scene, thing: Action) -> JsonObject:
-        clear, masked = actions.config_or_empty(thing), actions.masked_config(thing)
-        config = references.restore(masked, clear, scene.names.references.get(thing.id, {}), os.environ)
-        return self._entry(scene, thing, config)
+    def show(self, context: TransferContext, item: Action) -> JsonObject:
+        clear, masked = actions.config_or_empty(item), actions.masked_config(item)
+        config = references.restore(masked, clear, context.names.references.get(item.id, {}), os.environ)
+        return self._entry(context, item, config)
 
-    def audited(self, scene: Scene, thing: Action) -> JsonObject:
+    def audited(self, context: TransferContext, item: Action) -> JsonObject:
         keys = get_settings().secret_keys
-        config = audit.fingerprinted(keys, actions.config_or_empty(thing), actions.masked_config(thing))
-        return self._entry(scene, thing, config)
+        config = audit.fingerprinted(keys, actions.config_or_empty(item), actions.masked_config(item))
+        return self._entry(context, item, config)
 
-    def _entry(self, scene: Scene, thing: Action, config: JsonObject) -> JsonObject:
+    def _entry(self, context: TransferContext, item: Action, config: JsonObject) -> JsonObject:
         return {
-            "rule": scene.names.rule_slug(thing.rule_id),
-            "action_type": thing.action_type,
-            "enabled": thing.enabled,
-            "min_severity": thing.min_severity,
-            "notify_on": list(thing.notify_on),
+            "rule": context.names.rule_slug(item.rule_id),
+            "action_type": item.action_type,
+            "enabled": item.enabled,
+            "min_severity": item.min_severity,
+            "notify_on": list(item.notify_on),
             "config": config,
         }
 
-    def create(self, scene: Scene, entry: JsonObject) -> Action:
-        body = self._body(scene, entry)
+    def create(self, context: TransferContext, entry: JsonObject) -> Action:
+        body = self._body(context, entry)
         if errors := references.masked(body["config"], "config"):
             raise InvalidInput(errors)
-        return actions.create(scene.session, body, scene.now)[0]
+        return actions.create(context.session, body, context.now)[0]
 
-    def update(self, scene: Scene, thing: Action, entry: JsonObject) -> Action:
-        body = self._body(scene, entry)
-        stored = actions.config_or_empty(thing)
+    def update(self, context: TransferContext, item: Action, entry: JsonObject) -> Action:
+        body = self._body(context, entry)
+        stored = actions.config_or_empty(item)
         if "secret" in stored and body["config"].get("secret") is None:
             # A document that leaves the secret to be made must not make another one each time.
             body["config"] = {**body["config"], "secret": stored["secret"]}
-        return actions.replace(scene.session, thing.id, body, scene.now)[0]
+        return actions.replace(context.session, item.id, body, context.now)[0]
 
-    def _body(self, scene: Scene, entry: JsonObject) -> JsonObject:
+    def _body(self, context: TransferContext, entry: JsonObject) -> JsonObject:
         if not isinstance(entry.get("config"), dict):
             raise InvalidInput([FieldError("config", "must be an object")])
-        rule_id = scene.names.rule_id(entry)
+        rule_id = context.names.rule_id(entry)
         return {
             **{name: value for name, value in entry.items() if name != "rule"},
             "config": references.resolve(entry["config"], os.environ, "config"),
             "rule_id": None if rule_id is None else str(rule_id),
         }
 
-    def delete(self, scene: Scene, thing: Action) -> None:
-        actions.delete(scene.session, thing.id, scene.now)
+    def delete(self, context: TransferContext, item: Action) -> None:
+        actions.delete(context.session, item.id, context.now)
 
-    def warnings(self, scene: Scene, thing: Action) -> list[FieldError]:  # noqa: ARG002  # the protocol's
+    def warnings(self, context: TransferContext, item: Action) -> list[FieldError]:  # noqa: ARG002  # the protocol's
         return []
 
 
@@ -213,37 +213,37 @@ class Silences:
     name = "silence"
     fields = frozenset({"rule", "group", "starts_at", "ends_at", "reason"})
 
-    def stored(self, scene: Scene) -> Sequence[Silence]:
-        query = select(Silence).where(Silence.ends_at > scene.now)
-        return scene.session.scalars(query.order_by(Silence.created_at, Silence.id)).all()
+    def stored(self, context: TransferContext) -> Sequence[Silence]:
+        query = select(Silence).where(Silence.ends_at > context.now)
+        return context.session.scalars(query.order_by(Silence.created_at, Silence.id)).all()
 
-    def slug(self, thing: Silence) -> str:
-        return slug_of(self.name, thing.reason, thing.id)
+    def slug(self, item: Silence) -> str:
+        return slug_of(self.name, item.reason, item.id)
 
-    def is_over(self, scene: Scene, entry: JsonObject) -> bool:
+    def is_over(self, context: TransferContext, entry: JsonObject) -> bool:
         ends_at = _time(entry.get("ends_at"))
-        return ends_at is not None and ends_at <= scene.now
+        return ends_at is not None and ends_at <= context.now
 
-    def show(self, scene: Scene, thing: Silence) -> JsonObject:
+    def show(self, context: TransferContext, item: Silence) -> JsonObject:
         return {
-            "rule": scene.names.rule_slug(thing.rule_id),
-            "group": thing.group,
-            "starts_at": rfc3339(thing.starts_at),
-            "ends_at": rfc3339(thing.ends_at),
-            "reason": thing.reason,
+            "rule": context.names.rule_slug(item.rule_id),
+            "group": item.group,
+            "starts_at": rfc3339(item.starts_at),
+            "ends_at": rfc3339(item.ends_at),
+            "reason": item.reason,
         }
 
-    def audited(self, scene: Scene, thing: Silence) -> JsonObject:
-        return self.show(scene, thing)
+    def audited(self, context: TransferContext, item: Silence) -> JsonObject:
+        return self.show(context, item)
 
-    def create(self, scene: Scene, entry: JsonObject) -> Silence:
+    def create(self, context: TransferContext, entry: JsonObject) -> Silence:
         starts_at, ends_at = _time(entry.get("starts_at")), _time(entry.get("ends_at"))
         errors = self._faults(entry)
         if errors or starts_at is None or ends_at is None:
             raise InvalidInput(errors)
         group, reason = entry.get("group", {}), entry.get("reason", "")
-        rule_id = scene.names.rule_id(entry)
-        return silences.create(scene.session, rule_id, group, starts_at, ends_at, reason, scene.by, scene.now)
+        rule_id = context.names.rule_id(entry)
+        return silences.create(context.session, rule_id, group, starts_at, ends_at, reason, context.by, context.now)
 
     def _faults(self, entry: JsonObject) -> list[FieldError]:
         errors = [FieldError(str(name)[:50], "is not known here") for name in entry if name not in self.fields]
@@ -252,22 +252,22 @@ class Silences:
             errors.append(FieldError("group", "must hold only fields that rules group by"))
         elif not all(value is None or type(value) in (str, int) for value in group.values()):
             errors.append(FieldError("group", "must hold texts, whole numbers and null"))
-        if not isinstance(reason, str) or len(reason) > definition.LONGEST_TEXT:
-            errors.append(FieldError("reason", f"must be a text of at most {definition.LONGEST_TEXT} characters"))
+        if not isinstance(reason, str) or len(reason) > definition.MAX_TEXT_LENGTH:
+            errors.append(FieldError("reason", f"must be a text of at most {definition.MAX_TEXT_LENGTH} characters"))
         message = "must be a time with its offset, such as 2026-11-23T06:09:00Z"
         return errors + [
             FieldError(name, message) for name in ("starts_at", "ends_at") if _time(entry.get(name)) is None
         ]
 
-    def update(self, scene: Scene, thing: Silence, entry: JsonObject) -> Silence:
-        silences.delete(scene.session, thing.id)
-        return self.create(scene, entry)
+    def update(self, context: TransferContext, item: Silence, entry: JsonObject) -> Silence:
+        silences.delete(context.session, item.id)
+        return self.create(context, entry)
 
-    def delete(self, scene: Scene, thing: Silence) -> None:
-        silences.delete(scene.session, thing.id)
+    def delete(self, context: TransferContext, item: Silence) -> None:
+        silences.delete(context.session, item.id)
 
-    def warnings(self, scene: Scene, thing: Silence) -> list[FieldError]:
-        return silences.warnings(scene.session, thing)
+    def warnings(self, context: TransferContext, item: Silence) -> list[FieldError]:
+        return silences.warnings(context.session, item)
 
 
 def _time(value: Any) -> datetime | None:
@@ -278,4 +278,4 @@ def _time(value: Any) -> datetime | None:
     return None if at.tzinfo is None else at
 
 
-KINDS: tuple[Kind, ...] = (Rules(), Actions(), Silences())
+KINDS: tuple[ResourceKind, ...] = (Rules(), Actions(), Silences())

@@ -22,20 +22,20 @@ def resolve(value: Any, environment: Mapping[str, str], path: str) -> Any:
     Raises: InvalidInput, naming the field, where a variable is not set, or may not be named: a receiver that is sent
             the reference in its stead would refuse it, and nobody would know why.
     """
-    wrong = [
+    unresolved = [
         FieldError(where, f"names the variable {name}: only those that begin with GIFTPULSE_ can be named")
         for where, text in texts(value, path)
         if where not in [f"{path}.{name}" for name in TEMPLATES]
         for name in OTHER_REFERENCE.findall(text)
     ]
-    wrong += [
+    unresolved += [
         FieldError(where, f"names the variable {name}, which is not set on the server")
         for where, text in texts(value, path)
         for name in REFERENCE.findall(text)
         if name not in environment
     ]
-    if wrong:
-        raise InvalidInput(wrong)
+    if unresolved:
+        raise InvalidInput(unresolved)
     return _map(value, lambda text: REFERENCE.sub(lambda found: environment[found[1]], text))
 
 
@@ -72,8 +72,8 @@ def texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
         for name, part in value.items():
             yield from texts(part, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
-        for place, part in enumerate(value):
-            yield from texts(part, f"{path}.{place}" if path else str(place))
+        for index, part in enumerate(value):
+            yield from texts(part, f"{path}.{index}" if path else str(index))
 
 
 def _map(value: Any, change: Any) -> Any:
@@ -86,5 +86,5 @@ def _map_paths(value: Any, path: str, change: Any) -> Any:
     if isinstance(value, dict):
         return {name: _map_paths(part, f"{path}.{name}" if path else name, change) for name, part in value.items()}
     if isinstance(value, list):
-        return [_map_paths(part, f"{path}.{place}" if path else str(place), change) for place, part in enumerate(value)]
+        return [_map_paths(part, f"{path}.{index}" if path else str(index), change) for index, part in enumerate(value)]
     return value

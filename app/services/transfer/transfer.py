@@ -14,7 +14,7 @@ from app.models import ManagedEntry
 from app.services import audit
 from app.services.transfer import document, references, yaml_text
 from app.services.transfer.document import JsonObject
-from app.services.transfer.kinds import KINDS, Kind, Names, Scene
+from app.services.transfer.kinds import KINDS, Names, ResourceKind, TransferContext
 
 # Any number that nothing else in the database uses as an advisory lock.
 IMPORT_LOCK = 4_715_620_741
@@ -37,14 +37,14 @@ class Planned:
 def export(session: Session, now: datetime) -> str:
     """Write rules, actions and the silences that are not over as one YAML document."""
     content: JsonObject = {"version": document.VERSION}
-    scene = Scene(session, Names(), "", now)
+    context = TransferContext(session, Names(), "", now)
     for kind in KINDS:
-        found = _stored(scene, kind)
-        content[f"{kind.name}s"] = [{"slug": slug, **kind.show(scene, thing)} for slug, thing in found.items()]
+        found = _stored(context, kind)
+        content[f"{kind.name}s"] = [{"slug": slug, **kind.show(context, item)} for slug, item in found.items()]
     return yaml_text.dump(content)
 
 
-def bring(
+def apply_document(
     session: Session, text: str, by: str, now: datetime, *, prune: bool, request_id: str | None = None
 ) -> list[Planned]:
     """Bring what is configured to a document: what it names is made or edited, what it does not name stays.
@@ -56,16 +56,16 @@ def bring(
     """
     session.execute(select(func.pg_advisory_xact_lock(IMPORT_LOCK)))
     entries = document.read(yaml_text.load(text))
-    scene = Scene(session, Names(), by, now)
-    runs = [_Run(scene, kind, _stored(scene, kind), entries[kind.name], request_id) for kind in KINDS]
+    context = TransferContext(session, Names(), by, now)
+    runs = [_KindImport(context, kind, _stored(context, kind), entries[kind.name], request_id) for kind in KINDS]
     errors: list[FieldError] = []
     planned: list[Planned] = []
     for run in runs:
-        for place, slug in enumerate(run.entries):
+        for index, slug in enumerate(run.entries):
             try:
                 planned += run.apply(slug)
             except InvalidInput as error:
-                path = f"{run.kind.name}s.{place}"
+                path = f"{run.kind.name}s.{index}"
                 errors += [FieldError(f"{path}.{each.field}", each.message) for each in error.errors]
     if errors:
         raise InvalidInput(errors)
@@ -74,26 +74,26 @@ def bring(
     return planned
 
 
-def _stored(scene: Scene, kind: Kind) -> dict[str, Any]:
+def _stored(context: TransferContext, kind: ResourceKind) -> dict[str, Any]:
     """Load all things of a kind by their names, and note the names."""
-    managed = scene.session.scalars(select(ManagedEntry).where(ManagedEntry.kind == kind.name)).all()
+    managed = context.session.scalars(select(ManagedEntry).where(ManagedEntry.kind == kind.name)).all()
     known: dict[UUID, ManagedEntry] = {entry.object_id: entry for entry in managed}
     found = {}
-    for thing in kind.stored(scene):
-        entry = known.get(thing.id)
-        slug = entry.slug if entry else kind.slug(thing)
-        scene.names.put(kind.name, slug, thing.id)
-        scene.names.references[thing.id] = entry.references if entry else {}
-        found[slug] = thing
+    for item in kind.stored(context):
+        entry = known.get(item.id)
+        slug = entry.slug if entry else kind.slug(item)
+        context.names.put(kind.name, slug, item.id)
+        context.names.references[item.id] = entry.references if entry else {}
+        found[slug] = item
     return found
 
 
 @dataclass(frozen=True)
-class _Run:
+class _KindImport:
     """The import of one kind."""
 
-    scene: Scene
-    kind: Kind
+    context: TransferContext
+    kind: ResourceKind
     stored: Mapping[str, Any]
     """What there was before, by its name."""
     entries: Mapping[str, JsonObject]
@@ -102,42 +102,42 @@ class _Run:
 
     def apply(self, slug: str) -> list[Planned]:
         """Make or edit one thing; nothing where it is as its entry says."""
-        entry, thing = self.entries[slug], self._find(slug)
-        if thing is None and self.kind.is_over(self.scene, entry):
+        entry, item = self.entries[slug], self._find(slug)
+        if item is None and self.kind.is_over(self.context, entry):
             return []
-        kind, scene = self.kind, self.scene
-        before = None if thing is None else kind.audited(scene, thing)
-        with scene.session.begin_nested() as step:
-            made = kind.create(scene, entry) if thing is None else kind.update(scene, thing, entry)
-            after = kind.audited(scene, made)
-            if thing is not None and before == after:
+        kind, context = self.kind, self.context
+        before = None if item is None else kind.audited(context, item)
+        with context.session.begin_nested() as step:
+            made = kind.create(context, entry) if item is None else kind.update(context, item, entry)
+            after = kind.audited(context, made)
+            if item is not None and before == after:
                 # Nothing differs: not even the time of the last edit may.
                 step.rollback()
-                made = thing
-        scene.names.put(kind.name, slug, made.id)
+                made = item
+        context.names.put(kind.name, slug, made.id)
         self._manage(slug, made.id, references.used(entry.get("config")))
-        warnings = kind.warnings(scene, made)
-        return self._planned("create" if thing is None else "update", slug, made.id, before, after, warnings)
+        warnings = kind.warnings(context, made)
+        return self._planned("create" if item is None else "update", slug, made.id, before, after, warnings)
 
     def _find(self, slug: str) -> Any | None:
         """Find the thing that a name means; one that was renamed since is known by the digits of its id."""
         if slug in self.stored:
             return self.stored[slug]
-        tails = {name: thing for name, thing in self.stored.items() if name.endswith(f"-{thing.id.hex[:8]}")}
-        return next((thing for name, thing in tails.items() if slug.endswith(name[-9:])), None)
+        tails = {name: item for name, item in self.stored.items() if name.endswith(f"-{item.id.hex[:8]}")}
+        return next((item for name, item in tails.items() if slug.endswith(name[-9:])), None)
 
     def prune(self) -> list[Planned]:
         """Delete what an earlier import named and this document does not."""
-        session, kind = self.scene.session, self.kind.name
+        session, kind = self.context.session, self.kind.name
         managed = session.scalars(select(ManagedEntry).where(ManagedEntry.kind == kind).order_by(ManagedEntry.slug))
         planned = []
         for entry in managed.all():
             if entry.slug in self.entries:
                 continue
-            if (thing := self.stored.get(entry.slug)) is not None:
-                before = self.kind.audited(self.scene, thing)
-                planned += self._planned("delete", entry.slug, thing.id, before, None, [])
-                self.kind.delete(self.scene, thing)
+            if (item := self.stored.get(entry.slug)) is not None:
+                before = self.kind.audited(self.context, item)
+                planned += self._planned("delete", entry.slug, item.id, before, None, [])
+                self.kind.delete(self.context, item)
             session.delete(entry)
         session.flush()
         return planned
@@ -154,13 +154,13 @@ class _Run:
         fields = document.difference(before, after)
         if not fields:
             return []
-        scene, action, target = self.scene, f"{self.kind.name}.{change}", f"{self.kind.name}:{object_id}"
-        audit.record(scene.session, scene.by, action, target, before, after, scene.now, self.request_id)
+        context, action, target = self.context, f"{self.kind.name}.{change}", f"{self.kind.name}:{object_id}"
+        audit.record(context.session, context.by, action, target, before, after, context.now, self.request_id)
         return [Planned(self.kind.name, slug, change, fields, warnings)]
 
     def _manage(self, slug: str, object_id: UUID, used: dict[str, str]) -> None:
         """Note that the thing came by import, and how its config names variables."""
-        session, kind = self.scene.session, self.kind.name
+        session, kind = self.context.session, self.kind.name
         other = select(ManagedEntry).where(ManagedEntry.kind == kind, ManagedEntry.object_id == object_id)
         entry = session.get(ManagedEntry, (kind, slug)) or session.scalar(other)
         if entry is None:

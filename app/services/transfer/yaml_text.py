@@ -86,16 +86,16 @@ def _measure(text: str) -> None:
 
 def _check(root: yaml.Node) -> None:
     """Refuse keys that stand twice."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
+    pending = [root]
+    while pending:
+        node = pending.pop()
         if isinstance(node, yaml.MappingNode):
             names: list[Hashable] = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
             if len(names) != len(node.value) or len(set(names)) != len(names):
                 raise _refused(f"names a key twice, or has a key that is no text{_line(node)}")
-            waiting += [part for pair in node.value for part in pair]
+            pending += [part for pair in node.value for part in pair]
         elif isinstance(node, yaml.SequenceNode):
-            waiting += node.value
+            pending += node.value
 
 
 def _where(error: yaml.MarkedYAMLError) -> str:

@@ -171,8 +171,8 @@ GENERIC = Advice("Read Twilio's page about this code.")
 
 def family_of(code: int) -> str:
     """Say what the range of a code is about."""
-    place = bisect_right(_STARTS, code) - 1
-    return FAMILIES[place][1] if place >= 0 and code <= 99999 else "Unknown"
+    index = bisect_right(_STARTS, code) - 1
+    return FAMILIES[index][1] if index >= 0 and code <= 99999 else "Unknown"
 
 
 def advice_for(code: int) -> Advice:

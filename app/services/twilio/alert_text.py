@@ -6,13 +6,13 @@ KNOWN_KEYS = frozenset(
     {"msg", "parsermessage", "sourcecomponent", "errorcode", "httpresponse", "url", "loglevel", "emailnotification"}
 )
 MESSAGE_KEYS = ("msg", "parsermessage")
-MOST_FIELDS = 200
+MAX_FIELDS = 200
 
 
 def fields_of(alert_text: str) -> dict[str, str] | None:
     """Decode the form data of an entry, blank values kept; None where it is plain text."""
     try:
-        pairs = parse_qsl(alert_text, keep_blank_values=True, max_num_fields=MOST_FIELDS)
+        pairs = parse_qsl(alert_text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         return None
     fields = dict(pairs)
@@ -26,6 +26,6 @@ def readable(alert_text: str | None) -> str | None:
     fields = fields_of(alert_text)
     if fields is None:
         return alert_text
-    said = [value for name, value in fields.items() if name.lower() in MESSAGE_KEYS and value]
+    lines = [value for name, value in fields.items() if name.lower() in MESSAGE_KEYS and value]
     others = [f"{name}: {value}" for name, value in fields.items() if name.lower() not in MESSAGE_KEYS and value]
-    return "\n".join([*said, *others]).replace("\0", "\ufffd")
+    return "\n".join([*lines, *others]).replace("\0", "\ufffd")

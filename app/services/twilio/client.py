@@ -15,20 +15,20 @@ from twilio.base.client_base import ClientBase
 
 from app.enums import LogType
 from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioSilent, TwilioUnavailable
-from app.services.twilio.pages import Page, follow, mend, prune, read_page
+from app.services.twilio.pages import Page, follow, prune_depth, read_page, repair_text
 from app.services.twilio.transport import READ_SECONDS, Answer, PooledHttp
 from app.utils import retry_after
 from app.utils.clock import utc_now
 from app.utils.proxies import DIRECT, Proxy
 
 PAGE_SIZE = 1000
-TRIES = 5
+MAX_TRIES = 5
 FIRST_WAIT_SECONDS = 1.0
-LONGEST_WAIT_SECONDS = 60.0
-PATIENCE_SECONDS = 20.0
+MAX_WAIT_SECONDS = 60.0
+RETRY_WITHIN_SECONDS = 20.0
 """A longer `Retry-After` is not slept through: the poll ends, and the stream is due again when it is over."""
-MOST_PAGES = 50_000
-MOST_EMPTY_PAGES = 100
+MAX_PAGES = 50_000
+MAX_EMPTY_PAGES = 100
 """A page may be empty while more follow, but not for ever."""
 UNAUTHORIZED = 401
 GONE = 404
@@ -74,7 +74,7 @@ class TwilioReader:
         before_request: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], datetime] = utc_now,
-        tries: int = TRIES,
+        tries: int = MAX_TRIES,
         timeout_seconds: float = READ_SECONDS,
         proxy: Proxy = DIRECT,
     ) -> None:
@@ -155,7 +155,7 @@ class TwilioReader:
         for page in self._pages(self._api, "/2010-04-01/Accounts.json", "accounts", {}):
             yield from (_account(record) for record in page.records)
 
-    def things(self, base_url: str, path: str, key: str) -> Iterator[dict[str, Any]]:
+    def list_resources(self, base_url: str, path: str, key: str) -> Iterator[dict[str, Any]]:
         """List what is configured: numbers, services, sinks, subscriptions, as Twilio writes them."""
         for page in self._pages(base_url, path, key, {}):
             yield from (msgspec.json.decode(record, type=dict[str, Any]) for record in page.records)
@@ -225,24 +225,24 @@ class TwilioReader:
                 return
             yield Page(records, has_next=True, next_link=link)
             address = follow(base_url, link)
-            if address in visited or empty > MOST_EMPTY_PAGES or len(visited) >= MOST_PAGES:
+            if address in visited or empty > MAX_EMPTY_PAGES or len(visited) >= MAX_PAGES:
                 raise TwilioUnavailable(f"the list of {key} does not end: its next-page links run in a circle")
 
     def _page(self, address: str, params: dict[str, str] | None, key: str) -> tuple[list[msgspec.Raw], str | None]:
-        return self._retried(lambda: read_page(self._get(address, params).body, key))
+        return self._with_retries(lambda: read_page(self._get(address, params).body, key))
 
     def _read(self, address: str) -> msgspec.Raw | None:
         def read() -> msgspec.Raw:
             return _record(self._get(address, None).body)
 
         try:
-            return self._retried(read)
+            return self._with_retries(read)
         except TwilioRefused as error:
             if error.status_code == GONE:
                 return None
             raise
 
-    def _retried(self, read: Callable[[], T]) -> T:
+    def _with_retries(self, read: Callable[[], T]) -> T:
         """Try again what may pass, ever later and never in step with others; what never came cost its time already."""
         for attempt in range(1, self._tries + 1):
             try:
@@ -251,7 +251,7 @@ class TwilioReader:
                 raise
             except (TwilioUnavailable, TwilioRateLimited) as error:
                 wait = _wait(error, attempt)
-                if attempt == self._tries or wait > PATIENCE_SECONDS:
+                if attempt == self._tries or wait > RETRY_WITHIN_SECONDS:
                     raise
                 log.info("asking Twilio again", attempt=attempt, wait_seconds=round(wait, 1), reason=error.reason)
                 self._sleep(wait)
@@ -316,7 +316,7 @@ def _record(body: bytes) -> msgspec.Raw:
     try:
         msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     except (msgspec.DecodeError, RecursionError):
-        body = prune(mend(body))
+        body = prune_depth(repair_text(body))
         try:
             msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         except (msgspec.DecodeError, RecursionError):
@@ -335,23 +335,24 @@ def _wait(error: TwilioError, attempt: int) -> float:
     """Say how long to wait: as long as Twilio asks, else a random part of ever longer times."""
     if isinstance(error, TwilioRateLimited) and error.retry_after_seconds is not None:
         return error.retry_after_seconds + random.random() * FIRST_WAIT_SECONDS  # noqa: S311  # no secret
-    ceiling = min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+    ceiling = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
     return random.uniform(0, ceiling)  # noqa: S311  # no secret
 
 
 def _error(answer: Answer, path: str, now: datetime) -> TwilioError:
     """Turn a status into an error that says what was asked, and what Twilio said."""
     status, problem = answer.status_code, _problem(answer.body)
-    said = f"HTTP {status}" + (f", code {problem.code}" if problem.code else "")
+    detail = f"HTTP {status}" + (f", code {problem.code}" if problem.code else "")
     if status == 429:
         return TwilioRateLimited(
-            f"too many requests to {path} ({said})", retry_after.seconds(answer.headers.get("retry-after"), now)
+            f"too many requests to {path} ({detail})",
+            retry_after.parse_retry_after(answer.headers.get("retry-after"), now),
         )
     if status >= 500 or status < 400 or status == 408:
-        return TwilioUnavailable(f"Twilio cannot answer {path} now ({said})")
+        return TwilioUnavailable(f"Twilio cannot answer {path} now ({detail})")
     code = int(problem.code) if problem.code and str(problem.code).isdigit() else None
     return TwilioRefused(
-        f"Twilio refused {path} ({said}): check the account, its credentials and what they may read", status, code
+        f"Twilio refused {path} ({detail}): check the account, its credentials and what they may read", status, code
     )
 
 

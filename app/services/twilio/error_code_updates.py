@@ -12,9 +12,9 @@ from app.services.twilio.error_codes import PACKAGED, Entry, use
 from app.utils.proxies import DIRECT, Proxy
 
 PUBLISHED_AT = "https://www.twilio.com/docs/api/errors/twilio-error-codes.json"
-LARGEST_CATALOGUE_BYTES = 16 * 1024 * 1024
+MAX_CATALOGUE_BYTES = 16 * 1024 * 1024
 DOWNLOAD_SECONDS = 30
-FEWEST_CODES = 100
+MIN_CODES = 100
 """A catalogue smaller than this is not Twilio's."""
 
 
@@ -45,7 +45,7 @@ def _fetch(url: str, proxy: Proxy) -> bytes:
             body = bytearray()
             for piece in response.iter_bytes():
                 body += piece
-                if len(body) > LARGEST_CATALOGUE_BYTES:
+                if len(body) > MAX_CATALOGUE_BYTES:
                     raise ConfigError("the catalogue is larger than 16 MiB: give the address of Twilio's list")
             return bytes(body)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -74,7 +74,7 @@ def _parse(body: bytes, source: str) -> dict[int, Entry]:
             entries = msgspec.json.decode(body, type=dict[int, Entry])
     except (msgspec.DecodeError, msgspec.ValidationError):
         entries = {}
-    if len(entries) < FEWEST_CODES:
+    if len(entries) < MIN_CODES:
         raise ConfigError(
             f"{source} is no catalogue of Twilio's error codes: give a list of objects with code and message"
         )

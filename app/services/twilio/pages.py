@@ -9,11 +9,11 @@ import msgspec
 
 from app.errors import TwilioRefused, TwilioUnavailable
 
-DEEPEST = 32
+MAX_DEPTH = 32
 """Twilio's records are five levels deep; what is deeper than this is replaced by null."""
-MOST_RECORDS = 5_000
+MAX_RECORDS = 5_000
 """Five times what a page may hold."""
-MOST_COMMAS = 2_000_000
+MAX_COMMAS = 2_000_000
 """A page of the longest bodies, all of commas, has fewer; a list of millions of nothings would take a lot of memory."""
 
 # The default host of a product, `{product}.{region}` and `{product}.{edge}.{region}`.
@@ -64,13 +64,13 @@ def read_page(body: bytes, key: str) -> tuple[list[msgspec.Raw], str | None]:
     Args:    key: the name under which the records are.
     Raises:  TwilioUnavailable where the body is no such page: cut, HTML, of another shape.
     """
-    if body.count(b",") > MOST_COMMAS:
+    if body.count(b",") > MAX_COMMAS:
         raise TwilioUnavailable(f"Twilio's answer has more records than a page of {key}: it is read again")
     listing = _decode(body)
     records: list[msgspec.Raw] | None = getattr(listing, key)
     if records is None:
         raise TwilioUnavailable(f"Twilio's answer has no list of {key}: it is read again")
-    if len(records) > MOST_RECORDS:
+    if len(records) > MAX_RECORDS:
         raise TwilioUnavailable(f"Twilio's answer has more records than a page of {key}: it is read again")
     link = listing.meta.next_page_url if listing.meta else listing.next_page_uri
     if link is msgspec.UNSET:
@@ -83,33 +83,33 @@ def _decode(body: bytes) -> _Listing:
     try:
         return _listing.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        body = prune(mend(body))
+        body = prune_depth(repair_text(body))
     try:
         return _listing.decode(body)
     except (msgspec.DecodeError, RecursionError):
         raise TwilioUnavailable("Twilio's answer is not the JSON of a page: it is read again") from None
 
 
-def mend(body: bytes) -> bytes:
+def repair_text(body: bytes) -> bytes:
     """Replace what is no text: halves of surrogate pairs, and bytes that are no UTF-8."""
     body = body.decode("utf-8", "replace").encode()
     return _SURROGATES.sub(lambda found: found[1] + (found[2] or rb"\ufffd"), body)
 
 
-def prune(body: bytes) -> bytes:
-    """Replace by null whatever lies deeper than `DEEPEST` levels."""
+def prune_depth(body: bytes) -> bytes:
+    """Replace by null whatever lies deeper than `MAX_DEPTH` levels."""
     kept: list[bytes] = []
     depth, start = 0, 0
     for token in _TOKENS.finditer(body):
         if token[0] in b"[{":
             depth += 1
-            if depth == DEEPEST + 1:
+            if depth == MAX_DEPTH + 1:
                 kept.append(body[start : token.start()] + b"null")
         elif token[0] in b"]}":
             depth -= 1
-            if depth == DEEPEST:
+            if depth == MAX_DEPTH:
                 start = token.end()
-    return b"".join(kept) + body[start:] if depth <= DEEPEST else body
+    return b"".join(kept) + body[start:] if depth <= MAX_DEPTH else body
 
 
 def follow(base_url: str, link: str) -> str:

@@ -12,10 +12,10 @@ import msgspec
 
 from app.enums import LogType
 from app.services.twilio.dates import parse_time
-from app.services.twilio.pages import mend, prune
+from app.services.twilio.pages import prune_depth, repair_text
 
 MESSAGE_SID, CALL_SID, ERROR_SID = (re.compile(f"{kind}[0-9A-Za-z]{{32}}") for kind in ("[SM]M", "CA", "NO"))
-LONGEST_STATUS = 64
+MAX_STATUS_LENGTH = 64
 MESSAGE_EVENTS = ("com.twilio.messaging.message.", "com.twilio.messaging.inbound-message.")
 CALL_EVENTS = ("com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call.")
 ERROR_EVENT = "com.twilio.error-logs.error.logged"
@@ -30,7 +30,7 @@ class Push:
     account_sid: str
     log_type: LogType
     sid: str
-    told: Mapping[str, Any]
+    payload: Mapping[str, Any]
     """Of a call or message: `status`, `error_code`, `at`, `duration`. Of an error: its record, as a list would show it.
     Values are ready for JSON; never a body."""
 
@@ -76,7 +76,7 @@ def _decode(body: bytes) -> object:
     with suppress(*broken):
         return msgspec.json.decode(body)
     with suppress(*broken):
-        return msgspec.json.decode(prune(mend(body)))
+        return msgspec.json.decode(prune_depth(repair_text(body)))
     return None
 
 
@@ -118,14 +118,14 @@ def _callback_of(data: dict[str, Any]) -> dict[str, str]:
 def _status(
     account_sid: str, log_type: LogType, sid: str, status: str, code: object, at: str | None, duration: object
 ) -> Push:
-    named = status.lower()[:LONGEST_STATUS]
-    told = {
+    named = status.lower()[:MAX_STATUS_LENGTH]
+    record = {
         "status": CALL_STATUSES.get(named, named) if log_type == LogType.CALL else named,
         "error_code": _int(code),
         "at": _time(at),
         "duration": _int(duration),
     }
-    return Push(account_sid, log_type, sid, told)
+    return Push(account_sid, log_type, sid, record)
 
 
 def _error(account_sid: str, sid: str, level: str, timestamp: str | None, payload: Mapping[str, Any]) -> Push:
@@ -135,7 +135,7 @@ def _error(account_sid: str, sid: str, level: str, timestamp: str | None, payloa
     request = webhook.get("request") if isinstance(webhook, dict) else None
     request = request if isinstance(request, dict) else {}
     at = _time(timestamp)
-    told = {
+    record = {
         "sid": sid,
         "account_sid": account_sid,
         "resource_sid": _text(payload.get("resource_sid")),
@@ -149,7 +149,7 @@ def _error(account_sid: str, sid: str, level: str, timestamp: str | None, payloa
         "date_created": at,
         "date_updated": at,
     }
-    return Push(account_sid, LogType.ERROR, sid, told)
+    return Push(account_sid, LogType.ERROR, sid, record)
 
 
 def _object(text: object) -> dict[str, Any]:

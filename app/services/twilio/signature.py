@@ -13,10 +13,10 @@ from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BODY_HASH = "bodySHA256"
-MOST_FIELDS = 1000
+MAX_FIELDS = 1000
 FORM = "application/x-www-form-urlencoded"
-PLAIN = "HMAC_SHA1"
-ALGORITHMS = {PLAIN: "sha1", "HMAC_SHA256": "sha256"}
+DEFAULT_ALGORITHM = "HMAC_SHA1"
+ALGORITHMS = {DEFAULT_ALGORITHM: "sha1", "HMAC_SHA256": "sha256"}
 """By Twilio's names. Auth tokens sign by the first; a key of the customer's own says by which."""
 
 # Twilio calculates the signature of a query before it escapes these characters. Source: issue threads of its SDKs.
@@ -28,9 +28,9 @@ Pairs = Sequence[tuple[str, str]]
 def form_of(body: bytes) -> list[tuple[str, str]]:
     """Read the parameters of a form, blank values kept.
 
-    Raises: ValueError where there are more than `MOST_FIELDS`, or where it is no text.
+    Raises: ValueError where there are more than `MAX_FIELDS`, or where it is no text.
     """
-    return parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MOST_FIELDS)
+    return parse_qsl(body.decode("utf-8"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
 
 
 def shared_key(header: str) -> tuple[str, str] | None:
@@ -40,7 +40,7 @@ def shared_key(header: str) -> tuple[str, str] | None:
     Returns: None where it names no key, or an algorithm that is not known.
     """
     parts = dict(part.strip().partition("=")[::2] for part in header.split(","))
-    algorithm = parts.get("algorithm", PLAIN)
+    algorithm = parts.get("algorithm", DEFAULT_ALGORITHM)
     return (parts["key"], algorithm) if parts.get("key") and algorithm in ALGORITHMS else None
 
 
@@ -51,7 +51,7 @@ def is_genuine(
     url: str,
     content_type: str | None,
     body: bytes,
-    algorithm: str = PLAIN,
+    algorithm: str = DEFAULT_ALGORITHM,
 ) -> bool:
     """Say whether one of these tokens signed the request.
 
@@ -73,7 +73,7 @@ def is_genuine(
     return any(matches)
 
 
-def sign(token: str, url: str, fields: Pairs, algorithm: str = PLAIN) -> str:
+def sign(token: str, url: str, fields: Pairs, algorithm: str = DEFAULT_ALGORITHM) -> str:
     """Sign an address and form parameters as Twilio does."""
     values: dict[str, set[str]] = defaultdict(set)
     for name, value in fields:

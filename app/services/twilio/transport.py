@@ -19,7 +19,7 @@ from app.utils.proxies import DIRECT, Proxy
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
 """A page of 1,000 messages can take more than ten seconds. However slowly it drips, an answer has an end, too."""
-LARGEST_ANSWER_BYTES = 32 * 1024 * 1024
+MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """A page of 1,000 records has about one megabyte."""
 POOL = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=30.0)
 
@@ -95,15 +95,15 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
     def _body(self, response: httpx.Response, path: str) -> bytes:
         """Read the body, up to a size and within a time."""
         announced = response.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > LARGEST_ANSWER_BYTES:
-            raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {LARGEST_ANSWER_BYTES} bytes")
+        if announced.isdigit() and int(announced) > MAX_RESPONSE_BYTES:
+            raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {MAX_RESPONSE_BYTES} bytes")
         deadline = self._monotonic() + self._read_seconds
         unpack = _unpacker(response.headers.get("content-encoding", "identity"), path)
         body = bytearray()
         for piece in response.iter_raw():
-            body += unpack(piece, LARGEST_ANSWER_BYTES + 1 - len(body))
-            if len(body) > LARGEST_ANSWER_BYTES:
-                raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {LARGEST_ANSWER_BYTES} bytes")
+            body += unpack(piece, MAX_RESPONSE_BYTES + 1 - len(body))
+            if len(body) > MAX_RESPONSE_BYTES:
+                raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {MAX_RESPONSE_BYTES} bytes")
             if self._monotonic() > deadline:
                 raise TwilioSilent(f"Twilio's answer for {path} took longer than {self._read_seconds:.0f} s")
         return bytes(body)

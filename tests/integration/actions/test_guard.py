@@ -19,7 +19,7 @@ import trustme
 from app.utils import http
 from app.utils.addresses import Network
 from app.utils.clock import utc_now
-from app.utils.http import Answer, Found, GuardedClient, Lookup, RequestFailed
+from app.utils.http import Answer, GuardedClient, Lookup, RequestFailed, ResolvedAddresses
 from tests.kits.waiting import PATIENCE_SECONDS
 from tests.receivers import Answer as Script
 from tests.receivers import Receiver, Request, drip, http_receiver, raw_server, respond, say, silent
@@ -34,7 +34,7 @@ def names(**answers: list[str]) -> Lookup:
     """Resolve names as told; the last answer is given for ever."""
     asked = {name.replace("_", "."): list(found) for name, found in answers.items()}
 
-    def lookup(host: str, port: int) -> Found:
+    def lookup(host: str, port: int) -> ResolvedAddresses:
         if host not in asked:
             raise OSError("no such name")
         answer = asked[host].pop(0) if len(asked[host]) > 1 else asked[host][0]
@@ -286,7 +286,7 @@ async def test_answers_are_read_raw_and_no_further_than_needed(receiver: Receive
         for script in (say(head + bomb), drip(endless, b"a" * 100_000, every=0, times=500)):
             receiver.answers = [script]
             answer = await post(receiver.url)
-            assert len(answer.body) <= http.KEPT_BYTES
+            assert len(answer.body) <= http.MAX_BODY_BYTES
             assert answer.body[:2] in (bomb[:2], b"aa"), "as it came, not unpacked"
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
     finally:
@@ -298,7 +298,7 @@ async def test_a_resolver_that_is_stuck_holds_up_nobody(receiver: Receiver, monk
     assert http.DNS_SECONDS <= 3
     monkeypatch.setattr(http, "DNS_SECONDS", 1.0)
 
-    def lookup(host: str, port: int) -> Found:
+    def lookup(host: str, port: int) -> ResolvedAddresses:
         asked.set()
         answered.wait(PATIENCE_SECONDS)
         return []

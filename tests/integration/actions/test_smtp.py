@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from app.actions.base import Envelope, Receipt, SendError
 from app.actions.email import Email
-from app.actions.sample import samples
+from app.actions.sample import sample_notifications
 from app.utils import http
 from tests.integration.actions.conftest import Configure
 from tests.receivers import Mailbox, mail_server, raw_server
@@ -28,16 +28,16 @@ def send(configure: Configure, port: int, count: int = 1, **changes: Any) -> lis
     }
     kind = Email(configure(**plain | changes))
     config = kind.check({"recipients": ["ops@example.com"]})
-    told = samples()[0]
+    notification = sample_notifications()[0]
 
     def envelope(number: int) -> Envelope:
         return Envelope(
             delivery_id=f"d{number}",
             alert_id="a1",
-            type=told.type,
+            type=notification.type,
             recipient="ops@example.com",
-            content=kind.render(config, told).content,
-            created_at=told.timestamp,
+            content=kind.render(config, notification).content,
+            created_at=notification.timestamp,
         )
 
     async def all_of_them() -> list[Receipt]:

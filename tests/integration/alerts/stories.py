@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from app.database import session_scope
 from app.models import Alert, Delivery
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.alerts import silences
 from app.services.outbox import actions
 from tests.fakes import START
@@ -24,7 +24,7 @@ def minutes(count: float) -> datetime:
 def make_rule(**fields: Any) -> UUID:
     body = {"name": "Rule", "log_type": "message", "pattern_type": "status", "pattern_value": "undelivered"} | fields
     with session_scope() as session:
-        rule = catalogue.create(session, body, START)
+        rule = rule_admin.create(session, body, START)
         rule.started_at = START
         return rule.id
 
@@ -32,8 +32,8 @@ def make_rule(**fields: Any) -> UUID:
 def change_rule(rule_id: UUID, at: float = 5, **fields: Any) -> None:
     """Edit a rule; one that starts anew by that starts at this minute."""
     with session_scope() as session:
-        before = catalogue.get(session, rule_id).epoch
-        rule = catalogue.patch(session, rule_id, fields, minutes(at))
+        before = rule_admin.get(session, rule_id).epoch
+        rule = rule_admin.patch(session, rule_id, fields, minutes(at))
         if rule.epoch != before:
             rule.started_at = minutes(at)
 
@@ -50,7 +50,7 @@ def silence(since: float, until: float, rule_id: UUID | None = None, **group: An
         return made.id
 
 
-def happen(feed: Feed, *at: float, arriving: float | None = None, **fields: Any) -> None:
+def fail_at(feed: Feed, *at: float, arriving: float | None = None, **fields: Any) -> None:
     """Let a message fail at each of these minutes, and evaluate when the last arrives."""
     for minute in at:
         now = minutes(minute if arriving is None else arriving)
@@ -64,7 +64,7 @@ def pass_time(feed: Feed, until: float) -> None:
     evaluate(minutes(until))
 
 
-def told() -> list[tuple[str, datetime]]:
+def notifications() -> list[tuple[str, datetime]]:
     """What is owed, in order, but for the built-in alerts."""
     with session_scope() as session:
         rows = session.execute(
@@ -76,9 +76,9 @@ def told() -> list[tuple[str, datetime]]:
         return [(row[0].removeprefix("alert."), row[1]) for row in rows]
 
 
-def told_at() -> list[tuple[str, float]]:
+def notification_times() -> list[tuple[str, float]]:
     """As above, the times in minutes."""
-    return [(kind, (at - START) / timedelta(minutes=1)) for kind, at in told()]
+    return [(kind, (at - START) / timedelta(minutes=1)) for kind, at in notifications()]
 
 
 def alerts() -> list[Alert]:

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Heartbeat, Stream
-from app.services import catalogue, evaluation, health
-from app.services.alerts import matching
+from app.services import evaluation, health, rule_admin
+from app.services.alerts import match_evaluator
 from app.services.rules import engine
 from app.services.rules.conditions import no_data, threshold
 from app.services.rules.types import LogVersion
@@ -33,7 +33,7 @@ def make_rule(condition: dict[str, Any], **fields: Any) -> UUID:
         "condition": condition,
     }
     with session_scope() as session:
-        rule = catalogue.create(session, body | fields, START)
+        rule = rule_admin.create(session, body | fields, START)
         rule.started_at = START
         return rule.id
 
@@ -45,7 +45,7 @@ def alerts() -> list[tuple[str, str]]:
 
 def last_error(rule_id: UUID) -> str | None:
     with session_scope() as session:
-        return catalogue.get(session, rule_id).last_error
+        return rule_admin.get(session, rule_id).last_error
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_an_expression_that_fails_on_a_log_is_no_match_and_shows_in_the_health_o
     evaluate(minutes(1))
     assert alerts() == [("Rule of each", "firing")]
     with session_scope() as session:
-        health = catalogue.health(session, catalogue.get(session, rule_id))
+        health = rule_admin.health(session, rule_admin.get(session, rule_id))
     assert health["error_count"] == 3
     assert "no match" in health["last_error"]
 
@@ -109,10 +109,10 @@ def test_a_stream_that_cannot_be_evaluated_stops_no_other_and_is_told_of(
     first, second = sorted(["message", "call"], key=lambda log_type: feed.stream_ids[log_type])
     read_changes = engine.read_changes
 
-    def read_or_fail(session: Session, turn: engine.Turn) -> Sequence[LogVersion]:
-        if turn.stream_id == feed.stream_ids[first]:
+    def read_or_fail(session: Session, batch_lock: engine.BatchLock) -> Sequence[LogVersion]:
+        if batch_lock.stream_id == feed.stream_ids[first]:
             raise ZeroDivisionError
-        return read_changes(session, turn)
+        return read_changes(session, batch_lock)
 
     with monkeypatch.context() as patch:
         patch.setattr(engine, "read_changes", read_or_fail)
@@ -135,7 +135,7 @@ def test_a_stream_that_cannot_be_evaluated_stops_no_other_and_is_told_of(
 def test_a_step_of_the_evaluation_by_time_that_fails_stops_no_other(
     feed: Feed, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matching, "track_time", lambda *_: 1 / 0)
+    monkeypatch.setattr(match_evaluator, "evaluate_idle_groups", lambda *_: 1 / 0)
     with session_scope() as session:
         session.execute(update(Stream).values(failures=3, last_success_at=minutes(0)))
     with pytest.raises(ZeroDivisionError):

@@ -13,14 +13,14 @@ from tests.fakes import START
 from tests.feeding import Feed, evaluate
 from tests.integration.alerts.stories import (
     alerts,
-    happen,
+    fail_at,
     make_action,
     make_rule,
     minutes,
+    notification_times,
     only_alert,
     pass_time,
     silence,
-    told_at,
 )
 
 
@@ -38,16 +38,16 @@ def test_what_cooldown_and_silence_hold_is_told_when_both_are_over(
     feed: Feed, until: float, deleted_at: float | None, told_then: float
 ) -> None:
     make_rule(resolve_after_minutes=2, cooldown_minutes=10, renotify_minutes=None)
-    happen(feed, 1)
+    fail_at(feed, 1)
     pass_time(feed, 3)
-    happen(feed, 4)
+    fail_at(feed, 4)
     held_by = silence(5, until)
     for minute in (5, 8, 9, 10, 11, 14, 15, 19, 20):
         if minute == deleted_at:
             with session_scope() as session:
                 silences.delete(session, held_by)
         evaluate(minutes(minute))
-    assert told_at() == [("firing", 1), ("resolved", 3), ("firing", told_then)]
+    assert notification_times() == [("firing", 1), ("resolved", 3), ("firing", told_then)]
 
 
 def test_a_silence_that_begins_later_holds_nothing_before_it_and_updates_within_it(feed: Feed) -> None:
@@ -55,19 +55,19 @@ def test_a_silence_that_begins_later_holds_nothing_before_it_and_updates_within_
     with session_scope() as session:
         silences.create(session, None, {}, minutes(5), minutes(30), "works", "ann", minutes(0))
     for minute in (1, 4, 5, 10, 29, 30, 34, 35):
-        happen(feed, minute)
+        fail_at(feed, minute)
         assert only_alert().silenced == (5 <= minute < 30)
-    assert told_at() == [("firing", 1), ("update", 30), ("update", 35)]
+    assert notification_times() == [("firing", 1), ("update", 30), ("update", 35)]
 
 
 def test_of_two_silences_the_longer_one_decides(feed: Feed) -> None:
     make_rule(resolve_after_minutes=600)
     silence(0, 10)
     silence(5, 20)
-    happen(feed, 1)
+    fail_at(feed, 1)
     for minute in (6, 10, 19, 20):
         evaluate(minutes(minute))
-    assert told_at() == [("firing", 20)]
+    assert notification_times() == [("firing", 20)]
 
 
 def test_what_fired_and_resolved_within_a_silence_is_told_to_nobody(feed: Feed) -> None:
@@ -76,15 +76,15 @@ def test_what_fired_and_resolved_within_a_silence_is_told_to_nobody(feed: Feed) 
     make_rule(pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 5})
     silence(0, 60)
     pass_time(feed, 5)
-    happen(feed, 6)
+    fail_at(feed, 6)
     pass_time(feed, 7)
     pass_time(feed, 10)
-    happen(feed, 10.5)
+    fail_at(feed, 10.5)
     pass_time(feed, 21)
     evaluate(minutes(60))
     assert [each.status for each in alerts() if each.resolve_reason == "quiet"] == ["resolved"]
     assert [each.status for each in alerts() if each.resolve_reason == "cleared"] == ["resolved"]
-    assert [kind for kind, _ in told_at() if kind == "resolved"] == []
+    assert [kind for kind, _ in notification_times() if kind == "resolved"] == []
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 
 from app.database import session_scope
 from app.models import Delivery
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.outbox import actions
 from tests.fakes import START
 from tests.feeding import ACCOUNT, Feed, evaluate, log
@@ -31,7 +31,7 @@ def mail_about(countries: list[str], senders: int) -> str:
     feed = Feed(START - timedelta(days=10))
     with session_scope() as session:
         session.execute(text("UPDATE accounts SET friendly_name = 'Acme Production'"))
-        catalogue.create(session, RULE, START)
+        rule_admin.create(session, RULE, START)
         session.flush()
         session.execute(text("UPDATE rules SET started_at = :at"), {"at": START})
         actions.create(session, MAIL, START)

@@ -12,7 +12,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import LogType
 from app.models import LogText
-from app.services.logs import search, words
+from app.services.logs import search, text_index
 from app.utils.clock import rfc3339, utc_now
 from tests.feeding import ACCOUNT, Feed, log
 from tests.integration.api.conftest import Api, fields
@@ -254,19 +254,19 @@ def test_the_log_types_of_the_api_are_all_there_are() -> None:
 async def test_a_search_finds_the_same_before_and_after_the_words_are_written_down(
     api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "SCANNED", 3)
+    monkeypatch.setattr(search, "SCAN_LIMIT", 3)
     monkeypatch.setattr(search, "CHUNK", 2)
     wordy = [log(number, at(number), text=f"Parcel {number} of Größe {number % 3}") for number in range(12)]
     feed.store(wordy, at(30))
     searches = ["parcel", "größe 1", "PARCEL 7", "absent", "of", "44770", "sm" + "0" * 30, "0000a", "%", "el 1"]
     before = [await numbers(api, q=text) for text in searches]
     assert before[:4] == [list(range(11, -1, -1)), [10, 7, 4, 1], [7], []]
-    assert words.catch_up(get_settings(), 60) == 12
-    assert words.catch_up(get_settings(), 60) == 0
+    assert text_index.catch_up(get_settings(), 60) == 12
+    assert text_index.catch_up(get_settings(), 60) == 0
     assert [await numbers(api, q=text) for text in searches] == before
     feed.store([log(7, at(7), text="Something else", changed_at=at(40), updated_at=at(40))], at(41))
     assert (await numbers(api, q="parcel 7"), await numbers(api, q="something")) == ([], [7])
-    words.catch_up(get_settings(), 60)
+    text_index.catch_up(get_settings(), 60)
     assert (await numbers(api, q="parcel 7"), await numbers(api, q="something")) == ([], [7])
     found, params = [], {"q": "parcel", "limit": "4"}
     while True:
@@ -282,7 +282,7 @@ async def test_a_search_finds_the_same_before_and_after_the_words_are_written_do
 async def test_rare_numbers_are_found_the_same_before_and_after_the_words_are_written_down(
     api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "SCANNED", 2)
+    monkeypatch.setattr(search, "SCAN_LIMIT", 2)
     ours, customer = "+14155550100", "+447700900123"
     feed.store(
         [log(number, at(number), from_=ours, to=f"+4477009001{number % 4 + 20}") for number in range(12)], at(30)
@@ -302,13 +302,13 @@ async def test_rare_numbers_are_found_the_same_before_and_after_the_words_are_wr
     ]
     wanted = [[11, 7, 3], [11, 8, 7, 4, 3, 0], [11, 7, 3], [], [11, 7, 3], [], [11], [7, 3], []]
     assert [await numbers(api, **params) for params in searches] == wanted
-    assert words.catch_up(get_settings(), 60) == 13
+    assert text_index.catch_up(get_settings(), 60) == 13
     assert [await numbers(api, **params) for params in searches] == wanted
 
 
 async def test_bodies_that_are_not_kept_are_not_written_down(api: Api, feed: Feed) -> None:
     feed.store([log(1, at(1), text="a secret")], at(2))
-    words.catch_up(get_settings().model_copy(update={"store_message_bodies": False}), 60)
+    text_index.catch_up(get_settings().model_copy(update={"store_message_bodies": False}), 60)
     with session_scope() as session:
         kept = session.scalars(select(LogText.words)).one()
     assert "secret" not in kept

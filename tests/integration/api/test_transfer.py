@@ -43,7 +43,7 @@ def token(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("GIFTPULSE_TOKEN", "canary-token")
 
 
-async def bring(api: Api, document: str, query: str = "") -> list[dict[str, Any]]:
+async def import_document(api: Api, document: str, query: str = "") -> list[dict[str, Any]]:
     answer = await api.post(f"/api/import{query}", content=document, headers=YAML)
     assert answer.status_code == 200, answer.text
     changes: list[dict[str, Any]] = answer.json()["changes"]
@@ -56,25 +56,25 @@ async def everything(api: Api) -> list[Any]:
 
 async def test_a_document_is_brought_once_and_a_dry_run_changes_nothing(api: Api) -> None:
     wanted = [("rule", "failed-calls"), ("action", "ops-mail"), ("action", "hook"), ("silence", "maintenance")]
-    dry = await bring(api, DOCUMENT, "?dry_run=true")
+    dry = await import_document(api, DOCUMENT, "?dry_run=true")
     assert await everything(api) == [[], [], []]
-    done = await bring(api, DOCUMENT)
+    done = await import_document(api, DOCUMENT)
     assert [(each["kind"], each["slug"]) for each in done] == [(each["kind"], each["slug"]) for each in dry] == wanted
     assert {each["change"] for each in done} == {"create"}
     before = await everything(api)
-    assert await bring(api, DOCUMENT) == []
+    assert await import_document(api, DOCUMENT) == []
     assert await everything(api) == before
     assert before[0][0]["filters"] == {"to_country": ["NO", "GB"], "from": ["+14155550100"]}
 
 
 async def test_what_is_exported_is_imported_without_a_change(api: Api) -> None:
-    await bring(api, DOCUMENT)
+    await import_document(api, DOCUMENT)
     await api.post("/api/rules", json=RULE)
     await api.post("/api/actions", json=WEBHOOK)
     await api.post("/api/actions", json=EMAIL)
     document = (await api.get("/api/export")).text
     before = await everything(api)
-    assert await bring(api, document) == []
+    assert await import_document(api, document) == []
     assert await everything(api) == before
     assert (await api.get("/api/export")).text == document
 
@@ -148,7 +148,7 @@ async def test_every_kind_of_entry_and_of_text_goes_out_and_comes_back(api: Api)
     document = (await api.get("/api/export")).text
     assert "canary" not in document
     before = await everything(api)
-    assert await bring(api, document) == []
+    assert await import_document(api, document) == []
     assert await everything(api) == before
     # Into an empty GiftPulse go all that hold no secret.
     for action in before[1]:
@@ -159,27 +159,27 @@ async def test_every_kind_of_entry_and_of_text_goes_out_and_comes_back(api: Api)
     for kind, items in zip(("silences", "actions", "rules"), (before[2], before[1], before[0]), strict=True):
         for item in items:
             assert (await api.delete(f"/api/{kind}/{item['id']}")).status_code == 204
-    assert {each["change"] for each in await bring(api, document)} == {"create"}
+    assert {each["change"] for each in await import_document(api, document)} == {"create"}
     after = await everything(api)
     assert [without_identity(items) for items in after] == [without_identity(items) for items in before]
-    assert await bring(api, (await api.get("/api/export")).text) == []
+    assert await import_document(api, (await api.get("/api/export")).text) == []
 
 
 async def test_secrets_go_out_masked_or_by_reference(api: Api) -> None:
-    await bring(api, DOCUMENT)
+    await import_document(api, DOCUMENT)
     await api.post("/api/actions", json=WEBHOOK)
     answer = await api.get("/api/export")
     assert answer.headers["content-type"] == "application/yaml"
     assert "canary" not in answer.text
     assert "https://hooks.example.com/x?token=${GIFTPULSE_TOKEN}" in answer.text
     assert "canary" not in (await api.get("/api/audit")).text
-    assert "canary" not in str(await bring(api, DOCUMENT.replace("ops@", "new@"), "?dry_run=true"))
+    assert "canary" not in str(await import_document(api, DOCUMENT.replace("ops@", "new@"), "?dry_run=true"))
 
 
 async def test_an_edit_is_told_field_by_field_and_keeps_the_id(api: Api) -> None:
-    await bring(api, DOCUMENT)
+    await import_document(api, DOCUMENT)
     rule_id = (await api.get("/api/rules")).json()["items"][0]["id"]
-    (change,) = await bring(api, DOCUMENT.replace("log_type: call", "log_type: call\n    severity: critical"))
+    (change,) = await import_document(api, DOCUMENT.replace("log_type: call", "log_type: call\n    severity: critical"))
     assert change == {
         "kind": "rule",
         "slug": "failed-calls",
@@ -193,15 +193,15 @@ async def test_a_rule_that_was_renamed_is_known_by_the_name_of_an_earlier_export
     made = (await api.post("/api/rules", json=RULE)).json()
     document = (await api.get("/api/export")).text
     await api.patch(f"/api/rules/{made['id']}", json={"name": "Another name"})
-    (change,) = await bring(api, document)
+    (change,) = await import_document(api, document)
     assert (change["change"], change["fields"]) == ("update", {"name": {"before": "Another name", "after": "Fails"}})
 
 
 async def test_only_what_an_import_made_is_pruned(api: Api) -> None:
     kept = (await api.post("/api/rules", json=RULE)).json()["id"]
-    await bring(api, DOCUMENT)
-    assert await bring(api, "version: 1\n") == []
-    gone = await bring(api, "version: 1\n", "?prune=true")
+    await import_document(api, DOCUMENT)
+    assert await import_document(api, "version: 1\n") == []
+    gone = await import_document(api, "version: 1\n", "?prune=true")
     assert [(each["kind"], each["slug"], each["change"]) for each in gone] == [
         ("silence", "maintenance", "delete"),
         ("action", "hook", "delete"),

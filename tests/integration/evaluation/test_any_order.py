@@ -21,8 +21,8 @@ from sqlalchemy import select
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert
-from app.services import catalogue, evaluation
-from app.services.alerts import register
+from app.services import evaluation, rule_admin
+from app.services.alerts import changes
 from app.services.logs.types import NormalizedLog
 from app.services.rules import engine
 from tests import reference
@@ -137,7 +137,7 @@ class Arrivals(RuleBasedStateMachine):
         self.evaluated: dict[str, list[Version]] = {}
         self.fired: set[tuple[str, datetime]] = set()
         # What fired at once is noted batch by batch: a batch of `new_value` takes in all that waits.
-        engine.BATCH = 5_000 if condition["type"] == "new_value" else 3
+        engine.BATCH_SIZE = 5_000 if condition["type"] == "new_value" else 3
         body = {
             "name": "Rule",
             "log_type": log_type,
@@ -149,7 +149,7 @@ class Arrivals(RuleBasedStateMachine):
             "filters": {"account_sid": [sid]},
         }
         with session_scope() as session:
-            made_rule = catalogue.create(session, body, START)
+            made_rule = rule_admin.create(session, body, START)
             made_rule.started_at = START
             self.rule_id = made_rule.id
 
@@ -215,7 +215,7 @@ class Arrivals(RuleBasedStateMachine):
         self.evaluate_all()
         found = alerts_of(self.rule_id)
         with session_scope() as session:
-            catalogue.delete(session, self.rule_id, NOW)
+            rule_admin.delete(session, self.rule_id, NOW)
         expected = self.expected()
         if not self.fired_too_early(found):
             assert found == expected
@@ -245,10 +245,10 @@ class Arrivals(RuleBasedStateMachine):
             if each.log_type != "call":
                 found[each.sid].append(Version(each, each.error_code))
         for sid, known in entries.items():
-            place = self.arrived.index(calls[sid])
-            before = [each for each in known if self.arrived.index(each) < place]
+            position = self.arrived.index(calls[sid])
+            before = [each for each in known if self.arrived.index(each) < position]
             ordered = sorted(before, key=lambda each: (each.occurred_at, each.sid))
-            ordered += [each for each in known if self.arrived.index(each) > place]
+            ordered += [each for each in known if self.arrived.index(each) > position]
             found[sid] += [Version(calls[sid], each.error_code) for each in ordered]
         wanted = {"message", "call", "error"} if self.log_type == "any" else {self.log_type}
         return {sid: states for sid, states in found.items() if states[0].log.log_type in wanted}
@@ -256,14 +256,14 @@ class Arrivals(RuleBasedStateMachine):
     def expected(self) -> list[tuple[str, reference.Expected]]:
         found = []
         for key, hits in self.matched(self.states()).items():
-            told = reference.alerts(
+            alerts = reference.alerts(
                 hits,
                 self.quiet,
                 count=self.condition.get("count", 1),
                 window=timedelta(minutes=self.condition.get("window_minutes", 0)),
                 lookback=timedelta(days=30) if self.condition["type"] == "new_value" else None,
             )
-            found += [(key, each) for each in told]
+            found += [(key, each) for each in alerts]
         return sorted(found)
 
     def note_fired(self) -> None:
@@ -271,7 +271,7 @@ class Arrivals(RuleBasedStateMachine):
         if self.condition["type"] != "new_value":
             return
         with session_scope() as session:
-            waiting = engine.waiting(session)
+            waiting = engine.pending_streams(session)
         done = {kind for kind in KINDS if self.feed.stream_ids[kind] not in waiting}
         self.evaluated |= {sid: states for sid, states in self.states().items() if states[0].log.log_type in done}
         starts = {(key, alert.started_at) for key, alert in alerts_of(self.rule_id, only_over=False)}
@@ -318,7 +318,7 @@ def crashing(point: str, number: int) -> Iterator[None]:
 
     with (
         mock.patch.object(evaluation, "crashpoint", crashpoint),
-        mock.patch.object(register, "crashpoint", crashpoint),
+        mock.patch.object(changes, "crashpoint", crashpoint),
     ):
         try:
             yield
@@ -331,7 +331,7 @@ def crashing(point: str, number: int) -> Iterator[None]:
 def test_the_same_alerts_come_of_the_same_logs_in_any_order_and_whatever_crashes(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BATCH", 3)  # and is put back after the test
+    monkeypatch.setattr(engine, "BATCH_SIZE", 3)  # and is put back after the test
     some = settings(
         max_examples=examples(8),
         stateful_step_count=14,

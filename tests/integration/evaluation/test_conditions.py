@@ -11,8 +11,8 @@ from sqlalchemy import select
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Log
-from app.services import catalogue, retention
-from app.services.alerts import tracker
+from app.services import retention, rule_admin
+from app.services.alerts import manual
 from app.services.logs import search
 from tests.conftest import forget
 from tests.fakes import START
@@ -32,7 +32,7 @@ def make_rule(condition: dict[str, Any], **fields: Any) -> str:
         "condition": condition,
     } | fields
     with session_scope() as session:
-        rule = catalogue.create(session, body, START)
+        rule = rule_admin.create(session, body, START)
         rule.started_at = START
         return str(rule.id)
 
@@ -45,7 +45,7 @@ def alerts() -> list[Alert]:
         return found
 
 
-def told() -> list[tuple[datetime, datetime | None, int, str | None]]:
+def notification_types() -> list[tuple[datetime, datetime | None, int, str | None]]:
     return [(each.started_at, each.resolved_at, each.occurrences, each.resolve_reason) for each in alerts()]
 
 
@@ -64,7 +64,7 @@ def alerts_of(sid: str) -> list[UUID]:
 
 def resolve_by_hand(now: datetime) -> None:
     with session_scope() as session:
-        tracker.resolve(session, alerts()[-1].id, "bob", None, now)
+        manual.resolve(session, alerts()[-1].id, "bob", None, now)
 
 
 @pytest.fixture
@@ -76,36 +76,36 @@ def test_each_fires_at_once_and_resolves_after_quiet(feed: Feed) -> None:
     make_rule({"type": "each"}, resolve_after_minutes=60)
     feed.store([log(1, minutes(1)), log(2, minutes(30))], minutes(31))
     evaluate(minutes(31))
-    assert told() == [(minutes(1), None, 2, None)]
+    assert notification_types() == [(minutes(1), None, 2, None)]
     feed.complete(minutes(89))
     evaluate(minutes(120))
-    assert told() == [(minutes(1), None, 2, None)]
+    assert notification_types() == [(minutes(1), None, 2, None)]
     feed.complete(minutes(90))
     evaluate(minutes(120))
-    assert told() == [(minutes(1), minutes(90), 2, "quiet")]
+    assert notification_types() == [(minutes(1), minutes(90), 2, "quiet")]
 
 
 def test_a_match_beyond_the_quiet_time_waits_for_completeness(feed: Feed) -> None:
     make_rule({"type": "each"}, resolve_after_minutes=60)
     feed.store([log(1, minutes(1)), log(2, minutes(100))], minutes(101))
     evaluate(minutes(101))
-    assert told() == [(minutes(1), None, 1, None)]
+    assert notification_types() == [(minutes(1), None, 1, None)]
     feed.store([log(3, minutes(50))], minutes(102))
     evaluate(minutes(102))
-    assert told() == [(minutes(1), None, 3, None)]
+    assert notification_types() == [(minutes(1), None, 3, None)]
 
 
 def test_threshold_counts_within_a_window_that_ends_at_a_match(feed: Feed) -> None:
     make_rule({"type": "threshold", "count": 3, "window_minutes": 5}, resolve_after_minutes=10)
     feed.store([log(1, minutes(1)), log(2, minutes(6)), log(3, minutes(7))], minutes(8))
     evaluate(minutes(8))
-    assert told() == []
+    assert notification_types() == []
     feed.store([log(4, minutes(5))], minutes(9))
     evaluate(minutes(9))
-    assert told() == [(minutes(7), None, 3, None)]
+    assert notification_types() == [(minutes(7), None, 3, None)]
     feed.complete(minutes(17))
     evaluate(minutes(17))
-    assert told() == [(minutes(7), minutes(17), 3, "quiet")]
+    assert notification_types() == [(minutes(7), minutes(17), 3, "quiet")]
 
 
 def test_ratio_of_final_logs_fires_and_clears(feed: Feed) -> None:
@@ -116,15 +116,15 @@ def test_ratio_of_final_logs_fires_and_clears(feed: Feed) -> None:
     feed.store([*bad, *good, *going], minutes(5))
     feed.complete(minutes(14))
     evaluate(minutes(14))
-    assert told() == []
+    assert notification_types() == []
     feed.complete(minutes(15))
     evaluate(minutes(15))
-    assert told() == [(minutes(15), None, 3, None)]
+    assert notification_types() == [(minutes(15), None, 3, None)]
     assert alerts()[0].value == 50.0
     feed.store([log(9, minutes(4), status="delivered", error_code=None, changed_at=minutes(15))], minutes(15.5))
     feed.complete(minutes(16))
     evaluate(minutes(16))
-    assert told() == [(minutes(15), minutes(16), 3, "cleared")]
+    assert notification_types() == [(minutes(15), minutes(16), 3, "cleared")]
 
 
 def test_an_alert_counts_the_window_that_fired_whatever_an_earlier_alert_counted(feed: Feed) -> None:
@@ -137,7 +137,7 @@ def test_an_alert_counts_the_window_that_fired_whatever_an_earlier_alert_counted
     for minute in range(10, 13):
         feed.complete(minutes(minute))
         evaluate(minutes(minute))
-    assert told() == [(minutes(10), minutes(11), 1, "cleared"), (minutes(12), None, 2, None)]
+    assert notification_types() == [(minutes(10), minutes(11), 1, "cleared"), (minutes(12), None, 2, None)]
     assert len(alerts()[1].sample_sids) == 2
     assert [logs_of(alert) for alert in alerts()] == [[1], [1, 4]]
     assert alerts_of(log(1, minutes(4)).sid) == [alert.id for alert in reversed(alerts())]
@@ -160,24 +160,24 @@ def test_ratio_with_too_few_logs_is_resolved_after_two_windows(feed: Feed) -> No
     for minute in range(10, 34):
         feed.complete(minutes(minute))
         evaluate(minutes(minute))
-    assert told() == [(minutes(10), minutes(33), 4, "insufficient_data")]
+    assert notification_types() == [(minutes(10), minutes(33), 4, "insufficient_data")]
 
 
 def test_no_data_misses_what_does_not_come_only_where_all_was_read(feed: Feed) -> None:
     make_rule({"type": "no_data", "window_minutes": 10, "min_count": 1}, pattern_type="any", pattern_value=None)
     feed.store([log(1, minutes(5))], minutes(5))
     evaluate(minutes(60))
-    assert told() == []
+    assert notification_types() == []
     feed.complete(minutes(14))
     evaluate(minutes(60))
-    assert told() == []
+    assert notification_types() == []
     feed.complete(minutes(15))
     evaluate(minutes(60))
-    assert told() == [(minutes(15), None, 0, None)]
+    assert notification_types() == [(minutes(15), None, 0, None)]
     feed.store([log(2, minutes(20))], minutes(20))
     feed.complete(minutes(20))
     evaluate(minutes(60))
-    assert told() == [(minutes(15), minutes(20), 1, "cleared")]
+    assert notification_types() == [(minutes(15), minutes(20), 1, "cleared")]
 
 
 def test_no_data_misses_groups_that_were_seen_before_the_rule(feed: Feed) -> None:
@@ -217,11 +217,11 @@ def test_spike_against_the_median_of_the_windows_before(feed: Feed) -> None:
     feed.store([log(next(number), minutes(5)) for _ in range(6)], minutes(6))
     feed.complete(minutes(10))
     evaluate(minutes(10))
-    assert told() == [(minutes(10), None, 6, None)]
+    assert notification_types() == [(minutes(10), None, 6, None)]
     assert (alerts()[0].value, alerts()[0].baseline) == (3.0, 2.0)
     feed.complete(minutes(15))
     evaluate(minutes(15))
-    assert told() == [(minutes(10), minutes(15), 6, "cleared")]
+    assert notification_types() == [(minutes(10), minutes(15), 6, "cleared")]
 
 
 def test_a_baseline_longer_than_logs_are_kept_is_that_of_the_windows_that_the_rule_has_counted(
@@ -252,12 +252,12 @@ def test_new_value_learns_silently_what_is_stored_when_the_rule_is_made(feed: Fe
     make_rule({"type": "new_value", "field": "error_code", "lookback_days": 30}, resolve_after_minutes=30)
     feed.store([log(2, minutes(1)), log(3, minutes(2), error_code=30007), log(4, minutes(3))], minutes(4))
     evaluate(minutes(4))
-    assert told() == [(minutes(2), None, 2, None)]
+    assert notification_types() == [(minutes(2), None, 2, None)]
     feed.complete(minutes(33))
     evaluate(minutes(33))
     feed.store([log(5, minutes(40), error_code=30007)], minutes(41))
     evaluate(minutes(41))
-    assert told() == [(minutes(2), minutes(33), 2, "quiet")]
+    assert notification_types() == [(minutes(2), minutes(33), 2, "quiet")]
 
 
 def test_a_value_that_was_there_before_what_is_held_is_not_new_any_more(feed: Feed) -> None:
@@ -267,7 +267,7 @@ def test_a_value_that_was_there_before_what_is_held_is_not_new_any_more(feed: Fe
     feed.store([log(3, minutes(5), error_code=30007)], minutes(62))
     feed.complete(minutes(100))
     evaluate(minutes(100))
-    assert told() == [(minutes(1), minutes(15), 2, "quiet")]
+    assert notification_types() == [(minutes(1), minutes(15), 2, "quiet")]
 
 
 def test_a_value_that_comes_between_two_runs_of_it_is_judged_by_the_run_before_it(feed: Feed) -> None:
@@ -278,7 +278,7 @@ def test_a_value_that_comes_between_two_runs_of_it_is_judged_by_the_run_before_i
     feed.store([log(3, minutes(days / 2))], minutes(3 * days))
     feed.complete(minutes(4 * days))
     evaluate(minutes(4 * days))
-    assert [each[0] for each in told()] == [minutes(1), minutes(3 * days)]
+    assert [each[0] for each in notification_types()] == [minutes(1), minutes(3 * days)]
 
 
 def test_what_opened_nothing_when_it_came_joins_what_a_late_match_opens(feed: Feed) -> None:
@@ -286,11 +286,11 @@ def test_what_opened_nothing_when_it_came_joins_what_a_late_match_opens(feed: Fe
     make_rule({"type": "each"}, resolve_after_minutes=30, schedule=schedule)
     feed.store([log(1, minutes(20))], minutes(21))
     evaluate(minutes(21))
-    assert told() == []
+    assert notification_types() == []
     feed.store([log(2, minutes(2))], minutes(22))
     feed.complete(minutes(60))
     evaluate(minutes(60))
-    assert told() == [(minutes(2), minutes(50), 2, "quiet")]
+    assert notification_types() == [(minutes(2), minutes(50), 2, "quiet")]
 
 
 def test_stuck_logs_are_those_read_again_and_not_final(feed: Feed) -> None:
@@ -299,14 +299,14 @@ def test_stuck_logs_are_those_read_again_and_not_final(feed: Feed) -> None:
     feed.store(waiting, minutes(2))
     feed.complete(minutes(32))
     evaluate(minutes(32))
-    assert told() == []
+    assert notification_types() == []
     later = [
         log(number, minutes(1), status="queued", error_code=None, final=False, content_hash=number) for number in (1, 2)
     ]
     feed.store(later, minutes(33))
     feed.complete(minutes(34))
     evaluate(minutes(34))
-    assert told() == [(minutes(33), None, 2, None)]
+    assert notification_types() == [(minutes(33), None, 2, None)]
     feed.store([log(1, minutes(1), status="delivered", error_code=None, changed_at=minutes(35))], minutes(35))
     feed.complete(minutes(36))
     evaluate(minutes(36))
@@ -321,11 +321,11 @@ def test_sum_reaches_its_limit_when_prices_come_later(feed: Feed) -> None:
     feed.store(unpriced, minutes(4))
     feed.complete(minutes(60))
     evaluate(minutes(60))
-    assert told() == []
+    assert notification_types() == []
     priced = [log(number, minutes(3), price=Decimal("-0.30"), content_hash=number) for number in range(4)]
     feed.store(priced, minutes(60))
     feed.complete(minutes(61))
     evaluate(minutes(61))
     feed.complete(minutes(63))
     evaluate(minutes(63))
-    assert told() == [(minutes(61), minutes(62), 4, "cleared")]
+    assert notification_types() == [(minutes(61), minutes(62), 4, "cleared")]

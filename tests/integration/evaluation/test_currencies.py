@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.preview.service import preview
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
@@ -27,7 +27,7 @@ RULE = {
 def test_prices_are_summed_by_currency_and_told_with_it() -> None:
     feed = Feed(START - timedelta(days=10))
     with session_scope() as session:
-        catalogue.create(session, RULE, START)
+        rule_admin.create(session, RULE, START)
         session.flush()
         session.execute(text("UPDATE rules SET started_at = :at"), {"at": START})
     at = START + timedelta(minutes=70)

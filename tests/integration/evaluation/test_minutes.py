@@ -11,13 +11,13 @@ from sqlalchemy import select
 
 from app.database import session_scope
 from app.models import Alert
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.logs.types import NormalizedLog
 from tests import reference_minutes
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 from tests.profiles import examples
-from tests.reference_minutes import Known, Told
+from tests.reference_minutes import ExpectedAlert, Known
 
 LAST = 60
 _accounts = count(700_000)
@@ -158,7 +158,7 @@ def test_each_minute_is_judged_once_by_what_is_stored_when_the_streams_are_compl
         "filters": {"account_sid": [sid]},
     }
     with session_scope() as session:
-        rule = catalogue.create(session, body, START)
+        rule = rule_admin.create(session, body, START)
         rule.started_at = START
         rule_id = rule.id
     reads: dict[int, float] = {}
@@ -179,9 +179,10 @@ def test_each_minute_is_judged_once_by_what_is_stored_when_the_streams_are_compl
     with session_scope() as session:
         rows = session.scalars(select(Alert).where(Alert.rule_id == rule_id)).all()
         found = [
-            Told(row.group.get("to_country", ""), _minute(row.started_at), _minute(row.resolved_at)) for row in rows
+            ExpectedAlert(row.group.get("to_country", ""), _minute(row.started_at), _minute(row.resolved_at))
+            for row in rows
         ]
-        catalogue.delete(session, rule_id, minutes(LAST))
+        rule_admin.delete(session, rule_id, minutes(LAST))
     assert sorted(found, key=repr) == expected
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert
-from app.services import catalogue, evaluation
+from app.services import evaluation, rule_admin
 from app.services.rules import engine
 from tests import reference
 from tests.fakes import START
@@ -45,7 +45,7 @@ def arrivals(draw: st.DrawFn) -> tuple[list[tuple[int, int]], list[list[int]], l
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BATCH", 3)
+    monkeypatch.setattr(engine, "BATCH_SIZE", 3)
 
 
 def run(
@@ -56,7 +56,7 @@ def run(
     number = next(_accounts)
     feed = Feed(START - timedelta(days=1), sid=f"AC{number:032x}")
     with session_scope() as session:
-        rule = catalogue.create(
+        rule = rule_admin.create(
             session,
             {
                 "name": "Rule",
@@ -96,7 +96,7 @@ def run(
             if each.resolved_at is not None
         ]
         assert len(answer) == len(found)
-        catalogue.delete(session, rule_id, now)
+        rule_admin.delete(session, rule_id, now)
     return answer
 
 

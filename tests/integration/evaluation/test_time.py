@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.database import session_scope
 from app.models import Alert, MinuteCount, RuleGroup
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.logs.types import NormalizedLog
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
@@ -22,7 +22,7 @@ LAST = 40
 _accounts = count(100_000)
 
 
-class Told(NamedTuple):
+class AlertSpan(NamedTuple):
     """One alert, in minutes after the start."""
 
     started: float
@@ -65,7 +65,7 @@ def version(number: int, life: Life, state: int) -> NormalizedLog:
     )
 
 
-def run(condition: dict[str, Any], made: list[Life], order: list[int]) -> list[Told]:
+def run(condition: dict[str, Any], made: list[Life], order: list[int]) -> list[AlertSpan]:
     """Let each minute's changes arrive, in a drawn order, before it is complete; judge; and return the alerts."""
     number = next(_accounts)
     sid = f"AC{number:032x}"
@@ -96,38 +96,38 @@ def _rule(condition: dict[str, Any], sid: str) -> UUID:
         "filters": {"account_sid": [sid]},
     }
     with session_scope() as session:
-        rule = catalogue.create(session, body, START)
+        rule = rule_admin.create(session, body, START)
         rule.started_at = START
         return rule.id
 
 
-def _alerts_of(rule_id: UUID) -> list[Told]:
+def _alerts_of(rule_id: UUID) -> list[AlertSpan]:
     def shown(at: datetime | None) -> float | None:
         return None if at is None else (at - START).total_seconds() / 60
 
     with session_scope() as session:
         rows = session.scalars(select(Alert).where(Alert.rule_id == rule_id).order_by(Alert.started_at)).all()
-        found = [Told(shown(row.started_at) or 0.0, shown(row.resolved_at)) for row in rows]
-        catalogue.delete(session, rule_id, minutes(LAST))
+        found = [AlertSpan(shown(row.started_at) or 0.0, shown(row.resolved_at)) for row in rows]
+        rule_admin.delete(session, rule_id, minutes(LAST))
     return found
 
 
-def expected(made: list[Life], first: int, judge: Any) -> list[Told]:
+def expected(made: list[Life], first: int, judge: Any) -> list[AlertSpan]:
     """Judge each minute by what is stored when it is complete.
 
     With minutes made up for in threes, a minute sees what was stored until it was judged: so `judge` must not depend
     on what is younger than its window.
     """
-    found: list[Told] = []
+    found: list[AlertSpan] = []
     opened: float | None = None
     for minute in range(first, LAST + 1):
         holds = judge(minute)
         if opened is None and holds is True:
             opened = float(minute)
         elif opened is not None and holds is False:
-            found.append(Told(opened, float(minute)))
+            found.append(AlertSpan(opened, float(minute)))
             opened = None
-    return found if opened is None else [*found, Told(opened, None)]
+    return found if opened is None else [*found, AlertSpan(opened, None)]
 
 
 few = settings(
@@ -200,7 +200,7 @@ def test_counts_are_those_of_the_latest_versions(database: str, made: list[Life]
             )
         ).all()
         counts = {(row[0] - START).total_seconds() / 60: (row[1], row[2]) for row in rows}
-        catalogue.delete(session, rule_id, minutes(LAST))
+        rule_admin.delete(session, rule_id, minutes(LAST))
     by_minute: dict[float, tuple[int, int]] = {}
     for life in made:
         total, matched = by_minute.get(float(life.created), (0, 0))
@@ -212,7 +212,7 @@ def test_beyond_500_groups_the_rest_falls_together_and_the_rule_says_so(database
     feed = Feed(START - timedelta(days=1))
     with session_scope() as session:
         body = {"name": "Rule", "log_type": "message", "pattern_type": "any", "group_by": ["to"]}
-        rule = catalogue.create(session, body, START)
+        rule = rule_admin.create(session, body, START)
         rule.started_at = START
         rule_id = rule.id
     feed.store([log(number, minutes(1), to=f"+4477009{number:05}") for number in range(520)], minutes(1))
@@ -223,5 +223,5 @@ def test_beyond_500_groups_the_rest_falls_together_and_the_rule_says_so(database
         alerts = session.scalars(select(Alert).where(Alert.rule_id == rule_id)).all()
         other = [alert for alert in alerts if alert.group == {"to": "__other__"}]
         assert (len(alerts), [alert.occurrences for alert in other]) == (501, [20 + 10])
-        assert catalogue.health(session, catalogue.get(session, rule_id))["groups_capped"] is True
+        assert rule_admin.health(session, rule_admin.get(session, rule_id))["groups_capped"] is True
         assert session.scalar(select(RuleGroup.group_key).where(RuleGroup.group_key.like("%__other__%")))

@@ -8,9 +8,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from app.database import session_scope
-from app.services.rules import counts, windows
-from app.services.rules.conditions.sum import REACH
-from app.services.rules.windows import Window
+from app.services.rules import minute_counts, window_queries
+from app.services.rules.conditions.sum import LOOKBACK
+from app.services.rules.window_queries import WindowSeries
 from tests.factories import make_rule
 from tests.fakes import START
 from tests.profiles import examples
@@ -23,25 +23,27 @@ some = settings(
 
 
 @some
-@given(made=amounts, length=st.sampled_from([10, 360, 361, 1_500]), places=st.integers(1, 4), late=st.integers(0, 59))
+@given(
+    made=amounts, length=st.sampled_from([10, 360, 361, 1_500]), window_count=st.integers(1, 4), late=st.integers(0, 59)
+)
 def test_windows_hold_what_their_minutes_come_to(
-    database: str, made: list[tuple[int, str]], length: int, places: int, late: int
+    database: str, made: list[tuple[int, str]], length: int, window_count: int, late: int
 ) -> None:
     condition = {"type": "sum", "field": "price", "at_least": 1, "window_minutes": length}
     rule = make_rule(condition=condition, group_by=("to",))
     end = START + timedelta(minutes=late)
-    deltas: counts.Deltas = defaultdict(counts.Amounts)
+    deltas: minute_counts.Deltas = defaultdict(minute_counts.CountDelta)
     for minute, key in made:
         deltas[rule.id, key, end + timedelta(minutes=minute)].matched += 1
         deltas[rule.id, key, end + timedelta(minutes=minute)].amount += Decimal(1)
-    asked = Window(rule, end, timedelta(minutes=length), places)
+    asked = WindowSeries(rule, end, timedelta(minutes=length), window_count)
     with session_scope() as session:
-        counts.save(session, {rule.id: rule}, deltas)
-        held = windows.sums(session, [asked])
-        within = windows.amounts(session, [asked], REACH)
-    wanted = Counter((key, -minute // length) for minute, key in made if -minute // length < places)
-    assert {(key, place): each.matched for (_, key), of in held.items() for place, each in of.items()} == wanted
-    for latest in (end, end - timedelta(hours=5), end - REACH + timedelta(minutes=1)):
+        minute_counts.save(session, {rule.id: rule}, deltas)
+        found_counts = window_queries.count_windows(session, [asked])
+        within = window_queries.read_amounts(session, [asked], LOOKBACK)
+    wanted = Counter((key, -minute // length) for minute, key in made if -minute // length < window_count)
+    assert {(key, place): each.matched for (_, key), of in found_counts.items() for place, each in of.items()} == wanted
+    for latest in (end, end - timedelta(hours=5), end - LOOKBACK + timedelta(minutes=1)):
         for key in ("a", "b"):
             since = latest - timedelta(minutes=length)
             summed = sum(amount for at, amount in within.get((rule.id, key), []) if since < at <= latest)

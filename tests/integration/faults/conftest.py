@@ -14,7 +14,7 @@ from sqlalchemy import select
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Attempt, Delivery, Log, LogChange, Match, Stream
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.ingest import accounts
 from app.services.outbox import actions
 from app.utils.clock import utc_now
@@ -28,7 +28,7 @@ MESSAGES = 1001
 
 
 @dataclass
-class Town:
+class CrashRig:
     """All that a story of crashes plays in, and what must always be true of it."""
 
     simulator: Simulator
@@ -53,7 +53,7 @@ class Town:
         with session_scope() as session:
             accounts.ensure_environment_account(session, get_settings(), now)
             for name, body in (("Any", each), ("By number", each | {"group_by": ["to"]}), ("Some", some)):
-                self.rules.append(catalogue.create(session, {"name": name} | body, now).id)
+                self.rules.append(rule_admin.create(session, {"name": name} | body, now).id)
             for kind, config in (("webhook", {"url": self.web.url}), ("email", {"recipients": ["a@example.com"]})):
                 actions.create(session, {"action_type": kind, "config": config}, now)
 
@@ -107,10 +107,14 @@ class Town:
         with session_scope() as session:
             for stream in session.scalars(select(Stream).where(Stream.complete_until.is_not(None))):
                 assert self.emitted(stream.log_type) <= set(stored), "it says it is complete only where it is"
-            told = {tuple(row) for row in session.execute(select(Delivery.alert_id, Delivery.action_id, Delivery.type))}
+            delivered = {
+                tuple(row) for row in session.execute(select(Delivery.alert_id, Delivery.action_id, Delivery.type))
+            }
             fired = {row.id for row in session.scalars(select(Alert)) if row.firing_notified_at is not None}
-        assert {alert for alert, _, _ in told} == fired, "an alert and its deliveries are there together or not at all"
-        assert len({row[:2] for row in told}) == 2 * len(fired)
+        assert {alert for alert, _, _ in delivered} == fired, (
+            "an alert and its deliveries are there together or not at all"
+        )
+        assert len({row[:2] for row in delivered}) == 2 * len(fired)
 
     def check_in_the_end(self, unknown: int = 0) -> None:
         """Check that nothing is lost and nothing doubled but what a crash left in doubt.
@@ -145,7 +149,7 @@ class Town:
 
 
 @pytest.fixture
-def town(database: str, environment: pytest.MonkeyPatch) -> Iterator[Town]:
+def rig(database: str, environment: pytest.MonkeyPatch) -> Iterator[CrashRig]:
     """A database, a Twilio with logs, receivers; nothing has been read yet."""
     simulator = Simulator()
     with SimulatorServer(simulator) as twilio, WebReceiver() as web, MailReceiver() as mail:
@@ -163,7 +167,7 @@ def town(database: str, environment: pytest.MonkeyPatch) -> Iterator[Town]:
         }.items():
             environment.setenv(name, value)
         forget()
-        made = Town(simulator, Stages(os.environ), web, mail)
+        made = CrashRig(simulator, Stages(os.environ), web, mail)
         made.watch()
         made.fill()
         yield made

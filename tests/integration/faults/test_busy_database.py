@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from app.database import get_engine, session_scope, update_rows, write_patiently
-from app.services import catalogue
+from app.database import get_engine, session_scope, update_rows, write_with_retry
+from app.services import rule_admin
 from app.services.rules import engine
-from app.utils import patience
+from app.utils import db_retry
 from app.utils.clock import utc_now
-from app.utils.patience import untangled
+from app.utils.db_retry import retry_on_conflict
 from tests.conftest import API_KEY
 from tests.integration.api.conftest import RULE, make_app
 from tests.integration.api.serving import serving
@@ -29,7 +29,7 @@ LOCK_SET = f"SELECT pg_advisory_xact_lock({engine.RULE_SET_LOCK})"
 @pytest.fixture
 def rule(database: str) -> str:
     with session_scope() as session:
-        return str(catalogue.create(session, RULE, utc_now()).id)
+        return str(rule_admin.create(session, RULE, utc_now()).id)
 
 
 def _lock(rule: str) -> str:
@@ -81,12 +81,12 @@ def test_work_that_got_entangled_is_done_again(database: str, rule: str) -> None
             session.execute(text(LOCK_SET))
             update_rows(session, "rules", {"id": "uuid"}, {"name": "text"}, [(rule, "Other")])
 
-    _entangle(database, lambda: untangled(work), _lock(rule), LOCK_SET)
+    _entangle(database, lambda: retry_on_conflict(work), _lock(rule), LOCK_SET)
     assert len(tries) == 2
 
 
 def test_work_that_always_gets_entangled_is_given_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "UNTANGLES_SECONDS", (0, 0, 0))
+    monkeypatch.setattr(db_retry, "CONFLICT_WAITS_SECONDS", (0, 0, 0))
     tries = []
 
     def work() -> None:
@@ -95,7 +95,7 @@ def test_work_that_always_gets_entangled_is_given_up(database: str, monkeypatch:
             session.execute(text("DO $$BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END$$"))
 
     with pytest.raises(DBAPIError):
-        untangled(work)
+        retry_on_conflict(work)
     assert len(tries) == 4
 
 
@@ -121,6 +121,6 @@ def test_an_outcome_is_written_once_the_database_is_back(database: str) -> None:
         if next(lost, None):
             session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
-    write_patiently(write)
+    write_with_retry(write)
     with session_scope() as session:
         assert session.scalar(text("SELECT count(*) FROM heartbeats")) == 1

@@ -12,7 +12,7 @@ from app.models import Alert, Delivery, LogChange, Stream
 from app.services.ingest import streams
 from app.utils import clock
 from app.utils.clock import utc_now
-from tests.integration.faults.conftest import Town
+from tests.integration.faults.conftest import CrashRig
 
 WRONG = pytest.mark.parametrize("wrong", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
 MOMENT = timedelta(minutes=2)
@@ -31,10 +31,10 @@ def _times(column: object) -> Iterator[datetime]:
 
 
 @WRONG
-def test_what_it_writes_is_of_this_moment_and_nothing_is_missed(town: Town, wrong: timedelta) -> None:
+def test_what_it_writes_is_of_this_moment_and_nothing_is_missed(rig: CrashRig, wrong: timedelta) -> None:
     for stage in ("poll", "evaluate", "deliver"):
-        assert town.stages.run(stage, clock_ahead=wrong) == 0
-    town.check_in_the_end()
+        assert rig.stages.run(stage, clock_ahead=wrong) == 0
+    rig.check_in_the_end()
     now = utc_now()
     for stream in _streams():
         assert stream.complete_until is not None
@@ -42,32 +42,32 @@ def test_what_it_writes_is_of_this_moment_and_nothing_is_missed(town: Town, wron
         assert now < stream.due_at < now + timedelta(minutes=5)
     for column in (LogChange.seen_at, Alert.firing_notified_at, Delivery.created_at, Delivery.finished_at):
         assert all(abs(at - now) < MOMENT for at in _times(column))
-    town.simulator.add_call(status="completed", to="+447700900123")
-    assert town.stages.run("poll") == 0
-    assert set(town.stored()) == town.emitted(), "what comes after it is read"
-    signed_at = {int(request.headers["webhook-timestamp"]) for request in town.web.ledger}
+    rig.simulator.add_call(status="completed", to="+447700900123")
+    assert rig.stages.run("poll") == 0
+    assert set(rig.stored()) == rig.emitted(), "what comes after it is read"
+    signed_at = {int(request.headers["webhook-timestamp"]) for request in rig.web.ledger}
     assert all(abs(at - now.timestamp()) < MOMENT.total_seconds() for at in signed_at)
 
 
-def test_it_takes_no_stream_that_another_one_polls(town: Town) -> None:
+def test_it_takes_no_stream_that_another_one_polls(rig: CrashRig) -> None:
     with session_scope() as session:
         session.execute(update(Stream).values(due_at=utc_now()))
         leases = [streams.claim(session, each.id, utc_now(), MOMENT) for each in _streams()]
-    assert town.stages.run("poll", clock_ahead=timedelta(hours=1)) == 0
-    assert not town.stored()
+    assert rig.stages.run("poll", clock_ahead=timedelta(hours=1)) == 0
+    assert not rig.stored()
     assert {each.lease_token for each in _streams()} == {lease.token for lease in leases if lease}
 
 
-def test_it_sends_nothing_early_and_takes_nothing_that_another_one_sends(town: Town) -> None:
-    assert town.stages.run("poll") == 0
-    assert town.stages.run("evaluate") == 0
+def test_it_sends_nothing_early_and_takes_nothing_that_another_one_sends(rig: CrashRig) -> None:
+    assert rig.stages.run("poll") == 0
+    assert rig.stages.run("evaluate") == 0
     with session_scope() as session:
         session.execute(
             text("UPDATE deliveries SET next_attempt_at = now() + interval '30 minutes' WHERE number % 2 = 0")
         )
         session.execute(text("UPDATE deliveries SET lease_until = now() + interval '4 minutes' WHERE number % 2 = 1"))
-    assert town.stages.run("deliver", clock_ahead=timedelta(hours=1)) == 0
-    assert not town.received()
+    assert rig.stages.run("deliver", clock_ahead=timedelta(hours=1)) == 0
+    assert not rig.received()
 
 
 def test_the_clock_is_the_databases_whatever_becomes_of_the_machines(

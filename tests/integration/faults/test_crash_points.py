@@ -9,12 +9,12 @@ from sqlalchemy import select, text, update
 
 from app.database import session_scope
 from app.models import Alert, Log, LogChange, Stream
-from app.services import catalogue
+from app.services import rule_admin
 from app.utils.clock import utc_now
 from scripts.local.postgres import Postgres
 from scripts.twilio_simulator import add_messages
 from tests.conftest import forget
-from tests.integration.faults.conftest import Town
+from tests.integration.faults.conftest import CrashRig
 from tests.kits.stages import KILLED, Stages
 
 POLL = ("claimed", "page", "before_commit", "after_commit", "finished")
@@ -24,26 +24,26 @@ DELIVER = ("claimed", "sent", "recording", "recorded")
 
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("point", POLL)
-def test_a_poll_that_is_killed_is_made_up_for(town: Town, point: str, number: int) -> None:
-    assert town.stages.run("poll", f"poll.{point}:{number}") == KILLED
-    town.check_always()
-    town.go_on()
-    town.check_in_the_end()
+def test_a_poll_that_is_killed_is_made_up_for(rig: CrashRig, point: str, number: int) -> None:
+    assert rig.stages.run("poll", f"poll.{point}:{number}") == KILLED
+    rig.check_always()
+    rig.go_on()
+    rig.check_in_the_end()
 
 
-def test_a_poll_that_is_killed_between_two_pages_keeps_the_first_and_reads_the_rest(town: Town) -> None:
+def test_a_poll_that_is_killed_between_two_pages_keeps_the_first_and_reads_the_rest(rig: CrashRig) -> None:
     """The third page that comes is the second of the messages: the calls have one."""
-    assert town.stages.run("poll", "poll.page:3") == KILLED
-    stored, messages = set(town.stored()), town.emitted("message")
-    assert town.emitted("call") <= stored
+    assert rig.stages.run("poll", "poll.page:3") == KILLED
+    stored, messages = set(rig.stored()), rig.emitted("message")
+    assert rig.emitted("call") <= stored
     assert len(messages & stored) == len(messages) - 1
     assert _messages_complete_until() is None
-    town.check_always()
-    town.simulator.requests.clear()
-    town.go_on()
-    first = next(seen.target for seen in town.simulator.requests if "Messages.json" in seen.target)
+    rig.check_always()
+    rig.simulator.requests.clear()
+    rig.go_on()
+    first = next(seen.target for seen in rig.simulator.requests if "Messages.json" in seen.target)
     assert "PageToken" in first, "it goes on where it stopped"
-    town.check_in_the_end()
+    rig.check_in_the_end()
 
 
 def _messages_complete_until() -> datetime | None:
@@ -55,44 +55,46 @@ def _messages_complete_until() -> datetime | None:
     ("point", "number"),
     [("between", 1), ("before_commit", 1), ("before_commit", 2), ("after_commit", 1), ("after_commit", 2)],
 )
-def test_an_evaluation_that_is_killed_is_made_up_for(town: Town, point: str, number: int) -> None:
-    assert town.stages.run("poll") == 0
-    assert town.stages.run("evaluate", f"evaluate.{point}:{number}") == KILLED
-    town.check_always()
-    town.go_on()
-    town.check_in_the_end()
+def test_an_evaluation_that_is_killed_is_made_up_for(rig: CrashRig, point: str, number: int) -> None:
+    assert rig.stages.run("poll") == 0
+    assert rig.stages.run("evaluate", f"evaluate.{point}:{number}") == KILLED
+    rig.check_always()
+    rig.go_on()
+    rig.check_in_the_end()
 
 
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("point", DELIVER)
-def test_a_delivery_that_is_killed_is_sent_once_or_again_under_its_one_id(town: Town, point: str, number: int) -> None:
-    assert town.stages.run("poll") == 0
-    assert town.stages.run("evaluate") == 0
-    assert town.stages.run("deliver", f"deliver.{point}:{number}") == KILLED
-    town.check_always()
-    sent = town.received().total()
-    recorded = {str(each.id) for each in town.deliveries() if each.status == "succeeded"}
-    assert town.stages.run("deliver") == 0
-    assert max(town.received().values(), default=1) == 1, "what is leased is left alone until the lease ends"
-    in_doubt = sum(attempt.outcome == "started" for attempt in town.attempts())
+def test_a_delivery_that_is_killed_is_sent_once_or_again_under_its_one_id(
+    rig: CrashRig, point: str, number: int
+) -> None:
+    assert rig.stages.run("poll") == 0
+    assert rig.stages.run("evaluate") == 0
+    assert rig.stages.run("deliver", f"deliver.{point}:{number}") == KILLED
+    rig.check_always()
+    sent = rig.received().total()
+    recorded = {str(each.id) for each in rig.deliveries() if each.status == "succeeded"}
+    assert rig.stages.run("deliver") == 0
+    assert max(rig.received().values(), default=1) == 1, "what is leased is left alone until the lease ends"
+    in_doubt = sum(attempt.outcome == "started" for attempt in rig.attempts())
     assert in_doubt or point == "recorded"
-    town.go_on()
-    town.check_in_the_end(in_doubt)
-    assert sum(attempt.outcome == "unknown" for attempt in town.attempts()) == in_doubt
-    assert all(town.received()[each] == 1 for each in recorded)
+    rig.go_on()
+    rig.check_in_the_end(in_doubt)
+    assert sum(attempt.outcome == "unknown" for attempt in rig.attempts()) == in_doubt
+    assert all(rig.received()[each] == 1 for each in recorded)
     assert recorded or point != "recorded"
     if point == "claimed" and number == 1:
         assert sent == 0
-        assert max(town.received().values()) == 1
+        assert max(rig.received().values()) == 1
     if point in ("sent", "recording") and number == 1:
-        assert town.received().total() == len(town.deliveries()) + sent
+        assert rig.received().total() == len(rig.deliveries()) + sent
 
 
-def _sent_message(town: Town) -> str:
+def _sent_message(rig: CrashRig) -> str:
     """Let there be a message, read and not final, so far down the list that its head does not show it."""
-    add_messages(town.simulator, 1000, newest_at=utc_now() - timedelta(hours=2), failing=0)
-    sid = town.simulator.add_message(status="sent", at=utc_now() - timedelta(hours=50))
-    assert town.stages.run("poll", INITIAL_BACKFILL_HOURS="60") == 0
+    add_messages(rig.simulator, 1000, newest_at=utc_now() - timedelta(hours=2), failing=0)
+    sid = rig.simulator.add_message(status="sent", at=utc_now() - timedelta(hours=50))
+    assert rig.stages.run("poll", INITIAL_BACKFILL_HOURS="60") == 0
     return sid
 
 
@@ -104,58 +106,58 @@ def _statuses(sid: str) -> list[str]:
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit"])
-def test_a_second_look_that_is_killed_is_made_up_for(town: Town, point: str) -> None:
-    sid = _sent_message(town)
-    assert town.stages.run("poll") == 0  # the first sweep of the list
-    town.simulator.change(sid, status="undelivered", error_code=30003)
+def test_a_second_look_that_is_killed_is_made_up_for(rig: CrashRig, point: str) -> None:
+    sid = _sent_message(rig)
+    assert rig.stages.run("poll") == 0  # the first sweep of the list
+    rig.simulator.change(sid, status="undelivered", error_code=30003)
     with session_scope() as session:
         session.execute(update(Log).where(Log.sid == sid).values(reread_at=utc_now()))
-    assert town.stages.run("poll", f"reread.{point}") == KILLED
-    town.check_always()
-    town.go_on()
-    town.check_in_the_end()
+    assert rig.stages.run("poll", f"reread.{point}") == KILLED
+    rig.check_always()
+    rig.go_on()
+    rig.check_in_the_end()
     assert _statuses(sid) == ["sent", "undelivered"]
 
 
 @pytest.mark.parametrize("point", ["before_commit", "kept", "applied"])
-def test_a_callback_whose_taking_is_killed_is_applied_once_by_whoever_comes_next(town: Town, point: str) -> None:
-    sid = _sent_message(town)
-    told = {"AccountSid": town.simulator.account.sid, "MessageSid": sid, "MessageStatus": "delivered"}
-    assert town.stages.run("push", f"callback.{point}", PUSHED=json.dumps(told)) == KILLED
-    assert town.stages.run("read_pushed") == 0
+def test_a_callback_whose_taking_is_killed_is_applied_once_by_whoever_comes_next(rig: CrashRig, point: str) -> None:
+    sid = _sent_message(rig)
+    form = {"AccountSid": rig.simulator.account.sid, "MessageSid": sid, "MessageStatus": "delivered"}
+    assert rig.stages.run("push", f"callback.{point}", PUSHED=json.dumps(form)) == KILLED
+    assert rig.stages.run("read_pushed") == 0
     assert _statuses(sid) == (["sent"] if point == "before_commit" else ["sent", "delivered"])
-    assert town.stages.run("push", PUSHED=json.dumps(told)) == 0
+    assert rig.stages.run("push", PUSHED=json.dumps(form)) == 0
     assert _statuses(sid) == ["sent", "delivered"]
-    town.simulator.change(sid, status="delivered")
-    town.go_on()
-    town.check_in_the_end()
+    rig.simulator.change(sid, status="delivered")
+    rig.go_on()
+    rig.check_in_the_end()
 
 
 @pytest.mark.parametrize("point", ["minute_before_commit:1", "minute_before_commit:4", "minute_after_commit:4"])
-def test_a_minute_whose_judging_is_killed_is_judged_once(town: Town, point: str) -> None:
+def test_a_minute_whose_judging_is_killed_is_judged_once(rig: CrashRig, point: str) -> None:
     silence = {"type": "no_data", "window_minutes": 5}
     rule = {"name": "Silence", "log_type": "call", "pattern_type": "status", "pattern_value": "busy"}
     with session_scope() as session:
-        made = catalogue.create(session, rule | {"condition": silence}, utc_now())
+        made = rule_admin.create(session, rule | {"condition": silence}, utc_now())
         made.started_at = utc_now() - timedelta(minutes=30)
-    assert town.stages.run("poll") == 0
-    assert town.stages.run("evaluate", f"evaluate.{point}") == KILLED
-    town.check_always()
-    town.go_on()
-    town.check_always()
+    assert rig.stages.run("poll") == 0
+    assert rig.stages.run("evaluate", f"evaluate.{point}") == KILLED
+    rig.check_always()
+    rig.go_on()
+    rig.check_always()
     with session_scope() as session:
         [alert] = session.scalars(select(Alert).where(Alert.rule_name == "Silence"))
-        told = [each for each in town.deliveries() if each.alert_id == alert.id]
-    assert [each.status for each in told] == ["succeeded", "succeeded"]
-    assert max(town.received().values()) == 1
+        form = [each for each in rig.deliveries() if each.alert_id == alert.id]
+    assert [each.status for each in form] == ["succeeded", "succeeded"]
+    assert max(rig.received().values()) == 1
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit"])
-def test_a_clean_up_that_is_killed_is_made_up_for(town: Town, point: str) -> None:
-    assert town.stages.run("clean", f"retention.{point}") == KILLED
-    town.go_on()
-    assert town.stages.run("clean") == 0
-    town.check_in_the_end()
+def test_a_clean_up_that_is_killed_is_made_up_for(rig: CrashRig, point: str) -> None:
+    assert rig.stages.run("clean", f"retention.{point}") == KILLED
+    rig.go_on()
+    assert rig.stages.run("clean") == 0
+    rig.check_in_the_end()
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit"])

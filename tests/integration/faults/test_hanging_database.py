@@ -31,7 +31,7 @@ KEY = {"X-API-Key": API_KEY}
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nobody wait for longer than it takes to see that the server hangs."""
-    monkeypatch.setattr(watchdog, "LOOKS_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "CHECK_INTERVAL_SECONDS", 0.1)
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from app.models import Heartbeat, Log, Stream
 from app.utils.clock import utc_now
 from scripts.twilio_simulator import add_messages
 from scripts.twilio_simulator.faults import FaultKind
+from tests.kits.deployment import Deployment
 from tests.kits.frozen import children_of
 from tests.kits.stages import let_leases_end
-from tests.kits.world import World
 
 PAGE = 1000
 HANGS_SECONDS = 600.0
@@ -25,9 +25,9 @@ first, which is an exception in it, and is killed by the second."""
 
 
 @pytest.fixture
-def world(database: str, broker: str, tmp_path: Path) -> Iterator[World]:
+def deployment(database: str, broker: str, tmp_path: Path) -> Iterator[Deployment]:
     """A worker without a beat: it does what it is told, and no more."""
-    with World(database, broker, tmp_path, {"POLL_INTERVAL_SECONDS": "3600"}) as made:
+    with Deployment(database, broker, tmp_path, {"POLL_INTERVAL_SECONDS": "3600"}) as made:
         made.start("worker")
         yield made
 
@@ -56,7 +56,7 @@ def _is_read_whole() -> bool:
     return stream is not None and stream.complete_until is not None
 
 
-def _works(world: World) -> bool:
+def _works(deployment: Deployment) -> bool:
     """Let a child of the worker do something, and see that it did."""
     _tell("note_beat", "maintenance")
     with session_scope() as session:
@@ -65,28 +65,28 @@ def _works(world: World) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_a_poll_that_meets_its_hard_limit_is_killed_and_made_up_for(world: World) -> None:
-    add_messages(world.simulator, PAGE + 1, spacing_seconds=0.01, failing=0)
-    world.simulator.faults.add(FaultKind.STALL, path="PageToken", seconds=HANGS_SECONDS, times=100)
-    worker = world.children.running["worker"].pid
+def test_a_poll_that_meets_its_hard_limit_is_killed_and_made_up_for(deployment: Deployment) -> None:
+    add_messages(deployment.simulator, PAGE + 1, spacing_seconds=0.01, failing=0)
+    deployment.simulator.faults.add(FaultKind.STALL, path="PageToken", seconds=HANGS_SECONDS, times=100)
+    worker = deployment.children.running["worker"].pid
     _tell("poll", "poll", **LIMITS)
-    world.wait(lambda: _messages()[0] == PAGE, "the first page is stored")
+    deployment.wait(lambda: _messages()[0] == PAGE, "the first page is stored")
     before = set(children_of(worker))
-    log = world.folder / "worker.log"
-    world.wait(lambda: "Hard time limit (12s) exceeded for poll" in log.read_text(), "the limit is met")
-    world.wait(lambda: len(before - set(children_of(worker))) == 1, "the child is gone")
-    world.wait(lambda: len(children_of(worker)) == len(before), "another one takes its place")
-    world.wait(lambda: _works(world), "the worker works")
+    log = deployment.folder / "worker.log"
+    deployment.wait(lambda: "Hard time limit (12s) exceeded for poll" in log.read_text(), "the limit is met")
+    deployment.wait(lambda: len(before - set(children_of(worker))) == 1, "the child is gone")
+    deployment.wait(lambda: len(children_of(worker)) == len(before), "another one takes its place")
+    deployment.wait(lambda: _works(deployment), "the worker works")
     count, stream = _messages()
     assert stream is not None
     assert (count, stream.complete_until, stream.last_success_at) == (PAGE, None, None)
     assert stream.lease_until is not None
     assert stream.lease_until > utc_now(), "the dead child's lease still holds"
-    world.simulator.faults.clear()
+    deployment.simulator.faults.clear()
     let_leases_end()
     _poll_now()
-    world.wait(_is_read_whole, "the next poll goes on")
+    deployment.wait(_is_read_whole, "the next poll goes on")
     with session_scope() as session:
         stored = list(session.scalars(select(Log.sid)))
-    assert sorted(stored) == sorted(each.sid for each in world.simulator.emitted())
-    world.children.check()
+    assert sorted(stored) == sorted(each.sid for each in deployment.simulator.emitted())
+    deployment.children.check()

@@ -17,7 +17,7 @@ from app.utils.clock import utc_now
 from scripts.twilio_simulator import add_messages
 from scripts.twilio_simulator.faults import FaultKind
 from tests.conftest import ROOT
-from tests.integration.faults.conftest import Town
+from tests.integration.faults.conftest import CrashRig
 from tests.kits.stages import let_leases_end
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
@@ -27,9 +27,9 @@ BACKFILL = ("backfill", "--since", "7d")
 
 
 @contextmanager
-def _typed(town: Town, *words: str) -> Iterator["subprocess.Popen[str]"]:
+def _typed(rig: CrashRig, *words: str) -> Iterator["subprocess.Popen[str]"]:
     """Type a command; it lives no longer than the block."""
-    environment = town.stages.environment | {"PATH": os.environ["PATH"], "COLUMNS": "200"}
+    environment = rig.stages.environment | {"PATH": os.environ["PATH"], "COLUMNS": "200"}
     command = [sys.executable, "-m", "app", *words]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as process:  # type: ignore[call-overload]
@@ -49,15 +49,15 @@ def _leased() -> int:
     [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow)],
     ids=["Ctrl-C", "SIGKILL"],
 )
-def test_a_backfill_that_is_interrupted_is_gone_on_with(town: Town, how: signal.Signals, code: int) -> None:
-    assert town.stages.run("poll") == 0
-    now, before = utc_now(), len(town.stored())
-    add_messages(town.simulator, PAST, newest_at=now - timedelta(days=3), spacing_seconds=300, failing=0)
+def test_a_backfill_that_is_interrupted_is_gone_on_with(rig: CrashRig, how: signal.Signals, code: int) -> None:
+    assert rig.stages.run("poll") == 0
+    now, before = utc_now(), len(rig.stored())
+    add_messages(rig.simulator, PAST, newest_at=now - timedelta(days=3), spacing_seconds=300, failing=0)
     day = f"DateSent%3C={now - timedelta(days=4):%Y-%m-%d}"
-    town.simulator.faults.add(FaultKind.STALL, path=day, seconds=600)
-    with _typed(town, *BACKFILL) as command:
-        wait_until(lambda: any(day in seen.target for seen in town.simulator.requests), "it hangs")
-        assert before < len(town.stored()) < before + PAST
+    rig.simulator.faults.add(FaultKind.STALL, path=day, seconds=600)
+    with _typed(rig, *BACKFILL) as command:
+        wait_until(lambda: any(day in seen.target for seen in rig.simulator.requests), "it hangs")
+        assert before < len(rig.stored()) < before + PAST
         command.send_signal(how)
         said, _ = command.communicate(timeout=PATIENCE_SECONDS)
     assert command.returncode == code
@@ -65,24 +65,24 @@ def test_a_backfill_that_is_interrupted_is_gone_on_with(town: Town, how: signal.
     if how == signal.SIGINT:
         assert "interrupted" in said
         assert _leased() == 0, "workers need not wait for the lease to end"
-    town.go_on()
-    assert set(town.stored()) == town.emitted(), "the next poll goes on"
-    with _typed(town, *BACKFILL) as again:
+    rig.go_on()
+    assert set(rig.stored()) == rig.emitted(), "the next poll goes on"
+    with _typed(rig, *BACKFILL) as again:
         said, _ = again.communicate(timeout=PATIENCE_SECONDS)
     assert (again.returncode, "100 %" in said) == (0, True)
     with session_scope() as session:
         assert all(session.scalars(select(Backfill.finished_at)))
-    town.check_in_the_end()
+    rig.check_in_the_end()
 
 
 @pytest.mark.slow
-def test_commands_beside_workers_do_nothing_twice(town: Town) -> None:
+def test_commands_beside_workers_do_nothing_twice(rig: CrashRig) -> None:
     for stage in ("poll", "evaluate", "deliver"):
-        worker = town.stages.start(stage)
-        with _typed(town, stage) as command:
+        worker = rig.stages.start(stage)
+        with _typed(rig, stage) as command:
             said, _ = command.communicate(timeout=PATIENCE_SECONDS)
         worker.join(PATIENCE_SECONDS)
         assert (worker.exitcode, command.returncode) == (0, 0), said
     let_leases_end()
-    town.go_on()
-    town.check_in_the_end()
+    rig.go_on()
+    rig.check_in_the_end()

@@ -10,7 +10,7 @@ from app.models import Base, Match
 from app.services import health
 from app.utils.clock import utc_now
 from tests.conftest import migrate
-from tests.integration.faults.conftest import Town
+from tests.integration.faults.conftest import CrashRig
 
 STAGES = ("poll", "evaluate", "deliver")
 
@@ -19,30 +19,30 @@ def _database() -> health.Check:
     return health.examine(get_settings(), utc_now()).checks["database"]
 
 
-def test_processes_that_still_run_go_on_with_the_schema_of_the_next_version(town: Town) -> None:
+def test_processes_that_still_run_go_on_with_the_schema_of_the_next_version(rig: CrashRig) -> None:
     """Its migrations only add: tables, and columns that have a default."""
     with session_scope() as session:
         for name in Base.metadata.tables:
             session.execute(text(f"ALTER TABLE {name} ADD COLUMN of_the_next_version integer NOT NULL DEFAULT 0"))
         session.execute(text("UPDATE alembic_version SET version_num = 'next'"))
     for stage in STAGES:
-        assert town.stages.run(stage) == 0
-    town.check_in_the_end()
+        assert rig.stages.run(stage) == 0
+    rig.check_in_the_end()
     assert _database().status == "ok"
 
 
-def test_processes_that_come_before_their_schema_move_nothing_and_say_so(town: Town, database: str) -> None:
+def test_processes_that_come_before_their_schema_move_nothing_and_say_so(rig: CrashRig, database: str) -> None:
     migrate(database, "-5")
     for stage in STAGES:
-        town.stages.run(stage)
-    assert not town.stored()
+        rig.stages.run(stage)
+    assert not rig.stored()
     check = _database()
     assert (check.status, "alembic upgrade head" in check.detail) == ("down", True)
     migrate(database)
-    town.go_on()
-    town.check_always()
-    assert set(town.stored()) == town.emitted()
+    rig.go_on()
+    rig.check_always()
+    assert set(rig.stored()) == rig.emitted()
     with session_scope() as session:
-        assert Counter(session.scalars(select(Match.rule_id))) == dict.fromkeys(town.rules, 3)
-    assert {each.status for each in town.deliveries()} == {"succeeded"}
-    assert set(town.received().values()) == {1}
+        assert Counter(session.scalars(select(Match.rule_id))) == dict.fromkeys(rig.rules, 3)
+    assert {each.status for each in rig.deliveries()} == {"succeeded"}
+    assert set(rig.received().values()) == {1}

@@ -11,26 +11,26 @@ from typing import Any
 import psycopg2
 import pytest
 
-from app.services.outbox.dispatch import UNDER_WAY
+from app.services.outbox.dispatch import MAX_IN_FLIGHT
 from app.tasks.slots import SLOTS
 from scripts.local import processes
+from tests.kits.deployment import Deployment
 from tests.kits.receivers import Received
 from tests.kits.waiting import wait_until
-from tests.kits.world import World
 
 pytestmark = pytest.mark.timeout(600)
 SLOW_SECONDS = 14.0
-FIRST = UNDER_WAY * SLOTS["deliver"]
+FIRST = MAX_IN_FLIGHT * SLOTS["deliver"]
 """The most that a worker sends at the same time."""
 
 
 @pytest.fixture
-def world(database: str, broker: str, tmp_path: Path) -> Iterator[World]:
-    with World(database, broker, tmp_path, settings={"WEBHOOK_TIMEOUT_SECONDS": "100"}) as made:
+def world(database: str, broker: str, tmp_path: Path) -> Iterator[Deployment]:
+    with Deployment(database, broker, tmp_path, settings={"WEBHOOK_TIMEOUT_SECONDS": "100"}) as made:
         yield made
 
 
-def _query(world: World, sql: str) -> Any:
+def _query(world: Deployment, sql: str) -> Any:
     connection = psycopg2.connect(world.database_url)
     try:
         with connection, connection.cursor() as cursor:
@@ -41,7 +41,7 @@ def _query(world: World, sql: str) -> Any:
         connection.close()
 
 
-def test_a_worker_that_stops_finishes_what_it_sends_and_claims_no_more(world: World) -> None:
+def test_a_worker_that_stops_finishes_what_it_sends_and_claims_no_more(world: Deployment) -> None:
     slow = threading.Event()
     slow.set()
 
@@ -75,7 +75,7 @@ def test_a_worker_that_stops_finishes_what_it_sends_and_claims_no_more(world: Wo
     assert set(copies.values()) == {1}
 
 
-def test_an_api_that_stops_answers_the_requests_that_it_took(world: World) -> None:
+def test_an_api_that_stops_answers_the_requests_that_it_took(world: Deployment) -> None:
     world.start("api")
     action = world.make("/api/actions", {"action_type": "webhook", "config": {"url": world.web.url}})
     answers: list[Any] = []

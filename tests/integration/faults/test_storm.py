@@ -7,10 +7,10 @@ from sqlalchemy import func, select, text
 
 from app.database import session_scope
 from app.models import Alert, Delivery, Log, Match
-from app.services import catalogue
-from app.services.outbox.digest import MOST_NOTIFICATIONS
+from app.services import rule_admin
+from app.services.outbox.digest import MAX_NOTIFICATIONS
 from app.utils.clock import utc_now
-from tests.integration.faults.conftest import Town
+from tests.integration.faults.conftest import CrashRig
 from tests.kits import stages
 
 ERRORS = 10_000
@@ -20,19 +20,19 @@ RECEIVERS = 2
 
 
 @pytest.mark.timeout(600)
-def test_a_storm_is_stored_whole_and_told_in_a_digest(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "LONGEST_SECONDS", 240)
+def test_a_storm_is_stored_whole_and_told_in_a_digest(rig: CrashRig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "MAX_SECONDS", 240)
     rule = {"name": "Storm", "log_type": "error", "pattern_type": "error_code", "pattern_value": "60000-60999"}
     with session_scope() as session:
-        made = catalogue.create(session, rule | {"group_by": ["error_code"]}, utc_now())
+        made = rule_admin.create(session, rule | {"group_by": ["error_code"]}, utc_now())
         made.started_at, storm = utc_now() - timedelta(minutes=30), made.id
     ended = utc_now()
     for number in range(ERRORS):
         at = ended - timedelta(milliseconds=number)
-        town.simulator.add_error(error_code=str(60_000 + number % 1000), at=at.replace(microsecond=0))
+        rig.simulator.add_error(error_code=str(60_000 + number % 1000), at=at.replace(microsecond=0))
     for stage in ("poll", "evaluate", "deliver"):
-        assert town.stages.run(stage) == 0
-    assert set(town.stored()) == town.emitted()
+        assert rig.stages.run(stage) == 0
+    assert set(rig.stored()) == rig.emitted()
     with session_scope() as session:
         assert session.scalar(select(func.count()).where(Match.rule_id == storm)) == ERRORS
         alerts = session.scalars(select(Alert).where(Alert.rule_id == storm)).all()
@@ -40,13 +40,13 @@ def test_a_storm_is_stored_whole_and_told_in_a_digest(town: Town, monkeypatch: p
         assert sum(alert.occurrences for alert in alerts) == ERRORS
         by_status = dict(session.execute(select(Delivery.status, func.count()).group_by(Delivery.status)).all())
         assert by_status["folded"] + by_status["succeeded"] == RECEIVERS * (len(alerts) + 3)
-        assert by_status["succeeded"] <= RECEIVERS * MOST_NOTIFICATIONS
+        assert by_status["succeeded"] <= RECEIVERS * MAX_NOTIFICATIONS
         session.execute(text("UPDATE deliveries SET created_at = created_at - interval '2 minutes'"))
-    assert town.stages.run("deliver") == 0
+    assert rig.stages.run("deliver") == 0
     with session_scope() as session:
         untold = select(func.count()).where(Delivery.status == "folded", Delivery.digest_id.is_(None))
         assert session.scalar(untold) == 0
         assert session.scalar(select(func.count()).where(Delivery.type == "alert.digest")) == RECEIVERS
         assert session.scalar(select(func.count()).where(Log.log_type == "error")) == ERRORS + 3
-    assert set(town.received().values()) == {1}
-    assert {each.status for each in town.deliveries()} == {"folded", "succeeded"}
+    assert set(rig.received().values()) == {1}
+    assert {each.status for each in rig.deliveries()} == {"folded", "succeeded"}

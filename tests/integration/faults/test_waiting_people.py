@@ -15,10 +15,10 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import NotificationType
 from app.models import Account, Alert
-from app.services import catalogue, evaluation
-from app.services.ingest import watching
+from app.services import evaluation, rule_admin
+from app.services.ingest import account_admin
 from app.services.outbox import actions, enqueue
-from app.services.rules import engine, seeding
+from app.services.rules import engine, warm_up
 from app.utils.clock import utc_now
 from scripts.local.processes import wait_until
 from tests.feeding import ACCOUNT, Feed, log
@@ -76,12 +76,12 @@ def _wait_in_line(worker: Callable[[Session], Any], person: Callable[[Session], 
 
 def test_an_edit_of_a_rule_waits_for_no_evaluation_that_comes_later(database: str) -> None:
     with session_scope() as session:
-        rule_id = catalogue.create(session, RULE, utc_now()).id
+        rule_id = rule_admin.create(session, RULE, utc_now()).id
 
     def edit(session: Session) -> None:
-        catalogue.patch(session, rule_id, {"name": "Other"}, utc_now())
+        rule_admin.patch(session, rule_id, {"name": "Other"}, utc_now())
 
-    assert _wait_in_line(engine.hold_rule_set, edit) == ["worker", "person", "later worker"]
+    assert _wait_in_line(engine.load_rule_set, edit) == ["worker", "person", "later worker"]
 
 
 def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(database: str) -> None:
@@ -106,11 +106,11 @@ def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(databas
             left_out_accounts=[],
             notified_occurrences=0,
             silenced=False,
-            still_holds=False,
+            suppressed_until_clear=False,
         )
         session.add(alert)
         session.flush()
-        notice = enqueue.notice(NotificationType.FIRING, alert)
+        notice = enqueue.make_notice(NotificationType.FIRING, alert)
 
     def tell(session: Session) -> None:
         enqueue.enqueue(session, [notice], get_settings(), utc_now())
@@ -133,8 +133,8 @@ def test_rows_that_refer_to_an_account_do_not_keep_an_edit_of_it_waiting(databas
         def edit() -> None:
             with session_scope() as session:
                 values = {"friendly_name": "Mine", "auth_token": "0" * 32}
-                account = watching.get(session, ACCOUNT, lock=True)
-                watching.edit(session, get_settings(), account, values, utc_now())
+                account = account_admin.get(session, ACCOUNT, lock=True)
+                account_admin.edit(session, get_settings(), account, values, utc_now())
 
         pool.submit(edit).result(60)
 
@@ -146,25 +146,25 @@ def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
     feed = Feed(now - timedelta(days=1))
     feed.store([log(1, now - timedelta(hours=2))], now)
     with session_scope() as session:
-        other = catalogue.create(session, RULE, now).id
+        other = rule_admin.create(session, RULE, now).id
     evaluation.evaluate_changes(get_settings(), 60)
     with session_scope() as session:
-        learner = catalogue.create(session, RULE | NEW_VALUE, now).id
-    learns, may_go_on, learn = threading.Event(), threading.Event(), seeding._learn
+        learner = rule_admin.create(session, RULE | NEW_VALUE, now).id
+    learns, may_go_on, learn = threading.Event(), threading.Event(), warm_up._warm_up
 
     def wait_before_learning(*given: Any) -> None:
         learns.set()
         assert may_go_on.wait(60)
         learn(*given)
 
-    monkeypatch.setattr(seeding, "_learn", wait_before_learning)
+    monkeypatch.setattr(warm_up, "_warm_up", wait_before_learning)
     with ThreadPoolExecutor(1) as pool:
         learning = pool.submit(evaluation.evaluate_time, get_settings(), utc_now(), 60)
         try:
             assert learns.wait(60)
             with session_scope() as session:
-                catalogue.patch(session, other, {"name": "Other"}, utc_now())
-                catalogue.patch(session, learner, {"pattern_type": "status", "pattern_value": "failed"}, utc_now())
+                rule_admin.patch(session, other, {"name": "Other"}, utc_now())
+                rule_admin.patch(session, learner, {"pattern_type": "status", "pattern_value": "failed"}, utc_now())
         finally:
             may_go_on.set()
         learning.result(60)

@@ -13,8 +13,8 @@ from app.enums import LogType
 from app.errors import Conflict, NotFound
 from app.models import Account, Alert, Backfill, Stream
 from app.services import health
-from app.services.alerts import builtin
-from app.services.ingest import backfills, subaccounts, watching
+from app.services.alerts import self_monitoring
+from app.services.ingest import account_admin, backfills, subaccounts
 from scripts.twilio_simulator import KeyKind
 from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes
@@ -23,7 +23,7 @@ from tests.kits.waiting import wait_until
 
 def state(world: World, sid: str) -> dict[str, object]:
     with session_scope() as session:
-        return watching.account_json(session, watching.get(session, sid), world.settings, world.clock.now)
+        return account_admin.account_json(session, account_admin.get(session, sid), world.settings, world.clock.now)
 
 
 def refresh(world: World) -> None:
@@ -36,7 +36,7 @@ def test_an_account_is_read_with_an_api_key(world: World) -> None:
     sid = world.simulator.add_message(account_sid=account.sid)
     with session_scope() as session:
         values = {"sid": account.sid, "api_key_sid": key.sid, "api_key_secret": key.secret}
-        watching.create(session, world.settings, values, world.clock.now)
+        account_admin.create(session, world.settings, values, world.clock.now)
     world.poll()
     assert sid in world.logs()
     refresh(world)
@@ -89,8 +89,8 @@ def test_a_subaccount_with_a_key_of_its_own_shows_its_error_log(world: World) ->
     refresh(world)
     sid = world.simulator.add_error(account_sid=child.sid)
     with session_scope() as session:
-        account = watching.get(session, child.sid, lock=True)
-        watching.edit(session, world.settings, account, {"auth_token": child.auth_token}, world.clock.now)
+        account = account_admin.get(session, child.sid, lock=True)
+        account_admin.edit(session, world.settings, account, {"auth_token": child.auth_token}, world.clock.now)
     world.poll()
     assert sid in world.logs()
 
@@ -128,7 +128,7 @@ def test_a_closed_subaccount_is_no_account_that_cannot_be_read(world: World) -> 
     refresh(world)
     world.poll()
     with session_scope() as session:
-        builtin.watch(session, world.settings, world.clock.now)
+        self_monitoring.update_built_in_alerts(session, world.settings, world.clock.now)
     with session_scope() as session:
         assert session.scalars(select(Alert)).all() == []
     assert health.examine(world.settings, world.clock.now).checks["polling"].status == "ok"
@@ -140,7 +140,7 @@ def test_a_subaccount_that_would_be_found_again_is_disabled_not_deleted(world: W
     world.poll()
     refresh(world)
     with session_scope() as session, pytest.raises(Conflict, match="disable it instead"):
-        watching.delete(session, watching.get(session, child.sid))
+        account_admin.delete(session, account_admin.get(session, child.sid))
 
 
 @pytest.mark.parametrize("status", ["suspended", "closed"])
@@ -153,7 +153,7 @@ def test_an_account_that_twilio_stops_is_told_once_and_tried_again_slowly(world:
     asked = [seen for seen in world.simulator.requests if seen.at > START]
     assert len(asked) <= 3 * (3 + 2 * 4)
     with session_scope() as session:
-        builtin.watch(session, world.settings, world.clock.now)
+        self_monitoring.update_built_in_alerts(session, world.settings, world.clock.now)
     with session_scope() as session:
         (alert,) = session.scalars(select(Alert))
         assert alert.group == {"account_sid": world.simulator.account.sid}
@@ -164,7 +164,7 @@ def test_an_account_that_twilio_stops_is_told_once_and_tried_again_slowly(world:
     world.advance(minutes=16)
     world.tick()
     with session_scope() as session:
-        builtin.watch(session, world.settings, world.clock.now)
+        self_monitoring.update_built_in_alerts(session, world.settings, world.clock.now)
     with session_scope() as session:
         assert session.scalars(select(Alert.status)).all() == ["resolved"]
 
@@ -205,7 +205,7 @@ def test_backfills_move_from_when_on_logs_are_known_where_nothing_is_missing_bet
         world.poll()
         with session_scope() as session:
             account = session.scalars(select(Account)).one()
-            shown = watching.account_json(session, account, world.settings, world.clock.now)
+            shown = account_admin.account_json(session, account, world.settings, world.clock.now)
             assert {stream.complete_from for stream in session.scalars(select(Stream))} == {first}, "rules go by it"
         return {datetime.fromisoformat(stream["complete_from"]) for stream in shown["streams"]}
 
@@ -281,11 +281,11 @@ def test_an_account_is_deleted_while_a_poll_stores_its_logs(world: World, sessio
     account = world.simulator.add_account()
     with session_scope() as making:
         values = {"sid": account.sid, "auth_token": account.auth_token}
-        account_id = watching.create(making, world.settings, values, world.clock.now).id
+        account_id = account_admin.create(making, world.settings, values, world.clock.now).id
 
     def remove() -> None:
         with session_scope() as deleting:
-            watching.delete(deleting, watching.get(deleting, account.sid, lock=True))
+            account_admin.delete(deleting, account_admin.get(deleting, account.sid, lock=True))
 
     with ThreadPoolExecutor(1) as pool:
         # As a poll does: it holds its stream, and then needs the account for what it stores.
@@ -298,4 +298,4 @@ def test_an_account_is_deleted_while_a_poll_stores_its_logs(world: World, sessio
         session.commit()
         removed.result(timeout=20)
     with session_scope() as after, pytest.raises(NotFound):
-        watching.get(after, account.sid)
+        account_admin.get(after, account.sid)

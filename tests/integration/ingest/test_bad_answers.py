@@ -15,7 +15,7 @@ import pytest
 
 from app.database import session_scope
 from app.enums import LogType
-from app.services.ingest import watching
+from app.services.ingest import account_admin
 from tests.conftest import ROOT
 from tests.integration.ingest.world import START, World, minutes
 
@@ -81,8 +81,8 @@ def test_a_bad_answer_is_told_by_the_state_and_the_rest_goes_on(world: World, ki
         world.configured(twilio_api_base_url=url)
         world.poll(LogType.MESSAGE)
         with session_scope() as session:
-            account = watching.get(session, world.simulator.account.sid)
-            shown = watching.account_json(session, account, world.settings, world.clock.now)
+            account = account_admin.get(session, world.simulator.account.sid)
+            shown = account_admin.account_json(session, account, world.settings, world.clock.now)
         (state,) = (stream for stream in shown["streams"] if stream["log_type"] == "message")
         assert said in state["last_error"]
         assert state["complete_until"] is None

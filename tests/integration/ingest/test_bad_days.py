@@ -36,7 +36,7 @@ def _asked(world: World, part: str = "Messages") -> list[str]:
 
 @pytest.mark.parametrize(
     ("retry_after", "requests", "slept"),
-    [(900, 1, (0, 0)), (7, client.TRIES, (28, 35)), (None, client.TRIES, (0, 15))],
+    [(900, 1, (0, 0)), (7, client.MAX_TRIES, (28, 35)), (None, client.MAX_TRIES, (0, 15))],
     ids=["long", "short", "not told"],
 )
 def test_a_rate_limit_is_waited_out_and_not_hammered_at(
@@ -128,7 +128,7 @@ def test_a_third_page_that_fails_is_read_again_alone_and_nothing_is_complete_bef
     assert len(world.logs()) == 2 * PAGE, "the pages before it are kept"
     assert (stream.complete_until, stream.failures) == (None, 1)
     assert stream.last_error
-    assert len(_asked(world)) == 2 + client.TRIES
+    assert len(_asked(world)) == 2 + client.MAX_TRIES
     world.simulator.faults.clear()
     world.advance(minutes=5)
     world.poll(LogType.MESSAGE)

@@ -29,7 +29,7 @@ def test_no_sixty_seconds_hold_more_than_the_budget(account: int, clock: FrozenC
     with session_scope() as session:
         for _ in range(400):
             clock.advance(seconds=chance.choice((0, 0.01, 0.3, 2.7, 15)))
-            if budget.take(session, account, clock.now, LIMIT):
+            if budget.consume(session, account, clock.now, LIMIT):
                 taken.append(clock.now)
     most = max(sum(at <= other < at + timedelta(seconds=60) for other in taken) for at in taken)
     assert most == LIMIT
@@ -40,18 +40,18 @@ def test_what_is_spent_at_the_end_of_a_minute_is_missing_at_the_start_of_the_nex
 ) -> None:
     clock.now = clock.now.replace(second=59)
     with session_scope() as session:
-        assert all(budget.take(session, account, clock.now, LIMIT) for _ in range(LIMIT))
-        assert not budget.take(session, account, clock.advance(seconds=2), LIMIT)
+        assert all(budget.consume(session, account, clock.now, LIMIT) for _ in range(LIMIT))
+        assert not budget.consume(session, account, clock.advance(seconds=2), LIMIT)
         assert not budget.has_room(session, account, clock.now, LIMIT)
         clock.advance(seconds=budget.seconds_to_room(session, account, clock.now))
-        assert budget.take(session, account, clock.now, LIMIT)
+        assert budget.consume(session, account, clock.now, LIMIT)
         assert budget.used_last_hour(session, account, clock.now) == LIMIT + 1
 
 
 def test_workers_that_ask_at_once_get_no_more_together(account: int, clock: FrozenClock) -> None:
     def ask(_: int) -> bool:
         with session_scope() as session:
-            return budget.take(session, account, clock.now, LIMIT)
+            return budget.consume(session, account, clock.now, LIMIT)
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(ask, range(60))) == LIMIT
@@ -59,5 +59,5 @@ def test_workers_that_ask_at_once_get_no_more_together(account: int, clock: Froz
 
 def test_a_clock_that_was_an_hour_ahead_blocks_nothing(account: int, clock: FrozenClock) -> None:
     with session_scope() as session:
-        assert all(budget.take(session, account, clock.now + timedelta(hours=1), LIMIT) for _ in range(LIMIT))
-        assert budget.take(session, account, clock.now, LIMIT)
+        assert all(budget.consume(session, account, clock.now + timedelta(hours=1), LIMIT) for _ in range(LIMIT))
+        assert budget.consume(session, account, clock.now, LIMIT)

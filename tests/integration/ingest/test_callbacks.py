@@ -15,7 +15,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import LogType
 from app.models import PushedRecord, Stream
-from app.services.ingest import budget, callbacks, watching
+from app.services.ingest import account_admin, budget, callbacks
 from app.services.twilio.signature import sign as signed
 from app.utils.clock import utc_now
 from scripts.twilio_simulator.callbacks import Callbacks
@@ -161,10 +161,10 @@ def test_a_callback_may_be_signed_with_a_key_of_the_customers_own(world: World, 
     sid, url = "SM" + "1" * 32, f"{api}/webhooks/twilio/status"
     form = {"MessageSid": sid, "MessageStatus": "failed", "AccountSid": world.simulator.account.sid}
     with session_scope() as session:
-        account = watching.get(session, world.simulator.account.sid, lock=True)
+        account = account_admin.get(session, world.simulator.account.sid, lock=True)
         keys = {"signing_keys": {"KY1": "first of mine", "KY2": "second of mine"}}
-        watching.edit(session, world.settings, account, keys, world.clock.now)
-        shown = watching.account_json(session, account, world.settings, world.clock.now)
+        account_admin.edit(session, world.settings, account, keys, world.clock.now)
+        shown = account_admin.account_json(session, account, world.settings, world.clock.now)
     assert shown["signing_key_ids"] == ["KY1", "KY2"]
     assert "of mine" not in str(shown)
 
@@ -187,8 +187,8 @@ def test_an_account_that_names_itself_a_parent_signs_for_no_other(world: World, 
     child = world.simulator.add_account(parent_sid=parent.sid)
     with session_scope() as session:
         for account in (other, child):
-            watching.create(session, world.settings, {"sid": account.sid, "auth_token": "x"}, world.clock.now)
-        watching.get(session, child.sid).parent_sid = parent.sid
+            account_admin.create(session, world.settings, {"sid": account.sid, "auth_token": "x"}, world.clock.now)
+        account_admin.get(session, child.sid).parent_sid = parent.sid
     url = f"{api}/webhooks/twilio/error"
     form = {"Sid": "NO" + "1" * 32, "Level": "ERROR", "PayloadType": "application/json", "Payload": "{}"}
     form |= {"Timestamp": "2026-11-20T06:00:00Z", "ParentAccountSid": parent.sid}
@@ -341,7 +341,7 @@ def test_pushes_are_forgotten_when_nothing_needs_them(world: World, api: str) ->
     form = {"MessageSid": sid, "MessageStatus": "delivered", "AccountSid": world.simulator.account.sid}
     post(world, f"{api}/webhooks/twilio/status", form)
     with session_scope() as session:
-        callbacks.forget(session, utc_now() + timedelta(hours=25))
+        callbacks.delete_expired(session, utc_now() + timedelta(hours=25))
     with session_scope() as session:
         assert session.query(PushedRecord).count() == 0
 

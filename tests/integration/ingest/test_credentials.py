@@ -8,8 +8,8 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import Alert, Stream
 from app.services import doctor, health
-from app.services.alerts import builtin
-from app.services.ingest import accounts, streams, subaccounts, watching
+from app.services.alerts import self_monitoring
+from app.services.ingest import account_admin, accounts, streams, subaccounts
 from app.services.twilio.client import TwilioReader
 from scripts.twilio_simulator.accounts import Account as SimulatedAccount
 from tests.integration.ingest.world import World
@@ -23,7 +23,7 @@ def polling(world: World) -> health.Check:
 
 def alerts(world: World) -> list[str]:
     with session_scope() as session:
-        builtin.watch(session, world.settings, world.clock.now)
+        self_monitoring.update_built_in_alerts(session, world.settings, world.clock.now)
     with session_scope() as session:
         return list(session.scalars(select(Alert.status)))
 
@@ -75,7 +75,7 @@ def api_account(world: World, token: str) -> SimulatedAccount:
     account = world.simulator.add_account()
     with session_scope() as session:
         values = {"sid": account.sid, "auth_token": token, "include_subaccounts": True}
-        watching.create(session, world.settings, values, world.clock.now)
+        account_admin.create(session, world.settings, values, world.clock.now)
     return account
 
 
@@ -84,7 +84,7 @@ def test_new_credentials_of_a_parent_end_the_wait_of_its_subaccounts(world: Worl
     child = world.simulator.add_account(parent_sid=account.sid)
     with session_scope() as session:
         values = {"sid": account.sid, "auth_token": account.auth_token, "include_subaccounts": True}
-        watching.create(session, world.settings, values, world.clock.now)
+        account_admin.create(session, world.settings, values, world.clock.now)
     subaccounts.refresh_due(world.settings, world.clock, world.sleep)
     edit(world, account.sid, auth_token="f" * 32)
     fail_until_polls_are_rare_for(world, child.sid)
@@ -99,14 +99,14 @@ def fail_until_polls_are_rare_for(world: World, sid: str) -> None:
         world.tick(LogType.MESSAGE)
         world.advance(minutes=5)
     with session_scope() as session:
-        shown = watching.account_json(session, watching.get(session, sid), world.settings, world.clock.now)
+        shown = account_admin.account_json(session, account_admin.get(session, sid), world.settings, world.clock.now)
     (state,) = (stream for stream in shown["streams"] if stream["log_type"] == "message")
     assert state["failures"] == 3
 
 
 def edit(world: World, sid: str, **values: str) -> None:
     with session_scope() as session:
-        watching.edit(session, world.settings, watching.get(session, sid, lock=True), values, world.clock.now)
+        account_admin.edit(session, world.settings, account_admin.get(session, sid, lock=True), values, world.clock.now)
 
 
 def test_the_next_token_reads_where_the_first_is_refused(world: World) -> None:
@@ -131,7 +131,9 @@ def test_where_both_tokens_are_refused_the_refusal_is_what_counts(world: World) 
     asked = [seen for seen in world.simulator.requests if account.sid in seen.target]
     assert [seen.status for seen in asked] == [401, 401]
     with session_scope() as session:
-        shown = watching.account_json(session, watching.get(session, account.sid), world.settings, world.clock.now)
+        shown = account_admin.account_json(
+            session, account_admin.get(session, account.sid), world.settings, world.clock.now
+        )
     assert "HTTP 401" in shown["streams"][1]["last_error"]
 
 
@@ -161,7 +163,9 @@ def test_what_cannot_be_opened_is_tried_again_with_every_poll(world: World) -> N
         world.tick()
         world.advance(minutes=5)
     with session_scope() as session:
-        shown = watching.account_json(session, watching.get(session, account.sid), world.settings, world.clock.now)
+        shown = account_admin.account_json(
+            session, account_admin.get(session, account.sid), world.settings, world.clock.now
+        )
         (due,) = session.scalars(select(Stream.due_at).where(Stream.failures == 5).limit(1))
     assert "cannot be opened" in shown["streams"][0]["last_error"]
     assert due <= world.clock.now
@@ -201,7 +205,9 @@ def test_no_heartbeat_is_sent_before_all_was_read_once(world: World, environment
 
 
 def findings(world: World) -> list[str]:
-    return [f"{found.result} {found.what}: {found.said}" for found in doctor._accounts(world.settings, world.clock)]
+    return [
+        f"{found.result} {found.subject}: {found.detail}" for found in doctor._accounts(world.settings, world.clock)
+    ]
 
 
 def test_the_doctor_tells_that_workers_have_other_credentials_and_leaves_them_alone(

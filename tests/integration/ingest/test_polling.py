@@ -9,7 +9,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import Alert
 from app.services import health, retention
-from app.services.alerts import builtin
+from app.services.alerts import self_monitoring
 from app.services.ingest import intake, polling, streams
 from app.services.logs.raw import raw_of, unreadable_of
 from scripts.twilio_simulator.faults import FaultKind
@@ -161,7 +161,7 @@ def test_what_is_set_aside_is_counted_once_and_a_trickle_is_no_alert(world: Worl
     assert check.status == "ok"
     assert "10 records of the last day cannot be logs" in check.detail
     with session_scope() as session:
-        builtin.watch(session, world.settings, world.clock.now)
+        self_monitoring.update_built_in_alerts(session, world.settings, world.clock.now)
     with session_scope() as session:
         assert session.scalars(select(Alert)).all() == []
 
@@ -170,7 +170,7 @@ def test_more_than_a_trickle_opens_an_alert_that_ends_when_no_more_come(world: W
     set_aside(world, 11)
     assert health.examine(world.settings, world.clock.now).checks["polling"].status == "degraded"
     with session_scope() as session:
-        builtin.watch(session, world.settings, world.clock.now)
+        self_monitoring.update_built_in_alerts(session, world.settings, world.clock.now)
     with session_scope() as session:
         (alert,) = session.scalars(select(Alert))
         assert alert.rule_name == "Records of Twilio are set aside"
@@ -178,7 +178,7 @@ def test_more_than_a_trickle_opens_an_alert_that_ends_when_no_more_come(world: W
     world.advance(minutes=61)
     world.poll()
     with session_scope() as session:
-        builtin.watch(session, world.settings, world.clock.now)
+        self_monitoring.update_built_in_alerts(session, world.settings, world.clock.now)
     with session_scope() as session:
         assert session.scalars(select(Alert.status)).all() == ["resolved"]
 
@@ -281,7 +281,7 @@ def test_only_the_latest_odd_records_are_kept(world: World, monkeypatch: pytest.
     for n in range(9):
         world.simulator.add_message(at=START - minutes(1), odd=b'{"sid": %d}' % n)
     world.poll(LogType.MESSAGE)
-    monkeypatch.setattr(intake, "KEPT_RECORDS", 4)
+    monkeypatch.setattr(intake, "MAX_QUARANTINED", 4)
     retention.clean(world.settings, world.clock.now)
     assert len(world.quarantine()) == 4
 

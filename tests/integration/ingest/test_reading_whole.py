@@ -186,14 +186,14 @@ def test_a_long_listing_goes_on_from_the_page_where_its_poll_ran_out_of_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(3500)}
-    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", -1.0)
+    monkeypatch.setattr(listing, "MAX_POLL_SECONDS", -1.0)
     polls = 0
     while world.stream_or_none(LogType.MESSAGE) is None or world.stream(LogType.MESSAGE).complete_until is None:
         world.poll(LogType.MESSAGE)
         polls += 1
     assert polls == 4
     assert sids == set(world.logs())
-    assert world.stream(LogType.MESSAGE).reading == {}
+    assert world.stream(LogType.MESSAGE).resume_points == {}
     assert world.requests() <= 6
 
 
@@ -242,12 +242,12 @@ def test_a_budget_that_does_not_reach_is_told_by_the_streams_state(
     world.advance(hours=1)
     world.poll(LogType.MESSAGE)
     world.advance(days=6)
-    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", 1.0)
+    monkeypatch.setattr(listing, "MAX_POLL_SECONDS", 1.0)
     world.configured(twilio_max_requests_per_minute=4)
     world.poll(LogType.MESSAGE)
     assert world.stream(LogType.MESSAGE).rereads_behind
     world.configured(twilio_max_requests_per_minute=1000)
-    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", 200.0)
+    monkeypatch.setattr(listing, "MAX_POLL_SECONDS", 200.0)
     world.advance(minutes=1)
     world.poll(LogType.MESSAGE)
     assert not world.stream(LogType.MESSAGE).rereads_behind
@@ -258,7 +258,7 @@ def test_a_backlog_that_takes_all_the_time_is_told_by_the_streams_state(
 ) -> None:
     for n in range(2100):
         world.simulator.add_message(at=START - timedelta(seconds=n))
-    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", -1.0)
+    monkeypatch.setattr(listing, "MAX_POLL_SECONDS", -1.0)
     world.poll(LogType.MESSAGE)
     assert world.stream(LogType.MESSAGE).rereads_behind
     assert world.stream(LogType.MESSAGE).failures == 0
@@ -268,10 +268,10 @@ def test_a_place_that_can_be_read_no_more_is_given_up_and_the_list_begun_anew(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(2500)}
-    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", -1.0)
+    monkeypatch.setattr(listing, "MAX_POLL_SECONDS", -1.0)
     world.poll(LogType.MESSAGE)
-    place = world.stream(LogType.MESSAGE).reading["slice"]["link"].partition("PageToken=")[2]
-    monkeypatch.setattr(listing, "LONGEST_POLL_SECONDS", 200.0)
+    place = world.stream(LogType.MESSAGE).resume_points["slice"]["link"].partition("PageToken=")[2]
+    monkeypatch.setattr(listing, "MAX_POLL_SECONDS", 200.0)
     world.simulator.faults.add(FaultKind.UNAVAILABLE, path=place, times=15)
     for _ in range(4):
         world.poll(LogType.MESSAGE)

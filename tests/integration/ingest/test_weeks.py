@@ -56,7 +56,7 @@ WORST = [kind for kind in FaultKind if kind not in (FaultKind.HUGE, FaultKind.SL
 @pytest.mark.hunt
 @settings(max_examples=examples(4), phases=[Phase.explicit, Phase.generate])
 @given(
-    told=st.lists(stories(), min_size=5, max_size=60),
+    drawn=st.lists(stories(), min_size=5, max_size=60),
     habits=st.builds(
         Habits,
         date_filters=st.sampled_from(list(DateFilters)),
@@ -70,7 +70,7 @@ WORST = [kind for kind in FaultKind if kind not in (FaultKind.HUGE, FaultKind.SL
 @pytest.mark.timeout(3600)
 def test_what_is_stored_equals_what_twilio_holds(
     world: World,
-    told: list[dict[str, Any]],
+    drawn: list[dict[str, Any]],
     habits: Habits,
     share: float,
     outage: tuple[float, float],
@@ -80,8 +80,8 @@ def test_what_is_stored_equals_what_twilio_holds(
     world.simulator.habits = habits
     if share:
         world.simulator.faults.at_random(share, seed, WORST)
-    for story in told:
-        tell(world, story)
+    for story in drawn:
+        schedule_record(world, story)
     play(world, 150, outage)
     world.simulator.faults.clear()
     play(world, 80, None)
@@ -106,7 +106,7 @@ def begin_anew(world: World, seed: int) -> None:
     world.configured(twilio_max_requests_per_minute=30, poll_interval_seconds=3 * 3600)
 
 
-def tell(world: World, story: dict[str, Any]) -> None:
+def schedule_record(world: World, story: dict[str, Any]) -> None:
     """Let a record come into being when its time comes, and change when theirs comes."""
     at = START + timedelta(hours=story["at"])
 

@@ -15,7 +15,7 @@ from app.database import session_scope
 from app.enums import NotificationType
 from app.models import Action, Alert, Attempt, Delivery
 from app.services.outbox import actions, dispatch
-from app.services.outbox.enqueue import enqueue, notice
+from app.services.outbox.enqueue import enqueue, make_notice
 from tests.conftest import forget
 from tests.fakes import FrozenClock
 from tests.receivers import Mailbox, Receiver, http_receiver, mail_server
@@ -73,11 +73,11 @@ class Outbox:
             session.refresh(alert)
         return alert
 
-    def tell(self, alert: Alert, kind: str = "firing") -> list[UUID]:
+    def notify(self, alert: Alert, kind: str = "firing") -> list[UUID]:
         """Make the deliveries of a notification, in one transaction, as the second stage does."""
         with session_scope() as session:
             before = set(session.scalars(select(Delivery.id)))
-            enqueue(session, [notice(NotificationType(f"alert.{kind}"), alert)], get_settings(), self.clock())
+            enqueue(session, [make_notice(NotificationType(f"alert.{kind}"), alert)], get_settings(), self.clock())
         with session_scope() as session:
             rows = session.scalars(select(Delivery).order_by(Delivery.number))
             return [row.id for row in rows if row.id not in before]

@@ -13,8 +13,8 @@ from app.database import session_scope
 from app.enums import NotificationType
 from app.errors import Conflict
 from app.models import Alert
-from app.services.outbox import actions, digest, failing
-from app.services.outbox.enqueue import enqueue, notice
+from app.services.outbox import actions, cancellation, digest
+from app.services.outbox.enqueue import enqueue, make_notice
 from app.services.outbox.retry import retry
 from tests.fakes import START
 from tests.integration.outbox.conftest import Outbox
@@ -24,7 +24,7 @@ from tests.receivers import Mailbox, Receiver, respond
 
 def flood(outbox: Outbox, number: int, **fields: object) -> None:
     for _ in range(number):
-        outbox.tell(outbox.alert(**fields))
+        outbox.notify(outbox.alert(**fields))
 
 
 def drain(outbox: Outbox) -> None:
@@ -62,7 +62,7 @@ def test_a_digest_links_to_the_alerts_and_says_how_many_more(outbox: Outbox, rec
     flood(outbox, 20)
     alerts = [outbox.alert() for _ in range(25)]
     for alert in alerts:
-        outbox.tell(alert)
+        outbox.notify(alert)
     drain(outbox)
     outbox.deliver(minutes=1)
     told = json.loads(receiver.requests[-1].body)["data"]["digest"]
@@ -130,9 +130,9 @@ def test_a_folded_firing_still_counts_as_told(outbox: Outbox, receiver: Receiver
     outbox.webhook(receiver)
     flood(outbox, 20)
     alert = outbox.alert()
-    outbox.tell(alert)
+    outbox.notify(alert)
     outbox.clock.advance(minutes=20)
-    outbox.tell(alert, "resolved")
+    outbox.notify(alert, "resolved")
     assert [(each.type, each.status) for each in outbox.deliveries(alert_id=alert.id)] == [
         ("alert.firing", "folded"),
         ("alert.resolved", "pending"),
@@ -141,23 +141,23 @@ def test_a_folded_firing_still_counts_as_told(outbox: Outbox, receiver: Receiver
 
 def test_two_evaluations_at_the_same_moment_do_not_pass_the_cap_together(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver)
-    flood(outbox, digest.MOST_NOTIFICATIONS - 1)
+    flood(outbox, digest.MAX_NOTIFICATIONS - 1)
     alerts = [outbox.alert(), outbox.alert()]
     made = threading.Event()
 
     def tell(alert: Alert) -> None:
         with session_scope() as session:
-            enqueue(session, [notice(NotificationType.FIRING, alert)], get_settings(), outbox.clock())
+            enqueue(session, [make_notice(NotificationType.FIRING, alert)], get_settings(), outbox.clock())
             made.set()
 
     with session_scope() as first:
-        enqueue(first, [notice(NotificationType.FIRING, alerts[0])], get_settings(), outbox.clock())
+        enqueue(first, [make_notice(NotificationType.FIRING, alerts[0])], get_settings(), outbox.clock())
         second = threading.Thread(target=tell, args=(alerts[1],))
         second.start()
         assert not made.wait(0.3), "it waits until the other's are there to be counted"
     second.join(PATIENCE_SECONDS)
     statuses = Counter(each.status for each in outbox.deliveries(action_id=action))
-    assert statuses == {"pending": digest.MOST_NOTIFICATIONS, "folded": 1}
+    assert statuses == {"pending": digest.MAX_NOTIFICATIONS, "folded": 1}
 
 
 def test_what_follows_a_folded_firing_waits_for_the_digest_that_tells_of_it(outbox: Outbox, receiver: Receiver) -> None:
@@ -166,10 +166,10 @@ def test_what_follows_a_folded_firing_waits_for_the_digest_that_tells_of_it(outb
     drain(outbox)
     alert = outbox.alert()
     outbox.clock.advance(minutes=9, seconds=30 - (outbox.clock() - START).total_seconds())
-    outbox.tell(alert)
+    outbox.notify(alert)
     outbox.clock.advance(seconds=40)
     receiver.answers = [respond(503), respond(200)]
-    [resolved] = outbox.tell(alert, "resolved")
+    [resolved] = outbox.notify(alert, "resolved")
     drain(outbox)
     assert outbox.attempts(resolved) == []
     outbox.deliver(seconds=30)
@@ -206,7 +206,7 @@ def test_an_action_whose_digest_cannot_be_made_holds_up_nobody_and_loses_nothing
         stored = session.scalar(text("SELECT config FROM actions"))
         session.execute(text("UPDATE actions SET config = 'what no key opens'"))
     other = outbox.webhook(receiver)
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     outbox.deliver(minutes=1)
     assert [each.status for each in outbox.deliveries(action_id=other)] == ["succeeded"]
     with session_scope() as session:
@@ -227,9 +227,9 @@ def test_pagerduty_gets_each_alert_of_a_flood_by_its_own_key_and_its_end(outbox:
     outbox.webhook(receiver, **PAGERDUTY)
     alerts = [outbox.alert() for _ in range(30)]
     for alert in alerts:
-        outbox.tell(alert)
+        outbox.notify(alert)
     for alert in alerts:
-        outbox.tell(alert, "resolved")
+        outbox.notify(alert, "resolved")
     outbox.deliver()
     for _ in range(10):
         outbox.deliver(minutes=3)
@@ -246,9 +246,9 @@ def test_what_was_folded_goes_to_pagerduty_one_by_one_once_the_action_is_of_that
     flood(outbox, 20)
     drain(outbox)
     going, over = outbox.alert(), outbox.alert(rule_name="Over: again", summary="said")
-    outbox.tell(going)
-    outbox.tell(over)
-    outbox.tell(over, "resolved")
+    outbox.notify(going)
+    outbox.notify(over)
+    outbox.notify(over, "resolved")
     change(outbox, action, config={"url": receiver.url} | PAGERDUTY)
     receiver.requests.clear()
     for _ in range(3):
@@ -267,12 +267,12 @@ def test_what_was_folded_goes_to_pagerduty_one_by_one_once_the_action_is_of_that
 
 def test_a_test_of_pagerduty_leaves_no_incident(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver, **PAGERDUTY)
-    [tried] = actions.test(action, outbox.clock())
+    [tried] = actions.send_test(action, outbox.clock())
     assert outbox.delivery(tried).status == "succeeded"
     assert [action for action, _ in events(receiver)] == ["trigger", "resolve"]
     assert len({key for _, key in events(receiver)}) == 1
     receiver.answers = [respond(202), respond(503)]
-    [tried] = actions.test(action, outbox.clock())
+    [tried] = actions.send_test(action, outbox.clock())
     assert outbox.delivery(tried).status == "failed", "an incident that may be left open is told of"
 
 
@@ -285,7 +285,7 @@ def test_what_is_folded_through_an_action_that_became_another_kind_fails_and_is_
     change(outbox, action, action_type="email", config={"recipients": ["ops@example.com"]})
     outbox.deliver(minutes=1)
     failed = outbox.deliveries(status="failed")
-    assert [outbox.attempts(each.id)[-1].error for each in failed] == [failing.OTHER_KIND] * 2
+    assert [outbox.attempts(each.id)[-1].error for each in failed] == [cancellation.OTHER_KIND] * 2
     assert (outbox.deliveries(type="alert.digest"), mailbox.mails, len(receiver.requests)) == ([], [], 20)
     with session_scope() as session, pytest.raises(Conflict, match="another kind"):
         retry(session, failed[0].id, outbox.clock())
@@ -325,9 +325,9 @@ def test_a_digest_is_made_while_what_came_before_its_members_is_retried_by_hand(
     outbox.webhook(receiver)
     alert = outbox.alert()
     receiver.answers = [respond(404), respond(200)]
-    [firing] = outbox.tell(alert)
+    [firing] = outbox.notify(alert)
     flood(outbox, 19)
-    [update] = outbox.tell(alert, "update")
+    [update] = outbox.notify(alert, "update")
     drain(outbox)
     assert (outbox.delivery(firing).status, outbox.delivery(update).status) == ("failed", "folded")
     outbox.clock.advance(minutes=1)
@@ -339,7 +339,7 @@ def test_a_digest_is_made_while_what_came_before_its_members_is_retried_by_hand(
     with session_scope() as session, pytest.raises(Conflict, match="is folded"):
         retry(session, update, outbox.clock())
     outbox.clock.advance(minutes=10)
-    [resolved] = outbox.tell(alert, "resolved")
+    [resolved] = outbox.notify(alert, "resolved")
     outbox.deliver()
     ids = [request.headers["webhook-id"] for request in receiver.requests]
     assert ids[-3:] == [str(told.id), str(firing), str(resolved)], "the end waits for the firing that is tried again"
@@ -352,7 +352,7 @@ def test_a_digest_that_failed_is_retried_by_hand_and_what_follows_waits_for_it(
     outbox.webhook(receiver)
     flood(outbox, 20)
     alert = outbox.alert()
-    outbox.tell(alert)
+    outbox.notify(alert)
     drain(outbox)
     receiver.answers = [respond(404), respond(503), respond(200)]
     outbox.deliver(minutes=1)
@@ -360,7 +360,7 @@ def test_a_digest_that_failed_is_retried_by_hand_and_what_follows_waits_for_it(
     with session_scope() as session:
         retry(session, told.id, outbox.clock())
     outbox.clock.advance(minutes=10)
-    [resolved] = outbox.tell(alert, "resolved")
+    [resolved] = outbox.notify(alert, "resolved")
     outbox.deliver()
     assert outbox.attempts(resolved) == []
     outbox.deliver(seconds=6)

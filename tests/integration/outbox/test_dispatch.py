@@ -20,9 +20,9 @@ from app.database import session_scope
 from app.errors import Conflict
 from app.metrics import DELIVERIES
 from app.models import Alert, Counter
-from app.services import catalogue
-from app.services.alerts import builtin
-from app.services.outbox import actions, claim, dispatch, failing
+from app.services import rule_admin
+from app.services.alerts import self_monitoring
+from app.services.outbox import actions, cancellation, claim, dispatch
 from app.services.outbox.retry import retry
 from app.utils.clock import utc_now
 from tests.conftest import forget
@@ -32,7 +32,7 @@ from tests.receivers import Mailbox, Receiver, Request, http_receiver, respond, 
 
 def test_a_delivery_reaches_its_receiver_and_is_on_record(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     assert outbox.deliver() == 1
     [request] = receiver.requests
     assert request.headers["webhook-id"] == str(delivery)
@@ -45,7 +45,7 @@ def test_a_delivery_reaches_its_receiver_and_is_on_record(outbox: Outbox, receiv
 def test_retries_keep_to_the_schedule_and_send_the_same(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(500, b"broken"), respond(503), respond(200)]
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     for wait in SCHEDULE[:2]:
         assert outbox.deliver() == 1
         assert wait <= outbox.waits(delivery) <= wait * 1.2
@@ -62,7 +62,7 @@ def test_a_delivery_fails_when_its_retries_are_used_up_and_can_be_retried_by_han
 ) -> None:
     receiver.answers = [respond(500)]
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     for _ in range(len(SCHEDULE) + 1):
         outbox.deliver(hours=1)
     assert outbox.delivery(delivery).status == "failed"
@@ -102,7 +102,7 @@ def test_a_status_decides_what_becomes_of_a_delivery(
 ) -> None:
     receiver.answers = [respond(status, b"", Location="http://169.254.169.254/")]
     action = outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     [attempt] = outbox.attempts(delivery)
     assert (attempt.outcome, attempt.status_code) == (outcome, status)
@@ -119,7 +119,7 @@ def test_retry_after_is_honoured_up_to_an_hour_and_junk_is_ignored(
 ) -> None:
     receiver.answers = [respond(429, b"", Retry_After=asked)]
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     assert at_least <= outbox.waits(delivery) <= at_most
 
@@ -131,7 +131,7 @@ def test_a_date_to_retry_after_is_honoured_up_to_an_hour_and_one_that_has_passed
     asked = format_datetime(utc_now() + timedelta(hours=hours), usegmt=True)
     receiver.answers = [respond(503, b"", Retry_After=asked)]
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     assert at_least <= outbox.waits(delivery) <= at_most
 
@@ -142,7 +142,7 @@ def test_an_answer_of_bad_bytes_is_kept_as_text_and_no_further_than_its_first_ki
 ) -> None:
     receiver.answers = [respond(status, b"ab\x00\xff\xfe\xed\xa0\x80" + b"z" * 300_000)]
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     [attempt] = outbox.attempts(delivery)
     assert (attempt.status_code, attempt.outcome) == (status, "succeeded" if status == 200 else "retry")
@@ -157,16 +157,16 @@ def test_an_answer_of_bad_bytes_is_kept_as_text_and_no_further_than_its_first_ki
 def test_a_receiver_that_is_gone_disables_its_action_and_fails_what_is_owed(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(500), respond(410)]
     action = outbox.webhook(receiver)
-    [first] = outbox.tell(outbox.alert())
+    [first] = outbox.notify(outbox.alert())
     outbox.deliver()
-    [second] = outbox.tell(outbox.alert())
+    [second] = outbox.notify(outbox.alert())
     outbox.deliver()
     stored = outbox.stored(action)
     assert not stored.enabled
     assert stored.disabled_reason == "the receiver answered 410: it is gone"
     assert outbox.delivery(first).status == outbox.delivery(second).status == "failed"
     assert "disabled" in (outbox.attempts(first)[-1].error or "")
-    assert outbox.tell(outbox.alert()) == []
+    assert outbox.notify(outbox.alert()) == []
 
 
 def test_the_alert_about_a_disabled_action_names_its_receiver_and_no_secret_path(
@@ -174,11 +174,11 @@ def test_the_alert_about_a_disabled_action_names_its_receiver_and_no_secret_path
 ) -> None:
     receiver.answers = [respond(410)]
     outbox.webhook(receiver)
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     outbox.deliver()
     with session_scope() as session:
-        builtin.watch(session, get_settings(), outbox.clock())
-        [summary] = session.scalars(select(Alert.summary).where(Alert.rule_name == builtin.ACTION_DISABLED))
+        self_monitoring.update_built_in_alerts(session, get_settings(), outbox.clock())
+        [summary] = session.scalars(select(Alert.summary).where(Alert.rule_name == self_monitoring.ACTION_DISABLED))
     host = urlsplit(receiver.url).netloc
     assert summary == f"the webhook action to {host} is switched off: the receiver answered 410: it is gone"
 
@@ -187,7 +187,7 @@ def test_a_disabled_action_fails_what_it_owes_and_a_retry_after_enabling_sends_i
     outbox: Outbox, receiver: Receiver
 ) -> None:
     action = outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
         actions.patch(session, action, {"enabled": False}, outbox.clock())
     assert outbox.delivery(delivery).status == "failed"
@@ -204,7 +204,7 @@ def test_a_disabled_action_fails_what_it_owes_and_a_retry_after_enabling_sends_i
 
 def test_deleting_an_action_fails_what_it_owes(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
         actions.delete(session, action, outbox.clock())
     assert outbox.delivery(delivery).status == "failed"
@@ -218,7 +218,7 @@ def test_what_was_under_way_when_its_action_was_deleted_ends_though_the_worker_d
     outbox: Outbox, receiver: Receiver
 ) -> None:
     action = outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
         assert len(claim.claim_due(session, outbox.clock(), 1, SCHEDULE)) == 1
     with session_scope() as session:
@@ -232,13 +232,13 @@ def test_what_an_earlier_release_left_without_its_action_fails_and_what_is_not_o
     outbox: Outbox, receiver: Receiver
 ) -> None:
     gone, whole = outbox.webhook(receiver), outbox.webhook(receiver)
-    owed = {each.action_id: each.id for each in map(outbox.delivery, outbox.tell(outbox.alert()))}
+    deliveries = {each.action_id: each.id for each in map(outbox.delivery, outbox.notify(outbox.alert()))}
     with session_scope() as session:
         session.execute(text("DELETE FROM actions WHERE id = :id"), {"id": gone})
     outbox.deliver()
-    assert outbox.delivery(owed[gone]).status == "failed"
-    assert [attempt.error for attempt in outbox.attempts(owed[gone])] == ["the action was deleted"]
-    assert outbox.delivery(owed[whole]).status == "succeeded"
+    assert outbox.delivery(deliveries[gone]).status == "failed"
+    assert [attempt.error for attempt in outbox.attempts(deliveries[gone])] == ["the action was deleted"]
+    assert outbox.delivery(deliveries[whole]).status == "succeeded"
     assert len(receiver.requests) == 1
 
 
@@ -246,7 +246,7 @@ def test_what_is_owed_through_an_action_that_became_another_kind_fails_at_once_a
     outbox: Outbox, receiver: Receiver, mailbox: Mailbox
 ) -> None:
     action = outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
         changes = {"action_type": "email", "config": {"recipients": ["ops@example.com"]}}
         actions.patch(session, action, changes, outbox.clock())
@@ -255,10 +255,10 @@ def test_what_is_owed_through_an_action_that_became_another_kind_fails_at_once_a
     assert (outbox.delivery(delivery).status, attempt.outcome, attempt.error) == (
         "failed",
         "failed",
-        failing.OTHER_KIND,
+        cancellation.OTHER_KIND,
     )
     assert outbox.stored(action).failures_in_a_row == 0, "it says nothing of the new receiver"
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     outbox.deliver()
     assert (len(receiver.requests), len(mailbox.mails)) == (0, 1)
 
@@ -266,7 +266,7 @@ def test_what_is_owed_through_an_action_that_became_another_kind_fails_at_once_a
 def test_retries_to_a_receiver_that_is_down_keep_to_the_schedule(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(500)]
     outbox.webhook(receiver)
-    deliveries = [outbox.tell(outbox.alert())[0] for _ in range(8)]
+    deliveries = [outbox.notify(outbox.alert())[0] for _ in range(8)]
     while pending := outbox.deliveries(status="pending"):
         due_at = min(each.next_attempt_at for each in pending if each.next_attempt_at)
         outbox.clock.now = max(due_at, outbox.clock() + timedelta(seconds=0.5))
@@ -282,8 +282,8 @@ def test_deliveries_of_one_alert_to_one_receiver_go_in_order(outbox: Outbox, rec
     receiver.answers = [respond(500), respond(200)]
     outbox.webhook(receiver)
     alert = outbox.alert()
-    [firing] = outbox.tell(alert)
-    [resolved] = outbox.tell(alert, "resolved")
+    [firing] = outbox.notify(alert)
+    [resolved] = outbox.notify(alert, "resolved")
     assert outbox.deliver() == 1
     assert outbox.attempts(resolved) == []
     assert outbox.deliver(seconds=6) == 2
@@ -295,11 +295,11 @@ def test_a_webhook_whose_url_is_edited_is_still_one_receiver_told_in_order(outbo
     receiver.answers = [respond(500), respond(200)]
     action_id = outbox.webhook(receiver)
     alert = outbox.alert()
-    [firing] = outbox.tell(alert)
+    [firing] = outbox.notify(alert)
     outbox.deliver()
     with session_scope() as session:
         actions.patch(session, action_id, {"config": {"url": f"{receiver.url}/moved"}}, outbox.clock())
-    [resolved] = outbox.tell(alert, "resolved")
+    [resolved] = outbox.notify(alert, "resolved")
     assert outbox.deliver() == 0
     outbox.deliver(seconds=6)
     ids = [request.headers["webhook-id"] for request in receiver.requests]
@@ -311,7 +311,7 @@ def test_a_slow_receiver_holds_up_nobody_else(outbox: Outbox, receiver: Receiver
         outbox.webhook(slow)
         fast = outbox.webhook(receiver)
         for _ in range(6):
-            outbox.tell(outbox.alert())
+            outbox.notify(outbox.alert())
         assert outbox.deliver() >= 8
     assert all(each.status == "succeeded" for each in outbox.deliveries(action_id=fast))
 
@@ -319,17 +319,17 @@ def test_a_slow_receiver_holds_up_nobody_else(outbox: Outbox, receiver: Receiver
 def test_receivers_that_are_down_keep_nobody_else_from_being_told(
     outbox: Outbox, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "UNDER_WAY", 1)
+    monkeypatch.setattr(dispatch, "MAX_IN_FLIGHT", 1)
     with http_receiver(respond(500)) as down:
         for _ in range(15):
             outbox.webhook(down)
         alert = outbox.alert()
-        outbox.tell(alert)
-        outbox.tell(alert, "resolved")  # each waits for the firing, which waits for its retry
+        outbox.notify(alert)
+        outbox.notify(alert, "resolved")  # each waits for the firing, which waits for its retry
         outbox.deliver()
         up = outbox.webhook(receiver)
         outbox.clock.advance(seconds=1)
-        outbox.tell(outbox.alert())
+        outbox.notify(outbox.alert())
         outbox.deliver()
     assert [each.status for each in outbox.deliveries(action_id=up)] == ["succeeded"]
 
@@ -337,7 +337,7 @@ def test_receivers_that_are_down_keep_nobody_else_from_being_told(
 def test_no_more_than_two_deliveries_of_an_action_are_under_way_at_once(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver)
     for _ in range(6):
-        outbox.tell(outbox.alert())
+        outbox.notify(outbox.alert())
     with session_scope() as session:
         assert len(claim.claim_due(session, outbox.clock(), 100, SCHEDULE)) == 2
     with session_scope() as session:
@@ -350,7 +350,7 @@ def test_a_receiver_that_is_down_gets_one_probe_and_no_retry_is_lost_or_late(
 ) -> None:
     receiver.answers = [respond(500)]
     action = outbox.webhook(receiver)
-    deliveries = [outbox.tell(outbox.alert())[0] for _ in range(8)]
+    deliveries = [outbox.notify(outbox.alert())[0] for _ in range(8)]
     outbox.deliver()
     stored = outbox.stored(action)
     assert stored.failures_in_a_row >= 5
@@ -370,7 +370,7 @@ def test_a_receiver_that_answers_again_closes_the_breaker(outbox: Outbox, receiv
     receiver.answers = [respond(500)]
     action = outbox.webhook(receiver)
     for _ in range(6):
-        outbox.tell(outbox.alert())
+        outbox.notify(outbox.alert())
     outbox.deliver()
     receiver.answers = [respond(200)]
     outbox.deliver(minutes=10)
@@ -383,15 +383,15 @@ def test_five_days_of_nothing_but_failure_disable_an_action(outbox: Outbox, rece
     receiver.answers = [respond(500)]
     action = outbox.webhook(receiver)
     for _ in range(8):
-        outbox.tell(outbox.alert())
+        outbox.notify(outbox.alert())
         for _ in range(len(SCHEDULE) + 1):
             outbox.deliver(hours=1)
     outbox.clock.advance(days=5)
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     for _ in range(len(SCHEDULE) + 1):
         assert outbox.deliver(hours=1) == 1
     assert outbox.stored(action).enabled, "nine deliveries are too few to judge by"
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     assert outbox.deliver(hours=1) == 1
     assert outbox.stored(action).disabled_reason == "nothing but failures for five days"
 
@@ -401,7 +401,7 @@ def test_one_success_in_five_days_keeps_an_action(outbox: Outbox, receiver: Rece
     action = outbox.webhook(receiver)
     for day in range(12):
         receiver.answers = [respond(200 if day == 6 else 500)]
-        outbox.tell(outbox.alert())
+        outbox.notify(outbox.alert())
         for _ in range(len(SCHEDULE) + 1):
             outbox.deliver(hours=1)
         outbox.clock.advance(hours=8)
@@ -410,25 +410,25 @@ def test_one_success_in_five_days_keeps_an_action(outbox: Outbox, receiver: Rece
 
 def test_an_outcome_after_the_lease_changes_nothing(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
         [late] = claim.claim_due(session, outbox.clock(), 1, SCHEDULE)
         session.expunge_all()
     outbox.clock.advance(minutes=5)
     assert outbox.deliver() == 1
     from app.enums import AttemptOutcome
-    from app.services.outbox.record import Outcome, record
+    from app.services.outbox.record import AttemptResult, record
 
     with session_scope() as session:
-        record(session, [(late, Outcome(AttemptOutcome.FAILED, error="too late"))], SCHEDULE, outbox.clock())
+        record(session, [(late, AttemptResult(AttemptOutcome.FAILED, error="too late"))], SCHEDULE, outbox.clock())
     assert outbox.delivery(delivery).status == "succeeded"
     assert [attempt.outcome for attempt in outbox.attempts(delivery)] == ["unknown", "succeeded"]
 
 
 def test_a_delivery_that_kills_its_workers_is_given_up(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
-    for _ in range(claim.MAX_UNKNOWN):
+    [delivery] = outbox.notify(outbox.alert())
+    for _ in range(claim.MAX_UNKNOWN_OUTCOMES):
         with session_scope() as session:
             assert len(claim.claim_due(session, outbox.clock(), 1, SCHEDULE)) == 1
         outbox.clock.advance(minutes=5)
@@ -441,11 +441,11 @@ def test_a_worker_that_slept_over_its_lease_gives_the_delivery_back(
     outbox: Outbox, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
         [mine] = claim.claim_due(session, outbox.clock(), 1, SCHEDULE)
         session.expunge_all()
-    monkeypatch.setattr(claim, "SPARE", timedelta(seconds=dispatch.SPARE_SECONDS))
+    monkeypatch.setattr(claim, "LEASE_MARGIN", timedelta(seconds=dispatch.LEASE_MARGIN_SECONDS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dispatch, "_now", lambda session, clock: outbox.clock())
         dispatch.deliver_claimed(get_settings(), outbox.runner, [mine])
@@ -458,7 +458,7 @@ def test_what_a_dead_worker_had_under_way_is_sent_within_a_minute_of_its_death(
     outbox: Outbox, receiver: Receiver
 ) -> None:
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
         assert len(claim.claim_due(session, outbox.clock(), 1, SCHEDULE)) == 1
     assert outbox.deliver(seconds=45) == 0, "that worker may still be sending"
@@ -477,7 +477,7 @@ def test_what_a_dead_worker_had_under_way_is_sent_within_a_minute_of_its_death(
 def test_a_test_answers_with_its_outcome_and_is_tried_once(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(500)]
     action = outbox.webhook(receiver)
-    [delivery] = actions.test(action, utc_now())
+    [delivery] = actions.send_test(action, utc_now())
     assert outbox.delivery(delivery).status == "failed"
     assert len(outbox.attempts(delivery)) == 1
     assert outbox.stored(action).failing_since is None
@@ -487,7 +487,7 @@ def test_a_test_answers_with_its_outcome_and_is_tried_once(outbox: Outbox, recei
 
 def test_a_disabled_action_can_be_tried(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.action("webhook", {"url": receiver.url}, enabled=False)
-    [delivery] = actions.test(action, utc_now())
+    [delivery] = actions.send_test(action, utc_now())
     assert outbox.delivery(delivery).status == "succeeded"
     assert not outbox.stored(action).enabled
 
@@ -497,7 +497,7 @@ def test_a_webhook_goes_by_the_method_and_with_the_headers_of_its_action(
     outbox: Outbox, receiver: Receiver, method: str
 ) -> None:
     outbox.webhook(receiver, method=method, headers={"X-Team": "ops"})
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     outbox.deliver()
     [request] = receiver.requests
     assert (request.method, request.target, request.headers["x-team"]) == (method, "/hook", "ops")
@@ -508,7 +508,7 @@ def test_an_action_is_told_of_its_rule_from_its_severity_on_and_of_what_it_asks_
 ) -> None:
     with session_scope() as session:
         body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
-        rule = catalogue.create(session, body, outbox.clock()).id
+        rule = rule_admin.create(session, body, outbox.clock()).id
     url = {"url": receiver.url}
     every = outbox.webhook(receiver)
     of_rule = outbox.action("webhook", url, rule_id=str(rule))
@@ -517,7 +517,7 @@ def test_an_action_is_told_of_its_rule_from_its_severity_on_and_of_what_it_asks_
     outbox.action("webhook", url, enabled=False)
 
     def told(kind: str, **fields: Any) -> set[UUID]:
-        return {outbox.delivery(each).action_id for each in outbox.tell(outbox.alert(**fields), kind)}
+        return {outbox.delivery(each).action_id for each in outbox.notify(outbox.alert(**fields), kind)}
 
     assert told("firing") == {every}
     assert told("firing", rule_id=rule) == {every, of_rule}
@@ -532,7 +532,7 @@ def test_what_was_frozen_goes_out_though_the_text_of_its_action_is_edited(
     mailbox.codes = {"ops@example.com": ["451 later", "250 OK"]}
     webhook = outbox.webhook(receiver, body='{"text": "old"}')
     email = outbox.email("ops@example.com", subject="Old subject")
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     outbox.deliver()
     with session_scope() as session:
         config = actions.masked_config(actions.get(session, webhook)) | {"body": '{"text": "new"}'}
@@ -551,7 +551,7 @@ def test_an_attempt_says_when_it_was_made_and_how_long_it_took(outbox: Outbox, r
 
     receiver.answers = [slowly]
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver(seconds=1)
     [attempt] = outbox.attempts(delivery)
     assert attempt.at == outbox.clock()
@@ -560,7 +560,7 @@ def test_an_attempt_says_when_it_was_made_and_how_long_it_took(outbox: Outbox, r
 
 def test_what_fails_without_an_attempt_is_counted_too(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver)
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     with session_scope() as session:
         actions.patch(session, action, {"enabled": False}, outbox.clock())
         counted = session.execute(select(Counter.labels, Counter.value).where(Counter.name == DELIVERIES.name)).all()
@@ -573,10 +573,10 @@ def test_a_rolled_back_alert_owes_nothing(outbox: Outbox, receiver: Receiver) ->
     outbox.webhook(receiver)
     alert = outbox.alert()
     from app.enums import NotificationType
-    from app.services.outbox.enqueue import enqueue, notice
+    from app.services.outbox.enqueue import enqueue, make_notice
 
     with pytest.raises(RuntimeError), session_scope() as session:
-        enqueue(session, [notice(NotificationType.FIRING, alert)], get_settings(), outbox.clock())
+        enqueue(session, [make_notice(NotificationType.FIRING, alert)], get_settings(), outbox.clock())
         raise RuntimeError("the transaction fails")
     assert outbox.deliveries() == []
 
@@ -584,16 +584,16 @@ def test_a_rolled_back_alert_owes_nothing(outbox: Outbox, receiver: Receiver) ->
 def test_a_resolve_goes_to_those_who_were_told_of_the_firing(outbox: Outbox, receiver: Receiver) -> None:
     told = outbox.webhook(receiver)
     alert = outbox.alert()
-    outbox.tell(alert)
+    outbox.notify(alert)
     outbox.action("webhook", {"url": receiver.url})
-    outbox.tell(alert, "resolved")
+    outbox.notify(alert, "resolved")
     assert [each.action_id for each in outbox.deliveries(type="alert.resolved")] == [told]
 
 
 def test_each_recipient_of_a_mail_fares_alone(outbox: Outbox, mailbox: Mailbox) -> None:
     mailbox.codes = {"bad@example.com": ["550 no such user"], "busy@example.com": ["451 later", "250 OK"]}
     outbox.email("ok@example.com", "bad@example.com", "busy@example.com")
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     outbox.deliver()
     assert {each.recipient: each.status for each in outbox.deliveries()} == {
         "ok@example.com": "succeeded",
@@ -607,7 +607,7 @@ def test_each_recipient_of_a_mail_fares_alone(outbox: Outbox, mailbox: Mailbox) 
 def test_a_mail_whose_fate_is_unknown_goes_out_again_under_its_one_id(outbox: Outbox, mailbox: Mailbox) -> None:
     mailbox.codes = {"DATA": ["drop", "250 OK"]}
     outbox.email("ops@example.com")
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     assert outbox.delivery(delivery).status == "pending"
     outbox.deliver(seconds=6)
@@ -629,7 +629,7 @@ def test_a_mail_server_that_takes_a_mail_and_says_so_too_late_gets_the_same_agai
 
     monkeypatch.setattr(Mailbox, "handle_DATA", take_and_say_nothing_at_first)
     outbox.email("ops@example.com")
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     with monkeypatch.context() as impatient:
         impatient.setattr(smtp, "ATTEMPT_SECONDS", 3.0)
         outbox.deliver()
@@ -652,7 +652,7 @@ def test_receivers_verify_the_old_secret_for_a_day_and_the_new_one_at_once(
         masked = actions.masked_config(stored)
         at = utc_now() - timedelta(hours=rotated_hours_ago)
         new = actions.patch(session, action, {"config": masked | {"secret": None}}, at)[1]["secret"]
-    actions.test(action, utc_now())
+    actions.send_test(action, utc_now())
     [request] = receiver.requests
     Verifier(new).verify(request.body, request.headers)
     if old_verifies:
@@ -669,7 +669,7 @@ def test_nothing_secret_is_stored_in_clear(outbox: Outbox, receiver: Receiver) -
         {"url": f"http://user:{canary}@127.0.0.1:{receiver.port}/hook?token={canary}", "headers": {"X-Key": canary}},
     )
     receiver.answers = [respond(404, b"no")]
-    outbox.tell(outbox.alert())
+    outbox.notify(outbox.alert())
     outbox.deliver()
     with session_scope() as session:
         for table in ("actions", "deliveries", "attempts"):
@@ -684,7 +684,7 @@ def test_a_secret_that_is_rotated_between_two_attempts_signs_beside_the_old_one(
 ) -> None:
     receiver.answers = [respond(503), respond(200)]
     action = outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     with session_scope() as session:
         old = actions.config_of(actions.get(session, action))["secret"]
@@ -706,11 +706,11 @@ def test_what_is_owed_to_a_recipient_goes_out_though_he_is_taken_out_of_the_acti
     mailbox.codes = {"old@example.com": ["451 later", "250 OK"]}
     action = outbox.email("ops@example.com", "old@example.com")
     alert = outbox.alert()
-    outbox.tell(alert)
+    outbox.notify(alert)
     outbox.deliver()
     with session_scope() as session:
         actions.patch(session, action, {"config": {"recipients": ["ops@example.com"]}}, outbox.clock())
-    outbox.tell(alert, "resolved")
+    outbox.notify(alert, "resolved")
     outbox.deliver(seconds=6)
     assert sorted(recipient for recipient, _ in mailbox.mails) == ["old@example.com", *["ops@example.com"] * 2]
 
@@ -720,13 +720,13 @@ def test_what_is_owed_goes_out_though_its_action_serves_another_rule_or_its_rule
 ) -> None:
     with session_scope() as session:
         body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
-        served, other = (catalogue.create(session, body, outbox.clock()).id for _ in range(2))
+        served, other = (rule_admin.create(session, body, outbox.clock()).id for _ in range(2))
     action = outbox.action("webhook", {"url": receiver.url}, rule_id=str(served))
     alert = outbox.alert(rule_id=served, firing_notified_at=outbox.clock())
-    [firing] = outbox.tell(alert)
+    [firing] = outbox.notify(alert)
     with session_scope() as session:
         actions.patch(session, action, {"rule_id": str(other)}, outbox.clock())
-        catalogue.delete(session, served, outbox.clock())
+        rule_admin.delete(session, served, outbox.clock())
     outbox.deliver()
     [resolved] = outbox.deliveries(type="alert.resolved")
     assert {each.status for each in outbox.deliveries()} == {"succeeded"}
@@ -736,18 +736,18 @@ def test_what_is_owed_goes_out_though_its_action_serves_another_rule_or_its_rule
 def test_what_is_under_way_cannot_be_retried_by_hand(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(404)]
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     with session_scope() as session:
         retry(session, delivery, outbox.clock())
     with session_scope() as session:
-        [held] = claim.claim_due(session, outbox.clock(), 1, SCHEDULE)
+        [claimed] = claim.claim_due(session, outbox.clock(), 1, SCHEDULE)
         session.expunge_all()
     for _ in range(2):
         with session_scope() as session, pytest.raises(Conflict, match="is pending"):
             retry(session, delivery, outbox.clock())
     stored = outbox.delivery(delivery)
-    assert (stored.lease_token, stored.retries_from, stored.attempt_count) == (held.token, 1, 2)
+    assert (stored.lease_token, stored.retries_from, stored.attempt_count) == (claimed.token, 1, 2)
     assert outbox.deliver() == 0
 
 
@@ -757,12 +757,12 @@ def test_what_was_told_out_of_turn_by_a_retry_by_hand_holds_up_only_what_is_told
     receiver.answers = [respond(404), respond(200), respond(503), respond(200)]
     outbox.webhook(receiver)
     alert = outbox.alert()
-    [firing], [update] = outbox.tell(alert), outbox.tell(alert, "update")
+    [firing], [update] = outbox.notify(alert), outbox.notify(alert, "update")
     outbox.deliver()
     assert (outbox.delivery(firing).status, outbox.delivery(update).status) == ("failed", "succeeded")
     with session_scope() as session:
         retry(session, firing, outbox.clock())
-    [resolved] = outbox.tell(alert, "resolved")
+    [resolved] = outbox.notify(alert, "resolved")
     outbox.deliver()
     assert outbox.attempts(resolved) == []
     outbox.deliver(seconds=6)
@@ -782,7 +782,7 @@ def test_a_template_that_fails_on_an_alert_costs_its_text_and_the_attempt_says_s
     outbox: Outbox, receiver: Receiver, body: str
 ) -> None:
     outbox.webhook(receiver, body=body)
-    [delivery] = outbox.tell(outbox.alert(occurrences=7_000_000))
+    [delivery] = outbox.notify(outbox.alert(occurrences=7_000_000))
     outbox.deliver()
     [request], [attempt] = receiver.requests, outbox.attempts(delivery)
     assert json.loads(request.body)["type"] == "alert.firing"
@@ -795,7 +795,7 @@ def test_a_redirect_to_metadata_fails_and_says_that_redirects_are_not_followed(
 ) -> None:
     receiver.answers = [respond(302, b"", Location="http://169.254.169.254/latest/meta-data/")]
     outbox.webhook(receiver)
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     [attempt] = outbox.attempts(delivery)
     assert outbox.delivery(delivery).status == "failed"
@@ -809,7 +809,7 @@ def test_a_server_without_starttls_leaves_what_is_owed_to_be_tried_again_and_say
     environment.setenv("SMTP_SECURITY", "starttls")
     forget()
     outbox.email("ops@example.com")
-    [delivery] = outbox.tell(outbox.alert())
+    [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     [attempt] = outbox.attempts(delivery)
     assert (attempt.outcome, mailbox.mails) == ("retry", [])

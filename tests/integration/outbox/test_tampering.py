@@ -37,16 +37,16 @@ def tamper(action_id: UUID, values: dict[str, str]) -> None:
 
 def test_actions_that_cannot_be_read_keep_no_other_from_being_told(outbox: Outbox, receiver: Receiver) -> None:
     broken, whole = [outbox.webhook(receiver) for _ in TAMPERED], outbox.webhook(receiver)
-    owed = {each.action_id: each.id for each in map(outbox.delivery, outbox.tell(outbox.alert()))}
+    deliveries = {each.action_id: each.id for each in map(outbox.delivery, outbox.notify(outbox.alert()))}
     for action, values in zip(broken, TAMPERED.values(), strict=True):
         tamper(action, values)
-    later = outbox.tell(outbox.alert())
+    later = outbox.notify(outbox.alert())
     assert [outbox.delivery(each).action_id for each in later] == [whole]
     outbox.deliver()
-    assert [outbox.delivery(each).status for each in (owed[whole], *later)] == ["succeeded"] * 2
+    assert [outbox.delivery(each).status for each in (deliveries[whole], *later)] == ["succeeded"] * 2
     for action, name in zip(broken, TAMPERED, strict=True):
-        assert outbox.delivery(owed[action]).status == "failed", name
-        [attempt] = outbox.attempts(owed[action])
+        assert outbox.delivery(deliveries[action]).status == "failed", name
+        [attempt] = outbox.attempts(deliveries[action])
         assert (attempt.outcome, attempt.response) == ("failed", None), name
         assert "write it anew" in (attempt.error or "") or "SECRET_KEY" in (attempt.error or ""), name
     assert len(receiver.requests) == 2
@@ -57,12 +57,12 @@ def test_actions_that_cannot_be_read_are_shown_and_can_be_mended(outbox: Outbox,
     for values in TAMPERED.values():
         tamper(action, values)
         with pytest.raises(Conflict):
-            actions.test(action, outbox.clock())
+            actions.send_test(action, outbox.clock())
         with session_scope() as session:
             assert actions.masked_config(actions.get(session, action)) == {}
             body = {"action_type": "webhook", "config": {"url": receiver.url}}
             actions.replace(session, action, body, outbox.clock())
-        [delivery] = actions.test(action, outbox.clock())
+        [delivery] = actions.send_test(action, outbox.clock())
         assert outbox.delivery(delivery).status == "succeeded"
 
 
@@ -71,11 +71,11 @@ def test_deliveries_that_cannot_be_read_have_their_attempts_and_the_others_go_ou
 ) -> None:
     outbox.webhook(receiver)
     changes = ("type = 'alert.odd'", "content = '{}'", "content = '[]'", "content = 'null'")
-    broken = [outbox.tell(outbox.alert())[0] for _ in changes]
+    broken = [outbox.notify(outbox.alert())[0] for _ in changes]
     with session_scope() as session:
         for delivery, change in zip(broken, changes, strict=True):
             session.execute(text(f"UPDATE deliveries SET {change} WHERE id = :id"), {"id": delivery})
-    [whole] = outbox.tell(outbox.alert())
+    [whole] = outbox.notify(outbox.alert())
     outbox.deliver()
     assert [outbox.attempts(each)[0].outcome for each in broken] == ["retry"] * len(changes)
     assert outbox.delivery(whole).status == "succeeded"
@@ -84,4 +84,4 @@ def test_deliveries_that_cannot_be_read_have_their_attempts_and_the_others_go_ou
 def test_an_action_whose_text_cannot_be_made_keeps_no_other_from_being_told(outbox: Outbox, receiver: Receiver) -> None:
     broken, whole = outbox.email("ops@example.com"), outbox.webhook(receiver)
     tamper(broken, {"config": encrypt(get_settings().secret_keys, '{"recipients": ["ops@example.com"]}')})
-    assert [outbox.delivery(each).action_id for each in outbox.tell(outbox.alert())] == [whole]
+    assert [outbox.delivery(each).action_id for each in outbox.notify(outbox.alert())] == [whole]

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 
 from app.actions import chat, formats
 from app.actions.base import Envelope, Notification
-from app.actions.sample import SAMPLE_ID, samples
-from app.actions.story import tell
+from app.actions.message_content import compose
+from app.actions.sample import SAMPLE_ID, sample_notifications
 from app.enums import NotificationType
 from app.errors import InvalidInput
 from tests.kits import notifications
 
-FIRING, RESOLVED, TEST = samples()
+FIRING, RESOLVED, TEST = sample_notifications()
 
 
-def body(name: str, told: Notification, **config: Any) -> Any:
-    return json.loads(formats.render({"format": name} | config, told).content["body"])
+def body(name: str, notification: Notification, **config: Any) -> Any:
+    return json.loads(formats.render({"format": name} | config, notification).content["body"])
 
 
 def test_the_standard_format_has_the_shape_of_the_contract() -> None:
@@ -90,10 +90,10 @@ def test_a_chat_message_stays_within_what_the_service_takes(name: str, sign: str
     error = FIRING.alert["error"] | {"message": sign * 5000, "cause": sign * 5000}
     long = {"rule_name": sign * 500, "summary": sign * 20_000, "group": groups, "error": error}
     for kind in (FIRING, TEST) if name == "pagerduty" else (FIRING, DIGEST, TEST):
-        told = replace(kind, alert=kind.alert | long)
-        rendered = formats.render({"format": name}, told)
+        notification = replace(kind, alert=kind.alert | long)
+        rendered = formats.render({"format": name}, notification)
         assert rendered.warning is None
-        assert len(rendered.content["body"].encode()) <= chat.LONGEST[name]
+        assert len(rendered.content["body"].encode()) <= chat.MAX_TOTAL_LENGTH[name]
         assert "…" in rendered.content["body"]
     assert check_limits(name, body(name, replace(FIRING, alert=FIRING.alert | long)))
 
@@ -141,15 +141,15 @@ def test_a_digest_links_to_what_it_tells_of(name: str) -> None:
 
 
 def test_an_alert_that_is_too_large_for_a_webhook_is_cut_and_that_is_told() -> None:
-    told = replace(FIRING, alert=FIRING.alert | {"note": "漢" * 10_000, "group": {"from": "👩" * 10_000}})
-    rendered = formats.render({"format": "standard"}, told).content["body"]
-    assert len(rendered.encode()) <= formats.MOST_BYTES
+    notification = replace(FIRING, alert=FIRING.alert | {"note": "漢" * 10_000, "group": {"from": "👩" * 10_000}})
+    rendered = formats.render({"format": "standard"}, notification).content["body"]
+    assert len(rendered.encode()) <= formats.MAX_BYTES
     assert json.loads(rendered)["data"]["alert"]["truncated"] is True
 
 
 @pytest.mark.parametrize("name", chat.FORMATS)
 def test_a_chat_message_links_to_the_alert(name: str) -> None:
-    assert f"http://localhost:8000/alerts/{SAMPLE_ID}" in json.dumps(chat.FORMATS[name](FIRING, tell(FIRING)))
+    assert f"http://localhost:8000/alerts/{SAMPLE_ID}" in json.dumps(chat.FORMATS[name](FIRING, compose(FIRING)))
 
 
 OURS = re.compile(
@@ -176,9 +176,9 @@ def test_foreign_text_can_neither_mention_nor_link_in_a_chat(evil: str, number: 
     sids = [FIRING.alert["sample_sids"][0]] * number
     group = {"from": evil, "to": evil}
     alert = FIRING.alert | {"summary": evil or "x", "group": group, "error": error, "sample_sids": sids}
-    told = replace(FIRING, alert=alert, logs=logs)
+    notification = replace(FIRING, alert=alert, logs=logs)
     for name in chat.FORMATS:
-        sent = body(name, told)
+        sent = body(name, notification)
         check_limits(name, sent)
         if name == "pagerduty":  # which shows texts as they are
             continue
@@ -188,9 +188,9 @@ def test_foreign_text_can_neither_mention_nor_link_in_a_chat(evil: str, number: 
                 assert "<" not in foreign, text
             elif name == "discord":
                 assert not re.search(r"(?<!\\)(\\\\)*(@|<|\]\()", foreign), text
-    slack = body("slack", told)
+    slack = body("slack", notification)
     assert all(each["verbatim"] for each in objects_in(slack) if each.get("type") == "mrkdwn")
-    assert body("discord", told)["allowed_mentions"] == {"parse": []}
+    assert body("discord", notification)["allowed_mentions"] == {"parse": []}
 
 
 def objects_in(value: Any) -> list[dict[str, Any]]:
@@ -221,8 +221,8 @@ def test_foreign_text_reaches_slack_and_teams_as_plain_text(name: str) -> None:
     alert = FIRING.alert | {"rule_name": MARKUP, "summary": MARKUP, "group": {"from": MARKUP}, "error": error}
     rule = dict(FIRING.rule or {}) | {"name": MARKUP, "description": MARKUP}
     items = [{"headline": MARKUP, "link": "http://localhost:8000/alerts/1"}]
-    for told in (FIRING, replace(FIRING, type=NotificationType.DIGEST, digest={"items": items})):
-        sent = body(name, replace(told, alert=alert, rule=rule))
+    for notification in (FIRING, replace(FIRING, type=NotificationType.DIGEST, digest={"items": items})):
+        sent = body(name, replace(notification, alert=alert, rule=rule))
         shown = [each for each in objects_in(sent) if each.get("type") in ("plain_text", "TextRun")]
         kept = " ".join(MARKUP.split()).replace("{{", "{{" if name == "slack" else "{\u200b{")
         assert sum(kept[:100] in each["text"] for each in shown) >= 4
@@ -287,13 +287,13 @@ def test_a_template_that_fails_later_sends_the_built_in_body_and_says_so() -> No
     ],
 )
 def test_a_story_says_how_things_stand(kind: NotificationType, state: str) -> None:
-    assert tell(replace(FIRING, type=kind)).state == state
+    assert compose(replace(FIRING, type=kind)).state == state
 
 
 def test_a_built_in_alert_says_what_to_do() -> None:
     alert = RESOLVED.alert | {"rule_id": None, "rule_name": "Action disabled", "sample_sids": [], "resolved_at": None}
-    told = replace(RESOLVED, type=NotificationType.FIRING, alert=alert)
-    assert "enable the action" in tell(told).next_step
+    notification = replace(RESOLVED, type=NotificationType.FIRING, alert=alert)
+    assert "enable the action" in compose(notification).next_step
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_what_to_do_goes_by_the_condition_where_the_rule_is_not_about_codes(
     pattern: str, condition: str, words: str
 ) -> None:
     rule = dict(FIRING.rule or {}) | {"pattern_type": pattern, "condition": {"type": condition}}
-    assert words in tell(replace(FIRING, rule=rule, advice="Check the number with Lookup.")).next_step
+    assert words in compose(replace(FIRING, rule=rule, advice="Check the number with Lookup.")).next_step
 
 
 @pytest.mark.parametrize(
@@ -325,12 +325,12 @@ def test_what_to_do_goes_by_the_condition_where_the_rule_is_not_about_codes(
     ],
 )
 def test_advice_about_one_number_is_not_given_where_many_are_hit(spread: dict[str, Any], words: str) -> None:
-    assert words in tell(notifications.outage(**spread)).next_step
+    assert words in compose(notifications.outage(**spread)).next_step
 
 
 def test_advice_that_fits_many_numbers_is_kept() -> None:
-    told = replace(notifications.outage(), advice="Carriers filter this traffic.", advice_fits_one=False)
-    assert tell(told).next_step == "Carriers filter this traffic."
+    notification = replace(notifications.outage(), advice="Carriers filter this traffic.", advice_fits_one=False)
+    assert compose(notification).next_step == "Carriers filter this traffic."
 
 
 @pytest.mark.parametrize("name", [*chat.FORMATS])
@@ -340,7 +340,7 @@ def test_a_rules_description_comes_with_its_alerts(name: str) -> None:
 
 def test_who_ended_an_alert_untaken_is_not_said_to_have_taken_it() -> None:
     by = {"acknowledged_by": "ann"}
-    untaken = tell(replace(RESOLVED, alert=RESOLVED.alert | by))
-    taken = tell(replace(RESOLVED, alert=RESOLVED.alert | by | {"acknowledged_at": "2026-11-24T03:00:00Z"}))
+    untaken = compose(replace(RESOLVED, alert=RESOLVED.alert | by))
+    acknowledged = compose(replace(RESOLVED, alert=RESOLVED.alert | by | {"acknowledged_at": "2026-11-24T03:00:00Z"}))
     assert ("Resolved by", "ann") in untaken.facts
-    assert ("Acknowledged by", "ann") in taken.facts
+    assert ("Acknowledged by", "ann") in acknowledged.facts

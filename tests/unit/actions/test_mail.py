@@ -14,7 +14,7 @@ from app.actions import mail_text
 from app.actions.base import Envelope, Notification
 from app.actions.email import Email
 from app.actions.mail_addresses import check_address, read_sender
-from app.actions.sample import samples
+from app.actions.sample import sample_notifications
 from app.config import Settings
 from app.enums import NotificationType
 from app.errors import InvalidInput
@@ -92,12 +92,12 @@ def test_a_config_that_cannot_be_used_is_refused_at_its_field(kind: Email, confi
 def test_the_example_of_the_contract_is_accepted(kind: Email) -> None:
     config = {"recipients": ["ops@example.com"], "subject": "Twilio Alert", "template": "error_notification"}
     assert kind.check(config) == config
-    assert kind.render(config, samples()[0]).content["subject"] == "Twilio Alert"
+    assert kind.render(config, sample_notifications()[0]).content["subject"] == "Twilio Alert"
 
 
 def test_a_subject_that_is_empty_only_without_a_rule_gives_way_to_the_built_in_one(kind: Email) -> None:
     config = kind.check({"recipients": ["ops@example.com"], "subject": "{{ rule.name }}"})
-    firing, without_rule, _ = samples()
+    firing, without_rule, _ = sample_notifications()
     assert kind.render(config, firing).content["subject"] == mail_text.one_line(
         str(firing.rule and firing.rule["name"])
     )
@@ -168,37 +168,37 @@ def test_a_mail_is_the_same_on_every_attempt_and_threads_with_its_alert() -> Non
 
 
 def test_a_mail_says_what_happened_and_what_to_do(kind: Email) -> None:
-    told = samples()[0]
-    content = kind.render({"template": "error_notification"}, told).content
+    notification = sample_notifications()[0]
+    content = kind.render({"template": "error_notification"}, notification).content
     for part in (content["text"], content["html"]):
         for words in ("30003", "Unreachable destination handset", "What to do next", "SM" + "0" * 32):
             assert words.lower() in part.lower()
-        assert f"http://localhost:8000/alerts/{told.alert['id']}" in part
+        assert f"http://localhost:8000/alerts/{notification.alert['id']}" in part
         assert "https://console.twilio.com/" in part
 
 
 def test_a_text_keeps_its_direction_and_its_signs(kind: Email) -> None:
-    told = samples()[0]
-    alert = told.alert | {"rule_name": "\u202edne eht\u202c", "summary": "👩\u200d👧 إلى"}
+    notification = sample_notifications()[0]
+    alert = notification.alert | {"rule_name": "\u202edne eht\u202c", "summary": "👩\u200d👧 إلى"}
     config = {"recipients": ["a@b.c"], "template": "error_notification"}
-    mail = make(dict(kind.render(config, replace(told, alert=alert)).content))
+    mail = make(dict(kind.render(config, replace(notification, alert=alert)).content))
     parts = [mail["Subject"], *(mail.get_body((part,)).get_content() for part in ("plain", "html"))]
     assert all("👩\u200d👧 إلى" in part for part in parts)
-    assert not any(mark in part for part in parts for mark in mail_text.TURNS)
+    assert not any(mark in part for part in parts for mark in mail_text.BIDI_CONTROLS)
 
 
 def test_a_foreign_text_passes_for_no_line_of_ours() -> None:
-    for told in notifications.hostile():
-        parts, _ = mail_text.write(mail_text.BUILT_IN, told)
+    for notification in notifications.hostile():
+        parts, _ = mail_text.write(mail_text.BUILT_IN, notification)
         lines = parts["text"].splitlines()
         assert lines.count("WHAT TO DO NEXT") == 1
         assert not any(line.startswith(("Bcc:", "Call +1900")) for line in lines)
-        assert max(map(len, lines)) < 2 * mail_text.LONGEST_TEXT
+        assert max(map(len, lines)) < 2 * mail_text.MAX_TEXT_LENGTH
         assert len(parts["html"]) < 60_000
 
 
 @pytest.mark.parametrize(
-    ("told", "begin"),
+    ("notification", "begin"),
     [
         (notifications.of(NotificationType.FIRING, rule_name="Carrier filtering"), "[info] Carrier filtering: said"),
         (notifications.of(NotificationType.UPDATE, rule_name="x" * 200), "[info] Still firing: xxxx"),
@@ -207,11 +207,11 @@ def test_a_foreign_text_passes_for_no_line_of_ours() -> None:
         (notifications.TEST, "[GiftPulse] Test: this action works"),
     ],
 )
-def test_a_subject_begins_with_how_it_stands(told: Notification, begin: str) -> None:
-    subject = mail_text.write(mail_text.BUILT_IN, told)[0]["subject"]
+def test_a_subject_begins_with_how_it_stands(notification: Notification, begin: str) -> None:
+    subject = mail_text.write(mail_text.BUILT_IN, notification)[0]["subject"]
     assert subject.startswith(begin)
-    assert len(subject) <= mail_text.LONGEST_SUBJECT
-    assert "said" in subject or told.type in ("alert.digest", "action.test"), (
+    assert len(subject) <= mail_text.MAX_SUBJECT_LENGTH
+    assert "said" in subject or notification.type in ("alert.digest", "action.test"), (
         "a long name leaves room for what is wrong"
     )
 
@@ -220,17 +220,19 @@ def test_foreign_text_is_escaped_in_html_and_evaluated_nowhere(kind: Email) -> N
     from dataclasses import replace
 
     evil = "<script>alert(1)</script> {{ 7 * 7 }} =cmd()"
-    told = samples()[0]
-    logs = [dict(told.logs[0]) | {"status": evil}]
-    told = replace(told, alert=told.alert | {"summary": evil, "rule_name": evil, "group": {"to": evil}}, logs=logs)
-    content = kind.render({"template": "error_notification"}, told).content
+    notification = sample_notifications()[0]
+    logs = [dict(notification.logs[0]) | {"status": evil}]
+    notification = replace(
+        notification, alert=notification.alert | {"summary": evil, "rule_name": evil, "group": {"to": evil}}, logs=logs
+    )
+    content = kind.render({"template": "error_notification"}, notification).content
     assert "<script>" not in content["html"]
     assert "{{ 7 * 7 }}" in content["text"]
     assert "49" not in content["text"]
 
 
 def test_a_template_that_fails_gives_way_to_the_built_in_one(kind: Email, monkeypatch: pytest.MonkeyPatch) -> None:
-    rendered = kind.render({"template": "gone", "subject": "{{ 1 / 0 }}"}, samples()[0])
+    rendered = kind.render({"template": "gone", "subject": "{{ 1 / 0 }}"}, sample_notifications()[0])
     assert "What to do next" in rendered.content["html"]
     assert "gone" in (rendered.warning or "")
     assert "config.subject" in (rendered.warning or "")

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.actions.formats import template_values
-from app.actions.sample import samples
+from app.actions.sample import sample_notifications
 from app.actions.templates import UnusableTemplate, render_json, render_text
 
-VALUES = template_values(samples()[0])
+VALUES = template_values(sample_notifications()[0])
 LONGEST = 65536
 
 

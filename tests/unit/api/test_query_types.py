@@ -94,7 +94,7 @@ def test_a_country_is_taken_in_any_case_and_another_one_refused_with_what_was_me
     ],
 )
 def test_a_plus_that_nobody_escaped_is_a_plus(name: str, sent: str, read: tuple[str, ...]) -> None:
-    wanted = LogFilters.model_validate({name: sent}).wanted()
+    wanted = LogFilters.model_validate({name: sent}).to_filter()
     assert (wanted.from_ if name == "from" else wanted.to) == read
 
 
@@ -125,7 +125,7 @@ def test_yes_and_no_are_true_and_false(text: str) -> None:
 
 
 def test_several_values_go_by_commas() -> None:
-    wanted = LogFilters.model_validate({"status": "failed, undelivered", "error_code": "30003,30005"}).wanted()
+    wanted = LogFilters.model_validate({"status": "failed, undelivered", "error_code": "30003,30005"}).to_filter()
     assert (wanted.status, wanted.error_code) == (("failed", "undelivered"), (30003, 30005))
 
 

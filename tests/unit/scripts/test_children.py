@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local.children import MOST_DEATHS, ChildDied, Children
+from scripts.local.children import MAX_DEATHS, ChildDied, Children
 from tests.kits.waiting import wait_until
 
 
@@ -38,7 +38,7 @@ def test_one_that_is_killed_is_started_again(children: Children) -> None:
 
 def test_one_that_dies_again_and_again_is_given_up(children: Children) -> None:
     start(children, "print('no luck'); raise SystemExit(1)")
-    for _ in range(MOST_DEATHS):
+    for _ in range(MAX_DEATHS):
         die(children)
         assert children.revive() == ["worker"]
     die(children)

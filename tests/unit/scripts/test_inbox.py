@@ -10,7 +10,7 @@ from aiosmtpd.smtp import Envelope
 from standardwebhooks import Webhook as Signer
 
 from scripts.inbox import app, receive
-from scripts.inbox.store import KEPT, Store
+from scripts.inbox.store import MAX_MESSAGES, Store
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"type": "alert.firing", "data": {"alert": {"summary": "3 calls failed"}}}'
@@ -58,12 +58,12 @@ async def test_a_mail_is_kept_for_each_recipient_with_both_its_parts(tmp_path: P
 def test_a_restart_keeps_what_was_caught_and_the_oldest_go_first(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.load()
-    for _ in range(KEPT + 2):
+    for _ in range(MAX_MESSAGES + 2):
         store.add(receive.webhook(store.next_number(), "POST", "/hooks/x", [], BODY, None))
     again = Store(tmp_path)
     again.load()
-    assert [message.number for message in again.messages] == list(range(3, KEPT + 3))
-    assert again.next_number() == KEPT + 3
+    assert [message.number for message in again.messages] == list(range(3, MAX_MESSAGES + 3))
+    assert again.next_number() == MAX_MESSAGES + 3
 
 
 async def test_what_others_sent_is_shown_and_never_run(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ def test_a_key_of_ours_is_told_by_its_checksum() -> None:
 
 
 @given(st.integers(0, 60), st.sampled_from(keys.ALPHABET))
-def test_one_wrong_letter_is_seen(place: int, letter: str) -> None:
+def test_one_wrong_letter_is_seen(index: int, letter: str) -> None:
     key = _make()
-    wrong = key[:place] + letter + key[place + 1 :]
-    assert wrong == key or not keys.is_well_formed(wrong)
+    altered = key[:index] + letter + key[index + 1 :]
+    assert altered == key or not keys.is_well_formed(altered)
 
 
 @pytest.mark.parametrize("text", ["", "gp_", "x" * 61, "gp_" + "é" * 58, "gp_\x00"])

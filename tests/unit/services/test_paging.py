@@ -25,27 +25,27 @@ def rows(*values: int) -> list[SimpleNamespace]:
 
 
 def test_the_only_page_has_no_neighbours() -> None:
-    page = paging.cut(rows(3, 2), SORT_KEY, None, 2)
+    page = paging.split_page(rows(3, 2), SORT_KEY, None, 2)
     assert (page.older, page.newer) == (None, None)
 
 
 def test_the_first_page_leads_to_older_rows_alone() -> None:
-    page = paging.cut(rows(3, 2, 1), SORT_KEY, None, 2)
+    page = paging.split_page(rows(3, 2, 1), SORT_KEY, None, 2)
     assert [row.started_at for row in page.items] == [3, 2]
     assert (page.older, page.newer) == (Position((2, -2)), None)
 
 
 def test_the_last_page_leads_to_newer_rows_alone() -> None:
-    page = paging.cut(rows(1), SORT_KEY, Position((2, -2)), 2)
+    page = paging.split_page(rows(1), SORT_KEY, Position((2, -2)), 2)
     assert (page.older, page.newer) == (None, Position((1, -1), backward=True))
 
 
 def test_a_page_read_backward_is_shown_newest_first() -> None:
-    page = paging.cut(rows(2, 3, 4), SORT_KEY, Position((1, -1), backward=True), 2)
+    page = paging.split_page(rows(2, 3, 4), SORT_KEY, Position((1, -1), backward=True), 2)
     assert [row.started_at for row in page.items] == [3, 2]
     assert (page.older, page.newer) == (Position((2, -2)), Position((3, -3), backward=True))
 
 
 def test_a_page_read_backward_to_the_first_row_has_nothing_newer() -> None:
-    page = paging.cut(rows(2, 3), SORT_KEY, Position((1, -1), backward=True), 2)
+    page = paging.split_page(rows(2, 3), SORT_KEY, Position((1, -1), backward=True), 2)
     assert page.newer is None

@@ -15,7 +15,7 @@ def test_a_wake_up_carries_the_id_of_its_request(monkeypatch: pytest.MonkeyPatch
     sent: list[tuple[str, Any]] = []
     client = SimpleNamespace(send_task=lambda task, **options: sent.append((task, options["headers"])))
     monkeypatch.setattr(wake, "_client", lru_cache(lambda: client))
-    monkeypatch.setattr(wake, "_bell", wake._Bell())
+    monkeypatch.setattr(wake, "_wake_queue", wake._WakeQueue())
     with structlog.contextvars.bound_contextvars(request_id="asked"):
         wake.poll()
     wait_until(lambda: len(sent) == 1, "the wake-up is sent")

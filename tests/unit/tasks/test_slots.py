@@ -74,7 +74,7 @@ def test_a_killed_task_gives_its_place_back() -> None:
 )
 def test_all_places_together_leave_a_process_for_the_maintenance(processes: int, places: dict[str, int]) -> None:
     assert sum(places.values()) < processes
-    assert places["poll"] > slots.WITHIN["poll_failing"], "a stream that hangs leaves a place to the others"
+    assert places["poll"] > slots.NESTED_SLOTS["poll_failing"], "a stream that hangs leaves a place to the others"
 
 
 def test_a_worker_with_few_processes_has_fewer_places() -> None:

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.utils.redact import HIDDEN, clean_text, hide, mask_number, mask_numbers, mask_secret, mask_url, plain_url
+from app.utils.redact import (
+    HIDDEN,
+    clean_text,
+    hide_secrets,
+    mask_number,
+    mask_numbers,
+    mask_secret,
+    mask_url,
+    plain_url,
+)
 
 SID = "SM" + "1234567890" * 3 + "12"
 
@@ -150,9 +159,9 @@ def test_foreign_text_becomes_fit_to_store() -> None:
 
 def test_a_secret_that_comes_back_is_hidden_also_where_it_is_cut_off() -> None:
     secrets = ["Bearer s3cret-token", "s3cret-token", "no", ""]
-    assert hide("no Authorization: Bearer s3cret-token, s3cret-token", secrets) == "no Authorization: •••, •••"
-    assert hide("you sent s3cret-to", secrets) == "you sent •••"
-    assert hide("you sent s3c", secrets) == "you sent s3c"
+    assert hide_secrets("no Authorization: Bearer s3cret-token, s3cret-token", secrets) == "no Authorization: •••, •••"
+    assert hide_secrets("you sent s3cret-to", secrets) == "you sent •••"
+    assert hide_secrets("you sent s3c", secrets) == "you sent s3c"
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=6, max_size=40))
@@ -161,4 +170,4 @@ def test_a_secret_is_hidden_however_it_is_spelled(secret: str) -> None:
     ways = [secret, in_json, in_json.replace("/", "\\/"), html.escape(secret), quote(secret, safe="")]
     ways.append(b64encode(secret.encode()).decode())
     for way in ways:
-        assert set(hide(way, [secret])) <= {*HIDDEN, "="}
+        assert set(hide_secrets(way, [secret])) <= {*HIDDEN, "="}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.utils.retry_after import LONGEST_SECONDS, seconds
+from app.utils.retry_after import MAX_SECONDS, parse_retry_after
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
     ],
 )
 def test_seconds_and_dates_are_read_and_junk_is_not(value: str | None, wait: float | None) -> None:
-    assert seconds(value, NOW) == wait
+    assert parse_retry_after(value, NOW) == wait
 
 
 @pytest.mark.parametrize(
@@ -62,22 +62,22 @@ def test_seconds_and_dates_are_read_and_junk_is_not(value: str | None, wait: flo
     ],
 )
 def test_forms_that_are_not_quite_the_standards_never_end_sooner_than_asked(value: str, wait: int | None) -> None:
-    assert seconds(value, NOW) == wait
+    assert parse_retry_after(value, NOW) == wait
 
 
 def test_a_date_counts_from_the_servers_own_clock_where_that_is_behind_ours() -> None:
     until = "Tue, 24 Nov 2026 03:02:00 GMT"
-    assert seconds(until, NOW, "Tue, 24 Nov 2026 02:55:00 GMT") == 420
-    assert seconds(until, NOW, "Tue, 24 Nov 2026 03:01:30 GMT") == 120
-    assert seconds(until, NOW, "whenever") == 120
+    assert parse_retry_after(until, NOW, "Tue, 24 Nov 2026 02:55:00 GMT") == 420
+    assert parse_retry_after(until, NOW, "Tue, 24 Nov 2026 03:01:30 GMT") == 120
+    assert parse_retry_after(until, NOW, "whenever") == 120
 
 
 @given(st.text() | st.from_regex(r"[-+0-9.,:;TZGMT eE]{0,30}", fullmatch=True))
 def test_no_header_costs_a_delivery(value: str) -> None:
-    wait = seconds(value, NOW)
-    assert wait is None or 0 <= wait <= LONGEST_SECONDS
+    wait = parse_retry_after(value, NOW)
+    assert wait is None or 0 <= wait <= MAX_SECONDS
 
 
 @given(st.lists(st.integers(0, 3600), min_size=1, max_size=5))
 def test_of_several_values_the_longest_counts(values: list[int]) -> None:
-    assert seconds(", ".join(map(str, values)), NOW) == max(values)
+    assert parse_retry_after(", ".join(map(str, values)), NOW) == max(values)

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
-from app.api.changes import Change
+from app.api.audited_change import AuditedChange
 from app.api.console.access import PostedForm, SignedIn, Viewer, Writer
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
@@ -17,10 +17,10 @@ from app.api.schemas.alerts import AlertFilters
 from app.database import session_scope
 from app.enums import AlertStatus
 from app.models import Alert, Delivery
-from app.services.alerts import search, silences, tracker
+from app.services.alerts import manual, search, silences
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
-from app.services.snapshots import alert_json
+from app.services.serializers import alert_json
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.utils.clock import utc_now
 
@@ -48,7 +48,7 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
     with session_scope() as session:
         position = read_position("alerts", query, search.SORT_KEY)
-        page = search.list_alerts(session, query.wanted(), position, PAGE_SIZE)
+        page = search.list_alerts(session, query.to_filter(), position, PAGE_SIZE)
         session.expunge_all()
     address = link("/alerts", tab=tab) if not chips else filters.address
     context = {
@@ -126,9 +126,9 @@ def _next_morning(viewer: Viewer, now: datetime) -> datetime:
     return morning if morning > local else (morning + timedelta(days=1))
 
 
-def _change(session: Session, viewer: Viewer, alert_id: UUID) -> tuple[Alert, Change]:
+def _change(session: Session, viewer: Viewer, alert_id: UUID) -> tuple[Alert, AuditedChange]:
     alert = search.get(session, alert_id, lock=True)
-    return alert, Change(session, viewer.principal, f"alert:{alert_id}", alert_json(alert))
+    return alert, AuditedChange(session, viewer.principal, f"alert:{alert_id}", alert_json(alert))
 
 
 @router.post("/alerts/{alert_id}/acknowledge")
@@ -138,8 +138,8 @@ def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Poste
         alert, change = _change(session, viewer, alert_id)
         earlier = alert.acknowledged_by if alert.status == AlertStatus.ACKNOWLEDGED else None
         name, note = viewer.session.name, form.get("note") or None
-        shown = alert_json(tracker.acknowledge(session, alert_id, name, note, utc_now()))
-        change.made("alert.acknowledge", shown)
+        shown = alert_json(manual.acknowledge(session, alert_id, name, note, utc_now()))
+        change.record("alert.acknowledge", shown)
     text = f"{earlier} has acknowledged this alert already." if earlier else "You acknowledged this alert."
     return redirect(request, f"/alerts/{alert_id}", Flash(text, "info" if earlier else "ok"))
 
@@ -150,8 +150,8 @@ def resolve(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFor
     with session_scope() as session:
         _, change = _change(session, viewer, alert_id)
         note = form.get("note") or None
-        change.made(
-            "alert.resolve", alert_json(tracker.resolve(session, alert_id, viewer.session.name, note, utc_now()))
+        change.record(
+            "alert.resolve", alert_json(manual.resolve(session, alert_id, viewer.session.name, note, utc_now()))
         )
     return redirect(request, f"/alerts/{alert_id}", Flash("You resolved this alert."))
 
@@ -168,5 +168,5 @@ def silence(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFor
             session, alert.rule_id, group, now, until, form.get("reason"), viewer.principal.name, now
         )
         shown = silences.to_json(session, [made], now)[0]
-        Change(session, viewer.principal, f"silence:{made.id}").made("silence.create", shown)
+        AuditedChange(session, viewer.principal, f"silence:{made.id}").record("silence.create", shown)
     return redirect(request, f"/alerts/{alert_id}", Flash("Nobody is told about this until the silence ends."))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Path, Request, Response
 
-from app.api.changes import Change
+from app.api.audited_change import AuditedChange
 from app.api.console.access import SignedIn, Writer
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, redirect, render
@@ -14,7 +14,7 @@ from app.api.lists import read_position
 from app.api.schemas.deliveries import DeliveryFilters
 from app.database import session_scope
 from app.services.outbox import deliveries, retry
-from app.services.snapshots import delivery_json
+from app.services.serializers import delivery_json
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -31,7 +31,7 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
     with session_scope() as session:
         position = read_position("deliveries", query, deliveries.SORT_KEY)
-        page = deliveries.list_deliveries(session, query.wanted(), position, PAGE_SIZE)
+        page = deliveries.list_deliveries(session, query.to_filter(), position, PAGE_SIZE)
         session.expunge_all()
     context = {
         "section": "deliveries",
@@ -59,5 +59,7 @@ def retry_delivery(request: Request, viewer: Writer, delivery_id: DeliveryId) ->
     """Retry a failed delivery."""
     with session_scope() as session:
         delivery = retry.retry(session, delivery_id, utc_now())
-        Change(session, viewer.principal, f"delivery:{delivery_id}").made("delivery.retry", delivery_json(delivery))
+        AuditedChange(session, viewer.principal, f"delivery:{delivery_id}").record(
+            "delivery.retry", delivery_json(delivery)
+        )
     return redirect(request, f"/deliveries/{delivery_id}", Flash("It is pending again and goes out in a moment."))

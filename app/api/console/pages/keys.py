@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Path, Request, Response
 from pydantic import ValidationError
 
-from app.api.changes import Change
+from app.api.audited_change import AuditedChange
 from app.api.console.access import Admin, PostedForm, SignedIn, need_scope
 from app.api.console.filters import neighbours
 from app.api.console.rendering import Flash, redirect, render
@@ -16,8 +16,8 @@ from app.api.schemas.keys import KeyBody, KeyFilters
 from app.database import session_scope
 from app.enums import Scope
 from app.services import keys
-from app.services.snapshots import key_json
-from app.utils import wording
+from app.services.serializers import key_json
+from app.utils import validation_messages
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -64,11 +64,11 @@ def create_key(request: Request, viewer: Admin, form: PostedForm) -> Response:
         wanted = KeyBody.model_validate({"name": form.get("name"), "scope": form.get("scope")})
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False)
-        errors = {str(item["loc"][0]): wording.sentence(item) for item in found}
+        errors = {str(item["loc"][0]): validation_messages.sentence(item) for item in found}
         return _page(request, viewer, typed=dict(form.typed()), errors=errors, status=422)
     with session_scope() as session:
         key, clear = keys.create(session, wanted.name, wanted.scope, utc_now())
-        Change(session, viewer.principal, f"key:{key.id}").made("key.create", key_json(key))
+        AuditedChange(session, viewer.principal, f"key:{key.id}").record("key.create", key_json(key))
     # No redirect: the key exists in this answer alone.
     return _page(request, viewer, made=(wanted.name, clear))
 
@@ -79,5 +79,5 @@ def revoke_key(request: Request, viewer: Admin, key_id: KeyId) -> Response:
     with session_scope() as session:
         shown = key_json(keys.get(session, key_id, lock=True))
         keys.revoke(session, key_id, utc_now())
-        Change(session, viewer.principal, f"key:{key_id}", shown).made("key.revoke", None)
+        AuditedChange(session, viewer.principal, f"key:{key_id}", shown).record("key.revoke", None)
     return redirect(request, "/keys", Flash(f"{shown['name']} is revoked. Its sessions have ended."))

@@ -42,7 +42,7 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
     with session_scope() as session:
         position = read_position("logs", query, search.SORT_KEY)
-        page = search.list_logs(session, query.wanted(), position, PAGE_SIZE)
+        page = search.list_logs(session, query.to_filter(), position, PAGE_SIZE)
     context = {
         "section": "logs",
         "logs": page.items,
@@ -59,17 +59,17 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
 def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
     """Show one log: its history, the alerts that it counts towards, and what is related to it."""
     with session_scope() as session:
-        found = search.one(session, sid)
+        found = search.find_log(session, sid)
     if found.log_type == LogType.ERROR:
         details.complete(found.account_id, sid, request.app.state.settings)
     with session_scope() as session:
-        row = search.one(session, sid)
+        row = search.find_log(session, sid)
         context = {
             "section": "logs",
             "log": row,
             "meaning": None if row.error_code is None else describe(row.error_code),
             "raw": orjson.dumps(
-                raw_of(search.whole(session, row), row.account_sid), option=orjson.OPT_INDENT_2
+                raw_of(search.load_full(session, row), row.account_sid), option=orjson.OPT_INDENT_2
             ).decode(),
             "history": search.history(session, row.id, row.occurred_at),
             "alerts": search.alerts(session, row.id),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Path, Request, Response
 
-from app.api.changes import Change
+from app.api.audited_change import AuditedChange
 from app.api.console.access import PostedForm, SignedIn, Writer
 from app.api.console.filters import neighbours
 from app.api.console.rendering import Flash, redirect, render
@@ -15,7 +15,7 @@ from app.api.lists import read_position
 from app.api.schemas.silences import SilenceFilters
 from app.database import session_scope
 from app.errors import InvalidInput
-from app.services import catalogue
+from app.services import rule_admin
 from app.services.alerts import silences
 from app.services.rules.definition import GROUP_FIELDS
 from app.utils.clock import utc_now
@@ -41,8 +41,8 @@ def _page(
     now = utc_now()
     with session_scope() as session:
         page = silences.list_silences(session, read_position("silences", query, silences.SORT_KEY), PAGE_SIZE)
-        held = silences.held_alerts(session, page.items, now)
-        rules = list(catalogue.list_rules(session, None, MAX_RULES).items)
+        held = silences.silenced_alerts(session, page.items, now)
+        rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)
         session.expunge_all()
     context = {
         "section": "silences",
@@ -81,7 +81,7 @@ def create_silence(request: Request, viewer: Writer, form: PostedForm) -> Respon
                 now,
             )
             shown = silences.to_json(session, [silence], now)[0]
-            Change(session, viewer.principal, f"silence:{silence.id}").made("silence.create", shown)
+            AuditedChange(session, viewer.principal, f"silence:{silence.id}").record("silence.create", shown)
     except (InvalidInput, ValueError) as error:
         errors = {each.field: each.message for each in error.errors} if isinstance(error, InvalidInput) else {}
         return _page(request, viewer, dict(form.typed()), errors or {"rule_id": "is not a rule"}, 422)
@@ -94,5 +94,5 @@ def end_silence(request: Request, viewer: Writer, silence_id: SilenceId) -> Resp
     with session_scope() as session:
         shown = silences.to_json(session, [silences.get(session, silence_id)], utc_now())[0]
         silences.delete(session, silence_id)
-        Change(session, viewer.principal, f"silence:{silence_id}", shown).made("silence.delete", None)
+        AuditedChange(session, viewer.principal, f"silence:{silence_id}", shown).record("silence.delete", None)
     return redirect(request, "/silences", Flash("The silence has ended. What still fires is sent in a moment."))

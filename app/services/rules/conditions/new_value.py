@@ -11,7 +11,7 @@ from typing import NamedTuple
 from app.services.rules.episodes import Point
 
 
-class Run(NamedTuple):
+class ValueRun(NamedTuple):
     """Matches that carry one value, none further from the next than the lookback."""
 
     since_at: datetime
@@ -19,15 +19,17 @@ class Run(NamedTuple):
     last_at: datetime
 
 
-def is_new(runs: Sequence[Run], at: datetime, lookback: timedelta) -> bool:
+def is_new(runs: Sequence[ValueRun], at: datetime, lookback: timedelta) -> bool:
     """Say whether no match before this moment carried the value in the lookback."""
     return not any(run.since_at < at <= run.last_at + lookback for run in runs)
 
 
-def take_in(runs: Sequence[Run], more: Run, lookback: timedelta) -> list[Run]:
+def add_run(runs: Sequence[ValueRun], added: ValueRun, lookback: timedelta) -> list[ValueRun]:
     """Return the runs, oldest first, with one more, which may join some of them."""
-    near = [run for run in runs if run.since_at - lookback <= more.last_at and more.since_at <= run.last_at + lookback]
-    joined = Run(min(run.since_at for run in [more, *near]), max(run.last_at for run in [more, *near]))
+    near = [
+        run for run in runs if run.since_at - lookback <= added.last_at and added.since_at <= run.last_at + lookback
+    ]
+    joined = ValueRun(min(run.since_at for run in [added, *near]), max(run.last_at for run in [added, *near]))
     return [joined] if len(near) == len(runs) else sorted([joined, *(run for run in runs if run not in near)])
 
 

@@ -7,7 +7,7 @@ from statistics import median
 from app.enums import ResolveReason
 from app.services.rules.types import SpikeParams, Verdict
 
-CALM = 0.8
+RESOLVE_RATIO = 0.8
 """An alert is over below this share of what made it fire."""
 NEW_NORMAL_AFTER = timedelta(hours=24)
 
@@ -15,8 +15,8 @@ NEW_NORMAL_AFTER = timedelta(hours=24)
 def judge(
     params: SpikeParams,
     matched: int,
-    before: Sequence[int | None],
-    frozen: float | None,
+    earlier: Sequence[int | None],
+    frozen_baseline: float | None,
     started_at: datetime | None,
     at: datetime,
 ) -> Verdict:
@@ -24,27 +24,27 @@ def judge(
 
     Args:
         matched: matches in the window that ends at `at`.
-        before: matches in the windows before it, newest first; None for one that is not known whole.
+        earlier: matches in the windows before it, newest first; None for one that is not known whole.
         frozen, started_at: baseline and start of the open alert, if there is one.
     Returns: `value` is the ratio to the median, which is taken as at least 1.
     """
-    baseline = frozen if frozen is not None else baseline_of(params, before)
+    baseline = frozen_baseline if frozen_baseline is not None else baseline_of(params, earlier)
     if baseline is None:
         return Verdict(None, None)
     value = matched / baseline
     limit = max(float(params.min_count), params.factor * baseline)
     if started_at is None:
         return Verdict(matched >= limit, value, baseline=baseline)
-    if matched < CALM * limit:
+    if matched < RESOLVE_RATIO * limit:
         return Verdict(False, value, baseline=baseline)
     if at - started_at >= NEW_NORMAL_AFTER:
         return Verdict(False, value, reason=ResolveReason.NEW_NORMAL, baseline=baseline)
     return Verdict(True, value, baseline=baseline)
 
 
-def baseline_of(params: SpikeParams, before: Sequence[int | None]) -> float | None:
+def baseline_of(params: SpikeParams, earlier: Sequence[int | None]) -> float | None:
     """Return the median of the known windows, at least 1; None where fewer than half of them are known."""
-    known = [count for count in before if count is not None]
+    known = [count for count in earlier if count is not None]
     if len(known) < windows_needed(params):
         return None
     return max(1.0, float(median(known)))

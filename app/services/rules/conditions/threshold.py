@@ -4,7 +4,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from datetime import timedelta
 
-from app.services.rules.episodes import Crowd, Point
+from app.services.rules.episodes import Point, WindowSaturation
 from app.services.rules.types import ThresholdParams
 
 
@@ -17,21 +17,21 @@ def opens(params: ThresholdParams, points: Sequence[Point]) -> list[bool]:
     window = timedelta(minutes=params.window_minutes)
     times = [point.at for point in points]
     answers = []
-    left = fresh = 0
-    for place, point in enumerate(points):
-        fresh += not point.counted
+    left = uncounted = 0
+    for index, point in enumerate(points):
+        uncounted += not point.counted
         while times[left] <= point.at - window:
-            fresh -= not points[left].counted
+            uncounted -= not points[left].counted
             left += 1
         # Matches of the same second are in each other's windows, those that sort behind this one too.
-        held = bisect_right(times, point.at, lo=place) - left
-        answers.append(held >= params.count and fresh > 0)
+        in_window = bisect_right(times, point.at, lo=index) - left
+        answers.append(in_window >= params.count and uncounted > 0)
     return answers
 
 
-def crowd(params: ThresholdParams, points: Sequence[Point]) -> Crowd:
+def saturation(params: ThresholdParams, points: Sequence[Point]) -> WindowSaturation:
     """Say until when windows stay too full for the alert to be over.
 
     Args:    points: sorted, at least the newest `count` of the group.
     """
-    return Crowd([point.at for point in points], params.count, timedelta(minutes=params.window_minutes))
+    return WindowSaturation([point.at for point in points], params.count, timedelta(minutes=params.window_minutes))

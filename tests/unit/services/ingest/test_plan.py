@@ -62,7 +62,7 @@ def test_a_log_that_becomes_visible_late_is_swept_before_it_is_a_quarter_older(
         next_poll = now + timedelta(seconds=interval)
         depth = plan.due_sweep(swept_at, now, next_poll, SETTLE)
         if depth is not None:
-            swept_at = plan.swept(swept_at, now - depth, now, SETTLE)
+            swept_at = plan.record_sweep(swept_at, now - depth, now, SETTLE)
             if now >= visible_at and now - depth <= visible_at - age:
                 break
         assert now <= visible_at + age / 4 + timedelta(seconds=interval)
@@ -70,10 +70,13 @@ def test_a_log_that_becomes_visible_late_is_swept_before_it_is_a_quarter_older(
 
 
 def test_the_farthest_sweep_after_an_outage_goes_on_where_the_last_one_began() -> None:
-    before = plan.swept({}, None, NOW, SETTLE)
+    before = plan.record_sweep({}, None, NOW, SETTLE)
     later = NOW + timedelta(days=9)
     since = plan.sweep_since(before, SETTLE, later, SETTLE)
     assert since == NOW - SETTLE
-    head = plan.swept(before, NOW - timedelta(minutes=11), later, SETTLE)
+    head = plan.record_sweep(before, NOW - timedelta(minutes=11), later, SETTLE)
     assert plan.due_sweep(head, later, later + timedelta(minutes=5), SETTLE) == SETTLE
-    assert plan.due_sweep(plan.swept(head, since, later, SETTLE), later, later + timedelta(minutes=5), SETTLE) is None
+    assert (
+        plan.due_sweep(plan.record_sweep(head, since, later, SETTLE), later, later + timedelta(minutes=5), SETTLE)
+        is None
+    )

@@ -10,7 +10,7 @@ import pytest
 from app.enums import LogType
 from app.services.ingest.normalize import normalize
 from app.services.logs.types import NormalizedLog
-from app.services.logs.versions import merge, pushed
+from app.services.logs.versions import apply_status_push, merge
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 CREATED = NOW - timedelta(minutes=5)
@@ -22,9 +22,9 @@ def a_call() -> NormalizedLog:
 
 
 def changed_at(at: datetime | None, status: str = "completed") -> datetime:
-    told = pushed(a_call(), status, None, at, NOW)
-    assert told is not None
-    return told.changed_at
+    updated = apply_status_push(a_call(), status, None, at, NOW)
+    assert updated is not None
+    return updated.changed_at
 
 
 def test_a_callback_changes_a_log_when_it_says_so() -> None:
@@ -38,7 +38,7 @@ def test_without_a_time_or_with_one_of_next_year_its_arrival_counts() -> None:
 
 def test_no_callback_changes_a_log_before_it_was_created() -> None:
     assert changed_at(CREATED - timedelta(days=365)) == CREATED
-    assert pushed(a_call(), "in-progress", None, CREATED - timedelta(days=365), NOW) is None
+    assert apply_status_push(a_call(), "in-progress", None, CREATED - timedelta(days=365), NOW) is None
 
 
 def a_message(**changes: object) -> NormalizedLog:

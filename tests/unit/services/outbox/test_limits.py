@@ -14,9 +14,9 @@ SCHEDULE = st.lists(st.integers(0, 100_000), max_size=10)
 
 @given(SCHEDULE, st.integers(1, 12), st.none() | st.floats(0, 3600), st.floats(0, 1, exclude_max=True))
 def test_a_retry_is_never_earlier_than_schedule_and_receiver_ask(
-    schedule: list[int], attempts: int, asked: float | None, dice: float
+    schedule: list[int], attempts: int, asked: float | None, rng: float
 ) -> None:
-    at = next_attempt_at(schedule, attempts, NOW, asked, lambda: dice)
+    at = next_attempt_at(schedule, attempts, NOW, asked, lambda: rng)
     if attempts > len(schedule):
         assert at is None
     else:
@@ -34,23 +34,23 @@ def test_retries_of_one_moment_are_spread_over_a_fifth_of_the_wait_and_a_quarter
 
 @given(st.lists(st.tuples(st.floats(0, 5), st.integers(0, 5)), max_size=60))
 def test_no_second_takes_more_than_the_rate_and_its_burst(steps: list[tuple[float, int]]) -> None:
-    now, free_at, taken = NOW, None, []
+    now, free_at, consumed = NOW, None, []
     for wait, wanted in steps:
         now += timedelta(seconds=wait)
-        count = min(wanted, limits.room(free_at, now))
-        free_at = limits.take(free_at, now, count)
-        taken.append((now, count))
-    for start, _ in taken:
-        within = sum(count for at, count in taken if start <= at < start + timedelta(seconds=1))
+        count = min(wanted, limits.available_burst(free_at, now))
+        free_at = limits.advance_rate(free_at, now, count)
+        consumed.append((now, count))
+    for start, _ in consumed:
+        within = sum(count for at, count in consumed if start <= at < start + timedelta(seconds=1))
         assert within <= limits.BURST + limits.PER_SECOND
 
 
 def test_the_burst_is_used_up_and_comes_back() -> None:
-    free_at = limits.take(None, NOW, limits.BURST)
-    assert limits.room(None, NOW) == limits.BURST
-    assert limits.room(free_at, NOW) == 0
-    assert limits.room(free_at, NOW + timedelta(seconds=1)) == limits.PER_SECOND
-    assert limits.room(free_at, NOW + timedelta(hours=1)) == limits.BURST
+    free_at = limits.advance_rate(None, NOW, limits.BURST)
+    assert limits.available_burst(None, NOW) == limits.BURST
+    assert limits.available_burst(free_at, NOW) == 0
+    assert limits.available_burst(free_at, NOW + timedelta(seconds=1)) == limits.PER_SECOND
+    assert limits.available_burst(free_at, NOW + timedelta(hours=1)) == limits.BURST
 
 
 def test_the_breaker_opens_after_five_failures_and_probes_ever_more_seldom() -> None:
@@ -62,6 +62,6 @@ def test_the_breaker_opens_after_five_failures_and_probes_ever_more_seldom() -> 
 
 
 def test_an_action_is_given_up_after_five_days() -> None:
-    assert not limits.is_given_up(None, NOW)
-    assert not limits.is_given_up(NOW - timedelta(days=4, hours=23), NOW)
-    assert limits.is_given_up(NOW - timedelta(days=5), NOW)
+    assert not limits.should_disable(None, NOW)
+    assert not limits.should_disable(NOW - timedelta(days=4, hours=23), NOW)
+    assert limits.should_disable(NOW - timedelta(days=5), NOW)

@@ -254,8 +254,8 @@ def test_a_stored_rule_reads_back_as_it_was_written() -> None:
     )
     row = models.Rule(**definition.columns(written))
     assert row.filters == {"from": ["+1"]}
-    assert definition.of(row) == written
-    assert not definition.meaning_changed(written, definition.of(row))
+    assert definition.from_row(row) == written
+    assert not definition.meaning_changed(written, definition.from_row(row))
 
 
 json_values = st.recursive(

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.rules.groups import OTHER, group_key, group_of, group_values, other_group
+from app.services.rules.groups import OTHER_VALUE, group_key, group_of, group_values, other_group
 from tests.factories import make_log, make_rule
 
 VALUES = st.dictionaries(
@@ -26,7 +26,7 @@ def test_a_rule_without_group_by_has_one_group() -> None:
 
 
 def test_the_other_group_stands_for_every_field() -> None:
-    assert other_group(make_rule(group_by=("to", "from"))) == {"to": OTHER, "from": OTHER}
+    assert other_group(make_rule(group_by=("to", "from"))) == {"to": OTHER_VALUE, "from": OTHER_VALUE}
 
 
 def test_a_number_and_its_text_are_two_groups() -> None:

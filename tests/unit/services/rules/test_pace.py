@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.services.rules.engine import BATCH, BATCH_SECONDS, FIRST_BATCH, SMALLEST_BATCH, Pace
+from app.services.rules.engine import BATCH_SECONDS, BATCH_SIZE, FIRST_BATCH, SMALLEST_BATCH, Pace
 
 
 @pytest.mark.parametrize("per_second", [20, 2_000, 12_000, 1_000_000])
@@ -10,7 +10,7 @@ def test_a_batch_takes_about_as_long_as_it_may_on_every_machine(per_second: int)
     pace = Pace()
     for _ in range(20):
         pace.note(pace.limit, pace.limit / per_second)
-    assert pace.limit == pytest.approx(max(SMALLEST_BATCH, min(BATCH, per_second * BATCH_SECONDS)), rel=0.01)
+    assert pace.limit == pytest.approx(max(SMALLEST_BATCH, min(BATCH_SIZE, per_second * BATCH_SECONDS)), rel=0.01)
 
 
 def test_a_few_changes_that_are_soon_evaluated_say_nothing_of_many() -> None:

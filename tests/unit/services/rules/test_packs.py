@@ -72,7 +72,7 @@ def test_all_rules_of_all_packs_run_together() -> None:
     assert {"Messages fail", "A sender is not registered"} <= found[0]
     assert {"Calls end within six seconds", "Calls to premium or satellite numbers"} <= found[1]
     assert {"A webhook fails", "Webhooks fail often"} <= found[2]
-    assert index.take_failures().reasons == {}
+    assert index.pop_failures().reasons == {}
 
 
 def test_an_unknown_pack_is_not_found() -> None:

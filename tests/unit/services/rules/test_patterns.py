@@ -165,17 +165,17 @@ def test_an_expression_that_fails_on_a_log_is_no_match_and_is_reported_once() ->
     other = make_rule()
     index = RuleIndex([failing, other])
     assert index.match_batch([make_log(text=None), make_log(text="secret x")]) == [(other,), (failing, other)]
-    failures = index.take_failures().reasons
+    failures = index.pop_failures().reasons
     assert list(failures) == [failing.id]
     assert "null" in failures[failing.id]
-    assert index.take_failures().reasons == {}
+    assert index.pop_failures().reasons == {}
 
 
 def test_what_is_reported_of_a_failure_holds_nothing_of_the_log() -> None:
     rule = make_rule(pattern_type="expression", pattern_value='{"a": 1}[log.text] == int(log.to)')
     index = RuleIndex([rule])
     index.match_batch([make_log(text="secret", to="+447700900123")])
-    assert "secret" not in index.take_failures().reasons[rule.id]
+    assert "secret" not in index.pop_failures().reasons[rule.id]
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_a_stored_pattern_that_cannot_be_used_any_more_does_not_stop_the_others(
     broken, sound = make_rule(pattern_type=kind, pattern_value=value), make_rule()
     index = RuleIndex([broken, sound])
     assert index.match_batch([make_log()]) == [(sound,)]
-    assert list(index.take_failures().reasons) == [broken.id]
-    assert list(index.take_failures().reasons) == [broken.id]
+    assert list(index.pop_failures().reasons) == [broken.id]
+    assert list(index.pop_failures().reasons) == [broken.id]
 
 
 def test_a_pattern_with_nested_repetitions_costs_nothing_special() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import TwilioRefused, TwilioUnavailable
-from app.services.twilio.pages import follow, mend, prune, read_page
+from app.services.twilio.pages import follow, prune_depth, read_page, repair_text
 
 
 def test_both_apis_name_the_next_page_in_their_own_way() -> None:
@@ -48,8 +48,8 @@ def test_odd_characters_and_depths_cost_no_more_than_themselves() -> None:
 @given(st.text())
 def test_whole_text_is_left_as_it_is(text: str) -> None:
     body = json.dumps([text]).encode()
-    assert json.loads(mend(body)) == [text]
-    assert prune(body) == body
+    assert json.loads(repair_text(body)) == [text]
+    assert prune_depth(body) == body
 
 
 @pytest.mark.parametrize(

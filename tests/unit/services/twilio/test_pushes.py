@@ -23,9 +23,9 @@ def entry(payload: object, **data: Any) -> dict[str, Any]:
 
 
 def read(*events: object) -> list[pushes.Push]:
-    told = pushes.read_events(json.dumps(events).encode())
-    assert told is not None
-    return told
+    pushed = pushes.read_events(json.dumps(events).encode())
+    assert pushed is not None
+    return pushed
 
 
 @pytest.mark.parametrize("odd", [None, 7, "text", [], {}, {"type": 5}, sent(data=[]), sent(data={"messageSid": {}})])
@@ -45,15 +45,15 @@ def test_what_is_neither_an_event_nor_an_array_is_none(body: bytes) -> None:
 
 def test_half_a_character_costs_an_entry_neither_its_code_nor_its_text() -> None:
     payload = r'{"resource_sid":"CA1","error_code":"11200","more_info":{"Msg":"a\ud800b"}}'
-    told = pushes.read_error({"Sid": ENTRY, "AccountSid": ACCOUNT, "Payload": payload})
-    assert told is not None
-    assert told.told["error_code"] == "11200"
-    assert told.told["alert_text"] == "Msg=a%EF%BF%BDb"
+    pushed = pushes.read_error({"Sid": ENTRY, "AccountSid": ACCOUNT, "Payload": payload})
+    assert pushed is not None
+    assert pushed.payload["error_code"] == "11200"
+    assert pushed.payload["alert_text"] == "Msg=a%EF%BF%BDb"
 
 
 @pytest.mark.parametrize("payload", [{"resource_sid": "CA1"}, '{"resource_sid": "CA1"}', "{", None])
 def test_the_code_beside_the_payload_counts_where_the_payload_has_none(payload: object) -> None:
-    assert read(entry(payload, error_code=11200))[0].told["error_code"] == "11200"
+    assert read(entry(payload, error_code=11200))[0].payload["error_code"] == "11200"
 
 
 @pytest.mark.parametrize("sid", ["SM/../../Accounts", "SM", MESSAGE + "0", "SM" + "x" * 5000])
@@ -62,6 +62,6 @@ def test_what_is_no_sid_names_no_message(sid: str) -> None:
 
 
 def test_a_status_has_a_length_that_an_index_can_hold() -> None:
-    told = pushes.read_status({"AccountSid": ACCOUNT, "MessageSid": MESSAGE, "MessageStatus": "x" * 5000})
-    assert told is not None
-    assert len(told.told["status"]) == pushes.LONGEST_STATUS
+    pushed = pushes.read_status({"AccountSid": ACCOUNT, "MessageSid": MESSAGE, "MessageStatus": "x" * 5000})
+    assert pushed is not None
+    assert len(pushed.payload["status"]) == pushes.MAX_STATUS_LENGTH

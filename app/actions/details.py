@@ -1,0 +1,199 @@
+"""The facts of a notification, line by line: how severe, how many, since when, how much, and of what. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from app.actions.base import Notification
+from app.enums import NotificationType
+from app.utils.countries import country
+from app.utils.quantities import duration, money, number
+
+REASONS = {
+    "cleared": "the condition is false again",
+    "quiet": "no new match for a while",
+    "insufficient_data": "too few logs to judge",
+    "new_normal": "it lasted so long that it is taken as normal",
+    "manual": "resolved by hand",
+    "rule_changed": "the rule was changed",
+    "rule_disabled": "the rule was disabled",
+    "rule_deleted": "the rule was deleted",
+}
+FIELDS = {
+    "status": "Status",
+    "direction": "Direction",
+    "error_code": "Error code",
+    "from": "From",
+    "to": "To",
+    "to_country": "Country",
+    "messaging_service_sid": "Messaging service",
+    "account_sid": "Account",
+    "price_unit": "Currency",
+    "action_id": "Action",
+    "rule_id": "Rule",
+}
+"""The fields of a group in words, in the order in which they are told; the database keeps none."""
+SHOWN_VALUES = 3
+OTHERS = "__other__"
+"""The value that stands for every group after the first 500."""
+
+
+def list_details(notification: Notification) -> list[tuple[str, str]]:
+    """List names and values, in the order of their weight."""
+    alert = notification.alert
+    return [
+        ("Severity", str(alert["severity"])),
+        *_timing(notification),
+        *_people(alert),
+        *_value(notification),
+        *_new_values(notification),
+        *_group(notification),
+        *_reach(notification),
+        *_accounts(notification),
+        *_left_out(notification),
+    ]
+
+
+def format_time(at: str | None, timezone: str = "UTC") -> str:
+    """Write a time of the API for people: `24 Nov 2026, 23:27:46 UTC (25 Nov, 00:27:46 in Berlin)`."""
+    if not at:
+        return ""
+    moment = datetime.fromisoformat(at)
+    utc = moment.strftime("%-d %b %Y, %H:%M:%S UTC")
+    local = moment.astimezone(ZoneInfo(timezone))
+    if local.utcoffset() == timedelta(0):
+        return utc
+    day = "" if local.date() == moment.date() else local.strftime("%-d %b, ")
+    return f"{utc} ({day}{local.strftime('%H:%M:%S')} in {_city(timezone)})"
+
+
+def _city(timezone: str) -> str:
+    return timezone.rpartition("/")[2].replace("_", " ")
+
+
+def single_line(value: object) -> str:
+    """Make one line of a foreign text, so that it cannot pass for lines of ours."""
+    return "" if value is None else " ".join(str(value).split())
+
+
+def _timing(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Say how often and when."""
+    alert = notification.alert
+    digest = notification.type == NotificationType.DIGEST
+    built_in = alert["rule_id"] is None and not digest and notification.type != NotificationType.TEST
+    if alert["occurrences"] and not built_in:
+        yield "Notifications" if digest else "Occurrences", number(alert["occurrences"])
+    zone = notification.timezone
+    yield "Since", format_time(alert["started_at"], zone)
+    if alert["last_match_at"] != alert["started_at"]:
+        yield "Last seen", format_time(alert["last_match_at"], zone)
+    if alert.get("resolved_at"):
+        reason = REASONS.get(str(alert.get("resolve_reason")), "")
+        yield "Resolved", format_time(alert["resolved_at"], zone) + (f", {reason}" if reason else "")
+        lasted = datetime.fromisoformat(alert["resolved_at"]) - datetime.fromisoformat(alert["started_at"])
+        yield "Lasted", duration(lasted)
+
+
+def _people(alert: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Say who took it or ended it, and what they noted."""
+    if alert.get("acknowledged_by"):
+        # Without a time nobody took it: it was ended at once.
+        did = "Acknowledged by" if alert.get("acknowledged_at") else "Resolved by"
+        yield did, single_line(alert["acknowledged_by"])
+    if alert.get("note"):
+        yield "Note", single_line(alert["note"])
+
+
+def _value(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Say what the condition measured last, where it is more than the count of matches."""
+    value = notification.alert.get("value")
+    if value is None or value == notification.alert["occurrences"]:
+        return
+    condition = (notification.rule or {}).get("condition", {})
+    match condition.get("type"):
+        case "ratio":
+            yield "Share", f"{number(value)}%"
+        case "spike":
+            yield "Level", f"{number(value)} times the usual"
+        case "sum":
+            yield "Sum", _sum(value, condition["field"], notification)
+        case "stuck":
+            yield "Stuck now", number(value)
+        case _:
+            yield "In the window", number(value)
+
+
+def _new_values(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Name the values by which a rule that watches for new ones fired, as its newest logs have them, oldest first."""
+    condition = (notification.rule or {}).get("condition", {})
+    if condition.get("type") == "new_value":
+        values = [single_line(log[condition["field"]]) for log in reversed(notification.logs)]
+        yield "Values", ", ".join(dict.fromkeys(filter(None, values))) or "none"
+
+
+def _sum(value: float, field: str, notification: Notification) -> str:
+    """Write a sum with its unit; that of money is the group's, else the logs'."""
+    if field != "price":
+        return f"{number(value)} {'seconds' if field == 'duration_seconds' else field}"
+    logs = [notification.alert["group"], *notification.logs]
+    units = sorted({single_line(log["price_unit"]) for log in logs if log.get("price_unit")})
+    mixed = ", added up" if len(units) > 1 else ""
+    return f"{money(value)} {' and '.join(units)}{mixed}".rstrip()
+
+
+def _group(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Name the group, field by field."""
+    group = notification.alert["group"]
+    for name, label in FIELDS.items():
+        if name in group:
+            yield label, _of_group(notification, name, group[name])
+
+
+def _of_group(notification: Notification, name: str, value: object) -> str:
+    if value is None or value == OTHERS:
+        return "none" if value is None else "all others"
+    if name == "to_country":
+        return country(single_line(value))
+    return _account(notification, single_line(value)) if name == "account_sid" else single_line(value)
+
+
+def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Say how many numbers and which countries are hit, where the group does not say it."""
+    spread, group = notification.spread, notification.alert["group"]
+    if spread is None or not spread.receivers + spread.senders:
+        return
+    counts = [
+        f"{number(count)} {noun}{'' if count == 1 else 's'}"
+        for count, noun, name in ((spread.receivers, "receiver", "to"), (spread.senders, "sender", "from"))
+        if count and name not in group
+    ]
+    if counts:
+        yield "Numbers", ", ".join(counts) + (f" (of the newest {number(spread.logs)} logs)" if spread.capped else "")
+    if spread.countries and not {"to", "to_country"} & group.keys():
+        label = "Country" if len(spread.countries) == 1 else "Countries"
+        yield label, _first([country(code) for code in spread.countries])
+
+
+def _accounts(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Name the accounts that are hit, where the group does not say it."""
+    sids = notification.spread.accounts if notification.spread else ()
+    if sids and "account_sid" not in notification.alert["group"]:
+        yield "Account" if len(sids) == 1 else "Accounts", _first([_account(notification, sid) for sid in sids])
+
+
+def _account(notification: Notification, sid: str) -> str:
+    name = single_line(notification.account_names.get(sid))
+    return f"{name} ({sid})" if name else sid
+
+
+def _first(values: Sequence[str]) -> str:
+    """List some values, and say how many more there are."""
+    more = len(values) - SHOWN_VALUES
+    return ", ".join(values[:SHOWN_VALUES]) + (f" and {more} more" if more > 0 else "")
+
+
+def _left_out(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Name the accounts that are left out because they cannot be read."""
+    if sids := notification.alert.get("left_out_accounts"):
+        yield "Cannot be read", ", ".join(_account(notification, sid) for sid in sids)

@@ -1,0 +1,207 @@
+"""What a notification tells, in words that every channel shares. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.actions.base import Notification, Spread
+from app.actions.details import list_details, single_line
+from app.enums import NotificationType, PatternType, Severity
+from app.utils.countries import country
+from app.utils.quantities import number
+
+CONSOLE_URL = "https://console.twilio.com/us1/monitor/logs"
+CONSOLE_PATHS = {"CA": "calls", "SM": "sms", "MM": "sms", "NO": "debugger/errors"}
+"""Where Twilio's Console shows a log, by the first letters of its sid."""
+STATES = {
+    NotificationType.FIRING: "Firing",
+    NotificationType.UPDATE: "Still firing",
+    NotificationType.RESOLVED: "Resolved",
+    NotificationType.DIGEST: "Digest",
+    NotificationType.TEST: "Test",
+}
+BUILT_IN_ADVICE = {
+    "GiftPulse cannot read Twilio": (
+        "Check the account's credentials, and that this server can reach Twilio. Reading continues where it stopped."
+    ),
+    "Evaluation is behind": "Check the workers' logs for errors. If there are none, start one more worker.",
+    "Rule failing": "Read the rule's last error and fix the rule. The other rules keep running.",
+    "Deliveries are overdue": "Check that a worker is running and can reach the database and the broker.",
+    "Action disabled": "Fix the error that the receiver returned, enable the action, and retry its failed deliveries.",
+}
+"""What to do about an alert that no rule opened, by its name."""
+CONDITION_ADVICE = {
+    "no_data": "Check that what should send is still sending, and that Twilio's Console shows its traffic.",
+    "spike": "Check in the newest logs what the extra traffic is, and whether it is yours.",
+    "sum": "Check in the newest logs what adds up, and whether it is yours.",
+    "stuck": "Twilio has not reported a final state for these. Check them in its Console, and check its status page.",
+    "new_value": "Check whether the new value is expected. If it is, acknowledge the alert.",
+}
+"""What to do about an alert that is not about errors, though some of its logs may have one."""
+ADVICE_AFTER_RESOLVE = {
+    "insufficient_data": "There were too few logs to judge. Check that traffic arrives as it should.",
+    "new_normal": "This now counts as normal. If it should not, investigate and edit the rule.",
+    "manual": "Nothing: somebody resolved it. The alert keeps its logs for later.",
+    "rule_changed": "Nothing: the rule was restarted, and fires again if the problem continues.",
+    "rule_disabled": "The problem may continue. Nothing watches for it until the rule is enabled again.",
+    "rule_deleted": "The problem may continue. Nothing watches for it, since the rule was deleted.",
+}
+"""What to do after an alert that did not end because all is well."""
+COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
+RESOLVED_COLOUR = "#1a7f4b"
+MANY = 5
+"""From so many receivers on, advice about a single number is none."""
+
+
+@dataclass(frozen=True)
+class MessageContent:
+    """One notification, told."""
+
+    state: str
+    """`Firing`, `Still firing`, `Resolved`, `Digest`, `Test`."""
+    title: str
+    """The name of the rule, or what is wrong."""
+    summary: str
+    severity: Severity
+    colour: str
+    """As `#rrggbb`."""
+    facts: Sequence[tuple[str, str]]
+    """Names and values, in the order of their weight."""
+    code: int | None
+    code_means: str
+    cause: str
+    docs: str
+    next_step: str
+    samples: Sequence[tuple[str, str]]
+    """Sids, and where Twilio's Console shows them."""
+    link: str
+    """The alert on this server."""
+    description: str = ""
+    """Of the rule: what its author wants to be known, such as the link to a runbook."""
+    timezone: str = "UTC"
+    digest_items: Sequence[tuple[str, str]] = ()
+    """Of a digest: what it tells of, and where this server shows each."""
+
+    @property
+    def headline(self) -> str:
+        """State and title in one line."""
+        return f"{self.state}: {self.title}"
+
+    def truncated(self, max_length: int) -> "MessageContent":
+        """Tell the same with no text longer than this."""
+        return replace(
+            self,
+            title=truncate(self.title, max_length),
+            summary=truncate(self.summary, max_length),
+            facts=[(name, truncate(value, max_length)) for name, value in self.facts],
+            code_means=truncate(self.code_means, max_length),
+            cause=truncate(self.cause, max_length),
+            next_step=truncate(self.next_step, max_length),
+            description=cut_words(self.description, max_length),
+            digest_items=[(truncate(headline, max_length), link) for headline, link in self.digest_items],
+        )
+
+
+def truncate(text: str, limit: int) -> str:
+    """Shorten a text, and show that it was."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def cut_words(text: str, limit: int) -> str:
+    """Shorten a text as `truncate` does, but between words, so that a link stays whole or goes."""
+    return text if len(text) <= limit else text[:limit].rpartition(" ")[0] + "…"
+
+
+def compose(notification: Notification) -> MessageContent:
+    """Put a notification into words."""
+    alert = notification.alert
+    severity = Severity(alert["severity"])
+    error: Mapping[str, Any] = alert.get("error") or {}
+    is_resolved_colour = notification.type in (NotificationType.RESOLVED, NotificationType.TEST)
+    return MessageContent(
+        state=STATES[notification.type],
+        title=single_line(alert["rule_name"]),
+        summary=single_line(alert["summary"]),
+        severity=severity,
+        colour=RESOLVED_COLOUR if is_resolved_colour else COLOURS[severity],
+        facts=list_details(notification),
+        code=error.get("code"),
+        code_means=single_line(error.get("message")),
+        cause=single_line(error.get("cause")).removesuffix(notification.advice).rstrip(),
+        docs=single_line(error.get("docs")),
+        next_step=_next_step(notification, error),
+        samples=[] if notification.type == NotificationType.TEST else _samples(alert),
+        link=link_to(notification),
+        description=single_line((notification.rule or {}).get("description")),
+        timezone=notification.timezone,
+        digest_items=[(item["headline"], item["link"]) for item in (notification.digest or {}).get("items", [])],
+    )
+
+
+def _samples(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [(sid, console_url(sid)) for sid in alert["sample_sids"]]
+
+
+def link_to(notification: Notification) -> str:
+    """Say where this server shows what the notification tells of."""
+    alert_id = notification.alert.get("id")
+    if notification.type in (NotificationType.DIGEST, NotificationType.TEST) or not alert_id:
+        return f"{notification.base_url}/alerts"
+    return f"{notification.base_url}/alerts/{alert_id}"
+
+
+def console_url(sid: str) -> str:
+    """Say where Twilio's Console shows a log."""
+    path = CONSOLE_PATHS.get(sid[:2])
+    return f"{CONSOLE_URL}/{path}/{sid}" if path else CONSOLE_URL
+
+
+def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
+    """Say what to do now."""
+    if notification.type == NotificationType.TEST:
+        return "Nothing: this was a test, and the action works."
+    if notification.type == NotificationType.RESOLVED:
+        over = "Nothing: it is over. The alert keeps its logs for later."
+        return ADVICE_AFTER_RESOLVE.get(str(notification.alert["resolve_reason"]), over)
+    if notification.type == NotificationType.DIGEST:
+        return "Open the alerts one by one, and raise the thresholds of noisy rules."
+    if notification.alert["rule_id"] is None and notification.alert["rule_name"] in BUILT_IN_ADVICE:
+        return BUILT_IN_ADVICE[notification.alert["rule_name"]]
+    rule = notification.rule or {}
+    if rule.get("pattern_type") != PatternType.ERROR_CODE and (advice := _condition_advice(rule)):
+        return advice
+    if (
+        (spread := notification.spread)
+        and spread.receivers >= MANY
+        and (notification.advice_fits_one or not notification.advice)
+    ):
+        return _for_many(spread)
+    if notification.advice:
+        return notification.advice
+    if error:
+        return "Check the samples in Twilio's Console and Twilio's page about the code. Then acknowledge the alert."
+    return "Check the samples in Twilio's Console. Then acknowledge the alert to stop its reminders."
+
+
+def _for_many(spread: Spread) -> str:
+    """Say what to do where many numbers are hit: no single one of them is the cause."""
+    many = f"{number(spread.receivers)}{' or more' if spread.capped else ''} numbers are affected"
+    if spread.senders == 1:
+        place = f", all in one country: {country(spread.countries[0])}" if len(spread.countries) == 1 else ""
+        return (
+            f"{many}{place}. They share one sender. Check that sender: its registration, what it may send and where, "
+            "and whether carriers filter it."
+        )
+    if len(spread.countries) == 1:
+        return (
+            f"{many}, all in one country: {country(spread.countries[0])}. The senders differ. Look at Twilio's status "
+            "page for carriers there, and check that you may send there. Hold back what can wait."
+        )
+    return (
+        f"{many}, in {len(spread.countries) or 'unknown'} countries. Look for what they share: your application, "
+        "your account, or Twilio. See Twilio's status page."
+    )
+
+
+def _condition_advice(rule: Mapping[str, Any]) -> str:
+    return CONDITION_ADVICE.get(rule.get("condition", {}).get("type", ""), "")

@@ -1,0 +1,25 @@
+"""A change that somebody makes through the API: what it was before and is after goes into the audit."""
+
+from sqlalchemy.orm import Session
+
+from app.api.deps import request_id
+from app.api.responses import JsonObject
+from app.api.security import Principal
+from app.services import audit
+from app.utils.clock import utc_now
+
+
+class AuditedChange:
+    """One change of one thing, by one caller, in one transaction."""
+
+    def __init__(self, session: Session, caller: Principal, target: str, before: JsonObject | None = None) -> None:
+        self._session = session
+        self._caller = caller
+        self._target = target
+        self._before = before
+
+    def record(self, action: str, after: JsonObject | None) -> None:
+        """Write the entry; secrets stand in `before` and `after` as fingerprints, or masked."""
+        audit.record(
+            self._session, self._caller.name, action, self._target, self._before, after, utc_now(), request_id()
+        )

@@ -1,0 +1,114 @@
+"""The gate that every body and every text passes: what gets through can be stored, shown and logged. Pure."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from app.errors import FieldError, InvalidInput
+
+MAX_DEPTH = 32
+MAX_INTEGER = 2**63 - 1
+# Characters that turn the direction of what stands after them: they make a name look like another.
+BIDI_OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069]")
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class Malformed(Exception):
+    """The body is not the JSON that RFC 8259 means; the message says why, without repeating it."""
+
+
+class _BadNumber:
+    """Stands in a body where a number was that no field can hold, until its field is known."""
+
+
+def parse_json(body: bytes) -> Any:
+    """Read a body.
+
+    Raises: Malformed for what is not JSON, or names one key of an object twice; InvalidInput for values that no field
+        can take: NaN, numbers beyond 64 bits, texts with NUL or half a surrogate pair, too much nesting.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Malformed("the body is not UTF-8") from None
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_constant=_no_number, parse_int=_integer, parse_float=_float
+        )
+    except json.JSONDecodeError as error:
+        raise Malformed(f"the body is not JSON: it breaks off or goes wrong at character {error.pos}") from None
+    except RecursionError:
+        raise _too_deep("body") from None
+    check(value)
+    return value
+
+
+def check(value: Any) -> None:
+    """Refuse texts that cannot be stored, unfit numbers, and too much nesting, wherever in the value they stand.
+
+    Raises: InvalidInput, naming the field.
+    """
+    errors = [FieldError(path or "body", message) for path, message in _faults(value)]
+    if errors:
+        raise InvalidInput(errors)
+
+
+def text_error(text: str) -> str | None:
+    """Say what is wrong with a text; None where nothing is."""
+    if "\x00" in text:
+        return "must not hold the character NUL"
+    if SURROGATES.search(text):
+        return "must not hold half of a surrogate pair"
+    if BIDI_OVERRIDES.search(text):
+        return "must not hold characters that turn the direction of writing"
+    return None
+
+
+def _faults(value: Any) -> Iterator[tuple[str, str]]:
+    """Walk without recursion: the depth is what is being checked."""
+    pending: list[tuple[str, Any, int]] = [("", value, 1)]
+    while pending:
+        path, item, depth = pending.pop()
+        if isinstance(item, str):
+            if error := text_error(item):
+                yield path, error
+        elif isinstance(item, _BadNumber):
+            yield path, "must be a finite number of at most 64 bits"
+        elif isinstance(item, (dict, list)):
+            if depth > MAX_DEPTH:
+                yield path, f"must not be nested more than {MAX_DEPTH} levels deep"
+                return
+            parts = item.items() if isinstance(item, dict) else enumerate(item)
+            for name, part in parts:
+                if isinstance(name, str) and text_error(name):
+                    yield path or "body", "has a field whose name cannot be used"
+                else:
+                    pending.append((f"{path}.{name}" if path else str(name), part, depth + 1))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Malformed("the body names one key of an object twice")
+    return found
+
+
+def _no_number(_name: str) -> _BadNumber:
+    return _BadNumber()
+
+
+def _integer(digits: str) -> int | _BadNumber:
+    if len(digits) > 20 or not -MAX_INTEGER - 1 <= int(digits) <= MAX_INTEGER:
+        return _BadNumber()
+    return int(digits)
+
+
+def _float(digits: str) -> float | _BadNumber:
+    number = float(digits)
+    return number if math.isfinite(number) else _BadNumber()
+
+
+def _too_deep(field: str) -> InvalidInput:
+    return InvalidInput([FieldError(field, f"must not be nested more than {MAX_DEPTH} levels deep")])

@@ -1,0 +1,259 @@
+"""The register of one transaction: alerts that open, go on and end, and what is to be told of them.
+
+Everything is written together at the end: an alert's change and its deliveries are one commit.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy import insert, inspect, select, text
+from sqlalchemy.orm import Session
+
+from app import metrics
+from app.config import Settings
+from app.database import after_commit, update_rows
+from app.enums import AlertStatus, NotificationType, ResolveReason
+from app.models import Alert, Silence
+from app.services.alerts import silences
+from app.services.alerts.notification_policy import NotifyInput, decide
+from app.services.outbox.enqueue import Notice, enqueue, make_notice
+from app.services.rules.types import Rule
+from app.utils.crashpoints import crashpoint
+
+log = structlog.get_logger()
+
+MAX_SAMPLES = 5
+"""How many of its newest logs an alert names."""
+
+MUTABLE_COLUMNS = {
+    "status": "text",
+    "summary": "text",
+    "started_at": "timestamptz",
+    "last_match_at": "timestamptz",
+    "window_from": "timestamptz",
+    "baseline": "float8",
+    "short_since": "timestamptz",
+    "still_holds": "bool",
+    "resolved_at": "timestamptz",
+    "resolve_reason": "text",
+    "silenced": "bool",
+    "occurrences": "int",
+    "value": "float8",
+    "sample_sids": "text[]",
+    "left_out_accounts": "text[]",
+    "error_code": "int",
+    "firing_notified_at": "timestamptz",
+    "notified_at": "timestamptz",
+    "notified_occurrences": "int",
+    "notify_at": "timestamptz",
+}
+FIXED_COLUMNS = (
+    "id",
+    "fingerprint",
+    "rule_id",
+    "rule_name",
+    "severity",
+    "group",
+    "group_key",
+    "recorded_at",
+    "late",
+)
+ATTRIBUTES = {column.name: each.key for each in inspect(Alert).column_attrs for column in each.columns}
+"""Some attributes of an alert have another name than their columns."""
+
+
+@dataclass(frozen=True)
+class NotifySettings:
+    """What a rule says of how its alerts are told."""
+
+    renotify: timedelta | None
+    cooldown: timedelta
+
+    @classmethod
+    def from_rule(cls, rule: Rule) -> "NotifySettings":
+        """Read them from a rule."""
+        renotify = None if rule.renotify_minutes is None else timedelta(minutes=rule.renotify_minutes)
+        return cls(renotify, timedelta(minutes=rule.cooldown_minutes))
+
+
+BUILT_IN_NOTIFY_SETTINGS = NotifySettings(renotify=None, cooldown=timedelta(minutes=10))
+"""Of the alerts that no rule opens."""
+
+
+class AlertChanges:
+    """Collects what one transaction does to alerts; `save` writes it."""
+
+    def __init__(self, session: Session, settings: Settings, now: datetime) -> None:
+        self._session, self._settings, self._now = session, settings, now
+        self._new: list[Alert] = []
+        self._changed: dict[UUID, Alert] = {}
+        self._notices: list[Notice] = []
+        self._previous_firings: dict[str, datetime] = {}
+        self._silences: Sequence[Silence] | None = None
+        self._max_age = timedelta(hours=settings.notify_max_age_hours)
+
+    def load_previous_firings(self, fingerprints: Iterable[str]) -> None:
+        """Read when each of these was last told as firing by an alert that is over: the cooldown counts from there.
+
+        A firing for which nobody was there makes no later one wait.
+        """
+        rows = self._session.execute(
+            text(
+                "SELECT known.mark, previous.at FROM unnest(CAST(:marks AS text[])) AS known (mark)"
+                " CROSS JOIN LATERAL ("
+                " SELECT a.firing_notified_at AS at FROM alerts a"
+                " WHERE a.fingerprint = known.mark AND a.status = 'resolved' AND a.firing_notified_at IS NOT NULL"
+                " AND EXISTS (SELECT FROM deliveries d WHERE d.alert_id = a.id)"
+                " ORDER BY a.firing_notified_at DESC LIMIT 1) previous"
+            ),
+            {"marks": list(fingerprints)},
+        )
+        self._previous_firings |= {row[0]: row[1] for row in rows}
+
+    def open(
+        self,
+        *,
+        fingerprint: str,
+        rule_id: UUID | None,
+        rule_name: str,
+        severity: str,
+        group: Mapping[str, Any],
+        group_key: str,
+        started_at: datetime,
+        window_from: datetime,
+    ) -> Alert:
+        """Open an alert; it is told once `tell` is called."""
+        alert = Alert(
+            id=uuid4(),
+            fingerprint=fingerprint,
+            rule_id=rule_id,
+            rule_name=rule_name,
+            severity=severity,
+            status=AlertStatus.FIRING,
+            group=dict(group),
+            group_key=group_key,
+            summary=rule_name,
+            started_at=started_at,
+            last_match_at=started_at,
+            window_from=window_from,
+            recorded_at=self._now,
+            late=started_at < self._now - self._max_age,
+            occurrences=0,
+            sample_sids=[],
+            left_out_accounts=[],
+            notified_occurrences=0,
+            silenced=False,
+            suppressed_until_clear=False,
+        )
+        self._new.append(alert)
+        return alert
+
+    def mark_changed(self, alert: Alert) -> None:
+        """Note that a stored alert has changed."""
+        self._changed[alert.id] = alert
+
+    def resolve(self, alert: Alert, reason: ResolveReason, at: datetime) -> None:
+        """End an alert."""
+        alert.status, alert.resolve_reason, alert.resolved_at, alert.notify_at = AlertStatus.RESOLVED, reason, at, None
+
+    def decide_notification(self, alert: Alert, notify_settings: NotifySettings) -> None:
+        """Note what is to be told of an alert now, and when to look again."""
+        alert.silenced = silences.is_silenced(self._active_silences(), alert.rule_id, alert.group)
+        decision = decide(
+            NotifyInput(
+                status=AlertStatus(alert.status),
+                occurrences=alert.occurrences,
+                last_match_at=alert.last_match_at,
+                late=alert.late,
+                silenced=alert.silenced,
+                firing_notified_at=alert.firing_notified_at,
+                notified_at=alert.notified_at,
+                notified_occurrences=alert.notified_occurrences,
+                previous_firing_at=self._previous_firings.get(alert.fingerprint),
+                renotify=notify_settings.renotify,
+                cooldown=notify_settings.cooldown,
+                max_age=self._max_age,
+            ),
+            self._now,
+        )
+        alert.notify_at = decision.recheck_at
+        if decision.notify is None:
+            return
+        if decision.notify == NotificationType.FIRING:
+            alert.firing_notified_at = self._previous_firings[alert.fingerprint] = self._now
+        if decision.notify != NotificationType.RESOLVED:
+            alert.notified_at, alert.notified_occurrences = self._now, alert.occurrences
+        self._notices.append(make_notice(decision.notify, alert))
+
+    def _active_silences(self) -> Sequence[Silence]:
+        if self._silences is None:
+            self._silences = silences.active_silences(self._session, self._now)
+        return self._silences
+
+    def save_alerts(self) -> None:
+        """Write the alerts; matches that count towards them are the caller's to write, before `enqueue_notices`."""
+        # What ends makes room for what opens: a group has at most one open alert.
+        changed_rows = [
+            (alert.id, *(getattr(alert, ATTRIBUTES[name]) for name in MUTABLE_COLUMNS))
+            for alert in self._changed.values()
+        ]
+        update_rows(self._session, "alerts", {"id": "uuid"}, MUTABLE_COLUMNS, changed_rows)
+        if self._new:
+            names = [ATTRIBUTES[name] for name in (*FIXED_COLUMNS, *MUTABLE_COLUMNS)]
+            rows = [{name: getattr(alert, name) for name in names} for alert in self._new]
+            self._session.execute(insert(Alert), rows)
+        self._count_metrics()
+
+    def enqueue_notices(self) -> int:
+        """Make the deliveries that are owed; return how many."""
+        if self._notices:
+            crashpoint("evaluate.between")
+        return enqueue(self._session, self._notices, self._settings, self._now)
+
+    def _count_metrics(self) -> None:
+        increments: dict[metrics.Key, float] = defaultdict(float)
+        for alert in self._new:
+            increments[metrics.ALERTS.key(severity=alert.severity, event="fired")] += 1
+        for alert in (*self._new, *self._changed.values()):
+            # Ended alerts are never loaded to be moved: what is over here ended here.
+            if alert.status == AlertStatus.RESOLVED:
+                increments[metrics.ALERTS.key(severity=alert.severity, event="resolved")] += 1
+        metrics.count(self._session, increments)
+        ended = [alert for alert in self._changed.values() if alert.status == AlertStatus.RESOLVED]
+        lines = [("alert fired", _facts(alert)) for alert in self._new]
+        lines += [
+            ("alert resolved", _facts(alert)) for alert in (*self._new, *ended) if alert.status == AlertStatus.RESOLVED
+        ]
+        after_commit(self._session, partial(_log, lines))
+
+
+def _facts(alert: Alert) -> dict[str, object]:
+    """Say of an alert what the worker's log may hold: no group, which may be a number, and no text."""
+    return {
+        "alert_id": str(alert.id),
+        "rule_id": None if alert.rule_id is None else str(alert.rule_id),
+        "severity": alert.severity,
+        "occurrences": alert.occurrences,
+        "reason": alert.resolve_reason,
+    }
+
+
+def _log(lines: Sequence[tuple[str, Mapping[str, object]]]) -> None:
+    for event, facts in lines:
+        log.info(event, **facts)
+
+
+def load_open_alerts(session: Session, fingerprints: Iterable[str]) -> dict[str, Alert]:
+    """Load and lock the open alerts among these, by fingerprint; they are no longer tracked by the session."""
+    query = select(Alert).where(Alert.fingerprint == text("ANY(:keys)"), Alert.status != AlertStatus.RESOLVED)
+    query = query.order_by(Alert.id).with_for_update().execution_options(populate_existing=True)
+    alerts = session.scalars(query.params(keys=list(fingerprints))).all()
+    for alert in alerts:
+        session.expunge(alert)
+    return {alert.fingerprint: alert for alert in alerts}

@@ -1,0 +1,235 @@
+"""Takes in matches of `each`, `threshold` and `new_value`, finds their episodes, and moves the alerts they call for.
+
+Everything here happens in the caller's transaction: matches, alerts and deliveries are one commit. The rules concerned
+are locked, so that a rule has one evaluator at a time.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.database import copy_rows, update_rows
+from app.enums import ResolveReason
+from app.models import Alert
+from app.services.alerts import match_groups
+from app.services.alerts.changes import MAX_SAMPLES, AlertChanges, NotifySettings
+from app.services.alerts.match_groups import MatchGroup, MatchGroups
+from app.services.alerts.summary import summarize
+from app.services.rules.engine import Completeness
+from app.services.rules.episodes import Episode, split_by_completeness
+from app.services.rules.types import EachParams, LogVersion, NewValueParams, Rule, ThresholdParams
+
+MATCH_COLUMNS = (
+    "rule_id",
+    "log_id",
+    "epoch",
+    "occurred_at",
+    "changed_at",
+    "sid",
+    "account_id",
+    "error_code",
+    "group_key",
+    "alert_id",
+    "held",
+    "new_value",
+)
+
+log = structlog.get_logger()
+
+
+class Hit(NamedTuple):
+    """A log that matches a rule for the first time."""
+
+    rule: Rule
+    log: LogVersion
+    group_key: str
+
+
+@dataclass
+class _MatchOutcome:
+    """What became of matches, by rule and log."""
+
+    alert_ids: dict[tuple[UUID, int], UUID] = field(default_factory=dict)
+    pending: set[tuple[UUID, int]] = field(default_factory=set)
+    errors: dict[UUID, str] = field(default_factory=dict)
+
+
+def add_matches(
+    session: Session, hits: Sequence[Hit], completeness: Completeness, settings: Settings, now: datetime
+) -> tuple[AlertChanges, dict[UUID, str]]:
+    """Take in new matches of whatever rules.
+
+    Returns: the register, whose notices are to be saved, and the rules that failed, with why.
+    """
+    groups: MatchGroups = {}
+    minute_hits: list[Hit] = []
+    for hit in hits:
+        if not isinstance(hit.rule.params, (EachParams, ThresholdParams, NewValueParams)):
+            minute_hits.append(hit)
+            continue
+        group = groups.get((hit.rule.id, hit.group_key))
+        if group is None:
+            group = groups[hit.rule.id, hit.group_key] = MatchGroup(hit.rule, hit.group_key)
+        group.new_logs[hit.log.log_id] = hit.log
+    copy_rows(session, "matches", MATCH_COLUMNS, (_match_row(hit.rule, hit.log, hit.group_key) for hit in minute_hits))
+    return _evaluate_groups(session, groups, completeness, settings, now)
+
+
+def evaluate_idle_groups(
+    session: Session, rules: Mapping[UUID, Rule], completeness: Completeness, settings: Settings, now: datetime
+) -> tuple[AlertChanges, dict[UUID, str]]:
+    """End what went quiet, and go on with what was held back for the streams to be complete; as `add_matches`."""
+    groups: MatchGroups = {}
+    quiet_rows = session.execute(
+        text(
+            "SELECT alerts.rule_id, alerts.group_key, alerts.last_match_at FROM alerts"
+            " JOIN rules ON rules.id = alerts.rule_id"
+            " WHERE alerts.status <> 'resolved' AND rules.condition ->> 'type' IN ('each', 'threshold', 'new_value')"
+            " AND alerts.last_match_at + rules.resolve_after_minutes * interval '1 minute' <= :now"
+        ),
+        {"now": now},
+    )
+    for rule_id, key, last_match_at in quiet_rows:
+        rule = rules.get(rule_id)
+        horizon = completeness.horizon(rule) if rule else None
+        if rule and horizon and last_match_at + rule.quiet_period <= horizon:
+            groups[rule_id, key] = MatchGroup(rule, key)
+    for rule_id, key in session.execute(text("SELECT DISTINCT rule_id, group_key FROM matches WHERE held")):
+        if rule_id in rules:
+            groups.setdefault((rule_id, key), MatchGroup(rules[rule_id], key))
+    return _evaluate_groups(session, groups, completeness, settings, now)
+
+
+def _evaluate_groups(
+    session: Session, groups: MatchGroups, completeness: Completeness, settings: Settings, now: datetime
+) -> tuple[AlertChanges, dict[UUID, str]]:
+    alert_changes = AlertChanges(session, settings, now)
+    if not groups:
+        return alert_changes, {}
+    _lock_rules(session, groups)
+    match_groups.load(session, groups, completeness)
+    alert_changes.load_previous_firings(group.fingerprint for group in groups.values())
+    outcome = _MatchOutcome()
+    for group in groups.values():
+        try:
+            _evaluate_group(group, completeness, alert_changes, outcome)
+        except Exception as error:  # a rule that fails must not stop the others
+            log.exception("a rule failed", rule_id=str(group.rule.id))
+            outcome.errors[group.rule.id] = f"judging its matches failed: {type(error).__name__}"
+            outcome.pending |= {(group.rule.id, log_id) for log_id in (*group.new_logs, *group.pending)}
+    alert_changes.save_alerts()
+    _save_matches(session, groups, outcome)
+    return alert_changes, outcome.errors
+
+
+def _lock_rules(session: Session, groups: MatchGroups) -> None:
+    """Become the one evaluator of these rules, in an order that no two can wait for each other in a circle."""
+    ids = sorted({rule_id for rule_id, _ in groups})
+    session.execute(text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), {"ids": ids})
+
+
+def _evaluate_group(
+    group: MatchGroup, completeness: Completeness, alert_changes: AlertChanges, outcome: _MatchOutcome
+) -> None:
+    """Find the episodes of a group, and turn them into alerts."""
+    rule = group.rule
+    updates, waiting = split_by_completeness(match_groups.group_episodes(group), completeness.horizon(rule))
+    for update in updates:
+        episode = update.episode
+        if episode.continues and group.open is not None:
+            alert = group.open
+            alert_changes.mark_changed(alert)
+        else:
+            alert = alert_changes.open(
+                fingerprint=group.fingerprint,
+                rule_id=rule.id,
+                rule_name=rule.name,
+                severity=rule.severity,
+                group=group.values,
+                group_key=group.key,
+                started_at=episode.started_at,
+                window_from=episode.window_from,
+            )
+        _extend_alert(alert, rule, episode)
+        alert.left_out_accounts = completeness.unreadable_accounts_of(rule)
+        outcome.alert_ids |= {(rule.id, point.log_id): alert.id for point in episode.points}
+        # What is over is told as resolved, and not as an update a moment before.
+        if alert.firing_notified_at is None or not update.resolved:
+            alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
+        if update.resolved:
+            alert_changes.resolve(alert, ResolveReason.QUIET, episode.ends_at)
+            alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
+    outcome.pending |= {(rule.id, point.log_id) for episode in waiting for point in episode.points}
+
+
+def _extend_alert(alert: Alert, rule: Rule, episode: Episode) -> None:
+    """Bring an alert up to an episode: its span, its matches, and what it says."""
+    newest_first = sorted(episode.points, reverse=True)
+    later = not alert.occurrences or episode.last_at > alert.last_match_at
+    alert.window_from = min(alert.window_from, episode.window_from)
+    alert.started_at, alert.last_match_at = episode.started_at, episode.last_at
+    alert.occurrences += len(episode.points) + episode.shared
+    alert.value = float(alert.occurrences)
+    sids = [point.sid for point in newest_first[:MAX_SAMPLES]]
+    alert.sample_sids = (sids + alert.sample_sids if later else alert.sample_sids + sids)[:MAX_SAMPLES]
+    codes = [point.error_code for point in newest_first if point.error_code is not None]
+    if codes and (later or alert.error_code is None):
+        alert.error_code = codes[0]
+    alert.summary = summarize(rule, alert.group, alert.occurrences, alert.error_code)
+
+
+def _match_row(
+    rule: Rule,
+    log_version: LogVersion,
+    key: str,
+    alert_id: UUID | None = None,
+    pending: bool = False,
+    new_value: str | None = None,
+) -> tuple[object, ...]:
+    return (
+        rule.id,
+        log_version.log_id,
+        rule.epoch,
+        log_version.occurred_at,
+        log_version.changed_at,
+        log_version.sid,
+        log_version.account_id,
+        log_version.error_code,
+        key,
+        alert_id,
+        pending,
+        new_value,
+    )
+
+
+def _save_matches(session: Session, groups: MatchGroups, outcome: _MatchOutcome) -> None:
+    """Insert the fresh matches, and bring stored ones up to what became of them."""
+    copy_rows(session, "matches", MATCH_COLUMNS, _new_rows(groups, outcome))
+    changed_rows: dict[tuple[UUID, int], tuple[object, ...]] = defaultdict(tuple)
+    for (rule_id, _), group in groups.items():
+        for point in (*group.pending.values(), *group.stored):
+            alert_id = outcome.alert_ids.get((rule_id, point.log_id))
+            pending = (rule_id, point.log_id) in outcome.pending
+            changed = pending != (point.log_id in group.pending) or point.log_id in group.superseded
+            if alert_id is not None or changed:
+                identity = rule_id, point.log_id, group.rule.epoch
+                changed_rows[rule_id, point.log_id] = (*identity, alert_id, pending, point.new_value)
+    keys = {"rule_id": "uuid", "log_id": "bigint", "epoch": "int"}
+    values = {"alert_id": "uuid", "held": "bool", "new_value": "text"}
+    update_rows(session, "matches", keys, values, list(changed_rows.values()))
+
+
+def _new_rows(groups: MatchGroups, outcome: _MatchOutcome) -> Iterable[tuple[object, ...]]:
+    for (rule_id, key), group in groups.items():
+        for log_id, log_version in group.new_logs.items():
+            alert_id = outcome.alert_ids.get((rule_id, log_id))
+            pending = (rule_id, log_id) in outcome.pending
+            yield _match_row(group.rule, log_version, key, alert_id, pending, group.new_values.get(log_id))

@@ -1,0 +1,209 @@
+"""One rule and group that something may happen to: what is loaded of it, and the episodes that come of that."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.models import Alert
+from app.services.alerts.changes import load_open_alerts
+from app.services.alerts.fingerprint import fingerprint
+from app.services.rules import known_values, window_queries
+from app.services.rules.conditions import each, new_value, threshold
+from app.services.rules.engine import Completeness
+from app.services.rules.episodes import Episode, OpenEpisode, Point, find_episodes
+from app.services.rules.groups import group_values
+from app.services.rules.schedule import contains
+from app.services.rules.types import LogVersion, NewValueParams, Rule, ThresholdParams
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass
+class MatchGroup:
+    """One rule and group that something may happen to."""
+
+    rule: Rule
+    key: str
+    new_logs: dict[int, LogVersion] = field(default_factory=dict)
+    """Logs that match for the first time, by id: their matches are to be inserted."""
+    pending: dict[int, Point] = field(default_factory=dict)
+    """Stored matches that wait for the streams to be complete."""
+    stored: list[Point] = field(default_factory=list)
+    """Other stored matches that windows need."""
+    open: Alert | None = None
+    new_values: dict[int, str] = field(default_factory=dict)
+    """Of `new_value`: the fresh logs that carry a value that is new, and that value as JSON."""
+    superseded: set[int] = field(default_factory=set)
+    """Held matches whose value was there before, as is known by now."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The identity of the group's alerts."""
+        return fingerprint(self.rule.id, self.key)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The values that the group stands for."""
+        return group_values(self.key)
+
+    def uncounted(self) -> list[Point]:
+        """The matches that count towards no alert yet and are new or held, in the order of Twilio's time."""
+        new_points = [
+            Point(each.changed_at, each.sid, log_id, each.error_code, None, self.new_values.get(log_id))
+            for log_id, each in self.new_logs.items()
+        ]
+        return sorted([*new_points, *self.pending.values()])
+
+
+MatchGroups = dict[tuple[UUID, str], MatchGroup]
+
+
+def load(session: Session, groups: MatchGroups, completeness: Completeness) -> None:
+    """Load the open alert of each group, what is held, and the stored matches that windows need."""
+    by_fingerprint = {group.fingerprint: group for group in groups.values()}
+    for key, alert in load_open_alerts(session, by_fingerprint).items():
+        by_fingerprint[key].open = alert
+    ids = sorted({rule_id for rule_id, _ in groups})
+    pending_rows = session.execute(
+        text(
+            "SELECT rule_id, group_key, epoch, changed_at, sid, log_id, error_code, new_value"
+            " FROM matches WHERE held AND rule_id = ANY(:ids)"
+        ),
+        {"ids": ids},
+    )
+    for rule_id, key, epoch, *values in pending_rows:
+        group = groups.get((rule_id, key))
+        if group is not None and epoch == group.rule.epoch:
+            at, sid, log_id, code, value = values
+            group.pending[log_id] = Point(at, sid, log_id, code, None, value)
+    _update_known_values(session, groups)
+    _load_stored(session, groups, completeness)
+
+
+def _load_stored(session: Session, groups: MatchGroups, completeness: Completeness) -> None:
+    """Load the stored matches that the conditions of these groups need to see."""
+    spans: list[window_queries.MatchSpan] = []
+    newest_requests: list[window_queries.NewestMatches] = []
+    for group in groups.values():
+        if isinstance(group.rule.params, ThresholdParams):
+            _request_threshold_matches(group, group.rule.params, completeness, spans, newest_requests)
+        elif group.rule.schedule is not None or isinstance(group.rule.params, NewValueParams):
+            _request_skipped_matches(group, completeness, spans)
+    for rule_id, key, point in [
+        *window_queries.matches_within(session, spans),
+        *window_queries.newest_matches(session, newest_requests),
+    ]:
+        group = groups[rule_id, key]
+        if point.log_id not in group.pending:
+            group.stored.append(point)
+
+
+def _request_threshold_matches(
+    group: MatchGroup,
+    params: ThresholdParams,
+    completeness: Completeness,
+    spans: list[window_queries.MatchSpan],
+    newest_requests: list[window_queries.NewestMatches],
+) -> None:
+    """Ask for what a `threshold` needs to see: the windows around matches that may open an episode, and the newest
+    ones where an open alert may be over."""
+    rule, alert = group.rule, group.open
+    uncounted_times = [point.at for point in group.uncounted()]
+    if alert is None:
+        if uncounted_times:
+            spans.append(window_queries.MatchSpan(rule, group.key, uncounted_times[0] - rule.window, None))
+        return
+    if uncounted_times and uncounted_times[0] < alert.started_at:
+        spans.append(
+            window_queries.MatchSpan(rule, group.key, uncounted_times[0] - rule.window, alert.started_at + rule.window)
+        )
+    if (uncounted_times and uncounted_times[-1] > alert.last_match_at + rule.quiet_period) or _may_be_over(
+        rule, alert, completeness
+    ):
+        newest_requests.append(window_queries.NewestMatches(rule, group.key, alert.last_match_at, params.count))
+        spans.append(window_queries.MatchSpan(rule, group.key, alert.last_match_at, None))
+
+
+def _request_skipped_matches(
+    group: MatchGroup, completeness: Completeness, spans: list[window_queries.MatchSpan]
+) -> None:
+    """Ask for matches that opened nothing when they came, and may join what is known of by now: what a match before
+    them opens, and what goes on longer than it seemed."""
+    rule, alert = group.rule, group.open
+    points = group.uncounted()
+    opening_times = [point.at for point, opens in zip(points, opening_points(rule, points), strict=True) if opens]
+    if opening_times and (alert is None or opening_times[0] < alert.started_at):
+        spans.append(
+            window_queries.MatchSpan(
+                rule, group.key, opening_times[0] - MICROSECOND, alert.started_at if alert else None
+            )
+        )
+    if alert is not None and _may_be_over(rule, alert, completeness):
+        spans.append(window_queries.MatchSpan(rule, group.key, alert.last_match_at, None))
+
+
+def _may_be_over(rule: Rule, alert: Alert, completeness: Completeness) -> bool:
+    horizon = completeness.horizon(rule)
+    return horizon is not None and horizon >= alert.last_match_at + rule.quiet_period
+
+
+def _update_known_values(session: Session, groups: MatchGroups) -> None:
+    """Learn the values that fresh matches of `new_value` carry, and note which are new, and which no longer are."""
+    value_matches: list[tuple[known_values.ValueKey, datetime, int]] = []
+    rules: dict[UUID, Rule] = {}
+    for (rule_id, key), group in groups.items():
+        if isinstance(group.rule.params, NewValueParams):
+            rules[rule_id] = group.rule
+            for log_version in group.new_logs.values():
+                value = known_values.value_of(group.rule, log_version)
+                if value is not None:
+                    value_matches.append(
+                        (known_values.ValueKey(rule_id, key, value), log_version.changed_at, log_version.log_id)
+                    )
+    if not value_matches:
+        return
+    stored_runs = known_values.load(session, rules, {value_key for value_key, _, _ in value_matches})
+    updated_runs = known_values.add_runs(
+        dict(stored_runs), rules, [(value_key, new_value.ValueRun(at, at)) for value_key, at, _ in value_matches]
+    )
+    known_values.save(session, rules, stored_runs, updated_runs)
+    for value_key, at, log_id in value_matches:
+        if new_value.is_new(updated_runs[value_key], at, known_values.lookback(rules[value_key.rule_id])):
+            groups[value_key.rule_id, value_key.group_key].new_values[log_id] = value_key.value
+    for (rule_id, key), group in groups.items():
+        for point in group.pending.values():
+            runs = updated_runs.get(known_values.ValueKey(rule_id, key, point.new_value or ""))
+            if runs is not None and not new_value.is_new(runs, point.at, known_values.lookback(group.rule)):
+                group.pending[point.log_id] = point._replace(new_value=None)
+                group.superseded.add(point.log_id)
+
+
+def group_episodes(group: MatchGroup) -> list[Episode]:
+    """Find the episodes of a group by its rule's condition, oldest first."""
+    rule = group.rule
+    points = sorted({point.log_id: point for point in (*group.stored, *group.uncounted())}.values())
+    open_episode = None
+    if group.open is not None:
+        open_episode = OpenEpisode(
+            group.open.window_from, group.open.started_at, group.open.last_match_at, group.open.id
+        )
+    saturation = threshold.saturation(rule.params, points) if isinstance(rule.params, ThresholdParams) else None
+    return find_episodes(points, opening_points(rule, points), rule.quiet_period, open_episode, rule.window, saturation)
+
+
+def opening_points(rule: Rule, points: Sequence[Point]) -> list[bool]:
+    """Say for each match whether an episode may open at it: the condition holds, and at a time inside the schedule."""
+    if isinstance(rule.params, ThresholdParams):
+        opens = threshold.opens(rule.params, points)
+    elif isinstance(rule.params, NewValueParams):
+        opens = new_value.opens(points)
+    else:
+        opens = each.opens(points)
+    if rule.schedule is None:
+        return opens
+    return [opens_here and contains(rule.schedule, point.at) for point, opens_here in zip(points, opens, strict=True)]

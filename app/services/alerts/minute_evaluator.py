@@ -1,0 +1,453 @@
+"""Judges conditions over time: each whole minute once, in order, never past what the streams are complete up to.
+
+Numbers come in a few statements for all rules and groups of a minute; what they mean, pure functions say; what follows
+for alerts is written together with their deliveries.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.database import update_rows
+from app.enums import AlertStatus, ResolveReason
+from app.models import Alert
+from app.services.alerts.changes import MAX_SAMPLES, AlertChanges, NotifySettings, load_open_alerts
+from app.services.alerts.fingerprint import fingerprint
+from app.services.alerts.summary import summarize_over_time
+from app.services.rules import group_slots, stuck_logs, window_queries
+from app.services.rules.conditions import no_data, ratio, spike, stuck
+from app.services.rules.conditions import sum as sum_condition
+from app.services.rules.engine import Completeness, RuleSet, account_starts
+from app.services.rules.groups import UNGROUPED_KEY, group_values
+from app.services.rules.minute_counts import MINUTE, minute_end
+from app.services.rules.schedule import contains, contains_whole
+from app.services.rules.types import (
+    NoDataParams,
+    RatioParams,
+    Rule,
+    SpikeParams,
+    StuckParams,
+    SumParams,
+    Verdict,
+)
+from app.services.rules.window_queries import WindowCounts, WindowSeries
+
+MINUTE_CONDITIONS = (RatioParams, NoDataParams, SpikeParams, StuckParams, SumParams)
+MAX_CATCH_UP = timedelta(hours=24)
+"""Minutes that were missed are judged later, in order, but for those so long ago."""
+NO_COUNTS = WindowCounts(0, 0)
+
+log = structlog.get_logger()
+GroupId = tuple[UUID, str]
+Spans = dict[GroupId, list[tuple[datetime, datetime]]]
+AlertUpdate = tuple[Rule, Alert, Sequence[int]]
+"""A rule, an alert of its that opened, goes on or ends, and the ids of the logs that it names, where they are known."""
+
+
+class DueMinute(NamedTuple):
+    """A minute, and the rules that are to be judged at it."""
+
+    at: datetime
+    rules: Sequence[Rule]
+    completeness: Completeness
+
+
+def first_judged_minute(rule: Rule) -> datetime:
+    """Return the first minute that a rule is judged at: its first window begins after its start."""
+    return minute_end(rule.started_at) + rule.window + rule.settle_delay
+
+
+def first_judged_at(rule: Rule, known_from: datetime | None) -> datetime | None:
+    """Return the first minute that a rule can say anything of; None: it goes by matches, one by one as they come.
+
+    Args:    known_from: from when on all that the rule looks at is known whole.
+    """
+    if not isinstance(rule.params, MINUTE_CONDITIONS):
+        return None
+    first = first_judged_minute(rule)
+    if isinstance(rule.params, SpikeParams) and known_from is not None:
+        needed = spike.windows_needed(rule.params) + 1
+        first = max(first, minute_end(known_from + needed * rule.window))
+    return first
+
+
+def next_minute(
+    session: Session, rules: Mapping[UUID, Rule], completeness: Completeness, now: datetime
+) -> DueMinute | None:
+    """Find the earliest minute that some rule is still to be judged at, and the rules that are; None: all is judged."""
+    asked = [rule for rule in rules.values() if isinstance(rule.params, MINUTE_CONDITIONS)]
+    if not asked:
+        return None
+    rows = session.execute(
+        text("SELECT id, judged_until FROM rules WHERE id = ANY(:ids)"), {"ids": [rule.id for rule in asked]}
+    )
+    judged: dict[UUID, datetime | None] = {row[0]: row[1] for row in rows}
+    due: dict[datetime, list[Rule]] = defaultdict(list)
+    for rule in asked:
+        horizon = completeness.horizon(rule)
+        if horizon is None:
+            continue
+        last = min(horizon, now).replace(second=0, microsecond=0)
+        before = judged.get(rule.id)
+        first = max(first_judged_minute(rule), last - MAX_CATCH_UP + MINUTE)
+        at = first if before is None else max(before + MINUTE, first)
+        if at <= last:
+            due[at].append(rule)
+    if not due:
+        return None
+    at = min(due)
+    return DueMinute(at, due[at], completeness)
+
+
+@dataclass
+class MinuteInput:
+    """What is known of one minute."""
+
+    at: datetime
+    open_alerts: dict[GroupId, Alert] = field(default_factory=dict)
+    suppressed: set[GroupId] = field(default_factory=set)
+    """Groups whose last alert was ended while its condition held."""
+    window_counts: dict[GroupId, dict[int, WindowCounts]] = field(default_factory=dict)
+    amounts: dict[GroupId, list[tuple[datetime, Decimal]]] = field(default_factory=dict)
+    expected_groups: dict[UUID, list[str]] = field(default_factory=dict)
+    stuck: dict[GroupId, list[int]] = field(default_factory=dict)
+    """Logs that are stuck, by rule and group."""
+    alerted_spans: Spans = field(default_factory=dict)
+    """Of `sum`: spans of earlier alerts; one that was ended by hand lasts on while its condition held."""
+    groups: dict[UUID, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+def judge_minute(
+    session: Session, rule_set: RuleSet, due: DueMinute, settings: Settings, now: datetime
+) -> tuple[AlertChanges, dict[UUID, str]]:
+    """Judge these rules at one minute.
+
+    Returns: the register, whose notices are to be saved, and the rules that failed, with why.
+    """
+    began = time.monotonic()
+    ids = sorted(rule.id for rule in due.rules)
+    session.execute(text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), {"ids": ids})
+    minute = _read_input(session, rule_set, due)
+    alert_changes = AlertChanges(session, settings, now)
+    alert_changes.load_previous_firings(
+        fingerprint(rule.id, key) for rule in due.rules for key in minute.groups[rule.id]
+    )
+    errors: dict[UUID, str] = {}
+    updates: list[AlertUpdate] = []
+    for rule in due.rules:
+        try:
+            updates += judge_rule(rule, minute, due, alert_changes)
+        except Exception as error:  # a rule that fails must not stop the others
+            log.exception("a rule failed", rule_id=str(rule.id))
+            errors[rule.id] = f"judging a minute failed: {type(error).__name__}"
+    _notify(session, alert_changes, minute, updates)
+    _end_suppression(session, minute)
+    cost_ms = 1000 * (time.monotonic() - began) / len(due.rules)
+    session.execute(
+        text("UPDATE rules SET judged_until = :at, last_evaluated_at = :now, cost_ms = :cost WHERE id = ANY(:ids)"),
+        {"at": due.at, "now": now, "cost": cost_ms, "ids": ids},
+    )
+    return alert_changes, errors
+
+
+def _read_input(session: Session, rule_set: RuleSet, due: DueMinute) -> MinuteInput:
+    """Read the numbers of all rules at once."""
+    minute = MinuteInput(due.at)
+    by_type: dict[type, list[Rule]] = defaultdict(list)
+    for rule in due.rules:
+        by_type[type(rule.params)].append(rule)
+    asked = [window for rule in due.rules if (window := _window_series(rule, due.at)) is not None]
+    minute.window_counts = window_queries.count_windows(session, asked)
+    sums = by_type[SumParams]
+    minute.amounts = window_queries.read_amounts(
+        session, [WindowSeries(rule, due.at, rule.window) for rule in sums], sum_condition.LOOKBACK
+    )
+    absence_rules = [rule for rule in by_type[NoDataParams] if rule.group_by]
+    if absence_rules:
+        minute.expected_groups = group_slots.expected_groups(session, absence_rules, due.at)
+    if by_type[StuckParams]:
+        minute.stuck = stuck_logs.find(
+            session, rule_set.stuck_index, by_type[StuckParams], account_starts(session), due.at
+        )
+    if sums:
+        params = {rule.id: rule.params for rule in sums if isinstance(rule.params, SumParams)}
+        minute.alerted_spans = _alerted_spans(session, params, minute)
+    for rule_id, key in (*minute.window_counts, *minute.amounts, *minute.stuck):
+        minute.groups[rule_id].add(key)
+    for rule_id, keys in minute.expected_groups.items():
+        minute.groups[rule_id].update(keys)
+    for rule in by_type[NoDataParams]:
+        if not rule.group_by:
+            minute.groups[rule.id].add(UNGROUPED_KEY)
+    _read_alerts(session, due.rules, minute)
+    return minute
+
+
+def _window_series(rule: Rule, at: datetime) -> WindowSeries | None:
+    """Return the windows that the numbers of a condition come from; None for those that need other numbers."""
+    if isinstance(rule.params, SpikeParams):
+        return WindowSeries(rule, at, rule.window, rule.params.baseline_windows + 1)
+    if isinstance(rule.params, (RatioParams, NoDataParams)):
+        return WindowSeries(rule, at - rule.settle_delay, rule.window)
+    return None
+
+
+def _read_alerts(session: Session, rules: Sequence[Rule], minute: MinuteInput) -> None:
+    """Read the open alerts of these rules, and which ended while their condition held."""
+    ids = [rule.id for rule in rules]
+    rows = session.execute(
+        select(Alert.rule_id, Alert.group_key, Alert.fingerprint, Alert.status)
+        .where(
+            Alert.rule_id == text("ANY(:ids)"), (Alert.status != AlertStatus.RESOLVED) | Alert.suppressed_until_clear
+        )
+        .params(ids=ids)
+    ).all()
+    group_ids = {}
+    for rule_id, key, alert_fingerprint, status in rows:
+        if rule_id is None:
+            continue
+        minute.groups[rule_id].add(key)
+        if status == AlertStatus.RESOLVED:
+            minute.suppressed.add((rule_id, key))
+        else:
+            group_ids[alert_fingerprint] = (rule_id, key)
+    for alert_fingerprint, alert in load_open_alerts(session, group_ids).items():
+        minute.open_alerts[group_ids[alert_fingerprint]] = alert
+
+
+def _alerted_spans(session: Session, params: Mapping[UUID, SumParams], minute: MinuteInput) -> Spans:
+    """Read the spans of the alerts that ended lately."""
+    found: Spans = defaultdict(list)
+    oldest_end = (
+        minute.at - sum_condition.LOOKBACK - max(timedelta(minutes=each.window_minutes) for each in params.values())
+    )
+    rows = session.execute(
+        select(Alert.rule_id, Alert.group_key, Alert.window_from, Alert.resolved_at, Alert.resolve_reason)
+        .where(Alert.rule_id == text("ANY(:ids)"), Alert.status == AlertStatus.RESOLVED)
+        .where((Alert.resolved_at > oldest_end) | Alert.suppressed_until_clear)
+        .params(ids=list(params))
+    )
+    for rule_id, key, since, until, reason in rows:
+        if rule_id is not None and until is not None:
+            amounts = minute.amounts.get((rule_id, key), []) if reason == ResolveReason.MANUAL else []
+            found[rule_id, key].append(
+                (since, sum_condition.breached_until(params[rule_id], amounts, until, minute.at))
+            )
+    return found
+
+
+def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: AlertChanges) -> list[AlertUpdate]:
+    """Judge each group of a rule; return the alerts that opened, go on or end, with the logs they name by id."""
+    updates: list[AlertUpdate] = []
+    for key in sorted(minute.groups[rule.id]):
+        group_id = rule.id, key
+        alert = minute.open_alerts.get(group_id)
+        verdict = judge_group(rule, group_id, minute, due)
+        if alert is None:
+            if verdict.holds is False:
+                minute.suppressed.discard(group_id)
+            if not verdict.holds or group_id in minute.suppressed or not _in_schedule(rule, minute.at):
+                continue
+            alert = _open_alert(rule, key, verdict, minute.at, alert_changes)
+        else:
+            alert_changes.mark_changed(alert)
+            if verdict.holds is False or verdict.is_past:
+                alert_changes.resolve(alert, verdict.reason, minute.at)
+                alert.suppressed_until_clear = verdict.reason == ResolveReason.NEW_NORMAL
+        alert.value = verdict.value if verdict.value is not None else alert.value
+        alert.insufficient_since = verdict.insufficient_since
+        alert.left_out_accounts = due.completeness.unreadable_accounts_of(rule)
+        updates.append((rule, alert, minute.stuck.get(group_id, [])))
+    return updates
+
+
+def judge_group(rule: Rule, group_id: GroupId, minute: MinuteInput, due: DueMinute) -> Verdict:
+    """Ask the condition."""
+    params, alert = rule.params, minute.open_alerts.get(group_id)
+    window_counts = minute.window_counts.get(group_id, {})
+    if isinstance(params, RatioParams):
+        counts = window_counts.get(0, NO_COUNTS)
+        return ratio.judge(params, counts.total, counts.matched, alert.insufficient_since if alert else None, minute.at)
+    if isinstance(params, NoDataParams):
+        return no_data.judge(params, window_counts.get(0, NO_COUNTS).matched)
+    if isinstance(params, SpikeParams):
+        baseline_counts = _baseline_counts(params, window_counts, due.completeness.known_from(rule), minute.at)
+        frozen, started_at = (alert.baseline, alert.started_at) if alert else (None, None)
+        return spike.judge(
+            params, window_counts.get(0, NO_COUNTS).matched, baseline_counts, frozen, started_at, minute.at
+        )
+    if isinstance(params, SumParams):
+        amounts = minute.amounts.get(group_id, [])
+        return sum_condition.judge(
+            params, amounts, minute.alerted_spans.get(group_id, []), minute.at, first_judged_minute(rule)
+        )
+    assert isinstance(params, StuckParams)
+    return stuck.judge(params, len(minute.stuck.get(group_id, [])))
+
+
+def _baseline_counts(
+    params: SpikeParams, window_counts: Mapping[int, WindowCounts], known_from: datetime | None, at: datetime
+) -> list[int | None]:
+    """List the matches of the windows before the latest, newest first; None where one is not known whole."""
+    window = timedelta(minutes=params.window_minutes)
+    return [
+        window_counts.get(index, NO_COUNTS).matched
+        if known_from is not None and at - (index + 1) * window >= known_from
+        else None
+        for index in range(1, params.baseline_windows + 1)
+    ]
+
+
+def _in_schedule(rule: Rule, at: datetime) -> bool:
+    """Say whether the schedule lets the rule fire: `no_data` asks for its whole window."""
+    if isinstance(rule.params, NoDataParams):
+        return contains_whole(rule.schedule, at - timedelta(minutes=rule.params.window_minutes), at)
+    return contains(rule.schedule, at)
+
+
+def _open_alert(rule: Rule, key: str, verdict: Verdict, at: datetime, alert_changes: AlertChanges) -> Alert:
+    alert = alert_changes.open(
+        fingerprint=fingerprint(rule.id, key),
+        rule_id=rule.id,
+        rule_name=rule.name,
+        severity=rule.severity,
+        group=group_values(key),
+        group_key=key,
+        started_at=at,
+        window_from=_window_from(rule, verdict, at),
+    )
+    alert.baseline = verdict.baseline
+    return alert
+
+
+def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
+    """Return the start of the window that fired: what matched after it counts."""
+    if isinstance(rule.params, StuckParams):
+        return rule.started_at
+    return (verdict.window_ended_at or at - rule.settle_delay) - rule.window
+
+
+def _notify(session: Session, alert_changes: AlertChanges, minute: MinuteInput, updates: Sequence[AlertUpdate]) -> None:
+    """Count the logs of the alerts, say what they are about, and note what is to be told."""
+    _count_logs(session, updates, minute.at)
+    for rule, alert, _ in updates:
+        total = minute.window_counts.get((rule.id, alert.group_key), {}).get(0, NO_COUNTS).total
+        alert.summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences, total)
+        alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
+    alert_changes.save_alerts()
+
+
+_ALERTS = """
+    unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),
+           CAST(:since AS timestamptz[]), CAST(:by_change AS bool[]), CAST(:opened AS bool[]))
+    AS asked (alert_id, rule_id, epoch, key, since, by_change, opened)
+"""
+_IN_WINDOW = """
+    matches.rule_id = asked.rule_id AND matches.group_key = asked.key AND matches.epoch = asked.epoch
+    AND matches.changed_at > asked.since AND CASE WHEN asked.by_change THEN matches.changed_at <= :at
+    ELSE matches.occurred_at > asked.since AND matches.occurred_at <= :at END
+"""
+_SHARED_MATCHES = f"""
+    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code
+    FROM matches JOIN {_ALERTS} ON {_IN_WINDOW}
+    WHERE asked.opened AND matches.alert_id IS NOT NULL
+"""
+_ASSIGN_MATCHES = f"""
+    UPDATE matches SET alert_id = asked.alert_id FROM {_ALERTS} WHERE {_IN_WINDOW} AND matches.alert_id IS NULL
+    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code
+"""
+CountedMatch = tuple[UUID, datetime, str, int | None]
+"""An alert, and a match that counts towards it: its time, sid and code."""
+
+
+def _count_logs(session: Session, updates: Sequence[AlertUpdate], at: datetime) -> None:
+    """Let matches that belong to these alerts count towards them, in one statement, and note the newest."""
+    if not updates:
+        return
+    by_id = {alert.id: alert for _, alert, _ in updates}
+    spans = _alert_columns([each for each in updates if not isinstance(each[0].params, StuckParams)], at)
+    # The window that fires holds what went before, in earlier alerts too: those keep it.
+    rows = [*session.execute(text(_SHARED_MATCHES), spans), *session.execute(text(_ASSIGN_MATCHES), spans)]
+    counted: list[CountedMatch] = [(row[0], row[1], row[2], row[3]) for row in rows]
+    counted += _count_stuck(session, [each for each in updates if isinstance(each[0].params, StuckParams)], at)
+    for alert_id, changed_at, sid, code in sorted(counted, key=lambda row: (row[1], row[2])):
+        alert = by_id[alert_id]
+        alert.occurrences += 1
+        alert.last_match_at = max(alert.last_match_at, changed_at)
+        alert.sample_sids = [sid, *alert.sample_sids][:MAX_SAMPLES]
+        alert.error_code = code if code is not None else alert.error_code
+
+
+def _alert_columns(updates: Sequence[AlertUpdate], at: datetime) -> dict[str, object]:
+    return {
+        "at": at,
+        "alerts": [alert.id for _, alert, _ in updates],
+        "rules": [rule.id for rule, _, _ in updates],
+        "epochs": [rule.epoch for rule, _, _ in updates],
+        "keys": [alert.group_key for _, alert, _ in updates],
+        "since": [alert.window_from for _, alert, _ in updates],
+        "by_change": [isinstance(rule.params, SpikeParams) for rule, _, _ in updates],
+        "opened": [alert.started_at == at for _, alert, _ in updates],
+    }
+
+
+_STUCK_LOGS = """
+    unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[]),
+           CAST(:opened AS bool[])) AS asked (alert_id, rule_id, epoch, log_id, opened)
+"""
+_IS_STUCK = "matches.rule_id = asked.rule_id AND matches.log_id = asked.log_id AND matches.epoch = asked.epoch"
+_SHARED_STUCK_MATCHES = f"""
+    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code
+    FROM matches JOIN {_STUCK_LOGS} ON {_IS_STUCK} WHERE asked.opened AND matches.alert_id IS NOT NULL
+"""
+_ASSIGN_STUCK_MATCHES = f"""
+    UPDATE matches SET alert_id = asked.alert_id FROM {_STUCK_LOGS} WHERE {_IS_STUCK} AND matches.alert_id IS NULL
+    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code
+"""
+
+
+def _count_stuck(session: Session, updates: Sequence[AlertUpdate], at: datetime) -> list[CountedMatch]:
+    """As above for logs that are stuck: they are known one by one."""
+    pairs = [(alert, rule, log_id) for rule, alert, logs in updates for log_id in logs]
+    if not pairs:
+        return []
+    asked = {
+        "alerts": [alert.id for alert, _, _ in pairs],
+        "rules": [rule.id for _, rule, _ in pairs],
+        "epochs": [rule.epoch for _, rule, _ in pairs],
+        "logs": [log_id for _, _, log_id in pairs],
+        "opened": [alert.started_at == at for alert, _, _ in pairs],
+    }
+    rows = [*session.execute(text(_SHARED_STUCK_MATCHES), asked), *session.execute(text(_ASSIGN_STUCK_MATCHES), asked)]
+    return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+
+def _end_suppression(session: Session, minute: MinuteInput) -> None:
+    """Note for alerts that ended while their condition held that it has been false since."""
+    rows = session.execute(
+        text("SELECT rule_id, group_key FROM alerts WHERE still_holds AND status = 'resolved' AND rule_id = ANY(:ids)"),
+        {"ids": list(minute.groups)},
+    )
+    ended = {(row[0], row[1]) for row in rows}
+    cleared = [
+        group_id
+        for group_id in ended
+        if group_id not in minute.suppressed and group_id[1] in minute.groups[group_id[0]]
+    ]
+    update_rows(
+        session,
+        "alerts",
+        {"rule_id": "uuid", "group_key": "text"},
+        {"still_holds": "bool"},
+        [(rule_id, key, False) for rule_id, key in sorted(cleared)],
+    )

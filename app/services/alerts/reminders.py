@@ -1,0 +1,38 @@
+"""Tells what time alone has made due: after a cooldown, an update, or a silence; and marks what is silenced."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.enums import AlertStatus
+from app.models import Alert
+from app.services.alerts import silences
+from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, NotifySettings
+from app.services.rules.types import Rule
+
+
+def send_due(session: Session, rules: Mapping[UUID, Rule], settings: Settings, now: datetime) -> int:
+    """Make the notifications that are due by now; return how many deliveries that were."""
+    query = select(Alert).where(Alert.status != AlertStatus.RESOLVED)
+    if not silences.active_silences(session, now):
+        query = query.where((Alert.notify_at <= now) | Alert.silenced)
+    alerts = session.scalars(query.order_by(Alert.id).with_for_update(skip_locked=True)).all()
+    if not alerts:
+        return 0
+    for alert in alerts:
+        session.expunge(alert)
+    alert_changes = AlertChanges(session, settings, now)
+    alert_changes.load_previous_firings(alert.fingerprint for alert in alerts)
+    for alert in alerts:
+        rule = rules.get(alert.rule_id) if alert.rule_id else None
+        if rule is not None or alert.rule_id is None:
+            alert_changes.mark_changed(alert)
+            alert_changes.decide_notification(
+                alert, NotifySettings.from_rule(rule) if rule else BUILT_IN_NOTIFY_SETTINGS
+            )
+    alert_changes.save_alerts()
+    return alert_changes.enqueue_notices()

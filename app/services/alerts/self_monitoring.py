@@ -1,0 +1,209 @@
+"""The alerts that no rule opens: GiftPulse cannot read Twilio, is slow to evaluate, a rule fails, and so on.
+
+Each is found anew from how things stand; what is no longer so resolves.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from sqlalchemy import select, text, update
+from sqlalchemy.orm import Session
+
+from app.actions.registry import kind_for
+from app.config import Settings
+from app.enums import ActionType, AlertStatus, ResolveReason, Severity
+from app.models import Action, Alert
+from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, load_open_alerts
+from app.services.alerts.fingerprint import built_in_fingerprint
+from app.services.ingest import intake
+from app.services.outbox.overdue import overdue
+from app.services.outbox.rows import config_of
+from app.services.rules import engine
+from app.services.rules.groups import group_key
+from app.utils.crypto import Undecryptable
+
+CANNOT_READ = "GiftPulse cannot read Twilio"
+RECORDS_SET_ASIDE = "Records of Twilio are set aside"
+RULE_FAILING = "Rule failing"
+EVALUATION_BEHIND = "Evaluation is behind"
+DELIVERIES_OVERDUE = "Deliveries are overdue"
+ACTION_DISABLED = "Action disabled"
+
+MAX_FAILED_POLLS = 3
+MAX_MISSED_INTERVALS = 3
+MIN_UNREAD_TIME = timedelta(seconds=60)
+DELIVERIES_OVERDUE_AFTER = timedelta(minutes=10)
+RULE_FAILING_FOR = timedelta(minutes=15)
+"""A rule that failed is said to fail until it has not for so long."""
+
+
+STREAM_NAMES = {"call": "calls", "message": "messages", "error": "the error log"}
+URL_PATH = re.compile(r" /\S+")
+
+
+class Problem(NamedTuple):
+    """Something that is wrong now."""
+
+    name: str
+    group: dict[str, Any]
+    summary: str
+    since: datetime
+
+
+def update_built_in_alerts(session: Session, settings: Settings, now: datetime) -> int:
+    """Open and resolve the built-in alerts as things stand; return how many deliveries that made."""
+    problems = {
+        built_in_fingerprint(problem.name, group_key(problem.group)): problem
+        for problem in (
+            *_unread_accounts(session, settings, now),
+            *_set_aside(session, now),
+            *_evaluation_behind(session, now),
+            *_failing_rules(session, now),
+            *_overdue_deliveries(session, now),
+            *_disabled_actions(session, settings),
+        )
+    }
+    open_fingerprints = session.scalars(
+        select(Alert.fingerprint).where(Alert.rule_id.is_(None), Alert.status != AlertStatus.RESOLVED)
+    ).all()
+    suppressed = set(
+        session.scalars(select(Alert.fingerprint).where(Alert.rule_id.is_(None), Alert.suppressed_until_clear)).all()
+    )
+    if not problems and not open_fingerprints and not suppressed:
+        return 0
+    _end_suppression(session, suppressed - problems.keys())
+    open_alerts = load_open_alerts(session, open_fingerprints)
+    alert_changes = AlertChanges(session, settings, now)
+    alert_changes.load_previous_firings(problems)
+    for fingerprint, alert in open_alerts.items():
+        if fingerprint not in problems:
+            alert_changes.mark_changed(alert)
+            alert_changes.resolve(alert, ResolveReason.CLEARED, now)
+            alert_changes.decide_notification(alert, BUILT_IN_NOTIFY_SETTINGS)
+    for fingerprint, problem in problems.items():
+        if fingerprint not in open_alerts and fingerprint not in suppressed:
+            _open_alert(alert_changes, fingerprint, problem)
+    alert_changes.save_alerts()
+    return alert_changes.enqueue_notices()
+
+
+def _end_suppression(session: Session, fingerprints: set[str]) -> None:
+    """Note for alerts that people ended while things were wrong that they have been right since."""
+    if fingerprints:
+        session.execute(
+            update(Alert)
+            .where(Alert.rule_id.is_(None), Alert.fingerprint.in_(fingerprints))
+            .values(suppressed_until_clear=False)
+        )
+
+
+def _open_alert(alert_changes: AlertChanges, fingerprint: str, problem: Problem) -> None:
+    alert = alert_changes.open(
+        fingerprint=fingerprint,
+        rule_id=None,
+        rule_name=problem.name,
+        severity=Severity.CRITICAL,
+        group=problem.group,
+        group_key=group_key(problem.group),
+        started_at=problem.since,
+        window_from=problem.since,
+    )
+    alert.summary, alert.occurrences, alert.late = problem.summary, 1, False
+    alert_changes.decide_notification(alert, BUILT_IN_NOTIFY_SETTINGS)
+
+
+def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Iterator[Problem]:
+    """Find the accounts of which some stream has not been read well for too long; resolved by a good poll of each."""
+    max_age = max(MIN_UNREAD_TIME, MAX_MISSED_INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
+    rows = session.execute(
+        text(
+            "SELECT accounts.sid, min(coalesce(streams.last_success_at, accounts.started_at)),"
+            " json_agg(json_build_array(streams.log_type, streams.last_error) ORDER BY streams.log_type)"
+            " FROM streams JOIN accounts ON accounts.id = streams.account_id"
+            " WHERE accounts.enabled AND NOT streams.unavailable AND (streams.failures >= :failures"
+            " OR (coalesce(streams.last_success_at, accounts.started_at) < :oldest"
+            "     AND coalesce(streams.lease_until < :now, true))"
+            # An alert ends with a good poll: other credentials alone end none.
+            " OR ((streams.failures > 0"
+            "     OR coalesce(streams.last_success_at < coalesce(accounts.credentials_at, accounts.started_at), true))"
+            "     AND EXISTS (SELECT FROM alerts WHERE alerts.rule_id IS NULL"
+            "     AND alerts.rule_name = :name AND alerts.status <> 'resolved'"
+            "     AND alerts.\"group\" ->> 'account_sid' = accounts.sid)))"
+            " GROUP BY accounts.sid ORDER BY accounts.sid"
+        ),
+        {"failures": MAX_FAILED_POLLS, "oldest": now - max_age, "now": now, "name": CANNOT_READ},
+    )
+    for sid, since, streams in rows:
+        yield Problem(CANNOT_READ, {"account_sid": sid}, _summarize_unread(sid, streams), since)
+
+
+def _summarize_unread(sid: str, streams: Sequence[tuple[str, str | None]]) -> str:
+    """Say once what several streams failed with: `calls and messages of account AC...: Twilio refused (HTTP 401)`."""
+    by_error: dict[str, list[str]] = {}
+    for log_type, error in streams:
+        # The path says no more than the stream, and it alone tells one stream's error from another's.
+        reason = URL_PATH.sub("", error) if error else "no good poll of late"
+        by_error.setdefault(reason, []).append(STREAM_NAMES[log_type])
+    return "; ".join(f"{_join_names(names)} of account {sid}: {reason}" for reason, names in by_error.items())
+
+
+def _join_names(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _set_aside(session: Session, now: datetime) -> Iterator[Problem]:
+    """Find the accounts of which more than a trickle of records cannot be logs."""
+    for found in intake.set_aside(session, now - intake.TRICKLE_WITHIN):
+        if found.count > intake.TRICKLE:
+            said = f"{found.count} records of account {found.account_sid} cannot be logs: {found.reason}"
+            summary = f"{said}; see GET /api/accounts/{found.account_sid}"
+            yield Problem(RECORDS_SET_ASIDE, {"account_sid": found.account_sid}, summary, found.since)
+
+
+def _evaluation_behind(session: Session, now: datetime) -> Iterator[Problem]:
+    """Find out whether changes wait that should long have been evaluated."""
+    if since := engine.behind_since(session, now):
+        yield Problem(
+            EVALUATION_BEHIND, {}, "logs wait to be taken through the rules: see the log of the workers", since
+        )
+
+
+def _failing_rules(session: Session, now: datetime) -> Iterator[Problem]:
+    """Find the rules that failed of late."""
+    rows = session.execute(
+        text("SELECT id, name, last_error, failed_at FROM rules WHERE enabled AND failed_at > :lately ORDER BY id"),
+        {"lately": now - RULE_FAILING_FOR},
+    )
+    for rule_id, name, error, failed_at in rows:
+        yield Problem(RULE_FAILING, {"rule_id": str(rule_id)}, f"{name}: {error}", failed_at)
+
+
+def _overdue_deliveries(session: Session, now: datetime) -> Iterator[Problem]:
+    """Find out whether deliveries wait that should long have been attempted."""
+    count, oldest = overdue(session, now, DELIVERIES_OVERDUE_AFTER)
+    if count and oldest is not None:
+        waiting = "1 delivery waits" if count == 1 else f"{count} deliveries wait"
+        yield Problem(DELIVERIES_OVERDUE, {}, f"{waiting}: see whether a worker runs", oldest)
+
+
+def _disabled_actions(session: Session, settings: Settings) -> Iterator[Problem]:
+    """Find the actions that GiftPulse itself has switched off; they are told of through the others."""
+    query = select(Action).where(~Action.enabled, Action.disabled_reason.is_not(None)).order_by(Action.id)
+    for action in session.scalars(query):
+        summary = f"{_action_name(action, settings)} is switched off: {action.disabled_reason}"
+        yield Problem(ACTION_DISABLED, {"action_id": str(action.id)}, summary, action.updated_at)
+
+
+def _action_name(action: Action, settings: Settings) -> str:
+    """Say which action it is by its receivers, as its deliveries name them."""
+    try:
+        config = config_of(action, settings)
+    except Undecryptable:
+        return f"an action of type {action.action_type}"
+    receivers = kind_for(ActionType(action.action_type)).recipients(config)
+    # Of an address the host: its path may be a secret of its own.
+    first = urlsplit(receivers[0]).netloc if action.action_type == ActionType.WEBHOOK else receivers[0]
+    return f"the {action.action_type} action to {first}" + (f" and {len(receivers) - 1} more" if receivers[1:] else "")

@@ -1,0 +1,207 @@
+"""Accounts as their administrators see them: added, edited, removed, and how reading each of them goes."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app import wake
+from app.config import Settings
+from app.database import after_commit
+from app.errors import Conflict, FieldError, InvalidInput, NotFound
+from app.models import Account, Backfill, CoverageGap, QuarantinedRecord, Stream
+from app.services.ingest import accounts, backfills, budget, streams, subaccounts
+from app.services.paging import Page, Position, read_page
+from app.utils.clock import rfc3339
+from app.utils.crypto import encrypt
+
+SECRET_FIELDS = ("auth_token", "next_auth_token", "api_key_secret")
+CREDENTIAL_FIELDS = (*SECRET_FIELDS, "api_key_sid", "api_base_url", "monitor_base_url")
+PLAIN_FIELDS = ("friendly_name", "enabled", "include_subaccounts", "api_key_sid", "api_base_url", "monitor_base_url")
+MAX_SHOWN_GAPS = 50
+MAX_SHOWN_RECORDS = 10
+DAY = timedelta(days=1)
+SORT_KEY = (Account.started_at, Account.id)
+
+JsonObject = dict[str, Any]
+
+
+def get(session: Session, sid: str, *, lock: bool = False) -> Account:
+    """Return a watched account.
+
+    Raises: NotFound.
+    """
+    query = select(Account).where(Account.sid == sid)
+    if lock:
+        # A poll holds its stream before it needs the account: in another order, the two could wait for each other.
+        ids = query.with_only_columns(Account.id)
+        # Rows that are stored for the account refer to it, and would keep a lock against references waiting for ever.
+        locked = select(Stream.id).where(Stream.account_id.in_(ids)).order_by(Stream.id)
+        session.execute(locked.with_for_update(key_share=True))
+        query = query.with_for_update(key_share=True)
+    account = session.scalar(query)
+    if account is None:
+        raise NotFound(f"account {sid} is not watched")
+    return account
+
+
+def list_accounts(session: Session, position: Position | None, limit: int) -> Page[Account]:
+    """List the watched accounts, newest first."""
+    return read_page(session, select(Account), SORT_KEY, position, limit)
+
+
+def create(session: Session, settings: Settings, values: Mapping[str, Any], now: datetime) -> Account:
+    """Watch an account from now on; what happened before never alerts.
+
+    Args:    values: fields by their names in the API, secrets in clear.
+    Raises:  Conflict where it is watched already; InvalidInput where the credentials are not whole.
+    """
+    if session.scalar(select(Account.id).where(Account.sid == values["sid"])):
+        raise Conflict(f"account {values['sid']} is watched already: edit it instead")
+    account = Account(sid=values["sid"], parent_sid=values.get("parent_sid"), started_at=now, from_environment=False)
+    account.credentials_at = now
+    _assign(account, settings, values)
+    _check(account, settings)
+    session.add(account)
+    session.flush()
+    streams.create_for(session, account, now)
+    subaccounts.mark_unavailable(session, account, settings)
+    after_commit(session, wake.poll)
+    return account
+
+
+def edit(session: Session, settings: Settings, account: Account, values: Mapping[str, Any], now: datetime) -> None:
+    """Change some fields of an account. Other credentials are tried at once.
+
+    Raises: Conflict where the field is kept in the environment; InvalidInput where credentials are not whole.
+    """
+    kept_there = {*CREDENTIAL_FIELDS, "include_subaccounts"} - {"next_auth_token", "api_base_url", "monitor_base_url"}
+    if account.from_environment and (named := sorted(kept_there & values.keys())):
+        raise Conflict(f"the environment says what this account's {', '.join(named)} is: change it there")
+    _assign(account, settings, values)
+    _check(account, settings)
+    account.checked_at = None
+    session.flush()
+    subaccounts.mark_unavailable(session, account, settings)
+    if {*CREDENTIAL_FIELDS, "enabled"} & values.keys():
+        accounts.try_credentials(session, account.sid, now)
+        after_commit(session, wake.poll)
+
+
+def delete(session: Session, account: Account) -> None:
+    """Watch an account no longer. What is stored of it goes with the retention.
+
+    Raises: Conflict for the account of the environment, and for one that would be found again.
+    """
+    if account.from_environment:
+        raise Conflict("this account is set in the environment: remove TWILIO_ACCOUNT_SID, or disable the account")
+    parent = session.scalar(select(Account).where(Account.sid == account.parent_sid, Account.enabled))
+    if parent is not None and parent.include_subaccounts and account.status != subaccounts.CLOSED:
+        raise Conflict(f"{account.sid} would be found again as a subaccount of {parent.sid}: disable it instead")
+    session.delete(account)
+    session.flush()
+
+
+def poll_now(session: Session, account: Account, now: datetime) -> None:
+    """Let every stream of an account be polled at once.
+
+    Raises: Conflict where the account is disabled.
+    """
+    if not account.enabled:
+        raise Conflict(f"account {account.sid} is disabled: enable it first")
+    session.execute(update(Stream).where(Stream.account_id == account.id).values(due_at=now))
+    after_commit(session, wake.poll)
+
+
+def _assign(account: Account, settings: Settings, values: Mapping[str, Any]) -> None:
+    for name in PLAIN_FIELDS:
+        if name in values:
+            setattr(account, name, values[name])
+    for name in SECRET_FIELDS:
+        if name in values:
+            clear = values[name]
+            setattr(account, name, None if clear is None else encrypt(settings.secret_keys, clear))
+    if "signing_keys" in values:
+        accounts.set_signing_keys(account, settings, values["signing_keys"] or {})
+
+
+def _check(account: Account, settings: Settings) -> None:
+    if bool(account.api_key_sid) != bool(account.api_key_secret):
+        missing = "api_key_secret" if account.api_key_sid else "api_key_sid"
+        raise InvalidInput([FieldError(missing, "must be given: a key is its sid and its secret together")])
+    if not accounts.has_own_credentials(account, settings) and account.parent_sid is None:
+        raise InvalidInput([FieldError("auth_token", "must be given, or api_key_sid and api_key_secret")])
+
+
+def account_json(session: Session, account: Account, settings: Settings, now: datetime) -> JsonObject:
+    """Show an account with the state of its streams; of its credentials only the sid of its key."""
+    shown = list(session.scalars(select(Stream).where(Stream.account_id == account.id).order_by(Stream.id)))
+    known = backfills.known_from(session, account.id)
+    return {
+        "sid": account.sid,
+        "friendly_name": account.friendly_name,
+        "parent_sid": account.parent_sid,
+        "enabled": account.enabled,
+        "include_subaccounts": account.include_subaccounts,
+        "status": account.status,
+        "last_error": account.last_error,
+        "from_environment": account.from_environment,
+        "api_key_sid": settings.twilio_api_key_sid if account.from_environment else account.api_key_sid,
+        "signing_key_ids": sorted(accounts.signing_keys(account, settings)),
+        "api_base_url": account.api_base_url,
+        "monitor_base_url": account.monitor_base_url,
+        "requests_last_hour": budget.used_last_hour(session, account.id, now),
+        "max_requests_per_minute": settings.twilio_max_requests_per_minute,
+        "streams": [_stream_json(session, stream, known.get((account.sid, stream.log_type))) for stream in shown],
+        "quarantined": _quarantined(session, account.id, now),
+    }
+
+
+def _stream_json(session: Session, stream: Stream, known_from: datetime | None) -> JsonObject:
+    gaps = session.scalars(
+        select(CoverageGap)
+        .where(CoverageGap.stream_id == stream.id)
+        .order_by(CoverageGap.until.desc())
+        .limit(MAX_SHOWN_GAPS)
+    )
+    waiting = session.scalars(
+        select(Backfill).where(Backfill.stream_id == stream.id, Backfill.finished_at.is_(None)).order_by(Backfill.id)
+    )
+    return {
+        "log_type": stream.log_type,
+        "complete_from": _time(known_from),
+        "complete_until": _time(stream.complete_until),
+        "last_success_at": _time(stream.last_success_at),
+        "last_error": stream.unavailable_reason if stream.unavailable else stream.last_error,
+        "last_error_at": _time(stream.last_error_at),
+        "failures": stream.failures,
+        "unavailable": stream.unavailable,
+        "rereads_behind": stream.rereads_behind,
+        "coverage_gaps": [
+            {"since": rfc3339(gap.since), "until": rfc3339(gap.until), "reason": gap.reason} for gap in gaps
+        ],
+        "backfills": [
+            {"since": rfc3339(each.since), "until": rfc3339(each.until), "read_from": rfc3339(each.read_from)}
+            for each in waiting
+        ],
+    }
+
+
+def _quarantined(session: Session, account_id: int, now: datetime) -> JsonObject:
+    """Show how many records of odd shape were set aside in the last day, and why the latest were."""
+    lately = (QuarantinedRecord.account_id == account_id, QuarantinedRecord.seen_at > now - DAY)
+    count = session.scalar(select(func.count()).select_from(QuarantinedRecord).where(*lately)) or 0
+    latest = (
+        select(QuarantinedRecord).where(*lately).order_by(QuarantinedRecord.seen_at.desc()).limit(MAX_SHOWN_RECORDS)
+    )
+    records = [
+        {"log_type": record.log_type, "reason": record.reason, "seen_at": rfc3339(record.seen_at)}
+        for record in session.scalars(latest)
+    ]
+    return {"last_day": count, "latest": records}
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else rfc3339(at)

@@ -1,0 +1,170 @@
+"""Lets Twilio push to this server: sets what its API can set, names what only its Console can, and undoes it again.
+
+What somebody else has set stays as it is; only addresses of this server are ever removed.
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+
+from app.config import Settings
+from app.database import session_scope
+from app.errors import ConfigError, NotFound
+from app.models import Account
+from app.services.ingest import accounts, budget
+from app.services.twilio.client import TwilioReader
+from app.utils.addresses import may_reach
+from app.utils.clock import utc_now
+
+RETRIES = "#rc=5&rp=all"
+"""Twilio then tries a callback five more times, whatever went wrong. Source: its documentation of overrides."""
+EVENT_TYPES = (
+    "com.twilio.error-logs.error.logged",
+    "com.twilio.messaging.message.sent",
+    "com.twilio.messaging.message.delivered",
+    "com.twilio.messaging.message.undelivered",
+    "com.twilio.messaging.message.failed",
+)
+NAME = "GiftPulse"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""Hosts that only this machine reaches."""
+INSIDE = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".invalid", ".example")
+"""How names end that nobody outside can look up. Source: RFC 6761, 6762, 8375."""
+
+
+def connect(account_sid: str | None, settings: Settings, *, dry_run: bool = False) -> Iterator[str]:
+    """Point Twilio's callbacks at this server; tell of each thing what was done, or what is left to do by hand.
+
+    Args:
+        account_sid: of a watched account; None: the one of the environment.
+        dry_run: change nothing, and tell of each thing what would be done.
+
+    Raises:
+        NotFound: of the account.
+        ConfigError: PUBLIC_BASE_URL is an address that Twilio cannot reach.
+        TwilioError: Twilio refuses it, most often because a key may not write.
+    """
+    status, events = f"{settings.public_base_url}/webhooks/twilio/status{RETRIES}", _events_url(settings)
+    with _open(account_sid, settings) as reader:
+        # A Twilio on this machine, such as the bundled simulator, reaches what is on this machine.
+        if not _is_public(settings.public_base_url) and not _is_here(reader.api_url):
+            outcome = f"PUBLIC_BASE_URL is {settings.public_base_url}, which Twilio cannot reach"
+            raise ConfigError(f"{outcome}: set it to this server's public address first")
+        for resource, url in _list_resources(reader):
+            yield _set_status_callback(reader, resource, url, status, dry_run=dry_run)
+        sinks = [
+            sink for sink in reader.list_resources(reader.events_url, "/v1/Sinks", "sinks") if _leads_to(sink, events)
+        ]
+        if sinks:
+            yield f"event sink {sinks[0]['sid']}: leads here already"
+        elif dry_run:
+            yield f"event sink: would be made for {events}, with a subscription to {len(EVENT_TYPES)} kinds of events"
+        else:
+            yield _make_sink(reader, events)
+    error = f"{settings.public_base_url}/webhooks/twilio/error{RETRIES}"
+    yield f"by hand, in Twilio's Console (Monitor, Errors, Webhook): {error}"
+
+
+def disconnect(account_sid: str | None, settings: Settings, *, dry_run: bool = False) -> Iterator[str]:
+    """Take this server's addresses out of Twilio again; tell of each thing what was done. Raises as `connect`."""
+    done = "would be" if dry_run else "is"
+    with _open(account_sid, settings) as reader:
+        for resource, url in _list_resources(reader):
+            if (resource.get("status_callback") or "").startswith(f"{settings.public_base_url}/webhooks/twilio/"):
+                if not dry_run:
+                    reader.change("POST", url, {"StatusCallback": ""})
+                yield f"{_resource_name(resource)}: its status callback {done} empty again"
+        sinks = list(reader.list_resources(reader.events_url, "/v1/Sinks", "sinks"))
+        ours = {sink["sid"] for sink in sinks if _leads_to(sink, _events_url(settings))}
+        subscriptions = list(reader.list_resources(reader.events_url, "/v1/Subscriptions", "subscriptions"))
+        for subscription in subscriptions:
+            if subscription.get("sink_sid") in ours and not dry_run:
+                reader.change("DELETE", f"{reader.events_url}/v1/Subscriptions/{subscription['sid']}", None)
+        for sid in sorted(ours):
+            if not dry_run:
+                reader.change("DELETE", f"{reader.events_url}/v1/Sinks/{sid}", None)
+            yield f"event sink {sid}: {done} removed"
+    yield "by hand, in Twilio's Console (Monitor, Errors, Webhook): remove the address of this server"
+
+
+def _open(account_sid: str | None, settings: Settings) -> TwilioReader:
+    sid = account_sid or settings.twilio_account_sid
+    with session_scope() as session:
+        account_id = session.scalar(select(Account.id).where(Account.sid == sid))
+        if account_id is None:
+            raise NotFound(f"account {sid} is not watched" if sid else "no account is watched: set TWILIO_ACCOUNT_SID")
+        credentials = accounts.load(session, account_id, settings)
+    per_minute = settings.twilio_max_requests_per_minute
+    return accounts.open_reader(credentials, budget.rate_limiter(account_id, per_minute, utc_now, time.sleep))
+
+
+def _list_resources(reader: TwilioReader) -> Iterator[tuple[dict[str, Any], str]]:
+    """List the numbers and messaging services, each with the address by which it is changed."""
+    path = f"{reader.home}/IncomingPhoneNumbers"
+    for number in list(reader.list_resources(reader.api_url, f"{path}.json", "incoming_phone_numbers")):
+        yield number, f"{reader.api_url}{path}/{number['sid']}.json"
+    for service in list(reader.list_resources(reader.messaging_url, "/v1/Services", "services")):
+        yield service, f"{reader.messaging_url}/v1/Services/{service['sid']}"
+
+
+def _set_status_callback(
+    reader: TwilioReader, resource: dict[str, Any], url: str, address: str, *, dry_run: bool
+) -> str:
+    """Set a thing's status callback, unless somebody else uses it."""
+    present = resource.get("status_callback") or ""
+    if present == address:
+        return f"{_resource_name(resource)}: its status callback leads here already"
+    if present:
+        name = _resource_name(resource)
+        return f"{name}: left alone, its status callback leads elsewhere; to change it by hand: {address}"
+    if dry_run:
+        return f"{_resource_name(resource)}: its status callback is empty and would lead to {address}"
+    reader.change("POST", url, {"StatusCallback": address})
+    return f"{_resource_name(resource)}: its status callback leads here now"
+
+
+def _make_sink(reader: TwilioReader, address: str) -> str:
+    """Make an event sink that leads here, and subscribe it."""
+    wanted = json.dumps({"destination": address, "method": "POST", "batch_events": True})
+    form: dict[str, object] = {"Description": NAME, "SinkConfiguration": wanted, "SinkType": "webhook"}
+    sink = reader.change("POST", f"{reader.events_url}/v1/Sinks", form)
+    types = [json.dumps({"type": name}) for name in EVENT_TYPES]
+    reader.change(
+        "POST",
+        f"{reader.events_url}/v1/Subscriptions",
+        {"Description": NAME, "SinkSid": sink["sid"], "Types": types},
+    )
+    return f"event sink {sink['sid']}: made, with a subscription to {len(types)} kinds of events"
+
+
+def _events_url(settings: Settings) -> str:
+    return f"{settings.public_base_url}/webhooks/twilio/events"
+
+
+def _is_here(url: str) -> bool:
+    return urlsplit(url).hostname in LOOPBACK
+
+
+def _is_public(url: str) -> bool:
+    """Say whether an address may be reached from outside, as far as its spelling tells."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        return may_reach(ip_address(host), ())
+    except ValueError:
+        return "." in host and not host.endswith(INSIDE)
+
+
+def _leads_to(sink: dict[str, Any], address: str) -> bool:
+    configuration = sink.get("sink_configuration")
+    return isinstance(configuration, dict) and configuration.get("destination") == address
+
+
+def _resource_name(resource: dict[str, Any]) -> str:
+    """Name a number or service by its sid: numbers belong in no line of a log."""
+    kind = "number" if str(resource["sid"]).startswith("PN") else "messaging service"
+    return f"{kind} {resource['sid']}"

@@ -1,0 +1,28 @@
+"""What those who follow the changes of logs have not seen yet, such as the search and the tallies."""
+
+from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from sqlalchemy.orm import Session
+
+from app.models import LogChange, Stream, StreamSearch, StreamTally
+
+Consumer = type[StreamSearch] | type[StreamTally]
+
+
+def lagging_streams(session: Session, consumer: Consumer) -> dict[int, int]:
+    """List the streams that have changes which the follower has not seen, each with the last one that it has."""
+    latest = select(func.max(LogChange.id)).where(LogChange.stream_id == Stream.id).scalar_subquery()
+    last_seen = func.coalesce(consumer.change_id, 0)
+    query = select(Stream.id, last_seen).outerjoin(consumer, consumer.stream_id == Stream.id).where(latest > last_seen)
+    return {row[0]: row[1] for row in session.execute(query.order_by(Stream.id))}
+
+
+def unseen_changes(session: Session, consumer: Consumer) -> ColumnElement[bool]:
+    """Select the changes that the follower has not seen.
+
+    The numbers are written out: with them PostgreSQL knows that there are few, and asks the index.
+    """
+    later = (
+        and_(LogChange.stream_id == stream_id, LogChange.id > change_id)
+        for stream_id, change_id in lagging_streams(session, consumer).items()
+    )
+    return or_(false(), *later)

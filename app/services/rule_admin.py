@@ -1,0 +1,187 @@
+"""Creates, edits and deletes rules, under the rule set's lock: an evaluation sees a rule whole or not at all.
+
+Editing the meaning of a rule closes its alerts and starts it anew; editing anything else does neither.
+"""
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+from app.enums import ResolveReason
+from app.errors import FieldError, InvalidInput, NotFound
+from app.models import Rule, RuleGroup
+from app.services.alerts import manual, minute_evaluator
+from app.services.logs.doubts import unwatched
+from app.services.paging import Page, Position, read_page
+from app.services.rules import definition, engine, feasibility
+from app.services.rules.definition import RuleDefinition
+from app.services.rules.packs import find_pack
+from app.services.serializers import rule_json
+from app.utils.clock import rfc3339, utc_now
+
+HEALTH_FIELDS = definition.HEALTH_FIELDS
+"""What `health` answers."""
+SORT_KEY = (Rule.created_at, Rule.id)
+
+
+def create(session: Session, body: object, now: datetime) -> Rule:
+    """Create a rule; it looks at what changes from now on.
+
+    Raises: InvalidInput.
+    """
+    parsed = definition.parse_rule(body)
+    check(parsed)
+    started_at = _lock_rule_set(session)
+    rule = _insert(parsed, started_at, now)
+    session.add(rule)
+    session.flush()
+    return rule
+
+
+def replace(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
+    """Replace a rule whole; fields that only the product writes are ignored.
+
+    Raises: NotFound, InvalidInput.
+    """
+    parsed = definition.parse_rule(definition.writable(body))
+    return _apply_edit(session, get(session, rule_id, lock=True), parsed, now)
+
+
+def patch(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
+    """Change some fields of a rule; objects are replaced whole, and fields that only the product writes are ignored.
+
+    Raises: NotFound, InvalidInput.
+    """
+    rule = get(session, rule_id, lock=True)
+    return _apply_edit(session, rule, definition.merge(definition.from_row(rule), definition.writable(body)), now)
+
+
+def delete(session: Session, rule_id: UUID, now: datetime) -> None:
+    """Delete a rule; its alerts are closed and kept.
+
+    Raises: NotFound.
+    """
+    rule = get(session, rule_id, lock=True)
+    manual.resolve_rule_alerts(session, rule_id, ResolveReason.RULE_DELETED, get_settings(), now)
+    session.delete(rule)
+    session.flush()
+
+
+def list_rules(session: Session, position: Position | None, limit: int) -> Page[Rule]:
+    """List rules, newest first."""
+    return read_page(session, select(Rule), SORT_KEY, position, limit)
+
+
+def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:
+    """Return a rule; `lock` keeps it as it is, and the rule set too, until the transaction ends.
+
+    Raises: NotFound.
+    """
+    if lock:
+        _lock_rule_set(session)
+    rule = session.get(Rule, rule_id, with_for_update=lock or None)
+    if rule is None:
+        raise NotFound(f"there is no rule {rule_id}")
+    return rule
+
+
+def install_pack(session: Session, name: str, now: datetime) -> list[Rule]:
+    """Make the rules of a pack that are not there yet; one that is there stays as it was edited.
+
+    Returns: the rules that were made; none, where the pack is installed.
+    Raises: NotFound.
+    """
+    pack = find_pack(name)
+    started_at = _lock_rule_set(session)
+    installed = set(session.scalars(select(Rule.slug).where(Rule.slug.in_([rule.slug for rule in pack.rules]))))
+    missing = [rule for rule in pack.rules if rule.slug not in installed]
+    made = [_insert(rule.definition, started_at, now, rule.slug) for rule in missing]
+    session.add_all(made)
+    session.flush()
+    return made
+
+
+def health(session: Session, rule: Rule) -> dict[str, Any]:
+    """Say how a rule fares: when it first judges, last ran and matched, what went wrong or is doubtful, and its groups.
+
+    Returns: one item for each of `HEALTH_FIELDS`.
+    """
+    groups = select(func.count()).where(RuleGroup.rule_id == rule.id, RuleGroup.epoch == rule.epoch)
+    known, value = engine.load_completeness(session, utc_now()), engine.to_rule(rule)
+    found = {
+        "groups": session.scalar(groups) or 0,
+        "left_out_accounts": known.unreadable_accounts_of(value),
+        "first_judged_at": minute_evaluator.first_judged_at(value, known.known_from(value)) if rule.enabled else None,
+        "warnings": [asdict(warning) for warning in warnings(session, definition.from_row(rule))],
+    }
+    return {name: getattr(rule, name) for name in HEALTH_FIELDS if name not in found} | found
+
+
+def check(wanted: RuleDefinition, before: RuleDefinition | None = None) -> None:
+    """Refuse a rule that could never match or fire.
+
+    Args:    before: the rule as it is stored: what was accepted then is accepted still.
+    Raises: InvalidInput.
+    """
+    retention = timedelta(days=get_settings().retention_days)
+    known = [] if before is None else feasibility.faults(before, retention)
+    if found := [fault for fault in feasibility.faults(wanted, retention) if fault not in known]:
+        raise InvalidInput(found)
+
+
+def warnings(session: Session, wanted: RuleDefinition) -> list[FieldError]:
+    """List the fields of a rule for which it is not known ever to match or fire."""
+    doubts = feasibility.doubts(wanted, timedelta(hours=get_settings().settle_hours))
+    return [*doubts, *unwatched(session, "filters.account_sid", wanted.filters.account_sid)]
+
+
+def detail_json(session: Session, rule: Rule) -> dict[str, Any]:
+    """Serialize a rule with its health."""
+    shown = rule_json(rule) | health(session, rule)
+    return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in shown.items()}
+
+
+def _insert(parsed: RuleDefinition, started_at: datetime, now: datetime, slug: str | None = None) -> Rule:
+    return Rule(**definition.columns(parsed), slug=slug, started_at=started_at, created_at=now, updated_at=now)
+
+
+def _apply_edit(session: Session, rule: Rule, parsed: RuleDefinition, now: datetime) -> Rule:
+    """Bring a locked rule to what is wanted; start it anew where its meaning changed or it was enabled."""
+    before = definition.from_row(rule)
+    check(parsed, before)
+    changed = definition.meaning_changed(before, parsed)
+    if before.enabled and not parsed.enabled:
+        manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_DISABLED, get_settings(), now)
+    elif changed:
+        manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_CHANGED, get_settings(), now)
+    else:
+        manual.recheck_notifications(session, rule.id, now)
+    if changed or (parsed.enabled and not before.enabled):
+        _restart(rule)
+    for name, value in definition.columns(parsed).items():
+        setattr(rule, name, value)
+    rule.updated_at = now
+    session.flush()
+    return rule
+
+
+def _restart(rule: Rule) -> None:
+    """Let a rule, under the rule set's lock, count from now on, as if it had just been made."""
+    rule.epoch += 1
+    rule.started_at = utc_now()
+    rule.last_error = rule.last_error_at = rule.failed_at = rule.judged_until = None
+    rule.error_count, rule.groups_capped, rule.seeded = 0, False, False
+
+
+def _lock_rule_set(session: Session) -> datetime:
+    """Wait for the evaluations under way, and move the version of the rule set.
+
+    Returns: the moment from which a rule that is made or changed now counts.
+    """
+    engine.bump_version(session)
+    return utc_now()

@@ -1,0 +1,166 @@
+"""What logs come to per minute, rule and group, for conditions over time: kept as the logs' latest versions stand.
+
+A version adds what it comes to and takes away what the version before it came to, in the transaction that moves the
+evaluation past it: so the counts are always those of the latest versions, each counted once.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.services.rules.groups import group_key_of
+from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+LONG_WINDOW = timedelta(hours=6)
+"""Windows of this length are added up by the hour where they can be: by the minute they cost too much."""
+
+
+@dataclass
+class CountDelta:
+    """What is added to one minute of one group."""
+
+    total: int = 0
+    matched: int = 0
+    amount: Decimal = Decimal(0)
+
+
+Deltas = dict[tuple[UUID, str, datetime], CountDelta]
+"""(rule, group, minute) to what is added."""
+
+
+def minute_end(at: datetime) -> datetime:
+    """Return the end of the minute that holds a moment: windows are open on the left."""
+    floor = at.replace(second=0, microsecond=0)
+    return floor if floor == at else floor + MINUTE
+
+
+def hour_end(minute: datetime) -> datetime:
+    """Return the end of the hour that holds a minute, which is named by its own end."""
+    floor = minute.replace(minute=0, second=0, microsecond=0)
+    return floor if floor == minute else floor + HOUR
+
+
+def counts_versions(rule: Rule) -> bool:
+    """Say whether the rule goes by counts that follow the versions of logs."""
+    return isinstance(rule.params, (RatioParams, NoDataParams, SumParams))
+
+
+def has_counts(rule: Rule) -> bool:
+    """Say whether counts are kept for the rule at all."""
+    return counts_versions(rule) or isinstance(rule.params, SpikeParams)
+
+
+def has_hour_counts(rule: Rule) -> bool:
+    """Say whether hours are kept for the rule, beside the minutes."""
+    return has_counts(rule) and rule.window >= LONG_WINDOW
+
+
+def add_version(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign: int) -> None:
+    """Add what one version of a log comes to for one rule, or take it away (`sign` -1)."""
+    params = rule.params
+    total = matched = 0
+    amount = Decimal(0)
+    if isinstance(params, RatioParams):
+        total, matched = int(log.final), int(log.final and matches)
+    elif matches:
+        matched = 1
+        if isinstance(params, SumParams):
+            amount = abs(Decimal(getattr(log, params.field) or 0))
+    if not (total or matched):
+        return
+    key = (rule.id, group_key_of(rule, log), minute_end(log.occurred_at))
+    found = deltas.get(key)
+    if found is None:
+        found = deltas[key] = CountDelta()
+    found.total += sign * total
+    found.matched += sign * matched
+    found.amount += sign * amount
+
+
+def fold_overflow(deltas: Deltas, slots: Mapping[tuple[UUID, str], str]) -> Deltas:
+    """Put the groups that have no place together."""
+    folded: Deltas = defaultdict(CountDelta)
+    for (rule_id, key, minute), amounts in deltas.items():
+        found = folded[rule_id, slots[rule_id, key], minute]
+        found.total += amounts.total
+        found.matched += amounts.matched
+        found.amount += amounts.amount
+    return folded
+
+
+def save(session: Session, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
+    """Add to the stored counts, in the order of their keys, so that no two evaluators wait for each other."""
+    _upsert(session, "minute_counts", "minute", rules, deltas)
+    hours: Deltas = defaultdict(CountDelta)
+    for (rule_id, key, minute), each in deltas.items():
+        if has_hour_counts(rules[rule_id]):
+            found = hours[rule_id, key, hour_end(minute)]
+            found.total += each.total
+            found.matched += each.matched
+            found.amount += each.amount
+    _upsert(session, "hour_counts", "hour", rules, hours)
+
+
+def _upsert(session: Session, table: str, column: str, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
+    rows = sorted(
+        (rule_id, rules[rule_id].epoch, at, key, each.total, each.matched, each.amount)
+        for (rule_id, key, at), each in deltas.items()
+        if each.total or each.matched or each.amount
+    )
+    if not rows:
+        return
+    session.execute(
+        text(
+            f"INSERT INTO {table} AS kept (rule_id, epoch, {column}, group_key, total, matched, amount)"
+            " SELECT * FROM unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:ends AS timestamptz[]),"
+            " CAST(:keys AS text[]), CAST(:totals AS int[]), CAST(:matched AS int[]), CAST(:amounts AS numeric[]))"
+            f" ON CONFLICT (rule_id, epoch, {column}, group_key) DO UPDATE SET total = kept.total + excluded.total,"
+            " matched = kept.matched + excluded.matched, amount = kept.amount + excluded.amount"
+        ),
+        {
+            "rules": [row[0] for row in rows],
+            "epochs": [row[1] for row in rows],
+            "ends": [row[2] for row in rows],
+            "keys": [row[3] for row in rows],
+            "totals": [row[4] for row in rows],
+            "matched": [row[5] for row in rows],
+            "amounts": [row[6] for row in rows],
+        },
+    )
+
+
+def delete_expired(session: Session, rules: Iterable[Rule], now: datetime) -> None:
+    """Delete the minutes and hours that no window reaches any more, and those of rules that are gone or began anew."""
+    asked = list(rules)
+    _delete_expired(session, "minute_counts", "minute", asked, now)
+    _delete_expired(session, "hour_counts", "hour", [rule for rule in asked if has_hour_counts(rule)], now)
+
+
+def _delete_expired(session: Session, table: str, column: str, rules: Sequence[Rule], now: datetime) -> None:
+    session.execute(
+        text(
+            f"DELETE FROM {table} AS kept WHERE NOT EXISTS (SELECT FROM"
+            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]))"
+            " AS asked (rule_id, epoch, since) WHERE kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
+            f" AND kept.{column} >= asked.since)"
+        ),
+        {
+            "rules": [rule.id for rule in rules],
+            "epochs": [rule.epoch for rule in rules],
+            "since": [now - count_retention(rule) for rule in rules],
+        },
+    )
+
+
+def count_retention(rule: Rule) -> timedelta:
+    """Say how far back the counts of a rule may be asked for: its windows, and two days to make up for."""
+    before = rule.params.baseline_windows if isinstance(rule.params, SpikeParams) else 0
+    return rule.window * (1 + before) + rule.settle_delay + timedelta(days=2)

@@ -1,0 +1,67 @@
+"""How rules fare: when they last matched and ran, and what went wrong."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from types import MappingProxyType
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+
+def record_evaluation(session: Session, now: datetime) -> None:
+    """Note that every enabled rule was looked at, whether or not there was a minute to judge."""
+    session.execute(
+        text(
+            "UPDATE rules SET last_evaluated_at = :now WHERE id IN"
+            " (SELECT id FROM rules WHERE enabled ORDER BY id FOR NO KEY UPDATE SKIP LOCKED)"
+        ),
+        {"now": now},
+    )
+
+
+def record_matches(session: Session, costs_ms: Mapping[UUID, float], now: datetime) -> None:
+    """Note that these rules matched something, and their share of what the evaluation cost."""
+    if costs_ms:
+        session.execute(
+            text(
+                "WITH locked AS (SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
+                " UPDATE rules SET last_matched_at = :now, cost_ms = asked.cost"
+                " FROM unnest(CAST(:ids AS uuid[]), CAST(:costs AS float8[])) AS asked (id, cost)"
+                " JOIN locked USING (id) WHERE rules.id = asked.id"
+            ),
+            {"ids": sorted(costs_ms), "costs": [costs_ms[rule_id] for rule_id in sorted(costs_ms)], "now": now},
+        )
+
+
+def record_errors(
+    session: Session,
+    errors: Mapping[UUID, str],
+    now: datetime,
+    failing: Collection[UUID] = (),
+    logs: Mapping[UUID, int] = MappingProxyType({}),
+) -> None:
+    """Note what went wrong with these rules; the texts hold no data of logs.
+
+    Args:
+        failing: those that failed as a whole, and not only on some log.
+        logs: on how many logs a rule failed.
+    """
+    if errors:
+        ids = sorted(errors)
+        session.execute(
+            text(
+                "UPDATE rules SET last_error = asked.error, last_error_at = :now,"
+                " error_count = error_count + asked.times,"
+                " failed_at = CASE WHEN asked.failing THEN :now ELSE failed_at END FROM"
+                " unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[]), CAST(:failing AS bool[]),"
+                " CAST(:times AS int[])) AS asked (id, error, failing, times) WHERE rules.id = asked.id"
+            ),
+            {
+                "ids": ids,
+                "errors": [errors[rule_id] for rule_id in ids],
+                "failing": [rule_id in failing for rule_id in ids],
+                "times": [logs.get(rule_id, 1) for rule_id in ids],
+                "now": now,
+            },
+        )

@@ -1,0 +1,96 @@
+"""What a rule learns from stored logs before it judges anything: values, groups, and the history of a spike."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app import models
+from app.services.rules import group_slots, history, known_values, minute_counts
+from app.services.rules.conditions.new_value import ValueRun
+from app.services.rules.engine import bump_version, to_rule
+from app.services.rules.groups import group_key_of
+from app.services.rules.patterns import RuleIndex
+from app.services.rules.types import LogVersion, NewValueParams, NoDataParams, Rule, SpikeParams
+
+MAX_CHANGE_DELAY = timedelta(days=3)
+"""A log may change so long after it occurred: what changed in the lookback may have occurred before it."""
+SCAN_TIMEOUT = "600s"
+SEEDING_LOCK = 4_715_620_735
+"""Any number that nothing else in the database uses as an advisory lock: one process learns, the others wait."""
+
+
+def warm_up_rules(session: Session, now: datetime) -> None:
+    """Let the rules that are new learn from the stored logs that were evaluated without them.
+
+    No evaluation runs meanwhile: what comes later is evaluated with them. Edits of rules go on: a rule whose meaning
+    changes while it learns begins again.
+    """
+    session.execute(select(func.pg_advisory_xact_lock(SEEDING_LOCK)))
+    rows = session.scalars(select(models.Rule).where(models.Rule.enabled, models.Rule.seeded.is_(False))).all()
+    rules = {rule.id: rule for rule in map(to_rule, rows)}
+    if not rules:
+        return
+    cold_rules = [rule for rule in rules.values() if warm_up_span(rule)]
+    if cold_rules:
+        session.execute(text(f"SET LOCAL statement_timeout = '{SCAN_TIMEOUT}'"))
+        _warm_up(session, cold_rules, now)
+    bump_version(session)
+    session.execute(
+        text(
+            "UPDATE rules SET seeded = true FROM unnest(CAST(:ids AS uuid[]), CAST(:epochs AS int[]))"
+            " AS learnt (id, epoch) WHERE rules.id = learnt.id AND rules.epoch = learnt.epoch"
+        ),
+        {"ids": list(rules), "epochs": [rule.epoch for rule in rules.values()]},
+    )
+
+
+def warm_up_span(rule: Rule) -> timedelta | None:
+    """Say how far back of its start a rule learns; None: it needs nothing."""
+    params = rule.params
+    if isinstance(params, NewValueParams):
+        return timedelta(days=params.lookback_days)
+    if isinstance(params, NoDataParams) and rule.group_by:
+        return group_slots.slot_ttl(rule)
+    if isinstance(params, SpikeParams):
+        return rule.window * (params.baseline_windows + 1)
+    return None
+
+
+def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:
+    by_id = {rule.id: rule for rule in rules}
+    starts = {rule.id: rule.started_at - (warm_up_span(rule) or timedelta(0)) for rule in rules}
+    index = RuleIndex(rules)
+    deltas: minute_counts.Deltas = defaultdict(minute_counts.CountDelta)
+    runs: known_values.Runs = {}
+    times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)
+    # A backfill reads the future of nobody: what lies after now is a clock's fault, and is looked at all the same.
+    for chunk in history.read(session, min(starts.values()) - MAX_CHANGE_DELAY, now + timedelta(days=1)):
+        for rule, log in _first_matches(index, chunk):
+            at = log.occurred_at if isinstance(rule.params, NoDataParams) else log.changed_at
+            if at < starts[rule.id]:
+                continue
+            key, minute = group_key_of(rule, log), minute_counts.minute_end(at)
+            times[rule.id, key].add(minute)
+            if isinstance(rule.params, SpikeParams):
+                deltas[rule.id, key, minute].matched += 1
+            elif isinstance(rule.params, NewValueParams) and (value := known_values.value_of(rule, log)) is not None:
+                known_values.add_runs(runs, by_id, [(known_values.ValueKey(rule.id, key, value), ValueRun(at, at))])
+    slots = group_slots.assign_slots(session, by_id, times)
+    minute_counts.save(session, by_id, minute_counts.fold_overflow(deltas, slots))
+    # Groups that have no place fall together, and their values with them.
+    placed_runs = [(each._replace(group_key=slots[each[:2]]), run) for each, found in runs.items() for run in found]
+    known_values.save(session, by_id, {}, known_values.add_runs({}, by_id, placed_runs))
+
+
+def _first_matches(index: RuleIndex, chunk: Sequence[Sequence[LogVersion]]) -> list[tuple[Rule, LogVersion]]:
+    """Find for each log and rule the first version that matches."""
+    found: dict[tuple[UUID, int], tuple[Rule, LogVersion]] = {}
+    versions = [version for log in chunk for version in log]
+    for version, matching in zip(versions, index.match_batch(versions), strict=True):
+        for rule in matching:
+            found.setdefault((rule.id, version.log_id), (rule, version))
+    return list(found.values())

@@ -1,0 +1,217 @@
+"""Numbers for conditions, from SQL: matches within windows, and counts per window; one statement for all rules."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.services.rules.episodes import Point
+from app.services.rules.minute_counts import has_hour_counts, hour_end
+from app.services.rules.types import Rule
+
+GroupMatch = tuple[UUID, str, Point]
+GroupId = tuple[UUID, str]
+
+
+class MatchSpan(NamedTuple):
+    """The matches of one group that are asked for: after `since`, up to and with `until` (None: no end)."""
+
+    rule: Rule
+    group_key: str
+    since: datetime
+    until: datetime | None
+
+
+_POINT = "matches.changed_at, matches.sid, matches.log_id, matches.error_code, matches.alert_id, matches.new_value"
+
+
+def matches_within(session: Session, spans: Sequence[MatchSpan]) -> Iterator[GroupMatch]:
+    """Read the stored matches of these spans."""
+    if not spans:
+        return
+    rows = session.execute(
+        text(
+            f"SELECT matches.rule_id, matches.group_key, {_POINT} FROM"
+            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),"
+            " CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[]))"
+            " AS asked (rule_id, epoch, key, since, until)"
+            " JOIN matches ON matches.rule_id = asked.rule_id AND matches.group_key = asked.key"
+            " AND matches.epoch = asked.epoch AND matches.changed_at > asked.since"
+            " AND matches.changed_at <= coalesce(asked.until, 'infinity')"
+        ),
+        {
+            "rules": [span.rule.id for span in spans],
+            "epochs": [span.rule.epoch for span in spans],
+            "keys": [span.group_key for span in spans],
+            "since": [span.since for span in spans],
+            "until": [span.until for span in spans],
+        },
+    )
+    for rule_id, key, *values in rows:
+        yield rule_id, key, Point(*values)
+
+
+class NewestMatches(NamedTuple):
+    """So many of the newest matches of one group, up to and with a moment."""
+
+    rule: Rule
+    group_key: str
+    until: datetime
+    limit: int
+
+
+def newest_matches(session: Session, requests: Sequence[NewestMatches]) -> Iterator[GroupMatch]:
+    """Read the newest stored matches of these groups."""
+    if not requests:
+        return
+    rows = session.execute(
+        text(
+            "SELECT asked.rule_id, asked.key, newest.* FROM"
+            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),"
+            " CAST(:until AS timestamptz[]), CAST(:counts AS int[])) AS asked (rule_id, epoch, key, until, count)"
+            f" CROSS JOIN LATERAL (SELECT {_POINT} FROM matches WHERE matches.rule_id = asked.rule_id"
+            " AND matches.group_key = asked.key AND matches.epoch = asked.epoch AND matches.changed_at <= asked.until"
+            " ORDER BY matches.changed_at DESC LIMIT asked.count) AS newest"
+        ),
+        {
+            "rules": [each.rule.id for each in requests],
+            "epochs": [each.rule.epoch for each in requests],
+            "keys": [each.group_key for each in requests],
+            "until": [each.until for each in requests],
+            "counts": [each.limit for each in requests],
+        },
+    )
+    for rule_id, key, *values in rows:
+        yield rule_id, key, Point(*values)
+
+
+class WindowSeries(NamedTuple):
+    """Windows of one rule, one behind the other: the newest ends at `until`."""
+
+    rule: Rule
+    until: datetime
+    length: timedelta
+    window_count: int = 1
+    """How many windows."""
+
+
+class WindowCounts(NamedTuple):
+    """What one window of one group holds."""
+
+    total: int
+    matched: int
+
+
+class RangePart(NamedTuple):
+    """A part of windows, (since, until], that is added up by the minute or by the hour."""
+
+    window: WindowSeries
+    since: datetime
+    until: datetime
+    by_hours: bool
+
+
+def split_at_hours(window: WindowSeries, since: datetime, until: datetime) -> list[RangePart]:
+    """Cut (since, until] into whole hours, where the rule's hours are kept, and minutes before and after."""
+    first, last = hour_end(since), until.replace(minute=0, second=0, microsecond=0)
+    if not has_hour_counts(window.rule) or first >= last:
+        return [RangePart(window, since, until, False)]
+    parts = [(since, first, False), (first, last, True), (last, until, False)]
+    return [RangePart(window, *part) for part in parts if part[0] < part[1]]
+
+
+_RANGE_COUNTS = """
+    WITH asked AS (
+        SELECT * FROM unnest(
+            CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]),
+            CAST(:until AS timestamptz[]), CAST(:ends AS timestamptz[]), CAST(:lengths AS interval[]),
+            CAST(:by_hours AS bool[])
+        ) AS asked (rule_id, epoch, since, until, ends, length, by_hours)
+    ), held AS (
+        SELECT kept.rule_id, group_key, minute AS at, total, matched, amount, ends, length
+        FROM asked CROSS JOIN LATERAL (SELECT * FROM minute_counts WHERE minute_counts.rule_id = asked.rule_id
+        AND minute_counts.epoch = asked.epoch AND minute > since AND minute <= until OFFSET 0) AS kept
+        WHERE NOT by_hours
+        UNION ALL
+        SELECT kept.rule_id, group_key, hour, total, matched, amount, ends, length
+        FROM asked CROSS JOIN LATERAL (SELECT * FROM hour_counts WHERE hour_counts.rule_id = asked.rule_id
+        AND hour_counts.epoch = asked.epoch AND hour > since AND hour <= until OFFSET 0) AS kept
+        WHERE by_hours
+    )
+"""
+"""What the pieces hold: minutes and hours, each by its end; piece by piece (OFFSET 0), or whole tables may be read."""
+
+
+def _columns(parts: Sequence[RangePart]) -> dict[str, list[object]]:
+    return {
+        "rules": [part.window.rule.id for part in parts],
+        "epochs": [part.window.rule.epoch for part in parts],
+        "since": [part.since for part in parts],
+        "until": [part.until for part in parts],
+        "ends": [part.window.until for part in parts],
+        "lengths": [part.window.length for part in parts],
+        "by_hours": [part.by_hours for part in parts],
+    }
+
+
+def count_windows(session: Session, series: Sequence[WindowSeries]) -> dict[GroupId, dict[int, WindowCounts]]:
+    """Count what these windows hold.
+
+    Returns: for each rule and group with anything in them, the windows by their place: 0 is the newest.
+    """
+    found: dict[GroupId, dict[int, WindowCounts]] = defaultdict(dict)
+    parts = [part for window in series for part in _parts_of(window)]
+    if not parts:
+        return found
+    rows = session.execute(
+        text(
+            f"{_RANGE_COUNTS} SELECT rule_id, group_key,"
+            " floor(extract(epoch FROM ends - at) / extract(epoch FROM length))::int AS place,"
+            " greatest(sum(total), 0)::int, greatest(sum(matched), 0)::int FROM held GROUP BY 1, 2, 3"
+        ),
+        _columns(parts),
+    )
+    for rule_id, key, index, total, matched in rows:
+        found[rule_id, key][index] = WindowCounts(total, matched)
+    return found
+
+
+def _parts_of(window: WindowSeries) -> list[RangePart]:
+    """Cut windows so that no hour lies in two of them; those that are short stay together."""
+    rule, until, length, window_count = window
+    if not has_hour_counts(rule):
+        return [RangePart(window, until - window_count * length, until, False)]
+    ends = [until - index * length for index in range(window_count)]
+    return [part for end in ends for part in split_at_hours(window, end - length, end)]
+
+
+def read_amounts(
+    session: Session, series: Sequence[WindowSeries], lookback: timedelta
+) -> dict[GroupId, list[tuple[datetime, Decimal]]]:
+    """Read the amounts of the windows that ended within `reach`; by rule and group, oldest first, each by its end.
+
+    Returns: minute by minute; what lies in every one of these windows by the hour, where hours are kept.
+    """
+    found: dict[GroupId, list[tuple[datetime, Decimal]]] = defaultdict(list)
+    parts = [part for window in series for part in _parts_within(window, lookback)]
+    if not parts:
+        return found
+    rows = session.execute(
+        text(f"{_RANGE_COUNTS} SELECT rule_id, group_key, at, amount FROM held ORDER BY 1, 2, 3"), _columns(parts)
+    )
+    for rule_id, key, at, amount in rows:
+        found[rule_id, key].append((at, amount))
+    return found
+
+
+def _parts_within(window: WindowSeries, lookback: timedelta) -> list[RangePart]:
+    since, oldest = window.until - window.length, window.until - lookback
+    if since >= oldest:
+        return [RangePart(window, oldest - window.length, window.until, False)]
+    edges = [RangePart(window, oldest - window.length, since, False), RangePart(window, oldest, window.until, False)]
+    return [*edges, *split_at_hours(window, since, oldest)]

@@ -1,0 +1,68 @@
+"""Looks at a page as people do, in Debian's Chromium: what sticks out of the window, and what can hardly be read."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import pytest
+from playwright.sync_api import Page, sync_playwright
+
+WIDTHS = (320, 480, 700, 1200)
+MIN_CONTRAST = 4.5
+"""What WCAG's level AA asks of text of a usual size."""
+LOW_CONTRAST_SCRIPT = """
+least => {
+  const parts = colour => { const p = colour.match(/[\\d.]+/g).map(Number); return p.length < 4 ? [...p, 1] : p; };
+  const light = colour => {
+    const [r, g, b] = colour.map(p => { p /= 255; return p <= 0.03928 ? p / 12.92 : ((p + 0.055) / 1.055) ** 2.4; });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = element => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = parts(getComputedStyle(each).backgroundColor);
+      if (colour[3] > 0) return colour;
+    }
+    return matchMedia("(prefers-color-scheme: dark)").matches ? [18, 18, 18, 1] : [255, 255, 255, 1];
+  };
+  const said = [];
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some(node => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    if (!own || !element.getClientRects().length) continue;
+    const [a, b] = [light(parts(getComputedStyle(element).color)), light(ground(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < least) said.push(`${ratio.toFixed(2)} ${element.textContent.trim().slice(0, 40)}`);
+  }
+  return said;
+}
+"""
+Scheme = Literal["light", "dark"]
+
+
+@contextmanager
+def open_page() -> Iterator[Page]:
+    """Open the one page that all tests of a module use; without Chromium they are skipped."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no Chromium here to look at pages with: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser.new_page()
+        browser.close()
+
+
+def overflowing_widths(page: Page) -> list[int]:
+    """Find the widths at which the page must be scrolled sideways."""
+    wrong = []
+    for width in WIDTHS:
+        page.set_viewport_size({"width": width, "height": 800})
+        if page.evaluate("document.documentElement.scrollWidth") > width:
+            wrong.append(width)
+    return wrong
+
+
+def low_contrast_texts(page: Page, scheme: Scheme) -> list[str]:
+    """Find the texts that stand out too little from what is behind them, in this scheme."""
+    page.emulate_media(color_scheme=scheme)
+    found: list[str] = page.evaluate(LOW_CONTRAST_SCRIPT, MIN_CONTRAST)
+    return found
