@@ -2,7 +2,7 @@
 
 from xdist.scheduler import LoadScopeScheduling
 
-IN_ONE_GO = ("tests/acceptance/test_main_story.py", "tests/acceptance/test_callbacks.py", "test_living.py")
+IN_ONE_GO = ("test_main_story.py", "test_poolers.py", "acceptance/test_callbacks.py", "test_living.py")
 
 
 class SharedProcesses(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
