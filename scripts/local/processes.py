@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -15,16 +16,22 @@ from pathlib import Path
 from typing import IO
 
 LOOPBACK = "127.0.0.1"
+FIRST_PORT, PORTS = 12_000, 20_000
+"""Systems give connections ports from 32768 (Linux) or 49152 (others) on."""
 PR_SET_PDEATHSIG = 1
 """Source: man 2 prctl."""
 UNPRIVILEGED_USER = "nobody"
 
 
 def free_port() -> int:
-    """Find a port of the loopback address that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """Find a port of the loopback address that nobody listens on now.
+
+    It lies below those that the system gives to connections, one of which could take it before its server starts.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        if port_is_free(port):
+            return port
 
 
 def port_is_free(port: int, host: str = LOOPBACK) -> bool:
