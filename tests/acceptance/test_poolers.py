@@ -13,8 +13,8 @@ from tests.acceptance.test_main_story import (  # noqa: F401  # they run here wi
     test_it_goes_on_where_it_stopped,
 )
 from tests.kits.databases import Databases
-from tests.kits.pgbouncer import PgBouncer
 from tests.kits.deployment import Deployment
+from tests.kits.pgbouncer import PgBouncer
 
 
 @pytest.fixture(scope="module")
