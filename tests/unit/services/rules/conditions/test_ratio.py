@@ -1,0 +1,32 @@
+"""`ratio`: the share of the final logs that match."""
+
+from datetime import timedelta
+
+from app.enums import ResolveReason
+from app.services.rules.conditions.ratio import judge
+from app.services.rules.types import RatioParams, Verdict
+from tests.fakes import START
+
+PARAMS = RatioParams(percent=5, window_minutes=60, min_total=50, settle_minutes=10)
+
+
+def test_it_holds_from_the_percentage_on() -> None:
+    assert judge(PARAMS, 100, 5, None, START) == Verdict(True, 5.0)
+    assert judge(PARAMS, 100, 4, None, START) == Verdict(False, 4.0)
+    assert judge(PARAMS, 50, 50, None, START) == Verdict(True, 100.0)
+
+
+def test_too_few_logs_neither_fire_nor_resolve() -> None:
+    assert judge(PARAMS, 49, 49, None, START) == Verdict(None, 100.0, insufficient_since=START)
+    assert judge(PARAMS, 0, 0, None, START) == Verdict(None, None, insufficient_since=START)
+
+
+def test_too_few_logs_for_two_windows_end_the_alert() -> None:
+    just_before = START + timedelta(minutes=119)
+    assert judge(PARAMS, 1, 0, START, just_before) == Verdict(None, 0.0, insufficient_since=START)
+    verdict = judge(PARAMS, 1, 0, START, START + timedelta(minutes=120))
+    assert (verdict.holds, verdict.reason) == (False, ResolveReason.INSUFFICIENT_DATA)
+
+
+def test_enough_logs_end_the_shortage() -> None:
+    assert judge(PARAMS, 50, 0, START, START + timedelta(hours=5)) == Verdict(False, 0.0)

@@ -1,0 +1,55 @@
+"""`sum`: the amounts of a window that ended within the last day."""
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from app.services.rules.conditions.sum import breached_until, judge
+from app.services.rules.types import SumParams, Verdict
+from tests.fakes import START
+
+PARAMS = SumParams(field="price", at_least=50, window_minutes=60)
+LONG_AGO = START - timedelta(days=7)
+
+
+def amounts(*ago_and_amount: tuple[int, int]) -> list[tuple[datetime, Decimal]]:
+    """(minute, amount), each so many minutes before the start, oldest first."""
+    return [(START - timedelta(minutes=ago), Decimal(amount)) for ago, amount in ago_and_amount]
+
+
+def test_it_holds_while_the_latest_window_reaches_the_limit() -> None:
+    assert judge(PARAMS, amounts((59, 20), (0, 30)), [], START, LONG_AGO) == Verdict(True, 50.0, window_ended_at=START)
+    assert judge(PARAMS, amounts((59, 20), (0, 29)), [], START, LONG_AGO) == Verdict(False, 49.0)
+
+
+def test_a_window_does_not_include_its_start() -> None:
+    assert judge(PARAMS, amounts((60, 20), (0, 30)), [], START, LONG_AGO) == Verdict(False, 30.0)
+
+
+def test_a_window_of_the_last_day_that_reached_it_fires_and_keeps_nothing_open() -> None:
+    past = judge(PARAMS, amounts((200, 30), (190, 20)), [], START, LONG_AGO)
+    assert past == Verdict(True, 0.0, window_ended_at=START - timedelta(minutes=190), is_past=True)
+
+
+def test_windows_count_for_twenty_four_hours() -> None:
+    day = 24 * 60
+    # Matches of `day` minutes ago are in the windows that ended up to 59 minutes later.
+    assert judge(PARAMS, amounts((day + 58, 50)), [], START, LONG_AGO).holds is True
+    assert judge(PARAMS, amounts((day + 59, 50)), [], START, LONG_AGO).holds is False
+
+
+def test_windows_that_ended_before_the_rule_do_not_count() -> None:
+    minutes = amounts((200, 50))
+    assert judge(PARAMS, minutes, [], START, START - timedelta(minutes=141)).holds is True
+    assert judge(PARAMS, minutes, [], START, START - timedelta(minutes=140)).holds is False
+
+
+def test_windows_that_share_time_with_an_earlier_alert_do_not_fire_again() -> None:
+    minutes = amounts((200, 50))
+    alerted = [(START - timedelta(minutes=260), START - timedelta(minutes=200))]
+    assert judge(PARAMS, minutes, alerted, START, LONG_AGO).holds is False
+
+
+def test_the_latest_breach_after_a_manual_resolve_ends_where_the_sum_falls_below() -> None:
+    minutes, resolved_at = amounts((100, 50)), START - timedelta(minutes=90)
+    assert breached_until(PARAMS, minutes, resolved_at, START) == START - timedelta(minutes=41)
+    assert breached_until(PARAMS, [], resolved_at, START) == resolved_at
