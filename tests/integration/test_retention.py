@@ -1,14 +1,15 @@
 """What has outlived its keep-until goes, and nothing else."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, text
 
 from app.config import get_settings
 from app.database import session_scope
-from app.models import Alert, Log
-from app.services import retention, rule_admin
+from app.models import Alert, AuditEntry, Delivery, Log
+from app.services import audit, retention, rule_admin
 from tests.conftest import forget
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
@@ -60,3 +61,47 @@ def test_partitions_of_this_month_and_the_next_are_there_before_they_are_needed(
     with session_scope() as session:
         names = session.scalars(text("SELECT relname FROM pg_class WHERE relname LIKE 'logs_p%' AND relkind = 'r'"))
         assert {"logs_p202611", "logs_p202612"} <= set(names.all())
+
+
+def test_alerts_their_deliveries_and_the_audit_are_kept_for_400_days(database: str) -> None:
+    ages = [timedelta(days=days) for days in (401, 399, 365, 41)]
+    with session_scope() as session:
+        for number, age in enumerate(ages):
+            at = START - age
+            session.add(
+                Alert(
+                    fingerprint=str(number),
+                    rule_name="Fails",
+                    severity="warning",
+                    status="resolved",
+                    group={},
+                    group_key="{}",
+                    summary="1 message failed",
+                    started_at=at,
+                    last_match_at=at,
+                    recorded_at=at,
+                    window_from=at,
+                    resolved_at=at,
+                    occurrences=1,
+                    sample_sids=[],
+                    late=False,
+                )
+            )
+            session.add(
+                Delivery(
+                    action_id=uuid4(),
+                    action_type="webhook",
+                    type="alert.resolved",
+                    recipient="https://example.com",
+                    status="succeeded",
+                    content={},
+                    created_at=at,
+                )
+            )
+            audit.record(session, "operator", "rule.create", f"rule:{number}", None, None, at)
+    retention.clean(get_settings(), START)
+    kept = [START - age for age in ages[1:]]
+    with session_scope() as session:
+        assert session.scalars(select(Alert.resolved_at).order_by(Alert.resolved_at)).all() == kept
+        assert session.scalars(select(Delivery.created_at).order_by(Delivery.created_at)).all() == kept
+        assert session.scalars(select(AuditEntry.at).order_by(AuditEntry.at)).all() == kept

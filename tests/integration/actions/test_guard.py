@@ -110,7 +110,9 @@ async def test_proxies_and_netrc_of_the_environment_are_not_asked(
     assert "authorization" not in receiver.requests[0].headers
 
 
-async def test_connections_are_reused_for_one_host(receiver: Receiver) -> None:
+@pytest.mark.parametrize("body", [b"", b"ok", b"x" * http.MAX_BODY_BYTES])
+async def test_connections_are_reused_for_one_host(receiver: Receiver, body: bytes) -> None:
+    receiver.answers = [respond(200, body)]
     async with GuardedClient(HERE, 2.0) as client:
         for _ in range(3):
             await client.request("POST", receiver.url, {}, b"{}")

@@ -1,13 +1,15 @@
 """The rule packs that come with the product."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
+import yaml
 
 from app.enums import PatternType
 from app.errors import NotFound
-from app.services.rules.definition import as_json, parse_rule
-from app.services.rules.packs import find_pack, list_packs
+from app.services.rules.definition import parse_rule
+from app.services.rules.packs import FOLDER, find_pack, list_packs
 from app.services.rules.patterns import RuleIndex, code_ranges
 from app.services.twilio.error_codes import describe
 from tests.factories import make_log, make_rule
@@ -38,7 +40,22 @@ def test_every_rule_can_be_sent_as_it_is_shown() -> None:
         shown = pack.as_json()
         assert set(shown) == {"name", "description", "rules"}
         for body, rule in zip(shown["rules"], pack.rules, strict=True):
-            assert as_json(parse_rule(body)) == as_json(rule.definition)
+            assert parse_rule(body) == rule.definition
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_pack_is_what_its_file_says(path: Path) -> None:
+    written = yaml.safe_load(path.read_text())
+    pack = find_pack(path.stem)
+    shown = pack.as_json()
+    assert shown["description"] == written["description"]
+    assert [rule.slug for rule in pack.rules] == [f"{path.stem}/{body.pop('slug')}" for body in written["rules"]]
+    for found, body in zip(shown["rules"], written["rules"], strict=True):
+        assert {name: found[name] for name in body if name not in ("condition", "filters")} == {
+            name: value for name, value in body.items() if name not in ("condition", "filters")
+        }
+        for name in ("condition", "filters"):
+            assert found[name].items() >= body.get(name, {}).items()
 
 
 def test_the_codes_of_the_rules_are_codes_of_twilio() -> None:
