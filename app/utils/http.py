@@ -344,8 +344,6 @@ async def _read_prefix(response: aiohttp.ClientResponse, ends_at: float) -> byte
         async with asyncio.timeout_at(ends_at):
             while len(read) < MAX_BODY_BYTES and (chunk := await response.content.read(MAX_BODY_BYTES - len(read))):
                 read += chunk
-            if response.content.at_eof():
-                response.release()
     except (OSError, aiohttp.ClientError):
         pass
     return read
