@@ -50,7 +50,7 @@ DOWN: dict[int | str, dict[str, Any]] = {503: {"model": HealthReport, "descripti
 )
 def get_health(request: Request, caller: OptionalCaller) -> Response:
     """Say how every part is. The details come only with a key."""
-    found = request.app.state.health.look()
+    found = request.app.state.health.check()
     shown = {
         name: {"status": check.status, "detail": check.detail} if caller else {"status": check.status}
         for name, check in found.checks.items()

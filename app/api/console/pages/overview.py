@@ -103,7 +103,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         session.expunge_all()
     alerts.sort(key=_urgency)
     traffic = _traffic.get(span)
-    health: Health = request.app.state.health.look()
+    health: Health = request.app.state.health.check()
     sent = sum(traffic.messages.values())
     context = {
         "section": "overview",

@@ -27,7 +27,7 @@ CHECKS = {
 @router.get("/health")
 def show_health(request: Request, viewer: SignedIn) -> Response:
     """Show every check, in words."""
-    health: Health = request.app.state.health.look()
+    health: Health = request.app.state.health.check()
     checks = [(CHECKS.get(name, name), check) for name, check in health.checks.items()]
     return render(request, viewer, "health.html", {"section": "health", "health": health, "checks": checks})
 
