@@ -1,4 +1,4 @@
-"""Accounts as their administrators see them: added, edited, removed, and how reading each of them goes."""
+"""Account administration: adds, edits, removes and serializes watched accounts."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -35,9 +35,9 @@ def get(session: Session, sid: str, *, lock: bool = False) -> Account:
     """
     query = select(Account).where(Account.sid == sid)
     if lock:
-        # A poll holds its stream before it needs the account: in another order, the two could wait for each other.
+        # Polls lock the stream before the account. Locking in another order could deadlock.
         ids = query.with_only_columns(Account.id)
-        # Rows that are stored for the account refer to it, and would keep a lock against references waiting for ever.
+        # Storing logs takes key-share locks on the account. A plain FOR UPDATE could wait for them forever.
         locked = select(Stream.id).where(Stream.account_id.in_(ids)).order_by(Stream.id)
         session.execute(locked.with_for_update(key_share=True))
         query = query.with_for_update(key_share=True)
@@ -53,10 +53,10 @@ def list_accounts(session: Session, position: Position | None, limit: int) -> Pa
 
 
 def create(session: Session, settings: Settings, values: Mapping[str, Any], now: datetime) -> Account:
-    """Watch an account from now on; what happened before never alerts.
+    """Start watching an account. Earlier logs never alert.
 
-    Args:    values: fields by their names in the API, secrets in clear.
-    Raises:  Conflict where it is watched already; InvalidInput where the credentials are not whole.
+    Args:    values: fields by their API names, secrets in clear.
+    Raises:  Conflict if it is watched already; InvalidInput if the credentials are incomplete.
     """
     if session.scalar(select(Account.id).where(Account.sid == values["sid"])):
         raise Conflict(f"account {values['sid']} is watched already: edit it instead")
@@ -73,9 +73,9 @@ def create(session: Session, settings: Settings, values: Mapping[str, Any], now:
 
 
 def edit(session: Session, settings: Settings, account: Account, values: Mapping[str, Any], now: datetime) -> None:
-    """Change some fields of an account. Other credentials are tried at once.
+    """Update some fields of an account. New credentials are tried immediately.
 
-    Raises: Conflict where the field is kept in the environment; InvalidInput where credentials are not whole.
+    Raises: Conflict if the field comes from the environment; InvalidInput if the credentials are incomplete.
     """
     kept_there = {*CREDENTIAL_FIELDS, "include_subaccounts"} - {"next_auth_token", "api_base_url", "monitor_base_url"}
     if account.from_environment and (named := sorted(kept_there & values.keys())):
@@ -91,9 +91,9 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
 
 
 def delete(session: Session, account: Account) -> None:
-    """Watch an account no longer. What is stored of it goes with the retention.
+    """Stop watching an account. Its stored data expires with the retention.
 
-    Raises: Conflict for the account of the environment, and for one that would be found again.
+    Raises: Conflict for the environment's account, and for a subaccount that would be found again.
     """
     if account.from_environment:
         raise Conflict("this account is set in the environment: remove TWILIO_ACCOUNT_SID, or disable the account")
@@ -105,9 +105,9 @@ def delete(session: Session, account: Account) -> None:
 
 
 def poll_now(session: Session, account: Account, now: datetime) -> None:
-    """Let every stream of an account be polled at once.
+    """Make all streams of an account due now.
 
-    Raises: Conflict where the account is disabled.
+    Raises: Conflict if the account is disabled.
     """
     if not account.enabled:
         raise Conflict(f"account {account.sid} is disabled: enable it first")
@@ -136,7 +136,7 @@ def _check(account: Account, settings: Settings) -> None:
 
 
 def account_json(session: Session, account: Account, settings: Settings, now: datetime) -> JsonObject:
-    """Show an account with the state of its streams; of its credentials only the sid of its key."""
+    """Serialize an account with the state of its streams. Of its credentials, only the key's SID is shown."""
     shown = list(session.scalars(select(Stream).where(Stream.account_id == account.id).order_by(Stream.id)))
     known = backfills.known_from(session, account.id)
     return {
@@ -190,7 +190,7 @@ def _stream_json(session: Session, stream: Stream, known_from: datetime | None) 
 
 
 def _quarantined(session: Session, account_id: int, now: datetime) -> JsonObject:
-    """Show how many records of odd shape were set aside in the last day, and why the latest were."""
+    """Return how many records were quarantined in the last day, and the latest reason."""
     lately = (QuarantinedRecord.account_id == account_id, QuarantinedRecord.seen_at > now - DAY)
     count = session.scalar(select(func.count()).select_from(QuarantinedRecord).where(*lately)) or 0
     latest = (

@@ -1,4 +1,4 @@
-"""Watched accounts: the one of the environment, what each is read with, and who may sign its callbacks."""
+"""Watched accounts: the environment's account, credentials, and tokens that may sign callbacks."""
 
 import hashlib
 import time
@@ -28,27 +28,27 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Credentials:
-    """What Twilio is asked with. The repr shows no secret."""
+    """Credentials for Twilio's API. The repr shows no secret."""
 
     account_sid: str
-    """Whose logs are read."""
+    """The account whose logs are read."""
     username: str
-    """The sid of an account, or of an API key."""
+    """The SID of an account or of an API key."""
     password: str
     api_base_url: str
     monitor_base_url: str
     proxy: Proxy = DIRECT
     next_password: str | None = None
-    """The secondary auth token, to be tried where the primary one is refused."""
+    """The secondary auth token, tried if the primary one is refused."""
 
     def __repr__(self) -> str:
         return f"Credentials({self.account_sid}, {self.username})"
 
 
 def ensure_environment_account(session: Session, settings: Settings, now: datetime) -> None:
-    """Watch the account that the environment names, and no longer one that it used to name.
+    """Watch the environment's account, and stop watching one that it named earlier.
 
-    What happened before now does not alert.
+    Logs from before now do not alert.
     """
     sid = settings.twilio_account_sid
     former = update(Account).where(Account.from_environment, Account.sid.is_distinct_from(sid))
@@ -84,7 +84,7 @@ def ensure_environment_account(session: Session, settings: Settings, now: dateti
 
 
 def _fingerprint(settings: Settings) -> str:
-    """Hash the environment's credentials: they are as long as keys, so that their hash does not give them away."""
+    """Hash the environment's credentials. They are as random as keys, so the hash does not reveal them."""
     secrets = (settings.twilio_auth_token, settings.twilio_api_key_secret)
     parts = [settings.twilio_account_sid, settings.twilio_api_key_sid]
     parts += [secret.get_secret_value() if secret else None for secret in secrets]
@@ -93,10 +93,10 @@ def _fingerprint(settings: Settings) -> str:
 
 
 def try_credentials(session: Session, sid: str, now: datetime) -> None:
-    """Let an account whose credentials are new, and the subaccounts that are read with them, be polled at once.
+    """Poll an account with new credentials now, and the subaccounts that are read with them.
 
-    Whatever the old credentials caused ends: the wait after a refusal, and the error that tells of it. An alert that
-    says that Twilio cannot be read stays open until a poll succeeds.
+    Retry delays and errors of the old credentials are cleared. An alert that Twilio cannot be read stays open until a
+    poll succeeds.
     """
     concerned = or_(Account.sid == sid, Account.parent_sid == sid)
     ids = session.scalars(select(Account.id).where(concerned)).all()
@@ -105,10 +105,10 @@ def try_credentials(session: Session, sid: str, now: datetime) -> None:
 
 
 def load(session: Session, account_id: int, settings: Settings, *, prefer_token: bool = False) -> Credentials:
-    """Find what an account is read with: its API key where it has one, else its auth token, else its parent's.
+    """Choose an account's credentials: its API key, else its auth token, else its parent's credentials.
 
-    Args:    prefer_token: the auth token first, for what most API keys may not read: accounts.
-    Raises: NoCredentials where there is nothing that can be used.
+    Args:    prefer_token: try the auth token first; most API keys may not read accounts.
+    Raises: NoCredentials if there are none that can be used.
     """
     account = session.get_one(Account, account_id)
     own = _own(account, settings, prefer_token=prefer_token)
@@ -129,13 +129,13 @@ def load(session: Session, account_id: int, settings: Settings, *, prefer_token:
 
 
 def has_own_credentials(account: Account, settings: Settings) -> bool:
-    """Say whether an account has credentials of its own: the error log asks for them."""
+    """Return whether an account has its own credentials. The error log requires them."""
     from_environment = account.from_environment and account.sid == settings.twilio_account_sid
     return bool(from_environment or account.auth_token or (account.api_key_sid and account.api_key_secret))
 
 
 def _own(account: Account, settings: Settings, *, prefer_token: bool = False) -> tuple[str, str, str | None] | None:
-    """Return user, password and next password; the token first where a key may not reach far enough: to subaccounts."""
+    """Return user, password and next password. Use `prefer_token` where an API key may lack permissions."""
     key: tuple[str, str, str | None] | None = None
     token: str | None = None
     try:
@@ -155,7 +155,7 @@ def _own(account: Account, settings: Settings, *, prefer_token: bool = False) ->
 
 
 def _next_token(account: Account, settings: Settings) -> str | None:
-    """Return the secondary auth token, where there is one that can be opened."""
+    """Return the secondary auth token if there is one that can be decrypted."""
     if account.next_auth_token is not None:
         with suppress(Undecryptable):
             return decrypt(settings.secret_keys, account.next_auth_token)
@@ -170,9 +170,9 @@ def open_reader(
     tries: int = MAX_TRIES,
     timeout_seconds: float = READ_SECONDS,
 ) -> TwilioReader:
-    """Open a reader of an account's logs.
+    """Create a reader of an account's logs.
 
-    Args:    before_request: called before every request; it may wait, and may raise.
+    Args:    before_request: called before every request; it may wait or raise.
     """
     return TwilioReader(
         account_sid=credentials.account_sid,
@@ -198,15 +198,15 @@ def signing_tokens(
     key_id: str | None = None,
     with_parent: bool = False,
 ) -> list[str]:
-    """List the auth tokens that callbacks of an account may be signed with; of all watched accounts for None.
+    """List the auth tokens that may sign callbacks of an account; of all watched accounts for None.
 
     Args:
-        key_id: of a key of the customer's own: that key in place of the tokens.
-        with_parent: its parent's, too.
+        key_id: the id of one of the customer's own keys; that key replaces the tokens.
+        with_parent: include the parent's tokens.
     """
     query = select(Account).where(Account.enabled)
     if account_sid is not None:
-        # What a callback says of its parent is no proof: whose token it is to be is known from Twilio's list.
+        # Do not trust the parent that a callback names: use the one from Twilio's list of subaccounts.
         parent = select(Account.parent_sid).where(Account.sid == account_sid, Account.parent_sid.is_not(None))
         own = Account.sid == account_sid
         query = query.where(or_(own, Account.sid.in_(parent)) if with_parent else own)
@@ -226,7 +226,7 @@ def signing_tokens(
 
 
 def signing_keys(account: Account, settings: Settings) -> dict[str, str]:
-    """Give the keys of the customer's own that callbacks of an account may be signed with, by their ids."""
+    """Return the customer's own signing keys for an account's callbacks, by id."""
     if account.signing_keys is None:
         return {}
     with suppress(Undecryptable):
@@ -235,5 +235,5 @@ def signing_keys(account: Account, settings: Settings) -> dict[str, str]:
 
 
 def set_signing_keys(account: Account, settings: Settings, keys: dict[str, str]) -> None:
-    """Replace those keys."""
+    """Replace the customer's own signing keys."""
     account.signing_keys = encrypt(settings.secret_keys, msgspec.json.encode(keys).decode()) if keys else None

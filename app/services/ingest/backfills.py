@@ -1,4 +1,4 @@
-"""Spans that somebody asked to be read again: worked off by the polls of their streams, after what is new."""
+"""Backfills: time spans to read again. The polls of their streams do this after reading new logs."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
@@ -16,9 +16,9 @@ from app.services.ingest.listing import Listing, Poll, list_span
 from app.services.ingest.plan import Slice
 
 TOO_OLD = (20001, 20004)
-"""Twilio's codes where a filter asks for more than it tells: asking again does not help."""
+"""Twilio's codes for a filter that reaches too far back. Retrying does not help."""
 ASKED_AT = timedelta(minutes=1)
-"""An age as long as the retention is counted from when the request came, a moment ago."""
+"""Tolerance for a span as long as the retention: it is measured from the request, a moment ago."""
 
 log = structlog.get_logger()
 
@@ -26,9 +26,9 @@ log = structlog.get_logger()
 def request(
     session: Session, account_id: int, since: datetime, until: datetime, now: datetime, retention: timedelta
 ) -> list[Backfill]:
-    """Ask for a span of every stream of an account to be read again; its polls do it from now on.
+    """Request a backfill of every stream of an account. Its polls read it from now on.
 
-    Raises: InvalidInput where the span is empty, or older than logs are kept.
+    Raises: InvalidInput if the span is empty or older than the retention.
     """
     if since < now - retention - ASKED_AT:
         raise InvalidInput([FieldError("since", f"must not be before RETENTION_DAYS, {retention.days} days ago")])
@@ -49,15 +49,15 @@ def request(
 
 
 def unfinished(session: Session, stream_id: int | None = None) -> Sequence[Backfill]:
-    """List the spans that are still being read, the oldest request first."""
+    """List unfinished backfills, oldest first."""
     query = select(Backfill).where(Backfill.finished_at.is_(None)).order_by(Backfill.id)
     return session.scalars(query if stream_id is None else query.where(Backfill.stream_id == stream_id)).all()
 
 
 def known_from(session: Session, account_id: int | None = None) -> dict[tuple[str, str], datetime]:
-    """Return from when on each stream is stored whole, by account and log type: backfills reach further back.
+    """Return since when each stream is stored completely, by account and log type; backfills extend it.
 
-    Rules that live go by `complete_from` instead: they have not counted what a backfill brought.
+    Live rules use `complete_from` instead: they did not count the logs of a backfill.
     """
     query = (
         select(
@@ -79,12 +79,12 @@ def known_from(session: Session, account_id: int | None = None) -> dict[tuple[st
 
 
 def _read_whole(of_stream: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Select the backfills of a stream that were read to their end."""
+    """Select the finished backfills of a stream."""
     return and_(of_stream, Backfill.finished_at.is_not(None), Backfill.last_error.is_(None))
 
 
 def run_backfills(poll: Poll) -> None:
-    """Work on what was asked of this stream until it is done, or the poll has taken long enough.
+    """Read the backfills of this stream until they are done or the poll's time is up.
 
     Raises: OutOfTime, TwilioError, LeaseLost.
     """
@@ -102,7 +102,7 @@ def run_backfills(poll: Poll) -> None:
 
 
 def _read_backfill(poll: Poll, backfill: Backfill) -> None:
-    """Read day by day, oldest first; then, of calls and messages, what the filters by day leave out."""
+    """Read day by day, oldest first, then the calls and messages that the filters by day omit."""
 
     def count(session: Session, number: int) -> None:
         counted = update(Backfill).where(Backfill.id == backfill.id)
@@ -129,7 +129,7 @@ def _day_spans(log_type: LogType, backfill: Backfill) -> list[Slice]:
 
 
 def _save_progress(session: Session, backfill: Backfill, span: Slice) -> None:
-    """Note how far it has come."""
+    """Record the progress."""
     if span.until is not None:
         session.execute(update(Backfill).where(Backfill.id == backfill.id).values(read_from=span.until))
 

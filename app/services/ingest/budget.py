@@ -1,4 +1,4 @@
-"""The request budget of an account: how many requests it may cost in any sixty seconds, counted over all workers."""
+"""The request budget of an account: the most requests in any sixty seconds, counted over all workers."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -11,19 +11,19 @@ from app.database import session_scope
 from app.models import RequestCount
 
 WINDOW = timedelta(seconds=61)
-"""A minute, and the second within which the oldest request may have been sent at any moment."""
+"""A minute, plus a second because the oldest request may have been sent at any moment within one."""
 COUNT_RETENTION = timedelta(hours=2)
 RESERVED_SHARE = 0.5
-"""The share of the budget that reading again leaves to listing what is new."""
+"""The share of the budget that rereads leave for listing new logs."""
 MIN_WAIT_SECONDS = 0.01
 LOCK_NAMESPACE = 7_400_007
-"""The first of two numbers that name these advisory locks; the account's id is the second."""
+"""The first of the two keys of these advisory locks; the second is the account's id."""
 
 
 def consume(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
-    """Count one request; False, and nothing counted, where the budget is spent.
+    """Count one request. False, without counting it, if the budget is spent.
 
-    Requests of one account are counted one after another: the lock lasts until the end of the transaction.
+    Requests of an account are counted one at a time: the lock lasts until the transaction ends.
     """
     session.execute(select(func.pg_advisory_xact_lock(LOCK_NAMESPACE, account_id)))
     if remaining(session, account_id, now, per_minute) == 0:
@@ -44,9 +44,9 @@ def rate_limiter(
     sleep: Callable[[float], None],
     also: Callable[[Session], None] = lambda _: None,
 ) -> Callable[[], None]:
-    """Make what counts a request before it is sent, and waits while the budget is spent.
+    """Return a function that counts a request before it is sent, and waits while the budget is spent.
 
-    Args:    also: done in the same transaction, however often it is tried; it may raise.
+    Args:    also: runs in the same transaction, again on every retry; it may raise.
     """
 
     def before_request() -> None:
@@ -68,20 +68,20 @@ def remaining(session: Session, account_id: int, now: datetime, per_minute: int)
 
 
 def has_room(session: Session, account_id: int, now: datetime, per_minute: int) -> bool:
-    """Say whether the budget has room beyond what is kept for listing what is new."""
+    """Return whether requests remain beyond the reserve for new logs."""
     room = remaining(session, account_id, now, per_minute)
     return room > per_minute * RESERVED_SHARE or (room > 0 and per_minute == 1)
 
 
 def seconds_to_room(session: Session, account_id: int, now: datetime) -> float:
-    """Return when the oldest of the requests that count now will count no more; never 0, so that nobody spins."""
+    """Return the seconds until the oldest counted request expires. Never 0, so that callers do not spin."""
     oldest = session.scalar(select(func.min(RequestCount.second)).where(*_in_window(account_id, now)))
     wait = (oldest + WINDOW - now).total_seconds() if oldest else 0.0
     return max(MIN_WAIT_SECONDS, wait)
 
 
 def _in_window(account_id: int, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Select the requests that count at `now`; those of a clock that was wrong by more than a minute do not."""
+    """Select the requests that count at `now`. Times far in the future come from a wrong clock and are ignored."""
     second = RequestCount.second
     return RequestCount.account_id == account_id, second > now - WINDOW, second < now + WINDOW
 
@@ -94,5 +94,5 @@ def used_last_hour(session: Session, account_id: int, now: datetime) -> int:
 
 
 def delete_expired(session: Session, now: datetime) -> None:
-    """Delete the counts that nobody asks for any more."""
+    """Delete expired counts."""
     session.execute(delete(RequestCount).where(RequestCount.second < now - COUNT_RETENTION))

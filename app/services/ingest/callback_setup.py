@@ -1,6 +1,6 @@
-"""Lets Twilio push to this server: sets what its API can set, names what only its Console can, and undoes it again.
+"""Sets up Twilio's callbacks to this server, and removes them. Reports what only the Console can set.
 
-What somebody else has set stays as it is; only addresses of this server are ever removed.
+Settings made by others are kept; only addresses of this server are ever removed.
 """
 
 import json
@@ -22,7 +22,7 @@ from app.utils.addresses import may_reach
 from app.utils.clock import utc_now
 
 RETRIES = "#rc=5&rp=all"
-"""Twilio then tries a callback five more times, whatever went wrong. Source: its documentation of overrides."""
+"""Twilio retries a callback five times after any failure. Source: its documentation of connection overrides."""
 EVENT_TYPES = (
     "com.twilio.error-logs.error.logged",
     "com.twilio.messaging.message.sent",
@@ -32,26 +32,26 @@ EVENT_TYPES = (
 )
 NAME = "GiftPulse"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""Hosts that only this machine reaches."""
+"""Hosts that only this machine can reach."""
 INSIDE = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".invalid", ".example")
-"""How names end that nobody outside can look up. Source: RFC 6761, 6762, 8375."""
+"""Endings of host names that do not resolve on the internet. Source: RFC 6761, 6762, 8375."""
 
 
 def connect(account_sid: str | None, settings: Settings, *, dry_run: bool = False) -> Iterator[str]:
-    """Point Twilio's callbacks at this server; tell of each thing what was done, or what is left to do by hand.
+    """Set Twilio's callbacks to this server. Yield a line for each: what was done, or what to do manually.
 
     Args:
-        account_sid: of a watched account; None: the one of the environment.
-        dry_run: change nothing, and tell of each thing what would be done.
+        account_sid: a watched account; None for the environment's.
+        dry_run: change nothing, and report what would be done.
 
     Raises:
-        NotFound: of the account.
-        ConfigError: PUBLIC_BASE_URL is an address that Twilio cannot reach.
-        TwilioError: Twilio refuses it, most often because a key may not write.
+        NotFound: there is no such account.
+        ConfigError: Twilio cannot reach PUBLIC_BASE_URL.
+        TwilioError: Twilio refused, usually because an API key may not write.
     """
     status, events = f"{settings.public_base_url}/webhooks/twilio/status{RETRIES}", _events_url(settings)
     with _open(account_sid, settings) as reader:
-        # A Twilio on this machine, such as the bundled simulator, reaches what is on this machine.
+        # A Twilio on this machine, such as the bundled simulator, can reach this machine's addresses.
         if not _is_public(settings.public_base_url) and not _is_here(reader.api_url):
             outcome = f"PUBLIC_BASE_URL is {settings.public_base_url}, which Twilio cannot reach"
             raise ConfigError(f"{outcome}: set it to this server's public address first")
@@ -71,7 +71,7 @@ def connect(account_sid: str | None, settings: Settings, *, dry_run: bool = Fals
 
 
 def disconnect(account_sid: str | None, settings: Settings, *, dry_run: bool = False) -> Iterator[str]:
-    """Take this server's addresses out of Twilio again; tell of each thing what was done. Raises as `connect`."""
+    """Remove this server's addresses from Twilio. Yield a line for each. Raises as `connect` does."""
     done = "would be" if dry_run else "is"
     with _open(account_sid, settings) as reader:
         for resource, url in _list_resources(reader):
@@ -104,7 +104,7 @@ def _open(account_sid: str | None, settings: Settings) -> TwilioReader:
 
 
 def _list_resources(reader: TwilioReader) -> Iterator[tuple[dict[str, Any], str]]:
-    """List the numbers and messaging services, each with the address by which it is changed."""
+    """List the numbers and messaging services, each with the URL for changing it."""
     path = f"{reader.home}/IncomingPhoneNumbers"
     for number in list(reader.list_resources(reader.api_url, f"{path}.json", "incoming_phone_numbers")):
         yield number, f"{reader.api_url}{path}/{number['sid']}.json"
@@ -115,7 +115,7 @@ def _list_resources(reader: TwilioReader) -> Iterator[tuple[dict[str, Any], str]
 def _set_status_callback(
     reader: TwilioReader, resource: dict[str, Any], url: str, address: str, *, dry_run: bool
 ) -> str:
-    """Set a thing's status callback, unless somebody else uses it."""
+    """Set a resource's status callback unless it is used for something else."""
     present = resource.get("status_callback") or ""
     if present == address:
         return f"{_resource_name(resource)}: its status callback leads here already"
@@ -129,7 +129,7 @@ def _set_status_callback(
 
 
 def _make_sink(reader: TwilioReader, address: str) -> str:
-    """Make an event sink that leads here, and subscribe it."""
+    """Create an event sink for this server, and subscribe it."""
     wanted = json.dumps({"destination": address, "method": "POST", "batch_events": True})
     form: dict[str, object] = {"Description": NAME, "SinkConfiguration": wanted, "SinkType": "webhook"}
     sink = reader.change("POST", f"{reader.events_url}/v1/Sinks", form)
@@ -151,7 +151,7 @@ def _is_here(url: str) -> bool:
 
 
 def _is_public(url: str) -> bool:
-    """Say whether an address may be reached from outside, as far as its spelling tells."""
+    """Return whether an address looks reachable from the internet."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     try:
         return may_reach(ip_address(host), ())
@@ -165,6 +165,6 @@ def _leads_to(sink: dict[str, Any], address: str) -> bool:
 
 
 def _resource_name(resource: dict[str, Any]) -> str:
-    """Name a number or service by its sid: numbers belong in no line of a log."""
+    """Identify a number or service by its SID: phone numbers must not be logged."""
     kind = "number" if str(resource["sid"]).startswith("PN") else "messaging service"
     return f"{kind} {resource['sid']}"

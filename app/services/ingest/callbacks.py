@@ -1,6 +1,6 @@
-"""Takes in what Twilio pushes: keeps it once, applies it to the log it is about, reads that log where it is unknown.
+"""Stores Twilio's callbacks once each, applies them to their logs, and fetches logs that are unknown.
 
-Push is a shortcut: polls see the same in the end, and a push never goes over what is newer.
+Callbacks are only faster: polls find the same later. A callback never replaces a newer state.
 """
 
 import time
@@ -31,27 +31,27 @@ from app.utils.clock import utc_now
 from app.utils.crashpoints import crashpoint
 
 LOCK_TIMEOUT = "100ms"
-"""How long an answer to Twilio waits for whoever is storing logs; then the worker applies what was told."""
+"""How long a response to Twilio waits for other writers. After that, a worker applies the callback."""
 READ_TIME = timedelta(minutes=2)
-"""How long after a push an unknown log is asked for by its sid; later, polls find it."""
+"""How long after a callback an unknown log is fetched by its SID; later, polls find it."""
 MAX_SINGLE_READS = 10
-"""Of more unknown logs than this the newest are listed: a page holds a thousand, at the cost of one."""
+"""If more logs than this are unknown, the newest are listed: a page holds a thousand for one request."""
 MAX_PAGES = 5
 MAX_TRIES = 2
 TIMEOUT_SECONDS = 10.0
-"""Pushes of other accounts wait meanwhile."""
+"""Callbacks of other accounts wait meanwhile."""
 APPLIED_RETENTION = timedelta(hours=24)
-"""How long a push is known again: Twilio repeats one within minutes."""
+"""How long repeated callbacks are recognized: Twilio repeats one within minutes."""
 PENDING_RETENTION = timedelta(days=36)
-"""A push about a log that never appears is dropped after this."""
+"""After this, a callback is dropped if its log never appeared."""
 
 log = structlog.get_logger()
 
 
 def accept(pushes: Iterable[Push], settings: Settings, now: datetime) -> int:
-    """Keep what was pushed, and apply it at once where that takes no waiting; return how much of it was new.
+    """Store callbacks and apply them immediately if no lock has to be waited for. Return how many were new.
 
-    Pushes about accounts that are not watched are dropped.
+    Callbacks of accounts that are not watched are dropped.
     """
     by_account: dict[str, list[Push]] = defaultdict(list)
     for push in pushes:
@@ -71,7 +71,7 @@ def accept(pushes: Iterable[Push], settings: Settings, now: datetime) -> int:
 
 
 def _store_pushes(session: Session, account_id: int, pushes: Sequence[Push], now: datetime) -> int:
-    """Keep each push once, however often it comes."""
+    """Store each callback once, even if it arrives repeatedly."""
     rows = {}
     for push in pushes:
         digest = content_hash(msgspec.json.encode(push.payload, order="sorted"))
@@ -88,12 +88,12 @@ def _store_pushes(session: Session, account_id: int, pushes: Sequence[Push], now
 
 
 def _without_nul(payload: Mapping[str, object]) -> dict[str, object]:
-    """PostgreSQL's JSON cannot hold it."""
+    """PostgreSQL's JSON cannot store NUL characters."""
     return {name: value.replace("\0", "\ufffd") if isinstance(value, str) else value for name, value in payload.items()}
 
 
 def _apply_at_once(account_id: int, pushes: Sequence[Push], settings: Settings, now: datetime) -> None:
-    """Apply pushes of one account, unless a poll holds its streams for longer than an answer may take."""
+    """Apply callbacks of one account, unless a poll locks its streams for longer than a response may take."""
     sids: dict[LogType, set[str]] = defaultdict(set)
     for push in pushes:
         sids[push.log_type].add(push.sid)
@@ -108,7 +108,7 @@ def _apply_at_once(account_id: int, pushes: Sequence[Push], settings: Settings, 
 def _apply(
     account_id: int, log_type: LogType, sids: Sequence[str], settings: Settings, now: datetime, lock_timeout: str = "0"
 ) -> int:
-    """Apply what waits for these logs; return how many of them still wait because they are not known."""
+    """Apply the pending callbacks of these logs. Return how many still wait because their log is unknown."""
     with session_scope() as session:
         session.execute(text(f"SET LOCAL lock_timeout = '{lock_timeout}'"))
         locked = streams.lock_all(session, account_id, {log_type, *dependent_types(log_type)})
@@ -122,18 +122,18 @@ def _apply(
 def read_pending(
     settings: Settings, clock: Callable[[], datetime] = utc_now, sleep: Callable[[float], None] = time.sleep
 ) -> int:
-    """Apply what waits, and read by their sids the logs that are pushed and not known; return how many were read."""
+    """Apply pending callbacks, and fetch the unknown logs that they are about. Return how many were fetched."""
     now = clock()
     with session_scope() as session:
         query = select(PushedRecord.account_id, PushedRecord.log_type).where(PushedRecord.applied_at.is_(None))
         waiting = [(account_id, LogType(log_type)) for account_id, log_type in session.execute(query.distinct())]
-    # All that needs no answer from Twilio first: it may be slow.
+    # First everything that needs no response from Twilio: it may be slow.
     unknown = [where for where in waiting if _apply(*where, _pending_sids(*where), settings, now)]
     return sum(_read_unknown(*where, settings, clock, sleep) for where in unknown if where[1] != LogType.ERROR)
 
 
 def _pending_sids(account_id: int, log_type: LogType, since: datetime | None = None) -> list[str]:
-    """List the logs that pushes wait for, the latest pushes first."""
+    """List the logs of pending callbacks, latest first."""
     query = (
         select(PushedRecord.sid)
         .where(PushedRecord.account_id == account_id, PushedRecord.log_type == log_type)
@@ -152,9 +152,9 @@ def _read_unknown(
     clock: Callable[[], datetime],
     sleep: Callable[[float], None],
 ) -> int:
-    """Read the logs that were pushed lately and are not known, while the request budget has room.
+    """Fetch unknown logs of recent callbacks while the request budget has room.
 
-    Returns: how many of them are known then.
+    Returns: how many of them are known now.
     """
     per_minute, since = settings.twilio_max_requests_per_minute, clock() - READ_TIME
     wanted = _pending_sids(account_id, log_type, since)
@@ -182,7 +182,7 @@ def _read_unknown(
 def _read_records(
     reader: TwilioReader, log_type: LogType, wanted: Callable[[], list[str]], has_room: Callable[[], bool]
 ) -> Iterator[Sequence[msgspec.Raw]]:
-    """Find what is wanted: in the newest pages where that is much, then each by its sid."""
+    """Fetch the wanted records: in the newest pages if there are many, then one by one."""
     pages = islice(reader.list_pages(log_type), MAX_PAGES)
     while len(wanted()) > MAX_SINGLE_READS and has_room() and (page := next(pages, None)) is not None:
         yield page.records
@@ -207,6 +207,6 @@ def _ingest_records(
 
 
 def delete_expired(session: Session, now: datetime) -> None:
-    """Delete pushes that nothing needs any more."""
+    """Delete expired callbacks."""
     session.execute(delete(PushedRecord).where(PushedRecord.applied_at < now - APPLIED_RETENTION))
     session.execute(delete(PushedRecord).where(PushedRecord.received_at < now - PENDING_RETENTION))

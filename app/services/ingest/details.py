@@ -1,4 +1,4 @@
-"""Reads of an entry of the error log what its list leaves out: Twilio's request, and what was answered."""
+"""Fetches the request and response of an error-log entry, which Twilio's list omits."""
 
 import msgspec
 import structlog
@@ -14,7 +14,7 @@ from app.services.ingest import accounts, budget
 from app.utils.clock import utc_now
 
 FIELDS = ("request_variables", "request_headers", "response_headers", "response_body")
-"""Source: Twilio's OpenAPI, monitor.v1.alert-instance; a list of alerts does not have them."""
+"""Source: Twilio's OpenAPI, monitor.v1.alert-instance. A list of alerts omits them."""
 MAX_WAIT_SECONDS = 5.0
 MAX_FIELD_LENGTH = 64 * 1024
 
@@ -22,9 +22,9 @@ log = structlog.get_logger()
 
 
 def complete(account_id: int, sid: str, settings: Settings) -> None:
-    """Read the details of an entry, once, and keep them with it; where Twilio does not tell them now, nothing happens.
+    """Fetch the details of an entry once, and store them with it. If Twilio does not return them now, nothing happens.
 
-    They hold what people wrote to each other: where bodies are not to be stored, they are not read.
+    They contain message text: if bodies are not stored, they are not fetched.
     """
     if not settings.store_message_bodies:
         return
@@ -53,7 +53,7 @@ def _rest(entry: Log) -> dict[str, object]:
 
 
 def _read(account_id: int, sid: str, settings: Settings) -> dict[str, str | None] | None:
-    """Ask Twilio once, and not for long: somebody waits for the answer."""
+    """Ask Twilio once, with a short timeout: a user is waiting."""
 
     def before_request() -> None:
         with session_scope() as session:

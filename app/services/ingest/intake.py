@@ -1,4 +1,4 @@
-"""Takes records in: tells new ones from known ones, normalizes and stores the new, sets aside what is no log."""
+"""Ingests a page of records: detects new and changed ones, normalizes and stores them, quarantines malformed ones."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -31,39 +31,39 @@ from app.services.logs.versions import apply_status_push
 MAX_RECORD_BYTES = 16 * 1024
 MAX_REASON_LENGTH = 500
 MAX_QUARANTINED = 1_000
-"""Of odd records only so many are kept for each account and log type, the latest: each poll may bring new ones."""
+"""Of malformed records, the latest are kept for each account and log type: every poll may find new ones."""
 TRICKLE = 10
 TRICKLE_WITHIN = timedelta(hours=1)
-"""So many records set aside within so long are odd ones; more mean that Twilio has changed, or that we are wrong."""
+"""A few quarantined records within this time are exceptions. More mean that Twilio has changed or that we are wrong."""
 TAIL_LOGS = 20
-"""So many logs at the end of a page say how far back it goes."""
+"""This many logs at the end of a page show how far back it goes."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
 class IngestContext:
-    """Where records come from, and the rules for storing them."""
+    """The source of records, and the rules for storing them."""
 
     account_id: int
     log_type: LogType
     source: LogSource
     settings: Settings
     floor: datetime | None = None
-    """What was over before it is not asked for, though a page may hold it."""
+    """Logs that ended before this are ignored, even if a page contains them."""
 
 
 @dataclass(frozen=True)
 class PageResult:
-    """What a page of records told."""
+    """The result of ingesting a page of records."""
 
     changes: int
     back_to: datetime | None
-    """How far back the page goes, in a list that comes newest first; None where none of its logs tells."""
+    """How far back the page goes, in a newest-first list; None if none of its logs shows it."""
 
 
 def store_policy(settings: Settings, now: datetime) -> store.StorePolicy:
-    """Say what the settings say about storing."""
+    """Return the storage policy from the settings."""
     return store.StorePolicy(
         settle=timedelta(hours=settings.settle_hours),
         keep_bodies=settings.store_message_bodies,
@@ -78,9 +78,9 @@ def ingest_page(
     records: Sequence[msgspec.Raw],
     now: datetime,
 ) -> PageResult:
-    """Store what these records tell that is new; a record that is no log is quarantined, and the rest goes on.
+    """Store new and changed records. A malformed record is quarantined; the rest is stored.
 
-    Args:    stream_ids: the streams that are locked, by log type; those of `dependent_types` among them.
+    Args:    stream_ids: the locked streams by log type, including those of `dependent_types`.
     """
     policy = store_policy(context.settings, now)
     malformed: MalformedRecords = []
@@ -110,13 +110,13 @@ def _ended_before(log: NormalizedLog, floor: datetime | None) -> bool:
 
 
 RecordHead = tuple[str, int, msgspec.Raw]
-"""A record, after its sid and its hash."""
+"""SID, hash and record."""
 MalformedRecords = list[tuple[msgspec.Raw, str]]
-"""Records that are no logs, and why."""
+"""Malformed records, with the reason."""
 
 
 def _read_heads(records: Iterable[msgspec.Raw], malformed: MalformedRecords) -> list[RecordHead]:
-    """Read sids and hashes; set aside what has none."""
+    """Read SIDs and hashes; collect records that have none."""
     heads: list[RecordHead] = []
     for record in records:
         try:
@@ -133,7 +133,7 @@ def _normalize_changed(
     malformed: MalformedRecords,
     now: datetime,
 ) -> list[NormalizedLog | store.Known]:
-    """Normalize what is new or changed, and set aside what is no log; the answer keeps the order of the list."""
+    """Normalize new and changed records, and collect malformed ones. The result keeps the order of the list."""
     parsed: list[NormalizedLog | store.Known] = []
     for sid, hashed, record in heads:
         found = known.get(sid)
@@ -144,24 +144,24 @@ def _normalize_changed(
             parsed.append(normalize(log_type, record, hashed, now))
         except MalformedRecord as error:
             malformed.append((record, str(error)))
-        except Exception as error:  # what nobody thought of must not keep the rest of the list from being read
+        except Exception as error:  # an unexpected error must not block the rest of the page
             malformed.append((record, f"the record could not be read: {type(error).__name__}"))
     return parsed
 
 
 @dataclass(frozen=True)
 class ApplyResult:
-    """What became of pushes."""
+    """The result of applying callbacks."""
 
     sids: int
-    """Of how many logs they could be applied."""
+    """The number of logs that callbacks were applied to."""
     changes: int
 
 
 def apply_pushes(
     session: Session, context: IngestContext, stream_ids: Mapping[str, int], sids: Sequence[str], now: datetime
 ) -> ApplyResult:
-    """Apply what callbacks told of these logs, where the logs are known; an error entry makes its log."""
+    """Apply callbacks to these logs if they are known. A callback about an error entry creates its log."""
     query = select(PushedRecord).where(
         PushedRecord.account_id == context.account_id,
         PushedRecord.log_type == context.log_type,
@@ -191,7 +191,7 @@ def apply_pushes(
 
 
 def _rounds(pushes: Sequence[PushedRecord]) -> list[list[PushedRecord]]:
-    """Sort pushes into turns, each log once in a turn: so rules see every state of it, one after another."""
+    """Split callbacks into rounds, each log at most once per round, so that rules see its states one by one."""
     rounds: list[list[PushedRecord]] = []
     seen: Counter[str] = Counter()
     for push in pushes:
@@ -209,7 +209,7 @@ def _apply_round(
     malformed: MalformedRecords,
     now: datetime,
 ) -> dict[str, NormalizedLog]:
-    """Say what the pushes of a turn make of their logs, and set aside what can make none."""
+    """Apply one round of callbacks, and collect malformed ones."""
     updated = {}
     for push in round_:
         try:
@@ -225,9 +225,9 @@ def _apply_round(
 def _apply_push(
     log_type: LogType, state: NormalizedLog | None, push: PushedRecord, now: datetime
 ) -> NormalizedLog | None:
-    """Say what a push makes of a log; None where it tells nothing new, or of a log that is not known.
+    """Apply a callback to a log. None if it adds nothing or the log is unknown.
 
-    Raises: MalformedRecord where it is an error entry of odd shape.
+    Raises: MalformedRecord for a malformed error entry.
     """
     if log_type == LogType.ERROR:
         return None if state is not None else _entry(push, now)
@@ -248,9 +248,10 @@ def _apply_push(
 
 
 def _entry(push: PushedRecord, now: datetime) -> NormalizedLog:
-    """Make the log of a pushed error entry. What the error log lists of it later is newer, whatever its dates say.
+    """Build the log of an error entry from a callback. Records from the error log replace it, regardless of their
+    dates.
 
-    Raises: MalformedRecord where it can be none.
+    Raises: MalformedRecord.
     """
     fields = push.fields
     if fields.get("date_generated") is None or not _has_time(fields, now):
@@ -261,20 +262,21 @@ def _entry(push: PushedRecord, now: datetime) -> NormalizedLog:
 
 
 def _has_time(fields: Mapping[str, object], now: datetime) -> bool:
-    """Say whether the time that a push tells is one that a log can have; else its arrival counts."""
+    """Return whether the time in a callback is plausible; otherwise its arrival time is used."""
     at = datetime.fromisoformat(str(fields["date_generated"]))
     return EARLIEST < at <= now + MAX_CLOCK_SKEW
 
 
 def dependent_types(log_type: LogType) -> tuple[LogType, ...]:
-    """Error entries give calls their codes: whoever stores them writes changes of calls."""
+    """Error entries set the codes of calls, so storing them writes changes of calls."""
     return (LogType.CALL,) if log_type == LogType.ERROR else ()
 
 
 def _back_to(log_type: LogType, logs: Sequence[NormalizedLog | store.Known]) -> datetime | None:
-    """Find how far back a page goes: the latest time among the last of its logs, since a few may be out of order.
+    """Find how far back a page goes: the latest time among its last logs, because a few may be out of order.
 
-    Messages that were never sent have no place in the order of sending; a page of nothing else tells nothing.
+    Messages that were never sent have no position in a list sorted by sending time. A page of only such messages gives
+    None.
     """
     times = [(item.occurred_at, item.sent_at) for item in logs if log_type != LogType.MESSAGE or item.sent_at]
     return max((max(occurred_at, sent_at or occurred_at) for occurred_at, sent_at in times[-TAIL_LOGS:]), default=None)
@@ -283,7 +285,7 @@ def _back_to(log_type: LogType, logs: Sequence[NormalizedLog | store.Known]) -> 
 def _quarantine(
     session: Session, context: IngestContext, malformed: list[tuple[msgspec.Raw, str]], now: datetime
 ) -> None:
-    """Keep odd records with the reason; without their text, where bodies are not to be stored."""
+    """Store malformed records with the reason; without their text if bodies are not stored."""
     keep_text = context.log_type != LogType.MESSAGE or context.settings.store_message_bodies
     rows = {}
     for record, reason in malformed:
@@ -312,17 +314,17 @@ def _quarantine(
 
 @dataclass(frozen=True)
 class SetAside:
-    """Records of an account that were newly set aside."""
+    """Newly quarantined records of an account."""
 
     account_sid: str
     count: int
     since: datetime
     reason: str
-    """Of the latest."""
+    """The latest reason."""
 
 
 def set_aside(session: Session, since: datetime) -> list[SetAside]:
-    """Count the records that were first set aside since then, by enabled account."""
+    """Count the records quarantined since then, by enabled account."""
     reason = func.array_agg(aggregate_order_by(QuarantinedRecord.reason, QuarantinedRecord.first_seen_at.desc()))
     query = select(Account.sid, func.count(), func.min(QuarantinedRecord.first_seen_at), reason[1])
     query = query.join(Account, Account.id == QuarantinedRecord.account_id)
@@ -332,7 +334,7 @@ def set_aside(session: Session, since: datetime) -> list[SetAside]:
 
 
 def trim_quarantine(session: Session) -> None:
-    """Delete the odd records beyond the latest."""
+    """Delete malformed records beyond the maximum."""
     key = (QuarantinedRecord.account_id, QuarantinedRecord.log_type)
     number = func.row_number().over(partition_by=key, order_by=QuarantinedRecord.seen_at.desc())
     numbered = select(*key, QuarantinedRecord.content_hash, number.label("number")).subquery()

@@ -1,4 +1,4 @@
-"""Works through one listing of a stream, page by page, each page one transaction; goes on where it was interrupted."""
+"""Reads one listing of a stream page by page, one transaction per page. Continues where it was interrupted."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -23,11 +23,11 @@ from app.utils import stopping
 from app.utils.crashpoints import crashpoint
 
 MAX_POLL_SECONDS = 200.0
-"""A poll that takes longer gives its stream back, and goes on with its next turn."""
+"""A poll that takes longer releases its stream and continues at its next turn."""
 ERROR_CAP = 10_000
-"""No query of the error log lists more. Source: Twilio's documentation of the Alerts resource."""
+"""The most entries a query of the error log returns. Source: Twilio's documentation of the Alerts resource."""
 RESTART_AFTER_FAILURES = 2
-"""After so many failed polls in a row a list that was interrupted is begun anew, if its place still cannot be read."""
+"""After this many failed polls in a row, an interrupted listing restarts if its resume point still cannot be read."""
 MIN_WINDOW = timedelta(seconds=2)
 
 Clock = Callable[[], datetime]
@@ -35,13 +35,13 @@ T = TypeVar("T")
 
 
 class OutOfTime(Exception):
-    """A poll has taken long enough, or the worker stops; what it read is stored, and where it goes on is noted."""
+    """The poll's time is up, or the worker is stopping. What was read is stored, and so is the resume point."""
 
 
 def sleep_unless_stopping(seconds: float) -> None:
-    """Wait within a poll.
+    """Sleep within a poll.
 
-    Raises: OutOfTime where the worker is asked to stop.
+    Raises: OutOfTime if the worker is stopping.
     """
     stopping.sleep(seconds)
     if stopping.requested():
@@ -50,7 +50,7 @@ def sleep_unless_stopping(seconds: float) -> None:
 
 @dataclass
 class Poll:
-    """What the steps of one poll share."""
+    """Shared state of the steps of one poll."""
 
     lease: streams.Lease
     reader: TwilioReader
@@ -59,23 +59,23 @@ class Poll:
     sleep: Callable[[float], None]
     started_at: datetime
     deadline: float = field(default_factory=lambda: time.monotonic() + MAX_POLL_SECONDS)
-    """By the machine's monotonic clock."""
+    """In monotonic time."""
     source: LogSource = LogSource.POLL
     floor: datetime | None = None
-    """What was created before it is not asked for."""
+    """Records created before this are ignored."""
     resume_points: dict[str, Any] = field(default_factory=dict)
     swept_at: dict[str, Any] = field(default_factory=dict)
     changes: int = 0
-    """How many logs it found that are new or have changed."""
+    """The number of new or changed logs."""
 
     @property
     def context(self) -> IngestContext:
-        """Say where the records come from."""
+        """The ingest context of this poll's records."""
         floor = self.floor if self.source == LogSource.POLL else None
         return IngestContext(self.lease.account_id, self.lease.log_type, self.source, self.settings, floor)
 
     def check_time(self) -> None:
-        """Stop here where the poll has taken long enough, or the worker stops.
+        """Stop if the poll's time is up or the worker is stopping.
 
         Raises: OutOfTime.
         """
@@ -83,7 +83,7 @@ class Poll:
             raise OutOfTime
 
     def wait_for_budget(self) -> None:
-        """Wait until the request budget has room beyond what is kept for listing what is new.
+        """Wait until requests remain beyond the reserve for new logs.
 
         Raises: OutOfTime.
         """
@@ -102,25 +102,25 @@ class Poll:
 
 @dataclass(frozen=True)
 class Listing:
-    """One listing to be worked through."""
+    """One listing to read."""
 
     name: str
-    """Under which name it is noted where it goes on: `slice`, `sweep` or `backfill`."""
+    """The name of its resume point: `slice`, `sweep` or `backfill`."""
     span: Slice
     keeps_reserve: bool = False
-    """It leaves the reserve of the request budget alone."""
+    """Leaves the reserve of the request budget unused."""
     count: Callable[[Session, int], None] = lambda _session, _number: None
-    """Told in each page's transaction how many records it had."""
+    """Called in each page's transaction with its number of records."""
 
 
 Finish = Callable[[Session, datetime], None]
-"""What to note in the transaction of the last page; it is given when the listing began."""
+"""Runs in the transaction of the last page with the time when the listing began."""
 
 
 def list_span(poll: Poll, listing: Listing, finish: Finish) -> None:
-    """List a span to its end; windows of the error log that hold too many entries are halved.
+    """List a span completely. Error-log windows that exceed Twilio's cap are halved.
 
-    Raises: OutOfTime, TwilioError, LeaseLost; where it goes on is noted.
+    Raises: OutOfTime, TwilioError, LeaseLost; the resume point is stored.
     """
     spans = [listing.span]
     while spans:
@@ -136,7 +136,7 @@ def list_span(poll: Poll, listing: Listing, finish: Finish) -> None:
 
 
 def _save_half(poll: Poll, listing: Listing, span: Slice) -> Finish:
-    """Note that the older part of a window that was cut is read, so that it need not be read again."""
+    """Record that the older half of a window was read, so that it is not read again."""
 
     def note(session: Session, _began: datetime) -> None:
         if listing.name == "slice" and span.until is not None:
@@ -146,7 +146,7 @@ def _save_half(poll: Poll, listing: Listing, span: Slice) -> Finish:
 
 
 def _record_overflow_gap(poll: Poll, span: Slice, finish: Finish) -> None:
-    """Record that more entries fell into a moment than Twilio lists of one."""
+    """Record a coverage gap: one moment holds more entries than Twilio lists."""
     now = poll.clock()
     with session_scope() as session:
         streams.lock(session, poll.lease, (), now)
@@ -156,9 +156,9 @@ def _record_overflow_gap(poll: Poll, span: Slice, finish: Finish) -> None:
 
 
 def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
-    """Work through one listing; False where it held more than Twilio lists.
+    """Read one listing. False if it exceeded Twilio's cap.
 
-    Calls and messages come newest first: such a listing is left as soon as it is past the span.
+    Calls and messages are listed newest first: such a listing ends once it has passed the span.
     """
     log_type, span = poll.lease.log_type, listing.span
     resume_point = _resumable(poll, listing)
@@ -189,13 +189,13 @@ def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
 
 
 def _is_past(log_type: LogType, span: Slice, result: PageResult) -> bool:
-    """Say whether a list that comes newest first, unfiltered, has gone back far enough."""
+    """Return whether an unfiltered newest-first list has passed the start of the span."""
     ordered = log_type != LogType.ERROR and span.until is None
     return ordered and result.back_to is not None and result.back_to < span.since
 
 
 def _pages(poll: Poll, listing: Listing, resume_point: dict[str, Any] | None) -> Iterator[Page]:
-    """Open the list, where it was interrupted or from its start; the head of calls and messages without filters."""
+    """Open the list at its resume point or at its start. The head of calls and messages has no filters."""
     log_type, span = poll.lease.log_type, listing.span
     filtered = span.until is not None or log_type == LogType.ERROR
     since = span.since if filtered else None
@@ -207,7 +207,7 @@ def _pages(poll: Poll, listing: Listing, resume_point: dict[str, Any] | None) ->
         except (TwilioRefused, TwilioUnavailable) as error:
             if isinstance(error, TwilioUnavailable) and poll.lease.failures < RESTART_AFTER_FAILURES:
                 raise
-            pages = None  # Twilio does not know the place any more, or cannot tell it: begin again.
+            pages = None  # Twilio no longer knows the resume point, or cannot list it: start again.
         else:
             yield first
     if pages is None:
@@ -228,7 +228,7 @@ def _progress(span: Slice, began: datetime, page: Page, count: int) -> dict[str,
 
 
 def _resumable(poll: Poll, listing: Listing) -> dict[str, Any] | None:
-    """Find where this very listing was interrupted."""
+    """Find this listing's resume point."""
     resume_point: dict[str, Any] | None = poll.resume_points.get(listing.name)
     if resume_point is None:
         return None
@@ -240,7 +240,7 @@ def _resumable(poll: Poll, listing: Listing) -> dict[str, Any] | None:
 
 
 def _save_progress(session: Session, poll: Poll, listing: Listing, progress: dict[str, Any] | None) -> None:
-    """Note where the listing goes on, or that it is at its end; most listings have one page, and nothing to note."""
+    """Store the resume point, or that the listing is complete. Most listings have one page and need neither."""
     if progress is None and listing.name not in poll.resume_points:
         return
     poll.resume_points = {name: value for name, value in poll.resume_points.items() if name != listing.name}
@@ -250,7 +250,7 @@ def _save_progress(session: Session, poll: Poll, listing: Listing, progress: dic
 
 
 def _prefetched(items: Iterator[T]) -> Iterator[T]:
-    """Fetch the next item while the caller works on the last one; after the first, more may not be wanted."""
+    """Fetch the next item while the caller processes the previous one, starting after the first."""
     first = next(items, None)
     if first is None:
         return

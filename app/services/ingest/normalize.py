@@ -1,4 +1,4 @@
-"""Twilio's words into ours: one record in, one log out. Pure, driven by the shapes in `records`, and fast."""
+"""Turns Twilio's records into logs. Pure and fast; the fields are defined in `records`."""
 
 import re
 from collections.abc import Callable
@@ -22,18 +22,18 @@ from app.services.twilio.pages import prune_depth, repair_text
 from app.services.twilio.statuses import is_final
 
 MAX_CLOCK_SKEW = timedelta(days=1)
-"""A time later than this from now is none: no window would ever hold it, no version be newer."""
+"""Later times than this from now are invalid: no window would contain them, and no version would be newer."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
-"""Nor is one from before: Twilio was not there yet."""
+"""Earlier times are invalid: Twilio did not exist."""
 MAX_RECORD_BYTES = 1024 * 1024
 LARGEST_FIELD_BYTES = 64 * 1024
-"""In a record that is larger than that, a field that is larger than this is dropped."""
+"""In a record that is larger, fields larger than this are truncated."""
 KEPT_FIELD_CHARACTERS = 1024
-"""So much of it is kept."""
+"""The length of a truncated field."""
 SMALL_RECORD_BYTES = 2048
-"""A record no larger than this needs no look at the length of its fields."""
+"""The fields of smaller records need no check of their length."""
 MAX_NAME_LENGTH = 512
-"""Addresses, statuses and sids of whatever kind are shorter; an index of the database would refuse far longer ones."""
+"""Addresses, statuses and SIDs are shorter. A database index would reject much longer ones."""
 MAX_INT = 2**31 - 1
 MAX_PRICE = Decimal(10) ** 12
 MAX_DECIMALS = 20
@@ -43,7 +43,7 @@ _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 
 
 class MalformedRecord(Exception):
-    """A record of so odd a shape that it is no log; the message says why, without what is in it."""
+    """A record that cannot be read as a log. The message gives the reason without the record's content."""
 
 
 class _Head(msgspec.Struct):
@@ -72,15 +72,15 @@ _NAMES = (
     ("resource_sid", "resource_sid"),
     ("log_level", "log_level"),
 )
-"""Fields of which an index or a closed list wants short values: here, and at Twilio."""
+"""Fields with short values, because of indexes here and closed lists at Twilio."""
 _TIMES = ("date_generated", "date_created", "date_updated", "date_sent", "start_time", "end_time")
 _PLANNED = frozenset({"scheduled", "canceled"})
-"""Of messages in these states `date_sent` is when they were to be sent, up to 35 days ahead."""
+"""For messages in these states, `date_sent` is the planned time, up to 35 days ahead."""
 _encode = msgspec.json.Encoder().encode
 
 
 def head(record: msgspec.Raw) -> tuple[str, int]:
-    """Read as much as is needed to see whether a record is new: its sid and the hash of its bytes.
+    """Read a record's SID and the hash of its bytes: enough to see whether it is new.
 
     Raises: MalformedRecord.
     """
@@ -99,7 +99,7 @@ def _sid_of_broken(record: bytes) -> str:
 
 
 def content_hash(record: msgspec.Raw | bytes) -> int:
-    """Hash a record's bytes to a signed integer of 64 bits."""
+    """Hash a record's bytes to a signed 64-bit integer."""
     return int.from_bytes(blake2b(record, digest_size=8).digest(), "big", signed=True)
 
 
@@ -107,17 +107,17 @@ def normalize(log_type: LogType, record: msgspec.Raw, hashed: int, now: datetime
     """Turn a record of Twilio into a log.
 
     Args:
-        hashed: what `head` said of it.
-        now: a time much later than this is none.
+        hashed: the hash from `head`.
+        now: times much later than this are invalid.
 
-    A field that cannot be read is null, kept in `rest` as it came, and noted there.
+    A field that cannot be read is null; its raw value is kept in `rest` with a note.
 
-    Raises:  MalformedRecord where what is essential cannot be read: the sid, the account, any time.
+    Raises:  MalformedRecord if the SID, the account or every time is unreadable.
     """
     body = bytes(record)
-    # Most records have no backslash, and one byte is found far faster than six.
+    # Most records have no backslash, and searching for one byte is much faster than for six.
     if b"\\" in body and b"\\u0000" in body:
-        # PostgreSQL's texts cannot hold it.
+        # PostgreSQL's texts cannot store NUL.
         body = _NUL.sub(rb"\1\\ufffd", body)
     fields, rest = _decode(log_type, body)
     _check_sid(log_type, fields.sid)
@@ -142,7 +142,7 @@ def normalize(log_type: LogType, record: msgspec.Raw, hashed: int, now: datetime
 
 
 def without_body(log: NormalizedLog) -> NormalizedLog:
-    """Drop a message's body that could not be read and is kept beside the columns: nothing would erase it later."""
+    """Drop an unreadable message body that was kept in `rest`: it would never be erased there."""
     if log.log_type != LogType.MESSAGE or log.rest is None or b'"body"' not in log.rest:
         return log
     rest = msgspec.json.decode(log.rest)
@@ -150,7 +150,7 @@ def without_body(log: NormalizedLog) -> NormalizedLog:
 
 
 def _decode(log_type: LogType, body: bytes) -> tuple[Any, dict[str, Any]]:
-    """Decode a record into its shape, and beside it what its columns will not tell: unknown fields, unreadable ones."""
+    """Decode a record, and collect what its columns do not hold: unknown fields and unreadable ones."""
     if len(body) <= MAX_RECORD_BYTES:
         try:
             return _decoders[log_type].decode(body), {}
@@ -171,7 +171,7 @@ def _decode_with_unknown(log_type: LogType, body: bytes) -> tuple[Any, dict[str,
 
 
 def _decode_by_field(log_type: LogType, body: bytes) -> tuple[Any, dict[str, Any]]:
-    """Decode each field apart, so that one of odd shape costs no more than itself."""
+    """Decode each field separately, so that a malformed one affects only itself."""
     parts = _parts_of(body)
     decoders, is_large = _field_decoders[log_type], len(body) > MAX_RECORD_BYTES
     known: dict[str, Any] = {}
@@ -209,7 +209,7 @@ def _decode_known(
 
 
 def _any_value(part: msgspec.Raw) -> Any:
-    """Return what a field holds; what no JSON value can hold, such as 1e999, as its text."""
+    """Return the value of a field; as text if no JSON value can hold it, such as 1e999."""
     try:
         value = msgspec.json.decode(part)
         _encode(value)
@@ -223,7 +223,7 @@ def _text_of(part: msgspec.Raw) -> str:
 
 
 def _note(rest: dict[str, Any], name: str, value: Any, reason: str) -> None:
-    """Keep a field that cannot be read as it came, and note why."""
+    """Keep the raw value of an unreadable field, with the reason."""
     rest[name] = value
     rest.setdefault(UNREADABLE, {})[name] = reason
 
@@ -382,7 +382,7 @@ _makers: dict[LogType, Callable[[Any, dict[str, Any]], NormalizedLog]] = {
 
 
 def _keep_others(fields: Record, defaults: dict[str, Any], rest: dict[str, Any]) -> None:
-    """Keep the fields that no column holds, where they are not what they always are; note which are missing."""
+    """Keep the fields without a column unless they have their default value. Note missing fields."""
     for name in _others[type(fields)]:
         value = getattr(fields, name)
         if value is msgspec.UNSET:
@@ -392,7 +392,7 @@ def _keep_others(fields: Record, defaults: dict[str, Any], rest: dict[str, Any])
             rest[name] = value
     parts = rest.get("subresource_uris")
     if isinstance(parts, dict) and parts == parts_of(str(defaults.get("uri")).removesuffix(".json"), tuple(parts)):
-        # Their addresses follow from their names.
+        # These URLs follow from the names.
         del rest["subresource_uris"]
         rest[PARTS] = list(parts)
 
@@ -404,7 +404,7 @@ _others = {
 
 
 def _time(fields: Record, name: str, rest: dict[str, Any]) -> datetime | None:
-    """Read a time that a column holds; one that is written in another way than usual is kept as it came, too."""
+    """Read a time for a column. If its format is unusual, keep the raw value, too."""
     text: str | None = getattr(fields, name)
     if text is None:
         return None
@@ -427,21 +427,21 @@ def _parsed(text: str) -> datetime | None:
 
 
 def _created(created: datetime | None, other: datetime | None) -> datetime:
-    """Return when a record was created; another of its times stands in for one that is missing or cannot be read."""
+    """Return when a record was created; if that is missing or unreadable, another of its times."""
     if created is None and other is None:
         raise MalformedRecord("the record has no time that can be read")
     return created or other  # type: ignore[return-value]  # one of them is there
 
 
 def _address(address: str | None, name: str, rest: dict[str, Any]) -> str | None:
-    """Give an address; an empty one is none."""
+    """Return an address; None if it is empty."""
     if address == "":
         rest[name] = ""
     return address or None
 
 
 def _code(value: Number, name: str, usual: type, rest: dict[str, Any]) -> int | None:
-    """Read an error code: an integer, a text of digits, an empty text or nothing."""
+    """Read an error code: an integer, digits, an empty text or null."""
     if value is None:
         return None
     if type(value) is not usual:
@@ -456,7 +456,7 @@ def _code(value: Number, name: str, usual: type, rest: dict[str, Any]) -> int | 
 
 
 def _whole(value: Number, name: str, rest: dict[str, Any]) -> int | None:
-    """Read a whole number, which Twilio writes as a text."""
+    """Read a whole number, which Twilio sends as a text."""
     if value is None:
         return None
     if value == "":
@@ -472,7 +472,7 @@ def _whole(value: Number, name: str, rest: dict[str, Any]) -> int | None:
 
 @lru_cache(maxsize=8192)
 def _int(value: float | str) -> int | None:
-    """Read a whole number however it is written, such as `7`, `"7"` and `"7.0"`; None where it is none that we keep."""
+    """Read a whole number in any notation, such as `7`, `"7"` or `"7.0"`; None if it cannot be stored."""
     try:
         exact = int(value) if isinstance(value, str) and value.isdecimal() else Decimal(value)
         number = int(exact)
@@ -482,7 +482,7 @@ def _int(value: float | str) -> int | None:
 
 
 def _price(value: Number, rest: dict[str, Any]) -> Decimal | None:
-    """Read a price, which Twilio writes as a text; all its digits count."""
+    """Read a price, which Twilio sends as a text. All digits count."""
     if value is None:
         return None
     number, usual = _decimal(value)
@@ -495,7 +495,7 @@ def _price(value: Number, rest: dict[str, Any]) -> Decimal | None:
 
 @lru_cache(maxsize=8192)
 def _decimal(value: float | str) -> tuple[Decimal | None, bool]:
-    """Return a number, None where it is none that we keep, and whether it is written as we would write it."""
+    """Return a number or None if it cannot be stored, and whether its notation is the usual one."""
     try:
         number = Decimal(str(value))
     except InvalidOperation:

@@ -1,4 +1,4 @@
-"""What one poll of a stream lists: its head, before it a backlog in slices, after it what may have come late. Pure."""
+"""Plans what one poll of a stream lists: first a backlog in slices, then the head, then sweeps for late logs. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,28 +8,28 @@ from typing import Any
 from app.enums import LogType
 
 OVERLAP = timedelta(minutes=10)
-"""Every poll reads this much again: a log may become visible so late."""
+"""Every poll reads this much again, because a log may become visible this late."""
 ERROR_OVERLAP = timedelta(minutes=60)
-"""Of the error log: whether its filter goes by the time an entry was generated or stored is not documented."""
+"""For the error log. Twilio does not document whether its filter uses generation or storage time."""
 MAX_HEAD = timedelta(hours=30)
-"""A stream further behind than this is read in slices first."""
+"""A stream that is further behind is first read in slices."""
 ALLOWANCE = timedelta(seconds=60)
-"""What was created in the last moments before a read began need not have been visible to it."""
+"""Records created this shortly before a read may not have been visible to it."""
 HISTORY = {
     LogType.CALL: timedelta(days=400),
     LogType.MESSAGE: timedelta(days=400),
     LogType.ERROR: timedelta(days=30) - timedelta(hours=1),
 }
-"""How far back Twilio tells: 30 days of the error log, 400 of messages; of calls we ask no more."""
+"""How far back Twilio lists: 30 days of the error log, 400 of messages. We read no more of calls."""
 ONE_DAY = timedelta(days=1)
 
 MIN_SWEEP_DEPTH = timedelta(minutes=12, seconds=30)
-"""What becomes visible within ten minutes is found by the overlap, before its age has grown by a quarter."""
+"""The overlap finds logs that become visible within ten minutes, before their age has grown by a quarter."""
 SWEEP_GROWTH = 2.7
-"""Each sweep goes so many times further back than the one before it: the fewest requests are spent near e."""
+"""Each sweep goes this many times further back than the previous one. Values near e need the fewest requests."""
 SWEEP_INTERVAL_RATIO = 0.25
 ENDED_SWEEP_INTERVAL = timedelta(minutes=15)
-"""How often the calls that ended lately are listed: long calls began before any other listing."""
+"""How often recently ended calls are listed: long calls began before any other listing."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Slice:
     """One listing of the stream."""
 
     since: datetime
-    """Read back to here. Lists of calls and messages come newest first, and their filters know only whole days."""
+    """Read back to here. Lists of calls and messages are newest first; their filters know only whole days."""
     until: datetime | None
-    """Read from here; None: from the newest."""
+    """Read from here; None for the newest."""
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A span that nobody can read any more."""
+    """A span that can no longer be read."""
 
     since: datetime
     until: datetime
@@ -53,12 +53,12 @@ class Gap:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to list, in this order, so that nothing is left out but the gap."""
+    """The listings of a poll, in order. Together they omit nothing but the gap."""
 
     since: datetime
     gap: Gap | None
     slices: tuple[Slice, ...]
-    """Whole UTC days where there is a backlog, then the head, which is always the last."""
+    """Whole UTC days if there is a backlog, then the head, always last."""
 
 
 def plan_poll(
@@ -70,11 +70,11 @@ def plan_poll(
     backfill: timedelta,
     retention: timedelta,
 ) -> Plan:
-    """Plan the listings that leave out nothing created before `now`.
+    """Plan listings that omit nothing created before `now`.
 
     Args:
         backfill: how far back the first poll of a stream reads.
-        retention: what is older is not kept.
+        retention: older logs are not kept.
     """
     overlap = ERROR_OVERLAP if log_type == LogType.ERROR else OVERLAP
     since = complete_until - overlap if complete_until else complete_from or now - backfill
@@ -90,7 +90,7 @@ def plan_poll(
 def _slices(
     log_type: LogType, since: datetime, read_from: datetime, now: datetime, overlap: timedelta
 ) -> tuple[Slice, ...]:
-    """Cut a span into listings. The filters of calls and messages drop what has no time yet: the head finds that."""
+    """Split a span into listings. Filters on calls and messages drop records without a time; the head finds those."""
     if now - since <= MAX_HEAD:
         return (Slice(max(since, read_from - overlap) if log_type == LogType.ERROR else since, None),)
     planned = []
@@ -103,7 +103,7 @@ def _slices(
 
 
 def sweep_depths(farthest: timedelta) -> list[timedelta]:
-    """List how far back sweeps go, each farther than the one before, the last exactly `farthest`."""
+    """List the depths of all sweeps in ascending order. The last one is exactly `farthest`."""
     depths = []
     depth = MIN_SWEEP_DEPTH
     while depth < farthest:
@@ -113,12 +113,12 @@ def sweep_depths(farthest: timedelta) -> list[timedelta]:
 
 
 def due_sweep(swept_at: Mapping[str, Any], now: datetime, next_poll: datetime, farthest: timedelta) -> timedelta | None:
-    """Say how far back to list again now, so that whatever becomes visible late is found before it is a quarter older.
+    """Return how far back to list now, so that late logs are found before their age grows by a quarter.
 
     Args:
-        swept_at: when the list was last read back so far, by seconds.
-        next_poll: what can wait until then waits.
-    Returns: the farthest sweep that is due; it does for all nearer ones.
+        swept_at: the last sweep of each depth in seconds.
+        next_poll: sweeps that can wait until then do.
+    Returns: the farthest sweep that is due; it replaces all nearer ones.
     """
     found = None
     nearer = MIN_SWEEP_DEPTH
@@ -133,10 +133,10 @@ def due_sweep(swept_at: Mapping[str, Any], now: datetime, next_poll: datetime, f
 
 
 def sweep_since(swept_at: Mapping[str, Any], depth: timedelta, now: datetime, farthest: timedelta) -> datetime:
-    """Say from when on a sweep lists.
+    """Return where a sweep starts.
 
-    The farthest goes on where the last of its kind began: after an outage, however long, that finds what became
-    visible meanwhile and would be too old by now.
+    The farthest sweep continues where its previous one began. After an outage of any length, that finds logs that
+    became visible meanwhile and would be too old by now.
     """
     last = _last(swept_at, depth) if depth == farthest else None
     return min(now, last or now) - depth
@@ -145,7 +145,7 @@ def sweep_since(swept_at: Mapping[str, Any], depth: timedelta, now: datetime, fa
 def record_sweep(
     swept_at: Mapping[str, Any], since: datetime | None, at: datetime, farthest: timedelta
 ) -> dict[str, Any]:
-    """Note what a reading that began at `at` and went back to `since` did for; None: it went back as far as can be."""
+    """Record which sweeps a listing replaced that began at `at` and went back to `since` (None: as far as possible)."""
     depths = [
         depth
         for depth in sweep_depths(farthest)
@@ -155,7 +155,7 @@ def record_sweep(
 
 
 def ended_sweep_is_due(swept_at: Mapping[str, Any], now: datetime) -> bool:
-    """Say whether the calls that ended lately are to be listed."""
+    """Return whether recently ended calls are due to be listed."""
     last = swept_at.get("ended")
     return last is None or datetime.fromisoformat(last) + ENDED_SWEEP_INTERVAL <= now
 
@@ -165,7 +165,7 @@ def _key(depth: timedelta) -> str:
 
 
 def _last(swept_at: Mapping[str, Any], depth: timedelta) -> datetime | None:
-    """Find when the list was last read back at least so far."""
+    """Return when the list was last read back at least this far."""
     seconds = int(depth.total_seconds())
     times = [datetime.fromisoformat(at) for key, at in swept_at.items() if key.isdigit() and int(key) >= seconds]
     return max(times, default=None)

@@ -1,4 +1,4 @@
-"""Polls one stream: lists what is new, then what may have come late, then reads again what is not final."""
+"""Polls one stream: lists new logs, then late ones, then rereads logs that are not final."""
 
 import time
 from collections.abc import Callable
@@ -19,10 +19,10 @@ from app.utils.crashpoints import crashpoint
 from app.utils.db_retry import is_transient
 
 MAX_REFUSALS = 3
-"""A credential that is refused so many times in a row is not tried again at every poll."""
+"""After this many refusals in a row, credentials are not tried at every poll."""
 SLOW_RETRY = timedelta(minutes=15)
 DATABASE_RETRY = timedelta(seconds=5)
-"""Where the database failed and not Twilio, the next poll need not wait for its turn."""
+"""If the database failed and not Twilio, the next poll need not wait for its turn."""
 
 log = structlog.get_logger()
 
@@ -30,9 +30,9 @@ log = structlog.get_logger()
 def poll(
     stream_id: int, settings: Settings, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep
 ) -> bool:
-    """Poll a stream that is due, from taking its lease to giving it back.
+    """Poll a stream that is due, from claiming its lease to releasing it.
 
-    Returns: False where it was not due, or somebody else polls it.
+    Returns: False if it was not due or another worker polls it.
     """
     started_at = clock()
     with session_scope() as session:
@@ -59,7 +59,7 @@ def _poll_leased(
     sleep: Callable[[float], None],
     started_at: datetime,
 ) -> str | None:
-    """Read, and give the lease back whatever happens; return the reason where it failed."""
+    """Read, and release the lease in every case. Return the reason of a failure."""
     try:
         with _reader(lease, settings, clock, sleep) as reader:
             poll = Poll(lease, reader, settings, clock, sleep, started_at)
@@ -91,7 +91,7 @@ def _poll_leased(
 
 
 def _fail(lease: streams.Lease, error: str, now: datetime, retry_at: datetime | None) -> None:
-    """Give the lease back; where that fails, too, the stream waits until the lease ends: it is worth some patience."""
+    """Release the lease, with retries: if that fails, the stream waits until the lease ends."""
 
     def write(session: Session) -> None:
         streams.fail(session, lease, error, now, retry_at)
@@ -100,7 +100,7 @@ def _fail(lease: streams.Lease, error: str, now: datetime, retry_at: datetime | 
 
 
 def _retry_at(error: TwilioError, failures: int, now: datetime, settings: Settings) -> datetime | None:
-    """Say when to ask again, where that is not simply the next poll."""
+    """Return when to retry, if that differs from the next poll."""
     if isinstance(error, TwilioRateLimited) and error.retry_after_seconds is not None:
         return now + timedelta(seconds=error.retry_after_seconds)
     if isinstance(error, NoCredentials):
@@ -111,7 +111,7 @@ def _retry_at(error: TwilioError, failures: int, now: datetime, settings: Settin
 
 
 def _reader(lease: streams.Lease, settings: Settings, clock: Clock, sleep: Callable[[float], None]) -> TwilioReader:
-    """Open a reader whose every request is counted against the account's budget, and waits for it."""
+    """Create a reader whose requests count against the account's budget, and wait for it."""
 
     def prolong(session: Session) -> None:
         streams.prolong(session, lease, clock())
@@ -125,7 +125,7 @@ def _reader(lease: streams.Lease, settings: Settings, clock: Clock, sleep: Calla
 
 
 def _read(poll: Poll) -> None:
-    """Read the backlog and the head, then list and read again what is due."""
+    """Read the backlog and the head, then run the sweeps and rereads that are due."""
     planned = plan.plan_poll(
         poll.lease.log_type,
         poll.lease.complete_from,
@@ -156,7 +156,7 @@ def _read(poll: Poll) -> None:
 
 
 def _record_start(poll: Poll, planned: plan.Plan) -> None:
-    """Note from when on the stream is known, and what can never be known."""
+    """Record since when the stream is covered, and gaps that can never be read."""
     with session_scope() as session:
         streams.lock(session, poll.lease, (), poll.clock())
         streams.set_complete_from(session, poll.lease, planned.since)
@@ -166,7 +166,7 @@ def _record_start(poll: Poll, planned: plan.Plan) -> None:
 
 
 def _read_slice(poll: Poll, span: plan.Slice) -> None:
-    """List one slice to its end; note in the transaction of its last page how far the stream is read."""
+    """List one slice completely. The transaction of its last page records how far the stream is read."""
 
     def finish(session: Session, began: datetime) -> None:
         if span.until is not None:

@@ -1,6 +1,6 @@
-"""The shapes of Twilio's records, field by field, and how those that no column holds are kept. Pure tables.
+"""The shapes of Twilio's records, field by field, and the defaults of fields without a column. Pure tables.
 
-A record decodes straight into its shape. Fields that are read have their types; the others are kept as they came.
+A record is decoded directly into its shape. Fields that are used have types; the others stay raw.
 """
 
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 Number = int | float | str | None
-"""Twilio writes many numbers as texts, and some of them both ways."""
+"""Twilio sends many numbers as texts, and some as both."""
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
-    """What all kinds have in common."""
+    """The fields of all types."""
 
     sid: str
     account_sid: str | None = None

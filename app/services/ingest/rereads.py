@@ -1,4 +1,4 @@
-"""Reads again the logs that are not final, when their time has come: one by one, or whole days where many are due."""
+"""Rereads logs that are not final when they are due: one by one, or whole days if many are due."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ from app.services.ingest.listing import OutOfTime, Poll
 from app.utils.crashpoints import crashpoint
 
 MAX_SINGLE_READS = 25
-"""Of more logs than this of one day, the day is listed instead, where that costs fewer requests."""
+"""If more logs of one day are due, the day is listed instead, provided that costs fewer requests."""
 PAGE = 1000
 MAX_BATCH = 20_000
 
 
 def run_rereads(poll: Poll) -> bool:
-    """Read again what is due before the next poll.
+    """Reread the logs that are due before the next poll.
 
-    Returns: True where the request budget or the time did not reach for all of it.
+    Returns: True if the request budget or the time did not suffice.
     """
     if poll.lease.log_type == LogType.ERROR:
         return False
     try:
         for day in _days_to_list(poll):
             _list_day(poll, day)
-        # A listing by day leaves out logs that were never sent: those are read by their sids.
+        # Listings by day omit messages that were never sent; those are read by their SIDs.
         for sid, _ in _due(poll):
             _read_one(poll, sid)
     except OutOfTime:
@@ -43,19 +43,19 @@ def run_rereads(poll: Poll) -> bool:
 
 
 def _due(poll: Poll) -> list[tuple[str, datetime]]:
-    """List the logs to be read again before the next poll, most urgent first, as (sid, when sent)."""
+    """List the logs that are due before the next poll, most urgent first, as (SID, sending time)."""
     until = poll.clock() + timedelta(seconds=poll.settings.poll_interval_seconds)
     lease = poll.lease
     query = select(Log.sid, func.coalesce(Log.sent_at, Log.occurred_at))
     query = query.where(Log.account_id == lease.account_id, Log.log_type == lease.log_type, Log.reread_at <= until)
-    # What was read by this poll already is due again only after it.
+    # Logs that this poll has read are due only after it.
     query = query.where(Log.read_at < poll.started_at).order_by(Log.reread_at).limit(MAX_BATCH)
     with session_scope() as session:
         return [(sid, sent_at) for sid, sent_at in session.execute(query)]
 
 
 def _days_to_list(poll: Poll) -> list[datetime]:
-    """Choose the days of which a listing costs fewer requests than reading its due logs one by one."""
+    """Choose days that cost fewer requests to list than reading their due logs one by one."""
     due = Counter(datetime.combine(sent_at.astimezone(UTC).date(), time_of_day(), UTC) for _, sent_at in _due(poll))
     many = sorted(day for day, count in due.items() if count > MAX_SINGLE_READS)
     with session_scope() as session:
@@ -101,7 +101,7 @@ def _store(poll: Poll, records: Sequence[msgspec.Raw]) -> None:
 
 
 def _stop_rereading(poll: Poll, sid: str) -> None:
-    """Stop reading a log that Twilio no longer has; what is stored stays."""
+    """Stop rereading a log that Twilio no longer has. The stored log is kept."""
     with session_scope() as session:
         streams.lock(session, poll.lease, (), poll.clock())
         gone = update(Log).where(Log.account_id == poll.lease.account_id, Log.sid == sid).values(reread_at=None)

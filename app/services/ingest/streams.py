@@ -1,7 +1,7 @@
-"""Whose turn it is to be polled, who polls it now, and how far each stream is known whole.
+"""The streams: which are due, who polls them, and how far each is complete.
 
-A lease in the stream's row, with a token on which every later write is fenced, keeps two workers from polling one
-stream at once, even when one of them slept past its lease.
+A lease in the stream's row has a token that fences every later write, so two workers never poll a stream
+concurrently, even if one of them slept past its lease.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -18,16 +18,16 @@ from app.errors import LeaseLost
 from app.models import Account, CoverageGap, Stream, StreamEvaluation
 
 LEASE = timedelta(seconds=90)
-"""How long a worker may be silent before another takes the stream over: longer than one request may take."""
+"""A silent worker loses its stream after this time: longer than one request may take."""
 
 
 FAILING_THRESHOLD = 2
-"""After so many failed polls in a row a stream is one that keeps failing."""
+"""A stream is failing after this many failed polls in a row."""
 
 
 @dataclass(frozen=True)
 class Lease:
-    """The right to poll a stream, until it is taken over."""
+    """The right to poll a stream until another worker takes it over."""
 
     stream_id: int
     account_id: int
@@ -43,7 +43,7 @@ class Lease:
 
 
 def create_for(session: Session, account: Account, now: datetime) -> None:
-    """Make those of the three streams of an account that it does not have, due at once."""
+    """Create the missing ones of an account's three streams, due now."""
     known = set(session.scalars(select(Stream.log_type).where(Stream.account_id == account.id)))
     for log_type in (log_type for log_type in LogType if log_type not in known):
         stream = Stream(account_id=account.id, log_type=log_type, due_at=now)
@@ -53,7 +53,7 @@ def create_for(session: Session, account: Account, now: datetime) -> None:
 
 
 def due(session: Session, now: datetime) -> list[int]:
-    """List the streams of enabled accounts that are to be polled now and that nobody polls."""
+    """List the streams of enabled accounts that are due and not leased."""
     free = or_(Stream.lease_until.is_(None), Stream.lease_until < now)
     query = select(Stream.id).join(Account, Account.id == Stream.account_id)
     query = query.where(Account.enabled, Stream.unavailable.is_(False), Stream.due_at <= now, free)
@@ -61,23 +61,23 @@ def due(session: Session, now: datetime) -> list[int]:
 
 
 def poll_at_once(session: Session, account_ids: Collection[int], now: datetime) -> None:
-    """Let every stream of these accounts be polled now, as if none had failed: no wait goes on."""
+    """Make all streams of these accounts due now, and clear their retry delays."""
     fresh = update(Stream).where(Stream.account_id.in_(account_ids))
     session.execute(fresh.values(due_at=now, failures=0, last_error=None))
 
 
 def retry_failing(session: Session, now: datetime) -> None:
-    """Let every stream that fails, or was never read, be polled now: what stopped it may be over."""
+    """Make streams that fail or were never read due now: the cause may be gone."""
     session.execute(update(Stream).where(or_(Stream.failures > 0, Stream.last_success_at.is_(None))).values(due_at=now))
 
 
 def failing(session: Session) -> set[int]:
-    """Find the streams that keep failing."""
+    """Return the failing streams."""
     return set(session.scalars(select(Stream.id).where(Stream.failures >= FAILING_THRESHOLD)))
 
 
 def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) -> Lease | None:
-    """Take a stream that is due; None where somebody else has it or it is not due."""
+    """Lease a stream that is due; None if it is not due or another worker has it."""
     free = or_(Stream.lease_until.is_(None), Stream.lease_until < now)
     account_sid = select(Account.sid).where(Account.id == Stream.account_id).scalar_subquery()
     claimed = session.execute(
@@ -105,9 +105,9 @@ def claim(session: Session, stream_id: int, now: datetime, interval: timedelta) 
 
 
 def prolong(session: Session, lease: Lease, now: datetime) -> None:
-    """Keep a lease alive while its worker waits.
+    """Extend a lease while its worker waits.
 
-    Raises: LeaseLost where another worker has taken the stream over.
+    Raises: LeaseLost if another worker has taken the stream over.
     """
     renewed = session.scalar(
         update(Stream)
@@ -122,10 +122,10 @@ def prolong(session: Session, lease: Lease, now: datetime) -> None:
 
 
 def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetime) -> dict[str, int]:
-    """Lock the leased stream, and others of its account, for one transaction; prolong the lease.
+    """Lock the leased stream and others of its account for one transaction, and extend the lease.
 
-    Returns: log type to stream, of those locked.
-    Raises:  LeaseLost where another worker has taken the stream over.
+    Returns: log type to stream id, of the locked streams.
+    Raises:  LeaseLost if another worker has taken the stream over.
     """
     streams = lock_all(session, lease.account_id, {lease.log_type, *also})
     own = next((stream for stream in streams if stream.id == lease.stream_id), None)
@@ -138,7 +138,7 @@ def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetim
 
 
 def lock_all(session: Session, account_id: int, log_types: Collection[LogType]) -> Sequence[Stream]:
-    """Lock streams of an account for one transaction: whoever writes their logs or changes holds them, in one order."""
+    """Lock streams of an account for one transaction, in one order. Writing logs or changes requires it."""
     return session.scalars(
         select(Stream)
         .where(Stream.account_id == account_id, Stream.log_type.in_(log_types))
@@ -149,13 +149,13 @@ def lock_all(session: Session, account_id: int, log_types: Collection[LogType]) 
 
 
 def set_complete_from(session: Session, lease: Lease, since: datetime) -> None:
-    """Note from when on a stream will be known whole, when it is read for the first time."""
+    """Record since when a stream is complete, at its first read. The caller holds the stream's lock."""
     first = func.coalesce(Stream.complete_from, since)
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(complete_from=first))
 
 
 def record_gap(session: Session, lease: Lease, since: datetime, until: datetime, reason: str, now: datetime) -> None:
-    """Record a span that nobody can read any more; the stream is known whole only after it. As for `save_backlog`."""
+    """Record a coverage gap. The stream is complete only after it. The caller holds the stream's lock."""
     known = session.scalar(
         select(CoverageGap.id).where(CoverageGap.stream_id == lease.stream_id, CoverageGap.until == until).limit(1)
     )
@@ -167,36 +167,36 @@ def record_gap(session: Session, lease: Lease, since: datetime, until: datetime,
 
 
 def save_resume_points(session: Session, lease: Lease, resume_points: Mapping[str, Any]) -> None:
-    """Note where long listings go on. As for `save_backlog`."""
+    """Store resume points of long listings. The caller holds the stream's lock."""
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(resume_points=dict(resume_points)))
 
 
 def save_sweeps(session: Session, lease: Lease, swept_at: Mapping[str, Any]) -> None:
-    """Note when the list was read again, and how far back. As for `save_backlog`."""
+    """Record when the list was read again, and how far back. The caller holds the stream's lock."""
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(swept_at=dict(swept_at)))
 
 
 def mark_rereads_behind(session: Session, lease: Lease) -> None:
-    """Note that what is due to be read again waits for a backlog. As for `save_backlog`."""
+    """Record that rereads wait for a backlog. The caller holds the stream's lock."""
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(rereads_behind=True))
 
 
 def save_backlog(session: Session, lease: Lease, read_from: datetime) -> None:
-    """Note that a backlog is read up to `read_from`; nothing is claimed to be complete before it is read to its end.
+    """Record that a backlog is read up to `read_from`. The stream is not complete before all of it is read.
 
-    The stream is locked and belongs to the lease: call `lock` first, in the same transaction as the logs it covers.
+    Call `lock` first, in the same transaction as the logs.
     """
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(read_from=read_from))
 
 
 def advance_complete_until(session: Session, lease: Lease, until: datetime) -> None:
-    """Note that everything created up to `until` has been listed; that never goes back. As for `save_backlog`."""
+    """Record that everything created up to `until` was listed. Never goes back. The caller holds the stream's lock."""
     later = func.greatest(Stream.complete_until, until)
     session.execute(update(Stream).where(Stream.id == lease.stream_id).values(complete_until=later, read_from=None))
 
 
 def succeed(session: Session, lease: Lease, now: datetime, *, rereads_behind: bool) -> None:
-    """Note that a poll went well."""
+    """Record a successful poll."""
     values = {"last_success_at": now, "last_error": None, "failures": 0, "rereads_behind": rereads_behind}
     session.execute(
         update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
@@ -204,7 +204,7 @@ def succeed(session: Session, lease: Lease, now: datetime, *, rereads_behind: bo
 
 
 def release(session: Session, lease: Lease, due_at: datetime | None = None) -> None:
-    """Give the stream back; `due_at` sets another time for the next poll."""
+    """Release the stream; `due_at` overrides the time of the next poll."""
     values: dict[str, object] = {"lease_token": None, "lease_until": None}
     if due_at is not None:
         values["due_at"] = due_at
@@ -214,7 +214,7 @@ def release(session: Session, lease: Lease, due_at: datetime | None = None) -> N
 
 
 def pause(session: Session, lease: Lease, now: datetime) -> None:
-    """End a poll that ran out of time, and give the stream back: it goes on at once, and it does read."""
+    """Release the stream after a poll that ran out of time. It is healthy, and due again immediately."""
     values: dict[str, object] = {"due_at": now, "last_success_at": now, "last_error": None, "failures": 0}
     values |= {"lease_token": None, "lease_until": None}
     session.execute(
@@ -223,7 +223,7 @@ def pause(session: Session, lease: Lease, now: datetime) -> None:
 
 
 def fail(session: Session, lease: Lease, error: str, now: datetime, retry_at: datetime | None) -> None:
-    """End a poll that failed, with the reason, and give the stream back; `retry_at` sets another time for the next."""
+    """Record a failed poll with its reason and release the stream; `retry_at` overrides the time of the next poll."""
     values: dict[str, object] = {"lease_token": None, "lease_until": None, "last_error": error, "last_error_at": now}
     values["failures"] = Stream.failures + 1
     if retry_at is not None:
@@ -235,7 +235,7 @@ def fail(session: Session, lease: Lease, error: str, now: datetime, retry_at: da
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """How a stream stands, for people."""
+    """The state of a stream, for people."""
 
     account_sid: str
     log_type: str
@@ -244,7 +244,7 @@ class StreamStatus:
 
 
 def stream_statuses(session: Session) -> list[StreamStatus]:
-    """List the streams of the enabled accounts with how they stand."""
+    """List the state of the enabled accounts' streams."""
     query = select(Account.sid, Stream.log_type, Stream.complete_until, Stream.last_error)
     query = (
         query.join(Account, Account.id == Stream.account_id)

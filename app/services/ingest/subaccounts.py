@@ -1,4 +1,4 @@
-"""Asks Twilio for the status of watched accounts, finds their subaccounts, and watches those."""
+"""Checks the status of watched accounts, finds their subaccounts, and watches them."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ NEEDS_OWN_KEY = (
     " api_key_sid and api_key_secret, by PATCH /api/accounts/{sid}"
 )
 CLOSED = "closed"
-"""What Twilio says of an account that is no more."""
+"""Twilio's status of a closed account."""
 IS_CLOSED = "Twilio has closed this account: what was read of it stays, there will be no more"
 
 log = structlog.get_logger()
@@ -33,7 +33,7 @@ log = structlog.get_logger()
 def refresh_due(
     settings: Settings, clock: Callable[[], datetime] = utc_now, sleep: Callable[[float], None] = time.sleep
 ) -> int:
-    """Ask about every account whose turn it is; return how many that were. Two workers never ask about one at once."""
+    """Check every account that is due; return how many. Two workers never check one concurrently."""
     now = clock()
     due = or_(Account.checked_at.is_(None), Account.checked_at < now - CHECK_INTERVAL)
     claim = update(Account).where(Account.enabled, Account.parent_sid.is_(None), due).values(checked_at=now)
@@ -47,7 +47,7 @@ def refresh_due(
 def _refresh(
     account_id: int, settings: Settings, clock: Callable[[], datetime], sleep: Callable[[float], None]
 ) -> None:
-    """Ask about one account and, where that is wanted, its subaccounts. Most API keys may not: the account says so."""
+    """Check one account and, if enabled, its subaccounts. Most API keys lack that permission; the account shows it."""
     error = None
     before_request = budget.rate_limiter(account_id, settings.twilio_max_requests_per_minute, clock, sleep)
     try:
@@ -72,7 +72,7 @@ def _refresh(
 
 
 def _update_account(session: Session, sid: str, record: AccountRecord | None) -> None:
-    """Note what Twilio says of an account; a name that the user gave stays."""
+    """Store Twilio's data about an account. A name that the user set is kept."""
     if record is not None and record.sid == sid:
         account = session.scalars(select(Account).where(Account.sid == sid)).one()
         account.status = record.status
@@ -82,7 +82,7 @@ def _update_account(session: Session, sid: str, record: AccountRecord | None) ->
 def _watch_subaccounts(
     session: Session, parent_sid: str, records: list[AccountRecord], settings: Settings, now: datetime
 ) -> None:
-    """Watch the subaccounts that are active; of those known already, note what became of them."""
+    """Watch active subaccounts; update the status of known ones."""
     listed = {record.sid: record for record in records if record.sid != parent_sid}
     for record in listed.values():
         if record.status == "active":
@@ -110,9 +110,9 @@ def _add_subaccount(session: Session, parent_sid: str, record: AccountRecord, no
 
 
 def mark_unavailable(session: Session, account: Account, settings: Settings) -> None:
-    """Say of each stream of an account whether it can be read at all, so that nobody waits for those that cannot.
+    """Mark the streams of an account that can never be read, so that nothing waits for them.
 
-    Asked for a subaccount's error log with the parent's key, Twilio would show the parent's.
+    Asked for a subaccount's error log with the parent's key, Twilio would return the parent's log.
     """
     closed = IS_CLOSED if account.status == CLOSED else None
     foreign = account.parent_sid is not None and not accounts.has_own_credentials(account, settings)

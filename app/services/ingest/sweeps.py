@@ -1,4 +1,4 @@
-"""Lists a stream again, at growing distances, for what became visible late; and the calls that ended lately."""
+"""Lists a stream again at growing distances to find late logs, and lists recently ended calls."""
 
 from datetime import datetime, timedelta
 
@@ -16,9 +16,9 @@ MAX_EXTENDED_HEAD = timedelta(hours=2)
 
 
 def sweep(poll: Poll) -> bool:
-    """List again whatever is due.
+    """Run the sweeps that are due.
 
-    Returns: True where the request budget or the time did not reach for all of it.
+    Returns: True if the request budget or the time did not suffice.
     """
     try:
         _sweep_back(poll)
@@ -30,7 +30,7 @@ def sweep(poll: Poll) -> bool:
 
 
 def extended_for_sweep(poll: Poll, head: Slice) -> Slice:
-    """Let the head of the list do for the nearest sweep that is due: one listing is cheaper than two."""
+    """Extend the head so that it covers the nearest due sweep: one listing is cheaper than two."""
     if head.until is not None or poll.resume_points:
         return head
     depth = _due(poll)
@@ -38,7 +38,7 @@ def extended_for_sweep(poll: Poll, head: Slice) -> Slice:
 
 
 def record_head_sweep(session: Session, poll: Poll, since: datetime, began: datetime) -> None:
-    """Note that the head of the list, read back to `since`, was a sweep as well."""
+    """Record that the head, read back to `since`, also was a sweep."""
     swept_at = plan.record_sweep(poll.swept_at, None if since <= _oldest(poll) else since, began, max_sweep_depth(poll))
     if swept_at != poll.swept_at:
         poll.swept_at = swept_at
@@ -46,12 +46,12 @@ def record_head_sweep(session: Session, poll: Poll, since: datetime, began: date
 
 
 def max_sweep_depth(poll: Poll) -> timedelta:
-    """Say how far back sweeps go."""
+    """Return how far back sweeps go."""
     return timedelta(hours=poll.settings.settle_hours)
 
 
 def _sweep_back(poll: Poll) -> None:
-    """Go on with a sweep that was interrupted, or begin the one that is due."""
+    """Continue an interrupted sweep, or begin the one that is due."""
     resume_point = poll.resume_points.get("sweep")
     if resume_point:
         since = datetime.fromisoformat(resume_point["since"])
@@ -77,13 +77,13 @@ def _since(poll: Poll, depth: timedelta) -> datetime:
 
 
 def _oldest(poll: Poll) -> datetime:
-    """Say from when on there is anything to list: since the watch began, and as far back as Twilio tells."""
+    """Return the earliest time worth listing: the start of the watch or Twilio's history limit."""
     oldest_listed = poll.started_at - plan.HISTORY[poll.lease.log_type]
     return oldest_listed if poll.floor is None else max(oldest_listed, poll.floor)
 
 
 def _sweep_ended(poll: Poll) -> None:
-    """List the calls that ended since yesterday: those that began before any other listing are among them."""
+    """List the calls that ended since yesterday, including those that began before any other listing."""
     pages = poll.reader.list_pages(LogType.CALL, since=poll.started_at - plan.ONE_DAY, by_end=True)
     while True:
         poll.check_time()
