@@ -1,1 +1,1 @@
-"""Logs as they are stored and found."""
+"""Stored logs: storing, searching and counting them."""

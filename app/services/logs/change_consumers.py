@@ -1,4 +1,4 @@
-"""What those who follow the changes of logs have not seen yet, such as the search and the tallies."""
+"""Unprocessed log changes per consumer: the text index and the tallies."""
 
 from sqlalchemy import ColumnElement, and_, false, func, or_, select
 from sqlalchemy.orm import Session
@@ -9,7 +9,7 @@ Consumer = type[StreamSearch] | type[StreamTally]
 
 
 def lagging_streams(session: Session, consumer: Consumer) -> dict[int, int]:
-    """List the streams that have changes which the follower has not seen, each with the last one that it has."""
+    """List the streams with changes that the consumer has not processed, each with its last processed change."""
     latest = select(func.max(LogChange.id)).where(LogChange.stream_id == Stream.id).scalar_subquery()
     last_seen = func.coalesce(consumer.change_id, 0)
     query = select(Stream.id, last_seen).outerjoin(consumer, consumer.stream_id == Stream.id).where(latest > last_seen)
@@ -17,9 +17,9 @@ def lagging_streams(session: Session, consumer: Consumer) -> dict[int, int]:
 
 
 def unseen_changes(session: Session, consumer: Consumer) -> ColumnElement[bool]:
-    """Select the changes that the follower has not seen.
+    """Select the changes that the consumer has not processed.
 
-    The numbers are written out: with them PostgreSQL knows that there are few, and asks the index.
+    The numbers are literals, so that PostgreSQL knows that there are few and uses the index.
     """
     later = (
         and_(LogChange.stream_id == stream_id, LogChange.id > change_id)

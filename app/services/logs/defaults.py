@@ -1,22 +1,22 @@
-"""Those of Twilio's fields that follow from the sids of a log, or are nearly always the same: never stored. Pure."""
+"""Fields of Twilio's records that follow from a log's SIDs or nearly always have one value: never stored. Pure."""
 
 from functools import lru_cache
 from typing import Any
 
 API_VERSION = "2010-04-01"
 MISSING = "-"
-"""In `rest`: the names of fields that Twilio always sends and had not sent."""
+"""In `rest`: names of fields that Twilio always sends and that were missing."""
 PARTS = "~"
-"""In `rest`: the names of a resource's parts, where they are not the usual ones."""
+"""In `rest`: names of a resource's parts, if they are not the usual ones."""
 UNREADABLE = "?"
-"""In `rest`: why fields could not be read, by their names; what was there stands under the name itself."""
+"""In `rest`: reasons why fields could not be read, by name; the raw value is under the name itself."""
 OWN_KEYS = (MISSING, PARTS, UNREADABLE)
 MESSAGE_PARTS = ("media", "feedback")
 CALL_PARTS = ("notifications", "recordings", "payments", "events", "siprec", "streams", "transcriptions")
 
 
 def message_defaults(account_sid: str | None, sid: str) -> dict[str, Any]:
-    """Give those fields of a message."""
+    """Return the default fields of a message."""
     home = f"/2010-04-01/Accounts/{account_sid}/Messages/{sid}"
     return {
         "num_media": "0",
@@ -27,7 +27,7 @@ def message_defaults(account_sid: str | None, sid: str) -> dict[str, Any]:
 
 
 def call_defaults(account_sid: str | None, sid: str) -> dict[str, Any]:
-    """Give those fields of a call."""
+    """Return the default fields of a call."""
     home = f"/2010-04-01/Accounts/{account_sid}/Calls/{sid}"
     return {
         "parent_call_sid": None,
@@ -44,7 +44,7 @@ def call_defaults(account_sid: str | None, sid: str) -> dict[str, Any]:
 
 
 def parts_of(home: str, names: tuple[str, ...]) -> dict[str, str]:
-    """Give the addresses of the parts of a resource, by their names."""
+    """Return the URLs of a resource's parts by name."""
     return {name: home + _place(name) for name in names}
 
 

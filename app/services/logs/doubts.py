@@ -1,4 +1,4 @@
-"""Warns of filters that let no log through: of words that Twilio does not use, and accounts that are not watched."""
+"""Warns about filters that match no log: values that Twilio does not use, and accounts that are not watched."""
 
 from collections.abc import Collection, Iterator
 
@@ -26,7 +26,7 @@ _CHECKED = {
 
 
 def of_filter(session: Session, wanted: LogFilter) -> list[FieldError]:
-    """List what is doubtful about a filter."""
+    """List the doubtful values of a filter."""
     log_types = wanted.log_type or tuple(LogType)
     found = [
         doubt
@@ -37,9 +37,9 @@ def of_filter(session: Session, wanted: LogFilter) -> list[FieldError]:
 
 
 def unwatched(session: Session, path: str, sids: Collection[str]) -> Iterator[FieldError]:
-    """Warn of accounts that are not watched.
+    """Warn about accounts that are not watched.
 
-    Args:    path: names the field in the warnings.
+    Args:    path: the name of the field in the warnings.
     """
     if not sids:
         return

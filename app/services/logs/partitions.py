@@ -1,4 +1,4 @@
-"""The monthly partitions of logs and their changes: made when a log needs one, dropped when they are too old."""
+"""Monthly partitions of logs and their changes: created when a log needs one, dropped when they are too old."""
 
 import re
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 from app.database import get_engine
 
 PARTITIONED = ("logs", "log_changes", "log_texts")
-# Any number that nothing else in the database uses as an advisory lock.
+# An arbitrary number that no other advisory lock of this database uses.
 PARTITION_LOCK = 4_715_620_732
 
 Month = tuple[int, int]
 
 
 def month_of(at: datetime) -> Month:
-    """Return the year and month of an aware time in UTC."""
+    """Return the UTC year and month of an aware time."""
     return at.astimezone(UTC).year, at.astimezone(UTC).month
 
 
@@ -36,9 +36,9 @@ def _name(table: str, month: Month) -> str:
 
 
 def ensure(session: Session, months: Iterable[Month]) -> None:
-    """Make the partitions of these months where they are missing, in a transaction of their own.
+    """Create missing partitions, in a separate transaction.
 
-    They are attached rather than created in place: that lets readers and writers of other months go on.
+    They are attached rather than created in place, so that readers and writers of other months are not blocked.
     """
     by_name = {_name(PARTITIONED[-1], month): month for month in months}
     names = session.scalars(
@@ -81,9 +81,9 @@ def drop_before(session: Session, cutoff: datetime) -> list[str]:
 
 
 def trim_before(session: Session, cutoff: datetime, limit: int) -> int:
-    """Delete up to `limit` logs before `cutoff`, oldest first, from the month that is not yet to be dropped whole.
+    """Delete up to `limit` logs before `cutoff`, oldest first, from the month that cannot be dropped yet.
 
-    Returns: how many.
+    Returns: the number of deleted logs.
     """
     rows = session.execute(
         text(

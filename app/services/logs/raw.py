@@ -1,4 +1,4 @@
-"""Twilio's own JSON of a log, put together again from the columns and from what no column holds. Pure."""
+"""Rebuilds Twilio's JSON of a log from its columns, defaults and `rest`. Pure."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from app.services.twilio.dates import rfc2822
 
 
 def raw_of(log: Log, account_sid: str) -> dict[str, Any]:
-    """Give Twilio's record of a stored log, as its API showed it last."""
+    """Return Twilio's latest record of a stored log."""
     rest: dict[str, Any] = msgspec.json.decode(log.rest) if log.rest else {}
     missing = rest.pop(MISSING, ())
     rest.pop(UNREADABLE, None)
@@ -22,7 +22,7 @@ def raw_of(log: Log, account_sid: str) -> dict[str, Any]:
 
 
 def unreadable_of(log: Log) -> list[dict[str, str]]:
-    """List the fields of Twilio's record that could not be read, with the reason: the log shows null in their place."""
+    """List the fields of Twilio's record that could not be read, with the reason. The log has null there."""
     rest: dict[str, Any] = msgspec.json.decode(log.rest) if log.rest else {}
     return [{"field": name, "reason": reason} for name, reason in rest.get(UNREADABLE, {}).items()]
 
@@ -37,7 +37,7 @@ def _text(value: int | None) -> str | None:
 
 
 def _shared(log: Log) -> dict[str, Any]:
-    """Give what calls and messages have in common."""
+    """Return the fields that calls and messages share."""
     return {
         "status": log.status,
         "direction": log.direction,

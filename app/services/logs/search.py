@@ -1,4 +1,4 @@
-"""Finds logs: filters, search, and one log with all that belongs to it."""
+"""Finds logs: filters, text search, and one log with its history, alerts and related logs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -19,20 +19,20 @@ from app.services.serializers import select_logs
 SORT_KEY = (Log.occurred_at, Log.id)
 """Logs are listed newest first by Twilio's time; `id` breaks ties within a second."""
 SCAN_LIMIT = 20_000
-"""The newest logs, which are searched without the index."""
+"""The number of newest logs that are searched without the index."""
 CHUNK = 2_000
 MIN_WORD_LENGTH = 3
-"""Shorter texts have no trigram."""
+"""Shorter texts contain no trigram."""
 MAX_RELATED = 100
 """At most so many related logs are shown."""
 RESTART_REASONS = (ResolveReason.RULE_CHANGED, ResolveReason.RULE_DISABLED, ResolveReason.RULE_DELETED)
-"""What a rule saw before these does not count for what it sees after them."""
+"""After these, a rule ignores its earlier matches."""
 LIKE_ESCAPES = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 
 @dataclass(frozen=True)
 class LogFilter:
-    """Which logs; an empty tuple and None let all through."""
+    """A selection of logs. An empty tuple or None matches all."""
 
     log_type: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
@@ -45,11 +45,11 @@ class LogFilter:
     account_sid: tuple[str, ...] = ()
     messaging_service_sid: tuple[str, ...] = ()
     since: datetime | None = None
-    """From it on, by `occurred_at`."""
+    """Inclusive, by `occurred_at`."""
     until: datetime | None = None
-    """Up to it, and not with it."""
+    """Exclusive."""
     q: str | None = None
-    """Contained in the text, the error message, a number or the sid, whatever the case."""
+    """Contained in the text, error message, a number or the SID, ignoring case."""
     final: bool | None = None
 
 
@@ -70,7 +70,7 @@ SEARCHED = (Log.text_, Log.error_message, Log.from_, Log.to_, Log.sid)
 
 
 def conditions(log_filter: LogFilter) -> list[ColumnElement[bool]]:
-    """Say in SQL which logs a filter lets through."""
+    """Translate a filter to SQL conditions."""
     found: list[ColumnElement[bool]] = []
     for field in fields(log_filter):
         values = getattr(log_filter, field.name)
@@ -90,7 +90,7 @@ def conditions(log_filter: LogFilter) -> list[ColumnElement[bool]]:
 
 
 def contains(text: str) -> ColumnElement[bool]:
-    """Select the logs that hold this text, taken literally, in one of the fields that are searched."""
+    """Select the logs that contain this literal text in a searched field."""
     pattern = _pattern(text)
     return or_(*(column.ilike(pattern, escape="\\") for column in SEARCHED))
 
@@ -102,10 +102,10 @@ def _pattern(text: str) -> str:
 def list_logs(
     session: Session, log_filter: LogFilter, position: Position | None, limit: int
 ) -> Page[Row[*tuple[Any, ...]]]:
-    """List the logs that a filter lets through, newest first.
+    """List matching logs, newest first.
 
-    A text or a number is looked for among the newest logs first: where it is frequent, that is all it takes. Where it
-    is rare, the index of words is asked.
+    A text or number is searched among the newest logs first, which is enough if it is frequent. If it is rare, the text
+    index is used.
     """
     needle = log_filter.to or ((log_filter.q,) if log_filter.q is not None else log_filter.from_)
     if not needle or (position is not None and position.backward):
@@ -128,7 +128,7 @@ def _read(
 def _among_newest(
     session: Session, log_filter: LogFilter, position: Position | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
-    """Search the newest logs that the filters let through which the index of words does not know."""
+    """Search the newest matching logs that the text index does not contain yet."""
     newest = find(replace(log_filter, q=None, from_=(), to=()))
     if position is not None:
         newest = newest.where(beyond(SORT_KEY, position))
@@ -146,9 +146,9 @@ def _among_newest(
 def _by_words(
     session: Session, log_filter: LogFilter, needle: tuple[str, ...], position: Position | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
-    """Search by the index of words, and among the changes that are not in it yet.
+    """Search with the text index and, where it lags, among the changes.
 
-    Args:    needle: what is let through holds one of these texts; of several filters the one that is likely the rarest.
+    Args:    needle: matching logs contain one of these texts; among several filters, the one that is likely rarest.
     """
     found: dict[int, Row[*tuple[Any, ...]]] = {}
     pending = select(LogChange.occurred_at, LogChange.log_id).where(
@@ -164,7 +164,7 @@ def _by_words(
         hits = hits.where(LogText.occurred_at >= log_filter.since)
     if log_filter.until is not None:
         hits = hits.where(LogText.occurred_at < log_filter.until)
-    # All of it at once, and sorted after: asked for the newest few, PostgreSQL would read the table from its end.
+    # Materialized, then sorted: asked for the newest few, PostgreSQL would scan the table from its end.
     few = hits.cte("hits").prefix_with("MATERIALIZED")
     at = None if position is None else position.values
     known = 0
@@ -187,7 +187,7 @@ def _by_words(
 
 
 def find(log_filter: LogFilter) -> Select[*tuple[Any, ...]]:
-    """Select the logs that a filter lets through, with what `log_json` needs."""
+    """Select matching logs, with everything `log_json` needs."""
     return select_logs().where(*conditions(log_filter))
 
 
@@ -205,12 +205,12 @@ def find_log(session: Session, sid: str) -> Row[*tuple[Any, ...]]:
 
 
 def load_full(session: Session, row: Row[*tuple[Any, ...]]) -> Log:
-    """Load a log with the columns that lists do without."""
+    """Load a log with the columns that lists omit."""
     return session.get_one(Log, (row.occurred_at, row.id))
 
 
 def history(session: Session, log_id: int, occurred_at: datetime) -> Sequence[LogChange]:
-    """List the changes of a log in the order in which we saw them."""
+    """List the changes of a log in the order in which they were seen."""
     query = select(LogChange).where(LogChange.log_id == log_id, LogChange.occurred_at == occurred_at)
     return session.scalars(query.order_by(LogChange.id)).all()
 
@@ -226,7 +226,7 @@ def alerts(session: Session, log_id: int) -> Sequence[Alert]:
 
 
 def related(session: Session, row: Row[*tuple[Any, ...]]) -> list[Row[*tuple[Any, ...]]]:
-    """List what belongs to a log, oldest first: entries of the error log that name it, and what it names itself."""
+    """List the logs related to a log, oldest first: error-log entries that name it, and the logs that it names."""
     linked = [Log.resource_sid == row.sid]
     if row.resource_sid is not None:
         linked += [Log.sid == row.resource_sid, Log.resource_sid == row.resource_sid]
@@ -237,7 +237,7 @@ def related(session: Session, row: Row[*tuple[Any, ...]]) -> list[Row[*tuple[Any
 def list_of_alert(
     session: Session, alert_id: UUID, position: Position | None, limit: int
 ) -> Page[Row[*tuple[Any, ...]]]:
-    """List the logs that count towards an alert, newest first: its matches, and earlier alerts' in its first window."""
+    """List an alert's logs, newest first: its matches, and matches of earlier alerts within its first window."""
     holder = aliased(Alert)
     own = select(Match.occurred_at, Match.log_id).where(Match.alert_id == alert_id)
     earlier = select(Match.occurred_at, Match.log_id).select_from(Alert).join(holder, _reaches_back_to(holder))
@@ -248,7 +248,9 @@ def list_of_alert(
 
 
 def _reaches_back_to(earlier: type[Alert]) -> ColumnElement[bool]:
-    """Say whether the window that opened an alert may hold matches of an earlier one of its rule and group."""
+    """Return whether the window that opened an alert can contain matches of an earlier alert of the same rule and
+    group.
+    """
     return and_(
         earlier.fingerprint == Alert.fingerprint,
         earlier.started_at < Alert.started_at,
@@ -258,6 +260,6 @@ def _reaches_back_to(earlier: type[Alert]) -> ColumnElement[bool]:
 
 
 def _lies_in_window() -> ColumnElement[bool]:
-    """Say whether a match lies in the window that opened an alert, by whichever time its condition goes by."""
+    """Return whether a match lies in the window that opened the alert, by the time its condition uses."""
     created = and_(Match.occurred_at > Alert.window_from, Match.occurred_at <= Alert.started_at)
     return and_(Match.changed_at > Alert.window_from, or_(Match.changed_at <= Alert.started_at, created))

@@ -1,4 +1,4 @@
-"""Counts logs over time, for plots: whole hours from their tallies, the rest from the logs themselves."""
+"""Counts logs over time for plots: whole hours from tallies, the rest from the logs."""
 
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -43,7 +43,7 @@ FIELDS: dict[str, Any] = {
     "messaging_service_sid": Log.messaging_service_sid,
     "account_sid": Account.sid,
 }
-"""What can be counted by."""
+"""The fields to count by."""
 _TALLIED: dict[str, Any] = {
     "log_type": TallyDimension.log_type,
     "status": TallyDimension.status,
@@ -56,12 +56,12 @@ _TALLIED: dict[str, Any] = {
     "account_sid": Account.sid,
     "final": TallyDimension.final,
 }
-"""The same, and what else can be filtered by, as the tallies have it."""
+"""The columns of tallies for these fields, and for other filters."""
 FIELDS_WITHOUT_SENDER = {"to_country", "messaging_service_sid"}
 MAX_VALUES = 100
 OTHER = "__other__"
-"""Stands for the values beyond the most frequent ones."""
-# Any moment at which a day begins in UTC.
+"""Combines the values beyond the most frequent ones."""
+# Any time at which a UTC day begins.
 ORIGIN = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 DELIVERED = ("delivered", "read")
 PERCENTILES = {"p50": 0.5, "p95": 0.95}
@@ -72,23 +72,23 @@ Spans = list[tuple[datetime, datetime]]
 
 @dataclass(frozen=True)
 class Count:
-    """How many logs of one value a bucket holds."""
+    """The number of logs with one value in a bucket."""
 
     at: datetime
-    """When the bucket begins."""
+    """The start of the bucket."""
     value: str | int | None
     count: int
 
 
 def count(session: Session, log_filter: LogFilter, bucket: str, by: str | None) -> list[Count]:
-    """Count the logs of each bucket that has any, by the values of a field.
+    """Count the logs of each non-empty bucket by the values of a field.
 
     Args:
         session: one that has not read anything yet.
         wanted: with `since` and `until`.
         bucket: of `BUCKETS`.
-        by: of `FIELDS`, or None for one count a bucket.
-    Returns: in order of time, then by value; values beyond the 100 most frequent together as `__other__`.
+        by: of `FIELDS`, or None for one count per bucket.
+    Returns: sorted by time, then by value; values beyond the 100 most frequent are combined as `__other__`.
     """
     tallies.use_snapshot(session)
     tally = _tally_for(log_filter, bucket, by)
@@ -101,7 +101,7 @@ def count(session: Session, log_filter: LogFilter, bucket: str, by: str | None) 
 
 
 def _tally_for(log_filter: LogFilter, bucket: str, by: str | None) -> Tally | None:
-    """Say which tallies can answer; None where the logs themselves must be read."""
+    """Return the tally that can answer the query, or None if the logs must be read."""
     asked = _filters(log_filter) | ({by} if by else set())
     if bucket == "minute" or not asked <= _TALLIED.keys():
         return None
@@ -111,14 +111,14 @@ def _tally_for(log_filter: LogFilter, bucket: str, by: str | None) -> Tally | No
 
 
 def _filters(log_filter: LogFilter) -> set[str]:
-    """Name the filters that are set, but for the span, as the tallies name them."""
+    """Return the names of all filters that are set except the span, as tallies name them."""
     names = {field.name for field in fields(log_filter) if getattr(log_filter, field.name) not in ((), None)}
     return {name.rstrip("_") for name in names} - {"since", "until"}
 
 
 @dataclass(frozen=True)
 class _HourSpan:
-    """A span of whole hours, but for some."""
+    """A span of whole hours with exceptions."""
 
     first: datetime
     last: datetime
@@ -126,7 +126,7 @@ class _HourSpan:
 
 
 def _spans(session: Session, log_filter: LogFilter, *, usable: bool) -> tuple[_HourSpan, Spans]:
-    """Divide a span into the hours whose tallies hold, and the spans that are read from the logs."""
+    """Split a span into hours with valid tallies and spans to be read from the logs."""
     assert log_filter.since is not None
     assert log_filter.until is not None
     since, until = log_filter.since, log_filter.until
@@ -171,7 +171,7 @@ def _add_up(
 def _of_kinds(
     query: Select[*tuple[Any, ...]], tally: Tally, log_filter: LogFilter, whole: _HourSpan
 ) -> Select[*tuple[Any, ...]]:
-    """Narrow a query of tallies to what is wanted of some hours."""
+    """Filter a query of tallies by dimensions and hours."""
     query = query.select_from(tally).join(TallyDimension, TallyDimension.id == tally.kind_id)
     query = query.join(Account, Account.id == TallyDimension.account_id)
     for name in _filters(log_filter):
@@ -182,7 +182,7 @@ def _of_kinds(
 
 
 def _folded(parts: CTE) -> Select[*tuple[Any, ...]]:
-    """Put the parts together, and the values beyond the most frequent ones."""
+    """Combine the parts, and the values beyond the most frequent ones."""
     totals = select(parts.c.value).group_by(parts.c.value)
     top = totals.order_by(func.sum(parts.c.logs).desc(), parts.c.value).limit(MAX_VALUES).cte("top")
     value = case((top.c.value.is_(None), OTHER), else_=func.nullif(top.c.value, ""))
@@ -192,7 +192,7 @@ def _folded(parts: CTE) -> Select[*tuple[Any, ...]]:
 
 
 def _total(numbers: Any) -> Any:
-    """Add up; PostgreSQL's sums of whole numbers are decimals."""
+    """Sum as an integer: PostgreSQL's sums of integers are decimals."""
     return cast(func.sum(numbers), BigInteger)
 
 
@@ -205,10 +205,10 @@ def _bucket(bucket: str, at: Any) -> Any:
 
 
 def delivery(session: Session, log_filter: LogFilter, bucket: str) -> list[Row[*tuple[Any, ...]]]:
-    """Measure how messages fared: in each bucket the final outbound ones, those delivered, and how long they took.
+    """Measure message delivery per bucket: final outbound messages, delivered ones, and their delays.
 
     Args:    session: one that has not read anything yet.
-    Returns: rows with `at`, `final`, `delivered`, and `p50` and `p95` in seconds from created to final.
+    Returns: rows with `at`, `final`, `delivered`, and `p50` and `p95` in seconds from creation to the final status.
     """
     tallies.use_snapshot(session)
     usable = bucket != "minute" and _filters(log_filter) <= _TALLIED.keys() - {"from"}
@@ -243,7 +243,7 @@ def _delays(log_filter: LogFilter, whole: _HourSpan, bucket: str) -> Select[*tup
 
 
 def _measured(parts: CTE) -> Select[*tuple[Any, ...]]:
-    """Find the percentiles of each bucket among its delays, as `percentile_cont` finds them among single values."""
+    """Compute the percentiles of each bucket from counts per delay, as `percentile_cont` does from single values."""
     at, logs, seconds = parts.c.at, func.sum(parts.c.logs), parts.c.seconds
     ranked = (
         select(

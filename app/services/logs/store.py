@@ -1,7 +1,7 @@
-"""Stores logs and their changes: once per log, never an older version over a newer one, in a few statements a page.
+"""Stores logs and their changes: one row per log, newer versions only, a few statements per page.
 
-The caller holds the lock of the streams concerned, so that changes of one stream are committed in the order of
-their ids and no two transactions insert the same log.
+The caller locks the streams, so that changes of a stream are committed in the order of their ids and no two
+transactions insert the same log.
 """
 
 from collections import Counter, defaultdict
@@ -22,7 +22,7 @@ from app.services.logs import partitions
 from app.services.logs.types import NormalizedLog
 from app.services.logs.versions import merge, newest, reread_at, visible_changes
 
-# Columns that a newer version may set: each with its SQL type.
+# Columns that a newer version may set, with their SQL types.
 MUTABLE_COLUMNS = {
     "status": "text",
     "level": "text",
@@ -73,18 +73,18 @@ CHANGE_COLUMNS = (
 
 @dataclass(frozen=True)
 class StorePolicy:
-    """What the settings say about storing."""
+    """The settings that affect storing."""
 
     settle: timedelta
-    """How long after its sending a log that is not final is read again."""
+    """How long after it was sent a log that is not final is reread."""
     keep_bodies: bool
-    """False: a body is kept only until it has been evaluated."""
+    """If False, a body is kept only until it has been evaluated."""
     oldest: datetime
-    """Logs that occurred before it are not kept."""
+    """Logs that occurred earlier are not stored."""
 
 
 class Known(NamedTuple):
-    """A log that is stored already, as far as is needed to see whether a record tells anything new."""
+    """A stored log, reduced to what shows whether a record is new."""
 
     id: int
     content_hash: int
@@ -94,12 +94,12 @@ class Known(NamedTuple):
     sent_at: datetime | None
     changed_at: datetime
     is_open: bool
-    """It is to be read again."""
+    """It will be reread."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A stored log as the record it stands for."""
+    """A stored log in the form of a record."""
 
     id: int
     log: NormalizedLog
@@ -107,7 +107,7 @@ class Stored:
 
 @dataclass(frozen=True)
 class _Version:
-    """A change to be written."""
+    """A change to write."""
 
     log_id: int
     is_first: bool
@@ -121,18 +121,18 @@ _LOOKUP = """
 
 
 def lookup(session: Session, account_id: int, sids: Sequence[str]) -> dict[str, Known]:
-    """Find which of these logs are stored, by sid."""
+    """Return which of these logs are stored, by SID."""
     rows = fetch_rows(session, _LOOKUP, {"account_id": account_id, "sids": list(sids)})
     return {row[0]: Known._make(row[1:]) for row in rows}
 
 
 def any_of(column: InstrumentedAttribute[Any], values: Sequence[str]) -> ColumnElement[bool]:
-    """Ask for any of these values, however many, in one parameter."""
+    """Match any of the values with a single parameter."""
     return column == any_(literal(list(values), ARRAY(Text)))
 
 
 def mark_read(session: Session, unchanged: Iterable[Known], now: datetime, policy: StorePolicy) -> None:
-    """Note that logs which are not final were read and had not changed."""
+    """Record that logs that are not final were read and had not changed."""
     rows = [
         (
             known.occurred_at,
@@ -158,13 +158,13 @@ def save(
     now: datetime,
     policy: StorePolicy,
 ) -> int:
-    """Store these records, all of one log type, and a change for each that rules must see.
+    """Store these records of one log type, and a change for each that rules must see.
 
     Args:
         stream_ids: log type to stream, of this account.
-        logs: in Twilio's order, newest first; a sid may come twice.
-        known: what `lookup` said of them.
-    Returns: how many changes were written.
+        logs: in Twilio's order, newest first; a SID may be repeated.
+        known: the result of `lookup`.
+    Returns: the number of changes written.
     """
     by_sid: dict[str, NormalizedLog] = {}
     for log in reversed(logs):
@@ -186,7 +186,7 @@ def save(
 def _insert(
     session: Session, account_id: int, logs: list[NormalizedLog], source: LogSource, now: datetime, policy: StorePolicy
 ) -> list[_Version]:
-    """Insert logs that are new; a call takes the codes of the error entries that came before it."""
+    """Insert new logs. A call gets the code of error entries that were stored before it."""
     if not logs:
         return []
     partitions.ensure(session, {partitions.month_of(log.occurred_at) for log in logs})
@@ -213,7 +213,7 @@ def _update(
     now: datetime,
     policy: StorePolicy,
 ) -> list[_Version]:
-    """Bring stored logs up to these records; those of which nothing changed that rules see make no version."""
+    """Update stored logs. A change that rules cannot see creates no version."""
     if not logs:
         return []
     oldest = min(known[log.sid].occurred_at for log in logs)
@@ -224,7 +224,7 @@ def _update(
         after = merge(before, log)
         changes = visible_changes(before, after)
         if not policy.keep_bodies and before.text is None:
-            # The body was erased once it had been evaluated: that it is there again tells nothing.
+            # The body was erased after its evaluation. Its return is no change.
             changes.pop("text", None)
         log_id = known[log.sid].id
         if changes:
@@ -237,9 +237,9 @@ def _update(
 
 
 def load(session: Session, account_id: int, sids: Sequence[str], oldest: datetime | None = None) -> dict[str, Stored]:
-    """Read stored logs back as records, by sid.
+    """Load stored logs as records, by SID.
 
-    Args:    oldest: when the oldest of them occurred, where that is known: it spares looking elsewhere.
+    Args:    oldest: when the oldest of them occurred, if known; it limits the search.
     """
     query = select(Log).where(Log.account_id == account_id, any_of(Log.sid, sids))
     if oldest is not None:
@@ -249,7 +249,7 @@ def load(session: Session, account_id: int, sids: Sequence[str], oldest: datetim
 
 
 def stored_record(log: Log) -> NormalizedLog:
-    """Give a stored log as the record it stands for."""
+    """Return a stored log as a record."""
     return NormalizedLog(
         sid=log.sid,
         log_type=LogType(log.log_type),
@@ -280,7 +280,7 @@ def stored_record(log: Log) -> NormalizedLog:
 
 
 def _mutable(log: NormalizedLog, now: datetime, policy: StorePolicy) -> tuple[object, ...]:
-    """The values of `MUTABLE_COLUMNS`, in their order."""
+    """Return the values of `MUTABLE_COLUMNS` in order."""
     return (
         log.status,
         log.level,
@@ -318,7 +318,7 @@ def _take_ids(session: Session, sequence: str, count: int) -> list[int]:
 
 
 def _is_call_error(log: NormalizedLog) -> bool:
-    """Say whether this is an error-level entry about a call: the only source of a call's code."""
+    """Return whether this is an error-level entry about a call, the only source of a call's code."""
     return (
         log.log_type == LogType.ERROR
         and log.level == "error"
@@ -328,7 +328,7 @@ def _is_call_error(log: NormalizedLog) -> bool:
 
 
 def _error_entries(session: Session, account_id: int, sids: list[str]) -> dict[str, list[tuple[int, str | None]]]:
-    """Find the codes and messages of the error-level entries about these calls, oldest first, by call."""
+    """Load the codes and messages of the error-level entries about these calls, oldest first, by call."""
     found: dict[str, list[tuple[int, str | None]]] = defaultdict(list)
     if sids:
         rows = session.execute(
@@ -344,7 +344,7 @@ def _error_entries(session: Session, account_id: int, sids: list[str]) -> dict[s
 
 
 def _assign_call_codes(session: Session, account_id: int, entries: list[NormalizedLog]) -> list[_Version]:
-    """Make a version of each stored call for every new error entry about it; the newest entry's code is the call's."""
+    """Create a version of each stored call for every new error entry about it. The newest entry's code applies."""
     entries = sorted(entries, key=lambda entry: (entry.occurred_at, entry.sid))
     sids = sorted({entry.resource_sid for entry in entries if entry.resource_sid})
     calls = load(session, account_id, sids)
@@ -363,7 +363,7 @@ def _assign_call_codes(session: Session, account_id: int, entries: list[Normaliz
 def _write_changes(
     session: Session, stream_ids: Mapping[str, int], versions: list[_Version], source: LogSource, now: datetime
 ) -> None:
-    """Append the versions to the queue of the evaluation, in order."""
+    """Append the versions to the evaluation's queue, in order."""
     rows = [
         (
             stream_ids[version.log.log_type],

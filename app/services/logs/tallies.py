@@ -1,8 +1,7 @@
-"""Tallies the logs of each hour, behind their storing, so that plots of months need not read millions of logs.
+"""Counts logs per hour in the background, so that plots over months need not scan millions of rows.
 
-The changes are followed here, as the search follows them: storing a log costs nothing more. An hour that a change
-touched is untallied until it has been counted anew, and until then whoever asks reads its logs themselves; so every
-answer is exact at every moment.
+Tallies follow the log changes, as the text index does, so storing a log costs nothing more. An hour that a change
+touched is untallied until it is counted again. Until then its logs are read directly, so every result is exact.
 """
 
 import time
@@ -17,10 +16,10 @@ from app.services.logs import change_consumers
 
 HOUR = timedelta(hours=1)
 TALLY_LOCK = 4_715_620_733
-"""Any number that nothing else in the database uses as an advisory lock."""
+"""An arbitrary number that no other advisory lock of this database uses."""
 CHANGES_AT_ONCE = 200_000
 HOURS_AT_ONCE = 12
-"""Hours tallied in one transaction."""
+"""Hours tallied per transaction."""
 
 DIMENSIONS = (
     "account_id",
@@ -37,9 +36,9 @@ SENDER_DIMENSIONS = tuple(
     f"CAST(NULL AS text) AS {name}" if name in ("to_country", "messaging_service_sid") else name for name in DIMENSIONS
 )
 DELAYED = "log_type = 'message' AND final AND direction LIKE 'outbound%'"
-"""The messages whose delay counts."""
+"""The messages whose delays are measured."""
 DELAY = "CAST(floor(extract(epoch FROM changed_at - occurred_at)) AS int)"
-"""Twilio tells times to the second."""
+"""Twilio's times are precise to the second."""
 
 _CELLS = f"""
     WITH cells AS MATERIALIZED (
@@ -93,9 +92,9 @@ _MARK_CHANGED_HOURS = """
 
 
 def catch_up(now: datetime, oldest: datetime, seconds: float) -> int:
-    """Note which hours have changed, and tally those that are over, the newest first, for so long at most.
+    """Mark changed hours and tally the past ones, newest first, for a limited time.
 
-    Args:    oldest: logs before it are about to go: their hours are left alone.
+    Args:    oldest: hours of earlier logs are skipped: those logs are deleted soon.
     Returns: how many hours were tallied.
     """
     began, count = time.monotonic(), 0
@@ -110,7 +109,7 @@ def catch_up(now: datetime, oldest: datetime, seconds: float) -> int:
 
 
 def _mark_changed_hours() -> bool:
-    """Note the hours that changes touched, some of each stream; say whether there were any."""
+    """Mark hours touched by changes, a batch per stream. Return whether there were any."""
     with session_scope() as session:
         behind = change_consumers.lagging_streams(session, StreamTally) if _try_lock(session) else {}
         for stream_id, change_id in behind.items():
@@ -120,7 +119,7 @@ def _mark_changed_hours() -> bool:
 
 
 def _tally_some(until: datetime, oldest: datetime) -> int:
-    """Tally some of the hours that are noted and over."""
+    """Tally a batch of marked hours that are past."""
     with session_scope() as session:
         if not _try_lock(session):
             return 0
@@ -132,26 +131,26 @@ def _tally_some(until: datetime, oldest: datetime) -> int:
         for table in ("untallied_hours", *TABLES):
             session.execute(text(f"DELETE FROM {table} WHERE hour = ANY(:hours)"), {"hours": hours})
         for hour in hours:
-            # What changes from here on has a change that is not looked at yet, which makes the hour untallied again.
+            # Later changes are still unprocessed, and will mark the hour as untallied again.
             session.execute(text(_ADD_DIMENSIONS), {"hour": hour, "next": hour + HOUR})
             session.execute(text(_TALLY), {"hour": hour, "next": hour + HOUR})
         return len(hours)
 
 
 def _try_lock(session: Session) -> bool:
-    """Make sure that nobody else tallies until the transaction ends."""
+    """Try to become the only tallier until the transaction ends."""
     return bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": TALLY_LOCK}))
 
 
 def use_snapshot(session: Session) -> None:
-    """Let all that a session reads from here on be of one moment. It must not have read anything before."""
+    """Use a repeatable-read snapshot. Must come before the session's first statement."""
     session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
 
 
 def untallied(session: Session, first: datetime, last: datetime) -> list[datetime]:
-    """List the hours of a span whose tallies do not hold, in order; where they do, no row means no log.
+    """List the untallied hours of a span, in order. In all others, a missing row means no logs.
 
-    Args:    first, last: whole hours, the latter not counted.
+    Args:    first, last: whole hours, `last` exclusive.
     """
     noted = select(UntalliedHour.hour).where(UntalliedHour.hour >= first, UntalliedHour.hour < last)
     changed = select(func.date_trunc("hour", LogChange.occurred_at, "UTC")).where(
@@ -163,7 +162,7 @@ def untallied(session: Session, first: datetime, last: datetime) -> list[datetim
 
 
 def delete_before(session: Session, cutoff: datetime) -> None:
-    """Forget the hours of which logs are about to go; what is still there of them is read from the logs themselves."""
+    """Delete the tallies of expired hours. Their remaining logs are read directly."""
     bound = {"bound": next_hour(cutoff)}
     for table in ("untallied_hours", *TABLES):
         session.execute(text(f"DELETE FROM {table} WHERE hour < :bound"), bound)
@@ -177,11 +176,11 @@ def delete_before(session: Session, cutoff: datetime) -> None:
 
 
 def next_hour(at: datetime) -> datetime:
-    """Give the first moment from `at` on at which an hour begins."""
+    """Return the first full hour at or after `at`."""
     hour = hour_start(at)
     return hour if hour == at else hour + HOUR
 
 
 def hour_start(at: datetime) -> datetime:
-    """Give the moment at which an hour begins."""
+    """Return the start of the hour of `at`."""
     return at.replace(minute=0, second=0, microsecond=0)

@@ -1,7 +1,7 @@
-"""Writes down what can be searched of the logs, behind their storing.
+"""Builds the text index in the background.
 
-A trigram index on the logs themselves would halve the rate at which they are stored. So the changes are followed
-here, as the evaluation follows them, and what has not been written down yet is searched in the logs themselves.
+A trigram index on the logs themselves would halve the insert rate. The indexer follows the log changes, as the
+evaluation does. Logs that are not indexed yet are searched directly.
 """
 
 import time
@@ -13,11 +13,11 @@ from app.config import Settings
 from app.database import session_scope
 
 BATCH_SIZE = 2_000
-"""Changes written down in one transaction."""
+"""Changes indexed per transaction."""
 
 
 def catch_up(settings: Settings, seconds: float) -> int:
-    """Write down the changes that wait, for so long at most; return how many there were."""
+    """Index pending changes for a limited time; return how many there were."""
     began, count = time.monotonic(), 0
     with session_scope() as session:
         session.execute(text("INSERT INTO stream_searches (stream_id) SELECT id FROM streams ON CONFLICT DO NOTHING"))
@@ -33,7 +33,7 @@ def catch_up(settings: Settings, seconds: float) -> int:
 
 
 def _index_batch(session: Session, stream_id: int, settings: Settings) -> int:
-    """Write down one batch of a stream's changes; none where somebody else does."""
+    """Index one batch of a stream's changes; none if another worker does."""
     after = session.scalar(
         text("SELECT change_id FROM stream_searches WHERE stream_id = :stream FOR UPDATE SKIP LOCKED"),
         {"stream": stream_id},
@@ -60,7 +60,7 @@ def _index_batch(session: Session, stream_id: int, settings: Settings) -> int:
             " ON CONFLICT (occurred_at, log_id) DO UPDATE SET words = excluded.words"
             " WHERE kept.words <> excluded.words"
         ),
-        # A body that is not to be kept is gone from the log in a moment, and must not live on here.
+        # Bodies that are not kept are about to be deleted from the logs, and must not remain here.
         {
             "bodies": settings.store_message_bodies,
             "times": [at for at, _ in logs],

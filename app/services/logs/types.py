@@ -1,4 +1,4 @@
-"""A log as values: what a record of Twilio means, before and after it is stored. Pure."""
+"""Logs as values, before and after they are stored. Pure."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -9,14 +9,14 @@ from app.enums import LogType
 
 
 class NormalizedLog(msgspec.Struct):
-    """One record of Twilio in our words. Times are aware, UTC."""
+    """One record of Twilio, normalized. Times are aware and in UTC."""
 
     sid: str
     log_type: LogType
     status: str | None
     """Twilio's status; None for an error."""
     level: str | None
-    """Of an error: error, warning, notice, debug."""
+    """For an error: error, warning, notice or debug."""
     direction: str | None
     from_: str | None
     to: str | None
@@ -24,30 +24,30 @@ class NormalizedLog(msgspec.Struct):
     """ISO 3166 alpha-2 of `to`."""
     error_code: int | None
     error_message: str | None
-    """Twilio's own words, or the catalogue's where Twilio gave a code alone."""
+    """Twilio's message, or the catalogue's if Twilio sent only a code."""
     text: str | None
-    """The body of a message, or the text of an error."""
+    """The body of a message or the text of an error."""
     price: Decimal | None
     price_unit: str | None
     duration_seconds: int | None
     segments: int | None
     messaging_service_sid: str | None
     resource_sid: str | None
-    """Of an error: the call, message or other resource it names."""
+    """For an error: the call, message or other resource that it names."""
     occurred_at: datetime
     """When Twilio created it."""
     changed_at: datetime
-    """When it came into this status and code, as far as this record tells."""
+    """When it reached this status and code, as far as this record shows."""
     updated_at: datetime
-    """Twilio's `date_updated`, which orders the versions of one log; without it a guess, as `undated_at` says."""
+    """Twilio's `date_updated`, which orders versions; an estimate if that is missing, see `undated_at`."""
     sent_at: datetime | None
     """A message's `date_sent`, a call's `start_time`."""
     final: bool
     rest: bytes | None
-    """JSON object of those of Twilio's fields that cannot be put together again from the others."""
+    """JSON object with those of Twilio's fields that cannot be rebuilt from the others."""
     content_hash: int
-    """Signed 64-bit hash of the record's bytes: equal means nothing changed."""
+    """Signed 64-bit hash of the record's bytes. Equal hashes mean that nothing changed."""
     pushed_at: datetime | None = None
-    """When a callback told this status; None where a list told it."""
+    """When a callback reported this status; None if a list did."""
     undated_at: datetime | None = None
-    """When a record was read that has no `date_updated` that can be read; None for any other, and once it is stored."""
+    """When a record without a readable `date_updated` was read. None for others and for stored logs."""

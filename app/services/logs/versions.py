@@ -1,4 +1,4 @@
-"""Which of two versions of a log holds, and when a log that is not final is read again. Pure."""
+"""Decides which of two versions of a log is newer, and when to reread a log that is not final. Pure."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,14 +10,14 @@ from app.services.twilio.error_codes import describe
 from app.services.twilio.statuses import is_final, status_rank
 
 YOUNG = timedelta(hours=6)
-"""Up to this age a change is noticed before the log's age has grown by a quarter; from then on, by half."""
+"""Until this age, a change is noticed before the log's age has grown by a quarter; later, by half."""
 SCHEDULED_LIFE = timedelta(days=36)
-"""Twilio takes messages up to 35 days ahead."""
+"""Twilio schedules messages up to 35 days ahead."""
 MIN_REREAD_WAIT = timedelta(seconds=1)
 MAX_CLOCK_SKEW = timedelta(days=1)
-"""What a callback tells of a later time than this after its arrival is no time."""
+"""A callback's time is invalid if it is later than this after its arrival."""
 
-# What rules see of a log and what may differ between its versions. A difference in one of them makes a change.
+# Fields that rules see and that can differ between versions. A difference in one of them is a change.
 VISIBLE_FIELDS = (
     "status",
     "level",
@@ -40,7 +40,7 @@ VISIBLE_FIELDS = (
 
 
 def newest(first: NormalizedLog, second: NormalizedLog) -> NormalizedLog:
-    """Return the newer of two records of one log in Twilio's order; the second where they are equal."""
+    """Return the newer of two records of a log in Twilio's order; the second if they are equal."""
     return first if _order(first) > _order(second) else second
 
 
@@ -49,11 +49,10 @@ def _order(log: NormalizedLog) -> tuple[datetime, int]:
 
 
 def merge(stored: NormalizedLog, incoming: NormalizedLog) -> NormalizedLog:
-    """Put a record that Twilio shows now together with the stored version of the same log.
+    """Merge a record from Twilio with the stored version of its log.
 
-    An older record changes nothing but the time of the present status, if it knows an earlier one. `occurred_at`
-    never changes; a call keeps the code that its error entries gave it. A record without `date_updated` is as new as
-    the stored version: statuses alone decide.
+    An older record can only set an earlier time of the current status. `occurred_at` never changes; a call keeps the
+    code from its error entries. A record without `date_updated` is as new as the stored version: statuses alone decide.
     """
     code = (stored.error_code, stored.error_message)
     if incoming.log_type == "call":
@@ -72,7 +71,7 @@ def merge(stored: NormalizedLog, incoming: NormalizedLog) -> NormalizedLog:
 
 
 def _dated(stored: NormalizedLog, incoming: NormalizedLog, read_at: datetime) -> NormalizedLog:
-    """Place a record without `date_updated` beside the stored version; a change that it shows counts as just read."""
+    """Date a record without `date_updated` relative to the stored version. A change counts as just read."""
     changed_at = incoming.changed_at
     if (incoming.status, incoming.error_code) == (stored.status, stored.error_code):
         changed_at = stored.changed_at
@@ -82,9 +81,9 @@ def _dated(stored: NormalizedLog, incoming: NormalizedLog, read_at: datetime) ->
 
 
 def _predates_push(stored: NormalizedLog, incoming: NormalizedLog) -> bool:
-    """Say whether a record was taken before a callback told of a later status than it shows.
+    """Return whether the record predates a callback that reported a later status.
 
-    A callback comes after what it tells of, so what Twilio wrote before the callback came, and is less far, is older.
+    A callback follows the change it reports, so a record from before it with an earlier status is older.
     """
     if stored.pushed_at is None or incoming.updated_at > stored.pushed_at:
         return False
@@ -94,9 +93,9 @@ def _predates_push(stored: NormalizedLog, incoming: NormalizedLog) -> bool:
 def apply_status_push(
     stored: NormalizedLog, status: str, error_code: int | None, at: datetime | None, received_at: datetime
 ) -> NormalizedLog | None:
-    """Say what a callback about a stored log makes of it; None where it tells nothing that is newer or earlier.
+    """Apply a status callback to a stored log. None if it reports nothing newer or earlier.
 
-    Args:    at: when it came into this status, where the callback says so; else its arrival counts.
+    Args:    at: when the log reached this status, if the callback has it; otherwise the arrival time counts.
     """
     if at is not None:
         at = None if at > received_at + MAX_CLOCK_SKEW else max(at, stored.occurred_at)
@@ -119,7 +118,7 @@ def apply_status_push(
 
 
 def visible_changes(before: NormalizedLog, after: NormalizedLog) -> dict[str, Any]:
-    """Return the fields that rules see and that differ, with their new values."""
+    """Return the visible fields that differ, with their new values."""
     return {name: new for name in VISIBLE_FIELDS if (new := getattr(after, name)) != getattr(before, name)}
 
 
@@ -132,12 +131,12 @@ def reread_at(
     read_at: datetime,
     settle: timedelta,
 ) -> datetime | None:
-    """Say by when a log is to be read again after it was read at `read_at`.
+    """Return when to reread a log after reading it at `read_at`.
 
     Args:
-        sent_at: None where it is not sent yet; its present status then tells when that may have been.
-        settle: how long after its sending a log that is not final is read again.
-    Returns: None for a log that is final or given up; else a time after `read_at`, the last one being the giving up.
+        sent_at: None if it is not sent yet; its current status then shows when that can have been.
+        settle: how long after it was sent a log that is not final is reread.
+    Returns: None for a log that is final or given up; else a time after `read_at`. The last reread gives the log up.
     """
     if final:
         return None
