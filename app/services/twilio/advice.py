@@ -1,4 +1,4 @@
-"""Our words on Twilio's error codes: what a range is about, whose fault a code is, what to do about it. Pure."""
+"""Advice on Twilio's error codes: the subject of each range, who is at fault, and what to do. Pure."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ class Advice:
 
     next_step: str
     fault: str | None = None
-    """`customer`, `carrier` or `twilio`, where we know better than the catalogue."""
+    """`customer`, `carrier` or `twilio`, where we know more than the catalogue."""
     fits_one: bool = False
-    """It is about a single number, and no help where many are hit."""
+    """It applies to a single number, and does not help if many are affected."""
 
 
-# The first code of each range, and what the range is about.
+# The first code of each range, and its subject.
 FAMILIES = (
     (0, "HTTP statuses"),
     (10000, "Account"),
@@ -86,7 +86,7 @@ SINK = Advice("Your Event Streams sink refuses events: mend it, for these events
 LIMIT = Advice("Ask for a higher limit, or send fewer requests at once.", "customer")
 PARAMETERS = Advice("Check the parameters of the request that your code sent.", "customer")
 
-# First and last code of each span that we have something to say about. Later lines win.
+# First and last code, and the advice. Later entries win.
 SPANS: tuple[tuple[int, int, Advice], ...] = (
     (10001, 10999, ACCOUNT),
     (11100, 11999, WEBHOOK),
@@ -170,13 +170,13 @@ GENERIC = Advice("Read Twilio's page about this code.")
 
 
 def family_of(code: int) -> str:
-    """Say what the range of a code is about."""
+    """Return the subject of a code's range."""
     index = bisect_right(_STARTS, code) - 1
     return FAMILIES[index][1] if index >= 0 and code <= 99999 else "Unknown"
 
 
 def advice_for(code: int) -> Advice:
-    """Say what to do about a code; general words where nothing better is known."""
+    """Return advice for a code; generic advice if there is none."""
     found = GENERIC
     for first, last, advice in SPANS:
         if first <= code <= last:

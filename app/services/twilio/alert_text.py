@@ -1,4 +1,4 @@
-"""The text of an entry of the error log: Twilio writes most of them as form data. Pure."""
+"""The text of an error-log entry, which Twilio usually sends as form data. Pure."""
 
 from urllib.parse import parse_qsl
 
@@ -10,7 +10,7 @@ MAX_FIELDS = 200
 
 
 def fields_of(alert_text: str) -> dict[str, str] | None:
-    """Decode the form data of an entry, blank values kept; None where it is plain text."""
+    """Decode the form data of an entry, including blank values; None if it is plain text."""
     try:
         pairs = parse_qsl(alert_text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
@@ -20,7 +20,7 @@ def fields_of(alert_text: str) -> dict[str, str] | None:
 
 
 def readable(alert_text: str | None) -> str | None:
-    """Write the text of an entry for people: what it says first, then each of its fields that says something."""
+    """Format the text of an entry for people: the message first, then every field with a value."""
     if not alert_text:
         return alert_text
     fields = fields_of(alert_text)

@@ -1,4 +1,4 @@
-"""Reads Twilio's REST API: lists page by page, and single records; retries what may pass, bounds what may not end."""
+"""Reads Twilio's REST API: lists page by page, and single records. Retries transient errors; everything is bounded."""
 
 import random
 import time
@@ -26,10 +26,10 @@ MAX_TRIES = 5
 FIRST_WAIT_SECONDS = 1.0
 MAX_WAIT_SECONDS = 60.0
 RETRY_WITHIN_SECONDS = 20.0
-"""A longer `Retry-After` is not slept through: the poll ends, and the stream is due again when it is over."""
+"""A longer `Retry-After` ends the poll; the stream is due again when it is over."""
 MAX_PAGES = 50_000
 MAX_EMPTY_PAGES = 100
-"""A page may be empty while more follow, but not for ever."""
+"""A page may be empty while more follow, but not without limit."""
 UNAUTHORIZED = 401
 GONE = 404
 
@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class AccountRecord(msgspec.Struct):
-    """What is wanted of an account's record. Its `auth_token` is a secret of somebody else and is never decoded."""
+    """The fields of an account that are used. Its `auth_token` is a secret and never decoded."""
 
     sid: str
     friendly_name: str | None = None
@@ -53,7 +53,7 @@ class AccountRecord(msgspec.Struct):
 
 
 class _Problem(msgspec.Struct):
-    """Twilio's JSON of an error."""
+    """Twilio's JSON error."""
 
     code: int | str | None = None
     message: str | None = None
@@ -61,7 +61,7 @@ class _Problem(msgspec.Struct):
 
 
 class TwilioReader:
-    """Reads one account. Use it as a context manager: it holds connections."""
+    """Reads one account. Use it as a context manager: it keeps connections open."""
 
     def __init__(
         self,
@@ -81,9 +81,9 @@ class TwilioReader:
         """Prepare to read.
 
         Args:
-            username: the account's sid, or that of an API key.
-            next_password: tried where the other one is refused, and used from then on if Twilio takes it.
-            before_request: called before every request; it may wait, and may raise.
+            username: the SID of the account or of an API key.
+            next_password: tried if the other one is refused, and used from then on if Twilio accepts it.
+            before_request: called before every request; it may wait or raise.
         """
         self._account_sid = account_sid
         self._api, self._monitor = api_base_url, monitor_base_url
@@ -93,10 +93,10 @@ class TwilioReader:
         self._client = self._make_client(username, password)
         self._next_client = None if next_password is None else self._make_client(username, next_password)
         self.uses_next_password = False
-        """Twilio has refused the password and taken the next one."""
+        """Twilio refused the password and accepted the next one."""
 
     def _make_client(self, username: str, password: str) -> Any:
-        # Given an environment that is empty, the SDK would take the process's: edges and regions are in the base URLs.
+        # With an empty environment, the SDK would read the process's. Edges and regions are part of the base URLs.
         return ClientBase(
             username, password, self._account_sid, http_client=self._http, environment={"TWILIO_EDGE": ""}
         )
@@ -113,7 +113,6 @@ class TwilioReader:
         return f"TwilioReader({self._account_sid})"
 
     def close(self) -> None:
-        """Close the connections."""
         self._http.close()
 
     def list_pages(
@@ -125,14 +124,14 @@ class TwilioReader:
         by_end: bool = False,
         start: str | None = None,
     ) -> Iterator[Page]:
-        """List logs, page by page; calls and messages come newest first.
+        """List logs page by page; calls and messages are newest first.
 
         Args:
-            since, until: the list holds what was sent, started or generated between them, and may hold more: the
-                filters of calls and messages know only whole days, and drop what has no such time.
-            by_end: of calls, `since` and `until` are about when they ended.
-            start: the `next_link` of a page, to go on after it.
-        Raises: TwilioError; what came before it holds.
+            since, until: the times of sending, starting or generation. The list may contain more: the filters of
+                calls and messages know only whole days, and omit records without such a time.
+            by_end: for calls, filter by when they ended.
+            start: the `next_link` of a page, to continue after it.
+        Raises: TwilioError; pages before it are valid.
         """
         if log_type == LogType.ERROR:
             return self._pages(self._monitor, "/v1/Alerts", KEYS[log_type], _alert_filters(since, until), start)
@@ -140,7 +139,7 @@ class TwilioReader:
         return self._pages(self._api, f"{self._home}/{RESOURCES[log_type]}.json", KEYS[log_type], filters, start)
 
     def read_one(self, log_type: LogType, sid: str) -> msgspec.Raw | None:
-        """Read one log whole, by its sid; an error comes with its request and response. None: Twilio has none."""
+        """Read one log completely by its SID; an error includes its request and response. None if Twilio has none."""
         if log_type == LogType.ERROR:
             return self._read(f"{self._monitor}/v1/Alerts/{sid}")
         return self._read(f"{self._api}{self._home}/{RESOURCES[log_type]}/{sid}.json")
@@ -156,14 +155,14 @@ class TwilioReader:
             yield from (_account(record) for record in page.records)
 
     def list_resources(self, base_url: str, path: str, key: str) -> Iterator[dict[str, Any]]:
-        """List what is configured: numbers, services, sinks, subscriptions, as Twilio writes them."""
+        """List configured resources (numbers, services, sinks, subscriptions) in Twilio's form."""
         for page in self._pages(base_url, path, key, {}):
             yield from (msgspec.json.decode(record, type=dict[str, Any]) for record in page.records)
 
     def change(self, method: str, address: str, form: dict[str, object] | None) -> dict[str, Any]:
-        """Make, change or delete what is configured, once: what may have been done is not done again unasked.
+        """Create, change or delete a resource. Never retried: the request may have taken effect.
 
-        Returns: what Twilio answers, empty where it deleted something.
+        Returns: Twilio's response, empty after a deletion.
         """
         answer = self._send(method, address, data=form)
         if not 200 <= answer.status_code < 300:
@@ -172,17 +171,17 @@ class TwilioReader:
 
     @property
     def api_url(self) -> str:
-        """Where calls, messages and numbers are."""
+        """The base URL of calls, messages and numbers."""
         return self._api
 
     @property
     def messaging_url(self) -> str:
-        """Where messaging services are."""
+        """The base URL of messaging services."""
         return _sibling(self._api, "messaging")
 
     @property
     def events_url(self) -> str:
-        """Where Event Streams are configured."""
+        """The base URL of Event Streams."""
         return _sibling(self._api, "events")
 
     @property
@@ -191,7 +190,7 @@ class TwilioReader:
         return self._home
 
     def server_time(self) -> datetime | None:
-        """Ask what time it is at Twilio, to the second: the `Date` of an answer, a refusal too."""
+        """Return Twilio's time, to the second, from the `Date` header of any response, including a refusal."""
         answer = self._send("GET", f"{self._api}{self._home}.json")
         try:
             return parsedate_to_datetime(answer.headers.get("date", ""))
@@ -205,7 +204,7 @@ class TwilioReader:
     def _pages(
         self, base_url: str, path: str, key: str, filters: dict[str, str], start: str | None = None
     ) -> Iterator[Page]:
-        """Follow a list from its first page to its last; stop at lists that run in circles."""
+        """Follow a list from its first page to its last, and stop at cycles."""
         address = follow(base_url, start) if start else base_url + path
         params = None if start else {**filters, "PageSize": str(PAGE_SIZE)}
         visited: set[str] = set()
@@ -243,7 +242,7 @@ class TwilioReader:
             raise
 
     def _with_retries(self, read: Callable[[], T]) -> T:
-        """Try again what may pass, ever later and never in step with others; what never came cost its time already."""
+        """Retry transient errors with increasing random delays. A timeout is not retried: it took its time already."""
         for attempt in range(1, self._tries + 1):
             try:
                 return read()
@@ -258,7 +257,7 @@ class TwilioReader:
         raise AssertionError("unreachable")
 
     def _send(self, method: str, address: str, **values: Any) -> Answer:
-        """Send one request; with the next password as well, once, where the first is refused."""
+        """Send one request. If the password is refused, try the next one once."""
         self._before_request()
         answer: Answer = self._client.request(method, address, **values)
         if answer.status_code != UNAUTHORIZED or self._next_client is None:
@@ -275,7 +274,7 @@ class TwilioReader:
         return second
 
     def _get(self, address: str, params: dict[str, str] | None) -> Answer:
-        """Send one request, and turn every status but success into an error of ours."""
+        """Send one request, and raise an error for every status but success."""
         answer = self._send("GET", address, params=params)
         if answer.status_code != 200:
             raise _error(answer, httpx.URL(address).path, self._clock())
@@ -283,12 +282,12 @@ class TwilioReader:
 
 
 def _sibling(api_url: str, product: str) -> str:
-    """Name the host of another product: beside `api.twilio.com`, of whatever region; else the same server."""
+    """Return the base URL of another product: next to `api.twilio.com`, in any region; else the same server."""
     return api_url.replace("://api.", f"://{product}.", 1) if api_url.endswith(".twilio.com") else api_url
 
 
 def _day_filters(name: str, since: datetime | None, until: datetime | None) -> dict[str, str]:
-    """Write the filters of calls and messages. An upper bound ends at the first moment of its day."""
+    """Build the filters of calls and messages. An upper bound ends at the first moment of its day."""
     filters = {}
     if since is not None:
         filters[f"{name}>"] = since.astimezone(UTC).date().isoformat()
@@ -298,7 +297,7 @@ def _day_filters(name: str, since: datetime | None, until: datetime | None) -> d
 
 
 def _alert_filters(since: datetime | None, until: datetime | None) -> dict[str, str]:
-    """Write the filters of the error log; both bounds are inclusive."""
+    """Build the filters of the error log. Both bounds are inclusive."""
     filters = {}
     if since is not None:
         filters["StartDate"] = _iso_second(since)
@@ -332,7 +331,7 @@ def _account(record: msgspec.Raw) -> AccountRecord:
 
 
 def _wait(error: TwilioError, attempt: int) -> float:
-    """Say how long to wait: as long as Twilio asks, else a random part of ever longer times."""
+    """Return the delay before a retry: Twilio's Retry-After, or random exponential backoff."""
     if isinstance(error, TwilioRateLimited) and error.retry_after_seconds is not None:
         return error.retry_after_seconds + random.random() * FIRST_WAIT_SECONDS  # noqa: S311  # no secret
     ceiling = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
@@ -340,7 +339,7 @@ def _wait(error: TwilioError, attempt: int) -> float:
 
 
 def _error(answer: Answer, path: str, now: datetime) -> TwilioError:
-    """Turn a status into an error that says what was asked, and what Twilio said."""
+    """Build the error for a status, with the request and Twilio's message."""
     status, problem = answer.status_code, _problem(answer.body)
     detail = f"HTTP {status}" + (f", code {problem.code}" if problem.code else "")
     if status == 429:

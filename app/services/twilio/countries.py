@@ -7,19 +7,19 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata, PhoneNumber
 
 CHANNELS = ("whatsapp:", "rcs:", "messenger:", "sms:")
 DECIDED_BY_AREA = {1: "2345678", 7: "1234567"}
-"""Calling codes of several large countries: three digits of area decide, with any subscriber after them."""
+"""Calling codes shared by large countries: three digits of area code decide, with any subscriber number."""
 DECIDING_DIGITS = 6
-"""Of other shared calling codes, so many digits decide."""
+"""The number of digits that decide for other shared calling codes."""
 ANONYMOUS = "+266696687"
-"""What Twilio writes for a number that was withheld: the word on a keypad."""
+"""Twilio's placeholder for a withheld number: the word on a keypad."""
 NOWHERE = "001"
-"""The library's name for calling codes of no country, such as +800."""
+"""The library's region of calling codes that belong to no country, such as +800."""
 
 _E164 = re.compile(r"\+[1-9][0-9]{3,17}")
 
 
 def load() -> None:
-    """Load the tables of all shared calling codes now rather than when the first such number comes."""
+    """Load the tables of all shared calling codes now, not at the first such number."""
     for calling_code, regions in COUNTRY_CODE_TO_REGION_CODE.items():
         if len(regions) > 1:
             _region(calling_code, DECIDED_BY_AREA.get(calling_code, "1234567890"))
@@ -30,8 +30,8 @@ def load() -> None:
 def country_of(address: str | None) -> str | None:
     """Return the ISO 3166 alpha-2 country of an address that is a phone number.
 
-    The number goes by its prefix, valid or not. None: it is no number in international form (a short code, a name,
-    a client, a SIP address), or several countries share its prefix and the number does not decide.
+    The prefix decides, whether or not the number is valid. None if it is no international number (a short code, name,
+    client or SIP address), or if several countries share the prefix and the number does not decide.
     """
     if address is None:
         return None
@@ -57,7 +57,7 @@ def _country_of_prefix(start: str, number: str) -> str | None:
 
 @lru_cache(maxsize=16_384)
 def _calling_code(start: str) -> int | None:
-    """Find the calling code at the start of a number: one to three digits, none the beginning of another."""
+    """Find the calling code at the start of a number: one to three digits; no code is the prefix of another."""
     for length in (1, 2, 3):
         code = int(start[1 : 1 + length])
         if code in COUNTRY_CODE_TO_REGION_CODE:

@@ -1,4 +1,4 @@
-"""Twilio's two ways to write a time: RFC 2822 in the 2010 API, ISO 8601 elsewhere. Pure, and fast: times repeat."""
+"""Twilio's two time formats: RFC 2822 in the 2010 API, ISO 8601 elsewhere. Pure and fast: times repeat."""
 
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,7 +16,7 @@ _DAY_NAMES = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 @lru_cache(maxsize=65_536)
 def parse_time(text: str) -> datetime:
-    """Read a time in either form; one without a zone is UTC.
+    """Parse a time in either format; without a zone it is UTC.
 
     Raises: ValueError.
     """
@@ -41,6 +41,6 @@ def parse_time(text: str) -> datetime:
 
 
 def rfc2822(at: datetime) -> str:
-    """Write a time as the 2010 API does: `Tue, 03 Mar 2026 09:14:02 +0000`."""
+    """Format a time as the 2010 API does: `Tue, 03 Mar 2026 09:14:02 +0000`."""
     day, month = _DAY_NAMES[at.weekday()], _MONTH_NAMES[at.month]
     return f"{day}, {at.day:02d} {month} {at.year:04d} {at:%H:%M:%S} +0000"

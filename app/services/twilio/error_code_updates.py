@@ -1,4 +1,4 @@
-"""Brings the catalogue of error codes up to date, from a file or from the list that Twilio publishes."""
+"""Updates the catalogue of error codes from a file or from Twilio's published list."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +15,14 @@ PUBLISHED_AT = "https://www.twilio.com/docs/api/errors/twilio-error-codes.json"
 MAX_CATALOGUE_BYTES = 16 * 1024 * 1024
 DOWNLOAD_SECONDS = 30
 MIN_CODES = 100
-"""A catalogue smaller than this is not Twilio's."""
+"""A smaller catalogue cannot be Twilio's."""
 
 
 def refresh(source: str, target: Path = PACKAGED, proxy: Proxy = DIRECT) -> int:
-    """Replace the catalogue by a newer one, from a file or an address; return how many codes it has.
+    """Replace the catalogue with one from a file or URL; return its number of codes.
 
-    Args:    source: a path or an address; it holds Twilio's own list, or our packaged form of it.
-    Raises:  ConfigError where it cannot be read or is no catalogue; the old one then stays.
+    Args:    source: a path or URL of Twilio's list, or of our packaged form of it.
+    Raises:  ConfigError if it cannot be read or is no catalogue; the old one is kept.
     """
     entries = _parse(_fetch(source, proxy) if "://" in source else _read(Path(source)), source)
     use(entries, target)
@@ -37,7 +37,7 @@ def _read(path: Path) -> bytes:
 
 
 def _fetch(url: str, proxy: Proxy) -> bytes:
-    """Download a catalogue, bounded in size and time."""
+    """Download a catalogue, with limits on size and time."""
     options: dict[str, Any] = {"timeout": DOWNLOAD_SECONDS, "follow_redirects": True, "trust_env": False}
     try:
         with httpx.stream("GET", url, proxy=proxy.for_url(url), **options) as response:
@@ -55,7 +55,7 @@ def _fetch(url: str, proxy: Proxy) -> bytes:
 
 
 class _Published(msgspec.Struct):
-    """One item of the list that Twilio publishes."""
+    """One item of Twilio's published list."""
 
     code: int
     message: str
@@ -65,7 +65,7 @@ class _Published(msgspec.Struct):
 
 
 def _parse(body: bytes, source: str) -> dict[int, Entry]:
-    """Read Twilio's list, or the packaged form."""
+    """Read Twilio's list or the packaged form."""
     entries: dict[int, Entry] = {}
     try:
         if body.lstrip()[:1] == b"[":

@@ -1,6 +1,6 @@
-"""What Twilio's error codes mean: a catalogue packaged with the product, and our words on fault and next step.
+"""The meaning of Twilio's error codes: a packaged catalogue, with our advice on fault and next step.
 
-A code that the catalogue does not know works all the same: Twilio adds codes without notice.
+Unknown codes are supported: Twilio adds codes without notice.
 """
 
 from bisect import bisect_left
@@ -27,7 +27,7 @@ CAUSES = {
 
 
 class Entry(msgspec.Struct, array_like=True):
-    """One line of the catalogue."""
+    """One entry of the catalogue."""
 
     message: str
     level: str
@@ -37,31 +37,31 @@ class Entry(msgspec.Struct, array_like=True):
 
 @dataclass(frozen=True)
 class ErrorCode:
-    """What a code means, whose fault it is, and what to do."""
+    """The meaning of a code, who is at fault, and what to do."""
 
     code: int
     message: str
     level: str
-    """`error` or `warning`, as catalogued; the level of a live entry counts for more."""
+    """`error` or `warning` according to the catalogue; the level of an actual entry takes precedence."""
     product: str | None
     family: str
-    """What the range of the code is about."""
+    """The subject of the code's range."""
     fault: str
     """`customer`, `carrier`, `twilio` or `unknown`."""
     next_step: str
     fits_one: bool
-    """`next_step` is about a single number."""
+    """`next_step` applies to a single number."""
     docs: str
-    """The page of Twilio's documentation."""
+    """The page in Twilio's documentation."""
 
 
 def load() -> None:
-    """Read the catalogue now rather than when the first code is looked up."""
+    """Load the catalogue now, not at the first lookup."""
     _catalogue(_Loaded.generation)
 
 
 def describe(code: int) -> ErrorCode:
-    """Say what a code means; an unknown one is described as far as its range tells."""
+    """Describe a code; an unknown one by its range."""
     return _described(code, _Loaded.generation)
 
 
@@ -71,19 +71,19 @@ def is_known(code: int) -> bool:
 
 
 def all_codes() -> list[ErrorCode]:
-    """List every code of the catalogue, in order."""
+    """List all codes of the catalogue, in order."""
     return [describe(code) for code in _sorted_codes(_Loaded.generation)]
 
 
 def any_known(first: int, last: int) -> bool:
-    """Say whether the catalogue has a code from `first` to `last`, both included."""
+    """Return whether the catalogue has a code between `first` and `last`, inclusive."""
     codes = _sorted_codes(_Loaded.generation)
     place = bisect_left(codes, first)
     return place < len(codes) and codes[place] <= last
 
 
 def explain(code: int) -> dict[str, Any]:
-    """Give what alerts and mails say of a code: `code`, `message`, `cause`, `docs`."""
+    """Return the part of a description that alerts and mails contain: `code`, `message`, `cause`, `docs`."""
     meaning = describe(code)
     return {
         "code": code,
@@ -94,7 +94,7 @@ def explain(code: int) -> dict[str, Any]:
 
 
 def use(entries: Mapping[int, Entry], target: Path = PACKAGED) -> None:
-    """Replace the catalogue by a newer one."""
+    """Replace the catalogue."""
     lines = [f'"{code}":{msgspec.json.encode(entry).decode()}' for code, entry in sorted(entries.items())]
     fresh = target.with_suffix(".new")
     fresh.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
@@ -103,7 +103,7 @@ def use(entries: Mapping[int, Entry], target: Path = PACKAGED) -> None:
 
 
 class _Loaded:
-    """Which reading of the file is the present one."""
+    """The current version of the catalogue file."""
 
     generation = 0
 

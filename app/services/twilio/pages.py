@@ -1,4 +1,4 @@
-"""Twilio's lists as bytes in, records out: pages, their next links, and what a broken page still tells. Pure."""
+"""Parses Twilio's lists: pages, their next links, and the readable parts of broken pages. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -10,13 +10,13 @@ import msgspec
 from app.errors import TwilioRefused, TwilioUnavailable
 
 MAX_DEPTH = 32
-"""Twilio's records are five levels deep; what is deeper than this is replaced by null."""
+"""Twilio's records are five levels deep. Deeper values are replaced with null."""
 MAX_RECORDS = 5_000
-"""Five times what a page may hold."""
+"""Five times the maximum of a page."""
 MAX_COMMAS = 2_000_000
-"""A page of the longest bodies, all of commas, has fewer; a list of millions of nothings would take a lot of memory."""
+"""More than a page of the longest bodies made of commas. A list of millions of empty values would use much memory."""
 
-# The default host of a product, `{product}.{region}` and `{product}.{edge}.{region}`.
+# A product's default host, `{product}.{region}` or `{product}.{edge}.{region}`.
 _TWILIO_HOST = re.compile(r"([a-z]+)(?:\.[a-z0-9-]+){0,2}\.twilio\.com")
 _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
 _SURROGATES = re.compile(
@@ -30,10 +30,10 @@ class Page:
     """One page of a list."""
 
     records: Sequence[msgspec.Raw]
-    """The JSON of each record, as it came."""
+    """The JSON of each record, unchanged."""
     has_next: bool
     next_link: str | None = None
-    """Where the list goes on: a later listing may begin there."""
+    """Where the list continues. A later listing may start there."""
 
 
 class _Meta(msgspec.Struct):
@@ -41,7 +41,7 @@ class _Meta(msgspec.Struct):
 
 
 class _Listing(msgspec.Struct):
-    """A page of either API: 2010 names the next page by a path, the others by an address."""
+    """A page of either API: the 2010 API links to the next page by a path, the others by a URL."""
 
     calls: list[msgspec.Raw] | None = None
     messages: list[msgspec.Raw] | None = None
@@ -59,10 +59,10 @@ _listing = msgspec.json.Decoder(_Listing)
 
 
 def read_page(body: bytes, key: str) -> tuple[list[msgspec.Raw], str | None]:
-    """Read the records and the next link of a page.
+    """Parse the records and the next link of a page.
 
-    Args:    key: the name under which the records are.
-    Raises:  TwilioUnavailable where the body is no such page: cut, HTML, of another shape.
+    Args:    key: the name of the list of records.
+    Raises:  TwilioUnavailable if the body is no such page: truncated, HTML, or of another shape.
     """
     if body.count(b",") > MAX_COMMAS:
         raise TwilioUnavailable(f"Twilio's answer has more records than a page of {key}: it is read again")
@@ -79,7 +79,7 @@ def read_page(body: bytes, key: str) -> tuple[list[msgspec.Raw], str | None]:
 
 
 def _decode(body: bytes) -> _Listing:
-    """Decode a page; odd characters and odd depths inside records cost no more than themselves."""
+    """Decode a page. Invalid characters and excessive depth affect only their own values."""
     try:
         return _listing.decode(body)
     except (msgspec.DecodeError, RecursionError):
@@ -91,13 +91,13 @@ def _decode(body: bytes) -> _Listing:
 
 
 def repair_text(body: bytes) -> bytes:
-    """Replace what is no text: halves of surrogate pairs, and bytes that are no UTF-8."""
+    """Replace invalid text: lone surrogates, and bytes that are not UTF-8."""
     body = body.decode("utf-8", "replace").encode()
     return _SURROGATES.sub(lambda found: found[1] + (found[2] or rb"\ufffd"), body)
 
 
 def prune_depth(body: bytes) -> bytes:
-    """Replace by null whatever lies deeper than `MAX_DEPTH` levels."""
+    """Replace values deeper than `MAX_DEPTH` levels with null."""
     kept: list[bytes] = []
     depth, start = 0, 0
     for token in _TOKENS.finditer(body):
@@ -113,12 +113,12 @@ def prune_depth(body: bytes) -> bytes:
 
 
 def follow(base_url: str, link: str) -> str:
-    """Return the address of the next page: path and query of the link as they are, always at the server of `base_url`.
+    """Return the URL of the next page: path and query of the link unchanged, always at the server of `base_url`.
 
-    A path alone goes to that server. A whole address must name the same server, or, where both are Twilio's, the same
-    product in any region: a regional host may name the default one, but credentials belong to their region.
+    A path alone goes to that server. A full URL must name the same server or, if both are Twilio's, the same product in
+    any region: a regional host may link to the default one, but credentials belong to their region.
 
-    Raises: TwilioRefused where the link leads elsewhere: credentials go to no other host.
+    Raises: TwilioRefused if the link leads elsewhere: credentials are sent to no other host.
     """
     base, target = urlsplit(base_url), _split_link(base_url, link)
     if not _leads_back(base, target):
@@ -146,7 +146,7 @@ def _leads_back(base: SplitResult, target: SplitResult) -> bool:
 
 
 def _product(address: SplitResult) -> str | None:
-    """Return which of Twilio's products a host serves: `monitor` of `monitor.dublin.ie1.twilio.com`; else None."""
+    """Return the Twilio product of a host, such as `monitor` for `monitor.dublin.ie1.twilio.com`; else None."""
     if (address.scheme, address.port or 443) != ("https", 443):
         return None
     found = _TWILIO_HOST.fullmatch(address.hostname or "")

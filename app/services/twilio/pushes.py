@@ -1,4 +1,4 @@
-"""What Twilio pushes, as values: status callbacks, the Debugger's webhook, and the events of Event Streams. Pure."""
+"""Twilio's callbacks as values: status callbacks, the Debugger's webhook, and Event Streams. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -20,23 +20,24 @@ MESSAGE_EVENTS = ("com.twilio.messaging.message.", "com.twilio.messaging.inbound
 CALL_EVENTS = ("com.twilio.voice.status-callback.call.", "com.twilio.voice.webhook.status-callback.call.")
 ERROR_EVENT = "com.twilio.error-logs.error.logged"
 CALL_STATUSES = {"initiated": "queued", "answered": "in-progress"}
-"""Names that callbacks have for what the REST API calls otherwise."""
+"""Statuses that callbacks and the REST API name differently."""
 
 
 @dataclass(frozen=True)
 class Push:
-    """One thing that Twilio told."""
+    """One callback."""
 
     account_sid: str
     log_type: LogType
     sid: str
     payload: Mapping[str, Any]
-    """Of a call or message: `status`, `error_code`, `at`, `duration`. Of an error: its record, as a list would show it.
-    Values are ready for JSON; never a body."""
+    """For a call or message: `status`, `error_code`, `at`, `duration`. For an error: its record, as in a list.
+    JSON values, never a body.
+    """
 
 
 def read_status(fields: Mapping[str, str]) -> Push | None:
-    """Read a status callback of a message or a call; None where it is neither."""
+    """Parse a status callback of a message or call; None if it is neither."""
     account_sid = fields.get("AccountSid", "")
     message_sid = fields.get("MessageSid") or fields.get("SmsSid") or ""
     if MESSAGE_SID.fullmatch(message_sid):
@@ -50,7 +51,7 @@ def read_status(fields: Mapping[str, str]) -> Push | None:
 
 
 def read_error(fields: Mapping[str, str]) -> Push | None:
-    """Read what the Debugger's webhook posts; None where it is no entry."""
+    """Parse a request of the Debugger's webhook; None if it is no entry."""
     sid = fields.get("Sid", "")
     if not ERROR_SID.fullmatch(sid):
         return None
@@ -59,9 +60,9 @@ def read_error(fields: Mapping[str, str]) -> Push | None:
 
 
 def read_events(body: bytes) -> list[Push] | None:
-    """Read the events of Event Streams: an array, or one alone. None where the body is neither.
+    """Parse events of Event Streams: an array or a single one. None if the body is neither.
 
-    Events of other kinds, and events of odd shape, are left out: Twilio would drop the good ones with them.
+    Events of other types and malformed events are skipped: otherwise Twilio would drop the valid ones with them.
     """
     decoded = _decode(body)
     if not isinstance(decoded, (dict, list)):
@@ -71,7 +72,7 @@ def read_events(body: bytes) -> list[Push] | None:
 
 
 def _decode(body: bytes) -> object:
-    """Read JSON, of which odd characters and odd depths cost no more than themselves; None where it is none."""
+    """Decode JSON. Invalid characters and excessive depth affect only their own values. None if it is not JSON."""
     broken = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
     with suppress(*broken):
         return msgspec.json.decode(body)
@@ -107,7 +108,7 @@ def _event(event: dict[str, Any]) -> Push | None:
 
 
 def _callback_of(data: dict[str, Any]) -> dict[str, str]:
-    """Find the parameters of the status callback that an event of a call repeats."""
+    """Return the parameters of the status callback that a call's event repeats."""
     request = data.get("request")
     parameters = request.get("parameters") if isinstance(request, dict) else data
     if isinstance(parameters, str):
@@ -129,7 +130,7 @@ def _status(
 
 
 def _error(account_sid: str, sid: str, level: str, timestamp: str | None, payload: Mapping[str, Any]) -> Push:
-    """Put together the record that the error log will list, as far as it is told."""
+    """Build the record that the error log will list, as far as it is known."""
     more = payload.get("more_info")
     webhook = payload.get("webhook")
     request = webhook.get("request") if isinstance(webhook, dict) else None
@@ -153,7 +154,7 @@ def _error(account_sid: str, sid: str, level: str, timestamp: str | None, payloa
 
 
 def _object(text: object) -> dict[str, Any]:
-    """Read JSON that comes as a text, or as an object already."""
+    """Decode JSON from a text; an object is returned as it is."""
     if isinstance(text, dict):
         return text
     decoded = _decode(text.encode("utf-8", "replace")) if isinstance(text, str) else None
@@ -170,7 +171,7 @@ def _int(value: object) -> int | None:
 
 
 def _time(text: str | None) -> str | None:
-    """Write a time as ISO 8601, in whole seconds as the lists do; None where it cannot be read."""
+    """Format a time as ISO 8601 in whole seconds, as lists do; None if it cannot be read."""
     try:
         at: datetime | None = parse_time(text) if text else None
     except (ValueError, TypeError):

@@ -1,9 +1,9 @@
-"""Twilio's statuses: their order within one log, and which of them end it. Pure."""
+"""Twilio's statuses: their order within a log, and which are final. Pure."""
 
 from app.enums import LogType
 
-# Source: Twilio's documentation of message and call statuses. A status that is not listed has the lowest rank
-# and ends nothing: Twilio adds new ones.
+# Source: Twilio's documentation of message and call statuses. Unknown statuses rank lowest and are not final: Twilio
+# adds new ones.
 MESSAGE_RANKS = {
     "accepted": 1,
     "scheduled": 1,
@@ -35,13 +35,13 @@ FINAL_CALLS = frozenset({"completed", "busy", "failed", "no-answer", "canceled"}
 
 
 def status_rank(log_type: str, status: str | None) -> int:
-    """Return how far along its life a log of this status is: 0 (unknown) to 6."""
+    """Return how far a status is in the life of a log: 0 (unknown) to 6."""
     ranks = MESSAGE_RANKS if log_type == LogType.MESSAGE else CALL_RANKS
     return ranks.get(status or "", 0)
 
 
 def is_final(log_type: str, status: str | None) -> bool:
-    """Say whether a log of this status cannot fail any more, nor go on."""
+    """Return whether a status is terminal."""
     if log_type == LogType.ERROR:
         return True
     return status in (FINAL_MESSAGES if log_type == LogType.MESSAGE else FINAL_CALLS)

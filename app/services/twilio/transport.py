@@ -1,6 +1,7 @@
-"""HTTP to Twilio under the SDK's client, directly or through a proxy.
+"""HTTP for the SDK's client, directly or through a proxy.
 
-One pooled connection, with an end to every wait and every answer."""
+One connection pool, with limits on time and size.
+"""
 
 import logging
 import time
@@ -18,14 +19,14 @@ from app.utils.proxies import DIRECT, Proxy
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0
-"""A page of 1,000 messages can take more than ten seconds. However slowly it drips, an answer has an end, too."""
+"""A page of 1,000 messages can take more than ten seconds. The limit also ends slow responses."""
 MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 """A page of 1,000 records has about one megabyte."""
 POOL = httpx.Limits(max_connections=4, max_keepalive_connections=4, keepalive_expiry=30.0)
 
 
 class Answer(Response):  # type: ignore[misc]  # the SDK ships no types
-    """An answer whose body is bytes: the SDK's own decodes it to text, only for JSON to encode it again."""
+    """A response with a body in bytes. The SDK's own decodes text that JSON would encode again."""
 
     def __init__(self, status_code: int, body: bytes, headers: httpx.Headers) -> None:
         super().__init__(status_code, "", headers)
@@ -33,7 +34,7 @@ class Answer(Response):  # type: ignore[misc]  # the SDK ships no types
 
 
 class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
-    """What the SDK's client sends its requests through."""
+    """The HTTP client of the SDK's client."""
 
     def __init__(
         self,
@@ -47,7 +48,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
         self._clients: dict[str | None, httpx.Client] = {}
 
     def _client(self, uri: str) -> httpx.Client:
-        """Return the client for an address: one for each proxy, and one that goes directly."""
+        """Return the client for a URL: one per proxy, and one for direct connections."""
         proxy = self._proxy.for_url(uri)
         if proxy not in self._clients:
             self._clients[proxy] = httpx.Client(
@@ -74,7 +75,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
     ) -> Answer:
         """Send one request.
 
-        Raises: TwilioUnavailable where no whole answer came; the message names no address with its query.
+        Raises: TwilioUnavailable if no complete response arrived; the message contains no query.
         """
         values: dict[str, Any] = {"headers": headers, "auth": auth}
         if params:
@@ -93,7 +94,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
             raise TwilioUnavailable(f"no answer from Twilio for {path} ({type(error).__name__})") from None
 
     def _body(self, response: httpx.Response, path: str) -> bytes:
-        """Read the body, up to a size and within a time."""
+        """Read the body, with limits on size and time."""
         announced = response.headers.get("content-length", "")
         if announced.isdigit() and int(announced) > MAX_RESPONSE_BYTES:
             raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {MAX_RESPONSE_BYTES} bytes")
@@ -109,18 +110,17 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
         return bytes(body)
 
     def close(self) -> None:
-        """Close the connections."""
         for client in self._clients.values():
             client.close()
 
 
 def _proxy(address: str) -> httpx.Proxy:
-    """Describe a proxy; one that is spoken to by TLS is checked as everybody else is."""
+    """Describe a proxy. A TLS proxy's certificate is verified as any other."""
     return httpx.Proxy(address, ssl_context=tls_context() if address.startswith("https://") else None)
 
 
 def _unpacker(encoding: str, path: str) -> Callable[[bytes, int], bytes]:
-    """Make what unpacks the pieces of a body, each to a size at most: a few bytes may stand for millions."""
+    """Return a decompressor with limited output: a few bytes may expand to millions."""
     if encoding.strip().lower() in ("", "identity"):
         return lambda piece, _: piece
     if encoding.strip().lower() != "gzip":

@@ -1,7 +1,7 @@
-"""The words that Twilio uses in logs, and the countries of phone numbers: finds values that no log can have.
+"""Twilio's vocabulary in logs and the countries of phone numbers: finds values that no log can have.
 
-Countries are a closed list: another one is an error. Twilio adds statuses, directions and codes without notice: one
-that is not known here is only doubtful. Texts never repeat the value. Pure.
+Countries are a closed list: another one is an error. Twilio adds statuses, directions and codes without notice: an
+unknown one is only doubtful. Messages never repeat the value. Pure.
 """
 
 import re
@@ -18,16 +18,16 @@ from app.services.twilio.statuses import CALL_RANKS, MESSAGE_RANKS
 
 COUNTRIES = frozenset(region for regions in COUNTRY_CODE_TO_REGION_CODE.values() for region in regions) - {NOWHERE}
 _ALIASES = {"UK": "GB", "EN": "GB", "EL": "GR", "USA": "US", "UAE": "AE"}
-"""What people write for a country, where it is neither its code nor its name."""
+"""Common names of countries that are neither their codes nor their names."""
 
 STATUSES: Mapping[str, Collection[str]] = {LogType.CALL: CALL_RANKS, LogType.MESSAGE: MESSAGE_RANKS}
-"""Log type to the statuses that its logs are known to have."""
+"""Known statuses by log type."""
 # Source: Twilio's API reference, the property `direction` of the Call and the Message resource.
 DIRECTIONS: Mapping[str, Collection[str]] = {
     LogType.CALL: ("inbound", "outbound-api", "outbound-dial", "trunking-originating", "trunking-terminating"),
     LogType.MESSAGE: ("inbound", "outbound-api", "outbound-call", "outbound-reply"),
 }
-"""Log type to the directions that its logs are known to have."""
+"""Known directions by log type."""
 
 _CALLS_AND_MESSAGES = frozenset({LogType.CALL, LogType.MESSAGE})
 CARRIED_BY: Mapping[str, Collection[str]] = {
@@ -42,7 +42,7 @@ CARRIED_BY: Mapping[str, Collection[str]] = {
     "segments": {LogType.MESSAGE},
     "duration_seconds": {LogType.CALL},
 }
-"""Field to the log types that have it; fields that are not listed belong to all."""
+"""The log types that have a field; fields that are not listed belong to all."""
 _PLURAL = {LogType.CALL: "calls", LogType.MESSAGE: "messages", LogType.ERROR: "entries of the error log"}
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
@@ -51,12 +51,12 @@ _PUNCTUATED = re.compile(r"\+?[0-9() ./-]{7,30}")
 
 
 def log_types_of(log_type: str) -> frozenset[str]:
-    """Return the log types that a rule's `log_type` stands for."""
+    """Return the log types that a rule's `log_type` covers."""
     return frozenset(LogType) if log_type == "any" else frozenset({log_type})
 
 
 def country_fault(value: str) -> str | None:
-    """Say why a value, in capitals, is no country of phone numbers; None where it is one."""
+    """Return why a value in capitals is no country of phone numbers, or None."""
     if value in COUNTRIES:
         return None
     return "is no country of phone numbers in ISO 3166 alpha-2" + _hint(_country_meant(value))
@@ -65,7 +65,7 @@ def country_fault(value: str) -> str | None:
 def _country_meant(value: str) -> str | None:
     if value in _ALIASES:
         return _ALIASES[value]
-    from phonenumbers.geodata.locale import LOCALE_DATA  # large, and seldom needed
+    from phonenumbers.geodata.locale import LOCALE_DATA  # large and seldom needed
 
     by_name = {
         name.upper(): region
@@ -78,7 +78,7 @@ def _country_meant(value: str) -> str | None:
 
 
 def field_doubt(field: str, log_types: Collection[str]) -> str | None:
-    """Say why a field is empty in all logs of these types; None where some have it."""
+    """Return why a field is empty in all logs of these types, or None."""
     carriers = CARRIED_BY.get(field)
     if carriers is None or set(log_types) & set(carriers):
         return None
@@ -86,7 +86,7 @@ def field_doubt(field: str, log_types: Collection[str]) -> str | None:
 
 
 def doubt(field: str, value: str | int, log_types: Collection[str]) -> str | None:
-    """Say why a log of these types is not known ever to have this value in a field; None where it may."""
+    """Return why logs of these types may never have this value in a field, or None."""
     if (why := field_doubt(field, log_types)) is not None:
         return why
     check = _CHECKS.get(field)
@@ -96,9 +96,9 @@ def doubt(field: str, value: str | int, log_types: Collection[str]) -> str | Non
 def value_doubts(
     path: str, field: str, values: Collection[str | int], log_types: Collection[str]
 ) -> Iterator[FieldError]:
-    """Give what is doubtful about the values that a field of logs is compared with.
+    """Yield warnings about values that a field is compared with.
 
-    Args:    path: names the field in what is given.
+    Args:    path: the name of the field in the warnings.
     """
     if values and (why := field_doubt(field, log_types)) is not None:
         yield FieldError(path, why)
