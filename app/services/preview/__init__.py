@@ -1,1 +1,1 @@
-"""What a rule would have done over a span of stored logs, by the functions that live evaluation runs."""
+"""Previews: what a rule would have done over a span of stored logs, with the functions of live evaluation."""

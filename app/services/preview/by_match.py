@@ -1,4 +1,4 @@
-"""Previews `each`, `threshold` and `new_value`: all matches of the span at once, put together to episodes."""
+"""Previews `each`, `threshold` and `new_value`: groups all matches of the span into episodes."""
 
 from bisect import bisect_right
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from app.utils.clock import cut_to_second
 
 
 def run(reader: LogReader, request: PreviewRequest, horizon: datetime) -> PreviewResult:
-    """Find the episodes of the span; one that is not over by the horizon stays open."""
+    """Find the episodes of the span. Those that are not over at the horizon stay open."""
     rule, since = request.rule, cut_to_second(request.since)
     slots = GroupSlots(rule)
     known_runs = _known_runs(reader, rule, since, slots)
@@ -39,7 +39,7 @@ def run(reader: LogReader, request: PreviewRequest, horizon: datetime) -> Previe
 
 
 def _known_runs(reader: LogReader, rule: Rule, since: datetime, slots: GroupSlots) -> known_values.Runs:
-    """Learn the values that matches carried in the lookback."""
+    """Load the values that matches had within the lookback."""
     if not isinstance(rule.params, NewValueParams):
         return {}
     runs: known_values.Runs = {}
@@ -54,7 +54,7 @@ def _known_runs(reader: LogReader, rule: Rule, since: datetime, slots: GroupSlot
 
 
 def _mark_new_values(group: MatchGroup, known: known_values.Runs) -> None:
-    """Note which logs of a group carry a value that is new."""
+    """Mark the logs of a group that have a new value."""
     rule = group.rule
     value_matches = [
         (known_values.ValueKey(rule.id, group.key, value), log)
@@ -72,7 +72,7 @@ def _mark_new_values(group: MatchGroup, known: known_values.Runs) -> None:
 
 
 def _measure(rule: Rule, times: dict[str, list[datetime]]) -> Callable[[datetime], float] | None:
-    """Return what counts the matches of the window that ends at a moment, of the fullest group."""
+    """Return a function that counts the matches in the window that ends at a time, for the largest group."""
     if not isinstance(rule.params, ThresholdParams):
         return None
     window = rule.window

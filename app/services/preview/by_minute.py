@@ -1,6 +1,6 @@
-"""Previews conditions over time: judges each group at the minutes at which something may change for it.
+"""Previews conditions over time: evaluates each group only at minutes at which its verdict may change.
 
-Between those minutes a verdict stays what it was: logs neither enter nor leave the window, and no deadline passes.
+In between, the verdict is constant: no log enters or leaves the window, and no deadline passes.
 """
 
 import heapq
@@ -30,17 +30,17 @@ from app.services.rules.types import NoDataParams, RatioParams, Rule, SpikeParam
 
 MAX_JUDGMENTS = 500_000
 MAX_CHECKS = 1_000_000
-"""Looks whether a group is worth judging at a minute: of a `spike`, one at nearly every minute."""
+"""Checks whether a group needs evaluation at a minute; a `spike` has one at nearly every minute."""
 TOO_MANY_JUDGMENTS = (
     f"is too far back: a preview judges {MAX_JUDGMENTS:,} times, a group at a minute;"
     " shorten the span, narrow the filters, or group by less"
 )
 MAX_PLOTTED_GROUPS = 50
-"""Groups whose value is looked at for the plot: those with most matches."""
+"""The groups with most matches, whose values appear in the plot."""
 
 
 class GroupEvaluator:
-    """Judges the groups of one rule as the evaluation does, and keeps what it says; nothing is saved."""
+    """Evaluates the groups of one rule as live evaluation does, and collects the alerts; nothing is saved."""
 
     def __init__(
         self, session: Session, settings: Settings, request: PreviewRequest, known: Completeness, deadline: Deadline
@@ -51,10 +51,10 @@ class GroupEvaluator:
         self._judgments = self._checks = 0
 
     def evaluate_group(self, key: str, source: Source, first: datetime, last: datetime) -> Iterator[PreviewAlert]:
-        """Follow one group from its first minute to its last, and tell its alerts."""
+        """Evaluate one group from its first minute to its last, and yield its alerts."""
         alert: Alert | None = None
         suppressed = False
-        # A schedule may let the rule fire at any minute; of a spike, windows begin and end at nearly every one.
+        # With a schedule, the rule may fire at any minute. Windows of a spike begin and end at nearly every minute.
         always = self.rule.schedule is not None or isinstance(self.rule.params, SpikeParams)
         queue = _MinuteQueue(() if always else source.changes(), first, last, always=always)
         for at in queue:
@@ -81,7 +81,7 @@ class GroupEvaluator:
         return source.may_fire(at)
 
     def value(self, key: str, source: Source, at: datetime) -> float | None:
-        """Say what the condition measures of one group at a minute."""
+        """Return the measured value of a group at a minute."""
         return minute_evaluator.judge_group(
             self.rule, (self.rule.id, key), self._minute(key, source, at, None, suppressed=False), self._due(at)
         ).value
@@ -107,7 +107,7 @@ class GroupEvaluator:
         return minute_evaluator.DueMinute(at, [self.rule], self._known)
 
     def _deadline(self, alert: Alert) -> datetime | None:
-        """Return when time alone may end an alert."""
+        """Return when an alert may end without further logs."""
         if alert.insufficient_since is not None:
             return alert.insufficient_since + 2 * self.rule.window
         if isinstance(self.rule.params, SpikeParams):
@@ -119,7 +119,7 @@ class GroupEvaluator:
 
 
 class _MinuteQueue:
-    """The minutes that are still to be judged, in order; some are added on the way."""
+    """The minutes to evaluate, in order; more are added on the way."""
 
     def __init__(self, minutes: Iterable[datetime], first: datetime, last: datetime, *, always: bool) -> None:
         self._last = last
@@ -150,7 +150,7 @@ def run(
     settings: Settings,
     deadline: Deadline,
 ) -> PreviewResult:
-    """Judge every group over the span, up to the horizon."""
+    """Evaluate every group over the span, up to the horizon."""
     rule = request.rule
     sources = _sources(reader, request, settings, known.known_from(rule))
     evaluator = GroupEvaluator(session, settings, request, known, deadline)
@@ -169,7 +169,7 @@ def run(
 
 
 def _first_minute(rule: Rule, known: Completeness) -> datetime:
-    """Return the first minute that is judged: what was before logs are known is not taken for silence."""
+    """Return the first minute to evaluate: times before logs are known must not count as silence."""
     first, known_from = minute_evaluator.first_judged_minute(rule), known.known_from(rule)
     if known_from is None or isinstance(rule.params, StuckParams):
         return first
@@ -177,7 +177,7 @@ def _first_minute(rule: Rule, known: Completeness) -> datetime:
 
 
 class _Measure:
-    """What the condition measured at the last whole minute before a moment, of the group nearest to firing."""
+    """Returns the measured value at the last full minute, of the group nearest to firing."""
 
     def __init__(self, evaluator: GroupEvaluator, sources: dict[str, Source], first: datetime, last: datetime) -> None:
         largest = sorted(sources, key=lambda key: -sources[key].size)[:MAX_PLOTTED_GROUPS]
@@ -196,7 +196,7 @@ class _Measure:
 def _sources(
     reader: LogReader, request: PreviewRequest, settings: Settings, known_from: datetime | None
 ) -> dict[str, Source]:
-    """Read what each group holds."""
+    """Load the logs of each group."""
     rule = request.rule
     if isinstance(rule.params, StuckParams):
         return dict(_stuck(reader, request, settings))
@@ -214,7 +214,7 @@ def _sources(
 
 
 def _before(reader: LogReader, rule: Rule, since: datetime) -> Iterable[LogBucket]:
-    """Read what a new rule learns from stored logs: the history of a `spike`, the groups that `no_data` misses."""
+    """Load what a new rule learns from stored logs: the baseline of a `spike`, the groups of `no_data`."""
     if isinstance(rule.params, SpikeParams):
         start = since - rule.window * (rule.params.baseline_windows + 1)
         return reader.first_matches_by_minute(start, since)

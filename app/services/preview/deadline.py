@@ -1,4 +1,4 @@
-"""The time that a preview may take, over all that it reads and judges."""
+"""The time limit of a preview, over all reading and evaluating."""
 
 import time
 
@@ -10,23 +10,23 @@ TOO_LONG = f"is too far back: the preview takes longer than {MAX_SECONDS} second
 
 
 class Deadline:
-    """Runs from the moment it is made."""
+    """Starts when it is created."""
 
     def __init__(self) -> None:
         self._at = time.monotonic() + MAX_SECONDS
 
     def milliseconds_left(self) -> int:
-        """Say how long a statement may still take.
+        """Return the remaining time for a statement.
 
-        Raises: InvalidInput, once the time is up.
+        Raises: InvalidInput when the time is up.
         """
         self.check()
         return max(1, int(1000 * (self._at - time.monotonic())))
 
     def check(self) -> None:
-        """Go on only while there is time.
+        """Stop when the time is up.
 
-        Raises: InvalidInput, at `since`.
+        Raises: InvalidInput, for the field `since`.
         """
         if time.monotonic() > self._at:
             raise InvalidInput([FieldError("since", TOO_LONG)])

@@ -1,6 +1,6 @@
-"""Reads the stored logs of a preview, as few rows as the rule allows; the index of patterns says what matches.
+"""Reads the stored logs of a preview, in as few rows as the rule allows. The pattern index finds matches.
 
-Logs that are alike in all that the rule looks at come as one row with their number.
+Logs with equal values in all fields that the rule uses are combined in one row with their number.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,33 +23,33 @@ from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, RatioParams, Rule
 
 MAX_ROWS = 300_000
-"""Matches that a preview takes in one by one."""
+"""The matches that a preview loads individually."""
 MAX_COUNTS = 600_000
-"""Minutes, by all that the rule looks at, that the database counts for a preview."""
+"""The minutes, by all fields that the rule uses, that the database counts for a preview."""
 MAX_SCANNED = 1_500_000
-"""Logs whose texts, or whatever an expression asks for, a preview looks at."""
+"""The logs that a preview checks for texts or expressions."""
 CHUNK = 10_000
 MAX_LIFETIME = timedelta(days=37)
-"""A log may change so long after it occurred: Twilio takes messages up to 35 days ahead."""
+"""A log may change this long after it occurred: Twilio schedules messages up to 35 days ahead."""
 TOO_MANY = f"is too far back: a preview takes in {MAX_ROWS:,} matches one by one; {NARROW}"
 TOO_MANY_COUNTS = f"is too far back: a preview takes in {MAX_COUNTS:,} minutes of groups; {NARROW}, or group by less"
 TOO_MUCH_TEXT = f"is too far back: a preview looks at the texts of {MAX_SCANNED:,} logs; {NARROW}"
 
 
 class LogBucket(NamedTuple):
-    """Logs of one minute that are alike in all that the rule looks at."""
+    """The logs of one minute with equal values in all fields that the rule uses."""
 
     log: LogVersion
     minute: datetime
     """The end of the minute."""
     number: int
-    """How many."""
+    """The number of logs."""
     amount: Decimal
-    """Of `sum`: what their field comes to."""
+    """For `sum`: the total of its field."""
     matches: bool
 
     def plus(self, other: "LogBucket") -> "LogBucket":
-        """Put others to it that are alike."""
+        """Combine two buckets with equal fields."""
         return self._replace(number=self.number + other.number, amount=self.amount + other.amount)
 
 
@@ -62,7 +62,7 @@ class KnownMatch(NamedTuple):
 
 
 class LogReader:
-    """Reads for one rule, within a transaction in which nothing can be written any more."""
+    """Reads for one rule, in a read-only transaction."""
 
     def __init__(self, session: Session, rule: Rule, deadline: Deadline) -> None:
         self._session, self._rule, self._deadline = session, rule, deadline
@@ -75,7 +75,7 @@ class LogReader:
         session.execute(text("SET LOCAL work_mem = '64MB'"))
 
     def population(self, since: datetime, until: datetime, bucket: timedelta) -> dict[datetime, int]:
-        """Count the logs of the population that occurred in [since, until), by bucket; of `ratio`, the final ones."""
+        """Count the logs of the population in [since, until) by bucket; for `ratio`, only final ones."""
         final = " AND final" if isinstance(self._rule.params, RatioParams) else ""
         rows = self._rows(
             f"SELECT date_bin(:bucket, occurred_at, :since), count(*) FROM {STATES} WHERE {self._occurred}{final}"
@@ -85,7 +85,7 @@ class LogReader:
         return {row[0]: row[1] for row in rows}
 
     def first_matches(self, since: datetime, until: datetime) -> Iterator[LogVersion]:
-        """Read the first version of each log that matches, of those that came into their state in [since, until)."""
+        """Read the first matching version of each log that reached that state in [since, until)."""
         fields = {*self._fields, "change_id", "log_id", "sid", "occurred_at", "changed_at"}
         query = f"{select(fields)} FROM {self._firsts}"
         first: dict[int, LogVersion] = {}
@@ -98,7 +98,7 @@ class LogReader:
         yield from first.values()
 
     def known_matches(self, since: datetime, until: datetime) -> Iterator[KnownMatch]:
-        """Read what matched by group and value, with its first and last time in [since, until)."""
+        """Read matches by group and value, with their first and last time in [since, until)."""
         if not queries.sql_decides(self._rule):
             for version in self.first_matches(since, until):
                 yield KnownMatch(version, version.changed_at, version.changed_at)
@@ -108,7 +108,7 @@ class LogReader:
             yield KnownMatch(LogVersion(*values), first_at, last_at)
 
     def first_matches_by_minute(self, since: datetime, until: datetime) -> Iterator[LogBucket]:
-        """Count the first matching versions by group, and by the minute of their change."""
+        """Count first matching versions by group and by the minute of their change."""
         if not queries.sql_decides(self._rule):
             for version in self.first_matches(since, until):
                 yield LogBucket(version, minute_end(version.changed_at), 1, Decimal(0), True)
@@ -119,12 +119,12 @@ class LogReader:
             yield LogBucket(LogVersion(*values), end, count, Decimal(0), True)
 
     def latest_by_minute(self, since: datetime, until: datetime) -> Iterator[LogBucket]:
-        """Count the logs as they stand by all that the rule looks at, and by the minute they occurred in."""
+        """Count the logs in their latest state, by all fields that the rule uses and by the minute they occurred in."""
         at, field = minute("occurred_at"), queries.summed_field(self._rule)
         amount = f"coalesce(sum(abs({field})), 0)" if field else "0"
         share = isinstance(self._rule.params, RatioParams)
         fields = {*self._fields, "final"} if share else self._fields
-        # Of a `ratio`, final logs count that do not match, and an alert names matches that are not final.
+        # A `ratio` also counts final logs that do not match, and its alerts name matches that are not final.
         which = "true" if share else self._pattern
         where = f" FROM {STATES} WHERE {self._occurred} AND {which}"
         values = {"since": since, "until": until}
@@ -132,7 +132,7 @@ class LogReader:
             query = select(fields, at, "count(*)", amount) + where + group_by(fields, at) + f" LIMIT {MAX_COUNTS + 1}"
             yield from self._kinds(self._rows(query, values))
             return
-        # Texts differ from log to log: only what matches is alike.
+        # Texts differ from log to log, so only matches are combined.
         alike: dict[tuple[object, ...], LogBucket] = {}
         amount = f"coalesce(abs({field}), 0)" if field else "0"
         for rows in self._scan(select(fields, at, "1", amount) + where, values):
@@ -150,7 +150,7 @@ class LogReader:
             yield LogBucket(log, row[-3], row[-2], Decimal(row[-1]), matches)
 
     def unfinished(self, since: datetime, until: datetime, age: timedelta) -> Iterator[list[LogVersion]]:
-        """Read the versions of the logs that were not final at that age, by log, the oldest version first."""
+        """Read the versions of the logs that were not final at that age, by log, oldest version first."""
         fields = {*self._fields, "change_id", "log_id", "occurred_at", "changed_at", "final"}
         query = (
             f"{select(fields)} FROM {VERSIONS} WHERE {self._population} AND changed_at < :until"
@@ -172,7 +172,7 @@ class LogReader:
             yield versions
 
     def matching(self, versions: Sequence[LogVersion]) -> list[bool]:
-        """Say which of these versions match."""
+        """Return which of the versions match."""
         return [bool(found) for found in self._index.match_batch(versions)]
 
     def _matching(self, chunks: Iterable[Sequence[tuple[Any, ...]]]) -> Iterator[LogVersion]:
@@ -186,7 +186,7 @@ class LogReader:
 
     @property
     def _firsts(self) -> str:
-        """The versions of [since, until) that may match; where SQL decides it, the first of each log that does."""
+        """The versions in [since, until) that may match; if SQL decides, the first matching version of each log."""
         decides = queries.sql_decides(self._rule)
         once, order = ("DISTINCT ON (log_id)", " ORDER BY log_id, change_id") if decides else ("", "")
         return (
@@ -197,7 +197,7 @@ class LogReader:
         )
 
     def _scan(self, query: str, values: Values) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """Read what is to be looked at log by log, some at a time."""
+        """Read rows to be checked individually, in batches."""
         most, refusal = (MAX_ROWS, TOO_MANY) if queries.sql_decides(self._rule) else (MAX_SCANNED, TOO_MUCH_TEXT)
         scanned = 0
         with self._in_time():
@@ -218,7 +218,7 @@ class LogReader:
 
     @contextmanager
     def _in_time(self) -> Iterator[None]:
-        """Let a statement take no more than what is left of the time."""
+        """Limit a statement to the remaining time."""
         self._session.execute(text(f"SET LOCAL statement_timeout = {self._deadline.milliseconds_left()}"))
         try:
             yield

@@ -1,5 +1,7 @@
-"""The SQL of a preview, as text and values. Two tables, `versions` and `states` (a log as it stands), whose columns are
-the fields of a `LogVersion`: so a rule's population and pattern are written once. Pure.
+"""The SQL of a preview, as text and values. Pure.
+
+Two tables, `versions` and `states` (the latest state of a log), have the fields of a `LogVersion` as columns, so a
+rule's population and pattern are translated once.
 """
 
 from collections.abc import Iterable
@@ -44,7 +46,7 @@ _OF_PATTERN: dict[PatternType, tuple[str, ...]] = {
 
 
 def attribute(field: str) -> str:
-    """Return the name in a `LogVersion` of a field of the API."""
+    """Return the attribute of `LogVersion` for a field of the API."""
     return "from_" if field == "from" else field
 
 
@@ -57,24 +59,24 @@ def fields_of(rule: Rule) -> frozenset[str]:
 
 
 def select(fields: Iterable[str], *more: str) -> str:
-    """Write a SELECT of a `LogVersion` that has these fields, and nulls for the others."""
+    """Build a SELECT of a `LogVersion` with these fields and null for the others."""
     wanted = frozenset(fields)
     columns = [f'"{name}"' if name in wanted else f'NULL AS "{name}"' for name in LogVersion._fields]
     return "SELECT " + ", ".join([*columns, *more])
 
 
 def group_by(fields: Iterable[str], *more: str) -> str:
-    """Write a GROUP BY of these fields."""
+    """Build a GROUP BY of these fields."""
     return " GROUP BY " + ", ".join([*(f'"{name}"' for name in sorted(fields)), *more])
 
 
 def minute(column: str) -> str:
-    """Write the end of the minute that holds a time: windows are open on the left."""
+    """Build the end of the minute of a time: windows are open on the left."""
     return f"date_bin('1 minute', {column} - interval '1 microsecond', '2000-01-01Z') + interval '1 minute'"
 
 
 def population(rule: Rule) -> tuple[str, Values]:
-    """Write the condition of a rule's population."""
+    """Build the condition of a rule's population."""
     conditions, values = ["true"], Values()
     if rule.log_type != "any":
         conditions.append("log_type = :log_type")
@@ -86,13 +88,14 @@ def population(rule: Rule) -> tuple[str, Values]:
 
 
 def sql_decides(rule: Rule) -> bool:
-    """Say whether SQL can tell which logs match: texts and expressions are for the index alone."""
+    """Return whether SQL can evaluate the pattern; texts and expressions need the pattern index."""
     return rule.pattern_type in {PatternType.ANY, PatternType.ERROR_CODE, PatternType.STATUS}
 
 
 def pattern(rule: Rule) -> tuple[str, Values]:
-    """Write the condition of a rule's pattern; of one that SQL cannot tell, a condition that lets all through that
-    may match."""
+    """Build the condition of a rule's pattern. If SQL cannot evaluate it, the condition includes all logs that may
+    match.
+    """
     value = rule.pattern_value or ""
     if rule.pattern_type == PatternType.STATUS:
         return "status = ANY(:statuses)", {"statuses": list_items(value)}
@@ -112,7 +115,7 @@ _KEYWORDS = """
     ("text" ILIKE ANY(:words) OR error_message ILIKE ANY(:words) OR "text" ~ '[\u017f\u212a]'
      OR error_message ~ '[\u017f\u212a]')
 """
-"""The long s and the sign of the kelvin are letters of ASCII to RE2 where case does not matter, and not to ILIKE."""
+"""Without case, RE2 equates the long s and the kelvin sign with ASCII letters; ILIKE does not."""
 
 
 def _escaped(word: str) -> str:

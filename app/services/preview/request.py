@@ -1,4 +1,4 @@
-"""Reads what a preview is asked for: a rule's body, and the span to run it over."""
+"""Parses the request of a preview: a rule and the span to run it over."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,20 +17,20 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class PreviewRequest:
-    """A rule that is thought to be made at `since`, and watched up to `until`."""
+    """A rule as if it was created at `since` and ran until `until`."""
 
     rule: Rule
     definition: RuleDefinition
     since: datetime
     until: datetime
     rule_id: UUID | None
-    """The stored rule whose body was sent, where it is one: silences may hold its alerts."""
+    """The stored rule whose body was sent, if any: silences may cover its alerts."""
 
 
 def parse_request(body: object, now: datetime) -> PreviewRequest:
-    """Read the body of a preview: the fields of a rule, `since`, and `until` (now, where it is left out).
+    """Parse the body of a preview: the fields of a rule, `since`, and `until` (default: now).
 
-    Raises: InvalidInput, each field named by its path.
+    Raises: InvalidInput, naming each field by its path.
     """
     if not isinstance(body, dict):
         raise InvalidInput([FieldError("body", "must be a JSON object")])
@@ -69,7 +69,7 @@ def _time(
 
 
 def _read(text: str, now: datetime) -> datetime | None:
-    """Read a time, or an age: so long before now."""
+    """Parse a time, or an age before now."""
     try:
         age = read_age(text)
         return datetime.fromisoformat(text) if age is None else now - age

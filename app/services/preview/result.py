@@ -1,4 +1,4 @@
-"""What a preview finds, before it is shown."""
+"""The result of a preview, before serialization."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from app.services.rules.groups import group_key, group_key_of, other_group
 from app.services.rules.types import LogVersion, Rule
 
 MAX_GROUPS = 500
-"""As many groups as a rule follows apart when it lives."""
+"""The same number of groups as a live rule has slots."""
 
 
 class PreviewAlert(NamedTuple):
@@ -22,11 +22,11 @@ class PreviewAlert(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """Windows of a `ratio` with a log in them, each group's apart."""
+    """Non-empty windows of a `ratio`, counted per group."""
 
     number: int
     too_small: int
-    """Those with fewer than `min_total` logs, which are not judged."""
+    """Windows with fewer than `min_total` logs, which are not evaluated."""
 
     def plus(self, other: "Windows") -> "Windows":
         """Add the windows of another group."""
@@ -35,21 +35,21 @@ class Windows(NamedTuple):
 
 @dataclass
 class PreviewResult:
-    """What a rule makes of a span of logs."""
+    """The effect of a rule on a span of logs."""
 
     value_at: Callable[[datetime], float | None] | None
-    """What the rule measured at a moment, of several groups the one nearest to firing; None: it counts its matches."""
+    """Returns the measured value at a time, of the group nearest to firing. None: count the matches."""
     alerts: list[PreviewAlert] = field(default_factory=list)
     matches: list[tuple[datetime, int]] = field(default_factory=list)
-    """When logs matched, and how many."""
+    """Times of matches, and their numbers."""
     judged: tuple[datetime, datetime] | None = None
-    """The first and the last moment that the rule can say anything of; None: there is none in the span."""
+    """The first and the last time with a verdict; None if there is none in the span."""
     windows: Windows | None = None
-    """Of `ratio` alone."""
+    """For `ratio` only."""
 
 
 class GroupSlots:
-    """Gives groups their places in the order in which they come; the rest falls together."""
+    """Assigns slots to groups in order of appearance; later ones share `__other__`."""
 
     def __init__(self, rule: Rule) -> None:
         self._rule, self._keys = rule, set[str]()

@@ -1,4 +1,4 @@
-"""The preview as a story: request -> logs -> the rule's condition -> alerts and a series. Nothing is written."""
+"""The preview pipeline: request -> logs -> condition -> alerts and series. Nothing is written."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -22,19 +22,19 @@ from app.services.rules import engine
 from app.utils.clock import rfc3339
 
 BUCKETS = 200
-"""Points of the series, at most."""
+"""The most points of the series."""
 BUCKET_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)
 MAX_ALERTS = 5_000
-"""Alerts that are shown, the oldest first."""
+"""The most alerts that are shown, oldest first."""
 
 
 def preview(session: Session, body: object, settings: Settings, now: datetime) -> dict[str, Any]:
-    """Say what a rule would have done, had it been made at `since`.
+    """Simulate a rule as if it had been created at `since`.
 
-    Args:    body: the fields of a rule, `since`, and `until` (now, where it is left out).
-    Returns: as JSON: `population` by when logs occurred, `matches` by when the condition counts them, `alerts`, the
-             oldest first, `series`, and how far logs and judgments reach. The session can write nothing any more.
-    Raises: InvalidInput, for what cannot be used, for more logs than a preview looks at, and for what takes too long.
+    Args:    body: the fields of a rule, `since`, and `until` (default: now).
+    Returns: JSON: `population` by occurrence, `matches` by the time that the condition uses, `alerts` (oldest first),
+             `series`, and how far logs and verdicts reach. The session is read-only afterwards.
+    Raises: InvalidInput for invalid fields, too many logs, and exceeding the time limit.
     """
     preview_request = request.parse_request(body, now)
     rule_admin.check(preview_request.definition)
@@ -42,10 +42,10 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     known = engine.load_completeness(session, now)
     if (
         known.horizon(preview_request.rule) is None
-    ):  # Nothing can be read at present; what was read before still counts.
+    ):  # The account cannot be read at present; logs from before still count.
         known = engine.load_completeness(session, request.EARLIEST)
     known = replace(known, streams=_with_backfills(session, known.streams))
-    # What was stored at `since` and has been dropped meanwhile is not there to be learnt from.
+    # Exclude logs that existed at `since` but have expired since.
     known = replace(known, retention=known.retention - (now - preview_request.since))
     known_since = known.known_from(preview_request.rule)
     horizon = min(known.horizon(preview_request.rule) or preview_request.since, preview_request.until)
@@ -79,7 +79,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
 
 
 def _with_backfills(session: Session, streams: Sequence[engine.StreamState]) -> list[engine.StreamState]:
-    """Return the streams with what backfills have read before they began to be read."""
+    """Return the streams, extended by what backfills read."""
     found = backfills.known_from(session)
     return [
         replace(stream, complete_from=found.get((stream.account_sid, stream.log_type), stream.complete_from))
@@ -118,7 +118,7 @@ def _time(at: datetime | None) -> str | None:
 def _series(
     preview_request: request.PreviewRequest, result: PreviewResult, population: dict[datetime, int], bucket: timedelta
 ) -> list[dict[str, Any]]:
-    """Put the span into buckets; each is named by its beginning."""
+    """Split the span into buckets; each is named by its start."""
     starts = [
         preview_request.since + number * bucket
         for number in range(-(-(preview_request.until - preview_request.since) // bucket))
@@ -146,7 +146,7 @@ def _value(result: PreviewResult, at: datetime, matches: int) -> float | None:
 
 
 def _firing(alerts: list[PreviewAlert], starts: list[datetime], until: datetime) -> list[bool]:
-    """Say for each bucket whether an alert was open in it."""
+    """Return for each bucket whether an alert was open."""
     changes: Counter[int] = Counter()
     for spans in alerts:
         changes[max(0, bisect_right(starts, spans.started_at) - 1)] += 1

@@ -1,4 +1,4 @@
-"""What one group holds, minute by minute, and how it is laid before a condition; asks no database."""
+"""The logs of one group by minute, as input for conditions. No database."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -22,35 +22,35 @@ Span = tuple[datetime, datetime]
 
 
 class Source(Protocol):
-    """What a group holds."""
+    """The logs of a group."""
 
     size: int
-    """How many logs of it match."""
+    """The number of matches."""
 
     def changes(self) -> Iterator[datetime]:
-        """Give the minutes at which what a condition sees may differ from the minute before."""
+        """Yield the minutes at which the condition's input may change."""
 
     def may_fire(self, at: datetime) -> bool:
-        """Say whether the rule could fire at this minute."""
+        """Return whether the rule could fire at this minute."""
 
     def fill_input(self, minute: MinuteInput, group_id: GroupId) -> None:
-        """Lay the numbers of a minute before the condition."""
+        """Add the numbers of a minute to the condition's input."""
 
     def matches(self, since: datetime) -> Iterator[tuple[datetime, int]]:
-        """Give when logs matched, and how many."""
+        """Yield the times of matches, and their numbers."""
 
     def occurrences(self, alert: Alert, until: datetime) -> int:
-        """Count the logs of an alert up to `until`: of the window that fired, and of all after it."""
+        """Count the logs of an alert until `until`: those in the window that fired and all later ones."""
 
 
 class _MinuteCounts(NamedTuple):
-    """What logs come to, of one minute or of many."""
+    """The totals of one or more minutes."""
 
     total: int
     matched: int
     amount: Decimal
     named: int
-    """Matches that an alert names: of a `ratio`, those that are not final too."""
+    """Matches that an alert names: for a `ratio`, including those that are not final."""
 
 
 NO_COUNTS = _MinuteCounts(0, 0, Decimal(0), 0)
@@ -77,14 +77,14 @@ class CountSource:
         self.size = 0
 
     def add_history(self, kind: LogBucket) -> None:
-        """Take in what came before the span: of `no_data`, only that the group was there."""
+        """Add logs from before the span; for `no_data`, only the group's existence counts."""
         if isinstance(self._rule.params, NoDataParams):
             self._seen |= {kind.minute} if kind.matches else set()
         else:
             self.add(kind)
 
     def add(self, kind: LogBucket) -> None:
-        """Take in logs that are alike."""
+        """Add a bucket of logs."""
         named = kind.number if kind.matches else 0
         counts = kind.log.final or not isinstance(self._rule.params, RatioParams)
         more = _MinuteCounts(
@@ -96,13 +96,13 @@ class CountSource:
             self.size += kind.number
 
     def freeze(self) -> None:
-        """Make it ready to be asked."""
+        """Prepare for queries."""
         self._minutes = sorted(self._added)
         self._sums = list(accumulate((self._added[at] for at in self._minutes), _add, initial=NO_COUNTS))
         self._seen_sorted = sorted(self._seen)
 
     def _between(self, after: datetime, until: datetime) -> "_MinuteCounts":
-        """Return what (after, until] holds."""
+        """Return the totals of (after, until]."""
         low = self._sums[bisect_right(self._minutes, after)]
         high = self._sums[bisect_right(self._minutes, until)]
         return _MinuteCounts(
@@ -110,7 +110,7 @@ class CountSource:
         )
 
     def _window(self, until: datetime) -> "_MinuteCounts":
-        """Return what the window holds that ends at a minute: a `spike` asks for each one many times."""
+        """Return the totals of the window that ends at a minute. Cached: a `spike` needs each many times."""
         found = self._windows.get(until)
         if found is None:
             found = self._windows[until] = self._between(until - self._length, until)
@@ -130,7 +130,7 @@ class CountSource:
             yield from (at + offset for offset in offsets)
 
     def windows(self, first: datetime, last: datetime, min_total: int) -> Windows:
-        """Count the windows that are judged at the minutes from `first` to `last`, and those too small for it."""
+        """Count the windows evaluated at the minutes from `first` to `last`, and those that are too small."""
         steps: Counter[datetime] = Counter()
         for at in self._minutes:
             steps[at + self._rule.settle_delay] += self._added[at].total
@@ -156,7 +156,9 @@ class CountSource:
         return not self._rule.group_by or self._was_seen(at)
 
     def _could_be_a_spike(self, params: SpikeParams, matched: int, at: datetime) -> bool:
-        """Ask the condition as if all windows were known: a median over fewer may be lower, so then it is judged."""
+        """Evaluate as if all windows were known. If fewer are, their median may be lower, so the real evaluation
+        follows.
+        """
         since = at - (params.baseline_windows + 1) * self._length
         if self._known_from is None or since < self._known_from:
             return True
@@ -188,14 +190,14 @@ class CountSource:
 
 
 class StuckSource:
-    """Logs, each with the minutes over which it was stuck."""
+    """Logs with the minutes at which each was stuck."""
 
     def __init__(self) -> None:
         self._spans: list[tuple[datetime, datetime, int]] = []
         self.size = 0
 
     def add(self, log_id: int, since: datetime, until: datetime) -> None:
-        """Take in a log that is stuck at the minutes [since, until)."""
+        """Add a log that is stuck at the minutes [since, until)."""
         if since < until:
             self._spans.append((since, until, log_id))
             self.size += 1
@@ -223,7 +225,7 @@ class StuckSource:
 def stuck_spans(
     versions: Sequence[LogVersion], matching: Sequence[bool], age: timedelta, given_up_at: datetime, since: datetime
 ) -> Iterator[tuple[LogVersion, Span]]:
-    """Give the spans over which a log was old, not final and matching, each with the version that it had."""
+    """Yield the spans during which a log was old, not final and matching, each with its version."""
     for number, (version, matches) in enumerate(zip(versions, matching, strict=True)):
         ended = versions[number + 1].changed_at if number + 1 < len(versions) else given_up_at
         began = max(version.changed_at, version.occurred_at + age)
