@@ -1,1 +1,1 @@
-"""Rules, actions and silences as one document, out and in."""
+"""Rules, actions and silences as one document: export and import."""

@@ -1,4 +1,4 @@
-"""The document of rules, actions and silences: what stands in it, and under which names. Pure."""
+"""The document of rules, actions and silences: its structure and its slugs. Pure."""
 
 import re
 import unicodedata
@@ -10,15 +10,15 @@ from app.errors import FieldError, InvalidInput
 JsonObject = dict[str, Any]
 VERSION = 1
 KINDS = ("rule", "action", "silence")
-"""In the order in which they are made: actions and silences name rules. Each stands in the document in the plural."""
+"""In order of creation: actions and silences refer to rules. The document uses the plurals."""
 SLUG = re.compile(r"[a-z0-9][a-z0-9._/-]{0,199}")
 DOCUMENT_FIELDS = {"version", *(f"{kind}s" for kind in KINDS)}
 
 
 def slug_of(kind: str, name: str, object_id: UUID) -> str:
-    """Name a thing that has no name in a document yet: readable, and the same for as long as it lives.
+    """Create a slug for an object that has none in a document yet: readable and stable.
 
-    The id's first digits make it unique, and let it be found again when it was renamed.
+    It ends with the first digits of the id, which make it unique and identify the object after it was renamed.
     """
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60].strip("-")
@@ -26,9 +26,9 @@ def slug_of(kind: str, name: str, object_id: UUID) -> str:
 
 
 def read(content: Any) -> dict[str, dict[str, JsonObject]]:
-    """Read a document into entries by kind and slug.
+    """Parse a document into entries by kind and slug.
 
-    Raises: InvalidInput, each field named by its path.
+    Raises: InvalidInput, naming each field by its path.
     """
     if not isinstance(content, dict):
         raise InvalidInput([FieldError("body", "must be an object with `version`, `rules`, `actions` and `silences`")])
@@ -63,7 +63,7 @@ def _read_kind(items: Any, path: str, into: dict[str, JsonObject]) -> list[Field
 
 
 def difference(before: JsonObject | None, after: JsonObject | None) -> JsonObject:
-    """Tell what differs, field by field."""
+    """Compare two entries field by field."""
     before, after = before or {}, after or {}
     names = [*after, *(name for name in before if name not in after)]
     return {

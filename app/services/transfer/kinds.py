@@ -1,6 +1,6 @@
-"""How each kind of thing stands in a document, and how it is made, edited and deleted by one.
+"""How a document represents each kind of object, and how an import creates, edits and deletes it.
 
-An edit goes through the services that the API uses, so that an import can do no more than a series of calls.
+Edits use the services of the API, so an import can do no more than a series of API calls.
 """
 
 import os
@@ -27,24 +27,24 @@ from app.utils.clock import rfc3339
 
 @dataclass
 class Names:
-    """Which thing goes by which name, for all kinds, while a document is written or read."""
+    """The slugs of all objects while a document is written or read."""
 
     ids: dict[tuple[str, str], UUID] = field(default_factory=dict)
     """(kind, slug) to id."""
     slugs: dict[tuple[str, UUID], str] = field(default_factory=dict)
     """(kind, id) to slug."""
     references: dict[UUID, dict[str, str]] = field(default_factory=dict)
-    """How the config of a thing names variables, by the thing's id."""
+    """How an object's config refers to variables, by the object's id."""
 
     def put(self, kind: str, slug: str, object_id: UUID) -> None:
-        """Note a name."""
+        """Add a slug."""
         self.ids[kind, slug] = object_id
         self.slugs[kind, object_id] = slug
 
     def rule_id(self, entry: JsonObject) -> UUID | None:
-        """Find the rule that an entry names.
+        """Return the id of the rule that an entry refers to.
 
-        Raises: InvalidInput where there is none of that name.
+        Raises: InvalidInput if there is no such rule.
         """
         slug = entry.get("rule")
         if slug is None:
@@ -54,58 +54,58 @@ class Names:
         return self.ids["rule", slug]
 
     def rule_slug(self, rule_id: UUID | None) -> str | None:
-        """Name a rule as an entry does; one that is gone has no name."""
+        """Return the slug of a rule; None if it was deleted."""
         return None if rule_id is None else self.slugs.get(("rule", rule_id))
 
 
 @dataclass(frozen=True)
 class TransferContext:
-    """What every step of an export or import needs."""
+    """Shared input of all steps of an export or import."""
 
     session: Session
     names: Names
     by: str
-    """Who imports."""
+    """The author of the import."""
     now: datetime
 
 
 class ResourceKind(Protocol):
-    """What the three kinds have in common."""
+    """The interface of the three kinds."""
 
     name: str
 
     def stored(self, context: TransferContext) -> Sequence[Any]:
-        """List what stands in a document."""
+        """List the objects that a document contains."""
 
     def slug(self, item: Any) -> str:
-        """Name a thing that has no name in a document yet."""
+        """Create a slug for an object that has none in a document yet."""
 
     def is_over(self, context: TransferContext, entry: JsonObject) -> bool:
-        """Say whether an entry has nothing to bring any more."""
+        """Return whether an entry has expired and can be skipped."""
 
     def show(self, context: TransferContext, item: Any) -> JsonObject:
-        """Give a thing as its entry, secrets masked or by reference."""
+        """Serialize an object as its entry; secrets are masked or references."""
 
     def audited(self, context: TransferContext, item: Any) -> JsonObject:
-        """Give a thing as the audit keeps it, secrets as fingerprints."""
+        """Serialize an object for the audit; secrets are fingerprints."""
 
     def create(self, context: TransferContext, entry: JsonObject) -> Any:
-        """Make a thing from its entry.
+        """Create an object from its entry.
 
         Raises: InvalidInput, with fields of the entry.
         """
 
     def update(self, context: TransferContext, item: Any, entry: JsonObject) -> Any:
-        """Bring a thing to its entry.
+        """Update an object to match its entry.
 
         Raises: InvalidInput, with fields of the entry.
         """
 
     def delete(self, context: TransferContext, item: Any) -> None:
-        """Delete a thing."""
+        """Delete an object."""
 
     def warnings(self, context: TransferContext, item: Any) -> list[FieldError]:
-        """List the fields for which a thing may not do what was meant."""
+        """List fields that may not have the intended effect."""
 
 
 class Rules:
@@ -143,7 +143,7 @@ class Rules:
 
 
 class Actions:
-    """Actions. Their configs hold secrets."""
+    """Actions. Their configs contain secrets."""
 
     name = "action"
 
@@ -186,7 +186,7 @@ class Actions:
         body = self._body(context, entry)
         stored = actions.config_or_empty(item)
         if "secret" in stored and body["config"].get("secret") is None:
-            # A document that leaves the secret to be made must not make another one each time.
+            # If a document leaves the secret to be generated, later imports must keep it.
             body["config"] = {**body["config"], "secret": stored["secret"]}
         return actions.replace(context.session, item.id, body, context.now)[0]
 
@@ -208,7 +208,7 @@ class Actions:
 
 
 class Silences:
-    """Silences that are not over. One that was edited is ended, and made anew."""
+    """Silences that have not ended. An edited silence is ended and created again."""
 
     name = "silence"
     fields = frozenset({"rule", "group", "starts_at", "ends_at", "reason"})

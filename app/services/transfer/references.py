@@ -1,6 +1,6 @@
-"""Secrets by reference: `${GIFTPULSE_...}` in a document stands for a variable of the server's environment. Pure.
+"""Secrets by reference: `${GIFTPULSE_...}` in a document names a variable of the server's environment. Pure.
 
-Only variables with that prefix can be named: a document must not be able to send the server's other secrets away.
+Only variables with this prefix are allowed, so that a document cannot leak the server's other secrets.
 """
 
 import re
@@ -13,14 +13,14 @@ from app.utils.redact import HIDDEN
 REFERENCE = re.compile(r"\$\{(GIFTPULSE_[A-Z0-9_]{1,100})\}")
 OTHER_REFERENCE = re.compile(r"\$\{(?!GIFTPULSE_[A-Z0-9_]{1,100}\})([A-Za-z_][A-Za-z0-9_]{0,100})\}")
 TEMPLATES = ("body", "subject")
-"""Fields of a config whose text may hold `${...}` that means nothing here."""
+"""Fields of a config in which `${...}` is ordinary text."""
 
 
 def resolve(value: Any, environment: Mapping[str, str], path: str) -> Any:
-    """Put the variables' values where a document names them.
+    """Replace references with the variables' values.
 
-    Raises: InvalidInput, naming the field, where a variable is not set, or may not be named: a receiver that is sent
-            the reference in its stead would refuse it, and nobody would know why.
+    Raises: InvalidInput, naming the field, if a variable is not set or not allowed. A receiver that got the reference
+            itself would refuse it for no visible reason.
     """
     unresolved = [
         FieldError(where, f"names the variable {name}: only those that begin with GIFTPULSE_ can be named")
@@ -40,12 +40,12 @@ def resolve(value: Any, environment: Mapping[str, str], path: str) -> Any:
 
 
 def used(value: Any) -> dict[str, str]:
-    """Return the texts that name variables, by their path in the value."""
+    """Return the texts that refer to variables, by their path in the value."""
     return {path: text for path, text in texts(value, "") if REFERENCE.search(text)}
 
 
 def restore(shown: Any, clear: Any, references: Mapping[str, str], environment: Mapping[str, str]) -> Any:
-    """Show the references again by which a value was imported, where they still come to what is stored."""
+    """Restore the references of an imported value where they still resolve to what is stored."""
     stored = dict(texts(clear, ""))
 
     def put_back(path: str, text: str) -> str:
@@ -59,13 +59,13 @@ def restore(shown: Any, clear: Any, references: Mapping[str, str], environment: 
 
 
 def masked(value: Any, path: str) -> list[FieldError]:
-    """Find the masked secrets of a thing that is new: there is nothing stored that they could stand for."""
+    """Find masked secrets of a new object: there is no stored secret that they could keep."""
     message = "is masked: give the secret, or name a variable of the server, such as ${GIFTPULSE_WEBHOOK_SECRET}"
     return [FieldError(where, message) for where, text in texts(value, path) if HIDDEN in text]
 
 
 def texts(value: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Go over all texts of a value, each with its path."""
+    """Iterate over all texts of a value with their paths."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):

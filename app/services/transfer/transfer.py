@@ -1,4 +1,4 @@
-"""Writes the document of what is configured, and brings what is configured to a document."""
+"""Exports the configuration as a document, and applies a document to the configuration."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ from app.services.transfer import document, references, yaml_text
 from app.services.transfer.document import JsonObject
 from app.services.transfer.kinds import KINDS, Names, ResourceKind, TransferContext
 
-# Any number that nothing else in the database uses as an advisory lock.
+# An arbitrary number that no other advisory lock of this database uses.
 IMPORT_LOCK = 4_715_620_741
 
 
 @dataclass(frozen=True)
 class Planned:
-    """One thing that an import changes, or would change."""
+    """One change of an import, made or planned."""
 
     kind: str
     slug: str
     change: str
     """`create`, `update` or `delete`."""
     fields: JsonObject
-    """Field to `before` and `after`, secrets as fingerprints."""
+    """Field to `before` and `after`; secrets are fingerprints."""
     warnings: list[FieldError]
-    """Fields for which it may not do what was meant."""
+    """Fields that may not have the intended effect."""
 
 
 def export(session: Session, now: datetime) -> str:
-    """Write rules, actions and the silences that are not over as one YAML document."""
+    """Export rules, actions and active silences as one YAML document."""
     content: JsonObject = {"version": document.VERSION}
     context = TransferContext(session, Names(), "", now)
     for kind in KINDS:
@@ -47,12 +47,12 @@ def export(session: Session, now: datetime) -> str:
 def apply_document(
     session: Session, text: str, by: str, now: datetime, *, prune: bool, request_id: str | None = None
 ) -> list[Planned]:
-    """Bring what is configured to a document: what it names is made or edited, what it does not name stays.
+    """Apply a document: create or edit the objects that it contains; keep others.
 
-    The caller shows the difference alone by rolling back what this did.
+    To show only the difference, the caller rolls back.
 
-    Args:    prune: delete what an earlier import named and this document does not.
-    Raises:  InvalidInput, each field named by its path in the document.
+    Args:    prune: delete objects that an earlier import created and this document omits.
+    Raises:  InvalidInput, naming each field by its path in the document.
     """
     session.execute(select(func.pg_advisory_xact_lock(IMPORT_LOCK)))
     entries = document.read(yaml_text.load(text))
@@ -75,7 +75,7 @@ def apply_document(
 
 
 def _stored(context: TransferContext, kind: ResourceKind) -> dict[str, Any]:
-    """Load all things of a kind by their names, and note the names."""
+    """Load all objects of a kind by their slugs, and register the slugs."""
     managed = context.session.scalars(select(ManagedEntry).where(ManagedEntry.kind == kind.name)).all()
     known: dict[UUID, ManagedEntry] = {entry.object_id: entry for entry in managed}
     found = {}
@@ -95,13 +95,13 @@ class _KindImport:
     context: TransferContext
     kind: ResourceKind
     stored: Mapping[str, Any]
-    """What there was before, by its name."""
+    """The objects before the import, by slug."""
     entries: Mapping[str, JsonObject]
-    """What the document says, by its name."""
+    """The document's entries, by slug."""
     request_id: str | None
 
     def apply(self, slug: str) -> list[Planned]:
-        """Make or edit one thing; nothing where it is as its entry says."""
+        """Create or edit one object; nothing if it equals its entry."""
         entry, item = self.entries[slug], self._find(slug)
         if item is None and self.kind.is_over(self.context, entry):
             return []
@@ -111,7 +111,7 @@ class _KindImport:
             made = kind.create(context, entry) if item is None else kind.update(context, item, entry)
             after = kind.audited(context, made)
             if item is not None and before == after:
-                # Nothing differs: not even the time of the last edit may.
+                # Nothing differs, so not even the time of the last edit may change.
                 step.rollback()
                 made = item
         context.names.put(kind.name, slug, made.id)
@@ -120,14 +120,14 @@ class _KindImport:
         return self._planned("create" if item is None else "update", slug, made.id, before, after, warnings)
 
     def _find(self, slug: str) -> Any | None:
-        """Find the thing that a name means; one that was renamed since is known by the digits of its id."""
+        """Find the object of a slug. An object that was renamed is found by the digits of its id."""
         if slug in self.stored:
             return self.stored[slug]
         tails = {name: item for name, item in self.stored.items() if name.endswith(f"-{item.id.hex[:8]}")}
         return next((item for name, item in tails.items() if slug.endswith(name[-9:])), None)
 
     def prune(self) -> list[Planned]:
-        """Delete what an earlier import named and this document does not."""
+        """Delete objects that an earlier import created and this document omits."""
         session, kind = self.context.session, self.kind.name
         managed = session.scalars(select(ManagedEntry).where(ManagedEntry.kind == kind).order_by(ManagedEntry.slug))
         planned = []
@@ -159,7 +159,7 @@ class _KindImport:
         return [Planned(self.kind.name, slug, change, fields, warnings)]
 
     def _manage(self, slug: str, object_id: UUID, used: dict[str, str]) -> None:
-        """Note that the thing came by import, and how its config names variables."""
+        """Record that an import manages the object, and how its config refers to variables."""
         session, kind = self.context.session, self.kind.name
         other = select(ManagedEntry).where(ManagedEntry.kind == kind, ManagedEntry.object_id == object_id)
         entry = session.get(ManagedEntry, (kind, slug)) or session.scalar(other)

@@ -1,7 +1,7 @@
-"""YAML as JSON's values: nothing but texts, numbers, true, false, null, lists and objects. Pure.
+"""YAML restricted to JSON's values: texts, numbers, booleans, null, lists and objects. Pure.
 
-A country `NO` is a text and no "false", `+14155550100` a text and no number, a time a text and no date. Aliases, with
-which a short document unfolds to an endless one, are refused, and so are keys that stand twice.
+`NO` is a country and not "false", `+14155550100` is a text and not a number, a time is a text and not a date. Aliases
+are rejected, because a short document could expand without limit, and so are duplicate keys.
 """
 
 import re
@@ -23,13 +23,13 @@ _PLAIN = {
 
 
 class _Loader(yaml.CSafeLoader):
-    """The safe loader, with the few plain values that JSON knows."""
+    """The safe loader with JSON's scalars only."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
 
 class _Dumper(yaml.CSafeDumper):
-    """The safe dumper; it quotes whatever a reader of YAML 1.1, or ours, could take for something else."""
+    """The safe dumper; it quotes any text that YAML 1.1, or our loader, could read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # the library's signature
         return True
@@ -37,7 +37,7 @@ class _Dumper(yaml.CSafeDumper):
 
 for _tag, (_pattern, _first) in _PLAIN.items():
     _Loader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
-    # To YAML 1.1 a text such as 1e3 is no number: without this it would go out as it is, and come back as one.
+    # In YAML 1.1, 1e3 is not a number. Without this it would be written unquoted and read as a number.
     _Dumper.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
 
 
@@ -48,9 +48,9 @@ def dump(value: Any) -> str:
 
 
 def load(text: str) -> Any:
-    """Read a document.
+    """Parse a document.
 
-    Raises: InvalidInput, saying where the document goes wrong.
+    Raises: InvalidInput with the position of the error.
     """
     loader = None
     try:
@@ -71,7 +71,7 @@ def load(text: str) -> Any:
 
 
 def _measure(text: str) -> None:
-    """Refuse too much nesting, documents without end, and aliases, before the library's recursion meets them."""
+    """Reject deep nesting, endless documents and aliases before the library recurses into them."""
     depth = 0
     for count, event in enumerate(yaml.parse(text, Loader=yaml.CSafeLoader)):
         if isinstance(event, yaml.AliasEvent):
@@ -85,7 +85,7 @@ def _measure(text: str) -> None:
 
 
 def _check(root: yaml.Node) -> None:
-    """Refuse keys that stand twice."""
+    """Reject duplicate keys."""
     pending = [root]
     while pending:
         node = pending.pop()
