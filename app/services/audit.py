@@ -1,4 +1,4 @@
-"""Who changed what: one entry a change, written in its transaction. Secrets stand there as fingerprints."""
+"""The audit: one entry per change, written in the transaction that made it. Secrets appear only as fingerprints."""
 
 import hashlib
 import hmac
@@ -27,12 +27,12 @@ def record(
     now: datetime,
     request_id: str | None = None,
 ) -> None:
-    """Write an entry.
+    """Add an entry.
 
     Args:
-        by: the name of the key, or what else made the change.
-        action, target: such as `rule.update` and `rule:` and its id.
-        before, after: ready for JSON, without any secret in clear; null where there is none.
+        by: the name of the API key, or another author of the change.
+        action, target: for example `rule.update` and `rule:` plus its id.
+        before, after: JSON values without secrets; null if the object did not exist.
     """
     session.add(
         AuditEntry(at=now, by=by, action=action, target=target, before=before, after=after, request_id=request_id)
@@ -50,7 +50,7 @@ def list_entries(
 ) -> Page[AuditEntry]:
     """List entries, newest first.
 
-    Args:    target: such as `rule:` and its id; since, until: as `[since, until)`.
+    Args:    target: for example `rule:` plus its id; since, until: the range `[since, until)`.
     """
     query = select(AuditEntry)
     if target is not None:
@@ -63,11 +63,11 @@ def list_entries(
 
 
 def fingerprinted(keys: Sequence[str], clear: Any, masked: Any) -> Any:
-    """Return `masked`, each text in it that hides something followed by a fingerprint of what it hides.
+    """Return `masked` with a fingerprint of the hidden text after each mask.
 
-    Two fingerprints are equal where the secrets are: an auditor sees that one changed, and not what it is.
+    Two fingerprints are equal if the secrets are: an auditor sees that a secret changed, but not its value.
 
-    Args:    keys: the texts of `SECRET_KEY`; clear, masked: one value of one shape, without and with its masks.
+    Args:    keys: the keys of `SECRET_KEY`; clear, masked: the same value without and with masks.
     """
     if isinstance(clear, dict) and isinstance(masked, dict):
         return {name: fingerprinted(keys, clear.get(name), value) for name, value in masked.items()}
@@ -79,6 +79,6 @@ def fingerprinted(keys: Sequence[str], clear: Any, masked: Any) -> Any:
 
 
 def fingerprint(keys: Sequence[str], secret: str) -> str:
-    """Name a secret without telling it: a keyed hash, cut short."""
+    """Return a short keyed hash that identifies a secret without revealing it."""
     digest = hmac.new(b"audit" + keys[0].encode(), secret.encode("utf-8", "surrogatepass"), hashlib.sha256)
     return digest.hexdigest()[:FINGERPRINT_LENGTH]

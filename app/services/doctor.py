@@ -1,4 +1,4 @@
-"""Looks whether everything that GiftPulse needs works, and says of each thing that does not what to do."""
+"""Checks everything GiftPulse depends on, and says how to fix what fails."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -32,9 +32,9 @@ Result = Literal["ok", "note", "wrong"]
 
 MIGRATIONS = Path(__file__).parent.parent.parent / "alembic"
 MIN_POSTGRESQL_VERSION = 150000
-"""As `server_version_num` has it."""
+"""In the form of `server_version_num`."""
 MAX_SKEW = timedelta(seconds=60)
-"""Twilio's callbacks and our windows go by the clock."""
+"""Callbacks are signed and windows are evaluated by the clock."""
 TIMEOUT_SECONDS = 10
 UNTRUSTED = (
     "its certificate comes from an authority that this machine does not know, or is for another name:"
@@ -44,16 +44,16 @@ UNTRUSTED = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of what the doctor says."""
+    """One line of the doctor's report."""
 
     result: Result
-    """`note`: it works, and there is something to know; `wrong`: something does not work until it is mended."""
+    """`note`: it works, but there is something to know; `wrong`: something does not work until it is fixed."""
     subject: str
     detail: str
 
 
 def examine(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
-    """Look at one thing after another. What needs the database is left out while that does not answer."""
+    """Run all checks, one after another. Checks that need the database are skipped if it does not answer."""
     yield from (Finding("note", "settings", remark) for remark in remarks())
     database = _database()
     yield database
@@ -69,9 +69,9 @@ def examine(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Findi
 
 
 def check(settings: Settings) -> Finding:
-    """Look whether schema, settings and secrets fit this version; the first thing that does not is what is said.
+    """Check that schema, settings and secrets fit this version. Return the first problem.
 
-    Raises: ConfigError where a setting is missing that every process needs.
+    Raises: ConfigError if a setting that every process needs is missing.
     """
     settings.broker_url, settings.bootstrap_key  # noqa: B018  # asked for, so that a missing one is told
     for finding in (_database(), _secrets(settings)):
@@ -147,7 +147,7 @@ def _accounts(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Fin
     with session_scope() as session:
         sid = settings.twilio_account_sid
         if session.scalar(select(Account.id).where(Account.sid == sid, Account.from_environment)) is None:
-            # Else the workers see to it: this process may have other credentials than they have.
+            # If it exists, the workers update it: this process may have other credentials than they have.
             accounts.ensure_environment_account(session, settings, clock())
         watched = session.execute(select(Account.id, Account.sid).where(Account.enabled).order_by(Account.id)).all()
     if not watched:
@@ -157,7 +157,7 @@ def _accounts(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Fin
 
 
 def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
-    """Look at the credential, the clock, what may be read with it, what is missing, and whether callbacks are taken."""
+    """Check an account's credentials, clock, permissions, coverage gaps and callbacks."""
     try:
         with session_scope() as session:
             credentials = accounts.load(session, account_id, settings)
@@ -212,7 +212,7 @@ def _stream(sid: str, stream: Stream, reader: TwilioReader, now: datetime) -> Fi
 
 
 def _gaps(session: Session, account_id: int, sid: str) -> Iterator[Finding]:
-    """Tell of each stream the latest span that nobody can read any more."""
+    """Report the latest coverage gap of each stream."""
     query = select(Stream.log_type, CoverageGap).join(CoverageGap, CoverageGap.stream_id == Stream.id)
     query = query.where(Stream.account_id == account_id).order_by(Stream.id, CoverageGap.until.desc())
     for log_type, gap in session.execute(query.ext(distinct_on(Stream.id))):
@@ -234,7 +234,7 @@ def _mail(settings: Settings) -> Finding:
 
 
 async def _smtp_login(settings: Settings) -> None:
-    """Do all but send: connect, encrypt, sign in."""
+    """Connect, encrypt and sign in, but send nothing."""
     password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
     client = aiosmtplib.SMTP(
         hostname=settings.smtp_host,

@@ -1,4 +1,4 @@
-"""How GiftPulse itself does: what `GET /api/health`, the heartbeat and an operator want to know."""
+"""The health of GiftPulse itself, for `GET /api/health`, the heartbeat and operators."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,16 +25,16 @@ from app.utils.http import tls_context
 Status = Literal["ok", "degraded", "down"]
 
 MAX_TICK_AGE = timedelta(seconds=60)
-"""A worker and a beat say every ten seconds that they live."""
+"""Workers and beat report every ten seconds."""
 OVERDUE_AFTER = timedelta(minutes=10)
 MAX_FAILED_POLLS = 3
-"""So many failed polls of a stream in a row are no hiccup."""
+"""A stream is unhealthy after this many failed polls in a row."""
 MAX_MISSED_INTERVALS = 3
-"""Nor are so many intervals without a good poll."""
+"""Or after this many intervals without a successful poll."""
 MAX_SHOWN_STREAMS = 5
 HEARTBEAT_TIMEOUT_SECONDS = 10
 HEARTBEAT_EVERY = timedelta(seconds=50)
-"""A tick comes every minute, and now and then a little early."""
+"""Beat ticks every minute, sometimes a little early."""
 
 _UNREAD = text("""
     SELECT sid, log_type, last_error, read_once
@@ -55,7 +55,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Check:
-    """How one part does, and what to do where it does badly."""
+    """The state of one component, and what to do if it is unhealthy."""
 
     status: Status
     detail: str
@@ -69,14 +69,14 @@ class Health:
 
     @property
     def status(self) -> Status:
-        """Only a database that does not answer is `down`: everything else waits there until it is mended."""
+        """Only an unavailable database is `down`: nothing else works without it."""
         if self.checks["database"].status == "down":
             return "down"
         return "ok" if all(check.status == "ok" for check in self.checks.values()) else "degraded"
 
 
 def examine(settings: Settings, now: datetime) -> Health:
-    """Make every check. None takes longer than a few seconds."""
+    """Run all checks. Each takes at most a few seconds."""
     broker = _broker()
     try:
         with session_scope() as session:
@@ -91,7 +91,7 @@ def examine(settings: Settings, now: datetime) -> Health:
 
 
 def _database(session: Session) -> Check:
-    """Look whether the role may do what GiftPulse does; it may know the tables and yet not write them."""
+    """Check that the role may write: it may see the tables without being allowed to."""
     missing = privileges.missing(session)
     if missing is None:
         return Check("ok", "answers")
@@ -110,7 +110,7 @@ def _broker() -> Check:
 
 
 def _polling(session: Session, settings: Settings, now: datetime) -> Check:
-    """Look whether every stream is read, and was read at all with the account's present credentials."""
+    """Check that every stream is read, and has been read with the account's current credentials."""
     silence = max(timedelta(seconds=60), MAX_MISSED_INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
     rows = session.execute(_UNREAD, {"failures": MAX_FAILED_POLLS, "oldest": now - silence}).all()
     if rows:
@@ -135,7 +135,7 @@ def _unread(sid: str, log_type: str, error: str | None, read_once: bool) -> str:
 
 
 def _workers(session: Session, _: Settings, now: datetime) -> Check:
-    """Look whether beat ticks, a worker takes its ticks, and what is read is evaluated."""
+    """Check that beat ticks, that a worker handles its ticks, and that new logs are evaluated."""
     seen = {name: at for name, at in session.execute(text("SELECT name, seen_at FROM heartbeats"))}  # noqa: C416  # rows
     silent = [name for name in ("worker", "beat") if name not in seen or seen[name] < now - MAX_TICK_AGE]
     if silent:
@@ -149,7 +149,7 @@ def _workers(session: Session, _: Settings, now: datetime) -> Check:
 
 
 def _deliveries(session: Session, settings: Settings, now: datetime) -> Check:
-    """Look whether what is owed goes out."""
+    """Check that pending deliveries are sent."""
     late, _since = overdue(session, now, OVERDUE_AFTER)
     disabled = session.scalars(
         text("SELECT disabled_reason FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
@@ -174,7 +174,7 @@ _CHECKS: dict[str, Callable[[Session, Settings, datetime], Check]] = {
 
 
 def _claim_heartbeat(session: Session, now: datetime) -> bool:
-    """Take the turn of this minute, of which there is one however many schedulers tick."""
+    """Claim this minute's heartbeat. Only one succeeds, however many schedulers tick."""
     claimed = session.execute(
         text(
             "INSERT INTO heartbeats AS sent (name, seen_at) VALUES ('sent', :now)"
@@ -187,9 +187,9 @@ def _claim_heartbeat(session: Session, now: datetime) -> bool:
 
 
 def send_heartbeat(settings: Settings, now: datetime) -> bool:
-    """Ask for `HEARTBEAT_URL`, if all is read and nothing is overdue; whoever watches it misses us otherwise.
+    """Ping `HEARTBEAT_URL` if everything is read and nothing is overdue. Its monitor raises the alarm if pings stop.
 
-    Returns: whether it was asked for and answered well.
+    Returns: whether it was pinged and answered with success.
     """
     if settings.heartbeat_url is None:
         return False

@@ -1,7 +1,7 @@
-"""API keys: made, found, listed and revoked. A key is shown once; only its hash is kept.
+"""Creates, finds, lists and revokes API keys. A key is shown once; only its hash is stored.
 
-A key reads `gp_` + 8 characters by which it is found + `_` + 43 random ones + 6 of a checksum, which lets a mistyped
-key be told apart without asking the database.
+A key is `gp_` + 8 characters to find it by + `_` + 43 random characters + a checksum of 6. The checksum rejects a
+mistyped key without a query.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ SORT_KEY = (ApiKey.created_at, ApiKey.id)
 
 
 def create(session: Session, name: str, scope: Scope, now: datetime) -> tuple[ApiKey, str]:
-    """Make a key.
+    """Create a key.
 
-    Returns: its row, and the key in clear, which nobody can show again.
+    Returns: its row, and the key in clear, which cannot be shown again.
     """
     prefix = f"gp_{_random(PUBLIC_LENGTH)}"
     body = f"{prefix}_{_random(SECRET_LENGTH)}"
@@ -44,7 +44,7 @@ def create(session: Session, name: str, scope: Scope, now: datetime) -> tuple[Ap
 
 
 def find(session: Session, clear: str, now: datetime) -> ApiKey | None:
-    """Return the key that this text is, and note its use; None where it is no key, or was revoked."""
+    """Return the key for this text and record its use; None if it is no key or was revoked."""
     key = (
         session.scalar(select(ApiKey).where(ApiKey.prefix == clear[: 3 + PUBLIC_LENGTH]))
         if is_well_formed(clear)
@@ -58,7 +58,7 @@ def find(session: Session, clear: str, now: datetime) -> ApiKey | None:
 
 
 def find_active(session: Session, key_id: UUID, now: datetime) -> ApiKey | None:
-    """Return a key by its id and note its use; None where it was revoked."""
+    """Return a key by its id and record its use; None if it was revoked."""
     key = session.get(ApiKey, key_id)
     if key is None or key.revoked_at is not None:
         return None
@@ -73,7 +73,7 @@ def _note_use(session: Session, key: ApiKey, now: datetime) -> None:
 
 
 def sign_out(session: Session, nonce: str, now: datetime) -> None:
-    """End a console session, whoever has a copy of its cookie."""
+    """End a console session, including all copies of its cookie."""
     session.execute(insert(SignOut).values(nonce=nonce, at=now).on_conflict_do_nothing())
 
 
@@ -99,9 +99,9 @@ def list_keys(session: Session, position: Position | None, limit: int) -> Page[A
 
 
 def find_named(session: Session, name: str) -> ApiKey:
-    """Return the key of a name, or of an id, that is not revoked.
+    """Return the active key with this name or id.
 
-    Raises: NotFound; Conflict where several have the name.
+    Raises: NotFound; Conflict if several keys have the name.
     """
     try:
         return get(session, UUID(name))
@@ -116,7 +116,7 @@ def find_named(session: Session, name: str) -> ApiKey:
 
 
 def revoke(session: Session, key_id: UUID, now: datetime) -> ApiKey:
-    """Make a key useless from the next request on.
+    """Revoke a key. The next request with it is rejected.
 
     Raises: NotFound.
     """
@@ -127,7 +127,7 @@ def revoke(session: Session, key_id: UUID, now: datetime) -> ApiKey:
 
 
 def is_well_formed(clear: str) -> bool:
-    """Say whether a text looks like a key of ours, its checksum included."""
+    """Return whether a text has the form of an API key, including its checksum."""
     length = 3 + PUBLIC_LENGTH + 1 + SECRET_LENGTH + CHECKSUM_LENGTH
     if len(clear) != length or not clear.startswith("gp_") or not clear.isascii():
         return False

@@ -1,4 +1,4 @@
-"""What the database's role must be allowed, and what of it is missing."""
+"""Checks the privileges of the database role."""
 
 from dataclasses import dataclass
 
@@ -10,21 +10,21 @@ from app.services.logs.partitions import PARTITIONED
 from app.utils import database_errors
 
 NEEDED = ("SELECT", "INSERT", "UPDATE", "DELETE")
-"""On every table."""
+"""Required on every table."""
 SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Missing:
-    """What the role is not allowed, and what to do."""
+    """The missing privileges, and how to grant them."""
 
     said: str
     stops_all: bool
-    """False: only the partitions of the next months cannot be made or dropped."""
+    """False if only the partitions of the next months cannot be created or dropped."""
 
 
 def missing(session: Session) -> Missing | None:
-    """Look for what the role is not allowed; None where it is allowed all that it needs."""
+    """Find missing privileges; None if the role has all it needs."""
     if session.scalar(text("SELECT current_setting('transaction_read_only')")) == "on":
         return Missing(database_errors.READ_ONLY, stops_all=True)
     role, schema = session.execute(text("SELECT current_user, current_schema()")).one()

@@ -1,4 +1,4 @@
-"""Deletes what has outlived its keep-until."""
+"""Deletes data older than its retention."""
 
 from datetime import datetime, timedelta
 
@@ -15,17 +15,17 @@ from app.services.rules.types import NewValueParams
 from app.utils.crashpoints import crashpoint
 
 ALERTS_KEPT = timedelta(days=400)
-"""And the audit."""
+"""Also applies to the audit."""
 MATCHES_KEPT = timedelta(days=33)
-"""At least, whatever becomes of their logs: the longest window of a rule has 31 days."""
+"""Kept at least this long, even if their logs are deleted: the longest window of a rule is 31 days."""
 ANSWERS_KEPT = timedelta(hours=24)
 SIGN_OUTS_KEPT = timedelta(days=31)
-"""Longer than a session lives."""
+"""Longer than the lifetime of a session."""
 TRIM_BATCH = 5_000
 
 
 def clean(settings: Settings, now: datetime) -> None:
-    """Drop the months of logs that are too old, trim the oldest that is left, and make the partitions of next month.
+    """Drop expired months of logs, trim the oldest remaining month, and create the partitions of the next month.
 
     Alerts and their deliveries are kept for more than a year.
     """

@@ -1,6 +1,6 @@
-"""Creates, edits and deletes rules, under the rule set's lock: an evaluation sees a rule whole or not at all.
+"""Creates, edits and deletes rules under the rule set's lock: an evaluation sees a rule completely or not at all.
 
-Editing the meaning of a rule closes its alerts and starts it anew; editing anything else does neither.
+An edit that changes what a rule matches resolves its alerts and restarts it; other edits do not.
 """
 
 from dataclasses import asdict
@@ -25,12 +25,12 @@ from app.services.serializers import rule_json
 from app.utils.clock import rfc3339, utc_now
 
 HEALTH_FIELDS = definition.HEALTH_FIELDS
-"""What `health` answers."""
+"""The fields of `health`."""
 SORT_KEY = (Rule.created_at, Rule.id)
 
 
 def create(session: Session, body: object, now: datetime) -> Rule:
-    """Create a rule; it looks at what changes from now on.
+    """Create a rule. It evaluates changes from now on.
 
     Raises: InvalidInput.
     """
@@ -44,7 +44,7 @@ def create(session: Session, body: object, now: datetime) -> Rule:
 
 
 def replace(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
-    """Replace a rule whole; fields that only the product writes are ignored.
+    """Replace a rule. Read-only fields are ignored.
 
     Raises: NotFound, InvalidInput.
     """
@@ -53,7 +53,7 @@ def replace(session: Session, rule_id: UUID, body: object, now: datetime) -> Rul
 
 
 def patch(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
-    """Change some fields of a rule; objects are replaced whole, and fields that only the product writes are ignored.
+    """Update some fields of a rule. Objects are replaced as a whole; read-only fields are ignored.
 
     Raises: NotFound, InvalidInput.
     """
@@ -62,7 +62,7 @@ def patch(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
 
 
 def delete(session: Session, rule_id: UUID, now: datetime) -> None:
-    """Delete a rule; its alerts are closed and kept.
+    """Delete a rule. Its open alerts are resolved; its alerts are kept.
 
     Raises: NotFound.
     """
@@ -78,7 +78,7 @@ def list_rules(session: Session, position: Position | None, limit: int) -> Page[
 
 
 def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:
-    """Return a rule; `lock` keeps it as it is, and the rule set too, until the transaction ends.
+    """Return a rule. `lock` locks it and the rule set until the transaction ends.
 
     Raises: NotFound.
     """
@@ -91,9 +91,9 @@ def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:
 
 
 def install_pack(session: Session, name: str, now: datetime) -> list[Rule]:
-    """Make the rules of a pack that are not there yet; one that is there stays as it was edited.
+    """Create the missing rules of a pack. Existing rules keep their edits.
 
-    Returns: the rules that were made; none, where the pack is installed.
+    Returns: the rules that were created; none if the pack was installed already.
     Raises: NotFound.
     """
     pack = find_pack(name)
@@ -107,7 +107,7 @@ def install_pack(session: Session, name: str, now: datetime) -> list[Rule]:
 
 
 def health(session: Session, rule: Rule) -> dict[str, Any]:
-    """Say how a rule fares: when it first judges, last ran and matched, what went wrong or is doubtful, and its groups.
+    """Return a rule's health: first and last evaluation, last match, errors, warnings and groups.
 
     Returns: one item for each of `HEALTH_FIELDS`.
     """
@@ -123,9 +123,9 @@ def health(session: Session, rule: Rule) -> dict[str, Any]:
 
 
 def check(wanted: RuleDefinition, before: RuleDefinition | None = None) -> None:
-    """Refuse a rule that could never match or fire.
+    """Reject a rule that could never match or fire.
 
-    Args:    before: the rule as it is stored: what was accepted then is accepted still.
+    Args:    before: the stored rule; values that were accepted earlier stay accepted.
     Raises: InvalidInput.
     """
     retention = timedelta(days=get_settings().retention_days)
@@ -135,7 +135,7 @@ def check(wanted: RuleDefinition, before: RuleDefinition | None = None) -> None:
 
 
 def warnings(session: Session, wanted: RuleDefinition) -> list[FieldError]:
-    """List the fields of a rule for which it is not known ever to match or fire."""
+    """List the fields of a rule that may keep it from ever matching or firing."""
     doubts = feasibility.doubts(wanted, timedelta(hours=get_settings().settle_hours))
     return [*doubts, *unwatched(session, "filters.account_sid", wanted.filters.account_sid)]
 
@@ -151,7 +151,7 @@ def _insert(parsed: RuleDefinition, started_at: datetime, now: datetime, slug: s
 
 
 def _apply_edit(session: Session, rule: Rule, parsed: RuleDefinition, now: datetime) -> Rule:
-    """Bring a locked rule to what is wanted; start it anew where its meaning changed or it was enabled."""
+    """Apply an edit to a locked rule. Restart it if its meaning changed or it was enabled."""
     before = definition.from_row(rule)
     check(parsed, before)
     changed = definition.meaning_changed(before, parsed)
@@ -171,7 +171,7 @@ def _apply_edit(session: Session, rule: Rule, parsed: RuleDefinition, now: datet
 
 
 def _restart(rule: Rule) -> None:
-    """Let a rule, under the rule set's lock, count from now on, as if it had just been made."""
+    """Restart a rule, as if it had just been created. The caller holds the rule set's lock."""
     rule.epoch += 1
     rule.started_at = utc_now()
     rule.last_error = rule.last_error_at = rule.failed_at = rule.judged_until = None
@@ -179,9 +179,9 @@ def _restart(rule: Rule) -> None:
 
 
 def _lock_rule_set(session: Session) -> datetime:
-    """Wait for the evaluations under way, and move the version of the rule set.
+    """Wait for running evaluations, then bump the version of the rule set.
 
-    Returns: the moment from which a rule that is made or changed now counts.
+    Returns: the time from which a rule that is created or changed now counts.
     """
     engine.bump_version(session)
     return utc_now()

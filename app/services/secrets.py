@@ -1,4 +1,4 @@
-"""Stored secrets as a whole: whether each can be opened, and encrypting all of them anew."""
+"""All stored secrets: checks that they decrypt, and re-encrypts them."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,19 +17,19 @@ ENCRYPTED_COLUMNS: tuple[tuple[Any, InstrumentedAttribute[Any]], ...] = (
     (Account, Account.signing_keys),
     (Action, Action.config),
 )
-"""Every column that holds a text encrypted under `SECRET_KEY`."""
+"""Every column whose texts are encrypted with `SECRET_KEY`."""
 
 
 def count_unreadable(session: Session, keys: Sequence[str]) -> int:
-    """Count the stored secrets that no key opens."""
+    """Count the stored secrets that no key decrypts."""
     return sum(not _is_readable(keys, token) for _, _, token in _stored(session, lock=False))
 
 
 def check_keys(session: Session, keys: Sequence[str]) -> None:
-    """Look whether the keys are those that the stored secrets want.
+    """Check that the keys decrypt the stored secrets.
 
-    Raises: ConfigError where there are stored secrets and none of them opens. One that alone does not open is no reason
-        to stop the rest.
+    Raises: ConfigError if there are stored secrets and none can be decrypted. A single unreadable secret must not stop
+            everything else.
     """
     opened = [_is_readable(keys, token) for _, _, token in _stored(session, lock=False)]
     if opened and not any(opened):
@@ -40,9 +40,9 @@ def check_keys(session: Session, keys: Sequence[str]) -> None:
 
 
 def rotate(session: Session, keys: Sequence[str]) -> int:
-    """Encrypt every stored secret under the first key; return how many there are.
+    """Re-encrypt every stored secret with the first key and return their number.
 
-    Raises: Conflict where one does not open; nothing is changed then.
+    Raises: Conflict if one cannot be decrypted; then nothing is changed.
     """
     count = 0
     for row, name, token in _stored(session, lock=True):
@@ -55,7 +55,7 @@ def rotate(session: Session, keys: Sequence[str]) -> int:
 
 
 def _stored(session: Session, *, lock: bool) -> Iterator[tuple[Any, str, str]]:
-    """Go over all encrypted texts: the row, the name of its column, the text."""
+    """Iterate over all encrypted texts as (row, column name, text)."""
     for model, column in ENCRYPTED_COLUMNS:
         query = select(model).where(column.is_not(None)).order_by(model.id)
         for row in session.scalars(query.with_for_update(key_share=True) if lock else query):

@@ -1,6 +1,6 @@
-"""Rows as the JSON that the world sees: in answers of the API and, frozen, in notifications.
+"""Serializes rows to the JSON of the API and of notifications.
 
-Knows the tables and the names of the API; knows neither HTTP nor who asks.
+Knows the tables and the API's names; knows neither HTTP nor callers.
 """
 
 from datetime import datetime
@@ -20,7 +20,7 @@ def _time(at: datetime | None) -> str | None:
 
 
 def select_logs() -> Select[*tuple[Any, ...]]:
-    """Select logs with what `log_json` needs: a row has each name of `Log`'s columns it reads, and `account_sid`."""
+    """Select logs with everything `log_json` needs, under the names of `Log`'s columns, and `account_sid`."""
     return select(
         Log.occurred_at,
         Log.id,
@@ -51,10 +51,10 @@ def select_logs() -> Select[*tuple[Any, ...]]:
 
 
 def log_json(row: Row[*tuple[Any, ...]]) -> JsonObject:
-    """Show one log, without Twilio's own record.
+    """Serialize a log, without Twilio's record.
 
     Args:    row: one row of `select_logs()`.
-    Returns: values ready for JSON; the price as a decimal text, since a float would not be what Twilio charged.
+    Returns: JSON values. The price is a decimal text: a float would change the amount.
     """
     return {
         "sid": row.sid,
@@ -84,7 +84,7 @@ def log_json(row: Row[*tuple[Any, ...]]) -> JsonObject:
 
 
 def alert_json(alert: Alert) -> JsonObject:
-    """Show one alert, without its deliveries; `error` explains the code of its newest match that has one."""
+    """Serialize an alert, without its deliveries. `error` explains the code of its newest match that has one."""
     return {
         "id": str(alert.id),
         "rule_id": None if alert.rule_id is None else str(alert.rule_id),
@@ -111,7 +111,7 @@ def alert_json(alert: Alert) -> JsonObject:
 
 
 def rule_json(rule: Rule) -> JsonObject:
-    """Show one rule as it was written, with its defaults filled in."""
+    """Serialize a rule, including default values."""
     return {
         "id": str(rule.id),
         "name": rule.name,
@@ -134,7 +134,6 @@ def rule_json(rule: Rule) -> JsonObject:
 
 
 def change_json(change: LogChange) -> JsonObject:
-    """Show one state that a log was seen in."""
     return {
         "changed_at": rfc3339(change.changed_at),
         "seen_at": rfc3339(change.seen_at),
@@ -145,7 +144,7 @@ def change_json(change: LogChange) -> JsonObject:
 
 
 def delivery_json(delivery: Delivery) -> JsonObject:
-    """Show one delivery, without its attempts."""
+    """Serialize a delivery, without its attempts."""
     return {
         "id": str(delivery.id),
         "alert_id": None if delivery.alert_id is None else str(delivery.alert_id),
@@ -159,7 +158,6 @@ def delivery_json(delivery: Delivery) -> JsonObject:
 
 
 def attempt_json(attempt: Attempt) -> JsonObject:
-    """Show one try of a delivery."""
     return {
         "at": rfc3339(attempt.at),
         "duration_ms": attempt.duration_ms,
@@ -171,7 +169,7 @@ def attempt_json(attempt: Attempt) -> JsonObject:
 
 
 def key_json(key: ApiKey) -> JsonObject:
-    """Show one key of the API; the key itself nobody can show."""
+    """Serialize an API key, without the key itself: only its hash is stored."""
     return {
         "id": str(key.id),
         "name": key.name,
@@ -183,7 +181,7 @@ def key_json(key: ApiKey) -> JsonObject:
 
 
 def silence_json(silence: Silence, alert_ids: list[str]) -> JsonObject:
-    """Show one silence with the open alerts that it holds back."""
+    """Serialize a silence with the open alerts that it covers."""
     return {
         "id": str(silence.id),
         "rule_id": None if silence.rule_id is None else str(silence.rule_id),
@@ -197,7 +195,6 @@ def silence_json(silence: Silence, alert_ids: list[str]) -> JsonObject:
 
 
 def audit_json(entry: AuditEntry) -> JsonObject:
-    """Show one change that somebody made."""
     return {
         "at": rfc3339(entry.at),
         "by": entry.by,

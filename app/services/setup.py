@@ -1,4 +1,4 @@
-"""The first steps: what is missing before anybody can be notified, and making it."""
+"""First setup: finds what is missing before an alert can notify anyone, and creates it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ DEFAULT_PACK = "delivery"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be made."""
+    """What to create."""
 
     packs: tuple[str, ...] = ()
     mail: tuple[str, ...] = ()
-    """Addresses that get one email action together."""
+    """Addresses that share one email action."""
     slack: str | None = None
-    """The address of an incoming webhook."""
+    """URL of an incoming webhook."""
 
 
 def missing(session: Session) -> list[str]:
-    """Say what is missing before an alert can fire and somebody is notified."""
+    """List what is missing before an alert can fire and notify someone."""
     has_rule = session.scalar(select(exists().where(Rule.enabled)))
     has_action = session.scalar(select(exists().where(Action.enabled)))
     return ([] if has_rule else ["no rule is enabled: nothing alerts but GiftPulse's own trouble"]) + (
@@ -43,10 +43,10 @@ def missing(session: Session) -> list[str]:
 def prepare(
     session: Session, wanted: Wanted, settings: Settings, by: str, now: datetime
 ) -> tuple[list[str], list[UUID]]:
-    """Make what is wanted and not there yet; a second time changes nothing.
+    """Create everything that is wanted and missing. Repeating it changes nothing.
 
-    Returns: a line about each thing, and the actions that serve what is wanted.
-    Raises:  NotFound for a pack, InvalidInput for an address, ConfigError where no mail server is set.
+    Returns: one line per item, and the ids of the matching actions.
+    Raises:  NotFound for a pack, InvalidInput for an address, ConfigError if no mail server is set.
     """
     if wanted.mail and settings.smtp_host is None:
         raise ConfigError("mail needs a server: set SMTP_HOST and SMTP_FROM, restart, and run setup again")
@@ -77,7 +77,7 @@ def _configs(wanted: Wanted) -> Iterator[tuple[ActionType, dict[str, Any], str]]
 
 
 def _find(session: Session, action_type: ActionType, config: dict[str, Any]) -> UUID | None:
-    """Find an enabled action for every rule whose config has these values."""
+    """Find an enabled action that serves every rule and has these config values."""
     query = select(Action).where(Action.enabled, Action.rule_id.is_(None), Action.action_type == action_type)
     for action in session.scalars(query.order_by(Action.created_at)):
         stored = actions.config_or_empty(action)
@@ -87,7 +87,7 @@ def _find(session: Session, action_type: ActionType, config: dict[str, Any]) -> 
 
 
 def outcomes(session: Session, delivery_ids: list[UUID]) -> list[tuple[str, bool]]:
-    """Say of each test how it went: a line, and whether it arrived."""
+    """Return the result of each test delivery: a line, and whether it arrived."""
     said = []
     for delivery in session.scalars(
         select(Delivery).where(Delivery.id.in_(delivery_ids)).order_by(Delivery.created_at)
