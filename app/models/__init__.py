@@ -1,4 +1,4 @@
-"""The tables, and nothing but the tables."""
+"""The tables. No decisions."""
 
 from app.models.account import (
     Account,

@@ -1,4 +1,4 @@
-"""Watched accounts, and the streams by which each is read."""
+"""Watched accounts and their streams."""
 
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from app.models.base import Base, BigInt, Timestamp
 
 
 class Account(Base):
-    """A watched Twilio account. The account of the environment keeps its credentials there, not here."""
+    """A watched Twilio account. The environment account's credentials are not stored."""
 
     __tablename__ = "accounts"
 
@@ -26,31 +26,31 @@ class Account(Base):
     api_key_secret: Mapped[str | None]
     """Encrypted under `SECRET_KEY`."""
     next_auth_token: Mapped[str | None]
-    """Encrypted: the secondary token while tokens are rotated; callbacks may be signed with it already."""
+    """Encrypted: the secondary token during a rotation. Callbacks may already be signed with it."""
     signing_keys: Mapped[str | None]
-    """Encrypted: JSON of the keys of the customer's own that callbacks may be signed with, by their ids."""
+    """Encrypted: JSON of the customer's own signing keys by id."""
     api_base_url: Mapped[str | None]
-    """Of another region or edge; null: the settings' address."""
+    """For another region or edge; null: the URL in the settings."""
     monitor_base_url: Mapped[str | None]
     status: Mapped[str | None]
-    """What Twilio says of it: active, suspended, closed; null: not asked yet."""
+    """Twilio's status: active, suspended, closed; null: not checked yet."""
     checked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When Twilio was last asked for its status and its subaccounts."""
+    """When its status and subaccounts were last checked."""
     last_error: Mapped[str | None]
     """Why that failed, if it did."""
     credentials_hash: Mapped[str | None]
-    """Of the environment's credentials for this account, as they were last seen: other ones are tried at once."""
+    """Hash of the environment's credentials when last seen: new ones are tried immediately."""
     credentials_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When its present credentials were first seen; null: before this was noted."""
+    """When its current credentials were first seen; null: before this was recorded."""
     from_environment: Mapped[bool] = mapped_column(server_default=text("false"))
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
     include_subaccounts: Mapped[bool] = mapped_column(server_default=text("false"))
     started_at: Mapped[Timestamp]
-    """When it was added: what changed before never alerts."""
+    """When it was added. Earlier changes never alert."""
 
 
 class Stream(Base):
-    """An account and a log type: whose turn it is, who reads it, and how far it is known whole."""
+    """An account and a log type: when to poll it, who polls it, and how far it is complete."""
 
     __tablename__ = "streams"
     __table_args__ = (UniqueConstraint("account_id", "log_type"),)
@@ -59,18 +59,18 @@ class Stream(Base):
     account_id: Mapped[int] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"))
     log_type: Mapped[str]
     unavailable: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
-    """The credential can never read it; it counts for nothing."""
+    """The credentials can never read it; it is ignored."""
     unavailable_reason: Mapped[str | None]
     complete_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """Everything created from here to `complete_until` has been listed; a gap in the coverage moves it later."""
+    """Everything created from here to `complete_until` was listed; a coverage gap moves it later."""
     complete_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """Everything created up to it has been listed."""
+    """Everything created up to here was listed."""
     read_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """Of a backlog being worked off, oldest first: what came before is read. Null: there is no backlog."""
+    """With a backlog, which is read oldest first: everything before this was read. Null: no backlog."""
     due_at: Mapped[Timestamp]
-    """When it is to be polled next."""
+    """When to poll it next."""
     lease_token: Mapped[UUID | None]
-    """Who polls it now: every write of a poll is fenced on it."""
+    """Who polls it now. Fences every write of a poll."""
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_success_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_error: Mapped[str | None]
@@ -78,15 +78,15 @@ class Stream(Base):
     failures: Mapped[int] = mapped_column(server_default=text("0"))
     """Failed polls in a row."""
     rereads_behind: Mapped[bool] = mapped_column(server_default=text("false"))
-    """The request budget did not reach for all logs that were due to be read again."""
+    """The request budget did not suffice for all rereads that were due."""
     swept_at: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    """When the list was last read again, by how far back in seconds; and `ended`, the calls that ended."""
+    """When the list was last read again, by depth in seconds; `ended`: the calls that ended."""
     resume_points: Mapped[dict[str, Any]] = mapped_column("reading", JSONB, server_default=text("'{}'"))
-    """Where long listings go on that a poll could not finish: of a `slice`, of a `sweep`, of a `backfill`."""
+    """Where unfinished listings continue: of a `slice`, a `sweep` or a `backfill`."""
 
 
 class CoverageGap(Base):
-    """A span that could not be read and that Twilio can no longer tell."""
+    """A span that was not read and that Twilio no longer lists."""
 
     __tablename__ = "coverage_gaps"
     __table_args__ = (Index(None, "stream_id", "since"),)
@@ -100,7 +100,7 @@ class CoverageGap(Base):
 
 
 class Backfill(Base):
-    """A span of a stream that somebody asked to be read again, and how far that has come."""
+    """A request to read a span of a stream again, and its progress."""
 
     __tablename__ = "backfills"
     __table_args__ = (Index(None, "stream_id", postgresql_where=text("finished_at IS NULL")),)
@@ -110,16 +110,16 @@ class Backfill(Base):
     since: Mapped[Timestamp]
     until: Mapped[Timestamp]
     read_from: Mapped[Timestamp]
-    """What came before it is read: the work goes on here after an interruption."""
+    """Everything before this was read; an interrupted backfill continues here."""
     records: Mapped[int] = mapped_column(server_default=text("0"))
-    """How many records were listed so far."""
+    """The number of records listed so far."""
     requested_at: Mapped[Timestamp]
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_error: Mapped[str | None]
 
 
 class PushedRecord(Base):
-    """What a callback told, once, until the log it is about has been read and for a day after."""
+    """A callback, stored once: until its log has been read, and for a day after."""
 
     __tablename__ = "pushed_records"
     __table_args__ = (
@@ -138,19 +138,19 @@ class PushedRecord(Base):
 
 
 class StreamEvaluation(Base):
-    """How far a stream's changes are evaluated; its row is the lock of the one who evaluates them."""
+    """How far a stream's changes are evaluated. The row is the evaluator's lock."""
 
     __tablename__ = "stream_evaluations"
 
     stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
     change_id: Mapped[BigInt] = mapped_column(server_default=text("0"))
-    """The last change evaluated. Changes of one stream are committed in the order of their ids."""
+    """The last evaluated change. Changes of a stream are committed in the order of their ids."""
     complete_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """The stream's `complete_until` that the evaluation has caught up with: all logs up to it are evaluated."""
+    """The stream's `complete_until` as of the last evaluation: all logs up to it are evaluated."""
 
 
 class RequestCount(Base):
-    """How many requests an account cost in one second."""
+    """The number of requests for an account in one second."""
 
     __tablename__ = "request_counts"
 
@@ -160,7 +160,7 @@ class RequestCount(Base):
 
 
 class QuarantinedRecord(Base):
-    """A record of Twilio of so odd a shape that it is no log, kept with the reason."""
+    """A malformed record of Twilio's, stored with the reason."""
 
     __tablename__ = "quarantined_records"
     __table_args__ = (Index(None, "account_id", "seen_at"),)
@@ -170,6 +170,6 @@ class QuarantinedRecord(Base):
     content_hash: Mapped[BigInt] = mapped_column(primary_key=True)
     reason: Mapped[str]
     record: Mapped[str]
-    """The first 16 KiB of the record as it came."""
+    """The first 16 KiB of the record, unchanged."""
     first_seen_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
     seen_at: Mapped[Timestamp]

@@ -11,28 +11,28 @@ from app.models.base import Base, Timestamp
 
 
 class Action(Base):
-    """One configured target of notifications."""
+    """A configured target of notifications."""
 
     __tablename__ = "actions"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     rule_id: Mapped[UUID | None]
-    """Null: it serves every rule and the built-in alerts."""
+    """Null: it applies to every rule and to built-in alerts."""
     action_type: Mapped[str]
     enabled: Mapped[bool]
     min_severity: Mapped[str]
     notify_on: Mapped[list[str]] = mapped_column(ARRAY(Text))
     config: Mapped[str]
-    """JSON, encrypted under `SECRET_KEY`: it holds URLs and secrets."""
+    """JSON, encrypted under `SECRET_KEY`: it contains URLs and secrets."""
     disabled_reason: Mapped[str | None]
-    """Why GiftPulse disabled it; null: it is enabled, or a person disabled it."""
+    """Why GiftPulse disabled it; null: it is enabled, or was disabled by a user."""
     failures_in_a_row: Mapped[int] = mapped_column(server_default=text("0"))
-    """Attempts since its receiver last answered that failed in a way that may pass."""
+    """Transient failures since the receiver last responded."""
     probe_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """Its receiver seems to be down: until then deliveries may wait for each other; null: it seems to be up."""
+    """The breaker is open: until then deliveries wait; null: it is closed."""
     failing_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When the first attempt after its last success failed; null: the last one succeeded."""
+    """The first failure after the last success; null: the last attempt succeeded."""
     free_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When its rate would be used up to nothing: the clock of the limit of deliveries a second."""
+    """When its rate would be used up completely: the clock of the rate limit."""
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]

@@ -1,4 +1,4 @@
-"""Alerts: one episode of one rule for one group; and silences, which keep them quiet."""
+"""Alerts: one episode of one rule for one group; and silences, which withhold their notifications."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -11,7 +11,7 @@ from app.models.base import Base, BigInt, Json, Timestamp
 
 
 class Alert(Base):
-    """One open or past problem. It keeps the name of its rule, which may be gone."""
+    """An open or past problem. It keeps the name of its rule, which may have been deleted."""
 
     __tablename__ = "alerts"
     __table_args__ = (
@@ -25,11 +25,11 @@ class Alert(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     number: Mapped[BigInt] = mapped_column(Identity())
-    """Order of recording."""
+    """The order of creation."""
     fingerprint: Mapped[str]
-    """The identity of (rule, group): at most one open alert has it."""
+    """Identifies (rule, group): at most one open alert has it."""
     rule_id: Mapped[UUID | None]
-    """Null: a built-in alert."""
+    """Null for a built-in alert."""
     rule_name: Mapped[str]
     severity: Mapped[str]
     status: Mapped[str]
@@ -40,13 +40,13 @@ class Alert(Base):
     last_match_at: Mapped[Timestamp]
     recorded_at: Mapped[Timestamp]
     window_from: Mapped[Timestamp]
-    """The matches after it, up to the alert's end, count towards it."""
+    """Matches from here to the alert's end count towards it."""
     baseline: Mapped[float | None]
-    """Of `spike`: the median that the window is held against, frozen while the alert is open."""
+    """For `spike`: the median that the window is compared with, fixed while the alert is open."""
     insufficient_since: Mapped[datetime | None] = mapped_column("short_since", DateTime(timezone=True))
-    """Of `ratio`: since when there are too few logs to judge."""
+    """For `ratio`: since when there are too few logs to evaluate."""
     suppressed_until_clear: Mapped[bool] = mapped_column("still_holds", server_default=text("false"))
-    """It was ended while its condition over time held: it does not fire again before that was false in between."""
+    """Resolved manually while its condition held: it fires again only after the condition was false."""
     resolved_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     resolve_reason: Mapped[str | None]
     acknowledged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -58,29 +58,29 @@ class Alert(Base):
     sample_sids: Mapped[list[str]] = mapped_column(ARRAY(Text))
     late: Mapped[bool]
     left_out_accounts: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
-    """Accounts that the rule looks at and that could not be read when the alert last moved."""
+    """Accounts of the rule that could not be read when the alert last changed."""
     error_code: Mapped[int | None]
-    """The code of its newest match that has one."""
+    """The code of the newest match that has one."""
     firing_notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When its firing was told; null: not told."""
+    """When the firing notification was sent; null: not sent."""
     notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When it was last told of, as firing or update."""
+    """When the last firing or update notification was sent."""
     notified_occurrences: Mapped[int] = mapped_column(server_default=text("0"))
-    """How many occurrences had been told then."""
+    """The number of occurrences in that notification."""
     notify_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When to look whether a notification is owed, where time alone decides; null: not by time."""
+    """When to check whether a notification is due; null: not before something changes."""
 
 
 class Silence(Base):
-    """A span of time in which some alerts are recorded and told to nobody."""
+    """A time span in which notifications of matching alerts are withheld."""
 
     __tablename__ = "silences"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     rule_id: Mapped[UUID | None]
-    """Null: every rule."""
+    """Null for every rule."""
     group: Mapped[Json]
-    """It holds the alerts whose group has all these pairs."""
+    """It covers alerts whose group contains all these pairs."""
     starts_at: Mapped[Timestamp]
     ends_at: Mapped[Timestamp]
     reason: Mapped[str]

@@ -1,4 +1,4 @@
-"""API keys. The bootstrap key of the environment has no row."""
+"""API keys. The environment's bootstrap key has no row."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -10,7 +10,7 @@ from app.models.base import Base, Timestamp
 
 
 class ApiKey(Base):
-    """A key that may call the API; only its hash is kept."""
+    """A key for the API; only its hash is stored."""
 
     __tablename__ = "api_keys"
 
@@ -18,16 +18,16 @@ class ApiKey(Base):
     name: Mapped[str]
     scope: Mapped[str]
     prefix: Mapped[str] = mapped_column(unique=True)
-    """The public part of the key, by which it is found."""
+    """The public part of the key, for finding it."""
     key_hash: Mapped[str]
-    """SHA-256 of the whole key, in hex: the key has 256 random bits and needs no slow hash."""
+    """SHA-256 of the whole key, in hex. The key has 256 random bits and needs no slow hash."""
     created_at: Mapped[Timestamp]
     last_used_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
 
 
 class SignOut(Base):
-    """A console session that was ended before its time."""
+    """A console session that was ended early."""
 
     __tablename__ = "sign_outs"
 

@@ -1,4 +1,4 @@
-"""Who changed what, and the answers kept for requests that may come twice."""
+"""The audit, and responses stored for repeated requests."""
 
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from app.models.base import Base, Timestamp
 
 
 class AuditEntry(Base):
-    """One change that somebody made. The database itself refuses to change it, or to delete it within a year."""
+    """One change by a user. The database refuses to change it, or to delete it within a year."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (Index(None, "target", "id"), Index(None, "at", "id"))
@@ -19,29 +19,29 @@ class AuditEntry(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
     at: Mapped[Timestamp]
     by: Mapped[str]
-    """The name and prefix of the key, or what else made the change."""
+    """The name and prefix of the key, or another author."""
     action: Mapped[str]
-    """What was done, such as `rule.update`."""
+    """The operation, such as `rule.update`."""
     target: Mapped[str]
-    """What it was done to, such as `rule:` and its id."""
+    """The object, such as `rule:` plus its id."""
     before: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """How it stood before, secrets as fingerprints; null where it was made."""
+    """The state before; secrets are fingerprints; null if it was created."""
     after: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """How it stands since, secrets as fingerprints; null where it was deleted."""
+    """The state after; secrets are fingerprints; null if it was deleted."""
     request_id: Mapped[str | None]
 
 
 class IdempotentAnswer(Base):
-    """The answer to a request that carried an `Idempotency-Key`, written in the transaction of its effect."""
+    """The response to a request with an `Idempotency-Key`, written in the transaction of its effect."""
 
     __tablename__ = "idempotent_answers"
 
     caller: Mapped[str] = mapped_column(primary_key=True)
-    """Whose key called: one caller's keys mean nothing to another."""
+    """The caller's API key: idempotency keys are separate for each caller."""
     key: Mapped[str] = mapped_column(primary_key=True)
     request_hash: Mapped[str]
     """SHA-256 of method, path, query and body."""
     status: Mapped[int]
     answer: Mapped[str]
-    """Headers and body as JSON, encrypted: an answer may show a new secret."""
+    """Headers and body as JSON, encrypted: a response may show a new secret."""
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)

@@ -1,4 +1,4 @@
-"""What all tables share: names of constraints, and the types of columns."""
+"""Shared by all tables: names of constraints and types of columns."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 
 
 class Base(DeclarativeBase):
-    """The declarative base; constraints have names, so that migrations can name them."""
+    """The declarative base. Constraints have names, so that migrations can refer to them."""
 
     metadata = MetaData(
         naming_convention={

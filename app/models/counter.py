@@ -1,4 +1,4 @@
-"""What workers count, and that they live. Counted in the transaction that did the work, read at the scrape."""
+"""Counters and heartbeats of the workers, written in the transaction that did the work and read at the scrape."""
 
 from sqlalchemy import Double, SmallInteger
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from app.models.base import Base, Timestamp
 
 
 class Counter(Base):
-    """A Prometheus counter or one bucket of a histogram, in parts, so that workers do not wait for each other."""
+    """A Prometheus counter or histogram bucket, split into parts so that workers do not wait for each other."""
 
     __tablename__ = "counters"
 
@@ -19,7 +19,7 @@ class Counter(Base):
 
 
 class Heartbeat(Base):
-    """When a kind of process was last seen to work."""
+    """When a process of each type was last active."""
 
     __tablename__ = "heartbeats"
 

@@ -1,4 +1,4 @@
-"""Deliveries: the outbox. One notification owed to one receiver, and every attempt at it."""
+"""Deliveries: the outbox. One notification to one receiver, and every attempt."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -33,32 +33,32 @@ class Delivery(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     number: Mapped[BigInt] = mapped_column(Identity())
-    """Order of creation: the deliveries of one alert to one receiver go in it."""
+    """The order of creation, and of sending for one alert and receiver."""
     alert_id: Mapped[UUID | None]
-    """Null: a digest, or the test of an action."""
+    """Null for a digest or a test."""
     action_id: Mapped[UUID]
     action_type: Mapped[str]
     type: Mapped[str]
     recipient: Mapped[str]
     status: Mapped[str]
     content: Mapped[Json]
-    """What is sent, frozen when the delivery was made."""
+    """The content, fixed at creation."""
     warning: Mapped[str | None]
-    """What had to be done without when it was rendered."""
+    """What was missing when it was rendered."""
     created_at: Mapped[Timestamp]
     next_attempt_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     attempt_count: Mapped[int] = mapped_column(server_default=text("0"))
     retries_from: Mapped[int] = mapped_column(server_default=text("0"))
-    """How many attempts had been made when the schedule last began: a retry by hand begins it anew."""
+    """The attempts before the current retry schedule: a manual retry restarts it."""
     lease_token: Mapped[UUID | None]
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     digest_id: Mapped[UUID | None]
-    """The delivery that told it within a digest; null: it goes out by itself, or waits for the digest."""
+    """The digest that included it; null: it is sent by itself, or waits for the digest."""
 
 
 class Attempt(Base):
-    """One try of a delivery: written before anything is sent, finished after."""
+    """One try to send a delivery. Created before anything is sent, updated afterwards."""
 
     __tablename__ = "attempts"
     __table_args__ = (Index(None, "delivery_id", "id"),)

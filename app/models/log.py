@@ -1,6 +1,6 @@
-"""Logs in their latest state, and every change of them: the history of a log and the queue of the evaluation.
+"""Logs in their latest state, and their changes: the history of a log and the queue of the evaluation.
 
-Both are partitioned by month on `occurred_at`, which never changes, so that retention drops whole partitions.
+Both are partitioned by month of `occurred_at`, which never changes, so that retention drops whole partitions.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ CHANGE_IDS = Sequence("change_ids", metadata=Base.metadata)
 
 
 class Log(Base):
-    """One call, message or error-log entry. `from` and `text` are words of SQL: columns have an underscore."""
+    """One call, message or error-log entry. `from` and `text` are SQL keywords: columns have an underscore."""
 
     __tablename__ = "logs"
     __table_args__ = (
@@ -28,7 +28,7 @@ class Log(Base):
             None,
             "status",
             "occurred_at",
-            # Most logs end in these: they are found without an index, and need not pay for one.
+            # Most logs end in these statuses. They are found without an index, and need not pay for one.
             postgresql_where=text("status NOT IN ('delivered', 'received', 'read', 'completed')"),
         ),
         {"postgresql_partition_by": "RANGE (occurred_at)"},
@@ -56,20 +56,20 @@ class Log(Base):
     resource_sid: Mapped[str | None]
     changed_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
-    """Twilio's `date_updated`: orders the versions."""
+    """Twilio's `date_updated`, which orders versions."""
     sent_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     pushed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When a callback told the present status; null where Twilio's lists told it."""
+    """When a callback reported the current status; null if Twilio's lists did."""
     final: Mapped[bool]
     first_seen_at: Mapped[Timestamp]
     read_at: Mapped[Timestamp]
-    """When Twilio was last asked about it while it was not final."""
+    """When it was last read while it was not final."""
     reread_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """By when it is to be read again; null: final, or given up."""
+    """When to reread it; null: final or given up."""
     source: Mapped[str]
     content_hash: Mapped[BigInt]
     rest: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """JSON of those of Twilio's fields that the other columns do not hold."""
+    """JSON of those of Twilio's fields that have no column."""
 
 
 class LogChange(Base):

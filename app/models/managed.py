@@ -1,4 +1,4 @@
-"""What an import has made: by which name of its document each thing is known."""
+"""Objects created by imports, with the slug that their document gave them."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from app.models.base import Base
 
 
 class ManagedEntry(Base):
-    """A rule, action or silence that an import has named. Only these are ever pruned by one."""
+    """A rule, action or silence from an import. Only these are ever pruned."""
 
     __tablename__ = "managed_entries"
     __table_args__ = (UniqueConstraint("kind", "object_id"),)
@@ -18,7 +18,7 @@ class ManagedEntry(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     """`rule`, `action` or `silence`."""
     slug: Mapped[str] = mapped_column(primary_key=True)
-    """Its name in the document."""
+    """Its slug in the document."""
     object_id: Mapped[UUID]
     references: Mapped[dict[str, str]] = mapped_column(JSONB)
-    """Paths of its config that named environment variables, and how."""
+    """How its config refers to environment variables, by path."""

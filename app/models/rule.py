@@ -13,13 +13,13 @@ from app.models.base import Base, BigInt, Json, Timestamp
 
 
 class Rule(Base):
-    """One of the user's rules."""
+    """A rule of the user."""
 
     __tablename__ = "rules"
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     slug: Mapped[str | None] = mapped_column(unique=True)
-    """Of a rule out of a pack: by it the pack knows its rule again, whatever has been edited since."""
+    """Of a rule from a pack: identifies it after edits."""
     name: Mapped[str]
     description: Mapped[str]
     enabled: Mapped[bool]
@@ -35,44 +35,44 @@ class Rule(Base):
     cooldown_minutes: Mapped[int]
     schedule: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     epoch: Mapped[int] = mapped_column(server_default=text("1"))
-    """Grows when the meaning is edited or the rule is enabled: matches of an earlier epoch do not count."""
+    """Incremented when the meaning is edited or the rule is enabled. Matches of earlier epochs do not count."""
     started_at: Mapped[Timestamp]
-    """Logs that changed before it do not count."""
+    """Logs that changed earlier do not count."""
     last_evaluated_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_matched_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     last_error: Mapped[str | None]
     last_error_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     failed_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When it last failed as a whole, and not only on some log."""
+    """When the rule last failed as a whole, not only for some log."""
     error_count: Mapped[int] = mapped_column(server_default=text("0"))
     """Logs and evaluations that failed since the rule started."""
     cost_ms: Mapped[float | None]
-    """What its last evaluation cost."""
+    """The cost of its last evaluation."""
     groups_capped: Mapped[bool] = mapped_column(server_default=text("false"))
-    """More groups came than have a place: the rest fall together."""
+    """More groups came than there are slots: the rest share `__other__`."""
     seeded: Mapped[bool] = mapped_column(server_default=text("false"))
-    """What it has to learn from stored logs is learnt; until then it judges nothing."""
+    """Its warm-up is complete; until then it is not evaluated."""
     judged_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """The last whole minute that a condition over time was judged at."""
+    """The last full minute at which its condition over time was evaluated."""
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
 
 
 class RuleSet(Base):
-    """One row whose version moves with every change of a rule.
+    """One row whose version is bumped by every change of a rule.
 
-    It moves under `engine.RULE_SET_LOCK`, which evaluations hold shared: each sees one rule set throughout.
+    It changes under `engine.RULE_SET_LOCK`, which evaluations hold in shared mode: each sees one rule set throughout.
     """
 
     __tablename__ = "rule_sets"
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     version: Mapped[BigInt]
-    """Microseconds since 1970 of the last change: no other rule set, of whatever database, has the same."""
+    """Microseconds since 1970 of the last change: unique, even across databases."""
 
 
 class Match(Base):
-    """One log and one rule, once. It outlives its rule, since alerts do."""
+    """One log and one rule, once. It outlives its rule, because alerts do."""
 
     __tablename__ = "matches"
     __table_args__ = (
@@ -87,23 +87,23 @@ class Match(Base):
     epoch: Mapped[int] = mapped_column(primary_key=True)
     occurred_at: Mapped[Timestamp]
     changed_at: Mapped[Timestamp]
-    """Of the first version that matched."""
+    """The time of the first version that matched."""
     sid: Mapped[str]
     account_id: Mapped[int]
     error_code: Mapped[int | None]
     group_key: Mapped[str]
     alert_id: Mapped[UUID | None]
-    """The alert it counts towards."""
+    """The alert that it counts towards."""
     pending: Mapped[bool] = mapped_column("held")
-    """It may still come to count towards an alert: of `each`, `threshold` and `new_value`, while it is in none."""
+    """It may still join an alert: for `each`, `threshold` and `new_value`, while it is in none."""
     new_value: Mapped[str | None]
-    """Of `new_value`: the value that it carries, as JSON, where no match before it carried that in the lookback."""
+    """For `new_value`: its value as JSON, if no match within the lookback had it before."""
 
 
 class MinuteCount(Base):
-    """What the logs of one minute come to for one rule and group, as their latest versions stand.
+    """The totals of one minute for one rule and group, from the latest versions of logs.
 
-    A minute is named by its end: it holds what happened after the minute before, up to and with itself.
+    A minute is named by its end: it covers the time after the previous minute up to and including its end.
     """
 
     __tablename__ = "minute_counts"
@@ -114,15 +114,15 @@ class MinuteCount(Base):
     minute: Mapped[Timestamp]
     group_key: Mapped[str]
     total: Mapped[int]
-    """Final logs of the population; counted for `ratio` alone."""
+    """Final logs of the population; only for `ratio`."""
     matched: Mapped[int]
-    """Logs that match; of `ratio`, final ones."""
+    """Matching logs; for `ratio`, only final ones."""
     amount: Mapped[Decimal] = mapped_column(Numeric)
-    """Sum of the absolute values of the field of a `sum`."""
+    """For `sum`: the total of the absolute values of its field."""
 
 
 class HourCount(Base):
-    """What the minutes of one hour come to, named by its end, for rules whose windows are long."""
+    """The totals of one hour, named by its end, for rules with long windows."""
 
     __tablename__ = "hour_counts"
     __table_args__ = (PrimaryKeyConstraint("rule_id", "epoch", "hour", "group_key"),)
@@ -137,7 +137,7 @@ class HourCount(Base):
 
 
 class RuleGroup(Base):
-    """A group that has one of the places of a rule."""
+    """A group that has one of the rule's slots."""
 
     __tablename__ = "rule_groups"
 
@@ -145,14 +145,14 @@ class RuleGroup(Base):
     epoch: Mapped[int] = mapped_column(primary_key=True)
     group_key: Mapped[str] = mapped_column(primary_key=True)
     first_match_at: Mapped[Timestamp]
-    """When it came, or came again after it had lost its place."""
+    """When the group appeared, or reappeared after it lost its slot."""
     last_match_at: Mapped[Timestamp]
 
 
 class SeenValue(Base):
-    """A run of one value: matches of a `new_value` rule that carried it, none further from the next than the lookback.
+    """A run of one value: matches of a `new_value` rule, none further from the next than the lookback.
 
-    Kept apart from the logs.
+    Independent of the retention of logs.
     """
 
     __tablename__ = "seen_values"
@@ -161,8 +161,8 @@ class SeenValue(Base):
     epoch: Mapped[int] = mapped_column(primary_key=True)
     group_key: Mapped[str] = mapped_column(primary_key=True)
     value: Mapped[str] = mapped_column(primary_key=True)
-    """As JSON: 1 and "1" are two values."""
+    """As JSON: 1 and "1" are different values."""
     since_at: Mapped[Timestamp] = mapped_column(primary_key=True)
-    """When its first match was: with that the value was new."""
+    """When its first match was: then the value was new."""
     last_at: Mapped[Timestamp]
     """When its last match was."""

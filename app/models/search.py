@@ -1,4 +1,4 @@
-"""What can be searched of the logs, kept apart from them: the trigram index would halve the rate of their storing."""
+"""Search text of logs. A separate table, because a trigram index on logs would halve the insert rate."""
 
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -7,7 +7,7 @@ from app.models.base import Base, BigInt, Timestamp
 
 
 class LogText(Base):
-    """The texts of a log in lower case, written a while after the log. Partitioned as the logs are."""
+    """The texts of a log in lower case, written shortly after the log. Partitioned like the logs."""
 
     __tablename__ = "log_texts"
     __table_args__ = (
@@ -21,10 +21,10 @@ class LogText(Base):
 
 
 class StreamSearch(Base):
-    """How far a stream's changes can be searched; its row is the lock of the one who writes them down."""
+    """How far a stream's changes are indexed. The row is the indexer's lock."""
 
     __tablename__ = "stream_searches"
 
     stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
     change_id: Mapped[BigInt] = mapped_column(server_default=text("0"))
-    """The last change written down. Changes of one stream are committed in the order of their ids."""
+    """The last indexed change. Changes of a stream are committed in the order of their ids."""

@@ -1,4 +1,4 @@
-"""How many logs each hour has of each kind: what plots of months are drawn from."""
+"""Hourly log counts per combination of dimensions. Plots over months read these."""
 
 from datetime import datetime
 
@@ -9,13 +9,13 @@ from app.models.base import Base, BigInt
 
 
 class TallyDimension(Base):
-    """A combination of values that some log has, or had. There are few, whatever the number of logs."""
+    """A combination of values that some log has, or had. There are few, regardless of the number of logs."""
 
     __tablename__ = "log_kinds"
 
     id: Mapped[int] = mapped_column(Integer, Identity(), primary_key=True)
     key: Mapped[str] = mapped_column(unique=True)
-    """All values in one text, null apart from the empty text."""
+    """All values in one text; null differs from the empty text."""
     account_id: Mapped[int]
     log_type: Mapped[str]
     status: Mapped[str | None]
@@ -28,30 +28,30 @@ class TallyDimension(Base):
 
 
 class LogTally(Base):
-    """The logs of one kind that occurred in one hour."""
+    """The logs with these dimensions that occurred in one hour."""
 
     __tablename__ = "log_tallies"
 
     hour: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
-    """When it begins."""
+    """The start of the hour."""
     kind_id: Mapped[int] = mapped_column(primary_key=True)
     logs: Mapped[int]
 
 
 class SenderTally(Base):
-    """The same by sender, whose kinds tell nothing of countries and messaging services."""
+    """The same by sender, without countries and messaging services."""
 
     __tablename__ = "sender_tallies"
 
     hour: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
     kind_id: Mapped[int] = mapped_column(primary_key=True)
     sender: Mapped[str] = mapped_column(primary_key=True)
-    """Empty: none."""
+    """Empty if there is none."""
     logs: Mapped[int]
 
 
 class DelayTally(Base):
-    """Outbound messages that are final, by the whole seconds from their creation to that."""
+    """Final outbound messages by whole seconds from creation to the final status."""
 
     __tablename__ = "delay_tallies"
 
@@ -70,10 +70,10 @@ class UntalliedHour(Base):
 
 
 class StreamTally(Base):
-    """How far a stream's changes have been looked at: the hours of the later ones are untallied, too."""
+    """How far a stream's changes are processed; hours of later changes are untallied, too."""
 
     __tablename__ = "stream_tallies"
 
     stream_id: Mapped[int] = mapped_column(ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True)
     change_id: Mapped[BigInt] = mapped_column(BigInteger, server_default=text("0"))
-    """Changes of one stream are committed in the order of their ids."""
+    """Changes of a stream are committed in the order of their ids."""
