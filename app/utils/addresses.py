@@ -1,7 +1,7 @@
-"""Which addresses and ports a request of ours may go to. Pure: nothing is looked up here.
+"""Decides which addresses and ports requests may go to. Pure: no name is looked up here.
 
-A user chooses the address of a webhook, so everything behind our own network must be out of its reach: by number in any
-spelling, and by a name that leads there. What a name leads to is judged where the socket opens (`app.utils.http`).
+Users choose the URLs of webhooks, so everything inside our own network must be out of reach: by number in any spelling,
+and by names that resolve there. Resolved addresses are checked where the socket opens (`app.utils.http`).
 """
 
 import re
@@ -34,7 +34,7 @@ ALWAYS_FORBIDDEN = _networks(
     "fd20:ce::254/128",  # metadata of GCP
     "fd00:c1::a9fe:a9fe/128",  # metadata of Oracle Cloud
 )
-"""Refused even where the operator allows the network around them: they give away the machine's credentials."""
+"""Blocked even if the operator allows the surrounding network: these addresses expose the machine's credentials."""
 
 PRIVATE_IPV4 = _networks(
     "0.0.0.0/8",
@@ -57,13 +57,13 @@ PRIVATE_IPV6 = _networks("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 """Parts of the public range that lead elsewhere: tunnels and documentation."""
 TRANSLATED = ip_network("64:ff9b::/96")
 WITH_IPV4_INSIDE = _networks("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96")
-"""Spellings of an IPv4 address as an IPv6 one: its last 32 bits are the address."""
+"""IPv6 notations of an IPv4 address, in its last 32 bits."""
 
 
 def may_reach(address: Address, allowed: Sequence[Network]) -> bool:
-    """Say whether a request may go to an address.
+    """Return whether a request to an address is allowed.
 
-    Args:    allowed: private networks that the operator opened.
+    Args:    allowed: private networks that the operator allows.
     """
     inside = _ipv4_inside(address)
     if _is_in(address, ALWAYS_FORBIDDEN) or (inside is not None and _is_in(inside, ALWAYS_FORBIDDEN)):
@@ -92,14 +92,14 @@ def _ipv4_inside(address: Address) -> IPv4Address | None:
 ACCEPTED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
 LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 NUMBER = re.compile(r"(\d+|0x[0-9a-f]*)\Z")
-"""What no name ends in: a resolver may take it for a part of an IPv4 address."""
+"""No name may end in this: a resolver may read it as part of an IPv4 address."""
 
 
 def check_url(url: str, allowed: Sequence[Network]) -> str:
-    """Check the URL of a webhook, as far as it can be judged without asking DNS.
+    """Check the URL of a webhook, without DNS.
 
-    Returns: the URL, its host in ASCII.
-    Raises:  ValueError, whose message says what is wanted and never repeats the URL.
+    Returns: the URL with its host in ASCII.
+    Raises:  ValueError; the message says what is expected and never contains the URL.
     """
     if not url or len(url) > MAX_URL_LENGTH:
         raise ValueError(f"must be a URL of at most {MAX_URL_LENGTH} characters")
@@ -152,7 +152,7 @@ def _check_literal(host: str, allowed: Sequence[Network]) -> str:
 
 
 def _check_name(host: str, allowed: Sequence[Network]) -> str:
-    """Check a name, or an IPv4 address in any of its spellings; return it in ASCII."""
+    """Check a name, or an IPv4 address in any notation; return it in ASCII."""
     name = _in_ascii(unicodedata.normalize("NFKC", host).replace("。", ".").lower())
     bare = name.removesuffix(".")
     if not bare:
@@ -172,7 +172,7 @@ def _check_name(host: str, allowed: Sequence[Network]) -> str:
 
 
 def _in_ascii(name: str) -> str:
-    """Write an international name as it is looked up: its characters that nobody sees are gone then."""
+    """Encode an international name as it is looked up. This removes its invisible characters."""
     if name.isascii():
         return name
     try:
@@ -182,7 +182,7 @@ def _in_ascii(name: str) -> str:
 
 
 def _as_ipv4(host: str) -> IPv4Address | None:
-    """Read what the system's resolver would take as a number: `127.1`, `2130706433`, `0x7f000001`, `0177.0.0.1`."""
+    """Parse what the system's resolver would take as a number: `127.1`, `2130706433`, `0x7f000001`, `0177.0.0.1`."""
     if not re.fullmatch(r"[0-9a-fx.]+", host):
         return None
     try:

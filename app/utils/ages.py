@@ -1,4 +1,4 @@
-"""Ages, such as 30d, 12h or 90m: how long ago something was. Pure."""
+"""Ages, such as 30d, 12h or 90m. Pure."""
 
 import re
 from datetime import timedelta
@@ -8,7 +8,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def read_age(text: str) -> timedelta | None:
-    """Read an age; None where the text is none."""
+    """Parse an age; None if the text is none."""
     if re.fullmatch(PATTERN, text) is None:
         return None
     return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})

@@ -1,19 +1,19 @@
-"""The only place that asks for the time; everything else takes it as an argument.
+"""The only place that reads the time; everything else takes it as an argument.
 
-The clocks of machines differ, and leases, schedules and what is known to be read whole must not. So a process that
-speaks to the database keeps its clock: it reads it now and then, and counts on by its own steady clock, which no
-setting of the machine's clock can move.
+Machines' clocks differ, but leases, schedules and completeness must not. So a process with a database connection
+regularly reads the database's time, and advances it by its monotonic clock, which no change of the machine's clock
+affects.
 """
 
 import time
 from datetime import UTC, datetime, timedelta
 
 FRESH_SECONDS = 15.0
-"""A machine that sleeps may not count; it is wrong for no longer than this after it wakes."""
+"""A monotonic clock may stop while a machine sleeps; afterwards the time is wrong for at most this long."""
 
 
 class _Clock:
-    """A time that was read elsewhere, and when that was."""
+    """A time from elsewhere, and when it was read."""
 
     def __init__(self) -> None:
         self._read: tuple[datetime, float] | None = None
@@ -33,11 +33,11 @@ class _Clock:
 
 
 database_clock = _Clock()
-"""The clock that all processes share; `app.database` sets it."""
+"""The clock shared by all processes; `app.database` sets it."""
 
 
 def utc_now() -> datetime:
-    """Return the present moment, aware, in UTC: the database's, once it was asked; before that the machine's."""
+    """Return the current UTC time, aware: the database's once it was read, before that the machine's."""
     return database_clock.now()
 
 
@@ -47,5 +47,5 @@ def cut_to_second(at: datetime) -> datetime:
 
 
 def rfc3339(at: datetime) -> str:
-    """Write an aware UTC time as the API does: `2026-11-23T06:09:00Z`, with microseconds only where there are any."""
+    """Format an aware UTC time as the API does: `2026-11-23T06:09:00Z`, with microseconds only if there are any."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

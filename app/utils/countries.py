@@ -1,4 +1,4 @@
-"""The names of countries, by their ISO 3166 codes. Pure."""
+"""Names of countries by ISO 3166 code. Pure."""
 
 _NAMES = """
 AC Ascension Island; AD Andorra; AE United Arab Emirates; AF Afghanistan; AG Antigua and Barbuda; AI Anguilla; AL
@@ -39,6 +39,6 @@ _BY_CODE = dict(entry.strip().split(" ", 1) for entry in " ".join(_NAMES.split()
 
 
 def country(code: str) -> str:
-    """Name a country together with its code: `United Kingdom (GB)`; of an unknown one, the code alone."""
+    """Return a country's name and code: `United Kingdom (GB)`; the code alone if it is unknown."""
     name = _BY_CODE.get(code)
     return f"{name} ({code})" if name else code

@@ -1,4 +1,4 @@
-"""Named places at which a test may kill the process, to prove that no moment of a crash loses anything."""
+"""Named points at which a test can kill the process, to prove that a crash at any moment loses nothing."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ _passes: Counter[str] = Counter()
 
 
 def crashpoint(name: str) -> None:
-    """Die here at the n-th pass if `GP_CRASHPOINT` is `name:n` in a test build; else do nothing."""
+    """Kill the process at the n-th pass if `GP_CRASHPOINT` is `name:n` in a test build."""
     if os.environ.get("GP_TEST_BUILD") != "1":
         return
     wanted, _, number = os.environ.get("GP_CRASHPOINT", "").partition(":")

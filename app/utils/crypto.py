@@ -1,4 +1,4 @@
-"""Secrets at rest: Fernet under keys derived from texts of the settings."""
+"""Encryption of stored secrets: Fernet with keys derived from `SECRET_KEY`."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 
 class Undecryptable(Exception):
-    """None of the keys opens the text: it was encrypted under a key that is no longer listed."""
+    """No key decrypts the text: its key is no longer listed."""
 
 
 @lru_cache(maxsize=4)
@@ -18,12 +18,12 @@ def _fernet(keys: tuple[str, ...]) -> MultiFernet:
 
 
 def encrypt(keys: Sequence[str], text: str) -> str:
-    """Encrypt under the first key; the answer is ASCII."""
+    """Encrypt with the first key. The result is ASCII."""
     return _fernet(tuple(keys)).encrypt(text.encode()).decode()
 
 
 def decrypt(keys: Sequence[str], token: str) -> str:
-    """Decrypt with whichever key opens it.
+    """Decrypt with any of the keys.
 
     Raises: Undecryptable.
     """

@@ -1,4 +1,4 @@
-"""Errors of PostgreSQL, in words for people and for logs. Neither shows a value: a driver's own text quotes them."""
+"""Errors of PostgreSQL as messages for people and logs. Neither contains values, which the driver's messages quote."""
 
 import re
 import traceback
@@ -14,13 +14,13 @@ OTHER_SCHEMA = "the database has another schema than this version: run alembic u
 READ_ONLY = "the database can only be read: let DATABASE_URL lead to the primary, and the role write"
 REFUSED = "the database refuses what GiftPulse needs: {}; docs/operations.md lists the privileges"
 MISSING = {"42P01", "42703", "42883", "3F000"}
-"""Of tables, columns, functions and schemas that are not there."""
+"""Missing tables, columns, functions and schemas."""
 _STATEMENT = re.compile(r"\b(INSERT INTO|DELETE FROM|UPDATE|COPY|FROM)\s+(?:ONLY\s+)?\"?([a-z_]\w*)")
 _REASON = re.compile(r"failed: (?:FATAL|ERROR):\s+(.+)|(SSL error: .+|root certificate file .+)")
 
 
 def explain(error: Exception) -> str:
-    """Say in one sentence what the database refused, and what to do."""
+    """Explain in one sentence what the database refused, and what to do."""
     found = find(error)
     if found is None:
         return NO_ANSWER
@@ -39,7 +39,7 @@ def explain(error: Exception) -> str:
 
 
 def describe(error: DBAPIError) -> dict[str, str]:
-    """Give the fields of a log line: what failed, in which statement, and where in our code."""
+    """Return the fields of a log line: the error, the statement, and the line in our code."""
     fields = {
         "error": type(error.orig).__name__,
         "message": _message(error),
@@ -51,7 +51,7 @@ def describe(error: DBAPIError) -> dict[str, str]:
 
 
 def find(error: BaseException | None) -> DBAPIError | None:
-    """Find the database's error behind an exception."""
+    """Find the database's error in a chain of exceptions."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, DBAPIError):
@@ -67,17 +67,17 @@ def _code(error: DBAPIError) -> str | None:
 
 
 def _message(error: DBAPIError) -> str:
-    """Return PostgreSQL's message without its detail, which holds values, and without the values that it quotes."""
+    """Return PostgreSQL's message without values: those in its detail and those it quotes."""
     primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
     message = str(primary or error.orig).strip().partition("\n")[0]
-    # Errors of data quote the value; the others quote names of tables, columns and constraints.
+    # Data errors quote values; others quote the names of tables, columns and constraints.
     if (_code(error) or "").startswith("22"):
         message = re.sub("\"[^\"]*\"?|'[^']*'?", HIDDEN, message)
     return message
 
 
 def _statement(error: DBAPIError) -> str | None:
-    """Name a statement by its verb and table: `UPDATE rules`, `SELECT logs`."""
+    """Describe a statement by its verb and table: `UPDATE rules`, `SELECT logs`."""
     text = error.statement or getattr(getattr(error.orig, "diag", None), "context", None) or ""
     found = _STATEMENT.search(text)
     if found is None:
@@ -87,7 +87,7 @@ def _statement(error: DBAPIError) -> str | None:
 
 
 def _where(error: DBAPIError) -> str | None:
-    """Name the innermost of our own lines, beyond the module that all statements go through."""
+    """Return the innermost line of our code outside the module that all statements pass through."""
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -1,4 +1,4 @@
-"""Which failures of a database pass by themselves, and how long to wait for that."""
+"""Retries for transient database failures."""
 
 import random
 import time
@@ -11,29 +11,29 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 OUTAGE_WAITS_SECONDS = (0.2, 1.0, 3.0, 10.0)
-"""Before each further try of what is worth some patience."""
+"""Delays between retries during an outage."""
 CONFLICT_WAITS_SECONDS = (0.05, 0.2, 0.8)
-"""About so long before each further try of what PostgreSQL broke off in favour of another transaction."""
+"""Approximate delays between retries after PostgreSQL aborted a transaction because of a conflict."""
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 
 def is_transient(error: BaseException) -> bool:
-    """Say whether it is the database that failed, because it is away or busy, and not what was asked of it."""
+    """Return whether the database is unavailable or busy, as opposed to rejecting the statement."""
     if isinstance(error, (OperationalError, InterfaceError, PoolTimeout)):
         return True
     return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Say whether PostgreSQL broke a transaction off in favour of another: it can be done again at once."""
+    """Return whether PostgreSQL aborted the transaction because of a conflict: it can be retried immediately."""
     codes = (DEADLOCK_DETECTED, SERIALIZATION_FAILURE)
     return isinstance(error, DBAPIError) and getattr(error.orig, "pgcode", None) in codes
 
 
 def retry_on_conflict(work: Callable[[], T]) -> T:
-    """Do what may be begun anew at any time, up to three times more where it got entangled with other work."""
+    """Run `work`, retrying up to three times on transaction conflicts. `work` must be repeatable."""
     for wait in (*CONFLICT_WAITS_SECONDS, None):
         try:
             return work()
@@ -45,10 +45,10 @@ def retry_on_conflict(work: Callable[[], T]) -> T:
 
 
 def run_all(steps: Iterable[Callable[[], int]]) -> int:
-    """Do every step, whatever becomes of the ones before it, and return the sum of what they return.
+    """Run all steps even if some fail, and return the sum of their results.
 
-    Raises: at the end, what the first step that failed raised; at once, what fails because the database is away or
-        transactions got entangled: it would fail the others as well, and all is begun anew.
+    Raises: at the end, the first failure; immediately, an outage or a conflict: it would affect the other steps, too,
+        and everything is repeated.
     """
     total, failed = 0, None
     for step in steps:

@@ -1,11 +1,11 @@
-"""The one client for requests to addresses that a user chose. The guard sits where the socket opens.
+"""The only client for requests to user-chosen URLs. The guard sits where the socket opens.
 
-A name is looked up once, every address it leads to is judged, and the socket opens to one of those: redirects, answers
-of DNS that change, and odd spellings all pass here. Proxies and `.netrc` of the environment are not asked. Connections
-are kept for one host name alone, so that a certificate is checked against each name that is used.
+A name is resolved once, every address is checked, and the socket opens to one of them. So redirects, changing DNS
+answers and odd spellings are all covered. Proxies and `.netrc` of the environment are ignored. Connections are reused
+only for the same host name, so that a certificate is checked for every name.
 
-Where the operator names a proxy, the socket opens to the proxy, which looks the name up. Then the address is judged
-before the request, as far as it can be looked up from here, and the proxy must judge the rest.
+If the operator configures a proxy, the socket opens to the proxy, which resolves the name. Then the address is checked
+before the request as far as it resolves here, and the proxy must enforce the rest.
 """
 
 import asyncio
@@ -35,35 +35,35 @@ from app.utils.proxies import DIRECT, Proxy
 DNS_SECONDS = 3.0
 CONNECT_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 2.0
-"""Shorter than servers wait, so that none closes a connection just as we use it."""
+"""Shorter than servers wait, so that none closes a connection at the moment of its reuse."""
 MAX_BODY_BYTES = 4096
 MAX_HEAD_BYTES = 64 * 1024
-"""What is kept of a head in case the library cannot read it."""
+"""The part of a response head that is kept in case the library cannot parse it."""
 STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
 INTERIM = re.compile(rb"\A(?:HTTP/1\.1 1\d\d[^\n]*\n.*?\r?\n\r?\n)+", re.DOTALL)
-"""Answers such as `103 Early Hints`, before the one that counts."""
+"""Interim responses such as `103 Early Hints`."""
 MAX_LOOKUPS = 64
 EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 Reason = Literal["blocked", "dns", "connect", "tls", "timeout", "protocol"]
 ResolvedAddresses = list[tuple[int, str]]
-"""Address families and addresses."""
+"""Pairs of address family and address."""
 Lookup = Callable[[str, int], ResolvedAddresses]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered; a body that stalls after its status is what came of it."""
+    """A server's response. It counts from the status line on, even if the body stalls."""
 
     status: int
     headers: Mapping[str, str]
-    """Names in lower case; the values of one that came more than once, by commas. Empty where they cannot be read."""
+    """Names in lower case; repeated values are joined with commas. Empty if they cannot be parsed."""
     body: bytes
-    """The first 4 KiB, as they came over the wire."""
+    """The first 4 KiB, unchanged."""
 
 
 class RequestFailed(Exception):
-    """There is no answer. The message says why, in words without the address."""
+    """There was no response. The message gives the reason without the address."""
 
     def __init__(self, reason: Reason, message: str) -> None:
         super().__init__(message)
@@ -71,17 +71,17 @@ class RequestFailed(Exception):
 
 
 class ForbiddenTarget(OSError):
-    """The address must not be reached."""
+    """The address is not allowed."""
 
 
 @lru_cache
 def tls_context() -> ssl.SSLContext:
-    """Return the process's one TLS context: certificates are checked against the system's store or `SSL_CERT_FILE`."""
+    """Return the process's TLS context: certificates are verified against the system's store or `SSL_CERT_FILE`."""
     return ssl.create_default_context()
 
 
 def is_untrusted(error: BaseException | None) -> bool:
-    """Say whether it was the server's certificate that was not accepted."""
+    """Return whether the server's certificate was rejected."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return True
@@ -90,13 +90,13 @@ def is_untrusted(error: BaseException | None) -> bool:
 
 
 def system_lookup(host: str, port: int) -> ResolvedAddresses:
-    """Ask the system's resolver; it may block for long."""
+    """Use the system's resolver; it may block for long."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [(int(family), str(address[0])) for family, _, _, _, address in found]
 
 
 class _Resolver(AbstractResolver):
-    """Looks names up in threads that nobody waits for, and judges every address they lead to."""
+    """Resolves names in threads that nobody waits for, and checks every address."""
 
     def __init__(self, allowed: Sequence[Network], lookup: Lookup) -> None:
         self._allowed = allowed
@@ -125,7 +125,7 @@ class _Resolver(AbstractResolver):
 
 
 def judge(address: str, allowed: Sequence[Network]) -> None:
-    """Refuse an address that must not be reached.
+    """Reject an address that is not allowed.
 
     Raises: ForbiddenTarget.
     """
@@ -141,7 +141,7 @@ _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 
 async def _in_thread(work: Callable[[], ResolvedAddresses]) -> ResolvedAddresses:
-    """Run a lookup in a thread of its own: one that is stuck must stop neither the loop nor the process's end."""
+    """Run a lookup in its own thread: a stuck one must block neither the event loop nor the process's exit."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[ResolvedAddresses] = loop.create_future()
     if not _lookups.acquire(blocking=False):
@@ -171,18 +171,18 @@ async def _in_thread(work: Callable[[], ResolvedAddresses]) -> ResolvedAddresses
 
 
 class _HeadFirst(ResponseHandler):
-    """Keeps the status of an answer, whatever is wrong with the rest of its head or with its body."""
+    """Keeps the status of a response, even if the rest of its head or its body is invalid."""
 
     _head = b""
-    """The beginning of the answer to the latest request."""
+    """The beginning of the response to the latest request."""
 
     def set_response_params(self, **params: Any) -> None:
-        """Prepare for the answer to one more request."""
+        """Prepare for the response to the next request."""
         self._head = b""
         super().set_response_params(**params)
 
     def data_received(self, data: bytes) -> None:
-        """Take what came in: the head by itself, then the rest."""
+        """Handle received data: the head first, then the rest."""
         self._head += data[: MAX_HEAD_BYTES - len(self._head)]
         head, separator, rest = data.partition(b"\r\n\r\n")
         super().data_received(head + separator)
@@ -190,7 +190,7 @@ class _HeadFirst(ResponseHandler):
             super().data_received(rest)
 
     def answer(self) -> Answer | None:
-        """Return what the head says as far as it can be read; None where no status line has come."""
+        """Return the response as far as its head can be parsed; None if there is no status line."""
         head = INTERIM.sub(b"", self._head)
         found = STATUS_LINE.match(head)
         if found is None or found[1].startswith(b"1"):
@@ -204,21 +204,21 @@ class _HeadFirst(ResponseHandler):
 
 
 _protocol: ContextVar[list[_HeadFirst]] = ContextVar("_protocol")
-"""Where the request of this task puts the connection that its answer comes over."""
+"""Where this task's request stores the connection of its response."""
 
 
 class _Response(aiohttp.ClientResponse):
-    """The library's response, which says which connection it is read from before it can fail."""
+    """The library's response; it reports its connection before it can fail."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
-        # What a proxy answers to CONNECT is not the receiver's answer.
+        # A proxy's response to CONNECT is not the receiver's response.
         if self.method != "CONNECT" and isinstance(connection.protocol, _HeadFirst):
             _protocol.get().append(connection.protocol)
         return await super().start(connection)
 
 
 class _Connector(aiohttp.TCPConnector):
-    """The library's connector, whose connections read as `_HeadFirst` does."""
+    """The library's connector with connections that use `_HeadFirst`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -226,7 +226,7 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class GuardedClient:
-    """Sends requests to public addresses, and to those that the operator allows. Use it as `async with`."""
+    """Sends requests to public addresses and to those that the operator allows. Use it with `async with`."""
 
     def __init__(
         self,
@@ -243,7 +243,7 @@ class GuardedClient:
 
     async def __aenter__(self) -> Self:
         self._session = self._open_session(self._allowed)
-        # Its sockets open to the proxy alone, which may be on a private network.
+        # Its sockets open only to the proxy, which may be in a private network.
         self._proxied = self._open_session(EVERYWHERE)
         return self
 
@@ -275,7 +275,7 @@ class GuardedClient:
         )
 
     async def _judge(self, url: yarl.URL) -> None:
-        """Judge an address that a proxy will be asked for; a name that nobody here knows is left to the proxy.
+        """Check an address before a request through a proxy. A name that does not resolve here is left to the proxy.
 
         Raises: ForbiddenTarget.
         """
@@ -291,9 +291,9 @@ class GuardedClient:
             pass
 
     async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send one request and read the beginning of its answer; redirects are not followed.
+        """Send one request and read the beginning of its response. Redirects are not followed.
 
-        Once a status line has come it is the answer, whatever follows: sending again would do the work twice.
+        From the status line on, the request counts as answered: repeating it would do the work twice.
 
         Raises: RequestFailed.
         """
@@ -317,7 +317,7 @@ class GuardedClient:
     async def _send(
         self, method: str, url: yarl.URL, headers: Mapping[str, str], body: bytes
     ) -> aiohttp.ClientResponse:
-        """Send a request, directly or through the proxy, and wait for the head of its answer."""
+        """Send a request, directly or through the proxy, and wait for the head of its response."""
         proxy = self._proxy.for_url(str(url))
         if proxy is None:
             return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False)
@@ -332,13 +332,13 @@ class GuardedClient:
 
 
 def _plain(headers: MultiMapping[str]) -> dict[str, str]:
-    """Join what came more than once."""
+    """Join repeated headers."""
     names = dict.fromkeys(name.lower() for name in headers)
     return {name: ", ".join(headers.getall(name)) for name in names}
 
 
 async def _read_prefix(response: aiohttp.ClientResponse, ends_at: float) -> bytes:
-    """Read the body's first bytes; what stops them is of no matter, the status has come."""
+    """Read the body's first bytes. Errors are ignored: the status is known."""
     read = b""
     try:
         async with asyncio.timeout_at(ends_at):
@@ -350,7 +350,7 @@ async def _read_prefix(response: aiohttp.ClientResponse, ends_at: float) -> byte
 
 
 def _explain(error: Exception) -> RequestFailed:
-    """Say what went wrong in our words: the library's name the address, and may name what its owner keeps secret."""
+    """Describe a connection error without the address: the library's message contains it, and it may be secret."""
     causes = _causes(error)
     if any(isinstance(cause, ForbiddenTarget) for cause in causes):
         return RequestFailed("blocked", "the address is private, local or one of metadata: nothing was sent")

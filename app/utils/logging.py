@@ -1,4 +1,4 @@
-"""Logs of the process: structlog over the standard library, one line an event, JSON or for people."""
+"""Logging: structlog over the standard library, one line per event, as JSON or for people."""
 
 import logging
 import re
@@ -14,12 +14,12 @@ from app.utils.redact import HIDDEN
 
 SECRET_NAME = re.compile(r"token|secret|password|authori[sz]ation|api_key|cookie", re.IGNORECASE)
 SECRET_TEXT = re.compile(r"(?<=://)[^/@\s]+(?=@)|whsec_[A-Za-z0-9+/=]+")
-"""The userinfo of an address, and a webhook's secret, wherever they stand in a text."""
+"""The userinfo of a URL and a webhook's secret, anywhere in a text."""
 
 SERVER = ("uvicorn", "uvicorn.error")
-"""The server's own loggers, whose lines are written as ours are, however it was started."""
+"""The server's own loggers; their lines have our format, no matter how it was started."""
 SERVER_ACCESS = "uvicorn.access"
-"""Its access log names addresses with their queries, which hold numbers and texts: the API writes one of its own."""
+"""Its access log contains URLs with queries, which hold numbers and texts. The API writes its own."""
 REPEATING = (
     "celery.beat",
     "celery.worker.consumer.consumer",
@@ -29,7 +29,7 @@ REPEATING = (
     "app.services.ingest.polling",
     "app.api.problems",
 )
-"""Loggers that say the same again and again while a server is away."""
+"""Loggers that repeat themselves while a server is unavailable."""
 REPEAT_SECONDS = 60.0
 QUIET = (
     "httpx",
@@ -43,11 +43,11 @@ QUIET = (
     "celery.beat",
     "uvicorn.asgi",
 )
-"""Loggers whose lines name addresses with their queries, or tell of every tick."""
+"""Loggers whose lines contain URLs with queries, or that log every tick."""
 
 
 def _hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """The last guard: nothing should bring a secret here, and yet a library's error may quote an address."""
+    """The last safeguard: no secret should get here, but a library's error may quote a URL."""
     return {
         name: HIDDEN
         if SECRET_NAME.search(name)
@@ -57,20 +57,20 @@ def _hide_secrets(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[s
 
 
 def _describe_database_errors(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Say of a database's error what failed and where, instead of its traceback, whose last lines hold values."""
+    """Log a database error as its cause and position instead of a traceback, whose last lines contain values."""
     info = event.get("exc_info")
     raised = info[1] if isinstance(info, tuple) else info if isinstance(info, BaseException) else sys.exc_info()[1]
     error = database_errors.find(raised) if info else None
     if error is None:
         return event
-    # Celery writes the whole error into its line.
+    # Celery's message contains the whole error.
     line = str(event.get("event", "")).partition(type(error).__name__)[0].rstrip(" :(")
     kept = {name: value for name, value in event.items() if name != "exc_info"}
     return {**kept, "event": line, **database_errors.describe(error)}
 
 
 class _OnceAMinute(logging.Filter):
-    """Passes each warning of the loggers in `REPEATING` once a minute; Celery's as one line, without a stack."""
+    """Passes each warning of the loggers in `REPEATING` once a minute; Celery's as one line, without a traceback."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class _OnceAMinute(logging.Filter):
 def configure_logging(level: str, style: str) -> None:
     """Send all logs to standard error.
 
-    Args:    level: a name of the standard library's levels; style: `json`, or `console` for people.
+    Args:    level: a level name of the standard library; style: `json`, or `console` for people.
     """
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,

@@ -1,4 +1,4 @@
-"""Which requests go through a proxy. Pure: the environment is not read here, and nothing is looked up."""
+"""Decides which requests use a proxy. Pure: reads no environment and looks nothing up."""
 
 import re
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ HOST = re.compile(r"[a-z0-9_.-]+\Z")
 
 @dataclass(frozen=True)
 class Exceptions:
-    """What `NO_PROXY` lists: hosts, domains and networks that are reached directly."""
+    """The entries of `NO_PROXY`: hosts, domains and networks that are reached directly."""
 
     everything: bool = False
     names: tuple[tuple[str, int | None], ...] = ()
-    """Names with the names below them, and the port where one is given."""
+    """Names including their subdomains, with the port if one is given."""
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
     def hold_for(self, host: str, port: int | None) -> bool:
-        """Say whether a host is reached directly; this machine always is."""
+        """Return whether a host is reached directly; this machine always is."""
         try:
             address = ip_address(host)
         except ValueError:
@@ -32,9 +32,9 @@ class Exceptions:
 
 
 def parse_exceptions(text: str) -> Exceptions:
-    """Read `NO_PROXY`: entries by commas or spaces, such as `.example.com:8443`, `10.0.0.0/8`, `fd00::/8`.
+    """Parse `NO_PROXY`: entries separated by commas or spaces, such as `.example.com:8443`, `10.0.0.0/8`, `fd00::/8`.
 
-    Raises: ValueError for an entry that is none of these.
+    Raises: ValueError for any other entry.
     """
     entries = [entry.lower() for entry in re.split(r"[,\s]+", text) if entry]
     networks, names = [], []
@@ -48,7 +48,7 @@ def parse_exceptions(text: str) -> Exceptions:
 
 
 def _network(entry: str) -> IPv4Network | IPv6Network | None:
-    """Read an address or a network; brackets around an IPv6 address are let through."""
+    """Parse an address or a network; brackets around an IPv6 address are allowed."""
     try:
         return ip_network(entry.replace("[", "").replace("]", ""), strict=False)
     except ValueError:
@@ -65,9 +65,9 @@ def _name(entry: str) -> tuple[str, int | None]:
 
 
 def check_proxy(text: str) -> str:
-    """Check the address of a proxy; one without a scheme speaks plain HTTP.
+    """Check the URL of a proxy; without a scheme it is plain HTTP.
 
-    Raises: ValueError, which says what is wanted and shows no value.
+    Raises: ValueError; the message says what is expected and contains no value.
     """
     address = text if "://" in text else f"http://{text}"
     wanted = ValueError(
@@ -85,18 +85,18 @@ def check_proxy(text: str) -> str:
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy, and what is reached without it."""
+    """A proxy and its exceptions."""
 
     address: str | None = None
-    """None: everything is reached directly."""
+    """None if everything is reached directly."""
     exceptions: Exceptions = Exceptions()
 
     def __repr__(self) -> str:
-        """Show no address: it may hold a password."""
+        """Omit the address: it may contain a password."""
         return f"Proxy({'set' if self.address else 'none'})"
 
     def for_url(self, url: str) -> str | None:
-        """Return the proxy that a request goes through; None where it goes directly."""
+        """Return the proxy for a URL; None if it is reached directly."""
         if self.address is None:
             return None
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""Numbers, sums of money and spans of time as people read them. Pure."""
+"""Formats numbers, amounts and durations for people. Pure."""
 
 from datetime import timedelta
 
@@ -6,19 +6,19 @@ DAY_MINUTES = 1440
 
 
 def number(value: float) -> str:
-    """Write a number with its thousands apart and no more than two decimals: `1,234.5`."""
+    """Format a number with thousands separators and at most two decimals: `1,234.5`."""
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
 def money(value: float) -> str:
-    """Write a sum of money: whole ones without decimals, small ones to a hundredth of a cent, as prices come."""
+    """Format an amount: whole ones without decimals, small ones to a hundredth of a cent, like prices."""
     if value == int(value):
         return f"{value:,.0f}"
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4f}".rstrip("0").rstrip(".")
 
 
 def window(minutes: int) -> str:
-    """Name the length of a window: `a minute`, `30 minutes`, `an hour`, `2 days`."""
+    """Describe the length of a window: `a minute`, `30 minutes`, `an hour`, `2 days`."""
     if minutes % DAY_MINUTES == 0:
         return "a day" if minutes == DAY_MINUTES else f"{minutes // DAY_MINUTES} days"
     if minutes % 60 == 0:
@@ -27,7 +27,7 @@ def window(minutes: int) -> str:
 
 
 def duration(lasted: timedelta) -> str:
-    """Say how long something lasted, in its two largest units: `2 days 3 hours`, `4 minutes 10 seconds`."""
+    """Format a duration in its two largest units: `2 days 3 hours`, `4 minutes 10 seconds`."""
     seconds = max(int(lasted.total_seconds()), 0)
     parts = []
     for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)):

@@ -1,4 +1,4 @@
-"""Hides what must not be seen: phone numbers in notifications, secrets in answers."""
+"""Masks phone numbers in notifications and secrets in responses."""
 
 import html
 import json
@@ -10,36 +10,36 @@ from urllib.parse import quote, urlsplit
 
 HIDDEN = "•••"
 MIN_SECRET_LENGTH = 6
-"""What is shorter is found in any text by chance."""
+"""Shorter texts occur anywhere by chance."""
 PLUS = r"\+|\uff0b|%(?:25)*2[Bb]|&#0*43;|&#[Xx]0*2[Bb];|&plus;|\\u002[Bb]"
-"""A plus sign: plain, in a URL (whose query may hold another URL), in HTML, in JSON."""
+"""A plus sign: plain, in a URL (even nested in a query), in HTML, in JSON."""
 SEPARATOR = r"(?:[ \t\u00a0\u2007\u2009\u202f.()/\u2010-\u2015-]|%(?:25)*2[089DEFdef]|%C2%A0)"
-"""What people write between the digits of a number, in a URL too."""
+"""Separators between the digits of a number, also in a URL."""
 NUMBER = re.compile(
     rf"(?P<plus>{PLUS})(?P<digits>[1-9][0-9]{{9,14}}(?![0-9])|[1-9](?:{SEPARATOR}{{0,3}}[0-9]){{7,14}}(?![0-9])"
     rf"|(?<![+\uff0b])[1-9](?:(?:{SEPARATOR}|\+){{0,3}}[0-9]){{7,14}}(?![0-9]))"
 )
-"""A number with its plus: 8 to 15 digits. Where a URL has the plus, another may stand for a space."""
+"""A number with its plus: 8 to 15 digits. In a URL, another plus may encode a space."""
 OWN_NUMBER = re.compile(r"(?<!\w)\+?([1-9][0-9]{6,14})(?!\w)")
 OWN_FIELDS = ("from", "to")
 MIN_NATIONAL_DIGITS = 8
-"""Digits; fewer are found in other things by chance."""
+"""Fewer digits occur elsewhere by chance."""
 UNMASKED_FIELDS = frozenset(
     {"id", "sid", "account_sid", "rule_id", "sample_sids", "messaging_service_sid", "resource_sid", "docs"}
 )
-"""Fields that hold no number, whatever their digits look like."""
+"""Fields without phone numbers, even if their digits look like one."""
 
 
 def mask_number(number: str) -> str:
-    """Hide the middle of a phone number: `+14155550100` becomes `+1415•••0100`."""
+    """Mask the middle of a phone number: `+14155550100` becomes `+1415•••0100`."""
     kept = 5 if number.startswith("+") else 4
     return number[:kept] + HIDDEN + number[-4:] if len(number) >= kept + 6 else number[:2] + HIDDEN + number[-2:]
 
 
 def mask_numbers(value: Any) -> Any:
-    """Hide the phone numbers in every text of a JSON value; sids and ids stay as they are.
+    """Mask the phone numbers in every text of a JSON value, except in SIDs and ids.
 
-    Without a plus, digits may be anything: only those of the value's own `from` and `to` are hidden then.
+    Digits without a plus can be anything: of these, only the value's own `from` and `to` are masked.
     """
     return _mask(value, _own_pattern(_own_numbers(value)))
 
@@ -56,7 +56,7 @@ def _mask(value: Any, own: re.Pattern[str] | None) -> Any:
 
 
 def _own_numbers(value: Any) -> Iterator[str]:
-    """Find the digits of the numbers that a log, an alert or a rule is about."""
+    """Yield the digits of the numbers that a log, an alert or a rule is about."""
     if isinstance(value, dict):
         for name, part in value.items():
             if name in OWN_FIELDS:
@@ -70,7 +70,7 @@ def _own_numbers(value: Any) -> Iterator[str]:
 
 
 def _own_pattern(numbers: Iterable[str]) -> re.Pattern[str] | None:
-    """Match these numbers without their plus, and without their calling code, of which nobody says how long it is."""
+    """Match these numbers without plus, with or without calling code, whose length is unknown."""
     spelled: list[str] = []
     for digits in sorted(set(numbers), key=len, reverse=True):
         spelled.append(f"(?P<whole{len(spelled)}>{_spaced(digits)})")
@@ -86,7 +86,7 @@ def _spaced(digits: str) -> str:
 
 
 def _mask_own(found: re.Match[str]) -> str:
-    """Show of a whole number what is shown of others; of one without its calling code less, as it begins later."""
+    """Mask a number. Without its calling code, fewer digits are shown."""
     digits = _digits(found.group())
     return mask_number(digits) if found.lastgroup else HIDDEN + digits[-4:]
 
@@ -96,12 +96,12 @@ def _digits(spelled: str) -> str:
 
 
 def mask_secret(secret: str, prefix: str = "") -> str:
-    """Show of a secret its prefix and its last four characters, if it is long enough to spare them."""
+    """Return the prefix of a secret and its last four characters, if it is long enough."""
     return prefix + HIDDEN + (secret[-4:] if len(secret) >= 16 else "")
 
 
 def mask_url(url: str) -> str:
-    """Hide a URL's userinfo and query: both carry secrets."""
+    """Mask a URL's userinfo and query: both contain secrets."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     userinfo = f"{HIDDEN}@" if "@" in parts.netloc else ""
@@ -110,18 +110,18 @@ def mask_url(url: str) -> str:
 
 
 def plain_url(url: str) -> str:
-    """Leave a URL's userinfo and query out."""
+    """Remove a URL's userinfo and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def clean_text(value: str, limit: int) -> str:
-    """Make foreign text fit to store and show: no NUL, no lone surrogates, at most `limit` characters."""
+    """Make foreign text storable: no NUL, no lone surrogates, at most `limit` characters."""
     return value.replace("\x00", "�").encode("utf-8", "replace").decode("utf-8")[:limit]
 
 
 def hide_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Hide secrets in foreign text, one that its end cuts off too; what is shorter than a secret stays."""
+    """Mask secrets in foreign text, including one that its end cuts off. Texts shorter than a secret are kept."""
     spelled = {way for secret in secrets if len(secret) >= MIN_SECRET_LENGTH for way in _spellings(secret)}
     for secret in sorted(spelled, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
@@ -132,7 +132,7 @@ def hide_secrets(text: str, secrets: Iterable[str]) -> str:
 
 
 def _spellings(secret: str) -> set[str]:
-    """Spell a secret as those do who give it back: as it is, in JSON, HTML, a URL, and in base64 as logins send it."""
+    """Return the encodings in which a secret may be echoed: plain, JSON, HTML, URL, and base64 as in a login."""
     in_json = json.dumps(secret)[1:-1]
     in_base64 = b64encode(secret.encode("utf-8", "replace")).decode().rstrip("=")
     return {

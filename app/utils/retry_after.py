@@ -1,4 +1,4 @@
-"""Reads the header `Retry-After`, also in forms that are not quite the standard's. Pure."""
+"""Parses the header `Retry-After`, including slightly nonstandard forms. Pure."""
 
 import math
 import re
@@ -7,17 +7,17 @@ from email.utils import parsedate_to_datetime
 
 MAX_SECONDS = 3600
 VALUES = re.compile(r",(?!\s*\d{1,2}[ -][A-Za-z]{3})")
-"""The commas between values; a date has one of its own after the day of the week."""
+"""The commas between values, not those within dates."""
 SPAN = re.compile(r"\+?(\d{1,12})\d*(\.\d*)?\s*([a-z]*)\.?", re.IGNORECASE)
 UNITS = {"s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 
 
 def parse_retry_after(value: str | None, now: datetime, sent_at: str | None = None) -> int | None:
-    """Return how long a server asks to wait, an hour at most; None where that cannot be read.
+    """Return the requested delay in seconds, at most an hour; None if it cannot be parsed.
 
     Args:
-        value: seconds or a date, or several by commas, of which the longest wait counts.
-        sent_at: the header `Date` of the same answer: what time it was by the server's clock.
+        value: seconds or a date, or several with commas; the longest delay counts.
+        sent_at: the header `Date` of the same response: the server's clock.
     """
     if value is None or not value.isascii():
         return None

@@ -1,5 +1,4 @@
-"""Whether this process was asked to stop. The answer is shared with all processes that are forked from it: what they
-have begun they finish, and they begin nothing more."""
+"""Whether this process was asked to stop. Shared with forked processes: they finish current work and start no more."""
 
 import time
 from mmap import mmap
@@ -15,12 +14,12 @@ def request() -> None:
 
 
 def withdraw() -> None:
-    """Take the request back, for tests."""
+    """Cancel the request, for tests."""
     _flag[0] = 0
 
 
 def requested() -> bool:
-    """Say whether to stop."""
+    """Return whether to stop."""
     return _flag[0] == 1
 
 

@@ -1,4 +1,4 @@
-"""Says in our words what Pydantic found wrong with a value, without repeating the value. Pure."""
+"""Turns Pydantic's validation errors into our messages, without the value. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,11 +29,11 @@ SENTENCES: Mapping[str, str] = {
     "uuid_type": NO_UUID,
     "uuid_parsing": NO_UUID,
 }
-"""By Pydantic's name of the error; in braces its facts."""
+"""By Pydantic's error type, with the error's context in braces."""
 
 
 def sentence(detail: Mapping[str, Any]) -> str:
-    """Say what is wrong and what is wanted; a validator of ours has said it already."""
+    """Describe an error and what is expected; messages of our own validators are kept."""
     kind, message = detail["type"], str(detail["msg"])
     if kind in SENTENCES:
         return SENTENCES[kind].format_map(detail.get("ctx", {}))

@@ -1,7 +1,7 @@
-"""Cuts the lines to a database server that hangs.
+"""Closes the connections to a hung database server.
 
-Such a server still acknowledges what is sent to it, and its own time-outs hang with it: only the client can end the
-wait. A statement may well take long; so the server is asked for another connection before it is given up.
+Such a server still acknowledges data, and its own timeouts hang with it, so only the client can end the wait. A
+statement may take long, so the server is first asked for another connection.
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from sqlalchemy import Engine, event
 
 CHECK_INTERVAL_SECONDS = 0.5
 MAX_MISSED_CHECKS = 4
-"""A connection that waits for an answer at so many looks in a row makes us doubt the server."""
+"""A connection that waits at this many checks in a row raises suspicion."""
 GREETING_TIMEOUT_SECONDS = 3
-"""A server that takes longer to take a new connection is one that hangs."""
+"""A server that needs longer to accept a connection is hung."""
 
 log = structlog.get_logger()
 
@@ -32,15 +32,15 @@ class _WatchedConnection:
     """One open connection."""
 
     connection: Any
-    """The driver's."""
+    """The driver's connection."""
     socket: socket.socket
-    """A second handle on its socket, which stays ours whatever the driver closes meanwhile."""
+    """A duplicate of its socket, which stays open even if the driver closes its own."""
     missed_checks: int = 0
 
     def is_waiting(self) -> bool:
         try:
             return bool(self.connection.info.transaction_status == TRANSACTION_STATUS_ACTIVE)
-        except psycopg2.Error:  # it was closed at this moment
+        except psycopg2.Error:  # it was just closed
             return False
 
     def cut(self) -> None:
@@ -49,7 +49,7 @@ class _WatchedConnection:
 
 
 class Watchdog:
-    """Looks after all connections of an engine from a thread of its own, which lives while there are any."""
+    """Watches all connections of an engine, from a thread that runs while there are any."""
 
     def __init__(self, engine: Engine, parameters: Mapping[str, Any]) -> None:
         self._parameters = {**parameters, "connect_timeout": GREETING_TIMEOUT_SECONDS}
@@ -62,7 +62,7 @@ class Watchdog:
         event.listen(engine, "close", self._unwatch)
 
     def _before_connect(self, *_: object) -> None:
-        """Refuse at once what would only wait; the thread sees when the server answers again."""
+        """Refuse immediately: a new connection would only wait. The thread notices when the server responds again."""
         if self._hangs:
             raise psycopg2.OperationalError("the database server hangs; it is asked every few seconds")
 
@@ -99,7 +99,7 @@ class Watchdog:
             return any(watched.missed_checks >= MAX_MISSED_CHECKS for watched in self._connections.values())
 
     def _check_server(self) -> None:
-        """Ask the server for a connection, and cut all others if it does not answer."""
+        """Try a new connection, and close all others if the server does not respond."""
         hung, self._hangs = self._hangs, not self._server_answers()
         with self._lock:
             for watched in self._connections.values():
@@ -112,7 +112,7 @@ class Watchdog:
             log.warning("the database server answers again")
 
     def _server_answers(self) -> bool:
-        """Say whether the server answers in time, be it by a refusal: that ends waits by itself."""
+        """Return whether the server responds in time. A refusal counts: it ends waits by itself."""
         began = time.monotonic()
         try:
             psycopg2.connect(**self._parameters).close()

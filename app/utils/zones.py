@@ -6,7 +6,7 @@ from zoneinfo import available_timezones
 
 @cache
 def zone_names() -> frozenset[str]:
-    """Return every name of a zone, but for those that name the machine's own."""
+    """Return the names of all zones, except those that mean the machine's own."""
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
