@@ -1,7 +1,6 @@
-"""The Celery app: queues, beat's ticks, and what every task shares. A task opens no second door to the work: its body
-calls one service.
+"""The Celery app: queues, beat's ticks, and what all tasks share. A task only calls one service.
 
-Beat imports this module, too, and needs neither the tasks nor the database: only a worker loads them.
+Beat imports this module and needs neither the tasks nor the database: only workers load them.
 """
 
 import gc
@@ -39,7 +38,7 @@ log = structlog.get_logger()
 
 
 class TickingScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
-    """Beat without a file of its own: what is due is decided in the database, a tick may be lost or doubled."""
+    """Beat without a schedule file: the database decides what is due, and ticks may be lost or repeated."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self._alive = LivenessFile(get_settings().liveness_path)
@@ -51,7 +50,7 @@ class TickingScheduler(Scheduler):  # type: ignore[misc]  # Celery has no types
 
 
 class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
-    """The worker's main process touches its file as long as its event loop turns."""
+    """Touches the worker's liveness file while the event loop of its main process runs."""
 
     requires = ("celery.worker.components:Timer",)
 
@@ -70,7 +69,7 @@ class Liveness(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no 
 
 
 def guarded_strategy(*args: Any, **kwargs: Any) -> Callable[..., Any]:
-    """Take a task's messages as Celery does; one that it cannot read is refused, and not the end of the worker."""
+    """Receive task messages as Celery does, but reject an unreadable one instead of stopping the worker."""
     take = strategy.default(*args, **kwargs)
 
     def take_or_refuse(message: Any, *others: Any, **named: Any) -> Any:
@@ -84,7 +83,7 @@ def guarded_strategy(*args: Any, **kwargs: Any) -> Callable[..., Any]:
 
 
 class TimedTask(Task):  # type: ignore[misc]  # Celery has no types
-    """A task that goes by the database's clock from its beginning."""
+    """A task that synchronizes with the database's clock when it begins."""
 
     Strategy = f"{__name__}:guarded_strategy"
 
@@ -103,19 +102,19 @@ class TimedTask(Task):  # type: ignore[misc]  # Celery has no types
 
 
 def _tick(task: str, queue: str, seconds: float) -> dict[str, Any]:
-    """A tick that no worker took before the next one is dropped: no backlog of ticks after an outage."""
+    """Define a tick. It expires before the next one, so no ticks pile up during an outage."""
     return {"task": task, "schedule": seconds, "options": {"queue": queue, "expires": seconds}}
 
 
 def create_celery(settings: Settings) -> Celery:
-    """Make the app from settings that have been checked."""
+    """Create the app from validated settings."""
     settings.database_parameters, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
     celery = Celery("giftpulse", broker=settings.broker_url, task_cls=TimedTask)
     celery.conf.update(
         accept_content=["json"],
         task_serializer="json",
         task_ignore_result=True,
-        # Early ack: a task is only a wake-up, and redelivery after a lost connection has killed workers.
+        # Acknowledge early: a task is only a wake-up, and redelivery after a lost connection has killed workers.
         task_acks_late=False,
         task_reject_on_worker_lost=False,
         worker_prefetch_multiplier=1,
@@ -127,7 +126,7 @@ def create_celery(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=BROKER_TIMEOUTS,
-        # Each queue has an exchange of its own: by default one message would go to all of them.
+        # Each queue has its own exchange: by default, one message would go to all queues.
         task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_default_queue="maintenance",
         timezone="UTC",
@@ -159,7 +158,7 @@ def _log_as_configured(**_: object) -> None:
 
 @worker_init.connect
 def _start_worker(sender: Any, **_: object) -> None:
-    """Load all that the worker's processes need before they are forked, so that they share its memory."""
+    """Load everything the worker's processes need before they are forked, so that they share memory."""
     from app.tasks import worker
 
     try:
@@ -170,7 +169,7 @@ def _start_worker(sender: Any, **_: object) -> None:
 
 @worker_before_create_process.connect
 def _share_memory(**_: object) -> None:
-    """Take what is loaded out of garbage collection: a collection in a child would copy every page that it looks at."""
+    """Exclude loaded objects from garbage collection, which would copy every shared page that it touches in a child."""
     gc.collect()
     gc.freeze()
 
@@ -182,7 +181,7 @@ def _stop(error: ConfigError) -> NoReturn:
 
 @worker_shutting_down.connect
 def _begin_nothing_more(**_: object) -> None:
-    """Let the children finish what they have begun, and take nothing more."""
+    """Let the children finish their current work and start no more."""
     stopping.request()
 
 

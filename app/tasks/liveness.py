@@ -1,4 +1,4 @@
-"""The file that a process touches while its loop turns, for health checks that start no Python."""
+"""A file that a process touches while its event loop runs, for health checks without Python."""
 
 from pathlib import Path
 
@@ -8,14 +8,14 @@ log = structlog.get_logger()
 
 
 class LivenessFile:
-    """The file that `LIVENESS_PATH` names; where it names none, nothing is touched."""
+    """The file in `LIVENESS_PATH`; none if that is empty."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._failed = False
 
     def touch(self) -> None:
-        """Set the file's time to now. A file that cannot be touched is no reason to stop: it is logged once."""
+        """Set the file's time to now. A failure is logged once and does not stop the process."""
         if self._path is None:
             return
         try:

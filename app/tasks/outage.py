@@ -1,4 +1,4 @@
-"""Reports that the database does not answer: one line a minute for all processes of a worker, whatever fails."""
+"""Reports that the database is unavailable: one line a minute for all processes of a worker."""
 
 import struct
 import time
@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 def report(error: Exception) -> None:
-    """Log an outage, unless one of the worker's processes has done so within the last minute."""
+    """Log an outage, unless one of the worker's processes did so within the last minute."""
     with slot("report_outage") as taken:
         now = time.monotonic()
         (before,) = struct.unpack("d", _reported_at[:])

@@ -1,4 +1,4 @@
-"""How many tasks of one kind a worker runs at once: slow receivers must not keep it from polling, nor the reverse."""
+"""Limits the tasks of each kind per worker: slow receivers must not block polling, nor the reverse."""
 
 import fcntl
 import os
@@ -11,29 +11,30 @@ from typing import IO
 
 PROCESSES = 9
 SLOTS = {"poll": 3, "evaluate": 2, "deliver": 2, "callbacks": 1}
-"""Of a worker with that many processes or more. What is left of them does the maintenance."""
+"""For workers with that many processes or more. Maintenance uses the remaining ones."""
 FEW_PROCESSES = 6
 FEW_SLOTS = {"poll": 2, "evaluate": 1, "deliver": 1, "callbacks": 1}
-"""Of a worker with fewer. A second poll still goes on beside one that hangs."""
+"""For workers with fewer processes. If one poll hangs, a second one still runs."""
 MANY_CPUS = 4
 MUCH_MEMORY_BYTES = 3 * 1024**3
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
-"""Where a container finds how much memory it may use."""
+"""A container's memory limit."""
 NESTED_SLOTS = {"poll_failing": 1, "report_outage": 1}
-"""Taken by a task that has a place already: streams that keep failing may hang, and must leave places to the others; an
-outage is reported by one process."""
+"""For tasks that have a slot already: failing streams may hang and must leave slots to others; one process reports an
+outage.
+"""
 WIDTH = 64
-"""More than any kind has places."""
+"""More slots than any kind has."""
 
 
 def default_processes() -> int:
-    """How many processes a worker has where `--concurrency` does not say: fewer on a small machine."""
+    """Return the number of worker processes if `--concurrency` is not given: fewer on a small machine."""
     large = (os.cpu_count() or 1) >= MANY_CPUS and _memory_bytes() >= MUCH_MEMORY_BYTES
     return PROCESSES if large else FEW_PROCESSES
 
 
 def _memory_bytes() -> int:
-    """The memory of this machine, or less where a container has a limit."""
+    """Return the memory of this machine, or a container's limit if that is lower."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         limit = MEMORY_LIMIT.read_text().strip()
@@ -54,17 +55,17 @@ class _Worker:
 
 
 def prepare(processes: int = PROCESSES) -> None:
-    """Make what the worker's processes share; called before they are forked."""
+    """Create the shared state before the worker's processes are forked."""
     _Worker.slots = SLOTS if processes >= PROCESSES else FEW_SLOTS
     _file()
 
 
 @contextmanager
 def slot(kind: str) -> Iterator[bool]:
-    """Take one of the places of this kind; the answer is False where all are taken.
+    """Take a slot of this kind; yields False if all are taken.
 
-    A place is a byte of a file that has no name any more. Its lock belongs to the process, and the system gives it
-    back whatever becomes of that.
+    A slot is a byte of an unlinked file. Its lock belongs to the process, and the system releases it when the process
+    ends.
     """
     kinds = _Worker.slots | NESTED_SLOTS
     first = list(kinds).index(kind) * WIDTH

@@ -1,6 +1,6 @@
-"""What a worker loads and checks once, in its first process, before it forks the others.
+"""What a worker loads and checks once, in its main process, before it forks the others.
 
-What is loaded here is in memory once. A module, a table or a catalogue that a child loads is there once in each child.
+Modules, tables and catalogues loaded here are shared in memory; those loaded by a child exist once per child.
 """
 
 import contextlib
@@ -23,29 +23,29 @@ from app.utils.clock import utc_now
 from app.utils.http import tls_context
 
 LOADED = (jobs, h11, httpcore, psycopg2.sql)
-"""The tasks, and what libraries would import at first use, in each process again."""
+"""The tasks, and modules that libraries would import at first use, in each process again."""
 
 log = structlog.get_logger()
 
 
 def prepare(processes: int) -> None:
-    """Load what every process of the worker needs, look whether `SECRET_KEY` opens what is stored, retry what failed.
+    """Load what the worker's processes share, check `SECRET_KEY`, and retry failing streams.
 
-    Raises: ConfigError where it opens nothing: deliveries would fail that only wait for the right key.
+    Raises: ConfigError if it decrypts no stored secret: deliveries would fail for good.
     """
     slots.prepare(processes)
     countries.load()
     error_codes.load()
     configure_mappers()
     tls_context()
-    with contextlib.suppress(OSError):  # where there is no Linux
-        billiard.util.get_pdeathsig()  # each child calls it, and would load a parser of C for it
+    with contextlib.suppress(OSError):  # not on Linux
+        billiard.util.get_pdeathsig()  # each child calls it, and would load a C parser for it
     try:
         with session_scope() as session:
             secrets.check_keys(session, get_settings().secret_keys)
-            # A restart is how most causes are mended.
+            # A restart fixes most causes.
             streams.retry_failing(session, utc_now())
     except SQLAlchemyError as error:
         log.warning("could not check whether SECRET_KEY opens what is stored", error=type(error).__name__)
     finally:
-        get_engine().dispose()  # the children open connections of their own
+        get_engine().dispose()  # children open their own connections
