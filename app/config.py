@@ -1,4 +1,4 @@
-"""The settings: read once from the environment or `.env`, validated, frozen. Secrets are typed as secrets."""
+"""The settings: read once from the environment or `.env`, validated and frozen. Secrets have secret types."""
 
 import os
 import re
@@ -41,23 +41,23 @@ DATABASE_FORM = f"must look like postgresql://user:password@host:5432/name; {ESC
 
 
 class _Source(PydanticBaseSettingsSource):
-    """The settings by the rules of `app.environment`: `NAME_FILE` variables, and `$` as it stands."""
+    """Reads settings by the rules of `app.environment`: `NAME_FILE` variables, and `$` without expansion."""
 
     def get_field_value(
         self,
         field: FieldInfo,  # noqa: ARG002 - the library passes it
         field_name: str,
     ) -> tuple[str | None, str, bool]:
-        """Return one setting; the whole is read by `__call__`."""
+        """Return one setting; `__call__` reads all of them."""
         return _given().values.get(field_name.upper()), field_name, False
 
     def __call__(self) -> dict[str, str]:
-        """Return the settings that are given anywhere."""
+        """Return all settings that are set."""
         return {name.lower(): value for name, value in _given().values.items()}
 
 
 class Settings(BaseSettings):
-    """Every setting, with its unit and default; the names in the environment are the same in upper case."""
+    """All settings, with units and defaults. The environment uses the same names in upper case."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
     env_file: ClassVar[Path | None] = Path(".env")
@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read settings from our own source in place of the library's."""
+        """Read settings from our source instead of the library's."""
         return init_settings, _Source(settings_cls)
 
     twilio_account_sid: str | None = None
@@ -244,7 +244,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_proxies(self) -> "Settings":
-        """Judge what other programs set for themselves only where it is used."""
+        """Check variables that other programs share only if they are used."""
         if self.all_proxy and not self.https_proxy:
             _named("ALL_PROXY", proxies.check_proxy, self.all_proxy.get_secret_value())
         if self.https_proxy or self.all_proxy or self.webhook_proxy:
@@ -275,7 +275,7 @@ class Settings(BaseSettings):
 
     @property
     def database_parameters(self) -> dict[str, str]:
-        """`DATABASE_URL` as PostgreSQL's own library reads it: its parameters by their names."""
+        """Return the parameters of `DATABASE_URL` as libpq parses it."""
         if self.database_url is None:
             raise ConfigError(
                 "DATABASE_URL is not set: give the address of a PostgreSQL database, postgresql://user:password@host:5432/name"
@@ -284,12 +284,12 @@ class Settings(BaseSettings):
 
     @property
     def broker_url(self) -> str:
-        """`REDIS_URL` as Celery takes it, with `REDIS_PASSWORD` where it has no password."""
+        """Return `REDIS_URL` for Celery, with `REDIS_PASSWORD` if it contains no password."""
         if self.redis_url is None:
             raise ConfigError("REDIS_URL is not set: give the address of a Redis or Valkey server, redis://host:6379/0")
         parts = urlsplit(self.redis_url.get_secret_value())
         if parts.scheme == "rediss":
-            # By default Celery would take any certificate.
+            # By default, Celery would accept any certificate.
             checks = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true"} | dict(parse_qsl(parts.query))
             parts = parts._replace(query=urlencode(checks))
         if self.redis_password is None or parts.password is not None:
@@ -300,26 +300,26 @@ class Settings(BaseSettings):
 
     @property
     def bootstrap_key(self) -> str:
-        """`API_KEY`: the administrator's key that needs no row."""
+        """`API_KEY`: the administrator's key without a row."""
         if self.api_key is None:
             raise ConfigError(f"API_KEY is not set: choose a text of {MIN_KEY_LENGTH} characters or more")
         return self.api_key.get_secret_value()
 
     @property
     def secret_keys(self) -> tuple[str, ...]:
-        """`SECRET_KEY`: the first encrypts, all decrypt."""
+        """`SECRET_KEY`: the first key encrypts, all decrypt."""
         if self.secret_key is None:
             raise ConfigError(f"SECRET_KEY is not set: choose a text of {MIN_KEY_LENGTH} characters or more")
         return tuple(part.strip() for part in self.secret_key.get_secret_value().split(","))
 
     @property
     def twilio_proxy(self) -> Proxy:
-        """`HTTPS_PROXY`, else `ALL_PROXY`, but for what `NO_PROXY` lists: what Twilio is asked through."""
+        """The proxy for Twilio: `HTTPS_PROXY`, else `ALL_PROXY`, with the exceptions in `NO_PROXY`."""
         return self._proxy(self.https_proxy or self.all_proxy)
 
     @property
     def outgoing_proxy(self) -> Proxy:
-        """`WEBHOOK_PROXY`, likewise: what every other request goes through."""
+        """The proxy for all other requests: `WEBHOOK_PROXY`, with the same exceptions."""
         return self._proxy(self.webhook_proxy)
 
     def _proxy(self, address: SecretStr | None) -> Proxy:
@@ -329,21 +329,21 @@ class Settings(BaseSettings):
 
 
 def _given() -> environment.Given:
-    """Read what is set."""
+    """Read all settings that are set."""
     names = {name.upper(): "SecretStr" in str(field.annotation) for name, field in Settings.model_fields.items()}
     secret = [name for name, is_secret in names.items() if is_secret]
     return environment.read(names, secret, Settings.env_file, os.environ)
 
 
 def remarks() -> tuple[str, ...]:
-    """Say what of the environment and `.env` was most likely meant otherwise; a line each, without values."""
+    """List likely mistakes in the environment and `.env`, one per line, without values."""
     return _given().remarks
 
 
 def _named(name: str, check: Callable[[str], object], value: str) -> None:
-    """Check a setting that is judged together with others.
+    """Check a setting that is validated together with others.
 
-    Raises: ValueError, which names it.
+    Raises: ValueError with its name.
     """
     try:
         check(value)
@@ -352,11 +352,11 @@ def _named(name: str, check: Callable[[str], object], value: str) -> None:
 
 
 def _connection_parameters(url: str) -> dict[str, str]:
-    """Read the address of a database.
+    """Parse the URL of a database.
 
-    Raises: ValueError, which says what is wanted. It repeats nothing that may be part of a password.
+    Raises: ValueError; the message says what is expected and contains no part of a possible password.
     """
-    # A password that is not percent-encoded would be taken for another part of the address.
+    # A password without percent-encoding would be read as another part of the URL.
     login, at, rest = url.partition("://")[2].partition("@")
     if re.search("[][/?#]", login if at else "") or re.search("[@#]", rest if at else login):
         raise ValueError(DATABASE_FORM)
@@ -375,9 +375,9 @@ def _connection_parameters(url: str) -> dict[str, str]:
 
 
 def _web_address(value: str) -> SplitResult:
-    """Split an address of the web.
+    """Parse an HTTP URL.
 
-    Raises: ValueError, which says what is wanted.
+    Raises: ValueError; the message says what is expected.
     """
     parts = _split(value)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
@@ -386,14 +386,14 @@ def _web_address(value: str) -> SplitResult:
 
 
 def _split(value: str | SecretStr) -> SplitResult | None:
-    """Split an address; None where it cannot be read, its port included, or where its password breaks it in two."""
+    """Split a URL; None if it cannot be parsed, including its port, or if its password splits it."""
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018  # reading it is the check
     except ValueError:
         return None
-    # Libraries differ in where such an address ends, and the rest of the password would stand in their errors.
+    # Libraries disagree on where such a URL ends; their errors would contain the rest of the password.
     rest = text.partition("://")[2].removeprefix(parts.netloc)
     broken = parts.netloc.count("@") > 1 or ("@" not in parts.netloc and ":" in parts.netloc and "@" in rest)
     return None if broken else parts
@@ -404,11 +404,11 @@ ERROR_MESSAGES = {
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
 }
-"""pydantic's types of errors, for people who know no pydantic."""
+"""By Pydantic's error type, for people who do not know Pydantic."""
 
 
 def _explain(error: ValidationError) -> str:
-    """Say in one line which settings cannot be used and what is wanted; never their values."""
+    """List the invalid settings and what each must be, on one line, without values."""
     problems = []
     for item in error.errors(include_input=False, include_url=False):
         message = (
@@ -423,7 +423,7 @@ def _explain(error: ValidationError) -> str:
 def get_settings() -> Settings:
     """Read the settings once.
 
-    Raises: ConfigError, whose one line names each setting that cannot be used and says what is wanted.
+    Raises: ConfigError; its line lists each invalid setting and what it must be.
     """
     try:
         settings = Settings()
@@ -431,5 +431,5 @@ def get_settings() -> Settings:
         raise ConfigError(_explain(error)) from None
     for name in ("ssl_cert_file", "ssl_cert_dir"):
         if (path := getattr(settings, name)) is not None:
-            os.environ[name.upper()] = path  # where OpenSSL looks, for every library and for child processes
+            os.environ[name.upper()] = path  # used by OpenSSL for every library, and by child processes
     return settings

@@ -1,4 +1,4 @@
-"""The engine and the session: `session_scope` holds the only commit and rollback of the product."""
+"""The engine and the session. `session_scope` has the product's only commit and rollback."""
 
 import re
 import time
@@ -33,23 +33,24 @@ LIMITS: Mapping[str, str] = {
     "lock_timeout": "10s",
     "idle_in_transaction_session_timeout": "120s",
 }
-"""What every transaction begins with. A statement, a wait for a lock and an idle transaction each have an end, so that
-one stuck process cannot hold up the others.
+"""Set at the start of every transaction. Statements, lock waits and idle transactions have a time limit, so that a
+stuck process cannot block others.
 
-A connection has no state of its own: poolers refuse start-up parameters, and hand a connection to somebody else after
-each transaction."""
+Connections have no state of their own: poolers reject start-up parameters and reassign connections after each
+transaction.
+"""
 PARAMETERS: Mapping[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
 }
-"""How this side of a connection behaves; the parameters of `DATABASE_URL` come first."""
+"""Client-side connection parameters; those in `DATABASE_URL` take precedence."""
 
 
 @lru_cache
 def get_engine() -> Engine:
-    """Return this process's engine, made at first use: a forked worker must not share its parent's connections."""
+    """Return this process's engine, created at first use: a forked worker must not share its parent's connections."""
     engine = make_engine(pool_size=10, max_overflow=6, pool_timeout=5, pool_pre_ping=True, pool_recycle=1800)
     begin = set_local(_limits(get_settings().database_parameters))
 
@@ -62,13 +63,13 @@ def get_engine() -> Engine:
 
 
 def make_engine(**options: Any) -> Engine:
-    """Make an engine for `DATABASE_URL`, which PostgreSQL's own library reads: SQLAlchemy would read it otherwise."""
+    """Create an engine. libpq parses `DATABASE_URL`: SQLAlchemy would parse it differently."""
     engine = create_engine(
         "postgresql+psycopg2://",
         connect_args=_parameters(),
-        # The driver says so in each BEGIN, whatever the default of the server, the database or the role is.
+        # Part of each BEGIN, so that the defaults of server, database and role do not matter.
         isolation_level="READ COMMITTED",
-        # A statement's values are people's numbers and messages: they belong in no log line.
+        # Values are personal numbers and messages, and must not be logged.
         hide_parameters=True,
         **options,
     )
@@ -77,26 +78,26 @@ def make_engine(**options: Any) -> Engine:
 
 
 def set_local(values: Mapping[str, str]) -> str:
-    """Write the statements that set these parameters until the transaction ends."""
+    """Build the statements that set these parameters until the transaction ends."""
     return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
 
 
 def _parameters() -> dict[str, Any]:
     given = get_settings().database_parameters
-    # Of several servers, the one that can be written to.
+    # With several servers, use the writable one.
     several = {"target_session_attrs": "read-write"} if "," in given.get("host", "") else {}
     return {**PARAMETERS, **several, **given}
 
 
 def _limits(parameters: Mapping[str, str]) -> dict[str, str]:
-    """Leave out the limits that the address sets itself."""
+    """Return the limits that the URL does not set."""
     options = re.findall(r"(?:-c\s*|--)([\w-]+)\s*=", parameters.get("options", ""))
     given = {name.replace("-", "_").lower() for name in (*options, *parameters)}
     return {name: value for name, value in LIMITS.items() if name not in given}
 
 
 def _leave_standby(context: ExceptionContext) -> None:
-    """Give up the connections to a server that cannot be written to any more: another has taken over."""
+    """Drop the connections to a server that is no longer writable: another has taken over."""
     if getattr(context.original_exception, "pgcode", None) == READ_ONLY_SQL_TRANSACTION:
         context.is_disconnect = True
 
@@ -117,19 +118,19 @@ def session_scope() -> Iterator[Session]:
 
 
 def after_commit(session: Session, call: Callable[[], object]) -> None:
-    """Do something once the transaction is committed: what is rolled back has not happened."""
+    """Run `call` after the commit; not at all after a rollback."""
     event.listen(session, "after_commit", lambda _: call(), once=True)
 
 
 def sync_clock() -> None:
-    """Set this process's clock by the database's, unless that was done a moment ago."""
+    """Set this process's clock from the database, unless that was done recently."""
     if database_clock.is_stale:
         with get_engine().connect() as connection:
             database_clock.set_to(connection.execute(select(func.clock_timestamp())).scalar_one())
 
 
 def write_with_retry(write: Callable[[Session], object]) -> None:
-    """Do one transaction; where the database is away, again for some seconds."""
+    """Run one transaction, with retries for some seconds while the database is unavailable."""
     for wait in (*OUTAGE_WAITS_SECONDS, None):
         try:
             with session_scope() as session:
@@ -143,14 +144,14 @@ def write_with_retry(write: Callable[[Session], object]) -> None:
 
 
 def forget_connections() -> None:
-    """Drop the connections that a fork brought along without closing them under the parent."""
+    """Drop inherited connections after a fork without closing them for the parent."""
     if get_engine.cache_info().currsize:
         get_engine().dispose(close=False)
         get_engine.cache_clear()
 
 
 def _escape(value: str) -> str:
-    """Write a text for COPY. Few texts need it, so a look comes before the work."""
+    """Escape a text for COPY. Few texts need it, so check first."""
     if "\\" in value or "\n" in value or "\t" in value or "\r" in value:
         return value.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
     return value
@@ -158,7 +159,7 @@ def _escape(value: str) -> str:
 
 @lru_cache(maxsize=16_384)
 def _write_time(value: datetime) -> str:
-    """Write a time for COPY. A log has nine of them, most the same: remembering them is a tenth of reading Twilio."""
+    """Format a time for COPY. A log has nine times, most of them equal: caching saves a tenth of the ingest time."""
     return value.isoformat()
 
 
@@ -177,7 +178,7 @@ _COPY_TEXT: dict[type, Callable[[Any], str]] = {
 
 @contextmanager
 def _cursor(session: Session) -> Iterator[Any]:
-    """Open the driver's own cursor; what fails there is told in the words of all other statements."""
+    """Open the driver's cursor; its errors are raised as SQLAlchemy's."""
     connection = session.connection()
     cursor = connection.connection.cursor()
     try:
@@ -194,7 +195,7 @@ def _cursor(session: Session) -> Iterator[Any]:
 
 
 def fetch_rows(session: Session, query: str, values: Mapping[str, object]) -> list[tuple[Any, ...]]:
-    """Read rows by the driver's own cursor, for the few places that read thousands: a row is a plain tuple.
+    """Read rows with the driver's cursor, for the few callers that read thousands: rows are plain tuples.
 
     Args:    query: with values as `%(name)s`.
     """
@@ -204,7 +205,7 @@ def fetch_rows(session: Session, query: str, values: Mapping[str, object]) -> li
 
 
 def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Insert rows by COPY, the fastest way there is. The values are in the order of `columns`."""
+    """Insert rows with COPY, the fastest way. Values are in the order of `columns`."""
     lines = ["\t".join([_COPY_TEXT[type(value)](value) for value in row]) for row in rows]
     if not lines:
         return
@@ -215,11 +216,11 @@ def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterab
 def update_rows(
     session: Session, table: str, keys: Mapping[str, str], values: Mapping[str, str], rows: Sequence[Sequence[object]]
 ) -> None:
-    """Update many rows, each to values of its own, in one statement.
+    """Update many rows with different values in one statement.
 
     Args:
-        keys, values: names of columns to their SQL types; the keys find the row.
-        rows: one item a row, the keys' values first, in the order given.
+        keys, values: column names to SQL types; the keys identify the row.
+        rows: one item per row, the keys' values first, in the given order.
     """
     if not rows:
         return

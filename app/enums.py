@@ -1,4 +1,4 @@
-"""The product's closed vocabularies: one line of meaning per member. Imports nothing of ours."""
+"""The product's closed vocabularies, with one line per member. Imports nothing of ours."""
 
 from enum import StrEnum
 
@@ -15,7 +15,7 @@ class LogType(StrEnum):
 
 
 class LogSource(StrEnum):
-    """The way by which a log first came to us."""
+    """How a log was first received."""
 
     POLL = "poll"
     """Listed or read from Twilio's REST API."""
@@ -26,18 +26,18 @@ class LogSource(StrEnum):
 
 
 class Severity(StrEnum):
-    """How bad it is, from least to worst."""
+    """From least to most severe."""
 
     INFO = "info"
     """Worth knowing."""
     WARNING = "warning"
-    """Worth a look today."""
+    """Worth checking today."""
     CRITICAL = "critical"
-    """Worth waking somebody."""
+    """Worth waking someone."""
 
     @property
     def rank(self) -> int:
-        """Order of severities: a higher rank is worse."""
+        """A higher rank is more severe."""
         return list(Severity).index(self)
 
 
@@ -51,37 +51,37 @@ class PatternType(StrEnum):
     STATUS = "status"
     """The log's status is listed."""
     KEYWORD = "keyword"
-    """One of the words stands in the text or the error message."""
+    """The text or the error message contains one of the words."""
     REGEX = "regex"
-    """The RE2 pattern is found in the text or the error message."""
+    """The RE2 pattern matches in the text or the error message."""
     EXPRESSION = "expression"
     """The CEL expression over the log is true."""
 
 
 class AlertStatus(StrEnum):
-    """Where an alert stands."""
+    """The state of an alert."""
 
     FIRING = "firing"
-    """Open, and nobody has taken it."""
+    """Open and not acknowledged."""
     ACKNOWLEDGED = "acknowledged"
-    """Open, and somebody has taken it."""
+    """Open and acknowledged."""
     RESOLVED = "resolved"
     """Over."""
 
 
 class ResolveReason(StrEnum):
-    """Why an alert ended."""
+    """Why an alert was resolved."""
 
     CLEARED = "cleared"
     """The condition is false again."""
     QUIET = "quiet"
     """No new match for the rule's `resolve_after_minutes`."""
     INSUFFICIENT_DATA = "insufficient_data"
-    """Too few logs to judge for two windows."""
+    """Too few logs to evaluate for two windows."""
     NEW_NORMAL = "new_normal"
     """A spike that lasted a day."""
     MANUAL = "manual"
-    """A person resolved it."""
+    """A user resolved it."""
     RULE_CHANGED = "rule_changed"
     """The meaning of the rule was edited."""
     RULE_DISABLED = "rule_disabled"
@@ -91,7 +91,7 @@ class ResolveReason(StrEnum):
 
 
 class NotificationType(StrEnum):
-    """What a notification tells."""
+    """What a notification reports."""
 
     FIRING = "alert.firing"
     """An alert opened."""
@@ -100,9 +100,9 @@ class NotificationType(StrEnum):
     RESOLVED = "alert.resolved"
     """An alert ended."""
     DIGEST = "alert.digest"
-    """Several notifications that came too fast, told in one."""
+    """Several notifications combined, because too many came at once."""
     TEST = "action.test"
-    """Somebody tries an action."""
+    """A user tests an action."""
 
 
 class ActionType(StrEnum):
@@ -113,48 +113,48 @@ class ActionType(StrEnum):
     WEBHOOK = "webhook"
     """An HTTP request to the user's URL."""
     APPRISE = "apprise"
-    """Any service that the Apprise library knows."""
+    """Any service that the Apprise library supports."""
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery stands."""
+    """The state of a delivery."""
 
     PENDING = "pending"
-    """Owed: not yet attempted, or waiting for its next attempt."""
+    """Not attempted yet, or waiting for the next attempt."""
     SUCCEEDED = "succeeded"
-    """The receiver took it."""
+    """The receiver accepted it."""
     FAILED = "failed"
-    """Given up: refused for good, or out of retries."""
+    """Given up: permanently refused, or out of retries."""
     FOLDED = "folded"
-    """Told within a digest."""
+    """Included in a digest."""
 
 
 class AttemptOutcome(StrEnum):
-    """How one try of a delivery ended."""
+    """The result of an attempt."""
 
     STARTED = "started"
-    """Begun and not yet finished; written before anything is sent."""
+    """In progress; written before anything is sent."""
     SUCCEEDED = "succeeded"
-    """The receiver took it."""
+    """The receiver accepted it."""
     RETRY = "retry"
-    """Failed in a way that may pass."""
+    """Failed temporarily."""
     FAILED = "failed"
-    """Failed for good."""
+    """Failed permanently."""
     UNKNOWN = "unknown"
-    """The worker died between start and end: it may or may not have been received."""
+    """The worker died during the attempt: the receiver may or may not have got it."""
 
 
 class Scope(StrEnum):
-    """What a key of the API may do, from least to most; each includes the ones before."""
+    """What an API key may do, from least to most; each includes the previous ones."""
 
     READ = "read"
-    """Look at everything but keys, the audit and exports; preview rules."""
+    """View everything but keys, the audit and exports; preview rules."""
     WRITE = "write"
     """Change rules, alerts and silences, install rule packs, retry deliveries."""
     ADMIN = "admin"
     """Change actions, accounts and keys; read the audit; export and import."""
 
     def includes(self, other: "Scope") -> bool:
-        """Say whether a key of this scope may do what the other scope is needed for."""
+        """Return whether this scope grants what the other scope requires."""
         scopes = list(Scope)
         return scopes.index(self) >= scopes.index(other)

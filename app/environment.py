@@ -1,7 +1,6 @@
 """Where settings come from: the environment, `.env`, and the files that `NAME_FILE` variables name.
 
-The environment wins over `.env`. Values are read as they stand: nothing is filled in for `$`. Knows the names of
-settings, not what they mean.
+The environment takes precedence over `.env`. `$` is not expanded. Knows the names of settings, not their meaning.
 """
 
 import difflib
@@ -19,44 +18,44 @@ from dotenv.parser import Binding, parse_stream
 from app.errors import ConfigError
 
 FILE = "_FILE"
-"""What a setting's name ends in where its value is the path of a file that holds the value."""
+"""Suffix of a variable that holds the path of a file with the setting's value."""
 LOCAL_FOLDER = Path(__file__).resolve().parent.parent / ".giftpulse"
-"""Where `scripts/start` keeps its data, unless it is told otherwise."""
+"""The default folder of `scripts/start`."""
 LOCAL_SETTINGS = "settings.json"
 FOREIGN = re.compile(r"GIFTPULSE_|COMPOSE_|DOCKER_|POSTGRES_|NIX_")
-"""How names begin that others read from `.env`."""
+"""Prefixes of variables in `.env` for other programs."""
 ALIKE = 0.85
-"""How much a name must resemble a setting's to be taken for a misspelling of it, from 0 to 1."""
+"""Similarity from 0 to 1 from which an unknown name counts as a misspelled setting."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the operator set."""
+    """The settings of the operator."""
 
     values: dict[str, str]
-    """The settings by their names in upper case. An empty value counts as not set."""
+    """By name in upper case. An empty value counts as not set."""
     remarks: tuple[str, ...]
-    """What was most likely meant otherwise, a line each, without values."""
+    """Likely mistakes, one per line, without values."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One setting of `.env`."""
+    """One setting in `.env`."""
 
     name: str
     value: str
     number: int
     raw: str
-    """The value as it is written, with its quotes and what follows."""
+    """The unparsed value, including quotes and comments."""
 
 
 def read(settings: Collection[str], secret: Collection[str], file: Path | None, environ: Mapping[str, str]) -> Given:
-    """Read all settings that are given anywhere.
+    """Read all settings that are set.
 
     Args:
-        settings: the names of all settings, in upper case; `secret`: those that hold secrets.
-        file: `.env`, whether it exists or not; None: the environment alone.
-    Raises: ConfigError, which names the line or the setting that cannot be read.
+        settings: the names of all settings in upper case; `secret`: those of secrets.
+        file: `.env`, whether or not it exists; None: the environment alone.
+    Raises: ConfigError; the message names the line or setting that cannot be read.
     """
     lines = read_lines(file) if file is not None else []
     written = {line.name: line.value for line in lines if line.value}
@@ -76,7 +75,7 @@ def read(settings: Collection[str], secret: Collection[str], file: Path | None, 
 
 
 def local_settings(file: Path) -> dict[str, str]:
-    """Read what `scripts/start` wrote for the command line; nothing where it wrote nothing that can be read."""
+    """Read the settings that `scripts/start` wrote for the command line; empty if there are none."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -85,9 +84,9 @@ def local_settings(file: Path) -> dict[str, str]:
 
 
 def join_local(folder: Path) -> set[str]:
-    """Take over the settings of the `scripts/start` that keeps its data in a folder, where nothing else says them.
+    """Use the settings of the `scripts/start` with its data in this folder, unless they are set elsewhere.
 
-    Returns: the names of those that were taken over.
+    Returns: the names of these settings.
     """
     found = local_settings(folder / LOCAL_SETTINGS)
     missing = {name for name in found if not os.environ.get(name) and not os.environ.get(name + FILE)}
@@ -96,9 +95,9 @@ def join_local(folder: Path) -> set[str]:
 
 
 def read_lines(file: Path) -> list[Line]:
-    """Read `.env`, in its order; nothing where there is no such file.
+    """Parse `.env` in order; empty if there is no such file.
 
-    Raises: ConfigError, which names the line that cannot be read.
+    Raises: ConfigError with the line that cannot be parsed.
     """
     try:
         text = file.read_text(encoding="utf-8-sig")
@@ -111,7 +110,7 @@ def read_lines(file: Path) -> list[Line]:
 
 
 def _line(binding: Binding) -> Line:
-    """Take one setting; the parser puts blank lines and comments before it to the same piece of text."""
+    """Parse one setting. The parser includes preceding blank lines and comments in its text."""
     text = binding.original.string
     number = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
     if binding.error or binding.key is None:
@@ -122,7 +121,7 @@ def _line(binding: Binding) -> Line:
 
 
 def _read_value(name: str, path: Path) -> str:
-    """Read the value of a setting from its file; the line break at its end is no part of it."""
+    """Read a setting from its file, without the final line break."""
     try:
         value = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError, ValueError) as error:
@@ -134,7 +133,7 @@ def _read_value(name: str, path: Path) -> str:
 
 
 def _remarks(lines: list[Line], known: set[str], secret: Collection[str]) -> Iterator[str]:
-    """Say what is read otherwise than it looks."""
+    """Report values that mean something else than they seem to."""
     numbers: dict[str, int] = {}
     for line in lines:
         where = f".env line {line.number}: {line.name}"
@@ -151,7 +150,7 @@ def _remarks(lines: list[Line], known: set[str], secret: Collection[str]) -> Ite
 
 
 def _unknown(name: str, known: set[str]) -> str | None:
-    """Say of a name that is no setting what is wrong with it, where it looks like one."""
+    """Return what is wrong with an unknown name, if it looks like a setting."""
     if FOREIGN.match(name):
         return None
     if alike := difflib.get_close_matches(name, known, 1, ALIKE):
@@ -161,7 +160,7 @@ def _unknown(name: str, known: set[str]) -> str | None:
 
 
 def _misspelt(environ: Mapping[str, str], known: set[str]) -> Iterator[str]:
-    """Say of variables of the environment that they are no settings, where they are almost named like one."""
+    """Report environment variables with misspelled names of settings."""
     for name in sorted(environ):
         alike = difflib.get_close_matches(name.upper(), known, 1, ALIKE) if name.upper() not in known else []
         if alike and not FOREIGN.match(name):

@@ -1,17 +1,17 @@
-"""Every error of the product. An error says what was tried, on what, and what to do; never a secret.
+"""Every error of the product. A message says what was tried, on what, and what to do; it never contains a secret.
 
 GiftPulseError
-├── ConfigError            a setting cannot be used
+├── ConfigError            a setting is invalid
 ├── NotFound               no such resource
 ├── Conflict               the resource is in a state that forbids it
-├── InvalidInput           a field of the request cannot be used
-├── LeaseLost              another worker took over what this one was doing
-└── TwilioError            Twilio did not give what was asked for
-    ├── TwilioUnavailable  it may work later: time-out, 5xx, a page that cannot be read
-    │   └── TwilioSilent   no whole answer in time
-    ├── TwilioRateLimited  too many requests at once
-    └── TwilioRefused      the credential or the account is refused
-        └── NoCredentials  there is nothing to ask with, so Twilio was not asked
+├── InvalidInput           a field of the request is invalid
+├── LeaseLost              another worker took over
+└── TwilioError            a request to Twilio failed
+    ├── TwilioUnavailable  it may work later: timeout, 5xx, an unreadable page
+    │   └── TwilioSilent   no complete response in time
+    ├── TwilioRateLimited  too many concurrent requests
+    └── TwilioRefused      the credentials or the account are refused
+        └── NoCredentials  there are no credentials, so no request was sent
 """
 
 from collections.abc import Sequence
@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 
 class GiftPulseError(Exception):
-    """The root of the tree."""
+    """The base class."""
 
 
 class ConfigError(GiftPulseError):
-    """A setting cannot be used; the message names it and says what is wanted."""
+    """A setting is invalid; the message names it and says what is expected."""
 
 
 class NotFound(GiftPulseError):
@@ -31,21 +31,21 @@ class NotFound(GiftPulseError):
 
 
 class Conflict(GiftPulseError):
-    """The resource is in a state that forbids what was asked."""
+    """The state of the resource forbids the request."""
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """One field that cannot be used."""
+    """An invalid field."""
 
     field: str
     """The path in the body, such as `condition.count`, or the name of a query parameter."""
     message: str
-    """What is wrong and what is wanted; never the value itself."""
+    """What is wrong and what is expected; never the value itself."""
 
 
 class InvalidInput(GiftPulseError):
-    """One or more fields of the request cannot be used."""
+    """One or more fields of the request are invalid."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
@@ -53,28 +53,28 @@ class InvalidInput(GiftPulseError):
 
 
 class LeaseLost(GiftPulseError):
-    """Another worker took over what this one was doing; what is not committed is dropped."""
+    """Another worker took over; uncommitted work is dropped."""
 
 
 class TwilioError(GiftPulseError):
-    """Twilio did not give what was asked for."""
+    """A request to Twilio failed."""
 
     reason = "error"
-    """A word of a closed list: the label of `giftpulse_poll_errors_total`."""
+    """From a closed list: the label of `giftpulse_poll_errors_total`."""
 
 
 class TwilioUnavailable(TwilioError):
-    """A time-out, a 5xx, a closed connection, or an answer that cannot be read: it may work later."""
+    """A timeout, a 5xx, a closed connection or an unreadable response: it may work later."""
 
     reason = "unavailable"
 
 
 class TwilioSilent(TwilioUnavailable):
-    """No whole answer in time: it was waited for long enough, and may work with the next poll."""
+    """No complete response in time. Do not retry now; it may work in the next poll."""
 
 
 class TwilioRateLimited(TwilioError):
-    """HTTP 429: the request was not processed, and may be sent again after a while."""
+    """HTTP 429: the request was not processed and may be repeated later."""
 
     reason = "rate_limited"
 
@@ -84,7 +84,7 @@ class TwilioRateLimited(TwilioError):
 
 
 class TwilioRefused(TwilioError):
-    """HTTP 401, 403 or another 4xx: asking again in the same way will not help."""
+    """HTTP 401, 403 or another 4xx: repeating the request will not help."""
 
     reason = "refused"
 
@@ -95,7 +95,7 @@ class TwilioRefused(TwilioError):
 
 
 class NoCredentials(TwilioRefused):
-    """No credentials are known, or `SECRET_KEY` does not open them. Twilio was not asked."""
+    """There are no credentials, or `SECRET_KEY` does not decrypt them. No request was sent."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, 401)

@@ -1,9 +1,9 @@
-"""Every Prometheus instrument: its name, help, labels, and how it is counted and shown.
+"""Every Prometheus instrument: its name, help, labels, and how it is counted and exposed.
 
-What workers do is counted in PostgreSQL, in the transaction that did it, and read at the scrape: that is exact across
-processes and restarts. Requests are counted in the API's own process. Labels come from closed sets or from the
-operator's own accounts and rules, never from a log. Every counter starts at 0, so that its first increment is seen, and
-`giftpulse_up` says what could not be looked at.
+The work of workers is counted in PostgreSQL, in the transaction that did it, and read at the scrape: that is exact
+across processes and restarts. Requests are counted in the API's process. Label values come from closed sets or from the
+operator's accounts and rules, never from a log. Counters start at 0, so that the first increment is visible.
+`giftpulse_up` shows components that could not be checked.
 """
 
 import json
@@ -30,11 +30,11 @@ Key = tuple[str, Labels]
 OpenSession = Callable[[], AbstractContextManager[Session]]
 
 COUNTER_SHARDS = 8
-"""Processes spread over so many rows for one counter, so that they seldom wait for each other."""
+"""Each counter has this many rows, so that processes seldom wait for each other."""
 CACHE_SECONDS = 5.0
 SCRAPE_TIMEOUT = "3s"
 MAX_HEARTBEAT_AGE_SECONDS = 60
-"""Worker and beat say every ten seconds that they live."""
+"""Worker and beat report every ten seconds."""
 LABEL_VALUES: Mapping[str, Collection[str]] = {
     "log_type": list(LogType),
     "source": list(LogSource),
@@ -44,12 +44,12 @@ LABEL_VALUES: Mapping[str, Collection[str]] = {
     "outcome": [outcome for outcome in AttemptOutcome if outcome != AttemptOutcome.STARTED],
     "reason": ("unavailable", "rate_limited", "refused", "lease_lost"),
 }
-"""The values of labels that are closed sets: their counters exist before anything happened."""
+"""The values of closed labels: their counters exist from the start."""
 
 
 @dataclass(frozen=True)
 class Instrument:
-    """One counter or histogram that workers keep in the database."""
+    """A counter or histogram that workers keep in the database."""
 
     name: str
     help: str
@@ -62,7 +62,7 @@ class Instrument:
         return {self.key(**labels): 1.0}
 
     def key(self, **labels: str) -> Key:
-        """Name one series of this counter; every label must be given."""
+        """Return the key of one series of this counter; every label is required."""
         if set(labels) != set(self.labels):
             raise ValueError(f"{self.name} has the labels {self.labels}, not {tuple(labels)}")
         return self.name, tuple(sorted(labels.items()))
@@ -109,7 +109,7 @@ INSTRUMENTS = (
 _BY_NAME = {instrument.name: instrument for instrument in INSTRUMENTS}
 
 REGISTRY = CollectorRegistry()
-"""What lives in this process; the database's numbers join it at the API's start."""
+"""The instruments of this process; the API adds the database's at its start."""
 ProcessCollector(registry=REGISTRY)
 HTTP_DURATION = Histogram(
     "giftpulse_http_request_duration_seconds",
@@ -139,7 +139,7 @@ def _bound(value: float) -> str:
 def count(session: Session, increments: Mapping[Key, float]) -> None:
     """Add to the counters in the caller's transaction.
 
-    The rows are taken in the order of their keys, so that two transactions cannot wait for each other in a circle.
+    Rows are locked in the order of their keys, so that transactions cannot deadlock.
     """
     if not increments:
         return
@@ -162,9 +162,9 @@ def count(session: Session, increments: Mapping[Key, float]) -> None:
 
 
 class DatabaseCollector(Collector):
-    """Shows what workers counted, how things stand, and which components are up.
+    """Exposes the workers' counters, the current state, and which components are up.
 
-    While the database does not answer, only the last of these is known.
+    While the database is unavailable, only the last of these is known.
     """
 
     def __init__(
@@ -177,11 +177,11 @@ class DatabaseCollector(Collector):
         self._read_at: float | None = None
 
     def describe(self) -> list[Metric]:
-        """Registering must not ask the database."""
+        """Registering must not query the database."""
         return []
 
     def collect(self) -> list[Metric]:
-        """Read at most once in `CACHE_SECONDS`, however many scrape; a failure is remembered as long."""
+        """Query at most once in `CACHE_SECONDS`, including failures, regardless of the number of scrapers."""
         with self._lock:
             if self._read_at is None or time.monotonic() - self._read_at > CACHE_SECONDS:
                 self._metrics = self._read()
@@ -200,7 +200,7 @@ class DatabaseCollector(Collector):
 
 
 def read(session: Session) -> list[Metric]:
-    """Read every counter, histogram and gauge that the database holds."""
+    """Read every counter, histogram and gauge from the database."""
     session.execute(text(f"SET LOCAL statement_timeout = '{SCRAPE_TIMEOUT}'"))
     rows = session.execute(text("SELECT name, labels, sum(value) FROM counters GROUP BY name, labels"))
     totals: dict[str, dict[Labels, float]] = {}
@@ -217,7 +217,7 @@ def read(session: Session) -> list[Metric]:
 
 
 def _seen(session: Session) -> dict[str, bool]:
-    """Look which of worker and beat showed up lately."""
+    """Return whether worker and beat were active recently."""
     rows = session.execute(
         text(
             "SELECT name, seen_at > now() - :seconds * interval '1 second' FROM heartbeats"

@@ -1,4 +1,4 @@
-"""Wakes a stage by its task's name. A wake-up may be lost: it costs one tick of beat, never data."""
+"""Triggers a task early. A lost wake-up costs one beat tick, never data."""
 
 import threading
 from functools import lru_cache
@@ -9,9 +9,9 @@ from celery import Celery
 from app.config import get_settings
 
 EXPIRES_SECONDS = 30
-"""A wake-up that nobody took by then is dropped: beat has long sent another."""
+"""A wake-up expires if no worker takes it: beat has sent another by then."""
 REQUEST_ID = "request_id"
-"""Under which name the worker's log and the API's have the id of a request."""
+"""The name of the request id in the logs of workers and of the API."""
 BROKER_TIMEOUTS = {
     "socket_connect_timeout": 2,
     "socket_timeout": 5,
@@ -31,27 +31,27 @@ def _client() -> Celery:
 
 
 def broker_answers() -> bool:
-    """Ask the broker whether it is there; at most for a few seconds."""
+    """Check whether the broker responds, for at most a few seconds."""
     return broker_fault() is None
 
 
 def broker_fault() -> Exception | None:
-    """Ask the broker whether it is there, as `broker_answers`; return what went wrong, None where it answers."""
+    """Check whether the broker responds, as `broker_answers` does. Return the error, or None."""
     try:
         with _client().connection_for_write(transport_options={**BROKER_TIMEOUTS, "socket_timeout": 2}) as connection:
             connection.ensure_connection(max_retries=0, timeout=2)
             connection.default_channel  # noqa: B018  # opening it speaks to the server
-    except Exception as error:  # every library under it has errors of its own
+    except Exception as error:  # every underlying library has its own errors
         return error
     return None
 
 
 class _WakeQueue:
-    """Sends wake-ups from a thread of its own, so that nobody waits for a broker that is slow or gone."""
+    """Sends wake-ups from a thread, so that callers never wait for a broker that is slow or unavailable."""
 
     def __init__(self) -> None:
         self._pending: dict[tuple[str, str], str | None] = {}
-        """Of each wake-up the id of the request that it comes from, where it comes from one."""
+        """The id of the request that caused each wake-up, if any."""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -73,7 +73,7 @@ class _WakeQueue:
             headers = {REQUEST_ID: request_id} if request_id else None
             try:
                 _client().send_task(task, queue=queue, expires=EXPIRES_SECONDS, retry=False, headers=headers)
-            except Exception as error:  # whatever stops the broker, beat will find what is due
+            except Exception as error:  # regardless of the broker's error, beat will find what is due
                 log.warning(
                     "could not wake a stage; its next tick will find the work", task=task, error=type(error).__name__
                 )
@@ -83,20 +83,20 @@ _wake_queue = _WakeQueue()
 
 
 def poll() -> None:
-    """Wake the polling: a stream has become due."""
+    """Wake polling: a stream is due."""
     _wake_queue.put("poll", "poll")
 
 
 def callbacks() -> None:
-    """Wake the reading of logs that callbacks named."""
+    """Wake the fetching of logs that callbacks named."""
     _wake_queue.put("read_pushed", "callbacks")
 
 
 def evaluate() -> None:
-    """Wake the evaluation: logs have changed."""
+    """Wake evaluation: logs have changed."""
     _wake_queue.put("evaluate", "evaluate")
 
 
 def deliver() -> None:
-    """Wake the delivery: notifications are owed."""
+    """Wake delivery: notifications are pending."""
     _wake_queue.put("deliver", "deliver")
