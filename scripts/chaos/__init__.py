@@ -1,9 +1,9 @@
-"""A chaos run: GiftPulse under load while its processes, servers, receivers and Twilio fail, and a judge of what came.
+"""A chaos run: GiftPulse under load while its processes, servers, receivers and Twilio fail, and a check of the result.
 
     python -m scripts.chaos --seed 7 --seconds 60
 
-It prints its seed; the same one deals the same blows in the same order. What is judged: every log that the simulated
-Twilio had is stored as it was last; the alerts are those that a reference evaluator expects; every notification that is
-owed was taken by its receiver, in order, under one id; and a receiver got one twice only where an attempt at it was cut
-short before its answer was known.
+It prints its seed; the same seed injects the same faults in the same order. The run checks that every log of the
+simulated Twilio is stored in its last state; that the alerts are those of a reference evaluator; that every
+notification arrived at its receiver, in order and with one id; and that duplicates occurred only after an attempt
+whose result was lost.
 """

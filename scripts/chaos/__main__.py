@@ -26,7 +26,7 @@ def main(
     per_second: Annotated[float, typer.Option(help="How many logs come into being a second.")] = 10,
     keep: Annotated[bool, typer.Option(help="Keep the folder with the logs of all processes.")] = False,
 ) -> None:
-    """Let GiftPulse run while everything around it fails, then judge what came of it."""
+    """Run GiftPulse while everything around it fails, then check the result."""
     seed = SystemRandom().randrange(10**6) if seed is None else seed
     print(f"seed {seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="giftpulse-chaos-"))
@@ -55,7 +55,7 @@ def _rng(seed: float) -> Random:
 
 
 def _run_load(environment: Environment, faults: Faults, rng: Random, seconds: float, per_second: float) -> None:
-    """Let traffic and blows go on for some time."""
+    """Create traffic and inject faults for some time."""
     over = threading.Event()
 
     def traffic() -> None:
@@ -76,7 +76,7 @@ def _run_load(environment: Environment, faults: Faults, rng: Random, seconds: fl
 
 
 def _wait_for_recovery(environment: Environment) -> Verdict:
-    """Wait until everything is as it must be, or for long enough."""
+    """Wait until there are no faults, up to a limit."""
     began = time.monotonic()
     while True:
         environment.let_digests_come()

@@ -1,4 +1,4 @@
-"""All that a run plays in: servers and processes of the product, with a misbehaving line between each two of them."""
+"""The environment of a run: servers and the product's processes, with a faulty connection between any two of them."""
 
 import os
 import signal
@@ -28,14 +28,14 @@ from tests.kits.receivers import MailReceiver, Received, WebReceiver
 ROOT = Path(__file__).parent.parent.parent
 API_KEY = "key-of-the-administrator"
 LEASE_SECONDS = 20
-"""Leases are made to end so soon after the last sign of life: a run has no time for the product's minutes."""
+"""Leases are shortened to this: a run is too short for the product's minutes."""
 GENERAL = "/general"
-"""The path of the action that is told of everything, and so often that most of it is folded."""
+"""The path of the action that gets every notification, so many that most are folded."""
 
 
 @dataclass(frozen=True)
 class ReceivedNotification:
-    """One notification that a receiver took, and whether it said so."""
+    """A notification at a receiver, and whether it was confirmed."""
 
     id: str
     at: float
@@ -45,14 +45,14 @@ class ReceivedNotification:
 
 @dataclass
 class Ledger:
-    """What the receivers took, and how well they are disposed."""
+    """What the receivers got, and how they respond."""
 
     rng: Random
     share_of_failures: float = 0.1
     received: list[ReceivedNotification] = field(default_factory=list)
 
     def hook(self, request: Received) -> int:
-        """Answer a webhook."""
+        """Respond to a webhook."""
         if self.rng.random() < self.share_of_failures:
             return self.rng.choice((500, 502, 503, 429, 408))
         self.received.append(
@@ -61,13 +61,13 @@ class Ledger:
         return 200
 
     def mail(self, _recipient: str) -> str:
-        """Answer a mail."""
+        """Respond to a mail."""
         return "451 try again later" if self.rng.random() < self.share_of_failures else "250 OK"
 
 
 @dataclass
 class Environment:
-    """Servers, processes, receivers. What is killed is started again by whoever killed it."""
+    """Servers, processes and receivers. A fault that kills one restarts it."""
 
     folder: Path
     rng: Random
@@ -77,7 +77,7 @@ class Environment:
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            # Commits wait for the system to have them: what PostgreSQL loses when it is killed would be our loss.
+            # Commits reach the operating system: a killed PostgreSQL must lose nothing, or the run would report it.
             self.postgres = Postgres(self.folder / "postgres", settings={"fsync": "off", "max_connections": "300"})
             self.postgres.start()
             stack.callback(self.postgres.stop)
@@ -156,7 +156,7 @@ class Environment:
         }
 
     def start(self, name: str) -> None:
-        """Start a process of the product, or start it again."""
+        """Start or restart a process of the product."""
         python = [sys.executable, "-m"]
         celery = [*python, "celery", "-A", "app.tasks.celery_app"]
         commands = {
@@ -167,7 +167,7 @@ class Environment:
         self.children.start(name, commands[name.partition("-")[0]], self.variables)
 
     def kill(self, name: str, *, whole: bool) -> None:
-        """Kill a process, with all that it started or alone; what is left then is to go by itself."""
+        """Kill a process with its children or alone; then the children must end by themselves."""
         process = self.children.running[name]
         if whole:
             processes.kill_group(process)
@@ -176,7 +176,7 @@ class Environment:
             process.wait()
 
     def pids_of(self, name: str) -> list[int]:
-        """List the processes that one has started."""
+        """List the child processes of a process."""
         listed = subprocess.run(
             ["ps", "-o", "pid=,ppid=", "-e"], capture_output=True, text=True, check=True
         ).stdout.split()
@@ -188,7 +188,7 @@ class Environment:
         os.killpg(self.children.running[name].pid, sign)
 
     def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
-        """Ask the database, past the line that may be down."""
+        """Query the database directly, past the faulty connection."""
         connection = psycopg2.connect(self.postgres.url())
         try:
             with connection, connection.cursor() as cursor:
@@ -198,7 +198,7 @@ class Environment:
             connection.close()
 
     def let_digests_come(self) -> None:
-        """Let the ten minutes pass that lie between two digests."""
+        """Skip the ten minutes between two digests."""
         self.query("UPDATE deliveries SET created_at = created_at - interval '10 minutes' WHERE type = 'alert.digest'")
 
     def _answers(self) -> bool:
@@ -215,7 +215,7 @@ class Environment:
         return answer.json()
 
     def _prepare(self) -> None:
-        """Make rules, each with a webhook and a mail of its own; and a webhook that is told of all."""
+        """Create rules, each with a webhook and a mail, and a webhook for all notifications."""
         wait_until(
             lambda: self.query("SELECT count(*) FROM streams WHERE complete_until IS NOT NULL") == [(3,)],
             "the streams are read for the first time",
@@ -231,8 +231,8 @@ class Environment:
         self._make("/api/actions", {"action_type": "webhook", "config": {"url": base + GENERAL}})
 
     def _let_leases_end(self) -> None:
-        """Shorten the leases of those that gave no sign of life, from minutes to seconds."""
-        # By the product's own seconds: of a stream; of a mail; of a webhook with the timeout of this run.
+        """Shorten the leases of silent workers from minutes to seconds."""
+        # The product's seconds for a stream, a mail, and a webhook with the timeout of this run.
         leases = {"streams": "90", "deliveries": "CASE action_type WHEN 'email' THEN 105 ELSE 50 END"}
         while not self._stop_time.wait(1):
             for table, seconds in leases.items():

@@ -1,4 +1,4 @@
-"""What may befall a town. Each blow is over, or mended, when its function returns; a frozen worker thaws later."""
+"""The faults. Each is over, or repaired, when its function returns; a frozen worker resumes later."""
 
 import os
 import signal
@@ -13,18 +13,18 @@ from scripts.twilio_simulator import FaultKind
 from tests.kits.proxy import Proxy
 
 PAUSE_SECONDS = 25.0
-"""Longer than a lease lasts here."""
+"""Longer than a lease in this run."""
 TWILIO_FAULTS = tuple(
     kind
     for kind in FaultKind
-    # A credential that is refused is asked about again after a quarter of an hour; a huge answer costs our own memory.
+    # Refused credentials are retried only after a quarter of an hour; a huge response costs our own memory.
     if kind not in (FaultKind.REFUSED, FaultKind.HUGE, FaultKind.ODD_RECORDS)
 )
 
 
 @dataclass
 class Faults:
-    """Deals blows, and counts them."""
+    """Injects faults and counts them."""
 
     environment: Environment
     rng: Random
@@ -32,7 +32,7 @@ class Faults:
     _resume_at: list[tuple[float, str]] = field(default_factory=list)
 
     def inject(self) -> str:
-        """Deal one blow; return its name."""
+        """Inject one fault and return its name."""
         self.resume_frozen(time.monotonic())
         fault = self.rng.choices([fault for fault, _ in FAULTS], [weight for _, weight in FAULTS])[0]
         name = fault.__name__.replace("_", " ")
@@ -41,14 +41,14 @@ class Faults:
         return name
 
     def resume_frozen(self, now: float) -> None:
-        """Let workers go on that have slept over their leases."""
+        """Resume workers that have slept past their leases."""
         for at, name in list(self._resume_at):
             if at <= now:
                 self._resume_at.remove((at, name))
                 self.environment.signal_all(name, signal.SIGCONT)
 
     def heal(self) -> None:
-        """Let everything be well from now on."""
+        """Remove all faults."""
         self.resume_frozen(float("inf"))
         for line in self.environment.lines.values():
             line.behave()

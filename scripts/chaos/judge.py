@@ -1,4 +1,4 @@
-"""Compares what Twilio had, what is stored, which alerts there must be, and what the receivers took."""
+"""Compares Twilio's logs, stored logs, expected alerts and received notifications."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -13,14 +13,14 @@ MAX_SHOWN = 5
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is wrong, and figures of what was looked at."""
+    """The faults that were found, and the numbers of what was checked."""
 
     faults: list[str]
     figures: dict[str, int]
 
 
 def judge(environment: Environment) -> Verdict:
-    """Look at everything once; where the town has come to rest there must be no fault."""
+    """Check everything once. When the environment has settled, there must be no fault."""
     facts = facts_of(environment.simulator.emitted())
     received = _received(environment)
     faults = [*_logs(environment, facts), *_alerts(environment, facts), *_deliveries(environment, received)]
@@ -58,7 +58,7 @@ def _sample(items: Any) -> str:
 
 
 def _logs(environment: Environment, facts: list[Fact]) -> Iterator[str]:
-    """Every log is stored, once, as it was last."""
+    """Every log is stored once, in its last state."""
     rows = environment.query("SELECT sid, status, error_code FROM logs")
     stored = {row[0]: (row[1], row[2]) for row in rows}
     if len(stored) < len(rows):
@@ -73,7 +73,7 @@ def _logs(environment: Environment, facts: list[Fact]) -> Iterator[str]:
 
 
 def _alerts(environment: Environment, facts: list[Fact]) -> Iterator[str]:
-    """The alerts are those that the reference evaluator expects, and those that ought to have ended have."""
+    """The alerts are those of the reference evaluator, and the expected ones are resolved."""
     found: dict[tuple[str, Any], list[tuple[Any, ...]]] = defaultdict(list)
     for name, group, started_at, resolved_at, occurrences in environment.query(
         'SELECT rule_name, "group", started_at, resolved_at, occurrences FROM alerts WHERE rule_id IS NOT NULL'
@@ -103,7 +103,7 @@ def _rows(rows: list[tuple[Any, ...]]) -> str:
 
 
 def _deliveries(environment: Environment, received: list[ReceivedNotification]) -> Iterator[str]:
-    """Every alert is told once to each receiver; what is owed was taken, in order, under one id, and seldom twice."""
+    """Every alert notifies each receiver once; deliveries arrive in order, with one id, and seldom twice."""
     rows = environment.query(
         "SELECT d.id::text, d.alert_id, d.action_id, d.recipient, d.type, d.status, d.number, d.digest_id IS NULL,"
         " (SELECT count(*) FROM attempts a WHERE a.delivery_id = d.id AND (a.outcome = 'unknown'"
@@ -155,7 +155,7 @@ def _check_notified(environment: Environment, rows: list[Any]) -> Iterator[str]:
 
 
 def _order(rows: list[Any], received: list[ReceivedNotification]) -> Iterator[str]:
-    """The deliveries of one alert to one receiver go in order."""
+    """The deliveries of one alert to one receiver are in order."""
     positions: dict[str, int] = {}
     for position, each in enumerate(received):
         positions.setdefault(each.id, position)

@@ -1,4 +1,4 @@
-"""The rules of a run, and which alerts a reference evaluator expects of them, given everything that Twilio had."""
+"""The rules of a run, and the alerts that a reference evaluator expects, given everything that Twilio had."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -14,12 +14,12 @@ COUNTRIES = {"+44": "GB", "+49": "DE", "+33": "FR", "+1": "US"}
 
 
 class Fact(NamedTuple):
-    """One log as rules see it, in its last version."""
+    """The last version of a log as rules see it."""
 
     log_type: str
     sid: str
     at: datetime
-    """When it came into that version, to the second."""
+    """When it reached that version, to the second."""
     code: int | None
     status: str | None
     to: str | None
@@ -28,7 +28,7 @@ class Fact(NamedTuple):
 
 @dataclass(frozen=True)
 class RuleCase:
-    """One rule with the parameters of the reference evaluator."""
+    """A rule with the parameters of the reference evaluator."""
 
     body: Mapping[str, Any]
     matches: Callable[[Fact], bool]
@@ -42,7 +42,7 @@ class RuleCase:
         return str(self.body["name"])
 
     def expected(self, facts: Iterable[Fact]) -> dict[tuple[Any, ...], list[Expected]]:
-        """Say which alerts there must be, by group."""
+        """Return the expected alerts by group."""
         groups: dict[tuple[Any, ...], list[Match]] = defaultdict(list)
         for fact in facts:
             if self.matches(fact):
@@ -56,7 +56,7 @@ class RuleCase:
 
 
 def facts_of(emitted: Iterable[Emitted]) -> list[Fact]:
-    """Read what Twilio had. The codes of calls come from the error entries that belong to them."""
+    """Convert Twilio's records. The codes of calls come from their error entries."""
     records = [(each.kind.log_type, each.record) for each in emitted]
     codes = {
         record["resource_sid"]: int(record["error_code"])
@@ -130,7 +130,7 @@ KINDS = (
         lambda fact: fact.log_type == "message" and fact.code is not None,
         lookback=timedelta(days=30),
     ),
-    # Patterns look at what only the last version of a log has: which of the versions before are seen is left to chance.
+    # Patterns use only values of a log's last version: which earlier versions are seen depends on chance.
     RuleCase(
         {
             "name": "Parcels",

@@ -1,4 +1,4 @@
-"""Logs that come into being at random: some are shown late, most messages change some time after they were sent."""
+"""Random logs: some become visible late, most messages change some time after they were sent."""
 
 from datetime import timedelta
 from random import Random
@@ -10,11 +10,11 @@ NUMBERS = tuple(
 )
 CODES = (30003, 30003, 30005, 30007)
 MAX_DELAY_SECONDS = 8.0
-"""Nothing becomes visible later than this, nor changes later than this times two."""
+"""Nothing becomes visible later than this, or changes later than twice this."""
 
 
 def happen(simulator: Simulator, rng: Random) -> None:
-    """Let one thing happen."""
+    """Create one random event."""
     roll = rng.random()
     late = rng.uniform(0, MAX_DELAY_SECONDS) if rng.random() < 0.2 else 0
     if roll < 0.7:

@@ -1,4 +1,4 @@
-"""The inbox: catches the mails and webhooks of a GiftPulse that nobody has given a mail server yet, and shows them.
+"""The inbox: receives and shows the mails and webhooks of a GiftPulse without a mail server.
 
-For trying out and for tests. It knows nothing of `app`: what it cannot read or verify, no receiver could.
+For trying GiftPulse out and for tests. It knows nothing of `app`: what it cannot read or verify, no receiver could.
 """

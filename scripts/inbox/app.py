@@ -1,4 +1,4 @@
-"""The inbox's own little web server. Everything that is caught was sent by others: it is shown, never run."""
+"""The inbox's web server. Its contents come from others: they are shown, never run."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ from scripts.inbox.store import Store
 HOST = "127.0.0.1"
 MAX_BYTES = 10 * 1024 * 1024
 HEADERS = {
-    # Mails may bring styles and pictures of their own; nothing may run or load from elsewhere.
+    # Mails may contain styles and images; nothing may run or load from elsewhere.
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-src 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -33,7 +33,7 @@ templates = Environment(
 
 
 def create_app(folder: Path, smtp_port: int, secret: str | None) -> Starlette:
-    """Make the web server; the mail server starts and stops with it."""
+    """Create the web server; the mail server starts and stops with it."""
     store = Store(folder)
 
     def page(name: str, **values: object) -> HTMLResponse:
@@ -80,7 +80,7 @@ def create_app(folder: Path, smtp_port: int, secret: str | None) -> Starlette:
 
 
 def from_environment() -> Starlette:
-    """Make the app as `INBOX_FOLDER`, `INBOX_SMTP_PORT` and `INBOX_WEBHOOK_SECRET` say, for uvicorn's `--factory`."""
+    """Create the app from `INBOX_FOLDER`, `INBOX_SMTP_PORT` and `INBOX_WEBHOOK_SECRET`, for uvicorn's `--factory`."""
     return create_app(
         Path(os.environ["INBOX_FOLDER"]), int(os.environ["INBOX_SMTP_PORT"]), os.environ.get("INBOX_WEBHOOK_SECRET")
     )

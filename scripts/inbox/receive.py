@@ -1,4 +1,4 @@
-"""Takes in mails and webhooks: reads a mail as a mail program does, checks a webhook as its receiver should."""
+"""Receives mails and webhooks: parses a mail as a mail program does, and verifies a webhook as its receiver should."""
 
 import email
 import json
@@ -17,7 +17,7 @@ from scripts.inbox.store import Mail, Store, Webhook
 
 
 class MailHandler:
-    """What the SMTP server does with a mail: one message for each recipient."""
+    """Handles the mails of the SMTP server: one message for each recipient."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -53,7 +53,7 @@ def _part(parsed: EmailMessage, kind: str) -> str:
 def webhook(
     number: int, method: str, path: str, headers: Sequence[tuple[str, str]], body: bytes, secret: str | None
 ) -> Webhook:
-    """Read one request; the signature is checked over the bytes that came."""
+    """Read one request and verify its signature over the received bytes."""
     shown = body.decode("utf-8", "replace")
     try:
         content = json.loads(shown)

@@ -1,4 +1,4 @@
-"""What was caught: the newest few hundred messages, in memory and as files, so that a restart keeps them."""
+"""The newest few hundred messages, in memory and as files, so that a restart keeps them."""
 
 import json
 import re
@@ -11,12 +11,12 @@ MAX_MESSAGES = 500
 
 @dataclass(frozen=True)
 class Mail:
-    """One mail as a mail program would show it."""
+    """A mail as a mail program would show it."""
 
     number: int
     received_at: str
     recipient: str
-    """Whom the envelope names; a receiver's address, not the header's."""
+    """The recipient in the envelope, not in the header."""
     headers: list[tuple[str, str]]
     subject: str
     sender: str
@@ -27,7 +27,7 @@ class Mail:
 
 @dataclass(frozen=True)
 class Webhook:
-    """One HTTP request as it came."""
+    """An HTTP request, unchanged."""
 
     number: int
     received_at: str
@@ -38,7 +38,7 @@ class Webhook:
     signature: str
     """`valid`, or why it is not."""
     type: str = ""
-    """What the body says it tells, such as `alert.firing`."""
+    """The type in the body, such as `alert.firing`."""
     subject: str = ""
     kind: str = "webhook"
 
@@ -55,7 +55,7 @@ class Store:
     last_number: int = 0
 
     def load(self) -> None:
-        """Read what an earlier run caught."""
+        """Load the messages of an earlier run."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for path in sorted(self.folder.glob("*.json")):
             if not re.fullmatch(r"\d{8}\.json", path.name):

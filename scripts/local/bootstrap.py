@@ -1,4 +1,4 @@
-"""Makes `.venv` and installs what a file of requirements lists. Runs on any Python 3.11, before anything is there.
+"""Creates `.venv` and installs a requirements file. Runs on any Python 3.11, before anything is installed.
 
 Prints the path of the environment's Python; everything else goes to standard error.
 """
@@ -15,12 +15,12 @@ PYTHON = VENV / "bin" / "python"
 
 
 class NotInstalled(Exception):
-    """What is required could not be installed; the message says why in one line."""
+    """The requirements could not be installed; the message gives the reason in one line."""
 
 
 def main(requirements: str) -> int:
     if os.environ.get("GIFTPULSE_PYTHON"):
-        print(os.environ["GIFTPULSE_PYTHON"])  # an environment that somebody else looks after
+        print(os.environ["GIFTPULSE_PYTHON"])  # an environment managed elsewhere
         return 0
     try:
         if not PYTHON.exists():
@@ -38,7 +38,7 @@ def main(requirements: str) -> int:
 
 
 def make_venv() -> None:
-    """Make the environment; with the outer pip's help where Python came without its own."""
+    """Create the environment; use the outer pip if Python has none."""
     made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True, check=False)
     if made.returncode == 0:
         return
@@ -52,7 +52,7 @@ def make_venv() -> None:
 
 
 def install(requirements: str) -> None:
-    """Install what is listed, unless just that was installed before."""
+    """Install the requirements unless exactly these were installed before."""
     stamp = VENV / f".installed-{requirements}"
     wanted = fingerprint(ROOT / requirements)
     if stamp.exists() and stamp.read_text() == wanted:
@@ -66,7 +66,7 @@ def install(requirements: str) -> None:
 
 
 def reason(said: str) -> str:
-    """Find what went wrong in what pip said."""
+    """Find the cause in pip's output."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if any("NewConnectionError" in line or "connection broken" in line for line in lines):
         return "the package index cannot be reached; see PIP_INDEX_URL, HTTPS_PROXY and the network"
@@ -75,7 +75,7 @@ def reason(said: str) -> str:
 
 
 def fingerprint(path: Path) -> str:
-    """Hash a file of requirements together with those that it includes."""
+    """Hash a requirements file together with those that it includes."""
     text = path.read_text()
     included = [path.parent / line.removeprefix("-r ").strip() for line in text.splitlines() if line.startswith("-r ")]
     return hashlib.sha256("".join([text, *map(fingerprint, included)]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The child processes of `scripts/start`: started in order, watched together, stopped in the opposite order."""
+"""The child processes of `scripts/start`: started in order, watched together, stopped in reverse order."""
 
 import subprocess
 import time
@@ -13,16 +13,16 @@ from scripts.local import processes
 MAX_LOG_BYTES = 20 * 1024 * 1024
 TAIL_LINES = 15
 STOP_SECONDS = 150
-"""Longer than the longest attempt of a delivery, with any setting; a process that has finished stops at once."""
+"""Longer than the longest attempt of a delivery with any setting; an idle process stops immediately."""
 MAX_DEATHS = 5
 WITHIN_SECONDS = 600.0
-"""A child that dies more often within so long does not die by chance."""
+"""A child that dies repeatedly within this time does not die by chance."""
 UNUSABLE = 2
-"""The exit code of a child whose settings cannot be used: it would say the same again."""
+"""The exit code of a child with invalid settings: a restart would not help."""
 
 
 class ChildDied(RuntimeError):
-    """A child stopped on its own; the message says which, and what it said last."""
+    """A child stopped by itself; the message names it and its last output."""
 
 
 @dataclass
@@ -41,12 +41,12 @@ class Children:
         self._started_by[name] = command, env
 
     def run(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> int:
-        """Run a program to its end; return its exit code."""
+        """Run a program until it ends; return its exit code."""
         self.start(name, command, env)
         return self.running.pop(name).wait()
 
     def check(self) -> None:
-        """Look whether all still live.
+        """Check that all are running.
 
         Raises: ChildDied.
         """
@@ -56,9 +56,9 @@ class Children:
                 raise ChildDied(f"the {name} stopped with exit code {code}; it said last:\n{self.tail(name)}")
 
     def revive(self) -> list[str]:
-        """Start again what died; return its names.
+        """Restart dead children; return their names.
 
-        Raises: ChildDied where that is of no use.
+        Raises: ChildDied if a restart would not help.
         """
         dead = [name for name, process in self.running.items() if process.poll() is not None]
         for name in dead:
@@ -71,7 +71,7 @@ class Children:
         return dead
 
     def stop(self) -> None:
-        """Stop all, the last started first, so that each still finds those it talks to."""
+        """Stop all in reverse order, so that each still finds those it depends on."""
         while self.running:
             _, process = self.running.popitem()
             processes.stop(process, seconds=STOP_SECONDS)

@@ -1,4 +1,4 @@
-"""What the processes of `scripts/start` find in their environment: the operator's settings, then what we provide."""
+"""The environment of the processes of `scripts/start`: the operator's settings, then those that we provide."""
 
 import base64
 import json
@@ -19,9 +19,9 @@ GENERATED: Mapping[str, Callable[[], str]] = {
 
 
 def given(root: Path, settings: Path) -> dict[str, str]:
-    """Read what the operator set, in the environment or else in `.env`; an empty value counts as not set.
+    """Read the operator's settings from the environment or else `.env`; an empty value counts as not set.
 
-    Args:    settings: what the start before wrote. A shell that took its values over says nothing of its own with them.
+    Args:    settings: those that the previous start wrote. A shell that imported them does not set them itself.
     Raises:  ConfigError, from the product's own reader of `.env`.
     """
     from_file = {line.name: line.value for line in read_lines(root / ".env") if line.value}
@@ -31,19 +31,19 @@ def given(root: Path, settings: Path) -> dict[str, str]:
 
 
 def _is_ours(name: str, value: str, ours: Mapping[str, str]) -> bool:
-    """Say whether a value is what an earlier start wrote; the password of the private broker changes with each."""
+    """Return whether a value was written by an earlier start; the private broker's password changes each time."""
     if name == "REDIS_URL" and name in ours:
         return urlsplit(value)[1].rpartition("@")[2] == urlsplit(ours[name])[1].rpartition("@")[2]
     return ours.get(name) == value
 
 
 def is_given(settings: Mapping[str, str], name: str) -> bool:
-    """Say whether a setting is set, be it by the file that holds its value."""
+    """Return whether a setting is set, directly or through a file."""
     return name in settings or f"{name}_FILE" in settings
 
 
 def keep_private(path: Path) -> bool:
-    """Make `.env` unreadable to other users, where it is ours; say whether it was readable."""
+    """Make `.env` unreadable to other users if we own it; return whether it was readable."""
     try:
         mode = path.stat().st_mode
         if not mode & 0o007:
@@ -55,7 +55,7 @@ def keep_private(path: Path) -> bool:
 
 
 def kept_secrets(path: Path) -> dict[str, str]:
-    """Read the secrets that the first start made, or make them; only their owner can read the file."""
+    """Read or create the secrets of the first start; only their owner can read the file."""
     kept = {line.name: line.value for line in read_lines(path) if line.value}
     missing = {name: make() for name, make in GENERATED.items() if name not in kept}
     if missing:
@@ -67,20 +67,20 @@ def kept_secrets(path: Path) -> dict[str, str]:
 
 
 def write_settings(path: Path, settings: Mapping[str, str], operators: Mapping[str, str]) -> None:
-    """Write what the processes get beside the operator's own settings, where the command line finds it."""
+    """Write the settings that we provide to where the command line finds them."""
     ours = {name: value for name, value in settings.items() if operators.get(name) != value}
     write_whole(path, json.dumps(ours, indent=1, sort_keys=True))
 
 
 def watches_simulator(settings: Mapping[str, str]) -> bool:
-    """Say whether no Twilio credential is set at all; a half-set one is an error that the product explains."""
+    """Return whether no Twilio credential is set at all; an incomplete one is an error that the product explains."""
     return not any(is_given(settings, f"TWILIO_{name}") for name in ("ACCOUNT_SID", "AUTH_TOKEN", "API_KEY_SID"))
 
 
 def demo_settings(
     settings: Mapping[str, str], account: tuple[str, str], twilio_url: str, smtp_port: int
 ) -> dict[str, str]:
-    """Say what differs while the simulator is watched; what the operator set stays."""
+    """Return the settings that differ while the simulator is watched; those of the operator are kept."""
     sid, token = account
     networks = [part for part in settings.get("WEBHOOK_ALLOWED_NETWORKS", "").split(",") if part.strip()]
     defaults = {

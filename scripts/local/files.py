@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and the room that there is for them."""
+"""Atomic writes of files, and free disk space."""
 
 import os
 import shutil
@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file by one that only its owner can read; where that fails, the old one stays as it is.
+    """Replace a file with one that only its owner can read; if that fails, the old one is unchanged.
 
     Raises: OSError.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # which nobody else can read
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # only the owner can read it
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)

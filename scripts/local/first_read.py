@@ -1,4 +1,4 @@
-"""Whether Twilio lets itself be read, as the banner of `scripts/start` says it: asked of the running product."""
+"""Checks whether Twilio can be read, for the banner of `scripts/start`, by asking the running product."""
 
 import time
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from typing import Any
 import httpx
 
 WAIT_SECONDS = 120.0
-"""As long as it takes on a slow machine; a worker that runs needs a second or two."""
+"""Enough for a slow machine; usually a second or two suffice."""
 NAMES = {"call": "calls", "message": "messages", "error": "the error log"}
 
 
 def describe(
     api: httpx.Client, sid: str, stopped: Callable[[], bool], sleep: Callable[[float], object] = time.sleep
 ) -> str:
-    """Let the account be polled, wait for what comes of it, and say in one sentence what is read and what is not."""
+    """Poll the account, wait for the result, and describe in one sentence what is read and what is not."""
     streams = _poll(api, sid, stopped, sleep)
     failed = {stream["log_type"]: stream["last_error"] for stream in streams if stream["last_error"]}
     waiting = [stream["log_type"] for stream in streams if not stream["last_error"] and not stream["read"]]
@@ -35,7 +35,7 @@ def describe(
 def _poll(
     api: httpx.Client, sid: str, stopped: Callable[[], bool], sleep: Callable[[float], object]
 ) -> list[dict[str, Any]]:
-    """Return the streams that can be read, once each was polled or the time is up; `read`: it went well."""
+    """Return the readable streams once each was polled or the time is up; `read`: it succeeded."""
     began: datetime | None = None
     asked = False
     deadline = time.monotonic() + WAIT_SECONDS
@@ -45,7 +45,7 @@ def _poll(
             answer = api.get(f"/api/accounts/{sid}")
             began = began or parsedate_to_datetime(answer.headers["date"])
             if answer.is_success:
-                # The worker adds the account of the environment with its first poll.
+                # The worker adds the environment's account with its first poll.
                 asked = asked or api.post(f"/api/accounts/{sid}/poll").is_success
                 streams = [_since(began, stream) for stream in answer.json()["streams"] if not stream["unavailable"]]
             if streams and all(stream["read"] or stream["last_error"] for stream in streams):
@@ -55,7 +55,7 @@ def _poll(
 
 
 def _since(began: datetime, stream: dict[str, Any]) -> dict[str, Any]:
-    """Keep of a stream what came of polls since `began`."""
+    """Reduce a stream to results of polls since `began`."""
 
     def is_new(name: str) -> bool:
         return stream[name] is not None and datetime.fromisoformat(stream[name]) >= began

@@ -1,6 +1,6 @@
-"""What the first start makes, so that a newcomer sees an alert: a few rules, a mail and a webhook to the inbox.
+"""Creates some rules, a mail and a webhook to the inbox at the first start, so that a newcomer sees an alert.
 
-Made through the API. None is an example of README.md: who runs those has nothing twice.
+They are created through the API. None is an example of README.md, so running those creates no duplicates.
 """
 
 from pathlib import Path
@@ -49,7 +49,7 @@ HOOK_PATH = "/hooks/giftpulse"
 
 
 def prepare(api: httpx.Client, marker: Path, inbox_url: str, secret: str) -> None:
-    """Make the rules and actions once; later starts only follow the inbox to its new port."""
+    """Create the rules and actions once; later starts only update the inbox's port."""
     if not marker.exists():
         _make(api, inbox_url, secret)
         marker.touch()

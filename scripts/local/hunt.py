@@ -1,6 +1,6 @@
-"""Runs the tests marked `hunt` with one random seed after another until the time is up: `scripts/test --hunt 30`.
+"""Runs the tests marked `hunt` with random seeds until the time is up: `scripts/test --hunt 30`.
 
-A seed that fails is printed with the command that repeats it, and the hunt goes on.
+A seed that fails is printed with the command that repeats it, and the hunt continues.
 """
 
 import argparse
@@ -14,7 +14,7 @@ MAX_SEED = 2**32
 
 
 def main(arguments: list[str]) -> int:
-    """Hunt; return 1 where a seed failed."""
+    """Hunt; return 1 if a seed failed."""
     parser = argparse.ArgumentParser(prog="scripts/test --hunt", description=__doc__)
     parser.add_argument("minutes", type=float)
     parser.add_argument("--seed", type=int, help="the first seed; random where it is not given")
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
 def hunt(seconds: float, first: int | None, run: Callable[[int, float], bool | None]) -> list[int]:
     """Run with one seed after another until the time is up; return the seeds that failed.
 
-    Args:    run: takes a seed and the seconds that are left; returns whether it passed, None where time ran out.
+    Args:    run: takes a seed and the remaining seconds; returns whether it passed, None if time ran out.
     """
     end, seed, failed, passed = time.monotonic() + seconds, first, [], 0
     while (left := end - time.monotonic()) > 0:
@@ -40,7 +40,7 @@ def hunt(seconds: float, first: int | None, run: Callable[[int, float], bool | N
 
 
 def command(seed: int) -> list[str]:
-    """Say what runs the tests with a seed; it follows `scripts/test` or `python -m pytest`."""
+    """Return the arguments for running the tests with a seed, for `scripts/test` or `python -m pytest`."""
     return ["-m", "hunt", "-q", "--hypothesis-profile=hunt", f"--hypothesis-seed={seed}"]
 
 

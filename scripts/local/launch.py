@@ -1,4 +1,4 @@
-"""The story of `scripts/start`: servers, schema, simulator and inbox, API, worker, beat; then wait for the end."""
+"""The steps of `scripts/start`: servers, schema, simulator and inbox, API, worker, beat; then wait for the end."""
 
 import argparse
 import errno
@@ -29,13 +29,13 @@ from scripts.twilio_simulator import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FIRST_MEBIBYTES = 300
-"""What the first start and some hours need; most of it is PostgreSQL's log of what it writes."""
+"""Space for the first start and some hours; most of it is PostgreSQL's write-ahead log."""
 SPARE_MEBIBYTES = 32
 DURABLE = {"max_connections": "100", "shared_buffers": "256MB", "max_wal_size": "2GB"}
 
 
 class Refused(Exception):
-    """It cannot start; the message says why in one line."""
+    """It cannot start; the message gives the reason in one line."""
 
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
@@ -44,19 +44,19 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What this start will do."""
+    """The plan of this start."""
 
     folder: Path
     host: str
     port: dict[str, int]
     env: dict[str, str]
     operators: dict[str, str]
-    """What of it the operator set."""
+    """The settings made by the operator."""
     secrets: dict[str, str]
     simulated: bool
 
     def value(self, name: str) -> str:
-        """Give a setting's value, be it the one that a file holds."""
+        """Return a setting's value, including one from a file."""
         if name in self.env:
             return self.env[name]
         file = self.env.get(f"{name}_FILE")
@@ -92,7 +92,7 @@ def main() -> int:
 
 
 def _line(error: Exception, folder: Path) -> str:
-    """Say what went wrong, and where the disk may be the reason that it is full."""
+    """Describe an error; if the disk may be full, add that."""
     said = str(error)
     if isinstance(error, OSError) and error.strerror and error.filename:
         said = f"{error.filename}: {error.strerror}"
@@ -110,7 +110,7 @@ def _free(folder: Path) -> int:
 
 
 def _check_room(folder: Path) -> None:
-    """Refuse to start where PostgreSQL would find no room for its files.
+    """Refuse to start if the disk has no space for PostgreSQL.
 
     Raises: Refused.
     """
@@ -121,7 +121,7 @@ def _check_room(folder: Path) -> None:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Keep a second start from the same data."""
+    """Prevent a second start with the same data."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         usable = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
@@ -166,7 +166,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
-    """Start everything, in the order of who needs whom, and wait for the end of it."""
+    """Start everything in order of dependency, and wait for the end."""
     _start_servers(plan, stack)
     environment.write_settings(plan.folder / LOCAL_SETTINGS, plan.env, plan.operators)
     children = Children(plan.folder / "logs", ROOT)
@@ -178,7 +178,7 @@ def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
     children.start("api", [*python, "uvicorn", "app.api.main:app", *_uvicorn(plan.host, plan.port["api"])], plan.env)
     _await(children, stopping, f"{plan.url('api')}/api/health/live", "the API answers")
     if plan.simulated and not stopping.is_set():
-        # The rules first: a rule looks only at what happens after it was made.
+        # Rules first: a rule sees only what happens after its creation.
         _make_rules(plan)
         _start_simulator(children, plan, stopping)
     celery = [*python, "celery", "-A", "app.tasks.celery_app"]
@@ -191,7 +191,7 @@ def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
 
 
 def _start_servers(plan: Plan, stack: ExitStack) -> None:
-    """Start the servers that the operator did not name."""
+    """Start the servers that the operator did not configure."""
     if not environment.is_given(plan.env, "DATABASE_URL"):
         postgres = Postgres(plan.folder / "postgres", port=plan.port["postgres"], settings=DURABLE)
         stack.callback(postgres.stop)
@@ -213,7 +213,7 @@ def _migrate(children: Children, plan: Plan) -> None:
 
 
 def _start_inbox(children: Children, plan: Plan) -> None:
-    """Start the inbox, which catches what would go out."""
+    """Start the inbox, which receives all notifications."""
     settings = {
         "INBOX_FOLDER": str(plan.folder / "inbox"),
         "INBOX_SMTP_PORT": str(plan.port["smtp"]),
@@ -231,7 +231,7 @@ def _make_rules(plan: Plan) -> None:
 
 
 def _start_simulator(children: Children, plan: Plan, stopping: threading.Event) -> None:
-    """Start the simulated Twilio; its history is the same after every start."""
+    """Start the simulated Twilio; its history is the same at every start."""
     command = [sys.executable, "-m", "scripts.twilio_simulator", "--port", str(plan.port["simulator"])]
     children.start("simulator", [*command, "--state", str(plan.folder / "simulator.json")], plan.env)
 
@@ -243,7 +243,7 @@ def _start_simulator(children: Children, plan: Plan, stopping: threading.Event) 
 
 
 def _uvicorn(host: str, port: int) -> list[str]:
-    # A request that has begun is answered first. The test of an action takes as long as its receiver.
+    # Running requests are answered first. The test of an action takes as long as its receiver.
     return ["--host", host, "--port", str(port), "--timeout-graceful-shutdown", str(STOP_SECONDS - 10)]
 
 
@@ -259,7 +259,7 @@ def _await(children: Children, stopping: threading.Event, url: str, what: str) -
 
 
 def _watched(plan: Plan, stopping: threading.Event) -> str:
-    """Say what is watched: of an account only what Twilio lets us read."""
+    """Describe what is watched: of an account, only what Twilio lets us read."""
     if plan.simulated:
         return "It watches the bundled Twilio simulator, because no Twilio credentials are set (TWILIO_ACCOUNT_SID)."
     sid = plan.value("TWILIO_ACCOUNT_SID")
@@ -271,9 +271,9 @@ def _watched(plan: Plan, stopping: threading.Event) -> str:
 
 
 def _tell(plan: Plan, stopping: threading.Event) -> None:
-    """Say where to look."""
+    """Print the addresses."""
     watched = _watched(plan, stopping)
-    # As mails have it: the pages of the API's documentation, until there is a console.
+    # As mails do, link to the API documentation until there is a console.
     rows = [("API", f"http://localhost:{plan.port['api']}/docs"), ("API key", plan.value("API_KEY"))]
     if plan.simulated:
         rows.append(
@@ -289,7 +289,7 @@ def _tell(plan: Plan, stopping: threading.Event) -> None:
 
 
 def _missing(plan: Plan) -> list[str]:
-    """Ask the API what is not there yet: without a rule and an action nobody hears of anything."""
+    """Ask the API what is missing: without a rule and an action nobody is notified."""
     what = {"rules": "no rule, so nothing alerts", "actions": "no action, so nobody is notified"}
     headers = {"X-API-Key": plan.value("API_KEY")}
     try:
@@ -300,7 +300,7 @@ def _missing(plan: Plan) -> list[str]:
 
 
 def _command_line(plan: Plan) -> str:
-    """Write how the command line is called: it finds what runs here by itself, unless the data are elsewhere."""
+    """Return the command line: it finds this start by itself unless the data are elsewhere."""
     python = Path(sys.executable)
     shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
     usual = plan.folder == LOCAL_FOLDER.resolve()

@@ -1,4 +1,4 @@
-"""Parses every template and rule pack, so that a slip is found before somebody waits for a mail."""
+"""Parses all templates and rule packs, so that errors are found before they break a mail."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ TEMPLATES = Path(__file__).resolve().parent.parent.parent / "templates"
 
 
 def problems(folder: Path) -> list[str]:
-    """List what cannot be parsed, one line each: the file, the line, the reason."""
+    """List parse errors, one line each: the file, the line, the reason."""
     found = []
     environment = ImmutableSandboxedEnvironment()
     for path in sorted(folder.rglob("*.*")):

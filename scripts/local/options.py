@@ -1,4 +1,4 @@
-"""What can be said to `scripts/start`. Needs nothing but Python, so that `--help` and a mistake install nothing."""
+"""The options of `scripts/start`. Needs only Python, so that `--help` and mistakes install nothing."""
 
 import argparse
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ LOOPBACK = "127.0.0.1"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """Say it in one line."""
+        """Print the error in one line."""
         self.exit(2, f"giftpulse: {message.removeprefix('argument ')}; scripts/start --help lists the options\n")
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
-    """Read the options; `--help` and what cannot be used end the process."""
+    """Parse the options; `--help` and invalid options end the process."""
     parser = _Parser(
         prog="scripts/start", description="Runs all of GiftPulse on this machine; Ctrl-C stops it, the data stay."
     )

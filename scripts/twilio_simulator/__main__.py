@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve until a signal comes; print one line as soon as requests are answered."""
+    """Serve until a signal arrives; print one line when requests are answered."""
     given = _parser().parse_args(arguments)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""Accounts, their credentials, and who may read whose resources."""
+"""Accounts, their credentials, and whose resources they may read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,9 +9,9 @@ from hmac import compare_digest
 from scripts.twilio_simulator.errors import not_active, not_authenticated, not_found
 
 DEMO_ACCOUNT_SID = "ACde300000000000000000000000000001"
-"""The account that the demo watches."""
+"""The account of the demo."""
 DEMO_AUTH_TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"  # noqa: S105 - of an account that exists only here
-"""Its token: known to everybody, good for nothing but the simulator."""
+"""Its token: public, and useless outside the simulator."""
 
 
 class AccountStatus(StrEnum):
@@ -20,20 +20,20 @@ class AccountStatus(StrEnum):
     ACTIVE = "active"
     """Everything."""
     SUSPENDED = "suspended"
-    """Its own credentials are refused with 403; a parent still reads it."""
+    """Its own credentials are refused with 403; its parent can still read it."""
     CLOSED = "closed"
-    """Its own credentials are refused with 401; for a parent it is gone."""
+    """Its own credentials are refused with 401; its parent no longer sees it."""
 
 
 class KeyKind(StrEnum):
-    """How far an API key reaches."""
+    """The permissions of an API key."""
 
     MAIN = "main"
-    """As far as the auth token."""
+    """The same as the auth token."""
     STANDARD = "standard"
-    """Everything of its own account but the Accounts resource."""
+    """Everything in its own account except the Accounts resource."""
     RESTRICTED = "restricted"
-    """What its permissions name."""
+    """Only the listed permissions."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ApiKey:
     secret: str
     kind: KeyKind = KeyKind.STANDARD
     permissions: frozenset[str] = frozenset()
-    """Of a restricted key: some of `calls`, `messages`, `alerts`."""
+    """For a restricted key: some of `calls`, `messages`, `alerts`."""
 
 
 @dataclass
@@ -59,19 +59,19 @@ class Account:
     status: AccountStatus = AccountStatus.ACTIVE
     type: str = "Full"
     refuse_credentials: bool = False
-    """Whatever the password, the answer is 401."""
+    """The response is 401 for any password."""
     keys: dict[str, ApiKey] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who asks: the account whose credentials were shown, and the key if one was used."""
+    """The caller: the account of the credentials, and the API key if one was used."""
 
     account: Account
     key: ApiKey | None = None
 
     def require(self, resource: str) -> None:
-        """Refuse what the key may not read: `accounts`, `calls`, `messages` or `alerts`."""
+        """Reject what the key may not read: `accounts`, `calls`, `messages` or `alerts`."""
         if self.key is None or self.key.kind is KeyKind.MAIN:
             return
         if self.key.kind is KeyKind.STANDARD and resource != "accounts":
@@ -81,9 +81,9 @@ class Principal:
 
 
 def authenticate(accounts: Mapping[str, Account], credentials: tuple[str, str] | None) -> Principal:
-    """Find who shows these credentials.
+    """Find the owner of these credentials.
 
-    Raises: ApiError: 401 where they are wrong or the account closed, 403 where it is suspended.
+    Raises: ApiError: 401 if they are wrong or the account is closed, 403 if it is suspended.
     """
     if credentials is None:
         raise not_authenticated()
@@ -114,9 +114,9 @@ def _require_open(accounts: Mapping[str, Account], account: Account) -> None:
 
 
 def owned(accounts: Mapping[str, Account], principal: Principal, account_sid: str, path: str) -> Account:
-    """Find the account of a path that the principal may read: its own, or a subaccount's by the parent.
+    """Find the account in a path if the caller may read it: its own, or a subaccount of it.
 
-    Raises: ApiError: 401 where the account is somebody else's, 404 where it is closed or none.
+    Raises: ApiError: 401 if the account belongs to someone else, 404 if it is closed or unknown.
     """
     account = accounts.get(account_sid)
     if account is principal.account:

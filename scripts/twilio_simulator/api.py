@@ -1,4 +1,4 @@
-"""The REST API: finds what a path names, checks who asks, and writes the answer."""
+"""The REST API: resolves the path, checks the caller, and builds the response."""
 
 import json
 import re
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from scripts.twilio_simulator.simulator import Simulator
 
 ERROR_LOG_CAP = 10_000
-"""No query of the error log answers with more than this."""
+"""No query of the error log returns more."""
 NO_CAP = 1 << 60
 KINDS = {kind.resource: kind for kind in Kind}
 
 
 def answer(simulator: "Simulator", request: Request) -> Response:
-    """Answer one request of a client of Twilio."""
+    """Answer a request of a Twilio client."""
     try:
         principal = accounts.authenticate(simulator.accounts, request.credentials)
         handler, names = _route(request)

@@ -1,4 +1,4 @@
-"""Hundreds of thousands of messages in seconds, for benchmarks: each is written into a template of its JSON."""
+"""Hundreds of thousands of messages in seconds, for benchmarks: each is written into a JSON template."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from scripts.twilio_simulator.simulator import Simulator
 from scripts.twilio_simulator.wire import Fields, Kind
 
 TEMPLATES = 500
-"""So many different endings, texts and senders are there."""
+"""The number of different outcomes, texts and senders."""
 
 
 def add_messages(
@@ -27,10 +27,10 @@ def add_messages(
     """Add messages of the simulator's account, final and priced.
 
     Args:
-        newest_at: when the last of them was sent; now by default. The others lie before it, so many seconds apart.
+        newest_at: when the last one was sent; default: now. The others precede it at equal distances.
         failing: the share that was undelivered or failed, with codes that Twilio uses.
-        change: further fields of the n-th template, 0 to 499: a body for a rule to find, say.
-    Returns: their sids, oldest first.
+        change: further fields of the n-th template, 0 to 499, for example a body for a rule to find.
+    Returns: their SIDs, oldest first.
     """
     maker = Maker(f"{simulator.seed}/bulk/{simulator.new_sid('')}")
     account_sid, newest = simulator.account.sid, newest_at or simulator.clock.now()

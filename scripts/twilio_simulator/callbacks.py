@@ -1,4 +1,4 @@
-"""Posts what happens to the addresses that a customer has given, signed, and with Twilio's habits of trying again."""
+"""Sends signed callbacks to the customer's URLs, with Twilio's retry policies."""
 
 import json
 import threading
@@ -21,23 +21,23 @@ from scripts.twilio_simulator.simulator import Simulator
 from scripts.twilio_simulator.wire import Kind
 
 STREAM_WAITS = (1.0, 5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0)
-"""Seconds before Event Streams tries again; together about four hours."""
+"""Delays of Event Streams' retries in seconds; together about four hours."""
 MAX_CONCURRENT = 8
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often a request is tried, and what for."""
+    """How often a request is retried, and after which failures."""
 
     retries: int = 1
     retried: frozenset[str] = frozenset({"ct"})
-    """Of `ct` (no connection), `rt` (no answer in time), `4xx`, `5xx`."""
+    """Of `ct` (no connection), `rt` (no response in time), `4xx`, `5xx`."""
     connect_seconds: float = 5.0
     total_seconds: float = 15.0
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Read the overrides in the fragment of a URL."""
+        """Parse the overrides in the fragment of a URL."""
         given = {name: values[-1] for name, values in parse_qs(urlsplit(url).fragment).items()}
         retried = set(given.get("rp", "ct").split(","))
         return cls(
@@ -50,18 +50,18 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class Sent:
-    """One attempt to tell something."""
+    """One attempt to send a callback."""
 
     url: str
     sid: str
-    """Of the record, or of the first one of a batch."""
+    """The SID of the record, or of the first one of a batch."""
     attempt: int
     status: int | None
-    """None where no answer came."""
+    """None if there was no response."""
 
 
 class Callbacks:
-    """Tells the targets what happens to a simulator's records: `with Callbacks(simulator, targets): ...`."""
+    """Sends callbacks about a simulator's records: `with Callbacks(simulator, targets): ...`."""
 
     def __init__(
         self,
@@ -74,9 +74,9 @@ class Callbacks:
         """Prepare.
 
         Args:
-            targets: where to; by default what the accounts' numbers, services and sinks are configured to.
-            repeat: how often each thing is told, as at-least-once delivery may.
-            batch_events: whether events come in an array; else each is an object of its own.
+            targets: the URLs; by default those of the accounts' numbers, services and sinks.
+            repeat: how often each callback is sent, as at-least-once delivery may.
+            batch_events: whether events are sent as an array; otherwise each is a separate object.
         """
         self.simulator, self.targets, self.repeat = simulator, targets, repeat
         self.batch_events, self.stream_waits = batch_events, stream_waits
@@ -88,28 +88,28 @@ class Callbacks:
         self._events: dict[tuple[str, str], list[dict[str, object]]] = {}
 
     def __enter__(self) -> Self:
-        """Begin to listen."""
+        """Start listening."""
         self.simulator.listeners.append(self._heard)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop; what waits for another try is given up."""
+        """Stop; pending retries are dropped."""
         self.simulator.listeners.remove(self._heard)
         self._closed.set()
         self._pool.shutdown(cancel_futures=True)
         self._client.close()
 
     def flush(self, timeout_seconds: float = 30.0) -> None:
-        """Wait until everything that has happened was told, or given up."""
+        """Wait until all callbacks were sent or given up."""
         self.simulator.settle()
         while futures := list(self._futures):
             for future in futures:
                 future.result(timeout_seconds)
 
     def _heard(self, record: Record) -> None:
-        """Tell of the newest version of a record, called under the simulator's lock."""
+        """Send callbacks about the newest version of a record. The caller holds the simulator's lock."""
         version, number = record.versions[-1], len(record.versions) - 1
         unchanged = number > 0 and record.versions[-2].status == version.status
         if record.odd is not None or unchanged:
@@ -123,7 +123,7 @@ class Callbacks:
             self._collect((record.account_sid, targets.events), pushes.event(record, version.at, number))
 
     def _form(self, record: Record, number: int, at: datetime) -> Form | None:
-        """Write the callback for a version; None where Twilio sends none."""
+        """Build the callback for a version; None if Twilio sends none."""
         if record.kind is Kind.ERROR:
             return pushes.error_webhook(record, self.simulator.accounts[record.account_sid].parent_sid)
         if record.kind is Kind.CALL:
@@ -132,7 +132,7 @@ class Callbacks:
         return None if first_or_inbound else pushes.message_callback(record)
 
     def _collect(self, where: tuple[str, str], event: dict[str, object]) -> None:
-        """Add an event to the batch that is waiting to go out for an account to an address."""
+        """Add an event to the pending batch for an account and URL."""
         waiting = self._events.setdefault(where, [])
         waiting.append(event)
         if len(waiting) == 1:
@@ -153,7 +153,7 @@ class Callbacks:
                 return
 
     def _post_events(self, where: tuple[str, str]) -> None:
-        with self.simulator.lock:  # Whoever changes records holds it: what happens together goes out together.
+        with self.simulator.lock:  # Changes hold this lock, so events that happen together are sent together.
             events = self._events.pop(where)
         for body in self._bodies(events * self.repeat):
             self._post_body(*where, str(events[0]["source"]), body)
@@ -188,7 +188,7 @@ class Callbacks:
         return self.simulator.accounts[account_sid].auth_token
 
     def _post(self, url: str, headers: Mapping[str, str], body: bytes, retry_policy: RetryPolicy) -> int | str:
-        """Try once; return the status, or `ct` or `rt` where there was no connection or no answer."""
+        """Try once; return the status, or `ct` or `rt` if there was no connection or no response."""
         timeout = httpx.Timeout(retry_policy.total_seconds, connect=retry_policy.connect_seconds)
         try:
             return self._client.post(called(url), headers=headers, content=body, timeout=timeout).status_code
@@ -199,7 +199,7 @@ class Callbacks:
 
 
 def _failure(answer: int | str) -> str | None:
-    """Say what went wrong, in the words of the overrides; None where nothing did."""
+    """Return the failure in the terms of the overrides, or None."""
     if isinstance(answer, str):
         return answer
     return f"{answer // 100}xx" if answer >= 400 else None

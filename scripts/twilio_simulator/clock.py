@@ -1,4 +1,4 @@
-"""The simulator's own time: it runs with the machine's, or stands still until a test moves it."""
+"""The simulator's clock: it follows the machine's clock, or is frozen until a test moves it."""
 
 import time
 from datetime import UTC, datetime, timedelta
@@ -13,23 +13,23 @@ class SimulatorClock:
         self._frozen = frozen_at.astimezone(UTC) if frozen_at else None
 
     def now(self) -> datetime:
-        """Return the present moment, aware, in UTC."""
+        """Return the current UTC time, aware."""
         return self._frozen or self._machine_time() + self._offset
 
     def freeze(self, at: datetime | None = None) -> datetime:
-        """Stop the clock now, or at the given moment."""
+        """Stop the clock now or at the given time."""
         self._frozen = at.astimezone(UTC) if at else self.now()
         return self._frozen
 
     def resume(self) -> datetime:
-        """Let a frozen clock run on from where it stands."""
+        """Let a frozen clock continue from its current time."""
         if self._frozen:
             self._offset = self._frozen - self._machine_time()
             self._frozen = None
         return self.now()
 
     def set(self, at: datetime) -> datetime:
-        """Move to the given moment; a frozen clock stays frozen, a running one runs on."""
+        """Set the time; a frozen clock stays frozen."""
         return self.advance(at - self.now())
 
     def advance(self, by: timedelta | float) -> datetime:

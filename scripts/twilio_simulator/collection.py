@@ -1,4 +1,4 @@
-"""The records of one kind and account in the order of Twilio's lists, and the pages cut from it."""
+"""The records of one kind and account in the order of Twilio's lists, and their pages."""
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator
@@ -19,45 +19,44 @@ class Slice:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Sort keys outside of which nothing can be wanted: only spares looking."""
+    """Sort keys outside of which nothing matches: an optimization."""
 
     oldest: float = float("-inf")
     newest: float = float("inf")
 
 
 class Collection:
-    """Records by sid, and in order."""
+    """Records by SID and in order."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self.by_sid: dict[str, Record] = {}
         self._order: list[tuple[float, int, Record]] = []
-        """Ascending by sort key; records of one key by their arrival."""
+        """Ascending by sort key, then by order of arrival."""
 
     def add(self, record: Record) -> None:
-        """Take in a record whose number is greater than that of every other."""
+        """Add a record whose number is greater than all others."""
         self.by_sid[record.sid] = record
         insort(self._order, (record.sort_key(), record.number, record))
 
     def add_many(self, records: list[Record]) -> None:
-        """Take in many records at once."""
+        """Add many records at once."""
         self.by_sid.update((record.sid, record) for record in records)
         self._order.extend((record.sort_key(), record.number, record) for record in records)
         self._order.sort(key=lambda item: item[:2])
 
     def move(self, record: Record, old_key: float) -> None:
-        """Put a record where it belongs after a change of its sort key."""
+        """Move a record after a change of its sort key."""
         if record.sort_key() != old_key:
             del self._order[self._index(old_key, record.number)]
             insort(self._order, (record.sort_key(), record.number, record))
 
     def drop(self, record: Record) -> None:
-        """Forget a record."""
+        """Remove a record."""
         del self.by_sid[record.sid]
         del self._order[self._index(record.sort_key(), record.number)]
 
     def page(self, size: int, after_sid: str | None, wanted: Wanted, bounds: Bounds, now: float) -> Slice:
-        """Cut the page that follows a record, or the first.
+        """Return the page after a record, or the first page.
 
         Raises: KeyError: there is no such record.
         """
@@ -71,7 +70,7 @@ class Collection:
         return Slice(found, more=False)
 
     def page_before(self, size: int, before_sid: str, wanted: Wanted, now: float) -> Slice:
-        """Cut the page that precedes a record.
+        """Return the page before a record.
 
         Raises: KeyError: there is no such record.
         """

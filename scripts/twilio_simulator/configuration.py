@@ -1,4 +1,4 @@
-"""What a customer can set by the API so that Twilio pushes to them: numbers, services, sinks and subscriptions."""
+"""Resources that customers set through the API to receive callbacks: numbers, services, sinks and subscriptions."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from scripts.twilio_simulator.wire import Fields, Kind, iso8601, rfc2822
 
 @dataclass(frozen=True)
 class Targets:
-    """The addresses to call; an empty one is not called. A fragment overrides the habits: `#rc=5&rp=all`."""
+    """The URLs to call; empty ones are not called. A fragment overrides the retry policy: `#rc=5&rp=all`."""
 
     status: str = ""
     """Status callbacks of messages and calls."""
@@ -31,17 +31,17 @@ RESOURCE_KINDS = {
     "sinks": ("sinks", "DG"),
     "subscriptions": ("subscriptions", "DF"),
 }
-"""The kinds of configured things: the key of their list, and the first letters of their sids."""
+"""The resource kinds: the key of their list, and the prefix of their SIDs."""
 
 
 @dataclass
 class Configuration:
-    """The configured things of all accounts, by their sid."""
+    """The configured resources of all accounts, by SID."""
 
     resources: dict[str, Fields] = field(default_factory=dict)
 
     def add_number(self, account_sid: str, sid: str, number: str) -> None:
-        """Give an account a phone number."""
+        """Add a phone number to an account."""
         methods = dict.fromkeys(("status_callback_method", "voice_method", "sms_method"), "POST")
         urls = dict.fromkeys(("status_callback", "voice_url", "sms_url", "voice_fallback_url", "sms_fallback_url"), "")
         self.resources[sid] = {
@@ -59,7 +59,7 @@ class Configuration:
         }
 
     def add_service(self, account_sid: str, sid: str, name: str) -> None:
-        """Give an account a messaging service."""
+        """Add a messaging service to an account."""
         self.resources[sid] = {
             "sid": sid,
             "account_sid": account_sid,
@@ -75,7 +75,7 @@ class Configuration:
         }
 
     def of(self, account_sid: str, prefix: str) -> list[Fields]:
-        """List the things of one kind of an account."""
+        """List an account's resources of one kind."""
         return [
             found
             for sid, found in self.resources.items()
@@ -83,7 +83,7 @@ class Configuration:
         ]
 
     def targets(self, record: Record) -> Targets:
-        """Say where Twilio pushes what happens to a record. The error webhook can be set in the Console alone."""
+        """Return where Twilio sends callbacks about a record. Only the Console can set the error webhook."""
         return Targets(status=self._status_callback(record) or "", events=self._sink(record.account_sid))
 
     def _status_callback(self, record: Record) -> str | None:
@@ -198,7 +198,7 @@ def _given(context: RequestContext, name: str) -> str:
 
 
 def _shown(found: Fields) -> Fields:
-    """Write a thing as its API does."""
+    """Serialize a resource as its API does."""
     write = rfc2822 if "uri" in found else iso8601
     shown = {name: write(value) if isinstance(value, datetime) else value for name, value in found.items()}
     shown.pop("types", None)

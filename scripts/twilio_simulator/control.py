@@ -1,6 +1,6 @@
-"""The control API under `/_simulator/`: what tests do to a simulator that is a process of its own.
+"""The control API under `/_simulator/`: what tests do to a simulator in another process.
 
-It asks for no password, so the port is for this machine alone.
+It requires no password, so its port must not be reachable from other machines.
 """
 
 import re
@@ -23,12 +23,12 @@ Handler = Callable[[Simulator, dict[str, Any], dict[str, str]], Any]
 
 
 def concerns(request: Request) -> bool:
-    """Say whether a request is for this API."""
+    """Return whether a request is for this API."""
     return request.path.startswith(PREFIX)
 
 
 def answer(simulator: Simulator, request: Request) -> Response:
-    """Do what a request asks; 400 where it cannot be done, 404 where there is nothing of that name."""
+    """Run the requested operation; 400 if it is impossible, 404 if its name is unknown."""
     for method, pattern, handler in ROUTES:
         match = re.fullmatch(pattern, request.path.removeprefix(PREFIX))
         if match and method == request.method:
@@ -48,7 +48,7 @@ def _do(handler: Handler, simulator: Simulator, request: Request, names: dict[st
 
 
 def _with_moments(given: dict[str, Any]) -> dict[str, Any]:
-    """Turn the moments among the values into datetimes; a text that is none stays what it is."""
+    """Convert the times among the values to datetimes; other texts are unchanged."""
     return {
         name: _moment(value) if name in MOMENTS and isinstance(value, str) else value for name, value in given.items()
     }

@@ -11,9 +11,9 @@ from scripts.twilio_simulator.traffic import Rates, Traffic
 def start(
     simulator: Simulator, state: Path | None = None, history_hours: float = 24.0, rates: Rates | None = None
 ) -> Traffic:
-    """Fill the simulator with history, and let traffic go on.
+    """Fill the simulator with history, and let traffic continue.
 
-    Args: state: a file that remembers when the demo first began, so that a restart tells the same history.
+    Args: state: a file with the time of the demo's first start, so that a restart has the same history.
     """
     traffic = Traffic(simulator, _began_at(simulator, state), rates)
     simulator.traffic = traffic
@@ -22,7 +22,7 @@ def start(
 
 
 def _began_at(simulator: Simulator, state: Path | None) -> datetime:
-    """Read when the demo began with this seed, which makes this a further run; remember it where it begins now."""
+    """Read when the demo first began with this seed, and count this run; store it at the first start."""
     if state and state.exists():
         known = json.loads(state.read_text())
         if known["seed"] == simulator.seed:

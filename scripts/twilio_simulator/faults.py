@@ -1,4 +1,4 @@
-"""Misbehaviour on demand: what replaces an answer, and what spoils one."""
+"""Faults on demand: responses that are replaced, and responses that are damaged."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -14,34 +14,34 @@ from scripts.twilio_simulator.http import Request, Response
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 CHUNK = b" " * 65536
 ODD_MARK = "0dd"
-"""Records that `odd_records` invents have sids that go on so after their prefix; no other record has."""
+"""The SIDs of records that `odd_records` invents continue like this after their prefix; no others do."""
 
 
 class FaultKind(StrEnum):
-    """What can go wrong with an answer."""
+    """What can go wrong with a response."""
 
     RATE_LIMITED = "rate_limited"
-    """429, with `Retry-After` where `retry_after_seconds` is given."""
+    """429, with `Retry-After` if `retry_after_seconds` is given."""
     UNAVAILABLE = "unavailable"
     """A 5xx with Twilio's error document."""
     GATEWAY = "gateway"
-    """A 5xx with a page of HTML, as gateways send it."""
+    """A 5xx with an HTML page, as gateways send it."""
     REFUSED = "refused"
-    """401, whatever the credentials."""
+    """401 for any credentials."""
     HTML = "html"
-    """200 with a page of HTML."""
+    """200 with an HTML page."""
     EMPTY_BODY = "empty_body"
     """200 without a body."""
     CUT_BODY = "cut_body"
     """The connection closes in the middle of the body."""
     CUT_JSON = "cut_json"
-    """A whole answer whose JSON ends in the middle."""
+    """A complete response whose JSON ends in the middle."""
     RESET = "reset"
-    """The connection is reset before any answer."""
+    """The connection is reset before any response."""
     STALL = "stall"
-    """The right answer, with `seconds` of silence in the middle of its body."""
+    """The correct response, with a pause of `seconds` in the middle of its body."""
     SLOW = "slow"
-    """The right answer after `seconds`."""
+    """The correct response after `seconds`."""
     HUGE = "huge"
     """A JSON document of `size_bytes`, streamed."""
     LOOP = "loop"
@@ -49,20 +49,20 @@ class FaultKind(StrEnum):
     FOREIGN_LINK = "foreign_link"
     """The link to the next page leads to another host."""
     EMPTY_PAGE = "empty_page"
-    """A page without records; its link leads to those it should have had."""
+    """A page without records; its link leads to the records it should have had."""
     DUPLICATES = "duplicates"
-    """Records of the page before are repeated, or on a first page some of its own."""
+    """Repeats records of the previous page, or on a first page some of its own."""
     ODD_RECORDS = "odd_records"
-    """Among the page's records are some that are no records."""
+    """Adds malformed records to the page."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One way to go wrong."""
+    """One fault."""
 
     kind: FaultKind
     path: str = ""
-    """Only requests whose path and query contain this go wrong."""
+    """Only requests whose path and query contain this are affected."""
     status: int = 503
     seconds: float = 5.0
     retry_after_seconds: int | None = None
@@ -72,15 +72,15 @@ class Fault:
 
 
 class Faults:
-    """The faults that are waiting for requests."""
+    """The faults for coming requests."""
 
     def __init__(self) -> None:
-        """Begin well-behaved."""
+        """Start without faults."""
         self._waiting: list[tuple[Fault, int]] = []
         self._random: tuple[Random, float, Sequence[Fault]] | None = None
 
     def add(self, kind: FaultKind | str, times: int = 1, **details: Any) -> Fault:
-        """Let the next requests go wrong; details are those of `Fault`."""
+        """Apply a fault to the next requests; details are those of `Fault`."""
         fault = Fault(FaultKind(kind), **details)
         self._waiting.append((fault, times))
         return fault
@@ -88,17 +88,17 @@ class Faults:
     def at_random(
         self, share: float, seed: int, kinds: Sequence[FaultKind | str] = tuple(FaultKind), **details: Any
     ) -> None:
-        """Let a share of all requests go wrong, until `clear`; details are those of `Fault`."""
+        """Apply faults to a share of all requests until `clear`; details are those of `Fault`."""
         chosen = [Fault(FaultKind(kind), **details) for kind in kinds]
         self._random = (Random(seed), share, chosen)  # noqa: S311 - chance is no secret
 
     def clear(self) -> None:
-        """Behave well from now on."""
+        """Remove all faults."""
         self._waiting.clear()
         self._random = None
 
     def take(self, request: Request) -> Fault | None:
-        """Choose what is wrong with the answer to a request, and count it as done."""
+        """Choose the fault for a request, and count it as used."""
         for index, (fault, times) in enumerate(self._waiting):
             if fault.path in request.target:
                 self._waiting[index : index + 1] = [(fault, times - 1)] if times > 1 else []
@@ -109,9 +109,9 @@ class Faults:
 
 
 def answer(fault: Fault, request: Request, right: Callable[[Request], Response]) -> Response:
-    """Answer a request wrongly.
+    """Build the faulty response.
 
-    Args: right: gives the right answer to a request; the wrong one may be made from it.
+    Args: right: returns the correct response to a request, which the fault may modify.
     """
     if fault.kind in INSTEAD:
         return INSTEAD[fault.kind](fault)
@@ -155,7 +155,7 @@ SPOILT: dict[FaultKind, Callable[[Fault, Response], Response]] = {
 
 
 def _twisted(fault: Fault, request: Request, response: Response, right: Callable[[Request], Response]) -> Response:
-    """Change a page; leave an answer that is no page as it is."""
+    """Modify a page; other responses are unchanged."""
     document = json.loads(response.body)
     key = next((name for name, value in document.items() if isinstance(value, list)), None)
     if key is None:
@@ -184,7 +184,7 @@ def _twisted(fault: Fault, request: Request, response: Response, right: Callable
 
 
 def _odd_records(records: list[Any]) -> list[Any]:
-    """Invent records that cannot be read, or look like no record that there can be."""
+    """Invent records that are unreadable or impossible."""
     odd: list[Any] = [None, 7, "text", [], {}, {"sid": None}, {"sid": 5, "status": []}]
     if not records:
         return odd

@@ -1,4 +1,4 @@
-"""The filters of the three lists, with Twilio's habits about days."""
+"""The filters of the three lists, with Twilio's treatment of days."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,53 +20,53 @@ EQUAL = {
     Kind.MESSAGE: {"To": "to", "From": "from"},
     Kind.ERROR: {"LogLevel": "log_level"},
 }
-"""The parameters that must equal a field."""
+"""Parameters that must equal a field."""
 MOMENTS = {
     Kind.CALL: {"StartTime": "start_time", "EndTime": "end_time"},
     Kind.MESSAGE: {"DateSent": "date_sent"},
     Kind.ERROR: {},
 }
-"""The parameters that bound a moment, with their operator at the end of their name."""
+"""Parameters that limit a time, with the operator at the end of their name."""
 
 
 class DateFilters(StrEnum):
-    """What calls and messages do with the moments in their filters; Twilio's own way is not known for sure."""
+    """How the filters of calls and messages treat times; Twilio does not document it completely."""
 
     DAY = "day"
-    """The time of day is ignored: `>` begins with that day, `<` ends at its 00:00."""
+    """The time of day is ignored: `>` starts with that day, `<` ends at its 00:00."""
     DAY_INCLUSIVE = "day_inclusive"
-    """The time of day is ignored: `>` begins with that day, `<` ends with it."""
+    """The time of day is ignored: `>` starts with that day, `<` ends with it."""
     EXACT = "exact"
-    """The time of day is honoured, and both bounds belong to what is found."""
+    """The time of day counts, and both bounds are inclusive."""
 
 
 @dataclass
 class Habits:
-    """How the lists behave where Twilio's documentation leaves it open; may be changed at any time."""
+    """Behaviour of lists that Twilio does not document; can be changed at any time."""
 
     date_filters: DateFilters = DateFilters.DAY
     undated_pass: bool = False
-    """Records without a moment pass the filters over that moment."""
+    """Records without a time pass the filters on that time."""
     error_moment: str = "date_created"
-    """What StartDate and EndDate of the error log mean: `date_created` or `date_generated`."""
+    """What StartDate and EndDate of the error log refer to: `date_created` or `date_generated`."""
 
 
 @dataclass
 class Filter:
-    """What one query wants."""
+    """The conditions of one query."""
 
     tests: list[Wanted] = field(default_factory=list)
     bounds: Bounds = field(default_factory=Bounds)
 
     def wanted(self, record: Record) -> bool:
-        """Say whether a record passes every test."""
+        """Return whether a record passes every condition."""
         return all(test(record) for test in self.tests)
 
 
 def parse(kind: Kind, query: Mapping[str, str], habits: Habits, now: datetime) -> Filter:
-    """Read the filters of a query.
+    """Parse the filters of a query.
 
-    Raises: ApiError: 400 where one cannot be used.
+    Raises: ApiError: 400 if one is invalid.
     """
     _check(query, now)
     found = Filter([_equals(name, query[key]) for key, name in EQUAL[kind].items() if query.get(key)])
@@ -101,7 +101,7 @@ def _equals(name: str, value: str) -> Wanted:
 
 
 def _span(operator: str, at: datetime, habits: Habits) -> tuple[float, float]:
-    """Return the first and the last moment that pass."""
+    """Return the first and the last time that pass."""
     if habits.date_filters is DateFilters.EXACT and (operator or at != _day(at)):
         first, last = at, at
     else:
@@ -148,7 +148,7 @@ def _day(at: datetime) -> datetime:
 
 
 def _moment(key: str, text: str) -> datetime:
-    """Read `YYYY-MM-DD` or a whole timestamp."""
+    """Parse `YYYY-MM-DD` or a full timestamp."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Requests and responses as values, so that everything but the socket is a plain function."""
+"""Requests and responses as values, so that everything except the socket is a plain function."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request, its header names in lower case."""
+    """One HTTP request; header names are in lower case."""
 
     method: str
     target: str
@@ -27,17 +27,17 @@ class Request:
 
     @cached_property
     def query(self) -> dict[str, str]:
-        """The parameters of the query, decoded; of a repeated name the last."""
+        """The decoded parameters of the query; of a repeated name the last."""
         return dict(parse_qsl(urlsplit(self.target).query, keep_blank_values=True))
 
     @cached_property
     def form(self) -> dict[str, list[str]]:
-        """The parameters of a form body, decoded."""
+        """The decoded parameters of a form body."""
         return parse_qs(self.body.decode(errors="replace"), keep_blank_values=True)
 
     @cached_property
     def credentials(self) -> tuple[str, str] | None:
-        """User and password of Basic authentication; None where missing or unreadable."""
+        """User and password of Basic authentication; None if missing or unreadable."""
         scheme, _, encoded = self.headers.get("authorization", "").partition(" ")
         try:
             user, colon, password = base64.b64decode(encoded, validate=True).decode().partition(":")
@@ -55,24 +55,24 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What is answered, and in what bad manner."""
+    """A response, and how it misbehaves."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json; charset=utf-8"})
     delay_seconds: float = 0.0
-    """How long the answer keeps the client waiting."""
+    """Delay before the response."""
     stall_seconds: float = 0.0
-    """How long nothing comes in the middle of the body."""
+    """Pause in the middle of the body."""
     cut_at_bytes: int | None = None
-    """The connection closes after so many bytes of the body, although more were announced."""
+    """The connection closes after this many bytes of the body, although more were announced."""
     reset: bool = False
-    """The connection is reset instead of an answer."""
+    """The connection is reset instead of a response."""
     stream: Iterator[bytes] | None = None
     """Chunks sent after the body, without an announced length."""
 
 
 def json_response(status: int, value: object, **headers: str) -> Response:
-    """Answer with a JSON document."""
+    """Build a response with a JSON document."""
     body = json.dumps(value, ensure_ascii=False).encode()
     return Response(status, body, {"Content-Type": "application/json; charset=utf-8", **headers})

@@ -1,4 +1,4 @@
-"""The lives of messages, calls and error-log entries, as chance and Twilio's statuses have them."""
+"""The lives of messages, calls and error-log entries, by chance and Twilio's statuses."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ COUNTRIES = {
     "FR": ("+33639980{:03}", 0, 999, 8, 0.0651),
     "AU": ("+61491570{:03}", 0, 999, 5, 0.0515),
 }
-"""Per country: a number of those set aside for fiction, its least and greatest ending, weight, price of a segment."""
+"""Per country: a fictional number prefix, its least and greatest ending, weight, price of a segment."""
 TEXTS = (
     "Your ACME code is {:06}. It is good for ten minutes.",
     "Your parcel {:06} will be delivered today between 9 and 12.",
@@ -33,7 +33,7 @@ CALL_COUNTRY_PRICE = 0.014
 
 @dataclass(frozen=True)
 class Fate:
-    """How an outbound message ends."""
+    """The outcome of an outbound message."""
 
     status: str
     error_code: int | None = None
@@ -62,7 +62,7 @@ def number(maker: Maker, country: str | None = None) -> str:
 
 
 def any_fate(maker: Maker) -> Fate:
-    """Choose how a message of ordinary traffic ends."""
+    """Choose the outcome of a message in ordinary traffic."""
     return maker.random.choices([fate for fate, _ in FATES], [weight for _, weight in FATES])[0]
 
 
@@ -75,7 +75,7 @@ def outbound_message(
     sender: str | None = None,
     send_after: float = 0.0,
 ) -> Plan:
-    """Make a message that is sent, soon or as scheduled, and meets its fate."""
+    """Plan a message that is sent, immediately or as scheduled, with its outcome."""
     end, service = fate or any_fate(maker), sender is None and (maker.chance(0.3) or send_after > 0)
     receiver = to or number(maker)
     plan = Plan(
@@ -110,7 +110,7 @@ def _message_price(receiver: str) -> float:
 
 
 def inbound_message(maker: Maker, at: datetime) -> Plan:
-    """Make a message that somebody writes to us."""
+    """Plan an inbound message."""
     fields = {
         "sid": maker.sid("SM"),
         "status": "received",
@@ -126,7 +126,7 @@ CALL_ENDS = (("completed", 0.76), ("busy", 0.07), ("no-answer", 0.1), ("failed",
 
 
 def call(maker: Maker, at: datetime, end: str | None = None, *, to: str | None = None) -> Plan:
-    """Make a call that rings, and is answered or not."""
+    """Plan a call that rings and is answered or not."""
     status = end or maker.random.choices([name for name, _ in CALL_ENDS], [weight for _, weight in CALL_ENDS])[0]
     inbound = end is None and maker.chance(0.25)
     ours, theirs = SENDERS[0], to or number(maker)
@@ -142,7 +142,7 @@ def call(maker: Maker, at: datetime, end: str | None = None, *, to: str | None =
     }
     plan = Plan(Kind.CALL, at, fields)
     dialled = maker.seconds(0.2, 2.0)
-    if status == "canceled":  # Before it was dialled: such a call never gets a start or an end.
+    if status == "canceled":  # Before dialling: such a call never gets a start or an end.
         return plan.then(dialled, status=status, duration="0")
     if status == "failed":
         moment = plan.moment(dialled)
@@ -173,7 +173,7 @@ def error(
     url: str = VOICE_URL,
     http_status: int | None = None,
 ) -> Plan:
-    """Make an entry of the error log, stored a little after what it tells of."""
+    """Plan an error-log entry, stored shortly after its event."""
     code = str(error_code)
     plan = Plan(
         Kind.ERROR,

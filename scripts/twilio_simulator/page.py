@@ -1,4 +1,4 @@
-"""A page for people: what the simulator holds, and a button for each incident."""
+"""A page for people: the simulator's contents, and a button for each incident."""
 
 from html import escape
 
@@ -32,7 +32,7 @@ for (const button of document.querySelectorAll("button"))
 
 
 def show(simulator: Simulator) -> Response:
-    """Write the page."""
+    """Render the page."""
     simulator.settle()
     counts = "".join(f"<tr><th>{kind}s<td>{count:,}" for kind, count in simulator.counts().items())
     scenarios = "".join(

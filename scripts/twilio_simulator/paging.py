@@ -1,4 +1,4 @@
-"""Twilio's two ways of paging: which page is asked for, and how it is written."""
+"""Twilio's two ways of paging: parsing the requested page, and building it."""
 
 import json
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ PAGING = ("PageSize", "Page", "PageToken")
 
 @dataclass(frozen=True)
 class PageQuery:
-    """Which page is asked for."""
+    """The requested page."""
 
     size: int
     number: int
     after_sid: str | None
-    """The page begins with what follows this record."""
+    """The page starts after this record."""
     before_sid: str | None
-    """The page ends with what precedes this record."""
+    """The page ends before this record."""
 
     @property
     def start(self) -> int:
@@ -33,19 +33,19 @@ class PageQuery:
 
 @dataclass(frozen=True)
 class Page:
-    """A page's records, encoded, and how it goes on."""
+    """A page's encoded records, and its links."""
 
     items: list[bytes]
     next_after: str | None
-    """The sid after which the next page begins; None at the end."""
+    """The SID after which the next page starts; None at the end."""
     first_sid: str | None
-    """The sid before which the previous page ends."""
+    """The SID before which the previous page ends."""
 
 
 def read_page_query(request: Request) -> PageQuery:
-    """Read the three parameters of paging.
+    """Parse the three paging parameters.
 
-    Raises: ApiError: 400 where they cannot be used, as for a page's number without its token.
+    Raises: ApiError: 400 if they are invalid, such as a page number without a token.
     """
     size, number = _number(request, "PageSize", DEFAULT_SIZE), _number(request, "Page", 0)
     if not 1 <= size <= MAX_SIZE:
@@ -68,7 +68,7 @@ def _number(request: Request, name: str, default: int) -> int:
 
 
 def write_page(page: Page, key: str, query: PageQuery, request: Request) -> Response:
-    """Write a page as the API of its path does: links relative for 2010-04-01, absolute for the others."""
+    """Build a page as the API of its path does: relative links for 2010-04-01, absolute ones for the others."""
     if request.path.startswith("/2010-04-01/"):
         return Response(200, _write_2010(page, key, query, request))
     return Response(200, _write_meta(page, key, query, request))

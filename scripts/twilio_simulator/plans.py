@@ -1,4 +1,4 @@
-"""A record's life, told in advance: when it begins, what it becomes, and by whose chance."""
+"""The life of a record, planned in advance: its start, its changes, and its source of chance."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from scripts.twilio_simulator.wire import Fields, Kind
 
 @dataclass(frozen=True)
 class Step:
-    """A change that comes so many seconds after the record's beginning."""
+    """A change a number of seconds after the record's start."""
 
     after_seconds: float
     changes: Fields
@@ -20,7 +20,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """One record and all that happens to it."""
+    """A record and all its changes."""
 
     kind: Kind
     at: datetime
@@ -29,7 +29,7 @@ class Plan:
     visible_after: float = 0.0
 
     def moment(self, after_seconds: float) -> datetime:
-        """Return the whole second that lies so long after the beginning."""
+        """Return the full second at this offset from the start."""
         return (self.at + timedelta(seconds=after_seconds)).replace(microsecond=0)
 
     def then(self, after_seconds: float, **changes: Any) -> "Plan":
@@ -39,31 +39,30 @@ class Plan:
 
 
 class Maker:
-    """Chance and sids that depend on nothing but a label, so that a restart makes the same again."""
+    """Chance and SIDs that depend only on a label, so that a restart reproduces them."""
 
     def __init__(self, label: str) -> None:
-        """Begin anew."""
         self.random = Random(label)  # noqa: S311 - traffic is no secret
         self._label = label
         self._count = 0
 
     def sid(self, prefix: str) -> str:
-        """Make the next sid."""
+        """Create the next SID."""
         self._count += 1
         digest = hashlib.md5(f"{self._label}/{self._count}".encode(), usedforsecurity=False)
         return prefix + digest.hexdigest()
 
     def seconds(self, least: float, most: float) -> float:
-        """Choose a span of time."""
+        """Choose a duration."""
         return self.random.uniform(least, most)
 
     def chance(self, probability: float) -> bool:
-        """Say yes with this probability."""
+        """Return True with this probability."""
         return self.random.random() < probability
 
 
 def carry_out(simulator: Simulator, plan: Plan, account_sid: str) -> None:
-    """Let a plan happen: at once what lies before the simulator's now, the rest when its time comes."""
+    """Run a plan: past steps immediately, the others when they are due."""
 
     def begin() -> None:
         if simulator.knows(plan.fields["sid"]):

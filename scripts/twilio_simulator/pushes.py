@@ -1,4 +1,4 @@
-"""What Twilio tells its customers of a record: status callbacks, the error webhook, and events of Event Streams."""
+"""Twilio's callbacks about a record: status callbacks, the error webhook, and Event Streams."""
 
 import hashlib
 import json
@@ -11,11 +11,11 @@ from scripts.twilio_simulator.wire import Kind, iso8601, rfc2822
 
 Form = dict[str, str]
 CALL_EVENTS = {"queued": "initiated", "ringing": "ringing", "in-progress": "answered"}
-"""The names of a call's events by its status; every other status is `completed`."""
+"""Names of a call's events by status; every other status is `completed`."""
 
 
 def message_callback(record: Record) -> Form:
-    """Write the parameters of a message's status callback."""
+    """Build the parameters of a message's status callback."""
     fields = record.fields
     form = {
         "MessageSid": record.sid,
@@ -35,7 +35,7 @@ def message_callback(record: Record) -> Form:
 
 
 def call_callback(record: Record, sequence_number: int, at: datetime) -> Form:
-    """Write the parameters of a call's status callback."""
+    """Build the parameters of a call's status callback."""
     fields = record.fields
     form = {
         "CallSid": record.sid,
@@ -58,7 +58,7 @@ def call_callback(record: Record, sequence_number: int, at: datetime) -> Form:
 
 
 def error_webhook(record: Record, parent_sid: str | None) -> Form:
-    """Write the parameters with which the Debugger tells of an entry."""
+    """Build the parameters of the Debugger's webhook about an entry."""
     form = {
         "Sid": record.sid,
         "AccountSid": record.account_sid,
@@ -92,7 +92,7 @@ def _payload(record: Record) -> str:
 
 
 def event(record: Record, at: datetime, sequence_number: int) -> dict[str, Any]:
-    """Write an event of Event Streams about the newest version of a record."""
+    """Build an Event Streams event about the newest version of a record."""
     kind, schema, data = EVENTS[record.kind](record, at, sequence_number)
     digest = hashlib.md5(f"{record.sid}/{sequence_number}".encode(), usedforsecurity=False).hexdigest()
     return {

@@ -1,4 +1,4 @@
-"""One record that the simulator holds: its present fields, when lists show it, and what became of it."""
+"""A record of the simulator: its current fields, when lists show it, and its versions."""
 
 import json
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from scripts.twilio_simulator import wire
 from scripts.twilio_simulator.wire import Fields, Kind
 
 SORTED_BY = {Kind.MESSAGE: "date_sent", Kind.ERROR: "date_created"}
-"""Lists are sorted by this moment; calls by when they came into being."""
+"""The time that lists are sorted by; calls are sorted by their creation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """What a record looked like to its readers from one moment on."""
+    """The content of a record from a time on."""
 
     at: datetime
     status: str | None
@@ -25,13 +25,13 @@ class Version:
 
 @dataclass(frozen=True)
 class Emitted:
-    """One record with its surroundings, for those who check what was read against what there was."""
+    """A record with its context, for comparing what was read with what there was."""
 
     kind: Kind
     account_sid: str
     sid: str
     record: Any
-    """As a single read shows it: JSON decoded; of an odd record whatever it is."""
+    """As a single read shows it: decoded JSON; of an odd record any bytes."""
     created_at: datetime
     visible_at: datetime
     removed: bool
@@ -39,7 +39,7 @@ class Emitted:
     """Oldest first; of bulk records only the last."""
 
     def json(self) -> Fields:
-        """Write it for the control API."""
+        """Serialize it for the control API."""
         return {
             "log_type": self.kind.log_type,
             "account_sid": self.account_sid,
@@ -53,7 +53,7 @@ class Emitted:
 
 
 class Record:
-    """A call, a message or an entry of the error log."""
+    """A call, a message or an error-log entry."""
 
     __slots__ = (
         "_encoded",
@@ -72,9 +72,9 @@ class Record:
     def __init__(
         self, kind: Kind, fields: Fields, created_at: datetime, visible_at: datetime, odd: bytes | None = None
     ) -> None:
-        """Hold a record.
+        """Store a record.
 
-        Args: odd: bytes to show in lists and single reads instead of the fields, whatever they are.
+        Args: odd: bytes to show in lists and single reads instead of the fields.
         """
         self.kind, self.created_at, self.odd = kind, created_at, odd
         self.visible_at = visible_at.timestamp()
@@ -89,7 +89,7 @@ class Record:
 
     @property
     def fields(self) -> Fields:
-        """The present fields by their wire names."""
+        """The current fields by their wire names."""
         if self._fields is None:
             self._fields = self._decoded()
         return self._fields
@@ -98,7 +98,7 @@ class Record:
         raise NotImplementedError
 
     def change(self, at: datetime, changes: Mapping[str, Any]) -> None:
-        """Give some fields new values, and the record a new `date_updated` unless one is given."""
+        """Update some fields, and `date_updated` unless it is given."""
         self._fields = self.fields | {"date_updated": at} | dict(changes)
         self._encoded, self.odd = None, None
         self._remember(at)
@@ -122,21 +122,21 @@ class Record:
         return wire.encode(self.kind, self.fields)
 
     def value(self, name: str) -> Any:
-        """Return a field that is no moment."""
+        """Return a field that is not a time."""
         return self.fields.get(name)
 
     def moment(self, name: str) -> float | None:
-        """Return a moment in seconds since the epoch; None where there is none, or it is no moment."""
+        """Return a time in seconds since the epoch; None if it is missing or invalid."""
         at = self.fields.get(name)
         return at.timestamp() if isinstance(at, datetime) else None
 
     def sort_key(self) -> float:
-        """Say where it stands in its list, by the moment that its list is sorted by, or else by its beginning."""
+        """Return its position in its list: the time that the list is sorted by, or else its creation."""
         at = self.moment(SORTED_BY[self.kind]) if self.kind in SORTED_BY else None
         return self.created_at.timestamp() if at is None else at
 
     def emitted(self) -> Emitted:
-        """Describe it for an oracle."""
+        """Describe it for the reference evaluator."""
         return Emitted(
             kind=self.kind,
             account_sid=self.account_sid,
@@ -150,12 +150,12 @@ class Record:
 
 
 class EncodedMessage(Record):
-    """A message held as its JSON alone until somebody needs more: of these there may be hundreds of thousands."""
+    """A message stored as JSON only until more is needed: there may be hundreds of thousands."""
 
     __slots__ = ()
 
     def __init__(self, account_sid: str, sid: str, sent_at: datetime, encoded: bytes) -> None:
-        """Hold a message that was created and sent at one moment."""
+        """Store a message that was created and sent at the same time."""
         self.kind, self.account_sid, self.sid, self.created_at = Kind.MESSAGE, account_sid, sid, sent_at
         self.visible_at = sent_at.timestamp()
         self.odd, self.number, self.removed = None, 0, False
@@ -169,17 +169,17 @@ class EncodedMessage(Record):
         return fields | moments
 
     def change(self, at: datetime, changes: Mapping[str, Any]) -> None:
-        """Give some fields new values."""
+        """Update some fields."""
         if not self.versions:
             self._remember(self.created_at)
         super().change(at, changes)
 
     def moment(self, name: str) -> float | None:
-        """Return a moment in seconds since the epoch."""
+        """Return a time in seconds since the epoch."""
         return self.visible_at if self._fields is None and name == "date_sent" else super().moment(name)
 
     def emitted(self) -> Emitted:
-        """Describe it for an oracle."""
+        """Describe it for the reference evaluator."""
         if not self.versions:
             self._remember(self.created_at)
         return super().emitted()

@@ -1,4 +1,4 @@
-"""What a request asks of the API, once it is known who asks."""
+"""A request to the API with its authenticated caller."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RequestContext:
-    """One request, its asker and the names in its path."""
+    """One request, its caller and the names in its path."""
 
     simulator: "Simulator"
     principal: Principal

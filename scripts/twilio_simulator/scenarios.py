@@ -1,4 +1,4 @@
-"""Named incidents: each makes the records of one kind of trouble, beginning at a given moment."""
+"""Named incidents: each creates the records of one kind of problem, from a given time on."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from scripts.twilio_simulator.plans import Maker, Plan
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of trouble."""
+    """One kind of problem."""
 
     description: str
     make: Callable[[Maker, datetime], list[Plan]]
     stops_traffic_seconds: float = 0.0
-    """Ordinary traffic pauses for so long."""
+    """Pauses ordinary traffic for this long."""
 
 
 def _spread(maker: Maker, at: datetime, count: int, seconds: float) -> list[datetime]:

@@ -19,14 +19,14 @@ from scripts.twilio_simulator.simulator import Simulator
 HEAD_BYTES = 64 * 1024
 BODY_BYTES = 16 * 1024 * 1024
 TICK_SECONDS = 0.1
-"""How often what is due happens, though nobody asks: callbacks go out by it."""
+"""How often due actions run without requests: callbacks depend on it."""
 
 
 class SimulatorServer:
-    """Serves a simulator from a thread of its own: `with SimulatorServer(simulator) as server: server.url`."""
+    """Serves a simulator from a thread: `with SimulatorServer(simulator) as server: server.url`."""
 
     def __init__(self, simulator: Simulator, port: int = 0, host: str = "127.0.0.1") -> None:
-        """Prepare; port 0 means any that is free."""
+        """Prepare; port 0 is any free port."""
         self.simulator, self.host, self.port = simulator, host, port
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -36,13 +36,13 @@ class SimulatorServer:
 
     @property
     def url(self) -> str:
-        """The base URL, of api.twilio.com and monitor.twilio.com alike."""
+        """The base URL of both api.twilio.com and monitor.twilio.com."""
         return f"http://{self.host}:{self.port}"
 
     def start(self) -> Self:
         """Listen.
 
-        Raises: OSError: the port cannot be had.
+        Raises: OSError: the port is not available.
         """
         self._thread.start()
         self._ready.wait()
@@ -109,7 +109,7 @@ async def _converse(simulator: Simulator, reader: asyncio.StreamReader, writer: 
 
 
 async def _answer(simulator: Simulator, request: Request, writer: asyncio.StreamWriter) -> bool:
-    """Answer one request, and say whether the connection may go on."""
+    """Answer one request; return whether the connection may continue."""
     if request.path == "/":
         return await _write(writer, request, page.show(simulator), simulator.clock.now())
     if control.concerns(request):
@@ -124,7 +124,7 @@ async def _answer(simulator: Simulator, request: Request, writer: asyncio.Stream
 
 
 async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Request | None:
-    """Read the next request; None where it is not HTTP or too large."""
+    """Read the next request; None if it is not HTTP or too large."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
         lines = head.decode("latin-1").split("\r\n")
@@ -143,7 +143,7 @@ async def _read(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> R
 
 
 async def _write(writer: asyncio.StreamWriter, request: Request, response: Response, now: datetime) -> bool:
-    """Send an answer; say whether the connection may go on."""
+    """Send a response; return whether the connection may continue."""
     if response.reset:
         _reset(writer)
         return False

@@ -1,4 +1,4 @@
-"""Signs requests as Twilio signs what it sends to its customers: `X-Twilio-Signature`."""
+"""Signs requests as Twilio does: `X-Twilio-Signature`."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 def sign(auth_token: str, url: str, form: Iterable[tuple[str, str]] = ()) -> str:
     """Return the signature of a request to this URL with these form parameters.
 
-    Args: form: decoded names and values, in any order; none for a GET and for a body that is no form.
+    Args: form: decoded names and values in any order; empty for a GET and for bodies that are not forms.
     """
     values: dict[str, set[str]] = {}
     for name, value in form:
@@ -22,13 +22,13 @@ def sign(auth_token: str, url: str, form: Iterable[tuple[str, str]] = ()) -> str
 
 
 def called(url: str) -> str:
-    """Return the URL as it is called: its fragment stays at home, and so do user and password."""
+    """Return the URL as it is called: without fragment, user and password."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, parts.query, ""))
 
 
 def with_body_hash(url: str, body: bytes) -> str:
-    """Add the hash of a body that is no form to the URL, which is what is signed then."""
+    """Add the hash of a non-form body to the URL; then the URL is signed."""
     parts = urlsplit(url)
     query = "&".join(part for part in (parts.query, f"bodySHA256={hashlib.sha256(body).hexdigest()}") if part)
     return urlunsplit(parts._replace(query=query))

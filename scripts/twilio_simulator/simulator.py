@@ -1,4 +1,4 @@
-"""The simulator's state: accounts and records, a clock, and what is still going to happen."""
+"""The simulator's state: accounts, records, a clock, and scheduled events."""
 
 import hashlib
 import heapq
@@ -27,7 +27,7 @@ MAKE = {Kind.CALL: wire.call, Kind.MESSAGE: wire.message, Kind.ERROR: wire.error
 
 @dataclass(frozen=True)
 class SeenRequest:
-    """One request that was answered."""
+    """A request that was answered."""
 
     at: datetime
     method: str
@@ -37,17 +37,17 @@ class SeenRequest:
 
 
 class Traffic(Protocol):
-    """What the control API needs to know of traffic."""
+    """The interface of traffic for the control API."""
 
     def begin(self, scenario: str) -> int:
-        """Let an incident begin now; say how many records it makes."""
+        """Start an incident now; return its number of records."""
 
     def set_rates(self, **rates: float) -> None:
-        """Change how much traffic there is."""
+        """Change the amount of traffic."""
 
 
 class Simulator:
-    """A Twilio of one's own. All methods may be called from any thread."""
+    """A simulated Twilio. All methods are thread-safe."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Simulator:
         account_sid: str = DEMO_ACCOUNT_SID,
         auth_token: str = DEMO_AUTH_TOKEN,
     ) -> None:
-        """Begin with one account and no records."""
+        """Start with one account and no records."""
         self.seed = seed
         self.clock = clock or SimulatorClock()
         self.habits = Habits()
@@ -65,18 +65,18 @@ class Simulator:
         self.accounts: dict[str, Account] = {}
         self.requests: deque[SeenRequest] = deque(maxlen=100_000)
         self.concurrency_limit: int | None = None
-        """So many requests may be in flight at once; the next is answered with 429."""
+        """The most concurrent requests; further ones get a 429."""
         self.in_flight = 0
         self.listeners: list[Callable[[Record], None]] = []
-        """Called with each record that appears or changes."""
+        """Called with each record that is added or changed."""
         self.configuration = Configuration()
         self.traffic: Traffic | None = None
-        """What makes records of its own, if anything does."""
+        """Generates records, if set."""
         self._collections: dict[tuple[str, Kind], Collection] = {}
         self._records: dict[str, Record] = {}
         self._numbers = 0
         self.run = ""
-        """Tells a run that goes on with an earlier one's history from it: what either makes by hand must differ."""
+        """Identifies a run that continues an earlier one's history: SIDs of manual records must differ between them."""
         self._sids: Counter[str] = Counter()
         self._due: list[tuple[datetime, int, Callable[[], None]]] = []
         self.account = self.add_account(account_sid, auth_token)
@@ -143,11 +143,11 @@ class Simulator:
         """Add one record.
 
         Args:
-            at: when it comes into being, and the default of its moments; now, unless its `date_created` says otherwise.
-            visible_after: how long after `at` the lists show it; a read by its sid finds it at once.
+            at: when it is created, and the default of its times; now, unless its `date_created` differs.
+            visible_after: how long after `at` lists show it; a read by its SID finds it immediately.
             odd: bytes that lists and single reads show instead of the record.
-            fields: by their wire names (`from_` for `from`), `account_sid` and `sid` too; moments as aware datetimes.
-        Returns: its sid.
+            fields: by their wire names (`from_` for `from`), `account_sid` and `sid` included; times as aware datetimes.
+        Returns: its SID.
         """
         with self.lock:
             named = _named(fields)
@@ -161,7 +161,7 @@ class Simulator:
             return sid
 
     def add_encoded(self, messages: list[EncodedMessage]) -> None:
-        """Add many messages of one account at once; listeners are not told."""
+        """Add many messages of one account at once, without calling listeners."""
         with self.lock:
             for message in messages:
                 self._numbers += 1
@@ -171,14 +171,14 @@ class Simulator:
                 self.collection(messages[0].account_sid, Kind.MESSAGE).add_many(list(messages))
 
     def change(self, sid: str, at: datetime | None = None, **fields: Any) -> None:
-        """Change fields of a record, now or later, and with them its `date_updated` unless that is given."""
+        """Change fields of a record now or later, and its `date_updated` unless that is given."""
         with self.lock:
             if sid not in self._records:
                 raise KeyError(sid)
             self.change_at(sid, at or self.clock.now(), _named(fields))
 
     def change_at(self, sid: str, at: datetime, fields: Mapping[str, Any]) -> None:
-        """Change fields by their wire names as soon as the clock has reached a moment."""
+        """Change fields by their wire names when the clock reaches a time."""
         with self.lock:
             if at > self.clock.now():
                 self.schedule(at, lambda: self._change(sid, at, fields))
@@ -186,23 +186,23 @@ class Simulator:
                 self._change(sid, at, fields)
 
     def remove(self, sid: str) -> None:
-        """Delete a record: lists drop it, and a read by its sid is answered with 404."""
+        """Delete a record: lists omit it, and a read by its SID gets a 404."""
         with self.lock:
             self._records[sid].removed = True
 
     def knows(self, sid: str) -> bool:
-        """Say whether there is, or was, such a record."""
+        """Return whether there is or was such a record."""
         return sid in self._records
 
     def forget(self, before: datetime) -> None:
-        """Drop records that were created before a moment, as Twilio does after its retention."""
+        """Drop records created before a time, as Twilio does after its retention."""
         with self.lock:
             for record in [record for record in self._records.values() if record.created_at < before]:
                 del self._records[record.sid]
                 self.collection(record.account_sid, record.kind).drop(record)
 
     def record(self, sid: str) -> Emitted:
-        """Describe one record as it is now.
+        """Describe one record in its current state.
 
         Raises: KeyError: there is none.
         """
@@ -211,13 +211,15 @@ class Simulator:
             return self._records[sid].emitted()
 
     def emitted(self) -> list[Emitted]:
-        """Describe everything that there is, as it is now, in order of addition: what lists do not show yet as well."""
+        """Describe all records in their current state, in order of addition, including those that lists do not show
+        yet.
+        """
         with self.lock:
             self.settle()
             return [record.emitted() for record in self._records.values()]
 
     def counts(self) -> dict[str, int]:
-        """Count what there is by log type."""
+        """Count records by log type."""
         with self.lock:
             kinds = Counter(record.kind for record in self._records.values())
         return {kind.log_type: kinds[kind] for kind in Kind}
@@ -225,13 +227,13 @@ class Simulator:
     # Time
 
     def schedule(self, at: datetime, action: Callable[[], None]) -> None:
-        """Do something as soon as the clock has reached a moment."""
+        """Run an action when the clock reaches a time."""
         with self.lock:
             self._numbers += 1
             heapq.heappush(self._due, (at, self._numbers, action))
 
     def settle(self) -> None:
-        """Let everything happen that is due by now, in order."""
+        """Run all due actions in order."""
         with self.lock:
             now = self.clock.now()
             while self._due and self._due[0][0] <= now:
@@ -240,7 +242,7 @@ class Simulator:
     # Requests
 
     def handle(self, request: Request) -> Response:
-        """Answer one request, as the server would."""
+        """Answer one request as the server would."""
         with self.lock:
             self.settle()
             response = self._answer(request)
@@ -266,14 +268,14 @@ class Simulator:
         with self.lock:
             return Counter(seen.target.partition("?")[0] for seen in self.requests)
 
-    # For the modules of the simulator
+    # Used by modules of the simulator
 
     def collection(self, account_sid: str, kind: Kind) -> Collection:
         """Return the records of one kind of an account."""
         return self._collections.setdefault((account_sid, kind), Collection())
 
     def new_sid(self, prefix: str) -> str:
-        """Make a sid that depends on nothing but the seed, the run, and how many of its kind were made before."""
+        """Create a SID that depends only on the seed, the run, and the number of earlier ones of its kind."""
         self._sids[prefix] += 1
         label = f"{self.seed}{self.run}/{prefix}/{self._sids[prefix]}"
         digest = hashlib.md5(label.encode(), usedforsecurity=False)
@@ -290,7 +292,7 @@ class Simulator:
 
     def _change(self, sid: str, at: datetime, fields: Mapping[str, Any]) -> None:
         record = self._records.get(sid)
-        if record is None:  # It was forgotten before this happened.
+        if record is None:  # It was dropped before this happened.
             return
         old_key = record.sort_key()
         record.change(at, fields)
@@ -303,7 +305,7 @@ class Simulator:
 
 
 def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn `from_` into `from`, which Python does not take as a keyword, and cut fractions of seconds."""
+    """Turn `from_` into `from`, which is a Python keyword, and drop fractions of seconds."""
     named = {"from" if name == "from_" else name: value for name, value in fields.items()}
     return {
         name: value.replace(microsecond=0) if isinstance(value, datetime) else value for name, value in named.items()
@@ -311,7 +313,7 @@ def _named(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _derived(kind: Kind, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what follows from the given fields, where it is not given too."""
+    """Return fields that follow from the given ones, unless they are given, too."""
     derived: dict[str, Any] = {}
     if kind is Kind.CALL:
         derived = {

@@ -1,4 +1,4 @@
-"""Steady made-up traffic with incidents: every minute is drawn from the seed and its own number alone."""
+"""Steady generated traffic with incidents. Every minute depends only on the seed and its own number."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ MINUTE = timedelta(minutes=1)
 QUIET_HOUR = 3
 """The hour of the day, UTC, with the least traffic."""
 HISTORY_SPARES = 20
-"""Before the demo began, incidents were so many times rarer."""
+"""Before the demo began, incidents were this many times rarer."""
 LATEST = 6 * 3600.0
 """Seconds after which lists show even a late record."""
 ORDINARY_ERRORS = ((12200, "warning"), (13224, "error"), (15003, "warning"), (11205, "error"))
@@ -22,7 +22,7 @@ ORDINARY_ERRORS = ((12200, "warning"), (13224, "error"), (15003, "warning"), (11
 
 @dataclass(frozen=True)
 class Recurring:
-    """An incident of the demo, and when it comes."""
+    """A recurring incident of the demo."""
 
     scenario: str
     first_after_seconds: float
@@ -31,7 +31,7 @@ class Recurring:
 
 NEVER_AGAIN = 10.0**9
 FIRST_MINUTE = (6, 22, 40, 58)
-"""The demo's first incident comes several times: whoever begins to watch seconds later sees one within the minute."""
+"""The demo's first incident is repeated: anyone who starts watching seconds later sees one within the minute."""
 DEMO_INCIDENTS = (
     *(Recurring("calls_unreachable", seconds, NEVER_AGAIN) for seconds in FIRST_MINUTE),
     Recurring("calls_unreachable", 240, 240),
@@ -48,17 +48,17 @@ DEMO_INCIDENTS = (
 
 @dataclass(frozen=True)
 class Rates:
-    """How much ordinary traffic there is, on average."""
+    """The average amount of ordinary traffic."""
 
     messages_per_minute: float = 6.0
     calls_per_minute: float = 2.0
     errors_per_minute: float = 0.1
     late_share: float = 0.0
-    """So many of the records are shown by lists only minutes or hours after they came into being."""
+    """The share of records that lists show only minutes or hours after their creation."""
 
 
 class Traffic:
-    """Fills a simulator with traffic, minute by minute as its clock goes on."""
+    """Fills a simulator with traffic, minute by minute as its clock advances."""
 
     def __init__(
         self,
@@ -71,8 +71,8 @@ class Traffic:
         """Prepare; nothing happens before `start`.
 
         Args:
-            began_at: the moment that incidents are counted from: the same after a restart, the same history.
-            kept: older records are forgotten.
+            began_at: the time that incidents are relative to: the same after a restart gives the same history.
+            kept: older records are dropped.
         """
         self.simulator, self.began_at, self.rates, self.incidents, self.kept = (
             simulator,
@@ -85,14 +85,14 @@ class Traffic:
         self._stopped_until = datetime.min.replace(tzinfo=UTC)
 
     def start(self, history: timedelta) -> None:
-        """Make the history that was there when the traffic began, and go on from there."""
+        """Create the history before now, and continue from there."""
         now = self.simulator.clock.now()
         first = max(self.began_at - history, now - self.kept).replace(second=0, microsecond=0)
         self.simulator.schedule(first, lambda: self._minute(first))
         self.simulator.settle()
 
     def begin(self, scenario: str) -> int:
-        """Let an incident begin now; say how many records it makes."""
+        """Start an incident now; return its number of records."""
         with self.simulator.lock:
             self._manual += 1
             now = self.simulator.clock.now()
@@ -101,12 +101,12 @@ class Traffic:
             )
 
     def set_rates(self, **rates: float) -> None:
-        """Change how much traffic there is from the next minute on."""
+        """Change the amount of traffic from the next minute on."""
         with self.simulator.lock:
             self.rates = replace(self.rates, **rates)
 
     def _minute(self, at: datetime) -> None:
-        """Plan what happens within a minute, and the planning of the next."""
+        """Schedule the events of a minute, and the planning of the next."""
         for recurring in self.incidents:
             for moment in self._moments(recurring, at):
                 label = f"{self.simulator.seed}/{recurring.scenario}/{moment.isoformat()}"

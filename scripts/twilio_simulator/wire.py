@@ -1,4 +1,4 @@
-"""What Twilio's records look like on the wire: every field, in the types and date formats that Twilio sends."""
+"""The wire format of Twilio's records: every field, with Twilio's types and date formats."""
 
 import json
 from collections.abc import Mapping
@@ -11,18 +11,18 @@ from urllib.parse import urlencode
 from scripts.twilio_simulator.accounts import Account
 
 Fields = dict[str, Any]
-"""A record by its wire names; moments are aware datetimes until they are written."""
+"""A record by its wire names; times are aware datetimes until they are encoded."""
 
 
 class Kind(Enum):
-    """The kinds of record, with the names that Twilio gives them."""
+    """The kinds of records, with Twilio's names."""
 
     CALL = ("call", "Calls", "calls", "CA")
     MESSAGE = ("message", "Messages", "messages", "SM")
     ERROR = ("error", "Alerts", "alerts", "NO")
 
     def __init__(self, log_type: str, resource: str, key: str, prefix: str) -> None:
-        """Keep the names: GiftPulse's word, the path's, the list's, and the first letters of a sid."""
+        """Store GiftPulse's log type, the path's name, the list's key, and the prefix of SIDs."""
         self.log_type, self.resource, self.key, self.prefix = log_type, resource, key, prefix
 
 
@@ -32,21 +32,21 @@ PARTS = {
 }
 """The subresources of a call and of a message."""
 DETAIL_ONLY = ("request_variables", "request_headers", "response_headers", "response_body")
-"""Fields of an alert that come only when it is asked for by its sid."""
+"""Fields of an alert that are returned only for reads by its SID."""
 
 
 def rfc2822(at: datetime) -> str:
-    """Write a moment as the 2010 API does: `Tue, 03 Mar 2026 09:14:02 +0000`."""
+    """Format a time as the 2010 API does: `Tue, 03 Mar 2026 09:14:02 +0000`."""
     return format_datetime(at.astimezone(UTC).replace(microsecond=0))
 
 
 def iso8601(at: datetime) -> str:
-    """Write a moment as the newer APIs do: `2026-03-03T09:14:05Z`."""
+    """Format a time as the newer APIs do: `2026-03-03T09:14:05Z`."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def encode(kind: Kind, fields: Mapping[str, Any]) -> bytes:
-    """Write a record as JSON with its links, its moments in the format of its API."""
+    """Encode a record as JSON with its links and its API's format of times."""
     write = iso8601 if kind is Kind.ERROR else rfc2822
     record = {name: write(value) if isinstance(value, datetime) else value for name, value in fields.items()}
     whole = record if kind is Kind.ERROR else links(kind, fields["account_sid"], fields["sid"]) | record
@@ -54,14 +54,14 @@ def encode(kind: Kind, fields: Mapping[str, Any]) -> bytes:
 
 
 def links(kind: Kind, account_sid: str, sid: str) -> Fields:
-    """Return what a record of the 2010 API says of its own place."""
+    """Return the links of a record of the 2010 API."""
     uri = f"/2010-04-01/Accounts/{account_sid}/{kind.resource}/{sid}"
     parts = {part: f"{uri}/{part.capitalize()}.json" for part in PARTS[kind]}
     return {"api_version": "2010-04-01", "uri": f"{uri}.json", "subresource_uris": parts}
 
 
 def call(account_sid: str, sid: str, at: datetime) -> Fields:
-    """Make a call that was completed after 37 seconds, with every field that Twilio sends."""
+    """Build a call that was completed after 37 seconds, with every field that Twilio sends."""
     return {
         "sid": sid,
         "account_sid": account_sid,
@@ -90,7 +90,7 @@ def call(account_sid: str, sid: str, at: datetime) -> Fields:
 
 
 def message(account_sid: str, sid: str, at: datetime) -> Fields:
-    """Make a message that was delivered at once, with every field that Twilio sends."""
+    """Build a message that was delivered immediately, with every field that Twilio sends."""
     return {
         "sid": sid,
         "account_sid": account_sid,
@@ -113,7 +113,7 @@ def message(account_sid: str, sid: str, at: datetime) -> Fields:
 
 
 def error(account_sid: str, sid: str, at: datetime, base_url: str = "https://monitor.twilio.com") -> Fields:
-    """Make an entry of the error log about a webhook that answered 502, with every field that Twilio sends."""
+    """Build an error-log entry about a webhook that returned 502, with every field that Twilio sends."""
     return {
         "sid": sid,
         "account_sid": account_sid,
@@ -138,7 +138,7 @@ def error(account_sid: str, sid: str, at: datetime, base_url: str = "https://mon
 
 
 def alert_text(error_code: str, level: str, url: str | None = None, http_status: int | None = None) -> str:
-    """Write the text of an error-log entry: form data that begins with a bare `Msg`."""
+    """Build the text of an error-log entry: form data that begins with a bare `Msg`."""
     pairs: dict[str, str] = {"sourceComponent": "12000", "ErrorCode": error_code}
     if http_status is not None:
         pairs["httpResponse"] = str(http_status)
@@ -148,14 +148,14 @@ def alert_text(error_code: str, level: str, url: str | None = None, http_status:
 
 
 def formatted(number: str | None) -> str | None:
-    """Write a number as people do where it is North American: `(415) 555-0100`; else leave it."""
+    """Format a North American number as people do: `(415) 555-0100`; others are unchanged."""
     if number and number.startswith("+1") and len(number) == 12:
         return f"({number[2:5]}) {number[5:8]}-{number[8:]}"
     return number
 
 
 def account(item: Account) -> Fields:
-    """Write an account as the Accounts resource does, token included."""
+    """Serialize an account as the Accounts resource does, including its token."""
     uri = f"/2010-04-01/Accounts/{item.sid}"
     return {
         "sid": item.sid,
