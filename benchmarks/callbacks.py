@@ -1,8 +1,8 @@
-"""How long it takes from a callback to its alert, through the real API, worker and database.
+"""Measures the time from a callback to its alert, through the real API, worker and database.
 
     python -m benchmarks.callbacks
 
-Beat does not run and the polls are five minutes apart: nothing but the callback itself can bring the alert.
+Beat does not run and polls are five minutes apart, so only the callback can cause the alert.
 """
 
 import argparse
@@ -36,7 +36,7 @@ MAX_SECONDS = 60.0
 
 
 class Bench:
-    """GiftPulse between a simulated Twilio that pushes and a database that is asked for alerts."""
+    """GiftPulse between a simulated Twilio that sends callbacks and a database that is checked for alerts."""
 
     def __init__(self, world: Deployment) -> None:
         self.world, self.numbers = world, 0
@@ -55,12 +55,12 @@ class Bench:
             return cursor.fetchone()[0]  # type: ignore[index]
 
     def new_number(self) -> str:
-        """Give a number that no log has yet: its alert is its own."""
+        """Return a number without logs, so that its alert is unique."""
         self.numbers += 1
         return f"+1415555{self.numbers:04}"
 
     def known(self, kind: str, count: int) -> list[tuple[str, str]]:
-        """Let so many logs be read that nothing has become of yet; give their sids and numbers."""
+        """Store logs that are not final; return their SIDs and numbers."""
         simulator, made = self.world.simulator, []
         for _ in range(count):
             number = self.new_number()
@@ -86,7 +86,7 @@ class Bench:
             time.sleep(LOOK_SECONDS)
 
     def fail(self, sid: str, number: str) -> tuple[str, object]:
-        """Let a log fail; the simulator pushes that."""
+        """Let a log fail; the simulator sends the callback."""
         if sid.startswith("CA"):
             self.world.simulator.change(sid, status="failed", end_time=self.world.simulator.clock.now())
         else:
@@ -95,7 +95,7 @@ class Bench:
 
 
 Case = Callable[[Bench, int], Iterator[Callable[[], tuple[str, object]]]]
-"""Gives for each callback what brings it about, and of what group its alert is."""
+"""Yields, for each callback, a function that causes it and returns the group of its alert."""
 
 
 def known(kind: str) -> Case:
@@ -184,7 +184,7 @@ def _seconds(bench: Bench, bring: Callable[[], tuple[str, object]]) -> float:
 
 
 def _burst(bench: Bench, count: int) -> None:
-    """Let many messages fail at once; say when the last callback was answered, and when the last alert was there."""
+    """Let many messages fail at once; measure when the last callback was answered, and when the last alert existed."""
     logs = bench.known("message", count)
     with Callbacks(bench.world.simulator, _targets(bench, "status")) as pushed:
         began = time.monotonic()

@@ -1,10 +1,10 @@
-"""Measures deliveries a second through claim, send and record, beside the bare requests through the same client.
+"""Measures deliveries a second through claim, send and record, next to bare requests with the same client.
 
-    python -m benchmarks.deliver            # a receiver that answers at once, and one that takes 100 milliseconds
+    python -m benchmarks.deliver            # a receiver that responds immediately, and one that takes 100 milliseconds
     python -m benchmarks.deliver --profile  # where the process spends its time
 
-One process delivers, to one receiver in a process of its own; PostgreSQL has fsync on. There are so many actions that
-their own limits (two at once, ten a second) hold nothing up.
+One process delivers to one receiver in another process; PostgreSQL has fsync on. There are so many actions that their
+own limits (two at once, ten a second) do not slow it down.
 """
 
 import argparse
@@ -43,12 +43,12 @@ from scripts.local.postgres import Postgres
 ROOT = Path(__file__).parent.parent
 ACTIONS = 60
 EACH = 18
-"""Fewer than an action may send in one go."""
+"""Fewer than an action may send at once."""
 HEADERS = {"Content-Type": "application/json"}
 
 
 def main() -> None:
-    """Measure, or be the receiver."""
+    """Measure, or act as the receiver."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--receive", nargs=2, type=int, metavar=("PORT", "MILLISECONDS"), help=argparse.SUPPRESS)
     parser.add_argument("--profile", action="store_true", help="say where the process spends its time")
@@ -89,7 +89,7 @@ async def receive(port: int, milliseconds: int) -> None:
 
 
 def prepare(url: str) -> None:
-    """Give this process its settings, and the database its schema."""
+    """Set this process's settings and create the database's schema."""
     os.environ |= {
         "DATABASE_URL": url,
         "REDIS_URL": "redis://127.0.0.1:9/0",
@@ -103,7 +103,7 @@ def prepare(url: str) -> None:
 
 @contextmanager
 def start_receiver(milliseconds: int) -> Iterator[str]:
-    """Start the receiver; the answer is its address."""
+    """Start the receiver; yields its URL."""
     port = processes.free_port()
     command = [sys.executable, "-m", "benchmarks.deliver", "--receive", str(port), str(milliseconds)]
     child = subprocess.Popen(command, cwd=ROOT)  # it ends with this run
@@ -116,7 +116,7 @@ def start_receiver(milliseconds: int) -> Iterator[str]:
 
 
 def measure(server: Postgres, milliseconds: int, *, profile: bool) -> None:
-    """Send the same bodies with and without the outbox, and print what either took."""
+    """Send the same bodies with and without the outbox, and print both durations."""
     settings = get_settings()
     body = standard(sample_notifications()[0])
     with start_receiver(milliseconds) as url, asyncio.Runner() as runner:
@@ -146,7 +146,7 @@ def measure(server: Postgres, milliseconds: int, *, profile: bool) -> None:
 
 
 def fill_outbox(url: str, body: bytes) -> None:
-    """Make the actions and what is owed through them."""
+    """Create the actions and their pending deliveries."""
     now = utc_now()
     with session_scope() as session:
         session.execute(text("TRUNCATE deliveries, attempts, actions CASCADE"))
@@ -161,7 +161,7 @@ def fill_outbox(url: str, body: bytes) -> None:
 
 
 async def send_bare(settings: Settings, url: str, body: bytes) -> float:
-    """Send as many requests as there are deliveries, as many at once; return the seconds."""
+    """Send as many requests as there are deliveries, with the same concurrency; return the seconds."""
     left = ACTIONS * EACH
 
     async def work(client: GuardedClient) -> None:

@@ -1,8 +1,8 @@
-"""How many logs a second the index of patterns matches, beside a loop over all rules, in one run.
+"""Measures how many logs a second the pattern index matches, next to a loop over all rules, in one run.
 
     python -m benchmarks.match
 
-The rules are those that monitors have: 40 % lists of codes, 20 % statuses of one sender, 25 % words, 15 % patterns.
+The rules are typical: 40 % lists of codes, 20 % statuses of one sender, 25 % keywords, 15 % regular expressions.
 """
 
 import random
@@ -40,7 +40,7 @@ WORDS = (
 
 
 def make_rules(chance: random.Random, count: int) -> list[Rule]:
-    """Make rules as monitors have them."""
+    """Create typical rules."""
     return [_rule(number, *pattern(chance, number)) for number in range(count)]
 
 
@@ -80,7 +80,7 @@ def _rule(number: int, kind: PatternType, value: str, filters: dict[str, frozens
 
 
 def make_logs(chance: random.Random, count: int) -> list[LogVersion]:
-    """Make messages of a hundred characters, no two alike, one in ten of which has a code."""
+    """Create messages of a hundred characters, no two alike; one in ten has a code."""
     return [
         LogVersion(
             change_id=number,
@@ -114,7 +114,7 @@ def make_logs(chance: random.Random, count: int) -> list[LogVersion]:
 
 
 def loop(rules: Sequence[Rule]) -> Callable[[Sequence[LogVersion]], int]:
-    """Make the plain loop over all rules, each compiled once; what it answers is the number of hits."""
+    """Build the plain loop over all rules, each compiled once; it returns the number of hits."""
     tests = [_test(rule) for rule in rules]
     return lambda logs: sum(test(log) for log in logs for test in tests)
 
@@ -133,7 +133,7 @@ def _test(rule: Rule) -> Callable[[LogVersion], bool]:
 
 
 def measure(work: Callable[[Sequence[LogVersion]], int], logs: Sequence[LogVersion]) -> tuple[float, int]:
-    """Return the best rate of several runs, in logs a second, and the number of hits."""
+    """Return the best rate of several runs in logs a second, and the number of hits."""
     best, hits = 0.0, 0
     for _ in range(RUNS):
         began = time.perf_counter()

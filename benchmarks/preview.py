@@ -1,7 +1,7 @@
-"""How long a preview takes over a month with a million logs, by condition and pattern.
+"""Measures previews over a month with a million logs, by condition and pattern.
 
 python -m benchmarks.preview
-python -m benchmarks.preview --logs 20000   # to see that it works
+python -m benchmarks.preview --logs 20000   # to check that it works
 """
 
 import argparse
@@ -61,7 +61,7 @@ ASKED: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    """Fill a database of its own, and ask."""
+    """Fill a separate database, and run the previews."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.preview", description=__doc__)
     parser.add_argument("--logs", type=int, default=1_000_000, help="default: 1000000")
     parser.add_argument("--days", type=int, default=30, help="how far back they reach; default: 30")

@@ -1,1 +1,1 @@
-"""How fast the API answers over millions of stored logs."""
+"""How fast the API responds with millions of stored logs."""

@@ -1,6 +1,6 @@
-"""Measures how long the API takes over millions of stored logs, with a real PostgreSQL and no other load.
+"""Measures the API's response times with millions of stored logs, a real PostgreSQL and no other load.
 
-The app runs in this process, and is asked as a client would ask; medians of a few runs each.
+The app runs in this process and gets requests as from a client; results are medians of a few runs.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from benchmarks.ingest.world import POSTGRES, ROOT, SETTINGS, use
 from scripts.local.postgres import Postgres
 
 ApiRequest = tuple[str, str, dict[str, Any]]
-"""What is asked in words, the address, and its parameters."""
+"""The description, the path, and the parameters."""
 
 
 def main() -> None:
@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def questions(now: datetime) -> list[ApiRequest]:
-    """Say what is asked."""
+    """Return the requests to measure."""
     return [*_counts(now), *_pages(now)]
 
 

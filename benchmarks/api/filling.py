@@ -1,4 +1,4 @@
-"""Fills a database with logs as they are after some months; the database itself writes them, in a few statements."""
+"""Fills a database as it would be after some months, with a few SQL statements."""
 
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ ACCOUNTS = ("AC" + "0" * 31 + "1", "AC" + "0" * 31 + "2")
 """The second has one log in ten."""
 CHUNK = 200_000
 RARE = 100_000
-"""One log in so many has a rare code, and another a rare status."""
+"""One log in this many has a rare code, and another a rare status."""
 
 _LOGS = """
 INSERT INTO logs (occurred_at, id, account_id, sid, log_type, status, level, direction, from_, to_, to_country,
@@ -68,7 +68,7 @@ SELECT occurred_at, id, lower(concat_ws(chr(10), text_, error_message, from_, to
 
 
 def fill(logs: int, days: int, now: datetime) -> None:
-    """Store so many logs of so many days up to now, with their first changes and their words."""
+    """Store logs over some days up to now, with their first changes and search texts."""
     since = now - timedelta(days=days)
     with session_scope() as session:
         _unhurried(session)
@@ -106,7 +106,7 @@ def _unhurried(session: Session) -> None:
 
 
 def tidy() -> None:
-    """Let the planner know what there is, as autovacuum does in time."""
+    """Update the planner's statistics, as autovacuum does in time."""
     with get_engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("SET statement_timeout = 0"))
         connection.execute(text("VACUUM ANALYZE"))

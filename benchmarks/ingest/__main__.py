@@ -1,7 +1,7 @@
-"""Measures logs a second: all new, all unchanged, and the bare COPY of the same rows, taking turns.
+"""Measures logs a second: all new, all unchanged, and the bare COPY of the same rows, in turns.
 
 A log counts once it is stored, evaluated against all rules, and its alerts and their deliveries are recorded. The
-worker is the real one, started as in production; the simulated Twilio serves pages of 1,000 over HTTP.
+worker is started as in production; the simulated Twilio serves pages of 1,000 over HTTP.
 """
 
 import argparse
@@ -34,7 +34,7 @@ class Measured(NamedTuple):
 
 
 Case = tuple[str, int]
-"""What is measured, and with how many rules; COPY knows none."""
+"""What is measured, and with how many rules; COPY has none."""
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def _rows() -> list[str]:
 
 
 def _measure(world: World, rules: int, rows: list[str], found: dict[Case, list[Measured]]) -> None:
-    """Measure each case once, one after the other, so that what else the machine does falls on all of them."""
+    """Measure each case once, in turn, so that other load on the machine affects all of them."""
     found["COPY with raw", 0].append(Measured(copy_seconds(rows, raw=True)))
     found["COPY", 0].append(Measured(copy_seconds(rows, raw=False)))
     with world.worker() as worker:
@@ -107,7 +107,7 @@ def _print_results(logs: int) -> str:
 
 
 def _print(found: dict[Case, list[Measured]], logs: int) -> None:
-    """Print medians: rates, their ratios to those of COPY, and the processor's microseconds a log."""
+    """Print medians: rates, their ratios to COPY, and CPU microseconds per log."""
     base = {name: _rate(found[name, 0], logs) for name in ("COPY with raw", "COPY")}
     print(f"\n{'':24} {'logs/s':>9} {'of COPY with raw':>17} {'of COPY':>8} {'worker us':>10} {'PostgreSQL us':>14}")
     for (name, rules), runs in sorted(found.items(), key=lambda item: (item[0][1], item[0][0])):

@@ -1,4 +1,4 @@
-"""The measure of all: the same records into a bare table, by COPY."""
+"""The reference: the same records copied into a bare table."""
 
 import time
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ COLUMNS = {
 
 
 def read_rows(reader: TwilioReader) -> list[str]:
-    """List all messages, and write each as a row of COPY; the last column is the record as it came."""
+    """List all messages as rows for COPY; the last column is the raw record."""
     since = utc_now() - timedelta(days=2)
     return [_row(bytes(record)) for page in reader.list_pages(LogType.MESSAGE, since=since) for record in page.records]
 
@@ -60,7 +60,7 @@ def _escaped(value: str) -> str:
 
 
 def copy_seconds(rows: Sequence[str], *, raw: bool) -> float:
-    """Copy the rows into a table without an index, in one transaction; return how long that took."""
+    """Copy the rows into a table without an index, in one transaction; return the seconds."""
     written = "\n".join(rows if raw else [row.rpartition("\t")[0] for row in rows])
     columns = COLUMNS | ({"raw": "jsonb"} if raw else {})
     with session_scope() as session:

@@ -1,4 +1,4 @@
-"""What processes cost, by the processor's time."""
+"""The CPU time of processes."""
 
 import contextlib
 
@@ -6,7 +6,7 @@ import psutil
 
 
 def cpu_seconds(pid: int) -> float:
-    """Add up the time of a process and of all that it started, those that have ended among them."""
+    """Sum the CPU time of a process and its children, including ended ones."""
     process = psutil.Process(pid)
     used = process.cpu_times()
     total = used.user + used.system + used.children_user + used.children_system

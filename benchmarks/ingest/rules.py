@@ -1,4 +1,4 @@
-"""The rules of a monitor: ten that concern what comes, among however many that do not."""
+"""The rules of a monitor: ten that match, among any number that do not."""
 
 import random
 from datetime import timedelta
@@ -26,12 +26,12 @@ LIVE: list[tuple[str, str, dict[str, Any]]] = [
     ("regex", r"\bOrder 0[0-4]\d+ has been paid", {}),
     ("regex", r"code is [12]\d+\.", {"condition": {"type": "no_data", "window_minutes": 30}}),
 ]
-"""Of the simulator's messages they match about four in ten."""
+"""They match about four in ten of the simulator's messages."""
 THRESHOLD = {"condition": {"type": "threshold", "count": 10, "window_minutes": 15}}
 
 
 def make_bodies(count: int) -> list[dict[str, Any]]:
-    """Make the bodies of so many rules: 40 % codes, 20 % statuses, 25 % words, 15 % patterns; some are thresholds."""
+    """Create rules: 40 % codes, 20 % statuses, 25 % keywords, 15 % regular expressions; some are thresholds."""
     bodies = [_body(kind, value, more) for kind, value, more in LIVE]
     chance = random.Random(3)
     for number in range(len(LIVE), count):
@@ -47,7 +47,7 @@ def _body(kind: str, value: str, more: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_rules(count: int) -> None:
-    """Store so many rules, as if made two days ago, and two webhooks that every alert goes to."""
+    """Store rules as if created two days ago, and two webhooks for every alert."""
     now = utc_now()
     made_at = now - timedelta(days=2)
     times = {"started_at": made_at, "created_at": made_at, "updated_at": made_at}

@@ -1,7 +1,7 @@
-"""Measures what a log costs at each stage: microseconds of the processor, of Python and of PostgreSQL apart.
+"""Measures the cost of a log at each stage: CPU microseconds of Python and of PostgreSQL.
 
-One process does all the work here, so that every microsecond has its owner. What others do on the machine makes no
-difference to the processor's time, or little.
+One process does all the work, so every microsecond belongs to a stage. Other load on the machine hardly affects CPU
+time.
 """
 
 import argparse
@@ -59,11 +59,11 @@ STAGES: list[tuple[str, Any, str]] = [
     ("notices", changes.AlertChanges, "save_notices"),
     ("evaluate: the rest", evaluation, "evaluate_changes"),
 ]
-"""Names and the functions that do the work, inner ones before those that call them."""
+"""Names and functions of the stages, inner ones before their callers."""
 
 
 class Meter:
-    """Splits the processor's time among stages: what a stage calls that is a stage itself counts there."""
+    """Splits CPU time among stages; nested stages count separately."""
 
     def __init__(self, postgres: Callable[[], float]) -> None:
         self._postgres = postgres
@@ -77,7 +77,7 @@ class Meter:
         self._stack.append(stage)
 
     def leave(self) -> None:
-        """End the stage that began last."""
+        """End the current stage."""
         self._charge()
         self._stack.pop()
 
@@ -118,7 +118,7 @@ def _run_seconds(pid: int) -> float:
 def _measure_all(meter: Meter) -> None:
     for name, owner, function in STAGES:
         setattr(owner, function, _measured(getattr(owner, function), name, meter))
-    # A page is fetched in a thread of its own, whose time would fall on whatever runs beside it.
+    # A page is fetched in a thread, whose time would count for the stage that runs concurrently.
     listing._prefetched = lambda items: items
 
 

@@ -1,4 +1,4 @@
-"""Servers of one's own for a benchmark: PostgreSQL, Valkey, the simulated Twilio and a worker, each a process."""
+"""The servers of a benchmark: PostgreSQL, Valkey, the simulated Twilio and a worker, each a process."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ from scripts.twilio_simulator import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN
 ROOT = Path(__file__).parent.parent.parent
 TEMPLATE = "template_giftpulse"
 POSTGRES = {"shared_buffers": "1GB", "max_wal_size": "8GB", "max_connections": "100"}
-"""A commit is on the disk when it is answered, as in production."""
+"""A commit is on disk when it returns, as in production."""
 SETTINGS = {
     "API_KEY": "key-of-the-benchmark",
     "SECRET_KEY": "secret-of-the-benchmark",
@@ -43,7 +43,7 @@ MAX_SECONDS = 600.0
 
 
 class World:
-    """Everything that runs, and what a benchmark asks of it."""
+    """All servers, and the operations of a benchmark."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class World:
         self.simulator: subprocess.Popen[bytes] | None = None
 
     def start(self, messages: int) -> None:
-        """Start the servers; the simulated Twilio holds so many messages of the last hours, all final."""
+        """Start the servers; the simulated Twilio has this many final messages of the last hours."""
         self.postgres.start()
         self.valkey.start()
         port = processes.free_port()
@@ -72,7 +72,7 @@ class World:
 
     @contextmanager
     def database(self, name: str) -> Iterator[None]:
-        """Make a database with the product's schema, which watches the simulated account and knows no rule."""
+        """Create a database with the product's schema, the simulated account and no rules."""
         self.postgres.create_database(name)
         use({"DATABASE_URL": self.postgres.url(name)})
         command.upgrade(Config(str(ROOT / "alembic.ini")), "head")
@@ -85,7 +85,7 @@ class World:
 
     @contextmanager
     def worker(self) -> Iterator[int]:
-        """Run one worker as in production, but for deliveries; the answer is its process's id."""
+        """Run one worker as in production, except for deliveries; yields its process id."""
         self.valkey.ask("FLUSHALL")
         worker = self._run("celery", "-A", "app.tasks.celery_app", "worker", "-Q", "poll,evaluate", "--loglevel=ERROR")
         try:
@@ -102,7 +102,7 @@ class World:
 
 @contextmanager
 def a_world(messages: int) -> Iterator[World]:
-    """Start a world in a folder that is gone afterwards."""
+    """Start a world in a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="giftpulse-benchmark-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)  # PostgreSQL does not run as root
         world = World(Path(name))
@@ -114,7 +114,7 @@ def a_world(messages: int) -> Iterator[World]:
 
 
 def use(settings: Mapping[str, str]) -> None:
-    """Let this process, and those that it starts, work with these settings."""
+    """Use these settings in this process and its children."""
     os.environ.update(settings)
     if get_engine.cache_info().currsize:
         get_engine().dispose()
@@ -124,7 +124,7 @@ def use(settings: Mapping[str, str]) -> None:
 
 
 def relist_everything() -> None:
-    """Let the next poll list everything, whatever is stored."""
+    """Make the next poll list everything, even if it is stored."""
     with session_scope() as session:
         session.execute(
             text("UPDATE streams SET complete_from = NULL, complete_until = NULL, swept_at = '{}', due_at = now()")
@@ -132,7 +132,7 @@ def relist_everything() -> None:
 
 
 def await_evaluated(since: datetime) -> None:
-    """Wait until all streams are polled since then, and all that came is evaluated."""
+    """Wait until all streams were polled since then and everything is evaluated."""
 
     def done() -> bool:
         with session_scope() as session:
