@@ -1,1 +1,1 @@
-"""The first door: HTTP. Parses, calls one service, shapes the answer."""
+"""The HTTP API: parses requests, calls one service, builds the response."""

@@ -1,4 +1,4 @@
-"""A change that somebody makes through the API: what it was before and is after goes into the audit."""
+"""Records changes made through the API in the audit, with the state before and after."""
 
 from sqlalchemy.orm import Session
 
@@ -10,7 +10,7 @@ from app.utils.clock import utc_now
 
 
 class AuditedChange:
-    """One change of one thing, by one caller, in one transaction."""
+    """One change to one resource, by one caller, in one transaction."""
 
     def __init__(self, session: Session, caller: Principal, target: str, before: JsonObject | None = None) -> None:
         self._session = session
@@ -19,7 +19,7 @@ class AuditedChange:
         self._before = before
 
     def record(self, action: str, after: JsonObject | None) -> None:
-        """Write the entry; secrets stand in `before` and `after` as fingerprints, or masked."""
+        """Write the entry. Secrets in `before` and `after` must be fingerprints or masked."""
         audit.record(
             self._session, self._caller.name, action, self._target, self._before, after, utc_now(), request_id()
         )

@@ -1,15 +1,15 @@
-"""Rows as CSV that a spreadsheet cannot take for formulas. Pure."""
+"""Rows as CSV, safe against formula injection in spreadsheets. Pure."""
 
 import csv
 import io
 from collections.abc import Iterable, Sequence
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins with one of these may be run by a spreadsheet that opens the file."""
+"""A spreadsheet may run a cell that begins with one of these."""
 
 
 def cell(value: object) -> str:
-    """Write one value; an apostrophe keeps a text from being a formula."""
+    """Format one value. An apostrophe keeps a text from being a formula."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -19,7 +19,7 @@ def cell(value: object) -> str:
 
 
 def lines(rows: Iterable[Sequence[object]]) -> str:
-    """Write rows as RFC 4180 has it."""
+    """Format rows according to RFC 4180."""
     buffer = io.StringIO()
     csv.writer(buffer).writerows([cell(value) for value in row] for row in rows)
     return buffer.getvalue()

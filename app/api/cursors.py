@@ -1,4 +1,4 @@
-"""Cursors: where a page ended, signed, and bound to the list and the filters that it came from. Pure."""
+"""Cursors: the signed end position of a page, bound to its list and filters. Pure."""
 
 import base64
 import binascii
@@ -14,22 +14,22 @@ PATTERN = r"^[A-Za-z0-9_-]{16,400}$"
 
 
 class InvalidCursor(Exception):
-    """Not a cursor of ours, or one of another list or other filters."""
+    """Not one of our cursors, or one of another list or other filters."""
 
 
 def encode(secret: str, context: str, position: Sequence[str | int]) -> str:
     """Write a cursor.
 
-    Args:    context: names the list and its filters; place: values of the sorting columns in the last row shown.
+    Args:    context: names the list and its filters; position: values of the sort columns in the last row shown.
     """
     body = orjson.dumps(list(position))
     return base64.urlsafe_b64encode(_sign(secret, context, body) + body).rstrip(b"=").decode()
 
 
 def decode(secret: str, context: str, cursor: str) -> list[Any]:
-    """Read the place out of a cursor.
+    """Read the position from a cursor.
 
-    Raises: BadCursor.
+    Raises: InvalidCursor.
     """
     try:
         raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)

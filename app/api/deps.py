@@ -1,4 +1,4 @@
-"""What handlers are given: the body, the page that is asked for, the version that an edit is meant for."""
+"""FastAPI dependencies: request body, query checks, `If-Match`."""
 
 import re
 from collections.abc import Collection
@@ -23,7 +23,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def check_query(request: Request) -> None:
-    """Refuse a query that cannot be read, names a thing twice, or is sent to a call that takes none.
+    """Refuse a query that is malformed, repeats a parameter, or is sent to a call without parameters.
 
     Raises: InvalidInput, naming the parameters; Refused.
     """
@@ -32,14 +32,16 @@ def check_query(request: Request) -> None:
         return
     if len(raw) > MAX_QUERY_LENGTH:
         raise Refused(414, f"The query is longer than {MAX_QUERY_LENGTH} characters.")
-    # Bytes that are no UTF-8 come out as halves of surrogate pairs, which the gate refuses by the parameter's name.
+    # Bytes that are not UTF-8 become lone surrogates, which `json_guard` rejects with the parameter's name.
     pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
     names = [name for name, _ in pairs]
     takes_any = bool(request.scope["route"].dependant.query_params)
     errors = [FieldError(_name(name), fault) for name, value in pairs if (fault := json_guard.text_error(name + value))]
-    errors += [FieldError(_name(name), "is not known here") for name in dict.fromkeys(names) if not takes_any]
     errors += [
-        FieldError(_name(name), "must be given once; several values go by commas")
+        FieldError(_name(name), "is not a parameter of this call") for name in dict.fromkeys(names) if not takes_any
+    ]
+    errors += [
+        FieldError(_name(name), "must be given once; separate several values with commas")
         for name in dict.fromkeys(names)
         if names.count(name) > 1
     ]
@@ -48,14 +50,14 @@ def check_query(request: Request) -> None:
 
 
 def _name(name: str) -> str:
-    """A parameter's name as an error may show it."""
+    """Return a parameter's name if an error may show it."""
     return name if re.fullmatch(r"[\w.-]{1,50}", name) else "query"
 
 
 async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """Read the body, counting while it streams in; once, however many ask for it.
+    """Read the body and count its bytes while it streams in. Later calls return the same bytes.
 
-    Raises: Refused with 413 where it is too long, 415 where it is compressed.
+    Raises: Refused with 413 if it is too long, 415 if it is compressed.
     """
     if hasattr(request.state, "body"):
         return bytes(request.state.body)
@@ -76,21 +78,21 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
 
 
 async def read_json(request: Request) -> Any:
-    """Read a body of JSON.
+    """Read a JSON body.
 
-    Raises: Refused with 400, 413 or 415; InvalidInput for values that no field can take.
+    Raises: Refused with 400, 413 or 415; InvalidInput for values that no field accepts.
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = await read_body(request)
     if content_type != "application/json" and not (
         content_type.startswith("application/") and content_type.endswith("+json")
     ):
-        raise Refused(415, "The body must be JSON, and Content-Type say so: application/json.")
+        raise Refused(415, "The body must be JSON, with the Content-Type application/json.")
     return _parse(body)
 
 
 async def read_optional_json(request: Request) -> Any:
-    """Read a body of JSON where there is one; an empty object where there is none."""
+    """Read a JSON body, or return an empty object if there is no body."""
     if request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers:
         return {}
     return await read_json(request)
@@ -108,9 +110,9 @@ OptionalJsonBody = Annotated[Any, Depends(read_optional_json)]
 
 
 def parse(model: type[Model], body: Any) -> Model:
-    """Read a body into a model.
+    """Validate a body against a model.
 
-    Raises: InvalidInput, each field named by its path; no value is repeated.
+    Raises: InvalidInput, which names each field by its path and repeats no value.
     """
     try:
         return model.model_validate(body)
@@ -122,12 +124,12 @@ def parse(model: type[Model], body: Any) -> Model:
 
 
 def path(loc: tuple[int | str, ...]) -> str:
-    """Write the place of an error as a path in the body; the body itself is `body`."""
+    """Format the location of an error as a path in the body. The body itself is `body`."""
     return ".".join(str(part) for part in loc) or "body"
 
 
 def settings_of(request: Request) -> Settings:
-    """Return the settings that the app was made with."""
+    """Return the settings of the running app."""
     settings: Settings = request.app.state.settings
     return settings
 
@@ -136,35 +138,33 @@ AppSettings = Annotated[Settings, Depends(settings_of)]
 
 
 def request_id() -> str | None:
-    """Return the id of the request under way."""
+    """Return the id of the current request."""
     found: str | None = structlog.contextvars.get_contextvars().get("request_id")
     return found
 
 
 @dataclass(frozen=True)
 class IfMatchGuard:
-    """The version that an edit is meant for, by `If-Match`; none where the caller does not care."""
+    """The version in `If-Match` that an edit applies to, or None for any."""
 
     tags: frozenset[str] | None
 
     def check(self, shown: JsonObject, unversioned: Collection[str] = ()) -> None:
-        """Compare with the resource as it stands, which the caller has locked.
+        """Compare with the current resource, which the caller has locked.
 
-        Raises: Refused with 412 where somebody else was faster.
+        Raises: Refused with 412 if it was edited since that version.
         """
         if self.tags is not None and "*" not in self.tags and etag(shown, unversioned) not in self.tags:
-            raise Refused(412, "It has changed since that version: read it again, then repeat the edit.")
+            raise Refused(412, "The resource has changed since that version: read it again, then repeat the edit.")
 
 
 def if_match(
     header: Annotated[
         str | None,
-        Header(
-            alias="If-Match", description="The `ETag` of the version that the edit is meant for; 412 if it is stale."
-        ),
+        Header(alias="If-Match", description="The `ETag` of the version to edit; 412 if it is stale."),
     ] = None,
 ) -> IfMatchGuard:
-    """Read `If-Match`: `*`, or tags by commas. A weak tag never matches."""
+    """Read `If-Match`: `*` or a comma-separated list of tags. A weak tag never matches."""
     return IfMatchGuard(None if header is None else frozenset(part.strip() for part in header.split(",")))
 
 

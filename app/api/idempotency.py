@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a POST that comes twice has its effect once, and the same answer.
+"""`Idempotency-Key`: a repeated POST takes effect once and gets the same response.
 
-The answer is stored in the transaction of the effect, so that a crash leaves both or neither. While a request runs, an
-advisory lock on its key turns a second one away.
+The response is stored in the transaction of the effect, so a crash leaves both or neither. While a request runs, it
+holds an advisory lock on its key, and a second request with that key is rejected.
 """
 
 import hashlib
@@ -30,16 +30,17 @@ KEPT_HEADERS = ("etag", "location", "content-type")
 
 @dataclass(frozen=True)
 class IdempotencyGuard:
-    """Runs the effect of one request once, by the key it carries; without a key, each time."""
+    """Runs the effect of a request once per key. Without a key, it runs the effect every time."""
 
     settings: Settings
     key: str | None
     request_hash: str
 
     def run(self, caller: str, effect: Callable[[Session], Response]) -> Response:
-        """Run the effect in a transaction, or answer as it was answered before.
+        """Run the effect in a transaction, or replay the stored response.
 
-        Raises: Refused with 409 while the same key is under way; InvalidInput where it came with another request.
+        Raises: Refused with 409 while a request with this key runs; InvalidInput if the key was used for another
+            request.
         """
         with session_scope() as session:
             if self.key is None:
@@ -58,7 +59,7 @@ class IdempotencyGuard:
         digest = hashlib.sha256(f"{caller}\n{key}".encode()).digest()
         number = int.from_bytes(digest[:8], signed=True)
         if not session.scalar(select(func.pg_try_advisory_xact_lock(number))):
-            raise Refused(409, "A request with this Idempotency-Key is under way.", {"Retry-After": "1"})
+            raise Refused(409, "A request with this Idempotency-Key is in progress.", {"Retry-After": "1"})
 
     def _replay(self, stored: IdempotentAnswer) -> Response:
         if stored.request_hash != self.request_hash:
@@ -66,7 +67,10 @@ class IdempotencyGuard:
         try:
             kept = orjson.loads(decrypt(self.settings.secret_keys, stored.answer))
         except Undecryptable:
-            raise Refused(409, "This Idempotency-Key was used, and no key opens its answer any more.") from None
+            raise Refused(
+                409,
+                "This Idempotency-Key was used before, and SECRET_KEY no longer decrypts its response: use a new one.",
+            ) from None
         return Response(kept["body"].encode(), stored.status, {**kept["headers"], "Idempotency-Replayed": "true"})
 
     def _run_and_store(
@@ -79,7 +83,7 @@ class IdempotencyGuard:
         }
         session.execute(
             delete(IdempotentAnswer).where(IdempotentAnswer.caller == caller, IdempotentAnswer.key == key)
-        )  # one that has outlived its day
+        )  # an expired one
         session.add(
             IdempotentAnswer(
                 caller=caller,
@@ -100,11 +104,11 @@ async def idempotency_guard(
         Header(
             alias="Idempotency-Key",
             pattern=r"^[\x21-\x7e]{1,128}$",
-            description="Any text of yours: the same request with the same key within 24 hours has its effect once.",
+            description="A text that you choose: a repeated request with the same key takes effect once in 24 hours.",
         ),
     ] = None,
 ) -> IdempotencyGuard:
-    """Read the key, and what it is bound to: method, path, query and body."""
+    """Read the key and hash what it is bound to: method, path, query and body."""
     digest = hashlib.sha256()
     if key is not None:
         parts = (request.method.encode(), request.url.path.encode(), request.scope["query_string"])

@@ -1,4 +1,4 @@
-"""The gate that every body and every text passes: what gets through can be stored, shown and logged. Pure."""
+"""Validates every request body and text, so that it can be stored, shown and logged. Pure."""
 
 import json
 import math
@@ -10,24 +10,24 @@ from app.errors import FieldError, InvalidInput
 
 MAX_DEPTH = 32
 MAX_INTEGER = 2**63 - 1
-# Characters that turn the direction of what stands after them: they make a name look like another.
+# Characters that reverse the writing direction of the text after them: they make one name look like another.
 BIDI_OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069]")
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class Malformed(Exception):
-    """The body is not the JSON that RFC 8259 means; the message says why, without repeating it."""
+    """The body is not JSON according to RFC 8259. The message says why and repeats none of the body."""
 
 
 class _BadNumber:
-    """Stands in a body where a number was that no field can hold, until its field is known."""
+    """Placeholder for a number that no field can store, until the field is known."""
 
 
 def parse_json(body: bytes) -> Any:
-    """Read a body.
+    """Parse a JSON body.
 
-    Raises: Malformed for what is not JSON, or names one key of an object twice; InvalidInput for values that no field
-        can take: NaN, numbers beyond 64 bits, texts with NUL or half a surrogate pair, too much nesting.
+    Raises: Malformed if it is not JSON or repeats a key of an object; InvalidInput for values that no field accepts:
+        NaN, numbers beyond 64 bits, texts with NUL or lone surrogates, too deep nesting.
     """
     try:
         text = body.decode("utf-8")
@@ -38,7 +38,7 @@ def parse_json(body: bytes) -> Any:
             text, object_pairs_hook=_object, parse_constant=_no_number, parse_int=_integer, parse_float=_float
         )
     except json.JSONDecodeError as error:
-        raise Malformed(f"the body is not JSON: it breaks off or goes wrong at character {error.pos}") from None
+        raise Malformed(f"the body is not JSON: it ends early or has an error at character {error.pos}") from None
     except RecursionError:
         raise _too_deep("body") from None
     check(value)
@@ -46,7 +46,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def check(value: Any) -> None:
-    """Refuse texts that cannot be stored, unfit numbers, and too much nesting, wherever in the value they stand.
+    """Reject texts that cannot be stored, invalid numbers and too deep nesting at any level of the value.
 
     Raises: InvalidInput, naming the field.
     """
@@ -56,18 +56,18 @@ def check(value: Any) -> None:
 
 
 def text_error(text: str) -> str | None:
-    """Say what is wrong with a text; None where nothing is."""
+    """Return what is wrong with a text, or None."""
     if "\x00" in text:
-        return "must not hold the character NUL"
+        return "must not contain the character NUL"
     if SURROGATES.search(text):
-        return "must not hold half of a surrogate pair"
+        return "must not contain half of a surrogate pair"
     if BIDI_OVERRIDES.search(text):
-        return "must not hold characters that turn the direction of writing"
+        return "must not contain characters that change the writing direction"
     return None
 
 
 def _faults(value: Any) -> Iterator[tuple[str, str]]:
-    """Walk without recursion: the depth is what is being checked."""
+    """Walk without recursion, since the depth is not checked yet."""
     pending: list[tuple[str, Any, int]] = [("", value, 1)]
     while pending:
         path, item, depth = pending.pop()
@@ -83,7 +83,7 @@ def _faults(value: Any) -> Iterator[tuple[str, str]]:
             parts = item.items() if isinstance(item, dict) else enumerate(item)
             for name, part in parts:
                 if isinstance(name, str) and text_error(name):
-                    yield path or "body", "has a field whose name cannot be used"
+                    yield path or "body", "has a field with an invalid name"
                 else:
                     pending.append((f"{path}.{name}" if path else str(name), part, depth + 1))
 
@@ -91,7 +91,7 @@ def _faults(value: Any) -> Iterator[tuple[str, str]]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise Malformed("the body names one key of an object twice")
+        raise Malformed("the body repeats a key of an object")
     return found
 
 

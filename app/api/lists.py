@@ -1,4 +1,4 @@
-"""Lists: one page as JSON, and the cursor to the next."""
+"""Lists: one page as JSON, with the cursor of the next."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,23 +22,23 @@ def page_response(
     older: paging.Position | None,
     warnings: Sequence[FieldError] = (),
 ) -> Response:
-    """Answer with one page.
+    """Build the response for one page.
 
-    Args:    name: of the list. Its cursors are bound to it and to the filters.
+    Args:    name: of the list. Cursors are bound to it and to the filters.
     """
     following = None if older is None else write_cursor(name, query, paging.to_json(older))
     return json_response({"items": items, "next_cursor": following} | shown_warnings(warnings))
 
 
 def shown_warnings(warnings: Sequence[FieldError]) -> JsonObject:
-    """Return the `warnings` member of an answer about its filters; empty without warnings."""
+    """Return the `warnings` member of a response; empty without warnings."""
     return {"warnings": [asdict(warning) for warning in warnings]} if warnings else {}
 
 
 def read_position(name: str, query: PageQuery, sort_key: paging.SortKey) -> paging.Position | None:
-    """Read where the page starts; None for the first page.
+    """Return where the page starts, or None for the first page.
 
-    Raises: InvalidInput where the cursor is not one of this list with these filters.
+    Raises: InvalidInput if the cursor is not one of this list with these filters.
     """
     return None if query.cursor is None else paging.from_json(sort_key, read_cursor(name, query))
 
@@ -49,14 +49,14 @@ def write_cursor(name: str, query: PageQuery, position: Sequence[str | int]) -> 
 
 
 def read_cursor(name: str, query: PageQuery) -> list[Any]:
-    """Read the position from the cursor that was sent.
+    """Read the position from the request's cursor.
 
-    Raises: InvalidInput where the cursor is not one of this list with these filters.
+    Raises: InvalidInput if the cursor is not one of this list with these filters.
     """
     try:
         return cursors.decode(get_settings().secret_keys[0], _context(name, query), query.cursor or "")
     except cursors.InvalidCursor:
-        message = "is not a cursor of this list with these filters: begin again without it"
+        message = "is not a cursor of this list with these filters: start again without it"
         raise InvalidInput([FieldError("cursor", message)]) from None
 
 

@@ -1,4 +1,4 @@
-"""Puts the app together: settings, routes, errors, documentation. Servers import `app` from here."""
+"""Assembles the app: settings, routes, errors, documentation. Servers import `app` from here."""
 
 import contextlib
 import sys
@@ -49,7 +49,7 @@ from app.utils.clock import utc_now
 from app.utils.logging import configure_logging
 
 THREADS = 16
-"""As many as there are connections to the database: more would only wait for one."""
+"""One per database connection: more threads would only wait for one."""
 ROUTERS = (
     health,
     logs,
@@ -80,7 +80,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _watch_environment_account(settings: Settings) -> None:
-    """Begin to watch at the first start, not at the first poll; without a database a worker does it later."""
+    """Start watching at the first start, not at the first poll. Without a database, a worker does it later."""
     with contextlib.suppress(SQLAlchemyError), session_scope() as session:
         accounts.ensure_environment_account(session, settings, utc_now())
 
@@ -95,12 +95,12 @@ class _Registry(CollectorRegistry):
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
-    """Make the app.
+    """Create the app.
 
-    Raises: ConfigError where a setting that the API needs is missing.
+    Raises: ConfigError if a setting that the API needs is missing.
     """
     settings = settings or get_settings()
-    settings.database_parameters, settings.broker_url, settings.bootstrap_key, settings.secret_keys  # noqa: B018  # asked for now, so that a missing one stops the start
+    settings.database_parameters, settings.broker_url, settings.bootstrap_key, settings.secret_keys  # noqa: B018  # read now, so that a missing one stops the start
     app = FastAPI(
         title=openapi.TITLE,
         version=__version__,
@@ -115,7 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.frame = frame.FrameCache()
     app.state.registry = _Registry(settings)
     for module in ROUTERS:
-        # Flat, not by `include_router`: one list of routes, each with its address and methods.
+        # Flat, without `include_router`: one list of routes, each with its path and methods.
         app.router.routes.extend(module.router.routes)
     for router in (*CONSOLE_ROUTERS, assets.router):
         app.router.routes.extend(router.routes)
@@ -135,7 +135,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _start() -> FastAPI:
-    """Make the app that a server imports; a setting that cannot be used stops the start with one line."""
+    """Create the app that a server imports. An invalid setting stops the start with a one-line error."""
     try:
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)

@@ -1,5 +1,4 @@
-"""What happens around every request: its id, the check of its host, its headers, its measure, its line in the access
-log, and the last net."""
+"""Request middleware: request id, host check, security headers, metrics, access log, last-resort errors."""
 
 import re
 import time
@@ -28,17 +27,17 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
-"""Of every answer that does not set its own."""
+"""Added to every response that does not set its own."""
 HSTS = "max-age=31536000"
 
 log = structlog.get_logger()
 
 
 class Hosts:
-    """Which `Host` headers are ours.
+    """The `Host` headers that this server accepts.
 
-    A page elsewhere can make a browser send us its own name as the host (DNS rebinding). Names with a dot are
-    therefore listed; addresses and single words, which no public name server answers for, are always ours.
+    With DNS rebinding, another site's page makes a browser send that site's name as the host. Names with a dot must
+    therefore be listed. Addresses and single words are always accepted: public name servers do not resolve them.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -46,7 +45,7 @@ class Hosts:
         self._names = {own.lower(), *settings.allowed_hosts}
 
     def allow(self, header: str) -> bool:
-        """Say whether a request with this `Host` is for us."""
+        """Whether the `Host` header names this server."""
         found = HOST.fullmatch(header.lower())
         if found is None:
             return False
@@ -84,7 +83,7 @@ class RequestMiddleware:
         await self._handle(scope, headers, receive, send, request_id)
 
     async def _handle(self, scope: Scope, headers: Headers, receive: Receive, send: Send, request_id: str) -> None:
-        """Run the app; whatever happens in it, there is an answer, with our headers, and it is measured."""
+        """Run the app. Every request gets a response with our headers and is measured, even if the app fails."""
         began, status = time.perf_counter(), 0
         is_head = scope["method"] == "HEAD"
         inner = {**scope, "method": "GET"} if is_head else scope
@@ -101,7 +100,7 @@ class RequestMiddleware:
         try:
             refusal = self._refuse(scope, headers)
             await (refusal or self._app)(inner, receive, send_response)
-        except Exception as error:  # the last net: nothing reaches the server but an answer
+        except Exception as error:  # the last resort: the server only ever sees a response
             if status:
                 raise
             await problems.internal_error(error)(inner, receive, send_response)
@@ -109,12 +108,14 @@ class RequestMiddleware:
             _note(inner, scope["method"], status, time.perf_counter() - began)
 
     def _refuse(self, scope: Scope, headers: Headers) -> Response | None:
-        if scope["path"].startswith("/webhooks/"):  # signed for PUBLIC_BASE_URL, whatever a proxy makes of the host
+        if scope["path"].startswith("/webhooks/"):  # signed for PUBLIC_BASE_URL, even if a proxy rewrites the host
             return None
         hosts = headers.getlist("host")
         if len(hosts) == 1 and self._hosts.allow(hosts[0]):
             return None
-        return problems.problem(400, "The Host header names no server of ours: see PUBLIC_BASE_URL and ALLOWED_HOSTS.")
+        return problems.problem(
+            400, "The Host header does not name this server: check PUBLIC_BASE_URL and ALLOWED_HOSTS."
+        )
 
     def _response_headers(self, headers: MutableHeaders, request_id: str) -> None:
         for name, value in self._headers.items():
@@ -123,7 +124,7 @@ class RequestMiddleware:
 
 
 def _note(scope: Scope, method: str, status: int, seconds: float) -> None:
-    """Measure a request and log it, by the template of its route: paths and queries hold numbers and texts."""
+    """Measure a request and log it under its route's template: paths and queries may contain personal data."""
     method = method if method in METHODS else "other"
     route = getattr(scope.get("route"), "path", "unmatched")
     status = status or 500

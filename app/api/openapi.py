@@ -1,6 +1,6 @@
-"""The OpenAPI document: what FastAPI makes of the routes, with the bodies, the errors and the words put in.
+"""The OpenAPI document: FastAPI's, plus request bodies, errors and descriptions.
 
-Handlers read bodies through the gate, so FastAPI does not know their shapes; `body` names them for the document.
+Handlers read bodies through `json_guard`, so FastAPI does not know their schemas; `body` declares them.
 """
 
 from collections.abc import Mapping
@@ -23,52 +23,52 @@ from app.utils.clock import cut_to_second, rfc3339, utc_now
 JsonObject = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
 TITLE = "GiftPulse"
-DESCRIPTION = """Watches Twilio accounts: stores their calls, messages and error logs, runs them through rules, opens \
-alerts, and tells people and systems.
+DESCRIPTION = """GiftPulse watches Twilio accounts: it stores their calls, messages and error logs, evaluates rules, \
+opens alerts, and notifies people and systems.
 
-Every call under `/api` but the health probes needs the header `X-API-Key`. Lists come newest first, a page at a time: \
+Every call under `/api` except the health probes needs the header `X-API-Key`. Lists are paged, newest first: \
 send `next_cursor` back as `cursor`. Errors are problem documents (RFC 9457). Times are RFC 3339 in UTC; \
-`since` and `until` also take an age, such as `7d`, `12h` or `90m`."""
+`since` and `until` also accept an age, such as `7d`, `12h` or `90m`."""
 TAGS = {
-    "Health": "Whether GiftPulse itself is well.",
-    "Logs": "What Twilio recorded: calls, messages, error-log entries.",
-    "Rules": "Which logs become an alert, and when.",
+    "Health": "Health of GiftPulse itself.",
+    "Logs": "Twilio's calls, messages and error-log entries.",
+    "Rules": "Which logs open an alert, and when.",
     "Actions": "Where notifications go.",
-    "Alerts": "What is wrong, or was.",
-    "Deliveries": "What was sent, and every attempt at it.",
-    "Silences": "When to tell nobody.",
+    "Alerts": "Open and past problems.",
+    "Deliveries": "Sent notifications and every attempt to send them.",
+    "Silences": "Periods without notifications.",
     "Stats": "Counts over time, for plots.",
     "Error codes": "What Twilio's codes mean.",
-    "Rule packs": "Ready sets of rules.",
+    "Rule packs": "Ready-made sets of rules.",
     "Accounts": "The Twilio accounts that are watched.",
-    "Keys": "Who may call this API.",
+    "Keys": "API keys and their scopes.",
     "Audit": "Who changed what.",
     "Export and import": "Rules, actions and silences as one document.",
-    "Twilio's callbacks": "What Twilio calls; nobody else needs these.",
+    "Twilio's callbacks": "Endpoints that Twilio calls.",
 }
-"""In the order in which a newcomer needs them."""
+"""In the order in which a new user needs them."""
 ERRORS = {
     400: ("The request is malformed.", "The body is not JSON: it ends too early."),
     401: ("The key is missing or wrong.", UNKNOWN_KEY),
     403: ("The key's scope is too small.", "This needs a key of the scope `write`; this one has `read`."),
     404: ("There is no such resource.", f"There is no such resource: {EXAMPLE_ID}."),
     409: (
-        "The resource is in a state that forbids it, or the same request is under way.",
-        "A request with this Idempotency-Key is under way.",
+        "The state of the resource does not allow this, or the same request is in progress.",
+        "A request with this Idempotency-Key is in progress.",
     ),
     412: (
-        "It has changed since the version that `If-Match` names.",
-        "It has changed since that version: read it again, then repeat the edit.",
+        "The resource has changed since the version in `If-Match`.",
+        "The resource has changed since that version: read it again, then repeat the edit.",
     ),
     413: ("The body is too long.", "The body is longer than 1048576 bytes."),
-    415: ("The body is not JSON, or compressed.", "The body must not be compressed."),
-    422: ("A field or parameter cannot be used; `errors` names each.", "limit: must be 1000 or less"),
-    429: ("Too many calls; `Retry-After` says how long to wait, in seconds.", "Too many calls with this key."),
-    503: ("The database does not answer; `Retry-After` says when to try again, in seconds.", DATABASE_UNAVAILABLE),
+    415: ("The body is not JSON, or is compressed.", "The body must not be compressed."),
+    422: ("A field or parameter is invalid; `errors` lists each one.", "limit: must be 1000 or less"),
+    429: ("Too many calls; `Retry-After` is the time to wait, in seconds.", "Too many calls with this key."),
+    503: ("The database is unavailable; `Retry-After` is the time to wait, in seconds.", DATABASE_UNAVAILABLE),
 }
-"""Status to what it means, and to the words of an answer with it."""
+"""The meaning of each status, and the detail of an example response."""
 SILENCE_EXAMPLE = timedelta(minutes=10)
-"""So long after now ends the silence that stands as an example: who sends it as it stands does no harm."""
+"""The silence in the example ends this long after now: sending the example unchanged does no harm."""
 
 _bodies: dict[str, type[BaseModel]] = {}
 
@@ -76,7 +76,7 @@ _bodies: dict[str, type[BaseModel]] = {}
 def body(model: type[BaseModel], *, required: bool = True, partly: bool = False) -> JsonObject:
     """Describe the JSON body of a route, for its `openapi_extra`.
 
-    Args:    partly: any field may be left out, as PATCH has it.
+    Args:    partly: every field is optional, as in PATCH.
     """
     name = model.__name__
     _bodies[name] = model
@@ -88,7 +88,7 @@ def body(model: type[BaseModel], *, required: bool = True, partly: bool = False)
 
 
 def install(app: FastAPI) -> None:
-    """Let the app serve the document that we make; it is made at the first request for it."""
+    """Make the app serve our document. It is built at the first request for it."""
 
     def openapi() -> JsonObject:
         if app.openapi_schema is None:
@@ -101,7 +101,7 @@ def install(app: FastAPI) -> None:
 
 
 def make(app: FastAPI) -> JsonObject:
-    """Make the document."""
+    """Build the document."""
     tags = [{"name": name, "description": words} for name, words in TAGS.items()]
     document = get_openapi(
         title=TITLE, version=__version__, description=DESCRIPTION, routes=app.routes, tags=tags, servers=[{"url": "/"}]
@@ -118,7 +118,7 @@ def make(app: FastAPI) -> JsonObject:
 
 
 def _describe_parts(schemas: JsonObject) -> None:
-    """Put words to the parts of a rule, whose shapes are the service's own."""
+    """Add descriptions to the parts of a rule, whose models belong to the service."""
     for name, words in PARTS.items():
         for field, part in schemas[name]["properties"].items():
             part.setdefault("description", words.get(field) or COMMON_PARTS[field])
@@ -134,18 +134,20 @@ def _body_schemas() -> JsonObject:
 
 
 def _partial(schema: Mapping[str, Any], name: str) -> JsonObject:
-    """Make every field optional, and leave it as it stands where it is not given."""
+    """Make every field optional and remove defaults: a field that is left out keeps its value."""
     partial = deepcopy(dict(schema))
     partial.pop("required", None)
     partial["title"] = name
-    partial["description"] = "What is to change; what is left out stays. Objects and lists are replaced whole."
+    partial["description"] = (
+        "The fields to update; others keep their values. Objects and lists are replaced as a whole."
+    )
     for field in partial["properties"].values():
         field.pop("default", None)
     return partial
 
 
 def _add_errors(method: str, operation: JsonObject) -> None:
-    """Add the errors that a call can answer with, by what it takes."""
+    """Add the errors that a call can return, according to its parameters and body."""
     if operation.pop("x-key", None) == "optional":
         operation["security"].append({})
     responses = operation["responses"]
@@ -155,7 +157,7 @@ def _add_errors(method: str, operation: JsonObject) -> None:
     names = {each["name"] for each in parameters}
     for each in parameters:
         if each["schema"].get("default") == []:
-            del each["schema"]["default"]  # of a list by commas, which is a text: nothing is the default
+            del each["schema"]["default"]  # of a comma-separated list, which is a text: it has no default
     if operation.get("security"):
         statuses |= {401, 403, 429, 503}
     if any(each["in"] == "path" for each in parameters):
@@ -172,9 +174,9 @@ def _add_errors(method: str, operation: JsonObject) -> None:
 
 
 def error_response(status: int, words: str, detail: str) -> JsonObject:
-    """Describe an answer that is an error, with an example of its own.
+    """Describe an error response, with an example.
 
-    Args:    words: what the status means; detail: of an answer with it.
+    Args:    words: what the status means; detail: of the example.
     """
     errors = [{"field": "limit", "message": "must be 1000 or less"}] if status == 422 else None
     example = problem_content(status, detail, "5f0c9f3e", errors)

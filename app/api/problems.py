@@ -1,6 +1,6 @@
-"""Errors as problem documents (RFC 9457): the only place that knows both our errors and HTTP's statuses.
+"""Errors as problem documents (RFC 9457). Only this module maps our errors to HTTP statuses.
 
-An answer never repeats what was sent: a refused value may be a secret.
+A response never repeats the request: a rejected value may be a secret.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,14 +22,14 @@ from app.utils.db_retry import is_transient
 MEDIA_TYPE = "application/problem+json"
 TITLES = {413: "Content Too Large", 414: "URI Too Long", 422: "Unprocessable Content"}
 TYPE_PREFIX = "urn:giftpulse:problem:"
-DATABASE_UNAVAILABLE = "The database does not answer. Nothing was changed; try again in a few seconds."
-INTERNAL_ERROR = "Something in GiftPulse failed; its log tells more under this request's id. Nothing was changed."
+DATABASE_UNAVAILABLE = "The database is unavailable. Nothing was changed; try again in a few seconds."
+INTERNAL_ERROR = "Internal error. Nothing was changed; the server's log has details under this request id."
 
 log = structlog.get_logger()
 
 
 class Refused(Exception):
-    """A request that is answered with a problem before any service sees it."""
+    """A request that is rejected with a problem document before it reaches a service."""
 
     def __init__(self, status: int, detail: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -45,7 +45,7 @@ def problem(
     errors: Sequence[FieldError] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Answer with a problem document."""
+    """Build a response with a problem document."""
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     shown = None if errors is None else [{"field": error.field, "message": error.message} for error in errors]
     return Response(orjson.dumps(problem_content(status, detail, request_id, shown)), status, headers, MEDIA_TYPE)
@@ -54,7 +54,7 @@ def problem(
 def problem_content(
     status: int, detail: str, request_id: str | None, errors: Sequence[Mapping[str, str]] | None
 ) -> dict[str, object]:
-    """Make the members of a problem document."""
+    """Build the members of a problem document."""
     title = title_of(status)
     content: dict[str, object] = {
         "type": TYPE_PREFIX + title.lower().replace(" ", "-"),
@@ -68,25 +68,25 @@ def problem_content(
 
 
 def title_of(status: int) -> str:
-    """Name a status; the words are ours where Python's have changed between its versions."""
+    """Return the title of a status; our own where Python's differs between versions."""
     return TITLES.get(status) or HTTPStatus(status).phrase
 
 
 def sentence(error: Exception) -> str:
-    """Write an error's words as a sentence."""
+    """Format an error's message as a sentence."""
     words = str(error)
     return words[:1].upper() + words[1:] + "."
 
 
 def invalid(errors: Sequence[FieldError]) -> Response:
-    """Answer 422, naming each field that cannot be used."""
+    """Build a 422 response that names each invalid field."""
     if len(errors) == 1:
         return problem(422, f"{errors[0].field}: {errors[0].message}", errors=errors)
-    return problem(422, f"{len(errors)} fields cannot be used; `errors` names them.", errors=errors)
+    return problem(422, f"{len(errors)} fields are invalid; `errors` lists them.", errors=errors)
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of the app become a problem document."""
+    """Turn every error of the app into a problem document."""
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _unreadable)
@@ -99,7 +99,7 @@ def install(app: FastAPI) -> None:
 
 
 def internal_error(error: BaseException) -> Response:
-    """Answer 500. The log gets the kind of the error and where it happened, not its words: they may hold a secret."""
+    """Build a 500 response. The log gets the error's type and location; its message may contain a secret."""
     if (refused := database_errors.find(error)) is not None:
         log.error("the database did not do what a request asked", **database_errors.describe(refused))
         return problem(500, INTERNAL_ERROR)
@@ -121,14 +121,14 @@ def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         return _wrong_method(request)
     if error.status_code == 404:
-        return problem(404, "There is nothing at this address; /docs lists what there is.")
+        return problem(404, "There is nothing at this path; /docs lists all calls.")
     return problem(error.status_code, title_of(error.status_code) + ".", headers=error.headers)
 
 
 def _wrong_method(request: Request) -> Response:
-    """Answer 405 with every method that the address knows; to OPTIONS, with these alone."""
+    """Build a 405 response with the path's methods in `Allow`; to OPTIONS, a 204."""
     found = [route for route in request.app.routes if route.matches(request.scope)[0] != Match.NONE]
-    # An address that is named itself (`/api/rules/preview`) is none of those with an id in that place.
+    # A literal path (`/api/rules/preview`) wins over one with a parameter in that position.
     named = [route for route in found if getattr(route, "path", "") == request.url.path]
     known: set[str] = set()
     for route in named or found:
@@ -138,11 +138,11 @@ def _wrong_method(request: Request) -> Response:
     headers = {"Allow": ", ".join(sorted(known | {"OPTIONS"}))}
     if request.method == "OPTIONS":
         return Response(status_code=204, headers=headers)
-    return problem(405, f"This address takes {headers['Allow']}.", headers=headers)
+    return problem(405, f"This path allows {headers['Allow']}.", headers=headers)
 
 
 def _unreadable(_request: Request, error: Exception) -> Response:
-    """Name the parameters that cannot be read. The framework's own answer would repeat what was sent."""
+    """Name the invalid parameters. The framework's own response would repeat their values."""
     assert isinstance(error, RequestValidationError)
     errors = [
         FieldError(
@@ -167,16 +167,16 @@ def _conflict(_request: Request, error: Exception) -> Response:
 
 
 def _twilio(_request: Request, error: Exception) -> Response:
-    return problem(502, f"Twilio did not do what was asked: {error}.")
+    return problem(502, f"The request to Twilio failed: {error}.")
 
 
 def _database(_request: Request, error: Exception) -> Response:
-    """503 where the database is away or too busy; the rest is a value that got past every check, or a race."""
+    """Return 503 if the database is unavailable or busy. Otherwise a value passed all checks, or there was a race."""
     if is_transient(error):
         log.warning("the database does not answer", error=type(error).__name__)
         return problem(503, DATABASE_UNAVAILABLE, headers={"Retry-After": "5"})
     if isinstance(error, DataError):
-        return invalid([FieldError("body", "holds a value that cannot be stored")])
+        return invalid([FieldError("body", "contains a value that cannot be stored")])
     if isinstance(error, IntegrityError):
-        return problem(409, "Somebody else changed the same thing at the same moment; look at it and try again.")
+        return problem(409, "Someone else changed the same resource at the same time; read it and try again.")
     return internal_error(error)

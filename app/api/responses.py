@@ -1,4 +1,4 @@
-"""Answers: JSON by orjson, and the tag that names the version of a resource."""
+"""Responses: JSON by orjson, and the `ETag` of a resource."""
 
 import hashlib
 from collections.abc import Collection, Mapping
@@ -11,25 +11,25 @@ JsonObject = dict[str, Any]
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer with JSON."""
+    """Build a JSON response."""
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 
 def resource_response(shown: JsonObject, status: int = 200, *, unversioned: Collection[str] = ()) -> Response:
-    """Answer with one resource and its `ETag`.
+    """Build the response for one resource, with its `ETag`.
 
-    Args:    unversioned: fields that are no part of the version, since they move without anybody's edit.
+    Args:    unversioned: fields that change without an edit and are not part of the version.
     """
     return json_response(shown, status, {"ETag": etag(shown, unversioned)})
 
 
 def etag(shown: JsonObject, unversioned: Collection[str] = ()) -> str:
-    """Name the version of a resource by a hash of what it shows."""
+    """Return the version of a resource: a hash of its JSON."""
     content = {name: value for name, value in shown.items() if name not in unversioned}
     digest = hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
     return f'"{digest}"'
 
 
 def no_content() -> Response:
-    """Answer that it is deleted."""
+    """Build a 204 response."""
     return Response(status_code=204)

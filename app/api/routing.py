@@ -13,7 +13,7 @@ from app.utils.db_retry import CONFLICT_WAITS_SECONDS, is_conflict
 
 
 class _Route(APIRoute):
-    """Handles a request again where its transaction got entangled with another one: then nothing was done."""
+    """Repeats a request whose transaction PostgreSQL aborted because of a conflict: it changed nothing."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -25,17 +25,17 @@ class _Route(APIRoute):
                 except DBAPIError as error:
                     if not is_conflict(error):
                         raise
-                    await anyio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - chance is no secret
+                    await anyio.sleep(wait * random.uniform(0.5, 1.5))  # noqa: S311 - not a secret
             return await handle(request)
 
         return handle_with_retry
 
 
 def make_router(tag: str, *, prefix: str = "") -> APIRouter:
-    """Make the router of one resource, which names its operations after their handlers."""
+    """Create the router of one resource. Its operations are named after their handlers."""
     return APIRouter(prefix=prefix, tags=[tag], generate_unique_id_function=_operation_id, route_class=_Route)
 
 
 def _operation_id(route: APIRoute) -> str:
-    """Name an operation as a generated client's method is to be called."""
+    """Return the operation's id, which generated clients use as the method name."""
     return route.name

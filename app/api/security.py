@@ -1,4 +1,4 @@
-"""Who calls, and what they may do: keys, scopes, and how often."""
+"""Authentication and authorization: API keys, scopes, rate limits."""
 
 import hashlib
 import hmac
@@ -25,28 +25,28 @@ from app.utils.clock import utc_now
 WRONG_KEYS_PER_MINUTE = RateLimitItemPerMinute(60)
 TESTS_PER_MINUTE = RateLimitItemPerMinute(30)
 MAX_CACHED_KEYS = 10_000
-UNKNOWN_KEY = "The header X-API-Key must hold a valid key."
+UNKNOWN_KEY = "The header X-API-Key must contain a valid key."
 HEADER = APIKeyHeader(
     name="X-API-Key",
     scheme_name="ApiKey",
     auto_error=False,
-    description="The `API_KEY` of the settings, or a key made by `POST /api/keys`.",
+    description="The `API_KEY` of the settings, or a key created by `POST /api/keys`.",
 )
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Whose key a request carries."""
+    """The owner of a request's key."""
 
     id: str
-    """The key's id; `bootstrap` for the one of the settings."""
+    """The key's id; `bootstrap` for the `API_KEY` of the settings."""
     name: str
-    """What the audit calls them."""
+    """The name in the audit."""
     scope: Scope
 
 
 class Limiter:
-    """How often each key may call, and how often an address may try wrong keys. Lives in the memory of one process."""
+    """Limits calls per key, and wrong keys per address. Each process counts in its own memory."""
 
     def __init__(self, settings: Settings) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
@@ -54,25 +54,25 @@ class Limiter:
         self._good: OrderedDict[tuple[str, bytes], None] = OrderedDict()
 
     def check_key(self, principal: Principal) -> None:
-        """Count one call of a key that was made. The administrator's own is never shut out."""
+        """Count one call of a created key. The `API_KEY` of the settings has no limit."""
         if principal.id != "bootstrap":
             self.hit(
-                self._per_key, principal.id, "This key has called too often; wait, or raise API_REQUESTS_PER_MINUTE."
+                self._per_key, principal.id, "Too many calls with this key; wait, or raise API_REQUESTS_PER_MINUTE."
             )
 
     def hit(self, limit: RateLimitItem, name: str, detail: str) -> None:
         """Count one event.
 
-        Raises: Refused with 429 where the limit is reached.
+        Raises: Refused with 429 if the limit is reached.
         """
         if not self._limiter.hit(limit, name):
             raise self._too_many(limit, name, detail)
 
     def check_address(self, address: str, key: str) -> None:
-        """Turn an address away that has tried too many wrong keys, but for the keys that were right from there before.
+        """Reject an address that sent too many wrong keys, except with keys that it used successfully before.
 
-        Were every right key let in, guessing would go on at full speed; were none, one guesser could shut out all who
-        share the address.
+        If every valid key were accepted, guessing would continue at full speed. If none were, one guesser could lock
+        out everyone behind the same address.
         """
         if (address, _digest(key)) not in self._good and not self._limiter.test(WRONG_KEYS_PER_MINUTE, address):
             raise self._too_many(
@@ -80,7 +80,7 @@ class Limiter:
             )
 
     def record_key(self, address: str, key: str, *, good: bool) -> None:
-        """Remember how a key fared."""
+        """Remember whether a key was valid."""
         if not good:
             self._limiter.hit(WRONG_KEYS_PER_MINUTE, address)
             return
@@ -95,9 +95,9 @@ class Limiter:
 
 
 def identify(request: Request, key: str | None) -> Principal | None:
-    """Find out whose key this is; None where there is none, or it is wrong.
+    """Return the owner of the request's key; None if it has none or a wrong one.
 
-    Raises: Refused with 429 where the key, or the address, has called too often.
+    Raises: Refused with 429 if the key or the address is over its limit.
     """
     if not key or len(request.headers.getlist("x-api-key")) != 1:
         return None
@@ -105,9 +105,9 @@ def identify(request: Request, key: str | None) -> Principal | None:
 
 
 def principal_for(request: Request, key: str) -> Principal | None:
-    """Find out whose key this is, wherever it was sent; None where it is wrong.
+    """Return the owner of a key, or None if it is wrong.
 
-    Raises: Refused with 429 where the key, or the address, has called too often.
+    Raises: Refused with 429 if the key or the address is over its limit.
     """
     limiter: Limiter = request.app.state.limiter
     address = request.client.host if request.client else "unknown"
@@ -136,7 +136,7 @@ def _digest(text: str) -> bytes:
 
 
 def requires(scope: Scope) -> Callable[[Request, str | None], Principal]:
-    """Make the dependency of a route that needs this scope. The query is looked at only for those who may ask."""
+    """Create the dependency of a route that needs this scope. It checks the query only after the key."""
 
     def check(request: Request, key: Annotated[str | None, Security(HEADER)]) -> Principal:
         principal = identify(request, key)
@@ -147,19 +147,19 @@ def requires(scope: Scope) -> Callable[[Request, str | None], Principal]:
         check_query(request)
         return principal
 
-    check.scope = scope  # type: ignore[attr-defined]  # for the test that goes over every route
+    check.scope = scope  # type: ignore[attr-defined]  # for the test that checks every route
     return check
 
 
 READ = [Security(requires(Scope.READ))]
 ADMIN = [Security(requires(Scope.ADMIN))]
-"""For routes that need not know who calls."""
+"""For routes that do not use the caller."""
 Writer = Annotated[Principal, Security(requires(Scope.WRITE))]
 Admin = Annotated[Principal, Security(requires(Scope.ADMIN))]
 
 
 def optional_caller(request: Request, key: Annotated[str | None, Security(HEADER)]) -> Principal | None:
-    """Find out who calls, where a key is not needed."""
+    """Return the caller of a route that needs no key, or None."""
     check_query(request)
     return identify(request, key)
 
@@ -168,7 +168,7 @@ OptionalCaller = Annotated[Principal | None, Security(optional_caller)]
 
 
 def open_unless_closed(setting: str) -> Callable[[Request], None]:
-    """Make the dependency of a page that is open to everybody unless a setting closes it: then it needs a key."""
+    """Create the dependency of a public page. If the setting is false, the page needs a key."""
     needs_key = requires(Scope.READ)
 
     def check(request: Request) -> None:

@@ -1,1 +1,1 @@
-"""One module per resource. A handler parses, calls one service, and shapes the answer."""
+"""One module per resource. A handler parses, calls one service and builds the response."""

@@ -1,4 +1,4 @@
-"""Watched accounts: added, edited, removed; polled now, read again."""
+"""Watched accounts: add, edit, remove, poll now, backfill."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -26,7 +26,7 @@ from app.utils.clock import rfc3339, utc_now
 router = make_router("Accounts", prefix="/api/accounts")
 Sid = Annotated[str, Path(pattern=ACCOUNT_SID, description="The account's sid.", examples=[EXAMPLE_ACCOUNT])]
 VOLATILE_FIELDS = ("streams", "quarantined", "requests_last_hour", "max_requests_per_minute", "status", "last_error")
-"""What moves without anybody's edit."""
+"""Fields that change without an edit."""
 
 
 def _show(session: Session, account: Account, settings: Settings) -> JsonObject:
@@ -35,7 +35,7 @@ def _show(session: Session, account: Account, settings: Settings) -> JsonObject:
 
 @router.get("", response_model=AccountPage, summary="List accounts", dependencies=READ)
 def list_accounts(query: Annotated[AccountFilters, Query()], settings: AppSettings) -> Response:
-    """List the watched accounts, newest first, and how reading each of them goes."""
+    """List the watched accounts, newest first, with the state of their streams."""
     with session_scope() as session:
         page = account_admin.list_accounts(
             session, read_position("accounts", query, account_admin.SORT_KEY), query.limit
@@ -49,7 +49,7 @@ def list_accounts(query: Annotated[AccountFilters, Query()], settings: AppSettin
     "", status_code=201, response_model=ShownAccount, summary="Watch an account", openapi_extra=body(AccountBody)
 )
 def create_account(caller: Admin, sent: JsonBody, once: Idempotent, settings: AppSettings) -> Response:
-    """Watch an account from now on. What happened before is read as far back as asked, and never alerts."""
+    """Start watching an account. Earlier logs are read as far back as requested; they never alert."""
     parsed = parse(AccountBody, sent)
 
     def effect(session: Session) -> Response:
@@ -61,16 +61,16 @@ def create_account(caller: Admin, sent: JsonBody, once: Idempotent, settings: Ap
     return once.run(caller.id, effect)
 
 
-@router.get("/{sid}", response_model=ShownAccount, summary="Read one account", dependencies=READ)
+@router.get("/{sid}", response_model=ShownAccount, summary="Get an account", dependencies=READ)
 def get_account(sid: Sid, settings: AppSettings) -> Response:
-    """Show a watched account, and how reading each kind of its logs goes."""
+    """Show a watched account with the state of its streams."""
     with session_scope() as session:
         return resource_response(_show(session, account_admin.get(session, sid), settings), unversioned=VOLATILE_FIELDS)
 
 
-@router.patch("/{sid}", response_model=ShownAccount, summary="Edit an account", openapi_extra=body(AccountChanges))
+@router.patch("/{sid}", response_model=ShownAccount, summary="Update an account", openapi_extra=body(AccountChanges))
 def edit_account(caller: Admin, sid: Sid, sent: JsonBody, expected: IfMatch, settings: AppSettings) -> Response:
-    """Change some fields of an account. Other credentials are tried at once."""
+    """Update some fields of an account. New credentials are tried immediately."""
     parsed = parse(AccountChanges, sent)
     with session_scope() as session:
         account = account_admin.get(session, sid, lock=True)
@@ -82,9 +82,9 @@ def edit_account(caller: Admin, sid: Sid, sent: JsonBody, expected: IfMatch, set
         return resource_response(shown, unversioned=VOLATILE_FIELDS)
 
 
-@router.delete("/{sid}", status_code=204, summary="Watch an account no longer")
+@router.delete("/{sid}", status_code=204, summary="Stop watching an account")
 def delete_account(caller: Admin, sid: Sid, expected: IfMatch, settings: AppSettings) -> Response:
-    """Watch an account no longer. The account of the environment can only be disabled."""
+    """Stop watching an account. The account of the environment can only be disabled."""
     with session_scope() as session:
         account = account_admin.get(session, sid, lock=True)
         before = _show(session, account, settings)
@@ -94,9 +94,9 @@ def delete_account(caller: Admin, sid: Sid, expected: IfMatch, settings: AppSett
         return no_content()
 
 
-@router.post("/{sid}/poll", status_code=202, response_model=Queued, summary="Poll now")
+@router.post("/{sid}/poll", status_code=202, response_model=Queued, summary="Poll an account now")
 def poll_account(caller: Admin, sid: Sid) -> Response:
-    """Let every stream of an account be polled at once, due or not."""
+    """Poll all streams of an account now, even if they are not due."""
     with session_scope() as session:
         account = account_admin.get(session, sid)
         account_admin.poll_now(session, account, utc_now())
@@ -105,10 +105,14 @@ def poll_account(caller: Admin, sid: Sid) -> Response:
 
 
 @router.post(
-    "/{sid}/backfill", status_code=202, response_model=Queued, summary="Read again", openapi_extra=body(BackfillBody)
+    "/{sid}/backfill",
+    status_code=202,
+    response_model=Queued,
+    summary="Backfill an account",
+    openapi_extra=body(BackfillBody),
 )
 def backfill_account(caller: Admin, sid: Sid, sent: JsonBody, once: Idempotent, settings: AppSettings) -> Response:
-    """Let a span of every stream of an account be read again. What is found does not alert; the state shows how far."""
+    """Read a time span of all streams again. Its logs do not alert; `backfills` of the account shows the progress."""
     parsed = parse(BackfillBody, sent)
 
     def effect(session: Session) -> Response:

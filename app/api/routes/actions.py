@@ -1,4 +1,4 @@
-"""Actions: made, read, edited, deleted, and tried."""
+"""Actions: create, read, edit, delete, test."""
 
 from typing import Annotated
 from uuid import UUID
@@ -28,7 +28,7 @@ ActionId = Annotated[UUID, Path(description="The action's id.", examples=[EXAMPL
 
 
 def _answer(action: Action, config: JsonObject, status: int = 200) -> Response:
-    """Answer with an action, a new secret in clear; the tag is that of the action as it will be read."""
+    """Build the response, with a new secret in clear. The `ETag` is that of the masked action that reads show."""
     return json_response(actions.to_json(action, config), status, {"ETag": etag(actions.to_json(action))})
 
 
@@ -40,9 +40,11 @@ def list_actions(query: Annotated[ActionFilters, Query()]) -> Response:
         return page_response("actions", query, [actions.to_json(action) for action in page.items], page.older)
 
 
-@router.post("", status_code=201, response_model=ShownAction, summary="Make an action", openapi_extra=body(ActionBody))
+@router.post(
+    "", status_code=201, response_model=ShownAction, summary="Create an action", openapi_extra=body(ActionBody)
+)
 def create_action(caller: Admin, sent: JsonBody, once: Idempotent) -> Response:
-    """Make an action. The secret of a webhook comes in clear here, and never again."""
+    """Create an action. This is the only response that shows a generated webhook secret in clear."""
 
     def effect(session: Session) -> Response:
         action, config = actions.create(session, sent, utc_now())
@@ -52,7 +54,7 @@ def create_action(caller: Admin, sent: JsonBody, once: Idempotent) -> Response:
     return once.run(caller.id, effect)
 
 
-@router.get("/{action_id}", response_model=ShownAction, summary="Read one action", dependencies=READ)
+@router.get("/{action_id}", response_model=ShownAction, summary="Get an action", dependencies=READ)
 def get_action(action_id: ActionId) -> Response:
     """Show an action. Secrets are masked."""
     with session_scope() as session:
@@ -61,7 +63,7 @@ def get_action(action_id: ActionId) -> Response:
 
 @router.put("/{action_id}", response_model=ShownAction, summary="Replace an action", openapi_extra=body(ActionBody))
 def replace_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected: IfMatch) -> Response:
-    """Replace an action whole. A masked secret that is sent back keeps the stored one."""
+    """Replace an action. Sending a masked secret keeps the stored one."""
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
         expected.check(actions.to_json(action))
@@ -72,10 +74,10 @@ def replace_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected:
 
 
 @router.patch(
-    "/{action_id}", response_model=ShownAction, summary="Edit an action", openapi_extra=body(ActionBody, partly=True)
+    "/{action_id}", response_model=ShownAction, summary="Update an action", openapi_extra=body(ActionBody, partly=True)
 )
 def edit_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected: IfMatch) -> Response:
-    """Change some fields of an action; `config` is replaced whole, but a masked secret keeps the stored one."""
+    """Update some fields of an action. `config` is replaced as a whole; a masked secret in it keeps the stored one."""
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
         expected.check(actions.to_json(action))
@@ -87,7 +89,7 @@ def edit_action(caller: Admin, action_id: ActionId, sent: JsonBody, expected: If
 
 @router.delete("/{action_id}", status_code=204, summary="Delete an action")
 def delete_action(caller: Admin, action_id: ActionId, expected: IfMatch) -> Response:
-    """Delete an action. What is still owed through it fails, and says why."""
+    """Delete an action. Its pending deliveries fail; each records the reason."""
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
         expected.check(actions.to_json(action))
@@ -98,11 +100,11 @@ def delete_action(caller: Admin, action_id: ActionId, expected: IfMatch) -> Resp
         return no_content()
 
 
-@router.post("/{action_id}/test", response_model=TestResult, summary="Try an action")
+@router.post("/{action_id}/test", response_model=TestResult, summary="Send a test notification")
 def test_action(request: Request, caller: Admin, action_id: ActionId, once: Idempotent) -> Response:
-    """Send a test now, and answer with its deliveries, whatever became of them."""
+    """Send a test notification now. The response lists its deliveries, successful or not."""
     request.app.state.limiter.hit(
-        TESTS_PER_MINUTE, f"test:{caller.id}", "Too many tests in one minute: they reach real people; wait."
+        TESTS_PER_MINUTE, f"test:{caller.id}", "Too many tests in one minute: tests reach real people; wait."
     )
 
     def effect(session: Session) -> Response:

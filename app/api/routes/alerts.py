@@ -1,4 +1,4 @@
-"""Alerts: what is wrong or was, its logs, and what a person says to it."""
+"""Alerts: list, show, acknowledge, resolve."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -33,16 +33,16 @@ AlertId = Annotated[UUID, Path(description="The alert's id.", examples=[EXAMPLE_
 
 @router.get("", response_model=AlertPage, summary="List alerts", dependencies=READ)
 def list_alerts(query: Annotated[AlertFilters, Query()]) -> Response:
-    """List alerts, newest first by when they started."""
+    """List alerts, newest first by `started_at`."""
     with session_scope() as session:
         position = read_position("alerts", query, search.SORT_KEY)
         page = search.list_alerts(session, query.to_filter(), position, query.limit)
         return page_response("alerts", query, [alert_json(alert) for alert in page.items], page.older)
 
 
-@router.get("/{alert_id}", response_model=AlertDetail, summary="Read one alert", dependencies=READ)
+@router.get("/{alert_id}", response_model=AlertDetail, summary="Get an alert", dependencies=READ)
 def get_alert(alert_id: AlertId) -> Response:
-    """Show an alert with what was sent about it."""
+    """Show an alert with its deliveries."""
     with session_scope() as session:
         shown = alert_json(search.get(session, alert_id))
         sent = [delivery_json(each) for each in deliveries.of_alert(session, alert_id)]
@@ -73,7 +73,7 @@ def _run_operation(
         expected.check(before)
         change = AuditedChange(session, caller, f"alert:{alert_id}", before)
         shown = alert_json(operation(session, alert_id, note.by or caller.name, note.note, utc_now()))
-        # An alert that is taken already shows neither who came second nor what they wrote: it stands here alone.
+        # A second acknowledgement does not change the alert: its caller and note are recorded only here.
         change.record(action, shown | {"sent": note.model_dump(exclude_none=True)})
         return resource_response(shown)
 
@@ -83,15 +83,15 @@ def _run_operation(
 @router.post(
     "/{alert_id}/acknowledge",
     response_model=ShownAlert,
-    summary="Take an alert",
+    summary="Acknowledge an alert",
     openapi_extra=body(Note, required=False),
 )
 def acknowledge_alert(
     caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
 ) -> Response:
-    """Note that somebody has taken the alert: no more updates are sent.
+    """Acknowledge an alert: no more updates are sent for it.
 
-    An alert that is taken already stays as it is, whoever calls; the audit keeps the call and its note.
+    An acknowledged alert does not change again; the audit records the call and its note.
     """
     return once.run(
         caller.id, _run_operation(caller, alert_id, sent, expected, "alert.acknowledge", manual.acknowledge)
@@ -101,11 +101,11 @@ def acknowledge_alert(
 @router.post(
     "/{alert_id}/resolve",
     response_model=ShownAlert,
-    summary="End an alert",
+    summary="Resolve an alert",
     openapi_extra=body(Note, required=False),
 )
 def resolve_alert(
     caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
 ) -> Response:
-    """End the alert by hand, and tell those who were told that it fires."""
+    """Resolve an alert manually and notify the receivers that were notified when it fired."""
     return once.run(caller.id, _run_operation(caller, alert_id, sent, expected, "alert.resolve", manual.resolve))

@@ -15,9 +15,9 @@ from app.services.serializers import audit_json
 router = make_router("Audit", prefix="/api/audit")
 
 
-@router.get("", response_model=AuditPage, summary="List changes", dependencies=ADMIN)
+@router.get("", response_model=AuditPage, summary="List audit entries", dependencies=ADMIN)
 def list_audit(query: Annotated[AuditFilters, Query()]) -> Response:
-    """List what was changed, by whom, newest first. Entries are kept for 365 days at least."""
+    """List who changed what, newest first. Entries are kept for at least 365 days."""
     with session_scope() as session:
         position = read_position("audit", query, audit.SORT_KEY)
         page = audit.list_entries(session, query.target, query.since, query.until, position, query.limit)

@@ -1,4 +1,4 @@
-"""Deliveries: what was sent, every attempt at it, and another try by hand."""
+"""Deliveries: list, show with attempts, retry."""
 
 from typing import Annotated
 from uuid import UUID
@@ -32,16 +32,16 @@ def list_deliveries(query: Annotated[DeliveryFilters, Query()]) -> Response:
         return page_response("deliveries", query, [delivery_json(delivery) for delivery in page.items], page.older)
 
 
-@router.get("/{delivery_id}", response_model=DeliveryDetail, summary="Read one delivery", dependencies=READ)
+@router.get("/{delivery_id}", response_model=DeliveryDetail, summary="Get a delivery", dependencies=READ)
 def get_delivery(delivery_id: DeliveryId) -> Response:
     """Show a delivery with its attempts."""
     with session_scope() as session:
         return resource_response(deliveries.detail_json(session, delivery_id))
 
 
-@router.post("/{delivery_id}/retry", response_model=DeliveryDetail, summary="Try a failed delivery again")
+@router.post("/{delivery_id}/retry", response_model=DeliveryDetail, summary="Retry a failed delivery")
 def retry_delivery(caller: Writer, delivery_id: DeliveryId, once: Idempotent) -> Response:
-    """Begin the schedule of a failed delivery anew, under its one id."""
+    """Restart the retry schedule of a failed delivery. It keeps its id."""
 
     def effect(session: Session) -> Response:
         delivery = retry.retry(session, delivery_id, utc_now())

@@ -1,4 +1,4 @@
-"""The documentation of the API as pages. Scripts and styles come from this server, none from elsewhere."""
+"""The API documentation as web pages. All scripts and styles come from this server."""
 
 from functools import cache
 from importlib.resources import files
@@ -24,7 +24,7 @@ START_SWAGGER = """window.ui = SwaggerUIBundle({
 """
 START_REDOC = 'Redoc.init("/openapi.json", {hideDownloadButton: false}, document.getElementById("redoc"));\n'
 SCRIPTS = {"start-swagger.js": START_SWAGGER, "start-redoc.js": START_REDOC}
-# Both pages write styles into the document; Redoc searches in a worker that it makes itself.
+# Both pages insert inline styles; Redoc searches in a worker that it creates from a blob.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; worker-src blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -57,7 +57,7 @@ def _page(element_id: str, head: str, *scripts: str) -> Response:
 
 @router.get("/docs", dependencies=OPEN)
 def get_docs() -> Response:
-    """Show the API in Swagger UI, where calls can be tried."""
+    """Show the API in Swagger UI, which can send requests."""
     return _page("swagger-ui", STYLE, "swagger-ui-bundle.js", "start-swagger.js")
 
 
@@ -69,7 +69,7 @@ def get_redoc() -> Response:
 
 @router.get("/docs/assets/{name}", dependencies=OPEN)
 def get_docs_asset(name: str) -> Response:
-    """Give one of the files that the two pages are made of."""
+    """Return a script, style or image of the two pages."""
     headers = {"Cache-Control": "public, max-age=86400"}
     if name in SCRIPTS:
         return Response(SCRIPTS[name], headers=headers, media_type="text/javascript; charset=utf-8")
@@ -80,12 +80,12 @@ def get_docs_asset(name: str) -> Response:
 
 @cache
 def _asset(name: str) -> bytes:
-    """Read a file of the two pages; Redoc would fetch a logo from its maker."""
+    """Read a file of the two pages. Redoc would fetch a logo from its vendor."""
     content = files("fastapi_offline").joinpath("static", name).read_bytes()
     return content.replace(b"https://cdn.redoc.ly/redoc/logo-mini.svg", b"/docs/assets/favicon.png")
 
 
 @router.get("/openapi.json", dependencies=OPEN)
 def get_openapi_document(request: Request) -> Response:
-    """Give the OpenAPI document."""
+    """Return the OpenAPI document."""
     return json_response(request.app.openapi())

@@ -1,4 +1,4 @@
-"""Twilio's error codes: what each means, whose fault it is, what to do."""
+"""Twilio's error codes: meaning, likely cause, next step."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -29,7 +29,7 @@ def list_error_codes(query: Annotated[ErrorCodeFilters, Query()]) -> Response:
     return json_response({"items": [asdict(each) for each in shown], "next_cursor": following})
 
 
-@router.get("/{code}", response_model=ErrorCode, summary="Read what a code means", dependencies=READ)
+@router.get("/{code}", response_model=ErrorCode, summary="Get an error code", dependencies=READ)
 def get_error_code(code: Code) -> Response:
-    """Say what a code means. One that the catalogue does not know is described as far as its range tells."""
+    """Explain an error code. For an unknown code, the response describes its range."""
     return resource_response(asdict(error_codes.describe(code)))

@@ -1,4 +1,4 @@
-"""Whether GiftPulse is well: for load balancers, without a key; with one, in more words."""
+"""Health of GiftPulse: for load balancers without a key, with details for callers that send one."""
 
 import threading
 import time
@@ -21,7 +21,7 @@ router = make_router("Health", prefix="/api/health")
 
 
 class CachedHealth:
-    """Looks at most once in a few seconds, however many ask: the probes need no key."""
+    """Caches health checks for a few seconds, since anyone can call the probes."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -30,7 +30,7 @@ class CachedHealth:
         self._found_at = 0.0
 
     def check(self) -> health.Health:
-        """Return every check, none older than a few seconds."""
+        """Return all checks, at most a few seconds old."""
         with self._lock:
             if self._found is None or time.monotonic() - self._found_at > CACHE_SECONDS:
                 self._found = health.examine(self._settings, utc_now())
@@ -38,18 +38,18 @@ class CachedHealth:
             return self._found
 
 
-DOWN: dict[int | str, dict[str, Any]] = {503: {"model": HealthReport, "description": "The database is away."}}
+DOWN: dict[int | str, dict[str, Any]] = {503: {"model": HealthReport, "description": "The database is unavailable."}}
 
 
 @router.get(
     "",
     response_model=HealthReport,
     responses=DOWN,
-    summary="Look at every part",
+    summary="Check all components",
     openapi_extra={"x-key": "optional"},
 )
 def get_health(request: Request, caller: OptionalCaller) -> Response:
-    """Say how every part is. The details come only with a key."""
+    """Report the health of each component. Details require an API key."""
     found = request.app.state.health.check()
     shown = {
         name: {"status": check.status, "detail": check.detail} if caller else {"status": check.status}
@@ -58,8 +58,8 @@ def get_health(request: Request, caller: OptionalCaller) -> Response:
     return json_response({"status": found.status, "checks": shown}, 503 if found.status == "down" else 200)
 
 
-@router.get("/live", response_model=Live, summary="Look whether the process lives")
+@router.get("/live", response_model=Live, summary="Liveness probe")
 async def get_live(request: Request) -> Response:
-    """Answer while the process lives, whatever else is the matter."""
+    """Answers as long as the process runs. It checks nothing else."""
     check_query(request)
     return json_response({"status": "ok"})

@@ -1,4 +1,4 @@
-"""Keys of the API: made, listed, revoked."""
+"""API keys: create, list, revoke."""
 
 from typing import Annotated
 from uuid import UUID
@@ -26,7 +26,7 @@ KeyId = Annotated[UUID, Path(description="The key's id.", examples=[EXAMPLE_ID])
 VOLATILE_FIELDS = ("last_used_at",)
 
 
-@router.get("", response_model=KeyPage, summary="List keys", dependencies=ADMIN)
+@router.get("", response_model=KeyPage, summary="List API keys", dependencies=ADMIN)
 def list_keys(query: Annotated[KeyFilters, Query()]) -> Response:
     """List the keys that are not revoked, newest first."""
     with session_scope() as session:
@@ -34,9 +34,9 @@ def list_keys(query: Annotated[KeyFilters, Query()]) -> Response:
         return page_response("keys", query, [key_json(key) for key in page.items], page.older)
 
 
-@router.post("", status_code=201, response_model=NewKey, summary="Make a key", openapi_extra=body(KeyBody))
+@router.post("", status_code=201, response_model=NewKey, summary="Create an API key", openapi_extra=body(KeyBody))
 def create_key(caller: Admin, sent: JsonBody, once: Idempotent) -> Response:
-    """Make a key. It is shown in this answer alone; only its hash is stored."""
+    """Create an API key. The key is shown only in this response; GiftPulse stores its hash."""
     parsed = parse(KeyBody, sent)
 
     def effect(session: Session) -> Response:
@@ -47,9 +47,9 @@ def create_key(caller: Admin, sent: JsonBody, once: Idempotent) -> Response:
     return once.run(caller.id, effect)
 
 
-@router.delete("/{key_id}", status_code=204, summary="Revoke a key")
+@router.delete("/{key_id}", status_code=204, summary="Revoke an API key")
 def delete_key(caller: Admin, key_id: KeyId, expected: IfMatch) -> Response:
-    """Make a key useless from the next request on."""
+    """Revoke an API key. The next request with it is rejected."""
     with session_scope() as session:
         shown = key_json(keys.get(session, key_id, lock=True))
         expected.check(shown, VOLATILE_FIELDS)

@@ -1,4 +1,4 @@
-"""Logs: lists, and one with all that belongs to it."""
+"""Logs: list, download as CSV, show one with its history and alerts."""
 
 from collections.abc import Iterator
 from typing import Annotated
@@ -39,7 +39,7 @@ def list_logs(query: Annotated[LogFilters, Query()]) -> Response:
 
 
 def _chunk(query: LogQuery, position: Position | None) -> tuple[str, Position | None]:
-    """Read the next rows as CSV, and where they end. No connection is held while a slow reader takes them."""
+    """Read the next rows as CSV, and their end position. No connection stays open while a slow client downloads."""
     with session_scope() as session:
         page = search.list_logs(session, query.to_filter(), position, CHUNK_ROWS)
         return lines([*log_json(row).values()] for row in page.items), page.older
@@ -53,11 +53,11 @@ def _chunk(query: LogQuery, position: Position | None) -> tuple[str, Position | 
     dependencies=READ,
 )
 def download_logs(query: Annotated[LogQuery, Query()]) -> Response:
-    """Stream all logs that the filters let through as CSV, newest first; the first line names the fields.
+    """Stream all logs that match the filters as CSV, newest first. The first line names the fields.
 
-    Cells that a spreadsheet could take for a formula begin with an apostrophe.
+    A cell that a spreadsheet could run as a formula starts with an apostrophe.
     """
-    text, older = _chunk(query, None)  # before the answer begins: an error can still be told
+    text, older = _chunk(query, None)  # before the response starts: an error can still be reported
 
     def stream() -> Iterator[str]:
         yield lines([[field.alias or name for name, field in Log.model_fields.items()]]) + text
@@ -70,11 +70,11 @@ def download_logs(query: Annotated[LogQuery, Query()]) -> Response:
     return StreamingResponse(stream(), headers=headers, media_type="text/csv; charset=utf-8")
 
 
-@router.get("/{sid}", response_model=LogDetail, summary="Read one log", dependencies=READ)
+@router.get("/{sid}", response_model=LogDetail, summary="Get a log", dependencies=READ)
 def get_log(sid: Sid, settings: AppSettings) -> Response:
-    """Show a log with Twilio's own JSON, its history, the alerts that it counts towards, and what is related to it.
+    """Show a log with Twilio's own JSON, its history, its alerts and related logs.
 
-    Of an entry of the error log, Twilio's request and what was answered are asked for when it is first shown.
+    The request and response of an error-log entry are fetched from Twilio when it is first shown.
     """
     with session_scope() as session:
         found = search.find_log(session, sid)

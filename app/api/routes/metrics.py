@@ -1,4 +1,4 @@
-"""Numbers for Prometheus: those of this process, and those that the workers keep in the database."""
+"""Prometheus metrics: those of this process, and those that workers store in the database."""
 
 from fastapi import Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -11,7 +11,7 @@ router = make_router("Health")
 
 @router.get(
     "/metrics",
-    summary="Read the metrics",
+    summary="Get metrics",
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus' text format."}
@@ -19,5 +19,5 @@ router = make_router("Health")
     dependencies=[Depends(open_unless_closed("metrics_open"))],
 )
 def get_metrics(request: Request) -> Response:
-    """Answer in Prometheus' text format. Needs a key only where METRICS_OPEN is false."""
+    """Return metrics in Prometheus' text format. Needs an API key only if METRICS_OPEN is false."""
     return Response(generate_latest(request.app.state.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

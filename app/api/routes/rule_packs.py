@@ -1,4 +1,4 @@
-"""Rule packs: ready sets of rules, and installing one."""
+"""Rule packs: list and install ready-made sets of rules."""
 
 from typing import Annotated
 
@@ -33,7 +33,7 @@ def list_rule_packs(query: Annotated[PackFilters, Query()]) -> Response:
 
 @router.post("/{name}", status_code=201, response_model=InstalledPack, summary="Install a rule pack")
 def install_rule_pack(caller: Writer, name: PackName, once: Idempotent) -> Response:
-    """Make the rules of a pack that are not there yet. Those that are stay as they were edited."""
+    """Create the missing rules of a pack. Existing rules keep their edits."""
 
     def effect(session: Session) -> Response:
         pack, made = packs.find_pack(name), rule_admin.install_pack(session, name, utc_now())

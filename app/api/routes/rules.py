@@ -1,4 +1,4 @@
-"""Rules: made, read, edited, deleted."""
+"""Rules: create, read, edit, delete, preview."""
 
 from typing import Annotated
 from uuid import UUID
@@ -39,9 +39,9 @@ def list_rules(query: Annotated[RuleFilters, Query()]) -> Response:
         return page_response("rules", query, [rule_json(rule) for rule in page.items], page.older)
 
 
-@router.post("", status_code=201, response_model=RuleDetail, summary="Make a rule", openapi_extra=body(RuleBody))
+@router.post("", status_code=201, response_model=RuleDetail, summary="Create a rule", openapi_extra=body(RuleBody))
 def create_rule(caller: Writer, sent: JsonBody, once: Idempotent) -> Response:
-    """Make a rule. It looks at what changes from now on."""
+    """Create a rule. It evaluates changes from now on."""
 
     def effect(session: Session) -> Response:
         rule = rule_admin.create(session, sent, utc_now())
@@ -54,29 +54,29 @@ def create_rule(caller: Writer, sent: JsonBody, once: Idempotent) -> Response:
 @router.post(
     "/preview",
     response_model=Preview,
-    summary="Try a rule on stored logs",
+    summary="Preview a rule",
     openapi_extra=body(PreviewBody),
     dependencies=READ,
 )
 def preview_rule(sent: JsonBody, settings: AppSettings) -> Response:
-    """Say what a rule would have done on the stored logs of a span. Nothing is stored or sent."""
+    """Show the alerts a rule would have opened over a span of stored logs. Nothing is stored or sent."""
     with session_scope() as session:
         return json_response(preview(session, sent, settings, utc_now()))
 
 
-@router.get("/{rule_id}", response_model=RuleDetail, summary="Read one rule", dependencies=READ)
+@router.get("/{rule_id}", response_model=RuleDetail, summary="Get a rule", dependencies=READ)
 def get_rule(rule_id: RuleId) -> Response:
-    """Show a rule and how it fares."""
+    """Show a rule and its health."""
     with session_scope() as session:
         return _answer(session, rule_admin.get(session, rule_id))
 
 
 @router.put("/{rule_id}", response_model=RuleDetail, summary="Replace a rule", openapi_extra=body(RuleBody))
 def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch) -> Response:
-    """Replace a rule whole; fields that only GiftPulse writes are ignored.
+    """Replace a rule. Read-only fields are ignored.
 
     Editing what the rule means (its population, pattern, condition, groups or schedule) resolves its open alerts and
-    starts it anew.
+    restarts the rule.
     """
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
@@ -87,9 +87,11 @@ def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMa
         return _answer(session, rule)
 
 
-@router.patch("/{rule_id}", response_model=RuleDetail, summary="Edit a rule", openapi_extra=body(RuleBody, partly=True))
+@router.patch(
+    "/{rule_id}", response_model=RuleDetail, summary="Update a rule", openapi_extra=body(RuleBody, partly=True)
+)
 def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch) -> Response:
-    """Change some fields of a rule; objects and lists are replaced whole."""
+    """Update some fields of a rule. Objects and lists are replaced as a whole."""
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
         expected.check(rule_admin.detail_json(session, rule), rule_admin.HEALTH_FIELDS)
@@ -101,7 +103,7 @@ def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch
 
 @router.delete("/{rule_id}", status_code=204, summary="Delete a rule")
 def delete_rule(caller: Writer, rule_id: RuleId, expected: IfMatch) -> Response:
-    """Delete a rule. Its open alerts are resolved, and all of its alerts are kept."""
+    """Delete a rule. Its open alerts are resolved; its alerts are kept."""
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
         expected.check(rule_admin.detail_json(session, rule), rule_admin.HEALTH_FIELDS)

@@ -1,4 +1,4 @@
-"""Silences: when to tell nobody."""
+"""Silences: create, list, end."""
 
 from typing import Annotated
 from uuid import UUID
@@ -25,7 +25,7 @@ from app.utils.clock import utc_now
 router = make_router("Silences", prefix="/api/silences")
 SilenceId = Annotated[UUID, Path(description="The silence's id.", examples=[EXAMPLE_ID])]
 VOLATILE_FIELDS = ("alert_ids", "warnings")
-"""What a silence holds moves without an edit of it."""
+"""The alerts of a silence change without an edit."""
 
 
 def _show(session: Session, silence: Silence) -> JsonObject:
@@ -34,7 +34,7 @@ def _show(session: Session, silence: Silence) -> JsonObject:
 
 @router.get("", response_model=SilencePage, summary="List silences", dependencies=READ)
 def list_silences(query: Annotated[SilenceFilters, Query()]) -> Response:
-    """List silences, newest first, the past ones too."""
+    """List silences, newest first, including past ones."""
     with session_scope() as session:
         page = silences.list_silences(session, read_position("silences", query, silences.SORT_KEY), query.limit)
         shown = silences.to_json(session, page.items, utc_now())
@@ -42,10 +42,13 @@ def list_silences(query: Annotated[SilenceFilters, Query()]) -> Response:
 
 
 @router.post(
-    "", status_code=201, response_model=ShownSilence, summary="Make a silence", openapi_extra=body(SilenceBody)
+    "", status_code=201, response_model=ShownSilence, summary="Create a silence", openapi_extra=body(SilenceBody)
 )
 def create_silence(caller: Writer, sent: JsonBody, once: Idempotent) -> Response:
-    """Hold back the firing and update of some alerts for a while. One that still fires when it ends is told then."""
+    """Withhold firing and update notifications of matching alerts.
+
+    An alert that still fires when the silence ends is sent then.
+    """
     parsed = parse(SilenceBody, sent)
 
     def effect(session: Session) -> Response:
@@ -67,16 +70,16 @@ def create_silence(caller: Writer, sent: JsonBody, once: Idempotent) -> Response
     return once.run(caller.id, effect)
 
 
-@router.get("/{silence_id}", response_model=ShownSilence, summary="Read one silence", dependencies=READ)
+@router.get("/{silence_id}", response_model=ShownSilence, summary="Get a silence", dependencies=READ)
 def get_silence(silence_id: SilenceId) -> Response:
-    """Show a silence with the open alerts that it holds now."""
+    """Show a silence with the open alerts that it silences now."""
     with session_scope() as session:
         return resource_response(_show(session, silences.get(session, silence_id)), unversioned=VOLATILE_FIELDS)
 
 
-@router.delete("/{silence_id}", status_code=204, summary="End a silence")
+@router.delete("/{silence_id}", status_code=204, summary="Delete a silence")
 def delete_silence(caller: Writer, silence_id: SilenceId, expected: IfMatch) -> Response:
-    """End a silence at once. What it held is told if it still fires."""
+    """End a silence now. Alerts that it withheld and that still fire are sent."""
     with session_scope() as session:
         shown = _show(session, silences.get(session, silence_id))
         expected.check(shown, VOLATILE_FIELDS)

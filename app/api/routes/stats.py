@@ -24,22 +24,22 @@ MAX_BUCKETS = 10_000
 
 
 def _with_defaults(query: LogQuery, bucket: str, now: datetime) -> LogFilter:
-    """Fill in the span: 24 hours, up to now.
+    """Add the default span: the last 24 hours.
 
-    Raises: InvalidInput where it holds too many buckets.
+    Raises: InvalidInput if the span has too many buckets.
     """
     wanted = query.to_filter()
     until = wanted.until or now
     since = wanted.since or max(until, datetime.min.replace(tzinfo=UTC) + DEFAULT_SPAN) - DEFAULT_SPAN
     if (until - since) / stats.BUCKETS[bucket] > MAX_BUCKETS:
-        message = f"leaves more than {MAX_BUCKETS} buckets up to `until`: take a later time or a longer bucket"
+        message = f"makes more than {MAX_BUCKETS} buckets up to `until`: use a later time or a longer bucket"
         raise InvalidInput([FieldError("since", message)])
     return replace(wanted, since=since, until=until)
 
 
 @router.get("", response_model=Stats, summary="Count logs over time", dependencies=READ)
 def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
-    """Count logs by time bucket and field, over the last 24 hours unless `since` and `until` say otherwise."""
+    """Count logs by time bucket and field. The default span is the last 24 hours."""
     with session_scope() as session:
         counts = stats.count(session, _with_defaults(query, query.bucket, utc_now()), query.bucket, query.by)
         warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
@@ -49,7 +49,7 @@ def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
 
 @router.get("/delivery", response_model=DeliveryStats, summary="Measure delivery over time", dependencies=READ)
 def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Response:
-    """Measure the outbound messages that are final: the share delivered, and the time from created to final."""
+    """Measure final outbound messages: the share delivered, and the time from created to final."""
     with session_scope() as session:
         rows = stats.delivery(session, _with_defaults(query, query.bucket, utc_now()), query.bucket)
         warned = shown_warnings(doubts.of_filter(session, query.to_filter()))

@@ -42,7 +42,7 @@ silences: []
 """
 SCHEMA = {
     "type": "object",
-    "description": "The whole configuration, each thing under a name (`slug`) that stays.",
+    "description": "The whole configuration. Each object has a stable name, its `slug`.",
     "required": ["version"],
     "additionalProperties": False,
     "properties": {
@@ -50,9 +50,9 @@ SCHEMA = {
         **{
             kind: {"type": "array", "items": {"type": "object", "required": ["slug"]}, "description": words}
             for kind, words in {
-                "rules": "Rules, as `POST /api/rules` takes them, with their `slug`.",
-                "actions": "Actions, as `POST /api/actions` takes them, with their `slug`; `rule` is a rule's slug.",
-                "silences": "Silences, as `POST /api/silences` takes them, with their `slug`; `rule` is a rule's slug.",
+                "rules": "Rules, as `POST /api/rules` accepts them, each with a `slug`.",
+                "actions": "Actions, as `POST /api/actions` accepts them, with a `slug`; `rule` is a rule's slug.",
+                "silences": "Silences, as `POST /api/silences` accepts them, with a `slug`; `rule` is a rule's slug.",
             }.items()
         },
     },
@@ -64,14 +64,14 @@ CONTENT: dict[str, Any] = {MEDIA_TYPE: {"schema": SCHEMA, "example": EXAMPLE}}
     "/api/export",
     summary="Export rules, actions and silences",
     response_class=Response,
-    # Of any shape, for clients: some take a text of YAML for a text, some for what it says.
+    # No schema, for generated clients: some would return YAML as a text, some parsed.
     responses={200: {"content": {MEDIA_TYPE: {"schema": {}, "example": EXAMPLE}}, "description": "The document."}},
     dependencies=ADMIN,
 )
 def export_configuration() -> Response:
-    """Give rules, actions and the silences that are not over as one document.
+    """Export all rules and actions, and the silences that have not ended, as one document.
 
-    Secrets come masked, or as `${GIFTPULSE_...}` where an import brought them so.
+    Secrets are masked, or `${GIFTPULSE_...}` if an import set them so.
     """
     with session_scope() as session:
         return Response(transfer.export(session, utc_now()), headers={"Content-Type": MEDIA_TYPE})
@@ -84,7 +84,7 @@ async def read_document(request: Request) -> str:
     """
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type not in ACCEPTED:
-        raise Refused(415, f"The body must be YAML, and Content-Type say so: {MEDIA_TYPE}.")
+        raise Refused(415, f"The body must be YAML, with the Content-Type {MEDIA_TYPE}.")
     body = await read_body(request, MAX_IMPORT_BYTES)
     try:
         text = body.decode("utf-8")
@@ -112,11 +112,12 @@ def import_configuration(
     text: Annotated[str, Depends(read_document)],
     once: Idempotent,
 ) -> Response:
-    """Bring rules, actions and silences to a document: all of it, or nothing where a field cannot be used.
+    """Apply a document of rules, actions and silences.
 
-    What it names is made or edited, and belongs to it from then on; what it does not name stays, unless `prune` is
-    asked for. Importing it again changes nothing. A masked secret keeps the stored one; `${GIFTPULSE_...}` stands for
-    a variable of the server.
+    It is applied completely or, if a field is invalid, not at all. Objects in the document are created or updated, and
+    are managed by it from then on. Other objects stay; with `prune`, those that an earlier import created are deleted.
+    Importing the same document again changes nothing. A masked secret keeps the stored one; `${GIFTPULSE_...}` is
+    replaced by a variable of the server's environment.
     """
 
     def effect(session: Session) -> Response:

@@ -1,1 +1,1 @@
-"""What each resource looks like on the wire; module names as in `routes`."""
+"""JSON schemas of requests and responses; module names as in `routes`."""

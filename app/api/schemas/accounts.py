@@ -1,4 +1,4 @@
-"""Watched accounts on the wire."""
+"""Schemas of watched accounts."""
 
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
@@ -16,16 +16,16 @@ from app.api.schemas.common import (
 )
 from app.enums import LogType
 
-NAME = "A name for people; else the one that Twilio knows."
-ENABLED = "Whether it is read."
-SUBACCOUNTS = "Whether every active subaccount is watched too."
+NAME = "A display name; default: the name at Twilio."
+ENABLED = "Whether the account is polled."
+SUBACCOUNTS = "Whether all active subaccounts are watched, too."
 TOKEN = "Its auth token; write-only."  # noqa: S105  # a description
-NEXT_TOKEN = "Its secondary auth token while tokens are rotated; write-only. Callbacks may be signed with it already."  # noqa: S105  # a description
-SIGNING_KEYS = "Keys of your own that its callbacks may be signed with, by their ids; write-only, replaced whole."
+NEXT_TOKEN = "Its secondary auth token during a rotation; write-only. Callbacks may already be signed with it."  # noqa: S105  # a description
+SIGNING_KEYS = "Your own keys that may sign its callbacks, by key id; write-only, replaced as a whole."
 KEY_SID = "The sid of an API key, used instead of the auth token for reading."
 KEY_SECRET = "The secret of that key; write-only."  # noqa: S105  # a description
-API_URL = "Where its calls and messages are read, of another region or edge; null: `TWILIO_API_BASE_URL`."
-MONITOR_URL = "Where its error log is read; null: `TWILIO_MONITOR_BASE_URL`."
+API_URL = "Base URL for its calls and messages, for another region or edge; null: `TWILIO_API_BASE_URL`."
+MONITOR_URL = "Base URL for its error log; null: `TWILIO_MONITOR_BASE_URL`."
 KEY_PATTERN = r"^SK[0-9a-fA-F]{32}$"
 EXAMPLE_URL = "https://api.dublin.ie1.twilio.com"
 
@@ -40,22 +40,22 @@ def _address(value: str | None) -> str | None:
         port_is_good = False
     bare = port_is_good and not (parts.query or parts.fragment or parts.username)
     if not bare or parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address such as https://api.dublin.ie1.twilio.com")
+        raise ValueError("must be a URL such as https://api.dublin.ie1.twilio.com")
     return value.rstrip("/")
 
 
 Address = Annotated[str | None, AfterValidator(_address)]
 KeyId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-+.-<>-~]+$")]
-"""Without `,` and `=`: a header names it between them."""
+"""Without `,` and `=`, which delimit it in a header."""
 Secret = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[!-~]+$")]
 
 
 class AccountFilters(PageQuery):
-    """Which accounts: all that are watched."""
+    """Filters for accounts: none, only paging."""
 
 
 class _Fields(RequestModel):
-    """What may be set."""
+    """The settable fields."""
 
     friendly_name: str | None = Field(None, min_length=1, max_length=200, description=NAME, examples=["Production"])
     enabled: bool = Field(True, description=ENABLED, examples=[False])
@@ -69,18 +69,18 @@ class _Fields(RequestModel):
     monitor_base_url: Address = Field(None, max_length=500, description=MONITOR_URL, examples=[None])
 
     def given(self) -> dict[str, Any]:
-        """Give the fields that were sent."""
+        """Return the fields that were sent."""
         return self.model_dump(exclude_unset=True)
 
 
 class AccountBody(_Fields):
-    """An account to be watched, with `auth_token`, or with `api_key_sid` and `api_key_secret`."""
+    """An account to watch, with `auth_token`, or with `api_key_sid` and `api_key_secret`."""
 
     sid: str = Field(pattern=ACCOUNT_SID, description="Its sid.", examples=[EXAMPLE_ACCOUNT])
 
 
 class AccountChanges(_Fields):
-    """Those fields of an account that are to change."""
+    """The fields of an account to update."""
 
     @model_validator(mode="after")
     def _some(self) -> Self:
@@ -90,59 +90,61 @@ class AccountChanges(_Fields):
 
 
 class BackfillBody(RequestModel):
-    """A span to be read again."""
+    """A time span to read again."""
 
-    since: TimeOrAge = Field(strict=False, description="From when on, by the time of creation.", examples=["1d"])
-    until: TimeOrAge | None = Field(None, strict=False, description="Until when; default: now.", examples=[None])
+    since: TimeOrAge = Field(strict=False, description="Start of the span, by the time of creation.", examples=["1d"])
+    until: TimeOrAge | None = Field(None, strict=False, description="End of the span; default: now.", examples=[None])
 
 
 class Gap(ResponseModel):
-    """A span that was not read, and that Twilio can no longer tell."""
+    """A time span that was not read and that Twilio no longer lists."""
 
-    since: ShownTime = Field(description="From when on.")
-    until: ShownTime = Field(description="Until when.")
-    reason: str = Field(description="Why.", examples=["Twilio tells no more"])
+    since: ShownTime = Field(description="Start of the span.")
+    until: ShownTime = Field(description="End of the span.")
+    reason: str = Field(description="Why it was not read.", examples=["Twilio tells no more"])
 
 
 class BackfillState(ResponseModel):
-    """A span that is being read again."""
+    """A backfill in progress."""
 
-    since: ShownTime = Field(description="From when on.")
-    until: ShownTime = Field(description="Until when.")
-    read_from: ShownTime = Field(description="What came before it is read.")
+    since: ShownTime = Field(description="Start of the span.")
+    until: ShownTime = Field(description="End of the span.")
+    read_from: ShownTime = Field(description="The part before this time has been read.")
 
 
 class StreamState(ResponseModel):
-    """How reading one kind of log goes."""
+    """The state of a stream: an account and a log type."""
 
-    log_type: LogType = Field(description="The kind of log.")
+    log_type: LogType = Field(description="The log type.")
     complete_from: ShownTime | None = Field(
-        description="From here to `complete_until` all is read; a backfill moves it back."
+        description="All logs from here to `complete_until` have been read. A backfill moves it back."
     )
-    complete_until: ShownTime | None = Field(description="Everything created up to it has been listed.")
-    last_success_at: ShownTime | None = Field(description="When it was last read without trouble.")
-    last_error: str | None = Field(description="Why the last poll failed, or why it cannot be read.", examples=[None])
+    complete_until: ShownTime | None = Field(description="All logs created up to this time have been listed.")
+    last_success_at: ShownTime | None = Field(description="When the last successful poll ended.")
+    last_error: str | None = Field(
+        description="Why the last poll failed, or why the stream cannot be read.", examples=[None]
+    )
     last_error_at: ShownTime | None = Field(description="When a poll last failed.")
     failures: int = Field(description="Failed polls in a row.", examples=[0])
-    unavailable: bool = Field(description="The credentials can never read it; it counts for nothing.")
-    rereads_behind: bool = Field(description="The request budget does not reach for all that is due to be read again.")
-    coverage_gaps: list[Gap] = Field(description="What is missing for good, the newest first.")
-    backfills: list[BackfillState] = Field(description="What is being read again.")
+    unavailable: bool = Field(description="The credentials have no access to this log type; the stream is ignored.")
+    rereads_behind: bool = Field(description="The request budget is too small for all rereads that are due.")
+    coverage_gaps: list[Gap] = Field(description="Spans that are permanently missing, newest first.")
+    backfills: list[BackfillState] = Field(description="Backfills in progress.")
 
 
 class QuarantinedShown(ResponseModel):
-    """A record of odd shape that was set aside."""
+    """A malformed record in quarantine."""
 
-    log_type: LogType = Field(description="What it was to be.")
-    reason: str = Field(description="Why it is no log.", examples=["the record has no time at all"])
+    log_type: LogType = Field(description="The log type it was listed as.")
+    reason: str = Field(description="Why it could not be stored as a log.", examples=["the record has no time at all"])
     seen_at: ShownTime = Field(description="When it was last seen.")
 
 
 class Quarantine(ResponseModel):
-    """Records of odd shape that were set aside."""
+    """Malformed records in quarantine."""
 
-    last_day: int = Field(description="How many in the last 24 hours.", examples=[0])
-    latest: list[QuarantinedShown] = Field(description="The latest of them.")
+    last_day: int = Field(description="Number in the last 24 hours.", examples=[0])
+    latest: list[QuarantinedShown] = Field(description="The latest records.")
 
 
 class Account(ResponseModel):
@@ -150,22 +152,24 @@ class Account(ResponseModel):
 
     sid: str = Field(description="Its sid.", examples=[EXAMPLE_ACCOUNT])
     friendly_name: str | None = Field(description=NAME, examples=["Production"])
-    parent_sid: str | None = Field(description="The account whose subaccount it is.", examples=[None])
+    parent_sid: str | None = Field(description="The parent account, if it is a subaccount.", examples=[None])
     enabled: bool = Field(description=ENABLED)
     include_subaccounts: bool = Field(description=SUBACCOUNTS)
     status: str | None = Field(
-        description="What Twilio says of it: active, suspended, closed; null: not known.", examples=["active"]
+        description="The account's status at Twilio: active, suspended or closed; null: unknown.", examples=["active"]
     )
-    last_error: str | None = Field(description="Why that could not be asked.", examples=[None])
+    last_error: str | None = Field(description="Why the status could not be fetched.", examples=[None])
     from_environment: bool = Field(description="Its credentials are in the environment.")
     api_key_sid: str | None = Field(description=KEY_SID, examples=[None])
     signing_key_ids: list[str] = Field(description="The ids of its `signing_keys`.", examples=[[]])
     api_base_url: str | None = Field(description=API_URL, examples=[EXAMPLE_URL])
     monitor_base_url: str | None = Field(description=MONITOR_URL, examples=[None])
-    requests_last_hour: int = Field(description="How many requests to Twilio it cost in the last hour.", examples=[36])
-    max_requests_per_minute: int = Field(description="How many it may cost a minute.", examples=[120])
-    streams: list[StreamState] = Field(description="How reading each kind of log goes.")
-    quarantined: Quarantine = Field(description="Records of odd shape that were set aside.")
+    requests_last_hour: int = Field(description="Requests to Twilio for this account in the last hour.", examples=[36])
+    max_requests_per_minute: int = Field(
+        description="Maximum requests to Twilio per minute for this account.", examples=[120]
+    )
+    streams: list[StreamState] = Field(description="The state of each stream.")
+    quarantined: Quarantine = Field(description="Malformed records in quarantine.")
 
 
 class AccountPage(ResponseModel):
@@ -176,6 +180,6 @@ class AccountPage(ResponseModel):
 
 
 class Queued(ResponseModel):
-    """What was asked for will be done."""
+    """The request is queued."""
 
     status: str = Field(description="Always `queued`.", examples=["queued"])

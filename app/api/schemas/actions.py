@@ -1,4 +1,4 @@
-"""Actions on the wire. Bodies are read by the service; these shapes document them."""
+"""Schemas of actions. The service parses the bodies; these models only document them."""
 
 from typing import Any, Literal
 
@@ -17,23 +17,23 @@ ON: list[On] = ["firing", "update", "resolved"]
 
 
 class ActionFilters(PageQuery):
-    """Which actions: all of them."""
+    """Filters for actions: none, only paging."""
 
 
 class ActionBody(RequestModel):
-    """An action to be made, or to take the place of one."""
+    """An action to create, or to replace one with."""
 
     rule_id: ShownId | None = Field(
-        None, description="The rule it serves; null: every rule and the built-in alerts.", examples=[None]
+        None, description="The rule that it belongs to; null: all rules and the built-in alerts.", examples=[None]
     )
-    action_type: ActionType = Field(description="Its kind.", examples=["email"])
-    enabled: bool = Field(True, description="A disabled action is told nothing.", examples=[False])
-    min_severity: Severity = Field(Severity.INFO, description="Alerts below it are not told.")
+    action_type: ActionType = Field(description="The type of action.", examples=["email"])
+    enabled: bool = Field(True, description="A disabled action gets no notifications.", examples=[False])
+    min_severity: Severity = Field(Severity.INFO, description="Alerts below this severity send no notification.")
     notify_on: list[On] = Field(
         ON,
         min_length=1,
         max_length=3,
-        description="Which notifications it takes, each once.",
+        description="The notifications that it gets, each once.",
         json_schema_extra={"uniqueItems": True},
     )
     config: dict[str, Any] = Field(description=CONFIG, examples=[EMAIL])
@@ -43,16 +43,16 @@ class Action(ResponseModel):
     """Where notifications go."""
 
     id: ShownId = Field(description="Its id.")
-    rule_id: ShownId | None = Field(description="The rule it serves; null: every rule and the built-in alerts.")
-    action_type: ActionType = Field(description="Its kind.")
-    enabled: bool = Field(description="A disabled action is told nothing.", examples=[True])
-    min_severity: Severity = Field(description="Alerts below it are not told.")
-    notify_on: list[On] = Field(description="Which notifications it takes.", examples=[ON])
+    rule_id: ShownId | None = Field(description="The rule that it belongs to; null: all rules and the built-in alerts.")
+    action_type: ActionType = Field(description="The type of action.")
+    enabled: bool = Field(description="A disabled action gets no notifications.", examples=[True])
+    min_severity: Severity = Field(description="Alerts below this severity send no notification.")
+    notify_on: list[On] = Field(description="The notifications that it gets.", examples=[ON])
     config: dict[str, Any] = Field(description=CONFIG + " Secrets are masked.", examples=[EMAIL])
     disabled_reason: str | None = Field(
-        description="Why the product disabled it: its receiver said 410, say.", examples=[None]
+        description="Why GiftPulse disabled it, for example because its receiver returned 410.", examples=[None]
     )
-    created_at: ShownTime = Field(description="When it was made.")
+    created_at: ShownTime = Field(description="When it was created.")
     updated_at: ShownTime = Field(description="When it was last edited.")
 
 

@@ -1,4 +1,4 @@
-"""Alerts on the wire."""
+"""Schemas of alerts."""
 
 from typing import Annotated, Any
 
@@ -26,15 +26,15 @@ from app.services.alerts.search import AlertFilter
 
 
 class AlertFilters(PageQuery):
-    """Which alerts."""
+    """Filters for alerts."""
 
-    status: Annotated[Values, members(AlertStatus)] = Field((), description="Where they stand; several by commas.")
-    severity: Annotated[Values, members(Severity)] = Field((), description="How bad they are; several by commas.")
+    status: Annotated[Values, members(AlertStatus)] = Field((), description="Status; separate several with commas.")
+    severity: Annotated[Values, members(Severity)] = Field((), description="Severity; separate several with commas.")
     rule_id: Annotated[Values, CommaList(UUID_PATTERN, "a rule's id", EXAMPLE_ID)] = Field(
-        (), description="Of these rules; several by commas."
+        (), description="Id of the rule; separate several with commas."
     )
     account_sid: Annotated[Values, CommaList(ACCOUNT_SID.strip("^$"), "an account's sid", EXAMPLE_ACCOUNT)] = Field(
-        (), description="Those with a log of these accounts; several by commas."
+        (), description="Account of any of its logs; separate several with commas."
     )
     since: TimeOrAge | None = Field(None, description="From this time on, by `started_at`.")
     until: TimeOrAge | None = Field(None, description="Before this time, by `started_at`.")
@@ -48,9 +48,11 @@ class ErrorMeaning(ResponseModel):
     """What an error code means."""
 
     code: int = Field(description="Twilio's error code.", examples=[30003])
-    message: str = Field(description="Twilio's words for it.", examples=["Unreachable destination handset"])
-    cause: str = Field(description="Where the fault likely lies, and what to do.", examples=["The handset is off."])
-    docs: str = Field(description="Twilio's page about it.", examples=["https://www.twilio.com/docs/errors/30003"])
+    message: str = Field(description="Twilio's message for the code.", examples=["Unreachable destination handset"])
+    cause: str = Field(description="The likely cause, and what to do.", examples=["The handset is off."])
+    docs: str = Field(
+        description="Twilio's page about the code.", examples=["https://www.twilio.com/docs/errors/30003"]
+    )
 
 
 class Alert(ResponseModel):
@@ -58,41 +60,47 @@ class Alert(ResponseModel):
 
     id: ShownId = Field(description="Its id.")
     rule_id: ShownId | None = Field(description="Its rule; null for a built-in alert.")
-    rule_name: str = Field(description="Name of the rule, or what is wrong.", examples=["Failed Call Detection"])
-    severity: Severity = Field(description="How bad it is.")
-    status: AlertStatus = Field(description="Where it stands.")
+    rule_name: str = Field(
+        description="Name of the rule, or of the built-in alert.", examples=["Failed Call Detection"]
+    )
+    severity: Severity = Field(description="Severity of the alert.")
+    status: AlertStatus = Field(description="Status of the alert.")
     group: dict[str, Any] = Field(
-        description="The values that it is about, by the rule's `group_by`.", examples=[{"to_country": "GB"}]
+        description="The values of the rule's `group_by` fields.", examples=[{"to_country": "GB"}]
     )
     summary: str = Field(
         description="What happened, in one line.", examples=["12 messages undelivered to GB in 5 minutes"]
     )
-    started_at: ShownTime = Field(description="Twilio's time of what made it fire.")
+    started_at: ShownTime = Field(description="Twilio's time of the match or minute that opened it.")
     last_match_at: ShownTime = Field(description="Twilio's time of its newest match.")
-    resolved_at: ShownTime | None = Field(description="When it ended; null while it is open.")
-    acknowledged_at: ShownTime | None = Field(description="When somebody took it.")
-    acknowledged_by: str | None = Field(description="Who took it, or ended it untaken.", examples=["maria"])
-    note: str | None = Field(description="What they wrote.", examples=["Carrier is informed."])
-    silenced: bool = Field(description="A silence holds its notifications back.", examples=[False])
-    occurrences: int = Field(description="How many logs count towards it.", examples=[12])
+    resolved_at: ShownTime | None = Field(description="When it was resolved; null while it is open.")
+    acknowledged_at: ShownTime | None = Field(description="When it was acknowledged.")
+    acknowledged_by: str | None = Field(
+        description="Who acknowledged it, or resolved it without acknowledging.", examples=["maria"]
+    )
+    note: str | None = Field(description="Their note.", examples=["Carrier is informed."])
+    silenced: bool = Field(description="Whether a silence withholds its notifications.", examples=[False])
+    occurrences: int = Field(description="Number of logs that count towards it.", examples=[12])
     value: float | None = Field(
-        description="What the condition measured last: a percentage, sum, count or ratio.", examples=[12.0]
+        description="The condition's last measured value: a percentage, sum, count or ratio.", examples=[12.0]
     )
     sample_sids: list[str] = Field(description="Sids of some of its logs, newest first.", examples=[[EXAMPLE_MESSAGE]])
     left_out_accounts: list[str] = Field(
-        description="Accounts that the rule looks at and that could not be read for an hour when the alert last moved:"
-        " nothing waited for them.",
+        description="Accounts of the rule that had been unreadable for an hour when the alert last changed:"
+        " the rule was evaluated without them.",
         examples=[[]],
     )
-    late: bool = Field(description="It was too old to notify anybody when it was recorded.", examples=[False])
-    resolve_reason: ResolveReason | None = Field(description="Why it ended.")
-    error: ErrorMeaning | None = Field(description="What the code of its newest match means.")
+    late: bool = Field(
+        description="Whether it was too old to send notifications when it was recorded.", examples=[False]
+    )
+    resolve_reason: ResolveReason | None = Field(description="Why it was resolved.")
+    error: ErrorMeaning | None = Field(description="The error code of its newest match.")
 
 
 class AlertDetail(Alert):
     """One alert with its deliveries."""
 
-    deliveries: list[Delivery] = Field(description="What was sent about it, newest first; at most 1000.")
+    deliveries: list[Delivery] = Field(description="Its deliveries, newest first; at most 1000.")
 
 
 class AlertPage(ResponseModel):
@@ -103,11 +111,15 @@ class AlertPage(ResponseModel):
 
 
 class Note(RequestModel):
-    """Who does it, and why."""
+    """Who acknowledges or resolves, and an optional note."""
 
     by: str | None = Field(
         None, min_length=1, max_length=200, description="Who; default: the name of the key.", examples=["maria"]
     )
     note: str | None = Field(
-        None, min_length=1, max_length=10_000, description="A remark to keep.", examples=["Carrier is informed."]
+        None,
+        min_length=1,
+        max_length=10_000,
+        description="A note to store with the alert.",
+        examples=["Carrier is informed."],
     )

@@ -1,4 +1,4 @@
-"""The audit on the wire."""
+"""Schemas of the audit."""
 
 from typing import Any
 
@@ -8,30 +8,31 @@ from app.api.schemas.common import PageQuery, ResponseModel, ShownTime, TimeOrAg
 
 
 class AuditFilters(PageQuery):
-    """Which entries."""
+    """Filters for audit entries."""
 
     target: str | None = Field(
-        None, max_length=200, description="What was changed, such as `rule:` and its id.", examples=["rule:..."]
+        None, max_length=200, description="The changed object, such as `rule:` and its id.", examples=["rule:..."]
     )
     since: TimeOrAge | None = Field(None, description="From this time on.")
     until: TimeOrAge | None = Field(None, description="Before this time.")
 
 
 class AuditEntry(ResponseModel):
-    """One change that somebody made."""
+    """One change, and who made it."""
 
-    at: ShownTime = Field(description="When.")
+    at: ShownTime = Field(description="When it happened.")
     by: str = Field(
-        description="Name and prefix of the key, or what else made it.", examples=["dashboard (gp_h3Kd81xZ)"]
+        description="Name and prefix of the API key, or another source of the change.",
+        examples=["dashboard (gp_h3Kd81xZ)"],
     )
-    action: str = Field(description="What was done.", examples=["rule.update"])
-    target: str = Field(description="To what.", examples=["rule:6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"])
+    action: str = Field(description="The kind of change.", examples=["rule.update"])
+    target: str = Field(description="The changed object.", examples=["rule:6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"])
     before: dict[str, Any] | None = Field(
-        description="How it stood before, secrets as fingerprints; null where it was made.",
+        description="The object before the change, secrets as fingerprints; null if it was created.",
         examples=[{"enabled": True}],
     )
     after: dict[str, Any] | None = Field(
-        description="How it stands since, secrets as fingerprints; null where it was deleted.",
+        description="The object after the change, secrets as fingerprints; null if it was deleted.",
         examples=[{"enabled": False}],
     )
 

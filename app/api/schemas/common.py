@@ -1,4 +1,4 @@
-"""What the shapes of all resources share: times, lists by commas, pages."""
+"""Parts that all schemas share: times, comma-separated lists, pages."""
 
 import re
 from collections.abc import Callable
@@ -40,24 +40,24 @@ UUID_PATTERN = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 class ResponseModel(BaseModel):
-    """A shape of an answer. It documents; answers are not validated against it at run time."""
+    """Base of response schemas. They document responses, which are not validated at run time."""
 
     model_config = ConfigDict(extra="forbid", json_schema_serialization_defaults_required=True)
 
 
 class RequestModel(BaseModel):
-    """A shape of a body: strict, and nothing that is not named."""
+    """Base of request schemas: strict, without unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def read_time(value: Any) -> datetime:
-    """Read an RFC 3339 time with its offset; in a query a `+` may have come as a space."""
+    """Parse an RFC 3339 time with its offset. In a query, a `+` may arrive as a space."""
     if isinstance(value, datetime):
         return value
     found = RFC3339.fullmatch(value) if isinstance(value, str) else None
     if found is None:
-        raise ValueError("must be a time of RFC 3339 with its offset, such as 2026-11-23T06:09:00Z")
+        raise ValueError("must be a time in RFC 3339 format with an offset, such as 2026-11-23T06:09:00Z")
     date, clock, fraction, offset = found.groups()
     offset = "+00:00" if offset in "Zz" else offset.replace(" ", "+")
     try:
@@ -67,7 +67,7 @@ def read_time(value: Any) -> datetime:
 
 
 def read_time_or_age(value: Any) -> datetime:
-    """Read a time of RFC 3339, or an age such as 7d: so long before now."""
+    """Parse an RFC 3339 time, or an age such as 7d: that long before now."""
     age = read_age(value) if isinstance(value, str) else None
     if age is None:
         try:
@@ -77,7 +77,7 @@ def read_time_or_age(value: Any) -> datetime:
     try:
         return utc_now() - age
     except OverflowError:
-        raise ValueError("must be an age that reaches back to a time that exists, such as 7d") from None
+        raise ValueError("must be an age that leads to an existing time, such as 7d") from None
 
 
 Time = Annotated[datetime, BeforeValidator(read_time), WithJsonSchema({"type": "string", "format": "date-time"})]
@@ -88,16 +88,16 @@ ShownId = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid", "ex
 
 
 def _one(value: Any) -> str:
-    """Take the one text out of what the framework makes of a query parameter."""
+    """Return the single text of a query parameter, which FastAPI may pass as a list."""
     if isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
     if not isinstance(value, str):
-        raise ValueError("must be given once")  # noqa: TRY004  # what Pydantic turns into an error of the field
+        raise ValueError("must be given once")  # noqa: TRY004  # Pydantic turns it into a field error
     return value
 
 
 def whole_number(value: Any) -> int:
-    """Read a whole number as people write it: digits, and no more than 9."""
+    """Parse a whole number of at most 9 digits."""
     if isinstance(value, int):
         return value
     text = _one(value)
@@ -107,7 +107,7 @@ def whole_number(value: Any) -> int:
 
 
 def yes_or_no(value: Any) -> bool:
-    """Read `true` or `false`."""
+    """Parse `true` or `false`."""
     if isinstance(value, bool):
         return value
     text = _one(value)
@@ -121,28 +121,28 @@ YesOrNo = Annotated[bool, BeforeValidator(yes_or_no)]
 
 
 _PLUS = re.compile(r"^ +(?=[0-9])|(?<=,) +(?=[0-9]{7})|(?<=:) +(?=[0-9])")
-"""Spaces that were a plus. After a comma people put a space before short codes, too: those have at most six digits."""
+"""Spaces that were a plus. A space after a comma may also precede a short code, which has at most six digits."""
 
 
 def restore_plus(text: str) -> str:
-    """Put the plus back before phone numbers that were sent with one that nobody escaped."""
+    """Restore the plus of phone numbers that were sent unescaped."""
     return _PLUS.sub("+", text)
 
 
 @dataclass(frozen=True)
 class CommaList:
-    """Marks a query parameter that takes several values by commas."""
+    """Marks a query parameter that accepts several values, separated by commas."""
 
     pattern: str
-    """Of one value, without anchors."""
+    """Pattern of one value, without anchors."""
     wanted: str
-    """What a value is, in words."""
+    """Description of a value, for errors."""
     example: str
     max_items: int = 100
     check: Callable[[str], str] | None = None
-    """Reads one value, where a pattern cannot tell all; raises ValueError."""
+    """Parses one value, if a pattern does not suffice; raises ValueError."""
     of_numbers: bool = False
-    """Values may be phone numbers, whose plus may have come as a space: `?to=+44...` means a space to HTTP."""
+    """Values may be phone numbers whose plus arrived as a space: `?to=+44...` means a space in HTTP."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_before_validator_function(self._split, handler(source))
@@ -159,12 +159,12 @@ class CommaList:
         if self.check is not None and len(parts) <= self.max_items:
             return tuple(map(self.check, parts))
         if len(parts) > self.max_items or not all(re.fullmatch(self.pattern, part) for part in parts):
-            raise ValueError(f"must be {self.wanted}; several go by commas, at most {self.max_items}")
+            raise ValueError(f"must be {self.wanted}; separate several with commas, at most {self.max_items}")
         return parts
 
 
 def members(kind: type[StrEnum]) -> CommaList:
-    """Mark a query parameter that takes several members of a vocabulary."""
+    """Mark a query parameter that accepts several members of an enum."""
     names = [member.value for member in kind]
     return CommaList("|".join(names), f"one of {', '.join(names)}", names[0], len(names))
 
@@ -173,13 +173,13 @@ Values = tuple[str, ...]
 
 
 class PageQuery(BaseModel):
-    """Which page of a list."""
+    """Paging parameters of a list."""
 
     model_config = ConfigDict(extra="forbid")
 
-    limit: WholeNumber = Field(100, ge=1, le=1000, description="How many items at most.")
+    limit: WholeNumber = Field(100, ge=1, le=1000, description="Maximum number of items.")
     cursor: str | None = Field(
-        None, pattern=cursors.PATTERN, description="`next_cursor` of the page before; the filters stay the same."
+        None, pattern=cursors.PATTERN, description="`next_cursor` of the previous page; the filters must stay the same."
     )
 
     _ages: dict[str, str] = PrivateAttr(default_factory=dict)
@@ -187,7 +187,7 @@ class PageQuery(BaseModel):
     @model_validator(mode="wrap")
     @classmethod
     def _keep_ages(cls, sent: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
-        """Keep ages as they were sent: the time that one stands for is another with the next page."""
+        """Keep ages as they were sent: the time that an age means changes with each request."""
         query = handler(sent)
         if isinstance(sent, dict):
             ages = {name: sent.get(name) for name in ("since", "until")}
@@ -197,35 +197,37 @@ class PageQuery(BaseModel):
 
     @property
     def filters(self) -> dict[str, Any]:
-        """What the cursor is bound to."""
+        """The filters that the cursor is bound to."""
         return self.model_dump(exclude={"limit", "cursor"}, exclude_defaults=True, mode="json") | self._ages
 
 
 class FieldProblem(ResponseModel):
-    """One field that cannot be used."""
+    """One invalid field."""
 
     field: str = Field(description="Path in the body, or name of the parameter.", examples=["condition.count"])
-    message: str = Field(description="What is wrong with it.", examples=["must be at least 1"])
+    message: str = Field(description="What is wrong with the value.", examples=["must be at least 1"])
 
 
 class FieldWarning(ResponseModel):
-    """One field that may not do what was meant."""
+    """One field that was accepted but is possibly a mistake."""
 
     field: str = Field(description="Path in the body, or name of the parameter.", examples=["pattern_value"])
     message: str = Field(
-        description="Why.", examples=["is no status that Twilio is known to use; did you mean failed?"]
+        description="What looks wrong.", examples=["is no status that Twilio is known to use; did you mean failed?"]
     )
 
 
-WARNINGS = "What was accepted, though no log is known that it could match: Twilio may add such values."
+WARNINGS = "Values that were accepted although no known log can match them: Twilio may add such values."
 
 
 class Problem(ResponseModel):
-    """An error, as RFC 9457 shapes it."""
+    """An error, as an RFC 9457 problem document."""
 
-    type: str = Field(description="Stable name of this kind of error.", examples=["urn:giftpulse:problem:not-found"])
-    title: str = Field(description="The status in words.", examples=["Not Found"])
+    type: str = Field(
+        description="Stable identifier of the type of error.", examples=["urn:giftpulse:problem:not-found"]
+    )
+    title: str = Field(description="The name of the status.", examples=["Not Found"])
     status: int = Field(description="The HTTP status.", examples=[404])
     detail: str = Field(description="What went wrong, and what to do.", examples=["There is no such rule."])
-    request_id: str = Field("", description="Names the request in the server's log.", examples=["5f0c9f3e"])
-    errors: list[FieldProblem] = Field([], description="With status 422: every field that cannot be used.")
+    request_id: str = Field("", description="The request's id in the server's log.", examples=["5f0c9f3e"])
+    errors: list[FieldProblem] = Field([], description="With status 422: all invalid fields.")

@@ -1,4 +1,4 @@
-"""Deliveries on the wire."""
+"""Schemas of deliveries."""
 
 from typing import Annotated
 
@@ -21,14 +21,14 @@ from app.services.outbox.deliveries import DeliveryFilter
 
 
 class DeliveryFilters(PageQuery):
-    """Which deliveries."""
+    """Filters for deliveries."""
 
-    status: Annotated[Values, members(DeliveryStatus)] = Field((), description="Where they stand; several by commas.")
+    status: Annotated[Values, members(DeliveryStatus)] = Field((), description="Status; separate several with commas.")
     action_id: Annotated[Values, CommaList(UUID_PATTERN, "an action's id", EXAMPLE_ID)] = Field(
-        (), description="Through these actions; several by commas."
+        (), description="Id of the action; separate several with commas."
     )
     alert_id: Annotated[Values, CommaList(UUID_PATTERN, "an alert's id", EXAMPLE_ID)] = Field(
-        (), description="About these alerts; several by commas."
+        (), description="Id of the alert; separate several with commas."
     )
     since: TimeOrAge | None = Field(None, description="From this time on, by `created_at`.")
     until: TimeOrAge | None = Field(None, description="Before this time, by `created_at`.")
@@ -39,7 +39,7 @@ class DeliveryFilters(PageQuery):
 
 
 class Attempt(ResponseModel):
-    """One try."""
+    """One attempt to send a delivery."""
 
     at: ShownTime = Field(description="When it began.")
     duration_ms: int | None = Field(
@@ -47,7 +47,7 @@ class Attempt(ResponseModel):
     )
     outcome: AttemptOutcome = Field(description="How it ended.")
     status_code: int | None = Field(description="HTTP status, or reply code of the mail server.", examples=[200])
-    response: str | None = Field(description="The first 1 KiB of the answer.", examples=["ok"])
+    response: str | None = Field(description="The first 1 KiB of the response.", examples=["ok"])
     error: str | None = Field(description="Why it failed.", examples=[None])
 
 
@@ -55,19 +55,19 @@ class Delivery(ResponseModel):
     """One notification through one action to one receiver."""
 
     id: ShownId = Field(description="Its id: the `webhook-id` of every attempt.")
-    alert_id: ShownId | None = Field(description="The alert it tells of; null for the test of an action.")
-    action_id: ShownId = Field(description="The action it goes through.")
-    type: str = Field(description="What it tells.", examples=["alert.firing"])
+    alert_id: ShownId | None = Field(description="The alert it is about; null for a test of an action.")
+    action_id: ShownId = Field(description="The action that sends it.")
+    type: str = Field(description="The type of notification.", examples=["alert.firing"])
     recipient: str = Field(description="A mail address, or a URL without its secrets.", examples=["ops@example.com"])
-    status: DeliveryStatus = Field(description="Where it stands.")
-    created_at: ShownTime = Field(description="When it was owed.")
-    next_attempt_at: ShownTime | None = Field(description="When it is tried next; null once it is over.")
+    status: DeliveryStatus = Field(description="Status of the delivery.")
+    created_at: ShownTime = Field(description="When it was created.")
+    next_attempt_at: ShownTime | None = Field(description="When it is attempted next; null once it has ended.")
 
 
 class DeliveryDetail(Delivery):
     """One delivery with its attempts."""
 
-    attempts: list[Attempt] = Field(description="Every try, oldest first.")
+    attempts: list[Attempt] = Field(description="All attempts, oldest first.")
 
 
 class DeliveryPage(ResponseModel):
@@ -78,6 +78,6 @@ class DeliveryPage(ResponseModel):
 
 
 class TestResult(ResponseModel):
-    """What became of the test of an action."""
+    """The result of testing an action."""
 
-    deliveries: list[DeliveryDetail] = Field(description="One delivery a receiver, each with its attempt.")
+    deliveries: list[DeliveryDetail] = Field(description="One delivery per receiver, each with its attempt.")

@@ -1,4 +1,4 @@
-"""Twilio's error codes on the wire."""
+"""Schemas of Twilio's error codes."""
 
 from typing import Annotated, Literal
 
@@ -8,24 +8,26 @@ from app.api.schemas.common import CommaList, PageQuery, ResponseModel, Values
 
 
 class ErrorCodeFilters(PageQuery):
-    """Which codes."""
+    """Filters for error codes."""
 
     code: Annotated[Values, CommaList("[0-9]{1,6}", "an error code", "30003,30005")] = Field(
-        (), description="These codes; several by commas."
+        (), description="Error code; separate several with commas."
     )
 
 
 class ErrorCode(ResponseModel):
-    """What a code means, whose fault it is, what to do."""
+    """An error code: its meaning, likely cause and next step."""
 
     code: int = Field(description="Twilio's error code.", examples=[30003])
-    message: str = Field(description="Twilio's words for it.", examples=["Unreachable destination handset"])
+    message: str = Field(description="Twilio's message for the code.", examples=["Unreachable destination handset"])
     level: str = Field(description="`error` or `warning`, as catalogued.", examples=["error"])
-    product: str | None = Field(description="The product of Twilio's it belongs to.", examples=["Messaging"])
-    family: str = Field(description="What the range of the code is about.", examples=["Messaging"])
-    fault: Literal["customer", "carrier", "twilio", "unknown"] = Field(description="Where the fault likely lies.")
+    product: str | None = Field(description="The Twilio product that it belongs to.", examples=["Messaging"])
+    family: str = Field(description="The product area of the code's range.", examples=["Messaging"])
+    fault: Literal["customer", "carrier", "twilio", "unknown"] = Field(description="Where the cause likely lies.")
     next_step: str = Field(description="What to do.", examples=["Try again later, or by voice."])
-    docs: str = Field(description="Twilio's page about it.", examples=["https://www.twilio.com/docs/errors/30003"])
+    docs: str = Field(
+        description="Twilio's page about the code.", examples=["https://www.twilio.com/docs/errors/30003"]
+    )
 
 
 class ErrorCodePage(ResponseModel):

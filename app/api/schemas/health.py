@@ -1,4 +1,4 @@
-"""How GiftPulse itself is, on the wire."""
+"""Schemas of GiftPulse's own health."""
 
 from typing import Literal
 
@@ -10,34 +10,34 @@ Status = Literal["ok", "degraded", "down"]
 
 
 class HealthCheck(ResponseModel):
-    """How one part is."""
+    """Health of one component."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
-    status: Status = Field(description="How it is.", examples=["ok"])
-    detail: str = Field("", description="What is seen, and what to do; only with a key.", examples=["answers"])
+    status: Status = Field(description="Status of the component.", examples=["ok"])
+    detail: str = Field("", description="What was found, and what to do; only with an API key.", examples=["answers"])
 
 
 class HealthChecks(ResponseModel):
-    """How each part is."""
+    """Health of each component."""
 
     database: HealthCheck = Field(description="PostgreSQL.")
-    broker: HealthCheck = Field(description="The server that wakes the workers.")
-    polling: HealthCheck = Field(description="The reading of Twilio.")
+    broker: HealthCheck = Field(description="The server that carries the workers' tasks.")
+    polling: HealthCheck = Field(description="Polling of Twilio.")
     workers: HealthCheck = Field(description="The workers and the scheduler.")
-    deliveries: HealthCheck = Field(description="What is owed.")
+    deliveries: HealthCheck = Field(description="Pending deliveries.")
 
 
 class HealthReport(ResponseModel):
-    """How GiftPulse is."""
+    """Health of GiftPulse."""
 
     status: Status = Field(
-        description="`down` if the database is away, `degraded` if anything else is not well.", examples=["ok"]
+        description="`down` if the database is unavailable, `degraded` if another component is not ok.", examples=["ok"]
     )
-    checks: HealthChecks = Field(description="How each part is.")
+    checks: HealthChecks = Field(description="Health of each component.")
 
 
 class Live(ResponseModel):
-    """The process lives."""
+    """The process is running."""
 
     status: Literal["ok"] = Field(description="Always `ok`.")

@@ -1,23 +1,23 @@
-"""Keys of the API on the wire."""
+"""Schemas of API keys."""
 
 from pydantic import Field, field_validator
 
 from app.api.schemas.common import PageQuery, RequestModel, ResponseModel, ShownId, ShownTime
 from app.enums import Scope
 
-NAME = "What it is for."
+NAME = "What the key is for."
 
 
 class KeyFilters(PageQuery):
-    """Which keys: all that are not revoked."""
+    """Filters for API keys: none, only paging."""
 
 
 class KeyBody(RequestModel):
-    """A key to be made."""
+    """An API key to create."""
 
     name: str = Field(min_length=1, max_length=200, description=NAME, examples=["dashboard"])
     scope: Scope = Field(
-        description="What it may do: `read`, `write` or `admin`, each with the ones before.", strict=False
+        description="What the key allows: `read`, `write` or `admin`; each includes the ones before.", strict=False
     )
 
     @field_validator("scope", mode="before")
@@ -29,20 +29,20 @@ class KeyBody(RequestModel):
 
 
 class Key(ResponseModel):
-    """A key; the key itself nobody can show."""
+    """An API key, without the key itself, which is not stored."""
 
     id: ShownId = Field(description="Its id.")
     name: str = Field(description=NAME, examples=["dashboard"])
-    scope: Scope = Field(description="What it may do.")
-    prefix: str = Field(description="The part of it by which it is known again.", examples=["gp_h3Kd81xZ"])
-    created_at: ShownTime = Field(description="When it was made.")
+    scope: Scope = Field(description="What the key allows.")
+    prefix: str = Field(description="The beginning of the key, to recognize it by.", examples=["gp_h3Kd81xZ"])
+    created_at: ShownTime = Field(description="When it was created.")
     last_used_at: ShownTime | None = Field(description="When it was last used, to the minute.")
 
 
 class NewKey(Key):
-    """A key that was just made."""
+    """A new API key."""
 
-    key: str = Field(description="The key in clear: it is shown this once.", examples=["gp_h3Kd81xZ_..."])
+    key: str = Field(description="The key in clear; it is shown only once.", examples=["gp_h3Kd81xZ_..."])
 
 
 class KeyPage(ResponseModel):

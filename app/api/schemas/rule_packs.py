@@ -1,4 +1,4 @@
-"""Rule packs on the wire."""
+"""Schemas of rule packs."""
 
 from pydantic import Field
 
@@ -7,25 +7,23 @@ from app.api.schemas.rules import RuleBody, RuleDetail
 
 
 class PackFilters(PageQuery):
-    """Which packs: all of them."""
+    """Filters for rule packs: none, only paging."""
 
 
 class Pack(ResponseModel):
-    """A ready set of rules."""
+    """A ready-made set of rules."""
 
     name: str = Field(description="Its name.", examples=["delivery"])
     description: str = Field(description="What it watches.", examples=["Messages that do not arrive"])
-    rules: list[RuleBody] = Field(description="Its rules, as they would be made.")
+    rules: list[RuleBody] = Field(description="Its rules, as they would be created.")
 
 
 class InstalledPack(ResponseModel):
-    """A set of rules that was installed."""
+    """An installed rule pack."""
 
     name: str = Field(description="Its name.", examples=["delivery"])
     description: str = Field(description="What it watches.", examples=["Messages that do not arrive"])
-    rules: list[RuleDetail] = Field(
-        description="The rules that were made; those that were there before stay as they are."
-    )
+    rules: list[RuleDetail] = Field(description="The rules that were created. Existing rules are unchanged.")
 
 
 class PackPage(ResponseModel):

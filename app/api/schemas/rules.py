@@ -1,4 +1,4 @@
-"""Rules on the wire. Bodies are read by the service; these shapes document them."""
+"""Schemas of rules. The service parses the bodies; these models only document them."""
 
 from typing import Any, Literal
 
@@ -11,15 +11,15 @@ from app.services.rules.definition import RuleDefinition
 
 Population = Literal["call", "message", "error", "any"]
 FILTERS = (
-    "Lists of values, all of which narrow the population: `account_sid`, `direction`, `from`, `to`, `to_country`, "
-    "`messaging_service_sid`, `level`. An empty list lets all through; so do lists that are not given."
+    "Lists of values that narrow the population: `account_sid`, `direction`, `from`, `to`, `to_country`, "
+    "`messaging_service_sid`, `level`. An empty or missing list allows all values."
 )
 CONDITION = (
-    "When matches become an alert: its `type` (`each`, `threshold`, `ratio`, `no_data`, `spike`, `new_value`, `stuck` "
-    "or `sum`) and what that takes. By default `each`."
+    "When matches open an alert: its `type` (`each`, `threshold`, `ratio`, `no_data`, `spike`, `new_value`, `stuck` "
+    "or `sum`) and the parameters of that type. Default: `each`."
 )
 VALUE = (
-    "What the pattern looks for: codes and ranges, statuses or keywords by commas, an RE2 pattern, a CEL expression; "
+    "The pattern: comma-separated codes and ranges, statuses or keywords; an RE2 pattern; a CEL expression; "
     "null for `any`."
 )
 GroupBy = Literal[
@@ -34,32 +34,32 @@ GroupBy = Literal[
     "price_unit",
 ]
 MATCHES = (
-    "Logs that match, by the time that the condition goes by. With `each`, `threshold`, `spike` and `new_value` that "
-    "is when they came into their state, so these may be more than the population: some were created before."
+    "Logs that match, by the time that the condition uses. For `each`, `threshold`, `spike` and `new_value` that is "
+    "when they reached their state. There can be more matches than logs in the population: some were created before."
 )
 SCHEDULE = {"timezone": "Europe/Berlin", "days": ["mon"], "start": "09:00", "end": "18:00"}
 
 
 COMMON_PARTS = {
-    "type": "Which condition it is.",
-    "count": "So many different matching logs.",
+    "type": "The type of condition.",
+    "count": "Number of different matching logs.",
     "window_minutes": "Length of the window, in minutes.",
     "percent": "The share of matches among the final logs, in percent.",
-    "min_total": "With fewer logs in the window nothing is judged.",
-    "settle_minutes": "The window ends so many minutes ago, so that logs have had time to become final.",
-    "min_count": "So many matching logs.",
-    "factor": "So many times the median of the windows before.",
-    "baseline_windows": "How many windows before make the median.",
+    "min_total": "With fewer logs in the window, the condition is not evaluated.",
+    "settle_minutes": "The window ends this many minutes ago, so that logs have time to become final.",
+    "min_count": "Minimum number of matching logs.",
+    "factor": "Multiple of the median of the previous windows.",
+    "baseline_windows": "Number of previous windows for the median.",
     "lookback_days": "How far back a value counts as known, in days.",
-    "older_than_minutes": "Logs that were created longer ago than so many minutes, and are not final.",
-    "at_least": "What the absolute values add up to.",
+    "older_than_minutes": "Age in minutes from which a log that is not final counts as stuck.",
+    "at_least": "Minimum sum of the absolute values.",
 }
 PARTS: dict[str, dict[str, str]] = {
     "Filters": {
         "account_sid": "Accounts, by sid.",
         "direction": DIRECTION,
-        "from": "Senders, as Twilio writes them.",
-        "to": "Receivers, as Twilio writes them.",
+        "from": "Senders, as Twilio formats them.",
+        "to": "Receivers, as Twilio formats them.",
         "to_country": "Countries of the receivers' numbers, ISO 3166 alpha-2.",
         "messaging_service_sid": "Messaging services, by sid.",
         "level": "Levels of error-log entries.",
@@ -67,36 +67,36 @@ PARTS: dict[str, dict[str, str]] = {
     "Each": {},
     "Threshold": {},
     "Ratio": {},
-    "NoData": {"min_count": "Fewer matching logs than so many."},
+    "NoData": {"min_count": "The condition holds with fewer matching logs than this."},
     "Spike": {},
     "NewValue": {"field": "The field whose values are watched."},
     "Stuck": {},
-    "Sum": {"field": "The field that is added up."},
+    "Sum": {"field": "The field to sum."},
     "Schedule": {
-        "timezone": "A time zone of the IANA database.",
-        "days": "Days of the week; by default all.",
-        "start": "From when on, in local time.",
-        "end": "Until when, in local time; at or before `start` it runs past midnight.",
+        "timezone": "An IANA time zone.",
+        "days": "Days of the week; default: all.",
+        "start": "Start, in local time.",
+        "end": "End, in local time. An end at or before `start` is on the next day.",
     },
 }
-"""What the fields of the parts of a rule mean, by the name of the part."""
+"""Descriptions of the fields, by the part of a rule that they belong to."""
 
 
 class RuleFilters(PageQuery):
-    """Which rules: all of them."""
+    """Filters for rules: none, only paging."""
 
 
 class Rule(ResponseModel):
     """One rule."""
 
     id: ShownId = Field(description="Its id.")
-    name: str = Field(description="What people call it.", examples=["Failed Call Detection"])
+    name: str = Field(description="Display name.", examples=["Failed Call Detection"])
     description: str = Field(description="What it is for.", examples=["Alert when calls fail"])
-    enabled: bool = Field(description="A disabled rule looks at nothing.", examples=[True])
-    severity: Severity = Field(description="How bad its alerts are.", examples=["warning"])
-    log_type: Population = Field(description="Which logs it looks at.", examples=["call"])
+    enabled: bool = Field(description="A disabled rule is not evaluated.", examples=[True])
+    severity: Severity = Field(description="Severity of its alerts.", examples=["warning"])
+    log_type: Population = Field(description="Which logs it evaluates.", examples=["call"])
     filters: dict[str, Any] = Field(description=FILTERS, examples=[{"to_country": ["GB"]}])
-    pattern_type: PatternType = Field(description="How it is decided which of them match.", examples=["error_code"])
+    pattern_type: PatternType = Field(description="How the pattern selects matching logs.", examples=["error_code"])
     pattern_value: str | None = Field(description=VALUE, examples=["30001,30002,30003"])
     condition: dict[str, Any] = Field(description=CONDITION, examples=[{"type": "each"}])
     group_by: list[GroupBy] = Field(description="One alert for each combination of these values.", examples=[[]])
@@ -109,13 +109,13 @@ class Rule(ResponseModel):
     cooldown_minutes: int = Field(
         description="Minutes after a firing notification before the next of the same group.", examples=[10]
     )
-    schedule: dict[str, Any] | None = Field(description="When it may fire; null: always.", examples=[None])
-    created_at: ShownTime = Field(description="When it was made.")
+    schedule: dict[str, Any] | None = Field(description="When the rule may fire; null: always.", examples=[None])
+    created_at: ShownTime = Field(description="When it was created.")
     updated_at: ShownTime = Field(description="When it was last edited.")
 
 
 def _describe(schema: dict[str, Any]) -> None:
-    """Put the words and examples of a shown rule to the fields of a body."""
+    """Copy descriptions and examples of `Rule` to the fields of a body."""
     for name, field in schema["properties"].items():
         shown = Rule.model_fields.get(name)
         if shown is None:
@@ -123,104 +123,115 @@ def _describe(schema: dict[str, Any]) -> None:
         field["description"] = shown.description
         field["examples"] = shown.examples or field.get("examples", [field.get("default")])
         if name == "enabled":
-            field["examples"] = [False]  # who sends the example as it stands alerts nobody
+            field["examples"] = [False]  # sending the example unchanged alerts no one
         if isinstance(field.get("default"), dict):
-            del field["default"]  # the words tell it: generators of clients know only plain defaults
+            del field["default"]  # the description names it: client generators support only plain defaults
 
 
 class RuleBody(RuleDefinition):
-    """A rule to be made, or to take the place of one."""
+    """A rule to create, or to replace one with."""
 
     model_config = ConfigDict(json_schema_extra=_describe)
 
 
 class PreviewBody(RuleBody):
-    """A rule, and the span of stored logs to try it on."""
+    """A rule, and the span of stored logs to preview it on."""
 
-    since: TimeOrAge = Field(description="From when on, as if the rule had been made then.", examples=["7d"])
-    until: TimeOrAge | None = Field(None, description="Up to when; default: now.", examples=[None])
+    since: TimeOrAge = Field(description="Start of the span, as if the rule had been created then.", examples=["7d"])
+    until: TimeOrAge | None = Field(None, description="End of the span; default: now.", examples=[None])
 
 
 class PreviewAlert(ResponseModel):
     """An alert that the rule would have opened."""
 
-    group: dict[str, Any] = Field(description="The values that it is about.", examples=[{"to_country": "GB"}])
+    group: dict[str, Any] = Field(
+        description="The values of the rule's `group_by` fields.", examples=[{"to_country": "GB"}]
+    )
     started_at: ShownTime = Field(description="When it would have started.")
-    resolved_at: ShownTime | None = Field(description="When it would have ended; null: still open at the end.")
-    occurrences: int = Field(description="How many logs count towards it.", examples=[12])
-    silenced: bool = Field(description="Silences would have held it all the time: nobody would have been told.")
+    resolved_at: ShownTime | None = Field(description="When it would have been resolved; null: still open at the end.")
+    occurrences: int = Field(description="Number of logs that count towards it.", examples=[12])
+    silenced: bool = Field(
+        description="Silences would have covered it completely: no notification would have been sent."
+    )
     not_before: ShownTime | None = Field(
-        description="Of an alert that is open at the end: a rule made now could open it then at the earliest. Null: it "
-        "is over, or the next match opens it."
+        description="For an alert that is open at the end: the earliest time a rule created now could open it. "
+        "Null: it was resolved, or the next match opens it."
     )
 
 
 class PreviewPoint(ResponseModel):
-    """One point of the series."""
+    """One bucket of the series."""
 
     at: ShownTime = Field(description="When the bucket begins.")
-    population: int = Field(description="Logs of the population that Twilio created in it.", examples=[100])
+    population: int = Field(description="Logs of the population that Twilio created in the bucket.", examples=[100])
     matches: int = Field(description=MATCHES, examples=[3])
-    value: float | None = Field(description="What the condition measured at its end; null: nothing.", examples=[3.0])
-    firing: bool = Field(description="An alert was open in it.", examples=[False])
+    value: float | None = Field(description="The measured value at the end of the bucket; null: none.", examples=[3.0])
+    firing: bool = Field(description="Whether an alert was open in the bucket.", examples=[False])
 
 
 class PreviewWindows(ResponseModel):
-    """The windows of a `ratio`, one that ends at each minute and holds a log; each group's apart."""
+    """The windows of a `ratio`: one for each minute and group in which there were logs."""
 
-    count: int = Field(description="How many.", examples=[1440])
-    too_small: int = Field(description="Those with fewer logs than `min_total`, which are not judged.", examples=[1200])
+    count: int = Field(description="Number of windows.", examples=[1440])
+    too_small: int = Field(
+        description="Windows with fewer logs than `min_total`, which are not evaluated.", examples=[1200]
+    )
 
 
 class Preview(ResponseModel):
-    """What a rule would have done."""
+    """The result of a preview."""
 
     population: int = Field(description="Logs of the population that Twilio created in the span.", examples=[1000])
     matches: int = Field(description=MATCHES, examples=[30])
-    alerts: list[PreviewAlert] = Field(description="The alerts it would have opened, oldest first; at most 5000.")
-    series: list[PreviewPoint] = Field(description="The span in at most 200 buckets or so, for a plot.")
+    alerts: list[PreviewAlert] = Field(
+        description="The alerts that the rule would have opened, oldest first; at most 5000."
+    )
+    series: list[PreviewPoint] = Field(description="The span in about 200 buckets at most, for a plot.")
     known_since: ShownTime | None = Field(
-        description="From when on all logs that the rule looks at are stored; null: not known. What was before it is "
-        "not judged: a backfill reads further back."
+        description="Since when all logs of the rule's population are stored; null: unknown. Earlier times are not "
+        "evaluated; a backfill reads further back."
     )
     judged_from: ShownTime | None = Field(
-        description="The first time of the span that the condition can say anything of; null: there is none."
+        description="The first time of the span at which the condition can be evaluated; null: none."
     )
-    judged_until: ShownTime | None = Field(description="The last one: so far the logs are read.")
+    judged_until: ShownTime | None = Field(
+        description="The last time of the span at which it can be evaluated: logs are read up to here."
+    )
     first_judged_at: ShownTime | None = Field(
-        description="When a rule made now would first be judged. Null for `each`, `threshold` and `new_value`, which "
-        "judge each match as it comes."
+        description="When a rule created now would first be evaluated. Null for `each`, `threshold` and `new_value`, "
+        "which are evaluated at each match."
     )
     windows: PreviewWindows | None = Field(
-        description="Of a `ratio`: how many windows there were, and how many were too small. Null for the others."
+        description="For a `ratio`: the number of windows, and how many were too small. Null for other conditions."
     )
     warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
 
 
 class RuleDetail(Rule):
-    """One rule and how it fares."""
+    """One rule and its health."""
 
     first_judged_at: ShownTime | None = Field(
-        description="The minute at which a condition over time is first judged: the first whole window since the "
-        "rule's start has ended. It is judged as soon as the logs up to it are read. Null for a disabled rule, and for "
-        "`each`, `threshold` and `new_value`, which judge each match as it comes."
+        description="The first minute at which a condition over time is evaluated: the end of the first whole window "
+        "since the rule's start. It is evaluated once the logs up to it are read. Null for a disabled rule, and for "
+        "`each`, `threshold` and `new_value`, which are evaluated at each match."
     )
     judged_until: ShownTime | None = Field(
-        description="The last minute at which a condition over time was judged; null: none yet."
+        description="The last minute at which a condition over time was evaluated; null: none yet."
     )
     last_evaluated_at: ShownTime | None = Field(
-        description="When it was last looked at, whether or not there was something to judge."
+        description="When the rule was last evaluated, even if there was nothing new."
     )
     last_matched_at: ShownTime | None = Field(description="When a log last matched.")
-    last_error: str | None = Field(description="What last went wrong in it.", examples=[None])
-    last_error_at: ShownTime | None = Field(description="When that was.")
-    error_count: int = Field(description="How often something went wrong since it started.", examples=[0])
-    cost_ms: float | None = Field(description="What its last evaluation cost, in milliseconds.", examples=[0.4])
-    groups: int = Field(description="How many groups it follows.", examples=[0])
+    last_error: str | None = Field(description="The last error in its evaluation.", examples=[None])
+    last_error_at: ShownTime | None = Field(description="When the last error occurred.")
+    error_count: int = Field(description="Number of errors since the rule was started.", examples=[0])
+    cost_ms: float | None = Field(description="Duration of its last evaluation, in milliseconds.", examples=[0.4])
+    groups: int = Field(description="Number of groups that it tracks.", examples=[0])
     left_out_accounts: list[str] = Field(
-        description="Accounts it looks at that cannot be read for an hour: it waits for them no more.", examples=[[]]
+        description="Accounts of the rule that have been unreadable for an hour: it is evaluated without them.",
+        examples=[[]],
     )
-    groups_capped: bool = Field(description="It has met more groups than it may follow.", examples=[False])
+    groups_capped: bool = Field(description="Whether it has seen more groups than it can track.", examples=[False])
     warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
 
 

@@ -1,4 +1,4 @@
-"""Silences on the wire."""
+"""Schemas of silences."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,8 +19,8 @@ from app.services.rules.definition import GROUP_FIELDS
 from app.services.rules.groups import OTHER_VALUE
 
 TEST_NUMBER = "+15005550006"
-"""Twilio's number for tests: no log has it, so that an example with it holds nothing."""
-GROUP = "It holds the alerts whose group has all these pairs; none: every alert of the rule."
+"""Twilio's number for tests: no log has it, so an example with it silences nothing."""
+GROUP = "It silences alerts whose group has all these pairs; empty: all alerts of the rule."
 
 
 def _value(value: Any) -> Any:
@@ -29,7 +29,7 @@ def _value(value: Any) -> Any:
     return value
 
 
-# Not a union of types: its errors would be named by the types, which the body does not have.
+# Not a union of types: its errors would contain the types in the path, which the body does not have.
 GroupValue = Annotated[
     Any,
     BeforeValidator(_value),
@@ -38,46 +38,46 @@ GroupValue = Annotated[
 
 
 class SilenceFilters(PageQuery):
-    """Which silences: all of them."""
+    """Filters for silences: none, only paging."""
 
 
 class SilenceBody(RequestModel):
-    """A silence to be made."""
+    """A silence to create."""
 
     rule_id: UUID | None = Field(None, strict=False, description="The rule; null: every rule.", examples=[None])
     group: dict[str, GroupValue] = Field(
         {}, max_length=len(GROUP_FIELDS), description=GROUP, examples=[{"from": TEST_NUMBER}]
     )
-    starts_at: Time | None = Field(None, strict=False, description="From when on; default: now.", examples=[None])
-    ends_at: Time = Field(strict=False, description="Until when; it lies in the future.")
-    reason: str = Field("", max_length=10_000, description="Why.", examples=["The carrier is at work on it."])
+    starts_at: Time | None = Field(None, strict=False, description="Start; default: now.", examples=[None])
+    ends_at: Time = Field(strict=False, description="End; must be in the future.")
+    reason: str = Field("", max_length=10_000, description="Reason.", examples=["The carrier is at work on it."])
 
     @field_validator("group")
     @classmethod
     def _known(cls, group: dict[str, Any]) -> dict[str, Any]:
         if not set(group) <= set(GROUP_FIELDS):
-            raise ValueError(f"must hold only fields that rules group by: {', '.join(GROUP_FIELDS)}")
+            raise ValueError(f"must contain only fields that rules group by: {', '.join(GROUP_FIELDS)}")
         for name, value in group.items():
             kind = int if name == "error_code" else str
             if value is not None and value != OTHER_VALUE and not isinstance(value, kind):
-                raise ValueError(f"{name} must be a {'number' if kind is int else 'text'} or null, as groups have it")
+                raise ValueError(f"{name} must be a {'number' if kind is int else 'text'} or null, as in groups")
         return group
 
 
 class Silence(ResponseModel):
-    """A span of time in which some alerts are recorded and told to nobody."""
+    """A period that withholds the notifications of some alerts."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     id: ShownId = Field(description="Its id.")
     rule_id: ShownId | None = Field(description="The rule; null: every rule.")
     group: dict[str, Any] = Field(description=GROUP, examples=[{"to_country": "GB"}])
-    starts_at: ShownTime = Field(description="From when on.")
-    ends_at: ShownTime = Field(description="Until when.")
-    reason: str = Field(description="Why.", examples=["The carrier is at work on it."])
-    created_by: str = Field(description="Whose key made it.", examples=["API_KEY"])
-    alert_ids: list[ShownId] = Field(description="The open alerts that it holds now.")
-    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
+    starts_at: ShownTime = Field(description="Start.")
+    ends_at: ShownTime = Field(description="End.")
+    reason: str = Field(description="Reason.", examples=["The carrier is at work on it."])
+    created_by: str = Field(description="The API key that created it.", examples=["API_KEY"])
+    alert_ids: list[ShownId] = Field(description="The open alerts that it silences now.")
+    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Omitted if there are none.")
 
 
 class SilencePage(ResponseModel):

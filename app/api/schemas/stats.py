@@ -1,4 +1,4 @@
-"""Counts over time on the wire."""
+"""Schemas of counts over time."""
 
 from typing import Literal
 
@@ -22,24 +22,24 @@ By = Literal[
 
 
 class StatsQuery(LogQuery):
-    """What to count: the filters of logs, and how to cut the time."""
+    """Filters for the logs to count, and the buckets."""
 
-    bucket: Bucket = Field("hour", description="The length of a bucket; at most 10,000 of them lie in the span.")
-    by: By | None = Field(None, description="Count each value of this field apart.", examples=["status"])
+    bucket: Bucket = Field("hour", description="The length of a bucket; the span may contain at most 10,000.")
+    by: By | None = Field(None, description="Count each value of this field separately.", examples=["status"])
 
 
 class DeliveryStatsQuery(LogQuery):
-    """Which messages to measure: the filters of logs, and how to cut the time."""
+    """Filters for the messages to measure, and the buckets."""
 
-    bucket: Bucket = Field("hour", description="The length of a bucket; at most 10,000 of them lie in the span.")
+    bucket: Bucket = Field("hour", description="The length of a bucket; the span may contain at most 10,000.")
 
 
 class StatsItem(ResponseModel):
     """One count."""
 
-    at: ShownTime = Field(description="When the bucket begins, in UTC.")
+    at: ShownTime = Field(description="Start of the bucket, in UTC.")
     value: str | int | None = Field(
-        description="The value of the field; `__other__` for those beyond the 100 most frequent.",
+        description="The value of the field; `__other__` for values beyond the 100 most frequent.",
         examples=["delivered"],
     )
     count: int = Field(description="How many logs.", examples=[42])
@@ -52,19 +52,21 @@ class Stats(ResponseModel):
 
     bucket: Bucket = Field(description="The length of a bucket.")
     by: By | None = Field(description="The field.")
-    items: list[StatsItem] = Field(description="In order of time; buckets without logs are left out.")
-    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
+    items: list[StatsItem] = Field(description="In order of time; buckets without logs are omitted.")
+    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Omitted if there are none.")
 
 
 class DeliveryStatsItem(ResponseModel):
-    """How the outbound messages of one bucket fared."""
+    """Delivery of the outbound messages of one bucket."""
 
-    at: ShownTime = Field(description="When the bucket begins, in UTC.", examples=[EXAMPLE_TIME])
-    final: int = Field(description="Messages that are final.", examples=[200])
-    delivered: int = Field(description="Those that were delivered.", examples=[190])
-    delivered_percent: float = Field(description="Their share, in percent.", examples=[95.0])
-    p50_seconds: float = Field(description="Half of them were final after so many seconds or fewer.", examples=[2.0])
-    p95_seconds: float = Field(description="95 of 100 were final after so many seconds or fewer.", examples=[9.0])
+    at: ShownTime = Field(description="Start of the bucket, in UTC.", examples=[EXAMPLE_TIME])
+    final: int = Field(description="Number of final messages.", examples=[200])
+    delivered: int = Field(description="Number of delivered messages.", examples=[190])
+    delivered_percent: float = Field(description="Share of delivered messages, in percent.", examples=[95.0])
+    p50_seconds: float = Field(description="Median time from created to final, in seconds.", examples=[2.0])
+    p95_seconds: float = Field(
+        description="95th percentile of the time from created to final, in seconds.", examples=[9.0]
+    )
 
 
 class DeliveryStats(ResponseModel):
@@ -73,5 +75,5 @@ class DeliveryStats(ResponseModel):
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     bucket: Bucket = Field(description="The length of a bucket.")
-    items: list[DeliveryStatsItem] = Field(description="In order of time; buckets without final messages are left out.")
-    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
+    items: list[DeliveryStatsItem] = Field(description="In order of time; buckets without final messages are omitted.")
+    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Omitted if there are none.")

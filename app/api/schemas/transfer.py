@@ -1,4 +1,4 @@
-"""Export and import on the wire."""
+"""Schemas of export and import."""
 
 from typing import Annotated, Any, Literal
 
@@ -14,33 +14,31 @@ class ImportOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    dry_run: Flag = Field(False, description="Answer with the difference alone, and change nothing.")
-    prune: Flag = Field(False, description="Delete what an earlier import named and this document does not.")
+    dry_run: Flag = Field(False, description="Return the differences without changing anything.")
+    prune: Flag = Field(False, description="Delete objects of earlier imports that are not in this document.")
 
 
 class FieldChange(ResponseModel):
     """One field that differs."""
 
-    before: Any = Field(description="What it is; secrets as fingerprints.", examples=["warning"])
-    after: Any = Field(description="What it becomes; secrets as fingerprints.", examples=["critical"])
+    before: Any = Field(description="The current value; secrets as fingerprints.", examples=["warning"])
+    after: Any = Field(description="The new value; secrets as fingerprints.", examples=["critical"])
 
 
 class Change(ResponseModel):
-    """One thing that an import changes."""
+    """One object that an import changes."""
 
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     kind: Literal["rule", "action", "silence"] = Field(description="What it is.")
-    slug: str = Field(description="Its name in the document.", examples=["failed-calls"])
-    change: Literal["create", "update", "delete"] = Field(description="What happens to it.")
-    fields: dict[str, FieldChange] = Field(description="The fields that differ.")
-    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Left out where there is none.")
+    slug: str = Field(description="The object's stable name in the document.", examples=["failed-calls"])
+    change: Literal["create", "update", "delete"] = Field(description="The kind of change.")
+    fields: dict[str, FieldChange] = Field(description="The differing fields.")
+    warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Omitted if there are none.")
 
 
 class ImportResult(ResponseModel):
-    """What an import changed, or would change."""
+    """The changes of an import, or of a dry run."""
 
-    dry_run: bool = Field(description="Nothing was changed.", examples=[False])
-    changes: list[Change] = Field(
-        description="In the order of the document, deletions last; none if all is as it says."
-    )
+    dry_run: bool = Field(description="Whether this was a dry run, which changed nothing.", examples=[False])
+    changes: list[Change] = Field(description="In document order, deletions last; empty if nothing differs.")

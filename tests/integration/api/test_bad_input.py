@@ -39,7 +39,7 @@ def is_problem(answer: httpx.Response, status: int) -> bool:
         ({"pattern_type": "regex", "pattern_value": "(?<=a)b"}, "pattern_value"),
         ({"pattern_type": "regex", "pattern_value": "("}, "pattern_value"),
         ({"pattern_type": "keyword", "pattern_value": "x" * 10_001}, "pattern_value"),
-        ({"filters": {"to_country": ["gb"]}}, "filters.to_country"),
+        ({"filters": {"to_country": ["UK"]}}, "filters.to_country"),
         ({"filters": {"role": ["x"]}}, "filters.role"),
         ({"condition": {"type": "threshold", "count": 0, "window_minutes": 5}}, "condition.count"),
         ({"condition": {"type": "threshold", "count": True, "window_minutes": 5}}, "condition.count"),
