@@ -80,7 +80,9 @@ def _prepare(
     if "--help" not in sys.argv:
         _joined.update(environment.join_local(folder or environment.LOCAL_FOLDER))
         settings = get_settings()
-        configure_logging(settings.log_level, settings.log_format)
+        # A command prints what it did; the log's lines about the same would stand beside it.
+        level = "WARNING" if settings.log_level == "INFO" else settings.log_level
+        configure_logging(level, settings.log_format)
 
 
 # --- Whether it works, and what is missing ------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 """Twilio's error codes: meaning, likely cause, next step."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import Path, Query, Response
@@ -26,10 +25,10 @@ def list_error_codes(query: Annotated[ErrorCodeFilters, Query()]) -> Response:
     ]
     shown = found[: query.limit]
     following = write_cursor("error-codes", query, [shown[-1].code]) if len(found) > query.limit else None
-    return json_response({"items": [asdict(each) for each in shown], "next_cursor": following})
+    return json_response({"items": [error_codes.to_json(each) for each in shown], "next_cursor": following})
 
 
 @router.get("/{code}", response_model=ErrorCode, summary="Get an error code", dependencies=READ)
 def get_error_code(code: Code) -> Response:
     """Explain an error code. For an unknown code, the response describes its range."""
-    return resource_response(asdict(error_codes.describe(code)))
+    return resource_response(error_codes.to_json(error_codes.describe(code)))

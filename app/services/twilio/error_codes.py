@@ -5,7 +5,7 @@ Unknown codes are supported: Twilio adds codes without notice.
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,13 @@ def any_known(first: int, last: int) -> bool:
     codes = _sorted_codes(_Loaded.generation)
     place = bisect_left(codes, first)
     return place < len(codes) and codes[place] <= last
+
+
+def to_json(code: ErrorCode) -> dict[str, Any]:
+    """Serialize a code as the API shows it."""
+    shown = asdict(code)
+    del shown["fits_one"]
+    return shown
 
 
 def explain(code: int) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from app.services.twilio.transport import PooledHttp
 from app.utils.http import Answer, GuardedClient, RequestFailed
 from app.utils.proxies import Proxy, parse_exceptions
 from tests.conftest import forget
+from tests.fakes import FrozenClock
 from tests.integration.actions.test_guard import HERE, authority, names, server_context
+from tests.integration.test_health import watched  # noqa: F401  # a fixture
 from tests.kits.forward_proxy import ForwardProxy, forward_proxy
 from tests.receivers import Receiver, http_receiver, respond
 
@@ -183,12 +185,14 @@ def test_apprise_goes_through_the_proxy(receiver: Receiver, proxy: ForwardProxy)
 
 
 def test_the_heartbeat_goes_through_the_proxy(
-    receiver: Receiver, proxy: ForwardProxy, database: str, environment: pytest.MonkeyPatch
+    receiver: Receiver,
+    proxy: ForwardProxy,
+    watched: None,
+    clock: FrozenClock,
+    environment: pytest.MonkeyPatch,
 ) -> None:
-    from app.utils.clock import utc_now
-
     environment.setenv("WEBHOOK_PROXY", proxy.url)
     environment.setenv("HEARTBEAT_URL", "http://checks.test/ping")
     forget()
-    assert health.send_heartbeat(get_settings(), utc_now())
+    assert health.send_heartbeat(get_settings(), clock.now)
     assert proxy.asked == ["GET http://checks.test/ping"]

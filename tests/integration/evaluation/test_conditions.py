@@ -234,7 +234,11 @@ def test_a_baseline_longer_than_logs_are_kept_is_that_of_the_windows_that_the_ru
     feed.store([log(next(number), minutes(-60 - 120 * window)) for window in range(12) for _ in range(2)], minutes(0))
     evaluate(minutes(0))
     feed.complete(minutes(0), since=minutes(-14_400))
+    environment.setenv("RETENTION_DAYS", "90")  # such a rule is refused today; one that was stored before goes on
+    forget()
     make_rule({"type": "spike", "factor": 3, "window_minutes": 120, "baseline_windows": 26, "min_count": 5})
+    environment.setenv("RETENTION_DAYS", "1")
+    forget()
     feed.store([log(next(number), minutes(60)) for _ in range(2)], minutes(60))
     feed.store([log(next(number), minutes(150)) for _ in range(6)], minutes(150))
     feed.complete(minutes(200))
