@@ -146,7 +146,7 @@ class Simulator:
             at: when it is created, and the default of its times; now, unless its `date_created` differs.
             visible_after: how long after `at` lists show it; a read by its SID finds it immediately.
             odd: bytes that lists and single reads show instead of the record.
-            fields: by their wire names (`from_` for `from`), `account_sid` and `sid` included; times as aware datetimes.
+            fields: by their wire names (`from_` for `from`), with `account_sid` and `sid`; times as aware datetimes.
         Returns: its SID.
         """
         with self.lock:

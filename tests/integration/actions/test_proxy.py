@@ -184,12 +184,9 @@ def test_apprise_goes_through_the_proxy(receiver: Receiver, proxy: ForwardProxy)
     assert (answer["sent"], answer["blocked"], len(proxy.asked)) == (False, True, 1)
 
 
+@pytest.mark.usefixtures("watched")
 def test_the_heartbeat_goes_through_the_proxy(
-    receiver: Receiver,
-    proxy: ForwardProxy,
-    watched: None,
-    clock: FrozenClock,
-    environment: pytest.MonkeyPatch,
+    receiver: Receiver, proxy: ForwardProxy, clock: FrozenClock, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("WEBHOOK_PROXY", proxy.url)
     environment.setenv("HEARTBEAT_URL", "http://checks.test/ping")
