@@ -221,6 +221,12 @@ def masked_config(action: Action) -> JsonObject:
     return kind_for(ActionType(action.action_type)).mask(config) if config else {}
 
 
+def masked_recipients(action: Action) -> list[str]:
+    """List the receivers as deliveries show them; none where no key opens the config any more."""
+    config = config_or_empty(action)
+    return kind_for(ActionType(action.action_type)).recipients(config) if config else []
+
+
 def config_or_empty(action: Action) -> JsonObject:
     """Return the config with its secrets in clear; empty where `SECRET_KEY` does not open it."""
     try:

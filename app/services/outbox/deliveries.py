@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import func, select, true
+from sqlalchemy.orm import Session, aliased
 
 from app.errors import NotFound
-from app.models import Attempt, Delivery
+from app.models import Action, Attempt, Delivery
 from app.services.paging import Page, Position, read_page
 from app.services.serializers import attempt_json, delivery_json
 
@@ -71,6 +71,39 @@ def get(session: Session, delivery_id: UUID) -> Delivery:
 def attempts_of(session: Session, delivery_id: UUID) -> Sequence[Attempt]:
     """List the attempts of a delivery, oldest first."""
     return session.scalars(select(Attempt).where(Attempt.delivery_id == delivery_id).order_by(Attempt.id)).all()
+
+
+def attempts_of_all(session: Session, delivery_ids: Sequence[UUID]) -> dict[UUID, list[Attempt]]:
+    """List the attempts of several deliveries, by delivery, oldest first."""
+    found: dict[UUID, list[Attempt]] = {}
+    for attempt in session.scalars(select(Attempt).where(Attempt.delivery_id.in_(delivery_ids)).order_by(Attempt.id)):
+        found.setdefault(attempt.delivery_id, []).append(attempt)
+    return found
+
+
+def last_finished(session: Session, action_ids: Sequence[UUID]) -> dict[UUID, Delivery]:
+    """Return the newest delivery of each action that succeeded or failed."""
+    newest = (
+        select(Delivery)
+        .where(Delivery.action_id == Action.id, Delivery.finished_at.is_not(None))
+        .order_by(Delivery.created_at.desc())
+        .limit(1)
+        .lateral()
+    )
+    query = select(aliased(Delivery, newest)).select_from(Action).join(newest, true()).where(Action.id.in_(action_ids))
+    return {delivery.action_id: delivery for delivery in session.scalars(query)}
+
+
+def count_finished(session: Session, action_ids: Sequence[UUID], since: datetime) -> dict[UUID, tuple[int, int]]:
+    """Count the deliveries of each action that were created since: those that succeeded, and those that finished."""
+    succeeded = func.count().filter(Delivery.status == "succeeded")
+    query = (
+        select(Delivery.action_id, succeeded, func.count())
+        .where(Delivery.action_id.in_(action_ids), Delivery.created_at >= since)
+        .where(Delivery.status.in_(("succeeded", "failed")))
+        .group_by(Delivery.action_id)
+    )
+    return {action_id: (good, all_) for action_id, good, all_ in session.execute(query)}
 
 
 def detail_json(session: Session, delivery_id: UUID) -> dict[str, Any]:

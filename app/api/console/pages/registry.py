@@ -1,6 +1,7 @@
 """The routers of all pages."""
 
 from app.api.console.pages import (
+    actions,
     alerts,
     audit,
     deliveries,
@@ -15,5 +16,5 @@ from app.api.console.pages import (
 
 ROUTERS = tuple(
     module.router
-    for module in (sign_in, overview, alerts, logs, deliveries, silences, keys, audit, error_codes, server)
+    for module in (sign_in, overview, alerts, logs, deliveries, silences, keys, audit, error_codes, server, actions)
 )

@@ -1,0 +1,113 @@
+"""The form of an action: its fields as the body that the service takes, and a stored action as fields."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.api.console.access import Form
+from app.enums import ActionType, Severity
+from app.errors import FieldError, InvalidInput
+from app.models import Action
+from app.services.outbox import actions
+
+NOTIFY_ON = ("firing", "update", "resolved")
+LISTS = {ActionType.EMAIL: "recipients", ActionType.APPRISE: "urls"}
+"""The field of a kind that takes one receiver a line."""
+TEXTS = {
+    ActionType.EMAIL: ("subject",),
+    ActionType.WEBHOOK: ("url", "format", "method", "secret", "body", "routing_key"),
+    ActionType.APPRISE: (),
+}
+"""The fields of a kind's config that take one text; empty ones are left out."""
+KEPT_AS_TYPED = "template"
+LABELS = {
+    "recipients": "Addresses",
+    "urls": "URLs",
+    "url": "Address",
+    "headers": "Headers",
+    "routing_key": "Routing key",
+    "rule_id": "Rule",
+    "min_severity": "From which severity",
+    "notify_on": "Of what",
+}
+EMPTY: Mapping[str, str] = {
+    "enabled": "true",
+    "min_severity": Severity.INFO,
+    "notify_on": ",".join(NOTIFY_ON),
+    "format": "standard",
+    "method": "POST",
+}
+
+
+def read(form: Form) -> dict[str, Any]:
+    """Make the body of the service of what was typed; the service checks it.
+
+    Raises: InvalidInput where a header has no colon.
+    """
+    action_type = form.get("action_type")
+    return {
+        "rule_id": form.get("rule_id") or None,
+        "action_type": action_type,
+        "enabled": bool(form.get("enabled")),
+        "min_severity": form.get("min_severity"),
+        "notify_on": form.all("notify_on"),
+        "config": _config(form, ActionType(action_type)) if action_type in [*ActionType] else {},
+    }
+
+
+def _config(form: Form, action_type: ActionType) -> dict[str, Any]:
+    config: dict[str, Any] = {name: form.get(name) for name in TEXTS[action_type] if form.get(name)}
+    if action_type in LISTS:
+        config[LISTS[action_type]] = _lines(form.get(LISTS[action_type]))
+    if action_type == ActionType.EMAIL and form.get(KEPT_AS_TYPED):
+        config[KEPT_AS_TYPED] = form.get(KEPT_AS_TYPED)
+    if action_type == ActionType.WEBHOOK:
+        config["headers"] = _headers(form.get("headers"))
+        if config.get("format") == "pagerduty":
+            config.pop("secret", None)
+        else:
+            config.pop("routing_key", None)
+    return config
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def _headers(text: str) -> dict[str, str]:
+    pairs = [line.partition(":") for line in _lines(text)]
+    if any(not colon for _, colon, _ in pairs):
+        raise InvalidInput(
+            [FieldError("config.headers", "must have one header a line, such as Authorization: Bearer x")]
+        )
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def write(action: Action) -> dict[str, str]:
+    """Return the fields of a stored action; secrets are masked."""
+    config = actions.masked_config(action)
+    fields = {name: str(value) for name, value in config.items() if isinstance(value, str)}
+    for name in LISTS.values():
+        fields[name] = "\n".join(config.get(name, []))
+    fields["headers"] = "\n".join(f"{name}: {value}" for name, value in config.get("headers", {}).items())
+    return fields | {
+        "action_type": action.action_type,
+        "rule_id": str(action.rule_id or ""),
+        "enabled": "true" if action.enabled else "",
+        "min_severity": action.min_severity,
+        "notify_on": ",".join(action.notify_on),
+    }
+
+
+def typed(form: Form) -> dict[str, str]:
+    """Return what was typed, to show it again."""
+    return {**form.typed(), "enabled": form.get("enabled"), "notify_on": ",".join(form.all("notify_on"))}
+
+
+def by_field(error: InvalidInput) -> dict[str, str]:
+    """Return the messages of an error by the fields of the form; of a list, with the line."""
+    found: dict[str, str] = {}
+    for each in error.errors:
+        name, _, rest = each.field.removeprefix("config.").partition(".")
+        message = f"line {int(rest) + 1} {each.message}" if rest.isdigit() else each.message
+        found[name] = f"{found[name]}; {message}" if name in found else message
+    return found

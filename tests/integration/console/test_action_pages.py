@@ -1,0 +1,151 @@
+"""The pages of actions: created and edited by forms, tested in place, enabled again, deleted."""
+
+import re
+from typing import Any
+from uuid import UUID
+
+from app.database import session_scope
+from app.enums import Scope
+from app.services.outbox import actions, cancellation
+from app.services.outbox.record import GONE
+from app.utils.clock import utc_now
+from tests.integration.api.conftest import RULE, Api
+from tests.integration.console.conftest import Browser, leads_to
+from tests.integration.console.test_alert_pages import HOSTILE
+
+COMMON = {"enabled": "true", "min_severity": "warning", "notify_on": ["firing", "resolved"], "rule_id": ""}
+MAIL = {**COMMON, "action_type": "email", "recipients": "ops@example.com\nlead@example.com"}
+WEBHOOK = {**COMMON, "action_type": "webhook", "format": "standard", "method": "POST", "headers": "X-Team: payments"}
+HOOK_URL = "https://hooks.example.com/in?token=abcdef"
+SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]{20,}")
+
+
+async def only_action(api: Api) -> dict[str, Any]:
+    (action,) = (await api.get("/api/actions")).json()["items"]
+    return dict(action)
+
+
+async def edit_form(browser: Browser, action_id: str, **fields: Any) -> dict[str, Any]:
+    """Return the fields of an action's form as a browser would post them, with some changed."""
+    page = (await browser.get(f"/actions/{action_id}")).text
+    seen = re.search(r'name="updated_at" value="([^"]+)"', page)
+    assert seen is not None
+    return {"updated_at": seen[1], **fields}
+
+
+async def test_an_action_is_created_by_its_form(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    await browser.sign_in()
+    answer = await browser.submit("/actions", **MAIL | {"rule_id": rule["id"]})
+    action = await only_action(api)
+    assert leads_to(answer) == f"/actions/{action['id']}"
+    assert (action["rule_id"], action["min_severity"]) == (rule["id"], "warning")
+    assert action["notify_on"] == ["firing", "resolved"]
+    assert action["config"]["recipients"] == ["ops@example.com", "lead@example.com"]
+    page = (await browser.get("/actions")).text
+    assert "ops@example.com" in page
+    assert rule["name"] in page
+    assert "Nothing sent yet" in page
+    assert (await api.get("/api/audit")).json()["items"][0]["action"] == "action.create"
+
+
+async def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    answer = await browser.submit("/actions", **MAIL | {"recipients": "ops@example.com\nnobody"})
+    assert answer.status_code == 422
+    assert "<title>Error: " in answer.text
+    assert 'href="#recipients"' in answer.text
+    assert re.search(r'id="recipients-wrong".*line 2 ', answer.text)
+    assert "ops@example.com\nnobody" in answer.text
+    assert (await api.get("/api/actions")).json()["items"] == []
+
+
+async def test_the_secret_of_a_webhook_is_shown_once(browser: Browser) -> None:
+    await browser.sign_in()
+    answer = await browser.submit("/actions", **WEBHOOK, url=HOOK_URL)
+    assert answer.status_code == 200
+    secret = SECRET.search(answer.text)
+    assert secret is not None
+    path = re.search(r'action="(/actions/[0-9a-f-]{36})"', answer.text)
+    assert path is not None
+    page = (await browser.get(path[1])).text
+    assert secret[0] not in page
+    assert "abcdef" not in page
+    assert "payments" not in page
+
+
+async def test_masked_values_that_come_back_keep_the_stored_ones(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await browser.submit("/actions", **WEBHOOK, url=HOOK_URL)
+    action = await only_action(api)
+    shown = action["config"]
+    form = await edit_form(
+        browser,
+        action["id"],
+        **WEBHOOK | {"headers": f"X-Team: {shown['headers']['X-Team']}", "min_severity": "critical"},
+        url=shown["url"],
+        secret=shown["secret"],
+    )
+    assert leads_to(await browser.submit(f"/actions/{action['id']}", **form)) == f"/actions/{action['id']}"
+    with session_scope() as session:
+        stored = actions.get(session, UUID(action["id"]))
+        config = actions.config_of(stored)
+        assert (config["url"], config["headers"], stored.min_severity) == (HOOK_URL, {"X-Team": "payments"}, "critical")
+    again = await browser.submit(f"/actions/{action['id']}", **form)
+    assert again.status_code == 409
+    assert "while you edited it" in again.text
+
+
+async def test_a_test_shows_in_place_what_came_of_it(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await browser.submit("/actions", **WEBHOOK, url="http://169.254.169.254/latest")
+    assert (await api.get("/api/actions")).json()["items"] == []
+    await browser.submit("/actions", **WEBHOOK, url="https://nowhere.invalid/in")
+    action = await only_action(api)
+    answer = await browser.submit(f"/actions/{action['id']}/test")
+    assert leads_to(answer) == f"/actions/{action['id']}"
+    page = (await browser.get(answer.headers["location"].partition("#")[0])).text
+    assert "It did not arrive" in page
+    assert "Send another test" in page
+    assert "It did not arrive" not in (await browser.get(f"/actions/{action['id']}?tested=never")).text
+
+
+async def test_an_action_that_was_disabled_says_why_and_is_enabled_again(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await browser.submit("/actions", **MAIL)
+    action = await only_action(api)
+    with session_scope() as session:
+        cancellation.disable(session, actions.get(session, UUID(action["id"]), lock=True), GONE, utc_now())
+    for path in ("/actions", f"/actions/{action['id']}"):
+        assert "he receiver answered 410: it is gone" in (await browser.get(path)).text, path
+    await browser.submit(f"/actions/{action['id']}/enable")
+    assert (await only_action(api))["enabled"] is True
+    assert "410" not in (await browser.get("/actions")).text
+
+
+async def test_an_action_is_deleted(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await browser.submit("/actions", **MAIL)
+    action = await only_action(api)
+    assert leads_to(await browser.submit(f"/actions/{action['id']}/delete")) == "/actions"
+    assert (await api.get("/api/actions")).json()["items"] == []
+
+
+async def test_a_key_that_reads_sees_an_action_without_its_forms(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await browser.submit("/actions", **MAIL)
+    action = await only_action(api)
+    await browser.sign_in(await api.key(Scope.READ))
+    page = (await browser.get(f"/actions/{action['id']}")).text
+    assert "lead@example.com" in page
+    assert 'action="/actions' not in page
+    assert (await browser.get("/actions/new")).status_code == 403
+
+
+async def test_what_was_typed_is_shown_as_text(browser: Browser) -> None:
+    await browser.sign_in()
+    for kind in ("email", "webhook", "apprise"):
+        fields = {**COMMON, "action_type": kind, "recipients": HOSTILE, "url": HOSTILE, "urls": HOSTILE}
+        answer = await browser.submit("/actions", **fields)
+        assert answer.status_code == 422
+        assert "<script>alert(1)" not in answer.text
