@@ -1,12 +1,15 @@
 """Lists of alerts, and one alert with its deliveries."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.enums import AlertStatus
 from app.errors import NotFound
 from app.models import Account, Alert, Match
 from app.services.paging import Page, Position, read_page
@@ -59,3 +62,32 @@ def get(session: Session, alert_id: UUID, *, lock: bool = False) -> Alert:
     if alert is None:
         raise NotFound(f"there is no alert {alert_id}")
     return alert
+
+
+def count_by_rule(
+    session: Session, since: datetime, until: datetime, bucket: timedelta
+) -> Mapping[UUID, Sequence[int]]:
+    """Count the alerts that each rule opened, by when they started; rules without one are left out.
+
+    Returns: for each rule one count per bucket of `[since, until)`.
+    """
+    start = func.date_bin(bucket, Alert.started_at, since)
+    query = (
+        select(Alert.rule_id, start, func.count())
+        .where(Alert.rule_id.is_not(None), Alert.started_at >= since, Alert.started_at < until)
+        .group_by(Alert.rule_id, start)
+    )
+    counts: defaultdict[UUID, list[int]] = defaultdict(lambda: [0] * -(-(until - since) // bucket))
+    for rule_id, at, count in session.execute(query):
+        counts[rule_id][(at - since) // bucket] = count
+    return counts
+
+
+def count_open_by_rule(session: Session) -> Mapping[UUID, int]:
+    """Count the open alerts of each rule that has one."""
+    query = (
+        select(Alert.rule_id, func.count())
+        .where(Alert.rule_id.is_not(None), Alert.status != AlertStatus.RESOLVED)
+        .group_by(Alert.rule_id)
+    )
+    return {rule_id: count for rule_id, count in session.execute(query) if rule_id is not None}

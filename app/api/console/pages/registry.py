@@ -9,6 +9,8 @@ from app.api.console.pages import (
     keys,
     logs,
     overview,
+    rule_editor,
+    rules,
     server,
     sign_in,
     silences,
@@ -16,5 +18,19 @@ from app.api.console.pages import (
 
 ROUTERS = tuple(
     module.router
-    for module in (sign_in, overview, alerts, logs, deliveries, silences, keys, audit, error_codes, server, actions)
+    for module in (
+        sign_in,
+        overview,
+        alerts,
+        logs,
+        rules,
+        rule_editor,
+        deliveries,
+        silences,
+        keys,
+        audit,
+        error_codes,
+        server,
+        actions,
+    )
 )

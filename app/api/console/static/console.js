@@ -55,24 +55,33 @@ function livePlot(figure) {
   figure.addEventListener("blur", () => show(-1));
 }
 
-// Forms with data-preview ask for the fragment that belongs to what is typed; only the newest answer counts.
+// Forms with data-preview send what is typed to the parts that show it; only the newest answer counts.
 function livePreview(form) {
-  const target = document.querySelector(form.dataset.target);
+  const parts = all("[data-part]", form);
   let timer, running;
-  async function ask() {
-    running?.abort();
-    running = new AbortController();
-    target.setAttribute("aria-busy", "true");
+  async function ask(part, signal) {
+    const slow = setTimeout(() => part.classList.add("slow"), 1000);
+    part.setAttribute("aria-busy", "true");
     try {
-      const query = new URLSearchParams(new FormData(form));
-      const answer = await fetch(form.dataset.preview + "?" + query, { signal: running.signal, headers: { "X-Fragment": "1" } });
-      if (answer.ok || answer.status === 422) { target.innerHTML = await answer.text(); liven(target); }
+      const answer = await fetch(form.dataset.preview, { method: "POST", body: new URLSearchParams(new FormData(form)), signal, headers: { "X-Fragment": part.id } });
+      if (answer.status === 401) part.textContent = "You are signed out. Sign in in another tab, then go on here.";
+      else if (answer.ok) { part.innerHTML = await answer.text(); liven(part); }
     } catch (error) {
       if (error.name === "AbortError") return;
-    }
-    target.removeAttribute("aria-busy");
+      part.textContent = "This server does not answer.";
+    } finally { clearTimeout(slow); }
+    part.classList.remove("slow");
+    part.removeAttribute("aria-busy");
   }
-  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(ask, 300); });
+  function askAll() {
+    running?.abort();
+    running = new AbortController();
+    parts.forEach((part) => ask(part, running.signal));
+  }
+  form.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(askAll, 300); });
+  form.addEventListener("submit", (event) => { if (event.submitter?.formAction.includes(form.dataset.preview)) { event.preventDefault(); askAll(); } });
+  form.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit(); });
+  if (!form.querySelector("[data-ready]")) askAll();
 }
 
 // Parts with data-live="seconds" and an id refresh themselves while the page is seen; a failure is said, not hidden.

@@ -1,0 +1,269 @@
+"""The editor of one rule: a form in four steps, and beside it what the rule would have done."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Path, Request, Response
+from sqlalchemy.orm import Session
+
+from app.api.audited_change import AuditedChange
+from app.api.console import rule_form
+from app.api.console.access import AnyScope, PostedForm, SignedIn, Viewer, Writer
+from app.api.console.rendering import Flash, redirect, render
+from app.api.console.routing import make_router
+from app.api.console.rule_form import FormError, RuleForm
+from app.api.console.rule_preview import DEFAULT_SPAN, PREVIEWS, SPAN_WORDS, SPANS, ShownPreview, show
+from app.api.responses import etag
+from app.database import session_scope
+from app.enums import PatternType, Severity
+from app.errors import InvalidInput
+from app.models import Rule
+from app.services import rule_admin
+from app.services.alerts.sentence import DAYS, describe_rule
+from app.services.alerts.summary import NEW_VALUE_NAMES
+from app.services.outbox import actions
+from app.services.rules import definition
+from app.services.rules.definition import CONDITION_TYPES, GROUP_FIELDS, RuleDefinition
+from app.services.rules.patterns import list_items
+from app.services.serializers import rule_json
+from app.services.twilio.error_codes import ErrorCode, describe
+from app.services.twilio.vocabulary import DIRECTIONS
+from app.utils.clock import utc_now
+from app.utils.zones import zone_names
+
+router = make_router()
+RuleId = Annotated[UUID, Path()]
+MAX_ACTIONS = 1000
+MAX_NAMED_CODES = 6
+ALL_DIRECTIONS = sorted({direction for known in DIRECTIONS.values() for direction in known})
+DETAILS = ("description", "schedule.start", "schedule.end", "schedule.days")
+LOG_FILTERS = ("log_type", "status", "error_code", *rule_form.FILTER_FIELDS)
+"""Filters of the list of logs that a new rule can take over."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The rule that is edited, as it is stored."""
+
+    id: UUID
+    definition: RuleDefinition
+    version: str
+    health: Mapping[str, Any]
+
+
+@router.get("/rules/new")
+def new_rule(request: Request, viewer: SignedIn) -> Response:
+    """Show an empty form, a copy of a rule, or a form that filters of logs fill in."""
+    query = request.query_params
+    form = rule_form.from_body({})
+    if copied := query.get("copy"):
+        with session_scope() as session:
+            body = definition.as_json(definition.from_row(rule_admin.get(session, _uuid(copied))))
+        form = rule_form.from_body(body | {"name": f"{body['name'][:190]} (copy)"})
+    elif any(name in query for name in LOG_FILTERS):
+        form = rule_form.from_body(_from_filters(query))
+    return _page(request, viewer, form, None)
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        return UUID(int=0)
+
+
+def _from_filters(query: Mapping[str, str]) -> dict[str, Any]:
+    """Make a rule's body of filters of logs."""
+    body: dict[str, Any] = {"log_type": query.get("log_type", "message"), "pattern_type": "any"}
+    body["filters"] = {name: list_items(query[name]) for name in rule_form.FILTER_FIELDS if query.get(name)}
+    for name in ("error_code", "status"):
+        if query.get(name):
+            body |= {"pattern_type": name, "pattern_value": query[name]}
+    return body
+
+
+@router.get("/rules/{rule_id}")
+def show_rule(request: Request, viewer: SignedIn, rule_id: RuleId) -> Response:
+    """Show a rule in its form, and how it fares."""
+    with session_scope() as session:
+        stored = _stored(session, rule_admin.get(session, rule_id))
+    return _page(request, viewer, rule_form.from_definition(stored.definition), stored)
+
+
+def _stored(session: Session, rule: Rule) -> Stored:
+    shown = rule_admin.detail_json(session, rule)
+    return Stored(
+        rule.id, definition.from_row(rule), etag(shown, rule_admin.HEALTH_FIELDS), rule_admin.health(session, rule)
+    )
+
+
+@router.post("/rules/preview")
+def preview_rule(request: Request, viewer: AnyScope, form: PostedForm) -> Response:
+    """Show what the rule that is typed would have done. Nothing is stored."""
+    typed = rule_form.from_post(form)
+    stored = None
+    if form.get("id"):
+        with session_scope() as session:
+            stored = _stored(session, rule_admin.get(session, _uuid(form.get("id"))))
+    version = form.get("version")
+    return _page(request, viewer, typed, stored, version=version, span=form.get("span"), run=True)
+
+
+@router.post("/rules")
+def create_rule(request: Request, viewer: Writer, form: PostedForm) -> Response:
+    """Create a rule."""
+    typed = rule_form.from_post(form)
+    try:
+        with session_scope() as session:
+            rule = rule_admin.create(session, rule_form.to_body(typed), utc_now())
+            AuditedChange(session, viewer.principal, f"rule:{rule.id}").record("rule.create", rule_json(rule))
+            name = rule.name
+    except InvalidInput as error:
+        return _page(request, viewer, typed, None, errors=rule_form.errors_of(typed, error.errors), status=422)
+    return redirect(request, "/rules", Flash(f"“{name}” is saved. It looks at what changes from now on."))
+
+
+@router.post("/rules/{rule_id}")
+def save_rule(request: Request, viewer: Writer, rule_id: RuleId, form: PostedForm) -> Response:
+    """Save an edited rule, unless somebody else has saved it meanwhile."""
+    if form.get("do") == "copy":
+        return create_rule(request, viewer, form)
+    typed = rule_form.from_post(form)
+    with session_scope() as session:
+        stored = _stored(session, rule_admin.get(session, rule_id))
+    if form.get("version") != stored.version:
+        return _stale_page(request, viewer, typed, stored)
+    try:
+        with session_scope() as session:
+            rule = rule_admin.get(session, rule_id, lock=True)
+            stored = _stored(session, rule)
+            if form.get("version") != stored.version:
+                return _stale_page(request, viewer, typed, stored)
+            change = AuditedChange(session, viewer.principal, f"rule:{rule_id}", rule_json(rule))
+            rule = rule_admin.replace(session, rule_id, rule_form.to_body(typed), utc_now())
+            change.record("rule.update", rule_json(rule))
+            restarted = definition.meaning_changed(stored.definition, definition.from_row(rule))
+            name = rule.name
+    except InvalidInput as error:
+        return _page(request, viewer, typed, stored, errors=rule_form.errors_of(typed, error.errors), status=422)
+    more = " Its meaning changed: it counts from now on." if restarted else ""
+    return redirect(request, "/rules", Flash(f"“{name}” is saved.{more}"))
+
+
+def _stale_page(request: Request, viewer: Viewer, typed: RuleForm, stored: Stored) -> Response:
+    """Show what somebody else saved beside what was typed, with a way to keep either."""
+    theirs = rule_form.from_definition(stored.definition)
+    names = dict.fromkeys([*theirs.fields, *typed.fields])
+    rows = [
+        (rule_form.label_of(_path(name)), ", ".join(theirs.fields.get(name, ())), ", ".join(typed.fields.get(name, ())))
+        for name in names
+        if [*theirs.fields.get(name, ())] != [*typed.fields.get(name, ())] and _is_shown(name, theirs, typed)
+    ]
+    context = {"section": "rules", "stored": stored, "rows": rows, "form": typed}
+    return render(request, viewer, "rule_stale.html", context, 409)
+
+
+def _path(name: str) -> str:
+    condition, _, field = name.partition(".")
+    return field if condition in CONDITION_TYPES else name
+
+
+def _is_shown(name: str, *forms: RuleForm) -> bool:
+    """Leave out the fields of conditions that neither form has chosen."""
+    condition = name.partition(".")[0]
+    return condition not in CONDITION_TYPES or any(form.condition == condition for form in forms)
+
+
+def _page(
+    request: Request,
+    viewer: Viewer,
+    form: RuleForm,
+    stored: Stored | None,
+    *,
+    errors: Sequence[FormError] = (),
+    version: str = "",
+    span: str = "",
+    run: bool = False,
+    status: int = 200,
+) -> Response:
+    """Show the form; `run` counts the preview, too."""
+    span = span if span in SPANS else DEFAULT_SPAN
+    body = rule_form.to_body(form)
+    wanted, faults = _parse(body, form)
+    shown: ShownPreview | None = None
+    refusal = ""
+    if run and wanted is not None and request.headers.get("x-fragment") != "sentence":
+        try:
+            sent = body if stored is None else body | {"id": str(stored.id)}
+            shown = show(viewer, wanted, PREVIEWS.get(sent, span, request.app.state.settings), span)
+        except InvalidInput as error:
+            faults = rule_form.errors_of(form, [each for each in error.errors if each.field != "since"])
+            refusal = "; ".join(f"The span {each.message}." for each in error.errors if each.field == "since")
+    context = {
+        "section": "rules",
+        "form": form,
+        "stored": stored,
+        "version": version or (stored.version if stored else ""),
+        "errors": {error.field: error.text for error in reversed(errors)},
+        "error_list": errors,
+        "faults": faults,
+        "refusal": refusal,
+        "sentence": describe_rule(wanted) if wanted else (),
+        "codes": _codes(wanted),
+        "restarts": bool(stored and wanted and definition.meaning_changed(stored.definition, wanted)),
+        "preview": shown,
+        "recipients": _recipients(wanted) if shown else 0,
+        "span": span,
+        "spans": SPAN_WORDS,
+        "is_filtered": _is_filled(form, errors, [f"filters.{name}" for name in rule_form.FILTER_FIELDS]),
+        "has_details": _is_filled(form, errors, DETAILS) or any(error.field in rule_form.MINUTES for error in errors),
+        "directions": _options(form, "filters.direction", ALL_DIRECTIONS),
+        "levels": _options(form, "filters.level", ["error", "warning", "notice", "debug"]),
+        "group_fields": GROUP_FIELDS,
+        "group_names": {field: NEW_VALUE_NAMES[field] for field in GROUP_FIELDS},
+        "zones": sorted(zone_names()),
+        "day_names": DAYS,
+        "label_of": rule_form.label_of,
+    }
+    return render(request, viewer, "rule.html", context, status)
+
+
+def _is_filled(form: RuleForm, errors: Sequence[FormError], names: Sequence[str]) -> bool:
+    """Check whether fields that are folded away hold something, or cannot be used."""
+    return any(any(form.fields.get(name, ())) or any(error.field == name for error in errors) for name in names)
+
+
+def _options(form: RuleForm, name: str, known: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the values that can be ticked: the known ones, and those that the rule has besides."""
+    return [(value, value) for value in dict.fromkeys([*known, *form.fields.get(name, ())])]
+
+
+def _parse(body: dict[str, Any], form: RuleForm) -> tuple[RuleDefinition | None, list[FormError]]:
+    """Read what is typed, for the sentence and the preview; a name is not needed for them."""
+    try:
+        wanted = definition.parse_rule(body | {"name": body["name"] or "preview"})
+        rule_admin.check(wanted)
+    except InvalidInput as error:
+        return None, rule_form.errors_of(form, error.errors)
+    return wanted, []
+
+
+def _codes(rule: RuleDefinition | None) -> list[ErrorCode]:
+    """Say what the error codes of a pattern mean."""
+    if rule is None or rule.pattern_type != PatternType.ERROR_CODE:
+        return []
+    found = [item for item in list_items(rule.pattern_value or "") if item.isdigit()]
+    return [describe(int(code)) for code in found[:MAX_NAMED_CODES]]
+
+
+def _recipients(rule: RuleDefinition | None) -> int:
+    """Count the actions that would send an alert of this rule."""
+    if rule is None:
+        return 0
+    with session_scope() as session:
+        found = actions.list_actions(session, None, MAX_ACTIONS).items
+        return sum(
+            action.enabled and Severity(action.min_severity).rank <= Severity(rule.severity).rank for action in found
+        )

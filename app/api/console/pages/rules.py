@@ -1,0 +1,120 @@
+"""Rules: the list, switching them on and off, and deleting them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Path, Request, Response
+
+from app.api.audited_change import AuditedChange
+from app.api.console.access import SignedIn, Viewer, Writer
+from app.api.console.rendering import Flash, redirect, render
+from app.api.console.routing import make_router
+from app.database import session_scope
+from app.errors import FieldError
+from app.models import Rule
+from app.services import rule_admin
+from app.services.alerts import search
+from app.services.alerts.sentence import Phrase, describe_condition
+from app.services.rules import definition
+from app.services.serializers import rule_json
+from app.utils.clock import utc_now
+
+router = make_router()
+RuleId = Annotated[UUID, Path()]
+MAX_RULES = 1000
+SHOWN_SPAN = timedelta(days=7)
+SPARK_BUCKET = timedelta(hours=6)
+STALE_AFTER = timedelta(days=30)
+"""A rule without a match for so long is marked: nobody knows whether it still works."""
+
+
+@dataclass(frozen=True)
+class RuleRow:
+    """One line of the list."""
+
+    rule: Rule
+    sentence: Sequence[Phrase]
+    warnings: Sequence[FieldError]
+    open_alerts: int
+    alerts: Sequence[int]
+    """Alerts of the last seven days, in buckets."""
+    is_stale: bool
+
+    @property
+    def is_failing(self) -> bool:
+        """Check whether the rule last failed as a whole."""
+        return self.rule.enabled and self.rule.last_error is not None
+
+    @property
+    def urgency(self) -> tuple[bool, bool, bool, str]:
+        """Sort by what needs a person first: failing, firing, at work, switched off."""
+        return not self.is_failing, not self.open_alerts, not self.rule.enabled, self.rule.name.lower()
+
+
+@router.get("/rules")
+def list_rules(request: Request, viewer: SignedIn) -> Response:
+    """List rules: what each does, and how it fares."""
+    now = utc_now()
+    with session_scope() as session:
+        rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)
+        definitions = [definition.from_row(rule) for rule in rules]
+        warnings = [rule_admin.warnings(session, each) for each in definitions]
+        counts = search.count_by_rule(session, now - SHOWN_SPAN, now, SPARK_BUCKET)
+        open_alerts = search.count_open_by_rule(session)
+        session.expunge_all()
+    none = [0] * (SHOWN_SPAN // SPARK_BUCKET)
+    rows = [
+        RuleRow(
+            rule=rule,
+            sentence=describe_condition(each),
+            warnings=doubts,
+            open_alerts=open_alerts.get(rule.id, 0),
+            alerts=counts.get(rule.id, none),
+            is_stale=_is_stale(rule, now),
+        )
+        for rule, each, doubts in zip(rules, definitions, warnings, strict=True)
+    ]
+    rows.sort(key=lambda row: row.urgency)
+    return render(request, viewer, "rules.html", {"section": "rules", "rows": rows})
+
+
+def _is_stale(rule: Rule, now: datetime) -> bool:
+    return rule.enabled and now - max(rule.last_matched_at or rule.started_at, rule.started_at) > STALE_AFTER
+
+
+@router.post("/rules/{rule_id}/enable")
+def enable_rule(request: Request, viewer: Writer, rule_id: RuleId) -> Response:
+    """Switch a rule on."""
+    name = _switch(viewer, rule_id, enabled=True)
+    return redirect(request, "/rules", Flash(f"“{name}” is on. It looks at what changes from now on."))
+
+
+@router.post("/rules/{rule_id}/disable")
+def disable_rule(request: Request, viewer: Writer, rule_id: RuleId) -> Response:
+    """Switch a rule off."""
+    name = _switch(viewer, rule_id, enabled=False)
+    text = f"“{name}” is off. Its open alerts are resolved."
+    return redirect(request, "/rules", Flash(text, undo=f"/rules/{rule_id}/enable"))
+
+
+def _switch(viewer: Viewer, rule_id: UUID, *, enabled: bool) -> str:
+    with session_scope() as session:
+        rule = rule_admin.get(session, rule_id, lock=True)
+        change = AuditedChange(session, viewer.principal, f"rule:{rule_id}", rule_json(rule))
+        rule = rule_admin.patch(session, rule_id, {"enabled": enabled}, utc_now())
+        change.record("rule.update", rule_json(rule))
+        return rule.name
+
+
+@router.post("/rules/{rule_id}/delete")
+def delete_rule(request: Request, viewer: Writer, rule_id: RuleId) -> Response:
+    """Delete a rule. Its alerts are kept."""
+    with session_scope() as session:
+        rule = rule_admin.get(session, rule_id, lock=True)
+        name = rule.name
+        AuditedChange(session, viewer.principal, f"rule:{rule_id}", rule_json(rule)).record("rule.delete", None)
+        rule_admin.delete(session, rule_id, utc_now())
+    return redirect(request, "/rules", Flash(f"“{name}” is deleted. Its alerts are kept."))

@@ -1,0 +1,266 @@
+"""The form of a rule: its fields as the body that the services read, and a body as fields. Pure.
+
+The fields of all eight conditions stand in the form at once, so they carry the condition's name: `threshold.count` is
+`condition.count` of the body.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from app.api.console.access import Form
+from app.errors import FieldError
+from app.services.rules.definition import RuleDefinition, as_json
+from app.services.rules.patterns import list_items
+
+FILTER_FIELDS = ("direction", "to_country", "from", "to", "messaging_service_sid", "account_sid", "level")
+WHOLE, DECIMAL, TEXT = "whole", "decimal", "text"
+CONDITION_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "each": {},
+    "threshold": {"count": WHOLE, "window_minutes": WHOLE},
+    "ratio": {"percent": DECIMAL, "window_minutes": WHOLE, "min_total": WHOLE, "settle_minutes": WHOLE},
+    "spike": {"factor": DECIMAL, "window_minutes": WHOLE, "baseline_windows": WHOLE, "min_count": WHOLE},
+    "no_data": {"window_minutes": WHOLE, "min_count": WHOLE},
+    "new_value": {"field": TEXT, "lookback_days": WHOLE},
+    "stuck": {"older_than_minutes": WHOLE, "min_count": WHOLE},
+    "sum": {"field": TEXT, "at_least": DECIMAL, "window_minutes": WHOLE},
+}
+"""Condition to its fields, and how they are read."""
+MINUTES = ("renotify_minutes", "resolve_after_minutes", "cooldown_minutes")
+SCHEDULE_FIELDS = ("timezone", "start", "end")
+START_VALUES = {
+    "log_type": "message",
+    "severity": "warning",
+    "enabled": "yes",
+    "pattern_type": "error_code",
+    "condition": "each",
+    "threshold.count": "10",
+    "threshold.window_minutes": "60",
+    "ratio.percent": "5",
+    "ratio.window_minutes": "60",
+    "ratio.min_total": "50",
+    "ratio.settle_minutes": "10",
+    "spike.factor": "3",
+    "spike.window_minutes": "15",
+    "spike.baseline_windows": "8",
+    "spike.min_count": "20",
+    "no_data.window_minutes": "30",
+    "no_data.min_count": "1",
+    "new_value.field": "error_code",
+    "new_value.lookback_days": "30",
+    "stuck.older_than_minutes": "60",
+    "stuck.min_count": "1",
+    "sum.field": "price",
+    "sum.at_least": "50",
+    "sum.window_minutes": "60",
+    "renotify_minutes": "60",
+    "resolve_after_minutes": "60",
+    "cooldown_minutes": "10",
+    "schedule.timezone": "",
+    "schedule.start": "",
+    "schedule.end": "",
+}
+"""What an empty form shows."""
+LABELS = {
+    "name": "Name",
+    "description": "Description",
+    "log_type": "Kind of log",
+    "filters.direction": "Direction",
+    "filters.to_country": "Countries",
+    "filters.from": "Senders",
+    "filters.to": "Receivers",
+    "filters.messaging_service_sid": "Messaging services",
+    "filters.account_sid": "Accounts",
+    "filters.level": "Levels",
+    "pattern_type": "What counts",
+    "pattern_value": "Looked for",
+    "condition": "Condition",
+    "count": "At least",
+    "window_minutes": "Window",
+    "percent": "Share",
+    "min_total": "Fewest logs",
+    "settle_minutes": "Wait",
+    "factor": "Times as many",
+    "baseline_windows": "Windows before",
+    "min_count": "At least",
+    "field": "Field",
+    "lookback_days": "Days before",
+    "older_than_minutes": "Older than",
+    "at_least": "Sum",
+    "group_by": "Apart for each",
+    "severity": "Severity",
+    "renotify_minutes": "Reminders",
+    "resolve_after_minutes": "Quiet time",
+    "cooldown_minutes": "Pause",
+    "schedule.timezone": "Time zone",
+    "schedule.days": "Days",
+    "schedule.start": "From",
+    "schedule.end": "Until",
+    "schedule": "Hours",
+}
+"""How each field is called where an error names it; fields of conditions without the condition's name."""
+
+
+class FormError(NamedTuple):
+    """A field that cannot be used."""
+
+    field: str
+    """Name of the form's field."""
+    text: str
+    """A sentence about it."""
+
+
+@dataclass(frozen=True)
+class RuleForm:
+    """The fields of the form, as text."""
+
+    fields: Mapping[str, Sequence[str]]
+
+    def get(self, name: str) -> str:
+        """Return the value of a field; empty where it has none."""
+        return next(iter(self.fields.get(name, ())), "")
+
+    def has(self, name: str, value: str) -> bool:
+        """Check whether a field that may have several values has this one."""
+        return value in self.fields.get(name, ())
+
+    @property
+    def condition(self) -> str:
+        """The condition that is chosen."""
+        return self.get("condition")
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """List every value with the name of its field, for hidden inputs."""
+        return [(name, value) for name, values in self.fields.items() for value in values]
+
+
+def from_post(form: Form) -> RuleForm:
+    """Read what was posted. Spaces are kept: in a pattern they count."""
+    fields: dict[str, list[str]] = {}
+    for name, value in form.fields:
+        if name in START_VALUES or name in LABELS:
+            fields.setdefault(name, []).append(value)
+    return RuleForm(fields)
+
+
+def from_body(body: Mapping[str, Any]) -> RuleForm:
+    """Show a body, or parts of one, in the form; what it does not hold is as in an empty form."""
+    fields = {name: [value] for name, value in START_VALUES.items()}
+    for name in ("name", "description", "severity", "log_type", "pattern_type", "pattern_value", *MINUTES):
+        if name in body:
+            fields[name] = [_text(body[name])]
+    if "enabled" in body:
+        fields["enabled"] = ["yes"] if body["enabled"] else []
+    for name, values in (body.get("filters") or {}).items():
+        fields[f"filters.{name}"] = [*values] if name in ("direction", "level") else [", ".join(values)]
+    condition = body.get("condition") or {}
+    if "type" in condition:
+        fields["condition"] = [condition["type"]]
+        for name, value in condition.items():
+            if name != "type":
+                fields[f"{condition['type']}.{name}"] = [_text(value)]
+    fields["group_by"] = [*(body.get("group_by") or ())]
+    for name, value in (body.get("schedule") or {}).items():
+        fields[f"schedule.{name}"] = [*value] if name == "days" else [_text(value)]
+    return RuleForm(fields)
+
+
+def from_definition(rule: RuleDefinition) -> RuleForm:
+    """Show a rule in the form."""
+    return from_body(as_json(rule))
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:.16g}" if isinstance(value, float) else str(value)
+
+
+def to_body(form: RuleForm) -> dict[str, Any]:
+    """Give the form as the body that the services read. What cannot be read stays text: they say what is wrong."""
+    pattern_type = form.get("pattern_type")
+    filters = {name: found for name in FILTER_FIELDS if (found := _items(form.fields.get(f"filters.{name}", ())))}
+    return {
+        "name": form.get("name").strip(),
+        "description": form.get("description").strip(),
+        "enabled": form.has("enabled", "yes"),
+        "severity": form.get("severity"),
+        "log_type": form.get("log_type"),
+        "filters": filters,
+        "pattern_type": pattern_type,
+        "pattern_value": None if pattern_type == "any" else form.get("pattern_value") or None,
+        "condition": _condition(form),
+        "group_by": [*form.fields.get("group_by", ())],
+        "schedule": _schedule(form),
+        "renotify_minutes": _number(form.get("renotify_minutes"), WHOLE),
+        **{
+            name: _number(form.get(name), WHOLE)
+            for name in ("resolve_after_minutes", "cooldown_minutes")
+            if form.get(name).strip()
+        },
+    }
+
+
+def _items(values: Sequence[str]) -> list[str]:
+    return [item for value in values for item in list_items(value) if item]
+
+
+def _condition(form: RuleForm) -> dict[str, Any]:
+    condition = form.condition
+    found: dict[str, Any] = {"type": condition}
+    for name, kind in CONDITION_FIELDS.get(condition, {}).items():
+        value = form.get(f"{condition}.{name}").strip()
+        if value:
+            found[name] = value if kind == TEXT else _number(value, kind)
+    return found
+
+
+def _schedule(form: RuleForm) -> dict[str, Any] | None:
+    """Give the schedule; None where neither hour is filled in."""
+    found: dict[str, Any] = {name: form.get(f"schedule.{name}").strip() for name in SCHEDULE_FIELDS}
+    if not found["start"] and not found["end"]:
+        return None
+    if days := [*form.fields.get("schedule.days", ())]:
+        found["days"] = days
+    return found
+
+
+def _number(text: str, kind: str) -> int | float | str | None:
+    text = text.strip()
+    if not text:
+        return None
+    try:
+        return int(text) if kind == WHOLE else float(text)
+    except ValueError:
+        return text
+
+
+def errors_of(form: RuleForm, errors: Sequence[FieldError]) -> list[FormError]:
+    """Give the errors of a body at the fields of the form, in the order of the form."""
+    found = [FormError(field_of(form, error.field), _sentence(error)) for error in errors]
+    order = [*LABELS]
+    return sorted(
+        found, key=lambda error: order.index(_label_key(error.field)) if _label_key(error.field) in order else 0
+    )
+
+
+def field_of(form: RuleForm, path: str) -> str:
+    """Return the form's field for a path of the body."""
+    if path.startswith("condition."):
+        name = path.removeprefix("condition.")
+        return "condition" if name == "type" else f"{form.condition}.{name}"
+    return "schedule.start" if path == "schedule" else path
+
+
+def label_of(path: str) -> str:
+    """Return what people call a field, by its path in the body."""
+    return LABELS.get(path) or LABELS.get(path.removeprefix("condition.")) or path.replace("_", " ")
+
+
+def _label_key(field: str) -> str:
+    condition, _, name = field.partition(".")
+    return name if condition in CONDITION_FIELDS else field
+
+
+def _sentence(error: FieldError) -> str:
+    return f"{label_of(error.field)} {error.message}."

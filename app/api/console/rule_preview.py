@@ -1,0 +1,299 @@
+"""What a rule would have done, as a page shows it: run through the preview service, few at once, and drawn."""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from app.api.console import texts
+from app.api.console.access import Viewer
+from app.api.console.plots import figure, paths
+from app.api.console.plots.figure import Axis, Figure, Series, Style
+from app.api.console.rendering import link
+from app.config import Settings
+from app.database import session_scope
+from app.enums import PatternType
+from app.errors import FieldError, InvalidInput
+from app.services.alerts.summary import PLURALS
+from app.services.preview.service import preview
+from app.services.rules import definition
+from app.services.rules.definition import MEANING_FIELDS, NoData, Ratio, RuleDefinition, Spike, Stuck, Sum, Threshold
+from app.utils.clock import utc_now
+
+JsonObject = dict[str, Any]
+TIMES = "\N{MULTIPLICATION SIGN}"
+SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
+SPAN_WORDS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
+DEFAULT_SPAN = "7d"
+MAX_AT_ONCE = 2
+"""Previews that one process computes at the same time."""
+PATIENCE_SECONDS = 15.0
+"""How long a preview waits for its turn."""
+KEEP_SECONDS = 60.0
+MAX_KEPT = 50
+MAX_LISTED = 10
+GLANCE_BARS = 40
+COUNTED_FIELDS = (*MEANING_FIELDS, "resolve_after_minutes", "severity", "id")
+"""Fields of a body that a preview depends on."""
+
+
+class PreviewCache:
+    """Computes previews, two at a time at most, and keeps each for a minute."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turns = threading.BoundedSemaphore(MAX_AT_ONCE)
+        self._kept: OrderedDict[bytes, tuple[float, JsonObject]] = OrderedDict()
+
+    def get(self, body: JsonObject, span: str, settings: Settings) -> JsonObject:
+        """Return what a rule would have done in a span that ends now.
+
+        Raises: InvalidInput, also where too many previews run.
+        """
+        counted = {name: body.get(name) for name in COUNTED_FIELDS}
+        key = orjson.dumps([counted, span], option=orjson.OPT_SORT_KEYS)
+        found = self._find(key)
+        if found is not None:
+            return found
+        if not self._turns.acquire(timeout=PATIENCE_SECONDS):
+            raise InvalidInput(
+                [FieldError("since", "cannot be counted now: other previews run. Try again in a moment")]
+            )
+        try:
+            found = self._find(key) or _run(body, span, settings)
+        finally:
+            self._turns.release()
+        with self._lock:
+            self._kept[key] = time.monotonic(), found
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+    def _find(self, key: bytes) -> JsonObject | None:
+        with self._lock:
+            kept = self._kept.get(key)
+        return kept[1] if kept is not None and time.monotonic() - kept[0] < KEEP_SECONDS else None
+
+
+PREVIEWS = PreviewCache()
+
+
+def _run(body: JsonObject, span: str, settings: Settings) -> JsonObject:
+    now = utc_now()
+    # A preview needs no name, and a nameless rule can be tried.
+    wanted = body | {"name": "preview", "description": "", "since": now - SPANS[span], "until": now}
+    with session_scope() as session:
+        return preview(session, wanted, settings, now)
+
+
+@dataclass(frozen=True)
+class ShownAlert:
+    """One alert that the rule would have opened."""
+
+    group: Mapping[str, object]
+    started_at: datetime
+    lasted: str
+    """How long, or `open`."""
+    occurrences: int
+    silenced: bool
+    href: str
+    """Address of its logs."""
+
+
+@dataclass(frozen=True)
+class ShownPreview:
+    """A preview, ready for the template."""
+
+    span: str
+    words: str
+    alerts: int
+    silenced: int
+    matches: int
+    population: int
+    noun: str
+    plot: Figure
+    glance: paths.Spark
+    listed: Sequence[ShownAlert]
+    """The newest alerts first."""
+    judged_from: datetime | None
+    """When the first moment that can be judged lies after the beginning of the span."""
+    is_judged: bool
+    first_judged_at: datetime | None
+    windows_too_small: float | None
+    """Of a ratio: the share of windows with too few logs."""
+    warnings: Sequence[JsonObject]
+
+
+def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> ShownPreview:
+    """Prepare a preview for the template."""
+    starts = [_time(point["at"]) for point in found["series"]]
+    until = starts[0] + SPANS[span]
+    judged = _times(found["judged_from"]), _times(found["judged_until"])
+    values, limit = _values(rule, found, starts)
+    alerts = [_shown_alert(rule, alert, until) for alert in reversed(found["alerts"][-MAX_LISTED:])]
+    windows = found["windows"]
+    return ShownPreview(
+        span=span,
+        words=SPAN_WORDS[span],
+        alerts=len(found["alerts"]),
+        silenced=sum(alert["silenced"] for alert in found["alerts"]),
+        matches=found["matches"],
+        population=found["population"],
+        noun=PLURALS[rule.log_type],
+        plot=_draw(viewer, rule, found, span, starts, judged, values, limit),
+        glance=paths.spark(_condense(values), limit),
+        listed=alerts,
+        judged_from=judged[0] if judged[0] and judged[0] - starts[0] > timedelta(minutes=5) else None,
+        is_judged=judged[0] is not None,
+        first_judged_at=_times(found["first_judged_at"]),
+        windows_too_small=windows["too_small"] / windows["count"] if windows and windows["count"] else None,
+        warnings=found["warnings"],
+    )
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def _times(text: str | None) -> datetime | None:
+    return None if text is None else _time(text)
+
+
+def _condense(values: Sequence[float | None]) -> list[float]:
+    """Return fewer bars, each as high as the highest of those that it stands for."""
+    step = -(-len(values) // GLANCE_BARS)
+    return [max(value or 0 for value in values[start : start + step]) for start in range(0, len(values), step)]
+
+
+def _limit_of(rule: RuleDefinition) -> tuple[float | None, str, str]:
+    """Return the value at which the condition holds, its unit, and what the value is."""
+    match rule.condition:
+        case Threshold(count=count):
+            return float(count), "", "in the fullest window"
+        case Ratio(percent=percent):
+            return percent, "%", "matching"
+        case Spike(factor=factor):
+            return factor, TIMES, "times the usual"
+        case NoData(min_count=count):
+            return float(count), "", "in the window"
+        case Stuck(min_count=count):
+            return float(count), "", "not final"
+        case Sum(at_least=amount):
+            return amount, "", "summed up"
+        case _:
+            return None, "", "matching"
+
+
+def _values(
+    rule: RuleDefinition, found: JsonObject, starts: Sequence[datetime]
+) -> tuple[list[float | None], float | None]:
+    """Return what is plotted, and its limit: the judged value where its windows cover the buckets, else the matches."""
+    limit, _, _ = _limit_of(rule)
+    bucket = starts[1] - starts[0] if len(starts) > 1 else timedelta(0)
+    window = timedelta(minutes=getattr(rule.condition, "window_minutes", 0))
+    if limit is None or (window and window < bucket):
+        return [float(point["matches"]) for point in found["series"]], None
+    return [point["value"] for point in found["series"]], limit
+
+
+def _draw(
+    viewer: Viewer,
+    rule: RuleDefinition,
+    found: JsonObject,
+    span: str,
+    starts: Sequence[datetime],
+    judged: tuple[datetime | None, datetime | None],
+    values: list[float | None],
+    limit: float | None,
+) -> Figure:
+    until = starts[0] + SPANS[span]
+    axis = Axis(
+        starts=starts,
+        until=until,
+        zone=viewer.zone,
+        href=_logs_link(rule, {}),
+        label=lambda at: f"{at.astimezone(viewer.zone):%a %d %b %H:%M}",
+    )
+    _, unit, name = _limit_of(rule)
+    known = [
+        None if judged[0] is None or judged[1] is None or not judged[0] - _bucket(starts) <= at <= judged[1] else value
+        for at, value in zip(starts, values, strict=True)
+    ]
+    spans = [
+        axis.span("firing", _time(each["started_at"]), _times(each["resolved_at"]) or until) for each in found["alerts"]
+    ]
+    if judged[0] is None or judged[1] is None:
+        spans.append(axis.span("unread", starts[0], until))
+    else:
+        spans += [axis.span("unread", starts[0], judged[0]), axis.span("unread", judged[1], until)]
+    series = _series(known, limit, unit, name, below=isinstance(rule.condition, NoData))
+    legend = [("limit", f"limit {limit:,.6g}{unit}")] if limit is not None else []
+    if found["alerts"]:
+        legend.append(("firing", "open"))
+    count = len(found["alerts"])
+    caption = f"{texts.count(count, 'alert', 'alerts')} in {SPAN_WORDS[span]}."
+    return figure.draw(
+        "What the rule would have done",
+        caption,
+        axis,
+        series,
+        Style(unit=unit, limit=limit, extra_legend=legend),
+        spans,
+    )
+
+
+def _bucket(starts: Sequence[datetime]) -> timedelta:
+    return starts[1] - starts[0] if len(starts) > 1 else timedelta(0)
+
+
+def _series(values: Sequence[float | None], limit: float | None, unit: str, name: str, *, below: bool) -> list[Series]:
+    """Split bars at the limit, so that those which open an alert stand out; shares and ratios are curves."""
+    if unit:
+        return [Series(name, values, "curve", "curve")]
+    if limit is None:
+        return [Series("matching", values, "bars-good", "good")]
+
+    def part(*, bad: bool) -> list[float | None]:
+        return [
+            None if value is None else value if (value < limit if below else value >= limit) == bad else 0
+            for value in values
+        ]
+
+    return [
+        Series(name, part(bad=False), "bars-good", "good"),
+        Series("below the limit" if below else "at the limit", part(bad=True), "bars-bad", "bad"),
+    ]
+
+
+def _logs_link(rule: RuleDefinition, group: Mapping[str, object]) -> Callable[[datetime, datetime], str]:
+    """Return what makes the address of the logs that a rule matches, as far as filters can say it."""
+    filters: dict[str, object] = dict(definition.as_json(rule)["filters"])
+    if rule.log_type != "any":
+        filters["log_type"] = rule.log_type
+    value = rule.pattern_value or ""
+    if rule.pattern_type == PatternType.STATUS:
+        filters["status"] = value
+    elif rule.pattern_type == PatternType.ERROR_CODE and value.replace(",", "").replace(" ", "").isdigit():
+        filters["error_code"] = value.replace(" ", "")
+    filters |= {name: found for name, found in group.items() if found not in (None, "__other__")}
+    filters.pop("price_unit", None)
+    return lambda since, until: link("/logs", **filters, since=since, until=until)
+
+
+def _shown_alert(rule: RuleDefinition, alert: JsonObject, until: datetime) -> ShownAlert:
+    started, resolved = _time(alert["started_at"]), _times(alert["resolved_at"])
+    # The window that fired reaches back; the logs of an alert begin there.
+    window = timedelta(minutes=getattr(rule.condition, "window_minutes", 0))
+    return ShownAlert(
+        group=alert["group"],
+        started_at=started,
+        lasted="open" if resolved is None else texts.duration(resolved - started),
+        occurrences=alert["occurrences"],
+        silenced=alert["silenced"],
+        href=_logs_link(rule, alert["group"])(started - window, (resolved or until) + timedelta(minutes=1)),
+    )
