@@ -273,8 +273,9 @@ def _watched(plan: Plan, stopping: threading.Event) -> str:
 def _tell(plan: Plan, stopping: threading.Event) -> None:
     """Print the addresses."""
     watched = _watched(plan, stopping)
-    # As mails do, link to the API documentation until there is a console.
-    rows = [("API", f"http://localhost:{plan.port['api']}/docs"), ("API key", plan.value("API_KEY"))]
+    key = plan.value("API_KEY")
+    # The address signs in: what follows # never reaches a server's log.
+    rows = [("Console", f"http://localhost:{plan.port['api']}/sign-in#key={key}"), ("API key", key)]
     if plan.simulated:
         rows.append(
             ("Inbox", f"http://localhost:{plan.port['inbox']}/  its mails and webhooks; the first come within a minute")

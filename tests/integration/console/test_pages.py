@@ -176,3 +176,17 @@ async def test_settings_show_no_secret(browser: Browser, name: str) -> None:
     page = (await browser.get("/settings")).text
     shown = page.partition(f"<code>{name}</code>")[2].partition("</tr>")[0]
     assert re.search(r">(set|not set)<", shown)
+
+
+async def test_accounts_show_how_far_they_were_read(browser: Browser, api: Api) -> None:
+    sid = "AC" + "1" * 32
+    made = await api.post("/api/accounts", json={"sid": sid, "auth_token": "t" * 32, "friendly_name": "Production <b>"})
+    assert made.status_code == 201, made.text
+    await browser.sign_in()
+    for path in ("/accounts", f"/accounts/{sid}"):
+        page = (await browser.get(path)).text
+        assert "Production &lt;b&gt;" in page
+        assert "not read yet" in page
+    assert (
+        "It is polled" in (await browser.get((await browser.submit(f"/accounts/{sid}/poll")).headers["location"])).text
+    )

@@ -1,6 +1,7 @@
 """The routers of all pages."""
 
 from app.api.console.pages import (
+    accounts,
     actions,
     alerts,
     audit,
@@ -32,5 +33,6 @@ ROUTERS = tuple(
         error_codes,
         server,
         actions,
+        accounts,
     )
 )
