@@ -217,12 +217,14 @@ def http_receiver(*answers: Answer, tls: ssl.SSLContext | None = None) -> Iterat
 
 
 @contextmanager
-def raw_server(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> Iterator[int]:
+def raw_server(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], tls: ssl.SSLContext | None = None
+) -> Iterator[int]:
     """A server that does as it likes; the answer is its port."""
     with _loop() as loop:
 
         async def start() -> asyncio.Server:
-            return await asyncio.start_server(serve, "127.0.0.1", 0)
+            return await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
 
         server = asyncio.run_coroutine_threadsafe(start(), loop).result(PATIENCE_SECONDS)
         try:

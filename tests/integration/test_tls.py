@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from app.utils import http
 from scripts.local.processes import LOOPBACK
 from scripts.local.valkey import Valkey
 from tests.conftest import forget
-from tests.receivers import http_receiver
+from tests.receivers import http_receiver, raw_server
 
 
 @pytest.fixture
@@ -37,7 +36,6 @@ def _server_context(authority: trustme.CA, *names: str) -> ssl.SSLContext:
 @contextlib.contextmanager
 def _tls_before(port: int, context: ssl.SSLContext) -> Iterator[int]:
     """Speak TLS before a server that does not; what is yielded is the port."""
-    loop = asyncio.new_event_loop()
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -50,15 +48,8 @@ def _tls_before(port: int, context: ssl.SSLContext) -> Iterator[int]:
         there, back = await asyncio.open_connection(LOOPBACK, port)
         await asyncio.gather(copy(reader, back), copy(there, writer))
 
-    server = loop.run_until_complete(asyncio.start_server(serve, LOOPBACK, 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(30)
+    with raw_server(serve, context) as outside:
+        yield outside
 
 
 def _use_broker(environment: pytest.MonkeyPatch, url: str, trusted: Path | None = None) -> None:
