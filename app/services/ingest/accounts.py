@@ -206,6 +206,8 @@ def signing_tokens(
     """
     query = select(Account).where(Account.enabled)
     if account_sid is not None:
+        if "\0" in account_sid:  # PostgreSQL takes no such text, and no account has it.
+            return []
         # Do not trust the parent that a callback names: use the one from Twilio's list of subaccounts.
         parent = select(Account.parent_sid).where(Account.sid == account_sid, Account.parent_sid.is_not(None))
         own = Account.sid == account_sid

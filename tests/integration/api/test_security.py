@@ -73,6 +73,8 @@ async def test_what_is_wrong_with_a_key_is_not_told(api: Api) -> None:
                 [],
                 [("X-API-Key", "")],
                 [("X-API-Key", "x" * 61)],
+                [(b"X-API-Key", "Grüße".encode())],
+                [(b"X-API-Key", b"gp_" + b"\xff" * 58)],
                 [("X-API-Key", mistyped)],
                 [("X-API-Key", key)],
                 [("X-API-Key", key), ("X-API-Key", key)],

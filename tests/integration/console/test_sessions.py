@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -67,6 +68,17 @@ async def test_a_wrong_key_is_refused_and_not_repeated(browser: Browser) -> None
     assert "not-the-key-of-anybody" not in answer.text
     assert 'value="Maria"' in answer.text
     assert leads_to(await browser.get("/")) == "/sign-in"
+
+
+@pytest.mark.parametrize("text", ["Grüße", "gp_" + "é" * 58, "\u0661\u0662"])
+async def test_a_key_a_token_or_a_cookie_of_foreign_text_is_refused_like_a_wrong_one(
+    browser: Browser, text: str
+) -> None:
+    assert (await browser.sign_in(text)).status_code == 401
+    cookie = f"giftpulse={quote(text)}.{text}".encode()
+    assert leads_to(await browser.get("/", headers={b"Cookie": cookie})) == "/sign-in"
+    await browser.sign_in()
+    assert (await browser.post("/sign-out", data={"csrf": text})).status_code == 403
 
 
 async def test_guessing_keys_is_slowed_down(browser: Browser) -> None:

@@ -255,6 +255,33 @@ def test_what_nobody_signed_is_refused_and_kept_nowhere(world: World, api: str) 
         assert session.query(PushedRecord).count() == 0
 
 
+@pytest.mark.parametrize(
+    ("query", "headers", "account"),
+    [
+        ("?bodySHA256=%C3%A9", {}, None),
+        ("?bodySHA256=%ED%A0%80", {}, None),
+        ("?bodySHA256=%00&bodySHA256=%FF", {}, None),
+        ("?bodySHA256", {}, None),
+        ("", {b"X-Twilio-Signature": "Gr\u00fc\u00dfe".encode()}, None),
+        ("", {b"X-Twilio-Signature": b"x", b"X-Twilio-Webhooks-Signature-Settings": "key=\u00e9".encode()}, None),
+        ("", {}, "\u00e9"),
+        ("", {}, "AC\0"),
+    ],
+)
+@pytest.mark.parametrize("path", ["status", "error", "events"])
+def test_foreign_text_where_a_signature_is_checked_is_refused_like_a_wrong_one(
+    world: World, api: str, path: str, query: str, headers: dict[bytes, bytes], account: str | None
+) -> None:
+    world.poll()
+    answer = httpx.post(
+        f"{api}/webhooks/twilio/{path}{query}",
+        data={"AccountSid": account or world.simulator.account.sid},
+        headers={b"X-Twilio-Signature": b"x"} | headers,
+        timeout=PATIENCE_SECONDS,
+    )
+    assert answer.status_code == 403
+
+
 def test_a_get_is_a_callback_too(world: World, api: str) -> None:
     world.poll()
     sid = world.simulator.add_call(status="ringing", end_time=None)
