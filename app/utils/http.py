@@ -39,9 +39,11 @@ KEEP_ALIVE_SECONDS = 2.0
 MAX_BODY_BYTES = 4096
 MAX_HEAD_BYTES = 64 * 1024
 """The part of a response head that is kept in case the library cannot parse it."""
-STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
-INTERIM = re.compile(rb"\A(?:HTTP/1\.1 1\d\d[^\n]*\n.*?\r?\n\r?\n)+", re.DOTALL)
+STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?=\s|\Z)")
+"""The beginning of a status line of any version: the status decides even if the line has no end."""
+INTERIM = re.compile(rb"(?:HTTP/\d(?:\.\d)?[ \t]+1\d\d(?=\s)[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n\s*)+")
 """Interim responses such as `103 Early Hints`."""
+NO_HTTP = "the connection broke, or the answer was no HTTP"
 MAX_LOOKUPS = 64
 EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
@@ -189,9 +191,15 @@ class _HeadFirst(ResponseHandler):
         if rest:
             super().data_received(rest)
 
+    def is_http(self) -> bool:
+        """Return whether the response is HTTP: the library's parser also takes RTSP and ICE."""
+        return self._head.lstrip().startswith(b"HTTP/")
+
     def answer(self) -> Answer | None:
         """Return the response as far as its head can be parsed; None if there is no status line."""
-        head = INTERIM.sub(b"", self._head)
+        head = self._head.lstrip()
+        if interim := INTERIM.match(head):
+            head = head[interim.end() :]
         found = STATUS_LINE.match(head)
         if found is None or found[1].startswith(b"1"):
             return None
@@ -310,6 +318,8 @@ class GuardedClient:
         finally:
             _protocol.reset(token)
         try:
+            if not used[-1].is_http():
+                raise RequestFailed("protocol", NO_HTTP)
             return Answer(response.status, _plain(response.headers), await _read_prefix(response, ends_at))
         finally:
             response.close()
@@ -366,7 +376,7 @@ def _explain(error: Exception) -> RequestFailed:
         return RequestFailed("timeout", "no answer came in time")
     if isinstance(error, aiohttp.ClientConnectorError):
         return RequestFailed("connect", "the connection could not be opened")
-    return RequestFailed("protocol", "the connection broke, or the answer was no HTTP")
+    return RequestFailed("protocol", NO_HTTP)
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -198,6 +198,18 @@ async def reset(request: Request, writer: asyncio.StreamWriter) -> None:
         (say(b"SSH-2.0-OpenSSH_9.2\r\n"), "protocol"),
         (say(b"X-A: 1\r\nHTTP/1.1 200 OK\r\n\r\n"), "protocol"),
         (say(b"HTTP/1.1 999999 No\r\n\r\n"), "protocol"),
+        (say(b"HTTP/1.1 20"), "protocol"),
+        (say(b"HTTP/1.1 200OK\r\n\r\n"), "protocol"),
+        (say(b"HTTP/1.1 2000"), "protocol"),
+        (say(b"HTTP/2 -200 OK\r\n\r\n"), "protocol"),
+        (say(b"HTTP/2 OK 200\r\n\r\n"), "protocol"),
+        (say(b"HTTP/2\r\n200 OK\r\n\r\n"), "protocol"),
+        (say(b"HTTP/x 200 OK\r\n\r\n"), "protocol"),
+        (say(b"HTTP/2 103 Early Hints\r\n\r\n"), "protocol"),
+        (say(b"HTTPS/2 200 OK\r\n\r\n"), "protocol"),
+        (say(b"RTSP/1.0 200 OK\r\n\r\n"), "protocol"),
+        (say(b"<html>HTTP/2 200 OK</html>"), "protocol"),
+        (say(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00HTTP/2 200"), "protocol"),
     ],
 )
 async def test_what_is_no_answer_fails_in_time(receiver: Receiver, script: Script, reason: str) -> None:
@@ -252,6 +264,43 @@ async def test_a_status_decides_whatever_follows_it(receiver: Receiver, before: 
     for status in (b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200\r\n"):
         receiver.answers = [say(before + status + rest)]
         assert (await post(receiver.url)).status == 200
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"HTTP/2 200\r\n\r\n",
+        b"HTTP/2.0 200 OK\r\n\r\n",
+        b"HTTP/3 200\r\n\r\n",
+        b"HTTP/1.2 200 OK\r\n\r\n",
+        b"HTTP/1 200 OK\r\n\r\n",
+        b"HTTP/1.1  200 OK\r\n\r\n",
+        b"HTTP/1.1\t200 OK\r\n\r\n",
+        b"HTTP/1.1 \t 200\tOK\r\n\r\n",
+        b"HTTP/1.1 200 \xff\x00\r\n\r\n",
+        b"HTTP/1.1 200\r\r\n\r\n",
+        b"HTTP/1.1 200 " + b"a" * 90_000 + b"\r\n\r\n",
+        b"HTTP/1.1 200 " + b"a" * 300_000,
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200 OK\r",
+        b"HTTP/1.1 200 OK\n",
+        b"HTTP/1.1 200 ",
+        b"HTTP/1.1 200",
+        b"\r\nHTTP/2 200 OK\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("before", [b"", HINTS, b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/2 103\r\nLink: </x>\r\n\r\n"])
+async def test_a_status_line_that_is_not_quite_the_standards_decides(
+    receiver: Receiver, before: bytes, line: bytes
+) -> None:
+    for status in (b"200", b"503"):
+        receiver.answers = [say(before + line.replace(b"200", status))]
+        assert (await post(receiver.url)).status == int(status)
+
+
+async def test_a_status_line_that_is_not_quite_the_standards_still_says_how_long_to_wait(receiver: Receiver) -> None:
+    receiver.answers = [say(b"HTTP/2 503\r\nRetry-After: 7\r\n\r\n")]
+    assert (await post(receiver.url)).headers == {"retry-after": "7"}
 
 
 async def test_a_head_that_never_ends_is_an_answer_at_the_deadline(receiver: Receiver) -> None:
