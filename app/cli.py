@@ -23,9 +23,10 @@ from app.database import session_scope
 from app.enums import Scope
 from app.errors import ConfigError, FieldError, GiftPulseError, InvalidInput, NotFound
 from app.models import Account, ApiKey, Backfill, Stream
-from app.services import audit, evaluation, keys, rule_admin, secrets
+from app.services import audit, keys, rule_admin, secrets
 from app.services import doctor as doctors
 from app.services import setup as setups
+from app.services.evaluation import pipeline
 from app.services.ingest import accounts, backfills, callback_setup, polling, streams
 from app.services.outbox import actions, dispatch
 from app.services.preview import service as previews
@@ -177,8 +178,8 @@ def poll() -> None:
 @cli.command()
 def evaluate() -> None:
     """Run the rules over all changes that wait, and over what depends on time."""
-    count = evaluation.evaluate_changes(get_settings(), EVALUATION_SECONDS)
-    evaluation.evaluate_time(get_settings(), utc_now(), EVALUATION_SECONDS)
+    count = pipeline.evaluate_changes(get_settings(), EVALUATION_SECONDS)
+    pipeline.evaluate_time(get_settings(), utc_now(), EVALUATION_SECONDS)
     _print_line(f"{count} changes evaluated")
 
 

@@ -12,11 +12,10 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import LogSource, LogType
 from app.models import Account, Stream
-from app.services import evaluation
+from app.services.evaluation import change_queue, pipeline
 from app.services.ingest import streams
 from app.services.logs import store
 from app.services.logs.types import NormalizedLog
-from app.services.rules import engine
 from app.services.twilio.statuses import is_final
 
 ACCOUNT = "AC" + "0" * 32
@@ -91,8 +90,8 @@ class Feed:
 def evaluate(now: datetime) -> None:
     """Evaluate all that waits, and what depends on time."""
     with session_scope() as session:
-        waiting = engine.pending_streams(session)
+        waiting = change_queue.pending_streams(session)
     for stream_id in waiting:
-        while evaluation.evaluate_batch(stream_id, get_settings(), now):
+        while pipeline.evaluate_batch(stream_id, get_settings(), now):
             pass
-    evaluation.evaluate_time(get_settings(), now, math.inf)
+    pipeline.evaluate_time(get_settings(), now, math.inf)

@@ -16,8 +16,8 @@ from app.config import Settings
 from app.database import session_scope
 from app.services import privileges, secrets, setup
 from app.services.ingest import intake
+from app.services.logs import change_consumers
 from app.services.outbox.overdue import overdue
-from app.services.rules import engine
 from app.utils.clock import rfc3339
 from app.utils.database_errors import explain
 from app.utils.http import tls_context
@@ -141,7 +141,7 @@ def _workers(session: Session, _: Settings, now: datetime) -> Check:
     if silent:
         detail = "no tick of beat reached a worker for a minute: see whether both run and reach the broker"
         return Check("degraded", detail)
-    if since := engine.behind_since(session, now):
+    if since := change_consumers.evaluation_behind_since(session, now):
         return Check(
             "degraded", f"logs wait since {rfc3339(since)} to be taken through the rules: see the workers' log"
         )

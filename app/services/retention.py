@@ -8,9 +8,9 @@ from app.config import Settings
 from app.database import session_scope
 from app.enums import DeliveryStatus
 from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord, SignOut
+from app.services.evaluation import group_slots, known_values, minute_counts, rule_set
 from app.services.ingest import budget, callbacks, intake
 from app.services.logs import partitions, tallies
-from app.services.rules import engine, group_slots, known_values, minute_counts
 from app.services.rules.types import NewValueParams
 from app.utils.crashpoints import crashpoint
 
@@ -46,7 +46,7 @@ def clean(settings: Settings, now: datetime) -> None:
             if partitions.trim_before(session, cutoff, TRIM_BATCH) < TRIM_BATCH:
                 break
     with session_scope() as session:
-        rules = engine.read_rule_set(session).rules.values()
+        rules = rule_set.read_rule_set(session).rules.values()
         minute_counts.delete_expired(session, [rule for rule in rules if minute_counts.has_counts(rule)], now)
         group_slots.expire_slots(session, [rule for rule in rules if rule.group_by], now)
         known_values.delete_expired(session, [rule for rule in rules if isinstance(rule.params, NewValueParams)], now)

@@ -15,10 +15,11 @@ from app.config import get_settings
 from app.enums import ResolveReason
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Rule, RuleGroup
-from app.services.alerts import manual, minute_evaluator
+from app.services.alerts import manual
+from app.services.evaluation import completeness, minute_evaluator, rule_set
 from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
-from app.services.rules import definition, engine, feasibility
+from app.services.rules import definition, feasibility
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.packs import find_pack
 from app.services.serializers import rule_json
@@ -112,7 +113,7 @@ def health(session: Session, rule: Rule) -> dict[str, Any]:
     Returns: one item for each of `HEALTH_FIELDS`.
     """
     groups = select(func.count()).where(RuleGroup.rule_id == rule.id, RuleGroup.epoch == rule.epoch)
-    known, value = engine.load_completeness(session, utc_now()), engine.to_rule(rule)
+    known, value = completeness.load_completeness(session, utc_now()), rule_set.to_rule(rule)
     found = {
         "groups": session.scalar(groups) or 0,
         "left_out_accounts": known.unreadable_accounts_of(value),
@@ -183,5 +184,5 @@ def _lock_rule_set(session: Session) -> datetime:
 
     Returns: the time from which a rule that is created or changed now counts.
     """
-    engine.bump_version(session)
+    rule_set.bump_version(session)
     return utc_now()

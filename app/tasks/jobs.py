@@ -13,7 +13,8 @@ from app import wake
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Heartbeat
-from app.services import evaluation, health, retention
+from app.services import health, retention
+from app.services.evaluation import pipeline
 from app.services.ingest import accounts, callbacks, polling, streams, subaccounts
 from app.services.ingest.listing import sleep_unless_stopping
 from app.services.logs import tallies, text_index
@@ -90,13 +91,13 @@ def read_pushed() -> None:
 @shared_task(name="evaluate", **SHORT)
 def evaluate() -> None:
     """Evaluate pending changes."""
-    _repeat("evaluate", lambda: evaluation.evaluate_changes(get_settings(), MAX_RUN_SECONDS) > 0, wake.evaluate)
+    _repeat("evaluate", lambda: pipeline.evaluate_changes(get_settings(), MAX_RUN_SECONDS) > 0, wake.evaluate)
 
 
 @shared_task(name="evaluate_time", **SHORT)
 def evaluate_time() -> None:
     """Evaluate conditions that depend on time alone."""
-    retry_on_conflict(lambda: evaluation.evaluate_time(get_settings(), utc_now(), MAX_RUN_SECONDS))
+    retry_on_conflict(lambda: pipeline.evaluate_time(get_settings(), utc_now(), MAX_RUN_SECONDS))
 
 
 @shared_task(name="deliver", **SHORT)

@@ -18,11 +18,18 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Stream
-from app.services import evaluation
-from app.services.alerts import changes, match_evaluator
+from app.services.alerts import changes
+from app.services.evaluation import (
+    change_queue,
+    group_slots,
+    match_evaluator,
+    match_groups,
+    matching,
+    minute_counts,
+    pipeline,
+)
 from app.services.ingest import budget, intake, listing, polling, streams
 from app.services.logs import store
-from app.services.rules import engine, group_slots, minute_counts
 from app.services.rules.patterns import RuleIndex
 from app.services.twilio.client import TwilioReader
 from benchmarks.ingest.rules import add_rules
@@ -31,33 +38,33 @@ from benchmarks.ingest.world import a_world, relist_everything
 STAGES: list[tuple[str, Any, str]] = [
     ("fetch a page", TwilioReader, "_page"),
     ("hold lease and budget", streams, "prolong"),
-    ("hold lease and budget", budget, "take"),
+    ("hold lease and budget", budget, "consume"),
     ("lock the stream", streams, "lock"),
-    ("read heads, hash", intake, "_heads"),
+    ("read heads, hash", intake, "_read_heads"),
     ("look up what is known", store, "lookup"),
-    ("normalize", intake, "_told_by"),
-    ("touch what is not final", store, "touch"),
+    ("normalize", intake, "_normalize_changed"),
+    ("mark as read", store, "mark_read"),
     ("store logs", store, "_insert"),
     ("update logs", store, "_update"),
     ("write changes", store, "_write_changes"),
     ("count metrics", store, "_count"),
     ("look for pushes", intake, "apply_pushes"),
-    ("note how far", listing, "_note"),
+    ("note how far", listing, "_save_progress"),
     ("poll: the rest", polling, "poll"),
-    ("compile rules", engine, "hold_rule_set"),
-    ("read changes", engine, "read_changes"),
+    ("compile rules", pipeline, "load_rule_set"),
+    ("read changes", change_queue, "read_changes"),
     ("match", RuleIndex, "match_batch"),
-    ("look for earlier matches", engine, "unmatched"),
-    ("count minutes", evaluation, "_add_counts"),
-    ("assign places", group_slots, "assign"),
+    ("look for earlier matches", matching, "_drop_known_matches"),
+    ("count minutes", matching, "_add_counts"),
+    ("assign slots", group_slots, "assign_slots"),
     ("save minutes", minute_counts, "save"),
-    ("matches: load", match_evaluator, "_load"),
-    ("matches: judge", match_evaluator, "_judge"),
+    ("matches: load", match_groups, "load"),
+    ("matches: judge", match_evaluator, "_evaluate_group"),
     ("alerts: save", changes.AlertChanges, "save_alerts"),
     ("matches: save", match_evaluator, "_save_matches"),
-    ("matches: timed", match_evaluator, "track"),
-    ("notices", changes.AlertChanges, "save_notices"),
-    ("evaluate: the rest", evaluation, "evaluate_changes"),
+    ("matches: timed", match_evaluator, "add_matches"),
+    ("notices", changes.AlertChanges, "enqueue_notices"),
+    ("evaluate: the rest", pipeline, "evaluate_changes"),
 ]
 """Names and functions of the stages, inner ones before their callers."""
 
@@ -140,7 +147,7 @@ def _work() -> None:
         ids = [stream.id for stream in session.query(Stream)]
     for stream_id in ids:
         polling.poll(stream_id, get_settings())
-    evaluation.evaluate_changes(get_settings(), 600.0)
+    pipeline.evaluate_changes(get_settings(), 600.0)
 
 
 def _print(title: str, meter: Meter, logs: int) -> None:

@@ -17,8 +17,8 @@ from sqlalchemy import text
 from app import wake
 from app.config import get_settings
 from app.database import get_engine, session_scope
+from app.services.evaluation import change_queue
 from app.services.ingest import accounts
-from app.services.rules import engine
 from app.utils.clock import utc_now
 from scripts.local import processes
 from scripts.local.postgres import Postgres
@@ -139,7 +139,7 @@ def await_evaluated(since: datetime) -> None:
             polled = text(
                 "SELECT bool_and(coalesce(last_success_at >= :since, false) AND lease_token IS NULL) FROM streams"
             )
-            return bool(session.scalar(polled, {"since": since})) and not engine.pending_streams(session)
+            return bool(session.scalar(polled, {"since": since})) and not change_queue.pending_streams(session)
 
     processes.wait_until(done, "everything is polled and evaluated", MAX_SECONDS, pause_seconds=0.02)
 

@@ -17,7 +17,8 @@ from sqlalchemy import select, text, update
 from app import models, wake
 from app.config import Settings, get_settings
 from app.database import session_scope
-from app.services import evaluation, retention
+from app.services import retention
+from app.services.evaluation import pipeline
 from app.services.ingest import accounts, callbacks, polling
 from app.services.outbox import dispatch
 from app.services.twilio import pushes
@@ -55,8 +56,8 @@ def _read_pushed() -> None:
 
 
 def _evaluate() -> None:
-    evaluation.evaluate_changes(get_settings(), MAX_SECONDS)
-    evaluation.evaluate_time(get_settings(), utc_now(), MAX_SECONDS)
+    pipeline.evaluate_changes(get_settings(), MAX_SECONDS)
+    pipeline.evaluate_time(get_settings(), utc_now(), MAX_SECONDS)
 
 
 def _deliver() -> None:

@@ -1,9 +1,14 @@
-"""Unprocessed log changes per consumer: the text index and the tallies."""
+"""Unprocessed log changes per consumer: the text index, the tallies, and the evaluation."""
 
-from sqlalchemy import ColumnElement, and_, false, func, or_, select
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, false, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from app.models import LogChange, Stream, StreamSearch, StreamTally
+
+EVALUATION_BEHIND_AFTER = timedelta(minutes=10)
+"""Changes that wait for so long wait for a worker, or for one that does not fail."""
 
 Consumer = type[StreamSearch] | type[StreamTally]
 
@@ -26,3 +31,16 @@ def unseen_changes(session: Session, consumer: Consumer) -> ColumnElement[bool]:
         for stream_id, change_id in lagging_streams(session, consumer).items()
     )
     return or_(false(), *later)
+
+
+def evaluation_behind_since(session: Session, now: datetime) -> datetime | None:
+    """Return since when the oldest unevaluated change has waited if that is too long, else None."""
+    since: datetime | None = session.scalar(
+        text(
+            "SELECT min(oldest.seen_at) FROM stream_evaluations AS done CROSS JOIN LATERAL"
+            " (SELECT seen_at FROM log_changes WHERE stream_id = done.stream_id AND id > done.change_id"
+            "  ORDER BY id LIMIT 1) AS oldest WHERE oldest.seen_at < :oldest"
+        ),
+        {"oldest": now - EVALUATION_BEHIND_AFTER},
+    )
+    return since

@@ -397,3 +397,15 @@ def _count(fresh: list[NormalizedLog], versions: list[_Version], source: LogSour
     for log_type, count in Counter(version.log.log_type for version in versions if not version.is_first).items():
         increments[metrics.LOGS_CHANGED.key(log_type=log_type)] = count
     metrics.count(session, increments)
+
+
+def erase_bodies(session: Session, messages: Sequence[tuple[datetime, int]]) -> None:
+    """Erase the bodies of messages, given as (occurred_at, log_id)."""
+    if messages:
+        session.execute(
+            text(
+                "UPDATE logs SET text_ = NULL FROM unnest(CAST(:times AS timestamptz[]), CAST(:ids AS bigint[]))"
+                " AS done (occurred_at, id) WHERE logs.occurred_at = done.occurred_at AND logs.id = done.id"
+            ),
+            {"times": [at for at, _ in messages], "ids": [log_id for _, log_id in messages]},
+        )

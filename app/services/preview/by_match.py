@@ -4,11 +4,11 @@ from bisect import bisect_right
 from collections.abc import Callable
 from datetime import datetime
 
-from app.services.alerts.match_groups import MatchGroup, group_episodes
+from app.services.evaluation import known_values
+from app.services.evaluation.match_groups import MatchGroup, group_episodes
 from app.services.preview.log_reader import LogReader
 from app.services.preview.request import PreviewRequest
 from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult
-from app.services.rules import known_values
 from app.services.rules.conditions.new_value import ValueRun, is_new
 from app.services.rules.episodes import split_by_completeness
 from app.services.rules.types import NewValueParams, Rule, ThresholdParams

@@ -14,18 +14,18 @@ from app.config import Settings
 from app.enums import AlertStatus
 from app.errors import FieldError, InvalidInput
 from app.models import Alert
-from app.services.alerts import minute_evaluator
 from app.services.alerts.changes import AlertChanges
+from app.services.evaluation import minute_evaluator
+from app.services.evaluation.completeness import Completeness
+from app.services.evaluation.group_slots import slot_ttl
+from app.services.evaluation.minute_counts import MINUTE, minute_end
 from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogBucket, LogReader
 from app.services.preview.request import PreviewRequest
 from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult, Windows
 from app.services.preview.sources import CountSource, Source, StuckSource, stuck_spans
 from app.services.rules.conditions import spike
-from app.services.rules.engine import Completeness
-from app.services.rules.group_slots import slot_ttl
 from app.services.rules.groups import UNGROUPED_KEY
-from app.services.rules.minute_counts import MINUTE, minute_end
 from app.services.rules.types import NoDataParams, RatioParams, Rule, SpikeParams, StuckParams
 
 MAX_JUDGMENTS = 500_000

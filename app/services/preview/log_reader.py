@@ -14,11 +14,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.errors import FieldError, InvalidInput
+from app.services.evaluation.minute_counts import minute_end
 from app.services.preview import queries
 from app.services.preview.deadline import NARROW, TOO_LONG, Deadline
 from app.services.preview.queries import STATES, VERSIONS, Values, group_by, minute, select
 from app.services.rules.groups import group_key_of
-from app.services.rules.minute_counts import minute_end
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, RatioParams, Rule
 

@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.models import Silence
 from app.services import rule_admin
-from app.services.alerts import minute_evaluator, silences
+from app.services.alerts import silences
+from app.services.evaluation import completeness, minute_evaluator
 from app.services.ingest import backfills
 from app.services.preview import by_match, by_minute, request
 from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogReader
 from app.services.preview.result import PreviewAlert, PreviewResult
-from app.services.rules import engine
 from app.utils.clock import rfc3339
 
 BUCKETS = 200
@@ -39,11 +39,11 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     preview_request = request.parse_request(body, now)
     rule_admin.check(preview_request.definition)
     warnings = rule_admin.warnings(session, preview_request.definition)
-    known = engine.load_completeness(session, now)
+    known = completeness.load_completeness(session, now)
     if (
         known.horizon(preview_request.rule) is None
     ):  # The account cannot be read at present; logs from before still count.
-        known = engine.load_completeness(session, request.EARLIEST)
+        known = completeness.load_completeness(session, request.EARLIEST)
     known = replace(known, streams=_with_backfills(session, known.streams))
     # Exclude logs that existed at `since` but have expired since.
     known = replace(known, retention=known.retention - (now - preview_request.since))
@@ -78,7 +78,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     }
 
 
-def _with_backfills(session: Session, streams: Sequence[engine.StreamState]) -> list[engine.StreamState]:
+def _with_backfills(session: Session, streams: Sequence[completeness.StreamState]) -> list[completeness.StreamState]:
     """Return the streams, extended by what backfills read."""
     found = backfills.known_from(session)
     return [

@@ -9,14 +9,14 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol
 
 from app.models import Alert
-from app.services.alerts.minute_evaluator import GroupId, MinuteInput
+from app.services.evaluation.group_slots import slot_ttl
+from app.services.evaluation.minute_counts import MINUTE
+from app.services.evaluation.minute_evaluator import GroupId, MinuteInput
+from app.services.evaluation.window_queries import WindowCounts
 from app.services.preview.log_reader import LogBucket
 from app.services.preview.result import Windows
 from app.services.rules.conditions import spike
-from app.services.rules.group_slots import slot_ttl
-from app.services.rules.minute_counts import MINUTE
 from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
-from app.services.rules.window_queries import WindowCounts
 
 Span = tuple[datetime, datetime]
 

@@ -19,7 +19,6 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from app import models
 from app.enums import PatternType, Severity
 from app.errors import FieldError, InvalidInput
 from app.services.rules.expressions import ExpressionError, check_expression, literal_patterns
@@ -287,8 +286,8 @@ def merge(definition: RuleDefinition, changes: object) -> RuleDefinition:
     return parse_rule(as_json(definition) | changes)
 
 
-def from_row(row: models.Rule) -> RuleDefinition:
-    """Give a stored rule as its definition. It was checked when it was saved: what newer checks refuse still holds."""
+def from_row(row: object) -> RuleDefinition:
+    """Give a row of `rules` as its definition. It was checked when saved: it holds, whatever newer checks refuse."""
     return RuleDefinition.model_validate({name: getattr(row, name) for name in RuleDefinition.model_fields})
 
 

@@ -12,9 +12,8 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Heartbeat, Stream
-from app.services import evaluation, health, rule_admin
-from app.services.alerts import match_evaluator
-from app.services.rules import engine
+from app.services import health, rule_admin
+from app.services.evaluation import change_queue, match_evaluator, pipeline
 from app.services.rules.conditions import no_data, threshold
 from app.services.rules.types import LogVersion
 from tests.fakes import START
@@ -107,23 +106,23 @@ def test_a_stream_that_cannot_be_evaluated_stops_no_other_and_is_told_of(
         make_rule({"type": "each"}, name=log_type, log_type=log_type)
     feed.store([log(1, minutes(1)), log(2, minutes(1), log_type="call")], minutes(1))
     first, second = sorted(["message", "call"], key=lambda log_type: feed.stream_ids[log_type])
-    read_changes = engine.read_changes
+    read_changes = change_queue.read_changes
 
-    def read_or_fail(session: Session, batch_lock: engine.BatchLock) -> Sequence[LogVersion]:
+    def read_or_fail(session: Session, batch_lock: change_queue.BatchLock) -> Sequence[LogVersion]:
         if batch_lock.stream_id == feed.stream_ids[first]:
             raise ZeroDivisionError
         return read_changes(session, batch_lock)
 
     with monkeypatch.context() as patch:
-        patch.setattr(engine, "read_changes", read_or_fail)
+        patch.setattr(change_queue, "read_changes", read_or_fail)
         with pytest.raises(ZeroDivisionError):
-            evaluation.evaluate_changes(get_settings(), 60)
+            pipeline.evaluate_changes(get_settings(), 60)
         assert alerts() == [(second, "firing")]
         feed.complete(minutes(10))
-        evaluation.evaluate_time(get_settings(), minutes(10), 60)
+        pipeline.evaluate_time(get_settings(), minutes(10), 60)
         assert len(alerts()) == 1
         feed.complete(minutes(12))
-        evaluation.evaluate_time(get_settings(), minutes(12), 60)
+        pipeline.evaluate_time(get_settings(), minutes(12), 60)
         assert alerts()[1] == ("Evaluation is behind", "firing")
         with session_scope() as session:
             session.execute(insert(Heartbeat), [{"name": name, "seen_at": minutes(12)} for name in ("worker", "beat")])
@@ -139,5 +138,5 @@ def test_a_step_of_the_evaluation_by_time_that_fails_stops_no_other(
     with session_scope() as session:
         session.execute(update(Stream).values(failures=3, last_success_at=minutes(0)))
     with pytest.raises(ZeroDivisionError):
-        evaluation.evaluate_time(get_settings(), minutes(1), 60)
+        pipeline.evaluate_time(get_settings(), minutes(1), 60)
     assert alerts() == [("GiftPulse cannot read Twilio", "firing")]

@@ -21,10 +21,10 @@ from sqlalchemy import select
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert
-from app.services import evaluation, rule_admin
+from app.services import rule_admin
 from app.services.alerts import changes
+from app.services.evaluation import change_queue, pipeline
 from app.services.logs.types import NormalizedLog
-from app.services.rules import engine
 from tests import reference
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
@@ -137,7 +137,7 @@ class Arrivals(RuleBasedStateMachine):
         self.evaluated: dict[str, list[Version]] = {}
         self.fired: set[tuple[str, datetime]] = set()
         # What fired at once is noted batch by batch: a batch of `new_value` takes in all that waits.
-        engine.BATCH_SIZE = 5_000 if condition["type"] == "new_value" else 3
+        change_queue.BATCH_SIZE = 5_000 if condition["type"] == "new_value" else 3
         body = {
             "name": "Rule",
             "log_type": log_type,
@@ -173,7 +173,7 @@ class Arrivals(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(KINDS))
     def evaluate_batch(self, kind: str) -> None:
-        evaluation.evaluate_batch(self.feed.stream_ids[kind], get_settings(), NOW)
+        pipeline.evaluate_batch(self.feed.stream_ids[kind], get_settings(), NOW)
         self.note_fired()
 
     def evaluate_all(self) -> None:
@@ -271,7 +271,7 @@ class Arrivals(RuleBasedStateMachine):
         if self.condition["type"] != "new_value":
             return
         with session_scope() as session:
-            waiting = engine.pending_streams(session)
+            waiting = change_queue.pending_streams(session)
         done = {kind for kind in KINDS if self.feed.stream_ids[kind] not in waiting}
         self.evaluated |= {sid: states for sid, states in self.states().items() if states[0].log.log_type in done}
         starts = {(key, alert.started_at) for key, alert in alerts_of(self.rule_id, only_over=False)}
@@ -317,7 +317,7 @@ def crashing(point: str, number: int) -> Iterator[None]:
             raise Crash
 
     with (
-        mock.patch.object(evaluation, "crashpoint", crashpoint),
+        mock.patch.object(pipeline, "crashpoint", crashpoint),
         mock.patch.object(changes, "crashpoint", crashpoint),
     ):
         try:
@@ -331,7 +331,7 @@ def crashing(point: str, number: int) -> Iterator[None]:
 def test_the_same_alerts_come_of_the_same_logs_in_any_order_and_whatever_crashes(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "BATCH_SIZE", 3)  # and is put back after the test
+    monkeypatch.setattr(change_queue, "BATCH_SIZE", 3)  # and is put back after the test
     some = settings(
         max_examples=examples(8),
         stateful_step_count=14,

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert
-from app.services import evaluation, rule_admin
-from app.services.rules import engine
+from app.services import rule_admin
+from app.services.evaluation import change_queue, pipeline
 from tests import reference
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
@@ -45,7 +45,7 @@ def arrivals(draw: st.DrawFn) -> tuple[list[tuple[int, int]], list[list[int]], l
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "BATCH_SIZE", 3)
+    monkeypatch.setattr(change_queue, "BATCH_SIZE", 3)
 
 
 def run(
@@ -80,7 +80,7 @@ def run(
         feed.store([logs[index] for index in page], now)
         arrived |= set(page)
         if step == "batch":
-            evaluation.evaluate_batch(feed.stream_ids["message"], get_settings(), now)
+            pipeline.evaluate_batch(feed.stream_ids["message"], get_settings(), now)
         elif step == "time":
             evaluate(now)
         elif step == "complete":

@@ -8,9 +8,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from app.database import session_scope
-from app.services.rules import minute_counts, window_queries
+from app.services.evaluation import minute_counts, window_queries
+from app.services.evaluation.window_queries import WindowSeries
 from app.services.rules.conditions.sum import LOOKBACK
-from app.services.rules.window_queries import WindowSeries
 from tests.factories import make_rule
 from tests.fakes import START
 from tests.profiles import examples

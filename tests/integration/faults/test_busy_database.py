@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.database import get_engine, session_scope, update_rows, write_with_retry
 from app.services import rule_admin
-from app.services.rules import engine
+from app.services.evaluation import rule_set
 from app.utils import db_retry
 from app.utils.clock import utc_now
 from app.utils.db_retry import retry_on_conflict
@@ -23,7 +23,7 @@ from tests.integration.api.serving import serving
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 KEY = {"X-API-Key": API_KEY}
-LOCK_SET = f"SELECT pg_advisory_xact_lock({engine.RULE_SET_LOCK})"
+LOCK_SET = f"SELECT pg_advisory_xact_lock({rule_set.RULE_SET_LOCK})"
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import NotificationType
 from app.models import Account, Alert
-from app.services import evaluation, rule_admin
+from app.services import rule_admin
+from app.services.evaluation import pipeline, rule_set, warm_up
 from app.services.ingest import account_admin
 from app.services.outbox import actions, enqueue
-from app.services.rules import engine, warm_up
 from app.utils.clock import utc_now
 from scripts.local.processes import wait_until
 from tests.feeding import ACCOUNT, Feed, log
@@ -81,7 +81,7 @@ def test_an_edit_of_a_rule_waits_for_no_evaluation_that_comes_later(database: st
     def edit(session: Session) -> None:
         rule_admin.patch(session, rule_id, {"name": "Other"}, utc_now())
 
-    assert _wait_in_line(engine.load_rule_set, edit) == ["worker", "person", "later worker"]
+    assert _wait_in_line(rule_set.load_rule_set, edit) == ["worker", "person", "later worker"]
 
 
 def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(database: str) -> None:
@@ -147,7 +147,7 @@ def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
     feed.store([log(1, now - timedelta(hours=2))], now)
     with session_scope() as session:
         other = rule_admin.create(session, RULE, now).id
-    evaluation.evaluate_changes(get_settings(), 60)
+    pipeline.evaluate_changes(get_settings(), 60)
     with session_scope() as session:
         learner = rule_admin.create(session, RULE | NEW_VALUE, now).id
     learns, may_go_on, learn = threading.Event(), threading.Event(), warm_up._warm_up
@@ -159,7 +159,7 @@ def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
 
     monkeypatch.setattr(warm_up, "_warm_up", wait_before_learning)
     with ThreadPoolExecutor(1) as pool:
-        learning = pool.submit(evaluation.evaluate_time, get_settings(), utc_now(), 60)
+        learning = pool.submit(pipeline.evaluate_time, get_settings(), utc_now(), 60)
         try:
             assert learns.wait(60)
             with session_scope() as session:

@@ -12,8 +12,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.errors import Conflict, NotFound
 from app.models import Account, Alert, Backfill, Stream
-from app.services import health
-from app.services.alerts import self_monitoring
+from app.services import health, self_monitoring
 from app.services.ingest import account_admin, backfills, subaccounts
 from scripts.twilio_simulator import KeyKind
 from scripts.twilio_simulator.faults import FaultKind

@@ -10,7 +10,7 @@ from app import wake
 from app.database import session_scope
 from app.enums import LogType
 from app.models import Alert
-from app.services import evaluation
+from app.services.evaluation import pipeline
 from app.services.twilio import client
 from scripts.twilio_simulator import Simulator, SimulatorServer
 from scripts.twilio_simulator.accounts import AccountStatus
@@ -81,7 +81,7 @@ def test_a_refused_credential_is_told_by_state_and_alert_and_tried_again_slowly(
         while world.clock.now < end:
             world.tick(LogType.CALL)
             world.advance(minutes=5)
-        evaluation.evaluate_time(world.settings, world.clock.now, 60)
+        pipeline.evaluate_time(world.settings, world.clock.now, 60)
         with session_scope() as session:
             return [(alert.rule_name, alert.status) for alert in session.query(Alert)]
 

@@ -7,8 +7,7 @@ from sqlalchemy import select
 from app.database import session_scope
 from app.enums import LogType
 from app.models import Alert, Stream
-from app.services import doctor, health
-from app.services.alerts import self_monitoring
+from app.services import doctor, health, self_monitoring
 from app.services.ingest import account_admin, accounts, streams, subaccounts
 from app.services.twilio.client import TwilioReader
 from scripts.twilio_simulator.accounts import Account as SimulatedAccount

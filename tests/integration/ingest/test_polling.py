@@ -8,8 +8,7 @@ from sqlalchemy import select, text
 from app.database import session_scope
 from app.enums import LogType
 from app.models import Alert
-from app.services import health, retention
-from app.services.alerts import self_monitoring
+from app.services import health, retention, self_monitoring
 from app.services.ingest import intake, polling, streams
 from app.services.logs.raw import raw_of, unreadable_of
 from scripts.twilio_simulator.faults import FaultKind

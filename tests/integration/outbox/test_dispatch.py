@@ -20,8 +20,7 @@ from app.database import session_scope
 from app.errors import Conflict
 from app.metrics import DELIVERIES
 from app.models import Alert, Counter
-from app.services import rule_admin
-from app.services.alerts import self_monitoring
+from app.services import rule_admin, self_monitoring
 from app.services.outbox import actions, cancellation, claim, dispatch
 from app.services.outbox.retry import retry
 from app.utils.clock import utc_now

@@ -19,9 +19,9 @@ from app.models import Action, Alert
 from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, load_open_alerts
 from app.services.alerts.fingerprint import built_in_fingerprint
 from app.services.ingest import intake
+from app.services.logs import change_consumers
 from app.services.outbox.overdue import overdue
 from app.services.outbox.rows import config_of
-from app.services.rules import engine
 from app.services.rules.groups import group_key
 from app.utils.crypto import Undecryptable
 
@@ -165,7 +165,7 @@ def _set_aside(session: Session, now: datetime) -> Iterator[Problem]:
 
 def _evaluation_behind(session: Session, now: datetime) -> Iterator[Problem]:
     """Find out whether changes wait that should long have been evaluated."""
-    if since := engine.behind_since(session, now):
+    if since := change_consumers.evaluation_behind_since(session, now):
         yield Problem(
             EVALUATION_BEHIND, {}, "logs wait to be taken through the rules: see the log of the workers", since
         )

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.rules.window_queries import WindowSeries, split_at_hours
+from app.services.evaluation.window_queries import WindowSeries, split_at_hours
 from tests.factories import make_rule
 from tests.fakes import START
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.services.rules.engine import BATCH_SECONDS, BATCH_SIZE, FIRST_BATCH, SMALLEST_BATCH, Pace
+from app.services.evaluation.change_queue import BATCH_SECONDS, BATCH_SIZE, FIRST_BATCH, SMALLEST_BATCH, Pace
 
 
 @pytest.mark.parametrize("per_second", [20, 2_000, 12_000, 1_000_000])

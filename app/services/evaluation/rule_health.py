@@ -1,12 +1,15 @@
 """How rules fare: when they last matched and ran, and what went wrong."""
 
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
+
+from app import metrics
 
 
 def record_evaluation(session: Session, now: datetime) -> None:
@@ -20,18 +23,30 @@ def record_evaluation(session: Session, now: datetime) -> None:
     )
 
 
-def record_matches(session: Session, costs_ms: Mapping[UUID, float], now: datetime) -> None:
-    """Note that these rules matched something, and their share of what the evaluation cost."""
-    if costs_ms:
-        session.execute(
-            text(
-                "WITH locked AS (SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
-                " UPDATE rules SET last_matched_at = :now, cost_ms = asked.cost"
-                " FROM unnest(CAST(:ids AS uuid[]), CAST(:costs AS float8[])) AS asked (id, cost)"
-                " JOIN locked USING (id) WHERE rules.id = asked.id"
-            ),
-            {"ids": sorted(costs_ms), "costs": [costs_ms[rule_id] for rule_id in sorted(costs_ms)], "now": now},
-        )
+def record_matches(session: Session, rule_ids: Sequence[UUID], cost_ms: float, now: datetime) -> None:
+    """Note that these rules matched something, and share the cost of the evaluation among them.
+
+    Args:    rule_ids: one for each match.
+    """
+    if not rule_ids:
+        return
+    matches = Counter(rule_ids)
+    ids = sorted(matches)
+    session.execute(
+        text(
+            "WITH locked AS (SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
+            " UPDATE rules SET last_matched_at = :now, cost_ms = asked.cost"
+            " FROM unnest(CAST(:ids AS uuid[]), CAST(:costs AS float8[])) AS asked (id, cost)"
+            " JOIN locked USING (id) WHERE rules.id = asked.id"
+        ),
+        {"ids": ids, "costs": [cost_ms * matches[rule_id] / len(rule_ids) for rule_id in ids], "now": now},
+    )
+
+
+def count_matches(session: Session, rule_ids: Sequence[UUID]) -> None:
+    """Count matches for the metrics. Comes after `record_errors`: whoever holds counters waits for no rule."""
+    counts = Counter(rule_ids).items()
+    metrics.count(session, {metrics.RULE_MATCHES.key(rule_id=str(rule_id)): count for rule_id, count in counts})
 
 
 def record_errors(

@@ -19,11 +19,11 @@ from app.config import Settings
 from app.database import copy_rows, update_rows
 from app.enums import ResolveReason
 from app.models import Alert
-from app.services.alerts import match_groups
 from app.services.alerts.changes import MAX_SAMPLES, AlertChanges, NotifySettings
-from app.services.alerts.match_groups import MatchGroup, MatchGroups
 from app.services.alerts.summary import summarize
-from app.services.rules.engine import Completeness
+from app.services.evaluation import match_groups
+from app.services.evaluation.completeness import Completeness
+from app.services.evaluation.match_groups import MatchGroup, MatchGroups
 from app.services.rules.episodes import Episode, split_by_completeness
 from app.services.rules.types import EachParams, LogVersion, NewValueParams, Rule, ThresholdParams
 

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from app.models import Alert
 from app.services.alerts.changes import load_open_alerts
 from app.services.alerts.fingerprint import fingerprint
-from app.services.rules import known_values, window_queries
+from app.services.evaluation import known_values, window_queries
+from app.services.evaluation.completeness import Completeness
 from app.services.rules.conditions import each, new_value, threshold
-from app.services.rules.engine import Completeness
 from app.services.rules.episodes import Episode, OpenEpisode, Point, find_episodes
 from app.services.rules.groups import group_values
 from app.services.rules.schedule import contains

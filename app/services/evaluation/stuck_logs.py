@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.services.rules.engine import effective_start
+from app.services.evaluation.rule_set import effective_start
 from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, Rule, StuckParams

@@ -10,8 +10,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.services.evaluation.minute_counts import has_hour_counts, hour_end
 from app.services.rules.episodes import Point
-from app.services.rules.minute_counts import has_hour_counts, hour_end
 from app.services.rules.types import Rule
 
 GroupMatch = tuple[UUID, str, Point]

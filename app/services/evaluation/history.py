@@ -7,7 +7,7 @@ from itertools import groupby
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.services.rules.engine import VERSION_COLUMNS
+from app.services.evaluation.change_queue import VERSION_COLUMNS
 from app.services.rules.types import LogVersion
 
 CHUNK = 10_000

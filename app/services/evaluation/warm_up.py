@@ -9,9 +9,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import models
-from app.services.rules import group_slots, history, known_values, minute_counts
+from app.services.evaluation import group_slots, history, known_values, minute_counts
+from app.services.evaluation.rule_set import bump_version, to_rule
 from app.services.rules.conditions.new_value import ValueRun
-from app.services.rules.engine import bump_version, to_rule
 from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, NewValueParams, NoDataParams, Rule, SpikeParams

@@ -24,12 +24,14 @@ from app.models import Alert
 from app.services.alerts.changes import MAX_SAMPLES, AlertChanges, NotifySettings, load_open_alerts
 from app.services.alerts.fingerprint import fingerprint
 from app.services.alerts.summary import summarize_over_time
-from app.services.rules import group_slots, stuck_logs, window_queries
+from app.services.evaluation import group_slots, stuck_logs, window_queries
+from app.services.evaluation.completeness import Completeness
+from app.services.evaluation.minute_counts import MINUTE, minute_end
+from app.services.evaluation.rule_set import RuleSet, account_starts
+from app.services.evaluation.window_queries import WindowCounts, WindowSeries
 from app.services.rules.conditions import no_data, ratio, spike, stuck
 from app.services.rules.conditions import sum as sum_condition
-from app.services.rules.engine import Completeness, RuleSet, account_starts
 from app.services.rules.groups import UNGROUPED_KEY, group_values
-from app.services.rules.minute_counts import MINUTE, minute_end
 from app.services.rules.schedule import contains, contains_whole
 from app.services.rules.types import (
     NoDataParams,
@@ -40,7 +42,6 @@ from app.services.rules.types import (
     SumParams,
     Verdict,
 )
-from app.services.rules.window_queries import WindowCounts, WindowSeries
 
 MINUTE_CONDITIONS = (RatioParams, NoDataParams, SpikeParams, StuckParams, SumParams)
 MAX_CATCH_UP = timedelta(hours=24)

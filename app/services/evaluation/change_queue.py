@@ -1,0 +1,170 @@
+"""The queue of log changes that wait for evaluation: who evaluates a stream, what comes next, how far it got."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.database import fetch_rows
+from app.services.rules.types import LogVersion
+
+BATCH_SIZE = 5_000
+"""The most changes evaluated in one transaction."""
+FIRST_BATCH, SMALLEST_BATCH = 500, 100
+BATCH_SECONDS = 0.3
+"""Edits of rules wait for the batches under way: none may take much longer than this, however slow the machine."""
+
+
+def pending_streams(session: Session) -> list[int]:
+    """List the streams that have changes which are not yet evaluated."""
+    return list(
+        session.scalars(
+            text(
+                "SELECT stream_id FROM stream_evaluations AS done WHERE EXISTS"
+                " (SELECT FROM log_changes WHERE stream_id = done.stream_id AND id > done.change_id) ORDER BY stream_id"
+            )
+        )
+    )
+
+
+@dataclass(frozen=True)
+class BatchLock:
+    """The right to evaluate a stream until the end of the transaction."""
+
+    stream_id: int
+    change_id: int
+    """The last change that is evaluated."""
+    complete_until: datetime | None
+    """How far the stream was complete when the turn began: changes read from now on include all up to there."""
+    limit: int
+    """The most changes that are evaluated now."""
+
+
+class Pace:
+    """Sizes batches by the time that the ones before them took."""
+
+    def __init__(self) -> None:
+        self.limit = FIRST_BATCH
+
+    def note(self, count: int, seconds: float) -> None:
+        """Note how long a batch took. One that was hardly filled says something only where it took too long."""
+        if count >= self.limit // 2 or seconds > BATCH_SECONDS:
+            fitting = int(count * BATCH_SECONDS / max(seconds, 0.001))
+            self.limit = max(SMALLEST_BATCH, min(BATCH_SIZE, fitting, 2 * self.limit))
+
+
+def lock_batch(session: Session, stream_id: int, limit: int) -> BatchLock | None:
+    """Become the one who evaluates a stream; None where somebody else is at it."""
+    row = session.execute(
+        text(
+            "SELECT done.change_id, streams.complete_until FROM stream_evaluations AS done"
+            " JOIN streams ON streams.id = done.stream_id WHERE done.stream_id = :stream_id"
+            " FOR NO KEY UPDATE OF done SKIP LOCKED"
+        ),
+        {"stream_id": stream_id},
+    ).one_or_none()
+    return None if row is None else BatchLock(stream_id, row[0], row[1], limit)
+
+
+VERSION_COLUMNS = """
+    change.id, change.log_id, change.is_first, log.account_id, account.sid, log.sid, log.log_type, change.status,
+    log.level, log.direction, change.from_, log.to_, log.to_country, change.error_code, change.error_message,
+    log.text_, change.price, log.price_unit, change.duration_seconds, change.segments,
+    log.messaging_service_sid, log.resource_sid, log.occurred_at, change.changed_at, change.final
+"""
+"""What a `LogVersion` is made of, in its order; of `log_changes AS change`, `logs AS log` and `accounts AS account`."""
+
+_READ = f"""
+    SELECT {VERSION_COLUMNS}
+    FROM (
+        SELECT * FROM log_changes WHERE stream_id = %(stream_id)s AND id > %(after)s ORDER BY id LIMIT %(count)s
+    ) AS change
+    JOIN logs AS log ON log.occurred_at = change.occurred_at AND log.id = change.log_id
+    JOIN accounts AS account ON account.id = log.account_id
+    ORDER BY change.id
+"""
+
+_READ_BEFORE = f"""
+    SELECT {VERSION_COLUMNS}
+    FROM unnest(%(occurred_at)s::timestamptz[], %(logs)s::bigint[], %(changes)s::bigint[])
+        AS asked (occurred_at, log_id, change_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM log_changes WHERE log_changes.occurred_at = asked.occurred_at
+        AND log_changes.log_id = asked.log_id AND log_changes.id < asked.change_id
+        ORDER BY log_changes.id DESC LIMIT 1
+    ) AS change
+    JOIN logs AS log ON log.occurred_at = change.occurred_at AND log.id = change.log_id
+    JOIN accounts AS account ON account.id = log.account_id
+"""
+
+
+def read_changes(session: Session, batch_lock: BatchLock) -> list[LogVersion]:
+    """Read the next changes of a stream in the order in which they were stored, at most the turn's `limit`."""
+    # The tables grow faster than their statistics: on a guess the planner may read a whole month to find a page.
+    session.execute(text("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"))
+    return _versions(
+        session, _READ, {"stream_id": batch_lock.stream_id, "after": batch_lock.change_id, "count": batch_lock.limit}
+    )
+
+
+def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[LogVersion | None]:
+    """Find the version of its log that came before each of these changes, None for a log's first.
+
+    Args:    changes: all that a batch read, in order.
+    """
+    asked = {}
+    for change in changes:
+        if not change.is_first and change.log_id not in asked:
+            asked[change.log_id] = change
+    outside = list(asked.values())
+    stored = _versions(
+        session,
+        _READ_BEFORE,
+        {
+            "occurred_at": [change.occurred_at for change in outside],
+            "logs": [change.log_id for change in outside],
+            "changes": [change.change_id for change in outside],
+        },
+    )
+    last: dict[int, LogVersion] = {version.log_id: version for version in stored} if outside else {}
+    before: list[LogVersion | None] = []
+    for change in changes:
+        before.append(None if change.is_first else last.get(change.log_id))
+        last[change.log_id] = change
+    return before
+
+
+def _versions(session: Session, query: str, values: Mapping[str, object]) -> list[LogVersion]:
+    return list(map(LogVersion._make, fetch_rows(session, query, values)))
+
+
+def finish_batch(session: Session, batch_lock: BatchLock, changes: Sequence[LogVersion]) -> None:
+    """Note how far the stream is evaluated."""
+    caught_up = len(changes) < batch_lock.limit
+    session.execute(
+        text(
+            "UPDATE stream_evaluations SET change_id = :change_id,"
+            " complete_until = CASE WHEN :caught_up THEN :complete_until ELSE complete_until END"
+            " WHERE stream_id = :stream_id"
+        ),
+        {
+            "stream_id": batch_lock.stream_id,
+            "change_id": changes[-1].change_id if changes else batch_lock.change_id,
+            "caught_up": caught_up,
+            "complete_until": batch_lock.complete_until,
+        },
+    )
+
+
+def advance_idle_streams(session: Session) -> None:
+    """Note for streams that have no change to evaluate that the evaluation has caught up with them."""
+    session.execute(
+        text(
+            "UPDATE stream_evaluations AS done SET complete_until = streams.complete_until FROM streams"
+            " WHERE streams.id = done.stream_id AND done.complete_until IS DISTINCT FROM streams.complete_until"
+            " AND NOT EXISTS (SELECT FROM log_changes WHERE stream_id = done.stream_id AND id > done.change_id)"
+            " AND done.stream_id IN (SELECT stream_id FROM stream_evaluations FOR NO KEY UPDATE SKIP LOCKED)"
+        )
+    )

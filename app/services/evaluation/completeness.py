@@ -1,0 +1,89 @@
+"""How far the streams are known whole: what the end of an alert, and a minute to be judged, wait for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.config import get_settings
+from app.enums import PatternType
+from app.services.rules.types import Rule
+
+UNREADABLE_AFTER = timedelta(hours=1)
+"""An account that cannot be read for so long holds back no resolve any more."""
+
+
+@dataclass(frozen=True)
+class StreamState:
+    """How far one stream is known whole, and evaluated."""
+
+    account_sid: str
+    log_type: str
+    complete_from: datetime | None
+    complete_until: datetime | None
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """How far each stream that counts is known whole."""
+
+    streams: Sequence[StreamState]
+    """Of the enabled, available streams of accounts that can be read."""
+    unreadable_accounts: frozenset[str]
+    """Accounts that could not be read for an hour: nothing waits for them."""
+    retention: timedelta
+    """Of what was read so long before a rule's start it can have learnt nothing: those logs are dropped."""
+
+    def _streams_of(self, rule: Rule) -> list[StreamState]:
+        wanted = {rule.log_type} if rule.log_type != "any" else {"call", "message", "error"}
+        if "call" in wanted and _depends_on_code(rule):
+            wanted.add("error")
+        accounts = rule.filters.get("account_sid")
+        return [
+            stream
+            for stream in self.streams
+            if stream.log_type in wanted and (accounts is None or stream.account_sid in accounts)
+        ]
+
+    def unreadable_accounts_of(self, rule: Rule) -> list[str]:
+        """List the accounts that this rule looks at and that could not be read for an hour."""
+        accounts = rule.filters.get("account_sid")
+        return sorted(sid for sid in self.unreadable_accounts if accounts is None or sid in accounts)
+
+    def horizon(self, rule: Rule) -> datetime | None:
+        """Return up to when all that this rule looks at has been listed and evaluated; None where that is not known."""
+        until = [stream.complete_until for stream in self._streams_of(rule)]
+        known = [at for at in until if at is not None]
+        return min(known) if known and len(known) == len(until) else None
+
+    def known_from(self, rule: Rule) -> datetime | None:
+        """Return from when on all that this rule looks at is known to it whole; None where that is not known."""
+        since = [stream.complete_from for stream in self._streams_of(rule)]
+        known = [at for at in since if at is not None]
+        return max(*known, rule.started_at - self.retention) if known and len(known) == len(since) else None
+
+
+def _depends_on_code(rule: Rule) -> bool:
+    """Say whether what the rule says of a call depends on its code, which comes from the error log."""
+    if rule.pattern_type not in (PatternType.ANY, PatternType.STATUS):
+        return True
+    return "error_code" in (*rule.group_by, rule.condition.get("field"))
+
+
+def load_completeness(session: Session, now: datetime) -> Completeness:
+    """Read how far the streams are known whole; accounts that cannot be read for an hour are left out."""
+    rows = session.execute(
+        text(
+            "SELECT accounts.sid, streams.log_type, streams.complete_from, done.complete_until,"
+            " coalesce(streams.last_success_at, accounts.started_at) < :lost"
+            " FROM streams JOIN accounts ON accounts.id = streams.account_id"
+            " JOIN stream_evaluations AS done ON done.stream_id = streams.id"
+            " WHERE accounts.enabled AND NOT streams.unavailable"
+        ),
+        {"lost": now - UNREADABLE_AFTER},
+    ).all()
+    unreadable = frozenset(row[0] for row in rows if row[4])
+    states = [StreamState(*row[:4]) for row in rows if row[0] not in unreadable]
+    return Completeness(states, unreadable, timedelta(days=get_settings().retention_days))

@@ -1,0 +1,103 @@
+"""Runs a batch of changes through the rule set: which logs match for the first time, and what counts change."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.services.evaluation import change_queue, minute_counts
+from app.services.evaluation.rule_set import RuleSet, account_starts, effective_start
+from app.services.rules.groups import group_key_of
+from app.services.rules.patterns import Failures
+from app.services.rules.types import LogVersion, Rule, SpikeParams
+
+
+class BatchMatches(NamedTuple):
+    """What the rule set makes of a batch."""
+
+    hits: list[tuple[Rule, LogVersion]]
+    """Matches for the first time."""
+    deltas: minute_counts.Deltas
+    failures: Failures
+
+    def group_times(self) -> dict[tuple[UUID, str], set[datetime]]:
+        """Return when each group was seen, by the time that its rule goes by."""
+        times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)
+        for rule_id, key, minute in self.deltas:
+            times[rule_id, key].add(minute)
+        for rule, log in self.hits:
+            at = log.occurred_at if minute_counts.counts_versions(rule) else log.changed_at
+            times[rule.id, group_key_of(rule, log)].add(at)
+        return times
+
+
+def match_batch(session: Session, rule_set: RuleSet, changes: Sequence[LogVersion]) -> BatchMatches:
+    """Find the rules that each change matches for the first time, and what it changes in the counts of conditions."""
+    starts = account_starts(session)
+    matching_rules = rule_set.index.match_batch(changes)
+    pairs = [
+        (rule, change)
+        for change, rules in zip(changes, matching_rules, strict=True)
+        for rule in rules
+        if change.changed_at >= effective_start(rule, starts[change.account_id])
+    ]
+    hits = _drop_known_matches(session, pairs)
+    deltas: minute_counts.Deltas = defaultdict(minute_counts.CountDelta)
+    if rule_set.counted_rule_ids:
+        _add_counts(session, rule_set, changes, matching_rules, starts, deltas)
+    for rule, log in hits:
+        if isinstance(rule.params, SpikeParams):
+            deltas[rule.id, group_key_of(rule, log), minute_counts.minute_end(log.changed_at)].matched += 1
+    return BatchMatches(hits, deltas, rule_set.index.pop_failures())
+
+
+def _drop_known_matches(session: Session, pairs: Sequence[tuple[Rule, LogVersion]]) -> list[tuple[Rule, LogVersion]]:
+    """Drop the pairs of rule and log that have matched before, now or in an earlier batch."""
+    new_pairs: dict[tuple[UUID, int], tuple[Rule, LogVersion]] = {}
+    for rule, log in pairs:
+        new_pairs.setdefault((rule.id, log.log_id), (rule, log))
+    # The first version of a log may stand in an earlier batch than this one: only then can it have matched.
+    in_batch = {log.log_id for _, log in new_pairs.values() if log.is_first}
+    asked = [(rule.id, rule.epoch, log.log_id) for rule, log in new_pairs.values() if log.log_id not in in_batch]
+    if asked:
+        rows = session.execute(
+            text(
+                "SELECT rule_id, log_id FROM matches WHERE (rule_id, epoch, log_id) IN (SELECT * FROM"
+                " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[])))"
+            ),
+            {
+                "rules": [row[0] for row in asked],
+                "epochs": [row[1] for row in asked],
+                "logs": [row[2] for row in asked],
+            },
+        )
+        for rule_id, log_id in rows:
+            del new_pairs[rule_id, log_id]
+    return list(new_pairs.values())
+
+
+def _add_counts(
+    session: Session,
+    rule_set: RuleSet,
+    changes: Sequence[LogVersion],
+    matching_rules: Sequence[tuple[Rule, ...]],
+    starts: dict[int, datetime],
+    deltas: minute_counts.Deltas,
+) -> None:
+    """Add what the changes come to, and take away what the versions before them came to."""
+    before = change_queue.versions_before(session, changes)
+    former = [version for version in before if version is not None]
+    for versions, matched, sign in (
+        (changes, matching_rules, 1),
+        (former, rule_set.index.match_batch(former), -1),
+    ):
+        populations = rule_set.index.populations(versions) if rule_set.has_ratio else [()] * len(versions)
+        for version, rules, population in zip(versions, matched, populations, strict=True):
+            matches = {rule.id: rule for rule in rules if rule.id in rule_set.counted_rule_ids}
+            for rule in (matches | {rule.id: rule for rule in population}).values():
+                if version.occurred_at >= effective_start(rule, starts[version.account_id]):
+                    minute_counts.add_version(deltas, rule, version, rule.id in matches, sign)

@@ -1,0 +1,189 @@
+"""The second stage, step by step: log changes -> matches -> counts and conditions -> alerts -> deliveries.
+
+`evaluate_changes` follows the queue of changes, `evaluate_time` the clock. Each batch, and each minute, is one commit.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from app import wake
+from app.config import Settings
+from app.database import session_scope
+from app.services import self_monitoring
+from app.services.alerts import reminders
+from app.services.alerts.changes import AlertChanges
+from app.services.evaluation import (
+    change_queue,
+    group_slots,
+    match_evaluator,
+    matching,
+    minute_counts,
+    minute_evaluator,
+    rule_health,
+    warm_up,
+)
+from app.services.evaluation.completeness import load_completeness
+from app.services.evaluation.rule_set import RuleSet, load_rule_set
+from app.services.logs import store
+from app.services.rules.groups import group_key_of
+from app.services.rules.types import LogVersion
+from app.utils import stopping
+from app.utils.clock import utc_now
+from app.utils.crashpoints import crashpoint
+from app.utils.db_retry import run_all
+
+_pace = change_queue.Pace()
+"""Of this process: how many changes it evaluates in the time that an edit of a rule may wait."""
+
+
+def evaluate_changes(settings: Settings, longest_run_seconds: float) -> int:
+    """Evaluate the changes of all streams until none wait, or the time is up; return how many were evaluated.
+
+    A stream that fails keeps no other from being evaluated.
+    """
+    ends_at = time.monotonic() + longest_run_seconds
+    with session_scope() as session:
+        stream_ids = change_queue.pending_streams(session)
+    return run_all(partial(_evaluate_stream, stream_id, settings, ends_at) for stream_id in stream_ids)
+
+
+def _evaluate_stream(stream_id: int, settings: Settings, ends_at: float) -> int:
+    evaluated = 0
+    while time.monotonic() < ends_at and not stopping.requested():
+        limit = _pace.limit
+        count = evaluate_batch(stream_id, settings, utc_now(), limit)
+        evaluated += count
+        if count < limit:
+            break
+    return evaluated
+
+
+def evaluate_batch(stream_id: int, settings: Settings, now: datetime, limit: int | None = None) -> int:
+    """Evaluate the next changes of one stream, at most `limit` or `BATCH_SIZE`, in one transaction; return how many.
+
+    A batch that fails leaves everything as it was; the next tick begins it again.
+    """
+    with _evaluation(now) as (session, rule_set):
+        began = time.monotonic()
+        batch_lock = change_queue.lock_batch(session, stream_id, limit or change_queue.BATCH_SIZE)
+        if batch_lock is None:
+            return 0
+        changes = change_queue.read_changes(session, batch_lock)
+        alert_changes = _process_batch(session, rule_set, changes, settings, now) if changes else None
+        change_queue.finish_batch(session, batch_lock, changes)
+        deliveries = alert_changes.enqueue_notices() if alert_changes else 0
+        crashpoint("evaluate.before_commit")
+    crashpoint("evaluate.after_commit")
+    _pace.note(len(changes), time.monotonic() - began)
+    if deliveries:
+        wake.deliver()
+    return len(changes)
+
+
+def _process_batch(
+    session: Session, rule_set: RuleSet, changes: Sequence[LogVersion], settings: Settings, now: datetime
+) -> AlertChanges:
+    """Take changes through the rule set; return the alert changes, whose notices are still to be enqueued."""
+    began = time.monotonic()
+    # 1. Which rules does each log match for the first time, and what does it change in counts?
+    batch = matching.match_batch(session, rule_set, changes)
+    # 2. Give each group one of its rule's slots; what comes after the last shares one.
+    slots = group_slots.assign_slots(session, rule_set.rules, batch.group_times())
+    # 3. Save matches; open, extend and resolve the alerts of conditions that hold at a match.
+    hits = [match_evaluator.Hit(rule, log, slots[rule.id, group_key_of(rule, log)]) for rule, log in batch.hits]
+    completeness = load_completeness(session, now)
+    alert_changes, errors = match_evaluator.add_matches(session, hits, completeness, settings, now)
+    # 4. Save the counts that conditions over time are judged by, minute by minute, in `evaluate_time`.
+    minute_counts.save(session, rule_set.rules, minute_counts.fold_overflow(batch.deltas, slots))
+    # 5. Record what matched, what it cost, and what failed.
+    matched_ids = [rule.id for rule, _ in batch.hits]
+    rule_health.record_matches(session, matched_ids, 1000 * (time.monotonic() - began), now)
+    rule_health.record_errors(
+        session,
+        batch.failures.reasons | errors,
+        now,
+        failing=errors.keys() | rule_set.index.broken.keys(),
+        logs={rule_id: len(ids) for rule_id, ids in batch.failures.logs.items()},
+    )
+    rule_health.count_matches(session, matched_ids)
+    # 6. Bodies were kept for the rules alone, where the settings say so.
+    if not settings.store_message_bodies:
+        messages = [log for log in changes if log.log_type == "message" and log.text is not None]
+        store.erase_bodies(session, [(log.occurred_at, log.log_id) for log in messages])
+    return alert_changes
+
+
+def evaluate_time(settings: Settings, now: datetime, longest_run_seconds: float) -> None:
+    """Evaluate what depends on time; each step is a transaction of its own, and none keeps another from being done.
+
+    Args:    longest_run_seconds: after so long no further missed minute is made up for; the next run goes on there.
+    """
+    ends_at = time.monotonic() + longest_run_seconds
+    steps = (
+        # 1. Resolve what went quiet; release matches that waited for the streams to be complete.
+        partial(_evaluate_idle_groups, settings, now),
+        # 2. Judge conditions over time, one minute after another.
+        partial(_judge_minutes, settings, now, ends_at),
+        # 3. Open and resolve the built-in alerts.
+        partial(_monitor_self, settings, now),
+        # 4. Notify of what a cooldown, a silence or the pace of updates held back.
+        partial(_send_reminders, settings, now),
+    )
+    if run_all(steps):
+        wake.deliver()
+
+
+def _evaluate_idle_groups(settings: Settings, now: datetime) -> int:
+    """Return how many deliveries were enqueued, as the steps below."""
+    with _evaluation(now) as (session, rule_set):
+        change_queue.advance_idle_streams(session)
+        completeness = load_completeness(session, now)
+        alert_changes, errors = match_evaluator.evaluate_idle_groups(
+            session, rule_set.rules, completeness, settings, now
+        )
+        rule_health.record_evaluation(session, now)
+        rule_health.record_errors(session, errors, now, failing=errors)
+        return alert_changes.enqueue_notices()
+
+
+def _judge_minutes(settings: Settings, now: datetime, ends_at: float) -> int:
+    deliveries = 0
+    while time.monotonic() < ends_at and not stopping.requested():
+        with _evaluation(now) as (session, rule_set):
+            due = minute_evaluator.next_minute(session, rule_set.rules, load_completeness(session, now), now)
+            if due is None:
+                break
+            alert_changes, errors = minute_evaluator.judge_minute(session, rule_set, due, settings, now)
+            rule_health.record_errors(session, errors, now, failing=errors)
+            deliveries += alert_changes.enqueue_notices()
+            crashpoint("evaluate.minute_before_commit")
+        crashpoint("evaluate.minute_after_commit")
+    return deliveries
+
+
+def _monitor_self(settings: Settings, now: datetime) -> int:
+    with session_scope() as session:
+        return self_monitoring.update_built_in_alerts(session, settings, now)
+
+
+def _send_reminders(settings: Settings, now: datetime) -> int:
+    with _evaluation(now) as (session, rule_set):
+        return reminders.send_due(session, rule_set.rules, settings, now)
+
+
+@contextmanager
+def _evaluation(now: datetime) -> Iterator[tuple[Session, RuleSet]]:
+    """Open a transaction that sees one rule set, all of whose rules are warmed up."""
+    while True:
+        with session_scope() as session:
+            rule_set = load_rule_set(session)
+            if not rule_set.needs_warm_up:
+                yield session, rule_set
+                return
+        with session_scope() as session:
+            warm_up.warm_up_rules(session, now)

@@ -1,0 +1,116 @@
+"""The enabled rules of one version, compiled once.
+
+Evaluations hold the rule set's lock shared while they work, and edits of rules hold it exclusively: an evaluation
+sees one rule set throughout, and a new rule sees every change that is evaluated after it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app import models
+from app.enums import PatternType
+from app.services.evaluation.minute_counts import counts_versions
+from app.services.rules.patterns import RuleIndex
+from app.services.rules.types import RatioParams, Rule, StuckParams
+from app.utils.clock import cut_to_second
+
+RULE_SET_LOCK = 4_715_620_734
+"""Any number that nothing else in the database uses as an advisory lock. Unlike the lock of a row it is a fair queue:
+evaluations that come after an edit wait behind it."""
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """All enabled rules as they stand in one version."""
+
+    rules: Mapping[UUID, Rule]
+    index: RuleIndex
+    stuck_index: RuleIndex
+    """Of the `stuck` rules alone: they look at stored logs again and again."""
+    counted_rule_ids: frozenset[UUID]
+    """The rules that go by counts which follow the versions of logs."""
+    has_ratio: bool
+    needs_warm_up: bool
+    """Some rule has yet to learn from stored logs: nothing may be evaluated before."""
+
+
+_cached: dict[int, RuleSet] = {}
+"""The rule set of the version seen last: compiling a thousand rules costs more than evaluating a page."""
+
+
+def load_rule_set(session: Session) -> RuleSet:
+    """Return the present rule set, and keep it from changing until the end of the transaction."""
+    read_rule_set(session)  # a new one is compiled before the lock: nobody waits for that
+    session.execute(select(func.pg_advisory_xact_lock_shared(RULE_SET_LOCK)))
+    return read_rule_set(session)
+
+
+def read_rule_set(session: Session) -> RuleSet:
+    """Return the present rule set. It may change at any moment."""
+    version = session.scalar(select(models.RuleSet.version))
+    assert version is not None, "the migrations make this row"
+    if version not in _cached:
+        query = select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
+        rows = session.scalars(query.execution_options(populate_existing=True)).all()
+        _cached.clear()
+        _cached[version] = _compile([to_rule(row) for row in rows], needs_warm_up=any(not row.seeded for row in rows))
+        session.expunge_all()
+    return _cached[version]
+
+
+def _compile(rules: Sequence[Rule], *, needs_warm_up: bool) -> RuleSet:
+    return RuleSet(
+        rules={rule.id: rule for rule in rules},
+        index=RuleIndex(rules),
+        stuck_index=RuleIndex([rule for rule in rules if isinstance(rule.params, StuckParams)]),
+        counted_rule_ids=frozenset(rule.id for rule in rules if counts_versions(rule)),
+        has_ratio=any(isinstance(rule.params, RatioParams) for rule in rules),
+        needs_warm_up=needs_warm_up,
+    )
+
+
+def bump_version(session: Session) -> None:
+    """Wait for the evaluations under way, keep others from beginning, and move the version of the rule set."""
+    session.execute(select(func.pg_advisory_xact_lock(RULE_SET_LOCK)))
+    session.execute(
+        text(
+            "UPDATE rule_sets"
+            " SET version = greatest(version + 1, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
+        )
+    )
+
+
+def to_rule(row: models.Rule) -> Rule:
+    """Give a stored rule as the value that the index and the conditions work on."""
+    return Rule(
+        id=row.id,
+        epoch=row.epoch,
+        name=row.name,
+        severity=row.severity,
+        log_type=row.log_type,
+        filters={field: frozenset(values) for field, values in row.filters.items() if values},
+        pattern_type=PatternType(row.pattern_type),
+        pattern_value=row.pattern_value,
+        condition=row.condition,
+        group_by=tuple(row.group_by),
+        schedule=row.schedule,
+        started_at=row.started_at,
+        resolve_after_minutes=row.resolve_after_minutes,
+        renotify_minutes=row.renotify_minutes,
+        cooldown_minutes=row.cooldown_minutes,
+    )
+
+
+def effective_start(rule: Rule, account_started_at: datetime) -> datetime:
+    """Return from when changes count for a rule: its start, or that of the account, to the second."""
+    return cut_to_second(max(rule.started_at, account_started_at))
+
+
+def account_starts(session: Session) -> dict[int, datetime]:
+    """Read when each account was added: what changed before never alerts."""
+    return {row[0]: row[1] for row in session.execute(text("SELECT id, started_at FROM accounts"))}
