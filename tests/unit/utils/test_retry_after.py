@@ -65,6 +65,97 @@ def test_forms_that_are_not_quite_the_standards_never_end_sooner_than_asked(valu
     assert parse_retry_after(value, NOW) == wait
 
 
+@pytest.mark.parametrize(
+    ("value", "wait"),
+    [
+        ("1m30s", 90),
+        ("1m 30s", 90),
+        ("1m30", 90),
+        ("1 min. 30 sec.", 90),
+        ("1 minute and 30 seconds", 90),
+        ("1 minute, 30 seconds", 90),
+        ("0h2m", 120),
+        ("1h", 3600),
+        ("2 hrs", 3600),
+        ("1d", 3600),
+        ("1500ms", 2),
+        ("1500 milliseconds", 2),
+        ("1m 500ms", 61),
+        ("PT2M", 120),
+        ("pt2m", 120),
+        ("PT1M30S", 90),
+        ("PT1.5S", 2),
+        ("PT9,5S", 10),
+        ("P0DT0H1M", 60),
+        ("P1D", 3600),
+        ("P1M", 3600),
+        ("00:02:00", 120),
+        ("0:02:00.5", 121),
+        ("1:30", 3600),
+        ("120;x", 120),
+        ("120; reason=busy", 120),
+        ("120 (busy)", 120),
+        ("5;90", 90),
+        ("120 seconds", 120),
+        ("5, 30 seconds", 30),
+        ("30 seconds, 60 seconds", 60),
+        ("5, 10 min", 600),
+        ("90,", 90),
+        (",90", 90),
+        ("<120>", 120),
+        ("[120]", 120),
+        ("in 120 seconds", 120),
+        ("Retry-After: 120", 120),
+        ("seconds=120", 120),
+        ("minutes=2", 120),
+        ("120\u00a0seconds", 120),
+        ("Tue, 24 Nov 2026 03:02:00 GMT; x", 120),
+        ("Tue, 24 Nov 2026 03:02:00 GMT, PT3M", 180),
+        ("soon; 7", 7),
+    ],
+)
+def test_what_can_be_read_is_read_and_never_ends_sooner_than_asked(value: str, wait: int) -> None:
+    assert parse_retry_after(value, NOW) == wait
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "-PT2M",
+        "PT",
+        "P",
+        "T5",
+        "- 5",
+        "in -5",
+        "5 -",
+        "30s1m",
+        "1x",
+        "x1",
+        "1:2:3:4",
+        "::",
+        "e5",
+        "1e",
+        "5 90",
+        "()",
+        ";,;",
+    ],
+)
+def test_what_says_no_wait_is_ignored(value: str) -> None:
+    assert parse_retry_after(value, NOW) is None
+
+
+UNIT_NAMES = [(3600, ["h", " hours"]), (60, ["m", " min", "minutes"]), (1, ["s", " sec", " seconds"])]
+
+
+@given(st.tuples(st.integers(0, 1), st.integers(0, 59), st.integers(0, 59)), st.data())
+def test_parts_of_a_wait_add_up_however_they_are_spelled(parts: tuple[int, int, int], data: st.DataObject) -> None:
+    spelled = [f"{part}{data.draw(st.sampled_from(UNIT_NAMES[at][1]))}" for at, part in enumerate(parts)]
+    text = data.draw(st.sampled_from([" ", ", ", " and "])).join(spelled)
+    total = sum(part * unit for part, (unit, _) in zip(parts, UNIT_NAMES, strict=True))
+    for value in (text, f"PT{parts[0]}H{parts[1]}M{parts[2]}S", "{}:{:02}:{:02}".format(*parts)):
+        assert parse_retry_after(value, NOW) == min(total, MAX_SECONDS)
+
+
 def test_a_date_counts_from_the_servers_own_clock_where_that_is_behind_ours() -> None:
     until = "Tue, 24 Nov 2026 03:02:00 GMT"
     assert parse_retry_after(until, NOW, "Tue, 24 Nov 2026 02:55:00 GMT") == 420
