@@ -3,6 +3,7 @@
 An edit that changes what a rule matches resolves its alerts and restarts it; other edits do not.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.enums import ResolveReason
+from app.enums import ResolveReason, Severity
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Rule, RuleGroup
 from app.services.alerts import manual
@@ -91,17 +92,31 @@ def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:
     return rule
 
 
-def install_pack(session: Session, name: str, now: datetime) -> list[Rule]:
+def installed_slugs(session: Session) -> dict[str, UUID]:
+    """Return the rules that packs installed, by slug."""
+    rows = session.execute(select(Rule.slug, Rule.id).where(Rule.slug.is_not(None)))
+    return {slug: rule_id for slug, rule_id in rows if slug is not None}
+
+
+def install_pack(
+    session: Session, name: str, now: datetime, chosen: Mapping[str, Severity | None] | None = None
+) -> list[Rule]:
     """Create the missing rules of a pack. Existing rules keep their edits.
 
+    Args:    chosen: the slugs to install, each with its severity or None for the pack's own; None installs all.
     Returns: the rules that were created; none if the pack was installed already.
     Raises: NotFound.
     """
     pack = find_pack(name)
     started_at = _lock_rule_set(session)
-    installed = set(session.scalars(select(Rule.slug).where(Rule.slug.in_([rule.slug for rule in pack.rules]))))
-    missing = [rule for rule in pack.rules if rule.slug not in installed]
-    made = [_insert(rule.definition, started_at, now, rule.slug) for rule in missing]
+    installed = installed_slugs(session)
+    made = [
+        _insert(rule.definition, started_at, now, rule.slug)
+        for rule in pack.rules
+        if rule.slug not in installed and (chosen is None or rule.slug in chosen)
+    ]
+    for rule in made:
+        rule.severity = (chosen or {}).get(rule.slug or "") or Severity(rule.severity)
     session.add_all(made)
     session.flush()
     return made
