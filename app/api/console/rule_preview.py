@@ -216,7 +216,7 @@ def _draw(
         starts=starts,
         until=until,
         zone=viewer.zone,
-        href=_logs_link(rule, {}),
+        href=logs_link(rule, {}),
         label=lambda at: f"{at.astimezone(viewer.zone):%a %d %b %H:%M}",
     )
     _, unit, name = _limit_of(rule)
@@ -270,7 +270,7 @@ def _series(values: Sequence[float | None], limit: float | None, unit: str, name
     ]
 
 
-def _logs_link(rule: RuleDefinition, group: Mapping[str, object]) -> Callable[[datetime, datetime], str]:
+def logs_link(rule: RuleDefinition, group: Mapping[str, object]) -> Callable[[datetime, datetime], str]:
     """Return what makes the address of the logs that a rule matches, as far as filters can say it."""
     filters: dict[str, object] = dict(definition.as_json(rule)["filters"])
     if rule.log_type != "any":
@@ -295,5 +295,5 @@ def _shown_alert(rule: RuleDefinition, alert: JsonObject, until: datetime) -> Sh
         lasted="open" if resolved is None else texts.duration(resolved - started),
         occurrences=alert["occurrences"],
         silenced=alert["silenced"],
-        href=_logs_link(rule, alert["group"])(started - window, (resolved or until) + timedelta(minutes=1)),
+        href=logs_link(rule, alert["group"])(started - window, (resolved or until) + timedelta(minutes=1)),
     )

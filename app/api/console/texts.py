@@ -20,6 +20,12 @@ def moment(at: datetime, zone: ZoneInfo, now: datetime, *, seconds: bool = False
     return f"{date} {clock}"
 
 
+def day(at: datetime, zone: ZoneInfo) -> str:
+    """Write a day: `Sat 21 Nov`."""
+    local = at.astimezone(zone)
+    return f"{local:%a} {local.day} {local:%b}"
+
+
 def duration(span: timedelta) -> str:
     """Write a duration in one or two units: `12 s`, `23 min`, `4 h 35 min`, `3 d 2 h`."""
     if span < MINUTE:

@@ -100,10 +100,26 @@ function livePart(part) {
   }, seconds * 1000);
 }
 
+// Parts with data-load are slow to count: the page stands, and they are asked for one after another, data-last at the end.
+async function loadParts(parts) {
+  for (const part of parts.sort((a, b) => ("last" in a.dataset) - ("last" in b.dataset))) {
+    part.classList.add("slow");
+    part.setAttribute("aria-busy", "true");
+    try {
+      const answer = await fetch(part.dataset.load, { headers: { "X-Fragment": part.dataset.fragment } });
+      if (answer.status === 401) return location.reload();
+      if (answer.ok) { part.innerHTML = await answer.text(); liven(part); }
+    } catch { part.classList.add("stale"); }
+    part.classList.remove("slow");
+    part.removeAttribute("aria-busy");
+  }
+}
+
 function liven(within) {
   all("[data-plot]", within).forEach(livePlot);
   all("form[data-preview]", within).forEach(livePreview);
   all("[data-live]", within).forEach(livePart);
+  loadParts(all("[data-load]", within));
   all("[data-set]", within).forEach((button) => button.addEventListener("click", (event) => {
     event.preventDefault();
     const box = document.querySelector(button.dataset.set);

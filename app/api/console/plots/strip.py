@@ -1,0 +1,59 @@
+"""A week as a strip: nights are darker, and each alert is a bar from its start to its end. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from app.api.console.plots.scale import percent_of
+
+NIGHT_FROM, NIGHT_UNTIL = time(22), time(7)
+MIN_WIDTH = 0.6
+"""A short alert is drawn as wide as this, in percent: it shall be seen."""
+DAY = timedelta(days=1)
+
+
+class Part(NamedTuple):
+    """A part of the strip, in percent of its width."""
+
+    x: float
+    width: float
+
+
+def is_night(at: datetime, zone: ZoneInfo) -> bool:
+    """Check whether people sleep at a time."""
+    clock = at.astimezone(zone).time()
+    return clock >= NIGHT_FROM or clock < NIGHT_UNTIL
+
+
+def part(since: datetime, until: datetime, first: datetime, last: datetime, least: float = 0) -> Part:
+    """Place a time in the strip from `since` to `until`.
+
+    Args:    least: the smallest width, in percent.
+    """
+    x = max(0.0, percent_of(first, since, until))
+    width = max(least, min(100.0, percent_of(last, since, until)) - x)
+    return Part(round(min(x, 100 - width), 3), round(width, 3))
+
+
+def nights(since: datetime, until: datetime, zone: ZoneInfo) -> list[Part]:
+    """Place the nights of a span."""
+    found = []
+    day = since.astimezone(zone).date() - DAY
+    while day <= until.astimezone(zone).date():
+        first = datetime.combine(day, NIGHT_FROM, zone)
+        last = datetime.combine(day + DAY, NIGHT_UNTIL, zone)
+        if first < until and last > since:
+            found.append(part(since, until, first, last))
+        day += DAY
+    return found
+
+
+def midnights(since: datetime, until: datetime, zone: ZoneInfo) -> Sequence[float]:
+    """Place the borders between days."""
+    day = since.astimezone(zone).date() + DAY
+    found = []
+    while (at := datetime.combine(day, time(0), zone)) < until:
+        found.append(percent_of(at, since, until))
+        day += DAY
+    return found
