@@ -43,6 +43,16 @@ def respond(status: int, body: bytes = b"ok", **headers: str) -> Answer:
     return answer
 
 
+def respond_and_close(status: int) -> Answer:
+    """Answer as if the connection stayed open, and close it."""
+
+    async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        await respond(status)(request, writer)
+        writer.close()
+
+    return answer
+
+
 def echo(status: int) -> Answer:
     """Answer with what came, as some receivers do."""
 
@@ -67,7 +77,8 @@ def say(raw: bytes, *, then_wait: float = 0.0) -> Answer:
 
 async def silent(request: Request, writer: asyncio.StreamWriter) -> None:
     """Answer nothing for as long as anybody waits."""
-    await asyncio.Event().wait()
+    # The loop keeps a timer, and with it this task: one that waits for an event of its own may be collected.
+    await asyncio.sleep(86_400)
 
 
 def drip(start: bytes, each: bytes, *, every: float, times: int | None = None) -> Answer:

@@ -96,6 +96,7 @@ class SendError(Exception):
         response: str = "",
         retry_after_seconds: float | None = None,
         disables_action: bool = False,
+        may_have_arrived: bool = True,
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
@@ -106,6 +107,8 @@ class SendError(Exception):
         """What the receiver asked for by `Retry-After`, at most 3600; null if it asked for nothing readable."""
         self.disables_action = disables_action
         """True for HTTP 410: the receiver is gone and the action with it."""
+        self.may_have_arrived = may_have_arrived
+        """False if nothing was sent: no connection could be opened."""
 
 
 @dataclass(frozen=True)

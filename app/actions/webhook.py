@@ -30,6 +30,9 @@ MAX_RESPONSE_LENGTH = 1024
 TEAMS_FAILED = re.compile(rb"\bfail(?:ed|ure)\b|\berror\b", re.IGNORECASE)
 TEAMS_STATUS = re.compile(rb"HTTP error (\d{3})")
 PERMANENT_REASONS = frozenset({"blocked"})
+UNCERTAIN_REASONS = frozenset({"timeout", "protocol"})
+END_PAUSE_SECONDS = 1.0
+"""How much longer each wait is before the end of a test is sent again; the first time at once, on a new connection."""
 
 
 class WebhookConfig(ConfigModel):
@@ -158,29 +161,54 @@ class _WebhookSender:
         self._deadline_seconds = deadline_seconds
 
     async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
-        """Make one attempt: a request for each body, all within the time of one.
+        """Make one attempt: one request, and another for the event that ends a test, all within the time of one.
 
         Raises: SendError.
         """
+        event, *ending = formats.sent_bodies(config, envelope)
+        if not ending:
+            return await self._request(config, envelope, event, self._deadline_seconds)
         ends_at = asyncio.get_running_loop().time() + self._deadline_seconds
-        first, *rest = formats.sent_bodies(config, envelope)
-        receipt = await self._request(config, envelope, first)
+        failure = None
         try:
-            async with asyncio.timeout_at(ends_at):
-                for body in rest:
-                    receipt = await self._request(config, envelope, body)
-        except TimeoutError:
-            raise SendError("no answer came in time", permanent=False) from None
+            await self._request(config, envelope, event, self._deadline_seconds / 2)
+        except SendError as error:
+            if error.permanent or not error.may_have_arrived:
+                raise
+            failure = error  # It may have arrived all the same.
+        receipt = await self._end_test(config, envelope, ending[0], ends_at)
+        if failure:
+            raise failure
         return receipt
 
-    async def _request(self, config: JsonObject, envelope: Envelope, body: bytes) -> Receipt:
+    async def _end_test(self, config: JsonObject, envelope: Envelope, body: bytes, ends_at: float) -> Receipt:
+        """Send the event that ends a test's incident, repeatedly while time is left: nothing else would end it.
+
+        Raises: SendError.
+        """
+        loop, pause = asyncio.get_running_loop(), 0.0
+        while True:
+            try:
+                return await self._request(config, envelope, body, ends_at - loop.time())
+            except SendError as error:
+                wait = max(pause, error.retry_after_seconds or 0.0)
+                if error.permanent or loop.time() + wait >= ends_at:
+                    raise _left_open(error) from None
+            await asyncio.sleep(wait)
+            pause += END_PAUSE_SECONDS
+
+    async def _request(self, config: JsonObject, envelope: Envelope, body: bytes, seconds: float) -> Receipt:
         now = utc_now()
         try:
             answer = await self._client.request(
-                config["method"], _bare_url(config["url"]), _headers(config, envelope, body, now), body
+                config["method"], _bare_url(config["url"]), _headers(config, envelope, body, now), body, seconds
             )
         except RequestFailed as error:
-            raise SendError(str(error), permanent=error.reason in PERMANENT_REASONS) from None
+            raise SendError(
+                str(error),
+                permanent=error.reason in PERMANENT_REASONS,
+                may_have_arrived=error.reason in UNCERTAIN_REASONS,
+            ) from None
         said = clean_text(hide_secrets(answer.body.decode("utf-8", "replace"), _secrets(config)), MAX_RESPONSE_LENGTH)
         if config["format"] == "teams":
             _check_teams(answer, said)
@@ -207,6 +235,15 @@ def _raise_for_status(answer: Answer, reason: str, now: datetime) -> Receipt:
             else None
         ),
         disables_action=status == 410,
+    )
+
+
+def _left_open(error: SendError) -> SendError:
+    return SendError(
+        f"the incident of this test may still be open, so resolve it there: {error}",
+        permanent=error.permanent,
+        status_code=error.status_code,
+        response=error.response,
     )
 
 

@@ -298,14 +298,17 @@ class GuardedClient:
         except OSError:
             pass
 
-    async def request(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def request(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, seconds: float | None = None
+    ) -> Answer:
         """Send one request and read the beginning of its response. Redirects are not followed.
 
         From the status line on, the request counts as answered: repeating it would do the work twice.
 
+        Args:   seconds: a deadline shorter than the client's.
         Raises: RequestFailed.
         """
-        ends_at = asyncio.get_running_loop().time() + self._deadline_seconds
+        ends_at = asyncio.get_running_loop().time() + (self._deadline_seconds if seconds is None else seconds)
         used: list[_HeadFirst] = []
         token = _protocol.set(used)
         try:

@@ -16,10 +16,11 @@ from app.models import Alert
 from app.services.outbox import actions, cancellation, digest
 from app.services.outbox.enqueue import enqueue, make_notice
 from app.services.outbox.retry import retry
+from tests.conftest import forget
 from tests.fakes import START
 from tests.integration.outbox.conftest import Outbox
 from tests.kits.waiting import PATIENCE_SECONDS
-from tests.receivers import Mailbox, Receiver, respond
+from tests.receivers import Answer, Mailbox, Receiver, http_receiver, respond, respond_and_close, say, silent
 
 
 def flood(outbox: Outbox, number: int, **fields: object) -> None:
@@ -265,6 +266,25 @@ def test_what_was_folded_goes_to_pagerduty_one_by_one_once_the_action_is_of_that
     assert outbox.deliveries(type="alert.digest") == []
 
 
+def test_two_floods_at_one_pagerduty_action_page_by_themselves_and_end_by_themselves(
+    outbox: Outbox, receiver: Receiver
+) -> None:
+    outbox.webhook(receiver, **PAGERDUTY)
+    receiver.answers = [respond_and_close(202)]
+    floods = [[outbox.alert() for _ in range(25)] for _ in range(2)]
+    for alerts in floods:
+        for kind in ("firing", "resolved"):
+            receiver.requests.clear()
+            for alert in alerts:
+                outbox.notify(alert, kind)
+            for _ in range(10):
+                outbox.deliver(minutes=3)
+            wanted = "trigger" if kind == "firing" else "resolve"
+            assert sorted(set(events(receiver))) == sorted((wanted, str(alert.id)) for alert in alerts)
+    assert outbox.deliveries(type="alert.digest") == []
+    assert {each.status for each in outbox.deliveries()} == {"succeeded"}
+
+
 def test_a_test_of_pagerduty_leaves_no_incident(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver, **PAGERDUTY)
     [tried] = actions.send_test(action, outbox.clock())
@@ -273,7 +293,54 @@ def test_a_test_of_pagerduty_leaves_no_incident(outbox: Outbox, receiver: Receiv
     assert len({key for _, key in events(receiver)}) == 1
     receiver.answers = [respond(202), respond(503)]
     [tried] = actions.send_test(action, outbox.clock())
-    assert outbox.delivery(tried).status == "failed", "an incident that may be left open is told of"
+    assert outbox.delivery(tried).status == "failed"
+    told = outbox.attempts(tried)[-1].error
+    assert told is not None
+    assert "may still be open" in told
+
+
+@pytest.mark.parametrize(
+    ("answers", "status"),
+    [
+        ([respond_and_close(202)], "succeeded"),
+        ([respond(202), say(b""), respond(202)], "succeeded"),
+        ([respond(202), respond(503), respond(202)], "succeeded"),
+        ([respond(202), respond(429, Retry_After="1"), respond(202)], "succeeded"),
+        ([say(b""), respond(202)], "failed"),
+        ([silent, respond(202)], "failed"),
+        ([respond(500), respond(202)], "failed"),
+    ],
+)
+def test_the_incident_of_a_test_is_ended_whatever_becomes_of_a_connection(
+    outbox: Outbox, receiver: Receiver, environment: pytest.MonkeyPatch, answers: list[Answer], status: str
+) -> None:
+    environment.setenv("WEBHOOK_TIMEOUT_SECONDS", "6")
+    forget()
+    action = outbox.webhook(receiver, **PAGERDUTY)
+    receiver.answers = answers
+    [tried] = actions.send_test(action, outbox.clock())
+    assert outbox.delivery(tried).status == status
+    assert events(receiver)[0][0] == "trigger"
+    assert {action for action, _ in events(receiver)[1:]} == {"resolve"}
+    assert len({key for _, key in events(receiver)}) == 1
+    assert receiver.answers == answers[-1:], "the last was taken"
+
+
+def test_a_test_that_reached_nobody_says_so_and_nothing_of_an_incident(outbox: Outbox, receiver: Receiver) -> None:
+    action = outbox.webhook(receiver, **PAGERDUTY)
+    with http_receiver() as closed:
+        pass
+    change(outbox, action, config={"url": closed.url} | PAGERDUTY)
+    [tried] = actions.send_test(action, outbox.clock())
+    assert outbox.attempts(tried)[-1].error == "the connection could not be opened"
+
+
+def test_a_test_that_pagerduty_refused_has_nothing_to_end(outbox: Outbox, receiver: Receiver) -> None:
+    action = outbox.webhook(receiver, **PAGERDUTY)
+    receiver.answers = [respond(400)]
+    [tried] = actions.send_test(action, outbox.clock())
+    assert outbox.delivery(tried).status == "failed"
+    assert [action for action, _ in events(receiver)] == ["trigger"]
 
 
 def test_what_is_folded_through_an_action_that_became_another_kind_fails_and_is_told_once_it_is_the_old_kind_again(
