@@ -16,7 +16,7 @@ from app.config import get_settings
 from app.enums import ResolveReason, Severity
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Rule, RuleGroup
-from app.services.alerts import manual
+from app.services.alerts import changes, manual
 from app.services.evaluation import completeness, minute_evaluator, rule_set
 from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
@@ -176,7 +176,7 @@ def _apply_edit(session: Session, rule: Rule, parsed: RuleDefinition, now: datet
     elif changed:
         manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_CHANGED, get_settings(), now)
     else:
-        manual.recheck_notifications(session, rule.id, now)
+        changes.recheck_notifications(session, rule.id, now)
     if changed or (parsed.enabled and not before.enabled):
         _restart(rule)
     for name, value in definition.columns(parsed).items():

@@ -9,15 +9,16 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.actions.registry import kind_for
 from app.config import Settings
 from app.enums import ActionType, AlertStatus, ResolveReason, Severity
 from app.models import Action, Alert
-from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, load_open_alerts
+from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, end_suppression, load_open_alerts
 from app.services.alerts.fingerprint import built_in_fingerprint
+from app.services.alerts.state_machine import Fire, Resolve
 from app.services.ingest import intake
 from app.services.logs import change_consumers
 from app.services.outbox.overdue import overdue
@@ -74,34 +75,25 @@ def update_built_in_alerts(session: Session, settings: Settings, now: datetime) 
     )
     if not problems and not open_fingerprints and not suppressed:
         return 0
-    _end_suppression(session, suppressed - problems.keys())
+    if cleared := suppressed - problems.keys():
+        end_suppression(session, Alert.rule_id.is_(None) & Alert.fingerprint.in_(cleared))
     open_alerts = load_open_alerts(session, open_fingerprints)
     alert_changes = AlertChanges(session, settings, now)
     alert_changes.load_previous_firings(problems)
     for fingerprint, alert in open_alerts.items():
         if fingerprint not in problems:
-            alert_changes.mark_changed(alert)
-            alert_changes.resolve(alert, ResolveReason.CLEARED, now)
+            alert_changes.apply(alert, Resolve(now, ResolveReason.CLEARED))
             alert_changes.decide_notification(alert, BUILT_IN_NOTIFY_SETTINGS)
     for fingerprint, problem in problems.items():
         if fingerprint not in open_alerts and fingerprint not in suppressed:
-            _open_alert(alert_changes, fingerprint, problem)
+            alert = alert_changes.fire(_fire(fingerprint, problem, now))
+            alert_changes.decide_notification(alert, BUILT_IN_NOTIFY_SETTINGS)
     alert_changes.save_alerts()
     return alert_changes.enqueue_notices()
 
 
-def _end_suppression(session: Session, fingerprints: set[str]) -> None:
-    """Note for alerts that people ended while things were wrong that they have been right since."""
-    if fingerprints:
-        session.execute(
-            update(Alert)
-            .where(Alert.rule_id.is_(None), Alert.fingerprint.in_(fingerprints))
-            .values(suppressed_until_clear=False)
-        )
-
-
-def _open_alert(alert_changes: AlertChanges, fingerprint: str, problem: Problem) -> None:
-    alert = alert_changes.open(
+def _fire(fingerprint: str, problem: Problem, now: datetime) -> Fire:
+    return Fire(
         fingerprint=fingerprint,
         rule_id=None,
         rule_name=problem.name,
@@ -110,9 +102,11 @@ def _open_alert(alert_changes: AlertChanges, fingerprint: str, problem: Problem)
         group_key=group_key(problem.group),
         started_at=problem.since,
         window_from=problem.since,
+        recorded_at=now,
+        late=False,
+        summary=problem.summary,
+        occurrences=1,
     )
-    alert.summary, alert.occurrences, alert.late = problem.summary, 1, False
-    alert_changes.decide_notification(alert, BUILT_IN_NOTIFY_SETTINGS)
 
 
 def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Iterator[Problem]:

@@ -1,6 +1,7 @@
-"""The register of one transaction: alerts that open, go on and end, and what is to be told of them.
+"""The one writer of alerts: collects what a transaction does to them, and who hears of it.
 
-Everything is written together at the end: an alert's change and its deliveries are one commit.
+What an event does to an alert, `state_machine` says; whether somebody is notified, `notification_policy`. Everything is
+written together at the end: an alert's change and its deliveries are one commit.
 """
 
 from collections import defaultdict
@@ -9,27 +10,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
-from sqlalchemy import insert, inspect, select, text
+from sqlalchemy import ColumnElement, insert, inspect, select, text, update
 from sqlalchemy.orm import Session
 
 from app import metrics
 from app.config import Settings
 from app.database import after_commit, update_rows
-from app.enums import AlertStatus, NotificationType, ResolveReason
+from app.enums import AlertStatus, NotificationType
 from app.models import Alert, Silence
 from app.services.alerts import silences
 from app.services.alerts.notification_policy import NotifyInput, decide
+from app.services.alerts.state_machine import Event, Fire, Notify, transition
 from app.services.outbox.enqueue import Notice, enqueue, make_notice
 from app.services.rules.types import Rule
 from app.utils.crashpoints import crashpoint
 
 log = structlog.get_logger()
-
-MAX_SAMPLES = 5
-"""How many of its newest logs an alert names."""
 
 MUTABLE_COLUMNS = {
     "status": "text",
@@ -42,6 +41,9 @@ MUTABLE_COLUMNS = {
     "still_holds": "bool",
     "resolved_at": "timestamptz",
     "resolve_reason": "text",
+    "acknowledged_at": "timestamptz",
+    "acknowledged_by": "text",
+    "note": "text",
     "silenced": "bool",
     "occurrences": "int",
     "value": "float8",
@@ -91,7 +93,7 @@ class AlertChanges:
 
     def __init__(self, session: Session, settings: Settings, now: datetime) -> None:
         self._session, self._settings, self._now = session, settings, now
-        self._new: list[Alert] = []
+        self._new: dict[UUID, Alert] = {}
         self._changed: dict[UUID, Alert] = {}
         self._notices: list[Notice] = []
         self._previous_firings: dict[str, datetime] = {}
@@ -127,51 +129,52 @@ class AlertChanges:
         group_key: str,
         started_at: datetime,
         window_from: datetime,
+        baseline: float | None = None,
     ) -> Alert:
-        """Open an alert; it is told once `tell` is called."""
-        alert = Alert(
-            id=uuid4(),
-            fingerprint=fingerprint,
-            rule_id=rule_id,
-            rule_name=rule_name,
-            severity=severity,
-            status=AlertStatus.FIRING,
-            group=dict(group),
-            group_key=group_key,
-            summary=rule_name,
-            started_at=started_at,
-            last_match_at=started_at,
-            window_from=window_from,
-            recorded_at=self._now,
-            late=started_at < self._now - self._max_age,
-            occurrences=0,
-            sample_sids=[],
-            left_out_accounts=[],
-            notified_occurrences=0,
-            silenced=False,
-            suppressed_until_clear=False,
+        """Open an alert of a rule; nobody hears of it before `decide_notification`."""
+        return self.fire(
+            Fire(
+                fingerprint=fingerprint,
+                rule_id=rule_id,
+                rule_name=rule_name,
+                severity=severity,
+                group=group,
+                group_key=group_key,
+                started_at=started_at,
+                window_from=window_from,
+                recorded_at=self._now,
+                late=started_at < self._now - self._max_age,
+                summary=rule_name,
+                baseline=baseline,
+            )
         )
-        self._new.append(alert)
+
+    def fire(self, event: Fire) -> Alert:
+        """Open an alert."""
+        alert = Alert(**event.columns())
+        self._new[alert.id] = alert
         return alert
 
-    def mark_changed(self, alert: Alert) -> None:
-        """Note that a stored alert has changed."""
-        self._changed[alert.id] = alert
+    def apply(self, alert: Alert, event: Event) -> None:
+        """Let an event change an alert.
 
-    def resolve(self, alert: Alert, reason: ResolveReason, at: datetime) -> None:
-        """End an alert."""
-        alert.status, alert.resolve_reason, alert.resolved_at, alert.notify_at = AlertStatus.RESOLVED, reason, at, None
+        Raises: AlreadyResolved.
+        """
+        for name, value in transition(alert, event).items():
+            setattr(alert, name, value)
+        if alert.id not in self._new:
+            self._changed[alert.id] = alert
 
     def decide_notification(self, alert: Alert, notify_settings: NotifySettings) -> None:
         """Note what is to be told of an alert now, and when to look again."""
-        alert.silenced = silences.is_silenced(self._active_silences(), alert.rule_id, alert.group)
+        silenced = silences.is_silenced(self._active_silences(), alert.rule_id, alert.group)
         decision = decide(
             NotifyInput(
                 status=AlertStatus(alert.status),
                 occurrences=alert.occurrences,
                 last_match_at=alert.last_match_at,
                 late=alert.late,
-                silenced=alert.silenced,
+                silenced=silenced,
                 firing_notified_at=alert.firing_notified_at,
                 notified_at=alert.notified_at,
                 notified_occurrences=alert.notified_occurrences,
@@ -182,14 +185,11 @@ class AlertChanges:
             ),
             self._now,
         )
-        alert.notify_at = decision.recheck_at
-        if decision.notify is None:
-            return
+        self.apply(alert, Notify(self._now, decision.notify, decision.recheck_at, silenced))
         if decision.notify == NotificationType.FIRING:
-            alert.firing_notified_at = self._previous_firings[alert.fingerprint] = self._now
-        if decision.notify != NotificationType.RESOLVED:
-            alert.notified_at, alert.notified_occurrences = self._now, alert.occurrences
-        self._notices.append(make_notice(decision.notify, alert))
+            self._previous_firings[alert.fingerprint] = self._now
+        if decision.notify is not None:
+            self._notices.append(make_notice(decision.notify, alert))
 
     def _active_silences(self) -> Sequence[Silence]:
         if self._silences is None:
@@ -206,7 +206,7 @@ class AlertChanges:
         update_rows(self._session, "alerts", {"id": "uuid"}, MUTABLE_COLUMNS, changed_rows)
         if self._new:
             names = [ATTRIBUTES[name] for name in (*FIXED_COLUMNS, *MUTABLE_COLUMNS)]
-            rows = [{name: getattr(alert, name) for name in names} for alert in self._new]
+            rows = [{name: getattr(alert, name) for name in names} for alert in self._new.values()]
             self._session.execute(insert(Alert), rows)
         self._count_metrics()
 
@@ -217,20 +217,15 @@ class AlertChanges:
         return enqueue(self._session, self._notices, self._settings, self._now)
 
     def _count_metrics(self) -> None:
+        # Resolved alerts are never loaded to be changed: what is over here ended here.
+        saved = (*self._new.values(), *self._changed.values())
+        resolved = [alert for alert in saved if alert.status == AlertStatus.RESOLVED]
+        events = [("fired", alert) for alert in self._new.values()] + [("resolved", alert) for alert in resolved]
         increments: dict[metrics.Key, float] = defaultdict(float)
-        for alert in self._new:
-            increments[metrics.ALERTS.key(severity=alert.severity, event="fired")] += 1
-        for alert in (*self._new, *self._changed.values()):
-            # Ended alerts are never loaded to be moved: what is over here ended here.
-            if alert.status == AlertStatus.RESOLVED:
-                increments[metrics.ALERTS.key(severity=alert.severity, event="resolved")] += 1
+        for event, alert in events:
+            increments[metrics.ALERTS.key(severity=alert.severity, event=event)] += 1
         metrics.count(self._session, increments)
-        ended = [alert for alert in self._changed.values() if alert.status == AlertStatus.RESOLVED]
-        lines = [("alert fired", _facts(alert)) for alert in self._new]
-        lines += [
-            ("alert resolved", _facts(alert)) for alert in (*self._new, *ended) if alert.status == AlertStatus.RESOLVED
-        ]
-        after_commit(self._session, partial(_log, lines))
+        after_commit(self._session, partial(_log, [(f"alert {event}", _facts(alert)) for event, alert in events]))
 
 
 def _facts(alert: Alert) -> dict[str, object]:
@@ -257,3 +252,15 @@ def load_open_alerts(session: Session, fingerprints: Iterable[str]) -> dict[str,
     for alert in alerts:
         session.expunge(alert)
     return {alert.fingerprint: alert for alert in alerts}
+
+
+def end_suppression(session: Session, alerts: ColumnElement[bool]) -> None:
+    """Let these alerts' groups fire again: their condition was false since people resolved them, or it has changed."""
+    suppressed = Alert.suppressed_until_clear
+    session.execute(update(Alert).where(alerts, suppressed).values(suppressed_until_clear=False))
+
+
+def recheck_notifications(session: Session, rule_id: UUID, now: datetime) -> None:
+    """Let the next tick decide again who hears of the open alerts of a rule: its cooldown or pace may have changed."""
+    is_open = Alert.status != AlertStatus.RESOLVED
+    session.execute(update(Alert).where(Alert.rule_id == rule_id, is_open).values(notify_at=now))

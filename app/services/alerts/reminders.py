@@ -30,7 +30,6 @@ def send_due(session: Session, rules: Mapping[UUID, Rule], settings: Settings, n
     for alert in alerts:
         rule = rules.get(alert.rule_id) if alert.rule_id else None
         if rule is not None or alert.rule_id is None:
-            alert_changes.mark_changed(alert)
             alert_changes.decide_notification(
                 alert, NotifySettings.from_rule(rule) if rule else BUILT_IN_NOTIFY_SETTINGS
             )

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.database import copy_rows, update_rows
 from app.enums import ResolveReason
-from app.models import Alert
-from app.services.alerts.changes import MAX_SAMPLES, AlertChanges, NotifySettings
+from app.services.alerts.changes import AlertChanges, NotifySettings
+from app.services.alerts.state_machine import MAX_SAMPLES, Describe, Extend, Resolve
 from app.services.alerts.summary import summarize
 from app.services.evaluation import match_groups
 from app.services.evaluation.completeness import Completeness
@@ -146,7 +146,6 @@ def _evaluate_group(
         episode = update.episode
         if episode.continues and group.open is not None:
             alert = group.open
-            alert_changes.mark_changed(alert)
         else:
             alert = alert_changes.open(
                 fingerprint=group.fingerprint,
@@ -158,32 +157,31 @@ def _evaluate_group(
                 started_at=episode.started_at,
                 window_from=episode.window_from,
             )
-        _extend_alert(alert, rule, episode)
-        alert.left_out_accounts = completeness.unreadable_accounts_of(rule)
+        alert_changes.apply(alert, _extension(episode, completeness.unreadable_accounts_of(rule)))
+        summary = summarize(rule, alert.group, alert.occurrences, alert.error_code)
+        alert_changes.apply(alert, Describe(summary))
         outcome.alert_ids |= {(rule.id, point.log_id): alert.id for point in episode.points}
         # What is over is told as resolved, and not as an update a moment before.
         if alert.firing_notified_at is None or not update.resolved:
             alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
         if update.resolved:
-            alert_changes.resolve(alert, ResolveReason.QUIET, episode.ends_at)
+            alert_changes.apply(alert, Resolve(episode.ends_at, ResolveReason.QUIET))
             alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
     outcome.pending |= {(rule.id, point.log_id) for episode in waiting for point in episode.points}
 
 
-def _extend_alert(alert: Alert, rule: Rule, episode: Episode) -> None:
-    """Bring an alert up to an episode: its span, its matches, and what it says."""
+def _extension(episode: Episode, left_out_accounts: Sequence[str]) -> Extend:
     newest_first = sorted(episode.points, reverse=True)
-    later = not alert.occurrences or episode.last_at > alert.last_match_at
-    alert.window_from = min(alert.window_from, episode.window_from)
-    alert.started_at, alert.last_match_at = episode.started_at, episode.last_at
-    alert.occurrences += len(episode.points) + episode.shared
-    alert.value = float(alert.occurrences)
-    sids = [point.sid for point in newest_first[:MAX_SAMPLES]]
-    alert.sample_sids = (sids + alert.sample_sids if later else alert.sample_sids + sids)[:MAX_SAMPLES]
-    codes = [point.error_code for point in newest_first if point.error_code is not None]
-    if codes and (later or alert.error_code is None):
-        alert.error_code = codes[0]
-    alert.summary = summarize(rule, alert.group, alert.occurrences, alert.error_code)
+    codes = (point.error_code for point in newest_first if point.error_code is not None)
+    return Extend(
+        window_from=episode.window_from,
+        started_at=episode.started_at,
+        last_match_at=episode.last_at,
+        newest_sids=[point.sid for point in newest_first[:MAX_SAMPLES]],
+        newest_error_code=next(codes, None),
+        count=len(episode.points) + episode.shared,
+        left_out_accounts=left_out_accounts,
+    )
 
 
 def _match_row(

@@ -18,11 +18,11 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.database import update_rows
 from app.enums import AlertStatus, ResolveReason
 from app.models import Alert
-from app.services.alerts.changes import MAX_SAMPLES, AlertChanges, NotifySettings, load_open_alerts
+from app.services.alerts.changes import AlertChanges, NotifySettings, end_suppression, load_open_alerts
 from app.services.alerts.fingerprint import fingerprint
+from app.services.alerts.state_machine import Count, Describe, Measure, Resolve
 from app.services.alerts.summary import summarize_over_time
 from app.services.evaluation import group_slots, stuck_logs, window_queries
 from app.services.evaluation.completeness import Completeness
@@ -260,14 +260,11 @@ def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: A
             if not verdict.holds or group_id in minute.suppressed or not _in_schedule(rule, minute.at):
                 continue
             alert = _open_alert(rule, key, verdict, minute.at, alert_changes)
-        else:
-            alert_changes.mark_changed(alert)
-            if verdict.holds is False or verdict.is_past:
-                alert_changes.resolve(alert, verdict.reason, minute.at)
-                alert.suppressed_until_clear = verdict.reason == ResolveReason.NEW_NORMAL
-        alert.value = verdict.value if verdict.value is not None else alert.value
-        alert.insufficient_since = verdict.insufficient_since
-        alert.left_out_accounts = due.completeness.unreadable_accounts_of(rule)
+        elif verdict.holds is False or verdict.is_past:
+            suppress = verdict.reason == ResolveReason.NEW_NORMAL
+            alert_changes.apply(alert, Resolve(minute.at, verdict.reason, suppress))
+        left_out_accounts = due.completeness.unreadable_accounts_of(rule)
+        alert_changes.apply(alert, Measure(verdict.value, verdict.insufficient_since, left_out_accounts))
         updates.append((rule, alert, minute.stuck.get(group_id, [])))
     return updates
 
@@ -317,7 +314,7 @@ def _in_schedule(rule: Rule, at: datetime) -> bool:
 
 
 def _open_alert(rule: Rule, key: str, verdict: Verdict, at: datetime, alert_changes: AlertChanges) -> Alert:
-    alert = alert_changes.open(
+    return alert_changes.open(
         fingerprint=fingerprint(rule.id, key),
         rule_id=rule.id,
         rule_name=rule.name,
@@ -326,9 +323,8 @@ def _open_alert(rule: Rule, key: str, verdict: Verdict, at: datetime, alert_chan
         group_key=key,
         started_at=at,
         window_from=_window_from(rule, verdict, at),
+        baseline=verdict.baseline,
     )
-    alert.baseline = verdict.baseline
-    return alert
 
 
 def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
@@ -340,10 +336,11 @@ def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
 
 def _notify(session: Session, alert_changes: AlertChanges, minute: MinuteInput, updates: Sequence[AlertUpdate]) -> None:
     """Count the logs of the alerts, say what they are about, and note what is to be told."""
-    _count_logs(session, updates, minute.at)
+    _count_logs(session, alert_changes, updates, minute.at)
     for rule, alert, _ in updates:
         total = minute.window_counts.get((rule.id, alert.group_key), {}).get(0, NO_COUNTS).total
-        alert.summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences, total)
+        summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences, total)
+        alert_changes.apply(alert, Describe(summary))
         alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
     alert_changes.save_alerts()
 
@@ -371,7 +368,7 @@ CountedMatch = tuple[UUID, datetime, str, int | None]
 """An alert, and a match that counts towards it: its time, sid and code."""
 
 
-def _count_logs(session: Session, updates: Sequence[AlertUpdate], at: datetime) -> None:
+def _count_logs(session: Session, alert_changes: AlertChanges, updates: Sequence[AlertUpdate], at: datetime) -> None:
     """Let matches that belong to these alerts count towards them, in one statement, and note the newest."""
     if not updates:
         return
@@ -382,11 +379,7 @@ def _count_logs(session: Session, updates: Sequence[AlertUpdate], at: datetime) 
     counted: list[CountedMatch] = [(row[0], row[1], row[2], row[3]) for row in rows]
     counted += _count_stuck(session, [each for each in updates if isinstance(each[0].params, StuckParams)], at)
     for alert_id, changed_at, sid, code in sorted(counted, key=lambda row: (row[1], row[2])):
-        alert = by_id[alert_id]
-        alert.occurrences += 1
-        alert.last_match_at = max(alert.last_match_at, changed_at)
-        alert.sample_sids = [sid, *alert.sample_sids][:MAX_SAMPLES]
-        alert.error_code = code if code is not None else alert.error_code
+        alert_changes.apply(by_id[alert_id], Count(changed_at, sid, code))
 
 
 def _alert_columns(updates: Sequence[AlertUpdate], at: datetime) -> dict[str, object]:
@@ -445,10 +438,5 @@ def _end_suppression(session: Session, minute: MinuteInput) -> None:
         for group_id in ended
         if group_id not in minute.suppressed and group_id[1] in minute.groups[group_id[0]]
     ]
-    update_rows(
-        session,
-        "alerts",
-        {"rule_id": "uuid", "group_key": "text"},
-        {"still_holds": "bool"},
-        [(rule_id, key, False) for rule_id, key in sorted(cleared)],
-    )
+    if cleared:
+        end_suppression(session, Alert.fingerprint.in_([fingerprint(rule_id, key) for rule_id, key in cleared]))

@@ -215,7 +215,8 @@ def _received_firing(action: Action, notice: Notice, recipient: str, firing_reci
     """Say whether a receiver was told of the firing, or was not only because its action does not ask for that."""
     if "firing" in action.notify_on:
         return (notice.alert_id, action.id, _receiver_key(action.action_type, recipient)) in firing_recipients
-    return notice.fired_at is None or action.created_at <= notice.fired_at
+    assert notice.fired_at is not None, "an alert of whose firing nobody was notified has no notice of its end"
+    return action.created_at <= notice.fired_at
 
 
 def _receiver_key(action_type: str, recipient: str) -> str:

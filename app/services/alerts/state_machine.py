@@ -1,0 +1,235 @@
+"""The life of an alert as a state machine: what each event does to it. Pure.
+
+    Fire --> firing --- Acknowledge --> acknowledged
+               |                             |
+               +---------- Resolve ----------+--> resolved
+
+`Extend`, `Count` and `Measure` let an alert grow. A resolved one never opens again; where it was resolved while its
+condition held, the next alert of its group waits until the condition was false. `changes.AlertChanges` writes it all.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+from app.enums import AlertStatus, NotificationType, ResolveReason
+
+MAX_SAMPLES = 5
+"""How many of its newest logs an alert names."""
+
+Columns = dict[str, object]
+"""The attributes of an alert that change, with their new values."""
+
+
+class AlreadyResolved(Exception):
+    """A resolved alert can be neither acknowledged nor resolved."""
+
+
+class AlertState(Protocol):
+    """What transitions depend on."""
+
+    @property
+    def status(self) -> str: ...
+    @property
+    def occurrences(self) -> int: ...
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def last_match_at(self) -> datetime: ...
+    @property
+    def window_from(self) -> datetime: ...
+    @property
+    def sample_sids(self) -> list[str]: ...
+    @property
+    def error_code(self) -> int | None: ...
+    @property
+    def acknowledged_by(self) -> str | None: ...
+    @property
+    def note(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Fire:
+    """A group of a rule, or a built-in problem, begins to alert."""
+
+    fingerprint: str
+    rule_id: UUID | None
+    rule_name: str
+    severity: str
+    group: Mapping[str, Any]
+    group_key: str
+    started_at: datetime
+    window_from: datetime
+    recorded_at: datetime
+    late: bool
+    """It began so long ago that nobody is notified unless it goes on."""
+    summary: str
+    occurrences: int = 0
+    baseline: float | None = None
+
+    def columns(self) -> Columns:
+        """Return all columns of the new alert."""
+        return {
+            **vars(self),
+            "id": uuid4(),
+            "status": AlertStatus.FIRING,
+            "group": dict(self.group),
+            "last_match_at": self.started_at,
+            "sample_sids": [],
+            "left_out_accounts": [],
+            "notified_occurrences": 0,
+            "silenced": False,
+            "suppressed_until_clear": False,
+        }
+
+
+@dataclass(frozen=True)
+class Extend:
+    """The alert now covers this episode."""
+
+    window_from: datetime
+    started_at: datetime
+    last_match_at: datetime
+    newest_sids: Sequence[str]
+    """Of the matches that join, newest first."""
+    newest_error_code: int | None
+    """Of the newest match that joins and has one."""
+    count: int
+    """How many matches join."""
+    left_out_accounts: Sequence[str]
+
+    def transition(self, alert: AlertState) -> Columns:
+        later = not alert.occurrences or self.last_match_at > alert.last_match_at
+        sids = list(self.newest_sids)
+        samples = sids + alert.sample_sids if later else alert.sample_sids + sids
+        newer_code = self.newest_error_code is not None and (later or alert.error_code is None)
+        occurrences = alert.occurrences + self.count
+        return {
+            "window_from": min(alert.window_from, self.window_from),
+            "started_at": self.started_at,
+            "last_match_at": self.last_match_at,
+            "occurrences": occurrences,
+            "value": float(occurrences),
+            "sample_sids": samples[:MAX_SAMPLES],
+            "error_code": self.newest_error_code if newer_code else alert.error_code,
+            "left_out_accounts": list(self.left_out_accounts),
+        }
+
+
+@dataclass(frozen=True)
+class Count:
+    """One more match counts towards the alert; matches come oldest first."""
+
+    changed_at: datetime
+    sid: str
+    error_code: int | None
+
+    def transition(self, alert: AlertState) -> Columns:
+        return {
+            "occurrences": alert.occurrences + 1,
+            "last_match_at": max(alert.last_match_at, self.changed_at),
+            "sample_sids": [self.sid, *alert.sample_sids][:MAX_SAMPLES],
+            "error_code": alert.error_code if self.error_code is None else self.error_code,
+        }
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A condition over time was judged."""
+
+    value: float | None
+    """None: there was nothing to measure; the alert keeps its value."""
+    insufficient_since: datetime | None
+    left_out_accounts: Sequence[str]
+
+    def transition(self, alert: AlertState) -> Columns:
+        return {
+            "value": alert.value if self.value is None else self.value,
+            "insufficient_since": self.insufficient_since,
+            "left_out_accounts": list(self.left_out_accounts),
+        }
+
+
+@dataclass(frozen=True)
+class Describe:
+    """The alert reads differently."""
+
+    summary: str
+
+    def transition(self, alert: AlertState) -> Columns:  # noqa: ARG002 - as the others
+        return {"summary": self.summary}
+
+
+@dataclass(frozen=True)
+class Notify:
+    """It was decided who hears of the alert now."""
+
+    at: datetime
+    type: NotificationType | None
+    """None: nobody does."""
+    recheck_at: datetime | None
+    """When time alone may change that."""
+    silenced: bool
+
+    def transition(self, alert: AlertState) -> Columns:
+        columns: Columns = {"silenced": self.silenced, "notify_at": self.recheck_at}
+        if self.type == NotificationType.FIRING:
+            columns["firing_notified_at"] = self.at
+        if self.type in (NotificationType.FIRING, NotificationType.UPDATE):
+            columns |= {"notified_at": self.at, "notified_occurrences": alert.occurrences}
+        return columns
+
+
+@dataclass(frozen=True)
+class Acknowledge:
+    """Somebody takes care of it: nobody is notified until it resolves. The first to acknowledge stays."""
+
+    at: datetime
+    by: str | None
+    note: str | None
+
+    def transition(self, alert: AlertState) -> Columns:
+        if alert.status == AlertStatus.RESOLVED:
+            raise AlreadyResolved
+        if alert.status == AlertStatus.ACKNOWLEDGED:
+            return {}
+        acknowledged = {"acknowledged_at": self.at, "acknowledged_by": self.by, "note": self.note}
+        return {"status": AlertStatus.ACKNOWLEDGED, **acknowledged}
+
+
+@dataclass(frozen=True)
+class Resolve:
+    """It is over."""
+
+    at: datetime
+    reason: ResolveReason
+    suppress: bool = False
+    """Its condition may still hold: no alert of its group fires until it was false."""
+    by: str | None = None
+    note: str | None = None
+
+    def transition(self, alert: AlertState) -> Columns:
+        if alert.status == AlertStatus.RESOLVED:
+            raise AlreadyResolved
+        return {
+            "status": AlertStatus.RESOLVED,
+            "resolved_at": self.at,
+            "resolve_reason": self.reason,
+            "suppressed_until_clear": self.suppress,
+            "notify_at": None,
+            "acknowledged_by": alert.acknowledged_by or self.by,
+            "note": self.note or alert.note,
+        }
+
+
+Event = Extend | Count | Measure | Describe | Notify | Acknowledge | Resolve
+
+
+def transition(alert: AlertState, event: Event) -> Columns:
+    """Return what an event changes in an alert.
+
+    Raises: AlreadyResolved.
+    """
+    return event.transition(alert)
