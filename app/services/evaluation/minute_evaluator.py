@@ -117,7 +117,9 @@ class MinuteInput:
     at: datetime
     open_alerts: dict[GroupId, Alert] = field(default_factory=dict)
     suppressed: set[GroupId] = field(default_factory=set)
-    """Groups whose last alert was ended while its condition held."""
+    """Groups whose last alert was resolved while its condition held."""
+    cleared: set[GroupId] = field(default_factory=set)
+    """Groups of these whose condition is false by now."""
     window_counts: dict[GroupId, dict[int, WindowCounts]] = field(default_factory=dict)
     amounts: dict[GroupId, list[tuple[datetime, Decimal]]] = field(default_factory=dict)
     expected_groups: dict[UUID, list[str]] = field(default_factory=dict)
@@ -152,7 +154,9 @@ def judge_minute(
             log.exception("a rule failed", rule_id=str(rule.id))
             errors[rule.id] = f"judging a minute failed: {type(error).__name__}"
     _notify(session, alert_changes, minute, updates)
-    _end_suppression(session, minute)
+    if minute.cleared:
+        marks = [fingerprint(rule_id, key) for rule_id, key in sorted(minute.cleared)]
+        end_suppression(session, Alert.fingerprint.in_(marks))
     cost_ms = 1000 * (time.monotonic() - began) / len(due.rules)
     session.execute(
         text("UPDATE rules SET judged_until = :at, last_evaluated_at = :now, cost_ms = :cost WHERE id = ANY(:ids)"),
@@ -255,8 +259,9 @@ def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: A
         alert = minute.open_alerts.get(group_id)
         verdict = judge_group(rule, group_id, minute, due)
         if alert is None:
-            if verdict.holds is False:
-                minute.suppressed.discard(group_id)
+            if verdict.holds is False and group_id in minute.suppressed:
+                minute.suppressed.remove(group_id)
+                minute.cleared.add(group_id)
             if not verdict.holds or group_id in minute.suppressed or not _in_schedule(rule, minute.at):
                 continue
             alert = _open_alert(rule, key, verdict, minute.at, alert_changes)
@@ -424,19 +429,3 @@ def _count_stuck(session: Session, updates: Sequence[AlertUpdate], at: datetime)
     }
     rows = [*session.execute(text(_SHARED_STUCK_MATCHES), asked), *session.execute(text(_ASSIGN_STUCK_MATCHES), asked)]
     return [(row[0], row[1], row[2], row[3]) for row in rows]
-
-
-def _end_suppression(session: Session, minute: MinuteInput) -> None:
-    """Note for alerts that ended while their condition held that it has been false since."""
-    rows = session.execute(
-        text("SELECT rule_id, group_key FROM alerts WHERE still_holds AND status = 'resolved' AND rule_id = ANY(:ids)"),
-        {"ids": list(minute.groups)},
-    )
-    ended = {(row[0], row[1]) for row in rows}
-    cleared = [
-        group_id
-        for group_id in ended
-        if group_id not in minute.suppressed and group_id[1] in minute.groups[group_id[0]]
-    ]
-    if cleared:
-        end_suppression(session, Alert.fingerprint.in_([fingerprint(rule_id, key) for rule_id, key in cleared]))

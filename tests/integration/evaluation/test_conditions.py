@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.config import get_settings
 from app.database import session_scope
-from app.models import Alert, Log
+from app.models import Alert, Log, Rule
 from app.services import retention, rule_admin
 from app.services.alerts import manual
 from app.services.logs import search
@@ -222,6 +222,30 @@ def test_spike_against_the_median_of_the_windows_before(feed: Feed) -> None:
     feed.complete(minutes(15))
     evaluate(minutes(15))
     assert notification_types() == [(minutes(10), minutes(15), 6, "cleared")]
+
+
+def test_a_spike_that_became_the_new_normal_stays_quiet_until_it_was_over(feed: Feed) -> None:
+    """The baseline may take much longer than a day to follow: until then it would fire again at once."""
+    number = iter(range(1000))
+    feed.store([log(next(number), minutes(-30 - 60 * window)) for window in range(100)], minutes(0))
+    evaluate(minutes(0))
+    feed.complete(minutes(0), since=minutes(-6_000))
+    make_rule({"type": "spike", "factor": 3, "window_minutes": 60, "baseline_windows": 100, "min_count": 5})
+    for hour in range(26):
+        feed.store([log(next(number), minutes(60 * hour + 30)) for _ in range(9)], minutes(60 * hour + 31))
+    feed.complete(minutes(60))
+    evaluate(minutes(60))
+    with session_scope() as session:
+        session.execute(update(Rule).values(judged_until=minutes(60 + 1_437)))  # a day, judged minute by minute
+    feed.complete(minutes(60 + 1_445))
+    evaluate(minutes(60 + 1_445))
+    assert [(each.started_at, each.resolve_reason) for each in alerts()] == [(minutes(60), "new_normal")]
+    feed.complete(minutes(60 * 28))
+    evaluate(minutes(60 * 28))
+    feed.store([log(next(number), minutes(60 * 28 + 5)) for _ in range(9)], minutes(60 * 28 + 6))
+    feed.complete(minutes(60 * 28 + 6))
+    evaluate(minutes(60 * 28 + 6))
+    assert [each.started_at for each in alerts()] == [minutes(60), minutes(60 * 28 + 5)]
 
 
 def test_a_baseline_longer_than_logs_are_kept_is_that_of_the_windows_that_the_rule_has_counted(
