@@ -20,17 +20,16 @@ from app.api.security import READ, Admin
 from app.config import Settings
 from app.database import session_scope
 from app.models import Account
-from app.services.ingest import account_admin, backfills
+from app.services.ingest import account_admin, account_state, backfills
+from app.services.ingest.account_state import VOLATILE_FIELDS
 from app.utils.clock import rfc3339, utc_now
 
 router = make_router("Accounts", prefix="/api/accounts")
 Sid = Annotated[str, Path(pattern=ACCOUNT_SID, description="The account's sid.", examples=[EXAMPLE_ACCOUNT])]
-VOLATILE_FIELDS = ("streams", "quarantined", "requests_last_hour", "max_requests_per_minute", "status", "last_error")
-"""Fields that change without an edit."""
 
 
 def _show(session: Session, account: Account, settings: Settings) -> JsonObject:
-    return account_admin.account_json(session, account, settings, utc_now())
+    return account_state.account_json(session, account, settings, utc_now())
 
 
 @router.get("", response_model=AccountPage, summary="List accounts", dependencies=READ)
@@ -40,9 +39,8 @@ def list_accounts(query: Annotated[AccountFilters, Query()], settings: AppSettin
         page = account_admin.list_accounts(
             session, read_position("accounts", query, account_admin.SORT_KEY), query.limit
         )
-        return page_response(
-            "accounts", query, [_show(session, account, settings) for account in page.items], page.older
-        )
+        shown = account_state.accounts_json(session, page.items, settings, utc_now())
+        return page_response("accounts", query, shown, page.older)
 
 
 @router.post(

@@ -1,31 +1,25 @@
-"""Account administration: adds, edits, removes and serializes watched accounts."""
+"""Account administration: adds, edits and removes watched accounts."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app import wake
 from app.config import Settings
 from app.database import after_commit
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
-from app.models import Account, Backfill, CoverageGap, QuarantinedRecord, Stream
-from app.services.ingest import accounts, backfills, budget, streams, subaccounts
+from app.models import Account, Stream
+from app.services.ingest import accounts, streams, subaccounts
 from app.services.paging import Page, Position, read_page
-from app.utils.clock import rfc3339
 from app.utils.crypto import encrypt
 
 SECRET_FIELDS = ("auth_token", "next_auth_token", "api_key_secret")
 CREDENTIAL_FIELDS = (*SECRET_FIELDS, "api_key_sid", "api_base_url", "monitor_base_url")
 PLAIN_FIELDS = ("friendly_name", "enabled", "include_subaccounts", "api_key_sid", "api_base_url", "monitor_base_url")
-MAX_SHOWN_GAPS = 50
-MAX_SHOWN_RECORDS = 10
-DAY = timedelta(days=1)
 SORT_KEY = (Account.started_at, Account.id)
-
-JsonObject = dict[str, Any]
 
 
 def get(session: Session, sid: str, *, lock: bool = False) -> Account:
@@ -133,75 +127,3 @@ def _check(account: Account, settings: Settings) -> None:
         raise InvalidInput([FieldError(missing, "must be given: a key is its sid and its secret together")])
     if not accounts.has_own_credentials(account, settings) and account.parent_sid is None:
         raise InvalidInput([FieldError("auth_token", "must be given, or api_key_sid and api_key_secret")])
-
-
-def account_json(session: Session, account: Account, settings: Settings, now: datetime) -> JsonObject:
-    """Serialize an account with the state of its streams. Of its credentials, only the key's SID is shown."""
-    shown = list(session.scalars(select(Stream).where(Stream.account_id == account.id).order_by(Stream.id)))
-    known = backfills.known_from(session, account.id)
-    return {
-        "sid": account.sid,
-        "friendly_name": account.friendly_name,
-        "parent_sid": account.parent_sid,
-        "enabled": account.enabled,
-        "include_subaccounts": account.include_subaccounts,
-        "status": account.status,
-        "last_error": account.last_error,
-        "from_environment": account.from_environment,
-        "api_key_sid": settings.twilio_api_key_sid if account.from_environment else account.api_key_sid,
-        "signing_key_ids": sorted(accounts.signing_keys(account, settings)),
-        "api_base_url": account.api_base_url,
-        "monitor_base_url": account.monitor_base_url,
-        "requests_last_hour": budget.used_last_hour(session, account.id, now),
-        "max_requests_per_minute": settings.twilio_max_requests_per_minute,
-        "streams": [_stream_json(session, stream, known.get((account.sid, stream.log_type))) for stream in shown],
-        "quarantined": _quarantined(session, account.id, now),
-    }
-
-
-def _stream_json(session: Session, stream: Stream, known_from: datetime | None) -> JsonObject:
-    gaps = session.scalars(
-        select(CoverageGap)
-        .where(CoverageGap.stream_id == stream.id)
-        .order_by(CoverageGap.until.desc())
-        .limit(MAX_SHOWN_GAPS)
-    )
-    waiting = session.scalars(
-        select(Backfill).where(Backfill.stream_id == stream.id, Backfill.finished_at.is_(None)).order_by(Backfill.id)
-    )
-    return {
-        "log_type": stream.log_type,
-        "complete_from": _time(known_from),
-        "complete_until": _time(stream.complete_until),
-        "last_success_at": _time(stream.last_success_at),
-        "last_error": stream.unavailable_reason if stream.unavailable else stream.last_error,
-        "last_error_at": _time(stream.last_error_at),
-        "failures": stream.failures,
-        "unavailable": stream.unavailable,
-        "rereads_behind": stream.rereads_behind,
-        "coverage_gaps": [
-            {"since": rfc3339(gap.since), "until": rfc3339(gap.until), "reason": gap.reason} for gap in gaps
-        ],
-        "backfills": [
-            {"since": rfc3339(each.since), "until": rfc3339(each.until), "read_from": rfc3339(each.read_from)}
-            for each in waiting
-        ],
-    }
-
-
-def _quarantined(session: Session, account_id: int, now: datetime) -> JsonObject:
-    """Return how many records were quarantined in the last day, and the latest reason."""
-    lately = (QuarantinedRecord.account_id == account_id, QuarantinedRecord.seen_at > now - DAY)
-    count = session.scalar(select(func.count()).select_from(QuarantinedRecord).where(*lately)) or 0
-    latest = (
-        select(QuarantinedRecord).where(*lately).order_by(QuarantinedRecord.seen_at.desc()).limit(MAX_SHOWN_RECORDS)
-    )
-    records = [
-        {"log_type": record.log_type, "reason": record.reason, "seen_at": rfc3339(record.seen_at)}
-        for record in session.scalars(latest)
-    ]
-    return {"last_day": count, "latest": records}
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)

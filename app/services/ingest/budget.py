@@ -1,6 +1,6 @@
 """The request budget of an account: the most requests in any sixty seconds, counted over all workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, func, select
@@ -86,11 +86,11 @@ def _in_window(account_id: int, now: datetime) -> tuple[ColumnElement[bool], ...
     return RequestCount.account_id == account_id, second > now - WINDOW, second < now + WINDOW
 
 
-def used_last_hour(session: Session, account_id: int, now: datetime) -> int:
-    """Count the requests of the last sixty minutes."""
-    query = select(func.coalesce(func.sum(RequestCount.count), 0))
-    hour = now - timedelta(hours=1)
-    return int(session.scalar(query.where(RequestCount.account_id == account_id, RequestCount.second > hour)) or 0)
+def used_last_hour(session: Session, account_ids: Sequence[int], now: datetime) -> dict[int, int]:
+    """Count the requests of each account in the last sixty minutes; accounts without any are left out."""
+    lately = (RequestCount.account_id.in_(account_ids), RequestCount.second > now - timedelta(hours=1))
+    counts = select(RequestCount.account_id, func.sum(RequestCount.count)).where(*lately)
+    return {account_id: int(used) for account_id, used in session.execute(counts.group_by(RequestCount.account_id))}
 
 
 def delete_expired(session: Session, now: datetime) -> None:

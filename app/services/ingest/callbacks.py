@@ -70,6 +70,13 @@ def accept(pushes: Iterable[Push], settings: Settings, now: datetime) -> int:
     return new_pushes
 
 
+def last_received(session: Session, account_ids: Sequence[int]) -> dict[int, datetime]:
+    """Return when the last callback of each account came. They are kept for a day."""
+    latest = func.max(PushedRecord.received_at).label("at")
+    query = select(PushedRecord.account_id, latest).where(PushedRecord.account_id.in_(account_ids))
+    return {row.account_id: row.at for row in session.execute(query.group_by(PushedRecord.account_id))}
+
+
 def _store_pushes(session: Session, account_id: int, pushes: Sequence[Push], now: datetime) -> int:
     """Store each callback once, even if it arrives repeatedly."""
     rows = {}

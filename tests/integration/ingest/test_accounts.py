@@ -13,7 +13,7 @@ from app.enums import LogType
 from app.errors import Conflict, NotFound
 from app.models import Account, Alert, Backfill, Stream
 from app.services import health, self_monitoring
-from app.services.ingest import account_admin, backfills, subaccounts
+from app.services.ingest import account_admin, account_state, backfills, subaccounts
 from scripts.twilio_simulator import KeyKind
 from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes
@@ -22,7 +22,7 @@ from tests.kits.waiting import wait_until
 
 def state(world: World, sid: str) -> dict[str, object]:
     with session_scope() as session:
-        return account_admin.account_json(session, account_admin.get(session, sid), world.settings, world.clock.now)
+        return account_state.account_json(session, account_admin.get(session, sid), world.settings, world.clock.now)
 
 
 def refresh(world: World) -> None:
@@ -204,7 +204,7 @@ def test_backfills_move_from_when_on_logs_are_known_where_nothing_is_missing_bet
         world.poll()
         with session_scope() as session:
             account = session.scalars(select(Account)).one()
-            shown = account_admin.account_json(session, account, world.settings, world.clock.now)
+            shown = account_state.account_json(session, account, world.settings, world.clock.now)
             assert {stream.complete_from for stream in session.scalars(select(Stream))} == {first}, "rules go by it"
         return {datetime.fromisoformat(stream["complete_from"]) for stream in shown["streams"]}
 

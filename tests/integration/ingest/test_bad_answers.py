@@ -15,7 +15,7 @@ import pytest
 
 from app.database import session_scope
 from app.enums import LogType
-from app.services.ingest import account_admin
+from app.services.ingest import account_admin, account_state
 from tests.conftest import ROOT
 from tests.integration.ingest.world import START, World, minutes
 
@@ -82,7 +82,7 @@ def test_a_bad_answer_is_told_by_the_state_and_the_rest_goes_on(world: World, ki
         world.poll(LogType.MESSAGE)
         with session_scope() as session:
             account = account_admin.get(session, world.simulator.account.sid)
-            shown = account_admin.account_json(session, account, world.settings, world.clock.now)
+            shown = account_state.account_json(session, account, world.settings, world.clock.now)
         (state,) = (stream for stream in shown["streams"] if stream["log_type"] == "message")
         assert said in state["last_error"]
         assert state["complete_until"] is None

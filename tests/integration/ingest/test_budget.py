@@ -45,7 +45,7 @@ def test_what_is_spent_at_the_end_of_a_minute_is_missing_at_the_start_of_the_nex
         assert not budget.has_room(session, account, clock.now, LIMIT)
         clock.advance(seconds=budget.seconds_to_room(session, account, clock.now))
         assert budget.consume(session, account, clock.now, LIMIT)
-        assert budget.used_last_hour(session, account, clock.now) == LIMIT + 1
+        assert budget.used_last_hour(session, [account], clock.now) == {account: LIMIT + 1}
 
 
 def test_workers_that_ask_at_once_get_no_more_together(account: int, clock: FrozenClock) -> None:

@@ -15,7 +15,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import LogType
 from app.models import PushedRecord, Stream
-from app.services.ingest import account_admin, budget, callbacks
+from app.services.ingest import account_admin, account_state, budget, callbacks
 from app.services.twilio.signature import sign as signed
 from app.utils.clock import utc_now
 from scripts.twilio_simulator.callbacks import Callbacks
@@ -164,7 +164,7 @@ def test_a_callback_may_be_signed_with_a_key_of_the_customers_own(world: World, 
         account = account_admin.get(session, world.simulator.account.sid, lock=True)
         keys = {"signing_keys": {"KY1": "first of mine", "KY2": "second of mine"}}
         account_admin.edit(session, world.settings, account, keys, world.clock.now)
-        shown = account_admin.account_json(session, account, world.settings, world.clock.now)
+        shown = account_state.account_json(session, account, world.settings, world.clock.now)
     assert shown["signing_key_ids"] == ["KY1", "KY2"]
     assert "of mine" not in str(shown)
 

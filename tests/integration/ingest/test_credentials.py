@@ -8,7 +8,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import Alert, Stream
 from app.services import doctor, health, self_monitoring
-from app.services.ingest import account_admin, accounts, streams, subaccounts
+from app.services.ingest import account_admin, account_state, accounts, streams, subaccounts
 from app.services.twilio.client import TwilioReader
 from scripts.twilio_simulator.accounts import Account as SimulatedAccount
 from tests.integration.ingest.world import World
@@ -98,7 +98,7 @@ def fail_until_polls_are_rare_for(world: World, sid: str) -> None:
         world.tick(LogType.MESSAGE)
         world.advance(minutes=5)
     with session_scope() as session:
-        shown = account_admin.account_json(session, account_admin.get(session, sid), world.settings, world.clock.now)
+        shown = account_state.account_json(session, account_admin.get(session, sid), world.settings, world.clock.now)
     (state,) = (stream for stream in shown["streams"] if stream["log_type"] == "message")
     assert state["failures"] == 3
 
@@ -130,7 +130,7 @@ def test_where_both_tokens_are_refused_the_refusal_is_what_counts(world: World) 
     asked = [seen for seen in world.simulator.requests if account.sid in seen.target]
     assert [seen.status for seen in asked] == [401, 401]
     with session_scope() as session:
-        shown = account_admin.account_json(
+        shown = account_state.account_json(
             session, account_admin.get(session, account.sid), world.settings, world.clock.now
         )
     assert "HTTP 401" in shown["streams"][1]["last_error"]
@@ -162,7 +162,7 @@ def test_what_cannot_be_opened_is_tried_again_with_every_poll(world: World) -> N
         world.tick()
         world.advance(minutes=5)
     with session_scope() as session:
-        shown = account_admin.account_json(
+        shown = account_state.account_json(
             session, account_admin.get(session, account.sid), world.settings, world.clock.now
         )
         (due,) = session.scalars(select(Stream.due_at).where(Stream.failures == 5).limit(1))
