@@ -14,7 +14,7 @@ from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.test_alert_pages import HOSTILE
 from tests.integration.console.test_sessions import pages
 
-ADMIN_PAGES = {"/keys", "/audit", "/actions/new"}
+ADMIN_PAGES = {"/keys", "/audit", "/actions/new", "/accounts/new"}
 
 
 def make_delivery(status: str = "failed", recipient: str = "ops@example.com") -> UUID:

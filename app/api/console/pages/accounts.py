@@ -1,42 +1,178 @@
-"""Accounts: what is watched, and how far each stream was read."""
+"""Accounts: what is watched, how far each stream was read, and changing it."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
 from fastapi import Path, Request, Response
+from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
-from app.api.console.access import Admin, SignedIn
+from app.api.console import account_form
+from app.api.console.access import Admin, Form, PostedForm, SignedIn, Viewer, need_scope
+from app.api.console.account_view import AccountView, view
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
+from app.api.deps import parse
+from app.api.responses import etag
+from app.api.schemas.accounts import AccountBody, AccountChanges
 from app.api.schemas.common import ACCOUNT_SID
 from app.config import Settings
 from app.database import session_scope
-from app.services.ingest import account_admin
-from app.utils.clock import utc_now
+from app.enums import Scope
+from app.errors import Conflict, InvalidInput
+from app.models import Account
+from app.services.ingest import account_admin, account_state, backfills, callbacks
+from app.utils.clock import rfc3339, utc_now
 
 router = make_router()
 MAX_ACCOUNTS = 100
+BACKFILL_DAYS = 7
+"""How far back the form of a backfill reaches when it is empty."""
 Sid = Annotated[str, Path(pattern=ACCOUNT_SID)]
 
 
 @router.get("/accounts")
 def list_accounts(request: Request, viewer: SignedIn) -> Response:
     """List the watched accounts with the state of their streams."""
-    settings: Settings = request.app.state.settings
-    now = utc_now()
     with session_scope() as session:
-        watched = account_admin.list_accounts(session, None, MAX_ACCOUNTS).items
-        shown = [account_admin.account_json(session, account, settings, now) for account in watched]
+        accounts = account_admin.list_accounts(session, None, MAX_ACCOUNTS).items
+        shown = _views(session, accounts, request.app.state.settings)
     return render(request, viewer, "accounts.html", {"section": "accounts", "accounts": shown})
+
+
+def _views(session: Session, accounts: Sequence[Account], settings: Settings) -> list[AccountView]:
+    shown = account_state.accounts_json(session, accounts, settings, utc_now())
+    pushed = callbacks.last_received(session, [account.id for account in accounts])
+    return [
+        view(each, has_next_token=account.next_auth_token is not None, pushed_at=pushed.get(account.id))
+        for account, each in zip(accounts, shown, strict=True)
+    ]
+
+
+@router.get("/accounts/new")
+def new_account(request: Request, viewer: SignedIn) -> Response:
+    """Show the form of an account to watch."""
+    need_scope(viewer, Scope.ADMIN)
+    return _new_page(request, viewer, account_form.EMPTY, {})
+
+
+def _new_page(
+    request: Request, viewer: Viewer, typed: Mapping[str, str], errors: Mapping[str, str], status: int = 200
+) -> Response:
+    context = {"section": "accounts", "typed": typed, "errors": errors, "labels": account_form.LABELS, "account": None}
+    return render(request, viewer, "account_new.html", context, status)
+
+
+@router.post("/accounts")
+def create_account(request: Request, viewer: Admin, form: PostedForm) -> Response:
+    """Start watching an account."""
+    settings: Settings = request.app.state.settings
+    try:
+        values = parse(AccountBody, account_form.read(form, None)).given()
+        with session_scope() as session:
+            account = account_admin.create(session, settings, values, utc_now())
+            shown = account_state.account_json(session, account, settings, utc_now())
+            AuditedChange(session, viewer.principal, f"account:{account.sid}").record("account.create", shown)
+    except InvalidInput as error:
+        return _new_page(request, viewer, account_form.typed(form), _by_field(error), 422)
+    except Conflict as error:
+        return _new_page(request, viewer, account_form.typed(form), {"sid": f"cannot be added: {error}"}, 409)
+    text = "It is watched. Its first logs come within a minute; nothing from before now alerts."
+    return redirect(request, f"/accounts/{values['sid']}", Flash(text))
+
+
+def _by_field(error: InvalidInput) -> dict[str, str]:
+    return {each.field: each.message for each in reversed(error.errors)}
 
 
 @router.get("/accounts/{sid}")
 def show_account(request: Request, viewer: SignedIn, sid: Sid) -> Response:
-    """Show one account with the state of its streams."""
+    """Show one account: its streams, its form, and a backfill."""
+    return _page(request, viewer, sid)
+
+
+def _page(
+    request: Request,
+    viewer: Viewer,
+    sid: str,
+    typed: Mapping[str, str] | None = None,
+    errors: Mapping[str, str] | None = None,
+    *,
+    is_stale: bool = False,
+    status: int = 200,
+) -> Response:
     with session_scope() as session:
         account = account_admin.get(session, sid)
-        shown = account_admin.account_json(session, account, request.app.state.settings, utc_now())
-    return render(request, viewer, "accounts.html", {"section": "accounts", "accounts": [shown]})
+        found = _views(session, [account], request.app.state.settings)[0]
+    now = utc_now()
+    span = {
+        "since": _local(now - timedelta(days=BACKFILL_DAYS), viewer),
+        "until": _local(now, viewer),
+    }
+    context = {
+        "section": "accounts",
+        "account": found,
+        "accounts": [found],
+        "version": etag(found.shown, account_state.VOLATILE_FIELDS),
+        "typed": account_form.write(found.shown) | span | dict(typed or {}),
+        "errors": errors or {},
+        "labels": account_form.LABELS,
+        "is_stale": is_stale,
+    }
+    return render(request, viewer, "account.html", context, status)
+
+
+def _local(at: datetime, viewer: Viewer) -> str:
+    """Write a time as the browser's field for date and time has it."""
+    return f"{at.astimezone(viewer.zone):%Y-%m-%dT%H:%M}"
+
+
+@router.post("/accounts/{sid}")
+def edit_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm) -> Response:
+    """Change an account. New credentials are tried immediately."""
+    try:
+        body = _edit(request, viewer, sid, form)
+    except InvalidInput as error:
+        return _page(request, viewer, sid, account_form.typed(form), _by_field(error), status=422)
+    if body is None:
+        return _page(request, viewer, sid, account_form.typed(form), is_stale=True, status=409)
+    text = "Saved." if body else "Nothing was changed."
+    tried = " The credentials are tried now." if account_form.names_credentials(body) else ""
+    return redirect(request, f"/accounts/{sid}", Flash(text + tried))
+
+
+def _edit(request: Request, viewer: Viewer, sid: str, form: Form) -> dict[str, Any] | None:
+    """Store what differs.
+
+    Returns: the changed fields; None where somebody else changed the account since the form was opened.
+    Raises: InvalidInput, Conflict.
+    """
+    settings: Settings = request.app.state.settings
+    with session_scope() as session:
+        account = account_admin.get(session, sid, lock=True)
+        before = account_state.account_json(session, account, settings, utc_now())
+        if form.get("version") != etag(before, account_state.VOLATILE_FIELDS):
+            return None
+        body = account_form.read(form, before)
+        if body:
+            account_admin.edit(session, settings, account, parse(AccountChanges, body).given(), utc_now())
+            shown = account_state.account_json(session, account, settings, utc_now())
+            AuditedChange(session, viewer.principal, f"account:{sid}", before).record("account.update", shown)
+    return body
+
+
+@router.post("/accounts/{sid}/delete")
+def delete_account(request: Request, viewer: Admin, sid: Sid) -> Response:
+    """Stop watching an account."""
+    settings: Settings = request.app.state.settings
+    with session_scope() as session:
+        account = account_admin.get(session, sid, lock=True)
+        before = account_state.account_json(session, account, settings, utc_now())
+        account_admin.delete(session, account)
+        AuditedChange(session, viewer.principal, f"account:{sid}", before).record("account.delete", None)
+    name = before["friendly_name"] or sid
+    return redirect(request, "/accounts", Flash(f"{name} is not watched any more. Its logs stay until they expire."))
 
 
 @router.post("/accounts/{sid}/poll")
@@ -46,3 +182,38 @@ def poll_account(request: Request, viewer: Admin, sid: Sid) -> Response:
         account_admin.poll_now(session, account_admin.get(session, sid), utc_now())
         AuditedChange(session, viewer.principal, f"account:{sid}").record("account.poll", None)
     return redirect(request, f"/accounts/{sid}", Flash("It is polled in a moment."))
+
+
+@router.post("/accounts/{sid}/backfill")
+def backfill_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm) -> Response:
+    """Read a span of all streams again."""
+    settings: Settings = request.app.state.settings
+    now = utc_now()
+    since, until = (_time(form.get(name), viewer) for name in ("since", "until"))
+    errors = {
+        name: "must be a date and a time, such as 2026-11-23T06:00"
+        for name, at in (("since", since), ("until", until))
+        if at is None
+    }
+    if since is None or until is None:
+        return _page(request, viewer, sid, form.typed(), errors, status=422)
+    try:
+        with session_scope() as session:
+            account = account_admin.get(session, sid)
+            retention = timedelta(days=settings.retention_days)
+            backfills.request(session, account.id, since, min(until, now), now, retention)
+            account_admin.poll_now(session, account, now)
+            asked = {"since": rfc3339(since), "until": rfc3339(min(until, now))}
+            AuditedChange(session, viewer.principal, f"account:{sid}").record("account.backfill", asked)
+    except InvalidInput as error:
+        return _page(request, viewer, sid, form.typed(), _by_field(error), status=422)
+    return redirect(request, f"/accounts/{sid}", Flash("It is read again. What it finds does not alert."))
+
+
+def _time(text: str, viewer: Viewer) -> datetime | None:
+    """Read a time of the viewer's zone."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.replace(tzinfo=viewer.zone) if at.tzinfo is None else at

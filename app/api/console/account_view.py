@@ -1,0 +1,116 @@
+"""Accounts as their pages show them: streams with what they wait for, and how far backfills have come. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+NAMES = {"message": "Messages", "call": "Calls", "error": "Error log"}
+
+
+@dataclass(frozen=True)
+class BackfillView:
+    """A backfill that is not done."""
+
+    since: datetime
+    until: datetime
+    read_from: datetime
+    percent: float
+
+
+@dataclass(frozen=True)
+class GapView:
+    """A span that is missing for good."""
+
+    since: datetime
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True)
+class StreamView:
+    """One stream of an account."""
+
+    log_type: str
+    name: str
+    state: str
+    """`ok`, `late`, `failing`, `new` or `off`."""
+    complete_from: datetime | None
+    complete_until: datetime | None
+    last_success_at: datetime | None
+    error: str | None
+    failures: int
+    backfills: Sequence[BackfillView]
+    gaps: Sequence[GapView]
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """One account."""
+
+    shown: dict[str, Any]
+    """As the API shows it."""
+    streams: Sequence[StreamView]
+    has_next_token: bool
+    pushed_at: datetime | None
+    """When Twilio last pushed something about it."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return str(self.shown["friendly_name"] or self.shown["sid"])
+
+    @property
+    def budget_percent(self) -> float:
+        """How much of the hour's request budget was used."""
+        used: int = self.shown["requests_last_hour"]
+        most: int = self.shown["max_requests_per_minute"]
+        return min(100.0, 100 * used / (60 * most))
+
+    @property
+    def gap_count(self) -> int:
+        """Count the spans that are missing for good."""
+        return sum(len(stream.gaps) for stream in self.streams)
+
+
+def view(shown: dict[str, Any], *, has_next_token: bool, pushed_at: datetime | None) -> AccountView:
+    """Prepare an account for its page."""
+    return AccountView(shown, [_stream(each) for each in shown["streams"]], has_next_token, pushed_at)
+
+
+def _stream(shown: Mapping[str, Any]) -> StreamView:
+    return StreamView(
+        log_type=shown["log_type"],
+        name=NAMES[shown["log_type"]],
+        state=_state(shown),
+        complete_from=_time(shown["complete_from"]),
+        complete_until=_time(shown["complete_until"]),
+        last_success_at=_time(shown["last_success_at"]),
+        error=shown["last_error"],
+        failures=shown["failures"],
+        backfills=[_backfill(each) for each in shown["backfills"]],
+        gaps=[
+            GapView(datetime.fromisoformat(each["since"]), datetime.fromisoformat(each["until"]), each["reason"])
+            for each in shown["coverage_gaps"]
+        ],
+    )
+
+
+def _state(shown: Mapping[str, Any]) -> str:
+    if shown["unavailable"]:
+        return "off"
+    if shown["failures"]:
+        return "failing"
+    if shown["last_success_at"] is None:
+        return "new"
+    return "late" if shown["rereads_behind"] else "ok"
+
+
+def _backfill(shown: Mapping[str, str]) -> BackfillView:
+    since, until, read_from = (datetime.fromisoformat(shown[name]) for name in ("since", "until", "read_from"))
+    share = (read_from - since) / (until - since)
+    return BackfillView(since, until, read_from, round(100 * max(0.0, min(1.0, share)), 1))
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

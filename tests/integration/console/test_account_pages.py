@@ -1,0 +1,210 @@
+"""The account pages: how far Twilio was read, and the forms that change an account."""
+
+import re
+from datetime import timedelta
+
+from sqlalchemy import select
+
+from app.config import get_settings
+from app.database import session_scope
+from app.enums import Scope
+from app.models import Account, Backfill, CoverageGap, Stream
+from app.utils.clock import utc_now
+from app.utils.crypto import decrypt
+from tests.integration.api.conftest import Api
+from tests.integration.console.conftest import Browser, leads_to
+from tests.integration.console.statements import MAX_STATEMENTS, count_statements
+
+SID = "AC" + "1" * 32
+TOKEN = "canary" + "t" * 26
+
+
+async def add(browser: Browser, sid: str = SID, **fields: str) -> None:
+    given = {"sid": sid, "auth_token": TOKEN, "friendly_name": "Production", "enabled": "yes"}
+    assert leads_to(await browser.submit("/accounts", **given | fields)) == f"/accounts/{sid}"
+
+
+async def version(browser: Browser) -> str:
+    found = re.search(r'name="version" value="([^"]+)"', (await browser.get(f"/accounts/{SID}")).text)
+    assert found is not None
+    return found[1].replace("&#34;", '"')
+
+
+def stored() -> Account:
+    with session_scope() as session:
+        account = session.scalars(select(Account).where(Account.sid == SID)).one()
+        session.expunge_all()
+    return account
+
+
+def token() -> str | None:
+    kept = stored().auth_token
+    return None if kept is None else decrypt(get_settings().secret_keys, kept)
+
+
+async def test_no_account_says_how_to_watch_one(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    assert 'href="/accounts/new"' in (await browser.get("/accounts")).text
+    await browser.sign_in(await api.key(Scope.READ))
+    page = (await browser.get("/accounts")).text
+    assert "TWILIO_ACCOUNT_SID" in page
+    assert 'href="/accounts/new"' not in page
+
+
+async def test_an_account_is_added_and_its_secrets_are_never_written_back(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await add(browser, include_subaccounts="yes")
+    assert token() == TOKEN
+    shown = (await api.get(f"/api/accounts/{SID}")).json()
+    assert (shown["friendly_name"], shown["enabled"], shown["include_subaccounts"]) == ("Production", True, True)
+    for path in ("/accounts", f"/accounts/{SID}", "/audit"):
+        page = (await browser.get(path)).text
+        assert "Production" in page
+        assert TOKEN not in page
+
+
+async def test_a_form_that_cannot_be_used_keeps_all_but_the_secrets(browser: Browser) -> None:
+    await browser.sign_in()
+    answer = await browser.submit("/accounts", sid="AC1", friendly_name="Kept", auth_token=TOKEN, enabled="yes")
+    assert answer.status_code == 422
+    assert "<title>Error: " in answer.text
+    assert 'id="sid-wrong"' in answer.text
+    assert 'value="Kept"' in answer.text
+    assert TOKEN not in answer.text
+    without = await browser.submit("/accounts", sid=SID, enabled="yes")
+    assert 'id="auth_token-wrong"' in without.text
+
+
+async def test_an_account_that_is_watched_already_is_said_at_its_field(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    answer = await browser.submit("/accounts", sid=SID, auth_token=TOKEN, enabled="yes")
+    assert answer.status_code == 409
+    assert "is watched already" in answer.text
+
+
+async def test_an_empty_secret_keeps_the_stored_one_and_a_typed_one_replaces_it(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    await browser.submit(f"/accounts/{SID}", version=await version(browser), friendly_name="Renamed", enabled="yes")
+    assert (stored().friendly_name, token()) == ("Renamed", TOKEN)
+    fields = {"friendly_name": "Renamed", "enabled": "yes", "auth_token": "n" * 32}
+    answer = await browser.submit(f"/accounts/{SID}", version=await version(browser), **fields)
+    assert "The credentials are tried now" in (await browser.get(answer.headers["location"])).text
+    assert token() == "n" * 32
+
+
+async def test_a_token_is_rotated(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    fields = {"friendly_name": "Production", "enabled": "yes"}
+    await browser.submit(f"/accounts/{SID}", version=await version(browser), next_auth_token="n" * 32, **fields)
+    assert stored().next_auth_token is not None
+    assert "next token is set" in (await browser.get("/accounts")).text
+    await browser.submit(
+        f"/accounts/{SID}", version=await version(browser), auth_token="n" * 32, forget_next="yes", **fields
+    )
+    assert stored().next_auth_token is None
+    assert token() == "n" * 32
+
+
+async def test_a_key_that_is_taken_out_takes_its_secret_along(browser: Browser) -> None:
+    await browser.sign_in()
+    key = {"api_key_sid": "SK" + "2" * 32, "api_key_secret": "s" * 32}
+    await add(browser, **key)
+    await browser.submit(f"/accounts/{SID}", version=await version(browser), friendly_name="Production", enabled="yes")
+    assert (stored().api_key_sid, stored().api_key_secret) == (None, None)
+
+
+async def test_whoever_saves_second_sees_what_was_typed_and_that_somebody_was_faster(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    old = await version(browser)
+    await browser.submit(f"/accounts/{SID}", version=old, friendly_name="First", enabled="yes")
+    answer = await browser.submit(
+        f"/accounts/{SID}", version=old, friendly_name="Second", enabled="yes", auth_token="n" * 32
+    )
+    assert answer.status_code == 409
+    assert 'value="Second"' in answer.text
+    assert "n" * 32 not in answer.text
+    assert (stored().friendly_name, token()) == ("First", TOKEN)
+
+
+async def test_a_backfill_is_asked_for_in_the_viewers_zone_and_shows_how_far_it_came(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    browser.cookies.set("zone", "Asia/Kolkata")
+    now = utc_now()
+    since, until = (f"{now - timedelta(days=days) + timedelta(hours=5.5):%Y-%m-%dT%H:%M}" for days in (3, 1))
+    assert leads_to(await browser.submit(f"/accounts/{SID}/backfill", since=since, until=until))
+    with session_scope() as session:
+        found = session.scalars(select(Backfill)).first()
+        assert found is not None
+        assert abs(found.since - (now - timedelta(days=3))) < timedelta(minutes=1)
+        for each in session.scalars(select(Backfill)):
+            each.read_from = each.since + (each.until - each.since) / 2
+    page = (await browser.get(f"/accounts/{SID}", headers={"X-Fragment": "streams"})).text
+    assert "50%" in page
+    assert "<form" not in page
+
+
+async def test_a_backfill_that_makes_no_sense_says_so_at_its_fields(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    answer = await browser.submit(f"/accounts/{SID}/backfill", since="yesterday", until="2026-01-01T00:00")
+    assert answer.status_code == 422
+    assert 'id="since-wrong"' in answer.text
+    assert 'value="yesterday"' in answer.text
+    answer = await browser.submit(f"/accounts/{SID}/backfill", since="2001-01-01T00:00", until="2001-01-02T00:00")
+    assert 'id="since-wrong"' in answer.text
+    with session_scope() as session:
+        assert session.scalars(select(Backfill)).all() == []
+
+
+async def test_an_account_is_not_watched_any_more(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await add(browser)
+    assert leads_to(await browser.submit(f"/accounts/{SID}/delete")) == "/accounts"
+    assert (await api.get("/api/accounts")).json()["items"] == []
+    assert "is not watched any more" in (await browser.get("/accounts")).text
+
+
+async def test_failures_and_gaps_are_said(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    now = utc_now()
+    with session_scope() as session:
+        for stream in session.scalars(select(Stream)):
+            stream.failures, stream.last_error = 3, "Twilio refused <b>the credentials</b>"
+            session.add(
+                CoverageGap(
+                    stream_id=stream.id, since=now - timedelta(days=2), until=now - timedelta(days=1),
+                    reason="Twilio tells no more", noted_at=now,
+                )
+            )  # fmt: skip
+    page = (await browser.get(f"/accounts/{SID}")).text
+    assert "Twilio refused &lt;b&gt;" in page
+    assert "3 times in a row" in page
+    assert "Missing for good" in page
+
+
+async def test_many_accounts_cost_no_more_statements_than_one(browser: Browser) -> None:
+    await browser.sign_in()
+    for number in range(4):
+        await add(browser, f"AC{number:032x}")
+    with count_statements() as statements:
+        page = (await browser.get("/accounts")).text
+    assert page.count("What was read") == 0
+    assert page.count('class="streams"') == 4
+    assert len(statements) <= MAX_STATEMENTS
+
+
+async def test_a_key_that_may_not_change_accounts_sees_no_form(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await add(browser)
+    await browser.sign_in(await api.key(Scope.WRITE))
+    page = (await browser.get(f"/accounts/{SID}")).text
+    assert 'action="/accounts/' not in page
+    assert (await browser.get("/accounts/new")).status_code == 403
+    for path in ("", "/delete", "/poll", "/backfill"):
+        assert (await browser.submit(f"/accounts/{SID}{path}")).status_code == 403
