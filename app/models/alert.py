@@ -55,6 +55,8 @@ class Alert(Base):
     silenced: Mapped[bool] = mapped_column(server_default=text("false"))
     occurrences: Mapped[int]
     value: Mapped[float | None]
+    price_unit: Mapped[str | None]
+    """For `sum`: the currency of `value`, where prices came in several."""
     sample_sids: Mapped[list[str]] = mapped_column(ARRAY(Text))
     late: Mapped[bool]
     left_out_accounts: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))

@@ -107,12 +107,14 @@ class MinuteCount(Base):
     """
 
     __tablename__ = "minute_counts"
-    __table_args__ = (PrimaryKeyConstraint("rule_id", "epoch", "minute", "group_key"),)
+    __table_args__ = (PrimaryKeyConstraint("rule_id", "epoch", "minute", "group_key", "unit"),)
 
     rule_id: Mapped[UUID]
     epoch: Mapped[int]
     minute: Mapped[Timestamp]
     group_key: Mapped[str]
+    unit: Mapped[str] = mapped_column(server_default="")
+    """Of `amount`: the currency of prices; empty where there is none, or where it is not known."""
     total: Mapped[int]
     """Final logs of the population; only for `ratio`."""
     matched: Mapped[int]
@@ -125,12 +127,13 @@ class HourCount(Base):
     """The totals of one hour, named by its end, for rules with long windows."""
 
     __tablename__ = "hour_counts"
-    __table_args__ = (PrimaryKeyConstraint("rule_id", "epoch", "hour", "group_key"),)
+    __table_args__ = (PrimaryKeyConstraint("rule_id", "epoch", "hour", "group_key", "unit"),)
 
     rule_id: Mapped[UUID]
     epoch: Mapped[int]
     hour: Mapped[Timestamp]
     group_key: Mapped[str]
+    unit: Mapped[str] = mapped_column(server_default="")
     total: Mapped[int]
     matched: Mapped[int]
     amount: Mapped[Decimal] = mapped_column(Numeric)
