@@ -133,13 +133,13 @@ def _new_values(notification: Notification) -> Iterator[tuple[str, str]]:
 
 
 def _sum(value: float, field: str, notification: Notification) -> str:
-    """Write a sum with its unit; that of money is the group's, else the logs'."""
+    """Write a sum with its unit; that of money is the alert's or the group's, else the one that all its logs have."""
     if field != "price":
         return f"{number(value)} {'seconds' if field == 'duration_seconds' else field}"
-    logs = [notification.alert["group"], *notification.logs]
-    units = sorted({single_line(log["price_unit"]) for log in logs if log.get("price_unit")})
-    mixed = ", added up" if len(units) > 1 else ""
-    return f"{money(value)} {' and '.join(units)}{mixed}".rstrip()
+    alert = notification.alert
+    named = [single_line(known["price_unit"]) for known in (alert, alert["group"]) if known.get("price_unit")]
+    units = named[:1] or list({single_line(log["price_unit"]) for log in notification.logs if log.get("price_unit")})
+    return f"{money(value)} {units[0] if len(units) == 1 else ''}".rstrip()
 
 
 def _group(notification: Notification) -> Iterator[tuple[str, str]]:

@@ -84,7 +84,11 @@ def log_json(row: Row[*tuple[Any, ...]]) -> JsonObject:
 
 
 def alert_json(alert: Alert) -> JsonObject:
-    """Serialize an alert, without its deliveries. `error` explains the code of its newest match that has one."""
+    """Serialize an alert, without its deliveries. `error` explains the code of its newest match that has one.
+
+    `price_unit` is there only where prices came in several currencies.
+    """
+    unit = {} if alert.price_unit is None else {"price_unit": alert.price_unit}
     return {
         "id": str(alert.id),
         "rule_id": None if alert.rule_id is None else str(alert.rule_id),
@@ -102,6 +106,7 @@ def alert_json(alert: Alert) -> JsonObject:
         "silenced": bool(alert.silenced),
         "occurrences": alert.occurrences,
         "value": alert.value,
+        **unit,
         "sample_sids": alert.sample_sids,
         "late": alert.late,
         "left_out_accounts": alert.left_out_accounts or [],

@@ -96,6 +96,35 @@ def test_what_rules_have_learnt_outlives_the_second_revision_and_the_way_back(em
     engine.dispose()
 
 
+KEPT_BY_0008 = """
+    INSERT INTO minute_counts VALUES (:rule, 1, '2026-01-01Z', '{}', 2, 1, 5);
+    INSERT INTO hour_counts VALUES (:rule, 1, '2026-01-01Z', '{}', 2, 1, 5);
+"""
+COUNTED_BY_0009 = """
+    INSERT INTO {table} SELECT rule_id, epoch, {time}, group_key, 1, 1, 7, 'EUR' FROM {table};
+    INSERT INTO {table} SELECT rule_id, epoch, {time} + interval '1 hour', group_key, 1, 1, 7, 'USD' FROM {table}
+    WHERE unit = ''
+"""
+
+
+@pytest.mark.parametrize(("table", "time"), [("minute_counts", "minute"), ("hour_counts", "hour")])
+def test_what_was_counted_outlives_the_ninth_revision_and_the_way_back(empty: str, table: str, time: str) -> None:
+    migrate(empty, "0008")
+    engine = _engine(empty)
+    with engine.begin() as connection:
+        connection.execute(text(KEPT_BY_0008), {"rule": "0" * 32})
+    migrate(empty, "0009")
+    with engine.begin() as connection:
+        assert connection.execute(text(f"SELECT unit, amount FROM {table}")).all() == [("", 5)]
+        connection.execute(text(COUNTED_BY_0009.format(table=table, time=time)))
+    migrate(empty, "-1")
+    with engine.begin() as connection:
+        counts = connection.execute(text(f"SELECT total, matched, amount FROM {table} ORDER BY {time}")).all()
+        assert [tuple(row) for row in counts] == [(3, 2, 12), (1, 1, 7)]
+    migrate(empty)
+    engine.dispose()
+
+
 def test_several_that_start_at_once_make_it_once(empty: str) -> None:
     environment = {"PATH": os.environ["PATH"], "DATABASE_URL": empty}
     command = [sys.executable, "-m", "alembic", "upgrade", "head"]

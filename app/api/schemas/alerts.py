@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from app.api.schemas.common import (
     ACCOUNT_SID,
@@ -58,6 +58,9 @@ class ErrorMeaning(ResponseModel):
 class Alert(ResponseModel):
     """One episode of one rule for one group."""
 
+    # What has a default may be missing from an answer.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
     id: ShownId = Field(description="Its id.")
     rule_id: ShownId | None = Field(description="Its rule; null for a built-in alert.")
     rule_name: str = Field(
@@ -83,6 +86,11 @@ class Alert(ResponseModel):
     occurrences: int = Field(description="Number of logs that count towards it.", examples=[12])
     value: float | None = Field(
         description="The condition's last measured value: a percentage, sum, count or ratio.", examples=[12.0]
+    )
+    price_unit: str | None = Field(
+        None,
+        description="The currency of `value`: only there if a `sum` over `price` found prices in several currencies.",
+        examples=["EUR"],
     )
     sample_sids: list[str] = Field(description="Sids of some of its logs, newest first.", examples=[[EXAMPLE_MESSAGE]])
     left_out_accounts: list[str] = Field(

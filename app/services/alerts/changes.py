@@ -47,6 +47,7 @@ MUTABLE_COLUMNS = {
     "silenced": "bool",
     "occurrences": "int",
     "value": "float8",
+    "price_unit": "text",
     "sample_sids": "text[]",
     "left_out_accounts": "text[]",
     "error_code": "int",

@@ -129,6 +129,8 @@ def _condition(rule: RuleDefinition) -> Iterator[Phrase]:  # noqa: PLR0915 - one
             yield Phrase(SUM_NAMES[condition.field], strong=True)
             yield Phrase(f" of all {PLURALS[rule.log_type]}")
             yield from _matching(rule)
+            if condition.field == "price" and "price_unit" not in rule.group_by:
+                yield Phrase(", each currency by itself,")
             yield Phrase(" adds up to at least ")
             yield Phrase((money if condition.field == "price" else number)(condition.at_least), strong=True)
             yield from _within(condition.window_minutes)

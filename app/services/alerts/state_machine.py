@@ -37,6 +37,8 @@ class AlertState(Protocol):
     @property
     def value(self) -> float | None: ...
     @property
+    def price_unit(self) -> str | None: ...
+    @property
     def last_match_at(self) -> datetime: ...
     @property
     def window_from(self) -> datetime: ...
@@ -143,10 +145,13 @@ class Measure:
     """None: there was nothing to measure; the alert keeps its value."""
     insufficient_since: datetime | None
     left_out_accounts: Sequence[str]
+    price_unit: str | None = None
+    """The currency of `value`; None: the alert keeps its currency."""
 
     def transition(self, alert: AlertState) -> Columns:
         return {
             "value": alert.value if self.value is None else self.value,
+            "price_unit": self.price_unit or alert.price_unit,
             "insufficient_since": self.insufficient_since,
             "left_out_accounts": list(self.left_out_accounts),
         }

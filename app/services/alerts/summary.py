@@ -67,13 +67,19 @@ def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code
 
 
 def summarize_over_time(
-    rule: Rule, group: Mapping[str, Any], value: float | None, occurrences: int, total: int = 0
+    rule: Rule,
+    group: Mapping[str, Any],
+    value: float | None,
+    occurrences: int,
+    total: int = 0,
+    price_unit: str | None = None,
 ) -> str:
     """Write what a condition over time found: `12.5% of 640 messages undelivered to GB in 60 minutes (limit 5%)`.
 
     Args:
         value: the percentage, sum, count or ratio to the median of the last minute judged.
         total: what a percentage is of; 0 where that is not known.
+        price_unit: the currency of a sum, where prices came in several.
     """
     params = rule.params
     subject = _subject(rule)
@@ -104,6 +110,8 @@ def summarize_over_time(
         return _join(f"{count:,} {_noun(rule, count)}", subject, _group_phrases(group), stuck_phrase)
     if isinstance(params, SumParams):
         added, unit = SUM_UNITS[params.field]
+        if price_unit and "price_unit" not in group:
+            unit = f" {price_unit}"
         amount = f"{added} of {occurrences:,} {_noun(rule, occurrences)}"
         limit = f"reached {_sum(params, params.at_least)}{unit} in {window(params.window_minutes)}"
         return _join(amount, subject, _group_phrases(group), f"{limit} (now {shown}{unit})")

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.services.evaluation import change_queue, minute_counts
 from app.services.evaluation.rule_set import RuleSet, account_starts, effective_start
+from app.services.rules.conditions.sum import UNKNOWN_UNIT
 from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import Failures
 from app.services.rules.types import LogVersion, Rule, SpikeParams
@@ -27,7 +28,7 @@ class BatchMatches(NamedTuple):
     def group_times(self) -> dict[tuple[UUID, str], set[datetime]]:
         """Return when each group was seen, by the time that its rule goes by."""
         times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)
-        for rule_id, key, minute in self.deltas:
+        for rule_id, key, minute, _ in self.deltas:
             times[rule_id, key].add(minute)
         for rule, log in self.hits:
             at = log.occurred_at if minute_counts.counts_versions(rule) else log.changed_at
@@ -51,7 +52,8 @@ def match_batch(session: Session, rule_set: RuleSet, changes: Sequence[LogVersio
         _add_counts(session, rule_set, changes, matching_rules, starts, deltas)
     for rule, log in hits:
         if isinstance(rule.params, SpikeParams):
-            deltas[rule.id, group_key_of(rule, log), minute_counts.minute_end(log.changed_at)].matched += 1
+            minute = minute_counts.minute_end(log.changed_at)
+            deltas[rule.id, group_key_of(rule, log), minute, UNKNOWN_UNIT].matched += 1
     return BatchMatches(hits, deltas, rule_set.index.pop_failures())
 
 

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.services.rules.conditions.sum import UNKNOWN_UNIT, unit_of
 from app.services.rules.groups import group_key_of
 from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
 
@@ -32,8 +33,8 @@ class CountDelta:
     amount: Decimal = Decimal(0)
 
 
-Deltas = dict[tuple[UUID, str, datetime], CountDelta]
-"""(rule, group, minute) to what is added."""
+Deltas = dict[tuple[UUID, str, datetime, str], CountDelta]
+"""(rule, group, minute, unit) to what is added; the unit is that of `amount`."""
 
 
 def minute_end(at: datetime) -> datetime:
@@ -67,16 +68,16 @@ def add_version(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign
     """Add what one version of a log comes to for one rule, or take it away (`sign` -1)."""
     params = rule.params
     total = matched = 0
-    amount = Decimal(0)
+    amount, unit = Decimal(0), UNKNOWN_UNIT
     if isinstance(params, RatioParams):
         total, matched = int(log.final), int(log.final and matches)
     elif matches:
         matched = 1
         if isinstance(params, SumParams):
-            amount = abs(Decimal(getattr(log, params.field) or 0))
+            amount, unit = abs(Decimal(getattr(log, params.field) or 0)), unit_of(params, log)
     if not (total or matched):
         return
-    key = (rule.id, group_key_of(rule, log), minute_end(log.occurred_at))
+    key = (rule.id, group_key_of(rule, log), minute_end(log.occurred_at), unit)
     found = deltas.get(key)
     if found is None:
         found = deltas[key] = CountDelta()
@@ -88,8 +89,8 @@ def add_version(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign
 def fold_overflow(deltas: Deltas, slots: Mapping[tuple[UUID, str], str]) -> Deltas:
     """Put the groups that have no place together."""
     folded: Deltas = defaultdict(CountDelta)
-    for (rule_id, key, minute), amounts in deltas.items():
-        found = folded[rule_id, slots[rule_id, key], minute]
+    for (rule_id, key, minute, unit), amounts in deltas.items():
+        found = folded[rule_id, slots[rule_id, key], minute, unit]
         found.total += amounts.total
         found.matched += amounts.matched
         found.amount += amounts.amount
@@ -100,9 +101,9 @@ def save(session: Session, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
     """Add to the stored counts, in the order of their keys, so that no two evaluators wait for each other."""
     _upsert(session, "minute_counts", "minute", rules, deltas)
     hours: Deltas = defaultdict(CountDelta)
-    for (rule_id, key, minute), each in deltas.items():
+    for (rule_id, key, minute, unit), each in deltas.items():
         if has_hour_counts(rules[rule_id]):
-            found = hours[rule_id, key, hour_end(minute)]
+            found = hours[rule_id, key, hour_end(minute), unit]
             found.total += each.total
             found.matched += each.matched
             found.amount += each.amount
@@ -111,28 +112,30 @@ def save(session: Session, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
 
 def _upsert(session: Session, table: str, column: str, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
     rows = sorted(
-        (rule_id, rules[rule_id].epoch, at, key, each.total, each.matched, each.amount)
-        for (rule_id, key, at), each in deltas.items()
+        (rule_id, rules[rule_id].epoch, at, key, unit, each.total, each.matched, each.amount)
+        for (rule_id, key, at, unit), each in deltas.items()
         if each.total or each.matched or each.amount
     )
     if not rows:
         return
     session.execute(
         text(
-            f"INSERT INTO {table} AS kept (rule_id, epoch, {column}, group_key, total, matched, amount)"
+            f"INSERT INTO {table} AS kept (rule_id, epoch, {column}, group_key, unit, total, matched, amount)"
             " SELECT * FROM unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:ends AS timestamptz[]),"
-            " CAST(:keys AS text[]), CAST(:totals AS int[]), CAST(:matched AS int[]), CAST(:amounts AS numeric[]))"
-            f" ON CONFLICT (rule_id, epoch, {column}, group_key) DO UPDATE SET total = kept.total + excluded.total,"
-            " matched = kept.matched + excluded.matched, amount = kept.amount + excluded.amount"
+            " CAST(:keys AS text[]), CAST(:units AS text[]), CAST(:totals AS int[]), CAST(:matched AS int[]),"
+            f" CAST(:amounts AS numeric[])) ON CONFLICT (rule_id, epoch, {column}, group_key, unit)"
+            " DO UPDATE SET total = kept.total + excluded.total, matched = kept.matched + excluded.matched,"
+            " amount = kept.amount + excluded.amount"
         ),
         {
             "rules": [row[0] for row in rows],
             "epochs": [row[1] for row in rows],
             "ends": [row[2] for row in rows],
             "keys": [row[3] for row in rows],
-            "totals": [row[4] for row in rows],
-            "matched": [row[5] for row in rows],
-            "amounts": [row[6] for row in rows],
+            "units": [row[4] for row in rows],
+            "totals": [row[5] for row in rows],
+            "matched": [row[6] for row in rows],
+            "amounts": [row[7] for row in rows],
         },
     )
 

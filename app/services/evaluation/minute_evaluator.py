@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import NamedTuple
 from uuid import UUID
 
@@ -121,7 +120,7 @@ class MinuteInput:
     cleared: set[GroupId] = field(default_factory=set)
     """Groups of these whose condition is false by now."""
     window_counts: dict[GroupId, dict[int, WindowCounts]] = field(default_factory=dict)
-    amounts: dict[GroupId, list[tuple[datetime, Decimal]]] = field(default_factory=dict)
+    amounts: dict[GroupId, sum_condition.Amounts] = field(default_factory=dict)
     expected_groups: dict[UUID, list[str]] = field(default_factory=dict)
     stuck: dict[GroupId, list[int]] = field(default_factory=dict)
     """Logs that are stuck, by rule and group."""
@@ -174,9 +173,8 @@ def _read_input(session: Session, rule_set: RuleSet, due: DueMinute) -> MinuteIn
     asked = [window for rule in due.rules if (window := _window_series(rule, due.at)) is not None]
     minute.window_counts = window_queries.count_windows(session, asked)
     sums = by_type[SumParams]
-    minute.amounts = window_queries.read_amounts(
-        session, [WindowSeries(rule, due.at, rule.window) for rule in sums], sum_condition.LOOKBACK
-    )
+    windows = [WindowSeries(rule, due.at, rule.window) for rule in sums]
+    minute.amounts |= window_queries.read_amounts(session, windows, sum_condition.LOOKBACK)
     absence_rules = [rule for rule in by_type[NoDataParams] if rule.group_by]
     if absence_rules:
         minute.expected_groups = group_slots.expected_groups(session, absence_rules, due.at)
@@ -244,7 +242,8 @@ def _alerted_spans(session: Session, params: Mapping[UUID, SumParams], minute: M
     )
     for rule_id, key, since, until, reason in rows:
         if rule_id is not None and until is not None:
-            amounts = minute.amounts.get((rule_id, key), []) if reason == ResolveReason.MANUAL else []
+            by_hand = reason == ResolveReason.MANUAL
+            amounts: sum_condition.Amounts = minute.amounts.get((rule_id, key), {}) if by_hand else {}
             found[rule_id, key].append(
                 (since, sum_condition.breached_until(params[rule_id], amounts, until, minute.at))
             )
@@ -269,7 +268,7 @@ def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: A
             suppress = verdict.reason == ResolveReason.NEW_NORMAL
             alert_changes.apply(alert, Resolve(minute.at, verdict.reason, suppress))
         left_out_accounts = due.completeness.unreadable_accounts_of(rule)
-        alert_changes.apply(alert, Measure(verdict.value, verdict.insufficient_since, left_out_accounts))
+        alert_changes.apply(alert, Measure(verdict.value, verdict.insufficient_since, left_out_accounts, verdict.unit))
         updates.append((rule, alert, minute.stuck.get(group_id, [])))
     return updates
 
@@ -290,10 +289,9 @@ def judge_group(rule: Rule, group_id: GroupId, minute: MinuteInput, due: DueMinu
             params, window_counts.get(0, NO_COUNTS).matched, baseline_counts, frozen, started_at, minute.at
         )
     if isinstance(params, SumParams):
-        amounts = minute.amounts.get(group_id, [])
-        return sum_condition.judge(
-            params, amounts, minute.alerted_spans.get(group_id, []), minute.at, first_judged_minute(rule)
-        )
+        amounts, spans = minute.amounts.get(group_id, {}), minute.alerted_spans.get(group_id, [])
+        alert_unit = alert.price_unit if alert else None
+        return sum_condition.judge(params, amounts, spans, minute.at, first_judged_minute(rule), alert_unit)
     assert isinstance(params, StuckParams)
     return stuck.judge(params, len(minute.stuck.get(group_id, [])))
 
@@ -344,7 +342,7 @@ def _notify(session: Session, alert_changes: AlertChanges, minute: MinuteInput, 
     _count_logs(session, alert_changes, updates, minute.at)
     for rule, alert, _ in updates:
         total = minute.window_counts.get((rule.id, alert.group_key), {}).get(0, NO_COUNTS).total
-        summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences, total)
+        summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences, total, alert.price_unit)
         alert_changes.apply(alert, Describe(summary))
         alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
     alert_changes.save_alerts()

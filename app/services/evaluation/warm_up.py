@@ -12,6 +12,7 @@ from app import models
 from app.services.evaluation import group_slots, history, known_values, minute_counts
 from app.services.evaluation.rule_set import bump_version, to_rule
 from app.services.rules.conditions.new_value import ValueRun
+from app.services.rules.conditions.sum import UNKNOWN_UNIT
 from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.types import LogVersion, NewValueParams, NoDataParams, Rule, SpikeParams
@@ -76,7 +77,7 @@ def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:
             key, minute = group_key_of(rule, log), minute_counts.minute_end(at)
             times[rule.id, key].add(minute)
             if isinstance(rule.params, SpikeParams):
-                deltas[rule.id, key, minute].matched += 1
+                deltas[rule.id, key, minute, UNKNOWN_UNIT].matched += 1
             elif isinstance(rule.params, NewValueParams) and (value := known_values.value_of(rule, log)) is not None:
                 known_values.add_runs(runs, by_id, [(known_values.ValueKey(rule.id, key, value), ValueRun(at, at))])
     slots = group_slots.assign_slots(session, by_id, times)

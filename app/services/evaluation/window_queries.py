@@ -133,12 +133,12 @@ _RANGE_COUNTS = """
             CAST(:by_hours AS bool[])
         ) AS asked (rule_id, epoch, since, until, ends, length, by_hours)
     ), held AS (
-        SELECT kept.rule_id, group_key, minute AS at, total, matched, amount, ends, length
+        SELECT kept.rule_id, group_key, unit, minute AS at, total, matched, amount, ends, length
         FROM asked CROSS JOIN LATERAL (SELECT * FROM minute_counts WHERE minute_counts.rule_id = asked.rule_id
         AND minute_counts.epoch = asked.epoch AND minute > since AND minute <= until OFFSET 0) AS kept
         WHERE NOT by_hours
         UNION ALL
-        SELECT kept.rule_id, group_key, hour, total, matched, amount, ends, length
+        SELECT kept.rule_id, group_key, unit, hour, total, matched, amount, ends, length
         FROM asked CROSS JOIN LATERAL (SELECT * FROM hour_counts WHERE hour_counts.rule_id = asked.rule_id
         AND hour_counts.epoch = asked.epoch AND hour > since AND hour <= until OFFSET 0) AS kept
         WHERE by_hours
@@ -192,20 +192,22 @@ def _parts_of(window: WindowSeries) -> list[RangePart]:
 
 def read_amounts(
     session: Session, series: Sequence[WindowSeries], lookback: timedelta
-) -> dict[GroupId, list[tuple[datetime, Decimal]]]:
-    """Read the amounts of the windows that ended within `reach`; by rule and group, oldest first, each by its end.
+) -> dict[GroupId, dict[str, list[tuple[datetime, Decimal]]]]:
+    """Read the amounts of the windows that ended within `lookback`, by rule and group, then by unit.
 
-    Returns: minute by minute; what lies in every one of these windows by the hour, where hours are kept.
+    Returns: minute by minute, oldest first, each by its end; what lies in every one of these windows by the hour,
+        where hours are kept.
     """
-    found: dict[GroupId, list[tuple[datetime, Decimal]]] = defaultdict(list)
+    found: dict[GroupId, dict[str, list[tuple[datetime, Decimal]]]] = defaultdict(lambda: defaultdict(list))
     parts = [part for window in series for part in _parts_within(window, lookback)]
     if not parts:
         return found
     rows = session.execute(
-        text(f"{_RANGE_COUNTS} SELECT rule_id, group_key, at, amount FROM held ORDER BY 1, 2, 3"), _columns(parts)
+        text(f"{_RANGE_COUNTS} SELECT rule_id, group_key, unit, at, amount FROM held ORDER BY 1, 2, 3, 4"),
+        _columns(parts),
     )
-    for rule_id, key, at, amount in rows:
-        found[rule_id, key].append((at, amount))
+    for rule_id, key, unit, at, amount in rows:
+        found[rule_id, key][unit].append((at, amount))
     return found
 
 

@@ -123,7 +123,7 @@ class LogReader:
         at, field = minute("occurred_at"), queries.summed_field(self._rule)
         amount = f"coalesce(sum(abs({field})), 0)" if field else "0"
         share = isinstance(self._rule.params, RatioParams)
-        fields = {*self._fields, "final"} if share else self._fields
+        fields = {*self._fields, *queries.counted_fields(self._rule)}
         # A `ratio` also counts final logs that do not match, and its alerts name matches that are not final.
         which = "true" if share else self._pattern
         where = f" FROM {STATES} WHERE {self._occurred} AND {which}"
@@ -137,7 +137,8 @@ class LogReader:
         amount = f"coalesce(abs({field}), 0)" if field else "0"
         for rows in self._scan(select(fields, at, "1", amount) + where, values):
             for kind in self._kinds(rows):
-                key = (group_key_of(self._rule, kind.log), kind.minute, kind.log.final, kind.matches)
+                log = kind.log
+                key = (group_key_of(self._rule, log), kind.minute, log.final, log.price_unit, kind.matches)
                 before = alike.get(key)
                 alike[key] = kind if before is None else before.plus(kind)
         yield from alike.values()

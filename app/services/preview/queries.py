@@ -9,7 +9,7 @@ from typing import Any
 
 from app.enums import PatternType
 from app.services.rules.patterns import code_ranges, list_items
-from app.services.rules.types import LogVersion, NewValueParams, Rule, SumParams
+from app.services.rules.types import LogVersion, NewValueParams, RatioParams, Rule, SumParams
 
 Values = dict[str, Any]
 
@@ -120,6 +120,13 @@ _KEYWORDS = """
 
 def _escaped(word: str) -> str:
     return word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+def counted_fields(rule: Rule) -> frozenset[str]:
+    """Return the fields by which a condition counts logs apart: those that are final, and each currency."""
+    if isinstance(rule.params, RatioParams):
+        return frozenset({"final"})
+    return frozenset({"price_unit"} if summed_field(rule) == "price" else ())
 
 
 def summed_field(rule: Rule) -> str | None:

@@ -1,7 +1,7 @@
 """The logs of one group by minute, as input for conditions. No database."""
 
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,6 +16,8 @@ from app.services.evaluation.window_queries import WindowCounts
 from app.services.preview.log_reader import LogBucket
 from app.services.preview.result import Windows
 from app.services.rules.conditions import spike
+from app.services.rules.conditions import sum as sum_condition
+from app.services.rules.conditions.sum import unit_of
 from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
 
 Span = tuple[datetime, datetime]
@@ -48,18 +50,34 @@ class _MinuteCounts(NamedTuple):
 
     total: int
     matched: int
-    amount: Decimal
     named: int
     """Matches that an alert names: for a `ratio`, including those that are not final."""
 
 
-NO_COUNTS = _MinuteCounts(0, 0, Decimal(0), 0)
+NO_COUNTS = _MinuteCounts(0, 0, 0)
 
 
 def _add(one: _MinuteCounts, other: _MinuteCounts) -> _MinuteCounts:
-    return _MinuteCounts(
-        one.total + other.total, one.matched + other.matched, one.amount + other.amount, one.named + other.named
-    )
+    return _MinuteCounts(one.total + other.total, one.matched + other.matched, one.named + other.named)
+
+
+class _AmountSums:
+    """The amounts of one unit, of which any span is added up at once."""
+
+    def __init__(self) -> None:
+        self._added: dict[datetime, Decimal] = defaultdict(Decimal)
+        self._minutes: list[datetime] = []
+        self._sums: list[Decimal] = []
+
+    def add(self, minute: datetime, amount: Decimal) -> None:
+        self._added[minute] += amount
+
+    def freeze(self) -> None:
+        self._minutes = sorted(self._added)
+        self._sums = list(accumulate((self._added[at] for at in self._minutes), initial=Decimal(0)))
+
+    def between(self, after: datetime, until: datetime) -> Decimal:
+        return self._sums[bisect_right(self._minutes, until)] - self._sums[bisect_right(self._minutes, after)]
 
 
 class CountSource:
@@ -69,6 +87,7 @@ class CountSource:
         self._rule, self._known_from = rule, known_from
         self._length = rule.window
         self._added: dict[datetime, _MinuteCounts] = {}
+        self._amounts: dict[str, _AmountSums] = defaultdict(_AmountSums)
         self._seen: set[datetime] = set()
         self._seen_sorted: list[datetime] = []
         self._minutes: list[datetime] = []
@@ -87,27 +106,27 @@ class CountSource:
         """Add a bucket of logs."""
         named = kind.number if kind.matches else 0
         counts = kind.log.final or not isinstance(self._rule.params, RatioParams)
-        more = _MinuteCounts(
-            kind.number if counts else 0, named if counts else 0, kind.amount if named else Decimal(0), named
-        )
+        more = _MinuteCounts(kind.number if counts else 0, named if counts else 0, named)
         self._added[kind.minute] = _add(self._added.get(kind.minute, NO_COUNTS), more)
         if kind.matches:
             self._seen.add(kind.minute)
             self.size += kind.number
+            if isinstance(self._rule.params, SumParams):
+                self._amounts[unit_of(self._rule.params, kind.log)].add(kind.minute, kind.amount)
 
     def freeze(self) -> None:
         """Prepare for queries."""
         self._minutes = sorted(self._added)
         self._sums = list(accumulate((self._added[at] for at in self._minutes), _add, initial=NO_COUNTS))
         self._seen_sorted = sorted(self._seen)
+        for amounts in self._amounts.values():
+            amounts.freeze()
 
     def _between(self, after: datetime, until: datetime) -> "_MinuteCounts":
         """Return the totals of (after, until]."""
         low = self._sums[bisect_right(self._minutes, after)]
         high = self._sums[bisect_right(self._minutes, until)]
-        return _MinuteCounts(
-            high.total - low.total, high.matched - low.matched, high.amount - low.amount, high.named - low.named
-        )
+        return _MinuteCounts(high.total - low.total, high.matched - low.matched, high.named - low.named)
 
     def _window(self, until: datetime) -> "_MinuteCounts":
         """Return the totals of the window that ends at a minute. Cached: a `spike` needs each many times."""
@@ -146,14 +165,18 @@ class CountSource:
 
     def may_fire(self, at: datetime) -> bool:
         params = self._rule.params
-        total, matched, amount, _ = self._window(at - self._rule.settle_delay)
+        if isinstance(params, SumParams):
+            return bool(sum_condition.judge(params, self._window_amounts(at), (), at, at).holds)
+        total, matched, _ = self._window(at - self._rule.settle_delay)
         if isinstance(params, RatioParams):
             return total >= params.min_total
-        if isinstance(params, SumParams):
-            return amount >= Decimal(str(params.at_least))
         if isinstance(params, SpikeParams):
             return matched >= params.min_count and self._could_be_a_spike(params, matched, at)
         return not self._rule.group_by or self._was_seen(at)
+
+    def _window_amounts(self, at: datetime) -> sum_condition.Amounts:
+        """Return what the window that ends at a minute comes to, in each unit."""
+        return {unit: [(at, found.between(at - self._length, at))] for unit, found in self._amounts.items()}
 
     def _could_be_a_spike(self, params: SpikeParams, matched: int, at: datetime) -> bool:
         """Evaluate as if all windows were known. If fewer are, their median may be lower, so the real evaluation
@@ -171,10 +194,10 @@ class CountSource:
 
     def fill_input(self, minute: MinuteInput, group_id: GroupId) -> None:
         params = self._rule.params
-        total, matched, amount, _ = self._window(minute.at - self._rule.settle_delay)
+        total, matched, _ = self._window(minute.at - self._rule.settle_delay)
         minute.window_counts[group_id] = {0: WindowCounts(total, matched)}
         if isinstance(params, SumParams):
-            minute.amounts[group_id] = [(minute.at, amount)]
+            minute.amounts[group_id] = self._window_amounts(minute.at)
         if isinstance(params, SpikeParams):
             for number in range(1, params.baseline_windows + 1):
                 before = self._window(minute.at - number * self._length)

@@ -142,6 +142,8 @@ class Verdict:
     """Of `sum`: the end of the window that reached the limit."""
     is_past: bool = False
     """Of `sum`: that window is past, and the latest one is below the limit: fires, and keeps nothing open."""
+    unit: str | None = None
+    """Of `sum`: the currency of `value`, where prices came in several."""
 
 
 @dataclass(frozen=True)

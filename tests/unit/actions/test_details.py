@@ -34,10 +34,12 @@ def test_a_new_value_is_named() -> None:
     assert ("Values", "GB, FR") in list_details(notification)
 
 
-def test_prices_of_two_currencies_are_said_to_be_added_up() -> None:
+def test_of_prices_in_two_currencies_the_one_that_passed_is_named() -> None:
     logs = [dict(FIRING.logs[0]) | {"price_unit": unit} for unit in ("USD", "EUR")]
     notification = replace(notifications.measured({"type": "sum", "field": "price"}, 61.25), logs=logs)
-    assert ("Sum", "61.25 EUR and USD, added up") in list_details(notification)
+    assert ("Sum", "61.25") in list_details(notification)
+    notification = replace(notification, alert=notification.alert | {"price_unit": "EUR"})
+    assert ("Sum", "61.25 EUR") in list_details(notification)
 
 
 def test_a_sum_of_one_currency_says_which() -> None:

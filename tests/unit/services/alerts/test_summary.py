@@ -130,6 +130,14 @@ def test_it_says_what_a_condition_over_time_found(condition: dict[str, Any], val
     assert summarize_over_time(rule, {"to_country": "GB"}, value, 7) == said
 
 
+def test_a_sum_of_prices_in_several_currencies_names_the_one_that_passed() -> None:
+    condition = {"type": "sum", "field": "price", "at_least": 50, "window_minutes": 60}
+    said = summarize_over_time(make_rule(**STATUS, condition=condition), {}, 61.25, 7, price_unit="EUR")
+    assert said == "price of 7 messages failed or undelivered reached 50 EUR in an hour (now 61.25 EUR)"
+    said = summarize_over_time(make_rule(condition=condition), {"price_unit": "EUR"}, 61.25, 7, price_unit="EUR")
+    assert said == "price of 7 logs in EUR reached 50 in an hour (now 61.25)"
+
+
 def test_a_share_says_what_it_is_of() -> None:
     condition = {"type": "ratio", "percent": 5, "window_minutes": 60, "min_total": 50, "settle_minutes": 10}
     rule = make_rule(**STATUS, condition=condition)

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from app.services.rules.conditions.sum import breached_until, judge
+from app.services.rules.conditions.sum import Amounts, breached_until, by_known_unit, judge
 from app.services.rules.types import SumParams, Verdict
 from tests.fakes import START
 
@@ -11,9 +11,14 @@ PARAMS = SumParams(field="price", at_least=50, window_minutes=60)
 LONG_AGO = START - timedelta(days=7)
 
 
-def amounts(*ago_and_amount: tuple[int, int]) -> list[tuple[datetime, Decimal]]:
+def minutes(*ago_and_amount: tuple[int, int]) -> list[tuple[datetime, Decimal]]:
     """(minute, amount), each so many minutes before the start, oldest first."""
     return [(START - timedelta(minutes=ago), Decimal(amount)) for ago, amount in ago_and_amount]
+
+
+def amounts(*ago_and_amount: tuple[int, int]) -> Amounts:
+    """The same, all in one unit."""
+    return {"USD": minutes(*ago_and_amount)}
 
 
 def test_it_holds_while_the_latest_window_reaches_the_limit() -> None:
@@ -38,18 +43,50 @@ def test_windows_count_for_twenty_four_hours() -> None:
 
 
 def test_windows_that_ended_before_the_rule_do_not_count() -> None:
-    minutes = amounts((200, 50))
-    assert judge(PARAMS, minutes, [], START, START - timedelta(minutes=141)).holds is True
-    assert judge(PARAMS, minutes, [], START, START - timedelta(minutes=140)).holds is False
+    known = amounts((200, 50))
+    assert judge(PARAMS, known, [], START, START - timedelta(minutes=141)).holds is True
+    assert judge(PARAMS, known, [], START, START - timedelta(minutes=140)).holds is False
 
 
 def test_windows_that_share_time_with_an_earlier_alert_do_not_fire_again() -> None:
-    minutes = amounts((200, 50))
+    known = amounts((200, 50))
     alerted = [(START - timedelta(minutes=260), START - timedelta(minutes=200))]
-    assert judge(PARAMS, minutes, alerted, START, LONG_AGO).holds is False
+    assert judge(PARAMS, known, alerted, START, LONG_AGO).holds is False
 
 
 def test_the_latest_breach_after_a_manual_resolve_ends_where_the_sum_falls_below() -> None:
-    minutes, resolved_at = amounts((100, 50)), START - timedelta(minutes=90)
-    assert breached_until(PARAMS, minutes, resolved_at, START) == START - timedelta(minutes=41)
-    assert breached_until(PARAMS, [], resolved_at, START) == resolved_at
+    known, resolved_at = amounts((100, 50)), START - timedelta(minutes=90)
+    assert breached_until(PARAMS, known, resolved_at, START) == START - timedelta(minutes=41)
+    assert breached_until(PARAMS, {}, resolved_at, START) == resolved_at
+
+
+def test_units_are_not_added_up() -> None:
+    known = {"EUR": minutes((30, 40)), "USD": minutes((20, 30))}
+    assert judge(PARAMS, known, [], START, LONG_AGO) == Verdict(False, 40.0, unit="EUR")
+    known["USD"] = minutes((20, 51))
+    assert judge(PARAMS, known, [], START, LONG_AGO) == Verdict(True, 51.0, window_ended_at=START, unit="USD")
+    assert breached_until(PARAMS, known, START - timedelta(minutes=9), START) == START
+
+
+def test_a_past_window_of_any_unit_fires() -> None:
+    known = {"EUR": minutes((200, 50)), "USD": minutes((20, 30))}
+    ended_at = START - timedelta(minutes=200)
+    assert judge(PARAMS, known, [], START, LONG_AGO) == Verdict(
+        True, 0.0, window_ended_at=ended_at, is_past=True, unit="EUR"
+    )
+
+
+def test_an_alert_keeps_its_unit_until_only_another_reaches_the_limit() -> None:
+    known = {"EUR": minutes((30, 60)), "USD": minutes((30, 50))}
+    assert judge(PARAMS, known, [], START, LONG_AGO, "USD").unit == "USD"
+    known["USD"] = minutes((30, 49))
+    assert judge(PARAMS, known, [], START, LONG_AGO, "USD").unit == "EUR"
+    known["EUR"] = minutes((30, 49))
+    assert judge(PARAMS, known, [], START, LONG_AGO, "USD") == Verdict(False, 49.0, unit="USD")
+
+
+def test_what_has_an_unknown_unit_counts_towards_each() -> None:
+    known = {"": minutes((10, 20)), "EUR": minutes((30, 10)), "USD": minutes((5, 30))}
+    assert by_known_unit(known) == {"EUR": minutes((30, 10), (10, 20)), "USD": minutes((10, 20), (5, 30))}
+    assert judge(PARAMS, known, [], START, LONG_AGO) == Verdict(True, 50.0, window_ended_at=START, unit="USD")
+    assert judge(PARAMS, {"": minutes((10, 50))}, [], START, LONG_AGO) == Verdict(True, 50.0, window_ended_at=START)
