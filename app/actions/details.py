@@ -49,6 +49,7 @@ def list_details(notification: Notification) -> list[tuple[str, str]]:
         *_value(notification),
         *_new_values(notification),
         *_group(notification),
+        *_finding(notification),
         *_reach(notification),
         *_accounts(notification),
         *_left_out(notification),
@@ -173,6 +174,12 @@ def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
     if spread.countries and not {"to", "to_country"} & group.keys():
         label = "Country" if len(spread.countries) == 1 else "Countries"
         yield label, _first([country(code) for code in spread.countries])
+
+
+def _finding(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Say what the logs have in common that others do not."""
+    if finding := notification.alert.get("finding"):
+        yield "In common", single_line(finding)
 
 
 def _accounts(notification: Notification) -> Iterator[tuple[str, str]]:

@@ -37,6 +37,7 @@ def sample_alert(at: str) -> JsonObject:
             "cause": "The handset is switched off or out of reach.",
             "docs": "https://www.twilio.com/docs/api/errors/30003",
         },
+        "finding": None,
     }
 
 

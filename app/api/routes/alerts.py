@@ -8,20 +8,21 @@ from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
-from app.api.deps import IfMatch, OptionalJsonBody, parse
+from app.api.deps import AppSettings, IfMatch, OptionalJsonBody, parse
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
 from app.api.openapi import body
-from app.api.responses import JsonObject, resource_response
+from app.api.responses import JsonObject, json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.alerts import Alert as ShownAlert
-from app.api.schemas.alerts import AlertDetail, AlertFilters, AlertPage, Note
+from app.api.schemas.alerts import AlertDetail, AlertFilters, AlertPage, InCommon, Note
 from app.api.schemas.common import EXAMPLE_ID, PageQuery
 from app.api.schemas.logs import LogPage
 from app.api.security import READ, Principal, Writer
 from app.database import session_scope
 from app.models import Alert
 from app.services.alerts import manual, search
+from app.services.findings.common import ComparedAlert, common_json, find_common
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
 from app.services.serializers import alert_json, delivery_json, log_json
@@ -58,6 +59,24 @@ def list_alert_logs(alert_id: AlertId, query: Annotated[PageQuery, Query()]) -> 
         position = read_position(name, query, log_search.SORT_KEY)
         page = log_search.list_of_alert(session, alert_id, position, query.limit)
         return page_response(name, query, [log_json(row) for row in page.items], page.older)
+
+
+@router.get(
+    "/{alert_id}/common",
+    response_model=InCommon,
+    summary="Show what the logs of an alert have in common",
+    dependencies=READ,
+)
+def get_common(alert_id: AlertId, settings: AppSettings) -> Response:
+    """Compare the logs of an alert with the other logs of the same population, group and span.
+
+    Both sides are samples of at most 2,000 logs, the same ones on every call. Fields that the rule's pattern is about
+    are left out: all logs of the alert share them.
+    """
+    with session_scope() as session:
+        alert = ComparedAlert.of(search.get(session, alert_id))
+        found = find_common(session, alert, with_texts=settings.store_message_bodies)
+    return json_response(common_json(found))
 
 
 AlertOperation = Callable[[Session, UUID, str | None, str | None, Any], Alert]

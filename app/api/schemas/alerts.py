@@ -1,6 +1,6 @@
 """Schemas of alerts."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -109,6 +109,47 @@ class AlertDetail(Alert):
     """One alert with its deliveries."""
 
     deliveries: list[Delivery] = Field(description="Its deliveries, newest first; at most 1000.")
+
+
+class SharedTrait(ResponseModel):
+    """A value that the alert's logs share more, or less, than the others."""
+
+    field: Literal[
+        "to_country",
+        "from",
+        "messaging_service_sid",
+        "error_code",
+        "segments",
+        "hour",
+        "status",
+        "link_domain",
+        "first_words",
+    ] = Field(description="The field; `hour` is the hour of the day in UTC, 0 to 23.", examples=["link_domain"])
+    value: str | int = Field(description="The value.", examples=["bit.ly"])
+    share: float = Field(description="Share of the alert's logs that have it, from 0 to 1.", examples=[0.98])
+    share_of_others: float = Field(description="Share of the other logs that have it.", examples=[0.11])
+
+
+class InCommon(ResponseModel):
+    """What the logs of an alert have in common, against the others of the same population and span."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    matched: int = Field(description="Number of the alert's logs that were compared, at most 2,000.", examples=[143])
+    others: int = Field(description="Number of other logs that were compared, at most 2,000.", examples=[269])
+    items: list[SharedTrait] = Field(
+        description="The shared values, the widest difference first; at most 50. Empty with fewer than 20 logs on"
+        " either side."
+    )
+    finding: str | None = Field(
+        None,
+        description="The strongest difference in one sentence: at least 80% of the alert's logs and twice the share of"
+        " the others, by more than chance. Omitted if there is none.",
+        examples=["98% of them had a link to bit.ly, but only 11% of the others."],
+    )
+    detail: str | None = Field(
+        None, description="Why there are no items, or what is left out. Omitted otherwise.", examples=[None]
+    )
 
 
 class AlertPage(ResponseModel):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, Subquery, and_, func, literal, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from app.enums import ResolveReason
@@ -238,13 +238,18 @@ def list_of_alert(
     session: Session, alert_id: UUID, position: Position | None, limit: int
 ) -> Page[Row[*tuple[Any, ...]]]:
     """List an alert's logs, newest first: its matches, and matches of earlier alerts within its first window."""
+    counted = keys_of_alert(alert_id)
+    query = select_logs().join(counted, and_(counted.c.occurred_at == Log.occurred_at, counted.c.log_id == Log.id))
+    return _read(session, query, position, limit)
+
+
+def keys_of_alert(alert_id: UUID) -> Subquery:
+    """Select `occurred_at` and `log_id` of the logs that count towards an alert."""
     holder = aliased(Alert)
     own = select(Match.occurred_at, Match.log_id).where(Match.alert_id == alert_id)
     earlier = select(Match.occurred_at, Match.log_id).select_from(Alert).join(holder, _reaches_back_to(holder))
     shared = earlier.join(Match, Match.alert_id == holder.id).where(Alert.id == alert_id, _lies_in_window())
-    counted = own.union_all(shared).subquery("counted")
-    query = select_logs().join(counted, and_(counted.c.occurred_at == Log.occurred_at, counted.c.log_id == Log.id))
-    return _read(session, query, position, limit)
+    return own.union_all(shared).subquery("counted")
 
 
 def _reaches_back_to(earlier: type[Alert]) -> ColumnElement[bool]:

@@ -1,7 +1,7 @@
 """Makes the deliveries that a notification owes, in the transaction that changed the alert; freezes what is sent."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,9 @@ from app.actions.sample import sample_notification
 from app.config import Settings
 from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action, Alert, Delivery, Log, Match, Rule
+from app.services.findings import notices as findings
+from app.services.findings.common import ComparedAlert
+from app.services.findings.comparison import MIN_LOGS
 from app.services.outbox import digest, spread
 from app.services.outbox.rows import config_of, delivery_row
 from app.services.serializers import alert_json, log_json, rule_json, select_logs
@@ -86,6 +89,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     """
     if not notices:
         return 0
+    found = findings.find(session, _compared(notices), settings)
     lock_notices(session)
     targets = _targets(session, settings)
     if not any(target.wants(each) for target in targets for each in notices):
@@ -103,7 +107,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
         notification = Notification(
             type=each.type,
             timestamp=now,
-            alert=_masked(each.shown, settings),
+            alert=_masked(each.shown | {"finding": found.get(each.alert_id)}, settings),
             rule=rule,
             logs=logs.get(each.alert_id, []),
             base_url=settings.public_base_url,
@@ -130,6 +134,13 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     if rows:
         session.execute(insert(Delivery), rows)
     return len(rows)
+
+
+def _compared(notices: Sequence[Notice]) -> Iterator[ComparedAlert]:
+    """Choose the alerts whose logs are worth comparing: those that are not over, with enough logs."""
+    for each in notices:
+        if each.type != NotificationType.RESOLVED and each.rule_id and each.shown["occurrences"] >= MIN_LOGS:
+            yield ComparedAlert(each.alert_id, each.rule_id, each.shown["group"])
 
 
 def lock_notices(session: Session) -> None:

@@ -134,3 +134,34 @@ async def test_a_test_of_an_action_answers_with_its_deliveries_whatever_becomes_
     (delivery,) = answer.json()["deliveries"]
     assert (answer.status_code, delivery["type"], delivery["status"]) == (200, "action.test", "failed")
     assert "SMTP_HOST" in delivery["attempts"][0]["error"]
+
+
+async def test_what_the_logs_have_in_common_is_told_with_why_it_may_not_be(api: Api, alert_id: str) -> None:
+    url = f"/api/alerts/{alert_id}/common"
+    assert (await api.get(url)).json() == {
+        "matched": 3,
+        "others": 0,
+        "items": [],
+        "detail": "There are 3 logs of this alert: at least 20 are needed on each side to compare them.",
+    }
+    assert (await api.get(f"/api/alerts/{'0' * 8}-0000-0000-0000-{'0' * 12}/common")).status_code == 404
+    assert (await api.get(f"{url}?limit=3")).status_code == 422
+    async with Api(api.app, None) as nobody:
+        assert (await nobody.get(url)).status_code == 401
+
+
+async def test_what_the_logs_have_in_common_is_answered_in_the_documented_shape(api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(hours=1))
+    await api.post("/api/rules", json=RULE)
+    good = {"status": "delivered", "error_code": None, "from_": "+14155550111"}
+    feed.store([log(number, now + timedelta(seconds=number)) for number in range(1, 31)], now)
+    feed.store([log(100 + number, now + timedelta(seconds=number), **good) for number in range(1, 31)], now)
+    feed.complete(now)
+    evaluate(now + timedelta(seconds=60))
+    (alert,) = (await api.get("/api/alerts")).json()["items"]
+    found = (await api.get(f"/api/alerts/{alert['id']}/common")).json()
+    assert (found["matched"], found["others"]) == (30, 30)
+    assert found["items"][0] == {"field": "from", "value": "+14155550100", "share": 1.0, "share_of_others": 0.0}
+    assert found["finding"] == "100% of them came from +14155550100, but none of the others."
+    assert "detail" not in found

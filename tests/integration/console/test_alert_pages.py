@@ -5,8 +5,9 @@ from uuid import UUID, uuid4
 
 from app.database import session_scope
 from app.models import Alert
-from app.utils.clock import utc_now
-from tests.integration.api.conftest import Api
+from app.utils.clock import cut_to_second, utc_now
+from tests.feeding import Feed, evaluate, log
+from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
 
 HOSTILE = "<script>alert(1)</script> {{7*7}} \u202ereversed\u202c"
@@ -138,3 +139,31 @@ async def test_an_alert_that_is_not_there_is_a_page(browser: Browser) -> None:
         answer = await browser.get(path)
         assert answer.status_code == 404, path
         assert "text/html" in answer.headers["content-type"]
+
+
+async def test_an_alert_shows_what_its_logs_have_in_common(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(hours=1))
+    await api.post("/api/rules", json=RULE)
+    good = {"status": "delivered", "error_code": None}
+    bad_text, good_text = f"{HOSTILE} bit.ly/3xK", "Hello there friend"
+    feed.store([log(number, now + timedelta(seconds=number), text=bad_text) for number in range(1, 41)], now)
+    feed.store(
+        [log(100 + number, now + timedelta(seconds=number), text=good_text, **good) for number in range(1, 41)], now
+    )
+    feed.complete(now)
+    evaluate(now + timedelta(seconds=60))
+    (alert,) = (await api.get("/api/alerts")).json()["items"]
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert['id']}")).text
+    assert "100% of them had a link to bit.ly, but none of the others." in page
+    assert 'href="/logs?q=bit.ly"' in page
+    assert "40 logs of this alert, against 40 others" in page
+    assert "<script>alert(1)" not in page
+
+
+async def test_an_alert_without_logs_says_nothing_in_common(browser: Browser) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    assert "This alert is about GiftPulse itself: it has no logs." in page

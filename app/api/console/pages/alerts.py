@@ -12,12 +12,18 @@ from app.api.console.access import PostedForm, SignedIn, Viewer, Writer
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
+from app.api.deps import AppSettings
 from app.api.lists import read_position
 from app.api.schemas.alerts import AlertFilters
+from app.config import Settings
 from app.database import session_scope
 from app.enums import AlertStatus
 from app.models import Alert, Delivery
 from app.services.alerts import manual, search, silences
+from app.services.findings import wording
+from app.services.findings.common import ComparedAlert, InCommon, find_common
+from app.services.findings.comparison import MIN_FINDING_FACTOR
+from app.services.findings.traits import Trait
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
 from app.services.serializers import alert_json
@@ -32,6 +38,8 @@ OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
 LABELS = {"rule_id": "rule", "account_sid": "account", "since": "from", "until": "before"}
 SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8)}
 MORNING_HOUR = 9
+COMMON_SECONDS = 2
+MIN_SHOWN_SHARE = 0.1
 
 
 @router.get("/alerts")
@@ -62,12 +70,13 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
 
 
 @router.get("/alerts/{alert_id}")
-def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId) -> Response:
+def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: AppSettings) -> Response:
     """Show one alert: what is wrong, whose fault it is, what to do, and what happened."""
     with session_scope() as session:
         alert = search.get(session, alert_id)
         sent = deliveries.of_alert(session, alert_id)
         logs = log_search.list_of_alert(session, alert_id, None, SAMPLE_LOGS).items
+        common = None if "x-fragment" in request.headers else _common(session, alert, settings)
         session.expunge_all()
     context = {
         "section": "alerts",
@@ -76,6 +85,8 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId) -> Respons
         "trail": _trail(alert, sent),
         "deliveries": sent,
         "logs": logs,
+        "common": common,
+        "rows": _common_rows(common) if common else [],
         "morning": _next_morning(viewer, utc_now()),
     }
     return render(request, viewer, "alert.html", context)
@@ -83,6 +94,38 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId) -> Respons
 
 def _meaning(alert: Alert) -> ErrorCode | None:
     return None if alert.error_code is None else describe(alert.error_code)
+
+
+def _common(session: Session, alert: Alert, settings: Settings) -> InCommon:
+    """Compare the alert's logs with the others, within a time that a page may take."""
+    return find_common(
+        session, ComparedAlert.of(alert), with_texts=settings.store_message_bodies, seconds=COMMON_SECONDS
+    )
+
+
+def _common_rows(common: InCommon) -> list[dict[str, Any]]:
+    """List the traits of at least a tenth of the alert's logs, one per field, the widest difference first."""
+    rows: dict[str, dict[str, Any]] = {}
+    for each in common.items:
+        if each.share < MIN_SHOWN_SHARE or each.trait.field in rows:
+            continue
+        rows[each.trait.field] = {
+            "label": wording.label(each.trait),
+            "href": _logs_with(each.trait),
+            "here": wording.percent(each.share),
+            "there": wording.percent(each.share_of_others),
+            "width": round(100 * each.share, 1),
+            "mark": round(100 * each.share_of_others, 1),
+            "stands_out": each.share >= MIN_FINDING_FACTOR * each.share_of_others,
+        }
+    return list(rows.values())
+
+
+def _logs_with(trait: Trait) -> str:
+    """Return the address of the logs with a trait; empty where no filter finds them."""
+    if trait.field in ("to_country", "from", "messaging_service_sid", "error_code", "status"):
+        return link("/logs", **{trait.field: trait.value})
+    return link("/logs", q=trait.value) if trait.field == "link_domain" else ""
 
 
 def _trail(alert: Alert, sent: Any) -> list[dict[str, Any]]:
