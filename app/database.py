@@ -118,8 +118,18 @@ def session_scope() -> Iterator[Session]:
 
 
 def after_commit(session: Session, call: Callable[[], object]) -> None:
-    """Run `call` after the commit; not at all after a rollback."""
-    event.listen(session, "after_commit", lambda _: call(), once=True)
+    """Run `call` after the commit of the transaction; not after a rollback, nor when a savepoint is released."""
+    calls = session.info.setdefault("after_commit", [])
+    if not calls:
+        event.listen(session, "after_commit", _run_after_commit)
+    calls.append(call)
+
+
+def _run_after_commit(session: Session) -> None:
+    if session.in_nested_transaction():
+        return  # SQLAlchemy reports the release of a savepoint as a commit, too
+    for call in session.info.pop("after_commit", ()):
+        call()
 
 
 def sync_clock() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from app.database import session_scope
+from app.database import after_commit, session_scope
 from app.models import Heartbeat
 from app.utils.clock import utc_now
 
@@ -22,6 +22,17 @@ def test_a_block_that_raises_stores_nothing(database: str) -> None:
         raise RuntimeError("stop")
     with session_scope() as session:
         assert session.scalar(text("SELECT count(*) FROM heartbeats")) == 0
+
+
+def test_what_waits_for_the_commit_waits_for_that_of_the_transaction_not_of_a_savepoint(database: str) -> None:
+    calls: list[str] = []
+    with session_scope() as session:
+        after_commit(session, lambda: calls.append("outer"))
+        with session.begin_nested():
+            after_commit(session, lambda: calls.append("inner"))
+            session.execute(text("SELECT 1"))
+        assert calls == []
+    assert calls == ["outer", "inner"]
 
 
 def test_times_come_back_aware_and_in_utc(database: str) -> None:
