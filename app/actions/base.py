@@ -57,6 +57,61 @@ class Notification:
     """What a digest tells: how many notifications it stands for, since when, and of which alerts; else null."""
 
 
+def make_alert(
+    *,
+    id: str | None,  # noqa: A002 - the names are those of the API
+    rule_name: str,
+    severity: str,
+    summary: str,
+    started_at: str,
+    last_match_at: str,
+    occurrences: int,
+    rule_id: str | None = None,
+    status: str = "firing",
+    group: JsonObject | None = None,
+    resolved_at: str | None = None,
+    acknowledged_at: str | None = None,
+    acknowledged_by: str | None = None,
+    note: str | None = None,
+    silenced: bool = False,
+    value: float | None = None,
+    price_unit: str | None = None,
+    sample_sids: Sequence[str] = (),
+    late: bool = False,
+    left_out_accounts: Sequence[str] = (),
+    resolve_reason: str | None = None,
+    error: JsonObject | None = None,
+) -> JsonObject:
+    """Build the JSON of an alert: the API's, that of a test and that of a digest have the same fields.
+
+    `price_unit` is there only where prices came in several currencies.
+    """
+    return {
+        "id": id,
+        "rule_id": rule_id,
+        "rule_name": rule_name,
+        "severity": severity,
+        "status": status,
+        "group": group or {},
+        "summary": summary,
+        "started_at": started_at,
+        "last_match_at": last_match_at,
+        "resolved_at": resolved_at,
+        "acknowledged_at": acknowledged_at,
+        "acknowledged_by": acknowledged_by,
+        "note": note,
+        "silenced": silenced,
+        "occurrences": occurrences,
+        "value": value,
+        **({} if price_unit is None else {"price_unit": price_unit}),
+        "sample_sids": list(sample_sids),
+        "late": late,
+        "left_out_accounts": list(left_out_accounts),
+        "resolve_reason": resolve_reason,
+        "error": error,
+    }
+
+
 @dataclass(frozen=True)
 class Envelope:
     """One delivery, ready to be sent: the same on every attempt."""

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from app.actions.base import JsonObject, Notification
+from app.actions.base import JsonObject, Notification, make_alert
 from app.enums import NotificationType
 from app.utils.clock import rfc3339
 
@@ -11,34 +11,23 @@ SAMPLE_ID = "00000000-0000-0000-0000-000000000000"
 
 def sample_alert(at: str) -> JsonObject:
     """Make an alert in the shape of the API."""
-    return {
-        "id": SAMPLE_ID,
-        "rule_id": None,
-        "rule_name": "Test of an action",
-        "severity": "info",
-        "status": "firing",
-        "group": {"to_country": "GB"},
-        "summary": "This is a test: 3 messages undelivered to GB",
-        "started_at": at,
-        "last_match_at": at,
-        "resolved_at": None,
-        "acknowledged_at": None,
-        "acknowledged_by": None,
-        "note": None,
-        "silenced": False,
-        "occurrences": 3,
-        "value": None,
-        "sample_sids": ["SM" + "0" * 32],
-        "late": False,
-        "resolve_reason": None,
-        "error": {
+    return make_alert(
+        id=SAMPLE_ID,
+        rule_name="Test of an action",
+        severity="info",
+        group={"to_country": "GB"},
+        summary="This is a test: 3 messages undelivered to GB",
+        started_at=at,
+        last_match_at=at,
+        occurrences=3,
+        sample_sids=["SM" + "0" * 32],
+        error={
             "code": 30003,
             "message": "Unreachable destination handset",
             "cause": "The handset is switched off or out of reach.",
             "docs": "https://www.twilio.com/docs/api/errors/30003",
         },
-        "finding": None,
-    }
+    ) | {"finding": None}
 
 
 def sample_notification(base_url: str, now: datetime) -> Notification:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row, Select, select
 
+from app.actions.base import make_alert
 from app.models import Account, Alert, ApiKey, Attempt, AuditEntry, Delivery, Log, LogChange, Rule, Silence
 from app.services.twilio.error_codes import explain
 from app.utils.clock import rfc3339
@@ -84,35 +85,31 @@ def log_json(row: Row[*tuple[Any, ...]]) -> JsonObject:
 
 
 def alert_json(alert: Alert) -> JsonObject:
-    """Serialize an alert, without its deliveries. `error` explains the code of its newest match that has one.
-
-    `price_unit` is there only where prices came in several currencies.
-    """
-    unit = {} if alert.price_unit is None else {"price_unit": alert.price_unit}
-    return {
-        "id": str(alert.id),
-        "rule_id": None if alert.rule_id is None else str(alert.rule_id),
-        "rule_name": alert.rule_name,
-        "severity": alert.severity,
-        "status": alert.status,
-        "group": alert.group,
-        "summary": alert.summary,
-        "started_at": rfc3339(alert.started_at),
-        "last_match_at": rfc3339(alert.last_match_at),
-        "resolved_at": _time(alert.resolved_at),
-        "acknowledged_at": _time(alert.acknowledged_at),
-        "acknowledged_by": alert.acknowledged_by,
-        "note": alert.note,
-        "silenced": bool(alert.silenced),
-        "occurrences": alert.occurrences,
-        "value": alert.value,
-        **unit,
-        "sample_sids": alert.sample_sids,
-        "late": alert.late,
-        "left_out_accounts": alert.left_out_accounts or [],
-        "resolve_reason": alert.resolve_reason,
-        "error": None if alert.error_code is None else explain(alert.error_code),
-    }
+    """Serialize an alert, without its deliveries. `error` explains the code of its newest match that has one."""
+    return make_alert(
+        id=str(alert.id),
+        rule_id=None if alert.rule_id is None else str(alert.rule_id),
+        rule_name=alert.rule_name,
+        severity=alert.severity,
+        status=alert.status,
+        group=alert.group,
+        summary=alert.summary,
+        started_at=rfc3339(alert.started_at),
+        last_match_at=rfc3339(alert.last_match_at),
+        resolved_at=_time(alert.resolved_at),
+        acknowledged_at=_time(alert.acknowledged_at),
+        acknowledged_by=alert.acknowledged_by,
+        note=alert.note,
+        silenced=bool(alert.silenced),
+        occurrences=alert.occurrences,
+        value=alert.value,
+        price_unit=alert.price_unit,
+        sample_sids=alert.sample_sids,
+        late=alert.late,
+        left_out_accounts=alert.left_out_accounts or [],
+        resolve_reason=alert.resolve_reason,
+        error=None if alert.error_code is None else explain(alert.error_code),
+    )
 
 
 def rule_json(rule: Rule) -> JsonObject:

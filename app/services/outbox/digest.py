@@ -16,7 +16,7 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.actions.base import ActionKind, Notification
+from app.actions.base import ActionKind, Notification, make_alert
 from app.actions.message_content import compose
 from app.actions.registry import kind_for
 from app.config import Settings
@@ -154,27 +154,15 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
     number = len(deliveries)
     noun = "notification" if number == 1 else "notifications"
     summary = f"{number} more {noun} in {minutes} minute{'' if minutes == 1 else 's'}, told in one"
-    alert: JsonObject = {
-        "id": None,
-        "rule_id": None,
-        "rule_name": "Too many alerts at once",
-        "severity": by_severity[0].content["severity"],
-        "status": "firing",
-        "group": {},
-        "summary": summary,
-        "started_at": rfc3339(since),
-        "last_match_at": rfc3339(until),
-        "resolved_at": None,
-        "acknowledged_at": None,
-        "acknowledged_by": None,
-        "silenced": False,
-        "occurrences": number,
-        "value": None,
-        "sample_sids": [],
-        "late": False,
-        "resolve_reason": None,
-        "error": None,
-    }
+    alert = make_alert(
+        id=None,
+        rule_name="Too many alerts at once",
+        severity=by_severity[0].content["severity"],
+        summary=summary,
+        started_at=rfc3339(since),
+        last_match_at=rfc3339(until),
+        occurrences=number,
+    )
     digest: Mapping[str, Any] = {
         "count": number,
         "since": rfc3339(since),
