@@ -8,22 +8,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from app.utils.phone_spellings import Spelling, find_numbers, find_own, own_numbers, own_pattern
+
 HIDDEN = "•••"
 MIN_SECRET_LENGTH = 6
 """Shorter texts occur anywhere by chance."""
-PLUS = r"\+|\uff0b|%(?:25)*2[Bb]|&#0*43;|&#[Xx]0*2[Bb];|&plus;|\\u002[Bb]"
-"""A plus sign: plain, in a URL (even nested in a query), in HTML, in JSON."""
-SEPARATOR = r"(?:[ \t\u00a0\u2007\u2009\u202f.()/\u2010-\u2015-]|%(?:25)*2[089DEFdef]|%C2%A0)"
-"""Separators between the digits of a number, also in a URL."""
-NUMBER = re.compile(
-    rf"(?P<plus>{PLUS})(?P<digits>[1-9][0-9]{{9,14}}(?![0-9])|[1-9](?:{SEPARATOR}{{0,3}}[0-9]){{7,14}}(?![0-9])"
-    rf"|(?<![+\uff0b])[1-9](?:(?:{SEPARATOR}|\+){{0,3}}[0-9]){{7,14}}(?![0-9]))"
-)
-"""A number with its plus: 8 to 15 digits. In a URL, another plus may encode a space."""
-OWN_NUMBER = re.compile(r"(?<!\w)\+?([1-9][0-9]{6,14})(?!\w)")
 OWN_FIELDS = ("from", "to")
-MIN_NATIONAL_DIGITS = 8
-"""Fewer digits occur elsewhere by chance."""
 UNMASKED_FIELDS = frozenset(
     {"id", "sid", "account_sid", "rule_id", "sample_sids", "messaging_service_sid", "resource_sid", "docs"}
 )
@@ -41,18 +31,34 @@ def mask_numbers(value: Any) -> Any:
 
     Digits without a plus can be anything: of these, only the value's own `from` and `to` are masked.
     """
-    return _mask(value, _own_pattern(_own_numbers(value)))
+    return _mask(value, own_pattern(_own_numbers(value)))
 
 
 def _mask(value: Any, own: re.Pattern[str] | None) -> Any:
     if isinstance(value, str):
-        masked = NUMBER.sub(lambda found: found["plus"] + mask_number("+" + _digits(found["digits"]))[1:], value)
-        return own.sub(_mask_own, masked) if own else masked
+        masked = _replace(value, ((found, mask_number("+" + found.digits)[1:]) for found in find_numbers(value)))
+        return _mask_own(masked, own) if own else masked
     if isinstance(value, dict):
         return {name: part if name in UNMASKED_FIELDS else _mask(part, own) for name, part in value.items()}
     if isinstance(value, list | tuple):
         return [_mask(part, own) for part in value]
     return value
+
+
+def _mask_own(text: str, own: re.Pattern[str]) -> str:
+    """Mask own numbers. Without the calling code, fewer digits are shown."""
+    found = find_own(text, own)
+    return _replace(
+        text, ((each, mask_number(each.digits) if whole else HIDDEN + each.digits[-4:]) for each, whole in found)
+    )
+
+
+def _replace(text: str, replacements: Iterable[tuple[Spelling, str]]) -> str:
+    parts, at = [], 0
+    for found, shown in replacements:
+        parts += [text[at : found.start], shown]
+        at = found.end
+    return "".join([*parts, text[at:]]) if parts else text
 
 
 def _own_numbers(value: Any) -> Iterator[str]:
@@ -61,38 +67,12 @@ def _own_numbers(value: Any) -> Iterator[str]:
         for name, part in value.items():
             if name in OWN_FIELDS:
                 for address in part if isinstance(part, list) else [part]:
-                    yield from OWN_NUMBER.findall(address) if isinstance(address, str) else ()
+                    yield from own_numbers(address) if isinstance(address, str) else ()
             else:
                 yield from _own_numbers(part)
     elif isinstance(value, list | tuple):
         for part in value:
             yield from _own_numbers(part)
-
-
-def _own_pattern(numbers: Iterable[str]) -> re.Pattern[str] | None:
-    """Match these numbers without plus, with or without calling code, whose length is unknown."""
-    spelled: list[str] = []
-    for digits in sorted(set(numbers), key=len, reverse=True):
-        spelled.append(f"(?P<whole{len(spelled)}>{_spaced(digits)})")
-        national = [digits[cut:] for cut in (1, 2, 3) if len(digits) - cut >= MIN_NATIONAL_DIGITS]
-        spelled += [rf"(?:00|011|0)?[(]?{_spaced(part)}" for part in (digits, *national)]
-    if not spelled:
-        return None
-    return re.compile(rf"(?:(?<![0-9A-Za-z])|(?<=%[0-9A-Fa-f]{{2}}))(?:{'|'.join(spelled)})(?![0-9A-Za-z])")
-
-
-def _spaced(digits: str) -> str:
-    return f"{SEPARATOR}{{0,3}}".join(digits)
-
-
-def _mask_own(found: re.Match[str]) -> str:
-    """Mask a number. Without its calling code, fewer digits are shown."""
-    digits = _digits(found.group())
-    return mask_number(digits) if found.lastgroup else HIDDEN + digits[-4:]
-
-
-def _digits(spelled: str) -> str:
-    return "".join(re.findall("[0-9]", re.sub("%(?:25)*[0-9A-Fa-f]{2}", "", spelled)))
 
 
 def mask_secret(secret: str, prefix: str = "") -> str:
