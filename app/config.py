@@ -94,6 +94,7 @@ class Settings(BaseSettings):
     delivery_retry_seconds: tuple[int, ...] = (5, 30, 120, 600, 1800, 7200, 21600)
     webhook_timeout_seconds: int = Field(15, ge=1, le=120)
     webhook_allowed_networks: tuple[Network, ...] = ()
+    inbox_url: str | None = None
     smtp_host: str | None = None
     smtp_port: int = Field(587, ge=1, le=65_535)
     smtp_user: str | None = None
@@ -164,6 +165,12 @@ class Settings(BaseSettings):
         if parts.query or parts.fragment:
             raise ValueError("must be an address such as https://monitor.example.com, without ? and #")
         return value.rstrip("/")
+
+    @field_validator("inbox_url")
+    @classmethod
+    def _check_inbox_url(cls, value: str) -> str:
+        _web_address(value)
+        return value
 
     @field_validator("heartbeat_url")
     @classmethod

@@ -6,13 +6,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import exists, select
+from sqlalchemy import ScalarSelect, exists, func, select
 from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.enums import ActionType
 from app.errors import ConfigError
-from app.models import Action, Attempt, Delivery, Rule
+from app.models import Account, Action, Attempt, Delivery, PushedRecord, Rule, Stream
 from app.services import audit, rule_admin
 from app.services.outbox import actions
 
@@ -38,6 +38,46 @@ def missing(session: Session) -> list[str]:
     return ([] if has_rule else ["no rule is enabled: nothing alerts but GiftPulse's own trouble"]) + (
         [] if has_action else ["no action is enabled: nobody is notified, not even that Twilio cannot be read"]
     )
+
+
+@dataclass(frozen=True)
+class FirstSteps:
+    """How far a new installation has come, from what is stored."""
+
+    accounts: int
+    """Enabled ones."""
+    is_read: bool
+    """Some stream was read."""
+    rules: int
+    """Enabled ones."""
+    actions: int
+    """Enabled ones."""
+    is_notified: bool
+    """Something reached a receiver."""
+    sends_mail: bool
+    """Some action sends mail."""
+    is_pushed: bool
+    """A callback of Twilio came in the last day."""
+
+
+def first_steps(session: Session) -> FirstSteps:
+    """Read how far the installation has come, in one statement."""
+    found = session.execute(
+        select(
+            _count(Account),
+            exists().where(Stream.account_id == Account.id, Account.enabled, Stream.last_success_at.is_not(None)),
+            _count(Rule),
+            _count(Action),
+            exists().where(Delivery.action_id == Action.id, Action.enabled, Delivery.status == "succeeded"),
+            exists().where(Action.action_type == ActionType.EMAIL),
+            exists(select(PushedRecord.id)),
+        )
+    ).one()
+    return FirstSteps(*found)
+
+
+def _count(table: type[Account | Rule | Action]) -> ScalarSelect[int]:
+    return select(func.count()).select_from(table).where(table.enabled).scalar_subquery()
 
 
 def prepare(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiosmtpd.smtp import SMTP
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
@@ -18,6 +19,7 @@ from scripts.inbox.receive import MailHandler, webhook
 from scripts.inbox.store import Store
 
 HOST = "127.0.0.1"
+CONSOLE_STYLE = Path(__file__).resolve().parents[2] / "app" / "api" / "console" / "static" / "console.css"
 MAX_BYTES = 10 * 1024 * 1024
 HEADERS = {
     # Mails may contain styles and images; nothing may run or load from elsewhere.
@@ -30,6 +32,9 @@ HEADERS = {
 templates = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "pages"), autoescape=True, undefined=StrictUndefined
 )
+# The inbox looks like the console. Its pages hold the styles, so that they ask for nothing else.
+templates.globals["style"] = Markup(CONSOLE_STYLE.read_text(encoding="utf-8"))  # noqa: S704  # a file of ours
+templates.globals["console"] = os.environ.get("PUBLIC_BASE_URL", "")
 
 
 def create_app(folder: Path, smtp_port: int, secret: str | None) -> Starlette:

@@ -162,6 +162,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     if simulated:
         twilio_url = f"http://{processes.LOOPBACK}:{chosen['simulator']}"
         env = environment.demo_settings(env, (DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN), twilio_url, chosen["smtp"])
+        env.setdefault("INBOX_URL", f"http://localhost:{chosen['inbox']}/")
     return Plan(folder, options.host, chosen, env, settings, secrets, simulated)
 
 

@@ -25,6 +25,7 @@ from app.api.console.assets import asset_path
 from app.api.console.plots import paths
 from app.config import Settings
 from app.enums import Scope
+from app.services.twilio import simulator
 from app.utils.clock import rfc3339, utc_now
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates" / "console"
@@ -167,7 +168,8 @@ def render(
         "address": _address(request),
         "live": request.query_params.get("live") != "off",
         "now": now,
-        "simulated": settings.twilio_api_base_url.startswith(("http://127.0.0.1", "http://localhost")),
+        "simulated": simulator.is_watched(settings),
+        "inbox_url": settings.inbox_url,
         **context,
     }
     fragment = request.headers.get("x-fragment", "").replace("-", "_")

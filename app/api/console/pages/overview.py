@@ -9,19 +9,21 @@ from datetime import datetime, timedelta
 
 from fastapi import Request, Response
 
-from app.api.console import texts
-from app.api.console.access import SignedIn, Viewer
+from app.api.console import first_steps, texts
+from app.api.console.access import SignedIn, Viewer, Writer
 from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
-from app.api.console.rendering import link, render
+from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
 from app.database import session_scope
 from app.enums import AlertStatus, LogType
 from app.models import Alert
+from app.services import setup
 from app.services.alerts import search
 from app.services.health import Health
 from app.services.logs import stats
 from app.services.logs.search import LogFilter
+from app.services.twilio import simulator
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.utils.clock import utc_now
 
@@ -100,6 +102,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         wanted = search.AlertFilter(status=OPEN)
         alerts = list(search.list_alerts(session, wanted, None, 100).items)
+        steps = first_steps.steps_of(setup.first_steps(session), request.app.state.settings.smtp_host)
         session.expunge_all()
     alerts.sort(key=_urgency)
     traffic = _traffic.get(span)
@@ -109,6 +112,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "section": "overview",
         "sentence": _sentence(alerts, health, traffic, RANGES[span]),
         "health": health,
+        "steps": [] if first_steps.is_finished(steps) else steps,
         "alerts": alerts[:MAX_ALERTS],
         "more_alerts": max(0, len(alerts) - MAX_ALERTS),
         "span": span,
@@ -128,6 +132,14 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "countries": traffic.countries,
     }
     return render(request, viewer, "overview.html", context)
+
+
+@router.post("/simulator/carrier-filtering")
+def make_trouble(request: Request, _: Writer) -> Response:
+    """Let the simulator begin an incident, so that a newcomer sees what follows from it."""
+    simulator.begin(request.app.state.settings, "carrier_filtering")
+    text = "A carrier filters one sender now. Within a minute an alert opens here, and its mail goes out."
+    return redirect(request, "/", Flash(text))
 
 
 def _urgency(alert: Alert) -> tuple[bool, bool, int, float]:

@@ -94,7 +94,7 @@ function livePart(part) {
     try {
       const answer = await fetch(part.dataset.from ?? location.href, { headers: { "X-Fragment": part.id, ...(tag && { "If-None-Match": tag }) } });
       if (answer.status === 401) return location.reload();
-      if (answer.ok) { tag = answer.headers.get("ETag") ?? ""; part.innerHTML = await answer.text(); liven(part); }
+      if (answer.ok) { tag = answer.headers.get("ETag") ?? ""; part.innerHTML = await answer.text(); liven(part); showOpen(); }
       part.classList.remove("stale");
     } catch { part.classList.add("stale"); }
   }, seconds * 1000);
@@ -113,6 +113,14 @@ async function loadParts(parts) {
     part.classList.remove("slow");
     part.removeAttribute("aria-busy");
   }
+}
+
+// Open alerts redden the tab's title and icon, and the counts of the menus, without a reload.
+function showOpen() {
+  const open = Number(document.getElementById("open-count")?.value ?? 0), icon = document.querySelector("link[rel=icon]");
+  document.title = (open ? `(${open}) ` : "") + document.title.replace(/^\(\d+\) /, "");
+  if (icon.dataset.firing) icon.href = open ? icon.dataset.firing : icon.dataset.calm;
+  all("[data-open]").forEach((count) => { count.hidden = !open; count.firstChild.data = open; });
 }
 
 function liven(within) {

@@ -1,0 +1,68 @@
+"""The card of the first steps: what stands, what is missing, and the one thing to do about it. Pure."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from app.api.console import texts
+from app.services.setup import FirstSteps
+
+
+class Step(NamedTuple):
+    """One line of the card."""
+
+    title: str
+    detail: str
+    is_done: bool
+    href: str = ""
+    """Where it is done."""
+    button: str = ""
+    command: str = ""
+    """What to type instead of clicking."""
+
+
+def steps_of(found: FirstSteps, smtp_host: str | None) -> list[Step]:
+    """List the steps; the mail server only where it matters."""
+    needs_mail = found.sends_mail or not smtp_host
+    mail = Step(
+        "Mail server", smtp_host or "SMTP_HOST is not set: mails fail.", bool(smtp_host), "/settings", "Settings"
+    )
+    return [
+        _reading(found),
+        Step(
+            "First rule",
+            texts.count(found.rules, "rule is on", "rules are on") if found.rules else "No rule is on: nothing alerts.",
+            found.rules > 0,
+            "/rules/packs",
+            "Choose a pack",
+        ),
+        _telling(found),
+        *([mail] if needs_mail else []),
+        Step(
+            "Push from Twilio",
+            "Twilio tells within seconds." if found.is_pushed else "Learn of failures within seconds, not minutes.",
+            found.is_pushed,
+            command="python -m app twilio connect",
+        ),
+    ]
+
+
+def _reading(found: FirstSteps) -> Step:
+    if found.is_read:
+        detail = texts.count(found.accounts, "account", "accounts")
+    else:
+        detail = "The first answer is awaited." if found.accounts else "No account is watched."
+    return Step("Twilio is read", detail, found.is_read, "/accounts", "Accounts")
+
+
+def _telling(found: FirstSteps) -> Step:
+    if found.is_notified:
+        detail = texts.count(found.actions, "action is on", "actions are on")
+    else:
+        detail = "Nothing has arrived anywhere yet: send a test." if found.actions else "Nobody is told of an alert."
+    to, button = ("/actions", "Send a test") if found.actions else ("/actions/new", "Add an action")
+    return Step("Somebody is told", detail, found.is_notified, to, button)
+
+
+def is_finished(steps: Sequence[Step]) -> bool:
+    """Check whether nothing is left to do."""
+    return all(step.is_done for step in steps)

@@ -1,0 +1,32 @@
+"""The bundled Twilio simulator: whether it is watched, and what it can be told to do."""
+
+from urllib.parse import urlsplit
+
+import httpx
+
+from app.config import Settings
+from app.errors import Conflict
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+TIMEOUT_SECONDS = 5.0
+INCIDENTS = ("carrier_filtering", "unreachable_gb", "webhook_down", "spend_surge", "traffic_stop")
+
+
+def is_watched(settings: Settings) -> bool:
+    """Return whether a simulator on this machine stands in for Twilio."""
+    return urlsplit(settings.twilio_api_base_url).hostname in LOOPBACK
+
+
+def begin(settings: Settings, incident: str) -> None:
+    """Let the simulator begin an incident.
+
+    Raises: Conflict if it is not watched, or does not do it.
+    """
+    if not is_watched(settings) or incident not in INCIDENTS:
+        raise Conflict("only the bundled simulator can be told to make trouble, and this is not one of its incidents")
+    url = f"{settings.twilio_api_base_url}/_simulator/scenarios/{incident}"
+    try:
+        with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:
+            client.post(url).raise_for_status()
+    except httpx.HTTPError:
+        raise Conflict("the simulator did not begin it: look at its log") from None
