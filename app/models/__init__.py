@@ -11,7 +11,7 @@ from app.models.account import (
     StreamEvaluation,
 )
 from app.models.action import Action
-from app.models.alert import Alert, Silence
+from app.models.alert import Alert, AlertNote, Silence
 from app.models.api_key import ApiKey, SignOut
 from app.models.audit import AuditEntry, IdempotentAnswer
 from app.models.base import Base
@@ -29,6 +29,7 @@ __all__ = [
     "Account",
     "Action",
     "Alert",
+    "AlertNote",
     "ApiKey",
     "Attempt",
     "AuditEntry",

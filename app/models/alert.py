@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import DateTime, Identity, Index, Text, text
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -51,6 +51,8 @@ class Alert(Base):
     resolve_reason: Mapped[str | None]
     acknowledged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     acknowledged_by: Mapped[str | None]
+    acknowledged_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When it is firing again if it has not resolved; null: it stays acknowledged."""
     note: Mapped[str | None]
     silenced: Mapped[bool] = mapped_column(server_default=text("false"))
     occurrences: Mapped[int]
@@ -71,6 +73,19 @@ class Alert(Base):
     """The number of occurrences in that notification."""
     notify_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When to check whether a notification is due; null: not before something changes."""
+
+
+class AlertNote(Base):
+    """What a person noted about an alert."""
+
+    __tablename__ = "alert_notes"
+    __table_args__ = (Index(None, "alert_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    alert_id: Mapped[UUID] = mapped_column(ForeignKey("alerts.id", ondelete="CASCADE"))
+    at: Mapped[Timestamp]
+    by: Mapped[str]
+    note: Mapped[str]
 
 
 class Silence(Base):
