@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Row, Select, select
 
 from app.actions.base import make_alert
-from app.models import Account, Alert, ApiKey, Attempt, AuditEntry, Delivery, Log, LogChange, Rule, Silence
+from app.models import Account, Alert, AlertNote, ApiKey, Attempt, AuditEntry, Delivery, Log, LogChange, Rule, Silence
 from app.services.twilio.error_codes import explain
 from app.utils.clock import rfc3339
 
@@ -99,6 +99,7 @@ def alert_json(alert: Alert) -> JsonObject:
         resolved_at=_time(alert.resolved_at),
         acknowledged_at=_time(alert.acknowledged_at),
         acknowledged_by=alert.acknowledged_by,
+        acknowledged_until=_time(alert.acknowledged_until),
         note=alert.note,
         silenced=bool(alert.silenced),
         occurrences=alert.occurrences,
@@ -110,6 +111,11 @@ def alert_json(alert: Alert) -> JsonObject:
         resolve_reason=alert.resolve_reason,
         error=None if alert.error_code is None else explain(alert.error_code),
     )
+
+
+def note_json(note: AlertNote) -> JsonObject:
+    """Serialize a note on an alert."""
+    return {"at": rfc3339(note.at), "by": note.by, "note": note.note}
 
 
 def rule_json(rule: Rule) -> JsonObject:

@@ -1,21 +1,31 @@
-"""Alerts: list, show, acknowledge, resolve."""
+"""Alerts: list, show, acknowledge, note, resolve."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from datetime import datetime, timedelta
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
-from app.api.deps import AppSettings, IfMatch, OptionalJsonBody, parse
+from app.api.deps import AppSettings, IfMatch, JsonBody, OptionalJsonBody, parse
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
 from app.api.openapi import body
 from app.api.responses import JsonObject, json_response, resource_response
 from app.api.routing import make_router
+from app.api.schemas.alerts import (
+    Acknowledgement,
+    AlertDetail,
+    AlertFilters,
+    AlertNote,
+    AlertPage,
+    InCommon,
+    NewNote,
+    Note,
+)
 from app.api.schemas.alerts import Alert as ShownAlert
-from app.api.schemas.alerts import AlertDetail, AlertFilters, AlertPage, InCommon, Note
 from app.api.schemas.common import EXAMPLE_ID, PageQuery
 from app.api.schemas.logs import LogPage
 from app.api.security import READ, Principal, Writer
@@ -25,7 +35,7 @@ from app.services.alerts import manual, search
 from app.services.findings.common import ComparedAlert, common_json, find_common
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
-from app.services.serializers import alert_json, delivery_json, log_json
+from app.services.serializers import alert_json, delivery_json, log_json, note_json
 from app.utils.clock import utc_now
 
 router = make_router("Alerts", prefix="/api/alerts")
@@ -43,11 +53,14 @@ def list_alerts(query: Annotated[AlertFilters, Query()]) -> Response:
 
 @router.get("/{alert_id}", response_model=AlertDetail, summary="Get an alert", dependencies=READ)
 def get_alert(alert_id: AlertId) -> Response:
-    """Show an alert with its deliveries."""
+    """Show an alert with its notes and deliveries."""
     with session_scope() as session:
         shown = alert_json(search.get(session, alert_id))
-        sent = [delivery_json(each) for each in deliveries.of_alert(session, alert_id)]
-        return resource_response(shown | {"deliveries": sent}, unversioned=("deliveries",))
+        more = {
+            "notes": [note_json(note) for note in search.notes_of(session, alert_id)],
+            "deliveries": [delivery_json(each) for each in deliveries.of_alert(session, alert_id)],
+        }
+        return resource_response(shown | more, unversioned=more.keys())
 
 
 @router.get("/{alert_id}/logs", response_model=LogPage, summary="List the logs of an alert", dependencies=READ)
@@ -79,21 +92,19 @@ def get_common(alert_id: AlertId, settings: AppSettings) -> Response:
     return json_response(common_json(found))
 
 
-AlertOperation = Callable[[Session, UUID, str | None, str | None, Any], Alert]
+AlertOperation = Callable[[Session, UUID, datetime], Alert]
 
 
 def _run_operation(
-    caller: Principal, alert_id: UUID, sent: Any, expected: IfMatch, action: str, operation: AlertOperation
+    caller: Principal, alert_id: UUID, sent: JsonObject, expected: IfMatch, action: str, operation: AlertOperation
 ) -> Callable[[Session], Response]:
-    note = parse(Note, sent)
-
     def effect(session: Session) -> Response:
         before: JsonObject = alert_json(search.get(session, alert_id, lock=True))
         expected.check(before)
         change = AuditedChange(session, caller, f"alert:{alert_id}", before)
-        shown = alert_json(operation(session, alert_id, note.by or caller.name, note.note, utc_now()))
-        # A second acknowledgement does not change the alert: its caller and note are recorded only here.
-        change.record(action, shown | {"sent": note.model_dump(exclude_none=True)})
+        shown = alert_json(operation(session, alert_id, utc_now()))
+        # A second acknowledgement does not change the alert: its caller is recorded only here.
+        change.record(action, shown | {"sent": sent})
         return resource_response(shown)
 
     return effect
@@ -103,17 +114,33 @@ def _run_operation(
     "/{alert_id}/acknowledge",
     response_model=ShownAlert,
     summary="Acknowledge an alert",
-    openapi_extra=body(Note, required=False),
+    openapi_extra=body(Acknowledgement, required=False),
 )
 def acknowledge_alert(
     caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
 ) -> Response:
-    """Acknowledge an alert: no more updates are sent for it.
+    """Acknowledge an alert: no more updates are sent for it, or none for a while.
 
-    An acknowledged alert does not change again; the audit records the call and its note.
+    An acknowledged alert does not change again; the audit records the call, and its note is added to `notes`.
+    """
+    given = parse(Acknowledgement, sent)
+
+    def acknowledge(session: Session, alert_id: UUID, now: datetime) -> Alert:
+        until = None if given.for_minutes is None else now + timedelta(minutes=given.for_minutes)
+        return manual.acknowledge(session, alert_id, given.by or caller.name, given.note, now, until)
+
+    shown = given.model_dump(exclude_none=True)
+    return once.run(caller.id, _run_operation(caller, alert_id, shown, expected, "alert.acknowledge", acknowledge))
+
+
+@router.post("/{alert_id}/unacknowledge", response_model=ShownAlert, summary="Take an acknowledgement back")
+def unacknowledge_alert(caller: Writer, alert_id: AlertId, expected: IfMatch, once: Idempotent) -> Response:
+    """Make an acknowledged alert firing again: `acknowledged_at` and `acknowledged_by` are cleared, reminders go on.
+
+    An alert that nobody has acknowledged stays as it is.
     """
     return once.run(
-        caller.id, _run_operation(caller, alert_id, sent, expected, "alert.acknowledge", manual.acknowledge)
+        caller.id, _run_operation(caller, alert_id, {}, expected, "alert.unacknowledge", manual.unacknowledge)
     )
 
 
@@ -127,4 +154,29 @@ def resolve_alert(
     caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
 ) -> Response:
     """Resolve an alert manually and notify the receivers that were notified when it fired."""
-    return once.run(caller.id, _run_operation(caller, alert_id, sent, expected, "alert.resolve", manual.resolve))
+    given = parse(Note, sent)
+
+    def resolve(session: Session, alert_id: UUID, now: datetime) -> Alert:
+        return manual.resolve(session, alert_id, given.by or caller.name, given.note, now)
+
+    shown = given.model_dump(exclude_none=True)
+    return once.run(caller.id, _run_operation(caller, alert_id, shown, expected, "alert.resolve", resolve))
+
+
+@router.post(
+    "/{alert_id}/notes",
+    response_model=AlertNote,
+    status_code=201,
+    summary="Add a note to an alert",
+    openapi_extra=body(NewNote),
+)
+def add_note(caller: Writer, alert_id: AlertId, sent: JsonBody, once: Idempotent) -> Response:
+    """Add a note to an alert, open or resolved. Nobody is notified."""
+    given = parse(NewNote, sent)
+
+    def effect(session: Session) -> Response:
+        added = note_json(manual.add_note(session, alert_id, given.by or caller.name, given.note, utc_now()))
+        AuditedChange(session, caller, f"alert:{alert_id}").record("alert.note", added)
+        return json_response(added, 201)
+
+    return once.run(caller.id, effect)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from app.api.schemas.common import (
     ACCOUNT_SID,
@@ -23,6 +23,9 @@ from app.api.schemas.common import (
 from app.api.schemas.deliveries import Delivery
 from app.enums import AlertStatus, ResolveReason, Severity
 from app.services.alerts.search import AlertFilter
+
+MAX_MINUTES = 44_640
+"""As the windows of rules: 31 days."""
 
 
 class AlertFilters(PageQuery):
@@ -81,6 +84,9 @@ class Alert(ResponseModel):
     acknowledged_by: str | None = Field(
         description="Who acknowledged it, or resolved it without acknowledging.", examples=["maria"]
     )
+    acknowledged_until: ShownTime | None = Field(
+        description="When it is firing again unless it resolves; null: it stays acknowledged.", examples=[None]
+    )
     note: str | None = Field(description="Their note.", examples=["Carrier is informed."])
     silenced: bool = Field(description="Whether a silence withholds its notifications.", examples=[False])
     occurrences: int = Field(description="Number of logs that count towards it.", examples=[12])
@@ -105,9 +111,18 @@ class Alert(ResponseModel):
     error: ErrorMeaning | None = Field(description="The error code of its newest match.")
 
 
-class AlertDetail(Alert):
-    """One alert with its deliveries."""
+class AlertNote(ResponseModel):
+    """What a person noted about an alert."""
 
+    at: ShownTime = Field(description="When.")
+    by: str = Field(description="Who.", examples=["maria"])
+    note: str = Field(description="The note.", examples=["Carrier is informed."])
+
+
+class AlertDetail(Alert):
+    """One alert with its notes and deliveries."""
+
+    notes: list[AlertNote] = Field(description="Notes, oldest first, including those of acknowledging and resolving.")
     deliveries: list[Delivery] = Field(description="Its deliveries, newest first; at most 1000.")
 
 
@@ -172,3 +187,37 @@ class Note(RequestModel):
         description="A note to store with the alert.",
         examples=["Carrier is informed."],
     )
+
+
+class Acknowledgement(Note):
+    """Who acknowledges, an optional note, and for how long."""
+
+    for_minutes: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_MINUTES,
+        description="After so many minutes it is firing again unless it resolves; default: it stays acknowledged.",
+        examples=[60],
+    )
+
+
+class NewNote(RequestModel):
+    """A note on an alert."""
+
+    by: str | None = Field(
+        None, min_length=1, max_length=200, description="Who; default: the name of the key.", examples=["maria"]
+    )
+    note: str = Field(
+        min_length=1,
+        max_length=10_000,
+        description="The note.",
+        examples=["Carrier is informed."],
+        json_schema_extra={"pattern": r"\S"},
+    )
+
+    @field_validator("note")
+    @classmethod
+    def _check_note(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("must not be empty")
+        return value

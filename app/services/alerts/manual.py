@@ -12,9 +12,9 @@ from app.config import Settings, get_settings
 from app.database import after_commit
 from app.enums import AlertStatus, ResolveReason
 from app.errors import Conflict, NotFound
-from app.models import Alert
+from app.models import Alert, AlertNote
 from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, end_suppression
-from app.services.alerts.state_machine import Acknowledge, Resolve
+from app.services.alerts.state_machine import Acknowledge, Resolve, Unacknowledge
 
 EPISODIC_CONDITIONS = frozenset({"each", "threshold", "new_value"})
 """Conditions that hold at a match: the next match fires again. The others must have been false in between."""
@@ -46,20 +46,55 @@ def _resolve_alerts(session: Session, alerts: Sequence[Alert], event: Resolve, s
         after_commit(session, wake.deliver)
 
 
-def acknowledge(session: Session, alert_id: UUID, by: str | None, note: str | None, now: datetime) -> Alert:
+def acknowledge(
+    session: Session, alert_id: UUID, by: str, note: str | None, now: datetime, until: datetime | None = None
+) -> Alert:
     """Acknowledge an alert: nobody is notified until it resolves. An acknowledged one stays as it is.
+
+    Args:    until: when it is firing again if it has not resolved by then; None: never.
+    Raises: NotFound; Conflict where it is resolved.
+    """
+    alert = _change(session, _open_alert(session, alert_id), Acknowledge(now, by, note, until), now)
+    _keep_note(session, alert_id, by, note, now)
+    return alert
+
+
+def unacknowledge(session: Session, alert_id: UUID, now: datetime) -> Alert:
+    """Take an acknowledgement back: the alert is firing again, and reminders go on. A firing one stays as it is.
 
     Raises: NotFound; Conflict where it is resolved.
     """
-    alert = _open_alert(session, alert_id)
+    return _change(session, _open_alert(session, alert_id), Unacknowledge(now), now)
+
+
+def _change(session: Session, alert: Alert, event: Acknowledge | Unacknowledge, now: datetime) -> Alert:
     session.expunge(alert)
     alert_changes = AlertChanges(session, get_settings(), now)
-    alert_changes.apply(alert, Acknowledge(now, by, note))
+    alert_changes.apply(alert, event)
     alert_changes.save_alerts()
-    return session.get_one(Alert, alert_id)
+    return session.get_one(Alert, alert.id)
 
 
-def resolve(session: Session, alert_id: UUID, by: str | None, note: str | None, now: datetime) -> Alert:
+def add_note(session: Session, alert_id: UUID, by: str, note: str, now: datetime) -> AlertNote:
+    """Note something about an alert, open or resolved.
+
+    Raises: NotFound.
+    """
+    if session.get(Alert, alert_id) is None:
+        raise NotFound(f"there is no alert {alert_id}")
+    added = AlertNote(alert_id=alert_id, at=now, by=by, note=note)
+    session.add(added)
+    session.flush()
+    return added
+
+
+def _keep_note(session: Session, alert_id: UUID, by: str, note: str | None, now: datetime) -> None:
+    """Keep what was noted along with an act: the alert itself has the last of these notes alone."""
+    if note:
+        add_note(session, alert_id, by, note, now)
+
+
+def resolve(session: Session, alert_id: UUID, by: str, note: str | None, now: datetime) -> Alert:
     """Resolve an alert by hand; it fires again with the next match, or once its condition over time was false.
 
     Raises: NotFound; Conflict where it is resolved.
@@ -68,6 +103,7 @@ def resolve(session: Session, alert_id: UUID, by: str | None, note: str | None, 
     rule = session.get(models.Rule, alert.rule_id) if alert.rule_id else None
     suppress = rule is None or rule.condition["type"] not in EPISODIC_CONDITIONS
     _resolve_alerts(session, [alert], Resolve(now, ResolveReason.MANUAL, suppress, by, note), get_settings())
+    _keep_note(session, alert_id, by, note, now)
     return session.get_one(Alert, alert_id)
 
 

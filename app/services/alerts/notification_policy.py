@@ -26,6 +26,8 @@ class NotifyInput:
     cooldown: timedelta
     max_age: timedelta
     """What is older is recorded as late and told to nobody."""
+    acknowledged_until: datetime | None = None
+    """When an acknowledgement ends by itself."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def decide(alert_state: NotifyInput, now: datetime) -> Decision:
     """
     if alert_state.status == AlertStatus.RESOLVED:
         return Decision(NotificationType.RESOLVED if alert_state.firing_notified_at else None)
+    if alert_state.status == AlertStatus.ACKNOWLEDGED:
+        return Decision(None, alert_state.acknowledged_until)
     if alert_state.silenced:
         return Decision(None)
     if alert_state.firing_notified_at is None:
@@ -51,9 +55,7 @@ def decide(alert_state: NotifyInput, now: datetime) -> Decision:
 
 
 def _decide_firing(alert_state: NotifyInput, now: datetime) -> Decision:
-    """The firing is not told yet: somebody took it, it is too old, must wait for the cooldown, or is told now."""
-    if alert_state.status == AlertStatus.ACKNOWLEDGED:
-        return Decision(None)
+    """The firing is not told yet: it is too old, must wait for the cooldown, or is told now."""
     if alert_state.late and alert_state.last_match_at < now - alert_state.max_age:
         return Decision(None)
     if alert_state.previous_firing_at is not None and now < alert_state.previous_firing_at + alert_state.cooldown:
@@ -62,10 +64,9 @@ def _decide_firing(alert_state: NotifyInput, now: datetime) -> Decision:
 
 
 def _decide_update(alert_state: NotifyInput, now: datetime) -> Decision:
-    """The firing is told: new occurrences are told once in a while, until somebody has taken the alert."""
-    acknowledged = alert_state.status == AlertStatus.ACKNOWLEDGED
+    """The firing is told: new occurrences are told once in a while."""
     has_new_matches = alert_state.occurrences > alert_state.notified_occurrences
-    if acknowledged or not has_new_matches or alert_state.renotify is None or alert_state.notified_at is None:
+    if not has_new_matches or alert_state.renotify is None or alert_state.notified_at is None:
         return Decision(None)
     due_at = alert_state.notified_at + alert_state.renotify
     return Decision(NotificationType.UPDATE) if now >= due_at else Decision(None, due_at)

@@ -1,4 +1,6 @@
-"""Tells what time alone has made due: after a cooldown, an update, or a silence; and marks what is silenced."""
+"""Tells what time alone has made due: after a cooldown, an update, a silence, or an acknowledgement
+that ends; and marks what is silenced.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,6 +14,7 @@ from app.enums import AlertStatus
 from app.models import Alert
 from app.services.alerts import silences
 from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, NotifySettings
+from app.services.alerts.state_machine import Unacknowledge
 from app.services.rules.types import Rule
 
 
@@ -30,6 +33,8 @@ def send_due(session: Session, rules: Mapping[UUID, Rule], settings: Settings, n
     for alert in alerts:
         rule = rules.get(alert.rule_id) if alert.rule_id else None
         if rule is not None or alert.rule_id is None:
+            if alert.acknowledged_until is not None and alert.acknowledged_until <= now:
+                alert_changes.apply(alert, Unacknowledge(now))
             alert_changes.decide_notification(
                 alert, NotifySettings.from_rule(rule) if rule else BUILT_IN_NOTIFY_SETTINGS
             )

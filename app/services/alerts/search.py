@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.enums import AlertStatus
 from app.errors import NotFound
-from app.models import Account, Alert, Match
+from app.models import Account, Alert, AlertNote, Match
 from app.services.paging import Page, Position, read_page
 
 SORT_KEY = (Alert.started_at, Alert.id)
@@ -62,6 +62,12 @@ def get(session: Session, alert_id: UUID, *, lock: bool = False) -> Alert:
     if alert is None:
         raise NotFound(f"there is no alert {alert_id}")
     return alert
+
+
+def notes_of(session: Session, alert_id: UUID) -> Sequence[AlertNote]:
+    """List what people noted about an alert, oldest first."""
+    query = select(AlertNote).where(AlertNote.alert_id == alert_id).order_by(AlertNote.id)
+    return session.scalars(query).all()
 
 
 def count_by_rule(

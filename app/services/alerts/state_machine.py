@@ -1,7 +1,7 @@
 """The life of an alert as a state machine: what each event does to it. Pure.
 
     Fire --> firing --- Acknowledge --> acknowledged
-               |                             |
+               |  ^---- Unacknowledge -------+
                +---------- Resolve ----------+--> resolved
 
 `Extend`, `Count` and `Measure` let an alert grow. A resolved one never opens again; where it was resolved while its
@@ -24,7 +24,7 @@ Columns = dict[str, object]
 
 
 class AlreadyResolved(Exception):
-    """A resolved alert can be neither acknowledged nor resolved."""
+    """Nobody can acknowledge a resolved alert, take that back, or resolve it."""
 
 
 class AlertState(Protocol):
@@ -194,6 +194,8 @@ class Acknowledge:
     at: datetime
     by: str | None
     note: str | None
+    until: datetime | None = None
+    """When it is firing again if it has not resolved; None: never."""
 
     def transition(self, alert: AlertState) -> Columns:
         if alert.status == AlertStatus.RESOLVED:
@@ -201,7 +203,23 @@ class Acknowledge:
         if alert.status == AlertStatus.ACKNOWLEDGED:
             return {}
         acknowledged = {"acknowledged_at": self.at, "acknowledged_by": self.by, "note": self.note}
-        return {"status": AlertStatus.ACKNOWLEDGED, **acknowledged}
+        until = {"acknowledged_until": self.until, "notify_at": self.until}
+        return {"status": AlertStatus.ACKNOWLEDGED, **acknowledged, **until}
+
+
+@dataclass(frozen=True)
+class Unacknowledge:
+    """Nobody takes care of it any more: it is firing again, and reminders go on."""
+
+    at: datetime
+
+    def transition(self, alert: AlertState) -> Columns:
+        if alert.status == AlertStatus.RESOLVED:
+            raise AlreadyResolved
+        if alert.status == AlertStatus.FIRING:
+            return {}
+        cleared: Columns = dict.fromkeys(("acknowledged_at", "acknowledged_by", "acknowledged_until"))
+        return {"status": AlertStatus.FIRING, "notify_at": self.at, **cleared}
 
 
 @dataclass(frozen=True)
@@ -229,7 +247,7 @@ class Resolve:
         }
 
 
-Event = Extend | Count | Measure | Describe | Notify | Acknowledge | Resolve
+Event = Extend | Count | Measure | Describe | Notify | Acknowledge | Unacknowledge | Resolve
 
 
 def transition(alert: AlertState, event: Event) -> Columns:

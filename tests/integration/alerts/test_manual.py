@@ -26,6 +26,7 @@ from tests.integration.alerts.stories import (
     notification_times,
     only_alert,
     pass_time,
+    silence,
 )
 from tests.kits.waiting import wait_until
 
@@ -236,3 +237,71 @@ def test_a_rule_that_starts_anew_knows_nothing_of_what_was_ended_by_hand(
         change_rule(rule_id, 6, **edit)
     pass_time(feed, 12)
     assert [each.status for each in alerts()] == ["resolved", "firing"]
+
+
+def unacknowledge(alert_id: UUID, at: float) -> None:
+    with session_scope() as session:
+        manual.unacknowledge(session, alert_id, minutes(at))
+
+
+def test_reminders_go_on_once_an_acknowledgement_is_taken_back(feed: Feed) -> None:
+    make_rule(renotify_minutes=30, resolve_after_minutes=600)
+    fail_at(feed, 1)
+    acknowledge(only_alert().id)
+    fail_at(feed, 40)
+    assert notification_times() == [("firing", 1)]
+    unacknowledge(only_alert().id, 41)
+    alert = only_alert()
+    assert (alert.status, alert.acknowledged_at, alert.acknowledged_by) == ("firing", None, None)
+    evaluate(minutes(42))
+    assert notification_times() == [("firing", 1), ("update", 42)]
+
+
+def test_what_was_acknowledged_before_anybody_heard_of_it_is_told_once_that_is_taken_back(feed: Feed) -> None:
+    make_rule(resolve_after_minutes=1, cooldown_minutes=60)
+    fail_at(feed, 1)
+    pass_time(feed, 5)
+    fail_at(feed, 10)
+    second = alerts()[-1].id
+    acknowledge(second, 11)
+    evaluate(minutes(62))
+    assert notification_times() == [("firing", 1), ("resolved", 5)]
+    unacknowledge(second, 63)
+    evaluate(minutes(64))
+    assert notification_times()[-1] == ("firing", 64)
+
+
+def test_an_acknowledgement_for_a_while_ends_and_reminders_go_on(feed: Feed) -> None:
+    make_rule(renotify_minutes=10, resolve_after_minutes=600)
+    fail_at(feed, 1)
+    with session_scope() as session:
+        manual.acknowledge(session, only_alert().id, "ann", None, minutes(2), minutes(62))
+    fail_at(feed, 30)
+    evaluate(minutes(61))
+    assert (only_alert().status, only_alert().acknowledged_until) == ("acknowledged", minutes(62))
+    evaluate(minutes(62))
+    assert (only_alert().status, only_alert().acknowledged_until) == ("firing", None)
+    assert notification_times() == [("firing", 1), ("update", 62)]
+
+
+def test_an_acknowledgement_for_a_while_ends_while_a_silence_holds(feed: Feed) -> None:
+    make_rule(renotify_minutes=10, resolve_after_minutes=600)
+    fail_at(feed, 1)
+    with session_scope() as session:
+        manual.acknowledge(session, only_alert().id, "ann", None, minutes(2), minutes(20))
+    silence(10, 40)
+    fail_at(feed, 30)
+    assert (only_alert().status, only_alert().silenced) == ("firing", True)
+    evaluate(minutes(40))
+    assert notification_times() == [("firing", 1), ("update", 40)]
+
+
+def test_what_resolves_while_it_is_acknowledged_for_a_while_stays_resolved(feed: Feed) -> None:
+    make_rule(resolve_after_minutes=10)
+    fail_at(feed, 1)
+    with session_scope() as session:
+        manual.acknowledge(session, only_alert().id, "ann", None, minutes(2), minutes(62))
+    pass_time(feed, 12)
+    evaluate(minutes(70))
+    assert (only_alert().status, only_alert().acknowledged_by) == ("resolved", "ann")
+    assert notification_times() == [("firing", 1), ("resolved", 12)]

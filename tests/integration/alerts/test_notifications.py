@@ -262,7 +262,7 @@ def test_an_alert_ended_by_hand_fires_again_with_the_next_match(feed: Feed) -> N
         ended = manual.resolve(session, first, "ann", None, minutes(2))
         assert (ended.status, ended.resolve_reason) == ("resolved", "manual")
     with session_scope() as session, pytest.raises(Conflict):
-        manual.acknowledge(session, first, None, None, minutes(3))
+        manual.acknowledge(session, first, "ann", None, minutes(3))
     evaluate(minutes(3))
     assert only_alert().id == first
     feed.store([log(2, minutes(4))], minutes(4))
@@ -283,7 +283,7 @@ def test_a_condition_over_time_ended_by_hand_fires_again_only_once_it_was_false(
     feed.complete(minutes(5))
     evaluate(minutes(5))
     with session_scope() as session:
-        manual.resolve(session, only_alert().id, None, None, minutes(5.5))
+        manual.resolve(session, only_alert().id, "ann", None, minutes(5.5))
     feed.complete(minutes(8))
     evaluate(minutes(8))
     assert started() == [minutes(5)]

@@ -1,9 +1,10 @@
 """Alerts and deliveries through the API."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
+from app.enums import Scope
 from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.feeding import ACCOUNT, Feed, evaluate, log
 from tests.integration.api.conftest import EMAIL, RULE, Api, fields
@@ -165,3 +166,51 @@ async def test_what_the_logs_have_in_common_is_answered_in_the_documented_shape(
     assert found["items"][0] == {"field": "from", "value": "+14155550100", "share": 1.0, "share_of_others": 0.0}
     assert found["finding"] == "100% of them came from +14155550100, but none of the others."
     assert "detail" not in found
+
+
+async def test_an_acknowledgement_is_taken_back(api: Api, alert_id: str) -> None:
+    url = f"/api/alerts/{alert_id}"
+    taken = (await api.post(f"{url}/acknowledge", json={"by": "maria", "for_minutes": 60})).json()
+    until, since = (datetime.fromisoformat(taken[f"acknowledged_{name}"]) for name in ("until", "at"))
+    assert until - since == timedelta(hours=1)
+    for _ in range(2):
+        again = await api.post(f"{url}/unacknowledge")
+        assert (again.status_code, again.json()["status"]) == (200, "firing")
+        assert {again.json()[f"acknowledged_{name}"] for name in ("at", "by", "until")} == {None}
+    actions = [each["action"] for each in (await api.get(f"/api/audit?target=alert:{alert_id}")).json()["items"]]
+    assert actions == ["alert.unacknowledge", "alert.unacknowledge", "alert.acknowledge"]
+    await api.post(f"{url}/resolve")
+    assert (await api.post(f"{url}/unacknowledge")).status_code == 409
+    for minutes in (0, 44_641, 1.5, "60"):
+        assert fields(await api.post(f"{url}/acknowledge", json={"for_minutes": minutes})) == ["for_minutes"]
+
+
+async def test_notes_are_kept_with_who_wrote_them_on_resolved_alerts_too(api: Api, alert_id: str) -> None:
+    url = f"/api/alerts/{alert_id}"
+    assert (await api.get(url)).json()["notes"] == []
+    version = (await api.get(url)).headers["etag"]
+    added = await api.post(f"{url}/notes", json={"note": "carrier is informed"})
+    assert (added.status_code, added.json()["by"], added.json()["note"]) == (201, "API_KEY", "carrier is informed")
+    assert (await api.get(url)).headers["etag"] == version
+    await api.post(f"{url}/acknowledge", json={"by": "maria", "note": "on it"})
+    await api.post(f"{url}/resolve", json={"by": "maria", "note": "they fixed it"})
+    await api.post(f"{url}/notes", json={"note": "write a report", "by": "jonas"})
+    notes = (await api.get(url)).json()["notes"]
+    assert [(each["by"], each["note"]) for each in notes] == [
+        ("API_KEY", "carrier is informed"),
+        ("maria", "on it"),
+        ("maria", "they fixed it"),
+        ("jonas", "write a report"),
+    ]
+    (entry, *_) = (await api.get(f"/api/audit?target=alert:{alert_id}")).json()["items"]
+    assert (entry["action"], entry["after"]["note"]) == ("alert.note", "write a report")
+
+
+async def test_a_note_that_says_nothing_is_refused(api: Api, alert_id: str) -> None:
+    url = f"/api/alerts/{alert_id}/notes"
+    for sent in ({}, {"note": ""}, {"note": " \n"}, {"note": None}, {"note": "x" * 10_001}):
+        assert fields(await api.post(url, json=sent)) == ["note"], sent
+    assert (await api.post(f"/api/alerts/{'0' * 8}-{alert_id[9:]}/notes", json={"note": "x"})).status_code == 404
+    async with Api(api.app, await api.key(Scope.READ)) as reader:
+        assert (await reader.post(url, json={"note": "x"})).status_code == 403
+        assert (await reader.post(f"/api/alerts/{alert_id}/unacknowledge")).status_code == 403

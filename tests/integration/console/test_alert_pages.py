@@ -76,6 +76,29 @@ async def test_an_alert_is_acknowledged_by_the_person_and_the_audit_knows_it(bro
     assert (entry["by"], entry["action"]) == ("Maria", "alert.acknowledge")
 
 
+async def test_an_acknowledgement_can_be_undone_from_the_message_that_it_was_made(browser: Browser, api: Api) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    await browser.submit(f"/alerts/{alert_id}/acknowledge", **{"for": "4h"})
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    assert f'action="/alerts/{alert_id}/unacknowledge"' in page.partition("You acknowledged this alert.")[2]
+    assert "until <time" in page
+    assert leads_to(await browser.submit(f"/alerts/{alert_id}/unacknowledge")) == f"/alerts/{alert_id}"
+    assert "Acknowledged by" not in (await browser.get(f"/alerts/{alert_id}")).text
+    entry = (await api.get("/api/audit")).json()["items"][0]
+    assert (entry["by"], entry["action"]) == ("Maria", "alert.unacknowledge")
+
+
+async def test_a_note_stands_in_what_happened_as_text(browser: Browser) -> None:
+    alert_id = make_alert(status="resolved", resolved_at=utc_now(), resolve_reason="quiet")
+    await browser.sign_in()
+    await browser.submit(f"/alerts/{alert_id}/notes", note="<script>alert(1)</script> {{7*7}}")
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    assert "Maria noted" in page
+    assert "<script>alert(1)" not in page
+    assert (await browser.submit(f"/alerts/{alert_id}/notes", note=" ")).status_code == 422
+
+
 async def test_whoever_comes_second_reads_who_was_first(browser: Browser) -> None:
     alert_id = make_alert()
     await browser.sign_in()

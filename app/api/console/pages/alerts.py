@@ -1,5 +1,6 @@
 """Alerts: the list, one alert, and what a person does about them."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,13 +13,13 @@ from app.api.console.access import PostedForm, SignedIn, Viewer, Writer
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
-from app.api.deps import AppSettings
+from app.api.deps import AppSettings, parse
 from app.api.lists import read_position
-from app.api.schemas.alerts import AlertFilters
+from app.api.schemas.alerts import AlertFilters, NewNote
 from app.config import Settings
 from app.database import session_scope
 from app.enums import AlertStatus
-from app.models import Alert, Delivery
+from app.models import Alert, AlertNote, Delivery
 from app.services.alerts import manual, search, silences
 from app.services.findings import wording
 from app.services.findings.common import ComparedAlert, InCommon, find_common
@@ -26,7 +27,7 @@ from app.services.findings.comparison import MIN_FINDING_FACTOR
 from app.services.findings.traits import Trait
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
-from app.services.serializers import alert_json
+from app.services.serializers import alert_json, note_json
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.utils.clock import utc_now
 
@@ -36,6 +37,7 @@ PAGE_SIZE = 50
 SAMPLE_LOGS = 5
 OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
 LABELS = {"rule_id": "rule", "account_sid": "account", "since": "from", "until": "before"}
+ACKNOWLEDGED_FOR = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "8h": timedelta(hours=8)}
 SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8)}
 MORNING_HOUR = 9
 COMMON_SECONDS = 2
@@ -75,6 +77,7 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: 
     with session_scope() as session:
         alert = search.get(session, alert_id)
         sent = deliveries.of_alert(session, alert_id)
+        notes = search.notes_of(session, alert_id)
         logs = log_search.list_of_alert(session, alert_id, None, SAMPLE_LOGS).items
         common = None if "x-fragment" in request.headers else _common(session, alert, settings)
         session.expunge_all()
@@ -82,7 +85,7 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: 
         "section": "alerts",
         "alert": alert,
         "meaning": _meaning(alert),
-        "trail": _trail(alert, sent),
+        "trail": _trail(alert, notes, sent),
         "deliveries": sent,
         "logs": logs,
         "common": common,
@@ -128,8 +131,8 @@ def _logs_with(trait: Trait) -> str:
     return link("/logs", q=trait.value) if trait.field == "link_domain" else ""
 
 
-def _trail(alert: Alert, sent: Any) -> list[dict[str, Any]]:
-    """List what happened, newest first: the alert's own events, and what was sent about it."""
+def _trail(alert: Alert, notes: Sequence[AlertNote], sent: Sequence[Delivery]) -> list[dict[str, Any]]:
+    """List what happened, newest first: the alert's own events, notes, and what was sent about it."""
     events: list[dict[str, Any]] = [
         {"at": alert.recorded_at, "kind": "bad", "sign": alert.severity, "what": "Fired", "detail": ""},
     ]
@@ -140,14 +143,19 @@ def _trail(alert: Alert, sent: Any) -> list[dict[str, Any]]:
                 "kind": "",
                 "sign": "eye",
                 "what": f"Acknowledged by {alert.acknowledged_by}",
-                "detail": alert.note or "",
+                "detail": "" if alert.note in {note.note for note in notes} else alert.note or "",
             }
         )
     if alert.resolved_at:
         reason = (alert.resolve_reason or "").replace("_", " ")
         events.append({"at": alert.resolved_at, "kind": "ok", "sign": "check", "what": "Resolved", "detail": reason})
+    events += [_note_event(note) for note in notes]
     events += [_sent_event(delivery) for delivery in sent]
     return sorted(events, key=lambda event: event["at"], reverse=True)
+
+
+def _note_event(note: AlertNote) -> dict[str, Any]:
+    return {"at": note.at, "kind": "", "sign": "message", "what": f"{note.by} noted", "detail": note.note}
 
 
 def _sent_event(delivery: Delivery) -> dict[str, Any]:
@@ -180,11 +188,33 @@ def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Poste
     with session_scope() as session:
         alert, change = _change(session, viewer, alert_id)
         earlier = alert.acknowledged_by if alert.status == AlertStatus.ACKNOWLEDGED else None
-        name, note = viewer.session.name, form.get("note") or None
-        shown = alert_json(manual.acknowledge(session, alert_id, name, note, utc_now()))
-        change.record("alert.acknowledge", shown)
-    text = f"{earlier} has acknowledged this alert already." if earlier else "You acknowledged this alert."
-    return redirect(request, f"/alerts/{alert_id}", Flash(text, "info" if earlier else "ok"))
+        name, note, now = viewer.session.name, form.get("note") or None, utc_now()
+        lasts = ACKNOWLEDGED_FOR.get(form.get("for"))
+        acknowledged = manual.acknowledge(session, alert_id, name, note, now, now + lasts if lasts else None)
+        change.record("alert.acknowledge", alert_json(acknowledged))
+    page = f"/alerts/{alert_id}"
+    if earlier:
+        return redirect(request, page, Flash(f"{earlier} has acknowledged this alert already.", "info"))
+    return redirect(request, page, Flash("You acknowledged this alert.", undo=f"{page}/unacknowledge"))
+
+
+@router.post("/alerts/{alert_id}/unacknowledge")
+def unacknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:  # noqa: ARG001 - the form carries the CSRF token
+    """Take an acknowledgement back."""
+    with session_scope() as session:
+        _, change = _change(session, viewer, alert_id)
+        change.record("alert.unacknowledge", alert_json(manual.unacknowledge(session, alert_id, utc_now())))
+    return redirect(request, f"/alerts/{alert_id}", Flash("This alert is firing again, and reminders go on."))
+
+
+@router.post("/alerts/{alert_id}/notes")
+def add_note(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
+    """Add a note to an alert."""
+    given = parse(NewNote, {"note": form.get("note")})
+    with session_scope() as session:
+        added = note_json(manual.add_note(session, alert_id, viewer.session.name, given.note, utc_now()))
+        AuditedChange(session, viewer.principal, f"alert:{alert_id}").record("alert.note", added)
+    return redirect(request, f"/alerts/{alert_id}", Flash("Your note was added."))
 
 
 @router.post("/alerts/{alert_id}/resolve")

@@ -50,6 +50,12 @@ ACKNOWLEDGED = AlertStatus.ACKNOWLEDGED
             replace(NEW_MATCHES, status=ACKNOWLEDGED), 600, Decision(None), id="no update once somebody took it"
         ),
         pytest.param(replace(NEW, status=ACKNOWLEDGED), 600, Decision(None), id="nor its firing"),
+        pytest.param(
+            replace(NEW_MATCHES, status=ACKNOWLEDGED, acknowledged_until=at(90)),
+            60,
+            Decision(None, at(90)),
+            id="an acknowledgement that ends is looked at then",
+        ),
         pytest.param(replace(NEW, silenced=True), 0, Decision(None), id="a silence holds the firing back"),
         pytest.param(replace(NEW_MATCHES, silenced=True), 600, Decision(None), id="and the update"),
         pytest.param(replace(RESOLVED_ALERT, silenced=True), 5, Decision(RESOLVED), id="but not the end"),

@@ -20,6 +20,7 @@ from app.services.alerts.state_machine import (
     Measure,
     Notify,
     Resolve,
+    Unacknowledge,
     transition,
 )
 from tests.fakes import START
@@ -72,7 +73,7 @@ def test_the_first_to_acknowledge_stays() -> None:
     )
 
 
-@pytest.mark.parametrize("event", [Acknowledge(at(10), "Ann", None), RESOLVE], ids=["acknowledge", "resolve"])
+@pytest.mark.parametrize("event", [Acknowledge(at(10), "Ann", None), Unacknowledge(at(10)), RESOLVE])
 def test_a_resolved_alert_is_over(event: Event) -> None:
     with pytest.raises(AlreadyResolved):
         transition(alert_after(RESOLVE), event)
@@ -84,6 +85,15 @@ def test_who_acknowledged_is_kept_when_somebody_else_resolves_and_a_new_note_rep
     assert (alert.status, alert.acknowledged_by, alert.note) == (RESOLVED, "Ann", "done")
     assert (alert.resolved_at, alert.resolve_reason, alert.suppressed_until_clear) == (at(9), "manual", True)
     assert alert_after(Acknowledge(at(1), "Ann", "mine"), replace(by_hand, note=None)).note == "mine"
+
+
+def test_an_acknowledgement_is_taken_back_with_all_it_said_but_the_note() -> None:
+    alert = alert_after(Acknowledge(at(1), "Ann", "mine", at(61)))
+    assert (alert.acknowledged_until, alert.notify_at) == (at(61), at(61))
+    alert = alert_after(Acknowledge(at(1), "Ann", "mine", at(61)), Unacknowledge(at(2)))
+    assert (alert.status, alert.notify_at, alert.note) == (FIRING, at(2), "mine")
+    assert (alert.acknowledged_at, alert.acknowledged_by, alert.acknowledged_until) == (None, None, None)
+    assert transition(alert_after(), Unacknowledge(at(2))) == {}
 
 
 def test_nothing_is_rechecked_once_an_alert_resolves() -> None:
@@ -135,6 +145,7 @@ events = st.lists(
             Count(at(3), "CA9", None),
             Measure(1.0, None, []),
             Acknowledge(at(2), "Ann", None),
+            Unacknowledge(at(2)),
             RESOLVE,
             Notify(at(5), NotificationType.FIRING, None, silenced=False),
         ]
@@ -144,7 +155,9 @@ events = st.lists(
 
 
 @given(events)
-def test_an_alert_goes_from_firing_to_acknowledged_to_resolved_and_never_back(told: list[Event]) -> None:
+def test_a_resolved_alert_stays_so_and_an_acknowledged_one_fires_only_if_that_is_taken_back(
+    told: list[Event],
+) -> None:
     order = [FIRING, ACKNOWLEDGED, RESOLVED]
     alert, before = alert_after(), 0
     for event in told:
@@ -156,7 +169,8 @@ def test_an_alert_goes_from_firing_to_acknowledged_to_resolved_and_never_back(to
         for name, value in changed.items():
             setattr(alert, name, value)
         now = order.index(AlertStatus(alert.status))
-        assert now >= before
+        assert now >= before or isinstance(event, Unacknowledge)
+        assert (alert.acknowledged_at is None) or alert.status != FIRING
         assert (alert.resolved_at is not None) == (alert.status == RESOLVED)
         assert len(alert.sample_sids) <= MAX_SAMPLES
         before = now
