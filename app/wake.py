@@ -41,7 +41,7 @@ def broker_fault() -> Exception | None:
         with _client().connection_for_write(transport_options={**BROKER_TIMEOUTS, "socket_timeout": 2}) as connection:
             connection.ensure_connection(max_retries=0, timeout=2)
             connection.default_channel  # noqa: B018  # opening it speaks to the server
-    except Exception as error:  # every underlying library has its own errors
+    except Exception as error:  # noqa: BLE001 - every underlying library has its own errors
         return error
     return None
 
@@ -73,7 +73,7 @@ class _WakeQueue:
             headers = {REQUEST_ID: request_id} if request_id else None
             try:
                 _client().send_task(task, queue=queue, expires=EXPIRES_SECONDS, retry=False, headers=headers)
-            except Exception as error:  # regardless of the broker's error, beat will find what is due
+            except Exception as error:  # noqa: BLE001 - regardless of the broker's error, beat will find what is due
                 log.warning(
                     "could not wake a stage; its next tick will find the work", task=task, error=type(error).__name__
                 )

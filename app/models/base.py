@@ -25,4 +25,4 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {str: Text, UUID: Uuid}
+    type_annotation_map = {str: Text, UUID: Uuid}  # noqa: RUF012 - shared on purpose

@@ -22,7 +22,7 @@ class LivenessFile:
             self._path.touch()
         except OSError as error:
             if not self._failed:
-                log.error("the liveness file cannot be touched: see LIVENESS_PATH", reason=error.strerror)
+                log.error("the liveness file cannot be touched: see LIVENESS_PATH", reason=error.strerror)  # noqa: TRY400 - no stack helps
             self._failed = True
         else:
             self._failed = False

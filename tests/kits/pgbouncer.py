@@ -1,5 +1,6 @@
 """Debian's PgBouncer as a child process, in transaction mode: after each transaction a connection goes to somebody
-else, and start-up parameters that it does not know are refused."""
+else, and start-up parameters that it does not know are refused.
+"""
 
 import shutil
 import subprocess

@@ -111,7 +111,8 @@ def _request_threshold_matches(
     newest_requests: list[window_queries.NewestMatches],
 ) -> None:
     """Ask for what a `threshold` needs to see: the windows around matches that may open an episode, and the newest
-    ones where an open alert may be over."""
+    ones where an open alert may be over.
+    """
     rule, alert = group.rule, group.open
     uncounted_times = [point.at for point in group.uncounted()]
     if alert is None:
@@ -133,7 +134,8 @@ def _request_skipped_matches(
     group: MatchGroup, completeness: Completeness, spans: list[window_queries.MatchSpan]
 ) -> None:
     """Ask for matches that opened nothing when they came, and may join what is known of by now: what a match before
-    them opens, and what goes on longer than it seemed."""
+    them opens, and what goes on longer than it seemed.
+    """
     rule, alert = group.rule, group.open
     points = group.uncounted()
     opening_times = [point.at for point, opens in zip(points, opening_points(rule, points), strict=True) if opens]

@@ -144,7 +144,7 @@ def _normalize_changed(
             parsed.append(normalize(log_type, record, hashed, now))
         except MalformedRecord as error:
             malformed.append((record, str(error)))
-        except Exception as error:  # an unexpected error must not block the rest of the page
+        except Exception as error:  # noqa: BLE001 - an unexpected error must not block the rest of the page
             malformed.append((record, f"the record could not be read: {type(error).__name__}"))
     return parsed
 

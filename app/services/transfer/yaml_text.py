@@ -25,7 +25,7 @@ _PLAIN = {
 class _Loader(yaml.CSafeLoader):
     """The safe loader with JSON's scalars only."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - shared on purpose
 
 
 class _Dumper(yaml.CSafeDumper):

@@ -75,7 +75,7 @@ class OverHttp:
 class OverSmtp:
     """A candidate whose server speaks SMTP."""
 
-    canaries = [CANARY]
+    canaries = [CANARY]  # noqa: RUF012 - shared on purpose
 
     def __init__(self, kind: ActionKind, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
         self.kind, self._mailbox, self._monkeypatch = kind, mailbox, monkeypatch

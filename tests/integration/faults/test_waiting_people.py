@@ -1,5 +1,6 @@
 """People who edit something while workers hold it, one after another and without a pause: they wait for those before
-them, never for those who come later."""
+them, never for those who come later.
+"""
 
 import threading
 from collections.abc import Callable
