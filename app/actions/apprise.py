@@ -16,12 +16,13 @@ import orjson
 from pydantic import Field
 
 from app.actions.apprise_child import LOCAL, LOCAL_SCHEMES
-from app.actions.base import Envelope, JsonObject, Notification, Receipt, Rendered, Sender, SendError
+from app.actions.base import Envelope, Notification, Receipt, Rendered, Sender, SendError
 from app.actions.fields import ConfigModel, parse
 from app.actions.message_content import MessageContent, compose, truncate
 from app.config import Settings
 from app.enums import NotificationType, Severity
 from app.errors import FieldError, InvalidInput
+from app.utils.json_types import JsonObject
 from app.utils.redact import HIDDEN
 
 MAX_URLS = 20

@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from app.enums import NotificationType
-
-JsonObject = dict[str, Any]
+from app.utils.json_types import JsonObject
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ Sources: Slack's Block Kit, Adaptive Cards 1.4, Google Chat's cardsV2, Discord's
 import re
 from collections.abc import Callable
 
-from app.actions.base import JsonObject, Notification
+from app.actions.base import Notification
 from app.actions.message_content import MessageContent, truncate
 from app.enums import NotificationType, Severity
 from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
 
 BUTTON = "Open the alert"
 MAX_SAMPLES = 5

@@ -8,12 +8,13 @@ from typing import Any
 import orjson
 
 from app.actions import chat
-from app.actions.base import Envelope, JsonObject, Notification, Rendered
+from app.actions.base import Envelope, Notification, Rendered
 from app.actions.fields import refuse, try_template
 from app.actions.message_content import compose, truncate
 from app.actions.templates import UnusableTemplate, render_json
 from app.enums import NotificationType
 from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
 
 MAX_BYTES = 64 * 1024
 MAX_TEXT_LENGTH = 1000

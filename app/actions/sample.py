@@ -2,9 +2,10 @@
 
 from datetime import UTC, datetime
 
-from app.actions.base import JsonObject, Notification, make_alert
+from app.actions.base import Notification, make_alert
 from app.enums import NotificationType
 from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
 
 SAMPLE_ID = "00000000-0000-0000-0000-000000000000"
 

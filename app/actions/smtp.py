@@ -9,10 +9,11 @@ from ipaddress import ip_address
 import aiosmtplib
 
 from app.actions import mail_text
-from app.actions.base import Envelope, JsonObject, Receipt, SendError
+from app.actions.base import Envelope, Receipt, SendError
 from app.actions.mail_addresses import check_address, read_sender
 from app.config import Settings
 from app.utils.http import tls_context
+from app.utils.json_types import JsonObject
 from app.utils.redact import clean_text, hide_secrets
 
 ATTEMPT_SECONDS = 60.0
@@ -100,23 +101,14 @@ class SmtpSender:
             connection = self._idle.pop()
             if connection.client.is_connected:
                 return connection
-        settings = self._settings
         step.name = "connection"
-        client = aiosmtplib.SMTP(
-            hostname=settings.smtp_host,
-            port=settings.smtp_port,
-            use_tls=settings.smtp_security == "tls",
-            start_tls=settings.smtp_security == "starttls",
-            tls_context=None if settings.smtp_security == "none" else tls_context(),
-            timeout=CONNECT_SECONDS,
-        )
+        client = make_client(self._settings, CONNECT_SECONDS)
         try:
             await client.connect()
             client.timeout = STEP_SECONDS
-            if settings.smtp_user:
+            if self._settings.smtp_user:
                 step.name = "login"
-                password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
-                await client.login(settings.smtp_user, password)
+                await login(client, self._settings)
         except BaseException:
             _abort(client)
             raise
@@ -132,6 +124,25 @@ class _Step:
     """How far an attempt has come."""
 
     name: str = "connection"
+
+
+def make_client(settings: Settings, timeout_seconds: float) -> aiosmtplib.SMTP:
+    """Make a client of the mail server that the settings name; it is not connected yet."""
+    return aiosmtplib.SMTP(
+        hostname=settings.smtp_host,
+        port=settings.smtp_port,
+        use_tls=settings.smtp_security == "tls",
+        start_tls=settings.smtp_security == "starttls",
+        tls_context=None if settings.smtp_security == "none" else tls_context(),
+        timeout=timeout_seconds,
+    )
+
+
+async def login(client: aiosmtplib.SMTP, settings: Settings) -> None:
+    """Sign in where the settings name a user."""
+    if settings.smtp_user:
+        password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
+        await client.login(settings.smtp_user, password)
 
 
 async def _quit(connection: _Connection) -> None:

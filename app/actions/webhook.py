@@ -13,7 +13,7 @@ from pydantic import Field
 
 from app import __version__
 from app.actions import formats, headers, signing
-from app.actions.base import Envelope, JsonObject, Notification, Receipt, Rendered, Sender, SendError
+from app.actions.base import Envelope, Notification, Receipt, Rendered, Sender, SendError
 from app.actions.fields import ConfigModel, parse, refuse
 from app.config import Settings
 from app.errors import FieldError, InvalidInput
@@ -21,6 +21,7 @@ from app.utils import retry_after
 from app.utils.addresses import check_url
 from app.utils.clock import rfc3339, utc_now
 from app.utils.http import Answer, GuardedClient, Lookup, RequestFailed, system_lookup
+from app.utils.json_types import JsonObject
 from app.utils.redact import HIDDEN, clean_text, hide_secrets, mask_secret, mask_url, plain_url
 
 OLD_SECRET_TTL = timedelta(hours=24)

@@ -3,10 +3,10 @@
 from sqlalchemy.orm import Session
 
 from app.api.deps import request_id
-from app.api.responses import JsonObject
 from app.api.security import Principal
 from app.services import audit
 from app.utils.clock import utc_now
+from app.utils.json_types import JsonObject
 
 
 class AuditedChange:

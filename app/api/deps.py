@@ -12,10 +12,11 @@ from pydantic import BaseModel, ValidationError
 
 from app.api import json_guard
 from app.api.problems import Refused, sentence
-from app.api.responses import JsonObject, etag
+from app.api.responses import etag
 from app.config import Settings
 from app.errors import FieldError, InvalidInput
 from app.utils import validation_messages
+from app.utils.json_types import JsonObject
 
 MAX_BODY_BYTES = 1 << 20
 MAX_QUERY_LENGTH = 16_384

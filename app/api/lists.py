@@ -8,11 +8,12 @@ import orjson
 from fastapi import Response
 
 from app.api import cursors
-from app.api.responses import JsonObject, json_response
+from app.api.responses import json_response
 from app.api.schemas.common import PageQuery
 from app.config import get_settings
 from app.errors import FieldError, InvalidInput
 from app.services import paging
+from app.utils.json_types import JsonObject
 
 
 def page_response(

@@ -19,8 +19,8 @@ from app.api.schemas.common import EXAMPLE_ID, Problem
 from app.api.schemas.rules import COMMON_PARTS, PARTS
 from app.api.security import UNKNOWN_KEY
 from app.utils.clock import cut_to_second, rfc3339, utc_now
+from app.utils.json_types import JsonObject
 
-JsonObject = dict[str, Any]
 REFERENCE = "#/components/schemas/{model}"
 TITLE = "GiftPulse"
 DESCRIPTION = """GiftPulse watches Twilio accounts: it stores their calls, messages and error logs, evaluates rules, \

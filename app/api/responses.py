@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from fastapi import Response
 
-JsonObject = dict[str, Any]
+from app.utils.json_types import JsonObject
 
 
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.models import AuditEntry
 from app.services.paging import Page, Position, read_page
+from app.utils.json_types import JsonObject
 
-JsonObject = dict[str, Any]
 FINGERPRINT_LENGTH = 12
 SORT_KEY = (AuditEntry.at, AuditEntry.id)
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import __version__, wake
+from app.actions import smtp
 from app.config import Settings, remarks
 from app.database import session_scope
 from app.enums import LogType
@@ -235,18 +236,9 @@ def _mail(settings: Settings) -> Finding:
 
 async def _smtp_login(settings: Settings) -> None:
     """Connect, encrypt and sign in, but send nothing."""
-    password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
-    client = aiosmtplib.SMTP(
-        hostname=settings.smtp_host,
-        port=settings.smtp_port,
-        use_tls=settings.smtp_security == "tls",
-        start_tls=settings.smtp_security == "starttls",
-        username=settings.smtp_user,
-        password=password,
-        tls_context=tls_context() if settings.smtp_security != "none" else None,
-        timeout=TIMEOUT_SECONDS,
-    )
+    client = smtp.make_client(settings, TIMEOUT_SECONDS)
     async with client:
+        await smtp.login(client, settings)
         await client.noop()
 
 

@@ -18,6 +18,7 @@ from app.services import privileges, secrets, setup
 from app.services.ingest import intake
 from app.services.logs import change_consumers
 from app.services.outbox.overdue import overdue
+from app.services.self_monitoring import DELIVERIES_OVERDUE_AFTER, MAX_FAILED_POLLS, max_time_unread
 from app.utils.clock import rfc3339
 from app.utils.database_errors import explain
 from app.utils.http import tls_context
@@ -26,11 +27,6 @@ Status = Literal["ok", "degraded", "down"]
 
 MAX_TICK_AGE = timedelta(seconds=60)
 """Workers and beat report every ten seconds."""
-OVERDUE_AFTER = timedelta(minutes=10)
-MAX_FAILED_POLLS = 3
-"""A stream is unhealthy after this many failed polls in a row."""
-MAX_MISSED_INTERVALS = 3
-"""Or after this many intervals without a successful poll."""
 MAX_SHOWN_STREAMS = 5
 HEARTBEAT_TIMEOUT_SECONDS = 10
 HEARTBEAT_EVERY = timedelta(seconds=50)
@@ -111,7 +107,7 @@ def _broker() -> Check:
 
 def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     """Check that every stream is read, and has been read with the account's current credentials."""
-    silence = max(timedelta(seconds=60), MAX_MISSED_INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
+    silence = max_time_unread(settings)
     rows = session.execute(_UNREAD, {"failures": MAX_FAILED_POLLS, "oldest": now - silence}).all()
     if rows:
         reasons = [_unread(*row) for row in rows[:MAX_SHOWN_STREAMS]]
@@ -150,7 +146,7 @@ def _workers(session: Session, _: Settings, now: datetime) -> Check:
 
 def _deliveries(session: Session, settings: Settings, now: datetime) -> Check:
     """Check that pending deliveries are sent."""
-    late, _since = overdue(session, now, OVERDUE_AFTER)
+    late, _since = overdue(session, now, DELIVERIES_OVERDUE_AFTER)
     disabled = session.scalars(
         text("SELECT disabled_reason FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
     ).all()
@@ -195,7 +191,10 @@ def send_heartbeat(settings: Settings, now: datetime) -> bool:
         return False
     try:
         with session_scope() as session:
-            well = _polling(session, settings, now).status == "ok" and not overdue(session, now, OVERDUE_AFTER)[0]
+            well = (
+                _polling(session, settings, now).status == "ok"
+                and not overdue(session, now, DELIVERIES_OVERDUE_AFTER)[0]
+            )
             claimed = well and _claim_heartbeat(session, now)
     except SQLAlchemyError:
         well = claimed = False

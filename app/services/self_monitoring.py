@@ -34,7 +34,9 @@ DELIVERIES_OVERDUE = "Deliveries are overdue"
 ACTION_DISABLED = "Action disabled"
 
 MAX_FAILED_POLLS = 3
+"""A stream cannot be read after this many failed polls in a row."""
 MAX_MISSED_INTERVALS = 3
+"""Or after this many intervals without a good poll."""
 MIN_UNREAD_TIME = timedelta(seconds=60)
 DELIVERIES_OVERDUE_AFTER = timedelta(minutes=10)
 RULE_FAILING_FOR = timedelta(minutes=15)
@@ -52,6 +54,11 @@ class Problem(NamedTuple):
     group: dict[str, Any]
     summary: str
     since: datetime
+
+
+def max_time_unread(settings: Settings) -> timedelta:
+    """Return how long a stream may go without a good poll: health and the built-in alert say the same."""
+    return max(MIN_UNREAD_TIME, MAX_MISSED_INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
 
 
 def update_built_in_alerts(session: Session, settings: Settings, now: datetime) -> int:
@@ -111,7 +118,6 @@ def _fire(fingerprint: str, problem: Problem, now: datetime) -> Fire:
 
 def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Iterator[Problem]:
     """Find the accounts of which some stream has not been read well for too long; resolved by a good poll of each."""
-    max_age = max(MIN_UNREAD_TIME, MAX_MISSED_INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
     rows = session.execute(
         text(
             "SELECT accounts.sid, min(coalesce(streams.last_success_at, accounts.started_at)),"
@@ -128,7 +134,7 @@ def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Ite
             "     AND alerts.\"group\" ->> 'account_sid' = accounts.sid)))"
             " GROUP BY accounts.sid ORDER BY accounts.sid"
         ),
-        {"failures": MAX_FAILED_POLLS, "oldest": now - max_age, "now": now, "name": CANNOT_READ},
+        {"failures": MAX_FAILED_POLLS, "oldest": now - max_time_unread(settings), "now": now, "name": CANNOT_READ},
     )
     for sid, since, streams in rows:
         yield Problem(CANNOT_READ, {"account_sid": sid}, _summarize_unread(sid, streams), since)

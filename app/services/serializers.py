@@ -3,7 +3,6 @@
 Knows the tables and the API's names; knows neither HTTP nor callers.
 """
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, Select, select
@@ -11,13 +10,8 @@ from sqlalchemy import Row, Select, select
 from app.actions.base import make_alert
 from app.models import Account, Alert, AlertNote, ApiKey, Attempt, AuditEntry, Delivery, Log, LogChange, Rule, Silence
 from app.services.twilio.error_codes import explain
-from app.utils.clock import rfc3339
-
-JsonObject = dict[str, Any]
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
+from app.utils.clock import rfc3339, rfc3339_or_none
+from app.utils.json_types import JsonObject
 
 
 def select_logs() -> Select[*tuple[Any, ...]]:
@@ -96,8 +90,8 @@ def alert_json(alert: Alert) -> JsonObject:
         summary=alert.summary,
         started_at=rfc3339(alert.started_at),
         last_match_at=rfc3339(alert.last_match_at),
-        resolved_at=_time(alert.resolved_at),
-        acknowledged_at=_time(alert.acknowledged_at),
+        resolved_at=rfc3339_or_none(alert.resolved_at),
+        acknowledged_at=rfc3339_or_none(alert.acknowledged_at),
         acknowledged_by=alert.acknowledged_by,
         acknowledged_until=_time(alert.acknowledged_until),
         note=alert.note,
@@ -161,7 +155,7 @@ def delivery_json(delivery: Delivery) -> JsonObject:
         "recipient": delivery.recipient,
         "status": delivery.status,
         "created_at": rfc3339(delivery.created_at),
-        "next_attempt_at": _time(delivery.next_attempt_at),
+        "next_attempt_at": rfc3339_or_none(delivery.next_attempt_at),
     }
 
 
@@ -184,7 +178,7 @@ def key_json(key: ApiKey) -> JsonObject:
         "scope": key.scope,
         "prefix": key.prefix,
         "created_at": rfc3339(key.created_at),
-        "last_used_at": _time(key.last_used_at),
+        "last_used_at": rfc3339_or_none(key.last_used_at),
     }
 
 

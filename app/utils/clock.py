@@ -46,6 +46,11 @@ def cut_to_second(at: datetime) -> datetime:
     return at.replace(microsecond=0)
 
 
+def rfc3339_or_none(at: datetime | None) -> str | None:
+    """Format a time as `rfc3339` does; None stays None."""
+    return None if at is None else rfc3339(at)
+
+
 def rfc3339(at: datetime) -> str:
     """Format an aware UTC time as the API does: `2026-11-23T06:09:00Z`, with microseconds only if there are any."""
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from app.actions.base import JsonObject, Notification, Spread
+from app.actions.base import Notification, Spread
 from app.actions.sample import sample_notifications
 from app.enums import NotificationType
+from app.utils.json_types import JsonObject
 
 FIRING, RESOLVED, TEST = sample_notifications()
 UNBROKEN = "W" * 10_000

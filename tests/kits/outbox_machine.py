@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.actions.base import JsonObject, Sender
+from app.actions.base import Sender
 from app.actions.webhook import _WebhookSender
 from app.config import get_settings
 from app.database import get_engine, session_scope
@@ -30,6 +30,7 @@ from app.services.outbox.claim import Claim
 from app.services.outbox.enqueue import enqueue, make_notice, make_test
 from app.services.outbox.record import AttemptResult, record
 from app.services.outbox.retry import retry
+from app.utils.json_types import JsonObject
 from tests.fakes import START, FrozenClock
 from tests.kits.databases import delete_all
 from tests.kits.outbox_network import ANSWERS, Ledger

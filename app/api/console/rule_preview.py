@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import orjson
 
@@ -24,8 +23,8 @@ from app.services.preview.service import preview
 from app.services.rules import definition
 from app.services.rules.definition import MEANING_FIELDS, NoData, Ratio, RuleDefinition, Spike, Stuck, Sum, Threshold
 from app.utils.clock import utc_now
+from app.utils.json_types import JsonObject
 
-JsonObject = dict[str, Any]
 TIMES = "\N{MULTIPLICATION SIGN}"
 SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 SPAN_WORDS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}

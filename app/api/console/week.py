@@ -22,8 +22,8 @@ from app.services.alerts.sentence import Phrase, describe_condition
 from app.services.preview.notifications import AlertTimes, count_notifications
 from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
+from app.utils.json_types import JsonObject
 
-JsonObject = dict[str, Any]
 SPAN = "7d"
 ALL = "all"
 """Runs every rule of the page, as far as its patience lasts."""

@@ -11,7 +11,7 @@ from app.api.deps import AppSettings, IfMatch, JsonBody, parse
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
 from app.api.openapi import body
-from app.api.responses import JsonObject, json_response, no_content, resource_response
+from app.api.responses import json_response, no_content, resource_response
 from app.api.routing import make_router
 from app.api.schemas.accounts import Account as ShownAccount
 from app.api.schemas.accounts import AccountBody, AccountChanges, AccountFilters, AccountPage, BackfillBody, Queued
@@ -23,6 +23,7 @@ from app.models import Account
 from app.services.ingest import account_admin, account_state, backfills
 from app.services.ingest.account_state import VOLATILE_FIELDS
 from app.utils.clock import rfc3339, utc_now
+from app.utils.json_types import JsonObject
 
 router = make_router("Accounts", prefix="/api/accounts")
 Sid = Annotated[str, Path(pattern=ACCOUNT_SID, description="The account's sid.", examples=[EXAMPLE_ACCOUNT])]

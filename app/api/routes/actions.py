@@ -11,7 +11,7 @@ from app.api.deps import IfMatch, JsonBody
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
 from app.api.openapi import body
-from app.api.responses import JsonObject, etag, json_response, no_content, resource_response
+from app.api.responses import etag, json_response, no_content, resource_response
 from app.api.routing import make_router
 from app.api.schemas.actions import Action as ShownAction
 from app.api.schemas.actions import ActionBody, ActionFilters, ActionPage
@@ -22,6 +22,7 @@ from app.database import session_scope
 from app.models import Action
 from app.services.outbox import actions, deliveries
 from app.utils.clock import utc_now
+from app.utils.json_types import JsonObject
 
 router = make_router("Actions", prefix="/api/actions")
 ActionId = Annotated[UUID, Path(description="The action's id.", examples=[EXAMPLE_ID])]

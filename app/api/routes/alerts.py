@@ -13,7 +13,7 @@ from app.api.deps import AppSettings, IfMatch, JsonBody, OptionalJsonBody, parse
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
 from app.api.openapi import body
-from app.api.responses import JsonObject, json_response, resource_response
+from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.alerts import (
     Acknowledgement,
@@ -37,6 +37,7 @@ from app.services.logs import search as log_search
 from app.services.outbox import deliveries
 from app.services.serializers import alert_json, delivery_json, log_json, note_json
 from app.utils.clock import utc_now
+from app.utils.json_types import JsonObject
 
 router = make_router("Alerts", prefix="/api/alerts")
 AlertId = Annotated[UUID, Path(description="The alert's id.", examples=[EXAMPLE_ID])]

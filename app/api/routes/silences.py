@@ -11,7 +11,7 @@ from app.api.deps import IfMatch, JsonBody, parse
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
 from app.api.openapi import body
-from app.api.responses import JsonObject, no_content, resource_response
+from app.api.responses import no_content, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.silences import Silence as ShownSilence
@@ -21,6 +21,7 @@ from app.database import session_scope
 from app.models import Silence
 from app.services.alerts import silences
 from app.utils.clock import utc_now
+from app.utils.json_types import JsonObject
 
 router = make_router("Silences", prefix="/api/silences")
 SilenceId = Annotated[UUID, Path(description="The silence's id.", examples=[EXAMPLE_ID])]

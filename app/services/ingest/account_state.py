@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -13,14 +12,13 @@ from app.models import Account, Backfill, CoverageGap, QuarantinedRecord, Stream
 from app.services.ingest import accounts as credentials
 from app.services.ingest import backfills, budget
 from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
 
 VOLATILE_FIELDS = ("streams", "quarantined", "requests_last_hour", "max_requests_per_minute", "status", "last_error")
 """Fields that change without an edit."""
 MAX_SHOWN_GAPS = 50
 MAX_SHOWN_RECORDS = 10
 DAY = timedelta(days=1)
-
-JsonObject = dict[str, Any]
 
 
 def account_json(session: Session, account: Account, settings: Settings, now: datetime) -> JsonObject:

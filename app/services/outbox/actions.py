@@ -25,8 +25,8 @@ from app.services.paging import Page, Position, read_page
 from app.utils import validation_messages
 from app.utils.clock import rfc3339
 from app.utils.crypto import Undecryptable, encrypt
+from app.utils.json_types import JsonObject
 
-JsonObject = dict[str, Any]
 READ_ONLY_FIELDS = frozenset({"id", "created_at", "updated_at", "disabled_reason"})
 SORT_KEY = (Action.created_at, Action.id)
 

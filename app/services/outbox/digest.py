@@ -24,6 +24,7 @@ from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action, Delivery
 from app.services.outbox.rows import config_of, delivery_row
 from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
 
 MAX_NOTIFICATIONS = 20
 WINDOW = timedelta(minutes=10)
@@ -32,7 +33,6 @@ FIRST_WAIT = timedelta(minutes=1)
 MAX_ITEMS = 20
 
 log = structlog.get_logger()
-JsonObject = dict[str, Any]
 
 
 def count_recent(session: Session, now: datetime) -> dict[UUID, int]:

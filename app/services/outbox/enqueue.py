@@ -26,6 +26,7 @@ from app.services.outbox.rows import config_of, delivery_row
 from app.services.serializers import alert_json, log_json, rule_json, select_logs
 from app.services.twilio.error_codes import describe
 from app.utils.crypto import Undecryptable
+from app.utils.json_types import JsonObject
 from app.utils.redact import mask_numbers
 
 MAX_SHOWN_LOGS = 10
@@ -33,7 +34,6 @@ MAX_SHOWN_LOGS = 10
 NOTICES_LOCK = 4_715_620_763
 
 log = structlog.get_logger()
-JsonObject = dict[str, Any]
 RecipientKey = tuple[UUID, UUID, str]
 """An alert, an action and a receiver of it, as `_receiver_key` knows it."""
 

@@ -1,7 +1,6 @@
 """Rows of the outbox: what a new delivery looks like, and what an action's config says in clear."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import orjson
@@ -12,8 +11,8 @@ from app.config import Settings
 from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action
 from app.utils.crypto import Undecryptable, decrypt
+from app.utils.json_types import JsonObject
 
-JsonObject = dict[str, Any]
 BLOCKED_BY_EARLIER = (
     "EXISTS (SELECT 1 FROM deliveries e LEFT JOIN deliveries g ON g.id = e.digest_id"
     " WHERE e.alert_id = d.alert_id AND e.action_id = d.action_id"

@@ -19,7 +19,7 @@ from app.services.preview import by_match, by_minute, request
 from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogReader
 from app.services.preview.result import PreviewAlert, PreviewResult
-from app.utils.clock import rfc3339
+from app.utils.clock import rfc3339, rfc3339_or_none
 
 BUCKETS = 200
 """The most points of the series."""
@@ -69,10 +69,10 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
             _alert_json(alerts, held, preview_request, first_judged_at) for alerts in result.alerts[:MAX_ALERTS]
         ],
         "series": _series(preview_request, result, population, bucket),
-        "known_since": _time(known_since),
-        "judged_from": _time(result.judged and result.judged[0]),
-        "judged_until": _time(result.judged and result.judged[1]),
-        "first_judged_at": _time(first_judged_at),
+        "known_since": rfc3339_or_none(known_since),
+        "judged_from": rfc3339_or_none(result.judged and result.judged[0]),
+        "judged_until": rfc3339_or_none(result.judged and result.judged[1]),
+        "first_judged_at": rfc3339_or_none(first_judged_at),
         "windows": result.windows and {"count": result.windows.number, "too_small": result.windows.too_small},
         "warnings": [asdict(warning) for warning in warnings],
     }
@@ -104,15 +104,11 @@ def _alert_json(
     return {
         "group": alert.group,
         "started_at": rfc3339(alert.started_at),
-        "resolved_at": _time(alert.resolved_at),
+        "resolved_at": rfc3339_or_none(alert.resolved_at),
         "occurrences": alert.occurrences,
         "silenced": silences.cover(held, preview_request.rule_id, alert.group, alert.started_at, ended),
-        "not_before": _time(first_judged_at) if alert.resolved_at is None else None,
+        "not_before": rfc3339_or_none(first_judged_at) if alert.resolved_at is None else None,
     }
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)
 
 
 def _series(

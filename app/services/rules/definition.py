@@ -5,7 +5,7 @@ Knows no database session. Texts of errors never hold the value that was sent.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import re2
 from pydantic import (
@@ -24,9 +24,8 @@ from app.errors import FieldError, InvalidInput
 from app.services.rules.expressions import ExpressionError, check_expression, literal_patterns
 from app.services.rules.patterns import code_ranges, list_items, re2_options
 from app.utils import validation_messages
+from app.utils.json_types import JsonObject
 from app.utils.zones import is_zone
-
-JsonObject = dict[str, Any]
 
 MAX_WINDOW_MINUTES = 44_640
 """31 days."""

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from app.errors import FieldError, InvalidInput
+from app.utils.json_types import JsonObject
 
-JsonObject = dict[str, Any]
 VERSION = 1
 KINDS = ("rule", "action", "silence")
 """In order of creation: actions and silences refer to rules. The document uses the plurals."""

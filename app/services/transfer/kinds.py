@@ -21,8 +21,9 @@ from app.services.alerts import silences
 from app.services.outbox import actions
 from app.services.rules import definition
 from app.services.transfer import references
-from app.services.transfer.document import JsonObject, slug_of
+from app.services.transfer.document import slug_of
 from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
 
 
 @dataclass
