@@ -32,7 +32,7 @@ class AuditEntry(Base):
 
 
 class IdempotentAnswer(Base):
-    """The response to a request with an `Idempotency-Key`, written in the transaction of its effect."""
+    """The response to a request with an `Idempotency-Key`, or its reservation: then the status is 0."""
 
     __tablename__ = "idempotent_answers"
 

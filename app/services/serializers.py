@@ -93,7 +93,7 @@ def alert_json(alert: Alert) -> JsonObject:
         resolved_at=rfc3339_or_none(alert.resolved_at),
         acknowledged_at=rfc3339_or_none(alert.acknowledged_at),
         acknowledged_by=alert.acknowledged_by,
-        acknowledged_until=_time(alert.acknowledged_until),
+        acknowledged_until=rfc3339_or_none(alert.acknowledged_until),
         note=alert.note,
         silenced=bool(alert.silenced),
         occurrences=alert.occurrences,

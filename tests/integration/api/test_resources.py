@@ -1,15 +1,21 @@
 """Rules, actions, silences: made, read, edited, deleted; versions, and requests that come twice."""
 
 import asyncio
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from app.actions.apprise import Apprise
+from app.database import session_scope
 from app.enums import Scope
 from app.utils.clock import rfc3339, utc_now
-from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, Api, fields
+from tests.conftest import forget
+from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, Api, fields, make_app
+from tests.kits.waiting import PATIENCE_SECONDS
+from tests.receivers import Request, http_receiver, respond
 
 TOMORROW = rfc3339(utc_now() + timedelta(days=1))
 
@@ -105,6 +111,37 @@ async def test_a_request_that_was_refused_may_be_sent_again_with_its_key(api: Ap
     assert (await api.post("/api/rules", json=RULE, headers=headers)).status_code == 201
 
 
+async def test_a_test_that_is_under_way_keeps_its_key_and_no_transaction(
+    api: Api, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    forget()
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def wait_and_answer(request: Request, writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await asyncio.to_thread(go_on.wait, PATIENCE_SECONDS)
+        await respond(200)(request, writer)
+
+    headers = {"Idempotency-Key": "one"}
+    with http_receiver(wait_and_answer) as receiver:
+        async with Api(make_app()) as fresh:
+            body = {"action_type": "webhook", "config": {"url": receiver.url}}
+            path = f"/api/actions/{(await fresh.post('/api/actions', json=body)).json()['id']}/test"
+            first = asyncio.create_task(fresh.post(path, headers=headers))
+            assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
+            with session_scope() as session:
+                others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                assert session.scalar(text(f"SELECT count(xact_start) {others}")) == 0
+            second = await fresh.post(path, headers=headers)
+            assert (second.status_code, second.headers["retry-after"]) == (409, "1")
+            go_on.set()
+            answer = await first
+            replayed = await fresh.post(path, headers=headers)
+    assert (answer.status_code, replayed.json()) == (200, answer.json())
+    assert (replayed.headers["idempotency-replayed"], len(receiver.requests)) == ("true", 1)
+
+
 @pytest.mark.parametrize("key", ["", "x" * 129, "a b", "a\x7f"])
 async def test_a_key_that_cannot_be_one_is_refused(api: Api, key: str) -> None:
     assert fields(await api.post("/api/rules", json=RULE, headers={"Idempotency-Key": key})) == ["Idempotency-Key"]
@@ -117,9 +154,9 @@ async def test_secrets_are_shown_once_and_masked_from_then_on(api: Api) -> None:
     url = f"/api/actions/{made['id']}"
     read = (await api.get(url)).json()
     assert secret.startswith("whsec_")
-    for text in (await api.get(url)).text, (await api.get("/api/actions")).text, (await api.get("/api/audit")).text:
-        assert secret not in text
-        assert "canary" not in text
+    for shown in (await api.get(url)).text, (await api.get("/api/actions")).text, (await api.get("/api/audit")).text:
+        assert secret not in shown
+        assert "canary" not in shown
     kept = await api.put(url, json=read)
     assert (kept.status_code, kept.json()["config"]) == (200, read["config"])
     changes = [entry for entry in (await api.get("/api/audit")).json()["items"] if entry["action"] == "action.update"]
