@@ -32,13 +32,14 @@ def alerts(
     quiet: timedelta,
     *,
     count: int = 1,
+    resolve_count: int | None = None,
     window: timedelta = timedelta(0),
     lookback: timedelta | None = None,
 ) -> list[Expected]:
     """Walk through all matches in the order of time, and list the alerts of one group, all of them over.
 
     Args:
-        count, window: of a `threshold`; the others fire at one match.
+        count, resolve_count, window: of a `threshold`; the others fire at one match.
         lookback: of a `new_value`.
     """
     ordered = sorted(matches, key=lambda match: (match.at, match.sid))
@@ -55,9 +56,10 @@ def alerts(
             continue
         last, members = at, {id(match) for match in within}
         while True:
-            full = [match for match in ordered if match.at <= last][-count:]
+            left = resolve_count or count
+            full = [match for match in ordered if match.at <= last][-left:]
             ends_at = last + quiet
-            if window and len(full) == count:
+            if window and len(full) == left:
                 ends_at = max(ends_at, full[0].at + window)
             following = [match for match in ordered[position + 1 :] if match.at <= ends_at]
             members |= {id(match) for match in following}

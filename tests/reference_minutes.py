@@ -95,7 +95,9 @@ def _judge(
         case "ratio":
             final = [log for log in within(at - condition["settle_minutes"]) if log.final]
             if len(final) >= condition["min_total"]:
-                return 100 * sum(log.matches for log in final) >= condition["percent"] * len(final), {}
+                lower = condition.get("resolve_percent", condition["percent"])
+                limit = condition["percent"] if alert is None else lower
+                return 100 * sum(log.matches for log in final) >= limit * len(final), {}
             since = alert.insufficient_since if alert and alert.insufficient_since is not None else at
             return (False, {}) if alert and at - since >= 2 * window else (None, {"short_since": since})
         case "no_data":

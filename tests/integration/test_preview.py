@@ -132,9 +132,15 @@ earlier = drawn.map(lambda one: Drawn(one.at - 640 - 61, one.later, one.first, o
 by_match = st.one_of(
     st.just({"type": "each"}),
     st.builds(
-        lambda number, window: {"type": "threshold", "count": number, "window_minutes": window},
+        lambda number, window, lower: {
+            "type": "threshold",
+            "count": number,
+            "window_minutes": window,
+            "resolve_count": min(number, lower),
+        },
         st.integers(1, 4),
         st.integers(1, 90),
+        st.integers(1, 4),
     ),
     st.builds(
         lambda field: {"type": "new_value", "field": field, "lookback_days": 1},
@@ -198,17 +204,19 @@ def test_each_threshold_and_new_value_are_previewed_as_they_lived(
 
 minute_conditions = st.one_of(
     st.builds(
-        lambda percent, window, least, settle: {
+        lambda percent, window, least, settle, lower: {
             "type": "ratio",
             "percent": percent,
             "window_minutes": window,
             "min_total": least,
             "settle_minutes": settle,
+            "resolve_percent": percent / lower,
         },
         st.sampled_from((10, 50, 100)),
         st.integers(1, 30),
         st.integers(1, 3),
         st.integers(0, 10),
+        st.sampled_from((1, 2, 4)),
     ),
     st.builds(
         lambda window, least: {"type": "no_data", "window_minutes": window, "min_count": least},

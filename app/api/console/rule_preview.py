@@ -188,6 +188,17 @@ def _limit_of(rule: RuleDefinition) -> tuple[float | None, str, str]:
             return None, "", "matching"
 
 
+def _resolve_limit_of(rule: RuleDefinition) -> float | None:
+    """Return the value below which an alert resolves, where that is not the limit."""
+    match rule.condition:
+        case Threshold(count=count, resolve_count=lower) if lower not in (None, count):
+            return lower
+        case Ratio(percent=percent, resolve_percent=lower) if lower not in (None, percent):
+            return lower
+        case _:
+            return None
+
+
 def _values(
     rule: RuleDefinition, found: JsonObject, starts: Sequence[datetime]
 ) -> tuple[list[float | None], float | None]:
@@ -232,6 +243,9 @@ def _draw(
         spans += [axis.span("unread", starts[0], judged[0]), axis.span("unread", judged[1], until)]
     series = _series(known, limit, unit, name, below=isinstance(rule.condition, NoData))
     legend = [("limit", f"limit {limit:,.6g}{unit}")] if limit is not None else []
+    lower = _resolve_limit_of(rule) if limit is not None else None
+    if lower is not None:
+        legend.append(("limit lower", f"resolves below {lower:,.6g}{unit}"))
     if found["alerts"]:
         legend.append(("firing", "open"))
     count = len(found["alerts"])
@@ -241,7 +255,7 @@ def _draw(
         caption,
         axis,
         series,
-        Style(unit=unit, limit=limit, extra_legend=legend),
+        Style(unit=unit, limit=limit, resolve_limit=lower, extra_legend=legend),
         spans,
     )
 

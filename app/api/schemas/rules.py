@@ -45,6 +45,9 @@ COMMON_PARTS = {
     "count": "Number of different matching logs.",
     "window_minutes": "Length of the window, in minutes.",
     "percent": "The share of matches among the final logs, in percent.",
+    "resolve_count": "An alert resolves when fewer matching logs than this are left in the window; at most `count`. "
+    "Default: `count`.",
+    "resolve_percent": "An alert resolves when the share is below this; at most `percent`. Default: `percent`.",
     "min_total": "With fewer logs in the window, the condition is not evaluated.",
     "settle_minutes": "The window ends this many minutes ago, so that logs have time to become final.",
     "min_count": "Minimum number of matching logs.",

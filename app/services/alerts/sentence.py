@@ -6,6 +6,7 @@ from typing import NamedTuple
 from app.enums import PatternType
 from app.services.alerts.summary import NEW_VALUE_NAMES, NOUNS, PLURALS
 from app.services.rules.definition import (
+    Condition,
     Each,
     NewValue,
     NoData,
@@ -217,6 +218,10 @@ def _notifications(rule: RuleDefinition) -> Iterator[Phrase]:
             yield Phrase(" after the last match")
         else:
             yield Phrase("with the last match")
+        yield from _threshold_resolve(rule.condition)
+    elif isinstance(rule.condition, Ratio) and rule.condition.resolve_percent is not None:
+        yield Phrase("as soon as it is below ")
+        yield Phrase(f"{number(rule.condition.resolve_percent)}%", strong=True)
     else:
         yield Phrase("as soon as that is no longer so")
     if rule.cooldown_minutes:
@@ -224,6 +229,13 @@ def _notifications(rule: RuleDefinition) -> Iterator[Phrase]:
         yield Phrase(window(rule.cooldown_minutes), strong=True)
         yield Phrase(" must pass before a new alert of the same kind sends another")
     yield Phrase(".")
+
+
+def _threshold_resolve(condition: Condition) -> Iterator[Phrase]:
+    if isinstance(condition, Threshold) and condition.resolve_count is not None:
+        yield Phrase(", if fewer than ")
+        yield Phrase(f"{condition.resolve_count:,}", strong=True)
+        yield Phrase(" are left in the window")
 
 
 def _within(minutes: int) -> Iterator[Phrase]:

@@ -126,7 +126,9 @@ def _request_threshold_matches(
     if (uncounted_times and uncounted_times[-1] > alert.last_match_at + rule.quiet_period) or _may_be_over(
         rule, alert, completeness
     ):
-        newest_requests.append(window_queries.NewestMatches(rule, group.key, alert.last_match_at, params.count))
+        newest_requests.append(
+            window_queries.NewestMatches(rule, group.key, alert.last_match_at, params.resolves_below)
+        )
         spans.append(window_queries.MatchSpan(rule, group.key, alert.last_match_at, None))
 
 

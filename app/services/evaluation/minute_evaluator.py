@@ -278,8 +278,9 @@ def judge_group(rule: Rule, group_id: GroupId, minute: MinuteInput, due: DueMinu
     params, alert = rule.params, minute.open_alerts.get(group_id)
     window_counts = minute.window_counts.get(group_id, {})
     if isinstance(params, RatioParams):
-        counts = window_counts.get(0, NO_COUNTS)
-        return ratio.judge(params, counts.total, counts.matched, alert.insufficient_since if alert else None, minute.at)
+        counts, since = window_counts.get(0, NO_COUNTS), alert.insufficient_since if alert else None
+        goes_on = alert is not None or group_id in minute.suppressed
+        return ratio.judge(params, counts.total, counts.matched, since, minute.at, goes_on=goes_on)
     if isinstance(params, NoDataParams):
         return no_data.judge(params, window_counts.get(0, NO_COUNTS).matched)
     if isinstance(params, SpikeParams):

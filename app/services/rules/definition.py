@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
@@ -138,6 +139,12 @@ class Filters(_StrictModel):
     level: Annotated[list[Literal["error", "warning", "notice", "debug"]], AfterValidator(_distinct)] = []
 
 
+def _check_resolve_limit(value: float | None, limit: float | None, name: str) -> None:
+    """Refuse to resolve at what would fire again."""
+    if value is not None and limit is not None and value > limit:
+        raise _refuse(f"must be at most {name}, {limit:.16g}")
+
+
 class Each(_StrictModel):
     """A log matches for the first time."""
 
@@ -150,6 +157,13 @@ class Threshold(_StrictModel):
     type: Literal["threshold"]
     count: Count
     window_minutes: Window
+    resolve_count: Count | None = None
+
+    @field_validator("resolve_count")
+    @classmethod
+    def _at_most_the_limit(cls, value: int | None, info: ValidationInfo) -> int | None:
+        _check_resolve_limit(value, info.data.get("count"), "count")
+        return value
 
 
 class Ratio(_StrictModel):
@@ -160,6 +174,13 @@ class Ratio(_StrictModel):
     window_minutes: Window
     min_total: Count = 50
     settle_minutes: Annotated[int, Field(ge=0, le=MAX_WINDOW_MINUTES)] = 10
+    resolve_percent: Annotated[float, Field(gt=0, le=100)] | None = None
+
+    @field_validator("resolve_percent")
+    @classmethod
+    def _at_most_the_limit(cls, value: float | None, info: ValidationInfo) -> float | None:
+        _check_resolve_limit(value, info.data.get("percent"), "percent")
+        return value
 
 
 class NoData(_StrictModel):
@@ -291,8 +312,12 @@ def from_row(row: object) -> RuleDefinition:
 
 
 def as_json(definition: RuleDefinition) -> JsonObject:
-    """Show a definition as the body that makes it: defaults filled in, filters as they were written."""
+    """Show a definition as the body that makes it: defaults filled in, filters as they were written.
+
+    A limit below which alerts resolve is there only where it is not the one at which they fire.
+    """
     body = definition.model_dump(mode="json", by_alias=True)
+    body["condition"] = definition.condition.model_dump(mode="json", exclude_none=True)
     body["filters"] = definition.filters.model_dump(mode="json", by_alias=True, exclude_unset=True)
     return body
 

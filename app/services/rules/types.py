@@ -53,6 +53,12 @@ class ThresholdParams:
 
     count: int
     window_minutes: int
+    resolve_count: int | None = None
+
+    @property
+    def resolves_below(self) -> int:
+        """An alert goes on while its latest window holds so many matches."""
+        return self.count if self.resolve_count is None else self.resolve_count
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,12 @@ class RatioParams:
     window_minutes: int
     min_total: int
     settle_minutes: int
+    resolve_percent: float | None = None
+
+    @property
+    def resolves_below(self) -> float:
+        """An alert goes on while its latest window has this share of matches."""
+        return self.percent if self.resolve_percent is None else self.resolve_percent
 
 
 @dataclass(frozen=True)

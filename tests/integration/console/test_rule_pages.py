@@ -31,7 +31,9 @@ async def test_every_condition_has_its_editor(browser: Browser, api: Api) -> Non
     conditions = [
         {"type": "each"},
         {"type": "threshold", "count": 10, "window_minutes": 5},
+        {"type": "threshold", "count": 10, "window_minutes": 5, "resolve_count": 4},
         {"type": "ratio", "percent": 5, "window_minutes": 60},
+        {"type": "ratio", "percent": 5, "window_minutes": 60, "resolve_percent": 2.5},
         {"type": "no_data", "window_minutes": 30},
         {"type": "spike", "window_minutes": 15},
         {"type": "new_value", "field": "error_code"},

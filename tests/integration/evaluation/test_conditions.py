@@ -127,6 +127,34 @@ def test_ratio_of_final_logs_fires_and_clears(feed: Feed) -> None:
     assert notification_types() == [(minutes(15), minutes(16), 3, "cleared")]
 
 
+def test_a_ratio_with_a_lower_limit_goes_on_between_the_two(feed: Feed) -> None:
+    lower = {"resolve_percent": 30}
+    make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 2, "settle_minutes": 0} | lower)
+    good = {"status": "delivered", "error_code": None}
+    feed.store([log(1, minutes(4)), log(2, minutes(5), **good), log(3, minutes(11), **good)], minutes(14))
+    for minute in range(10, 15):
+        feed.complete(minutes(minute))
+        evaluate(minutes(minute))
+    # 50% at minute 10, 33% from minute 11 on, and nothing when log 1 leaves the window.
+    assert [row[:2] for row in notification_types()] == [(minutes(10), minutes(14))]
+
+
+def test_a_ratio_that_was_ended_by_hand_waits_for_the_lower_limit(feed: Feed) -> None:
+    lower = {"resolve_percent": 30}
+    make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 2, "settle_minutes": 0} | lower)
+    good = {"status": "delivered", "error_code": None}
+    feed.store([log(1, minutes(4)), log(2, minutes(5), **good)], minutes(10))
+    feed.complete(minutes(10))
+    evaluate(minutes(10))
+    resolve_by_hand(minutes(10))
+    # 33%, then 50% again: it was not below 30%.
+    feed.store([log(3, minutes(11), **good), log(4, minutes(12))], minutes(12))
+    for minute in range(11, 13):
+        feed.complete(minutes(minute))
+        evaluate(minutes(minute))
+    assert [row[:2] for row in notification_types()] == [(minutes(10), minutes(10))]
+
+
 def test_an_alert_counts_the_window_that_fired_whatever_an_earlier_alert_counted(feed: Feed) -> None:
     make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 2, "settle_minutes": 0})
     good = {"status": "delivered", "error_code": None}

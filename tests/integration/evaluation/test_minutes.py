@@ -87,17 +87,19 @@ def lives(draw: st.DrawFn) -> Life:
 windows = st.integers(1, 15)
 conditions = st.one_of(
     st.builds(
-        lambda window, least, percent, settle: {
+        lambda window, least, percent, settle, lower: {
             "type": "ratio",
             "percent": percent,
             "window_minutes": window,
             "min_total": least,
             "settle_minutes": settle,
+            "resolve_percent": percent / lower,
         },
         windows,
         st.integers(1, 3),
         st.sampled_from([10, 50, 100]),
         st.integers(0, 5),
+        st.sampled_from([1, 2, 4]),
     ),
     st.builds(
         lambda window, least: {"type": "no_data", "window_minutes": window, "min_count": least},

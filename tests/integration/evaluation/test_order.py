@@ -134,15 +134,23 @@ REACHED_BACK = (
 
 
 @many
-@given(drawn=arrivals(), quiet=st.integers(0, 30), number=st.integers(1, 4), window=st.integers(1, 20))
-@example(drawn=REACHED_BACK, quiet=23, number=2, window=18)
+@given(
+    drawn=arrivals(),
+    quiet=st.integers(0, 30),
+    number=st.integers(1, 4),
+    window=st.integers(1, 20),
+    lower=st.integers(1, 4),
+)
+@example(drawn=REACHED_BACK, quiet=23, number=2, window=18, lower=2)
 def test_threshold_makes_the_same_alerts_in_any_order(
-    database: str, small_batches: None, drawn: tuple[Any, Any, Any], quiet: int, number: int, window: int
+    database: str, small_batches: None, drawn: tuple[Any, Any, Any], quiet: int, number: int, window: int, lower: int
 ) -> None:
+    left = min(number, lower)
     expected = reference.alerts(
-        matches(drawn), timedelta(minutes=quiet), count=number, window=timedelta(minutes=window)
+        matches(drawn), timedelta(minutes=quiet), count=number, resolve_count=left, window=timedelta(minutes=window)
     )
-    assert run({"type": "threshold", "count": number, "window_minutes": window}, quiet, drawn) == expected
+    condition = {"type": "threshold", "count": number, "window_minutes": window, "resolve_count": left}
+    assert run(condition, quiet, drawn) == expected
 
 
 @many

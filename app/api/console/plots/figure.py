@@ -123,11 +123,19 @@ class Style:
 
     unit: str = ""
     limit: float | None = None
+    resolve_limit: float | None = None
+    """An alert goes on above it; None: it resolves below `limit`."""
     floor: float = 0
     top: float | None = None
     """Value at the upper edge; None: found from the values."""
     size: str = ""
     extra_legend: Sequence[tuple[str, str]] = field(default_factory=tuple)
+
+    @property
+    def limits(self) -> list[tuple[float, str]]:
+        """The limits that are drawn, and their kinds."""
+        wanted = ((self.limit, "limit"), (self.resolve_limit, "limit lower"))
+        return [(value, kind) for value, kind in wanted if value is not None]
 
 
 def draw(
@@ -157,7 +165,7 @@ def draw(
         title=title,
         caption=caption,
         paths=drawn,
-        lines=scale.grid(top, step, style.unit, style.floor, style.limit),
+        lines=scale.grid(top, step, style.unit, style.floor, style.limits),
         ticks=scale.ticks(axis.since, axis.until, axis.zone),
         hits=_hits(axis, series, style.unit),
         columns=[each.name for each in series],

@@ -29,7 +29,7 @@ class Line(NamedTuple):
     """Percent from the top."""
     label: str
     kind: str
-    """`grid` or `limit`."""
+    """`grid`, `limit` or `limit lower`, below which an alert resolves."""
 
 
 class Tick(NamedTuple):
@@ -61,10 +61,12 @@ def percent_of(at: datetime, since: datetime, until: datetime) -> float:
     return round(100 * ((at - since) / (until - since)), 3)
 
 
-def grid(top: float, step: float, unit: str = "", floor_value: float = 0, limit: float | None = None) -> list[Line]:
-    """Draw the lines of the grid, and the limit with its own figure.
+def grid(
+    top: float, step: float, unit: str = "", floor_value: float = 0, limits: Sequence[tuple[float, str]] = ()
+) -> list[Line]:
+    """Draw the lines of the grid, and limits with their own figures.
 
-    Args:    unit: written behind each figure; floor_value: the value at the bottom.
+    Args:    unit: written behind each figure; floor_value: the value at the bottom; limits: values and their kinds.
     """
     height = top - floor_value
     count = int(height / step + 1e-9)
@@ -72,10 +74,11 @@ def grid(top: float, step: float, unit: str = "", floor_value: float = 0, limit:
     lines = [
         Line(round(100 * (1 - (value - floor_value) / height), 2), f"{value:,.6g}{unit}", "grid") for value in values
     ]
-    if limit is None:
-        return lines
-    y = round(100 * (1 - (limit - floor_value) / height), 2)
-    return [*(line for line in lines if abs(line.y - y) > GRID_GIVES_WAY), Line(y, f"{limit:,.6g}{unit}", "limit")]
+    for value, kind in limits:
+        y = round(100 * (1 - (value - floor_value) / height), 2)
+        lines = [line for line in lines if line.kind != "grid" or abs(line.y - y) > GRID_GIVES_WAY]
+        lines.append(Line(y, f"{value:,.6g}{unit}", kind))
+    return lines
 
 
 def ticks(since: datetime, until: datetime, zone: ZoneInfo) -> list[Tick]:

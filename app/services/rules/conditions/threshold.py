@@ -32,6 +32,7 @@ def opens(params: ThresholdParams, points: Sequence[Point]) -> list[bool]:
 def saturation(params: ThresholdParams, points: Sequence[Point]) -> WindowSaturation:
     """Say until when windows stay too full for the alert to be over.
 
-    Args:    points: sorted, at least the newest `count` of the group.
+    Args:    points: sorted, at least the newest `resolves_below` of the group.
     """
-    return WindowSaturation([point.at for point in points], params.count, timedelta(minutes=params.window_minutes))
+    times = [point.at for point in points]
+    return WindowSaturation(times, params.resolves_below, timedelta(minutes=params.window_minutes))

@@ -114,6 +114,14 @@ def test_conditions_have_their_defaults_and_every_one_has_parameters() -> None:
         ({"condition": {"type": "threshold", "count": 0, "window_minutes": 5}}, "condition.count"),
         ({"condition": {"type": "threshold", "count": 1, "window_minutes": 0}}, "condition.window_minutes"),
         ({"condition": {"type": "threshold", "count": 1, "window_minutes": 44_641}}, "condition.window_minutes"),
+        (
+            {"condition": {"type": "threshold", "count": 3, "window_minutes": 5, "resolve_count": 4}},
+            "condition.resolve_count",
+        ),
+        (
+            {"condition": {"type": "ratio", "percent": 5, "window_minutes": 5, "resolve_percent": 5.1}},
+            "condition.resolve_percent",
+        ),
         ({"condition": {"type": "ratio", "percent": 0, "window_minutes": 5}}, "condition.percent"),
         ({"condition": {"type": "ratio", "percent": 100.1, "window_minutes": 5}}, "condition.percent"),
         ({"condition": {"type": "ratio", "percent": float("nan"), "window_minutes": 5}}, "condition.percent"),
@@ -135,6 +143,11 @@ def test_conditions_have_their_defaults_and_every_one_has_parameters() -> None:
 )
 def test_what_cannot_be_used_is_refused_at_its_field(fields: dict[str, Any], field: str) -> None:
     assert field in errors_of(**fields)
+
+
+def test_a_limit_to_resolve_at_is_shown_only_where_it_is_given() -> None:
+    assert condition("threshold", count=3, window_minutes=5, resolve_count=2)["resolve_count"] == 2
+    assert "resolve_count" not in condition("threshold", count=3, window_minutes=5, resolve_count=None)
 
 
 @pytest.mark.parametrize("body", [None, [], "rule", 5, True])

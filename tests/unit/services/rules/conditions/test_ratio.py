@@ -30,3 +30,11 @@ def test_too_few_logs_for_two_windows_end_the_alert() -> None:
 
 def test_enough_logs_end_the_shortage() -> None:
     assert judge(PARAMS, 50, 0, START, START + timedelta(hours=5)) == Verdict(False, 0.0)
+
+
+def test_what_goes_on_is_over_below_the_lower_limit() -> None:
+    params = RatioParams(percent=5, window_minutes=60, min_total=50, settle_minutes=10, resolve_percent=3)
+    assert judge(params, 100, 4, None, START) == Verdict(False, 4.0)
+    assert judge(params, 100, 3, None, START, goes_on=True) == Verdict(True, 3.0)
+    assert judge(params, 100, 2, None, START, goes_on=True) == Verdict(False, 2.0)
+    assert judge(PARAMS, 100, 4, None, START, goes_on=True) == Verdict(False, 4.0)

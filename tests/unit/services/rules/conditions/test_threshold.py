@@ -43,3 +43,10 @@ def test_windows_stay_full_until_the_oldest_of_the_last_matches_leaves() -> None
     assert full.saturated_until(START + timedelta(seconds=119)) is None
     assert full.saturated_until(START + timedelta(seconds=120)) == START + timedelta(minutes=5)
     assert full.saturated_until(START + timedelta(hours=1)) == START + timedelta(minutes=5)
+
+
+def test_with_a_lower_limit_windows_stay_full_until_fewer_are_left() -> None:
+    params = ThresholdParams(count=3, window_minutes=5, resolve_count=2)
+    full = saturation(params, points_at(0, 60, 120))
+    assert full.saturated_until(START + timedelta(seconds=120)) == START + timedelta(minutes=6)
+    assert opens(params, points_at(0, 60, 120)) == opens(PARAMS, points_at(0, 60, 120))
