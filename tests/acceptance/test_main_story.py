@@ -44,10 +44,11 @@ def running(deployment: Deployment) -> Deployment:
 def story(running: Deployment) -> Iterator[Deployment]:
     """The running world; the rules and actions of a story end with it, and what was received is forgotten.
 
-    Each action belongs to its story's rule: on a slow machine a restart may open a built-in alert, too.
+    Each action belongs to its story's rule: on a slow machine a restart may open a built-in alert, too. Actions end
+    first: the end of a rule resolves its alert, and the next story would get that mail.
     """
     yield running
-    for path in ("/api/rules", "/api/actions"):
+    for path in ("/api/actions", "/api/rules"):
         for each in running.items(path):
             running.api.delete(f"{path}/{each['id']}").raise_for_status()
     running.web.answer = lambda _: 200
