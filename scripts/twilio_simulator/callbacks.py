@@ -144,6 +144,8 @@ class Callbacks:
         future.add_done_callback(self._futures.discard)
 
     def _post_form(self, url: str, account_sid: str, sid: str, form: Form) -> None:
+        # A form cannot hold half of a surrogate pair.
+        form = {name: value.encode("utf-8", "replace").decode() for name, value in form.items()}
         headers = self._headers(sign(self._token(account_sid), url, form.items()), "application/x-www-form-urlencoded")
         retry_policy, body = RetryPolicy.of(url), urlencode(form).encode()
         for attempt in range(retry_policy.retries + 1):

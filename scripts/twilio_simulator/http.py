@@ -72,7 +72,12 @@ class Response:
     """Chunks sent after the body, without an announced length."""
 
 
+def json_bytes(value: object) -> bytes:
+    """Encode a value as Twilio does: text as UTF-8, half of a surrogate pair as an escape."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+
+
 def json_response(status: int, value: object, **headers: str) -> Response:
     """Build a response with a JSON document."""
-    body = json.dumps(value, ensure_ascii=False).encode()
+    body = json_bytes(value)
     return Response(status, body, {"Content-Type": "application/json; charset=utf-8", **headers})

@@ -1,6 +1,5 @@
 """The wire format of Twilio's records: every field, with Twilio's types and date formats."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -9,6 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from scripts.twilio_simulator.accounts import Account
+from scripts.twilio_simulator.http import json_bytes
 
 Fields = dict[str, Any]
 """A record by its wire names; times are aware datetimes until they are encoded."""
@@ -50,7 +50,7 @@ def encode(kind: Kind, fields: Mapping[str, Any]) -> bytes:
     write = iso8601 if kind is Kind.ERROR else rfc2822
     record = {name: write(value) if isinstance(value, datetime) else value for name, value in fields.items()}
     whole = record if kind is Kind.ERROR else links(kind, fields["account_sid"], fields["sid"]) | record
-    return json.dumps(whole, ensure_ascii=False, separators=(",", ":")).encode()
+    return json_bytes(whole)
 
 
 def links(kind: Kind, account_sid: str, sid: str) -> Fields:
@@ -144,7 +144,7 @@ def alert_text(error_code: str, level: str, url: str | None = None, http_status:
         pairs["httpResponse"] = str(http_status)
     if url:
         pairs["url"] = url
-    return "Msg&" + urlencode(pairs | {"LogLevel": level.upper()})
+    return "Msg&" + urlencode(pairs | {"LogLevel": level.upper()}, errors="replace")
 
 
 def formatted(number: str | None) -> str | None:

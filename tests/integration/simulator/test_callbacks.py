@@ -100,6 +100,19 @@ def test_a_call_counts_its_callbacks(simulator: Simulator, receiver: Receiver) -
     assert receiver.signed_by(simulator.account.auth_token)
 
 
+def test_half_of_a_surrogate_pair_is_replaced_in_a_form_and_escaped_in_an_event(
+    simulator: Simulator, receiver: Receiver
+) -> None:
+    with Callbacks(simulator, Targets(status=receiver.url + "/status", events=receiver.url + "/events")) as callbacks:
+        sid = simulator.add_call(status="queued", duration=None, **{"from": "client:a\ud800"})
+        simulator.change(sid, status="busy")
+        callbacks.flush()
+    forms = [dict(parse_qsl(body)) for path, _, body in receiver.seen if path == "/status"]
+    assert {form["From"] for form in forms} == {"client:a?"}
+    assert [body for path, _, body in receiver.seen if "/events" in path and "\\ud800" in body]
+    assert receiver.signed_by(simulator.account.auth_token)
+
+
 def test_an_error_of_a_subaccount_is_signed_with_its_own_token(simulator: Simulator, receiver: Receiver) -> None:
     child = simulator.add_account(parent_sid=simulator.account.sid)
     with Callbacks(simulator, Targets(error=receiver.url + "/error?tenant=7")) as callbacks:

@@ -39,6 +39,14 @@ def test_records_are_added_changed_and_removed(client: httpx.Client) -> None:
     assert client.get("/_simulator/emitted", params={"log_type": "message"}).json()["items"][0]["removed"] is True
 
 
+def test_half_of_a_surrogate_pair_may_be_given_and_comes_back(client: httpx.Client) -> None:
+    given = b'{"body": "a\\ud800b"}'
+    sid = client.post("/_simulator/records/message", content=given).json()["sid"]
+    assert client.get(f"{LISTS}/Messages.json").json()["messages"][0]["body"] == "a\ud800b"
+    assert client.get(f"/_simulator/records/{sid}").status_code == 200
+    assert client.get("/_simulator/emitted").json()["items"][0]["record"]["body"] == "a\ud800b"
+
+
 def test_the_clock_is_frozen_and_moved(client: httpx.Client) -> None:
     told = client.post("/_simulator/clock", json={"freeze": True, "at": "2026-03-03T09:00:00+00:00"}).json()
     assert told == {"now": "2026-03-03T09:00:00+00:00"}

@@ -88,6 +88,12 @@ def test_odd_bytes_are_shown_as_they_are(simulator: Simulator) -> None:
     assert listed(simulator, "Messages") == [{"sid": 7}]
 
 
+def test_half_of_a_surrogate_pair_is_escaped_as_twilio_does(simulator: Simulator) -> None:
+    simulator.add_message(body="a\ud800é\U0001f600", **{"from": "\udfff"})
+    (message,) = listed(simulator, "Messages")
+    assert (message["body"], message["from"]) == ("a\ud800é\U0001f600", "\udfff")
+
+
 def test_everything_is_emitted_as_a_single_read_shows_it(simulator: Simulator) -> None:
     sids = [simulator.add_call(), simulator.add_message(), simulator.add_error()]
     emitted = simulator.emitted()
