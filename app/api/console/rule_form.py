@@ -145,12 +145,16 @@ class RuleForm:
 
 
 def from_post(form: Form) -> RuleForm:
-    """Read what was posted. Spaces are kept: in a pattern they count."""
+    """Read what was posted. Spaces are kept: in a pattern they count.
+
+    A button sets a field to its own value by the name `set:` and the field's.
+    """
     fields: dict[str, list[str]] = {}
     for name, value in form.fields:
         if name in START_VALUES or name in LABELS:
             fields.setdefault(name, []).append(value)
-    return RuleForm(fields)
+    chosen = {name.removeprefix("set:"): [value] for name, value in form.fields if name.startswith("set:")}
+    return RuleForm(fields | {name: value for name, value in chosen.items() if name in START_VALUES})
 
 
 def from_body(body: Mapping[str, Any]) -> RuleForm:

@@ -49,13 +49,13 @@ class PreviewCache:
         self._turns = threading.BoundedSemaphore(MAX_AT_ONCE)
         self._kept: OrderedDict[bytes, tuple[float, JsonObject]] = OrderedDict()
 
-    def get(self, body: JsonObject, span: str, settings: Settings) -> JsonObject:
-        """Return what a rule would have done in a span that ends now.
+    def get(self, body: JsonObject, span: str, settings: Settings, *, ladder: bool = False) -> JsonObject:
+        """Return what a rule would have done in a span that ends now, and with `ladder` what other limits would have.
 
         Raises: InvalidInput, also where too many previews run.
         """
         counted = {name: body.get(name) for name in COUNTED_FIELDS}
-        key = orjson.dumps([counted, span], option=orjson.OPT_SORT_KEYS)
+        key = orjson.dumps([counted, span, ladder], option=orjson.OPT_SORT_KEYS)
         found = self._find(key)
         if found is not None:
             return found
@@ -64,7 +64,7 @@ class PreviewCache:
                 [FieldError("since", "cannot be counted now: other previews run. Try again in a moment")]
             )
         try:
-            found = self._find(key) or _run(body, span, settings)
+            found = self._find(key) or _run(body | {"ladder": ladder}, span, settings)
         finally:
             self._turns.release()
         with self._lock:
@@ -105,6 +105,17 @@ class ShownAlert:
 
 
 @dataclass(frozen=True)
+class ShownRung:
+    """One limit of the ladder."""
+
+    value: str
+    alerts: int
+    is_own: bool
+    can_be_set: bool
+    """Alerts resolve at no higher limit."""
+
+
+@dataclass(frozen=True)
 class ShownPreview:
     """A preview, ready for the template."""
 
@@ -126,6 +137,9 @@ class ShownPreview:
     windows_too_small: float | None
     """Of a ratio: the share of windows with too few logs."""
     warnings: Sequence[JsonObject]
+    limit_field: str
+    """The form's field of the limit that the ladder moves."""
+    ladder: Sequence[ShownRung]
 
 
 def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> ShownPreview:
@@ -152,7 +166,18 @@ def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> 
         first_judged_at=_times(found["first_judged_at"]),
         windows_too_small=windows["too_small"] / windows["count"] if windows and windows["count"] else None,
         warnings=found["warnings"],
+        limit_field=found["ladder"]["field"].replace("condition", rule.condition.type, 1) if found["ladder"] else "",
+        ladder=_ladder(rule, found["ladder"]["items"]) if found["ladder"] else (),
     )
+
+
+def _ladder(rule: RuleDefinition, items: Sequence[JsonObject]) -> list[ShownRung]:
+    own, _, _ = _limit_of(rule)
+    lowest = _resolve_limit_of(rule) or 0
+    return [
+        ShownRung(f"{each['value']:.16g}", each["alerts"], each["value"] == own, each["value"] >= lowest)
+        for each in items
+    ]
 
 
 def _time(text: str) -> datetime:

@@ -142,6 +142,7 @@ class PreviewBody(RuleBody):
 
     since: TimeOrAge = Field(description="Start of the span, as if the rule had been created then.", examples=["7d"])
     until: TimeOrAge | None = Field(None, description="End of the span; default: now.", examples=[None])
+    ladder: bool = Field(False, description="Whether to say, too, what other limits would have done.", examples=[True])
 
 
 class PreviewAlert(ResponseModel):
@@ -181,8 +182,29 @@ class PreviewWindows(ResponseModel):
     )
 
 
+class LadderRung(ResponseModel):
+    """What another limit would have done."""
+
+    value: float = Field(description="The limit.", examples=[3])
+    alerts: int = Field(description="Number of alerts that the rule would have opened.", examples=[30])
+
+
+class Ladder(ResponseModel):
+    """What other limits of the rule would have done."""
+
+    field: str = Field(description="Path of the limit in the body.", examples=["condition.count"])
+    items: list[LadderRung] = Field(
+        description="Five limits, the rule's own among them, lowest first. A limit that alerts resolve at stays, or is "
+        "the limit itself if that is lower.",
+        examples=[[{"value": 3, "alerts": 30}, {"value": 5, "alerts": 6}, {"value": 10, "alerts": 4}]],
+    )
+
+
 class Preview(ResponseModel):
     """The result of a preview."""
+
+    # What has a default may be missing from an answer.
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     population: int = Field(description="Logs of the population that Twilio created in the span.", examples=[1000])
     matches: int = Field(description=MATCHES, examples=[30])
@@ -208,6 +230,11 @@ class Preview(ResponseModel):
         description="For a `ratio`: the number of windows, and how many were too small. Null for other conditions."
     )
     warnings: list[FieldWarning] = Field(description=WARNINGS, examples=[[]])
+    ladder: Ladder | None = Field(
+        None,
+        description="Only there if asked for: the number of alerts at other limits, for `threshold`, `ratio`, `spike` "
+        "and `sum`. Null for other conditions, and if counting takes too long.",
+    )
 
 
 class RuleDetail(Rule):

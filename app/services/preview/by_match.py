@@ -1,11 +1,13 @@
 """Previews `each`, `threshold` and `new_value`: groups all matches of the span into episodes."""
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
 
 from app.services.evaluation import known_values
 from app.services.evaluation.match_groups import MatchGroup, group_episodes
+from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogReader
 from app.services.preview.request import PreviewRequest
 from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult
@@ -15,7 +17,7 @@ from app.services.rules.types import NewValueParams, Rule, ThresholdParams
 from app.utils.clock import cut_to_second
 
 
-def run(reader: LogReader, request: PreviewRequest, horizon: datetime) -> PreviewResult:
+def run(reader: LogReader, request: PreviewRequest, horizon: datetime, deadline: Deadline) -> PreviewResult:
     """Find the episodes of the span. Those that are not over at the horizon stay open."""
     rule, since = request.rule, cut_to_second(request.since)
     slots = GroupSlots(rule)
@@ -26,16 +28,29 @@ def run(reader: LogReader, request: PreviewRequest, horizon: datetime) -> Previe
         group = groups.setdefault(key, MatchGroup(rule, key))
         group.new_logs[log.log_id] = log
     times = {key: sorted(log.changed_at for log in group.new_logs.values()) for key, group in groups.items()}
-    result = PreviewResult(_measure(rule, times), matches=[(at, 1) for found in times.values() for at in found])
-    for group in groups.values():
-        if isinstance(rule.params, NewValueParams):
+    if isinstance(rule.params, NewValueParams):
+        for group in groups.values():
             _mark_new_values(group, known_runs)
-        updates, _ = split_by_completeness(group_episodes(group), horizon)
-        for episode, resolved in updates:
-            ended = episode.ends_at if resolved else None
-            occurrences = len(episode.points) + episode.shared
-            result.alerts.append(PreviewAlert(group.values, episode.started_at, ended, occurrences))
-    return result
+
+    def alerts(other: Rule) -> Iterator[PreviewAlert]:
+        for group in groups.values():
+            deadline.check()
+            yield from _alerts(replace(group, rule=other), horizon)
+
+    return PreviewResult(
+        _measure(rule, times),
+        lambda other: sum(1 for _ in alerts(other)),
+        alerts=list(alerts(rule)),
+        matches=[(at, 1) for found in times.values() for at in found],
+    )
+
+
+def _alerts(group: MatchGroup, horizon: datetime) -> Iterator[PreviewAlert]:
+    """Yield the alerts of one group."""
+    updates, _ = split_by_completeness(group_episodes(group), horizon)
+    for episode, resolved in updates:
+        ended = episode.ends_at if resolved else None
+        yield PreviewAlert(group.values, episode.started_at, ended, len(episode.points) + episode.shared)
 
 
 def _known_runs(reader: LogReader, rule: Rule, since: datetime, slots: GroupSlots) -> known_values.Runs:

@@ -23,7 +23,7 @@ from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogBucket, LogReader
 from app.services.preview.request import PreviewRequest
 from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult, Windows
-from app.services.preview.sources import CountSource, Source, StuckSource, stuck_spans
+from app.services.preview.sources import CountSource, Source, Span, StuckSource, stuck_spans
 from app.services.rules.conditions import spike
 from app.services.rules.groups import UNGROUPED_KEY
 from app.services.rules.types import NoDataParams, RatioParams, Rule, SpikeParams, StuckParams
@@ -43,15 +43,21 @@ class GroupEvaluator:
     """Evaluates the groups of one rule as live evaluation does, and collects the alerts; nothing is saved."""
 
     def __init__(
-        self, session: Session, settings: Settings, request: PreviewRequest, known: Completeness, deadline: Deadline
+        self, rule: Rule, alert_changes: AlertChanges, known: Completeness, span: Span, deadline: Deadline
     ) -> None:
-        self.rule = request.rule
+        self.rule = rule
         self._known, self._limit = known, deadline
-        self._alert_changes = AlertChanges(session, settings, request.until)
+        self._first, self._last = span
+        self._alert_changes = alert_changes
         self._judgments = self._checks = 0
 
-    def evaluate_group(self, key: str, source: Source, first: datetime, last: datetime) -> Iterator[PreviewAlert]:
-        """Evaluate one group from its first minute to its last, and yield its alerts."""
+    def with_rule(self, rule: Rule) -> "GroupEvaluator":
+        """Return an evaluator of another rule over the same span, which may judge as often."""
+        return GroupEvaluator(rule, self._alert_changes, self._known, (self._first, self._last), self._limit)
+
+    def evaluate_group(self, key: str, source: Source) -> Iterator[PreviewAlert]:
+        """Evaluate one group from the first minute to the last, and yield its alerts."""
+        first, last = self._first, self._last
         alert: Alert | None = None
         suppressed = False
         # With a schedule, the rule may fire at any minute. Windows of a spike begin and end at nearly every minute.
@@ -78,7 +84,7 @@ class GroupEvaluator:
         if self._checks > MAX_CHECKS:
             raise InvalidInput([FieldError("since", TOO_MANY_JUDGMENTS)])
         self._limit.check()
-        return source.may_fire(at)
+        return source.may_fire(at, self.rule)
 
     def value(self, key: str, source: Source, at: datetime) -> float | None:
         """Return the measured value of a group at a minute."""
@@ -153,16 +159,22 @@ def run(
     """Evaluate every group over the span, up to the horizon."""
     rule = request.rule
     sources = _sources(reader, request, settings, known.known_from(rule))
-    evaluator = GroupEvaluator(session, settings, request, known, deadline)
     first = _first_minute(rule, known)
     last = min(request.until, horizon).replace(second=0, microsecond=0)
-    result = PreviewResult(_Measure(evaluator, sources, first, last), judged=(first, last) if first <= last else None)
+    alert_changes = AlertChanges(session, settings, request.until)
+    evaluator = GroupEvaluator(rule, alert_changes, known, (first, last), deadline)
+
+    def count_alerts(other: Rule) -> int:
+        each = evaluator.with_rule(other)
+        return sum(1 for key, source in sources.items() for _ in each.evaluate_group(key, source))
+
+    measure = _Measure(evaluator, sources, first, last)
+    result = PreviewResult(measure, count_alerts, judged=(first, last) if first <= last else None)
     if isinstance(rule.params, RatioParams):
         result.windows = Windows(0, 0)
     for key, source in sources.items():
         result.matches += source.matches(request.since)
-        if first <= last:
-            result.alerts += evaluator.evaluate_group(key, source, first, last)
+        result.alerts += evaluator.evaluate_group(key, source)
         if isinstance(source, CountSource) and isinstance(rule.params, RatioParams) and result.windows is not None:
             result.windows = result.windows.plus(source.windows(first, last, rule.params.min_total))
     return result

@@ -25,10 +25,12 @@ class PreviewRequest:
     until: datetime
     rule_id: UUID | None
     """The stored rule whose body was sent, if any: silences may cover its alerts."""
+    ladder: bool = False
+    """What other limits would have done is asked for, too."""
 
 
 def parse_request(body: object, now: datetime) -> PreviewRequest:
-    """Parse the body of a preview: the fields of a rule, `since`, and `until` (default: now).
+    """Parse the body of a preview: the fields of a rule, `since`, `until` (default: now), `ladder` (default: false).
 
     Raises: InvalidInput, naming each field by its path.
     """
@@ -39,14 +41,19 @@ def parse_request(body: object, now: datetime) -> PreviewRequest:
     until = _time(body, "until", now, now, errors)
     if not errors:
         errors += _span_errors(since, until)
-    fields = {name: value for name, value in body.items() if name not in {"since", "until"}}
+    with_ladder = body.get("ladder", False)
+    if not isinstance(with_ladder, bool):
+        errors.append(FieldError("ladder", "must be true or false"))
+    fields = {name: value for name, value in body.items() if name not in {"since", "until", "ladder"}}
     try:
         parsed = definition.parse_rule(definition.writable(fields))
     except InvalidInput as error:
         raise InvalidInput([*error.errors, *errors]) from None
     if errors:
         raise InvalidInput(errors)
-    return PreviewRequest(_to_rule(parsed, since), parsed, since, min(until, max(now, since)), _rule_id(body.get("id")))
+    until = min(until, max(now, since))
+    rule_id = _rule_id(body.get("id"))
+    return PreviewRequest(_to_rule(parsed, since), parsed, since, until, rule_id, ladder=with_ladder is True)
 
 
 def _rule_id(sent: object) -> UUID | None:

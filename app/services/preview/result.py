@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 from app.services.rules.groups import group_key, group_key_of, other_group
 from app.services.rules.types import LogVersion, Rule
 
+CountAlerts = Callable[[Rule], int]
+"""Counts the alerts of the previewed rule with another limit, over the numbers that were read for it."""
+
 MAX_GROUPS = 500
 """The same number of groups as a live rule has slots."""
 
@@ -39,6 +42,7 @@ class PreviewResult:
 
     value_at: Callable[[datetime], float | None] | None
     """Returns the measured value at a time, of the group nearest to firing. None: count the matches."""
+    count_alerts: CountAlerts
     alerts: list[PreviewAlert] = field(default_factory=list)
     matches: list[tuple[datetime, int]] = field(default_factory=list)
     """Times of matches, and their numbers."""

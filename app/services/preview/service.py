@@ -15,10 +15,11 @@ from app.services import rule_admin
 from app.services.alerts import silences
 from app.services.evaluation import completeness, minute_evaluator
 from app.services.ingest import backfills
-from app.services.preview import by_match, by_minute, request
+from app.services.preview import by_match, by_minute, ladder, request
 from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogReader
 from app.services.preview.result import PreviewAlert, PreviewResult
+from app.services.rules.types import Rule
 from app.utils.clock import rfc3339, rfc3339_or_none
 
 BUCKETS = 200
@@ -31,9 +32,9 @@ MAX_ALERTS = 5_000
 def preview(session: Session, body: object, settings: Settings, now: datetime) -> dict[str, Any]:
     """Simulate a rule as if it had been created at `since`.
 
-    Args:    body: the fields of a rule, `since`, and `until` (default: now).
+    Args:    body: the fields of a rule, `since`, `until` (default: now), and `ladder` (default: false).
     Returns: JSON: `population` by occurrence, `matches` by the time that the condition uses, `alerts` (oldest first),
-             `series`, and how far logs and verdicts reach. The session is read-only afterwards.
+             `series`, how far logs and verdicts reach, and `ladder` if asked for. The session is read-only afterwards.
     Raises: InvalidInput for invalid fields, too many logs, and exceeding the time limit.
     """
     preview_request = request.parse_request(body, now)
@@ -54,7 +55,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     if isinstance(preview_request.rule.params, minute_evaluator.MINUTE_CONDITIONS):
         result = by_minute.run(reader, preview_request, horizon, known, session, settings, deadline)
     else:
-        result = by_match.run(reader, preview_request, horizon)
+        result = by_match.run(reader, preview_request, horizon, deadline)
         judged_from = preview_request.since if known_since is None else max(preview_request.since, known_since)
         result.judged = (judged_from, horizon) if judged_from <= horizon else None
     result.alerts.sort(key=lambda alerts: alerts.started_at)
@@ -62,7 +63,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     first_judged_at = minute_evaluator.first_judged_at(replace(preview_request.rule, started_at=now), known_since)
     bucket = _bucket(preview_request.until - preview_request.since)
     population = reader.population(preview_request.since, preview_request.until, bucket)
-    return {
+    shown = {
         "population": sum(population.values()),
         "matches": sum(count for _, count in result.matches),
         "alerts": [
@@ -76,6 +77,13 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
         "windows": result.windows and {"count": result.windows.number, "too_small": result.windows.too_small},
         "warnings": [asdict(warning) for warning in warnings],
     }
+    # Last: what takes too long here must not cost the rest.
+    return shown | {"ladder": _ladder_json(preview_request.rule, result)} if preview_request.ladder else shown
+
+
+def _ladder_json(rule: Rule, result: PreviewResult) -> dict[str, Any] | None:
+    found = ladder.climb(rule, len(result.alerts), result.count_alerts)
+    return found and {"field": found.field, "items": [rung._asdict() for rung in found.rungs]}
 
 
 def _with_backfills(session: Session, streams: Sequence[completeness.StreamState]) -> list[completeness.StreamState]:

@@ -32,8 +32,8 @@ class Source(Protocol):
     def changes(self) -> Iterator[datetime]:
         """Yield the minutes at which the condition's input may change."""
 
-    def may_fire(self, at: datetime) -> bool:
-        """Return whether the rule could fire at this minute."""
+    def may_fire(self, at: datetime, rule: Rule) -> bool:
+        """Return whether the rule could fire at this minute; it may have another limit than that of the preview."""
 
     def fill_input(self, minute: MinuteInput, group_id: GroupId) -> None:
         """Add the numbers of a minute to the condition's input."""
@@ -163,8 +163,8 @@ class CountSource:
                 too_small += minutes if total < min_total else 0
         return Windows(number, too_small)
 
-    def may_fire(self, at: datetime) -> bool:
-        params = self._rule.params
+    def may_fire(self, at: datetime, rule: Rule) -> bool:
+        params = rule.params
         if isinstance(params, SumParams):
             return bool(sum_condition.judge(params, self._window_amounts(at), (), at, at).holds)
         total, matched, _ = self._window(at - self._rule.settle_delay)
@@ -230,7 +230,7 @@ class StuckSource:
             yield since
             yield until
 
-    def may_fire(self, at: datetime) -> bool:
+    def may_fire(self, at: datetime, rule: Rule) -> bool:  # noqa: ARG002 - as the other source
         return any(since <= at < until for since, until, _ in self._spans)
 
     def fill_input(self, minute: MinuteInput, group_id: GroupId) -> None:

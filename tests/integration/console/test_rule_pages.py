@@ -1,8 +1,11 @@
 """The rule pages: the list, the editor with its preview, and what their forms do."""
 
 import re
+from datetime import timedelta
 from html import unescape
 
+from app.utils.clock import utc_now
+from tests.feeding import Feed, log
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser
 from tests.integration.console.test_alert_pages import HOSTILE
@@ -84,3 +87,28 @@ def _fields(form: str) -> dict[str, list[str]]:
         chosen = chosen or re.search(r'<option value="([^"]*)"', options)
         found.setdefault(name, []).append(unescape(chosen[1]) if chosen else "")
     return found
+
+
+async def test_a_press_on_another_limit_sets_it(browser: Browser) -> None:
+    await browser.sign_in()
+    feed = Feed(utc_now() - timedelta(days=8))
+    logs = [log(number, utc_now() - timedelta(hours=1, seconds=number)) for number in range(10)]
+    feed.store(logs, utc_now())
+    feed.complete(utc_now(), utc_now() - timedelta(days=8))
+    fields = {
+        "log_type": "message",
+        "pattern_type": "any",
+        "condition": "threshold",
+        "threshold.count": "10",
+        "threshold.window_minutes": "60",
+        "threshold.resolve_count": "4",
+        "severity": "warning",
+        "name": "Many",
+    }
+    page = (await browser.submit("/rules/preview", **fields)).text
+    found = re.findall(r'<button name="set:threshold.count" value="(\d+)"[^>]*>.*?<strong>(\d+)<', page)
+    assert found == [("3", "1"), ("5", "1"), ("10", "1"), ("20", "0"), ("40", "0")]
+    assert re.search(r'value="3"[^>]* disabled', page), "alerts resolve below 4"
+    page = (await browser.submit("/rules/preview", **fields | {"set:threshold.count": "20"})).text
+    assert re.search(r'id="threshold.count" name="threshold.count" value="20"', page)
+    assert re.search(r'value="20"[^>]* aria-pressed="true"', page)

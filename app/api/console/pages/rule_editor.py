@@ -197,7 +197,7 @@ def _page(
     if run and wanted is not None and request.headers.get("x-fragment") != "sentence":
         try:
             sent = body if stored is None else body | {"id": str(stored.id)}
-            shown = show(viewer, wanted, PREVIEWS.get(sent, span, request.app.state.settings), span)
+            shown = show(viewer, wanted, PREVIEWS.get(sent, span, request.app.state.settings, ladder=True), span)
         except InvalidInput as error:
             faults = rule_form.errors_of(form, [each for each in error.errors if each.field != "since"])
             refusal = "; ".join(f"The span {each.message}." for each in error.errors if each.field == "since")

@@ -1,0 +1,93 @@
+"""The ladder of a preview: how many alerts other limits would have opened, from the numbers that are read already."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from app.errors import InvalidInput
+from app.services.rules.types import RatioParams, Rule, SpikeParams, SumParams, ThresholdParams
+
+RUNGS = 5
+LIMITS: Mapping[type, str] = {
+    ThresholdParams: "count",
+    RatioParams: "percent",
+    SpikeParams: "factor",
+    SumParams: "at_least",
+}
+"""Parameters of a condition to the limit that can be moved."""
+RESOLVE_LIMITS = {"count": "resolve_count", "percent": "resolve_percent"}
+MAX_PERCENT = 100.0
+AROUND = (0.3, 0.5, 2.0, 4.0)
+BEYOND = (0.2, 0.1, 0.05, 0.02, 8.0, 16.0, 32.0)
+"""Multiples of the limit that come in where those around it are none: below 1, or above 100%."""
+
+
+class Rung(NamedTuple):
+    """One limit."""
+
+    value: float
+    alerts: int
+
+
+class Ladder(NamedTuple):
+    """What other limits of a rule would have done."""
+
+    field: str
+    """Path of the limit in the rule's body."""
+    rungs: list[Rung]
+    """Lowest limit first; the rule's own is among them."""
+
+
+def climb(rule: Rule, own: int, count_alerts: Callable[[Rule], int]) -> Ladder | None:
+    """Count the alerts at limits around that of the rule.
+
+    Args:
+        own: the alerts at the rule's own limit.
+        count_alerts: counts the alerts of the rule with another limit.
+    Returns: None for conditions without a limit to move, and where counting takes too long.
+    """
+    name = LIMITS.get(type(rule.params))
+    if name is None:
+        return None
+    limit = rule.condition[name]
+    try:
+        return Ladder(
+            f"condition.{name}",
+            [
+                Rung(value, own if value == limit else count_alerts(with_limit(rule, name, value)))
+                for value in limits_around(name, limit)
+            ],
+        )
+    except InvalidInput:
+        return None
+
+
+def limits_around(name: str, limit: float) -> list[float]:
+    """Return five limits, the given one among them, lowest first."""
+    found = {limit}
+    for multiple in (*AROUND, *BEYOND):
+        if len(found) < RUNGS and _is_possible(name, value := _rounded(name, limit * multiple)):
+            found.add(value)
+    return sorted(found)
+
+
+def _rounded(name: str, value: float) -> float:
+    """Round to two digits, as people choose limits."""
+    rounded = float(f"{value:.2g}")
+    return round(rounded) if name == "count" else rounded
+
+
+def _is_possible(name: str, value: float) -> bool:
+    """Say whether a rule may have this limit."""
+    if name == "percent":
+        return 0 < value <= MAX_PERCENT
+    return value >= 1 if name in ("count", "factor") else value > 0
+
+
+def with_limit(rule: Rule, name: str, value: float) -> Rule:
+    """Return the rule with another limit; one that alerts resolve at is no higher."""
+    changed: dict[str, Any] = dict(rule.condition) | {name: value}
+    lower = RESOLVE_LIMITS.get(name)
+    if lower is not None and changed.get(lower) is not None:
+        changed[lower] = min(changed[lower], value)
+    return replace(rule, condition=changed)
