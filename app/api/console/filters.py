@@ -1,13 +1,17 @@
 """Filters of lists: they live in the address, by the names that the API has, and show as chips."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ValidationError
 
+from app.api.console import texts
+from app.api.console.access import UTC_ZONE
 from app.api.lists import write_cursor
 from app.api.schemas.common import PageQuery
 from app.services.paging import Page, Position, to_json
@@ -16,7 +20,8 @@ from app.utils.clock import rfc3339
 
 Query = TypeVar("Query", bound=BaseModel)
 AGES = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
-OWN = frozenset({"cursor", "limit", "live", "span", "tab"})
+TIMES = ("since", "until")
+OWN = frozenset({"cursor", "limit", "live", "plot", "span", "tab"})
 """Parameters of the page itself, which are no filters."""
 
 
@@ -40,18 +45,36 @@ class Filters(Generic[Query]):
     chips: Sequence[Chip]
     address: str
     """Path and query of all filters, without the page's own parameters."""
+    path: str
+    given: Mapping[str, str]
+    """What the address says, by name."""
 
     def has_error(self) -> bool:
         """Check whether some filter of the address cannot be used."""
         return any(chip.error for chip in self.chips)
 
+    def replaced(self, **values: str) -> str:
+        """Return the address with some filters set or replaced; `from_` is `from`."""
+        query = {**self.given, **{name.rstrip("_"): value for name, value in values.items()}}
+        return f"{self.path}?{urlencode(query)}"
+
+    def used(self) -> dict[str, str]:
+        """Return what the address says, without what cannot be used."""
+        bad = {chip.name for chip in self.chips if chip.error}
+        return {name: value for name, value in self.given.items() if name not in bad}
+
 
 def read_filters(
-    model: type[Query], path: str, sent: Sequence[tuple[str, str]], now: datetime, labels: Mapping[str, str]
+    model: type[Query],
+    path: str,
+    sent: Sequence[tuple[str, str]],
+    now: datetime,
+    labels: Mapping[str, str],
+    zone: ZoneInfo = UTC_ZONE,
 ) -> Filters[Query]:
     """Read the filters of an address. One that cannot be used becomes a chip with its reason, and the rest works.
 
-    Args:    labels: how filters are called, by name; others by their own name.
+    Args:    labels: how filters are called, by name; others by their own name; zone: in which times are shown.
     """
     given = {name: value for name, value in sent if name not in OWN and value}
     usable = {name: _resolve(name, value, now) for name, value in given.items()}
@@ -66,23 +89,48 @@ def read_filters(
                 errors[name] = validation_messages.sentence(item)
                 usable.pop(name, None)
     chips = [
-        Chip(name, _text(name, value, labels), _without(path, given, name), errors.get(name, ""))
+        Chip(name, _text(name, value, labels, zone, now), _without(path, given, name), errors.get(name, ""))
         for name, value in given.items()
     ]
-    return Filters(query, chips, f"{path}?{urlencode(given)}" if given else path)
+    return Filters(query, chips, f"{path}?{urlencode(given)}" if given else path, path, given)
 
 
 def _resolve(name: str, value: str, now: datetime) -> Any:
     """Read an age such as `24h` as the time that long ago."""
-    if name in ("since", "until") and value in AGES:
+    if name in TIMES and value in AGES:
         return rfc3339(now - AGES[value])
     return value
 
 
-def _text(name: str, value: str, labels: Mapping[str, str]) -> str:
+def clean_address(path: str, sent: Sequence[tuple[str, str]], zone: ZoneInfo) -> str | None:
+    """Return the address without what a form left empty, and with times that mean the same to everybody.
+
+    Args:    zone: of the person who filled in the form.
+    Returns: None where the address is clean already.
+    """
+    clean = [(name, _instant(value, zone) if name in TIMES else value) for name, value in sent if value]
+    if clean == [*sent]:
+        return None
+    return f"{path}?{urlencode(clean)}" if clean else path
+
+
+def _instant(value: str, zone: ZoneInfo) -> str:
+    """Give a time without an offset, as a browser's field has it, as a moment."""
+    try:
+        at = datetime.fromisoformat(value)
+    except ValueError:
+        return value
+    return rfc3339(at.replace(tzinfo=zone)) if at.tzinfo is None else value
+
+
+def _text(name: str, value: str, labels: Mapping[str, str], zone: ZoneInfo, now: datetime) -> str:
     if name == "since" and value in AGES:
         return f"last {value[:-1]} {'hours' if value.endswith('h') else 'days'}".replace("last 1 hours", "last hour")
-    return f"{labels.get(name, name.replace('_', ' '))}: {value.replace(',', ', ')}"
+    shown = value.replace(",", ", ")
+    if name in TIMES and value not in AGES:
+        with suppress(ValueError):
+            shown = texts.moment(datetime.fromisoformat(value), zone, now)
+    return f"{labels.get(name, name.replace('_', ' '))}: {shown}"
 
 
 def _without(path: str, given: Mapping[str, str], name: str) -> str:

@@ -100,6 +100,11 @@ def count(session: Session, log_filter: LogFilter, bucket: str, by: str | None) 
     return [Count(row.at, _read(row.value, by), row.logs) for row in rows]
 
 
+def is_tallied(log_filter: LogFilter, bucket: str, by: str | None) -> bool:
+    """Return whether whole hours are counted from tallies: that costs the same, however many logs there are."""
+    return _tally_for(log_filter, bucket, by) is not None
+
+
 def _tally_for(log_filter: LogFilter, bucket: str, by: str | None) -> Tally | None:
     """Return the tally that can answer the query, or None if the logs must be read."""
     asked = _filters(log_filter) | ({by} if by else set())

@@ -167,9 +167,9 @@ async def test_logs_are_downloaded_as_csv_without_formulas(api: Api, feed: Feed)
 async def test_a_download_longer_than_one_chunk_holds_every_log(
     api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.api.routes import logs  # its import makes the app
+    from app.api import log_download
 
-    monkeypatch.setattr(logs, "CHUNK_ROWS", 4)
+    monkeypatch.setattr(log_download, "CHUNK_ROWS", 4)
     feed.store([log(number, at(number)) for number in range(11)], at(20))
     rows = list(csv.DictReader(io.StringIO((await api.get("/api/logs.csv")).text)))
     assert [int(row["sid"][-8:], 16) for row in rows] == list(range(10, -1, -1))

@@ -1,22 +1,32 @@
-"""Logs: a list with filters, and one log with its history."""
+"""Logs: a list with filters and a plot, its download, and one log with its history."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 
 import orjson
 from fastapi import Path, Request, Response
 
-from app.api.console.access import SignedIn
-from app.api.console.filters import neighbours, read_filters
-from app.api.console.rendering import render
+from app.api.console import log_menu, log_plot
+from app.api.console.access import SignedIn, Viewer
+from app.api.console.filters import Filters, clean_address, neighbours, read_filters
+from app.api.console.plots.figure import Figure
+from app.api.console.rendering import link, redirect, render
 from app.api.console.routing import make_router
 from app.api.lists import read_position
+from app.api.log_download import download
 from app.api.schemas.common import SID
 from app.api.schemas.logs import LogFilters
 from app.database import session_scope
 from app.enums import LogType
+from app.models import LogChange
+from app.services.evaluation.current_matches import rules_that_match
 from app.services.ingest import details
 from app.services.logs import search
-from app.services.logs.raw import raw_of
+from app.services.logs.raw import raw_of, unreadable_of
+from app.services.twilio import sms_encoding
+from app.services.twilio.console_links import record_url
 from app.services.twilio.error_codes import describe
 from app.utils.clock import utc_now
 
@@ -32,27 +42,88 @@ LABELS = {
     "since": "from",
     "until": "before",
 }
+RULE_FILTERS = (
+    "log_type", "status", "error_code", "level", "direction", "from", "to", "to_country", "account_sid",
+    "messaging_service_sid", "q",
+)  # fmt: skip
+"""Filters that a new rule takes over; it has no span."""
 Sid = Annotated[str, Path(pattern=SID)]
+
+
+def _filters(request: Request, viewer: Viewer, now: datetime) -> Filters[LogFilters]:
+    return read_filters(LogFilters, "/logs", request.query_params.multi_items(), now, LABELS, viewer.zone)
 
 
 @router.get("/logs")
 def list_logs(request: Request, viewer: SignedIn) -> Response:
-    """List the logs that the filters of the address let through."""
-    filters = read_filters(LogFilters, "/logs", request.query_params.multi_items(), utc_now(), LABELS)
+    """List the logs that the filters of the address let through, under a plot of them."""
+    clean = clean_address("/logs", request.query_params.multi_items(), viewer.zone)
+    if clean is not None:
+        return redirect(request, clean)
+    now = utc_now()
+    filters = _filters(request, viewer, now)
+    plot, total = _plot(request, viewer, filters, now)
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
-    with session_scope() as session:
-        position = read_position("logs", query, search.SORT_KEY)
-        page = search.list_logs(session, query.to_filter(), position, PAGE_SIZE)
+    logs: Sequence[Any] = ()
+    beside = None
+    if request.headers.get("x-fragment") != "plot":
+        with session_scope() as session:
+            position = read_position("logs", query, search.SORT_KEY)
+            page = search.list_logs(session, query.to_filter(), position, PAGE_SIZE)
+        logs, beside = page.items, neighbours("logs", query, page, filters.address)
+    used = filters.used()
     context = {
         "section": "logs",
-        "logs": page.items,
+        "logs": logs,
         "chips": filters.chips,
-        "q": request.query_params.get("q", ""),
-        "hidden": [(name, value) for name, value in request.query_params.multi_items() if name not in ("q", "cursor")],
-        "beside": neighbours("logs", query, page, filters.address),
-        "csv": "/api" + filters.address.replace("/logs", "/logs.csv", 1),
+        "q": filters.given.get("q", ""),
+        "hidden": [(name, value) for name, value in filters.given.items() if name != "q"],
+        "groups": log_menu.groups(filters),
+        "fields": [field for field in log_menu.FIELDS if field[0] not in filters.given],
+        "times": [each for each in (("since", "From"), ("until", "Until")) if each[0] not in filters.given],
+        "beside": beside,
+        "csv": link("/logs.csv", **{f"{name}_": value for name, value in used.items()}),
+        "rule": link("/rules/new", **{f"{name}_": used[name] for name in RULE_FILTERS if name in used}),
+        "plot": plot,
+        "total": total,
+        "plot_address": filters.replaced(plot="yes"),
+        "default_span": "since" not in used,
     }
     return render(request, viewer, "logs.html", context)
+
+
+def _plot(request: Request, viewer: Viewer, filters: Filters[LogFilters], now: datetime) -> tuple[Figure | None, int]:
+    """Draw the plot: at once where that is quick, else when it is asked for."""
+    wanted = log_plot.with_span(filters.query, now)
+    if not log_plot.is_quick(wanted) and request.query_params.get("plot") != "yes":
+        return None, 0
+    with session_scope() as session:
+        return log_plot.draw(session, viewer, wanted, filters)
+
+
+@router.get("/logs.csv")
+def download_logs(request: Request, viewer: SignedIn) -> Response:
+    """Download the logs that the filters of the address let through."""
+    return download(_filters(request, viewer, utc_now()).query)
+
+
+@dataclass(frozen=True)
+class State:
+    """One state of a log, and how it came to be known."""
+
+    change: LogChange
+    after: timedelta | None
+    """How long after the state before; None for the first."""
+    seen_after: timedelta
+    """How long after it began it was seen."""
+
+
+def _states(history: Sequence[LogChange]) -> list[State]:
+    before = [None, *(change.changed_at for change in history)]
+    return [
+        State(change, None if earlier is None else change.changed_at - earlier, change.seen_at - change.changed_at)
+        for change, earlier in zip(history, before, strict=False)
+    ]
 
 
 @router.get("/logs/{sid}")
@@ -64,16 +135,28 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
         details.complete(found.account_id, sid, request.app.state.settings)
     with session_scope() as session:
         row = search.find_log(session, sid)
+        whole = search.load_full(session, row)
+        raw = raw_of(whole, row.account_sid)
         context = {
             "section": "logs",
             "log": row,
             "meaning": None if row.error_code is None else describe(row.error_code),
-            "raw": orjson.dumps(
-                raw_of(search.load_full(session, row), row.account_sid), option=orjson.OPT_INDENT_2
-            ).decode(),
-            "history": search.history(session, row.id, row.occurred_at),
+            "raw": orjson.dumps(raw, option=orjson.OPT_INDENT_2).decode(),
+            "exchange": _exchange(raw) if row.log_type == LogType.ERROR else {},
+            "unreadable": unreadable_of(whole),
+            "states": _states(search.history(session, row.id, row.occurred_at)),
             "alerts": search.alerts(session, row.id),
             "related": search.related(session, row),
+            "encoding": sms_encoding.encode(row.text_) if row.text_ and row.log_type == LogType.MESSAGE else None,
+            "keeps_text": request.app.state.settings.store_message_bodies,
+            "twilio_url": record_url(row.sid, row.account_sid),
         }
         session.expunge_all()
+        context["rules"] = rules_that_match(session, row)
     return render(request, viewer, "log.html", context)
+
+
+def _exchange(raw: Mapping[str, Any]) -> dict[str, str]:
+    """Return what Twilio asked of a server and what that answered, as far as it is known."""
+    names = ("request_method", "request_url", "request_variables", "response_headers", "response_body")
+    return {name: str(raw[name]) for name in names if raw.get(name)}

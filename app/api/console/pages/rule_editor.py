@@ -39,7 +39,7 @@ MAX_ACTIONS = 1000
 MAX_NAMED_CODES = 6
 ALL_DIRECTIONS = sorted({direction for known in DIRECTIONS.values() for direction in known})
 DETAILS = ("description", "schedule.start", "schedule.end", "schedule.days")
-LOG_FILTERS = ("log_type", "status", "error_code", *rule_form.FILTER_FIELDS)
+LOG_FILTERS = ("log_type", "status", "error_code", "q", *rule_form.FILTER_FIELDS)
 """Filters of the list of logs that a new rule can take over."""
 
 
@@ -76,11 +76,18 @@ def _uuid(text: str) -> UUID:
 
 def _from_filters(query: Mapping[str, str]) -> dict[str, Any]:
     """Make a rule's body of filters of logs."""
-    body: dict[str, Any] = {"log_type": query.get("log_type", "message"), "pattern_type": "any"}
+    kinds = list_items(query.get("log_type", ""))
+    body: dict[str, Any] = {"log_type": kinds[0] if len(kinds) == 1 and kinds[0] else "any", "pattern_type": "any"}
     body["filters"] = {name: list_items(query[name]) for name in rule_form.FILTER_FIELDS if query.get(name)}
-    for name in ("error_code", "status"):
-        if query.get(name):
-            body |= {"pattern_type": name, "pattern_value": query[name]}
+    code, status, words = query.get("error_code", ""), query.get("status", ""), query.get("q", "")
+    if code and status:
+        codes = ", ".join(item for item in list_items(code) if item.isdigit())
+        statuses = ", ".join(f'"{item}"' for item in list_items(status))
+        value = f"log.error_code in [{codes}] && log.status in [{statuses}]"
+        return body | {"pattern_type": "expression", "pattern_value": value}
+    for name, value in (("keyword", words), ("status", status), ("error_code", code)):
+        if value:
+            body |= {"pattern_type": name, "pattern_value": value}
     return body
 
 

@@ -9,6 +9,8 @@ from zoneinfo import ZoneInfo
 from app.api.console.plots import paths, scale
 from app.utils.clock import rfc3339
 
+Href = Callable[[datetime, datetime], str]
+"""Makes the address of the logs of a bucket, from and until."""
 CUT_ABOVE = 5
 """A peak that would flatten the values near the limit is cut at so many times the limit."""
 
@@ -93,8 +95,7 @@ class Axis:
     starts: Sequence[datetime]
     until: datetime
     zone: ZoneInfo
-    href: Callable[[datetime, datetime], str]
-    """Address of the logs of a bucket, from and until."""
+    href: Href
     label: Callable[[datetime], str]
 
     @property

@@ -1,0 +1,42 @@
+"""How a text is encoded as SMS, and into how many segments it falls. Pure.
+
+Source: 3GPP TS 23.038, table 6.2.1, and Twilio's documentation of segments.
+"""
+
+from typing import NamedTuple
+
+BASIC = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
+    "¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+EXTENDED = frozenset("\f^{}\\[~]|€")
+"""Characters that take two septets."""
+GSM7_SINGLE, GSM7_PART = 160, 153
+UCS2_SINGLE, UCS2_PART = 70, 67
+MAX_NAMED = 5
+
+
+class Encoding(NamedTuple):
+    """The encoding of a text."""
+
+    name: str
+    """`GSM-7` or `UCS-2`."""
+    units: int
+    """Septets, or UTF-16 code units."""
+    segments: int
+    foreign: str
+    """The first characters that GSM-7 does not have; they cost the shorter segments."""
+
+
+def encode(text: str) -> Encoding:
+    """Find the encoding of a text. Twilio may replace look-alike characters before sending, so it may cost less."""
+    foreign = [character for character in dict.fromkeys(text) if character not in BASIC | EXTENDED]
+    if foreign:
+        units = len(text.encode("utf-16-le", "surrogatepass")) // 2
+        return Encoding("UCS-2", units, _segments(units, UCS2_SINGLE, UCS2_PART), "".join(foreign[:MAX_NAMED]))
+    units = len(text) + sum(character in EXTENDED for character in text)
+    return Encoding("GSM-7", units, _segments(units, GSM7_SINGLE, GSM7_PART), "")
+
+
+def _segments(units: int, single: int, part: int) -> int:
+    return 1 if units <= single else -(-units // part)
