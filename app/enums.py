@@ -25,6 +25,17 @@ class LogSource(StrEnum):
     """Read again on request."""
 
 
+class Coverage(StrEnum):
+    """What is known of a span of a stream."""
+
+    READ = "read"
+    """Everything created in it was listed."""
+    GAP = "gap"
+    """It was not read, and Twilio no longer lists it."""
+    NOT_YET = "not_yet"
+    """It was not read so far."""
+
+
 class Severity(StrEnum):
     """From least to most severe."""
 

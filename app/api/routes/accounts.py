@@ -14,13 +14,22 @@ from app.api.openapi import body
 from app.api.responses import json_response, no_content, resource_response
 from app.api.routing import make_router
 from app.api.schemas.accounts import Account as ShownAccount
-from app.api.schemas.accounts import AccountBody, AccountChanges, AccountFilters, AccountPage, BackfillBody, Queued
+from app.api.schemas.accounts import (
+    AccountBody,
+    AccountChanges,
+    AccountFilters,
+    AccountPage,
+    BackfillBody,
+    CoverageQuery,
+    CoverageReport,
+    Queued,
+)
 from app.api.schemas.common import ACCOUNT_SID, EXAMPLE_ACCOUNT
 from app.api.security import READ, Admin
 from app.config import Settings
 from app.database import session_scope
 from app.models import Account
-from app.services.ingest import account_admin, account_state, backfills
+from app.services.ingest import account_admin, account_state, backfills, coverage
 from app.services.ingest.account_state import VOLATILE_FIELDS
 from app.utils.clock import rfc3339, utc_now
 from app.utils.json_types import JsonObject
@@ -91,6 +100,21 @@ def delete_account(caller: Admin, sid: Sid, expected: IfMatch, settings: AppSett
         account_admin.delete(session, account)
         AuditedChange(session, caller, f"account:{sid}", before).record("account.delete", None)
         return no_content()
+
+
+@router.get(
+    "/{sid}/coverage",
+    response_model=CoverageReport,
+    summary="Show which times of an account were read",
+    dependencies=READ,
+)
+def get_coverage(sid: Sid, query: Annotated[CoverageQuery, Query()]) -> Response:
+    """Show per stream which times were read whole, are missing for good, or are not read yet; by default 30 days."""
+    until = query.until or utc_now()
+    since = query.since or coverage.before(until)
+    with session_scope() as session:
+        items = coverage.of_account(session, account_admin.get(session, sid), since, until)
+    return json_response({"items": [coverage.item_json(item) for item in items]})
 
 
 @router.post("/{sid}/poll", status_code=202, response_model=Queued, summary="Poll an account now")

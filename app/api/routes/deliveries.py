@@ -7,17 +7,19 @@ from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
+from app.api.deps import JsonBody, parse
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
+from app.api.openapi import body
 from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
-from app.api.schemas.deliveries import DeliveryDetail, DeliveryFilters, DeliveryPage
+from app.api.schemas.deliveries import DeliveryDetail, DeliveryFilters, DeliveryPage, Retried, RetryBody
 from app.api.security import READ, Writer
 from app.database import session_scope
 from app.services.outbox import deliveries, retry
 from app.services.serializers import delivery_json
-from app.utils.clock import utc_now
+from app.utils.clock import rfc3339, utc_now
 
 router = make_router("Deliveries", prefix="/api/deliveries")
 DeliveryId = Annotated[UUID, Path(description="The delivery's id.", examples=[EXAMPLE_ID])]
@@ -37,6 +39,25 @@ def get_delivery(delivery_id: DeliveryId) -> Response:
     """Show a delivery with its attempts."""
     with session_scope() as session:
         return resource_response(deliveries.detail_json(session, delivery_id))
+
+
+@router.post(
+    "/retry", response_model=Retried, summary="Retry the failed deliveries of an action", openapi_extra=body(RetryBody)
+)
+def retry_deliveries(caller: Writer, sent: JsonBody, once: Idempotent) -> Response:
+    """Restart the retry schedule of all failed deliveries of an action that were created since a time.
+
+    They keep their ids. A disabled action sends nothing: enable it first (409).
+    """
+    given = parse(RetryBody, sent)
+
+    def effect(session: Session) -> Response:
+        retried = {"retried": retry.retry_failed(session, given.action_id, given.since, utc_now())}
+        asked = {"since": rfc3339(given.since)}
+        AuditedChange(session, caller, f"action:{given.action_id}").record("delivery.retry_failed", asked | retried)
+        return json_response(retried)
+
+    return once.run(caller.id, effect)
 
 
 @router.post("/{delivery_id}/retry", response_model=DeliveryDetail, summary="Retry a failed delivery")

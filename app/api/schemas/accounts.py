@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from app.api.schemas.common import (
     ACCOUNT_SID,
@@ -14,7 +14,7 @@ from app.api.schemas.common import (
     ShownTime,
     TimeOrAge,
 )
-from app.enums import LogType
+from app.enums import Coverage, LogType
 
 NAME = "A display name; default: the name at Twilio."
 ENABLED = "Whether the account is polled."
@@ -177,6 +177,33 @@ class AccountPage(ResponseModel):
 
     items: list[Account] = Field(description="The accounts.")
     next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
+
+
+class CoverageQuery(BaseModel):
+    """The span to look at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: TimeOrAge | None = Field(None, description="Start of the span; default: 30 days before its end.")
+    until: TimeOrAge | None = Field(None, description="End of the span; default: now.")
+
+
+class CoverageItem(ResponseModel):
+    """A span of a stream in one state."""
+
+    log_type: LogType = Field(description="The log type.")
+    since: ShownTime = Field(description="Start of the span.")
+    until: ShownTime = Field(description="End of the span.")
+    state: Coverage = Field(
+        description="`read`: everything created in it was listed; `gap`: it was not read, and Twilio no longer lists"
+        " it; `not_yet`: it was not read so far."
+    )
+
+
+class CoverageReport(ResponseModel):
+    """What is known of the streams of an account."""
+
+    items: list[CoverageItem] = Field(description="Per stream, in the order of time, without a hole.")
 
 
 class Queued(ResponseModel):

@@ -1,6 +1,7 @@
 """Schemas of deliveries."""
 
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import Field
 
@@ -9,6 +10,7 @@ from app.api.schemas.common import (
     UUID_PATTERN,
     CommaList,
     PageQuery,
+    RequestModel,
     ResponseModel,
     ShownId,
     ShownTime,
@@ -75,6 +77,19 @@ class DeliveryPage(ResponseModel):
 
     items: list[Delivery] = Field(description="The deliveries.")
     next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
+
+
+class RetryBody(RequestModel):
+    """Which failed deliveries to retry."""
+
+    action_id: UUID = Field(strict=False, description="The action that sends them.", examples=[EXAMPLE_ID])
+    since: TimeOrAge = Field(strict=False, description="Only those created from this time on.", examples=["1d"])
+
+
+class Retried(ResponseModel):
+    """How many deliveries are pending again."""
+
+    retried: int = Field(description="Number of deliveries.", examples=[12])
 
 
 class TestResult(ResponseModel):

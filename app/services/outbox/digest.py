@@ -62,9 +62,13 @@ def folded_content(notification: Notification) -> dict[str, str]:
     }
 
 
+FOLDED_CONTENT = frozenset({"headline", "summary", "severity", "link"})
+"""The names in what is kept for a digest."""
+
+
 def is_folded(content: Mapping[str, Any]) -> bool:
     """Say whether what was kept of a notification is for a digest: it cannot go out by itself."""
-    return content.keys() == {"headline", "summary", "severity", "link"}
+    return content.keys() == FOLDED_CONTENT
 
 
 def make_due(session: Session, settings: Settings, now: datetime) -> int:

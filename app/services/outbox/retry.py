@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import wake
@@ -13,6 +13,45 @@ from app.errors import Conflict, NotFound
 from app.models import Action, Delivery
 from app.services.outbox import digest
 from app.services.outbox.cancellation import OTHER_KIND
+
+# What was kept for a digest cannot go out by itself: `digest.is_folded`, as SQL.
+_WAITS = "content ?& CAST(:kept AS text[]) AND content - CAST(:kept AS text[]) = CAST('{}' AS jsonb)"
+_RETRY_FAILED = f"""
+    UPDATE deliveries SET
+        status = CASE WHEN {_WAITS} THEN 'folded' ELSE 'pending' END,
+        next_attempt_at = CASE WHEN {_WAITS} THEN NULL ELSE CAST(:now AS timestamptz) END,
+        retries_from = attempt_count, finished_at = NULL
+    WHERE action_id = :action_id AND action_type = :action_type AND status = 'failed' AND created_at >= :since
+    RETURNING id
+"""
+
+
+def retry_failed(session: Session, action_id: UUID, since: datetime, now: datetime) -> int:
+    """Retry all failed deliveries of an action that were created since then; return how many.
+
+    Raises: NotFound; Conflict where the action is disabled.
+    """
+    # As in `retry`: until this transaction ends the action is not deleted or changed.
+    query = select(Action).where(Action.id == action_id).with_for_update(read=True, key_share=True)
+    action = session.scalar(query)
+    if action is None:
+        raise NotFound(f"there is no action {action_id}")
+    if not action.enabled:
+        raise Conflict(f"action {action_id} is disabled: enable it, then retry its deliveries")
+    given: dict[str, object] = {"action_id": action_id, "action_type": action.action_type, "since": since, "now": now}
+    given["kept"] = sorted(digest.FOLDED_CONTENT)
+    retried = len(session.scalars(text(_RETRY_FAILED), given).all())
+    if retried:
+        after_commit(session, wake.deliver)
+    return retried
+
+
+def count_failed(session: Session, action_id: UUID, since: datetime) -> int:
+    """Count what `retry_failed` would retry."""
+    query = select(func.count()).select_from(Delivery).join(Action, Action.id == Delivery.action_id)
+    failed = Delivery.status == DeliveryStatus.FAILED
+    of_action = query.where(Delivery.action_id == action_id, Delivery.action_type == Action.action_type, failed)
+    return session.scalar(of_action.where(Delivery.created_at >= since)) or 0
 
 
 def retry(session: Session, delivery_id: UUID, now: datetime) -> Delivery:

@@ -1,5 +1,6 @@
 """Accounts by the API: tokens go in and never come out."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import Account, AuditEntry, Stream
 from app.services.ingest import accounts
+from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.conftest import forget
+from tests.feeding import ACCOUNT, Feed
 from tests.integration.api.conftest import Api, fields, make_app
 
 SID = "AC" + "1" * 32
@@ -129,3 +132,29 @@ async def test_every_log_type_has_a_stream(api: Api) -> None:
     await api.post("/api/accounts", json=BODY)
     with session_scope() as session:
         assert set(session.scalars(select(Stream.log_type))) == set(LogType)
+
+
+async def test_coverage_says_what_is_known_of_each_stream(api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=2))
+    feed.complete(now - timedelta(hours=1), now - timedelta(days=1))
+    url = f"/api/accounts/{ACCOUNT}/coverage"
+    items = (await api.get(url, params={"since": "2d", "until": rfc3339(now)})).json()["items"]
+    of_calls = [item for item in items if item["log_type"] == "call"]
+    assert {item["log_type"] for item in items} == {"call", "message", "error"}
+    assert [item["state"] for item in of_calls] == ["not_yet", "read", "not_yet"]
+    assert of_calls[1]["since"] == rfc3339(now - timedelta(days=1))
+    assert of_calls[1]["until"] == rfc3339(now - timedelta(hours=1))
+    by_default = [item for item in (await api.get(url)).json()["items"] if item["log_type"] == "call"]
+    first, last = (datetime.fromisoformat(at) for at in (by_default[0]["since"], by_default[-1]["until"]))
+    assert last - first == timedelta(days=30)
+
+
+async def test_coverage_of_no_span_of_too_long_a_one_or_of_no_account_is_refused(api: Api) -> None:
+    Feed(utc_now())
+    url = f"/api/accounts/{ACCOUNT}/coverage"
+    assert fields(await api.get(f"{url}?since=1h&until=2h")) == ["until"]
+    assert fields(await api.get(f"{url}?since=500d")) == ["since"]
+    assert fields(await api.get(f"{url}?since=soon")) == ["since"]
+    assert fields(await api.get(f"{url}?limit=3")) == ["limit"]
+    assert (await api.get("/api/accounts/AC" + "9" * 32 + "/coverage")).status_code == 404

@@ -263,3 +263,19 @@ async def test_an_action_that_cannot_be_is_refused_in_our_words(
 ) -> None:
     (error,) = (await api.post("/api/actions", json=EMAIL | change)).json()["errors"]
     assert (error["field"], error["message"][: len(message)]) == (field, message)
+
+
+async def test_failed_deliveries_of_an_action_are_retried_together(api: Api) -> None:
+    action_id = (await api.post("/api/actions", json=EMAIL)).json()["id"]
+    url = "/api/deliveries/retry"
+    await api.post(f"/api/actions/{action_id}/test")
+    answer = await api.post(url, json={"action_id": action_id, "since": "1h"})
+    assert (answer.status_code, answer.json()) == (200, {"retried": 1})
+    (entry, *_) = (await api.get(f"/api/audit?target=action:{action_id}")).json()["items"]
+    assert (entry["action"], entry["after"]["retried"]) == ("delivery.retry_failed", 1)
+    assert fields(await api.post(url, json={})) == ["action_id", "since"]
+    assert fields(await api.post(url, json={"action_id": "x", "since": "soon"})) == ["action_id", "since"]
+    assert fields(await api.post(url, json={"action_id": action_id, "since": "1h", "until": "1h"})) == ["until"]
+    assert (await api.post(url, json={"action_id": "6" * 8 + action_id[8:], "since": "1h"})).status_code == 404
+    async with Api(api.app, await api.key(Scope.READ)) as reader:
+        assert (await reader.post(url, json={"action_id": action_id, "since": "1h"})).status_code == 403

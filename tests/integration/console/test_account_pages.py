@@ -208,3 +208,19 @@ async def test_a_key_that_may_not_change_accounts_sees_no_form(browser: Browser,
     assert (await browser.get("/accounts/new")).status_code == 403
     for path in ("", "/delete", "/poll", "/backfill"):
         assert (await browser.submit(f"/accounts/{SID}{path}")).status_code == 403
+
+
+async def test_an_account_shows_what_is_known_of_thirty_days(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    now = utc_now()
+    with session_scope() as session:
+        (stream,) = session.scalars(select(Stream).where(Stream.log_type == "call"))
+        stream.complete_from, stream.complete_until = now - timedelta(days=15), now
+        gap = CoverageGap(
+            stream_id=stream.id, since=now - timedelta(days=6), until=now - timedelta(days=3), reason="x", noted_at=now
+        )
+        session.add(gap)
+    page = (await browser.get(f"/accounts/{SID}")).text
+    assert "40% read, 10% missing for good, 50% not read yet" in page
+    assert "100% not read yet" in page

@@ -9,7 +9,7 @@ from app.database import session_scope
 from app.enums import Scope
 from app.models import Action, Attempt, Delivery
 from app.utils.clock import utc_now
-from tests.integration.api.conftest import RULE, Api
+from tests.integration.api.conftest import EMAIL, RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.test_alert_pages import HOSTILE
 from tests.integration.console.test_sessions import pages
@@ -190,3 +190,17 @@ async def test_accounts_show_how_far_they_were_read(browser: Browser, api: Api) 
     assert (
         "It is polled" in (await browser.get((await browser.submit(f"/accounts/{sid}/poll")).headers["location"])).text
     )
+
+
+async def test_failed_deliveries_of_an_action_are_retried_from_the_list(browser: Browser, api: Api) -> None:
+    action_id = (await api.post("/api/actions", json=EMAIL)).json()["id"]
+    await api.post(f"/api/actions/{action_id}/test")
+    await browser.sign_in()
+    assert "Retry all of them" not in (await browser.get("/deliveries")).text
+    page = (await browser.get(f"/deliveries?action_id={action_id}")).text
+    assert "1 delivery of this action failed since" in page
+    since = re.search(r'name="since" value="([^"]+)"', page)
+    assert since is not None
+    answer = await browser.submit("/deliveries/retry", action_id=action_id, since=since[1])
+    assert leads_to(answer) == "/deliveries"
+    assert "1 delivery is pending again." in (await browser.get(f"/deliveries?action_id={action_id}")).text

@@ -11,6 +11,7 @@ from app.api.audited_change import AuditedChange
 from app.api.console import account_form
 from app.api.console.access import Admin, Form, PostedForm, SignedIn, Viewer, need_scope
 from app.api.console.account_view import AccountView, view
+from app.api.console.coverage_view import strips
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import parse
@@ -22,7 +23,7 @@ from app.database import session_scope
 from app.enums import Scope
 from app.errors import Conflict, InvalidInput
 from app.models import Account
-from app.services.ingest import account_admin, account_state, backfills, callbacks
+from app.services.ingest import account_admin, account_state, backfills, callbacks, coverage
 from app.utils.clock import rfc3339, utc_now
 
 router = make_router()
@@ -105,7 +106,8 @@ def _page(
     with session_scope() as session:
         account = account_admin.get(session, sid)
         found = _views(session, [account], request.app.state.settings)[0]
-    now = utc_now()
+        now = utc_now()
+        covered = coverage.of_account(session, account, coverage.before(now), now)
     span = {
         "since": _local(now - timedelta(days=BACKFILL_DAYS), viewer),
         "until": _local(now, viewer),
@@ -114,6 +116,7 @@ def _page(
         "section": "accounts",
         "account": found,
         "accounts": [found],
+        "coverage": strips(covered),
         "version": etag(found.shown, account_state.VOLATILE_FIELDS),
         "typed": account_form.write(found.shown) | span | dict(typed or {}),
         "errors": errors or {},

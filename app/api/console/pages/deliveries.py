@@ -1,27 +1,41 @@
 """Deliveries: what was sent to whom, every attempt at it, and another try by hand."""
 
-from typing import Annotated
+from datetime import datetime, timedelta
+from typing import Annotated, NamedTuple
 from uuid import UUID
 
 from fastapi import Path, Request, Response
+from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
-from app.api.console.access import SignedIn, Writer
+from app.api.console.access import PostedForm, SignedIn, Writer
 from app.api.console.filters import neighbours, read_filters
-from app.api.console.rendering import Flash, redirect, render
+from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
+from app.api.console.texts import count
+from app.api.deps import parse
 from app.api.lists import read_position
-from app.api.schemas.deliveries import DeliveryFilters
+from app.api.schemas.deliveries import DeliveryFilters, RetryBody
 from app.database import session_scope
 from app.services.outbox import deliveries, retry
 from app.services.serializers import delivery_json
-from app.utils.clock import utc_now
+from app.utils.clock import rfc3339, utc_now
 
 router = make_router()
 DeliveryId = Annotated[UUID, Path()]
 PAGE_SIZE = 50
 LABELS = {"action_id": "action", "alert_id": "alert", "since": "from", "until": "before"}
+RETRIED_SPAN = timedelta(days=7)
+"""How far back failed deliveries are retried together, where no time is given."""
 TABS = (("", "All"), ("failed", "Failed"), ("pending", "Pending"), ("succeeded", "Succeeded"))
+
+
+class FailedDeliveries(NamedTuple):
+    """Deliveries of one action that can be retried together."""
+
+    action_id: UUID
+    since: datetime
+    number: int
 
 
 @router.get("/deliveries")
@@ -32,16 +46,40 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         position = read_position("deliveries", query, deliveries.SORT_KEY)
         page = deliveries.list_deliveries(session, query.to_filter(), position, PAGE_SIZE)
+        failed = _failed(session, query)
         session.expunge_all()
     context = {
         "section": "deliveries",
         "deliveries": page.items,
+        "failed": failed,
         "chips": [chip for chip in filters.chips if chip.name != "status" or chip.error],
         "status": request.query_params.get("status", ""),
         "tabs": TABS,
         "beside": neighbours("deliveries", query, page, filters.address),
     }
     return render(request, viewer, "deliveries.html", context)
+
+
+def _failed(session: Session, query: DeliveryFilters) -> FailedDeliveries | None:
+    """Count the failed deliveries of the action that is looked at; None where it is not one action, or none failed."""
+    if len(query.action_id) != 1:
+        return None
+    action_id, since = UUID(query.action_id[0]), query.since or utc_now() - RETRIED_SPAN
+    number = retry.count_failed(session, action_id, since)
+    return FailedDeliveries(action_id, since, number) if number else None
+
+
+@router.post("/deliveries/retry")
+def retry_failed(request: Request, viewer: Writer, form: PostedForm) -> Response:
+    """Retry all failed deliveries of an action."""
+    given = parse(RetryBody, {"action_id": form.get("action_id"), "since": form.get("since")})
+    with session_scope() as session:
+        retried = {"retried": retry.retry_failed(session, given.action_id, given.since, utc_now())}
+        asked = {"since": rfc3339(given.since)}
+        change = AuditedChange(session, viewer.principal, f"action:{given.action_id}")
+        change.record("delivery.retry_failed", asked | retried)
+    number = count(retried["retried"], "delivery is", "deliveries are")
+    return redirect(request, link("/deliveries", action_id=given.action_id), Flash(f"{number} pending again."))
 
 
 @router.get("/deliveries/{delivery_id}")

@@ -1,0 +1,140 @@
+"""What is known of the streams of an account: times that were read, that are missing for good, or not read yet."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.enums import Coverage, LogType
+from app.errors import FieldError, InvalidInput
+from app.models import Account, Backfill, CoverageGap, Stream
+from app.services.ingest import plan
+from app.utils.clock import rfc3339
+
+MAX_SPAN = timedelta(days=400)
+SHOWN_SPAN = timedelta(days=30)
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+Span = tuple[datetime, datetime]
+"""From the first time, inclusive, to the second, exclusive."""
+
+
+@dataclass(frozen=True)
+class CoverageItem:
+    """A span of one stream, and what is known of it."""
+
+    log_type: LogType
+    since: datetime
+    until: datetime
+    state: Coverage
+
+
+@dataclass(frozen=True)
+class StreamMarks:
+    """How far a stream was read."""
+
+    watched_from: datetime
+    complete_from: datetime | None
+    complete_until: datetime | None
+    read_from: datetime | None
+    """With a backlog: everything before this was read."""
+    gaps: Sequence[Span] = ()
+    backfilled: Sequence[Span] = ()
+    """What backfills have read."""
+
+
+def before(until: datetime) -> datetime:
+    """Return the start of the span that is shown by default."""
+    return max(until, EARLIEST + SHOWN_SPAN) - SHOWN_SPAN
+
+
+def item_json(item: CoverageItem) -> dict[str, str]:
+    """Serialize a span."""
+    times = {"since": rfc3339(item.since), "until": rfc3339(item.until)}
+    return {"log_type": item.log_type, **times, "state": item.state}
+
+
+def of_account(session: Session, account: Account, since: datetime, until: datetime) -> list[CoverageItem]:
+    """List what is known of [since, until): per stream in the order of time, without a hole.
+
+    Raises: InvalidInput where the span is empty or too long.
+    """
+    if until <= since:
+        raise InvalidInput([FieldError("until", "must be later than since")])
+    if until - since > MAX_SPAN:
+        raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
+    streams = session.scalars(select(Stream).where(Stream.account_id == account.id).order_by(Stream.id)).all()
+    ids = [stream.id for stream in streams]
+    gaps, backfilled = _gaps(session, ids), _backfilled(session, streams)
+    return [
+        CoverageItem(LogType(stream.log_type), *span, state)
+        for stream in streams
+        for span, state in cover(
+            StreamMarks(
+                account.started_at,
+                stream.complete_from,
+                stream.complete_until,
+                stream.read_from,
+                gaps[stream.id],
+                backfilled[stream.id],
+            ),
+            since,
+            until,
+        )
+    ]
+
+
+def _gaps(session: Session, stream_ids: Sequence[int]) -> dict[int, list[Span]]:
+    query = select(CoverageGap).where(CoverageGap.stream_id.in_(stream_ids)).order_by(CoverageGap.since)
+    found: defaultdict[int, list[Span]] = defaultdict(list)
+    for gap in session.scalars(query):
+        found[gap.stream_id].append((gap.since, gap.until))
+    return found
+
+
+def _backfilled(session: Session, streams: Sequence[Stream]) -> dict[int, list[Span]]:
+    """Find what backfills have read, those under way up to where they are."""
+    log_types = {stream.id: LogType(stream.log_type) for stream in streams}
+    query = select(Backfill).where(Backfill.stream_id.in_(log_types), Backfill.last_error.is_(None))
+    found: defaultdict[int, list[Span]] = defaultdict(list)
+    for each in session.scalars(query):
+        oldest = max(each.since, each.requested_at - plan.HISTORY[log_types[each.stream_id]])
+        found[each.stream_id].append((oldest, each.read_from if each.finished_at is None else each.until))
+    return found
+
+
+def cover(marks: StreamMarks, since: datetime, until: datetime) -> list[tuple[Span, Coverage]]:
+    """Say what is known of each part of [since, until). Pure.
+
+    Returns: parts in the order of time; neighbours differ in their state.
+    """
+    read = _read_spans(marks)
+    ends = {end for span in (*read, *marks.gaps) for end in span if since < end < until}
+    cuts = [since, *sorted(ends), until]
+    parts: list[tuple[Span, Coverage]] = []
+    for first, last in pairwise(cuts):
+        state = _state_at(first, read, marks.gaps)
+        if parts and parts[-1][1] == state:
+            parts[-1] = ((parts[-1][0][0], last), state)
+        else:
+            parts.append(((first, last), state))
+    return parts
+
+
+def _read_spans(marks: StreamMarks) -> list[Span]:
+    """List the spans that were read. A gap has moved `complete_from` past it: what lies before it was read, too."""
+    spans = list(marks.backfilled)
+    ends = [at for at in (marks.complete_until, marks.read_from) if at is not None]
+    if marks.complete_from is not None and ends:
+        spans.append((marks.complete_from, max(ends)))
+    starts = [marks.watched_from, *(until for _, until in marks.gaps)]
+    return [*spans, *((start, since) for start, (since, _) in zip(starts, marks.gaps, strict=False))]
+
+
+def _state_at(at: datetime, read: Sequence[Span], gaps: Sequence[Span]) -> Coverage:
+    if any(since <= at < until for since, until in gaps):
+        return Coverage.GAP
+    return Coverage.READ if any(since <= at < until for since, until in read) else Coverage.NOT_YET
