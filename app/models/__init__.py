@@ -15,6 +15,7 @@ from app.models.alert import Alert, AlertNote, Silence
 from app.models.api_key import ApiKey, SignOut
 from app.models.audit import AuditEntry, IdempotentAnswer
 from app.models.base import Base
+from app.models.console import HiddenPart, SignInToken
 from app.models.counter import Counter, Heartbeat
 from app.models.delivery import Attempt, Delivery
 from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
@@ -40,6 +41,7 @@ __all__ = [
     "DelayTally",
     "Delivery",
     "Heartbeat",
+    "HiddenPart",
     "HourCount",
     "IdempotentAnswer",
     "Log",
@@ -57,6 +59,7 @@ __all__ = [
     "RuleSet",
     "SeenValue",
     "SenderTally",
+    "SignInToken",
     "SignOut",
     "Silence",
     "Stream",

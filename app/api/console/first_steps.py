@@ -1,9 +1,12 @@
-"""The card of the first steps: what stands, what is missing, and the one thing to do about it. Pure."""
+"""The card of the first steps: what stands, what is missing, and the one thing to do about it."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
+from sqlalchemy.orm import Session
+
 from app.api.console import texts
+from app.config import Settings
+from app.services import setup
 from app.services.setup import FirstSteps
 
 
@@ -18,6 +21,12 @@ class Step(NamedTuple):
     button: str = ""
     command: str = ""
     """What to type instead of clicking."""
+
+
+def read(session: Session, settings: Settings) -> list[Step]:
+    """Read what is done; nothing where all is."""
+    steps = steps_of(setup.first_steps(session), settings.smtp_host)
+    return [] if all(step.is_done for step in steps) else steps
 
 
 def steps_of(found: FirstSteps, smtp_host: str | None) -> list[Step]:
@@ -61,8 +70,3 @@ def _telling(found: FirstSteps) -> Step:
         detail = "Nothing has arrived anywhere yet: send a test." if found.actions else "Nobody is told of an alert."
     to, button = ("/actions", "Send a test") if found.actions else ("/actions/new", "Add an action")
     return Step("Somebody is told", detail, found.is_notified, to, button)
-
-
-def is_finished(steps: Sequence[Step]) -> bool:
-    """Check whether nothing is left to do."""
-    return all(step.is_done for step in steps)

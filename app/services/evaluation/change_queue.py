@@ -13,7 +13,7 @@ from app.services.rules.types import LogVersion
 BATCH_SIZE = 5_000
 """The most changes evaluated in one transaction."""
 FIRST_BATCH, SMALLEST_BATCH = 500, 100
-BATCH_SECONDS = 0.15
+BATCH_SECONDS = 0.3
 """Edits of rules wait for the batches under way: none may take much longer than this, however slow the machine."""
 
 

@@ -6,7 +6,7 @@ sees one rule set throughout, and a new rule sees every change that is evaluated
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import func, select, text
@@ -14,17 +14,14 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.enums import PatternType
-from app.services.evaluation.group_slots import slot_ttl
 from app.services.evaluation.minute_counts import counts_versions
 from app.services.rules.patterns import RuleIndex
-from app.services.rules.types import NewValueParams, NoDataParams, RatioParams, Rule, SpikeParams, StuckParams
+from app.services.rules.types import RatioParams, Rule, StuckParams
 from app.utils.clock import cut_to_second
 
 RULE_SET_LOCK = 4_715_620_734
 """Any number that nothing else in the database uses as an advisory lock. Unlike the lock of a row it is a fair queue:
 evaluations that come after an edit wait behind it."""
-LOCK_SHARED = select(func.pg_advisory_xact_lock_shared(RULE_SET_LOCK))
-VERSION = select(models.RuleSet.version)
 
 
 @dataclass(frozen=True)
@@ -47,32 +44,21 @@ _cached: dict[int, RuleSet] = {}
 
 
 def load_rule_set(session: Session) -> RuleSet:
-    """Return the present rule set, and keep it from changing until the end of the transaction.
-
-    Call it first in a transaction: if an edit came while this waited for the lock, the transaction begins again, so
-    that nobody waits while the new rule set is compiled. It does so once: edits without a pause must not starve
-    evaluations.
-    """
-    read_rule_set(session)
-    session.execute(LOCK_SHARED)
-    if session.scalar(VERSION) not in _cached:
-        session.rollback()
-        read_rule_set(session)
-        session.execute(LOCK_SHARED)
+    """Return the present rule set, and keep it from changing until the end of the transaction."""
+    read_rule_set(session)  # a new one is compiled before the lock: nobody waits for that
+    session.execute(select(func.pg_advisory_xact_lock_shared(RULE_SET_LOCK)))
     return read_rule_set(session)
 
 
 def read_rule_set(session: Session) -> RuleSet:
     """Return the present rule set. It may change at any moment."""
-    version = session.scalar(VERSION)
+    version = session.scalar(select(models.RuleSet.version))
     assert version is not None, "the migrations make this row"
     if version not in _cached:
         query = select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
         rows = session.scalars(query.execution_options(populate_existing=True)).all()
         _cached.clear()
-        new_rules = [to_rule(row) for row in rows if not row.seeded]
-        # An edit of a rule with nothing to learn costs no second pause of all evaluations.
-        _cached[version] = _compile(list(map(to_rule, rows)), needs_warm_up=any(map(warm_up_span, new_rules)))
+        _cached[version] = _compile([to_rule(row) for row in rows], needs_warm_up=any(not row.seeded for row in rows))
         session.expunge_all()
     return _cached[version]
 
@@ -86,18 +72,6 @@ def _compile(rules: Sequence[Rule], *, needs_warm_up: bool) -> RuleSet:
         has_ratio=any(isinstance(rule.params, RatioParams) for rule in rules),
         needs_warm_up=needs_warm_up,
     )
-
-
-def warm_up_span(rule: Rule) -> timedelta | None:
-    """Say how far back of its start a rule learns; None: it needs nothing."""
-    params = rule.params
-    if isinstance(params, NewValueParams):
-        return timedelta(days=params.lookback_days)
-    if isinstance(params, NoDataParams) and rule.group_by:
-        return slot_ttl(rule)
-    if isinstance(params, SpikeParams):
-        return rule.window * (params.baseline_windows + 1)
-    return None
 
 
 def bump_version(session: Session) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.services.evaluation import group_slots, history, known_values, minute_counts
-from app.services.evaluation.rule_set import bump_version, to_rule, warm_up_span
+from app.services.evaluation.rule_set import bump_version, to_rule
 from app.services.rules.conditions.new_value import ValueRun
 from app.services.rules.conditions.sum import UNKNOWN_UNIT
 from app.services.rules.groups import group_key_of
@@ -47,6 +47,18 @@ def warm_up_rules(session: Session, now: datetime) -> None:
         ),
         {"ids": list(rules), "epochs": [rule.epoch for rule in rules.values()]},
     )
+
+
+def warm_up_span(rule: Rule) -> timedelta | None:
+    """Say how far back of its start a rule learns; None: it needs nothing."""
+    params = rule.params
+    if isinstance(params, NewValueParams):
+        return timedelta(days=params.lookback_days)
+    if isinstance(params, NoDataParams) and rule.group_by:
+        return group_slots.slot_ttl(rule)
+    if isinstance(params, SpikeParams):
+        return rule.window * (params.baseline_windows + 1)
+    return None
 
 
 def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:

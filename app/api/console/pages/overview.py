@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from fastapi import Request, Response
 
 from app.api.console import first_steps, texts
-from app.api.console.access import SignedIn, Viewer, Writer
+from app.api.console.access import AnyScope, SignedIn, Viewer, Writer
 from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import Flash, link, redirect, render
@@ -18,7 +18,7 @@ from app.api.console.routing import make_router
 from app.database import session_scope
 from app.enums import AlertStatus, LogType
 from app.models import Alert
-from app.services import setup
+from app.services import console_state
 from app.services.alerts import search
 from app.services.health import Health
 from app.services.logs import stats
@@ -29,6 +29,7 @@ from app.utils.clock import utc_now
 
 router = make_router()
 OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
+SETUP_CARD = "set-up"
 MAX_ALERTS = 8
 MAX_ROWS = 6
 WEEK = timedelta(days=7)
@@ -102,7 +103,8 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         wanted = search.AlertFilter(status=OPEN)
         alerts = list(search.list_alerts(session, wanted, None, 100).items)
-        steps = first_steps.steps_of(setup.first_steps(session), request.app.state.settings.smtp_host)
+        hidden = console_state.is_hidden(session, viewer.session.key_id, SETUP_CARD)
+        steps = [] if hidden else first_steps.read(session, request.app.state.settings)
         session.expunge_all()
     alerts.sort(key=_urgency)
     traffic = _traffic.get(span)
@@ -112,7 +114,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "section": "overview",
         "sentence": _sentence(alerts, health, traffic, RANGES[span]),
         "health": health,
-        "steps": [] if first_steps.is_finished(steps) else steps,
+        "steps": steps,
         "alerts": alerts[:MAX_ALERTS],
         "more_alerts": max(0, len(alerts) - MAX_ALERTS),
         "span": span,
@@ -132,6 +134,22 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "countries": traffic.countries,
     }
     return render(request, viewer, "overview.html", context)
+
+
+@router.post("/set-up/hide")
+def hide_set_up(request: Request, viewer: AnyScope) -> Response:
+    """Hide the set-up card from all who use this key."""
+    with session_scope() as session:
+        console_state.hide(session, viewer.session.key_id, SETUP_CARD)
+    return redirect(request, "/", Flash("The set-up card is hidden for your key.", undo="/set-up/show"))
+
+
+@router.post("/set-up/show")
+def show_set_up(request: Request, viewer: AnyScope) -> Response:
+    """Show the set-up card again."""
+    with session_scope() as session:
+        console_state.show(session, viewer.session.key_id, SETUP_CARD)
+    return redirect(request, "/")
 
 
 @router.post("/simulator/carrier-filtering")

@@ -10,6 +10,7 @@ from app.api.console.pages import (
     keys,
     logs,
     overview,
+    phone,
     rule_editor,
     rule_packs,
     rules,
@@ -36,5 +37,6 @@ ROUTERS = tuple(
         server,
         actions,
         accounts,
+        phone,
     )
 )

@@ -1,0 +1,59 @@
+"""Signing a phone in: a QR code of an address that is good once, for five minutes."""
+
+from fastapi import Request, Response
+
+from app.api.audited_change import AuditedChange
+from app.api.console import session as sessions
+from app.api.console.access import AnyScope, PostedForm, SignedIn, check_origin, set_session
+from app.api.console.plots import qr
+from app.api.console.rendering import Flash, link, redirect, render
+from app.api.console.routing import make_router
+from app.config import Settings
+from app.database import session_scope
+from app.services import console_state
+from app.services.console_state import SignIn
+from app.utils.clock import utc_now
+
+router = make_router()
+USED_UP = "This code was used, or is older than five minutes. Make another one."
+
+
+@router.get("/phone")
+def show_phone(request: Request, viewer: SignedIn) -> Response:
+    """Say what the code does, and offer to make one."""
+    return render(request, viewer, "phone.html", {"section": "settings", "code": None, "address": ""})
+
+
+@router.post("/phone")
+def make_code(request: Request, viewer: AnyScope) -> Response:
+    """Make a code and show it, this once."""
+    settings: Settings = request.app.state.settings
+    session = viewer.session
+    with session_scope() as database:
+        token = console_state.create_token(database, SignIn(session.key_id, session.key_mark, session.name), utc_now())
+        AuditedChange(database, viewer.principal, f"key:{session.key_id}").record("key.phone", None)
+    address = link(f"{settings.public_base_url}/sign-in/phone", code=token)
+    # No redirect: the code exists in this answer alone.
+    context = {"section": "settings", "code": qr.draw(address), "address": address}
+    return render(request, viewer, "phone.html", context)
+
+
+@router.get("/sign-in/phone")
+def show_sign_in(request: Request) -> Response:
+    """Ask before signing in: programs that follow links to look at them must not use the code up."""
+    code = request.query_params.get("code", "")
+    return render(request, None, "phone_sign_in.html", {"code": code, "error": "" if code else USED_UP})
+
+
+@router.post("/sign-in/phone")
+def sign_in(request: Request, form: PostedForm) -> Response:
+    """Start a session of 30 days with the scope of the key that made the code."""
+    check_origin(request)
+    settings: Settings = request.app.state.settings
+    with session_scope() as database:
+        found = console_state.use_token(database, form.get("code"), utc_now())
+    if found is None:
+        return render(request, None, "phone_sign_in.html", {"code": "", "error": USED_UP}, 401)
+    answer = redirect(request, "/", Flash("This phone is signed in for 30 days."))
+    set_session(answer, settings, sessions.new_session(found.key_id, found.key_mark, found.name, remember=True))
+    return answer
