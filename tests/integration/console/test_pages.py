@@ -45,14 +45,14 @@ def make_delivery(status: str = "failed", recipient: str = "ops@example.com") ->
 async def test_every_page_without_parameters_renders(browser: Browser) -> None:
     await browser.sign_in()
     for path in pages(browser.app, "GET"):
-        if "{" not in path and "0000" not in path and "6f1c2f0e" not in path:
+        if path != "/kit" and "{" not in path and "0000" not in path and "6f1c2f0e" not in path:
             assert (await browser.get(path)).status_code == 200, path
 
 
 async def test_a_key_that_only_reads_sees_all_but_keys_and_audit(browser: Browser, api: Api) -> None:
     await browser.sign_in(await api.key(Scope.READ))
     for path in pages(browser.app, "GET"):
-        if "{" not in path and "0000" not in path and "6f1c2f0e" not in path:
+        if path != "/kit" and "{" not in path and "0000" not in path and "6f1c2f0e" not in path:
             assert (await browser.get(path)).status_code == (403 if path in ADMIN_PAGES else 200), path
 
 

@@ -8,6 +8,7 @@ from app.api.console.pages import (
     deliveries,
     error_codes,
     keys,
+    kit,
     logs,
     overview,
     phone,
@@ -38,5 +39,6 @@ ROUTERS = tuple(
         actions,
         accounts,
         phone,
+        kit,
     )
 )
