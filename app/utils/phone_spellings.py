@@ -50,7 +50,10 @@ AMOUNT = re.compile(rf"([0-9]+(?: [0-9]{{3}})*\.[0-9]++)( ?(?:{CURRENCY}\b|[%$�
 MAX_AMOUNT_LENGTH = 80
 UNIT_BEFORE = re.compile(rf"(?:\b{CURRENCY}|[$€£¥₹]) ?\Z")
 CLOCK_BEFORE = re.compile(r"(?:[0-9]:[0-9]{2}(?:[.,][0-9]{1,9})?|T[0-9]{4}(?:[0-9]{2}(?:[.,][0-9]{1,9})?)?) ?\Z")
-OFFSET = re.compile(r"1[0-4][0-5][05](?![0-9])")
+OFFSET = re.compile(r"(?:1[0-4]|1[0-4]00|1[01]30|1245)(?![0-9])")
+"""Of at least ten hours: smaller ones begin with 0, as no number does. Without 1345, which is also an area code."""
+ZONE_BEFORE = re.compile(r"\b(?:UTC|GMT)\Z")
+ZONE_OFFSET = re.compile(r"(?:1[0-4]|[1-9])(?:[034][05])?(?![0-9])")
 VERSION_BEFORE = re.compile(
     r"(?<![0-9A-Za-z.])(?P<v>v?)(?P<parts>(?:0|[1-9][0-9]{0,3})(?:\.(?:0|[1-9][0-9]{0,3})){1,2})"
     r"(?:-(?=[0-9.-]*[A-Za-z])[0-9A-Za-z.-]{1,20})?\Z"
@@ -143,6 +146,8 @@ def _is_something_else(plain: str, found: re.Match[str]) -> bool:
     if amount and amount.end(1) >= len(said) and (amount[2] or UNIT_BEFORE.search(before)):
         return True
     if OFFSET.match(said) and CLOCK_BEFORE.search(before):
+        return True
+    if ZONE_OFFSET.match(said) and ZONE_BEFORE.search(before):
         return True
     if said[0] in SEPARATORS:
         return said.strip(SEPARATORS).isdigit() and OPERAND_BEFORE.search(before) is not None

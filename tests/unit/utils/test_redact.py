@@ -106,6 +106,7 @@ def test_numbers_are_hidden_wherever_they_stand() -> None:
         ("+1.4155550100", "+1415•••0100"),
         ("+1 415 555 0100 2026-11-29", "+1415•••0100 2026-11-29"),
         ("+1 415 555 0100 10:30", "+1415•••0100 10:30"),
+        ("10:30 +1415 555 0100, 10:31 +1345 916 1234", "10:30 +1415•••0100, 10:31 +1345•••1234"),
     ],
 )
 def test_a_number_is_hidden_however_it_is_spelled(text: str, shown: str) -> None:
@@ -134,6 +135,8 @@ def test_a_number_is_hidden_however_it_is_spelled(text: str, shown: str) -> None
         "2026-11-23T06:09:00+1000 2026-11-24T06:09:00+1030",
         "20261123T060900+1030 20261124T060900+1030",
         "06:09:00.123 +1245 1732345678901",
+        "2026-11-23 06:09:00+10 2026-11-24 06:09:00+11",
+        "06:09 UTC+10 2026-11-24, GMT+2 2026-11-24, UTC+1030 2026-11-24",
         "192.168.100.200:14155, 10.0.0.1:8080",
         "2 + 12345678 = 12345680, (1) + 12345678",
         "from SM14155550100aaaaaaaaaaaaaaaaaaaaa to AC" + "a" * 21 + "14155550100",
@@ -238,7 +241,9 @@ def test_no_own_number_survives(digits: str, around: str, data: st.DataObject) -
 
 
 TIMES = st.datetimes(datetime(2008, 1, 1), datetime(2040, 1, 1))  # the offset is added as text
-OFFSETS = st.sampled_from(["Z", "+0000", "+01:00", "+0530", "+1000", "+1030", " +1245", "+14:00", " -0330", "-10:00"])
+OFFSETS = st.sampled_from(
+    ["Z", "+0000", "+01:00", "+0530", "+1000", "+1030", " +1245", "+14", "+14:00", " -0330", "-10:00"]
+)
 BUILDS = st.from_regex(r"[1-9][0-9]{7,13}", fullmatch=True)
 CODES = st.integers(10_000, 99_999)
 VERSION_PARTS = st.integers(0, 99)
