@@ -10,7 +10,7 @@ from app.api.audited_change import AuditedChange
 from app.api.deps import JsonBody, parse
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
-from app.api.openapi import body
+from app.api.openapi import ERRORS, body, error_response
 from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
@@ -42,7 +42,11 @@ def get_delivery(delivery_id: DeliveryId) -> Response:
 
 
 @router.post(
-    "/retry", response_model=Retried, summary="Retry the failed deliveries of an action", openapi_extra=body(RetryBody)
+    "/retry",
+    response_model=Retried,
+    responses={404: error_response(404, *ERRORS[404])},
+    summary="Retry the failed deliveries of an action",
+    openapi_extra=body(RetryBody),
 )
 def retry_deliveries(caller: Writer, sent: JsonBody, once: Idempotent) -> Response:
     """Restart the retry schedule of all failed deliveries of an action that were created since a time.
