@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, wake
 from app.api import openapi, problems
-from app.api.console import assets, frame
+from app.api.console import assets, frame, unwatched_view
 from app.api.console import routing as console
 from app.api.console.pages.registry import ROUTERS as CONSOLE_ROUTERS
 from app.api.middleware import RequestMiddleware
@@ -38,6 +38,7 @@ from app.api.routes import (
     stats,
     transfer,
     twilio_callbacks,
+    unwatched,
 )
 from app.api.security import Limiter
 from app.config import Settings, get_settings, remarks
@@ -59,6 +60,7 @@ ROUTERS = (
     deliveries,
     silences,
     stats,
+    unwatched,
     error_codes,
     rule_packs,
     keys,
@@ -112,7 +114,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings, app.state.limiter, app.state.health = settings, Limiter(settings), health.CachedHealth(settings)
-    app.state.frame = frame.FrameCache()
+    app.state.frame, app.state.unwatched = frame.FrameCache(), unwatched_view.UnwatchedCache()
     app.state.registry = _Registry(settings)
     for module in ROUTERS:
         # Flat, without `include_router`: one list of routes, each with its path and methods.

@@ -20,11 +20,10 @@ from app.api.schemas.accounts import (
     AccountFilters,
     AccountPage,
     BackfillBody,
-    CoverageQuery,
     CoverageReport,
     Queued,
 )
-from app.api.schemas.common import ACCOUNT_SID, EXAMPLE_ACCOUNT
+from app.api.schemas.common import ACCOUNT_SID, EXAMPLE_ACCOUNT, SpanQuery
 from app.api.security import READ, Admin
 from app.config import Settings
 from app.database import session_scope
@@ -108,10 +107,9 @@ def delete_account(caller: Admin, sid: Sid, expected: IfMatch, settings: AppSett
     summary="Show which times of an account were read",
     dependencies=READ,
 )
-def get_coverage(sid: Sid, query: Annotated[CoverageQuery, Query()]) -> Response:
+def get_coverage(sid: Sid, query: Annotated[SpanQuery, Query()]) -> Response:
     """Show per stream which times were read whole, are missing for good, or are not read yet; by default 30 days."""
-    until = query.until or utc_now()
-    since = query.since or coverage.before(until)
+    since, until = query.resolve(coverage.SHOWN_SPAN)
     with session_scope() as session:
         items = coverage.of_account(session, account_admin.get(session, sid), since, until)
     return json_response({"items": [coverage.item_json(item) for item in items]})

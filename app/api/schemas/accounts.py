@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from app.api.schemas.common import (
     ACCOUNT_SID,
@@ -177,15 +177,6 @@ class AccountPage(ResponseModel):
 
     items: list[Account] = Field(description="The accounts.")
     next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])
-
-
-class CoverageQuery(BaseModel):
-    """The span to look at."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    since: TimeOrAge | None = Field(None, description="Start of the span; default: 30 days before its end.")
-    until: TimeOrAge | None = Field(None, description="End of the span; default: now.")
 
 
 class CoverageItem(ResponseModel):

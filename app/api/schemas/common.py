@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -199,6 +199,20 @@ class PageQuery(BaseModel):
     def filters(self) -> dict[str, Any]:
         """The filters that the cursor is bound to."""
         return self.model_dump(exclude={"limit", "cursor"}, exclude_defaults=True, mode="json") | self._ages
+
+
+class SpanQuery(BaseModel):
+    """A time span."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    since: TimeOrAge | None = Field(None, description="Start of the span, inclusive; its default is told above.")
+    until: TimeOrAge | None = Field(None, description="End of the span, exclusive; default: now.")
+
+    def resolve(self, length: timedelta) -> tuple[datetime, datetime]:
+        """Return the span, by default of this length."""
+        until = self.until or utc_now()
+        return self.since or max(until, datetime.min.replace(tzinfo=UTC) + length) - length, until
 
 
 class FieldProblem(ResponseModel):

@@ -52,8 +52,7 @@ def load_rule_set(session: Session) -> RuleSet:
 
 def read_rule_set(session: Session) -> RuleSet:
     """Return the present rule set. It may change at any moment."""
-    version = session.scalar(select(models.RuleSet.version))
-    assert version is not None, "the migrations make this row"
+    version = read_version(session)
     if version not in _cached:
         query = select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
         rows = session.scalars(query.execution_options(populate_existing=True)).all()
@@ -61,6 +60,13 @@ def read_rule_set(session: Session) -> RuleSet:
         _cached[version] = _compile([to_rule(row) for row in rows], needs_warm_up=any(not row.seeded for row in rows))
         session.expunge_all()
     return _cached[version]
+
+
+def read_version(session: Session) -> int:
+    """Return the version of the present rule set."""
+    version: int | None = session.scalar(select(models.RuleSet.version))
+    assert version is not None, "the migrations make this row"
+    return version
 
 
 def _compile(rules: Sequence[Rule], *, needs_warm_up: bool) -> RuleSet:

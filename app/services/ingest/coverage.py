@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 from sqlalchemy import select
@@ -17,7 +17,6 @@ from app.utils.clock import rfc3339
 
 MAX_SPAN = timedelta(days=400)
 SHOWN_SPAN = timedelta(days=30)
-EARLIEST = datetime.min.replace(tzinfo=UTC)
 Span = tuple[datetime, datetime]
 """From the first time, inclusive, to the second, exclusive."""
 
@@ -44,11 +43,6 @@ class StreamMarks:
     gaps: Sequence[Span] = ()
     backfilled: Sequence[Span] = ()
     """What backfills have read."""
-
-
-def before(until: datetime) -> datetime:
-    """Return the start of the span that is shown by default."""
-    return max(until, EARLIEST + SHOWN_SPAN) - SHOWN_SPAN
 
 
 def item_json(item: CoverageItem) -> dict[str, str]:

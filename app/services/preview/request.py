@@ -53,7 +53,7 @@ def parse_request(body: object, now: datetime) -> PreviewRequest:
         raise InvalidInput(errors)
     until = min(until, max(now, since))
     rule_id = _rule_id(body.get("id"))
-    return PreviewRequest(_to_rule(parsed, since), parsed, since, until, rule_id, ladder=with_ladder is True)
+    return PreviewRequest(to_rule(parsed, since), parsed, since, until, rule_id, ladder=with_ladder is True)
 
 
 def _rule_id(sent: object) -> UUID | None:
@@ -92,7 +92,8 @@ def _span_errors(since: datetime, until: datetime) -> list[FieldError]:
     return []
 
 
-def _to_rule(parsed: definition.RuleDefinition, since: datetime) -> Rule:
+def to_rule(parsed: RuleDefinition, since: datetime) -> Rule:
+    """Give a definition as a rule that began at a time."""
     body = definition.as_json(parsed)
     return Rule(
         id=uuid4(),

@@ -13,9 +13,9 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import LogText
 from app.services.logs import search, text_index
-from app.utils.clock import rfc3339, utc_now
+from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.feeding import ACCOUNT, Feed, log
-from tests.integration.api.conftest import Api, fields
+from tests.integration.api.conftest import RULE, Api, fields
 
 NINE = datetime(2026, 11, 23, 9, tzinfo=UTC)
 OTHER = "AC" + "1" * 32
@@ -341,3 +341,20 @@ async def test_the_next_page_of_an_age_goes_on(api: Api, feed: Feed) -> None:
     for address in ("/api/alerts", "/api/deliveries", "/api/audit", "/api/stats", "/api/stats/delivery"):
         assert (await api.get(address, params={"since": "7d"})).status_code == 200, address
         assert fields(await api.get(address, params={"since": "7y"})) == ["since"]
+
+
+async def test_unwatched_codes_are_listed_with_what_they_mean(api: Api) -> None:
+    now = cut_to_second(utc_now())
+    Feed(now - timedelta(hours=1)).store([log(1, now - timedelta(minutes=5), error_code=30005)], now)
+    expected = {
+        "error_code": 30005,
+        "message": "Unknown destination handset",
+        "count": 1,
+        "last_at": rfc3339(now - timedelta(minutes=5)),
+        "log_type": "message",
+        "pack": "delivery",
+    }
+    assert (await api.get("/api/unwatched")).json() == {"items": [expected]}
+    await api.post("/api/rules", json=RULE | {"pattern_value": "30005"})
+    assert (await api.get("/api/unwatched?since=1d")).json() == {"items": []}
+    assert fields(await api.get("/api/unwatched?since=100d")) == ["since"]

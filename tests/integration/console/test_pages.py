@@ -1,6 +1,7 @@
 """The other pages: each renders for whoever may see it, and its forms do what they say."""
 
 import re
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from app.database import session_scope
 from app.enums import Scope
 from app.models import Action, Attempt, Delivery
-from app.utils.clock import utc_now
+from app.utils.clock import cut_to_second, utc_now
+from tests.feeding import Feed, log
 from tests.integration.api.conftest import EMAIL, RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.test_alert_pages import HOSTILE
@@ -204,3 +206,14 @@ async def test_failed_deliveries_of_an_action_are_retried_from_the_list(browser:
     answer = await browser.submit("/deliveries/retry", action_id=action_id, since=since[1])
     assert leads_to(answer) == "/deliveries"
     assert "1 delivery is pending again." in (await browser.get(f"/deliveries?action_id={action_id}")).text
+
+
+async def test_the_overview_names_codes_that_no_rule_watches_until_one_does(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    Feed(now - timedelta(hours=1)).store([log(1, now - timedelta(minutes=5), error_code=30005)], now)
+    await browser.sign_in()
+    page = (await browser.get("/")).text
+    assert "Codes that no rule watches" in page
+    assert 'href="/rules/packs/' in page
+    await api.post("/api/rules", json=RULE | {"pattern_value": "30005"})
+    assert "Codes that no rule watches" not in (await browser.get("/")).text

@@ -107,7 +107,7 @@ def _page(
         account = account_admin.get(session, sid)
         found = _views(session, [account], request.app.state.settings)[0]
         now = utc_now()
-        covered = coverage.of_account(session, account, coverage.before(now), now)
+        covered = coverage.of_account(session, account, now - coverage.SHOWN_SPAN, now)
     span = {
         "since": _local(now - timedelta(days=BACKFILL_DAYS), viewer),
         "until": _local(now, viewer),

@@ -25,6 +25,7 @@ from app.services.logs import stats
 from app.services.logs.search import LogFilter
 from app.services.twilio import simulator
 from app.services.twilio.error_codes import ErrorCode, describe
+from app.services.unwatched import SHOWN_SPAN
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -132,6 +133,8 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "delivered": _delivered(viewer, traffic, RANGES[span]),
         "codes": [_code_row(code, logs) for code, logs in traffic.codes],
         "countries": traffic.countries,
+        "unwatched": [(item, describe(item.error_code)) for item in request.app.state.unwatched.get()],
+        "unwatched_since": f"{SHOWN_SPAN.days}d",
     }
     return render(request, viewer, "overview.html", context)
 

@@ -1,0 +1,114 @@
+"""Finds error codes that occurred and that no enabled rule would match, and the rule pack that would."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.errors import FieldError, InvalidInput
+from app.services.evaluation.rule_set import read_rule_set
+from app.services.preview.queries import STATES, fields_of, group_by, select
+from app.services.preview.request import to_rule
+from app.services.rules.packs import list_packs
+from app.services.rules.patterns import RuleIndex
+from app.services.rules.types import LogVersion, NoDataParams, Rule, StuckParams, SumParams
+from app.services.twilio.error_codes import describe
+from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
+
+SHOWN_SPAN = timedelta(days=7)
+MAX_SPAN = timedelta(days=92)
+MAX_KINDS = 300_000
+"""Combinations of the fields that rules look at: with rules about texts, each log is one."""
+TOO_MANY = "is too far back: there are too many different logs; shorten the span"
+SAMPLES = 20
+"""The newest logs of each code that packs are tried with."""
+OTHER_SUBJECTS = (NoDataParams, StuckParams, SumParams)
+"""Rules of these conditions look for silence, age and amounts: that they match a log says nothing of its code."""
+_CODED = "error_code IS NOT NULL AND occurred_at >= :since AND occurred_at < :until"
+
+Key = tuple[int, str]
+"""A code and a log type."""
+
+
+@dataclass(frozen=True)
+class UnwatchedCode:
+    """An error code that no enabled rule would match."""
+
+    error_code: int
+    log_type: str
+    count: int
+    last_at: datetime
+    pack: str | None
+    """The name of a rule pack that would match it; None where there is none."""
+
+
+def find_unwatched(session: Session, since: datetime, until: datetime) -> list[UnwatchedCode]:
+    """List the codes of logs created in [since, until) that no enabled rule would match, the most frequent first.
+
+    A code is watched if a rule matches any log that has it.
+
+    Raises: InvalidInput where the span is empty or holds too many different logs.
+    """
+    if until <= since:
+        raise InvalidInput([FieldError("until", "must be later than since")])
+    if until - since > MAX_SPAN:
+        raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
+    rules = [rule for rule in read_rule_set(session).rules.values() if not isinstance(rule.params, OTHER_SUBJECTS)]
+    counts, watched = _count(session, rules, {"since": since, "until": until})
+    unwatched = {key: found for key, found in counts.items() if key[0] not in watched}
+    packs = _packs_for(session, {code for code, _ in unwatched}, {"since": since, "until": until})
+    items = [UnwatchedCode(*key, count, last_at, packs.get(key[0])) for key, (count, last_at) in unwatched.items()]
+    return sorted(items, key=lambda item: (-item.count, item.error_code, item.log_type))
+
+
+def _count(
+    session: Session, rules: Sequence[Rule], span: Mapping[str, Any]
+) -> tuple[dict[Key, tuple[int, datetime]], set[int]]:
+    """Count the logs by code and type, and find the codes that a rule matches."""
+    fields = frozenset({"error_code", "log_type"}).union(*map(fields_of, rules)) - {"change_id", "is_first"}
+    query = select(fields, "count(*)", "max(occurred_at)") + f" FROM {STATES} WHERE {_CODED}" + group_by(fields)
+    rows = session.execute(text(f"{query} LIMIT {MAX_KINDS + 1}"), span).all()
+    if len(rows) > MAX_KINDS:
+        raise InvalidInput([FieldError("since", TOO_MANY)])
+    index, counts, watched = RuleIndex(rules), dict[Key, tuple[int, datetime]](), set[int]()
+    for *values, count, last_at in rows:
+        log = LogVersion(*values)
+        assert log.error_code is not None, "the query asks for it"
+        known, newest = counts.get((log.error_code, log.log_type), (0, last_at))
+        counts[log.error_code, log.log_type] = known + count, max(newest, last_at)
+        if log.error_code not in watched and index.match_batch([log])[0]:
+            watched.add(log.error_code)
+    return counts, watched
+
+
+def _packs_for(session: Session, codes: Iterable[int], span: Mapping[str, Any]) -> dict[int, str]:
+    """Find for each code the first pack with a rule that matches one of its newest logs."""
+    fields = frozenset(LogVersion._fields)
+    newest = "row_number() OVER (PARTITION BY error_code, log_type ORDER BY occurred_at DESC)"
+    inner = f"SELECT *, {newest} AS place FROM {STATES} WHERE {_CODED} AND error_code = ANY(:codes)"
+    query = select(fields) + f" FROM ({inner}) AS version WHERE place <= {SAMPLES}"
+    logs = [LogVersion(*row) for row in session.execute(text(query), {**span, "codes": sorted(codes)})]
+    found: dict[int, str] = {}
+    for pack in list_packs():
+        rules = [to_rule(rule.definition, span["since"]) for rule in pack.rules]
+        index = RuleIndex([rule for rule in rules if not isinstance(rule.params, OTHER_SUBJECTS)])
+        for log, matching in zip(logs, index.match_batch(logs), strict=True):
+            if matching and log.error_code is not None:
+                found.setdefault(log.error_code, pack.name)
+    return found
+
+
+def to_json(item: UnwatchedCode) -> JsonObject:
+    """Serialize an unwatched code as the API shows it."""
+    return {
+        "error_code": item.error_code,
+        "message": describe(item.error_code).message,
+        "count": item.count,
+        "last_at": rfc3339(item.last_at),
+        "log_type": item.log_type,
+        "pack": item.pack,
+    }
