@@ -21,6 +21,7 @@ from app.api.schemas.alerts import (
     AlertFilters,
     AlertNote,
     AlertPage,
+    AlertSeries,
     InCommon,
     NewNote,
     Note,
@@ -35,6 +36,7 @@ from app.services.alerts import manual, search
 from app.services.findings.common import ComparedAlert, common_json, find_common
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
+from app.services.preview.alert_series import read_series, series_json
 from app.services.serializers import alert_json, delivery_json, log_json, note_json
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
@@ -91,6 +93,23 @@ def get_common(alert_id: AlertId, settings: AppSettings) -> Response:
         alert = ComparedAlert.of(search.get(session, alert_id))
         found = find_common(session, alert, with_texts=settings.store_message_bodies)
     return json_response(common_json(found))
+
+
+@router.get(
+    "/{alert_id}/series",
+    response_model=AlertSeries,
+    summary="Show what the condition of an alert measured",
+    dependencies=READ,
+)
+def get_series(alert_id: AlertId, settings: AppSettings) -> Response:
+    """Show the value that the condition judged for the alert's group, over time.
+
+    It is measured again from the stored logs, as they are now. Without the rule as it was, `items` is empty and
+    `detail` says why.
+    """
+    with session_scope() as session:
+        series = read_series(session, search.get(session, alert_id), settings, utc_now())
+    return json_response(series_json(series))
 
 
 AlertOperation = Callable[[Session, UUID, datetime], Alert]

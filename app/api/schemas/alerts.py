@@ -167,6 +167,38 @@ class InCommon(ResponseModel):
     )
 
 
+class SeriesPoint(ResponseModel):
+    """One bucket of the series."""
+
+    at: ShownTime = Field(description="When the bucket begins.")
+    value: float | None = Field(
+        description="The measured value at the end of the bucket; null: not known, or nothing to measure.",
+        examples=[12.0],
+    )
+    firing: bool = Field(description="Whether the alert was open in the bucket.", examples=[True])
+    known: bool = Field(
+        description="Whether the condition could be judged at the end of the bucket: the rule was there, and all logs"
+        " up to then were read.",
+        examples=[True],
+    )
+
+
+class AlertSeries(ResponseModel):
+    """What the condition of an alert measured over time."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    limit: float | None = Field(
+        description="The value at which the condition holds; null for `each` and `new_value`, whose value is the number"
+        " of matches in the bucket, and without items if the rule is not known.",
+        examples=[10.0],
+    )
+    items: list[SeriesPoint] = Field(
+        description="From three windows before the alert started until it was resolved, or until now; at most 200."
+    )
+    detail: str | None = Field(None, description="Why there are no items. Omitted otherwise.", examples=[None])
+
+
 class AlertPage(ResponseModel):
     """A page of alerts, newest first."""
 

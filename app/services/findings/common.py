@@ -16,6 +16,7 @@ from app.enums import PatternType
 from app.models import Account, Alert, Log, Match, Rule
 from app.services.findings import wording
 from app.services.findings.comparison import MIN_LOGS, OUTCOME_FIELDS, SharedTrait, compare, strongest
+from app.services.findings.rule_of_alert import NoRule, RuleUnknown, rule_of_alert
 from app.services.findings.traits import FIELDS, TEXT_FIELDS, TracedLog
 from app.services.logs.search import LogFilter, conditions, keys_of_alert
 
@@ -26,9 +27,13 @@ MAX_SECONDS = 5
 MIN_SPAN_OF_HOURS = timedelta(hours=4)
 """In a shorter span no finding is made of the hour."""
 OTHER_GROUP = "__other__"
-BUILT_IN = "This alert is about GiftPulse itself: it has no logs."
 RULE_DELETED = "The rule of this alert was deleted, so it is not known which other logs it looked at."
 RULE_CHANGED = "The rule of this alert was edited or disabled since, so it is not known which other logs it looked at."
+WITHOUT_RULE = {
+    NoRule.BUILT_IN: "This alert is about GiftPulse itself: it has no logs.",
+    NoRule.DELETED: RULE_DELETED,
+    NoRule.CHANGED: RULE_CHANGED,
+}
 TOO_LONG = "This alert lasts so long, with so many logs, that comparing them takes too long."
 NO_TEXTS = "Message texts are not stored, so links and first words are left out."
 _COLUMNS: dict[str, Any] = {
@@ -137,15 +142,10 @@ def _rule_of(session: Session, alert: ComparedAlert) -> Rule:
 
     Raises: _Unknown where there is none any more.
     """
-    if alert.rule_id is None:
-        raise _Unknown(BUILT_IN)
-    rule = session.get(Rule, alert.rule_id)
-    if rule is None:
-        raise _Unknown(RULE_DELETED)
-    epoch = session.scalar(select(func.max(Match.epoch)).where(Match.alert_id == alert.id))
-    if epoch is not None and epoch != rule.epoch:
-        raise _Unknown(RULE_CHANGED)
-    return rule
+    try:
+        return rule_of_alert(session, alert.id, alert.rule_id)
+    except RuleUnknown as error:
+        raise _Unknown(WITHOUT_RULE[error.reason]) from None
 
 
 @contextmanager

@@ -22,11 +22,11 @@ from app.services.evaluation.minute_counts import MINUTE, minute_end
 from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogBucket, LogReader
 from app.services.preview.request import PreviewRequest
-from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult, Windows
+from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult, ValueAt, Windows
 from app.services.preview.sources import CountSource, Source, Span, StuckSource, stuck_spans
 from app.services.rules.conditions import spike
 from app.services.rules.groups import UNGROUPED_KEY
-from app.services.rules.types import NoDataParams, RatioParams, Rule, SpikeParams, StuckParams
+from app.services.rules.types import NoDataParams, RatioParams, Rule, SpikeParams, StuckParams, SumParams
 
 MAX_JUDGMENTS = 500_000
 MAX_CHECKS = 1_000_000
@@ -86,10 +86,10 @@ class GroupEvaluator:
         self._limit.check()
         return source.may_fire(at, self.rule)
 
-    def value(self, key: str, source: Source, at: datetime) -> float | None:
-        """Return the measured value of a group at a minute."""
+    def value(self, key: str, source: Source, at: datetime, alert: Alert | None = None) -> float | None:
+        """Return the measured value of a group at a minute; what an open alert froze counts."""
         return minute_evaluator.judge_group(
-            self.rule, (self.rule.id, key), self._minute(key, source, at, None, suppressed=False), self._due(at)
+            self.rule, (self.rule.id, key), self._minute(key, source, at, alert, suppressed=False), self._due(at)
         ).value
 
     def _minute(
@@ -159,7 +159,7 @@ def run(
     """Evaluate every group over the span, up to the horizon."""
     rule = request.rule
     sources = _sources(reader, request, settings, known.known_from(rule))
-    first = _first_minute(rule, known)
+    first = first_minute(rule, known)
     last = min(request.until, horizon).replace(second=0, microsecond=0)
     alert_changes = AlertChanges(session, settings, request.until)
     evaluator = GroupEvaluator(rule, alert_changes, known, (first, last), deadline)
@@ -180,7 +180,45 @@ def run(
     return result
 
 
-def _first_minute(rule: Rule, known: Completeness) -> datetime:
+def measure_group(
+    reader: LogReader,
+    request: PreviewRequest,
+    horizon: datetime,
+    known: Completeness,
+    session: Session,
+    settings: Settings,
+    deadline: Deadline,
+    alert: Alert,
+) -> ValueAt:
+    """Return what measures the group of a stored alert at a minute; None where it could not be judged."""
+    rule, key = request.rule, alert.group_key
+    sources = _sources(reader, request, settings, known.known_from(rule))
+    source = sources.get(key) or _empty_source(rule)
+    first, last = first_minute(rule, known), min(request.until, horizon).replace(second=0, microsecond=0)
+    changes = AlertChanges(session, settings, request.until)
+    evaluator = GroupEvaluator(rule, changes, known, (first, last), deadline)
+
+    def value_at(at: datetime) -> float | None:
+        if not first <= at <= last:
+            return None
+        is_open = alert.started_at <= at <= (alert.resolved_at or at)
+        # The currency that the alert is about is followed from before it began.
+        goes_by_alert = is_open or isinstance(rule.params, SumParams)
+        return evaluator.value(key, source, at, alert if goes_by_alert else None)
+
+    return value_at
+
+
+def _empty_source(rule: Rule) -> Source:
+    """Return the logs of a group that has none."""
+    if isinstance(rule.params, StuckParams):
+        return StuckSource()
+    source = CountSource(rule, None)
+    source.freeze()
+    return source
+
+
+def first_minute(rule: Rule, known: Completeness) -> datetime:
     """Return the first minute to evaluate: times before logs are known must not count as silence."""
     first, known_from = minute_evaluator.first_judged_minute(rule), known.known_from(rule)
     if known_from is None or isinstance(rule.params, StuckParams):

@@ -10,10 +10,10 @@ TOO_LONG = f"is too far back: the preview takes longer than {MAX_SECONDS} second
 
 
 class Deadline:
-    """Starts when it is created."""
+    """Starts when it is created; `seconds`: those of a preview, if not given."""
 
-    def __init__(self) -> None:
-        self._at = time.monotonic() + MAX_SECONDS
+    def __init__(self, seconds: float | None = None) -> None:
+        self._at = time.monotonic() + (MAX_SECONDS if seconds is None else seconds)
 
     def milliseconds_left(self) -> int:
         """Return the remaining time for a statement.

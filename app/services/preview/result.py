@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 from app.services.rules.groups import group_key, group_key_of, other_group
 from app.services.rules.types import LogVersion, Rule
 
+ValueAt = Callable[[datetime], float | None]
+"""Returns the measured value at a time; None where there is none."""
 CountAlerts = Callable[[Rule], int]
 """Counts the alerts of the previewed rule with another limit, over the numbers that were read for it."""
 
@@ -40,7 +42,7 @@ class Windows(NamedTuple):
 class PreviewResult:
     """The effect of a rule on a span of logs."""
 
-    value_at: Callable[[datetime], float | None] | None
+    value_at: ValueAt | None
     """Returns the measured value at a time, of the group nearest to firing. None: count the matches."""
     count_alerts: CountAlerts
     alerts: list[PreviewAlert] = field(default_factory=list)

@@ -13,18 +13,15 @@ from app.config import Settings
 from app.models import Silence
 from app.services import rule_admin
 from app.services.alerts import silences
-from app.services.evaluation import completeness, minute_evaluator
-from app.services.ingest import backfills
-from app.services.preview import by_match, by_minute, ladder, request
+from app.services.evaluation import minute_evaluator
+from app.services.preview import buckets, by_match, by_minute, ladder, request
 from app.services.preview.deadline import Deadline
+from app.services.preview.known import completeness_of
 from app.services.preview.log_reader import LogReader
 from app.services.preview.result import PreviewAlert, PreviewResult
 from app.services.rules.types import Rule
 from app.utils.clock import rfc3339, rfc3339_or_none
 
-BUCKETS = 200
-"""The most points of the series."""
-BUCKET_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)
 MAX_ALERTS = 5_000
 """The most alerts that are shown, oldest first."""
 
@@ -40,14 +37,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     preview_request = request.parse_request(body, now)
     rule_admin.check(preview_request.definition)
     warnings = rule_admin.warnings(session, preview_request.definition)
-    known = completeness.load_completeness(session, now)
-    if (
-        known.horizon(preview_request.rule) is None
-    ):  # The account cannot be read at present; logs from before still count.
-        known = completeness.load_completeness(session, request.EARLIEST)
-    known = replace(known, streams=_with_backfills(session, known.streams))
-    # Exclude logs that existed at `since` but have expired since.
-    known = replace(known, retention=known.retention - (now - preview_request.since))
+    known = completeness_of(session, preview_request.rule, now)
     known_since = known.known_from(preview_request.rule)
     horizon = min(known.horizon(preview_request.rule) or preview_request.since, preview_request.until)
     deadline = Deadline()
@@ -61,7 +51,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     result.alerts.sort(key=lambda alerts: alerts.started_at)
     held = silences.within(session, preview_request.since, preview_request.until)
     first_judged_at = minute_evaluator.first_judged_at(replace(preview_request.rule, started_at=now), known_since)
-    bucket = _bucket(preview_request.until - preview_request.since)
+    bucket = buckets.bucket_of(preview_request.until - preview_request.since)
     population = reader.population(preview_request.since, preview_request.until, bucket)
     shown = {
         "population": sum(population.values()),
@@ -86,22 +76,6 @@ def _ladder_json(rule: Rule, result: PreviewResult) -> dict[str, Any] | None:
     return found and {"field": found.field, "items": [rung._asdict() for rung in found.rungs]}
 
 
-def _with_backfills(session: Session, streams: Sequence[completeness.StreamState]) -> list[completeness.StreamState]:
-    """Return the streams, extended by what backfills read."""
-    found = backfills.known_from(session)
-    return [
-        replace(stream, complete_from=found.get((stream.account_sid, stream.log_type), stream.complete_from))
-        for stream in streams
-    ]
-
-
-def _bucket(span: timedelta) -> timedelta:
-    return next(
-        (timedelta(minutes=minutes) for minutes in BUCKET_MINUTES if span <= BUCKETS * timedelta(minutes=minutes)),
-        timedelta(days=1),
-    )
-
-
 def _alert_json(
     alert: PreviewAlert,
     held: Sequence[Silence],
@@ -123,14 +97,12 @@ def _series(
     preview_request: request.PreviewRequest, result: PreviewResult, population: dict[datetime, int], bucket: timedelta
 ) -> list[dict[str, Any]]:
     """Split the span into buckets; each is named by its start."""
-    starts = [
-        preview_request.since + number * bucket
-        for number in range(-(-(preview_request.until - preview_request.since) // bucket))
-    ]
+    starts = buckets.starts_of(preview_request.since, preview_request.until)
     matches: Counter[int] = Counter()
     for at, count in result.matches:
         matches[max(0, bisect_right(starts, at) - 1)] += count
-    firing = _firing(result.alerts, starts, preview_request.until)
+    spans = ((alert.started_at, alert.resolved_at) for alert in result.alerts)
+    firing = buckets.firing(spans, starts, preview_request.until)
     return [
         {
             "at": rfc3339(start),
@@ -147,16 +119,3 @@ def _value(result: PreviewResult, at: datetime, matches: int) -> float | None:
     if result.value_at is None:
         return float(matches)
     return result.value_at(at)
-
-
-def _firing(alerts: list[PreviewAlert], starts: list[datetime], until: datetime) -> list[bool]:
-    """Return for each bucket whether an alert was open."""
-    changes: Counter[int] = Counter()
-    for spans in alerts:
-        changes[max(0, bisect_right(starts, spans.started_at) - 1)] += 1
-        changes[bisect_right(starts, spans.resolved_at or until)] -= 1
-    firing, open_count = [], 0
-    for number in range(len(starts)):
-        open_count += changes[number]
-        firing.append(open_count > 0)
-    return firing

@@ -168,6 +168,25 @@ async def test_what_the_logs_have_in_common_is_answered_in_the_documented_shape(
     assert "detail" not in found
 
 
+async def test_the_series_of_an_alert_is_answered_with_why_it_may_be_empty(api: Api, alert_id: str) -> None:
+    url = f"/api/alerts/{alert_id}/series"
+    found = (await api.get(url)).json()
+    assert (found["limit"], "detail" in found) == (None, False)
+    assert set(found["items"][0]) == {"at", "value", "firing", "known"}
+    assert any(point["firing"] for point in found["items"])
+    assert (await api.get(f"/api/alerts/{'0' * 8}-0000-0000-0000-{'0' * 12}/series")).status_code == 404
+    assert (await api.get(f"{url}?limit=3")).status_code == 422
+    async with Api(api.app, None) as nobody:
+        assert (await nobody.get(url)).status_code == 401
+    (rule,) = (await api.get("/api/rules")).json()["items"]
+    await api.delete(f"/api/rules/{rule['id']}")
+    assert (await api.get(url)).json() == {
+        "limit": None,
+        "items": [],
+        "detail": "The rule of this alert was deleted, so it is not known what it counted.",
+    }
+
+
 async def test_an_acknowledgement_is_taken_back(api: Api, alert_id: str) -> None:
     url = f"/api/alerts/{alert_id}"
     taken = (await api.post(f"{url}/acknowledge", json={"by": "maria", "for_minutes": 60})).json()

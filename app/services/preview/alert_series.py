@@ -1,0 +1,203 @@
+"""The series of a stored alert: what its condition measured over time, from the sources of a preview."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.errors import InvalidInput
+from app.models import Alert
+from app.services.evaluation import minute_evaluator
+from app.services.evaluation.completeness import Completeness
+from app.services.evaluation.minute_counts import MINUTE, minute_end
+from app.services.evaluation.rule_set import to_rule
+from app.services.findings.rule_of_alert import NoRule, RuleUnknown, rule_of_alert
+from app.services.preview import buckets, by_minute
+from app.services.preview.deadline import Deadline
+from app.services.preview.known import completeness_of
+from app.services.preview.log_reader import MAX_LIFETIME, LogReader
+from app.services.preview.request import MAX_SPAN, PreviewRequest
+from app.services.preview.result import ValueAt
+from app.services.rules import definition
+from app.services.rules.definition import RuleDefinition
+from app.services.rules.groups import group_key_of, other_group
+from app.services.rules.types import (
+    NoDataParams,
+    RatioParams,
+    Rule,
+    SpikeParams,
+    StuckParams,
+    SumParams,
+    ThresholdParams,
+)
+from app.utils.clock import cut_to_second, rfc3339
+from app.utils.json_types import JsonObject
+
+WINDOWS_BEFORE = 3
+"""So many windows before the alert are shown."""
+FILTERABLE = ("account_sid", "direction", "from", "to", "to_country", "messaging_service_sid")
+"""Fields of a group that filters of a rule can ask for."""
+WITHOUT_RULE = {
+    NoRule.BUILT_IN: "This alert is about GiftPulse itself: nothing was counted for it.",
+    NoRule.DELETED: "The rule of this alert was deleted, so it is not known what it counted.",
+    NoRule.CHANGED: "The rule of this alert was edited or disabled since, so it is not known what it counted.",
+}
+OTHER_GROUP = "This alert stands for all groups beyond the first 500; what they came to cannot be counted again."
+TOO_MANY = "There are too many logs to count them again for this alert."
+
+
+class SeriesPoint(NamedTuple):
+    """One bucket."""
+
+    at: datetime
+    """Its start."""
+    value: float | None
+    """At its end; None where that is not known, or where there was nothing to measure."""
+    firing: bool
+    known: bool
+    """The condition could be judged at its end: all logs up to there were read."""
+
+
+@dataclass(frozen=True)
+class AlertSeries:
+    """What the condition of an alert measured over time."""
+
+    limit: float | None
+    """The value at which the condition holds; None where it has none."""
+    points: Sequence[SeriesPoint] = ()
+    until: datetime | None = None
+    """The end of the last bucket."""
+    rule: RuleDefinition | None = None
+    detail: str | None = None
+    """Why there are no points."""
+
+
+def series_json(series: AlertSeries) -> JsonObject:
+    """Serialize a series; `detail` is left out where there are points."""
+    items = [each._asdict() | {"at": rfc3339(each.at)} for each in series.points]
+    detail = {} if series.detail is None else {"detail": series.detail}
+    return {"limit": series.limit, "items": items} | detail
+
+
+def read_series(
+    session: Session, alert: Alert, settings: Settings, now: datetime, seconds: float | None = None
+) -> AlertSeries:
+    """Measure an alert from three windows before it began until it ended, or until now.
+
+    Args:    seconds: how long it may take; those of a preview, if not given.
+    Returns: the series; without points where there is no rule any more that explains the alert. The session is
+        read-only afterwards.
+    """
+    try:
+        row = rule_of_alert(session, alert.id, alert.rule_id)
+    except RuleUnknown as error:
+        return AlertSeries(None, detail=WITHOUT_RULE[error.reason])
+    rule, parsed = to_rule(row), definition.from_row(row)
+    limit = limit_of(rule)
+    if rule.group_by and alert.group == other_group(rule):
+        return AlertSeries(limit, rule=parsed, detail=OTHER_GROUP)
+    try:
+        return _measure(session, alert, rule, parsed, settings, now, Deadline(seconds))
+    except InvalidInput:
+        return AlertSeries(limit, rule=parsed, detail=TOO_MANY)
+
+
+def limit_of(rule: Rule) -> float | None:
+    """Return the value at which a condition holds; None: it has none."""
+    match rule.params:
+        case ThresholdParams(count=limit) | NoDataParams(min_count=limit) | StuckParams(min_count=limit):
+            return float(limit)
+        case RatioParams(percent=limit) | SpikeParams(factor=limit) | SumParams(at_least=limit):
+            return float(limit)
+        case _:
+            return None
+
+
+class _Span(NamedTuple):
+    """What is shown."""
+
+    since: datetime
+    until: datetime
+
+
+def _span_of(alert: Alert, rule: Rule, now: datetime) -> _Span:
+    until = minute_end(max(alert.resolved_at or now, alert.started_at + MINUTE))
+    since = alert.started_at - WINDOWS_BEFORE * _window_of(rule)
+    return _Span(max(since, until - MAX_SPAN).replace(second=0, microsecond=0), until)
+
+
+def _window_of(rule: Rule) -> timedelta:
+    """Return the window of a condition, or what stands for one."""
+    if isinstance(rule.params, StuckParams):
+        return timedelta(minutes=rule.params.older_than_minutes)
+    return rule.window or max(rule.quiet_period, MINUTE)
+
+
+def _measure(
+    session: Session,
+    alert: Alert,
+    rule: Rule,
+    parsed: RuleDefinition,
+    settings: Settings,
+    now: datetime,
+    deadline: Deadline,
+) -> AlertSeries:
+    span = _span_of(alert, rule, now)
+    known = completeness_of(session, rule, now)
+    horizon = min(known.horizon(rule) or span.since, span.until)
+    starts = buckets.starts_of(span.since, span.until)
+    ends = [*starts[1:], span.until]
+    narrowed = _narrowed(rule, alert)
+    request = PreviewRequest(narrowed, parsed, _read_from(rule, span), span.until, rule.id)
+    reader = LogReader(session, narrowed, deadline)
+    if isinstance(rule.params, minute_evaluator.MINUTE_CONDITIONS):
+        value_at = by_minute.measure_group(reader, request, horizon, known, session, settings, deadline, alert)
+        is_known = _is_judged(rule, known, horizon)
+    else:
+        value_at = _count_matches(reader, request, alert, ends[0] - starts[0])
+        is_known = _is_read(rule, known, horizon)
+    was_open = buckets.firing([(alert.started_at, alert.resolved_at)], starts, span.until)
+    points = [
+        SeriesPoint(start, value_at(end) if is_known(end) else None, opened, is_known(end))
+        for start, end, opened in zip(starts, ends, was_open, strict=True)
+    ]
+    return AlertSeries(limit_of(rule), points, span.until, parsed)
+
+
+def _narrowed(rule: Rule, alert: Alert) -> Rule:
+    """Return the rule for the group of the alert alone, as far as filters can say it."""
+    group = {field: frozenset({value}) for field, value in alert.group.items() if field in FILTERABLE and value}
+    return replace(rule, filters={**rule.filters, **group})
+
+
+def _read_from(rule: Rule, span: _Span) -> datetime:
+    """Return from when logs are read: those of the first window, but none from before the rule."""
+    reach = MAX_LIFETIME if isinstance(rule.params, StuckParams) else rule.window + rule.settle_delay
+    return max(cut_to_second(rule.started_at), span.since - reach)
+
+
+def _is_judged(rule: Rule, known: Completeness, horizon: datetime) -> Callable[[datetime], bool]:
+    first = by_minute.first_minute(rule, known)
+    return lambda at: first <= at <= horizon
+
+
+def _is_read(rule: Rule, known: Completeness, horizon: datetime) -> Callable[[datetime], bool]:
+    known_from = known.known_from(rule)
+    since = cut_to_second(rule.started_at) if known_from is None else max(cut_to_second(rule.started_at), known_from)
+    return lambda at: since < at <= horizon
+
+
+def _count_matches(reader: LogReader, request: PreviewRequest, alert: Alert, bucket: timedelta) -> ValueAt:
+    """Return what counts the matches of the alert's group in the window that ends at a time, or else in the bucket."""
+    rule = request.rule
+    span = rule.window or bucket
+    times = sorted(
+        log.changed_at
+        for log in reader.first_matches(request.since, request.until)
+        if group_key_of(rule, log) == alert.group_key
+    )
+    return lambda at: float(bisect_right(times, at) - bisect_right(times, at - span))
