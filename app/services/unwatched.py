@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.enums import PatternType
 from app.errors import FieldError, InvalidInput
 from app.services.evaluation.rule_set import read_rule_set
 from app.services.preview.queries import STATES, fields_of, group_by, select
@@ -57,7 +58,7 @@ def find_unwatched(session: Session, since: datetime, until: datetime) -> list[U
         raise InvalidInput([FieldError("until", "must be later than since")])
     if until - since > MAX_SPAN:
         raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
-    rules = [rule for rule in read_rule_set(session).rules.values() if not isinstance(rule.params, OTHER_SUBJECTS)]
+    rules = [rule for rule in read_rule_set(session).rules.values() if _is_about_codes(rule)]
     counts, watched = _count(session, rules, {"since": since, "until": until})
     unwatched = {key: found for key, found in counts.items() if key[0] not in watched}
     packs = _packs_for(session, {code for code, _ in unwatched}, {"since": since, "until": until})
@@ -86,20 +87,34 @@ def _count(
 
 
 def _packs_for(session: Session, codes: Iterable[int], span: Mapping[str, Any]) -> dict[int, str]:
-    """Find for each code the first pack with a rule that matches one of its newest logs."""
+    """Find for each code the first pack with a rule that matches one of its newest logs, one that names it if any."""
     fields = frozenset(LogVersion._fields)
     newest = "row_number() OVER (PARTITION BY error_code, log_type ORDER BY occurred_at DESC)"
     inner = f"SELECT *, {newest} AS place FROM {STATES} WHERE {_CODED} AND error_code = ANY(:codes)"
     query = select(fields) + f" FROM ({inner}) AS version WHERE place <= {SAMPLES}"
     logs = [LogVersion(*row) for row in session.execute(text(query), {**span, "codes": sorted(codes)})]
     found: dict[int, str] = {}
-    for pack in list_packs():
-        rules = [to_rule(rule.definition, span["since"]) for rule in pack.rules]
-        index = RuleIndex([rule for rule in rules if not isinstance(rule.params, OTHER_SUBJECTS)])
-        for log, matching in zip(logs, index.match_batch(logs), strict=True):
-            if matching and log.error_code is not None:
-                found.setdefault(log.error_code, pack.name)
+    for is_wanted in (_is_specific, _takes_all):
+        for pack in list_packs():
+            rules = [to_rule(rule.definition, span["since"]) for rule in pack.rules]
+            index = RuleIndex([rule for rule in rules if _is_about_codes(rule) and is_wanted(rule)])
+            for log, matching in zip(logs, index.match_batch(logs), strict=True):
+                if matching and log.error_code is not None:
+                    found.setdefault(log.error_code, pack.name)
     return found
+
+
+def _is_about_codes(rule: Rule) -> bool:
+    return not isinstance(rule.params, OTHER_SUBJECTS)
+
+
+def _takes_all(rule: Rule) -> bool:
+    """Say whether a rule takes every code: it says less of one than a rule that names it."""
+    return rule.pattern_type == PatternType.ANY or rule.pattern_value == "*"
+
+
+def _is_specific(rule: Rule) -> bool:
+    return not _takes_all(rule)
 
 
 def to_json(item: UnwatchedCode) -> JsonObject:

@@ -68,9 +68,14 @@ def test_rules_about_silence_age_and_amounts_watch_no_code(feed: Feed) -> None:
     assert codes() == []
 
 
-def test_a_code_that_no_pack_has_hints_at_none(feed: Feed) -> None:
-    store(feed, 1, 99, 1, status="delivered")
-    assert [item.pack for item in found()] == [None]
+def test_the_pack_that_names_a_code_comes_before_one_that_takes_all(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(feed, 1, 11200, 2, log_type="error")
+    store(feed, 100, 99, 1, status="delivered")
+    assert [item.pack for item in found()] == ["webhooks", "delivery"]
+    monkeypatch.setattr(unwatched, "list_packs", list)
+    assert [item.pack for item in found()] == [None, None]
 
 
 def test_only_the_span_counts(feed: Feed) -> None:
