@@ -37,6 +37,7 @@ from app.services.rules.types import (
 from app.utils.clock import cut_to_second, rfc3339
 from app.utils.json_types import JsonObject
 
+MICROSECOND = timedelta(microseconds=1)
 WINDOWS_BEFORE = 3
 """So many windows before the alert are shown."""
 FILTERABLE = ("account_sid", "direction", "from", "to", "to_country", "messaging_service_sid")
@@ -152,7 +153,8 @@ def _measure(
     starts = buckets.starts_of(span.since, span.until)
     ends = [*starts[1:], span.until]
     narrowed = _narrowed(rule, alert)
-    request = PreviewRequest(narrowed, parsed, _read_from(rule, span), span.until, rule.id)
+    # A window holds its end, and what is read does not.
+    request = PreviewRequest(narrowed, parsed, _read_from(rule, span), span.until + MICROSECOND, rule.id)
     reader = LogReader(session, narrowed, deadline)
     if isinstance(rule.params, minute_evaluator.MINUTE_CONDITIONS):
         value_at = by_minute.measure_group(reader, request, horizon, known, session, settings, deadline, alert)

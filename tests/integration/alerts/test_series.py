@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
@@ -172,6 +172,11 @@ logs = st.lists(
 
 
 @given(made=logs, condition=conditions, grouped=st.booleans())
+@example(
+    made=[(9, "undelivered", "EUR")],
+    condition={"type": "no_data", "window_minutes": 2, "min_count": 1},
+    grouped=False,
+)  # The alert ends with a log of that very minute.
 @settings(max_examples=examples(6), phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
 def test_it_is_what_was_judged_at_each_minute(
     database: str, made: Sequence[tuple[int, str, str | None]], condition: dict[str, Any], grouped: bool
