@@ -39,9 +39,9 @@ KEEP_ALIVE_SECONDS = 2.0
 MAX_BODY_BYTES = 4096
 MAX_HEAD_BYTES = 64 * 1024
 """The part of a response head that is kept in case the library cannot parse it."""
-STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?=\s|\Z)")
+STATUS_LINE = re.compile(rb"HTTP/\d{1,3}(?:\.\d{1,3})?[ \t]+(\d{3})(?=\s|\Z)")
 """The beginning of a status line of any version: the status decides even if the line has no end."""
-INTERIM = re.compile(rb"(?:HTTP/\d(?:\.\d)?[ \t]+1\d\d(?=\s)[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n\s*)+")
+INTERIM = re.compile(rb"(?:HTTP/\d{1,3}(?:\.\d{1,3})?[ \t]+1\d\d(?=\s)[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n\s*)+")
 """Interim responses such as `103 Early Hints`."""
 NO_HTTP = "the connection broke, or the answer was no HTTP"
 MAX_LOOKUPS = 64

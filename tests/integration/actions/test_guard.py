@@ -274,6 +274,7 @@ async def test_a_status_decides_whatever_follows_it(receiver: Receiver, before: 
         b"HTTP/3 200\r\n\r\n",
         b"HTTP/1.2 200 OK\r\n\r\n",
         b"HTTP/1 200 OK\r\n\r\n",
+        b"HTTP/1.10 200 OK\r\n\r\n",
         b"HTTP/1.1  200 OK\r\n\r\n",
         b"HTTP/1.1\t200 OK\r\n\r\n",
         b"HTTP/1.1 \t 200\tOK\r\n\r\n",

@@ -109,9 +109,28 @@ def test_a_status_decides_what_becomes_of_a_delivery(
     assert outbox.stored(action).enabled == (status != 410)
 
 
+@pytest.mark.parametrize("line", [b"HTTP/2 200\r\n\r\n", b"HTTP/1.1  200 OK\r\n\r\n", b"HTTP/1.1 200 OK"])
+def test_what_was_taken_with_an_odd_status_line_is_sent_once(outbox: Outbox, receiver: Receiver, line: bytes) -> None:
+    outbox.webhook(receiver)
+    receiver.answers = [say(line)]
+    [delivery] = outbox.notify(outbox.alert())
+    outbox.deliver()
+    outbox.deliver(hours=1)
+    assert (outbox.delivery(delivery).status, len(receiver.requests)) == ("succeeded", 1)
+
+
 @pytest.mark.parametrize(
     ("asked", "at_least", "at_most"),
-    [("120", 120, 120), ("999999", 3600, 3600), ("junk", 5, 6), ("-5", 5, 6), ("1e9", 5, 6), ("0", 5, 6)],
+    [
+        ("120", 120, 120),
+        ("PT2M", 120, 120),
+        ("1m30s; busy", 90, 90),
+        ("999999", 3600, 3600),
+        ("junk", 5, 6),
+        ("-5", 5, 6),
+        ("1e9", 5, 6),
+        ("0", 5, 6),
+    ],
 )
 def test_retry_after_is_honoured_up_to_an_hour_and_junk_is_ignored(
     outbox: Outbox, receiver: Receiver, asked: str, at_least: float, at_most: float
