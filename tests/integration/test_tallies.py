@@ -108,7 +108,7 @@ def expected(wanted: LogFilter, by: str | None) -> Counter[tuple[datetime, Any]]
 def check_counts(wanted: LogFilter, *fields: str) -> None:
     for by in fields:
         with session_scope() as session:
-            counted = stats.count(session, wanted, "hour", by)
+            counted = stats.Snapshot(session).count(wanted, "hour", by)
         assert {(each.at, each.value): each.count for each in counted} == expected(wanted, by), by
 
 
@@ -121,7 +121,7 @@ def check_delivery(wanted: LogFilter) -> None:
             delays[hour].append((each.changed_at - each.occurred_at).total_seconds())
             delivered[hour] += each.status == "delivered"
     with session_scope() as session:
-        rows = stats.delivery(session, wanted, "hour")
+        rows = stats.Snapshot(session).delivery(wanted, "hour")
         measured = {row.at: (row.final, row.delivered, float(row.p50), float(row.p95)) for row in rows}
         for hour, seconds in delays.items():
             (p50, p95) = session.execute(PERCENTILES, {"seconds": seconds}).one()
@@ -168,10 +168,10 @@ def test_hours_that_are_over_are_tallied_and_one_that_a_change_touches_is_read_u
         session.execute(text("UPDATE log_tallies SET logs = 7"))
     wanted = LogFilter(since=ten, until=NOON)
     with session_scope() as session:
-        assert [each.count for each in stats.count(session, wanted, "day", "status")] == [7]
+        assert [each.count for each in stats.Snapshot(session).count(wanted, "day", "status")] == [7]
     case.store(0, -90, {"status": "delivered"}, 5)
     with session_scope() as session:
-        assert [(each.value, each.count) for each in stats.count(session, wanted, "day", "status")] == [
+        assert [(each.value, each.count) for each in stats.Snapshot(session).count(wanted, "day", "status")] == [
             ("delivered", 1)
         ]
     case.tally()

@@ -1,12 +1,12 @@
 """Looks at a page as people do, in Debian's Chromium: what sticks out of the window, and what can hardly be read."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 WIDTHS = (320, 480, 700, 1200)
 MIN_CONTRAST = 4.5
@@ -40,21 +40,28 @@ Scheme = Literal["light", "dark"]
 
 
 @contextmanager
-def open_page() -> Iterator[Page]:
-    """Open the one page that all tests of a module use; without Chromium they are skipped."""
+def open_browser() -> Iterator[Browser]:
+    """Start Chromium; without it the test is skipped."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("there is no Chromium here to look at pages with: apt-get install chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser.new_page()
+        yield browser
         browser.close()
 
 
-def overflowing_widths(page: Page) -> list[int]:
+@contextmanager
+def open_page() -> Iterator[Page]:
+    """Open the one page that all tests of a module use."""
+    with open_browser() as browser:
+        yield browser.new_page()
+
+
+def overflowing_widths(page: Page, widths: Sequence[int] = WIDTHS) -> list[int]:
     """Find the widths at which the page must be scrolled sideways."""
     wrong = []
-    for width in WIDTHS:
+    for width in widths:
         page.set_viewport_size({"width": width, "height": 800})
         if page.evaluate("document.documentElement.scrollWidth") > width:
             wrong.append(width)

@@ -73,7 +73,7 @@ def _read_pulse(now: datetime) -> Pulse:
     since = until - PULSE_MINUTES * MINUTE
     wanted = LogFilter(log_type=(LogType.CALL, LogType.MESSAGE), since=since, until=until)
     with session_scope() as session:
-        counts = stats.count(session, wanted, "minute", "status")
+        counts = stats.Snapshot(session).count(wanted, "minute", "status")
     good, failed = [0] * PULSE_MINUTES, [0] * PULSE_MINUTES
     for each in counts:
         (failed if each.value in FAILED else good)[int((each.at - since) / MINUTE)] += each.count

@@ -57,7 +57,7 @@ def draw(session: Session, viewer: Viewer, wanted: LogFilter, filters: Filters[L
     assert wanted.since is not None
     assert wanted.until is not None
     bucket = bucket_of(wanted.until - wanted.since)
-    counts = stats.count(session, wanted, bucket, "status")
+    counts = stats.Snapshot(session).count(wanted, bucket, "status")
     starts = _starts(wanted.since, wanted.until, bucket)
     found: Counter[tuple[str, datetime]] = Counter()
     for each in counts:

@@ -41,7 +41,7 @@ def _with_defaults(query: LogQuery, bucket: str, now: datetime) -> LogFilter:
 def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
     """Count logs by time bucket and field. The default span is the last 24 hours."""
     with session_scope() as session:
-        counts = stats.count(session, _with_defaults(query, query.bucket, utc_now()), query.bucket, query.by)
+        counts = stats.Snapshot(session).count(_with_defaults(query, query.bucket, utc_now()), query.bucket, query.by)
         warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
     items = [{"at": rfc3339(each.at), "value": each.value, "count": each.count} for each in counts]
     return json_response({"bucket": query.bucket, "by": query.by, "items": items} | warned)
@@ -51,7 +51,7 @@ def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
 def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Response:
     """Measure final outbound messages: the share delivered, and the time from created to final."""
     with session_scope() as session:
-        rows = stats.delivery(session, _with_defaults(query, query.bucket, utc_now()), query.bucket)
+        rows = stats.Snapshot(session).delivery(_with_defaults(query, query.bucket, utc_now()), query.bucket)
         warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
     items = [
         {

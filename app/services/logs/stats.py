@@ -80,24 +80,67 @@ class Count:
     count: int
 
 
-def count(session: Session, log_filter: LogFilter, bucket: str, by: str | None) -> list[Count]:
-    """Count the logs of each non-empty bucket by the values of a field.
+@dataclass(frozen=True)
+class _HourSpan:
+    """A span of whole hours with exceptions."""
 
-    Args:
-        session: one that has not read anything yet.
-        wanted: with `since` and `until`.
-        bucket: of `BUCKETS`.
-        by: of `FIELDS`, or None for one count per bucket.
-    Returns: sorted by time, then by value; values beyond the 100 most frequent are combined as `__other__`.
-    """
-    tallies.use_snapshot(session)
-    tally = _tally_for(log_filter, bucket, by)
-    whole, rest = _spans(session, log_filter, usable=tally is not None)
-    parts = [_count_logs(log_filter, rest, bucket, by)]
-    if tally is not None:
-        parts.append(_add_up(tally, log_filter, whole, bucket, by))
-    rows = session.execute(_folded(union_all(*parts).cte("parts"))).all()
-    return [Count(row.at, _read(row.value, by), row.logs) for row in rows]
+    first: datetime
+    last: datetime
+    without: list[datetime]
+
+
+class Snapshot:
+    """Counts the logs of one moment: what is asked of it fits together."""
+
+    def __init__(self, session: Session) -> None:
+        """Begin a snapshot.
+
+        Args:    session: one that has not read anything yet.
+        """
+        tallies.use_snapshot(session)
+        self._session = session
+        self._untallied: dict[tuple[datetime, datetime], list[datetime]] = {}
+
+    def count(self, log_filter: LogFilter, bucket: str, by: str | None) -> list[Count]:
+        """Count the logs of each non-empty bucket by the values of a field.
+
+        Args:
+            log_filter: with `since` and `until`.
+            bucket: of `BUCKETS`.
+            by: of `FIELDS`, or None for one count per bucket.
+        Returns: sorted by time, then by value; values beyond the 100 most frequent are combined as `__other__`.
+        """
+        tally = _tally_for(log_filter, bucket, by)
+        whole, rest = self._spans(log_filter, usable=tally is not None)
+        parts = [_count_logs(log_filter, rest, bucket, by)]
+        if tally is not None:
+            parts.append(_add_up(tally, log_filter, whole, bucket, by))
+        rows = self._session.execute(_folded(union_all(*parts).cte("parts"))).all()
+        return [Count(row.at, _read(row.value, by), row.logs) for row in rows]
+
+    def delivery(self, log_filter: LogFilter, bucket: str) -> list[Row[*tuple[Any, ...]]]:
+        """Measure message delivery per bucket: final outbound messages, delivered ones, and their delays.
+
+        Returns: rows with `at`, `final`, `delivered`, and `p50` and `p95` in seconds from creation to the final status.
+        """
+        usable = bucket != "minute" and _filters(log_filter) <= _TALLIED.keys() - {"from"}
+        whole, rest = self._spans(log_filter, usable=usable)
+        parts = [_delays_of_logs(log_filter, rest, bucket)]
+        if usable:
+            parts.append(_delays(log_filter, whole, bucket))
+        return list(self._session.execute(_measured(union_all(*parts).cte("parts"))))
+
+    def _spans(self, log_filter: LogFilter, *, usable: bool) -> tuple[_HourSpan, Spans]:
+        """Split a span into hours with valid tallies and spans to be read from the logs."""
+        assert log_filter.since is not None
+        assert log_filter.until is not None
+        since, until = log_filter.since, log_filter.until
+        hours = tallies.next_hour(since), tallies.hour_start(until)
+        if not usable or hours[0] >= hours[1]:
+            return _HourSpan(since, since, []), [(since, until)]
+        if hours not in self._untallied:
+            self._untallied[hours] = tallies.untallied(self._session, *hours)
+        return _split(since, until, _HourSpan(*hours, self._untallied[hours]))
 
 
 def is_tallied(log_filter: LogFilter, bucket: str, by: str | None) -> bool:
@@ -121,32 +164,16 @@ def _filters(log_filter: LogFilter) -> set[str]:
     return {name.rstrip("_") for name in names} - {"since", "until"}
 
 
-@dataclass(frozen=True)
-class _HourSpan:
-    """A span of whole hours with exceptions."""
-
-    first: datetime
-    last: datetime
-    without: list[datetime]
-
-
-def _spans(session: Session, log_filter: LogFilter, *, usable: bool) -> tuple[_HourSpan, Spans]:
-    """Split a span into hours with valid tallies and spans to be read from the logs."""
-    assert log_filter.since is not None
-    assert log_filter.until is not None
-    since, until = log_filter.since, log_filter.until
-    first, last = tallies.next_hour(since), tallies.hour_start(until)
-    if not usable or first >= last:
-        return _HourSpan(since, since, []), [(since, until)]
-    without = tallies.untallied(session, first, last)
-    rest: Spans = [(since, first)]
-    for hour in without:
+def _split(since: datetime, until: datetime, whole: _HourSpan) -> tuple[_HourSpan, Spans]:
+    """Add to the whole hours of a span what lies between and beside them."""
+    rest: Spans = [(since, whole.first)]
+    for hour in whole.without:
         if rest[-1][1] == hour:
             rest[-1] = (rest[-1][0], hour + tallies.HOUR)
         else:
             rest.append((hour, hour + tallies.HOUR))
-    rest.append((last, until))
-    return _HourSpan(first, last, without), [span for span in rest if span[0] < span[1]]
+    rest.append((whole.last, until))
+    return whole, [span for span in rest if span[0] < span[1]]
 
 
 def _count_logs(log_filter: LogFilter, spans: Spans, bucket: str, by: str | None) -> Select[*tuple[Any, ...]]:
@@ -207,21 +234,6 @@ def _read(value: str | None, by: str | None) -> str | int | None:
 
 def _bucket(bucket: str, at: Any) -> Any:
     return func.date_bin(cast(literal(BUCKETS[bucket]), Interval), at, ORIGIN)
-
-
-def delivery(session: Session, log_filter: LogFilter, bucket: str) -> list[Row[*tuple[Any, ...]]]:
-    """Measure message delivery per bucket: final outbound messages, delivered ones, and their delays.
-
-    Args:    session: one that has not read anything yet.
-    Returns: rows with `at`, `final`, `delivered`, and `p50` and `p95` in seconds from creation to the final status.
-    """
-    tallies.use_snapshot(session)
-    usable = bucket != "minute" and _filters(log_filter) <= _TALLIED.keys() - {"from"}
-    whole, rest = _spans(session, log_filter, usable=usable)
-    parts = [_delays_of_logs(log_filter, rest, bucket)]
-    if usable:
-        parts.append(_delays(log_filter, whole, bucket))
-    return list(session.execute(_measured(union_all(*parts).cte("parts"))))
 
 
 def _delays_of_logs(log_filter: LogFilter, spans: Spans, bucket: str) -> Select[*tuple[Any, ...]]:

@@ -61,7 +61,7 @@ def _history(viewer: Viewer, code: int, now: datetime) -> tuple[Figure, int]:
     until = now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
     since = until - HISTORY_DAYS * DAY
     with session_scope() as session:
-        counts = stats.count(session, LogFilter(error_code=(code,), since=since, until=until), "day", None)
+        counts = stats.Snapshot(session).count(LogFilter(error_code=(code,), since=since, until=until), "day", None)
     by_day = {each.at: each.count for each in counts}
     starts = [since + number * DAY for number in range(HISTORY_DAYS)]
     values = [by_day.get(at, 0) for at in starts]

@@ -191,56 +191,54 @@ def _read_traffic(span: Range, now: datetime) -> Traffic:
     until = stats.ORIGIN + (int((now - stats.ORIGIN) / size) + 1) * size
     since = until - span.length
     starts = [since + number * size for number in range(int(span.length / size))]
-    messages = _by_outcome(LogType.MESSAGE, since, until, span.bucket)
-    calls = _by_outcome(LogType.CALL, since, until, span.bucket)
-    return Traffic(
-        since=since,
-        until=until,
-        starts=starts,
-        messages=messages,
-        calls=calls,
-        messages_before=sum(_by_outcome(LogType.MESSAGE, since - WEEK, now - WEEK, "day").values()),
-        calls_before=sum(_by_outcome(LogType.CALL, since - WEEK, now - WEEK, "day").values()),
-        delivered=_shares(since, until, span.bucket, timedelta(0)),
-        delivered_before=_shares(since - WEEK, until - WEEK, span.bucket, WEEK),
-        codes=_codes(since, until),
-        countries=_countries(since, until),
-    )
-
-
-def _count(wanted: LogFilter, bucket: str, by: str) -> list[stats.Count]:
     with session_scope() as session:
-        return stats.count(session, wanted, bucket, by)
+        snapshot = stats.Snapshot(session)
+        return Traffic(
+            since=since,
+            until=until,
+            starts=starts,
+            messages=_by_outcome(snapshot, LogType.MESSAGE, since, until, span.bucket),
+            calls=_by_outcome(snapshot, LogType.CALL, since, until, span.bucket),
+            messages_before=sum(_by_outcome(snapshot, LogType.MESSAGE, since - WEEK, now - WEEK, "day").values()),
+            calls_before=sum(_by_outcome(snapshot, LogType.CALL, since - WEEK, now - WEEK, "day").values()),
+            delivered=_shares(snapshot, since, until, span.bucket, timedelta(0)),
+            delivered_before=_shares(snapshot, since - WEEK, until - WEEK, span.bucket, WEEK),
+            codes=_codes(snapshot, since, until),
+            countries=_countries(snapshot, since, until),
+        )
 
 
-def _by_outcome(log_type: LogType, since: datetime, until: datetime, bucket: str) -> dict[tuple[datetime, bool], int]:
+def _by_outcome(
+    snapshot: stats.Snapshot, log_type: LogType, since: datetime, until: datetime, bucket: str
+) -> dict[tuple[datetime, bool], int]:
     found: Counter[tuple[datetime, bool]] = Counter()
-    for each in _count(LogFilter(log_type=(log_type,), since=since, until=until), bucket, "status"):
+    for each in snapshot.count(LogFilter(log_type=(log_type,), since=since, until=until), bucket, "status"):
         found[each.at, each.value in FAILED] += each.count
     return found
 
 
-def _shares(since: datetime, until: datetime, bucket: str, shift: timedelta) -> dict[datetime, float]:
-    with session_scope() as session:
-        rows = stats.delivery(session, LogFilter(since=since, until=until), bucket)
+def _shares(
+    snapshot: stats.Snapshot, since: datetime, until: datetime, bucket: str, shift: timedelta
+) -> dict[datetime, float]:
+    rows = snapshot.delivery(LogFilter(since=since, until=until), bucket)
     return {row.at + shift: row.delivered / row.final for row in rows if row.final}
 
 
-def _codes(since: datetime, until: datetime) -> list[tuple[int, int]]:
+def _codes(snapshot: stats.Snapshot, since: datetime, until: datetime) -> list[tuple[int, int]]:
     found: Counter[int] = Counter()
-    for each in _count(LogFilter(since=since, until=until), "day", "error_code"):
+    for each in snapshot.count(LogFilter(since=since, until=until), "day", "error_code"):
         if isinstance(each.value, int):
             found[each.value] += each.count
     return found.most_common(MAX_ROWS)
 
 
-def _countries(since: datetime, until: datetime) -> list[tuple[str, int, int]]:
+def _countries(snapshot: stats.Snapshot, since: datetime, until: datetime) -> list[tuple[str, int, int]]:
     totals: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     messages = LogFilter(log_type=(LogType.MESSAGE,), since=since, until=until)
-    for each in _count(messages, "day", "to_country"):
+    for each in snapshot.count(messages, "day", "to_country"):
         totals[str(each.value)] += each.count
-    for each in _count(
+    for each in snapshot.count(
         LogFilter(log_type=(LogType.MESSAGE,), status=FAILED, since=since, until=until), "day", "to_country"
     ):
         failed[str(each.value)] += each.count

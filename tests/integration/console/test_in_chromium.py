@@ -1,0 +1,71 @@
+"""Every page of a filled system as a browser shows it: for everybody, on a phone and at a desk, in both themes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.conftest import API_KEY
+from tests.integration.api.conftest import make_app
+from tests.integration.api.serving import serving
+from tests.integration.console.filled import Filled
+from tests.kits import screenshots
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+OPTIONS = RULES | {"resultTypes": ["violations"]}
+WIDTHS = (360, 768, 1280)
+REFUSED = "document.addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective))"
+
+
+@contextmanager
+def _signed_in(browser: Browser, url: str, **options: object) -> Iterator[Page]:
+    """A page of its own with a session."""
+    context = browser.new_context(base_url=url, **options)  # type: ignore[arg-type]
+    context.set_default_timeout(60_000)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.fill("input[name=key]", API_KEY)
+    page.press("input[name=key]", "Enter")
+    page.wait_for_url(url + "/")
+    yield page
+    context.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.usefixtures("database")
+def test_no_page_keeps_anybody_out(theme: screenshots.Scheme) -> None:
+    app = make_app()
+    found: list[str] = []
+    with serving(app) as url, screenshots.open_browser() as browser:
+        filled = Filled(url)
+        # axe is put into the page by evaluating it, which the console's policy forbids.
+        with _signed_in(browser, url, color_scheme=theme, bypass_csp=True) as page:
+            for address in filled.addresses(app):
+                page.goto(address)
+                expect(page.locator("[aria-busy=true]")).to_have_count(0)  # what is counted anew is dimmed
+                for width in (WIDTHS[0], WIDTHS[-1]):
+                    page.set_viewport_size({"width": width, "height": 800})
+                    for violation in Axe().run(page, options=OPTIONS).response["violations"]:
+                        places = [node["target"] for node in violation["nodes"]][:3]
+                        found.append(f"{address} at {width}: {violation['id']} at {places}")
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.usefixtures("database")
+def test_no_page_breaks_its_policy_or_is_wider_than_a_phone() -> None:
+    app = make_app()
+    found: list[str] = []
+    with serving(app) as url, screenshots.open_browser() as browser:
+        filled = Filled(url)
+        with _signed_in(browser, url, viewport={"width": 360, "height": 740}) as page:
+            page.add_init_script(REFUSED)
+            page.on("console", lambda said: found.append(f"{page.url}: {said.text}") if said.type == "error" else None)
+            page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
+            for address in filled.addresses(app):
+                answer = page.goto(address)
+                assert answer is not None
+                assert answer.status == 200, address
+                found += [f"{address} is too wide at {width}" for width in screenshots.overflowing_widths(page, WIDTHS)]
+    assert not found, "\n".join(found)
