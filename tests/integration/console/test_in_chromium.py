@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
-from tests.conftest import API_KEY
+from tests.conftest import API_KEY, forget
 from tests.integration.api.conftest import make_app
 from tests.integration.api.serving import serving
 from tests.integration.console.filled import Filled
@@ -33,10 +34,16 @@ def _signed_in(browser: Browser, url: str, **options: object) -> Iterator[Page]:
     context.close()
 
 
+@pytest.fixture
+def app(database: str, environment: pytest.MonkeyPatch) -> FastAPI:
+    """The app as it runs in development, where it has a page of all parts."""
+    environment.setenv("TWILIO_API_BASE_URL", "http://127.0.0.1:9")
+    forget()
+    return make_app()
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.usefixtures("database")
-def test_no_page_keeps_anybody_out(theme: screenshots.Scheme) -> None:
-    app = make_app()
+def test_no_page_keeps_anybody_out(app: FastAPI, theme: screenshots.Scheme) -> None:
     found: list[str] = []
     with serving(app) as url, screenshots.open_browser() as browser:
         filled = Filled(url)
@@ -53,9 +60,7 @@ def test_no_page_keeps_anybody_out(theme: screenshots.Scheme) -> None:
     assert not found, "\n".join(found)
 
 
-@pytest.mark.usefixtures("database")
-def test_no_page_breaks_its_policy_or_is_wider_than_a_phone() -> None:
-    app = make_app()
+def test_no_page_breaks_its_policy_or_is_wider_than_a_phone(app: FastAPI) -> None:
     found: list[str] = []
     with serving(app) as url, screenshots.open_browser() as browser:
         filled = Filled(url)
