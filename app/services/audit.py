@@ -62,6 +62,13 @@ def list_entries(
     return read_page(session, query, SORT_KEY, position, limit)
 
 
+def find_deletion(session: Session, target: str) -> AuditEntry | None:
+    """Return the entry of the deletion of an object; None where it was not deleted by somebody."""
+    kind = target.partition(":")[0]
+    query = select(AuditEntry).where(AuditEntry.target == target, AuditEntry.action == f"{kind}.delete")
+    return session.scalar(query.order_by(AuditEntry.id.desc()).limit(1))
+
+
 def fingerprinted(keys: Sequence[str], clear: Any, masked: Any) -> Any:
     """Return `masked` with a fingerprint of the hidden text after each mask.
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
+from app.api.console import deleted
 from app.api.console.access import SignInNeeded, Viewer, find_viewer
 from app.api.console.rendering import render
 from app.api.problems import DATABASE_UNAVAILABLE, Refused, sentence
@@ -95,10 +96,16 @@ def _sign_in(request: Request) -> Response:
 
 
 def error_page(request: Request, status: int, detail: str) -> Response:
-    """Answer with a page about an error."""
-    context = {"title": TITLES.get(status, "That did not work"), "detail": detail, "status": status}
-    request_id = structlog.contextvars.get_contextvars().get("request_id", "")
-    return render(request, _viewer(request, status), "error.html", {**context, "request_id": request_id}, status)
+    """Answer with a page about an error. Of what was deleted it says by whom, to those who are signed in."""
+    viewer = _viewer(request, status)
+    context = {
+        "title": TITLES.get(status, "That did not work"),
+        "detail": detail,
+        "status": status,
+        "deletion": deleted.find(request.url.path) if status == 404 and viewer is not None else None,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),
+    }
+    return render(request, viewer, "error.html", context, status)
 
 
 def _viewer(request: Request, status: int) -> Viewer | None:

@@ -4,6 +4,7 @@ The fields of all eight conditions stand in the form at once, so they carry the 
 `condition.count` of the body.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -109,6 +110,9 @@ LABELS = {
     "schedule": "Hours",
 }
 """How each field is called where an error names it; fields of conditions without the condition's name."""
+
+
+_PLACE = re.compile(r"at (?:line (?P<line>\d+), )?character (?P<character>\d+)")
 
 
 class FormError(NamedTuple):
@@ -264,6 +268,25 @@ def field_of(form: RuleForm, path: str) -> str:
         name = path.removeprefix("condition.")
         return "condition" if name == "type" else f"{form.condition}.{name}"
     return "schedule.start" if path == "schedule" else path
+
+
+class Pointer(NamedTuple):
+    """The place in a pattern that an error names."""
+
+    before: str
+    at: str
+    after: str
+
+
+def pointer(pattern: str, error: str) -> Pointer | None:
+    """Find the place in the pattern that an error names; None where it names none."""
+    found = _PLACE.search(error)
+    if found is None:
+        return None
+    lines = pattern.splitlines() or [""]
+    line = lines[min(int(found["line"] or 1), len(lines)) - 1]
+    place = min(max(int(found["character"]) - 1, 0), len(line))
+    return Pointer(line[:place], line[place : place + 1] or " ", line[place + 1 :])
 
 
 def label_of(path: str) -> str:

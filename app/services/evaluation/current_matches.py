@@ -14,7 +14,15 @@ def rules_that_match(session: Session, row: Row[*tuple[Any, ...]]) -> list[Rule]
 
     Args:    session: is emptied; row: of `select_logs()`.
     """
-    version = LogVersion(
+    return [*read_rule_set(session).index.match_batch([version_of(row)])[0]]
+
+
+def version_of(row: Row[*tuple[Any, ...]]) -> LogVersion:
+    """Return a log as rules see it now.
+
+    Args:    row: of `select_logs()`.
+    """
+    return LogVersion(
         change_id=0,
         log_id=row.id,
         is_first=False,
@@ -22,4 +30,3 @@ def rules_that_match(session: Session, row: Row[*tuple[Any, ...]]) -> list[Rule]
         text=row.text_,
         **{name: getattr(row, name) for name in LogVersion._fields if hasattr(row, name)},
     )
-    return [*read_rule_set(session).index.match_batch([version])[0]]

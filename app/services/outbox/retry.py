@@ -54,6 +54,18 @@ def count_failed(session: Session, action_id: UUID, since: datetime) -> int:
     return session.scalar(of_action.where(Delivery.created_at >= since)) or 0
 
 
+def count_failed_by_action(session: Session, since: datetime) -> dict[UUID, int]:
+    """Count what `retry_failed` would retry, for each enabled action that has some."""
+    query = (
+        select(Delivery.action_id, func.count().label("failed"))
+        .join(Action, Action.id == Delivery.action_id)
+        .where(Action.enabled, Delivery.action_type == Action.action_type, Delivery.status == DeliveryStatus.FAILED)
+        .where(Delivery.created_at >= since)
+        .group_by(Delivery.action_id)
+    )
+    return {row.action_id: row.failed for row in session.execute(query)}
+
+
 def retry(session: Session, delivery_id: UUID, now: datetime) -> Delivery:
     """Make a failed delivery due again at once, or let it wait for a digest again where that was to tell of it.
 

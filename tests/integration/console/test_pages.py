@@ -200,7 +200,7 @@ async def test_failed_deliveries_of_an_action_are_retried_from_the_list(browser:
     await browser.sign_in()
     assert "Retry all of them" not in (await browser.get("/deliveries")).text
     page = (await browser.get(f"/deliveries?action_id={action_id}")).text
-    assert "1 delivery of this action failed since" in page
+    assert "<strong>1 delivery</strong> of this action failed since" in page
     since = re.search(r'name="since" value="([^"]+)"', page)
     assert since is not None
     answer = await browser.submit("/deliveries/retry", action_id=action_id, since=since[1])

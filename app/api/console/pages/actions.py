@@ -70,6 +70,8 @@ class _Shown:
     secret: str | None = None
     """A new secret, in clear this once."""
     tested: list[tuple[Delivery, list[Attempt]]] = field(default_factory=list)
+    is_stale: bool = False
+    """Somebody else saved the action while this form was filled in."""
 
 
 @router.get("/actions")
@@ -135,7 +137,11 @@ def show_action(request: Request, viewer: SignedIn, action_id: ActionId) -> Resp
 @router.post("/actions/{action_id}")
 def edit_action(request: Request, viewer: Admin, action_id: ActionId, form: PostedForm) -> Response:
     """Replace an action by what the form says; a masked value that comes back keeps the stored one."""
-    action: Action | None = None
+    with session_scope() as session:
+        action = actions.get(session, action_id)
+        session.expunge_all()
+    if form.get("updated_at") != rfc3339(action.updated_at):
+        return _form_page(request, viewer, action, _Shown(action_form.typed(form), is_stale=True), 409)
     try:
         with session_scope() as session:
             action = actions.get(session, action_id, lock=True)
@@ -213,6 +219,7 @@ def _form_page(request: Request, viewer: SignedIn, action: Action | None, shown:
         "action": action,
         "recipients": actions.masked_recipients(action) if action else [],
         "typed": shown.typed,
+        "is_stale": shown.is_stale,
         "errors": shown.errors,
         "secret": shown.secret,
         "tested": shown.tested,

@@ -17,7 +17,9 @@ from app.api.deps import parse
 from app.api.lists import read_position
 from app.api.schemas.deliveries import DeliveryFilters, RetryBody
 from app.database import session_scope
-from app.services.outbox import deliveries, retry
+from app.enums import Scope
+from app.models import Action
+from app.services.outbox import actions, deliveries, retry
 from app.services.serializers import delivery_json
 from app.utils.clock import rfc3339, utc_now
 
@@ -28,6 +30,11 @@ LABELS = {"action_id": "action", "alert_id": "alert", "since": "from", "until": 
 RETRIED_SPAN = timedelta(days=7)
 """How far back failed deliveries are retried together, where no time is given."""
 TABS = (("", "All"), ("failed", "Failed"), ("pending", "Pending"), ("succeeded", "Succeeded"))
+
+
+MAX_ACTIONS = 1000
+RETRIED_SPANS = {"1h": "an hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
+"""How far back failed deliveries can be retried together."""
 
 
 class FailedDeliveries(NamedTuple):
@@ -47,11 +54,14 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
         position = read_position("deliveries", query, deliveries.SORT_KEY)
         page = deliveries.list_deliveries(session, query.to_filter(), position, PAGE_SIZE)
         failed = _failed(session, query)
+        by_action = [] if query.action_id or not viewer.may(Scope.WRITE) else _failed_by_action(session)
         session.expunge_all()
     context = {
         "section": "deliveries",
         "deliveries": page.items,
         "failed": failed,
+        "by_action": by_action,
+        "spans": RETRIED_SPANS,
         "chips": [chip for chip in filters.chips if chip.name != "status" or chip.error],
         "status": request.query_params.get("status", ""),
         "tabs": TABS,
@@ -67,6 +77,16 @@ def _failed(session: Session, query: DeliveryFilters) -> FailedDeliveries | None
     action_id, since = UUID(query.action_id[0]), query.since or utc_now() - RETRIED_SPAN
     number = retry.count_failed(session, action_id, since)
     return FailedDeliveries(action_id, since, number) if number else None
+
+
+def _failed_by_action(session: Session) -> list[tuple[Action, str, int]]:
+    """Count the failed deliveries of each action, with a receiver of it, most first."""
+    counts = retry.count_failed_by_action(session, utc_now() - RETRIED_SPAN)
+    if not counts:
+        return []
+    found = [action for action in actions.list_actions(session, None, MAX_ACTIONS).items if action.id in counts]
+    named = [(each, next(iter(actions.masked_recipients(each)), ""), counts[each.id]) for each in found]
+    return sorted(named, key=lambda each: -each[2])
 
 
 @router.post("/deliveries/retry")

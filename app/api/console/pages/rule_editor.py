@@ -20,10 +20,11 @@ from app.database import session_scope
 from app.enums import PatternType, Severity
 from app.errors import InvalidInput
 from app.models import Rule
-from app.services import rule_admin
+from app.services import audit, rule_admin
 from app.services.alerts.sentence import DAYS, describe_rule
 from app.services.alerts.summary import NEW_VALUE_NAMES
 from app.services.outbox import actions
+from app.services.preview.samples import Sample, sample
 from app.services.rules import definition
 from app.services.rules.definition import CONDITION_TYPES, GROUP_FIELDS, RuleDefinition
 from app.services.rules.patterns import list_items
@@ -55,13 +56,17 @@ class Stored:
 
 @router.get("/rules/new")
 def new_rule(request: Request, viewer: SignedIn) -> Response:
-    """Show an empty form, a copy of a rule, or a form that filters of logs fill in."""
+    """Show an empty form, a copy of a rule, a deleted rule, or a form that filters of logs fill in."""
     query = request.query_params
     form = rule_form.from_body({})
     if copied := query.get("copy"):
         with session_scope() as session:
             body = definition.as_json(definition.from_row(rule_admin.get(session, _uuid(copied))))
         form = rule_form.from_body(body | {"name": f"{body['name'][:190]} (copy)"})
+    elif deleted := query.get("deleted"):
+        with session_scope() as session:
+            entry = audit.find_deletion(session, f"rule:{_uuid(deleted)}")
+            form = rule_form.from_body(entry.before or {}) if entry else form
     elif any(name in query for name in LOG_FILTERS):
         form = rule_form.from_body(_from_filters(query))
     return _page(request, viewer, form, None)
@@ -201,7 +206,8 @@ def _page(
     wanted, faults = _parse(body, form)
     shown: ShownPreview | None = None
     refusal = ""
-    if run and wanted is not None and request.headers.get("x-fragment") != "sentence":
+    fragment = request.headers.get("x-fragment", "")
+    if run and wanted is not None and fragment in ("", "preview"):
         try:
             sent = body if stored is None else body | {"id": str(stored.id)}
             shown = show(viewer, wanted, PREVIEWS.get(sent, span, request.app.state.settings, ladder=True), span)
@@ -221,6 +227,9 @@ def _page(
         "codes": _codes(wanted),
         "restarts": bool(stored and wanted and definition.meaning_changed(stored.definition, wanted)),
         "preview": shown,
+        "samples": _samples(wanted) if run and fragment in ("", "samples") else None,
+        "samples_are_read": run,
+        "pointer": _pointer(form, [*errors, *faults]),
         "recipients": _recipients(wanted) if shown else 0,
         "span": span,
         "spans": SPAN_WORDS,
@@ -235,6 +244,19 @@ def _page(
         "label_of": rule_form.label_of,
     }
     return render(request, viewer, "rule.html", context, status)
+
+
+def _samples(wanted: RuleDefinition | None) -> Sample | None:
+    if wanted is None:
+        return None
+    with session_scope() as session:
+        return sample(session, wanted, utc_now())
+
+
+def _pointer(form: RuleForm, errors: Sequence[FormError]) -> rule_form.Pointer | None:
+    """Find the place in the pattern that the first error about it names."""
+    text = next((error.text for error in errors if error.field == "pattern_value"), "")
+    return rule_form.pointer(form.get("pattern_value"), text)
 
 
 def _is_filled(form: RuleForm, errors: Sequence[FormError], names: Sequence[str]) -> bool:

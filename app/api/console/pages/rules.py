@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import Path, Request, Response
 
 from app.api.audited_change import AuditedChange
+from app.api.console import rule_form
 from app.api.console.access import SignedIn, Viewer, Writer
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
@@ -78,7 +79,7 @@ def list_rules(request: Request, viewer: SignedIn) -> Response:
         for rule, each, doubts in zip(rules, definitions, warnings, strict=True)
     ]
     rows.sort(key=lambda row: row.urgency)
-    return render(request, viewer, "rules.html", {"section": "rules", "rows": rows})
+    return render(request, viewer, "rules.html", {"section": "rules", "rows": rows, "label_of": rule_form.label_of})
 
 
 def _is_stale(rule: Rule, now: datetime) -> bool:

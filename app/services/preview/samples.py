@@ -1,0 +1,69 @@
+"""The newest logs that a rule matches, for people who write its pattern."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from app.enums import PatternType
+from app.services.evaluation.current_matches import version_of
+from app.services.logs import search
+from app.services.logs.search import LogFilter
+from app.services.preview.request import to_rule
+from app.services.rules.definition import RuleDefinition
+from app.services.rules.patterns import RuleIndex, code_ranges, list_items
+from app.services.rules.types import Rule
+
+SPAN = timedelta(days=7)
+MAX_LOOKED_AT = 400
+MAX_SHOWN = 5
+TIMEOUT_MILLISECONDS = 2_000
+_QUERY_CANCELED = "57014"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some logs that match."""
+
+    logs: Sequence[Row[*tuple[Any, ...]]]
+    """Newest first."""
+    looked_at: int
+    """How many of the newest logs were looked at."""
+
+
+def sample(session: Session, definition: RuleDefinition, now: datetime) -> Sample | None:
+    """Look for matches among the newest logs that the rule's filters let through.
+
+    Returns: None where finding those takes too long.
+    """
+    rule = to_rule(definition, now)
+    session.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MILLISECONDS}"))
+    try:
+        rows = search.list_logs(session, _filter(rule, now - SPAN), None, MAX_LOOKED_AT).items
+    except OperationalError as error:
+        if getattr(error.orig, "pgcode", None) != _QUERY_CANCELED:
+            raise
+        return None
+    hits = RuleIndex([rule]).match_batch([version_of(row) for row in rows])
+    matching = [row for row, rules in zip(rows, hits, strict=True) if rules]
+    return Sample(matching[:MAX_SHOWN], len(rows))
+
+
+def _filter(rule: Rule, since: datetime) -> LogFilter:
+    """Narrow the logs by what a column says; the rule's pattern decides."""
+    values: dict[str, Any] = {
+        "from_" if name == "from" else name: tuple(sorted(given)) for name, given in rule.filters.items()
+    }
+    kinds = () if rule.log_type == "any" else (rule.log_type,)
+    pattern = rule.pattern_value or ""
+    if rule.pattern_type == PatternType.STATUS:
+        values["status"] = tuple(list_items(pattern))
+    codes: tuple[int, ...] = ()
+    if rule.pattern_type == PatternType.ERROR_CODE:
+        ranges = code_ranges(pattern)
+        codes = tuple(each.first for each in ranges) if all(each.first == each.last for each in ranges) else ()
+    return LogFilter(log_type=kinds, error_code=codes, since=since, **values)
