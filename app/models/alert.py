@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Text, text
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, Text, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -55,12 +55,16 @@ class Alert(Base):
     """When it is firing again if it has not resolved; null: it stays acknowledged."""
     note: Mapped[str | None]
     silenced: Mapped[bool] = mapped_column(server_default=text("false"))
+    suppressed_by: Mapped[UUID | None]
+    """The open alert of a rule that its rule depends on, which explains it; null: it is not suppressed."""
     occurrences: Mapped[int]
     value: Mapped[float | None]
     price_unit: Mapped[str | None]
     """For `sum`: the currency of `value`, where prices came in several."""
     sample_sids: Mapped[list[str]] = mapped_column(ARRAY(Text))
     late: Mapped[bool]
+    account_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{}'"))
+    """Accounts of its logs; empty where it is about logs that are missing."""
     left_out_accounts: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     """Accounts of the rule that could not be read when the alert last changed."""
     error_code: Mapped[int | None]

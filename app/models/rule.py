@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, DateTime, Index, Numeric, PrimaryKeyConstraint, Text, text
+from sqlalchemy import BigInteger, DateTime, Index, Numeric, PrimaryKeyConstraint, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -34,6 +34,8 @@ class Rule(Base):
     resolve_after_minutes: Mapped[int]
     cooldown_minutes: Mapped[int]
     schedule: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    depends_on: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default=text("'{}'"))
+    """While an alert of one of these rules is open, its alerts in the same accounts are suppressed."""
     epoch: Mapped[int] = mapped_column(server_default=text("1"))
     """Incremented when the meaning is edited or the rule is enabled. Matches of earlier epochs do not count."""
     started_at: Mapped[Timestamp]
