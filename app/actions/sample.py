@@ -95,6 +95,7 @@ def _sample_rule(at: str, name: str) -> JsonObject:
         "renotify_minutes": 60,
         "resolve_after_minutes": 60,
         "cooldown_minutes": 10,
+        "depends_on": [],
         "schedule": None,
         "created_at": at,
         "updated_at": at,

@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.enums import ResolveReason, Severity
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Rule, RuleGroup
-from app.services.alerts import changes, manual
+from app.services.alerts import changes, dependencies, manual
 from app.services.evaluation import completeness, minute_evaluator, rule_set
 from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
@@ -39,6 +39,7 @@ def create(session: Session, body: object, now: datetime) -> Rule:
     parsed = definition.parse_rule(body)
     check(parsed)
     started_at = _lock_rule_set(session)
+    _check_dependencies(session, None, parsed)
     rule = _insert(parsed, started_at, now)
     session.add(rule)
     session.flush()
@@ -64,12 +65,14 @@ def patch(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
 
 
 def delete(session: Session, rule_id: UUID, now: datetime) -> None:
-    """Delete a rule. Its open alerts are resolved; its alerts are kept.
+    """Delete a rule. Its open alerts are resolved; its alerts are kept. No rule depends on it any more.
 
     Raises: NotFound.
     """
     rule = get(session, rule_id, lock=True)
     manual.resolve_rule_alerts(session, rule_id, ResolveReason.RULE_DELETED, get_settings(), now)
+    dependent = update(Rule).where(Rule.depends_on.contains([rule_id]))
+    session.execute(dependent.values(depends_on=func.array_remove(Rule.depends_on, rule_id)))
     session.delete(rule)
     session.flush()
 
@@ -150,6 +153,22 @@ def check(wanted: RuleDefinition, before: RuleDefinition | None = None) -> None:
         raise InvalidInput(found)
 
 
+def _check_dependencies(session: Session, rule_id: UUID | None, wanted: RuleDefinition) -> None:
+    """Reject dependencies on rules that do not exist, and circles. The caller holds the rule set's lock."""
+    if not wanted.depends_on:
+        return
+    stored = {row.id: row.depends_on for row in session.execute(select(Rule.id, Rule.depends_on))}
+    faults = [
+        FieldError("depends_on", f"item {position} is not the id of a rule")
+        for position, each in enumerate(wanted.depends_on, start=1)
+        if each not in stored
+    ]
+    if rule_id is not None and dependencies.find_circle(rule_id, wanted.depends_on, stored):
+        faults.append(FieldError("depends_on", "must not lead back to the rule itself"))
+    if faults:
+        raise InvalidInput(faults)
+
+
 def warnings(session: Session, wanted: RuleDefinition) -> list[FieldError]:
     """List the fields of a rule that may keep it from ever matching or firing."""
     doubts = feasibility.doubts(wanted, timedelta(hours=get_settings().settle_hours))
@@ -170,6 +189,7 @@ def _apply_edit(session: Session, rule: Rule, parsed: RuleDefinition, now: datet
     """Apply an edit to a locked rule. Restart it if its meaning changed or it was enabled."""
     before = definition.from_row(rule)
     check(parsed, before)
+    _check_dependencies(session, rule.id, parsed)
     changed = definition.meaning_changed(before, parsed)
     if before.enabled and not parsed.enabled:
         manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_DISABLED, get_settings(), now)

@@ -96,6 +96,7 @@ def alert_json(alert: Alert) -> JsonObject:
         acknowledged_until=rfc3339_or_none(alert.acknowledged_until),
         note=alert.note,
         silenced=bool(alert.silenced),
+        suppressed_by=None if alert.suppressed_by is None else str(alert.suppressed_by),
         occurrences=alert.occurrences,
         value=alert.value,
         price_unit=alert.price_unit,
@@ -130,6 +131,7 @@ def rule_json(rule: Rule) -> JsonObject:
         "resolve_after_minutes": rule.resolve_after_minutes,
         "cooldown_minutes": rule.cooldown_minutes,
         "schedule": rule.schedule,
+        "depends_on": [str(each) for each in rule.depends_on],
         "created_at": rfc3339(rule.created_at),
         "updated_at": rfc3339(rule.updated_at),
     }

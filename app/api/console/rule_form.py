@@ -108,6 +108,7 @@ LABELS = {
     "schedule.start": "From",
     "schedule.end": "Until",
     "schedule": "Hours",
+    "depends_on": "Depends on",
 }
 """How each field is called where an error names it; fields of conditions without the condition's name."""
 
@@ -178,6 +179,7 @@ def from_body(body: Mapping[str, Any]) -> RuleForm:
             if name != "type":
                 fields[f"{condition['type']}.{name}"] = [_text(value)]
     fields["group_by"] = [*(body.get("group_by") or ())]
+    fields["depends_on"] = [*(body.get("depends_on") or ())]
     for name, value in (body.get("schedule") or {}).items():
         fields[f"schedule.{name}"] = [*value] if name == "days" else [_text(value)]
     return RuleForm(fields)
@@ -210,6 +212,7 @@ def to_body(form: RuleForm) -> dict[str, Any]:
         "condition": _condition(form),
         "group_by": [*form.fields.get("group_by", ())],
         "schedule": _schedule(form),
+        "depends_on": [*form.fields.get("depends_on", ())],
         "renotify_minutes": _number(form.get("renotify_minutes"), WHOLE),
         **{
             name: _number(form.get(name), WHOLE)

@@ -89,6 +89,11 @@ class Alert(ResponseModel):
     )
     note: str | None = Field(description="Their note.", examples=["Carrier is informed."])
     silenced: bool = Field(description="Whether a silence withholds its notifications.", examples=[False])
+    suppressed_by: ShownId | None = Field(
+        description="The alert that suppresses it: an open one in the same account, of a rule that its rule depends "
+        "on. Null: nothing does.",
+        examples=[None],
+    )
     occurrences: int = Field(description="Number of logs that count towards it.", examples=[12])
     value: float | None = Field(
         description="The condition's last measured value: a percentage, sum, count or ratio.", examples=[12.0]

@@ -113,6 +113,11 @@ class Rule(ResponseModel):
         description="Minutes after a firing notification before the next of the same group.", examples=[10]
     )
     schedule: dict[str, Any] | None = Field(description="When the rule may fire; null: always.", examples=[None])
+    depends_on: list[ShownId] = Field(
+        description="Ids of other rules. While an alert of one of them is open, this rule's alerts in the same account "
+        "are recorded with `suppressed_by`, and notify nobody.",
+        examples=[[]],
+    )
     created_at: ShownTime = Field(description="When it was created.")
     updated_at: ShownTime = Field(description="When it was last edited.")
 

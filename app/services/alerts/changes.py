@@ -22,6 +22,7 @@ from app.database import after_commit, update_rows
 from app.enums import AlertStatus, NotificationType
 from app.models import Alert, Silence
 from app.services.alerts import silences
+from app.services.alerts.dependencies import Dependencies, load_dependencies
 from app.services.alerts.notification_policy import NotifyInput, decide
 from app.services.alerts.state_machine import Event, Fire, Notify, transition
 from app.services.outbox.enqueue import Notice, enqueue, make_notice
@@ -46,10 +47,12 @@ MUTABLE_COLUMNS = {
     "acknowledged_until": "timestamptz",
     "note": "text",
     "silenced": "bool",
+    "suppressed_by": "uuid",
     "occurrences": "int",
     "value": "float8",
     "price_unit": "text",
     "sample_sids": "text[]",
+    "account_ids": "int[]",
     "left_out_accounts": "text[]",
     "error_code": "int",
     "firing_notified_at": "timestamptz",
@@ -78,12 +81,13 @@ class NotifySettings:
 
     renotify: timedelta | None
     cooldown: timedelta
+    depends_on: tuple[UUID, ...] = ()
 
     @classmethod
     def from_rule(cls, rule: Rule) -> "NotifySettings":
         """Read them from a rule."""
         renotify = None if rule.renotify_minutes is None else timedelta(minutes=rule.renotify_minutes)
-        return cls(renotify, timedelta(minutes=rule.cooldown_minutes))
+        return cls(renotify, timedelta(minutes=rule.cooldown_minutes), rule.depends_on)
 
 
 BUILT_IN_NOTIFY_SETTINGS = NotifySettings(renotify=None, cooldown=timedelta(minutes=10))
@@ -100,6 +104,7 @@ class AlertChanges:
         self._notices: list[Notice] = []
         self._previous_firings: dict[str, datetime] = {}
         self._silences: Sequence[Silence] | None = None
+        self._dependencies: Dependencies | None = None
         self._max_age = timedelta(hours=settings.notify_max_age_hours)
 
     def load_previous_firings(self, fingerprints: Iterable[str]) -> None:
@@ -170,6 +175,7 @@ class AlertChanges:
     def decide_notification(self, alert: Alert, notify_settings: NotifySettings) -> None:
         """Note what is to be told of an alert now, and when to look again."""
         silenced = silences.is_silenced(self._active_silences(), alert.rule_id, alert.group)
+        suppressed_by = self._suppressor(alert, notify_settings.depends_on)
         decision = decide(
             NotifyInput(
                 status=AlertStatus(alert.status),
@@ -177,6 +183,7 @@ class AlertChanges:
                 last_match_at=alert.last_match_at,
                 late=alert.late,
                 silenced=silenced,
+                suppressed=suppressed_by is not None,
                 acknowledged_until=alert.acknowledged_until,
                 firing_notified_at=alert.firing_notified_at,
                 notified_at=alert.notified_at,
@@ -188,11 +195,21 @@ class AlertChanges:
             ),
             self._now,
         )
-        self.apply(alert, Notify(self._now, decision.notify, decision.recheck_at, silenced))
+        self.apply(alert, Notify(self._now, decision.notify, decision.recheck_at, silenced, suppressed_by))
         if decision.notify == NotificationType.FIRING:
             self._previous_firings[alert.fingerprint] = self._now
         if decision.notify is not None:
             self._notices.append(make_notice(decision.notify, alert))
+
+    def _suppressor(self, alert: Alert, depends_on: Sequence[UUID]) -> UUID | None:
+        """Find the alert that suppresses one; what is over keeps what suppressed it."""
+        if alert.status == AlertStatus.RESOLVED:
+            return alert.suppressed_by
+        if not depends_on:
+            return None
+        if self._dependencies is None:
+            self._dependencies = load_dependencies(self._session)
+        return self._dependencies.suppressor(alert, depends_on, [*self._new.values(), *self._changed.values()])
 
     def _active_silences(self) -> Sequence[Silence]:
         if self._silences is None:

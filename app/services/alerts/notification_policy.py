@@ -28,6 +28,8 @@ class NotifyInput:
     """What is older is recorded as late and told to nobody."""
     acknowledged_until: datetime | None = None
     """When an acknowledgement ends by itself."""
+    suppressed: bool = False
+    """An open alert of a rule that its rule depends on explains it."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def decide(alert_state: NotifyInput, now: datetime) -> Decision:
         return Decision(NotificationType.RESOLVED if alert_state.firing_notified_at else None)
     if alert_state.status == AlertStatus.ACKNOWLEDGED:
         return Decision(None, alert_state.acknowledged_until)
-    if alert_state.silenced:
+    if alert_state.silenced or alert_state.suppressed:
         return Decision(None)
     if alert_state.firing_notified_at is None:
         return _decide_firing(alert_state, now)

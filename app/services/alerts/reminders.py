@@ -1,5 +1,5 @@
-"""Tells what time alone has made due: after a cooldown, an update, a silence, or an acknowledgement
-that ends; and marks what is silenced.
+"""Tells what time alone has made due: after a cooldown, an update, a silence, an acknowledgement that ends, or the end
+of an alert that suppressed it; and marks what is silenced or suppressed.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,9 @@ def send_due(session: Session, rules: Mapping[UUID, Rule], settings: Settings, n
     """Make the notifications that are due by now; return how many deliveries that were."""
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED)
     if not silences.active_silences(session, now):
-        query = query.where((Alert.notify_at <= now) | Alert.silenced)
+        dependent = Alert.rule_id.in_([rule.id for rule in rules.values() if rule.depends_on])
+        marked = Alert.silenced | Alert.suppressed_by.is_not(None)
+        query = query.where((Alert.notify_at <= now) | marked | dependent)
     alerts = session.scalars(query.order_by(Alert.id).with_for_update(skip_locked=True)).all()
     if not alerts:
         return 0

@@ -229,6 +229,11 @@ def _notifications(rule: RuleDefinition) -> Iterator[Phrase]:
         yield Phrase(window(rule.cooldown_minutes), strong=True)
         yield Phrase(" must pass before a new alert of the same kind sends another")
     yield Phrase(".")
+    if rule.depends_on:
+        yield Phrase(" Notifies nobody while an alert of ")
+        others = "another rule" if len(rule.depends_on) == 1 else f"one of {len(rule.depends_on)} other rules"
+        yield Phrase(others, strong=True)
+        yield Phrase(" is open in the same account.")
 
 
 def _threshold_resolve(condition: Condition) -> Iterator[Phrase]:

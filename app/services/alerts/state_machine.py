@@ -8,7 +8,7 @@
 condition held, the next alert of its group waits until the condition was false. `changes.AlertChanges` writes it all.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -45,6 +45,8 @@ class AlertState(Protocol):
     @property
     def sample_sids(self) -> list[str]: ...
     @property
+    def account_ids(self) -> list[int]: ...
+    @property
     def error_code(self) -> int | None: ...
     @property
     def acknowledged_by(self) -> str | None: ...
@@ -80,9 +82,11 @@ class Fire:
             "group": dict(self.group),
             "last_match_at": self.started_at,
             "sample_sids": [],
+            "account_ids": [],
             "left_out_accounts": [],
             "notified_occurrences": 0,
             "silenced": False,
+            "suppressed_by": None,
             "suppressed_until_clear": False,
         }
 
@@ -101,6 +105,8 @@ class Extend:
     count: int
     """How many matches join."""
     left_out_accounts: Sequence[str]
+    account_ids: Collection[int] = ()
+    """Of the matches that join."""
 
     def transition(self, alert: AlertState) -> Columns:
         later = not alert.occurrences or self.last_match_at > alert.last_match_at
@@ -115,6 +121,7 @@ class Extend:
             "occurrences": occurrences,
             "value": float(occurrences),
             "sample_sids": samples[:MAX_SAMPLES],
+            "account_ids": sorted({*alert.account_ids, *self.account_ids}),
             "error_code": self.newest_error_code if newer_code else alert.error_code,
             "left_out_accounts": list(self.left_out_accounts),
         }
@@ -127,10 +134,14 @@ class Count:
     changed_at: datetime
     sid: str
     error_code: int | None
+    account_id: int | None = None
+    """None: the alert is about logs that are missing, not about this one's account."""
 
     def transition(self, alert: AlertState) -> Columns:
+        account_ids = [] if self.account_id is None or self.account_id in alert.account_ids else [self.account_id]
         return {
             "occurrences": alert.occurrences + 1,
+            "account_ids": sorted([*alert.account_ids, *account_ids]),
             "last_match_at": max(alert.last_match_at, self.changed_at),
             "sample_sids": [self.sid, *alert.sample_sids][:MAX_SAMPLES],
             "error_code": alert.error_code if self.error_code is None else self.error_code,
@@ -177,9 +188,15 @@ class Notify:
     recheck_at: datetime | None
     """When time alone may change that."""
     silenced: bool
+    suppressed_by: UUID | None = None
+    """The alert that suppresses it."""
 
     def transition(self, alert: AlertState) -> Columns:
-        columns: Columns = {"silenced": self.silenced, "notify_at": self.recheck_at}
+        columns: Columns = {
+            "silenced": self.silenced,
+            "suppressed_by": self.suppressed_by,
+            "notify_at": self.recheck_at,
+        }
         if self.type == NotificationType.FIRING:
             columns["firing_notified_at"] = self.at
         if self.type in (NotificationType.FIRING, NotificationType.UPDATE):

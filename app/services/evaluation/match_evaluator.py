@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.database import copy_rows, update_rows
 from app.enums import ResolveReason
+from app.services.alerts import dependencies
 from app.services.alerts.changes import AlertChanges, NotifySettings
 from app.services.alerts.state_machine import MAX_SAMPLES, Describe, Extend, Resolve
 from app.services.alerts.summary import summarize
@@ -118,7 +119,7 @@ def _evaluate_groups(
     match_groups.load(session, groups, completeness)
     alert_changes.load_previous_firings(group.fingerprint for group in groups.values())
     outcome = _MatchOutcome()
-    for group in groups.values():
+    for group in _causes_first(groups):
         try:
             _evaluate_group(group, completeness, alert_changes, outcome)
         except Exception as error:  # a rule that fails must not stop the others
@@ -128,6 +129,13 @@ def _evaluate_groups(
     alert_changes.save_alerts()
     _save_matches(session, groups, outcome)
     return alert_changes, outcome.errors
+
+
+def _causes_first(groups: MatchGroups) -> list[MatchGroup]:
+    """Order groups so that an alert which suppresses others is known before they are."""
+    rules = {group.rule.id: group.rule for group in groups.values()}
+    positions = {rule.id: position for position, rule in enumerate(dependencies.causes_first(rules.values()))}
+    return sorted(groups.values(), key=lambda group: positions[group.rule.id])
 
 
 def _lock_rules(session: Session, groups: MatchGroups) -> None:
@@ -181,6 +189,7 @@ def _extension(episode: Episode, left_out_accounts: Sequence[str]) -> Extend:
         newest_error_code=next(codes, None),
         count=len(episode.points) + episode.shared,
         left_out_accounts=left_out_accounts,
+        account_ids={point.account_id for point in episode.points if point.account_id is not None},
     )
 
 

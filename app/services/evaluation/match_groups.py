@@ -54,7 +54,9 @@ class MatchGroup:
     def uncounted(self) -> list[Point]:
         """The matches that count towards no alert yet and are new or held, in the order of Twilio's time."""
         new_points = [
-            Point(each.changed_at, each.sid, log_id, each.error_code, None, self.new_values.get(log_id))
+            Point(
+                each.changed_at, each.sid, log_id, each.error_code, None, self.new_values.get(log_id), each.account_id
+            )
             for log_id, each in self.new_logs.items()
         ]
         return sorted([*new_points, *self.pending.values()])
@@ -71,7 +73,7 @@ def load(session: Session, groups: MatchGroups, completeness: Completeness) -> N
     ids = sorted({rule_id for rule_id, _ in groups})
     pending_rows = session.execute(
         text(
-            "SELECT rule_id, group_key, epoch, changed_at, sid, log_id, error_code, new_value"
+            "SELECT rule_id, group_key, epoch, changed_at, sid, log_id, error_code, new_value, account_id"
             " FROM matches WHERE held AND rule_id = ANY(:ids)"
         ),
         {"ids": ids},
@@ -79,8 +81,8 @@ def load(session: Session, groups: MatchGroups, completeness: Completeness) -> N
     for rule_id, key, epoch, *values in pending_rows:
         group = groups.get((rule_id, key))
         if group is not None and epoch == group.rule.epoch:
-            at, sid, log_id, code, value = values
-            group.pending[log_id] = Point(at, sid, log_id, code, None, value)
+            at, sid, log_id, code, value, account_id = values
+            group.pending[log_id] = Point(at, sid, log_id, code, None, value, account_id)
     _update_known_values(session, groups)
     _load_stored(session, groups, completeness)
 

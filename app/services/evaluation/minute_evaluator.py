@@ -20,6 +20,7 @@ from app.config import Settings
 from app.enums import AlertStatus, ResolveReason
 from app.models import Alert
 from app.services.alerts.changes import AlertChanges, NotifySettings, end_suppression, load_open_alerts
+from app.services.alerts.dependencies import causes_first
 from app.services.alerts.fingerprint import fingerprint
 from app.services.alerts.state_machine import Count, Describe, Measure, Resolve
 from app.services.alerts.summary import summarize_over_time
@@ -146,7 +147,7 @@ def judge_minute(
     )
     errors: dict[UUID, str] = {}
     updates: list[AlertUpdate] = []
-    for rule in due.rules:
+    for rule in causes_first(due.rules):
         try:
             updates += judge_rule(rule, minute, due, alert_changes)
         except Exception as error:  # a rule that fails must not stop the others
@@ -360,16 +361,16 @@ _IN_WINDOW = """
     ELSE matches.occurred_at > asked.since AND matches.occurred_at <= :at END
 """
 _SHARED_MATCHES = f"""
-    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code
+    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id
     FROM matches JOIN {_ALERTS} ON {_IN_WINDOW}
     WHERE asked.opened AND matches.alert_id IS NOT NULL
 """
 _ASSIGN_MATCHES = f"""
     UPDATE matches SET alert_id = asked.alert_id FROM {_ALERTS} WHERE {_IN_WINDOW} AND matches.alert_id IS NULL
-    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code
+    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id
 """
-CountedMatch = tuple[UUID, datetime, str, int | None]
-"""An alert, and a match that counts towards it: its time, sid and code."""
+CountedMatch = tuple[UUID, datetime, str, int | None, int]
+"""An alert, and a match that counts towards it: its time, sid, code and account."""
 
 
 def _count_logs(session: Session, alert_changes: AlertChanges, updates: Sequence[AlertUpdate], at: datetime) -> None:
@@ -380,10 +381,12 @@ def _count_logs(session: Session, alert_changes: AlertChanges, updates: Sequence
     spans = _alert_columns([each for each in updates if not isinstance(each[0].params, StuckParams)], at)
     # The window that fires holds what went before, in earlier alerts too: those keep it.
     rows = [*session.execute(text(_SHARED_MATCHES), spans), *session.execute(text(_ASSIGN_MATCHES), spans)]
-    counted: list[CountedMatch] = [(row[0], row[1], row[2], row[3]) for row in rows]
+    counted: list[CountedMatch] = [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
     counted += _count_stuck(session, [each for each in updates if isinstance(each[0].params, StuckParams)], at)
-    for alert_id, changed_at, sid, code in sorted(counted, key=lambda row: (row[1], row[2])):
-        alert_changes.apply(by_id[alert_id], Count(changed_at, sid, code))
+    absence = {alert.id for rule, alert, _ in updates if isinstance(rule.params, NoDataParams)}
+    for alert_id, changed_at, sid, code, account_id in sorted(counted, key=lambda row: (row[1], row[2])):
+        account = None if alert_id in absence else account_id
+        alert_changes.apply(by_id[alert_id], Count(changed_at, sid, code, account))
 
 
 def _alert_columns(updates: Sequence[AlertUpdate], at: datetime) -> dict[str, object]:
@@ -405,12 +408,12 @@ _STUCK_LOGS = """
 """
 _IS_STUCK = "matches.rule_id = asked.rule_id AND matches.log_id = asked.log_id AND matches.epoch = asked.epoch"
 _SHARED_STUCK_MATCHES = f"""
-    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code
+    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id
     FROM matches JOIN {_STUCK_LOGS} ON {_IS_STUCK} WHERE asked.opened AND matches.alert_id IS NOT NULL
 """
 _ASSIGN_STUCK_MATCHES = f"""
     UPDATE matches SET alert_id = asked.alert_id FROM {_STUCK_LOGS} WHERE {_IS_STUCK} AND matches.alert_id IS NULL
-    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code
+    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id
 """
 
 
@@ -427,4 +430,4 @@ def _count_stuck(session: Session, updates: Sequence[AlertUpdate], at: datetime)
         "opened": [alert.started_at == at for alert, _, _ in pairs],
     }
     rows = [*session.execute(text(_SHARED_STUCK_MATCHES), asked), *session.execute(text(_ASSIGN_STUCK_MATCHES), asked)]
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
+    return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]

@@ -109,6 +109,7 @@ def to_rule(row: models.Rule) -> Rule:
         resolve_after_minutes=row.resolve_after_minutes,
         renotify_minutes=row.renotify_minutes,
         cooldown_minutes=row.cooldown_minutes,
+        depends_on=tuple(row.depends_on),
     )
 
 

@@ -27,7 +27,10 @@ class MatchSpan(NamedTuple):
     until: datetime | None
 
 
-_POINT = "matches.changed_at, matches.sid, matches.log_id, matches.error_code, matches.alert_id, matches.new_value"
+_POINT = (
+    "matches.changed_at, matches.sid, matches.log_id, matches.error_code, matches.alert_id, matches.new_value,"
+    " matches.account_id"
+)
 
 
 def matches_within(session: Session, spans: Sequence[MatchSpan]) -> Iterator[GroupMatch]:

@@ -5,7 +5,8 @@ Knows no database session. Texts of errors never hold the value that was sent.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
+from uuid import UUID
 
 import re2
 from pydantic import (
@@ -34,6 +35,7 @@ MAX_WAIT_MINUTES = 525_600
 """A year."""
 MAX_TEXT_LENGTH = 10_000
 MAX_LIST_LENGTH = 1_000
+MAX_DEPENDENCIES = 100
 MIN_PROGRAM_SIZE = 3_000
 """A pattern may unfold to as many steps, or to two for each of its characters: one text then costs microseconds."""
 
@@ -71,6 +73,9 @@ READ_ONLY_FIELDS = frozenset({"id", "created_at", "updated_at", *HEALTH_FIELDS})
 """Fields that only the product writes."""
 
 
+_Value = TypeVar("_Value", str, UUID)
+
+
 def _refuse(message: str) -> PydanticCustomError:
     return PydanticCustomError("refused", "{message}", {"message": message})
 
@@ -90,7 +95,7 @@ def _visible(text: str) -> str:
     return text
 
 
-def _distinct(values: list[str]) -> list[str]:
+def _distinct(values: list[_Value]) -> list[_Value]:
     if len(set(values)) != len(values):
         raise _refuse("must not name one thing twice")
     return values
@@ -118,6 +123,7 @@ GroupField = Literal[
 ]
 Window = Annotated[int, Field(ge=1, le=MAX_WINDOW_MINUTES)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+RuleId = Annotated[UUID, Field(strict=False)]
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
@@ -265,6 +271,7 @@ class RuleDefinition(_StrictModel):
     resolve_after_minutes: Annotated[int, Field(ge=0, le=MAX_WAIT_MINUTES)] = 60
     cooldown_minutes: Annotated[int, Field(ge=0, le=MAX_WAIT_MINUTES)] = 10
     schedule: Schedule | None = None
+    depends_on: Annotated[list[RuleId], Field(max_length=MAX_DEPENDENCIES), AfterValidator(_distinct)] = []
 
     @field_validator("severity", "pattern_type", mode="before")
     @classmethod
@@ -324,7 +331,7 @@ def as_json(definition: RuleDefinition) -> JsonObject:
 
 def columns(definition: RuleDefinition) -> JsonObject:
     """Give the columns of `models.Rule` that a definition decides; they have the names of the body."""
-    return as_json(definition)
+    return as_json(definition) | {"depends_on": definition.depends_on}
 
 
 def meaning_changed(before: RuleDefinition, after: RuleDefinition) -> bool:

@@ -24,6 +24,7 @@ class Point(NamedTuple):
     """The alert, open or over, that it counts towards already."""
     new_value: str | None = None
     """Of `new_value`: the value that it carries, as JSON, where that is new."""
+    account_id: int | None = None
 
     @property
     def counted(self) -> bool:

@@ -181,6 +181,8 @@ class Rule:
     resolve_after_minutes: int
     renotify_minutes: int | None
     cooldown_minutes: int
+    depends_on: tuple[UUID, ...] = ()
+    """Rules whose open alerts suppress those of this one."""
 
     @cached_property
     def params(self) -> Params:

@@ -4,7 +4,7 @@ Edits use the services of the API, so an import can do no more than a series of 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -54,6 +54,19 @@ class Names:
             raise InvalidInput([FieldError("rule", "must be the slug of a rule of this document, or of the server")])
         return self.ids["rule", slug]
 
+    def rule_ids(self, entry: JsonObject, name: str) -> list[str]:
+        """Return the ids of the rules that a field of an entry lists.
+
+        Raises: InvalidInput if one does not exist yet.
+        """
+        slugs = entry.get(name, [])
+        if not isinstance(slugs, list) or not all(isinstance(each, str) for each in slugs):
+            raise InvalidInput([FieldError(name, "must be a list of slugs of rules")])
+        if any(("rule", each) not in self.ids for each in slugs):
+            wanted = "must list slugs of rules of this document, or of the server, that do not depend on this rule"
+            raise InvalidInput([FieldError(name, wanted)])
+        return [str(self.ids["rule", each]) for each in slugs]
+
     def rule_slug(self, rule_id: UUID | None) -> str | None:
         """Return the slug of a rule; None if it was deleted."""
         return None if rule_id is None else self.slugs.get(("rule", rule_id))
@@ -80,6 +93,9 @@ class ResourceKind(Protocol):
 
     def slug(self, item: Any) -> str:
         """Create a slug for an object that has none in a document yet."""
+
+    def order(self, entries: Mapping[str, JsonObject]) -> list[str]:
+        """Return the slugs of entries in the order in which they are applied."""
 
     def is_over(self, context: TransferContext, entry: JsonObject) -> bool:
         """Return whether an entry has expired and can be skipped."""
@@ -123,18 +139,41 @@ class Rules:
     def is_over(self, context: TransferContext, entry: JsonObject) -> bool:  # noqa: ARG002  # the protocol's
         return False
 
-    def show(self, context: TransferContext, item: Rule) -> JsonObject:  # noqa: ARG002  # the protocol's
+    def order(self, entries: Mapping[str, JsonObject]) -> list[str]:
+        """Order rules so that each comes after those that it depends on."""
+        ordered: dict[str, None] = {}
+        path: set[str] = set()
+
+        def visit(slug: str) -> None:
+            named = entries[slug].get("depends_on")
+            path.add(slug)
+            for each in named if isinstance(named, list) else ():
+                if isinstance(each, str) and each in entries and each not in path and each not in ordered:
+                    visit(each)
+            path.discard(slug)
+            ordered[slug] = None
+
+        for slug in entries:
+            if slug not in ordered:
+                visit(slug)
+        return list(ordered)
+
+    def show(self, context: TransferContext, item: Rule) -> JsonObject:
         shown = definition.as_json(definition.from_row(item))
+        shown["depends_on"] = [context.names.rule_slug(each) for each in item.depends_on]
         return shown | {"filters": {name: values for name, values in shown["filters"].items() if values}}
 
     def audited(self, context: TransferContext, item: Rule) -> JsonObject:
         return self.show(context, item)
 
     def create(self, context: TransferContext, entry: JsonObject) -> Rule:
-        return rule_admin.create(context.session, entry, context.now)
+        return rule_admin.create(context.session, self._body(context, entry), context.now)
 
     def update(self, context: TransferContext, item: Rule, entry: JsonObject) -> Rule:
-        return rule_admin.replace(context.session, item.id, entry, context.now)
+        return rule_admin.replace(context.session, item.id, self._body(context, entry), context.now)
+
+    def _body(self, context: TransferContext, entry: JsonObject) -> JsonObject:
+        return entry | {"depends_on": context.names.rule_ids(entry, "depends_on")}
 
     def delete(self, context: TransferContext, item: Rule) -> None:
         rule_admin.delete(context.session, item.id, context.now)
@@ -147,6 +186,9 @@ class Actions:
     """Actions. Their configs contain secrets."""
 
     name = "action"
+
+    def order(self, entries: Mapping[str, JsonObject]) -> list[str]:
+        return list(entries)
 
     def stored(self, context: TransferContext) -> Sequence[Action]:
         return context.session.scalars(select(Action).order_by(Action.created_at, Action.id)).all()
@@ -213,6 +255,9 @@ class Silences:
 
     name = "silence"
     fields = frozenset({"rule", "group", "starts_at", "ends_at", "reason"})
+
+    def order(self, entries: Mapping[str, JsonObject]) -> list[str]:
+        return list(entries)
 
     def stored(self, context: TransferContext) -> Sequence[Silence]:
         query = select(Silence).where(Silence.ends_at > context.now)

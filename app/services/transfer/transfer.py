@@ -61,11 +61,12 @@ def apply_document(
     errors: list[FieldError] = []
     planned: list[Planned] = []
     for run in runs:
-        for index, slug in enumerate(run.entries):
+        indexes = {slug: index for index, slug in enumerate(run.entries)}
+        for slug in run.kind.order(run.entries):
             try:
                 planned += run.apply(slug)
             except InvalidInput as error:
-                path = f"{run.kind.name}s.{index}"
+                path = f"{run.kind.name}s.{indexes[slug]}"
                 errors += [FieldError(f"{path}.{each.field}", each.message) for each in error.errors]
     if errors:
         raise InvalidInput(errors)

@@ -256,3 +256,44 @@ async def test_a_body_that_is_no_document_is_refused(api: Api) -> None:
     assert (await api.post("/api/import", content=b"#" * (10 << 20), headers=YAML)).status_code == 422
     assert (await api.post("/api/import", content=b"#" * ((10 << 20) + 1), headers=YAML)).status_code == 413
     assert fields(await api.post("/api/import?dry_run=maybe", content=b"version: 1", headers=YAML)) == ["dry_run"]
+
+
+DEPENDENT = """version: 1
+rules:
+  - slug: retries
+    name: Retries fail
+    log_type: message
+    pattern_type: any
+    depends_on: [outage]
+  - slug: outage
+    name: Outage
+    log_type: message
+    pattern_type: any
+"""
+
+
+async def test_dependencies_are_slugs_in_any_order(api: Api) -> None:
+    await import_document(api, DEPENDENT)
+    rules = {rule["name"]: rule for rule in (await everything(api))[0]}
+    assert rules["Retries fail"]["depends_on"] == [rules["Outage"]["id"]]
+    assert await import_document(api, DEPENDENT) == []
+    exported = (await api.get("/api/export")).text
+    assert "depends_on:\n  - outage" in exported.replace("    - outage", "  - outage")
+    assert await import_document(api, exported) == []
+
+
+async def test_a_document_can_turn_dependencies_round_and_no_circle_is_taken(api: Api) -> None:
+    await import_document(api, DEPENDENT)
+    turned = DEPENDENT.replace("    depends_on: [outage]\n", "") + "    depends_on: [retries]\n"
+    assert len(await import_document(api, turned)) == 2
+    circle = DEPENDENT + "    depends_on: [retries]\n"
+    answer = await api.post("/api/import", content=circle, headers=YAML)
+    assert answer.status_code == 422
+    assert {error["field"].rpartition(".")[2] for error in answer.json()["errors"]} == {"depends_on"}
+
+
+@pytest.mark.parametrize("wanted", ["outage", "[nowhere]", "[1]"])
+async def test_dependencies_that_are_not_there_are_refused(api: Api, wanted: str) -> None:
+    answer = await api.post("/api/import", content=DEPENDENT.replace("[outage]", wanted), headers=YAML)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "rules.0.depends_on"

@@ -39,7 +39,8 @@ RuleId = Annotated[UUID, Path()]
 MAX_ACTIONS = 1000
 MAX_NAMED_CODES = 6
 ALL_DIRECTIONS = sorted({direction for known in DIRECTIONS.values() for direction in known})
-DETAILS = ("description", "schedule.start", "schedule.end", "schedule.days")
+DETAILS = ("description", "schedule.start", "schedule.end", "schedule.days", "depends_on")
+MAX_RULES = 1000
 LOG_FILTERS = ("log_type", "status", "error_code", "q", *rule_form.FILTER_FIELDS)
 """Filters of the list of logs that a new rule can take over."""
 
@@ -241,6 +242,7 @@ def _page(
         "group_names": {field: NEW_VALUE_NAMES[field] for field in GROUP_FIELDS},
         "zones": sorted(zone_names()),
         "day_names": DAYS,
+        "other_rules": _other_rules(form, stored),
         "label_of": rule_form.label_of,
     }
     return render(request, viewer, "rule.html", context, status)
@@ -267,6 +269,15 @@ def _is_filled(form: RuleForm, errors: Sequence[FormError], names: Sequence[str]
 def _options(form: RuleForm, name: str, known: Sequence[str]) -> list[tuple[str, str]]:
     """Return the values that can be ticked: the known ones, and those that the rule has besides."""
     return [(value, value) for value in dict.fromkeys([*known, *form.fields.get(name, ())])]
+
+
+def _other_rules(form: RuleForm, stored: Stored | None) -> list[tuple[str, str]]:
+    """List the rules that this one may depend on, by name; a ticked one that is gone stays, to be unticked."""
+    with session_scope() as session:
+        found = rule_admin.list_rules(session, None, MAX_RULES).items
+        names = {str(rule.id): rule.name for rule in found if stored is None or rule.id != stored.id}
+    gone = {rule_id: rule_id for rule_id in form.fields.get("depends_on", ()) if rule_id not in names}
+    return sorted((names | gone).items(), key=lambda item: (item[1].lower(), item[0]))
 
 
 def _parse(body: dict[str, Any], form: RuleForm) -> tuple[RuleDefinition | None, list[FormError]]:

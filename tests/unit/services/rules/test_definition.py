@@ -45,6 +45,7 @@ def test_the_shortest_rule_has_all_defaults() -> None:
         "resolve_after_minutes": 60,
         "cooldown_minutes": 10,
         "schedule": None,
+        "depends_on": [],
     }
 
 
