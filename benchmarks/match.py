@@ -15,8 +15,10 @@ from uuid import UUID
 import re2
 
 from app.enums import PatternType
+from app.services.rules.conditions.each import Each
 from app.services.rules.patterns import RuleIndex, code_ranges, text_patterns
-from app.services.rules.types import LogVersion, Rule
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 LOGS = 10_000
 BATCH = 5_000
@@ -69,7 +71,7 @@ def _rule(number: int, kind: PatternType, value: str, filters: dict[str, frozens
         filters=filters,
         pattern_type=kind,
         pattern_value=value,
-        condition={"type": "each"},
+        condition=Each(),
         group_by=(),
         schedule=None,
         started_at=NOW,

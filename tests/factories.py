@@ -1,5 +1,6 @@
 """One builder for each value that many tests need: every field has a plain default, and a test names what matters."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import count
@@ -7,7 +8,9 @@ from typing import Any
 from uuid import uuid4
 
 from app.enums import PatternType
-from app.services.rules.types import LogVersion, Rule
+from app.services.rules.conditions.registry import read_condition
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 MORNING = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 ACCOUNT_SID = "AC" + "0" * 32
@@ -48,6 +51,16 @@ def make_log(**fields: Any) -> LogVersion:
     return LogVersion(**plain | fields)
 
 
+@dataclass(frozen=True)
+class RememberedAlert:
+    """What a condition knows of the open alert of a group."""
+
+    started_at: datetime = MORNING
+    baseline: float | None = None
+    insufficient_since: datetime | None = None
+    price_unit: str | None = None
+
+
 def make_rule(**fields: Any) -> Rule:
     """A rule that every log matches; `filters` may give its values as lists."""
     plain: dict[str, Any] = {
@@ -69,5 +82,6 @@ def make_rule(**fields: Any) -> Rule:
     }
     wanted = plain | fields
     wanted["filters"] = {field: frozenset(values) for field, values in wanted["filters"].items()}
+    wanted["condition"] = read_condition(wanted["condition"])
     wanted["pattern_type"] = PatternType(wanted["pattern_type"])
     return Rule(**wanted)

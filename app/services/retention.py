@@ -11,7 +11,6 @@ from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, Quarantine
 from app.services.evaluation import group_slots, known_values, minute_counts, rule_set
 from app.services.ingest import budget, callbacks, intake
 from app.services.logs import partitions, tallies
-from app.services.rules.types import NewValueParams
 from app.utils.crashpoints import crashpoint
 
 ALERTS_KEPT = timedelta(days=400)
@@ -49,7 +48,7 @@ def clean(settings: Settings, now: datetime) -> None:
         rules = rule_set.read_rule_set(session).rules.values()
         minute_counts.delete_expired(session, [rule for rule in rules if minute_counts.has_counts(rule)], now)
         group_slots.expire_slots(session, [rule for rule in rules if rule.group_by], now)
-        known_values.delete_expired(session, [rule for rule in rules if isinstance(rule.params, NewValueParams)], now)
+        known_values.delete_expired(session, [rule for rule in rules if rule.condition.watched_field], now)
     with session_scope() as session:
         budget.delete_expired(session, now)
         callbacks.delete_expired(session, now)

@@ -15,7 +15,8 @@ from app.services.preview.queries import STATES, fields_of, group_by, select
 from app.services.preview.request import to_rule
 from app.services.rules.packs import list_packs
 from app.services.rules.patterns import RuleIndex
-from app.services.rules.types import LogVersion, NoDataParams, Rule, StuckParams, SumParams
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 from app.services.twilio.error_codes import describe
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
@@ -27,8 +28,6 @@ MAX_KINDS = 300_000
 TOO_MANY = "is too far back: there are too many different logs; shorten the span"
 SAMPLES = 20
 """The newest logs of each code that packs are tried with."""
-OTHER_SUBJECTS = (NoDataParams, StuckParams, SumParams)
-"""Rules of these conditions look for silence, age and amounts: that they match a log says nothing of its code."""
 _CODED = "error_code IS NOT NULL AND occurred_at >= :since AND occurred_at < :until"
 
 Key = tuple[int, str]
@@ -105,7 +104,9 @@ def _packs_for(session: Session, codes: Iterable[int], span: Mapping[str, Any]) 
 
 
 def _is_about_codes(rule: Rule) -> bool:
-    return not isinstance(rule.params, OTHER_SUBJECTS)
+    """Say whether a match says something of its code: conditions of silence, age and amounts look for other things."""
+    condition = rule.condition
+    return not (condition.holds_below or condition.names_logs or condition.summed_field)
 
 
 def _takes_all(rule: Rule) -> bool:

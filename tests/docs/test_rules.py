@@ -15,7 +15,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.services.preview.service import preview
 from app.services.rules import definition
-from app.services.rules.types import PARAMS
+from app.services.rules.conditions.registry import CONDITION_TYPES
 from app.services.twilio.vocabulary import DIRECTIONS
 from app.utils.clock import rfc3339, utc_now
 from tests.fakes import START
@@ -30,7 +30,7 @@ PLAIN = {"name": "Example", "log_type": "message", "pattern_type": "status", "pa
 
 
 def test_every_condition_has_an_example() -> None:
-    assert list(dict.fromkeys(example["rule"]["condition"]["type"] for example in EXAMPLES)) == list(PARAMS)
+    assert list(dict.fromkeys(example["rule"]["condition"]["type"] for example in EXAMPLES)) == list(CONDITION_TYPES)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example["rule"]["condition"]["type"])

@@ -18,10 +18,16 @@ from app.config import Settings
 from app.database import session_scope
 from app.enums import PatternType
 from app.errors import FieldError, InvalidInput
-from app.services.alerts.summary import PLURALS
 from app.services.preview.service import preview
 from app.services.rules import definition
-from app.services.rules.definition import MEANING_FIELDS, NoData, Ratio, RuleDefinition, Spike, Stuck, Sum, Threshold
+from app.services.rules.conditions.no_data import NoData
+from app.services.rules.conditions.ratio import Ratio
+from app.services.rules.conditions.spike import Spike
+from app.services.rules.conditions.stuck import Stuck
+from app.services.rules.conditions.sum import Sum
+from app.services.rules.conditions.threshold import Threshold
+from app.services.rules.definition import MEANING_FIELDS, RuleDefinition
+from app.services.rules.words import PLURALS
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
 

@@ -15,7 +15,7 @@ from app.api.schemas.common import (
     ShownTime,
     Time,
 )
-from app.services.rules.definition import GROUP_FIELDS
+from app.services.rules.fields import GROUP_FIELDS
 from app.services.rules.groups import OTHER_VALUE
 
 TEST_NUMBER = "+15005550006"

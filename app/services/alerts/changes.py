@@ -26,7 +26,7 @@ from app.services.alerts.dependencies import Dependencies, load_dependencies
 from app.services.alerts.notification_policy import NotifyInput, decide
 from app.services.alerts.state_machine import Event, Fire, Notify, transition
 from app.services.outbox.enqueue import Notice, enqueue, make_notice
-from app.services.rules.types import Rule
+from app.services.rules.rule import Rule
 from app.utils.crashpoints import crashpoint
 
 log = structlog.get_logger()

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.enums import AlertStatus
 from app.models import Account, Alert, Rule
-from app.services.rules.types import Rule as RuleValue
+from app.services.rules.rule import Rule as RuleValue
 
 AccountIds = frozenset[int]
 

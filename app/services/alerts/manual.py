@@ -15,9 +15,7 @@ from app.errors import Conflict, NotFound
 from app.models import Alert, AlertNote
 from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, end_suppression
 from app.services.alerts.state_machine import Acknowledge, Resolve, Unacknowledge
-
-EPISODIC_CONDITIONS = frozenset({"each", "threshold", "new_value"})
-"""Conditions that hold at a match: the next match fires again. The others must have been false in between."""
+from app.services.rules.conditions.registry import MATCH_TYPES
 
 
 def resolve_rule_alerts(
@@ -101,7 +99,7 @@ def resolve(session: Session, alert_id: UUID, by: str, note: str | None, now: da
     """
     alert = _open_alert(session, alert_id)
     rule = session.get(models.Rule, alert.rule_id) if alert.rule_id else None
-    suppress = rule is None or rule.condition["type"] not in EPISODIC_CONDITIONS
+    suppress = rule is None or rule.condition["type"] not in MATCH_TYPES
     _resolve_alerts(session, [alert], Resolve(now, ResolveReason.MANUAL, suppress, by, note), get_settings())
     _keep_note(session, alert_id, by, note, now)
     return session.get_one(Alert, alert_id)

@@ -15,7 +15,7 @@ from app.models import Alert
 from app.services.alerts import silences
 from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, NotifySettings
 from app.services.alerts.state_machine import Unacknowledge
-from app.services.rules.types import Rule
+from app.services.rules.rule import Rule
 
 
 def send_due(session: Session, rules: Mapping[UUID, Rule], settings: Settings, now: datetime) -> int:

@@ -1,24 +1,13 @@
 """What a rule does, in one paragraph that speaks every default. Pure."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from functools import partial
 
 from app.enums import PatternType
-from app.services.alerts.summary import NEW_VALUE_NAMES, NOUNS, PLURALS
-from app.services.rules.definition import (
-    Condition,
-    Each,
-    NewValue,
-    NoData,
-    Ratio,
-    RuleDefinition,
-    Spike,
-    Stuck,
-    Sum,
-    Threshold,
-)
+from app.services.rules.definition import RuleDefinition
 from app.services.rules.patterns import list_items
-from app.utils.quantities import money, number, window
+from app.services.rules.words import NEW_VALUE_NAMES, Phrase, RuleFacts
+from app.utils.quantities import window
 
 MAX_NAMED_VALUES = 3
 """A list of more values than this is counted instead of written out."""
@@ -33,16 +22,7 @@ FILTER_PHRASES = {
     "account_sid": ("of account ", "accounts"),
 }
 """How a filter is said, in the order of a sentence: what stands before its values, and their plural."""
-SUM_NAMES = {"price": "price", "duration_seconds": "duration in seconds", "segments": "number of segments"}
 DAYS = {"mon": "Mon", "tue": "Tue", "wed": "Wed", "thu": "Thu", "fri": "Fri", "sat": "Sat", "sun": "Sun"}
-
-
-class Phrase(NamedTuple):
-    """A piece of the sentence."""
-
-    text: str
-    strong: bool = False
-    """It is a value that the rule's author chose."""
 
 
 def describe_rule(rule: RuleDefinition) -> list[Phrase]:
@@ -73,84 +53,10 @@ def _alert(rule: RuleDefinition) -> Iterator[Phrase]:
     yield from _schedule(rule)
 
 
-def _condition(rule: RuleDefinition) -> Iterator[Phrase]:  # noqa: PLR0915 - one branch for each condition
-    condition = rule.condition
-    match condition:
-        case Each():
-            yield Phrase("as soon as ")
-            yield Phrase(f"{_article(rule)} {NOUNS[rule.log_type]}", strong=True)
-            yield from _matching(rule)
-            yield Phrase(" appears.")
-        case Threshold():
-            yield Phrase("when there are at least ")
-            yield Phrase(_count(rule, condition.count), strong=True)
-            yield from _matching(rule)
-            yield from _within(condition.window_minutes)
-        case Ratio():
-            yield from _ratio(rule, condition)
-        case NoData():
-            if condition.min_count == 1:
-                yield Phrase("when there is ")
-                yield Phrase(f"no {NOUNS[rule.log_type]}", strong=True)
-            else:
-                yield Phrase("when there are fewer than ")
-                yield Phrase(_count(rule, condition.min_count), strong=True)
-            yield from _matching(rule)
-            yield from _within(condition.window_minutes)
-        case Spike():
-            yield Phrase("when there are at least ")
-            yield Phrase(f"{number(condition.factor)} times", strong=True)
-            yield Phrase(f" as many {PLURALS[rule.log_type]}")
-            yield from _matching(rule)
-            yield Phrase(" as usual within ")
-            yield Phrase(window(condition.window_minutes), strong=True)
-            yield Phrase(", and at least ")
-            yield Phrase(f"{condition.min_count:,}", strong=True)
-            before = window(condition.window_minutes * condition.baseline_windows)
-            yield Phrase(f". Usual is the median of the {condition.baseline_windows:,} windows before, {before}.")
-        case NewValue():
-            yield Phrase("when ")
-            yield Phrase(f"{_article(rule)} {NOUNS[rule.log_type]}", strong=True)
-            yield from _matching(rule)
-            yield Phrase(" has ")
-            name = NEW_VALUE_NAMES[condition.field]
-            yield Phrase(f"{'an' if name[0] in 'aeiou' else 'a'} {name}", strong=True)
-            yield Phrase(" that none had in the ")
-            yield Phrase("day" if condition.lookback_days == 1 else f"{condition.lookback_days} days", strong=True)
-            yield Phrase(" before.")
-        case Stuck():
-            yield Phrase("when at least ")
-            yield Phrase(_count(rule, condition.min_count), strong=True)
-            yield from _matching(rule)
-            yield Phrase(f" {'is' if condition.min_count == 1 else 'are'} not final ")
-            yield Phrase(window(condition.older_than_minutes), strong=True)
-            yield Phrase(" after being created.")
-        case Sum():
-            yield Phrase("when the ")
-            yield Phrase(SUM_NAMES[condition.field], strong=True)
-            yield Phrase(f" of all {PLURALS[rule.log_type]}")
-            yield from _matching(rule)
-            if condition.field == "price" and "price_unit" not in rule.group_by:
-                yield Phrase(", each currency by itself,")
-            yield Phrase(" adds up to at least ")
-            yield Phrase((money if condition.field == "price" else number)(condition.at_least), strong=True)
-            yield from _within(condition.window_minutes)
-
-
-def _ratio(rule: RuleDefinition, condition: Ratio) -> Iterator[Phrase]:
-    yield Phrase("when at least ")
-    yield Phrase(f"{number(condition.percent)}%", strong=True)
-    yield Phrase(f" of the {PLURALS[rule.log_type]}")
-    yield from _filters(rule)
-    yield Phrase(" of ")
-    yield Phrase(window(condition.window_minutes), strong=True)
-    verb, value = _pattern(rule, ("have ", "are ", "contain ", "fit ", "satisfy "))
-    yield Phrase(f" {verb}")
-    yield Phrase(value or "match", strong=bool(value))
-    settle = f" {window(condition.settle_minutes)} after its end" if condition.settle_minutes else ""
-    yield Phrase(
-        f". Only final ones count; a window is judged{settle}, unless it has fewer than {condition.min_total:,}."
-    )
+def _condition(rule: RuleDefinition) -> Iterator[Phrase]:
+    matching, filters = list(_matching(rule)), list(_filters(rule))
+    facts = RuleFacts(rule.log_type, rule.group_by, matching, filters, partial(_pattern, rule))
+    return rule.condition.opens_when(facts)
 
 
 def _matching(rule: RuleDefinition) -> Iterator[Phrase]:
@@ -212,18 +118,7 @@ def _notifications(rule: RuleDefinition) -> Iterator[Phrase]:
         yield Phrase(_every(rule.renotify_minutes), strong=True)
         yield Phrase(" until somebody acknowledges it")
     yield Phrase(", and resolves ")
-    if isinstance(rule.condition, Each | NewValue | Threshold):
-        if rule.resolve_after_minutes:
-            yield Phrase(window(rule.resolve_after_minutes), strong=True)
-            yield Phrase(" after the last match")
-        else:
-            yield Phrase("with the last match")
-        yield from _threshold_resolve(rule.condition)
-    elif isinstance(rule.condition, Ratio) and rule.condition.resolve_percent is not None:
-        yield Phrase("as soon as it is below ")
-        yield Phrase(f"{number(rule.condition.resolve_percent)}%", strong=True)
-    else:
-        yield Phrase("as soon as that is no longer so")
+    yield from rule.condition.resolves_when(rule.resolve_after_minutes)
     if rule.cooldown_minutes:
         yield Phrase(". After a notification, ")
         yield Phrase(window(rule.cooldown_minutes), strong=True)
@@ -236,29 +131,8 @@ def _notifications(rule: RuleDefinition) -> Iterator[Phrase]:
         yield Phrase(" is open in the same account.")
 
 
-def _threshold_resolve(condition: Condition) -> Iterator[Phrase]:
-    if isinstance(condition, Threshold) and condition.resolve_count is not None:
-        yield Phrase(", if fewer than ")
-        yield Phrase(f"{condition.resolve_count:,}", strong=True)
-        yield Phrase(" are left in the window")
-
-
-def _within(minutes: int) -> Iterator[Phrase]:
-    yield Phrase(" within ")
-    yield Phrase(window(minutes), strong=True)
-    yield Phrase(".")
-
-
 def _every(minutes: int) -> str:
     return f"every {window(minutes).removeprefix('an ').removeprefix('a ')}"
-
-
-def _article(rule: RuleDefinition) -> str:
-    return "an" if NOUNS[rule.log_type][0] in "aeiou" else "a"
-
-
-def _count(rule: RuleDefinition, count: int) -> str:
-    return f"{count:,} {(NOUNS if count == 1 else PLURALS)[rule.log_type]}"
 
 
 def _short(text: str) -> str:

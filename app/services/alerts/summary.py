@@ -5,21 +5,10 @@ from typing import Any
 
 from app.enums import PatternType
 from app.services.rules.groups import OTHER_VALUE
-from app.services.rules.types import (
-    NewValueParams,
-    NoDataParams,
-    RatioParams,
-    Rule,
-    SpikeParams,
-    StuckParams,
-    SumParams,
-    ThresholdParams,
-)
+from app.services.rules.rule import Rule
+from app.services.rules.words import AlertFacts, join
 from app.services.twilio.error_codes import describe
-from app.utils.quantities import money, number, window
 
-NOUNS = {"call": "call", "message": "message", "error": "error-log entry", "any": "log"}
-PLURALS = {"call": "calls", "message": "messages", "error": "error-log entries", "any": "logs"}
 GROUP_PHRASES = {
     "status": ("with status {}", "without a status", "with other statuses"),
     "direction": ("in direction {}", "without a direction", "in other directions"),
@@ -33,37 +22,13 @@ GROUP_PHRASES = {
 }
 """How each field of a group is said: its value, that there is none, and that it stands for all further groups; in the
 order in which a sentence takes them."""
-NEW_VALUE_NAMES = {
-    "status": "status",
-    "direction": "direction",
-    "error_code": "error code",
-    "from": "sender",
-    "to": "receiver",
-    "to_country": "country",
-    "messaging_service_sid": "messaging service",
-    "account_sid": "account",
-    "price_unit": "currency",
-}
-"""What a value of each field is, where it is new."""
-SUM_UNITS = {"price": ("price", ""), "duration_seconds": ("duration", " seconds"), "segments": ("segments", "")}
-"""What is added up, and its unit."""
 MAX_WORD_LENGTH = 60
 
 
 def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code: int | None) -> str:
     """Write what happened, how often, and where: `3 calls with error 30003 (Unreachable destination handset) to GB`."""
-    params = rule.params
-    limit = (
-        f"(limit {params.count:,} in {window(params.window_minutes)})" if isinstance(params, ThresholdParams) else ""
-    )
-    new_phrase = f"new {NEW_VALUE_NAMES[params.field]} in" if isinstance(params, NewValueParams) else ""
-    return _join(
-        new_phrase,
-        f"{occurrences:,} {_noun(rule, occurrences)}",
-        _subject(rule, error_code, occurrences),
-        _group_phrases(group),
-        limit,
-    )
+    subject = _subject(rule, error_code, occurrences)
+    return rule.condition.summarize(AlertFacts(rule.log_type, subject, group, _group_phrases(group), occurrences))
 
 
 def summarize_over_time(
@@ -81,59 +46,10 @@ def summarize_over_time(
         total: what a percentage is of; 0 where that is not known.
         price_unit: the currency of a sum, where prices came in several.
     """
-    params = rule.params
-    subject = _subject(rule)
-    shown = _value_text(params, value)
-    if isinstance(params, RatioParams):
-        whole = f"{total:,} {_noun(rule, total)}" if total else PLURALS[rule.log_type]
-        share = f"{shown}% of {whole}"
-        return _join(
-            share,
-            subject,
-            _group_phrases(group),
-            f"in {window(params.window_minutes)} (limit {number(params.percent)}%)",
-        )
-    if isinstance(params, NoDataParams):
-        found = "no" if not value else f"only {shown}" if value < params.min_count else shown
-        few = f"{found} {_noun(rule, int(value or 0))}"
-        return _join(few, subject, _group_phrases(group), f"in {window(params.window_minutes)}")
-    if isinstance(params, SpikeParams):
-        return _join(
-            f"{shown} times as many {PLURALS[rule.log_type]} as usual",
-            subject,
-            _group_phrases(group),
-            f"in {window(params.window_minutes)}",
-        )
-    if isinstance(params, StuckParams):
-        count = int(value or 0)
-        stuck_phrase = f"not final after {window(params.older_than_minutes)}"
-        return _join(f"{count:,} {_noun(rule, count)}", subject, _group_phrases(group), stuck_phrase)
-    if isinstance(params, SumParams):
-        added, unit = SUM_UNITS[params.field]
-        if price_unit and "price_unit" not in group:
-            unit = f" {price_unit}"
-        amount = f"{added} of {occurrences:,} {_noun(rule, occurrences)}"
-        limit = f"reached {_sum(params, params.at_least)}{unit} in {window(params.window_minutes)}"
-        return _join(amount, subject, _group_phrases(group), f"{limit} (now {shown}{unit})")
-    return summarize(rule, group, occurrences, None)
-
-
-def _sum(params: SumParams, value: float) -> str:
-    return money(value) if params.field == "price" else number(value)
-
-
-def _value_text(params: object, value: float | None) -> str:
-    if value is None:
-        return "?"
-    return _sum(params, value) if isinstance(params, SumParams) else number(value)
-
-
-def _join(*parts: str) -> str:
-    return " ".join(part for part in parts if part)
-
-
-def _noun(rule: Rule, count: int) -> str:
-    return (NOUNS if count == 1 else PLURALS)[rule.log_type]
+    facts = AlertFacts(
+        rule.log_type, _subject(rule), group, _group_phrases(group), occurrences, value, total, price_unit
+    )
+    return rule.condition.summarize(facts)
 
 
 def _subject(rule: Rule, error_code: int | None = None, occurrences: int = 0) -> str:
@@ -176,7 +92,7 @@ def _group_phrases(group: Mapping[str, Any]) -> str:
     if len(group) > 1 and set(group.values()) == {OTHER_VALUE}:
         return "in all other groups"
     phrases = [name for name in GROUP_PHRASES if name in group and not (name == "to_country" and group.get("to"))]
-    return _join(*(_group_phrase(name, group[name]) for name in phrases))
+    return join(*(_group_phrase(name, group[name]) for name in phrases))
 
 
 def _group_phrase(name: str, value: object) -> str:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.enums import PatternType
-from app.services.rules.types import Rule
+from app.services.rules.rule import Rule
 
 UNREADABLE_AFTER = timedelta(hours=1)
 """An account that cannot be read for so long holds back no resolve any more."""
@@ -69,7 +69,7 @@ def _depends_on_code(rule: Rule) -> bool:
     """Say whether what the rule says of a call depends on its code, which comes from the error log."""
     if rule.pattern_type not in (PatternType.ANY, PatternType.STATUS):
         return True
-    return "error_code" in (*rule.group_by, rule.condition.get("field"))
+    return "error_code" in (*rule.group_by, rule.condition.watched_field)
 
 
 def load_completeness(session: Session, now: datetime) -> Completeness:

@@ -6,7 +6,8 @@ from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
 from app.services.evaluation.rule_set import read_rule_set
-from app.services.rules.types import LogVersion, Rule
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 
 def rules_that_match(session: Session, row: Row[*tuple[Any, ...]]) -> list[Rule]:

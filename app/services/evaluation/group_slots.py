@@ -10,13 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.services.rules.groups import group_key, other_group
-from app.services.rules.types import NoDataParams, Rule
+from app.services.rules.rule import Rule
 
 MAX_GROUPS = 500
-MIN_SLOT_TTL = timedelta(hours=24)
-"""A group without an open alert keeps its place at least so long after its last match."""
-NO_DATA_SLOT_TTL = timedelta(days=7)
-"""`no_data` misses a group that was seen so lately."""
 
 
 class Presence(NamedTuple):
@@ -39,7 +35,7 @@ def assign_slots(
     """
     group_ids = times.keys()
     presences = {
-        group_id: latest_presence(found, slot_ttl(rules[group_id[0]]))
+        group_id: latest_presence(found, rules[group_id[0]].condition.slot_ttl)
         for group_id, found in times.items()
         if rules[group_id[0]].group_by
     }
@@ -101,7 +97,7 @@ def _touch(session: Session, rules: Mapping[UUID, Rule], presences: Presences) -
         | {
             "first": [presences[group_id].first_at for group_id in listed],
             "last": [presences[group_id].last_at for group_id in listed],
-            "stays": [slot_ttl(rules[rule_id]) for rule_id, _ in listed],
+            "stays": [rules[rule_id].condition.slot_ttl for rule_id, _ in listed],
         },
     )
 
@@ -154,13 +150,6 @@ def _take_slots(session: Session, rule: Rule, presences: Mapping[str, Presence])
     return set(admitted)
 
 
-def slot_ttl(rule: Rule) -> timedelta:
-    """Say how long a group without an open alert keeps its place after its last match."""
-    if isinstance(rule.params, NoDataParams):
-        return max(NO_DATA_SLOT_TTL, 2 * rule.window)
-    return max(MIN_SLOT_TTL, rule.window)
-
-
 def expected_groups(session: Session, rules: Iterable[Rule], at: datetime) -> dict[UUID, list[str]]:
     """List the groups that each of these `no_data` rules misses at a minute, where they are silent."""
     asked = list(rules)
@@ -175,7 +164,7 @@ def expected_groups(session: Session, rules: Iterable[Rule], at: datetime) -> di
             "at": at,
             "rules": [rule.id for rule in asked],
             "epochs": [rule.epoch for rule in asked],
-            "since": [at - slot_ttl(rule) for rule in asked],
+            "since": [at - rule.condition.slot_ttl for rule in asked],
         },
     )
     found: dict[UUID, list[str]] = defaultdict(list)
@@ -199,7 +188,7 @@ def expire_slots(session: Session, rules: Iterable[Rule], now: datetime) -> None
         {
             "rules": [rule.id for rule in asked],
             "epochs": [rule.epoch for rule in asked],
-            "since": [now - slot_ttl(rule) for rule in asked],
+            "since": [now - rule.condition.slot_ttl for rule in asked],
         },
     )
     session.execute(

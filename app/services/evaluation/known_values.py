@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.services.rules.conditions.new_value import ValueRun, add_run
 from app.services.rules.groups import field_of
-from app.services.rules.types import LogVersion, NewValueParams, Rule
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 LATE_ARRIVAL = timedelta(days=40)
 """A run that is older than the lookback is kept so much longer: logs may come late."""
@@ -29,16 +30,10 @@ class ValueKey(NamedTuple):
 Runs = dict[ValueKey, list[ValueRun]]
 
 
-def lookback(rule: Rule) -> timedelta:
-    """Return how far back a value is looked for."""
-    assert isinstance(rule.params, NewValueParams)
-    return timedelta(days=rule.params.lookback_days)
-
-
 def value_of(rule: Rule, log: LogVersion) -> str | None:
     """Return the value that a log carries, as JSON; None for a missing one, which is no value."""
-    assert isinstance(rule.params, NewValueParams)
-    value = field_of(log, rule.params.field)
+    field = rule.condition.watched_field
+    value = None if field is None else field_of(log, field)
     return None if value is None else orjson.dumps(value).decode()
 
 
@@ -64,7 +59,7 @@ def load(session: Session, rules: Mapping[UUID, Rule], value_keys: Iterable[Valu
 def add_runs(runs: Runs, rules: Mapping[UUID, Rule], added: Iterable[tuple[ValueKey, ValueRun]]) -> Runs:
     """Put more runs to those that are known, and return them."""
     for value_key, run in added:
-        runs[value_key] = add_run(runs.get(value_key, []), run, lookback(rules[value_key.rule_id]))
+        runs[value_key] = add_run(runs.get(value_key, []), run, rules[value_key.rule_id].condition.lookback)
     return runs
 
 
@@ -130,6 +125,6 @@ def delete_expired(session: Session, rules: Iterable[Rule], now: datetime) -> No
         {
             "rules": [rule.id for rule in asked],
             "epochs": [rule.epoch for rule in asked],
-            "since": [now - lookback(rule) - LATE_ARRIVAL for rule in asked],
+            "since": [now - rule.condition.lookback - LATE_ARRIVAL for rule in asked],
         },
     )

@@ -25,8 +25,11 @@ from app.services.alerts.summary import summarize
 from app.services.evaluation import match_groups
 from app.services.evaluation.completeness import Completeness
 from app.services.evaluation.match_groups import MatchGroup, MatchGroups
+from app.services.rules.conditions.base import MatchCondition
+from app.services.rules.conditions.registry import MATCH_TYPES
 from app.services.rules.episodes import Episode, split_by_completeness
-from app.services.rules.types import EachParams, LogVersion, NewValueParams, Rule, ThresholdParams
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 MATCH_COLUMNS = (
     "rule_id",
@@ -73,7 +76,7 @@ def add_matches(
     groups: MatchGroups = {}
     minute_hits: list[Hit] = []
     for hit in hits:
-        if not isinstance(hit.rule.params, (EachParams, ThresholdParams, NewValueParams)):
+        if not isinstance(hit.rule.condition, MatchCondition):
             minute_hits.append(hit)
             continue
         group = groups.get((hit.rule.id, hit.group_key))
@@ -93,10 +96,10 @@ def evaluate_idle_groups(
         text(
             "SELECT alerts.rule_id, alerts.group_key, alerts.last_match_at FROM alerts"
             " JOIN rules ON rules.id = alerts.rule_id"
-            " WHERE alerts.status <> 'resolved' AND rules.condition ->> 'type' IN ('each', 'threshold', 'new_value')"
+            " WHERE alerts.status <> 'resolved' AND rules.condition ->> 'type' = ANY(:types)"
             " AND alerts.last_match_at + rules.resolve_after_minutes * interval '1 minute' <= :now"
         ),
-        {"now": now},
+        {"now": now, "types": list(MATCH_TYPES)},
     )
     for rule_id, key, last_match_at in quiet_rows:
         rule = rules.get(rule_id)

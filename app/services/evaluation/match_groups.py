@@ -14,11 +14,13 @@ from app.services.alerts.changes import load_open_alerts
 from app.services.alerts.fingerprint import fingerprint
 from app.services.evaluation import known_values, window_queries
 from app.services.evaluation.completeness import Completeness
-from app.services.rules.conditions import each, new_value, threshold
+from app.services.rules.conditions import new_value
+from app.services.rules.conditions.base import MatchCondition
 from app.services.rules.episodes import Episode, OpenEpisode, Point, find_episodes
 from app.services.rules.groups import group_values
+from app.services.rules.rule import Rule
 from app.services.rules.schedule import contains
-from app.services.rules.types import LogVersion, NewValueParams, Rule, ThresholdParams
+from app.services.rules.types import LogVersion
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -40,6 +42,11 @@ class MatchGroup:
     """Of `new_value`: the fresh logs that carry a value that is new, and that value as JSON."""
     superseded: set[int] = field(default_factory=set)
     """Held matches whose value was there before, as is known by now."""
+
+    @property
+    def condition(self) -> MatchCondition:
+        """The condition of the rule."""
+        return match_condition(self.rule)
 
     @property
     def fingerprint(self) -> str:
@@ -92,9 +99,9 @@ def _load_stored(session: Session, groups: MatchGroups, completeness: Completene
     spans: list[window_queries.MatchSpan] = []
     newest_requests: list[window_queries.NewestMatches] = []
     for group in groups.values():
-        if isinstance(group.rule.params, ThresholdParams):
-            _request_threshold_matches(group, group.rule.params, completeness, spans, newest_requests)
-        elif group.rule.schedule is not None or isinstance(group.rule.params, NewValueParams):
+        if group.condition.newest_needed:
+            _request_window_matches(group, completeness, spans, newest_requests)
+        elif group.rule.schedule is not None or group.condition.watched_field:
             _request_skipped_matches(group, completeness, spans)
     for rule_id, key, point in [
         *window_queries.matches_within(session, spans),
@@ -105,15 +112,14 @@ def _load_stored(session: Session, groups: MatchGroups, completeness: Completene
             group.stored.append(point)
 
 
-def _request_threshold_matches(
+def _request_window_matches(
     group: MatchGroup,
-    params: ThresholdParams,
     completeness: Completeness,
     spans: list[window_queries.MatchSpan],
     newest_requests: list[window_queries.NewestMatches],
 ) -> None:
-    """Ask for what a `threshold` needs to see: the windows around matches that may open an episode, and the newest
-    ones where an open alert may be over.
+    """Ask for what a condition with a window needs to see: the windows around matches that may open an episode, and the
+    newest matches where an open alert may be over.
     """
     rule, alert = group.rule, group.open
     uncounted_times = [point.at for point in group.uncounted()]
@@ -128,9 +134,8 @@ def _request_threshold_matches(
     if (uncounted_times and uncounted_times[-1] > alert.last_match_at + rule.quiet_period) or _may_be_over(
         rule, alert, completeness
     ):
-        newest_requests.append(
-            window_queries.NewestMatches(rule, group.key, alert.last_match_at, params.resolves_below)
-        )
+        newest = window_queries.NewestMatches(rule, group.key, alert.last_match_at, group.condition.newest_needed)
+        newest_requests.append(newest)
         spans.append(window_queries.MatchSpan(rule, group.key, alert.last_match_at, None))
 
 
@@ -163,7 +168,7 @@ def _update_known_values(session: Session, groups: MatchGroups) -> None:
     value_matches: list[tuple[known_values.ValueKey, datetime, int]] = []
     rules: dict[UUID, Rule] = {}
     for (rule_id, key), group in groups.items():
-        if isinstance(group.rule.params, NewValueParams):
+        if group.condition.watched_field:
             rules[rule_id] = group.rule
             for log_version in group.new_logs.values():
                 value = known_values.value_of(group.rule, log_version)
@@ -179,14 +184,20 @@ def _update_known_values(session: Session, groups: MatchGroups) -> None:
     )
     known_values.save(session, rules, stored_runs, updated_runs)
     for value_key, at, log_id in value_matches:
-        if new_value.is_new(updated_runs[value_key], at, known_values.lookback(rules[value_key.rule_id])):
+        if new_value.is_new(updated_runs[value_key], at, rules[value_key.rule_id].condition.lookback):
             groups[value_key.rule_id, value_key.group_key].new_values[log_id] = value_key.value
     for (rule_id, key), group in groups.items():
         for point in group.pending.values():
             runs = updated_runs.get(known_values.ValueKey(rule_id, key, point.new_value or ""))
-            if runs is not None and not new_value.is_new(runs, point.at, known_values.lookback(group.rule)):
+            if runs is not None and not new_value.is_new(runs, point.at, group.condition.lookback):
                 group.pending[point.log_id] = point._replace(new_value=None)
                 group.superseded.add(point.log_id)
+
+
+def match_condition(rule: Rule) -> MatchCondition:
+    """Return the condition of a rule that goes by matches."""
+    assert isinstance(rule.condition, MatchCondition), "the others are judged by the minute"
+    return rule.condition
 
 
 def group_episodes(group: MatchGroup) -> list[Episode]:
@@ -198,18 +209,19 @@ def group_episodes(group: MatchGroup) -> list[Episode]:
         open_episode = OpenEpisode(
             group.open.window_from, group.open.started_at, group.open.last_match_at, group.open.id
         )
-    saturation = threshold.saturation(rule.params, points) if isinstance(rule.params, ThresholdParams) else None
-    return find_episodes(points, opening_points(rule, points), rule.quiet_period, open_episode, rule.window, saturation)
+    return find_episodes(
+        points,
+        opening_points(rule, points),
+        rule.quiet_period,
+        open_episode,
+        rule.window,
+        group.condition.saturation(points),
+    )
 
 
 def opening_points(rule: Rule, points: Sequence[Point]) -> list[bool]:
     """Say for each match whether an episode may open at it: the condition holds, and at a time inside the schedule."""
-    if isinstance(rule.params, ThresholdParams):
-        opens = threshold.opens(rule.params, points)
-    elif isinstance(rule.params, NewValueParams):
-        opens = new_value.opens(points)
-    else:
-        opens = each.opens(points)
+    opens = match_condition(rule).opens(points)
     if rule.schedule is None:
         return opens
     return [opens_here and contains(rule.schedule, point.at) for point, opens_here in zip(points, opens, strict=True)]

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.services.evaluation import change_queue, minute_counts
 from app.services.evaluation.rule_set import RuleSet, account_starts, effective_start
-from app.services.rules.conditions.sum import UNKNOWN_UNIT
+from app.services.rules.conditions.base import UNKNOWN_UNIT
 from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import Failures
-from app.services.rules.types import LogVersion, Rule, SpikeParams
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 
 class BatchMatches(NamedTuple):
@@ -31,7 +32,7 @@ class BatchMatches(NamedTuple):
         for rule_id, key, minute, _ in self.deltas:
             times[rule_id, key].add(minute)
         for rule, log in self.hits:
-            at = log.occurred_at if minute_counts.counts_versions(rule) else log.changed_at
+            at = log.occurred_at if rule.condition.counts_versions else log.changed_at
             times[rule.id, group_key_of(rule, log)].add(at)
         return times
 
@@ -51,7 +52,7 @@ def match_batch(session: Session, rule_set: RuleSet, changes: Sequence[LogVersio
     if rule_set.counted_rule_ids:
         _add_counts(session, rule_set, changes, matching_rules, starts, deltas)
     for rule, log in hits:
-        if isinstance(rule.params, SpikeParams):
+        if rule.condition.counts_first_matches:
             minute = minute_counts.minute_end(log.changed_at)
             deltas[rule.id, group_key_of(rule, log), minute, UNKNOWN_UNIT].matched += 1
     return BatchMatches(hits, deltas, rule_set.index.pop_failures())
@@ -97,7 +98,7 @@ def _add_counts(
         (changes, matching_rules, 1),
         (former, rule_set.index.match_batch(former), -1),
     ):
-        populations = rule_set.index.populations(versions) if rule_set.has_ratio else [()] * len(versions)
+        populations = rule_set.index.populations(versions)
         for version, rules, population in zip(versions, matched, populations, strict=True):
             matches = {rule.id: rule for rule in rules if rule.id in rule_set.counted_rule_ids}
             for rule in (matches | {rule.id: rule for rule in population}).values():

@@ -14,9 +14,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.services.rules.conditions.sum import UNKNOWN_UNIT, unit_of
 from app.services.rules.groups import group_key_of
-from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -49,14 +49,9 @@ def hour_end(minute: datetime) -> datetime:
     return floor if floor == minute else floor + HOUR
 
 
-def counts_versions(rule: Rule) -> bool:
-    """Say whether the rule goes by counts that follow the versions of logs."""
-    return isinstance(rule.params, (RatioParams, NoDataParams, SumParams))
-
-
 def has_counts(rule: Rule) -> bool:
     """Say whether counts are kept for the rule at all."""
-    return counts_versions(rule) or isinstance(rule.params, SpikeParams)
+    return rule.condition.counts_versions or rule.condition.counts_first_matches
 
 
 def has_hour_counts(rule: Rule) -> bool:
@@ -66,15 +61,7 @@ def has_hour_counts(rule: Rule) -> bool:
 
 def add_version(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign: int) -> None:
     """Add what one version of a log comes to for one rule, or take it away (`sign` -1)."""
-    params = rule.params
-    total = matched = 0
-    amount, unit = Decimal(0), UNKNOWN_UNIT
-    if isinstance(params, RatioParams):
-        total, matched = int(log.final), int(log.final and matches)
-    elif matches:
-        matched = 1
-        if isinstance(params, SumParams):
-            amount, unit = abs(Decimal(getattr(log, params.field) or 0)), unit_of(params, log)
+    total, matched, amount, unit = rule.condition.count_version(log, matches)
     if not (total or matched):
         return
     key = (rule.id, group_key_of(rule, log), minute_end(log.occurred_at), unit)
@@ -165,5 +152,4 @@ def _delete_expired(session: Session, table: str, column: str, rules: Sequence[R
 
 def count_retention(rule: Rule) -> timedelta:
     """Say how far back the counts of a rule may be asked for: its windows, and two days to make up for."""
-    before = rule.params.baseline_windows if isinstance(rule.params, SpikeParams) else 0
-    return rule.window * (1 + before) + rule.settle_delay + timedelta(days=2)
+    return rule.window * (1 + rule.condition.earlier_windows) + rule.settle_delay + timedelta(days=2)

@@ -26,27 +26,16 @@ from app.services.alerts.state_machine import Count, Describe, Measure, Resolve
 from app.services.alerts.summary import summarize_over_time
 from app.services.evaluation import group_slots, stuck_logs, window_queries
 from app.services.evaluation.completeness import Completeness
-from app.services.evaluation.minute_counts import MINUTE, minute_end
+from app.services.evaluation.minute_counts import MINUTE, has_counts, minute_end
 from app.services.evaluation.rule_set import RuleSet, account_starts
-from app.services.evaluation.window_queries import WindowCounts, WindowSeries
-from app.services.rules.conditions import no_data, ratio, spike, stuck
+from app.services.evaluation.window_queries import WindowSeries
 from app.services.rules.conditions import sum as sum_condition
+from app.services.rules.conditions.base import NO_COUNTS, Amounts, MinuteCondition, Numbers, Verdict, WindowCounts
 from app.services.rules.groups import UNGROUPED_KEY, group_values
-from app.services.rules.schedule import contains, contains_whole
-from app.services.rules.types import (
-    NoDataParams,
-    RatioParams,
-    Rule,
-    SpikeParams,
-    StuckParams,
-    SumParams,
-    Verdict,
-)
+from app.services.rules.rule import Rule
 
-MINUTE_CONDITIONS = (RatioParams, NoDataParams, SpikeParams, StuckParams, SumParams)
 MAX_CATCH_UP = timedelta(hours=24)
 """Minutes that were missed are judged later, in order, but for those so long ago."""
-NO_COUNTS = WindowCounts(0, 0)
 
 log = structlog.get_logger()
 GroupId = tuple[UUID, str]
@@ -73,11 +62,11 @@ def first_judged_at(rule: Rule, known_from: datetime | None) -> datetime | None:
 
     Args:    known_from: from when on all that the rule looks at is known whole.
     """
-    if not isinstance(rule.params, MINUTE_CONDITIONS):
+    if not isinstance(rule.condition, MinuteCondition):
         return None
     first = first_judged_minute(rule)
-    if isinstance(rule.params, SpikeParams) and known_from is not None:
-        needed = spike.windows_needed(rule.params) + 1
+    if rule.condition.windows_needed and known_from is not None:
+        needed = rule.condition.windows_needed + 1
         first = max(first, minute_end(known_from + needed * rule.window))
     return first
 
@@ -86,7 +75,7 @@ def next_minute(
     session: Session, rules: Mapping[UUID, Rule], completeness: Completeness, now: datetime
 ) -> DueMinute | None:
     """Find the earliest minute that some rule is still to be judged at, and the rules that are; None: all is judged."""
-    asked = [rule for rule in rules.values() if isinstance(rule.params, MINUTE_CONDITIONS)]
+    asked = [rule for rule in rules.values() if isinstance(rule.condition, MinuteCondition)]
     if not asked:
         return None
     rows = session.execute(
@@ -121,7 +110,7 @@ class MinuteInput:
     cleared: set[GroupId] = field(default_factory=set)
     """Groups of these whose condition is false by now."""
     window_counts: dict[GroupId, dict[int, WindowCounts]] = field(default_factory=dict)
-    amounts: dict[GroupId, sum_condition.Amounts] = field(default_factory=dict)
+    amounts: dict[GroupId, Amounts] = field(default_factory=dict)
     expected_groups: dict[UUID, list[str]] = field(default_factory=dict)
     stuck: dict[GroupId, list[int]] = field(default_factory=dict)
     """Logs that are stuck, by rule and group."""
@@ -168,42 +157,35 @@ def judge_minute(
 def _read_input(session: Session, rule_set: RuleSet, due: DueMinute) -> MinuteInput:
     """Read the numbers of all rules at once."""
     minute = MinuteInput(due.at)
-    by_type: dict[type, list[Rule]] = defaultdict(list)
-    for rule in due.rules:
-        by_type[type(rule.params)].append(rule)
-    asked = [window for rule in due.rules if (window := _window_series(rule, due.at)) is not None]
-    minute.window_counts = window_queries.count_windows(session, asked)
-    sums = by_type[SumParams]
-    windows = [WindowSeries(rule, due.at, rule.window) for rule in sums]
-    minute.amounts |= window_queries.read_amounts(session, windows, sum_condition.LOOKBACK)
-    absence_rules = [rule for rule in by_type[NoDataParams] if rule.group_by]
-    if absence_rules:
-        minute.expected_groups = group_slots.expected_groups(session, absence_rules, due.at)
-    if by_type[StuckParams]:
-        minute.stuck = stuck_logs.find(
-            session, rule_set.stuck_index, by_type[StuckParams], account_starts(session), due.at
-        )
-    if sums:
-        params = {rule.id: rule.params for rule in sums if isinstance(rule.params, SumParams)}
-        minute.alerted_spans = _alerted_spans(session, params, minute)
+    minute.window_counts = window_queries.count_windows(
+        session, [_window_series(rule, due.at) for rule in due.rules if has_windows(rule)]
+    )
+    if sums := [rule for rule in due.rules if rule.condition.summed_field]:
+        windows = [WindowSeries(rule, due.at, rule.window) for rule in sums]
+        minute.amounts |= window_queries.read_amounts(session, windows, sum_condition.LOOKBACK)
+        minute.alerted_spans = _alerted_spans(session, sums, minute)
+    if expecting := [rule for rule in due.rules if rule.condition.holds_below and rule.group_by]:
+        minute.expected_groups = group_slots.expected_groups(session, expecting, due.at)
+    if looking := [rule for rule in due.rules if rule.condition.names_logs]:
+        minute.stuck = stuck_logs.find(session, rule_set.stuck_index, looking, account_starts(session), due.at)
     for rule_id, key in (*minute.window_counts, *minute.amounts, *minute.stuck):
         minute.groups[rule_id].add(key)
     for rule_id, keys in minute.expected_groups.items():
         minute.groups[rule_id].update(keys)
-    for rule in by_type[NoDataParams]:
-        if not rule.group_by:
+    for rule in due.rules:
+        if rule.condition.holds_below and not rule.group_by:
             minute.groups[rule.id].add(UNGROUPED_KEY)
     _read_alerts(session, due.rules, minute)
     return minute
 
 
-def _window_series(rule: Rule, at: datetime) -> WindowSeries | None:
-    """Return the windows that the numbers of a condition come from; None for those that need other numbers."""
-    if isinstance(rule.params, SpikeParams):
-        return WindowSeries(rule, at, rule.window, rule.params.baseline_windows + 1)
-    if isinstance(rule.params, (RatioParams, NoDataParams)):
-        return WindowSeries(rule, at - rule.settle_delay, rule.window)
-    return None
+def has_windows(rule: Rule) -> bool:
+    """Say whether the numbers of a condition are the counts of its windows."""
+    return has_counts(rule) and not rule.condition.summed_field
+
+
+def _window_series(rule: Rule, at: datetime) -> WindowSeries:
+    return WindowSeries(rule, at - rule.settle_delay, rule.window, rule.condition.earlier_windows + 1)
 
 
 def _read_alerts(session: Session, rules: Sequence[Rule], minute: MinuteInput) -> None:
@@ -229,25 +211,22 @@ def _read_alerts(session: Session, rules: Sequence[Rule], minute: MinuteInput) -
         minute.open_alerts[group_ids[alert_fingerprint]] = alert
 
 
-def _alerted_spans(session: Session, params: Mapping[UUID, SumParams], minute: MinuteInput) -> Spans:
-    """Read the spans of the alerts that ended lately."""
+def _alerted_spans(session: Session, rules: Sequence[Rule], minute: MinuteInput) -> Spans:
+    """Read the spans of the alerts of `sum` rules that ended lately."""
     found: Spans = defaultdict(list)
-    oldest_end = (
-        minute.at - sum_condition.LOOKBACK - max(timedelta(minutes=each.window_minutes) for each in params.values())
-    )
+    conditions = {rule.id: rule.condition for rule in rules}
+    oldest_end = minute.at - sum_condition.LOOKBACK - max(rule.window for rule in rules)
     rows = session.execute(
         select(Alert.rule_id, Alert.group_key, Alert.window_from, Alert.resolved_at, Alert.resolve_reason)
         .where(Alert.rule_id == text("ANY(:ids)"), Alert.status == AlertStatus.RESOLVED)
         .where((Alert.resolved_at > oldest_end) | Alert.suppressed_until_clear)
-        .params(ids=list(params))
+        .params(ids=list(conditions))
     )
     for rule_id, key, since, until, reason in rows:
         if rule_id is not None and until is not None:
-            by_hand = reason == ResolveReason.MANUAL
-            amounts: sum_condition.Amounts = minute.amounts.get((rule_id, key), {}) if by_hand else {}
-            found[rule_id, key].append(
-                (since, sum_condition.breached_until(params[rule_id], amounts, until, minute.at))
-            )
+            amounts = minute.amounts.get((rule_id, key), {}) if reason == ResolveReason.MANUAL else {}
+            breached_until = conditions[rule_id].breached_until(amounts, until, minute.at)
+            found[rule_id, key].append((since, breached_until))
     return found
 
 
@@ -262,7 +241,7 @@ def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: A
             if verdict.holds is False and group_id in minute.suppressed:
                 minute.suppressed.remove(group_id)
                 minute.cleared.add(group_id)
-            if not verdict.holds or group_id in minute.suppressed or not _in_schedule(rule, minute.at):
+            if not verdict.holds or group_id in minute.suppressed or not rule.condition.fits(rule.schedule, minute.at):
                 continue
             alert = _open_alert(rule, key, verdict, minute.at, alert_changes)
         elif verdict.holds is False or verdict.is_past:
@@ -276,46 +255,20 @@ def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: A
 
 def judge_group(rule: Rule, group_id: GroupId, minute: MinuteInput, due: DueMinute) -> Verdict:
     """Ask the condition."""
-    params, alert = rule.params, minute.open_alerts.get(group_id)
-    window_counts = minute.window_counts.get(group_id, {})
-    if isinstance(params, RatioParams):
-        counts, since = window_counts.get(0, NO_COUNTS), alert.insufficient_since if alert else None
-        goes_on = alert is not None or group_id in minute.suppressed
-        return ratio.judge(params, counts.total, counts.matched, since, minute.at, goes_on=goes_on)
-    if isinstance(params, NoDataParams):
-        return no_data.judge(params, window_counts.get(0, NO_COUNTS).matched)
-    if isinstance(params, SpikeParams):
-        baseline_counts = _baseline_counts(params, window_counts, due.completeness.known_from(rule), minute.at)
-        frozen, started_at = (alert.baseline, alert.started_at) if alert else (None, None)
-        return spike.judge(
-            params, window_counts.get(0, NO_COUNTS).matched, baseline_counts, frozen, started_at, minute.at
-        )
-    if isinstance(params, SumParams):
-        amounts, spans = minute.amounts.get(group_id, {}), minute.alerted_spans.get(group_id, [])
-        alert_unit = alert.price_unit if alert else None
-        return sum_condition.judge(params, amounts, spans, minute.at, first_judged_minute(rule), alert_unit)
-    assert isinstance(params, StuckParams)
-    return stuck.judge(params, len(minute.stuck.get(group_id, [])))
-
-
-def _baseline_counts(
-    params: SpikeParams, window_counts: Mapping[int, WindowCounts], known_from: datetime | None, at: datetime
-) -> list[int | None]:
-    """List the matches of the windows before the latest, newest first; None where one is not known whole."""
-    window = timedelta(minutes=params.window_minutes)
-    return [
-        window_counts.get(index, NO_COUNTS).matched
-        if known_from is not None and at - (index + 1) * window >= known_from
-        else None
-        for index in range(1, params.baseline_windows + 1)
-    ]
-
-
-def _in_schedule(rule: Rule, at: datetime) -> bool:
-    """Say whether the schedule lets the rule fire: `no_data` asks for its whole window."""
-    if isinstance(rule.params, NoDataParams):
-        return contains_whole(rule.schedule, at - timedelta(minutes=rule.params.window_minutes), at)
-    return contains(rule.schedule, at)
+    assert isinstance(rule.condition, MinuteCondition), "the others go by matches"
+    alert, window_counts = minute.open_alerts.get(group_id), minute.window_counts.get(group_id, {})
+    numbers = Numbers(
+        at=minute.at,
+        first=first_judged_minute(rule),
+        window=lambda index: window_counts.get(index, NO_COUNTS),
+        known_from=due.completeness.known_from(rule) if rule.condition.earlier_windows else None,
+        amounts=minute.amounts.get(group_id, {}),
+        alerted_spans=minute.alerted_spans.get(group_id, ()),
+        stuck=len(minute.stuck.get(group_id, ())),
+        alert=alert,
+        goes_on=alert is not None or group_id in minute.suppressed,
+    )
+    return rule.condition.judge(numbers)
 
 
 def _open_alert(rule: Rule, key: str, verdict: Verdict, at: datetime, alert_changes: AlertChanges) -> Alert:
@@ -334,7 +287,7 @@ def _open_alert(rule: Rule, key: str, verdict: Verdict, at: datetime, alert_chan
 
 def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
     """Return the start of the window that fired: what matched after it counts."""
-    if isinstance(rule.params, StuckParams):
+    if rule.condition.names_logs:
         return rule.started_at
     return (verdict.window_ended_at or at - rule.settle_delay) - rule.window
 
@@ -378,12 +331,12 @@ def _count_logs(session: Session, alert_changes: AlertChanges, updates: Sequence
     if not updates:
         return
     by_id = {alert.id: alert for _, alert, _ in updates}
-    spans = _alert_columns([each for each in updates if not isinstance(each[0].params, StuckParams)], at)
+    spans = _alert_columns([each for each in updates if not each[0].condition.names_logs], at)
     # The window that fires holds what went before, in earlier alerts too: those keep it.
     rows = [*session.execute(text(_SHARED_MATCHES), spans), *session.execute(text(_ASSIGN_MATCHES), spans)]
     counted: list[CountedMatch] = [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
-    counted += _count_stuck(session, [each for each in updates if isinstance(each[0].params, StuckParams)], at)
-    absence = {alert.id for rule, alert, _ in updates if isinstance(rule.params, NoDataParams)}
+    counted += _count_stuck(session, [each for each in updates if each[0].condition.names_logs], at)
+    absence = {alert.id for rule, alert, _ in updates if rule.condition.holds_below}
     for alert_id, changed_at, sid, code, account_id in sorted(counted, key=lambda row: (row[1], row[2])):
         account = None if alert_id in absence else account_id
         alert_changes.apply(by_id[alert_id], Count(changed_at, sid, code, account))
@@ -397,7 +350,7 @@ def _alert_columns(updates: Sequence[AlertUpdate], at: datetime) -> dict[str, ob
         "epochs": [rule.epoch for rule, _, _ in updates],
         "keys": [alert.group_key for _, alert, _ in updates],
         "since": [alert.window_from for _, alert, _ in updates],
-        "by_change": [isinstance(rule.params, SpikeParams) for rule, _, _ in updates],
+        "by_change": [rule.condition.counts_first_matches for rule, _, _ in updates],
         "opened": [alert.started_at == at for _, alert, _ in updates],
     }
 

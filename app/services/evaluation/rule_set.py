@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.enums import PatternType
-from app.services.evaluation.minute_counts import counts_versions
+from app.services.rules.conditions.registry import read_condition
 from app.services.rules.patterns import RuleIndex
-from app.services.rules.types import RatioParams, Rule, StuckParams
+from app.services.rules.rule import Rule
 from app.utils.clock import cut_to_second
 
 RULE_SET_LOCK = 4_715_620_734
@@ -34,7 +34,6 @@ class RuleSet:
     """Of the `stuck` rules alone: they look at stored logs again and again."""
     counted_rule_ids: frozenset[UUID]
     """The rules that go by counts which follow the versions of logs."""
-    has_ratio: bool
     needs_warm_up: bool
     """Some rule has yet to learn from stored logs: nothing may be evaluated before."""
 
@@ -73,9 +72,8 @@ def _compile(rules: Sequence[Rule], *, needs_warm_up: bool) -> RuleSet:
     return RuleSet(
         rules={rule.id: rule for rule in rules},
         index=RuleIndex(rules),
-        stuck_index=RuleIndex([rule for rule in rules if isinstance(rule.params, StuckParams)]),
-        counted_rule_ids=frozenset(rule.id for rule in rules if counts_versions(rule)),
-        has_ratio=any(isinstance(rule.params, RatioParams) for rule in rules),
+        stuck_index=RuleIndex([rule for rule in rules if rule.condition.names_logs]),
+        counted_rule_ids=frozenset(rule.id for rule in rules if rule.condition.counts_versions),
         needs_warm_up=needs_warm_up,
     )
 
@@ -102,7 +100,7 @@ def to_rule(row: models.Rule) -> Rule:
         filters={field: frozenset(values) for field, values in row.filters.items() if values},
         pattern_type=PatternType(row.pattern_type),
         pattern_value=row.pattern_value,
-        condition=row.condition,
+        condition=read_condition(row.condition),
         group_by=tuple(row.group_by),
         schedule=row.schedule,
         started_at=row.started_at,

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import text
@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 from app.services.evaluation.rule_set import effective_start
 from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import RuleIndex
-from app.services.rules.types import LogVersion, Rule, StuckParams
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 _READ = text(
     """
@@ -34,11 +35,7 @@ def find(
     Args:    index: of the `stuck` rules; those that are not among `rules` are passed over.
     Returns: ids of logs by rule and group.
     """
-    ages = {
-        rule.id: timedelta(minutes=rule.params.older_than_minutes)
-        for rule in rules
-        if isinstance(rule.params, StuckParams)
-    }
+    ages = {rule.id: rule.condition.min_age for rule in rules}
     youngest = at - min(ages.values())
     since = min(rule.started_at for rule in rules).replace(microsecond=0)
     found: dict[tuple[UUID, str], list[int]] = defaultdict(list)

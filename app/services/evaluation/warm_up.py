@@ -11,11 +11,12 @@ from sqlalchemy.orm import Session
 from app import models
 from app.services.evaluation import group_slots, history, known_values, minute_counts
 from app.services.evaluation.rule_set import bump_version, to_rule
+from app.services.rules.conditions.base import UNKNOWN_UNIT
 from app.services.rules.conditions.new_value import ValueRun
-from app.services.rules.conditions.sum import UNKNOWN_UNIT
 from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import RuleIndex
-from app.services.rules.types import LogVersion, NewValueParams, NoDataParams, Rule, SpikeParams
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 MAX_CHANGE_DELAY = timedelta(days=3)
 """A log may change so long after it occurred: what changed in the lookback may have occurred before it."""
@@ -51,14 +52,7 @@ def warm_up_rules(session: Session, now: datetime) -> None:
 
 def warm_up_span(rule: Rule) -> timedelta | None:
     """Say how far back of its start a rule learns; None: it needs nothing."""
-    params = rule.params
-    if isinstance(params, NewValueParams):
-        return timedelta(days=params.lookback_days)
-    if isinstance(params, NoDataParams) and rule.group_by:
-        return group_slots.slot_ttl(rule)
-    if isinstance(params, SpikeParams):
-        return rule.window * (params.baseline_windows + 1)
-    return None
+    return rule.condition.warm_up_span(grouped=bool(rule.group_by))
 
 
 def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:
@@ -71,14 +65,14 @@ def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:
     # A backfill reads the future of nobody: what lies after now is a clock's fault, and is looked at all the same.
     for chunk in history.read(session, min(starts.values()) - MAX_CHANGE_DELAY, now + timedelta(days=1)):
         for rule, log in _first_matches(index, chunk):
-            at = log.occurred_at if isinstance(rule.params, NoDataParams) else log.changed_at
+            at = log.occurred_at if rule.condition.counts_versions else log.changed_at
             if at < starts[rule.id]:
                 continue
             key, minute = group_key_of(rule, log), minute_counts.minute_end(at)
             times[rule.id, key].add(minute)
-            if isinstance(rule.params, SpikeParams):
+            if rule.condition.counts_first_matches:
                 deltas[rule.id, key, minute, UNKNOWN_UNIT].matched += 1
-            elif isinstance(rule.params, NewValueParams) and (value := known_values.value_of(rule, log)) is not None:
+            elif (value := known_values.value_of(rule, log)) is not None:
                 known_values.add_runs(runs, by_id, [(known_values.ValueKey(rule.id, key, value), ValueRun(at, at))])
     slots = group_slots.assign_slots(session, by_id, times)
     minute_counts.save(session, by_id, minute_counts.fold_overflow(deltas, slots))

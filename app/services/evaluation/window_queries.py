@@ -11,8 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.services.evaluation.minute_counts import has_hour_counts, hour_end
+from app.services.rules.conditions.base import WindowCounts
 from app.services.rules.episodes import Point
-from app.services.rules.types import Rule
+from app.services.rules.rule import Rule
 
 GroupMatch = tuple[UUID, str, Point]
 GroupId = tuple[UUID, str]
@@ -101,13 +102,6 @@ class WindowSeries(NamedTuple):
     length: timedelta
     window_count: int = 1
     """How many windows."""
-
-
-class WindowCounts(NamedTuple):
-    """What one window of one group holds."""
-
-    total: int
-    matched: int
 
 
 class RangePart(NamedTuple):

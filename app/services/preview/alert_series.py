@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.errors import InvalidInput
 from app.models import Alert
-from app.services.evaluation import minute_evaluator
 from app.services.evaluation.completeness import Completeness
 from app.services.evaluation.minute_counts import MINUTE, minute_end
 from app.services.evaluation.rule_set import to_rule
@@ -23,17 +22,10 @@ from app.services.preview.log_reader import MAX_LIFETIME, LogReader
 from app.services.preview.request import MAX_SPAN, PreviewRequest
 from app.services.preview.result import ValueAt
 from app.services.rules import definition
+from app.services.rules.conditions.base import MinuteCondition
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.groups import group_key_of, other_group
-from app.services.rules.types import (
-    NoDataParams,
-    RatioParams,
-    Rule,
-    SpikeParams,
-    StuckParams,
-    SumParams,
-    ThresholdParams,
-)
+from app.services.rules.rule import Rule
 from app.utils.clock import cut_to_second, rfc3339
 from app.utils.json_types import JsonObject
 
@@ -98,24 +90,13 @@ def read_series(
     except RuleUnknown as error:
         return AlertSeries(None, detail=WITHOUT_RULE[error.reason])
     rule, parsed = to_rule(row), definition.from_row(row)
-    limit = limit_of(rule)
+    limit = rule.condition.limit
     if rule.group_by and alert.group == other_group(rule):
         return AlertSeries(limit, rule=parsed, detail=OTHER_GROUP)
     try:
         return _measure(session, alert, rule, parsed, settings, now, Deadline(seconds))
     except InvalidInput:
         return AlertSeries(limit, rule=parsed, detail=TOO_MANY)
-
-
-def limit_of(rule: Rule) -> float | None:
-    """Return the value at which a condition holds; None: it has none."""
-    match rule.params:
-        case ThresholdParams(count=limit) | NoDataParams(min_count=limit) | StuckParams(min_count=limit):
-            return float(limit)
-        case RatioParams(percent=limit) | SpikeParams(factor=limit) | SumParams(at_least=limit):
-            return float(limit)
-        case _:
-            return None
 
 
 class _Span(NamedTuple):
@@ -133,9 +114,7 @@ def _span_of(alert: Alert, rule: Rule, now: datetime) -> _Span:
 
 def _window_of(rule: Rule) -> timedelta:
     """Return the window of a condition, or what stands for one."""
-    if isinstance(rule.params, StuckParams):
-        return timedelta(minutes=rule.params.older_than_minutes)
-    return rule.window or max(rule.quiet_period, MINUTE)
+    return rule.condition.min_age or rule.window or max(rule.quiet_period, MINUTE)
 
 
 def _measure(
@@ -156,7 +135,7 @@ def _measure(
     # A window holds its end, and what is read does not.
     request = PreviewRequest(narrowed, parsed, _read_from(rule, span), span.until + MICROSECOND, rule.id)
     reader = LogReader(session, narrowed, deadline)
-    if isinstance(rule.params, minute_evaluator.MINUTE_CONDITIONS):
+    if isinstance(rule.condition, MinuteCondition):
         value_at = by_minute.measure_group(reader, request, horizon, known, session, settings, deadline, alert)
         is_known = _is_judged(rule, known, horizon)
     else:
@@ -167,7 +146,7 @@ def _measure(
         SeriesPoint(start, value_at(end) if is_known(end) else None, opened, is_known(end))
         for start, end, opened in zip(starts, ends, was_open, strict=True)
     ]
-    return AlertSeries(limit_of(rule), points, span.until, parsed)
+    return AlertSeries(rule.condition.limit, points, span.until, parsed)
 
 
 def _narrowed(rule: Rule, alert: Alert) -> Rule:
@@ -178,7 +157,7 @@ def _narrowed(rule: Rule, alert: Alert) -> Rule:
 
 def _read_from(rule: Rule, span: _Span) -> datetime:
     """Return from when logs are read: those of the first window, but none from before the rule."""
-    reach = MAX_LIFETIME if isinstance(rule.params, StuckParams) else rule.window + rule.settle_delay
+    reach = MAX_LIFETIME if rule.condition.names_logs else rule.window + rule.settle_delay
     return max(cut_to_second(rule.started_at), span.since - reach)
 
 

@@ -6,14 +6,14 @@ from dataclasses import replace
 from datetime import datetime
 
 from app.services.evaluation import known_values
-from app.services.evaluation.match_groups import MatchGroup, group_episodes
+from app.services.evaluation.match_groups import MatchGroup, group_episodes, match_condition
 from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogReader
 from app.services.preview.request import PreviewRequest
 from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult
 from app.services.rules.conditions.new_value import ValueRun, is_new
 from app.services.rules.episodes import split_by_completeness
-from app.services.rules.types import NewValueParams, Rule, ThresholdParams
+from app.services.rules.rule import Rule
 from app.utils.clock import cut_to_second
 
 
@@ -28,7 +28,7 @@ def run(reader: LogReader, request: PreviewRequest, horizon: datetime, deadline:
         group = groups.setdefault(key, MatchGroup(rule, key))
         group.new_logs[log.log_id] = log
     times = {key: sorted(log.changed_at for log in group.new_logs.values()) for key, group in groups.items()}
-    if isinstance(rule.params, NewValueParams):
+    if rule.condition.watched_field:
         for group in groups.values():
             _mark_new_values(group, known_runs)
 
@@ -55,10 +55,10 @@ def _alerts(group: MatchGroup, horizon: datetime) -> Iterator[PreviewAlert]:
 
 def _known_runs(reader: LogReader, rule: Rule, since: datetime, slots: GroupSlots) -> known_values.Runs:
     """Load the values that matches had within the lookback."""
-    if not isinstance(rule.params, NewValueParams):
+    if not rule.condition.watched_field:
         return {}
     runs: known_values.Runs = {}
-    for log, first_at, last_at in reader.known_matches(since - known_values.lookback(rule), since):
+    for log, first_at, last_at in reader.known_matches(since - rule.condition.lookback, since):
         value = known_values.value_of(rule, log)
         key = slots.key(log)
         if value is not None:
@@ -82,13 +82,13 @@ def _mark_new_values(group: MatchGroup, known: known_values.Runs) -> None:
         [(value_key, ValueRun(log.changed_at, log.changed_at)) for value_key, log in value_matches],
     )
     for value_key, log in value_matches:
-        if is_new(known[value_key], log.changed_at, known_values.lookback(rule)):
+        if is_new(known[value_key], log.changed_at, rule.condition.lookback):
             group.new_values[log.log_id] = value_key.value
 
 
 def _measure(rule: Rule, times: dict[str, list[datetime]]) -> Callable[[datetime], float] | None:
     """Return a function that counts the matches in the window that ends at a time, for the largest group."""
-    if not isinstance(rule.params, ThresholdParams):
+    if not match_condition(rule).newest_needed:
         return None
     window = rule.window
 

@@ -17,16 +17,14 @@ from app.models import Alert
 from app.services.alerts.changes import AlertChanges
 from app.services.evaluation import minute_evaluator
 from app.services.evaluation.completeness import Completeness
-from app.services.evaluation.group_slots import slot_ttl
 from app.services.evaluation.minute_counts import MINUTE, minute_end
 from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogBucket, LogReader
 from app.services.preview.request import PreviewRequest
 from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult, ValueAt, Windows
 from app.services.preview.sources import CountSource, Source, Span, StuckSource, stuck_spans
-from app.services.rules.conditions import spike
 from app.services.rules.groups import UNGROUPED_KEY
-from app.services.rules.types import NoDataParams, RatioParams, Rule, SpikeParams, StuckParams, SumParams
+from app.services.rules.rule import Rule
 
 MAX_JUDGMENTS = 500_000
 MAX_CHECKS = 1_000_000
@@ -61,7 +59,7 @@ class GroupEvaluator:
         alert: Alert | None = None
         suppressed = False
         # With a schedule, the rule may fire at any minute. Windows of a spike begin and end at nearly every minute.
-        always = self.rule.schedule is not None or isinstance(self.rule.params, SpikeParams)
+        always = self.rule.schedule is not None or self.rule.condition.earlier_windows > 0
         queue = _MinuteQueue(() if always else source.changes(), first, last, always=always)
         for at in queue:
             if alert is None and not self._is_worth_judging(source, at):
@@ -72,7 +70,7 @@ class GroupEvaluator:
             if not updates:
                 continue
             alert = updates[0][1]
-            queue.add(self._deadline(alert))
+            queue.add(self.rule.condition.ends_by(alert))
             if alert.status == AlertStatus.RESOLVED:
                 yield self._preview_alert(alert, source, at)
                 suppressed, alert = bool(alert.suppressed_until_clear), None
@@ -111,14 +109,6 @@ class GroupEvaluator:
 
     def _due(self, at: datetime) -> minute_evaluator.DueMinute:
         return minute_evaluator.DueMinute(at, [self.rule], self._known)
-
-    def _deadline(self, alert: Alert) -> datetime | None:
-        """Return when an alert may end without further logs."""
-        if alert.insufficient_since is not None:
-            return alert.insufficient_since + 2 * self.rule.window
-        if isinstance(self.rule.params, SpikeParams):
-            return alert.started_at + spike.NEW_NORMAL_AFTER
-        return None
 
     def _preview_alert(self, alert: Alert, source: Source, until: datetime) -> PreviewAlert:
         return PreviewAlert(dict(alert.group), alert.started_at, alert.resolved_at, source.occurrences(alert, until))
@@ -170,13 +160,13 @@ def run(
 
     measure = _Measure(evaluator, sources, first, last)
     result = PreviewResult(measure, count_alerts, judged=(first, last) if first <= last else None)
-    if isinstance(rule.params, RatioParams):
+    if rule.condition.least_total:
         result.windows = Windows(0, 0)
     for key, source in sources.items():
         result.matches += source.matches(request.since)
         result.alerts += evaluator.evaluate_group(key, source)
-        if isinstance(source, CountSource) and isinstance(rule.params, RatioParams) and result.windows is not None:
-            result.windows = result.windows.plus(source.windows(first, last, rule.params.min_total))
+        if isinstance(source, CountSource) and result.windows is not None:
+            result.windows = result.windows.plus(source.windows(first, last, rule.condition.least_total))
     return result
 
 
@@ -203,7 +193,7 @@ def measure_group(
             return None
         is_open = alert.started_at <= at <= (alert.resolved_at or at)
         # The currency that the alert is about is followed from before it began.
-        goes_by_alert = is_open or isinstance(rule.params, SumParams)
+        goes_by_alert = is_open or rule.condition.summed_field is not None
         return evaluator.value(key, source, at, alert if goes_by_alert else None)
 
     return value_at
@@ -211,7 +201,7 @@ def measure_group(
 
 def _empty_source(rule: Rule) -> Source:
     """Return the logs of a group that has none."""
-    if isinstance(rule.params, StuckParams):
+    if rule.condition.names_logs:
         return StuckSource()
     source = CountSource(rule, None)
     source.freeze()
@@ -221,7 +211,7 @@ def _empty_source(rule: Rule) -> Source:
 def first_minute(rule: Rule, known: Completeness) -> datetime:
     """Return the first minute to evaluate: times before logs are known must not count as silence."""
     first, known_from = minute_evaluator.first_judged_minute(rule), known.known_from(rule)
-    if known_from is None or isinstance(rule.params, StuckParams):
+    if known_from is None or rule.condition.names_logs:
         return first
     return max(first, minute_end(known_from) + rule.window + rule.settle_delay)
 
@@ -233,7 +223,7 @@ class _Measure:
         largest = sorted(sources, key=lambda key: -sources[key].size)[:MAX_PLOTTED_GROUPS]
         self._evaluator, self._first, self._last = evaluator, first, last
         self._sources = {key: sources[key] for key in largest}
-        self._nearest = min if isinstance(evaluator.rule.params, NoDataParams) else max
+        self._nearest = min if evaluator.rule.condition.holds_below else max
 
     def __call__(self, at: datetime) -> float | None:
         minute = at.replace(second=0, microsecond=0)
@@ -248,7 +238,7 @@ def _sources(
 ) -> dict[str, Source]:
     """Load the logs of each group."""
     rule = request.rule
-    if isinstance(rule.params, StuckParams):
+    if rule.condition.names_logs:
         return dict(_stuck(reader, request, settings))
     counts: dict[str, CountSource] = defaultdict(lambda: CountSource(rule, known_from))
     slots = GroupSlots(rule)
@@ -256,7 +246,7 @@ def _sources(
         counts[slots.key(kind.log)].add_history(kind)
     for kind in sorted(_within(reader, request), key=lambda kind: kind.minute):
         counts[slots.key(kind.log)].add(kind)
-    if isinstance(rule.params, NoDataParams) and not rule.group_by:
+    if rule.condition.holds_below and not rule.group_by:
         counts[UNGROUPED_KEY].freeze()
     for found in counts.values():
         found.freeze()
@@ -265,24 +255,23 @@ def _sources(
 
 def _before(reader: LogReader, rule: Rule, since: datetime) -> Iterable[LogBucket]:
     """Load what a new rule learns from stored logs: the baseline of a `spike`, the groups of `no_data`."""
-    if isinstance(rule.params, SpikeParams):
-        start = since - rule.window * (rule.params.baseline_windows + 1)
+    if rule.condition.counts_first_matches:
+        start = since - rule.window * (rule.condition.earlier_windows + 1)
         return reader.first_matches_by_minute(start, since)
-    if isinstance(rule.params, NoDataParams) and rule.group_by:
-        return reader.latest_by_minute(since - slot_ttl(rule), since)
+    if rule.condition.holds_below and rule.group_by:
+        return reader.latest_by_minute(since - rule.condition.slot_ttl, since)
     return []
 
 
 def _within(reader: LogReader, request: PreviewRequest) -> Iterable[LogBucket]:
-    if isinstance(request.rule.params, SpikeParams):
+    if request.rule.condition.counts_first_matches:
         return reader.first_matches_by_minute(request.since.replace(microsecond=0), request.until)
     return reader.latest_by_minute(request.since.replace(microsecond=0), request.until)
 
 
 def _stuck(reader: LogReader, request: PreviewRequest, settings: Settings) -> Iterator[tuple[str, StuckSource]]:
     rule = request.rule
-    assert isinstance(rule.params, StuckParams)
-    age = timedelta(minutes=rule.params.older_than_minutes)
+    age = rule.condition.min_age
     slots = GroupSlots(rule)
     found: dict[str, StuckSource] = defaultdict(StuckSource)
     for versions in reader.unfinished(request.since, request.until, age):

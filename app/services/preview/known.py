@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.services.evaluation.completeness import Completeness, StreamState, load_completeness
 from app.services.ingest import backfills
 from app.services.preview.request import EARLIEST
-from app.services.rules.types import Rule
+from app.services.rules.rule import Rule
 
 
 def completeness_of(session: Session, rule: Rule, now: datetime) -> Completeness:

@@ -1,21 +1,13 @@
 """The ladder of a preview: how many alerts other limits would have opened, from the numbers that are read already."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from app.errors import InvalidInput
-from app.services.rules.types import RatioParams, Rule, SpikeParams, SumParams, ThresholdParams
+from app.services.rules.rule import Rule
 
 RUNGS = 5
-LIMITS: Mapping[type, str] = {
-    ThresholdParams: "count",
-    RatioParams: "percent",
-    SpikeParams: "factor",
-    SumParams: "at_least",
-}
-"""Parameters of a condition to the limit that can be moved."""
-RESOLVE_LIMITS = {"count": "resolve_count", "percent": "resolve_percent"}
 MAX_PERCENT = 100.0
 AROUND = (0.3, 0.5, 2.0, 4.0)
 BEYOND = (0.2, 0.1, 0.05, 0.02, 8.0, 16.0, 32.0)
@@ -46,10 +38,10 @@ def climb(rule: Rule, own: int, count_alerts: Callable[[Rule], int]) -> Ladder |
         count_alerts: counts the alerts of the rule with another limit.
     Returns: None for conditions without a limit to move, and where counting takes too long.
     """
-    name = LIMITS.get(type(rule.params))
+    name = rule.condition.limit_field
     if name is None:
         return None
-    limit = rule.condition[name]
+    limit = getattr(rule.condition, name)
     try:
         return Ladder(
             f"condition.{name}",
@@ -86,8 +78,9 @@ def _is_possible(name: str, value: float) -> bool:
 
 def with_limit(rule: Rule, name: str, value: float) -> Rule:
     """Return the rule with another limit; one that alerts resolve at is no higher."""
-    changed: dict[str, Any] = dict(rule.condition) | {name: value}
-    lower = RESOLVE_LIMITS.get(name)
-    if lower is not None and changed.get(lower) is not None:
-        changed[lower] = min(changed[lower], value)
-    return replace(rule, condition=changed)
+    condition, changes = rule.condition, {name: value}
+    if condition.resolve_field is not None:
+        lower: float | None = getattr(condition, condition.resolve_field)
+        if lower is not None:
+            changes[condition.resolve_field] = min(lower, value)
+    return replace(rule, condition=condition.model_copy(update=changes))

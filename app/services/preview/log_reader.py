@@ -20,7 +20,8 @@ from app.services.preview.deadline import NARROW, TOO_LONG, Deadline
 from app.services.preview.queries import STATES, VERSIONS, Values, group_by, minute, select
 from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import RuleIndex
-from app.services.rules.types import LogVersion, RatioParams, Rule
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 MAX_ROWS = 300_000
 """The matches that a preview loads individually."""
@@ -76,7 +77,7 @@ class LogReader:
 
     def population(self, since: datetime, until: datetime, bucket: timedelta) -> dict[datetime, int]:
         """Count the logs of the population in [since, until) by bucket; for `ratio`, only final ones."""
-        final = " AND final" if isinstance(self._rule.params, RatioParams) else ""
+        final = " AND final" if self._rule.condition.counts_final else ""
         rows = self._rows(
             f"SELECT date_bin(:bucket, occurred_at, :since), count(*) FROM {STATES} WHERE {self._occurred}{final}"
             " GROUP BY 1",
@@ -120,9 +121,9 @@ class LogReader:
 
     def latest_by_minute(self, since: datetime, until: datetime) -> Iterator[LogBucket]:
         """Count the logs in their latest state, by all fields that the rule uses and by the minute they occurred in."""
-        at, field = minute("occurred_at"), queries.summed_field(self._rule)
+        at, field = minute("occurred_at"), self._rule.condition.summed_field
         amount = f"coalesce(sum(abs({field})), 0)" if field else "0"
-        share = isinstance(self._rule.params, RatioParams)
+        share = self._rule.condition.counts_final
         fields = {*self._fields, *queries.counted_fields(self._rule)}
         # A `ratio` also counts final logs that do not match, and its alerts name matches that are not final.
         which = "true" if share else self._pattern

@@ -9,7 +9,8 @@ from typing import Any
 
 from app.enums import PatternType
 from app.services.rules.patterns import code_ranges, list_items
-from app.services.rules.types import LogVersion, NewValueParams, RatioParams, Rule, SumParams
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 Values = dict[str, Any]
 
@@ -53,8 +54,8 @@ def attribute(field: str) -> str:
 def fields_of(rule: Rule) -> frozenset[str]:
     """Return the fields that decide whether a log matches a rule, and in which group."""
     names = {*map(attribute, (*rule.group_by, *rule.filters)), *_OF_PATTERN[rule.pattern_type], "log_type"}
-    if isinstance(rule.params, NewValueParams):
-        names.add(attribute(rule.params.field))
+    if rule.condition.watched_field:
+        names.add(attribute(rule.condition.watched_field))
     return frozenset(names)
 
 
@@ -124,11 +125,6 @@ def _escaped(word: str) -> str:
 
 def counted_fields(rule: Rule) -> frozenset[str]:
     """Return the fields by which a condition counts logs apart: those that are final, and each currency."""
-    if isinstance(rule.params, RatioParams):
+    if rule.condition.counts_final:
         return frozenset({"final"})
-    return frozenset({"price_unit"} if summed_field(rule) == "price" else ())
-
-
-def summed_field(rule: Rule) -> str | None:
-    """Return the field that a `sum` adds up."""
-    return rule.params.field if isinstance(rule.params, SumParams) else None
+    return frozenset({"price_unit"} if rule.condition.summed_field == "price" else ())

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from app.errors import FieldError, InvalidInput
 from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
-from app.services.rules.types import Rule
+from app.services.rules.rule import Rule
 from app.utils.ages import read_age
 
 MAX_SPAN = timedelta(days=92)
@@ -104,7 +104,7 @@ def to_rule(parsed: RuleDefinition, since: datetime) -> Rule:
         filters={field: frozenset(values) for field, values in body["filters"].items() if values},
         pattern_type=parsed.pattern_type,
         pattern_value=parsed.pattern_value,
-        condition=body["condition"],
+        condition=parsed.condition,
         group_by=tuple(parsed.group_by),
         schedule=body["schedule"],
         started_at=since,

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from app.services.rules.groups import group_key, group_key_of, other_group
-from app.services.rules.types import LogVersion, Rule
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 ValueAt = Callable[[datetime], float | None]
 """Returns the measured value at a time; None where there is none."""

@@ -16,7 +16,7 @@ from app.services.logs.search import LogFilter
 from app.services.preview.request import to_rule
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.patterns import RuleIndex, code_ranges, list_items
-from app.services.rules.types import Rule
+from app.services.rules.rule import Rule
 
 SPAN = timedelta(days=7)
 MAX_LOOKED_AT = 400

@@ -19,7 +19,8 @@ from app.services.preview.deadline import Deadline
 from app.services.preview.known import completeness_of
 from app.services.preview.log_reader import LogReader
 from app.services.preview.result import PreviewAlert, PreviewResult
-from app.services.rules.types import Rule
+from app.services.rules.conditions.base import MinuteCondition
+from app.services.rules.rule import Rule
 from app.utils.clock import rfc3339, rfc3339_or_none
 
 MAX_ALERTS = 5_000
@@ -42,7 +43,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     horizon = min(known.horizon(preview_request.rule) or preview_request.since, preview_request.until)
     deadline = Deadline()
     reader = LogReader(session, preview_request.rule, deadline)
-    if isinstance(preview_request.rule.params, minute_evaluator.MINUTE_CONDITIONS):
+    if isinstance(preview_request.rule.condition, MinuteCondition):
         result = by_minute.run(reader, preview_request, horizon, known, session, settings, deadline)
     else:
         result = by_match.run(reader, preview_request, horizon, deadline)

@@ -5,20 +5,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import NamedTuple, Protocol
 
 from app.models import Alert
-from app.services.evaluation.group_slots import slot_ttl
 from app.services.evaluation.minute_counts import MINUTE
 from app.services.evaluation.minute_evaluator import GroupId, MinuteInput
-from app.services.evaluation.window_queries import WindowCounts
 from app.services.preview.log_reader import LogBucket
 from app.services.preview.result import Windows
-from app.services.rules.conditions import spike
-from app.services.rules.conditions import sum as sum_condition
-from app.services.rules.conditions.sum import unit_of
-from app.services.rules.types import LogVersion, NoDataParams, RatioParams, Rule, SpikeParams, SumParams
+from app.services.rules.conditions.base import Amounts, MinuteCondition, Numbers, WindowCounts
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 Span = tuple[datetime, datetime]
 
@@ -97,7 +95,7 @@ class CountSource:
 
     def add_history(self, kind: LogBucket) -> None:
         """Add logs from before the span; for `no_data`, only the group's existence counts."""
-        if isinstance(self._rule.params, NoDataParams):
+        if self._rule.condition.holds_below:
             self._seen |= {kind.minute} if kind.matches else set()
         else:
             self.add(kind)
@@ -105,14 +103,14 @@ class CountSource:
     def add(self, kind: LogBucket) -> None:
         """Add a bucket of logs."""
         named = kind.number if kind.matches else 0
-        counts = kind.log.final or not isinstance(self._rule.params, RatioParams)
+        counts = kind.log.final or not self._rule.condition.counts_final
         more = _MinuteCounts(kind.number if counts else 0, named if counts else 0, named)
         self._added[kind.minute] = _add(self._added.get(kind.minute, NO_COUNTS), more)
         if kind.matches:
             self._seen.add(kind.minute)
             self.size += kind.number
-            if isinstance(self._rule.params, SumParams):
-                self._amounts[unit_of(self._rule.params, kind.log)].add(kind.minute, kind.amount)
+            if self._rule.condition.summed_field:
+                self._amounts[self._rule.condition.unit_of(kind.log)].add(kind.minute, kind.amount)
 
     def freeze(self) -> None:
         """Prepare for queries."""
@@ -137,8 +135,8 @@ class CountSource:
 
     def changes(self) -> Iterator[datetime]:
         windows = [0, 1]
-        if isinstance(self._rule.params, SpikeParams):
-            windows = list(range(self._rule.params.baseline_windows + 2))
+        if self._rule.condition.earlier_windows:
+            windows = list(range(self._rule.condition.earlier_windows + 2))
             if self._known_from is not None:
                 known = self._known_from
                 floor = known.replace(second=0, microsecond=0)
@@ -164,44 +162,31 @@ class CountSource:
         return Windows(number, too_small)
 
     def may_fire(self, at: datetime, rule: Rule) -> bool:
-        params = rule.params
-        if isinstance(params, SumParams):
-            return bool(sum_condition.judge(params, self._window_amounts(at), (), at, at).holds)
-        total, matched, _ = self._window(at - self._rule.settle_delay)
-        if isinstance(params, RatioParams):
-            return total >= params.min_total
-        if isinstance(params, SpikeParams):
-            return matched >= params.min_count and self._could_be_a_spike(params, matched, at)
-        return not self._rule.group_by or self._was_seen(at)
+        condition = rule.condition
+        assert isinstance(condition, MinuteCondition), "the others go by matches"
+        if condition.holds_below and self._rule.group_by and not self._was_seen(at):
+            return False
+        amounts = self._window_amounts(at) if condition.summed_field else {}
+        return condition.may_hold(Numbers(at, at, partial(self._window_before, at), self._known_from, amounts))
 
-    def _window_amounts(self, at: datetime) -> sum_condition.Amounts:
+    def _window_before(self, at: datetime, index: int) -> WindowCounts:
+        """Return the window so many windows before the one that is judged at a minute."""
+        total, matched, _ = self._window(at - self._rule.settle_delay - index * self._length)
+        return WindowCounts(total, matched)
+
+    def _window_amounts(self, at: datetime) -> Amounts:
         """Return what the window that ends at a minute comes to, in each unit."""
         return {unit: [(at, found.between(at - self._length, at))] for unit, found in self._amounts.items()}
 
-    def _could_be_a_spike(self, params: SpikeParams, matched: int, at: datetime) -> bool:
-        """Evaluate as if all windows were known. If fewer are, their median may be lower, so the real evaluation
-        follows.
-        """
-        since = at - (params.baseline_windows + 1) * self._length
-        if self._known_from is None or since < self._known_from:
-            return True
-        before = [self._window(at - number * self._length).matched for number in range(1, params.baseline_windows + 1)]
-        return spike.judge(params, matched, before, None, None, at).holds is not False
-
     def _was_seen(self, at: datetime) -> bool:
         index = bisect_right(self._seen_sorted, at)
-        return index > 0 and self._seen_sorted[index - 1] > at - slot_ttl(self._rule)
+        return index > 0 and self._seen_sorted[index - 1] > at - self._rule.condition.slot_ttl
 
     def fill_input(self, minute: MinuteInput, group_id: GroupId) -> None:
-        params = self._rule.params
-        total, matched, _ = self._window(minute.at - self._rule.settle_delay)
-        minute.window_counts[group_id] = {0: WindowCounts(total, matched)}
-        if isinstance(params, SumParams):
+        windows = range(self._rule.condition.earlier_windows + 1)
+        minute.window_counts[group_id] = {index: self._window_before(minute.at, index) for index in windows}
+        if self._rule.condition.summed_field:
             minute.amounts[group_id] = self._window_amounts(minute.at)
-        if isinstance(params, SpikeParams):
-            for number in range(1, params.baseline_windows + 1):
-                before = self._window(minute.at - number * self._length)
-                minute.window_counts[group_id][number] = WindowCounts(before.total, before.matched)
 
     def matches(self, since: datetime) -> Iterator[tuple[datetime, int]]:
         for at in self._minutes:

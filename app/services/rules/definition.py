@@ -11,26 +11,24 @@ from uuid import UUID
 import re2
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
-    ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from app.enums import PatternType, Severity
 from app.errors import FieldError, InvalidInput
+from app.services.rules.conditions.each import Each
+from app.services.rules.conditions.registry import CONDITION_TYPES, ConditionField
 from app.services.rules.expressions import ExpressionError, check_expression, literal_patterns
+from app.services.rules.fields import GroupField, StrictModel, refuse
 from app.services.rules.patterns import code_ranges, list_items, re2_options
 from app.utils import validation_messages
 from app.utils.json_types import JsonObject
 from app.utils.zones import is_zone
 
-MAX_WINDOW_MINUTES = 44_640
-"""31 days."""
 MAX_WAIT_MINUTES = 525_600
 """A year."""
 MAX_TEXT_LENGTH = 10_000
@@ -39,18 +37,6 @@ MAX_DEPENDENCIES = 100
 MIN_PROGRAM_SIZE = 3_000
 """A pattern may unfold to as many steps, or to two for each of its characters: one text then costs microseconds."""
 
-GROUP_FIELDS = (
-    "account_sid",
-    "from",
-    "to",
-    "to_country",
-    "error_code",
-    "status",
-    "direction",
-    "messaging_service_sid",
-    "price_unit",
-)
-"""What a rule may be grouped by, and what `new_value` may watch."""
 MEANING_FIELDS = ("log_type", "filters", "pattern_type", "pattern_value", "condition", "group_by", "schedule")
 """Fields that say what a rule does: editing one starts it anew."""
 
@@ -76,28 +62,24 @@ READ_ONLY_FIELDS = frozenset({"id", "created_at", "updated_at", *HEALTH_FIELDS})
 _Value = TypeVar("_Value", str, UUID)
 
 
-def _refuse(message: str) -> PydanticCustomError:
-    return PydanticCustomError("refused", "{message}", {"message": message})
-
-
 def _storable(text: str) -> str:
     """Refuse what PostgreSQL cannot store."""
     if "\0" in text:
-        raise _refuse("must not contain a NUL character")
+        raise refuse("must not contain a NUL character")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise _refuse("must be a text of valid Unicode characters")
+        raise refuse("must be a text of valid Unicode characters")
     return text
 
 
 def _visible(text: str) -> str:
     if not text.strip():
-        raise _refuse("must hold more than spaces")
+        raise refuse("must hold more than spaces")
     return text
 
 
 def _distinct(values: list[_Value]) -> list[_Value]:
     if len(set(values)) != len(values):
-        raise _refuse("must not name one thing twice")
+        raise refuse("must not name one thing twice")
     return values
 
 
@@ -110,30 +92,11 @@ Country = Annotated[
     FilterValue, AfterValidator(str.upper), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z]{2}$"})
 ]
 """Of any case, as people write it; which of them are countries, `feasibility` says."""
-GroupField = Literal[
-    "account_sid",
-    "from",
-    "to",
-    "to_country",
-    "error_code",
-    "status",
-    "direction",
-    "messaging_service_sid",
-    "price_unit",
-]
-Window = Annotated[int, Field(ge=1, le=MAX_WINDOW_MINUTES)]
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 RuleId = Annotated[UUID, Field(strict=False)]
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
-class _StrictModel(BaseModel):
-    """An object of a rule's body: no field but the named ones, and no conversion (true is no number)."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Filters(_StrictModel):
+class Filters(StrictModel):
     """The population: for each field the values let through; an empty list lets all through."""
 
     account_sid: FilterValues = []
@@ -145,98 +108,7 @@ class Filters(_StrictModel):
     level: Annotated[list[Literal["error", "warning", "notice", "debug"]], AfterValidator(_distinct)] = []
 
 
-def _check_resolve_limit(value: float | None, limit: float | None, name: str) -> None:
-    """Refuse to resolve at what would fire again."""
-    if value is not None and limit is not None and value > limit:
-        raise _refuse(f"must be at most {name}, {limit:.16g}")
-
-
-class Each(_StrictModel):
-    """A log matches for the first time."""
-
-    type: Literal["each"] = "each"
-
-
-class Threshold(_StrictModel):
-    """A window holds at least `count` matches."""
-
-    type: Literal["threshold"]
-    count: Count
-    window_minutes: Window
-    resolve_count: Count | None = None
-
-    @field_validator("resolve_count")
-    @classmethod
-    def _at_most_the_limit(cls, value: int | None, info: ValidationInfo) -> int | None:
-        _check_resolve_limit(value, info.data.get("count"), "count")
-        return value
-
-
-class Ratio(_StrictModel):
-    """At least `percent` of the final logs of a window match."""
-
-    type: Literal["ratio"]
-    percent: Annotated[float, Field(gt=0, le=100)]
-    window_minutes: Window
-    min_total: Count = 50
-    settle_minutes: Annotated[int, Field(ge=0, le=MAX_WINDOW_MINUTES)] = 10
-    resolve_percent: Annotated[float, Field(gt=0, le=100)] | None = None
-
-    @field_validator("resolve_percent")
-    @classmethod
-    def _at_most_the_limit(cls, value: float | None, info: ValidationInfo) -> float | None:
-        _check_resolve_limit(value, info.data.get("percent"), "percent")
-        return value
-
-
-class NoData(_StrictModel):
-    """Fewer than `min_count` matches in a window."""
-
-    type: Literal["no_data"]
-    window_minutes: Window
-    min_count: Count = 1
-
-
-class Spike(_StrictModel):
-    """`factor` times as many matches as in the median of the windows before."""
-
-    type: Literal["spike"]
-    factor: Annotated[float, Field(ge=1, le=1_000_000)] = 3
-    window_minutes: Window
-    baseline_windows: Annotated[int, Field(ge=1, le=1_000)] = 8
-    min_count: Count = 20
-
-
-class NewValue(_StrictModel):
-    """A match carries a value that none carried in the lookback."""
-
-    type: Literal["new_value"]
-    field: GroupField
-    lookback_days: Annotated[int, Field(ge=1, le=365)] = 30
-
-
-class Stuck(_StrictModel):
-    """Matching logs that are older than that are not final."""
-
-    type: Literal["stuck"]
-    older_than_minutes: Window
-    min_count: Count = 1
-
-
-class Sum(_StrictModel):
-    """The absolute values of a field add up to `at_least` in a window."""
-
-    type: Literal["sum"]
-    field: Literal["price", "duration_seconds", "segments"]
-    at_least: Annotated[float, Field(gt=0, le=1_000_000_000_000)]
-    window_minutes: Window
-
-
-Condition = Annotated[Each | Threshold | Ratio | NoData | Spike | NewValue | Stuck | Sum, Field(discriminator="type")]
-CONDITION_TYPES = ("each", "threshold", "ratio", "no_data", "spike", "new_value", "stuck", "sum")
-
-
-class Schedule(_StrictModel):
+class Schedule(StrictModel):
     """When the rule may fire, in local time; an `end` at or before `start` runs past midnight."""
 
     timezone: str
@@ -250,11 +122,11 @@ class Schedule(_StrictModel):
     @classmethod
     def _known(cls, name: str) -> str:
         if not is_zone(name):
-            raise _refuse("is no time zone; wanted is a name such as Europe/Berlin or UTC")
+            raise refuse("is no time zone; wanted is a name such as Europe/Berlin or UTC")
         return name
 
 
-class RuleDefinition(_StrictModel):
+class RuleDefinition(StrictModel):
     """A rule as a user writes it, with its defaults filled in."""
 
     name: Name
@@ -265,7 +137,7 @@ class RuleDefinition(_StrictModel):
     filters: Filters = Filters()
     pattern_type: Annotated[PatternType, Field(strict=False)]
     pattern_value: PatternValue | None = None
-    condition: Condition = Each()
+    condition: ConditionField = Each()
     group_by: Annotated[list[GroupField], AfterValidator(_distinct)] = []
     renotify_minutes: Annotated[int, Field(ge=1, le=MAX_WAIT_MINUTES)] | None = 60
     resolve_after_minutes: Annotated[int, Field(ge=0, le=MAX_WAIT_MINUTES)] = 60
@@ -277,7 +149,7 @@ class RuleDefinition(_StrictModel):
     @classmethod
     def _text_only(cls, value: object) -> object:
         if not isinstance(value, str):
-            raise _refuse("must be a text")
+            raise refuse("must be a text")
         return value
 
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from app.services.rules.types import LogVersion, Rule
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 OTHER_VALUE = "__other__"
 """Stands for every field of the group that takes what comes after the first 500 groups of a rule."""

@@ -14,7 +14,8 @@ import re2
 
 from app.enums import LogType, PatternType
 from app.services.rules import expressions
-from app.services.rules.types import LogVersion, Rule
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 
 _SHARED_AUTOMATON_BYTES = 256 << 20
 """What an automaton of many patterns may use for its states; with less it would rebuild them all the time."""
@@ -296,7 +297,7 @@ class RuleIndex:
         self.broken = {rule.id: reason for rule in rules if (reason := _pattern_error(rule)) is not None}
         self._failures = Failures(dict(self.broken), defaultdict(set))
         usable = [rule for rule in rules if rule.id not in self.broken]
-        self._ratio_rules = [rule for rule in rules if rule.condition.get("type") == "ratio"]
+        self._ratio_rules = [rule for rule in rules if rule.condition.counts_final]
         self._types: dict[str, _LogTypeIndex] = {
             kind.value: _LogTypeIndex(_rules_of_type(kind, usable), usable, self._note_failure) for kind in LogType
         }

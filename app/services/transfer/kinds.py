@@ -20,6 +20,7 @@ from app.services import audit, rule_admin
 from app.services.alerts import silences
 from app.services.outbox import actions
 from app.services.rules import definition
+from app.services.rules.fields import GROUP_FIELDS
 from app.services.transfer import references
 from app.services.transfer.document import slug_of
 from app.utils.clock import rfc3339
@@ -294,7 +295,7 @@ class Silences:
     def _faults(self, entry: JsonObject) -> list[FieldError]:
         errors = [FieldError(str(name)[:50], "is not known here") for name in entry if name not in self.fields]
         group, reason = entry.get("group", {}), entry.get("reason", "")
-        if not isinstance(group, dict) or not set(group) <= set(definition.GROUP_FIELDS):
+        if not isinstance(group, dict) or not set(group) <= set(GROUP_FIELDS):
             errors.append(FieldError("group", "must hold only fields that rules group by"))
         elif not all(value is None or type(value) in (str, int) for value in group.values()):
             errors.append(FieldError("group", "must hold texts, whole numbers and null"))

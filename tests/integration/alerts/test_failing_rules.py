@@ -14,7 +14,8 @@ from app.database import session_scope
 from app.models import Alert, Heartbeat, Stream
 from app.services import health, rule_admin
 from app.services.evaluation import change_queue, match_evaluator, pipeline
-from app.services.rules.conditions import no_data, threshold
+from app.services.rules.conditions.no_data import NoData
+from app.services.rules.conditions.threshold import Threshold
 from app.services.rules.types import LogVersion
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
@@ -59,7 +60,7 @@ def test_a_rule_that_fails_stops_no_other_and_its_matches_are_judged_once_it_wor
     make_rule({"type": "each"})
     feed.complete(minutes(1))
     with monkeypatch.context() as broken:
-        broken.setattr(threshold, "opens", lambda *_: 1 / 0)
+        broken.setattr(Threshold, "opens", lambda *_: 1 / 0)
         feed.store([log(1, minutes(1), text="a secret body")], minutes(1))
         evaluate(minutes(1))
     assert alerts() == [("Rule of each", "firing"), ("Rule failing", "firing")]
@@ -81,7 +82,7 @@ def test_a_condition_over_time_that_fails_is_told_of_and_stops_no_other(
     make_rule({"type": "sum", "field": "segments", "at_least": 1, "window_minutes": 5})
     feed.store([log(1, minutes(2), segments=3)], minutes(2))
     feed.complete(minutes(7))
-    monkeypatch.setattr(no_data, "judge", lambda *_: 1 / 0)
+    monkeypatch.setattr(NoData, "judge", lambda *_: 1 / 0)
     evaluate(minutes(7))
     assert alerts() == [("Rule of sum", "resolved"), ("Rule failing", "firing")]
 

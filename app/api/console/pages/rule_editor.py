@@ -22,12 +22,14 @@ from app.errors import InvalidInput
 from app.models import Rule
 from app.services import audit, rule_admin
 from app.services.alerts.sentence import DAYS, describe_rule
-from app.services.alerts.summary import NEW_VALUE_NAMES
 from app.services.outbox import actions
 from app.services.preview.samples import Sample, sample
 from app.services.rules import definition
-from app.services.rules.definition import CONDITION_TYPES, GROUP_FIELDS, RuleDefinition
+from app.services.rules.conditions.registry import CONDITION_TYPES
+from app.services.rules.definition import RuleDefinition
+from app.services.rules.fields import GROUP_FIELDS
 from app.services.rules.patterns import list_items
+from app.services.rules.words import NEW_VALUE_NAMES
 from app.services.serializers import rule_json
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.services.twilio.vocabulary import DIRECTIONS

@@ -18,8 +18,9 @@ from app.errors import FieldError
 from app.models import Rule
 from app.services import rule_admin
 from app.services.alerts import search
-from app.services.alerts.sentence import Phrase, describe_condition
+from app.services.alerts.sentence import describe_condition
 from app.services.rules import definition
+from app.services.rules.words import Phrase
 from app.services.serializers import rule_json
 from app.utils.clock import utc_now
 

@@ -17,7 +17,7 @@ from app.database import session_scope
 from app.errors import InvalidInput
 from app.services import rule_admin
 from app.services.alerts import silences
-from app.services.rules.definition import GROUP_FIELDS
+from app.services.rules.fields import GROUP_FIELDS
 from app.utils.clock import utc_now
 
 router = make_router()

@@ -4,11 +4,18 @@ What is known of a value are its runs: matches that follow each other within the
 the order in which matches come to be known.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+from pydantic import Field
+
+from app.errors import FieldError
+from app.services.rules.conditions.base import MatchCondition, RulePart
 from app.services.rules.episodes import Point
+from app.services.rules.fields import GroupField
+from app.services.rules.words import NEW_VALUE_NAMES, AlertFacts, Phrase, RuleFacts, article, join
+from app.services.twilio.vocabulary import field_doubt
 
 
 class ValueRun(NamedTuple):
@@ -17,6 +24,46 @@ class ValueRun(NamedTuple):
     since_at: datetime
     """When the first was: with it the value was new."""
     last_at: datetime
+
+
+class NewValue(MatchCondition):
+    """A match carries a value that none carried in the lookback."""
+
+    type: Literal["new_value"]
+    field: GroupField
+    lookback_days: Annotated[int, Field(ge=1, le=365)] = 30
+
+    @property
+    def watched_field(self) -> str:
+        return self.field
+
+    @property
+    def lookback(self) -> timedelta:
+        return timedelta(days=self.lookback_days)
+
+    def warm_up_span(self, *, grouped: bool) -> timedelta:
+        return self.lookback
+
+    def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
+        if (why := field_doubt(self.field, rule.log_types)) is not None:
+            yield FieldError("condition.field", why)
+
+    def opens(self, points: Sequence[Point]) -> list[bool]:
+        """Say for each match whether it carries a new value."""
+        return [point.new_value is not None and not point.counted for point in points]
+
+    def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
+        yield Phrase("when ")
+        yield rule.one
+        yield from rule.matching
+        yield Phrase(" has ")
+        yield Phrase(article(NEW_VALUE_NAMES[self.field]), strong=True)
+        yield Phrase(" that none had in the ")
+        yield Phrase("day" if self.lookback_days == 1 else f"{self.lookback_days} days", strong=True)
+        yield Phrase(" before.")
+
+    def summarize(self, alert: AlertFacts) -> str:
+        return join(f"new {NEW_VALUE_NAMES[self.field]} in", super().summarize(alert))
 
 
 def is_new(runs: Sequence[ValueRun], at: datetime, lookback: timedelta) -> bool:
@@ -31,8 +78,3 @@ def add_run(runs: Sequence[ValueRun], added: ValueRun, lookback: timedelta) -> l
     ]
     joined = ValueRun(min(run.since_at for run in [added, *near]), max(run.last_at for run in [added, *near]))
     return [joined] if len(near) == len(runs) else sorted([joined, *(run for run in runs if run not in near)])
-
-
-def opens(points: Sequence[Point]) -> list[bool]:
-    """Say for each match whether the condition holds at it."""
-    return [point.new_value is not None and not point.counted for point in points]

@@ -1,55 +1,107 @@
 """`spike`: many more matches in a window than in the windows before it. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from statistics import median
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from app.enums import ResolveReason
-from app.services.rules.types import SpikeParams, Verdict
+from app.errors import FieldError
+from app.services.rules.conditions.base import MinuteCondition, Numbers, OpenAlert, RulePart, Verdict, shown
+from app.services.rules.fields import Count, Window
+from app.services.rules.words import AlertFacts, Phrase, RuleFacts, join
+from app.utils import quantities
 
 RESOLVE_RATIO = 0.8
 """An alert is over below this share of what made it fire."""
 NEW_NORMAL_AFTER = timedelta(hours=24)
 
 
-def judge(
-    params: SpikeParams,
-    matched: int,
-    earlier: Sequence[int | None],
-    frozen_baseline: float | None,
-    started_at: datetime | None,
-    at: datetime,
-) -> Verdict:
-    """Judge one group at one minute.
+class Spike(MinuteCondition):
+    """`factor` times as many matches as in the median of the windows before."""
 
-    Args:
-        matched: matches in the window that ends at `at`.
-        earlier: matches in the windows before it, newest first; None for one that is not known whole.
-        frozen, started_at: baseline and start of the open alert, if there is one.
-    Returns: `value` is the ratio to the median, which is taken as at least 1.
-    """
-    baseline = frozen_baseline if frozen_baseline is not None else baseline_of(params, earlier)
-    if baseline is None:
-        return Verdict(None, None)
-    value = matched / baseline
-    limit = max(float(params.min_count), params.factor * baseline)
-    if started_at is None:
-        return Verdict(matched >= limit, value, baseline=baseline)
-    if matched < RESOLVE_RATIO * limit:
-        return Verdict(False, value, baseline=baseline)
-    if at - started_at >= NEW_NORMAL_AFTER:
-        return Verdict(False, value, reason=ResolveReason.NEW_NORMAL, baseline=baseline)
-    return Verdict(True, value, baseline=baseline)
+    type: Literal["spike"]
+    factor: Annotated[float, Field(ge=1, le=1_000_000)] = 3
+    window_minutes: Window
+    baseline_windows: Annotated[int, Field(ge=1, le=1_000)] = 8
+    min_count: Count = 20
 
+    limit_field = "factor"
+    counts_first_matches = True
 
-def baseline_of(params: SpikeParams, earlier: Sequence[int | None]) -> float | None:
-    """Return the median of the known windows, at least 1; None where fewer than half of them are known."""
-    known = [count for count in earlier if count is not None]
-    if len(known) < windows_needed(params):
-        return None
-    return max(1.0, float(median(known)))
+    @property
+    def earlier_windows(self) -> int:
+        return self.baseline_windows
 
+    @property
+    def windows_needed(self) -> int:
+        """Half of the windows before."""
+        return -(-self.baseline_windows // 2)
 
-def windows_needed(params: SpikeParams) -> int:
-    """Return how many of the windows before must be known: half of them."""
-    return -(-params.baseline_windows // 2)
+    def warm_up_span(self, *, grouped: bool) -> timedelta:
+        return self.window * (self.baseline_windows + 1)
+
+    def faults(self, rule: RulePart, retention: timedelta) -> Iterator[FieldError]:
+        if self.window * self.baseline_windows > retention:
+            words = f"with this window makes a baseline longer than RETENTION_DAYS, {retention.days} days"
+            yield FieldError("condition.baseline_windows", words)
+
+    def may_hold(self, numbers: Numbers) -> bool:
+        if numbers.window(0).matched < self.min_count:
+            return False
+        # Where some windows are not known their median may be lower than that of all.
+        known_whole = self._is_known(numbers, self.baseline_windows)
+        return not known_whole or self.judge(numbers).holds is not False
+
+    def judge(self, numbers: Numbers) -> Verdict:
+        """Judge one group at one minute.
+
+        Returns: `value` is the ratio to the median, which is taken as at least 1; an open alert keeps its baseline.
+        """
+        frozen = numbers.alert.baseline if numbers.alert else None
+        baseline = self.baseline(numbers) if frozen is None else frozen
+        if baseline is None:
+            return Verdict(None, None)
+        matched = numbers.window(0).matched
+        value = matched / baseline
+        limit = max(float(self.min_count), self.factor * baseline)
+        if numbers.alert is None:
+            return Verdict(matched >= limit, value, baseline=baseline)
+        if matched < RESOLVE_RATIO * limit:
+            return Verdict(False, value, baseline=baseline)
+        if numbers.at - numbers.alert.started_at >= NEW_NORMAL_AFTER:
+            return Verdict(False, value, reason=ResolveReason.NEW_NORMAL, baseline=baseline)
+        return Verdict(True, value, baseline=baseline)
+
+    def baseline(self, numbers: Numbers) -> float | None:
+        """Return the median of the known windows, at least 1; None where fewer than half of them are known."""
+        indexes = range(1, self.baseline_windows + 1)
+        known = [numbers.window(index).matched for index in indexes if self._is_known(numbers, index)]
+        if len(known) < self.windows_needed:
+            return None
+        return max(1.0, float(median(known)))
+
+    def _is_known(self, numbers: Numbers, index: int) -> bool:
+        """Say whether the window so many windows before the latest is known whole."""
+        return numbers.known_from is not None and numbers.at - (index + 1) * self.window >= numbers.known_from
+
+    def ends_by(self, alert: OpenAlert) -> datetime:
+        return alert.started_at + NEW_NORMAL_AFTER
+
+    def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
+        yield Phrase("when there are at least ")
+        yield Phrase(f"{quantities.number(self.factor)} times", strong=True)
+        yield Phrase(f" as many {rule.plural}")
+        yield from rule.matching
+        yield Phrase(" as usual within ")
+        yield Phrase(quantities.window(self.window_minutes), strong=True)
+        yield Phrase(", and at least ")
+        yield Phrase(f"{self.min_count:,}", strong=True)
+        before = quantities.window(self.window_minutes * self.baseline_windows)
+        yield Phrase(f". Usual is the median of the {self.baseline_windows:,} windows before, {before}.")
+
+    def summarize(self, alert: AlertFacts) -> str:
+        many = f"{shown(alert.value)} times as many {alert.plural} as usual"
+        return join(many, alert.subject, alert.group_phrase, f"in {quantities.window(self.window_minutes)}")

@@ -1,26 +1,154 @@
 """`sum`: what the matches of a window come to, in each unit by itself. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Annotated, Literal
 
-from app.services.rules.types import LogVersion, SumParams, Verdict
+from pydantic import Field
+
+from app.errors import FieldError
+from app.services.rules.conditions.base import (
+    UNKNOWN_UNIT,
+    Amounts,
+    MinuteAmounts,
+    MinuteCondition,
+    Numbers,
+    RulePart,
+    Span,
+    Verdict,
+    VersionCounts,
+    within,
+)
+from app.services.rules.fields import Window
+from app.services.rules.types import LogVersion
+from app.services.rules.words import AlertFacts, Phrase, RuleFacts, count_of, join
+from app.services.twilio.vocabulary import field_doubt
+from app.utils import quantities
 
 LOOKBACK = timedelta(hours=24)
 """Windows that ended so long ago are still looked at: prices come late."""
 MINUTE = timedelta(minutes=1)
-UNKNOWN_UNIT = ""
-"""Of what has no unit, of prices without a currency, and of what was counted before units were."""
-
-MinuteAmounts = Sequence[tuple[datetime, Decimal]]
-"""(minute, amount), oldest first; a minute is named by its end."""
-Amounts = Mapping[str, MinuteAmounts]
-"""Unit to its amounts. What has an unknown unit counts towards each of the others."""
+SUMMED = {"price": "price", "duration_seconds": "duration in seconds", "segments": "number of segments"}
+"""What is added up, in a sentence about the rule."""
+SHORT_NAMES = {"price": ("price", ""), "duration_seconds": ("duration", " seconds"), "segments": ("segments", "")}
+"""What is added up, and its unit, in the summary of an alert."""
 
 
-def unit_of(params: SumParams, log: LogVersion) -> str:
-    """Return the unit that the field of a log is in: the currency of a price."""
-    return (log.price_unit or UNKNOWN_UNIT) if params.field == "price" else UNKNOWN_UNIT
+class Sum(MinuteCondition):
+    """The absolute values of a field add up to `at_least` in a window."""
+
+    type: Literal["sum"]
+    field: Literal["price", "duration_seconds", "segments"]
+    at_least: Annotated[float, Field(gt=0, le=1_000_000_000_000)]
+    window_minutes: Window
+
+    limit_field = "at_least"
+    counts_versions = True
+
+    @property
+    def summed_field(self) -> str:
+        return self.field
+
+    @property
+    def limit_amount(self) -> Decimal:
+        """The limit as amounts are counted."""
+        return Decimal(str(self.at_least))
+
+    def unit_of(self, log: LogVersion) -> str:
+        """Return the unit that the field of a log is in: the currency of a price."""
+        return (log.price_unit or UNKNOWN_UNIT) if self.field == "price" else UNKNOWN_UNIT
+
+    def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
+        if (why := field_doubt(self.field, rule.log_types)) is not None:
+            yield FieldError("condition.field", why)
+
+    def count_version(self, log: LogVersion, matches: bool) -> VersionCounts:
+        if not matches:
+            return VersionCounts(0, 0)
+        return VersionCounts(0, 1, abs(Decimal(getattr(log, self.field) or 0)), self.unit_of(log))
+
+    def may_hold(self, numbers: Numbers) -> bool:
+        return bool(self.judge(numbers).holds)
+
+    def breached_until(self, amounts: Amounts, until: datetime, at: datetime) -> datetime:
+        """Return up to when the latest window stayed at the limit after an alert was ended by hand, by the minute.
+
+        What was reached meanwhile was the same trouble: it is told.
+        """
+        units = by_known_unit(amounts)
+        following = max(until, at - LOOKBACK).replace(second=0, microsecond=0) + MINUTE
+        while following <= at and any(self._latest(each, following) >= self.limit_amount for each in units.values()):
+            until, following = following, following + MINUTE
+        return until
+
+    def judge(self, numbers: Numbers) -> Verdict:
+        """Judge one group at one minute: it holds where the sum of any one unit does.
+
+        Returns: `value` is the sum of the latest window; `window_ended_at` the end of the window that reached the
+            limit; `unit` whose they are, where there are several.
+        """
+        at, units = numbers.at, by_known_unit(numbers.amounts)
+        sums = {unit: self._latest(found, at) for unit, found in units.items()}
+        unit = _unit_to_tell(sums, numbers.alert.price_unit if numbers.alert else None, self.limit_amount)
+        latest = sums.get(unit, Decimal(0))
+        if latest >= self.limit_amount:
+            return Verdict(True, float(latest), window_ended_at=at, unit=_if_several(unit, units))
+        past = [
+            (reached, sums[unit], unit)
+            for unit, found in units.items()
+            if (reached := self._reached_before(found, numbers)) is not None
+        ]
+        if past:
+            reached, latest, unit = max(past)
+            return Verdict(True, float(latest), window_ended_at=reached, is_past=True, unit=_if_several(unit, units))
+        return Verdict(False, float(latest), unit=_if_several(unit, units))
+
+    def _latest(self, minutes: MinuteAmounts, at: datetime) -> Decimal:
+        since = at - self.window
+        return sum((amount for minute, amount in minutes if since < minute <= at), Decimal(0))
+
+    def _reached_before(self, minutes: MinuteAmounts, numbers: Numbers) -> datetime | None:
+        """Return the end of the latest window of the last day that reached the limit and has not been told."""
+        window, limit, at = self.window, self.limit_amount, numbers.at
+        reached = None
+        earliest = max(numbers.first, at - LOOKBACK + MINUTE)
+        total, left, right = Decimal(0), 0, 0
+        # A window is at its fullest where it ends with a minute that has something in it, or where windows begin to
+        # count.
+        for end in sorted({max(minute, earliest) for minute, _ in minutes}):
+            while right < len(minutes) and minutes[right][0] <= end:
+                total += minutes[right][1]
+                right += 1
+            while left < right and minutes[left][0] <= end - window:
+                total -= minutes[left][1]
+                left += 1
+            if end <= at and total >= limit and not _is_alerted(end - window, end, numbers.alerted_spans):
+                reached = end
+        return reached
+
+    def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
+        yield Phrase("when the ")
+        yield Phrase(SUMMED[self.field], strong=True)
+        yield Phrase(f" of all {rule.plural}")
+        yield from rule.matching
+        if self.field == "price" and "price_unit" not in rule.group_by:
+            yield Phrase(", each currency by itself,")
+        yield Phrase(" adds up to at least ")
+        yield Phrase(self._written(self.at_least), strong=True)
+        yield from within(self.window_minutes)
+
+    def summarize(self, alert: AlertFacts) -> str:
+        added, unit = SHORT_NAMES[self.field]
+        if alert.price_unit and "price_unit" not in alert.group:
+            unit = f" {alert.price_unit}"
+        now = "?" if alert.value is None else self._written(alert.value)
+        amount = f"{added} of {count_of(alert.log_type, alert.occurrences)}"
+        limit = f"reached {self._written(self.at_least)}{unit} in {quantities.window(self.window_minutes)}"
+        return join(amount, alert.subject, alert.group_phrase, f"{limit} (now {now}{unit})")
+
+    def _written(self, value: float) -> str:
+        return quantities.money(value) if self.field == "price" else quantities.number(value)
 
 
 def by_known_unit(amounts: Amounts) -> Amounts:
@@ -29,53 +157,6 @@ def by_known_unit(amounts: Amounts) -> Amounts:
     if not unknown or len(amounts) == 1:
         return amounts
     return {unit: sorted([*found, *unknown]) for unit, found in amounts.items() if unit != UNKNOWN_UNIT}
-
-
-def breached_until(params: SumParams, amounts: Amounts, until: datetime, at: datetime) -> datetime:
-    """Return up to when the latest window stayed at the limit after an alert was ended by hand, minute by minute.
-
-    What was reached meanwhile was the same trouble: it is told.
-    """
-    units = by_known_unit(amounts)
-    following = max(until, at - LOOKBACK).replace(second=0, microsecond=0) + MINUTE
-    while following <= at and any(_latest_sum(params, each, following) >= _limit(params) for each in units.values()):
-        until, following = following, following + MINUTE
-    return until
-
-
-def judge(
-    params: SumParams,
-    amounts: Amounts,
-    alerted_spans: Sequence[tuple[datetime, datetime]],
-    at: datetime,
-    first: datetime,
-    alert_unit: str | None = None,
-) -> Verdict:
-    """Judge one group at one minute: it holds where the sum of any one unit does.
-
-    Args:
-        amounts: of the last day and one window more.
-        alerted_spans: (from, to) of earlier alerts: windows that share time with them have been told.
-        first: windows that ended before it are not looked at.
-        alert_unit: the unit that the open alert names.
-    Returns: `value` is the sum of the latest window; `window_ended_at` the end of the window that reached the limit;
-        `unit` whose they are, where there are several.
-    """
-    units = by_known_unit(amounts)
-    sums = {unit: _latest_sum(params, found, at) for unit, found in units.items()}
-    unit = _unit_to_tell(sums, alert_unit, _limit(params))
-    latest = sums.get(unit, Decimal(0))
-    if latest >= _limit(params):
-        return Verdict(True, float(latest), window_ended_at=at, unit=_if_several(unit, units))
-    past = [
-        (reached, sums[unit], unit)
-        for unit, found in units.items()
-        if (reached := _reached_before(params, found, alerted_spans, at, first)) is not None
-    ]
-    if past:
-        reached, latest, unit = max(past)
-        return Verdict(True, float(latest), window_ended_at=reached, is_past=True, unit=_if_several(unit, units))
-    return Verdict(False, float(latest), unit=_if_several(unit, units))
 
 
 def _unit_to_tell(sums: Mapping[str, Decimal], alert_unit: str | None, limit: Decimal) -> str:
@@ -90,41 +171,5 @@ def _if_several(unit: str, units: Amounts) -> str | None:
     return unit if len(units) > 1 else None
 
 
-def _reached_before(
-    params: SumParams,
-    minutes: MinuteAmounts,
-    alerted_spans: Sequence[tuple[datetime, datetime]],
-    at: datetime,
-    first: datetime,
-) -> datetime | None:
-    """Return the end of the latest window of the last day that reached the limit and has not been told."""
-    window, limit = timedelta(minutes=params.window_minutes), _limit(params)
-    reached = None
-    earliest = max(first, at - LOOKBACK + MINUTE)
-    total, left, right = Decimal(0), 0, 0
-    # A window is at its fullest where it ends with a minute that has something in it, or where windows begin to count.
-    for end in sorted({max(minute, earliest) for minute, _ in minutes}):
-        while right < len(minutes) and minutes[right][0] <= end:
-            total += minutes[right][1]
-            right += 1
-        while left < right and minutes[left][0] <= end - window:
-            total -= minutes[left][1]
-            left += 1
-        if end <= at and total >= limit and not _is_alerted(end - window, end, alerted_spans):
-            reached = end
-    return reached
-
-
-def _limit(params: SumParams) -> Decimal:
-    return Decimal(str(params.at_least))
-
-
-def _latest_sum(params: SumParams, minutes: MinuteAmounts, at: datetime) -> Decimal:
-    since = at - timedelta(minutes=params.window_minutes)
-    return sum((amount for minute, amount in minutes if since < minute <= at), Decimal(0))
-
-
-def _is_alerted(
-    window_from: datetime, window_until: datetime, alerted_spans: Sequence[tuple[datetime, datetime]]
-) -> bool:
+def _is_alerted(window_from: datetime, window_until: datetime, alerted_spans: Sequence[Span]) -> bool:
     return any(window_until > since and window_from < until for since, until in alerted_spans)

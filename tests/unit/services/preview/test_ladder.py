@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from app.errors import FieldError, InvalidInput
 from app.services.preview.ladder import RUNGS, Rung, climb, limits_around, with_limit
-from app.services.rules.types import Rule
+from app.services.rules.conditions.threshold import Threshold
+from app.services.rules.rule import Rule
 from tests.factories import make_rule
 
 THRESHOLD = {"type": "threshold", "count": 10, "window_minutes": 5}
@@ -42,15 +43,17 @@ def test_whatever_the_limit_there_are_five_different_ones_with_it(drawn: tuple[s
 
 def test_a_limit_to_resolve_at_is_no_higher_than_the_limit() -> None:
     rule = make_rule(condition=THRESHOLD | {"resolve_count": 4})
-    assert with_limit(rule, "count", 3).condition == THRESHOLD | {"count": 3, "resolve_count": 3}
-    assert with_limit(rule, "count", 20).condition == THRESHOLD | {"count": 20, "resolve_count": 4}
+    lower, higher = with_limit(rule, "count", 3), with_limit(rule, "count", 20)
+    assert lower.condition.model_dump() == THRESHOLD | {"count": 3, "resolve_count": 3}
+    assert higher.condition.model_dump() == THRESHOLD | {"count": 20, "resolve_count": 4}
 
 
 def test_the_own_limit_is_not_counted_again() -> None:
     asked = []
 
     def count_alerts(rule: Rule) -> int:
-        asked.append(rule.condition["count"])
+        assert isinstance(rule.condition, Threshold)
+        asked.append(rule.condition.count)
         return 7
 
     found = climb(make_rule(condition=THRESHOLD), 4, count_alerts)

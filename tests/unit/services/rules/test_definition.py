@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from app import models
 from app.errors import InvalidInput
 from app.services.rules import definition
-from app.services.rules.types import PARAMS
+from app.services.rules.conditions.registry import CONDITIONS, read_condition
 
 SHORTEST: dict[str, Any] = {"name": "Failed", "log_type": "message", "pattern_type": "any"}
 SCHEDULE = {"timezone": "Europe/Berlin", "days": ["mon"], "start": "09:00", "end": "18:00"}
@@ -67,9 +67,9 @@ def test_conditions_have_their_defaults_and_every_one_has_parameters() -> None:
         {"type": "new_value", "field": "error_code", "lookback_days": 30},
         {"type": "stuck", "older_than_minutes": 30, "min_count": 1},
     ]
-    assert [one["type"] for one in made] == list(PARAMS)
+    assert [one["type"] for one in made] == list(CONDITIONS)
     for one in made:
-        PARAMS[one.pop("type")](**one)
+        assert read_condition(one).model_dump(exclude_none=True) == one
 
 
 @pytest.mark.parametrize(

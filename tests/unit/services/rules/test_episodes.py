@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.services.rules.conditions import each, threshold
+from app.services.rules.conditions.each import Each
+from app.services.rules.conditions.threshold import Threshold
 from app.services.rules.episodes import (
     Episode,
     EpisodeUpdate,
@@ -18,7 +19,6 @@ from app.services.rules.episodes import (
     find_episodes,
     split_by_completeness,
 )
-from app.services.rules.types import ThresholdParams
 from tests.fakes import START
 from tests.profiles import examples
 from tests.reference import Match, alerts
@@ -36,13 +36,13 @@ def points_at(minutes: Sequence[int]) -> list[Point]:
 
 def of_each(minutes: Sequence[int], open_episode: OpenEpisode | None = None) -> list[Episode]:
     points = points_at(minutes)
-    return find_episodes(points, each.opens(points), QUIET, open_episode)
+    return find_episodes(points, Each().opens(points), QUIET, open_episode)
 
 
-def of_threshold(points: Sequence[Point], params: ThresholdParams) -> list[Episode]:
-    window = timedelta(minutes=params.window_minutes)
-    full = threshold.saturation(params, points)
-    return find_episodes(points, threshold.opens(params, points), QUIET, None, window, full)
+def of_threshold(points: Sequence[Point], count: int, window_minutes: int) -> list[Episode]:
+    condition = Threshold(type="threshold", count=count, window_minutes=window_minutes)
+    full = condition.saturation(points)
+    return find_episodes(points, condition.opens(points), QUIET, None, condition.window, full)
 
 
 def test_matches_within_the_quiet_time_are_one_episode() -> None:
@@ -74,17 +74,17 @@ def test_a_match_that_arrives_late_is_an_episode_before_the_open_alert() -> None
 
 def test_counted_matches_alone_are_no_episode() -> None:
     points = [Point(at(0), "SM1", 1, None, alert_id=uuid4())]
-    assert find_episodes(points, each.opens(points), QUIET, None) == []
+    assert find_episodes(points, Each().opens(points), QUIET, None) == []
 
 
 def test_a_threshold_includes_the_window_that_reached_it() -> None:
-    [episode] = of_threshold(points_at([0, 1, 2, 3]), ThresholdParams(3, 5))
+    [episode] = of_threshold(points_at([0, 1, 2, 3]), 3, 5)
     assert (episode.window_from, episode.started_at, episode.last_at) == (at(-3), at(2), at(3))
     assert len(episode.points) == 4
 
 
 def test_a_threshold_lasts_as_long_as_its_window_is_full() -> None:
-    [episode] = of_threshold(points_at([0, 0, 0]), ThresholdParams(3, 60))
+    [episode] = of_threshold(points_at([0, 0, 0]), 3, 60)
     assert episode.ends_at == at(60)
 
 
@@ -141,7 +141,7 @@ def test_threshold_finds_the_alerts_of_the_reference(minutes: list[int], count: 
         count=count,
         window=timedelta(minutes=window_minutes),
     )
-    found = of_threshold(points_at(minutes), ThresholdParams(count, window_minutes))
+    found = of_threshold(points_at(minutes), count, window_minutes)
     assert [(one.started_at, one.ends_at, len(one.points) + one.shared) for one in found] == expected
 
 

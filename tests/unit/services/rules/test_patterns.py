@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.enums import PatternType
+from app.services.rules.conditions.ratio import Ratio
 from app.services.rules.patterns import RuleIndex, code_ranges
-from app.services.rules.types import LogVersion, Rule
+from app.services.rules.rule import Rule
+from app.services.rules.types import LogVersion
 from tests.factories import make_log, make_rule
 from tests.profiles import examples
 
@@ -136,7 +138,7 @@ def test_populations_are_those_of_the_ratio_rules_whatever_the_pattern(
 ) -> None:
     found = RuleIndex(some_rules).populations(some_logs)
     for log, holding in zip(some_logs, found, strict=True):
-        wanted = [rule for rule in some_rules if rule.condition["type"] == "ratio" and in_population(rule, log)]
+        wanted = [rule for rule in some_rules if isinstance(rule.condition, Ratio) and in_population(rule, log)]
         assert sorted(rule.id for rule in holding) == sorted(rule.id for rule in wanted)
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.rules.conditions.new_value import ValueRun, add_run, is_new, opens
+from app.services.rules.conditions.new_value import NewValue, ValueRun, add_run, is_new
 from app.services.rules.episodes import Point
 from tests.fakes import START
 
@@ -54,4 +54,4 @@ def test_it_opens_at_a_new_value_that_is_not_counted_yet() -> None:
         Point(START, "SM2", 2, 30003, alert_id=uuid4(), new_value="30003"),
         Point(START, "SM3", 3, 30003),
     ]
-    assert opens(points) == [True, False, False]
+    assert NewValue(type="new_value", field="error_code").opens(points) == [True, False, False]

@@ -1,11 +1,12 @@
 """`stuck`: so many logs that should be final."""
 
-from app.services.rules.conditions.stuck import judge
-from app.services.rules.types import StuckParams, Verdict
+from app.services.rules.conditions.base import Numbers, Verdict
+from app.services.rules.conditions.stuck import Stuck
+from tests.fakes import START
 
-PARAMS = StuckParams(older_than_minutes=30, min_count=2)
+STUCK = Stuck(type="stuck", older_than_minutes=30, min_count=2)
 
 
 def test_it_holds_from_the_count_on() -> None:
-    assert judge(PARAMS, 1) == Verdict(False, 1.0)
-    assert judge(PARAMS, 2) == Verdict(True, 2.0)
+    assert STUCK.judge(Numbers(START, START, stuck=1)) == Verdict(False, 1.0)
+    assert STUCK.judge(Numbers(START, START, stuck=2)) == Verdict(True, 2.0)

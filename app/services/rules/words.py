@@ -1,0 +1,95 @@
+"""The words that sentences about rules and summaries of alerts are made of. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+NOUNS = {"call": "call", "message": "message", "error": "error-log entry", "any": "log"}
+PLURALS = {"call": "calls", "message": "messages", "error": "error-log entries", "any": "logs"}
+NEW_VALUE_NAMES = {
+    "status": "status",
+    "direction": "direction",
+    "error_code": "error code",
+    "from": "sender",
+    "to": "receiver",
+    "to_country": "country",
+    "messaging_service_sid": "messaging service",
+    "account_sid": "account",
+    "price_unit": "currency",
+}
+"""What a value of each field is, where it is new."""
+
+
+class Phrase(NamedTuple):
+    """A piece of a sentence."""
+
+    text: str
+    strong: bool = False
+    """It is a value that the rule's author chose."""
+
+
+def join(*parts: str) -> str:
+    """Join the parts that are not empty."""
+    return " ".join(part for part in parts if part)
+
+
+def count_of(log_type: str, count: int) -> str:
+    """Write a number of logs: `3 calls`."""
+    return f"{count:,} {noun(log_type, count)}"
+
+
+def noun(log_type: str, count: int) -> str:
+    """Return what so many logs are called."""
+    return (NOUNS if count == 1 else PLURALS)[log_type]
+
+
+def article(word: str) -> str:
+    """Write a word with its article."""
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+
+
+@dataclass(frozen=True)
+class AlertFacts:
+    """What the summary of an alert says, apart from its condition."""
+
+    log_type: str
+    subject: str
+    """What the matches have in common: `with error 30003`; may be empty."""
+    group: Mapping[str, Any]
+    group_phrase: str
+    """Which group it is: `to GB`; may be empty."""
+    occurrences: int
+    value: float | None = None
+    """What a condition over time measured at the last minute judged."""
+    total: int = 0
+    """What a percentage is of; 0 where that is not known."""
+    price_unit: str | None = None
+    """The currency of a sum, where prices came in several."""
+
+    @property
+    def plural(self) -> str:
+        """Several logs: `calls`."""
+        return PLURALS[self.log_type]
+
+
+@dataclass(frozen=True)
+class RuleFacts:
+    """What the sentence about a rule says, apart from its condition."""
+
+    log_type: str
+    group_by: Sequence[str]
+    matching: Sequence[Phrase]
+    """Which logs: what the pattern asks for, and what the filters let through."""
+    filters: Sequence[Phrase]
+    pattern: Callable[[Sequence[str]], tuple[str, str]]
+    """Takes verbs for codes, statuses, keywords, regular and CEL expressions; returns a verb and a value."""
+
+    @property
+    def one(self) -> Phrase:
+        """One log: `a call`."""
+        return Phrase(article(NOUNS[self.log_type]), strong=True)
+
+    @property
+    def plural(self) -> str:
+        """Several logs: `calls`."""
+        return PLURALS[self.log_type]
