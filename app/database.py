@@ -14,12 +14,14 @@ from uuid import UUID
 
 import psycopg2
 from psycopg2.errorcodes import READ_ONLY_SQL_TRANSACTION
+from psycopg2.errors import QueryCanceled
 from psycopg2.extras import execute_values, register_uuid
-from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event, func, select, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
+from app.errors import TookTooLong
 from app.utils.clock import database_clock
 from app.utils.db_retry import OUTAGE_WAITS_SECONDS, is_transient
 from app.utils.watchdog import Watchdog
@@ -115,6 +117,23 @@ def session_scope() -> Iterator[Session]:
         raise
     finally:
         session.close()
+
+
+@contextmanager
+def limit_statements(session: Session, seconds: float) -> Iterator[None]:
+    """Limit the time of each statement until the block ends.
+
+    Raises: TookTooLong when a statement takes longer; the transaction can then only be rolled back.
+    """
+    before = session.scalar(text("SELECT current_setting('statement_timeout')"))
+    session.execute(text(f"SET LOCAL statement_timeout = {max(1, int(1000 * seconds))}"))
+    try:
+        yield
+    except OperationalError as error:
+        if not isinstance(error.orig, QueryCanceled):
+            raise
+        raise TookTooLong(f"a statement takes longer than {seconds} seconds") from None
+    session.execute(text(f"SET LOCAL statement_timeout = '{before}'"))
 
 
 def after_commit(session: Session, call: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ GiftPulseError
 ├── Conflict               the resource is in a state that forbids it
 ├── InvalidInput           a field of the request is invalid
 ├── LeaseLost              another worker took over
+├── TookTooLong            a statement ran out of its time
 └── TwilioError            a request to Twilio failed
     ├── TwilioUnavailable  it may work later: timeout, 5xx, an unreadable page
     │   └── TwilioSilent   no complete response in time
@@ -54,6 +55,10 @@ class InvalidInput(GiftPulseError):
 
 class LeaseLost(GiftPulseError):
     """Another worker took over; uncommitted work is dropped."""
+
+
+class TookTooLong(GiftPulseError):
+    """A statement ran out of the time that it was given."""
 
 
 class TwilioError(GiftPulseError):

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def questions(now: datetime) -> list[ApiRequest]:
     """Return the requests to measure."""
-    return [*_counts(now), *_pages(now)]
+    return [*_counts(now), *_causes(now), *_pages(now)]
 
 
 def _counts(now: datetime) -> Iterator[ApiRequest]:
@@ -86,6 +86,16 @@ def _counts(now: datetime) -> Iterator[ApiRequest]:
     yield "stats: a day by minute and status", "/api/stats", day | {"bucket": "minute", "by": "status"}
     whole = {"since": rfc3339(now - timedelta(days=91)), "until": rfc3339(now)}
     yield "stats: 91 days by day and status", "/api/stats", whole | {"bucket": "day", "by": "status"}
+
+
+def _causes(now: datetime) -> Iterator[ApiRequest]:
+    month = {"since": rfc3339(now - timedelta(days=30)), "until": rfc3339(now)}
+    for by in ("to_country", "from", "messaging_service_sid", "error_code"):
+        yield f"breakdown: a month by {by}", "/api/breakdown", month | {"by": by}
+    messages = month | {"by": "from", "log_type": "message", "direction": "outbound-api"}
+    yield "breakdown: outbound messages of a month by from", "/api/breakdown", messages
+    yield "breakdown: 24 hours by to_country", "/api/breakdown", {"by": "to_country"}
+    yield "unwatched codes of a month", "/api/unwatched", month
 
 
 def _pages(now: datetime) -> Iterator[ApiRequest]:

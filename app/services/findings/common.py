@@ -9,10 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, select, text, true
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from app.database import limit_statements
 from app.enums import PatternType
+from app.errors import TookTooLong
 from app.models import Account, Alert, Log, Match, Rule
 from app.services.findings import wording
 from app.services.findings.comparison import MIN_LOGS, OUTCOME_FIELDS, SharedTrait, compare, strongest
@@ -158,11 +159,10 @@ def _in_time(session: Session, seconds: float) -> Iterator[None]:
     savepoint = session.connection().begin_nested()
     try:
         # An evaluation switches hash joins off for its own small reads.
-        session.execute(text(f"SET LOCAL statement_timeout = {int(1000 * seconds)}; SET LOCAL enable_hashjoin = on"))
-        yield
-    except OperationalError as error:
-        if type(error.orig).__name__ != "QueryCanceled":
-            raise
+        session.execute(text("SET LOCAL enable_hashjoin = on"))
+        with limit_statements(session, seconds):
+            yield
+    except TookTooLong:
         raise _Unknown(TOO_LONG) from None
     finally:
         savepoint.rollback()

@@ -358,3 +358,32 @@ async def test_unwatched_codes_are_listed_with_what_they_mean(api: Api) -> None:
     await api.post("/api/rules", json=RULE | {"pattern_value": "30005"})
     assert (await api.get("/api/unwatched?since=1d")).json() == {"items": []}
     assert fields(await api.get("/api/unwatched?since=100d")) == ["since"]
+
+
+async def test_logs_are_broken_down_in_the_documented_shape(api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(hours=1))
+    created = now - timedelta(minutes=5)
+    good = {"status": "delivered", "error_code": None, "changed_at": created + timedelta(seconds=4)}
+    feed.store([log(1, created, **good), log(2, created, to_country="US", error_code=30005)], now)
+    answer = (await api.get("/api/breakdown?by=to_country")).json()
+    assert (answer["by"], len(answer["items"])) == ("to_country", 2)
+    assert answer["items"][0] == {
+        "value": "GB",
+        "total": 1,
+        "final": 1,
+        "final_before": 0,
+        "delivered_share": 1.0,
+        "delivered_share_before": None,
+        "p50_seconds": 4.0,
+        "p95_seconds": 4.0,
+        "top_error_code": None,
+        "price": {"USD": "0.0075"},
+        "price_per_delivered": {"USD": "0.007500"},
+    }
+    narrowed = (await api.get("/api/breakdown?by=error_code&to_country=us&since=1h")).json()
+    assert [(each["value"], each["total"]) for each in narrowed["items"]] == [(30005, 1)]
+    assert fields(await api.get("/api/breakdown")) == ["by"]
+    assert fields(await api.get("/api/breakdown?by=to")) == ["by"]
+    assert fields(await api.get("/api/breakdown?by=from&bucket=day")) == ["bucket"]
+    assert fields(await api.get("/api/breakdown?by=from&since=100d")) == ["since"]

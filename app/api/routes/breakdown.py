@@ -1,0 +1,37 @@
+"""Logs broken down by country, sender, service or code."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import Query, Response
+
+from app.api.lists import shown_warnings
+from app.api.responses import json_response
+from app.api.routing import make_router
+from app.api.schemas.breakdown import Breakdown, BreakdownQuery
+from app.api.security import READ
+from app.database import session_scope
+from app.services.logs import breakdown, doubts
+from app.utils.clock import utc_now
+
+router = make_router("Stats", prefix="/api/breakdown")
+DEFAULT_SPAN = timedelta(hours=24)
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+
+
+@router.get("", response_model=Breakdown, summary="Break logs down by a field", dependencies=READ)
+def get_breakdown(query: Annotated[BreakdownQuery, Query()]) -> Response:
+    """Count logs by the values of a field, with what was delivered, how fast, and at what cost.
+
+    The default span is the last 24 hours, the longest 92 days. `delivered_share`, `p50_seconds` and `p95_seconds` are
+    of final outbound messages; the span before is as long as the span and ends where it begins.
+    """
+    wanted = query.to_filter()
+    until = wanted.until or utc_now()
+    wanted = replace(wanted, until=until, since=wanted.since or max(until, EARLIEST + DEFAULT_SPAN) - DEFAULT_SPAN)
+    with session_scope() as session:
+        found = breakdown.break_down(session, wanted, query.by)
+        warned = shown_warnings(doubts.of_filter(session, wanted))
+    items = [breakdown.to_json(each) for each in found]
+    return json_response({"by": query.by, **breakdown.span_json(wanted), "items": items} | warned)

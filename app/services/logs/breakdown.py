@@ -1,0 +1,233 @@
+"""Breaks the logs of a span down by a field: how many, how many were delivered, how fast, and what they cost.
+
+The database counts logs that are alike; the figures are computed from these counts, and are exact.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import Integer, and_, case, cast, func, literal, select, text
+from sqlalchemy.orm import Session
+
+from app.database import limit_statements
+from app.enums import LogType
+from app.errors import FieldError, InvalidInput, TookTooLong
+from app.models import Log
+from app.services.logs.search import LogFilter, conditions
+from app.services.logs.stats import DELIVERED, OTHER
+from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
+
+FIELDS: Mapping[str, Any] = {
+    "to_country": Log.to_country,
+    "from": Log.from_,
+    "messaging_service_sid": Log.messaging_service_sid,
+    "error_code": Log.error_code,
+}
+"""The fields to break down by."""
+MAX_SPAN = timedelta(days=92)
+MAX_SECONDS = 20
+MAX_CELLS = 400_000
+"""Sorts of logs that are alike in all that counts."""
+MAX_VALUES = 1_000
+"""Rarer values are added up as `__other__`."""
+NARROW = "shorten the span or narrow the filters"
+TOO_LONG = f"takes longer than {MAX_SECONDS} seconds: {NARROW}"
+TOO_MANY = f"there are too many different values in it: {NARROW}"
+P50, P95 = 0.5, 0.95
+
+Value = str | int | None
+
+
+class Cell(NamedTuple):
+    """Logs that are alike."""
+
+    value: Value
+    measured: bool
+    """Final outbound messages: only these can be delivered."""
+    delivered: bool
+    seconds: int | None
+    """Of measured ones: the whole seconds from creation to the final status."""
+    error_code: int | None
+    price_unit: str | None
+    logs: int
+    price: Decimal | None
+    """The total of the absolute prices; None where no log has a price yet."""
+
+
+@dataclass
+class Breakdown:
+    """The logs with one value."""
+
+    value: Value
+    total: int = 0
+    final: int = 0
+    """Final outbound messages."""
+    delivered: int = 0
+    final_before: int = 0
+    delivered_before: int = 0
+    seconds: Counter[int] = field(default_factory=Counter)
+    codes: Counter[int] = field(default_factory=Counter)
+    price: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+
+    @property
+    def delivered_share(self) -> float | None:
+        """The share of the final outbound messages that were delivered; None without any."""
+        return self.delivered / self.final if self.final else None
+
+    @property
+    def delivered_share_before(self) -> float | None:
+        """The same for the span before."""
+        return self.delivered_before / self.final_before if self.final_before else None
+
+    @property
+    def top_error_code(self) -> int | None:
+        """The most frequent code; of equals the lowest."""
+        return min(self.codes, key=lambda code: (-self.codes[code], code), default=None)
+
+    def percentile(self, fraction: float) -> float | None:
+        """Return a percentile of the time from creation to the final status, interpolated as `percentile_cont`."""
+        if not self.final:
+            return None
+        position = fraction * (self.final - 1)
+        low, high = (self._nth(rank) for rank in (math.floor(position), math.ceil(position)))
+        return low + (high - low) * (position - math.floor(position))
+
+    def _nth(self, rank: int) -> int:
+        """Return the time at a rank, counted from 0, among all in order."""
+        passed = 0
+        for seconds, logs in sorted(self.seconds.items()):
+            passed += logs
+            if rank < passed:
+                return seconds
+        raise IndexError(rank)
+
+    def add(self, cell: Cell) -> None:
+        """Count logs of the span."""
+        self.total += cell.logs
+        if cell.measured and cell.seconds is not None:
+            self.final += cell.logs
+            self.delivered += cell.logs if cell.delivered else 0
+            self.seconds[cell.seconds] += cell.logs
+        if cell.error_code is not None:
+            self.codes[cell.error_code] += cell.logs
+        if cell.price is not None and cell.price_unit is not None:
+            self.price[cell.price_unit] += cell.price
+
+    def add_before(self, final: int, delivered: int) -> None:
+        """Count messages of the span before."""
+        self.final_before += final
+        self.delivered_before += delivered
+
+
+def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdown]:
+    """Break the logs of a span down by the values of a field.
+
+    Args:    log_filter: with `since` and `until`; by: of `FIELDS`.
+    Returns: the value with the most logs first; what is beyond 1,000 values stands last as `__other__`.
+    Raises:  InvalidInput where the span is empty or too long, or holds too much.
+    """
+    assert log_filter.since is not None
+    assert log_filter.until is not None
+    length = log_filter.until - log_filter.since
+    if length <= timedelta(0):
+        raise InvalidInput([FieldError("until", "must be later than since")])
+    if length > MAX_SPAN:
+        raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
+    before = replace(log_filter, since=_earlier(log_filter.since, length), until=log_filter.since)
+    try:
+        with limit_statements(session, MAX_SECONDS):
+            # The planner expects far more sorts of logs than there are, and would rather sort the logs.
+            session.execute(text("SET LOCAL work_mem = '64MB'; SET LOCAL enable_sort = off"))
+            cells = _cells(session, log_filter, by)
+            shares = _delivered_before(session, before, by)
+    except TookTooLong:
+        raise InvalidInput([FieldError("since", TOO_LONG)]) from None
+    return _breakdowns(cells, shares)
+
+
+def _earlier(since: datetime, length: timedelta) -> datetime:
+    earliest = datetime.min.replace(tzinfo=since.tzinfo)
+    return since - length if since - earliest > length else earliest
+
+
+_MEASURED = and_(Log.log_type == LogType.MESSAGE, Log.final, Log.direction.like("outbound%"))
+_IS_DELIVERED = Log.status.in_(DELIVERED)
+
+
+def _cells(session: Session, log_filter: LogFilter, by: str) -> list[Cell]:
+    seconds = cast(func.floor(func.extract("epoch", Log.changed_at - Log.occurred_at)), Integer)
+    measured = func.coalesce(_MEASURED, literal(False))
+    columns = (
+        FIELDS[by].label("value"),
+        measured.label("measured"),
+        and_(measured, _IS_DELIVERED).label("delivered"),
+        case((measured, seconds)).label("seconds"),
+        Log.error_code,
+        Log.price_unit,
+    )
+    query = select(*columns, func.count(), func.sum(func.abs(Log.price))).where(*conditions(log_filter))
+    # By number: PostgreSQL does not see that an expression with values of its own is the same one.
+    numbers = [text(str(number + 1)) for number in range(len(columns))]
+    rows = session.execute(query.group_by(*numbers).limit(MAX_CELLS + 1)).all()
+    if len(rows) > MAX_CELLS:
+        raise InvalidInput([FieldError("since", TOO_MANY)])
+    return [Cell(*row) for row in rows]
+
+
+def _delivered_before(session: Session, log_filter: LogFilter, by: str) -> dict[Value, tuple[int, int]]:
+    """Count the final and the delivered outbound messages of the span before, by value."""
+    delivered = func.count().filter(_IS_DELIVERED)
+    query = select(FIELDS[by], func.count(), delivered).where(*conditions(log_filter), _MEASURED)
+    return {row[0]: (row[1], row[2]) for row in session.execute(query.group_by(FIELDS[by]))}
+
+
+def _breakdowns(cells: Sequence[Cell], before: Mapping[Value, tuple[int, int]]) -> list[Breakdown]:
+    """Add up the cells of each value, those of rare values together."""
+    totals: Counter[Value] = Counter()
+    for cell in cells:
+        totals[cell.value] += cell.logs
+    ordered = sorted(totals, key=lambda value: (-totals[value], str(value)))
+    found = {value: Breakdown(value) for value in ordered[:MAX_VALUES]}
+    others = Breakdown(OTHER)
+    for cell in cells:
+        found.get(cell.value, others).add(cell)
+    for value, counts in before.items():
+        if value in totals:
+            found.get(value, others).add_before(*counts)
+    return [*found.values(), *([others] if others.total else [])]
+
+
+def to_json(each: Breakdown) -> JsonObject:
+    """Serialize the figures of one value. Amounts are decimal texts: floats would change them."""
+    p50, p95 = each.percentile(P50), each.percentile(P95)
+    per_delivered = {unit: price / each.delivered for unit, price in each.price.items()} if each.delivered else {}
+    return {
+        "value": each.value,
+        "total": each.total,
+        "final": each.final,
+        "final_before": each.final_before,
+        "delivered_share": _rounded(each.delivered_share, 4),
+        "delivered_share_before": _rounded(each.delivered_share_before, 4),
+        "p50_seconds": _rounded(p50, 3),
+        "p95_seconds": _rounded(p95, 3),
+        "top_error_code": each.top_error_code,
+        "price": {unit: format(price, "f") for unit, price in sorted(each.price.items())},
+        "price_per_delivered": {unit: f"{price:.6f}" for unit, price in sorted(per_delivered.items())},
+    }
+
+
+def span_json(log_filter: LogFilter) -> JsonObject:
+    """Serialize the span."""
+    assert log_filter.since is not None
+    assert log_filter.until is not None
+    return {"since": rfc3339(log_filter.since), "until": rfc3339(log_filter.until)}
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
