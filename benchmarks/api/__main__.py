@@ -6,22 +6,17 @@ The app runs in this process and gets requests as from a client; results are med
 import argparse
 import asyncio
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
-from alembic import command
-from alembic.config import Config
 
 from app.utils.clock import rfc3339, utc_now
 from benchmarks.api import filling
-from benchmarks.ingest.world import POSTGRES, ROOT, SETTINGS, use
-from scripts.local.postgres import Postgres
+from benchmarks.ingest.world import SETTINGS
 
 ApiRequest = tuple[str, str, dict[str, Any]]
 """The description, the path, and the parameters."""
@@ -29,13 +24,8 @@ ApiRequest = tuple[str, str, dict[str, Any]]
 
 def main() -> None:
     given = _parser().parse_args()
-    with _database(given.folder) as url:
-        use({**SETTINGS, "DATABASE_URL": url, "REDIS_URL": "redis://127.0.0.1:9/0", "API_REQUESTS_PER_MINUTE": "9999"})
-        command.upgrade(Config(str(ROOT / "alembic.ini")), "head")
-        now = utc_now().replace(minute=30, second=0, microsecond=0)
-        if not _is_filled():
-            _timed(f"{given.logs} logs are written", lambda: filling.fill(given.logs, given.days, now))
-            _timed("vacuum", filling.tidy)
+    now = utc_now().replace(minute=30, second=0, microsecond=0)
+    with filling.filled_database(given.folder, given.logs, given.days, now):
         asyncio.run(_ask([each for each in questions(now) if given.only in each[0]], given.runs))
 
 
@@ -129,35 +119,6 @@ def _pages(now: datetime) -> Iterator[ApiRequest]:
     ]
     for words, params in asked:
         yield f"logs: {words}", "/api/logs", params
-
-
-@contextmanager
-def _database(folder: Path | None) -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="giftpulse-benchmark-", ignore_cleanup_errors=True) as name:
-        home = folder or Path(name)
-        home.mkdir(parents=True, exist_ok=True)
-        home.chmod(0o755)  # PostgreSQL does not run as root
-        postgres = Postgres(home, settings=POSTGRES)
-        try:
-            postgres.start()
-            yield postgres.url()
-        finally:
-            postgres.stop()
-
-
-def _is_filled() -> bool:
-    from sqlalchemy import text
-
-    from app.database import session_scope
-
-    with session_scope() as session:
-        return bool(session.scalar(text("SELECT EXISTS (SELECT FROM logs)")))
-
-
-def _timed(what: str, work: Callable[[], None]) -> None:
-    began = time.perf_counter()
-    work()
-    print(f"{time.perf_counter() - began:8.1f} s  {what}", flush=True)
 
 
 async def _ask(asked: list[ApiRequest], runs: int) -> None:

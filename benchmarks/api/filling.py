@@ -1,14 +1,24 @@
 """Fills a database as it would be after some months, with a few SQL statements."""
 
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.database import get_engine, session_scope
 from app.models import Account
 from app.services.ingest import streams
-from app.services.logs import partitions
+from app.services.logs import partitions, tallies
+from benchmarks.ingest.world import POSTGRES, ROOT, SETTINGS, use
+from scripts.local.postgres import Postgres
 
 ACCOUNTS = ("AC" + "0" * 31 + "1", "AC" + "0" * 31 + "2")
 """The second has one log in ten."""
@@ -65,6 +75,43 @@ _WORDS = """
 INSERT INTO log_texts (occurred_at, log_id, words)
 SELECT occurred_at, id, lower(concat_ws(chr(10), text_, error_message, from_, to_, sid)) FROM logs
 """
+
+
+@contextmanager
+def filled_database(folder: Path | None, logs: int, days: int, now: datetime) -> Iterator[None]:
+    """Start a PostgreSQL with so many logs, for the app in this process.
+
+    Args:    folder: keeps the database; one that is filled already is used as it is.
+    """
+    with tempfile.TemporaryDirectory(prefix="giftpulse-benchmark-", ignore_cleanup_errors=True) as name:
+        home = folder or Path(name)
+        home.mkdir(parents=True, exist_ok=True)
+        home.chmod(0o755)  # PostgreSQL does not run as root
+        postgres = Postgres(home, settings=POSTGRES)
+        try:
+            postgres.start()
+            url, nowhere = postgres.url(), "redis://127.0.0.1:9/0"
+            use({**SETTINGS, "DATABASE_URL": url, "REDIS_URL": nowhere, "API_REQUESTS_PER_MINUTE": "9999"})
+            command.upgrade(Config(str(ROOT / "alembic.ini")), "head")
+            if not _is_filled():
+                _timed(f"{logs} logs are written", lambda: fill(logs, days, now))
+                _timed("tallies", lambda: tallies.catch_up(now, now - timedelta(days=days), math.inf))
+                _timed("vacuum", tidy)
+            yield
+        finally:
+            get_engine().dispose()
+            postgres.stop()
+
+
+def _is_filled() -> bool:
+    with session_scope() as session:
+        return bool(session.scalar(text("SELECT EXISTS (SELECT FROM logs)")))
+
+
+def _timed(what: str, work: Callable[[], object]) -> None:
+    began = time.perf_counter()
+    work()
+    print(f"{time.perf_counter() - began:8.1f} s  {what}", flush=True)
 
 
 def fill(logs: int, days: int, now: datetime) -> None:
