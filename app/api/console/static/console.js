@@ -88,7 +88,7 @@ function livePreview(form) {
 function livePart(part) {
   const seconds = Number(part.dataset.live);
   if (!part.id || !seconds) return;
-  let tag = "";
+  let tag = "", read = new Date();
   setInterval(async () => {
     if (document.hidden || part.contains(document.activeElement)) return;
     try {
@@ -96,7 +96,11 @@ function livePart(part) {
       if (answer.status === 401) return location.reload();
       if (answer.ok) { tag = answer.headers.get("ETag") ?? ""; part.innerHTML = await answer.text(); liven(part); showOpen(); }
       part.classList.remove("stale");
-    } catch { part.classList.add("stale"); }
+      read = new Date();
+    } catch {
+      part.dataset.stale = `Not refreshed since ${read.toTimeString().slice(0, 5)}: no connection to this server.`;
+      part.classList.add("stale");
+    }
   }, seconds * 1000);
 }
 
@@ -115,6 +119,24 @@ async function loadParts(parts) {
   }
 }
 
+// "Older" appends the next page to the list; without the list it is an ordinary link.
+async function appendOlder(event) {
+  const list = document.querySelector("main .card.flush > ul"), nav = event.currentTarget.closest("nav");
+  if (!list || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  nav.setAttribute("aria-busy", "true");
+  try {
+    const answer = await fetch(event.currentTarget.href);
+    if (answer.redirected || !answer.ok) return location.reload();
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html"), first = list.children.length;
+    list.append(...page.querySelector("main .card.flush > ul")?.children ?? []);
+    nav.replaceChildren(...page.querySelectorAll("nav [rel=next]"));
+    liven(nav);
+    list.children[first]?.querySelector("a")?.focus();
+  } catch { nav.dataset.stale = "This server does not answer."; nav.classList.add("stale"); }
+  nav.removeAttribute("aria-busy");
+}
+
 // Open alerts redden the tab's title and icon, and the counts of the menus, without a reload.
 function showOpen() {
   const open = Number(document.getElementById("open-count")?.value ?? 0), icon = document.querySelector("link[rel=icon]");
@@ -128,6 +150,7 @@ function liven(within) {
   all("form[data-preview]", within).forEach(livePreview);
   all("[data-live]", within).forEach(livePart);
   loadParts(all("[data-load]", within));
+  all("nav [rel=next]", within).forEach((next) => next.addEventListener("click", appendOlder));
   all("[data-set]", within).forEach((button) => button.addEventListener("click", (event) => {
     event.preventDefault();
     const box = document.querySelector(button.dataset.set);
@@ -140,7 +163,7 @@ function liven(within) {
   }));
 }
 
-// Keys: / searches, g then a letter goes, j and k walk a list, ? shows them all.
+// Keys: / searches, g then a letter goes, j and k walk a list, data-key names what else a page offers, ? shows them all.
 const goes = { o: "/", a: "/alerts", l: "/logs", r: "/rules", d: "/deliveries", c: "/error-codes" };
 let waiting = false;
 addEventListener("keydown", (event) => {
@@ -149,9 +172,10 @@ addEventListener("keydown", (event) => {
   waiting = event.key === "g";
   if (event.key === "/") { const box = document.querySelector("[type=search]"); if (box) { event.preventDefault(); box.focus(); } }
   if (event.key === "j" || event.key === "k") {
-    const lines = all(".logs a.line, .alerts .what"), here = lines.indexOf(document.activeElement);
+    const lines = all(".logs a.line, .lines a.line, .alerts .what, .rules .what"), here = lines.indexOf(document.activeElement);
     lines[here < 0 ? 0 : here + (event.key === "j" ? 1 : -1)]?.focus();
   }
+  if (/^[a-z1-9]$/.test(event.key)) document.querySelector(`[data-key="${event.key}"]`)?.click();
   if (event.key === "?") document.getElementById("keys")?.showModal();
 });
 
