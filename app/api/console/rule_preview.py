@@ -20,18 +20,11 @@ from app.enums import PatternType
 from app.errors import FieldError, InvalidInput
 from app.services.preview.service import preview
 from app.services.rules import definition
-from app.services.rules.conditions.no_data import NoData
-from app.services.rules.conditions.ratio import Ratio
-from app.services.rules.conditions.spike import Spike
-from app.services.rules.conditions.stuck import Stuck
-from app.services.rules.conditions.sum import Sum
-from app.services.rules.conditions.threshold import Threshold
 from app.services.rules.definition import MEANING_FIELDS, RuleDefinition
 from app.services.rules.words import PLURALS
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
 
-TIMES = "\N{MULTIPLICATION SIGN}"
 SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 SPAN_WORDS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 DEFAULT_SPAN = "7d"
@@ -178,8 +171,8 @@ def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> 
 
 
 def _ladder(rule: RuleDefinition, items: Sequence[JsonObject]) -> list[ShownRung]:
-    own, _, _ = _limit_of(rule)
-    lowest = _resolve_limit_of(rule) or 0
+    own = rule.condition.limit
+    lowest = rule.condition.resolve_limit or 0
     return [
         ShownRung(f"{each['value']:.16g}", each["alerts"], each["value"] == own, each["value"] >= lowest)
         for each in items
@@ -200,43 +193,13 @@ def _condense(values: Sequence[float | None]) -> list[float]:
     return [max(value or 0 for value in values[start : start + step]) for start in range(0, len(values), step)]
 
 
-def _limit_of(rule: RuleDefinition) -> tuple[float | None, str, str]:
-    """Return the value at which the condition holds, its unit, and what the value is."""
-    match rule.condition:
-        case Threshold(count=count):
-            return float(count), "", "in the fullest window"
-        case Ratio(percent=percent):
-            return percent, "%", "matching"
-        case Spike(factor=factor):
-            return factor, TIMES, "times the usual"
-        case NoData(min_count=count):
-            return float(count), "", "in the window"
-        case Stuck(min_count=count):
-            return float(count), "", "not final"
-        case Sum(at_least=amount):
-            return amount, "", "summed up"
-        case _:
-            return None, "", "matching"
-
-
-def _resolve_limit_of(rule: RuleDefinition) -> float | None:
-    """Return the value below which an alert resolves, where that is not the limit."""
-    match rule.condition:
-        case Threshold(count=count, resolve_count=lower) if lower not in (None, count):
-            return lower
-        case Ratio(percent=percent, resolve_percent=lower) if lower not in (None, percent):
-            return lower
-        case _:
-            return None
-
-
 def _values(
     rule: RuleDefinition, found: JsonObject, starts: Sequence[datetime]
 ) -> tuple[list[float | None], float | None]:
     """Return what is plotted, and its limit: the judged value where its windows cover the buckets, else the matches."""
-    limit, _, _ = _limit_of(rule)
+    limit = rule.condition.limit
     bucket = starts[1] - starts[0] if len(starts) > 1 else timedelta(0)
-    window = timedelta(minutes=getattr(rule.condition, "window_minutes", 0))
+    window = rule.condition.window
     if limit is None or (window and window < bucket):
         return [float(point["matches"]) for point in found["series"]], None
     return [point["value"] for point in found["series"]], limit
@@ -260,7 +223,7 @@ def _draw(
         href=logs_link(rule, {}),
         label=lambda at: f"{at.astimezone(viewer.zone):%a %d %b %H:%M}",
     )
-    _, unit, name = _limit_of(rule)
+    unit, name = rule.condition.value_unit, rule.condition.value_words
     known = [
         None if judged[0] is None or judged[1] is None or not judged[0] - _bucket(starts) <= at <= judged[1] else value
         for at, value in zip(starts, values, strict=True)
@@ -272,9 +235,9 @@ def _draw(
         spans.append(axis.span("unread", starts[0], until))
     else:
         spans += [axis.span("unread", starts[0], judged[0]), axis.span("unread", judged[1], until)]
-    series = _series(known, limit, unit, name, below=isinstance(rule.condition, NoData))
+    series = _series(known, limit, unit, name, below=rule.condition.holds_below)
     legend = [("limit", f"limit {limit:,.6g}{unit}")] if limit is not None else []
-    lower = _resolve_limit_of(rule) if limit is not None else None
+    lower = rule.condition.resolve_limit if limit is not None else None
     if lower is not None:
         legend.append(("limit lower", f"resolves below {lower:,.6g}{unit}"))
     if found["alerts"]:
@@ -332,7 +295,7 @@ def logs_link(rule: RuleDefinition, group: Mapping[str, object]) -> Callable[[da
 def _shown_alert(rule: RuleDefinition, alert: JsonObject, until: datetime) -> ShownAlert:
     started, resolved = _time(alert["started_at"]), _times(alert["resolved_at"])
     # The window that fired reaches back; the logs of an alert begin there.
-    window = timedelta(minutes=getattr(rule.condition, "window_minutes", 0))
+    window = rule.condition.window
     return ShownAlert(
         group=alert["group"],
         started_at=started,

@@ -201,7 +201,7 @@ def _times(alert: Mapping[str, Any]) -> AlertTimes:
 
 def _bar(viewer: Viewer, rule: RuleDefinition, alert: Mapping[str, Any], times: AlertTimes, week: Week) -> Bar:
     ended = times.resolved_at or week.until
-    window = timedelta(minutes=getattr(rule.condition, "window_minutes", 0))
+    window = rule.condition.window
     lasted = "still open" if times.resolved_at is None else f"for {texts.duration(ended - times.started_at)}"
     return Bar(
         at=strip.part(week.since, week.until, times.started_at, ended, strip.MIN_WIDTH),

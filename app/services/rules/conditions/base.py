@@ -75,6 +75,10 @@ class Condition(StrictModel):
     """The limit that may be moved without another reading of logs."""
     resolve_field: ClassVar[str | None] = None
     """The lower limit below which an alert resolves."""
+    value_unit: ClassVar[str] = ""
+    """Written behind its limit and its values, in plots."""
+    value_words: ClassVar[str] = "matching"
+    """What its values are, in plots."""
     counts_versions: ClassVar[bool] = False
     """It goes by counts that follow the latest versions of logs, by the time of their creation."""
     counts_first_matches: ClassVar[bool] = False
@@ -90,6 +94,12 @@ class Condition(StrictModel):
     def limit(self) -> float | None:
         """The value at which it holds; None: it measures nothing."""
         return None if self.limit_field is None else float(getattr(self, self.limit_field))
+
+    @property
+    def resolve_limit(self) -> float | None:
+        """The value below which an alert resolves, where that is not the limit."""
+        lower = None if self.resolve_field is None else getattr(self, self.resolve_field)
+        return None if lower in (None, self.limit) else float(lower)
 
     @property
     def window(self) -> timedelta:

@@ -22,6 +22,7 @@ class NoData(MinuteCondition):
     window_minutes: Window
     min_count: Count = 1
 
+    value_words = "in the window"
     counts_versions = True
     holds_below = True
 

@@ -37,6 +37,7 @@ class Ratio(MinuteCondition):
     settle_minutes: Annotated[int, Field(ge=0, le=MAX_WINDOW_MINUTES)] = 10
     resolve_percent: Percent | None = None
 
+    value_unit = "%"
     limit_field = "percent"
     resolve_field = "resolve_percent"
     counts_versions = True

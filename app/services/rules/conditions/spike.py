@@ -28,6 +28,8 @@ class Spike(MinuteCondition):
     baseline_windows: Annotated[int, Field(ge=1, le=1_000)] = 8
     min_count: Count = 20
 
+    value_unit = "\N{MULTIPLICATION SIGN}"
+    value_words = "times the usual"
     limit_field = "factor"
     counts_first_matches = True
 

@@ -20,6 +20,7 @@ class Stuck(MinuteCondition):
     older_than_minutes: Window
     min_count: Count = 1
 
+    value_words = "not final"
     names_logs = True
 
     @property

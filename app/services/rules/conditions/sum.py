@@ -43,6 +43,7 @@ class Sum(MinuteCondition):
     at_least: Annotated[float, Field(gt=0, le=1_000_000_000_000)]
     window_minutes: Window
 
+    value_words = "summed up"
     limit_field = "at_least"
     counts_versions = True
 
