@@ -2,19 +2,15 @@
 
 import json
 import re
-from typing import TYPE_CHECKING
 
-from scripts.twilio_simulator import accounts, configuration, filters, wire
+from scripts.twilio_simulator import accounts, configuration_api, filters, wire
 from scripts.twilio_simulator.accounts import Account
 from scripts.twilio_simulator.collection import Slice
 from scripts.twilio_simulator.errors import ApiError, bad_parameter, not_found
 from scripts.twilio_simulator.http import Request, Response, json_response
 from scripts.twilio_simulator.paging import Page, PageQuery, read_page_query, write_page
-from scripts.twilio_simulator.request_context import Handler, RequestContext
+from scripts.twilio_simulator.request_context import Handler, RequestContext, World
 from scripts.twilio_simulator.wire import Kind
-
-if TYPE_CHECKING:
-    from scripts.twilio_simulator.simulator import Simulator
 
 ERROR_LOG_CAP = 10_000
 """No query of the error log returns more."""
@@ -22,7 +18,7 @@ NO_CAP = 1 << 60
 KINDS = {kind.resource: kind for kind in Kind}
 
 
-def answer(simulator: "Simulator", request: Request) -> Response:
+def answer(simulator: World, request: Request) -> Response:
     """Answer a request of a Twilio client."""
     try:
         principal = accounts.authenticate(simulator.accounts, request.credentials)
@@ -135,5 +131,5 @@ _READ: dict[str, Handler] = {
 }
 ROUTES: list[tuple["re.Pattern[str]", dict[str, Handler]]] = [
     *((re.compile(path), {"GET": handler}) for path, handler in _READ.items()),
-    *((re.compile(path), methods) for path, methods in configuration.ROUTES.items()),
+    *((re.compile(path), methods) for path, methods in configuration_api.ROUTES.items()),
 ]

@@ -1,6 +1,6 @@
 """A chaos run: GiftPulse under load while its processes, servers, receivers and Twilio fail, and a check of the result.
 
-    python -m scripts.chaos --seed 7 --seconds 60
+    python -m tests.chaos --seed 7 --seconds 60
 
 It prints its seed; the same seed injects the same faults in the same order. The run checks that every log of the
 simulated Twilio is stored in its last state; that the alerts are those of a reference evaluator; that every

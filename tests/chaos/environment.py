@@ -15,13 +15,13 @@ from typing import Any, Self
 import httpx
 import psycopg2
 
-from scripts.chaos.rules import KINDS
 from scripts.local import processes
 from scripts.local.children import Children
 from scripts.local.postgres import Postgres
 from scripts.local.processes import LOOPBACK, free_port, wait_until
 from scripts.local.valkey import Valkey
 from scripts.twilio_simulator import Simulator, SimulatorServer
+from tests.chaos.rules import KINDS
 from tests.kits.proxy import Proxy
 from tests.kits.receivers import MailReceiver, Received, WebReceiver
 

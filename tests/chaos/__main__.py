@@ -1,4 +1,4 @@
-"""`python -m scripts.chaos`: see the package."""
+"""`python -m tests.chaos`: see the package."""
 
 import shutil
 import tempfile
@@ -10,11 +10,11 @@ from typing import Annotated
 
 import typer
 
-from scripts.chaos.environment import Environment, Ledger
-from scripts.chaos.faults import Faults
-from scripts.chaos.judge import Verdict, judge
-from scripts.chaos.traffic import happen
 from scripts.twilio_simulator import Simulator
+from tests.chaos.environment import Environment, Ledger
+from tests.chaos.faults import Faults
+from tests.chaos.judge import Verdict, judge
+from tests.chaos.traffic import happen
 
 MAX_RECOVERY_SECONDS = 300.0
 
@@ -51,7 +51,7 @@ def main(
 
 
 def _rng(seed: float) -> Random:
-    return Random(seed)  # noqa: S311 - chance is no secret
+    return Random(seed)
 
 
 def _run_load(environment: Environment, faults: Faults, rng: Random, seconds: float, per_second: float) -> None:

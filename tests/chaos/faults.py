@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from scripts.chaos.environment import Environment
 from scripts.twilio_simulator import FaultKind
+from tests.chaos.environment import Environment
 from tests.kits.proxy import Proxy
 
 PAUSE_SECONDS = 25.0

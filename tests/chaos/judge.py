@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.chaos.environment import Environment, ReceivedNotification
-from scripts.chaos.rules import KINDS, Fact, facts_of
+from tests.chaos.environment import Environment, ReceivedNotification
+from tests.chaos.rules import KINDS, Fact, facts_of
 
 MAX_SHOWN = 5
 
