@@ -131,6 +131,7 @@ def _environment() -> Environment:
         "count": texts.count,
         "percent": texts.percent,
         "duration": texts.duration,
+        "fault": texts.fault,
         "spark": paths.spark,
         "bars": paths.bars,
         "Scope": Scope,

@@ -59,3 +59,11 @@ def change(now: float, before: float) -> str | None:
         return None
     changed = round(100 * (now - before) / before)
     return f"{'+' if changed > 0 else MINUS if changed < 0 else '±'}{abs(changed):,}%"
+
+
+FAULTS = {"customer": "your side", "carrier": "the carrier", "twilio": "Twilio"}
+
+
+def fault(name: str) -> str:
+    """Say on whose side the fault of an error code lies."""
+    return FAULTS.get(name, "not known")

@@ -27,8 +27,8 @@ MAX_WORD_LENGTH = 60
 
 def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code: int | None) -> str:
     """Write what happened, how often, and where: `3 calls with error 30003 (Unreachable destination handset) to GB`."""
-    subject = _subject(rule, error_code, occurrences)
-    return rule.condition.summarize(AlertFacts(rule.log_type, subject, group, _group_phrases(group), occurrences))
+    subject, phrases = _subject(rule, group, error_code, occurrences), _group_phrases(rule, group)
+    return rule.condition.summarize(AlertFacts(rule.log_type, subject, group, phrases, occurrences))
 
 
 def summarize_over_time(
@@ -46,14 +46,15 @@ def summarize_over_time(
         total: what a percentage is of; 0 where that is not known.
         price_unit: the currency of a sum, where prices came in several.
     """
-    facts = AlertFacts(
-        rule.log_type, _subject(rule), group, _group_phrases(group), occurrences, value, total, price_unit
-    )
+    subject, phrases = _subject(rule, group), _group_phrases(rule, group)
+    facts = AlertFacts(rule.log_type, subject, group, phrases, occurrences, value, total, price_unit)
     return rule.condition.summarize(facts)
 
 
-def _subject(rule: Rule, error_code: int | None = None, occurrences: int = 0) -> str:
+def _subject(rule: Rule, group: Mapping[str, Any], error_code: int | None = None, occurrences: int = 0) -> str:
     """Say what the matches have in common: what the pattern asks for, and the code they have, where that is known."""
+    if _is_one_status(rule, group):
+        return str(group["status"])
     by_code = rule.pattern_type == PatternType.ERROR_CODE
     if error_code is None or rule.pattern_type == PatternType.STATUS:
         return _pattern_phrase(rule)
@@ -87,12 +88,18 @@ def _pattern_phrase(rule: Rule) -> str:
     return ""
 
 
-def _group_phrases(group: Mapping[str, Any]) -> str:
+def _is_one_status(rule: Rule, group: Mapping[str, Any]) -> bool:
+    """Return whether the group says which of the rule's statuses it is."""
+    return rule.pattern_type == PatternType.STATUS and group.get("status") not in (None, OTHER_VALUE)
+
+
+def _group_phrases(rule: Rule, group: Mapping[str, Any]) -> str:
     """Say which group it is; a number says its country."""
     if len(group) > 1 and set(group.values()) == {OTHER_VALUE}:
         return "in all other groups"
-    phrases = [name for name in GROUP_PHRASES if name in group and not (name == "to_country" and group.get("to"))]
-    return join(*(_group_phrase(name, group[name]) for name in phrases))
+    said = {"to_country"} if group.get("to") else set()
+    said |= {"status"} if _is_one_status(rule, group) else set()
+    return join(*(_group_phrase(name, group[name]) for name in GROUP_PHRASES if name in group and name not in said))
 
 
 def _group_phrase(name: str, value: object) -> str:

@@ -39,6 +39,8 @@ OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
 LABELS = {"rule_id": "rule", "account_sid": "account", "since": "from", "until": "before"}
 ACKNOWLEDGED_FOR = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "8h": timedelta(hours=8)}
 SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8)}
+NOTICES = {"alert.firing": "Alert", "alert.update": "Reminder", "alert.resolved": "Resolve", "alert.digest": "Digest"}
+"""Types of deliveries in the words of the timeline."""
 MORNING_HOUR = 9
 COMMON_SECONDS = 2
 MIN_SHOWN_SHARE = 0.1
@@ -164,7 +166,7 @@ def _sent_event(delivery: Delivery) -> dict[str, Any]:
         "at": delivery.created_at,
         "kind": kinds.get(delivery.status, ""),
         "sign": "mail" if delivery.action_type == "email" else "send",
-        "what": f"{delivery.type.removeprefix('alert.')} to {delivery.recipient}",
+        "what": f"{NOTICES.get(delivery.type, delivery.type)} to {delivery.recipient}",
         "detail": delivery.status,
         "href": f"/deliveries/{delivery.id}",
     }

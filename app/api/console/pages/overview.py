@@ -35,7 +35,7 @@ MAX_ALERTS = 8
 MAX_ROWS = 6
 WEEK = timedelta(days=7)
 FAILED = ("failed", "undelivered")
-FAULTS = {"customer": ("bad", "your side"), "carrier": ("warn", "carrier"), "twilio": ("info", "Twilio")}
+FAULT_TONES = {"customer": "bad", "carrier": "warn", "twilio": "info"}
 
 
 @dataclass(frozen=True)
@@ -309,5 +309,5 @@ class CodeRow:
 
 def _code_row(code: int, logs: int) -> CodeRow:
     meaning = describe(code)
-    tone, fault = FAULTS.get(meaning.fault, ("", "not known"))
+    tone, fault = FAULT_TONES.get(meaning.fault, ""), texts.fault(meaning.fault)
     return CodeRow(meaning, tone, fault, logs)

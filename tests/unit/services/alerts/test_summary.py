@@ -55,7 +55,7 @@ KEYWORD = {"log_type": "message", "pattern_type": PatternType.KEYWORD, "pattern_
             {"to_country": "GB", "to": "+447700900123", "messaging_service_sid": None, "status": "failed"},
             1234,
             None,
-            "1,234 messages failed or undelivered with status failed to +447700900123 without a messaging service",
+            "1,234 messages failed to +447700900123 without a messaging service",
         ),
         (
             STATUS,
