@@ -173,9 +173,11 @@ def render(
         "inbox_url": settings.inbox_url,
         **context,
     }
+    # A template knows its own blocks only, not those of the frame around it.
+    blocks = {**ENVIRONMENT.get_template("base.html").blocks, **page.blocks}
     fragment = request.headers.get("x-fragment", "").replace("-", "_")
-    if fragment and fragment in page.blocks:
-        return _fragment(request, "".join(page.blocks[fragment](page.new_context(values))))
+    if fragment in blocks:
+        return _fragment(request, "".join(blocks[fragment](page.new_context(values))))
     flash = read_flash(request)
     answer = _answer(request, page.render(values, flash=flash), status)
     if flash is not None:

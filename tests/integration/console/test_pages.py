@@ -217,3 +217,14 @@ async def test_the_overview_names_codes_that_no_rule_watches_until_one_does(brow
     assert 'href="/rules/packs/' in page
     await api.post("/api/rules", json=RULE | {"pattern_value": "30005"})
     assert "Codes that no rule watches" not in (await browser.get("/")).text
+
+
+async def test_every_part_that_refreshes_itself_gets_that_part_alone(browser: Browser) -> None:
+    await browser.sign_in()
+    for path in ("/", "/alerts", "/accounts", "/health"):
+        parts = re.findall(r'id="([a-z-]+)"[^>]* data-live=', (await browser.get(path)).text)
+        assert "pulse" in parts
+        for part in parts:
+            answer = await browser.get(path, headers={"X-Fragment": part})
+            assert "<html" not in answer.text, f"{part} of {path}"
+            assert answer.headers["etag"]
