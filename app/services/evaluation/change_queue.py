@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.database import fetch_rows
+from app.services.log_fields import version_columns
 from app.services.rules.types import LogVersion
 
 BATCH_SIZE = 5_000
@@ -68,11 +69,9 @@ def lock_batch(session: Session, stream_id: int, limit: int) -> BatchLock | None
     return None if row is None else BatchLock(stream_id, row[0], row[1], limit)
 
 
-VERSION_COLUMNS = """
-    change.id, change.log_id, change.is_first, log.account_id, account.sid, log.sid, log.log_type, change.status,
-    log.level, log.direction, change.from_, log.to_, log.to_country, change.error_code, change.error_message,
-    log.text_, change.price, log.price_unit, change.duration_seconds, change.segments,
-    log.messaging_service_sid, log.resource_sid, log.occurred_at, change.changed_at, change.final
+VERSION_COLUMNS = f"""
+    change.id, change.log_id, change.is_first, log.account_id, account.sid, log.sid, log.log_type,
+    {version_columns("change")}, log.occurred_at, change.changed_at, change.final
 """
 """What a `LogVersion` is made of, in its order; of `log_changes AS change`, `logs AS log` and `accounts AS account`."""
 
