@@ -135,6 +135,21 @@ def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[Log
     return before
 
 
+_READ_LOG = f"""
+    SELECT {VERSION_COLUMNS}
+    FROM log_changes AS change
+    JOIN logs AS log ON log.occurred_at = change.occurred_at AND log.id = change.log_id
+    JOIN accounts AS account ON account.id = log.account_id
+    WHERE change.log_id = %(log_id)s AND change.occurred_at = %(occurred_at)s
+    ORDER BY change.id
+"""
+
+
+def versions_of(session: Session, log_id: int, occurred_at: datetime) -> list[LogVersion]:
+    """Read all versions of a log, in the order in which they were stored."""
+    return _versions(session, _READ_LOG, {"log_id": log_id, "occurred_at": occurred_at})
+
+
 def _versions(session: Session, query: str, values: Mapping[str, object]) -> list[LogVersion]:
     return list(map(LogVersion._make, fetch_rows(session, query, values)))
 

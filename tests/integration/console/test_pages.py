@@ -10,7 +10,7 @@ from app.database import session_scope
 from app.enums import Scope
 from app.models import Action, Attempt, Delivery
 from app.utils.clock import cut_to_second, utc_now
-from tests.feeding import Feed, log
+from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import EMAIL, RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.test_alert_pages import HOSTILE
@@ -228,3 +228,25 @@ async def test_every_part_that_refreshes_itself_gets_that_part_alone(browser: Br
             answer = await browser.get(path, headers={"X-Fragment": part})
             assert "<html" not in answer.text, f"{part} of {path}"
             assert answer.headers["etag"]
+
+
+async def test_a_log_says_why_a_rule_did_not_alert(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(hours=1))
+    threshold = {"condition": {"type": "threshold", "count": 5, "window_minutes": 10}}
+    rule = (await api.post("/api/rules", json=RULE | threshold | {"name": "<b>Many</b>"})).json()
+    other = (await api.post("/api/rules", json=RULE | {"pattern_value": "30005"})).json()
+    feed.store([log(1, now + timedelta(seconds=1))], now)
+    evaluate(now + timedelta(seconds=2))
+    await browser.sign_in()
+    path = f"/logs/SM{1:032x}"
+    page = (await browser.get(path)).text
+    assert f"{path}?rule={rule['id']}#why" in page
+    page = (await browser.get(f"{path}?rule={rule['id']}")).text
+    assert "1 of 5 matches within 10 minutes when it came." in page
+    assert "<b>Many" not in page
+    page = (await browser.get(f"{path}?rule={other['id']}")).text
+    assert "it does not match, with status undelivered, error code 30003" in page
+    for asked in (uuid4(), "other"):
+        page = (await browser.get(f"{path}?rule={asked}")).text
+        assert f'<option value="{rule["id"]}">' in page
