@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import orjson
 from fastapi import Request, Response
 from itsdangerous import BadSignature, Signer
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from app import __version__
@@ -173,11 +173,9 @@ def render(
         "inbox_url": settings.inbox_url,
         **context,
     }
-    # A template knows its own blocks only, not those of the frame around it.
-    blocks = {**ENVIRONMENT.get_template("base.html").blocks, **page.blocks}
     fragment = request.headers.get("x-fragment", "").replace("-", "_")
-    if fragment in blocks:
-        return _fragment(request, "".join(blocks[fragment](page.new_context(values))))
+    if fragment and status == 200:
+        return _fragment(request, page, fragment, values)
     flash = read_flash(request)
     answer = _answer(request, page.render(values, flash=flash), status)
     if flash is not None:
@@ -192,7 +190,12 @@ def _address(request: Request) -> str:
     return f"{request.url.path}?{query}" if query else request.url.path
 
 
-def _fragment(request: Request, text: str) -> Response:
+def _fragment(request: Request, page: Template, name: str, values: Mapping[str, Any]) -> Response:
+    """Render one block: the page's own, or one of the frame around it; 404 where neither has it."""
+    template = next((each for each in (page, ENVIRONMENT.get_template("base.html")) if name in each.blocks), None)
+    if template is None:
+        return Response(status_code=404, headers=HEADERS)
+    text = "".join(template.blocks[name](template.new_context(dict(values))))
     etag = f'"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers={**HEADERS, "ETag": etag})

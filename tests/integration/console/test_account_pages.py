@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 
+import pytest
 from sqlalchemy import select
 
 from app.config import get_settings
@@ -188,6 +189,7 @@ async def test_failures_and_gaps_are_said(browser: Browser) -> None:
     assert "Missing for good" in page
 
 
+@pytest.mark.usefixtures("warm_caches")
 async def test_many_accounts_cost_no_more_statements_than_one(browser: Browser) -> None:
     await browser.sign_in()
     for number in range(4):

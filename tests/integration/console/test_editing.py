@@ -100,6 +100,7 @@ async def test_an_error_in_a_pattern_shows_its_place(browser: Browser, kind: str
     assert found[1] == marked
 
 
+@pytest.mark.usefixtures("warm_caches")
 async def test_the_sentence_alone_reads_no_logs(browser: Browser) -> None:
     feed()
     await browser.sign_in()
@@ -182,6 +183,7 @@ async def test_failed_deliveries_are_found_by_action_and_retried_together(browse
     assert "retried together" not in (await browser.get("/deliveries")).text
 
 
+@pytest.mark.usefixtures("warm_caches")
 async def test_lists_cost_few_statements(browser: Browser, api: Api) -> None:
     for number in range(3):
         await api.post("/api/rules", json=RULE | {"name": f"Rule {number}"})

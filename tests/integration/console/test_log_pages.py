@@ -5,6 +5,8 @@ from datetime import timedelta
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
+import pytest
+
 from app.enums import Scope
 from app.utils.clock import utc_now
 from tests.feeding import Feed, evaluate, log
@@ -132,6 +134,7 @@ async def test_a_rule_takes_over_the_filters(browser: Browser) -> None:
     assert 'name="log_type" value="any" checked' in words
 
 
+@pytest.mark.usefixtures("warm_caches")
 async def test_lists_and_logs_cost_few_statements(browser: Browser, api: Api) -> None:
     feed()
     await api.post("/api/rules", json=RULE)

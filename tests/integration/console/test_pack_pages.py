@@ -40,6 +40,7 @@ def _keys() -> list[str]:
     return [rule.slug.partition("/")[2] for rule in packs.find_pack(PACK).rules]
 
 
+@pytest.mark.usefixtures("warm_caches")
 async def test_the_page_of_a_pack_stands_before_anything_is_counted(browser: Browser) -> None:
     feed()
     await browser.sign_in()

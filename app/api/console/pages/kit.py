@@ -35,6 +35,7 @@ LOGS: tuple[dict[str, object], ...] = (
 )  # fmt: skip
 ALERT: dict[str, object] = {
     "id": UUID(int=0), "severity": "critical", "status": "firing", "acknowledged_by": None, "silenced": False,
+    "suppressed_by": None,
 }  # fmt: skip
 ALERTS: tuple[dict[str, object], ...] = (
     {"summary": "143 messages with error 30007 (Message filtered)", "rule_name": "A sender is filtered"},
