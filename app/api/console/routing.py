@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from app.api.console import deleted
 from app.api.console.access import SignInNeeded, Viewer, find_viewer
 from app.api.console.rendering import render
-from app.api.problems import DATABASE_UNAVAILABLE, Refused, sentence
-from app.errors import Conflict, InvalidInput, NotFound
+from app.api.problems import DATABASE_UNAVAILABLE, INTERNAL_ERROR, Refused, internal_error, sentence
+from app.errors import Conflict, InvalidInput, NotFound, TwilioError
 from app.utils.db_retry import is_transient
 
 TITLES = {
@@ -27,6 +27,8 @@ TITLES = {
     409: "Somebody was faster",
     422: "That cannot be used",
     429: "Too often",
+    500: "That did not work",
+    502: "Twilio did not do it",
     503: "The database does not answer",
 }
 
@@ -44,13 +46,10 @@ class PageRoute(APIRoute):
                 return await handle(request)
             except SignInNeeded:
                 return _sign_in(request)
-            except (Refused, NotFound, Conflict, InvalidInput, RequestValidationError) as error:
+            except HTTPException:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever it was, a person reads the answer
                 return await run_in_threadpool(error_page, request, *_explain(error))
-            except (DBAPIError, PoolTimeout) as error:
-                if not is_transient(error):
-                    raise
-                log.warning("the database does not answer", error=type(error).__name__)
-                return await run_in_threadpool(error_page, request, 503, DATABASE_UNAVAILABLE)
 
         return handle_with_pages
 
@@ -77,14 +76,26 @@ def make_router() -> APIRouter:
 
 
 def _explain(error: Exception) -> tuple[int, str]:
-    """Return the status and the sentence of an error."""
-    if isinstance(error, Refused):
-        return error.status, error.detail
-    if isinstance(error, InvalidInput):
-        return 422, "; ".join(f"{each.field} {each.message}" for each in error.errors)
-    if isinstance(error, RequestValidationError):
-        return 404, "There is no page at this address."
-    return (404 if isinstance(error, NotFound) else 409), sentence(error)
+    """Return the status and the sentence of an error. One that nobody foresaw is logged."""
+    match error:
+        case Refused():
+            return error.status, error.detail
+        case InvalidInput():
+            return 422, "; ".join(f"{each.field} {each.message}" for each in error.errors)
+        case RequestValidationError():
+            return 404, "There is no page at this address."
+        case NotFound():
+            return 404, sentence(error)
+        case Conflict():
+            return 409, sentence(error)
+        case TwilioError():
+            return 502, f"The request to Twilio failed: {error}."
+        case DBAPIError() | PoolTimeout() if is_transient(error):
+            log.warning("the database does not answer", error=type(error).__name__)
+            return 503, DATABASE_UNAVAILABLE
+        case _:
+            internal_error(error)
+            return 500, INTERNAL_ERROR
 
 
 def _sign_in(request: Request) -> Response:

@@ -1,0 +1,57 @@
+"""Pages about errors: each says what happened, tells no secret, and leads on."""
+
+import pytest
+
+from app.api.console import week
+from scripts.local.postgres import Postgres
+from tests.integration.api.conftest import Api
+from tests.integration.console.conftest import Browser
+
+
+async def test_an_error_of_ours_is_a_page_with_the_id_of_the_request(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("canary-secret")
+
+    await browser.sign_in()
+    monkeypatch.setattr(week, "list_targets", fail)
+    answer = await browser.get("/rules/week", headers={"X-Request-Id": "id-of-the-request"})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "Go to the overview" in answer.text
+    assert f"Request <code>{answer.headers['x-request-id']}</code>" in answer.text
+    assert "canary-secret" not in answer.text + caplog.text
+    assert "RuntimeError" in caplog.text
+
+
+async def test_a_database_that_is_away_is_a_page_that_refreshes_itself(
+    postgres: Postgres, database: str, browser: Browser
+) -> None:
+    await browser.sign_in()
+    name = database.rpartition("/")[2]
+    with postgres.maintenance() as cursor:
+        cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+    try:
+        for path in ("/", "/logs", "/rules/packs"):
+            answer = await browser.get(path)
+            assert answer.status_code == 503, path
+            assert '<meta http-equiv="refresh" content="10">' in answer.text
+    finally:
+        with postgres.maintenance() as cursor:
+            cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+    assert (await browser.get("/")).status_code == 200
+
+
+async def test_the_documentation_of_the_api_stays_and_is_linked(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    assert 'href="/docs"' in (await browser.get("/settings")).text
+    assert (await api.get("/docs")).status_code == 200
+
+
+async def test_an_address_without_a_page_leads_on(browser: Browser) -> None:
+    await browser.sign_in()
+    answer = await browser.get("/nothing/here")
+    assert answer.status_code == 404
+    assert 'href="/alerts"' in answer.text
