@@ -112,6 +112,8 @@ class NotificationType(StrEnum):
     """An alert ended."""
     DIGEST = "alert.digest"
     """Several notifications combined, because too many came at once."""
+    REPORT = "report"
+    """What a day or a week brought."""
     TEST = "action.test"
     """A user tests an action."""
 

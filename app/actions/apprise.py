@@ -115,6 +115,10 @@ class Apprise:
         """A digest says all of it."""
         return True
 
+    def no_reports(self, config: JsonObject) -> str | None:
+        """The services behind it take short texts."""
+        return "goes out by mail or webhook alone: make one of these for it"
+
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Write title and text."""
         message = compose(notification)

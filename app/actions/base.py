@@ -54,6 +54,8 @@ class Notification:
     """Where people read it: local times stand beside UTC."""
     digest: JsonObject | None = None
     """What a digest tells: how many notifications it stands for, since when, and of which alerts; else null."""
+    report: JsonObject | None = None
+    """What a report tells, as `GET /api/report` shows it; else null."""
 
 
 def make_alert(
@@ -212,6 +214,9 @@ class ActionKind(Protocol):
 
     def takes_digests(self, config: JsonObject) -> bool:
         """Say whether a digest may stand for notifications that come too fast."""
+
+    def no_reports(self, config: JsonObject) -> str | None:
+        """Say why reports cannot go there; None where they can."""
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Make what will be sent; fall back to the built-in text rather than fail."""

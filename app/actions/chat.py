@@ -12,7 +12,6 @@ from app.enums import NotificationType, Severity
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 
-BUTTON = "Open the alert"
 MAX_SAMPLES = 5
 EMOJI = re.compile(r":(?=[A-Za-z0-9_+'-]+:)")
 """The first colon of a name of an emoji, such as `:wave:`."""
@@ -62,7 +61,7 @@ def slack(notification: Notification, message: MessageContent) -> JsonObject:
     )
     if samples:
         blocks.append({"type": "context", "elements": [_mrkdwn(samples)]})
-    blocks.append({"type": "actions", "elements": [_slack_button(BUTTON, message.link)]})
+    blocks.append({"type": "actions", "elements": [_slack_button(message.button, message.link)]})
     return {
         "text": _truncate_escaped(_without_emoji(_slack(f"{message.headline}: {message.summary}")), 2900),
         "mrkdwn": False,
@@ -128,7 +127,7 @@ def teams(notification: Notification, message: MessageContent) -> JsonObject:
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": body,
-        "actions": [{"type": "Action.OpenUrl", "title": BUTTON, "url": message.link}],
+        "actions": [{"type": "Action.OpenUrl", "title": message.button, "url": message.link}],
     }
     return {
         "type": "message",
@@ -171,7 +170,9 @@ def google_chat(notification: Notification, message: MessageContent) -> JsonObje
     links = _links(message, lambda label, url: f'<a href="{url}">{_slack(label)}</a>', "<br>", 8000)
     if links:
         widgets.append({"textParagraph": {"text": links}})
-    widgets.append({"buttonList": {"buttons": [{"text": BUTTON, "onClick": {"openLink": {"url": message.link}}}]}})
+    widgets.append(
+        {"buttonList": {"buttons": [{"text": message.button, "onClick": {"openLink": {"url": message.link}}}]}}
+    )
     header = {"title": truncate(message.headline, 200), "subtitle": f"GiftPulse · {message.severity}"}
     return {"cardsV2": [{"cardId": "giftpulse", "card": {"header": header, "sections": [{"widgets": widgets}]}}]}
 

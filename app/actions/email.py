@@ -82,11 +82,15 @@ class Email:
         """A digest says all of it."""
         return True
 
+    def no_reports(self, config: JsonObject) -> str | None:
+        """Mail takes them."""
+        return None
+
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Write the mail that every attempt will send."""
         parts, warning = mail_text.write(config["template"], notification)
         warnings = [warning] if warning else []
-        if "subject" in config:
+        if "subject" in config and notification.report is None:
             try:
                 parts["subject"] = _subject(config["subject"], notification)
             except UnusableTemplate as error:

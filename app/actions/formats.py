@@ -110,6 +110,7 @@ def template_values(notification: Notification) -> JsonObject:
         "rule": notification.rule,
         "logs": list(notification.logs),
         "digest": notification.digest,
+        "report": notification.report,
         "base_url": notification.base_url,
     }
 
@@ -147,4 +148,6 @@ def _standard(notification: Notification, rule: Mapping[str, Any] | None, logs: 
         data["truncated_logs"] = left_out
     if notification.digest is not None:
         data["digest"] = notification.digest
+    if notification.report is not None:
+        data["report"] = notification.report
     return orjson.dumps({"type": notification.type, "timestamp": rfc3339(notification.timestamp), "data": data})

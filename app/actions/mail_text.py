@@ -13,13 +13,15 @@ from pathlib import Path
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, TemplateError, select_autoescape
 from markupsafe import Markup
 
-from app.actions import mail_headers
+from app.actions import mail_headers, report_words
 from app.actions.base import Envelope, Notification
 from app.actions.details import format_time, single_line
 from app.actions.message_content import MessageContent, compose, console_url, truncate
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"
 BUILT_IN = "error_notification"
+REPORT = "_report"
+"""The template of reports. Actions cannot name it: it shows nothing of alerts."""
 PARTS = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 ADDRESS = re.compile(r"(https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]])")
@@ -50,6 +52,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"console_url": console_url, "when": format_time, "line": short_line, "linked": linked}
+    environment.globals["words"] = report_words
     return environment
 
 
@@ -79,10 +82,13 @@ def write(name: str, notification: Notification) -> tuple[dict[str, str], str | 
         "rule": notification.rule,
         "logs": notification.logs,
         "digest": notification.digest,
+        "report": notification.report,
         "base_url": notification.base_url,
         "story": message_content,
     }
-    for candidate in dict.fromkeys((name, BUILT_IN)):
+    if notification.report is not None:
+        name = REPORT
+    for candidate in [REPORT] if name == REPORT else dict.fromkeys((name, BUILT_IN)):
         try:
             parts = {
                 part: _environment().get_template(f"{candidate}/{file}").render(values) for part, file in PARTS.items()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from app.actions import report_words
 from app.actions.base import Notification, Spread
 from app.actions.details import list_details, single_line
 from app.enums import NotificationType, PatternType, Severity
@@ -18,6 +19,7 @@ STATES = {
     NotificationType.UPDATE: "Still firing",
     NotificationType.RESOLVED: "Resolved",
     NotificationType.DIGEST: "Digest",
+    NotificationType.REPORT: "Report",
     NotificationType.TEST: "Test",
 }
 BUILT_IN_ADVICE = {
@@ -81,6 +83,8 @@ class MessageContent:
     timezone: str = "UTC"
     digest_items: Sequence[tuple[str, str]] = ()
     """Of a digest: what it tells of, and where this server shows each."""
+    button: str = "Open the alert"
+    """The words of the link."""
 
     @property
     def headline(self) -> str:
@@ -124,7 +128,7 @@ def compose(notification: Notification) -> MessageContent:
         summary=single_line(alert["summary"]),
         severity=severity,
         colour=RESOLVED_COLOUR if is_resolved_colour else COLOURS[severity],
-        facts=list_details(notification),
+        facts=report_words.list_facts(notification) if notification.report else list_details(notification),
         code=error.get("code"),
         code_means=single_line(error.get("message")),
         cause=single_line(error.get("cause")).removesuffix(notification.advice).rstrip(),
@@ -135,6 +139,7 @@ def compose(notification: Notification) -> MessageContent:
         description=single_line((notification.rule or {}).get("description")),
         timezone=notification.timezone,
         digest_items=[(item["headline"], item["link"]) for item in (notification.digest or {}).get("items", [])],
+        button="Open the report" if notification.report else "Open the alert",
     )
 
 
@@ -145,6 +150,8 @@ def _samples(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
 def link_to(notification: Notification) -> str:
     """Say where this server shows what the notification tells of."""
     alert_id = notification.alert.get("id")
+    if notification.report is not None:
+        return report_words.link_to(notification.report, notification.base_url)
     if notification.type in (NotificationType.DIGEST, NotificationType.TEST) or not alert_id:
         return f"{notification.base_url}/alerts"
     return f"{notification.base_url}/alerts/{alert_id}"
@@ -158,6 +165,8 @@ def console_url(sid: str) -> str:
 
 def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
     """Say what to do now."""
+    if notification.report is not None:
+        return report_words.next_step(notification.report)
     if notification.type == NotificationType.TEST:
         return "Nothing: this was a test, and the action works."
     if notification.type == NotificationType.RESOLVED:

@@ -139,6 +139,11 @@ class Webhook:
         """PagerDuty opens and closes an incident for each alert, by its own key."""
         return bool(config["format"] != "pagerduty")
 
+    def no_reports(self, config: JsonObject) -> str | None:
+        """PagerDuty takes what somebody is to be called for."""
+        takes = config["format"] != "pagerduty"
+        return None if takes else "cannot go to PagerDuty, which calls people: make a mail or another webhook for it"
+
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Make the body that every attempt will send."""
         return formats.render(config, notification)

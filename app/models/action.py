@@ -1,10 +1,11 @@
 """Actions: where notifications go."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import DateTime, Text, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, Timestamp
@@ -34,5 +35,11 @@ class Action(Base):
     """The first failure after the last success; null: the last attempt succeeded."""
     free_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When its rate would be used up completely: the clock of the rate limit."""
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """How often it gets a report, and when; null: never."""
+    report_due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """When the next report is due, and what it tells of ends; null: it gets none, or is disabled."""
+    report_waits_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Until then a report that is due waits for what Twilio has of its span; null: none was seen to be due."""
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]

@@ -29,6 +29,7 @@ from app.utils.clock import rfc3339, utc_now
 HEALTH_FIELDS = definition.HEALTH_FIELDS
 """The fields of `health`."""
 SORT_KEY = (Rule.created_at, Rule.id)
+MAX_NAMES = 500
 
 
 def create(session: Session, body: object, now: datetime) -> Rule:
@@ -80,6 +81,12 @@ def delete(session: Session, rule_id: UUID, now: datetime) -> None:
 def list_rules(session: Session, position: Position | None, limit: int) -> Page[Rule]:
     """List rules, newest first."""
     return read_page(session, select(Rule), SORT_KEY, position, limit)
+
+
+def names_for(session: Session, log_type: str) -> dict[UUID, str]:
+    """List the rules that may look at logs of a type, with their names, by name."""
+    query = select(Rule.id, Rule.name).where(Rule.log_type.in_((log_type, "any"))).order_by(Rule.name, Rule.id)
+    return {row[0]: row[1] for row in session.execute(query.limit(MAX_NAMES))}
 
 
 def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:

@@ -9,6 +9,7 @@ from sqlalchemy import Row, Select, select
 
 from app.actions.base import make_alert
 from app.models import Account, Alert, AlertNote, ApiKey, Attempt, AuditEntry, Delivery, Log, LogChange, Rule, Silence
+from app.services import log_fields
 from app.services.twilio.error_codes import explain
 from app.utils.clock import rfc3339, rfc3339_or_none
 from app.utils.json_types import JsonObject
@@ -23,21 +24,7 @@ def select_logs() -> Select[*tuple[Any, ...]]:
         Account.sid.label("account_sid"),
         Log.sid,
         Log.log_type,
-        Log.status,
-        Log.level,
-        Log.direction,
-        Log.from_,
-        Log.to_,
-        Log.to_country,
-        Log.error_code,
-        Log.error_message,
-        Log.text_,
-        Log.price,
-        Log.price_unit,
-        Log.duration_seconds,
-        Log.segments,
-        Log.messaging_service_sid,
-        Log.resource_sid,
+        *(getattr(Log, column) for column in log_fields.COLUMNS),
         Log.changed_at,
         Log.final,
         Log.first_seen_at,
@@ -49,27 +36,12 @@ def log_json(row: Row[*tuple[Any, ...]]) -> JsonObject:
     """Serialize a log, without Twilio's record.
 
     Args:    row: one row of `select_logs()`.
-    Returns: JSON values. The price is a decimal text: a float would change the amount.
     """
     return {
         "sid": row.sid,
         "account_sid": row.account_sid,
         "log_type": row.log_type,
-        "status": row.status,
-        "level": row.level,
-        "direction": row.direction,
-        "from": row.from_,
-        "to": row.to_,
-        "to_country": row.to_country,
-        "error_code": row.error_code,
-        "error_message": row.error_message,
-        "text": row.text_,
-        "price": None if row.price is None else format(row.price, "f"),
-        "price_unit": row.price_unit,
-        "duration_seconds": row.duration_seconds,
-        "segments": row.segments,
-        "messaging_service_sid": row.messaging_service_sid,
-        "resource_sid": row.resource_sid,
+        **log_fields.shown(log_fields.columns_of(row)),
         "occurred_at": rfc3339(row.occurred_at),
         "changed_at": rfc3339(row.changed_at),
         "final": row.final,

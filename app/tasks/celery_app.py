@@ -138,6 +138,7 @@ def create_celery(settings: Settings) -> Celery:
             "evaluate": _tick("evaluate", "evaluate", 5),
             "evaluate_time": _tick("evaluate_time", "evaluate", settings.evaluate_interval_seconds),
             "deliver": _tick("deliver", "deliver", 5),
+            "reports": _tick("make_reports", "maintenance", 20),
             "maintain": _tick("maintain", "maintenance", 60),
             "words": _tick("write_down_words", "maintenance", 15),
             "tallies": _tick("tally_hours", "maintenance", 15),

@@ -19,6 +19,7 @@ from app.services.ingest import accounts, callbacks, polling, streams, subaccoun
 from app.services.ingest.listing import sleep_unless_stopping
 from app.services.logs import tallies, text_index
 from app.services.outbox import dispatch
+from app.services.reports import due
 from app.tasks.slots import slot
 from app.utils import stopping
 from app.utils.clock import utc_now
@@ -103,6 +104,12 @@ def evaluate_time() -> None:
 @shared_task(name="deliver", **SHORT)
 def deliver() -> None:
     _repeat("deliver", lambda: dispatch.deliver_due(get_settings(), _runner()) > 0, wake.deliver)
+
+
+@shared_task(name="make_reports", **LONG)
+def make_reports() -> None:
+    """Make the reports that are due."""
+    due.make_due(get_settings(), utc_now())
 
 
 @shared_task(name="maintain", **LONGER)

@@ -12,7 +12,8 @@ import orjson
 from app.api.console import texts
 from app.api.console.access import Viewer
 from app.api.console.plots import figure, paths
-from app.api.console.plots.figure import Axis, Figure, Series, Style
+from app.api.console.plots.figure import Axis, Figure, Style
+from app.api.console.plots.measured import Measure, limit_legend, measure_of, series_of
 from app.api.console.rendering import link
 from app.config import Settings
 from app.database import session_scope
@@ -146,7 +147,7 @@ def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> 
     starts = [_time(point["at"]) for point in found["series"]]
     until = starts[0] + SPANS[span]
     judged = _times(found["judged_from"]), _times(found["judged_until"])
-    values, limit = _values(rule, found, starts)
+    measure, values = _values(rule, found, starts)
     alerts = [_shown_alert(rule, alert, until) for alert in reversed(found["alerts"][-MAX_LISTED:])]
     windows = found["windows"]
     return ShownPreview(
@@ -157,8 +158,8 @@ def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> 
         matches=found["matches"],
         population=found["population"],
         noun=PLURALS[rule.log_type],
-        plot=_draw(viewer, rule, found, span, starts, judged, values, limit),
-        glance=paths.spark(_condense(values), limit),
+        plot=_draw(viewer, rule, found, span, starts, judged, values, measure),
+        glance=paths.spark(_condense(values), measure.limit),
         listed=alerts,
         judged_from=judged[0] if judged[0] and judged[0] - starts[0] > timedelta(minutes=5) else None,
         is_judged=judged[0] is not None,
@@ -171,10 +172,14 @@ def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> 
 
 
 def _ladder(rule: RuleDefinition, items: Sequence[JsonObject]) -> list[ShownRung]:
-    own = rule.condition.limit
-    lowest = rule.condition.resolve_limit or 0
+    measure = measure_of(rule)
     return [
-        ShownRung(f"{each['value']:.16g}", each["alerts"], each["value"] == own, each["value"] >= lowest)
+        ShownRung(
+            f"{each['value']:.16g}",
+            each["alerts"],
+            each["value"] == measure.limit,
+            each["value"] >= (measure.resolve_limit or 0),
+        )
         for each in items
     ]
 
@@ -193,16 +198,13 @@ def _condense(values: Sequence[float | None]) -> list[float]:
     return [max(value or 0 for value in values[start : start + step]) for start in range(0, len(values), step)]
 
 
-def _values(
-    rule: RuleDefinition, found: JsonObject, starts: Sequence[datetime]
-) -> tuple[list[float | None], float | None]:
-    """Return what is plotted, and its limit: the judged value where its windows cover the buckets, else the matches."""
-    limit = rule.condition.limit
-    bucket = starts[1] - starts[0] if len(starts) > 1 else timedelta(0)
+def _values(rule: RuleDefinition, found: JsonObject, starts: Sequence[datetime]) -> tuple[Measure, list[float | None]]:
+    """Return what is plotted: the judged value where its windows cover the buckets, else the matches."""
+    measure = measure_of(rule)
     window = rule.condition.window
-    if limit is None or (window and window < bucket):
-        return [float(point["matches"]) for point in found["series"]], None
-    return [point["value"] for point in found["series"]], limit
+    if measure.limit is None or (window and window < _bucket(starts)):
+        return Measure(None, "", "matching"), [float(point["matches"]) for point in found["series"]]
+    return measure, [point["value"] for point in found["series"]]
 
 
 def _draw(
@@ -213,7 +215,7 @@ def _draw(
     starts: Sequence[datetime],
     judged: tuple[datetime | None, datetime | None],
     values: list[float | None],
-    limit: float | None,
+    measure: Measure,
 ) -> Figure:
     until = starts[0] + SPANS[span]
     axis = Axis(
@@ -223,7 +225,6 @@ def _draw(
         href=logs_link(rule, {}),
         label=lambda at: f"{at.astimezone(viewer.zone):%a %d %b %H:%M}",
     )
-    unit, name = rule.condition.value_unit, rule.condition.value_words
     known = [
         None if judged[0] is None or judged[1] is None or not judged[0] - _bucket(starts) <= at <= judged[1] else value
         for at, value in zip(starts, values, strict=True)
@@ -235,11 +236,7 @@ def _draw(
         spans.append(axis.span("unread", starts[0], until))
     else:
         spans += [axis.span("unread", starts[0], judged[0]), axis.span("unread", judged[1], until)]
-    series = _series(known, limit, unit, name, below=rule.condition.holds_below)
-    legend = [("limit", f"limit {limit:,.6g}{unit}")] if limit is not None else []
-    lower = rule.condition.resolve_limit if limit is not None else None
-    if lower is not None:
-        legend.append(("limit lower", f"resolves below {lower:,.6g}{unit}"))
+    legend = limit_legend(measure)
     if found["alerts"]:
         legend.append(("firing", "open"))
     count = len(found["alerts"])
@@ -248,33 +245,14 @@ def _draw(
         "What the rule would have done",
         caption,
         axis,
-        series,
-        Style(unit=unit, limit=limit, resolve_limit=lower, extra_legend=legend),
+        series_of(measure, known),
+        Style(unit=measure.unit, limit=measure.limit, resolve_limit=measure.resolve_limit, extra_legend=legend),
         spans,
     )
 
 
 def _bucket(starts: Sequence[datetime]) -> timedelta:
     return starts[1] - starts[0] if len(starts) > 1 else timedelta(0)
-
-
-def _series(values: Sequence[float | None], limit: float | None, unit: str, name: str, *, below: bool) -> list[Series]:
-    """Split bars at the limit, so that those which open an alert stand out; shares and ratios are curves."""
-    if unit:
-        return [Series(name, values, "curve", "curve")]
-    if limit is None:
-        return [Series("matching", values, "bars-good", "good")]
-
-    def part(*, bad: bool) -> list[float | None]:
-        return [
-            None if value is None else value if (value < limit if below else value >= limit) == bad else 0
-            for value in values
-        ]
-
-    return [
-        Series(name, part(bad=False), "bars-good", "good"),
-        Series("below the limit" if below else "at the limit", part(bad=True), "bars-bad", "bad"),
-    ]
 
 
 def logs_link(rule: RuleDefinition, group: Mapping[str, object]) -> Callable[[datetime, datetime], str]:

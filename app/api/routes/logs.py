@@ -7,17 +7,20 @@ from fastapi import Path, Query, Response
 from app.api.deps import AppSettings
 from app.api.lists import page_response, read_position
 from app.api.log_download import download
-from app.api.responses import resource_response
+from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_MESSAGE, SID
+from app.api.schemas.explanations import ExplainQuery, Explanation
 from app.api.schemas.logs import LogDetail, LogFilters, LogPage, LogQuery
 from app.api.security import READ
 from app.database import session_scope
 from app.enums import LogType
+from app.services.explain import service
 from app.services.ingest import details
 from app.services.logs import doubts, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.serializers import alert_json, change_json, log_json
+from app.utils.clock import utc_now
 
 router = make_router("Logs", prefix="/api/logs")
 csv_router = make_router("Logs")
@@ -70,6 +73,20 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
             "related": [log_json(each) for each in search.related(session, row)],
         }
         return resource_response(shown)
+
+
+@router.get(
+    "/{sid}/explain", response_model=Explanation, summary="Explain what a rule made of a log", dependencies=READ
+)
+def explain_log(sid: Sid, query: Annotated[ExplainQuery, Query()], settings: AppSettings) -> Response:
+    """Explain why a rule did, or did not, take a log, and who was notified: step by step, with the values.
+
+    The steps are those of the evaluation, by its own functions, as far as the log came; the rule and the log are looked
+    at as they are now.
+    """
+    with session_scope() as session:
+        found = service.explain(session, sid, query.rule_id, settings, utc_now())
+    return json_response(found.as_json())
 
 
 router.routes.extend(csv_router.routes)

@@ -16,6 +16,22 @@ On = Literal["firing", "update", "resolved"]
 ON: list[On] = ["firing", "update", "resolved"]
 
 
+ZONE = "A time zone of the IANA database."
+REPORT = "How often it gets a report, and when; null: never. For `email` and `webhook` alone, without `pagerduty`."
+REPORT_EXAMPLE = {"every": "week", "weekday": "mon", "at": "08:00", "timezone": "Europe/Berlin"}
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+CLOCK_TIME = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
+
+
+class ReportSchedule(RequestModel):
+    """When an action gets its reports. Each ends when it is due, and begins when the one before was due."""
+
+    every: Literal["day", "week"] = Field(description="How often.", examples=["week"])
+    weekday: Weekday = Field("mon", description="On which day; for `week` alone.")
+    at: str = Field("08:00", pattern=CLOCK_TIME, description="At which local time.", examples=["08:00"])
+    timezone: str = Field("UTC", description=ZONE, examples=["Europe/Berlin"])
+
+
 class ActionFilters(PageQuery):
     """Filters for actions: none, only paging."""
 
@@ -37,6 +53,7 @@ class ActionBody(RequestModel):
         json_schema_extra={"uniqueItems": True},
     )
     config: dict[str, Any] = Field(description=CONFIG, examples=[EMAIL])
+    report: ReportSchedule | None = Field(None, description=REPORT, examples=[REPORT_EXAMPLE])
 
 
 class Action(ResponseModel):
@@ -49,6 +66,7 @@ class Action(ResponseModel):
     min_severity: Severity = Field(description="Alerts below this severity send no notification.")
     notify_on: list[On] = Field(description="The notifications that it gets.", examples=[ON])
     config: dict[str, Any] = Field(description=CONFIG + " Secrets are masked.", examples=[EMAIL])
+    report: ReportSchedule | None = Field(description=REPORT, examples=[REPORT_EXAMPLE])
     disabled_reason: str | None = Field(
         description="Why GiftPulse disabled it, for example because its receiver returned 410.", examples=[None]
     )

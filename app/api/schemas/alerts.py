@@ -177,7 +177,9 @@ class SeriesPoint(ResponseModel):
 
     at: ShownTime = Field(description="When the bucket begins.")
     value: float | None = Field(
-        description="The measured value at the end of the bucket; null: not known, or nothing to measure.",
+        description="The measured value at the end of the bucket; if a bucket is longer than a window, the value"
+        " nearest to the limit that was found in it. Null: not known, or nothing to measure;"
+        " matches count as they come.",
         examples=[12.0],
     )
     firing: bool = Field(description="Whether the alert was open in the bucket.", examples=[True])
@@ -199,7 +201,8 @@ class AlertSeries(ResponseModel):
         examples=[10.0],
     )
     items: list[SeriesPoint] = Field(
-        description="From three windows before the alert started until it was resolved, or until now; at most 200."
+        description="From three windows before the alert started, but not before the rule, until it was resolved, or"
+        " until now; at most 200. Without a window: from `resolve_after_minutes` before."
     )
     detail: str | None = Field(None, description="Why there are no items. Omitted otherwise.", examples=[None])
 

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.database import fetch_rows
+from app.services.log_fields import version_columns
 from app.services.rules.types import LogVersion
 
 BATCH_SIZE = 5_000
@@ -68,11 +69,9 @@ def lock_batch(session: Session, stream_id: int, limit: int) -> BatchLock | None
     return None if row is None else BatchLock(stream_id, row[0], row[1], limit)
 
 
-VERSION_COLUMNS = """
-    change.id, change.log_id, change.is_first, log.account_id, account.sid, log.sid, log.log_type, change.status,
-    log.level, log.direction, change.from_, log.to_, log.to_country, change.error_code, change.error_message,
-    log.text_, change.price, log.price_unit, change.duration_seconds, change.segments,
-    log.messaging_service_sid, log.resource_sid, log.occurred_at, change.changed_at, change.final
+VERSION_COLUMNS = f"""
+    change.id, change.log_id, change.is_first, log.account_id, account.sid, log.sid, log.log_type,
+    {version_columns("change")}, log.occurred_at, change.changed_at, change.final
 """
 """What a `LogVersion` is made of, in its order; of `log_changes AS change`, `logs AS log` and `accounts AS account`."""
 
@@ -134,6 +133,21 @@ def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[Log
         before.append(None if change.is_first else last.get(change.log_id))
         last[change.log_id] = change
     return before
+
+
+_READ_LOG = f"""
+    SELECT {VERSION_COLUMNS}
+    FROM log_changes AS change
+    JOIN logs AS log ON log.occurred_at = change.occurred_at AND log.id = change.log_id
+    JOIN accounts AS account ON account.id = log.account_id
+    WHERE change.log_id = %(log_id)s AND change.occurred_at = %(occurred_at)s
+    ORDER BY change.id
+"""
+
+
+def versions_of(session: Session, log_id: int, occurred_at: datetime) -> list[LogVersion]:
+    """Read all versions of a log, in the order in which they were stored."""
+    return _versions(session, _READ_LOG, {"log_id": log_id, "occurred_at": occurred_at})
 
 
 def _versions(session: Session, query: str, values: Mapping[str, object]) -> list[LogVersion]:

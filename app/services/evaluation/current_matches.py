@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from app.services import log_fields
 from app.services.evaluation.rule_set import read_rule_set
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
@@ -27,7 +28,12 @@ def version_of(row: Row[*tuple[Any, ...]]) -> LogVersion:
         change_id=0,
         log_id=row.id,
         is_first=False,
-        to=row.to_,
-        text=row.text_,
-        **{name: getattr(row, name) for name in LogVersion._fields if hasattr(row, name)},
+        account_id=row.account_id,
+        account_sid=row.account_sid,
+        sid=row.sid,
+        log_type=row.log_type,
+        **dict(zip(log_fields.ATTRIBUTES, log_fields.columns_of(row), strict=True)),
+        occurred_at=row.occurred_at,
+        changed_at=row.changed_at,
+        final=row.final,
     )

@@ -158,7 +158,7 @@ def _read_input(session: Session, rule_set: RuleSet, due: DueMinute) -> MinuteIn
     """Read the numbers of all rules at once."""
     minute = MinuteInput(due.at)
     minute.window_counts = window_queries.count_windows(
-        session, [_window_series(rule, due.at) for rule in due.rules if has_windows(rule)]
+        session, [window_series(rule, due.at) for rule in due.rules if has_windows(rule)]
     )
     if sums := [rule for rule in due.rules if rule.condition.summed_field]:
         windows = [WindowSeries(rule, due.at, rule.window) for rule in sums]
@@ -184,7 +184,8 @@ def has_windows(rule: Rule) -> bool:
     return has_counts(rule) and not rule.condition.summed_field
 
 
-def _window_series(rule: Rule, at: datetime) -> WindowSeries:
+def window_series(rule: Rule, at: datetime) -> WindowSeries:
+    """Return the windows that a rule needs at a minute."""
     return WindowSeries(rule, at - rule.settle_delay, rule.window, rule.condition.earlier_windows + 1)
 
 

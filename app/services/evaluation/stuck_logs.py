@@ -9,17 +9,16 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.services.evaluation.rule_set import effective_start
+from app.services.log_fields import version_columns
 from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 
 _READ = text(
-    """
-    SELECT 0, log.id, false, log.account_id, account.sid, log.sid, log.log_type, log.status, log.level, log.direction,
-           log.from_, log.to_, log.to_country, log.error_code, log.error_message, log.text_, log.price, log.price_unit,
-           log.duration_seconds, log.segments, log.messaging_service_sid, log.resource_sid, log.occurred_at,
-           log.changed_at, log.final, log.read_at
+    f"""
+    SELECT 0, log.id, false, log.account_id, account.sid, log.sid, log.log_type, {version_columns("log")},
+           log.occurred_at, log.changed_at, log.final, log.read_at
     FROM logs AS log JOIN accounts AS account ON account.id = log.account_id
     WHERE log.reread_at IS NOT NULL AND log.occurred_at <= :before AND log.changed_at >= :since AND account.enabled
     """

@@ -33,15 +33,15 @@ def rule_of_alert(session: Session, alert_id: UUID, rule_id: UUID | None) -> Rul
     """
     if rule_id is None:
         raise RuleUnknown(NoRule.BUILT_IN)
-    rule = session.get(Rule, rule_id)
-    if rule is None:
+    epoch_then = select(func.max(Match.epoch)).where(Match.alert_id == alert_id).scalar_subquery()
+    recorded = select(Alert.recorded_at).where(Alert.id == alert_id).scalar_subquery()
+    row = session.execute(select(Rule, epoch_then, recorded).where(Rule.id == rule_id)).one_or_none()
+    if row is None:
         raise RuleUnknown(NoRule.DELETED)
-    epoch = session.scalar(select(func.max(Match.epoch)).where(Match.alert_id == alert_id))
-    if epoch is None:
-        # An alert about silence has no matches. A rule that began anew did so after its alerts of before.
-        recorded_at = session.scalar(select(Alert.recorded_at).where(Alert.id == alert_id))
-        if recorded_at is not None and recorded_at < rule.started_at:
-            raise RuleUnknown(NoRule.CHANGED)
-    elif epoch != rule.epoch:
+    rule: Rule = row[0]
+    epoch, recorded_at = row[1:]
+    # An alert about silence has no matches. A rule that began anew did so after its alerts of before.
+    began_anew = epoch is None and recorded_at is not None and recorded_at < rule.started_at
+    if began_anew or epoch not in (None, rule.epoch):
         raise RuleUnknown(NoRule.CHANGED)
     return rule

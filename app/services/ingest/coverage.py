@@ -61,23 +61,58 @@ def of_account(session: Session, account: Account, since: datetime, until: datet
     if until - since > MAX_SPAN:
         raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
     streams = session.scalars(select(Stream).where(Stream.account_id == account.id).order_by(Stream.id)).all()
-    ids = [stream.id for stream in streams]
-    gaps, backfilled = _gaps(session, ids), _backfilled(session, streams)
     return [
         CoverageItem(LogType(stream.log_type), *span, state)
-        for stream in streams
-        for span, state in cover(
+        for stream, marks in _marks(session, [(stream, account.started_at) for stream in streams])
+        for span, state in cover(marks, since, until)
+    ]
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A span of one stream of one account that was not read."""
+
+    account_sid: str
+    item: CoverageItem
+    is_before: bool
+    """It lies before everything that was ever read of the stream: the account was added later."""
+
+
+def unread(session: Session, since: datetime, until: datetime) -> list[Unread]:
+    """List what was not read of [since, until), of all streams that are watched and can be read."""
+    query = select(Stream, Account.sid, Account.started_at).join(Account, Account.id == Stream.account_id)
+    query = query.where(Account.enabled, Stream.unavailable.is_(False)).order_by(Account.sid, Stream.id)
+    rows = session.execute(query).all()
+    sids = {stream.id: sid for stream, sid, _ in rows}
+    return [
+        Unread(
+            sids[stream.id],
+            CoverageItem(LogType(stream.log_type), *span, state),
+            stream.complete_until is not None and stream.complete_from is not None and span[1] <= stream.complete_from,
+        )
+        for stream, marks in _marks(session, [(stream, started_at) for stream, _, started_at in rows])
+        for span, state in cover(marks, since, until)
+        if state != Coverage.READ
+    ]
+
+
+def _marks(session: Session, streams: Sequence[tuple[Stream, datetime]]) -> list[tuple[Stream, StreamMarks]]:
+    """Find how far streams were read; each comes with the time since when its account is watched."""
+    gaps = _gaps(session, [stream.id for stream, _ in streams])
+    backfilled = _backfilled(session, [stream for stream, _ in streams])
+    return [
+        (
+            stream,
             StreamMarks(
-                account.started_at,
+                watched_from,
                 stream.complete_from,
                 stream.complete_until,
                 stream.read_from,
                 gaps[stream.id],
                 backfilled[stream.id],
             ),
-            since,
-            until,
         )
+        for stream, watched_from in streams
     ]
 
 

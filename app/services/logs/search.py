@@ -1,6 +1,6 @@
 """Finds logs: filters, text search, and one log with its history, alerts and related logs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 from app.enums import ResolveReason
 from app.errors import NotFound
 from app.models import Account, Alert, Log, LogChange, LogText, Match, StreamSearch
+from app.services.log_fields import FIELDS
 from app.services.logs import change_consumers
 from app.services.paging import Page, Position, beyond, limited, split_page
 from app.services.serializers import select_logs
@@ -53,18 +54,9 @@ class LogFilter:
     final: bool | None = None
 
 
-_COLUMNS: dict[
-    str, InstrumentedAttribute[str] | InstrumentedAttribute[str | None] | InstrumentedAttribute[int | None]
-] = {
+_COLUMNS: Mapping[str, InstrumentedAttribute[Any]] = {
     "log_type": Log.log_type,
-    "status": Log.status,
-    "error_code": Log.error_code,
-    "level": Log.level,
-    "direction": Log.direction,
-    "from_": Log.from_,
-    "to": Log.to_,
-    "to_country": Log.to_country,
-    "messaging_service_sid": Log.messaging_service_sid,
+    **{field.attribute: getattr(Log, field.column) for field in FIELDS if field.filterable},
 }
 SEARCHED = (Log.text_, Log.error_message, Log.from_, Log.to_, Log.sid)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from app.services import log_fields
 from app.services.logs.types import NormalizedLog
 from app.services.twilio.error_codes import describe
 from app.services.twilio.statuses import is_final, status_rank
@@ -18,25 +19,7 @@ MAX_CLOCK_SKEW = timedelta(days=1)
 """A callback's time is invalid if it is later than this after its arrival."""
 
 # Fields that rules see and that can differ between versions. A difference in one of them is a change.
-VISIBLE_FIELDS = (
-    "status",
-    "level",
-    "direction",
-    "from_",
-    "to",
-    "to_country",
-    "error_code",
-    "error_message",
-    "text",
-    "price",
-    "price_unit",
-    "duration_seconds",
-    "segments",
-    "messaging_service_sid",
-    "resource_sid",
-    "final",
-    "changed_at",
-)
+VISIBLE_FIELDS = (*log_fields.ATTRIBUTES, "final", "changed_at")
 
 
 def newest(first: NormalizedLog, second: NormalizedLog) -> NormalizedLog:

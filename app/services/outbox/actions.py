@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.actions.base import ActionKind
 from app.actions.registry import kind_for
 from app.config import get_settings
 from app.database import session_scope
@@ -17,10 +18,11 @@ from app.enums import ActionType, Severity
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Action, Rule
 from app.services import audit
-from app.services.outbox import dispatch, rows
+from app.services.outbox import dispatch, report_schedule, rows
 from app.services.outbox.cancellation import OTHER_KIND, fail_all, fail_pending
 from app.services.outbox.claim import DISABLED, claim_ids
 from app.services.outbox.enqueue import lock_notices, make_test
+from app.services.outbox.report_schedule import ReportSchedule
 from app.services.paging import Page, Position, read_page
 from app.utils import validation_messages
 from app.utils.clock import rfc3339
@@ -46,6 +48,7 @@ class ActionBody(BaseModel):
         "resolved",
     ]
     config: dict[str, Any]
+    report: ReportSchedule | None = None
 
 
 def _parse(body: object) -> ActionBody:
@@ -77,7 +80,9 @@ def create(session: Session, body: object, now: datetime) -> tuple[Action, JsonO
     _check_rule(session, parsed.rule_id)
     kind = kind_for(parsed.action_type)
     config = kind.check(parsed.config)
+    _check_report(kind, parsed, config)
     action = Action(**_columns(parsed, config), disabled_reason=None, created_at=now, updated_at=now)
+    _schedule_report(action, parsed.report, now, restart=True)
     session.add(action)
     session.flush()
     return action, _masked(action, config, {})
@@ -109,6 +114,7 @@ def patch(session: Session, action_id: UUID, body: object, now: datetime) -> tup
         "min_severity": action.min_severity,
         "notify_on": action.notify_on,
         "config": masked_config(action),
+        "report": action.report,
     }
     return _write(session, action, _parse(present | body), now)
 
@@ -121,8 +127,11 @@ def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) 
     sent = kind.unmask(parsed.config, stored) if stored else parsed.config
     # What is stored was checked when it came, and to check one URL of Apprise takes a process.
     config = sent if sent == stored else kind.check(sent)
+    _check_report(kind, parsed, config)
+    was_enabled = action.enabled
     for name, value in _columns(parsed, kind.carry_over(config, stored, now) if stored else config).items():
         setattr(action, name, value)
+    _schedule_report(action, parsed.report, now, restart=not was_enabled)
     if action.enabled:
         action.disabled_reason = None
         # Whoever edits an action has a hope that it works now: its past is no reason to hold it back.
@@ -151,6 +160,24 @@ def _columns(parsed: ActionBody, config: JsonObject) -> JsonObject:
         "notify_on": list(parsed.notify_on),
         "config": encrypt(get_settings().secret_keys, orjson.dumps(config).decode()),
     }
+
+
+def _check_report(kind: ActionKind, parsed: ActionBody, config: JsonObject) -> None:
+    if parsed.report is not None and (refusal := kind.no_reports(config)) is not None:
+        raise InvalidInput([FieldError("report", refusal)])
+
+
+def _schedule_report(action: Action, wanted: ReportSchedule | None, now: datetime, *, restart: bool) -> None:
+    """Write down when the next report is due; one that is owed stays so unless its schedule changes.
+
+    Args:    restart: the action is new, or was disabled.
+    """
+    stored = None if wanted is None else wanted.model_dump()
+    if wanted is None or not action.enabled:
+        action.report_due_at = action.report_waits_until = None
+    elif restart or stored != action.report or action.report_due_at is None:
+        action.report_due_at, action.report_waits_until = report_schedule.next_due(wanted, now), None
+    action.report = stored
 
 
 def _check_rule(session: Session, rule_id: UUID | None) -> None:
@@ -195,6 +222,7 @@ def to_json(action: Action, config: JsonObject | None = None) -> JsonObject:
         "min_severity": action.min_severity,
         "notify_on": action.notify_on,
         "config": masked_config(action) if config is None else config,
+        "report": action.report,
         "disabled_reason": action.disabled_reason,
         "created_at": rfc3339(action.created_at),
         "updated_at": rfc3339(action.updated_at),

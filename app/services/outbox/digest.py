@@ -43,8 +43,8 @@ def count_recent(session: Session, now: datetime) -> dict[UUID, int]:
     counts = session.execute(
         text(
             "SELECT action_id, count(DISTINCT (alert_id, type, created_at)) FROM deliveries"
-            " WHERE created_at > :since AND status <> 'folded' AND type NOT IN ('alert.digest', 'action.test')"
-            " GROUP BY action_id"
+            " WHERE created_at > :since AND status <> 'folded'"
+            " AND type NOT IN ('alert.digest', 'action.test', 'report') GROUP BY action_id"
         ),
         {"since": now - WINDOW},
     )

@@ -1,7 +1,7 @@
 """The series of a stored alert: what its condition measured over time, from the sources of a preview."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -30,6 +30,8 @@ from app.utils.clock import cut_to_second, rfc3339
 from app.utils.json_types import JsonObject
 
 MICROSECOND = timedelta(microseconds=1)
+MAX_MOMENTS = 12
+"""A bucket is measured so often at most."""
 WINDOWS_BEFORE = 3
 """So many windows before the alert are shown."""
 FILTERABLE = ("account_sid", "direction", "from", "to", "to_country", "messaging_service_sid")
@@ -49,7 +51,8 @@ class SeriesPoint(NamedTuple):
     at: datetime
     """Its start."""
     value: float | None
-    """At its end; None where that is not known, or where there was nothing to measure."""
+    """The one nearest to the limit that was found in it; None where nothing could be measured. Matches count before all
+    is known."""
     firing: bool
     known: bool
     """The condition could be judged at its end: all logs up to there were read."""
@@ -90,13 +93,12 @@ def read_series(
     except RuleUnknown as error:
         return AlertSeries(None, detail=WITHOUT_RULE[error.reason])
     rule, parsed = to_rule(row), definition.from_row(row)
-    limit = rule.condition.limit
     if rule.group_by and alert.group == other_group(rule):
-        return AlertSeries(limit, rule=parsed, detail=OTHER_GROUP)
+        return AlertSeries(rule.condition.limit, rule=parsed, detail=OTHER_GROUP)
     try:
         return _measure(session, alert, rule, parsed, settings, now, Deadline(seconds))
     except InvalidInput:
-        return AlertSeries(limit, rule=parsed, detail=TOO_MANY)
+        return AlertSeries(rule.condition.limit, rule=parsed, detail=TOO_MANY)
 
 
 class _Span(NamedTuple):
@@ -108,13 +110,13 @@ class _Span(NamedTuple):
 
 def _span_of(alert: Alert, rule: Rule, now: datetime) -> _Span:
     until = minute_end(max(alert.resolved_at or now, alert.started_at + MINUTE))
-    since = alert.started_at - WINDOWS_BEFORE * _window_of(rule)
-    return _Span(max(since, until - MAX_SPAN).replace(second=0, microsecond=0), until)
+    since = max(alert.started_at - _time_before(rule), rule.started_at, until - MAX_SPAN)
+    return _Span(since.replace(second=0, microsecond=0), until)
 
 
-def _window_of(rule: Rule) -> timedelta:
-    """Return the window of a condition, or what stands for one."""
-    return rule.condition.min_age or rule.window or max(rule.quiet_period, MINUTE)
+def _time_before(rule: Rule) -> timedelta:
+    """Return how much is shown before an alert: three windows, or what the rule calls quiet where there is none."""
+    return WINDOWS_BEFORE * (rule.condition.min_age or rule.window) or max(rule.quiet_period, MINUTE)
 
 
 def _measure(
@@ -142,11 +144,23 @@ def _measure(
         value_at = _count_matches(reader, request, alert, ends[0] - starts[0])
         is_known = _is_read(rule, known, horizon)
     was_open = buckets.firing([(alert.started_at, alert.resolved_at)], starts, span.until)
-    points = [
-        SeriesPoint(start, value_at(end) if is_known(end) else None, opened, is_known(end))
-        for start, end, opened in zip(starts, ends, was_open, strict=True)
-    ]
+    nearest = min if rule.condition.holds_below else max
+    points = []
+    for start, end, opened in zip(starts, ends, was_open, strict=True):
+        values = [value for at in _moments(rule, alert, start, end) if (value := value_at(at)) is not None]
+        points.append(SeriesPoint(start, nearest(values, default=None), opened, is_known(end)))
     return AlertSeries(rule.condition.limit, points, span.until, parsed)
+
+
+def _moments(rule: Rule, alert: Alert, start: datetime, end: datetime) -> Iterator[datetime]:
+    """Yield when a bucket is measured: at its end, earlier too if windows are shorter, and when the alert began."""
+    yield end
+    if rule.window:
+        step = max(rule.window, (end - start) / MAX_MOMENTS).total_seconds() // 60 * MINUTE
+        for number in range(1, int((end - start) / step)):
+            yield end - number * step
+    if start < alert.started_at < end and rule.condition.limit is not None:
+        yield alert.started_at
 
 
 def _narrowed(rule: Rule, alert: Alert) -> Rule:

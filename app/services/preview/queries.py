@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from app.enums import PatternType
+from app.services.log_fields import FIELDS
 from app.services.rules.patterns import code_ranges, list_items
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
@@ -15,24 +16,28 @@ from app.services.rules.types import LogVersion
 Values = dict[str, Any]
 
 _MAX_CODE = 2**40
-_CONSTANT_COLUMNS = """
-    log.id AS log_id, log.account_id, account.sid AS account_sid, log.sid, log.log_type, log.level, log.direction,
-    log.to_ AS "to", log.to_country, log.text_ AS "text", log.price_unit, log.messaging_service_sid, log.resource_sid,
-    log.occurred_at
+_IDENTITY = """
+    log.id AS log_id, log.account_id, account.sid AS account_sid, log.sid, log.log_type, log.occurred_at
 """
-_CHANGING_COLUMNS = ("status", "from_", "error_code", "error_message", "price", "duration_seconds", "segments")
+
+
+def _columns(changing: str) -> str:
+    """List the fields of a log under the names of `LogVersion`.
+
+    Args:    changing: the alias that those of the changes are read from.
+    """
+    return ", ".join(f'{changing if each.in_changes else "log"}.{each.column} AS "{each.attribute}"' for each in FIELDS)
+
+
 _JOIN = "LEFT JOIN accounts AS account ON account.id = log.account_id"
 VERSIONS = f"""(
-    SELECT change.id AS change_id, change.is_first, {_CONSTANT_COLUMNS},
-           {", ".join(f"change.{name}" for name in _CHANGING_COLUMNS)},
+    SELECT change.id AS change_id, change.is_first, {_IDENTITY}, {_columns("change")},
            change.changed_at, change.final, log.final AS now_final, log.changed_at AS now_changed_at
     FROM log_changes AS change JOIN logs AS log ON log.occurred_at = change.occurred_at AND log.id = change.log_id
          {_JOIN}
 ) AS version"""
 STATES = f"""(
-    SELECT 0 AS change_id, true AS is_first, {_CONSTANT_COLUMNS},
-           {", ".join(f"log.{name}" for name in _CHANGING_COLUMNS)},
-           log.changed_at, log.final
+    SELECT 0 AS change_id, true AS is_first, {_IDENTITY}, {_columns("log")}, log.changed_at, log.final
     FROM logs AS log {_JOIN}
 ) AS version"""
 

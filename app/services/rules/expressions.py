@@ -12,6 +12,7 @@ from typing import Any
 
 from cel_expr_python import cel
 
+from app.services import log_fields
 from app.services.rules.types import LogVersion
 from app.utils.clock import rfc3339
 
@@ -30,21 +31,7 @@ FIELDS: Mapping[str, Any] = {
     "sid": _TEXT,
     "account_sid": _TEXT,
     "log_type": _TEXT,
-    "status": _TEXT_OR_NULL,
-    "level": _TEXT_OR_NULL,
-    "direction": _TEXT_OR_NULL,
-    "from": _TEXT_OR_NULL,
-    "to": _TEXT_OR_NULL,
-    "to_country": _TEXT_OR_NULL,
-    "error_code": _INT_OR_NULL,
-    "error_message": _TEXT_OR_NULL,
-    "text": _TEXT_OR_NULL,
-    "price": _TEXT_OR_NULL,
-    "price_unit": _TEXT_OR_NULL,
-    "duration_seconds": _INT_OR_NULL,
-    "segments": _INT_OR_NULL,
-    "messaging_service_sid": _TEXT_OR_NULL,
-    "resource_sid": _TEXT_OR_NULL,
+    **{field.name: _INT_OR_NULL if field.sql_type == "int" else _TEXT_OR_NULL for field in log_fields.FIELDS},
     "occurred_at": _TEXT,
     "changed_at": _TEXT,
     "final": cel.Type.BOOL,
@@ -123,21 +110,7 @@ def as_map(log: LogVersion) -> dict[str, Value]:
         "sid": log.sid,
         "account_sid": log.account_sid,
         "log_type": log.log_type,
-        "status": log.status,
-        "level": log.level,
-        "direction": log.direction,
-        "from": log.from_,
-        "to": log.to,
-        "to_country": log.to_country,
-        "error_code": log.error_code,
-        "error_message": log.error_message,
-        "text": log.text,
-        "price": None if log.price is None else format(log.price, "f"),
-        "price_unit": log.price_unit,
-        "duration_seconds": log.duration_seconds,
-        "segments": log.segments,
-        "messaging_service_sid": log.messaging_service_sid,
-        "resource_sid": log.resource_sid,
+        **log_fields.shown(log_fields.values_of(log)),
         "occurred_at": rfc3339(log.occurred_at),
         "changed_at": rfc3339(log.changed_at),
         "final": log.final,

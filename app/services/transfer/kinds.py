@@ -217,6 +217,7 @@ class Actions:
             "enabled": item.enabled,
             "min_severity": item.min_severity,
             "notify_on": list(item.notify_on),
+            "report": item.report,
             "config": config,
         }
 

@@ -22,6 +22,7 @@ from app.services.preview.alert_series import AlertSeries, SeriesPoint, read_ser
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import change_rule, fail_at, make_rule, minutes, only_alert, pass_time
+from tests.integration.console.statements import count_statements
 from tests.profiles import examples
 
 THRESHOLD = {"type": "threshold", "count": 3, "window_minutes": 10}
@@ -56,15 +57,29 @@ def test_it_goes_from_three_windows_before_the_alert_to_its_end(feed: Feed) -> N
     assert series_of(only_alert(), 90).limit == 3.0
 
 
-def test_what_was_not_read_and_what_was_before_the_rule_is_not_known(feed: Feed) -> None:
+def test_what_was_not_read_is_not_known_and_nothing_was_before_the_rule(feed: Feed) -> None:
     make_rule(condition=THRESHOLD)
     feed.store([log(1, minutes(-1))], minutes(0))
     fail_at(feed, 4, 5, 6)
     pass_time(feed, 8)
+    fail_at(feed, 9)
     found = by_minute(series_of(only_alert(), 20))
+    assert (min(found), max(found)) == (1, 20)
     assert [at for at, point in found.items() if point.known] == list(range(1, 9))
-    assert (found[8].value, found[9].value, found[9].firing) == (3, None, True)
     assert (found[3].value, found[4].value) == (0, 1), "logs from before the rule do not count"
+    assert (found[8].value, found[9].value, found[9].firing) == (3, 4, True), "matches count as they come"
+
+
+def test_a_condition_over_time_has_no_value_where_not_all_was_read(feed: Feed) -> None:
+    make_rule(condition={"type": "no_data", "window_minutes": 5})
+    pass_time(feed, 8)
+    found = by_minute(series_of(only_alert(), 10))
+    assert [(at, point.value, point.known) for at, point in found.items() if at in (4, 5, 8, 9)] == [
+        (4, None, False),
+        (5, 0, True),
+        (8, 0, True),
+        (9, None, False),
+    ]
 
 
 def test_each_shows_its_matches(feed: Feed) -> None:
@@ -116,6 +131,15 @@ def test_an_alert_of_all_other_groups_cannot_be_counted_again(feed: Feed) -> Non
     alert = only_alert()
     alert.group = {"to": "__other__"}
     assert series_of(alert, 43).detail == alert_series.OTHER_GROUP
+
+
+def test_it_costs_few_statements(feed: Feed) -> None:
+    make_rule(condition=THRESHOLD)
+    fail_at(feed, 40, 41, 42)
+    alert = only_alert()
+    with count_statements() as statements:
+        assert series_of(alert, 43).points
+    assert len(statements) <= 5, statements
 
 
 def test_a_long_alert_has_at_most_200_points(feed: Feed) -> None:

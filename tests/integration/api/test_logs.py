@@ -387,3 +387,21 @@ async def test_logs_are_broken_down_in_the_documented_shape(api: Api) -> None:
     assert fields(await api.get("/api/breakdown?by=to")) == ["by"]
     assert fields(await api.get("/api/breakdown?by=from&bucket=day")) == ["bucket"]
     assert fields(await api.get("/api/breakdown?by=from&since=100d")) == ["since"]
+
+
+async def test_a_rule_explains_what_it_made_of_a_log(api: Api) -> None:
+    now = cut_to_second(utc_now())
+    rule_id = (await api.post("/api/rules", json=RULE | {"pattern_value": "30005"})).json()["id"]
+    Feed(now - timedelta(hours=1)).store([log(1, now)], now)
+    url = f"/api/logs/SM{1:032x}/explain"
+    answer = (await api.get(f"{url}?rule_id={rule_id}")).json()
+    assert answer["verdict"] == "no_match"
+    assert [(step["step"], step["passed"]) for step in answer["steps"]] == [
+        ("rule", True),
+        ("population", True),
+        ("pattern", False),
+    ]
+    assert fields(await api.get(url)) == ["rule_id"]
+    assert fields(await api.get(f"{url}?rule_id=x")) == ["rule_id"]
+    assert (await api.get(f"{url}?rule_id={'0' * 8}{rule_id[8:]}")).status_code == 404
+    assert (await api.get(f"/api/logs/SM{2:032x}/explain?rule_id={rule_id}")).status_code == 404

@@ -1,7 +1,10 @@
 """The overview, the list of alerts and one alert: what they show, and what their forms do."""
 
+import re
 from datetime import timedelta
 from uuid import UUID, uuid4
+
+from sqlalchemy import text
 
 from app.database import session_scope
 from app.models import Alert
@@ -190,3 +193,28 @@ async def test_an_alert_without_logs_says_nothing_in_common(browser: Browser) ->
     await browser.sign_in()
     page = (await browser.get(f"/alerts/{alert_id}")).text
     assert "This alert is about GiftPulse itself: it has no logs." in page
+
+
+async def test_an_alert_shows_what_its_condition_measured(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(hours=8))
+    condition = {"type": "threshold", "count": 3, "window_minutes": 10, "resolve_count": 2}
+    rule = (await api.post("/api/rules", json=RULE | {"condition": condition, "group_by": ["to_country"]})).json()
+    with session_scope() as session:
+        session.execute(text("UPDATE rules SET started_at = :at"), {"at": now - timedelta(hours=7)})
+    began = now - timedelta(hours=1)
+    feed.store([log(number, began + timedelta(seconds=number)) for number in range(7)], now)
+    feed.store([log(8, began - timedelta(minutes=20), to_country="FR")], now)
+    feed.complete(now - timedelta(minutes=58), now - timedelta(hours=8))
+    evaluate(now)
+    (alert,) = (await api.get(f"/api/alerts?rule_id={rule['id']}")).json()["items"]
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert['id']}")).text
+    assert "matching messages, in 10 minutes before each moment" in page
+    assert "the highest value is 7, the limit 3." in page
+    assert {"limit", "limit lower", "firing", "unread"} <= set(re.findall(r'class="key ([a-z ]+)"', page))
+    assert 'class="mark bad"' in page
+    assert "to_country=GB" in page
+    await api.delete(f"/api/rules/{rule['id']}")
+    page = (await browser.get(f"/alerts/{alert['id']}")).text
+    assert "The rule of this alert was deleted, so it is not known what it counted." in page

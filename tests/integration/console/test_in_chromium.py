@@ -1,5 +1,6 @@
 """Every page of a filled system as a browser shows it: for everybody, on a phone and at a desk, in both themes."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ from tests.conftest import API_KEY, forget
 from tests.integration.api.conftest import make_app
 from tests.integration.api.serving import serving
 from tests.integration.console.filled import Filled
+from tests.integration.console.test_alert_pages import make_alert
 from tests.kits import screenshots
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
@@ -74,3 +76,50 @@ def test_no_page_breaks_its_policy_or_is_wider_than_a_phone(app: FastAPI) -> Non
                 assert answer.status == 200, address
                 found += [f"{address} is too wide at {width}" for width in screenshots.overflowing_widths(page, WIDTHS)]
     assert not found, "\n".join(found)
+
+
+def test_an_alert_is_found_and_acknowledged_by_keyboard_alone(app: FastAPI) -> None:
+    with serving(app) as url, screenshots.open_browser() as browser:
+        Filled(url)
+        with _signed_in(browser, url) as page:
+            page.keyboard.press("g")
+            page.keyboard.press("a")
+            page.wait_for_url("**/alerts")
+            page.keyboard.press("j")
+            page.keyboard.press("Enter")
+            page.wait_for_url("**/alerts/*")
+            page.keyboard.press("?")
+            expect(page.get_by_role("dialog")).to_be_visible()
+            page.keyboard.press("Escape")
+            expect(page.get_by_role("dialog")).to_be_hidden()
+            stops = []
+            for _ in range(20):
+                page.keyboard.press("Tab")
+                stops.append(page.locator(":focus").inner_text().strip())
+            assert stops[0] == "Skip to the content"
+            assert "Acknowledge" in stops
+            page.locator("textarea[name=note]").focus()
+            page.keyboard.type("a jam at the carrier")
+            expect(page.locator("textarea[name=note]")).to_have_value("a jam at the carrier")
+            page.locator("h1").click()
+            page.keyboard.press("a")
+            expect(page.get_by_text("You acknowledged this alert.")).to_be_visible()
+
+
+def test_an_open_alert_reaches_the_title_and_the_icon_without_a_reload(app: FastAPI) -> None:
+    with serving(app) as url, screenshots.open_browser() as browser, _signed_in(browser, url) as page:
+        expect(page).to_have_title("Overview · GiftPulse")
+        make_alert()
+        expect(page).to_have_title("(1) Overview · GiftPulse", timeout=60_000)
+        expect(page.locator("link[rel=icon]").first).to_have_attribute("href", re.compile("firing"))
+        expect(page.locator("main").get_by_text("143 messages with error 30007 to GB")).to_be_visible(timeout=60_000)
+
+
+def test_whoever_types_a_rule_sees_it_as_a_sentence_before_it_is_saved(app: FastAPI) -> None:
+    with serving(app) as url, screenshots.open_browser() as browser, _signed_in(browser, url) as page:
+        page.goto("/rules/new")
+        page.locator("[name=pattern_value]").first.fill("30007")
+        page.locator("[name=name]").fill("Filtered")
+        expect(page.locator("form[data-preview]")).to_contain_text("Message filtered", timeout=60_000)
+        page.keyboard.press("Control+Enter")
+        page.wait_for_url(re.compile("/rules(/[0-9a-f-]{36})?$"))

@@ -10,7 +10,7 @@ from app.database import session_scope
 from app.enums import Scope
 from app.models import Action, Attempt, Delivery
 from app.utils.clock import cut_to_second, utc_now
-from tests.feeding import Feed, log
+from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import EMAIL, RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.test_alert_pages import HOSTILE
@@ -217,3 +217,36 @@ async def test_the_overview_names_codes_that_no_rule_watches_until_one_does(brow
     assert 'href="/rules/packs/' in page
     await api.post("/api/rules", json=RULE | {"pattern_value": "30005"})
     assert "Codes that no rule watches" not in (await browser.get("/")).text
+
+
+async def test_every_part_that_refreshes_itself_gets_that_part_alone(browser: Browser) -> None:
+    await browser.sign_in()
+    for path in ("/", "/alerts", "/accounts", "/health"):
+        parts = re.findall(r'id="([a-z-]+)"[^>]* data-live=', (await browser.get(path)).text)
+        assert "pulse" in parts
+        for part in parts:
+            answer = await browser.get(path, headers={"X-Fragment": part})
+            assert "<html" not in answer.text, f"{part} of {path}"
+            assert answer.headers["etag"]
+
+
+async def test_a_log_says_why_a_rule_did_not_alert(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(hours=1))
+    threshold = {"condition": {"type": "threshold", "count": 5, "window_minutes": 10}}
+    rule = (await api.post("/api/rules", json=RULE | threshold | {"name": "<b>Many</b>"})).json()
+    other = (await api.post("/api/rules", json=RULE | {"pattern_value": "30005"})).json()
+    feed.store([log(1, now + timedelta(seconds=1))], now)
+    evaluate(now + timedelta(seconds=2))
+    await browser.sign_in()
+    path = f"/logs/SM{1:032x}"
+    page = (await browser.get(path)).text
+    assert f"{path}?rule={rule['id']}#why" in page
+    page = (await browser.get(f"{path}?rule={rule['id']}")).text
+    assert "1 of 5 matches within 10 minutes when it came." in page
+    assert "<b>Many" not in page
+    page = (await browser.get(f"{path}?rule={other['id']}")).text
+    assert "it does not match, with status undelivered, error code 30003" in page
+    for asked in (uuid4(), "other"):
+        page = (await browser.get(f"{path}?rule={asked}")).text
+        assert f'<option value="{rule["id"]}">' in page

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
 from app.api.console.access import PostedForm, SignedIn, Viewer, Writer
+from app.api.console.alert_plot import draw_alert
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
@@ -27,6 +28,7 @@ from app.services.findings.comparison import MIN_FINDING_FACTOR
 from app.services.findings.traits import Trait
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
+from app.services.preview.alert_series import AlertSeries, read_series
 from app.services.serializers import alert_json, note_json
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.utils.clock import utc_now
@@ -43,6 +45,7 @@ NOTICES = {"alert.firing": "Alert", "alert.update": "Reminder", "alert.resolved"
 """Types of deliveries in the words of the timeline."""
 MORNING_HOUR = 9
 COMMON_SECONDS = 2
+SERIES_SECONDS = 2
 MIN_SHOWN_SHARE = 0.1
 
 
@@ -82,6 +85,8 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: 
         notes = search.notes_of(session, alert_id)
         logs = log_search.list_of_alert(session, alert_id, None, SAMPLE_LOGS).items
         common = None if "x-fragment" in request.headers else _common(session, alert, settings)
+        # Last: it leaves the session read-only.
+        series = None if "x-fragment" in request.headers else _series(session, alert, settings)
         session.expunge_all()
     context = {
         "section": "alerts",
@@ -92,6 +97,7 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: 
         "logs": logs,
         "common": common,
         "rows": _common_rows(common) if common else [],
+        "plot": draw_alert(viewer, alert, series, sent) if series else None,
         "morning": _next_morning(viewer, utc_now()),
     }
     return render(request, viewer, "alert.html", context)
@@ -106,6 +112,11 @@ def _common(session: Session, alert: Alert, settings: Settings) -> InCommon:
     return find_common(
         session, ComparedAlert.of(alert), with_texts=settings.store_message_bodies, seconds=COMMON_SECONDS
     )
+
+
+def _series(session: Session, alert: Alert, settings: Settings) -> AlertSeries | None:
+    """Measure the alert again, within a time that a page may take; None for what has nothing to measure."""
+    return None if alert.rule_id is None else read_series(session, alert, settings, utc_now(), SERIES_SECONDS)
 
 
 def _common_rows(common: InCommon) -> list[dict[str, Any]]:

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
+from uuid import UUID
 
 import orjson
 from fastapi import Path, Request, Response
+from sqlalchemy.orm import Session
 
 from app.api.console import log_menu, log_plot
 from app.api.console.access import SignedIn, Viewer
@@ -20,8 +22,12 @@ from app.api.schemas.common import SID
 from app.api.schemas.logs import LogFilters
 from app.database import session_scope
 from app.enums import LogType
+from app.errors import NotFound
 from app.models import LogChange
+from app.services import rule_admin
 from app.services.evaluation.current_matches import rules_that_match
+from app.services.explain.service import explain
+from app.services.explain.steps import Explanation
 from app.services.ingest import details
 from app.services.logs import search
 from app.services.logs.raw import raw_of, unreadable_of
@@ -153,7 +159,20 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
         }
         session.expunge_all()
         context["rules"] = rules_that_match(session, row)
+        context["alerted_rules"] = {alert.rule_id for alert in context["alerts"]}
+        asked = request.query_params.get("rule")
+        context["explained"] = _explained(request, session, row.sid, asked) if asked else None
+        context["rule_names"] = rule_admin.names_for(session, row.log_type) if asked else {}
     return render(request, viewer, "log.html", context)
+
+
+def _explained(request: Request, session: Session, sid: str, asked: str) -> tuple[UUID, Explanation] | None:
+    """Explain the rule that the address names; None where there is none such."""
+    try:
+        rule_id = UUID(asked)
+        return rule_id, explain(session, sid, rule_id, request.app.state.settings, utc_now())
+    except (ValueError, NotFound):
+        return None
 
 
 def _exchange(raw: Mapping[str, Any]) -> dict[str, str]:

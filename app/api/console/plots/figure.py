@@ -130,6 +130,8 @@ class Style:
     top: float | None = None
     """Value at the upper edge; None: found from the values."""
     size: str = ""
+    missing: str = "not read"
+    """How a bucket without a value is called."""
     extra_legend: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
     @property
@@ -168,7 +170,7 @@ def draw(
         paths=drawn,
         lines=scale.grid(top, step, style.unit, style.floor, style.limits),
         ticks=scale.ticks(axis.since, axis.until, axis.zone),
-        hits=_hits(axis, series, style.unit),
+        hits=_hits(axis, series, style),
         columns=[each.name for each in series],
         legend=[*((each.key, each.name) for each in series), *style.extra_legend],
         spans=[span for span in spans if span is not None],
@@ -178,7 +180,7 @@ def draw(
     )
 
 
-def _hits(axis: Axis, series: Sequence[Series], unit: str) -> list[Hit]:
+def _hits(axis: Axis, series: Sequence[Series], style: Style) -> list[Hit]:
     ends = [*axis.starts[1:], axis.until]
     width = 100 / len(axis.starts)
     return [
@@ -189,7 +191,8 @@ def _hits(axis: Axis, series: Sequence[Series], unit: str) -> list[Hit]:
             at=rfc3339(end),
             label=axis.label(start),
             values=[
-                "not read" if each.values[number] is None else f"{each.values[number]:,.6g}{unit}" for each in series
+                style.missing if each.values[number] is None else f"{each.values[number]:,.6g}{style.unit}"
+                for each in series
             ],
         )
         for number, (start, end) in enumerate(zip(axis.starts, ends, strict=True))

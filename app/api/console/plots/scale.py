@@ -13,6 +13,8 @@ GRID_GIVES_WAY = 9.0
 EDGES = (2.0, 97.0)
 """Ticks nearer to the edges than this, in percent of the width, are left out: their labels would be cut."""
 STEPS: tuple[tuple[timedelta, timedelta, str], ...] = (
+    (timedelta(minutes=12), timedelta(minutes=2), "{at:%H:%M}"),
+    (timedelta(hours=1), timedelta(minutes=10), "{at:%H:%M}"),
     (timedelta(hours=3), timedelta(minutes=15), "{at:%H:%M}"),
     (timedelta(hours=36), timedelta(hours=3), "{at:%H:%M}"),
     (timedelta(days=9), timedelta(days=1), "{at:%a} {at.day}"),
@@ -76,8 +78,11 @@ def grid(
     ]
     for value, kind in limits:
         y = round(100 * (1 - (value - floor_value) / height), 2)
-        lines = [line for line in lines if line.kind != "grid" or abs(line.y - y) > GRID_GIVES_WAY]
-        lines.append(Line(y, f"{value:,.6g}{unit}", kind))
+        near = [line for line in lines if abs(line.y - y) <= GRID_GIVES_WAY]
+        lines = [line for line in lines if line.kind != "grid" or line not in near]
+        # Two figures on top of each other cannot be read; the legend has both.
+        is_free = all(line.kind == "grid" for line in near)
+        lines.append(Line(y, f"{value:,.6g}{unit}" if is_free else "", kind))
     return lines
 
 

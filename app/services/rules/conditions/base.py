@@ -79,6 +79,8 @@ class Condition(StrictModel):
     """Written behind its limit and its values, in plots."""
     value_words: ClassVar[str] = "matching"
     """What its values are, in plots."""
+    value_title: ClassVar[str] = "How often"
+    """What the plot of an alert answers."""
     counts_versions: ClassVar[bool] = False
     """It goes by counts that follow the latest versions of logs, by the time of their creation."""
     counts_first_matches: ClassVar[bool] = False
@@ -94,6 +96,10 @@ class Condition(StrictModel):
     def limit(self) -> float | None:
         """The value at which it holds; None: it measures nothing."""
         return None if self.limit_field is None else float(getattr(self, self.limit_field))
+
+    def measured(self, noun: str) -> str | None:
+        """Say what is measured at each moment, of `messages` for example; None: matches are counted."""
+        return None
 
     @property
     def resolve_limit(self) -> float | None:

@@ -53,6 +53,9 @@ class NoData(MinuteCondition):
         matched = numbers.window(0).matched
         return Verdict(matched < self.min_count, float(matched))
 
+    def measured(self, noun: str) -> str:
+        return f"matching {noun}, in {quantities.window(self.window_minutes)} before each moment"
+
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
         if self.min_count == 1:
             yield Phrase("when there is ")

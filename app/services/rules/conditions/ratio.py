@@ -37,6 +37,7 @@ class Ratio(MinuteCondition):
     settle_minutes: Annotated[int, Field(ge=0, le=MAX_WINDOW_MINUTES)] = 10
     resolve_percent: Percent | None = None
 
+    value_title = "What share"
     value_unit = "%"
     limit_field = "percent"
     resolve_field = "resolve_percent"
@@ -88,6 +89,9 @@ class Ratio(MinuteCondition):
 
     def ends_by(self, alert: OpenAlert) -> datetime | None:
         return None if alert.insufficient_since is None else alert.insufficient_since + 2 * self.window
+
+    def measured(self, noun: str) -> str:
+        return f"of the final {noun} of {quantities.window(self.window_minutes)} before each moment"
 
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
         yield Phrase("when at least ")

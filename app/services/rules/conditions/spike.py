@@ -29,6 +29,7 @@ class Spike(MinuteCondition):
     min_count: Count = 20
 
     value_unit = "\N{MULTIPLICATION SIGN}"
+    value_title = "How much more"
     value_words = "times the usual"
     limit_field = "factor"
     counts_first_matches = True
@@ -91,6 +92,9 @@ class Spike(MinuteCondition):
 
     def ends_by(self, alert: OpenAlert) -> datetime:
         return alert.started_at + NEW_NORMAL_AFTER
+
+    def measured(self, noun: str) -> str:
+        return f"matching {noun} of {quantities.window(self.window_minutes)} before each moment, against the usual"
 
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
         yield Phrase("when there are at least ")

@@ -20,6 +20,7 @@ class Stuck(MinuteCondition):
     older_than_minutes: Window
     min_count: Count = 1
 
+    value_title = "How many"
     value_words = "not final"
     names_logs = True
 
@@ -46,6 +47,9 @@ class Stuck(MinuteCondition):
     def judge(self, numbers: Numbers) -> Verdict:
         """Judge one group at one minute; `value` is the number of logs that are stuck."""
         return Verdict(numbers.stuck >= self.min_count, float(numbers.stuck))
+
+    def measured(self, noun: str) -> str:
+        return f"{noun} that were not final at each moment"
 
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
         yield Phrase("when at least ")

@@ -43,6 +43,7 @@ class Sum(MinuteCondition):
     at_least: Annotated[float, Field(gt=0, le=1_000_000_000_000)]
     window_minutes: Window
 
+    value_title = "How much"
     value_words = "summed up"
     limit_field = "at_least"
     counts_versions = True
@@ -127,6 +128,10 @@ class Sum(MinuteCondition):
             if end <= at and total >= limit and not _is_alerted(end - window, end, numbers.alerted_spans):
                 reached = end
         return reached
+
+    def measured(self, noun: str) -> str:
+        length = quantities.window(self.window_minutes)
+        return f"{SUMMED[self.field]} of the matching {noun} of {length} before each moment"
 
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
         yield Phrase("when the ")

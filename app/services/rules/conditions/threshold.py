@@ -62,6 +62,9 @@ class Threshold(MatchCondition):
         """
         return WindowSaturation([point.at for point in points], self.newest_needed, self.window)
 
+    def measured(self, noun: str) -> str:
+        return f"matching {noun}, in {quantities.window(self.window_minutes)} before each moment"
+
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
         yield Phrase("when there are at least ")
         yield Phrase(count_of(rule.log_type, self.count), strong=True)

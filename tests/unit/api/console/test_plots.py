@@ -31,6 +31,8 @@ def test_the_top_holds_the_value_with_two_to_four_lines(value: float) -> None:
 
 
 def test_a_grid_line_gives_way_to_a_limit_beside_it() -> None:
+    lines = scale.grid(100, 50, limits=[(47, "limit"), (45, "limit lower")])
+    assert [(line.label, line.kind) for line in lines] == [("100", "grid"), ("47", "limit"), ("", "limit lower")]
     lines = scale.grid(100, 50, limits=[(47, "limit")])
     assert [(line.label, line.kind) for line in lines] == [("100", "grid"), ("47", "limit")]
 

@@ -1,0 +1,249 @@
+"""A report in words: what mails, chats and the command line say of its figures. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from app.actions.base import Notification, make_alert
+from app.actions.details import single_line
+from app.enums import NotificationType, Severity
+from app.utils.json_types import JsonObject
+from app.utils.quantities import duration, money, number
+
+Report = Mapping[str, Any]
+TITLES = {"day": "Daily report", "week": "Weekly report"}
+TYPES = {"call": ("call", "calls"), "message": ("message", "messages"), "error": ("error entry", "error entries")}
+"""What one and several logs of a type are called."""
+STATES = {"gap": "missing for good", "not_yet": "not read yet"}
+SHOWN = 3
+HOUR = timedelta(hours=1)
+HOURS_A_BAR = 2
+NOISY_FROM = 10
+"""A rule with so many notifications, none of its alerts acknowledged, is noise."""
+
+
+def to_notification(report: JsonObject, every: str, base_url: str, timezone: str, now: datetime) -> Notification:
+    """Make a notification of a report, in the shape of an alert, so that every receiver can show it."""
+    alert = make_alert(
+        id=None,
+        rule_name=TITLES[every],
+        severity=Severity.INFO,
+        summary=summary(report),
+        started_at=report["since"],
+        last_match_at=report["until"],
+        occurrences=report["traffic"]["total"],
+    )
+    return Notification(
+        type=NotificationType.REPORT,
+        timestamp=now,
+        alert=alert,
+        rule=None,
+        logs=[],
+        base_url=base_url,
+        timezone=timezone,
+        report=report,
+    )
+
+
+def summary(report: Report) -> str:
+    """Say the most in one sentence: how much, how much of it was delivered, and how many alerts."""
+    parts = [f"{_count(report['traffic']['total'], 'log', 'logs')}{_in_brackets(change(report['traffic'], 'total'))}"]
+    if report["delivery"]["share"] is not None:
+        parts.append(f"{percent(report['delivery']['share'])} of messages delivered")
+    parts.append(_count(report["alerts"]["total"], "alert", "alerts"))
+    return ", ".join(parts) + ("" if report["whole"] else "; not all of the time was read")
+
+
+def list_facts(notification: Notification) -> list[tuple[str, str]]:
+    """List names and values for receivers that show no tables."""
+    report = notification.report or {}
+    without_match = report["rules"]["without_match"]
+    return [
+        ("Span", span(report, notification.timezone)),
+        *_traffic(report),
+        *_delivery(report),
+        *[("Cost", cost_line(item)) for item in report["cost"]["items"]],
+        *_alerts(report),
+        *[("Code", code_line(item)) for item in report["error_codes"][:SHOWN]],
+        *_listed("Unwatched codes", [str(each["error_code"]) for each in report["unwatched"] or ()]),
+        *_listed("Noisiest rules", [noisy_line(each) for each in report["rules"]["noisiest"]]),
+        *_listed("Rules without a match", [single_line(each["rule_name"]) for each in without_match]),
+        *_listed("Not read", [not_read_line(each, notification.timezone) for each in report["not_read"]]),
+    ]
+
+
+def _traffic(report: Report) -> Iterator[tuple[str, str]]:
+    for each in report["traffic"]["by_type"]:
+        if each["count"] or each["before"]:
+            label = TYPES[each["log_type"]][1].capitalize()
+            yield label, f"{number(each['count'])}{_in_brackets(change(each, 'count'))}"
+
+
+def _delivery(report: Report) -> Iterator[tuple[str, str]]:
+    share, before = report["delivery"]["share"], report["delivery"]["share_before"]
+    if share is not None:
+        yield "Delivered", percent(share) + ("" if before is None else f" ({percent(before)} before)")
+
+
+def _alerts(report: Report) -> Iterator[tuple[str, str]]:
+    alerts = report["alerts"]
+    still_open = f", {number(alerts['open'])} still open" if alerts["open"] else ""
+    yield "Alerts", f"{number(alerts['total'])} ({number(alerts['before'])} before){still_open}"
+    for name, label in (("seconds_to_acknowledge", "Acknowledged after"), ("seconds_to_resolve", "Resolved after")):
+        if alerts[name] is not None:
+            yield label, seconds(alerts[name])
+
+
+def _listed(label: str, values: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """List some values, and say how many more there are."""
+    more = len(values) - SHOWN
+    if values:
+        yield label, ", ".join(values[:SHOWN]) + (f" and {number(more)} more" if more > 0 else "")
+
+
+def cost_line(item: Report) -> str:
+    """Write an amount with its unit, and the one before."""
+    unit = single_line(item["unit"])
+    return f"{amount(item['amount'])} {unit} ({amount(item['before'])} {unit} before)"
+
+
+def code_line(item: Report) -> str:
+    """Write an error code with how often it came, what it means and what to do."""
+    counted = f"{number(item['count'])} times" if item["count"] != 1 else "once"
+    return f"{item['error_code']} {item['message']}: {counted} ({number(item['before'])} before). {item['next_step']}"
+
+
+def noisy_line(item: Report) -> str:
+    """Write a rule with its notifications."""
+    counted = _count(item["notifications"], "notification", "notifications")
+    return f"{single_line(item['rule_name'])}: {counted} of {_count(item['alerts'], 'alert', 'alerts')}"
+
+
+def not_read_line(item: Report, timezone: str) -> str:
+    """Write a time that was not read."""
+    times = f"{moment(item['since'], timezone)} to {moment(item['until'], timezone)}"
+    return f"{TYPES[item['log_type']][1]} of {item['account_sid']}, {times}: {STATES[item['state']]}"
+
+
+def next_step(report: Report) -> str:
+    """Say the one thing that is worth doing."""
+    alerts, noisiest = report["alerts"], report["rules"]["noisiest"]
+    if not report["whole"]:
+        return "Not all of the time was read, so figures may be too low. Look under Accounts for the reason."
+    if alerts["open"]:
+        return f"Look at the {_count(alerts['open'], 'alert that is', 'alerts that are')} still open."
+    if report["unwatched"]:
+        return _about_unwatched(report["unwatched"])
+    if noisiest and noisiest[0]["notifications"] >= NOISY_FROM and not noisiest[0]["acknowledged"]:
+        name = single_line(noisiest[0]["rule_name"])
+        return f"Nobody acknowledged an alert of “{name}”, which made the most notifications: raise its threshold."
+    return "Nothing: no alert is open, and every error code is watched."
+
+
+def _about_unwatched(codes: Sequence[Report]) -> str:
+    packs = sorted({each["pack"] for each in codes if each["pack"]})
+    first, more = codes[0]["error_code"], len(codes) - 1
+    came = f"error code {first}" + (f" and {_count(more, 'other', 'others')}" if more else "")
+    return f"No rule watches {came}. {'Install the rule pack ' + packs[0] if packs else 'Make a rule'} to hear of it."
+
+
+def link_to(report: Report, base_url: str) -> str:
+    """Say where this server shows the report."""
+    return f"{base_url}/report?{urlencode({'since': report['since'], 'until': report['until']})}"
+
+
+def span(report: Report, timezone: str) -> str:
+    """Write the span of a report in local time."""
+    return f"{moment(report['since'], timezone)} to {moment(report['until'], timezone)} ({timezone})"
+
+
+def moment(at: str, timezone: str) -> str:
+    """Write a time of the API in local time: `Mon 23 Nov 2026, 08:00`."""
+    return datetime.fromisoformat(at).astimezone(ZoneInfo(timezone)).strftime("%a %-d %b %Y, %H:%M")
+
+
+def bar_label(at: str, timezone: str, *, hourly: bool) -> str:
+    """Write when a bar begins: `08:00`, or of a day `Mon 23`."""
+    return datetime.fromisoformat(at).astimezone(ZoneInfo(timezone)).strftime("%H:%M" if hourly else "%a %-d")
+
+
+def is_hourly(report: Report) -> bool:
+    """Return whether the bars of the traffic are hours."""
+    first, *rest = report["traffic"]["series"]
+    return bool(rest) and datetime.fromisoformat(rest[0]["at"]) - datetime.fromisoformat(first["at"]) <= HOUR
+
+
+def bars(report: Report) -> Sequence[Report]:
+    """Return the steps of the traffic as a mail shows them: several hours in one bar, so that a day fits a screen."""
+    steps: Sequence[Report] = report["traffic"]["series"]
+    if not is_hourly(report):
+        return steps
+    pieces = (steps[start : start + HOURS_A_BAR] for start in range(0, len(steps), HOURS_A_BAR))
+    return [{"at": piece[0]["at"], "count": sum(step["count"] for step in piece)} for piece in pieces]
+
+
+def most(report: Report) -> int:
+    """Return the highest of these bars."""
+    return max(int(step["count"]) for step in bars(report))
+
+
+def alerts_line(report: Report) -> str:
+    """Say in a sentence or two how many alerts there were, and how fast people were."""
+    alerts = report["alerts"]
+    counted = f"{_count(alerts['total'], 'alert', 'alerts')} ({number(alerts['before'])} before)"
+    parts = [f"{counted}, {number(alerts['open'])} still open."]
+    if alerts["seconds_to_acknowledge"] is not None:
+        parts.append(f"Half were acknowledged within {seconds(alerts['seconds_to_acknowledge'])}.")
+    if alerts["seconds_to_resolve"] is not None:
+        parts.append(f"Half were over within {seconds(alerts['seconds_to_resolve'])}.")
+    return " ".join(parts)
+
+
+def reaction(item: Report) -> str:
+    """Say how fast an alert was acknowledged and resolved."""
+    acknowledged, resolved = item["seconds_to_acknowledge"], item["seconds_to_resolve"]
+    who = single_line(item["acknowledged_by"])
+    parts = []
+    if acknowledged is not None:
+        parts.append(f"acknowledged{f' by {who}' if who else ''} after {seconds(acknowledged)}")
+    parts.append("still open" if resolved is None else f"over after {seconds(resolved)}")
+    return ", ".join(parts)
+
+
+def percent(share: float) -> str:
+    """Write a share of one."""
+    return f"{number(share * 100)} %"
+
+
+def amount(value: str) -> str:
+    """Write an amount of money."""
+    return money(float(Decimal(value)))
+
+
+def seconds(value: float) -> str:
+    """Write a duration."""
+    return duration(timedelta(seconds=value))
+
+
+def change(item: Report, name: str) -> str:
+    """Say how a count differs from the one before; empty where there was none."""
+    count, before = item[name], item["before"]
+    if not before:
+        return ""
+    if count == before:
+        return "as before"
+    points = round((count - before) / before * 100)
+    if points > 900:
+        return f"{number(round(count / before))} times as many"
+    return f"{abs(points) or 'less than 1'} % {'more' if count > before else 'fewer'}"
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{number(count)} {one if count == 1 else many}"
+
+
+def _in_brackets(text: str) -> str:
+    return f" ({text})" if text else ""

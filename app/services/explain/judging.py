@@ -1,0 +1,108 @@
+"""The middle steps, for a log that matched: its group, the schedule, and what the condition made of it."""
+
+from bisect import bisect_right
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from app.models import Match
+from app.services.evaluation.completeness import load_completeness
+from app.services.evaluation.match_groups import opening_points
+from app.services.evaluation.minute_counts import minute_end
+from app.services.evaluation.minute_evaluator import DueMinute, MinuteInput, has_windows, judge_group, window_series
+from app.services.evaluation.window_queries import MatchSpan, WindowSeries, count_windows, matches_within, read_amounts
+from app.services.explain.steps import Step, StepName, moment
+from app.services.rules.conditions import sum as sum_condition
+from app.services.rules.conditions.base import MatchCondition
+from app.services.rules.conditions.threshold import Threshold
+from app.services.rules.groups import group_key, group_values, other_group
+from app.services.rules.rule import Rule
+from app.services.rules.schedule import contains
+from app.utils.quantities import number, window
+
+
+def group_step(rule: Rule, match: Match) -> Step | None:
+    """Say which group the log counts in; None for a rule without groups."""
+    if not rule.group_by:
+        return None
+    if match.group_key == group_key(other_group(rule)):
+        return Step(StepName.GROUP, True, "500 groups were there before it: it counts in the one of all others.")
+    values = group_values(match.group_key).items()
+    named = ", ".join(f"{name} {'empty' if value is None else value}" for name, value in values)
+    return Step(StepName.GROUP, True, f"It counts in the group {named}.")
+
+
+def schedule_step(rule: Rule, match: Match) -> Step | None:
+    """Say whether an alert may open at its time; None for a rule without a schedule."""
+    if rule.schedule is None:
+        return None
+    inside = contains(rule.schedule, match.changed_at)
+    where = "inside" if inside else "outside"
+    return Step(StepName.SCHEDULE, inside, f"{moment(match.changed_at)} lies {where} the schedule of the rule.")
+
+
+def condition_step(session: Session, rule: Rule, match: Match, judged_until: datetime | None, now: datetime) -> Step:
+    """Say what the condition made of the log, as far as it is judged."""
+    if not isinstance(rule.condition, MatchCondition):
+        return _over_time(session, rule, match, judged_until, now)
+    if rule.condition.watched_field:
+        return _new_value(rule, match)
+    if isinstance(rule.condition, Threshold):
+        return _threshold(session, rule, rule.condition, match)
+    return Step(StepName.CONDITION, True, "Every match opens an alert, or joins the open one.")
+
+
+def _new_value(rule: Rule, match: Match) -> Step:
+    field = rule.condition.watched_field
+    days = rule.condition.lookback.days
+    if match.new_value is not None:
+        return Step(StepName.CONDITION, True, f"No match of the {days} days before had its {field}.")
+    return Step(StepName.CONDITION, False, f"Its {field} is empty, or a match of the {days} days before had it.")
+
+
+def _threshold(session: Session, rule: Rule, condition: Threshold, match: Match) -> Step:
+    """Count the windows that hold the match, as the condition does when none of their matches counts yet."""
+    span = MatchSpan(rule, match.group_key, match.changed_at - rule.window, match.changed_at + rule.window)
+    points = sorted(point._replace(alert_id=None) for _, _, point in matches_within(session, [span]))
+    times = [point.at for point in points]
+    around = [
+        (index, opens)
+        for index, (point, opens) in enumerate(zip(points, opening_points(rule, points), strict=True))
+        if match.changed_at <= point.at < match.changed_at + rule.window
+    ]
+    counts = [
+        bisect_right(times, times[index]) - bisect_right(times, times[index] - rule.window) for index, _ in around
+    ]
+    most = max(counts, default=0)
+    own = bisect_right(times, match.changed_at) - bisect_right(times, match.changed_at - rule.window)
+    fullest = f"; the fullest window that holds it had {most:,}" if most != own else ""
+    length = window(condition.window_minutes)
+    detail = f"{own:,} of {condition.count:,} matches within {length} when it came{fullest}."
+    return Step(StepName.CONDITION, any(opens for _, opens in around), detail)
+
+
+def _over_time(session: Session, rule: Rule, match: Match, judged_until: datetime | None, now: datetime) -> Step:
+    """Judge the first minute whose window holds the log, as the evaluation does without an open alert."""
+    at = match.occurred_at if rule.condition.counts_versions else match.changed_at
+    minute = minute_end(at) + rule.settle_delay
+    if judged_until is None or judged_until < minute:
+        until = "no minute" if judged_until is None else f"minutes up to {moment(judged_until)}"
+        detail = f"It counts from {moment(minute)} on; the rule has judged {until}: it waits for complete streams."
+        return Step(StepName.CONDITION, None, detail)
+    if rule.condition.names_logs:
+        return Step(StepName.CONDITION, None, "The condition looks again and again at logs that do not become final.")
+    due = DueMinute(minute, [rule], load_completeness(session, now))
+    verdict = judge_group(rule, (rule.id, match.group_key), _numbers(session, rule, minute), due)
+    limit = "" if rule.condition.limit is None else f", and the limit is {number(rule.condition.limit)}"
+    value = "could not be measured" if verdict.value is None else f"was {number(verdict.value)}"
+    return Step(StepName.CONDITION, verdict.holds, f"At {moment(minute)} the value {value}{limit}.")
+
+
+def _numbers(session: Session, rule: Rule, minute: datetime) -> MinuteInput:
+    given = MinuteInput(minute)
+    if has_windows(rule):
+        given.window_counts = count_windows(session, [window_series(rule, minute)])
+    if rule.condition.summed_field:
+        windows = [WindowSeries(rule, minute, rule.window)]
+        given.amounts |= read_amounts(session, windows, sum_condition.LOOKBACK)
+    return given

@@ -1,0 +1,55 @@
+"""The last steps, for a log that counts towards an alert: who was notified of it, or what held that back."""
+
+from collections.abc import Iterator, Sequence
+
+from app.enums import AlertStatus, DeliveryStatus, NotificationType
+from app.models import Alert, Delivery
+from app.services.explain.steps import Step, StepName, listing, moment
+
+FINE = (DeliveryStatus.SUCCEEDED, DeliveryStatus.FOLDED)
+WORDS = {
+    DeliveryStatus.PENDING: "is pending",
+    DeliveryStatus.SUCCEEDED: "succeeded",
+    DeliveryStatus.FAILED: "failed",
+    DeliveryStatus.FOLDED: "is told in a digest",
+}
+
+
+def steps(alert: Alert, sent: Sequence[Delivery]) -> Iterator[Step]:
+    """Go through what may hold a notification back, and what was sent."""
+    what = "is resolved" if alert.status == AlertStatus.RESOLVED else f"is {alert.status}"
+    yield Step(StepName.ALERT, True, f"It counts towards the alert {alert.id}, which {what}: {alert.summary}.")
+    yield from _held_back(alert)
+    yield _told(alert, [each for each in sent if each.type == NotificationType.FIRING])
+
+
+def _held_back(alert: Alert) -> Iterator[Step]:
+    if alert.late:
+        detail = (
+            f"It began at {moment(alert.started_at)} and was recorded at {moment(alert.recorded_at)}: too late to tell."
+        )
+        yield Step(StepName.LATE, alert.firing_notified_at is not None, detail)
+    if alert.silenced:
+        yield Step(StepName.SILENCE, False, "A silence holds its notifications back.")
+    if alert.suppressed_by is not None:
+        detail = f"The open alert {alert.suppressed_by} explains it, so nobody is notified of it."
+        yield Step(StepName.DEPENDENCY, False, detail)
+    if alert.acknowledged_at is not None and alert.acknowledged_by:
+        detail = f"{alert.acknowledged_by} acknowledged it at {moment(alert.acknowledged_at)}: no updates from then on."
+        yield Step(StepName.ACKNOWLEDGED, alert.firing_notified_at is not None, detail)
+    if alert.firing_notified_at is None and alert.notify_at is not None and alert.status == AlertStatus.FIRING:
+        detail = (
+            f"An alert of its group was told shortly before: it is told at {moment(alert.notify_at)} if it still fires."
+        )
+        yield Step(StepName.COOLDOWN, None, detail)
+
+
+def _told(alert: Alert, firings: Sequence[Delivery]) -> Step:
+    if alert.firing_notified_at is None:
+        return Step(StepName.TOLD, False, "Nobody was notified that it fires.")
+    if not firings:
+        return Step(StepName.TOLD, False, "No enabled action took its notification.")
+    how = listing([f"to {each.recipient} {WORDS[DeliveryStatus(each.status)]}" for each in firings])
+    statuses = {each.status for each in firings}
+    passed = True if statuses & {*FINE} else (None if DeliveryStatus.PENDING in statuses else False)
+    return Step(StepName.TOLD, passed, f"The firing notification of {moment(alert.firing_notified_at)}: {how}.")

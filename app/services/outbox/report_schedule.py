@@ -1,0 +1,78 @@
+"""When the reports of an action are due: every day or week, at a local time. Pure."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from app.utils.zones import is_zone
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS = get_args(Weekday)
+SHORTEST_STEP = timedelta(microseconds=1)
+SEARCHED_DAYS = 9
+"""Any so many days in a row hold a report of each schedule, wherever the days begin."""
+Span = tuple[datetime, datetime]
+
+
+class ReportSchedule(BaseModel):
+    """How often an action gets a report, and when."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    every: Literal["day", "week"]
+    weekday: Weekday = "mon"
+    """For `week` alone."""
+    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "08:00"
+    timezone: str = "UTC"
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if not is_zone(name):
+            raise PydanticCustomError("refused", "is no time zone; wanted is a name such as Europe/Berlin or UTC")
+        return name
+
+
+def from_row(stored: Mapping[str, Any]) -> ReportSchedule:
+    """Read the schedule of a stored action."""
+    return ReportSchedule.model_validate(dict(stored))
+
+
+def next_due(schedule: ReportSchedule, now: datetime) -> datetime:
+    """Return the first time after `now` at which a report is due."""
+    first = _local_day(schedule, now) - timedelta(days=1)
+    days = (first + timedelta(days=number) for number in range(SEARCHED_DAYS + 1))
+    return next(due for day in days if _has_report(schedule, day) and (due := _due_on(schedule, day)) > now)
+
+
+def latest_due(schedule: ReportSchedule, now: datetime) -> datetime:
+    """Return the last time at or before `now` at which a report was due."""
+    last = _local_day(schedule, now) + timedelta(days=1)
+    days = (last - timedelta(days=number) for number in range(SEARCHED_DAYS + 1))
+    return next(due for day in days if _has_report(schedule, day) and (due := _due_on(schedule, day)) <= now)
+
+
+def span_of(schedule: ReportSchedule, due_at: datetime) -> Span:
+    """Return the span of the report that is due at `due_at`: it begins when the one before was due."""
+    return latest_due(schedule, due_at - SHORTEST_STEP), due_at
+
+
+def _local_day(schedule: ReportSchedule, at: datetime) -> date:
+    return at.astimezone(ZoneInfo(schedule.timezone)).date()
+
+
+def _has_report(schedule: ReportSchedule, day: date) -> bool:
+    return schedule.every == "day" or WEEKDAYS[day.weekday()] == schedule.weekday
+
+
+def _due_on(schedule: ReportSchedule, day: date) -> datetime:
+    """Return when the report of a day is due.
+
+    Of a time that a change of clocks doubles it is the first; one that it skips is as much later as the change is wide.
+    """
+    local = datetime.combine(day, time.fromisoformat(schedule.at), ZoneInfo(schedule.timezone))
+    return local.astimezone(UTC)

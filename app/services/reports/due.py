@@ -1,0 +1,124 @@
+"""Makes the reports that are due: a delivery for each receiver, in the commit that moves on to the next report.
+
+A report waits a little for what Twilio has of its span. Building it takes longest, so it locks nothing: whoever comes
+to write finds out under the lock of the action's row whether it is still owed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from app import wake
+from app.actions import report_words
+from app.actions.base import Notification
+from app.actions.registry import kind_for
+from app.config import Settings
+from app.database import after_commit, session_scope
+from app.enums import ActionType, NotificationType
+from app.models import Account, Action, Delivery, Stream
+from app.services.outbox import report_schedule
+from app.services.outbox.report_schedule import ReportSchedule
+from app.services.outbox.rows import config_of, delivery_row
+from app.services.reports.report import build
+from app.utils.db_retry import is_transient
+from app.utils.json_types import JsonObject
+from app.utils.redact import mask_numbers
+
+MAX_WAIT = timedelta(minutes=30)
+"""So long a report waits for streams that are not read up to its end."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class OwedReport:
+    """A report that an action is owed now."""
+
+    action_id: UUID
+    schedule: ReportSchedule
+    due_at: datetime
+
+
+def make_due(settings: Settings, now: datetime) -> int:
+    """Make the deliveries of the reports that are due; return how many. What was missed is made up by the newest."""
+    with session_scope() as session:
+        owed = _owed(session, now)
+    build_once = cache(_build)
+    made = 0
+    for each in owed:
+        try:
+            report = build_once(*report_schedule.span_of(each.schedule, each.due_at), each.schedule.timezone)
+            with session_scope() as session:
+                made += _enqueue(session, each, report, settings, now)
+        except Exception as error:
+            if is_transient(error):
+                raise
+            # The others are still to be told; it is tried again at the next tick.
+            log.exception("a report cannot be made", action_id=str(each.action_id))
+    return made
+
+
+def _owed(session: Session, now: datetime) -> list[OwedReport]:
+    """Find the reports to make now, and note of those that are due for the first time how long they may wait."""
+    query = select(Action).where(Action.enabled, Action.report_due_at <= now).order_by(Action.id)
+    actions = session.scalars(query.with_for_update(skip_locked=True, key_share=True)).all()
+    if not actions:
+        return []
+    read_until = _read_until(session)
+    return [each for action in actions if (each := _look_at(action, read_until, now)) is not None]
+
+
+def _look_at(action: Action, read_until: datetime | None, now: datetime) -> OwedReport | None:
+    assert action.report is not None
+    schedule = report_schedule.from_row(action.report)
+    newest = report_schedule.latest_due(schedule, now)
+    if action.report_waits_until is None or action.report_due_at != newest:
+        action.report_due_at, action.report_waits_until = newest, now + MAX_WAIT
+    is_read = read_until is None or read_until >= newest
+    return OwedReport(action.id, schedule, newest) if is_read or now >= action.report_waits_until else None
+
+
+def _read_until(session: Session) -> datetime | None:
+    """Return up to when all streams are read; None where there are none to wait for."""
+    complete_until = func.min(func.coalesce(Stream.complete_until, Account.started_at))
+    query = select(complete_until).join(Account, Account.id == Stream.account_id)
+    return session.scalar(query.where(Account.enabled, Stream.unavailable.is_(False)))
+
+
+def _build(since: datetime, until: datetime, timezone: str) -> JsonObject:
+    with session_scope() as session:
+        return build(session, since, until, timezone)
+
+
+def _enqueue(session: Session, owed: OwedReport, report: JsonObject, settings: Settings, now: datetime) -> int:
+    """Make the deliveries of one report and move on to the next; nothing where another process was faster."""
+    query = select(Action).where(Action.id == owed.action_id, Action.enabled, Action.report_due_at == owed.due_at)
+    action = session.scalar(query.with_for_update(key_share=True))
+    if action is None or action.report is None or report_schedule.from_row(action.report) != owed.schedule:
+        return 0
+    rows = list(_rows(action, _notification(owed, report, settings, now), settings, now))
+    session.execute(insert(Delivery), rows)
+    action.report_due_at = report_schedule.next_due(owed.schedule, owed.due_at)
+    action.report_waits_until = None
+    after_commit(session, wake.deliver)
+    return len(rows)
+
+
+def _notification(owed: OwedReport, report: JsonObject, settings: Settings, now: datetime) -> Notification:
+    shown = mask_numbers(report) if settings.mask_numbers else report
+    schedule = owed.schedule
+    return report_words.to_notification(shown, schedule.every, settings.public_base_url, schedule.timezone, now)
+
+
+def _rows(action: Action, notification: Notification, settings: Settings, now: datetime) -> Iterable[JsonObject]:
+    config = config_of(action, settings)
+    kind = kind_for(ActionType(action.action_type))
+    rendered = kind.render(config, notification)
+    for recipient in kind.recipients(config):
+        yield delivery_row(action, NotificationType.REPORT, None, recipient, rendered, now, uuid4())

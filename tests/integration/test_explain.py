@@ -1,0 +1,290 @@
+"""Why a rule took a log or did not: each verdict as a story, and random stories held against what really happened."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select, update
+
+from app.config import get_settings
+from app.database import session_scope
+from app.errors import NotFound
+from app.models import Alert, Delivery, Log, Match
+from app.services.alerts import manual
+from app.services.explain.service import explain
+from app.services.explain.steps import Explanation, StepName, Verdict
+from app.services.logs import search
+from app.services.logs.types import NormalizedLog
+from tests.conftest import forget
+from tests.fakes import START
+from tests.feeding import Feed, evaluate, log
+from tests.integration.alerts.stories import (
+    change_rule,
+    fail_at,
+    make_action,
+    make_rule,
+    minutes,
+    only_alert,
+    pass_time,
+    silence,
+)
+
+NIGHT = {"timezone": "UTC", "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "start": "00:00", "end": "05:00"}
+
+
+@pytest.fixture
+def feed(database: str) -> Feed:
+    feed = Feed(START - timedelta(days=10))
+    feed.complete(START, START - timedelta(days=10))
+    return feed
+
+
+def sid(number: int) -> str:
+    return f"SM{number:032x}"
+
+
+def explained(number: int, rule_id: UUID, at: float = 60) -> Explanation:
+    with session_scope() as session:
+        return explain(session, sid(number), rule_id, get_settings(), minutes(at))
+
+
+def passed(explanation: Explanation) -> dict[str, bool | None]:
+    return {each.step: each.passed for each in explanation.steps}
+
+
+def detail(explanation: Explanation, step: StepName) -> str:
+    (found,) = (each.detail for each in explanation.steps if each.step == step)
+    return found
+
+
+def test_what_the_rule_does_not_look_at(feed: Feed) -> None:
+    rule_id = make_rule(filters={"direction": ["inbound"], "to_country": ["GB"]})
+    fail_at(feed, 1)
+    found = explained(60, rule_id)
+    assert (found.verdict, passed(found)) == (Verdict.NOT_IN_POPULATION, {"rule": True, "population": False})
+    assert "direction is outbound-api, not inbound" in detail(found, StepName.POPULATION)
+    calls = make_rule(log_type="call", pattern_type="any", pattern_value=None)
+    assert "logs of the type call; this is one of the type message" in detail(explained(60, calls), StepName.POPULATION)
+
+
+def test_what_the_pattern_does_not_match(feed: Feed) -> None:
+    rule_id = make_rule(pattern_type="error_code", pattern_value="30005")
+    fail_at(feed, 1)
+    found = explained(60, rule_id)
+    assert (found.verdict, passed(found)["pattern"]) == (Verdict.NO_MATCH, False)
+    assert "error code 30003" in detail(found, StepName.PATTERN)
+
+
+def test_a_pattern_that_fails_on_the_log_says_why(feed: Feed) -> None:
+    rule_id = make_rule(pattern_type="expression", pattern_value="log.error_message.startsWith('x')")
+    fail_at(feed, 1)
+    found = explained(60, rule_id)
+    assert found.verdict == Verdict.NO_MATCH
+    assert detail(found, StepName.PATTERN).startswith("The expression failed on a log")
+
+
+def test_an_erased_text_is_said(feed: Feed, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("STORE_MESSAGE_BODIES", "false")
+    forget()
+    rule_id = make_rule(pattern_type="keyword", pattern_value="hello")
+    other_id = make_rule(pattern_type="keyword", pattern_value="bye")
+    fail_at(feed, 1)
+    with session_scope() as session:
+        assert session.scalars(select(Log.text_)).all() == [None]
+    found = explained(60, rule_id)
+    assert (found.verdict, passed(found)["pattern"]) == (Verdict.TOLD, None)
+    assert explained(60, other_id).verdict == Verdict.NO_MATCH
+    assert "not kept" in detail(explained(60, other_id), StepName.PATTERN)
+
+
+def test_what_changed_before_the_rule_began(feed: Feed) -> None:
+    rule_id = make_rule()
+    change_rule(rule_id, 5, filters={"to_country": ["GB"]})
+    fail_at(feed, 1)
+    found = explained(60, rule_id)
+    assert (found.verdict, passed(found)["start"]) == (Verdict.TOO_EARLY, False)
+
+
+def test_what_is_not_evaluated_yet(feed: Feed) -> None:
+    rule_id = make_rule()
+    feed.store([log(1, minutes(1))], minutes(1))
+    found = explained(1, rule_id)
+    assert (found.verdict, passed(found)["evaluation"]) == (Verdict.WAITING, None)
+
+
+def test_too_few_matches(feed: Feed) -> None:
+    rule_id = make_rule(condition={"type": "threshold", "count": 5, "window_minutes": 10})
+    fail_at(feed, 1, 2, 8)
+    found = explained(60, rule_id)
+    assert (found.verdict, passed(found)["condition"]) == (Verdict.COUNTED, False)
+    assert detail(found, StepName.CONDITION) == (
+        "1 of 5 matches within 10 minutes when it came; the fullest window that holds it had 3."
+    )
+
+
+def test_enough_matches_and_who_was_told(feed: Feed) -> None:
+    make_action()
+    rule_id = make_rule(condition={"type": "threshold", "count": 2, "window_minutes": 10}, group_by=["to_country"])
+    fail_at(feed, 1, 2)
+    found = explained(60, rule_id)
+    assert found.verdict == Verdict.TOLD
+    assert passed(found) == {
+        "rule": True,
+        "population": True,
+        "pattern": True,
+        "start": True,
+        "evaluation": True,
+        "group": True,
+        "condition": True,
+        "alert": True,
+        "told": None,
+    }
+    assert "hooks.example.com/giftpulse is pending" in detail(found, StepName.TOLD)
+    with session_scope() as session:
+        session.execute(update(Delivery).values(status="failed"))
+    assert passed(explained(60, rule_id))["told"] is False
+
+
+def test_without_an_action_nobody_is_told(feed: Feed) -> None:
+    rule_id = make_rule()
+    fail_at(feed, 1)
+    found = explained(60, rule_id)
+    assert (passed(found)["told"], detail(found, StepName.TOLD)) == (False, "No enabled action took its notification.")
+
+
+def test_a_schedule_that_keeps_an_alert_from_opening(feed: Feed) -> None:
+    rule_id = make_rule(schedule=NIGHT)
+    fail_at(feed, 1)
+    found = explained(60, rule_id)
+    assert (found.verdict, passed(found)["schedule"]) == (Verdict.COUNTED, False)
+
+
+def test_a_silence_holds_notifications_back(feed: Feed) -> None:
+    make_action()
+    rule_id = make_rule()
+    silence(0, 5, rule_id)
+    fail_at(feed, 1)
+    found = explained(60, rule_id)
+    assert (found.verdict, passed(found)["silence"], passed(found)["told"]) == (Verdict.ALERTED, False, False)
+
+
+def test_an_acknowledgement_and_a_cooldown(feed: Feed) -> None:
+    make_action()
+    rule_id = make_rule(resolve_after_minutes=1, cooldown_minutes=60)
+    fail_at(feed, 1)
+    with session_scope() as session:
+        manual.acknowledge(session, only_alert().id, "ann", None, minutes(1.5))
+    found = explained(60, rule_id)
+    assert (found.verdict, passed(found)["acknowledged"]) == (Verdict.TOLD, True)
+    assert detail(found, StepName.ACKNOWLEDGED).startswith("ann acknowledged it at 23 Nov 2026, 06:10:30 UTC")
+    pass_time(feed, 10)
+    fail_at(feed, 11)
+    found = explained(660, rule_id)
+    assert (found.verdict, passed(found)["cooldown"]) == (Verdict.ALERTED, None)
+    assert "it is told at 23 Nov 2026, 07:10:00 UTC" in detail(found, StepName.COOLDOWN)
+
+
+def test_a_rule_that_was_edited_or_disabled_since(feed: Feed) -> None:
+    rule_id = make_rule()
+    fail_at(feed, 1)
+    change_rule(rule_id, 5, enabled=False)
+    found = explained(60, rule_id)
+    assert (found.verdict, passed(found)["rule"]) == (Verdict.TOLD, False)
+    change_rule(rule_id, 6, enabled=True, pattern_value="failed")
+    found = explained(60, rule_id)
+    assert found.verdict == Verdict.TOLD
+    assert "it was edited or enabled since" in detail(found, StepName.RULE)
+    disabled = make_rule(enabled=False)
+    assert explained(60, disabled).verdict == Verdict.DISABLED
+
+
+def test_a_condition_over_time_says_its_value(feed: Feed) -> None:
+    condition = {"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 4, "settle_minutes": 5}
+    rule_id = make_rule(condition=condition)
+    good = {"status": "delivered", "error_code": None}
+    feed.store([log(number, minutes(20.1), **(good if number > 3 else {})) for number in range(1, 9)], minutes(21))
+    evaluate(minutes(21))
+    assert explained(1, rule_id).verdict == Verdict.WAITING
+    pass_time(feed, 60)
+    found = explained(1, rule_id)
+    assert (found.verdict, passed(found)["condition"]) == (Verdict.COUNTED, False)
+    assert detail(found, StepName.CONDITION).endswith("the value was 37.5, and the limit is 50.")
+
+
+def test_what_is_not_there_is_told(feed: Feed) -> None:
+    rule_id = make_rule()
+    fail_at(feed, 1)
+    for number, wanted in ((60, uuid4()), (61, rule_id)):
+        with pytest.raises(NotFound):
+            explained(number, wanted)
+
+
+CONDITIONS: Sequence[dict[str, Any]] = [
+    {"type": "each"},
+    {"type": "threshold", "count": 3, "window_minutes": 5},
+    {"type": "threshold", "count": 6, "window_minutes": 20},
+    {"type": "new_value", "field": "to_country", "lookback_days": 1},
+    {"type": "ratio", "percent": 40, "window_minutes": 10, "min_total": 3, "settle_minutes": 0},
+    {"type": "spike", "factor": 2, "window_minutes": 5, "baseline_windows": 2, "min_count": 2},
+]
+
+
+def random_logs(random: Random) -> list[NormalizedLog]:
+    made = []
+    for number in range(1, 60):
+        status = random.choice(["undelivered", "delivered", "failed"])
+        made.append(
+            log(
+                number,
+                minutes(random.uniform(-20, 100)),
+                status=status,
+                error_code=None if status == "delivered" else random.choice([30003, 30005]),
+                to_country=random.choice(["GB", "US"]),
+                direction=random.choice(["outbound-api", "inbound"]),
+            )
+        )
+    return made
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_explanations_agree_with_what_really_happened(feed: Feed, seed: int) -> None:
+    random = Random(seed)
+    make_action(min_severity=random.choice(["info", "critical"]))
+    condition = CONDITIONS[seed % len(CONDITIONS)]
+    rule_id = make_rule(
+        condition=condition,
+        filters=random.choice([{}, {"direction": ["outbound-api"]}]),
+        pattern_value=random.choice(["undelivered", "undelivered,failed"]),
+        group_by=random.choice([[], ["to_country"]]),
+        resolve_after_minutes=random.choice([1, 20]),
+        cooldown_minutes=random.choice([0, 15]),
+    )
+    logs = sorted(random_logs(random), key=lambda each: each.occurred_at)
+    for page in (logs[:30], logs[30:]):
+        now = max(0.0, (page[-1].occurred_at - START) / timedelta(minutes=1)) + 1
+        feed.store(page, minutes(now))
+        pass_time(feed, now)
+    pass_time(feed, 200)
+    with session_scope() as session:
+        matched = set(session.scalars(select(Match.sid).where(Match.rule_id == rule_id)))
+        alerts = {alert.id: alert for alert in session.scalars(select(Alert).where(Alert.rule_id == rule_id))}
+        told = set(session.scalars(select(Delivery.alert_id).where(Delivery.type == "alert.firing")))
+        counted: dict[str, list[UUID]] = {}
+        for alert_id in alerts:
+            for row in search.list_of_alert(session, alert_id, None, 1000).items:
+                counted.setdefault(row.sid, []).append(alert_id)
+    for number in range(1, 60):
+        found = explained(number, rule_id, 200)
+        steps = passed(found)
+        taken = all(steps.get(step) for step in ("rule", "population", "pattern", "start", "evaluation"))
+        assert taken == (sid(number) in matched), (number, found)
+        own = counted.get(sid(number), [])
+        assert (found.verdict in (Verdict.ALERTED, Verdict.TOLD)) == bool(own), (number, found)
+        if not own:
+            assert steps.get("condition") is not True, (number, found)
+        if found.verdict == Verdict.TOLD:
+            newest = max(own, key=lambda each: alerts[each].started_at)
+            assert (steps["told"] is not False) == (newest in told), (number, found)
