@@ -23,6 +23,10 @@ class Action(Base):
     enabled: Mapped[bool]
     min_severity: Mapped[str]
     notify_on: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    after_minutes: Mapped[int] = mapped_column(server_default=text("0"))
+    """It is told only of alerts that fire for so long and nobody has acknowledged; 0: at once."""
+    bundle_seconds: Mapped[int] = mapped_column(server_default=text("0"))
+    """Firings within so long of the first go out together; 0: each by itself."""
     config: Mapped[str]
     """JSON, encrypted under `SECRET_KEY`: it contains URLs and secrets."""
     disabled_reason: Mapped[str | None]

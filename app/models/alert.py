@@ -71,6 +71,8 @@ class Alert(Base):
     """The code of the newest match that has one."""
     firing_notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When the firing notification was sent; null: not sent."""
+    escalates_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """From when actions that escalate wait; null: its firing was not sent, or it is withheld."""
     notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When the last firing or update notification was sent."""
     notified_occurrences: Mapped[int] = mapped_column(server_default=text("0"))

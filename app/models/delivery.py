@@ -1,9 +1,11 @@
 """Deliveries: the outbox. One notification to one receiver, and every attempt."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, BigInt, Json, Timestamp
@@ -25,6 +27,7 @@ class Delivery(Base):
             "created_at",
             postgresql_where=text("status = 'folded' AND digest_id IS NULL"),
         ),
+        Index("ix_deliveries_bundled", "action_id", "bundle_until", postgresql_where=text("bundle_until IS NOT NULL")),
         Index(None, "created_at", "id"),
         Index(
             "ix_deliveries_not_succeeded", "status", "created_at", "id", postgresql_where=text("status <> 'succeeded'")
@@ -53,6 +56,10 @@ class Delivery(Base):
     lease_token: Mapped[UUID | None]
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    bundle_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """It waits until then for others to go out with; null: it does not, or no longer."""
+    bundle_item: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """What a digest of its bundle says of it; of such a digest itself empty; null: it belongs to no bundle."""
     digest_id: Mapped[UUID | None]
     """The digest that included it; null: it is sent by itself, or waits for the digest."""
 
