@@ -274,7 +274,9 @@ def _gauges(session: Session) -> Iterator[Metric]:
 
     number, age = session.execute(
         text(
-            "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)"
+            # What waits in a bundle is owed, and not late.
+            "SELECT count(*),"
+            " coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE bundle_until IS NULL)), 0)"
             " FROM deliveries WHERE status = 'pending'"
         )
     ).one()

@@ -50,6 +50,8 @@ class Notification:
     """Null where the alert has no logs."""
     account_names: Mapping[str, str] = field(default_factory=dict)
     """The names of the accounts concerned, by sid."""
+    told_next: Sequence[tuple[str, str]] = ()
+    """Who is told if nobody acknowledges the alert: names of actions and times, the soonest first."""
     timezone: str = "UTC"
     """Where people read it: local times stand beside UTC."""
     digest: JsonObject | None = None

@@ -46,6 +46,7 @@ def list_details(notification: Notification) -> list[tuple[str, str]]:
         ("Severity", str(alert["severity"])),
         *_timing(notification),
         *_people(alert),
+        *_told_next(notification),
         *_value(notification),
         *_new_values(notification),
         *_group(notification),
@@ -104,6 +105,15 @@ def _people(alert: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield did, single_line(alert["acknowledged_by"])
     if alert.get("note"):
         yield "Note", single_line(alert["note"])
+
+
+def _told_next(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Say who is told next, and when, unless somebody acknowledges the alert."""
+    if notification.told_next:
+        name, at = notification.told_next[0]
+        more = len(notification.told_next) - 1
+        others = f"; then {more} more" if more else ""
+        yield "Unacknowledged", f"{single_line(name)} is told at {format_time(at, notification.timezone)}{others}"
 
 
 def _value(notification: Notification) -> Iterator[tuple[str, str]]:

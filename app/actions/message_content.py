@@ -173,7 +173,7 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
         over = "Nothing: it is over. The alert keeps its logs for later."
         return ADVICE_AFTER_RESOLVE.get(str(notification.alert["resolve_reason"]), over)
     if notification.type == NotificationType.DIGEST:
-        return "Open the alerts one by one, and raise the thresholds of noisy rules."
+        return notification.advice or "Open the alerts one by one, and raise the thresholds of noisy rules."
     if notification.alert["rule_id"] is None and notification.alert["rule_name"] in BUILT_IN_ADVICE:
         return BUILT_IN_ADVICE[notification.alert["rule_name"]]
     rule = notification.rule or {}

@@ -7,14 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.actions.registry import kind_for
 from app.config import Settings
-from app.enums import ActionType, AlertStatus, ResolveReason, Severity
+from app.enums import AlertStatus, ResolveReason, Severity
 from app.models import Action, Alert
 from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, end_suppression, load_open_alerts
 from app.services.alerts.fingerprint import built_in_fingerprint
@@ -22,9 +20,8 @@ from app.services.alerts.state_machine import Fire, Resolve
 from app.services.ingest import intake
 from app.services.logs import change_consumers
 from app.services.outbox.overdue import overdue
-from app.services.outbox.rows import config_of
+from app.services.outbox.rows import action_name
 from app.services.rules.groups import group_key
-from app.utils.crypto import Undecryptable
 
 CANNOT_READ = "GiftPulse cannot read Twilio"
 RECORDS_SET_ASIDE = "Records of Twilio are set aside"
@@ -193,17 +190,5 @@ def _disabled_actions(session: Session, settings: Settings) -> Iterator[Problem]
     """Find the actions that GiftPulse itself has switched off; they are told of through the others."""
     query = select(Action).where(~Action.enabled, Action.disabled_reason.is_not(None)).order_by(Action.id)
     for action in session.scalars(query):
-        summary = f"{_action_name(action, settings)} is switched off: {action.disabled_reason}"
+        summary = f"{action_name(action, settings)} is switched off: {action.disabled_reason}"
         yield Problem(ACTION_DISABLED, {"action_id": str(action.id)}, summary, action.updated_at)
-
-
-def _action_name(action: Action, settings: Settings) -> str:
-    """Say which action it is by its receivers, as its deliveries name them."""
-    try:
-        config = config_of(action, settings)
-    except Undecryptable:
-        return f"an action of type {action.action_type}"
-    receivers = kind_for(ActionType(action.action_type)).recipients(config)
-    # Of an address the host: its path may be a secret of its own.
-    first = urlsplit(receivers[0]).netloc if action.action_type == ActionType.WEBHOOK else receivers[0]
-    return f"the {action.action_type} action to {first}" + (f" and {len(receivers) - 1} more" if receivers[1:] else "")

@@ -9,6 +9,7 @@ from app.errors import FieldError, InvalidInput
 from app.models import Action
 from app.services.outbox import actions
 
+WAITS = ("after_minutes", "bundle_seconds")
 NOTIFY_ON = ("firing", "update", "resolved")
 LISTS = {ActionType.EMAIL: "recipients", ActionType.APPRISE: "urls"}
 """The field of a kind that takes one receiver a line."""
@@ -28,6 +29,8 @@ LABELS = {
     "rule_id": "Rule",
     "min_severity": "From which severity",
     "notify_on": "Of what",
+    "after_minutes": "Only if nobody acknowledges it",
+    "bundle_seconds": "Together",
 }
 EMPTY: Mapping[str, str] = {
     "enabled": "true",
@@ -50,8 +53,14 @@ def read(form: Form) -> dict[str, Any]:
         "enabled": bool(form.get("enabled")),
         "min_severity": form.get("min_severity"),
         "notify_on": form.all("notify_on"),
+        **{name: _whole(form.get(name)) for name in WAITS},
         "config": _config(form, ActionType(action_type)) if action_type in [*ActionType] else {},
     }
+
+
+def _whole(text: str) -> int | str:
+    """Read a number; empty is 0, and what is none stays text, which the service refuses."""
+    return int(text) if text.isdecimal() and text.isascii() else text or 0
 
 
 def _config(form: Form, action_type: ActionType) -> dict[str, Any]:
@@ -95,6 +104,7 @@ def write(action: Action) -> dict[str, str]:
         "enabled": "true" if action.enabled else "",
         "min_severity": action.min_severity,
         "notify_on": ",".join(action.notify_on),
+        **{name: str(getattr(action, name)) for name in WAITS},
     }
 
 

@@ -32,7 +32,8 @@ from app.api.schemas.logs import LogPage
 from app.api.security import READ, Principal, Writer
 from app.database import session_scope
 from app.models import Alert
-from app.services.alerts import manual, search
+from app.services.alerts import escalation, manual, search
+from app.services.alerts.escalation import escalation_json
 from app.services.findings.common import ComparedAlert, common_json, find_common
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
@@ -55,11 +56,13 @@ def list_alerts(query: Annotated[AlertFilters, Query()]) -> Response:
 
 
 @router.get("/{alert_id}", response_model=AlertDetail, summary="Get an alert", dependencies=READ)
-def get_alert(alert_id: AlertId) -> Response:
-    """Show an alert with its notes and deliveries."""
+def get_alert(alert_id: AlertId, settings: AppSettings) -> Response:
+    """Show an alert with its notes and deliveries, and who is told next if nobody acknowledges it."""
     with session_scope() as session:
-        shown = alert_json(search.get(session, alert_id))
+        alert = search.get(session, alert_id)
+        shown = alert_json(alert)
         more = {
+            "told_next": [escalation_json(each) for each in escalation.list_next(session, alert, settings)],
             "notes": [note_json(note) for note in search.notes_of(session, alert_id)],
             "deliveries": [delivery_json(each) for each in deliveries.of_alert(session, alert_id)],
         }

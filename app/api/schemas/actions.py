@@ -6,6 +6,7 @@ from pydantic import Field
 
 from app.api.schemas.common import PageQuery, RequestModel, ResponseModel, ShownId, ShownTime
 from app.enums import ActionType, Severity
+from app.services.outbox.actions import MAX_AFTER_MINUTES, MAX_BUNDLE_SECONDS
 
 CONFIG = (
     "`email`: `recipients`, optional `subject` (a Jinja2 template) and `template`. `webhook`: `url`, optional "
@@ -52,6 +53,22 @@ class ActionBody(RequestModel):
         description="The notifications that it gets, each once.",
         json_schema_extra={"uniqueItems": True},
     )
+    after_minutes: int = Field(
+        0,
+        ge=0,
+        le=MAX_AFTER_MINUTES,
+        description="It is told only of alerts that nobody has acknowledged so many minutes after their firing was "
+        "notified; 0: at once.",
+        examples=[0],
+    )
+    bundle_seconds: int = Field(
+        0,
+        ge=0,
+        le=MAX_BUNDLE_SECONDS,
+        description="Firings within so many seconds of the first go out together, as `alert.digest`; 0: each by "
+        "itself. PagerDuty gets each alert by itself.",
+        examples=[0],
+    )
     config: dict[str, Any] = Field(description=CONFIG, examples=[EMAIL])
     report: ReportSchedule | None = Field(None, description=REPORT, examples=[REPORT_EXAMPLE])
 
@@ -65,6 +82,16 @@ class Action(ResponseModel):
     enabled: bool = Field(description="A disabled action gets no notifications.", examples=[True])
     min_severity: Severity = Field(description="Alerts below this severity send no notification.")
     notify_on: list[On] = Field(description="The notifications that it gets.", examples=[ON])
+    after_minutes: int = Field(
+        description="It is told only of alerts that nobody has acknowledged so many minutes after their firing was "
+        "notified; 0: at once.",
+        examples=[0],
+    )
+    bundle_seconds: int = Field(
+        description="Firings within so many seconds of the first go out together, as `alert.digest`; 0: each by "
+        "itself. PagerDuty gets each alert by itself.",
+        examples=[0],
+    )
     config: dict[str, Any] = Field(description=CONFIG + " Secrets are masked.", examples=[EMAIL])
     report: ReportSchedule | None = Field(description=REPORT, examples=[REPORT_EXAMPLE])
     disabled_reason: str | None = Field(

@@ -124,10 +124,23 @@ class AlertNote(ResponseModel):
     note: str = Field(description="The note.", examples=["Carrier is informed."])
 
 
+class ToldNext(ResponseModel):
+    """An action that waits before it is told of an alert."""
+
+    action_id: ShownId = Field(description="The action.")
+    name: str = Field(
+        description="Its type and receivers, without secrets.", examples=["the email action to ops@example.com"]
+    )
+    at: ShownTime = Field(description="When it is told.")
+
+
 class AlertDetail(Alert):
-    """One alert with its notes and deliveries."""
+    """One alert with its notes and deliveries, and who is told of it next."""
 
     notes: list[AlertNote] = Field(description="Notes, oldest first, including those of acknowledging and resolving.")
+    told_next: list[ToldNext] = Field(
+        description="Actions that are told if nobody acknowledges the alert, the soonest first."
+    )
     deliveries: list[Delivery] = Field(description="Its deliveries, newest first; at most 1000.")
 
 

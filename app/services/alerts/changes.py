@@ -5,7 +5,7 @@ written together at the end: an alert's change and its deliveries are one commit
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,7 +23,7 @@ from app.enums import AlertStatus, NotificationType
 from app.models import Alert, Silence
 from app.services.alerts import silences
 from app.services.alerts.dependencies import Dependencies, load_dependencies
-from app.services.alerts.notification_policy import NotifyInput, decide
+from app.services.alerts.notification_policy import NotifyInput, decide, may_escalate
 from app.services.alerts.state_machine import Event, Fire, Notify, transition
 from app.services.outbox.enqueue import Notice, enqueue, make_notice
 from app.services.rules.rule import Rule
@@ -56,6 +56,7 @@ MUTABLE_COLUMNS = {
     "left_out_accounts": "text[]",
     "error_code": "int",
     "firing_notified_at": "timestamptz",
+    "escalates_from": "timestamptz",
     "notified_at": "timestamptz",
     "notified_occurrences": "int",
     "notify_at": "timestamptz",
@@ -172,34 +173,43 @@ class AlertChanges:
         if alert.id not in self._new:
             self._changed[alert.id] = alert
 
-    def decide_notification(self, alert: Alert, notify_settings: NotifySettings) -> None:
-        """Note what is to be told of an alert now, and when to look again."""
+    def decide_notification(
+        self, alert: Alert, notify_settings: NotifySettings, escalate_to: Collection[UUID] = ()
+    ) -> None:
+        """Note what is to be told of an alert now, and when to look again.
+
+        Args:    escalate_to: actions that waited long enough to be told of its firing.
+        """
         silenced = silences.is_silenced(self._active_silences(), alert.rule_id, alert.group)
         suppressed_by = self._suppressor(alert, notify_settings.depends_on)
-        decision = decide(
-            NotifyInput(
-                status=AlertStatus(alert.status),
-                occurrences=alert.occurrences,
-                last_match_at=alert.last_match_at,
-                late=alert.late,
-                silenced=silenced,
-                suppressed=suppressed_by is not None,
-                acknowledged_until=alert.acknowledged_until,
-                firing_notified_at=alert.firing_notified_at,
-                notified_at=alert.notified_at,
-                notified_occurrences=alert.notified_occurrences,
-                previous_firing_at=self._previous_firings.get(alert.fingerprint),
-                renotify=notify_settings.renotify,
-                cooldown=notify_settings.cooldown,
-                max_age=self._max_age,
-            ),
-            self._now,
+        state = NotifyInput(
+            status=AlertStatus(alert.status),
+            occurrences=alert.occurrences,
+            last_match_at=alert.last_match_at,
+            late=alert.late,
+            silenced=silenced,
+            suppressed=suppressed_by is not None,
+            acknowledged_until=alert.acknowledged_until,
+            firing_notified_at=alert.firing_notified_at,
+            escalates_from=alert.escalates_from,
+            notified_at=alert.notified_at,
+            notified_occurrences=alert.notified_occurrences,
+            previous_firing_at=self._previous_firings.get(alert.fingerprint),
+            renotify=notify_settings.renotify,
+            cooldown=notify_settings.cooldown,
+            max_age=self._max_age,
         )
-        self.apply(alert, Notify(self._now, decision.notify, decision.recheck_at, silenced, suppressed_by))
+        decision = decide(state, self._now)
+        self.apply(
+            alert,
+            Notify(self._now, decision.notify, decision.recheck_at, silenced, suppressed_by, decision.escalates_from),
+        )
         if decision.notify == NotificationType.FIRING:
             self._previous_firings[alert.fingerprint] = self._now
         if decision.notify is not None:
             self._notices.append(make_notice(decision.notify, alert))
+        if escalate_to and may_escalate(state, decision, self._now):
+            self._notices.append(make_notice(NotificationType.FIRING, alert, frozenset(escalate_to)))
 
     def _suppressor(self, alert: Alert, depends_on: Sequence[UUID]) -> UUID | None:
         """Find the alert that suppresses one; what is over keeps what suppressed it."""

@@ -1,6 +1,6 @@
 """When an alert is told, as one pure function of what is known and the time."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.enums import AlertStatus, NotificationType
@@ -28,6 +28,8 @@ class NotifyInput:
     """What is older is recorded as late and told to nobody."""
     acknowledged_until: datetime | None = None
     """When an acknowledgement ends by itself."""
+    escalates_from: datetime | None = None
+    """From when actions that escalate wait."""
     suppressed: bool = False
     """An open alert of a rule that its rule depends on explains it."""
 
@@ -38,6 +40,8 @@ class Decision:
 
     notify: NotificationType | None
     recheck_at: datetime | None = None
+    escalates_from: datetime | None = None
+    """From when actions that escalate wait; None: the firing is not told, or updates are withheld."""
 
 
 def decide(alert_state: NotifyInput, now: datetime) -> Decision:
@@ -45,6 +49,32 @@ def decide(alert_state: NotifyInput, now: datetime) -> Decision:
 
     For a resolved alert, ask once, when it resolves.
     """
+    decision = _decide(alert_state, now)
+    return replace(decision, escalates_from=_escalates_from(alert_state, decision, now))
+
+
+def may_escalate(alert_state: NotifyInput, decision: Decision, now: datetime) -> bool:
+    """Say whether an alert may be told now to actions that waited: nobody has acknowledged it, nothing withholds it.
+
+    Args:    decision: what was decided of it now: where it begins to wait only now, nobody has waited.
+    """
+    withheld = alert_state.silenced or alert_state.suppressed
+    began = decision.escalates_from
+    return alert_state.status == AlertStatus.FIRING and not withheld and began is not None and began < now
+
+
+def _escalates_from(alert_state: NotifyInput, decision: Decision, now: datetime) -> datetime | None:
+    """The wait begins when the firing is told, and anew when what withheld the alert ends."""
+    if decision.notify == NotificationType.FIRING:
+        return now
+    if alert_state.firing_notified_at is None:
+        return None
+    if alert_state.status != AlertStatus.RESOLVED and (alert_state.silenced or alert_state.suppressed):
+        return None
+    return alert_state.escalates_from or now
+
+
+def _decide(alert_state: NotifyInput, now: datetime) -> Decision:
     if alert_state.status == AlertStatus.RESOLVED:
         return Decision(NotificationType.RESOLVED if alert_state.firing_notified_at else None)
     if alert_state.status == AlertStatus.ACKNOWLEDGED:

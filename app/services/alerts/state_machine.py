@@ -190,12 +190,15 @@ class Notify:
     silenced: bool
     suppressed_by: UUID | None = None
     """The alert that suppresses it."""
+    escalates_from: datetime | None = None
+    """From when actions that escalate wait."""
 
     def transition(self, alert: AlertState) -> Columns:
         columns: Columns = {
             "silenced": self.silenced,
             "suppressed_by": self.suppressed_by,
             "notify_at": self.recheck_at,
+            "escalates_from": self.escalates_from,
         }
         if self.type == NotificationType.FIRING:
             columns["firing_notified_at"] = self.at

@@ -71,6 +71,8 @@ class InCommon:
     """The strongest finding as one sentence."""
     detail: str | None = None
     """Why there are no items, or what is left out."""
+    label: str | None = None
+    """The trait of the strongest finding."""
 
 
 def common_json(found: InCommon) -> dict[str, Any]:
@@ -131,7 +133,8 @@ def find_common(session: Session, alert: ComparedAlert, *, with_texts: bool, sec
     times = [log.occurred_at for log in (*logs, *others)]
     is_short = max(times) - min(times) < MIN_SPAN_OF_HOURS
     found = strongest(items, len(logs), len(others), without={"hour"} if is_short else ())
-    return InCommon(len(logs), len(others), items, None if found is None else wording.sentence(found), shown)
+    words = (None, None) if found is None else (wording.sentence(found), wording.label(found.trait))
+    return InCommon(len(logs), len(others), items, words[0], shown, words[1])
 
 
 def _too_few(count: int, which: str) -> str:

@@ -30,6 +30,8 @@ from app.utils.crypto import Undecryptable, encrypt
 from app.utils.json_types import JsonObject
 
 READ_ONLY_FIELDS = frozenset({"id", "created_at", "updated_at", "disabled_reason"})
+MAX_AFTER_MINUTES = 525_600
+MAX_BUNDLE_SECONDS = 3600
 SORT_KEY = (Action.created_at, Action.id)
 
 
@@ -47,6 +49,8 @@ class ActionBody(BaseModel):
         "update",
         "resolved",
     ]
+    after_minutes: Annotated[int, Field(ge=0, le=MAX_AFTER_MINUTES)] = 0
+    bundle_seconds: Annotated[int, Field(ge=0, le=MAX_BUNDLE_SECONDS)] = 0
     config: dict[str, Any]
     report: ReportSchedule | None = None
 
@@ -68,6 +72,8 @@ def _parse(body: object) -> ActionBody:
         ) from None
     if len(set(parsed.notify_on)) != len(parsed.notify_on):
         raise InvalidInput([FieldError("notify_on", "must not name one thing twice")])
+    if parsed.after_minutes and "firing" not in parsed.notify_on:
+        raise InvalidInput([FieldError("notify_on", "must hold firing where after_minutes is more than 0")])
     return parsed
 
 
@@ -113,6 +119,8 @@ def patch(session: Session, action_id: UUID, body: object, now: datetime) -> tup
         "enabled": action.enabled,
         "min_severity": action.min_severity,
         "notify_on": action.notify_on,
+        "after_minutes": action.after_minutes,
+        "bundle_seconds": action.bundle_seconds,
         "config": masked_config(action),
         "report": action.report,
     }
@@ -158,6 +166,8 @@ def _columns(parsed: ActionBody, config: JsonObject) -> JsonObject:
         "enabled": parsed.enabled,
         "min_severity": parsed.min_severity,
         "notify_on": list(parsed.notify_on),
+        "after_minutes": parsed.after_minutes,
+        "bundle_seconds": parsed.bundle_seconds,
         "config": encrypt(get_settings().secret_keys, orjson.dumps(config).decode()),
     }
 
@@ -221,6 +231,8 @@ def to_json(action: Action, config: JsonObject | None = None) -> JsonObject:
         "enabled": action.enabled,
         "min_severity": action.min_severity,
         "notify_on": action.notify_on,
+        "after_minutes": action.after_minutes,
+        "bundle_seconds": action.bundle_seconds,
         "config": masked_config(action) if config is None else config,
         "report": action.report,
         "disabled_reason": action.disabled_reason,

@@ -60,7 +60,14 @@ def _fail(session: Session, which: ColumnElement[bool], reason: str, now: dateti
     failed = session.execute(
         update(Delivery)
         .where(which)
-        .values(status=DeliveryStatus.FAILED, finished_at=now, next_attempt_at=None, lease_token=None, lease_until=None)
+        .values(
+            status=DeliveryStatus.FAILED,
+            finished_at=now,
+            next_attempt_at=None,
+            bundle_until=None,
+            lease_token=None,
+            lease_until=None,
+        )
         .returning(Delivery.id, Delivery.action_type),
     ).all()
     if not failed:

@@ -36,7 +36,7 @@ IN_FLIGHT_COUNT = (
     " WHERE b.action_id = a.id AND b.lease_until >= :now) busy"
 )
 IS_DUE = (
-    "d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now"
+    "d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now AND d.bundle_until IS NULL"
     " AND (d.lease_until IS NULL OR d.lease_until < :now)"
 )
 # A receiver that is down is spared first attempts, until their first retry would be due; never a retry.

@@ -44,7 +44,8 @@ def count_recent(session: Session, now: datetime) -> dict[UUID, int]:
         text(
             "SELECT action_id, count(DISTINCT (alert_id, type, created_at)) FROM deliveries"
             " WHERE created_at > :since AND status <> 'folded'"
-            " AND type NOT IN ('alert.digest', 'action.test', 'report') GROUP BY action_id"
+            " AND bundle_until IS NULL AND type NOT IN ('alert.digest', 'action.test', 'report')"
+            " GROUP BY action_id"
         ),
         {"since": now - WINDOW},
     )
@@ -106,7 +107,10 @@ def _make(session: Session, action: Action, settings: Settings, now: datetime) -
         _release(session, action, kind, config, settings, now)
         return 0
     latest = select(Delivery.id).where(
-        Delivery.action_id == action.id, Delivery.type == NotificationType.DIGEST, Delivery.created_at > now - WINDOW
+        Delivery.action_id == action.id,
+        Delivery.type == NotificationType.DIGEST,
+        Delivery.created_at > now - WINDOW,
+        Delivery.bundle_item.is_(None),
     )
     if session.scalar(latest.limit(1)) is not None:
         return 0
@@ -167,14 +171,6 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         last_match_at=rfc3339(until),
         occurrences=number,
     )
-    digest: Mapping[str, Any] = {
-        "count": number,
-        "since": rfc3339(since),
-        "until": rfc3339(until),
-        "items": items,
-        "more": number - len(items),
-        "link": f"{settings.public_base_url}/alerts",
-    }
     return Notification(
         type=NotificationType.DIGEST,
         timestamp=now,
@@ -183,8 +179,20 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         logs=[],
         base_url=settings.public_base_url,
         timezone=settings.notify_timezone,
-        digest=dict(digest),
+        digest=digest_data(items, number, rfc3339(since), rfc3339(until), settings),
     )
+
+
+def digest_data(items: Sequence[JsonObject], count: int, since: str, until: str, settings: Settings) -> JsonObject:
+    """Build what every digest says of the notifications that it stands for."""
+    return {
+        "count": count,
+        "since": since,
+        "until": until,
+        "items": list(items),
+        "more": count - len(items),
+        "link": f"{settings.public_base_url}/alerts",
+    }
 
 
 def _item(each: Delivery) -> JsonObject:

@@ -15,7 +15,7 @@ from app.actions.registry import kind_for
 from app.config import Settings
 from app.database import session_scope
 from app.enums import ActionType, AttemptOutcome, NotificationType
-from app.services.outbox import cancellation, digest
+from app.services.outbox import bundle, cancellation, digest
 from app.services.outbox import claim as claims
 from app.services.outbox.claim import Claim
 from app.services.outbox.record import AttemptResult, record
@@ -49,6 +49,7 @@ def deliver_due(settings: Settings, runner: asyncio.Runner, clock: Clock | None 
     with session_scope() as session:
         now = _now(session, clock)
         cancellation.fail_orphans(session, now)
+        bundle.release_due(session, settings, now)
         digest.make_due(session, settings, now)
     return runner.run(_DeliveryLoop(settings, clock).run())
 

@@ -3,8 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import orjson
@@ -21,10 +20,11 @@ from app.models import Action, Alert, Delivery, Log, Match, Rule
 from app.services.findings import notices as findings
 from app.services.findings.common import ComparedAlert
 from app.services.findings.comparison import MIN_LOGS
-from app.services.outbox import digest, spread
-from app.services.outbox.rows import config_of, delivery_row
+from app.services.outbox import bundle, digest, spread
+from app.services.outbox.rows import config_of, delivery_row, receivers_name
 from app.services.serializers import alert_json, log_json, rule_json, select_logs
 from app.services.twilio.error_codes import describe
+from app.utils.clock import rfc3339
 from app.utils.crypto import Undecryptable
 from app.utils.json_types import JsonObject
 from app.utils.redact import mask_numbers
@@ -50,11 +50,24 @@ class Notice:
     """The alert as the API shows it."""
     fired_at: datetime | None = None
     """When its firing was told."""
+    escalates_from: datetime | None = None
+    """From when actions that escalate wait."""
+    escalate_to: frozenset[UUID] = frozenset()
+    """The actions that waited to be told of the firing: they alone are told; empty: those that need not wait are."""
 
 
-def make_notice(kind: NotificationType, alert: Alert) -> Notice:
+def make_notice(kind: NotificationType, alert: Alert, escalate_to: frozenset[UUID] = frozenset()) -> Notice:
     """Take a picture of an alert to be told of."""
-    return Notice(kind, alert.id, alert.rule_id, Severity(alert.severity), alert_json(alert), alert.firing_notified_at)
+    return Notice(
+        kind,
+        alert.id,
+        alert.rule_id,
+        Severity(alert.severity),
+        alert_json(alert),
+        alert.firing_notified_at,
+        alert.escalates_from,
+        escalate_to,
+    )
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,12 @@ class Target:
 
     action: Action
     config: JsonObject
+
+    @property
+    def name(self) -> str:
+        """Say which action it is by its receivers."""
+        action_type = ActionType(self.action.action_type)
+        return receivers_name(action_type, kind_for(action_type).recipients(self.config))
 
     def wants(self, notice: Notice) -> bool:
         """Say whether the action is to be told.
@@ -73,6 +92,22 @@ class Target:
             return False
         if notice.type == NotificationType.RESOLVED and "firing" in self.action.notify_on:
             return True
+        return self._covers(notice) and self._is_its_turn(notice)
+
+    def _is_its_turn(self, notice: Notice) -> bool:
+        """An action that escalates hears of a firing when it has waited; `enqueue` sees who heard of it."""
+        if notice.type != NotificationType.FIRING:
+            return True
+        return self.action.id in notice.escalate_to if notice.escalate_to else not self.action.after_minutes
+
+    def told_at(self, notice: Notice) -> datetime | None:
+        """Say when the action is told of the firing if nobody acknowledges it; None: it does not wait for that."""
+        waits = self.action.after_minutes and notice.escalates_from and "firing" in self.action.notify_on
+        if not waits or not self._covers(notice) or notice.escalates_from is None:
+            return None
+        return notice.escalates_from + timedelta(minutes=self.action.after_minutes)
+
+    def _covers(self, notice: Notice) -> bool:
         in_scope = self.action.rule_id is None or self.action.rule_id == notice.rule_id
         severe_enough = notice.severity.rank >= Severity(self.action.min_severity).rank
         return in_scope and severe_enough
@@ -91,23 +126,23 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
         return 0
     found = findings.find(session, _compared(notices), settings)
     lock_notices(session)
+    bundle.take_out(session, {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}, now)
     targets = _targets(session, settings)
     if not any(target.wants(each) for target in targets for each in notices):
         return 0
-    firing_recipients = _firing_recipients(session, notices)
+    deliveries = _Deliveries(session, notices, now)
     logs = _newest_logs(session, {each.alert_id for each in notices}, settings)
     rules = _rules(session, {each.rule_id for each in notices if each.rule_id}, settings)
     spreads = spread.spreads(session, {each.alert_id for each in notices})
     names = spread.account_names(session, _accounts(notices, spreads))
-    recent_counts = digest.count_recent(session, now)
-    rows: list[JsonObject] = []
     for each in notices:
         rule = rules.get(each.rule_id) if each.rule_id else None
         code = describe(each.shown["error"]["code"]) if each.shown["error"] else None
+        finding = found.get(each.alert_id)
         notification = Notification(
             type=each.type,
             timestamp=now,
-            alert=_masked(each.shown | {"finding": found.get(each.alert_id)}, settings),
+            alert=_masked(each.shown | {"finding": finding.sentence if finding else None}, settings),
             rule=rule,
             logs=logs.get(each.alert_id, []),
             base_url=settings.public_base_url,
@@ -115,25 +150,100 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
             advice_fits_one=bool(code and code.fits_one),
             spread=spreads.get(each.alert_id),
             account_names=names,
+            told_next=deliveries.told_next(targets, each),
             timezone=((rule or {}).get("schedule") or {}).get("timezone", settings.notify_timezone),
         )
+        if each.type == NotificationType.RESOLVED:
+            deliveries.take_out(each.alert_id)
+        label = _masked({"label": finding.label}, settings)["label"] if finding else None
         for target in targets:
             if target.wants(each):
-                number = recent_counts.get(target.action.id, 0)
-                over_limit = number >= digest.MAX_NOTIFICATIONS
-                new_rows = _deliveries_isolated(
-                    target, notification, each, firing_recipients, now, over_limit=over_limit
-                )
-                recent_counts[target.action.id] = number + bool(new_rows)
-                if each.type == NotificationType.FIRING:
-                    firing_recipients |= {
-                        (each.alert_id, row["action_id"], _receiver_key(row["action_type"], row["recipient"]))
-                        for row in new_rows
-                    }
-                rows += new_rows
-    if rows:
-        session.execute(insert(Delivery), rows)
-    return len(rows)
+                deliveries.add(target, notification, each, label)
+    if deliveries.rows:
+        session.execute(insert(Delivery), deliveries.rows)
+    return len(deliveries.rows)
+
+
+class _Deliveries:
+    """The deliveries that a transaction makes, and who hears of what by them."""
+
+    def __init__(self, session: Session, notices: Sequence[Notice], now: datetime) -> None:
+        self.rows: list[JsonObject] = []
+        self._now = now
+        self._told, self._bundled = _firing_recipients(session, notices)
+        self._bundles = bundle.open_bundles(session, now)
+        self._recent_counts = digest.count_recent(session, now)
+
+    def told_next(self, targets: Sequence[Target], notice: Notice) -> list[tuple[str, str]]:
+        """List who is told later if nobody acknowledges the alert, and when, the soonest first."""
+        if notice.type == NotificationType.RESOLVED:
+            return []
+        told_actions = {action_id for alert_id, action_id, _ in self._told if alert_id == notice.alert_id}
+        waiting = [
+            (at, target.name)
+            for target in targets
+            if (at := target.told_at(notice)) and target.action.id not in {*told_actions, *notice.escalate_to}
+        ]
+        return [(name, rfc3339(at)) for at, name in sorted(waiting)]
+
+    def add(self, target: Target, notification: Notification, notice: Notice, finding: str | None) -> None:
+        """Make the deliveries of one action; where they cannot be made, the other actions are still told."""
+        try:
+            new_rows = self._make(target, notification, notice, finding)
+        except Exception:
+            log.exception("what an action is to tell cannot be made", action_id=str(target.action.id))
+            return
+        self.rows += new_rows
+        if new_rows and new_rows[0]["bundle_until"] is None:
+            self._recent_counts[target.action.id] = self._recent_counts.get(target.action.id, 0) + 1
+        if notice.type == NotificationType.FIRING:
+            keys = {_recipient_key(notice, row["action_id"], row["action_type"], row["recipient"]) for row in new_rows}
+            self._told |= keys
+            self._bundled |= keys if new_rows and new_rows[0]["bundle_until"] else set()
+
+    def take_out(self, alert_id: UUID) -> None:
+        """Take a firing out of its bundle that resolves in the same transaction: nobody is told of it."""
+        taken = [row for row in self.rows if row["alert_id"] == alert_id and row["bundle_until"] is not None]
+        self.rows = [row for row in self.rows if row not in taken]
+        keys = {(alert_id, row["action_id"], _receiver_key(row["action_type"], row["recipient"])) for row in taken}
+        self._told -= keys
+        self._bundled -= keys
+
+    def _make(
+        self, target: Target, notification: Notification, notice: Notice, finding: str | None
+    ) -> list[JsonObject]:
+        """Render once for the action, and address it to each receiver that is to hear of it."""
+        kind = kind_for(ActionType(target.action.action_type))
+        recipients = [each for each in kind.recipients(target.config) if self._hears(target.action, notice, each)]
+        if not recipients:
+            return []
+        takes_digests = kind.takes_digests(target.config)
+        changes: JsonObject = {}
+        if target.action.bundle_seconds and takes_digests and notice.type == NotificationType.FIRING:
+            until = self._now + timedelta(seconds=target.action.bundle_seconds)
+            until = self._bundles.setdefault(target.action.id, until)
+            item = bundle.bundle_item(notification, finding)
+            changes = {"bundle_until": until, "next_attempt_at": until, "bundle_item": item}
+        elif takes_digests and self._recent_counts.get(target.action.id, 0) >= digest.MAX_NOTIFICATIONS:
+            changes = {"status": DeliveryStatus.FOLDED, "next_attempt_at": None}
+        is_folded = "status" in changes
+        rendered = (
+            Rendered(digest.folded_content(notification)) if is_folded else kind.render(target.config, notification)
+        )
+        return [
+            delivery_row(target.action, notice.type, notice.alert_id, each, rendered, self._now, uuid4()) | changes
+            for each in recipients
+        ]
+
+    def _hears(self, action: Action, notice: Notice, recipient: str) -> bool:
+        """Say whether a receiver is to hear of it: of the end, who was told of the firing; of both, once."""
+        key = _recipient_key(notice, action.id, action.action_type, recipient)
+        if notice.type == NotificationType.RESOLVED:
+            return _received_firing(action, notice, key, self._told)
+        if notice.type == NotificationType.UPDATE:
+            # Its bundle will tell of the alert, or the action waits until the alert lasted long enough.
+            return key not in self._bundled and (not action.after_minutes or key in self._told)
+        return not notice.escalate_to or key not in self._told
 
 
 def _compared(notices: Sequence[Notice]) -> Iterator[ComparedAlert]:
@@ -186,48 +296,16 @@ def _targets(session: Session, settings: Settings) -> list[Target]:
     return targets
 
 
-def _deliveries_isolated(target: Target, notification: Notification, *rest: Any, over_limit: bool) -> list[JsonObject]:
-    """Make the deliveries of one action; where they cannot be made, the other actions are still told."""
-    try:
-        return _deliveries(target, notification, *rest, over_limit=over_limit)
-    except Exception:
-        log.exception("what an action is to tell cannot be made", action_id=str(target.action.id))
-        return []
-
-
-def _deliveries(
-    target: Target,
-    notification: Notification,
-    notice: Notice,
-    firing_recipients: set[RecipientKey],
-    now: datetime,
-    *,
-    over_limit: bool,
-) -> list[JsonObject]:
-    """Render once for the action, and address it to each receiver; a resolve goes to those told of the firing."""
-    kind = kind_for(ActionType(target.action.action_type))
-    recipients = kind.recipients(target.config)
-    if notice.type == NotificationType.RESOLVED:
-        recipients = [each for each in recipients if _received_firing(target.action, notice, each, firing_recipients)]
-    if not recipients:
-        return []
-    if over_limit and kind.takes_digests(target.config):
-        rendered = Rendered(digest.folded_content(notification))
-        changes = {"status": DeliveryStatus.FOLDED, "next_attempt_at": None}
-    else:
-        rendered, changes = kind.render(target.config, notification), {}
-    return [
-        delivery_row(target.action, notice.type, notice.alert_id, each, rendered, now, uuid4()) | changes
-        for each in recipients
-    ]
-
-
-def _received_firing(action: Action, notice: Notice, recipient: str, firing_recipients: set[RecipientKey]) -> bool:
+def _received_firing(action: Action, notice: Notice, key: RecipientKey, told: set[RecipientKey]) -> bool:
     """Say whether a receiver was told of the firing, or was not only because its action does not ask for that."""
     if "firing" in action.notify_on:
-        return (notice.alert_id, action.id, _receiver_key(action.action_type, recipient)) in firing_recipients
+        return key in told
     assert notice.fired_at is not None, "an alert of whose firing nobody was notified has no notice of its end"
     return action.created_at <= notice.fired_at
+
+
+def _recipient_key(notice: Notice, action_id: UUID, action_type: str, recipient: str) -> RecipientKey:
+    return notice.alert_id, action_id, _receiver_key(action_type, recipient)
 
 
 def _receiver_key(action_type: str, recipient: str) -> str:
@@ -235,21 +313,24 @@ def _receiver_key(action_type: str, recipient: str) -> str:
     return action_type if action_type == ActionType.WEBHOOK else recipient
 
 
-def _firing_recipients(session: Session, notices: Sequence[Notice]) -> set[RecipientKey]:
-    """Find who has, or will have, a delivery that tells of the firing of these alerts, by itself or within a digest."""
-    resolved = {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}
-    if not resolved:
-        return set()
+def _firing_recipients(session: Session, notices: Sequence[Notice]) -> tuple[set[RecipientKey], set[RecipientKey]]:
+    """Find who has, or will have, a delivery that tells of the firing of these alerts, by itself or within a digest;
+    and whose delivery waits in a bundle.
+    """
+    alert_ids = {each.alert_id for each in notices}
     rows = session.execute(
-        select(Delivery.alert_id, Delivery.action_id, Delivery.action_type, Delivery.recipient).where(
-            Delivery.alert_id.in_(resolved), Delivery.type == NotificationType.FIRING
-        )
+        select(
+            Delivery.alert_id, Delivery.action_id, Delivery.action_type, Delivery.recipient, Delivery.bundle_until
+        ).where(Delivery.alert_id.in_(alert_ids), Delivery.type == NotificationType.FIRING)
     )
-    return {
-        (row.alert_id, row.action_id, _receiver_key(row.action_type, row.recipient))
-        for row in rows
-        if row.alert_id is not None
-    }
+    told: set[RecipientKey] = set()
+    bundled: set[RecipientKey] = set()
+    for row in rows:
+        key = row.alert_id, row.action_id, _receiver_key(row.action_type, row.recipient)
+        told.add(key)
+        if row.bundle_until is not None:
+            bundled.add(key)
+    return told, bundled
 
 
 def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> dict[UUID, list[JsonObject]]:

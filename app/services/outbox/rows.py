@@ -1,6 +1,8 @@
 """Rows of the outbox: what a new delivery looks like, and what an action's config says in clear."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import orjson
@@ -46,6 +48,22 @@ def config_of(action: Action, settings: Settings) -> JsonObject:
     return usable
 
 
+def action_name(action: Action, settings: Settings) -> str:
+    """Say which action it is by its receivers, as its deliveries name them."""
+    try:
+        config = config_of(action, settings)
+    except Undecryptable:
+        return f"an action of type {action.action_type}"
+    return receivers_name(action.action_type, kind_for(ActionType(action.action_type)).recipients(config))
+
+
+def receivers_name(action_type: str, receivers: Sequence[str]) -> str:
+    """Name an action by its receivers."""
+    # Of an address the host: its path may be a secret of its own.
+    first = urlsplit(receivers[0]).netloc if action_type == ActionType.WEBHOOK else receivers[0]
+    return f"the {action_type} action to {first}" + (f" and {len(receivers) - 1} more" if receivers[1:] else "")
+
+
 def delivery_row(
     action: Action,
     kind: NotificationType,
@@ -68,4 +86,6 @@ def delivery_row(
         "warning": rendered.warning,
         "created_at": now,
         "next_attempt_at": now,
+        "bundle_until": None,
+        "bundle_item": None,
     }

@@ -218,6 +218,8 @@ class Actions:
             "min_severity": item.min_severity,
             "notify_on": list(item.notify_on),
             "report": item.report,
+            "after_minutes": item.after_minutes,
+            "bundle_seconds": item.bundle_seconds,
             "config": config,
         }
 

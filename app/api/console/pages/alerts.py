@@ -21,7 +21,7 @@ from app.config import Settings
 from app.database import session_scope
 from app.enums import AlertStatus
 from app.models import Alert, AlertNote, Delivery
-from app.services.alerts import manual, search, silences
+from app.services.alerts import escalation, manual, search, silences
 from app.services.findings import wording
 from app.services.findings.common import ComparedAlert, InCommon, find_common
 from app.services.findings.comparison import MIN_FINDING_FACTOR
@@ -84,6 +84,7 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: 
         sent = deliveries.of_alert(session, alert_id)
         notes = search.notes_of(session, alert_id)
         logs = log_search.list_of_alert(session, alert_id, None, SAMPLE_LOGS).items
+        told_next = escalation.list_next(session, alert, settings)
         common = None if "x-fragment" in request.headers else _common(session, alert, settings)
         # Last: it leaves the session read-only.
         series = None if "x-fragment" in request.headers else _series(session, alert, settings)
@@ -94,6 +95,7 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: 
         "meaning": _meaning(alert),
         "trail": _trail(alert, notes, sent),
         "deliveries": sent,
+        "told_next": told_next,
         "logs": logs,
         "common": common,
         "rows": _common_rows(common) if common else [],

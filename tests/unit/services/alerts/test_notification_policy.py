@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.enums import AlertStatus, NotificationType
-from app.services.alerts.notification_policy import Decision, NotifyInput, decide
+from app.services.alerts.notification_policy import Decision, NotifyInput, decide, may_escalate
 from tests.fakes import START
 
 FIRING, UPDATE, RESOLVED = NotificationType.FIRING, NotificationType.UPDATE, NotificationType.RESOLVED
@@ -74,7 +74,8 @@ ACKNOWLEDGED = AlertStatus.ACKNOWLEDGED
     ],
 )
 def test_an_alert_is_told_as_the_contract_says(standing: NotifyInput, minutes: float, decision: Decision) -> None:
-    assert decide(standing, at(minutes)) == decision
+    decided = decide(standing, at(minutes))
+    assert (decided.notify, decided.recheck_at) == (decision.notify, decision.recheck_at)
 
 
 spans = st.integers(0, 3000).map(lambda minutes: timedelta(minutes=minutes))
@@ -111,3 +112,39 @@ def test_a_firing_is_told_once_and_nothing_follows_it_untold(standing: NotifyInp
     assert (told == FIRING) <= (standing.firing_notified_at is None)
     assert (told in (UPDATE, RESOLVED)) <= (standing.firing_notified_at is not None)
     assert (told == RESOLVED) <= (standing.status == AlertStatus.RESOLVED)
+
+
+WAITING = replace(NOTIFIED, escalates_from=at(0))
+ESCALATES_FROM = [
+    pytest.param(NEW, 5, at(5), id="it begins when the firing is told"),
+    pytest.param(WAITING, 5, at(0), id="and stays"),
+    pytest.param(replace(NEW, silenced=True), 5, None, id="not while a silence holds the firing"),
+    pytest.param(replace(NEW, previous_firing_at=at(0)), 5, None, id="nor while it waits for the cooldown"),
+    pytest.param(replace(WAITING, silenced=True), 5, None, id="a silence ends the wait"),
+    pytest.param(replace(WAITING, suppressed=True), 5, None, id="so does another alert that explains it"),
+    pytest.param(replace(WAITING, escalates_from=None), 5, at(5), id="then it begins anew"),
+    pytest.param(replace(WAITING, status=ACKNOWLEDGED), 5, at(0), id="an acknowledgement does not move it"),
+]
+
+
+@pytest.mark.parametrize(("standing", "minutes", "began"), ESCALATES_FROM)
+def test_actions_that_escalate_wait_from_the_firing_on(
+    standing: NotifyInput, minutes: float, began: datetime | None
+) -> None:
+    assert decide(standing, at(minutes)).escalates_from == began
+
+
+@pytest.mark.parametrize(
+    ("standing", "may"),
+    [
+        pytest.param(WAITING, True, id="nobody has acknowledged it"),
+        pytest.param(replace(WAITING, status=ACKNOWLEDGED), False, id="somebody has"),
+        pytest.param(replace(WAITING, status=AlertStatus.RESOLVED), False, id="it is over"),
+        pytest.param(replace(WAITING, silenced=True), False, id="a silence holds it"),
+        pytest.param(replace(WAITING, suppressed=True), False, id="another alert explains it"),
+        pytest.param(replace(WAITING, escalates_from=None), False, id="the wait begins only now"),
+        pytest.param(NEW, False, id="it fires only now"),
+    ],
+)
+def test_an_alert_escalates_while_it_fires_and_nobody_acknowledged_it(standing: NotifyInput, may: bool) -> None:
+    assert may_escalate(standing, decide(standing, at(30)), at(30)) is may

@@ -1,0 +1,69 @@
+"""Who is told of an alert later, if nobody acknowledges it, and when.
+
+What is due is read from rows: an action that wants the alert and waits, and no delivery that tells of the firing. An
+edit of the action or a restart of the worker loses and doubles nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select, text
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.enums import AlertStatus
+from app.models import Action, Alert
+from app.services.outbox.rows import action_name
+from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
+
+_PENDING = """
+    SELECT alerts.id AS alert_id, actions.id AS action_id,
+           alerts.escalates_from + actions.after_minutes * interval '1 minute' AS at
+    FROM alerts JOIN actions ON actions.enabled AND actions.after_minutes > 0 AND 'firing' = ANY(actions.notify_on)
+        AND (actions.rule_id IS NULL OR actions.rule_id = alerts.rule_id)
+        AND array_position(ARRAY['info', 'warning', 'critical'], alerts.severity)
+            >= array_position(ARRAY['info', 'warning', 'critical'], actions.min_severity)
+    WHERE alerts.status <> 'resolved' AND alerts.escalates_from IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM deliveries WHERE deliveries.alert_id = alerts.id AND deliveries.action_id = actions.id
+            AND deliveries.type = 'alert.firing'
+        )
+"""
+_DUE = text(f"SELECT alert_id, action_id FROM ({_PENDING}) AS pending WHERE at <= :now")
+_NEXT = text(f"SELECT action_id, at FROM ({_PENDING}) AS pending WHERE alert_id = :alert_id ORDER BY at, action_id")
+
+
+class Escalation(NamedTuple):
+    """An action that is told later."""
+
+    action_id: UUID
+    name: str
+    """The kind of action and its receivers, without secrets."""
+    at: datetime
+
+
+def escalation_json(escalation: Escalation) -> JsonObject:
+    """Serialize who is told later."""
+    return {"action_id": str(escalation.action_id), "name": escalation.name, "at": rfc3339(escalation.at)}
+
+
+def find_due(session: Session, now: datetime) -> dict[UUID, set[UUID]]:
+    """Find the actions that have waited long enough, by alert; whether they are told, the notification policy says."""
+    due: dict[UUID, set[UUID]] = defaultdict(set)
+    for alert_id, action_id in session.execute(_DUE, {"now": now}):
+        due[alert_id].add(action_id)
+    return due
+
+
+def list_next(session: Session, alert: Alert, settings: Settings) -> Sequence[Escalation]:
+    """List who is told of a firing alert next if nobody acknowledges it, the soonest first."""
+    if alert.status != AlertStatus.FIRING:
+        return []
+    rows = session.execute(_NEXT, {"alert_id": alert.id}).all()
+    query = select(Action).where(Action.id.in_([row.action_id for row in rows]))
+    names = {action.id: action_name(action, settings) for action in session.scalars(query)} if rows else {}
+    return [Escalation(row.action_id, names[row.action_id], row.at) for row in rows]

@@ -1,0 +1,189 @@
+"""Bundles: firings that come close together for one action go out as one message, the worst first.
+
+A bundled firing is a delivery like any other, whole and frozen; it only waits. When the bundle is over it goes out by
+itself if it is alone, and within a digest otherwise. A resolve takes it out while it waits.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import structlog
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from app.actions.base import Notification, Spread, make_alert
+from app.actions.message_content import compose
+from app.actions.registry import kind_for
+from app.config import Settings
+from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
+from app.models import Action, Delivery
+from app.services.outbox.digest import MAX_ITEMS, digest_data
+from app.services.outbox.rows import config_of, delivery_row
+from app.utils.clock import rfc3339
+from app.utils.json_types import JsonObject
+
+log = structlog.get_logger()
+_WAITS = (Delivery.status == DeliveryStatus.PENDING) & Delivery.bundle_until.is_not(None)
+
+
+def open_bundles(session: Session, now: datetime) -> dict[UUID, datetime]:
+    """Find the actions whose bundle is open, and until when."""
+    query = select(Delivery.action_id, func.max(Delivery.bundle_until)).where(_WAITS, Delivery.bundle_until > now)
+    rows = session.execute(query.group_by(Delivery.action_id)).all()
+    return {action_id: until for action_id, until in rows if until is not None}
+
+
+def take_out(session: Session, alert_ids: Collection[UUID], now: datetime) -> None:
+    """Take the firings of resolved alerts out of open bundles: nobody is told of them."""
+    if alert_ids:
+        session.execute(delete(Delivery).where(Delivery.alert_id.in_(alert_ids), _WAITS, Delivery.bundle_until > now))
+
+
+def bundle_item(notification: Notification, finding: str | None) -> JsonObject:
+    """Keep of a notification what a digest of its bundle will say of it.
+
+    Args:    finding: what stands out in its logs, the same words for all alerts that share it.
+    """
+    message = compose(notification)
+    named = notification.alert["group"].get("account_sid")
+    accounts = [named] if named in notification.account_names or str(named).startswith("AC") else []
+    sids = accounts or list(notification.spread.accounts if notification.spread else ())
+    return {
+        "headline": message.headline,
+        "summary": message.summary,
+        "severity": message.severity.value,
+        "link": message.link,
+        "next_step": message.next_step,
+        "started_at": notification.alert["started_at"],
+        "accounts": {sid: notification.account_names.get(sid) for sid in sids},
+        "finding": finding,
+    }
+
+
+def release_due(session: Session, settings: Settings, now: datetime) -> int:
+    """Let out the bundles that are over; return how many digests were made."""
+    due = session.scalars(select(Delivery.action_id).where(_WAITS, Delivery.bundle_until <= now).distinct()).all()
+    if not due:
+        return 0
+    actions = select(Action).where(Action.id.in_(due)).with_for_update(skip_locked=True, key_share=True)
+    return sum(_release(session, action, settings, now) for action in session.scalars(actions).all())
+
+
+def _release(session: Session, action: Action, settings: Settings, now: datetime) -> int:
+    """Let out the bundles of one action, whose row is locked."""
+    bundles: dict[tuple[str, datetime | None], list[Delivery]] = defaultdict(list)
+    query = select(Delivery).where(Delivery.action_id == action.id, _WAITS, Delivery.bundle_until <= now)
+    for each in session.scalars(query.order_by(Delivery.number).with_for_update()):
+        bundles[each.recipient, each.bundle_until].append(each)
+    return sum(_release_one(session, action, deliveries, settings, now) for deliveries in bundles.values())
+
+
+def _release_one(
+    session: Session, action: Action, deliveries: Sequence[Delivery], settings: Settings, now: datetime
+) -> int:
+    """Fold a bundle into a digest; what is alone, or cannot be told in one, goes out by itself."""
+    made = _fold_isolated(session, action, deliveries, settings, now) if len(deliveries) > 1 else 0
+    if not made:
+        ids = [each.id for each in deliveries]
+        session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(bundle_until=None))
+    return made
+
+
+def _fold_isolated(
+    session: Session, action: Action, deliveries: Sequence[Delivery], settings: Settings, now: datetime
+) -> int:
+    try:
+        with session.begin_nested():
+            return _fold(session, action, deliveries, settings, now)
+    except SQLAlchemyError:
+        raise
+    except Exception:
+        log.exception("the digest of a bundle cannot be made; each goes out by itself", action_id=str(action.id))
+        return 0
+
+
+def _fold(session: Session, action: Action, deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> int:
+    config = config_of(action, settings)
+    kind = kind_for(ActionType(action.action_type))
+    if not kind.takes_digests(config):
+        return 0
+    rendered = kind.render(config, tell(deliveries, settings, now))
+    row = delivery_row(action, NotificationType.DIGEST, None, deliveries[0].recipient, rendered, now, uuid4())
+    session.execute(insert(Delivery), [row | {"bundle_item": {}}])
+    folded: dict[str, Any] = {"status": DeliveryStatus.FOLDED, "digest_id": row["id"], "finished_at": now}
+    waits_no_more = {"next_attempt_at": None, "bundle_until": None}
+    ids = [each.id for each in deliveries]
+    session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(folded | waits_no_more))
+    return 1
+
+
+def tell(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Notification:
+    """Tell of a bundle as one story: what is wrong, in which accounts, the worst first, and what they share."""
+    worst_first = sorted(deliveries, key=_order)
+    items = [each.bundle_item or {} for each in worst_first]
+    names: dict[str, str | None] = {sid: name for item in items for sid, name in item["accounts"].items()}
+    more = len(items) - 1
+    alert = make_alert(
+        id=None,
+        rule_name=_title(len(items), len(names)),
+        severity=items[0]["severity"],
+        summary=f"{items[0]['summary']}; and {more} more alert{'' if more == 1 else 's'}",
+        started_at=min(item["started_at"] for item in items),
+        last_match_at=rfc3339(max(each.created_at for each in deliveries)),
+        occurrences=len(items),
+    )
+    shown = [_shown(each) for each in worst_first[:MAX_ITEMS]]
+    since, until = (rfc3339(pick(each.created_at for each in deliveries)) for pick in (min, max))
+    common = common_cause([item["finding"] for item in items])
+    extra = {"accounts": list(names), "finding": common}
+    return Notification(
+        type=NotificationType.DIGEST,
+        timestamp=now,
+        alert=alert | {"finding": common},
+        rule=None,
+        logs=[],
+        base_url=settings.public_base_url,
+        advice=f"Begin with the first alert, it is the worst. {items[0]['next_step']}",
+        spread=Spread(0, False, 0, 0, accounts=list(names)),
+        account_names={sid: name for sid, name in names.items() if name},
+        timezone=settings.notify_timezone,
+        digest=digest_data(shown, len(items), since, until, settings) | extra,
+    )
+
+
+def _order(delivery: Delivery) -> tuple[int, int]:
+    """The worst first; of equals, the first that came."""
+    return -Severity((delivery.bundle_item or {})["severity"]).rank, delivery.number
+
+
+def _title(alerts: int, accounts: int) -> str:
+    where = f" in {accounts} account{'' if accounts == 1 else 's'}" if accounts else ""
+    return f"{alerts} alerts{where}"
+
+
+def common_cause(findings: Sequence[str | None]) -> str | None:
+    """Say what the alerts share, where at least two have the same finding; the most frequent one counts. Pure."""
+    counts = {finding: findings.count(finding) for finding in findings if finding}
+    finding = max(counts, key=lambda each: counts[each], default=None)
+    if finding is None or counts[finding] < 2:
+        return None
+    which = f"All {len(findings)} alerts" if counts[finding] == len(findings) else f"{counts[finding]} of the alerts"
+    return f"{which} share what sets most of their logs apart: {finding}."
+
+
+def _shown(delivery: Delivery) -> JsonObject:
+    item: Mapping[str, Any] = delivery.bundle_item or {}
+    return {
+        "delivery_id": str(delivery.id),
+        "alert_id": None if delivery.alert_id is None else str(delivery.alert_id),
+        "type": delivery.type,
+        "severity": item["severity"],
+        "created_at": rfc3339(delivery.created_at),
+        "headline": item["headline"],
+        "summary": item["summary"],
+        "link": item["link"],
+    }
