@@ -242,6 +242,31 @@ def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterab
         cursor.copy_expert(f"COPY {table} ({', '.join(columns)}) FROM STDIN", StringIO("\n".join(lines) + "\n"))
 
 
+class Unnest:
+    """Rows that a statement takes as a table: one array for each column.
+
+    asked = Unnest("asked", rule_id="uuid", at="timestamptz")
+    session.execute(text(f"SELECT ... FROM {asked} JOIN ..."), asked.values(rows))
+    """
+
+    def __init__(self, alias: str, **columns: str) -> None:
+        """Name the table and its columns.
+
+        Args:    columns: names to SQL types.
+        """
+        self._names = [f"{alias}_{name}" for name in columns]
+        arrays = ", ".join(f"CAST(:{alias}_{name} AS {kind}[])" for name, kind in columns.items())
+        self._sql = f"unnest({arrays}) AS {alias} ({', '.join(columns)})"
+
+    def __str__(self) -> str:
+        return self._sql
+
+    def values(self, rows: Iterable[Sequence[object]]) -> dict[str, Sequence[object]]:
+        """Return the parameters of the statement; rows have their values in the order of the columns."""
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in self._names]
+        return dict(zip(self._names, columns, strict=True))
+
+
 def update_rows(
     session: Session, table: str, keys: Mapping[str, str], values: Mapping[str, str], rows: Sequence[Sequence[object]]
 ) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from app.database import after_commit, session_scope
+from app.database import Unnest, after_commit, session_scope
 from app.models import Heartbeat
 from app.utils.clock import utc_now
 
@@ -45,3 +45,11 @@ def test_times_come_back_aware_and_in_utc(database: str) -> None:
 
 def test_the_broker_answers(broker: str, valkey: object) -> None:
     assert broker.startswith("redis://")
+
+
+@pytest.mark.parametrize("rows", [[], [(1, "a"), (2, None)]])
+def test_rows_go_into_a_statement_as_a_table(database: str, rows: list[tuple[int, str | None]]) -> None:
+    asked = Unnest("asked", id="int", name="text")
+    with session_scope() as session:
+        found = session.execute(text(f"SELECT id, name FROM {asked} ORDER BY id"), asked.values(rows)).all()
+    assert [tuple(row) for row in found] == rows

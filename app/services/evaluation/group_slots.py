@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.database import Unnest
 from app.services.rules.groups import group_key, other_group
 from app.services.rules.rule import Rule
 
@@ -21,6 +22,13 @@ class Presence(NamedTuple):
     first_at: datetime
     last_at: datetime
 
+
+_ASKED = Unnest("asked", rule_id="uuid", epoch="int", group_key="text")
+_TOUCHED = Unnest(
+    "asked", rule_id="uuid", epoch="int", key="text", first_at="timestamptz", last_at="timestamptz", stay="interval"
+)
+_ADMITTED = Unnest("asked", key="text", first_at="timestamptz", last_at="timestamptz")
+_SINCE = Unnest("asked", rule_id="uuid", epoch="int", since="timestamptz")
 
 Presences = Mapping[tuple[UUID, str], Presence]
 
@@ -66,49 +74,35 @@ def latest_presence(times: Collection[datetime], longest_absence: timedelta) -> 
     return Presence(first_at, ordered[0])
 
 
-def _columns(rules: Mapping[UUID, Rule], group_ids: Iterable[tuple[UUID, str]]) -> dict[str, list[object]]:
-    listed = sorted(group_ids)
-    return {
-        "rules": [rule_id for rule_id, _ in listed],
-        "epochs": [rules[rule_id].epoch for rule_id, _ in listed],
-        "keys": [key for _, key in listed],
-    }
-
-
-_ASKED = "unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[])"
-
-
 def _touch(session: Session, rules: Mapping[UUID, Rule], presences: Presences) -> None:
     """Note since when and until when each group was seen; one that was absent for long begins anew."""
-    listed = sorted(presences)
     session.execute(
         text(
             "UPDATE rule_groups AS kept SET first_match_at = CASE"
             " WHEN asked.first_at > kept.last_match_at + asked.stay THEN asked.first_at"
             " ELSE least(kept.first_match_at, asked.first_at) END,"
             " last_match_at = greatest(kept.last_match_at, asked.last_at)"
-            f" FROM {_ASKED}, CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]), CAST(:stays AS interval[]))"
-            " AS asked (rule_id, epoch, key, first_at, last_at, stay) WHERE kept.rule_id = asked.rule_id"
+            f" FROM {_TOUCHED} WHERE kept.rule_id = asked.rule_id"
             " AND kept.epoch = asked.epoch AND kept.group_key = asked.key"
             " AND (kept.last_match_at < asked.last_at OR kept.first_match_at > asked.first_at)"
             " AND asked.last_at >= kept.first_match_at - asked.stay"
         ),
-        _columns(rules, presences)
-        | {
-            "first": [presences[group_id].first_at for group_id in listed],
-            "last": [presences[group_id].last_at for group_id in listed],
-            "stays": [rules[rule_id].condition.slot_ttl for rule_id, _ in listed],
-        },
+        _TOUCHED.values(
+            [
+                (rule_id, rules[rule_id].epoch, key, *presences[rule_id, key], rules[rule_id].condition.slot_ttl)
+                for rule_id, key in sorted(presences)
+            ]
+        ),
     )
 
 
 def _groups_with_slot(session: Session, rules: Mapping[UUID, Rule], presences: Presences) -> set[tuple[UUID, str]]:
     rows = session.execute(
         text(
-            f"SELECT kept.rule_id, kept.group_key FROM {_ASKED}) AS asked (rule_id, epoch, group_key)"
+            f"SELECT kept.rule_id, kept.group_key FROM {_ASKED}"
             " JOIN rule_groups AS kept USING (rule_id, epoch, group_key)"
         ),
-        _columns(rules, presences),
+        _ASKED.values([(rule_id, rules[rule_id].epoch, key) for rule_id, key in sorted(presences)]),
     )
     return {(row[0], row[1]) for row in rows}
 
@@ -133,39 +127,25 @@ def _take_slots(session: Session, rule: Rule, presences: Mapping[str, Presence])
     session.execute(
         text(
             "INSERT INTO rule_groups AS kept (rule_id, epoch, group_key, first_match_at, last_match_at)"
-            " SELECT :id, :epoch, key, first_at, last_at FROM"
-            " unnest(CAST(:keys AS text[]), CAST(:first AS timestamptz[]), CAST(:last AS timestamptz[]))"
-            " AS asked (key, first_at, last_at) ON CONFLICT (rule_id, epoch, group_key) DO UPDATE"
+            f" SELECT :id, :epoch, key, first_at, last_at FROM {_ADMITTED}"
+            " ON CONFLICT (rule_id, epoch, group_key) DO UPDATE"
             " SET first_match_at = least(kept.first_match_at, excluded.first_match_at),"
             " last_match_at = greatest(kept.last_match_at, excluded.last_match_at)"
         ),
-        {
-            "id": rule.id,
-            "epoch": rule.epoch,
-            "keys": [key for key, _ in rows],
-            "first": [presence.first_at for _, presence in rows],
-            "last": [presence.last_at for _, presence in rows],
-        },
+        _ADMITTED.values([(key, *presence) for key, presence in rows]) | {"id": rule.id, "epoch": rule.epoch},
     )
     return set(admitted)
 
 
 def expected_groups(session: Session, rules: Iterable[Rule], at: datetime) -> dict[UUID, list[str]]:
     """List the groups that each of these `no_data` rules misses at a minute, where they are silent."""
-    asked = list(rules)
     rows = session.execute(
         text(
-            "SELECT kept.rule_id, kept.group_key FROM unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]),"
-            " CAST(:since AS timestamptz[])) AS asked (rule_id, epoch, since)"
+            f"SELECT kept.rule_id, kept.group_key FROM {_SINCE}"
             " JOIN rule_groups AS kept ON kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
             " AND kept.last_match_at > asked.since AND kept.first_match_at <= :at ORDER BY 1, 2"
         ),
-        {
-            "at": at,
-            "rules": [rule.id for rule in asked],
-            "epochs": [rule.epoch for rule in asked],
-            "since": [at - rule.condition.slot_ttl for rule in asked],
-        },
+        _SINCE.values([(rule.id, rule.epoch, at - rule.condition.slot_ttl) for rule in rules]) | {"at": at},
     )
     found: dict[UUID, list[str]] = defaultdict(list)
     for rule_id, key in rows:
@@ -175,21 +155,15 @@ def expected_groups(session: Session, rules: Iterable[Rule], at: datetime) -> di
 
 def expire_slots(session: Session, rules: Iterable[Rule], now: datetime) -> None:
     """Free the places of groups that have no open alert and have been silent for long; forget those of gone rules."""
-    asked = list(rules)
     session.execute(
         text(
-            "DELETE FROM rule_groups AS kept WHERE NOT EXISTS (SELECT FROM"
-            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]))"
-            " AS asked (rule_id, epoch, since) WHERE kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
+            f"DELETE FROM rule_groups AS kept WHERE NOT EXISTS (SELECT FROM {_SINCE}"
+            " WHERE kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
             " AND kept.last_match_at >= asked.since) AND NOT EXISTS (SELECT FROM alerts"
             " WHERE alerts.rule_id = kept.rule_id AND alerts.group_key = kept.group_key"
             " AND alerts.status <> 'resolved')"
         ),
-        {
-            "rules": [rule.id for rule in asked],
-            "epochs": [rule.epoch for rule in asked],
-            "since": [now - rule.condition.slot_ttl for rule in asked],
-        },
+        _SINCE.values([(rule.id, rule.epoch, now - rule.condition.slot_ttl) for rule in rules]),
     )
     session.execute(
         text(

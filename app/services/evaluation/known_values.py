@@ -9,6 +9,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.database import Unnest
 from app.services.rules.conditions.new_value import ValueRun, add_run
 from app.services.rules.groups import field_of
 from app.services.rules.rule import Rule
@@ -16,6 +17,12 @@ from app.services.rules.types import LogVersion
 
 LATE_ARRIVAL = timedelta(days=40)
 """A run that is older than the lookback is kept so much longer: logs may come late."""
+
+_VALUE = {"rule_id": "uuid", "epoch": "int", "group_key": "text", "value": "text"}
+_ASKED = Unnest("asked", **_VALUE)
+_GONE = Unnest("gone", **_VALUE, since_at="timestamptz")
+_ADDED = Unnest("added", **_VALUE, since_at="timestamptz", last_at="timestamptz")
+_NEEDED = Unnest("needed", rule_id="uuid", epoch="int", since="timestamptz")
 
 
 class ValueKey(NamedTuple):
@@ -44,12 +51,10 @@ def load(session: Session, rules: Mapping[UUID, Rule], value_keys: Iterable[Valu
         return runs
     rows = session.execute(
         text(
-            "SELECT seen.rule_id, seen.group_key, seen.value, seen.since_at, seen.last_at FROM"
-            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]), CAST(:values AS text[]))"
-            " AS asked (rule_id, epoch, group_key, value)"
+            f"SELECT seen.rule_id, seen.group_key, seen.value, seen.since_at, seen.last_at FROM {_ASKED}"
             " JOIN seen_values AS seen USING (rule_id, epoch, group_key, value) ORDER BY seen.since_at"
         ),
-        _columns(rules, list(runs)),
+        _ASKED.values([_identity(rules, value_key) for value_key in runs]),
     )
     for rule_id, key, value, since_at, last_at in rows:
         runs[ValueKey(rule_id, key, value)].append(ValueRun(since_at, last_at))
@@ -77,25 +82,19 @@ def save(session: Session, rules: Mapping[UUID, Rule], stored: Runs, updated: Ru
     if deleted_rows:
         session.execute(
             text(
-                "DELETE FROM seen_values AS seen USING unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]),"
-                " CAST(:keys AS text[]), CAST(:values AS text[]), CAST(:since AS timestamptz[]))"
-                " AS gone (rule_id, epoch, group_key, value, since_at) WHERE seen.rule_id = gone.rule_id"
+                f"DELETE FROM seen_values AS seen USING {_GONE} WHERE seen.rule_id = gone.rule_id"
                 " AND seen.epoch = gone.epoch AND seen.group_key = gone.group_key AND seen.value = gone.value"
                 " AND seen.since_at = gone.since_at"
             ),
-            _columns(rules, [value_key for value_key, _ in deleted_rows])
-            | {"since": [run.since_at for _, run in deleted_rows]},
+            _GONE.values([(*_identity(rules, value_key), run.since_at) for value_key, run in deleted_rows]),
         )
     if new_rows:
         session.execute(
             text(
-                "INSERT INTO seen_values (rule_id, epoch, group_key, value, since_at, last_at) SELECT * FROM"
-                " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),"
-                " CAST(:values AS text[]), CAST(:since AS timestamptz[]), CAST(:last AS timestamptz[]))"
+                f"INSERT INTO seen_values (rule_id, epoch, group_key, value, since_at, last_at) SELECT * FROM {_ADDED}"
                 " ON CONFLICT (rule_id, epoch, group_key, value, since_at) DO UPDATE SET last_at = excluded.last_at"
             ),
-            _columns(rules, [value_key for value_key, _ in new_rows])
-            | {"since": [run.since_at for _, run in new_rows], "last": [run.last_at for _, run in new_rows]},
+            _ADDED.values([(*_identity(rules, value_key), *run) for value_key, run in new_rows]),
         )
 
 
@@ -103,28 +102,16 @@ def _starts(runs: Sequence[ValueRun]) -> set[datetime]:
     return {run.since_at for run in runs}
 
 
-def _columns(rules: Mapping[UUID, Rule], value_keys: Sequence[ValueKey]) -> dict[str, list[object]]:
-    return {
-        "rules": [value_key.rule_id for value_key in value_keys],
-        "epochs": [rules[value_key.rule_id].epoch for value_key in value_keys],
-        "keys": [value_key.group_key for value_key in value_keys],
-        "values": [value_key.value for value_key in value_keys],
-    }
+def _identity(rules: Mapping[UUID, Rule], value_key: ValueKey) -> tuple[UUID, int, str, str]:
+    return value_key.rule_id, rules[value_key.rule_id].epoch, value_key.group_key, value_key.value
 
 
 def delete_expired(session: Session, rules: Iterable[Rule], now: datetime) -> None:
     """Delete the runs that no lookback reaches any more, and those of rules that are gone or began anew."""
-    asked = list(rules)
     session.execute(
         text(
-            "DELETE FROM seen_values AS seen WHERE NOT EXISTS (SELECT FROM"
-            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]))"
-            " AS asked (rule_id, epoch, since) WHERE seen.rule_id = asked.rule_id AND seen.epoch = asked.epoch"
-            " AND seen.last_at >= asked.since)"
+            f"DELETE FROM seen_values AS seen WHERE NOT EXISTS (SELECT FROM {_NEEDED}"
+            " WHERE seen.rule_id = needed.rule_id AND seen.epoch = needed.epoch AND seen.last_at >= needed.since)"
         ),
-        {
-            "rules": [rule.id for rule in asked],
-            "epochs": [rule.epoch for rule in asked],
-            "since": [now - rule.condition.lookback - LATE_ARRIVAL for rule in asked],
-        },
+        _NEEDED.values([(rule.id, rule.epoch, now - rule.condition.lookback - LATE_ARRIVAL) for rule in rules]),
     )

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.database import Unnest
 from app.services.evaluation import change_queue, minute_counts
 from app.services.evaluation.rule_set import RuleSet, account_starts, effective_start
 from app.services.rules.conditions.base import UNKNOWN_UNIT
@@ -16,6 +17,8 @@ from app.services.rules.groups import group_key_of
 from app.services.rules.patterns import Failures
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
+
+_ASKED = Unnest("asked", rule_id="uuid", epoch="int", log_id="bigint")
 
 
 class BatchMatches(NamedTuple):
@@ -68,15 +71,8 @@ def _drop_known_matches(session: Session, pairs: Sequence[tuple[Rule, LogVersion
     asked = [(rule.id, rule.epoch, log.log_id) for rule, log in new_pairs.values() if log.log_id not in in_batch]
     if asked:
         rows = session.execute(
-            text(
-                "SELECT rule_id, log_id FROM matches WHERE (rule_id, epoch, log_id) IN (SELECT * FROM"
-                " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[])))"
-            ),
-            {
-                "rules": [row[0] for row in asked],
-                "epochs": [row[1] for row in asked],
-                "logs": [row[2] for row in asked],
-            },
+            text(f"SELECT rule_id, log_id FROM matches WHERE (rule_id, epoch, log_id) IN (SELECT * FROM {_ASKED})"),
+            _ASKED.values(asked),
         )
         for rule_id, log_id in rows:
             del new_pairs[rule_id, log_id]

@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.database import Unnest
 from app.services.rules.groups import group_key_of
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
@@ -22,6 +23,19 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 LONG_WINDOW = timedelta(hours=6)
 """Windows of this length are added up by the hour where they can be: by the minute they cost too much."""
+
+_ADDED = Unnest(
+    "added",
+    rule_id="uuid",
+    epoch="int",
+    ends_at="timestamptz",
+    group_key="text",
+    unit="text",
+    total="int",
+    matched="int",
+    amount="numeric",
+)
+_NEEDED = Unnest("needed", rule_id="uuid", epoch="int", since="timestamptz")
 
 
 @dataclass
@@ -108,22 +122,11 @@ def _upsert(session: Session, table: str, column: str, rules: Mapping[UUID, Rule
     session.execute(
         text(
             f"INSERT INTO {table} AS kept (rule_id, epoch, {column}, group_key, unit, total, matched, amount)"
-            " SELECT * FROM unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:ends AS timestamptz[]),"
-            " CAST(:keys AS text[]), CAST(:units AS text[]), CAST(:totals AS int[]), CAST(:matched AS int[]),"
-            f" CAST(:amounts AS numeric[])) ON CONFLICT (rule_id, epoch, {column}, group_key, unit)"
+            f" SELECT * FROM {_ADDED} ON CONFLICT (rule_id, epoch, {column}, group_key, unit)"
             " DO UPDATE SET total = kept.total + excluded.total, matched = kept.matched + excluded.matched,"
             " amount = kept.amount + excluded.amount"
         ),
-        {
-            "rules": [row[0] for row in rows],
-            "epochs": [row[1] for row in rows],
-            "ends": [row[2] for row in rows],
-            "keys": [row[3] for row in rows],
-            "units": [row[4] for row in rows],
-            "totals": [row[5] for row in rows],
-            "matched": [row[6] for row in rows],
-            "amounts": [row[7] for row in rows],
-        },
+        _ADDED.values(rows),
     )
 
 
@@ -137,16 +140,11 @@ def delete_expired(session: Session, rules: Iterable[Rule], now: datetime) -> No
 def _delete_expired(session: Session, table: str, column: str, rules: Sequence[Rule], now: datetime) -> None:
     session.execute(
         text(
-            f"DELETE FROM {table} AS kept WHERE NOT EXISTS (SELECT FROM"
-            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]))"
-            " AS asked (rule_id, epoch, since) WHERE kept.rule_id = asked.rule_id AND kept.epoch = asked.epoch"
-            f" AND kept.{column} >= asked.since)"
+            f"DELETE FROM {table} AS kept WHERE NOT EXISTS (SELECT FROM {_NEEDED}"
+            " WHERE kept.rule_id = needed.rule_id AND kept.epoch = needed.epoch"
+            f" AND kept.{column} >= needed.since)"
         ),
-        {
-            "rules": [rule.id for rule in rules],
-            "epochs": [rule.epoch for rule in rules],
-            "since": [now - count_retention(rule) for rule in rules],
-        },
+        _NEEDED.values([(rule.id, rule.epoch, now - count_retention(rule)) for rule in rules]),
     )
 
 

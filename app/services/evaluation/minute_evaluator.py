@@ -17,6 +17,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.database import Unnest
 from app.enums import AlertStatus, ResolveReason
 from app.models import Alert
 from app.services.alerts.changes import AlertChanges, NotifySettings, end_suppression, load_open_alerts
@@ -304,11 +305,16 @@ def _notify(session: Session, alert_changes: AlertChanges, minute: MinuteInput, 
     alert_changes.save_alerts()
 
 
-_ALERTS = """
-    unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),
-           CAST(:since AS timestamptz[]), CAST(:by_change AS bool[]), CAST(:opened AS bool[]))
-    AS asked (alert_id, rule_id, epoch, key, since, by_change, opened)
-"""
+_ALERTS = Unnest(
+    "asked",
+    alert_id="uuid",
+    rule_id="uuid",
+    epoch="int",
+    key="text",
+    since="timestamptz",
+    by_change="bool",
+    opened="bool",
+)
 _IN_WINDOW = """
     matches.rule_id = asked.rule_id AND matches.group_key = asked.key AND matches.epoch = asked.epoch
     AND matches.changed_at > asked.since AND CASE WHEN asked.by_change THEN matches.changed_at <= :at
@@ -332,7 +338,8 @@ def _count_logs(session: Session, alert_changes: AlertChanges, updates: Sequence
     if not updates:
         return
     by_id = {alert.id: alert for _, alert, _ in updates}
-    spans = _alert_columns([each for each in updates if not each[0].condition.names_logs], at)
+    counting = [_alert_row(rule, alert, at) for rule, alert, _ in updates if not rule.condition.names_logs]
+    spans = _ALERTS.values(counting) | {"at": at}
     # The window that fires holds what went before, in earlier alerts too: those keep it.
     rows = [*session.execute(text(_SHARED_MATCHES), spans), *session.execute(text(_ASSIGN_MATCHES), spans)]
     counted: list[CountedMatch] = [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
@@ -343,23 +350,12 @@ def _count_logs(session: Session, alert_changes: AlertChanges, updates: Sequence
         alert_changes.apply(by_id[alert_id], Count(changed_at, sid, code, account))
 
 
-def _alert_columns(updates: Sequence[AlertUpdate], at: datetime) -> dict[str, object]:
-    return {
-        "at": at,
-        "alerts": [alert.id for _, alert, _ in updates],
-        "rules": [rule.id for rule, _, _ in updates],
-        "epochs": [rule.epoch for rule, _, _ in updates],
-        "keys": [alert.group_key for _, alert, _ in updates],
-        "since": [alert.window_from for _, alert, _ in updates],
-        "by_change": [rule.condition.counts_first_matches for rule, _, _ in updates],
-        "opened": [alert.started_at == at for _, alert, _ in updates],
-    }
+def _alert_row(rule: Rule, alert: Alert, at: datetime) -> tuple[object, ...]:
+    by_change = rule.condition.counts_first_matches
+    return alert.id, rule.id, rule.epoch, alert.group_key, alert.window_from, by_change, alert.started_at == at
 
 
-_STUCK_LOGS = """
-    unnest(CAST(:alerts AS uuid[]), CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:logs AS bigint[]),
-           CAST(:opened AS bool[])) AS asked (alert_id, rule_id, epoch, log_id, opened)
-"""
+_STUCK_LOGS = Unnest("asked", alert_id="uuid", rule_id="uuid", epoch="int", log_id="bigint", opened="bool")
 _IS_STUCK = "matches.rule_id = asked.rule_id AND matches.log_id = asked.log_id AND matches.epoch = asked.epoch"
 _SHARED_STUCK_MATCHES = f"""
     SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id
@@ -373,15 +369,13 @@ _ASSIGN_STUCK_MATCHES = f"""
 
 def _count_stuck(session: Session, updates: Sequence[AlertUpdate], at: datetime) -> list[CountedMatch]:
     """As above for logs that are stuck: they are known one by one."""
-    pairs = [(alert, rule, log_id) for rule, alert, logs in updates for log_id in logs]
-    if not pairs:
+    named = [
+        (alert.id, rule.id, rule.epoch, log_id, alert.started_at == at)
+        for rule, alert, logs in updates
+        for log_id in logs
+    ]
+    if not named:
         return []
-    asked = {
-        "alerts": [alert.id for alert, _, _ in pairs],
-        "rules": [rule.id for _, rule, _ in pairs],
-        "epochs": [rule.epoch for _, rule, _ in pairs],
-        "logs": [log_id for _, _, log_id in pairs],
-        "opened": [alert.started_at == at for alert, _, _ in pairs],
-    }
+    asked = _STUCK_LOGS.values(named)
     rows = [*session.execute(text(_SHARED_STUCK_MATCHES), asked), *session.execute(text(_ASSIGN_STUCK_MATCHES), asked)]
     return [(row[0], row[1], row[2], row[3], row[4]) for row in rows]

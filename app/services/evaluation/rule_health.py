@@ -10,6 +10,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app import metrics
+from app.database import Unnest
+
+_COSTS = Unnest("asked", id="uuid", cost="float8")
+_ERRORS = Unnest("asked", id="uuid", error="text", failing="bool", times="int")
 
 
 def record_evaluation(session: Session, now: datetime) -> None:
@@ -36,10 +40,11 @@ def record_matches(session: Session, rule_ids: Sequence[UUID], cost_ms: float, n
         text(
             "WITH locked AS (SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE)"
             " UPDATE rules SET last_matched_at = :now, cost_ms = asked.cost"
-            " FROM unnest(CAST(:ids AS uuid[]), CAST(:costs AS float8[])) AS asked (id, cost)"
+            f" FROM {_COSTS}"
             " JOIN locked USING (id) WHERE rules.id = asked.id"
         ),
-        {"ids": ids, "costs": [cost_ms * matches[rule_id] / len(rule_ids) for rule_id in ids], "now": now},
+        _COSTS.values([(rule_id, cost_ms * matches[rule_id] / len(rule_ids)) for rule_id in ids])
+        | {"ids": ids, "now": now},
     )
 
 
@@ -63,20 +68,13 @@ def record_errors(
         logs: on how many logs a rule failed.
     """
     if errors:
-        ids = sorted(errors)
         session.execute(
             text(
                 "UPDATE rules SET last_error = asked.error, last_error_at = :now,"
                 " error_count = error_count + asked.times,"
-                " failed_at = CASE WHEN asked.failing THEN :now ELSE failed_at END FROM"
-                " unnest(CAST(:ids AS uuid[]), CAST(:errors AS text[]), CAST(:failing AS bool[]),"
-                " CAST(:times AS int[])) AS asked (id, error, failing, times) WHERE rules.id = asked.id"
+                f" failed_at = CASE WHEN asked.failing THEN :now ELSE failed_at END FROM {_ERRORS}"
+                " WHERE rules.id = asked.id"
             ),
-            {
-                "ids": ids,
-                "errors": [errors[rule_id] for rule_id in ids],
-                "failing": [rule_id in failing for rule_id in ids],
-                "times": [logs.get(rule_id, 1) for rule_id in ids],
-                "now": now,
-            },
+            _ERRORS.values([(each, errors[each], each in failing, logs.get(each, 1)) for each in sorted(errors)])
+            | {"now": now},
         )

@@ -9,6 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import models
+from app.database import Unnest
 from app.services.evaluation import group_slots, history, known_values, minute_counts
 from app.services.evaluation.rule_set import bump_version, to_rule
 from app.services.rules.conditions.base import UNKNOWN_UNIT
@@ -20,6 +21,7 @@ from app.services.rules.types import LogVersion
 
 MAX_CHANGE_DELAY = timedelta(days=3)
 """A log may change so long after it occurred: what changed in the lookback may have occurred before it."""
+_LEARNT = Unnest("learnt", id="uuid", epoch="int")
 SCAN_TIMEOUT = "600s"
 SEEDING_LOCK = 4_715_620_735
 """Any number that nothing else in the database uses as an advisory lock: one process learns, the others wait."""
@@ -43,10 +45,9 @@ def warm_up_rules(session: Session, now: datetime) -> None:
     bump_version(session)
     session.execute(
         text(
-            "UPDATE rules SET seeded = true FROM unnest(CAST(:ids AS uuid[]), CAST(:epochs AS int[]))"
-            " AS learnt (id, epoch) WHERE rules.id = learnt.id AND rules.epoch = learnt.epoch"
+            f"UPDATE rules SET seeded = true FROM {_LEARNT} WHERE rules.id = learnt.id AND rules.epoch = learnt.epoch"
         ),
-        {"ids": list(rules), "epochs": [rule.epoch for rule in rules.values()]},
+        _LEARNT.values([(rule.id, rule.epoch) for rule in rules.values()]),
     )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.database import Unnest
 from app.services.evaluation.minute_counts import has_hour_counts, hour_end
 from app.services.rules.conditions.base import WindowCounts
 from app.services.rules.episodes import Point
@@ -33,6 +34,9 @@ _POINT = (
     " matches.account_id"
 )
 
+_SPANS = Unnest("asked", rule_id="uuid", epoch="int", key="text", since="timestamptz", until="timestamptz")
+_NEWEST = Unnest("asked", rule_id="uuid", epoch="int", key="text", until="timestamptz", count="int")
+
 
 def matches_within(session: Session, spans: Sequence[MatchSpan]) -> Iterator[GroupMatch]:
     """Read the stored matches of these spans."""
@@ -40,21 +44,12 @@ def matches_within(session: Session, spans: Sequence[MatchSpan]) -> Iterator[Gro
         return
     rows = session.execute(
         text(
-            f"SELECT matches.rule_id, matches.group_key, {_POINT} FROM"
-            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),"
-            " CAST(:since AS timestamptz[]), CAST(:until AS timestamptz[]))"
-            " AS asked (rule_id, epoch, key, since, until)"
+            f"SELECT matches.rule_id, matches.group_key, {_POINT} FROM {_SPANS}"
             " JOIN matches ON matches.rule_id = asked.rule_id AND matches.group_key = asked.key"
             " AND matches.epoch = asked.epoch AND matches.changed_at > asked.since"
             " AND matches.changed_at <= coalesce(asked.until, 'infinity')"
         ),
-        {
-            "rules": [span.rule.id for span in spans],
-            "epochs": [span.rule.epoch for span in spans],
-            "keys": [span.group_key for span in spans],
-            "since": [span.since for span in spans],
-            "until": [span.until for span in spans],
-        },
+        _SPANS.values([(span.rule.id, span.rule.epoch, span.group_key, span.since, span.until) for span in spans]),
     )
     for rule_id, key, *values in rows:
         yield rule_id, key, Point(*values)
@@ -75,20 +70,12 @@ def newest_matches(session: Session, requests: Sequence[NewestMatches]) -> Itera
         return
     rows = session.execute(
         text(
-            "SELECT asked.rule_id, asked.key, newest.* FROM"
-            " unnest(CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:keys AS text[]),"
-            " CAST(:until AS timestamptz[]), CAST(:counts AS int[])) AS asked (rule_id, epoch, key, until, count)"
+            f"SELECT asked.rule_id, asked.key, newest.* FROM {_NEWEST}"
             f" CROSS JOIN LATERAL (SELECT {_POINT} FROM matches WHERE matches.rule_id = asked.rule_id"
             " AND matches.group_key = asked.key AND matches.epoch = asked.epoch AND matches.changed_at <= asked.until"
             " ORDER BY matches.changed_at DESC LIMIT asked.count) AS newest"
         ),
-        {
-            "rules": [each.rule.id for each in requests],
-            "epochs": [each.rule.epoch for each in requests],
-            "keys": [each.group_key for each in requests],
-            "until": [each.until for each in requests],
-            "counts": [each.limit for each in requests],
-        },
+        _NEWEST.values([(each.rule.id, each.rule.epoch, *each[1:]) for each in requests]),
     )
     for rule_id, key, *values in rows:
         yield rule_id, key, Point(*values)
@@ -122,13 +109,19 @@ def split_at_hours(window: WindowSeries, since: datetime, until: datetime) -> li
     return [RangePart(window, *part) for part in parts if part[0] < part[1]]
 
 
-_RANGE_COUNTS = """
+_PARTS = Unnest(
+    "asked",
+    rule_id="uuid",
+    epoch="int",
+    since="timestamptz",
+    until="timestamptz",
+    ends="timestamptz",
+    length="interval",
+    by_hours="bool",
+)
+_RANGE_COUNTS = f"""
     WITH asked AS (
-        SELECT * FROM unnest(
-            CAST(:rules AS uuid[]), CAST(:epochs AS int[]), CAST(:since AS timestamptz[]),
-            CAST(:until AS timestamptz[]), CAST(:ends AS timestamptz[]), CAST(:lengths AS interval[]),
-            CAST(:by_hours AS bool[])
-        ) AS asked (rule_id, epoch, since, until, ends, length, by_hours)
+        SELECT * FROM {_PARTS}
     ), held AS (
         SELECT kept.rule_id, group_key, unit, minute AS at, total, matched, amount, ends, length
         FROM asked CROSS JOIN LATERAL (SELECT * FROM minute_counts WHERE minute_counts.rule_id = asked.rule_id
@@ -144,16 +137,13 @@ _RANGE_COUNTS = """
 """What the pieces hold: minutes and hours, each by its end; piece by piece (OFFSET 0), or whole tables may be read."""
 
 
-def _columns(parts: Sequence[RangePart]) -> dict[str, list[object]]:
-    return {
-        "rules": [part.window.rule.id for part in parts],
-        "epochs": [part.window.rule.epoch for part in parts],
-        "since": [part.since for part in parts],
-        "until": [part.until for part in parts],
-        "ends": [part.window.until for part in parts],
-        "lengths": [part.window.length for part in parts],
-        "by_hours": [part.by_hours for part in parts],
-    }
+def _parameters(parts: Sequence[RangePart]) -> dict[str, Sequence[object]]:
+    return _PARTS.values(
+        [
+            (rule.id, rule.epoch, since, until, ends, length, by_hours)
+            for (rule, ends, length, _), since, until, by_hours in parts
+        ]
+    )
 
 
 def count_windows(session: Session, series: Sequence[WindowSeries]) -> dict[GroupId, dict[int, WindowCounts]]:
@@ -171,7 +161,7 @@ def count_windows(session: Session, series: Sequence[WindowSeries]) -> dict[Grou
             " floor(extract(epoch FROM ends - at) / extract(epoch FROM length))::int AS place,"
             " greatest(sum(total), 0)::int, greatest(sum(matched), 0)::int FROM held GROUP BY 1, 2, 3"
         ),
-        _columns(parts),
+        _parameters(parts),
     )
     for rule_id, key, index, total, matched in rows:
         found[rule_id, key][index] = WindowCounts(total, matched)
@@ -201,7 +191,7 @@ def read_amounts(
         return found
     rows = session.execute(
         text(f"{_RANGE_COUNTS} SELECT rule_id, group_key, unit, at, amount FROM held ORDER BY 1, 2, 3, 4"),
-        _columns(parts),
+        _parameters(parts),
     )
     for rule_id, key, unit, at, amount in rows:
         found[rule_id, key][unit].append((at, amount))

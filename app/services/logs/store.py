@@ -15,7 +15,7 @@ from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app import metrics
-from app.database import copy_rows, fetch_rows, update_rows
+from app.database import Unnest, copy_rows, fetch_rows, update_rows
 from app.enums import LogSource, LogType
 from app.models import Log
 from app.services import log_fields
@@ -36,6 +36,7 @@ MUTABLE_COLUMNS = {
     "content_hash": "bigint",
     "rest": "bytea",
 }
+_DONE = Unnest("done", occurred_at="timestamptz", id="bigint")
 KEY_COLUMNS = {"occurred_at": "timestamptz", "id": "bigint"}
 LOG_COLUMNS = (*KEY_COLUMNS, "account_id", "sid", "log_type", "first_seen_at", "source", *MUTABLE_COLUMNS)
 CHANGE_COLUMNS = (
@@ -351,8 +352,8 @@ def erase_bodies(session: Session, messages: Sequence[tuple[datetime, int]]) -> 
     if messages:
         session.execute(
             text(
-                "UPDATE logs SET text_ = NULL FROM unnest(CAST(:times AS timestamptz[]), CAST(:ids AS bigint[]))"
-                " AS done (occurred_at, id) WHERE logs.occurred_at = done.occurred_at AND logs.id = done.id"
+                f"UPDATE logs SET text_ = NULL FROM {_DONE}"
+                " WHERE logs.occurred_at = done.occurred_at AND logs.id = done.id"
             ),
-            {"times": [at for at, _ in messages], "ids": [log_id for _, log_id in messages]},
+            _DONE.values(messages),
         )
