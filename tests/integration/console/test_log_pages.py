@@ -178,6 +178,17 @@ def account_sid(page: str) -> str:
     return found[0]
 
 
+async def test_a_price_that_comes_later_is_said(browser: Browser) -> None:
+    now = utc_now()
+    account = Feed(now - timedelta(days=20))
+    account.store([log(0, now, price=None, price_unit=None)], now)
+    account.store([log(0, now, updated_at=now + timedelta(minutes=2))], now + timedelta(minutes=2))
+    await browser.sign_in()
+    page = (await browser.get(f"/logs/{SID}")).text
+    assert page.count("<strong>undelivered</strong>") == 2
+    assert "its price changed" in page
+
+
 async def test_a_log_that_no_rule_matches_says_so(browser: Browser, api: Api) -> None:
     feed()
     await browser.sign_in()

@@ -48,6 +48,15 @@ LABELS = {
     "since": "from",
     "until": "before",
 }
+NEWS = {
+    "error_code": "its error code",
+    "error_message": "its error message",
+    "price": "its price",
+    "duration_seconds": "its duration",
+    "segments": "its segments",
+    "from_": "its sender",
+}
+"""What may change while the status stays, in words."""
 RULE_FILTERS = (
     "log_type", "status", "error_code", "level", "direction", "from", "to", "to_country", "account_sid",
     "messaging_service_sid", "q",
@@ -122,14 +131,25 @@ class State:
     """How long after the state before; None for the first."""
     seen_after: timedelta
     """How long after it began it was seen."""
+    news: Sequence[str]
+    """What became known with it, where the status stayed."""
 
 
 def _states(history: Sequence[LogChange]) -> list[State]:
-    before = [None, *(change.changed_at for change in history)]
+    before: list[LogChange | None] = [None, *history]
     return [
-        State(change, None if earlier is None else change.changed_at - earlier, change.seen_at - change.changed_at)
+        State(
+            change,
+            None if earlier is None else change.changed_at - earlier.changed_at,
+            change.seen_at - change.changed_at,
+            () if earlier is None or earlier.status != change.status else _news(earlier, change),
+        )
         for change, earlier in zip(history, before, strict=False)
     ]
+
+
+def _news(before: LogChange, after: LogChange) -> list[str]:
+    return [words for name, words in NEWS.items() if getattr(before, name) != getattr(after, name)]
 
 
 @router.get("/logs/{sid}")
