@@ -9,7 +9,7 @@ from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.error_codes import ErrorCode, ErrorCodeFilters, ErrorCodePage
 from app.api.security import READ
-from app.services.twilio import error_codes
+from app.services.twilio import code_groups, error_codes
 
 router = make_router("Error codes", prefix="/api/error-codes")
 Code = Annotated[int, Path(ge=1, le=999_999, description="Twilio's error code.", examples=[30003])]
@@ -17,7 +17,7 @@ Code = Annotated[int, Path(ge=1, le=999_999, description="Twilio's error code.",
 
 @router.get("", response_model=ErrorCodePage, summary="List error codes", dependencies=READ)
 def list_error_codes(query: Annotated[ErrorCodeFilters, Query()]) -> Response:
-    """List the codes of the catalogue, highest first."""
+    """List the codes of the catalogue, highest first, and the names that `error_code` patterns may use for many."""
     below = 1_000_000 if query.cursor is None else read_cursor("error-codes", query)[0]
     wanted = {int(code) for code in query.code}
     found = [
@@ -25,7 +25,12 @@ def list_error_codes(query: Annotated[ErrorCodeFilters, Query()]) -> Response:
     ]
     shown = found[: query.limit]
     following = write_cursor("error-codes", query, [shown[-1].code]) if len(found) > query.limit else None
-    return json_response({"items": [error_codes.to_json(each) for each in shown], "next_cursor": following})
+    names = [
+        {"name": group.name, "description": group.description, "codes": group.known_codes}
+        for group in code_groups.all_groups()
+    ]
+    items = [error_codes.to_json(each) for each in shown]
+    return json_response({"names": names, "items": items, "next_cursor": following})
 
 
 @router.get("/{code}", response_model=ErrorCode, summary="Get an error code", dependencies=READ)

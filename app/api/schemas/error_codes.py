@@ -30,8 +30,17 @@ class ErrorCode(ResponseModel):
     )
 
 
+class CodeGroup(ResponseModel):
+    """A named group of codes, for the `error_code` patterns of rules."""
+
+    name: str = Field(description="As a pattern has it.", examples=["family:messaging-filtering"])
+    description: str = Field(description="What it is about.", examples=["Carriers or Twilio filter the message."])
+    codes: int = Field(description="Number of codes of the catalogue in it.", examples=[4])
+
+
 class ErrorCodePage(ResponseModel):
     """A page of codes, highest first."""
 
+    names: list[CodeGroup] = Field(description="The families and faults that patterns of rules may name.")
     items: list[ErrorCode] = Field(description="The codes.")
     next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])

@@ -17,6 +17,7 @@ from app.enums import PatternType
 from app.services.rules.conditions.registry import read_condition
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.rule import Rule
+from app.services.twilio import error_codes
 from app.utils.clock import cut_to_second
 
 RULE_SET_LOCK = 4_715_620_734
@@ -38,8 +39,9 @@ class RuleSet:
     """Some rule has yet to learn from stored logs: nothing may be evaluated before."""
 
 
-_cached: dict[int, RuleSet] = {}
-"""The rule set of the version seen last: compiling a thousand rules costs more than evaluating a page."""
+_cached: dict[tuple[int, int], RuleSet] = {}
+"""The rule set seen last, by its version and that of the catalogue of codes: compiling a thousand rules costs more than
+evaluating a page."""
 
 
 def load_rule_set(session: Session) -> RuleSet:
@@ -51,7 +53,7 @@ def load_rule_set(session: Session) -> RuleSet:
 
 def read_rule_set(session: Session) -> RuleSet:
     """Return the present rule set. It may change at any moment."""
-    version = read_version(session)
+    version = read_version(session), error_codes.notice_update()
     if version not in _cached:
         query = select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
         rows = session.scalars(query.execution_options(populate_existing=True)).all()

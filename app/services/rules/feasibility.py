@@ -54,11 +54,12 @@ def _pattern_doubts(rule: RuleDefinition, log_types: Collection[str]) -> Iterato
     if rule.pattern_type == PatternType.STATUS:
         yield from value_doubts("pattern_value", "status", list_items(value), log_types)
     elif rule.pattern_type == PatternType.ERROR_CODE:
-        ranges = code_ranges(value)
-        for place, (first, last) in enumerate(ranges, start=1):
-            if not error_codes.any_known(first, last):
-                item = "" if len(ranges) == 1 else f"item {place}: "
-                what = "is in no catalogue" if first == last else "holds no code of the catalogue"
+        items = list_items(value)
+        for place, given in enumerate(items, start=1):
+            ranges = code_ranges(given)
+            if not any(error_codes.any_known(first, last) for first, last in ranges):
+                item = "" if len(items) == 1 else f"item {place}: "
+                what = "is in no catalogue" if given.isdigit() else "holds no code of the catalogue"
                 yield FieldError("pattern_value", f"{item}{what} of Twilio's error codes")
     elif rule.pattern_type == PatternType.EXPRESSION:
         for field, compared, where in compared_values(value):

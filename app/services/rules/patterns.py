@@ -16,6 +16,7 @@ from app.enums import LogType, PatternType
 from app.services.rules import expressions
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
+from app.services.twilio import code_groups
 
 _SHARED_AUTOMATON_BYTES = 256 << 20
 """What an automaton of many patterns may use for its states; with less it would rebuild them all the time."""
@@ -34,6 +35,10 @@ class CodeRange(NamedTuple):
     last: int
 
 
+NO_CODE = (
+    "is neither a code such as 30003, nor a range such as 30000-30999, nor a name such as family:messaging-filtering,"
+    " nor *"
+)
 ANY_CODE = CodeRange(-(2**63), 2**63)
 
 
@@ -43,12 +48,15 @@ def list_items(pattern_value: str) -> list[str]:
 
 
 def code_ranges(pattern_value: str) -> list[CodeRange]:
-    """Read the codes, ranges and `*` of an `error_code` pattern.
+    """Read the codes, ranges, names of groups and `*` of an `error_code` pattern.
 
     Raises: ValueError where an item is none of these, or a range runs backwards.
     """
     ranges = []
     for item in list_items(pattern_value):
+        if code_groups.is_group(item):
+            ranges += [CodeRange(*each) for each in code_groups.ranges_of(item)]
+            continue
         first, dash, last = item.partition("-")
         found = ANY_CODE if item == "*" else CodeRange(_code(first), _code(last if dash else first))
         if found.last < found.first:
@@ -60,7 +68,7 @@ def code_ranges(pattern_value: str) -> list[CodeRange]:
 def _code(digits: str) -> int:
     digits = digits.strip()
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 9):
-        raise ValueError("is neither a code such as 30003, nor a range such as 30000-30999, nor *")
+        raise ValueError(NO_CODE)
     return int(digits)
 
 

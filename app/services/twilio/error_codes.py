@@ -4,7 +4,7 @@ Unknown codes are supported: Twilio adds codes without notice.
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from app.services.twilio.advice import advice_for, family_of
+from app.services.twilio.advice import Advice, advice_for, family_of
 
 PACKAGED = Path(__file__).parent / "data" / "error_codes.json"
 DOCS = "https://www.twilio.com/docs/errors/{code}"
@@ -82,6 +82,32 @@ def any_known(first: int, last: int) -> bool:
     return place < len(codes) and codes[place] <= last
 
 
+def count_known(ranges: Iterable[tuple[int, int]]) -> int:
+    """Count the codes of the catalogue in these ranges."""
+    codes = _sorted_codes(_Loaded.generation)
+    return sum(bisect_left(codes, last + 1) - bisect_left(codes, first) for first, last in ranges)
+
+
+def fault_of(code: int, advice: Advice) -> str:
+    """Return who is at fault: by our advice, else by the catalogue."""
+    entry = _catalogue(_Loaded.generation).get(code)
+    return advice.fault or FAULTS.get((entry.fault or "") if entry else "", "unknown")
+
+
+def generation() -> int:
+    """Return the number of the catalogue in use; another one has another number."""
+    return _Loaded.generation
+
+
+def notice_update() -> int:
+    """Use the catalogue's file as it is now, if another process has replaced it; return the catalogue's number."""
+    written_at = PACKAGED.stat().st_mtime_ns
+    if written_at != _Loaded.written_at:
+        _Loaded.generation += 1
+        _Loaded.written_at = written_at
+    return _Loaded.generation
+
+
 def to_json(code: ErrorCode) -> dict[str, Any]:
     """Serialize a code as the API shows it."""
     shown = asdict(code)
@@ -113,6 +139,7 @@ class _Loaded:
     """The current version of the catalogue file."""
 
     generation = 0
+    written_at = PACKAGED.stat().st_mtime_ns
 
 
 @lru_cache(maxsize=1)
@@ -129,7 +156,7 @@ def _sorted_codes(generation: int) -> list[int]:
 def _described(code: int, generation: int) -> ErrorCode:
     entry = _catalogue(generation).get(code)
     advice = advice_for(code)
-    fault = advice.fault or FAULTS.get((entry.fault or "") if entry else "", "unknown")
+    fault = fault_of(code, advice)
     return ErrorCode(
         code=code,
         message=entry.message if entry else "unknown code",

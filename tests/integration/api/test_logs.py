@@ -405,3 +405,19 @@ async def test_a_rule_explains_what_it_made_of_a_log(api: Api) -> None:
     assert fields(await api.get(f"{url}?rule_id=x")) == ["rule_id"]
     assert (await api.get(f"{url}?rule_id={'0' * 8}{rule_id[8:]}")).status_code == 404
     assert (await api.get(f"/api/logs/SM{2:032x}/explain?rule_id={rule_id}")).status_code == 404
+
+
+async def test_names_of_families_and_faults_are_listed_and_previewed(api: Api) -> None:
+    names = {each["name"]: each for each in (await api.get("/api/error-codes?limit=1")).json()["names"]}
+    assert names["family:messaging-filtering"]["codes"] >= 4
+    assert names["fault:your-server"]["description"].startswith("Your server")
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(hours=1))
+    feed.store([log(1, now - timedelta(minutes=5), error_code=30007), log(2, now - timedelta(minutes=5))], now)
+    rule = RULE | {"pattern_value": "family:messaging-filtering"}
+    previewed = await api.post("/api/rules/preview", json=rule | {"since": "30m"})
+    assert (previewed.json()["population"], previewed.json()["matches"]) == (2, 1)
+    assert "warnings" not in previewed.json() or not previewed.json()["warnings"]
+    wrong = await api.post("/api/rules", json=RULE | {"pattern_value": "family:message-filtering"})
+    assert fields(wrong) == ["pattern_value"]
+    assert "did you mean family:messaging-filtering?" in wrong.json()["errors"][0]["message"]

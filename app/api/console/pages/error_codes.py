@@ -13,7 +13,7 @@ from app.api.console.routing import make_router
 from app.database import session_scope
 from app.services.logs import stats
 from app.services.logs.search import LogFilter
-from app.services.twilio import error_codes
+from app.services.twilio import code_groups, error_codes
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -38,6 +38,7 @@ def list_error_codes(request: Request, viewer: SignedIn) -> Response:
     shown = [each for each in found if each.code > start]
     more = link("/error-codes", q=wanted, after=shown[PAGE_SIZE - 1].code) if len(shown) > PAGE_SIZE else None
     context = {"section": "error-codes", "q": wanted, "codes": shown[:PAGE_SIZE], "total": len(found), "more": more}
+    context["groups"] = [] if wanted or start else code_groups.all_groups()
     return render(request, viewer, "error_codes.html", context)
 
 
