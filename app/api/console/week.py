@@ -1,6 +1,8 @@
 """What rules would have done in the last seven days: run through the preview service one after another, as strips."""
 
+import threading
 import time
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -32,6 +34,8 @@ PATIENCE_SECONDS = 25.0
 """A page without script runs rules for so long; the rest have a link of their own."""
 UNREAD_FROM = timedelta(hours=1)
 """Shorter times without a verdict are not drawn."""
+KEEP_SECONDS = 300.0
+MAX_KEPT = 300
 MAX_BARS = 300
 """Alerts drawn in one strip; more could not be told apart."""
 
@@ -57,6 +61,31 @@ class Result:
     """What could not be judged: the logs that it needs are not stored."""
     refusal: str = ""
     """Why it could not be counted."""
+
+
+class KeptResults:
+    """Keeps results for some minutes: the totals come after the last of many rules, each of which may take seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, tuple[float, Result]] = OrderedDict()
+
+    def find(self, key: bytes) -> Result | None:
+        """Return a result that is not too old."""
+        with self._lock:
+            kept = self._kept.get(key)
+        return kept[1] if kept is not None and time.monotonic() - kept[0] < KEEP_SECONDS else None
+
+    def keep(self, key: bytes, result: Result) -> None:
+        """Keep a result in place of the oldest."""
+        with self._lock:
+            self._kept[key] = time.monotonic(), result
+            self._kept.move_to_end(key)
+            while len(self._kept) > MAX_KEPT:
+                self._kept.popitem(last=False)
+
+
+RESULTS = KeptResults()
 
 
 @dataclass(frozen=True)
@@ -153,10 +182,21 @@ def add_up(rows: Sequence[WeekRow]) -> Totals:
 
 
 def _run(viewer: Viewer, row: WeekRow, targets: Sequence[Action], week: Week, settings: Settings) -> Result:
+    """Run a rule, or take what is known of it; a refusal is not kept."""
+    told = sorted((str(action.id), action.updated_at) for action in targets)
+    key = orjson.dumps([row.body, viewer.zone.key, told], option=orjson.OPT_SORT_KEYS)
+    if (known := RESULTS.find(key)) is not None:
+        return known
     try:
         found = PREVIEWS.get(row.body, SPAN, settings)
     except InvalidInput as error:
         return Result(0, 0, 0, (), refusal="; ".join(f"it {each.message}" for each in error.errors))
+    result = _result(viewer, row, targets, week, found)
+    RESULTS.keep(key, result)
+    return result
+
+
+def _result(viewer: Viewer, row: WeekRow, targets: Sequence[Action], week: Week, found: Mapping[str, Any]) -> Result:
     alerts = found["alerts"]
     times = [_times(alert) for alert in alerts]
     return Result(

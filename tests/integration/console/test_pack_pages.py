@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from app.api.console import rule_preview
 from app.enums import Scope
 from app.services.preview import deadline
 from app.services.rules import packs
@@ -108,6 +109,24 @@ async def test_a_fragment_is_one_rule_and_then_the_totals(browser: Browser, api:
     assert "<strong>3 alerts</strong>" in totals
     assert "nobody would be told" in totals
     assert "<li" not in totals
+
+
+async def test_the_totals_need_no_second_reading_until_something_changes(
+    browser: Browser, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed()
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    await browser.sign_in()
+    await browser.get(f"/rules/week?run={rule['id']}")
+    monkeypatch.setattr(deadline, "MAX_SECONDS", -1)  # what is read now is refused
+    monkeypatch.setattr(rule_preview, "KEEP_SECONDS", 0.0)
+    assert "Not counted" not in (await browser.get("/rules/week?run=all")).text
+    await api.patch(f"/api/rules/{rule['id']}", json={"pattern_value": "30004"})
+    assert "Not counted" in (await browser.get("/rules/week?run=all")).text
+    await api.patch(f"/api/rules/{rule['id']}", json={"pattern_value": "30003"})
+    assert "Not counted" not in (await browser.get("/rules/week?run=all")).text
+    await api.post("/api/actions", json=EMAIL)
+    assert "Not counted" in (await browser.get("/rules/week?run=all")).text
 
 
 async def test_a_rule_that_takes_too_long_says_so_and_the_others_are_counted(

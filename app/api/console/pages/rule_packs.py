@@ -74,7 +74,7 @@ def show_week(request: Request, viewer: SignedIn) -> Response:
 
 
 def _page(request: Request, viewer: Viewer, rows: Sequence[WeekRow], context: Mapping[str, object]) -> Response:
-    """Run what `run` asks for. The script asks row by row, then for all: those are remembered for a minute."""
+    """Run what `run` asks for. The script asks row by row, then for all: those are kept for some minutes."""
     now = utc_now()
     shown_week = week.make_week(viewer, now)
     with session_scope() as session:
