@@ -5,6 +5,11 @@ from datetime import UTC, datetime, timedelta
 START = datetime(2026, 11, 23, 6, 9, tzinfo=UTC)
 
 
+def minutes(count: float) -> datetime:
+    """The moment so many minutes after the start."""
+    return START + timedelta(minutes=count)
+
+
 class FrozenClock:
     """A clock that stands still until it is moved. It is called like `utc_now`."""
 

@@ -31,11 +31,6 @@ OUTCOMES = [
 SERVICES = ("MG" + "1" * 32, "MG" + "2" * 32, None)
 
 
-@pytest.fixture
-def feed(database: str) -> Feed:
-    return Feed(START - timedelta(days=10))
-
-
 def random_logs(seed: int, count: int = 400) -> list[NormalizedLog]:
     random = Random(seed)
     made = []

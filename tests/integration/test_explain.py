@@ -19,14 +19,13 @@ from app.services.explain.steps import Explanation, StepName, Verdict
 from app.services.logs import search
 from app.services.logs.types import NormalizedLog
 from tests.conftest import forget
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import (
     change_rule,
     fail_at,
     make_action,
     make_rule,
-    minutes,
     only_alert,
     pass_time,
     silence,

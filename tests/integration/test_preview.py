@@ -24,17 +24,13 @@ from app.services.rules.types import LogVersion
 from app.services.serializers import rule_json
 from app.utils.clock import rfc3339
 from tests.factories import make_log, make_rule
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.profiles import examples
 
 END = START + timedelta(hours=12)
 _accounts = count(1)
 _numbers = count(1)
-
-
-def minutes(number: float) -> datetime:
-    return START + timedelta(minutes=number)
 
 
 class PreviewCase:

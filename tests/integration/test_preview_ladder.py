@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from app.errors import InvalidInput
 from app.services.preview import ladder
 from app.services.rules.definition import parse_rule
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import evaluate, log
-from tests.integration.test_preview import Drawn, PreviewCase, case, drawn, minutes, patterns, slow_is_fine, soon
+from tests.integration.test_preview import Drawn, PreviewCase, case, drawn, patterns, slow_is_fine, soon
 from tests.profiles import examples
 
 __all__ = ["case"]

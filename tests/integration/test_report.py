@@ -13,9 +13,9 @@ from app.errors import InvalidInput
 from app.models import Alert, CoverageGap, Delivery
 from app.services.logs import tallies
 from app.services.reports.report import build
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import ACCOUNT, Feed, log
-from tests.integration.alerts.stories import make_rule, minutes
+from tests.integration.alerts.stories import make_rule
 
 DAY = timedelta(days=1)
 

@@ -1,6 +1,5 @@
 """Error codes that occurred and that no enabled rule would match."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,14 +8,9 @@ from app.database import session_scope
 from app.errors import InvalidInput
 from app.services import rule_admin, unwatched
 from app.services.unwatched import UnwatchedCode, find_unwatched
-from tests.fakes import START
+from tests.fakes import minutes
 from tests.feeding import Feed, log
-from tests.integration.alerts.stories import make_rule, minutes
-
-
-@pytest.fixture
-def feed(database: str) -> Feed:
-    return Feed(START - timedelta(days=10))
+from tests.integration.alerts.stories import make_rule
 
 
 def found(since: float = 0, until: float = 60) -> list[UnwatchedCode]:

@@ -11,14 +11,10 @@ from app.models import Alert, Delivery
 from app.services import rule_admin
 from app.services.alerts import silences
 from app.services.outbox import actions
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 
 ACTION = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/giftpulse"}}
-
-
-def minutes(count: float) -> datetime:
-    return START + timedelta(minutes=count)
 
 
 def make_rule(**fields: Any) -> UUID:

@@ -15,9 +15,9 @@ from app.services.findings import common, notices
 from app.services.findings.common import ComparedAlert, InCommon, find_common
 from app.services.logs.types import NormalizedLog
 from tests.conftest import forget
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
-from tests.integration.alerts.stories import change_rule, make_action, make_rule, minutes, only_alert
+from tests.integration.alerts.stories import change_rule, make_action, make_rule, only_alert
 
 GOOD = {"status": "delivered", "error_code": None}
 

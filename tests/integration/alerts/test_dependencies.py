@@ -10,18 +10,9 @@ from app.errors import InvalidInput
 from app.models import Alert, Delivery, Rule
 from app.services import rule_admin
 from app.services.alerts import manual
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import ACCOUNT, Feed, evaluate, log
-from tests.integration.alerts.stories import (
-    alerts,
-    change_rule,
-    fail_at,
-    make_action,
-    make_rule,
-    minutes,
-    pass_time,
-    silence,
-)
+from tests.integration.alerts.stories import alerts, change_rule, fail_at, make_action, make_rule, pass_time, silence
 
 OTHER_ACCOUNT = "AC" + "1" * 32
 CAUSE = {"pattern_value": "failed"}

@@ -7,7 +7,7 @@ import pytest
 
 from app.database import session_scope
 from app.services.alerts import manual
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import (
     alerts,
@@ -15,7 +15,6 @@ from tests.integration.alerts.stories import (
     fail_at,
     make_action,
     make_rule,
-    minutes,
     notification_times,
     only_alert,
     pass_time,

@@ -13,22 +13,9 @@ from app.errors import InvalidInput
 from app.models import Alert, Delivery
 from app.services.alerts import escalation, manual, silences
 from app.services.outbox import actions
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate
-from tests.integration.alerts.stories import (
-    fail_at,
-    make_action,
-    make_rule,
-    minutes,
-    only_alert,
-    pass_time,
-    silence,
-)
-
-
-@pytest.fixture
-def feed(database: str) -> Feed:
-    return Feed(START - timedelta(days=10))
+from tests.integration.alerts.stories import fail_at, make_action, make_rule, only_alert, pass_time, silence
 
 
 def told(action_id: UUID) -> list[tuple[str, float]]:

@@ -1,7 +1,6 @@
 """A rule that fails keeps the rest going, is told of, and loses nothing."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,12 +16,8 @@ from app.services.evaluation import change_queue, match_evaluator, pipeline
 from app.services.rules.conditions.no_data import NoData
 from app.services.rules.conditions.threshold import Threshold
 from app.services.rules.types import LogVersion
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
-
-
-def minutes(count: float) -> datetime:
-    return START + timedelta(minutes=count)
 
 
 def make_rule(condition: dict[str, Any], **fields: Any) -> UUID:
@@ -46,11 +41,6 @@ def alerts() -> list[tuple[str, str]]:
 def last_error(rule_id: UUID) -> str | None:
     with session_scope() as session:
         return rule_admin.get(session, rule_id).last_error
-
-
-@pytest.fixture
-def feed(database: str) -> Feed:
-    return Feed(START - timedelta(days=10))
 
 
 def test_a_rule_that_fails_stops_no_other_and_its_matches_are_judged_once_it_works(

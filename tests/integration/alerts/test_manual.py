@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.database import session_scope
 from app.errors import Conflict
 from app.services.alerts import manual
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import (
     alerts,
@@ -22,7 +22,6 @@ from tests.integration.alerts.stories import (
     fail_at,
     make_action,
     make_rule,
-    minutes,
     notification_times,
     only_alert,
     pass_time,

@@ -1,7 +1,7 @@
 """What is told of an alert, when, and to whom: over real rows, with the clock in the test's hands."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -14,22 +14,9 @@ from app.services import rule_admin
 from app.services.alerts import manual, silences
 from app.services.outbox import actions
 from tests.conftest import forget
-from tests.fakes import START
+from tests.fakes import minutes
 from tests.feeding import Feed, evaluate, log
-from tests.integration.alerts.stories import (
-    ACTION,
-    change_rule,
-    make_action,
-    make_rule,
-    minutes,
-    notifications,
-    only_alert,
-)
-
-
-@pytest.fixture
-def feed(database: str) -> Feed:
-    return Feed(START - timedelta(days=10))
+from tests.integration.alerts.stories import ACTION, change_rule, make_action, make_rule, notifications, only_alert
 
 
 def test_an_alert_is_told_when_it_fires_once_in_a_while_and_when_it_resolves(feed: Feed) -> None:

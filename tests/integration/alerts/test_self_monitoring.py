@@ -1,7 +1,7 @@
 """Alerts that no rule opens: what they say of GiftPulse itself, whom they reach, and what ends them."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,15 +14,11 @@ from app.services import rule_admin
 from app.services.alerts import manual, silences
 from app.services.outbox import actions
 from app.services.outbox.cancellation import disable
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate
 
 ACTION = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/giftpulse"}}
 ACCOUNT_GROUP = {"account_sid": "AC" + "0" * 32}
-
-
-def minutes(count: float) -> datetime:
-    return START + timedelta(minutes=count)
 
 
 def make_action(**fields: Any) -> UUID:

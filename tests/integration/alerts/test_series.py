@@ -19,9 +19,9 @@ from app.services import rule_admin
 from app.services.findings.rule_of_alert import NoRule
 from app.services.preview import alert_series, log_reader
 from app.services.preview.alert_series import AlertSeries, SeriesPoint, read_series
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
-from tests.integration.alerts.stories import change_rule, fail_at, make_rule, minutes, only_alert, pass_time
+from tests.integration.alerts.stories import change_rule, fail_at, make_rule, only_alert, pass_time
 from tests.integration.console.statements import count_statements
 from tests.profiles import examples
 

@@ -9,14 +9,13 @@ import pytest
 from app.database import session_scope
 from app.models import Silence
 from app.services.alerts import silences
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate
 from tests.integration.alerts.stories import (
     alerts,
     fail_at,
     make_action,
     make_rule,
-    minutes,
     notification_times,
     only_alert,
     pass_time,

@@ -8,9 +8,9 @@ from sqlalchemy import update
 
 from app.database import session_scope
 from app.models import Account, Stream
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import ACCOUNT, Feed, evaluate, log
-from tests.integration.alerts.stories import make_rule, minutes, only_alert
+from tests.integration.alerts.stories import make_rule, only_alert
 
 OTHER = "AC" + "1" * 32
 

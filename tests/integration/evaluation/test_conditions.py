@@ -1,6 +1,6 @@
 """Each condition over real rows: what is stored, evaluated and complete makes the alerts that it should."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -15,12 +15,8 @@ from app.services import retention, rule_admin
 from app.services.alerts import manual
 from app.services.logs import search
 from tests.conftest import forget
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
-
-
-def minutes(count: float) -> datetime:
-    return START + timedelta(minutes=count)
 
 
 def make_rule(condition: dict[str, Any], **fields: Any) -> str:
@@ -65,11 +61,6 @@ def alerts_of(sid: str) -> list[UUID]:
 def resolve_by_hand(now: datetime) -> None:
     with session_scope() as session:
         manual.resolve(session, alerts()[-1].id, "bob", None, now)
-
-
-@pytest.fixture
-def feed(database: str) -> Feed:
-    return Feed(START - timedelta(days=10))
 
 
 def test_each_fires_at_once_and_resolves_after_quiet(feed: Feed) -> None:

@@ -20,16 +20,12 @@ from app.services.logs.types import NormalizedLog
 from app.services.preview.service import preview
 from app.services.serializers import alert_json
 from app.utils.clock import rfc3339
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.profiles import examples
 
 LAST = 120
 _accounts = count(800_000)
-
-
-def minutes(number: float) -> datetime:
-    return START + timedelta(minutes=number)
 
 
 class Price(NamedTuple):

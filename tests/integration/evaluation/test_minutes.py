@@ -14,7 +14,7 @@ from app.models import Alert
 from app.services import rule_admin
 from app.services.logs.types import NormalizedLog
 from tests import reference_minutes
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.profiles import examples
 from tests.reference_minutes import ExpectedAlert, Known
@@ -22,10 +22,6 @@ from tests.reference_minutes import ExpectedAlert, Known
 LAST = 60
 _accounts = count(700_000)
 _numbers = count(1)
-
-
-def minutes(number: float) -> datetime:
-    return START + timedelta(minutes=number)
 
 
 class State(NamedTuple):

@@ -13,7 +13,7 @@ from app.database import session_scope
 from app.models import Alert, MinuteCount, RuleGroup
 from app.services import rule_admin
 from app.services.logs.types import NormalizedLog
-from tests.fakes import START
+from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.profiles import examples
 
@@ -47,10 +47,6 @@ def lives(draw: st.DrawFn) -> list[Life]:
             states.append((created + draw(st.integers(1, 5)), draw(st.sampled_from(["delivered", "undelivered"]))))
         found.append(Life(created, states))
     return found
-
-
-def minutes(number: float) -> datetime:
-    return START + timedelta(minutes=number)
 
 
 def version(number: int, life: Life, state: int) -> NormalizedLog:
