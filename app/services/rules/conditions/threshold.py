@@ -21,7 +21,7 @@ class Threshold(MatchCondition):
     window_minutes: Window
     resolve_count: Count | None = None
 
-    value_words = "in the fullest window"
+    value_words = "in the window"
     limit_field = "count"
     resolve_field = "resolve_count"
 
