@@ -218,3 +218,36 @@ async def test_an_alert_shows_what_its_condition_measured(browser: Browser, api:
     await api.delete(f"/api/rules/{rule['id']}")
     page = (await browser.get(f"/alerts/{alert['id']}")).text
     assert "The rule of this alert was deleted, so it is not known what it counted." in page
+
+
+async def test_the_text_for_twilios_support_has_what_they_ask_for(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=3))
+    await api.post("/api/rules", json=RULE)
+    feed.store([log(number, now + timedelta(seconds=number)) for number in range(1, 9)], now)
+    feed.complete(now)
+    evaluate(now + timedelta(seconds=60))
+    (alert,) = (await api.get("/api/alerts")).json()["items"]
+    await browser.sign_in()
+    assert f'href="/alerts/{alert["id"]}/support"' in (await browser.get(f"/alerts/{alert['id']}")).text
+    page = (await browser.get(f"/alerts/{alert['id']}/support")).text
+    for line in (
+        "Account: AC" + "0" * 32,
+        "Error code: 30003 (Unreachable destination handset)",
+        "Sender: +14155550100",
+        f"First seen: {now + timedelta(seconds=1):%Y-%m-%d %H:%M:%S} UTC",
+        f"SM{8:032x}, created",
+    ):
+        assert line in page, line
+    assert page.count("SM0000") == 5
+    assert "may not trace" not in page
+
+
+async def test_the_text_for_twilios_support_says_when_it_is_too_old(browser: Browser) -> None:
+    alert_id = make_alert(summary=HOSTILE)
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert_id}/support")).text
+    assert "may not trace what is older" in page
+    assert "No records are stored any more." in page
+    assert "<script>alert(1)" not in page
+    assert (await browser.get(f"/alerts/{uuid4()}/support")).status_code == 404

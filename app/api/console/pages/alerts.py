@@ -21,7 +21,7 @@ from app.config import Settings
 from app.database import session_scope
 from app.enums import AlertStatus
 from app.models import Alert, AlertNote, Delivery
-from app.services.alerts import escalation, manual, search, silences
+from app.services.alerts import escalation, manual, search, silences, support_text
 from app.services.findings import wording
 from app.services.findings.common import ComparedAlert, InCommon, find_common
 from app.services.findings.comparison import MIN_FINDING_FACTOR
@@ -37,6 +37,7 @@ router = make_router()
 AlertId = Annotated[UUID, Path()]
 PAGE_SIZE = 50
 SAMPLE_LOGS = 5
+SUPPORT_LOGS = 100
 OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
 LABELS = {"rule_id": "rule", "account_sid": "account", "since": "from", "until": "before"}
 ACKNOWLEDGED_FOR = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "8h": timedelta(hours=8)}
@@ -103,6 +104,22 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: 
         "morning": _next_morning(viewer, utc_now()),
     }
     return render(request, viewer, "alert.html", context)
+
+
+@router.get("/alerts/{alert_id}/support")
+def show_support_text(request: Request, viewer: SignedIn, alert_id: AlertId, settings: AppSettings) -> Response:
+    """Show what Twilio's support asks for about an alert, ready to copy."""
+    with session_scope() as session:
+        alert = search.get(session, alert_id)
+        logs = log_search.list_of_alert(session, alert_id, None, SUPPORT_LOGS).items
+        finding = _common(session, alert, settings).finding
+        session.expunge_all()
+    context = {
+        "section": "alerts",
+        "alert": alert,
+        "support": support_text.write(alert, logs, finding, utc_now()),
+    }
+    return render(request, viewer, "support.html", context)
 
 
 def _meaning(alert: Alert) -> ErrorCode | None:

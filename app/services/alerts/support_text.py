@@ -1,0 +1,73 @@
+"""The text that Twilio's support asks for: account, code, senders, times in UTC, and fresh SIDs. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from app.models import Alert
+from app.services.twilio.error_codes import describe
+
+FRESH = timedelta(hours=24)
+"""Twilio traces messages and calls no older than that."""
+MAX_SIDS = 5
+NOUNS = {"message": "Messages", "call": "Calls", "error": "Error-log entries"}
+
+
+class SupportText(NamedTuple):
+    """The text, and whether its SIDs are fresh enough for Twilio to trace."""
+
+    text: str
+    is_fresh: bool
+
+
+def write(alert: Alert, logs: Sequence[Any], finding: str | None, now: datetime) -> SupportText:
+    """Write the text.
+
+    Args:    logs: of the alert, newest first, as rows of `select_logs()`; finding: what they have in common.
+    """
+    fresh = [log for log in logs if log.occurred_at >= now - FRESH]
+    shown = (fresh or list(logs))[:MAX_SIDS]
+    lines = [*_facts(alert, logs), "", *([f"What we found: {finding}", ""] if finding else []), *_records(shown)]
+    return SupportText("\n".join(lines), bool(fresh))
+
+
+def _facts(alert: Alert, logs: Sequence[Any]) -> list[str]:
+    facts = [
+        ("Account", _distinct(log.account_sid for log in logs)),
+        ("Problem", alert.summary),
+        ("Error code", _code(alert.error_code)),
+        ("Sender", _distinct(log.from_ for log in logs)),
+        ("Messaging service", _distinct(log.messaging_service_sid for log in logs)),
+        ("Destination countries", _distinct(log.to_country for log in logs)),
+        ("First seen", _moment(alert.started_at)),
+        ("Last seen", _moment(alert.last_match_at)),
+        ("Still going on", "no" if alert.resolved_at else "yes"),
+    ]
+    return [f"{name}: {value}" for name, value in facts if value]
+
+
+def _code(code: int | None) -> str:
+    return "" if code is None else f"{code} ({describe(code).message})"
+
+
+def _distinct(values: Any, most: int = 5) -> str:
+    """List the different values in their order."""
+    found = list(dict.fromkeys(value for value in values if value))
+    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
+
+
+def _records(logs: Sequence[Any]) -> list[str]:
+    if not logs:
+        return ["No records are stored any more."]
+    heading = NOUNS[logs[0].log_type] if len({log.log_type for log in logs}) == 1 else "Records"
+    return [f"{heading}:", *(_record(log) for log in logs)]
+
+
+def _record(log: Any) -> str:
+    code = "" if log.error_code is None else f", error {log.error_code}"
+    route = f", {log.from_} to {log.to_}" if log.from_ or log.to_ else ""
+    return f"{log.sid}, created {_moment(log.occurred_at)}, {log.status or log.level}{code}{route}"
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
