@@ -8,6 +8,7 @@ from app.enums import ActionType, Severity
 from app.errors import FieldError, InvalidInput
 from app.models import Action
 from app.services.outbox import actions
+from app.services.outbox.report_schedule import ReportSchedule
 
 WAITS = ("after_minutes", "bundle_seconds")
 NOTIFY_ON = ("firing", "update", "resolved")
@@ -31,6 +32,10 @@ LABELS = {
     "notify_on": "Of what",
     "after_minutes": "Only if nobody acknowledges it",
     "bundle_seconds": "Together",
+    "report_every": "Reports",
+    "report_weekday": "Day of the report",
+    "report_at": "Time of the report",
+    "report_timezone": "Zone of the report",
 }
 EMPTY: Mapping[str, str] = {
     "enabled": "true",
@@ -38,6 +43,8 @@ EMPTY: Mapping[str, str] = {
     "notify_on": ",".join(NOTIFY_ON),
     "format": "standard",
     "method": "POST",
+    "report_every": "",
+    **{f"report_{name}": str(value) for name, value in ReportSchedule(every="week") if name != "every"},
 }
 
 
@@ -55,12 +62,20 @@ def read(form: Form) -> dict[str, Any]:
         "notify_on": form.all("notify_on"),
         **{name: _whole(form.get(name)) for name in WAITS},
         "config": _config(form, ActionType(action_type)) if action_type in [*ActionType] else {},
+        "report": _report(form),
     }
 
 
 def _whole(text: str) -> int | str:
     """Read a number; empty is 0, and what is none stays text, which the service refuses."""
     return int(text) if text.isdecimal() and text.isascii() else text or 0
+
+
+def _report(form: Form) -> dict[str, str] | None:
+    if not form.get("report_every"):
+        return None
+    names = [name for name in ReportSchedule.model_fields if form.get(f"report_{name}")]
+    return {name: form.get(f"report_{name}") for name in names}
 
 
 def _config(form: Form, action_type: ActionType) -> dict[str, Any]:
@@ -98,7 +113,9 @@ def write(action: Action) -> dict[str, str]:
     for name in LISTS.values():
         fields[name] = "\n".join(config.get(name, []))
     fields["headers"] = "\n".join(f"{name}: {value}" for name, value in config.get("headers", {}).items())
-    return fields | {
+    reports = {name: value for name, value in EMPTY.items() if name.startswith("report_")}
+    stored = {f"report_{name}": str(value) for name, value in (action.report or {}).items()}
+    common = {
         "action_type": action.action_type,
         "rule_id": str(action.rule_id or ""),
         "enabled": "true" if action.enabled else "",
@@ -106,6 +123,7 @@ def write(action: Action) -> dict[str, str]:
         "notify_on": ",".join(action.notify_on),
         **{name: str(getattr(action, name)) for name in WAITS},
     }
+    return fields | reports | stored | common
 
 
 def typed(form: Form) -> dict[str, str]:
@@ -118,6 +136,7 @@ def by_field(error: InvalidInput) -> dict[str, str]:
     found: dict[str, str] = {}
     for each in error.errors:
         name, _, rest = each.field.removeprefix("config.").partition(".")
+        name = f"report_{rest or 'every'}" if name == "report" else name
         message = f"line {int(rest) + 1} {each.message}" if rest.isdigit() else each.message
         found[name] = f"{found[name]}; {message}" if name in found else message
     return found

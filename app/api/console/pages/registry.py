@@ -13,6 +13,7 @@ from app.api.console.pages import (
     logs,
     overview,
     phone,
+    report,
     rule_editor,
     rule_packs,
     rules,
@@ -41,6 +42,7 @@ ROUTERS = tuple(
         actions,
         accounts,
         phone,
+        report,
         kit,
     )
 )

@@ -1,0 +1,74 @@
+"""The reports that pages show: built at most once in a minute for a process, since one reads much; and their plot."""
+
+import threading
+import time
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from app.actions import report_words
+from app.api.console.plots import figure
+from app.api.console.plots.figure import Axis, Figure, Series, Style
+from app.api.console.rendering import link
+from app.database import session_scope
+from app.services.reports.report import build
+from app.utils.json_types import JsonObject
+
+SPANS = {"day": timedelta(days=1), "week": timedelta(days=7)}
+KEEP_SECONDS = 60.0
+MAX_KEPT = 20
+Key = tuple[datetime, datetime, str]
+
+
+class ReportCache:
+    """Keeps the reports that were asked for last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[Key, tuple[float, JsonObject]] = {}
+
+    def get(self, since: datetime, until: datetime, zone: str) -> JsonObject:
+        """Return the report of a span; one that cannot be built is refused as by the service."""
+        key = since, until, zone
+        with self._lock:
+            built_at, report = self._kept.get(key, (0.0, None))
+            if report is None or time.monotonic() - built_at > KEEP_SECONDS:
+                with session_scope() as session:
+                    report = build(session, since, until, zone)
+                self._kept.pop(key, None)
+                self._kept[key] = time.monotonic(), report
+                self._kept = dict(list(self._kept.items())[-MAX_KEPT:])
+            return report
+
+
+def draw_traffic(report: JsonObject, zone: ZoneInfo) -> Figure:
+    """Draw the logs of the span by hours or days."""
+    starts = [datetime.fromisoformat(step["at"]) for step in report["traffic"]["series"]]
+    values = [step["count"] for step in report["traffic"]["series"]]
+    until = datetime.fromisoformat(report["until"])
+    axis = Axis(
+        starts,
+        until,
+        zone,
+        lambda first, last: link("/logs", since=first, until=last),
+        lambda at: f"{at:%a} {at.day} {at:%b} {at:%H:%M}",
+    )
+    unread = [
+        axis.span("unread", datetime.fromisoformat(each["since"]), datetime.fromisoformat(each["until"]))
+        for each in report["not_read"]
+    ]
+    caption = report_words.summary(report) + "."
+    return figure.draw("Logs", caption, axis, [Series("logs", values, "bars-good", "good")], Style(), unread)
+
+
+def shifted(since: datetime, until: datetime, steps: int) -> str:
+    """Return the address of the report so many spans later; empty where no calendar has such times."""
+    length = (until - since) * steps
+    try:
+        return link("/report", since=since + length, until=until + length)
+    except OverflowError:
+        return ""
+
+
+def round_down(at: datetime) -> datetime:
+    """Return the beginning of the hour: whole hours are counted fastest, and are read whole soonest."""
+    return at.replace(minute=0, second=0, microsecond=0)
