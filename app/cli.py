@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
+import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -18,6 +19,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
 from app import __version__, environment
+from app.actions import mail_text
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import Scope
@@ -30,6 +32,8 @@ from app.services.evaluation import pipeline
 from app.services.ingest import accounts, backfills, callback_setup, polling, streams
 from app.services.outbox import actions, dispatch
 from app.services.preview import service as previews
+from app.services.reports import due as due_reports
+from app.services.reports import report as reports
 from app.services.rules import packs
 from app.services.transfer import transfer, yaml_text
 from app.services.twilio import error_code_updates
@@ -185,7 +189,8 @@ def evaluate() -> None:
 
 @cli.command()
 def deliver() -> None:
-    """Send every delivery that is due."""
+    """Make the reports that are due, and send every delivery that is."""
+    due_reports.make_due(get_settings(), utc_now())
     count = 0
     with asyncio.Runner() as runner:
         while sent := dispatch.deliver_due(get_settings(), runner):
@@ -271,6 +276,23 @@ def preview(
         _print_line(f"firing   {''.join('^' if each['firing'] else ' ' for each in outcome['series'])}")
     for alert in outcome["alerts"]:
         _print_line(_preview_alert(alert))
+
+
+@cli.command()
+def report(
+    since: SinceOption = "7d",
+    until: UntilOption = "0m",
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Write what `GET /api/report` answers.")] = False,
+) -> None:
+    """Tell what a span brought, against the span before. Times are in NOTIFY_TIMEZONE."""
+    now, settings = utc_now(), get_settings()
+    with session_scope() as session:
+        told = reports.build(session, _parse_time(since, now), _parse_time(until, now), settings.notify_timezone)
+    if as_json:
+        print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+    else:
+        _print_line(mail_text.plain_report(told, settings.public_base_url, settings.notify_timezone, now))
 
 
 def _preview_alert(alert: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -17,11 +18,14 @@ from app.actions import mail_headers, report_words
 from app.actions.base import Envelope, Notification
 from app.actions.details import format_time, single_line
 from app.actions.message_content import MessageContent, compose, console_url, truncate
+from app.utils.json_types import JsonObject
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"
 BUILT_IN = "error_notification"
 REPORT = "_report"
 """The template of reports. Actions cannot name it: it shows nothing of alerts."""
+SIGNATURE = "\n-- \n"
+"""Above the line that says why one receives a mail."""
 PARTS = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 ADDRESS = re.compile(r"(https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]])")
@@ -98,6 +102,12 @@ def write(name: str, notification: Notification) -> tuple[dict[str, str], str | 
         parts["subject"] = one_line(parts["subject"])
         return parts, None if candidate == name else f"the template {name} could not be used; the built-in one was"
     return _plain(message_content), f"the template {name} could not be used, nor the built-in one; plain text was sent"
+
+
+def plain_report(report: JsonObject, base_url: str, timezone: str, now: datetime) -> str:
+    """Write a report for a terminal: the text of its mail, without what says why one receives it."""
+    notification = report_words.to_notification(report, "", base_url, timezone, now)
+    return write(REPORT, notification)[0]["text"].partition(SIGNATURE)[0].rstrip()
 
 
 def _plain(content: MessageContent) -> dict[str, str]:

@@ -14,7 +14,7 @@ from app.utils.json_types import JsonObject
 from app.utils.quantities import duration, money, number
 
 Report = Mapping[str, Any]
-TITLES = {"day": "Daily report", "week": "Weekly report"}
+TITLES = {"day": "Daily report", "week": "Weekly report", "": "Report"}
 TYPES = {"call": ("call", "calls"), "message": ("message", "messages"), "error": ("error entry", "error entries")}
 """What one and several logs of a type are called."""
 STATES = {"gap": "missing for good", "not_yet": "not read yet"}
@@ -26,7 +26,10 @@ NOISY_FROM = 10
 
 
 def to_notification(report: JsonObject, every: str, base_url: str, timezone: str, now: datetime) -> Notification:
-    """Make a notification of a report, in the shape of an alert, so that every receiver can show it."""
+    """Make a notification of a report, in the shape of an alert, so that every receiver can show it.
+
+    Args:    every: `day`, `week`, or empty for any other span.
+    """
     alert = make_alert(
         id=None,
         rule_name=TITLES[every],
@@ -214,8 +217,8 @@ def reaction(item: Report) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share of one."""
-    return f"{number(share * 100)} %"
+    """Write a share of one; only exactly everything is 100%."""
+    return f"{number(min(share * 100, 99.99) if share < 1 else 100)}%"
 
 
 def amount(value: str) -> str:
@@ -238,7 +241,7 @@ def change(item: Report, name: str) -> str:
     points = round((count - before) / before * 100)
     if points > 900:
         return f"{number(round(count / before))} times as many"
-    return f"{abs(points) or 'less than 1'} % {'more' if count > before else 'fewer'}"
+    return f"{abs(points) or 'less than 1'}% {'more' if count > before else 'fewer'}"
 
 
 def _count(count: int, one: str, many: str) -> str:

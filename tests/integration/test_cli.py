@@ -1,5 +1,6 @@
 """The command line: what an operator types, and what it says."""
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -350,3 +351,18 @@ def test_twilio_is_changed_only_when_somebody_says_so(run: Run, simulator: Simul
     assert not simulator.configuration.resources[number]["status_callback"]
     assert run("twilio", "connect", "--yes")[0] == 0
     assert simulator.configuration.resources[number]["status_callback"]
+
+
+@pytest.mark.usefixtures("database")
+def test_a_report_is_told_as_text_and_as_json(run: Run) -> None:
+    code, out, err = run("report", "--since", "2026-11-16", "--until", "2026-11-23")
+    assert (code, err) == (0, "")
+    assert out.startswith("Report\nMon 16 Nov 2026, 00:00 to Mon 23 Nov 2026, 00:00 (UTC)\n")
+    assert "Nothing came." in out
+    assert "You receive this mail" not in out
+    code, out, err = run("report", "--since", "2026-11-16", "--until", "2026-11-23", "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["traffic"]["total"] == 0
+    code, _, err = run("report", "--since", "200d")
+    assert code == 1
+    assert "since: must not be more than 92 days before until" in err

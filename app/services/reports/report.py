@@ -27,6 +27,7 @@ MAX_HOURLY_SPAN = timedelta(days=2)
 MAX_CODES = 10
 MAX_UNWATCHED = 100
 MAX_NOT_READ = 100
+MOST_BUT_ALL = 0.9999
 HOUR = timedelta(hours=1)
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 
@@ -138,7 +139,10 @@ def _delivery(snapshot: Snapshot, span: ReportSpan) -> JsonObject:
 
 
 def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
+    """Return the share, rounded; only exactly everything is 1."""
+    if not whole:
+        return None
+    return 1.0 if part == whole else min(round(part / whole, 4), MOST_BUT_ALL)
 
 
 def _error_codes(snapshot: Snapshot, span: ReportSpan) -> list[JsonObject]:

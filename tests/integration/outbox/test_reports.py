@@ -84,7 +84,7 @@ def test_a_report_goes_out_once_by_mail_and_webhook(
     assert [code["error_code"] for code in report["error_codes"]] == [30003]
     for recipient in ("ann@example.com", "bob@example.com"):
         [mail] = mailbox.to(recipient)
-        assert mail["Subject"] == "[GiftPulse] Daily report: 3 logs, 0 % of messages delivered, 0 alerts"
+        assert mail["Subject"] == "[GiftPulse] Daily report: 3 logs, 0% of messages delivered, 0 alerts"
         assert mail["X-GiftPulse-Type"] == "report"
         plain, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
         assert plain is not None
