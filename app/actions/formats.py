@@ -19,6 +19,8 @@ from app.utils.json_types import JsonObject
 MAX_BYTES = 64 * 1024
 MAX_TEXT_LENGTH = 1000
 """Of an alert that is too large for a webhook."""
+MAX_LISTED = 10
+"""Items of each list in a report that is too large for a webhook."""
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
 SECRET_PATHS = frozenset({"slack", "teams", "google_chat", "discord"})
 """Services whose URL is itself the secret."""
@@ -117,6 +119,8 @@ def template_values(notification: Notification) -> JsonObject:
 
 def standard(notification: Notification) -> bytes:
     """Write the body of format `standard`, within 64 KiB: what does not fit is left out, and that is told."""
+    if notification.report is not None:
+        return _report(notification, notification.report)
     logs = list(notification.logs)
     while True:
         body = _standard(notification, notification.rule, logs)
@@ -132,6 +136,21 @@ def standard(notification: Notification) -> bytes:
         return body
     alert = {name: _truncate(value) for name, value in notification.alert.items()} | {"truncated": True}
     return _standard(replace(notification, alert=alert), short and short | {"name": _truncate(short["name"])}, [])
+
+
+def _report(notification: Notification, report: JsonObject) -> bytes:
+    """Write a report; of one that is too large the long lists end early, and that is told."""
+    body = _standard(notification, None, [])
+    if len(body) <= MAX_BYTES:
+        return body
+    return _standard(replace(notification, report=_shortened(report) | {"truncated": True}), None, [])
+
+
+def _shortened(value: Any) -> Any:
+    """Cut the lists in a value of a report."""
+    if isinstance(value, dict):
+        return {name: _shortened(part) for name, part in value.items()}
+    return value[:MAX_LISTED] if isinstance(value, list) else value
 
 
 def _truncate(value: Any) -> Any:

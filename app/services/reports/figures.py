@@ -15,6 +15,7 @@ MAX_ALERTS = 10
 MAX_NOISY = 10
 MAX_QUIET = 100
 MAX_SUMMARY_LENGTH = 300
+MAX_NAME_LENGTH = 200
 COST = """
 SELECT price_unit,
        coalesce(sum(abs(price)) FILTER (WHERE occurred_at >= :since), 0) AS amount,
@@ -115,7 +116,7 @@ def _alert(row: Row[*tuple[Any, ...]]) -> JsonObject:
         "status": row.status,
         "summary": row.summary[:MAX_SUMMARY_LENGTH],
         "started_at": rfc3339(row.started_at),
-        "acknowledged_by": row.acknowledged_by,
+        "acknowledged_by": row.acknowledged_by and row.acknowledged_by[:MAX_NAME_LENGTH],
         "seconds_to_acknowledge": _between(row.started_at, row.acknowledged_at),
         "seconds_to_resolve": _between(row.started_at, row.resolved_at),
     }
