@@ -1,10 +1,11 @@
 """Alerts: one episode of one rule for one group; and silences, which withhold their notifications."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, Text, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, BigInt, Json, Timestamp
@@ -105,7 +106,10 @@ class Silence(Base):
     group: Mapped[Json]
     """It covers alerts whose group contains all these pairs."""
     starts_at: Mapped[Timestamp]
-    ends_at: Mapped[Timestamp]
+    ends_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Null: never, for a silence that repeats."""
+    repeat: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    """The local times at which it holds: `timezone`, `days`, `start`, `end`; null: all the time."""
     reason: Mapped[str]
     created_by: Mapped[str]
     created_at: Mapped[Timestamp]
