@@ -16,6 +16,7 @@ from app.errors import InvalidInput
 from app.models import Alert, Backfill, Stream
 from app.services import rule_admin
 from app.services.alerts import silences
+from app.services.alerts.recurrence import Validity
 from app.services.logs.types import NormalizedLog
 from app.services.preview import by_minute, deadline, log_reader
 from app.services.preview.service import preview
@@ -475,7 +476,7 @@ def test_alerts_that_silences_held_all_the_time_are_marked(
     with session_scope() as session:
         for since, until in spans:
             group = {"to_country": "GB"}
-            silences.create(session, None, group, minutes(since), minutes(until), "", "a test", START)
+            silences.create(session, None, group, Validity(minutes(since), minutes(until), None), "", "a test", START)
     for group_by, held in ((["to_country"], silenced), ([], False)):
         shown = case.previewed(case.body(group_by=group_by))
         assert [each["silenced"] for each in shown["alerts"]] == [held]
@@ -486,7 +487,7 @@ def test_silences_of_the_rule_itself_hold_the_alerts_of_its_preview(case: Previe
     evaluate(END)
     with session_scope() as session:
         rule = rule_admin.create(session, case.body(), END)
-        silences.create(session, rule.id, {}, START, END, "", "a test", START)
+        silences.create(session, rule.id, {}, Validity(START, END, None), "", "a test", START)
         body = rule_json(rule)
     assert [each["silenced"] for each in case.previewed(body)["alerts"]] == [True]
     assert [each["silenced"] for each in case.previewed(case.body())["alerts"]] == [False]

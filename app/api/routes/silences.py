@@ -11,22 +11,24 @@ from app.api.deps import IfMatch, JsonBody, parse
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
 from app.api.openapi import body
-from app.api.responses import no_content, resource_response
+from app.api.responses import json_response, no_content, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.silences import Silence as ShownSilence
-from app.api.schemas.silences import SilenceBody, SilenceFilters, SilencePage
+from app.api.schemas.silences import SilenceBody, SilencedAlerts, SilenceFilters, SilencePage
 from app.api.security import READ, Writer
 from app.database import session_scope
 from app.models import Silence
 from app.services.alerts import silences
+from app.services.alerts.recurrence import Validity
+from app.services.serializers import alert_json
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
 
 router = make_router("Silences", prefix="/api/silences")
 SilenceId = Annotated[UUID, Path(description="The silence's id.", examples=[EXAMPLE_ID])]
-VOLATILE_FIELDS = ("alert_ids", "warnings")
-"""The alerts of a silence change without an edit."""
+VOLATILE_FIELDS = ("active", "next_start", "alert_ids", "warnings")
+"""These change without an edit."""
 
 
 def _show(session: Session, silence: Silence) -> JsonObject:
@@ -58,8 +60,7 @@ def create_silence(caller: Writer, sent: JsonBody, once: Idempotent) -> Response
             session,
             parsed.rule_id,
             dict(parsed.group),
-            parsed.starts_at or now,
-            parsed.ends_at,
+            Validity.of(parsed.starts_at or now, parsed.ends_at, parsed.repeat),
             parsed.reason,
             caller.name,
             now,
@@ -69,6 +70,24 @@ def create_silence(caller: Writer, sent: JsonBody, once: Idempotent) -> Response
         return resource_response(shown, 201, unversioned=VOLATILE_FIELDS)
 
     return once.run(caller.id, effect)
+
+
+@router.post(
+    "/preview",
+    response_model=SilencedAlerts,
+    summary="Preview a silence",
+    openapi_extra=body(SilenceBody),
+    dependencies=READ,
+)
+def preview_silence(sent: JsonBody) -> Response:
+    """List the open alerts that a silence would hold. Nothing is stored."""
+    parsed = parse(SilenceBody, sent)
+    now = utc_now()
+    wanted = Validity.of(parsed.starts_at or now, parsed.ends_at, parsed.repeat)
+    with session_scope() as session:
+        silence = silences.draft(session, parsed.rule_id, dict(parsed.group), wanted, now)
+        held = silences.alerts_held_by(session, silence)
+        return json_response({"items": [alert_json(alert) for alert in held]})
 
 
 @router.get("/{silence_id}", response_model=ShownSilence, summary="Get a silence", dependencies=READ)

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
+from app.api.schemas.alerts import Alert
 from app.api.schemas.common import (
     WARNINGS,
     FieldWarning,
@@ -15,6 +16,7 @@ from app.api.schemas.common import (
     ShownTime,
     Time,
 )
+from app.services.alerts.recurrence import Repeat
 from app.services.rules.fields import GROUP_FIELDS
 from app.services.rules.groups import OTHER_VALUE
 
@@ -49,7 +51,12 @@ class SilenceBody(RequestModel):
         {}, max_length=len(GROUP_FIELDS), description=GROUP, examples=[{"from": TEST_NUMBER}]
     )
     starts_at: Time | None = Field(None, strict=False, description="Start; default: now.", examples=[None])
-    ends_at: Time = Field(strict=False, description="End; must be in the future.")
+    ends_at: Time | None = Field(
+        None, strict=False, description="End; must be in the future. Null is allowed only with `repeat`: it never ends."
+    )
+    repeat: Repeat | None = Field(
+        None, description="The local times at which it holds; null: all the time.", examples=[None]
+    )
     reason: str = Field("", max_length=10_000, description="Reason.", examples=["The carrier is at work on it."])
 
     @field_validator("group")
@@ -64,6 +71,12 @@ class SilenceBody(RequestModel):
         return group
 
 
+class RepeatBody(RequestModel):
+    """The times at which a silence repeats, by themselves."""
+
+    repeat: Repeat
+
+
 class Silence(ResponseModel):
     """A period that withholds the notifications of some alerts."""
 
@@ -73,11 +86,22 @@ class Silence(ResponseModel):
     rule_id: ShownId | None = Field(description="The rule; null: every rule.")
     group: dict[str, Any] = Field(description=GROUP, examples=[{"to_country": "GB"}])
     starts_at: ShownTime = Field(description="Start.")
-    ends_at: ShownTime = Field(description="End.")
+    ends_at: ShownTime | None = Field(description="End; null: never.")
+    repeat: Repeat | None = Field(description="The local times at which it holds; null: all the time.", examples=[None])
     reason: str = Field(description="Reason.", examples=["The carrier is at work on it."])
     created_by: str = Field(description="The API key that created it.", examples=["API_KEY"])
+    active: bool = Field(description="Whether it holds now.", examples=[True])
+    next_start: ShownTime | None = Field(
+        description="When it begins to hold next; null: never, or it holds without a break."
+    )
     alert_ids: list[ShownId] = Field(description="The open alerts that it silences now.")
     warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Omitted if there are none.")
+
+
+class SilencedAlerts(ResponseModel):
+    """The open alerts that a silence would hold."""
+
+    items: list[Alert] = Field(description="The alerts, newest first.")
 
 
 class SilencePage(ResponseModel):

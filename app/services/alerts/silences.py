@@ -2,28 +2,46 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from app.enums import AlertStatus
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
+from app.services.alerts.recurrence import Validity, holds, next_start, spans
 from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
 from app.services.rules.groups import OTHER_VALUE
 from app.services.serializers import silence_json
 from app.services.twilio.vocabulary import country_fault, log_types_of, value_doubts
+from app.utils.clock import rfc3339_or_none
 
 SORT_KEY = (Silence.created_at, Silence.id)
 
 
 def active_silences(session: Session, now: datetime) -> Sequence[Silence]:
     """List the silences that hold alerts now."""
-    return session.scalars(select(Silence).where(Silence.starts_at <= now, Silence.ends_at > now)).all()
+    found = session.scalars(select(Silence).where(Silence.starts_at <= now, _ends_after(now)))
+    return [silence for silence in found if holds(validity(silence), now)]
+
+
+def validity(silence: Silence) -> Validity:
+    """Return when a silence holds."""
+    return Validity(silence.starts_at, silence.ends_at, silence.repeat)
+
+
+def _ends_after(at: datetime) -> ColumnElement[bool]:
+    return Silence.ends_at.is_(None) | (Silence.ends_at > at)
+
+
+def current(session: Session, now: datetime) -> Sequence[Silence]:
+    """List the silences that have not ended, in the order of their creation."""
+    query = select(Silence).where(_ends_after(now))
+    return session.scalars(query.order_by(Silence.created_at, Silence.id)).all()
 
 
 def is_silenced(silences: Sequence[Silence], rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
@@ -39,17 +57,22 @@ def _covers(silence: Silence, rule_id: UUID | None, group: Mapping[str, Any]) ->
 
 def within(session: Session, since: datetime, until: datetime) -> Sequence[Silence]:
     """List the silences that hold alerts at some time of a span."""
-    return session.scalars(select(Silence).where(Silence.starts_at < until, Silence.ends_at > since)).all()
+    return session.scalars(select(Silence).where(Silence.starts_at < until, _ends_after(since))).all()
 
 
 def cover(
     silences: Sequence[Silence], rule_id: UUID | None, group: Mapping[str, Any], since: datetime, until: datetime
 ) -> bool:
     """Say whether silences hold the alerts of a rule and group without a break from `since` to `until`."""
+    covering = [validity(silence) for silence in silences if _covers(silence, rule_id, group)]
+    last = until + timedelta(microseconds=1)
     free_from = since
-    for silence in sorted(silences, key=lambda silence: silence.starts_at):
-        if silence.starts_at <= free_from < silence.ends_at and _covers(silence, rule_id, group):
-            free_from = silence.ends_at
+    found = (span for each in covering for span in spans(each, since, last))
+    for span in sorted(found, key=lambda span: span.begins_at):
+        if span.ends_at is None:
+            return span.begins_at <= free_from
+        if span.begins_at <= free_from < span.ends_at:
+            free_from = span.ends_at
     return free_from > until or free_from == until > since
 
 
@@ -57,15 +80,26 @@ def create(
     session: Session,
     rule_id: UUID | None,
     group: dict[str, Any],
-    starts_at: datetime,
-    ends_at: datetime,
+    wanted: Validity,
     reason: str,
     created_by: str,
     now: datetime,
 ) -> Silence:
     """Make a silence; the alerts it holds are marked at the next tick.
 
-    Raises: InvalidInput where there is no such rule, or the end is not after the start and the present.
+    Raises: InvalidInput where there is no such rule, the end is not after the start and the present, or it never holds.
+    """
+    silence = draft(session, rule_id, group, wanted, now)
+    silence.reason, silence.created_by, silence.created_at = reason, created_by, now
+    session.add(silence)
+    session.flush()
+    return silence
+
+
+def draft(session: Session, rule_id: UUID | None, group: dict[str, Any], wanted: Validity, now: datetime) -> Silence:
+    """Check a silence, and make it without storing it.
+
+    Raises: as `create`.
     """
     errors = []
     group = dict(group)
@@ -75,24 +109,26 @@ def create(
             errors.append(FieldError("group", f"to_country {why}"))
     if rule_id is not None and session.get(Rule, rule_id) is None:
         errors.append(FieldError("rule_id", "there is no such rule; null holds every rule"))
-    if ends_at <= starts_at:
-        errors.append(FieldError("ends_at", "must be after starts_at"))
-    elif ends_at <= now:
-        errors.append(FieldError("ends_at", "must lie in the future"))
+    errors += _time_errors(wanted, now)
     if errors:
         raise InvalidInput(errors)
-    silence = Silence(
-        rule_id=rule_id,
-        group=group,
-        starts_at=starts_at,
-        ends_at=ends_at,
-        reason=reason,
-        created_by=created_by,
-        created_at=now,
+    return Silence(
+        rule_id=rule_id, group=group, starts_at=wanted.starts_at, ends_at=wanted.ends_at, repeat=wanted.repeat
     )
-    session.add(silence)
-    session.flush()
-    return silence
+
+
+def _time_errors(wanted: Validity, now: datetime) -> list[FieldError]:
+    """Say why a silence could not hold at any time to come."""
+    if wanted.ends_at is None:
+        needed = "is required where repeat is null: a silence without either would hold for ever"
+        return [] if wanted.repeat is not None else [FieldError("ends_at", needed)]
+    if wanted.ends_at <= wanted.starts_at:
+        return [FieldError("ends_at", "must be after starts_at")]
+    if wanted.ends_at <= now:
+        return [FieldError("ends_at", "must lie in the future")]
+    if wanted.repeat is not None and not holds(wanted, now) and next_start(wanted, now) is None:
+        return [FieldError("repeat", "never holds between now, starts_at and ends_at")]
+    return []
 
 
 def warnings(session: Session, silence: Silence) -> list[FieldError]:
@@ -132,9 +168,18 @@ def delete(session: Session, silence_id: UUID) -> None:
 def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> list[dict[str, Any]]:
     """Serialize silences, each with the open alerts that it holds now."""
     held = silenced_alerts(session, silences, now)
+    times = {
+        silence.id: {
+            "active": holds(validity(silence), now),
+            "next_start": rfc3339_or_none(next_start(validity(silence), now)),
+        }
+        for silence in silences
+    }
     warned = {silence.id: [asdict(warning) for warning in warnings(session, silence)] for silence in silences}
     return [
-        silence_json(silence, held[silence.id]) | ({"warnings": found} if (found := warned[silence.id]) else {})
+        silence_json(silence, held[silence.id])
+        | times[silence.id]
+        | ({"warnings": found} if (found := warned[silence.id]) else {})
         for silence in silences
     ]
 
@@ -146,7 +191,13 @@ def silenced_alerts(session: Session, silences: Sequence[Silence], now: datetime
     ).all()
     return {
         silence.id: [str(alert_id) for alert_id, rule_id, group in rows if _covers(silence, rule_id, group)]
-        if silence.starts_at <= now < silence.ends_at
+        if holds(validity(silence), now)
         else []
         for silence in silences
     }
+
+
+def alerts_held_by(session: Session, silence: Silence) -> Sequence[Alert]:
+    """List the open alerts that a silence would hold while it holds, newest first."""
+    query = select(Alert).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.started_at.desc(), Alert.id.desc())
+    return [alert for alert in session.scalars(query) if _covers(silence, alert.rule_id, alert.group)]

@@ -10,6 +10,7 @@ from app.database import session_scope
 from app.models import Alert, Delivery
 from app.services import rule_admin
 from app.services.alerts import silences
+from app.services.alerts.recurrence import Validity
 from app.services.outbox import actions
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
@@ -42,7 +43,9 @@ def make_action(**fields: Any) -> UUID:
 
 def silence(since: float, until: float, rule_id: UUID | None = None, **group: Any) -> UUID:
     with session_scope() as session:
-        made = silences.create(session, rule_id, group, minutes(since), minutes(until), "works", "ann", minutes(since))
+        made = silences.create(
+            session, rule_id, group, Validity(minutes(since), minutes(until), None), "works", "ann", minutes(since)
+        )
         return made.id
 
 

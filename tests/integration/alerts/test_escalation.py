@@ -12,6 +12,7 @@ from app.database import session_scope
 from app.errors import InvalidInput
 from app.models import Alert, Delivery
 from app.services.alerts import escalation, manual, silences
+from app.services.alerts.recurrence import Validity
 from app.services.outbox import actions
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate
@@ -87,7 +88,7 @@ def test_a_silence_that_begins_while_it_waits_starts_the_wait_anew(feed: Feed) -
     first, second = story(0, 10)
     fail_at(feed, 1)
     with session_scope() as session:
-        silences.create(session, None, {}, minutes(5), minutes(20), "works", "ann", minutes(5))
+        silences.create(session, None, {}, Validity(minutes(5), minutes(20), None), "works", "ann", minutes(5))
     for minute in (5, 11, 20, 29.5, 30):
         evaluate(minutes(minute))
     assert (told(first), told(second)) == ([("firing", 1)], [("firing", 30)])

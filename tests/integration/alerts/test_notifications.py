@@ -12,6 +12,7 @@ from app.errors import Conflict
 from app.models import Alert, Delivery
 from app.services import rule_admin
 from app.services.alerts import manual, silences
+from app.services.alerts.recurrence import Validity
 from app.services.outbox import actions
 from tests.conftest import forget
 from tests.fakes import minutes
@@ -113,7 +114,7 @@ def test_a_silence_holds_firing_and_update_until_it_ends(feed: Feed) -> None:
     rule_id = make_rule(resolve_after_minutes=600, group_by=["to_country"])
     with session_scope() as session:
         silence = silences.create(
-            session, rule_id, {"to_country": "GB"}, minutes(0), minutes(60), "works", "ann", minutes(0)
+            session, rule_id, {"to_country": "GB"}, Validity(minutes(0), minutes(60), None), "works", "ann", minutes(0)
         )
         silence_id = silence.id
     feed.store([log(1, minutes(1)), log(2, minutes(1), to_country="FR")], minutes(1))
@@ -134,7 +135,7 @@ def test_an_alert_that_somebody_took_under_a_silence_is_not_told_when_it_ends(fe
     make_action()
     make_rule(resolve_after_minutes=600)
     with session_scope() as session:
-        silences.create(session, None, {}, minutes(0), minutes(60), "works", "ann", minutes(0))
+        silences.create(session, None, {}, Validity(minutes(0), minutes(60), None), "works", "ann", minutes(0))
     feed.store([log(1, minutes(1))], minutes(1))
     evaluate(minutes(1))
     with session_scope() as session:
@@ -150,7 +151,7 @@ def test_a_silence_that_begins_marks_what_fires_already_and_does_not_hold_its_en
     feed.store([log(1, minutes(1))], minutes(1))
     evaluate(minutes(1))
     with session_scope() as session:
-        silences.create(session, None, {}, minutes(2), minutes(600), "works", "ann", minutes(2))
+        silences.create(session, None, {}, Validity(minutes(2), minutes(600), None), "works", "ann", minutes(2))
     evaluate(minutes(3))
     assert only_alert().silenced
     feed.complete(minutes(11))

@@ -12,6 +12,7 @@ from app.database import session_scope
 from app.models import Action, Alert, Delivery
 from app.services import rule_admin
 from app.services.alerts import manual, silences
+from app.services.alerts.recurrence import Validity
 from app.services.outbox import actions
 from app.services.outbox.cancellation import disable
 from tests.fakes import START, minutes
@@ -120,7 +121,7 @@ def test_a_silence_of_every_rule_holds_built_in_alerts_too(
     make_action()
     rule_id = make_rule() if of_a_rule else None
     with session_scope() as session:
-        silences.create(session, rule_id, group, minutes(0), minutes(20), "works", "ann", minutes(0))
+        silences.create(session, rule_id, group, Validity(minutes(0), minutes(20), None), "works", "ann", minutes(0))
     evaluate(minutes(16))
     assert [kind for _, kind in notifications()] == ([] if silenced else ["firing"])
     evaluate(minutes(20))

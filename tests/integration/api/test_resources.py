@@ -14,6 +14,7 @@ from app.enums import Scope
 from app.utils.clock import rfc3339, utc_now
 from tests.conftest import forget
 from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, Api, fields, make_app
+from tests.integration.console.test_alert_pages import make_alert
 from tests.kits.waiting import PATIENCE_SECONDS
 from tests.receivers import Request, http_receiver, respond
 
@@ -279,3 +280,43 @@ async def test_failed_deliveries_of_an_action_are_retried_together(api: Api) -> 
     assert (await api.post(url, json={"action_id": "6" * 8 + action_id[8:], "since": "1h"})).status_code == 404
     async with Api(api.app, await api.key(Scope.READ)) as reader:
         assert (await reader.post(url, json={"action_id": action_id, "since": "1h"})).status_code == 403
+
+
+REPEAT = {"timezone": "Europe/Berlin", "days": ["sat", "sun"], "start": "22:00", "end": "06:00"}
+
+
+async def test_a_silence_that_repeats_never_ends_and_says_when_it_begins(api: Api) -> None:
+    made = (await api.post("/api/silences", json={"repeat": REPEAT})).json()
+    assert (made["repeat"], made["ends_at"]) == (REPEAT, None)
+    assert isinstance(made["active"], bool)
+    assert made["next_start"] > made["starts_at"]
+    assert (await api.get(f"/api/silences/{made['id']}")).json()["repeat"] == REPEAT
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"repeat": REPEAT | {"timezone": "Europe/Nowhere"}}, "repeat.timezone"),
+        ({"repeat": REPEAT | {"days": ["someday"]}}, "repeat.days.0"),
+        ({"repeat": REPEAT | {"start": "25:00"}}, "repeat.start"),
+        ({"repeat": {"timezone": "UTC"}}, "repeat.start"),
+        ({"ends_at": None}, "ends_at"),
+    ],
+)
+async def test_repeats_that_cannot_be_are_refused(api: Api, change: dict[str, Any], field: str) -> None:
+    for path in ("/api/silences", "/api/silences/preview"):
+        answer = await api.post(path, json=change)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["field"] == field
+
+
+async def test_a_preview_lists_what_a_silence_would_hold_and_stores_nothing(api: Api) -> None:
+    held, other = make_alert(group={"to_country": "GB"}), make_alert(group={"to_country": "FR"})
+    make_alert(group={"to_country": "GB"}, status="resolved")
+    body = {"group": {"to_country": "GB"}, "repeat": REPEAT}
+    answer = await api.post("/api/silences/preview", json=body)
+    assert answer.status_code == 200
+    assert [each["id"] for each in answer.json()["items"]] == [str(held)]
+    everything = (await api.post("/api/silences/preview", json={"repeat": REPEAT})).json()["items"]
+    assert {each["id"] for each in everything} == {str(held), str(other)}
+    assert (await api.get("/api/silences")).json()["items"] == []

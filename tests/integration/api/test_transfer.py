@@ -297,3 +297,20 @@ async def test_dependencies_that_are_not_there_are_refused(api: Api, wanted: str
     answer = await api.post("/api/import", content=DEPENDENT.replace("[outage]", wanted), headers=YAML)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == "rules.0.depends_on"
+
+
+REPEATING = """version: 1
+silences:
+  - slug: nights
+    starts_at: 2026-11-24T00:00:00Z
+    repeat: {timezone: Europe/Berlin, days: [fri], start: "22:00", end: "06:00"}
+"""
+
+
+async def test_a_silence_that_repeats_is_brought_and_exported(api: Api) -> None:
+    await import_document(api, REPEATING)
+    assert await import_document(api, REPEATING) == []
+    exported = (await api.get("/api/export")).text
+    assert await import_document(api, exported) == []
+    answer = await api.post("/api/import", content=REPEATING.replace("Berlin", "Nowhere"), headers=YAML)
+    assert answer.json()["errors"][0]["field"] == "silences.0.repeat.timezone"

@@ -13,7 +13,7 @@ from app.utils.clock import cut_to_second, utc_now
 from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import EMAIL, RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
-from tests.integration.console.test_alert_pages import HOSTILE
+from tests.integration.console.test_alert_pages import HOSTILE, make_alert
 from tests.integration.console.test_sessions import pages
 
 ADMIN_PAGES = {"/keys", "/audit", "/actions/new", "/accounts/new"}
@@ -250,3 +250,22 @@ async def test_a_log_says_why_a_rule_did_not_alert(browser: Browser, api: Api) -
     for asked in (uuid4(), "other"):
         page = (await browser.get(f"{path}?rule={asked}")).text
         assert f'<option value="{rule["id"]}">' in page
+
+
+async def test_a_silence_that_repeats_is_tried_out_and_made(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    alert_id = make_alert()
+    hours = {"start": "22:00", "end": "06:00", "timezone": "Europe/Berlin", "days": "sat", "hours": "ever"}
+    tried = await browser.submit("/silences", do="preview", **hours)
+    assert f'href="/alerts/{alert_id}"' in tried.text
+    assert (await api.get("/api/silences")).json()["items"] == []
+    await browser.submit("/silences", **hours)
+    made = (await api.get("/api/silences")).json()["items"][0]
+    assert (made["repeat"]["days"], made["ends_at"]) == (["sat"], None)
+    assert "for ever" in (await browser.get("/silences")).text
+    refused = await browser.submit("/silences", **hours | {"timezone": "Mars/Olympus"})
+    assert refused.status_code == 422
+    assert "is no time zone" in refused.text
+    endless = await browser.submit("/silences", hours="ever")
+    assert endless.status_code == 422
+    assert "is required where repeat is null" in endless.text

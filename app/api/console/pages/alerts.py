@@ -22,6 +22,7 @@ from app.database import session_scope
 from app.enums import AlertStatus
 from app.models import Alert, AlertNote, Delivery
 from app.services.alerts import escalation, manual, search, silences, support_text
+from app.services.alerts.recurrence import Validity
 from app.services.findings import wording
 from app.services.findings.common import ComparedAlert, InCommon, find_common
 from app.services.findings.comparison import MIN_FINDING_FACTOR
@@ -270,7 +271,7 @@ def silence(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFor
         alert = search.get(session, alert_id)
         group = {} if form.get("whole_rule") else dict(alert.group)
         made = silences.create(
-            session, alert.rule_id, group, now, until, form.get("reason"), viewer.principal.name, now
+            session, alert.rule_id, group, Validity(now, until, None), form.get("reason"), viewer.principal.name, now
         )
         shown = silences.to_json(session, [made], now)[0]
         AuditedChange(session, viewer.principal, f"silence:{made.id}").record("silence.create", shown)

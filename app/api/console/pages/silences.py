@@ -1,41 +1,60 @@
 """Silences: which alerts notify nobody, until when."""
 
-from datetime import timedelta
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Request, Response
 
 from app.api.audited_change import AuditedChange
-from app.api.console.access import PostedForm, SignedIn, Writer
+from app.api.console.access import Form, PostedForm, SignedIn, Writer
 from app.api.console.filters import neighbours
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
+from app.api.deps import parse
 from app.api.lists import read_position
-from app.api.schemas.silences import SilenceFilters
+from app.api.schemas.silences import RepeatBody, SilenceFilters
 from app.database import session_scope
-from app.errors import InvalidInput
+from app.errors import FieldError, InvalidInput
+from app.models import Alert
 from app.services import rule_admin
 from app.services.alerts import silences
+from app.services.alerts.recurrence import Validity, holds, next_start
+from app.services.alerts.sentence import DAYS as DAY_NAMES
 from app.services.rules.fields import GROUP_FIELDS
 from app.utils.clock import utc_now
+from app.utils.zones import zone_names
 
 router = make_router()
 SilenceId = Annotated[UUID, Path()]
 PAGE_SIZE = 50
 MAX_RULES = 1000
-LENGTHS = {"1": "an hour", "8": "8 hours", "24": "a day", "168": "a week"}
+FOREVER = "ever"
+LENGTHS = {
+    "1": "an hour",
+    "8": "8 hours",
+    "24": "a day",
+    "168": "a week",
+    "720": "30 days",
+    FOREVER: "ever, at the hours below",
+}
 """Hours, and how they are called."""
 
 
 @router.get("/silences")
 def list_silences(request: Request, viewer: SignedIn) -> Response:
     """List silences, with how many alerts each holds now."""
-    return _page(request, viewer, {}, {})
+    return _page(request, viewer)
 
 
 def _page(
-    request: Request, viewer: SignedIn, typed: dict[str, str], errors: dict[str, str], status: int = 200
+    request: Request,
+    viewer: SignedIn,
+    typed: Form | None = None,
+    errors: Mapping[str, str] | None = None,
+    status: int = 200,
+    preview: Sequence[Alert] | None = None,
 ) -> Response:
     query = SilenceFilters(cursor=request.query_params.get("cursor"), limit=PAGE_SIZE)
     now = utc_now()
@@ -52,8 +71,15 @@ def _page(
         "names": {rule.id: rule.name for rule in rules},
         "fields": GROUP_FIELDS,
         "lengths": LENGTHS,
-        "typed": {"hours": "1", **typed},
-        "errors": errors,
+        "active": {silence.id: holds(silences.validity(silence), now) for silence in page.items},
+        "next_starts": {silence.id: next_start(silences.validity(silence), now) for silence in page.items},
+        "ended": {silence.id for silence in page.items if silence.ends_at is not None and silence.ends_at <= now},
+        "day_names": DAY_NAMES,
+        "zones": sorted(zone_names()),
+        "typed": {"hours": "1", **(typed.typed() if typed else {})},
+        "typed_days": typed.all("days") if typed else [],
+        "errors": errors or {},
+        "preview": preview,
         "beside": neighbours("silences", query, page, "/silences"),
     }
     return render(request, viewer, "silences.html", context, status)
@@ -61,31 +87,51 @@ def _page(
 
 @router.post("/silences")
 def create_silence(request: Request, viewer: Writer, form: PostedForm) -> Response:
-    """Create a silence that starts now."""
+    """Create a silence that starts now, or show which open alerts it would hold."""
     now = utc_now()
-    hours = form.get("hours")
-    group: dict[str, object] = {}
+    try:
+        rule_id, group, wanted = _read(form, now)
+        with session_scope() as session:
+            if form.get("do") == "preview":
+                held = silences.alerts_held_by(session, silences.draft(session, rule_id, group, wanted, now))
+                session.expunge_all()
+                return _page(request, viewer, form, preview=held)
+            silence = silences.create(session, rule_id, group, wanted, form.get("reason"), viewer.principal.name, now)
+            shown = silences.to_json(session, [silence], now)[0]
+            AuditedChange(session, viewer.principal, f"silence:{silence.id}").record("silence.create", shown)
+    except InvalidInput as error:
+        errors = {each.field.partition(".")[0]: each.message for each in error.errors}
+        return _page(request, viewer, form, errors, 422)
+    return redirect(request, "/silences", Flash(f"It holds {len(shown['alert_ids'])} open alerts now."))
+
+
+def _read(form: Form, now: datetime) -> tuple[UUID | None, dict[str, Any], Validity]:
+    """Read what was typed: the rule, the group, and when it holds.
+
+    Raises: InvalidInput.
+    """
+    group: dict[str, Any] = {}
     field, value = form.get("field"), form.get("value")
     if field in GROUP_FIELDS and value:
         group[field] = int(value) if field == "error_code" and value.isdigit() else value
     try:
-        with session_scope() as session:
-            silence = silences.create(
-                session,
-                UUID(form.get("rule_id")) if form.get("rule_id") else None,
-                group,
-                now,
-                now + timedelta(hours=int(hours) if hours in LENGTHS else 1),
-                form.get("reason"),
-                viewer.principal.name,
-                now,
-            )
-            shown = silences.to_json(session, [silence], now)[0]
-            AuditedChange(session, viewer.principal, f"silence:{silence.id}").record("silence.create", shown)
-    except (InvalidInput, ValueError) as error:
-        errors = {each.field: each.message for each in error.errors} if isinstance(error, InvalidInput) else {}
-        return _page(request, viewer, dict(form.typed()), errors or {"rule_id": "is not a rule"}, 422)
-    return redirect(request, "/silences", Flash(f"It holds {len(shown['alert_ids'])} open alerts now."))
+        rule_id = UUID(form.get("rule_id")) if form.get("rule_id") else None
+    except ValueError:
+        raise InvalidInput([FieldError("rule_id", "is not a rule")]) from None
+    hours = form.get("hours")
+    ends_at = None if hours == FOREVER else now + timedelta(hours=int(hours) if hours in LENGTHS else 1)
+    return rule_id, group, Validity(now, ends_at, _repeat(form))
+
+
+def _repeat(form: Form) -> dict[str, Any] | None:
+    """Read the hours at which it holds; None where neither is filled in.
+
+    Raises: InvalidInput.
+    """
+    typed = {name: form.get(name) for name in ("start", "end", "timezone")}
+    if not typed["start"] and not typed["end"]:
+        return None
+    return parse(RepeatBody, {"repeat": typed | {"days": form.all("days")}}).repeat.model_dump()
 
 
 @router.post("/silences/{silence_id}/end")

@@ -1,0 +1,145 @@
+"""When a silence holds: once, or again and again at local times. Pure.
+
+A time span of a repeat belongs to the day on which it begins. A time that a change of clocks doubles begins with its
+first occurrence and ends with its last; one that it skips is the moment of the change.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Any, Literal, NamedTuple
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from app.utils.zones import is_zone
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+SEARCHED_DAYS = 22
+"""Any so many days hold a span of each repeat, also where a change of clocks leaves nothing of one."""
+LONGEST_SPAN_DAYS = 2
+"""A span reaches into the next day, a little further where clocks change."""
+
+
+def _check_zone(name: str) -> str:
+    if not is_zone(name):
+        raise PydanticCustomError("refused", "is no time zone; wanted is a name such as Europe/Berlin or UTC")
+    return name
+
+
+def _check_distinct(days: list[Day]) -> list[Day]:
+    if len(set(days)) != len(days):
+        raise PydanticCustomError("refused", "must not name one day twice")
+    return days
+
+
+ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"])]
+
+
+class Repeat(BaseModel):
+    """The local times at which a silence holds again and again."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    timezone: Annotated[str, AfterValidator(_check_zone)] = Field(
+        description="An IANA time zone.", examples=["Europe/Berlin"]
+    )
+    days: Annotated[list[Day], AfterValidator(_check_distinct)] = Field(
+        [], description="The days on which it begins; empty: every day.", examples=[["sat", "sun"]]
+    )
+    start: ClockTime = Field(description="Start, in local time.")
+    end: ClockTime = Field(
+        description="End, in local time. An end at or before `start` is on the next day.", examples=["06:00"]
+    )
+
+
+class Span(NamedTuple):
+    """A time in which a silence holds, the end excluded."""
+
+    begins_at: datetime
+    ends_at: datetime | None
+    """None: it never ends."""
+
+
+class Validity(NamedTuple):
+    """When a silence holds: from `starts_at` to `ends_at`, and within that at the times of `repeat`."""
+
+    starts_at: datetime
+    ends_at: datetime | None
+    repeat: Mapping[str, Any] | None
+
+    @classmethod
+    def of(cls, starts_at: datetime, ends_at: datetime | None, repeat: Repeat | None) -> "Validity":
+        """Make one of what a user wrote."""
+        return cls(starts_at, ends_at, None if repeat is None else repeat.model_dump())
+
+
+def holds(validity: Validity, at: datetime) -> bool:
+    """Say whether a silence holds at a moment."""
+    within = validity.starts_at <= at and (validity.ends_at is None or at < validity.ends_at)
+    if not within or validity.repeat is None:
+        return within
+    return any(begin <= at < end for begin, end in _occurrences(validity.repeat, at, at))
+
+
+def next_start(validity: Validity, now: datetime) -> datetime | None:
+    """Return when a silence begins to hold next, after `now`; None: never, or it holds without a break."""
+    if validity.repeat is None:
+        return validity.starts_at if validity.starts_at > now else None
+    first = max(now, validity.starts_at)
+    for span in spans(validity, first, first + timedelta(days=SEARCHED_DAYS)):
+        if span.begins_at > now and not holds(validity, span.begins_at - timedelta(microseconds=1)):
+            return span.begins_at
+    return None
+
+
+def spans(validity: Validity, since: datetime, until: datetime) -> Iterator[Span]:
+    """List the times in which a silence holds that touch `[since, until)`, the earliest first."""
+    starts_at, ends_at, repeat = validity
+    if starts_at >= until or (ends_at is not None and ends_at <= since):
+        return
+    if repeat is None:
+        yield Span(starts_at, ends_at)
+        return
+    for begin, end in _occurrences(repeat, since, until):
+        begins_at, stops_at = max(begin, starts_at), end if ends_at is None else min(end, ends_at)
+        if begins_at < stops_at and begins_at < until and stops_at > since:
+            yield Span(begins_at, stops_at)
+
+
+def _occurrences(repeat: Mapping[str, Any], since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """List the times of a repeat that may touch `[since, until]`, in UTC, the earliest first."""
+    zone = ZoneInfo(repeat["timezone"])
+    start, end = time.fromisoformat(repeat["start"]), time.fromisoformat(repeat["end"])
+    day = since.astimezone(zone).date() - timedelta(days=LONGEST_SPAN_DAYS)
+    last = until.astimezone(zone).date()
+    while day <= last:
+        if not repeat["days"] or DAYS[day.weekday()] in repeat["days"]:
+            begins_at = _instants(day, start, zone)[0]
+            ends_at = _instants(day if start < end else day + timedelta(days=1), end, zone)[1]
+            if begins_at < ends_at:
+                yield begins_at, ends_at
+        day += timedelta(days=1)
+
+
+def _instants(day: date, at: time, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """Return the first and the last moment at which clocks show a time; where none does, the change that skips it."""
+    local = datetime.combine(day, at, zone)
+    first, last = (local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    if first > last:
+        change = _change_of_clocks(last, first, zone)
+        return change, change
+    return first, last
+
+
+def _change_of_clocks(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
+    """Find the second at which the offset changes between two moments."""
+    offset = before.astimezone(zone).utcoffset()
+    while after - before > timedelta(seconds=1):
+        middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after
