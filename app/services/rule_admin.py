@@ -138,7 +138,7 @@ def health(session: Session, rule: Rule) -> dict[str, Any]:
     Returns: one item for each of `HEALTH_FIELDS`.
     """
     groups = select(func.count()).where(RuleGroup.rule_id == rule.id, RuleGroup.epoch == rule.epoch)
-    known, value = completeness.load_completeness(session, utc_now()), rule_set.to_rule(rule)
+    known, value = completeness.load_completeness(session, get_settings(), utc_now()), rule_set.to_rule(rule)
     found = {
         "groups": session.scalar(groups) or 0,
         "left_out_accounts": known.unreadable_accounts_of(value),

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.config import get_settings
+from app.config import Settings
 from app.enums import PatternType
 from app.services.rules.rule import Rule
 
@@ -72,7 +72,7 @@ def _depends_on_code(rule: Rule) -> bool:
     return "error_code" in (*rule.group_by, rule.condition.watched_field)
 
 
-def load_completeness(session: Session, now: datetime) -> Completeness:
+def load_completeness(session: Session, settings: Settings, now: datetime) -> Completeness:
     """Read how far the streams are known whole; accounts that cannot be read for an hour are left out."""
     rows = session.execute(
         text(
@@ -86,4 +86,4 @@ def load_completeness(session: Session, now: datetime) -> Completeness:
     ).all()
     unreadable = frozenset(row[0] for row in rows if row[4])
     states = [StreamState(*row[:4]) for row in rows if row[0] not in unreadable]
-    return Completeness(states, unreadable, timedelta(days=get_settings().retention_days))
+    return Completeness(states, unreadable, timedelta(days=settings.retention_days))

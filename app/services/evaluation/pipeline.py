@@ -96,7 +96,7 @@ def _process_batch(
     slots = group_slots.assign_slots(session, rule_set.rules, batch.group_times())
     # 3. Save matches; open, extend and resolve the alerts of conditions that hold at a match.
     hits = [match_evaluator.Hit(rule, log, slots[rule.id, group_key_of(rule, log)]) for rule, log in batch.hits]
-    completeness = load_completeness(session, now)
+    completeness = load_completeness(session, settings, now)
     alert_changes, errors = match_evaluator.add_matches(session, hits, completeness, settings, now)
     # 4. Save the counts that conditions over time are judged by, minute by minute, in `evaluate_time`.
     minute_counts.save(session, rule_set.rules, minute_counts.fold_overflow(batch.deltas, slots))
@@ -142,7 +142,7 @@ def _evaluate_idle_groups(settings: Settings, now: datetime) -> int:
     """Return how many deliveries were enqueued, as the steps below."""
     with _evaluation(now) as (session, rule_set):
         change_queue.advance_idle_streams(session)
-        completeness = load_completeness(session, now)
+        completeness = load_completeness(session, settings, now)
         alert_changes, errors = match_evaluator.evaluate_idle_groups(
             session, rule_set.rules, completeness, settings, now
         )
@@ -155,7 +155,7 @@ def _judge_minutes(settings: Settings, now: datetime, ends_at: float) -> int:
     deliveries = 0
     while time.monotonic() < ends_at and not stopping.requested():
         with _evaluation(now) as (session, rule_set):
-            due = minute_evaluator.next_minute(session, rule_set.rules, load_completeness(session, now), now)
+            due = minute_evaluator.next_minute(session, rule_set.rules, load_completeness(session, settings, now), now)
             if due is None:
                 break
             alert_changes, errors = minute_evaluator.judge_minute(session, rule_set, due, settings, now)

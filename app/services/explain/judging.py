@@ -5,16 +5,16 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from app.config import Settings
 from app.models import Match
 from app.services.evaluation.completeness import load_completeness
 from app.services.evaluation.match_groups import opening_points
-from app.services.evaluation.minute_counts import minute_end
+from app.services.evaluation.minute_counts import MINUTE, minute_end
 from app.services.evaluation.minute_evaluator import DueMinute, MinuteInput, has_windows, judge_group, window_series
 from app.services.evaluation.window_queries import MatchSpan, WindowSeries, count_windows, matches_within, read_amounts
 from app.services.explain.steps import Step, StepName, moment
 from app.services.rules.conditions import sum as sum_condition
 from app.services.rules.conditions.base import MatchCondition
-from app.services.rules.conditions.threshold import Threshold
 from app.services.rules.groups import group_key, group_values, other_group
 from app.services.rules.rule import Rule
 from app.services.rules.schedule import contains
@@ -41,14 +41,16 @@ def schedule_step(rule: Rule, match: Match) -> Step | None:
     return Step(StepName.SCHEDULE, inside, f"{moment(match.changed_at)} lies {where} the schedule of the rule.")
 
 
-def condition_step(session: Session, rule: Rule, match: Match, judged_until: datetime | None, now: datetime) -> Step:
+def condition_step(
+    session: Session, rule: Rule, match: Match, judged_until: datetime | None, settings: Settings, now: datetime
+) -> Step:
     """Say what the condition made of the log, as far as it is judged."""
     if not isinstance(rule.condition, MatchCondition):
-        return _over_time(session, rule, match, judged_until, now)
+        return _over_time(session, rule, match, judged_until, settings, now)
     if rule.condition.watched_field:
         return _new_value(rule, match)
-    if isinstance(rule.condition, Threshold):
-        return _threshold(session, rule, rule.condition, match)
+    if rule.window:
+        return _windows(session, rule, match)
     return Step(StepName.CONDITION, True, "Every match opens an alert, or joins the open one.")
 
 
@@ -60,7 +62,7 @@ def _new_value(rule: Rule, match: Match) -> Step:
     return Step(StepName.CONDITION, False, f"Its {field} is empty, or a match of the {days} days before had it.")
 
 
-def _threshold(session: Session, rule: Rule, condition: Threshold, match: Match) -> Step:
+def _windows(session: Session, rule: Rule, match: Match) -> Step:
     """Count the windows that hold the match, as the condition does when none of their matches counts yet."""
     span = MatchSpan(rule, match.group_key, match.changed_at - rule.window, match.changed_at + rule.window)
     points = sorted(point._replace(alert_id=None) for _, _, point in matches_within(session, [span]))
@@ -76,12 +78,14 @@ def _threshold(session: Session, rule: Rule, condition: Threshold, match: Match)
     most = max(counts, default=0)
     own = bisect_right(times, match.changed_at) - bisect_right(times, match.changed_at - rule.window)
     fullest = f"; the fullest window that holds it had {most:,}" if most != own else ""
-    length = window(condition.window_minutes)
-    detail = f"{own:,} of {condition.count:,} matches within {length} when it came{fullest}."
+    length = window(int(rule.window / MINUTE))
+    detail = f"{own:,} of {rule.condition.limit:,.0f} matches within {length} when it came{fullest}."
     return Step(StepName.CONDITION, any(opens for _, opens in around), detail)
 
 
-def _over_time(session: Session, rule: Rule, match: Match, judged_until: datetime | None, now: datetime) -> Step:
+def _over_time(
+    session: Session, rule: Rule, match: Match, judged_until: datetime | None, settings: Settings, now: datetime
+) -> Step:
     """Judge the first minute whose window holds the log, as the evaluation does without an open alert."""
     at = match.occurred_at if rule.condition.counts_versions else match.changed_at
     minute = minute_end(at) + rule.settle_delay
@@ -91,7 +95,7 @@ def _over_time(session: Session, rule: Rule, match: Match, judged_until: datetim
         return Step(StepName.CONDITION, None, detail)
     if rule.condition.names_logs:
         return Step(StepName.CONDITION, None, "The condition looks again and again at logs that do not become final.")
-    due = DueMinute(minute, [rule], load_completeness(session, now))
+    due = DueMinute(minute, [rule], load_completeness(session, settings, now))
     verdict = judge_group(rule, (rule.id, match.group_key), _numbers(session, rule, minute), due)
     limit = "" if rule.condition.limit is None else f", and the limit is {number(rule.condition.limit)}"
     value = "could not be measured" if verdict.value is None else f"was {number(verdict.value)}"

@@ -45,7 +45,7 @@ def explain(session: Session, sid: str, rule_id: UUID, settings: Settings, now: 
     taken, verdict, hit = _take(session, subject, match, enabled=stored.enabled)
     steps = [first, *taken]
     if match is not None and not is_former and hit is not None:
-        steps += [each for each in _judge(session, rule, match, stored.judged_until, now) if each is not None]
+        steps += [each for each in _judge(session, rule, match, stored.judged_until, settings, now) if each is not None]
         verdict = Verdict.WAITING if match.pending or steps[-1].passed is None else Verdict.COUNTED
     return Explanation(verdict if alert is None else _verdict_of(alert), [*steps, *told])
 
@@ -104,11 +104,11 @@ def _evaluation_step(session: Session, hit: LogVersion, match: Match | None) -> 
 
 
 def _judge(
-    session: Session, rule: RuleValue, match: Match, judged_until: datetime | None, now: datetime
+    session: Session, rule: RuleValue, match: Match, judged_until: datetime | None, settings: Settings, now: datetime
 ) -> Iterator[Step | None]:
     yield judging.group_step(rule, match)
     yield judging.schedule_step(rule, match)
-    yield judging.condition_step(session, rule, match, judged_until, now)
+    yield judging.condition_step(session, rule, match, judged_until, settings, now)
 
 
 def _verdict_of(alert: Alert) -> Verdict:

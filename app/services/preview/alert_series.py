@@ -129,7 +129,7 @@ def _measure(
     deadline: Deadline,
 ) -> AlertSeries:
     span = _span_of(alert, rule, now)
-    known = completeness_of(session, rule, now)
+    known = completeness_of(session, rule, settings, now)
     horizon = min(known.horizon(rule) or span.since, span.until)
     starts = buckets.starts_of(span.since, span.until)
     ends = [*starts[1:], span.until]

@@ -6,17 +6,18 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from app.config import Settings
 from app.services.evaluation.completeness import Completeness, StreamState, load_completeness
 from app.services.ingest import backfills
 from app.services.preview.request import EARLIEST
 from app.services.rules.rule import Rule
 
 
-def completeness_of(session: Session, rule: Rule, now: datetime) -> Completeness:
+def completeness_of(session: Session, rule: Rule, settings: Settings, now: datetime) -> Completeness:
     """Return how far the streams of a rule are known whole, with what backfills read and without what has expired."""
-    known = load_completeness(session, now)
+    known = load_completeness(session, settings, now)
     if known.horizon(rule) is None:  # The account cannot be read at present; logs from before still count.
-        known = load_completeness(session, EARLIEST)
+        known = load_completeness(session, settings, EARLIEST)
     known = replace(known, streams=_with_backfills(session, known.streams))
     # Exclude logs that existed when the rule started but have expired since.
     return replace(known, retention=known.retention - (now - rule.started_at))

@@ -38,7 +38,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     preview_request = request.parse_request(body, now)
     rule_admin.check(preview_request.definition)
     warnings = rule_admin.warnings(session, preview_request.definition)
-    known = completeness_of(session, preview_request.rule, now)
+    known = completeness_of(session, preview_request.rule, settings, now)
     known_since = known.known_from(preview_request.rule)
     horizon = min(known.horizon(preview_request.rule) or preview_request.since, preview_request.until)
     deadline = Deadline()
