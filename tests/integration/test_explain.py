@@ -154,6 +154,17 @@ def test_without_an_action_nobody_is_told(feed: Feed) -> None:
     assert (passed(found)["told"], detail(found, StepName.TOLD)) == (False, "No enabled action took its notification.")
 
 
+def test_who_is_told_later_is_said(feed: Feed) -> None:
+    make_action(after_minutes=30)
+    rule_id = make_rule()
+    fail_at(feed, 1)
+    found = explained(60, rule_id)
+    assert passed(found)["told"] is None
+    told = detail(found, StepName.TOLD)
+    assert told.startswith("It is told later, if nobody acknowledges it: the webhook action to hooks.example.com at ")
+    assert told.endswith("at 23 Nov 2026, 06:40:00 UTC.")
+
+
 def test_a_schedule_that_keeps_an_alert_from_opening(feed: Feed) -> None:
     rule_id = make_rule(schedule=NIGHT)
     fail_at(feed, 1)

@@ -11,6 +11,7 @@ from app.config import Settings
 from app.enums import LogType
 from app.errors import NotFound
 from app.models import Account, Alert, Match, Rule
+from app.services.alerts import escalation
 from app.services.evaluation.change_queue import versions_of
 from app.services.evaluation.rule_set import effective_start, to_rule
 from app.services.explain import judging, taking, telling
@@ -38,7 +39,10 @@ def explain(session: Session, sid: str, rule_id: UUID, settings: Settings, now: 
     )
     is_former = match is not None and match.epoch != rule.epoch
     first = Step(StepName.RULE, stored.enabled, _rule_detail(stored, is_former=is_former))
-    told = [] if alert is None else list(telling.steps(alert, deliveries.of_alert(session, alert.id)))
+    told: list[Step] = []
+    if alert is not None:
+        later = escalation.list_next(session, alert, settings)
+        told += telling.steps(alert, deliveries.of_alert(session, alert.id), later)
     if is_former and alert is not None:
         return Explanation(_verdict_of(alert), [first, *told])
     subject = _subject(session, row.id, row.occurred_at, rule, settings)

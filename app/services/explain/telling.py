@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from app.enums import AlertStatus, DeliveryStatus, NotificationType
 from app.models import Alert, Delivery
+from app.services.alerts.escalation import Escalation
 from app.services.explain.steps import Step, StepName, listing, moment
 
 FINE = (DeliveryStatus.SUCCEEDED, DeliveryStatus.FOLDED)
@@ -15,12 +16,12 @@ WORDS = {
 }
 
 
-def steps(alert: Alert, sent: Sequence[Delivery]) -> Iterator[Step]:
-    """Go through what may hold a notification back, and what was sent."""
+def steps(alert: Alert, sent: Sequence[Delivery], later: Sequence[Escalation]) -> Iterator[Step]:
+    """Go through what may hold a notification back, what was sent, and who is told later."""
     what = "is resolved" if alert.status == AlertStatus.RESOLVED else f"is {alert.status}"
     yield Step(StepName.ALERT, True, f"It counts towards the alert {alert.id}, which {what}: {alert.summary}.")
     yield from _held_back(alert)
-    yield _told(alert, [each for each in sent if each.type == NotificationType.FIRING])
+    yield _told(alert, [each for each in sent if each.type == NotificationType.FIRING], later)
 
 
 def _held_back(alert: Alert) -> Iterator[Step]:
@@ -44,7 +45,10 @@ def _held_back(alert: Alert) -> Iterator[Step]:
         yield Step(StepName.COOLDOWN, None, detail)
 
 
-def _told(alert: Alert, firings: Sequence[Delivery]) -> Step:
+def _told(alert: Alert, firings: Sequence[Delivery], later: Sequence[Escalation]) -> Step:
+    waiting = listing([f"{each.name} at {moment(each.at)}" for each in later])
+    if later and not firings:
+        return Step(StepName.TOLD, None, f"It is told later, if nobody acknowledges it: {waiting}.")
     if alert.firing_notified_at is None:
         return Step(StepName.TOLD, False, "Nobody was notified that it fires.")
     if not firings:
@@ -52,4 +56,8 @@ def _told(alert: Alert, firings: Sequence[Delivery]) -> Step:
     how = listing([f"to {each.recipient} {WORDS[DeliveryStatus(each.status)]}" for each in firings])
     statuses = {each.status for each in firings}
     passed = True if statuses & {*FINE} else (None if DeliveryStatus.PENDING in statuses else False)
-    return Step(StepName.TOLD, passed, f"The firing notification of {moment(alert.firing_notified_at)}: {how}.")
+    return Step(
+        StepName.TOLD,
+        passed,
+        f"The firing notification of {moment(alert.firing_notified_at)}: {how}{f'; later {waiting}' if later else ''}.",
+    )
