@@ -25,7 +25,7 @@ from app.database import session_scope
 from app.enums import Scope
 from app.errors import ConfigError, FieldError, GiftPulseError, InvalidInput, NotFound
 from app.models import Account, ApiKey, Backfill, Stream
-from app.services import audit, keys, rule_admin, secrets
+from app.services import audit, erasure, keys, rule_admin, secrets
 from app.services import doctor as doctors
 from app.services import setup as setups
 from app.services.evaluation import pipeline
@@ -458,6 +458,23 @@ def rotate_secrets() -> None:
         count = secrets.rotate(session, get_settings().secret_keys)
         audit.record(session, BY, "secrets.rotate", "secrets", None, {"count": count}, utc_now())
     _print_line(f"{count} secrets are encrypted under the first key")
+
+
+@cli.command()
+def erase(
+    number: Annotated[str, typer.Argument(help="With its country, such as +14155550100.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
+) -> None:
+    """Remove a phone number, and the texts to and from it, from everything but the audit. It cannot be undone."""
+    if not yes:
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("nobody can be asked here: --yes erases it")
+        typer.confirm("Erase it, with all texts to and from it?", abort=True)
+    changed = erasure.erase(number, get_settings(), BY, utc_now())
+    for table, count in sorted(changed.items()):
+        _print_line(f"{table}: {count:,} rows")
+    _print_line("erased" if changed else "nothing holds it")
 
 
 # --- What commands share -------------------------------------------------------------------------------------------

@@ -366,3 +366,13 @@ def test_a_report_is_told_as_text_and_as_json(run: Run) -> None:
     code, _, err = run("report", "--since", "200d")
     assert code == 1
     assert "since: must not be more than 92 days before until" in err
+
+
+@pytest.mark.usefixtures("database")
+def test_a_number_is_erased_only_where_somebody_has_said_so(run: Run) -> None:
+    code, _, err = run("erase", "+14155550100")
+    assert code == 2
+    assert "--yes erases it" in err
+    assert run("erase", "+14155550100", "--yes") == (0, "nothing holds it\n", "")
+    code, _, err = run("erase", "nobody", "--yes")
+    assert (code, "number: must be a phone number with its country" in err) == (1, True)

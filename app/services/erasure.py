@@ -1,0 +1,197 @@
+"""Removes a phone number, and the texts to and from it, from everything but the audit.
+
+Where a number is part of a key (a group, a sender's tally) a pseudonym takes its place: what belongs together stays so,
+and nothing leads from it to the number.
+"""
+
+import re
+import secrets
+import string
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import ARRAY, Column, Table, Text, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.database import session_scope
+from app.errors import Conflict, FieldError, InvalidInput
+from app.models import Base
+from app.services import audit
+from app.utils.db_retry import retry_on_conflict
+from app.utils.redact import mask_numbers
+
+BATCH_SIZE = 1_000
+DAY = timedelta(days=1)
+STATEMENT_TIMEOUT = "SET LOCAL statement_timeout = '15min'"
+SEPARATORS = "[-. ()/]{0,3}"
+"""What people write between the digits of a number."""
+LOGS, CONFIGURATION = ("logs", "log_changes", "log_texts"), ("rules", "silences")
+DELETED = ("pushed_records", "quarantined_records", "idempotent_answers")
+"""Their rows hold what was received or answered as it was, texts and all."""
+SENT = ("deliveries", "attempts")
+KEPT = ("audit_entries", "actions")
+"""The audit, and configs, which are encrypted."""
+Values = Mapping[str, object]
+
+CHANGED_LOGS = """
+WITH found AS (
+  SELECT occurred_at, id, log_type = 'error' OR coalesce(from_, '') ~ :pattern OR coalesce(to_, '') ~ :pattern AS of_it
+  FROM logs WHERE occurred_at >= :since AND occurred_at < :until
+  AND (from_ ~ :pattern OR to_ ~ :pattern OR text_ ~ :pattern OR error_message ~ :pattern
+       OR convert_from(rest, 'UTF8') ~ :pattern)
+), changed AS (
+  UPDATE logs AS l SET from_ = regexp_replace(from_, :pattern, :pseudonym, 'g'),
+    to_ = regexp_replace(to_, :pattern, :pseudonym, 'g'),
+    error_message = regexp_replace(error_message, :pattern, :pseudonym, 'g'),
+    text_ = CASE WHEN NOT of_it THEN regexp_replace(text_, :pattern, :pseudonym, 'g') END,
+    rest = CASE WHEN NOT of_it THEN
+      convert_to(regexp_replace(convert_from(rest, 'UTF8'), :pattern, :pseudonym, 'g'), 'UTF8') END
+  FROM found WHERE l.occurred_at = found.occurred_at AND l.id = found.id
+  RETURNING l.occurred_at, l.id, l.log_type, l.text_, l.error_message, l.from_, l.to_, l.sid
+), words AS (
+  UPDATE log_texts AS t SET words = lower(concat_ws(chr(10),
+    CASE WHEN :bodies OR changed.log_type <> 'message' THEN changed.text_ END,
+    changed.error_message, changed.from_, changed.to_, changed.sid))
+  FROM changed WHERE t.occurred_at = changed.occurred_at AND t.log_id = changed.id
+)
+SELECT count(*) FROM changed
+"""
+CHANGED_STATES = """
+UPDATE log_changes SET from_ = regexp_replace(from_, :pattern, :pseudonym, 'g'),
+  error_message = regexp_replace(error_message, :pattern, :pseudonym, 'g')
+WHERE occurred_at >= :since AND occurred_at < :until AND (from_ ~ :pattern OR error_message ~ :pattern)
+"""
+# What was sent may hold texts of messages. What is still to be sent loses the number alone.
+CHANGED_DELIVERIES = """
+UPDATE deliveries SET recipient = regexp_replace(recipient, :pattern, :pseudonym, 'g'),
+  warning = regexp_replace(warning, :pattern, :pseudonym, 'g'),
+  content = CASE WHEN status = 'pending'
+    THEN CAST(regexp_replace(CAST(content AS text), :pattern, :pseudonym, 'g') AS jsonb)
+    ELSE coalesce((
+      SELECT jsonb_object_agg(key, CASE key WHEN 'body' THEN '{}' WHEN 'domain' THEN value ELSE 'erased' END)
+      FROM jsonb_each_text(content)), content) END
+WHERE id IN (SELECT id FROM deliveries WHERE CAST(content AS text) ~ :pattern OR recipient ~ :pattern
+  OR warning ~ :pattern LIMIT :limit)
+"""
+CHANGED_ATTEMPTS = """
+UPDATE attempts SET response = NULL, error = regexp_replace(error, :pattern, :pseudonym, 'g')
+WHERE id IN (SELECT id FROM attempts WHERE response ~ :pattern OR error ~ :pattern LIMIT :limit)
+"""
+NAMED = """
+SELECT 'the rule ' || name AS said FROM rules
+WHERE concat_ws(' ', name, description, pattern_value, filters, condition) ~ :pattern
+UNION ALL SELECT 'the silence ' || id FROM silences WHERE concat_ws(' ', "group", reason) ~ :pattern ORDER BY 1 LIMIT 3
+"""
+
+
+def erase(typed: str, settings: Settings, by: str, now: datetime) -> dict[str, int]:
+    """Erase a number; return how many rows of each table changed.
+
+    It may be interrupted, and goes on when it is begun again.
+
+    Raises: InvalidInput where it is no number, Conflict where a rule or silence names it.
+    """
+    number = _parse(typed)
+    values: Values = {"pattern": pattern_of(number), "pseudonym": _pseudonym()}
+    _refuse_if_named(values)
+    changed = Counter[str]()
+    for since, until in _days():
+        day = {**values, "since": since, "until": until}
+        changed["logs"] += _write(CHANGED_LOGS, {**day, "bodies": settings.store_message_bodies}, counts=True)
+        changed["log_changes"] += _write(CHANGED_STATES, day)
+    changed["deliveries"] += _in_batches(CHANGED_DELIVERIES, values)
+    changed["attempts"] += _in_batches(CHANGED_ATTEMPTS, values)
+    for table in Base.metadata.sorted_tables:
+        if (statement := _statement_for(table)) is not None:
+            changed[table.name] += _in_batches(statement, values)
+    found = {name: count for name, count in changed.items() if count}
+    with session_scope() as session:
+        audit.record(session, by, "number.erase", f"number:{mask_numbers(number)}", None, {"rows": found}, now)
+    return found
+
+
+def _parse(typed: str) -> str:
+    number = re.sub(r"[-. ()/]", "", typed)
+    if not re.fullmatch(r"\+[1-9][0-9]{6,14}", number):
+        raise InvalidInput([FieldError("number", "must be a phone number with its country, such as +14155550100")])
+    return number
+
+
+def pattern_of(number: str) -> str:
+    """Return PostgreSQL's pattern of a number as people and URLs write it, whole. Pure."""
+    return rf"(\+|%2[Bb])?(?<![0-9])({SEPARATORS.join(number.removeprefix('+'))})(?![0-9])"
+
+
+def _pseudonym() -> str:
+    return "erased-" + "".join(secrets.choice(string.ascii_lowercase) for _ in range(10))
+
+
+def _refuse_if_named(values: Values) -> None:
+    with session_scope() as session:
+        named = session.scalars(text(NAMED), values).all()
+    if named:
+        raise Conflict(f"it is named by {', '.join(named)}: take it out there first, then erase it")
+
+
+def _days() -> Iterator[tuple[datetime, datetime]]:
+    """Split the time of all logs into days."""
+    with session_scope() as session:
+        first, last = session.execute(text("SELECT min(occurred_at), max(occurred_at) FROM logs")).one()
+    while first is not None and first <= last:
+        yield first, first + DAY
+        first += DAY
+
+
+def _write(statement: str, values: Values, *, counts: bool = False) -> int:
+    def write() -> int:
+        with session_scope() as session:
+            return _run(session, statement, values, counts=counts)
+
+    return retry_on_conflict(write)
+
+
+def _run(session: Session, statement: str, values: Values, *, counts: bool) -> int:
+    session.execute(text(STATEMENT_TIMEOUT))
+    result = session.execute(text(statement), values)
+    number: int = result.scalar_one() if counts else result.rowcount  # type: ignore[attr-defined]  # of a write
+    return number
+
+
+def _in_batches(statement: str, values: Values) -> int:
+    """Write until nothing is left: what is changed no longer has the number."""
+    total = 0
+    while count := _write(statement, {**values, "limit": BATCH_SIZE}):
+        total += count
+    return total
+
+
+def _statement_for(table: Table) -> str | None:
+    """Write the statement for a table without one of its own; None where there is nothing to do."""
+    if table.name in (*LOGS, *CONFIGURATION, *SENT, *KEPT):
+        return None
+    columns = [column for column in table.columns if _holds_text(column)]
+    if not columns:
+        return None
+    key = ", ".join(f'"{column.name}"' for column in table.primary_key)
+    has_it = " OR ".join(f'CAST("{column.name}" AS text) ~ :pattern' for column in columns)
+    found = f'({key}) IN (SELECT {key} FROM "{table.name}" WHERE {has_it} LIMIT :limit)'
+    if table.name in DELETED:
+        return f'DELETE FROM "{table.name}" WHERE {found}'
+    changes = ", ".join(f'"{column.name}" = {_replaced(column)}' for column in columns)
+    return f'UPDATE "{table.name}" SET {changes} WHERE {found}'
+
+
+def _holds_text(column: Column[object]) -> bool:
+    kind = column.type
+    return isinstance(kind.item_type if isinstance(kind, ARRAY) else kind, (Text, JSONB))
+
+
+def _replaced(column: Column[object]) -> str:
+    name = f'"{column.name}"'
+    if isinstance(column.type, ARRAY):
+        return f"ARRAY(SELECT regexp_replace(each, :pattern, :pseudonym, 'g') FROM unnest({name}) AS each)"
+    replaced = f"regexp_replace(CAST({name} AS text), :pattern, :pseudonym, 'g')"
+    return f"CAST({replaced} AS jsonb)" if isinstance(column.type, JSONB) else replaced
