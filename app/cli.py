@@ -25,7 +25,7 @@ from app.database import session_scope
 from app.enums import Scope
 from app.errors import ConfigError, FieldError, GiftPulseError, InvalidInput, NotFound
 from app.models import Account, ApiKey, Backfill, Stream
-from app.services import audit, erasure, keys, rule_admin, secrets
+from app.services import audit, erasure, keys, move_database, rule_admin, secrets
 from app.services import doctor as doctors
 from app.services import setup as setups
 from app.services.evaluation import pipeline
@@ -475,6 +475,15 @@ def erase(
     for table, count in sorted(changed.items()):
         _print_line(f"{table}: {count:,} rows")
     _print_line("erased" if changed else "nothing holds it")
+
+
+@cli.command("move-database")
+def move_to_database(
+    url: Annotated[str, typer.Argument(help="Of an empty database: postgresql://user:password@host:5432/name.")],
+) -> None:
+    """Copy everything to another PostgreSQL, and say what to set. Stop the other processes before."""
+    for line in move_database.move(url, get_settings(), utc_now()):
+        _print_line(line)
 
 
 # --- What commands share -------------------------------------------------------------------------------------------

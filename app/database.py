@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, even
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.config import get_settings
+from app.config import Settings, get_settings
 from app.errors import TookTooLong
 from app.utils.clock import database_clock
 from app.utils.db_retry import OUTAGE_WAITS_SECONDS, is_transient
@@ -60,15 +60,18 @@ def get_engine() -> Engine:
     def set_limits(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
-    Watchdog(engine, _parameters())
+    Watchdog(engine, _parameters(get_settings()))
     return engine
 
 
-def make_engine(**options: Any) -> Engine:
-    """Create an engine. libpq parses `DATABASE_URL`: SQLAlchemy would parse it differently."""
+def make_engine(settings: Settings | None = None, **options: Any) -> Engine:
+    """Create an engine. libpq parses `DATABASE_URL`: SQLAlchemy would parse it differently.
+
+    Args:    settings: those of another database; default: the settings of this process.
+    """
     engine = create_engine(
         "postgresql+psycopg2://",
-        connect_args=_parameters(),
+        connect_args=_parameters(settings or get_settings()),
         # Part of each BEGIN, so that the defaults of server, database and role do not matter.
         isolation_level="READ COMMITTED",
         # Values are personal numbers and messages, and must not be logged.
@@ -84,8 +87,8 @@ def set_local(values: Mapping[str, str]) -> str:
     return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
 
 
-def _parameters() -> dict[str, Any]:
-    given = get_settings().database_parameters
+def _parameters(settings: Settings) -> dict[str, Any]:
+    given = settings.database_parameters
     # With several servers, use the writable one.
     several = {"target_session_attrs": "read-write"} if "," in given.get("host", "") else {}
     return {**PARAMETERS, **several, **given}

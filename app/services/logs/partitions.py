@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from app.database import get_engine
@@ -12,6 +12,12 @@ from app.database import get_engine
 PARTITIONED = ("logs", "log_changes", "log_texts")
 # An arbitrary number that no other advisory lock of this database uses.
 PARTITION_LOCK = 4_715_620_732
+
+PARTITION = re.compile(r"\w+_p(\d{4})(\d{2})")
+CHILDREN = text(
+    "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid"
+    " JOIN pg_class parent ON parent.oid = inhparent WHERE parent.relname = ANY(:tables)"
+)
 
 Month = tuple[int, int]
 
@@ -49,31 +55,34 @@ def ensure(session: Session, months: Iterable[Month]) -> None:
         return
     with get_engine().begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITION_LOCK})
-        for month in missing:
-            for table in PARTITIONED:
-                name = _name(table, month)
-                if connection.scalar(text("SELECT to_regclass(:name) IS NULL"), {"name": name}):
-                    start, end = month_start(month).isoformat(), month_start(next_month(month)).isoformat()
-                    connection.execute(
-                        text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
-                    )
-                    connection.execute(
-                        text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
-                    )
+        create(connection, missing)
+
+
+def create(connection: Connection, months: Iterable[Month]) -> None:
+    """Create the partitions of some months that are missing."""
+    for month in months:
+        for table in PARTITIONED:
+            name = _name(table, month)
+            if connection.scalar(text("SELECT to_regclass(:name) IS NULL"), {"name": name}):
+                start, end = month_start(month).isoformat(), month_start(next_month(month)).isoformat()
+                connection.execute(text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"))
+                connection.execute(
+                    text(f"ALTER TABLE {table} ATTACH PARTITION {name} FOR VALUES FROM ('{start}') TO ('{end}')")
+                )
+
+
+def list_months(connection: Connection) -> list[Month]:
+    """List the months that have partitions, in order."""
+    found = (PARTITION.fullmatch(name) for name in connection.scalars(CHILDREN, {"tables": list(PARTITIONED)}))
+    return sorted({(int(each[1]), int(each[2])) for each in found if each})
 
 
 def drop_before(session: Session, cutoff: datetime) -> list[str]:
     """Drop the partitions that end at or before `cutoff`; return their names."""
-    names = session.scalars(
-        text(
-            "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid"
-            " JOIN pg_class parent ON parent.oid = inhparent WHERE parent.relname = ANY(:tables)"
-        ),
-        {"tables": list(PARTITIONED)},
-    ).all()
+    names = session.scalars(CHILDREN, {"tables": list(PARTITIONED)}).all()
     dropped = []
     for name in sorted(names):
-        found = re.fullmatch(r"\w+_p(\d{4})(\d{2})", name)
+        found = PARTITION.fullmatch(name)
         if found and month_start(next_month((int(found[1]), int(found[2])))) <= cutoff:
             session.execute(text(f"DROP TABLE {name}"))
             dropped.append(name)
