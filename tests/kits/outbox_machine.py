@@ -24,7 +24,7 @@ from app.database import get_engine, session_scope
 from app.enums import NotificationType, Severity
 from app.errors import Conflict
 from app.models import Action, Alert
-from app.services.outbox import actions, claim, digest, dispatch, limits
+from app.services.outbox import actions, bundle, claim, digest, dispatch, limits
 from app.services.outbox.cancellation import fail_orphans
 from app.services.outbox.claim import Claim
 from app.services.outbox.enqueue import enqueue, make_notice, make_test
@@ -37,6 +37,7 @@ from tests.kits.outbox_network import ANSWERS, Ledger
 from tests.kits.outbox_promises import Promises, Row
 
 SCHEDULE = (5, 30, 120)
+BUNDLES = st.sampled_from([0, 60, 3600])
 
 
 @dataclass
@@ -108,18 +109,18 @@ class OutboxMachine(RuleBasedStateMachine):
         self.add_mail()
         self.alerts = [self._alert() for _ in range(3)]
 
-    @rule()
-    def add_webhook(self) -> None:
-        self._add("webhook", {"url": "https://hooks.example.com/a?token=b"})
+    @rule(bundle_seconds=BUNDLES)
+    def add_webhook(self, bundle_seconds: int = 0) -> None:
+        self._add("webhook", {"url": "https://hooks.example.com/a?token=b"}, bundle_seconds)
 
-    @rule()
-    def add_mail(self) -> None:
-        self._add("email", {"recipients": ["a@example.com", "b@example.com"]})
+    @rule(bundle_seconds=BUNDLES)
+    def add_mail(self, bundle_seconds: int = 0) -> None:
+        self._add("email", {"recipients": ["a@example.com", "b@example.com"]}, bundle_seconds)
 
-    def _add(self, action_type: str, config: JsonObject) -> None:
+    def _add(self, action_type: str, config: JsonObject, bundle_seconds: int) -> None:
         if len(self.action_ids()) < 3:
             with session_scope() as session:
-                body = {"action_type": action_type, "config": config}
+                body = {"action_type": action_type, "config": config, "bundle_seconds": bundle_seconds}
                 self.made.append(actions.create(session, body, self.clock())[0].id)
             self.clock.advance(seconds=1)
 
@@ -147,8 +148,28 @@ class OutboxMachine(RuleBasedStateMachine):
             told, self.alerts[which] = self.alerts[which], self._alert()
         else:
             told = self.alerts[which]
+        before = [row for row in self.deliveries() if row["alert_id"] == told.id]
         with session_scope() as session:
             enqueue(session, [make_notice(NotificationType(f"alert.{kind}"), told)], get_settings(), self.clock())
+        if kind == "resolved":
+            self._check_taken_out(before, told.id)
+
+    def _check_taken_out(self, before: list[Row], alert_id: UUID) -> None:
+        """A resolve takes the firing out of a bundle that is open, and of that one the end is not told."""
+        taken = [row for row in before if row["bundle_until"] and row["bundle_until"] > self.clock()]
+        left = {row["id"] for row in self.deliveries() if row["alert_id"] == alert_id}
+        assert not left & {row["id"] for row in taken}
+        self.promises.forget({row["id"] for row in taken})
+        told = {
+            (row["action_id"], row["action_type"], row["recipient"])
+            for row in before
+            if row["type"] == NotificationType.FIRING and row not in taken
+        }
+        ends = [row for row in self.deliveries() if row["alert_id"] == alert_id and row["type"] == "alert.resolved"]
+        heard = {(each[0], each[1]) if each[1] == "webhook" else each for each in told}
+        for row in ends:
+            key = (row["action_id"], row["action_type"], row["recipient"])
+            assert (key[:2] if row["action_type"] == "webhook" else key) in heard, "only of what was told the end is"
 
     @rule(number=st.integers(2, 6))
     def flood(self, number: int) -> None:
@@ -199,6 +220,7 @@ class OutboxMachine(RuleBasedStateMachine):
                     each
                     for each in mine
                     if each["status"] == "pending"
+                    and each["bundle_until"] is None
                     and each["next_attempt_at"] <= now
                     and not (each["lease_until"] and each["lease_until"] >= now)
                     and not self._waits_for_another(each, rows)
@@ -380,7 +402,16 @@ class OutboxMachine(RuleBasedStateMachine):
     def look_for_digests(self) -> None:
         with session_scope() as session:
             fail_orphans(session, self.clock())
+            bundle.release_due(session, get_settings(), self.clock())
             digest.make_due(session, get_settings(), self.clock())
+        over = [row for row in self.deliveries() if row["bundle_until"] and row["bundle_until"] <= self.clock()]
+        assert not over, "a bundle that is over is let out"
+
+    @rule(which=st.integers(0, 9), bundle_seconds=BUNDLES)
+    def edit_bundle(self, which: int, bundle_seconds: int) -> None:
+        """What waits already keeps its time."""
+        changes = {"bundle_seconds": bundle_seconds}
+        self._edit(which, lambda session, id_: actions.patch(session, id_, changes, self.clock()))
 
     # What must always hold
 

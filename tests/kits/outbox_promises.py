@@ -27,6 +27,11 @@ class Promises:
         self.attempts: dict[int, tuple[Any, ...]] = {}
         """Attempts that are closed: nothing changes them any more."""
 
+    def forget(self, ids: set[UUID]) -> None:
+        """These were taken out of a bundle: nobody is told of them."""
+        for each in ids:
+            del self.frozen[each]
+
     def check(self, rows: list[Row], existing: set[UUID], now: datetime, sent: Sent) -> None:
         """Check all.
 
@@ -37,6 +42,7 @@ class Promises:
         self._attempts_are_complete(rows, sent)
         self._limits_hold(rows, now)
         self._folded_are_told_once(rows)
+        self._bundles_wait(rows)
         for delivery_id, bodies in sent.items():
             assert len(set(bodies)) == 1, f"{delivery_id}: a repeat is the same, byte for byte"
 
@@ -84,7 +90,9 @@ class Promises:
         assert all(number <= limits.MAX_CONCURRENT for number in live.values())
         by_action: dict[UUID, set[tuple[Any, ...]]] = defaultdict(set)
         for row in rows:
-            by_itself = "headline" not in row["content"] and row["type"] not in ("alert.digest", "action.test")
+            bundled = row["bundle_item"] is not None
+            by_itself = not bundled and "headline" not in row["content"] and row["type"] != "action.test"
+            by_itself = by_itself and row["type"] != "alert.digest"
             if by_itself:
                 by_action[row["action_id"]].add((row["created_at"], row["alert_id"], row["type"]))
         for sent_rows in by_action.values():
@@ -106,6 +114,24 @@ class Promises:
             }
             content = by_id[digest_id]["content"]
             shown = content["body"] if "body" in content else content["subject"]
-            wanted = f'"count":{len(folded)}' if "body" in content else f"{len(folded)} more"
+            in_words = f"{len(folded)} more" if by_id[digest_id]["bundle_item"] is None else f"{len(folded) - 1} more"
+            wanted = f'"count":{len(folded)}' if "body" in content else in_words
             assert wanted in shown, "a digest says how many it tells of"
         assert all(row["id"] in sent_rows for row in rows if row["type"] == NotificationType.DIGEST)
+
+    def _bundles_wait(self, rows: list[Row]) -> None:
+        """What waits in a bundle is a firing that nobody tried; one receiver waits in one bundle at a time."""
+        open_until: dict[tuple[Any, ...], set[datetime]] = defaultdict(set)
+        for row in rows:
+            if row["bundle_until"] is not None:
+                assert (row["type"], row["status"]) == (NotificationType.FIRING, "pending")
+                assert (row["attempt_count"], row["lease_token"]) == (0, None)
+                assert row["next_attempt_at"] == row["bundle_until"]
+                open_until[row["action_id"], row["bundle_until"]].add(row["created_at"])
+        for (_, until), created in open_until.items():
+            assert max(created) < until
+        told_alone = [row for row in rows if row["bundle_item"] == {}]
+        for each in told_alone:
+            inside = [row for row in rows if row["digest_id"] == each["id"]]
+            assert len(inside) > 1, "one alone goes out as itself"
+            assert all(row["type"] == NotificationType.FIRING for row in inside)
