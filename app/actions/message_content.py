@@ -22,6 +22,15 @@ STATES = {
     NotificationType.REPORT: "Report",
     NotificationType.TEST: "Test",
 }
+BUTTONS = {
+    NotificationType.FIRING: "Open and acknowledge",
+    NotificationType.UPDATE: "Open and acknowledge",
+    NotificationType.RESOLVED: "Open the alert",
+    NotificationType.DIGEST: "Open the alerts",
+    NotificationType.TEST: "Open GiftPulse",
+    NotificationType.REPORT: "Open the report",
+}
+"""What leads from a message to this server. It is a link alone: opening it changes nothing."""
 BUILT_IN_ADVICE = {
     "GiftPulse cannot read Twilio": (
         "Check the account's credentials, and that this server can reach Twilio. Reading continues where it stopped."
@@ -139,7 +148,7 @@ def compose(notification: Notification) -> MessageContent:
         description=single_line((notification.rule or {}).get("description")),
         timezone=notification.timezone,
         digest_items=[(item["headline"], item["link"]) for item in (notification.digest or {}).get("items", [])],
-        button="Open the report" if notification.report else "Open the alert",
+        button=BUTTONS[notification.type],
     )
 
 

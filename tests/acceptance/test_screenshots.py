@@ -81,7 +81,7 @@ def test_the_links_of_a_mail_in_the_inbox_lead_out_of_it(page: Page) -> None:
     parts, _ = mail_text.write(mail_text.BUILT_IN, notifications.FIRING)
     caught = Mail(1, "2026-11-24T03:00:00Z", "ops@example.com", [], "s", "g@example.com", "t", parts["html"])
     page.set_content(templates.get_template("mail.html").render(message=caught))
-    link = page.frame_locator("iframe").get_by_role("link", name="Open the alert")
+    link = page.frame_locator("iframe").get_by_role("link", name="Open and acknowledge")
     address = str(link.get_attribute("href"))
     page.context.route(address, lambda route: route.fulfill(body="the alert"))
     with page.expect_popup() as popup:

@@ -344,3 +344,20 @@ def test_who_ended_an_alert_untaken_is_not_said_to_have_taken_it() -> None:
     acknowledged = compose(replace(RESOLVED, alert=RESOLVED.alert | by | {"acknowledged_at": "2026-11-24T03:00:00Z"}))
     assert ("Resolved by", "ann") in untaken.facts
     assert ("Acknowledged by", "ann") in acknowledged.facts
+
+
+@pytest.mark.parametrize(
+    ("notification", "label", "path"),
+    [
+        (FIRING, "Open and acknowledge", f"/alerts/{SAMPLE_ID}"),
+        (notifications.of(NotificationType.UPDATE), "Open and acknowledge", f"/alerts/{SAMPLE_ID}"),
+        (RESOLVED, "Open the alert", f"/alerts/{SAMPLE_ID}"),
+        (notifications.digest(), "Open the alerts", "/alerts"),
+    ],
+)
+def test_a_button_leads_to_where_the_alert_is_acknowledged(notification: Notification, label: str, path: str) -> None:
+    link = f"{notification.base_url}{path}"
+    (slack,) = body("slack", notification)["attachments"][0]["blocks"][-1]["elements"]
+    assert (slack["text"]["text"], slack["url"]) == (label, link)
+    (teams,) = body("teams", notification)["attachments"][0]["content"]["actions"]
+    assert (teams["type"], teams["title"], teams["url"]) == ("Action.OpenUrl", label, link)

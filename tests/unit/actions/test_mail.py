@@ -257,3 +257,16 @@ def test_no_description_makes_more_than_links(evil: str) -> None:
     assert "<a href" not in shown
     assert 'href="javascript' not in shown
     assert "onclick" not in re.sub(r'"[^"]*"', "", re.sub(r">[^<]*<", "><", f">{shown}<"))
+
+
+@pytest.mark.parametrize("type_", [NotificationType.FIRING, NotificationType.UPDATE])
+def test_a_mail_has_a_button_that_leads_to_where_the_alert_is_acknowledged(
+    kind: Email, type_: NotificationType
+) -> None:
+    notification = notifications.of(type_)
+    html = kind.render({"recipients": ["a@example.com"], "template": "error_notification"}, notification).content[
+        "html"
+    ]
+    link = f"{notification.base_url}/alerts/{notification.alert['id']}"
+    assert f'<a href="{link}"' in html
+    assert "Open and acknowledge</a>" in html
