@@ -101,21 +101,22 @@ class Snapshot:
         self._session = session
         self._untallied: dict[tuple[datetime, datetime], list[datetime]] = {}
 
-    def count(self, log_filter: LogFilter, bucket: str, by: str | None) -> list[Count]:
+    def count(self, log_filter: LogFilter, bucket: str, by: str | None, max_values: int = MAX_VALUES) -> list[Count]:
         """Count the logs of each non-empty bucket by the values of a field.
 
         Args:
             log_filter: with `since` and `until`.
             bucket: of `BUCKETS`.
             by: of `FIELDS`, or None for one count per bucket.
-        Returns: sorted by time, then by value; values beyond the 100 most frequent are combined as `__other__`.
+            max_values: less frequent values than these are combined as `__other__`.
+        Returns: sorted by time, then by value.
         """
         tally = _tally_for(log_filter, bucket, by)
         whole, rest = self._spans(log_filter, usable=tally is not None)
         parts = [_count_logs(log_filter, rest, bucket, by)]
         if tally is not None:
             parts.append(_add_up(tally, log_filter, whole, bucket, by))
-        rows = self._session.execute(_folded(union_all(*parts).cte("parts"))).all()
+        rows = self._session.execute(_folded(union_all(*parts).cte("parts"), max_values)).all()
         return [Count(row.at, _read(row.value, by), row.logs) for row in rows]
 
     def delivery(self, log_filter: LogFilter, bucket: str) -> list[Row[*tuple[Any, ...]]]:
@@ -213,10 +214,10 @@ def _of_kinds(
     return query.where(tally.hour.not_in(whole.without)) if whole.without else query
 
 
-def _folded(parts: CTE) -> Select[*tuple[Any, ...]]:
+def _folded(parts: CTE, max_values: int) -> Select[*tuple[Any, ...]]:
     """Combine the parts, and the values beyond the most frequent ones."""
     totals = select(parts.c.value).group_by(parts.c.value)
-    top = totals.order_by(func.sum(parts.c.logs).desc(), parts.c.value).limit(MAX_VALUES).cte("top")
+    top = totals.order_by(func.sum(parts.c.logs).desc(), parts.c.value).limit(max_values).cte("top")
     value = case((top.c.value.is_(None), OTHER), else_=func.nullif(top.c.value, ""))
     joined = parts.outerjoin(top, top.c.value == parts.c.value)
     query = select(parts.c.at.label("at"), value.label("value"), _total(parts.c.logs).label("logs"))

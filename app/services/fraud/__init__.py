@@ -1,0 +1,1 @@
+"""Finds outbound traffic that looks like pumping or toll fraud."""

@@ -1,0 +1,144 @@
+"""What looks like fraud, with the words, the advice and the rule for each kind. Pure."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from app.enums import LogType, Severity
+from app.services.fraud.prefixes import HIGH_COST
+from app.services.fraud.queries import OUTBOUND, SHORT_SECONDS
+from app.utils.countries import country
+from app.utils.json_types import JsonObject
+from app.utils.redact import HIDDEN
+
+SHOWN_DIGITS = 5
+
+
+class Kind(StrEnum):
+    """What looks like fraud."""
+
+    NEW_COUNTRY = "new_country"
+    COUNTRY_SURGE = "country_surge"
+    CONSECUTIVE_NUMBERS = "consecutive_numbers"
+    SPEND_SURGE = "spend_surge"
+    HIGH_COST_PREFIX = "high_cost_prefix"
+    SHORT_CALLS = "short_calls"
+
+
+TITLES = {
+    Kind.NEW_COUNTRY: "New country",
+    Kind.COUNTRY_SURGE: "More than usual",
+    Kind.CONSECUTIVE_NUMBERS: "Consecutive numbers",
+    Kind.SPEND_SURGE: "Costs more than usual",
+    Kind.HIGH_COST_PREFIX: "High-cost prefix",
+    Kind.SHORT_CALLS: "Short calls",
+}
+MESSAGE_ADVICE = (
+    "Disable the country in Twilio's Messaging geographic permissions if you have no customers there; turn on Fraud "
+    "Guard for Verify; limit how many codes a number, address or session may ask for."
+)
+CALL_ADVICE = (
+    "Disable the country, or its high-risk numbers, in Twilio's Voice geographic permissions; rotate credentials that "
+    "may have leaked; limit how many calls a user may start."
+)
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Outbound traffic that looks like fraud."""
+
+    kind: Kind
+    log_type: LogType
+    to_country: str | None
+    prefix: str | None
+    count: int
+    """Logs; 0 where money is compared."""
+    usual: float | None
+    """What the kind usually comes to: logs, or money; None where the kind compares with nothing."""
+    at: datetime
+    """Start of the hour that rose the most, or when the newest of the logs was created."""
+    receivers: int | None = None
+    amount: Decimal | None = None
+    price_unit: str | None = None
+
+    @property
+    def advice(self) -> str:
+        """How to limit it at Twilio."""
+        return CALL_ADVICE if self.log_type == LogType.CALL else MESSAGE_ADVICE
+
+    @property
+    def title(self) -> str:
+        """What it is, in two or three words."""
+        return TITLES[self.kind]
+
+    def shown_prefix(self, *, masked: bool) -> str | None:
+        """Return the prefix; numbers are masked by showing its first digits only."""
+        if self.prefix is None or not masked or len(self.prefix) <= SHOWN_DIGITS:
+            return self.prefix
+        return self.prefix[:SHOWN_DIGITS] + HIDDEN
+
+    def detail(self, *, masked: bool) -> str:
+        """Say what was found in a sentence."""
+        where = country(self.to_country) if self.to_country else "numbers of no country"
+        many, prefix = _many(self.count, self.log_type), self.shown_prefix(masked=masked)
+        usual = f"usual for these hours: {self.usual or 0:,.0f}"
+        match self.kind:
+            case Kind.NEW_COUNTRY:
+                return f"{many} to {where}, which got none in the 30 days before."
+            case Kind.COUNTRY_SURGE:
+                return f"{many} to {where}; {usual}."
+            case Kind.CONSECUTIVE_NUMBERS:
+                return f"{many} to {self.receivers:,} numbers that all begin with {prefix}, in {where}."
+            case Kind.SPEND_SURGE:
+                return f"{self.amount:,.2f} {self.price_unit} for {self.log_type}s to {where}; {usual}."
+            case Kind.HIGH_COST_PREFIX:
+                return f"{many} to {prefix}: {HIGH_COST[self.prefix or '']}."
+            case Kind.SHORT_CALLS:
+                return f"{many} of at most {SHORT_SECONDS} seconds to {self.receivers:,} numbers with {prefix}."
+
+    def rule(self, *, masked: bool) -> JsonObject:
+        """Return the body of a rule that alerts on the same."""
+        body: JsonObject = {
+            "name": self._rule_name(),
+            "log_type": str(self.log_type),
+            "severity": str(Severity.CRITICAL),
+            "filters": {"direction": [*OUTBOUND[self.log_type]]},
+            "pattern_type": "any",
+            "condition": self._condition(),
+        }
+        if self.to_country:
+            body["filters"]["to_country"] = [self.to_country]
+        if tests := self._tests(masked=masked):
+            body |= {"pattern_type": "expression", "pattern_value": " && ".join(tests)}
+        return body
+
+    def _rule_name(self) -> str:
+        where = self.to_country or (self.prefix or "")[:SHOWN_DIGITS]
+        return f"{self.title}: {self.log_type}s to {where}" if where else f"{self.title}: {self.log_type}s"
+
+    def _tests(self, *, masked: bool) -> list[str]:
+        """List what an expression tests. A masked prefix is left out: the country is counted instead."""
+        found = []
+        if self.prefix and (not masked or len(self.prefix) <= SHOWN_DIGITS):
+            found.append(f'log.to != null && log.to.startsWith("{self.prefix}")')
+        if self.kind == Kind.SHORT_CALLS:
+            found.append('log.status == "completed" && log.duration_seconds != null')
+            found.append(f"log.duration_seconds <= {SHORT_SECONDS}")
+        return found
+
+    def _condition(self) -> JsonObject:
+        match self.kind:
+            case Kind.SPEND_SURGE:
+                at_least = max(1.0, round(2 * (self.usual or 0), 2), round(float(self.amount or 0) / 2, 2))
+                return {"type": "sum", "field": "price", "at_least": at_least, "window_minutes": 60}
+            case Kind.COUNTRY_SURGE:
+                return {"type": "spike", "factor": 5, "window_minutes": 60, "baseline_windows": 24, "min_count": 20}
+            case Kind.HIGH_COST_PREFIX:
+                return {"type": "each"}
+            case _:
+                return {"type": "threshold", "count": max(2, min(10, self.count)), "window_minutes": 60}
+
+
+def _many(count: int, log_type: str) -> str:
+    return f"{count:,} {log_type}{'' if count == 1 else 's'}"

@@ -1,0 +1,208 @@
+"""Fraud watch: planted pumping of each shape is found in stored logs, and ordinary growth is not."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from random import Random
+from typing import Any
+
+import pytest
+
+from app.database import session_scope
+from app.errors import InvalidInput
+from app.services.fraud import watch
+from app.services.fraud.suspicions import Kind, Suspicion
+from app.services.logs import tallies
+from app.services.logs.types import NormalizedLog
+from app.services.rules.definition import parse_rule
+from tests.fakes import START
+from tests.feeding import Feed, log
+
+NOW = START + timedelta(minutes=20)
+SENT: dict[str, Any] = {"status": "delivered", "error_code": None}
+CALLED: dict[str, Any] = {"log_type": "call", "status": "completed", "error_code": None, "text": None}
+PRICES = {"message": Decimal("-0.04"), "call": Decimal("-0.02")}
+
+
+class Traffic:
+    """Outbound logs as an account sends them, ready to be stored."""
+
+    def __init__(self, seed: int = 3) -> None:
+        self._random = Random(seed)
+        self._numbers = count(1)
+        self.logs: list[NormalizedLog] = []
+
+    def send(self, at: datetime, to: str, country: str, log_type: str = "message", **fields: Any) -> None:
+        plain = CALLED | {"duration_seconds": 90} if log_type == "call" else SENT
+        price = PRICES[log_type]
+        number = next(self._numbers)
+        self.logs.append(log(number, at, **plain | {"to": to, "to_country": country, "price": price} | fields))
+
+    def grow(self, days: int = 35, per_hour: float = 2, growth: float = 1.02) -> None:
+        """Send ordinary messages and calls: more by day than by night, and a little more every day."""
+        for hour in range(24 * days):
+            at = START - timedelta(days=days) + timedelta(hours=hour)
+            daily = per_hour * growth ** (hour / 24) * (1.5 if 8 <= at.hour < 20 else 0.5)
+            for country, code in (("GB", "+447"), ("US", "+1415")):
+                for log_type, share in (("message", 1.0), ("call", 0.3)):
+                    for _ in range(self._drawn(daily * share)):
+                        to = f"{code}{self._random.randrange(10**8, 10**9)}"[:13]
+                        seconds = self._random.choice([3, 40, 90, 300]) if log_type == "call" else None
+                        self.send(
+                            at + timedelta(seconds=self._random.randrange(3600)), to, country, log_type,
+                            duration_seconds=seconds,
+                        )  # fmt: skip
+
+    def _drawn(self, mean: float) -> int:
+        return int(mean) + (self._random.random() < mean % 1)
+
+    def store(self, feed: Feed) -> None:
+        for log_type in ("message", "call"):
+            logs = [each for each in self.logs if each.log_type == log_type]
+            if logs:
+                feed.store(logs, NOW)
+        feed.complete(NOW, START - timedelta(days=60))
+
+
+@pytest.fixture
+def feed(database: str) -> Feed:
+    return Feed(START - timedelta(days=60))
+
+
+def found(hours: float = 24, until: datetime = NOW) -> Sequence[Suspicion]:
+    with session_scope() as session:
+        return watch.watch(session, until - timedelta(hours=hours), until).suspicions
+
+
+def kinds(suspicions: Sequence[Suspicion]) -> set[tuple[str, str, str | None]]:
+    return {(each.kind, each.log_type, each.to_country) for each in suspicions}
+
+
+def test_a_month_of_ordinary_growth_raises_no_suspicion(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.grow()
+    traffic.store(feed)
+    for days in range(7):
+        assert found(until=START - timedelta(days=days)) == []
+    assert found(hours=24 * 7) == []
+
+
+def test_a_new_country_is_found_and_an_old_one_is_not(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.grow(per_hour=0.2)
+    traffic.send(START - timedelta(hours=2), "+37120000001", "LV")
+    traffic.send(START - timedelta(hours=2), "+33612345678", "FR")
+    traffic.send(START - timedelta(days=29), "+33612345678", "FR")
+    traffic.store(feed)
+    (only,) = found()
+    hour = tallies.hour_start(START - timedelta(hours=2))
+    assert (only.kind, only.to_country, only.count, only.at) == (Kind.NEW_COUNTRY, "LV", 1, hour)
+
+
+def test_the_countries_of_an_account_that_is_new_here_are_not_new(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.send(START - timedelta(hours=2), "+37120000001", "LV")
+    traffic.store(feed)
+    feed.complete(NOW, START - timedelta(days=6))
+    assert found() == []
+    with session_scope() as session:
+        (country,) = watch.watch(session, START - timedelta(hours=24), NOW).countries.values()
+    assert (country.total, country.usual) == (1, None)
+
+
+def test_consecutive_numbers_are_found_in_a_country_that_gets_much(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.grow(per_hour=6)
+    for number in range(30):
+        traffic.send(START - timedelta(hours=3, seconds=number), f"+447700900{number:03}", "GB")
+    traffic.store(feed)
+    (run,) = found()
+    assert (run.kind, run.prefix, run.count, run.receivers) == (Kind.CONSECUTIVE_NUMBERS, "+447700900", 30, 30)
+
+
+def test_scattered_numbers_of_one_block_are_found_beside_many_other_blocks(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.grow(per_hour=6)
+    for number in range(0, 300, 10):
+        traffic.send(START - timedelta(hours=3, seconds=number), f"+447700900{number:03}", "GB")
+    traffic.store(feed)
+    assert [each.kind for each in found()] == [Kind.CONSECUTIVE_NUMBERS]
+
+
+def test_a_surge_is_found_by_number_and_by_money(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.grow(per_hour=3)
+    random = Random(5)
+    for number in range(300):
+        to = f"+447{random.randrange(10**8, 10**9)}"
+        traffic.send(START - timedelta(hours=5, seconds=number), to, "GB", price=Decimal("-0.5"))
+    traffic.store(feed)
+    assert kinds(found()) == {("country_surge", "message", "GB"), ("spend_surge", "message", "GB")}
+    (money,) = [each for each in found() if each.kind == Kind.SPEND_SURGE]
+    assert money.amount is not None
+    assert money.amount >= 150
+    assert money.price_unit == "USD"
+
+
+def test_a_campaign_at_another_hour_of_each_day_is_no_surge(feed: Feed) -> None:
+    traffic, random = Traffic(), Random(6)
+    for days in range(35):
+        begin = START - timedelta(days=days, hours=1 + days % 7)
+        for _ in range(100):
+            to = f"+447{random.randrange(10**8, 10**9)}"
+            traffic.send(begin + timedelta(seconds=random.randrange(3000)), to, "GB")
+    traffic.store(feed)
+    assert found() == []
+
+
+def test_short_calls_and_calls_to_high_cost_prefixes_are_found(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.grow(per_hour=3)
+    random = Random(7)
+    for number in range(25):
+        to = f"+447701{random.randrange(10**5, 10**6)}"
+        traffic.send(START - timedelta(hours=number % 20, seconds=number), to, "GB", "call", duration_seconds=2)
+    traffic.send(START - timedelta(hours=3), "+88212345678", "", "call", to_country=None)
+    traffic.send(START - timedelta(hours=3), "+25261234567", "SO", "call")
+    traffic.send(START - timedelta(days=20), "+25261234567", "SO", "call")
+    traffic.store(feed)
+    by_kind = {(each.kind, each.prefix): each for each in found()}
+    assert by_kind[Kind.SHORT_CALLS, "+447701"].count >= 25
+    assert (Kind.HIGH_COST_PREFIX, "+882") in by_kind
+    assert (Kind.HIGH_COST_PREFIX, "+252") in by_kind
+
+
+def test_counts_are_the_same_from_tallies(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.grow(days=20)
+    traffic.store(feed)
+    with session_scope() as session:
+        before = watch.watch(session, START - timedelta(hours=24), NOW)
+    tallies.catch_up(NOW, START - timedelta(days=40), 1e9)
+    with session_scope() as session:
+        assert watch.watch(session, START - timedelta(hours=24), NOW) == before
+
+
+def test_every_suspicion_has_a_rule_that_can_be_made_and_masked_shows_no_number(feed: Feed) -> None:
+    traffic = Traffic()
+    for number in range(30):
+        at = START - timedelta(hours=3, seconds=number)
+        traffic.send(at, f"+447700900{number:03}", "GB", price=Decimal(-1))
+        traffic.send(at, f"+25261234{number:03}", "SO", "call", price=Decimal(-1), duration_seconds=1)
+    traffic.store(feed)
+    with session_scope() as session:
+        seen = watch.watch(session, START - timedelta(hours=24), NOW)
+    assert {each.kind for each in seen.suspicions} == set(Kind) - {Kind.COUNTRY_SURGE}
+    for masked in (False, True):
+        shown = watch.to_json(seen, masked=masked)
+        for item in shown["items"]:
+            assert parse_rule(item["rule"]).name == item["rule"]["name"]
+        assert ("+447700" in str(shown)) is not masked
+
+
+@pytest.mark.parametrize(("hours", "field"), [(0, "until"), (-5, "until"), (24 * 9, "since")])
+def test_a_span_that_cannot_be_is_refused(feed: Feed, hours: float, field: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        found(hours=hours, until=START)
+    assert [error.field for error in refused.value.errors] == [field]
