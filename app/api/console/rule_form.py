@@ -5,7 +5,7 @@ The fields of all eight conditions stand in the form at once, so they carry the 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -70,6 +70,8 @@ START_VALUES = {
     "schedule.end": "",
 }
 """What an empty form shows."""
+LISTS = ("filters.direction", "filters.level", "group_by", "schedule.days")
+"""Fields that may have several values."""
 LABELS = {
     "name": "Name",
     "description": "Description",
@@ -160,6 +162,15 @@ def from_post(form: Form) -> RuleForm:
             fields.setdefault(name, []).append(value)
     chosen = {name.removeprefix("set:"): [value] for name, value in form.fields if name.startswith("set:")}
     return RuleForm(fields | {name: value for name, value in chosen.items() if name in START_VALUES})
+
+
+def filled_in(form: RuleForm, query: Iterable[tuple[str, str]]) -> RuleForm:
+    """Replace fields by those that an address names; lists of values are separated by commas."""
+    given: dict[str, list[str]] = {}
+    for name, value in query:
+        if name in START_VALUES or name in LABELS:
+            given[name] = list_items(value) if name in LISTS else [value]
+    return RuleForm({**form.fields, **given})
 
 
 def from_body(body: Mapping[str, Any]) -> RuleForm:

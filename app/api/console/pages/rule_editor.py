@@ -59,7 +59,7 @@ class Stored:
 
 @router.get("/rules/new")
 def new_rule(request: Request, viewer: SignedIn) -> Response:
-    """Show an empty form, a copy of a rule, a deleted rule, or a form that filters of logs fill in."""
+    """Show an empty form, a copy of a rule, a deleted rule, or a form that the address fills in."""
     query = request.query_params
     form = rule_form.from_body({})
     if copied := query.get("copy"):
@@ -71,7 +71,7 @@ def new_rule(request: Request, viewer: SignedIn) -> Response:
             entry = audit.find_deletion(session, f"rule:{_uuid(deleted)}")
             form = rule_form.from_body(entry.before or {}) if entry else form
     elif any(name in query for name in LOG_FILTERS):
-        form = rule_form.from_body(_from_filters(query))
+        form = rule_form.filled_in(rule_form.from_body(_from_filters(query)), query.multi_items())
     return _page(request, viewer, form, None)
 
 

@@ -1,0 +1,90 @@
+"""Fraud watch: what looks like pumping or toll fraud, with advice and a rule; all countries and what they cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from fastapi import Request, Response
+
+from app.api.console import rule_form
+from app.api.console.access import SignedIn
+from app.api.console.rendering import link, render
+from app.api.console.routing import make_router
+from app.database import session_scope
+from app.errors import InvalidInput
+from app.services.fraud import watch
+from app.services.fraud.queries import OUTBOUND
+from app.services.fraud.suspicions import Suspicion
+from app.services.fraud.watch import FraudWatch, Key
+from app.utils.clock import utc_now
+from app.utils.countries import country
+
+router = make_router()
+SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
+MAX_ROWS = 50
+
+
+@dataclass(frozen=True)
+class SuspicionRow:
+    """One suspicion as the page shows it."""
+
+    found: Suspicion
+    detail: str
+    logs: str
+    """Address of its logs; empty where no filter finds them."""
+    rule: str
+    """Address of a new rule that alerts on the same."""
+
+
+@router.get("/fraud")
+def show_fraud(request: Request, viewer: SignedIn) -> Response:
+    """Show what looks like fraud in a span."""
+    asked = request.query_params.get("span", "")
+    span = asked if asked in SPANS else "24h"
+    until, found, problem = utc_now(), None, ""
+    try:
+        with session_scope() as session:
+            found = watch.watch(session, until - SPANS[span], until)
+    except InvalidInput as error:
+        problem = error.errors[0].message
+    context: dict[str, Any] = {"section": "fraud", "span": span, "spans": [*SPANS], "found": found, "problem": problem}
+    if found is not None:
+        masked = request.app.state.settings.mask_numbers
+        context |= {
+            "rows": [_row(each, found, masked=masked) for each in found.suspicions],
+            "countries": [*found.countries.items()][:MAX_ROWS],
+            "spend": [*found.spend.items()][:MAX_ROWS],
+            "more": max(0, len(found.countries) - MAX_ROWS),
+            "country": country,
+            "logs": lambda key: logs_address(key, found),
+            "unknown": [
+                log_type
+                for log_type in OUTBOUND
+                if (known := found.known_from.get(log_type)) is None or known > found.since - watch.MIN_HISTORY
+            ],
+        }
+    return render(request, viewer, "fraud.html", context)
+
+
+def _row(each: Suspicion, found: FraudWatch, *, masked: bool) -> SuspicionRow:
+    logs = logs_address(Key(each.log_type, each.to_country), found) if each.to_country else ""
+    if each.prefix and not masked:
+        span = {"since": found.since, "until": found.until}
+        logs = link("/logs", log_type=each.log_type, direction=OUTBOUND[each.log_type], q=each.prefix, **span)
+    return SuspicionRow(each, each.detail(masked=masked), logs, rule_address(each.rule(masked=masked)))
+
+
+def logs_address(key: Key, found: FraudWatch) -> str:
+    """Return the address of the outbound logs to a country."""
+    span = {"since": found.since, "until": found.until}
+    direction = OUTBOUND[key.log_type]
+    return link("/logs", log_type=key.log_type, direction=direction, to_country=key.to_country, **span)
+
+
+def rule_address(body: Mapping[str, Any]) -> str:
+    """Return the address of the form of a new rule, filled in with a body."""
+    empty = rule_form.from_body({}).fields
+    filled = rule_form.from_body(body).fields
+    changed = {name: values for name, values in filled.items() if values and values != empty.get(name)}
+    return link("/rules/new", log_type_=body["log_type"], **{name: [*values] for name, values in changed.items()})

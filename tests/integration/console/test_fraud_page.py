@@ -1,0 +1,94 @@
+"""The page that watches for fraud: what it found, where it leads, and what it keeps to itself."""
+
+import re
+from datetime import timedelta
+from decimal import Decimal
+from html import unescape
+from typing import Any
+
+import pytest
+
+from app.services.fraud import watch
+from app.utils.clock import cut_to_second, utc_now
+from tests.conftest import forget
+from tests.feeding import Feed, log
+from tests.integration.api.conftest import Api
+from tests.integration.console.conftest import Browser
+from tests.integration.console.statements import MAX_STATEMENTS, count_statements
+
+GOOD: dict[str, Any] = {"status": "delivered", "error_code": None, "to_country": "GB"}
+
+
+@pytest.fixture
+def masked(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("MASK_NUMBERS", "true")
+    forget()
+
+
+def pump(count: int = 30) -> None:
+    """Store messages to consecutive numbers of a country that got none before."""
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=60))
+    at = now - timedelta(minutes=30)
+    feed.store([log(each, at, **GOOD, to=f"+447700900{each:03}", price=Decimal(-1)) for each in range(count)], now)
+    feed.complete(now, now - timedelta(days=59))
+
+
+def rule_addresses(page: str) -> list[str]:
+    return [unescape(each) for each in re.findall(r'href="(/rules/new[^"]*)"', page)]
+
+
+@pytest.mark.usefixtures("warm_caches")
+async def test_the_page_shows_what_it_found_with_advice_in_few_statements(browser: Browser) -> None:
+    pump()
+    await browser.sign_in()
+    await browser.get("/fraud")
+    with count_statements() as statements:
+        page = (await browser.get("/fraud")).text
+    assert len(statements) <= MAX_STATEMENTS
+    assert "30 messages to United Kingdom (GB), which got none in the 30 days before." in page
+    assert "30 messages to 30 numbers that all begin with +447700900" in page
+    assert "geographic permissions" in page
+    assert 'href="/fraud" aria-current="page"' in page
+    assert (await browser.get("/fraud?span=x")).status_code == 200
+
+
+async def test_a_rule_is_made_in_one_click(browser: Browser) -> None:
+    pump()
+    await browser.sign_in()
+    addresses = rule_addresses((await browser.get("/fraud")).text)
+    assert len(addresses) == 3
+    (address,) = [each for each in addresses if "startsWith" in each]
+    form = (await browser.get(address)).text
+    assert "log.to.startsWith(&#34;+447700900&#34;)" in form
+    assert "Consecutive numbers: messages to GB" in form
+
+
+@pytest.mark.usefixtures("masked")
+async def test_masked_numbers_stand_neither_in_the_page_nor_in_the_api(browser: Browser, api: Api) -> None:
+    pump()
+    await browser.sign_in()
+    page = (await browser.get("/fraud")).text
+    assert "all begin with +4477•••" in page
+    assert "447700900" not in page
+    answer = (await api.get("/api/fraud")).text
+    assert "447700900" not in answer
+
+
+async def test_the_api_shows_the_same(browser: Browser, api: Api) -> None:
+    pump()
+    answer = (await api.get("/api/fraud?since=2h")).json()
+    assert [each["kind"] for each in answer["items"]] == ["new_country", "spend_surge", "consecutive_numbers"]
+    assert [(each["to_country"], each["count"], each["usual"]) for each in answer["countries"]] == [("GB", 30, 0.0)]
+    assert answer["spend"][0]["amount"] == "30.0000"
+    assert (await api.post("/api/rules", json=answer["items"][2]["rule"])).status_code == 201
+    assert (await api.get("/api/fraud?since=8d")).status_code == 422
+
+
+async def test_nothing_and_too_much_are_said(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    await browser.sign_in()
+    page = (await browser.get("/fraud")).text
+    assert "Nothing looks like fraud" in page
+    assert "not known yet" in page
+    monkeypatch.setattr(watch, "MAX_SPAN", timedelta(minutes=1))
+    assert "This is too much to look at" in (await browser.get("/fraud")).text
