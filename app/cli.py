@@ -281,14 +281,16 @@ def preview(
 @cli.command()
 def report(
     since: SinceOption = "7d",
-    until: UntilOption = "0m",
+    until: Annotated[str, typer.Option(help="Up to when, likewise; default: the last full hour.")] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Write what `GET /api/report` answers.")] = False,
 ) -> None:
     """Tell what a span brought, against the span before. Times are in NOTIFY_TIMEZONE."""
     now, settings = utc_now(), get_settings()
+    start, full_hour = _parse_time(since, now), now.replace(minute=0, second=0, microsecond=0)
+    end = _parse_time(until, now) if until else full_hour if start < full_hour else now
     with session_scope() as session:
-        told = reports.build(session, _parse_time(since, now), _parse_time(until, now), settings.notify_timezone)
+        told = reports.build(session, start, end, settings.notify_timezone)
     if as_json:
         print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:

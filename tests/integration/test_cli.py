@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -363,6 +364,10 @@ def test_a_report_is_told_as_text_and_as_json(run: Run) -> None:
     code, out, err = run("report", "--since", "2026-11-16", "--until", "2026-11-23", "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["traffic"]["total"] == 0
+    code, out, _ = run("report", "--json")
+    until = datetime.fromisoformat(json.loads(out)["until"])
+    assert (code, until.minute, until.second) == (0, 0, 0), "up to the last full hour, which is read whole soonest"
+    assert run("report", "--since", "1m")[0] == 0
     code, _, err = run("report", "--since", "200d")
     assert code == 1
     assert "since: must not be more than 92 days before until" in err
