@@ -18,6 +18,8 @@ EXAMPLES = {
 }
 OPEN = {"/api/health", "/api/health/live", "/metrics", "/docs", "/redoc", "/docs/assets/{name}", "/openapi.json"}
 OPEN |= {"/webhooks/twilio/status", "/webhooks/twilio/error", "/webhooks/twilio/events"}
+PREVIEWS = {"/api/rules/preview", "/api/silences/preview"}
+"""They change nothing."""
 ADMIN = {"/api/keys", "/api/keys/{key_id}", "/api/audit", "/api/export", "/api/import"}
 
 
@@ -25,7 +27,7 @@ def wanted_scope(method: str, path: str) -> Scope:
     """The scope that the contract asks for."""
     if path in ADMIN:
         return Scope.ADMIN
-    if method == "GET" or path == "/api/rules/preview":
+    if method == "GET" or path in PREVIEWS:
         return Scope.READ
     return Scope.ADMIN if path.startswith(("/api/actions", "/api/accounts")) else Scope.WRITE
 
