@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from statistics import median
 
 from app.services.fraud.queries import WEEK, WEEKS
@@ -66,9 +67,5 @@ def rose(value: float, usual: float, least: float) -> bool:
 
 def _shares(since: datetime, until: datetime) -> dict[datetime, float]:
     """Return the hours of a span, and how much of each lies in it."""
-    found = {}
-    hour = since
-    while hour < until:
-        found[hour] = min(1.0, (until - hour) / HOUR)
-        hour += HOUR
-    return found
+    hours = [since + number * HOUR for number in range(ceil((until - since) / HOUR))]
+    return {hour: min(1.0, (until - hour) / HOUR) for hour in hours}

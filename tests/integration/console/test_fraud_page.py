@@ -85,6 +85,20 @@ async def test_the_api_shows_the_same(browser: Browser, api: Api) -> None:
     assert (await api.get("/api/fraud?since=8d")).status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "status"),
+    [
+        ("0001-01-01T00:00:00Z", "0001-01-02T00:00:00Z", 422),
+        ("9999-12-31T00:00:00Z", "9999-12-31T23:59:59Z", 200),
+        ("2026-11-23T06:10:00%2B05:30", "2026-11-23T06:20:00%2B05:30", 200),
+        ("2026-11-23T06:10:00Z", "2026-11-23T06:10:00Z", 422),
+        ("tomorrow", "2026-11-23T06:10:00Z", 422),
+    ],
+)
+async def test_odd_spans_are_answered(api: Api, since: str, until: str, status: int) -> None:
+    assert (await api.get(f"/api/fraud?since={since}&until={until}")).status_code == status
+
+
 async def test_nothing_and_too_much_are_said(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     await browser.sign_in()
     page = (await browser.get("/fraud")).text
