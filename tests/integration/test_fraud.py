@@ -74,6 +74,16 @@ def test_consecutive_numbers_are_found_in_a_country_that_gets_much(feed: Feed) -
     assert (run.kind, run.prefix, run.count, run.receivers) == (Kind.CONSECUTIVE_NUMBERS, "+447700900", 30, 30)
 
 
+def test_numbers_that_follow_each_other_in_every_block_are_no_run(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.send(START - timedelta(days=20), "+447700000000", "GB")
+    for number in range(12 * 30):
+        to = f"+4477009{number // 30:02}{number % 30:03}"
+        traffic.send(START - timedelta(minutes=3 * number), to, "GB")
+    traffic.store(feed)
+    assert Kind.CONSECUTIVE_NUMBERS not in {each.kind for each in found()}
+
+
 def test_scattered_numbers_of_one_block_are_found_beside_many_other_blocks(feed: Feed) -> None:
     traffic = Traffic()
     traffic.grow(per_hour=6)

@@ -27,6 +27,8 @@ MAX_ROWS = 50
 """Of runs and of short calls, those with the most receivers or calls."""
 MIN_RECEIVERS = 20
 MIN_SHARE_IN_A_ROW = 0.5
+DENSER_FACTOR = 2
+"""Where most numbers of every block get messages, they follow each other by chance."""
 CROWDED_FACTOR = 10
 MIN_OTHER_BLOCKS = 10
 """Of fewer blocks an average says little."""
@@ -72,7 +74,8 @@ _RUNS = f"""
     SELECT log_type, to_country, prefix, receivers, CAST(logs AS bigint) AS logs, in_a_row, last_at
     FROM compared
     WHERE receivers >= {MIN_RECEIVERS} AND (
-        in_a_row >= {MIN_SHARE_IN_A_ROW} * receivers
+        (in_a_row >= {MIN_SHARE_IN_A_ROW} * receivers
+         AND (other_blocks < {MIN_OTHER_BLOCKS} OR receivers * other_blocks >= {DENSER_FACTOR} * other_receivers))
         OR (other_blocks >= {MIN_OTHER_BLOCKS} AND receivers * other_blocks >= {CROWDED_FACTOR} * other_receivers)
     )
     ORDER BY receivers DESC, prefix LIMIT {MAX_ROWS}
