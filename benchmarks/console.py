@@ -102,7 +102,12 @@ def _addresses(
     calls += [f"/api/logs/{sid}/explain?rule_id={rule_id}", f"/api/unwatched?{week}", f"/api/unwatched?{month}"]
     for by in ("to_country", "from", "messaging_service_sid", "error_code"):
         calls += [f"/api/breakdown?by={by}&{week}", f"/api/breakdown?by={by}&{month}"]
-    calls += [f"/api/accounts/{filling.ACCOUNTS[0]}/coverage?{month}", f"/api/report?{week}"]
+    calls += [
+        f"/api/accounts/{filling.ACCOUNTS[0]}/coverage?{month}",
+        f"/api/report?{week}",
+        "/api/fraud",
+        f"/api/fraud?{week}",
+    ]
     yield from ((api, call) for call in calls)
 
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from math import ceil
 from typing import Any
 
 from fastapi import Request, Response
 
 from app.api.console import rule_form
 from app.api.console.access import SignedIn
+from app.api.console.plots import paths
 from app.api.console.rendering import link, render
 from app.api.console.routing import make_router
 from app.database import session_scope
@@ -17,6 +19,7 @@ from app.services.fraud import watch
 from app.services.fraud.queries import OUTBOUND
 from app.services.fraud.suspicions import Suspicion
 from app.services.fraud.watch import FraudWatch, Key
+from app.services.fraud.weeks import HOUR, Comparison
 from app.utils.clock import utc_now
 from app.utils.countries import country
 
@@ -57,6 +60,7 @@ def show_fraud(request: Request, viewer: SignedIn) -> Response:
             "spend": [*found.spend.items()][:MAX_ROWS],
             "more": max(0, len(found.countries) - MAX_ROWS),
             "country": country,
+            "spark_of": lambda each: paths.spark(_hourly(each, found)),
             "logs": lambda key: logs_address(key, found),
             "unknown": [
                 log_type
@@ -73,6 +77,13 @@ def _row(each: Suspicion, found: FraudWatch, *, masked: bool) -> SuspicionRow:
         span = {"since": found.since, "until": found.until}
         logs = link("/logs", log_type=each.log_type, direction=OUTBOUND[each.log_type], q=each.prefix, **span)
     return SuspicionRow(each, each.detail(masked=masked), logs, rule_address(each.rule(masked=masked)))
+
+
+def _hourly(each: Comparison, found: FraudWatch) -> list[float]:
+    """Return the value of every hour of the span."""
+    values = dict(each.hours)
+    hours = ceil((found.until - found.since) / HOUR)
+    return [values.get(found.since + number * HOUR, 0) for number in range(hours)]
 
 
 def logs_address(key: Key, found: FraudWatch) -> str:
