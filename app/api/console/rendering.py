@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -82,7 +82,7 @@ def when(at: datetime | None, *, seconds: bool = False, missing: str = "never") 
     view = _view.get()
     shown = texts.moment(at, view.zone, view.now, seconds=seconds)
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
-        rfc3339(at.replace(microsecond=0)), f"{at:%Y-%m-%d %H:%M:%S}", shown
+        rfc3339(at.replace(microsecond=0)), f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", shown
     )
 
 
@@ -90,7 +90,7 @@ def age(at: datetime) -> Markup:
     """Write how long ago a time was."""
     text = texts.duration(_view.get().now - at)
     return Markup('<time datetime="{}" title="{} UTC">{} ago</time>').format(
-        rfc3339(at.replace(microsecond=0)), f"{at:%Y-%m-%d %H:%M:%S}", text
+        rfc3339(at.replace(microsecond=0)), f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", text
     )
 
 

@@ -251,3 +251,14 @@ async def test_the_text_for_twilios_support_says_when_it_is_too_old(browser: Bro
     assert "No records are stored any more." in page
     assert "<script>alert(1)" not in page
     assert (await browser.get(f"/alerts/{uuid4()}/support")).status_code == 404
+
+
+async def test_the_title_of_a_time_to_come_says_the_right_instant(browser: Browser) -> None:
+    alert_id = make_alert()
+    browser.cookies.set("zone", "Asia/Kolkata")
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    found = re.search(r'Until <time datetime="([^"]+)" title="([^"]+)">', page)
+    assert found is not None
+    assert found[2] == found[1].replace("T", " ").replace("Z", " UTC")
+    assert "03:30:00" in found[1]
