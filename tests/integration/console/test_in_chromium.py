@@ -123,3 +123,26 @@ def test_whoever_types_a_rule_sees_it_as_a_sentence_before_it_is_saved(app: Fast
         expect(page.locator("form[data-preview]")).to_contain_text("Message filtered", timeout=60_000)
         page.keyboard.press("Control+Enter")
         page.wait_for_url(re.compile("/rules(/[0-9a-f-]{36})?$"))
+
+
+@pytest.mark.parametrize("width", [360, 390, 800, 1280])
+def test_what_a_menu_of_an_alert_opens_lies_inside_the_window(app: FastAPI, width: int) -> None:
+    alert_id = make_alert()
+    size = {"width": width, "height": 800}
+    with serving(app) as url, screenshots.open_browser() as browser, _signed_in(browser, url, viewport=size) as page:
+        page.goto(f"/alerts/{alert_id}")
+        for button in page.locator(".bar.fixed > * > .button").all():
+            box = button.bounding_box()
+            assert box is not None
+            assert box["x"] + box["width"] <= width, button.inner_text()
+        for name in ("acknowledge", "silence"):
+            menu = page.locator("details.menu", has=page.locator(f"form[action$={name}]"))
+            menu.locator("summary").click()
+            box = menu.locator(".pop").bounding_box()
+            assert box is not None, name
+            assert box["x"] >= 0, (name, box)
+            assert box["x"] + box["width"] <= width, (name, box)
+            assert box["y"] >= 0, (name, box)
+            assert box["y"] + box["height"] <= 800, (name, box)
+            page.keyboard.press("Escape")
+        assert not screenshots.overflowing_widths(page, (width,))
