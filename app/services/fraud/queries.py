@@ -1,6 +1,6 @@
 """Reads what fraud is found by: counts from tallies, the rest from the outbound logs of a span. One statement each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -80,21 +80,20 @@ _RUNS = f"""
     )
     ORDER BY receivers DESC, prefix LIMIT {MAX_ROWS}
 """
-_STARTS = f"""
-    SELECT log_type, left(to_, :length) AS start, count(*) AS logs, max(occurred_at) AS last_at
-    FROM logs WHERE {_SENT} AND to_ LIKE '+%' GROUP BY 1, 2
-"""
-_SHORT = f"""
-    WITH prefixes AS (
+_CALLS = f"""
+    WITH marked AS (
+        SELECT *, status = 'completed' AND duration_seconds <= {SHORT_SECONDS} AS short
+        FROM logs WHERE {_SENT} AND log_type = 'call' AND to_ ~ '{_NUMBER}'
+    ),
+    prefixes AS (
         SELECT to_country, left(to_, {SHORT_PREFIX_LENGTH}) AS prefix, count(*) AS calls,
-               count(*) FILTER (WHERE duration_seconds <= {SHORT_SECONDS}) AS short,
-               count(DISTINCT to_) FILTER (WHERE duration_seconds <= {SHORT_SECONDS}) AS receivers,
-               max(occurred_at) FILTER (WHERE duration_seconds <= {SHORT_SECONDS}) AS last_at
-        FROM logs WHERE {_SENT} AND log_type = 'call' AND status = 'completed' AND to_ ~ '{_NUMBER}'
-        GROUP BY 1, 2
+               count(*) FILTER (WHERE status = 'completed') AS answered, count(*) FILTER (WHERE short) AS short,
+               count(DISTINCT to_) FILTER (WHERE short) AS receivers, max(occurred_at) AS last_at
+        FROM marked GROUP BY 1, 2
     )
-    SELECT * FROM prefixes WHERE short >= {MIN_SHORT_CALLS} AND short >= {MIN_SHORT_SHARE} * calls
-    ORDER BY short DESC, prefix LIMIT {MAX_ROWS}
+    SELECT * FROM prefixes
+    WHERE (short >= {MIN_SHORT_CALLS} AND short >= {MIN_SHORT_SHARE} * answered) OR prefix LIKE ANY(:high_cost)
+    ORDER BY short DESC, prefix
 """
 
 
@@ -121,24 +120,23 @@ class Run(NamedTuple):
     last_at: datetime
 
 
-class Start(NamedTuple):
-    """Logs to numbers that begin alike."""
-
-    log_type: str
-    start: str
-    logs: int
-    last_at: datetime
-
-
-class ShortCalls(NamedTuple):
-    """Completed calls to numbers that begin alike, of which many were short."""
+class CallPrefix(NamedTuple):
+    """Calls to numbers that begin alike."""
 
     to_country: str | None
     prefix: str
     calls: int
+    answered: int
     short: int
+    """Answered, and ended within seconds."""
     receivers: int
+    """Of short calls."""
     last_at: datetime
+
+    @property
+    def is_short(self) -> bool:
+        """Whether many calls were short."""
+        return self.short >= MIN_SHORT_CALLS and self.short >= MIN_SHORT_SHARE * self.answered
 
 
 def count_by_country(snapshot: Snapshot, log_type: LogType, since: datetime, until: datetime) -> list[Count]:
@@ -166,14 +164,10 @@ def runs(session: Session, since: datetime, until: datetime) -> list[Run]:
     return [Run(*row) for row in session.execute(text(_RUNS), _span(since, until))]
 
 
-def starts(session: Session, since: datetime, until: datetime, length: int) -> list[Start]:
-    """Count the logs by the first characters of the receiver."""
-    return [Start(*row) for row in session.execute(text(_STARTS), _span(since, until) | {"length": length})]
-
-
-def short_calls(session: Session, since: datetime, until: datetime) -> list[ShortCalls]:
-    """Find prefixes to which many calls were answered and ended within seconds."""
-    return [ShortCalls(*row) for row in session.execute(text(_SHORT), _span(since, until))]
+def call_prefixes(session: Session, since: datetime, until: datetime, high_cost: Iterable[str]) -> list[CallPrefix]:
+    """Count the calls by the first digits of the receiver, where many are short or the prefix costs much."""
+    given = _span(since, until) | {"high_cost": [f"{prefix}%" for prefix in high_cost]}
+    return [CallPrefix(*row) for row in session.execute(text(_CALLS), given)]
 
 
 def _span(since: datetime, until: datetime) -> dict[str, Any]:

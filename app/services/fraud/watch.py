@@ -1,6 +1,6 @@
 """Watches for fraud in a span: what the traffic of each country was, and what in it looks like pumping."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,8 +13,8 @@ from app.database import limit_statements
 from app.enums import LogType
 from app.errors import FieldError, InvalidInput, TookTooLong
 from app.services.fraud import queries
-from app.services.fraud.prefixes import START_LENGTH, high_cost_prefix
-from app.services.fraud.queries import NEW_AFTER, OUTBOUND, WEEK, ShortCalls, Start
+from app.services.fraud.prefixes import HIGH_COST, high_cost_prefix
+from app.services.fraud.queries import NEW_AFTER, OUTBOUND, WEEK, CallPrefix
 from app.services.fraud.suspicions import Kind, Suspicion
 from app.services.fraud.weeks import Comparison, compare
 from app.services.logs.stats import OTHER, Snapshot
@@ -92,12 +92,13 @@ def _watch(session: Session, snapshot: Snapshot, since: datetime, until: datetim
     }
     spend = {key: compare(hours, since, until, known.get(key.log_type), LEAST_AMOUNT) for key, hours in money.items()}
     new = {key for key, hours in logs.items() if _is_new(hours, since, known.get(key.log_type))}
+    calls = queries.call_prefixes(session, since, until, HIGH_COST)
     found = [
         *_by_country(countries, new),
         *_by_money(spend),
         *_runs(session, since, until),
-        *_prefixes(queries.starts(session, since, until, START_LENGTH)),
-        *map(_short, queries.short_calls(session, since, until)),
+        *_prefixes(calls),
+        *(_short(each) for each in [each for each in calls if each.is_short][: queries.MAX_ROWS]),
     ]
     return FraudWatch(since, until, known, found, _ordered(countries), _ordered(spend))
 
@@ -147,20 +148,19 @@ def _runs(session: Session, since: datetime, until: datetime) -> Iterator[Suspic
         )
 
 
-def _prefixes(starts: Sequence[Start]) -> Iterator[Suspicion]:
-    """Add up the logs to each high-cost prefix; of messages only the most expensive ones say something."""
-    found: dict[tuple[LogType, str], Start] = {}
-    for each in starts:
-        prefix, log_type = high_cost_prefix(each.start), LogType(each.log_type)
-        if prefix is None or log_type != LogType.CALL:
-            continue
-        before = found.get((log_type, prefix), Start(log_type, prefix, 0, each.last_at))
-        found[log_type, prefix] = Start(log_type, prefix, before.logs + each.logs, max(before.last_at, each.last_at))
-    for (log_type, prefix), each in sorted(found.items(), key=lambda item: (-item[1].logs, item[0])):
-        yield Suspicion(Kind.HIGH_COST_PREFIX, log_type, None, prefix, each.logs, None, each.last_at)
+def _prefixes(calls: Sequence[CallPrefix]) -> Iterator[Suspicion]:
+    """Add up the calls to each high-cost prefix; the one with the most calls comes first."""
+    counts: Counter[str] = Counter()
+    last_at: dict[str, datetime] = {}
+    for each in calls:
+        if prefix := high_cost_prefix(each.prefix):
+            counts[prefix] += each.calls
+            last_at[prefix] = max(each.last_at, last_at.get(prefix, each.last_at))
+    for prefix, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        yield Suspicion(Kind.HIGH_COST_PREFIX, LogType.CALL, None, prefix, count, None, last_at[prefix])
 
 
-def _short(each: ShortCalls) -> Suspicion:
+def _short(each: CallPrefix) -> Suspicion:
     return Suspicion(
         Kind.SHORT_CALLS, LogType.CALL, each.to_country, each.prefix, each.short, None, each.last_at, each.receivers
     )
