@@ -146,11 +146,28 @@ def next_step(report: Report) -> str:
     return "Nothing: no alert is open, and every error code is watched."
 
 
-def _about_unwatched(codes: Sequence[Report]) -> str:
-    packs = sorted({each["pack"] for each in codes if each["pack"]})
-    first, more = codes[0]["error_code"], len(codes) - 1
+def _about_unwatched(items: Sequence[Report]) -> str:
+    """Name the rule packs that watch these codes. A code counts once, though logs of several types have it."""
+    packs = {each["error_code"]: each["pack"] for each in items}
+    first, more = items[0]["error_code"], len(packs) - 1
     came = f"error code {first}" + (f" and {_count(more, 'other', 'others')}" if more else "")
-    return f"No rule watches {came}. {'Install the rule pack ' + packs[0] if packs else 'Make a rule'} to hear of it."
+    them = "them" if more else "it"
+    without = [str(code) for code, pack in packs.items() if not pack]
+    names = list(dict.fromkeys(pack for pack in packs.values() if pack))
+    steps = []
+    if names:
+        steps.append(f"install the rule {'pack' if len(names) == 1 else 'packs'} {_enumerated(names)}")
+    if without:
+        steps.append("make a rule" + (f" for {_enumerated(without)}" if names else ""))
+    advice = " and ".join(steps)
+    return f"No rule watches {came}. {advice[0].upper()}{advice[1:]} to hear of {them}."
+
+
+def _enumerated(names: Sequence[str]) -> str:
+    """Write a list as a sentence has it; of many the first."""
+    if len(names) > SHOWN:
+        return f"{', '.join(names[:SHOWN])} and {number(len(names) - SHOWN)} more"
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def link_to(report: Report, base_url: str) -> str:

@@ -169,6 +169,28 @@ def test_the_next_step_is_the_one_that_is_worth_most(changes: dict[str, Any], sa
 
 
 @pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ([(15003, "webhooks")], "error code 15003. Install the rule pack webhooks to hear of it."),
+        (
+            [(15003, "webhooks"), (13224, "voice_sip"), (13224, "voice_sip"), (30003, "delivery")],
+            "error code 15003 and 2 others. Install the rule packs webhooks, voice_sip and delivery to hear of them.",
+        ),
+        ([(12345, None), (12346, None)], "error code 12345 and 1 other. Make a rule to hear of them."),
+        (
+            [(12345, None), (30003, "delivery")],
+            "error code 12345 and 1 other. Install the rule pack delivery and make a rule for 12345 to hear of them.",
+        ),
+    ],
+)
+def test_unwatched_codes_are_counted_once_and_come_with_their_packs(
+    items: list[tuple[int, str | None]], said: str
+) -> None:
+    unwatched = [{"error_code": code, "pack": pack} for code, pack in items]
+    assert report_words.next_step(sample_report(unwatched=unwatched)) == f"No rule watches {said}"
+
+
+@pytest.mark.parametrize(
     ("now", "before", "said"),
     [
         (106, 100, "6% more"),
