@@ -41,8 +41,17 @@ MAX_CATCH_UP = timedelta(hours=24)
 log = structlog.get_logger()
 GroupId = tuple[UUID, str]
 Spans = dict[GroupId, list[tuple[datetime, datetime]]]
-AlertUpdate = tuple[Rule, Alert, Sequence[int]]
-"""A rule, an alert of its that opened, goes on or ends, and the ids of the logs that it names, where they are known."""
+
+
+class AlertUpdate(NamedTuple):
+    """An alert of a rule that opened, goes on or ends."""
+
+    rule: Rule
+    alert: Alert
+    log_ids: Sequence[int]
+    """The logs that it names, where they are known."""
+    is_over_limit: bool
+    """This minute is worth telling: an alert that ends reads as its last minute beyond the limit."""
 
 
 class DueMinute(NamedTuple):
@@ -251,8 +260,16 @@ def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: A
             alert_changes.apply(alert, Resolve(minute.at, verdict.reason, suppress))
         left_out_accounts = due.completeness.unreadable_accounts_of(rule)
         alert_changes.apply(alert, Measure(verdict.value, verdict.insufficient_since, left_out_accounts, verdict.unit))
-        updates.append((rule, alert, minute.stuck.get(group_id, [])))
+        is_over_limit = group_id not in minute.open_alerts or _is_over_limit(rule, verdict)
+        updates.append(AlertUpdate(rule, alert, minute.stuck.get(group_id, []), is_over_limit))
     return updates
+
+
+def _is_over_limit(rule: Rule, verdict: Verdict) -> bool:
+    """Say whether a minute would open an alert: an open one may go on below the limit."""
+    limit = rule.condition.limit
+    is_beyond = rule.condition.holds_below or limit is None or verdict.value is None or verdict.value >= limit
+    return bool(verdict.holds) and is_beyond
 
 
 def judge_group(rule: Rule, group_id: GroupId, minute: MinuteInput, due: DueMinute) -> Verdict:
@@ -297,10 +314,11 @@ def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
 def _notify(session: Session, alert_changes: AlertChanges, minute: MinuteInput, updates: Sequence[AlertUpdate]) -> None:
     """Count the logs of the alerts, say what they are about, and note what is to be told."""
     _count_logs(session, alert_changes, updates, minute.at)
-    for rule, alert, _ in updates:
-        total = minute.window_counts.get((rule.id, alert.group_key), {}).get(0, NO_COUNTS).total
-        summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences, total, alert.price_unit)
-        alert_changes.apply(alert, Describe(summary))
+    for rule, alert, _, is_over_limit in updates:
+        if is_over_limit:
+            total = minute.window_counts.get((rule.id, alert.group_key), {}).get(0, NO_COUNTS).total
+            summary = summarize_over_time(rule, alert.group, alert.value, alert.occurrences, total, alert.price_unit)
+            alert_changes.apply(alert, Describe(summary))
         alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
     alert_changes.save_alerts()
 
@@ -337,14 +355,14 @@ def _count_logs(session: Session, alert_changes: AlertChanges, updates: Sequence
     """Let matches that belong to these alerts count towards them, in one statement, and note the newest."""
     if not updates:
         return
-    by_id = {alert.id: alert for _, alert, _ in updates}
-    counting = [_alert_row(rule, alert, at) for rule, alert, _ in updates if not rule.condition.names_logs]
+    by_id = {alert.id: alert for _, alert, *_ in updates}
+    counting = [_alert_row(rule, alert, at) for rule, alert, *_ in updates if not rule.condition.names_logs]
     spans = _ALERTS.values(counting) | {"at": at}
     # The window that fires holds what went before, in earlier alerts too: those keep it.
     rows = [*session.execute(text(_SHARED_MATCHES), spans), *session.execute(text(_ASSIGN_MATCHES), spans)]
     counted: list[CountedMatch] = [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
     counted += _count_stuck(session, [each for each in updates if each[0].condition.names_logs], at)
-    absence = {alert.id for rule, alert, _ in updates if rule.condition.holds_below}
+    absence = {alert.id for rule, alert, *_ in updates if rule.condition.holds_below}
     for alert_id, changed_at, sid, code, account_id in sorted(counted, key=lambda row: (row[1], row[2])):
         account = None if alert_id in absence else account_id
         alert_changes.apply(by_id[alert_id], Count(changed_at, sid, code, account))
@@ -371,7 +389,7 @@ def _count_stuck(session: Session, updates: Sequence[AlertUpdate], at: datetime)
     """As above for logs that are stuck: they are known one by one."""
     named = [
         (alert.id, rule.id, rule.epoch, log_id, alert.started_at == at)
-        for rule, alert, logs in updates
+        for rule, alert, logs, _ in updates
         for log_id in logs
     ]
     if not named:
