@@ -144,7 +144,8 @@ def acknowledge_alert(
 ) -> Response:
     """Acknowledge an alert: no more updates are sent for it, or none for a while.
 
-    An acknowledged alert does not change again; the audit records the call, and its note is added to `notes`.
+    Of an acknowledged alert only the end moves: to `for_minutes` from now, or away without it. The audit records the
+    call, and its note is added to `notes`.
     """
     given = parse(Acknowledgement, sent)
 

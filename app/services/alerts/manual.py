@@ -47,7 +47,7 @@ def _resolve_alerts(session: Session, alerts: Sequence[Alert], event: Resolve, s
 def acknowledge(
     session: Session, alert_id: UUID, by: str, note: str | None, now: datetime, until: datetime | None = None
 ) -> Alert:
-    """Acknowledge an alert: nobody is notified until it resolves. An acknowledged one stays as it is.
+    """Acknowledge an alert: nobody is notified until it resolves. Of an acknowledged one only the end moves.
 
     Args:    until: when it is firing again if it has not resolved by then; None: never.
     Raises: NotFound; Conflict where it is resolved.

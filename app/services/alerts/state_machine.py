@@ -209,7 +209,7 @@ class Notify:
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """Somebody takes care of it: nobody is notified until it resolves. The first to acknowledge stays."""
+    """Somebody takes care of it: nobody is notified until it resolves. The first to do so stays; the end moves."""
 
     at: datetime
     by: str | None
@@ -220,10 +220,10 @@ class Acknowledge:
     def transition(self, alert: AlertState) -> Columns:
         if alert.status == AlertStatus.RESOLVED:
             raise AlreadyResolved
+        until: Columns = {"acknowledged_until": self.until, "notify_at": self.until}
         if alert.status == AlertStatus.ACKNOWLEDGED:
-            return {}
+            return until
         acknowledged = {"acknowledged_at": self.at, "acknowledged_by": self.by, "note": self.note}
-        until = {"acknowledged_until": self.until, "notify_at": self.until}
         return {"status": AlertStatus.ACKNOWLEDGED, **acknowledged, **until}
 
 

@@ -238,6 +238,21 @@ def test_a_rule_that_starts_anew_knows_nothing_of_what_was_ended_by_hand(
     assert [each.status for each in alerts()] == ["resolved", "firing"]
 
 
+def test_an_alert_that_ended_tells_its_last_minute_beyond_the_limit(feed: Feed) -> None:
+    """It ends for too few logs, or below a lower limit: what is told of it is why it fired, not why it ended."""
+    ratio = {"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 2, "settle_minutes": 0}
+    make_rule(condition=ratio | {"resolve_percent": 20})
+    fail_at(feed, 12, 13)
+    pass_time(feed, 14)
+    told = only_alert().summary
+    assert told == "100% of 2 messages undelivered in 10 minutes (limit 50%)"
+    feed.store([log(each, minutes(15), status="delivered", error_code=None) for each in range(5)], minutes(15))
+    pass_time(feed, 16)
+    assert (only_alert().status, round(only_alert().value or 0)) == ("firing", 29)
+    pass_time(feed, 60)
+    assert (only_alert().status, only_alert().summary) == ("resolved", told)
+
+
 def unacknowledge(alert_id: UUID, at: float) -> None:
     with session_scope() as session:
         manual.unacknowledge(session, alert_id, minutes(at))
@@ -281,6 +296,20 @@ def test_an_acknowledgement_for_a_while_ends_and_reminders_go_on(feed: Feed) -> 
     evaluate(minutes(62))
     assert (only_alert().status, only_alert().acknowledged_until) == ("firing", None)
     assert notification_times() == [("firing", 1), ("update", 62)]
+
+
+def test_an_acknowledgement_for_a_while_is_extended_and_made_lasting(feed: Feed) -> None:
+    make_rule(renotify_minutes=10, resolve_after_minutes=600)
+    fail_at(feed, 1)
+    for at, until in ((2, minutes(20)), (10, minutes(50)), (40, None)):
+        with session_scope() as session:
+            manual.acknowledge(session, only_alert().id, "ann", None, minutes(at), until)
+        fail_at(feed, at + 5)
+        evaluate(minutes(at + 9.5))
+        assert (only_alert().status, only_alert().acknowledged_until) == ("acknowledged", until)
+    evaluate(minutes(300))
+    assert only_alert().status == "acknowledged"
+    assert notification_times() == [("firing", 1)]
 
 
 def test_an_acknowledgement_for_a_while_ends_while_a_silence_holds(feed: Feed) -> None:

@@ -33,6 +33,7 @@ from app.services.preview.alert_series import AlertSeries, read_series
 from app.services.serializers import alert_json, note_json
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.utils.clock import utc_now
+from app.utils.quantities import duration
 
 router = make_router()
 AlertId = Annotated[UUID, Path()]
@@ -227,7 +228,9 @@ def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Poste
         change.record("alert.acknowledge", alert_json(acknowledged))
     page = f"/alerts/{alert_id}"
     if earlier:
-        return redirect(request, page, Flash(f"{earlier} has acknowledged this alert already.", "info"))
+        end = f"for {duration(lasts)}" if lasts else "until it resolves"
+        told = f"{earlier} has acknowledged this alert already. It now stays so {end}."
+        return redirect(request, page, Flash(told, "info"))
     return redirect(request, page, Flash("You acknowledged this alert.", undo=f"{page}/unacknowledge"))
 
 

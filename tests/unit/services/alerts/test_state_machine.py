@@ -73,6 +73,13 @@ def test_the_first_to_acknowledge_stays() -> None:
     )
 
 
+def test_acknowledging_again_moves_the_end_alone() -> None:
+    for until in (at(120), None):
+        alert = alert_after(Acknowledge(at(1), "Ann", "mine", at(61)), Acknowledge(at(2), "Bob", None, until))
+        assert (alert.acknowledged_until, alert.notify_at) == (until, until)
+        assert (alert.acknowledged_at, alert.acknowledged_by, alert.note) == (at(1), "Ann", "mine")
+
+
 @pytest.mark.parametrize("event", [Acknowledge(at(10), "Ann", None), Unacknowledge(at(10)), RESOLVE])
 def test_a_resolved_alert_is_over(event: Event) -> None:
     with pytest.raises(AlreadyResolved):
