@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from app.actions.base import Notification
 from app.enums import NotificationType
+from app.utils.calendar_edges import to_zone
 from app.utils.countries import country
 from app.utils.quantities import duration, money, number
 
@@ -63,7 +64,7 @@ def format_time(at: str | None, timezone: str = "UTC") -> str:
         return ""
     moment = datetime.fromisoformat(at)
     utc = moment.strftime("%-d %b %Y, %H:%M:%S UTC")
-    local = moment.astimezone(ZoneInfo(timezone))
+    local = to_zone(moment, ZoneInfo(timezone))
     if local.utcoffset() == timedelta(0):
         return utc
     day = "" if local.date() == moment.date() else local.strftime("%-d %b, ")

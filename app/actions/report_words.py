@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from app.actions.base import Notification, make_alert
 from app.actions.details import single_line
 from app.enums import NotificationType, Severity
+from app.utils.calendar_edges import to_zone
 from app.utils.json_types import JsonObject
 from app.utils.quantities import duration, money, number
 
@@ -182,12 +183,12 @@ def span(report: Report, timezone: str) -> str:
 
 def moment(at: str, timezone: str) -> str:
     """Write a time of the API in local time: `Mon 23 Nov 2026, 08:00`."""
-    return datetime.fromisoformat(at).astimezone(ZoneInfo(timezone)).strftime("%a %-d %b %Y, %H:%M")
+    return to_zone(datetime.fromisoformat(at), ZoneInfo(timezone)).strftime("%a %-d %b %Y, %H:%M")
 
 
 def bar_label(at: str, timezone: str, *, hourly: bool) -> str:
     """Write when a bar begins: `08:00`, or of a day `Mon 23`."""
-    return datetime.fromisoformat(at).astimezone(ZoneInfo(timezone)).strftime("%H:%M" if hourly else "%a %-d")
+    return to_zone(datetime.fromisoformat(at), ZoneInfo(timezone)).strftime("%H:%M" if hourly else "%a %-d")
 
 
 def is_hourly(report: Report) -> bool:

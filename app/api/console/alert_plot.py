@@ -16,6 +16,7 @@ from app.models import Alert, Delivery
 from app.services.preview.alert_series import AlertSeries, SeriesPoint
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.words import PLURALS
+from app.utils.calendar_edges import to_zone
 
 MARKS_APART = 1.0
 """Marks of one kind nearer to each other than this, in percent of the width, are one."""
@@ -43,7 +44,7 @@ def draw_alert(viewer: Viewer, alert: Alert, series: AlertSeries, sent: Sequence
         until=series.until,
         zone=viewer.zone,
         href=logs_link(series.rule, alert.group),
-        label=lambda at: f"{at.astimezone(viewer.zone):%a %d %b %H:%M}",
+        label=lambda at: f"{to_zone(at, viewer.zone):%a %d %b %H:%M}",
     )
     measure = measure_of(series.rule)
     marks = _distinct(_marks(axis, alert, sent))
@@ -122,5 +123,5 @@ def _caption(viewer: Viewer, alert: Alert, measure: Measure, points: Sequence[Se
     extreme = min(values) if measure.is_below and values else max(values, default=0.0)
     limit = "" if measure.limit is None else f", the limit {measure.limit:,.6g}{measure.unit}"
     word = "lowest" if measure.is_below else "highest"
-    began = alert.started_at.astimezone(viewer.zone)
+    began = to_zone(alert.started_at, viewer.zone)
     return f"Open since {began:%d %b %H:%M}; the {word} value is {extreme:,.6g}{measure.unit}{limit}."

@@ -14,10 +14,12 @@ from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.schemas.logs import LogFilters
 from app.services.logs import stats
 from app.services.logs.search import LogFilter
+from app.utils.calendar_edges import EARLIEST, shift, to_zone
 from app.utils.clock import rfc3339
 
 DEFAULT_SPAN = timedelta(hours=24)
 MAX_SPAN = timedelta(days=180)
+MINUTE = timedelta(minutes=1)
 """A longer time is plotted from so long before its end."""
 FINE_SPAN, HOURLY_SPAN = timedelta(hours=3), timedelta(days=8)
 """Up to these, buckets are minutes or hours, beyond days: never more than 192."""
@@ -35,9 +37,9 @@ def bucket_of(span: timedelta) -> str:
 def with_span(query: LogFilters, now: datetime) -> LogFilter:
     """Return the filter with the span that is plotted: the last 24 hours where the address has no time."""
     wanted = query.to_filter()
-    until = min(wanted.until or now, now)
-    since = wanted.since or until - DEFAULT_SPAN
-    return replace(wanted, since=max(min(since, until - timedelta(minutes=1)), until - MAX_SPAN), until=until)
+    until = max(min(wanted.until or now, now), EARLIEST + MINUTE)
+    since = wanted.since or shift(until, -DEFAULT_SPAN)
+    return replace(wanted, since=max(min(since, until - MINUTE), shift(until, -MAX_SPAN)), until=until)
 
 
 def is_quick(wanted: LogFilter) -> bool:
@@ -83,7 +85,7 @@ def _starts(since: datetime, until: datetime, bucket: str) -> list[datetime]:
 
 
 def _label(at: datetime, viewer: Viewer, bucket: str) -> str:
-    local = at.astimezone(viewer.zone)
+    local = to_zone(at, viewer.zone)
     return f"{local:%a} {local.day} {local:%b}" if bucket == "day" else f"{local:%a %H:%M}"
 
 

@@ -23,6 +23,7 @@ from app.services.preview.service import preview
 from app.services.rules import definition
 from app.services.rules.definition import MEANING_FIELDS, RuleDefinition
 from app.services.rules.words import PLURALS
+from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
 
@@ -223,7 +224,7 @@ def _draw(
         until=until,
         zone=viewer.zone,
         href=logs_link(rule, {}),
-        label=lambda at: f"{at.astimezone(viewer.zone):%a %d %b %H:%M}",
+        label=lambda at: f"{to_zone(at, viewer.zone):%a %d %b %H:%M}",
     )
     known = [
         None if judged[0] is None or judged[1] is None or not judged[0] - _bucket(starts) <= at <= judged[1] else value

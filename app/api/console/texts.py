@@ -3,13 +3,15 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from app.utils.calendar_edges import to_zone
+
 MINUS = "\N{MINUS SIGN}"
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
 def moment(at: datetime, zone: ZoneInfo, now: datetime, *, seconds: bool = False) -> str:
     """Write a time: `02:41` today, `yesterday 21:10`, `26 Nov 14:03` this year, else with the year."""
-    local, today = at.astimezone(zone), now.astimezone(zone)
+    local, today = to_zone(at, zone), to_zone(now, zone)
     clock = local.strftime("%H:%M:%S" if seconds else "%H:%M")
     days = (today.date() - local.date()).days
     if days == 0:
@@ -22,7 +24,7 @@ def moment(at: datetime, zone: ZoneInfo, now: datetime, *, seconds: bool = False
 
 def day(at: datetime, zone: ZoneInfo) -> str:
     """Write a day: `Sat 21 Nov`."""
-    local = at.astimezone(zone)
+    local = to_zone(at, zone)
     return f"{local:%a} {local.day} {local:%b}"
 
 

@@ -1,7 +1,7 @@
 """Logs broken down by country, sender, service or code."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 from fastapi import Query, Response
@@ -13,11 +13,11 @@ from app.api.schemas.breakdown import Breakdown, BreakdownQuery
 from app.api.security import READ
 from app.database import session_scope
 from app.services.logs import breakdown, doubts
+from app.utils.calendar_edges import shift
 from app.utils.clock import utc_now
 
 router = make_router("Stats", prefix="/api/breakdown")
 DEFAULT_SPAN = timedelta(hours=24)
-EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @router.get("", response_model=Breakdown, summary="Break logs down by a field", dependencies=READ)
@@ -29,7 +29,7 @@ def get_breakdown(query: Annotated[BreakdownQuery, Query()]) -> Response:
     """
     wanted = query.to_filter()
     until = wanted.until or utc_now()
-    wanted = replace(wanted, until=until, since=wanted.since or max(until, EARLIEST + DEFAULT_SPAN) - DEFAULT_SPAN)
+    wanted = replace(wanted, until=until, since=wanted.since or shift(until, -DEFAULT_SPAN))
     with session_scope() as session:
         found = breakdown.break_down(session, wanted, query.by)
         warned = shown_warnings(doubts.of_filter(session, wanted))

@@ -1,7 +1,7 @@
 """Counts over time, for plots."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated
 
 from fastapi import Query, Response
@@ -16,6 +16,7 @@ from app.database import session_scope
 from app.errors import FieldError, InvalidInput
 from app.services.logs import doubts, stats
 from app.services.logs.search import LogFilter
+from app.utils.calendar_edges import shift
 from app.utils.clock import rfc3339, utc_now
 
 router = make_router("Stats", prefix="/api/stats")
@@ -30,7 +31,7 @@ def _with_defaults(query: LogQuery, bucket: str, now: datetime) -> LogFilter:
     """
     wanted = query.to_filter()
     until = wanted.until or now
-    since = wanted.since or max(until, datetime.min.replace(tzinfo=UTC) + DEFAULT_SPAN) - DEFAULT_SPAN
+    since = wanted.since or shift(until, -DEFAULT_SPAN)
     if (until - since) / stats.BUCKETS[bucket] > MAX_BUCKETS:
         message = f"makes more than {MAX_BUCKETS} buckets up to `until`: use a later time or a longer bucket"
         raise InvalidInput([FieldError("since", message)])

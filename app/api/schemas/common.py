@@ -24,6 +24,7 @@ from pydantic_core import core_schema
 from app.api import cursors
 from app.utils.ages import PATTERN as AGE
 from app.utils.ages import read_age
+from app.utils.calendar_edges import shift
 from app.utils.clock import utc_now
 
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)")
@@ -212,7 +213,7 @@ class SpanQuery(BaseModel):
     def resolve(self, length: timedelta) -> tuple[datetime, datetime]:
         """Return the span, by default of this length."""
         until = self.until or utc_now()
-        return self.since or max(until, datetime.min.replace(tzinfo=UTC) + length) - length, until
+        return self.since or shift(until, -length), until
 
 
 class FieldProblem(ResponseModel):

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+from app.utils.calendar_edges import shift, to_zone
 from app.utils.zones import is_zone
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -88,7 +89,7 @@ def next_start(validity: Validity, now: datetime) -> datetime | None:
     if validity.repeat is None:
         return validity.starts_at if validity.starts_at > now else None
     first = max(now, validity.starts_at)
-    for span in spans(validity, first, first + timedelta(days=SEARCHED_DAYS)):
+    for span in spans(validity, first, shift(first, timedelta(days=SEARCHED_DAYS))):
         if span.begins_at > now and not holds(validity, span.begins_at - timedelta(microseconds=1)):
             return span.begins_at
     return None
@@ -112,21 +113,20 @@ def _occurrences(repeat: Mapping[str, Any], since: datetime, until: datetime) ->
     """List the times of a repeat that may touch `[since, until]`, in UTC, the earliest first."""
     zone = ZoneInfo(repeat["timezone"])
     start, end = time.fromisoformat(repeat["start"]), time.fromisoformat(repeat["end"])
-    day = since.astimezone(zone).date() - timedelta(days=LONGEST_SPAN_DAYS)
-    last = until.astimezone(zone).date()
-    while day <= last:
+    first = to_zone(since, zone).toordinal() - LONGEST_SPAN_DAYS
+    # The calendar's last day has no day after it, into which a span could reach.
+    for day in map(date.fromordinal, range(max(1, first), to_zone(until, zone).toordinal() + 1)):
         if not repeat["days"] or DAYS[day.weekday()] in repeat["days"]:
             begins_at = _instants(day, start, zone)[0]
-            ends_at = _instants(day if start < end else day + timedelta(days=1), end, zone)[1]
+            ends_at = _instants(day if start < end or day == date.max else day + timedelta(days=1), end, zone)[1]
             if begins_at < ends_at:
                 yield begins_at, ends_at
-        day += timedelta(days=1)
 
 
 def _instants(day: date, at: time, zone: ZoneInfo) -> tuple[datetime, datetime]:
     """Return the first and the last moment at which clocks show a time; where none does, the change that skips it."""
     local = datetime.combine(day, at, zone)
-    first, last = (local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    first, last = (to_zone(local.replace(fold=fold), UTC) for fold in (0, 1))
     if first > last:
         change = _change_of_clocks(last, first, zone)
         return change, change
@@ -135,10 +135,10 @@ def _instants(day: date, at: time, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 def _change_of_clocks(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
     """Find the second at which the offset changes between two moments."""
-    offset = before.astimezone(zone).utcoffset()
+    offset = to_zone(before, zone).utcoffset()
     while after - before > timedelta(seconds=1):
         middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))
-        if middle.astimezone(zone).utcoffset() == offset:
+        if to_zone(middle, zone).utcoffset() == offset:
             before = middle
         else:
             after = middle

@@ -7,7 +7,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from app.errors import FieldError, InvalidInput, TookTooLong
 from app.models import Log
 from app.services.logs.search import LogFilter, conditions
 from app.services.logs.stats import DELIVERED, OTHER
+from app.utils.calendar_edges import shift
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 
@@ -139,7 +140,7 @@ def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdo
         raise InvalidInput([FieldError("until", "must be later than since")])
     if length > MAX_SPAN:
         raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
-    before = replace(log_filter, since=_earlier(log_filter.since, length), until=log_filter.since)
+    before = replace(log_filter, since=shift(log_filter.since, -length), until=log_filter.since)
     try:
         with limit_statements(session, MAX_SECONDS):
             # The planner expects far more sorts of logs than there are, and would rather sort the logs.
@@ -149,11 +150,6 @@ def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdo
     except TookTooLong:
         raise InvalidInput([FieldError("since", TOO_LONG)]) from None
     return _breakdowns(cells, shares)
-
-
-def _earlier(since: datetime, length: timedelta) -> datetime:
-    earliest = datetime.min.replace(tzinfo=since.tzinfo)
-    return since - length if since - earliest > length else earliest
 
 
 _MEASURED = and_(Log.log_type == LogType.MESSAGE, Log.final, Log.direction.like("outbound%"))

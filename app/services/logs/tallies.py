@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from app.database import session_scope
 from app.models import LogChange, StreamTally, UntalliedHour
 from app.services.logs import change_consumers
+from app.utils.calendar_edges import shift
 
 HOUR = timedelta(hours=1)
 TALLY_LOCK = 4_715_620_733
@@ -178,7 +179,7 @@ def delete_before(session: Session, cutoff: datetime) -> None:
 def next_hour(at: datetime) -> datetime:
     """Return the first full hour at or after `at`."""
     hour = hour_start(at)
-    return hour if hour == at else hour + HOUR
+    return hour if hour == at else shift(hour, HOUR)
 
 
 def hour_start(at: datetime) -> datetime:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
+from app.utils.calendar_edges import to_zone
 from app.utils.zones import is_zone
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -62,7 +63,7 @@ def span_of(schedule: ReportSchedule, due_at: datetime) -> Span:
 
 
 def _local_day(schedule: ReportSchedule, at: datetime) -> date:
-    return at.astimezone(ZoneInfo(schedule.timezone)).date()
+    return to_zone(at, ZoneInfo(schedule.timezone)).date()
 
 
 def _has_report(schedule: ReportSchedule, day: date) -> bool:

@@ -17,6 +17,7 @@ from app.services.logs.search import LogFilter
 from app.services.logs.stats import Count, Snapshot
 from app.services.reports import figures
 from app.services.twilio.error_codes import describe
+from app.utils.calendar_edges import shift, to_zone
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 
@@ -29,7 +30,6 @@ MAX_UNWATCHED = 100
 MAX_NOT_READ = 100
 MOST_BUT_ALL = 0.9999
 HOUR = timedelta(hours=1)
-EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class ReportSpan:
     @property
     def before(self) -> datetime:
         """When the span before begins."""
-        return self.since - min(self.until - self.since, self.since - EARLIEST)
+        return shift(self.since, self.since - self.until)
 
     @property
     def times(self) -> dict[str, datetime]:
@@ -116,11 +116,11 @@ def _series(counts: Sequence[Count], span: ReportSpan, zone: ZoneInfo) -> list[J
 def step_starts(since: datetime, until: datetime, zone: ZoneInfo) -> list[datetime]:
     """List when the bars of a plot begin: hours, or for a longer span days of 23 to 25 hours. Pure."""
     hourly = until - since <= MAX_HOURLY_SPAN
-    first = since.astimezone(UTC if hourly else zone)
+    first = to_zone(since, UTC if hourly else zone)
     step = HOUR if hourly else timedelta(days=1)
     count = (until - since) // (HOUR if hourly else timedelta(hours=23)) + 2
-    starts = ((first + number * step).astimezone(UTC) for number in range(count))
-    return [at for at in starts if at < until]
+    later = (to_zone(shift(first, number * step), UTC) for number in range(1, count))
+    return sorted({since, *(at for at in later if since < at < until)})
 
 
 def _delivery(snapshot: Snapshot, span: ReportSpan) -> JsonObject:

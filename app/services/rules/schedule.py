@@ -6,6 +6,8 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from app.utils.calendar_edges import to_zone
+
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
 WEEK_MINUTES = 7 * DAY_MINUTES
@@ -24,7 +26,7 @@ def contains(schedule: Schedule | None, at: datetime) -> bool:
     """
     if schedule is None:
         return True
-    local = at.astimezone(ZoneInfo(schedule["timezone"]))
+    local = to_zone(at, ZoneInfo(schedule["timezone"]))
     start, end = _time(schedule["start"]), _time(schedule["end"])
     clock = local.time().replace(tzinfo=None)
     today, yesterday = DAYS[local.weekday()], DAYS[local.weekday() - 1]

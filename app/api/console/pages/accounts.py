@@ -24,6 +24,7 @@ from app.enums import Scope
 from app.errors import Conflict, InvalidInput
 from app.models import Account
 from app.services.ingest import account_admin, account_state, backfills, callbacks, coverage
+from app.utils.calendar_edges import to_zone
 from app.utils.clock import rfc3339, utc_now
 
 router = make_router()
@@ -128,7 +129,7 @@ def _page(
 
 def _local(at: datetime, viewer: Viewer) -> str:
     """Write a time as the browser's field for date and time has it."""
-    return f"{at.astimezone(viewer.zone):%Y-%m-%dT%H:%M}"
+    return f"{to_zone(at, viewer.zone):%Y-%m-%dT%H:%M}"
 
 
 @router.post("/accounts/{sid}")

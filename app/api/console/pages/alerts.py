@@ -32,6 +32,7 @@ from app.services.outbox import deliveries
 from app.services.preview.alert_series import AlertSeries, read_series
 from app.services.serializers import alert_json, note_json
 from app.services.twilio.error_codes import ErrorCode, describe
+from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
 from app.utils.quantities import duration
 
@@ -206,7 +207,7 @@ def _sent_event(delivery: Delivery) -> dict[str, Any]:
 
 def _next_morning(viewer: Viewer, now: datetime) -> datetime:
     """Return the next 09:00 in the viewer's zone."""
-    local = now.astimezone(viewer.zone)
+    local = to_zone(now, viewer.zone)
     morning = local.replace(hour=MORNING_HOUR, minute=0, second=0, microsecond=0)
     return morning if morning > local else (morning + timedelta(days=1))
 

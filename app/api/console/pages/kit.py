@@ -15,6 +15,7 @@ from app.api.console.routing import make_router
 from app.api.console.week import Bar, Week
 from app.errors import NotFound
 from app.services.twilio import simulator
+from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -69,9 +70,7 @@ def show_kit(request: Request, viewer: SignedIn) -> Response:
 def _axis(viewer: Viewer, count: int) -> Axis:
     until = utc_now()
     starts = [until - (count - number) * BUCKET for number in range(count)]
-    return Axis(
-        starts, until, viewer.zone, lambda _since, _until: "#", lambda at: f"{at.astimezone(viewer.zone):%H:%M}"
-    )
+    return Axis(starts, until, viewer.zone, lambda _since, _until: "#", lambda at: f"{to_zone(at, viewer.zone):%H:%M}")
 
 
 def _limited(viewer: Viewer) -> Figure:

@@ -26,6 +26,7 @@ from app.services.logs.search import LogFilter
 from app.services.twilio import simulator
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.services.unwatched import SHOWN_SPAN
+from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -252,7 +253,7 @@ def _mean(shares: dict[datetime, float]) -> float | None:
 
 def _axis(viewer: Viewer, traffic: Traffic, span: Range, **filters: str) -> Axis:
     def label(at: datetime) -> str:
-        local = at.astimezone(viewer.zone)
+        local = to_zone(at, viewer.zone)
         return f"{local:%a} {local.day} {local:%b}" if span.bucket == "day" else f"{local:%a %H:%M}"
 
     return Axis(

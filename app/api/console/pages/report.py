@@ -11,6 +11,7 @@ from app.api.console.rendering import render
 from app.api.console.routing import make_router
 from app.api.schemas.common import read_time_or_age
 from app.errors import InvalidInput
+from app.utils.calendar_edges import shift
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -48,7 +49,7 @@ def _span(request: Request, every: str) -> tuple[datetime, datetime]:
     """
     asked = request.query_params
     until = read_time_or_age(asked["until"]) if asked.get("until") else report_view.round_down(utc_now())
-    return read_time_or_age(asked["since"]) if asked.get("since") else until - report_view.SPANS[every], until
+    return read_time_or_age(asked["since"]) if asked.get("since") else shift(until, -report_view.SPANS[every]), until
 
 
 def _name_of(length: timedelta) -> str:

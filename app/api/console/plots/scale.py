@@ -6,6 +6,8 @@ from math import floor, log10
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from app.utils.calendar_edges import shift, to_zone
+
 ROUND_TOPS = ((1, 0.5), (1.5, 0.5), (2, 1), (3, 1), (4, 2), (5, 2.5), (6, 2), (8, 4), (10, 5))
 """Tops of an axis within a power of ten, each with the step of its grid: two to four lines."""
 GRID_GIVES_WAY = 9.0
@@ -89,7 +91,7 @@ def grid(
 def ticks(since: datetime, until: datetime, zone: ZoneInfo) -> list[Tick]:
     """Set ticks at whole hours or midnights of the zone. Steps are local: a day of 23 hours has its midnights, too."""
     _, step, form = next((row for row in STEPS if until - since <= row[0]), STEPS[-1])
-    at = since.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    at = to_zone(since, zone).replace(minute=0, second=0, microsecond=0)
     if step >= timedelta(hours=3):
         at = at.replace(hour=0)
     found: list[Tick] = []
@@ -97,6 +99,8 @@ def ticks(since: datetime, until: datetime, zone: ZoneInfo) -> list[Tick]:
         x = percent_of(at, since, until)
         if EDGES[0] <= x <= EDGES[1]:
             found.append(Tick(x, form.format(at=at), minor=len(found) % 2 == 1))
+        if shift(at, step) - at < step:  # the calendar ends
+            break
         at += step  # wall-clock arithmetic: aware times of one zone add in local time
     return found
 

@@ -1,11 +1,12 @@
 """A week as a strip: nights are darker, and each alert is a bar from its start to its end. Pure."""
 
 from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from app.api.console.plots.scale import percent_of
+from app.utils.calendar_edges import to_zone
 
 NIGHT_FROM, NIGHT_UNTIL = time(22), time(7)
 MIN_WIDTH = 0.6
@@ -22,7 +23,7 @@ class Part(NamedTuple):
 
 def is_night(at: datetime, zone: ZoneInfo) -> bool:
     """Check whether people sleep at a time."""
-    clock = at.astimezone(zone).time()
+    clock = to_zone(at, zone).time()
     return clock >= NIGHT_FROM or clock < NIGHT_UNTIL
 
 
@@ -39,21 +40,17 @@ def part(since: datetime, until: datetime, first: datetime, last: datetime, leas
 def nights(since: datetime, until: datetime, zone: ZoneInfo) -> list[Part]:
     """Place the nights of a span."""
     found = []
-    day = since.astimezone(zone).date() - DAY
-    while day <= until.astimezone(zone).date():
+    begin, end = to_zone(since, zone).toordinal() - 1, to_zone(until, zone).toordinal()
+    for day in map(date.fromordinal, range(max(1, begin), min(end + 1, date.max.toordinal()))):
         first = datetime.combine(day, NIGHT_FROM, zone)
         last = datetime.combine(day + DAY, NIGHT_UNTIL, zone)
         if first < until and last > since:
             found.append(part(since, until, first, last))
-        day += DAY
     return found
 
 
 def midnights(since: datetime, until: datetime, zone: ZoneInfo) -> Sequence[float]:
     """Place the borders between days."""
-    day = since.astimezone(zone).date() + DAY
-    found = []
-    while (at := datetime.combine(day, time(0), zone)) < until:
-        found.append(percent_of(at, since, until))
-        day += DAY
-    return found
+    days = range(to_zone(since, zone).toordinal() + 1, to_zone(until, zone).toordinal() + 1)
+    starts = (datetime.combine(date.fromordinal(day), time(0), zone) for day in days)
+    return [percent_of(at, since, until) for at in starts if at < until]
