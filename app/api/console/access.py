@@ -14,7 +14,7 @@ from fastapi import Depends, Request, Response
 from app.api.console import session as sessions
 from app.api.console.session import Session
 from app.api.deps import read_body
-from app.api.json_guard import text_error
+from app.api.json_guard import BIDI_OVERRIDES, text_error
 from app.api.problems import Refused
 from app.api.security import Principal
 from app.config import Settings
@@ -168,10 +168,15 @@ async def read_form(request: Request) -> Form:
         )
     except ValueError:
         raise Refused(422, f"A form may have {MAX_FIELDS} fields at most.") from None
-    fields = [(name, value.replace("\r\n", "\n")) for name, value in pairs]
+    fields = [(name, _clean(name, value.replace("\r\n", "\n"))) for name, value in pairs]
     if fault := next((fault for name, value in fields if (fault := text_error(name + value))), None):
         raise Refused(422, f"The form cannot be read: a field {fault}.")
     return Form(fields)
+
+
+def _clean(name: str, value: str) -> str:
+    """Take from a note what turns the direction of writing: pasted text is full of it."""
+    return BIDI_OVERRIDES.sub("", value) if name == "note" else value
 
 
 PostedForm = Annotated[Form, Depends(read_form)]

@@ -16,6 +16,7 @@ from fastapi import Request, Response
 from itsdangerous import BadSignature, Signer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
+from starlette.routing import Match
 
 from app import __version__
 from app.api.console import access, texts
@@ -167,6 +168,7 @@ def render(
         "csrf": sessions.csrf_token(settings.secret_keys, viewer.session) if viewer else "",
         "path": request.url.path,
         "address": _address(request),
+        "live_from": _live_from(request),
         "live": request.query_params.get("live") != "off",
         "now": now,
         "simulated": simulator.is_watched(settings),
@@ -188,6 +190,19 @@ def render(
 def _address(request: Request) -> str:
     query = request.url.query
     return f"{request.url.path}?{query}" if query else request.url.path
+
+
+def _live_from(request: Request) -> str:
+    """Return whence the answer to a form refreshes its parts: the nearest page above; empty: from its own address."""
+    path = "" if request.method == "GET" else request.url.path
+    while path and not _is_page(request, path):
+        path = path.rpartition("/")[0]
+    return path
+
+
+def _is_page(request: Request, path: str) -> bool:
+    asked = {**request.scope, "method": "GET", "path": path}
+    return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
 
 
 def _fragment(request: Request, page: Template, name: str, values: Mapping[str, Any]) -> Response:

@@ -1,5 +1,6 @@
 """Schemas of alerts."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator
@@ -25,6 +26,8 @@ from app.enums import AlertStatus, ResolveReason, Severity
 from app.services.alerts.search import AlertFilter
 
 MAX_MINUTES = 44_640
+VISIBLE = r"[^\s\u200b\u200c\u200d\u2060\ufeff]"
+"""A character that people see."""
 """As the windows of rules: 31 days."""
 
 
@@ -265,12 +268,12 @@ class NewNote(RequestModel):
         max_length=10_000,
         description="The note.",
         examples=["Carrier is informed."],
-        json_schema_extra={"pattern": r"\S"},
+        json_schema_extra={"pattern": VISIBLE},
     )
 
     @field_validator("note")
     @classmethod
     def _check_note(cls, value: str) -> str:
-        if not value.strip():
+        if not re.search(VISIBLE, value):
             raise ValueError("must not be empty")
         return value

@@ -4,6 +4,8 @@ import re
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import pytest
+from markupsafe import escape
 from sqlalchemy import text
 
 from app.database import session_scope
@@ -262,3 +264,32 @@ async def test_the_title_of_a_time_to_come_says_the_right_instant(browser: Brows
     assert found is not None
     assert found[2] == found[1].replace("T", " ").replace("Z", " UTC")
     assert "03:30:00" in found[1]
+
+
+@pytest.mark.parametrize("note", ["a jam <b>" + "x" * 10_000, "\u200b"])
+async def test_a_note_that_cannot_be_taken_stays_in_its_field(browser: Browser, note: str) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    answer = await browser.submit(f"/alerts/{alert_id}/notes", note=note)
+    assert answer.status_code == 422
+    assert f">\n{escape(note)}</textarea>" in answer.text
+    assert 'id="note-wrong"' in answer.text
+    assert f'data-from="/alerts/{alert_id}"' in answer.text
+    assert 'http-equiv="refresh"' not in answer.text
+    assert "Maria noted" not in answer.text
+
+
+async def test_a_pasted_note_loses_what_turns_the_writing(browser: Browser) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    await browser.submit(f"/alerts/{alert_id}/notes", note="\u202ereversed\u202c \u2067here\u2069")
+    assert "Maria noted</bdi></strong>: <bdi>reversed here</bdi>" in (await browser.get(f"/alerts/{alert_id}")).text
+
+
+async def test_what_answers_a_form_refreshes_from_the_page_above_it(browser: Browser) -> None:
+    alert_id = make_alert(status="resolved", resolved_at=utc_now(), resolve_reason="quiet")
+    await browser.sign_in()
+    answer = await browser.submit(f"/alerts/{alert_id}/resolve")
+    assert answer.status_code == 409
+    assert f'data-from="/alerts/{alert_id}"' in answer.text
+    assert "data-from" not in (await browser.get(f"/alerts/{alert_id}")).text

@@ -20,6 +20,7 @@ from app.api.schemas.alerts import AlertFilters, NewNote
 from app.config import Settings
 from app.database import session_scope
 from app.enums import AlertStatus
+from app.errors import InvalidInput
 from app.models import Alert, AlertNote, Delivery
 from app.services.alerts import escalation, manual, search, silences, support_text
 from app.services.alerts.recurrence import Validity
@@ -83,6 +84,17 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
 @router.get("/alerts/{alert_id}")
 def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: AppSettings) -> Response:
     """Show one alert: what is wrong, whose fault it is, what to do, and what happened."""
+    return _page(request, viewer, alert_id, settings)
+
+
+def _page(
+    request: Request,
+    viewer: Viewer,
+    alert_id: UUID,
+    settings: Settings,
+    note: str = "",
+    note_error: str = "",
+) -> Response:
     with session_scope() as session:
         alert = search.get(session, alert_id)
         sent = deliveries.of_alert(session, alert_id)
@@ -105,8 +117,10 @@ def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: 
         "rows": _common_rows(common) if common else [],
         "plot": draw_alert(viewer, alert, series, sent) if series else None,
         "morning": _next_morning(viewer, utc_now()),
+        "note": note,
+        "note_error": note_error,
     }
-    return render(request, viewer, "alert.html", context)
+    return render(request, viewer, "alert.html", context, 422 if note_error else 200)
 
 
 @router.get("/alerts/{alert_id}/support")
@@ -245,9 +259,12 @@ def unacknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Pos
 
 
 @router.post("/alerts/{alert_id}/notes")
-def add_note(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
-    """Add a note to an alert."""
-    given = parse(NewNote, {"note": form.get("note")})
+def add_note(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm, settings: AppSettings) -> Response:
+    """Add a note to an alert; one that cannot be taken stays in its field."""
+    try:
+        given = parse(NewNote, {"note": form.get("note")})
+    except InvalidInput as error:
+        return _page(request, viewer, alert_id, settings, form.get("note"), error.errors[0].message)
     with session_scope() as session:
         added = note_json(manual.add_note(session, alert_id, viewer.session.name, given.note, utc_now()))
         AuditedChange(session, viewer.principal, f"alert:{alert_id}").record("alert.note", added)

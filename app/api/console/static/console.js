@@ -92,7 +92,7 @@ function livePart(part) {
   setInterval(async () => {
     if (document.hidden || part.contains(document.activeElement)) return;
     try {
-      const answer = await fetch(part.dataset.from ?? location.href, { headers: { "X-Fragment": part.id, ...(tag && { "If-None-Match": tag }) } });
+      const answer = await fetch(document.body.dataset.from || location.href, { headers: { "X-Fragment": part.id, ...(tag && { "If-None-Match": tag }) } });
       if (answer.status === 401) return location.reload();
       if (answer.ok) { tag = answer.headers.get("ETag") ?? ""; part.innerHTML = await answer.text(); liven(part); showOpen(); }
       part.classList.remove("stale");
