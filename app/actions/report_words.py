@@ -87,15 +87,15 @@ def _traffic(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _delivery(report: Report) -> Iterator[tuple[str, str]]:
-    share, before = report["delivery"]["share"], report["delivery"]["share_before"]
+    share, was = report["delivery"]["share"], report["delivery"]["share_before"]
     if share is not None:
-        yield "Delivered", percent(share) + ("" if before is None else f" ({percent(before)} before)")
+        yield "Delivered", percent(share) + ("" if was is None else f" ({percent(was)} before)")
 
 
 def _alerts(report: Report) -> Iterator[tuple[str, str]]:
     alerts = report["alerts"]
     still_open = f", {number(alerts['open'])} still open" if alerts["open"] else ""
-    yield "Alerts", f"{number(alerts['total'])} ({number(alerts['before'])} before){still_open}"
+    yield "Alerts", f"{number(alerts['total'])}{before(alerts)}{still_open}"
     for name, label in (("seconds_to_acknowledge", "Acknowledged after"), ("seconds_to_resolve", "Resolved after")):
         if alerts[name] is not None:
             yield label, seconds(alerts[name])
@@ -111,13 +111,14 @@ def _listed(label: str, values: Sequence[str]) -> Iterator[tuple[str, str]]:
 def cost_line(item: Report) -> str:
     """Write an amount with its unit, and the one before."""
     unit = single_line(item["unit"])
-    return f"{amount(item['amount'])} {unit} ({amount(item['before'])} {unit} before)"
+    was = "" if item["before"] is None else f" ({amount(item['before'])} {unit} before)"
+    return f"{amount(item['amount'])} {unit}{was}"
 
 
 def code_line(item: Report) -> str:
     """Write an error code with how often it came, what it means and what to do."""
     counted = f"{number(item['count'])} times" if item["count"] != 1 else "once"
-    return f"{item['error_code']} {item['message']}: {counted} ({number(item['before'])} before). {item['next_step']}"
+    return f"{item['error_code']} {item['message']}: {counted}{before(item)}. {item['next_step']}"
 
 
 def noisy_line(item: Report) -> str:
@@ -214,7 +215,7 @@ def most(report: Report) -> int:
 def alerts_line(report: Report) -> str:
     """Say in a sentence or two how many alerts there were, and how fast people were."""
     alerts = report["alerts"]
-    counted = f"{_count(alerts['total'], 'alert', 'alerts')} ({number(alerts['before'])} before)"
+    counted = f"{_count(alerts['total'], 'alert', 'alerts')}{before(alerts)}"
     parts = [f"{counted}, {number(alerts['open'])} still open."]
     if alerts["seconds_to_acknowledge"] is not None:
         parts.append(f"Half were acknowledged within {seconds(alerts['seconds_to_acknowledge'])}.")
@@ -250,16 +251,21 @@ def seconds(value: float) -> str:
 
 
 def change(item: Report, name: str) -> str:
-    """Say how a count differs from the one before; empty where there was none."""
-    count, before = item[name], item["before"]
-    if not before:
+    """Say how a count differs from the one before; empty where there was none, or it is not known."""
+    count, was = item[name], item["before"]
+    if not was:
         return ""
-    if count == before:
+    if count == was:
         return "as before"
-    points = round((count - before) / before * 100)
+    points = round((count - was) / was * 100)
     if points > 900:
-        return f"{number(round(count / before))} times as many"
-    return f"{abs(points) or 'less than 1'}% {'more' if count > before else 'fewer'}"
+        return f"{number(round(count / was))} times as many"
+    return f"{abs(points) or 'less than 1'}% {'more' if count > was else 'fewer'}"
+
+
+def before(item: Report) -> str:
+    """Write a count of the span before in brackets, after a space; empty where that span was not read whole."""
+    return "" if item["before"] is None else f" ({number(item['before'])} before)"
 
 
 def _count(count: int, one: str, many: str) -> str:

@@ -17,7 +17,8 @@ from app.services.logs import breakdown
 from app.services.logs.breakdown import Breakdown, break_down
 from app.services.logs.search import LogFilter
 from app.services.logs.types import NormalizedLog
-from tests.fakes import START
+from app.services.reports import comparison
+from tests.fakes import START, minutes
 from tests.feeding import Feed, log
 
 SPAN = LogFilter(since=START, until=START + timedelta(hours=1))
@@ -124,6 +125,26 @@ def test_what_was_not_delivered_has_no_price_per_delivered(feed: Feed) -> None:
     assert shown["GB"]["price"] == {"USD": "0.0075"}
     nothing: dict[str, Any] = {"delivered_share": None, "p50_seconds": None, "top_error_code": None, "price": {}}
     assert {name: shown["US"][name] for name in nothing} == nothing
+
+
+@pytest.mark.parametrize(("read_from", "accounts", "known"), [(-60, (), True), (-59, (), False), (-59, ("AC1",), True)])
+def test_nothing_is_said_of_a_span_before_that_was_not_read_whole(
+    feed: Feed, read_from: int, accounts: tuple[str, ...], known: bool
+) -> None:
+    """Streams of other accounts, and of calls, do not count."""
+    other = Feed(START - timedelta(days=10), "AC1")
+    for each in (feed, other):
+        each.complete(minutes(60), minutes(-60))
+    with session_scope() as session:
+        session.execute(text("UPDATE streams SET complete_from = :at WHERE log_type = 'call'"), {"at": minutes(0)})
+    with session_scope() as session:
+        stream = {"at": minutes(read_from), "id": feed.stream_ids["message"]}
+        session.execute(text("UPDATE streams SET complete_from = :at WHERE id = :id"), stream)
+    other.store([log(number, minutes(20 * number - 40)) for number in range(4)], minutes(60))
+    with session_scope() as session:
+        [row], is_known = comparison.break_down(session, replace(SPAN, account_sid=accounts), "to_country")
+    assert is_known is known
+    assert (row.final, row.final_before, row.delivered_share_before) == ((2, 2, 0) if known else (2, None, None))
 
 
 def test_rare_values_are_added_up(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,6 +223,25 @@ def test_accounts_and_streams_that_are_not_watched_do_not_count(feed: Feed) -> N
     assert report()["not_read"] == []
 
 
+def test_a_span_before_that_was_not_read_whole_is_not_compared_with(feed: Feed) -> None:
+    feed.complete(START + DAY, minutes(-60))
+    priced = {"price": Decimal("-0.01"), "price_unit": "USD"}
+    feed.store([log(number, minutes(number - 3), **priced) for number in range(6)], START + DAY)
+    make_alert(started_at=minutes(-3), acknowledged_at=minutes(0), resolved_at=minutes(2))
+    made = report()
+    before = [
+        made["traffic"]["before"],
+        *[each["before"] for each in made["traffic"]["by_type"]],
+        *[made["delivery"][name] for name in ("final_before", "delivered_before", "share_before")],
+        made["error_codes"][0]["before"],
+        *[each["before"] for each in made["cost"]["items"]],
+        *[made["alerts"][name] for name in ("before", "seconds_to_acknowledge_before", "seconds_to_resolve_before")],
+    ]
+    assert set(before) == {None}
+    assert (made["traffic"]["total"], made["whole"]) == (3, True)
+    assert report(until=minutes(60))["traffic"]["before"] == 3, "the hour before was read"
+
+
 def test_nothing_makes_a_report_of_nothing(database: str) -> None:
     made = report()
     assert made["traffic"]["total"] == made["alerts"]["total"] == 0

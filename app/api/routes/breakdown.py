@@ -13,6 +13,7 @@ from app.api.schemas.breakdown import Breakdown, BreakdownQuery
 from app.api.security import READ
 from app.database import session_scope
 from app.services.logs import breakdown, doubts
+from app.services.reports import comparison
 from app.utils.calendar_edges import shift
 from app.utils.clock import utc_now
 
@@ -25,13 +26,14 @@ def get_breakdown(query: Annotated[BreakdownQuery, Query()]) -> Response:
     """Count logs by the values of a field, with what was delivered, how fast, and at what cost.
 
     The default span is the last 24 hours, the longest 92 days. `delivered_share`, `p50_seconds` and `p95_seconds` are
-    of final outbound messages; the span before is as long as the span and ends where it begins.
+    of final outbound messages; the span before is as long as the span and ends where it begins. Figures of it are null
+    where its messages were not read whole.
     """
     wanted = query.to_filter()
     until = wanted.until or utc_now()
     wanted = replace(wanted, until=until, since=wanted.since or shift(until, -DEFAULT_SPAN))
     with session_scope() as session:
-        found = breakdown.break_down(session, wanted, query.by)
+        found, _ = comparison.break_down(session, wanted, query.by)
         warned = shown_warnings(doubts.of_filter(session, wanted))
     items = [breakdown.to_json(each) for each in found]
     return json_response({"by": query.by, **breakdown.span_json(wanted), "items": items} | warned)

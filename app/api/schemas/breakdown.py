@@ -8,6 +8,7 @@ from app.api.schemas.common import WARNINGS, FieldWarning, ResponseModel, ShownT
 from app.api.schemas.logs import LogQuery
 
 BreakdownField = Literal["to_country", "from", "messaging_service_sid", "error_code"]
+UNKNOWN = "null: that was not read whole"
 OF_MEASURED = "of final outbound messages; null without any"
 
 
@@ -25,10 +26,10 @@ class BreakdownItem(ResponseModel):
     )
     total: int = Field(description="Number of logs.", examples=[1200])
     final: int = Field(description="Number of final outbound messages among them.", examples=[1000])
-    final_before: int = Field(description="The same in the span before.", examples=[980])
+    final_before: int | None = Field(description=f"The same in the span before; {UNKNOWN}.", examples=[980])
     delivered_share: float | None = Field(description=f"Share delivered, from 0 to 1, {OF_MEASURED}.", examples=[0.978])
     delivered_share_before: float | None = Field(
-        description="The same in the span of the same length before.", examples=[0.981]
+        description=f"The same in the span of the same length before; {UNKNOWN}.", examples=[0.981]
     )
     p50_seconds: float | None = Field(
         description=f"Median time from created to final, in seconds, {OF_MEASURED}.", examples=[2.0]

@@ -6,7 +6,7 @@ from app.api.schemas.common import EXAMPLE_ACCOUNT, ResponseModel, ShownId, Show
 from app.api.schemas.unwatched import UnwatchedCode
 from app.enums import AlertStatus, LogType, Severity
 
-BEFORE = "The same for the span before."
+BEFORE = "The same for the span before; null: that was not read whole."
 MEDIAN = "median; null: no alert was."
 
 
@@ -15,7 +15,7 @@ class TypeCount(ResponseModel):
 
     log_type: LogType = Field(description="The type.")
     count: int = Field(description="Number of logs.", examples=[4210])
-    before: int = Field(description=BEFORE, examples=[3980])
+    before: int | None = Field(description=BEFORE, examples=[3980])
 
 
 class TrafficStep(ResponseModel):
@@ -29,7 +29,7 @@ class Traffic(ResponseModel):
     """How much was sent, received and called."""
 
     total: int = Field(description="Number of logs.", examples=[4620])
-    before: int = Field(description=BEFORE, examples=[4300])
+    before: int | None = Field(description=BEFORE, examples=[4300])
     by_type: list[TypeCount] = Field(description="The logs by type, all types.")
     series: list[TrafficStep] = Field(description="The logs over time: by hours up to two days, else by days.")
 
@@ -40,8 +40,8 @@ class Delivered(ResponseModel):
     final: int = Field(description="Number of final outbound messages.", examples=[4000])
     delivered: int = Field(description="Number of delivered ones among them.", examples=[3912])
     share: float | None = Field(description="Share delivered, from 0 to 1; null: none is final.", examples=[0.978])
-    final_before: int = Field(description=BEFORE, examples=[3800])
-    delivered_before: int = Field(description=BEFORE, examples=[3731])
+    final_before: int | None = Field(description=BEFORE, examples=[3800])
+    delivered_before: int | None = Field(description=BEFORE, examples=[3731])
     share_before: float | None = Field(description=BEFORE, examples=[0.9818])
 
 
@@ -50,7 +50,7 @@ class Amount(ResponseModel):
 
     unit: str = Field(description="The currency.", examples=["USD"])
     amount: str = Field(description="Total of the absolute prices known so far, as decimal text.", examples=["31.2075"])
-    before: str = Field(description=BEFORE, examples=["29.8500"])
+    before: str | None = Field(description=BEFORE, examples=["29.8500"])
 
 
 class Cost(ResponseModel):
@@ -68,7 +68,7 @@ class CodeCount(ResponseModel):
     next_step: str = Field(description="What to do.", examples=["Try again later."])
     docs: str = Field(description="Twilio's page.", examples=["https://www.twilio.com/docs/errors/30003"])
     count: int = Field(description="Number of logs with the code.", examples=[41])
-    before: int = Field(description=BEFORE, examples=[38])
+    before: int | None = Field(description=BEFORE, examples=[38])
 
 
 class ReportedAlert(ResponseModel):
@@ -93,7 +93,7 @@ class ReportedAlerts(ResponseModel):
     """The alerts that started in the span."""
 
     total: int = Field(description="Number of alerts.", examples=[5])
-    before: int = Field(description=BEFORE, examples=[8])
+    before: int | None = Field(description=BEFORE, examples=[8])
     open: int = Field(description="Those that are open now.", examples=[1])
     acknowledged: int = Field(description="Those that somebody has acknowledged.", examples=[3])
     by_severity: dict[str, int] = Field(

@@ -70,8 +70,9 @@ class Breakdown:
     final: int = 0
     """Final outbound messages."""
     delivered: int = 0
-    final_before: int = 0
-    delivered_before: int = 0
+    final_before: int | None = 0
+    """None here and below: the span before was not read whole."""
+    delivered_before: int | None = 0
     seconds: Counter[int] = field(default_factory=Counter)
     codes: Counter[int] = field(default_factory=Counter)
     price: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
@@ -84,7 +85,9 @@ class Breakdown:
     @property
     def delivered_share_before(self) -> float | None:
         """The same for the span before."""
-        return self.delivered_before / self.final_before if self.final_before else None
+        if not self.final_before or self.delivered_before is None:
+            return None
+        return self.delivered_before / self.final_before
 
     @property
     def top_error_code(self) -> int | None:
@@ -122,8 +125,8 @@ class Breakdown:
 
     def add_before(self, final: int, delivered: int) -> None:
         """Count messages of the span before."""
-        self.final_before += final
-        self.delivered_before += delivered
+        self.final_before = (self.final_before or 0) + final
+        self.delivered_before = (self.delivered_before or 0) + delivered
 
 
 def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdown]:
@@ -140,7 +143,7 @@ def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdo
         raise InvalidInput([FieldError("until", "must be later than since")])
     if length > MAX_SPAN:
         raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
-    before = replace(log_filter, since=shift(log_filter.since, -length), until=log_filter.since)
+    before = span_before(log_filter)
     try:
         with limit_statements(session, MAX_SECONDS):
             # The planner expects far more sorts of logs than there are, and would rather sort the logs.
@@ -150,6 +153,14 @@ def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdo
     except TookTooLong:
         raise InvalidInput([FieldError("since", TOO_LONG)]) from None
     return _breakdowns(cells, shares)
+
+
+def span_before(log_filter: LogFilter) -> LogFilter:
+    """Return the same filter for the span of the same length before."""
+    assert log_filter.since is not None
+    assert log_filter.until is not None
+    since, length = log_filter.since, log_filter.until - log_filter.since
+    return replace(log_filter, since=shift(since, -length), until=since)
 
 
 _MEASURED = and_(Log.log_type == LogType.MESSAGE, Log.final, Log.direction.like("outbound%"))

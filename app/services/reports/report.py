@@ -16,6 +16,7 @@ from app.services.ingest import coverage
 from app.services.logs.search import LogFilter
 from app.services.logs.stats import Count, Snapshot
 from app.services.reports import figures
+from app.services.reports.comparison import without_before
 from app.services.twilio.error_codes import describe
 from app.utils.calendar_edges import shift, to_zone
 from app.utils.clock import rfc3339
@@ -56,7 +57,7 @@ class ReportSpan:
 
 
 def build(session: Session, since: datetime, until: datetime, zone: str = "UTC") -> JsonObject:
-    """Report what [since, until) brought.
+    """Report what [since, until) brought; figures of the span before are null where that was not read whole.
 
     Args:
         session: one that has not read anything yet: all figures are of one moment.
@@ -69,7 +70,8 @@ def build(session: Session, since: datetime, until: datetime, zone: str = "UTC")
         raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
     span, snapshot = ReportSpan(since, until), Snapshot(session)
     not_read = coverage.unread(session, since, until)
-    return {
+    is_before_known = span.before == since or not coverage.unread(session, span.before, since)
+    made: JsonObject = {
         "since": rfc3339(since),
         "until": rfc3339(until),
         "whole": all(each.is_before for each in not_read),
@@ -84,6 +86,7 @@ def build(session: Session, since: datetime, until: datetime, zone: str = "UTC")
             {"account_sid": each.account_sid, **coverage.item_json(each.item)} for each in not_read[:MAX_NOT_READ]
         ],
     }
+    return made if is_before_known else without_before(made)
 
 
 def _traffic(snapshot: Snapshot, span: ReportSpan, zone: ZoneInfo) -> JsonObject:

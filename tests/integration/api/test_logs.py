@@ -372,7 +372,7 @@ async def test_logs_are_broken_down_in_the_documented_shape(api: Api) -> None:
         "value": "GB",
         "total": 1,
         "final": 1,
-        "final_before": 0,
+        "final_before": None,
         "delivered_share": 1.0,
         "delivered_share_before": None,
         "p50_seconds": 4.0,

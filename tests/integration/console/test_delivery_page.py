@@ -52,6 +52,7 @@ async def test_rows_lead_to_their_logs_and_the_table_is_sorted_as_asked(browser:
 
 
 async def test_what_is_worse_than_before_is_marked(browser: Browser, feed: Feed) -> None:
+    feed.complete(utc_now(), utc_now() - timedelta(days=60))
     for days, lost in ((1.1, 5), (0.1, 20)):
         store(feed, int(1000 * days), 100 - lost, days, **GOOD)
         store(feed, int(1000 * days) + 500, lost, days)
@@ -59,6 +60,11 @@ async def test_what_is_worse_than_before_is_marked(browser: Browser, feed: Feed)
     page = (await browser.get("/delivery")).text
     assert page.count("worse</span>") == 1
     assert "95%" in page
+    feed.complete(utc_now(), utc_now() - timedelta(days=1.5))
+    page = (await browser.get("/delivery")).text
+    assert "worse</span>" not in page
+    assert "95%" not in page
+    assert "not read whole" in page
 
 
 @pytest.mark.parametrize(

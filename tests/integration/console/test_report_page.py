@@ -1,6 +1,7 @@
 """The page of a report: what the API says, in the viewer's zone, by the address."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -37,6 +38,17 @@ async def test_the_page_shows_what_the_api_says(browser: Browser, api: Api, feed
     assert "1 alert (0 before), 1 still open." in page
     assert HOSTILE not in page, "what is foreign is text"
     assert "Not all of this time was read" not in page
+
+
+async def test_a_time_before_that_was_not_read_is_not_compared_with(browser: Browser, feed: Feed) -> None:
+    now = utc_now()
+    feed.complete(now, now - timedelta(hours=30))
+    feed.store([log(number, now - timedelta(hours=3), price=Decimal("-0.01")) for number in range(7)], now)
+    await browser.sign_in()
+    span = {"since": rfc3339(now - timedelta(days=1)), "until": rfc3339(now)}
+    page = (await browser.get("/report", params=span)).text
+    assert "was not read whole, so nothing is compared" in page
+    assert " before</small>" not in page
 
 
 async def test_a_day_and_a_week_are_chosen_and_lead_to_the_ones_before(browser: Browser) -> None:

@@ -9,6 +9,7 @@ import pytest
 from app.actions import chat, formats, mail_text, report_words
 from app.actions.base import Notification
 from app.actions.message_content import compose
+from app.services.reports.comparison import without_before
 from app.utils.json_types import JsonObject
 from scripts.report_picture import UNTIL, sample_report, write_mail
 from tests.kits.notifications import FORGED, MARKUP
@@ -203,6 +204,15 @@ def test_unwatched_codes_are_counted_once_and_come_with_their_packs(
 )
 def test_a_change_is_told_against_the_span_before(now: int, before: int, said: str) -> None:
     assert report_words.change({"total": now, "before": before}, "total") == said
+
+
+@pytest.mark.parametrize("part", ["text", "html"])
+def test_a_time_before_that_was_not_read_is_not_told(part: str) -> None:
+    report = without_before(sample_report())
+    assert " before)" not in (mail := write_mail(report)[part])
+    assert "26,311" in mail
+    assert " before" not in str(report_words.list_facts(notification(report)))
+    assert "before" not in report_words.alerts_line(report)
 
 
 def test_only_everything_is_everything() -> None:

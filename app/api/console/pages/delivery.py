@@ -13,10 +13,10 @@ from app.api.console.routing import make_router
 from app.database import session_scope
 from app.enums import LogType
 from app.errors import InvalidInput
-from app.services.logs import breakdown
 from app.services.logs.breakdown import P50, P95, Breakdown
 from app.services.logs.search import LogFilter
 from app.services.logs.stats import OTHER
+from app.services.reports import comparison
 from app.utils.clock import utc_now
 from app.utils.countries import country
 
@@ -69,7 +69,7 @@ def show_delivery(request: Request, viewer: SignedIn) -> Response:
     sort = asked.get("sort", "") if asked.get("sort") in SORTS else ("total" if by == "error_code" else "lost")
     until = utc_now()
     wanted = _wanted(by, until - SPANS[span], until)
-    found, problem = _find(wanted, by)
+    found, is_before_known, problem = _find(wanted, by)
     found = sorted(found, key=lambda each: _sort_key(SORTS[sort](each)))
     context = {
         "section": "delivery",
@@ -80,6 +80,7 @@ def show_delivery(request: Request, viewer: SignedIn) -> Response:
         "tabs": TABS,
         "rows": [_row(each, by, span) for each in found[:MAX_ROWS]],
         "more": max(0, len(found) - MAX_ROWS),
+        "is_before_known": is_before_known,
         "problem": problem,
         "address": lambda **changed: link("/delivery", **{"by": by, "span": span, "sort": sort} | changed),
     }
@@ -93,13 +94,14 @@ def _wanted(by: str, since: datetime, until: datetime) -> LogFilter:
     return LogFilter(log_type=(LogType.MESSAGE,), direction=OUTBOUND, since=since, until=until)
 
 
-def _find(wanted: LogFilter, by: str) -> tuple[Sequence[Breakdown], str]:
+def _find(wanted: LogFilter, by: str) -> tuple[Sequence[Breakdown], bool, str]:
+    """Return the rows, whether the span before is known, and what kept them from being counted."""
     try:
         with session_scope() as session:
-            found = breakdown.break_down(session, wanted, by)
+            found, is_before_known = comparison.break_down(session, wanted, by)
     except InvalidInput as error:
-        return [], error.errors[0].message
-    return [each for each in found if by != "error_code" or each.value is not None], ""
+        return [], True, error.errors[0].message
+    return [each for each in found if by != "error_code" or each.value is not None], is_before_known, ""
 
 
 def _sort_key(value: float | None) -> tuple[bool, float]:
@@ -137,7 +139,8 @@ def _logs(value: str | int | None, by: str, span: str) -> str:
 
 def is_worse(each: Breakdown) -> bool:
     """Check whether clearly more is lost than before: 1.5 times the share, of enough messages."""
-    if min(each.final, each.final_before) < MIN_LOGS:
+    share_before = each.delivered_share_before
+    if share_before is None or min(each.final, each.final_before or 0) < MIN_LOGS:
         return False
-    lost, lost_before = 1 - each.delivered / each.final, 1 - each.delivered_before / each.final_before
+    lost, lost_before = 1 - each.delivered / each.final, 1 - share_before
     return lost >= WORSE_FACTOR * lost_before and lost * each.final >= lost_before * each.final + MIN_MORE_LOST
