@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, select
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.enums import AlertStatus
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
-from app.services.alerts.recurrence import Validity, holds, next_start, spans
+from app.services.alerts.recurrence import Span, Validity, holds, next_start, spans
 from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
 from app.services.rules.groups import OTHER_VALUE
@@ -27,6 +27,26 @@ def active_silences(session: Session, now: datetime) -> Sequence[Silence]:
     """List the silences that hold alerts now."""
     found = session.scalars(select(Silence).where(Silence.starts_at <= now, _ends_after(now)))
     return [silence for silence in found if holds(validity(silence), now)]
+
+
+class Hold(NamedTuple):
+    """A silence that holds an alert now."""
+
+    silence: Silence
+    span: Span
+    """From when to when it holds, this time."""
+
+
+def holds_on(session: Session, alert: Alert, now: datetime) -> Sequence[Hold]:
+    """List the silences that hold an alert now, marked by a tick or not yet."""
+    covering = [each for each in active_silences(session, now) if _covers(each, alert.rule_id, alert.group)]
+    moment = timedelta(microseconds=1)
+    return [
+        Hold(silence, span)
+        for silence in covering
+        for span in spans(validity(silence), now, now + moment)
+        if span.begins_at <= now and (span.ends_at is None or span.ends_at > now)
+    ]
 
 
 def validity(silence: Silence) -> Validity:

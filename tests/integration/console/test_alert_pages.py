@@ -293,3 +293,35 @@ async def test_what_answers_a_form_refreshes_from_the_page_above_it(browser: Bro
     assert answer.status_code == 409
     assert f'data-from="/alerts/{alert_id}"' in answer.text
     assert "data-from" not in (await browser.get(f"/alerts/{alert_id}")).text
+
+
+async def test_a_silenced_alert_says_at_once_until_when_and_by_whom_and_it_can_be_ended(browser: Browser) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    await browser.submit(f"/alerts/{alert_id}/silence", **{"for": "1h", "reason": "known"})
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    assert re.search("Silenced until <time [^>]*>[^<]*</time> by <bdi>Maria", page)
+    assert re.search("Silenced by Maria[^<]*</bdi></strong> until <time [^>]*>[^<]*</time>: <bdi>known", page)
+    end = re.search('action="(/silences/[^/]*/end)"', page)
+    assert end is not None
+    assert leads_to(await browser.submit(end[1], next=f"/alerts/{alert_id}")) == f"/alerts/{alert_id}"
+    assert "Silenced" not in (await browser.get(f"/alerts/{alert_id}")).text
+
+
+async def test_a_silence_of_something_else_is_not_shown(browser: Browser) -> None:
+    alert_id, other = make_alert(), make_alert(group={"to_country": "US"})
+    await browser.sign_in()
+    await browser.submit(f"/alerts/{other}/silence", **{"for": "1h"})
+    assert "Silenced" not in (await browser.get(f"/alerts/{alert_id}")).text
+
+
+@pytest.mark.parametrize(
+    ("act", "fields"), [("silence", {}), ("silence", {"for": "zzz"}), ("acknowledge", {"for": "zzz"})]
+)
+async def test_a_length_that_no_menu_offers_is_refused(browser: Browser, act: str, fields: dict[str, str]) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    assert (await browser.submit(f"/alerts/{alert_id}/{act}", **fields)).status_code == 422
+    with session_scope() as session:
+        assert session.scalar(text("SELECT count(*) FROM silences")) == 0
+        assert session.get_one(Alert, alert_id).status == "firing"

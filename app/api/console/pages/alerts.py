@@ -1,6 +1,6 @@
 """Alerts: the list, one alert, and what a person does about them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
-from app.api.console.access import PostedForm, SignedIn, Viewer, Writer
+from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
 from app.api.console.alert_plot import draw_alert
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
@@ -20,7 +20,7 @@ from app.api.schemas.alerts import AlertFilters, NewNote
 from app.config import Settings
 from app.database import session_scope
 from app.enums import AlertStatus
-from app.errors import InvalidInput
+from app.errors import FieldError, InvalidInput
 from app.models import Alert, AlertNote, Delivery
 from app.services.alerts import escalation, manual, search, silences, support_text
 from app.services.alerts.recurrence import Validity
@@ -48,7 +48,7 @@ ACKNOWLEDGED_FOR = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "8h": ti
 SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8)}
 NOTICES = {"alert.firing": "Alert", "alert.update": "Reminder", "alert.resolved": "Resolve", "alert.digest": "Digest"}
 """Types of deliveries in the words of the timeline."""
-MORNING_HOUR = 9
+MORNING, MORNING_HOUR = "morning", 9
 COMMON_SECONDS = 2
 SERIES_SECONDS = 2
 MIN_SHOWN_SHARE = 0.1
@@ -100,6 +100,7 @@ def _page(
         sent = deliveries.of_alert(session, alert_id)
         notes = search.notes_of(session, alert_id)
         logs = log_search.list_of_alert(session, alert_id, None, SAMPLE_LOGS).items
+        held = silences.holds_on(session, alert, utc_now()) if alert.status in OPEN else []
         told_next = escalation.list_next(session, alert, settings)
         common = None if "x-fragment" in request.headers else _common(session, alert, settings)
         # Last: it leaves the session read-only.
@@ -109,7 +110,8 @@ def _page(
         "section": "alerts",
         "alert": alert,
         "meaning": _meaning(alert),
-        "trail": _trail(alert, notes, sent),
+        "trail": _trail(alert, notes, sent, held),
+        "held": held,
         "deliveries": sent,
         "told_next": told_next,
         "logs": logs,
@@ -180,8 +182,10 @@ def _logs_with(trait: Trait) -> str:
     return link("/logs", q=trait.value) if trait.field == "link_domain" else ""
 
 
-def _trail(alert: Alert, notes: Sequence[AlertNote], sent: Sequence[Delivery]) -> list[dict[str, Any]]:
-    """List what happened, newest first: the alert's own events, notes, and what was sent about it."""
+def _trail(
+    alert: Alert, notes: Sequence[AlertNote], sent: Sequence[Delivery], held: Sequence[silences.Hold]
+) -> list[dict[str, Any]]:
+    """List what happened, newest first: the alert's own events, notes, silences, and what was sent about it."""
     events: list[dict[str, Any]] = [
         {"at": alert.recorded_at, "kind": "bad", "sign": alert.severity, "what": "Fired", "detail": ""},
     ]
@@ -199,12 +203,24 @@ def _trail(alert: Alert, notes: Sequence[AlertNote], sent: Sequence[Delivery]) -
         reason = (alert.resolve_reason or "").replace("_", " ")
         events.append({"at": alert.resolved_at, "kind": "ok", "sign": "check", "what": "Resolved", "detail": reason})
     events += [_note_event(note) for note in notes]
+    events += [_hold_event(hold) for hold in held]
     events += [_sent_event(delivery) for delivery in sent]
     return sorted(events, key=lambda event: event["at"], reverse=True)
 
 
 def _note_event(note: AlertNote) -> dict[str, Any]:
     return {"at": note.at, "kind": "", "sign": "message", "what": f"{note.by} noted", "detail": note.note}
+
+
+def _hold_event(hold: silences.Hold) -> dict[str, Any]:
+    return {
+        "at": hold.span.begins_at,
+        "kind": "",
+        "sign": "bell-off",
+        "what": f"Silenced by {hold.silence.created_by}",
+        "detail": hold.silence.reason or "",
+        "until": hold.span.ends_at,
+    }
 
 
 def _sent_event(delivery: Delivery) -> dict[str, Any]:
@@ -231,14 +247,24 @@ def _change(session: Session, viewer: Viewer, alert_id: UUID) -> tuple[Alert, Au
     return alert, AuditedChange(session, viewer.principal, f"alert:{alert_id}", alert_json(alert))
 
 
+def _length(form: Form, lengths: Mapping[str, timedelta], *others: str) -> timedelta:
+    """Return for how long a person wants something.
+
+    Raises: InvalidInput.
+    """
+    if (length := lengths.get(form.get("for"))) is None:
+        raise InvalidInput([FieldError("for", f"must be one of {', '.join([*lengths, *others])}")])
+    return length
+
+
 @router.post("/alerts/{alert_id}/acknowledge")
 def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
     """Acknowledge an alert."""
+    lasts = _length(form, ACKNOWLEDGED_FOR) if form.get("for") else None
     with session_scope() as session:
         alert, change = _change(session, viewer, alert_id)
         earlier = alert.acknowledged_by if alert.status == AlertStatus.ACKNOWLEDGED else None
         name, note, now = viewer.session.name, form.get("note") or None, utc_now()
-        lasts = ACKNOWLEDGED_FOR.get(form.get("for"))
         acknowledged = manual.acknowledge(session, alert_id, name, note, now, now + lasts if lasts else None)
         change.record("alert.acknowledge", alert_json(acknowledged))
     page = f"/alerts/{alert_id}"
@@ -287,7 +313,7 @@ def resolve(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFor
 def silence(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
     """Silence the group of an alert, or its whole rule, for a while."""
     now = utc_now()
-    until = now + SILENCES[form.get("for")] if form.get("for") in SILENCES else _next_morning(viewer, now)
+    until = _next_morning(viewer, now) if form.get("for") == MORNING else now + _length(form, SILENCES, MORNING)
     with session_scope() as session:
         alert = search.get(session, alert_id)
         group = {} if form.get("whole_rule") else dict(alert.group)

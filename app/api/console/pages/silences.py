@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Path, Request, Response
 
 from app.api.audited_change import AuditedChange
-from app.api.console.access import Form, PostedForm, SignedIn, Writer
+from app.api.console.access import Form, PostedForm, SignedIn, Writer, safe_next
 from app.api.console.filters import neighbours
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
@@ -135,10 +135,11 @@ def _repeat(form: Form) -> dict[str, Any] | None:
 
 
 @router.post("/silences/{silence_id}/end")
-def end_silence(request: Request, viewer: Writer, silence_id: SilenceId) -> Response:
-    """End a silence now."""
+def end_silence(request: Request, viewer: Writer, silence_id: SilenceId, form: PostedForm) -> Response:
+    """End a silence now, and go back to the page that asked for it."""
     with session_scope() as session:
         shown = silences.to_json(session, [silences.get(session, silence_id)], utc_now())[0]
         silences.delete(session, silence_id)
         AuditedChange(session, viewer.principal, f"silence:{silence_id}", shown).record("silence.delete", None)
-    return redirect(request, "/silences", Flash("The silence has ended. What still fires is sent in a moment."))
+    page = safe_next(form.get("next") or "/silences")
+    return redirect(request, page, Flash("The silence has ended. What still fires is sent in a moment."))
