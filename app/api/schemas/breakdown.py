@@ -8,6 +8,7 @@ from app.api.schemas.common import WARNINGS, FieldWarning, ResponseModel, ShownT
 from app.api.schemas.logs import LogQuery
 
 BreakdownField = Literal["to_country", "from", "messaging_service_sid", "error_code"]
+TO_FINAL = "the time from created to Twilio's last update when the final status was first read, in seconds"
 UNKNOWN = "null: that was not read whole"
 OF_MEASURED = "of final outbound messages; null without any"
 
@@ -31,12 +32,8 @@ class BreakdownItem(ResponseModel):
     delivered_share_before: float | None = Field(
         description=f"The same in the span of the same length before; {UNKNOWN}.", examples=[0.981]
     )
-    p50_seconds: float | None = Field(
-        description=f"Median time from created to final, in seconds, {OF_MEASURED}.", examples=[2.0]
-    )
-    p95_seconds: float | None = Field(
-        description=f"95th percentile of the time from created to final, in seconds, {OF_MEASURED}.", examples=[9.0]
-    )
+    p50_seconds: float | None = Field(description=f"Median of {TO_FINAL}, {OF_MEASURED}.", examples=[2.0])
+    p95_seconds: float | None = Field(description=f"95th percentile of {TO_FINAL}, {OF_MEASURED}.", examples=[9.0])
     top_error_code: int | None = Field(description="The most frequent error code; null: none.", examples=[30003])
     price: dict[str, str] = Field(
         description="Total of the absolute prices known so far, by unit, as decimal texts.", examples=[{"USD": "9.00"}]
