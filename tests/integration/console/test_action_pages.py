@@ -149,3 +149,11 @@ async def test_what_was_typed_is_shown_as_text(browser: Browser) -> None:
         answer = await browser.submit("/actions", **fields)
         assert answer.status_code == 422
         assert "<script>alert(1)" not in answer.text
+
+
+async def test_a_new_report_silence_and_schedule_stand_in_the_zone_of_the_viewer(browser: Browser) -> None:
+    browser.cookies.set("zone", "Asia/Kolkata")
+    await browser.sign_in()
+    assert 'name="report_timezone" value="Asia/Kolkata"' in (await browser.get("/actions/new")).text
+    for address in ("/silences", "/rules/new"):
+        assert "<option selected>Asia/Kolkata</option>" in (await browser.get(address)).text, address

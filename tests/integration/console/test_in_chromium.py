@@ -146,3 +146,18 @@ def test_what_a_menu_of_an_alert_opens_lies_inside_the_window(app: FastAPI, widt
             assert box["y"] + box["height"] <= 800, (name, box)
             page.keyboard.press("Escape")
         assert not screenshots.overflowing_widths(page, (width,))
+
+
+def test_the_time_of_a_report_is_seen_whole_on_a_phone(app: FastAPI) -> None:
+    size = {"width": 360, "height": 740}
+    with (
+        serving(app) as url,
+        screenshots.open_browser() as browser,
+        _signed_in(browser, url, viewport=size, locale="en-US") as page,
+    ):
+        page.goto("/actions/new")
+        page.get_by_text("When", exact=True).click()
+        field = page.locator("#report_at")
+        given = field.evaluate("field => field.offsetWidth")
+        needed = field.evaluate("field => { field.style.width = 'max-content'; return field.offsetWidth; }")
+        assert given >= needed

@@ -10,7 +10,7 @@ from fastapi import Path, Request, Response
 
 from app.api.audited_change import AuditedChange
 from app.api.console import action_form
-from app.api.console.access import Admin, PostedForm, SignedIn, need_scope
+from app.api.console.access import Admin, PostedForm, SignedIn, Viewer, need_scope
 from app.api.console.filters import neighbours
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
@@ -106,7 +106,12 @@ def new_action(request: Request, viewer: SignedIn) -> Response:
     wanted = request.query_params.get("type", ActionType.EMAIL)
     action_type = ActionType(wanted) if wanted in [*ActionType] else ActionType.EMAIL
     given = {"action_type": action_type, "rule_id": request.query_params.get("rule_id", "")}
-    return _form_page(request, viewer, None, _Shown({**action_form.EMPTY, **given}))
+    return _form_page(request, viewer, None, _Shown({**action_form.EMPTY, **_report_zone(viewer), **given}))
+
+
+def _report_zone(viewer: Viewer) -> Mapping[str, str]:
+    """Return the zone of a new report: the viewer's where it is known."""
+    return {"report_timezone": viewer.zone.key} if viewer.zone_is_known else {}
 
 
 @router.post("/actions")
@@ -131,7 +136,8 @@ def show_action(request: Request, viewer: SignedIn, action_id: ActionId) -> Resp
         action = actions.get(session, action_id)
         session.expunge_all()
     tested = _tested(action_id, request.query_params.get("tested", ""))
-    return _form_page(request, viewer, action, _Shown(action_form.write(action), tested=tested))
+    zone = {} if action.report else _report_zone(viewer)
+    return _form_page(request, viewer, action, _Shown({**action_form.write(action), **zone}, tested=tested))
 
 
 @router.post("/actions/{action_id}")
