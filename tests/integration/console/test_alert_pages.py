@@ -325,3 +325,13 @@ async def test_a_length_that_no_menu_offers_is_refused(browser: Browser, act: st
     with session_scope() as session:
         assert session.scalar(text("SELECT count(*) FROM silences")) == 0
         assert session.get_one(Alert, alert_id).status == "firing"
+
+
+async def test_a_resolved_alert_in_the_list_says_when_it_ended_and_how_long_it_took(browser: Browser) -> None:
+    now = utc_now()
+    make_alert(status="resolved", started_at=now - timedelta(minutes=90), resolved_at=now - timedelta(minutes=10))
+    await browser.sign_in()
+    for address in ("/alerts?tab=resolved", "/alerts?status=resolved"):
+        page = (await browser.get(address)).text
+        assert re.search("ended <time [^>]*>[^<]*</time>, after 1 h 20 min", page), address
+        assert 'href="/alerts?tab=resolved" aria-current="true"' in page, address

@@ -43,6 +43,8 @@ PAGE_SIZE = 50
 SAMPLE_LOGS = 5
 SUPPORT_LOGS = 100
 OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
+TABS = {"": "open", ",".join(OPEN): "open", AlertStatus.RESOLVED: "resolved"}
+"""The tab of a filter by status."""
 LABELS = {"rule_id": "rule", "account_sid": "account", "since": "from", "until": "before"}
 ACKNOWLEDGED_FOR = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "8h": timedelta(hours=8)}
 SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8)}
@@ -58,13 +60,14 @@ MIN_SHOWN_SHARE = 0.1
 def list_alerts(request: Request, viewer: SignedIn) -> Response:
     """List alerts: the open ones, unless a filter says otherwise."""
     sent = request.query_params.multi_items()
-    tab = request.query_params.get("tab") or ("open" if not request.query_params.get("status") else "all")
-    if tab in ("open", "resolved") and not request.query_params.get("status"):
+    status = request.query_params.get("status", "")
+    tab = request.query_params.get("tab") or TABS.get(status, "all")
+    if tab in ("open", "resolved") and not status:
         wanted = [*sent, ("status", ",".join(OPEN) if tab == "open" else AlertStatus.RESOLVED)]
     else:
         wanted = list(sent)
     filters = read_filters(AlertFilters, "/alerts", wanted, utc_now(), LABELS)
-    chips = [chip for chip in filters.chips if chip.name != "status" or request.query_params.get("status")]
+    chips = [chip for chip in filters.chips if chip.name != "status" or status]
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
     with session_scope() as session:
         position = read_position("alerts", query, search.SORT_KEY)

@@ -36,7 +36,7 @@ LOGS: tuple[dict[str, object], ...] = (
 )  # fmt: skip
 ALERT: dict[str, object] = {
     "id": UUID(int=0), "severity": "critical", "status": "firing", "acknowledged_by": None, "silenced": False,
-    "suppressed_by": None,
+    "suppressed_by": None, "resolved_at": None,
 }  # fmt: skip
 ALERTS: tuple[dict[str, object], ...] = (
     {"summary": "143 messages with error 30007 (Message filtered)", "rule_name": "A sender is filtered"},
