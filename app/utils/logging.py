@@ -70,7 +70,10 @@ def _describe_database_errors(_: Any, __: str, event: MutableMapping[str, Any]) 
 
 
 class _OnceAMinute(logging.Filter):
-    """Passes each warning of the loggers in `REPEATING` once a minute; Celery's as one line, without a traceback."""
+    """Passes each warning of the loggers in `REPEATING` once a minute; Celery's as one line, without a traceback.
+
+    The errors of requests all pass: an answer of status 500 refers to them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,6 +83,8 @@ class _OnceAMinute(logging.Filter):
         if record.name not in REPEATING or record.levelno < logging.WARNING:
             return True
         event = record.msg if isinstance(record.msg, dict) else {"event": record.msg}
+        if record.levelno >= logging.ERROR and "request_id" in event:
+            return True
         key = record.name, *(event.get(name) for name in ("event", "account_sid", "log_type"))
         now = time.monotonic()
         if now - self._seen.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:

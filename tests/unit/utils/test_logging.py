@@ -90,6 +90,16 @@ def test_the_servers_own_lines_are_written_like_ours_and_its_access_log_is_off(
     assert not logging.getLogger("uvicorn.access").hasHandlers()
 
 
+def test_each_failed_request_has_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+    for request in ("a", "b", "c"):
+        structlog.get_logger("app.api.problems").error("a request failed", request_id=request, error="OverflowError")
+        structlog.get_logger("app.api.problems").warning("the database does not answer", request_id=request)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["request_id"] for line in lines if line["level"] == "error"] == ["a", "b", "c"]
+    assert [line["request_id"] for line in lines if line["level"] == "warning"] == ["a"]
+
+
 def test_what_repeats_while_a_server_is_away_is_one_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", "json")
     for attempt in range(5):
