@@ -40,7 +40,7 @@ def create(session: Session, body: object, now: datetime) -> Rule:
     parsed = definition.parse_rule(body)
     check(parsed)
     started_at = _lock_rule_set(session)
-    _check_dependencies(session, None, parsed)
+    check_dependencies(session, None, parsed)
     rule = _insert(parsed, started_at, now)
     session.add(rule)
     session.flush()
@@ -160,8 +160,14 @@ def check(wanted: RuleDefinition, before: RuleDefinition | None = None) -> None:
         raise InvalidInput(found)
 
 
-def _check_dependencies(session: Session, rule_id: UUID | None, wanted: RuleDefinition) -> None:
-    """Reject dependencies on rules that do not exist, and circles. The caller holds the rule set's lock."""
+def check_dependencies(session: Session, rule_id: UUID | None, wanted: RuleDefinition) -> None:
+    """Reject dependencies on rules that do not exist, and circles.
+
+    Where the rule is then stored, the caller holds the rule set's lock.
+
+    Args:    rule_id: None for a new rule.
+    Raises: InvalidInput.
+    """
     if not wanted.depends_on:
         return
     stored = {row.id: row.depends_on for row in session.execute(select(Rule.id, Rule.depends_on))}
@@ -196,7 +202,7 @@ def _apply_edit(session: Session, rule: Rule, parsed: RuleDefinition, now: datet
     """Apply an edit to a locked rule. Restart it if its meaning changed or it was enabled."""
     before = definition.from_row(rule)
     check(parsed, before)
-    _check_dependencies(session, rule.id, parsed)
+    check_dependencies(session, rule.id, parsed)
     changed = definition.meaning_changed(before, parsed)
     if before.enabled and not parsed.enabled:
         manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_DISABLED, get_settings(), now)

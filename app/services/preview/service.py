@@ -37,6 +37,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     """
     preview_request = request.parse_request(body, now)
     rule_admin.check(preview_request.definition)
+    rule_admin.check_dependencies(session, preview_request.rule_id, preview_request.definition)
     warnings = rule_admin.warnings(session, preview_request.definition)
     known = completeness_of(session, preview_request.rule, settings, now)
     known_since = known.known_from(preview_request.rule)

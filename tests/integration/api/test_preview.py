@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+from app.api.schemas.common import EXAMPLE_ID
 from app.enums import Scope
 from app.utils.clock import rfc3339
 from tests.feeding import Feed, log
@@ -27,6 +28,8 @@ async def test_a_rule_is_tried_and_nothing_is_stored(api: Api) -> None:
 
 async def test_a_span_or_rule_that_cannot_be_used_is_refused_at_the_field(api: Api) -> None:
     assert fields(await api.post("/api/rules/preview", json=RULE)) == ["since"]
+    unknown = RULE | SPAN | {"depends_on": [EXAMPLE_ID]}
+    assert fields(await api.post("/api/rules/preview", json=unknown)) == ["depends_on"]
     assert fields(await api.post("/api/rules/preview", json=RULE | SPAN | {"until": "x"})) == ["until"]
     assert "pattern_value" in fields(await api.post("/api/rules/preview", json=RULE | SPAN | {"pattern_value": ","}))
 
