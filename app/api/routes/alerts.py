@@ -25,6 +25,7 @@ from app.api.schemas.alerts import (
     InCommon,
     NewNote,
     Note,
+    Unacknowledgement,
 )
 from app.api.schemas.alerts import Alert as ShownAlert
 from app.api.schemas.common import EXAMPLE_ID, PageQuery
@@ -157,12 +158,20 @@ def acknowledge_alert(
     return once.run(caller.id, _run_operation(caller, alert_id, shown, expected, "alert.acknowledge", acknowledge))
 
 
-@router.post("/{alert_id}/unacknowledge", response_model=ShownAlert, summary="Take an acknowledgement back")
-def unacknowledge_alert(caller: Writer, alert_id: AlertId, expected: IfMatch, once: Idempotent) -> Response:
+@router.post(
+    "/{alert_id}/unacknowledge",
+    response_model=ShownAlert,
+    summary="Take an acknowledgement back",
+    openapi_extra=body(Unacknowledgement, required=False),
+)
+def unacknowledge_alert(
+    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
+) -> Response:
     """Make an acknowledged alert firing again: `acknowledged_at` and `acknowledged_by` are cleared, reminders go on.
 
     An alert that nobody has acknowledged stays as it is.
     """
+    parse(Unacknowledgement, sent)
     return once.run(
         caller.id, _run_operation(caller, alert_id, {}, expected, "alert.unacknowledge", manual.unacknowledge)
     )

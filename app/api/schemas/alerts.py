@@ -257,6 +257,10 @@ class Acknowledgement(Note):
     )
 
 
+class Unacknowledgement(RequestModel):
+    """Nothing: an acknowledgement is taken back without a word."""
+
+
 class NewNote(RequestModel):
     """A note on an alert."""
 

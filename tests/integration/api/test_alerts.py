@@ -192,8 +192,12 @@ async def test_an_acknowledgement_is_taken_back(api: Api, alert_id: str) -> None
     taken = (await api.post(f"{url}/acknowledge", json={"by": "maria", "for_minutes": 60})).json()
     until, since = (datetime.fromisoformat(taken[f"acknowledged_{name}"]) for name in ("until", "at"))
     assert until - since == timedelta(hours=1)
-    for _ in range(2):
-        again = await api.post(f"{url}/unacknowledge")
+    assert fields(await api.post(f"{url}/unacknowledge", json={"zzz": 1})) == ["zzz"]
+    headers = {"Content-Type": "application/json"}
+    assert (await api.post(f"{url}/unacknowledge", content=b"[[[not json", headers=headers)).status_code == 400
+    bodies: list[dict[str, str] | None] = [None, {}]
+    for empty in bodies:
+        again = await api.post(f"{url}/unacknowledge", json=empty)
         assert (again.status_code, again.json()["status"]) == (200, "firing")
         assert {again.json()[f"acknowledged_{name}"] for name in ("at", "by", "until")} == {None}
     actions = [each["action"] for each in (await api.get(f"/api/audit?target=alert:{alert_id}")).json()["items"]]
