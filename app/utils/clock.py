@@ -6,6 +6,7 @@ affects.
 """
 
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
 FRESH_SECONDS = 15.0
@@ -39,6 +40,19 @@ database_clock = _Clock()
 def utc_now() -> datetime:
     """Return the current UTC time, aware: the database's once it was read, before that the machine's."""
     return database_clock.now()
+
+
+_asked_at: ContextVar[datetime | None] = ContextVar("asked_at", default=None)
+
+
+def note_request() -> None:
+    """Let the request that begins now have this time in all its parts."""
+    _asked_at.set(utc_now())
+
+
+def asked_at() -> datetime:
+    """Return when the request began, so that its ages and its default end agree; outside of requests, now."""
+    return _asked_at.get() or utc_now()
 
 
 def cut_to_second(at: datetime) -> datetime:

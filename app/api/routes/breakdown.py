@@ -15,7 +15,7 @@ from app.database import session_scope
 from app.services.logs import breakdown, doubts
 from app.services.reports import comparison
 from app.utils.calendar_edges import shift
-from app.utils.clock import utc_now
+from app.utils.clock import asked_at
 
 router = make_router("Stats", prefix="/api/breakdown")
 DEFAULT_SPAN = timedelta(hours=24)
@@ -30,7 +30,7 @@ def get_breakdown(query: Annotated[BreakdownQuery, Query()]) -> Response:
     where its messages were not read whole.
     """
     wanted = query.to_filter()
-    until = wanted.until or utc_now()
+    until = wanted.until or asked_at()
     wanted = replace(wanted, until=until, since=wanted.since or shift(until, -DEFAULT_SPAN))
     with session_scope() as session:
         found, _ = comparison.break_down(session, wanted, query.by)

@@ -17,7 +17,7 @@ from app.errors import FieldError, InvalidInput
 from app.services.logs import doubts, stats
 from app.services.logs.search import LogFilter
 from app.utils.calendar_edges import shift
-from app.utils.clock import rfc3339, utc_now
+from app.utils.clock import asked_at, rfc3339
 
 router = make_router("Stats", prefix="/api/stats")
 DEFAULT_SPAN = timedelta(hours=24)
@@ -42,7 +42,7 @@ def _with_defaults(query: LogQuery, bucket: str, now: datetime) -> LogFilter:
 def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
     """Count logs by time bucket and field. The default span is the last 24 hours."""
     with session_scope() as session:
-        counts = stats.Snapshot(session).count(_with_defaults(query, query.bucket, utc_now()), query.bucket, query.by)
+        counts = stats.Snapshot(session).count(_with_defaults(query, query.bucket, asked_at()), query.bucket, query.by)
         warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
     items = [{"at": rfc3339(each.at), "value": each.value, "count": each.count} for each in counts]
     return json_response({"bucket": query.bucket, "by": query.by, "items": items} | warned)
@@ -52,7 +52,7 @@ def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
 def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Response:
     """Measure final outbound messages: the share delivered, and the time from created to final."""
     with session_scope() as session:
-        rows = stats.Snapshot(session).delivery(_with_defaults(query, query.bucket, utc_now()), query.bucket)
+        rows = stats.Snapshot(session).delivery(_with_defaults(query, query.bucket, asked_at()), query.bucket)
         warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
     items = [
         {

@@ -25,7 +25,7 @@ from app.api import cursors
 from app.utils.ages import PATTERN as AGE
 from app.utils.ages import read_age
 from app.utils.calendar_edges import shift
-from app.utils.clock import utc_now
+from app.utils.clock import asked_at
 
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)")
 SID = r"^[A-Z]{2}[0-9a-f]{32}$"
@@ -76,7 +76,7 @@ def read_time_or_age(value: Any) -> datetime:
         except ValueError as error:
             raise ValueError(f"{error}, or an age such as 7d, 12h or 90m") from None
     try:
-        return utc_now() - age
+        return asked_at() - age
     except OverflowError:
         raise ValueError("must be an age that leads to an existing time, such as 7d") from None
 
@@ -212,7 +212,7 @@ class SpanQuery(BaseModel):
 
     def resolve(self, length: timedelta) -> tuple[datetime, datetime]:
         """Return the span, by default of this length."""
-        until = self.until or utc_now()
+        until = self.until or asked_at()
         return self.since or shift(until, -length), until
 
 
