@@ -252,6 +252,23 @@ async def test_a_log_says_why_a_rule_did_not_alert(browser: Browser, api: Api) -
         assert f'<option value="{rule["id"]}">' in page
 
 
+async def test_the_steps_of_an_explanation_tell_local_times_and_lead_to_the_alert(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(hours=1))
+    rule = (await api.post("/api/rules", json=RULE | {"pattern_type": "any", "pattern_value": None})).json()
+    feed.store([log(1, now - timedelta(minutes=30)), log(2, now + timedelta(seconds=1))], now)
+    evaluate(now + timedelta(seconds=2))
+    (alert,) = (await api.get("/api/alerts", params={"rule_id": rule["id"]})).json()["items"]
+    browser.cookies.set("zone", "Asia/Kolkata")
+    await browser.sign_in()
+    for number in (1, 2):
+        page = (await browser.get(f"/logs/SM{number:032x}?rule={rule['id']}")).text
+        steps = page.partition('id="why"')[2].partition("</section>")[0]
+        assert not re.search(r" UTC[^\"]", steps), "times are local; UTC stands in the title"
+        assert "<time " in steps
+        assert (f'counts towards the <a href="/alerts/{alert["id"]}">alert</a>' in steps) is (number == 2)
+
+
 async def test_a_silence_that_repeats_is_tried_out_and_made(browser: Browser, api: Api) -> None:
     await browser.sign_in()
     alert_id = make_alert()

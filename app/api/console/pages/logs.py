@@ -16,6 +16,7 @@ from app.api.console.filters import Filters, clean_address, neighbours, read_fil
 from app.api.console.plots.figure import Figure
 from app.api.console.rendering import link, redirect, render
 from app.api.console.routing import make_router
+from app.api.console.step_text import step_text
 from app.api.lists import read_position
 from app.api.log_download import download
 from app.api.schemas.common import SID
@@ -181,6 +182,7 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
         context["rules"] = rules_that_match(session, row)
         context["alerted_rules"] = {alert.rule_id for alert in context["alerts"]}
         asked = request.query_params.get("rule")
+        context["step_text"] = step_text
         context["explained"] = _explained(request, session, row.sid, asked) if asked else None
         context["rule_names"] = rule_admin.names_for(session, row.log_type) if asked else {}
     return render(request, viewer, "log.html", context)
