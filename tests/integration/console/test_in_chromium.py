@@ -161,3 +161,26 @@ def test_the_time_of_a_report_is_seen_whole_on_a_phone(app: FastAPI) -> None:
         given = field.evaluate("field => field.offsetWidth")
         needed = field.evaluate("field => { field.style.width = 'max-content'; return field.offsetWidth; }")
         assert given >= needed
+
+
+def test_a_note_that_was_refused_is_kept_and_the_page_goes_on_refreshing(app: FastAPI) -> None:
+    alert_id = make_alert()
+    size = {"width": 360, "height": 740}
+    with serving(app) as url, screenshots.open_browser() as browser, _signed_in(browser, url, viewport=size) as page:
+        page.goto(f"/alerts/{alert_id}")
+        page.locator("details.menu", has=page.locator("form[action$=silence]")).locator("summary").click()
+        page.get_by_role("button", name="8 hours").last.click()
+        expect(page.locator(".head")).to_contain_text("Silenced until")
+        assert not screenshots.overflowing_widths(page, WIDTHS)
+        page.locator("textarea[name=note]").evaluate("field => field.removeAttribute('maxlength')")
+        page.locator("textarea[name=note]").fill("x" * 10_001)
+        with page.expect_request(lambda asked: asked.headers.get("x-fragment") == "trail") as asked:
+            page.get_by_role("button", name="Add note").click()
+            expect(page.locator("textarea[name=note]")).to_have_value("x" * 10_001)
+            expect(page.locator("textarea[name=note]")).to_be_focused()
+        answer = asked.value.response()
+        assert answer is not None
+        assert (asked.value.url, answer.status) == (f"{url}/alerts/{alert_id}", 200)
+        page.get_by_role("button", name="End it").click()
+        expect(page.locator(".head")).not_to_contain_text("Silenced")
+        assert page.url == f"{url}/alerts/{alert_id}"
