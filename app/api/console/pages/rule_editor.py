@@ -71,7 +71,10 @@ def new_rule(request: Request, viewer: SignedIn) -> Response:
             entry = audit.find_deletion(session, f"rule:{_uuid(deleted)}")
             form = rule_form.from_body(entry.before or {}) if entry else form
     elif any(name in query for name in LOG_FILTERS):
-        form = rule_form.filled_in(rule_form.from_body(_from_filters(query)), query.multi_items())
+        form = rule_form.filled_in(
+            rule_form.from_body(_from_filters(query)),
+            [(name, value) for name, value in query.multi_items() if name not in LOG_FILTERS],
+        )
     return _page(request, viewer, form, None)
 
 
