@@ -182,12 +182,12 @@ def session(database: str) -> Iterator[Session]:
         yield opened
 
 
-def migrate(url: str, revision: str = "head") -> None:
-    """Bring a database to a revision by alembic, in this process; `base` and `-1` lead back."""
+def migrate(url: str, revision: str = "head", *, back: bool = False) -> None:
+    """Bring a database to a revision by alembic, in this process; `base`, `-1` and `back` lead back."""
     config = Config(str(ROOT / "alembic.ini"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DATABASE_URL", url)
         forget()
-        back = revision == "base" or revision.startswith("-")
+        back = back or revision == "base" or revision.startswith("-")
         command.downgrade(config, revision) if back else command.upgrade(config, revision)
     forget()

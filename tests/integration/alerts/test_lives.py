@@ -81,7 +81,7 @@ class Model:
             self.silenced[rule].append((at, at + number))
         elif kind == "end":
             self.silenced[rule] = [(since, min(until, at)) for since, until in self.silenced[rule]]
-        elif life is not None and kind.startswith("acknowledge") and not life.acknowledged:
+        elif life is not None and kind.startswith("acknowledge"):
             life.acknowledged = True
             life.acknowledged_until = at + number if kind == "acknowledge for" else None
         elif life is not None and kind == "unacknowledge":

@@ -32,7 +32,7 @@ def test_processes_that_still_run_go_on_with_the_schema_of_the_next_version(rig:
 
 
 def test_processes_that_come_before_their_schema_move_nothing_and_say_so(rig: CrashRig, database: str) -> None:
-    migrate(database, "-5")
+    migrate(database, "0003", back=True)
     for stage in STAGES:
         rig.stages.run(stage)
     assert not rig.stored()
