@@ -1,4 +1,4 @@
-"""The console in a browser: accessible, within its policy, on a phone and on a desk, with script and without."""
+"""What the console does in a browser, with script and without."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -13,15 +13,8 @@ from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, make_app
 from tests.integration.api.serving import serving
 from tests.integration.console.test_alert_pages import HOSTILE
-from tests.kits.browsers import axe_violations, open_browser, signed_in
-
-PAGES = (
-    "/", "/alerts", "/logs", "/logs?status=failed,undelivered&since=7d", "/logs?status=NO!", "/rules", "/rules/new",
-    "/rules/packs", "/rules/packs/carrier_filtering", "/rules/week", "/actions", "/actions/new?type=webhook",
-    "/deliveries", "/accounts", "/accounts/new", "/silences", "/keys", "/audit", "/error-codes", "/error-codes/30007",
-    "/settings", "/health", "/more", "/phone", "/kit",
-)  # fmt: skip
-MESSAGE = "SM" + "0" * 32
+from tests.kits.browsers import signed_in
+from tests.kits.screenshots import open_browser
 
 
 @pytest.fixture(scope="module")
@@ -50,33 +43,6 @@ def address(database: str, environment: pytest.MonkeyPatch) -> Iterator[str]:
         account.complete(now, now - timedelta(days=20))
         evaluate(now)
         yield found
-
-
-def links(address: str) -> list[str]:
-    """All pages, those of single things included."""
-    with httpx.Client(base_url=address, headers={"X-API-Key": API_KEY}) as api:
-        things = [(name, api.get(f"/api/{name}").json()["items"]) for name in ("rules", "actions", "alerts")]
-        account = api.get("/api/accounts").json()["items"][0]["sid"]
-    assert all(items for _, items in things)
-    single = [f"/{name}/{items[0]['id']}" for name, items in things]
-    return [*PAGES, *single, f"/accounts/{account}", f"/logs/{MESSAGE}"]
-
-
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
-def test_every_page_is_accessible_and_fits(browser: Browser, address: str, width: int, scheme: str) -> None:
-    with signed_in(browser, address, width, color_scheme=scheme, bypass_csp=True) as (page, _):
-        for path in links(address):
-            page.goto(address + path)
-            expect(page.locator("[aria-busy=true]")).to_have_count(0)
-            assert axe_violations(page) == [], path
-            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
-
-
-def test_no_page_breaks_its_policy_or_its_script(browser: Browser, address: str) -> None:
-    with signed_in(browser, address) as (page, errors):
-        for path in links(address):
-            page.goto(address + path)
-            assert errors == [], path
 
 
 def test_the_strips_of_a_week_come_by_themselves_and_the_totals_last(browser: Browser, address: str) -> None:

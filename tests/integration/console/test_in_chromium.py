@@ -19,6 +19,8 @@ from tests.kits import screenshots
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 OPTIONS = RULES | {"resultTypes": ["violations"]}
 WIDTHS = (360, 768, 1280)
+MORE = ("/logs?status=NO!", "/logs?status=failed,undelivered&since=7d", "/actions/new?type=webhook")
+"""Pages that look otherwise by what their address asks for."""
 REFUSED = "document.addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective))"
 
 
@@ -51,7 +53,7 @@ def test_no_page_keeps_anybody_out(app: FastAPI, theme: screenshots.Scheme) -> N
         filled = Filled(url)
         # axe is put into the page by evaluating it, which the console's policy forbids.
         with _signed_in(browser, url, color_scheme=theme, bypass_csp=True) as page:
-            for address in filled.addresses(app):
+            for address in (*filled.addresses(app), *MORE):
                 page.goto(address)
                 expect(page.locator("[aria-busy=true]")).to_have_count(0)  # what is counted anew is dimmed
                 for width in (WIDTHS[0], WIDTHS[-1]):
@@ -70,7 +72,7 @@ def test_no_page_breaks_its_policy_or_is_wider_than_a_phone(app: FastAPI) -> Non
             page.add_init_script(REFUSED)
             page.on("console", lambda said: found.append(f"{page.url}: {said.text}") if said.type == "error" else None)
             page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
-            for address in filled.addresses(app):
+            for address in (*filled.addresses(app), *MORE):
                 answer = page.goto(address)
                 assert answer is not None
                 assert answer.status == 200, address
