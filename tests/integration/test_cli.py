@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from sqlalchemy import select, text, update
 
-from app import __version__
+from app import __version__, wake
 from app.cli import main
 from app.config import get_settings
 from app.database import session_scope
@@ -20,8 +20,10 @@ from app.services.ingest import accounts
 from app.services.outbox import actions
 from app.utils.clock import utc_now
 from app.utils.crypto import decrypt, encrypt
+from scripts.local.valkey import Valkey
 from scripts.twilio_simulator import KeyKind, Simulator, SimulatorServer
 from tests.conftest import SECRET_KEY, forget
+from tests.kits.waiting import wait_until
 from tests.receivers import http_receiver, respond
 
 Run = Callable[..., tuple[int, str, str]]
@@ -47,7 +49,14 @@ def run(capsys: pytest.CaptureFixture[str], environment: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def simulator(database: str, broker: str, environment: pytest.MonkeyPatch) -> Iterator[Simulator]:
+def quiet(broker: str, valkey: Valkey) -> None:
+    """No earlier test's wake-up is under way: one that finds no broker would write among what a command says."""
+    wake._wake_queue.put("quiet", "quiet")
+    wait_until(lambda: b"quiet" in valkey.ask("KEYS *quiet*"), "earlier wake-ups are sent, or given up")
+
+
+@pytest.fixture
+def simulator(database: str, quiet: None, environment: pytest.MonkeyPatch) -> Iterator[Simulator]:
     """A Twilio that the settings point at."""
     simulator = Simulator()
     with SimulatorServer(simulator) as server:
