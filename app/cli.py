@@ -110,7 +110,11 @@ def setup(
     with session_scope() as session:
         said, serving = setups.prepare(session, wanted, get_settings(), BY, utc_now())
     _print_line("\n".join(said))
-    sent = [each for action_id in serving for each in actions.send_test(action_id, utc_now())] if test else []
+    sent = (
+        [each for action_id in serving for each in actions.send_test(action_id, get_settings(), utc_now())]
+        if test
+        else []
+    )
     with session_scope() as session:
         results = setups.outcomes(session, sent)
         left = setups.missing(session)
@@ -341,7 +345,7 @@ def _plot(values: list[int]) -> str:
 def export_configuration() -> None:
     """Write rules, actions and silences as one YAML document to standard output; secrets are masked."""
     with session_scope() as session:
-        print(transfer.export(session, utc_now()), end="")
+        print(transfer.export(session, get_settings(), utc_now()), end="")
 
 
 @cli.command("import")
@@ -352,7 +356,7 @@ def import_configuration(
 ) -> None:
     """Bring rules, actions and silences to a document: all of it, or nothing where something cannot be used."""
     with _errors_of_file(file), session_scope() as session:
-        planned = transfer.apply_document(session, _text_of(file), BY, utc_now(), prune=prune)
+        planned = transfer.apply_document(session, _text_of(file), get_settings(), BY, utc_now(), prune=prune)
         if dry_run:
             session.rollback()
     for each in planned:

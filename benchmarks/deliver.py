@@ -151,7 +151,7 @@ def fill_outbox(url: str, body: bytes) -> None:
     with session_scope() as session:
         session.execute(text("TRUNCATE deliveries, attempts, actions CASCADE"))
         for _ in range(ACTIONS):
-            action, _ = actions.create(session, {"action_type": "webhook", "config": {"url": url}}, now)
+            action, _ = actions.create(session, {"action_type": "webhook", "config": {"url": url}}, get_settings(), now)
             content = Rendered({"body": body.decode()})
             kind = NotificationType.FIRING
             rows = [delivery_row(action, kind, uuid4(), url, content, now, uuid4()) for _ in range(EACH)]

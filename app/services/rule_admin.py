@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.config import get_settings
+from app.config import Settings
 from app.enums import ResolveReason, Severity
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Rule, RuleGroup
@@ -32,13 +32,13 @@ SORT_KEY = (Rule.created_at, Rule.id)
 MAX_NAMES = 500
 
 
-def create(session: Session, body: object, now: datetime) -> Rule:
+def create(session: Session, body: object, settings: Settings, now: datetime) -> Rule:
     """Create a rule. It evaluates changes from now on.
 
     Raises: InvalidInput.
     """
     parsed = definition.parse_rule(body)
-    check(parsed)
+    check(parsed, settings)
     started_at = _lock_rule_set(session)
     check_dependencies(session, None, parsed)
     rule = _insert(parsed, started_at, now)
@@ -47,31 +47,32 @@ def create(session: Session, body: object, now: datetime) -> Rule:
     return rule
 
 
-def replace(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
+def replace(session: Session, rule_id: UUID, body: object, settings: Settings, now: datetime) -> Rule:
     """Replace a rule. Read-only fields are ignored.
 
     Raises: NotFound, InvalidInput.
     """
     parsed = definition.parse_rule(definition.writable(body))
-    return _apply_edit(session, get(session, rule_id, lock=True), parsed, now)
+    return _apply_edit(session, get(session, rule_id, lock=True), parsed, settings, now)
 
 
-def patch(session: Session, rule_id: UUID, body: object, now: datetime) -> Rule:
+def patch(session: Session, rule_id: UUID, body: object, settings: Settings, now: datetime) -> Rule:
     """Update some fields of a rule. Objects are replaced as a whole; read-only fields are ignored.
 
     Raises: NotFound, InvalidInput.
     """
     rule = get(session, rule_id, lock=True)
-    return _apply_edit(session, rule, definition.merge(definition.from_row(rule), definition.writable(body)), now)
+    wanted = definition.merge(definition.from_row(rule), definition.writable(body))
+    return _apply_edit(session, rule, wanted, settings, now)
 
 
-def delete(session: Session, rule_id: UUID, now: datetime) -> None:
+def delete(session: Session, rule_id: UUID, settings: Settings, now: datetime) -> None:
     """Delete a rule. Its open alerts are resolved; its alerts are kept. No rule depends on it any more.
 
     Raises: NotFound.
     """
     rule = get(session, rule_id, lock=True)
-    manual.resolve_rule_alerts(session, rule_id, ResolveReason.RULE_DELETED, get_settings(), now)
+    manual.resolve_rule_alerts(session, rule_id, ResolveReason.RULE_DELETED, settings, now)
     dependent = update(Rule).where(Rule.depends_on.contains([rule_id]))
     session.execute(dependent.values(depends_on=func.array_remove(Rule.depends_on, rule_id)))
     session.delete(rule)
@@ -132,29 +133,29 @@ def install_pack(
     return made
 
 
-def health(session: Session, rule: Rule) -> dict[str, Any]:
+def health(session: Session, rule: Rule, settings: Settings) -> dict[str, Any]:
     """Return a rule's health: first and last evaluation, last match, errors, warnings and groups.
 
     Returns: one item for each of `HEALTH_FIELDS`.
     """
     groups = select(func.count()).where(RuleGroup.rule_id == rule.id, RuleGroup.epoch == rule.epoch)
-    known, value = completeness.load_completeness(session, get_settings(), utc_now()), rule_set.to_rule(rule)
+    known, value = completeness.load_completeness(session, settings, utc_now()), rule_set.to_rule(rule)
     found = {
         "groups": session.scalar(groups) or 0,
         "left_out_accounts": known.unreadable_accounts_of(value),
         "first_judged_at": minute_evaluator.first_judged_at(value, known.known_from(value)) if rule.enabled else None,
-        "warnings": [asdict(warning) for warning in warnings(session, definition.from_row(rule))],
+        "warnings": [asdict(warning) for warning in warnings(session, definition.from_row(rule), settings)],
     }
     return {name: getattr(rule, name) for name in HEALTH_FIELDS if name not in found} | found
 
 
-def check(wanted: RuleDefinition, before: RuleDefinition | None = None) -> None:
+def check(wanted: RuleDefinition, settings: Settings, before: RuleDefinition | None = None) -> None:
     """Reject a rule that could never match or fire.
 
     Args:    before: the stored rule; values that were accepted earlier stay accepted.
     Raises: InvalidInput.
     """
-    retention = timedelta(days=get_settings().retention_days)
+    retention = timedelta(days=settings.retention_days)
     known = [] if before is None else feasibility.faults(before, retention)
     if found := [fault for fault in feasibility.faults(wanted, retention) if fault not in known]:
         raise InvalidInput(found)
@@ -182,15 +183,15 @@ def check_dependencies(session: Session, rule_id: UUID | None, wanted: RuleDefin
         raise InvalidInput(faults)
 
 
-def warnings(session: Session, wanted: RuleDefinition) -> list[FieldError]:
+def warnings(session: Session, wanted: RuleDefinition, settings: Settings) -> list[FieldError]:
     """List the fields of a rule that may keep it from ever matching or firing."""
-    doubts = feasibility.doubts(wanted, timedelta(hours=get_settings().settle_hours))
+    doubts = feasibility.doubts(wanted, timedelta(hours=settings.settle_hours))
     return [*doubts, *unwatched(session, "filters.account_sid", wanted.filters.account_sid)]
 
 
-def detail_json(session: Session, rule: Rule) -> dict[str, Any]:
+def detail_json(session: Session, rule: Rule, settings: Settings) -> dict[str, Any]:
     """Serialize a rule with its health."""
-    shown = rule_json(rule) | health(session, rule)
+    shown = rule_json(rule) | health(session, rule, settings)
     return {name: rfc3339(value) if isinstance(value, datetime) else value for name, value in shown.items()}
 
 
@@ -198,16 +199,16 @@ def _insert(parsed: RuleDefinition, started_at: datetime, now: datetime, slug: s
     return Rule(**definition.columns(parsed), slug=slug, started_at=started_at, created_at=now, updated_at=now)
 
 
-def _apply_edit(session: Session, rule: Rule, parsed: RuleDefinition, now: datetime) -> Rule:
+def _apply_edit(session: Session, rule: Rule, parsed: RuleDefinition, settings: Settings, now: datetime) -> Rule:
     """Apply an edit to a locked rule. Restart it if its meaning changed or it was enabled."""
     before = definition.from_row(rule)
-    check(parsed, before)
+    check(parsed, settings, before)
     check_dependencies(session, rule.id, parsed)
     changed = definition.meaning_changed(before, parsed)
     if before.enabled and not parsed.enabled:
-        manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_DISABLED, get_settings(), now)
+        manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_DISABLED, settings, now)
     elif changed:
-        manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_CHANGED, get_settings(), now)
+        manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_CHANGED, settings, now)
     else:
         changes.recheck_notifications(session, rule.id, now)
     if changed or (parsed.enabled and not before.enabled):

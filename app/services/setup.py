@@ -15,6 +15,7 @@ from app.errors import ConfigError
 from app.models import Account, Action, Attempt, Delivery, PushedRecord, Rule, Stream
 from app.services import audit, rule_admin
 from app.services.outbox import actions
+from app.services.outbox.rows import config_or_empty
 
 COMMAND = "python -m app setup"
 DEFAULT_PACK = "delivery"
@@ -98,11 +99,13 @@ def prepare(
         said.append(f"rule pack {pack}: {len(made)} rules made" if made else f"rule pack {pack}: its rules are there")
     serving = []
     for action_type, config, what in _configs(wanted):
-        action_id = _find(session, action_type, config)
+        action_id = _find(session, action_type, config, settings)
         said.append(f"{what}: {'is there' if action_id else 'made'}")
         if action_id is None:
-            action, _ = actions.create(session, {"action_type": action_type, "config": config}, now)
-            audit.record(session, by, "action.create", f"action:{action.id}", None, actions.to_audit_json(action), now)
+            action, _ = actions.create(session, {"action_type": action_type, "config": config}, settings, now)
+            audit.record(
+                session, by, "action.create", f"action:{action.id}", None, actions.to_audit_json(action, settings), now
+            )
             action_id = action.id
         serving.append(action_id)
     return said, serving
@@ -116,11 +119,11 @@ def _configs(wanted: Wanted) -> Iterator[tuple[ActionType, dict[str, Any], str]]
         yield ActionType.WEBHOOK, {"url": wanted.slack, "format": "slack"}, "message to Slack"
 
 
-def _find(session: Session, action_type: ActionType, config: dict[str, Any]) -> UUID | None:
+def _find(session: Session, action_type: ActionType, config: dict[str, Any], settings: Settings) -> UUID | None:
     """Find an enabled action that serves every rule and has these config values."""
     query = select(Action).where(Action.enabled, Action.rule_id.is_(None), Action.action_type == action_type)
     for action in session.scalars(query.order_by(Action.created_at)):
-        stored = actions.config_or_empty(action)
+        stored = config_or_empty(action, settings)
         if all(stored.get(name) == value for name, value in config.items()):
             return action.id
     return None

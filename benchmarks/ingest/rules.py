@@ -4,6 +4,7 @@ import random
 from datetime import timedelta
 from typing import Any
 
+from app.config import get_settings
 from app.database import session_scope
 from app.enums import PatternType
 from app.models import Rule
@@ -55,4 +56,6 @@ def add_rules(count: int) -> None:
         session.add_all(Rule(**columns(parse_rule(body)), **times) for body in make_bodies(count))
         for name in ("a", "b"):
             url = f"http://127.0.0.1:9/{name}"
-            actions.create(session, {"rule_id": None, "action_type": "webhook", "config": {"url": url}}, now)
+            actions.create(
+                session, {"rule_id": None, "action_type": "webhook", "config": {"url": url}}, get_settings(), now
+            )

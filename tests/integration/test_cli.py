@@ -135,7 +135,9 @@ def test_secrets_are_encrypted_under_the_first_key(run: Run, database: str, envi
     with session_scope() as session:
         sid = "AC" + "1" * 32
         session.add(Account(sid=sid, started_at=utc_now(), auth_token=encrypt([SECRET_KEY], "a token")))
-        actions.create(session, {"action_type": "webhook", "config": {"url": "https://example.com/x"}}, utc_now())
+        actions.create(
+            session, {"action_type": "webhook", "config": {"url": "https://example.com/x"}}, get_settings(), utc_now()
+        )
     new = "another-secret-that-encrypts"
     environment.setenv("SECRET_KEY", f"{new},{SECRET_KEY}")
     forget()

@@ -186,7 +186,7 @@ def test_an_acknowledgement_and_a_cooldown(feed: Feed) -> None:
     rule_id = make_rule(resolve_after_minutes=1, cooldown_minutes=60)
     fail_at(feed, 1)
     with session_scope() as session:
-        manual.acknowledge(session, only_alert().id, "ann", None, minutes(1.5))
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(1.5))
     found = explained(60, rule_id)
     assert (found.verdict, passed(found)["acknowledged"]) == (Verdict.TOLD, True)
     assert detail(found, StepName.ACKNOWLEDGED).startswith("ann acknowledged it at 23 Nov 2026, 06:10:30 UTC")

@@ -138,7 +138,7 @@ def test_an_action_that_is_off_stops_no_heartbeat_and_is_told(
 ) -> None:
     with session_scope() as session:
         body = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/"}}
-        action, _ = actions.create(session, body, clock.now)
+        action, _ = actions.create(session, body, get_settings(), clock.now)
         disable(session, action, "it is gone", clock.now)
     assert health.send_heartbeat(get_settings(), clock.now)
     assert health.examine(get_settings(), clock.now).checks["deliveries"].detail == "an action was disabled: it is gone"

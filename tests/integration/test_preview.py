@@ -53,7 +53,7 @@ class PreviewCase:
         self.feed.store(list(before), START)
         evaluate(START)
         with session_scope() as session:
-            rule = rule_admin.create(session, body, START)
+            rule = rule_admin.create(session, body, get_settings(), START)
             rule.started_at = START
             rule_id = rule.id
         for batch in batches:
@@ -64,7 +64,7 @@ class PreviewCase:
         with session_scope() as session:
             rows = session.scalars(select(Alert).where(Alert.rule_id == rule_id)).all()
             found = [(sorted(each.group.items()), each.started_at, each.resolved_at, each.occurrences) for each in rows]
-            rule_admin.delete(session, rule_id, END)
+            rule_admin.delete(session, rule_id, get_settings(), END)
         return sorted(found, key=repr)
 
     def previewed(self, body: dict[str, Any], **span: Any) -> dict[str, Any]:
@@ -399,8 +399,8 @@ def test_texts_are_read_some_at_a_time(case: PreviewCase, monkeypatch: pytest.Mo
 
 def test_a_rule_as_it_was_read_can_be_previewed(case: PreviewCase) -> None:
     with session_scope() as session:
-        rule = rule_admin.create(session, case.body(), START)
-        shown = rule_json(rule) | rule_admin.health(session, rule)
+        rule = rule_admin.create(session, case.body(), get_settings(), START)
+        shown = rule_json(rule) | rule_admin.health(session, rule, get_settings())
     assert case.previewed(shown)["alerts"] == []
 
 
@@ -486,7 +486,7 @@ def test_silences_of_the_rule_itself_hold_the_alerts_of_its_preview(case: Previe
     case.feed.store([log(1, minutes(60))], END)
     evaluate(END)
     with session_scope() as session:
-        rule = rule_admin.create(session, case.body(), END)
+        rule = rule_admin.create(session, case.body(), get_settings(), END)
         silences.create(session, rule.id, {}, Validity(START, END, None), "", "a test", START)
         body = rule_json(rule)
     assert [each["silenced"] for each in case.previewed(body)["alerts"]] == [True]

@@ -43,7 +43,7 @@ def test_a_window_that_is_longer_than_logs_are_kept_still_holds_its_matches(
     with session_scope() as session:
         condition = {"type": "threshold", "count": 3, "window_minutes": 44_640}
         body = {"name": "Month", "log_type": "message", "pattern_type": "any", "condition": condition}
-        rule_admin.create(session, body, START).started_at = START - timedelta(days=100)
+        rule_admin.create(session, body, get_settings(), START).started_at = START - timedelta(days=100)
     for number, days in enumerate([70, 30, 25]):
         feed.store([log(number, START - timedelta(days=days))], START - timedelta(days=days))
         evaluate(START - timedelta(days=days))

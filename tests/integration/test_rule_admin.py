@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
+from app.config import get_settings
 from app.database import session_scope
 from app.errors import InvalidInput, NotFound
 from app.models import Alert, Rule
@@ -23,12 +24,12 @@ pytestmark = pytest.mark.usefixtures("database")
 
 def make(**fields: Any) -> UUID:
     with session_scope() as session:
-        return rule_admin.create(session, BODY | fields, utc_now()).id
+        return rule_admin.create(session, BODY | fields, get_settings(), utc_now()).id
 
 
 def edit(rule_id: UUID, **fields: Any) -> None:
     with session_scope() as session:
-        rule_admin.patch(session, rule_id, fields, utc_now())
+        rule_admin.patch(session, rule_id, fields, get_settings(), utc_now())
 
 
 def stored(rule_id: UUID) -> Rule:
@@ -38,7 +39,7 @@ def stored(rule_id: UUID) -> Rule:
 
 def health(rule_id: UUID) -> dict[str, Any]:
     with session_scope() as session:
-        return rule_admin.health(session, rule_admin.get(session, rule_id))
+        return rule_admin.health(session, rule_admin.get(session, rule_id), get_settings())
 
 
 def fire(rule_id: UUID) -> Alert:
@@ -64,14 +65,14 @@ def test_replacing_ignores_what_only_the_product_writes() -> None:
     rule_id = make()
     with session_scope() as session:
         shown = {"id": "x", "created_at": "x", "last_error": "x", "groups": 7, "cost_ms": 1}
-        rule_admin.replace(session, rule_id, BODY | shown | {"name": "Other"}, utc_now())
+        rule_admin.replace(session, rule_id, BODY | shown | {"name": "Other"}, get_settings(), utc_now())
     assert stored(rule_id).name == "Other"
 
 
 def test_replacing_puts_defaults_where_nothing_is_said() -> None:
     rule_id = make(severity="critical", filters={"to": ["+1"]})
     with session_scope() as session:
-        rule_admin.replace(session, rule_id, BODY, utc_now())
+        rule_admin.replace(session, rule_id, BODY, get_settings(), utc_now())
     assert (stored(rule_id).severity, stored(rule_id).filters) == ("warning", {})
 
 
@@ -175,7 +176,7 @@ def test_deleting_a_rule_keeps_its_alert() -> None:
     rule_id = make()
     fire(rule_id)
     with session_scope() as session:
-        rule_admin.delete(session, rule_id, utc_now())
+        rule_admin.delete(session, rule_id, get_settings(), utc_now())
     assert alert_of(rule_id).resolve_reason == "rule_deleted"
     with pytest.raises(NotFound):
         stored(rule_id)
@@ -212,6 +213,6 @@ def test_installing_a_pack_again_changes_nothing(name: str) -> None:
 def test_a_rule_of_a_pack_that_was_deleted_comes_again() -> None:
     with session_scope() as session:
         made = rule_admin.install_pack(session, "spend", utc_now())
-        rule_admin.delete(session, made[0].id, utc_now())
+        rule_admin.delete(session, made[0].id, get_settings(), utc_now())
     with session_scope() as session:
         assert [rule.name for rule in rule_admin.install_pack(session, "spend", utc_now())] == [made[0].name]

@@ -21,7 +21,7 @@ HOOK = {"action_type": "webhook", "config": {"url": "https://example.com/hook"}}
 
 def make_action() -> None:
     with session_scope() as session:
-        actions.create(session, HOOK, utc_now())
+        actions.create(session, HOOK, get_settings(), utc_now())
 
 
 def start_worker(environment: Mapping[str, str]) -> "subprocess.Popen[str]":

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app.config import get_settings
 from app.database import session_scope
 from app.errors import InvalidInput
 from app.services import rule_admin, unwatched
@@ -47,7 +48,7 @@ def test_a_code_is_watched_if_a_rule_matches_any_log_that_has_it(feed: Feed) -> 
     rule_id = make_rule(pattern_type="keyword", pattern_value="stop", filters={"from": ["+14155550199"]})
     assert codes() == []
     with session_scope() as session:
-        rule_admin.patch(session, rule_id, {"enabled": False}, minutes(1))
+        rule_admin.patch(session, rule_id, {"enabled": False}, get_settings(), minutes(1))
     assert [code for code, _, _ in codes()] == [30003, 30003]
 
 

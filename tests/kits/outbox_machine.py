@@ -121,7 +121,7 @@ class OutboxMachine(RuleBasedStateMachine):
         if len(self.action_ids()) < 3:
             with session_scope() as session:
                 body = {"action_type": action_type, "config": config, "bundle_seconds": bundle_seconds}
-                self.made.append(actions.create(session, body, self.clock())[0].id)
+                self.made.append(actions.create(session, body, get_settings(), self.clock())[0].id)
             self.clock.advance(seconds=1)
 
     def _alert(self) -> Alert:
@@ -369,7 +369,9 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 9), enabled=st.booleans())
     def switch(self, which: int, enabled: bool) -> None:
-        self._edit(which, lambda session, id_: actions.patch(session, id_, {"enabled": enabled}, self.clock()))
+        self._edit(
+            which, lambda session, id_: actions.patch(session, id_, {"enabled": enabled}, get_settings(), self.clock())
+        )
 
     @rule(which=st.integers(0, 9))
     def delete(self, which: int) -> None:
@@ -384,7 +386,7 @@ class OutboxMachine(RuleBasedStateMachine):
             config: JsonObject = {"url": "https://hooks.example.com/other", "secret": None}
             if action.action_type == "email":
                 config = {"recipients": ["b@example.com", "c@example.com"]}
-            actions.patch(session, id_, {"config": config}, self.clock())
+            actions.patch(session, id_, {"config": config}, get_settings(), self.clock())
 
         self._edit(which, change)
 
@@ -411,7 +413,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def edit_bundle(self, which: int, bundle_seconds: int) -> None:
         """What waits already keeps its time."""
         changes = {"bundle_seconds": bundle_seconds}
-        self._edit(which, lambda session, id_: actions.patch(session, id_, changes, self.clock()))
+        self._edit(which, lambda session, id_: actions.patch(session, id_, changes, get_settings(), self.clock()))
 
     # What must always hold
 

@@ -13,7 +13,7 @@ from fastapi import Depends, Request, Response
 
 from app.api.console import session as sessions
 from app.api.console.session import Session
-from app.api.deps import read_body
+from app.api.deps import read_body, settings_of
 from app.api.json_guard import BIDI_OVERRIDES, text_error
 from app.api.problems import Refused
 from app.api.security import Principal
@@ -81,7 +81,7 @@ def clear_session(response: Response, settings: Settings) -> None:
 
 def find_viewer(request: Request) -> Viewer | None:
     """Find who looks: None without a valid session, or where its key was revoked or its sign-out was seen."""
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     cookie = request.cookies.get(cookie_name(settings))
     found = sessions.read(settings.secret_keys, cookie, utc_now()) if cookie else None
     if found is None:
@@ -194,7 +194,7 @@ def check_origin(request: Request) -> None:
 
 
 def _is_ours(request: Request, origin: str) -> bool:
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     own = urlsplit(settings.public_base_url)
     sent = urlsplit(origin)
     return bool(sent.netloc) and sent.netloc.lower() in (own.netloc.lower(), request.headers.get("host", "").lower())
@@ -205,7 +205,7 @@ def posted_by(scope: Scope) -> Callable[[Request, Viewer, Form], Viewer]:
 
     def check(request: Request, who: SignedIn, form: PostedForm) -> Viewer:
         check_origin(request)
-        settings: Settings = request.app.state.settings
+        settings = settings_of(request)
         if not sessions.is_csrf_token(settings.secret_keys, who.session, form.get("csrf")):
             raise Refused(403, "This form is not from this session, so nothing was changed. Send it again.")
         need_scope(who, scope)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.api.console.access import Form
+from app.config import Settings
 from app.enums import ActionType, Severity
 from app.errors import FieldError, InvalidInput
 from app.models import Action
@@ -106,9 +107,9 @@ def _headers(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
-def write(action: Action) -> dict[str, str]:
+def write(action: Action, settings: Settings) -> dict[str, str]:
     """Return the fields of a stored action; secrets are masked."""
-    config = actions.masked_config(action)
+    config = actions.masked_config(action, settings)
     fields = {name: str(value) for name, value in config.items() if isinstance(value, str)}
     for name in LISTS.values():
         fields[name] = "\n".join(config.get(name, []))

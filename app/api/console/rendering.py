@@ -24,6 +24,7 @@ from app.api.console import session as sessions
 from app.api.console.access import UTC_ZONE, Viewer
 from app.api.console.assets import asset_path
 from app.api.console.plots import paths
+from app.api.deps import settings_of
 from app.config import Settings
 from app.enums import Scope
 from app.services.twilio import simulator
@@ -157,7 +158,7 @@ def render(
 
     A fragment carries an `ETag`; one that has not changed is answered by 304.
     """
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     now = utc_now()
     _view.set(_View(viewer.zone if viewer else UTC_ZONE, now))
     page = ENVIRONMENT.get_template(template)
@@ -232,7 +233,7 @@ def redirect(request: Request, path: str, flash: Flash | None = None) -> Respons
     """Answer a form with 303: the browser asks for the page that shows the result."""
     answer = Response(status_code=303, headers={**HEADERS, "Location": path})
     if flash is not None:
-        _set_flash(answer, request.app.state.settings, flash._replace(text=flash.text[:MAX_FLASH_LENGTH]))
+        _set_flash(answer, settings_of(request), flash._replace(text=flash.text[:MAX_FLASH_LENGTH]))
     request.app.state.frame.forget()
     return answer
 
@@ -256,7 +257,7 @@ def read_flash(request: Request) -> Flash | None:
     if cookie is None:
         return None
     try:
-        return Flash(*orjson.loads(bytes.fromhex(_flash_signer(request.app.state.settings).unsign(cookie).decode())))
+        return Flash(*orjson.loads(bytes.fromhex(_flash_signer(settings_of(request)).unsign(cookie).decode())))
     except (BadSignature, ValueError, TypeError):
         return None
 

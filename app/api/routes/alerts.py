@@ -141,7 +141,12 @@ def _run_operation(
     openapi_extra=body(Acknowledgement, required=False),
 )
 def acknowledge_alert(
-    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
+    caller: Writer,
+    alert_id: AlertId,
+    sent: OptionalJsonBody,
+    expected: IfMatch,
+    once: Idempotent,
+    settings: AppSettings,
 ) -> Response:
     """Acknowledge an alert: no more updates are sent for it, or none for a while.
 
@@ -152,7 +157,7 @@ def acknowledge_alert(
 
     def acknowledge(session: Session, alert_id: UUID, now: datetime) -> Alert:
         until = None if given.for_minutes is None else now + timedelta(minutes=given.for_minutes)
-        return manual.acknowledge(session, alert_id, given.by or caller.name, given.note, now, until)
+        return manual.acknowledge(session, alert_id, given.by or caller.name, given.note, settings, now, until)
 
     shown = given.model_dump(exclude_none=True)
     return once.run(caller.id, _run_operation(caller, alert_id, shown, expected, "alert.acknowledge", acknowledge))
@@ -165,16 +170,23 @@ def acknowledge_alert(
     openapi_extra=body(Unacknowledgement, required=False),
 )
 def unacknowledge_alert(
-    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
+    caller: Writer,
+    alert_id: AlertId,
+    sent: OptionalJsonBody,
+    expected: IfMatch,
+    once: Idempotent,
+    settings: AppSettings,
 ) -> Response:
     """Make an acknowledged alert firing again: `acknowledged_at` and `acknowledged_by` are cleared, reminders go on.
 
     An alert that nobody has acknowledged stays as it is.
     """
     parse(Unacknowledgement, sent)
-    return once.run(
-        caller.id, _run_operation(caller, alert_id, {}, expected, "alert.unacknowledge", manual.unacknowledge)
-    )
+
+    def unacknowledge(session: Session, alert_id: UUID, now: datetime) -> Alert:
+        return manual.unacknowledge(session, alert_id, settings, now)
+
+    return once.run(caller.id, _run_operation(caller, alert_id, {}, expected, "alert.unacknowledge", unacknowledge))
 
 
 @router.post(
@@ -184,13 +196,18 @@ def unacknowledge_alert(
     openapi_extra=body(Note, required=False),
 )
 def resolve_alert(
-    caller: Writer, alert_id: AlertId, sent: OptionalJsonBody, expected: IfMatch, once: Idempotent
+    caller: Writer,
+    alert_id: AlertId,
+    sent: OptionalJsonBody,
+    expected: IfMatch,
+    once: Idempotent,
+    settings: AppSettings,
 ) -> Response:
     """Resolve an alert manually and notify the receivers that were notified when it fired."""
     given = parse(Note, sent)
 
     def resolve(session: Session, alert_id: UUID, now: datetime) -> Alert:
-        return manual.resolve(session, alert_id, given.by or caller.name, given.note, now)
+        return manual.resolve(session, alert_id, given.by or caller.name, given.note, settings, now)
 
     shown = given.model_dump(exclude_none=True)
     return once.run(caller.id, _run_operation(caller, alert_id, shown, expected, "alert.resolve", resolve))

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Query, Response
 
+from app.api.deps import AppSettings
 from app.api.responses import json_response
 from app.api.routing import make_router
 from app.api.schemas.common import SpanQuery
@@ -16,7 +17,7 @@ router = make_router("Stats", prefix="/api/fraud")
 
 
 @router.get("", response_model=FraudWatch, summary="Watch for fraud", dependencies=READ)
-def watch_for_fraud(request: Request, query: Annotated[SpanQuery, Query()]) -> Response:
+def watch_for_fraud(settings: AppSettings, query: Annotated[SpanQuery, Query()]) -> Response:
     """Find outbound messages and calls that look like pumping or toll fraud, with advice and a rule for each.
 
     The default span is the last 24 hours, the longest 7 days; `since` is rounded down to a whole hour. Each country is
@@ -26,4 +27,4 @@ def watch_for_fraud(request: Request, query: Annotated[SpanQuery, Query()]) -> R
     since, until = query.resolve(watch.SHOWN_SPAN)
     with session_scope() as session:
         found = watch.watch(session, since, until)
-    return json_response(watch.to_json(found, masked=request.app.state.settings.mask_numbers))
+    return json_response(watch.to_json(found, masked=settings.mask_numbers))

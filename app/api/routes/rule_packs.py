@@ -6,6 +6,7 @@ from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
+from app.api.deps import AppSettings
 from app.api.idempotency import Idempotent
 from app.api.lists import read_cursor, write_cursor
 from app.api.responses import json_response
@@ -32,14 +33,14 @@ def list_rule_packs(query: Annotated[PackFilters, Query()]) -> Response:
 
 
 @router.post("/{name}", status_code=201, response_model=InstalledPack, summary="Install a rule pack")
-def install_rule_pack(caller: Writer, name: PackName, once: Idempotent) -> Response:
+def install_rule_pack(caller: Writer, name: PackName, once: Idempotent, settings: AppSettings) -> Response:
     """Create the missing rules of a pack. Existing rules keep their edits."""
 
     def effect(session: Session) -> Response:
         pack, made = packs.find_pack(name), rule_admin.install_pack(session, name, utc_now())
         for rule in made:
             AuditedChange(session, caller, f"rule:{rule.id}").record("rule.create", rule_json(rule))
-        rules = [rule_admin.detail_json(session, rule) for rule in made]
+        rules = [rule_admin.detail_json(session, rule, settings) for rule in made]
         return json_response({"name": pack.name, "description": pack.description, "rules": rules}, 201)
 
     return once.run(caller.id, effect)

@@ -16,6 +16,7 @@ from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.rules import Preview, PreviewBody, RuleBody, RuleDetail, RuleFilters, RulePage
 from app.api.security import READ, Writer
+from app.config import Settings
 from app.database import session_scope
 from app.models import Rule
 from app.services import rule_admin
@@ -27,8 +28,10 @@ router = make_router("Rules", prefix="/api/rules")
 RuleId = Annotated[UUID, Path(description="The rule's id.", examples=[EXAMPLE_ID])]
 
 
-def _answer(session: Session, rule: Rule, status: int = 200) -> Response:
-    return resource_response(rule_admin.detail_json(session, rule), status, unversioned=rule_admin.HEALTH_FIELDS)
+def _answer(session: Session, rule: Rule, settings: Settings, status: int = 200) -> Response:
+    return resource_response(
+        rule_admin.detail_json(session, rule, settings), status, unversioned=rule_admin.HEALTH_FIELDS
+    )
 
 
 @router.get("", response_model=RulePage, summary="List rules", dependencies=READ)
@@ -40,13 +43,13 @@ def list_rules(query: Annotated[RuleFilters, Query()]) -> Response:
 
 
 @router.post("", status_code=201, response_model=RuleDetail, summary="Create a rule", openapi_extra=body(RuleBody))
-def create_rule(caller: Writer, sent: JsonBody, once: Idempotent) -> Response:
+def create_rule(caller: Writer, sent: JsonBody, once: Idempotent, settings: AppSettings) -> Response:
     """Create a rule. It evaluates changes from now on."""
 
     def effect(session: Session) -> Response:
-        rule = rule_admin.create(session, sent, utc_now())
+        rule = rule_admin.create(session, sent, settings, utc_now())
         AuditedChange(session, caller, f"rule:{rule.id}").record("rule.create", rule_json(rule))
-        return _answer(session, rule, 201)
+        return _answer(session, rule, settings, 201)
 
     return once.run(caller.id, effect)
 
@@ -65,14 +68,14 @@ def preview_rule(sent: JsonBody, settings: AppSettings) -> Response:
 
 
 @router.get("/{rule_id}", response_model=RuleDetail, summary="Get a rule", dependencies=READ)
-def get_rule(rule_id: RuleId) -> Response:
+def get_rule(rule_id: RuleId, settings: AppSettings) -> Response:
     """Show a rule and its health."""
     with session_scope() as session:
-        return _answer(session, rule_admin.get(session, rule_id))
+        return _answer(session, rule_admin.get(session, rule_id), settings)
 
 
 @router.put("/{rule_id}", response_model=RuleDetail, summary="Replace a rule", openapi_extra=body(RuleBody))
-def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch) -> Response:
+def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch, settings: AppSettings) -> Response:
     """Replace a rule. Read-only fields are ignored.
 
     Editing what the rule means (its population, pattern, condition, groups or schedule) resolves its open alerts and
@@ -80,33 +83,33 @@ def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMa
     """
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
-        expected.check(rule_admin.detail_json(session, rule), rule_admin.HEALTH_FIELDS)
+        expected.check(rule_admin.detail_json(session, rule, settings), rule_admin.HEALTH_FIELDS)
         change = AuditedChange(session, caller, f"rule:{rule_id}", rule_json(rule))
-        rule = rule_admin.replace(session, rule_id, sent, utc_now())
+        rule = rule_admin.replace(session, rule_id, sent, settings, utc_now())
         change.record("rule.update", rule_json(rule))
-        return _answer(session, rule)
+        return _answer(session, rule, settings)
 
 
 @router.patch(
     "/{rule_id}", response_model=RuleDetail, summary="Update a rule", openapi_extra=body(RuleBody, partly=True)
 )
-def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch) -> Response:
+def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch, settings: AppSettings) -> Response:
     """Update some fields of a rule. Objects and lists are replaced as a whole."""
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
-        expected.check(rule_admin.detail_json(session, rule), rule_admin.HEALTH_FIELDS)
+        expected.check(rule_admin.detail_json(session, rule, settings), rule_admin.HEALTH_FIELDS)
         change = AuditedChange(session, caller, f"rule:{rule_id}", rule_json(rule))
-        rule = rule_admin.patch(session, rule_id, sent, utc_now())
+        rule = rule_admin.patch(session, rule_id, sent, settings, utc_now())
         change.record("rule.update", rule_json(rule))
-        return _answer(session, rule)
+        return _answer(session, rule, settings)
 
 
 @router.delete("/{rule_id}", status_code=204, summary="Delete a rule")
-def delete_rule(caller: Writer, rule_id: RuleId, expected: IfMatch) -> Response:
+def delete_rule(caller: Writer, rule_id: RuleId, expected: IfMatch, settings: AppSettings) -> Response:
     """Delete a rule. Its open alerts are resolved; its alerts are kept."""
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
-        expected.check(rule_admin.detail_json(session, rule), rule_admin.HEALTH_FIELDS)
+        expected.check(rule_admin.detail_json(session, rule, settings), rule_admin.HEALTH_FIELDS)
         AuditedChange(session, caller, f"rule:{rule_id}", rule_json(rule)).record("rule.delete", None)
-        rule_admin.delete(session, rule_id, utc_now())
+        rule_admin.delete(session, rule_id, settings, utc_now())
         return no_content()

@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api import json_guard
-from app.api.deps import read_body, request_id
+from app.api.deps import AppSettings, read_body, request_id
 from app.api.idempotency import Idempotent
 from app.api.problems import Refused
 from app.api.responses import json_response
@@ -68,13 +68,13 @@ CONTENT: dict[str, Any] = {MEDIA_TYPE: {"schema": SCHEMA, "example": EXAMPLE}}
     responses={200: {"content": {MEDIA_TYPE: {"schema": {}, "example": EXAMPLE}}, "description": "The document."}},
     dependencies=ADMIN,
 )
-def export_configuration() -> Response:
+def export_configuration(settings: AppSettings) -> Response:
     """Export all rules and actions, and the silences that have not ended, as one document.
 
     Secrets are masked, or `${GIFTPULSE_...}` if an import set them so.
     """
     with session_scope() as session:
-        return Response(transfer.export(session, utc_now()), headers={"Content-Type": MEDIA_TYPE})
+        return Response(transfer.export(session, settings, utc_now()), headers={"Content-Type": MEDIA_TYPE})
 
 
 async def read_document(request: Request) -> str:
@@ -111,6 +111,7 @@ def import_configuration(
     options: Annotated[ImportOptions, Query()],
     text: Annotated[str, Depends(read_document)],
     once: Idempotent,
+    settings: AppSettings,
 ) -> Response:
     """Apply a document of rules, actions and silences.
 
@@ -123,7 +124,7 @@ def import_configuration(
     def effect(session: Session) -> Response:
         with session.begin_nested() as tried:
             planned = transfer.apply_document(
-                session, text, caller.name, utc_now(), prune=options.prune, request_id=request_id()
+                session, text, settings, caller.name, utc_now(), prune=options.prune, request_id=request_id()
             )
             if options.dry_run:
                 tried.rollback()

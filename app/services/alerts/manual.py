@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app import models, wake
-from app.config import Settings, get_settings
+from app.config import Settings
 from app.database import after_commit
 from app.enums import AlertStatus, ResolveReason
 from app.errors import Conflict, NotFound
@@ -45,29 +45,35 @@ def _resolve_alerts(session: Session, alerts: Sequence[Alert], event: Resolve, s
 
 
 def acknowledge(
-    session: Session, alert_id: UUID, by: str, note: str | None, now: datetime, until: datetime | None = None
+    session: Session,
+    alert_id: UUID,
+    by: str,
+    note: str | None,
+    settings: Settings,
+    now: datetime,
+    until: datetime | None = None,
 ) -> Alert:
     """Acknowledge an alert: nobody is notified until it resolves. Of an acknowledged one only the end moves.
 
     Args:    until: when it is firing again if it has not resolved by then; None: never.
     Raises: NotFound; Conflict where it is resolved.
     """
-    alert = _change(session, _open_alert(session, alert_id), Acknowledge(now, by, note, until), now)
+    alert = _change(session, _open_alert(session, alert_id), Acknowledge(now, by, note, until), settings)
     _keep_note(session, alert_id, by, note, now)
     return alert
 
 
-def unacknowledge(session: Session, alert_id: UUID, now: datetime) -> Alert:
+def unacknowledge(session: Session, alert_id: UUID, settings: Settings, now: datetime) -> Alert:
     """Take an acknowledgement back: the alert is firing again, and reminders go on. A firing one stays as it is.
 
     Raises: NotFound; Conflict where it is resolved.
     """
-    return _change(session, _open_alert(session, alert_id), Unacknowledge(now), now)
+    return _change(session, _open_alert(session, alert_id), Unacknowledge(now), settings)
 
 
-def _change(session: Session, alert: Alert, event: Acknowledge | Unacknowledge, now: datetime) -> Alert:
+def _change(session: Session, alert: Alert, event: Acknowledge | Unacknowledge, settings: Settings) -> Alert:
     session.expunge(alert)
-    alert_changes = AlertChanges(session, get_settings(), now)
+    alert_changes = AlertChanges(session, settings, event.at)
     alert_changes.apply(alert, event)
     alert_changes.save_alerts()
     return session.get_one(Alert, alert.id)
@@ -92,7 +98,7 @@ def _keep_note(session: Session, alert_id: UUID, by: str, note: str | None, now:
         add_note(session, alert_id, by, note, now)
 
 
-def resolve(session: Session, alert_id: UUID, by: str, note: str | None, now: datetime) -> Alert:
+def resolve(session: Session, alert_id: UUID, by: str, note: str | None, settings: Settings, now: datetime) -> Alert:
     """Resolve an alert by hand; it fires again with the next match, or once its condition over time was false.
 
     Raises: NotFound; Conflict where it is resolved.
@@ -100,7 +106,7 @@ def resolve(session: Session, alert_id: UUID, by: str, note: str | None, now: da
     alert = _open_alert(session, alert_id)
     rule = session.get(models.Rule, alert.rule_id) if alert.rule_id else None
     suppress = rule is None or rule.condition["type"] not in MATCH_TYPES
-    _resolve_alerts(session, [alert], Resolve(now, ResolveReason.MANUAL, suppress, by, note), get_settings())
+    _resolve_alerts(session, [alert], Resolve(now, ResolveReason.MANUAL, suppress, by, note), settings)
     _keep_note(session, alert_id, by, note, now)
     return session.get_one(Alert, alert_id)
 

@@ -12,17 +12,18 @@ from sqlalchemy.orm import Session
 
 from app.actions.base import ActionKind
 from app.actions.registry import kind_for
-from app.config import get_settings
+from app.config import Settings
 from app.database import session_scope
 from app.enums import ActionType, Severity
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Action, Rule
 from app.services import audit
-from app.services.outbox import dispatch, report_schedule, rows
+from app.services.outbox import dispatch, report_schedule
 from app.services.outbox.cancellation import OTHER_KIND, fail_all, fail_pending
 from app.services.outbox.claim import DISABLED, claim_ids
 from app.services.outbox.enqueue import lock_notices, make_test
 from app.services.outbox.report_schedule import ReportSchedule
+from app.services.outbox.rows import config_or_empty
 from app.services.paging import Page, Position, read_page
 from app.utils import validation_messages
 from app.utils.clock import rfc3339
@@ -77,7 +78,7 @@ def _parse(body: object) -> ActionBody:
     return parsed
 
 
-def create(session: Session, body: object, now: datetime) -> tuple[Action, JsonObject]:
+def create(session: Session, body: object, settings: Settings, now: datetime) -> tuple[Action, JsonObject]:
     """Create an action.
 
     Returns: the action, and its config as the answer shows it: a secret in clear, this once.
@@ -87,14 +88,16 @@ def create(session: Session, body: object, now: datetime) -> tuple[Action, JsonO
     kind = kind_for(parsed.action_type)
     config = kind.check(parsed.config)
     _check_report(kind, parsed, config)
-    action = Action(**_columns(parsed, config), disabled_reason=None, created_at=now, updated_at=now)
+    action = Action(**_columns(parsed, config, settings), disabled_reason=None, created_at=now, updated_at=now)
     _schedule_report(action, parsed.report, now, restart=True)
     session.add(action)
     session.flush()
     return action, _masked(action, config, {})
 
 
-def replace(session: Session, action_id: UUID, body: object, now: datetime) -> tuple[Action, JsonObject]:
+def replace(
+    session: Session, action_id: UUID, body: object, settings: Settings, now: datetime
+) -> tuple[Action, JsonObject]:
     """Replace an action whole; a masked secret that is sent back keeps the stored one.
 
     Returns: as `create`; a secret is in clear only if it is a new one.
@@ -102,10 +105,12 @@ def replace(session: Session, action_id: UUID, body: object, now: datetime) -> t
     action = get(session, action_id, lock=True)
     if isinstance(body, dict):
         body = {name: value for name, value in body.items() if name not in READ_ONLY_FIELDS}
-    return _write(session, action, _parse(body), now)
+    return _write(session, action, _parse(body), settings, now)
 
 
-def patch(session: Session, action_id: UUID, body: object, now: datetime) -> tuple[Action, JsonObject]:
+def patch(
+    session: Session, action_id: UUID, body: object, settings: Settings, now: datetime
+) -> tuple[Action, JsonObject]:
     """Change some fields of an action; `config` is replaced whole.
 
     Returns: as `replace`.
@@ -121,23 +126,26 @@ def patch(session: Session, action_id: UUID, body: object, now: datetime) -> tup
         "notify_on": action.notify_on,
         "after_minutes": action.after_minutes,
         "bundle_seconds": action.bundle_seconds,
-        "config": masked_config(action),
+        "config": masked_config(action, settings),
         "report": action.report,
     }
-    return _write(session, action, _parse(present | body), now)
+    return _write(session, action, _parse(present | body), settings, now)
 
 
-def _write(session: Session, action: Action, parsed: ActionBody, now: datetime) -> tuple[Action, JsonObject]:
+def _write(
+    session: Session, action: Action, parsed: ActionBody, settings: Settings, now: datetime
+) -> tuple[Action, JsonObject]:
     _check_rule(session, parsed.rule_id if parsed.rule_id != action.rule_id else None)
     kind = kind_for(parsed.action_type)
     same_kind = parsed.action_type == action.action_type
-    stored = config_or_empty(action) if same_kind else {}
+    stored = config_or_empty(action, settings) if same_kind else {}
     sent = kind.unmask(parsed.config, stored) if stored else parsed.config
     # What is stored was checked when it came, and to check one URL of Apprise takes a process.
     config = sent if sent == stored else kind.check(sent)
     _check_report(kind, parsed, config)
     was_enabled = action.enabled
-    for name, value in _columns(parsed, kind.carry_over(config, stored, now) if stored else config).items():
+    written = kind.carry_over(config, stored, now) if stored else config
+    for name, value in _columns(parsed, written, settings).items():
         setattr(action, name, value)
     _schedule_report(action, parsed.report, now, restart=not was_enabled)
     if action.enabled:
@@ -159,7 +167,7 @@ def _masked(action: Action, config: JsonObject, stored: JsonObject) -> JsonObjec
     return kind_for(ActionType(action.action_type)).mask(config) | ({"secret": config["secret"]} if new else {})
 
 
-def _columns(parsed: ActionBody, config: JsonObject) -> JsonObject:
+def _columns(parsed: ActionBody, config: JsonObject, settings: Settings) -> JsonObject:
     return {
         "rule_id": parsed.rule_id,
         "action_type": parsed.action_type,
@@ -168,7 +176,7 @@ def _columns(parsed: ActionBody, config: JsonObject) -> JsonObject:
         "notify_on": list(parsed.notify_on),
         "after_minutes": parsed.after_minutes,
         "bundle_seconds": parsed.bundle_seconds,
-        "config": encrypt(get_settings().secret_keys, orjson.dumps(config).decode()),
+        "config": encrypt(settings.secret_keys, orjson.dumps(config).decode()),
     }
 
 
@@ -222,7 +230,7 @@ def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
     return action
 
 
-def to_json(action: Action, config: JsonObject | None = None) -> JsonObject:
+def to_json(action: Action, settings: Settings, config: JsonObject | None = None) -> JsonObject:
     """Serialize an action with its secrets masked; `config` replaces the masked one."""
     return {
         "id": str(action.id),
@@ -233,7 +241,7 @@ def to_json(action: Action, config: JsonObject | None = None) -> JsonObject:
         "notify_on": action.notify_on,
         "after_minutes": action.after_minutes,
         "bundle_seconds": action.bundle_seconds,
-        "config": masked_config(action) if config is None else config,
+        "config": masked_config(action, settings) if config is None else config,
         "report": action.report,
         "disabled_reason": action.disabled_reason,
         "created_at": rfc3339(action.created_at),
@@ -241,47 +249,33 @@ def to_json(action: Action, config: JsonObject | None = None) -> JsonObject:
     }
 
 
-def to_audit_json(action: Action) -> JsonObject:
+def to_audit_json(action: Action, settings: Settings) -> JsonObject:
     """Serialize an action for the audit: each masked secret with its fingerprint, where `SECRET_KEY` opens it."""
-    shown = to_json(action)
-    clear = config_or_empty(action)
+    shown = to_json(action, settings)
+    clear = config_or_empty(action, settings)
     if not clear:
         return shown
-    return shown | {"config": audit.fingerprinted(get_settings().secret_keys, clear, shown["config"])}
+    return shown | {"config": audit.fingerprinted(settings.secret_keys, clear, shown["config"])}
 
 
-def config_of(action: Action) -> JsonObject:
-    """Return the config with its secrets in clear."""
-    return rows.config_of(action, get_settings())
-
-
-def masked_config(action: Action) -> JsonObject:
+def masked_config(action: Action, settings: Settings) -> JsonObject:
     """Return the config as the API shows it; empty where no key opens it any more."""
-    config = config_or_empty(action)
+    config = config_or_empty(action, settings)
     return kind_for(ActionType(action.action_type)).mask(config) if config else {}
 
 
-def masked_recipients(action: Action) -> list[str]:
+def masked_recipients(action: Action, settings: Settings) -> list[str]:
     """List the receivers as deliveries show them; none where no key opens the config any more."""
-    config = config_or_empty(action)
+    config = config_or_empty(action, settings)
     return kind_for(ActionType(action.action_type)).recipients(config) if config else []
 
 
-def config_or_empty(action: Action) -> JsonObject:
-    """Return the config with its secrets in clear; empty where `SECRET_KEY` does not open it."""
-    try:
-        return config_of(action)
-    except Undecryptable:
-        return {}
-
-
-def send_test(action_id: UUID, now: datetime) -> list[UUID]:
+def send_test(action_id: UUID, settings: Settings, now: datetime) -> list[UUID]:
     """Send a test through an action now, whatever becomes of it.
 
     Returns: its deliveries, each with one attempt made.
     Raises:  Conflict where its config cannot be read.
     """
-    settings = get_settings()
     with session_scope() as session:
         try:
             ids = make_test(session, get(session, action_id), settings, now)

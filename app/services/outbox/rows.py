@@ -48,11 +48,18 @@ def config_of(action: Action, settings: Settings) -> JsonObject:
     return usable
 
 
+def config_or_empty(action: Action, settings: Settings) -> JsonObject:
+    """Return the config with its secrets in clear; empty where `SECRET_KEY` does not open it."""
+    try:
+        return config_of(action, settings)
+    except Undecryptable:
+        return {}
+
+
 def action_name(action: Action, settings: Settings) -> str:
     """Say which action it is by its receivers, as its deliveries name them."""
-    try:
-        config = config_of(action, settings)
-    except Undecryptable:
+    config = config_or_empty(action, settings)
+    if not config:
         return f"an action of type {action.action_type}"
     return receivers_name(action.action_type, kind_for(ActionType(action.action_type)).recipients(config))
 

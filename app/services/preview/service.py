@@ -36,9 +36,9 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     Raises: InvalidInput for invalid fields, too many logs, and exceeding the time limit.
     """
     preview_request = request.parse_request(body, now)
-    rule_admin.check(preview_request.definition)
+    rule_admin.check(preview_request.definition, settings)
     rule_admin.check_dependencies(session, preview_request.rule_id, preview_request.definition)
-    warnings = rule_admin.warnings(session, preview_request.definition)
+    warnings = rule_admin.warnings(session, preview_request.definition, settings)
     known = completeness_of(session, preview_request.rule, settings, now)
     known_since = known.known_from(preview_request.rule)
     horizon = min(known.horizon(preview_request.rule) or preview_request.since, preview_request.until)

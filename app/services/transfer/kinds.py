@@ -14,13 +14,14 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.config import get_settings
+from app.config import Settings
 from app.errors import FieldError, InvalidInput
 from app.models import Action, Rule, Silence
-from app.services import audit, rule_admin
+from app.services import rule_admin
 from app.services.alerts import silences
 from app.services.alerts.recurrence import Repeat, Validity
 from app.services.outbox import actions
+from app.services.outbox.rows import config_or_empty
 from app.services.rules import definition
 from app.services.rules.fields import GROUP_FIELDS
 from app.services.transfer import references
@@ -82,6 +83,7 @@ class TransferContext:
 
     session: Session
     names: Names
+    settings: Settings
     by: str
     """The author of the import."""
     now: datetime
@@ -171,19 +173,19 @@ class Rules:
         return self.show(context, item)
 
     def create(self, context: TransferContext, entry: JsonObject) -> Rule:
-        return rule_admin.create(context.session, self._body(context, entry), context.now)
+        return rule_admin.create(context.session, self._body(context, entry), context.settings, context.now)
 
     def update(self, context: TransferContext, item: Rule, entry: JsonObject) -> Rule:
-        return rule_admin.replace(context.session, item.id, self._body(context, entry), context.now)
+        return rule_admin.replace(context.session, item.id, self._body(context, entry), context.settings, context.now)
 
     def _body(self, context: TransferContext, entry: JsonObject) -> JsonObject:
         return entry | {"depends_on": context.names.rule_ids(entry, "depends_on")}
 
     def delete(self, context: TransferContext, item: Rule) -> None:
-        rule_admin.delete(context.session, item.id, context.now)
+        rule_admin.delete(context.session, item.id, context.settings, context.now)
 
     def warnings(self, context: TransferContext, item: Rule) -> list[FieldError]:
-        return rule_admin.warnings(context.session, definition.from_row(item))
+        return rule_admin.warnings(context.session, definition.from_row(item), context.settings)
 
 
 class Actions:
@@ -204,14 +206,12 @@ class Actions:
         return False
 
     def show(self, context: TransferContext, item: Action) -> JsonObject:
-        clear, masked = actions.config_or_empty(item), actions.masked_config(item)
+        clear, masked = config_or_empty(item, context.settings), actions.masked_config(item, context.settings)
         config = references.restore(masked, clear, context.names.references.get(item.id, {}), os.environ)
         return self._entry(context, item, config)
 
     def audited(self, context: TransferContext, item: Action) -> JsonObject:
-        keys = get_settings().secret_keys
-        config = audit.fingerprinted(keys, actions.config_or_empty(item), actions.masked_config(item))
-        return self._entry(context, item, config)
+        return self._entry(context, item, actions.to_audit_json(item, context.settings)["config"])
 
     def _entry(self, context: TransferContext, item: Action, config: JsonObject) -> JsonObject:
         return {
@@ -230,15 +230,15 @@ class Actions:
         body = self._body(context, entry)
         if errors := references.masked(body["config"], "config"):
             raise InvalidInput(errors)
-        return actions.create(context.session, body, context.now)[0]
+        return actions.create(context.session, body, context.settings, context.now)[0]
 
     def update(self, context: TransferContext, item: Action, entry: JsonObject) -> Action:
         body = self._body(context, entry)
-        stored = actions.config_or_empty(item)
+        stored = config_or_empty(item, context.settings)
         if "secret" in stored and body["config"].get("secret") is None:
             # If a document leaves the secret to be generated, later imports must keep it.
             body["config"] = {**body["config"], "secret": stored["secret"]}
-        return actions.replace(context.session, item.id, body, context.now)[0]
+        return actions.replace(context.session, item.id, body, context.settings, context.now)[0]
 
     def _body(self, context: TransferContext, entry: JsonObject) -> JsonObject:
         if not isinstance(entry.get("config"), dict):

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.config import Settings
 from app.errors import FieldError, InvalidInput
 from app.models import ManagedEntry
 from app.services import audit
@@ -34,10 +35,10 @@ class Planned:
     """Fields that may not have the intended effect."""
 
 
-def export(session: Session, now: datetime) -> str:
+def export(session: Session, settings: Settings, now: datetime) -> str:
     """Export rules, actions and active silences as one YAML document."""
     content: JsonObject = {"version": document.VERSION}
-    context = TransferContext(session, Names(), "", now)
+    context = TransferContext(session, Names(), settings, "", now)
     for kind in KINDS:
         found = _stored(context, kind)
         content[f"{kind.name}s"] = [{"slug": slug, **kind.show(context, item)} for slug, item in found.items()]
@@ -45,7 +46,14 @@ def export(session: Session, now: datetime) -> str:
 
 
 def apply_document(
-    session: Session, text: str, by: str, now: datetime, *, prune: bool, request_id: str | None = None
+    session: Session,
+    text: str,
+    settings: Settings,
+    by: str,
+    now: datetime,
+    *,
+    prune: bool,
+    request_id: str | None = None,
 ) -> list[Planned]:
     """Apply a document: create or edit the objects that it contains; keep others.
 
@@ -56,7 +64,7 @@ def apply_document(
     """
     session.execute(select(func.pg_advisory_xact_lock(IMPORT_LOCK)))
     entries = document.read(yaml_text.load(text))
-    context = TransferContext(session, Names(), by, now)
+    context = TransferContext(session, Names(), settings, by, now)
     runs = [_KindImport(context, kind, _stored(context, kind), entries[kind.name], request_id) for kind in KINDS]
     errors: list[FieldError] = []
     planned: list[Planned] = []

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Delivery
 from app.services import rule_admin
@@ -21,7 +22,7 @@ ACTION = {"action_type": "webhook", "config": {"url": "https://hooks.example.com
 def make_rule(**fields: Any) -> UUID:
     body = {"name": "Rule", "log_type": "message", "pattern_type": "status", "pattern_value": "undelivered"} | fields
     with session_scope() as session:
-        rule = rule_admin.create(session, body, START)
+        rule = rule_admin.create(session, body, get_settings(), START)
         rule.started_at = START
         return rule.id
 
@@ -30,14 +31,14 @@ def change_rule(rule_id: UUID, at: float = 5, **fields: Any) -> None:
     """Edit a rule; one that starts anew by that starts at this minute."""
     with session_scope() as session:
         before = rule_admin.get(session, rule_id).epoch
-        rule = rule_admin.patch(session, rule_id, fields, minutes(at))
+        rule = rule_admin.patch(session, rule_id, fields, get_settings(), minutes(at))
         if rule.epoch != before:
             rule.started_at = minutes(at)
 
 
 def make_action(**fields: Any) -> UUID:
     with session_scope() as session:
-        action, _ = actions.create(session, ACTION | fields, START)
+        action, _ = actions.create(session, ACTION | fields, get_settings(), START)
         return action.id
 
 

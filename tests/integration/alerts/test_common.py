@@ -8,6 +8,7 @@ import orjson
 import pytest
 from sqlalchemy import func, select, text
 
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Delivery
 from app.services import rule_admin
@@ -152,7 +153,7 @@ def test_a_rule_that_is_gone_or_another_one_now_is_said(feed: Feed) -> None:
     change_rule(rule_id, filters={"to_country": ["US"]})
     assert found(alert).detail == common.RULE_CHANGED
     with session_scope() as session:
-        rule_admin.delete(session, rule_id, minutes(40))
+        rule_admin.delete(session, rule_id, get_settings(), minutes(40))
     assert found(alert).detail == common.RULE_DELETED
 
 

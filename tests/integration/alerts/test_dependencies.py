@@ -5,6 +5,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from app.config import get_settings
 from app.database import session_scope
 from app.errors import InvalidInput
 from app.models import Alert, Delivery, Rule
@@ -63,7 +64,7 @@ def test_an_acknowledged_cause_is_still_open(feed: Feed) -> None:
     cause, dependent = make_pair()
     fail_at(feed, 1, status="failed")
     with session_scope() as session:
-        manual.acknowledge(session, alert_of(cause).id, "ann", None, minutes(1))
+        manual.acknowledge(session, alert_of(cause).id, "ann", None, get_settings(), minutes(1))
     fail_at(feed, 2)
     assert told_of(dependent) == []
 
@@ -141,7 +142,7 @@ def test_a_cause_that_is_edited_deleted_or_disabled_suppresses_no_more(feed: Fee
     fail_at(feed, 1, status="failed")
     fail_at(feed, 2)
     with session_scope() as session:
-        rule_admin.delete(session, cause, minutes(3))
+        rule_admin.delete(session, cause, get_settings(), minutes(3))
     with session_scope() as session:
         assert session.get_one(Rule, dependent).depends_on == []
     evaluate(minutes(4))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from app.config import get_settings
 from app.database import session_scope
 from app.services.alerts import manual
 from tests.fakes import START, minutes
@@ -58,7 +59,7 @@ def test_who_took_what_a_cooldown_holds_keeps_it_from_being_told(feed: Feed) -> 
     pass_time(feed, 3)
     fail_at(feed, 4)
     with session_scope() as session:
-        manual.acknowledge(session, alerts()[1].id, "ann", None, minutes(5))
+        manual.acknowledge(session, alerts()[1].id, "ann", None, get_settings(), minutes(5))
     evaluate(minutes(11))
     pass_time(feed, 20)
     assert notification_times() == [("firing", 1), ("resolved", 3)]

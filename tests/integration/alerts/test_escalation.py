@@ -36,7 +36,7 @@ def story(*waits: int, **fields: Any) -> list[UUID]:
 
 def change_action(action_id: UUID, **fields: Any) -> None:
     with session_scope() as session:
-        actions.patch(session, action_id, fields, START)
+        actions.patch(session, action_id, fields, get_settings(), START)
 
 
 def test_each_action_is_told_when_it_has_waited_and_of_the_end(feed: Feed) -> None:
@@ -46,7 +46,7 @@ def test_each_action_is_told_when_it_has_waited_and_of_the_end(feed: Feed) -> No
         evaluate(minutes(minute))
     assert (told(first), told(second), told(third)) == ([("firing", 1)], [("firing", 11)], [])
     with session_scope() as session:
-        manual.resolve(session, only_alert().id, "ann", None, minutes(31))
+        manual.resolve(session, only_alert().id, "ann", None, get_settings(), minutes(31))
     evaluate(minutes(60))
     assert (told(first)[1:], told(second)[1:], told(third)) == ([("resolved", 31)], [("resolved", 31)], [])
 
@@ -55,7 +55,7 @@ def test_what_somebody_acknowledged_does_not_escalate_until_that_ends(feed: Feed
     first, second = story(0, 10, renotify_minutes=None)
     fail_at(feed, 1)
     with session_scope() as session:
-        manual.acknowledge(session, only_alert().id, "ann", None, minutes(5), minutes(20))
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(5), minutes(20))
     for minute in (11, 19.5):
         evaluate(minutes(minute))
     assert told(second) == []
@@ -67,9 +67,9 @@ def test_an_acknowledgement_that_is_taken_back_lets_the_wait_go_on(feed: Feed) -
     (second,) = story(10)
     fail_at(feed, 1)
     with session_scope() as session:
-        manual.acknowledge(session, only_alert().id, "ann", None, minutes(5))
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(5))
     with session_scope() as session:
-        manual.unacknowledge(session, only_alert().id, minutes(8))
+        manual.unacknowledge(session, only_alert().id, get_settings(), minutes(8))
     for minute in (8, 10.5, 11):
         evaluate(minutes(minute))
     assert told(second) == [("firing", 11)]
@@ -137,7 +137,7 @@ def test_it_is_known_who_is_told_next(feed: Feed) -> None:
     evaluate(minutes(11))
     with session_scope() as session:
         assert [each.action_id for each in escalation.list_next(session, only_alert(), get_settings())] == [second]
-        manual.acknowledge(session, only_alert().id, "ann", None, minutes(12))
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(12))
     with session_scope() as session:
         assert list(escalation.list_next(session, only_alert(), get_settings())) == []
 

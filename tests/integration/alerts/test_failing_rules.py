@@ -28,7 +28,7 @@ def make_rule(condition: dict[str, Any], **fields: Any) -> UUID:
         "condition": condition,
     }
     with session_scope() as session:
-        rule = rule_admin.create(session, body | fields, START)
+        rule = rule_admin.create(session, body | fields, get_settings(), START)
         rule.started_at = START
         return rule.id
 
@@ -85,7 +85,7 @@ def test_an_expression_that_fails_on_a_log_is_no_match_and_shows_in_the_health_o
     evaluate(minutes(1))
     assert alerts() == [("Rule of each", "firing")]
     with session_scope() as session:
-        health = rule_admin.health(session, rule_admin.get(session, rule_id))
+        health = rule_admin.health(session, rule_admin.get(session, rule_id), get_settings())
     assert health["error_count"] == 3
     assert "no match" in health["last_error"]
 

@@ -173,13 +173,13 @@ class Product:
     def _act(self, kind: str, alert_id: UUID, number: int, at: int) -> None:
         with session_scope() as session:
             if kind == "acknowledge":
-                manual.acknowledge(session, alert_id, "ann", None, minutes(at))
+                manual.acknowledge(session, alert_id, "ann", None, get_settings(), minutes(at))
             elif kind == "acknowledge for":
-                manual.acknowledge(session, alert_id, "ann", None, minutes(at), minutes(at + number))
+                manual.acknowledge(session, alert_id, "ann", None, get_settings(), minutes(at), minutes(at + number))
             elif kind == "unacknowledge":
-                manual.unacknowledge(session, alert_id, minutes(at))
+                manual.unacknowledge(session, alert_id, get_settings(), minutes(at))
             elif kind == "resolve":
-                manual.resolve(session, alert_id, "ann", None, minutes(at))
+                manual.resolve(session, alert_id, "ann", None, get_settings(), minutes(at))
 
     def told(self) -> list[Told]:
         query = select(Delivery.action_id, Alert.rule_name, Delivery.type, Delivery.created_at)

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.config import get_settings
 from app.database import session_scope
 from app.errors import Conflict
 from app.services.alerts import manual
@@ -42,12 +43,12 @@ def feed(database: str) -> Feed:
 
 def acknowledge(alert_id: UUID, at: float = 2) -> None:
     with session_scope() as session:
-        manual.acknowledge(session, alert_id, "ann", None, minutes(at))
+        manual.acknowledge(session, alert_id, "ann", None, get_settings(), minutes(at))
 
 
 def resolve(alert_id: UUID, at: float = 2) -> None:
     with session_scope() as session:
-        manual.resolve(session, alert_id, "ann", None, minutes(at))
+        manual.resolve(session, alert_id, "ann", None, get_settings(), minutes(at))
 
 
 def meanwhile(first: Callable[[Session], object], second: Callable[[], object]) -> BaseException | None:
@@ -80,7 +81,8 @@ def test_who_takes_an_alert_that_is_being_ended_is_told_that_it_is_over(feed: Fe
     fail_at(feed, 1)
     alert_id = only_alert().id
     refused = meanwhile(
-        lambda session: manual.resolve(session, alert_id, "eve", None, minutes(2)), lambda: acknowledge(alert_id)
+        lambda session: manual.resolve(session, alert_id, "eve", None, get_settings(), minutes(2)),
+        lambda: acknowledge(alert_id),
     )
     assert isinstance(refused, Conflict)
     assert (only_alert().status, only_alert().acknowledged_at) == ("resolved", None)
@@ -94,7 +96,9 @@ def test_an_alert_that_is_being_taken_is_ended_with_who_took_it(feed: Feed, last
     alert_id = only_alert().id
     feed.complete(minutes(11))
     ending = (lambda: resolve(alert_id, 11)) if last == "ended by hand" else (lambda: evaluate(minutes(11)))
-    refused = meanwhile(lambda session: manual.acknowledge(session, alert_id, "bob", None, minutes(2)), ending)
+    refused = meanwhile(
+        lambda session: manual.acknowledge(session, alert_id, "bob", None, get_settings(), minutes(2)), ending
+    )
     assert refused is None
     assert (only_alert().status, only_alert().acknowledged_by) == ("resolved", "bob")
     assert only_alert().acknowledged_at == minutes(2)
@@ -137,7 +141,8 @@ def test_two_who_end_an_alert_end_it_once(feed: Feed) -> None:
     fail_at(feed, 1)
     alert_id = only_alert().id
     refused = meanwhile(
-        lambda session: manual.resolve(session, alert_id, "eve", None, minutes(2)), lambda: resolve(alert_id)
+        lambda session: manual.resolve(session, alert_id, "eve", None, get_settings(), minutes(2)),
+        lambda: resolve(alert_id),
     )
     assert isinstance(refused, Conflict)
     assert notification_times() == [("firing", 1), ("resolved", 2)]
@@ -148,7 +153,8 @@ def test_a_match_that_comes_while_an_alert_is_taken_counts_and_leaves_it_taken(f
     fail_at(feed, 1)
     alert_id = only_alert().id
     refused = meanwhile(
-        lambda session: manual.acknowledge(session, alert_id, "bob", None, minutes(2)), lambda: fail_at(feed, 5)
+        lambda session: manual.acknowledge(session, alert_id, "bob", None, get_settings(), minutes(2)),
+        lambda: fail_at(feed, 5),
     )
     assert refused is None
     assert (only_alert().status, only_alert().occurrences) == ("acknowledged", 2)
@@ -255,7 +261,7 @@ def test_an_alert_that_ended_tells_its_last_minute_beyond_the_limit(feed: Feed) 
 
 def unacknowledge(alert_id: UUID, at: float) -> None:
     with session_scope() as session:
-        manual.unacknowledge(session, alert_id, minutes(at))
+        manual.unacknowledge(session, alert_id, get_settings(), minutes(at))
 
 
 def test_reminders_go_on_once_an_acknowledgement_is_taken_back(feed: Feed) -> None:
@@ -289,7 +295,7 @@ def test_an_acknowledgement_for_a_while_ends_and_reminders_go_on(feed: Feed) -> 
     make_rule(renotify_minutes=10, resolve_after_minutes=600)
     fail_at(feed, 1)
     with session_scope() as session:
-        manual.acknowledge(session, only_alert().id, "ann", None, minutes(2), minutes(62))
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(2), minutes(62))
     fail_at(feed, 30)
     evaluate(minutes(61))
     assert (only_alert().status, only_alert().acknowledged_until) == ("acknowledged", minutes(62))
@@ -303,7 +309,7 @@ def test_an_acknowledgement_for_a_while_is_extended_and_made_lasting(feed: Feed)
     fail_at(feed, 1)
     for at, until in ((2, minutes(20)), (10, minutes(50)), (40, None)):
         with session_scope() as session:
-            manual.acknowledge(session, only_alert().id, "ann", None, minutes(at), until)
+            manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(at), until)
         fail_at(feed, at + 5)
         evaluate(minutes(at + 9.5))
         assert (only_alert().status, only_alert().acknowledged_until) == ("acknowledged", until)
@@ -316,7 +322,7 @@ def test_an_acknowledgement_for_a_while_ends_while_a_silence_holds(feed: Feed) -
     make_rule(renotify_minutes=10, resolve_after_minutes=600)
     fail_at(feed, 1)
     with session_scope() as session:
-        manual.acknowledge(session, only_alert().id, "ann", None, minutes(2), minutes(20))
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(2), minutes(20))
     silence(10, 40)
     fail_at(feed, 30)
     assert (only_alert().status, only_alert().silenced) == ("firing", True)
@@ -328,7 +334,7 @@ def test_what_resolves_while_it_is_acknowledged_for_a_while_stays_resolved(feed:
     make_rule(resolve_after_minutes=10)
     fail_at(feed, 1)
     with session_scope() as session:
-        manual.acknowledge(session, only_alert().id, "ann", None, minutes(2), minutes(62))
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(2), minutes(62))
     pass_time(feed, 12)
     evaluate(minutes(70))
     assert (only_alert().status, only_alert().acknowledged_by) == ("resolved", "ann")

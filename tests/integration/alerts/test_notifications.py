@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.config import get_settings
 from app.database import session_scope
 from app.errors import Conflict
 from app.models import Alert, Delivery
@@ -49,7 +50,7 @@ def test_an_acknowledged_alert_is_told_no_more_until_it_resolves(feed: Feed) -> 
     feed.store([log(1, minutes(1))], minutes(1))
     evaluate(minutes(1))
     with session_scope() as session:
-        manual.acknowledge(session, only_alert().id, "ann", "looking", minutes(2))
+        manual.acknowledge(session, only_alert().id, "ann", "looking", get_settings(), minutes(2))
     feed.store([log(2, minutes(30))], minutes(30))
     evaluate(minutes(30))
     assert (only_alert().status, only_alert().acknowledged_by, only_alert().occurrences) == ("acknowledged", "ann", 2)
@@ -139,7 +140,7 @@ def test_an_alert_that_somebody_took_under_a_silence_is_not_told_when_it_ends(fe
     feed.store([log(1, minutes(1))], minutes(1))
     evaluate(minutes(1))
     with session_scope() as session:
-        manual.acknowledge(session, only_alert().id, "ann", None, minutes(2))
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(2))
     evaluate(minutes(60))
     assert not only_alert().silenced
     assert notifications() == []
@@ -190,7 +191,7 @@ def test_who_was_told_of_the_firing_is_told_of_the_end_whatever_the_action_serve
     if "rule_id" in change:
         change = {"rule_id": str(make_rule(name="Another", pattern_value="failed"))}
     with session_scope() as session:
-        actions.patch(session, action_id, change, minutes(2))
+        actions.patch(session, action_id, change, get_settings(), minutes(2))
     feed.complete(minutes(11))
     evaluate(minutes(11))
     assert [kind for kind, _ in notifications()] == kinds
@@ -202,7 +203,7 @@ def test_an_action_made_after_the_firing_is_not_told_of_the_end(feed: Feed, noti
     feed.store([log(1, minutes(1))], minutes(1))
     evaluate(minutes(1))
     with session_scope() as session:
-        actions.create(session, ACTION | {"notify_on": notify_on}, minutes(2))
+        actions.create(session, ACTION | {"notify_on": notify_on}, get_settings(), minutes(2))
     feed.complete(minutes(11))
     evaluate(minutes(11))
     assert notifications() == []
@@ -237,7 +238,7 @@ def test_deleting_a_rule_keeps_its_alerts(feed: Feed) -> None:
     feed.store([log(1, minutes(1))], minutes(1))
     evaluate(minutes(1))
     with session_scope() as session:
-        rule_admin.delete(session, rule_id, minutes(2))
+        rule_admin.delete(session, rule_id, get_settings(), minutes(2))
     assert (only_alert().resolve_reason, only_alert().rule_name) == ("rule_deleted", "Rule")
 
 
@@ -247,10 +248,10 @@ def test_an_alert_ended_by_hand_fires_again_with_the_next_match(feed: Feed) -> N
     evaluate(minutes(1))
     first = only_alert().id
     with session_scope() as session:
-        ended = manual.resolve(session, first, "ann", None, minutes(2))
+        ended = manual.resolve(session, first, "ann", None, get_settings(), minutes(2))
         assert (ended.status, ended.resolve_reason) == ("resolved", "manual")
     with session_scope() as session, pytest.raises(Conflict):
-        manual.acknowledge(session, first, "ann", None, minutes(3))
+        manual.acknowledge(session, first, "ann", None, get_settings(), minutes(3))
     evaluate(minutes(3))
     assert only_alert().id == first
     feed.store([log(2, minutes(4))], minutes(4))
@@ -271,7 +272,7 @@ def test_a_condition_over_time_ended_by_hand_fires_again_only_once_it_was_false(
     feed.complete(minutes(5))
     evaluate(minutes(5))
     with session_scope() as session:
-        manual.resolve(session, only_alert().id, "ann", None, minutes(5.5))
+        manual.resolve(session, only_alert().id, "ann", None, get_settings(), minutes(5.5))
     feed.complete(minutes(8))
     evaluate(minutes(8))
     assert started() == [minutes(5)]

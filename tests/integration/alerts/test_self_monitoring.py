@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, text, update
 
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Action, Alert, Delivery
 from app.services import rule_admin
@@ -24,13 +25,13 @@ ACCOUNT_GROUP = {"account_sid": "AC" + "0" * 32}
 
 def make_action(**fields: Any) -> UUID:
     with session_scope() as session:
-        return actions.create(session, ACTION | fields, START)[0].id
+        return actions.create(session, ACTION | fields, get_settings(), START)[0].id
 
 
 def make_rule() -> UUID:
     with session_scope() as session:
         body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
-        return rule_admin.create(session, body, START).id
+        return rule_admin.create(session, body, get_settings(), START).id
 
 
 def alerts() -> list[tuple[str, str, str]]:
@@ -71,7 +72,7 @@ def switch_off(action_id: UUID) -> None:
 
 def switch_on(action_id: UUID) -> None:
     with session_scope() as session:
-        actions.patch(session, action_id, {"enabled": True}, minutes(1))
+        actions.patch(session, action_id, {"enabled": True}, get_settings(), minutes(1))
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_a_silence_of_every_rule_holds_built_in_alerts_too(
 def test_a_built_in_alert_ended_by_hand_fires_again_only_once_all_was_well_in_between(feed: Feed) -> None:
     evaluate(minutes(16))
     with session_scope() as session:
-        manual.resolve(session, session.scalars(select(Alert.id)).one(), "ann", None, minutes(17))
+        manual.resolve(session, session.scalars(select(Alert.id)).one(), "ann", None, get_settings(), minutes(17))
     evaluate(minutes(18))
     assert [status for _, _, status in alerts()] == ["resolved"]
     feed.complete(minutes(19))

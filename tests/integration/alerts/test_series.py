@@ -119,7 +119,7 @@ def test_why_there_is_no_series_is_said(feed: Feed, monkeypatch: pytest.MonkeyPa
     change_rule(rule_id, at=43, condition=THRESHOLD | {"count": 4})
     assert series_of(alert, 44) == AlertSeries(None, detail=alert_series.WITHOUT_RULE[NoRule.CHANGED])
     with session_scope() as session:
-        rule_admin.delete(session, rule_id, minutes(45))
+        rule_admin.delete(session, rule_id, get_settings(), minutes(45))
     assert series_of(alert, 46).detail == alert_series.WITHOUT_RULE[NoRule.DELETED]
     alert.rule_id = None
     assert series_of(alert, 46).detail == alert_series.WITHOUT_RULE[NoRule.BUILT_IN]
@@ -235,7 +235,7 @@ def test_it_is_what_was_judged_at_each_minute(
         }
         assert measured
     with session_scope() as session:
-        rule_admin.delete(session, rule_id, minutes(30))
+        rule_admin.delete(session, rule_id, get_settings(), minutes(30))
 
 
 def _alerts(rule_id: UUID) -> Sequence[Alert]:

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, text
 
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Delivery
 from app.services import rule_admin
@@ -31,10 +32,10 @@ def mail_about(countries: list[str], senders: int) -> str:
     feed = Feed(START - timedelta(days=10))
     with session_scope() as session:
         session.execute(text("UPDATE accounts SET friendly_name = 'Acme Production'"))
-        rule_admin.create(session, RULE, START)
+        rule_admin.create(session, RULE, get_settings(), START)
         session.flush()
         session.execute(text("UPDATE rules SET started_at = :at"), {"at": START})
-        actions.create(session, MAIL, START)
+        actions.create(session, MAIL, get_settings(), START)
     at = START + timedelta(minutes=1)
     logs = [
         log(number, at, to=f"+4477009001{number:02}", to_country=country, from_=f"+1415555010{number % senders}")

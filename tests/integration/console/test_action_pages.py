@@ -4,10 +4,12 @@ import re
 from typing import Any
 from uuid import UUID
 
+from app.config import get_settings
 from app.database import session_scope
 from app.enums import Scope
 from app.services.outbox import actions, cancellation
 from app.services.outbox.record import GONE
+from app.services.outbox.rows import config_of
 from app.utils.clock import utc_now
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
@@ -89,7 +91,7 @@ async def test_masked_values_that_come_back_keep_the_stored_ones(browser: Browse
     assert leads_to(await browser.submit(f"/actions/{action['id']}", **form)) == f"/actions/{action['id']}"
     with session_scope() as session:
         stored = actions.get(session, UUID(action["id"]))
-        config = actions.config_of(stored)
+        config = config_of(stored, get_settings())
         assert (config["url"], config["headers"], stored.min_severity) == (HOOK_URL, {"X-Team": "payments"}, "critical")
     again = await browser.submit(f"/actions/{action['id']}", **form)
     assert again.status_code == 409

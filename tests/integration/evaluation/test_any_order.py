@@ -149,7 +149,7 @@ class Arrivals(RuleBasedStateMachine):
             "filters": {"account_sid": [sid]},
         }
         with session_scope() as session:
-            made_rule = rule_admin.create(session, body, START)
+            made_rule = rule_admin.create(session, body, get_settings(), START)
             made_rule.started_at = START
             self.rule_id = made_rule.id
 
@@ -215,7 +215,7 @@ class Arrivals(RuleBasedStateMachine):
         self.evaluate_all()
         found = alerts_of(self.rule_id)
         with session_scope() as session:
-            rule_admin.delete(session, self.rule_id, NOW)
+            rule_admin.delete(session, self.rule_id, get_settings(), NOW)
         expected = self.expected()
         if not self.fired_too_early(found):
             assert found == expected

@@ -28,7 +28,7 @@ def make_rule(condition: dict[str, Any], **fields: Any) -> str:
         "condition": condition,
     } | fields
     with session_scope() as session:
-        rule = rule_admin.create(session, body, START)
+        rule = rule_admin.create(session, body, get_settings(), START)
         rule.started_at = START
         return str(rule.id)
 
@@ -60,7 +60,7 @@ def alerts_of(sid: str) -> list[UUID]:
 
 def resolve_by_hand(now: datetime) -> None:
     with session_scope() as session:
-        manual.resolve(session, alerts()[-1].id, "bob", None, now)
+        manual.resolve(session, alerts()[-1].id, "bob", None, get_settings(), now)
 
 
 def test_each_fires_at_once_and_resolves_after_quiet(feed: Feed) -> None:

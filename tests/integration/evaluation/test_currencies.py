@@ -51,7 +51,7 @@ class SpendCase:
         plain = {"name": "Spend", "log_type": "message", "pattern_type": "any", "condition": condition}
         self.body = plain | {"filters": {"account_sid": [self.sid]}} | fields
         with session_scope() as session:
-            rule = rule_admin.create(session, self.body, START)
+            rule = rule_admin.create(session, self.body, get_settings(), START)
             rule.started_at = START
             self.rule_id: UUID = rule.id
 
@@ -187,7 +187,7 @@ def test_live_and_preview_are_what_each_unit_comes_to_in_whatever_order_logs_arr
     assert sorted(lived, key=repr) == wanted
     assert sorted((_episode(each) for each in case.previewed(minutes(LAST))), key=repr) == wanted
     with session_scope() as session:
-        rule_admin.delete(session, case.rule_id, minutes(LAST))
+        rule_admin.delete(session, case.rule_id, get_settings(), minutes(LAST))
 
 
 def _episode(alert: Mapping[str, Any]) -> Episode:

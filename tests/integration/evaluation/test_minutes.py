@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert
 from app.services import rule_admin
@@ -156,7 +157,7 @@ def test_each_minute_is_judged_once_by_what_is_stored_when_the_streams_are_compl
         "filters": {"account_sid": [sid]},
     }
     with session_scope() as session:
-        rule = rule_admin.create(session, body, START)
+        rule = rule_admin.create(session, body, get_settings(), START)
         rule.started_at = START
         rule_id = rule.id
     reads: dict[int, float] = {}
@@ -180,7 +181,7 @@ def test_each_minute_is_judged_once_by_what_is_stored_when_the_streams_are_compl
             ExpectedAlert(row.group.get("to_country", ""), _minute(row.started_at), _minute(row.resolved_at))
             for row in rows
         ]
-        rule_admin.delete(session, rule_id, minutes(LAST))
+        rule_admin.delete(session, rule_id, get_settings(), minutes(LAST))
     assert sorted(found, key=repr) == expected
 
 

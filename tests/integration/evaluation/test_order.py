@@ -66,6 +66,7 @@ def run(
                 "resolve_after_minutes": quiet,
                 "filters": {"account_sid": [f"AC{number:032x}"]},
             },
+            get_settings(),
             START,
         )
         rule.started_at = START
@@ -96,7 +97,7 @@ def run(
             if each.resolved_at is not None
         ]
         assert len(answer) == len(found)
-        rule_admin.delete(session, rule_id, now)
+        rule_admin.delete(session, rule_id, get_settings(), now)
     return answer
 
 

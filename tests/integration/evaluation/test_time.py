@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, MinuteCount, RuleGroup
 from app.services import rule_admin
@@ -92,7 +93,7 @@ def _rule(condition: dict[str, Any], sid: str) -> UUID:
         "filters": {"account_sid": [sid]},
     }
     with session_scope() as session:
-        rule = rule_admin.create(session, body, START)
+        rule = rule_admin.create(session, body, get_settings(), START)
         rule.started_at = START
         return rule.id
 
@@ -104,7 +105,7 @@ def _alerts_of(rule_id: UUID) -> list[AlertSpan]:
     with session_scope() as session:
         rows = session.scalars(select(Alert).where(Alert.rule_id == rule_id).order_by(Alert.started_at)).all()
         found = [AlertSpan(shown(row.started_at) or 0.0, shown(row.resolved_at)) for row in rows]
-        rule_admin.delete(session, rule_id, minutes(LAST))
+        rule_admin.delete(session, rule_id, get_settings(), minutes(LAST))
     return found
 
 
@@ -196,7 +197,7 @@ def test_counts_are_those_of_the_latest_versions(database: str, made: list[Life]
             )
         ).all()
         counts = {(row[0] - START).total_seconds() / 60: (row[1], row[2]) for row in rows}
-        rule_admin.delete(session, rule_id, minutes(LAST))
+        rule_admin.delete(session, rule_id, get_settings(), minutes(LAST))
     by_minute: dict[float, tuple[int, int]] = {}
     for life in made:
         total, matched = by_minute.get(float(life.created), (0, 0))
@@ -208,7 +209,7 @@ def test_beyond_500_groups_the_rest_falls_together_and_the_rule_says_so(database
     feed = Feed(START - timedelta(days=1))
     with session_scope() as session:
         body = {"name": "Rule", "log_type": "message", "pattern_type": "any", "group_by": ["to"]}
-        rule = rule_admin.create(session, body, START)
+        rule = rule_admin.create(session, body, get_settings(), START)
         rule.started_at = START
         rule_id = rule.id
     feed.store([log(number, minutes(1), to=f"+4477009{number:05}") for number in range(520)], minutes(1))
@@ -219,5 +220,5 @@ def test_beyond_500_groups_the_rest_falls_together_and_the_rule_says_so(database
         alerts = session.scalars(select(Alert).where(Alert.rule_id == rule_id)).all()
         other = [alert for alert in alerts if alert.group == {"to": "__other__"}]
         assert (len(alerts), [alert.occurrences for alert in other]) == (501, [20 + 10])
-        assert rule_admin.health(session, rule_admin.get(session, rule_id))["groups_capped"] is True
+        assert rule_admin.health(session, rule_admin.get(session, rule_id), get_settings())["groups_capped"] is True
         assert session.scalar(select(RuleGroup.group_key).where(RuleGroup.group_key.like("%__other__%")))

@@ -53,9 +53,9 @@ class CrashRig:
         with session_scope() as session:
             accounts.ensure_environment_account(session, get_settings(), now)
             for name, body in (("Any", each), ("By number", each | {"group_by": ["to"]}), ("Some", some)):
-                self.rules.append(rule_admin.create(session, {"name": name} | body, now).id)
+                self.rules.append(rule_admin.create(session, {"name": name} | body, get_settings(), now).id)
             for kind, config in (("webhook", {"url": self.web.url}), ("email", {"recipients": ["a@example.com"]})):
-                actions.create(session, {"action_type": kind, "config": config}, now)
+                actions.create(session, {"action_type": kind, "config": config}, get_settings(), now)
 
     def go_on(self) -> None:
         """Let every stage work until nothing is left, as the ticks of beat would."""
@@ -69,7 +69,7 @@ class CrashRig:
     def point_webhook(self, action_id: UUID, url: str) -> None:
         """Let the webhook go to another address."""
         with session_scope() as session:
-            actions.patch(session, action_id, {"config": {"url": url}}, utc_now())
+            actions.patch(session, action_id, {"config": {"url": url}}, get_settings(), utc_now())
 
     def stored(self) -> Counter[str]:
         with session_scope() as session:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app.config import get_settings
 from app.database import get_engine, session_scope, update_rows, write_with_retry
 from app.services import rule_admin
 from app.services.evaluation import rule_set
@@ -29,7 +30,7 @@ LOCK_SET = f"SELECT pg_advisory_xact_lock({rule_set.RULE_SET_LOCK})"
 @pytest.fixture
 def rule(database: str) -> str:
     with session_scope() as session:
-        return str(rule_admin.create(session, RULE, utc_now()).id)
+        return str(rule_admin.create(session, RULE, get_settings(), utc_now()).id)
 
 
 def _lock(rule: str) -> str:

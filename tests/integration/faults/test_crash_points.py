@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select, text, update
 
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Log, LogChange, Stream
 from app.services import rule_admin
@@ -138,7 +139,7 @@ def test_a_minute_whose_judging_is_killed_is_judged_once(rig: CrashRig, point: s
     silence = {"type": "no_data", "window_minutes": 5}
     rule = {"name": "Silence", "log_type": "call", "pattern_type": "status", "pattern_value": "busy"}
     with session_scope() as session:
-        made = rule_admin.create(session, rule | {"condition": silence}, utc_now())
+        made = rule_admin.create(session, rule | {"condition": silence}, get_settings(), utc_now())
         made.started_at = utc_now() - timedelta(minutes=30)
     assert rig.stages.run("poll") == 0
     assert rig.stages.run("evaluate", f"evaluate.{point}") == KILLED

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, text
 
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Delivery, Log, Match
 from app.services import rule_admin
@@ -24,7 +25,7 @@ def test_a_storm_is_stored_whole_and_told_in_a_digest(rig: CrashRig, monkeypatch
     monkeypatch.setattr(stages, "MAX_SECONDS", 240)
     rule = {"name": "Storm", "log_type": "error", "pattern_type": "error_code", "pattern_value": "60000-60999"}
     with session_scope() as session:
-        made = rule_admin.create(session, rule | {"group_by": ["error_code"]}, utc_now())
+        made = rule_admin.create(session, rule | {"group_by": ["error_code"]}, get_settings(), utc_now())
         made.started_at, storm = utc_now() - timedelta(minutes=30), made.id
     ended = utc_now()
     for number in range(ERRORS):

@@ -77,17 +77,17 @@ def _wait_in_line(worker: Callable[[Session], Any], person: Callable[[Session], 
 
 def test_an_edit_of_a_rule_waits_for_no_evaluation_that_comes_later(database: str) -> None:
     with session_scope() as session:
-        rule_id = rule_admin.create(session, RULE, utc_now()).id
+        rule_id = rule_admin.create(session, RULE, get_settings(), utc_now()).id
 
     def edit(session: Session) -> None:
-        rule_admin.patch(session, rule_id, {"name": "Other"}, utc_now())
+        rule_admin.patch(session, rule_id, {"name": "Other"}, get_settings(), utc_now())
 
     assert _wait_in_line(rule_set.load_rule_set, edit) == ["worker", "person", "later worker"]
 
 
 def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(database: str) -> None:
     with session_scope() as session:
-        action_id = actions.create(session, WEBHOOK, utc_now())[0].id
+        action_id = actions.create(session, WEBHOOK, get_settings(), utc_now())[0].id
         now = utc_now()
         alert = Alert(
             fingerprint="x",
@@ -117,7 +117,7 @@ def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(databas
         enqueue.enqueue(session, [notice], get_settings(), utc_now())
 
     def edit(session: Session) -> None:
-        actions.patch(session, action_id, {"enabled": False}, utc_now())
+        actions.patch(session, action_id, {"enabled": False}, get_settings(), utc_now())
 
     assert _wait_in_line(tell, edit) == ["worker", "person", "later worker"]
     with session_scope() as session:
@@ -147,10 +147,10 @@ def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
     feed = Feed(now - timedelta(days=1))
     feed.store([log(1, now - timedelta(hours=2))], now)
     with session_scope() as session:
-        other = rule_admin.create(session, RULE, now).id
+        other = rule_admin.create(session, RULE, get_settings(), now).id
     pipeline.evaluate_changes(get_settings(), 60)
     with session_scope() as session:
-        learner = rule_admin.create(session, RULE | NEW_VALUE, now).id
+        learner = rule_admin.create(session, RULE | NEW_VALUE, get_settings(), now).id
     learns, may_go_on, learn = threading.Event(), threading.Event(), warm_up._warm_up
 
     def wait_before_learning(*given: Any) -> None:
@@ -164,8 +164,10 @@ def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
         try:
             assert learns.wait(60)
             with session_scope() as session:
-                rule_admin.patch(session, other, {"name": "Other"}, utc_now())
-                rule_admin.patch(session, learner, {"pattern_type": "status", "pattern_value": "failed"}, utc_now())
+                rule_admin.patch(session, other, {"name": "Other"}, get_settings(), utc_now())
+                rule_admin.patch(
+                    session, learner, {"pattern_type": "status", "pattern_value": "failed"}, get_settings(), utc_now()
+                )
         finally:
             may_go_on.set()
         learning.result(60)

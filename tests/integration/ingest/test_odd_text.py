@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from app import wake
+from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert
 from app.services import rule_admin
@@ -39,7 +40,7 @@ def test_a_log_with_half_of_a_surrogate_pair_is_stored_and_alerts(world: World, 
     if kind is not Kind.ERROR:
         rule |= {"pattern_type": "status", "pattern_value": "failed"}
     with session_scope() as session:
-        rule_admin.create(session, rule, utc_now())
+        rule_admin.create(session, rule, get_settings(), utc_now())
     world.clock.now = utc_now().replace(microsecond=0)
     world.advance(seconds=60)
     world.poll()

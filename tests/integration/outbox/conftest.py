@@ -34,7 +34,7 @@ class Outbox:
     def action(self, action_type: str, config: dict[str, Any], **fields: Any) -> UUID:
         with session_scope() as session:
             body = {"action_type": action_type, "config": config} | fields
-            return actions.create(session, body, self.clock())[0].id
+            return actions.create(session, body, get_settings(), self.clock())[0].id
 
     def webhook(self, receiver: Receiver, **config: Any) -> UUID:
         return self.action("webhook", {"url": receiver.url} | config)

@@ -29,7 +29,7 @@ def said(receiver: Receiver) -> list[str]:
 
 def change(outbox: Outbox, action: UUID, **changes: object) -> None:
     with session_scope() as session:
-        actions.patch(session, action, changes, outbox.clock())
+        actions.patch(session, action, changes, get_settings(), outbox.clock())
 
 
 def test_firings_within_the_time_go_out_together_the_worst_first(outbox: Outbox, receiver: Receiver) -> None:

@@ -35,7 +35,7 @@ def drain(outbox: Outbox) -> None:
 
 def change(outbox: Outbox, action: UUID, **changes: object) -> None:
     with session_scope() as session:
-        actions.patch(session, action, changes, outbox.clock())
+        actions.patch(session, action, changes, get_settings(), outbox.clock())
 
 
 def test_what_exceeds_the_cap_is_folded_and_told_once(outbox: Outbox, receiver: Receiver) -> None:
@@ -287,12 +287,12 @@ def test_two_floods_at_one_pagerduty_action_page_by_themselves_and_end_by_themse
 
 def test_a_test_of_pagerduty_leaves_no_incident(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver, **PAGERDUTY)
-    [tried] = actions.send_test(action, outbox.clock())
+    [tried] = actions.send_test(action, get_settings(), outbox.clock())
     assert outbox.delivery(tried).status == "succeeded"
     assert [action for action, _ in events(receiver)] == ["trigger", "resolve"]
     assert len({key for _, key in events(receiver)}) == 1
     receiver.answers = [respond(202), respond(503)]
-    [tried] = actions.send_test(action, outbox.clock())
+    [tried] = actions.send_test(action, get_settings(), outbox.clock())
     assert outbox.delivery(tried).status == "failed"
     told = outbox.attempts(tried)[-1].error
     assert told is not None
@@ -318,7 +318,7 @@ def test_the_incident_of_a_test_is_ended_whatever_becomes_of_a_connection(
     forget()
     action = outbox.webhook(receiver, **PAGERDUTY)
     receiver.answers = answers
-    [tried] = actions.send_test(action, outbox.clock())
+    [tried] = actions.send_test(action, get_settings(), outbox.clock())
     assert outbox.delivery(tried).status == status
     assert events(receiver)[0][0] == "trigger"
     assert {action for action, _ in events(receiver)[1:]} == {"resolve"}
@@ -331,14 +331,14 @@ def test_a_test_that_reached_nobody_says_so_and_nothing_of_an_incident(outbox: O
     with http_receiver() as closed:
         pass
     change(outbox, action, config={"url": closed.url} | PAGERDUTY)
-    [tried] = actions.send_test(action, outbox.clock())
+    [tried] = actions.send_test(action, get_settings(), outbox.clock())
     assert outbox.attempts(tried)[-1].error == "the connection could not be opened"
 
 
 def test_a_test_that_pagerduty_refused_has_nothing_to_end(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver, **PAGERDUTY)
     receiver.answers = [respond(400)]
-    [tried] = actions.send_test(action, outbox.clock())
+    [tried] = actions.send_test(action, get_settings(), outbox.clock())
     assert outbox.delivery(tried).status == "failed"
     assert [action for action, _ in events(receiver)] == ["trigger"]
 

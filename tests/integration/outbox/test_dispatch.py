@@ -23,6 +23,7 @@ from app.models import Alert, Counter
 from app.services import rule_admin, self_monitoring
 from app.services.outbox import actions, cancellation, claim, dispatch
 from app.services.outbox.retry import retry
+from app.services.outbox.rows import config_of
 from app.utils.clock import utc_now
 from tests.conftest import forget
 from tests.integration.outbox.conftest import SCHEDULE, Outbox
@@ -207,14 +208,14 @@ def test_a_disabled_action_fails_what_it_owes_and_a_retry_after_enabling_sends_i
     action = outbox.webhook(receiver)
     [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
-        actions.patch(session, action, {"enabled": False}, outbox.clock())
+        actions.patch(session, action, {"enabled": False}, get_settings(), outbox.clock())
     assert outbox.delivery(delivery).status == "failed"
     with session_scope() as session:
         retry(session, delivery, outbox.clock())
     assert outbox.deliver() == 0
     assert outbox.delivery(delivery).status == "failed"
     with session_scope() as session:
-        actions.patch(session, action, {"enabled": True}, outbox.clock())
+        actions.patch(session, action, {"enabled": True}, get_settings(), outbox.clock())
         retry(session, delivery, outbox.clock())
     assert outbox.deliver() == 1
     assert outbox.delivery(delivery).status == "succeeded"
@@ -267,7 +268,7 @@ def test_what_is_owed_through_an_action_that_became_another_kind_fails_at_once_a
     [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
         changes = {"action_type": "email", "config": {"recipients": ["ops@example.com"]}}
-        actions.patch(session, action, changes, outbox.clock())
+        actions.patch(session, action, changes, get_settings(), outbox.clock())
     outbox.deliver()
     [attempt] = outbox.attempts(delivery)
     assert (outbox.delivery(delivery).status, attempt.outcome, attempt.error) == (
@@ -316,7 +317,7 @@ def test_a_webhook_whose_url_is_edited_is_still_one_receiver_told_in_order(outbo
     [firing] = outbox.notify(alert)
     outbox.deliver()
     with session_scope() as session:
-        actions.patch(session, action_id, {"config": {"url": f"{receiver.url}/moved"}}, outbox.clock())
+        actions.patch(session, action_id, {"config": {"url": f"{receiver.url}/moved"}}, get_settings(), outbox.clock())
     [resolved] = outbox.notify(alert, "resolved")
     assert outbox.deliver() == 0
     outbox.deliver(seconds=6)
@@ -495,7 +496,7 @@ def test_what_a_dead_worker_had_under_way_is_sent_within_a_minute_of_its_death(
 def test_a_test_answers_with_its_outcome_and_is_tried_once(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(500)]
     action = outbox.webhook(receiver)
-    [delivery] = actions.send_test(action, utc_now())
+    [delivery] = actions.send_test(action, get_settings(), utc_now())
     assert outbox.delivery(delivery).status == "failed"
     assert len(outbox.attempts(delivery)) == 1
     assert outbox.stored(action).failing_since is None
@@ -505,7 +506,7 @@ def test_a_test_answers_with_its_outcome_and_is_tried_once(outbox: Outbox, recei
 
 def test_a_disabled_action_can_be_tried(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.action("webhook", {"url": receiver.url}, enabled=False)
-    [delivery] = actions.send_test(action, utc_now())
+    [delivery] = actions.send_test(action, get_settings(), utc_now())
     assert outbox.delivery(delivery).status == "succeeded"
     assert not outbox.stored(action).enabled
 
@@ -526,7 +527,7 @@ def test_an_action_is_told_of_its_rule_from_its_severity_on_and_of_what_it_asks_
 ) -> None:
     with session_scope() as session:
         body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
-        rule = rule_admin.create(session, body, outbox.clock()).id
+        rule = rule_admin.create(session, body, get_settings(), outbox.clock()).id
     url = {"url": receiver.url}
     every = outbox.webhook(receiver)
     of_rule = outbox.action("webhook", url, rule_id=str(rule))
@@ -553,10 +554,10 @@ def test_what_was_frozen_goes_out_though_the_text_of_its_action_is_edited(
     outbox.notify(outbox.alert())
     outbox.deliver()
     with session_scope() as session:
-        config = actions.masked_config(actions.get(session, webhook)) | {"body": '{"text": "new"}'}
-        actions.patch(session, webhook, {"config": config}, outbox.clock())
+        config = actions.masked_config(actions.get(session, webhook), get_settings()) | {"body": '{"text": "new"}'}
+        actions.patch(session, webhook, {"config": config}, get_settings(), outbox.clock())
         config = {"recipients": ["ops@example.com"], "subject": "New subject"}
-        actions.patch(session, email, {"config": config}, outbox.clock())
+        actions.patch(session, email, {"config": config}, get_settings(), outbox.clock())
     outbox.deliver(seconds=6)
     assert [json.loads(request.body) for request in receiver.requests] == [{"text": "old"}] * 2
     assert [mail["Subject"] for _, mail in mailbox.mails] == ["Old subject"]
@@ -580,7 +581,7 @@ def test_what_fails_without_an_attempt_is_counted_too(outbox: Outbox, receiver: 
     action = outbox.webhook(receiver)
     outbox.notify(outbox.alert())
     with session_scope() as session:
-        actions.patch(session, action, {"enabled": False}, outbox.clock())
+        actions.patch(session, action, {"enabled": False}, get_settings(), outbox.clock())
         counted = session.execute(select(Counter.labels, Counter.value).where(Counter.name == DELIVERIES.name)).all()
     assert [(json.loads(labels), value) for labels, value in counted] == [
         ({"action_type": "webhook", "outcome": "failed"}, 1)
@@ -666,11 +667,11 @@ def test_receivers_verify_the_old_secret_for_a_day_and_the_new_one_at_once(
     action = outbox.webhook(receiver)
     with session_scope() as session:
         stored = actions.get(session, action)
-        old = actions.config_of(stored)["secret"]
-        masked = actions.masked_config(stored)
+        old = config_of(stored, get_settings())["secret"]
+        masked = actions.masked_config(stored, get_settings())
         at = utc_now() - timedelta(hours=rotated_hours_ago)
-        new = actions.patch(session, action, {"config": masked | {"secret": None}}, at)[1]["secret"]
-    actions.send_test(action, utc_now())
+        new = actions.patch(session, action, {"config": masked | {"secret": None}}, get_settings(), at)[1]["secret"]
+    actions.send_test(action, get_settings(), utc_now())
     [request] = receiver.requests
     Verifier(new).verify(request.body, request.headers)
     if old_verifies:
@@ -705,9 +706,9 @@ def test_a_secret_that_is_rotated_between_two_attempts_signs_beside_the_old_one(
     [delivery] = outbox.notify(outbox.alert())
     outbox.deliver()
     with session_scope() as session:
-        old = actions.config_of(actions.get(session, action))["secret"]
-        config = actions.masked_config(actions.get(session, action)) | {"secret": None}
-        new = actions.patch(session, action, {"config": config}, utc_now())[1]["secret"]
+        old = config_of(actions.get(session, action), get_settings())["secret"]
+        config = actions.masked_config(actions.get(session, action), get_settings()) | {"secret": None}
+        new = actions.patch(session, action, {"config": config}, get_settings(), utc_now())[1]["secret"]
     outbox.deliver(seconds=6)
     first, second = receiver.requests
     assert (first.body, first.headers["webhook-id"]) == (second.body, str(delivery))
@@ -727,7 +728,7 @@ def test_what_is_owed_to_a_recipient_goes_out_though_he_is_taken_out_of_the_acti
     outbox.notify(alert)
     outbox.deliver()
     with session_scope() as session:
-        actions.patch(session, action, {"config": {"recipients": ["ops@example.com"]}}, outbox.clock())
+        actions.patch(session, action, {"config": {"recipients": ["ops@example.com"]}}, get_settings(), outbox.clock())
     outbox.notify(alert, "resolved")
     outbox.deliver(seconds=6)
     assert sorted(recipient for recipient, _ in mailbox.mails) == ["old@example.com", *["ops@example.com"] * 2]
@@ -738,13 +739,13 @@ def test_what_is_owed_goes_out_though_its_action_serves_another_rule_or_its_rule
 ) -> None:
     with session_scope() as session:
         body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
-        served, other = (rule_admin.create(session, body, outbox.clock()).id for _ in range(2))
+        served, other = (rule_admin.create(session, body, get_settings(), outbox.clock()).id for _ in range(2))
     action = outbox.action("webhook", {"url": receiver.url}, rule_id=str(served))
     alert = outbox.alert(rule_id=served, firing_notified_at=outbox.clock())
     [firing] = outbox.notify(alert)
     with session_scope() as session:
-        actions.patch(session, action, {"rule_id": str(other)}, outbox.clock())
-        rule_admin.delete(session, served, outbox.clock())
+        actions.patch(session, action, {"rule_id": str(other)}, get_settings(), outbox.clock())
+        rule_admin.delete(session, served, get_settings(), outbox.clock())
     outbox.deliver()
     [resolved] = outbox.deliveries(type="alert.resolved")
     assert {each.status for each in outbox.deliveries()} == {"succeeded"}

@@ -42,7 +42,7 @@ def at(outbox: Outbox, moment: datetime) -> int:
 
 def change(outbox: Outbox, action: UUID, **changes: object) -> None:
     with session_scope() as session:
-        actions.patch(session, action, changes, outbox.clock())
+        actions.patch(session, action, changes, get_settings(), outbox.clock())
 
 
 def stored(action_id: UUID) -> Action:

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import update
 
+from app.config import get_settings
 from app.database import session_scope
 from app.errors import Conflict, NotFound
 from app.models import Delivery
@@ -69,7 +70,7 @@ def test_an_action_that_sends_nothing_is_refused(outbox: Outbox, receiver: Recei
     action_id = outbox.webhook(receiver)
     [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
-        actions.patch(session, action_id, {"enabled": False}, outbox.clock())
+        actions.patch(session, action_id, {"enabled": False}, get_settings(), outbox.clock())
     assert outbox.delivery(delivery).status == "failed"
     with pytest.raises(Conflict, match="disabled"):
         retry_failed(outbox, action_id)

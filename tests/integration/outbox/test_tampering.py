@@ -57,12 +57,12 @@ def test_actions_that_cannot_be_read_are_shown_and_can_be_mended(outbox: Outbox,
     for values in TAMPERED.values():
         tamper(action, values)
         with pytest.raises(Conflict):
-            actions.send_test(action, outbox.clock())
+            actions.send_test(action, get_settings(), outbox.clock())
         with session_scope() as session:
-            assert actions.masked_config(actions.get(session, action)) == {}
+            assert actions.masked_config(actions.get(session, action), get_settings()) == {}
             body = {"action_type": "webhook", "config": {"url": receiver.url}}
-            actions.replace(session, action, body, outbox.clock())
-        [delivery] = actions.send_test(action, outbox.clock())
+            actions.replace(session, action, body, get_settings(), outbox.clock())
+        [delivery] = actions.send_test(action, get_settings(), outbox.clock())
         assert outbox.delivery(delivery).status == "succeeded"
 
 

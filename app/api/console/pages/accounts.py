@@ -14,7 +14,7 @@ from app.api.console.account_view import AccountView, view
 from app.api.console.coverage_view import strips
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
-from app.api.deps import parse
+from app.api.deps import parse, settings_of
 from app.api.responses import etag
 from app.api.schemas.accounts import AccountBody, AccountChanges
 from app.api.schemas.common import ACCOUNT_SID
@@ -39,7 +39,7 @@ def list_accounts(request: Request, viewer: SignedIn) -> Response:
     """List the watched accounts with the state of their streams."""
     with session_scope() as session:
         accounts = account_admin.list_accounts(session, None, MAX_ACCOUNTS).items
-        shown = _views(session, accounts, request.app.state.settings)
+        shown = _views(session, accounts, settings_of(request))
     return render(request, viewer, "accounts.html", {"section": "accounts", "accounts": shown})
 
 
@@ -69,7 +69,7 @@ def _new_page(
 @router.post("/accounts")
 def create_account(request: Request, viewer: Admin, form: PostedForm) -> Response:
     """Start watching an account."""
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     try:
         values = parse(AccountBody, account_form.read(form, None)).given()
         with session_scope() as session:
@@ -106,7 +106,7 @@ def _page(
 ) -> Response:
     with session_scope() as session:
         account = account_admin.get(session, sid)
-        found = _views(session, [account], request.app.state.settings)[0]
+        found = _views(session, [account], settings_of(request))[0]
         now = utc_now()
         covered = coverage.of_account(session, account, now - coverage.SHOWN_SPAN, now)
     span = {
@@ -152,7 +152,7 @@ def _edit(request: Request, viewer: Viewer, sid: str, form: Form) -> dict[str, A
     Returns: the changed fields; None where somebody else changed the account since the form was opened.
     Raises: InvalidInput, Conflict.
     """
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     with session_scope() as session:
         account = account_admin.get(session, sid, lock=True)
         before = account_state.account_json(session, account, settings, utc_now())
@@ -169,7 +169,7 @@ def _edit(request: Request, viewer: Viewer, sid: str, form: Form) -> dict[str, A
 @router.post("/accounts/{sid}/delete")
 def delete_account(request: Request, viewer: Admin, sid: Sid) -> Response:
     """Stop watching an account."""
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     with session_scope() as session:
         account = account_admin.get(session, sid, lock=True)
         before = account_state.account_json(session, account, settings, utc_now())
@@ -191,7 +191,7 @@ def poll_account(request: Request, viewer: Admin, sid: Sid) -> Response:
 @router.post("/accounts/{sid}/backfill")
 def backfill_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm) -> Response:
     """Read a span of all streams again."""
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     now = utc_now()
     since, until = (_time(form.get(name), viewer) for name in ("since", "until"))
     errors = {

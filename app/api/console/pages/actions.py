@@ -14,6 +14,7 @@ from app.api.console.access import Admin, PostedForm, SignedIn, Viewer, need_sco
 from app.api.console.filters import neighbours
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
+from app.api.deps import settings_of
 from app.api.lists import read_position
 from app.api.schemas.actions import ActionFilters
 from app.api.schemas.common import read_time
@@ -86,7 +87,12 @@ def list_actions(request: Request, viewer: SignedIn) -> Response:
         rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)
         session.expunge_all()
     rows = [
-        _Row(action, actions.masked_recipients(action), last.get(action.id), *counts.get(action.id, (0, 0)))
+        _Row(
+            action,
+            actions.masked_recipients(action, settings_of(request)),
+            last.get(action.id),
+            *counts.get(action.id, (0, 0)),
+        )
         for action in page.items
     ]
     context = {
@@ -119,9 +125,9 @@ def create_action(request: Request, viewer: Admin, form: PostedForm) -> Response
     """Create an action, and show the secret of a new webhook, this once."""
     try:
         with session_scope() as session:
-            action, config = actions.create(session, action_form.read(form), utc_now())
+            action, config = actions.create(session, action_form.read(form), settings_of(request), utc_now())
             AuditedChange(session, viewer.principal, f"action:{action.id}").record(
-                "action.create", actions.to_audit_json(action)
+                "action.create", actions.to_audit_json(action, settings_of(request))
             )
             session.expunge_all()
     except InvalidInput as error:
@@ -137,7 +143,9 @@ def show_action(request: Request, viewer: SignedIn, action_id: ActionId) -> Resp
         session.expunge_all()
     tested = _tested(action_id, request.query_params.get("tested", ""))
     zone = {} if action.report else _report_zone(viewer)
-    return _form_page(request, viewer, action, _Shown({**action_form.write(action), **zone}, tested=tested))
+    return _form_page(
+        request, viewer, action, _Shown({**action_form.write(action, settings_of(request)), **zone}, tested=tested)
+    )
 
 
 @router.post("/actions/{action_id}")
@@ -153,9 +161,13 @@ def edit_action(request: Request, viewer: Admin, action_id: ActionId, form: Post
             action = actions.get(session, action_id, lock=True)
             if form.get("updated_at") != rfc3339(action.updated_at):
                 raise Conflict("somebody changed this action while you edited it: open it again, then change it")
-            change = AuditedChange(session, viewer.principal, f"action:{action_id}", actions.to_audit_json(action))
-            action, config = actions.replace(session, action_id, action_form.read(form), utc_now())
-            change.record("action.update", actions.to_audit_json(action))
+            change = AuditedChange(
+                session, viewer.principal, f"action:{action_id}", actions.to_audit_json(action, settings_of(request))
+            )
+            action, config = actions.replace(
+                session, action_id, action_form.read(form), settings_of(request), utc_now()
+            )
+            change.record("action.update", actions.to_audit_json(action, settings_of(request)))
             session.expunge_all()
     except InvalidInput as error:
         with session_scope() as session:
@@ -170,9 +182,11 @@ def enable_action(request: Request, viewer: Admin, action_id: ActionId) -> Respo
     """Enable an action again."""
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
-        change = AuditedChange(session, viewer.principal, f"action:{action_id}", actions.to_audit_json(action))
-        action, _ = actions.patch(session, action_id, {"enabled": True}, utc_now())
-        change.record("action.update", actions.to_audit_json(action))
+        change = AuditedChange(
+            session, viewer.principal, f"action:{action_id}", actions.to_audit_json(action, settings_of(request))
+        )
+        action, _ = actions.patch(session, action_id, {"enabled": True}, settings_of(request), utc_now())
+        change.record("action.update", actions.to_audit_json(action, settings_of(request)))
     return redirect(request, f"/actions/{action_id}", Flash("It is enabled again. Send a test to see that it arrives."))
 
 
@@ -182,7 +196,7 @@ def test_action(request: Request, viewer: Admin, action_id: ActionId) -> Respons
     detail = "Too many tests in one minute: they reach real people; wait."
     request.app.state.limiter.hit(TESTS_PER_MINUTE, f"test:{viewer.principal.id}", detail)
     now = utc_now()
-    actions.send_test(action_id, now)
+    actions.send_test(action_id, settings_of(request), now)
     with session_scope() as session:
         AuditedChange(session, viewer.principal, f"action:{action_id}").record("action.test", None)
     return redirect(request, link(f"/actions/{action_id}", tested=now) + "#test")
@@ -193,19 +207,19 @@ def delete_action(request: Request, viewer: Admin, action_id: ActionId) -> Respo
     """Delete an action. Its pending deliveries fail."""
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
-        AuditedChange(session, viewer.principal, f"action:{action_id}", actions.to_audit_json(action)).record(
-            "action.delete", None
-        )
+        AuditedChange(
+            session, viewer.principal, f"action:{action_id}", actions.to_audit_json(action, settings_of(request))
+        ).record("action.delete", None)
         actions.delete(session, action_id, utc_now())
     return redirect(request, "/actions", Flash("The action is deleted."))
 
 
 def _saved(request: Request, viewer: SignedIn, action: Action, config: dict[str, Any], text: str) -> Response:
     secret = config.get("secret")
-    if secret == actions.masked_config(action).get("secret"):
+    if secret == actions.masked_config(action, settings_of(request)).get("secret"):
         return redirect(request, f"/actions/{action.id}", Flash(text))
     # No redirect: the secret is in clear in this answer alone.
-    return _form_page(request, viewer, action, _Shown(action_form.write(action), secret=secret))
+    return _form_page(request, viewer, action, _Shown(action_form.write(action, settings_of(request)), secret=secret))
 
 
 def _refused(
@@ -223,7 +237,7 @@ def _form_page(request: Request, viewer: SignedIn, action: Action | None, shown:
     context = {
         "section": "actions",
         "action": action,
-        "recipients": actions.masked_recipients(action) if action else [],
+        "recipients": actions.masked_recipients(action, settings_of(request)) if action else [],
         "typed": shown.typed,
         "is_stale": shown.is_stale,
         "errors": shown.errors,

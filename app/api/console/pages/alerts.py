@@ -14,7 +14,7 @@ from app.api.console.alert_plot import draw_alert
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
-from app.api.deps import AppSettings, parse
+from app.api.deps import AppSettings, parse, settings_of
 from app.api.lists import read_position
 from app.api.schemas.alerts import AlertFilters, NewNote
 from app.config import Settings
@@ -268,7 +268,9 @@ def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Poste
         alert, change = _change(session, viewer, alert_id)
         earlier = alert.acknowledged_by if alert.status == AlertStatus.ACKNOWLEDGED else None
         name, note, now = viewer.session.name, form.get("note") or None, utc_now()
-        acknowledged = manual.acknowledge(session, alert_id, name, note, now, now + lasts if lasts else None)
+        acknowledged = manual.acknowledge(
+            session, alert_id, name, note, settings_of(request), now, now + lasts if lasts else None
+        )
         change.record("alert.acknowledge", alert_json(acknowledged))
     page = f"/alerts/{alert_id}"
     if earlier:
@@ -283,7 +285,9 @@ def unacknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Pos
     """Take an acknowledgement back."""
     with session_scope() as session:
         _, change = _change(session, viewer, alert_id)
-        change.record("alert.unacknowledge", alert_json(manual.unacknowledge(session, alert_id, utc_now())))
+        change.record(
+            "alert.unacknowledge", alert_json(manual.unacknowledge(session, alert_id, settings_of(request), utc_now()))
+        )
     return redirect(request, f"/alerts/{alert_id}", Flash("This alert is firing again, and reminders go on."))
 
 
@@ -307,7 +311,8 @@ def resolve(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFor
         _, change = _change(session, viewer, alert_id)
         note = form.get("note") or None
         change.record(
-            "alert.resolve", alert_json(manual.resolve(session, alert_id, viewer.session.name, note, utc_now()))
+            "alert.resolve",
+            alert_json(manual.resolve(session, alert_id, viewer.session.name, note, settings_of(request), utc_now())),
         )
     return redirect(request, f"/alerts/{alert_id}", Flash("You resolved this alert."))
 

@@ -13,9 +13,10 @@ from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.texts import count
-from app.api.deps import parse
+from app.api.deps import parse, settings_of
 from app.api.lists import read_position
 from app.api.schemas.deliveries import DeliveryFilters, RetryBody
+from app.config import Settings
 from app.database import session_scope
 from app.enums import Scope
 from app.models import Action
@@ -54,7 +55,9 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
         position = read_position("deliveries", query, deliveries.SORT_KEY)
         page = deliveries.list_deliveries(session, query.to_filter(), position, PAGE_SIZE)
         failed = _failed(session, query)
-        by_action = [] if query.action_id or not viewer.may(Scope.WRITE) else _failed_by_action(session)
+        by_action = (
+            [] if query.action_id or not viewer.may(Scope.WRITE) else _failed_by_action(session, settings_of(request))
+        )
         session.expunge_all()
     context = {
         "section": "deliveries",
@@ -79,13 +82,13 @@ def _failed(session: Session, query: DeliveryFilters) -> FailedDeliveries | None
     return FailedDeliveries(action_id, since, number) if number else None
 
 
-def _failed_by_action(session: Session) -> list[tuple[Action, str, int]]:
+def _failed_by_action(session: Session, settings: Settings) -> list[tuple[Action, str, int]]:
     """Count the failed deliveries of each action, with a receiver of it, most first."""
     counts = retry.count_failed_by_action(session, utc_now() - RETRIED_SPAN)
     if not counts:
         return []
     found = [action for action in actions.list_actions(session, None, MAX_ACTIONS).items if action.id in counts]
-    named = [(each, next(iter(actions.masked_recipients(each)), ""), counts[each.id]) for each in found]
+    named = [(each, next(iter(actions.masked_recipients(each, settings)), ""), counts[each.id]) for each in found]
     return sorted(named, key=lambda each: -each[2])
 
 

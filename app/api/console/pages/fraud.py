@@ -13,6 +13,7 @@ from app.api.console.access import SignedIn
 from app.api.console.plots import paths
 from app.api.console.rendering import link, render
 from app.api.console.routing import make_router
+from app.api.deps import settings_of
 from app.database import session_scope
 from app.errors import InvalidInput
 from app.services.fraud import watch
@@ -53,7 +54,7 @@ def show_fraud(request: Request, viewer: SignedIn) -> Response:
         problem = error.errors[0].message
     context: dict[str, Any] = {"section": "fraud", "span": span, "spans": [*SPANS], "found": found, "problem": problem}
     if found is not None:
-        masked = request.app.state.settings.mask_numbers
+        masked = settings_of(request).mask_numbers
         context |= {
             "rows": [_row(each, found, masked=masked) for each in found.suspicions],
             "countries": [*found.countries.items()][:MAX_ROWS],

@@ -13,6 +13,7 @@ from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import render
 from app.api.console.routing import make_router
 from app.api.console.week import Bar, Week
+from app.api.deps import settings_of
 from app.errors import NotFound
 from app.services.twilio import simulator
 from app.utils.calendar_edges import to_zone
@@ -50,7 +51,7 @@ ALERTS: tuple[dict[str, object], ...] = (
 @router.get("/kit")
 def show_kit(request: Request, viewer: SignedIn) -> Response:
     """Show every part with made-up values."""
-    if not simulator.is_watched(request.app.state.settings):
+    if not simulator.is_watched(settings_of(request)):
         raise NotFound("the style sheet is shown where the simulator is watched")
     now = utc_now()
     shown_week = week.make_week(viewer, now)

@@ -17,6 +17,7 @@ from app.api.console.plots.figure import Figure
 from app.api.console.rendering import link, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.step_text import step_text
+from app.api.deps import settings_of
 from app.api.lists import read_position
 from app.api.log_download import download
 from app.api.schemas.common import SID
@@ -159,12 +160,12 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
     with session_scope() as session:
         found = search.find_log(session, sid)
     if found.log_type == LogType.ERROR:
-        details.complete(found.account_id, sid, request.app.state.settings)
+        details.complete(found.account_id, sid, settings_of(request))
     with session_scope() as session:
         row = search.find_log(session, sid)
         whole = search.load_full(session, row)
         raw = raw_of(whole, row.account_sid)
-        context = {
+        context: dict[str, Any] = {
             "section": "logs",
             "log": row,
             "meaning": None if row.error_code is None else describe(row.error_code),
@@ -175,7 +176,7 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
             "alerts": search.alerts(session, row.id),
             "related": search.related(session, row),
             "encoding": sms_encoding.encode(row.text_) if row.text_ and row.log_type == LogType.MESSAGE else None,
-            "keeps_text": request.app.state.settings.store_message_bodies,
+            "keeps_text": settings_of(request).store_message_bodies,
             "twilio_url": record_url(row.sid, row.account_sid),
         }
         session.expunge_all()
@@ -192,7 +193,7 @@ def _explained(request: Request, session: Session, sid: str, asked: str) -> tupl
     """Explain the rule that the address names; None where there is none such."""
     try:
         rule_id = UUID(asked)
-        return rule_id, explain(session, sid, rule_id, request.app.state.settings, utc_now())
+        return rule_id, explain(session, sid, rule_id, settings_of(request), utc_now())
     except (ValueError, NotFound):
         return None
 

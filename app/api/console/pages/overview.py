@@ -15,6 +15,7 @@ from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
+from app.api.deps import settings_of
 from app.database import session_scope
 from app.enums import AlertStatus, LogType
 from app.models import Alert
@@ -106,7 +107,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         wanted = search.AlertFilter(status=OPEN)
         alerts = list(search.list_alerts(session, wanted, None, 100).items)
         hidden = console_state.is_hidden(session, viewer.session.key_id, SETUP_CARD)
-        steps = [] if hidden else first_steps.read(session, request.app.state.settings)
+        steps = [] if hidden else first_steps.read(session, settings_of(request))
         session.expunge_all()
     alerts.sort(key=_urgency)
     traffic = _traffic.get(span)
@@ -159,7 +160,7 @@ def show_set_up(request: Request, viewer: AnyScope) -> Response:
 @router.post("/simulator/carrier-filtering")
 def make_trouble(request: Request, _: Writer) -> Response:
     """Let the simulator begin an incident, so that a newcomer sees what follows from it."""
-    simulator.begin(request.app.state.settings, "carrier_filtering")
+    simulator.begin(settings_of(request), "carrier_filtering")
     text = "A carrier filters one sender now. Within a minute an alert opens here, and its mail goes out."
     return redirect(request, "/", Flash(text))
 

@@ -8,7 +8,7 @@ from app.api.console.access import AnyScope, PostedForm, SignedIn, check_origin,
 from app.api.console.plots import qr
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
-from app.config import Settings
+from app.api.deps import settings_of
 from app.database import session_scope
 from app.services import console_state
 from app.services.console_state import SignIn
@@ -27,7 +27,7 @@ def show_phone(request: Request, viewer: SignedIn) -> Response:
 @router.post("/phone")
 def make_code(request: Request, viewer: AnyScope) -> Response:
     """Make a code and show it, this once."""
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     session = viewer.session
     with session_scope() as database:
         token = console_state.create_token(database, SignIn(session.key_id, session.key_mark, session.name), utc_now())
@@ -49,7 +49,7 @@ def show_sign_in(request: Request) -> Response:
 def sign_in(request: Request, form: PostedForm) -> Response:
     """Start a session of 30 days with the scope of the key that made the code."""
     check_origin(request)
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     with session_scope() as database:
         found = console_state.use_token(database, form.get("code"), utc_now())
     if found is None:

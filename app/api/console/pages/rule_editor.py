@@ -15,7 +15,9 @@ from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.rule_form import FormError, RuleForm
 from app.api.console.rule_preview import DEFAULT_SPAN, PREVIEWS, SPAN_WORDS, SPANS, ShownPreview, show
+from app.api.deps import settings_of
 from app.api.responses import etag
+from app.config import Settings
 from app.database import session_scope
 from app.enums import PatternType, Severity
 from app.errors import InvalidInput
@@ -106,14 +108,17 @@ def _from_filters(query: Mapping[str, str]) -> dict[str, Any]:
 def show_rule(request: Request, viewer: SignedIn, rule_id: RuleId) -> Response:
     """Show a rule in its form, and how it fares."""
     with session_scope() as session:
-        stored = _stored(session, rule_admin.get(session, rule_id))
+        stored = _stored(session, rule_admin.get(session, rule_id), settings_of(request))
     return _page(request, viewer, rule_form.from_definition(stored.definition), stored)
 
 
-def _stored(session: Session, rule: Rule) -> Stored:
-    shown = rule_admin.detail_json(session, rule)
+def _stored(session: Session, rule: Rule, settings: Settings) -> Stored:
+    shown = rule_admin.detail_json(session, rule, settings)
     return Stored(
-        rule.id, definition.from_row(rule), etag(shown, rule_admin.HEALTH_FIELDS), rule_admin.health(session, rule)
+        rule.id,
+        definition.from_row(rule),
+        etag(shown, rule_admin.HEALTH_FIELDS),
+        rule_admin.health(session, rule, settings),
     )
 
 
@@ -124,7 +129,7 @@ def preview_rule(request: Request, viewer: AnyScope, form: PostedForm) -> Respon
     stored = None
     if form.get("id"):
         with session_scope() as session:
-            stored = _stored(session, rule_admin.get(session, _uuid(form.get("id"))))
+            stored = _stored(session, rule_admin.get(session, _uuid(form.get("id"))), settings_of(request))
     version = form.get("version")
     return _page(request, viewer, typed, stored, version=version, span=form.get("span"), run=True)
 
@@ -135,7 +140,7 @@ def create_rule(request: Request, viewer: Writer, form: PostedForm) -> Response:
     typed = rule_form.from_post(form)
     try:
         with session_scope() as session:
-            rule = rule_admin.create(session, rule_form.to_body(typed), utc_now())
+            rule = rule_admin.create(session, rule_form.to_body(typed), settings_of(request), utc_now())
             AuditedChange(session, viewer.principal, f"rule:{rule.id}").record("rule.create", rule_json(rule))
             name = rule.name
     except InvalidInput as error:
@@ -150,17 +155,17 @@ def save_rule(request: Request, viewer: Writer, rule_id: RuleId, form: PostedFor
         return create_rule(request, viewer, form)
     typed = rule_form.from_post(form)
     with session_scope() as session:
-        stored = _stored(session, rule_admin.get(session, rule_id))
+        stored = _stored(session, rule_admin.get(session, rule_id), settings_of(request))
     if form.get("version") != stored.version:
         return _stale_page(request, viewer, typed, stored)
     try:
         with session_scope() as session:
             rule = rule_admin.get(session, rule_id, lock=True)
-            stored = _stored(session, rule)
+            stored = _stored(session, rule, settings_of(request))
             if form.get("version") != stored.version:
                 return _stale_page(request, viewer, typed, stored)
             change = AuditedChange(session, viewer.principal, f"rule:{rule_id}", rule_json(rule))
-            rule = rule_admin.replace(session, rule_id, rule_form.to_body(typed), utc_now())
+            rule = rule_admin.replace(session, rule_id, rule_form.to_body(typed), settings_of(request), utc_now())
             change.record("rule.update", rule_json(rule))
             restarted = definition.meaning_changed(stored.definition, definition.from_row(rule))
             name = rule.name
@@ -209,14 +214,14 @@ def _page(
     """Show the form; `run` counts the preview, too."""
     span = span if span in SPANS else DEFAULT_SPAN
     body = rule_form.to_body(form)
-    wanted, faults = _parse(body, form)
+    wanted, faults = _parse(body, form, settings_of(request))
     shown: ShownPreview | None = None
     refusal = ""
     fragment = request.headers.get("x-fragment", "")
     if run and wanted is not None and fragment in ("", "preview"):
         try:
             sent = body if stored is None else body | {"id": str(stored.id)}
-            shown = show(viewer, wanted, PREVIEWS.get(sent, span, request.app.state.settings, ladder=True), span)
+            shown = show(viewer, wanted, PREVIEWS.get(sent, span, settings_of(request), ladder=True), span)
         except InvalidInput as error:
             faults = rule_form.errors_of(form, [each for each in error.errors if each.field != "since"])
             refusal = "; ".join(f"The span {each.message}." for each in error.errors if each.field == "since")
@@ -285,11 +290,11 @@ def _other_rules(form: RuleForm, stored: Stored | None) -> list[tuple[str, str]]
     return sorted((names | gone).items(), key=lambda item: (item[1].lower(), item[0]))
 
 
-def _parse(body: dict[str, Any], form: RuleForm) -> tuple[RuleDefinition | None, list[FormError]]:
+def _parse(body: dict[str, Any], form: RuleForm, settings: Settings) -> tuple[RuleDefinition | None, list[FormError]]:
     """Read what is typed, for the sentence and the preview; a name is not needed for them."""
     try:
         wanted = definition.parse_rule(body | {"name": body["name"] or "preview"})
-        rule_admin.check(wanted)
+        rule_admin.check(wanted, settings)
     except InvalidInput as error:
         return None, rule_form.errors_of(form, error.errors)
     return wanted, []

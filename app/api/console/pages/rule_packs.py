@@ -11,6 +11,7 @@ from app.api.console.access import PostedForm, SignedIn, Viewer, Writer
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.week import WeekRow
+from app.api.deps import settings_of
 from app.api.problems import Refused
 from app.database import session_scope
 from app.enums import Severity
@@ -80,7 +81,7 @@ def _page(request: Request, viewer: Viewer, rows: Sequence[WeekRow], context: Ma
     with session_scope() as session:
         targets = week.list_targets(session)
     wanted = request.query_params.get("run", "")
-    shown = week.run_rows(viewer, rows, wanted, targets, shown_week, request.app.state.settings)
+    shown = week.run_rows(viewer, rows, wanted, targets, shown_week, settings_of(request))
     values = {
         "section": "rules",
         "rows": shown,

@@ -13,6 +13,7 @@ from app.api.console import rule_form
 from app.api.console.access import SignedIn, Viewer, Writer
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
+from app.api.deps import settings_of
 from app.database import session_scope
 from app.errors import FieldError
 from app.models import Rule
@@ -63,7 +64,7 @@ def list_rules(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)
         definitions = [definition.from_row(rule) for rule in rules]
-        warnings = [rule_admin.warnings(session, each) for each in definitions]
+        warnings = [rule_admin.warnings(session, each, settings_of(request)) for each in definitions]
         counts = search.count_by_rule(session, now - SHOWN_SPAN, now, SPARK_BUCKET)
         open_alerts = search.count_open_by_rule(session)
         session.expunge_all()
@@ -90,23 +91,23 @@ def _is_stale(rule: Rule, now: datetime) -> bool:
 @router.post("/rules/{rule_id}/enable")
 def enable_rule(request: Request, viewer: Writer, rule_id: RuleId) -> Response:
     """Switch a rule on."""
-    name = _switch(viewer, rule_id, enabled=True)
+    name = _switch(request, viewer, rule_id, enabled=True)
     return redirect(request, "/rules", Flash(f"“{name}” is on. It looks at what changes from now on."))
 
 
 @router.post("/rules/{rule_id}/disable")
 def disable_rule(request: Request, viewer: Writer, rule_id: RuleId) -> Response:
     """Switch a rule off."""
-    name = _switch(viewer, rule_id, enabled=False)
+    name = _switch(request, viewer, rule_id, enabled=False)
     text = f"“{name}” is off. Its open alerts are resolved."
     return redirect(request, "/rules", Flash(text, undo=f"/rules/{rule_id}/enable"))
 
 
-def _switch(viewer: Viewer, rule_id: UUID, *, enabled: bool) -> str:
+def _switch(request: Request, viewer: Viewer, rule_id: UUID, *, enabled: bool) -> str:
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
         change = AuditedChange(session, viewer.principal, f"rule:{rule_id}", rule_json(rule))
-        rule = rule_admin.patch(session, rule_id, {"enabled": enabled}, utc_now())
+        rule = rule_admin.patch(session, rule_id, {"enabled": enabled}, settings_of(request), utc_now())
         change.record("rule.update", rule_json(rule))
         return rule.name
 
@@ -118,5 +119,5 @@ def delete_rule(request: Request, viewer: Writer, rule_id: RuleId) -> Response:
         rule = rule_admin.get(session, rule_id, lock=True)
         name = rule.name
         AuditedChange(session, viewer.principal, f"rule:{rule_id}", rule_json(rule)).record("rule.delete", None)
-        rule_admin.delete(session, rule_id, utc_now())
+        rule_admin.delete(session, rule_id, settings_of(request), utc_now())
     return redirect(request, "/rules", Flash(f"“{name}” is deleted. Its alerts are kept."))

@@ -9,7 +9,7 @@ from app import __version__
 from app.api.console.access import ANY_SCOPE, THEME_COOKIE, THEMES, ZONE_COOKIE, PostedForm, SignedIn, is_https
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
-from app.config import Settings
+from app.api.deps import settings_of
 from app.services.health import Health
 from app.utils.zones import is_zone, zone_names
 
@@ -35,7 +35,7 @@ def show_health(request: Request, viewer: SignedIn) -> Response:
 @router.get("/settings")
 def show_settings(request: Request, viewer: SignedIn) -> Response:
     """Show the viewer's choices and the settings of the server. A secret is `set` or `not set`."""
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     rows = [(name.upper(), _shown(getattr(settings, name))) for name in type(settings).model_fields]
     context = {
         "section": "settings",
@@ -70,7 +70,7 @@ def save_choices(request: Request, form: PostedForm) -> Response:
                 value,
                 max_age=int(CHOICES_KEPT.total_seconds()),
                 path="/",
-                secure=is_https(request.app.state.settings),
+                secure=is_https(settings_of(request)),
                 samesite="lax",
             )
         else:

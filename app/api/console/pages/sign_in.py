@@ -14,9 +14,9 @@ from app.api.console.access import (
 )
 from app.api.console.rendering import HEADERS, redirect, render
 from app.api.console.routing import make_router
+from app.api.deps import settings_of
 from app.api.problems import Refused
 from app.api.security import principal_for
-from app.config import Settings
 from app.database import session_scope
 from app.services import keys
 from app.utils.clock import utc_now
@@ -51,7 +51,7 @@ def show_sign_in(request: Request) -> Response:
 def sign_in(request: Request, form: PostedForm) -> Response:
     """Start a session for a valid key."""
     check_origin(request)
-    settings: Settings = request.app.state.settings
+    settings = settings_of(request)
     target, name, remember = safe_next(form.get("next", "/")), form.get("name"), bool(form.get("remember"))
     try:
         principal = principal_for(request, form.get("key"))
@@ -73,5 +73,5 @@ def sign_out(request: Request, viewer: AnyScope) -> Response:
     with session_scope() as session:
         keys.sign_out(session, viewer.session.nonce, utc_now())
     answer = redirect(request, "/sign-in")
-    clear_session(answer, request.app.state.settings)
+    clear_session(answer, settings_of(request))
     return answer
