@@ -264,6 +264,11 @@ class Unnest:
     def __str__(self) -> str:
         return self._sql
 
+    @property
+    def for_driver(self) -> str:
+        """The table in a query of `fetch_rows`."""
+        return re.sub(r":(\w+)", r"%(\1)s", self._sql)
+
     def values(self, rows: Iterable[Sequence[object]]) -> dict[str, Sequence[object]]:
         """Return the parameters of the statement; rows have their values in the order of the columns."""
         columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in self._names]

@@ -23,6 +23,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app.database import Unnest
 from app.enums import ActionType, AttemptOutcome, LogSource, LogType, Severity
 
 Labels = tuple[tuple[str, str], ...]
@@ -136,6 +137,9 @@ def _bound(value: float) -> str:
     return repr(float(value))
 
 
+_ADDED = Unnest("added", name="text", labels="text", value="float8")
+
+
 def count(session: Session, increments: Mapping[Key, float]) -> None:
     """Add to the counters in the caller's transaction.
 
@@ -147,17 +151,10 @@ def count(session: Session, increments: Mapping[Key, float]) -> None:
     session.execute(
         text(
             "INSERT INTO counters AS kept (name, labels, part, value)"
-            " SELECT name, labels, :part, value"
-            " FROM unnest(CAST(:names AS text[]), CAST(:labels AS text[]), CAST(:amounts AS float8[]))"
-            " AS added (name, labels, value)"
+            f" SELECT name, labels, :part, value FROM {_ADDED}"
             " ON CONFLICT (name, labels, part) DO UPDATE SET value = kept.value + excluded.value"
         ),
-        {
-            "part": os.getpid() % COUNTER_SHARDS,
-            "names": [row[0] for row in rows],
-            "labels": [row[1] for row in rows],
-            "amounts": [row[2] for row in rows],
-        },
+        {"part": os.getpid() % COUNTER_SHARDS, **_ADDED.values(rows)},
     )
 
 

@@ -23,30 +23,34 @@ class LogField(NamedTuple):
     """Each change of a log has its own; the others are read from the log."""
     filterable: bool
     """Lists of logs can be filtered by it."""
+    tallied: bool
+    """Hourly tallies count each of its values apart."""
 
 
-def _field(name: str, sql_type: str = "text", *, in_changes: bool = False, filterable: bool = False) -> LogField:
+def _field(
+    name: str, sql_type: str = "text", *, in_changes: bool = False, filterable: bool = False, tallied: bool = False
+) -> LogField:
     # `from` is a keyword of Python and SQL, `to` and `text` are keywords of SQL.
     attribute = "from_" if name == "from" else name
     column = f"{name}_" if name in ("from", "to", "text") else name
-    return LogField(name, attribute, column, sql_type, in_changes, filterable)
+    return LogField(name, attribute, column, sql_type, in_changes, filterable, tallied)
 
 
 FIELDS = (
-    _field("status", in_changes=True, filterable=True),
-    _field("level", filterable=True),
-    _field("direction", filterable=True),
+    _field("status", in_changes=True, filterable=True, tallied=True),
+    _field("level", filterable=True, tallied=True),
+    _field("direction", filterable=True, tallied=True),
     _field("from", in_changes=True, filterable=True),
     _field("to", filterable=True),
-    _field("to_country", filterable=True),
-    _field("error_code", "int", in_changes=True, filterable=True),
+    _field("to_country", filterable=True, tallied=True),
+    _field("error_code", "int", in_changes=True, filterable=True, tallied=True),
     _field("error_message", in_changes=True),
     _field("text"),
     _field("price", "numeric", in_changes=True),
     _field("price_unit"),
     _field("duration_seconds", "int", in_changes=True),
     _field("segments", "int", in_changes=True),
-    _field("messaging_service_sid", filterable=True),
+    _field("messaging_service_sid", filterable=True, tallied=True),
     _field("resource_sid"),
 )
 """In the order of `LogVersion`, and of the API's JSON."""

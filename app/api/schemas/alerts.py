@@ -1,7 +1,7 @@
 """Schemas of alerts."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, field_validator
 
@@ -24,6 +24,7 @@ from app.api.schemas.common import (
 from app.api.schemas.deliveries import Delivery
 from app.enums import AlertStatus, ResolveReason, Severity
 from app.services.alerts.search import AlertFilter
+from app.services.findings.traits import TraitField
 
 MAX_MINUTES = 44_640
 VISIBLE = r"[^\s\u200b\u200c\u200d\u2060\ufeff]"
@@ -150,17 +151,9 @@ class AlertDetail(Alert):
 class SharedTrait(ResponseModel):
     """A value that the alert's logs share more, or less, than the others."""
 
-    field: Literal[
-        "to_country",
-        "from",
-        "messaging_service_sid",
-        "error_code",
-        "segments",
-        "hour",
-        "status",
-        "link_domain",
-        "first_words",
-    ] = Field(description="The field; `hour` is the hour of the day in UTC, 0 to 23.", examples=["link_domain"])
+    field: TraitField = Field(
+        description="The field; `hour` is the hour of the day in UTC, 0 to 23.", examples=["link_domain"]
+    )
     value: str | int = Field(description="The value.", examples=["bit.ly"])
     share: float = Field(description="Share of the alert's logs that have it, from 0 to 1.", examples=[0.98])
     share_of_others: float = Field(description="Share of the other logs that have it.", examples=[0.11])

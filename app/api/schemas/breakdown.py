@@ -1,13 +1,11 @@
 """Schemas of breakdowns."""
 
-from typing import Literal
-
 from pydantic import ConfigDict, Field
 
 from app.api.schemas.common import WARNINGS, FieldWarning, ResponseModel, ShownTime
 from app.api.schemas.logs import LogQuery
+from app.services.logs.breakdown import BreakdownField
 
-BreakdownField = Literal["to_country", "from", "messaging_service_sid", "error_code"]
 TO_FINAL = "the time from created to Twilio's last update when the final status was first read, in seconds"
 UNKNOWN = "null: that was not read whole"
 OF_MEASURED = "of final outbound messages; null without any"

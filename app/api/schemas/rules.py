@@ -8,6 +8,7 @@ from app.api.schemas.common import WARNINGS, FieldWarning, PageQuery, ResponseMo
 from app.api.schemas.logs import DIRECTION
 from app.enums import PatternType, Severity
 from app.services.rules.definition import RuleDefinition
+from app.services.rules.fields import GroupField
 
 Population = Literal["call", "message", "error", "any"]
 FILTERS = (
@@ -22,17 +23,6 @@ VALUE = (
     "The pattern: comma-separated codes and ranges, statuses or keywords; an RE2 pattern; a CEL expression; "
     "null for `any`."
 )
-GroupBy = Literal[
-    "account_sid",
-    "from",
-    "to",
-    "to_country",
-    "error_code",
-    "status",
-    "direction",
-    "messaging_service_sid",
-    "price_unit",
-]
 MATCHES = (
     "Logs that match, by the time that the condition uses. For `each`, `threshold`, `spike` and `new_value` that is "
     "when they reached their state. There can be more matches than logs in the population: some were created before."
@@ -102,7 +92,7 @@ class Rule(ResponseModel):
     pattern_type: PatternType = Field(description="How the pattern selects matching logs.", examples=["error_code"])
     pattern_value: str | None = Field(description=VALUE, examples=["30001,30002,30003"])
     condition: dict[str, Any] = Field(description=CONDITION, examples=[{"type": "each"}])
-    group_by: list[GroupBy] = Field(description="One alert for each combination of these values.", examples=[[]])
+    group_by: list[GroupField] = Field(description="One alert for each combination of these values.", examples=[[]])
     renotify_minutes: int | None = Field(
         description="Minutes between updates of an open alert; null: none.", examples=[60]
     )

@@ -7,26 +7,16 @@ from pydantic import ConfigDict, Field
 from app.api.schemas.breakdown import TO_FINAL
 from app.api.schemas.common import EXAMPLE_TIME, WARNINGS, FieldWarning, ResponseModel, ShownTime
 from app.api.schemas.logs import LogQuery
+from app.services.logs.stats import StatsField
 
 Bucket = Literal["minute", "hour", "day"]
-By = Literal[
-    "log_type",
-    "status",
-    "error_code",
-    "level",
-    "direction",
-    "from",
-    "to_country",
-    "messaging_service_sid",
-    "account_sid",
-]
 
 
 class StatsQuery(LogQuery):
     """Filters for the logs to count, and the buckets."""
 
     bucket: Bucket = Field("hour", description="The length of a bucket; the span may contain at most 10,000.")
-    by: By | None = Field(None, description="Count each value of this field separately.", examples=["status"])
+    by: StatsField | None = Field(None, description="Count each value of this field separately.", examples=["status"])
 
 
 class DeliveryStatsQuery(LogQuery):
@@ -52,7 +42,7 @@ class Stats(ResponseModel):
     model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     bucket: Bucket = Field(description="The length of a bucket.")
-    by: By | None = Field(description="The field.")
+    by: StatsField | None = Field(description="The field.")
     items: list[StatsItem] = Field(description="In order of time; buckets without logs are omitted.")
     warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Omitted if there are none.")
 

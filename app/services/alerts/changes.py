@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app import metrics
 from app.config import Settings
-from app.database import after_commit, update_rows
+from app.database import Unnest, after_commit, update_rows
 from app.enums import AlertStatus, NotificationType
 from app.models import Alert, Silence
 from app.services.alerts import silences
@@ -91,6 +91,7 @@ class NotifySettings:
         return cls(renotify, timedelta(minutes=rule.cooldown_minutes), rule.depends_on)
 
 
+_KNOWN = Unnest("known", mark="text")
 BUILT_IN_NOTIFY_SETTINGS = NotifySettings(renotify=None, cooldown=timedelta(minutes=10))
 """Of the alerts that no rule opens."""
 
@@ -115,14 +116,14 @@ class AlertChanges:
         """
         rows = self._session.execute(
             text(
-                "SELECT known.mark, previous.at FROM unnest(CAST(:marks AS text[])) AS known (mark)"
+                f"SELECT known.mark, previous.at FROM {_KNOWN}"
                 " CROSS JOIN LATERAL ("
                 " SELECT a.firing_notified_at AS at FROM alerts a"
                 " WHERE a.fingerprint = known.mark AND a.status = 'resolved' AND a.firing_notified_at IS NOT NULL"
                 " AND EXISTS (SELECT FROM deliveries d WHERE d.alert_id = a.id)"
                 " ORDER BY a.firing_notified_at DESC LIMIT 1) previous"
             ),
-            {"marks": list(fingerprints)},
+            _KNOWN.values((mark,) for mark in fingerprints),
         )
         self._previous_firings |= {row[0]: row[1] for row in rows}
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.database import fetch_rows
+from app.database import Unnest, fetch_rows
 from app.services.log_fields import version_columns
 from app.services.rules.types import LogVersion
 
@@ -85,10 +85,10 @@ _READ = f"""
     ORDER BY change.id
 """
 
+_ASKED = Unnest("asked", occurred_at="timestamptz", log_id="bigint", change_id="bigint")
 _READ_BEFORE = f"""
     SELECT {VERSION_COLUMNS}
-    FROM unnest(%(occurred_at)s::timestamptz[], %(logs)s::bigint[], %(changes)s::bigint[])
-        AS asked (occurred_at, log_id, change_id)
+    FROM {_ASKED.for_driver}
     CROSS JOIN LATERAL (
         SELECT * FROM log_changes WHERE log_changes.occurred_at = asked.occurred_at
         AND log_changes.log_id = asked.log_id AND log_changes.id < asked.change_id
@@ -117,17 +117,9 @@ def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[Log
     for change in changes:
         if not change.is_first and change.log_id not in asked:
             asked[change.log_id] = change
-    outside = list(asked.values())
-    stored = _versions(
-        session,
-        _READ_BEFORE,
-        {
-            "occurred_at": [change.occurred_at for change in outside],
-            "logs": [change.log_id for change in outside],
-            "changes": [change.change_id for change in outside],
-        },
-    )
-    last: dict[int, LogVersion] = {version.log_id: version for version in stored} if outside else {}
+    rows = [(change.occurred_at, change.log_id, change.change_id) for change in asked.values()]
+    stored = _versions(session, _READ_BEFORE, _ASKED.values(rows)) if rows else []
+    last: dict[int, LogVersion] = {version.log_id: version for version in stored}
     before: list[LogVersion | None] = []
     for change in changes:
         before.append(None if change.is_first else last.get(change.log_id))

@@ -19,6 +19,7 @@ from app.services.findings import wording
 from app.services.findings.comparison import MIN_LOGS, OUTCOME_FIELDS, SharedTrait, compare, strongest
 from app.services.findings.rule_of_alert import NoRule, RuleUnknown, rule_of_alert
 from app.services.findings.traits import FIELDS, TEXT_FIELDS, TracedLog
+from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter, conditions, keys_of_alert
 
 SAMPLE = 2_000
@@ -37,14 +38,7 @@ WITHOUT_RULE = {
 }
 TOO_LONG = "This alert lasts so long, with so many logs, that comparing them takes too long."
 NO_TEXTS = "Message texts are not stored, so links and first words are left out."
-_COLUMNS: dict[str, Any] = {
-    "account_sid": Account.sid,
-    "direction": Log.direction,
-    "from": Log.from_,
-    "to": Log.to_,
-    "to_country": Log.to_country,
-    "messaging_service_sid": Log.messaging_service_sid,
-}
+_POPULATION_FIELDS = ("account_sid", "direction", "from", "to", "to_country", "messaging_service_sid")
 """The fields of a group that say which logs an alert looks at. The others, such as the status, say how they ended."""
 _TRACED = (
     Log.log_type,
@@ -226,9 +220,9 @@ def _population(rule: Rule, span: _Span) -> LogFilter:
 
 def _of_group(alert: ComparedAlert) -> list[ColumnElement[bool]]:
     return [
-        _COLUMNS[field].is_(None) if value is None else _COLUMNS[field] == value
+        COLUMNS[field].is_(None) if value is None else COLUMNS[field] == value
         for field, value in alert.group.items()
-        if field in _COLUMNS and value != OTHER_GROUP
+        if field in _POPULATION_FIELDS and value != OTHER_GROUP
     ]
 
 

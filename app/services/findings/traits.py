@@ -6,11 +6,11 @@ Links and first words are taken from texts in memory and stored nowhere.
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 PLAIN_FIELDS = ("to_country", "from", "messaging_service_sid", "error_code", "segments", "status")
 TEXT_FIELDS = ("link_domain", "first_words")
-FIELDS = (
+TraitField = Literal[
     "link_domain",
     "from",
     "messaging_service_sid",
@@ -20,8 +20,9 @@ FIELDS = (
     "hour",
     "error_code",
     "status",
-)
+]
 """All, the likeliest cause first."""
+FIELDS: tuple[str, ...] = get_args(TraitField)
 MAX_TEXT_LENGTH = 2_000
 """Links and words further back are not looked for."""
 FIRST_WORDS = 3

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Integer, and_, case, cast, func, literal, select, text
 from sqlalchemy.orm import Session
@@ -18,18 +18,14 @@ from app.database import limit_statements
 from app.enums import LogType
 from app.errors import FieldError, InvalidInput, TookTooLong
 from app.models import Log
+from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter, conditions
 from app.services.logs.stats import DELIVERED, OTHER
 from app.utils.calendar_edges import shift
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 
-FIELDS: Mapping[str, Any] = {
-    "to_country": Log.to_country,
-    "from": Log.from_,
-    "messaging_service_sid": Log.messaging_service_sid,
-    "error_code": Log.error_code,
-}
+BreakdownField = Literal["to_country", "from", "messaging_service_sid", "error_code"]
 """The fields to break down by."""
 MAX_SPAN = timedelta(days=92)
 MAX_SECONDS = 20
@@ -171,7 +167,7 @@ def _cells(session: Session, log_filter: LogFilter, by: str) -> list[Cell]:
     seconds = cast(func.floor(func.extract("epoch", Log.changed_at - Log.occurred_at)), Integer)
     measured = func.coalesce(_MEASURED, literal(False))
     columns = (
-        FIELDS[by].label("value"),
+        COLUMNS[by].label("value"),
         measured.label("measured"),
         and_(measured, _IS_DELIVERED).label("delivered"),
         case((measured, seconds)).label("seconds"),
@@ -190,8 +186,8 @@ def _cells(session: Session, log_filter: LogFilter, by: str) -> list[Cell]:
 def _delivered_before(session: Session, log_filter: LogFilter, by: str) -> dict[Value, tuple[int, int]]:
     """Count the final and the delivered outbound messages of the span before, by value."""
     delivered = func.count().filter(_IS_DELIVERED)
-    query = select(FIELDS[by], func.count(), delivered).where(*conditions(log_filter), _MEASURED)
-    return {row[0]: (row[1], row[2]) for row in session.execute(query.group_by(FIELDS[by]))}
+    query = select(COLUMNS[by], func.count(), delivered).where(*conditions(log_filter), _MEASURED)
+    return {row[0]: (row[1], row[2]) for row in session.execute(query.group_by(COLUMNS[by]))}
 
 
 def _breakdowns(cells: Sequence[Cell], before: Mapping[Value, tuple[int, int]]) -> list[Breakdown]:

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from app.database import get_engine
+from app.database import Unnest, get_engine
 
 PARTITIONED = ("logs", "log_changes", "log_texts")
 # An arbitrary number that no other advisory lock of this database uses.
 PARTITION_LOCK = 4_715_620_732
 
 PARTITION = re.compile(r"\w+_p(\d{4})(\d{2})")
+_NAMES = Unnest("asked", name="text")
+_GONE = Unnest("gone", occurred_at="timestamptz", log_id="bigint")
 CHILDREN = text(
     "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid"
     " JOIN pg_class parent ON parent.oid = inhparent WHERE parent.relname = ANY(:tables)"
@@ -48,7 +50,7 @@ def ensure(session: Session, months: Iterable[Month]) -> None:
     """
     by_name = {_name(PARTITIONED[-1], month): month for month in months}
     names = session.scalars(
-        text("SELECT name FROM unnest(:names) AS name WHERE to_regclass(name) IS NULL"), {"names": list(by_name)}
+        text(f"SELECT name FROM {_NAMES} WHERE to_regclass(name) IS NULL"), _NAMES.values((name,) for name in by_name)
     )
     missing = sorted(by_name[name] for name in names)
     if not missing:
@@ -101,14 +103,12 @@ def trim_before(session: Session, cutoff: datetime, limit: int) -> int:
         ),
         {"cutoff": cutoff, "limit": limit},
     ).all()
-    gone = {"times": [row[0] for row in rows], "ids": [row[1] for row in rows]}
     for table in PARTITIONED[1:] if rows else ():
         session.execute(
             text(
-                f"DELETE FROM {table} AS kept USING unnest(CAST(:times AS timestamptz[]), CAST(:ids AS bigint[]))"
-                " AS gone (occurred_at, log_id)"
+                f"DELETE FROM {table} AS kept USING {_GONE}"
                 " WHERE kept.occurred_at = gone.occurred_at AND kept.log_id = gone.log_id"
             ),
-            gone,
+            _GONE.values(rows),
         )
     return len(rows)

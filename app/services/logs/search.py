@@ -14,6 +14,7 @@ from app.errors import NotFound
 from app.models import Account, Alert, Log, LogChange, LogText, Match, StreamSearch
 from app.services.log_fields import FIELDS
 from app.services.logs import change_consumers
+from app.services.logs.columns import COLUMNS
 from app.services.paging import Page, Position, beyond, limited, split_page
 from app.services.serializers import select_logs
 
@@ -56,7 +57,7 @@ class LogFilter:
 
 _COLUMNS: Mapping[str, InstrumentedAttribute[Any]] = {
     "log_type": Log.log_type,
-    **{field.attribute: getattr(Log, field.column) for field in FIELDS if field.filterable},
+    **{field.attribute: COLUMNS[field.name] for field in FIELDS if field.filterable},
 }
 SEARCHED = (Log.text_, Log.error_message, Log.from_, Log.to_, Log.sid)
 

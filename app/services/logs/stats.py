@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     CTE,
@@ -28,31 +28,28 @@ from sqlalchemy.orm import Session
 
 from app.enums import LogType
 from app.models import Account, DelayTally, Log, LogTally, SenderTally, TallyDimension
+from app.services.log_fields import FIELDS
 from app.services.logs import tallies
+from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter, conditions
 
 BUCKETS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
-FIELDS: dict[str, Any] = {
-    "log_type": Log.log_type,
-    "status": Log.status,
-    "error_code": Log.error_code,
-    "level": Log.level,
-    "direction": Log.direction,
-    "from": Log.from_,
-    "to_country": Log.to_country,
-    "messaging_service_sid": Log.messaging_service_sid,
-    "account_sid": Account.sid,
-}
+StatsField = Literal[
+    "log_type",
+    "status",
+    "error_code",
+    "level",
+    "direction",
+    "from",
+    "to_country",
+    "messaging_service_sid",
+    "account_sid",
+]
 """The fields to count by."""
 _TALLIED: dict[str, Any] = {
     "log_type": TallyDimension.log_type,
-    "status": TallyDimension.status,
-    "error_code": TallyDimension.error_code,
-    "level": TallyDimension.level,
-    "direction": TallyDimension.direction,
+    **{field.name: getattr(TallyDimension, field.column) for field in FIELDS if field.tallied},
     "from": SenderTally.sender,
-    "to_country": TallyDimension.to_country,
-    "messaging_service_sid": TallyDimension.messaging_service_sid,
     "account_sid": Account.sid,
     "final": TallyDimension.final,
 }
@@ -107,7 +104,7 @@ class Snapshot:
         Args:
             log_filter: with `since` and `until`.
             bucket: of `BUCKETS`.
-            by: of `FIELDS`, or None for one count per bucket.
+            by: of `StatsField`, or None for one count per bucket.
             max_values: less frequent values than these are combined as `__other__`.
         Returns: sorted by time, then by value.
         """
@@ -178,7 +175,7 @@ def _split(since: datetime, until: datetime, whole: _HourSpan) -> tuple[_HourSpa
 
 
 def _count_logs(log_filter: LogFilter, spans: Spans, bucket: str, by: str | None) -> Select[*tuple[Any, ...]]:
-    value = literal("") if by is None else func.coalesce(cast(FIELDS[by], Text), "")
+    value = literal("") if by is None else func.coalesce(cast(COLUMNS[by], Text), "")
     query = select(_bucket(bucket, Log.occurred_at).label("at"), value.label("value"), func.count().label("logs"))
     return (
         query.select_from(Log)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.models import LogChange, StreamTally, UntalliedHour
+from app.services.log_fields import FIELDS
 from app.services.logs import change_consumers
 from app.utils.calendar_edges import shift
 
@@ -22,17 +23,7 @@ CHANGES_AT_ONCE = 200_000
 HOURS_AT_ONCE = 12
 """Hours tallied per transaction."""
 
-DIMENSIONS = (
-    "account_id",
-    "log_type",
-    "status",
-    "level",
-    "direction",
-    "to_country",
-    "error_code",
-    "messaging_service_sid",
-    "final",
-)
+DIMENSIONS = ("account_id", "log_type", *(field.column for field in FIELDS if field.tallied), "final")
 SENDER_DIMENSIONS = tuple(
     f"CAST(NULL AS text) AS {name}" if name in ("to_country", "messaging_service_sid") else name for name in DIMENSIONS
 )

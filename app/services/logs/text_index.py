@@ -10,8 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.database import session_scope
+from app.database import Unnest, session_scope
 
+_CHANGED = Unnest("changed", occurred_at="timestamptz", id="bigint")
 BATCH_SIZE = 2_000
 """Changes indexed per transaction."""
 
@@ -55,17 +56,12 @@ def _index_batch(session: Session, stream_id: int, settings: Settings) -> int:
             "INSERT INTO log_texts AS kept (occurred_at, log_id, words)"
             " SELECT l.occurred_at, l.id, lower(concat_ws(chr(10), CASE WHEN :bodies OR l.log_type <> 'message'"
             " THEN l.text_ END, l.error_message, l.from_, l.to_, l.sid))"
-            " FROM unnest(CAST(:times AS timestamptz[]), CAST(:ids AS bigint[])) AS changed (occurred_at, id)"
-            " JOIN logs l USING (occurred_at, id)"
+            f" FROM {_CHANGED} JOIN logs l USING (occurred_at, id)"
             " ON CONFLICT (occurred_at, log_id) DO UPDATE SET words = excluded.words"
             " WHERE kept.words <> excluded.words"
         ),
         # Bodies that are not kept are about to be deleted from the logs, and must not remain here.
-        {
-            "bodies": settings.store_message_bodies,
-            "times": [at for at, _ in logs],
-            "ids": [log_id for _, log_id in logs],
-        },
+        {"bodies": settings.store_message_bodies, **_CHANGED.values(logs)},
     )
     session.execute(
         text("UPDATE stream_searches SET change_id = :last WHERE stream_id = :stream"),

@@ -8,31 +8,31 @@ import msgspec
 from app.enums import LogType
 
 
-class NormalizedLog(msgspec.Struct):
+class NormalizedLog(msgspec.Struct, kw_only=True):
     """One record of Twilio, normalized. Times are aware and in UTC."""
 
     sid: str
     log_type: LogType
-    status: str | None
+    status: str | None = None
     """Twilio's status; None for an error."""
-    level: str | None
+    level: str | None = None
     """For an error: error, warning, notice or debug."""
-    direction: str | None
-    from_: str | None
-    to: str | None
-    to_country: str | None
+    direction: str | None = None
+    from_: str | None = None
+    to: str | None = None
+    to_country: str | None = None
     """ISO 3166 alpha-2 of `to`."""
-    error_code: int | None
-    error_message: str | None
+    error_code: int | None = None
+    error_message: str | None = None
     """Twilio's message, or the catalogue's if Twilio sent only a code."""
-    text: str | None
+    text: str | None = None
     """The body of a message or the text of an error."""
-    price: Decimal | None
-    price_unit: str | None
-    duration_seconds: int | None
-    segments: int | None
-    messaging_service_sid: str | None
-    resource_sid: str | None
+    price: Decimal | None = None
+    price_unit: str | None = None
+    duration_seconds: int | None = None
+    segments: int | None = None
+    messaging_service_sid: str | None = None
+    resource_sid: str | None = None
     """For an error: the call, message or other resource that it names."""
     occurred_at: datetime
     """When Twilio created it."""
@@ -40,10 +40,10 @@ class NormalizedLog(msgspec.Struct):
     """When it reached this status and code, as far as this record shows."""
     updated_at: datetime
     """Twilio's `date_updated`, which orders versions; an estimate if that is missing, see `undated_at`."""
-    sent_at: datetime | None
+    sent_at: datetime | None = None
     """A message's `date_sent`, a call's `start_time`."""
     final: bool
-    rest: bytes | None
+    rest: bytes | None = None
     """JSON object with those of Twilio's fields that cannot be rebuilt from the others."""
     content_hash: int
     """Signed 64-bit hash of the record's bytes. Equal hashes mean that nothing changed."""

@@ -118,17 +118,7 @@ def patch(
     action = get(session, action_id, lock=True)
     if not isinstance(body, dict):
         raise InvalidInput([FieldError("body", "must be a JSON object")])
-    present = {
-        "rule_id": action.rule_id,
-        "action_type": action.action_type,
-        "enabled": action.enabled,
-        "min_severity": action.min_severity,
-        "notify_on": action.notify_on,
-        "after_minutes": action.after_minutes,
-        "bundle_seconds": action.bundle_seconds,
-        "config": masked_config(action, settings),
-        "report": action.report,
-    }
+    present = body_of(action, masked_config(action, settings))
     return _write(session, action, _parse(present | body), settings, now)
 
 
@@ -168,14 +158,7 @@ def _masked(action: Action, config: JsonObject, stored: JsonObject) -> JsonObjec
 
 
 def _columns(parsed: ActionBody, config: JsonObject, settings: Settings) -> JsonObject:
-    return {
-        "rule_id": parsed.rule_id,
-        "action_type": parsed.action_type,
-        "enabled": parsed.enabled,
-        "min_severity": parsed.min_severity,
-        "notify_on": list(parsed.notify_on),
-        "after_minutes": parsed.after_minutes,
-        "bundle_seconds": parsed.bundle_seconds,
+    return parsed.model_dump(exclude={"report"}) | {
         "config": encrypt(settings.secret_keys, orjson.dumps(config).decode()),
     }
 
@@ -230,19 +213,17 @@ def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
     return action
 
 
+def body_of(action: Action, config: JsonObject) -> JsonObject:
+    """Return the fields of an action's body, in their order."""
+    return {name: getattr(action, name) for name in ActionBody.model_fields} | {"config": config}
+
+
 def to_json(action: Action, settings: Settings, config: JsonObject | None = None) -> JsonObject:
     """Serialize an action with its secrets masked; `config` replaces the masked one."""
     return {
         "id": str(action.id),
+        **body_of(action, masked_config(action, settings) if config is None else config),
         "rule_id": None if action.rule_id is None else str(action.rule_id),
-        "action_type": action.action_type,
-        "enabled": action.enabled,
-        "min_severity": action.min_severity,
-        "notify_on": action.notify_on,
-        "after_minutes": action.after_minutes,
-        "bundle_seconds": action.bundle_seconds,
-        "config": masked_config(action, settings) if config is None else config,
-        "report": action.report,
         "disabled_reason": action.disabled_reason,
         "created_at": rfc3339(action.created_at),
         "updated_at": rfc3339(action.updated_at),

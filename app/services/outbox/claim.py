@@ -15,7 +15,7 @@ from sqlalchemy import and_, case, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.actions.registry import kind_for
-from app.database import copy_rows, update_rows
+from app.database import Unnest, copy_rows, update_rows
 from app.enums import ActionType, AttemptOutcome
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits
@@ -28,6 +28,7 @@ that is silent for longer has died or slept; until then what it had under way ho
 MAX_UNKNOWN_OUTCOMES = 5
 """A delivery whose attempts end so often with a dead worker is given up: it may be what kills them."""
 DISABLED = "the action is disabled; enable it and retry the delivery"
+_LOCKED = Unnest("a", id="uuid", probe_at="timestamptz", room="int")
 
 # SQL about an action `a` and a delivery `d` of it, for both statements that look for work: what the second would not
 # take must not fill the places of the first, or receivers that are down would keep others from being told.
@@ -127,8 +128,7 @@ def _select(
 ) -> list[UUID]:
     """Choose the deliveries to take, within the limits of the locked actions."""
     query = text(
-        "SELECT d.id FROM unnest(CAST(:ids AS uuid[]), CAST(:probes AS timestamptz[]), CAST(:room AS int[]))"
-        f" AS a (id, probe_at, room) {IN_FLIGHT_COUNT}"
+        f"SELECT d.id FROM {_LOCKED} {IN_FLIGHT_COUNT}"
         " CROSS JOIN LATERAL (SELECT d.id, d.next_attempt_at, d.number FROM deliveries d"
         f"  WHERE {IS_DUE} AND {IS_SENDABLE} ORDER BY d.next_attempt_at, d.number"
         "  LIMIT greatest(least(a.room, :at_once - busy.number,"
@@ -136,9 +136,9 @@ def _select(
         " ORDER BY d.next_attempt_at, d.number LIMIT :limit"
     )
     values = {
-        "ids": [action.id for action in actions],
-        "probes": [action.probe_at for action in actions],
-        "room": [limits.available_burst(action.free_at, now) for action in actions],
+        **_LOCKED.values(
+            (action.id, action.probe_at, limits.available_burst(action.free_at, now)) for action in actions
+        ),
         "now": now,
         "first_wait": first_wait,
         "at_once": limits.MAX_CONCURRENT,

@@ -8,16 +8,18 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.actions.base import Spread
+from app.database import Unnest
 from app.models import Account
 
 NEWEST = 500
 """Logs of an alert that are looked at: enough to tell one number from many, and cheap in a flood."""
 BY_COUNTRY, BY_ACCOUNT = 1, 2
+_ASKED = Unnest("asked", alert_id="uuid")
 _SPREAD = text(
-    """
+    f"""
     WITH hit AS (
         SELECT asked.alert_id, accounts.sid AS account_sid, logs.to_, logs.from_, logs.to_country
-        FROM unnest(CAST(:alerts AS uuid[])) AS asked (alert_id)
+        FROM {_ASKED}
         CROSS JOIN LATERAL (
             SELECT matches.occurred_at, matches.log_id FROM matches WHERE matches.alert_id = asked.alert_id
             ORDER BY matches.changed_at DESC LIMIT :newest
@@ -39,7 +41,7 @@ def spreads(session: Session, alert_ids: Collection[UUID]) -> dict[UUID, Spread]
     countries: dict[UUID, list[str]] = defaultdict(list)
     accounts: dict[UUID, list[str]] = defaultdict(list)
     for alert_id, level, country, account_sid, *numbers in session.execute(
-        _SPREAD, {"alerts": list(alert_ids), "newest": NEWEST}
+        _SPREAD, {"newest": NEWEST, **_ASKED.values((alert_id,) for alert_id in alert_ids)}
     ):
         if level == BY_COUNTRY:
             countries[alert_id] += [country] if country else []

@@ -214,17 +214,8 @@ class Actions:
         return self._entry(context, item, actions.to_audit_json(item, context.settings)["config"])
 
     def _entry(self, context: TransferContext, item: Action, config: JsonObject) -> JsonObject:
-        return {
-            "rule": context.names.rule_slug(item.rule_id),
-            "action_type": item.action_type,
-            "enabled": item.enabled,
-            "min_severity": item.min_severity,
-            "notify_on": list(item.notify_on),
-            "report": item.report,
-            "after_minutes": item.after_minutes,
-            "bundle_seconds": item.bundle_seconds,
-            "config": config,
-        }
+        fields = {name: value for name, value in actions.body_of(item, config).items() if name != "rule_id"}
+        return {"rule": context.names.rule_slug(item.rule_id), **fields}
 
     def create(self, context: TransferContext, entry: JsonObject) -> Action:
         body = self._body(context, entry)
