@@ -49,10 +49,6 @@ class Filters(Generic[Query]):
     given: Mapping[str, str]
     """What the address says, by name."""
 
-    def has_error(self) -> bool:
-        """Check whether some filter of the address cannot be used."""
-        return any(chip.error for chip in self.chips)
-
     def replaced(self, **values: str) -> str:
         """Return the address with some filters set or replaced; `from_` is `from`."""
         query = {**self.given, **{name.rstrip("_"): value for name, value in values.items()}}
