@@ -58,6 +58,8 @@ class Delivery(Base):
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     bundle_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """It waits until then for others to go out with; null: it does not, or no longer."""
+    held_by: Mapped[str | None]
+    """What held it when its bundle was over; null: nothing. What still fires when that ends is told anew."""
     bundle_item: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     """What a digest of its bundle says of it; of such a digest itself empty; null: it belongs to no bundle."""
     digest_id: Mapped[UUID | None]
