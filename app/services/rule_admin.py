@@ -30,6 +30,7 @@ HEALTH_FIELDS = definition.HEALTH_FIELDS
 """The fields of `health`."""
 SORT_KEY = (Rule.created_at, Rule.id)
 MAX_NAMES = 500
+CIRCLE = FieldError("depends_on", "must not lead back to the rule itself")
 
 
 def create(session: Session, body: object, settings: Settings, now: datetime) -> Rule:
@@ -47,13 +48,16 @@ def create(session: Session, body: object, settings: Settings, now: datetime) ->
     return rule
 
 
-def replace(session: Session, rule_id: UUID, body: object, settings: Settings, now: datetime) -> Rule:
+def replace(
+    session: Session, rule_id: UUID, body: object, settings: Settings, now: datetime, *, may_circle: bool = False
+) -> Rule:
     """Replace a rule. Read-only fields are ignored.
 
+    Args:    may_circle: the caller edits several rules, and looks for circles when all are edited: `circular`.
     Raises: NotFound, InvalidInput.
     """
     parsed = definition.parse_rule(definition.writable(body))
-    return _apply_edit(session, get(session, rule_id, lock=True), parsed, settings, now)
+    return _apply_edit(session, get(session, rule_id, lock=True), parsed, settings, now, may_circle=may_circle)
 
 
 def patch(session: Session, rule_id: UUID, body: object, settings: Settings, now: datetime) -> Rule:
@@ -161,7 +165,9 @@ def check(wanted: RuleDefinition, settings: Settings, before: RuleDefinition | N
         raise InvalidInput(found)
 
 
-def check_dependencies(session: Session, rule_id: UUID | None, wanted: RuleDefinition) -> None:
+def check_dependencies(
+    session: Session, rule_id: UUID | None, wanted: RuleDefinition, *, may_circle: bool = False
+) -> None:
     """Reject dependencies on rules that do not exist, and circles.
 
     Where the rule is then stored, the caller holds the rule set's lock.
@@ -177,10 +183,16 @@ def check_dependencies(session: Session, rule_id: UUID | None, wanted: RuleDefin
         for position, each in enumerate(wanted.depends_on, start=1)
         if each not in stored
     ]
-    if rule_id is not None and dependencies.find_circle(rule_id, wanted.depends_on, stored):
-        faults.append(FieldError("depends_on", "must not lead back to the rule itself"))
+    if rule_id is not None and not may_circle and dependencies.find_circle(rule_id, wanted.depends_on, stored):
+        faults.append(CIRCLE)
     if faults:
         raise InvalidInput(faults)
+
+
+def circular(session: Session) -> set[UUID]:
+    """Find the rules that depend on themselves, directly or through others."""
+    stored = {row.id: row.depends_on for row in session.execute(select(Rule.id, Rule.depends_on))}
+    return {rule_id for rule_id, named in stored.items() if named and dependencies.find_circle(rule_id, named, stored)}
 
 
 def warnings(session: Session, wanted: RuleDefinition, settings: Settings) -> list[FieldError]:
@@ -199,11 +211,19 @@ def _insert(parsed: RuleDefinition, started_at: datetime, now: datetime, slug: s
     return Rule(**definition.columns(parsed), slug=slug, started_at=started_at, created_at=now, updated_at=now)
 
 
-def _apply_edit(session: Session, rule: Rule, parsed: RuleDefinition, settings: Settings, now: datetime) -> Rule:
+def _apply_edit(
+    session: Session,
+    rule: Rule,
+    parsed: RuleDefinition,
+    settings: Settings,
+    now: datetime,
+    *,
+    may_circle: bool = False,
+) -> Rule:
     """Apply an edit to a locked rule. Restart it if its meaning changed or it was enabled."""
     before = definition.from_row(rule)
     check(parsed, settings, before)
-    check_dependencies(session, rule.id, parsed)
+    check_dependencies(session, rule.id, parsed, may_circle=may_circle)
     changed = definition.meaning_changed(before, parsed)
     if before.enabled and not parsed.enabled:
         manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_DISABLED, settings, now)

@@ -127,6 +127,9 @@ class ResourceKind(Protocol):
     def delete(self, context: TransferContext, item: Any) -> None:
         """Delete an object."""
 
+    def faults(self, context: TransferContext) -> dict[UUID, FieldError]:
+        """Find the objects that cannot stay as they are now that all are edited."""
+
     def warnings(self, context: TransferContext, item: Any) -> list[FieldError]:
         """List fields that may not have the intended effect."""
 
@@ -176,7 +179,11 @@ class Rules:
         return rule_admin.create(context.session, self._body(context, entry), context.settings, context.now)
 
     def update(self, context: TransferContext, item: Rule, entry: JsonObject) -> Rule:
-        return rule_admin.replace(context.session, item.id, self._body(context, entry), context.settings, context.now)
+        body = self._body(context, entry)
+        return rule_admin.replace(context.session, item.id, body, context.settings, context.now, may_circle=True)
+
+    def faults(self, context: TransferContext) -> dict[UUID, FieldError]:
+        return dict.fromkeys(rule_admin.circular(context.session), rule_admin.CIRCLE)
 
     def _body(self, context: TransferContext, entry: JsonObject) -> JsonObject:
         return entry | {"depends_on": context.names.rule_ids(entry, "depends_on")}
@@ -240,6 +247,9 @@ class Actions:
             "config": references.resolve(entry["config"], os.environ, "config"),
             "rule_id": None if rule_id is None else str(rule_id),
         }
+
+    def faults(self, context: TransferContext) -> dict[UUID, FieldError]:  # noqa: ARG002  # the protocol's
+        return {}
 
     def delete(self, context: TransferContext, item: Action) -> None:
         actions.delete(context.session, item.id, context.now)
@@ -307,6 +317,9 @@ class Silences:
     def update(self, context: TransferContext, item: Silence, entry: JsonObject) -> Silence:
         silences.delete(context.session, item.id)
         return self.create(context, entry)
+
+    def faults(self, context: TransferContext) -> dict[UUID, FieldError]:  # noqa: ARG002  # the protocol's
+        return {}
 
     def delete(self, context: TransferContext, item: Silence) -> None:
         silences.delete(context.session, item.id)

@@ -1,6 +1,6 @@
 """Exports the configuration as a document, and applies a document to the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,17 +69,17 @@ def apply_document(
     errors: list[FieldError] = []
     planned: list[Planned] = []
     for run in runs:
-        indexes = {slug: index for index, slug in enumerate(run.entries)}
         for slug in run.kind.order(run.entries):
             try:
                 planned += run.apply(slug)
             except InvalidInput as error:
-                path = f"{run.kind.name}s.{indexes[slug]}"
-                errors += [FieldError(f"{path}.{each.field}", each.message) for each in error.errors]
+                errors += run.locate(slug, error.errors)
+    for run in reversed(runs if prune and not errors else []):
+        planned += run.prune()
+    for run in [] if errors else runs:
+        errors += run.faults()
     if errors:
         raise InvalidInput(errors)
-    for run in reversed(runs if prune else []):
-        planned += run.prune()
     return planned
 
 
@@ -127,6 +127,17 @@ class _KindImport:
         self._manage(slug, made.id, references.used(entry.get("config")))
         warnings = kind.warnings(context, made)
         return self._planned("create" if item is None else "update", slug, made.id, before, after, warnings)
+
+    def locate(self, slug: str, errors: Sequence[FieldError]) -> list[FieldError]:
+        """Say at which field of the document the errors of an entry are."""
+        path = f"{self.kind.name}s.{list(self.entries).index(slug)}"
+        return [FieldError(f"{path}.{each.field}", each.message) for each in errors]
+
+    def faults(self) -> list[FieldError]:
+        """Find the entries that cannot be as they are beside the others."""
+        found = self.kind.faults(self.context)
+        slugs = {self.context.names.slugs[self.kind.name, object_id]: fault for object_id, fault in found.items()}
+        return [error for slug in self.entries if slug in slugs for error in self.locate(slug, [slugs[slug]])]
 
     def _find(self, slug: str) -> Any | None:
         """Find the object of a slug. An object that was renamed is found by the digits of its id."""
