@@ -87,9 +87,15 @@ drawn_logs = st.lists(
 conditions = st.one_of(
     st.just({"type": "each"}),
     st.builds(
-        lambda number, window: {"type": "threshold", "count": number, "window_minutes": window},
-        st.integers(1, 3),
+        lambda number, window, less: {
+            "type": "threshold",
+            "count": number,
+            "window_minutes": window,
+            "resolve_count": max(number - less, 1),
+        },
+        st.integers(1, 4),
         st.integers(1, 30),
+        st.integers(0, 3),
     ),
     st.builds(
         lambda field: {"type": "new_value", "field": field, "lookback_days": 30},
@@ -260,6 +266,7 @@ class Arrivals(RuleBasedStateMachine):
                 hits,
                 self.quiet,
                 count=self.condition.get("count", 1),
+                resolve_count=self.condition.get("resolve_count"),
                 window=timedelta(minutes=self.condition.get("window_minutes", 0)),
                 lookback=timedelta(days=30) if self.condition["type"] == "new_value" else None,
             )

@@ -5,6 +5,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -129,6 +130,8 @@ conditions = st.one_of(
 looks = st.sets(st.integers(1, LAST), min_size=1, max_size=8)
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @settings(
     max_examples=examples(6),
     phases=[Phase.explicit, Phase.generate],
