@@ -28,6 +28,7 @@ from app.models import Account, ApiKey, Backfill, Stream
 from app.services import audit, erasure, keys, move_database, rule_admin, secrets
 from app.services import doctor as doctors
 from app.services import setup as setups
+from app.services.alerts.withholding import withheld
 from app.services.evaluation import pipeline
 from app.services.ingest import accounts, backfills, callback_setup, polling, streams
 from app.services.outbox import actions, dispatch
@@ -197,7 +198,7 @@ def deliver() -> None:
     due_reports.make_due(get_settings(), utc_now())
     count = 0
     with asyncio.Runner() as runner:
-        while sent := dispatch.deliver_due(get_settings(), runner):
+        while sent := dispatch.deliver_due(get_settings(), runner, withheld):
             count += sent
     _print_line(f"{count} deliveries attempted")
 

@@ -142,6 +142,17 @@ class DeliveryStatus(StrEnum):
     """Included in a digest."""
 
 
+class HoldReason(StrEnum):
+    """What holds a firing that waited in a bundle."""
+
+    SILENCE = "silence"
+    """Its alert is silenced."""
+    ACKNOWLEDGEMENT = "acknowledgement"
+    """Somebody takes care of its alert."""
+    DEPENDENCY = "dependency"
+    """An open alert of a rule that its rule depends on explains it."""
+
+
 class AttemptOutcome(StrEnum):
     """The result of an attempt."""
 

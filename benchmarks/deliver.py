@@ -32,6 +32,7 @@ from app.config import Settings, get_settings
 from app.database import get_engine, session_scope
 from app.enums import NotificationType
 from app.models import Delivery
+from app.services.alerts.withholding import withheld
 from app.services.outbox import actions, dispatch
 from app.services.outbox.rows import delivery_row
 from app.utils.clock import utc_now
@@ -128,7 +129,7 @@ def measure(server: Postgres, milliseconds: int, *, profile: bool) -> None:
         began = time.monotonic()
         if profile:
             profiler.enable()
-        while dispatch.deliver_due(settings, runner):
+        while dispatch.deliver_due(settings, runner, withheld):
             pass
         profiler.disable()
         seconds = time.monotonic() - began

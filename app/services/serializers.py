@@ -130,6 +130,7 @@ def delivery_json(delivery: Delivery) -> JsonObject:
         "status": delivery.status,
         "created_at": rfc3339(delivery.created_at),
         "next_attempt_at": rfc3339_or_none(delivery.next_attempt_at),
+        "held_by": delivery.held_by,
     }
 
 

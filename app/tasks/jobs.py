@@ -14,6 +14,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.models import Heartbeat
 from app.services import health, retention
+from app.services.alerts.withholding import withheld
 from app.services.evaluation import pipeline
 from app.services.ingest import accounts, callbacks, polling, streams, subaccounts
 from app.services.ingest.listing import sleep_unless_stopping
@@ -103,7 +104,7 @@ def evaluate_time() -> None:
 
 @shared_task(name="deliver", **SHORT)
 def deliver() -> None:
-    _repeat("deliver", lambda: dispatch.deliver_due(get_settings(), _runner()) > 0, wake.deliver)
+    _repeat("deliver", lambda: dispatch.deliver_due(get_settings(), _runner(), withheld) > 0, wake.deliver)
 
 
 @shared_task(name="make_reports", **LONG)

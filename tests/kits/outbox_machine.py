@@ -24,6 +24,7 @@ from app.database import get_engine, session_scope
 from app.enums import NotificationType, Severity
 from app.errors import Conflict
 from app.models import Action, Alert
+from app.services.alerts.withholding import withheld
 from app.services.outbox import actions, bundle, claim, digest, dispatch, limits
 from app.services.outbox.cancellation import fail_orphans
 from app.services.outbox.claim import Claim
@@ -404,7 +405,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def look_for_digests(self) -> None:
         with session_scope() as session:
             fail_orphans(session, self.clock())
-            bundle.release_due(session, get_settings(), self.clock())
+            bundle.release_due(session, get_settings(), withheld, self.clock())
             digest.make_due(session, get_settings(), self.clock())
         over = [row for row in self.deliveries() if row["bundle_until"] and row["bundle_until"] <= self.clock()]
         assert not over, "a bundle that is over is let out"

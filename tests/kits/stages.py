@@ -18,6 +18,7 @@ from app import models, wake
 from app.config import Settings, get_settings
 from app.database import session_scope
 from app.services import retention
+from app.services.alerts.withholding import withheld
 from app.services.evaluation import pipeline
 from app.services.ingest import accounts, callbacks, polling
 from app.services.outbox import dispatch
@@ -62,7 +63,7 @@ def _evaluate() -> None:
 
 def _deliver() -> None:
     with asyncio.Runner() as runner:
-        while dispatch.deliver_due(get_settings(), runner):
+        while dispatch.deliver_due(get_settings(), runner, withheld):
             pass
 
 

@@ -18,7 +18,7 @@ from app.api.schemas.common import (
     Values,
     members,
 )
-from app.enums import AttemptOutcome, DeliveryStatus
+from app.enums import AttemptOutcome, DeliveryStatus, HoldReason
 from app.services.outbox.deliveries import DeliveryFilter
 
 
@@ -64,6 +64,10 @@ class Delivery(ResponseModel):
     status: DeliveryStatus = Field(description="Status of the delivery.")
     created_at: ShownTime = Field(description="When it was created.")
     next_attempt_at: ShownTime | None = Field(description="When it is attempted next; null once it has ended.")
+    held_by: HoldReason | None = Field(
+        description="What holds it since its bundle was over; null: nothing. If the alert still fires when that ends, "
+        "a new delivery takes its place."
+    )
 
 
 class DeliveryDetail(Delivery):

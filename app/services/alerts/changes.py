@@ -23,7 +23,7 @@ from app.enums import AlertStatus, NotificationType
 from app.models import Alert, Silence
 from app.services.alerts import silences
 from app.services.alerts.dependencies import Dependencies, load_dependencies
-from app.services.alerts.notification_policy import NotifyInput, decide, may_escalate
+from app.services.alerts.notification_policy import NotifyInput, decide, may_escalate, may_tell_held
 from app.services.alerts.state_machine import Event, Fire, Notify, transition
 from app.services.outbox.enqueue import Notice, enqueue, make_notice
 from app.services.rules.rule import Rule
@@ -175,11 +175,17 @@ class AlertChanges:
             self._changed[alert.id] = alert
 
     def decide_notification(
-        self, alert: Alert, notify_settings: NotifySettings, escalate_to: Collection[UUID] = ()
+        self,
+        alert: Alert,
+        notify_settings: NotifySettings,
+        escalate_to: Collection[UUID] = (),
+        held_for: Collection[UUID] = (),
     ) -> None:
         """Note what is to be told of an alert now, and when to look again.
 
-        Args:    escalate_to: actions that waited long enough to be told of its firing.
+        Args:
+            escalate_to: actions that waited long enough to be told of its firing.
+            held_for: actions for which its firing was held in a bundle.
         """
         silenced = silences.is_silenced(self._active_silences(), alert.rule_id, alert.group)
         suppressed_by = self._suppressor(alert, notify_settings.depends_on)
@@ -209,8 +215,11 @@ class AlertChanges:
             self._previous_firings[alert.fingerprint] = self._now
         if decision.notify is not None:
             self._notices.append(make_notice(decision.notify, alert))
-        if escalate_to and may_escalate(state, decision, self._now):
-            self._notices.append(make_notice(NotificationType.FIRING, alert, frozenset(escalate_to)))
+        waited = set(escalate_to) if may_escalate(state, decision, self._now) else set()
+        if may_tell_held(state):
+            waited.update(held_for)
+        if waited:
+            self._notices.append(make_notice(NotificationType.FIRING, alert, frozenset(waited)))
 
     def _suppressor(self, alert: Alert, depends_on: Sequence[UUID]) -> UUID | None:
         """Find the alert that suppresses one; what is over keeps what suppressed it."""

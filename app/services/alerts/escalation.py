@@ -30,7 +30,7 @@ _PENDING = """
     WHERE alerts.status <> 'resolved' AND alerts.escalates_from IS NOT NULL
         AND NOT EXISTS (
             SELECT FROM deliveries WHERE deliveries.alert_id = alerts.id AND deliveries.action_id = actions.id
-            AND deliveries.type = 'alert.firing'
+            AND deliveries.type = 'alert.firing' AND deliveries.held_by IS NULL
         )
 """
 _DUE = text(f"SELECT alert_id, action_id FROM ({_PENDING}) AS pending WHERE at <= :now")

@@ -58,9 +58,14 @@ def may_escalate(alert_state: NotifyInput, decision: Decision, now: datetime) ->
 
     Args:    decision: what was decided of it now: where it begins to wait only now, nobody has waited.
     """
-    withheld = alert_state.silenced or alert_state.suppressed
     began = decision.escalates_from
-    return alert_state.status == AlertStatus.FIRING and not withheld and began is not None and began < now
+    return may_tell_held(alert_state) and began is not None and began < now
+
+
+def may_tell_held(alert_state: NotifyInput) -> bool:
+    """Say whether the firing of an alert may be told now to actions for which it was held in a bundle."""
+    withheld = alert_state.silenced or alert_state.suppressed
+    return alert_state.status == AlertStatus.FIRING and not withheld
 
 
 def _escalates_from(alert_state: NotifyInput, decision: Decision, now: datetime) -> datetime | None:

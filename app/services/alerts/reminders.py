@@ -1,5 +1,6 @@
 """Tells what time alone has made due: after a cooldown, an update, a silence, an acknowledgement that ends, the end of
-an alert that suppressed it, or the wait of an action that escalates; and marks what is silenced or suppressed.
+an alert that suppressed it, or the wait of an action that escalates; and what was held in a bundle meanwhile. Marks
+what is silenced or suppressed.
 """
 
 from collections.abc import Mapping
@@ -15,17 +16,19 @@ from app.models import Alert
 from app.services.alerts import escalation, silences
 from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, NotifySettings
 from app.services.alerts.state_machine import Unacknowledge
+from app.services.outbox import bundle
 from app.services.rules.rule import Rule
 
 
 def send_due(session: Session, rules: Mapping[UUID, Rule], settings: Settings, now: datetime) -> int:
     """Make the notifications that are due by now; return how many deliveries that were."""
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED)
-    escalations = escalation.find_due(session, now)
+    escalations, held = escalation.find_due(session, now), bundle.find_held(session)
     if not silences.active_silences(session, now):
         dependent = Alert.rule_id.in_([rule.id for rule in rules.values() if rule.depends_on])
         marked = Alert.silenced | Alert.suppressed_by.is_not(None)
-        query = query.where((Alert.notify_at <= now) | marked | dependent | Alert.id.in_(escalations))
+        waited = Alert.id.in_(escalations.keys() | held.keys())
+        query = query.where((Alert.notify_at <= now) | marked | dependent | waited)
     alerts = session.scalars(query.order_by(Alert.id).with_for_update(skip_locked=True)).all()
     if not alerts:
         return 0
@@ -39,6 +42,8 @@ def send_due(session: Session, rules: Mapping[UUID, Rule], settings: Settings, n
             if alert.acknowledged_until is not None and alert.acknowledged_until <= now:
                 alert_changes.apply(alert, Unacknowledge(now))
             notify_settings = NotifySettings.from_rule(rule) if rule else BUILT_IN_NOTIFY_SETTINGS
-            alert_changes.decide_notification(alert, notify_settings, escalations.get(alert.id, ()))
+            alert_changes.decide_notification(
+                alert, notify_settings, escalations.get(alert.id, ()), held.get(alert.id, ())
+            )
     alert_changes.save_alerts()
     return alert_changes.enqueue_notices()

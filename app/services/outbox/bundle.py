@@ -1,17 +1,18 @@
 """Bundles: firings that come close together for one action go out as one message, the worst first.
 
 A bundled firing is a delivery like any other, whole and frozen; it only waits. When the bundle is over it goes out by
-itself if it is alone, and within a digest otherwise. A resolve takes it out while it waits.
+itself if it is alone, and within a digest otherwise. A resolve takes it out while it waits. If the alert is withheld
+then, it is held, and a new firing takes its place when that ends.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -19,7 +20,7 @@ from app.actions.base import Notification, Spread, make_alert
 from app.actions.message_content import compose
 from app.actions.registry import kind_for
 from app.config import Settings
-from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
+from app.enums import ActionType, DeliveryStatus, HoldReason, NotificationType, Severity
 from app.models import Action, Delivery
 from app.services.outbox.digest import MAX_ITEMS, digest_data
 from app.services.outbox.rows import config_of, delivery_row
@@ -27,7 +28,11 @@ from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 
 log = structlog.get_logger()
-_WAITS = (Delivery.status == DeliveryStatus.PENDING) & Delivery.bundle_until.is_not(None)
+Withheld = Callable[[Session, Collection[UUID], datetime], Mapping[UUID, HoldReason]]
+"""Says which alerts are to be told to nobody now, and why."""
+_BUNDLED = (Delivery.status == DeliveryStatus.PENDING) & Delivery.bundle_until.is_not(None)
+_WAITS = _BUNDLED & Delivery.held_by.is_(None)
+_HELD = _BUNDLED & Delivery.held_by.is_not(None)
 
 
 def open_bundles(session: Session, now: datetime) -> dict[UUID, datetime]:
@@ -38,9 +43,30 @@ def open_bundles(session: Session, now: datetime) -> dict[UUID, datetime]:
 
 
 def take_out(session: Session, alert_ids: Collection[UUID], now: datetime) -> None:
-    """Take the firings of resolved alerts out of open bundles: nobody is told of them."""
+    """Take the firings of resolved alerts out of open bundles, and what is held: nobody is told of them."""
     if alert_ids:
-        session.execute(delete(Delivery).where(Delivery.alert_id.in_(alert_ids), _WAITS, Delivery.bundle_until > now))
+        untold = or_(Delivery.bundle_until > now, _HELD)
+        session.execute(delete(Delivery).where(Delivery.alert_id.in_(alert_ids), _BUNDLED, untold))
+
+
+def find_held(session: Session) -> dict[UUID, set[UUID]]:
+    """Find the actions for which firings are held, by alert; those that escalate wait anew instead."""
+    held: dict[UUID, set[UUID]] = defaultdict(set)
+    query = select(Delivery.alert_id, Delivery.action_id).join(Action, Action.id == Delivery.action_id)
+    for alert_id, action_id in session.execute(query.where(_HELD, Action.after_minutes == 0)):
+        if alert_id is not None:
+            held[alert_id].add(action_id)
+    return held
+
+
+def replace_held(session: Session, firings: Collection[tuple[UUID, UUID]]) -> None:
+    """Delete what is held: new firings take its place.
+
+    Args:    firings: alerts, each with an action.
+    """
+    if firings:
+        held = _HELD & tuple_(Delivery.alert_id, Delivery.action_id).in_(firings)
+        session.execute(delete(Delivery).where(held))
 
 
 def bundle_item(notification: Notification, finding: str | None) -> JsonObject:
@@ -64,21 +90,25 @@ def bundle_item(notification: Notification, finding: str | None) -> JsonObject:
     }
 
 
-def release_due(session: Session, settings: Settings, now: datetime) -> int:
-    """Let out the bundles that are over; return how many digests were made."""
+def release_due(session: Session, settings: Settings, withheld: Withheld, now: datetime) -> int:
+    """Let out the bundles that are over, and hold what is withheld; return how many digests were made."""
     due = session.scalars(select(Delivery.action_id).where(_WAITS, Delivery.bundle_until <= now).distinct()).all()
     if not due:
         return 0
     actions = select(Action).where(Action.id.in_(due)).with_for_update(skip_locked=True, key_share=True)
-    return sum(_release(session, action, settings, now) for action in session.scalars(actions).all())
+    return sum(_release(session, action, settings, withheld, now) for action in session.scalars(actions).all())
 
 
-def _release(session: Session, action: Action, settings: Settings, now: datetime) -> int:
+def _release(session: Session, action: Action, settings: Settings, withheld: Withheld, now: datetime) -> int:
     """Let out the bundles of one action, whose row is locked."""
-    bundles: dict[tuple[str, datetime | None], list[Delivery]] = defaultdict(list)
     query = select(Delivery).where(Delivery.action_id == action.id, _WAITS, Delivery.bundle_until <= now)
-    for each in session.scalars(query.order_by(Delivery.number).with_for_update()):
-        bundles[each.recipient, each.bundle_until].append(each)
+    due = session.scalars(query.order_by(Delivery.number).with_for_update()).all()
+    reasons = withheld(session, {each.alert_id for each in due if each.alert_id}, now)
+    bundles: dict[tuple[str, datetime | None], list[Delivery]] = defaultdict(list)
+    for each in due:
+        each.held_by = reasons.get(each.alert_id) if each.alert_id else None
+        if each.held_by is None:
+            bundles[each.recipient, each.bundle_until].append(each)
     return sum(_release_one(session, action, deliveries, settings, now) for deliveries in bundles.values())
 
 

@@ -65,6 +65,7 @@ def _fail(session: Session, which: ColumnElement[bool], reason: str, now: dateti
             finished_at=now,
             next_attempt_at=None,
             bundle_until=None,
+            held_by=None,
             lease_token=None,
             lease_until=None,
         )

@@ -39,17 +39,20 @@ log = structlog.get_logger()
 Clock = Callable[[], datetime]
 
 
-def deliver_due(settings: Settings, runner: asyncio.Runner, clock: Clock | None = None) -> int:
+def deliver_due(
+    settings: Settings, runner: asyncio.Runner, withheld: bundle.Withheld, clock: Clock | None = None
+) -> int:
     """Send deliveries until none is due, or for some seconds; return how many were attempted.
 
     Args:
         runner: keeps one event loop for the life of the process.
+        withheld: says which alerts of a bundle that is over are to be told to nobody now.
         clock: tells the time in place of the database's clock, which all workers share.
     """
     with session_scope() as session:
         now = _now(session, clock)
         cancellation.fail_orphans(session, now)
-        bundle.release_due(session, settings, now)
+        bundle.release_due(session, settings, withheld, now)
         digest.make_due(session, settings, now)
     return runner.run(_DeliveryLoop(settings, clock).run())
 

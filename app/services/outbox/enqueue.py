@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import orjson
@@ -53,7 +54,8 @@ class Notice:
     escalates_from: datetime | None = None
     """From when actions that escalate wait."""
     escalate_to: frozenset[UUID] = frozenset()
-    """The actions that waited to be told of the firing: they alone are told; empty: those that need not wait are."""
+    """The actions that waited for the firing, or for which it was held: they alone are told; empty: all that need not
+    wait are."""
 
 
 def make_notice(kind: NotificationType, alert: Alert, escalate_to: frozenset[UUID] = frozenset()) -> Notice:
@@ -127,10 +129,12 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     found = findings.find(session, _compared(notices), settings)
     lock_notices(session)
     bundle.take_out(session, {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}, now)
+    recipients = _firing_recipients(session, notices)
+    bundle.replace_held(session, [(each.alert_id, action_id) for each in notices for action_id in each.escalate_to])
     targets = _targets(session, settings)
     if not any(target.wants(each) for target in targets for each in notices):
         return 0
-    deliveries = _Deliveries(session, notices, now)
+    deliveries = _Deliveries(session, recipients, now)
     logs = _newest_logs(session, {each.alert_id for each in notices}, settings)
     rules = _rules(session, {each.rule_id for each in notices if each.rule_id}, settings)
     spreads = spread.spreads(session, {each.alert_id for each in notices})
@@ -167,10 +171,10 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
 class _Deliveries:
     """The deliveries that a transaction makes, and who hears of what by them."""
 
-    def __init__(self, session: Session, notices: Sequence[Notice], now: datetime) -> None:
+    def __init__(self, session: Session, recipients: "FiringRecipients", now: datetime) -> None:
         self.rows: list[JsonObject] = []
         self._now = now
-        self._told, self._bundled = _firing_recipients(session, notices)
+        self._told, self._bundled = recipients
         self._bundles = bundle.open_bundles(session, now)
         self._recent_counts = digest.count_recent(session, now)
 
@@ -313,24 +317,37 @@ def _receiver_key(action_type: str, recipient: str) -> str:
     return action_type if action_type == ActionType.WEBHOOK else recipient
 
 
-def _firing_recipients(session: Session, notices: Sequence[Notice]) -> tuple[set[RecipientKey], set[RecipientKey]]:
-    """Find who has, or will have, a delivery that tells of the firing of these alerts, by itself or within a digest;
-    and whose delivery waits in a bundle.
-    """
+class FiringRecipients(NamedTuple):
+    """Who hears of the firing of some alerts."""
+
+    told: set[RecipientKey]
+    """Who has, or will have, a delivery that tells of it, by itself or within a digest."""
+    bundled: set[RecipientKey]
+    """Whose delivery waits in a bundle, or is held."""
+
+
+def _firing_recipients(session: Session, notices: Sequence[Notice]) -> FiringRecipients:
+    """Find who hears of the firing of these alerts by deliveries that were made before."""
     alert_ids = {each.alert_id for each in notices}
     rows = session.execute(
         select(
-            Delivery.alert_id, Delivery.action_id, Delivery.action_type, Delivery.recipient, Delivery.bundle_until
+            Delivery.alert_id,
+            Delivery.action_id,
+            Delivery.action_type,
+            Delivery.recipient,
+            Delivery.bundle_until,
+            Delivery.held_by,
         ).where(Delivery.alert_id.in_(alert_ids), Delivery.type == NotificationType.FIRING)
     )
     told: set[RecipientKey] = set()
     bundled: set[RecipientKey] = set()
     for row in rows:
         key = row.alert_id, row.action_id, _receiver_key(row.action_type, row.recipient)
-        told.add(key)
+        if row.held_by is None:
+            told.add(key)
         if row.bundle_until is not None:
             bundled.add(key)
-    return told, bundled
+    return FiringRecipients(told, bundled)
 
 
 def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> dict[UUID, list[JsonObject]]:

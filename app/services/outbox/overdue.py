@@ -11,14 +11,14 @@ from app.services.outbox.rows import BLOCKED_BY_EARLIER
 def overdue(session: Session, now: datetime, after: timedelta) -> tuple[int, datetime | None]:
     """Count the deliveries that nothing holds back but a worker that does not come.
 
-    What waits for an earlier delivery of its alert, or for a receiver that is down, is not overdue.
+    What waits for an earlier delivery of its alert, or for a receiver that is down, or is held, is not overdue.
 
     Returns: how many, and when the first of them was due.
     """
     row = session.execute(
         text(
             "SELECT count(*), min(d.next_attempt_at) FROM deliveries d LEFT JOIN actions a ON a.id = d.action_id"
-            " WHERE d.status = 'pending' AND d.next_attempt_at < :oldest AND a.probe_at IS NULL"
+            " WHERE d.status = 'pending' AND d.next_attempt_at < :oldest AND d.held_by IS NULL AND a.probe_at IS NULL"
             " AND (d.lease_until IS NULL OR d.lease_until < :now)"
             f" AND NOT {BLOCKED_BY_EARLIER}"
         ),

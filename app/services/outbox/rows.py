@@ -94,5 +94,6 @@ def delivery_row(
         "created_at": now,
         "next_attempt_at": now,
         "bundle_until": None,
+        "held_by": None,
         "bundle_item": None,
     }

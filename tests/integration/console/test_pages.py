@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.database import session_scope
-from app.enums import Scope
+from app.enums import HoldReason, Scope
 from app.models import Action, Attempt, Delivery
 from app.utils.clock import cut_to_second, utc_now
 from tests.feeding import Feed, evaluate, log
@@ -56,6 +56,16 @@ async def test_a_key_that_only_reads_sees_all_but_keys_and_audit(browser: Browse
     for path in pages(browser.app, "GET"):
         if path != "/kit" and "{" not in path and "0000" not in path and "6f1c2f0e" not in path:
             assert (await browser.get(path)).status_code == (403 if path in ADMIN_PAGES else 200), path
+
+
+async def test_a_delivery_that_is_held_says_by_what(browser: Browser) -> None:
+    delivery_id = make_delivery("pending")
+    with session_scope() as session:
+        session.get_one(Delivery, delivery_id).held_by = HoldReason.SILENCE
+    await browser.sign_in()
+    page = (await browser.get(f"/deliveries/{delivery_id}")).text
+    assert "Held: its alert was silenced when its bundle was over." in page
+    assert "next attempt" not in page
 
 
 async def test_a_delivery_shows_its_attempts_as_text_and_can_be_retried(browser: Browser) -> None:

@@ -14,6 +14,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import NotificationType
 from app.models import Action, Alert, Attempt, Delivery
+from app.services.alerts.withholding import withheld
 from app.services.outbox import actions, dispatch
 from app.services.outbox.enqueue import enqueue, make_notice
 from tests.conftest import forget
@@ -85,7 +86,7 @@ class Outbox:
     def deliver(self, **later: float) -> int:
         if later:
             self.clock.advance(**later)
-        return dispatch.deliver_due(get_settings(), self.runner, self.clock)
+        return dispatch.deliver_due(get_settings(), self.runner, withheld, self.clock)
 
     def delivery(self, delivery_id: UUID) -> Delivery:
         with session_scope() as session:

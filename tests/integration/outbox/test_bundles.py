@@ -11,6 +11,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import NotificationType
 from app.models import Alert
+from app.services.alerts.withholding import withheld
 from app.services.outbox import actions, bundle
 from app.services.outbox.enqueue import enqueue, make_notice
 from app.services.outbox.retry import retry
@@ -186,7 +187,7 @@ def test_a_resolve_and_the_end_of_the_bundle_at_one_moment_agree(
     worker = threading.Thread(target=resolve, args=(alerts[0],))
     worker.start()
     with session_scope() as session:
-        bundle.release_due(session, get_settings(), outbox.clock())
+        bundle.release_due(session, get_settings(), withheld, outbox.clock())
     worker.join(PATIENCE_SECONDS)
     outbox.deliver()
     outbox.deliver(seconds=1)

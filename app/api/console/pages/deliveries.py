@@ -18,7 +18,7 @@ from app.api.lists import read_position
 from app.api.schemas.deliveries import DeliveryFilters, RetryBody
 from app.config import Settings
 from app.database import session_scope
-from app.enums import Scope
+from app.enums import HoldReason, Scope
 from app.models import Action
 from app.services.outbox import actions, deliveries, retry
 from app.services.serializers import delivery_json
@@ -32,7 +32,11 @@ RETRIED_SPAN = timedelta(days=7)
 """How far back failed deliveries are retried together, where no time is given."""
 TABS = (("", "All"), ("failed", "Failed"), ("pending", "Pending"), ("succeeded", "Succeeded"))
 
-
+HOLD_TEXTS = {
+    HoldReason.SILENCE: "its alert was silenced",
+    HoldReason.ACKNOWLEDGEMENT: "its alert was acknowledged",
+    HoldReason.DEPENDENCY: "another open alert explained its alert",
+}
 MAX_ACTIONS = 1000
 RETRIED_SPANS = {"1h": "an hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
 """How far back failed deliveries can be retried together."""
@@ -111,7 +115,8 @@ def show_delivery(request: Request, viewer: SignedIn, delivery_id: DeliveryId) -
     with session_scope() as session:
         delivery, attempts = deliveries.get(session, delivery_id), deliveries.attempts_of(session, delivery_id)
         session.expunge_all()
-    context = {"section": "deliveries", "delivery": delivery, "attempts": attempts}
+    held_by = HOLD_TEXTS[HoldReason(delivery.held_by)] if delivery.held_by else ""
+    context = {"section": "deliveries", "delivery": delivery, "attempts": attempts, "held_by": held_by}
     return render(request, viewer, "delivery.html", context)
 
 
