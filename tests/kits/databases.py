@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.models import Base
 from scripts.local.postgres import Postgres
+from tests.kits.waiting import wait_until
 
 MAX_BYTES = 32 * 2**20
 """A database that has grown beyond this is replaced: deleted rows still take space in its files."""
@@ -70,11 +71,13 @@ class Databases:
     def _reset(self, name: str) -> bool:
         """Empty a database and rename it; false where that is not enough to make it as good as new."""
         with self.postgres.maintenance() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,))
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            _wait_until_unused(cursor, name)
             cursor.execute("SELECT datallowconn, pg_database_size(oid) FROM pg_database WHERE datname = %s", (name,))
             allowed, size = cursor.fetchone() or (False, 0)
             if not allowed or size > MAX_BYTES or not self._empty(name):
                 return False
+            _wait_until_unused(cursor, name)
             self._idle = self._new_name()
             cursor.execute(f'ALTER DATABASE "{name}" RENAME TO "{self._idle}"')
             return True
@@ -95,6 +98,16 @@ class Databases:
 
     def _connect(self, name: str) -> closing[Connection]:
         return closing(psycopg2.connect(self.postgres.url(name)))
+
+
+def _wait_until_unused(cursor: Cursor, name: str) -> None:
+    """Wait until the last session of a database has ended; PostgreSQL itself would look every 100 ms only."""
+
+    def is_unused() -> bool:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (name,))
+        return cursor.fetchone() == (0,)
+
+    wait_until(is_unused, "nobody uses the database", pause_seconds=0.001)
 
 
 def _state(cursor: Cursor) -> tuple[Any, ...]:
