@@ -40,7 +40,7 @@ def test_a_callback_brings_its_alert_though_nothing_ticks(idle: Deployment, to: 
     with Callbacks(idle.simulator, Targets(status=f"{idle.url}/webhooks/twilio/status")):
         idle.simulator.change(sid, status="undelivered", error_code=30003)
         idle.wait(lambda: _alerts(idle, to) != [], "an alert fires")
-    idle.wait(lambda: any(sid in request.body.decode() for request in idle.web.ledger), "a webhook arrives")
+    idle.wait(lambda: any(sid in request.body.decode() for request in idle.web.requests), "a webhook arrives")
     (alert,) = _alerts(idle, to)
     (delivery,) = idle.items("/api/deliveries", alert_id=alert["id"])
     assert delivery["type"] == "alert.firing"

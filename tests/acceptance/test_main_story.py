@@ -11,6 +11,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.kits.deployment import Deployment
+from tests.kits.receivers import respond
 
 RULE = {
     "name": "Failed Call Detection",
@@ -51,9 +52,9 @@ def story(running: Deployment) -> Iterator[Deployment]:
     for path in ("/api/actions", "/api/rules"):
         for each in running.items(path):
             running.api.delete(f"{path}/{each['id']}").raise_for_status()
-    running.web.answer = lambda _: 200
-    running.web.ledger.clear()
-    running.mail.ledger.clear()
+    running.web.answers = [respond(200)]
+    running.web.requests.clear()
+    running.mail.mails.clear()
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_a_failed_call_becomes_an_alert_a_mail_and_a_signed_webhook(story: Deplo
 
     sid = _fail_a_call(story, number)
     story.wait(lambda: story.items("/api/alerts", rule_id=rule["id"]) != [], "an alert fires")
-    story.wait(lambda: len(story.mail.ledger) == 1 and len(story.web.ledger) == 1, "a mail and a webhook arrive")
+    story.wait(lambda: len(story.mail.mails) == 1 and len(story.web.requests) == 1, "a mail and a webhook arrive")
 
     (alert,) = story.items("/api/alerts", status="firing", rule_id=rule["id"])
     assert (alert["rule_id"], alert["rule_name"]) == (rule["id"], RULE["name"])
@@ -85,7 +86,7 @@ def test_a_failed_call_becomes_an_alert_a_mail_and_a_signed_webhook(story: Deplo
     (log,) = story.items("/api/logs", log_type="call", to=number)
     assert (log["sid"], log["error_code"], log["to_country"], log["source"]) == (sid, 30003, "GB", "poll")
 
-    recipient, mail = story.mail.ledger[0]
+    recipient, mail = story.mail.mails[0]
     assert recipient == "ops@example.com"
     text, html = (part.get_content() for part in mail.walk() if part.get_content_maintype() == "text")
     for part in (text, html):
@@ -93,7 +94,7 @@ def test_a_failed_call_becomes_an_alert_a_mail_and_a_signed_webhook(story: Deplo
         assert "30003" in part
         assert "Unreachable destination handset" in part
 
-    (hook,) = story.web.ledger
+    (hook,) = story.web.requests
     content = Webhook(secret).verify(hook.body, hook.headers)
     assert content["type"] == "alert.firing"
     assert content["data"]["alert"]["id"] == alert["id"]
@@ -118,7 +119,7 @@ def test_it_goes_on_where_it_stopped(story: Deployment, number: str) -> None:
     rule = story.make("/api/rules", RULE)
     story.make("/api/actions", MAIL | {"rule_id": rule["id"]})
     first = _fail_a_call(story, number)
-    story.wait(lambda: len(story.mail.ledger) == 1, "the first mail arrives")
+    story.wait(lambda: len(story.mail.mails) == 1, "the first mail arrives")
 
     story.children.stop()
     second = _fail_a_call(story, number, "30001")
@@ -131,11 +132,11 @@ def test_it_goes_on_where_it_stopped(story: Deployment, number: str) -> None:
     (alert,) = story.items("/api/alerts", rule_id=rule["id"])
     assert set(alert["sample_sids"]) == {first, second}
     assert [log["sid"] for log in story.items("/api/logs", log_type="call", to=number)] == [second, first]
-    assert len(story.mail.ledger) == 1, "what was told is not told again"
+    assert len(story.mail.mails) == 1, "what was told is not told again"
 
 
 def test_a_receiver_that_is_down_gets_it_later_under_the_same_id(story: Deployment, number: str) -> None:
-    story.web.answer = lambda _: 503 if len(story.web.ledger) < 3 else 200
+    story.web.answers = [respond(503), respond(503), respond(200)]
     rule = story.make("/api/rules", RULE)
     action = story.make(
         "/api/actions", {"action_type": "webhook", "config": {"url": story.web.url}, "rule_id": rule["id"]}
@@ -145,8 +146,8 @@ def test_a_receiver_that_is_down_gets_it_later_under_the_same_id(story: Deployme
         lambda: [each["status"] for each in story.items("/api/deliveries", action_id=action["id"])] == ["succeeded"],
         "the third try is taken",
     )
-    assert len({request.headers["webhook-id"] for request in story.web.ledger}) == 1
-    assert len({request.body for request in story.web.ledger}) == 1
+    assert len({request.headers["webhook-id"] for request in story.web.requests}) == 1
+    assert len({request.body for request in story.web.requests}) == 1
     (delivery,) = story.items("/api/deliveries", action_id=action["id"])
     attempts = story.get(f"/api/deliveries/{delivery['id']}")["attempts"]
     assert [attempt["status_code"] for attempt in attempts] == [503, 503, 200]

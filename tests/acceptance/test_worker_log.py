@@ -47,7 +47,7 @@ def test_the_log_leads_from_the_request_to_the_delivery(deployment: Deployment) 
     [delivery] = _lines(deployment, "delivery attempted")
     assert (delivery["alert_id"], delivery["action_id"]) == (fired["alert_id"], action["id"])
     assert (delivery["outcome"], delivery["status_code"], delivery["attempt"]) == ("succeeded", 200, 1)
-    assert delivery["delivery_id"] == deployment.web.ledger[0].headers["webhook-id"]
+    assert delivery["delivery_id"] == deployment.web.requests[0].headers["webhook-id"]
 
     deployment.api.post(f"/api/alerts/{fired['alert_id']}/resolve", headers=headers)
     wait_until(lambda: len(_lines(deployment, "delivery attempted")) == 2, "the resolve is logged", pause_seconds=0.5)

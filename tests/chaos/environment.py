@@ -22,8 +22,9 @@ from scripts.local.processes import LOOPBACK, free_port, wait_until
 from scripts.local.valkey import Valkey
 from scripts.twilio_simulator import Simulator, SimulatorServer
 from tests.chaos.rules import KINDS
+from tests.kits.mailboxes import mail_server
 from tests.kits.proxy import Proxy
-from tests.kits.receivers import MailReceiver, Received, WebReceiver
+from tests.kits.receivers import Request, decide, http_receiver
 
 ROOT = Path(__file__).parent.parent.parent
 API_KEY = "key-of-the-administrator"
@@ -51,16 +52,16 @@ class Ledger:
     share_of_failures: float = 0.1
     received: list[ReceivedNotification] = field(default_factory=list)
 
-    def hook(self, request: Received) -> int:
+    def hook(self, request: Request) -> int:
         """Respond to a webhook."""
         if self.rng.random() < self.share_of_failures:
             return self.rng.choice((500, 502, 503, 429, 408))
         self.received.append(
-            ReceivedNotification(request.headers["webhook-id"], time.monotonic(), request.body, request.path)
+            ReceivedNotification(request.headers["webhook-id"], time.monotonic(), request.body, request.target)
         )
         return 200
 
-    def mail(self, _recipient: str) -> str:
+    def mail(self) -> str:
         """Respond to a mail."""
         return "451 try again later" if self.rng.random() < self.share_of_failures else "250 OK"
 
@@ -85,13 +86,13 @@ class Environment:
             self.valkey.start()
             stack.callback(self.valkey.stop)
             twilio = stack.enter_context(SimulatorServer(self.simulator))
-            self.web = stack.enter_context(WebReceiver(self.ledger.hook))
-            self.mail = stack.enter_context(MailReceiver(self.ledger.mail))
+            self.web = stack.enter_context(http_receiver(decide(self.ledger.hook)))
+            self.mail = stack.enter_context(mail_server(to_data=self.ledger.mail))
             self.lines = {
                 "Twilio": stack.enter_context(Proxy(twilio.port)),
                 "PostgreSQL": stack.enter_context(Proxy(self.postgres.port)),
                 "the broker": stack.enter_context(Proxy(self.valkey.port)),
-                "the web receiver": stack.enter_context(Proxy(int(self.web.url.rpartition(":")[2].partition("/")[0]))),
+                "the web receiver": stack.enter_context(Proxy(self.web.port)),
                 "the mail receiver": stack.enter_context(Proxy(self.mail.port)),
             }
             self.api_port = free_port()

@@ -30,7 +30,7 @@ def judge(environment: Environment) -> Verdict:
 def _received(environment: Environment) -> list[ReceivedNotification]:
     mails = [
         ReceivedNotification(mail["Message-ID"].removeprefix("<gp.").partition("@")[0], 0.0, mail.as_bytes(), recipient)
-        for recipient, mail in list(environment.mail.ledger)
+        for recipient, mail in list(environment.mail.mails)
     ]
     return [*environment.ledger.received, *mails]
 

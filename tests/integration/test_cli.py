@@ -23,8 +23,8 @@ from app.utils.crypto import decrypt, encrypt
 from scripts.local.valkey import Valkey
 from scripts.twilio_simulator import KeyKind, Simulator, SimulatorServer
 from tests.conftest import SECRET_KEY, forget
+from tests.kits.receivers import http_receiver, respond
 from tests.kits.waiting import wait_until
-from tests.receivers import http_receiver, respond
 
 Run = Callable[..., tuple[int, str, str]]
 

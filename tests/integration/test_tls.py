@@ -17,7 +17,7 @@ from app.utils import http
 from scripts.local.processes import LOOPBACK
 from scripts.local.valkey import Valkey
 from tests.conftest import forget
-from tests.receivers import http_receiver, raw_server
+from tests.kits.receivers import http_receiver, raw_server
 
 
 @pytest.fixture

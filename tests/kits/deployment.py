@@ -13,7 +13,8 @@ import httpx
 from scripts.local.children import Children
 from scripts.local.processes import LOOPBACK, free_port
 from scripts.twilio_simulator import Simulator, SimulatorServer
-from tests.kits.receivers import MailReceiver, WebReceiver
+from tests.kits.mailboxes import mail_server
+from tests.kits.receivers import http_receiver
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -32,14 +33,12 @@ class Deployment:
     settings: dict[str, str] = field(default_factory=dict)
     """Settings that differ from the quick ones below."""
     simulator: Simulator = field(default_factory=Simulator)
-    web: WebReceiver = field(default_factory=WebReceiver)
-    mail: MailReceiver = field(default_factory=MailReceiver)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self.twilio = stack.enter_context(SimulatorServer(self.simulator))
-            stack.enter_context(self.web)
-            stack.enter_context(self.mail)
+            self.web = stack.enter_context(http_receiver())
+            self.mail = stack.enter_context(mail_server())
             self.port = free_port()
             self.api = stack.enter_context(
                 httpx.Client(

@@ -20,8 +20,9 @@ from app.actions.webhook import Webhook
 from app.config import Settings
 from app.errors import InvalidInput
 from tests.integration.actions.conftest import Configure
+from tests.kits.mailboxes import Mailbox, mail_server
+from tests.kits.receivers import Receiver, echo, http_receiver, respond, say, silent
 from tests.kits.senders import SenderExam, send
-from tests.receivers import Mailbox, Receiver, echo, http_receiver, mail_server, respond, say, silent
 
 CANARY = "canary0123456789canary"
 FORMATS: dict[str, dict[str, Any]] = {

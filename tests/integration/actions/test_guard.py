@@ -20,9 +20,9 @@ from app.utils import http
 from app.utils.addresses import Network
 from app.utils.clock import utc_now
 from app.utils.http import Answer, GuardedClient, Lookup, RequestFailed, ResolvedAddresses
+from tests.kits.receivers import Answer as Script
+from tests.kits.receivers import Receiver, Request, drip, http_receiver, raw_server, respond, say, silent
 from tests.kits.waiting import PATIENCE_SECONDS
-from tests.receivers import Answer as Script
-from tests.receivers import Receiver, Request, drip, http_receiver, raw_server, respond, say, silent
 
 HERE = [ip_network("127.0.0.1/32")]
 OK_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"

@@ -21,7 +21,7 @@ from tests.fakes import FrozenClock
 from tests.integration.actions.test_guard import HERE, authority, names, server_context
 from tests.integration.test_health import watched  # noqa: F401  # a fixture
 from tests.kits.forward_proxy import ForwardProxy, forward_proxy
-from tests.receivers import Receiver, http_receiver, respond
+from tests.kits.receivers import Receiver, http_receiver, respond
 
 __all__ = ["authority"]
 ROOT = Path(__file__).parents[3]

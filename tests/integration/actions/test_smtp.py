@@ -16,7 +16,8 @@ from app.actions.email import Email
 from app.actions.sample import sample_notifications
 from app.utils import http
 from tests.integration.actions.conftest import Configure
-from tests.receivers import Mailbox, mail_server, raw_server
+from tests.kits.mailboxes import Mailbox, mail_server
+from tests.kits.receivers import raw_server
 
 
 def send(configure: Configure, port: int, count: int = 1, **changes: Any) -> list[Receipt]:

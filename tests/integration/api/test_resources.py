@@ -15,8 +15,8 @@ from app.utils.clock import rfc3339, utc_now
 from tests.conftest import forget
 from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, Api, fields, make_app
 from tests.integration.console.test_alert_pages import make_alert
+from tests.kits.receivers import Request, http_receiver, respond
 from tests.kits.waiting import PATIENCE_SECONDS
-from tests.receivers import Request, http_receiver, respond
 
 TOMORROW = rfc3339(utc_now() + timedelta(days=1))
 

@@ -20,7 +20,8 @@ from app.services.outbox import actions
 from app.utils.clock import utc_now
 from scripts.twilio_simulator import Simulator, SimulatorServer, add_messages
 from tests.conftest import forget
-from tests.kits.receivers import MailReceiver, WebReceiver
+from tests.kits.mailboxes import Mailbox, mail_server
+from tests.kits.receivers import Receiver, http_receiver
 from tests.kits.stages import Stages, let_leases_end, let_retries_come
 
 MESSAGES = 1001
@@ -33,8 +34,8 @@ class CrashRig:
 
     simulator: Simulator
     stages: Stages
-    web: WebReceiver
-    mail: MailReceiver
+    web: Receiver
+    mail: Mailbox
     rules: list[UUID] = field(default_factory=list)
 
     def fill(self) -> None:
@@ -95,8 +96,8 @@ class CrashRig:
 
     def received(self) -> Counter[str]:
         """Count what the receivers took, by the delivery's id."""
-        hooks = [request.headers["webhook-id"] for request in self.web.ledger]
-        mails = [mail["Message-ID"].removeprefix("<gp.").partition("@")[0] for _, mail in self.mail.ledger]
+        hooks = [request.headers["webhook-id"] for request in self.web.requests]
+        mails = [mail["Message-ID"].removeprefix("<gp.").partition("@")[0] for _, mail in self.mail.mails]
         return Counter(hooks + mails)
 
     def check_always(self) -> None:
@@ -142,9 +143,9 @@ class CrashRig:
         extras = received.total() - len(received)
         assert extras <= sum(attempt.outcome == "unknown" for attempt in attempts)
         assert "started" not in {attempt.outcome for attempt in attempts}
-        bodies = {(request.headers["webhook-id"], request.body) for request in self.web.ledger}
+        bodies = {(request.headers["webhook-id"], request.body) for request in self.web.requests}
         assert len(bodies) == len({webhook_id for webhook_id, _ in bodies}), "a repeat carries the same"
-        mails = {(mail["Message-ID"], mail.as_bytes()) for _, mail in self.mail.ledger}
+        mails = {(mail["Message-ID"], mail.as_bytes()) for _, mail in self.mail.mails}
         assert len(mails) == len({message_id for message_id, _ in mails})
 
 
@@ -152,7 +153,7 @@ class CrashRig:
 def rig(database: str, environment: pytest.MonkeyPatch) -> Iterator[CrashRig]:
     """A database, a Twilio with logs, receivers; nothing has been read yet."""
     simulator = Simulator()
-    with SimulatorServer(simulator) as twilio, WebReceiver() as web, MailReceiver() as mail:
+    with SimulatorServer(simulator) as twilio, http_receiver() as web, mail_server() as mail:
         for name, value in {
             "TWILIO_ACCOUNT_SID": simulator.account.sid,
             "TWILIO_AUTH_TOKEN": simulator.account.auth_token,

@@ -45,7 +45,7 @@ def test_what_it_writes_is_of_this_moment_and_nothing_is_missed(rig: CrashRig, w
     rig.simulator.add_call(status="completed", to="+447700900123")
     assert rig.stages.run("poll") == 0
     assert set(rig.stored()) == rig.emitted(), "what comes after it is read"
-    signed_at = {int(request.headers["webhook-timestamp"]) for request in rig.web.ledger}
+    signed_at = {int(request.headers["webhook-timestamp"]) for request in rig.web.requests}
     assert all(abs(at - now.timestamp()) < MOMENT.total_seconds() for at in signed_at)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from app.database import session_scope
 from tests.integration.faults.conftest import CrashRig
 from tests.kits.proxy import Proxy
-from tests.kits.receivers import Received
+from tests.kits.receivers import respond_when
 from tests.kits.stages import Stages, let_leases_end
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
@@ -86,7 +86,7 @@ def test_a_commit_in_the_midst_of_which_the_server_ends_the_session_was_none(
 
 @pytest.mark.parametrize("after_bytes", [0, 10, 60])
 def test_a_receiver_whose_answer_is_cut_off_may_get_it_again_under_the_same_id(rig: CrashRig, after_bytes: int) -> None:
-    port = urlsplit(rig.web.url).port or 0
+    port = rig.web.port
     with Proxy(port, cuts_after_bytes=after_bytes) as line:
         with session_scope() as session:
             found = session.execute(text("SELECT id FROM actions WHERE action_type = 'webhook'")).scalar_one()
@@ -97,11 +97,11 @@ def test_a_receiver_whose_answer_is_cut_off_may_get_it_again_under_the_same_id(r
         cut_off = [attempt for attempt in rig.attempts() if attempt.outcome == "retry"]
         line.behave()
         rig.go_on()
-    hooks = [request.headers["webhook-id"] for request in rig.web.ledger]
+    hooks = [request.headers["webhook-id"] for request in rig.web.requests]
     assert len(set(hooks)) == 3
     assert len(hooks) <= 3 + len(cut_off)
     assert {each.status for each in rig.deliveries()} == {"succeeded"}
-    assert len({(request.headers["webhook-id"], request.body) for request in rig.web.ledger}) == 3
+    assert len({(request.headers["webhook-id"], request.body) for request in rig.web.requests}) == 3
 
 
 def test_a_worker_that_sleeps_past_its_lease_can_write_nothing_more(rig: CrashRig) -> None:
@@ -109,15 +109,10 @@ def test_a_worker_that_sleeps_past_its_lease_can_write_nothing_more(rig: CrashRi
     assert rig.stages.run("evaluate") == 0
     sleeping = False
 
-    def answer(_: Received) -> int:
-        # While the sender sleeps its question waits here; whoever asks later is answered.
-        if not sleeping:
-            wait_until(lambda: sleeping, "the sender sleeps")
-        return 200
-
-    rig.web.answer = answer
+    # While the sender sleeps its question waits there; whoever asks later is answered.
+    rig.web.answers = [respond_when(lambda: sleeping)]
     sleeper = rig.stages.start("deliver")
-    wait_until(lambda: len(rig.web.ledger) == 2, "two webhooks are under way")
+    wait_until(lambda: len(rig.web.requests) == 2, "two webhooks are under way")
     wait_until(lambda: _falls_asleep(sleeper.pid or 0), "it sleeps outside of any transaction")
     sleeping = True
     let_leases_end()
@@ -184,7 +179,7 @@ def test_a_secret_key_that_is_rotated_opens_what_the_old_one_closed_and_a_lost_o
     assert {attempt.error for attempt in lost} == {
         "SECRET_KEY does not open a stored secret: list the key it was stored under as well"
     }
-    assert not rig.web.ledger
+    assert not rig.web.requests
     with session_scope() as session:
         session.execute(text("UPDATE deliveries SET status = 'pending', next_attempt_at = now(), finished_at = NULL"))
     assert rig.stages.run("deliver", SECRET_KEY=f"the-new-key-that-encrypts,{old}") == 0

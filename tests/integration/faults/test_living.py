@@ -6,7 +6,6 @@ The tests share their processes, and each leaves them well.
 import os
 import pickle
 import signal
-import time
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from scripts.local.valkey import Valkey
 from tests.conftest import migrate
 from tests.kits.deployment import Deployment
 from tests.kits.frozen import children_of, frozen
-from tests.kits.receivers import Received
+from tests.kits.receivers import respond, respond_after
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.timeout(600)
@@ -44,7 +43,7 @@ class Cluster:
     def notification_count(self, sid: str) -> int:
         """Count the webhooks that tell of a call."""
         return sum(
-            sid in [log["sid"] for log in request.json["data"]["logs"]] for request in self.deployment.web.ledger
+            sid in [log["sid"] for log in request.json["data"]["logs"]] for request in self.deployment.web.requests
         )
 
     def wait_until_notified(self, *sids: str) -> None:
@@ -78,7 +77,7 @@ class Cluster:
         stored = Counter(sid for (sid,) in self.query("SELECT sid FROM logs"))
         assert set(stored) == {each.sid for each in self.deployment.simulator.emitted()}
         assert max(stored.values()) == 1
-        copies = Counter(request.headers["webhook-id"] for request in self.deployment.web.ledger)
+        copies = Counter(request.headers["webhook-id"] for request in self.deployment.web.requests)
         cut_short = dict(
             self.query(
                 "SELECT delivery_id::text, count(*) FROM attempts WHERE outcome = 'unknown'"
@@ -216,13 +215,9 @@ def test_foreign_messages_are_refused_and_the_worker_lives(cluster: Cluster) -> 
 
 
 def test_a_worker_that_is_asked_to_stop_finishes_what_it_sends(cluster: Cluster) -> None:
-    def slowly(_: Received) -> int:
-        time.sleep(2)
-        return 200
-
     open_attempts = "SELECT count(*) FROM attempts WHERE outcome IN ('started', 'unknown')"
     before = cluster.query(open_attempts)
-    cluster.deployment.web.answer = slowly
+    cluster.deployment.web.answers = [respond_after(2)]
     sids = [cluster.fail_a_call() for _ in range(6)]
     worker = cluster.deployment.children.running.pop("worker")
     try:
@@ -231,7 +226,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_it_sends(cluster: Cluster)
         assert worker.wait(PATIENCE_SECONDS) == 0
         assert cluster.query(open_attempts) == before
     finally:
-        cluster.deployment.web.answer = lambda _: 200
+        cluster.deployment.web.answers = [respond(200)]
         processes.kill_group(worker)
         cluster.deployment.start("worker")
     cluster.wait_until_notified(*sids)

@@ -2,7 +2,6 @@
 
 import signal
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from app.services.outbox.dispatch import MAX_IN_FLIGHT
 from app.tasks.slots import SLOTS
 from scripts.local import processes
 from tests.kits.deployment import Deployment
-from tests.kits.receivers import Received
+from tests.kits.receivers import respond, respond_after, respond_when
 from tests.kits.waiting import wait_until
 
 pytestmark = pytest.mark.timeout(600)
@@ -42,15 +41,7 @@ def _query(world: Deployment, sql: str) -> Any:
 
 
 def test_a_worker_that_stops_finishes_what_it_sends_and_claims_no_more(world: Deployment) -> None:
-    slow = threading.Event()
-    slow.set()
-
-    def answer(_: Received) -> int:
-        if slow.is_set():
-            time.sleep(SLOW_SECONDS)  # the receiver is slow: that is the case
-        return 200
-
-    world.web.answer = answer
+    world.web.answers = [respond_after(SLOW_SECONDS)]
     world.start()
     world.make(
         "/api/rules", {"name": "Failed", "log_type": "call", "pattern_type": "status", "pattern_value": "failed"}
@@ -59,19 +50,19 @@ def test_a_worker_that_stops_finishes_what_it_sends_and_claims_no_more(world: De
     for _ in range(actions):
         world.make("/api/actions", {"action_type": "webhook", "config": {"url": world.web.url}})
     world.simulator.add_call(status="failed")
-    wait_until(lambda: len(world.web.ledger) >= 1, "the first webhook is under way")
+    wait_until(lambda: len(world.web.requests) >= 1, "the first webhook is under way")
 
     processes.stop(world.children.running.pop("worker"), seconds=300)
 
     attempted = _query(world, "SELECT count(*) FROM deliveries WHERE attempt_count > 0")
     assert 0 < attempted <= FIRST
     assert _query(world, "SELECT count(*) FROM attempts WHERE outcome <> 'succeeded'") == 0
-    assert len(world.web.ledger) == attempted
+    assert len(world.web.requests) == attempted
 
-    slow.clear()
+    world.web.answers = [respond(200)]
     world.start("worker")
-    wait_until(lambda: len(world.web.ledger) >= actions, "the others go out")
-    copies = Counter(request.headers["webhook-id"] for request in world.web.ledger)
+    wait_until(lambda: len(world.web.requests) >= actions, "the others go out")
+    copies = Counter(request.headers["webhook-id"] for request in world.web.requests)
     assert set(copies.values()) == {1}
 
 
@@ -81,17 +72,13 @@ def test_an_api_that_stops_answers_the_requests_that_it_took(world: Deployment) 
     answers: list[Any] = []
     go_on = threading.Event()
 
-    def answer(_: Received) -> int:
-        go_on.wait(120)
-        return 200
-
     def test_action() -> None:
         answers.append(world.api.post(f"/api/actions/{action['id']}/test", timeout=200))
 
-    world.web.answer = answer
+    world.web.answers = [respond_when(go_on.is_set)]
     asking = threading.Thread(target=test_action)
     asking.start()
-    wait_until(lambda: len(world.web.ledger) == 1, "the test is under way")
+    wait_until(lambda: len(world.web.requests) == 1, "the test is under way")
     process = world.children.running.pop("api")
     process.send_signal(signal.SIGTERM)
     wait_until(lambda: processes.port_is_free(world.port), "the API takes no more requests")

@@ -19,7 +19,8 @@ from app.services.outbox import actions, dispatch
 from app.services.outbox.enqueue import enqueue, make_notice
 from tests.conftest import forget
 from tests.fakes import FrozenClock
-from tests.receivers import Mailbox, Receiver, http_receiver, mail_server
+from tests.kits.mailboxes import Mailbox, mail_server
+from tests.kits.receivers import Receiver, http_receiver
 
 SCHEDULE = (5, 30, 120)
 

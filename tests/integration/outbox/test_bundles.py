@@ -16,8 +16,9 @@ from app.services.outbox import actions, bundle
 from app.services.outbox.enqueue import enqueue, make_notice
 from app.services.outbox.retry import retry
 from tests.integration.outbox.conftest import Outbox
+from tests.kits.mailboxes import Mailbox
+from tests.kits.receivers import Receiver
 from tests.kits.waiting import PATIENCE_SECONDS
-from tests.receivers import Mailbox, Receiver
 
 
 def bundling(outbox: Outbox, receiver: Receiver, seconds: int = 60, **config: Any) -> UUID:

@@ -19,8 +19,9 @@ from app.services.outbox.retry import retry
 from tests.conftest import forget
 from tests.fakes import START
 from tests.integration.outbox.conftest import Outbox
+from tests.kits.mailboxes import Mailbox
+from tests.kits.receivers import Answer, Receiver, http_receiver, respond, respond_and_close, say, silent
 from tests.kits.waiting import PATIENCE_SECONDS
-from tests.receivers import Answer, Mailbox, Receiver, http_receiver, respond, respond_and_close, say, silent
 
 
 def flood(outbox: Outbox, number: int, **fields: object) -> None:

@@ -27,7 +27,8 @@ from app.services.outbox.rows import config_of
 from app.utils.clock import utc_now
 from tests.conftest import forget
 from tests.integration.outbox.conftest import SCHEDULE, Outbox
-from tests.receivers import Mailbox, Receiver, Request, http_receiver, respond, say
+from tests.kits.mailboxes import Mailbox
+from tests.kits.receivers import Receiver, Request, http_receiver, respond, say
 
 
 def test_a_delivery_reaches_its_receiver_and_is_on_record(outbox: Outbox, receiver: Receiver) -> None:

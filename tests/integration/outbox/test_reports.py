@@ -22,7 +22,8 @@ from tests.conftest import forget
 from tests.fakes import START
 from tests.feeding import Feed, log
 from tests.integration.outbox.conftest import Outbox
-from tests.receivers import Mailbox, Receiver, http_receiver, respond
+from tests.kits.mailboxes import Mailbox
+from tests.kits.receivers import Receiver, http_receiver, respond
 
 DAILY = {"every": "day", "weekday": "mon", "at": "08:00", "timezone": "Europe/Berlin"}
 """Due 51 minutes after the start of these stories."""

@@ -12,7 +12,7 @@ from app.errors import Conflict, NotFound
 from app.models import Delivery
 from app.services.outbox import actions, digest, retry
 from tests.integration.outbox.conftest import Outbox
-from tests.receivers import Receiver, respond
+from tests.kits.receivers import Receiver, respond
 
 
 def retry_failed(outbox: Outbox, action_id: UUID, minutes: float = 60) -> int:

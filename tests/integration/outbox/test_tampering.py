@@ -12,7 +12,7 @@ from app.services.outbox import actions
 from app.utils.crypto import encrypt
 from tests.conftest import SECRET_KEY
 from tests.integration.outbox.conftest import Outbox
-from tests.receivers import Receiver
+from tests.kits.receivers import Receiver
 
 TAMPERED = {
     "kind": {"action_type": "fax"},
