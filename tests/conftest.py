@@ -4,6 +4,7 @@
 alembic makes, and points the product's own `session_scope` at it. `broker` does the same with a Valkey.
 """
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,12 @@ Settings.env_file = None  # a developer's own `.env` is no part of a test
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests marked slow, too")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two workers for each core: a test waits for processes and deadlines about as long as it computes."""
+    return 2 * len(os.sched_getaffinity(0))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -18,6 +18,7 @@ from scripts.local.postgres import Postgres
 from scripts.local.processes import free_port
 from tests.conftest import forget, migrate
 from tests.kits.pgbouncer import PgBouncer
+from tests.kits.waiting import PATIENCE_SECONDS
 
 ROOT = Path(__file__).parent.parent.parent
 Configure = Callable[[str], None]
@@ -154,7 +155,7 @@ def test_migrations_leave_no_lock_with_a_pooler(postgres: Postgres, pgbouncer: P
                 subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
                 for _ in range(number)
             ]
-            said = [racer.communicate(timeout=120)[0].decode() for racer in racers]
+            said = [racer.communicate(timeout=PATIENCE_SECONDS)[0].decode() for racer in racers]
             assert [racer.returncode for racer in racers] == [0] * number, said
         held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database = "
         held += "(SELECT oid FROM pg_database WHERE datname = 'test_pooled_migrations')"

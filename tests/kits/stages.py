@@ -24,8 +24,10 @@ from app.services.ingest import accounts, callbacks, polling
 from app.services.outbox import dispatch
 from app.services.twilio import pushes
 from app.utils.clock import utc_now
+from tests.kits.waiting import PATIENCE_SECONDS
 
 MAX_SECONDS = 60.0
+"""How long a stage may work on what it finds."""
 KILLED = -signal.SIGKILL
 
 
@@ -122,10 +124,10 @@ class Stages:
     ) -> int:
         """Run a stage to its end; return its exit code, which is `KILLED` where it met its crash point."""
         process = self.start(stage, crashpoint, clock_ahead=clock_ahead, **changes)
-        process.join(MAX_SECONDS)
+        process.join(PATIENCE_SECONDS)
         if process.exitcode is None:
             process.kill()
-            raise TimeoutError(f"the stage {stage} took more than {MAX_SECONDS:.0f} seconds")
+            raise TimeoutError(f"the stage {stage} took more than {PATIENCE_SECONDS:.0f} seconds")
         return process.exitcode
 
 

@@ -176,12 +176,13 @@ def test_the_access_log_names_routes_and_never_what_was_asked_for(
     try:
         wait_until(answers, "it answers")
         headers = KEY | {"X-Request-ID": "the-request"}
-        httpx.get(f"{address}/api/logs?from=%2B14155550100&q=secret", headers=headers, timeout=60, trust_env=False)
-        httpx.get(f"{address}/api/logs/%2B14155550100", headers=headers, timeout=60, trust_env=False)
-        httpx.get(f"{address}/nothing/14155550100", timeout=60, trust_env=False)
+        with httpx.Client(base_url=address, timeout=PATIENCE_SECONDS, trust_env=False) as client:
+            client.get("/api/logs?from=%2B14155550100&q=secret", headers=headers)
+            client.get("/api/logs/%2B14155550100", headers=headers)
+            client.get("/nothing/14155550100")
     finally:
         process.send_signal(signal.SIGTERM)
-        written, _ = process.communicate(timeout=60)
+        written, _ = process.communicate(timeout=PATIENCE_SECONDS)
     lines = [json.loads(line) for line in written.decode().splitlines() if line.startswith("{")]
     requests = [line for line in lines if line["event"] == "request" and line["route"] != "/api/health/live"]
     assert [(line["method"], line["route"], line["status"], line["key_name"]) for line in requests] == [

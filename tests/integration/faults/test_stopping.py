@@ -15,7 +15,7 @@ from app.tasks.slots import SLOTS
 from scripts.local import processes
 from tests.kits.deployment import Deployment
 from tests.kits.receivers import respond, respond_after, respond_when
-from tests.kits.waiting import wait_until
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 pytestmark = pytest.mark.timeout(600)
 SLOW_SECONDS = 14.0
@@ -73,7 +73,7 @@ def test_an_api_that_stops_answers_the_requests_that_it_took(world: Deployment) 
     go_on = threading.Event()
 
     def test_action() -> None:
-        answers.append(world.api.post(f"/api/actions/{action['id']}/test", timeout=200))
+        answers.append(world.api.post(f"/api/actions/{action['id']}/test", timeout=PATIENCE_SECONDS))
 
     world.web.answers = [respond_when(go_on.is_set)]
     asking = threading.Thread(target=test_action)
@@ -83,8 +83,8 @@ def test_an_api_that_stops_answers_the_requests_that_it_took(world: Deployment) 
     process.send_signal(signal.SIGTERM)
     wait_until(lambda: processes.port_is_free(world.port), "the API takes no more requests")
     go_on.set()
-    asking.join(200)
-    assert process.wait(120) in (0, -signal.SIGTERM)
+    asking.join(PATIENCE_SECONDS)
+    assert process.wait(PATIENCE_SECONDS) in (0, -signal.SIGTERM)
     [response] = answers
     assert response.status_code == 200
     assert response.json()["deliveries"][0]["status"] == "succeeded"

@@ -21,8 +21,8 @@ from app.services.evaluation import pipeline, rule_set, warm_up
 from app.services.ingest import account_admin
 from app.services.outbox import actions, enqueue
 from app.utils.clock import utc_now
-from scripts.local.processes import wait_until
 from tests.feeding import ACCOUNT, Feed, log
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 RULE: dict[str, Any] = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
 NEW_VALUE = {"condition": {"type": "new_value", "field": "error_code", "lookback_days": 7}}
@@ -51,7 +51,7 @@ class Queue:
                 work(session)
                 self.order.append(name)
                 holds.set()
-                assert may_end.wait(60)
+                assert may_end.wait(PATIENCE_SECONDS)
 
         return holds, may_end, self._pool.submit(run)
 
@@ -61,12 +61,12 @@ def _wait_in_line(worker: Callable[[Session], Any], person: Callable[[Session], 
     with ThreadPoolExecutor(3) as pool:
         queue = Queue(pool)
         holds, may_end, first = queue.hold("worker", worker)
-        assert holds.wait(60)
+        assert holds.wait(PATIENCE_SECONDS)
         _, person_may_end, edit = queue.hold("person", person)
-        wait_until(lambda: _waiting() == 1, "the person waits for the worker", seconds=60)
+        wait_until(lambda: _waiting() == 1, "the person waits for the worker")
         _, later_may_end, later = queue.hold("later worker", worker)
         try:
-            wait_until(lambda: _waiting() == 2 or later_may_end.is_set(), "the later worker waits", seconds=60)
+            wait_until(lambda: _waiting() == 2 or later_may_end.is_set(), "the later worker waits")
         finally:
             for event in (may_end, person_may_end, later_may_end):
                 event.set()
@@ -155,14 +155,14 @@ def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
 
     def wait_before_learning(*given: Any) -> None:
         learns.set()
-        assert may_go_on.wait(60)
+        assert may_go_on.wait(PATIENCE_SECONDS)
         learn(*given)
 
     monkeypatch.setattr(warm_up, "_warm_up", wait_before_learning)
     with ThreadPoolExecutor(1) as pool:
         learning = pool.submit(pipeline.evaluate_time, get_settings(), utc_now(), 60)
         try:
-            assert learns.wait(60)
+            assert learns.wait(PATIENCE_SECONDS)
             with session_scope() as session:
                 rule_admin.patch(session, other, {"name": "Other"}, get_settings(), utc_now())
                 rule_admin.patch(

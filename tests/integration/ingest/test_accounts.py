@@ -17,7 +17,7 @@ from app.services.ingest import account_admin, account_state, backfills, subacco
 from scripts.twilio_simulator import KeyKind
 from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes
-from tests.kits.waiting import wait_until
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 
 def state(world: World, sid: str) -> dict[str, object]:
@@ -295,6 +295,6 @@ def test_an_account_is_deleted_while_a_poll_stores_its_logs(world: World, sessio
             wait_until(lambda: bool(watcher.scalar(waiting)), "the deletion waits for the poll")
         session.execute(select(Account.id).where(Account.id == account_id).with_for_update(read=True, key_share=True))
         session.commit()
-        removed.result(timeout=20)
+        removed.result(PATIENCE_SECONDS)
     with session_scope() as after, pytest.raises(NotFound):
         account_admin.get(after, account.sid)

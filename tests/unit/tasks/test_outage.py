@@ -7,6 +7,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from app.tasks import outage, slots
+from tests.kits.waiting import PATIENCE_SECONDS
 from tests.unit.tasks.test_slots import fork
 
 AWAY = OperationalError("SELECT 1", None, Exception("gone"))
@@ -23,7 +24,7 @@ def test_only_the_first_process_reports_within_a_minute() -> None:
     for child in children:
         child.start()
     for child in children:
-        child.join(60)
+        child.join(PATIENCE_SECONDS)
     with capture_logs() as lines:
         outage.report(AWAY)
     assert lines == []

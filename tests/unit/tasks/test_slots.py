@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.tasks import slots
+from tests.kits.waiting import PATIENCE_SECONDS
 
 fork = get_context("fork")
 
@@ -17,7 +18,7 @@ def _hold(kind: str, taken: Event, let_go: Event) -> None:
     with slots.slot(kind) as got:
         if got:
             taken.set()
-            let_go.wait(30)
+            let_go.wait(PATIENCE_SECONDS)
 
 
 def _try(kind: str) -> bool:
@@ -42,7 +43,7 @@ def test_no_more_tasks_of_a_kind_run_than_there_are_places() -> None:
         taken = fork.Event()
         child = fork.Process(target=_hold, args=("deliver", taken, let_go))
         child.start()
-        assert taken.wait(30)
+        assert taken.wait(PATIENCE_SECONDS)
         children.append(child)
     assert not _try("deliver")
     assert _try("poll"), "each kind has places of its own"
@@ -59,7 +60,7 @@ def test_a_killed_task_gives_its_place_back() -> None:
         taken = fork.Event()
         child = fork.Process(target=_hold, args=("evaluate", taken, fork.Event()))
         child.start()
-        assert taken.wait(30)
+        assert taken.wait(PATIENCE_SECONDS)
         children.append(child)
     assert not _try("evaluate")
     for child in children:

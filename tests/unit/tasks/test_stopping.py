@@ -7,6 +7,7 @@ import pytest
 from app.services.ingest.listing import OutOfTime, sleep_unless_stopping
 from app.tasks import jobs, slots
 from app.utils import stopping
+from tests.kits.waiting import PATIENCE_SECONDS
 from tests.unit.tasks.test_slots import fork
 
 
@@ -36,5 +37,5 @@ def test_the_request_reaches_processes_that_were_forked_before() -> None:
     child = fork.Process(target=stopping.sleep, args=(3600,))
     child.start()
     stopping.request()
-    child.join(60)
+    child.join(PATIENCE_SECONDS)
     assert child.exitcode == 0
