@@ -143,12 +143,12 @@ class DeliveryStatus(StrEnum):
 
 
 class HoldReason(StrEnum):
-    """What holds a firing that waited in a bundle."""
+    """What withholds an open alert, and holds a firing of it that waited in a bundle."""
 
     SILENCE = "silence"
-    """Its alert is silenced."""
+    """It is silenced."""
     ACKNOWLEDGEMENT = "acknowledgement"
-    """Somebody takes care of its alert."""
+    """Somebody takes care of it."""
     DEPENDENCY = "dependency"
     """An open alert of a rule that its rule depends on explains it."""
 

@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.database import Unnest
-from app.enums import ActionType, AttemptOutcome, LogSource, LogType, Severity
+from app.enums import ActionType, AttemptOutcome, HoldReason, LogSource, LogType, Severity
 
 Labels = tuple[tuple[str, str], ...]
 Key = tuple[str, Labels]
@@ -41,6 +41,7 @@ LABEL_VALUES: Mapping[str, Collection[str]] = {
     "source": list(LogSource),
     "severity": list(Severity),
     "event": ("fired", "resolved"),
+    "by": list(HoldReason),
     "action_type": list(ActionType),
     "outcome": [outcome for outcome in AttemptOutcome if outcome != AttemptOutcome.STARTED],
     "reason": ("unavailable", "rate_limited", "refused", "lease_lost"),
@@ -80,6 +81,17 @@ LOGS_MALFORMED = Instrument(
 )
 RULE_MATCHES = Instrument("giftpulse_rule_matches_total", "Logs that matched a rule.", ("rule_id",))
 ALERTS = Instrument("giftpulse_alerts_total", "Alerts that fired or resolved.", ("severity", "event"))
+ALERTS_WITHHELD = Instrument(
+    "giftpulse_alerts_withheld_total", "Times that something began to withhold an open alert, by what it was.", ("by",)
+)
+ESCALATIONS = Instrument(
+    "giftpulse_escalations_total",
+    "Firings told to actions that wait, one for each alert.",
+    ("action_type",),
+)
+DELIVERIES_BUNDLED = Instrument(
+    "giftpulse_deliveries_bundled_total", "Firings that went out within the digest of a bundle.", ("action_type",)
+)
 DELIVERIES = Instrument(
     "giftpulse_deliveries_total", "Attempts of deliveries, by how they ended.", ("action_type", "outcome")
 )
@@ -102,6 +114,9 @@ INSTRUMENTS = (
     LOGS_MALFORMED,
     RULE_MATCHES,
     ALERTS,
+    ALERTS_WITHHELD,
+    ESCALATIONS,
+    DELIVERIES_BUNDLED,
     DELIVERIES,
     DELIVERY_DURATION,
     POLL_DURATION,

@@ -4,8 +4,8 @@ What an event does to an alert, `state_machine` says; whether somebody is notifi
 written together at the end: an alert's change and its deliveries are one commit.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,12 +19,12 @@ from sqlalchemy.orm import Session
 from app import metrics
 from app.config import Settings
 from app.database import Unnest, after_commit, update_rows
-from app.enums import AlertStatus, NotificationType
+from app.enums import AlertStatus, HoldReason, NotificationType
 from app.models import Alert, Silence
 from app.services.alerts import silences
 from app.services.alerts.dependencies import Dependencies, load_dependencies
 from app.services.alerts.notification_policy import NotifyInput, decide, may_escalate, may_tell_held
-from app.services.alerts.state_machine import Event, Fire, Notify, transition
+from app.services.alerts.state_machine import Columns, Event, Fire, Notify, transition
 from app.services.outbox.enqueue import Notice, enqueue, make_notice
 from app.services.rules.rule import Rule
 from app.utils.crashpoints import crashpoint
@@ -104,6 +104,7 @@ class AlertChanges:
         self._new: dict[UUID, Alert] = {}
         self._changed: dict[UUID, Alert] = {}
         self._notices: list[Notice] = []
+        self._withheld: Counter[HoldReason] = Counter()
         self._previous_firings: dict[str, datetime] = {}
         self._silences: Sequence[Silence] | None = None
         self._dependencies: Dependencies | None = None
@@ -169,7 +170,9 @@ class AlertChanges:
 
         Raises: AlreadyResolved.
         """
-        for name, value in transition(alert, event).items():
+        changed = transition(alert, event)
+        self._withheld.update(_begins_to_withhold(alert, changed))
+        for name, value in changed.items():
             setattr(alert, name, value)
         if alert.id not in self._new:
             self._changed[alert.id] = alert
@@ -264,8 +267,22 @@ class AlertChanges:
         increments: dict[metrics.Key, float] = defaultdict(float)
         for event, alert in events:
             increments[metrics.ALERTS.key(severity=alert.severity, event=event)] += 1
+        for reason, times in self._withheld.items():
+            increments[metrics.ALERTS_WITHHELD.key(by=reason)] += times
         metrics.count(self._session, increments)
         after_commit(self._session, partial(_log, [(f"alert {event}", _facts(alert)) for event, alert in events]))
+
+
+def _begins_to_withhold(alert: Alert, changed: Columns) -> Iterator[HoldReason]:
+    """List what begins to withhold an open alert with a change."""
+    if alert.status == AlertStatus.RESOLVED:
+        return
+    if changed.get("silenced") and not alert.silenced:
+        yield HoldReason.SILENCE
+    if changed.get("suppressed_by") and not alert.suppressed_by:
+        yield HoldReason.DEPENDENCY
+    if changed.get("status") == AlertStatus.ACKNOWLEDGED:
+        yield HoldReason.ACKNOWLEDGEMENT
 
 
 def _facts(alert: Alert) -> dict[str, object]:

@@ -16,6 +16,7 @@ from sqlalchemy import delete, func, insert, or_, select, tuple_, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from app import metrics
 from app.actions.base import Notification, Spread, make_alert
 from app.actions.message_content import compose
 from app.actions.registry import kind_for
@@ -148,6 +149,7 @@ def _fold(session: Session, action: Action, deliveries: Sequence[Delivery], sett
     waits_no_more = {"next_attempt_at": None, "bundle_until": None}
     ids = [each.id for each in deliveries]
     session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(folded | waits_no_more))
+    metrics.count(session, {metrics.DELIVERIES_BUNDLED.key(action_type=action.action_type): len(ids)})
     return 1
 
 

@@ -1,6 +1,6 @@
 """Makes the deliveries that a notification owes, in the transaction that changed the alert; freezes what is sent."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import func, insert, select, true
 from sqlalchemy.orm import Session
 
+from app import metrics
 from app.actions.base import Notification, Rendered, Spread
 from app.actions.registry import kind_for
 from app.actions.sample import sample_notification
@@ -165,6 +166,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
                 deliveries.add(target, notification, each, label)
     if deliveries.rows:
         session.execute(insert(Delivery), deliveries.rows)
+    metrics.count(session, deliveries.escalations)
     return len(deliveries.rows)
 
 
@@ -173,6 +175,7 @@ class _Deliveries:
 
     def __init__(self, session: Session, recipients: "FiringRecipients", now: datetime) -> None:
         self.rows: list[JsonObject] = []
+        self.escalations: Counter[metrics.Key] = Counter()
         self._now = now
         self._told, self._bundled = recipients
         self._bundles = bundle.open_bundles(session, now)
@@ -203,6 +206,8 @@ class _Deliveries:
         if notice.type == NotificationType.FIRING:
             keys = {_recipient_key(notice, row["action_id"], row["action_type"], row["recipient"]) for row in new_rows}
             self._told |= keys
+            if new_rows and target.action.after_minutes:
+                self.escalations[metrics.ESCALATIONS.key(action_type=target.action.action_type)] += 1
             self._bundled |= keys if new_rows and new_rows[0]["bundle_until"] else set()
 
     def take_out(self, alert_id: UUID) -> None:
