@@ -3,13 +3,13 @@
 An edit that changes what a rule matches resolves its alerts and restarts it; other edits do not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.config import Settings
@@ -77,10 +77,16 @@ def delete(session: Session, rule_id: UUID, settings: Settings, now: datetime) -
     """
     rule = get(session, rule_id, lock=True)
     manual.resolve_rule_alerts(session, rule_id, ResolveReason.RULE_DELETED, settings, now)
-    dependent = update(Rule).where(Rule.depends_on.contains([rule_id]))
-    session.execute(dependent.values(depends_on=func.array_remove(Rule.depends_on, rule_id)))
+    for dependent in dependents(session, rule_id):
+        dependent.depends_on = [each for each in dependent.depends_on if each != rule_id]
+        dependent.updated_at = now
     session.delete(rule)
     session.flush()
+
+
+def dependents(session: Session, rule_id: UUID) -> Sequence[Rule]:
+    """List the rules that depend on a rule, and change when it is deleted."""
+    return session.scalars(select(Rule).where(Rule.depends_on.contains([rule_id])).order_by(Rule.id)).all()
 
 
 def list_rules(session: Session, position: Position | None, limit: int) -> Page[Rule]:

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
-from app.api.audited_change import AuditedChange
+from app.api.audited_change import AuditedChange, delete_audited
 from app.api.deps import AppSettings, IfMatch, JsonBody
 from app.api.idempotency import Idempotent
 from app.api.lists import page_response, read_position
@@ -110,6 +110,5 @@ def delete_rule(caller: Writer, rule_id: RuleId, expected: IfMatch, settings: Ap
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
         expected.check(rule_admin.detail_json(session, rule, settings), rule_admin.HEALTH_FIELDS)
-        AuditedChange(session, caller, f"rule:{rule_id}", rule_json(rule)).record("rule.delete", None)
-        rule_admin.delete(session, rule_id, settings, utc_now())
+        delete_audited(session, caller, rule, settings)
         return no_content()

@@ -127,6 +127,9 @@ class ResourceKind(Protocol):
     def delete(self, context: TransferContext, item: Any) -> None:
         """Delete an object."""
 
+    def dependents(self, context: TransferContext, item: Any) -> Sequence[Any]:
+        """List the objects of this kind that change when an object is deleted."""
+
     def faults(self, context: TransferContext) -> dict[UUID, FieldError]:
         """Find the objects that cannot stay as they are now that all are edited."""
 
@@ -191,6 +194,9 @@ class Rules:
     def delete(self, context: TransferContext, item: Rule) -> None:
         rule_admin.delete(context.session, item.id, context.settings, context.now)
 
+    def dependents(self, context: TransferContext, item: Rule) -> Sequence[Rule]:
+        return rule_admin.dependents(context.session, item.id)
+
     def warnings(self, context: TransferContext, item: Rule) -> list[FieldError]:
         return rule_admin.warnings(context.session, definition.from_row(item), context.settings)
 
@@ -253,6 +259,9 @@ class Actions:
 
     def delete(self, context: TransferContext, item: Action) -> None:
         actions.delete(context.session, item.id, context.now)
+
+    def dependents(self, context: TransferContext, item: Action) -> Sequence[Action]:  # noqa: ARG002  # the protocol's
+        return []
 
     def warnings(self, context: TransferContext, item: Action) -> list[FieldError]:  # noqa: ARG002  # the protocol's
         return []
@@ -323,6 +332,9 @@ class Silences:
 
     def delete(self, context: TransferContext, item: Silence) -> None:
         silences.delete(context.session, item.id)
+
+    def dependents(self, context: TransferContext, item: Silence) -> Sequence[Silence]:  # noqa: ARG002  # the protocol's
+        return []
 
     def warnings(self, context: TransferContext, item: Silence) -> list[FieldError]:
         return silences.warnings(context.session, item)

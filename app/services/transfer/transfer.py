@@ -155,11 +155,20 @@ class _KindImport:
             if entry.slug in self.entries:
                 continue
             if (item := self.stored.get(entry.slug)) is not None:
-                before = self.kind.audited(self.context, item)
-                planned += self._planned("delete", entry.slug, item.id, before, None, [])
-                self.kind.delete(self.context, item)
+                planned += self._delete(entry.slug, item)
             session.delete(entry)
         session.flush()
+        return planned
+
+    def _delete(self, slug: str, item: Any) -> list[Planned]:
+        """Delete one object; those that depended on it change with it."""
+        context, kind = self.context, self.kind
+        planned = self._planned("delete", slug, item.id, kind.audited(context, item), None, [])
+        before = [(each, kind.audited(context, each)) for each in kind.dependents(context, item)]
+        kind.delete(context, item)
+        for each, shown in before:
+            slug = context.names.slugs[kind.name, each.id]
+            planned += self._planned("update", slug, each.id, shown, kind.audited(context, each), [])
         return planned
 
     def _planned(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import Path, Request, Response
 
-from app.api.audited_change import AuditedChange
+from app.api.audited_change import AuditedChange, delete_audited
 from app.api.console import rule_form
 from app.api.console.access import SignedIn, Viewer, Writer
 from app.api.console.rendering import Flash, redirect, render
@@ -118,6 +118,5 @@ def delete_rule(request: Request, viewer: Writer, rule_id: RuleId) -> Response:
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
         name = rule.name
-        AuditedChange(session, viewer.principal, f"rule:{rule_id}", rule_json(rule)).record("rule.delete", None)
-        rule_admin.delete(session, rule_id, settings_of(request), utc_now())
+        delete_audited(session, viewer.principal, rule, settings_of(request))
     return redirect(request, "/rules", Flash(f"“{name}” is deleted. Its alerts are kept."))
