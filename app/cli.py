@@ -254,7 +254,7 @@ def _show_progress(requested: list[int]) -> list[str]:
 
 
 def _share(row: Backfill) -> float:
-    """Say how much of a span is read, from 0 to 1."""
+    """Return how much of a span is read, from 0 to 1."""
     return 1.0 if row.finished_at else max(0.0, (row.read_from - row.since) / (row.until - row.since))
 
 

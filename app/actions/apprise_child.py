@@ -72,7 +72,7 @@ class Guard:
             self._open(arguments[0], arguments[2] or 0)
 
     def may_reach(self, address: str) -> bool:
-        """Say whether a socket may open to an address."""
+        """Return whether a socket may open to an address."""
         return may_reach(ip_address(address.partition("%")[0]), self._allowed)
 
     def _judge(self, connection: socket.socket, address: Any) -> None:
@@ -98,7 +98,7 @@ class Guard:
 
 
 def _is_any(address: Any) -> bool:
-    """Say whether a socket is bound to no more than a port of its own, as before sending."""
+    """Return whether a socket is bound to no more than a port of its own, as before sending."""
     return isinstance(address, tuple) and len(address) > 1 and address[0] in ("", "0.0.0.0", "::") and address[1] == 0  # noqa: S104
 
 
@@ -171,7 +171,7 @@ def _is_forbidden_host(host: str, allowed: Sequence[Network]) -> str | None:
 
 
 def _leads_inside(service: Any, guard: Guard) -> bool:
-    """Say whether a service's host must not be reached; a name that nobody here knows is left to the proxy."""
+    """Return whether a service's host must not be reached; a name that nobody here knows is left to the proxy."""
     host = str(getattr(service, "host", None) or "").strip("[]")
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []

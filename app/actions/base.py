@@ -215,10 +215,10 @@ class ActionKind(Protocol):
         """List the receivers: one delivery is made for each."""
 
     def takes_digests(self, config: JsonObject) -> bool:
-        """Say whether a digest may stand for notifications that come too fast."""
+        """Return whether a digest may stand for notifications that come too fast."""
 
     def no_reports(self, config: JsonObject) -> str | None:
-        """Say why reports cannot go there; None where they can."""
+        """Return why reports cannot go there; None where they can."""
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Make what will be sent; fall back to the built-in text rather than fail."""

@@ -171,7 +171,7 @@ def _of_group(notification: Notification, name: str, value: object) -> str:
 
 
 def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Say how many numbers and which countries are hit, where the group does not say it."""
+    """Return how many numbers and which countries are hit, where the group does not say it."""
     spread, group = notification.spread, notification.alert["group"]
     if spread is None or not spread.receivers + spread.senders:
         return

@@ -37,7 +37,7 @@ BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u206
 
 
 def exists(name: str) -> bool:
-    """Say whether there is such a template, whole."""
+    """Return whether there is such a template, whole."""
     return bool(NAME.match(name)) and all((FOLDER / name / part).is_file() for part in PARTS.values())
 
 

@@ -184,7 +184,7 @@ def _clean_reply(reply: str, secrets: Sequence[str]) -> str:
 
 
 def _explain(error: Exception, step: str, secrets: Sequence[str]) -> SendError:
-    """Say which step failed, and tell what stays from what may pass: 5yz fails, everything else is tried again."""
+    """Return which step failed, and tell what stays from what may pass: 5yz fails, everything else is tried again."""
     refused, advice = STEPS[step]
     code, reply = _reply(error)
     if code is not None:

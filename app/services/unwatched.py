@@ -104,13 +104,13 @@ def _packs_for(session: Session, codes: Iterable[int], span: Mapping[str, Any]) 
 
 
 def _is_about_codes(rule: Rule) -> bool:
-    """Say whether a match says something of its code: conditions of silence, age and amounts look for other things."""
+    """Return whether a match says something about its code: conditions on silence, age and amounts do not."""
     condition = rule.condition
     return not (condition.holds_below or condition.names_logs or condition.summed_field)
 
 
 def _takes_all(rule: Rule) -> bool:
-    """Say whether a rule takes every code: it says less of one than a rule that names it."""
+    """Return whether a rule matches every code: then it says little about a single one."""
     return rule.pattern_type == PatternType.ANY or rule.pattern_value == "*"
 
 

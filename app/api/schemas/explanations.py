@@ -33,7 +33,7 @@ class ExplanationStep(ResponseModel):
 
 
 class Explanation(ResponseModel):
-    """Why a rule did, or did not, take a log."""
+    """Why a rule did or did not alert on a log."""
 
     verdict: Verdict = Field(description=VERDICTS, examples=["counted"])
     steps: list[ExplanationStep] = Field(description="The steps, in the order in which a log goes through them.")

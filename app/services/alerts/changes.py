@@ -1,7 +1,7 @@
-"""The one writer of alerts: collects what a transaction does to them, and who hears of it.
+"""The only writer of alerts: collects a transaction's changes and notifications.
 
-What an event does to an alert, `state_machine` says; whether somebody is notified, `notification_policy`. Everything is
-written together at the end: an alert's change and its deliveries are one commit.
+`state_machine` decides what an event changes, `notification_policy` whether to notify. Everything is written at the
+end: an alert's change and its deliveries are one commit.
 """
 
 from collections import Counter, defaultdict
@@ -73,12 +73,12 @@ FIXED_COLUMNS = (
     "late",
 )
 ATTRIBUTES = {column.name: each.key for each in inspect(Alert).column_attrs for column in each.columns}
-"""Some attributes of an alert have another name than their columns."""
+"""Some attributes of an alert are named differently from their columns."""
 
 
 @dataclass(frozen=True)
 class NotifySettings:
-    """What a rule says of how its alerts are told."""
+    """A rule's settings for the notifications of its alerts."""
 
     renotify: timedelta | None
     cooldown: timedelta
@@ -93,11 +93,11 @@ class NotifySettings:
 
 _KNOWN = Unnest("known", mark="text")
 BUILT_IN_NOTIFY_SETTINGS = NotifySettings(renotify=None, cooldown=timedelta(minutes=10))
-"""Of the alerts that no rule opens."""
+"""For alerts without a rule."""
 
 
 class AlertChanges:
-    """Collects what one transaction does to alerts; `save` writes it."""
+    """Collects one transaction's changes of alerts. `save_alerts` writes them, then `enqueue_notices` notifies."""
 
     def __init__(self, session: Session, settings: Settings, now: datetime) -> None:
         self._session, self._settings, self._now = session, settings, now
@@ -111,9 +111,9 @@ class AlertChanges:
         self._max_age = timedelta(hours=settings.notify_max_age_hours)
 
     def load_previous_firings(self, fingerprints: Iterable[str]) -> None:
-        """Read when each of these was last told as firing by an alert that is over: the cooldown counts from there.
+        """Read when resolved alerts with these fingerprints last notified of their firing: the cooldown starts there.
 
-        A firing for which nobody was there makes no later one wait.
+        A firing without a delivery starts no cooldown.
         """
         rows = self._session.execute(
             text(
@@ -141,7 +141,7 @@ class AlertChanges:
         window_from: datetime,
         baseline: float | None = None,
     ) -> Alert:
-        """Open an alert of a rule; nobody hears of it before `decide_notification`."""
+        """Open an alert of a rule. `decide_notification` decides who is notified."""
         return self.fire(
             Fire(
                 fingerprint=fingerprint,
@@ -166,7 +166,7 @@ class AlertChanges:
         return alert
 
     def apply(self, alert: Alert, event: Event) -> None:
-        """Let an event change an alert.
+        """Apply an event to an alert.
 
         Raises: AlreadyResolved.
         """
@@ -184,10 +184,10 @@ class AlertChanges:
         escalate_to: Collection[UUID] = (),
         held_for: Collection[UUID] = (),
     ) -> None:
-        """Note what is to be told of an alert now, and when to look again.
+        """Decide whether to notify of an alert now, and when to check again.
 
         Args:
-            escalate_to: actions that waited long enough to be told of its firing.
+            escalate_to: escalating actions whose wait has ended.
             held_for: actions for which its firing was held in a bundle.
         """
         silenced = silences.is_silenced(self._active_silences(), alert.rule_id, alert.group)
@@ -225,7 +225,7 @@ class AlertChanges:
             self._notices.append(make_notice(NotificationType.FIRING, alert, frozenset(waited)))
 
     def _suppressor(self, alert: Alert, depends_on: Sequence[UUID]) -> UUID | None:
-        """Find the alert that suppresses one; what is over keeps what suppressed it."""
+        """Find the alert that suppresses an alert. A resolved alert keeps its suppressor."""
         if alert.status == AlertStatus.RESOLVED:
             return alert.suppressed_by
         if not depends_on:
@@ -240,8 +240,8 @@ class AlertChanges:
         return self._silences
 
     def save_alerts(self) -> None:
-        """Write the alerts; matches that count towards them are the caller's to write, before `enqueue_notices`."""
-        # What ends makes room for what opens: a group has at most one open alert.
+        """Write the alerts. The caller then writes their matches, before `enqueue_notices`."""
+        # Resolved alerts first: a group has at most one open alert.
         changed_rows = [
             (alert.id, *(getattr(alert, ATTRIBUTES[name]) for name in MUTABLE_COLUMNS))
             for alert in self._changed.values()
@@ -254,13 +254,13 @@ class AlertChanges:
         self._count_metrics()
 
     def enqueue_notices(self) -> int:
-        """Make the deliveries that are owed; return how many."""
+        """Create the deliveries; return how many."""
         if self._notices:
             crashpoint("evaluate.between")
         return enqueue(self._session, self._notices, self._settings, self._now)
 
     def _count_metrics(self) -> None:
-        # Resolved alerts are never loaded to be changed: what is over here ended here.
+        # Resolved alerts are never loaded for a change, so those here were resolved in this transaction.
         saved = (*self._new.values(), *self._changed.values())
         resolved = [alert for alert in saved if alert.status == AlertStatus.RESOLVED]
         events = [("fired", alert) for alert in self._new.values()] + [("resolved", alert) for alert in resolved]
@@ -286,7 +286,7 @@ def _begins_to_withhold(alert: Alert, changed: Columns) -> Iterator[HoldReason]:
 
 
 def _facts(alert: Alert) -> dict[str, object]:
-    """Say of an alert what the worker's log may hold: no group, which may be a number, and no text."""
+    """Return what the worker's log may contain about an alert: no text and no group, which may be a number."""
     return {
         "alert_id": str(alert.id),
         "rule_id": None if alert.rule_id is None else str(alert.rule_id),
@@ -302,7 +302,7 @@ def _log(lines: Sequence[tuple[str, Mapping[str, object]]]) -> None:
 
 
 def load_open_alerts(session: Session, fingerprints: Iterable[str]) -> dict[str, Alert]:
-    """Load and lock the open alerts among these, by fingerprint; they are no longer tracked by the session."""
+    """Load and lock the open alerts with these fingerprints. The session does not track them."""
     query = select(Alert).where(Alert.fingerprint == text("ANY(:keys)"), Alert.status != AlertStatus.RESOLVED)
     query = query.order_by(Alert.id).with_for_update().execution_options(populate_existing=True)
     alerts = session.scalars(query.params(keys=list(fingerprints))).all()
@@ -312,12 +312,12 @@ def load_open_alerts(session: Session, fingerprints: Iterable[str]) -> dict[str,
 
 
 def end_suppression(session: Session, alerts: ColumnElement[bool]) -> None:
-    """Let these alerts' groups fire again: their condition was false since people resolved them, or it has changed."""
+    """Let the groups of these alerts fire again: their condition was false after a manual resolve, or it was edited."""
     suppressed = Alert.suppressed_until_clear
     session.execute(update(Alert).where(alerts, suppressed).values(suppressed_until_clear=False))
 
 
 def recheck_notifications(session: Session, rule_id: UUID, now: datetime) -> None:
-    """Let the next tick decide again who hears of the open alerts of a rule: its cooldown or pace may have changed."""
+    """Let the next tick decide again about the open alerts of a rule: its cooldown or reminders may have changed."""
     is_open = Alert.status != AlertStatus.RESOLVED
     session.execute(update(Alert).where(Alert.rule_id == rule_id, is_open).values(notify_at=now))

@@ -1,7 +1,7 @@
-"""Which open alert suppresses an alert: one of a rule that its rule depends on, for the same accounts.
+"""Suppression: an open alert suppresses the alerts of rules that depend on its rule, for the same accounts.
 
-An alert is suppressed only where open causes cover every account that it concerns: what goes wrong in another account
-has another cause.
+An alert is suppressed only if open causes cover every account that it concerns: a problem in another account has
+another cause.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ class OpenCause(NamedTuple):
 
 
 def find_suppressor(account_ids: AccountIds, causes: Iterable[OpenCause]) -> UUID | None:
-    """Return the oldest cause, where the causes cover all these accounts; None where they do not. Pure."""
+    """Return the oldest cause if the causes cover all these accounts, otherwise None. Pure."""
     fitting = [cause for cause in causes if cause.account_ids & account_ids]
     covered: AccountIds = frozenset().union(*(cause.account_ids for cause in fitting))
     if not fitting or not account_ids <= covered:
@@ -38,7 +38,7 @@ def find_suppressor(account_ids: AccountIds, causes: Iterable[OpenCause]) -> UUI
 
 
 def causes_first(rules: Collection[RuleValue]) -> list[RuleValue]:
-    """Order rules so that each comes after those that it depends on; otherwise the order stays. Pure."""
+    """Order rules so that each comes after those that it depends on; otherwise keep the order. Pure."""
     by_id = {rule.id: rule for rule in rules}
     depths: dict[UUID, int] = {}
 
@@ -51,7 +51,7 @@ def causes_first(rules: Collection[RuleValue]) -> list[RuleValue]:
 
 
 def find_circle(rule_id: UUID, depends_on: Collection[UUID], others: Mapping[UUID, Sequence[UUID]]) -> bool:
-    """Say whether a rule would depend on itself, directly or through others. Pure.
+    """Return whether a rule would depend on itself, directly or through others. Pure.
 
     Args:    others: what each stored rule depends on.
     """
@@ -69,16 +69,16 @@ def find_circle(rule_id: UUID, depends_on: Collection[UUID], others: Mapping[UUI
 
 @dataclass(frozen=True)
 class Dependencies:
-    """The open alerts of all rules that others depend on, as one transaction finds them."""
+    """The open alerts of all rules that others depend on, read by one transaction."""
 
     filters: Mapping[UUID, Sequence[str]]
-    """The accounts that each of these rules, and each dependent one, is limited to; none: all."""
+    """The accounts that each of these rules and of their dependents is limited to; empty means all."""
     accounts: Mapping[str, int]
     """The watched accounts: sid to id."""
     open_alerts: Mapping[UUID, Alert]
 
     def suppressor(self, alert: Alert, depends_on: Collection[UUID], changed: Iterable[Alert]) -> UUID | None:
-        """Return the id of the alert that suppresses one; None: it is not suppressed.
+        """Return the id of the alert that suppresses an alert, or None.
 
         Args:    changed: alerts that this transaction opened or changed.
         """
@@ -91,7 +91,7 @@ class Dependencies:
         return find_suppressor(self.accounts_of(alert), causes)
 
     def accounts_of(self, alert: Alert) -> AccountIds:
-        """Return the accounts that an alert concerns: its group's, its logs', its rule's, or all."""
+        """Return the accounts that an alert concerns: those of its group, its logs or its rule, or all."""
         named = alert.group.get("account_sid")
         if isinstance(named, str) and named in self.accounts:
             return frozenset({self.accounts[named]})
@@ -103,7 +103,7 @@ class Dependencies:
 
 
 def load_dependencies(session: Session) -> Dependencies:
-    """Read the open alerts of the rules that others depend on; the session does not track them."""
+    """Read the open alerts of the rules that others depend on. The session does not track them."""
     named = select(func.unnest(Rule.depends_on))
     alerts = session.scalars(select(Alert).where(Alert.status != AlertStatus.RESOLVED, Alert.rule_id.in_(named))).all()
     for alert in alerts:

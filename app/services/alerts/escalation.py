@@ -1,7 +1,7 @@
-"""Who is told of an alert later, if nobody acknowledges it, and when.
+"""Escalation: which actions are notified of an alert later if nobody acknowledges it, and when.
 
-What is due is read from rows: an action that wants the alert and waits, and no delivery that tells of the firing. An
-edit of the action or a restart of the worker loses and doubles nothing.
+An escalation is due if an action wants the alert, its wait has ended, and it has no delivery of the firing. As all of
+this is read from rows, editing the action or restarting the worker neither loses nor repeats a notification.
 """
 
 from collections import defaultdict
@@ -38,7 +38,7 @@ _NEXT = text(f"SELECT action_id, at FROM ({_PENDING}) AS pending WHERE alert_id 
 
 
 class Escalation(NamedTuple):
-    """An action that is told later."""
+    """An action that is notified later."""
 
     action_id: UUID
     name: str
@@ -47,12 +47,12 @@ class Escalation(NamedTuple):
 
 
 def escalation_json(escalation: Escalation) -> JsonObject:
-    """Serialize who is told later."""
+    """Serialize an escalation."""
     return {"action_id": str(escalation.action_id), "name": escalation.name, "at": rfc3339(escalation.at)}
 
 
 def find_due(session: Session, now: datetime) -> dict[UUID, set[UUID]]:
-    """Find the actions that have waited long enough, by alert; whether they are told, the notification policy says."""
+    """Find the actions whose wait has ended, by alert. The notification policy decides whether they are notified."""
     due: dict[UUID, set[UUID]] = defaultdict(set)
     for alert_id, action_id in session.execute(_DUE, {"now": now}):
         due[alert_id].add(action_id)
@@ -60,7 +60,7 @@ def find_due(session: Session, now: datetime) -> dict[UUID, set[UUID]]:
 
 
 def list_next(session: Session, alert: Alert, settings: Settings) -> Sequence[Escalation]:
-    """List who is told of a firing alert next if nobody acknowledges it, the soonest first."""
+    """List the actions that are notified next of a firing alert if nobody acknowledges it, the soonest first."""
     if alert.status != AlertStatus.FIRING:
         return []
     rows = session.execute(_NEXT, {"alert_id": alert.id}).all()

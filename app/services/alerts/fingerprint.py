@@ -1,4 +1,4 @@
-"""The identity of an alert: of the rule and group that it is about. Pure."""
+"""The identity of an alert: its rule and group. Pure."""
 
 from hashlib import blake2b
 from uuid import UUID

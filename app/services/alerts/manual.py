@@ -1,4 +1,4 @@
-"""What people do to alerts: acknowledge and resolve them; and what resolves with the rule that it belongs to."""
+"""Manual changes of alerts: acknowledge, resolve, note. Also resolves the alerts of edited rules."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,16 +21,16 @@ from app.services.rules.conditions.registry import MATCH_TYPES
 def resolve_rule_alerts(
     session: Session, rule_id: UUID, reason: ResolveReason, settings: Settings, now: datetime
 ) -> None:
-    """Resolve the open alerts of a rule that is edited, disabled or deleted, and forget what it held back or knew."""
+    """Resolve the open alerts of a rule that is edited, disabled or deleted, and delete its pending matches."""
     query = select(Alert).where(Alert.rule_id == rule_id, Alert.status != AlertStatus.RESOLVED).order_by(Alert.id)
     _resolve_alerts(session, session.scalars(query.with_for_update()).all(), Resolve(now, reason), settings)
-    # What the edited rule says fires whether or not people resolved what it said before.
+    # The edited rule may fire even if people resolved its earlier alerts.
     end_suppression(session, Alert.rule_id == rule_id)
     session.execute(delete(models.Match).where(models.Match.rule_id == rule_id, models.Match.pending))
 
 
 def _resolve_alerts(session: Session, alerts: Sequence[Alert], event: Resolve, settings: Settings) -> None:
-    """Resolve alerts now, and notify those who heard of them."""
+    """Resolve alerts now, and notify the receivers that were notified of them."""
     if not alerts:
         return
     session.flush()
@@ -53,9 +53,9 @@ def acknowledge(
     now: datetime,
     until: datetime | None = None,
 ) -> Alert:
-    """Acknowledge an alert: nobody is notified until it resolves. Of an acknowledged one only the end moves.
+    """Acknowledge an alert: nobody is notified until it resolves. A second call only moves the end.
 
-    Args:    until: when it is firing again if it has not resolved by then; None: never.
+    Args:    until: when it fires again unless it has resolved; None means never.
     Raises: NotFound; Conflict where it is resolved.
     """
     alert = _change(session, _open_alert(session, alert_id), Acknowledge(now, by, note, until), settings)
@@ -64,7 +64,7 @@ def acknowledge(
 
 
 def unacknowledge(session: Session, alert_id: UUID, settings: Settings, now: datetime) -> Alert:
-    """Take an acknowledgement back: the alert is firing again, and reminders go on. A firing one stays as it is.
+    """Take an acknowledgement back: the alert fires again, and reminders continue. A firing alert is not changed.
 
     Raises: NotFound; Conflict where it is resolved.
     """
@@ -80,7 +80,7 @@ def _change(session: Session, alert: Alert, event: Acknowledge | Unacknowledge, 
 
 
 def add_note(session: Session, alert_id: UUID, by: str, note: str, now: datetime) -> AlertNote:
-    """Note something about an alert, open or resolved.
+    """Add a note to an alert, open or resolved.
 
     Raises: NotFound.
     """
@@ -93,13 +93,13 @@ def add_note(session: Session, alert_id: UUID, by: str, note: str, now: datetime
 
 
 def _keep_note(session: Session, alert_id: UUID, by: str, note: str | None, now: datetime) -> None:
-    """Keep what was noted along with an act: the alert itself has the last of these notes alone."""
+    """Store the note of an operation: the alert itself has only the last one."""
     if note:
         add_note(session, alert_id, by, note, now)
 
 
 def resolve(session: Session, alert_id: UUID, by: str, note: str | None, settings: Settings, now: datetime) -> Alert:
-    """Resolve an alert by hand; it fires again with the next match, or once its condition over time was false.
+    """Resolve an alert manually. It fires again with the next match or, for a condition over time, once that was false.
 
     Raises: NotFound; Conflict where it is resolved.
     """

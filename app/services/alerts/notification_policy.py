@@ -1,4 +1,4 @@
-"""When an alert is told, as one pure function of what is known and the time."""
+"""When to notify of an alert, as one pure function of its state and the time."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -8,7 +8,7 @@ from app.enums import AlertStatus, NotificationType
 
 @dataclass(frozen=True)
 class NotifyInput:
-    """What decides whether somebody is to be told of an alert now."""
+    """Everything that decides whether to notify of an alert now."""
 
     status: AlertStatus
     occurrences: int
@@ -16,47 +16,47 @@ class NotifyInput:
     late: bool
     silenced: bool
     firing_notified_at: datetime | None
-    """When its firing was told."""
+    """When receivers were notified of its firing."""
     notified_at: datetime | None
-    """When it was last told of, as firing or update."""
+    """When receivers were last notified of it, as firing or update."""
     notified_occurrences: int
     previous_firing_at: datetime | None
-    """When an earlier alert of the same rule and group was last told as firing."""
+    """When receivers were last notified of the firing of an earlier alert of the same rule and group."""
     renotify: timedelta | None
     cooldown: timedelta
     max_age: timedelta
-    """What is older is recorded as late and told to nobody."""
+    """An older alert is recorded as late and notifies nobody."""
     acknowledged_until: datetime | None = None
     """When an acknowledgement ends by itself."""
     escalates_from: datetime | None = None
-    """From when actions that escalate wait."""
+    """When the wait of escalating actions begins."""
     suppressed: bool = False
     """An open alert of a rule that its rule depends on explains it."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What to tell now, and when time alone may change that."""
+    """The notification to send now, and when time alone may change that."""
 
     notify: NotificationType | None
     recheck_at: datetime | None = None
     escalates_from: datetime | None = None
-    """From when actions that escalate wait; None: the firing is not told, or updates are withheld."""
+    """When the wait of escalating actions begins; None if no firing was notified or updates are withheld."""
 
 
 def decide(alert_state: NotifyInput, now: datetime) -> Decision:
-    """Decide whether to tell of an alert.
+    """Decide whether to notify of an alert.
 
-    For a resolved alert, ask once, when it resolves.
+    Call it for a resolved alert once, when it resolves.
     """
     decision = _decide(alert_state, now)
     return replace(decision, escalates_from=_escalates_from(alert_state, decision, now))
 
 
 def may_escalate(alert_state: NotifyInput, decision: Decision, now: datetime) -> bool:
-    """Say whether an alert may be told now to actions that waited: nobody has acknowledged it, nothing withholds it.
+    """Return whether escalating actions may be notified: nobody has acknowledged the alert, nothing withholds it.
 
-    Args:    decision: what was decided of it now: where it begins to wait only now, nobody has waited.
+    Args:    decision: the decision of now: if the wait only begins with it, no action has waited yet.
     """
     began = decision.escalates_from
     return may_tell_held(alert_state) and began is not None and began < now
@@ -69,7 +69,7 @@ def may_tell_held(alert_state: NotifyInput) -> bool:
 
 
 def _escalates_from(alert_state: NotifyInput, decision: Decision, now: datetime) -> datetime | None:
-    """The wait begins when the firing is told, and anew when what withheld the alert ends."""
+    """The wait begins when the firing is notified, and again when something stops withholding the alert."""
     if decision.notify == NotificationType.FIRING:
         return now
     if alert_state.firing_notified_at is None:
@@ -92,7 +92,7 @@ def _decide(alert_state: NotifyInput, now: datetime) -> Decision:
 
 
 def _decide_firing(alert_state: NotifyInput, now: datetime) -> Decision:
-    """The firing is not told yet: it is too old, must wait for the cooldown, or is told now."""
+    """No firing was notified yet: it is too old, waits for the cooldown, or is notified now."""
     if alert_state.late and alert_state.last_match_at < now - alert_state.max_age:
         return Decision(None)
     if alert_state.previous_firing_at is not None and now < alert_state.previous_firing_at + alert_state.cooldown:
@@ -101,7 +101,7 @@ def _decide_firing(alert_state: NotifyInput, now: datetime) -> Decision:
 
 
 def _decide_update(alert_state: NotifyInput, now: datetime) -> Decision:
-    """The firing is told: new occurrences are told once in a while."""
+    """The firing was notified: new occurrences send a reminder once in a while."""
     has_new_matches = alert_state.occurrences > alert_state.notified_occurrences
     if not has_new_matches or alert_state.renotify is None or alert_state.notified_at is None:
         return Decision(None)

@@ -1,7 +1,7 @@
-"""When a silence holds: once, or again and again at local times. Pure.
+"""When a silence is active: once, or repeatedly at local times. Pure.
 
-A time span of a repeat belongs to the day on which it begins. A time that a change of clocks doubles begins with its
-first occurrence and ends with its last; one that it skips is the moment of the change.
+A span of a repeat belongs to the day on which it begins. If a change of clocks repeats a local time, a span begins at
+the first occurrence and ends at the last; a time that it skips is the moment of the change.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,9 +18,9 @@ from app.utils.zones import is_zone
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SEARCHED_DAYS = 22
-"""Any so many days hold a span of each repeat, also where a change of clocks leaves nothing of one."""
+"""So many days contain a span of every repeat, even if a change of clocks removes one."""
 LONGEST_SPAN_DAYS = 2
-"""A span reaches into the next day, a little further where clocks change."""
+"""A span reaches into the next day, and a little further if clocks change."""
 
 
 def _check_zone(name: str) -> str:
@@ -39,7 +39,7 @@ ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", exa
 
 
 class Repeat(BaseModel):
-    """The local times at which a silence holds again and again."""
+    """The local times at which a silence is active repeatedly."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -56,15 +56,15 @@ class Repeat(BaseModel):
 
 
 class Span(NamedTuple):
-    """A time in which a silence holds, the end excluded."""
+    """A time span in which a silence is active, without its end."""
 
     begins_at: datetime
     ends_at: datetime | None
-    """None: it never ends."""
+    """None if it never ends."""
 
 
 class Validity(NamedTuple):
-    """When a silence holds: from `starts_at` to `ends_at`, and within that at the times of `repeat`."""
+    """When a silence is active: from `starts_at` to `ends_at`, and within that at the times of `repeat`."""
 
     starts_at: datetime
     ends_at: datetime | None
@@ -72,12 +72,12 @@ class Validity(NamedTuple):
 
     @classmethod
     def of(cls, starts_at: datetime, ends_at: datetime | None, repeat: Repeat | None) -> "Validity":
-        """Make one of what a user wrote."""
+        """Create one from a user's values."""
         return cls(starts_at, ends_at, None if repeat is None else repeat.model_dump())
 
 
 def holds(validity: Validity, at: datetime) -> bool:
-    """Say whether a silence holds at a moment."""
+    """Return whether a silence is active at a moment."""
     within = validity.starts_at <= at and (validity.ends_at is None or at < validity.ends_at)
     if not within or validity.repeat is None:
         return within
@@ -85,7 +85,7 @@ def holds(validity: Validity, at: datetime) -> bool:
 
 
 def next_start(validity: Validity, now: datetime) -> datetime | None:
-    """Return when a silence begins to hold next, after `now`; None: never, or it holds without a break."""
+    """Return when a silence becomes active next, after `now`; None if never, or if it is active without a break."""
     if validity.repeat is None:
         return validity.starts_at if validity.starts_at > now else None
     first = max(now, validity.starts_at)
@@ -96,7 +96,7 @@ def next_start(validity: Validity, now: datetime) -> datetime | None:
 
 
 def spans(validity: Validity, since: datetime, until: datetime) -> Iterator[Span]:
-    """List the times in which a silence holds that touch `[since, until)`, the earliest first."""
+    """List the active spans of a silence that overlap `[since, until)`, the earliest first."""
     starts_at, ends_at, repeat = validity
     if starts_at >= until or (ends_at is not None and ends_at <= since):
         return
@@ -110,11 +110,11 @@ def spans(validity: Validity, since: datetime, until: datetime) -> Iterator[Span
 
 
 def _occurrences(repeat: Mapping[str, Any], since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """List the times of a repeat that may touch `[since, until]`, in UTC, the earliest first."""
+    """List the spans of a repeat that may overlap `[since, until]`, in UTC, the earliest first."""
     zone = ZoneInfo(repeat["timezone"])
     start, end = time.fromisoformat(repeat["start"]), time.fromisoformat(repeat["end"])
     first = to_zone(since, zone).toordinal() - LONGEST_SPAN_DAYS
-    # The calendar's last day has no day after it, into which a span could reach.
+    # No day follows the calendar's last day, so a span cannot reach into it.
     for day in map(date.fromordinal, range(max(1, first), to_zone(until, zone).toordinal() + 1)):
         if not repeat["days"] or DAYS[day.weekday()] in repeat["days"]:
             begins_at = _instants(day, start, zone)[0]
@@ -124,7 +124,7 @@ def _occurrences(repeat: Mapping[str, Any], since: datetime, until: datetime) ->
 
 
 def _instants(day: date, at: time, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the first and the last moment at which clocks show a time; where none does, the change that skips it."""
+    """Return the first and the last moment at which clocks show a time, or the moment of the change that skips it."""
     local = datetime.combine(day, at, zone)
     first, last = (to_zone(local.replace(fold=fold), UTC) for fold in (0, 1))
     if first > last:
@@ -134,7 +134,7 @@ def _instants(day: date, at: time, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 
 def _change_of_clocks(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """Find the second at which the offset changes between two moments."""
+    """Find the second between two moments at which the offset changes."""
     offset = to_zone(before, zone).utcoffset()
     while after - before > timedelta(seconds=1):
         middle = before + timedelta(seconds=(after - before) // timedelta(seconds=2))

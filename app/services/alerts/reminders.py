@@ -1,6 +1,5 @@
-"""Tells what time alone has made due: after a cooldown, an update, a silence, an acknowledgement that ends, the end of
-an alert that suppressed it, or the wait of an action that escalates; and what was held in a bundle meanwhile. Marks
-what is silenced or suppressed.
+"""Sends the notifications that time alone makes due: reminders, firings that a bundle held, and those after a cooldown,
+silence, acknowledgement, suppression or escalation wait. Also marks silenced and suppressed alerts.
 """
 
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from app.services.rules.rule import Rule
 
 
 def send_due(session: Session, rules: Mapping[UUID, Rule], settings: Settings, now: datetime) -> int:
-    """Make the notifications that are due by now; return how many deliveries that were."""
+    """Create the notifications that are due; return the number of deliveries."""
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED)
     escalations, held = escalation.find_due(session, now), bundle.find_held(session)
     if not silences.active_silences(session, now):

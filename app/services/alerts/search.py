@@ -19,7 +19,7 @@ SORT_KEY = (Alert.started_at, Alert.id)
 
 @dataclass(frozen=True)
 class AlertFilter:
-    """Which alerts; an empty tuple and None mean no filter."""
+    """A selection of alerts. An empty tuple or None matches all."""
 
     status: tuple[str, ...] = ()
     severity: tuple[str, ...] = ()
@@ -65,7 +65,7 @@ def get(session: Session, alert_id: UUID, *, lock: bool = False) -> Alert:
 
 
 def notes_of(session: Session, alert_id: UUID) -> Sequence[AlertNote]:
-    """List what people noted about an alert, oldest first."""
+    """List the notes of an alert, oldest first."""
     query = select(AlertNote).where(AlertNote.alert_id == alert_id).order_by(AlertNote.id)
     return session.scalars(query).all()
 
@@ -73,7 +73,7 @@ def notes_of(session: Session, alert_id: UUID) -> Sequence[AlertNote]:
 def count_by_rule(
     session: Session, since: datetime, until: datetime, bucket: timedelta
 ) -> Mapping[UUID, Sequence[int]]:
-    """Count the alerts that each rule opened, by when they started; rules without one are left out.
+    """Count the alerts that each rule opened, by when they started. Rules without alerts are omitted.
 
     Returns: for each rule one count per bucket of `[since, until)`.
     """
@@ -90,7 +90,7 @@ def count_by_rule(
 
 
 def count_open_by_rule(session: Session) -> Mapping[UUID, int]:
-    """Count the open alerts of each rule that has one."""
+    """Count the open alerts of each rule. Rules without open alerts are omitted."""
     query = (
         select(Alert.rule_id, func.count())
         .where(Alert.rule_id.is_not(None), Alert.status != AlertStatus.RESOLVED)

@@ -1,4 +1,4 @@
-"""What a rule does, in one paragraph that speaks every default. Pure."""
+"""Describes a rule in one paragraph, including every default. Pure."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ from app.services.rules.words import NEW_VALUE_NAMES, Phrase, RuleFacts
 from app.utils.quantities import window
 
 MAX_NAMED_VALUES = 3
-"""A list of more values than this is counted instead of written out."""
+"""Longer lists are counted instead of written out."""
 MAX_PATTERN_LENGTH = 60
 FILTER_PHRASES = {
     "direction": ("with direction ", "directions"),
@@ -21,18 +21,18 @@ FILTER_PHRASES = {
     "messaging_service_sid": ("by messaging service ", "messaging services"),
     "account_sid": ("of account ", "accounts"),
 }
-"""How a filter is said, in the order of a sentence: what stands before its values, and their plural."""
+"""The words for each filter, in the order of a sentence: before its values, and their plural."""
 DAYS = {"mon": "Mon", "tue": "Tue", "wed": "Wed", "thu": "Thu", "fri": "Fri", "sat": "Sat", "sun": "Sun"}
 
 
 def describe_rule(rule: RuleDefinition) -> list[Phrase]:
-    """Write what a rule does: when it opens an alert, when it reminds, and when the alert resolves."""
+    """Describe when a rule opens an alert, when it reminds, and when the alert resolves."""
     opens = [Phrase("Opens ")] if rule.enabled else [Phrase("Switched off. Switched on, it opens ")]
     return [*opens, *_alert(rule), *_notifications(rule)]
 
 
 def describe_condition(rule: RuleDefinition) -> list[Phrase]:
-    """Write when a rule opens an alert."""
+    """Describe when a rule opens an alert."""
     return [Phrase("Opens "), *_alert(rule)]
 
 
@@ -60,7 +60,7 @@ def _condition(rule: RuleDefinition) -> Iterator[Phrase]:
 
 
 def _matching(rule: RuleDefinition) -> Iterator[Phrase]:
-    """Say which logs: what the pattern asks for, and what the filters let through."""
+    """Describe the logs that a rule matches: its pattern and its filters."""
     verb, value = _pattern(rule, ("with ", "with status ", "that contain ", "that fit ", "that satisfy "))
     if value:
         yield Phrase(f" {verb}")
@@ -69,7 +69,7 @@ def _matching(rule: RuleDefinition) -> Iterator[Phrase]:
 
 
 def _pattern(rule: RuleDefinition, verbs: Sequence[str]) -> tuple[str, str]:
-    """Return a verb and what the pattern looks for.
+    """Return a verb, and the description of the pattern.
 
     Args:    verbs: for codes, statuses, keywords, regular expressions and CEL expressions.
     """

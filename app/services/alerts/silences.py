@@ -1,4 +1,4 @@
-"""Silences: which alerts are recorded and told to nobody, until when."""
+"""Silences: they withhold the notifications of matching alerts for a time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -24,21 +24,21 @@ SORT_KEY = (Silence.created_at, Silence.id)
 
 
 def active_silences(session: Session, now: datetime) -> Sequence[Silence]:
-    """List the silences that hold alerts now."""
+    """List the silences that are active now."""
     found = session.scalars(select(Silence).where(Silence.starts_at <= now, _ends_after(now)))
     return [silence for silence in found if holds(validity(silence), now)]
 
 
 class Hold(NamedTuple):
-    """A silence that holds an alert now."""
+    """A silence that matches an alert now."""
 
     silence: Silence
     span: Span
-    """From when to when it holds, this time."""
+    """Its current active span."""
 
 
 def holds_on(session: Session, alert: Alert, now: datetime) -> Sequence[Hold]:
-    """List the silences that hold an alert now, marked by a tick or not yet."""
+    """List the active silences that match an alert, even before the next tick marks it."""
     covering = [each for each in active_silences(session, now) if _covers(each, alert.rule_id, alert.group)]
     moment = timedelta(microseconds=1)
     return [
@@ -50,7 +50,7 @@ def holds_on(session: Session, alert: Alert, now: datetime) -> Sequence[Hold]:
 
 
 def validity(silence: Silence) -> Validity:
-    """Return when a silence holds."""
+    """Return when a silence is active."""
     return Validity(silence.starts_at, silence.ends_at, silence.repeat)
 
 
@@ -65,25 +65,25 @@ def current(session: Session, now: datetime) -> Sequence[Silence]:
 
 
 def is_silenced(silences: Sequence[Silence], rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
-    """Say whether one of these silences holds the alerts of a rule and group."""
+    """Return whether one of these silences matches the alerts of a rule and group."""
     return any(_covers(silence, rule_id, group) for silence in silences)
 
 
 def _covers(silence: Silence, rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
-    """A group is held where it has all the pairs of the silence; a number and its text are not the same."""
+    """A silence matches a group that has all its pairs. A number and its text differ."""
     pairs = (name in group and group[name] == value for name, value in silence.group.items())
     return (silence.rule_id is None or silence.rule_id == rule_id) and all(pairs)
 
 
 def within(session: Session, since: datetime, until: datetime) -> Sequence[Silence]:
-    """List the silences that hold alerts at some time of a span."""
+    """List the silences that are active at some time in a span."""
     return session.scalars(select(Silence).where(Silence.starts_at < until, _ends_after(since))).all()
 
 
 def cover(
     silences: Sequence[Silence], rule_id: UUID | None, group: Mapping[str, Any], since: datetime, until: datetime
 ) -> bool:
-    """Say whether silences hold the alerts of a rule and group without a break from `since` to `until`."""
+    """Return whether silences match the alerts of a rule and group without a break from `since` to `until`."""
     covering = [validity(silence) for silence in silences if _covers(silence, rule_id, group)]
     last = until + timedelta(microseconds=1)
     free_from = since
@@ -105,9 +105,9 @@ def create(
     created_by: str,
     now: datetime,
 ) -> Silence:
-    """Make a silence; the alerts it holds are marked at the next tick.
+    """Create a silence. The next tick marks the alerts that it silences.
 
-    Raises: InvalidInput where there is no such rule, the end is not after the start and the present, or it never holds.
+    Raises: InvalidInput if there is no such rule, if it ends before its start or now, or if it is never active.
     """
     silence = draft(session, rule_id, group, wanted, now)
     silence.reason, silence.created_by, silence.created_at = reason, created_by, now
@@ -117,7 +117,7 @@ def create(
 
 
 def draft(session: Session, rule_id: UUID | None, group: dict[str, Any], wanted: Validity, now: datetime) -> Silence:
-    """Check a silence, and make it without storing it.
+    """Validate a silence and build it without storing it.
 
     Raises: as `create`.
     """
@@ -138,7 +138,7 @@ def draft(session: Session, rule_id: UUID | None, group: dict[str, Any], wanted:
 
 
 def _time_errors(wanted: Validity, now: datetime) -> list[FieldError]:
-    """Say why a silence could not hold at any time to come."""
+    """Return why a silence would never be active."""
     if wanted.ends_at is None:
         needed = "is required where repeat is null: a silence without either would hold for ever"
         return [] if wanted.repeat is not None else [FieldError("ends_at", needed)]
@@ -152,7 +152,7 @@ def _time_errors(wanted: Validity, now: datetime) -> list[FieldError]:
 
 
 def warnings(session: Session, silence: Silence) -> list[FieldError]:
-    """List the pairs of a silence's group that no alert is known ever to have."""
+    """List the pairs of a silence's group that no known alert has had."""
     rule = None if silence.rule_id is None else session.get(Rule, silence.rule_id)
     log_types = log_types_of("any" if rule is None else rule.log_type)
     pairs = [(name, value) for name, value in silence.group.items() if value is not None and value != OTHER_VALUE]
@@ -177,7 +177,7 @@ def list_silences(session: Session, position: Position | None, limit: int) -> Pa
 
 
 def delete(session: Session, silence_id: UUID) -> None:
-    """End a silence at once; what it held is told at the next tick if it still fires.
+    """Delete a silence. The next tick notifies of alerts that still fire.
 
     Raises: NotFound.
     """
@@ -186,7 +186,7 @@ def delete(session: Session, silence_id: UUID) -> None:
 
 
 def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> list[dict[str, Any]]:
-    """Serialize silences, each with the open alerts that it holds now."""
+    """Serialize silences, each with the open alerts that it silences now."""
     held = silenced_alerts(session, silences, now)
     times = {
         silence.id: {
@@ -205,7 +205,7 @@ def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> lis
 
 
 def silenced_alerts(session: Session, silences: Sequence[Silence], now: datetime) -> dict[UUID, list[str]]:
-    """List the open alerts that each silence holds now, by silence."""
+    """List the open alerts that each silence silences now, by silence."""
     rows = session.execute(
         select(Alert.id, Alert.rule_id, Alert.group).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.number)
     ).all()
@@ -218,6 +218,6 @@ def silenced_alerts(session: Session, silences: Sequence[Silence], now: datetime
 
 
 def alerts_held_by(session: Session, silence: Silence) -> Sequence[Alert]:
-    """List the open alerts that a silence would hold while it holds, newest first."""
+    """List the open alerts that a silence would match while active, newest first."""
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.started_at.desc(), Alert.id.desc())
     return [alert for alert in session.scalars(query) if _covers(silence, alert.rule_id, alert.group)]

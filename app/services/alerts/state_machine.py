@@ -4,8 +4,8 @@
                |  ^---- Unacknowledge -------+
                +---------- Resolve ----------+--> resolved
 
-`Extend`, `Count` and `Measure` let an alert grow. A resolved one never opens again; where it was resolved while its
-condition held, the next alert of its group waits until the condition was false. `changes.AlertChanges` writes it all.
+`Extend`, `Count` and `Measure` update an open alert. A resolved alert never opens again. If it was resolved while its
+condition held, its group does not fire until the condition was false. `changes.AlertChanges` writes all changes.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -17,18 +17,18 @@ from uuid import UUID, uuid4
 from app.enums import AlertStatus, NotificationType, ResolveReason
 
 MAX_SAMPLES = 5
-"""How many of its newest logs an alert names."""
+"""An alert names so many of its newest logs."""
 
 Columns = dict[str, object]
-"""The attributes of an alert that change, with their new values."""
+"""The changed attributes of an alert, with their new values."""
 
 
 class AlreadyResolved(Exception):
-    """Nobody can acknowledge a resolved alert, take that back, or resolve it."""
+    """A resolved alert cannot be acknowledged, unacknowledged or resolved."""
 
 
 class AlertState(Protocol):
-    """What transitions depend on."""
+    """The part of an alert that transitions depend on."""
 
     @property
     def status(self) -> str: ...
@@ -56,7 +56,7 @@ class AlertState(Protocol):
 
 @dataclass(frozen=True)
 class Fire:
-    """A group of a rule, or a built-in problem, begins to alert."""
+    """An alert opens, of a rule's group or a built-in problem."""
 
     fingerprint: str
     rule_id: UUID | None
@@ -68,7 +68,7 @@ class Fire:
     window_from: datetime
     recorded_at: datetime
     late: bool
-    """It began so long ago that nobody is notified unless it goes on."""
+    """It began so long ago that it notifies nobody unless it continues."""
     summary: str
     occurrences: int = 0
     baseline: float | None = None
@@ -99,14 +99,14 @@ class Extend:
     started_at: datetime
     last_match_at: datetime
     newest_sids: Sequence[str]
-    """Of the matches that join, newest first."""
+    """Of the new matches, newest first."""
     newest_error_code: int | None
-    """Of the newest match that joins and has one."""
+    """Of the newest new match that has one."""
     count: int
-    """How many matches join."""
+    """The number of new matches."""
     left_out_accounts: Sequence[str]
     account_ids: Collection[int] = ()
-    """Of the matches that join."""
+    """Of the new matches."""
 
     def transition(self, alert: AlertState) -> Columns:
         later = not alert.occurrences or self.last_match_at > alert.last_match_at
@@ -129,13 +129,13 @@ class Extend:
 
 @dataclass(frozen=True)
 class Count:
-    """One more match counts towards the alert; matches come oldest first."""
+    """One more match counts towards the alert. Matches come oldest first."""
 
     changed_at: datetime
     sid: str
     error_code: int | None
     account_id: int | None = None
-    """None: the alert is about logs that are missing, not about this one's account."""
+    """None if the alert is about missing logs, not about this one's account."""
 
     def transition(self, alert: AlertState) -> Columns:
         account_ids = [] if self.account_id is None or self.account_id in alert.account_ids else [self.account_id]
@@ -150,14 +150,14 @@ class Count:
 
 @dataclass(frozen=True)
 class Measure:
-    """A condition over time was judged."""
+    """A condition over time was evaluated."""
 
     value: float | None
-    """None: there was nothing to measure; the alert keeps its value."""
+    """None if there was nothing to measure: the alert keeps its value."""
     insufficient_since: datetime | None
     left_out_accounts: Sequence[str]
     price_unit: str | None = None
-    """The currency of `value`; None: the alert keeps its currency."""
+    """The currency of `value`; None keeps the alert's currency."""
 
     def transition(self, alert: AlertState) -> Columns:
         return {
@@ -170,7 +170,7 @@ class Measure:
 
 @dataclass(frozen=True)
 class Describe:
-    """The alert reads differently."""
+    """The description of the alert changed."""
 
     summary: str
 
@@ -180,18 +180,18 @@ class Describe:
 
 @dataclass(frozen=True)
 class Notify:
-    """It was decided who hears of the alert now."""
+    """A notification was decided."""
 
     at: datetime
     type: NotificationType | None
-    """None: nobody does."""
+    """None if nobody is notified."""
     recheck_at: datetime | None
-    """When time alone may change that."""
+    """When to decide again."""
     silenced: bool
     suppressed_by: UUID | None = None
     """The alert that suppresses it."""
     escalates_from: datetime | None = None
-    """From when actions that escalate wait."""
+    """When the wait of escalating actions begins."""
 
     def transition(self, alert: AlertState) -> Columns:
         columns: Columns = {
@@ -209,13 +209,13 @@ class Notify:
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """Somebody takes care of it: nobody is notified until it resolves. The first to do so stays; the end moves."""
+    """Somebody takes care of it: nobody is notified until it resolves. A later one only moves the end."""
 
     at: datetime
     by: str | None
     note: str | None
     until: datetime | None = None
-    """When it is firing again if it has not resolved; None: never."""
+    """When it fires again unless it has resolved; None means never."""
 
     def transition(self, alert: AlertState) -> Columns:
         if alert.status == AlertStatus.RESOLVED:
@@ -229,7 +229,7 @@ class Acknowledge:
 
 @dataclass(frozen=True)
 class Unacknowledge:
-    """Nobody takes care of it any more: it is firing again, and reminders go on."""
+    """Nobody takes care of it any more: it fires again, and reminders continue."""
 
     at: datetime
 
@@ -249,7 +249,7 @@ class Resolve:
     at: datetime
     reason: ResolveReason
     suppress: bool = False
-    """Its condition may still hold: no alert of its group fires until it was false."""
+    """Its condition may still hold: its group does not fire until the condition was false."""
     by: str | None = None
     note: str | None = None
 

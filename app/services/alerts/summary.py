@@ -1,4 +1,4 @@
-"""The one line that says what an alert is about. Pure."""
+"""The summary of an alert in one line. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,13 +20,13 @@ GROUP_PHRASES = {
     "account_sid": ("of account {}", "of no account", "of other accounts"),
     "price_unit": ("in {}", "without a currency", "in other currencies"),
 }
-"""How each field of a group is said: its value, that there is none, and that it stands for all further groups; in the
-order in which a sentence takes them."""
+"""The words for each field of a group, in the order of a sentence: with a value, without one, and for all further
+groups."""
 MAX_WORD_LENGTH = 60
 
 
 def summarize(rule: Rule, group: Mapping[str, Any], occurrences: int, error_code: int | None) -> str:
-    """Write what happened, how often, and where: `3 calls with error 30003 (Unreachable destination handset) to GB`."""
+    """Summarize what happened, how often, and where: `3 calls with error 30003 (Unreachable handset) to GB`."""
     subject, phrases = _subject(rule, group, error_code, occurrences), _group_phrases(rule, group)
     return rule.condition.summarize(AlertFacts(rule.log_type, subject, group, phrases, occurrences))
 
@@ -39,12 +39,12 @@ def summarize_over_time(
     total: int = 0,
     price_unit: str | None = None,
 ) -> str:
-    """Write what a condition over time found: `12.5% of 640 messages undelivered to GB in 60 minutes (limit 5%)`.
+    """Summarize what a condition over time found: `12.5% of 640 messages undelivered to GB in 60 minutes (limit 5%)`.
 
     Args:
-        value: the percentage, sum, count or ratio to the median of the last minute judged.
-        total: what a percentage is of; 0 where that is not known.
-        price_unit: the currency of a sum, where prices came in several.
+        value: the percentage, sum, count or ratio to the median in the last evaluated minute.
+        total: the base of a percentage; 0 if unknown.
+        price_unit: the currency of a sum, if there are several.
     """
     subject, phrases = _subject(rule, group), _group_phrases(rule, group)
     facts = AlertFacts(rule.log_type, subject, group, phrases, occurrences, value, total, price_unit)
@@ -52,7 +52,7 @@ def summarize_over_time(
 
 
 def _subject(rule: Rule, group: Mapping[str, Any], error_code: int | None = None, occurrences: int = 0) -> str:
-    """Say what the matches have in common: what the pattern asks for, and the code they have, where that is known."""
+    """Describe what the matches have in common: the pattern, and their code if it is known."""
     if _is_one_status(rule, group):
         return str(group["status"])
     by_code = rule.pattern_type == PatternType.ERROR_CODE
@@ -72,12 +72,12 @@ def _subject(rule: Rule, group: Mapping[str, Any], error_code: int | None = None
 
 
 def _matching(asked: str, known: str) -> str:
-    """Other patterns than those of codes match logs without one, too."""
+    """Patterns other than those on codes also match logs without a code."""
     return f"{asked} of which some have error {known}".lstrip()
 
 
 def _pattern_phrase(rule: Rule) -> str:
-    """Say what the pattern asks for, in words."""
+    """Describe the pattern in words."""
     value = rule.pattern_value or ""
     if rule.pattern_type == PatternType.STATUS:
         return " or ".join(item.strip() for item in value.split(","))
@@ -89,12 +89,12 @@ def _pattern_phrase(rule: Rule) -> str:
 
 
 def _is_one_status(rule: Rule, group: Mapping[str, Any]) -> bool:
-    """Return whether the group says which of the rule's statuses it is."""
+    """Return whether the group names one of the rule's statuses."""
     return rule.pattern_type == PatternType.STATUS and group.get("status") not in (None, OTHER_VALUE)
 
 
 def _group_phrases(rule: Rule, group: Mapping[str, Any]) -> str:
-    """Say which group it is; a number says its country."""
+    """Describe the group. A phone number is followed by its country."""
     if len(group) > 1 and set(group.values()) == {OTHER_VALUE}:
         return "in all other groups"
     said = {"to_country"} if group.get("to") else set()

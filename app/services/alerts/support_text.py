@@ -1,4 +1,4 @@
-"""The text that Twilio's support asks for: account, code, senders, times in UTC, and fresh SIDs. Pure."""
+"""The text that Twilio's support asks for: account, code, senders, times in UTC, and recent SIDs. Pure."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -8,13 +8,13 @@ from app.models import Alert
 from app.services.twilio.error_codes import describe
 
 FRESH = timedelta(hours=24)
-"""Twilio traces messages and calls no older than that."""
+"""Twilio traces only newer messages and calls."""
 MAX_SIDS = 5
 NOUNS = {"message": "Messages", "call": "Calls", "error": "Error-log entries"}
 
 
 class SupportText(NamedTuple):
-    """The text, and whether its SIDs are fresh enough for Twilio to trace."""
+    """The text, and whether its SIDs are recent enough for Twilio to trace."""
 
     text: str
     is_fresh: bool

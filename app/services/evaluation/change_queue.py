@@ -1,4 +1,4 @@
-"""The queue of log changes that wait for evaluation: who evaluates a stream, what comes next, how far it got."""
+"""The queue of log changes for evaluation: one evaluator per stream, its next batch, its position."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from app.services.log_fields import version_columns
 from app.services.rules.types import LogVersion
 
 BATCH_SIZE = 5_000
-"""The most changes evaluated in one transaction."""
+"""Maximum number of changes evaluated in one transaction."""
 FIRST_BATCH, SMALLEST_BATCH = 500, 100
 BATCH_SECONDS = 0.3
-"""Edits of rules wait for the batches under way: none may take much longer than this, however slow the machine."""
+"""Edits of rules wait for running batches: on no machine may a batch take much longer than this."""
 
 
 def pending_streams(session: Session) -> list[int]:
-    """List the streams that have changes which are not yet evaluated."""
+    """List the streams with changes that are not evaluated yet."""
     return list(
         session.scalars(
             text(
@@ -36,28 +36,28 @@ class BatchLock:
 
     stream_id: int
     change_id: int
-    """The last change that is evaluated."""
+    """The last evaluated change."""
     complete_until: datetime | None
-    """How far the stream was complete when the turn began: changes read from now on include all up to there."""
+    """How far the stream was complete when it was locked: later reads include all changes up to there."""
     limit: int
-    """The most changes that are evaluated now."""
+    """Maximum number of changes to evaluate now."""
 
 
 class Pace:
-    """Sizes batches by the time that the ones before them took."""
+    """Sizes batches by the time that earlier ones took."""
 
     def __init__(self) -> None:
         self.limit = FIRST_BATCH
 
     def note(self, count: int, seconds: float) -> None:
-        """Note how long a batch took. One that was hardly filled says something only where it took too long."""
+        """Record how long a batch took. A small batch counts only if it took too long."""
         if count >= self.limit // 2 or seconds > BATCH_SECONDS:
             fitting = int(count * BATCH_SECONDS / max(seconds, 0.001))
             self.limit = max(SMALLEST_BATCH, min(BATCH_SIZE, fitting, 2 * self.limit))
 
 
 def lock_batch(session: Session, stream_id: int, limit: int) -> BatchLock | None:
-    """Become the one who evaluates a stream; None where somebody else is at it."""
+    """Lock a stream for evaluation; return None if another evaluator has locked it."""
     row = session.execute(
         text(
             "SELECT done.change_id, streams.complete_until FROM stream_evaluations AS done"
@@ -73,7 +73,7 @@ VERSION_COLUMNS = f"""
     change.id, change.log_id, change.is_first, log.account_id, account.sid, log.sid, log.log_type,
     {version_columns("change")}, log.occurred_at, change.changed_at, change.final
 """
-"""What a `LogVersion` is made of, in its order; of `log_changes AS change`, `logs AS log` and `accounts AS account`."""
+"""The columns of a `LogVersion` in its order, from `log_changes AS change`, `logs AS log`, `accounts AS account`."""
 
 _READ = f"""
     SELECT {VERSION_COLUMNS}
@@ -100,8 +100,8 @@ _READ_BEFORE = f"""
 
 
 def read_changes(session: Session, batch_lock: BatchLock) -> list[LogVersion]:
-    """Read the next changes of a stream in the order in which they were stored, at most the turn's `limit`."""
-    # The tables grow faster than their statistics: on a guess the planner may read a whole month to find a page.
+    """Read the next changes of a stream in the order in which they were stored, at most `limit`."""
+    # The tables grow faster than their statistics: a wrong plan may read a whole month to find a page.
     session.execute(text("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"))
     return _versions(
         session, _READ, {"stream_id": batch_lock.stream_id, "after": batch_lock.change_id, "count": batch_lock.limit}
@@ -109,9 +109,9 @@ def read_changes(session: Session, batch_lock: BatchLock) -> list[LogVersion]:
 
 
 def versions_before(session: Session, changes: Sequence[LogVersion]) -> list[LogVersion | None]:
-    """Find the version of its log that came before each of these changes, None for a log's first.
+    """Find the previous version of the log of each change; None for a log's first.
 
-    Args:    changes: all that a batch read, in order.
+    Args:    changes: all of a batch, in order.
     """
     asked = {}
     for change in changes:
@@ -147,7 +147,7 @@ def _versions(session: Session, query: str, values: Mapping[str, object]) -> lis
 
 
 def finish_batch(session: Session, batch_lock: BatchLock, changes: Sequence[LogVersion]) -> None:
-    """Note how far the stream is evaluated."""
+    """Record how far the stream is evaluated."""
     caught_up = len(changes) < batch_lock.limit
     session.execute(
         text(
@@ -165,7 +165,7 @@ def finish_batch(session: Session, batch_lock: BatchLock, changes: Sequence[LogV
 
 
 def advance_idle_streams(session: Session) -> None:
-    """Note for streams that have no change to evaluate that the evaluation has caught up with them."""
+    """Record that the evaluation has caught up with streams without pending changes."""
     session.execute(
         text(
             "UPDATE stream_evaluations AS done SET complete_until = streams.complete_until FROM streams"

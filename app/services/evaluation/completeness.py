@@ -1,4 +1,4 @@
-"""How far the streams are known whole: what the end of an alert, and a minute to be judged, wait for."""
+"""How far the streams are complete. Resolving alerts and judging minutes wait for this."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from app.enums import PatternType
 from app.services.rules.rule import Rule
 
 UNREADABLE_AFTER = timedelta(hours=1)
-"""An account that cannot be read for so long holds back no resolve any more."""
+"""An account that could not be read for this long no longer delays resolves."""
 
 
 @dataclass(frozen=True)
 class StreamState:
-    """How far one stream is known whole, and evaluated."""
+    """How far one stream is complete and evaluated."""
 
     account_sid: str
     log_type: str
@@ -27,14 +27,14 @@ class StreamState:
 
 @dataclass(frozen=True)
 class Completeness:
-    """How far each stream that counts is known whole."""
+    """How far each relevant stream is complete."""
 
     streams: Sequence[StreamState]
-    """Of the enabled, available streams of accounts that can be read."""
+    """The enabled, available streams of readable accounts."""
     unreadable_accounts: frozenset[str]
-    """Accounts that could not be read for an hour: nothing waits for them."""
+    """Accounts that could not be read for an hour. Nothing waits for them."""
     retention: timedelta
-    """Of what was read so long before a rule's start it can have learnt nothing: those logs are dropped."""
+    """Logs older than this are deleted, so a rule cannot warm up from them."""
 
     def _streams_of(self, rule: Rule) -> list[StreamState]:
         wanted = {rule.log_type} if rule.log_type != "any" else {"call", "message", "error"}
@@ -48,32 +48,32 @@ class Completeness:
         ]
 
     def unreadable_accounts_of(self, rule: Rule) -> list[str]:
-        """List the accounts that this rule looks at and that could not be read for an hour."""
+        """List the accounts in the rule's population that could not be read for an hour."""
         accounts = rule.filters.get("account_sid")
         return sorted(sid for sid in self.unreadable_accounts if accounts is None or sid in accounts)
 
     def horizon(self, rule: Rule) -> datetime | None:
-        """Return up to when all that this rule looks at has been listed and evaluated; None where that is not known."""
+        """Return up to when the rule's streams are complete and evaluated; None if unknown."""
         until = [stream.complete_until for stream in self._streams_of(rule)]
         known = [at for at in until if at is not None]
         return min(known) if known and len(known) == len(until) else None
 
     def known_from(self, rule: Rule) -> datetime | None:
-        """Return from when on all that this rule looks at is known to it whole; None where that is not known."""
+        """Return from when on the rule's streams are completely read; None if unknown."""
         since = [stream.complete_from for stream in self._streams_of(rule)]
         known = [at for at in since if at is not None]
         return max(*known, rule.started_at - self.retention) if known and len(known) == len(since) else None
 
 
 def _depends_on_code(rule: Rule) -> bool:
-    """Say whether what the rule says of a call depends on its code, which comes from the error log."""
+    """Return whether the rule depends on the codes of calls, which come from the error log."""
     if rule.pattern_type not in (PatternType.ANY, PatternType.STATUS):
         return True
     return "error_code" in (*rule.group_by, rule.condition.watched_field)
 
 
 def load_completeness(session: Session, settings: Settings, now: datetime) -> Completeness:
-    """Read how far the streams are known whole; accounts that cannot be read for an hour are left out."""
+    """Read how far the streams are complete, without accounts that could not be read for an hour."""
     rows = session.execute(
         text(
             "SELECT accounts.sid, streams.log_type, streams.complete_from, done.complete_until,"

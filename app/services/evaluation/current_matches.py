@@ -1,4 +1,4 @@
-"""Which rules match a log as it is now, whenever they began. Nothing is counted."""
+"""The rules that match a log as it is now, whenever they started. Nothing is counted."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from app.services.rules.types import LogVersion
 
 
 def rules_that_match(session: Session, row: Row[*tuple[Any, ...]]) -> list[Rule]:
-    """Return the enabled rules whose population holds a log and whose pattern it matches.
+    """Return the enabled rules whose population contains a log and whose pattern it matches.
 
-    Args:    session: is emptied; row: of `select_logs()`.
+    Args:    session: is cleared; row: of `select_logs()`.
     """
     return [*read_rule_set(session).index.match_batch([version_of(row)])[0]]
 

@@ -1,4 +1,4 @@
-"""The places of a rule: at most 500 groups are evaluated apart, what comes later falls together."""
+"""The group slots of a rule: at most 500 groups are evaluated separately; later ones are combined."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +17,7 @@ MAX_GROUPS = 500
 
 
 class Presence(NamedTuple):
-    """From when to when a group was there, never absent for longer than it keeps its place."""
+    """The span of a group's presence, without an absence longer than its slot's lifetime."""
 
     first_at: datetime
     last_at: datetime
@@ -36,10 +36,10 @@ Presences = Mapping[tuple[UUID, str], Presence]
 def assign_slots(
     session: Session, rules: Mapping[UUID, Rule], times: Mapping[tuple[UUID, str], Collection[datetime]]
 ) -> dict[tuple[UUID, str], str]:
-    """Give groups their places, as long as there are any.
+    """Assign free slots to groups.
 
-    Args:    times: (rule, group) to when it was seen.
-    Returns: (rule, group) to the group it is evaluated in: itself, or the one of all that have no place.
+    Args:    times: (rule, group) to the times at which it was seen.
+    Returns: (rule, group) to the group in which it is evaluated: itself, or the one of all without a slot.
     """
     group_ids = times.keys()
     presences = {
@@ -64,7 +64,7 @@ def assign_slots(
 
 
 def latest_presence(times: Collection[datetime], longest_absence: timedelta) -> Presence:
-    """Return the latest span in which a group was seen again and again."""
+    """Return the latest span in which a group was present."""
     ordered = sorted(times, reverse=True)
     first_at = ordered[0]
     for at in ordered:
@@ -75,7 +75,7 @@ def latest_presence(times: Collection[datetime], longest_absence: timedelta) -> 
 
 
 def _touch(session: Session, rules: Mapping[UUID, Rule], presences: Presences) -> None:
-    """Note since when and until when each group was seen; one that was absent for long begins anew."""
+    """Record since when and until when each group was seen. After a long absence a new span begins."""
     session.execute(
         text(
             "UPDATE rule_groups AS kept SET first_match_at = CASE"
@@ -108,8 +108,8 @@ def _groups_with_slot(session: Session, rules: Mapping[UUID, Rule], presences: P
 
 
 def _take_slots(session: Session, rule: Rule, presences: Mapping[str, Presence]) -> set[str]:
-    """Give the free places of one rule to these groups, in their order; the rest makes do with the common one."""
-    # Two evaluators must not give away one place twice.
+    """Give the free slots of one rule to these groups, in their order. The rest share one."""
+    # Two evaluators must not assign the same slot.
     session.execute(text("SELECT id FROM rules WHERE id = :id FOR NO KEY UPDATE"), {"id": rule.id})
     used = session.scalar(
         text("SELECT count(*) FROM rule_groups WHERE rule_id = :id AND epoch = :epoch"),
@@ -119,7 +119,7 @@ def _take_slots(session: Session, rule: Rule, presences: Mapping[str, Presence])
     admitted = list(presences)[:free]
     rows = [(key, presences[key]) for key in admitted]
     if len(presences) > free:
-        # The common group has a row too, so that `no_data` misses it; it takes nobody's place.
+        # The common group has a row, too, so that `no_data` notices its absence. It uses no slot.
         others = [presences[key] for key in list(presences)[free:]]
         overflow = Presence(min(each.first_at for each in others), max(each.last_at for each in others))
         rows.append((group_key(other_group(rule)), overflow))
@@ -138,7 +138,7 @@ def _take_slots(session: Session, rule: Rule, presences: Mapping[str, Presence])
 
 
 def expected_groups(session: Session, rules: Iterable[Rule], at: datetime) -> dict[UUID, list[str]]:
-    """List the groups that each of these `no_data` rules misses at a minute, where they are silent."""
+    """List the groups that each of these `no_data` rules expects at a minute."""
     rows = session.execute(
         text(
             f"SELECT kept.rule_id, kept.group_key FROM {_SINCE}"
@@ -154,7 +154,7 @@ def expected_groups(session: Session, rules: Iterable[Rule], at: datetime) -> di
 
 
 def expire_slots(session: Session, rules: Iterable[Rule], now: datetime) -> None:
-    """Free the places of groups that have no open alert and have been silent for long; forget those of gone rules."""
+    """Free the slots of groups without an open alert that were silent for too long, and those of deleted rules."""
     session.execute(
         text(
             f"DELETE FROM rule_groups AS kept WHERE NOT EXISTS (SELECT FROM {_SINCE}"

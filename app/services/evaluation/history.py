@@ -1,4 +1,4 @@
-"""Stored logs as the versions that were evaluated: what a new rule learns from, and what a preview runs over."""
+"""Reads the evaluated versions of stored logs, for warm-ups and previews."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,7 +11,7 @@ from app.services.evaluation.change_queue import VERSION_COLUMNS
 from app.services.rules.types import LogVersion
 
 CHUNK = 10_000
-"""Versions handed on at once."""
+"""Number of versions per chunk."""
 
 _READ = text(
     f"""
@@ -29,7 +29,7 @@ _READ = text(
 def read(session: Session, since: datetime, until: datetime) -> Iterator[list[list[LogVersion]]]:
     """Read the evaluated versions of the logs that occurred in [since, until).
 
-    Returns: chunks of logs; a log is the list of its versions, oldest first.
+    Returns: chunks of logs, each a list of its versions, oldest first.
     """
     result = session.execute(_READ.execution_options(yield_per=CHUNK), {"since": since, "until": until})
     chunk: list[list[LogVersion]] = []

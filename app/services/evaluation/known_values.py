@@ -1,4 +1,4 @@
-"""The values that matches of `new_value` rules have carried, kept apart from the logs as runs of each value."""
+"""The known values of `new_value` rules, stored as runs of matches."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 
 LATE_ARRIVAL = timedelta(days=40)
-"""A run that is older than the lookback is kept so much longer: logs may come late."""
+"""A run is kept for this long after the lookback: logs may arrive late."""
 
 _VALUE = {"rule_id": "uuid", "epoch": "int", "group_key": "text", "value": "text"}
 _ASKED = Unnest("asked", **_VALUE)
@@ -38,7 +38,7 @@ Runs = dict[ValueKey, list[ValueRun]]
 
 
 def value_of(rule: Rule, log: LogVersion) -> str | None:
-    """Return the value that a log carries, as JSON; None for a missing one, which is no value."""
+    """Return a log's value as JSON; None if it is missing, which is no value."""
     field = rule.condition.watched_field
     value = None if field is None else field_of(log, field)
     return None if value is None else orjson.dumps(value).decode()
@@ -62,14 +62,14 @@ def load(session: Session, rules: Mapping[UUID, Rule], value_keys: Iterable[Valu
 
 
 def add_runs(runs: Runs, rules: Mapping[UUID, Rule], added: Iterable[tuple[ValueKey, ValueRun]]) -> Runs:
-    """Put more runs to those that are known, and return them."""
+    """Add runs to the known ones, and return them."""
     for value_key, run in added:
         runs[value_key] = add_run(runs.get(value_key, []), run, rules[value_key.rule_id].condition.lookback)
     return runs
 
 
 def save(session: Session, rules: Mapping[UUID, Rule], stored: Runs, updated: Runs) -> None:
-    """Write what is known now of these values; the rules are locked."""
+    """Write the runs of these values. The rules are locked."""
     deleted_rows = [
         (value_key, run)
         for value_key, runs in stored.items()
@@ -107,7 +107,7 @@ def _identity(rules: Mapping[UUID, Rule], value_key: ValueKey) -> tuple[UUID, in
 
 
 def delete_expired(session: Session, rules: Iterable[Rule], now: datetime) -> None:
-    """Delete the runs that no lookback reaches any more, and those of rules that are gone or began anew."""
+    """Delete runs beyond the lookback, and those of deleted or restarted rules."""
     session.execute(
         text(
             f"DELETE FROM seen_values AS seen WHERE NOT EXISTS (SELECT FROM {_NEEDED}"

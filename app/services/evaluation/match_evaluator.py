@@ -1,7 +1,7 @@
-"""Takes in matches of `each`, `threshold` and `new_value`, finds their episodes, and moves the alerts they call for.
+"""Processes matches of `each`, `threshold` and `new_value`: finds their episodes, and opens and resolves alerts.
 
-Everything here happens in the caller's transaction: matches, alerts and deliveries are one commit. The rules concerned
-are locked, so that a rule has one evaluator at a time.
+Everything happens in the caller's transaction: matches, alerts and deliveries are one commit. The rules are locked, so
+that each has one evaluator at a time.
 """
 
 from collections import defaultdict
@@ -59,7 +59,7 @@ class Hit(NamedTuple):
 
 @dataclass
 class _MatchOutcome:
-    """What became of matches, by rule and log."""
+    """The new state of matches, by rule and log."""
 
     alert_ids: dict[tuple[UUID, int], UUID] = field(default_factory=dict)
     pending: set[tuple[UUID, int]] = field(default_factory=set)
@@ -69,9 +69,9 @@ class _MatchOutcome:
 def add_matches(
     session: Session, hits: Sequence[Hit], completeness: Completeness, settings: Settings, now: datetime
 ) -> tuple[AlertChanges, dict[UUID, str]]:
-    """Take in new matches of whatever rules.
+    """Process new matches of any rules.
 
-    Returns: the register, whose notices are to be saved, and the rules that failed, with why.
+    Returns: the alert changes, whose notices the caller enqueues, and the rules that failed, with the reason.
     """
     groups: MatchGroups = {}
     minute_hits: list[Hit] = []
@@ -90,7 +90,7 @@ def add_matches(
 def evaluate_idle_groups(
     session: Session, rules: Mapping[UUID, Rule], completeness: Completeness, settings: Settings, now: datetime
 ) -> tuple[AlertChanges, dict[UUID, str]]:
-    """End what went quiet, and go on with what was held back for the streams to be complete; as `add_matches`."""
+    """Resolve alerts whose quiet period is over, and process pending matches; otherwise as `add_matches`."""
     groups: MatchGroups = {}
     quiet_rows = session.execute(
         text(
@@ -125,7 +125,7 @@ def _evaluate_groups(
     for group in _causes_first(groups):
         try:
             _evaluate_group(group, completeness, alert_changes, outcome)
-        except Exception as error:  # a rule that fails must not stop the others
+        except Exception as error:  # a failing rule must not stop the others
             log.exception("a rule failed", rule_id=str(group.rule.id))
             outcome.errors[group.rule.id] = f"judging its matches failed: {type(error).__name__}"
             outcome.pending |= {(group.rule.id, log_id) for log_id in (*group.new_logs, *group.pending)}
@@ -135,14 +135,14 @@ def _evaluate_groups(
 
 
 def _causes_first(groups: MatchGroups) -> list[MatchGroup]:
-    """Order groups so that an alert which suppresses others is known before they are."""
+    """Order groups so that suppressing alerts come before those they suppress."""
     rules = {group.rule.id: group.rule for group in groups.values()}
     positions = {rule.id: position for position, rule in enumerate(dependencies.causes_first(rules.values()))}
     return sorted(groups.values(), key=lambda group: positions[group.rule.id])
 
 
 def _lock_rules(session: Session, groups: MatchGroups) -> None:
-    """Become the one evaluator of these rules, in an order that no two can wait for each other in a circle."""
+    """Lock these rules for one evaluator, in an order that cannot deadlock."""
     ids = sorted({rule_id for rule_id, _ in groups})
     session.execute(text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), {"ids": ids})
 
@@ -150,7 +150,7 @@ def _lock_rules(session: Session, groups: MatchGroups) -> None:
 def _evaluate_group(
     group: MatchGroup, completeness: Completeness, alert_changes: AlertChanges, outcome: _MatchOutcome
 ) -> None:
-    """Find the episodes of a group, and turn them into alerts."""
+    """Find the episodes of a group, and open, extend or resolve their alerts."""
     rule = group.rule
     updates, waiting = split_by_completeness(match_groups.group_episodes(group), completeness.horizon(rule))
     for update in updates:
@@ -172,7 +172,7 @@ def _evaluate_group(
         summary = summarize(rule, alert.group, alert.occurrences, alert.error_code)
         alert_changes.apply(alert, Describe(summary))
         outcome.alert_ids |= {(rule.id, point.log_id): alert.id for point in episode.points}
-        # What is over is told as resolved, and not as an update a moment before.
+        # A resolved alert sends its resolve only, no update just before.
         if alert.firing_notified_at is None or not update.resolved:
             alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
         if update.resolved:
@@ -221,7 +221,7 @@ def _match_row(
 
 
 def _save_matches(session: Session, groups: MatchGroups, outcome: _MatchOutcome) -> None:
-    """Insert the fresh matches, and bring stored ones up to what became of them."""
+    """Insert new matches and update stored ones."""
     copy_rows(session, "matches", MATCH_COLUMNS, _new_rows(groups, outcome))
     changed_rows: dict[tuple[UUID, int], tuple[object, ...]] = defaultdict(tuple)
     for (rule_id, _), group in groups.items():

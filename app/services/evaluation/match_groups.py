@@ -1,4 +1,4 @@
-"""One rule and group that something may happen to: what is loaded of it, and the episodes that come of that."""
+"""One rule and group with matches to process: its loaded state and its episodes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,21 +27,21 @@ MICROSECOND = timedelta(microseconds=1)
 
 @dataclass
 class MatchGroup:
-    """One rule and group that something may happen to."""
+    """One rule and group with matches to process."""
 
     rule: Rule
     key: str
     new_logs: dict[int, LogVersion] = field(default_factory=dict)
-    """Logs that match for the first time, by id: their matches are to be inserted."""
+    """Logs that match for the first time, by id. Their matches are inserted."""
     pending: dict[int, Point] = field(default_factory=dict)
-    """Stored matches that wait for the streams to be complete."""
+    """Stored matches that wait until the streams are complete."""
     stored: list[Point] = field(default_factory=list)
-    """Other stored matches that windows need."""
+    """Other stored matches within relevant windows."""
     open: Alert | None = None
     new_values: dict[int, str] = field(default_factory=dict)
-    """Of `new_value`: the fresh logs that carry a value that is new, and that value as JSON."""
+    """For `new_value`: the new logs with a new value, and that value as JSON."""
     superseded: set[int] = field(default_factory=set)
-    """Held matches whose value was there before, as is known by now."""
+    """Pending matches whose value turned out to be known."""
 
     @property
     def condition(self) -> MatchCondition:
@@ -55,11 +55,11 @@ class MatchGroup:
 
     @property
     def values(self) -> dict[str, Any]:
-        """The values that the group stands for."""
+        """The values of the group."""
         return group_values(self.key)
 
     def uncounted(self) -> list[Point]:
-        """The matches that count towards no alert yet and are new or held, in the order of Twilio's time."""
+        """The new and pending matches that count towards no alert yet, by Twilio's time."""
         new_points = [
             Point(
                 each.changed_at, each.sid, log_id, each.error_code, None, self.new_values.get(log_id), each.account_id
@@ -73,7 +73,7 @@ MatchGroups = dict[tuple[UUID, str], MatchGroup]
 
 
 def load(session: Session, groups: MatchGroups, completeness: Completeness) -> None:
-    """Load the open alert of each group, what is held, and the stored matches that windows need."""
+    """Load the open alert of each group, its pending matches, and the stored matches within relevant windows."""
     by_fingerprint = {group.fingerprint: group for group in groups.values()}
     for key, alert in load_open_alerts(session, by_fingerprint).items():
         by_fingerprint[key].open = alert
@@ -95,7 +95,7 @@ def load(session: Session, groups: MatchGroups, completeness: Completeness) -> N
 
 
 def _load_stored(session: Session, groups: MatchGroups, completeness: Completeness) -> None:
-    """Load the stored matches that the conditions of these groups need to see."""
+    """Load the stored matches that the conditions of these groups need."""
     spans: list[window_queries.MatchSpan] = []
     newest_requests: list[window_queries.NewestMatches] = []
     for group in groups.values():
@@ -118,8 +118,8 @@ def _request_window_matches(
     spans: list[window_queries.MatchSpan],
     newest_requests: list[window_queries.NewestMatches],
 ) -> None:
-    """Ask for what a condition with a window needs to see: the windows around matches that may open an episode, and the
-    newest matches where an open alert may be over.
+    """Request the matches that a condition with a window needs: those around a match that may open an episode, and
+    the newest ones if an open alert may be over.
     """
     rule, alert = group.rule, group.open
     uncounted_times = [point.at for point in group.uncounted()]
@@ -142,8 +142,8 @@ def _request_window_matches(
 def _request_skipped_matches(
     group: MatchGroup, completeness: Completeness, spans: list[window_queries.MatchSpan]
 ) -> None:
-    """Ask for matches that opened nothing when they came, and may join what is known of by now: what a match before
-    them opens, and what goes on longer than it seemed.
+    """Request matches that opened no episode when they arrived, but may now join one: one that an earlier match opens, or
+    one that lasts longer than it seemed.
     """
     rule, alert = group.rule, group.open
     points = group.uncounted()
@@ -164,7 +164,7 @@ def _may_be_over(rule: Rule, alert: Alert, completeness: Completeness) -> bool:
 
 
 def _update_known_values(session: Session, groups: MatchGroups) -> None:
-    """Learn the values that fresh matches of `new_value` carry, and note which are new, and which no longer are."""
+    """Add the values of new matches to the known ones, and find which values are new and which no longer are."""
     value_matches: list[tuple[known_values.ValueKey, datetime, int]] = []
     rules: dict[UUID, Rule] = {}
     for (rule_id, key), group in groups.items():
@@ -195,13 +195,13 @@ def _update_known_values(session: Session, groups: MatchGroups) -> None:
 
 
 def match_condition(rule: Rule) -> MatchCondition:
-    """Return the condition of a rule that goes by matches."""
+    """Return the rule's condition as a `MatchCondition`."""
     assert isinstance(rule.condition, MatchCondition), "the others are judged by the minute"
     return rule.condition
 
 
 def group_episodes(group: MatchGroup) -> list[Episode]:
-    """Find the episodes of a group by its rule's condition, oldest first."""
+    """Find the episodes of a group, oldest first."""
     rule = group.rule
     points = sorted({point.log_id: point for point in (*group.stored, *group.uncounted())}.values())
     open_episode = None
@@ -220,7 +220,7 @@ def group_episodes(group: MatchGroup) -> list[Episode]:
 
 
 def opening_points(rule: Rule, points: Sequence[Point]) -> list[bool]:
-    """Say for each match whether an episode may open at it: the condition holds, and at a time inside the schedule."""
+    """Return for each match whether it may open an episode: the condition holds, at a time inside the schedule."""
     opens = match_condition(rule).opens(points)
     if rule.schedule is None:
         return opens

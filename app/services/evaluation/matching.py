@@ -1,4 +1,4 @@
-"""Runs a batch of changes through the rule set: which logs match for the first time, and what counts change."""
+"""Matches a batch of changes against the rule set: new matches, and changes of counts."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,15 +22,15 @@ _ASKED = Unnest("asked", rule_id="uuid", epoch="int", log_id="bigint")
 
 
 class BatchMatches(NamedTuple):
-    """What the rule set makes of a batch."""
+    """The matches and counts of a batch."""
 
     hits: list[tuple[Rule, LogVersion]]
-    """Matches for the first time."""
+    """New matches."""
     deltas: minute_counts.Deltas
     failures: Failures
 
     def group_times(self) -> dict[tuple[UUID, str], set[datetime]]:
-        """Return when each group was seen, by the time that its rule goes by."""
+        """Return when each group was seen, by the time that its rule uses."""
         times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)
         for rule_id, key, minute, _ in self.deltas:
             times[rule_id, key].add(minute)
@@ -41,7 +41,7 @@ class BatchMatches(NamedTuple):
 
 
 def match_batch(session: Session, rule_set: RuleSet, changes: Sequence[LogVersion]) -> BatchMatches:
-    """Find the rules that each change matches for the first time, and what it changes in the counts of conditions."""
+    """Find the rules that each change matches for the first time, and the changes of counts."""
     starts = account_starts(session)
     matching_rules = rule_set.index.match_batch(changes)
     pairs = [
@@ -62,11 +62,11 @@ def match_batch(session: Session, rule_set: RuleSet, changes: Sequence[LogVersio
 
 
 def _drop_known_matches(session: Session, pairs: Sequence[tuple[Rule, LogVersion]]) -> list[tuple[Rule, LogVersion]]:
-    """Drop the pairs of rule and log that have matched before, now or in an earlier batch."""
+    """Drop the pairs of rule and log that matched before, in this batch or an earlier one."""
     new_pairs: dict[tuple[UUID, int], tuple[Rule, LogVersion]] = {}
     for rule, log in pairs:
         new_pairs.setdefault((rule.id, log.log_id), (rule, log))
-    # The first version of a log may stand in an earlier batch than this one: only then can it have matched.
+    # Only logs whose first version was in an earlier batch can have matched before.
     in_batch = {log.log_id for _, log in new_pairs.values() if log.is_first}
     asked = [(rule.id, rule.epoch, log.log_id) for rule, log in new_pairs.values() if log.log_id not in in_batch]
     if asked:
@@ -87,7 +87,7 @@ def _add_counts(
     starts: dict[int, datetime],
     deltas: minute_counts.Deltas,
 ) -> None:
-    """Add what the changes come to, and take away what the versions before them came to."""
+    """Add the counts of the changes, and subtract those of the previous versions."""
     before = change_queue.versions_before(session, changes)
     former = [version for version in before if version is not None]
     for versions, matched, sign in (

@@ -1,7 +1,7 @@
-"""What logs come to per minute, rule and group, for conditions over time: kept as the logs' latest versions stand.
+"""Per-minute counts by rule and group for conditions over time, from the latest versions of logs.
 
-A version adds what it comes to and takes away what the version before it came to, in the transaction that moves the
-evaluation past it: so the counts are always those of the latest versions, each counted once.
+In the transaction that evaluates a version, its counts are added and those of the previous version subtracted. So each
+log counts once, in its latest version.
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ from app.services.rules.types import LogVersion
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 LONG_WINDOW = timedelta(hours=6)
-"""Windows of this length are added up by the hour where they can be: by the minute they cost too much."""
+"""Longer windows are summed by the hour where possible: by the minute they are too slow."""
 
 _ADDED = Unnest(
     "added",
@@ -40,7 +40,7 @@ _NEEDED = Unnest("needed", rule_id="uuid", epoch="int", since="timestamptz")
 
 @dataclass
 class CountDelta:
-    """What is added to one minute of one group."""
+    """An addition to one minute of one group."""
 
     total: int = 0
     matched: int = 0
@@ -48,33 +48,33 @@ class CountDelta:
 
 
 Deltas = dict[tuple[UUID, str, datetime, str], CountDelta]
-"""(rule, group, minute, unit) to what is added; the unit is that of `amount`."""
+"""Additions by (rule, group, minute, unit); the unit is that of `amount`."""
 
 
 def minute_end(at: datetime) -> datetime:
-    """Return the end of the minute that holds a moment: windows are open on the left."""
+    """Return the end of the minute that contains a moment: windows are open on the left."""
     floor = at.replace(second=0, microsecond=0)
     return floor if floor == at else floor + MINUTE
 
 
 def hour_end(minute: datetime) -> datetime:
-    """Return the end of the hour that holds a minute, which is named by its own end."""
+    """Return the end of the hour that contains a minute, which is identified by its end."""
     floor = minute.replace(minute=0, second=0, microsecond=0)
     return floor if floor == minute else floor + HOUR
 
 
 def has_counts(rule: Rule) -> bool:
-    """Say whether counts are kept for the rule at all."""
+    """Return whether the rule has counts."""
     return rule.condition.counts_versions or rule.condition.counts_first_matches
 
 
 def has_hour_counts(rule: Rule) -> bool:
-    """Say whether hours are kept for the rule, beside the minutes."""
+    """Return whether the rule has hourly counts besides those per minute."""
     return has_counts(rule) and rule.window >= LONG_WINDOW
 
 
 def add_version(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign: int) -> None:
-    """Add what one version of a log comes to for one rule, or take it away (`sign` -1)."""
+    """Add the counts of one version of a log for one rule, or subtract them (`sign` -1)."""
     total, matched, amount, unit = rule.condition.count_version(log, matches)
     if not (total or matched):
         return
@@ -88,7 +88,7 @@ def add_version(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign
 
 
 def fold_overflow(deltas: Deltas, slots: Mapping[tuple[UUID, str], str]) -> Deltas:
-    """Put the groups that have no place together."""
+    """Combine the groups without a slot."""
     folded: Deltas = defaultdict(CountDelta)
     for (rule_id, key, minute, unit), amounts in deltas.items():
         found = folded[rule_id, slots[rule_id, key], minute, unit]
@@ -99,7 +99,7 @@ def fold_overflow(deltas: Deltas, slots: Mapping[tuple[UUID, str], str]) -> Delt
 
 
 def save(session: Session, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
-    """Add to the stored counts, in the order of their keys, so that no two evaluators wait for each other."""
+    """Add to the stored counts in the order of their keys, so that evaluators cannot deadlock."""
     _upsert(session, "minute_counts", "minute", rules, deltas)
     hours: Deltas = defaultdict(CountDelta)
     for (rule_id, key, minute, unit), each in deltas.items():
@@ -131,7 +131,7 @@ def _upsert(session: Session, table: str, column: str, rules: Mapping[UUID, Rule
 
 
 def delete_expired(session: Session, rules: Iterable[Rule], now: datetime) -> None:
-    """Delete the minutes and hours that no window reaches any more, and those of rules that are gone or began anew."""
+    """Delete counts that no window reaches any more, and those of deleted or restarted rules."""
     asked = list(rules)
     _delete_expired(session, "minute_counts", "minute", asked, now)
     _delete_expired(session, "hour_counts", "hour", [rule for rule in asked if has_hour_counts(rule)], now)
@@ -149,5 +149,5 @@ def _delete_expired(session: Session, table: str, column: str, rules: Sequence[R
 
 
 def count_retention(rule: Rule) -> timedelta:
-    """Say how far back the counts of a rule may be asked for: its windows, and two days to make up for."""
+    """Return how far back the counts of a rule are needed: its windows, and two days for catching up."""
     return rule.window * (1 + rule.condition.earlier_windows) + rule.settle_delay + timedelta(days=2)

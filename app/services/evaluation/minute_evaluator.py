@@ -1,7 +1,7 @@
-"""Judges conditions over time: each whole minute once, in order, never past what the streams are complete up to.
+"""Judges conditions over time: each whole minute once, in order, and only up to where the streams are complete.
 
-Numbers come in a few statements for all rules and groups of a minute; what they mean, pure functions say; what follows
-for alerts is written together with their deliveries.
+A few statements read the numbers of all rules and groups of a minute, pure functions judge them, and the alerts are
+written together with their deliveries.
 """
 
 import time
@@ -36,7 +36,7 @@ from app.services.rules.groups import UNGROUPED_KEY, group_values
 from app.services.rules.rule import Rule
 
 MAX_CATCH_UP = timedelta(hours=24)
-"""Minutes that were missed are judged later, in order, but for those so long ago."""
+"""Missed minutes are judged later, in order, unless they are older than this."""
 
 log = structlog.get_logger()
 GroupId = tuple[UUID, str]
@@ -44,18 +44,18 @@ Spans = dict[GroupId, list[tuple[datetime, datetime]]]
 
 
 class AlertUpdate(NamedTuple):
-    """An alert of a rule that opened, goes on or ends."""
+    """An alert of a rule that opened, continues or resolved."""
 
     rule: Rule
     alert: Alert
     log_ids: Sequence[int]
-    """The logs that it names, where they are known."""
+    """The ids of its logs, if known."""
     is_over_limit: bool
-    """This minute is worth telling: an alert that ends reads as its last minute beyond the limit."""
+    """Its summary shows this minute: that of a resolved alert shows its last minute beyond the limit."""
 
 
 class DueMinute(NamedTuple):
-    """A minute, and the rules that are to be judged at it."""
+    """A minute, and the rules to judge at it."""
 
     at: datetime
     rules: Sequence[Rule]
@@ -63,14 +63,14 @@ class DueMinute(NamedTuple):
 
 
 def first_judged_minute(rule: Rule) -> datetime:
-    """Return the first minute that a rule is judged at: its first window begins after its start."""
+    """Return the first minute at which a rule is judged: its first window begins after its start."""
     return minute_end(rule.started_at) + rule.window + rule.settle_delay
 
 
 def first_judged_at(rule: Rule, known_from: datetime | None) -> datetime | None:
-    """Return the first minute that a rule can say anything of; None: it goes by matches, one by one as they come.
+    """Return the first minute at which a rule can be judged; None if its condition is on matches.
 
-    Args:    known_from: from when on all that the rule looks at is known whole.
+    Args:    known_from: from when on the rule's streams are completely read.
     """
     if not isinstance(rule.condition, MinuteCondition):
         return None
@@ -84,7 +84,7 @@ def first_judged_at(rule: Rule, known_from: datetime | None) -> datetime | None:
 def next_minute(
     session: Session, rules: Mapping[UUID, Rule], completeness: Completeness, now: datetime
 ) -> DueMinute | None:
-    """Find the earliest minute that some rule is still to be judged at, and the rules that are; None: all is judged."""
+    """Find the earliest minute that is not judged for all rules, and those rules; None if there is none."""
     asked = [rule for rule in rules.values() if isinstance(rule.condition, MinuteCondition)]
     if not asked:
         return None
@@ -111,21 +111,21 @@ def next_minute(
 
 @dataclass
 class MinuteInput:
-    """What is known of one minute."""
+    """The numbers and alerts at one minute."""
 
     at: datetime
     open_alerts: dict[GroupId, Alert] = field(default_factory=dict)
     suppressed: set[GroupId] = field(default_factory=set)
     """Groups whose last alert was resolved while its condition held."""
     cleared: set[GroupId] = field(default_factory=set)
-    """Groups of these whose condition is false by now."""
+    """Those of them whose condition is false now."""
     window_counts: dict[GroupId, dict[int, WindowCounts]] = field(default_factory=dict)
     amounts: dict[GroupId, Amounts] = field(default_factory=dict)
     expected_groups: dict[UUID, list[str]] = field(default_factory=dict)
     stuck: dict[GroupId, list[int]] = field(default_factory=dict)
-    """Logs that are stuck, by rule and group."""
+    """Stuck logs, by rule and group."""
     alerted_spans: Spans = field(default_factory=dict)
-    """Of `sum`: spans of earlier alerts; one that was ended by hand lasts on while its condition held."""
+    """For `sum`: spans of earlier alerts; after a manual resolve a span lasts until the condition was false."""
     groups: dict[UUID, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
@@ -134,7 +134,7 @@ def judge_minute(
 ) -> tuple[AlertChanges, dict[UUID, str]]:
     """Judge these rules at one minute.
 
-    Returns: the register, whose notices are to be saved, and the rules that failed, with why.
+    Returns: the alert changes, whose notices the caller enqueues, and the rules that failed, with the reason.
     """
     began = time.monotonic()
     ids = sorted(rule.id for rule in due.rules)
@@ -149,7 +149,7 @@ def judge_minute(
     for rule in causes_first(due.rules):
         try:
             updates += judge_rule(rule, minute, due, alert_changes)
-        except Exception as error:  # a rule that fails must not stop the others
+        except Exception as error:  # a failing rule must not stop the others
             log.exception("a rule failed", rule_id=str(rule.id))
             errors[rule.id] = f"judging a minute failed: {type(error).__name__}"
     _notify(session, alert_changes, minute, updates)
@@ -165,7 +165,7 @@ def judge_minute(
 
 
 def _read_input(session: Session, rule_set: RuleSet, due: DueMinute) -> MinuteInput:
-    """Read the numbers of all rules at once."""
+    """Read the numbers of all rules together."""
     minute = MinuteInput(due.at)
     minute.window_counts = window_queries.count_windows(
         session, [window_series(rule, due.at) for rule in due.rules if has_windows(rule)]
@@ -190,7 +190,7 @@ def _read_input(session: Session, rule_set: RuleSet, due: DueMinute) -> MinuteIn
 
 
 def has_windows(rule: Rule) -> bool:
-    """Say whether the numbers of a condition are the counts of its windows."""
+    """Return whether the condition is judged by the counts of its windows."""
     return has_counts(rule) and not rule.condition.summed_field
 
 
@@ -200,7 +200,7 @@ def window_series(rule: Rule, at: datetime) -> WindowSeries:
 
 
 def _read_alerts(session: Session, rules: Sequence[Rule], minute: MinuteInput) -> None:
-    """Read the open alerts of these rules, and which ended while their condition held."""
+    """Read the open alerts of these rules, and those that were resolved while their condition held."""
     ids = [rule.id for rule in rules]
     rows = session.execute(
         select(Alert.rule_id, Alert.group_key, Alert.fingerprint, Alert.status)
@@ -223,7 +223,7 @@ def _read_alerts(session: Session, rules: Sequence[Rule], minute: MinuteInput) -
 
 
 def _alerted_spans(session: Session, rules: Sequence[Rule], minute: MinuteInput) -> Spans:
-    """Read the spans of the alerts of `sum` rules that ended lately."""
+    """Read the spans of recent alerts of `sum` rules."""
     found: Spans = defaultdict(list)
     conditions = {rule.id: rule.condition for rule in rules}
     oldest_end = minute.at - sum_condition.LOOKBACK - max(rule.window for rule in rules)
@@ -242,7 +242,7 @@ def _alerted_spans(session: Session, rules: Sequence[Rule], minute: MinuteInput)
 
 
 def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: AlertChanges) -> list[AlertUpdate]:
-    """Judge each group of a rule; return the alerts that opened, go on or end, with the logs they name by id."""
+    """Judge each group of a rule; return the alerts that opened, continue or resolved, with the ids of their logs."""
     updates: list[AlertUpdate] = []
     for key in sorted(minute.groups[rule.id]):
         group_id = rule.id, key
@@ -266,7 +266,7 @@ def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: A
 
 
 def _is_over_limit(rule: Rule, verdict: Verdict) -> bool:
-    """Say whether a minute would open an alert: an open one may go on below the limit."""
+    """Return whether the value is beyond the limit: an open alert may continue below it."""
     limit = rule.condition.limit
     is_beyond = rule.condition.holds_below or limit is None or verdict.value is None or verdict.value >= limit
     return bool(verdict.holds) and is_beyond
@@ -305,14 +305,14 @@ def _open_alert(rule: Rule, key: str, verdict: Verdict, at: datetime, alert_chan
 
 
 def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
-    """Return the start of the window that fired: what matched after it counts."""
+    """Return the start of the window that fired: later matches count."""
     if rule.condition.names_logs:
         return rule.started_at
     return (verdict.window_ended_at or at - rule.settle_delay) - rule.window
 
 
 def _notify(session: Session, alert_changes: AlertChanges, minute: MinuteInput, updates: Sequence[AlertUpdate]) -> None:
-    """Count the logs of the alerts, say what they are about, and note what is to be told."""
+    """Count the logs of the alerts, update their summaries, and decide their notifications."""
     _count_logs(session, alert_changes, updates, minute.at)
     for rule, alert, _, is_over_limit in updates:
         if is_over_limit:
@@ -352,13 +352,13 @@ CountedMatch = tuple[UUID, datetime, str, int | None, int]
 
 
 def _count_logs(session: Session, alert_changes: AlertChanges, updates: Sequence[AlertUpdate], at: datetime) -> None:
-    """Let matches that belong to these alerts count towards them, in one statement, and note the newest."""
+    """Assign matches to their alerts in one statement, and find the newest ones."""
     if not updates:
         return
     by_id = {alert.id: alert for _, alert, *_ in updates}
     counting = [_alert_row(rule, alert, at) for rule, alert, *_ in updates if not rule.condition.names_logs]
     spans = _ALERTS.values(counting) | {"at": at}
-    # The window that fires holds what went before, in earlier alerts too: those keep it.
+    # The window that fired may contain matches of earlier alerts, which keep them.
     rows = [*session.execute(text(_SHARED_MATCHES), spans), *session.execute(text(_ASSIGN_MATCHES), spans)]
     counted: list[CountedMatch] = [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
     counted += _count_stuck(session, [each for each in updates if each[0].condition.names_logs], at)
@@ -386,7 +386,7 @@ _ASSIGN_STUCK_MATCHES = f"""
 
 
 def _count_stuck(session: Session, updates: Sequence[AlertUpdate], at: datetime) -> list[CountedMatch]:
-    """As above for logs that are stuck: they are known one by one."""
+    """As above for stuck logs, whose ids are known."""
     named = [
         (alert.id, rule.id, rule.epoch, log_id, alert.started_at == at)
         for rule, alert, logs, _ in updates

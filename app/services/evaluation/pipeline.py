@@ -1,4 +1,4 @@
-"""The second stage, step by step: log changes -> matches -> counts and conditions -> alerts -> deliveries.
+"""The evaluation, step by step: log changes -> matches -> counts and conditions -> alerts -> deliveries.
 
 `evaluate_changes` follows the queue of changes, `evaluate_time` the clock. Each batch, and each minute, is one commit.
 """
@@ -38,13 +38,13 @@ from app.utils.crashpoints import crashpoint
 from app.utils.db_retry import run_all
 
 _pace = change_queue.Pace()
-"""Of this process: how many changes it evaluates in the time that an edit of a rule may wait."""
+"""This process's batch size: edits of rules wait for running batches."""
 
 
 def evaluate_changes(settings: Settings, longest_run_seconds: float) -> int:
-    """Evaluate the changes of all streams until none wait, or the time is up; return how many were evaluated.
+    """Evaluate the changes of all streams until none is left or the time is up; return how many were evaluated.
 
-    A stream that fails keeps no other from being evaluated.
+    A failure in one stream does not stop the others.
     """
     ends_at = time.monotonic() + longest_run_seconds
     with session_scope() as session:
@@ -66,7 +66,7 @@ def _evaluate_stream(stream_id: int, settings: Settings, ends_at: float) -> int:
 def evaluate_batch(stream_id: int, settings: Settings, now: datetime, limit: int | None = None) -> int:
     """Evaluate the next changes of one stream, at most `limit` or `BATCH_SIZE`, in one transaction; return how many.
 
-    A batch that fails leaves everything as it was; the next tick begins it again.
+    A failed batch changes nothing; the next tick repeats it.
     """
     with _evaluation(now) as (session, rule_set):
         began = time.monotonic()
@@ -88,17 +88,17 @@ def evaluate_batch(stream_id: int, settings: Settings, now: datetime, limit: int
 def _process_batch(
     session: Session, rule_set: RuleSet, changes: Sequence[LogVersion], settings: Settings, now: datetime
 ) -> AlertChanges:
-    """Take changes through the rule set; return the alert changes, whose notices are still to be enqueued."""
+    """Evaluate changes; return the alert changes, whose notices the caller enqueues."""
     began = time.monotonic()
-    # 1. Which rules does each log match for the first time, and what does it change in counts?
+    # 1. Find the rules that each log matches for the first time, and the changes of counts.
     batch = matching.match_batch(session, rule_set, changes)
-    # 2. Give each group one of its rule's slots; what comes after the last shares one.
+    # 2. Give each group one of its rule's slots; groups beyond the last share one.
     slots = group_slots.assign_slots(session, rule_set.rules, batch.group_times())
-    # 3. Save matches; open, extend and resolve the alerts of conditions that hold at a match.
+    # 3. Save matches; open, extend and resolve the alerts of conditions on matches.
     hits = [match_evaluator.Hit(rule, log, slots[rule.id, group_key_of(rule, log)]) for rule, log in batch.hits]
     completeness = load_completeness(session, settings, now)
     alert_changes, errors = match_evaluator.add_matches(session, hits, completeness, settings, now)
-    # 4. Save the counts that conditions over time are judged by, minute by minute, in `evaluate_time`.
+    # 4. Save the counts for conditions over time, which `evaluate_time` judges minute by minute.
     minute_counts.save(session, rule_set.rules, minute_counts.fold_overflow(batch.deltas, slots))
     # 5. Record what matched, what it cost, and what failed.
     matched_ids = [rule.id for rule, _ in batch.hits]
@@ -111,7 +111,7 @@ def _process_batch(
         logs={rule_id: len(ids) for rule_id, ids in batch.failures.logs.items()},
     )
     rule_health.count_matches(session, matched_ids)
-    # 6. Bodies were kept for the rules alone, where the settings say so.
+    # 6. Delete message bodies if the settings keep them for the evaluation only.
     if not settings.store_message_bodies:
         messages = [log for log in changes if log.log_type == "message" and log.text is not None]
         store.erase_bodies(session, [(log.occurred_at, log.log_id) for log in messages])
@@ -119,19 +119,19 @@ def _process_batch(
 
 
 def evaluate_time(settings: Settings, now: datetime, longest_run_seconds: float) -> None:
-    """Evaluate what depends on time; each step is a transaction of its own, and none keeps another from being done.
+    """Evaluate what depends on time. Each step has its own transactions; a failure does not stop the others.
 
-    Args:    longest_run_seconds: after so long no further missed minute is made up for; the next run goes on there.
+    Args:    longest_run_seconds: after this long the next run continues with the remaining missed minutes.
     """
     ends_at = time.monotonic() + longest_run_seconds
     steps = (
-        # 1. Resolve what went quiet; release matches that waited for the streams to be complete.
+        # 1. Resolve alerts whose quiet period is over; release matches that waited for the streams to be complete.
         partial(_evaluate_idle_groups, settings, now),
         # 2. Judge conditions over time, one minute after another.
         partial(_judge_minutes, settings, now, ends_at),
         # 3. Open and resolve the built-in alerts.
         partial(_monitor_self, settings, now),
-        # 4. Notify of what a cooldown, a silence or the pace of updates held back.
+        # 4. Send the notifications that are due after a cooldown or silence, and reminders.
         partial(_send_reminders, settings, now),
     )
     if run_all(steps):
@@ -139,7 +139,7 @@ def evaluate_time(settings: Settings, now: datetime, longest_run_seconds: float)
 
 
 def _evaluate_idle_groups(settings: Settings, now: datetime) -> int:
-    """Return how many deliveries were enqueued, as the steps below."""
+    """Return how many deliveries were enqueued, as the other steps do."""
     with _evaluation(now) as (session, rule_set):
         change_queue.advance_idle_streams(session)
         completeness = load_completeness(session, settings, now)
@@ -178,7 +178,7 @@ def _send_reminders(settings: Settings, now: datetime) -> int:
 
 @contextmanager
 def _evaluation(now: datetime) -> Iterator[tuple[Session, RuleSet]]:
-    """Open a transaction that sees one rule set, all of whose rules are warmed up."""
+    """Open a transaction with one rule set whose rules are all warmed up."""
     while True:
         with session_scope() as session:
             rule_set = load_rule_set(session)

@@ -1,4 +1,4 @@
-"""How rules fare: when they last matched and ran, and what went wrong."""
+"""The health of rules: when they last matched and ran, and their errors."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ _ERRORS = Unnest("asked", id="uuid", error="text", failing="bool", times="int")
 
 
 def record_evaluation(session: Session, now: datetime) -> None:
-    """Note that every enabled rule was looked at, whether or not there was a minute to judge."""
+    """Record that every enabled rule was evaluated, whether or not there was a minute to judge."""
     session.execute(
         text(
             "UPDATE rules SET last_evaluated_at = :now WHERE id IN"
@@ -28,9 +28,9 @@ def record_evaluation(session: Session, now: datetime) -> None:
 
 
 def record_matches(session: Session, rule_ids: Sequence[UUID], cost_ms: float, now: datetime) -> None:
-    """Note that these rules matched something, and share the cost of the evaluation among them.
+    """Record that these rules matched, and divide the cost of the evaluation among them.
 
-    Args:    rule_ids: one for each match.
+    Args:    rule_ids: one per match.
     """
     if not rule_ids:
         return
@@ -49,7 +49,7 @@ def record_matches(session: Session, rule_ids: Sequence[UUID], cost_ms: float, n
 
 
 def count_matches(session: Session, rule_ids: Sequence[UUID]) -> None:
-    """Count matches for the metrics. Comes after `record_errors`: whoever holds counters waits for no rule."""
+    """Count matches for the metrics, after `record_errors`: whoever locks counters must not wait for rules."""
     counts = Counter(rule_ids).items()
     metrics.count(session, {metrics.RULE_MATCHES.key(rule_id=str(rule_id)): count for rule_id, count in counts})
 
@@ -61,11 +61,11 @@ def record_errors(
     failing: Collection[UUID] = (),
     logs: Mapping[UUID, int] = MappingProxyType({}),
 ) -> None:
-    """Note what went wrong with these rules; the texts hold no data of logs.
+    """Record the errors of these rules. The texts contain no data of logs.
 
     Args:
-        failing: those that failed as a whole, and not only on some log.
-        logs: on how many logs a rule failed.
+        failing: those that failed completely, not only on some logs.
+        logs: the number of logs on which a rule failed.
     """
     if errors:
         session.execute(

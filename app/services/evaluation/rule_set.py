@@ -1,7 +1,7 @@
 """The enabled rules of one version, compiled once.
 
-Evaluations hold the rule set's lock shared while they work, and edits of rules hold it exclusively: an evaluation
-sees one rule set throughout, and a new rule sees every change that is evaluated after it.
+Evaluations share the rule set's lock; edits of rules take it exclusively. So an evaluation uses one rule set, and a
+new rule sees every change that is evaluated after it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,38 +21,38 @@ from app.services.twilio import error_codes
 from app.utils.clock import cut_to_second
 
 RULE_SET_LOCK = 4_715_620_734
-"""Any number that nothing else in the database uses as an advisory lock. Unlike the lock of a row it is a fair queue:
-evaluations that come after an edit wait behind it."""
+"""An arbitrary number that no other advisory lock of this database uses. Unlike a row lock it is a fair queue: later
+evaluations wait behind an edit."""
 
 
 @dataclass(frozen=True)
 class RuleSet:
-    """All enabled rules as they stand in one version."""
+    """All enabled rules in one version."""
 
     rules: Mapping[UUID, Rule]
     index: RuleIndex
     stuck_index: RuleIndex
-    """Of the `stuck` rules alone: they look at stored logs again and again."""
+    """Only the `stuck` rules, which are matched against stored logs at every minute."""
     counted_rule_ids: frozenset[UUID]
-    """The rules that go by counts which follow the versions of logs."""
+    """The rules with per-minute counts of log versions."""
     needs_warm_up: bool
-    """Some rule has yet to learn from stored logs: nothing may be evaluated before."""
+    """Some rule must warm up first: nothing may be evaluated before."""
 
 
 _cached: dict[tuple[int, int], RuleSet] = {}
-"""The rule set seen last, by its version and that of the catalogue of codes: compiling a thousand rules costs more than
+"""The last rule set, by its version and that of the error code catalogue: compiling a thousand rules takes longer than
 evaluating a page."""
 
 
 def load_rule_set(session: Session) -> RuleSet:
-    """Return the present rule set, and keep it from changing until the end of the transaction."""
-    read_rule_set(session)  # a new one is compiled before the lock: nobody waits for that
+    """Return the current rule set, and keep it unchanged until the end of the transaction."""
+    read_rule_set(session)  # A new rule set is compiled before it is locked, so that nobody waits for that.
     session.execute(select(func.pg_advisory_xact_lock_shared(RULE_SET_LOCK)))
     return read_rule_set(session)
 
 
 def read_rule_set(session: Session) -> RuleSet:
-    """Return the present rule set. It may change at any moment."""
+    """Return the current rule set. It may change at any moment."""
     version = read_version(session), error_codes.notice_update()
     if version not in _cached:
         query = select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
@@ -64,7 +64,7 @@ def read_rule_set(session: Session) -> RuleSet:
 
 
 def read_version(session: Session) -> int:
-    """Return the version of the present rule set."""
+    """Return the version of the current rule set."""
     version: int | None = session.scalar(select(models.RuleSet.version))
     assert version is not None, "the migrations make this row"
     return version
@@ -81,7 +81,7 @@ def _compile(rules: Sequence[Rule], *, needs_warm_up: bool) -> RuleSet:
 
 
 def bump_version(session: Session) -> None:
-    """Wait for the evaluations under way, keep others from beginning, and move the version of the rule set."""
+    """Wait for running evaluations, block new ones, and increment the version of the rule set."""
     session.execute(select(func.pg_advisory_xact_lock(RULE_SET_LOCK)))
     session.execute(
         text(
@@ -92,7 +92,7 @@ def bump_version(session: Session) -> None:
 
 
 def to_rule(row: models.Rule) -> Rule:
-    """Give a stored rule as the value that the index and the conditions work on."""
+    """Convert a stored rule to a value for the index and the conditions."""
     return Rule(
         id=row.id,
         epoch=row.epoch,
@@ -114,10 +114,10 @@ def to_rule(row: models.Rule) -> Rule:
 
 
 def effective_start(rule: Rule, account_started_at: datetime) -> datetime:
-    """Return from when changes count for a rule: its start, or that of the account, to the second."""
+    """Return from when changes count for a rule: its start or the account's, to the second."""
     return cut_to_second(max(rule.started_at, account_started_at))
 
 
 def account_starts(session: Session) -> dict[int, datetime]:
-    """Read when each account was added: what changed before never alerts."""
+    """Read when each account was added: earlier changes never alert."""
     return {row[0]: row[1] for row in session.execute(text("SELECT id, started_at FROM accounts"))}

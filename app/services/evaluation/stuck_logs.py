@@ -1,4 +1,4 @@
-"""Finds the logs that `stuck` rules look at: not final, old, read again since, and not given up."""
+"""Finds stuck logs: matching, old, reread since and still not final."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -29,9 +29,9 @@ CHUNK = 5_000
 def find(
     session: Session, index: RuleIndex, rules: Sequence[Rule], account_starts: Mapping[int, datetime], at: datetime
 ) -> dict[tuple[UUID, str], list[int]]:
-    """Find what is stuck at a minute.
+    """Find the logs that are stuck at a minute.
 
-    Args:    index: of the `stuck` rules; those that are not among `rules` are passed over.
+    Args:    index: of the `stuck` rules; those that are not in `rules` are ignored.
     Returns: ids of logs by rule and group.
     """
     ages = {rule.id: rule.condition.min_age for rule in rules}
@@ -48,5 +48,5 @@ def find(
                     continue
                 if log.changed_at >= effective_start(rule, account_starts[log.account_id]):
                     found[rule.id, group_key_of(rule, log)].append(log.log_id)
-        index.pop_failures()  # They were noted when the logs changed.
+        index.pop_failures()  # Failures were recorded when the logs changed.
     return found

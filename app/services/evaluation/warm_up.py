@@ -1,4 +1,4 @@
-"""What a rule learns from stored logs before it judges anything: values, groups, and the history of a spike."""
+"""Warm-up: a new rule reads known values, groups and the baseline of a spike from stored logs."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 
 MAX_CHANGE_DELAY = timedelta(days=3)
-"""A log may change so long after it occurred: what changed in the lookback may have occurred before it."""
+"""A log may change this long after it occurred: changes in the lookback may belong to older logs."""
 _LEARNT = Unnest("learnt", id="uuid", epoch="int")
 SCAN_TIMEOUT = "600s"
 SEEDING_LOCK = 4_715_620_735
-"""Any number that nothing else in the database uses as an advisory lock: one process learns, the others wait."""
+"""An arbitrary number that no other advisory lock of this database uses: one process warms up, the others wait."""
 
 
 def warm_up_rules(session: Session, now: datetime) -> None:
-    """Let the rules that are new learn from the stored logs that were evaluated without them.
+    """Warm up new rules from the stored logs that were evaluated without them.
 
-    No evaluation runs meanwhile: what comes later is evaluated with them. Edits of rules go on: a rule whose meaning
-    changes while it learns begins again.
+    No evaluation runs meanwhile, so later changes are evaluated with them. Edits of rules are not blocked: a rule whose
+    meaning changes during its warm-up starts again.
     """
     session.execute(select(func.pg_advisory_xact_lock(SEEDING_LOCK)))
     rows = session.scalars(select(models.Rule).where(models.Rule.enabled, models.Rule.seeded.is_(False))).all()
@@ -52,7 +52,7 @@ def warm_up_rules(session: Session, now: datetime) -> None:
 
 
 def warm_up_span(rule: Rule) -> timedelta | None:
-    """Say how far back of its start a rule learns; None: it needs nothing."""
+    """Return how far before its start a rule reads logs; None if it needs no warm-up."""
     return rule.condition.warm_up_span(grouped=bool(rule.group_by))
 
 
@@ -63,7 +63,7 @@ def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:
     deltas: minute_counts.Deltas = defaultdict(minute_counts.CountDelta)
     runs: known_values.Runs = {}
     times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)
-    # A backfill reads the future of nobody: what lies after now is a clock's fault, and is looked at all the same.
+    # Include logs dated in the future: clocks differ.
     for chunk in history.read(session, min(starts.values()) - MAX_CHANGE_DELAY, now + timedelta(days=1)):
         for rule, log in _first_matches(index, chunk):
             at = log.occurred_at if rule.condition.counts_versions else log.changed_at
@@ -77,7 +77,7 @@ def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:
                 known_values.add_runs(runs, by_id, [(known_values.ValueKey(rule.id, key, value), ValueRun(at, at))])
     slots = group_slots.assign_slots(session, by_id, times)
     minute_counts.save(session, by_id, minute_counts.fold_overflow(deltas, slots))
-    # Groups that have no place fall together, and their values with them.
+    # Groups without a slot are combined, and so are their values.
     placed_runs = [(each._replace(group_key=slots[each[:2]]), run) for each, found in runs.items() for run in found]
     known_values.save(session, by_id, {}, known_values.add_runs({}, by_id, placed_runs))
 

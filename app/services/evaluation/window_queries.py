@@ -1,4 +1,4 @@
-"""Numbers for conditions, from SQL: matches within windows, and counts per window; one statement for all rules."""
+"""SQL for conditions: matches within windows and counts per window, one statement for all rules."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ GroupId = tuple[UUID, str]
 
 
 class MatchSpan(NamedTuple):
-    """The matches of one group that are asked for: after `since`, up to and with `until` (None: no end)."""
+    """A request for the matches of one group in (since, until]; None means no end."""
 
     rule: Rule
     group_key: str
@@ -39,7 +39,7 @@ _NEWEST = Unnest("asked", rule_id="uuid", epoch="int", key="text", until="timest
 
 
 def matches_within(session: Session, spans: Sequence[MatchSpan]) -> Iterator[GroupMatch]:
-    """Read the stored matches of these spans."""
+    """Read the stored matches in these spans."""
     if not spans:
         return
     rows = session.execute(
@@ -56,7 +56,7 @@ def matches_within(session: Session, spans: Sequence[MatchSpan]) -> Iterator[Gro
 
 
 class NewestMatches(NamedTuple):
-    """So many of the newest matches of one group, up to and with a moment."""
+    """A request for the newest matches of one group, up to a moment and including it."""
 
     rule: Rule
     group_key: str
@@ -82,7 +82,7 @@ def newest_matches(session: Session, requests: Sequence[NewestMatches]) -> Itera
 
 
 class WindowSeries(NamedTuple):
-    """Windows of one rule, one behind the other: the newest ends at `until`."""
+    """Consecutive windows of one rule. The newest ends at `until`."""
 
     rule: Rule
     until: datetime
@@ -92,7 +92,7 @@ class WindowSeries(NamedTuple):
 
 
 class RangePart(NamedTuple):
-    """A part of windows, (since, until], that is added up by the minute or by the hour."""
+    """A part of windows, (since, until], that is summed by the minute or by the hour."""
 
     window: WindowSeries
     since: datetime
@@ -101,7 +101,7 @@ class RangePart(NamedTuple):
 
 
 def split_at_hours(window: WindowSeries, since: datetime, until: datetime) -> list[RangePart]:
-    """Cut (since, until] into whole hours, where the rule's hours are kept, and minutes before and after."""
+    """Split (since, until] into whole hours, if the rule has hourly counts, and the minutes before and after."""
     first, last = hour_end(since), until.replace(minute=0, second=0, microsecond=0)
     if not has_hour_counts(window.rule) or first >= last:
         return [RangePart(window, since, until, False)]
@@ -134,7 +134,7 @@ _RANGE_COUNTS = f"""
         WHERE by_hours
     )
 """
-"""What the pieces hold: minutes and hours, each by its end; piece by piece (OFFSET 0), or whole tables may be read."""
+"""The counts of the parts, by the end of minutes and hours; part by part (OFFSET 0), or whole tables may be read."""
 
 
 def _parameters(parts: Sequence[RangePart]) -> dict[str, Sequence[object]]:
@@ -147,9 +147,9 @@ def _parameters(parts: Sequence[RangePart]) -> dict[str, Sequence[object]]:
 
 
 def count_windows(session: Session, series: Sequence[WindowSeries]) -> dict[GroupId, dict[int, WindowCounts]]:
-    """Count what these windows hold.
+    """Count the logs of these windows.
 
-    Returns: for each rule and group with anything in them, the windows by their place: 0 is the newest.
+    Returns: for each rule and group with counts, the windows by index; 0 is the newest.
     """
     found: dict[GroupId, dict[int, WindowCounts]] = defaultdict(dict)
     parts = [part for window in series for part in _parts_of(window)]
@@ -169,7 +169,7 @@ def count_windows(session: Session, series: Sequence[WindowSeries]) -> dict[Grou
 
 
 def _parts_of(window: WindowSeries) -> list[RangePart]:
-    """Cut windows so that no hour lies in two of them; those that are short stay together."""
+    """Split windows so that no hour lies in two parts. Short windows are not split."""
     rule, until, length, window_count = window
     if not has_hour_counts(rule):
         return [RangePart(window, until - window_count * length, until, False)]
@@ -182,8 +182,8 @@ def read_amounts(
 ) -> dict[GroupId, dict[str, list[tuple[datetime, Decimal]]]]:
     """Read the amounts of the windows that ended within `lookback`, by rule and group, then by unit.
 
-    Returns: minute by minute, oldest first, each by its end; what lies in every one of these windows by the hour,
-        where hours are kept.
+    Returns: amounts by the end of their minute, oldest first. What lies in every one of these windows is summed by the
+        hour, if the rule has hourly counts.
     """
     found: dict[GroupId, dict[str, list[tuple[datetime, Decimal]]]] = defaultdict(lambda: defaultdict(list))
     parts = [part for window in series for part in _parts_within(window, lookback)]

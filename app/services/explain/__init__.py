@@ -1,1 +1,1 @@
-"""Explains why a rule did, or did not, take a log: step by step, by the functions that the evaluation itself uses."""
+"""Explains step by step why a rule did or did not alert on a log, with the functions that the evaluation uses."""

@@ -1,4 +1,4 @@
-"""The middle steps, for a log that matched: its group, the schedule, and what the condition made of it."""
+"""The middle steps, for a log that matched: its group, the schedule and the condition."""
 
 from bisect import bisect_right
 from datetime import datetime
@@ -22,7 +22,7 @@ from app.utils.quantities import number, window
 
 
 def group_step(rule: Rule, match: Match) -> Step | None:
-    """Say which group the log counts in; None for a rule without groups."""
+    """Explain which group the log counts in; None for a rule without groups."""
     if not rule.group_by:
         return None
     if match.group_key == group_key(other_group(rule)):
@@ -33,7 +33,7 @@ def group_step(rule: Rule, match: Match) -> Step | None:
 
 
 def schedule_step(rule: Rule, match: Match) -> Step | None:
-    """Say whether an alert may open at its time; None for a rule without a schedule."""
+    """Explain whether an alert may open at its time; None for a rule without a schedule."""
     if rule.schedule is None:
         return None
     inside = contains(rule.schedule, match.changed_at)
@@ -44,7 +44,7 @@ def schedule_step(rule: Rule, match: Match) -> Step | None:
 def condition_step(
     session: Session, rule: Rule, match: Match, judged_until: datetime | None, settings: Settings, now: datetime
 ) -> Step:
-    """Say what the condition made of the log, as far as it is judged."""
+    """Explain what the condition found, as far as it is evaluated."""
     if not isinstance(rule.condition, MatchCondition):
         return _over_time(session, rule, match, judged_until, settings, now)
     if rule.condition.watched_field:
@@ -63,7 +63,7 @@ def _new_value(rule: Rule, match: Match) -> Step:
 
 
 def _windows(session: Session, rule: Rule, match: Match) -> Step:
-    """Count the windows that hold the match, as the condition does when none of their matches counts yet."""
+    """Count the windows that contain the match, as the condition does if none of their matches counts yet."""
     span = MatchSpan(rule, match.group_key, match.changed_at - rule.window, match.changed_at + rule.window)
     points = sorted(point._replace(alert_id=None) for _, _, point in matches_within(session, [span]))
     times = [point.at for point in points]
@@ -86,7 +86,7 @@ def _windows(session: Session, rule: Rule, match: Match) -> Step:
 def _over_time(
     session: Session, rule: Rule, match: Match, judged_until: datetime | None, settings: Settings, now: datetime
 ) -> Step:
-    """Judge the first minute whose window holds the log, as the evaluation does without an open alert."""
+    """Evaluate the first minute whose window contains the log, as if no alert were open."""
     at = match.occurred_at if rule.condition.counts_versions else match.changed_at
     minute = minute_end(at) + rule.settle_delay
     if judged_until is None or judged_until < minute:

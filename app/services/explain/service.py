@@ -1,4 +1,4 @@
-"""Puts the steps together, and says what came of the log."""
+"""Combines the steps into an explanation with a verdict."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -24,7 +24,7 @@ from app.services.rules.types import LogVersion
 
 
 def explain(session: Session, sid: str, rule_id: UUID, settings: Settings, now: datetime) -> Explanation:
-    """Explain why a rule did, or did not, take a log, and what came of it.
+    """Explain why a rule did or did not alert on a log, and who was notified.
 
     Raises: NotFound.
     """
@@ -73,14 +73,14 @@ def _subject(session: Session, log_id: int, occurred_at: datetime, rule: RuleVal
 def _take(
     session: Session, subject: Subject, match: Match | None, *, enabled: bool
 ) -> tuple[list[Step], Verdict, LogVersion | None]:
-    """Go through the steps up to the match; return the version that matched, where it is the one that counts."""
+    """Explain the steps up to the match; return the version that matched and counts."""
     population = taking.population_step(subject)
     if not population.passed:
         return [population], Verdict.NOT_IN_POPULATION, None
     matching, failure = taking.matching_versions(subject)
     pattern = taking.pattern_step(subject, matching, failure)
     if not matching:
-        # What was recorded before the text was erased counts.
+        # A match that was recorded before the text was erased still counts.
         hit = subject.newest if match is not None and pattern.passed is None else None
         return [population, pattern], Verdict.NO_MATCH, hit
     start, hit = taking.start_step(subject, matching)

@@ -1,4 +1,4 @@
-"""What an explanation is made of. Pure."""
+"""The parts of an explanation. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from app.utils.json_types import JsonObject
 
 
 class Verdict(StrEnum):
-    """What became of a log under a rule."""
+    """The result of a rule for a log."""
 
     TOLD = "told"
-    """It counts towards an alert that somebody was notified of, or is to be."""
+    """It counts towards an alert that somebody was or will be notified of."""
     ALERTED = "alerted"
     """It counts towards an alert that nobody was notified of."""
     COUNTED = "counted"
     """It matched, and the condition did not hold."""
     WAITING = "waiting"
-    """It matches, and is not evaluated to the end yet."""
+    """It matches, but is not completely evaluated yet."""
     TOO_EARLY = "too_early"
     """It matches, but changed before the rule began."""
     NO_MATCH = "no_match"
@@ -26,7 +26,7 @@ class Verdict(StrEnum):
     NOT_IN_POPULATION = "not_in_population"
     """The rule does not look at it."""
     DISABLED = "disabled"
-    """The rule is disabled, and took no such log before."""
+    """The rule is disabled and did not match the log before."""
 
 
 class StepName(StrEnum):
@@ -51,17 +51,17 @@ class StepName(StrEnum):
 
 @dataclass(frozen=True)
 class Step:
-    """One step, whether the log passed it, and the values that decided."""
+    """One step, whether the log passed it, and the deciding values."""
 
     step: StepName
     passed: bool | None
-    """None: it cannot be said, or not yet."""
+    """None if it is not known, or not yet."""
     detail: str
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a rule did, or did not, take a log."""
+    """Why a rule did or did not alert on a log."""
 
     verdict: Verdict
     steps: Sequence[Step]
@@ -78,6 +78,6 @@ def moment(at: datetime) -> str:
 
 
 def listing(values: Sequence[object], most: int = 5) -> str:
-    """Write the first values of a list, and how many there are beyond."""
+    """Write the first values of a list, and how many more there are."""
     shown = ", ".join(map(str, values[:most]))
     return shown + (f" and {len(values) - most} more" if len(values) > most else "")

@@ -1,4 +1,4 @@
-"""The first steps: whether a rule looks at a log, whether its pattern matches, and whether it had begun. Pure."""
+"""The first steps: the rule's population, its pattern, and whether it had started. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ TEXT_PATTERNS = (PatternType.KEYWORD, PatternType.REGEX, PatternType.EXPRESSION)
 
 @dataclass(frozen=True)
 class Subject:
-    """A log in all its versions, oldest first, and the rule that it is held against."""
+    """A log in all its versions, oldest first, and the rule."""
 
     rule: Rule
     versions: Sequence[LogVersion]
     counts_from: datetime
-    """From when changes count: the start of the rule, or of the account, to the second."""
+    """Later changes count: the start of the rule or the account, to the second."""
     account_started_at: datetime
     is_text_erased: bool
 
@@ -35,7 +35,7 @@ class Subject:
 
 
 def population_step(subject: Subject) -> Step:
-    """Say whether the rule looks at the log at all."""
+    """Explain whether the log is in the rule's population."""
     everything = replace(subject.rule, pattern_type=PatternType.ANY, pattern_value=None)
     if any(RuleIndex([everything]).match_batch(subject.versions)):
         return Step(StepName.POPULATION, True, _inside(subject))
@@ -62,7 +62,7 @@ def _outside(subject: Subject) -> str:
 
 
 def matching_versions(subject: Subject) -> tuple[list[LogVersion], str | None]:
-    """Find the versions that the pattern matches, and why it failed on the log, if it did."""
+    """Find the versions that the pattern matches, and the error if it failed."""
     index = RuleIndex([subject.rule])
     found = [
         version for version, rules in zip(subject.versions, index.match_batch(subject.versions), strict=True) if rules
@@ -71,7 +71,7 @@ def matching_versions(subject: Subject) -> tuple[list[LogVersion], str | None]:
 
 
 def pattern_step(subject: Subject, matching: Sequence[LogVersion], failure: str | None) -> Step:
-    """Say whether the pattern matches some version of the log."""
+    """Explain whether the pattern matches some version of the log."""
     rule = subject.rule
     if matching:
         return Step(StepName.PATTERN, True, f"{_looked_for(rule)}: it matches with {_state(matching[0])}.")
@@ -95,7 +95,7 @@ def _state(log: LogVersion) -> str:
 
 
 def start_step(subject: Subject, matching: Sequence[LogVersion]) -> tuple[Step, LogVersion | None]:
-    """Say whether the log came into a matching state after the rule began; return the version that counts."""
+    """Explain whether the log reached a matching state after the rule started; return the version that counts."""
     hit = next((version for version in matching if version.changed_at >= subject.counts_from), None)
     since = f"changes count from {moment(subject.counts_from)}, when {_began(subject)}"
     if hit is None:

@@ -1,4 +1,4 @@
-"""The last steps, for a log that counts towards an alert: who was notified of it, or what held that back."""
+"""The last steps, for a log that counts towards an alert: who was notified, or what withheld that."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,7 +17,7 @@ WORDS = {
 
 
 def steps(alert: Alert, sent: Sequence[Delivery], later: Sequence[Escalation]) -> Iterator[Step]:
-    """Go through what may hold a notification back, what was sent, and who is told later."""
+    """Explain what may withhold a notification, what was sent, and who is notified later."""
     what = "is resolved" if alert.status == AlertStatus.RESOLVED else f"is {alert.status}"
     yield Step(StepName.ALERT, True, f"It counts towards the alert {alert.id}, which {what}: {alert.summary}.")
     yield from _held_back(alert)

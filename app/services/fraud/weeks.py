@@ -61,7 +61,7 @@ def compare(
 
 
 def rose(value: float, usual: float, least: float) -> bool:
-    """Say whether a value is large, and many times the usual one, which is taken as at least 1."""
+    """Return whether a value is large, and many times the usual one, which is taken as at least 1."""
     return value >= least and value >= SURGE_FACTOR * max(1.0, usual)
 
 

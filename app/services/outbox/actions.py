@@ -37,7 +37,7 @@ SORT_KEY = (Action.created_at, Action.id)
 
 
 class ActionBody(BaseModel):
-    """The body of an action, but for what its kind says of `config`."""
+    """The body of an action. Its kind validates `config`."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -81,7 +81,7 @@ def _parse(body: object) -> ActionBody:
 def create(session: Session, body: object, settings: Settings, now: datetime) -> tuple[Action, JsonObject]:
     """Create an action.
 
-    Returns: the action, and its config as the answer shows it: a secret in clear, this once.
+    Returns: the action, and its config as the response shows it: a new secret in clear, this once.
     """
     parsed = _parse(body)
     _check_rule(session, parsed.rule_id)
@@ -98,7 +98,7 @@ def create(session: Session, body: object, settings: Settings, now: datetime) ->
 def replace(
     session: Session, action_id: UUID, body: object, settings: Settings, now: datetime
 ) -> tuple[Action, JsonObject]:
-    """Replace an action whole; a masked secret that is sent back keeps the stored one.
+    """Replace an action. A masked secret in the body keeps the stored one.
 
     Returns: as `create`; a secret is in clear only if it is a new one.
     """
@@ -111,7 +111,7 @@ def replace(
 def patch(
     session: Session, action_id: UUID, body: object, settings: Settings, now: datetime
 ) -> tuple[Action, JsonObject]:
-    """Change some fields of an action; `config` is replaced whole.
+    """Update some fields of an action. `config` is replaced as a whole.
 
     Returns: as `replace`.
     """
@@ -130,7 +130,7 @@ def _write(
     same_kind = parsed.action_type == action.action_type
     stored = config_or_empty(action, settings) if same_kind else {}
     sent = kind.unmask(parsed.config, stored) if stored else parsed.config
-    # What is stored was checked when it came, and to check one URL of Apprise takes a process.
+    # The stored config was validated when it was written, and validating one Apprise URL takes a process.
     config = sent if sent == stored else kind.check(sent)
     _check_report(kind, parsed, config)
     was_enabled = action.enabled
@@ -140,7 +140,7 @@ def _write(
     _schedule_report(action, parsed.report, now, restart=not was_enabled)
     if action.enabled:
         action.disabled_reason = None
-        # Whoever edits an action has a hope that it works now: its past is no reason to hold it back.
+        # An edit may have fixed the action: earlier failures must not delay it.
         action.failures_in_a_row, action.probe_at, action.failing_since = 0, None, None
     action.updated_at = now
     session.flush()
@@ -152,7 +152,7 @@ def _write(
 
 
 def _masked(action: Action, config: JsonObject, stored: JsonObject) -> JsonObject:
-    """Mask a config but for a secret that is new."""
+    """Mask a config, except a new secret."""
     new = "secret" in config and config["secret"] != stored.get("secret")
     return kind_for(ActionType(action.action_type)).mask(config) | ({"secret": config["secret"]} if new else {})
 
@@ -169,7 +169,7 @@ def _check_report(kind: ActionKind, parsed: ActionBody, config: JsonObject) -> N
 
 
 def _schedule_report(action: Action, wanted: ReportSchedule | None, now: datetime, *, restart: bool) -> None:
-    """Write down when the next report is due; one that is owed stays so unless its schedule changes.
+    """Set when the next report is due. A report that is due stays due unless the schedule changes.
 
     Args:    restart: the action is new, or was disabled.
     """
@@ -187,7 +187,7 @@ def _check_rule(session: Session, rule_id: UUID | None) -> None:
 
 
 def delete(session: Session, action_id: UUID, now: datetime) -> None:
-    """Delete an action; what is still owed through it fails, and says why."""
+    """Delete an action. Its pending deliveries fail; each records the reason."""
     action = get(session, action_id, lock=True)
     fail_all(session, action_id, now)
     session.delete(action)
@@ -200,7 +200,7 @@ def list_actions(session: Session, position: Position | None, limit: int) -> Pag
 
 
 def get(session: Session, action_id: UUID, *, lock: bool = False) -> Action:
-    """Return an action; `lock` keeps it as it is until the transaction ends, and keeps deliveries from being made.
+    """Return an action. `lock` locks it and the creation of deliveries until the transaction ends.
 
     Raises: NotFound.
     """
@@ -231,7 +231,7 @@ def to_json(action: Action, settings: Settings, config: JsonObject | None = None
 
 
 def to_audit_json(action: Action, settings: Settings) -> JsonObject:
-    """Serialize an action for the audit: each masked secret with its fingerprint, where `SECRET_KEY` opens it."""
+    """Serialize an action for the audit: each masked secret has a fingerprint, if `SECRET_KEY` decrypts it."""
     shown = to_json(action, settings)
     clear = config_or_empty(action, settings)
     if not clear:
@@ -240,22 +240,22 @@ def to_audit_json(action: Action, settings: Settings) -> JsonObject:
 
 
 def masked_config(action: Action, settings: Settings) -> JsonObject:
-    """Return the config as the API shows it; empty where no key opens it any more."""
+    """Return the config as the API shows it; empty if no key decrypts it."""
     config = config_or_empty(action, settings)
     return kind_for(ActionType(action.action_type)).mask(config) if config else {}
 
 
 def masked_recipients(action: Action, settings: Settings) -> list[str]:
-    """List the receivers as deliveries show them; none where no key opens the config any more."""
+    """List the recipients as deliveries show them; none if no key decrypts the config."""
     config = config_or_empty(action, settings)
     return kind_for(ActionType(action.action_type)).recipients(config) if config else []
 
 
 def send_test(action_id: UUID, settings: Settings, now: datetime) -> list[UUID]:
-    """Send a test through an action now, whatever becomes of it.
+    """Send a test through an action now, even a disabled one.
 
     Returns: its deliveries, each with one attempt made.
-    Raises:  Conflict where its config cannot be read.
+    Raises:  Conflict if its config cannot be decrypted.
     """
     with session_scope() as session:
         try:

@@ -1,10 +1,10 @@
-"""When a delivery is tried next. Pure but for the dice, which are an argument."""
+"""When a delivery is retried. Pure; randomness is injected."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 JITTER = 0.2
-"""Retries spread over up to this share of the schedule's wait more, so that many do not come at once; never earlier."""
+"""Each wait is extended by a random share of it up to this, so that retries spread out. It is never shortened."""
 MAX_JITTER_SECONDS = 900.0
 
 
@@ -15,14 +15,14 @@ def next_attempt_at(
     retry_after_seconds: float | None,
     rng: Callable[[], float],
 ) -> datetime | None:
-    """Say when to try again after `attempts` tries of this round failed, the last one now.
+    """Return when to retry after `attempts` failed attempts of this round, the last one now.
 
     Args:
         schedule: seconds before each retry; its length is the number of retries.
-        retry_after_seconds: what the receiver asked for, if it did; the longer of the two waits counts, and its own
-            is kept to exactly.
+        retry_after_seconds: what the receiver asked for, if it did. The longer of the two waits counts; the
+            receiver's is used without jitter.
         rng: draws from [0, 1).
-    Returns: None where the retries are used up.
+    Returns: None if no retries are left.
     """
     if attempts > len(schedule):
         return None

@@ -1,8 +1,8 @@
-"""Bundles: firings that come close together for one action go out as one message, the worst first.
+"""Bundles: firings for one action within a short time are sent as one message, the most severe first.
 
-A bundled firing is a delivery like any other, whole and frozen; it only waits. When the bundle is over it goes out by
-itself if it is alone, and within a digest otherwise. A resolve takes it out while it waits. If the alert is withheld
-then, it is held, and a new firing takes its place when that ends.
+A bundled firing is an ordinary delivery with frozen content that waits. When the bundle ends, a single firing is sent
+as it is, and several are folded into a digest. A firing whose alert resolves while it waits is removed. One whose alert
+is withheld is held, and a new firing replaces it when that ends.
 """
 
 from collections import defaultdict
@@ -37,21 +37,21 @@ _HELD = _BUNDLED & Delivery.held_by.is_not(None)
 
 
 def open_bundles(session: Session, now: datetime) -> dict[UUID, datetime]:
-    """Find the actions whose bundle is open, and until when."""
+    """Find the actions with an open bundle, and when it ends."""
     query = select(Delivery.action_id, func.max(Delivery.bundle_until)).where(_WAITS, Delivery.bundle_until > now)
     rows = session.execute(query.group_by(Delivery.action_id)).all()
     return {action_id: until for action_id, until in rows if until is not None}
 
 
 def take_out(session: Session, alert_ids: Collection[UUID], now: datetime) -> None:
-    """Take the firings of resolved alerts out of open bundles, and what is held: nobody is told of them."""
+    """Remove the waiting and held firings of resolved alerts: nobody is notified of them."""
     if alert_ids:
         untold = or_(Delivery.bundle_until > now, _HELD)
         session.execute(delete(Delivery).where(Delivery.alert_id.in_(alert_ids), _BUNDLED, untold))
 
 
 def find_held(session: Session) -> dict[UUID, set[UUID]]:
-    """Find the actions for which firings are held, by alert; those that escalate wait anew instead."""
+    """Find the actions for which firings are held, by alert. Escalating actions wait again instead."""
     held: dict[UUID, set[UUID]] = defaultdict(set)
     query = select(Delivery.alert_id, Delivery.action_id).join(Action, Action.id == Delivery.action_id)
     for alert_id, action_id in session.execute(query.where(_HELD, Action.after_minutes == 0)):
@@ -61,7 +61,7 @@ def find_held(session: Session) -> dict[UUID, set[UUID]]:
 
 
 def replace_held(session: Session, firings: Collection[tuple[UUID, UUID]]) -> None:
-    """Delete what is held: new firings take its place.
+    """Delete held firings: new ones replace them.
 
     Args:    firings: alerts, each with an action.
     """
@@ -71,9 +71,9 @@ def replace_held(session: Session, firings: Collection[tuple[UUID, UUID]]) -> No
 
 
 def bundle_item(notification: Notification, finding: str | None) -> JsonObject:
-    """Keep of a notification what a digest of its bundle will say of it.
+    """Return the part of a notification that a digest of its bundle shows.
 
-    Args:    finding: what stands out in its logs, the same words for all alerts that share it.
+    Args:    finding: what stands out in its logs, in the same words for all alerts that share it.
     """
     message = compose(notification)
     named = notification.alert["group"].get("account_sid")
@@ -92,7 +92,7 @@ def bundle_item(notification: Notification, finding: str | None) -> JsonObject:
 
 
 def release_due(session: Session, settings: Settings, withheld: Withheld, now: datetime) -> int:
-    """Let out the bundles that are over, and hold what is withheld; return how many digests were made."""
+    """Release the bundles that have ended, and hold withheld firings; return how many digests were created."""
     due = session.scalars(select(Delivery.action_id).where(_WAITS, Delivery.bundle_until <= now).distinct()).all()
     if not due:
         return 0
@@ -101,7 +101,7 @@ def release_due(session: Session, settings: Settings, withheld: Withheld, now: d
 
 
 def _release(session: Session, action: Action, settings: Settings, withheld: Withheld, now: datetime) -> int:
-    """Let out the bundles of one action, whose row is locked."""
+    """Release the bundles of one action, whose row is locked."""
     query = select(Delivery).where(Delivery.action_id == action.id, _WAITS, Delivery.bundle_until <= now)
     due = session.scalars(query.order_by(Delivery.number).with_for_update()).all()
     reasons = withheld(session, {each.alert_id for each in due if each.alert_id}, now)
@@ -116,7 +116,7 @@ def _release(session: Session, action: Action, settings: Settings, withheld: Wit
 def _release_one(
     session: Session, action: Action, deliveries: Sequence[Delivery], settings: Settings, now: datetime
 ) -> int:
-    """Fold a bundle into a digest; what is alone, or cannot be told in one, goes out by itself."""
+    """Fold a bundle into a digest. A single firing, or one that no digest can contain, is sent by itself."""
     made = _fold_isolated(session, action, deliveries, settings, now) if len(deliveries) > 1 else 0
     if not made:
         ids = [each.id for each in deliveries]
@@ -154,7 +154,7 @@ def _fold(session: Session, action: Action, deliveries: Sequence[Delivery], sett
 
 
 def tell(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Notification:
-    """Tell of a bundle as one story: what is wrong, in which accounts, the worst first, and what they share."""
+    """Describe a bundle as one notification: the problems, most severe first, their accounts, and what they share."""
     worst_first = sorted(deliveries, key=_order)
     items = [each.bundle_item or {} for each in worst_first]
     names: dict[str, str | None] = {sid: name for item in items for sid, name in item["accounts"].items()}
@@ -188,7 +188,7 @@ def tell(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> N
 
 
 def _order(delivery: Delivery) -> tuple[int, int]:
-    """The worst first; of equals, the first that came."""
+    """The most severe first; among equals, the earliest."""
     return -Severity((delivery.bundle_item or {})["severity"]).rank, delivery.number
 
 
@@ -198,7 +198,7 @@ def _title(alerts: int, accounts: int) -> str:
 
 
 def common_cause(findings: Sequence[str | None]) -> str | None:
-    """Say what the alerts share, where at least two have the same finding; the most frequent one counts. Pure."""
+    """Return the finding that most alerts share, if at least two have the same. Pure."""
     counts = {finding: findings.count(finding) for finding in findings if finding}
     finding = max(counts, key=lambda each: counts[each], default=None)
     if finding is None or counts[finding] < 2:

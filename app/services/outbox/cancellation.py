@@ -1,4 +1,4 @@
-"""Ends what is owed through an action that takes nothing more, and says why in an attempt, so that it can be seen."""
+"""Fails the pending deliveries of an action that accepts no more. An attempt records the reason."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,28 +17,28 @@ OTHER_KIND = "made for another kind of action: the action was changed since, and
 
 
 def fail_pending(session: Session, action_id: UUID, reason: str, now: datetime) -> int:
-    """Fail every delivery that is owed through an action and not under way; the caller holds the action's row.
+    """Fail the pending deliveries of an action that are not in flight. The caller has locked the action's row.
 
-    Returns: how many. Each can be retried by hand.
+    Returns: how many. Each can be retried manually.
     """
     return _fail(session, and_(Delivery.action_id == action_id, _pending(now)), reason, now)
 
 
 def fail_all(session: Session, action_id: UUID, now: datetime, reason: str = DELETED) -> int:
-    """Fail what is owed through an action that will never send it, and what waits for a digest; return how many."""
+    """Fail the pending deliveries of an action that will never send them, folded ones included; return how many."""
     waiting = and_(Delivery.status == DeliveryStatus.FOLDED, Delivery.digest_id.is_(None))
     return _fail(session, and_(Delivery.action_id == action_id, or_(_pending(now), waiting)), reason, now)
 
 
 def fail_orphans(session: Session, now: datetime) -> int:
-    """Fail what is owed through actions that are gone: nothing else would end it; return how many.
+    """Fail the pending deliveries of deleted actions: nothing else would end them; return how many.
 
-    Such is what was under way in a worker that died while its action was deleted, and what an earlier release left.
+    A worker that died while its action was deleted leaves such deliveries; an earlier release did, too.
     """
     return sum(fail_all(session, action_id, now) for action_id in session.scalars(_ORPHANED_ACTIONS).all())
 
 
-# Steps from action to action through the index of what is due, for what is owed may be millions of rows.
+# Walks the index of due deliveries action by action: millions of rows may be pending.
 _ORPHANED_ACTIONS = text(
     "WITH RECURSIVE owing AS ("
     " (SELECT action_id FROM deliveries WHERE status = 'pending' ORDER BY action_id LIMIT 1)"
@@ -51,7 +51,7 @@ _ORPHANED_ACTIONS = text(
 
 
 def _pending(now: datetime) -> ColumnElement[bool]:
-    """What is owed, and in the hands of no worker."""
+    """Deliveries that are pending and not leased."""
     free = or_(Delivery.lease_until.is_(None), Delivery.lease_until < now)
     return and_(Delivery.status == DeliveryStatus.PENDING, free)
 
@@ -93,7 +93,7 @@ def _fail(session: Session, which: ColumnElement[bool], reason: str, now: dateti
 
 
 def close_unknown(session: Session, ids: Sequence[UUID]) -> None:
-    """Close the attempts that a dead worker left open: they may or may not have been received."""
+    """Close the attempts that a dead worker left open: their receivers may or may not have got them."""
     closed = session.scalars(
         update(Attempt)
         .where(Attempt.delivery_id.in_(ids), Attempt.outcome == AttemptOutcome.STARTED)
@@ -106,14 +106,14 @@ def close_unknown(session: Session, ids: Sequence[UUID]) -> None:
 
 
 def _count(session: Session, action_types: Iterable[str], outcome: AttemptOutcome) -> None:
-    """Count attempts that ended without a sender."""
+    """Count attempts that ended without sending."""
     metrics.count(session, Counter(metrics.DELIVERIES.key(action_type=each, outcome=outcome) for each in action_types))
 
 
 def disable(session: Session, action: Action, reason: str, now: datetime) -> None:
-    """Disable an action of our own accord, and fail what is owed through it; the caller holds its row.
+    """Disable an action automatically and fail its pending deliveries. The caller has locked its row.
 
-    The built-in alerts tell of it through the other actions: they look for a `disabled_reason`.
+    A built-in alert notifies the other actions of it: it looks for a `disabled_reason`.
     """
     action.enabled = False
     action.disabled_reason = reason

@@ -1,6 +1,6 @@
-"""Takes deliveries that are due, so that no two workers send one; the attempt is on record before anything is sent.
+"""Claims due deliveries, so that no two workers send one. The attempt is recorded before anything is sent.
 
-Claims of one action take turns by a lock on its row, which is how its limits hold however many workers there are.
+Claims for one action are serialized by a lock on its row, so its limits hold for any number of workers.
 """
 
 import time
@@ -23,15 +23,15 @@ from app.services.outbox.cancellation import close_unknown, fail_pending
 from app.services.outbox.rows import BLOCKED_BY_EARLIER
 
 LEASE_MARGIN = timedelta(seconds=45)
-"""What a lease has beyond the longest attempt of its kind: for the start, and for writing down how it ended. A worker
-that is silent for longer has died or slept; until then what it had under way holds up its action."""
+"""A lease is this much longer than the longest attempt of its kind: for the start, and for recording the outcome. A
+worker that is silent for longer has died or was suspended; until then its deliveries block their action."""
 MAX_UNKNOWN_OUTCOMES = 5
-"""A delivery whose attempts end so often with a dead worker is given up: it may be what kills them."""
+"""After so many attempts that ended with a dead worker a delivery fails: it may be what kills the workers."""
 DISABLED = "the action is disabled; enable it and retry the delivery"
 _LOCKED = Unnest("a", id="uuid", probe_at="timestamptz", room="int")
 
-# SQL about an action `a` and a delivery `d` of it, for both statements that look for work: what the second would not
-# take must not fill the places of the first, or receivers that are down would keep others from being told.
+# SQL conditions on an action `a` and its delivery `d`, for both statements that look for work. The first must not take
+# actions of which the second takes nothing, or receivers that are down would block the others.
 IN_FLIGHT_COUNT = (
     "CROSS JOIN LATERAL (SELECT count(*) AS number FROM deliveries b"
     " WHERE b.action_id = a.id AND b.lease_until >= :now) busy"
@@ -40,7 +40,7 @@ IS_DUE = (
     "d.action_id = a.id AND d.status = 'pending' AND d.next_attempt_at <= :now AND d.bundle_until IS NULL"
     " AND (d.lease_until IS NULL OR d.lease_until < :now)"
 )
-# A receiver that is down is spared first attempts, until their first retry would be due; never a retry.
+# A receiver that is down gets no first attempts until their first retry would be due. Retries are never held back.
 IS_SENDABLE = (
     f"(NOT {BLOCKED_BY_EARLIER}"
     " AND (a.probe_at IS NULL OR (a.probe_at <= :now AND busy.number = 0) OR d.attempt_count > d.retries_from"
@@ -50,35 +50,35 @@ IS_SENDABLE = (
 
 @dataclass(frozen=True)
 class Claim:
-    """One delivery, ours until the lease ends."""
+    """One delivery, claimed until the lease ends."""
 
     delivery: Delivery
     action: Action
     token: UUID
     crash_looping: bool = False
-    """Its attempts have ended with the worker too often."""
+    """Too many of its attempts ended with a dead worker."""
     claimed_at: float = field(default_factory=time.monotonic)
-    """By this process's own steady clock, in seconds."""
+    """By this process's monotonic clock, in seconds."""
 
     def seconds_left(self) -> float:
-        """Say how long it is still ours."""
+        """Return how long the lease still lasts."""
         return lease_of(self.delivery.action_type).total_seconds() - (time.monotonic() - self.claimed_at)
 
 
 def lease_of(action_type: str) -> timedelta:
-    """Say how long deliveries of a kind are leased; one that is none is never sent, and ends at once."""
+    """Return how long deliveries of a kind are leased. An unknown kind is never sent and fails at once."""
     known = action_type in set(ActionType)
     max_seconds = kind_for(ActionType(action_type)).longest_attempt_seconds if known else 0.0
     return timedelta(seconds=max_seconds) + LEASE_MARGIN
 
 
 def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[int]) -> list[Claim]:
-    """Take up to `limit` due deliveries in the order they fell due, and write an attempt for each.
+    """Claim up to `limit` due deliveries in the order in which they became due, and record an attempt for each.
 
-    A delivery waits until the earlier ones of its alert to the same receiver have ended, or the digest that tells of
-    them has. What is owed through a disabled action fails.
+    A delivery waits until the earlier ones of its alert to the same receiver have ended, or the digest that contains
+    them has. Pending deliveries of a disabled action fail.
 
-    Args:    schedule: seconds before each retry, as the settings have it.
+    Args:    schedule: seconds before each retry, from the settings.
     """
     first_wait = schedule[0] if schedule else 0
     ready = _lock_ready(session, now, limit, first_wait)
@@ -90,7 +90,7 @@ def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[in
 
 
 def claim_ids(session: Session, ids: Collection[UUID], now: datetime) -> list[Claim]:
-    """Take deliveries that this transaction has made, whatever the limits of their action."""
+    """Claim deliveries that this transaction created, regardless of the limits of their action."""
     return _lease(session, list(ids), now)
 
 
@@ -104,7 +104,7 @@ class _ReadyAction(NamedTuple):
 
 
 def _lock_ready(session: Session, now: datetime, limit: int, first_wait: int) -> list[_ReadyAction]:
-    """Lock the actions that have something to take; those that another worker holds are its own."""
+    """Lock the actions with something to claim; skip those that another worker has locked."""
     ready = text(
         f"SELECT a.id, a.enabled, a.probe_at, a.free_at FROM actions a {IN_FLIGHT_COUNT} CROSS JOIN LATERAL ("
         " SELECT d.next_attempt_at AS at FROM deliveries d"
@@ -126,7 +126,7 @@ def _lock_ready(session: Session, now: datetime, limit: int, first_wait: int) ->
 def _select(
     session: Session, actions: Sequence[_ReadyAction], now: datetime, limit: int, first_wait: int
 ) -> list[UUID]:
-    """Choose the deliveries to take, within the limits of the locked actions."""
+    """Choose the deliveries to claim, within the limits of the locked actions."""
     query = text(
         f"SELECT d.id FROM {_LOCKED} {IN_FLIGHT_COUNT}"
         " CROSS JOIN LATERAL (SELECT d.id, d.next_attempt_at, d.number FROM deliveries d"
@@ -148,7 +148,7 @@ def _select(
 
 
 def _lease(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
-    """Lease deliveries, and write down that an attempt at each begins."""
+    """Lease deliveries and record the start of an attempt for each."""
     if not ids:
         return []
     close_unknown(session, ids)
@@ -182,7 +182,7 @@ def _lease(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
 
 
 def _is_crash_looping(session: Session, delivery: Delivery) -> bool:
-    """Say whether the attempts since the last one that ended in any other way were all cut short."""
+    """Return whether all attempts since the last one with a known outcome ended with a dead worker."""
     if delivery.attempt_count <= MAX_UNKNOWN_OUTCOMES:
         return False
     cut_short = [AttemptOutcome.UNKNOWN, AttemptOutcome.STARTED]

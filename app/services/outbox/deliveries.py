@@ -21,7 +21,7 @@ MAX_OF_ALERT = 1000
 
 @dataclass(frozen=True)
 class DeliveryFilter:
-    """Which deliveries; an empty tuple and None mean no filter."""
+    """A selection of deliveries. An empty tuple or None matches all."""
 
     status: tuple[str, ...] = ()
     action_id: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ def last_finished(session: Session, action_ids: Sequence[UUID]) -> dict[UUID, De
 
 
 def count_finished(session: Session, action_ids: Sequence[UUID], since: datetime) -> dict[UUID, tuple[int, int]]:
-    """Count the deliveries of each action that were created since: those that succeeded, and those that finished."""
+    """Count the deliveries of each action created since then: the successful ones, and all finished ones."""
     succeeded = func.count().filter(Delivery.status == "succeeded")
     query = (
         select(Delivery.action_id, succeeded, func.count())

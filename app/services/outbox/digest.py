@@ -1,7 +1,7 @@
-"""The storm cap: what comes too fast for one action is folded, and told in a digest. Nothing is dropped.
+"""The storm cap: notifications that come too fast for one action are folded into a digest. Nothing is dropped.
 
-A folded delivery is a row like any other. A digest is a delivery of its own, made once the folded ones have waited a
-little, and it takes them along: so each of them is told exactly once.
+A folded delivery is an ordinary row. A digest is a separate delivery, created once the folded ones have waited a
+little. It contains them, so each of them is sent exactly once.
 """
 
 from collections import defaultdict
@@ -29,16 +29,16 @@ from app.utils.json_types import JsonObject
 MAX_NOTIFICATIONS = 20
 WINDOW = timedelta(minutes=10)
 FIRST_WAIT = timedelta(minutes=1)
-"""What is folded waits so long for more to come; a next digest of the action comes no sooner than `WINDOW` after it."""
+"""How long the first folded delivery waits for more. The action's next digest comes at least `WINDOW` later."""
 MAX_ITEMS = 20
 
 log = structlog.get_logger()
 
 
 def count_recent(session: Session, now: datetime) -> dict[UUID, int]:
-    """Count the notifications of each action that go out by themselves, over the window that ends now.
+    """Count the unfolded notifications of each action in the window that ends now.
 
-    One that goes to several receivers counts once.
+    One for several receivers counts once.
     """
     counts = session.execute(
         text(
@@ -53,7 +53,7 @@ def count_recent(session: Session, now: datetime) -> dict[UUID, int]:
 
 
 def folded_content(notification: Notification) -> dict[str, str]:
-    """Keep of a notification what a digest will say of it."""
+    """Return the part of a notification that a digest shows."""
     message = compose(notification)
     return {
         "headline": message.headline,
@@ -64,16 +64,16 @@ def folded_content(notification: Notification) -> dict[str, str]:
 
 
 FOLDED_CONTENT = frozenset({"headline", "summary", "severity", "link"})
-"""The names in what is kept for a digest."""
+"""The names of that part."""
 
 
 def is_folded(content: Mapping[str, Any]) -> bool:
-    """Say whether what was kept of a notification is for a digest: it cannot go out by itself."""
+    """Return whether only the part for a digest was kept: such a delivery cannot be sent by itself."""
     return content.keys() == FOLDED_CONTENT
 
 
 def make_due(session: Session, settings: Settings, now: datetime) -> int:
-    """Make the digests that are due: one for each action and receiver; return how many."""
+    """Create the due digests, one for each action and receiver; return how many."""
     waiting = session.execute(
         text(
             "SELECT action_id, min(created_at) AS since FROM deliveries"
@@ -88,7 +88,7 @@ def make_due(session: Session, settings: Settings, now: datetime) -> int:
 
 
 def _make_isolated(session: Session, action: Action, settings: Settings, now: datetime) -> int:
-    """Make the digests of one action; where that fails they are tried again at the next tick, and the others go on."""
+    """Create the digests of one action. If that fails, the next tick retries it; other actions are not affected."""
     try:
         with session.begin_nested():
             return _make(session, action, settings, now)
@@ -100,7 +100,7 @@ def _make_isolated(session: Session, action: Action, settings: Settings, now: da
 
 
 def _make(session: Session, action: Action, settings: Settings, now: datetime) -> int:
-    """Make the digests of one action, whose row is locked; where it takes none, release what waits for one."""
+    """Create the digests of one action, whose row is locked. If it accepts none, release the folded deliveries."""
     config = config_of(action, settings)
     kind = kind_for(ActionType(action.action_type))
     if not kind.takes_digests(config):
@@ -138,7 +138,7 @@ def _folded(session: Session, action: Action) -> Sequence[Delivery]:
 def _release(
     session: Session, action: Action, kind: ActionKind, config: JsonObject, settings: Settings, now: datetime
 ) -> None:
-    """Let folded notifications of one action go out each by itself: the action was edited since, or an upgrade was."""
+    """Unfold the notifications of one action: it was edited meanwhile, or GiftPulse was upgraded."""
     for each in _folded(session, action):
         notification = _notification([each], settings, now)
         alert = notification.alert | {
@@ -154,7 +154,7 @@ def _release(
 
 
 def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Notification:
-    """Tell of folded notifications, the worst first, in the shape of an alert, so that every channel can show it."""
+    """Describe folded notifications, most severe first, in the shape of an alert: every channel can show that."""
     since, until = deliveries[0].created_at, deliveries[-1].created_at
     by_severity = sorted(deliveries, key=lambda each: -Severity(each.content["severity"]).rank)
     items = [_item(each) for each in by_severity[:MAX_ITEMS]]
@@ -184,7 +184,7 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
 
 
 def digest_data(items: Sequence[JsonObject], count: int, since: str, until: str, settings: Settings) -> JsonObject:
-    """Build what every digest says of the notifications that it stands for."""
+    """Build what every digest shows of the notifications that it contains."""
     return {
         "count": count,
         "since": since,
@@ -196,7 +196,7 @@ def digest_data(items: Sequence[JsonObject], count: int, since: str, until: str,
 
 
 def _item(each: Delivery) -> JsonObject:
-    """Say what a digest says of one folded notification."""
+    """Build what a digest shows of one folded notification."""
     return {
         "delivery_id": str(each.id),
         "alert_id": None if each.alert_id is None else str(each.alert_id),

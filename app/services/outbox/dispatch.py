@@ -1,4 +1,4 @@
-"""Sends what is due: claim, close the transaction, send many at once, and record each outcome as it comes."""
+"""Sends due deliveries: claim, commit, send many at once, and record each outcome as it arrives."""
 
 import asyncio
 import time
@@ -28,12 +28,12 @@ from app.utils.db_retry import OUTAGE_WAITS_SECONDS, is_transient
 MAX_IN_FLIGHT = 48
 """Deliveries that one process sends at the same time."""
 CLAIM_PERIOD_SECONDS = 10.0
-"""After so long, or when the worker stops, nothing more is claimed, and what is under way is finished."""
+"""After so long, or when the worker stops, it claims nothing more and finishes what is in flight."""
 POLL_INTERVAL_SECONDS = 0.5
 GATHER_SECONDS = 0.02
-"""What ends within so long of the first is written down together with it: it costs no more than one."""
+"""Attempts that end within so long of the first are recorded together: that costs no more than one."""
 LEASE_MARGIN_SECONDS = 10.0
-"""What must be left of a lease after the longest attempt, to write down how it ended."""
+"""What must be left of a lease after the longest attempt, to record its outcome."""
 
 log = structlog.get_logger()
 Clock = Callable[[], datetime]
@@ -42,12 +42,12 @@ Clock = Callable[[], datetime]
 def deliver_due(
     settings: Settings, runner: asyncio.Runner, withheld: bundle.Withheld, clock: Clock | None = None
 ) -> int:
-    """Send deliveries until none is due, or for some seconds; return how many were attempted.
+    """Send deliveries until none is due or the time is up; return how many were attempted.
 
     Args:
         runner: keeps one event loop for the life of the process.
-        withheld: says which alerts of a bundle that is over are to be told to nobody now.
-        clock: tells the time in place of the database's clock, which all workers share.
+        withheld: returns the alerts of an ended bundle that nobody is notified of now.
+        clock: replaces the database's clock, which all workers share.
     """
     with session_scope() as session:
         now = _now(session, clock)
@@ -58,7 +58,7 @@ def deliver_due(
 
 
 def deliver_claimed(settings: Settings, runner: asyncio.Runner, claimed: Sequence[Claim]) -> None:
-    """Make one attempt at each of some deliveries that are ours already."""
+    """Make one attempt at each of these claimed deliveries."""
     runner.run(_DeliveryLoop(settings, None).run(claimed))
 
 
@@ -70,7 +70,7 @@ def _now(session: Session, clock: Clock | None) -> datetime:
 
 
 class _DeliveryLoop:
-    """Keeps as many attempts under way as may be; a receiver that is slow holds up nobody else."""
+    """Keeps as many attempts in flight as allowed; a slow receiver delays no other."""
 
     def __init__(self, settings: Settings, clock: Clock | None) -> None:
         self._settings = settings
@@ -80,7 +80,7 @@ class _DeliveryLoop:
         self._attempted = 0
 
     async def run(self, claimed: Sequence[Claim] = ()) -> int:
-        """Send until nothing is due; or only what is given."""
+        """Send until nothing is due, or only the given claims."""
         ends_at = time.monotonic() + CLAIM_PERIOD_SECONDS
         async with AsyncExitStack() as self._stack:
             try:
@@ -97,7 +97,7 @@ class _DeliveryLoop:
                 await asyncio.gather(*self._running, return_exceptions=True)
 
     def _claim_if_possible(self) -> list[Claim]:
-        """Claim; where the database does not answer, let what is under way end before that is told."""
+        """Claim. If the database does not answer, finish in-flight sends before raising."""
         try:
             return self._claim()
         except Exception as error:
@@ -127,7 +127,7 @@ class _DeliveryLoop:
         self._attempted += len(claimed)
 
     async def _sender_for(self, action_type: str) -> Sender | None:
-        """Return what sends for a kind of action; nothing, where this version knows no such kind."""
+        """Return the sender of a kind of action; None if this version does not know the kind."""
         if action_type not in self._senders:
             known = action_type in set(ActionType)
             connected = kind_for(ActionType(action_type)).connected() if known else nullcontext()
@@ -135,7 +135,7 @@ class _DeliveryLoop:
         return self._senders[action_type]
 
     async def _finish(self) -> None:
-        """Wait for some attempts to end, and write down how."""
+        """Wait for some attempts to end and record their outcomes."""
         done, _ = await asyncio.wait(self._running, timeout=POLL_INTERVAL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             return
@@ -144,7 +144,7 @@ class _DeliveryLoop:
             done |= more
         crashpoint("deliver.sent")
         ended = [(self._running.pop(task), task.result()) for task in done]
-        # An outcome that cannot be written now is a message that goes out twice: it is worth some patience.
+        # An outcome that is not recorded means a message that is sent twice: retrying the write is worth the wait.
         for wait in (*OUTAGE_WAITS_SECONDS, None):
             try:
                 with session_scope() as session:
@@ -160,7 +160,7 @@ class _DeliveryLoop:
 
 
 async def _attempt(each: Claim, sender: Sender | None, settings: Settings) -> AttemptResult:
-    """Make one attempt; whatever happens, it has an outcome."""
+    """Make one attempt. It has an outcome in every case."""
     began = time.monotonic()
 
     def ended(outcome: AttemptOutcome, error: str, *, counts_for_breaker: bool = False) -> AttemptResult:

@@ -1,4 +1,4 @@
-"""Makes the deliveries that a notification owes, in the transaction that changed the alert; freezes what is sent."""
+"""Creates the deliveries of a notification in the transaction that changed the alert, and freezes their content."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,17 +32,17 @@ from app.utils.json_types import JsonObject
 from app.utils.redact import mask_numbers
 
 MAX_SHOWN_LOGS = 10
-# Any number that nothing else in the database uses as an advisory lock.
+# An arbitrary number that no other advisory lock of this database uses.
 NOTICES_LOCK = 4_715_620_763
 
 log = structlog.get_logger()
 RecipientKey = tuple[UUID, UUID, str]
-"""An alert, an action and a receiver of it, as `_receiver_key` knows it."""
+"""An alert, an action and its receiver, as `_receiver_key` identifies it."""
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to be told of an alert, as the alert stands at that moment."""
+    """A notification about an alert as it is at that moment."""
 
     type: NotificationType
     alert_id: UUID
@@ -51,16 +51,16 @@ class Notice:
     shown: JsonObject
     """The alert as the API shows it."""
     fired_at: datetime | None = None
-    """When its firing was told."""
+    """When receivers were notified of its firing."""
     escalates_from: datetime | None = None
-    """From when actions that escalate wait."""
+    """When the wait of escalating actions begins."""
     escalate_to: frozenset[UUID] = frozenset()
-    """The actions that waited for the firing, or for which it was held: they alone are told; empty: all that need not
-    wait are."""
+    """Escalating actions whose wait has ended, and those for which the firing was held: only they are notified. Empty:
+    only actions that do not wait are."""
 
 
 def make_notice(kind: NotificationType, alert: Alert, escalate_to: frozenset[UUID] = frozenset()) -> Notice:
-    """Take a picture of an alert to be told of."""
+    """Create a notification from an alert."""
     return Notice(
         kind,
         alert.id,
@@ -75,21 +75,21 @@ def make_notice(kind: NotificationType, alert: Alert, escalate_to: frozenset[UUI
 
 @dataclass(frozen=True)
 class Target:
-    """An action, ready to take notifications."""
+    """An action with its decrypted config."""
 
     action: Action
     config: JsonObject
 
     @property
     def name(self) -> str:
-        """Say which action it is by its receivers."""
+        """Name the action by its receivers."""
         action_type = ActionType(self.action.action_type)
         return receivers_name(action_type, kind_for(action_type).recipients(self.config))
 
     def wants(self, notice: Notice) -> bool:
-        """Say whether the action is to be told.
+        """Return whether the action wants the notification.
 
-        Of the end, where it takes firings, whatever else was edited since: `_received_firing` says who that was.
+        A resolve is for every action that takes firings, whatever was edited since; see `_received_firing`.
         """
         if notice.type.removeprefix("alert.") not in self.action.notify_on:
             return False
@@ -98,13 +98,13 @@ class Target:
         return self._covers(notice) and self._is_its_turn(notice)
 
     def _is_its_turn(self, notice: Notice) -> bool:
-        """An action that escalates hears of a firing when it has waited; `enqueue` sees who heard of it."""
+        """An escalating action is notified of a firing after its wait; `enqueue` knows who was."""
         if notice.type != NotificationType.FIRING:
             return True
         return self.action.id in notice.escalate_to if notice.escalate_to else not self.action.after_minutes
 
     def told_at(self, notice: Notice) -> datetime | None:
-        """Say when the action is told of the firing if nobody acknowledges it; None: it does not wait for that."""
+        """Return when the action is notified of the firing if nobody acknowledges it; None if it does not escalate."""
         waits = self.action.after_minutes and notice.escalates_from and "firing" in self.action.notify_on
         if not waits or not self._covers(notice) or notice.escalates_from is None:
             return None
@@ -117,13 +117,13 @@ class Target:
 
 
 def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now: datetime) -> int:
-    """Make a delivery for each notice, action and receiver that want each other; return how many.
+    """Create a delivery for each notice and each receiver of the actions that want it; return how many.
 
-    The matches of the alerts are stored already: the newest of their logs are shown. What comes too fast for an action
-    is folded: its rows are there, and a digest will tell of them.
+    The alerts' matches are stored already: the notification shows the newest logs. Notifications that come too fast for
+    an action are folded: their rows wait for a digest.
 
-    Transactions that come here take turns until they end, so that each sees how many notifications the others made.
-    It is the last thing that a transaction does: one that then waited for another's rows could wait in a circle.
+    Transactions are serialized from here to their end, so that each sees how many notifications the others created.
+    Call it last: a transaction that then waited for another's rows could deadlock.
     """
     if not notices:
         return 0
@@ -171,7 +171,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
 
 
 class _Deliveries:
-    """The deliveries that a transaction makes, and who hears of what by them."""
+    """The deliveries that a transaction creates, and who was notified by earlier ones."""
 
     def __init__(self, session: Session, recipients: "FiringRecipients", now: datetime) -> None:
         self.rows: list[JsonObject] = []
@@ -182,7 +182,7 @@ class _Deliveries:
         self._recent_counts = digest.count_recent(session, now)
 
     def told_next(self, targets: Sequence[Target], notice: Notice) -> list[tuple[str, str]]:
-        """List who is told later if nobody acknowledges the alert, and when, the soonest first."""
+        """List the actions that are notified later if nobody acknowledges the alert, and when, the soonest first."""
         if notice.type == NotificationType.RESOLVED:
             return []
         told_actions = {action_id for alert_id, action_id, _ in self._told if alert_id == notice.alert_id}
@@ -194,7 +194,7 @@ class _Deliveries:
         return [(name, rfc3339(at)) for at, name in sorted(waiting)]
 
     def add(self, target: Target, notification: Notification, notice: Notice, finding: str | None) -> None:
-        """Make the deliveries of one action; where they cannot be made, the other actions are still told."""
+        """Create the deliveries of one action. If that fails, the other actions are still notified."""
         try:
             new_rows = self._make(target, notification, notice, finding)
         except Exception:
@@ -211,7 +211,7 @@ class _Deliveries:
             self._bundled |= keys if new_rows and new_rows[0]["bundle_until"] else set()
 
     def take_out(self, alert_id: UUID) -> None:
-        """Take a firing out of its bundle that resolves in the same transaction: nobody is told of it."""
+        """Remove a firing from its bundle if its alert resolves in the same transaction: nobody is notified of it."""
         taken = [row for row in self.rows if row["alert_id"] == alert_id and row["bundle_until"] is not None]
         self.rows = [row for row in self.rows if row not in taken]
         keys = {(alert_id, row["action_id"], _receiver_key(row["action_type"], row["recipient"])) for row in taken}
@@ -221,7 +221,7 @@ class _Deliveries:
     def _make(
         self, target: Target, notification: Notification, notice: Notice, finding: str | None
     ) -> list[JsonObject]:
-        """Render once for the action, and address it to each receiver that is to hear of it."""
+        """Render once for the action, and address it to each receiver that wants it."""
         kind = kind_for(ActionType(target.action.action_type))
         recipients = [each for each in kind.recipients(target.config) if self._hears(target.action, notice, each)]
         if not recipients:
@@ -245,28 +245,28 @@ class _Deliveries:
         ]
 
     def _hears(self, action: Action, notice: Notice, recipient: str) -> bool:
-        """Say whether a receiver is to hear of it: of the end, who was told of the firing; of both, once."""
+        """Return whether a receiver is notified: of a resolve if it was notified of the firing, and once of each."""
         key = _recipient_key(notice, action.id, action.action_type, recipient)
         if notice.type == NotificationType.RESOLVED:
             return _received_firing(action, notice, key, self._told)
         if notice.type == NotificationType.UPDATE:
-            # Its bundle will tell of the alert, or the action waits until the alert lasted long enough.
+            # Its bundle will contain the alert, or the action waits until the alert has lasted long enough.
             return key not in self._bundled and (not action.after_minutes or key in self._told)
         return not notice.escalate_to or key not in self._told
 
 
 def _compared(notices: Sequence[Notice]) -> Iterator[ComparedAlert]:
-    """Choose the alerts whose logs are worth comparing: those that are not over, with enough logs."""
+    """Choose the alerts whose logs are worth comparing: open ones with enough logs."""
     for each in notices:
         if each.type != NotificationType.RESOLVED and each.rule_id and each.shown["occurrences"] >= MIN_LOGS:
             yield ComparedAlert(each.alert_id, each.rule_id, each.shown["group"])
 
 
 def lock_notices(session: Session) -> None:
-    """Wait for the transactions that make deliveries, and keep others from making any until this one ends.
+    """Wait for the transactions that create deliveries, and block others from creating any until this one ends.
 
-    Edits of actions take it, too. Locks of the actions' rows would let an edit wait for ever: those who only share a
-    row pass whoever waits for it.
+    Edits of actions take this lock, too. With row locks an edit could starve: shared locks overtake a waiting
+    exclusive one.
     """
     session.execute(select(func.pg_advisory_xact_lock(NOTICES_LOCK)))
 
@@ -278,7 +278,7 @@ def _rules(session: Session, ids: set[UUID], settings: Settings) -> dict[UUID, J
 
 
 def make_test(session: Session, action: Action, settings: Settings, now: datetime) -> list[UUID]:
-    """Make the deliveries of a test of one action, with a sample alert."""
+    """Create the deliveries of a test of one action, with a sample alert."""
     config = config_of(action, settings)
     kind = kind_for(ActionType(action.action_type))
     rendered = kind.render(
@@ -293,20 +293,20 @@ def make_test(session: Session, action: Action, settings: Settings, now: datetim
 
 
 def _targets(session: Session, settings: Settings) -> list[Target]:
-    """Find the enabled actions; under the lock of notices none of them is edited or deleted."""
+    """Find the enabled actions. The lock on notices keeps them from being edited or deleted."""
     query = select(Action).where(Action.enabled).order_by(Action.created_at, Action.id)
     targets = []
     for action in session.scalars(query):
         try:
             targets.append(Target(action, config_of(action, settings)))
         except Undecryptable as error:
-            # The others are still to be told. The deliveries of this one would have failed in the same way.
+            # The others must still be notified. This one's deliveries would have failed in the same way.
             log.error("an action cannot be read", action_id=str(action.id), error=str(error))  # noqa: TRY400 - no stack helps
     return targets
 
 
 def _received_firing(action: Action, notice: Notice, key: RecipientKey, told: set[RecipientKey]) -> bool:
-    """Say whether a receiver was told of the firing, or was not only because its action does not ask for that."""
+    """Return whether a receiver was notified of the firing, or its action only does not ask for firings."""
     if "firing" in action.notify_on:
         return key in told
     assert notice.fired_at is not None, "an alert of whose firing nobody was notified has no notice of its end"
@@ -318,21 +318,21 @@ def _recipient_key(notice: Notice, action_id: UUID, action_type: str, recipient:
 
 
 def _receiver_key(action_type: str, recipient: str) -> str:
-    """Tell receivers of one action apart: a webhook has but one, which stays the same when its URL is edited."""
+    """Identify a receiver within its action. A webhook has only one, which stays the same when its URL is edited."""
     return action_type if action_type == ActionType.WEBHOOK else recipient
 
 
 class FiringRecipients(NamedTuple):
-    """Who hears of the firing of some alerts."""
+    """The receivers of the firing of some alerts."""
 
     told: set[RecipientKey]
-    """Who has, or will have, a delivery that tells of it, by itself or within a digest."""
+    """Those with a delivery of it, by itself or within a digest."""
     bundled: set[RecipientKey]
-    """Whose delivery waits in a bundle, or is held."""
+    """Those whose delivery waits in a bundle or is held."""
 
 
 def _firing_recipients(session: Session, notices: Sequence[Notice]) -> FiringRecipients:
-    """Find who hears of the firing of these alerts by deliveries that were made before."""
+    """Find the receivers of the firing of these alerts by earlier deliveries."""
     alert_ids = {each.alert_id for each in notices}
     rows = session.execute(
         select(
@@ -386,6 +386,6 @@ def _accounts(notices: Sequence[Notice], spreads: Mapping[UUID, Spread]) -> set[
 
 
 def _masked(shown: JsonObject, settings: Settings) -> JsonObject:
-    """Make plain JSON of what is shown, with the numbers hidden where that is wanted."""
+    """Turn the shown values into plain JSON, with masked numbers if the settings ask for that."""
     plain: JsonObject = orjson.loads(orjson.dumps(shown))
     return mask_numbers(plain) if settings.mask_numbers else plain

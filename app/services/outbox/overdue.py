@@ -1,4 +1,4 @@
-"""Which deliveries should long have been attempted: a sign that no worker runs."""
+"""Deliveries that should have been attempted long ago: a sign that no worker runs."""
 
 from datetime import datetime, timedelta
 
@@ -9,9 +9,9 @@ from app.services.outbox.rows import BLOCKED_BY_EARLIER
 
 
 def overdue(session: Session, now: datetime, after: timedelta) -> tuple[int, datetime | None]:
-    """Count the deliveries that nothing holds back but a worker that does not come.
+    """Count the deliveries that wait only for a worker.
 
-    What waits for an earlier delivery of its alert, or for a receiver that is down, or is held, is not overdue.
+    Those that are held, or wait for an earlier delivery of their alert or for a receiver that is down, are not overdue.
 
     Returns: how many, and when the first of them was due.
     """

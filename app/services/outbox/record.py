@@ -1,4 +1,4 @@
-"""Writes down how attempts ended, and what becomes of deliveries and actions; every write is fenced on the lease."""
+"""Records the outcomes of attempts, and updates deliveries and actions. Every write is fenced by the lease."""
 
 import logging
 import random
@@ -34,7 +34,7 @@ class AttemptResult:
     """How one attempt ended."""
 
     outcome: AttemptOutcome
-    """`started`: nothing was sent, the delivery is given back."""
+    """`started`: nothing was sent, and the claim is released."""
     duration_ms: int = 0
     status_code: int | None = None
     response: str | None = None
@@ -42,7 +42,7 @@ class AttemptResult:
     retry_after_seconds: float | None = None
     disables_action: bool = False
     counts_for_breaker: bool = True
-    """False: it failed on our side, before the receiver was asked."""
+    """False: it failed on our side, before the receiver was contacted."""
 
 
 def record(
@@ -52,9 +52,9 @@ def record(
     now: datetime,
     rng: Callable[[], float] = random.random,
 ) -> None:
-    """Write down how attempts ended, as far as their deliveries are still ours.
+    """Record the outcomes of attempts whose lease is still ours.
 
-    The rows of the actions are locked before those of the deliveries, as everywhere.
+    The rows of actions are locked before those of deliveries, as everywhere.
     """
     actions = _lock_actions(session, {each.delivery.action_id for each, _ in ended})
     tokens = _lock_deliveries(session, [each.delivery.id for each, _ in ended])
@@ -79,7 +79,7 @@ def record(
 
 
 def _log(ours: Sequence[tuple[Claim, AttemptResult]]) -> None:
-    """Log each attempt. Why one failed is on the attempt: the receiver's words may hold numbers and secrets."""
+    """Log each attempt, without its error: the receiver's text may contain numbers and secrets."""
     for each, outcome in ours:
         log.log(
             logging.INFO if outcome.outcome == AttemptOutcome.SUCCEEDED else logging.WARNING,
@@ -107,7 +107,7 @@ def _lock_deliveries(session: Session, ids: Sequence[UUID]) -> dict[UUID, UUID |
 
 
 def _release(session: Session, each: Claim) -> None:
-    """Undo a claim of which nothing came: no attempt was made."""
+    """Release an unused claim and delete its attempt."""
     session.execute(delete(Attempt).where(Attempt.delivery_id == each.delivery.id, Attempt.token == each.token))
     session.execute(
         update(Delivery)
@@ -141,7 +141,7 @@ def _write_deliveries(
     now: datetime,
     rng: Callable[[], float],
 ) -> None:
-    """Write what becomes of the deliveries, and let go of them."""
+    """Write the new states of the deliveries and release them."""
     rows = []
     for each, outcome in ours:
         action = actions.get(each.delivery.action_id)
@@ -173,9 +173,9 @@ def _next_state(
     now: datetime,
     rng: Callable[[], float],
 ) -> tuple[DeliveryStatus, datetime | None]:
-    """Say what becomes of a delivery after an attempt, and when it is tried next.
+    """Return the state of a delivery after an attempt, and when it is retried.
 
-    The test of an action is tried once: somebody waits for it.
+    The test of an action has one attempt: somebody waits for it.
     """
     if outcome.outcome == AttemptOutcome.SUCCEEDED:
         return DeliveryStatus.SUCCEEDED, None
@@ -191,7 +191,7 @@ def _next_state(
 def _update_breaker(
     session: Session, action: Action, delivery: Delivery, outcome: AttemptResult, now: datetime
 ) -> None:
-    """Learn from an outcome how the action's receiver fares; disable the action where it is past hope."""
+    """Update the breaker of an action with an outcome; disable the action if it has failed for too long."""
     if outcome.outcome == AttemptOutcome.SUCCEEDED:
         action.failures_in_a_row, action.probe_at, action.failing_since = 0, None, None
         return
@@ -213,7 +213,7 @@ def _update_breaker(
 
 
 def _attempted_since(session: Session, action: Action) -> int:
-    """Count the deliveries that were tried since the action began to fail."""
+    """Count the deliveries that were attempted since the action began to fail."""
     session.flush()
     still = or_(Delivery.finished_at.is_(None), Delivery.finished_at >= action.failing_since)
     tried = select(func.count()).where(Delivery.action_id == action.id, Delivery.attempt_count > 0, still)

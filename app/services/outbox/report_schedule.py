@@ -15,7 +15,7 @@ Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS = get_args(Weekday)
 SHORTEST_STEP = timedelta(microseconds=1)
 SEARCHED_DAYS = 9
-"""Any so many days in a row hold a report of each schedule, wherever the days begin."""
+"""So many days in a row contain a report of every schedule, whichever day they begin on."""
 Span = tuple[datetime, datetime]
 
 
@@ -73,7 +73,7 @@ def _has_report(schedule: ReportSchedule, day: date) -> bool:
 def _due_on(schedule: ReportSchedule, day: date) -> datetime:
     """Return when the report of a day is due.
 
-    Of a time that a change of clocks doubles it is the first; one that it skips is as much later as the change is wide.
+    If a change of clocks repeats the time, the first counts; if it skips the time, the report is later by the change.
     """
     local = datetime.combine(day, time.fromisoformat(schedule.at), ZoneInfo(schedule.timezone))
     return local.astimezone(UTC)

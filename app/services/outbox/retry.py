@@ -1,4 +1,4 @@
-"""A retry by hand: a delivery that was given up begins its schedule anew, under its one id."""
+"""Manual retries: a failed delivery restarts its schedule under the same id."""
 
 from datetime import datetime
 from uuid import UUID
@@ -14,7 +14,7 @@ from app.models import Action, Delivery
 from app.services.outbox import digest
 from app.services.outbox.cancellation import OTHER_KIND
 
-# What was kept for a digest cannot go out by itself: `digest.is_folded`, as SQL.
+# A delivery of which only the part for a digest was kept cannot be sent by itself: `digest.is_folded` as SQL.
 _WAITS = "content ?& CAST(:kept AS text[]) AND content - CAST(:kept AS text[]) = CAST('{}' AS jsonb)"
 _RETRY_FAILED = f"""
     UPDATE deliveries SET
@@ -31,7 +31,7 @@ def retry_failed(session: Session, action_id: UUID, since: datetime, now: dateti
 
     Raises: NotFound; Conflict where the action is disabled.
     """
-    # As in `retry`: until this transaction ends the action is not deleted or changed.
+    # As in `retry`: the action is not edited or deleted until this transaction ends.
     query = select(Action).where(Action.id == action_id).with_for_update(read=True, key_share=True)
     action = session.scalar(query)
     if action is None:
@@ -55,7 +55,7 @@ def count_failed(session: Session, action_id: UUID, since: datetime) -> int:
 
 
 def count_failed_by_action(session: Session, since: datetime) -> dict[UUID, int]:
-    """Count what `retry_failed` would retry, for each enabled action that has some."""
+    """Count what `retry_failed` would retry, for each enabled action with failed deliveries."""
     query = (
         select(Delivery.action_id, func.count().label("failed"))
         .join(Action, Action.id == Delivery.action_id)
@@ -67,15 +67,15 @@ def count_failed_by_action(session: Session, since: datetime) -> dict[UUID, int]
 
 
 def retry(session: Session, delivery_id: UUID, now: datetime) -> Delivery:
-    """Make a failed delivery due again at once, or let it wait for a digest again where that was to tell of it.
+    """Make a failed delivery due now, or let it wait for a digest again if it was folded.
 
-    Raises: NotFound; Conflict where it is pending, has succeeded, or was told within a digest, or its action is gone or
-            of another kind.
+    Raises: NotFound; Conflict if it is pending, succeeded or was sent within a digest, or if its action was deleted or
+            is of another kind now.
     """
     action_id = session.scalar(select(Delivery.action_id).where(Delivery.id == delivery_id))
     if action_id is None:
         raise NotFound(f"there is no delivery {delivery_id}")
-    # Until this transaction ends the action is not deleted or changed: nobody would ever send what it owes.
+    # The action must not be deleted or edited until this transaction ends: nobody would ever send the delivery.
     kind = select(Action.action_type).where(Action.id == action_id).with_for_update(read=True, key_share=True)
     action_type = session.scalar(kind)
     delivery = session.get_one(Delivery, delivery_id, with_for_update=True)

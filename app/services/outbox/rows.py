@@ -1,4 +1,4 @@
-"""Rows of the outbox: what a new delivery looks like, and what an action's config says in clear."""
+"""Rows of the outbox: new deliveries, and the decrypted config of actions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -24,15 +24,15 @@ BLOCKED_BY_EARLIER = (
 )
 """SQL: the delivery `d` waits for an earlier one of its alert to the same receiver, by itself or within a digest.
 
-A webhook is one receiver, whatever its URL was then."""
+A webhook is one receiver, even if its URL has changed."""
 
 
 class UnreadableAction(Undecryptable):
-    """What is stored of an action is none that this version knows: its row was tampered with, or is a newer one's."""
+    """The stored config is unreadable: the row was tampered with, or a newer version of GiftPulse wrote it."""
 
 
 def config_of(action: Action, settings: Settings) -> JsonObject:
-    """Return the config with its secrets in clear; whoever gets it can use it.
+    """Return the config with its secrets in clear, valid for its kind.
 
     Raises: Undecryptable.
     """
@@ -49,7 +49,7 @@ def config_of(action: Action, settings: Settings) -> JsonObject:
 
 
 def config_or_empty(action: Action, settings: Settings) -> JsonObject:
-    """Return the config with its secrets in clear; empty where `SECRET_KEY` does not open it."""
+    """Return the config with its secrets in clear; empty if `SECRET_KEY` does not decrypt it."""
     try:
         return config_of(action, settings)
     except Undecryptable:
@@ -57,7 +57,7 @@ def config_or_empty(action: Action, settings: Settings) -> JsonObject:
 
 
 def action_name(action: Action, settings: Settings) -> str:
-    """Say which action it is by its receivers, as its deliveries name them."""
+    """Name an action by its receivers, as its deliveries do."""
     config = config_or_empty(action, settings)
     if not config:
         return f"an action of type {action.action_type}"
@@ -66,7 +66,7 @@ def action_name(action: Action, settings: Settings) -> str:
 
 def receivers_name(action_type: str, receivers: Sequence[str]) -> str:
     """Name an action by its receivers."""
-    # Of an address the host: its path may be a secret of its own.
+    # Only the host of a URL: its path may contain a secret.
     first = urlsplit(receivers[0]).netloc if action_type == ActionType.WEBHOOK else receivers[0]
     return f"the {action_type} action to {first}" + (f" and {len(receivers) - 1} more" if receivers[1:] else "")
 
@@ -80,7 +80,7 @@ def delivery_row(
     now: datetime,
     delivery_id: UUID,
 ) -> JsonObject:
-    """Make the row of a delivery that is owed from now on."""
+    """Build the row of a delivery that is due now."""
     return {
         "id": delivery_id,
         "alert_id": alert_id,

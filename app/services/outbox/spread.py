@@ -1,4 +1,4 @@
-"""How far an alert reaches: how many numbers, countries and accounts its newest logs concern. SQL alone."""
+"""How far an alert reaches: the numbers, countries and accounts of its newest logs."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -12,7 +12,7 @@ from app.database import Unnest
 from app.models import Account
 
 NEWEST = 500
-"""Logs of an alert that are looked at: enough to tell one number from many, and cheap in a flood."""
+"""How many logs of an alert are read: enough to distinguish one number from many, and cheap in a flood."""
 BY_COUNTRY, BY_ACCOUNT = 1, 2
 _ASKED = Unnest("asked", alert_id="uuid")
 _SPREAD = text(
@@ -36,7 +36,7 @@ _SPREAD = text(
 
 
 def spreads(session: Session, alert_ids: Collection[UUID]) -> dict[UUID, Spread]:
-    """Find how far each of these alerts reaches, in one statement; those without logs are left out."""
+    """Find how far each of these alerts reaches, in one statement; alerts without logs are omitted."""
     counts: dict[UUID, tuple[int, int, int]] = {}
     countries: dict[UUID, list[str]] = defaultdict(list)
     accounts: dict[UUID, list[str]] = defaultdict(list)

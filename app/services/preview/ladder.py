@@ -70,7 +70,7 @@ def _rounded(name: str, value: float) -> float:
 
 
 def _is_possible(name: str, value: float) -> bool:
-    """Say whether a rule may have this limit."""
+    """Return whether a rule may have this limit."""
     if name == "percent":
         return 0 < value <= MAX_PERCENT
     return value >= 1 if name in ("count", "factor") else value > 0

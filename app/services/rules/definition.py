@@ -1,6 +1,6 @@
-"""What a rule may look like: reads the body of one, and says at which field it cannot be used.
+"""The definition of a rule: validates its body and names the faulty fields.
 
-Knows no database session. Texts of errors never hold the value that was sent.
+Knows no database session. Error messages never repeat the value that was sent.
 """
 
 import re
@@ -35,10 +35,10 @@ MAX_TEXT_LENGTH = 10_000
 MAX_LIST_LENGTH = 1_000
 MAX_DEPENDENCIES = 100
 MIN_PROGRAM_SIZE = 3_000
-"""A pattern may unfold to as many steps, or to two for each of its characters: one text then costs microseconds."""
+"""A compiled pattern may have so many steps, or two per character: then a text costs microseconds."""
 
 MEANING_FIELDS = ("log_type", "filters", "pattern_type", "pattern_value", "condition", "group_by", "schedule")
-"""Fields that say what a rule does: editing one starts it anew."""
+"""Fields that define what a rule does: editing one restarts it."""
 
 HEALTH_FIELDS = (
     "first_judged_at",
@@ -54,9 +54,9 @@ HEALTH_FIELDS = (
     "left_out_accounts",
     "warnings",
 )
-"""How a rule fares: what is shown beside it."""
+"""The fields of a rule's health."""
 READ_ONLY_FIELDS = frozenset({"id", "created_at", "updated_at", *HEALTH_FIELDS})
-"""Fields that only the product writes."""
+"""Fields that only GiftPulse writes."""
 
 
 _Value = TypeVar("_Value", str, UUID)
@@ -91,13 +91,13 @@ FilterValues = Annotated[list[FilterValue], Field(max_length=MAX_LIST_LENGTH), A
 Country = Annotated[
     FilterValue, AfterValidator(str.upper), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z]{2}$"})
 ]
-"""Of any case, as people write it; which of them are countries, `feasibility` says."""
+"""A country code in any case. `feasibility` checks whether it exists."""
 RuleId = Annotated[UUID, Field(strict=False)]
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 
 
 class Filters(StrictModel):
-    """The population: for each field the values let through; an empty list lets all through."""
+    """The population: the allowed values of each field. An empty list allows all."""
 
     account_sid: FilterValues = []
     direction: FilterValues = []
@@ -109,7 +109,7 @@ class Filters(StrictModel):
 
 
 class Schedule(StrictModel):
-    """When the rule may fire, in local time; an `end` at or before `start` runs past midnight."""
+    """When the rule may fire, in local time. An `end` at or before `start` is on the next day."""
 
     timezone: str
     days: Annotated[
@@ -127,7 +127,7 @@ class Schedule(StrictModel):
 
 
 class RuleDefinition(StrictModel):
-    """A rule as a user writes it, with its defaults filled in."""
+    """A rule as a user defines it, with defaults."""
 
     name: Name
     description: Description = ""
@@ -169,14 +169,14 @@ def parse_rule(body: object) -> RuleDefinition:
 
 
 def writable(body: object) -> object:
-    """Leave out of a body what only the product writes, so that what was read can be sent back."""
+    """Remove the read-only fields from a body, so that a rule that was read can be sent back."""
     if isinstance(body, dict):
         return {name: value for name, value in body.items() if name not in READ_ONLY_FIELDS}
     return body
 
 
 def merge(definition: RuleDefinition, changes: object) -> RuleDefinition:
-    """Change some fields of a rule; objects are replaced whole.
+    """Update some fields of a rule. Objects are replaced as a whole.
 
     Raises: InvalidInput.
     """
@@ -186,14 +186,14 @@ def merge(definition: RuleDefinition, changes: object) -> RuleDefinition:
 
 
 def from_row(row: object) -> RuleDefinition:
-    """Give a row of `rules` as its definition. It was checked when saved: it holds, whatever newer checks refuse."""
+    """Return the definition of a stored rule. It was validated when saved; newer checks do not apply."""
     return RuleDefinition.model_validate({name: getattr(row, name) for name in RuleDefinition.model_fields})
 
 
 def as_json(definition: RuleDefinition) -> JsonObject:
-    """Show a definition as the body that makes it: defaults filled in, filters as they were written.
+    """Serialize a definition as a body: with defaults, and filters as they were written.
 
-    A limit below which alerts resolve is there only where it is not the one at which they fire.
+    A resolve limit is included only if it differs from the limit.
     """
     body = definition.model_dump(mode="json", by_alias=True)
     body["condition"] = definition.condition.model_dump(mode="json", exclude_none=True)
@@ -202,12 +202,12 @@ def as_json(definition: RuleDefinition) -> JsonObject:
 
 
 def columns(definition: RuleDefinition) -> JsonObject:
-    """Give the columns of `models.Rule` that a definition decides; they have the names of the body."""
+    """Return the columns of `models.Rule` that a definition sets. They are named as in the body."""
     return as_json(definition) | {"depends_on": definition.depends_on}
 
 
 def meaning_changed(before: RuleDefinition, after: RuleDefinition) -> bool:
-    """Say whether an edit changes what the rule does, so that it starts anew."""
+    """Return whether an edit changes what the rule does, which restarts it."""
     return any(_meaning(before, name) != _meaning(after, name) for name in MEANING_FIELDS)
 
 
@@ -218,7 +218,7 @@ def _meaning(definition: RuleDefinition, name: str) -> object:
 
 
 def _pattern_error(kind: PatternType, value: str | None) -> str | None:
-    """Say why a pattern cannot be used; None where it can."""
+    """Return why a pattern is invalid, or None."""
     if kind == PatternType.ANY:
         return None
     if value is None:
@@ -263,14 +263,14 @@ def _check_regex(value: str) -> None:
 
 _PARENTHESES = {"missing )", "unexpected )"}
 _PARENTHESIS = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|[()]", re.DOTALL)
-"""What may hold a parenthesis that is none: quotes, escapes, classes; and the parentheses."""
+"""Quotes, escapes and classes, in which a parenthesis is literal; and the parentheses."""
 _NOT_IN_RE2 = {"(?=": "lookahead", "(?!": "lookahead", "(?<": "lookbehind"}
 
 
 def _regex_error(pattern: str, error: Exception) -> str:
-    """Say what RE2 found and where; it names the piece of the pattern that it stumbled over.
+    """Describe RE2's error and its position, which is the part of the pattern that RE2 names.
 
-    Of a parenthesis without its other half it names the whole pattern, which tells nothing about the place.
+    For an unmatched parenthesis RE2 names the whole pattern, so its position is searched for.
     """
     raw = error.args[0] if error.args else b""
     reason, _, piece = (raw.decode(errors="replace") if isinstance(raw, bytes) else str(raw)).partition(": ")
@@ -281,7 +281,7 @@ def _regex_error(pattern: str, error: Exception) -> str:
 
 
 def _unmatched_parenthesis(pattern: str) -> int:
-    """Return the place of the parenthesis that has no other half, counted from 1; 0 where it is not found."""
+    """Return the position of the unmatched parenthesis, counted from 1; 0 if it is not found."""
     unclosed: list[int] = []
     for token in _PARENTHESIS.finditer(pattern):
         if token[0] == "(":
@@ -317,7 +317,7 @@ _CHECKS: Mapping[PatternType, Callable[[str], None]] = {
 def _field_error(detail: ErrorDetails) -> FieldError:
     path = [str(part)[:100].encode(errors="replace").decode() for part in detail["loc"] if not isinstance(part, int)]
     if len(path) > 1 and path[0] == "condition" and path[1] in CONDITION_TYPES:
-        del path[1]  # pydantic's name for the kind of condition, which the body does not have.
+        del path[1]  # Pydantic adds the condition's type to the path; the body has no such level.
     if detail["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         path.append("type")
     return FieldError(".".join(path) or "body", _sentence(detail))
@@ -335,7 +335,7 @@ _EXAMPLES = {"start": "09:00", "end": "18:00"}
 
 
 def _sentence(detail: ErrorDetails) -> str:
-    """Say what is wrong and what is wanted."""
+    """Describe what is wrong and what is expected."""
     item = next((f"item {part + 1} " for part in reversed(detail["loc"]) if isinstance(part, int)), "")
     field = next((part for part in reversed(detail["loc"]) if isinstance(part, str)), "")
     facts = {

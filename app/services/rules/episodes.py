@@ -1,9 +1,8 @@
-"""Episodes of `each`, `threshold` and `new_value`: which matches belong together, and which may be told already. Pure.
+"""Episodes of `each`, `threshold` and `new_value`: which matches belong together, and which may alert now. Pure.
 
-An episode is found from Twilio's times alone, so that the order in which matches arrive makes no difference. It opens
-with a match for which the condition holds, takes in every match up to its end, and ends where no match came for so
-long that the rule calls it quiet. An end is believed only once the streams are complete up to it: until then whatever
-lies beyond the open episode waits.
+Episodes depend only on Twilio's times, not on the order in which matches arrive. An episode opens with a match for
+which the condition holds, contains every match up to its end, and ends when no match follows within the rule's quiet
+period. An end is certain only when the streams are complete up to it: until then later matches wait.
 """
 
 from bisect import bisect_right
@@ -14,29 +13,29 @@ from uuid import UUID
 
 
 class Point(NamedTuple):
-    """One match, by Twilio's time; points sort in that order."""
+    """One match. Points sort by Twilio's time."""
 
     at: datetime
     sid: str
     log_id: int
     error_code: int | None
     alert_id: UUID | None = None
-    """The alert, open or over, that it counts towards already."""
+    """The open or resolved alert that it counts towards already."""
     new_value: str | None = None
-    """Of `new_value`: the value that it carries, as JSON, where that is new."""
+    """For `new_value`: its value as JSON, if that is new."""
     account_id: int | None = None
 
     @property
     def counted(self) -> bool:
-        """Say whether it counts towards an alert already."""
+        """Return whether it counts towards an alert already."""
         return self.alert_id is not None
 
 
 class OpenEpisode(NamedTuple):
-    """An episode that is an open alert already."""
+    """An episode with an open alert."""
 
     window_from: datetime
-    """Matches after it count: for `threshold` the start of the window that fired."""
+    """Later matches count: for `threshold` the start of the window that fired."""
     started_at: datetime
     last_at: datetime
     alert_id: UUID | None = None
@@ -49,21 +48,21 @@ class Episode(NamedTuple):
     started_at: datetime
     last_at: datetime
     ends_at: datetime
-    """When it ends, unless another match comes."""
+    """When it ends unless another match follows."""
     points: tuple[Point, ...]
-    """The matches that join it, oldest first; not those of an open alert that it goes on."""
+    """Its new matches, oldest first, without those that the open alert has already."""
     shared: int
-    """Matches of it which count towards another alert as well: one before, or the open one that follows."""
+    """The number of its matches that also count towards the previous alert or the open one that follows."""
     continues: bool
-    """It goes on the open alert."""
+    """It continues the open alert."""
 
 
 class EpisodeUpdate(NamedTuple):
-    """What is to be recorded of an episode."""
+    """The part of an episode to record now."""
 
     episode: Episode
     resolved: bool
-    """The streams are complete up to its end: it is over."""
+    """The streams are complete up to its end, so it is over."""
 
 
 class _EpisodeBuilder:
@@ -78,13 +77,13 @@ class _EpisodeBuilder:
 
 
 class WindowSaturation:
-    """Says until when a window that ends at some match stays too full for a `threshold` to be over."""
+    """Computes until when windows are too full for a `threshold` alert to be over."""
 
     def __init__(self, times: Sequence[datetime], count: int, window: timedelta) -> None:
         self._times, self._count, self._window = times, count, window
 
     def saturated_until(self, last_at: datetime) -> datetime | None:
-        """Return when the window falls below the count if nothing follows `last_at`; None where it is below."""
+        """Return when the window falls below the count if nothing follows `last_at`; None if it is below."""
         index = bisect_right(self._times, last_at) - self._count
         return self._times[index] + self._window if index >= 0 else None
 
@@ -97,14 +96,14 @@ def find_episodes(
     window: timedelta = timedelta(0),
     saturation: WindowSaturation | None = None,
 ) -> list[Episode]:
-    """Put matches together to episodes, oldest first.
+    """Combine matches into episodes, oldest first.
 
     Args:
-        points: sorted; those that count already serve only to be seen within windows.
+        points: sorted; those that count already only fill windows.
         opens: for each point, whether the condition holds at it.
-        quiet: how long there must be no match before an episode ends.
-        span: the open alert, if there is one; its own points need not be given.
-        window: how far back an episode that opens reaches.
+        quiet: an episode ends after this long without a match.
+        span: the open alert, if any; its own points may be omitted.
+        window: a new episode includes the matches of this long before it opens.
     """
     found: list[_EpisodeBuilder] = []
     current: _EpisodeBuilder | None = None
@@ -140,16 +139,16 @@ def find_episodes(
                 current.points.append(point)
                 extend(current, point.at)
             elif unjoined is not None and point.alert_id == unjoined.alert_id:
-                # The window of the open alert reaches back into this episode, which may go on as far as that alert.
+                # The open alert's window overlaps this episode, which may extend as far as that alert.
                 current.shared += 1
                 extend(current, point.at)
         elif opens_here:
             current = _EpisodeBuilder(point.at - window, point.at, False)
             found.append(current)
-            # Of one moment nobody says what came first: whatever matched then belongs to it.
+            # Twilio's times do not order matches of the same moment: all of them belong to it.
             joining = [each for each in (*skipped, point) if each.at > point.at - window or each.at == point.at]
             current.points += [each for each in joining if not each.counted]
-            # The window holds what went before, in earlier alerts too.
+            # The window contains earlier matches, even those of earlier alerts.
             in_window = index + 1 - bisect_right(times, point.at - window, hi=index)
             current.shared = in_window - len(current.points) if window else 0
             extend(current, point.at)
@@ -176,13 +175,13 @@ def find_episodes(
 def split_by_completeness(
     episodes: Sequence[Episode], horizon: datetime | None
 ) -> tuple[list[EpisodeUpdate], list[Episode]]:
-    """Say what to record now, and what must wait until the streams are complete further.
+    """Split episodes into updates to record now, and episodes that wait for the streams to be complete.
 
-    Firing needs no completeness; ending does. At most one episode stays open: the one that is an alert already, else
-    the oldest that is not over.
+    Firing needs no completeness, ending does. At most one episode stays open: that of the open alert, or else the
+    oldest that is not over.
 
-    Args:    horizon: up to when all that the rule looks at has been listed; None where that is not known.
-    Returns: steps, oldest first, at most one of them not resolved; and the episodes that wait.
+    Args:    horizon: up to when the rule's streams are complete; None if unknown.
+    Returns: updates, oldest first, at most one of them unresolved; and the waiting episodes.
     """
     updates: list[EpisodeUpdate] = []
     waiting: list[Episode] = []

@@ -1,4 +1,4 @@
-"""CEL expressions over `log`: checked when a rule is saved, compiled once, and run over many logs. Pure.
+"""CEL expressions over `log`: validated when a rule is saved, compiled once, and run over many logs. Pure.
 
 `log` is a map with the names and values of a log in the API: times and prices are texts, as in JSON.
 """
@@ -20,7 +20,7 @@ MAX_CHARACTERS = 10_000
 MAX_CHARACTERS_WITH_MACRO = 2_000
 """A macro runs its body once for each item of a list, so the product of the two must stay small."""
 MAX_SECONDS = 0.002
-"""What one evaluation may take over a long log. The usual ones take less than a hundredth of it."""
+"""The limit for one evaluation of a long log. Usual expressions take less than a hundredth of it."""
 
 Value = str | int | bool | None
 
@@ -36,7 +36,7 @@ FIELDS: Mapping[str, Any] = {
     "changed_at": _TEXT,
     "final": cel.Type.BOOL,
 }
-"""What an expression sees of a log, with the types that it is checked against."""
+"""The fields of a log in expressions, with the types for the check."""
 
 _HAS = re.compile(r"\bhas\(\s*log\.[A-Za-z_]+\s*\)")
 _MACROS = frozenset({"all", "exists", "exists_one", "map", "filter"})
@@ -51,7 +51,7 @@ _TOKEN = re.compile(
 
 
 class ExpressionError(ValueError):
-    """The expression cannot be used; the message says why and where, and echoes none of it."""
+    """The expression is invalid. The message says why and where, without repeating the expression."""
 
 
 class Expression:
@@ -61,9 +61,9 @@ class Expression:
         self._run = _environment().compile(source)
 
     def matches(self, log: Any) -> bool:
-        """Say whether the expression is true of a log.
+        """Return whether the expression is true of a log.
 
-        Raises: ExpressionError where it fails on this log, or gives no boolean.
+        Raises: ExpressionError if it fails on this log or returns no boolean.
         """
         result = self._run.eval(log)
         value = result.value()
@@ -75,11 +75,11 @@ class Expression:
 
 
 Activation = Any
-"""A log that is ready for expressions: the library's own object."""
+"""A log prepared for expressions: an object of the library."""
 
 
 def compile_expression(source: str) -> Expression:
-    """Compile an expression that was checked when its rule was saved.
+    """Compile an expression that was validated when its rule was saved.
 
     Raises: ExpressionError.
     """
@@ -95,17 +95,17 @@ def _compiled(source: str) -> Expression:
 
 
 def activation(log: LogVersion) -> Activation:
-    """Make a log ready for any number of expressions."""
+    """Prepare a log for any number of expressions."""
     return _activation_of(as_map(log))
 
 
 def _activation_of(fields: Mapping[str, Value]) -> Activation:
-    """Make the fields of a log ready for any number of expressions."""
+    """Prepare the fields of a log for any number of expressions."""
     return _environment().Activation({"log": dict(fields)})
 
 
 def as_map(log: LogVersion) -> dict[str, Value]:
-    """Show a log as expressions see it."""
+    """Return a log as expressions see it."""
     return {
         "sid": log.sid,
         "account_sid": log.account_sid,
@@ -118,15 +118,15 @@ def as_map(log: LogVersion) -> dict[str, Value]:
 
 
 def check_expression(source: str) -> None:
-    """Refuse an expression that does not compile, gives no boolean, names no field of a log, or could run long.
+    """Reject an expression that does not compile, returns no boolean, uses unknown fields, or may run long.
 
-    Raises: ExpressionError, with the place.
+    Raises: ExpressionError, with the position.
     """
     if len(source) > MAX_CHARACTERS:
         raise ExpressionError(f"is longer than {MAX_CHARACTERS:,} characters")
     _check_shape(source)
     try:
-        # A map has all its fields: `has` is true, whatever the type of the field, which is all that the check knows.
+        # The map has every field, so `has` is always true, though the check knows only the field's type.
         checked = _checking_environment().compile(_HAS.sub(lambda found: "true".ljust(len(found[0])), source))
     except (RuntimeError, TypeError) as error:
         raise ExpressionError(_compile_error(str(error))) from None
@@ -136,7 +136,7 @@ def check_expression(source: str) -> None:
 
 
 def _check_shape(source: str) -> None:
-    """Look at the tokens: the fields must exist, and no macro may stand in another."""
+    """Check the tokens: fields must exist, and macros must not be nested."""
     inside: list[bool] = []
     macros = 0
     for token in _TOKEN.finditer(source):
@@ -159,7 +159,7 @@ def _check_shape(source: str) -> None:
 
 
 def literal_patterns(source: str) -> Iterator[tuple[str, str]]:
-    """Give the patterns that an expression writes out for `matches()`, each with where it stands."""
+    """Return the literal patterns in calls of `matches()`, each with its position."""
     awaited: int | None = None
     for token in _TOKEN.finditer(source):
         if token["string"] and awaited is not None and not source[awaited : token.start()].strip():
@@ -170,9 +170,9 @@ def literal_patterns(source: str) -> Iterator[tuple[str, str]]:
 
 
 def compared_values(source: str) -> Iterator[tuple[str, str, str]]:
-    """Give the values that an expression writes out and compares a field with: `==`, `!=`, and `in` a list.
+    """Return the literal values that an expression compares fields with, by `==`, `!=` or `in` a list.
 
-    Returns: for each the field, the value as text, and where it stands.
+    Returns: for each the field, the value as text, and its position.
     """
     for token in _TOKEN.finditer(source):
         after = _COMPARED.match(source, token.end()) if token["name"] else None
@@ -196,7 +196,7 @@ def _position(source: str, offset: int) -> str:
 
 
 def _check_run(expression: Expression) -> None:
-    """Run it over a long log: the best of three counts, since the machine may be busy with something else."""
+    """Run it over a long log. The best of three runs counts: the machine may be busy."""
     best = min(_seconds(expression) for _ in range(3))
     if best > MAX_SECONDS:
         raise ExpressionError("takes too long over a long log: use shorter lists and fewer macros")
@@ -208,20 +208,20 @@ def _seconds(expression: Expression) -> float:
     log |= {"occurred_at": "2026-11-23T06:09:00Z", "changed_at": "2026-11-23T06:09:00Z"}
     ready = _activation_of(log)
     began = time.perf_counter()
-    with suppress(ExpressionError):  # It may fail on a log: then it does not match.
+    with suppress(ExpressionError):  # It may fail on a log, which then does not match.
         expression.matches(ready)
     return time.perf_counter() - began
 
 
 @cache
 def _environment() -> Any:
-    """What expressions run in: `log` is one map."""
+    """Build the environment for running: `log` is one map."""
     return cel.NewEnv(variables={"log": cel.Type.Map(cel.Type.STRING, cel.Type.DYN)})
 
 
 @cache
 def _checking_environment() -> Any:
-    """What expressions are checked in: each field is known with its type, and the map for `log["from"]` and `has()`."""
+    """Build the environment for checks: typed fields, and the map for `log["from"]` and `has()`."""
     fields = {f"log.{name}": kind for name, kind in FIELDS.items()}
     return cel.NewEnv(variables={**fields, "log": cel.Type.Map(cel.Type.STRING, cel.Type.DYN)})
 
@@ -241,7 +241,7 @@ _FAILURES = {
 
 
 def _failure_reason(error: str) -> str:
-    """Say why an evaluation failed, without any of the log's data, which the library's own words may hold."""
+    """Return why an evaluation failed. The library's message is not used: it may contain data of the log."""
     return next((words for part, words in _FAILURES.items() if part in error), "it could not be evaluated")
 
 
@@ -249,7 +249,7 @@ _ERROR_POSITION = re.compile(r"<input>:(\d+):(\d+): (.*)")
 
 
 def _compile_error(error: str) -> str:
-    """Say what the compiler found, and where."""
+    """Describe the compiler's error and its position."""
     if "recursion" in error:
         return "is nested too deeply: at most 32 levels"
     if found := _ERROR_POSITION.search(error):

@@ -1,6 +1,6 @@
-"""What a rule asks for that no log can be, or that can never come to be true.
+"""Finds the parts of a rule that can never be true.
 
-Where nothing can change that, the rule is refused; where Twilio or a setting may, it is accepted with a warning. Pure.
+If nothing can change that, the rule is rejected; if Twilio or a setting may, it gets a warning. Pure.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -32,9 +32,9 @@ def faults(rule: RuleDefinition, retention: timedelta) -> list[FieldError]:
 
 
 def doubts(rule: RuleDefinition, settle: timedelta) -> list[FieldError]:
-    """List the fields for which the rule is not known ever to match or fire, but may with what Twilio adds.
+    """List the fields for which the rule may never match or fire, unless Twilio adds new values.
 
-    Args:    settle: how long after its sending a log that is not final is read again.
+    Args:    settle: how long after it was sent a log that is not final is reread.
     """
     log_types = log_types_of(rule.log_type)
     return [
@@ -68,13 +68,13 @@ def _pattern_doubts(rule: RuleDefinition, log_types: Collection[str]) -> Iterato
 
 
 def _part(rule: RuleDefinition) -> RulePart:
-    """Return what a condition looks at in the rest of its rule."""
+    """Return the parts of a rule that its condition checks."""
     schedule = None if rule.schedule is None else rule.schedule.model_dump()
     return RulePart(log_types_of(rule.log_type), schedule, partial(_all_statuses, rule))
 
 
 def _all_statuses(rule: RuleDefinition, holds: Callable[[str, str], bool]) -> bool:
-    """Say whether something holds of every status that the pattern lists, in every type of log that has statuses."""
+    """Return whether a predicate is true of every status in the pattern, for every type of log with statuses."""
     if rule.pattern_type != PatternType.STATUS:
         return False
     types = log_types_of(rule.log_type) - {LogType.ERROR}

@@ -1,6 +1,6 @@
 """Types of the fields of a rule's body, shared by the definition and the conditions. Pure.
 
-Texts of errors never hold the value that was sent.
+Error messages never repeat the value that was sent.
 """
 
 from typing import Annotated, Literal, get_args
@@ -23,17 +23,17 @@ GroupField = Literal[
     "price_unit",
 ]
 GROUP_FIELDS: tuple[str, ...] = get_args(GroupField)
-"""What a rule may be grouped by, and what `new_value` may watch."""
+"""The fields that rules can group by and `new_value` can watch."""
 Window = Annotated[int, Field(ge=1, le=MAX_WINDOW_MINUTES)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class StrictModel(BaseModel):
-    """An object of a rule's body: no field but the named ones, and no conversion (true is no number)."""
+    """An object in a rule's body: no unknown fields, and no conversion (true is no number)."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def refuse(message: str) -> PydanticCustomError:
-    """Make the error of a field."""
+    """Create the error of a field."""
     return PydanticCustomError("refused", "{message}", {"message": message})

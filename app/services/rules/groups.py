@@ -1,4 +1,4 @@
-"""Groups: the combinations of values that a rule counts apart. Pure."""
+"""Groups: the combinations of values that a rule counts separately. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,12 +9,12 @@ from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 
 OTHER_VALUE = "__other__"
-"""Stands for every field of the group that takes what comes after the first 500 groups of a rule."""
+"""The value of every field of the group that combines all groups beyond the first 500 of a rule."""
 UNGROUPED_KEY = "{}"
 """The group of a rule without `group_by`."""
 
 _ATTRIBUTES = {"from": "from_"}
-"""Names of fields that are words of Python."""
+"""Names of fields that are keywords of Python."""
 
 
 def field_of(log: LogVersion, field: str) -> str | int | None:
@@ -24,29 +24,29 @@ def field_of(log: LogVersion, field: str) -> str | int | None:
 
 
 def group_of(rule: Rule, log: LogVersion) -> dict[str, str | int | None]:
-    """Return the group that a log falls into: the fields of `group_by` in their order, as the log has them.
+    """Return the group of a log: its values of the fields of `group_by`, in their order.
 
-    Returns: one item a field; None for a missing value, which is a group of its own; empty without `group_by`.
+    Returns: one item per field, None for a missing value, which is a separate group; empty without `group_by`.
     """
     return {field: field_of(log, field) for field in rule.group_by}
 
 
 def other_group(rule: Rule) -> dict[str, str | int | None]:
-    """Return the group that takes all values beyond the cap."""
+    """Return the group of all values beyond the cap."""
     return dict.fromkeys(rule.group_by, OTHER_VALUE)
 
 
 def group_key(values: Mapping[str, object]) -> str:
-    """Write a group as text, the same for the same values in whatever order: JSON with sorted keys."""
+    """Serialize a group as JSON with sorted keys, so that equal groups have equal texts."""
     return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def group_values(key: str) -> dict[str, Any]:
-    """Read a group back from its text."""
+    """Parse a group key."""
     values: dict[str, Any] = orjson.loads(key)
     return values
 
 
 def group_key_of(rule: Rule, log: LogVersion) -> str:
-    """Return the text of the group that a log falls into."""
+    """Return the group key of a log."""
     return group_key(group_of(rule, log)) if rule.group_by else UNGROUPED_KEY

@@ -1,4 +1,4 @@
-"""Ready sets of rules: reads those that come with the product, from `templates/rules/`."""
+"""Rule packs: reads those that come with GiftPulse, from `templates/rules/`."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -18,20 +18,20 @@ class PackedRule:
     """One rule of a pack."""
 
     slug: str
-    """`<pack>/<rule>`: by it an installed rule is known again, whatever has been edited since."""
+    """`<pack>/<rule>`: identifies an installed rule even after edits."""
     definition: RuleDefinition
 
 
 @dataclass(frozen=True)
 class Pack:
-    """A named set of rules that belong together."""
+    """A named set of related rules."""
 
     name: str
     description: str
     rules: tuple[PackedRule, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Show the pack with the bodies of its rules."""
+        """Serialize the pack with the bodies of its rules."""
         rules = [as_json(rule.definition) for rule in self.rules]
         return {"name": self.name, "description": self.description, "rules": rules}
 
@@ -54,7 +54,7 @@ def find_pack(name: str) -> Pack:
 
 
 def _read(path: Path) -> Pack:
-    """Read one file; its rules are checked as if a user had sent them."""
+    """Read one file. Its rules are validated as if a user had sent them."""
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     rules = tuple(PackedRule(f"{path.stem}/{body.pop('slug')}", parse_rule(body)) for body in content["rules"])
     return Pack(path.stem, content["description"], rules)

@@ -1,7 +1,7 @@
-"""All enabled patterns compiled into one index: log -> the rules that it matches. Pure.
+"""All enabled patterns, compiled into one index from logs to the rules that they match. Pure.
 
-What a log costs depends on the rules that may concern it, not on how many there are: rules are found by log type,
-code, status and text through dictionaries and multi-pattern automata, and by the most telling field of their filters.
+The cost of a log depends on the rules that may match it, not on the number of rules: they are found by log type, code,
+status and text through dictionaries and multi-pattern automata, and by the most selective field of their filters.
 """
 
 from bisect import bisect_right
@@ -19,11 +19,11 @@ from app.services.rules.types import LogVersion
 from app.services.twilio import code_groups
 
 _SHARED_AUTOMATON_BYTES = 256 << 20
-"""What an automaton of many patterns may use for its states; with less it would rebuild them all the time."""
+"""Memory for the states of an automaton of many patterns; with less it would rebuild them all the time."""
 _SINGLE_AUTOMATON_BYTES = 32 << 20
 _MAX_CACHED = 20_000
 
-# The field of a filter that rules are found by, the most telling first.
+# Rules are found by one of these fields of their filters, the most selective first.
 _SELECTIVE_FIELDS = ("from", "to", "messaging_service_sid", "account_sid", "to_country", "direction", "level")
 _FIELD_INDEX = {name: LogVersion._fields.index("from_" if name == "from" else name) for name in _SELECTIVE_FIELDS}
 
@@ -43,14 +43,14 @@ ANY_CODE = CodeRange(-(2**63), 2**63)
 
 
 def list_items(pattern_value: str) -> list[str]:
-    """Take apart a list that is written with commas."""
+    """Split a comma-separated list."""
     return [item.strip() for item in pattern_value.split(",")]
 
 
 def code_ranges(pattern_value: str) -> list[CodeRange]:
     """Read the codes, ranges, names of groups and `*` of an `error_code` pattern.
 
-    Raises: ValueError where an item is none of these, or a range runs backwards.
+    Raises: ValueError if an item is none of these, or a range ends before it starts.
     """
     ranges = []
     for item in list_items(pattern_value):
@@ -73,26 +73,26 @@ def _code(digits: str) -> int:
 
 
 def re2_options(max_bytes: int = _SINGLE_AUTOMATON_BYTES) -> re2.Options:
-    """Return the options by which patterns are checked and matched."""
+    """Return the options for validating and matching patterns."""
     options = re2.Options()
-    options.log_errors = False  # It would write people's patterns to the standard error output.
+    options.log_errors = False  # RE2 would write users' patterns to standard error.
     options.max_mem = max_bytes
     return options
 
 
 class _Entry(NamedTuple):
-    """A rule under one value of one of its filters, and what its other filters ask for."""
+    """A rule, found by one value of one of its filters, and its other filters."""
 
     number: int
     other_filters: tuple[tuple[int, frozenset[str]], ...]
 
 
 FilteredRules = tuple[tuple[int, Mapping[Any, list[_Entry]]], ...]
-"""Fields of a log, each with the rules that want one of its values."""
+"""Fields of a log, each with the rules by the value that they require."""
 
 
 class _Candidates:
-    """Rules that match where their filters let the log through. A rule is named by its number in the index."""
+    """Rules that match if their filters allow the log. Rules are identified by their number in the index."""
 
     def __init__(self, numbers: Iterable[int], rules: Sequence[Rule]) -> None:
         unfiltered: list[int] = []
@@ -110,7 +110,7 @@ class _Candidates:
         self.filtered: FilteredRules = tuple((_FIELD_INDEX[field], dict(values)) for field, values in by_field.items())
 
     def find(self, log: LogVersion) -> list[int]:
-        """Return the rules whose filters let the log through."""
+        """Return the rules whose filters allow the log."""
         return [*self.unfiltered, *_filter_matches(self.filtered, log)]
 
 
@@ -124,7 +124,7 @@ def _filter_matches(filtered: FilteredRules, log: LogVersion) -> list[int]:
 
 
 class _CodeIndex:
-    """Rules by code. The ends of all ranges cut the codes into intervals; each is worked out once, when it is met."""
+    """Rules by code. The ends of all ranges split the codes into intervals, each computed when it is first needed."""
 
     def __init__(self, numbers: Sequence[int], rules: Sequence[Rule]) -> None:
         self._rules = rules
@@ -135,7 +135,7 @@ class _CodeIndex:
         self._known: dict[int, _Candidates] = {}
 
     def find(self, code: int) -> _Candidates:
-        """Return the rules whose list holds the code."""
+        """Return the rules whose list contains the code."""
         interval = bisect_right(self._cuts, code)
         if interval not in self._known:
             numbers = {number for found, number in self._ranges if found.first <= code <= found.last}
@@ -144,11 +144,11 @@ class _CodeIndex:
 
 
 Automaton = tuple[Callable[[bytes], Sequence[int] | None], Sequence[_Candidates]]
-"""What finds the numbers of the patterns in a text, and the rules of each pattern."""
+"""Finds the numbers of the patterns that match a text; and the rules of each pattern."""
 
 
 class _TextIndex:
-    """Rules that look at texts, by their patterns."""
+    """Rules with patterns on texts, by pattern."""
 
     def __init__(self, numbers: Sequence[int], rules: Sequence[Rule]) -> None:
         rules_by_pattern: dict[str, list[int]] = defaultdict(list)
@@ -158,7 +158,7 @@ class _TextIndex:
         self._automata: list[Automaton] = []
         plain = {pattern for pattern in rules_by_pattern if not _is_large(pattern)}
         self._add(sorted(plain), rules_by_pattern, rules, _SHARED_AUTOMATON_BYTES)
-        # A pattern that unfolds to many states stands alone: it slows down nothing but itself.
+        # A pattern with many states gets its own automaton, so that it does not slow down the others.
         for pattern in sorted(rules_by_pattern.keys() - plain):
             self._add([pattern], rules_by_pattern, rules, _SINGLE_AUTOMATON_BYTES)
         self._sentences: dict[str, tuple[_Candidates, ...]] = {}
@@ -176,9 +176,9 @@ class _TextIndex:
             )
 
     def find(self, text: str | None, sentence: str | None) -> Sequence[_Candidates]:
-        """Return the rules of the patterns that are found in the text of a log, or in its error message, by pattern.
+        """Return the rules of the patterns that match the text or the error message of a log, by pattern.
 
-        Error messages are few, and are remembered; texts are people's, and mostly differ.
+        Results for error messages are cached: they are few. Texts are mostly different.
         """
         if sentence is None:
             return () if text is None else self._search(text)
@@ -200,7 +200,7 @@ class _TextIndex:
 
 
 def text_patterns(rule: Rule) -> list[str]:
-    """Return the RE2 patterns of a rule that looks at texts."""
+    """Return the RE2 patterns of a rule on texts."""
     value = rule.pattern_value or ""
     if rule.pattern_type == PatternType.REGEX:
         return [value]
@@ -212,18 +212,18 @@ def _is_large(pattern: str) -> bool:
 
 
 class _Decision(NamedTuple):
-    """What the status and the code of a log decide."""
+    """The rules that the status and the code of a log decide."""
 
     numbers: tuple[int, ...]
-    """Rules without filters: they match."""
+    """Rules without filters, which match."""
     rules: tuple[Rule, ...]
     """The same rules."""
     filtered: FilteredRules
-    """Rules whose filters are to be asked."""
+    """Rules whose filters must be checked."""
 
 
 class _LogTypeIndex:
-    """The rules that look at one type of log."""
+    """The rules for one type of log."""
 
     def __init__(self, numbers: Sequence[int], rules: Sequence[Rule], fail: Callable[[UUID, int, str], None]) -> None:
         by_pattern: dict[PatternType, list[int]] = defaultdict(list)
@@ -290,16 +290,16 @@ def _by_status(numbers: Sequence[int], rules: Sequence[Rule]) -> dict[str | None
 
 
 class Failures(NamedTuple):
-    """What went wrong with rules while logs were matched."""
+    """The errors of rules while logs were matched."""
 
     reasons: dict[UUID, str]
-    """One a rule, the last, without any of the logs' data."""
+    """The last error of each rule, without data of logs."""
     logs: dict[UUID, set[int]]
-    """The logs that a rule failed on, by id."""
+    """The ids of the logs on which each rule failed."""
 
 
 class RuleIndex:
-    """What finds the rules that a log matches; built anew when a rule changes."""
+    """Finds the rules that a log matches. Rebuilt when a rule changes."""
 
     def __init__(self, rules: Sequence[Rule]) -> None:
         self.broken = {rule.id: reason for rule in rules if (reason := _pattern_error(rule)) is not None}
@@ -314,16 +314,16 @@ class RuleIndex:
         }
 
     def match_batch(self, logs: Sequence[LogVersion]) -> list[tuple[Rule, ...]]:
-        """Find the rules whose population holds a log and whose pattern it matches, whenever the rule began.
+        """Find the rules whose population contains a log and whose pattern it matches, whenever the rule started.
 
-        Returns: one item a log, in the order of the logs; its rules are in the order of the index.
+        Returns: one item per log, in their order; the rules of each are in the order of the index.
         """
         return [self._types[log.log_type].match(log) for log in logs]
 
     def populations(self, logs: Sequence[LogVersion]) -> list[tuple[Rule, ...]]:
-        """Find the `ratio` rules whose population holds a log, whether or not it matches.
+        """Find the `ratio` rules whose population contains a log, whether or not it matches.
 
-        Returns: one item a log, in the order of the logs.
+        Returns: one item per log, in their order.
         """
         if not self._ratio_rules:
             return [()] * len(logs)
@@ -332,7 +332,7 @@ class RuleIndex:
         ]
 
     def pop_failures(self) -> Failures:
-        """Return on which logs rules failed since the last call, and why."""
+        """Return the failures since the last call."""
         failures, self._failures = self._failures, Failures(dict(self.broken), defaultdict(set))
         return failures
 
@@ -346,7 +346,7 @@ def _rules_of_type(kind: LogType, rules: Sequence[Rule]) -> list[int]:
 
 
 def _pattern_error(rule: Rule) -> str | None:
-    """Say why a stored pattern cannot be used; one that a newer library refuses must not stop the others."""
+    """Return why a stored pattern is invalid. One that a newer library rejects must not stop the others."""
     try:
         match rule.pattern_type:
             case PatternType.ERROR_CODE:

@@ -1,4 +1,4 @@
-"""Rules as values: what the index and the conditions work on. Pure."""
+"""Rules as values, for the index and the conditions. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,41 +12,41 @@ from app.services.rules.conditions.base import Condition
 
 @dataclass(frozen=True)
 class Rule:
-    """One enabled rule, as it stands in one version of the rule set."""
+    """One enabled rule in one version of the rule set."""
 
     id: UUID
     epoch: int
-    """Grows when the meaning is edited or the rule is enabled: matches of an earlier epoch do not count."""
+    """Incremented when the rule restarts: matches of earlier epochs do not count."""
     name: str
     severity: str
     log_type: str
-    """call, message, error or any."""
+    """`call`, `message`, `error` or `any`."""
     filters: Mapping[str, frozenset[str]]
-    """Field of a log (as the API names it: `from`, not `from_`) to the values let through; only fields with values."""
+    """The allowed values by the field's name in the API (`from`, not `from_`); only fields with values."""
     pattern_type: PatternType
     pattern_value: str | None
     condition: Condition
     group_by: tuple[str, ...]
     schedule: Mapping[str, Any] | None
     started_at: datetime
-    """A log counts if its `changed_at` is not before this, both cut to the second."""
+    """A log counts if its `changed_at` is not before this, both truncated to the second."""
     resolve_after_minutes: int
     renotify_minutes: int | None
     cooldown_minutes: int
     depends_on: tuple[UUID, ...] = ()
-    """Rules whose open alerts suppress those of this one."""
+    """Rules whose open alerts suppress this rule's."""
 
     @property
     def window(self) -> timedelta:
-        """The length of the condition's window; zero where it has none."""
+        """The length of the condition's window; zero without one."""
         return self.condition.window
 
     @property
     def settle_delay(self) -> timedelta:
-        """How long before it is judged the window of a `ratio` ends; zero for the others."""
+        """How long before the evaluated minute the window of a `ratio` ends; zero for the others."""
         return self.condition.settle_delay
 
     @property
     def quiet_period(self) -> timedelta:
-        """How long there must be no new match before an alert resolves."""
+        """An alert resolves after this long without a new match."""
         return timedelta(minutes=self.resolve_after_minutes)

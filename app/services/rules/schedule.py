@@ -1,4 +1,4 @@
-"""When a rule may fire: hours of days in a time zone. Pure."""
+"""When a rule may fire: hours of weekdays in a time zone. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
@@ -20,9 +20,9 @@ def _time(text: str) -> time:
 
 
 def contains(schedule: Schedule | None, at: datetime) -> bool:
-    """Say whether a moment lies inside: from `start` on, before `end`; an `end` at or before `start` is past midnight.
+    """Return whether a moment lies in [start, end); an `end` at or before `start` is on the next day.
 
-    Args:    schedule: as in the rule, `timezone`, `days`, `start`, `end`; None: always.
+    Args:    schedule: of the rule, with `timezone`, `days`, `start` and `end`; None means always.
     """
     if schedule is None:
         return True
@@ -37,7 +37,7 @@ def contains(schedule: Schedule | None, at: datetime) -> bool:
 
 
 def longest_stretch(schedule: Schedule) -> timedelta | None:
-    """Return the longest time that lies inside without a break; None: it never ends. Changes of clocks do not count."""
+    """Return the longest time inside without a break, or None if it never ends. Ignores changes of clocks."""
     start, end = (_minutes(_time(schedule[name])) for name in ("start", "end"))
     length = (end - start) % DAY_MINUTES or DAY_MINUTES
     inside = {
@@ -48,7 +48,7 @@ def longest_stretch(schedule: Schedule) -> timedelta | None:
     if len(inside) == WEEK_MINUTES:
         return None
     longest = current = 0
-    for minute in range(2 * WEEK_MINUTES):  # twice round: a stretch may run over the end of the week
+    for minute in range(2 * WEEK_MINUTES):  # Twice around: a stretch may cross the end of the week.
         current = current + 1 if minute % WEEK_MINUTES in inside else 0
         longest = max(longest, current)
     return timedelta(minutes=longest)
@@ -59,7 +59,7 @@ def _minutes(at: time) -> int:
 
 
 def contains_whole(schedule: Schedule | None, since: datetime, until: datetime) -> bool:
-    """Say whether the whole window (since, until] lies inside."""
+    """Return whether the whole window (since, until] is inside."""
     if schedule is None:
         return True
     minutes = int((until - since) / timedelta(minutes=1))

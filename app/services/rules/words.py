@@ -1,4 +1,4 @@
-"""The words that sentences about rules and summaries of alerts are made of. Pure."""
+"""Words for sentences about rules and for summaries of alerts. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ NEW_VALUE_NAMES = {
     "account_sid": "account",
     "price_unit": "currency",
 }
-"""What a value of each field is, where it is new."""
+"""What to call a new value of each field."""
 
 
 class Phrase(NamedTuple):
@@ -25,7 +25,7 @@ class Phrase(NamedTuple):
 
     text: str
     strong: bool = False
-    """It is a value that the rule's author chose."""
+    """It is a value from the rule."""
 
 
 def join(*parts: str) -> str:
@@ -39,7 +39,7 @@ def count_of(log_type: str, count: int) -> str:
 
 
 def noun(log_type: str, count: int) -> str:
-    """Return what so many logs are called."""
+    """Return the noun for a number of logs."""
     return (NOUNS if count == 1 else PLURALS)[log_type]
 
 
@@ -50,21 +50,21 @@ def article(word: str) -> str:
 
 @dataclass(frozen=True)
 class AlertFacts:
-    """What the summary of an alert says, apart from its condition."""
+    """The parts of an alert's summary, except its condition."""
 
     log_type: str
     subject: str
     """What the matches have in common: `with error 30003`; may be empty."""
     group: Mapping[str, Any]
     group_phrase: str
-    """Which group it is: `to GB`; may be empty."""
+    """The group: `to GB`; may be empty."""
     occurrences: int
     value: float | None = None
-    """What a condition over time measured at the last minute judged."""
+    """The value of a condition over time at the last evaluated minute."""
     total: int = 0
-    """What a percentage is of; 0 where that is not known."""
+    """The base of a percentage; 0 if unknown."""
     price_unit: str | None = None
-    """The currency of a sum, where prices came in several."""
+    """The currency of a sum, if there are several."""
 
     @property
     def plural(self) -> str:
@@ -74,12 +74,12 @@ class AlertFacts:
 
 @dataclass(frozen=True)
 class RuleFacts:
-    """What the sentence about a rule says, apart from its condition."""
+    """The parts of the sentence about a rule, except its condition."""
 
     log_type: str
     group_by: Sequence[str]
     matching: Sequence[Phrase]
-    """Which logs: what the pattern asks for, and what the filters let through."""
+    """The matching logs: the pattern and the filters."""
     filters: Sequence[Phrase]
     pattern: Callable[[Sequence[str]], tuple[str, str]]
     """Takes verbs for codes, statuses, keywords, regular and CEL expressions; returns a verb and a value."""

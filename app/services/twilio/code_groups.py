@@ -64,7 +64,7 @@ def all_groups() -> Sequence[CodeGroup]:
 
 
 def is_group(item: str) -> bool:
-    """Say whether an item of a pattern is meant as the name of a group."""
+    """Return whether an item of a pattern is meant as the name of a group."""
     return ":" in item
 
 

@@ -16,7 +16,7 @@ class Measure(NamedTuple):
     name: str
     """What the value is."""
     resolve_limit: float | None = None
-    """The value below which an alert resolves, where that is not the limit."""
+    """The value below which an alert resolves, unless that is the limit."""
     is_below: bool = False
     """The condition holds below the limit."""
 

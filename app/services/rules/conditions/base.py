@@ -1,7 +1,7 @@
-"""What every condition is: frozen parameters that know which numbers they need, and what those mean. Pure.
+"""The base classes of conditions: frozen parameters that know which numbers they need and how to judge them. Pure.
 
-A condition either holds at a match (`MatchCondition`), and its alerts are episodes of matches, or it is judged over
-time, minute by minute (`MinuteCondition`), from numbers that live evaluation and previews each get from their source.
+A `MatchCondition` holds at a match; its alerts are episodes of matches. A `MinuteCondition` is judged minute by minute
+from numbers, which live evaluation and previews read from different sources.
 """
 
 from abc import abstractmethod
@@ -25,27 +25,27 @@ from app.utils import quantities
 MIN_SLOT_TTL = timedelta(hours=24)
 NO_AMOUNT = Decimal(0)
 UNKNOWN_UNIT = ""
-"""Of what has no unit, of prices without a currency, and of what was counted before units were."""
+"""For values without a unit, prices without a currency, and counts from before units were stored."""
 
 MinuteAmounts = Sequence[tuple[datetime, Decimal]]
-"""(minute, amount), oldest first; a minute is named by its end."""
+"""(minute, amount), oldest first. A minute is identified by its end."""
 Amounts = Mapping[str, MinuteAmounts]
-"""Unit to its amounts. What has an unknown unit counts towards each of the others."""
+"""Amounts by unit. Those with an unknown unit count towards every other unit."""
 Span = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True)
 class RulePart:
-    """What a condition looks at in the rest of its rule, to tell whether it can ever hold."""
+    """The parts of a rule that a condition checks to find whether it can ever hold."""
 
     log_types: Collection[str]
     schedule: Mapping[str, Any] | None
     all_statuses: Callable[[Callable[[str, str], bool]], bool]
-    """Say whether something holds of every (log type, status) that the pattern lists; False: it lists none."""
+    """Return whether a predicate is true of every (log type, status) in the pattern; False if it lists none."""
 
 
 class OpenAlert(Protocol):
-    """What the open alert of a group remembers."""
+    """What a condition needs to know of a group's open alert."""
 
     @property
     def started_at(self) -> datetime: ...
@@ -58,7 +58,7 @@ class OpenAlert(Protocol):
 
 
 class VersionCounts(NamedTuple):
-    """What one version of a log adds to its minute."""
+    """What one version of a log adds to the counts of its minute."""
 
     total: int
     matched: int
@@ -67,69 +67,69 @@ class VersionCounts(NamedTuple):
 
 
 class Condition(StrictModel):
-    """The parameters of a condition, under the names of the JSON; each subclass has its `type`."""
+    """The parameters of a condition, named as in the JSON. Each subclass has its `type`."""
 
     model_config = ConfigDict(frozen=True)
 
     limit_field: ClassVar[str | None] = None
-    """The limit that may be moved without another reading of logs."""
+    """The limit that a preview may vary without reading the logs again."""
     resolve_field: ClassVar[str | None] = None
     """The lower limit below which an alert resolves."""
     value_unit: ClassVar[str] = ""
-    """Written behind its limit and its values, in plots."""
+    """Follows its limit and values in plots."""
     value_words: ClassVar[str] = "matching"
-    """What its values are, in plots."""
+    """Names its values in plots."""
     value_title: ClassVar[str] = "How often"
-    """What the plot of an alert answers."""
+    """The title of an alert's plot."""
     counts_versions: ClassVar[bool] = False
-    """It goes by counts that follow the latest versions of logs, by the time of their creation."""
+    """It uses counts of the latest versions of logs, by the time of their creation."""
     counts_first_matches: ClassVar[bool] = False
-    """It goes by the minutes in which logs matched for the first time."""
+    """It uses the minutes in which logs matched for the first time."""
     counts_final: ClassVar[bool] = False
-    """Final logs count alone, and those of the population that do not match count, too."""
+    """Only final logs count, and those in the population that do not match count, too."""
     holds_below: ClassVar[bool] = False
-    """It holds below its limit: a group is judged though it has no match."""
+    """It holds below its limit: groups without a match are judged, too."""
     names_logs: ClassVar[bool] = False
-    """It looks at the logs themselves, which are known one by one."""
+    """It is judged on single logs, whose ids are known."""
 
     @property
     def limit(self) -> float | None:
-        """The value at which it holds; None: it measures nothing."""
+        """The value at which it holds; None if it measures nothing."""
         return None if self.limit_field is None else float(getattr(self, self.limit_field))
 
     def measured(self, noun: str) -> str | None:
-        """Say what is measured at each moment, of `messages` for example; None: matches are counted."""
+        """Return what is measured, for example of `messages`; None if matches are counted."""
         return None
 
     @property
     def resolve_limit(self) -> float | None:
-        """The value below which an alert resolves, where that is not the limit."""
+        """The value below which an alert resolves, unless that is the limit."""
         lower = None if self.resolve_field is None else getattr(self, self.resolve_field)
         return None if lower in (None, self.limit) else float(lower)
 
     @property
     def window(self) -> timedelta:
-        """The length of the window; zero where there is none."""
+        """The length of the window; zero if there is none."""
         return timedelta(minutes=getattr(self, "window_minutes", 0))
 
     @property
     def settle_delay(self) -> timedelta:
-        """How long before it is judged the window ends."""
+        """How long before the evaluated minute the window ends."""
         return timedelta(0)
 
     @property
     def slot_ttl(self) -> timedelta:
-        """How long a group without an open alert keeps its slot after its last match."""
+        """How long after its last match a group without an open alert keeps its slot."""
         return max(MIN_SLOT_TTL, self.window)
 
     @property
     def watched_field(self) -> str | None:
-        """The field whose values it remembers."""
+        """The field whose known values it needs."""
         return None
 
     @property
     def lookback(self) -> timedelta:
-        """How far back it remembers them."""
+        """How far back values are known."""
         return timedelta(0)
 
     @property
@@ -139,26 +139,26 @@ class Condition(StrictModel):
 
     @property
     def windows_needed(self) -> int:
-        """How many of them must be known."""
+        """How many of those must be completely read."""
         return 0
 
     @property
     def summed_field(self) -> str | None:
-        """The field whose amounts it needs."""
+        """The field whose amounts it sums."""
         return None
 
     @property
     def min_age(self) -> timedelta:
-        """How old the logs are that it looks at."""
+        """The minimum age of the logs that it counts."""
         return timedelta(0)
 
     @property
     def least_total(self) -> int:
-        """A window with fewer logs is not judged."""
+        """Windows with fewer logs are not judged."""
         return 0
 
     def count_version(self, log: LogVersion, matches: bool) -> VersionCounts:
-        """Say what a version of a log adds to its minute."""
+        """Return what a version of a log adds to the counts of its minute."""
         return VersionCounts(0, int(matches))
 
     def unit_of(self, log: LogVersion) -> str:
@@ -166,19 +166,19 @@ class Condition(StrictModel):
         return UNKNOWN_UNIT
 
     def fits(self, schedule: Mapping[str, Any] | None, at: datetime) -> bool:
-        """Say whether the schedule lets it fire."""
+        """Return whether the schedule allows it to fire."""
         return contains(schedule, at)
 
     def breached_until(self, amounts: Amounts, until: datetime, at: datetime) -> datetime:
-        """Return up to when it held after an alert was resolved by hand, as amounts stand at `at`."""
+        """Return until when it held after a manual resolve, by the amounts known at `at`."""
         return until
 
     def ends_by(self, alert: OpenAlert) -> datetime | None:
-        """Return when an alert may end though no number changes; None: never."""
+        """Return when an alert may end without a change of numbers; None means never."""
         return None
 
     def warm_up_span(self, *, grouped: bool) -> timedelta | None:
-        """Return how far back of its start a rule learns from stored logs; None: it needs nothing."""
+        """Return how far before its start a rule reads stored logs to warm up; None if it does not."""
         return None
 
     def faults(self, rule: RulePart, retention: timedelta) -> Iterator[FieldError]:
@@ -186,39 +186,39 @@ class Condition(StrictModel):
         yield from ()
 
     def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
-        """List the fields for which it is not known ever to hold."""
+        """List the fields for which it may never hold."""
         yield from ()
 
     @abstractmethod
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
-        """Write when an alert opens, from "as soon as" or "when" up to the full stop."""
+        """Describe when an alert opens, from "as soon as" or "when" to the full stop."""
 
     @abstractmethod
     def resolves_when(self, resolve_after_minutes: int) -> Iterator[Phrase]:
-        """Write when an alert resolves, after "and resolves "."""
+        """Describe when an alert resolves, to follow "and resolves "."""
 
     @abstractmethod
     def summarize(self, alert: AlertFacts) -> str:
-        """Write what happened, how often, and where: `3 calls with error 30003 to GB`."""
+        """Summarize what happened, how often, and where: `3 calls with error 30003 to GB`."""
 
 
 class MatchCondition(Condition):
-    """A condition that holds at a match: further matches join the alert until there are none for a while."""
+    """A condition that holds at a match. Further matches join the alert until there are none for a while."""
 
     @property
     def newest_needed(self) -> int:
-        """How many of the newest matches say whether an alert is over; 0: the last one does."""
+        """How many of the newest matches decide whether an alert is over; 0: the last one decides."""
         return 0
 
     @abstractmethod
     def opens(self, points: Sequence[Point]) -> list[bool]:
-        """Say for each match whether the condition holds at it.
+        """Return for each match whether the condition holds at it.
 
-        Args:    points: sorted; for every match that is asked about, all those of its window.
+        Args:    points: sorted; for every match in question, all those in its window.
         """
 
     def saturation(self, points: Sequence[Point]) -> WindowSaturation | None:
-        """Say until when windows stay too full for the alert to be over; None: there are no windows."""
+        """Return until when windows are too full for the alert to be over; None without windows."""
         return None
 
     def resolves_when(self, resolve_after_minutes: int) -> Iterator[Phrase]:
@@ -248,52 +248,52 @@ def _no_window(index: int) -> WindowCounts:
 
 @dataclass(frozen=True)
 class Numbers:
-    """What one group is judged by at one minute, whoever counted it."""
+    """The numbers by which one group is judged at one minute, from any source."""
 
     at: datetime
     first: datetime
-    """The first minute that the rule is judged at."""
+    """The first minute at which the rule is judged."""
     window: Callable[[int], WindowCounts] = _no_window
-    """The window so many windows before the latest, which has index 0."""
+    """Returns the window at an index: 0 is the latest, 1 the one before."""
     known_from: datetime | None = None
-    """From when on all that the rule looks at is known whole."""
+    """From here on the rule's streams are completely read."""
     amounts: Amounts = field(default_factory=dict)
-    """Of the last day and one window more."""
+    """Of the last day plus one window."""
     alerted_spans: Sequence[Span] = ()
-    """(from, to) of earlier alerts: windows that share time with them have been told."""
+    """(from, to) of earlier alerts: windows that overlap them have alerted already."""
     stuck: int = 0
-    """How many logs are stuck."""
+    """The number of stuck logs."""
     alert: OpenAlert | None = None
     goes_on: bool = False
-    """The condition held before, and has not been false since."""
+    """The condition held at the previous minute."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a condition over time says of one group at one minute."""
+    """The result of a condition over time for one group at one minute."""
 
     holds: bool | None
-    """True: it holds; False: an open alert is over; None: neither can be said."""
+    """True: it holds; False: an open alert is over; None: neither is known."""
     value: float | None
     reason: ResolveReason = ResolveReason.CLEARED
     """Why an open alert is over."""
     baseline: float | None = None
-    """Of `spike`: what the window is held against."""
+    """For `spike`: what the window is compared with."""
     insufficient_since: datetime | None = None
-    """Of `ratio`: since when there are too few logs to judge."""
+    """For `ratio`: since when there are too few logs to judge."""
     window_ended_at: datetime | None = None
-    """Of `sum`: the end of the window that reached the limit."""
+    """For `sum`: the end of the window that reached the limit."""
     is_past: bool = False
-    """Of `sum`: that window is past, and the latest one is below the limit: fires, and keeps nothing open."""
+    """For `sum`: that window is past and the latest is below the limit. It fires, but keeps no alert open."""
     unit: str | None = None
-    """Of `sum`: the currency of `value`, where prices came in several."""
+    """For `sum`: the currency of `value`, if there are several."""
 
 
 class MinuteCondition(Condition):
-    """A condition that is judged at every full minute."""
+    """A condition that is judged at every whole minute."""
 
     def may_hold(self, numbers: Numbers) -> bool:
-        """Return False where `judge` could only say that it does not hold. Much faster."""
+        """Return False if `judge` would certainly not hold. Much faster."""
         return True
 
     @abstractmethod
@@ -305,7 +305,7 @@ class MinuteCondition(Condition):
 
 
 def within(minutes: int) -> Iterator[Phrase]:
-    """Write how long the window is, and end the sentence."""
+    """Write the length of the window and end the sentence."""
     yield Phrase(" within ")
     yield Phrase(quantities.window(minutes), strong=True)
     yield Phrase(".")
@@ -317,6 +317,6 @@ def shown(value: float | None) -> str:
 
 
 def check_resolve_limit(value: float | None, limit: float | None, name: str) -> None:
-    """Refuse to resolve at what would fire again."""
+    """Reject a resolve limit at which the alert would fire again."""
     if value is not None and limit is not None and value > limit:
         raise refuse(f"must be at most {name}, {limit:.16g}")

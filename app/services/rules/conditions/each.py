@@ -1,4 +1,4 @@
-"""`each`: an alert for a match of its own; further matches belong to it until there are none for a while. Pure."""
+"""`each`: a match opens an alert. Further matches belong to it until there are none for a while. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -14,7 +14,7 @@ class Each(MatchCondition):
     type: Literal["each"] = "each"
 
     def opens(self, points: Sequence[Point]) -> list[bool]:
-        """Say for each match whether the condition holds at it: it does at each that counts towards no alert yet."""
+        """Return for each match whether the condition holds: it does if the match counts towards no alert yet."""
         return [not point.counted for point in points]
 
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:

@@ -1,7 +1,7 @@
-"""`new_value`: a match carries a value that no match carried in the lookback. Pure.
+"""`new_value`: a match has a value that no match had in the lookback. Pure.
 
-What is known of a value are its runs: matches that follow each other within the lookback. They say the same whatever
-the order in which matches come to be known.
+Known values are stored as runs: matches that follow each other within the lookback. Runs do not depend on the order in
+which matches arrive.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,15 +19,15 @@ from app.services.twilio.vocabulary import field_doubt
 
 
 class ValueRun(NamedTuple):
-    """Matches that carry one value, none further from the next than the lookback."""
+    """Matches with one value, none further from the next than the lookback."""
 
     since_at: datetime
-    """When the first was: with it the value was new."""
+    """The time of the first match, at which the value was new."""
     last_at: datetime
 
 
 class NewValue(MatchCondition):
-    """A match carries a value that none carried in the lookback."""
+    """A match has a value that none had in the lookback."""
 
     type: Literal["new_value"]
     field: GroupField
@@ -49,7 +49,7 @@ class NewValue(MatchCondition):
             yield FieldError("condition.field", why)
 
     def opens(self, points: Sequence[Point]) -> list[bool]:
-        """Say for each match whether it carries a new value."""
+        """Return for each match whether it has a new value."""
         return [point.new_value is not None and not point.counted for point in points]
 
     def opens_when(self, rule: RuleFacts) -> Iterator[Phrase]:
@@ -67,12 +67,12 @@ class NewValue(MatchCondition):
 
 
 def is_new(runs: Sequence[ValueRun], at: datetime, lookback: timedelta) -> bool:
-    """Say whether no match before this moment carried the value in the lookback."""
+    """Return whether no match in the lookback before this moment had the value."""
     return not any(run.since_at < at <= run.last_at + lookback for run in runs)
 
 
 def add_run(runs: Sequence[ValueRun], added: ValueRun, lookback: timedelta) -> list[ValueRun]:
-    """Return the runs, oldest first, with one more, which may join some of them."""
+    """Add a run, which may connect others; return all, oldest first."""
     near = [
         run for run in runs if run.since_at - lookback <= added.last_at and added.since_at <= run.last_at + lookback
     ]

@@ -1,4 +1,4 @@
-"""`no_data`: fewer matches in a window than there should be. Pure."""
+"""`no_data`: fewer matches in a window than expected. Pure."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from app.services.rules.words import NOUNS, AlertFacts, Phrase, RuleFacts, count
 from app.utils import quantities
 
 MIN_SLOT_TTL = timedelta(days=7)
-"""A group that was seen so lately is missed."""
+"""A group that was seen this recently is expected."""
 
 
 class NoData(MinuteCondition):
@@ -45,7 +45,7 @@ class NoData(MinuteCondition):
             yield FieldError("condition.window_minutes", words)
 
     def fits(self, schedule: Mapping[str, Any] | None, at: datetime) -> bool:
-        """Say whether the whole window lies inside the schedule: outside nobody expects anything."""
+        """Return whether the whole window lies inside the schedule: outside it nothing is expected."""
         return contains_whole(schedule, at - self.window, at)
 
     def judge(self, numbers: Numbers) -> Verdict:

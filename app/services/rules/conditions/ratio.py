@@ -60,7 +60,7 @@ class Ratio(MinuteCondition):
 
     @property
     def resolves_below(self) -> float:
-        """An alert goes on while its latest window has this share of matches."""
+        """An alert continues while the latest window has this share of matches."""
         return self.percent if self.resolve_percent is None else self.resolve_percent
 
     def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
@@ -76,7 +76,7 @@ class Ratio(MinuteCondition):
     def judge(self, numbers: Numbers) -> Verdict:
         """Judge one group at one minute, by the final logs created in the window.
 
-        Returns: `value` is the percentage; too few logs are neither, until that lasted two windows.
+        Returns: `value` is the percentage. With too few logs neither is known, until that has lasted for two windows.
         """
         total, matched = numbers.window(0)
         percent = 100 * matched / total if total else None

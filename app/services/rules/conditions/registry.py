@@ -23,9 +23,9 @@ CONDITIONS: Mapping[str, type[AnyCondition]] = {
 }
 CONDITION_TYPES = tuple(CONDITIONS)
 MATCH_TYPES = tuple(name for name, each in CONDITIONS.items() if issubclass(each, MatchCondition))
-"""Of the conditions that hold at a match: the next match fires again. The others must have been false in between."""
+"""After a manual resolve these fire with the next match. The others must first have been false."""
 
 
 def read_condition(stored: Mapping[str, Any]) -> AnyCondition:
-    """Read the condition of a stored rule. It was checked when saved: it holds, whatever newer checks refuse."""
+    """Read the condition of a stored rule. It was validated when saved; newer checks do not apply."""
     return CONDITIONS[stored["type"]].model_construct(**stored)

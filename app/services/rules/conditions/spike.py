@@ -15,7 +15,7 @@ from app.services.rules.words import AlertFacts, Phrase, RuleFacts, join
 from app.utils import quantities
 
 RESOLVE_RATIO = 0.8
-"""An alert is over below this share of what made it fire."""
+"""An alert is over below this share of the value that made it fire."""
 NEW_NORMAL_AFTER = timedelta(hours=24)
 
 
@@ -40,7 +40,7 @@ class Spike(MinuteCondition):
 
     @property
     def windows_needed(self) -> int:
-        """Half of the windows before."""
+        """Half of the previous windows."""
         return -(-self.baseline_windows // 2)
 
     def warm_up_span(self, *, grouped: bool) -> timedelta:
@@ -54,14 +54,14 @@ class Spike(MinuteCondition):
     def may_hold(self, numbers: Numbers) -> bool:
         if numbers.window(0).matched < self.min_count:
             return False
-        # Where some windows are not known their median may be lower than that of all.
+        # If some windows are not known, the median of the others may be too low.
         known_whole = self._is_known(numbers, self.baseline_windows)
         return not known_whole or self.judge(numbers).holds is not False
 
     def judge(self, numbers: Numbers) -> Verdict:
         """Judge one group at one minute.
 
-        Returns: `value` is the ratio to the median, which is taken as at least 1; an open alert keeps its baseline.
+        Returns: `value` is the ratio to the median, which counts as at least 1. An open alert keeps its baseline.
         """
         frozen = numbers.alert.baseline if numbers.alert else None
         baseline = self.baseline(numbers) if frozen is None else frozen
@@ -79,7 +79,7 @@ class Spike(MinuteCondition):
         return Verdict(True, value, baseline=baseline)
 
     def baseline(self, numbers: Numbers) -> float | None:
-        """Return the median of the known windows, at least 1; None where fewer than half of them are known."""
+        """Return the median of the known windows, at least 1; None if fewer than half of them are known."""
         indexes = range(1, self.baseline_windows + 1)
         known = [numbers.window(index).matched for index in indexes if self._is_known(numbers, index)]
         if len(known) < self.windows_needed:
@@ -87,7 +87,7 @@ class Spike(MinuteCondition):
         return max(1.0, float(median(known)))
 
     def _is_known(self, numbers: Numbers, index: int) -> bool:
-        """Say whether the window so many windows before the latest is known whole."""
+        """Return whether the window with this index is completely read."""
         return numbers.known_from is not None and numbers.at - (index + 1) * self.window >= numbers.known_from
 
     def ends_by(self, alert: OpenAlert) -> datetime:

@@ -14,7 +14,7 @@ from app.utils import quantities
 
 
 class Stuck(MinuteCondition):
-    """Matching logs that are older than that are not final."""
+    """Matching logs are older than this and not final."""
 
     type: Literal["stuck"]
     older_than_minutes: Window
@@ -30,7 +30,7 @@ class Stuck(MinuteCondition):
 
     @property
     def min_age(self) -> timedelta:
-        """How old a log is before it is stuck."""
+        """The age from which a log counts as stuck."""
         return timedelta(minutes=self.older_than_minutes)
 
     def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
@@ -45,7 +45,7 @@ class Stuck(MinuteCondition):
             yield FieldError("condition.older_than_minutes", f"{read_again} after their sending")
 
     def judge(self, numbers: Numbers) -> Verdict:
-        """Judge one group at one minute; `value` is the number of logs that are stuck."""
+        """Judge one group at one minute; `value` is the number of stuck logs."""
         return Verdict(numbers.stuck >= self.min_count, float(numbers.stuck))
 
     def measured(self, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""`sum`: what the matches of a window come to, in each unit by itself. Pure."""
+"""`sum`: the sum over the matches of a window, for each unit separately. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -27,12 +27,12 @@ from app.services.twilio.vocabulary import field_doubt
 from app.utils import quantities
 
 LOOKBACK = timedelta(hours=24)
-"""Windows that ended so long ago are still looked at: prices come late."""
+"""Windows that ended this long ago are still judged: prices arrive late."""
 MINUTE = timedelta(minutes=1)
 SUMMED = {"price": "price", "duration_seconds": "duration in seconds", "segments": "number of segments"}
-"""What is added up, in a sentence about the rule."""
+"""The summed fields, in a sentence about the rule."""
 SHORT_NAMES = {"price": ("price", ""), "duration_seconds": ("duration", " seconds"), "segments": ("segments", "")}
-"""What is added up, and its unit, in the summary of an alert."""
+"""The summed fields and their units, in the summary of an alert."""
 
 
 class Sum(MinuteCondition):
@@ -54,11 +54,11 @@ class Sum(MinuteCondition):
 
     @property
     def limit_amount(self) -> Decimal:
-        """The limit as amounts are counted."""
+        """The limit in the unit of the stored amounts."""
         return Decimal(str(self.at_least))
 
     def unit_of(self, log: LogVersion) -> str:
-        """Return the unit that the field of a log is in: the currency of a price."""
+        """Return the unit of the field in a log: the currency of a price."""
         return (log.price_unit or UNKNOWN_UNIT) if self.field == "price" else UNKNOWN_UNIT
 
     def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
@@ -74,9 +74,9 @@ class Sum(MinuteCondition):
         return bool(self.judge(numbers).holds)
 
     def breached_until(self, amounts: Amounts, until: datetime, at: datetime) -> datetime:
-        """Return up to when the latest window stayed at the limit after an alert was ended by hand, by the minute.
+        """Return until which minute the latest window stayed at the limit after a manual resolve.
 
-        What was reached meanwhile was the same trouble: it is told.
+        Windows that reached the limit until then belong to the same problem and do not alert again.
         """
         units = by_known_unit(amounts)
         following = max(until, at - LOOKBACK).replace(second=0, microsecond=0) + MINUTE
@@ -85,10 +85,10 @@ class Sum(MinuteCondition):
         return until
 
     def judge(self, numbers: Numbers) -> Verdict:
-        """Judge one group at one minute: it holds where the sum of any one unit does.
+        """Judge one group at one minute: the condition holds if the sum of one unit reaches the limit.
 
         Returns: `value` is the sum of the latest window; `window_ended_at` the end of the window that reached the
-            limit; `unit` whose they are, where there are several.
+            limit; `unit` their unit, if there are several.
         """
         at, units = numbers.at, by_known_unit(numbers.amounts)
         sums = {unit: self._latest(found, at) for unit, found in units.items()}
@@ -111,7 +111,7 @@ class Sum(MinuteCondition):
         return sum((amount for minute, amount in minutes if since < minute <= at), Decimal(0))
 
     def _reached_before(self, minutes: MinuteAmounts, numbers: Numbers) -> datetime | None:
-        """Return the end of the latest window of the last day that reached the limit and has not been told."""
+        """Return the end of the latest window of the last day that reached the limit and has not alerted yet."""
         window, limit, at = self.window, self.limit_amount, numbers.at
         reached = None
         earliest = max(numbers.first, at - LOOKBACK + MINUTE)
@@ -158,7 +158,7 @@ class Sum(MinuteCondition):
 
 
 def by_known_unit(amounts: Amounts) -> Amounts:
-    """Add what has an unknown unit to each of the known units; where none is known it stays by itself."""
+    """Add amounts with an unknown unit to each known unit; without a known unit they stay separate."""
     unknown = amounts.get(UNKNOWN_UNIT)
     if not unknown or len(amounts) == 1:
         return amounts
@@ -166,7 +166,7 @@ def by_known_unit(amounts: Amounts) -> Amounts:
 
 
 def _unit_to_tell(sums: Mapping[str, Decimal], alert_unit: str | None, limit: Decimal) -> str:
-    """Return the unit whose sum is told: that of the alert, unless another reaches the limit and it does not."""
+    """Return the unit to show: that of the alert, unless only another one reaches the limit."""
     largest = max(sums, key=lambda unit: (sums[unit], unit), default=UNKNOWN_UNIT)
     if alert_unit is None or sums.get(largest, 0) >= limit > sums.get(alert_unit, 0):
         return largest

@@ -1,4 +1,4 @@
-"""`threshold`: so many matches within one window that ends at a match. Pure."""
+"""`threshold`: a number of matches in a window that ends at a match. Pure."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from app.utils import quantities
 
 
 class Threshold(MatchCondition):
-    """A window holds at least `count` matches."""
+    """A window contains at least `count` matches."""
 
     type: Literal["threshold"]
     count: Count
@@ -33,13 +33,13 @@ class Threshold(MatchCondition):
 
     @property
     def newest_needed(self) -> int:
-        """An alert goes on while its latest window holds so many matches."""
+        """An alert continues while the latest window contains this many matches."""
         return self.count if self.resolve_count is None else self.resolve_count
 
     def opens(self, points: Sequence[Point]) -> list[bool]:
-        """Say for each match whether the window (at - window, at] that ends at it holds enough.
+        """Return for each match whether the window (at - window, at] that ends at it contains enough.
 
-        Returns: False for a match all of whose window counts already: what it tells has been told.
+        Returns: False if all matches in the window count towards an alert already.
         """
         window = self.window
         times = [point.at for point in points]
@@ -50,13 +50,13 @@ class Threshold(MatchCondition):
             while times[left] <= point.at - window:
                 uncounted -= not points[left].counted
                 left += 1
-            # Matches of the same second are in each other's windows, those that sort behind this one too.
+            # Matches of the same second are in each other's windows, even those that sort after this one.
             in_window = bisect_right(times, point.at, lo=index) - left
             answers.append(in_window >= self.count and uncounted > 0)
         return answers
 
     def saturation(self, points: Sequence[Point]) -> WindowSaturation:
-        """Say until when windows stay too full for the alert to be over.
+        """Return until when windows are too full for the alert to be over.
 
         Args:    points: sorted, at least the newest `newest_needed` of the group.
         """
