@@ -140,7 +140,7 @@ def _items(text: str) -> tuple[str, ...]:
 
 @cli.command()
 def check() -> None:
-    """Say in one line, and by the exit code, whether schema, settings and secrets fit this version."""
+    """Print in one line whether schema, settings and secrets fit this version; the exit code says the same."""
     finding = doctors.check(get_settings())
     if finding.result != "ok":
         sys.exit(_fail(f"{finding.subject}: {finding.detail}", 1))
@@ -303,7 +303,7 @@ def report(
 
 
 def _preview_alert(alert: dict[str, Any]) -> str:
-    """Say one alert of a preview in one line, whole however narrow the terminal is."""
+    """Write an alert of a preview in one line, complete even in a narrow terminal."""
     number = alert["occurrences"]
     parts = [f"{alert['started_at']} to {alert['resolved_at'] or 'now'}", f"{number} log{'' if number == 1 else 's'}"]
     parts += [f"{name} {value}" for name, value in alert["group"].items()]
@@ -311,7 +311,7 @@ def _preview_alert(alert: dict[str, Any]) -> str:
 
 
 def _preview_lines(told: dict[str, Any], since: str) -> Iterator[str]:
-    """Say what a preview found, and what it could not judge."""
+    """Describe what a preview found, and what it could not judge."""
     silenced = sum(alert["silenced"] for alert in told["alerts"])
     alerts = f"{len(told['alerts'])} alerts" + (f", {silenced} of them silenced" if silenced else "")
     yield f"{told['population']:,} logs looked at, {told['matches']:,} matches, {alerts}"

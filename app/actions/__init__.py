@@ -1,1 +1,1 @@
-"""The hands: one module per kind of action. A sender takes a finished snapshot and knows no database."""
+"""One module per kind of action. A sender gets a finished snapshot and knows no database."""

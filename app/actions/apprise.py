@@ -1,4 +1,4 @@
-"""Any service that the Apprise library knows. The library runs in a process of its own: see `apprise_child`."""
+"""Any service that the Apprise library supports. The library runs in a separate process: see `apprise_child`."""
 
 import asyncio
 import hashlib
@@ -28,13 +28,13 @@ from app.utils.redact import HIDDEN
 MAX_URLS = 20
 MAX_URL_LENGTH = 2048
 STARTUP_SECONDS = 10.0
-"""What the process may take to start, besides the time of a webhook."""
+"""How long the process may take to start, in addition to the timeout of a webhook."""
 CHECK_TIMEOUT_SECONDS = 20.0
-"""What reading the URLs of an action may take at saving: no more than the library's own code runs."""
+"""How long validating an action's URLs may take when it is saved: only the library's own code runs."""
 MAX_CONCURRENT = 6
 ROOT = Path(__file__).resolve().parents[2]
 PASSED_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV", "SYSTEMROOT")
-"""What the process is told of our environment: none of our secrets; the proxy comes with its task."""
+"""The environment variables that the process gets: no secrets; the proxy is part of its task."""
 RETRIED_STATUSES = frozenset({408, 425, 429})
 NOTIFY_TYPES = {
     NotificationType.RESOLVED: "success",
@@ -44,7 +44,7 @@ SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITI
 
 
 class AppriseConfig(ConfigModel):
-    """What a user writes."""
+    """The config as a user writes it."""
 
     urls: list[str] = Field(min_length=1, max_length=MAX_URLS)
 
@@ -57,11 +57,11 @@ class Apprise:
 
     @property
     def longest_attempt_seconds(self) -> float:
-        """The time of a webhook, and that of starting a process."""
+        """The timeout of a webhook, plus the start of a process."""
         return self._settings().webhook_timeout_seconds + STARTUP_SECONDS
 
     def check(self, config: JsonObject) -> JsonObject:
-        """Return the config; each URL is tried to be read by the library.
+        """Return the config. The library parses each URL.
 
         Raises: InvalidInput.
         """
@@ -77,7 +77,7 @@ class Apprise:
     def _ask_library(self, urls: list[str]) -> list[str | None]:
         task = _task(self._settings(), do="check", urls=urls) | {"deadline_seconds": CHECK_TIMEOUT_SECONDS}
         try:
-            ended = subprocess.run(  # noqa: S603  # our own program, nothing of the user's in its arguments
+            ended = subprocess.run(  # noqa: S603  # our own program, without arguments from users
                 _command(),
                 input=orjson.dumps(task),
                 capture_output=True,
@@ -96,7 +96,7 @@ class Apprise:
         return {"urls": [label(url) for url in config["urls"]]}
 
     def unmask(self, config: JsonObject, stored: JsonObject) -> JsonObject:
-        """Put stored URLs where masked ones were sent back."""
+        """Replace masked URLs by the stored ones."""
         real = {label(url): url for url in stored["urls"]}
         urls = config.get("urls")
         if not isinstance(urls, list):
@@ -104,19 +104,19 @@ class Apprise:
         return config | {"urls": [real.get(url, url) if isinstance(url, str) else url for url in urls]}
 
     def carry_over(self, config: JsonObject, stored: JsonObject, now: datetime) -> JsonObject:
-        """Nothing outlives an edit."""
+        """Nothing is kept after an edit."""
         return config
 
     def recipients(self, config: JsonObject) -> list[str]:
-        """Each URL is a receiver."""
+        """Each URL is a recipient."""
         return list(dict.fromkeys(label(url) for url in config["urls"]))
 
     def takes_digests(self, config: JsonObject) -> bool:
-        """A digest says all of it."""
+        """Digests are supported."""
         return True
 
     def no_reports(self, config: JsonObject) -> str | None:
-        """The services behind it take short texts."""
+        """The services accept only short texts."""
         return "goes out by mail or webhook alone: make one of these for it"
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
@@ -133,18 +133,18 @@ class Apprise:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Sender]:
-        """There is nothing to keep open: each delivery has a process of its own."""
+        """Nothing stays open: each delivery has its own process."""
         yield _AppriseSender(self._settings())
 
 
 def label(url: str) -> str:
-    """Name a URL without its secrets: its scheme, and enough of a fingerprint to tell it from others."""
+    """Name a URL without its secrets: its scheme, and a short fingerprint that distinguishes it."""
     fingerprint = hashlib.sha256(url.encode()).hexdigest()[:6]
     return f"{url.partition('://')[0]}://{HIDDEN}{fingerprint}"
 
 
 def _url_error(url: str) -> str | None:
-    """Say what is wrong with a URL at first sight."""
+    """Return what is obviously wrong with a URL."""
     scheme, separator, rest = url.partition("://")
     if scheme.lower() in LOCAL_SCHEMES:
         return LOCAL
@@ -184,7 +184,7 @@ def _command() -> list[str]:
 def _environment() -> dict[str, str]:
     kept = {name: os.environ[name] for name in PASSED_VARIABLES if name in os.environ}
     if "SSL_CERT_FILE" in kept:
-        # The library's requests know it by this name alone.
+        # The library's requests know it only by this name.
         kept["REQUESTS_CA_BUNDLE"] = kept["SSL_CERT_FILE"]
     return kept | {"PYTHONDONTWRITEBYTECODE": "1", "HOME": "/nonexistent"}
 
@@ -235,7 +235,7 @@ class _AppriseSender:
 
 
 def _kill(pid: int) -> None:
-    """End the process and whatever it may have started."""
+    """Kill the process and everything it started."""
     with suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
 

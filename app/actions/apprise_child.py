@@ -1,8 +1,8 @@
 """The process in which the Apprise library runs: `python -m app.actions.apprise_child`, a task on standard input.
 
-The library opens sockets of its own, in a hundred ways, to addresses that a user chose. So before it is loaded this
-process gives up what it must not do: an audit hook judges every address that a socket is to reach, and refuses other
-programs, files but those of Python itself, and waiting for connections. It dies at its deadline.
+The library opens sockets in many ways, to addresses that users choose. So an audit hook is installed before it is
+loaded: it checks every address that a socket connects to, and refuses other programs, all files except Python's own,
+and listening sockets. The process ends at its deadline.
 """
 
 import json
@@ -25,7 +25,7 @@ from app.utils.addresses import Network, check_url, may_reach
 LOCAL_SCHEMES = frozenset(
     {"blink1", "dbus", "glib", "gio", "gnome", "kde", "qt", "macosx", "windows", "syslog", "file"}
 )
-"""Services that act on this machine instead of sending a message somewhere."""
+"""Services that act on this machine instead of sending a message."""
 LOCAL = "names a service that acts on this machine: only those that send a message elsewhere can be used"
 MAX_MEMORY_BYTES = 1024 * 1024 * 1024
 MAX_CPU_SECONDS = 30
@@ -39,11 +39,11 @@ STATUS = re.compile(r"\berror=(\d{3})\b")
 
 
 class Refused(OSError):
-    """It is among what the process gave up."""
+    """The audit hook refused an operation."""
 
 
 class Guard:
-    """Judges what the library is about to do."""
+    """Checks what the library is about to do."""
 
     def __init__(self, allowed: Sequence[Network], proxy: frozenset[tuple[str, int]] = frozenset()) -> None:
         self._allowed = allowed
@@ -52,7 +52,7 @@ class Guard:
         """Whether an address was refused."""
         readable = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
         certificates = [os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")]
-        # Not all of /etc/ssl: private keys lie there, too.
+        # Not all of /etc/ssl: it also contains private keys.
         public = ["/etc/ssl/certs", "/etc/ssl/cert.pem", "/etc/ssl/openssl.cnf"]
         others = [*public, "/usr/share/zoneinfo", "/etc/mime.types", "/dev/urandom", "/dev/null"]
         root = str(Path(__file__).resolve().parents[1])
@@ -61,7 +61,7 @@ class Guard:
         )
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Answer an audit event."""
+        """Handle an audit event."""
         if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
             self._judge(arguments[0], arguments[1])
         elif event == "socket.bind" and not _is_any(arguments[1]):
@@ -72,7 +72,7 @@ class Guard:
             self._open(arguments[0], arguments[2] or 0)
 
     def may_reach(self, address: str) -> bool:
-        """Return whether a socket may open to an address."""
+        """Return whether a socket may connect to an address."""
         return may_reach(ip_address(address.partition("%")[0]), self._allowed)
 
     def _judge(self, connection: socket.socket, address: Any) -> None:
@@ -98,26 +98,26 @@ class Guard:
 
 
 def _is_any(address: Any) -> bool:
-    """Return whether a socket is bound to no more than a port of its own, as before sending."""
+    """Return whether a socket is bound to any local address, as before sending."""
     return isinstance(address, tuple) and len(address) > 1 and address[0] in ("", "0.0.0.0", "::") and address[1] == 0  # noqa: S104
 
 
 class Statuses(logging.Handler):
-    """Picks the HTTP status out of what the library logs; the rest may hold secrets, and is dropped."""
+    """Reads the HTTP status from the library's log. The rest may contain secrets and is dropped."""
 
     def __init__(self) -> None:
         super().__init__()
         self.last: int | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at one line."""
+        """Handle one line."""
         found = STATUS.search(record.getMessage())
         if found:
             self.last = int(found.group(1))
 
 
 def _resolve_before_connecting() -> None:
-    """Look names up before a socket is told to connect: the hook judges addresses, not names."""
+    """Resolve names before a socket connects: the hook checks addresses, not names."""
     connect: Callable[[socket.socket, Any], Any] = socket.socket.connect
 
     def resolved(self: socket.socket, address: Any) -> Any:
@@ -130,23 +130,23 @@ def _resolve_before_connecting() -> None:
 
 
 def _load() -> Any:
-    """Load the library and its services, with everything that it would keep on disk kept in memory."""
+    """Load the library and its services; keep in memory what it would store on disk."""
     import apprise
     import requests
 
-    # A redirect makes another request of ours, without what was to be told, and its answer would pass for success.
+    # A redirect would send a request without the message, and its response would pass for success.
     requests.Session.get_redirect_target = _nowhere  # type: ignore[method-assign]
-    apprise.Apprise.instantiate("json://localhost")  # which loads them: it takes seconds, and none of the deadline's
+    apprise.Apprise.instantiate("json://localhost")  # Loads the services: that takes seconds, before the deadline.
     asset = apprise.AppriseAsset(storage_mode="memory", async_mode=False, secure_logging=True)
     return lambda url: apprise.Apprise.instantiate(url, asset=asset, suppress_exceptions=True)
 
 
 def _nowhere(*_: Any, **__: Any) -> None:
-    """Tell where a redirect leads to: nowhere that we go."""
+    """Return no target: redirects are not followed."""
 
 
 def check(urls: Sequence[str], allowed: Sequence[Network], instantiate: Callable[[str], Any]) -> list[str | None]:
-    """Say of each URL what is wrong with it."""
+    """Return what is wrong with each URL."""
     return [_url_error(url, allowed, instantiate) for url in urls]
 
 
@@ -171,7 +171,7 @@ def _is_forbidden_host(host: str, allowed: Sequence[Network]) -> str | None:
 
 
 def _leads_inside(service: Any, guard: Guard) -> bool:
-    """Return whether a service's host must not be reached; a name that nobody here knows is left to the proxy."""
+    """Return whether a service's host is forbidden. Names that do not resolve here are left to the proxy."""
     host = str(getattr(service, "host", None) or "").strip("[]")
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM) if host else []
@@ -181,7 +181,7 @@ def _leads_inside(service: Any, guard: Guard) -> bool:
 
 
 def _use_proxy(task: dict[str, Any]) -> frozenset[tuple[str, int]]:
-    """Let the library's requests go through the proxy; return the addresses where that is."""
+    """Send the library's requests through the proxy; return the proxy's addresses."""
     if not task["proxy"]:
         return frozenset()
     os.environ.update(dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), task["proxy"]), NO_PROXY=task["no_proxy"])
@@ -212,7 +212,7 @@ def send(task: dict[str, Any], guard: Guard, instantiate: Callable[[str], Any]) 
 
 
 def main() -> None:
-    """Do the one task that standard input tells of, and answer on standard output."""
+    """Run the task from standard input and write the result to standard output."""
     task = json.load(sys.stdin)
     answer, sys.stdout = sys.stdout, sys.stderr
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))

@@ -1,4 +1,4 @@
-"""What every kind of action shares: the notification, what is sent, and how a send ends. No database, no settings."""
+"""The base of all kinds of action: notifications, envelopes and the outcome of a send. No database, no settings."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -15,21 +15,21 @@ class Spread:
     """How far an alert reaches, by its newest logs."""
 
     logs: int
-    """How many were looked at."""
+    """How many were read."""
     capped: bool
     """There are more."""
     receivers: int
     senders: int
-    """Different numbers or addresses."""
+    """Number of different numbers or addresses."""
     countries: Sequence[str] = ()
-    """Codes of the receivers' countries, the commonest first."""
+    """The receivers' country codes, the most frequent first."""
     accounts: Sequence[str] = ()
-    """Sids, the commonest first."""
+    """SIDs, the most frequent first."""
 
 
 @dataclass(frozen=True)
 class Notification:
-    """A snapshot of what is told: values ready for JSON, under the names of the API."""
+    """A snapshot of what is sent: values ready for JSON, with the names of the API."""
 
     type: NotificationType
     timestamp: datetime
@@ -41,23 +41,23 @@ class Notification:
     logs: Sequence[JsonObject]
     """Some of the logs that count towards the alert, newest first; at most 10."""
     base_url: str
-    """`PUBLIC_BASE_URL`: where people reach this server, without a slash at the end."""
+    """`PUBLIC_BASE_URL`, without a slash at the end."""
     advice: str = ""
-    """What to do about the alert's error code, as the catalogue has it; empty where it has no code."""
+    """The catalogue's advice for the alert's error code; empty without a code."""
     advice_fits_one: bool = False
-    """That advice is about a single number."""
+    """The advice is about a single number."""
     spread: Spread | None = None
-    """Null where the alert has no logs."""
+    """Null if the alert has no logs."""
     account_names: Mapping[str, str] = field(default_factory=dict)
     """The names of the accounts concerned, by sid."""
     told_next: Sequence[tuple[str, str]] = ()
-    """Who is told if nobody acknowledges the alert: names of actions and times, the soonest first."""
+    """The actions that are notified if nobody acknowledges the alert, and when, the soonest first."""
     timezone: str = "UTC"
-    """Where people read it: local times stand beside UTC."""
+    """The time zone of the readers: local times follow those in UTC."""
     digest: JsonObject | None = None
-    """What a digest tells: how many notifications it stands for, since when, and of which alerts; else null."""
+    """For a digest: how many notifications it contains, since when, and their alerts; else null."""
     report: JsonObject | None = None
-    """What a report tells, as `GET /api/report` shows it; else null."""
+    """For a report: its figures, as `GET /api/report` shows them; else null."""
 
 
 def make_alert(
@@ -87,9 +87,9 @@ def make_alert(
     resolve_reason: str | None = None,
     error: JsonObject | None = None,
 ) -> JsonObject:
-    """Build the JSON of an alert: the API's, that of a test and that of a digest have the same fields.
+    """Build the JSON of an alert, with the same fields for the API, tests and digests.
 
-    `price_unit` is there only where prices came in several currencies.
+    `price_unit` is included only if there are several currencies.
     """
     return {
         "id": id,
@@ -121,7 +121,7 @@ def make_alert(
 
 @dataclass(frozen=True)
 class Envelope:
-    """One delivery, ready to be sent: the same on every attempt."""
+    """One delivery, ready to send: the same on every attempt."""
 
     delivery_id: str
     """The `webhook-id`, and the base of the mail's Message-ID."""
@@ -129,21 +129,21 @@ class Envelope:
     """Threads the mails of one alert; null for a test."""
     type: NotificationType
     recipient: str
-    """One mail address, or the URL of a webhook without its userinfo and query."""
+    """One email address, or the URL of a webhook without its userinfo and query."""
     content: Mapping[str, str]
-    """What `render` made when the delivery was created: its names belong to the kind."""
+    """The result of `render` when the delivery was created; its names depend on the kind."""
     created_at: datetime
     """The `Date` of a mail."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """The receiver took it."""
+    """The receiver accepted it."""
 
     status_code: int | None
     """HTTP status or SMTP reply code."""
     response: str
-    """The first 1 KiB of the answer, as text without NUL."""
+    """The first 1 KiB of the response, as text without NUL."""
 
 
 class SendError(Exception):
@@ -162,33 +162,33 @@ class SendError(Exception):
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
-        """True: no retry can help."""
+        """True if no retry can help."""
         self.status_code = status_code
         self.response = response
         self.retry_after_seconds = retry_after_seconds
-        """What the receiver asked for by `Retry-After`, at most 3600; null if it asked for nothing readable."""
+        """From `Retry-After`, at most 3600; null if it is missing or unreadable."""
         self.disables_action = disables_action
-        """True for HTTP 410: the receiver is gone and the action with it."""
+        """True for HTTP 410: the receiver is gone, so the action is disabled."""
         self.may_have_arrived = may_have_arrived
-        """False if nothing was sent: no connection could be opened."""
+        """False if nothing was sent because no connection could be opened."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """What `render` made of a notification, and what it had to do without."""
+    """A rendered notification, and a warning."""
 
     content: Mapping[str, str]
     warning: str | None = field(default=None)
-    """Why the built-in text was used in place of the user's template, to be told in the attempt."""
+    """Why the built-in text replaced the user's template; shown with the attempt."""
 
 
 class Sender(Protocol):
-    """What sends while its connections are open."""
+    """Sends deliveries while its connections are open."""
 
     async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
         """Make one attempt.
 
-        Raises: SendError, and nothing else, whatever the receiver does.
+        Raises: only SendError, whatever the receiver does.
         """
 
 
@@ -197,31 +197,31 @@ class ActionKind(Protocol):
 
     @property
     def longest_attempt_seconds(self) -> float:
-        """No attempt takes longer, whatever the receiver does."""
+        """The upper limit of an attempt's duration."""
 
     def check(self, config: JsonObject) -> JsonObject:
-        """Return the config with its defaults filled in; raise InvalidInput with fields such as `config.url`."""
+        """Return the config with defaults; raise InvalidInput with fields such as `config.url`."""
 
     def mask(self, config: JsonObject) -> JsonObject:
         """Return the config with its secrets masked, as the API shows it."""
 
     def unmask(self, config: JsonObject, stored: JsonObject) -> JsonObject:
-        """Put stored secrets where a masked value was sent back, and where they were left out."""
+        """Replace masked and omitted secrets by the stored ones."""
 
     def carry_over(self, config: JsonObject, stored: JsonObject, now: datetime) -> JsonObject:
-        """Keep what outlives an edit: an old secret signs on for a while. `config` has been checked."""
+        """Keep parts of the old config: a replaced secret still signs for a while. `config` is validated."""
 
     def recipients(self, config: JsonObject) -> list[str]:
-        """List the receivers: one delivery is made for each."""
+        """List the recipients. Each gets its own delivery."""
 
     def takes_digests(self, config: JsonObject) -> bool:
-        """Return whether a digest may stand for notifications that come too fast."""
+        """Return whether a digest may replace several notifications."""
 
     def no_reports(self, config: JsonObject) -> str | None:
-        """Return why reports cannot go there; None where they can."""
+        """Return why it cannot get reports, or None."""
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
-        """Make what will be sent; fall back to the built-in text rather than fail."""
+        """Render what is sent. If the user's template fails, use the built-in text."""
 
     def connected(self) -> AbstractAsyncContextManager[Sender]:
-        """Open what sends: deliveries that go out together share its connections."""
+        """Open a sender. Deliveries that are sent together share its connections."""

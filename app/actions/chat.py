@@ -1,4 +1,4 @@
-"""Messages for chat services and PagerDuty: each function makes the JSON that the service's incoming webhook takes.
+"""Messages for chat services and PagerDuty: each function builds the JSON for the service's incoming webhook.
 
 Sources: Slack's Block Kit, Adaptive Cards 1.4, Google Chat's cardsV2, Discord's webhooks, PagerDuty's Events v2.
 """
@@ -14,14 +14,14 @@ from app.utils.json_types import JsonObject
 
 MAX_SAMPLES = 5
 EMOJI = re.compile(r":(?=[A-Za-z0-9_+'-]+:)")
-"""The first colon of a name of an emoji, such as `:wave:`."""
+"""The first colon of an emoji's name, such as `:wave:`."""
 COLON = re.compile(r":(?=[A-Za-z0-9\\_+-]*[A-Za-z][A-Za-z0-9\\_+-]*:|//)")
-"""A colon that Discord would make part of an emoji or of a link."""
+"""A colon that Discord would read as part of an emoji or a link."""
 PAGERDUTY_SEVERITIES = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "critical"}
 
 
 def _links(message: MessageContent, write: Callable[[str, str], str], separator: str, limit: int) -> str:
-    """Write the links of a message, as many whole ones as the service takes: a digest's alerts, else samples."""
+    """Write the links of a message, as many complete ones as fit: the alerts of a digest, else the sample logs."""
     shown = ""
     for label, url in message.digest_items or message.samples[:MAX_SAMPLES]:
         longer = shown + (separator if shown else "") + write(truncate(label, 200), url)
@@ -32,7 +32,7 @@ def _links(message: MessageContent, write: Callable[[str, str], str], separator:
 
 
 def _explanation(message: MessageContent) -> list[tuple[str, str]]:
-    """What stands below the facts: the code with its meaning, and what to do."""
+    """Write the text below the facts: the code's meaning and what to do."""
     sentences = []
     if message.code is not None:
         meaning = f"{message.code} {message.code_means}".strip()
@@ -42,9 +42,9 @@ def _explanation(message: MessageContent) -> list[tuple[str, str]]:
 
 
 def slack(notification: Notification, message: MessageContent) -> JsonObject:
-    """Make a Slack message: blocks in an attachment, which gives it its coloured edge.
+    """Build a Slack message: blocks in an attachment with a coloured edge.
 
-    Foreign texts are plain text without emoji: Slack's own markup has no escapes for its stars and colons.
+    Texts from elsewhere are plain text without emoji: Slack's markup cannot escape its stars and colons.
     """
     blocks: list[JsonObject] = [
         {"type": "header", "text": _plain_text(message.headline, 150)},
@@ -70,7 +70,7 @@ def slack(notification: Notification, message: MessageContent) -> JsonObject:
 
 
 def _slack_fields(message: MessageContent) -> list[list[JsonObject]]:
-    """Write the facts as a table: a name in bold, its value beside it; a section takes ten cells."""
+    """Write the facts as a table of bold names and values. A section takes ten cells."""
     cells = [
         cell for name, value in message.facts for cell in (_mrkdwn(f"*{name}*"), _plain_text(value or "none", 1900))
     ]
@@ -86,7 +86,7 @@ def _plain_text(text: str, limit: int) -> JsonObject:
 
 
 def _mrkdwn(text: str) -> JsonObject:
-    """Make a text of Slack's from words of ours; `verbatim` keeps it from finding links, channels and people in it."""
+    """Build a text in Slack's markup. `verbatim` stops Slack from finding links, channels and people in it."""
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
@@ -95,19 +95,19 @@ def _slack(text: str) -> str:
 
 
 def _without_emoji(text: str) -> str:
-    """Keep names such as `:wave:` from becoming pictures, by a space of no width after the first colon."""
+    """Break emoji names such as `:wave:` with a zero-width space after the first colon."""
     return EMOJI.sub(":\u200b", text)
 
 
 def _truncate_escaped(text: str, limit: int) -> str:
-    """Shorten what is escaped, and not within an escaped sign."""
+    """Shorten an escaped text, but not within an escaped character."""
     return re.sub(r"&[a-z]{0,3}…\Z", "…", truncate(text, limit))
 
 
 def teams(notification: Notification, message: MessageContent) -> JsonObject:
-    """Make an Adaptive Card, as the Workflows of Teams take it.
+    """Build an Adaptive Card for the Workflows of Teams.
 
-    Foreign texts are runs of rich text, which know no Markdown: on phones Teams shows the backslashes of escapes.
+    Texts from elsewhere are rich text runs without Markdown: on phones, Teams would show the backslashes of escapes.
     """
     tone = "Good" if notification.type == NotificationType.RESOLVED else _tone(message.severity)
     body: list[JsonObject] = [
@@ -142,7 +142,7 @@ def _named(name: str, value: str) -> JsonObject:
 
 
 def _rich_text(*runs: JsonObject, **settings: str) -> JsonObject:
-    """Make a block of runs; a card would format the times of `{{DATE(...)}}` even in these."""
+    """Build a block of runs. A card would format `{{DATE(...)}}` even in these."""
     inlines = [{"type": "TextRun"} | run | {"text": run["text"].replace("{{", "{\u200b{")} for run in runs]
     return {"type": "RichTextBlock", "inlines": inlines} | settings
 
@@ -152,14 +152,14 @@ def _tone(severity: Severity) -> str:
 
 
 def _markdown(text: str) -> str:
-    """Take the meaning from Discord's signs, so that foreign text stays text, and neither links nor mentions."""
+    """Escape Discord's markup, so that texts from elsewhere neither link nor mention."""
     escaped = re.sub(r"([\\`*_\[\]()~|<>#@!])", r"\\\1", text)
     escaped = re.sub(r"\A(\d*)([-+.])(?=\s)", r"\1\\\2", escaped)
     return COLON.sub(r"\\:", escaped)
 
 
 def google_chat(notification: Notification, message: MessageContent) -> JsonObject:
-    """Make a card for Google Chat."""
+    """Build a card for Google Chat."""
     widgets: list[JsonObject] = [
         {"textParagraph": {"text": _truncate_escaped(_slack(message.summary), 4000)}},
         *(
@@ -178,7 +178,7 @@ def google_chat(notification: Notification, message: MessageContent) -> JsonObje
 
 
 def discord(notification: Notification, message: MessageContent) -> JsonObject:
-    """Make an embed for Discord; nobody is mentioned, whatever a text says."""
+    """Build an embed for Discord. No text can mention anybody."""
     fields = [
         {"name": name, "value": truncate(_markdown(value), 1000) or "none", "inline": len(value) < 40}
         for name, value in [*message.facts, *_explanation(message)]
@@ -199,7 +199,7 @@ def discord(notification: Notification, message: MessageContent) -> JsonObject:
 
 
 def pagerduty(notification: Notification, message: MessageContent) -> JsonObject:
-    """Make an event of PagerDuty's Events v2: an alert opens one incident, and its resolving closes it."""
+    """Build an event for PagerDuty's Events v2: an alert opens one incident, its resolve closes it."""
     event: JsonObject = {"event_action": "trigger", "dedup_key": str(notification.alert["id"])}
     if notification.type == NotificationType.RESOLVED:
         return event | {"event_action": "resolve"}
@@ -220,7 +220,7 @@ def pagerduty(notification: Notification, message: MessageContent) -> JsonObject
 
 
 MAX_TOTAL_LENGTH = {"slack": 60_000, "teams": 28_000, "google_chat": 32_000, "discord": 6_000, "pagerduty": 60_000}
-"""What each service takes at most, in bytes; Discord counts the characters of the texts, which are fewer."""
+"""The limit of each service in bytes. Discord counts characters of texts, which are fewer."""
 FORMATS: dict[str, Callable[[Notification, MessageContent], JsonObject]] = {
     "slack": slack,
     "teams": teams,

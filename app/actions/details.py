@@ -1,4 +1,4 @@
-"""The facts of a notification, line by line: how severe, how many, since when, how much, and of what. Pure."""
+"""The facts of a notification as names and values: severity, counts, times, group and more. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -34,14 +34,14 @@ FIELDS = {
     "action_id": "Action",
     "rule_id": "Rule",
 }
-"""The fields of a group in words, in the order in which they are told; the database keeps none."""
+"""The labels of group fields, in the order in which they are shown: JSON in the database has no order."""
 SHOWN_VALUES = 3
 OTHERS = "__other__"
-"""The value that stands for every group after the first 500."""
+"""The value of all groups beyond the first 500."""
 
 
 def list_details(notification: Notification) -> list[tuple[str, str]]:
-    """List names and values, in the order of their weight."""
+    """List names and values, the most important first."""
     alert = notification.alert
     return [
         ("Severity", str(alert["severity"])),
@@ -59,7 +59,7 @@ def list_details(notification: Notification) -> list[tuple[str, str]]:
 
 
 def format_time(at: str | None, timezone: str = "UTC") -> str:
-    """Write a time of the API for people: `24 Nov 2026, 23:27:46 UTC (25 Nov, 00:27:46 in Berlin)`."""
+    """Format a time of the API for people: `24 Nov 2026, 23:27:46 UTC (25 Nov, 00:27:46 in Berlin)`."""
     if not at:
         return ""
     moment = datetime.fromisoformat(at)
@@ -76,12 +76,12 @@ def _city(timezone: str) -> str:
 
 
 def single_line(value: object) -> str:
-    """Make one line of a foreign text, so that it cannot pass for lines of ours."""
+    """Turn a text from elsewhere into one line, so that it cannot imitate our lines."""
     return "" if value is None else " ".join(str(value).split())
 
 
 def _timing(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Say how often and when."""
+    """Describe how often and when."""
     alert = notification.alert
     digest = notification.type == NotificationType.DIGEST
     built_in = alert["rule_id"] is None and not digest and notification.type != NotificationType.TEST
@@ -99,9 +99,9 @@ def _timing(notification: Notification) -> Iterator[tuple[str, str]]:
 
 
 def _people(alert: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Say who took it or ended it, and what they noted."""
+    """Describe who acknowledged or resolved it, with their note."""
     if alert.get("acknowledged_by"):
-        # Without a time nobody took it: it was ended at once.
+        # Without a time nobody acknowledged it: it was resolved directly.
         did = "Acknowledged by" if alert.get("acknowledged_at") else "Resolved by"
         yield did, single_line(alert["acknowledged_by"])
     if alert.get("note"):
@@ -109,7 +109,7 @@ def _people(alert: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _told_next(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Say who is told next, and when, unless somebody acknowledges the alert."""
+    """Describe who is notified next, and when, unless somebody acknowledges the alert."""
     if notification.told_next:
         name, at = notification.told_next[0]
         more = len(notification.told_next) - 1
@@ -118,7 +118,7 @@ def _told_next(notification: Notification) -> Iterator[tuple[str, str]]:
 
 
 def _value(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Say what the condition measured last, where it is more than the count of matches."""
+    """Describe the last value of the condition, if it is more than the count of matches."""
     value = notification.alert.get("value")
     if value is None or value == notification.alert["occurrences"]:
         return
@@ -137,7 +137,7 @@ def _value(notification: Notification) -> Iterator[tuple[str, str]]:
 
 
 def _new_values(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Name the values by which a rule that watches for new ones fired, as its newest logs have them, oldest first."""
+    """List the new values of a `new_value` alert from its newest logs, oldest first."""
     condition = (notification.rule or {}).get("condition", {})
     if condition.get("type") == "new_value":
         values = [single_line(log[condition["field"]]) for log in reversed(notification.logs)]
@@ -145,7 +145,7 @@ def _new_values(notification: Notification) -> Iterator[tuple[str, str]]:
 
 
 def _sum(value: float, field: str, notification: Notification) -> str:
-    """Write a sum with its unit; that of money is the alert's or the group's, else the one that all its logs have."""
+    """Write a sum with its unit. The currency is that of the alert or group, else the one of all its logs."""
     if field != "price":
         return f"{number(value)} {'seconds' if field == 'duration_seconds' else field}"
     alert = notification.alert
@@ -155,7 +155,7 @@ def _sum(value: float, field: str, notification: Notification) -> str:
 
 
 def _group(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Name the group, field by field."""
+    """Describe the group, field by field."""
     group = notification.alert["group"]
     for name, label in FIELDS.items():
         if name in group:
@@ -171,7 +171,7 @@ def _of_group(notification: Notification, name: str, value: object) -> str:
 
 
 def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Return how many numbers and which countries are hit, where the group does not say it."""
+    """Describe how many numbers and which countries are affected, unless the group says it."""
     spread, group = notification.spread, notification.alert["group"]
     if spread is None or not spread.receivers + spread.senders:
         return
@@ -188,13 +188,13 @@ def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
 
 
 def _finding(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Say what the logs have in common that others do not."""
+    """Describe what the logs have in common that others do not."""
     if finding := notification.alert.get("finding"):
         yield "In common", single_line(finding)
 
 
 def _accounts(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Name the accounts that are hit, where the group does not say it."""
+    """Name the affected accounts, unless the group does."""
     sids = notification.spread.accounts if notification.spread else ()
     if sids and "account_sid" not in notification.alert["group"]:
         yield "Account" if len(sids) == 1 else "Accounts", _first([_account(notification, sid) for sid in sids])
@@ -206,12 +206,12 @@ def _account(notification: Notification, sid: str) -> str:
 
 
 def _first(values: Sequence[str]) -> str:
-    """List some values, and say how many more there are."""
+    """List some values and the number of further ones."""
     more = len(values) - SHOWN_VALUES
     return ", ".join(values[:SHOWN_VALUES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _left_out(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Name the accounts that are left out because they cannot be read."""
+    """Name the accounts that are omitted because they cannot be read."""
     if sids := notification.alert.get("left_out_accounts"):
         yield "Cannot be read", ", ".join(_account(notification, sid) for sid in sids)

@@ -1,4 +1,4 @@
-"""Mail: one delivery a recipient, text and HTML, by the operator's mail server."""
+"""Mail: one delivery per recipient, in text and HTML, through the operator's mail server."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,11 +21,11 @@ from app.utils.json_types import JsonObject
 
 MAX_RECIPIENTS = 50
 MAX_SUBJECT_LENGTH = 1000
-"""Before it is cut to what a subject may have."""
+"""Before it is truncated to the limit of a subject."""
 
 
 class EmailConfig(ConfigModel):
-    """What a user writes."""
+    """The config as a user writes it."""
 
     recipients: list[str] = Field(min_length=1, max_length=MAX_RECIPIENTS)
     subject: str | None = Field(None, min_length=1)
@@ -63,15 +63,15 @@ class Email:
         return checked | {"subject": parsed.subject}
 
     def mask(self, config: JsonObject) -> JsonObject:
-        """There is nothing secret in it."""
+        """Nothing in it is secret."""
         return config
 
     def unmask(self, config: JsonObject, stored: JsonObject) -> JsonObject:
-        """There is nothing secret in it."""
+        """Nothing in it is secret."""
         return config
 
     def carry_over(self, config: JsonObject, stored: JsonObject, now: datetime) -> JsonObject:
-        """Nothing outlives an edit."""
+        """Nothing is kept after an edit."""
         return config
 
     def recipients(self, config: JsonObject) -> list[str]:
@@ -79,15 +79,15 @@ class Email:
         return list({address.lower(): address for address in reversed(config["recipients"])}.values())[::-1]
 
     def takes_digests(self, config: JsonObject) -> bool:
-        """A digest says all of it."""
+        """Digests are supported."""
         return True
 
     def no_reports(self, config: JsonObject) -> str | None:
-        """Mail takes them."""
+        """Reports are supported."""
         return None
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
-        """Write the mail that every attempt will send."""
+        """Render the mail that every attempt sends."""
         parts, warning = mail_text.write(config["template"], notification)
         warnings = [warning] if warning else []
         if "subject" in config and notification.report is None:
@@ -98,7 +98,7 @@ class Email:
         return Rendered(parts | {"domain": self._domain(notification)}, "; ".join(warnings) or None)
 
     def _domain(self, notification: Notification) -> str:
-        """Find the domain under which Message-IDs are made: that of the sender, else that of this server."""
+        """Return the domain for Message-IDs: the sender's, else this server's."""
         try:
             return read_sender(self._settings().smtp_from or "").domain
         except ValueError:
@@ -106,7 +106,7 @@ class Email:
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Sender]:
-        """Open the way to the mail server; connections live as long."""
+        """Open a sender for the mail server, with its connections."""
         sender = SmtpSender(self._settings())
         try:
             yield sender

@@ -1,4 +1,4 @@
-"""Reads the config of an action: unknown fields and wrong types are refused at their path, and no value is repeated."""
+"""Validates the config of an action. Errors name the path of the field and repeat no value."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from app.utils import validation_messages
 
 
 class ConfigModel(BaseModel):
-    """What configs share: nothing unknown, nothing converted."""
+    """The base of configs: no unknown fields, no conversion."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -22,7 +22,7 @@ Model = TypeVar("Model", bound=ConfigModel)
 
 
 def parse(model: type[Model], config: dict[str, Any]) -> Model:
-    """Read a config.
+    """Validate a config.
 
     Raises: InvalidInput, with fields such as `config.url`.
     """
@@ -39,9 +39,9 @@ def parse(model: type[Model], config: dict[str, Any]) -> Model:
 
 
 def try_template(field: str, render: Callable[[Notification], object]) -> None:
-    """Try a user's template with one notification of each sort.
+    """Try a user's template with sample notifications.
 
-    It may make nothing of one without a rule: the built-in text takes its place there.
+    It may render to nothing for one without a rule: the built-in text is used there.
 
     Raises: InvalidInput.
     """
@@ -54,5 +54,5 @@ def try_template(field: str, render: Callable[[Notification], object]) -> None:
 
 
 def refuse(field: str, message: str) -> InvalidInput:
-    """Make the error of one field of a config."""
+    """Create the error of one field of a config."""
     return InvalidInput([FieldError(f"config.{field}", message)])

@@ -1,4 +1,4 @@
-"""The bodies of webhooks: our own format, those of chat services and PagerDuty, and the user's template."""
+"""The bodies of webhooks: the standard format, those of chat services and PagerDuty, and the user's template."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,17 +18,17 @@ from app.utils.json_types import JsonObject
 
 MAX_BYTES = 64 * 1024
 MAX_TEXT_LENGTH = 1000
-"""Of an alert that is too large for a webhook."""
+"""For texts of an alert that is too large for a webhook."""
 MAX_LISTED = 10
-"""Items of each list in a report that is too large for a webhook."""
+"""For lists in a report that is too large for a webhook."""
 PAGERDUTY_URL = "https://events.pagerduty.com/v2/enqueue"
 SECRET_PATHS = frozenset({"slack", "teams", "google_chat", "discord"})
-"""Services whose URL is itself the secret."""
+"""Services whose URL is the secret."""
 MAX_ROUTING_KEY_LENGTH = 64
 
 
 def check(name: str | None, body: str | None, routing_key: str | None) -> JsonObject:
-    """Check what belongs to the format; return what of it is kept in the config.
+    """Validate the fields of the format; return those that are kept in the config.
 
     Raises: InvalidInput.
     """
@@ -52,7 +52,7 @@ def check(name: str | None, body: str | None, routing_key: str | None) -> JsonOb
 
 
 def render(config: JsonObject, notification: Notification) -> Rendered:
-    """Make the body; what is frozen here is sent on every attempt."""
+    """Render the body, which is frozen and sent on every attempt."""
     name = config["format"]
     if "body" in config:
         try:
@@ -65,7 +65,7 @@ def render(config: JsonObject, notification: Notification) -> Rendered:
 
 
 def _for_chat(name: str, notification: Notification) -> bytes:
-    """Write a chat service's message; where it takes no such long one, every long text is cut."""
+    """Build a chat service's message. If it is too long, truncate every long text."""
     message = compose(notification)
     for max_length in (None, 1000, 300, 60):
         shortened = message if max_length is None else message.truncated(max_length)
@@ -80,10 +80,10 @@ def _frozen(body: bytes, warning: str | None = None) -> Rendered:
 
 
 def sent_bodies(config: JsonObject, envelope: Envelope) -> list[bytes]:
-    """Return what to send, in this order.
+    """Return the bodies to send, in this order.
 
-    PagerDuty's routing key joins only now, since what is frozen is stored in clear. Its tests have a key of their own
-    each, by which they end at once: nobody is to be called twice for one.
+    PagerDuty's routing key is added only here, because frozen content is stored in clear. Each of its tests has its own
+    key and is resolved at once, so that nobody is called twice.
     """
     body = envelope.content["body"].encode()
     if config["format"] != "pagerduty":
@@ -104,7 +104,7 @@ def _templated(source: str, notification: Notification) -> bytes:
 
 
 def template_values(notification: Notification) -> JsonObject:
-    """Name what a user's template sees: the names of a webhook's `data`, and when and what it is."""
+    """Return the variables of a user's template: the fields of a webhook's `data`, its type and time."""
     return {
         "type": notification.type.value,
         "timestamp": rfc3339(notification.timestamp),
@@ -118,7 +118,7 @@ def template_values(notification: Notification) -> JsonObject:
 
 
 def standard(notification: Notification) -> bytes:
-    """Write the body of format `standard`, within 64 KiB: what does not fit is left out, and that is told."""
+    """Build the body of format `standard`, within 64 KiB. It says if something is omitted."""
     if notification.report is not None:
         return _report(notification, notification.report)
     logs = list(notification.logs)
@@ -139,7 +139,7 @@ def standard(notification: Notification) -> bytes:
 
 
 def _report(notification: Notification, report: JsonObject) -> bytes:
-    """Write a report; of one that is too large the long lists end early, and that is told."""
+    """Build the body of a report. If it is too large, long lists are truncated, and it says so."""
     body = _standard(notification, None, [])
     if len(body) <= MAX_BYTES:
         return body
@@ -147,14 +147,14 @@ def _report(notification: Notification, report: JsonObject) -> bytes:
 
 
 def _shortened(value: Any) -> Any:
-    """Cut the lists in a value of a report."""
+    """Truncate the lists in a value of a report."""
     if isinstance(value, dict):
         return {name: _shortened(part) for name, part in value.items()}
     return value[:MAX_LISTED] if isinstance(value, list) else value
 
 
 def _truncate(value: Any) -> Any:
-    """Cut the long texts in a value of an alert."""
+    """Truncate the long texts in a value of an alert."""
     if isinstance(value, dict):
         return {name: _truncate(part) for name, part in value.items()}
     return truncate(value, MAX_TEXT_LENGTH) if isinstance(value, str) else value

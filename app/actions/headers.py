@@ -1,4 +1,4 @@
-"""Which headers a user may add to a webhook. Pure."""
+"""The headers that a user may add to a webhook. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ RESERVED = frozenset(
         "trailer", "transfer-encoding", "upgrade", "user-agent", "via",
     }
 )  # fmt: skip
-"""Headers that say how the request travels or who sends it."""
+"""Headers about the transport or the sender of the request."""
 RESERVED_PREFIXES = (
     "content-", "webhook-", "proxy-", "sec-", "x-forwarded-", "x-amz-", "x-aws-", "x-goog-", "x-google-",
     "x-envoy-", "x-ms-", "metadata",
 )  # fmt: skip
-"""What signs the webhook, and what clouds and proxies take for an order of their own."""
+"""Headers of the signature, and those that clouds and proxies act on."""
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Check the headers that a user adds; return what is wrong with each, by name.
+    """Validate a user's headers; return what is wrong with each, by name.
 
-    Returns: empty where all can be sent; messages repeat no value.
+    Returns: empty if all are valid. Messages repeat no value.
     """
     errors: dict[str, str] = {}
     seen: set[str] = set()

@@ -1,4 +1,4 @@
-"""Mail addresses: one plain address each, so strict that none can carry a second one, a header or a command. Pure."""
+"""Email addresses: so strict that none can contain a second one, a header or a command. Pure."""
 
 import re
 from email.errors import HeaderParseError
@@ -14,14 +14,14 @@ MAX_ADDRESS_LENGTH = 254
 MAX_LOCAL_LENGTH = 64
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 LOCAL = re.compile(rf"(?!.*=\?){ATOM}(\.{ATOM})*\Z")
-"""Without the beginning of an encoded word (RFC 2047): whoever writes it into a header decodes it."""
+"""Not the start of an encoded word (RFC 2047), which readers of headers decode."""
 LABEL = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)\Z")
 
 
 def check_address(text: str) -> str:
-    """Check one address; return it with its domain in ASCII.
+    """Validate one address; return it with its domain in ASCII.
 
-    Raises: ValueError, whose message says what is wanted and never repeats the address.
+    Raises: ValueError, whose message says what is expected and never repeats the address.
     """
     invalid = ValueError("must be one mail address, such as ops@example.com")
     local, at, domain = text.rpartition("@")
@@ -40,7 +40,7 @@ def check_address(text: str) -> str:
 
 
 def read_sender(text: str) -> Address:
-    """Read `SMTP_FROM`: an address, or a name with the address in angle brackets.
+    """Parse `SMTP_FROM`: an address, or a name with the address in angle brackets.
 
     Raises: ValueError.
     """
@@ -50,7 +50,7 @@ def read_sender(text: str) -> Address:
 
 
 def _decoded(name: str) -> str:
-    """Decode a name that is given in encoded words, as programs without Unicode want it."""
+    """Decode a name in encoded words, as programs without Unicode write it."""
     try:
         return str(make_header(decode_header(name)))
     except (HeaderParseError, LookupError, UnicodeError):

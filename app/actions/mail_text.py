@@ -1,4 +1,4 @@
-"""Writes mails from the templates under `templates/email/`, and puts them together as messages."""
+"""Renders mails from the templates under `templates/email/` and builds messages."""
 
 import re
 import unicodedata
@@ -23,21 +23,21 @@ from app.utils.json_types import JsonObject
 FOLDER = Path(__file__).resolve().parents[2] / "templates" / "email"
 BUILT_IN = "error_notification"
 REPORT = "_report"
-"""The template of reports. Actions cannot name it: it shows nothing of alerts."""
+"""The template of reports. Actions cannot choose it: it shows no alerts."""
 SIGNATURE = "\n-- \n"
-"""Above the line that says why one receives a mail."""
+"""Precedes the line that says why somebody receives the mail."""
 PARTS = {"subject": "subject.txt", "text": "body.txt", "html": "body.html"}
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\Z")
 ADDRESS = re.compile(r"(https?://[^\s<>\"']+[^\s<>\"'.,;:!?)\]])")
 MAX_SUBJECT_LENGTH = 200
 MAX_TEXT_LENGTH = 400
-"""Of each text of a mail: who wants all of it follows the links."""
+"""For each text in a mail; the links lead to the complete text."""
 BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Turn the direction of what follows, so that a text reads other than it is."""
+"""They change the direction of a text, so that it looks different."""
 
 
 def exists(name: str) -> bool:
-    """Return whether there is such a template, whole."""
+    """Return whether a template exists with all its parts."""
     return bool(NAME.match(name)) and all((FOLDER / name / part).is_file() for part in PARTS.values())
 
 
@@ -48,7 +48,7 @@ def names() -> list[str]:
 
 @lru_cache
 def _environment() -> Environment:
-    """The templates are files of the operator, and so trusted; what they show is not, and is escaped in HTML."""
+    """Build the environment. Templates are the operator's files and trusted; values are escaped in HTML."""
     environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=select_autoescape(["html"]),
@@ -61,12 +61,12 @@ def _environment() -> Environment:
 
 
 def short_line(value: object, max_length: int = MAX_TEXT_LENGTH) -> str:
-    """Make one line of a foreign text, and cut it where it is too long."""
+    """Turn a text from elsewhere into one line, truncated if it is too long."""
     return truncate(single_line(value), max_length)
 
 
 def linked(text: str, style: str) -> Markup:
-    """Make links of the web addresses in a text, for HTML."""
+    """Turn the URLs in a text into HTML links."""
     shown = Markup()
     for part in ADDRESS.split(text):
         is_link = ADDRESS.fullmatch(part)
@@ -77,7 +77,7 @@ def linked(text: str, style: str) -> Markup:
 def write(name: str, notification: Notification) -> tuple[dict[str, str], str | None]:
     """Write subject, text and HTML of a mail.
 
-    Returns: the parts, and a warning where the template could not be used and the built-in one, or plain text, was.
+    Returns: the parts, and a warning if the built-in template or plain text replaced an unusable template.
     """
     message_content = compose(notification).truncated(MAX_TEXT_LENGTH)
     values = {
@@ -105,7 +105,7 @@ def write(name: str, notification: Notification) -> tuple[dict[str, str], str | 
 
 
 def plain_report(report: JsonObject, base_url: str, timezone: str, now: datetime) -> str:
-    """Write a report for a terminal: the text of its mail, without what says why one receives it."""
+    """Render a report for a terminal: the text of its mail without the signature."""
     notification = report_words.to_notification(report, "", base_url, timezone, now)
     return write(REPORT, notification)[0]["text"].partition(SIGNATURE)[0].rstrip()
 
@@ -117,15 +117,15 @@ def _plain(content: MessageContent) -> dict[str, str]:
 
 
 def one_line(text: str) -> str:
-    """Make a subject of a text: one line without control, format and bidirectional characters, not too long.
+    """Turn a text into a subject: one line without control, format and bidirectional characters, not too long.
 
-    An encoded word (RFC 2047) in it is taken apart: whoever reads a header decodes it, and it may hold line breaks.
+    Encoded words (RFC 2047) in it are broken: readers of headers decode them, and they may contain line breaks.
     """
     return truncate(mail_headers.visible(text).replace(mail_headers.ENCODED_WORD, "= ?"), MAX_SUBJECT_LENGTH)
 
 
 def message(envelope: Envelope, sender: Address) -> bytes:
-    """Put a mail together: the same on every attempt, under one Message-ID, threaded with its alert's others."""
+    """Build a message: the same on every attempt, with one Message-ID, in the thread of its alert."""
     content: Mapping[str, str] = envelope.content
     fields = {
         "Subject": mail_headers.unstructured("Subject", one_line(content["subject"])),
@@ -147,7 +147,7 @@ def message(envelope: Envelope, sender: Address) -> bytes:
 
 
 def _body(content: Mapping[str, str], delivery_id: str) -> bytes:
-    """Write the parts of a mail, and the headers that describe them."""
+    """Build the parts of a mail and the headers that describe them."""
     body = EmailMessage(policy=SMTP)
     body.set_content(_tidy(content["text"]), cte="quoted-printable")
     if "html" in content:
@@ -157,7 +157,7 @@ def _body(content: Mapping[str, str], delivery_id: str) -> bytes:
 
 
 def _tidy(text: str) -> str:
-    """Leave out what no mail may hold."""
+    """Remove characters that are not allowed in mails."""
     return "".join(
         part
         for part in text

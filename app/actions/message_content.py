@@ -1,4 +1,4 @@
-"""What a notification tells, in words that every channel shares. Pure."""
+"""The content of a notification in words, shared by all channels. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from app.utils.quantities import number
 
 CONSOLE_URL = "https://console.twilio.com/us1/monitor/logs"
 CONSOLE_PATHS = {"CA": "calls", "SM": "sms", "MM": "sms", "NO": "debugger/errors"}
-"""Where Twilio's Console shows a log, by the first letters of its sid."""
+"""The paths of logs in Twilio's Console, by the first letters of the SID."""
 STATES = {
     NotificationType.FIRING: "Firing",
     NotificationType.UPDATE: "Still firing",
@@ -30,7 +30,7 @@ BUTTONS = {
     NotificationType.TEST: "Open GiftPulse",
     NotificationType.REPORT: "Open the report",
 }
-"""What leads from a message to this server. It is a link alone: opening it changes nothing."""
+"""The labels of links from a message to this server. Opening a link changes nothing."""
 BUILT_IN_ADVICE = {
     "GiftPulse cannot read Twilio": (
         "Check the account's credentials, and that this server can reach Twilio. Reading continues where it stopped."
@@ -40,7 +40,7 @@ BUILT_IN_ADVICE = {
     "Deliveries are overdue": "Check that a worker is running and can reach the database and the broker.",
     "Action disabled": "Fix the error that the receiver returned, enable the action, and retry its failed deliveries.",
 }
-"""What to do about an alert that no rule opened, by its name."""
+"""The advice for built-in alerts, by name."""
 CONDITION_ADVICE = {
     "no_data": "Check that what should send is still sending, and that Twilio's Console shows its traffic.",
     "spike": "Check in the newest logs what the extra traffic is, and whether it is yours.",
@@ -48,7 +48,7 @@ CONDITION_ADVICE = {
     "stuck": "Twilio has not reported a final state for these. Check them in its Console, and check its status page.",
     "new_value": "Check whether the new value is expected. If it is, acknowledge the alert.",
 }
-"""What to do about an alert that is not about errors, though some of its logs may have one."""
+"""The advice for alerts that are not about errors, even if some of their logs have one."""
 ADVICE_AFTER_RESOLVE = {
     "insufficient_data": "There were too few logs to judge. Check that traffic arrives as it should.",
     "new_normal": "This now counts as normal. If it should not, investigate and edit the rule.",
@@ -57,43 +57,43 @@ ADVICE_AFTER_RESOLVE = {
     "rule_disabled": "The problem may continue. Nothing watches for it until the rule is enabled again.",
     "rule_deleted": "The problem may continue. Nothing watches for it, since the rule was deleted.",
 }
-"""What to do after an alert that did not end because all is well."""
+"""The advice after a resolve that does not mean that all is well."""
 COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
 RESOLVED_COLOUR = "#1a7f4b"
 MANY = 5
-"""From so many receivers on, advice about a single number is none."""
+"""With this many receivers, advice about a single number does not help."""
 
 
 @dataclass(frozen=True)
 class MessageContent:
-    """One notification, told."""
+    """One notification in words."""
 
     state: str
     """`Firing`, `Still firing`, `Resolved`, `Digest`, `Test`."""
     title: str
-    """The name of the rule, or what is wrong."""
+    """The name of the rule or the built-in problem."""
     summary: str
     severity: Severity
     colour: str
     """As `#rrggbb`."""
     facts: Sequence[tuple[str, str]]
-    """Names and values, in the order of their weight."""
+    """Names and values, the most important first."""
     code: int | None
     code_means: str
     cause: str
     docs: str
     next_step: str
     samples: Sequence[tuple[str, str]]
-    """Sids, and where Twilio's Console shows them."""
+    """SIDs, and their addresses in Twilio's Console."""
     link: str
-    """The alert on this server."""
+    """The address of the alert on this server."""
     description: str = ""
-    """Of the rule: what its author wants to be known, such as the link to a runbook."""
+    """The description of the rule, for example with a link to a runbook."""
     timezone: str = "UTC"
     digest_items: Sequence[tuple[str, str]] = ()
-    """Of a digest: what it tells of, and where this server shows each."""
+    """For a digest: its items, and their addresses on this server."""
     button: str = "Open the alert"
-    """The words of the link."""
+    """The label of the link."""
 
     @property
     def headline(self) -> str:
@@ -101,7 +101,7 @@ class MessageContent:
         return f"{self.state}: {self.title}"
 
     def truncated(self, max_length: int) -> "MessageContent":
-        """Tell the same with no text longer than this."""
+        """Return a copy with no text longer than this."""
         return replace(
             self,
             title=truncate(self.title, max_length),
@@ -116,12 +116,12 @@ class MessageContent:
 
 
 def truncate(text: str, limit: int) -> str:
-    """Shorten a text, and show that it was."""
+    """Shorten a text, visibly."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def cut_words(text: str, limit: int) -> str:
-    """Shorten a text as `truncate` does, but between words, so that a link stays whole or goes."""
+    """Shorten a text between words, so that no link is cut."""
     return text if len(text) <= limit else text[:limit].rpartition(" ")[0] + "…"
 
 
@@ -157,7 +157,7 @@ def _samples(alert: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def link_to(notification: Notification) -> str:
-    """Say where this server shows what the notification tells of."""
+    """Return the address of the notification's subject on this server."""
     alert_id = notification.alert.get("id")
     if notification.report is not None:
         return report_words.link_to(notification.report, notification.base_url)
@@ -167,13 +167,13 @@ def link_to(notification: Notification) -> str:
 
 
 def console_url(sid: str) -> str:
-    """Say where Twilio's Console shows a log."""
+    """Return the address of a log in Twilio's Console."""
     path = CONSOLE_PATHS.get(sid[:2])
     return f"{CONSOLE_URL}/{path}/{sid}" if path else CONSOLE_URL
 
 
 def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
-    """Say what to do now."""
+    """Return what to do now."""
     if notification.report is not None:
         return report_words.next_step(notification.report)
     if notification.type == NotificationType.TEST:
@@ -202,7 +202,7 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
 
 
 def _for_many(spread: Spread) -> str:
-    """Say what to do where many numbers are hit: no single one of them is the cause."""
+    """Return what to do if many numbers are affected: no single one is the cause."""
     many = f"{number(spread.receivers)}{' or more' if spread.capped else ''} numbers are affected"
     if spread.senders == 1:
         place = f", all in one country: {country(spread.countries[0])}" if len(spread.countries) == 1 else ""

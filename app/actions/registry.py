@@ -1,4 +1,4 @@
-"""The kinds of actions, by their names."""
+"""The kinds of actions by name."""
 
 from app.actions.apprise import Apprise
 from app.actions.base import ActionKind

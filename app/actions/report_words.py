@@ -1,4 +1,4 @@
-"""A report in words: what mails, chats and the command line say of its figures. Pure."""
+"""The content of a report in words, for mails, chats and the command line. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -17,17 +17,17 @@ from app.utils.quantities import duration, money, number
 Report = Mapping[str, Any]
 TITLES = {"day": "Daily report", "week": "Weekly report", "": "Report"}
 TYPES = {"call": ("call", "calls"), "message": ("message", "messages"), "error": ("error entry", "error entries")}
-"""What one and several logs of a type are called."""
+"""Singular and plural of the log types."""
 STATES = {"gap": "missing for good", "not_yet": "not read yet"}
 SHOWN = 3
 HOUR = timedelta(hours=1)
 HOURS_A_BAR = 2
 NOISY_FROM = 10
-"""A rule with so many notifications, none of its alerts acknowledged, is noise."""
+"""A rule with this many notifications and no acknowledged alert is noisy."""
 
 
 def to_notification(report: JsonObject, every: str, base_url: str, timezone: str, now: datetime) -> Notification:
-    """Make a notification of a report, in the shape of an alert, so that every receiver can show it.
+    """Turn a report into a notification in the shape of an alert, which every receiver can show.
 
     Args:    every: `day`, `week`, or empty for any other span.
     """
@@ -53,7 +53,7 @@ def to_notification(report: JsonObject, every: str, base_url: str, timezone: str
 
 
 def summary(report: Report) -> str:
-    """Say the most in one sentence: how much, how much of it was delivered, and how many alerts."""
+    """Summarize the report in one sentence: volume, share delivered, and alerts."""
     parts = [f"{_count(report['traffic']['total'], 'log', 'logs')}{_in_brackets(change(report['traffic'], 'total'))}"]
     if report["delivery"]["share"] is not None:
         parts.append(f"{percent(report['delivery']['share'])} of messages delivered")
@@ -102,21 +102,21 @@ def _alerts(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _listed(label: str, values: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """List some values, and say how many more there are."""
+    """List some values and the number of further ones."""
     more = len(values) - SHOWN
     if values:
         yield label, ", ".join(values[:SHOWN]) + (f" and {number(more)} more" if more > 0 else "")
 
 
 def cost_line(item: Report) -> str:
-    """Write an amount with its unit, and the one before."""
+    """Write an amount with its unit, and the previous one."""
     unit = single_line(item["unit"])
     was = "" if item["before"] is None else f" ({amount(item['before'])} {unit} before)"
     return f"{amount(item['amount'])} {unit}{was}"
 
 
 def code_line(item: Report) -> str:
-    """Write an error code with how often it came, what it means and what to do."""
+    """Write an error code with its count, meaning and advice."""
     counted = f"{number(item['count'])} times" if item["count"] != 1 else "once"
     return f"{item['error_code']} {item['message']}: {counted}{before(item)}. {item['next_step']}"
 
@@ -128,13 +128,13 @@ def noisy_line(item: Report) -> str:
 
 
 def not_read_line(item: Report, timezone: str) -> str:
-    """Write a time that was not read."""
+    """Write a time span that was not read."""
     times = f"{moment(item['since'], timezone)} to {moment(item['until'], timezone)}"
     return f"{TYPES[item['log_type']][1]} of {item['account_sid']}, {times}: {STATES[item['state']]}"
 
 
 def next_step(report: Report) -> str:
-    """Say the one thing that is worth doing."""
+    """Return the most useful next step."""
     alerts, noisiest = report["alerts"], report["rules"]["noisiest"]
     if not report["whole"]:
         return "Not all of the time was read, so figures may be too low. Look under Accounts for the reason."
@@ -166,14 +166,14 @@ def _about_unwatched(items: Sequence[Report]) -> str:
 
 
 def _enumerated(names: Sequence[str]) -> str:
-    """Write a list as a sentence has it; of many the first."""
+    """Write a list as in a sentence; of a long one only the first items."""
     if len(names) > SHOWN:
         return f"{', '.join(names[:SHOWN])} and {number(len(names) - SHOWN)} more"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def link_to(report: Report, base_url: str) -> str:
-    """Say where this server shows the report."""
+    """Return the address of the report on this server."""
     return f"{base_url}/report?{urlencode({'since': report['since'], 'until': report['until']})}"
 
 
@@ -188,7 +188,7 @@ def moment(at: str, timezone: str) -> str:
 
 
 def bar_label(at: str, timezone: str, *, hourly: bool) -> str:
-    """Write when a bar begins: `08:00`, or of a day `Mon 23`."""
+    """Write when a bar begins: `08:00`, or `Mon 23` for a day."""
     return to_zone(datetime.fromisoformat(at), ZoneInfo(timezone)).strftime("%H:%M" if hourly else "%a %-d")
 
 
@@ -199,7 +199,7 @@ def is_hourly(report: Report) -> bool:
 
 
 def bars(report: Report) -> Sequence[Report]:
-    """Return the steps of the traffic as a mail shows them: several hours in one bar, so that a day fits a screen."""
+    """Return the bars of the traffic in a mail: one combines several hours, so that a day fits a screen."""
     steps: Sequence[Report] = report["traffic"]["series"]
     if not is_hourly(report):
         return steps
@@ -213,7 +213,7 @@ def most(report: Report) -> int:
 
 
 def alerts_line(report: Report) -> str:
-    """Say in a sentence or two how many alerts there were, and how fast people were."""
+    """Describe in a sentence or two how many alerts there were, and how fast people reacted."""
     alerts = report["alerts"]
     counted = f"{_count(alerts['total'], 'alert', 'alerts')}{before(alerts)}"
     parts = [f"{counted}, {number(alerts['open'])} still open."]
@@ -225,7 +225,7 @@ def alerts_line(report: Report) -> str:
 
 
 def reaction(item: Report) -> str:
-    """Say how fast an alert was acknowledged and resolved."""
+    """Describe how fast an alert was acknowledged and resolved."""
     acknowledged, resolved = item["seconds_to_acknowledge"], item["seconds_to_resolve"]
     who = single_line(item["acknowledged_by"])
     parts = []
@@ -236,7 +236,7 @@ def reaction(item: Report) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share of one; only exactly everything is 100%."""
+    """Write a share as a percentage; only exactly 1 is 100%."""
     return f"{number(min(share * 100, 99.99) if share < 1 else 100)}%"
 
 
@@ -251,7 +251,7 @@ def seconds(value: float) -> str:
 
 
 def change(item: Report, name: str) -> str:
-    """Say how a count differs from the one before; empty where there was none, or it is not known."""
+    """Describe how a count differs from the previous one; empty if that is 0 or unknown."""
     count, was = item[name], item["before"]
     if not was:
         return ""
@@ -264,7 +264,7 @@ def change(item: Report, name: str) -> str:
 
 
 def before(item: Report) -> str:
-    """Write a count of the span before in brackets, after a space; empty where that span was not read whole."""
+    """Write the count of the previous span in brackets, after a space; empty if that span was not completely read."""
     return "" if item["before"] is None else f" ({number(item['before'])} before)"
 
 

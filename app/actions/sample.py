@@ -1,4 +1,4 @@
-"""A made-up alert: to try an action with, and to try a template with when it is saved."""
+"""Sample alerts, for testing an action and for validating a template."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ SAMPLE_ID = "00000000-0000-0000-0000-000000000000"
 
 
 def sample_alert(at: str) -> JsonObject:
-    """Make an alert in the shape of the API."""
+    """Build an alert in the shape of the API."""
     return make_alert(
         id=SAMPLE_ID,
         rule_name="Test of an action",
@@ -32,12 +32,12 @@ def sample_alert(at: str) -> JsonObject:
 
 
 def sample_notification(base_url: str, now: datetime) -> Notification:
-    """Make the notification of a test."""
+    """Build the notification of a test."""
     return Notification(NotificationType.TEST, now, sample_alert(rfc3339(now)), None, [], base_url)
 
 
 def sample_notifications() -> list[Notification]:
-    """Make one notification of each sort that a template must stand: with and without a rule, logs, and a code."""
+    """Build one notification of each sort that a template must handle: with and without a rule, logs and a code."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     at, base_url = rfc3339(now), "http://localhost:8000"
     sparse = 'said "no" \\ and\nleft <b>&amp;</b> {{ it }}'

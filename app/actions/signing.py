@@ -15,14 +15,14 @@ SECRET_BYTES = 32
 
 
 def make_secret() -> str:
-    """Make a new secret."""
+    """Create a secret."""
     return PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def key_of(secret: str) -> bytes:
-    """Read the key out of a secret.
+    """Decode the key from a secret.
 
-    Raises: ValueError, whose message says what is wanted and never repeats the secret.
+    Raises: ValueError, whose message says what is expected and never repeats the secret.
     """
     wanted = "must be whsec_ and the base64 of 24 to 64 bytes; leave it out and one is made"
     if not secret.startswith(PREFIX):
@@ -37,7 +37,7 @@ def key_of(secret: str) -> bytes:
 
 
 def sign(secrets_in_use: Sequence[str], delivery_id: str, timestamp: int, body: bytes) -> str:
-    """Sign what is sent with each secret that still counts: the value of `webhook-signature`.
+    """Sign a body with each valid secret; return the value of `webhook-signature`.
 
     Args:    timestamp: seconds since 1970, of this attempt.
     """

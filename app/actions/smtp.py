@@ -1,4 +1,4 @@
-"""Sends mails by SMTP. One transaction a recipient: one bad address costs the others nothing."""
+"""Sends mails by SMTP, one transaction per recipient: one bad address does not affect the others."""
 
 import asyncio
 import ssl
@@ -17,7 +17,7 @@ from app.utils.json_types import JsonObject
 from app.utils.redact import clean_text, hide_secrets
 
 ATTEMPT_SECONDS = 60.0
-"""The whole attempt. The last reply may take long, and giving up on it sends a mail twice."""
+"""For the whole attempt. The last reply may take long, and giving up on it would send the mail twice."""
 STEP_SECONDS = 45.0
 CONNECT_SECONDS = 15.0
 MAX_CONNECTIONS = 16
@@ -31,7 +31,7 @@ class _Connection:
 
 
 class SmtpSender:
-    """Connections to the one mail server, kept while a batch goes out. Use it inside `connected()` of the kind."""
+    """Connections to the mail server for one batch. Use it inside `connected()` of the kind."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -91,7 +91,7 @@ class SmtpSender:
         return Receipt(answer.code, _clean_reply(answer.message, self._secrets(recipient)))
 
     def _secrets(self, recipient: str) -> list[str]:
-        """Name what a reply may give back that is nobody's business: the login, and whom the mail is for."""
+        """List the secrets that a reply may repeat: the login and the recipient."""
         user = self._settings.smtp_user or ""
         password = self._settings.smtp_password.get_secret_value() if self._settings.smtp_password else ""
         return [user, password, f"\0{user}\0{password}", recipient, recipient.lower()]
@@ -115,19 +115,19 @@ class SmtpSender:
         return _Connection(client)
 
     async def close(self) -> None:
-        """Take leave of the server."""
+        """Close the connections politely."""
         await asyncio.gather(*(_quit(connection) for connection in self._idle))
         self._idle.clear()
 
 
 class _Step:
-    """How far an attempt has come."""
+    """The step that an attempt has reached."""
 
     name: str = "connection"
 
 
 def make_client(settings: Settings, timeout_seconds: float) -> aiosmtplib.SMTP:
-    """Make a client of the mail server that the settings name; it is not connected yet."""
+    """Create a client of the mail server from the settings, not connected yet."""
     return aiosmtplib.SMTP(
         hostname=settings.smtp_host,
         port=settings.smtp_port,
@@ -139,7 +139,7 @@ def make_client(settings: Settings, timeout_seconds: float) -> aiosmtplib.SMTP:
 
 
 async def login(client: aiosmtplib.SMTP, settings: Settings) -> None:
-    """Sign in where the settings name a user."""
+    """Log in if the settings name a user."""
     if settings.smtp_user:
         password = settings.smtp_password.get_secret_value() if settings.smtp_password else ""
         await client.login(settings.smtp_user, password)
@@ -150,12 +150,12 @@ async def _quit(connection: _Connection) -> None:
         async with asyncio.timeout(5):
             await connection.client.execute_command(b"QUIT")
     except (aiosmtplib.SMTPException, OSError):
-        pass  # it has our mails, and is left all the same
+        pass  # the server has our mails already
     _abort(connection.client)
 
 
 def _abort(client: aiosmtplib.SMTP) -> None:
-    """Close a connection at once: TLS would wait for the server's goodbye, and the loop may not live so long."""
+    """Close a connection at once: TLS would wait for the server, and the event loop may end before."""
     transport = client.transport
     client.close()
     if isinstance(transport, asyncio.WriteTransport):
@@ -179,12 +179,12 @@ STEPS: dict[str, tuple[str, str]] = {
 
 
 def _clean_reply(reply: str, secrets: Sequence[str]) -> str:
-    """Make a server's reply fit to be kept."""
+    """Clean a server's reply for storage."""
     return clean_text(hide_secrets(reply, secrets), 1024)
 
 
 def _explain(error: Exception, step: str, secrets: Sequence[str]) -> SendError:
-    """Return which step failed, and tell what stays from what may pass: 5yz fails, everything else is tried again."""
+    """Describe the failed step. A reply 5yz is permanent; everything else is retried."""
     refused, advice = STEPS[step]
     code, reply = _reply(error)
     if code is not None:
@@ -210,7 +210,7 @@ def _explain(error: Exception, step: str, secrets: Sequence[str]) -> SendError:
 
 
 def _reply(error: Exception) -> tuple[int | None, str]:
-    """Find the server's reply in an error."""
+    """Return the server's reply from an error."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
         return (error.code, error.message) if error.code > 0 else (None, "")
     return None, ""

@@ -1,4 +1,4 @@
-"""What one rendering of a user's template may use: steps, characters, time; and how much a value weighs."""
+"""The budget for rendering a user's template: steps, characters and time; and the weight of values."""
 
 import time
 from collections.abc import Mapping
@@ -13,12 +13,12 @@ MAX_CHARACTERS = 256 * 1024
 MAX_SECONDS = 1.0
 MAX_NUMBER = 10**15
 ITEM_WEIGHT = 8
-"""In characters: about what an item takes when it is written."""
+"""In characters: the approximate length of a written item."""
 
 
 @dataclass
 class Budget:
-    """What one rendering may still use."""
+    """The remaining budget of one rendering."""
 
     steps: int = MAX_STEPS
     characters: int = MAX_CHARACTERS
@@ -34,7 +34,7 @@ class Budget:
             raise SecurityError("it takes too many steps")
 
     def spend(self, characters: int) -> None:
-        """Count a step that makes so many characters, or items of a list.
+        """Count a step that creates this many characters or list items.
 
         Raises: SecurityError.
         """
@@ -48,7 +48,7 @@ budget: ContextVar[Budget] = ContextVar("budget")
 
 
 def spend(value: Any) -> Any:
-    """Count a new value, and return it.
+    """Count a new value and return it.
 
     Raises: SecurityError.
     """
@@ -64,10 +64,10 @@ def spend(value: Any) -> Any:
 
 
 def _weigh(value: Any) -> None:
-    """Refuse a value that is too large when written out.
+    """Reject a value that is too large when written out.
 
-    A list may hold another many times: it is small where it stands, and endless to write, compare or sort. What it
-    holds is counted as often as it is held, so that no value costs more than so much, whatever is done with it.
+    A list may contain another many times: it is small in memory, but huge to write, compare or sort. Its items are
+    counted as often as they occur, which bounds the cost of every operation.
     """
     left, pending = MAX_CHARACTERS, [value]
     while pending:

@@ -1,8 +1,8 @@
-"""The users' own templates: a small language inside Jinja2 that can read nothing but what it is given, and must end.
+"""Users' templates: a small subset of Jinja2 that can read only its variables and always terminates.
 
-A template may branch, loop over short lists, and use the filters listed here. It has no macros, no recursion, no
-imports and no attributes but those of JSON; whatever makes text or lists longer is counted against a budget. So the
-time and memory of a rendering have a bound that does not depend on what the template says.
+A template may branch, loop over short lists, and use the filters listed here. It has no macros, recursion, imports or
+attributes other than JSON's. Everything that makes texts or lists longer is counted against a budget, so the time and
+memory of a rendering are bounded for every template.
 """
 
 import functools
@@ -56,15 +56,15 @@ LOOP_NAMES = frozenset(
 
 
 class UnusableTemplate(ValueError):
-    """The template cannot be used; the message says where and why, and repeats none of what it was given."""
+    """The template is invalid. The message says where and why, without repeating values."""
 
 
 class EmptyResult(UnusableTemplate):
-    """The template makes nothing of what it was given."""
+    """The template rendered to nothing."""
 
 
 class _JsonText(str):
-    """Text that is JSON already."""
+    """A text that is JSON already."""
 
     __slots__ = ()
 
@@ -78,7 +78,7 @@ def _counted(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _each(values: Any) -> Iterator[Any]:
-    """Go through what a loop goes through, one step at a time."""
+    """Iterate over a loop's items and count each step."""
     for value in values:
         budget.get().step()
         yield value
@@ -91,7 +91,7 @@ def _concat(parts: Sequence[Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    """Write a value as text, as templates show it."""
+    """Convert a value to text, as templates show it."""
     if isinstance(value, str):
         return value
     if value is None or isinstance(value, Undefined):
@@ -200,7 +200,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         self.globals = {"range": _range}
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Let through the methods that make nothing longer."""
+        """Allow the methods that make nothing longer."""
         if isinstance(obj, Undefined):
             return not attr.startswith("_")
         if isinstance(obj, str):
@@ -210,7 +210,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         return isinstance(obj, LoopContext) and attr in LOOP_NAMES
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """Let through what `is_safe_attribute` let through, and `range`."""
+        """Allow what `is_safe_attribute` allows, and `range`."""
         owner = getattr(obj, "__self__", None)
         return obj is _range or isinstance(owner, str | dict | LoopContext)
 
@@ -223,12 +223,12 @@ class _Environment(ImmutableSandboxedEnvironment):
         return spend(super().call(context, obj, *args, **kwargs))
 
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
-        """Refuse what may not be read, where the sandbox alone would show nothing."""
+        """Raise for forbidden attributes, where the sandbox alone would show nothing."""
         raise SecurityError(f"{attribute} cannot be read")
 
 
 def _as_json(value: Any) -> str:
-    """Put a value into JSON: text as it stands between quotation marks, everything else as JSON has it."""
+    """Write a value into JSON: a text as between quotation marks, everything else as JSON."""
     if isinstance(value, _JsonText):
         return value
     if isinstance(value, Undefined):
@@ -245,7 +245,7 @@ _FOR_TEXT = _Environment(_plain)
 
 
 def _check(tree: nodes.Template) -> None:
-    """Refuse what is not in the language, and count what loops and concatenations do."""
+    """Reject everything outside the language, and add counting to loops and concatenations."""
     pending: list[tuple[nodes.Node, int, int]] = [(tree, 0, 0)]
     while pending:
         node, depth, loops = pending.pop()
@@ -269,7 +269,7 @@ def _is_hidden(node: nodes.Node) -> bool:
 
 
 def _count_built(node: nodes.Node) -> None:
-    """Let our own filters put texts together, where the template says `~`, and count lists where it writes them."""
+    """Replace `~` by a counting filter, and count lists where they are written."""
     for name, value in node.iter_fields():
         if isinstance(value, list):
             value[:] = [_counting(item) for item in value]
@@ -345,7 +345,7 @@ def _whole(text: str) -> str:
 
 
 def _line(error: Exception) -> str:
-    """Find the line of the template at which it failed."""
+    """Return the line of the template at which it failed."""
     trace, line = error.__traceback__, 0
     while trace is not None:
         if trace.tb_frame.f_code.co_filename in ("<template>", "<unknown>"):
@@ -355,12 +355,12 @@ def _line(error: Exception) -> str:
 
 
 def render_json(source: str, values: Mapping[str, Any], max_length: int) -> bytes:
-    """Render a template that makes JSON.
+    """Render a template to JSON.
 
-    Texts are escaped for the quotation marks they stand in; `tojson` writes a value whole.
+    Texts are escaped for use between quotation marks; `tojson` writes a complete value.
 
-    Args:    max_length: how many characters it may make.
-    Raises:  UnusableTemplate; EmptyResult where it makes nothing.
+    Args:    max_length: the limit of the result, in characters.
+    Raises:  UnusableTemplate; EmptyResult if it renders to nothing.
     """
     text = _render(source, _FOR_JSON, values, max_length)
     if not text.strip():
@@ -379,7 +379,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def render_text(source: str, values: Mapping[str, Any], max_length: int) -> str:
-    """Render a template that makes plain text.
+    """Render a template to plain text.
 
     Raises: UnusableTemplate.
     """

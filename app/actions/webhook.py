@@ -33,11 +33,11 @@ TEAMS_STATUS = re.compile(rb"HTTP error (\d{3})")
 PERMANENT_REASONS = frozenset({"blocked"})
 UNCERTAIN_REASONS = frozenset({"timeout", "protocol"})
 END_PAUSE_SECONDS = 1.0
-"""How much longer each wait is before the end of a test is sent again; the first time at once, on a new connection."""
+"""Each wait before retrying the resolve of a test is this much longer. The first retry is immediate."""
 
 
 class WebhookConfig(ConfigModel):
-    """What a user writes."""
+    """The config as a user writes it."""
 
     url: str | None = None
     method: Literal["POST", "PUT", "PATCH"] = "POST"
@@ -57,11 +57,11 @@ class Webhook:
 
     @property
     def longest_attempt_seconds(self) -> float:
-        """The whole request."""
+        """The limit of the whole request."""
         return float(self._settings().webhook_timeout_seconds)
 
     def check(self, config: JsonObject) -> JsonObject:
-        """Return the config with its defaults filled in, and a secret where one signs and none was given.
+        """Return the config with defaults, and with a new secret if the format signs and none was given.
 
         Raises: InvalidInput.
         """
@@ -97,7 +97,7 @@ class Webhook:
             raise refuse("url", str(error)) from None
 
     def mask(self, config: JsonObject) -> JsonObject:
-        """Hide the secrets, the values of headers, and what of the URL is a secret."""
+        """Mask the secrets, the values of headers, and the secret part of the URL."""
         shown = {name: value for name, value in config.items() if name != "old_secrets"}
         shown["url"] = _shown_url(config)
         shown["headers"] = dict.fromkeys(config["headers"], HIDDEN)
@@ -108,7 +108,7 @@ class Webhook:
         return shown
 
     def unmask(self, config: JsonObject, stored: JsonObject) -> JsonObject:
-        """Put stored secrets where a masked value was sent back; a secret that is left out stays as it was."""
+        """Replace masked secrets by the stored ones; an omitted secret stays as it was."""
         masked = self.mask(stored)
         real = dict(config)
         for name in ("url", "secret", "routing_key"):
@@ -124,7 +124,7 @@ class Webhook:
         return real
 
     def carry_over(self, config: JsonObject, stored: JsonObject, now: datetime) -> JsonObject:
-        """Let the secret that was replaced sign for a day more."""
+        """Keep a replaced secret for one more day of signing."""
         kept = [old for old in stored.get("old_secrets", []) if datetime.fromisoformat(old["until"]) > now]
         if "secret" in stored and stored["secret"] != config.get("secret"):
             kept.insert(0, {"secret": stored["secret"], "until": rfc3339(now + OLD_SECRET_TTL)})
@@ -132,11 +132,11 @@ class Webhook:
         return config | ({"old_secrets": kept} if kept and "secret" in config else {})
 
     def recipients(self, config: JsonObject) -> list[str]:
-        """A webhook has one receiver: its URL, without what is secret in it."""
+        """A webhook has one recipient: its URL without the secret parts."""
         return [_shown_url(config, plain=True)]
 
     def takes_digests(self, config: JsonObject) -> bool:
-        """PagerDuty opens and closes an incident for each alert, by its own key."""
+        """PagerDuty gets no digests: it opens and closes one incident per alert."""
         return bool(config["format"] != "pagerduty")
 
     def no_reports(self, config: JsonObject) -> str | None:

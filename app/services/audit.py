@@ -63,7 +63,7 @@ def list_entries(
 
 
 def find_deletion(session: Session, target: str) -> AuditEntry | None:
-    """Return the entry of the deletion of an object; None where it was not deleted by somebody."""
+    """Return the entry of an object's deletion; None if nobody deleted it."""
     kind = target.partition(":")[0]
     query = select(AuditEntry).where(AuditEntry.target == target, AuditEntry.action == f"{kind}.delete")
     return session.scalar(query.order_by(AuditEntry.id.desc()).limit(1))

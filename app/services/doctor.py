@@ -74,7 +74,7 @@ def check(settings: Settings) -> Finding:
 
     Raises: ConfigError if a setting that every process needs is missing.
     """
-    settings.broker_url, settings.bootstrap_key  # noqa: B018  # asked for, so that a missing one is told
+    settings.broker_url, settings.bootstrap_key  # noqa: B018  # raises if it is missing
     for finding in (_database(), _secrets(settings)):
         if finding.result == "wrong":
             return finding

@@ -1,7 +1,7 @@
 """Removes a phone number, and the texts to and from it, from everything but the audit.
 
-Where a number is part of a key (a group, a sender's tally) a pseudonym takes its place: what belongs together stays so,
-and nothing leads from it to the number.
+In keys (groups, tallies of senders) a pseudonym replaces the number: equal keys stay equal, and the pseudonym does not
+reveal the number.
 """
 
 import re
@@ -27,10 +27,10 @@ BATCH_SIZE = 1_000
 DAY = timedelta(days=1)
 STATEMENT_TIMEOUT = "SET LOCAL statement_timeout = '15min'"
 SEPARATORS = "[-. ()/]{0,3}"
-"""What people write between the digits of a number."""
+"""Characters that people write between the digits of a number."""
 LOGS, CONFIGURATION = ("logs", "log_changes", "log_texts"), ("rules", "silences")
 DELETED = ("pushed_records", "quarantined_records", "idempotent_answers")
-"""Their rows hold what was received or answered as it was, texts and all."""
+"""Their rows contain requests and responses as they were, with texts."""
 SENT = ("deliveries", "attempts")
 KEPT = ("audit_entries", "actions")
 """The audit, and configs, which are encrypted."""
@@ -64,7 +64,7 @@ UPDATE log_changes SET from_ = regexp_replace(from_, :pattern, :pseudonym, 'g'),
   error_message = regexp_replace(error_message, :pattern, :pseudonym, 'g')
 WHERE occurred_at >= :since AND occurred_at < :until AND (from_ ~ :pattern OR error_message ~ :pattern)
 """
-# What was sent may hold texts of messages. What is still to be sent loses the number alone.
+# Sent content may contain message texts. Pending content only loses the number.
 CHANGED_DELIVERIES = """
 UPDATE deliveries SET recipient = regexp_replace(recipient, :pattern, :pseudonym, 'g'),
   warning = regexp_replace(warning, :pattern, :pseudonym, 'g'),
@@ -90,9 +90,9 @@ UNION ALL SELECT 'the silence ' || id FROM silences WHERE concat_ws(' ', "group"
 def erase(typed: str, settings: Settings, by: str, now: datetime) -> dict[str, int]:
     """Erase a number; return how many rows of each table changed.
 
-    It may be interrupted, and goes on when it is begun again.
+    It may be interrupted and continues when started again.
 
-    Raises: InvalidInput where it is no number, Conflict where a rule or silence names it.
+    Raises: InvalidInput if it is no phone number, Conflict if a rule or silence names it.
     """
     number = _parse(typed)
     values: Values = {"pattern": pattern_of(number), "pseudonym": _pseudonym()}
@@ -121,7 +121,7 @@ def _parse(typed: str) -> str:
 
 
 def pattern_of(number: str) -> str:
-    """Return PostgreSQL's pattern of a number as people and URLs write it, whole. Pure."""
+    """Return PostgreSQL's pattern for a complete number as people and URLs write it. Pure."""
     return rf"(\+|%2[Bb])?(?<![0-9])({SEPARATORS.join(number.removeprefix('+'))})(?![0-9])"
 
 
@@ -137,7 +137,7 @@ def _refuse_if_named(values: Values) -> None:
 
 
 def _days() -> Iterator[tuple[datetime, datetime]]:
-    """Split the time of all logs into days."""
+    """Split the time span of all logs into days."""
     with session_scope() as session:
         first, last = session.execute(text("SELECT min(occurred_at), max(occurred_at) FROM logs")).one()
     while first is not None and first <= last:
@@ -161,7 +161,7 @@ def _run(session: Session, statement: str, values: Values, *, counts: bool) -> i
 
 
 def _in_batches(statement: str, values: Values) -> int:
-    """Write until nothing is left: what is changed no longer has the number."""
+    """Update until no row is left: an updated row no longer contains the number."""
     total = 0
     while count := _write(statement, {**values, "limit": BATCH_SIZE}):
         total += count
@@ -169,7 +169,7 @@ def _in_batches(statement: str, values: Values) -> int:
 
 
 def _statement_for(table: Table) -> str | None:
-    """Write the statement for a table without one of its own; None where there is nothing to do."""
+    """Build the statement for a table without a special one; None if there is nothing to do."""
     if table.name in (*LOGS, *CONFIGURATION, *SENT, *KEPT):
         return None
     columns = [column for column in table.columns if _holds_text(column)]

@@ -1,4 +1,4 @@
-"""Copies everything to another PostgreSQL: one moment of this database, in one transaction of the other."""
+"""Copies everything to another PostgreSQL: one snapshot of this database, in one transaction of the other."""
 
 import os
 import subprocess
@@ -29,25 +29,25 @@ NO_LIMITS = (
     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = 0"
 )
 TELLING = ("accounts", "logs", "rules", "actions", "alerts", "audit_entries", "deliveries")
-"""Tables of which each new database has no row."""
+"""Tables that are empty in a new database."""
 
 
 def move(url: str, settings: Settings, now: datetime) -> Iterator[str]:
-    """Copy everything to the database at this address, and yield what was done, line by line.
+    """Copy everything to the database at this address, and yield lines of progress.
 
-    Interrupted or failed, it leaves no row behind, and can be begun again.
+    If it is interrupted or fails, it leaves no rows and can be repeated.
 
-    Raises: Conflict where that cannot be, InvalidInput where the address is none.
+    Raises: Conflict if that is not possible, InvalidInput if the address is invalid.
     """
     other = settings.model_copy(update={"database_url": SecretStr(url)})
     try:
-        other.database_parameters  # noqa: B018  # asked for, so that an address that is none is told
+        other.database_parameters  # noqa: B018  # raises if the address is invalid
     except ValueError as error:
         raise InvalidInput([FieldError("url", str(error))]) from None
     source_engine, target_engine = make_engine(settings), make_engine(other)
     try:
         with source_engine.connect() as source:
-            # One moment for all tables, whatever is written meanwhile.
+            # One snapshot for all tables, whatever is written meanwhile.
             source.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             source.exec_driver_sql(NO_LIMITS)
             _refuse_if_running(source, now)
@@ -75,7 +75,7 @@ def _refuse_if_running(source: Connection, now: datetime) -> None:
 def _make_schema(url: str) -> None:
     """Run the migrations there. Alembic reads the address from the environment."""
     environment = {name: value for name, value in os.environ.items() if name.upper() != "DATABASE_URL_FILE"}
-    done = subprocess.run(  # of our own interpreter
+    done = subprocess.run(  # our own interpreter
         [sys.executable, "-m", "alembic", "upgrade", "head"],
         cwd=ROOT,
         env=environment | {"DATABASE_URL": url},
@@ -141,7 +141,7 @@ def _cursor(connection: Connection) -> Any:
 
 
 def _set_sequences(source: Connection, target: Connection) -> None:
-    """Let new rows go on with the numbers that follow."""
+    """Let new rows continue with the following numbers."""
     query = "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = current_schema()"
     values = [{"name": name, "at": at} for name, at in source.execute(text(query)) if at is not None]
     if values:

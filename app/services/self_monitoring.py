@@ -1,6 +1,6 @@
-"""The alerts that no rule opens: GiftPulse cannot read Twilio, is slow to evaluate, a rule fails, and so on.
+"""The built-in alerts: GiftPulse cannot read Twilio, is slow to evaluate, a rule fails, and so on.
 
-Each is found anew from how things stand; what is no longer so resolves.
+Recomputed on every run; a problem that is gone resolves.
 """
 
 import re
@@ -37,7 +37,7 @@ MAX_MISSED_INTERVALS = 3
 MIN_UNREAD_TIME = timedelta(seconds=60)
 DELIVERIES_OVERDUE_AFTER = timedelta(minutes=10)
 RULE_FAILING_FOR = timedelta(minutes=15)
-"""A rule that failed is said to fail until it has not for so long."""
+"""The alert about a failing rule resolves after this long without a failure."""
 
 
 STREAM_NAMES = {"call": "calls", "message": "messages", "error": "the error log"}
@@ -45,7 +45,7 @@ URL_PATH = re.compile(r" /\S+")
 
 
 class Problem(NamedTuple):
-    """Something that is wrong now."""
+    """A problem that exists now."""
 
     name: str
     group: dict[str, Any]
@@ -54,12 +54,12 @@ class Problem(NamedTuple):
 
 
 def max_time_unread(settings: Settings) -> timedelta:
-    """Return how long a stream may go without a good poll: health and the built-in alert say the same."""
+    """Return how long a stream may be without a good poll, for health and the built-in alert."""
     return max(MIN_UNREAD_TIME, MAX_MISSED_INTERVALS * timedelta(seconds=settings.poll_interval_seconds))
 
 
 def update_built_in_alerts(session: Session, settings: Settings, now: datetime) -> int:
-    """Open and resolve the built-in alerts as things stand; return how many deliveries that made."""
+    """Open and resolve the built-in alerts; return the number of deliveries."""
     problems = {
         built_in_fingerprint(problem.name, group_key(problem.group)): problem
         for problem in (
@@ -114,7 +114,7 @@ def _fire(fingerprint: str, problem: Problem, now: datetime) -> Fire:
 
 
 def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Iterator[Problem]:
-    """Find the accounts of which some stream has not been read well for too long; resolved by a good poll of each."""
+    """Find the accounts with a stream that was not read for too long. A good poll of each stream resolves it."""
     rows = session.execute(
         text(
             "SELECT accounts.sid, min(coalesce(streams.last_success_at, accounts.started_at)),"
@@ -138,7 +138,7 @@ def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Ite
 
 
 def _summarize_unread(sid: str, streams: Sequence[tuple[str, str | None]]) -> str:
-    """Say once what several streams failed with: `calls and messages of account AC...: Twilio refused (HTTP 401)`."""
+    """Combine equal errors of several streams: `calls and messages of account AC...: Twilio refused (HTTP 401)`."""
     by_error: dict[str, list[str]] = {}
     for log_type, error in streams:
         # The path says no more than the stream, and it alone tells one stream's error from another's.

@@ -118,7 +118,7 @@ def _legend(spans: Sequence[Span | None], marks: Sequence[Mark]) -> list[tuple[s
 
 
 def _caption(viewer: Viewer, alert: Alert, measure: Measure, points: Sequence[SeriesPoint]) -> str:
-    """Say what the plot shows."""
+    """Describe the plot."""
     values = [point.value for point in points if point.value is not None]
     extreme = min(values) if measure.is_below and values else max(values, default=0.0)
     limit = "" if measure.limit is None else f", the limit {measure.limit:,.6g}{measure.unit}"

@@ -67,5 +67,5 @@ FAULTS = {"customer": "your side", "carrier": "the carrier", "twilio": "Twilio"}
 
 
 def fault(name: str) -> str:
-    """Say on whose side the fault of an error code lies."""
+    """Describe whose fault an error code is."""
     return FAULTS.get(name, "not known")

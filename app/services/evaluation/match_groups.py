@@ -142,8 +142,8 @@ def _request_window_matches(
 def _request_skipped_matches(
     group: MatchGroup, completeness: Completeness, spans: list[window_queries.MatchSpan]
 ) -> None:
-    """Request matches that opened no episode when they arrived, but may now join one: one that an earlier match opens, or
-    one that lasts longer than it seemed.
+    """Request matches that opened no episode when they arrived, but may now join one: one that an earlier match
+    opens, or one that lasts longer than it seemed.
     """
     rule, alert = group.rule, group.open
     points = group.uncounted()

@@ -79,7 +79,7 @@ class Suspicion:
         return self.prefix[:SHOWN_DIGITS] + HIDDEN
 
     def detail(self, *, masked: bool) -> str:
-        """Say what was found in a sentence."""
+        """Describe the finding in a sentence."""
         where = country(self.to_country) if self.to_country else "numbers of no country"
         many, prefix = _many(self.count, self.log_type), self.shown_prefix(masked=masked)
         usual = f"usual for these hours: {self.usual or 0:,.0f}"

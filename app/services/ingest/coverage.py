@@ -136,7 +136,7 @@ def _backfilled(session: Session, streams: Sequence[Stream]) -> dict[int, list[S
 
 
 def cover(marks: StreamMarks, since: datetime, until: datetime) -> list[tuple[Span, Coverage]]:
-    """Say what is known of each part of [since, until). Pure.
+    """Classify each part of [since, until). Pure.
 
     Returns: parts in the order of time; neighbours differ in their state.
     """

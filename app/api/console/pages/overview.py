@@ -172,7 +172,7 @@ def _urgency(alert: Alert) -> tuple[bool, bool, int, float]:
 
 
 def _sentence(alerts: Sequence[Alert], health: Health, traffic: Traffic, span: Range) -> str:
-    """Say in one sentence how things are. What GiftPulse cannot see comes before everything."""
+    """Summarize the state in one sentence. What GiftPulse cannot see comes first."""
     if health.checks["polling"].status != "ok":
         return "Twilio is not read as it should be. What follows may be old."
     if not alerts:

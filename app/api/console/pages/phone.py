@@ -20,7 +20,7 @@ USED_UP = "This code was used, or is older than five minutes. Make another one."
 
 @router.get("/phone")
 def show_phone(request: Request, viewer: SignedIn) -> Response:
-    """Say what the code does, and offer to make one."""
+    """Explain the QR code, and offer to create one."""
     return render(request, viewer, "phone.html", {"section": "settings", "code": None, "address": ""})
 
 

@@ -301,7 +301,7 @@ def _parse(body: dict[str, Any], form: RuleForm, settings: Settings) -> tuple[Ru
 
 
 def _codes(rule: RuleDefinition | None) -> list[ErrorCode]:
-    """Say what the error codes of a pattern mean."""
+    """Look up the error codes of a pattern."""
     if rule is None or rule.pattern_type != PatternType.ERROR_CODE:
         return []
     found = [item for item in list_items(rule.pattern_value or "") if item.isdigit()]
