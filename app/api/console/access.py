@@ -1,4 +1,4 @@
-"""Who looks at a page: the session, the key that it was made from, and the checks of every posted form."""
+"""Access to pages: the session, its key, and the checks of every posted form."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ UTC_ZONE = ZoneInfo("UTC")
 
 
 class SignInNeeded(Exception):
-    """The page needs a session, and the request carries none that is valid."""
+    """The page needs a session, and the request has no valid one."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,17 @@ class Viewer:
 
 
 def cookie_name(settings: Settings) -> str:
-    """Return the name of the session's cookie: bound to this host where the address is https."""
+    """Return the name of the session's cookie, which is bound to this host with HTTPS."""
     return "__Host-giftpulse" if is_https(settings) else "giftpulse"
 
 
 def is_https(settings: Settings) -> bool:
-    """Check whether people reach this server by https."""
+    """Check whether this server's address is HTTPS."""
     return settings.public_base_url.startswith("https://")
 
 
 def set_session(response: Response, settings: Settings, session: Session) -> None:
-    """Give the browser the session's cookie."""
+    """Set the session's cookie."""
     response.set_cookie(
         cookie_name(settings),
         sessions.sign(settings.secret_keys, session),
@@ -75,12 +75,12 @@ def set_session(response: Response, settings: Settings, session: Session) -> Non
 
 
 def clear_session(response: Response, settings: Settings) -> None:
-    """Take the session's cookie from the browser."""
+    """Delete the session's cookie."""
     response.delete_cookie(cookie_name(settings), path="/", secure=is_https(settings), httponly=True, samesite="lax")
 
 
 def find_viewer(request: Request) -> Viewer | None:
-    """Find who looks: None without a valid session, or where its key was revoked or its sign-out was seen."""
+    """Find the viewer; None without a valid session, or if it was signed out or its key revoked."""
     settings = settings_of(request)
     cookie = request.cookies.get(cookie_name(settings))
     found = sessions.read(settings.secret_keys, cookie, utc_now()) if cookie else None
@@ -110,7 +110,7 @@ def _principal(settings: Settings, session: Session) -> Principal | None:
 
 
 def viewer(request: Request) -> Viewer:
-    """Return who looks.
+    """Return the viewer.
 
     Raises: SignInNeeded.
     """
@@ -124,7 +124,7 @@ SignedIn = Annotated[Viewer, Depends(viewer)]
 
 
 def need_scope(who: Viewer, scope: Scope) -> None:
-    """Refuse a page for which the key's scope is too small.
+    """Reject a request that the key's scope does not allow.
 
     Raises: Refused with 403.
     """
@@ -145,7 +145,7 @@ class Form:
         return next((value.strip() for key, value in self.fields if key == name), default)
 
     def all(self, name: str) -> list[str]:
-        """Return every value of a field that may come more than once."""
+        """Return every value of a repeated field."""
         return [value for key, value in self.fields if key == name]
 
     def typed(self) -> Mapping[str, str]:
@@ -175,7 +175,7 @@ async def read_form(request: Request) -> Form:
 
 
 def _clean(name: str, value: str) -> str:
-    """Take from a note what turns the direction of writing: pasted text is full of it."""
+    """Remove bidirectional control characters from a note: pasted text often contains them."""
     return BIDI_OVERRIDES.sub("", value) if name == "note" else value
 
 
@@ -183,7 +183,7 @@ PostedForm = Annotated[Form, Depends(read_form)]
 
 
 def check_origin(request: Request) -> None:
-    """Refuse a form that another site posted. A client that is no browser names no origin; its token decides.
+    """Reject a form that another site posted. Only browsers name an origin; for others the token decides.
 
     Raises: Refused with 403.
     """
@@ -201,7 +201,7 @@ def _is_ours(request: Request, origin: str) -> bool:
 
 
 def posted_by(scope: Scope) -> Callable[[Request, Viewer, Form], Viewer]:
-    """Make the dependency of a route that takes a form and needs this scope."""
+    """Create the dependency of a route with a form that needs this scope."""
 
     def check(request: Request, who: SignedIn, form: PostedForm) -> Viewer:
         check_origin(request)
@@ -211,12 +211,12 @@ def posted_by(scope: Scope) -> Callable[[Request, Viewer, Form], Viewer]:
         need_scope(who, scope)
         return who
 
-    check.scope = scope  # type: ignore[attr-defined]  # for the test that goes over every route
+    check.scope = scope  # type: ignore[attr-defined]  # for the test of all routes
     return check
 
 
 ANY_SCOPE = Depends(posted_by(Scope.READ))
-"""For routes that need not know who posts."""
+"""For routes that do not use the viewer."""
 AnyScope = Annotated[Viewer, Depends(posted_by(Scope.READ))]
 Writer = Annotated[Viewer, Depends(posted_by(Scope.WRITE))]
 Admin = Annotated[Viewer, Depends(posted_by(Scope.ADMIN))]

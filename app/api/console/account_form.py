@@ -1,4 +1,4 @@
-"""The form of an account: what was posted as the body that the service reads. Secrets are never written back. Pure."""
+"""The form of an account: turns posted fields into a body for the service. Secrets are never written back. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,7 +19,7 @@ LABELS = {
 TEXTS = ("friendly_name", "api_key_sid", "api_base_url", "monitor_base_url")
 FLAGS = ("enabled", "include_subaccounts")
 ENVIRONMENTS = frozenset({"auth_token", "api_key_sid", "api_key_secret", "include_subaccounts"})
-"""What the environment says of its own account, and no form."""
+"""Fields of the environment's account that no form changes."""
 EMPTY = {"enabled": "yes"}
 
 
@@ -46,13 +46,13 @@ def read(form: Form, shown: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def write(shown: Mapping[str, Any]) -> dict[str, str]:
-    """Show an account in the form."""
+    """Return the form's fields for an account."""
     texts = {name: shown[name] or "" for name in TEXTS}
     return texts | {name: "yes" for name in FLAGS if shown[name]}
 
 
 def typed(form: Form) -> dict[str, str]:
-    """Return what was typed, to show it again: without what is secret."""
+    """Return the typed values, to show them again, without secrets."""
     return {name: value for name, value in form.typed().items() if name not in SECRET_FIELDS}
 
 

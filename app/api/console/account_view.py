@@ -1,4 +1,4 @@
-"""Accounts as their pages show them: streams with what they wait for, and how far backfills have come. Pure."""
+"""Accounts as their pages show them, with streams, gaps and the progress of backfills. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class BackfillView:
 
 @dataclass(frozen=True)
 class GapView:
-    """A span that is missing for good."""
+    """A coverage gap."""
 
     since: datetime
     until: datetime
@@ -53,23 +53,23 @@ class AccountView:
     streams: Sequence[StreamView]
     has_next_token: bool
     pushed_at: datetime | None
-    """When Twilio last pushed something about it."""
+    """When the last callback about it arrived."""
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Its name for people."""
         return str(self.shown["friendly_name"] or self.shown["sid"])
 
     @property
     def budget_percent(self) -> float:
-        """How much of the hour's request budget was used."""
+        """The used share of the hourly request budget."""
         used: int = self.shown["requests_last_hour"]
         most: int = self.shown["max_requests_per_minute"]
         return min(100.0, 100 * used / (60 * most))
 
     @property
     def gap_count(self) -> int:
-        """Count the spans that are missing for good."""
+        """Count the coverage gaps."""
         return sum(len(stream.gaps) for stream in self.streams)
 
 

@@ -1,4 +1,4 @@
-"""The form of an action: its fields as the body that the service takes, and a stored action as fields."""
+"""The form of an action: turns fields into a body for the service, and an action into fields."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ from app.services.outbox.report_schedule import ReportSchedule
 WAITS = ("after_minutes", "bundle_seconds")
 NOTIFY_ON = ("firing", "update", "resolved")
 LISTS = {ActionType.EMAIL: "recipients", ActionType.APPRISE: "urls"}
-"""The field of a kind that takes one receiver a line."""
+"""The field of a kind with one recipient per line."""
 TEXTS = {
     ActionType.EMAIL: ("subject",),
     ActionType.WEBHOOK: ("url", "format", "method", "secret", "body", "routing_key"),
@@ -50,9 +50,9 @@ EMPTY: Mapping[str, str] = {
 
 
 def read(form: Form) -> dict[str, Any]:
-    """Make the body of the service of what was typed; the service checks it.
+    """Turn the typed values into a body, which the service validates.
 
-    Raises: InvalidInput where a header has no colon.
+    Raises: InvalidInput if a header has no colon.
     """
     action_type = form.get("action_type")
     return {
@@ -68,7 +68,7 @@ def read(form: Form) -> dict[str, Any]:
 
 
 def _whole(text: str) -> int | str:
-    """Read a number; empty is 0, and what is none stays text, which the service refuses."""
+    """Parse a number. Empty is 0; other texts stay as they are, and the service rejects them."""
     return int(text) if text.isdecimal() and text.isascii() else text or 0
 
 
@@ -128,12 +128,12 @@ def write(action: Action, settings: Settings) -> dict[str, str]:
 
 
 def typed(form: Form) -> dict[str, str]:
-    """Return what was typed, to show it again."""
+    """Return the typed values, to show them again."""
     return {**form.typed(), "enabled": form.get("enabled"), "notify_on": ",".join(form.all("notify_on"))}
 
 
 def by_field(error: InvalidInput) -> dict[str, str]:
-    """Return the messages of an error by the fields of the form; of a list, with the line."""
+    """Return the messages of an error by field of the form; for lists with the line."""
     found: dict[str, str] = {}
     for each in error.errors:
         name, _, rest = each.field.removeprefix("config.").partition(".")

@@ -1,4 +1,4 @@
-"""The plot of an alert: what its condition measured, when it was open, and what was done about it. Pure."""
+"""The plot of an alert: the values of its condition, when it was open, and what people did. Pure."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from app.services.rules.words import PLURALS
 from app.utils.calendar_edges import to_zone
 
 MARKS_APART = 1.0
-"""Marks of one kind nearer to each other than this, in percent of the width, are one."""
+"""Marks of one kind that are closer than this, in percent of the width, are merged."""
 MARK_NAMES = {"told": "told", "own": "acknowledged", "ok": "resolved"}
 
 
@@ -89,7 +89,7 @@ def _marks(axis: Axis, alert: Alert, sent: Sequence[Delivery]) -> Iterator[Mark 
 
 
 def _distinct(marks: Iterator[Mark | None]) -> list[Mark]:
-    """Leave out marks that would lie on one of the same kind."""
+    """Drop marks that would cover one of the same kind."""
     found: dict[tuple[str, int], Mark] = {}
     for mark in marks:
         if mark is not None:

@@ -1,4 +1,4 @@
-"""The console's own files: CSS, script, icons. Their address holds a hash of all of them, so browsers keep them."""
+"""The console's CSS, script and icons. Their address contains a hash of all files, so browsers can cache them."""
 
 import gzip
 import hashlib
@@ -31,7 +31,7 @@ class Asset(NamedTuple):
 
 
 def _squeeze(css: bytes) -> bytes:
-    """Take comments and needless spaces out of a style sheet; none of its strings holds either."""
+    """Remove comments and unneeded spaces from a style sheet; its strings contain neither."""
     text = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", css.decode(), flags=re.DOTALL))
     return re.sub(r"\s*([{};,])\s*", r"\1", text).replace(";}", "}").strip().encode()
 
@@ -56,7 +56,7 @@ def asset_path(name: str) -> str:
 
 @router.get("/assets/{version}/{name}")
 async def get_asset(request: Request, version: str, name: str) -> Response:
-    """Answer with one of the console's files; an old version gets the present content and does not keep it."""
+    """Return one of the console's files. Requests for an old version get the current content, uncached."""
     asset = ASSETS.get(name)
     if asset is None:
         raise Refused(404, "There is no such file.")

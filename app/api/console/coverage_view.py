@@ -1,4 +1,4 @@
-"""The strips of an account's page: what is known of each stream, as parts of a line. Pure."""
+"""The coverage strips of an account's page: the state of each stream over time. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ WORDS = {Coverage.READ: "read", Coverage.GAP: "missing for good", Coverage.NOT_Y
 
 @dataclass(frozen=True)
 class StripPart:
-    """One span of a strip; places are percentages of its length."""
+    """One span of a strip, in percent of its length."""
 
     x: float
     width: float
@@ -30,7 +30,7 @@ class CoverageStrip:
 
     @property
     def words(self) -> str:
-        """The share of each state, for those who do not see the line."""
+        """The share of each state, for people who cannot see the strip."""
         shares = {state: sum(part.width for part in self.parts if part.state == state) for state in Coverage}
         return ", ".join(f"{share:.0f}% {WORDS[state]}" for state, share in shares.items() if share >= 0.5)
 

@@ -1,4 +1,4 @@
-"""Finds out who deleted what an address leads to, for the page that says so."""
+"""Finds who deleted the object of an address, for the page that says so."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,12 +7,12 @@ from app.database import session_scope
 from app.services import audit
 
 KINDS = {"rules": "rule", "actions": "action", "accounts": "account"}
-"""First part of a path, and what its objects are called."""
+"""First part of a path, and the name of its objects."""
 
 
 @dataclass(frozen=True)
 class Deletion:
-    """Who deleted something, and when."""
+    """Who deleted an object, and when."""
 
     kind: str
     id: str
@@ -22,7 +22,7 @@ class Deletion:
 
 
 def find(path: str) -> Deletion | None:
-    """Find the deletion of what a path leads to; None where it never was, or was not deleted by somebody."""
+    """Find the deletion of a path's object; None if it never existed or nobody deleted it."""
     section, _, rest = path.strip("/").partition("/")
     kind, object_id = KINDS.get(section), rest.partition("/")[0]
     if kind is None or not object_id:

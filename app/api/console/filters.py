@@ -1,4 +1,4 @@
-"""Filters of lists: they live in the address, by the names that the API has, and show as chips."""
+"""Filters of lists: query parameters of the address, named as in the API and shown as chips."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -22,7 +22,7 @@ Query = TypeVar("Query", bound=BaseModel)
 AGES = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 TIMES = ("since", "until")
 OWN = frozenset({"cursor", "limit", "live", "plot", "span", "tab"})
-"""Parameters of the page itself, which are no filters."""
+"""Parameters of the page that are no filters."""
 
 
 class Chip(NamedTuple):
@@ -31,9 +31,9 @@ class Chip(NamedTuple):
     name: str
     text: str
     without: str
-    """Address of the page without it."""
+    """The address of the page without it."""
     error: str = ""
-    """Why it cannot be used; the page is shown without it."""
+    """Why it is invalid; the page is shown without it."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Filters(Generic[Query]):
     """The filters of an address."""
 
     query: Query
-    """Those that can be used."""
+    """The valid ones."""
     chips: Sequence[Chip]
     address: str
     """Path and query of all filters, without the page's own parameters."""
     path: str
     given: Mapping[str, str]
-    """What the address says, by name."""
+    """All parameters of the address, by name."""
 
     def replaced(self, **values: str) -> str:
         """Return the address with some filters set or replaced; `from_` is `from`."""
@@ -55,7 +55,7 @@ class Filters(Generic[Query]):
         return f"{self.path}?{urlencode(query)}"
 
     def used(self) -> dict[str, str]:
-        """Return what the address says, without what cannot be used."""
+        """Return the valid parameters of the address."""
         bad = {chip.name for chip in self.chips if chip.error}
         return {name: value for name, value in self.given.items() if name not in bad}
 
@@ -68,9 +68,9 @@ def read_filters(
     labels: Mapping[str, str],
     zone: ZoneInfo = UTC_ZONE,
 ) -> Filters[Query]:
-    """Read the filters of an address. One that cannot be used becomes a chip with its reason, and the rest works.
+    """Read the filters of an address. An invalid one becomes a chip with the reason; the others apply.
 
-    Args:    labels: how filters are called, by name; others by their own name; zone: in which times are shown.
+    Args:    labels: labels of filters whose name is no label; zone: for times.
     """
     given = {name: value for name, value in sent if name not in OWN and value}
     usable = {name: _resolve(name, value, now) for name, value in given.items()}
@@ -99,10 +99,10 @@ def _resolve(name: str, value: str, now: datetime) -> Any:
 
 
 def clean_address(path: str, sent: Sequence[tuple[str, str]], zone: ZoneInfo) -> str | None:
-    """Return the address without what a form left empty, and with times that mean the same to everybody.
+    """Return the address without empty parameters, and with absolute times.
 
     Args:    zone: of the person who filled in the form.
-    Returns: None where the address is clean already.
+    Returns: None if the address is clean already.
     """
     clean = [(name, _instant(value, zone) if name in TIMES else value) for name, value in sent if value]
     if clean == [*sent]:
@@ -111,7 +111,7 @@ def clean_address(path: str, sent: Sequence[tuple[str, str]], zone: ZoneInfo) ->
 
 
 def _instant(value: str, zone: ZoneInfo) -> str:
-    """Give a time without an offset, as a browser's field has it, as a moment."""
+    """Convert a browser's local time without an offset to a moment."""
     try:
         at = datetime.fromisoformat(value)
     except ValueError:
@@ -135,7 +135,7 @@ def _without(path: str, given: Mapping[str, str], name: str) -> str:
 
 
 class Neighbours(NamedTuple):
-    """Addresses of the pages beside the one that is shown; None at the ends of the list."""
+    """The addresses of the previous and next page; None at the ends of the list."""
 
     newer: str | None
     older: str | None

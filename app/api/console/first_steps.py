@@ -1,4 +1,4 @@
-"""The card of the first steps: what stands, what is missing, and the one thing to do about it."""
+"""The card of the first steps: what is done, what is missing, and the next step."""
 
 from typing import NamedTuple
 
@@ -20,17 +20,17 @@ class Step(NamedTuple):
     """Where it is done."""
     button: str = ""
     command: str = ""
-    """What to type instead of clicking."""
+    """The command that does the same."""
 
 
 def read(session: Session, settings: Settings) -> list[Step]:
-    """Read what is done; nothing where all is."""
+    """Read the steps; empty if all are done."""
     steps = steps_of(setup.first_steps(session), settings.smtp_host)
     return [] if all(step.is_done for step in steps) else steps
 
 
 def steps_of(found: FirstSteps, smtp_host: str | None) -> list[Step]:
-    """List the steps; the mail server only where it matters."""
+    """List the steps; the mail server only if it is needed."""
     needs_mail = found.sends_mail or not smtp_host
     mail = Step(
         "Mail server", smtp_host or "SMTP_HOST is not set: mails fail.", bool(smtp_host), "/settings", "Settings"

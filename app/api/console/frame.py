@@ -1,4 +1,4 @@
-"""What every page shows around its content: open alerts, the pulse of the last hour, and when Twilio was last read."""
+"""The frame of every page: open alerts, the traffic of the last hour, and when Twilio was last read."""
 
 import threading
 import time
@@ -32,18 +32,18 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Frame:
-    """The state that the side bar and the title show."""
+    """The state that the sidebar and the title show."""
 
     open_alerts: int
     read_at: datetime | None
-    """When the stream that was read longest ago was read; None while some stream was never read."""
+    """The oldest last read of all streams; None while some stream was never read."""
     streams: int
     accounts: int
     pulse: Pulse
 
 
 class FrameCache:
-    """Reads the frame at most once in a few seconds for a process, however many pages are asked for."""
+    """Reads the frame at most once in a few seconds per process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -63,7 +63,7 @@ class FrameCache:
             return self._frame
 
     def forget(self) -> None:
-        """Read everything again next time: something was changed just now."""
+        """Drop the cached frame: something has changed."""
         with self._lock:
             self._frame = None
 

@@ -1,4 +1,4 @@
-"""The menu that adds a filter to the list of logs: links for what has few values, a form for the rest. Pure."""
+"""The menu for adding filters to the list of logs: links for fields with few values, a form for the others. Pure."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -23,7 +23,7 @@ FIELDS = (
 
 
 class Choice(NamedTuple):
-    """A filter that is one click away."""
+    """A filter as a link."""
 
     text: str
     href: str
@@ -37,7 +37,7 @@ class Group(NamedTuple):
 
 
 def groups(filters: Filters[LogFilters]) -> list[Group]:
-    """List the choices that would change something; a filter that takes several values gains one."""
+    """List the choices that are not set. Filters with several values gain one."""
     given = filters.given
     types = filters.query.log_type or tuple(LogType)
     statuses = [*(MESSAGE_RANKS if "message" in types else ()), *(CALL_RANKS if "call" in types else ())]

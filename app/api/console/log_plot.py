@@ -1,4 +1,4 @@
-"""The plot over the list of logs: how many there were, by outcome. Dragging over it narrows the time."""
+"""The plot above the list of logs: counts by outcome. Dragging over it narrows the time."""
 
 from collections import Counter
 from dataclasses import replace
@@ -26,7 +26,7 @@ FINE_SPAN, HOURLY_SPAN = timedelta(hours=3), timedelta(days=8)
 FAILED = ("failed", "undelivered")
 BAD, FINE, ENTRY = "failed", "delivered, answered or on their way", "error log"
 KINDS = {FINE: ("bars-good", "good"), ENTRY: ("bars-pale", "pale"), BAD: ("bars-bad", "bad")}
-"""Class of the bars and of their key, in the order in which they are stacked."""
+"""CSS classes of the bars and their keys, in stacking order."""
 
 
 def bucket_of(span: timedelta) -> str:
@@ -35,7 +35,7 @@ def bucket_of(span: timedelta) -> str:
 
 
 def with_span(query: LogFilters, now: datetime) -> LogFilter:
-    """Return the filter with the span that is plotted: the last 24 hours where the address has no time."""
+    """Return the filter with the plotted span: the last 24 hours if the address has no time."""
     wanted = query.to_filter()
     until = max(min(wanted.until or now, now), EARLIEST + MINUTE)
     since = wanted.since or shift(until, -DEFAULT_SPAN)

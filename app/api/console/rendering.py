@@ -1,4 +1,4 @@
-"""Renders pages and fragments of pages: the Jinja environment, its functions, and the headers of an answer."""
+"""Renders pages and fragments: the Jinja environment, its functions, and response headers."""
 
 import gzip
 import hashlib
@@ -47,12 +47,12 @@ FLASH_COOKIE = "giftpulse-flash"
 MAX_FLASH_LENGTH = 300
 FLASH_SECONDS = 60
 TURNS_WRITING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C], "□")
-"""Characters that turn the direction of writing, shown as a square."""
+"""Bidirectional control characters, shown as squares."""
 
 
 @dataclass(frozen=True)
 class _View:
-    """What the functions of the templates need to know while one page is rendered."""
+    """The context of template functions while one page is rendered."""
 
     zone: ZoneInfo
     now: datetime
@@ -67,11 +67,11 @@ class Flash(NamedTuple):
     text: str
     tone: str = "ok"
     undo: str = ""
-    """Address of the form that takes the change back; empty: it cannot be undone."""
+    """The address that undoes the change; empty if it cannot be undone."""
 
 
 def _show(value: Any) -> Any:
-    """Show characters that turn the direction of writing as squares, in every text that a template writes."""
+    """Replace bidirectional control characters by squares in every text that a template writes."""
     if type(value) is str:
         return value.translate(TURNS_WRITING)
     return value
@@ -138,7 +138,7 @@ def _environment() -> Environment:
         "bars": paths.bars,
         "Scope": Scope,
     }
-    # The parts are globals: a fragment renders one block, without what stands above it in the template.
+    # The parts are globals: a fragment renders only one block of the template.
     environment.globals["icon"] = environment.get_template("icons.html").module.icon  # type: ignore[attr-defined]
     environment.globals["ui"] = environment.get_template("ui.html").module
     return environment
@@ -194,7 +194,7 @@ def _address(request: Request) -> str:
 
 
 def _live_from(request: Request) -> str:
-    """Return whence the answer to a form refreshes its parts: the nearest page above; empty: from its own address."""
+    """Return the address from which the response to a form refreshes: the nearest page above; empty for its own."""
     path = "" if request.method == "GET" else request.url.path
     while path and not _is_page(request, path):
         path = path.rpartition("/")[0]
@@ -207,7 +207,7 @@ def _is_page(request: Request, path: str) -> bool:
 
 
 def _fragment(request: Request, page: Template, name: str, values: Mapping[str, Any]) -> Response:
-    """Render one block: the page's own, or one of the frame around it; 404 where neither has it."""
+    """Render one block of the page or its frame; 404 if neither has it."""
     template = next((each for each in (page, ENVIRONMENT.get_template("base.html")) if name in each.blocks), None)
     if template is None:
         return Response(status_code=404, headers=HEADERS)
@@ -230,7 +230,7 @@ def _answer(request: Request, text: str, status: int) -> Response:
 
 
 def redirect(request: Request, path: str, flash: Flash | None = None) -> Response:
-    """Answer a form with 303: the browser asks for the page that shows the result."""
+    """Respond to a form with 303, so that the browser loads the page with the result."""
     answer = Response(status_code=303, headers={**HEADERS, "Location": path})
     if flash is not None:
         _set_flash(answer, settings_of(request), flash._replace(text=flash.text[:MAX_FLASH_LENGTH]))
@@ -252,7 +252,7 @@ def _set_flash(answer: Response, settings: Settings, flash: Flash) -> None:
 
 
 def read_flash(request: Request) -> Flash | None:
-    """Read the message that the page before left; None where there is none, or it is not ours."""
+    """Read the message of the previous page; None without a valid one."""
     cookie = request.cookies.get(FLASH_COOKIE)
     if cookie is None:
         return None

@@ -1,4 +1,4 @@
-"""The reports that pages show: built at most once in a minute for a process, since one reads much; and their plot."""
+"""The reports of pages, built at most once a minute per process because each is expensive; and their plot."""
 
 import threading
 import time
@@ -20,14 +20,14 @@ Key = tuple[datetime, datetime, str]
 
 
 class ReportCache:
-    """Keeps the reports that were asked for last."""
+    """Caches the latest reports."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: dict[Key, tuple[float, JsonObject]] = {}
 
     def get(self, since: datetime, until: datetime, zone: str) -> JsonObject:
-        """Return the report of a span; one that cannot be built is refused as by the service."""
+        """Return the report of a span. Raises as the service does."""
         key = since, until, zone
         with self._lock:
             built_at, report = self._kept.get(key, (0.0, None))
@@ -61,7 +61,7 @@ def draw_traffic(report: JsonObject, zone: ZoneInfo) -> Figure:
 
 
 def shifted(since: datetime, until: datetime, steps: int) -> str:
-    """Return the address of the report so many spans later; empty where no calendar has such times."""
+    """Return the address of the report this many spans later; empty beyond the calendar."""
     length = (until - since) * steps
     try:
         return link("/report", since=since + length, until=until + length)
@@ -70,5 +70,5 @@ def shifted(since: datetime, until: datetime, steps: int) -> str:
 
 
 def round_down(at: datetime) -> datetime:
-    """Return the beginning of the hour: whole hours are counted fastest, and are read whole soonest."""
+    """Return the start of the hour: whole hours are counted fastest."""
     return at.replace(minute=0, second=0, microsecond=0)

@@ -36,7 +36,7 @@ log = structlog.get_logger()
 
 
 class PageRoute(APIRoute):
-    """Answers every error with a page that says what happened and leads on."""
+    """Responds to every error with a page that explains it and links on."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -48,14 +48,14 @@ class PageRoute(APIRoute):
                 return _sign_in(request)
             except HTTPException:
                 raise
-            except Exception as error:  # noqa: BLE001  # whatever it was, a person reads the answer
+            except Exception as error:  # noqa: BLE001  # a person must get a page in every case
                 return await run_in_threadpool(error_page, request, *_explain(error))
 
         return handle_with_pages
 
 
 def install(app: FastAPI) -> None:
-    """Answer a browser that asks for an address without a page by a page; everybody else gets the API's problem."""
+    """Respond to browsers with an error page for unknown addresses; other clients get the API's problem document."""
     answer_api = app.exception_handlers[HTTPException]
 
     async def answer(request: Request, error: Exception) -> Response:
@@ -71,12 +71,12 @@ def install(app: FastAPI) -> None:
 
 
 def make_router() -> APIRouter:
-    """Make a router of pages. They are no part of the API's documentation."""
+    """Create a router of pages, which the API's documentation omits."""
     return APIRouter(include_in_schema=False, route_class=PageRoute)
 
 
 def _explain(error: Exception) -> tuple[int, str]:
-    """Return the status and the sentence of an error. One that nobody foresaw is logged."""
+    """Return the status and the sentence of an error. Unexpected errors are logged."""
     match error:
         case Refused():
             return error.status, error.detail
@@ -107,7 +107,7 @@ def _sign_in(request: Request) -> Response:
 
 
 def error_page(request: Request, status: int, detail: str) -> Response:
-    """Answer with a page about an error. Of what was deleted it says by whom, to those who are signed in."""
+    """Respond with an error page. For a deleted object it says who deleted it, to people who are signed in."""
     viewer = _viewer(request, status)
     context = {
         "title": TITLES.get(status, "That did not work"),
@@ -120,7 +120,7 @@ def error_page(request: Request, status: int, detail: str) -> Response:
 
 
 def _viewer(request: Request, status: int) -> Viewer | None:
-    """Return who looks, for the frame around an error; None where not even that can be found out."""
+    """Return the viewer for the frame of an error page; None if even that fails."""
     if status == 503:
         return None
     try:

@@ -1,6 +1,6 @@
-"""The form of a rule: its fields as the body that the services read, and a body as fields. Pure.
+"""The form of a rule: turns its fields into a body for the services, and a body into fields. Pure.
 
-The fields of all eight conditions stand in the form at once, so they carry the condition's name: `threshold.count` is
+The form contains the fields of all eight conditions, so their names include the condition: `threshold.count` is
 `condition.count` of the body.
 """
 
@@ -32,7 +32,7 @@ CONDITION_FIELDS: Mapping[str, Mapping[str, str]] = {
     "stuck": {"older_than_minutes": WHOLE, "min_count": WHOLE},
     "sum": {"field": TEXT, "at_least": DECIMAL, "window_minutes": WHOLE},
 }
-"""Condition to its fields, and how they are read."""
+"""The fields of each condition, and how to parse them."""
 MINUTES = ("renotify_minutes", "resolve_after_minutes", "cooldown_minutes")
 SCHEDULE_FIELDS = ("timezone", "start", "end")
 START_VALUES = {

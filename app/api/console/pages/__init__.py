@@ -1,1 +1,1 @@
-"""The pages: each reads what it shows through services, and renders one template."""
+"""The pages: each reads its data through services and renders one template."""

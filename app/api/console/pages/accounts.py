@@ -1,4 +1,4 @@
-"""Accounts: what is watched, how far each stream was read, and changing it."""
+"""The pages of accounts: the list, one account with its streams, and editing."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -128,7 +128,7 @@ def _page(
 
 
 def _local(at: datetime, viewer: Viewer) -> str:
-    """Write a time as the browser's field for date and time has it."""
+    """Format a time for the browser's date and time field."""
     return f"{to_zone(at, viewer.zone):%Y-%m-%dT%H:%M}"
 
 
@@ -149,7 +149,7 @@ def edit_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm) ->
 def _edit(request: Request, viewer: Viewer, sid: str, form: Form) -> dict[str, Any] | None:
     """Store what differs.
 
-    Returns: the changed fields; None where somebody else changed the account since the form was opened.
+    Returns: the changed fields; None if somebody else edited the account since the form was opened.
     Raises: InvalidInput, Conflict.
     """
     settings = settings_of(request)

@@ -1,4 +1,4 @@
-"""Actions: who is notified, how it went lately, a form for each kind, and a test."""
+"""The pages of actions: the list with recent results, a form for each kind, and the test."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ KINDS = {
     ActionType.WEBHOOK: ("hook", "Webhook", "a request to an address: your own, Slack, Teams, PagerDuty and others"),
     ActionType.APPRISE: ("send", "Apprise", "more than a hundred services, by the URL that the Apprise library knows"),
 }
-"""Icon, name and what it is for."""
+"""Icon, name and description."""
 FORMATS = {
     "standard": "Signed JSON",
     "slack": "Slack",
@@ -64,12 +64,12 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What the page of one action shows beside its form."""
+    """The contents of an action's page besides its form."""
 
     typed: Mapping[str, str]
     errors: Mapping[str, str] = field(default_factory=dict)
     secret: str | None = None
-    """A new secret, in clear this once."""
+    """A new secret, shown in clear only once."""
     tested: list[tuple[Delivery, list[Attempt]]] = field(default_factory=list)
     is_stale: bool = False
     """Somebody else saved the action while this form was filled in."""
@@ -77,7 +77,7 @@ class _Shown:
 
 @router.get("/actions")
 def list_actions(request: Request, viewer: SignedIn) -> Response:
-    """List actions with their rules and how their deliveries went."""
+    """List actions with their rules and the results of their deliveries."""
     query = ActionFilters(cursor=request.query_params.get("cursor"), limit=PAGE_SIZE)
     with session_scope() as session:
         page = actions.list_actions(session, read_position("actions", query, actions.SORT_KEY), PAGE_SIZE)
@@ -116,13 +116,13 @@ def new_action(request: Request, viewer: SignedIn) -> Response:
 
 
 def _report_zone(viewer: Viewer) -> Mapping[str, str]:
-    """Return the zone of a new report: the viewer's where it is known."""
+    """Return the time zone for a new report: the viewer's if known."""
     return {"report_timezone": viewer.zone.key} if viewer.zone_is_known else {}
 
 
 @router.post("/actions")
 def create_action(request: Request, viewer: Admin, form: PostedForm) -> Response:
-    """Create an action, and show the secret of a new webhook, this once."""
+    """Create an action, and show the secret of a new webhook only once."""
     try:
         with session_scope() as session:
             action, config = actions.create(session, action_form.read(form), settings_of(request), utc_now())
@@ -137,7 +137,7 @@ def create_action(request: Request, viewer: Admin, form: PostedForm) -> Response
 
 @router.get("/actions/{action_id}")
 def show_action(request: Request, viewer: SignedIn, action_id: ActionId) -> Response:
-    """Show one action, its form, its last deliveries, and the answers to a test."""
+    """Show one action, its form, its last deliveries and test results."""
     with session_scope() as session:
         action = actions.get(session, action_id)
         session.expunge_all()
@@ -150,7 +150,7 @@ def show_action(request: Request, viewer: SignedIn, action_id: ActionId) -> Resp
 
 @router.post("/actions/{action_id}")
 def edit_action(request: Request, viewer: Admin, action_id: ActionId, form: PostedForm) -> Response:
-    """Replace an action by what the form says; a masked value that comes back keeps the stored one."""
+    """Replace an action. A masked value in the form keeps the stored one."""
     with session_scope() as session:
         action = actions.get(session, action_id)
         session.expunge_all()
@@ -192,7 +192,7 @@ def enable_action(request: Request, viewer: Admin, action_id: ActionId) -> Respo
 
 @router.post("/actions/{action_id}/test")
 def test_action(request: Request, viewer: Admin, action_id: ActionId) -> Response:
-    """Send a test now; the page shows what each receiver answered."""
+    """Send a test now. The page shows the response of each receiver."""
     detail = "Too many tests in one minute: they reach real people; wait."
     request.app.state.limiter.hit(TESTS_PER_MINUTE, f"test:{viewer.principal.id}", detail)
     now = utc_now()
@@ -218,7 +218,7 @@ def _saved(request: Request, viewer: SignedIn, action: Action, config: dict[str,
     secret = config.get("secret")
     if secret == actions.masked_config(action, settings_of(request)).get("secret"):
         return redirect(request, f"/actions/{action.id}", Flash(text))
-    # No redirect: the secret is in clear in this answer alone.
+    # No redirect: only this response contains the secret in clear.
     return _form_page(request, viewer, action, _Shown(action_form.write(action, settings_of(request)), secret=secret))
 
 

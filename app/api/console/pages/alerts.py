@@ -1,4 +1,4 @@
-"""Alerts: the list, one alert, and what a person does about them."""
+"""The pages of alerts: the list, one alert, and manual operations."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -49,7 +49,7 @@ LABELS = {"rule_id": "rule", "account_sid": "account", "since": "from", "until":
 ACKNOWLEDGED_FOR = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "8h": timedelta(hours=8)}
 SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8)}
 NOTICES = {"alert.firing": "Alert", "alert.update": "Reminder", "alert.resolved": "Resolve", "alert.digest": "Digest"}
-"""Types of deliveries in the words of the timeline."""
+"""The types of deliveries in the timeline."""
 MORNING, MORNING_HOUR = "morning", 9
 COMMON_SECONDS = 2
 SERIES_SECONDS = 2
@@ -149,14 +149,14 @@ def _meaning(alert: Alert) -> ErrorCode | None:
 
 
 def _common(session: Session, alert: Alert, settings: Settings) -> InCommon:
-    """Compare the alert's logs with the others, within a time that a page may take."""
+    """Compare the alert's logs with the others, within the time limit of a page."""
     return find_common(
         session, ComparedAlert.of(alert), with_texts=settings.store_message_bodies, seconds=COMMON_SECONDS
     )
 
 
 def _series(session: Session, alert: Alert, settings: Settings) -> AlertSeries | None:
-    """Measure the alert again, within a time that a page may take; None for what has nothing to measure."""
+    """Measure the alert again, within the time limit of a page; None for built-in alerts."""
     return None if alert.rule_id is None else read_series(session, alert, settings, utc_now(), SERIES_SECONDS)
 
 
@@ -179,7 +179,7 @@ def _common_rows(common: InCommon) -> list[dict[str, Any]]:
 
 
 def _logs_with(trait: Trait) -> str:
-    """Return the address of the logs with a trait; empty where no filter finds them."""
+    """Return the address of the logs with a trait; empty if no filter finds them."""
     if trait.field in ("to_country", "from", "messaging_service_sid", "error_code", "status"):
         return link("/logs", **{trait.field: trait.value})
     return link("/logs", q=trait.value) if trait.field == "link_domain" else ""
@@ -293,7 +293,7 @@ def unacknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Pos
 
 @router.post("/alerts/{alert_id}/notes")
 def add_note(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm, settings: AppSettings) -> Response:
-    """Add a note to an alert; one that cannot be taken stays in its field."""
+    """Add a note to an alert. An invalid one stays in its field."""
     try:
         given = parse(NewNote, {"note": form.get("note")})
     except InvalidInput as error:
@@ -306,7 +306,7 @@ def add_note(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFo
 
 @router.post("/alerts/{alert_id}/resolve")
 def resolve(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
-    """Resolve an alert by hand."""
+    """Resolve an alert."""
     with session_scope() as session:
         _, change = _change(session, viewer, alert_id)
         note = form.get("note") or None

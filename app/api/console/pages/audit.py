@@ -26,7 +26,7 @@ PAGES = {
     "delivery": "/deliveries/{}",
     "account": "/accounts/{}",
 }
-"""Pages of the things that entries are about."""
+"""The pages of the objects that entries are about."""
 
 
 class Difference(NamedTuple):
@@ -47,7 +47,7 @@ def differences(entry: AuditEntry) -> list[Difference]:
 
 
 def page_of(target: str) -> str | None:
-    """Return the page of what an entry is about; None where it has none."""
+    """Return the page of an entry's object; None if it has none."""
     kind, _, name = target.partition(":")
     return PAGES[kind].format(name) if kind in PAGES and name else None
 

@@ -1,4 +1,4 @@
-"""Deliveries: what was sent to whom, every attempt at it, and another try by hand."""
+"""The pages of deliveries: the list, one delivery with its attempts, and manual retries."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
@@ -29,7 +29,7 @@ DeliveryId = Annotated[UUID, Path()]
 PAGE_SIZE = 50
 LABELS = {"action_id": "action", "alert_id": "alert", "since": "from", "until": "before"}
 RETRIED_SPAN = timedelta(days=7)
-"""How far back failed deliveries are retried together, where no time is given."""
+"""How far back failed deliveries are retried together by default."""
 TABS = (("", "All"), ("failed", "Failed"), ("pending", "Pending"), ("succeeded", "Succeeded"))
 
 HOLD_TEXTS = {
@@ -78,7 +78,7 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
 
 
 def _failed(session: Session, query: DeliveryFilters) -> FailedDeliveries | None:
-    """Count the failed deliveries of the action that is looked at; None where it is not one action, or none failed."""
+    """Count the failed deliveries of the filtered action; None without exactly one action, or if none failed."""
     if len(query.action_id) != 1:
         return None
     action_id, since = UUID(query.action_id[0]), query.since or utc_now() - RETRIED_SPAN
@@ -87,7 +87,7 @@ def _failed(session: Session, query: DeliveryFilters) -> FailedDeliveries | None
 
 
 def _failed_by_action(session: Session, settings: Settings) -> list[tuple[Action, str, int]]:
-    """Count the failed deliveries of each action, with a receiver of it, most first."""
+    """Count the failed deliveries of each action, with one of its recipients, the most first."""
     counts = retry.count_failed_by_action(session, utc_now() - RETRIED_SPAN)
     if not counts:
         return []

@@ -1,4 +1,4 @@
-"""Delivery as a table: messages by country, sender or service, logs by code; what is worse than before is marked."""
+"""The delivery table: messages by country, sender or service, logs by code. Worse rows than before are marked."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ MAX_ROWS = 200
 WORSE_FACTOR = 1.5
 MIN_MORE_LOST = 5
 MIN_LOGS = 50
-"""Of fewer messages a share says little: they are never marked."""
+"""Rows with fewer messages are never marked: their shares vary by chance."""
 SORTS: dict[str, Callable[[Breakdown], Any]] = {
     "lost": lambda each: each.final - each.delivered,
     "total": lambda each: each.total,
@@ -43,7 +43,7 @@ SORTS: dict[str, Callable[[Breakdown], Any]] = {
     "cost": lambda each: max(each.price.values(), default=None),
     "per_delivered": lambda each: max(each.price.values()) / each.delivered if each.price and each.delivered else None,
 }
-"""The columns to sort by, largest first; what has no value stands last."""
+"""The columns to sort by, largest first, missing values last."""
 
 
 @dataclass(frozen=True)
@@ -88,14 +88,14 @@ def show_delivery(request: Request, viewer: SignedIn) -> Response:
 
 
 def _wanted(by: str, since: datetime, until: datetime) -> LogFilter:
-    """Look at outbound messages, and at all logs where codes are asked for."""
+    """Restrict the filter to outbound messages; for codes, use all logs."""
     if by == "error_code":
         return LogFilter(since=since, until=until)
     return LogFilter(log_type=(LogType.MESSAGE,), direction=OUTBOUND, since=since, until=until)
 
 
 def _find(wanted: LogFilter, by: str) -> tuple[Sequence[Breakdown], bool, str]:
-    """Return the rows, whether the span before is known, and what kept them from being counted."""
+    """Return the rows, whether the previous span is known, and why they could not be counted."""
     try:
         with session_scope() as session:
             found, is_before_known = comparison.break_down(session, wanted, by)
@@ -130,7 +130,7 @@ def _label(value: str | int | None, by: str) -> str:
 
 
 def _logs(value: str | int | None, by: str, span: str) -> str:
-    """Return the address of the logs of a row; empty where no filter finds them."""
+    """Return the address of the logs of a row; empty if no filter finds them."""
     if value is None or value == OTHER:
         return ""
     narrowed = {} if by == "error_code" else {"log_type": LogType.MESSAGE, "direction": OUTBOUND}

@@ -1,4 +1,4 @@
-"""Twilio's error codes: search, and one code with one's own history of it."""
+"""The pages of Twilio's error codes: search, and one code with its own history here."""
 
 from datetime import datetime, timedelta
 from typing import Annotated

@@ -120,21 +120,21 @@ def _plot(request: Request, viewer: Viewer, filters: Filters[LogFilters], now: d
 
 @router.get("/logs.csv")
 def download_logs(request: Request, viewer: SignedIn) -> Response:
-    """Download the logs that the filters of the address let through."""
+    """Download the logs that the filters of the address match."""
     return download(_filters(request, viewer, utc_now()).query)
 
 
 @dataclass(frozen=True)
 class State:
-    """One state of a log, and how it came to be known."""
+    """One state of a log, and how it was learned."""
 
     change: LogChange
     after: timedelta | None
-    """How long after the state before; None for the first."""
+    """The time since the previous state; None for the first."""
     seen_after: timedelta
-    """How long after it began it was seen."""
+    """How long after its start it was seen."""
     news: Sequence[str]
-    """What became known with it, where the status stayed."""
+    """What changed if the status did not."""
 
 
 def _states(history: Sequence[LogChange]) -> list[State]:
@@ -156,7 +156,7 @@ def _news(before: LogChange, after: LogChange) -> list[str]:
 
 @router.get("/logs/{sid}")
 def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
-    """Show one log: its history, the alerts that it counts towards, and what is related to it."""
+    """Show one log with its history, alerts and related logs."""
     with session_scope() as session:
         found = search.find_log(session, sid)
     if found.log_type == LogType.ERROR:
@@ -190,7 +190,7 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
 
 
 def _explained(request: Request, session: Session, sid: str, asked: str) -> tuple[UUID, Explanation] | None:
-    """Explain the rule that the address names; None where there is none such."""
+    """Explain the rule that the address names; None if there is none."""
     try:
         rule_id = UUID(asked)
         return rule_id, explain(session, sid, rule_id, settings_of(request), utc_now())
@@ -199,6 +199,6 @@ def _explained(request: Request, session: Session, sid: str, asked: str) -> tupl
 
 
 def _exchange(raw: Mapping[str, Any]) -> dict[str, str]:
-    """Return what Twilio asked of a server and what that answered, as far as it is known."""
+    """Return Twilio's request to a server and the response, as far as known."""
     names = ("request_method", "request_url", "request_variables", "response_headers", "response_body")
     return {name: str(raw[name]) for name in names if raw.get(name)}

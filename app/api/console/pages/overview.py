@@ -1,4 +1,4 @@
-"""The overview: is anything wrong, and is GiftPulse itself well."""
+"""The overview: open alerts, traffic, and the state of GiftPulse itself."""
 
 import threading
 import time
@@ -60,7 +60,7 @@ DEFAULT_RANGE = "24h"
 
 @dataclass(frozen=True)
 class Traffic:
-    """The counts of one time range. Kept for a few seconds: many people look at once when something is wrong."""
+    """The counts of one time range. Cached for seconds: many people look at once when something is wrong."""
 
     since: datetime
     until: datetime
@@ -78,7 +78,7 @@ class Traffic:
 
 
 class TrafficCache:
-    """Reads the traffic of a range at most once in ten seconds for a process."""
+    """Reads the traffic of a range at most once in ten seconds per process."""
 
     KEEP_SECONDS = 10.0
 
@@ -159,14 +159,14 @@ def show_set_up(request: Request, viewer: AnyScope) -> Response:
 
 @router.post("/simulator/carrier-filtering")
 def make_trouble(request: Request, _: Writer) -> Response:
-    """Let the simulator begin an incident, so that a newcomer sees what follows from it."""
+    """Start an incident in the simulator, to show a newcomer what follows."""
     simulator.begin(settings_of(request), "carrier_filtering")
     text = "A carrier filters one sender now. Within a minute an alert opens here, and its mail goes out."
     return redirect(request, "/", Flash(text))
 
 
 def _urgency(alert: Alert) -> tuple[bool, bool, int, float]:
-    """Sort by what needs a person first: firing, not silenced, by severity, oldest first."""
+    """Sort by urgency: firing, not silenced, by severity, oldest first."""
     severity = ("critical", "warning", "info").index(alert.severity)
     return alert.status != AlertStatus.FIRING, alert.silenced, severity, alert.started_at.timestamp()
 

@@ -1,4 +1,4 @@
-"""Signing a phone in: a QR code of an address that is good once, for five minutes."""
+"""Signing in a phone: a QR code with an address that works once, within five minutes."""
 
 from fastapi import Request, Response
 
@@ -26,21 +26,21 @@ def show_phone(request: Request, viewer: SignedIn) -> Response:
 
 @router.post("/phone")
 def make_code(request: Request, viewer: AnyScope) -> Response:
-    """Make a code and show it, this once."""
+    """Create a code and show it once."""
     settings = settings_of(request)
     session = viewer.session
     with session_scope() as database:
         token = console_state.create_token(database, SignIn(session.key_id, session.key_mark, session.name), utc_now())
         AuditedChange(database, viewer.principal, f"key:{session.key_id}").record("key.phone", None)
     address = link(f"{settings.public_base_url}/sign-in/phone", code=token)
-    # No redirect: the code exists in this answer alone.
+    # No redirect: only this response contains the code.
     context = {"section": "settings", "code": qr.draw(address), "address": address}
     return render(request, viewer, "phone.html", context)
 
 
 @router.get("/sign-in/phone")
 def show_sign_in(request: Request) -> Response:
-    """Ask before signing in: programs that follow links to look at them must not use the code up."""
+    """Ask before signing in: link previews must not use up the code."""
     code = request.query_params.get("code", "")
     return render(request, None, "phone_sign_in.html", {"code": code, "error": "" if code else USED_UP})
 

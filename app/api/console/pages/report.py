@@ -1,4 +1,4 @@
-"""The report of a day, a week or any other span, as mails and webhooks have it; it prints well."""
+"""The report of a day, a week or any other span, as in mails and webhooks; suitable for printing."""
 
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ router = make_router()
 
 @router.get("/report")
 def show_report(request: Request, viewer: SignedIn) -> Response:
-    """Show a report: of the span that the address names, else of the last day or week."""
+    """Show the report of the span in the address, else of the last day or week."""
     every = "day" if request.query_params.get("every") == "day" else "week"
     context = {"section": "report", "every": every, "words": report_words, "problem": "", "report": None}
     try:
@@ -45,7 +45,7 @@ def show_report(request: Request, viewer: SignedIn) -> Response:
 def _span(request: Request, every: str) -> tuple[datetime, datetime]:
     """Read the span.
 
-    Raises: ValueError where the address names a time that is none.
+    Raises: ValueError if a time in the address is invalid.
     """
     asked = request.query_params
     until = read_time_or_age(asked["until"]) if asked.get("until") else report_view.round_down(utc_now())
@@ -53,5 +53,5 @@ def _span(request: Request, every: str) -> tuple[datetime, datetime]:
 
 
 def _name_of(length: timedelta) -> str:
-    """Name the span whose switch is set; empty where it is another one."""
+    """Name the selected span; empty for any other."""
     return next((name for name, span in report_view.SPANS.items() if abs(length - span) <= timedelta(hours=1)), "")

@@ -1,4 +1,4 @@
-"""The editor of one rule: a form in four steps, and beside it what the rule would have done."""
+"""The editor of a rule: a form in four steps, and next to it a preview."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ LOG_FILTERS = ("log_type", "status", "error_code", "q", *rule_form.FILTER_FIELDS
 
 @dataclass(frozen=True)
 class Stored:
-    """The rule that is edited, as it is stored."""
+    """The stored rule that is being edited."""
 
     id: UUID
     definition: RuleDefinition
@@ -88,7 +88,7 @@ def _uuid(text: str) -> UUID:
 
 
 def _from_filters(query: Mapping[str, str]) -> dict[str, Any]:
-    """Make a rule's body of filters of logs."""
+    """Turn filters of logs into a rule's body."""
     kinds = list_items(query.get("log_type", ""))
     body: dict[str, Any] = {"log_type": kinds[0] if len(kinds) == 1 and kinds[0] else "any", "pattern_type": "any"}
     body["filters"] = {name: list_items(query[name]) for name in rule_form.FILTER_FIELDS if query.get(name)}
@@ -106,7 +106,7 @@ def _from_filters(query: Mapping[str, str]) -> dict[str, Any]:
 
 @router.get("/rules/{rule_id}")
 def show_rule(request: Request, viewer: SignedIn, rule_id: RuleId) -> Response:
-    """Show a rule in its form, and how it fares."""
+    """Show a rule in its form, with its health."""
     with session_scope() as session:
         stored = _stored(session, rule_admin.get(session, rule_id), settings_of(request))
     return _page(request, viewer, rule_form.from_definition(stored.definition), stored)
@@ -124,7 +124,7 @@ def _stored(session: Session, rule: Rule, settings: Settings) -> Stored:
 
 @router.post("/rules/preview")
 def preview_rule(request: Request, viewer: AnyScope, form: PostedForm) -> Response:
-    """Show what the rule that is typed would have done. Nothing is stored."""
+    """Preview the rule in the form. Nothing is stored."""
     typed = rule_form.from_post(form)
     stored = None
     if form.get("id"):
@@ -150,7 +150,7 @@ def create_rule(request: Request, viewer: Writer, form: PostedForm) -> Response:
 
 @router.post("/rules/{rule_id}")
 def save_rule(request: Request, viewer: Writer, rule_id: RuleId, form: PostedForm) -> Response:
-    """Save an edited rule, unless somebody else has saved it meanwhile."""
+    """Save an edited rule, unless somebody else saved it meanwhile."""
     if form.get("do") == "copy":
         return create_rule(request, viewer, form)
     typed = rule_form.from_post(form)
@@ -176,7 +176,7 @@ def save_rule(request: Request, viewer: Writer, rule_id: RuleId, form: PostedFor
 
 
 def _stale_page(request: Request, viewer: Viewer, typed: RuleForm, stored: Stored) -> Response:
-    """Show what somebody else saved beside what was typed, with a way to keep either."""
+    """Show the other person's version next to the form's, and let the user choose."""
     theirs = rule_form.from_definition(stored.definition)
     names = dict.fromkeys([*theirs.fields, *typed.fields])
     rows = [
@@ -211,7 +211,7 @@ def _page(
     run: bool = False,
     status: int = 200,
 ) -> Response:
-    """Show the form; `run` counts the preview, too."""
+    """Show the form; `run` adds the preview."""
     span = span if span in SPANS else DEFAULT_SPAN
     body = rule_form.to_body(form)
     wanted, faults = _parse(body, form, settings_of(request))
@@ -266,23 +266,23 @@ def _samples(wanted: RuleDefinition | None) -> Sample | None:
 
 
 def _pointer(form: RuleForm, errors: Sequence[FormError]) -> rule_form.Pointer | None:
-    """Find the place in the pattern that the first error about it names."""
+    """Find the position in the pattern that its first error names."""
     text = next((error.text for error in errors if error.field == "pattern_value"), "")
     return rule_form.pointer(form.get("pattern_value"), text)
 
 
 def _is_filled(form: RuleForm, errors: Sequence[FormError], names: Sequence[str]) -> bool:
-    """Check whether fields that are folded away hold something, or cannot be used."""
+    """Check whether folded fields have values or errors."""
     return any(any(form.fields.get(name, ())) or any(error.field == name for error in errors) for name in names)
 
 
 def _options(form: RuleForm, name: str, known: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the values that can be ticked: the known ones, and those that the rule has besides."""
+    """Return the checkboxes: the known values and the rule's other ones."""
     return [(value, value) for value in dict.fromkeys([*known, *form.fields.get(name, ())])]
 
 
 def _other_rules(form: RuleForm, stored: Stored | None) -> list[tuple[str, str]]:
-    """List the rules that this one may depend on, by name; a ticked one that is gone stays, to be unticked."""
+    """List the rules that this one may depend on, by name. A deleted one that is ticked stays, to be unticked."""
     with session_scope() as session:
         found = rule_admin.list_rules(session, None, MAX_RULES).items
         names = {str(rule.id): rule.name for rule in found if stored is None or rule.id != stored.id}
@@ -291,7 +291,7 @@ def _other_rules(form: RuleForm, stored: Stored | None) -> list[tuple[str, str]]
 
 
 def _parse(body: dict[str, Any], form: RuleForm, settings: Settings) -> tuple[RuleDefinition | None, list[FormError]]:
-    """Read what is typed, for the sentence and the preview; a name is not needed for them."""
+    """Parse the form for the sentence and the preview, which need no name."""
     try:
         wanted = definition.parse_rule(body | {"name": body["name"] or "preview"})
         rule_admin.check(wanted, settings)

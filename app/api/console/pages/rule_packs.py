@@ -1,4 +1,4 @@
-"""Rule packs, and what rules would have done in the last seven days: before installing a pack, and of all own rules."""
+"""The pages of rule packs, and previews over the last seven days: of a pack's rules, and of all own rules."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -27,13 +27,13 @@ TITLES = {"10dlc": "10DLC", "voice_sip": "Voice and SIP"}
 
 
 def title_of(pack: packs.Pack) -> str:
-    """Return what people call a pack."""
+    """Return the title of a pack."""
     return TITLES.get(pack.name) or pack.name.replace("_", " ").capitalize()
 
 
 @router.get("/rules/packs")
 def list_packs(request: Request, viewer: SignedIn) -> Response:
-    """List the packs, and how many of their rules are there already."""
+    """List the packs, and how many of their rules are installed."""
     with session_scope() as session:
         installed = rule_admin.installed_slugs(session)
     rows = [(pack, title_of(pack), sum(rule.slug in installed for rule in pack.rules)) for pack in packs.list_packs()]
@@ -42,7 +42,7 @@ def list_packs(request: Request, viewer: SignedIn) -> Response:
 
 @router.get("/rules/packs/{name}")
 def show_pack(request: Request, viewer: SignedIn, name: PackName) -> Response:
-    """Show what the rules of a pack would have done, and offer to install them."""
+    """Preview the rules of a pack, and offer to install them."""
     pack = packs.find_pack(name)
     with session_scope() as session:
         installed = rule_admin.installed_slugs(session)
@@ -66,7 +66,7 @@ def _text(value: object) -> str | None:
 
 @router.get("/rules/week")
 def show_week(request: Request, viewer: SignedIn) -> Response:
-    """Show what all own rules would have done."""
+    """Preview all own rules."""
     with session_scope() as session:
         found = [rule for rule in rule_admin.list_rules(session, None, MAX_RULES).items if rule.enabled]
         rows = [week.make_row(str(rule.id), definition.from_row(rule), str(rule.id)) for rule in found]
@@ -75,7 +75,7 @@ def show_week(request: Request, viewer: SignedIn) -> Response:
 
 
 def _page(request: Request, viewer: Viewer, rows: Sequence[WeekRow], context: Mapping[str, object]) -> Response:
-    """Run what `run` asks for. The script asks row by row, then for all: those are kept for some minutes."""
+    """Run the previews in `run`. The script requests row by row, then all, which are cached for some minutes."""
     now = utc_now()
     shown_week = week.make_week(viewer, now)
     with session_scope() as session:
@@ -112,7 +112,7 @@ def install_pack(request: Request, viewer: Writer, name: PackName, form: PostedF
 
 
 def _severity(sent: str) -> Severity | None:
-    """Read a chosen severity; empty: as the pack has it."""
+    """Read a chosen severity; None for the pack's own."""
     if not sent:
         return None
     if sent not in list(Severity):

@@ -31,7 +31,7 @@ MAX_RULES = 1000
 SHOWN_SPAN = timedelta(days=7)
 SPARK_BUCKET = timedelta(hours=6)
 STALE_AFTER = timedelta(days=30)
-"""A rule without a match for so long is marked: nobody knows whether it still works."""
+"""A rule without a match for this long is marked: it may not work any more."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,18 @@ class RuleRow:
 
     @property
     def is_failing(self) -> bool:
-        """Check whether the rule last failed as a whole."""
+        """Check whether the rule is failing."""
         return self.rule.enabled and self.rule.last_error is not None
 
     @property
     def urgency(self) -> tuple[bool, bool, bool, str]:
-        """Sort by what needs a person first: failing, firing, at work, switched off."""
+        """Sort by urgency: failing, firing, enabled, disabled."""
         return not self.is_failing, not self.open_alerts, not self.rule.enabled, self.rule.name.lower()
 
 
 @router.get("/rules")
 def list_rules(request: Request, viewer: SignedIn) -> Response:
-    """List rules: what each does, and how it fares."""
+    """List rules with their descriptions and state."""
     now = utc_now()
     with session_scope() as session:
         rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)

@@ -1,4 +1,4 @@
-"""The pages about this server: health, settings, the viewer's own choices, and the rest of the menu on a phone."""
+"""The pages about this server: health, settings, the viewer's choices, and the menu on phones."""
 
 from datetime import timedelta
 
@@ -60,7 +60,7 @@ def _shown(value: object) -> str:
 
 @router.post("/settings", dependencies=[ANY_SCOPE])
 def save_choices(request: Request, form: PostedForm) -> Response:
-    """Keep the viewer's zone and theme, on this device."""
+    """Store the viewer's time zone and theme on this device."""
     answer = redirect(request, "/settings", Flash("Saved on this device."))
     zone, theme = form.get("zone"), form.get("theme")
     for name, value, known in ((ZONE_COOKIE, zone, is_zone(zone)), (THEME_COOKIE, theme, theme in THEMES)):

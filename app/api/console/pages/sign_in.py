@@ -40,7 +40,7 @@ def _page(
 
 @router.get("/sign-in")
 def show_sign_in(request: Request) -> Response:
-    """Ask for a key; whoever is signed in goes on at once."""
+    """Ask for a key; redirect people who are signed in."""
     target = safe_next(request.query_params.get("next", "/"))
     if find_viewer(request) is not None:
         return Response(status_code=303, headers={**HEADERS, "Location": target})

@@ -1,4 +1,4 @@
-"""Silences: which alerts notify nobody, until when."""
+"""The pages of silences: the list, creating and ending."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -44,7 +44,7 @@ LENGTHS = {
 
 @router.get("/silences")
 def list_silences(request: Request, viewer: SignedIn) -> Response:
-    """List silences, with how many alerts each holds now."""
+    """List silences, with the number of alerts that each silences now."""
     return _page(request, viewer)
 
 
@@ -87,7 +87,7 @@ def _page(
 
 @router.post("/silences")
 def create_silence(request: Request, viewer: Writer, form: PostedForm) -> Response:
-    """Create a silence that starts now, or show which open alerts it would hold."""
+    """Create a silence that starts now, or preview which open alerts it would match."""
     now = utc_now()
     try:
         rule_id, group, wanted = _read(form, now)
@@ -106,7 +106,7 @@ def create_silence(request: Request, viewer: Writer, form: PostedForm) -> Respon
 
 
 def _read(form: Form, now: datetime) -> tuple[UUID | None, dict[str, Any], Validity]:
-    """Read what was typed: the rule, the group, and when it holds.
+    """Parse the form: the rule, the group, and when the silence is active.
 
     Raises: InvalidInput.
     """
@@ -124,7 +124,7 @@ def _read(form: Form, now: datetime) -> tuple[UUID | None, dict[str, Any], Valid
 
 
 def _repeat(form: Form) -> dict[str, Any] | None:
-    """Read the hours at which it holds; None where neither is filled in.
+    """Parse the hours of the repeat; None if neither is filled in.
 
     Raises: InvalidInput.
     """

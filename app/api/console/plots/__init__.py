@@ -1,1 +1,1 @@
-"""Plots as SVG, made on the server. Pure: they take plain series and know no database."""
+"""Plots as SVG, drawn on the server. Pure: they take plain series and know no database."""

@@ -10,13 +10,13 @@ from app.api.console.plots import paths, scale
 from app.utils.clock import rfc3339
 
 Href = Callable[[datetime, datetime], str]
-"""Makes the address of the logs of a bucket, from and until."""
+"""Builds the address of the logs of a bucket from its start and end."""
 CUT_ABOVE = 5
-"""A peak that would flatten the values near the limit is cut at so many times the limit."""
+"""Peaks above this multiple of the limit are cut, so that they do not flatten the values near it."""
 
 
 class Series(NamedTuple):
-    """Values of one kind, one a bucket; None where a bucket is not known."""
+    """Values of one kind, one per bucket; None for unknown buckets."""
 
     name: str
     values: Sequence[float | None]
@@ -71,7 +71,7 @@ class Figure:
 
     title: str
     caption: str
-    """One sentence with the facts, for those who do not see the plot."""
+    """One sentence with the facts, for people who cannot see the plot."""
     paths: Sequence[tuple[str, str]]
     """(class, path) of each series."""
     lines: Sequence[scale.Line]
@@ -104,7 +104,7 @@ class Axis:
         return self.starts[0]
 
     def span(self, kind: str, since: datetime, until: datetime) -> Span | None:
-        """Shade a time; None where it lies outside."""
+        """Shade a time span; None if it lies outside."""
         first, last = max(since, self.since), min(until, self.until)
         if first >= last:
             return None
@@ -112,7 +112,7 @@ class Axis:
         return Span(kind, x, round(scale.percent_of(last, self.since, self.until) - x, 3))
 
     def mark(self, kind: str, at: datetime, label: str) -> Mark | None:
-        """Mark a moment; None where it lies outside."""
+        """Mark a moment; None if it lies outside."""
         if not self.since <= at <= self.until:
             return None
         return Mark(kind, scale.percent_of(at, self.since, self.until), label)
@@ -125,13 +125,13 @@ class Style:
     unit: str = ""
     limit: float | None = None
     resolve_limit: float | None = None
-    """An alert goes on above it; None: it resolves below `limit`."""
+    """An alert continues above it; None: it resolves below `limit`."""
     floor: float = 0
     top: float | None = None
-    """Value at the upper edge; None: found from the values."""
+    """The value at the upper edge; None: derived from the values."""
     size: str = ""
     missing: str = "not read"
-    """How a bucket without a value is called."""
+    """The text of a bucket without a value."""
     extra_legend: Sequence[tuple[str, str]] = field(default_factory=tuple)
 
     @property

@@ -1,4 +1,4 @@
-"""How what a condition measures is drawn: its limits, its unit, and bars that stand out at the limit. Pure."""
+"""How to draw a condition's values: limits, unit, and highlighted bars at the limit. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,13 +8,13 @@ from app.services.rules.definition import RuleDefinition
 
 
 class Measure(NamedTuple):
-    """What is drawn of a condition."""
+    """The drawn values of a condition."""
 
     limit: float | None
     """The value at which the condition holds; None: the matches are drawn."""
     unit: str
     name: str
-    """What the value is."""
+    """The name of the value."""
     resolve_limit: float | None = None
     """The value below which an alert resolves, unless that is the limit."""
     is_below: bool = False
@@ -22,14 +22,14 @@ class Measure(NamedTuple):
 
 
 def measure_of(rule: RuleDefinition) -> Measure:
-    """Return what is drawn of a rule's condition."""
+    """Return how to draw a rule's condition."""
     condition = rule.condition
     unit, name = condition.value_unit, condition.value_words
     return Measure(condition.limit, unit, name, condition.resolve_limit, condition.holds_below)
 
 
 def series_of(measure: Measure, values: Sequence[float | None]) -> list[Series]:
-    """Split bars at the limit, so that those which open an alert stand out; shares and ratios are curves."""
+    """Split bars at the limit, to highlight those that open an alert. Shares and ratios are curves."""
     limit, below = measure.limit, measure.is_below
     if measure.unit:
         return [Series(measure.name, values, "curve", "curve")]

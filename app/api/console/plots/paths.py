@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 PLANE = 1000
 GAP = 0.22
-"""Share of a bucket that stays free between two bars."""
+"""The gap between two bars, as a share of a bucket."""
 SPARK_UNITS, SPARK_HEIGHT = 4, 24
 SPARK_MIN_TOP = 5
-"""One or two in a bucket shall look like few."""
+"""Keeps bars of one or two low."""
 
 
 def bars(values: Sequence[float | None], top: float, base: Sequence[float | None] | None = None) -> str:
@@ -28,7 +28,7 @@ def bars(values: Sequence[float | None], top: float, base: Sequence[float | None
 
 
 def line(values: Sequence[float | None], top: float, floor: float = 0) -> str:
-    """Draw a line. What is not known is a hole, not a zero; a lone value is a dash."""
+    """Draw a line. Unknown values are gaps, not zeros; a single value is a dash."""
     width = PLANE / max(len(values), 1)
     drawn: list[str] = []
     pen_is_down = False

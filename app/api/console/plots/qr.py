@@ -16,7 +16,7 @@ class QrCode(NamedTuple):
 
 
 def draw(text: str) -> QrCode:
-    """Draw a text that a phone's camera shall read: dark modules as bars, row by row."""
+    """Encode a text and draw its dark modules as bars, row by row."""
     rows = segno.make_qr(text, error="m").matrix
     drawn = []
     for y, row in enumerate(rows):

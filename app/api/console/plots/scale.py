@@ -13,7 +13,7 @@ ROUND_TOPS = ((1, 0.5), (1.5, 0.5), (2, 1), (3, 1), (4, 2), (5, 2.5), (6, 2), (8
 GRID_GIVES_WAY = 9.0
 """A grid line nearer to the limit than this, in percent of the height, is not drawn."""
 EDGES = (2.0, 97.0)
-"""Ticks nearer to the edges than this, in percent of the width, are left out: their labels would be cut."""
+"""Ticks nearer to the edges than this, in percent of the width, are omitted: their labels would be cut."""
 STEPS: tuple[tuple[timedelta, timedelta, str], ...] = (
     (timedelta(minutes=12), timedelta(minutes=2), "{at:%H:%M}"),
     (timedelta(hours=1), timedelta(minutes=10), "{at:%H:%M}"),
@@ -43,11 +43,11 @@ class Tick(NamedTuple):
     """Percent from the left."""
     label: str
     minor: bool
-    """Hidden where the plot is narrow."""
+    """Hidden in narrow plots."""
 
 
 def round_top(value: float) -> tuple[float, float]:
-    """Round the highest value up to one that people count in.
+    """Round the highest value up to a round number.
 
     Returns: the top of the axis, and the step of its grid.
     """

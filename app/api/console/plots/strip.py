@@ -10,7 +10,7 @@ from app.utils.calendar_edges import to_zone
 
 NIGHT_FROM, NIGHT_UNTIL = time(22), time(7)
 MIN_WIDTH = 0.6
-"""A short alert is drawn as wide as this, in percent: it shall be seen."""
+"""The minimum width of an alert, in percent, so that short ones are visible."""
 DAY = timedelta(days=1)
 
 
@@ -22,13 +22,13 @@ class Part(NamedTuple):
 
 
 def is_night(at: datetime, zone: ZoneInfo) -> bool:
-    """Check whether people sleep at a time."""
+    """Check whether a time is at night."""
     clock = to_zone(at, zone).time()
     return clock >= NIGHT_FROM or clock < NIGHT_UNTIL
 
 
 def part(since: datetime, until: datetime, first: datetime, last: datetime, least: float = 0) -> Part:
-    """Place a time in the strip from `since` to `until`.
+    """Position a time span in the strip from `since` to `until`.
 
     Args:    least: the smallest width, in percent.
     """
@@ -38,7 +38,7 @@ def part(since: datetime, until: datetime, first: datetime, last: datetime, leas
 
 
 def nights(since: datetime, until: datetime, zone: ZoneInfo) -> list[Part]:
-    """Place the nights of a span."""
+    """Position the nights of a span."""
     found = []
     begin, end = to_zone(since, zone).toordinal() - 1, to_zone(until, zone).toordinal()
     for day in map(date.fromordinal, range(max(1, begin), min(end + 1, date.max.toordinal()))):
@@ -50,7 +50,7 @@ def nights(since: datetime, until: datetime, zone: ZoneInfo) -> list[Part]:
 
 
 def midnights(since: datetime, until: datetime, zone: ZoneInfo) -> Sequence[float]:
-    """Place the borders between days."""
+    """Position the midnights of a span."""
     days = range(to_zone(since, zone).toordinal() + 1, to_zone(until, zone).toordinal() + 1)
     starts = (datetime.combine(date.fromordinal(day), time(0), zone) for day in days)
     return [percent_of(at, since, until) for at in starts if at < until]
