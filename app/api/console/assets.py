@@ -30,16 +30,42 @@ class Asset(NamedTuple):
     compressed: bytes
 
 
-def _squeeze(css: bytes) -> bytes:
-    """Remove comments and unneeded spaces from a style sheet; its strings contain neither."""
+def _squeeze_script(script: bytes) -> bytes:
+    """Remove comment lines and indentation from a script; none of its strings spans lines."""
+    return re.sub(rb"^\s*(//.*\n)?", b"", script, flags=re.MULTILINE)
+
+
+def _squeeze_style(css: bytes) -> bytes:
+    """Remove comments and unneeded spaces from a style sheet, and shorten its names.
+
+    Its strings contain no comment, no space before punctuation and no name of a custom property.
+    """
     text = re.sub(r"\s+", " ", re.sub(r"/\*.*?\*/", "", css.decode(), flags=re.DOTALL))
-    return re.sub(r"\s*([{};,])\s*", r"\1", text).replace(";}", "}").strip().encode()
+    text = re.sub(r"\s*([{};,>])\s*", r"\1", text).replace(";}", "}")
+    text = re.sub(r"(?<=[{;])([\w-]+): ", r"\1:", text)
+    text = re.sub(r"\{([^{}]*)\}", _sort_declarations, text)
+    return _shorten_names(text).strip().encode()
+
+
+def _sort_declarations(block: re.Match[str]) -> str:
+    """Sort the declarations of a rule: in one order they compress better. `border` stays before `border-top`."""
+    return f"{{{';'.join(sorted(block[1].split(';'), key=lambda each: each.partition(':')[0]))}}}"
+
+
+def _shorten_names(text: str) -> str:
+    """Give custom properties short names; nothing outside the style sheet knows them."""
+    names = sorted(set(re.findall(r"--[a-z][\w-]*", text)))
+    short = {name: f"--{number:x}" for number, name in enumerate(names)}
+    return re.sub(r"--[a-z][\w-]*", lambda name: short[name[0]], text)
+
+
+SQUEEZE = {".css": _squeeze_style, ".js": _squeeze_script}
 
 
 def _load() -> dict[str, Asset]:
     found = {}
     for path in sorted(FOLDER.iterdir()):
-        content = _squeeze(path.read_bytes()) if path.suffix == ".css" else path.read_bytes()
+        content = SQUEEZE.get(path.suffix, bytes)(path.read_bytes())
         found[path.name] = Asset(MEDIA_TYPES[path.suffix], content, gzip.compress(content, mtime=0))
     return found
 

@@ -42,6 +42,9 @@ HEADERS = {
     "Cache-Control": "no-store",
     "Vary": "Cookie, X-Fragment",
 }
+FRAGMENT = "x-fragment"
+TABLES = "tables"
+"""Parameter of every page with plots; `on` puts the table behind each plot into the page."""
 COMPRESS_FROM_BYTES = 2_000
 FLASH_COOKIE = "giftpulse-flash"
 MAX_FLASH_LENGTH = 300
@@ -56,6 +59,9 @@ class _View:
 
     zone: ZoneInfo
     now: datetime
+    has_tables: bool
+    """Each plot has its table in the page; else script makes it of the plot when somebody opens it."""
+    tables_address: str
 
 
 _view: ContextVar[_View] = ContextVar("_view")
@@ -104,13 +110,27 @@ def lasting(since: datetime, until: datetime | None = None) -> str:
 def link(path: str, **query: Any) -> str:
     """Write an address with a query; empty values are left out."""
     given = {name.rstrip("_"): _query_value(value) for name, value in query.items() if value not in (None, "", ())}
-    return f"{path}?{urlencode(given)}" if given else path
+    return f"{path}?{urlencode(given, safe=':,')}" if given else path
 
 
 def _query_value(value: Any) -> str:
     if isinstance(value, datetime):
         return rfc3339(value)
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+class PlotTables:
+    """The tables behind the plots of the page that is rendered."""
+
+    @staticmethod
+    def are_shown() -> bool:
+        """Check whether the page has them: its address asks for them, or no address leads to it."""
+        return _view.get().has_tables
+
+    @staticmethod
+    def address() -> str:
+        """Return the address of the same page with them."""
+        return _view.get().tables_address
 
 
 def _environment() -> Environment:
@@ -136,6 +156,7 @@ def _environment() -> Environment:
         "fault": texts.fault,
         "spark": paths.spark,
         "bars": paths.bars,
+        "tables": PlotTables,
         "Scope": Scope,
     }
     # The parts are globals: a fragment renders only one block of the template.
@@ -160,7 +181,7 @@ def render(
     """
     settings = settings_of(request)
     now = utc_now()
-    _view.set(_View(viewer.zone if viewer else UTC_ZONE, now))
+    _view.set(_look(request, viewer, now))
     page = ENVIRONMENT.get_template(template)
     values: dict[str, Any] = {
         "section": "",
@@ -176,7 +197,7 @@ def render(
         "inbox_url": settings.inbox_url,
         **context,
     }
-    fragment = request.headers.get("x-fragment", "").replace("-", "_")
+    fragment = request.headers.get(FRAGMENT, "").replace("-", "_")
     if fragment and status == 200:
         return _fragment(request, page, fragment, values)
     flash = read_flash(request)
@@ -186,6 +207,18 @@ def render(
     if viewer is not None and now - viewer.signed_at > sessions.RENEW_AFTER:
         access.set_session(answer, settings, viewer.session)
     return answer
+
+
+def _look(request: Request, viewer: Viewer | None, now: datetime) -> _View:
+    is_asked = request.query_params.get(TABLES) == "on"
+    is_posted = request.method == "POST" and FRAGMENT not in request.headers
+    with_tables = request.url.include_query_params(**{TABLES: "on"})
+    return _View(
+        zone=viewer.zone if viewer else UTC_ZONE,
+        now=now,
+        has_tables=is_asked or is_posted,
+        tables_address=f"{with_tables.path}?{with_tables.query}",
+    )
 
 
 def _address(request: Request) -> str:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from app.api.console.plots import paths, scale
-from app.utils.clock import rfc3339
 
 Href = Callable[[datetime, datetime], str]
 """Builds the address of the logs of a bucket from its start and end."""
@@ -53,7 +52,6 @@ class Hit(NamedTuple):
     href: str
     x: float
     width: float
-    at: str
     label: str
     values: Sequence[str]
 
@@ -188,7 +186,6 @@ def _hits(axis: Axis, series: Sequence[Series], style: Style) -> list[Hit]:
             href=axis.href(start, end),
             x=round(number * width, 3),
             width=round(width, 3),
-            at=rfc3339(end),
             label=axis.label(start),
             values=[
                 style.missing if each.values[number] is None else f"{each.values[number]:,.6g}{style.unit}"

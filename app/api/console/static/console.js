@@ -36,7 +36,7 @@ function livePlot(figure) {
       const share = parseFloat(brush.getAttribute("x")), wide = parseFloat(brush.getAttribute("width"));
       const low = Math.round(share * hits.length / 100), high = Math.min(hits.length - 1, Math.round((share + wide) * hits.length / 100));
       const address = new URL(hits[low].parentNode.getAttribute("href"), location);
-      address.searchParams.set("until", hits[high].dataset.at);
+      address.searchParams.set("until", new URL(hits[high].parentNode.getAttribute("href"), location).searchParams.get("until"));
       location.href = address;
     }
     from = null;
@@ -53,6 +53,21 @@ function livePlot(figure) {
     else if (event.key === "Escape") show(-1);
   });
   figure.addEventListener("blur", () => show(-1));
+}
+
+// "As a table": a plot's buckets as rows, made when it is opened; without script the page itself has the tables.
+function makeTable(details) {
+  const names = details.dataset.columns.split("|"), table = document.createElement("table"), body = table.createTBody();
+  const cell = (row, kind, text, number) => row.appendChild(Object.assign(document.createElement(kind), { textContent: text, className: number ? "num" : "" }));
+  const head = table.createTHead().insertRow();
+  ["Time", ...names].forEach((name, number) => { cell(head, "th", name, number).scope = "col"; });
+  for (const hit of all(".hit", details.closest("figure"))) {
+    const [time, ...values] = hit.textContent.split(" · "), row = body.insertRow();
+    const link = cell(row, "td", "").appendChild(document.createElement("a"));
+    link.href = hit.parentNode.getAttribute("href"); link.textContent = time;
+    values.forEach((value, number) => cell(row, "td", value.slice(0, -names[number].length - 1), true));
+  }
+  details.lastElementChild.replaceChildren(table);
 }
 
 // Forms with data-preview send what is typed to the parts that show it; only the newest answer counts.
@@ -147,6 +162,7 @@ function showOpen() {
 
 function liven(within) {
   all("[data-plot]", within).forEach(livePlot);
+  all("[data-columns]", within).forEach((details) => details.addEventListener("toggle", () => makeTable(details), { once: true }));
   all("form[data-preview]", within).forEach(livePreview);
   all("[data-live]", within).forEach(livePart);
   loadParts(all("[data-load]", within));
