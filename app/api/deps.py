@@ -37,7 +37,11 @@ def check_query(request: Request) -> None:
     pairs = parse_qsl(raw, keep_blank_values=True, errors="surrogateescape")
     names = [name for name, _ in pairs]
     takes_any = bool(request.scope["route"].dependant.query_params)
-    errors = [FieldError(_name(name), fault) for name, value in pairs if (fault := json_guard.text_error(name + value))]
+    errors = [
+        FieldError(_name(name), fault)
+        for name, value in pairs
+        if (fault := json_guard.text_error(name + json_guard.trim_list(value)))
+    ]
     errors += [
         FieldError(_name(name), "is not a parameter of this call") for name in dict.fromkeys(names) if not takes_any
     ]

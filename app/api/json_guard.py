@@ -12,6 +12,7 @@ MAX_DEPTH = 32
 MAX_INTEGER = 2**63 - 1
 # Characters that reverse the writing direction of the text after them: they make one name look like another.
 BIDI_OVERRIDES = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_TURNED_ENDS = re.compile("^[\u200e\u200f\u202a-\u202e\u2066-\u2069]+|[\u200e\u200f\u202a-\u202e\u2066-\u2069]+$")
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -64,6 +65,16 @@ def text_error(text: str) -> str | None:
     if BIDI_OVERRIDES.search(text):
         return "must not contain characters that change the writing direction"
     return None
+
+
+def trim_direction(text: str) -> str:
+    """Take what changes the writing direction from both ends: numbers copied from chats have it there."""
+    return _TURNED_ENDS.sub("", text)
+
+
+def trim_list(text: str) -> str:
+    """Do the same with each value of a list that is written with commas."""
+    return ",".join(map(trim_direction, text.split(",")))
 
 
 def _faults(value: Any) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from fastapi import Depends, Request, Response
 from app.api.console import session as sessions
 from app.api.console.session import Session
 from app.api.deps import read_body, settings_of
-from app.api.json_guard import BIDI_OVERRIDES, text_error
+from app.api.json_guard import BIDI_OVERRIDES, text_error, trim_list
 from app.api.problems import Refused
 from app.api.security import Principal
 from app.config import Settings
@@ -175,8 +175,10 @@ async def read_form(request: Request) -> Form:
 
 
 def _clean(name: str, value: str) -> str:
-    """Remove bidirectional control characters from a note: pasted text often contains them."""
-    return BIDI_OVERRIDES.sub("", value) if name == "note" else value
+    """Remove bidirectional control characters from a note, and from the ends of the values of other fields."""
+    if name == "note":
+        return BIDI_OVERRIDES.sub("", value)
+    return "\n".join(map(trim_list, value.split("\n"))) if BIDI_OVERRIDES.search(value) else value
 
 
 PostedForm = Annotated[Form, Depends(read_form)]

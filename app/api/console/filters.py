@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.api.console import texts
 from app.api.console.access import UTC_ZONE
+from app.api.json_guard import BIDI_OVERRIDES, trim_list
 from app.api.lists import write_cursor
 from app.api.schemas.common import PageQuery
 from app.services.paging import Page, Position, to_json
@@ -104,7 +105,8 @@ def clean_address(path: str, sent: Sequence[tuple[str, str]], zone: ZoneInfo) ->
     Args:    zone: of the person who filled in the form.
     Returns: None if the address is clean already.
     """
-    clean = [(name, _instant(value, zone) if name in TIMES else value) for name, value in sent if value]
+    trimmed = [(name, trim_list(value) if BIDI_OVERRIDES.search(value) else value) for name, value in sent]
+    clean = [(name, _instant(value, zone) if name in TIMES else value) for name, value in trimmed if value]
     if clean == [*sent]:
         return None
     return f"{path}?{urlencode(clean)}" if clean else path

@@ -21,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from app.api import cursors
+from app.api import cursors, json_guard
 from app.utils.ages import PATTERN as AGE
 from app.utils.ages import read_age
 from app.utils.calendar_edges import shift
@@ -156,7 +156,8 @@ class CommaList:
         if isinstance(value, tuple):
             return value
         text = _one(value)
-        parts = tuple(part.strip() for part in (restore_plus(text) if self.of_numbers else text).split(","))
+        text = restore_plus(json_guard.trim_list(text)) if self.of_numbers else text
+        parts = tuple(part.strip() for part in text.split(","))
         if self.check is not None and len(parts) <= self.max_items:
             return tuple(map(self.check, parts))
         if len(parts) > self.max_items or not all(re.fullmatch(self.pattern, part) for part in parts):

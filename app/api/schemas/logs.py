@@ -100,6 +100,7 @@ class LogQuery(BaseModel):
     def _check_text(cls, value: str | None) -> str | None:
         if value is None:
             return None
+        value = json_guard.trim_direction(value) if json_guard.BIDI_OVERRIDES.search(value) else value
         if fault := json_guard.text_error(value):
             raise ValueError(fault)
         return restore_plus(value) if NUMBER_SENT_PLAIN.fullmatch(value) else value

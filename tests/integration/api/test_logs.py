@@ -421,3 +421,19 @@ async def test_names_of_families_and_faults_are_listed_and_previewed(api: Api) -
     wrong = await api.post("/api/rules", json=RULE | {"pattern_value": "family:message-filtering"})
     assert fields(wrong) == ["pattern_value"]
     assert "did you mean family:messaging-filtering?" in wrong.json()["errors"][0]["message"]
+
+
+async def test_a_number_copied_from_a_chat_finds_what_the_plain_one_finds(api: Api, feed: Feed) -> None:
+    feed.store([log(1, at(1), to="+447700900123"), log(2, at(2), to="+14155550124")], at(9))
+    found = (await api.get("/api/logs", params={"to": "+447700900123"})).json()["items"]
+    assert len(found) == 1
+    for query in (
+        {"to": "\u202a+447700900123\u202c"},
+        {"to": "\u2068+447700900123\u2069,\u202a+14155550199\u202c"},
+        {"q": "\u202d+447700900123\u202c"},
+    ):
+        answer = await api.get("/api/logs", params=query)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["items"] == found, query
+    for query in ({"to": "+4477\u202e00900123"}, {"q": "a\u202eb"}, {"status": "\u202afailed\u202c"}):
+        assert fields(await api.get("/api/logs", params=query)) == [*query]
