@@ -156,6 +156,11 @@ def test_alerts_come_with_the_times_to_acknowledge_and_to_resolve_them(feed: Fee
     assert alerts["items"][1]["seconds_to_resolve"] is None
 
 
+def test_who_resolved_an_alert_at_once_did_not_acknowledge_it(feed: Feed) -> None:
+    make_alert(acknowledged_at=None, acknowledged_by="API_KEY", resolve_reason="manual", resolved_at=minutes(5))
+    assert report()["alerts"]["items"][0]["acknowledged_by"] is None
+
+
 def test_rules_are_listed_by_notifications_and_those_without_a_match_apart(feed: Feed) -> None:
     noisy, calm = make_rule(name="Noisy"), make_rule(name="Calm")
     new = make_rule(name="Too new to tell")

@@ -16,7 +16,7 @@ from fastapi import Request, Response
 from itsdangerous import BadSignature, Signer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
-from starlette.routing import Match
+from starlette.routing import Route
 
 from app import __version__
 from app.api.console import access, texts
@@ -228,15 +228,13 @@ def _address(request: Request) -> str:
 
 def _live_from(request: Request) -> str:
     """Return the address from which the response to a form refreshes: the nearest page above; empty for its own."""
-    path = "" if request.method == "GET" else request.url.path
-    while path and not _is_page(request, path):
-        path = path.rpartition("/")[0]
-    return path
-
-
-def _is_page(request: Request, path: str) -> bool:
-    asked = {**request.scope, "method": "GET", "path": path}
-    return any(route.matches(asked)[0] is Match.FULL for route in request.app.routes)
+    if request.method == "GET":
+        return ""
+    pages = {route.path for route in request.app.routes if isinstance(route, Route) and "GET" in (route.methods or ())}
+    pattern, path = request.scope["route"].path, request.url.path
+    while pattern and pattern not in pages:
+        pattern, path = pattern.rpartition("/")[0], path.rpartition("/")[0]
+    return path or "/"
 
 
 def _fragment(request: Request, page: Template, name: str, values: Mapping[str, Any]) -> Response:
@@ -245,7 +243,9 @@ def _fragment(request: Request, page: Template, name: str, values: Mapping[str, 
     if template is None:
         return Response(status_code=404, headers=HEADERS)
     text = "".join(template.blocks[name](template.new_context(dict(values))))
-    etag = f'"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"'
+    # The token of forms is masked anew each time; an earlier one stays good.
+    same = text.replace(values["csrf"], "") if values["csrf"] else text
+    etag = f'"{hashlib.blake2b(same.encode(), digest_size=12).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers={**HEADERS, "ETag": etag})
     answer = _answer(request, text, 200)

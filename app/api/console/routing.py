@@ -32,6 +32,9 @@ TITLES = {
     503: "The database does not answer",
 }
 
+FRAME_PAGE = "/more"
+"""Page from which the frame around an error refreshes itself: its own address only repeats the error."""
+
 log = structlog.get_logger()
 
 
@@ -113,6 +116,7 @@ def error_page(request: Request, status: int, detail: str) -> Response:
         "title": TITLES.get(status, "That did not work"),
         "detail": detail,
         "status": status,
+        "live_from": FRAME_PAGE,
         "deletion": deleted.find(request.url.path) if status == 404 and viewer is not None else None,
         "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),
     }

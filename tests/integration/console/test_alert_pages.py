@@ -291,7 +291,7 @@ async def test_what_answers_a_form_refreshes_from_the_page_above_it(browser: Bro
     await browser.sign_in()
     answer = await browser.submit(f"/alerts/{alert_id}/resolve")
     assert answer.status_code == 409
-    assert f'data-from="/alerts/{alert_id}"' in answer.text
+    assert 'data-from="/more"' in answer.text
     assert "data-from" not in (await browser.get(f"/alerts/{alert_id}")).text
 
 
@@ -335,3 +335,26 @@ async def test_a_resolved_alert_in_the_list_says_when_it_ended_and_how_long_it_t
         page = (await browser.get(address)).text
         assert re.search("ended <time [^>]*>[^<]*</time>, after 1 h 20 min", page), address
         assert 'href="/alerts?tab=resolved" aria-current="true"' in page, address
+
+
+async def test_the_end_of_an_alert_names_who_resolved_it_by_hand(browser: Browser) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    await browser.submit(f"/alerts/{alert_id}/resolve")
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    assert "Resolved by Maria" in page
+    assert "Acknowledged by" not in page
+
+
+async def test_the_head_of_an_alert_refreshes_itself_and_costs_nothing_while_it_stays(browser: Browser) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    page = f"/alerts/{alert_id}"
+    assert 'id="state" data-live="10"' in (await browser.get(page)).text
+    first = await browser.get(page, headers={"X-Fragment": "state"})
+    assert "Acknowledge" in first.text
+    same = await browser.get(page, headers={"X-Fragment": "state", "If-None-Match": first.headers["etag"]})
+    assert same.status_code == 304
+    await browser.submit(f"{page}/silence", **{"for": "8h"})
+    other = await browser.get(page, headers={"X-Fragment": "state", "If-None-Match": first.headers["etag"]})
+    assert "Silenced until" in other.text

@@ -296,3 +296,32 @@ async def test_a_silence_that_repeats_is_tried_out_and_made(browser: Browser, ap
     endless = await browser.submit("/silences", hours="ever")
     assert endless.status_code == 422
     assert "is required where repeat is null" in endless.text
+
+
+async def test_filters_by_ids_say_what_these_stand_for(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE | {"name": "Carriers filter"})).json()["id"]
+    deleted, alert = uuid4(), make_alert()
+    make_alert(rule_id=deleted, rule_name="A rule of old")
+    action = (await api.post("/api/actions", json=EMAIL)).json()["id"]
+    await browser.sign_in()
+    for path, words in (
+        (f"/alerts?rule_id={rule}", "rule: Carriers filter"),
+        (f"/alerts?rule_id={deleted}", "rule: A rule of old"),
+        (f"/deliveries?alert_id={alert}", "alert: 143 messages with error 30007 to GB"),
+        (f"/deliveries?action_id={action}", "action: email to "),
+    ):
+        page = (await browser.get(path)).text
+        assert words in page, path
+        assert f": {path.rpartition('=')[2]}" not in page, path
+    unknown = str(uuid4())
+    assert f"rule: {unknown}" in (await browser.get(f"/alerts?rule_id={unknown}")).text
+
+
+async def test_what_answers_a_form_refreshes_from_a_page(browser: Browser) -> None:
+    await browser.sign_in()
+    assert 'data-from="/rules"' in (await browser.submit("/rules/preview")).text
+    refused = await browser.submit("/deliveries/retry")
+    assert refused.status_code == 422
+    assert 'data-from="/more"' in refused.text
+    assert 'data-from="/more"' in (await browser.get("/no/such/page")).text
+    assert (await browser.get("/more", headers={"X-Fragment": "pulse"})).status_code == 200

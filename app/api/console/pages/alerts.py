@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
 from app.api.console.alert_plot import draw_alert
+from app.api.console.chip_names import name_chips
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
@@ -19,7 +20,7 @@ from app.api.lists import read_position
 from app.api.schemas.alerts import AlertFilters, NewNote
 from app.config import Settings
 from app.database import session_scope
-from app.enums import AlertStatus
+from app.enums import AlertStatus, ResolveReason
 from app.errors import FieldError, InvalidInput
 from app.models import Alert, AlertNote, Delivery
 from app.services.alerts import escalation, manual, search, silences, support_text
@@ -67,11 +68,11 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
     else:
         wanted = list(sent)
     filters = read_filters(AlertFilters, "/alerts", wanted, utc_now(), LABELS)
-    chips = [chip for chip in filters.chips if chip.name != "status" or status]
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
     with session_scope() as session:
         position = read_position("alerts", query, search.SORT_KEY)
         page = search.list_alerts(session, query.to_filter(), position, PAGE_SIZE)
+        chips = [chip for chip in name_chips(session, filters, LABELS) if chip.name != "status" or status]
         session.expunge_all()
     address = link("/alerts", tab=tab) if not chips else filters.address
     context = {
@@ -203,12 +204,20 @@ def _trail(
             }
         )
     if alert.resolved_at:
-        reason = (alert.resolve_reason or "").replace("_", " ")
-        events.append({"at": alert.resolved_at, "kind": "ok", "sign": "check", "what": "Resolved", "detail": reason})
+        events.append(_end_event(alert, alert.resolved_at))
     events += [_note_event(note) for note in notes]
     events += [_hold_event(hold) for hold in held]
     events += [_sent_event(delivery) for delivery in sent]
     return sorted(events, key=lambda event: event["at"], reverse=True)
+
+
+def _end_event(alert: Alert, at: datetime) -> dict[str, Any]:
+    """Say why it ended; of what nobody had acknowledged it is known who resolved it by hand."""
+    by_hand = alert.resolve_reason == ResolveReason.MANUAL
+    who = f" by {alert.acknowledged_by}" if by_hand and alert.acknowledged_by and not alert.acknowledged_at else ""
+    reason = "by hand" if by_hand else (alert.resolve_reason or "").replace("_", " ")
+    detail = "" if who else reason
+    return {"at": at, "kind": "ok", "sign": "check", "what": f"Resolved{who}", "detail": detail}
 
 
 def _note_event(note: AlertNote) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
 from app.api.console.access import PostedForm, SignedIn, Writer
+from app.api.console.chip_names import name_chips
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
@@ -58,6 +59,7 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         position = read_position("deliveries", query, deliveries.SORT_KEY)
         page = deliveries.list_deliveries(session, query.to_filter(), position, PAGE_SIZE)
+        chips = [chip for chip in name_chips(session, filters, LABELS) if chip.name != "status" or chip.error]
         failed = _failed(session, query)
         by_action = (
             [] if query.action_id or not viewer.may(Scope.WRITE) else _failed_by_action(session, settings_of(request))
@@ -69,7 +71,7 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
         "failed": failed,
         "by_action": by_action,
         "spans": RETRIED_SPANS,
-        "chips": [chip for chip in filters.chips if chip.name != "status" or chip.error],
+        "chips": chips,
         "status": request.query_params.get("status", ""),
         "tabs": TABS,
         "beside": neighbours("deliveries", query, page, filters.address),

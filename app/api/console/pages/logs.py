@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.api.console import log_menu, log_plot
 from app.api.console.access import SignedIn, Viewer
+from app.api.console.chip_names import name_chips
 from app.api.console.filters import Filters, clean_address, neighbours, read_filters
 from app.api.console.plots.figure import Figure
 from app.api.console.rendering import link, redirect, render
@@ -82,17 +83,19 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
     plot, total = _plot(request, viewer, filters, now)
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
     logs: Sequence[Any] = ()
+    chips = filters.chips
     beside = None
     if request.headers.get("x-fragment") != "plot":
         with session_scope() as session:
             position = read_position("logs", query, search.SORT_KEY)
             page = search.list_logs(session, query.to_filter(), position, PAGE_SIZE)
+            chips = name_chips(session, filters, LABELS)
         logs, beside = page.items, neighbours("logs", query, page, filters.address)
     used = filters.used()
     context = {
         "section": "logs",
         "logs": logs,
-        "chips": filters.chips,
+        "chips": chips,
         "q": filters.given.get("q", ""),
         "hidden": [(name, value) for name, value in filters.given.items() if name != "q"],
         "groups": log_menu.groups(filters),

@@ -105,7 +105,7 @@ function livePart(part) {
   if (!part.id || !seconds) return;
   let tag = "", read = new Date();
   setInterval(async () => {
-    if (document.hidden || part.contains(document.activeElement)) return;
+    if (document.hidden || part.contains(document.activeElement) || part.querySelector("details.menu[open]")) return;
     try {
       const answer = await fetch(document.body.dataset.from || location.href, { headers: { "X-Fragment": part.id, ...(tag && { "If-None-Match": tag }) } });
       if (answer.status === 401) return location.reload();

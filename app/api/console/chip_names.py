@@ -1,0 +1,30 @@
+"""Chips of filters by ids say what these stand for."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.api.console.filters import Chip, Filters
+from app.services.names import NAMED, names_of
+
+MAX_NAME_LENGTH = 60
+
+
+def name_chips(session: Session, filters: Filters[Any], labels: Mapping[str, str]) -> list[Chip]:
+    """Return the chips with names in place of ids; what has no name keeps its id."""
+    ids = {
+        chip.name: filters.given[chip.name].split(",")
+        for chip in filters.chips
+        if chip.name in NAMED and not chip.error
+    }
+    names = names_of(session, ids)
+    texts = {
+        kind: f"{labels[kind]}: {', '.join(_short(names.get(each, each)) for each in given)}"
+        for kind, given in ids.items()
+    }
+    return [chip._replace(text=texts.get(chip.name, chip.text)) for chip in filters.chips]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_NAME_LENGTH else f"{name[: MAX_NAME_LENGTH - 1]}…"
