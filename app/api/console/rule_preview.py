@@ -21,7 +21,7 @@ from app.enums import PatternType
 from app.errors import FieldError, InvalidInput
 from app.services.preview.service import preview
 from app.services.rules import definition
-from app.services.rules.definition import MEANING_FIELDS, RuleDefinition
+from app.services.rules.definition import RuleDefinition
 from app.services.rules.words import PLURALS
 from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
@@ -38,8 +38,8 @@ KEEP_SECONDS = 60.0
 MAX_KEPT = 50
 MAX_LISTED = 10
 GLANCE_BARS = 40
-COUNTED_FIELDS = (*MEANING_FIELDS, "resolve_after_minutes", "severity", "id")
-"""Fields of a body that a preview depends on."""
+REPLACED_FIELDS = {"name": "preview", "description": ""}
+"""What a preview takes for fields that it does not depend on: a nameless rule can be tried."""
 
 
 class PreviewCache:
@@ -55,8 +55,7 @@ class PreviewCache:
 
         Raises: InvalidInput, also where too many previews run.
         """
-        counted = {name: body.get(name) for name in COUNTED_FIELDS}
-        key = orjson.dumps([counted, span, ladder], option=orjson.OPT_SORT_KEYS)
+        key = orjson.dumps([body | REPLACED_FIELDS, span, ladder], option=orjson.OPT_SORT_KEYS)
         found = self._find(key)
         if found is not None:
             return found
@@ -85,8 +84,7 @@ PREVIEWS = PreviewCache()
 
 def _run(body: JsonObject, span: str, settings: Settings) -> JsonObject:
     now = utc_now()
-    # A preview needs no name, and a nameless rule can be tried.
-    wanted = body | {"name": "preview", "description": "", "since": now - SPANS[span], "until": now}
+    wanted = body | REPLACED_FIELDS | {"since": now - SPANS[span], "until": now}
     with session_scope() as session:
         return preview(session, wanted, settings, now)
 

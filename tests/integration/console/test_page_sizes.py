@@ -18,9 +18,7 @@ def _fill_week() -> None:
     feed = Feed(now - timedelta(days=8))
     dice = random.Random(7)
     logs = [
-        log(
-            hour * 10 + number, now - timedelta(hours=hour, minutes=5), status=dice.choice(STATUSES)
-        )
+        log(hour * 10 + number, now - timedelta(hours=hour, minutes=5), status=dice.choice(STATUSES))
         for hour in range(WEEK_HOURS)
         for number in range(dice.randint(1, 9))
     ]
