@@ -6,19 +6,20 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.api.console.filters import Chip, Filters
+from app.config import Settings
 from app.services.names import NAMED, names_of
 
 MAX_NAME_LENGTH = 60
 
 
-def name_chips(session: Session, filters: Filters[Any], labels: Mapping[str, str]) -> list[Chip]:
+def name_chips(session: Session, filters: Filters[Any], labels: Mapping[str, str], settings: Settings) -> list[Chip]:
     """Return the chips with names in place of ids; what has no name keeps its id."""
     ids = {
         chip.name: filters.given[chip.name].split(",")
         for chip in filters.chips
         if chip.name in NAMED and not chip.error
     }
-    names = names_of(session, ids)
+    names = names_of(session, ids, settings)
     texts = {
         kind: f"{labels[kind]}: {', '.join(_short(names.get(each, each)) for each in given)}"
         for kind, given in ids.items()

@@ -72,7 +72,11 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         position = read_position("alerts", query, search.SORT_KEY)
         page = search.list_alerts(session, query.to_filter(), position, PAGE_SIZE)
-        chips = [chip for chip in name_chips(session, filters, LABELS) if chip.name != "status" or status]
+        chips = [
+            chip
+            for chip in name_chips(session, filters, LABELS, settings_of(request))
+            if chip.name != "status" or status
+        ]
         session.expunge_all()
     address = link("/alerts", tab=tab) if not chips else filters.address
     context = {

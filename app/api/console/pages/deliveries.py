@@ -59,7 +59,11 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         position = read_position("deliveries", query, deliveries.SORT_KEY)
         page = deliveries.list_deliveries(session, query.to_filter(), position, PAGE_SIZE)
-        chips = [chip for chip in name_chips(session, filters, LABELS) if chip.name != "status" or chip.error]
+        chips = [
+            chip
+            for chip in name_chips(session, filters, LABELS, settings_of(request))
+            if chip.name != "status" or chip.error
+        ]
         failed = _failed(session, query)
         by_action = (
             [] if query.action_id or not viewer.may(Scope.WRITE) else _failed_by_action(session, settings_of(request))

@@ -89,7 +89,7 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
         with session_scope() as session:
             position = read_position("logs", query, search.SORT_KEY)
             page = search.list_logs(session, query.to_filter(), position, PAGE_SIZE)
-            chips = name_chips(session, filters, LABELS)
+            chips = name_chips(session, filters, LABELS, settings_of(request))
         logs, beside = page.items, neighbours("logs", query, page, filters.address)
     used = filters.used()
     context = {
