@@ -30,6 +30,15 @@ def _client() -> Celery:
     return client
 
 
+def load() -> None:
+    """Build what sends wake-ups, without a connection: processes that are forked afterwards share it."""
+    client = _client()
+    client.finalize()
+    for part in ("router", "queues", "send_task_message"):
+        getattr(client.amqp, part)
+    client.backend, client.producer_pool  # noqa: B018  # built when they are asked for
+
+
 def broker_answers() -> bool:
     """Check whether the broker responds, for at most a few seconds."""
     return broker_fault() is None

@@ -12,9 +12,9 @@ from app.actions import mail_text
 from app.actions.base import Envelope, Receipt, SendError
 from app.actions.mail_addresses import check_address, read_sender
 from app.config import Settings
-from app.utils.http import tls_context
 from app.utils.json_types import JsonObject
 from app.utils.redact import clean_text, hide_secrets
+from app.utils.tls import tls_context
 
 ATTEMPT_SECONDS = 60.0
 """For the whole attempt. The last reply may take long, and giving up on it would send the mail twice."""

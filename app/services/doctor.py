@@ -27,7 +27,7 @@ from app.services.ingest import accounts, callback_setup
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import rfc3339
 from app.utils.database_errors import OTHER_SCHEMA, explain
-from app.utils.http import is_untrusted, tls_context
+from app.utils.tls import is_untrusted, tls_context
 
 Result = Literal["ok", "note", "wrong"]
 

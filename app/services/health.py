@@ -21,7 +21,7 @@ from app.services.outbox.overdue import overdue
 from app.services.self_monitoring import DELIVERIES_OVERDUE_AFTER, MAX_FAILED_POLLS, max_time_unread
 from app.utils.clock import rfc3339
 from app.utils.database_errors import explain
-from app.utils.http import tls_context
+from app.utils.tls import tls_context
 
 Status = Literal["ok", "degraded", "down"]
 

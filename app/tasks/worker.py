@@ -13,6 +13,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import configure_mappers
 
+from app import wake
+from app.actions import webhook_sender
 from app.config import get_settings
 from app.database import get_engine, session_scope
 from app.services import secrets
@@ -20,9 +22,9 @@ from app.services.ingest import streams
 from app.services.twilio import countries, error_codes
 from app.tasks import jobs, slots
 from app.utils.clock import utc_now
-from app.utils.http import tls_context
+from app.utils.tls import tls_context
 
-LOADED = (jobs, h11, httpcore, psycopg2.sql)
+LOADED = (jobs, webhook_sender, h11, httpcore, psycopg2.sql)
 """The tasks, and modules that libraries would import at first use, in each process again."""
 
 log = structlog.get_logger()
@@ -38,6 +40,7 @@ def prepare(processes: int) -> None:
     error_codes.load()
     configure_mappers()
     tls_context()
+    wake.load()
     with contextlib.suppress(OSError):  # not on Linux
         billiard.util.get_pdeathsig()  # each child calls it, and would load a C parser for it
     try:

@@ -1,12 +1,15 @@
 """Errors of PostgreSQL as messages for people and logs. Neither contains values, which the driver's messages quote."""
 
 import re
+import sys
 import traceback
 from pathlib import Path
-
-from sqlalchemy.exc import DBAPIError
+from typing import TYPE_CHECKING
 
 from app.utils.redact import HIDDEN
+
+if TYPE_CHECKING:
+    from sqlalchemy.exc import DBAPIError
 
 PACKAGE = Path(__file__).parent.parent
 NO_ANSWER = "the database does not answer: see DATABASE_URL and the database's own log"
@@ -38,7 +41,7 @@ def explain(error: Exception) -> str:
     return NO_ANSWER
 
 
-def describe(error: DBAPIError) -> dict[str, str]:
+def describe(error: "DBAPIError") -> dict[str, str]:
     """Return the fields of a log line: the error, the statement, and the line in our code."""
     fields = {
         "error": type(error.orig).__name__,
@@ -50,8 +53,12 @@ def describe(error: DBAPIError) -> dict[str, str]:
     return {name: value for name, value in fields.items() if value}
 
 
-def find(error: BaseException | None) -> DBAPIError | None:
+def find(error: BaseException | None) -> "DBAPIError | None":
     """Find the database's error in a chain of exceptions."""
+    if "sqlalchemy.exc" not in sys.modules:
+        return None  # it raised nothing: beat logs through this module, and would load 10 MB for nothing
+    from sqlalchemy.exc import DBAPIError
+
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         if isinstance(error, DBAPIError):
@@ -61,12 +68,12 @@ def find(error: BaseException | None) -> DBAPIError | None:
     return None
 
 
-def _code(error: DBAPIError) -> str | None:
+def _code(error: "DBAPIError") -> str | None:
     code: str | None = getattr(error.orig, "pgcode", None)
     return code
 
 
-def _message(error: DBAPIError) -> str:
+def _message(error: "DBAPIError") -> str:
     """Return PostgreSQL's message without values: those in its detail and those it quotes."""
     primary = getattr(getattr(error.orig, "diag", None), "message_primary", None)
     message = str(primary or error.orig).strip().partition("\n")[0]
@@ -76,7 +83,7 @@ def _message(error: DBAPIError) -> str:
     return message
 
 
-def _statement(error: DBAPIError) -> str | None:
+def _statement(error: "DBAPIError") -> str | None:
     """Describe a statement by its verb and table: `UPDATE rules`, `SELECT logs`."""
     text = error.statement or getattr(getattr(error.orig, "diag", None), "context", None) or ""
     found = _STATEMENT.search(text)
@@ -86,7 +93,7 @@ def _statement(error: DBAPIError) -> str | None:
     return f"{verb} {found[2]}"
 
 
-def _where(error: DBAPIError) -> str | None:
+def _where(error: "DBAPIError") -> str | None:
     """Return the innermost line of our code outside the module that all statements pass through."""
     own = [
         frame

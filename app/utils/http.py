@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from itertools import takewhile
@@ -31,6 +31,7 @@ from multidict import CIMultiDict, MultiMapping
 
 from app.utils.addresses import Network, check_url, may_reach
 from app.utils.proxies import DIRECT, Proxy
+from app.utils.tls import tls_context
 
 DNS_SECONDS = 3.0
 CONNECT_SECONDS = 5.0
@@ -74,21 +75,6 @@ class RequestFailed(Exception):
 
 class ForbiddenTarget(OSError):
     """The address is not allowed."""
-
-
-@lru_cache
-def tls_context() -> ssl.SSLContext:
-    """Return the process's TLS context: certificates are verified against the system's store or `SSL_CERT_FILE`."""
-    return ssl.create_default_context()
-
-
-def is_untrusted(error: BaseException | None) -> bool:
-    """Return whether the server's certificate was rejected."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def system_lookup(host: str, port: int) -> ResolvedAddresses:

@@ -13,7 +13,7 @@ from app import wake
 from app.config import get_settings
 from app.errors import ConfigError
 from app.services import doctor
-from app.utils import http
+from app.utils import tls
 from scripts.local.processes import LOOPBACK
 from scripts.local.valkey import Valkey
 from tests.conftest import forget
@@ -22,9 +22,9 @@ from tests.kits.receivers import http_receiver, raw_server
 
 @pytest.fixture
 def authority() -> Iterator[trustme.CA]:
-    http.tls_context.cache_clear()
+    tls.tls_context.cache_clear()
     yield trustme.CA()
-    http.tls_context.cache_clear()
+    tls.tls_context.cache_clear()
 
 
 def _server_context(authority: trustme.CA, *names: str) -> ssl.SSLContext:
@@ -57,7 +57,7 @@ def _use_broker(environment: pytest.MonkeyPatch, url: str, trusted: Path | None 
     if trusted is not None:
         environment.setenv("SSL_CERT_FILE", str(trusted))
     forget()
-    http.tls_context.cache_clear()
+    tls.tls_context.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_certificates_of_the_settings_file_hold_for_every_client(
         file.write_text(f"SSL_CERT_FILE={trusted}\n")
         environment.setattr(type(get_settings()), "env_file", file)
         forget()
-        http.tls_context.cache_clear()
+        tls.tls_context.cache_clear()
         assert "SSL_CERT_FILE" not in doctor._public_address(get_settings()).detail
 
 

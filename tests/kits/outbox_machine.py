@@ -18,7 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.actions.base import Sender
-from app.actions.webhook import _WebhookSender
+from app.actions.webhook_sender import WebhookSender
 from app.config import get_settings
 from app.database import get_engine, session_scope
 from app.enums import NotificationType, Severity
@@ -307,7 +307,7 @@ class OutboxMachine(RuleBasedStateMachine):
             values = {"id": each.claim.delivery.id, "token": each.claim.token}
             assert session.scalar(query, values) == 1, "an attempt is on record before it is made"
         is_mail = each.claim.delivery.action_type == "email"
-        sender: Sender = self.network if is_mail else _WebhookSender(self.network, 15.0)  # type: ignore[arg-type]
+        sender: Sender = self.network if is_mail else WebhookSender(self.network, 15.0)  # type: ignore[arg-type]
         each.outcome = self.runner.run(dispatch._attempt(each.claim, sender, get_settings()))
 
     def _write_down(self, each: HeldClaim) -> None:

@@ -14,8 +14,8 @@ from twilio.http import HttpClient
 from twilio.http.response import Response
 
 from app.errors import TwilioSilent, TwilioUnavailable
-from app.utils.http import tls_context
 from app.utils.proxies import DIRECT, Proxy
+from app.utils.tls import tls_context
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 60.0

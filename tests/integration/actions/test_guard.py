@@ -16,7 +16,7 @@ from socket import AF_INET, AF_INET6
 import pytest
 import trustme
 
-from app.utils import http
+from app.utils import http, tls
 from app.utils.addresses import Network
 from app.utils.clock import utc_now
 from app.utils.http import Answer, GuardedClient, Lookup, RequestFailed, ResolvedAddresses
@@ -125,9 +125,9 @@ def authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[trust
     made = trustme.CA()
     made.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    http.tls_context.cache_clear()
+    tls.tls_context.cache_clear()
     yield made
-    http.tls_context.cache_clear()
+    tls.tls_context.cache_clear()
 
 
 def server_context(authority: trustme.CA, *hosts: str) -> ssl.SSLContext:

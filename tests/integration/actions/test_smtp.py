@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from app.actions.base import Envelope, Receipt, SendError
 from app.actions.email import Email
 from app.actions.sample import sample_notifications
-from app.utils import http
+from app.utils.tls import tls_context
 from tests.integration.actions.conftest import Configure
 from tests.kits.mailboxes import Mailbox, mail_server
 from tests.kits.receivers import raw_server
@@ -54,11 +54,11 @@ def tls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ssl.SSLCont
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    http.tls_context.cache_clear()
+    tls_context.cache_clear()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     yield context
-    http.tls_context.cache_clear()
+    tls_context.cache_clear()
 
 
 def test_a_mail_and_its_login_go_over_starttls(configure: Configure, tls: ssl.SSLContext) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from app.actions.base import Envelope
-from app.actions.webhook import Webhook, _headers
+from app.actions.webhook import Webhook
+from app.actions.webhook_sender import _headers
 from app.config import Settings
 from app.enums import NotificationType
 from app.errors import InvalidInput
