@@ -12,9 +12,11 @@ from typing import IO
 PROCESSES = 9
 SLOTS = {"poll": 3, "evaluate": 2, "deliver": 2, "callbacks": 1}
 """For workers with that many processes or more. Maintenance uses the remaining ones."""
-FEW_PROCESSES = 6
+FEW_PROCESSES = 5
 FEW_SLOTS = {"poll": 2, "evaluate": 1, "deliver": 1, "callbacks": 1}
-"""For workers with fewer processes. If one poll hangs, a second one still runs."""
+"""For workers with fewer processes. If one poll hangs, a second one still runs. Callbacks and maintenance, which take
+seconds, share the process that the other kinds leave.
+"""
 MANY_CPUS = 4
 MUCH_MEMORY_BYTES = 3 * 1024**3
 MEMORY_LIMIT = Path("/sys/fs/cgroup/memory.max")
