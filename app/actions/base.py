@@ -52,6 +52,8 @@ class Notification:
     """The names of the accounts concerned, by sid."""
     told_next: Sequence[tuple[str, str]] = ()
     """The actions that are notified if nobody acknowledges the alert, and when, the soonest first."""
+    escalated_after_minutes: int = 0
+    """How long nobody acknowledged the alert, if that is why it is sent; else 0."""
     timezone: str = "UTC"
     """The time zone of the readers: local times follow those in UTC."""
     digest: JsonObject | None = None

@@ -86,7 +86,7 @@ def _timing(notification: Notification) -> Iterator[tuple[str, str]]:
     digest = notification.type == NotificationType.DIGEST
     built_in = alert["rule_id"] is None and not digest and notification.type != NotificationType.TEST
     if alert["occurrences"] and not built_in:
-        yield "Notifications" if digest else "Occurrences", number(alert["occurrences"])
+        yield _counted(notification), number(alert["occurrences"])
     zone = notification.timezone
     yield "Since", format_time(alert["started_at"], zone)
     if alert["last_match_at"] != alert["started_at"]:
@@ -96,6 +96,13 @@ def _timing(notification: Notification) -> Iterator[tuple[str, str]]:
         yield "Resolved", format_time(alert["resolved_at"], zone) + (f", {reason}" if reason else "")
         lasted = datetime.fromisoformat(alert["resolved_at"]) - datetime.fromisoformat(alert["started_at"])
         yield "Lasted", duration(lasted)
+
+
+def _counted(notification: Notification) -> str:
+    """Name what the occurrences count: alerts in a bundle, notifications in other digests."""
+    if notification.digest is None:
+        return "Occurrences"
+    return "Alerts" if "accounts" in notification.digest else "Notifications"
 
 
 def _people(alert: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -109,7 +116,9 @@ def _people(alert: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _told_next(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Describe who is notified next, and when, unless somebody acknowledges the alert."""
+    """Describe why an alert was escalated, and who is notified next, and when, unless somebody acknowledges it."""
+    if minutes := notification.escalated_after_minutes:
+        yield "Escalated", f"Nobody acknowledged it within {duration(timedelta(minutes=minutes))}"
     if notification.told_next:
         name, at = notification.told_next[0]
         more = len(notification.told_next) - 1

@@ -114,7 +114,7 @@ class Promises:
             }
             content = by_id[digest_id]["content"]
             shown = content["body"] if "body" in content else content["subject"]
-            in_words = f"{len(folded)} more" if by_id[digest_id]["bundle_item"] is None else f"{len(folded) - 1} more"
+            in_words = f"{len(folded)} more" if by_id[digest_id]["bundle_item"] is None else f"{len(folded)} alerts"
             wanted = f'"count":{len(folded)}' if "body" in content else in_words
             assert wanted in shown, "a digest says how many it tells of"
         assert all(row["id"] in sent_rows for row in rows if row["type"] == NotificationType.DIGEST)

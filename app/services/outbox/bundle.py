@@ -28,6 +28,10 @@ from app.services.outbox.rows import config_of, delivery_row
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 
+MAX_CHAPTERS = 3
+"""A bundle's summary names so many rules."""
+MAX_NAMES = 3
+"""And so many accounts of each."""
 log = structlog.get_logger()
 Withheld = Callable[[Session, Collection[UUID], datetime], Mapping[UUID, HoldReason]]
 """Says which alerts are to be told to nobody now, and why."""
@@ -158,12 +162,11 @@ def tell(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> N
     worst_first = sorted(deliveries, key=_order)
     items = [each.bundle_item or {} for each in worst_first]
     names: dict[str, str | None] = {sid: name for item in items for sid, name in item["accounts"].items()}
-    more = len(items) - 1
     alert = make_alert(
         id=None,
         rule_name=_title(len(items), len(names)),
         severity=items[0]["severity"],
-        summary=f"{items[0]['summary']}; and {more} more alert{'' if more == 1 else 's'}",
+        summary=_story(items),
         started_at=min(item["started_at"] for item in items),
         last_match_at=rfc3339(max(each.created_at for each in deliveries)),
         occurrences=len(items),
@@ -197,14 +200,46 @@ def _title(alerts: int, accounts: int) -> str:
     return f"{alerts} alerts{where}"
 
 
+def _story(items: Sequence[Mapping[str, Any]]) -> str:
+    """Say what is wrong, and in which accounts, rule by rule, the worst first."""
+    by_title: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for item in items:
+        by_title[_name_of(item)].append(item)
+    told = [_chapter(title, alerts) for title, alerts in list(by_title.items())[:MAX_CHAPTERS]]
+    more = len(by_title) - MAX_CHAPTERS
+    return "; ".join(told + ([f"and {more} more rule{'' if more == 1 else 's'}"] if more > 0 else []))
+
+
+def _chapter(title: str, alerts: Sequence[Mapping[str, Any]]) -> str:
+    names = list({sid: name or sid for item in alerts for sid, name in item["accounts"].items()}.values())
+    more = len(names) - MAX_NAMES
+    where = [*names[:MAX_NAMES], *([f"{more} more"] if more > 0 else [])]
+    facts = ([f"{len(alerts)} alerts"] if len(alerts) > 1 else []) + where
+    return f"{title} ({', '.join(facts)})" if facts else title
+
+
+def _name_of(item: Mapping[str, Any]) -> str:
+    """Return the name of an alert's rule: before it stands that the alert fires, as all in a bundle do."""
+    name: str = item["headline"].partition(": ")[2]
+    return name
+
+
 def common_cause(findings: Sequence[str | None]) -> str | None:
     """Return the finding that most alerts share, if at least two have the same. Pure."""
     counts = {finding: findings.count(finding) for finding in findings if finding}
     finding = max(counts, key=lambda each: counts[each], default=None)
     if finding is None or counts[finding] < 2:
         return None
-    which = f"All {len(findings)} alerts" if counts[finding] == len(findings) else f"{counts[finding]} of the alerts"
-    return f"{which} share what sets most of their logs apart: {finding}."
+    all_share = counts[finding] == len(findings)
+    which = f"all {len(findings)} alerts" if all_share else f"{counts[finding]} of the {len(findings)} alerts"
+    return f"Most logs of {which} have this in common: {finding}."
+
+
+def _with_names(summary: str, accounts: Mapping[str, str | None]) -> str:
+    """Name the accounts in a summary that have a name."""
+    for sid, name in accounts.items():
+        summary = summary.replace(f"account {sid}", name or f"account {sid}")
+    return summary
 
 
 def _shown(delivery: Delivery) -> JsonObject:
@@ -215,7 +250,7 @@ def _shown(delivery: Delivery) -> JsonObject:
         "type": delivery.type,
         "severity": item["severity"],
         "created_at": rfc3339(delivery.created_at),
-        "headline": item["headline"],
-        "summary": item["summary"],
+        "headline": _name_of(item),
+        "summary": _with_names(item["summary"], item["accounts"]),
         "link": item["link"],
     }

@@ -226,6 +226,8 @@ class _Deliveries:
         recipients = [each for each in kind.recipients(target.config) if self._hears(target.action, notice, each)]
         if not recipients:
             return []
+        if notice.type == NotificationType.FIRING and target.action.after_minutes:
+            notification = replace(notification, escalated_after_minutes=target.action.after_minutes)
         takes_digests = kind.takes_digests(target.config)
         changes: JsonObject = {}
         if target.action.bundle_seconds and takes_digests and notice.type == NotificationType.FIRING:

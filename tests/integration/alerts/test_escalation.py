@@ -154,6 +154,21 @@ def test_a_message_says_who_is_told_next(feed: Feed) -> None:
     assert "then 1 more" in mail["text"]
 
 
+def test_only_who_waited_reads_that_nobody_acknowledged_it(feed: Feed) -> None:
+    for wait in (0, 10):
+        make_action(action_type="email", config={"recipients": [f"{wait}@example.com"]}, after_minutes=wait)
+    make_rule(renotify_minutes=None)
+    fail_at(feed, 1)
+    evaluate(minutes(11))
+    with session_scope() as session:
+        firing = Delivery.type == "alert.firing"
+        rows = session.scalars(
+            select(Delivery).join(Alert, Alert.id == Delivery.alert_id).where(firing, Alert.rule_id.is_not(None))
+        )
+        told = {row.recipient: "Nobody acknowledged it within 10 minutes" in row.content["text"] for row in rows}
+    assert told == {"0@example.com": False, "10@example.com": True}
+
+
 def test_what_resolves_before_is_never_told(feed: Feed) -> None:
     rule_id = make_rule(resolve_after_minutes=5)
     action = make_action(rule_id=str(rule_id), after_minutes=10)

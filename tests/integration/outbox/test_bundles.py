@@ -10,11 +10,12 @@ import pytest
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import NotificationType
-from app.models import Alert
+from app.models import Account, Alert
 from app.services.alerts.withholding import withheld
 from app.services.outbox import actions, bundle
 from app.services.outbox.enqueue import enqueue, make_notice
 from app.services.outbox.retry import retry
+from tests.feeding import ACCOUNT
 from tests.integration.outbox.conftest import Outbox
 from tests.kits.mailboxes import Mailbox
 from tests.kits.receivers import Receiver
@@ -121,19 +122,33 @@ def test_pagerduty_waits_for_no_bundle(outbox: Outbox, receiver: Receiver) -> No
 
 def test_each_recipient_of_a_mail_gets_one_digest_that_reads_like_one_story(outbox: Outbox, mailbox: Mailbox) -> None:
     outbox.action("email", {"recipients": ["a@example.com", "b@example.com"]}, bundle_seconds=60)
-    account = {"account_sid": "AC" + "1" * 32}
+    account = {"account_sid": ACCOUNT}
+    with session_scope() as session:
+        session.add(Account(sid=ACCOUNT, friendly_name="Acme", started_at=outbox.clock()))
     outbox.notify(outbox.alert(group=account, summary="8 calls failed", rule_name="Calls fail"))
-    outbox.notify(outbox.alert(group=account, severity="critical", summary="12 messages undelivered"))
+    worst = outbox.alert(group=account, severity="critical", summary=f"12 messages of account {ACCOUNT}")
+    outbox.notify(worst)
     outbox.deliver(seconds=60)
     for address in ("a@example.com", "b@example.com"):
         [mail] = mailbox.to(address)
-        assert mail["Subject"] == "[critical] Digest: 12 messages undelivered; and 1 more alert"
+        subject = f"[critical] 2 alerts in 1 account: {worst.rule_name} (Acme); Calls fail (Acme)"
+        assert mail["Subject"] == subject
         text = mail.get_body(("plain",))
         assert text is not None
         written = text.get_content()
-        assert written.index("12 messages undelivered") < written.index("8 calls failed")
+        assert written.index("12 messages of Acme") < written.index("8 calls failed")
         assert written.splitlines()[0] == "Digest: 2 alerts in 1 account"
-        assert account["account_sid"] in written
+        assert ACCOUNT in written
+        assert "Firing" not in written
+
+
+def test_a_bundle_names_a_few_rules_and_accounts() -> None:
+    sids = [f"AC{number:032x}" for number in range(5)]
+    items = [{"headline": f"Firing: Rule {number}: x", "accounts": dict.fromkeys(sids)} for number in range(5)]
+    story = bundle._story([*items, items[0]])
+    assert story.startswith(f"Rule 0: x (2 alerts, {sids[0]}, {sids[1]}, {sids[2]}, 2 more); Rule 1: x (")
+    assert story.endswith("; and 2 more rules")
+    assert bundle._story([{"headline": "Firing: Alone", "accounts": {}}]) == "Alone"
 
 
 def test_a_bundle_of_a_disabled_action_fails_and_can_be_retried(outbox: Outbox, receiver: Receiver) -> None:
@@ -199,9 +214,7 @@ def test_a_resolve_and_the_end_of_the_bundle_at_one_moment_agree(
 
 def test_the_common_cause_of_a_bundle() -> None:
     link = "text has a link to bit.ly"
-    assert bundle.common_cause([link, link]) == f"All 2 alerts share what sets most of their logs apart: {link}."
-    assert (
-        bundle.common_cause([link, None, link]) == f"2 of the alerts share what sets most of their logs apart: {link}."
-    )
+    assert bundle.common_cause([link, link]) == f"Most logs of all 2 alerts have this in common: {link}."
+    assert bundle.common_cause([link, None, link]) == f"Most logs of 2 of the 3 alerts have this in common: {link}."
     assert bundle.common_cause([link, "to France", None]) is None
     assert bundle.common_cause([None, None]) is None

@@ -126,3 +126,16 @@ def test_logs_without_numbers_are_hit_nowhere() -> None:
     said = dict(list_details(replace(FIRING, spread=Spread(3, False, 0, 0, [], ["AC1"]))))
     assert "Numbers" not in said
     assert said["Account"] == "AC1"
+
+
+def test_a_digest_of_a_bundle_counts_alerts_and_others_count_notifications() -> None:
+    flood = notifications.digest()
+    bundle = replace(flood, digest=(flood.digest or {}) | {"accounts": []})
+    names = [[name for name, _ in list_details(each)][1] for each in (flood, bundle)]
+    assert names == ["Notifications", "Alerts"]
+
+
+def test_an_escalation_says_why_one_is_told() -> None:
+    assert ("Escalated", "Nobody acknowledged it within 15 minutes") in list_details(
+        replace(FIRING, escalated_after_minutes=15)
+    )
