@@ -1,8 +1,9 @@
 """Hourly log counts per combination of dimensions. Plots over months read these."""
 
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Integer, text
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, Numeric, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, BigInt
@@ -25,17 +26,22 @@ class TallyDimension(Base):
     error_code: Mapped[int | None]
     messaging_service_sid: Mapped[str | None]
     final: Mapped[bool]
+    price_unit: Mapped[str | None]
+    """Null where no price is known."""
 
 
 class LogTally(Base):
     """The logs with these dimensions that occurred in one hour."""
 
     __tablename__ = "log_tallies"
+    __table_args__ = (Index(None, "hour", postgresql_where=text("price IS NULL")),)
 
     hour: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
     """The start of the hour."""
     kind_id: Mapped[int] = mapped_column(primary_key=True)
     logs: Mapped[int]
+    price: Mapped[Decimal | None] = mapped_column(Numeric)
+    """The total of the absolute prices; null if a process of an earlier version has counted the hour."""
 
 
 class SenderTally(Base):
@@ -51,7 +57,7 @@ class SenderTally(Base):
 
 
 class DelayTally(Base):
-    """Final outbound messages by whole seconds from creation to the final status."""
+    """Final outbound messages by whole seconds from creation to the final status, as far as that is known."""
 
     __tablename__ = "delay_tallies"
 
@@ -59,6 +65,8 @@ class DelayTally(Base):
     kind_id: Mapped[int] = mapped_column(primary_key=True)
     seconds: Mapped[int] = mapped_column(primary_key=True)
     logs: Mapped[int]
+    timed: Mapped[int] = mapped_column(server_default=text("0"))
+    """Those of them that were seen in time to tell."""
 
 
 class UntalliedHour(Base):
