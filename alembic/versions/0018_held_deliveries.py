@@ -1,13 +1,13 @@
 """Deliveries that are held: what withholds their alert began while they waited in a bundle.
 
-Revision: 0018, after 0016.
+Revision: 0018, after 0017.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0018"
-down_revision = "0016"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

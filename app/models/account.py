@@ -63,6 +63,8 @@ class Stream(Base):
     unavailable_reason: Mapped[str | None]
     complete_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """Everything created from here to `complete_until` was listed; a coverage gap moves it later."""
+    first_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    """Where the first read began: `complete_from` before any gap. Null: not read, or not known."""
     complete_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """Everything created up to here was listed."""
     read_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
