@@ -19,7 +19,7 @@ from app.services.logs.types import NormalizedLog
 from app.services.twilio.statuses import is_final
 
 ACCOUNT = "AC" + "0" * 32
-POLICY = store.StorePolicy(timedelta(hours=72), True, datetime(2000, 1, 1).astimezone())
+POLICY = store.StorePolicy(timedelta(hours=72), timedelta(minutes=5), True, datetime(2000, 1, 1).astimezone())
 
 
 def log(number: int, occurred_at: datetime, **fields: Any) -> NormalizedLog:
@@ -82,7 +82,7 @@ class Feed:
         """Say that all streams are read whole up to a moment."""
         values: dict[str, Any] = {"complete_until": until, "last_success_at": until, "failures": 0}
         if since is not None:
-            values["complete_from"] = since
+            values["complete_from"] = values["first_from"] = since
         with session_scope() as session:
             session.execute(update(Stream).where(Stream.account_id == self.account_id).values(**values))
 

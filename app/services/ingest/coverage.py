@@ -35,8 +35,10 @@ class CoverageItem:
 class StreamMarks:
     """How far a stream was read."""
 
-    watched_from: datetime
+    first_from: datetime | None
+    """Where its first read began."""
     complete_from: datetime | None
+    """The same, or the end of the last gap."""
     complete_until: datetime | None
     read_from: datetime | None
     """With a backlog: everything before this was read."""
@@ -63,7 +65,7 @@ def of_account(session: Session, account: Account, since: datetime, until: datet
     streams = session.scalars(select(Stream).where(Stream.account_id == account.id).order_by(Stream.id)).all()
     return [
         CoverageItem(LogType(stream.log_type), *span, state)
-        for stream, marks in _marks(session, [(stream, account.started_at) for stream in streams])
+        for stream, marks in _marks(session, streams)
         for span, state in cover(marks, since, until)
     ]
 
@@ -80,31 +82,31 @@ class Unread:
 
 def unread(session: Session, since: datetime, until: datetime) -> list[Unread]:
     """List what was not read of [since, until), of all streams that are watched and can be read."""
-    query = select(Stream, Account.sid, Account.started_at).join(Account, Account.id == Stream.account_id)
+    query = select(Stream, Account.sid).join(Account, Account.id == Stream.account_id)
     query = query.where(Account.enabled, Stream.unavailable.is_(False)).order_by(Account.sid, Stream.id)
     rows = session.execute(query).all()
-    sids = {stream.id: sid for stream, sid, _ in rows}
+    sids = {stream.id: sid for stream, sid in rows}
     return [
         Unread(
             sids[stream.id],
             CoverageItem(LogType(stream.log_type), *span, state),
-            stream.complete_until is not None and stream.complete_from is not None and span[1] <= stream.complete_from,
+            stream.complete_until is not None and stream.first_from is not None and span[1] <= stream.first_from,
         )
-        for stream, marks in _marks(session, [(stream, started_at) for stream, _, started_at in rows])
+        for stream, marks in _marks(session, [stream for stream, _ in rows])
         for span, state in cover(marks, since, until)
         if state != Coverage.READ
     ]
 
 
-def _marks(session: Session, streams: Sequence[tuple[Stream, datetime]]) -> list[tuple[Stream, StreamMarks]]:
-    """Find how far streams were read; each comes with the time since when its account is watched."""
-    gaps = _gaps(session, [stream.id for stream, _ in streams])
-    backfilled = _backfilled(session, [stream for stream, _ in streams])
+def _marks(session: Session, streams: Sequence[Stream]) -> list[tuple[Stream, StreamMarks]]:
+    """Find how far streams were read."""
+    gaps = _gaps(session, [stream.id for stream in streams])
+    backfilled = _backfilled(session, streams)
     return [
         (
             stream,
             StreamMarks(
-                watched_from,
+                stream.first_from,
                 stream.complete_from,
                 stream.complete_until,
                 stream.read_from,
@@ -112,7 +114,7 @@ def _marks(session: Session, streams: Sequence[tuple[Stream, datetime]]) -> list
                 backfilled[stream.id],
             ),
         )
-        for stream, watched_from in streams
+        for stream in streams
     ]
 
 
@@ -154,13 +156,14 @@ def cover(marks: StreamMarks, since: datetime, until: datetime) -> list[tuple[Sp
 
 
 def _read_spans(marks: StreamMarks) -> list[Span]:
-    """List the spans that were read. A gap has moved `complete_from` past it: what lies before it was read, too."""
+    """List the spans that were read: by backfills, before each gap, and after the last one."""
     spans = list(marks.backfilled)
     ends = [at for at in (marks.complete_until, marks.read_from) if at is not None]
     if marks.complete_from is not None and ends:
         spans.append((marks.complete_from, max(ends)))
-    starts = [marks.watched_from, *(until for _, until in marks.gaps)]
-    return [*spans, *((start, since) for start, (since, _) in zip(starts, marks.gaps, strict=False))]
+    between = [(until, since) for (_, until), (since, _) in pairwise(marks.gaps)]
+    first = [(marks.first_from, marks.gaps[0][0])] if marks.first_from is not None and marks.gaps else []
+    return [*spans, *first, *between]
 
 
 def _state_at(at: datetime, read: Sequence[Span], gaps: Sequence[Span]) -> Coverage:

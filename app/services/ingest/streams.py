@@ -150,8 +150,8 @@ def lock_all(session: Session, account_id: int, log_types: Collection[LogType]) 
 
 def set_complete_from(session: Session, lease: Lease, since: datetime) -> None:
     """Record since when a stream is complete, at its first read. The caller holds the stream's lock."""
-    first = func.coalesce(Stream.complete_from, since)
-    session.execute(update(Stream).where(Stream.id == lease.stream_id).values(complete_from=first))
+    first = update(Stream).where(Stream.id == lease.stream_id, Stream.complete_from.is_(None))
+    session.execute(first.values(complete_from=since, first_from=since))
 
 
 def record_gap(session: Session, lease: Lease, since: datetime, until: datetime, reason: str, now: datetime) -> None:
