@@ -29,8 +29,8 @@ RARE = 100_000
 _LOGS = """
 INSERT INTO logs (occurred_at, id, account_id, sid, log_type, status, level, direction, from_, to_, to_country,
                   error_code, error_message, text_, price, price_unit, duration_seconds, segments,
-                  messaging_service_sid, resource_sid, changed_at, updated_at, sent_at, final, first_seen_at, read_at,
-                  reread_at, source, content_hash, rest)
+                  messaging_service_sid, resource_sid, changed_at, updated_at, sent_at, final, final_at, first_seen_at,
+                  read_at, reread_at, source, content_hash, rest)
 SELECT date_trunc('second', at), number, account, prefix || lpad(to_hex(number), 32, '0'), log_type, status,
        CASE WHEN log_type = 'error' THEN (ARRAY['error', 'warning'])[1 + number % 2] END,
        CASE WHEN log_type <> 'error' THEN CASE WHEN inbound THEN 'inbound' ELSE 'outbound-api' END END,
@@ -43,7 +43,9 @@ SELECT date_trunc('second', at), number, account, prefix || lpad(to_hex(number),
        CASE WHEN log_type <> 'error' THEN -0.0075 END, 'USD', CASE WHEN log_type = 'call' THEN seconds END, 1,
        CASE WHEN NOT inbound AND log_type = 'message' THEN 'MG' || lpad((number % 3)::text, 32, '0') END, NULL,
        date_trunc('second', at) + make_interval(secs => seconds), date_trunc('second', at), date_trunc('second', at),
-       status IS DISTINCT FROM 'sent', at, at, NULL, 'poll', number, NULL
+       status IS DISTINCT FROM 'sent',
+       CASE WHEN log_type = 'message' AND status <> 'sent'
+            THEN date_trunc('second', at) + make_interval(secs => seconds) END, at, at, NULL, 'poll', number, NULL
 FROM (
     SELECT number, :since + (:span * number / :logs) AS at,
            CASE WHEN number % 10 = 3 THEN :second ELSE :first END AS account,

@@ -4,14 +4,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy.orm import Session
 
 from app.models import Base
+from app.services.logs import tallies
 from scripts.local.postgres import Postgres
 from tests.conftest import migrate
 from tests.kits.waiting import PATIENCE_SECONDS
@@ -121,6 +124,38 @@ def test_what_was_counted_outlives_the_ninth_revision_and_the_way_back(empty: st
     with engine.begin() as connection:
         counts = connection.execute(text(f"SELECT total, matched, amount FROM {table} ORDER BY {time}")).all()
         assert [tuple(row) for row in counts] == [(3, 2, 12), (1, 1, 7)]
+    migrate(empty)
+    engine.dispose()
+
+
+TALLIED_BY_0015 = """
+    INSERT INTO log_kinds (key, account_id, log_type, status, direction, final)
+    VALUES ('k', 1, 'message', 'delivered', 'outbound-api', true);
+    INSERT INTO log_tallies SELECT '2026-01-01Z', id, 3 FROM log_kinds;
+    INSERT INTO sender_tallies SELECT '2026-01-01Z', id, '', 3 FROM log_kinds;
+    INSERT INTO delay_tallies SELECT '2026-01-01Z', id, 946, 3 FROM log_kinds;
+"""
+TALLIES = ("log_kinds", "log_tallies", "sender_tallies", "delay_tallies")
+
+
+def test_hours_of_the_version_before_the_sixteenth_revision_are_counted_again(empty: str) -> None:
+    """Those that a process of that version still counts afterwards, too."""
+    migrate(empty, "0015")
+    engine = _engine(empty)
+    with engine.begin() as connection:
+        connection.execute(text(TALLIED_BY_0015))
+    migrate(empty, "0016")
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO log_tallies SELECT '2026-01-01 01:00Z', id, 4 FROM log_kinds"))
+        assert connection.scalars(text("SELECT timed FROM delay_tallies")).all() == [0]
+    with Session(engine) as session:
+        midnight = datetime(2026, 1, 1, tzinfo=UTC)
+        hours = [midnight, midnight + timedelta(hours=1)]
+        assert tallies.untallied(session, midnight, midnight + timedelta(days=1)) == hours
+    migrate(empty, "-1")
+    with engine.begin() as connection:
+        assert connection.scalars(text("SELECT hour FROM untallied_hours ORDER BY hour")).all() == hours
+        assert [connection.scalar(text(f"SELECT count(*) FROM {table}")) for table in TALLIES] == [0] * 4
     migrate(empty)
     engine.dispose()
 

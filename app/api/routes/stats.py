@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Annotated
 
 from fastapi import Query, Response
@@ -50,7 +51,7 @@ def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
 
 @router.get("/delivery", response_model=DeliveryStats, summary="Measure delivery over time", dependencies=READ)
 def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Response:
-    """Measure final outbound messages: the share delivered, and the time from created to final."""
+    """Measure final outbound messages: the share delivered, and the time from created to final where it is known."""
     with session_scope() as session:
         rows = stats.Snapshot(session).delivery(_with_defaults(query, query.bucket, asked_at()), query.bucket)
         warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
@@ -60,9 +61,13 @@ def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Respons
             "final": row.final,
             "delivered": row.delivered,
             "delivered_percent": round(100 * row.delivered / row.final, 2),
-            "p50_seconds": round(float(row.p50), 3),
-            "p95_seconds": round(float(row.p95), 3),
+            "p50_seconds": _rounded(row.p50),
+            "p95_seconds": _rounded(row.p95),
         }
         for row in rows
     ]
     return json_response({"bucket": query.bucket, "items": items} | warned)
+
+
+def _rounded(seconds: Decimal | float | None) -> float | None:
+    return None if seconds is None else round(float(seconds), 3)

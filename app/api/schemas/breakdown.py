@@ -4,9 +4,10 @@ from pydantic import ConfigDict, Field
 
 from app.api.schemas.common import WARNINGS, FieldWarning, ResponseModel, ShownTime
 from app.api.schemas.logs import LogQuery
-from app.services.logs.breakdown import BreakdownField
+from app.services.logs.cells import BreakdownField
 
-TO_FINAL = "the time from created to Twilio's last update when the final status was first read, in seconds"
+TO_FINAL = "the time from created to final, in seconds, of the messages that were seen in time to tell"
+UNTIMED = "null without any"
 UNKNOWN = "null: that was not read whole"
 OF_MEASURED = "of final outbound messages; null without any"
 
@@ -30,8 +31,8 @@ class BreakdownItem(ResponseModel):
     delivered_share_before: float | None = Field(
         description=f"The same in the span of the same length before; {UNKNOWN}.", examples=[0.981]
     )
-    p50_seconds: float | None = Field(description=f"Median of {TO_FINAL}, {OF_MEASURED}.", examples=[2.0])
-    p95_seconds: float | None = Field(description=f"95th percentile of {TO_FINAL}, {OF_MEASURED}.", examples=[9.0])
+    p50_seconds: float | None = Field(description=f"Median of {TO_FINAL}; {UNTIMED}.", examples=[2.0])
+    p95_seconds: float | None = Field(description=f"95th percentile of {TO_FINAL}; {UNTIMED}.", examples=[9.0])
     top_error_code: int | None = Field(description="The most frequent error code; null: none.", examples=[30003])
     price: dict[str, str] = Field(
         description="Total of the absolute prices known so far, by unit, as decimal texts.", examples=[{"USD": "9.00"}]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.breakdown import TO_FINAL
+from app.api.schemas.breakdown import TO_FINAL, UNTIMED
 from app.api.schemas.common import EXAMPLE_TIME, WARNINGS, FieldWarning, ResponseModel, ShownTime
 from app.api.schemas.logs import LogQuery
 from app.services.logs.stats import StatsField
@@ -54,8 +54,8 @@ class DeliveryStatsItem(ResponseModel):
     final: int = Field(description="Number of final messages.", examples=[200])
     delivered: int = Field(description="Number of delivered messages.", examples=[190])
     delivered_percent: float = Field(description="Share of delivered messages, in percent.", examples=[95.0])
-    p50_seconds: float = Field(description=f"Median of {TO_FINAL}.", examples=[2.0])
-    p95_seconds: float = Field(description=f"95th percentile of {TO_FINAL}.", examples=[9.0])
+    p50_seconds: float | None = Field(description=f"Median of {TO_FINAL}; {UNTIMED}.", examples=[2.0])
+    p95_seconds: float | None = Field(description=f"95th percentile of {TO_FINAL}; {UNTIMED}.", examples=[9.0])
 
 
 class DeliveryStats(ResponseModel):

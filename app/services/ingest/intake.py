@@ -66,6 +66,7 @@ def store_policy(settings: Settings, now: datetime) -> store.StorePolicy:
     """Return the storage policy from the settings."""
     return store.StorePolicy(
         settle=timedelta(hours=settings.settle_hours),
+        poll_interval=timedelta(seconds=settings.poll_interval_seconds),
         keep_bodies=settings.store_message_bodies,
         oldest=now - timedelta(days=settings.retention_days),
     )

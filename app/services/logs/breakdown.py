@@ -5,56 +5,29 @@ The database counts logs that are alike; the figures are computed from these cou
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Literal, NamedTuple
 
-from sqlalchemy import Integer, and_, case, cast, func, literal, select, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.database import limit_statements
-from app.enums import LogType
 from app.errors import FieldError, InvalidInput, TookTooLong
-from app.models import Log
-from app.services.logs.columns import COLUMNS
-from app.services.logs.search import LogFilter, conditions
-from app.services.logs.stats import DELIVERED, OTHER
+from app.services.logs.cells import NARROW, Cell, CellReader, Delay, Value
+from app.services.logs.search import LogFilter
+from app.services.logs.stats import OTHER
 from app.utils.calendar_edges import shift
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 
-BreakdownField = Literal["to_country", "from", "messaging_service_sid", "error_code"]
-"""The fields to break down by."""
 MAX_SPAN = timedelta(days=92)
 MAX_SECONDS = 20
-MAX_CELLS = 400_000
-"""Sorts of logs that are alike in all that counts."""
 MAX_VALUES = 1_000
 """Rarer values are added up as `__other__`."""
-NARROW = "shorten the span or narrow the filters"
 TOO_LONG = f"takes longer than {MAX_SECONDS} seconds: {NARROW}"
-TOO_MANY = f"there are too many different values in it: {NARROW}"
 P50, P95 = 0.5, 0.95
-
-Value = str | int | None
-
-
-class Cell(NamedTuple):
-    """Logs that are alike."""
-
-    value: Value
-    measured: bool
-    """Final outbound messages: only these can be delivered."""
-    delivered: bool
-    seconds: int | None
-    """Of measured ones: the whole seconds from creation to the final status."""
-    error_code: int | None
-    price_unit: str | None
-    logs: int
-    price: Decimal | None
-    """The total of the absolute prices; None where no log has a price yet."""
 
 
 @dataclass
@@ -70,6 +43,7 @@ class Breakdown:
     """None here and below: the span before was not read whole."""
     delivered_before: int | None = 0
     seconds: Counter[int] = field(default_factory=Counter)
+    """From creation to the final status, of the messages that were seen in time to tell."""
     codes: Counter[int] = field(default_factory=Counter)
     price: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
 
@@ -91,10 +65,10 @@ class Breakdown:
         return min(self.codes, key=lambda code: (-self.codes[code], code), default=None)
 
     def percentile(self, fraction: float) -> float | None:
-        """Return a percentile of the time from creation to the final status, interpolated as `percentile_cont`."""
-        if not self.final:
+        """Return a percentile of the known times to the final status, interpolated as `percentile_cont`."""
+        if not self.seconds:
             return None
-        position = fraction * (self.final - 1)
+        position = fraction * (self.seconds.total() - 1)
         low, high = (self._nth(rank) for rank in (math.floor(position), math.ceil(position)))
         return low + (high - low) * (position - math.floor(position))
 
@@ -110,13 +84,13 @@ class Breakdown:
     def add(self, cell: Cell) -> None:
         """Count logs of the span."""
         self.total += cell.logs
-        if cell.measured and cell.seconds is not None:
-            self.final += cell.logs
-            self.delivered += cell.logs if cell.delivered else 0
+        self.final += cell.logs if cell.measured else 0
+        self.delivered += cell.logs if cell.delivered else 0
+        if cell.seconds is not None:
             self.seconds[cell.seconds] += cell.logs
         if cell.error_code is not None:
             self.codes[cell.error_code] += cell.logs
-        if cell.price is not None and cell.price_unit is not None:
+        if cell.price_unit is not None:
             self.price[cell.price_unit] += cell.price
 
     def add_before(self, final: int, delivered: int) -> None:
@@ -139,16 +113,16 @@ def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdo
         raise InvalidInput([FieldError("until", "must be later than since")])
     if length > MAX_SPAN:
         raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
-    before = span_before(log_filter)
+    reader = CellReader(session, by)
     try:
         with limit_statements(session, MAX_SECONDS):
             # The planner expects far more sorts of logs than there are, and would rather sort the logs.
             session.execute(text("SET LOCAL work_mem = '64MB'; SET LOCAL enable_sort = off"))
-            cells = _cells(session, log_filter, by)
-            shares = _delivered_before(session, before, by)
+            cells, delays = reader.cells(log_filter)
+            before = list(reader.delivered(span_before(log_filter)))
     except TookTooLong:
         raise InvalidInput([FieldError("since", TOO_LONG)]) from None
-    return _breakdowns(cells, shares)
+    return _breakdowns(cells, delays, before)
 
 
 def span_before(log_filter: LogFilter) -> LogFilter:
@@ -159,39 +133,10 @@ def span_before(log_filter: LogFilter) -> LogFilter:
     return replace(log_filter, since=shift(since, -length), until=since)
 
 
-_MEASURED = and_(Log.log_type == LogType.MESSAGE, Log.final, Log.direction.like("outbound%"))
-_IS_DELIVERED = Log.status.in_(DELIVERED)
-
-
-def _cells(session: Session, log_filter: LogFilter, by: str) -> list[Cell]:
-    seconds = cast(func.floor(func.extract("epoch", Log.changed_at - Log.occurred_at)), Integer)
-    measured = func.coalesce(_MEASURED, literal(False))
-    columns = (
-        COLUMNS[by].label("value"),
-        measured.label("measured"),
-        and_(measured, _IS_DELIVERED).label("delivered"),
-        case((measured, seconds)).label("seconds"),
-        Log.error_code,
-        Log.price_unit,
-    )
-    query = select(*columns, func.count(), func.sum(func.abs(Log.price))).where(*conditions(log_filter))
-    # By number: PostgreSQL does not see that an expression with values of its own is the same one.
-    numbers = [text(str(number + 1)) for number in range(len(columns))]
-    rows = session.execute(query.group_by(*numbers).limit(MAX_CELLS + 1)).all()
-    if len(rows) > MAX_CELLS:
-        raise InvalidInput([FieldError("since", TOO_MANY)])
-    return [Cell(*row) for row in rows]
-
-
-def _delivered_before(session: Session, log_filter: LogFilter, by: str) -> dict[Value, tuple[int, int]]:
-    """Count the final and the delivered outbound messages of the span before, by value."""
-    delivered = func.count().filter(_IS_DELIVERED)
-    query = select(COLUMNS[by], func.count(), delivered).where(*conditions(log_filter), _MEASURED)
-    return {row[0]: (row[1], row[2]) for row in session.execute(query.group_by(COLUMNS[by]))}
-
-
-def _breakdowns(cells: Sequence[Cell], before: Mapping[Value, tuple[int, int]]) -> list[Breakdown]:
-    """Add up the cells of each value, those of rare values together."""
+def _breakdowns(
+    cells: Sequence[Cell], delays: Sequence[Delay], before: Sequence[tuple[Value, int, int]]
+) -> list[Breakdown]:
+    """Add up what belongs to each value, and to all rare values together."""
     totals: Counter[Value] = Counter()
     for cell in cells:
         totals[cell.value] += cell.logs
@@ -200,9 +145,11 @@ def _breakdowns(cells: Sequence[Cell], before: Mapping[Value, tuple[int, int]]) 
     others = Breakdown(OTHER)
     for cell in cells:
         found.get(cell.value, others).add(cell)
-    for value, counts in before.items():
+    for delay in delays:
+        found.get(delay.value, others).seconds[delay.seconds] += delay.logs
+    for value, final, delivered in before:
         if value in totals:
-            found.get(value, others).add_before(*counts)
+            found.get(value, others).add_before(final, delivered)
     return [*found.values(), *([others] if others.total else [])]
 
 

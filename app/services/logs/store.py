@@ -20,8 +20,15 @@ from app.enums import LogSource, LogType
 from app.models import Log
 from app.services import log_fields
 from app.services.logs import partitions
-from app.services.logs.types import NormalizedLog
-from app.services.logs.versions import merge, newest, reread_at, visible_changes
+from app.services.logs.types import NormalizedLog, Stored
+from app.services.logs.versions import (
+    first_final_at,
+    merge,
+    newest,
+    next_final_at,
+    reread_at,
+    visible_changes,
+)
 
 # Columns that a newer version may set, with their SQL types.
 MUTABLE_COLUMNS = {
@@ -31,6 +38,7 @@ MUTABLE_COLUMNS = {
     "sent_at": "timestamptz",
     "pushed_at": "timestamptz",
     "final": "bool",
+    "final_at": "timestamptz",
     "read_at": "timestamptz",
     "reread_at": "timestamptz",
     "content_hash": "bigint",
@@ -59,6 +67,7 @@ class StorePolicy:
 
     settle: timedelta
     """How long after it was sent a log that is not final is reread."""
+    poll_interval: timedelta
     keep_bodies: bool
     """If False, a body is kept only until it has been evaluated."""
     oldest: datetime
@@ -77,14 +86,6 @@ class Known(NamedTuple):
     changed_at: datetime
     is_open: bool
     """It will be reread."""
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A stored log in the form of a record."""
-
-    id: int
-    log: NormalizedLog
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _insert(
             latest = msgspec.structs.replace(log, error_code=code, error_message=message)
             versions.append(_Version(log_id, False, latest))
         ours = (log.occurred_at, log_id, account_id, log.sid, log.log_type.value, now, source.value)
-        rows.append((*ours, *_mutable(latest, now, policy)))
+        rows.append((*ours, *_mutable(latest, first_final_at(latest, now), now, policy)))
     copy_rows(session, "logs", LOG_COLUMNS, rows)
     return versions
 
@@ -202,8 +203,8 @@ def _update(
     stored = load(session, account_id, [log.sid for log in logs], oldest)
     versions, rows = [], []
     for log in logs:
-        before = stored[log.sid].log
-        after = merge(before, log)
+        found = stored[log.sid]
+        before, after = found.log, merge(found.log, log)
         changes = visible_changes(before, after)
         if not policy.keep_bodies and before.text is None:
             # The body was erased after its evaluation. Its return is no change.
@@ -213,7 +214,8 @@ def _update(
             versions.append(_Version(log_id, False, after))
         elif not policy.keep_bodies:
             after = msgspec.structs.replace(after, text=before.text)
-        rows.append((before.occurred_at, log_id, *_mutable(after, now, policy)))
+        final_at = next_final_at(found, after, now, policy.poll_interval)
+        rows.append((before.occurred_at, log_id, *_mutable(after, final_at, now, policy)))
     update_rows(session, "logs", KEY_COLUMNS, MUTABLE_COLUMNS, rows)
     return versions
 
@@ -227,7 +229,7 @@ def load(session: Session, account_id: int, sids: Sequence[str], oldest: datetim
     if oldest is not None:
         query = query.where(Log.occurred_at >= oldest)
     logs = session.scalars(query.execution_options(populate_existing=True))
-    return {log.sid: Stored(log.id, stored_record(log)) for log in logs}
+    return {log.sid: Stored(log.id, stored_record(log), log.first_seen_at, log.read_at, log.final_at) for log in logs}
 
 
 def stored_record(log: Log) -> NormalizedLog:
@@ -247,7 +249,7 @@ def stored_record(log: Log) -> NormalizedLog:
     )
 
 
-def _mutable(log: NormalizedLog, now: datetime, policy: StorePolicy) -> tuple[object, ...]:
+def _mutable(log: NormalizedLog, final_at: datetime | None, now: datetime, policy: StorePolicy) -> tuple[object, ...]:
     """Return the values of `MUTABLE_COLUMNS` in order."""
     return (
         *log_fields.values_of(log),
@@ -256,6 +258,7 @@ def _mutable(log: NormalizedLog, now: datetime, policy: StorePolicy) -> tuple[ob
         log.sent_at,
         log.pushed_at,
         log.final,
+        final_at,
         now,
         reread_at(log.status, log.final, log.occurred_at, log.sent_at, log.changed_at, now, policy.settle),
         log.content_hash,

@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text, union
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
-from app.models import LogChange, StreamTally, UntalliedHour
+from app.models import LogChange, LogTally, StreamTally, UntalliedHour
 from app.services.log_fields import FIELDS
 from app.services.logs import change_consumers
 from app.utils.calendar_edges import shift
@@ -23,21 +23,25 @@ CHANGES_AT_ONCE = 200_000
 HOURS_AT_ONCE = 12
 """Hours tallied per transaction."""
 
-DIMENSIONS = ("account_id", "log_type", *(field.column for field in FIELDS if field.tallied), "final")
-SENDER_DIMENSIONS = tuple(
-    f"CAST(NULL AS text) AS {name}" if name in ("to_country", "messaging_service_sid") else name for name in DIMENSIONS
-)
+DIMENSIONS = ("account_id", "log_type", *(field.column for field in FIELDS if field.tallied), "final", "price_unit")
+WITHOUT_SENDER = ("to_country", "messaging_service_sid", "price_unit")
+SENDER_DIMENSIONS = tuple(f"CAST(NULL AS text) AS {name}" if name in WITHOUT_SENDER else name for name in DIMENSIONS)
 DELAYED = "log_type = 'message' AND final AND direction LIKE 'outbound%'"
-"""The messages whose delays are measured."""
-DELAY = "CAST(floor(extract(epoch FROM changed_at - occurred_at)) AS int)"
+"""The messages that are delivered or not, and whose delays are measured where they were seen in time."""
+DELAY = "CAST(floor(extract(epoch FROM coalesce(final_at, changed_at) - occurred_at)) AS int)"
 """Twilio's times are precise to the second."""
 
 _CELLS = f"""
-    WITH cells AS MATERIALIZED (
-        SELECT {", ".join(DIMENSIONS)}, coalesce(from_, '') AS sender, CASE WHEN {DELAYED} THEN {DELAY} END AS seconds,
-               count(*) AS logs
+    WITH found AS (
+        SELECT {", ".join(name for name in DIMENSIONS if name != "price_unit")}, coalesce(from_, '') AS sender,
+               CASE WHEN price IS NOT NULL THEN price_unit END AS price_unit, abs(price) AS amount,
+               CASE WHEN {DELAYED} THEN {DELAY} END AS seconds, final_at
         FROM logs WHERE occurred_at >= :hour AND occurred_at < :next
-        GROUP BY {", ".join(DIMENSIONS)}, sender, seconds
+    ),
+    cells AS MATERIALIZED (
+        SELECT {", ".join(DIMENSIONS)}, sender, seconds, count(*) AS logs, count(final_at) AS timed,
+               coalesce(sum(amount), 0) AS price
+        FROM found GROUP BY {", ".join(DIMENSIONS)}, sender, seconds
     ),
     kinds AS MATERIALIZED (
         SELECT *, CAST(ROW({", ".join(DIMENSIONS)}) AS text) AS key FROM cells
@@ -57,15 +61,15 @@ _ADD_DIMENSIONS = f"""
 _TALLY = f"""
     {_CELLS},
     by_kind AS (
-        INSERT INTO log_tallies (hour, kind_id, logs)
-        SELECT :hour, k.id, sum(logs) FROM kinds JOIN log_kinds k USING (key) GROUP BY k.id
+        INSERT INTO log_tallies (hour, kind_id, logs, price)
+        SELECT :hour, k.id, sum(logs), sum(price) FROM kinds JOIN log_kinds k USING (key) GROUP BY k.id
     ),
     by_sender AS (
         INSERT INTO sender_tallies (hour, kind_id, sender, logs)
         SELECT :hour, k.id, sender, sum(logs) FROM senders JOIN log_kinds k USING (key) GROUP BY k.id, sender
     )
-    INSERT INTO delay_tallies (hour, kind_id, seconds, logs)
-    SELECT :hour, k.id, seconds, sum(logs) FROM kinds JOIN log_kinds k USING (key)
+    INSERT INTO delay_tallies (hour, kind_id, seconds, logs, timed)
+    SELECT :hour, k.id, seconds, sum(logs), sum(timed) FROM kinds JOIN log_kinds k USING (key)
     WHERE seconds IS NOT NULL GROUP BY k.id, seconds
 """
 TABLES = ("log_tallies", "sender_tallies", "delay_tallies")
@@ -80,6 +84,13 @@ _MARK_CHANGED_HOURS = """
     )
     INSERT INTO stream_tallies (stream_id, change_id) SELECT :stream_id, max(id) FROM changed HAVING count(*) > 0
     ON CONFLICT (stream_id) DO UPDATE SET change_id = excluded.change_id
+"""
+
+_WANTED_HOURS = """
+    SELECT hour FROM (
+        SELECT hour FROM untallied_hours UNION SELECT hour FROM log_tallies WHERE price IS NULL
+    ) AS wanted
+    WHERE hour >= :oldest AND hour < :until ORDER BY hour DESC LIMIT :most
 """
 
 
@@ -115,11 +126,8 @@ def _tally_some(until: datetime, oldest: datetime) -> int:
     with session_scope() as session:
         if not _try_lock(session):
             return 0
-        wanted = (
-            "SELECT hour FROM untallied_hours WHERE hour >= :oldest AND hour < :until ORDER BY hour DESC LIMIT :most"
-        )
         given = {"oldest": oldest, "until": until, "most": HOURS_AT_ONCE}
-        hours = list(session.scalars(text(wanted), given))
+        hours = list(session.scalars(text(_WANTED_HOURS), given))
         for table in ("untallied_hours", *TABLES):
             session.execute(text(f"DELETE FROM {table} WHERE hour = ANY(:hours)"), {"hours": hours})
         for hour in hours:
@@ -145,12 +153,15 @@ def untallied(session: Session, first: datetime, last: datetime) -> list[datetim
     Args:    first, last: whole hours, `last` exclusive.
     """
     noted = select(UntalliedHour.hour).where(UntalliedHour.hour >= first, UntalliedHour.hour < last)
+    by_earlier_version = select(LogTally.hour).where(
+        LogTally.price.is_(None), LogTally.hour >= first, LogTally.hour < last
+    )
     changed = select(func.date_trunc("hour", LogChange.occurred_at, "UTC")).where(
         change_consumers.unseen_changes(session, StreamTally),
         LogChange.occurred_at >= first,
         LogChange.occurred_at < last,
     )
-    return sorted(session.scalars(union(noted, changed)))
+    return sorted(session.scalars(union(noted, by_earlier_version, changed)))
 
 
 def delete_before(session: Session, cutoff: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -51,3 +52,15 @@ class NormalizedLog(msgspec.Struct, kw_only=True):
     """When a callback reported this status; None if a list did."""
     undated_at: datetime | None = None
     """When a record without a readable `date_updated` was read. None for others and for stored logs."""
+
+
+class Stored(NamedTuple):
+    """A stored log in the form of a record, and what was seen of it."""
+
+    id: int
+    log: NormalizedLog
+    first_seen_at: datetime
+    read_at: datetime
+    """When it was last read while it was not final."""
+    final_at: datetime | None
+    """When a message became final; None if it is not, or was not seen in time to tell."""

@@ -5,8 +5,9 @@ from typing import Any
 
 import msgspec
 
+from app.enums import LogType
 from app.services import log_fields
-from app.services.logs.types import NormalizedLog
+from app.services.logs.types import NormalizedLog, Stored
 from app.services.twilio.error_codes import describe
 from app.services.twilio.statuses import is_final, status_rank
 
@@ -15,6 +16,8 @@ YOUNG = timedelta(hours=6)
 SCHEDULED_LIFE = timedelta(days=36)
 """Twilio schedules messages up to 35 days ahead."""
 MIN_REREAD_WAIT = timedelta(seconds=1)
+TIMELY = timedelta(minutes=10)
+"""A log is seen in time if it is read so soon after its creation, and again so soon while it is not final."""
 MAX_CLOCK_SKEW = timedelta(days=1)
 """A callback's time is invalid if it is later than this after its arrival."""
 
@@ -98,6 +101,32 @@ def apply_status_push(
         message = stored.error_message if error_code == stored.error_code else describe(error_code).message
         claimed_at = msgspec.structs.replace(claimed_at, error_code=error_code, error_message=message)
     return claimed_at
+
+
+def first_final_at(log: NormalizedLog, read_at: datetime) -> datetime | None:
+    """Return when a message became final if its first version shows that in time, else None.
+
+    Twilio has no time for it, and moves `date_updated` again later, when it rates a message for example.
+    """
+    is_timely = log.final and log.log_type == LogType.MESSAGE and read_at - log.occurred_at <= TIMELY
+    return log.changed_at if is_timely else None
+
+
+def next_final_at(before: Stored, after: NormalizedLog, read_at: datetime, poll_interval: timedelta) -> datetime | None:
+    """Return when a message became final, now that it has a newer version, or None if that was not seen in time.
+
+    A message that was first read late never counts, whatever is seen of it: among others of its time, which had ended
+    before, only the slow ones would. `read` follows `delivered`, and does not move the time.
+    """
+    if before.log.final:
+        is_same = before.log.status == after.status
+        return min(before.final_at, after.changed_at) if is_same and before.final_at else before.final_at
+    if not after.final or after.log_type != LogType.MESSAGE or before.first_seen_at - after.occurred_at > TIMELY:
+        return None
+    age = read_at - after.occurred_at
+    was_pushed = after.pushed_at is not None and after.pushed_at != before.log.pushed_at
+    is_timely = was_pushed or read_at - before.read_at <= max(TIMELY, age / 2, 2 * poll_interval)
+    return after.changed_at if is_timely else None
 
 
 def visible_changes(before: NormalizedLog, after: NormalizedLog) -> dict[str, Any]:

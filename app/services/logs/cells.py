@@ -1,0 +1,142 @@
+"""Counts logs that are alike, for breakdowns: whole hours from tallies, the rest from the logs."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal, select, text
+from sqlalchemy.orm import Session
+
+from app.errors import FieldError, InvalidInput
+from app.models import DelayTally, Log, LogTally, TallyDimension
+from app.services.logs.columns import COLUMNS
+from app.services.logs.search import LogFilter
+from app.services.logs.tallied import (
+    DELIVERED,
+    KIND_MEASURED,
+    MEASURED,
+    SECONDS,
+    TALLIED,
+    HourSpan,
+    Spans,
+    SpanSplitter,
+    is_without_sender,
+    of_kinds,
+    within,
+)
+
+BreakdownField = Literal["to_country", "from", "messaging_service_sid", "error_code"]
+"""The fields to break down by."""
+MAX_CELLS = 400_000
+"""Sorts of logs that are alike in all that counts."""
+NARROW = "shorten the span or narrow the filters"
+TOO_MANY = f"there are too many different values in it: {NARROW}"
+
+Value = str | int | None
+
+
+class Cell(NamedTuple):
+    """Logs that are alike."""
+
+    value: Value
+    measured: bool
+    """Final outbound messages: only these can be delivered."""
+    delivered: bool
+    seconds: int | None
+    """From creation to the final status; None where that is not known, or counted as a delay apart."""
+    error_code: int | None
+    price_unit: str | None
+    """None where no price is known."""
+    logs: int
+    price: Decimal
+    """The total of the absolute prices."""
+
+
+class Delay(NamedTuple):
+    """Final outbound messages that took as long."""
+
+    value: Value
+    seconds: int
+    logs: int
+
+
+class CellReader:
+    """Reads the cells of one moment."""
+
+    def __init__(self, session: Session, by: str) -> None:
+        """Begin a snapshot.
+
+        Args:    session: one that has not read anything yet; by: of `BreakdownField`.
+        """
+        self._session, self._by = session, by
+        self._splitter = SpanSplitter(session)
+
+    def cells(self, log_filter: LogFilter) -> tuple[list[Cell], list[Delay]]:
+        """Count the logs of a span.
+
+        Returns: the cells, and the delays that are not in them.
+        Raises:  InvalidInput where there are too many.
+        """
+        whole, rest = self._split(log_filter)
+        found = self._session.execute(_of_logs(log_filter, rest, self._by).limit(MAX_CELLS + 1)).all()
+        if len(found) > MAX_CELLS:
+            raise InvalidInput([FieldError("since", TOO_MANY)])
+        if whole.first >= whole.last:
+            return [Cell(*row) for row in found], []
+        tallied = self._session.execute(_of_tallies(log_filter, whole, self._by))
+        delays = self._session.execute(_delays_of_tallies(log_filter, whole, self._by))
+        return [Cell(*row) for row in (*found, *tallied)], [Delay(*row) for row in delays]
+
+    def delivered(self, log_filter: LogFilter) -> Iterator[tuple[Value, int, int]]:
+        """Count the final and the delivered outbound messages of a span; a value may come twice."""
+        whole, rest = self._split(log_filter)
+        delivered = func.count().filter(Log.status.in_(DELIVERED))
+        query = select(COLUMNS[self._by], func.count(), delivered).where(*within(log_filter, rest), MEASURED)
+        yield from map(tuple, self._session.execute(query.group_by(COLUMNS[self._by])))
+        if whole.first < whole.last:
+            logs = func.sum(LogTally.logs)
+            among = func.coalesce(logs.filter(TallyDimension.status.in_(DELIVERED)), 0)
+            tallied = of_kinds(select(TALLIED[self._by], logs, among), LogTally, log_filter, whole)
+            yield from map(tuple, self._session.execute(tallied.where(KIND_MEASURED).group_by(TALLIED[self._by])))
+
+    def _split(self, log_filter: LogFilter) -> tuple[HourSpan, Spans]:
+        usable = self._by != "from" and is_without_sender(log_filter)
+        return self._splitter.split(log_filter, usable=usable)
+
+
+def _of_logs(log_filter: LogFilter, spans: Spans, by: str) -> Select[*tuple[Any, ...]]:
+    measured = func.coalesce(MEASURED, literal(False))
+    query = select(
+        COLUMNS[by].label("value"),
+        measured.label("measured"),
+        and_(measured, Log.status.in_(DELIVERED)).label("delivered"),
+        case((and_(measured, Log.final_at.is_not(None)), SECONDS)).label("seconds"),
+        Log.error_code,
+        case((Log.price.is_not(None), Log.price_unit)).label("unit"),
+    ).where(*within(log_filter, spans))
+    return _grouped(query, func.count(), func.coalesce(func.sum(func.abs(Log.price)), 0))
+
+
+def _of_tallies(log_filter: LogFilter, whole: HourSpan, by: str) -> Select[*tuple[Any, ...]]:
+    measured = func.coalesce(KIND_MEASURED, literal(False))
+    query = select(
+        TALLIED[by].label("value"),
+        measured.label("measured"),
+        and_(measured, TallyDimension.status.in_(DELIVERED)).label("delivered"),
+        literal(None).label("seconds"),
+        TallyDimension.error_code,
+        TallyDimension.price_unit,
+    )
+    query = of_kinds(query, LogTally, log_filter, whole)
+    return _grouped(query, func.sum(LogTally.logs), func.sum(LogTally.price))
+
+
+def _delays_of_tallies(log_filter: LogFilter, whole: HourSpan, by: str) -> Select[*tuple[Any, ...]]:
+    query = of_kinds(select(TALLIED[by], DelayTally.seconds), DelayTally, log_filter, whole)
+    return _grouped(query.where(DelayTally.timed > 0), func.sum(DelayTally.timed))
+
+
+def _grouped(query: Select[*tuple[Any, ...]], *totals: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+    # By number: PostgreSQL does not see that an expression with values of its own is the same one.
+    numbers = [text(str(number)) for number in range(1, len(query.selected_columns) + 1)]
+    return query.add_columns(*totals).group_by(*numbers)
