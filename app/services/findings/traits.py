@@ -77,6 +77,8 @@ def link_domains(text: str) -> Iterator[str]:
     A domain without `https://` is a link if a path follows or it begins with `www.`: "Bye.See you" has none.
     """
     for word in text.split():
+        if "." not in word:
+            continue
         address, has_scheme = _address(word)
         host, slash, _ = address.partition("/")
         host = host.partition("?")[0].partition("#")[0].partition(":")[0].rstrip(QUOTES).lower()
