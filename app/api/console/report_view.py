@@ -1,7 +1,5 @@
-"""The reports of pages, built at most once a minute per process because each is expensive; and their plot."""
+"""The reports of pages, and their plot."""
 
-import threading
-import time
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,29 +13,13 @@ from app.utils.json_types import JsonObject
 
 SPANS = {"day": timedelta(days=1), "week": timedelta(days=7)}
 KEEP_SECONDS = 60.0
-MAX_KEPT = 20
-Key = tuple[datetime, datetime, str]
+"""Each report is expensive."""
 
 
-class ReportCache:
-    """Caches the latest reports."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[Key, tuple[float, JsonObject]] = {}
-
-    def get(self, since: datetime, until: datetime, zone: str) -> JsonObject:
-        """Return the report of a span. Raises as the service does."""
-        key = since, until, zone
-        with self._lock:
-            built_at, report = self._kept.get(key, (0.0, None))
-            if report is None or time.monotonic() - built_at > KEEP_SECONDS:
-                with session_scope() as session:
-                    report = build(session, since, until, zone)
-                self._kept.pop(key, None)
-                self._kept[key] = time.monotonic(), report
-                self._kept = dict(list(self._kept.items())[-MAX_KEPT:])
-            return report
+def read_report(since: datetime, until: datetime, zone: str) -> JsonObject:
+    """Build the report of a span."""
+    with session_scope() as session:
+        return build(session, since, until, zone)
 
 
 def draw_traffic(report: JsonObject, zone: ZoneInfo) -> Figure:

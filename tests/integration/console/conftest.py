@@ -11,9 +11,9 @@ from fastapi import FastAPI
 
 from tests.conftest import API_KEY
 from tests.integration.api.conftest import BASE_URL, Api, make_app
-from tests.integration.console.statements import warm_caches
+from tests.integration.console.statements import cold_caches, warm_caches
 
-__all__ = ["warm_caches"]
+__all__ = ["cold_caches", "warm_caches"]
 CSRF = re.compile(r'name="csrf" value="([^"]+)"')
 
 

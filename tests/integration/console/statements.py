@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
+from app.api.console.kept import Kept
+
 MAX_STATEMENTS = 12
 
 
@@ -17,8 +19,14 @@ def warm_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what a process reads once for many pages: on a busy machine it would be read again."""
     for name in ("app.api.console.frame.KEEP_SECONDS", "app.api.console.frame.PULSE_KEEP_SECONDS"):
         monkeypatch.setattr(name, math.inf)
-    monkeypatch.setattr("app.api.console.pages.overview.TrafficCache.KEEP_SECONDS", math.inf)
+    monkeypatch.setattr(Kept, "is_fresh", lambda *_: True)
     monkeypatch.setattr("app.api.routes.health.CACHE_SECONDS", math.inf)
+
+
+@pytest.fixture
+def cold_caches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every page read anew what the test has changed."""
+    monkeypatch.setattr(Kept, "is_fresh", lambda *_: False)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from app.api.console.pages import delivery
 from app.api.console.pages.delivery import is_worse
-from app.services.logs import breakdown
+from app.services.logs import cells
 from app.services.logs.breakdown import Breakdown
 from app.utils.clock import cut_to_second, utc_now
 from tests.feeding import Feed, log
@@ -51,6 +51,7 @@ async def test_rows_lead_to_their_logs_and_the_table_is_sorted_as_asked(browser:
     assert (await browser.get("/delivery?by=x&sort=y&span=z")).status_code == 200
 
 
+@pytest.mark.usefixtures("cold_caches")
 async def test_what_is_worse_than_before_is_marked(browser: Browser, feed: Feed) -> None:
     feed.complete(utc_now(), utc_now() - timedelta(days=60))
     for days, lost in ((1.1, 5), (0.1, 20)):
@@ -86,6 +87,7 @@ def test_worse_needs_enough_messages_and_half_as_much_again(
     assert is_worse(figures) is worse
 
 
+@pytest.mark.usefixtures("cold_caches")
 async def test_foreign_text_is_shown_as_text_and_nothing_and_too_much_are_said(
     browser: Browser, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +99,6 @@ async def test_foreign_text_is_shown_as_text_and_nothing_and_too_much_are_said(
     assert "<script>alert(1)" not in page
     monkeypatch.setattr(delivery, "MAX_ROWS", 1)
     assert "1 more row is not shown." in (await browser.get("/delivery?by=from")).text
-    monkeypatch.setattr(breakdown, "MAX_CELLS", 0)
+    monkeypatch.setattr(cells, "MAX_CELLS", 0)
     page = (await browser.get("/delivery?by=from")).text
     assert "This is too much to count" in page

@@ -11,10 +11,11 @@ import pytest
 from app.services.fraud import watch
 from app.utils.clock import cut_to_second, utc_now
 from tests.conftest import forget
-from tests.feeding import Feed, log
+from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import Api
 from tests.integration.console.conftest import Browser
 from tests.integration.console.statements import MAX_STATEMENTS, count_statements
+from tests.integration.console.test_rule_pages import form_fields
 
 GOOD: dict[str, Any] = {"status": "delivered", "error_code": None, "to_country": "GB"}
 
@@ -25,13 +26,14 @@ def masked(environment: pytest.MonkeyPatch) -> None:
     forget()
 
 
-def pump(count: int = 30) -> None:
+def pump(count: int = 30) -> Feed:
     """Store messages to consecutive numbers of a country that got none before."""
     now = cut_to_second(utc_now())
     feed = Feed(now - timedelta(days=60))
     at = now - timedelta(minutes=30)
     feed.store([log(each, at, **GOOD, to=f"+447700900{each:03}", price=Decimal(-1)) for each in range(count)], now)
     feed.complete(now, now - timedelta(days=59))
+    return feed
 
 
 def rule_addresses(page: str) -> list[str]:
@@ -62,6 +64,55 @@ async def test_a_rule_is_made_in_one_click(browser: Browser) -> None:
     form = (await browser.get(address)).text
     assert "log.to.startsWith(&#34;+447700900&#34;)" in form
     assert "Consecutive numbers: messages to GB" in form
+
+
+async def test_each_rule_that_the_page_offers_is_saved_as_the_api_gives_it(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = pump()
+    calls = [
+        log(
+            100 + each, now - timedelta(minutes=30), log_type="call", status="completed", error_code=None,
+            to=f"+25261234{each:03}", to_country="SO", duration_seconds=1, price=Decimal(-1),
+        )
+        for each in range(30)
+    ]  # fmt: skip
+    feed.store(calls, now)
+    await browser.sign_in()
+    addresses = rule_addresses((await browser.get("/fraud")).text)
+    wanted = [each["rule"] for each in (await api.get("/api/fraud")).json()["items"]]
+    assert len(addresses) == len(wanted) == 8
+    for address, body in zip(addresses, wanted, strict=True):
+        saved = await save_rule(browser, api, address)
+        assert saved["filters"].items() >= body["filters"].items()
+        assert saved["condition"].items() >= body["condition"].items()
+        plain = {name: value for name, value in body.items() if name not in ("filters", "condition")}
+        assert {name: saved[name] for name in plain} == plain
+
+
+async def test_a_rule_of_the_page_alerts_when_it_goes_on(browser: Browser, api: Api) -> None:
+    feed = pump()
+    await browser.sign_in()
+    (address,) = [each for each in rule_addresses((await browser.get("/fraud")).text) if "startsWith" in each]
+    await save_rule(browser, api, address)
+    at = cut_to_second(utc_now()) + timedelta(seconds=2)
+    feed.store([log(1000 + each, at, **GOOD, to=f"+447700900{500 + each}") for each in range(9)], at)
+    feed.store([log(2000 + each, at, **GOOD, to=f"+447701900{each:03}") for each in range(50)], at)
+    evaluate(at)
+    assert (await api.get("/api/alerts")).json()["items"] == []
+    feed.store([log(3000, at, **GOOD, to="+447700900999")], at)
+    evaluate(at)
+    (alert,) = (await api.get("/api/alerts")).json()["items"]
+    assert (alert["rule_name"], alert["occurrences"]) == ("Consecutive numbers: messages to GB", 10)
+
+
+async def save_rule(browser: Browser, api: Api, address: str) -> dict[str, Any]:
+    """Send the form at an address as it stands, and return the rule that it made."""
+    page = (await browser.get(address)).text
+    fields = form_fields(page.partition('action="/rules"')[2].partition("</form>")[0])
+    answer = await browser.post("/rules", data=fields)
+    assert answer.status_code == 303, answer.text
+    saved: dict[str, Any] = (await api.get("/api/rules")).json()["items"][0]
+    return saved
 
 
 @pytest.mark.usefixtures("masked")
@@ -99,6 +150,7 @@ async def test_odd_spans_are_answered(api: Api, since: str, until: str, status: 
     assert (await api.get(f"/api/fraud?since={since}&until={until}")).status_code == status
 
 
+@pytest.mark.usefixtures("cold_caches")
 async def test_nothing_and_too_much_are_said(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     await browser.sign_in()
     page = (await browser.get("/fraud")).text

@@ -62,7 +62,7 @@ async def test_the_form_of_a_rule_that_is_saved_as_it_stands_changes_nothing(bro
     await browser.sign_in()
     page = (await browser.get(f"/rules/{rule['id']}")).text
     form = page.partition(f'action="/rules/{rule["id"]}"')[2].partition("</form>")[0]
-    fields = _fields(form)
+    fields = form_fields(form)
     answer = await browser.post(f"/rules/{rule['id']}", data=fields)
     assert answer.status_code == 303, answer.text
     volatile = {"updated_at", "last_evaluated_at"}
@@ -72,7 +72,7 @@ async def test_the_form_of_a_rule_that_is_saved_as_it_stands_changes_nothing(bro
     }
 
 
-def _fields(form: str) -> dict[str, list[str]]:
+def form_fields(form: str) -> dict[str, list[str]]:
     """The fields that a browser without script would send."""
     found: dict[str, list[str]] = {}
     for tag in re.findall(r"<input[^>]*>", form):

@@ -67,9 +67,7 @@ def show_delivery(request: Request, viewer: SignedIn) -> Response:
     by = asked.get("by", "to_country") if asked.get("by") in TABS else "to_country"
     span = asked.get("span", "24h") if asked.get("span") in SPANS else "24h"
     sort = asked.get("sort", "") if asked.get("sort") in SORTS else ("total" if by == "error_code" else "lost")
-    until = utc_now()
-    wanted = _wanted(by, until - SPANS[span], until)
-    found, is_before_known, problem = _find(wanted, by)
+    found, is_before_known, problem = request.app.state.delivery.get(by, span)
     found = sorted(found, key=lambda each: _sort_key(SORTS[sort](each)))
     context = {
         "section": "delivery",
@@ -94,11 +92,12 @@ def _wanted(by: str, since: datetime, until: datetime) -> LogFilter:
     return LogFilter(log_type=(LogType.MESSAGE,), direction=OUTBOUND, since=since, until=until)
 
 
-def _find(wanted: LogFilter, by: str) -> tuple[Sequence[Breakdown], bool, str]:
+def find_rows(by: str, span: str) -> tuple[Sequence[Breakdown], bool, str]:
     """Return the rows, whether the previous span is known, and why they could not be counted."""
+    until = utc_now()
     try:
         with session_scope() as session:
-            found, is_before_known = comparison.break_down(session, wanted, by)
+            found, is_before_known = comparison.break_down(session, _wanted(by, until - SPANS[span], until), by)
     except InvalidInput as error:
         return [], True, error.errors[0].message
     return [each for each in found if by != "error_code" or each.value is not None], is_before_known, ""

@@ -46,12 +46,7 @@ def show_fraud(request: Request, viewer: SignedIn) -> Response:
     """Show what looks like fraud in a span."""
     asked = request.query_params.get("span", "")
     span = asked if asked in SPANS else "24h"
-    until, found, problem = utc_now(), None, ""
-    try:
-        with session_scope() as session:
-            found = watch.watch(session, until - SPANS[span], until)
-    except InvalidInput as error:
-        problem = error.errors[0].message
+    found, problem = request.app.state.fraud.get(span)
     context: dict[str, Any] = {"section": "fraud", "span": span, "spans": [*SPANS], "found": found, "problem": problem}
     if found is not None:
         masked = settings_of(request).mask_numbers
@@ -70,6 +65,16 @@ def show_fraud(request: Request, viewer: SignedIn) -> Response:
             ],
         }
     return render(request, viewer, "fraud.html", context)
+
+
+def find_fraud(span: str) -> tuple[FraudWatch | None, str]:
+    """Return what looks like fraud in a span, or what kept it from being found."""
+    until = utc_now()
+    try:
+        with session_scope() as session:
+            return watch.watch(session, until - SPANS[span], until), ""
+    except InvalidInput as error:
+        return None, error.errors[0].message
 
 
 def _row(each: Suspicion, found: FraudWatch, *, masked: bool) -> SuspicionRow:

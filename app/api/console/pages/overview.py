@@ -1,11 +1,8 @@
 """The overview: open alerts, traffic, and the state of GiftPulse itself."""
 
-import threading
-import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from fastapi import Request, Response
 
@@ -15,6 +12,7 @@ from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
+from app.api.console.traffic import RANGES, Range, Traffic, share_of
 from app.api.deps import settings_of
 from app.database import session_scope
 from app.enums import AlertStatus, LogType
@@ -22,80 +20,17 @@ from app.models import Alert
 from app.services import console_state
 from app.services.alerts import search
 from app.services.health import Health
-from app.services.logs import stats
-from app.services.logs.search import LogFilter
 from app.services.twilio import simulator
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.services.unwatched import SHOWN_SPAN
 from app.utils.calendar_edges import to_zone
-from app.utils.clock import utc_now
 
 router = make_router()
 OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
 SETUP_CARD = "set-up"
 MAX_ALERTS = 8
-MAX_ROWS = 6
-WEEK = timedelta(days=7)
-FAILED = ("failed", "undelivered")
-FAULT_TONES = {"customer": "bad", "carrier": "warn", "twilio": "info"}
-
-
-@dataclass(frozen=True)
-class Range:
-    """A time range of the overview, and the buckets of its plots."""
-
-    length: timedelta
-    bucket: str
-    words: str
-
-
-RANGES = {
-    "1h": Range(timedelta(hours=1), "minute", "the last hour"),
-    "24h": Range(timedelta(hours=24), "hour", "24 hours"),
-    "7d": Range(timedelta(days=7), "hour", "7 days"),
-    "30d": Range(timedelta(days=30), "day", "30 days"),
-}
 DEFAULT_RANGE = "24h"
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """The counts of one time range. Cached for seconds: many people look at once when something is wrong."""
-
-    since: datetime
-    until: datetime
-    starts: Sequence[datetime]
-    messages: dict[tuple[datetime, bool], int]
-    """By bucket and whether they failed."""
-    calls: dict[tuple[datetime, bool], int]
-    messages_before: int
-    calls_before: int
-    delivered: dict[datetime, float]
-    delivered_before: dict[datetime, float]
-    codes: Sequence[tuple[int, int]]
-    countries: Sequence[tuple[str, int, int]]
-    """Country, messages, failed ones."""
-
-
-class TrafficCache:
-    """Reads the traffic of a range at most once in ten seconds per process."""
-
-    KEEP_SECONDS = 10.0
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: dict[str, tuple[float, Traffic]] = {}
-
-    def get(self, name: str) -> Traffic:
-        """Return the traffic of a range."""
-        with self._lock:
-            kept = self._kept.get(name)
-            if kept is None or time.monotonic() - kept[0] > self.KEEP_SECONDS:
-                kept = self._kept[name] = time.monotonic(), _read_traffic(RANGES[name], utc_now())
-            return kept[1]
-
-
-_traffic = TrafficCache()
+FAULT_TONES = {"customer": "bad", "carrier": "warn", "twilio": "info"}
 
 
 @router.get("/")
@@ -110,7 +45,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         steps = [] if hidden else first_steps.read(session, settings_of(request))
         session.expunge_all()
     alerts.sort(key=_urgency)
-    traffic = _traffic.get(span)
+    traffic = request.app.state.traffic.get(span)
     health: Health = request.app.state.health.check()
     sent = sum(traffic.messages.values())
     context = {
@@ -128,8 +63,8 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "messages_change": texts.change(sent, traffic.messages_before),
         "calls_total": sum(traffic.calls.values()),
         "calls_change": texts.change(sum(traffic.calls.values()), traffic.calls_before),
-        "share": _mean(traffic.delivered),
-        "share_before": _mean(traffic.delivered_before),
+        "share": share_of(traffic.delivered),
+        "share_before": share_of(traffic.delivered_before),
         "messages": _outcomes(viewer, traffic, RANGES[span], LogType.MESSAGE),
         "calls": _outcomes(viewer, traffic, RANGES[span], LogType.CALL),
         "delivered": _delivered(viewer, traffic, RANGES[span]),
@@ -177,7 +112,7 @@ def _sentence(alerts: Sequence[Alert], health: Health, traffic: Traffic, span: R
         return "Twilio is not read as it should be. What follows may be old."
     if not alerts:
         sent = texts.count(sum(traffic.messages.values()), "message", "messages")
-        share = _mean(traffic.delivered)
+        share = share_of(traffic.delivered)
         delivered = "" if share is None else f", {texts.percent(share)} delivered"
         return f"All is well. {sent} in {span.words}{delivered}."
     waiting = [alert for alert in alerts if alert.status == AlertStatus.FIRING and not alert.silenced]
@@ -186,70 +121,6 @@ def _sentence(alerts: Sequence[Alert], health: Health, traffic: Traffic, span: R
         return f"One alert is open{', and nobody has taken it yet' if waiting else ''}."
     worst = f", {critical} of them critical" if critical else ""
     return f"{len(alerts)} alerts are open{worst}{'' if waiting else '; somebody is at each of them'}."
-
-
-def _read_traffic(span: Range, now: datetime) -> Traffic:
-    size = stats.BUCKETS[span.bucket]
-    until = stats.ORIGIN + (int((now - stats.ORIGIN) / size) + 1) * size
-    since = until - span.length
-    starts = [since + number * size for number in range(int(span.length / size))]
-    with session_scope() as session:
-        snapshot = stats.Snapshot(session)
-        return Traffic(
-            since=since,
-            until=until,
-            starts=starts,
-            messages=_by_outcome(snapshot, LogType.MESSAGE, since, until, span.bucket),
-            calls=_by_outcome(snapshot, LogType.CALL, since, until, span.bucket),
-            messages_before=sum(_by_outcome(snapshot, LogType.MESSAGE, since - WEEK, now - WEEK, "day").values()),
-            calls_before=sum(_by_outcome(snapshot, LogType.CALL, since - WEEK, now - WEEK, "day").values()),
-            delivered=_shares(snapshot, since, until, span.bucket, timedelta(0)),
-            delivered_before=_shares(snapshot, since - WEEK, until - WEEK, span.bucket, WEEK),
-            codes=_codes(snapshot, since, until),
-            countries=_countries(snapshot, since, until),
-        )
-
-
-def _by_outcome(
-    snapshot: stats.Snapshot, log_type: LogType, since: datetime, until: datetime, bucket: str
-) -> dict[tuple[datetime, bool], int]:
-    found: Counter[tuple[datetime, bool]] = Counter()
-    for each in snapshot.count(LogFilter(log_type=(log_type,), since=since, until=until), bucket, "status"):
-        found[each.at, each.value in FAILED] += each.count
-    return found
-
-
-def _shares(
-    snapshot: stats.Snapshot, since: datetime, until: datetime, bucket: str, shift: timedelta
-) -> dict[datetime, float]:
-    rows = snapshot.delivery(LogFilter(since=since, until=until), bucket)
-    return {row.at + shift: row.delivered / row.final for row in rows if row.final}
-
-
-def _codes(snapshot: stats.Snapshot, since: datetime, until: datetime) -> list[tuple[int, int]]:
-    found: Counter[int] = Counter()
-    for each in snapshot.count(LogFilter(since=since, until=until), "day", "error_code"):
-        if isinstance(each.value, int):
-            found[each.value] += each.count
-    return found.most_common(MAX_ROWS)
-
-
-def _countries(snapshot: stats.Snapshot, since: datetime, until: datetime) -> list[tuple[str, int, int]]:
-    totals: Counter[str] = Counter()
-    failed: Counter[str] = Counter()
-    messages = LogFilter(log_type=(LogType.MESSAGE,), since=since, until=until)
-    for each in snapshot.count(messages, "day", "to_country"):
-        totals[str(each.value)] += each.count
-    for each in snapshot.count(
-        LogFilter(log_type=(LogType.MESSAGE,), status=FAILED, since=since, until=until), "day", "to_country"
-    ):
-        failed[str(each.value)] += each.count
-    known = [(country, total, failed[country]) for country, total in totals.items() if len(country) == 2]
-    return sorted(known, key=lambda row: (-row[2], -row[1]))[:MAX_ROWS]
-
-
-def _mean(shares: dict[datetime, float]) -> float | None:
-    return sum(shares.values()) / len(shares) if shares else None
 
 
 def _axis(viewer: Viewer, traffic: Traffic, span: Range, **filters: str) -> Axis:
@@ -283,20 +154,24 @@ def _outcomes(viewer: Viewer, traffic: Traffic, span: Range, log_type: LogType) 
 
 def _delivered(viewer: Viewer, traffic: Traffic, span: Range) -> Figure:
     today, before = (
-        [None if (share := shares.get(at)) is None else round(100 * share, 2) for at in traffic.starts]
-        for shares in (traffic.delivered, traffic.delivered_before)
+        [round(100 * found[at][0] / found[at][1], 2) if at in found else None for at in traffic.starts]
+        for found in (traffic.delivered, traffic.delivered_before)
     )
     lowest = min([value for value in (*today, *before) if value is not None], default=100)
     floor = max(0, 10 * int((lowest - 1) / 10))
-    share = _mean(traffic.delivered)
+    share = share_of(traffic.delivered)
     caption = "No message is final yet." if share is None else f"{texts.percent(share)} delivered in {span.words}."
     return figure.draw(
         "Share delivered",
         caption,
         _axis(viewer, traffic, span, log_type=LogType.MESSAGE),
-        [Series("delivered", today, "curve", "curve"), Series("a week ago", before, "curve before", "before")],
+        [Series("delivered", today, "curve", "curve"), *_week_ago(before)],
         Style(unit="%", floor=floor, top=100),
     )
+
+
+def _week_ago(shares: Sequence[float | None]) -> list[Series]:
+    return [Series("a week ago", shares, "curve before", "before")] if any(each is not None for each in shares) else []
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
-"""The routers of all pages."""
+"""The routers of all pages, and what pages keep for some seconds."""
 
+from starlette.datastructures import State
+
+from app.api.console import report_view, traffic
+from app.api.console.kept import Kept
 from app.api.console.pages import (
     accounts,
     actions,
@@ -48,3 +52,11 @@ ROUTERS = tuple(
         kit,
     )
 )
+
+
+def install_kept(state: State) -> None:
+    """Keep in this process what costs much to read."""
+    state.traffic = Kept(traffic.read_traffic)
+    state.delivery = Kept(delivery.find_rows)
+    state.fraud = Kept(fraud.find_fraud)
+    state.reports = Kept(report_view.read_report, report_view.KEEP_SECONDS)

@@ -1,0 +1,49 @@
+"""What pages keep for some seconds."""
+
+import pytest
+
+from app.api.console import kept
+from app.api.console.kept import Kept
+
+
+class Counted:
+    """Counts how often it is read."""
+
+    def __init__(self) -> None:
+        self.reads: list[str] = []
+
+    def read(self, name: str) -> str:
+        self.reads.append(name)
+        if name == "broken":
+            raise ValueError(name)
+        return name.upper()
+
+
+def test_a_value_is_read_once_while_it_is_fresh() -> None:
+    counted = Counted()
+    values = Kept(counted.read, 3600)
+    assert [values.get(name) for name in ("day", "week", "day")] == ["DAY", "WEEK", "DAY"]
+    assert counted.reads == ["day", "week"]
+
+
+def test_an_old_value_is_read_again() -> None:
+    counted = Counted()
+    values = Kept(counted.read, -1)
+    assert [values.get("day"), values.get("day")] == ["DAY", "DAY"]
+    assert counted.reads == ["day", "day"]
+
+
+def test_an_error_is_not_kept() -> None:
+    values = Kept(Counted().read, 3600)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="broken"):
+            values.get("broken")
+
+
+def test_what_was_asked_for_longest_ago_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MAX_KEPT", 2)
+    counted = Counted()
+    values = Kept(counted.read, 3600)
+    for name in ("day", "week", "day", "month", "day", "week"):
+        values.get(name)
+    assert counted.reads == ["day", "week", "month", "week"]
