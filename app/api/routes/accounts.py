@@ -104,7 +104,7 @@ def delete_account(caller: Admin, sid: Sid, expected: IfMatch, settings: AppSett
 @router.get(
     "/{sid}/coverage",
     response_model=CoverageReport,
-    summary="Show which times of an account were read",
+    summary="Show the coverage of an account",
     dependencies=READ,
 )
 def get_coverage(sid: Sid, query: Annotated[SpanQuery, Query()]) -> Response:

@@ -58,7 +58,7 @@ def list_alerts(query: Annotated[AlertFilters, Query()]) -> Response:
 
 @router.get("/{alert_id}", response_model=AlertDetail, summary="Get an alert", dependencies=READ)
 def get_alert(alert_id: AlertId, settings: AppSettings) -> Response:
-    """Show an alert with its notes and deliveries, and who is told next if nobody acknowledges it."""
+    """Show an alert with its notes and deliveries, and the actions that are notified next if nobody acknowledges it."""
     with session_scope() as session:
         alert = search.get(session, alert_id)
         shown = alert_json(alert)

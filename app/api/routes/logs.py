@@ -76,7 +76,7 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
 
 
 @router.get(
-    "/{sid}/explain", response_model=Explanation, summary="Explain what a rule made of a log", dependencies=READ
+    "/{sid}/explain", response_model=Explanation, summary="Explain whether a rule alerted on a log", dependencies=READ
 )
 def explain_log(sid: Sid, query: Annotated[ExplainQuery, Query()], settings: AppSettings) -> Response:
     """Explain why a rule did, or did not, take a log, and who was notified: step by step, with the values.

@@ -80,7 +80,7 @@ def create_silence(caller: Writer, sent: JsonBody, once: Idempotent) -> Response
     dependencies=READ,
 )
 def preview_silence(sent: JsonBody) -> Response:
-    """List the open alerts that a silence would hold. Nothing is stored."""
+    """List the open alerts that a silence would match. Nothing is stored."""
     parsed = parse(SilenceBody, sent)
     now = utc_now()
     wanted = Validity.of(parsed.starts_at or now, parsed.ends_at, parsed.repeat)

@@ -13,12 +13,20 @@ CONFIG = (
     "`method`, `headers`, `secret`, and `format` or `body` (a Jinja2 template that renders JSON). `apprise`: `urls`."
 )
 EMAIL = {"recipients": ["ops@example.com"], "subject": "Twilio Alert", "template": "error_notification"}
+AFTER_MINUTES = (
+    "It is notified only of alerts that still fire and that nobody has acknowledged this many minutes after their "
+    "firing was notified; 0: immediately."
+)
+BUNDLE_SECONDS = (
+    "Firings within this many seconds of the first are sent together, as `alert.digest`; 0: separately. PagerDuty gets "
+    "each alert separately."
+)
 On = Literal["firing", "update", "resolved"]
 ON: list[On] = ["firing", "update", "resolved"]
 
 
 ZONE = "A time zone of the IANA database."
-REPORT = "How often it gets a report, and when; null: never. For `email` and `webhook` alone, without `pagerduty`."
+REPORT = "How often and when it gets a report; null: never. Only for `email` and `webhook`, except `pagerduty`."
 REPORT_EXAMPLE = {"every": "week", "weekday": "mon", "at": "08:00", "timezone": "Europe/Berlin"}
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 CLOCK_TIME = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
@@ -28,7 +36,7 @@ class ReportSchedule(RequestModel):
     """When an action gets its reports. Each ends when it is due, and begins when the one before was due."""
 
     every: Literal["day", "week"] = Field(description="How often.", examples=["week"])
-    weekday: Weekday = Field("mon", description="On which day; for `week` alone.")
+    weekday: Weekday = Field("mon", description="On which day; only for `week`.")
     at: str = Field("08:00", pattern=CLOCK_TIME, description="At which local time.", examples=["08:00"])
     timezone: str = Field("UTC", description=ZONE, examples=["Europe/Berlin"])
 
@@ -57,16 +65,14 @@ class ActionBody(RequestModel):
         0,
         ge=0,
         le=MAX_AFTER_MINUTES,
-        description="It is told only of alerts that nobody has acknowledged so many minutes after their firing was "
-        "notified; 0: at once.",
+        description=AFTER_MINUTES,
         examples=[0],
     )
     bundle_seconds: int = Field(
         0,
         ge=0,
         le=MAX_BUNDLE_SECONDS,
-        description="Firings within so many seconds of the first go out together, as `alert.digest`; 0: each by "
-        "itself. PagerDuty gets each alert by itself.",
+        description=BUNDLE_SECONDS,
         examples=[0],
     )
     config: dict[str, Any] = Field(description=CONFIG, examples=[EMAIL])
@@ -83,13 +89,11 @@ class Action(ResponseModel):
     min_severity: Severity = Field(description="Alerts below this severity send no notification.")
     notify_on: list[On] = Field(description="The notifications that it gets.", examples=[ON])
     after_minutes: int = Field(
-        description="It is told only of alerts that nobody has acknowledged so many minutes after their firing was "
-        "notified; 0: at once.",
+        description=AFTER_MINUTES,
         examples=[0],
     )
     bundle_seconds: int = Field(
-        description="Firings within so many seconds of the first go out together, as `alert.digest`; 0: each by "
-        "itself. PagerDuty gets each alert by itself.",
+        description=BUNDLE_SECONDS,
         examples=[0],
     )
     config: dict[str, Any] = Field(description=CONFIG + " Secrets are masked.", examples=[EMAIL])

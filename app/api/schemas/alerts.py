@@ -27,9 +27,9 @@ from app.services.alerts.search import AlertFilter
 from app.services.findings.traits import TraitField
 
 MAX_MINUTES = 44_640
+"""31 days, like the longest window of a rule."""
 VISIBLE = r"[^\s\u200b\u200c\u200d\u2060\ufeff]"
-"""A character that people see."""
-"""As the windows of rules: 31 days."""
+"""A visible character."""
 
 
 class AlertFilters(PageQuery):
@@ -129,21 +129,21 @@ class AlertNote(ResponseModel):
 
 
 class ToldNext(ResponseModel):
-    """An action that waits before it is told of an alert."""
+    """An escalating action that waits before it is notified of an alert."""
 
     action_id: ShownId = Field(description="The action.")
     name: str = Field(
         description="Its type and receivers, without secrets.", examples=["the email action to ops@example.com"]
     )
-    at: ShownTime = Field(description="When it is told.")
+    at: ShownTime = Field(description="When it is notified.")
 
 
 class AlertDetail(Alert):
-    """One alert with its notes and deliveries, and who is told of it next."""
+    """One alert with its notes and deliveries, and the actions that are notified next."""
 
     notes: list[AlertNote] = Field(description="Notes, oldest first, including those of acknowledging and resolving.")
     told_next: list[ToldNext] = Field(
-        description="Actions that are told if nobody acknowledges the alert, the soonest first."
+        description="Actions that are notified if nobody acknowledges the alert, the soonest first."
     )
     deliveries: list[Delivery] = Field(description="Its deliveries, newest first; at most 1000.")
 
@@ -251,7 +251,7 @@ class Acknowledgement(Note):
 
 
 class Unacknowledgement(RequestModel):
-    """Nothing: an acknowledgement is taken back without a word."""
+    """An empty object."""
 
 
 class NewNote(RequestModel):

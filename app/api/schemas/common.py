@@ -208,7 +208,9 @@ class SpanQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: TimeOrAge | None = Field(None, description="Start of the span, inclusive; its default is told above.")
+    since: TimeOrAge | None = Field(
+        None, description="Start of the span, inclusive. The default is in the description of the call."
+    )
     until: TimeOrAge | None = Field(None, description="End of the span, exclusive; default: now.")
 
     def resolve(self, length: timedelta) -> tuple[datetime, datetime]:

@@ -65,8 +65,8 @@ class Delivery(ResponseModel):
     created_at: ShownTime = Field(description="When it was created.")
     next_attempt_at: ShownTime | None = Field(description="When it is attempted next; null once it has ended.")
     held_by: HoldReason | None = Field(
-        description="What holds it since its bundle was over; null: nothing. If the alert still fires when that ends, "
-        "a new delivery takes its place."
+        description="What has held it since its bundle ended; null: nothing. If the alert still fires when that ends, "
+        "a new delivery replaces it."
     )
 
 

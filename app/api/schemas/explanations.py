@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.schemas.common import EXAMPLE_ID, ResponseModel
 from app.services.explain.steps import StepName, Verdict
 
-VERDICTS = """What became of the log: `told` (it counts towards an alert that somebody was notified of, or is to be), \
+VERDICTS = """The result for the log: `told` (it counts towards an alert that somebody was or will be notified of), \
 `alerted` (towards one that nobody was notified of), `counted` (it matched, and the condition did not hold), `waiting` \
-(it matches, and is not evaluated to the end), `too_early` (it changed before the rule began), `no_match`, \
+(it matches, but is not completely evaluated yet), `too_early` (it changed before the rule started), `no_match`, \
 `not_in_population`, `disabled`."""
 
 

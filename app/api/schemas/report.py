@@ -170,7 +170,7 @@ class Report(ResponseModel):
     cost: Cost = Field(description="What was paid.")
     error_codes: list[CodeCount] = Field(description="The 10 most frequent error codes.")
     unwatched: list[UnwatchedCode] | None = Field(
-        description="Error codes that no enabled rule would match, at most 100; null: too many different logs to tell."
+        description="Error codes that no enabled rule would match, at most 100; null: too many different logs."
     )
     alerts: ReportedAlerts = Field(description="The alerts that started in the span.")
     rules: ReportedRules = Field(description="Rules that may want a change.")

@@ -55,7 +55,7 @@ class SilenceBody(RequestModel):
         None, strict=False, description="End; must be in the future. Null is allowed only with `repeat`: it never ends."
     )
     repeat: Repeat | None = Field(
-        None, description="The local times at which it holds; null: all the time.", examples=[None]
+        None, description="The local times at which it is active; null: all the time.", examples=[None]
     )
     reason: str = Field("", max_length=10_000, description="Reason.", examples=["The carrier is at work on it."])
 
@@ -87,19 +87,21 @@ class Silence(ResponseModel):
     group: dict[str, Any] = Field(description=GROUP, examples=[{"to_country": "GB"}])
     starts_at: ShownTime = Field(description="Start.")
     ends_at: ShownTime | None = Field(description="End; null: never.")
-    repeat: Repeat | None = Field(description="The local times at which it holds; null: all the time.", examples=[None])
+    repeat: Repeat | None = Field(
+        description="The local times at which it is active; null: all the time.", examples=[None]
+    )
     reason: str = Field(description="Reason.", examples=["The carrier is at work on it."])
     created_by: str = Field(description="The API key that created it.", examples=["API_KEY"])
-    active: bool = Field(description="Whether it holds now.", examples=[True])
+    active: bool = Field(description="Whether it is active now.", examples=[True])
     next_start: ShownTime | None = Field(
-        description="When it begins to hold next; null: never, or it holds without a break."
+        description="When it becomes active next; null: never, or it is active without a break."
     )
     alert_ids: list[ShownId] = Field(description="The open alerts that it silences now.")
     warnings: list[FieldWarning] = Field([], description=f"{WARNINGS} Omitted if there are none.")
 
 
 class SilencedAlerts(ResponseModel):
-    """The open alerts that a silence would hold."""
+    """The open alerts that a silence would match."""
 
     items: list[Alert] = Field(description="The alerts, newest first.")
 
