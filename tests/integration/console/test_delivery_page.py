@@ -42,7 +42,7 @@ async def test_rows_lead_to_their_logs_and_the_table_is_sorted_as_asked(browser:
     await browser.sign_in()
     page = (await browser.get("/delivery")).text
     assert rows(page) == ["United Kingdom (GB)", "United States (US)"]
-    assert "direction=outbound-api%2Coutbound-call%2Coutbound-reply&amp;to_country=GB" in page
+    assert "direction=outbound-api,outbound-call,outbound-reply&amp;to_country=GB" in page
     assert "90%" in page
     assert 'href="/error-codes/30003"' in page
     assert rows((await browser.get("/delivery?sort=total")).text) == ["United States (US)", "United Kingdom (GB)"]
