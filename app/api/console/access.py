@@ -34,6 +34,15 @@ class SignInNeeded(Exception):
     """The page needs a session, and the request has no valid one."""
 
 
+class EarlierSession(Exception):
+    """The form carries the token of another session: the person has signed in again since it was opened."""
+
+    def __init__(self, viewer: "Viewer", form: "Form") -> None:
+        super().__init__("This form is not from this session, so nothing was changed.")
+        self.viewer = viewer
+        self.form = form
+
+
 @dataclass(frozen=True)
 class Viewer:
     """A signed-in person, and how they want to see times and colours."""
@@ -86,8 +95,12 @@ def find_viewer(request: Request) -> Viewer | None:
     found = sessions.read(settings.secret_keys, cookie, utc_now()) if cookie else None
     if found is None:
         return None
-    session, signed_at = found
-    principal = _principal(settings, session)
+    return view_as(request, *found)
+
+
+def view_as(request: Request, session: Session, signed_at: datetime) -> Viewer | None:
+    """Return the viewer of a session; None if it was signed out or its key revoked."""
+    principal = _principal(settings_of(request), session)
     if principal is None:
         return None
     structlog.contextvars.bind_contextvars(caller=principal.id)
@@ -209,7 +222,7 @@ def posted_by(scope: Scope) -> Callable[[Request, Viewer, Form], Viewer]:
         check_origin(request)
         settings = settings_of(request)
         if not sessions.is_csrf_token(settings.secret_keys, who.session, form.get("csrf")):
-            raise Refused(403, "This form is not from this session, so nothing was changed. Send it again.")
+            raise EarlierSession(who, form)
         need_scope(who, scope)
         return who
 

@@ -1,6 +1,7 @@
 """The console's routes: errors become pages, and a request without a session leads to the sign-in."""
 
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -13,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
-from app.api.console import deleted
-from app.api.console.access import SignInNeeded, Viewer, find_viewer
+from app.api.console import deleted, kept_form
+from app.api.console.access import EarlierSession, SignInNeeded, Viewer, check_origin, find_viewer, read_form
 from app.api.console.rendering import render
 from app.api.problems import DATABASE_UNAVAILABLE, INTERNAL_ERROR, Refused, internal_error, sentence
 from app.errors import Conflict, InvalidInput, NotFound, TwilioError
@@ -48,7 +49,10 @@ class PageRoute(APIRoute):
             try:
                 return await handle(request)
             except SignInNeeded:
-                return _sign_in(request)
+                return await _sign_in(request)
+            except EarlierSession as error:
+                path, fields = request.url.path, kept_form.fields_of(error.form)
+                return await run_in_threadpool(kept_form.ask_again, request, error.viewer, path, fields, 403)
             except HTTPException:
                 raise
             except Exception as error:  # noqa: BLE001  # a person must get a page in every case
@@ -101,12 +105,53 @@ def _explain(error: Exception) -> tuple[int, str]:
             return 500, INTERNAL_ERROR
 
 
-def _sign_in(request: Request) -> Response:
+async def _sign_in(request: Request) -> Response:
     if "x-fragment" in request.headers:
         return Response(status_code=401)
+    if request.method == "POST":
+        # A form of another site, or one that cannot be read, is not kept.
+        with suppress(Refused):
+            check_origin(request)
+            path, kept = request.url.path, kept_form.fields_of(await read_form(request))
+            return await run_in_threadpool(sign_in_page, request, "/", kept_path=path, kept=kept, status=401)
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     target = path if request.method == "GET" else "/"
     return Response(status_code=303, headers={"Location": f"/sign-in?next={quote(target, safe='/')}"})
+
+
+SIGN_IN_HEADINGS = {
+    "/alerts/": "Sign in to see the alert",
+    "/logs/": "Sign in to see the log",
+    "/rules/": "Sign in to see the rule",
+}
+
+
+def sign_in_page(
+    request: Request,
+    target: str,
+    *,
+    name: str = "",
+    remember: bool = True,
+    error: str = "",
+    kept_path: str = "",
+    kept: kept_form.Fields = (),
+    status: int = 200,
+) -> Response:
+    """Ask for a key, and keep a form that was typed before.
+
+    Args:    target: path to go to afterwards; kept_path: where the kept form goes.
+    """
+    heading = next((text for start, text in SIGN_IN_HEADINGS.items() if target.startswith(start)), "Sign in")
+    context = {
+        "next": target,
+        "heading": "Sign in to send what you typed" if kept_path else heading,
+        "name": name,
+        "remember": remember,
+        "error": error,
+        "kept_path": kept_path,
+        "kept": kept,
+    }
+    return render(request, None, "sign_in.html", context, status)
 
 
 def error_page(request: Request, status: int, detail: str) -> Response:

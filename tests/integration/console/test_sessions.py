@@ -1,6 +1,8 @@
 """Sign-in, sessions and CSRF: who gets in, what ends a session, and which forms are refused."""
 
+import re
 from collections.abc import Iterator
+from html import unescape
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +11,7 @@ import pytest
 from app.api.console.routing import PageRoute
 from app.enums import Scope
 from tests.conftest import API_KEY, forget
-from tests.integration.api.conftest import Api
+from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
 
 OPEN = {"/sign-in", "/sign-in/phone"}
@@ -210,3 +212,56 @@ async def test_an_address_without_a_page_gets_a_page_for_people_and_json_for_pro
     assert "There is no page at this address" in page.text
     answer = await browser.get("/nothing-here", headers={"Accept": "application/json"})
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def _inputs(page: str) -> dict[str, str]:
+    """The hidden fields of a page's form, and where the form goes."""
+    form = page.partition("<main")[2].partition("</form>")[0]
+    found = dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)"', form))
+    return {name: unescape(value) for name, value in found.items()} | {
+        "action": re.findall(r'action="([^"]*)"', form)[-1]
+    }
+
+
+async def test_what_was_typed_survives_a_revoked_key_and_a_new_sign_in(browser: Browser, api: Api) -> None:
+    made = (await api.post("/api/keys", json={"name": "Maria's", "scope": "admin"})).json()
+    await browser.sign_in(made["key"])
+    csrf = await browser.csrf()
+    await api.delete(f"/api/keys/{made['id']}")
+    typed = RULE | {"name": 'Typed "long"', "condition": "each", "severity": "warning", "auth_token": "canary-secret"}
+    asked = await browser.post("/rules", data={"csrf": csrf, **typed})
+    assert asked.status_code == 401
+    assert "canary-secret" not in asked.text
+    kept = _inputs(asked.text)
+    assert kept.pop("action") == "/sign-in"
+    wrong = await browser.post("/sign-in", data=kept | {"key": "wrong", "name": "Maria"})
+    assert _inputs(wrong.text)["kept.name"] == 'Typed "long"'
+    again = await browser.post("/sign-in", data=kept | {"key": API_KEY, "name": "Maria"})
+    assert again.status_code == 200
+    assert "Your form was not sent yet" in again.text
+    fields = _inputs(again.text)
+    assert leads_to(await browser.post(fields.pop("action"), data=fields)) == "/rules"
+    assert [rule["name"] for rule in (await api.get("/api/rules")).json()["items"]] == ['Typed "long"']
+
+
+async def test_a_form_that_was_opened_before_a_new_sign_in_is_asked_about(browser: Browser) -> None:
+    await browser.sign_in()
+    csrf = await browser.csrf()
+    await browser.sign_in()
+    asked = await browser.post("/keys", data={"csrf": csrf, "name": "A phone", "scope": "read"})
+    assert asked.status_code == 403
+    fields = _inputs(asked.text)
+    assert fields["name"] == "A phone"
+    assert (await browser.post(fields.pop("action"), data=fields)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["//evil.example", "/api/rules", "/nothing", "https://evil.example/"])
+async def test_a_sign_in_sends_no_form_to_an_address_that_is_not_ours(browser: Browser, path: str) -> None:
+    answer = await browser.sign_in(kept_path=path, **{"kept.name": "x"})
+    assert answer.status_code == 303
+    assert leads_to(answer) == "/"
+
+
+async def test_a_form_of_another_site_is_not_kept(browser: Browser) -> None:
+    answer = await browser.post("/rules", data={"name": "x"}, headers={"Sec-Fetch-Site": "cross-site"})
+    assert leads_to(answer) == "/sign-in"

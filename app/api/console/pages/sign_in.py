@@ -1,7 +1,10 @@
 """Signing in with an API key, and out."""
 
+from functools import partial
+
 from fastapi import Request, Response
 
+from app.api.console import kept_form
 from app.api.console import session as sessions
 from app.api.console.access import (
     AnyScope,
@@ -11,9 +14,10 @@ from app.api.console.access import (
     find_viewer,
     safe_next,
     set_session,
+    view_as,
 )
-from app.api.console.rendering import HEADERS, redirect, render
-from app.api.console.routing import make_router
+from app.api.console.rendering import HEADERS, redirect
+from app.api.console.routing import make_router, sign_in_page
 from app.api.deps import settings_of
 from app.api.problems import Refused
 from app.api.security import principal_for
@@ -22,20 +26,7 @@ from app.services import keys
 from app.utils.clock import utc_now
 
 router = make_router()
-HEADINGS = {
-    "/alerts/": "Sign in to see the alert",
-    "/logs/": "Sign in to see the log",
-    "/rules/": "Sign in to see the rule",
-}
 WRONG_KEY = "This is not a valid API key. Check that it is whole, or ask for another one."
-
-
-def _page(
-    request: Request, target: str, *, name: str = "", remember: bool = True, error: str = "", status: int = 200
-) -> Response:
-    heading = next((text for start, text in HEADINGS.items() if target.startswith(start)), "Sign in")
-    context = {"next": target, "heading": heading, "name": name, "remember": remember, "error": error}
-    return render(request, None, "sign_in.html", context, status)
 
 
 @router.get("/sign-in")
@@ -44,7 +35,7 @@ def show_sign_in(request: Request) -> Response:
     target = safe_next(request.query_params.get("next", "/"))
     if find_viewer(request) is not None:
         return Response(status_code=303, headers={**HEADERS, "Location": target})
-    return _page(request, target)
+    return sign_in_page(request, target)
 
 
 @router.post("/sign-in")
@@ -53,17 +44,22 @@ def sign_in(request: Request, form: PostedForm) -> Response:
     check_origin(request)
     settings = settings_of(request)
     target, name, remember = safe_next(form.get("next", "/")), form.get("name"), bool(form.get("remember"))
+    kept_path, kept = kept_form.read(form)
+    ask = partial(sign_in_page, request, target, name=name, remember=remember, kept_path=kept_path, kept=kept)
     try:
         principal = principal_for(request, form.get("key"))
     except Refused as error:
-        return _page(request, target, name=name, remember=remember, error=error.detail, status=error.status)
+        return ask(error=error.detail, status=error.status)
     if principal is None:
-        return _page(request, target, name=name, remember=remember, error=WRONG_KEY, status=401)
+        return ask(error=WRONG_KEY, status=401)
     is_bootstrap = principal.id == "bootstrap"
     mark = sessions.key_mark(settings.secret_keys, settings.bootstrap_key) if is_bootstrap else ""
     default = "administrator" if is_bootstrap else principal.name.rpartition(" (")[0]
+    session = sessions.new_session(principal.id, mark, name or default, remember=remember)
     answer = redirect(request, target)
-    set_session(answer, settings, sessions.new_session(principal.id, mark, name or default, remember=remember))
+    if kept_form.takes_forms(request, kept_path) and (viewer := view_as(request, session, utc_now())):
+        answer = kept_form.ask_again(request, viewer, kept_path, kept)
+    set_session(answer, settings, session)
     return answer
 
 
