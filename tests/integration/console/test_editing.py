@@ -134,6 +134,21 @@ async def test_whoever_saves_an_action_second_keeps_what_was_typed(browser: Brow
     assert (await api.get(f"/api/actions/{action['id']}")).json()["min_severity"] == "critical"
 
 
+async def test_a_rule_that_is_deleted_while_edited_keeps_what_was_typed(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    await browser.sign_in(name="Jonas")
+    await browser.submit(f"/rules/{rule['id']}/delete")
+    await browser.sign_in()
+    fields = RULE | TYPED | {"id": rule["id"], "version": "of old", "name": "Typed meanwhile"}
+    answer = await browser.submit(f"/rules/{rule['id']}", **fields)
+    assert answer.status_code == 409
+    assert "deleted while you edited it" in answer.text
+    assert "<bdi>Jonas</bdi>" in answer.text
+    assert 'value="Typed meanwhile"' in answer.text
+    assert 'method="post" action="/rules" data-preview' in answer.text
+    assert "Typed meanwhile" in (await browser.submit("/rules/preview", **fields)).text
+
+
 async def test_a_deleted_rule_says_by_whom_and_can_be_made_again(browser: Browser, api: Api) -> None:
     rule = (await api.post("/api/rules", json=RULE | {"name": "It was <b>ours</b>"})).json()
     await browser.sign_in()
@@ -142,7 +157,7 @@ async def test_a_deleted_rule_says_by_whom_and_can_be_made_again(browser: Browse
     assert answer.status_code == 404
     assert "It was &lt;b&gt;ours&lt;/b&gt;" in answer.text
     assert "by <bdi>Maria</bdi>" in answer.text
-    assert f'href="/audit?target=rule%3A{rule["id"]}"' in answer.text
+    assert f'href="/audit?target=rule:{rule["id"]}"' in answer.text
     form = (await browser.get(f"/rules/new?deleted={rule['id']}")).text
     assert "It was &lt;b&gt;ours&lt;/b&gt;" in form
     assert ">\n30003</textarea>" in form

@@ -21,7 +21,7 @@ from app.api.schemas.alerts import AlertFilters, NewNote
 from app.config import Settings
 from app.database import session_scope
 from app.enums import AlertStatus, ResolveReason
-from app.errors import FieldError, InvalidInput
+from app.errors import Conflict, FieldError, InvalidInput
 from app.models import Alert, AlertNote, Delivery
 from app.services.alerts import escalation, manual, search, silences, support_text
 from app.services.alerts.recurrence import Validity
@@ -263,6 +263,13 @@ def _change(session: Session, viewer: Viewer, alert_id: UUID) -> tuple[Alert, Au
     return alert, AuditedChange(session, viewer.principal, f"alert:{alert_id}", alert_json(alert))
 
 
+def _too_late(request: Request, alert_id: UUID) -> Response:
+    """Lead back to an alert that was resolved before somebody acted on it; its page says when and why."""
+    return redirect(
+        request, f"/alerts/{alert_id}", Flash("This alert was resolved already. Nothing was changed.", "info")
+    )
+
+
 def _length(form: Form, lengths: Mapping[str, timedelta], *others: str) -> timedelta:
     """Return for how long a person wants something.
 
@@ -277,14 +284,17 @@ def _length(form: Form, lengths: Mapping[str, timedelta], *others: str) -> timed
 def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
     """Acknowledge an alert."""
     lasts = _length(form, ACKNOWLEDGED_FOR) if form.get("for") else None
-    with session_scope() as session:
-        alert, change = _change(session, viewer, alert_id)
-        earlier = alert.acknowledged_by if alert.status == AlertStatus.ACKNOWLEDGED else None
-        name, note, now = viewer.session.name, form.get("note") or None, utc_now()
-        acknowledged = manual.acknowledge(
-            session, alert_id, name, note, settings_of(request), now, now + lasts if lasts else None
-        )
-        change.record("alert.acknowledge", alert_json(acknowledged))
+    try:
+        with session_scope() as session:
+            alert, change = _change(session, viewer, alert_id)
+            earlier = alert.acknowledged_by if alert.status == AlertStatus.ACKNOWLEDGED else None
+            name, note, now = viewer.session.name, form.get("note") or None, utc_now()
+            acknowledged = manual.acknowledge(
+                session, alert_id, name, note, settings_of(request), now, now + lasts if lasts else None
+            )
+            change.record("alert.acknowledge", alert_json(acknowledged))
+    except Conflict:
+        return _too_late(request, alert_id)
     page = f"/alerts/{alert_id}"
     if earlier:
         end = f"for {duration(lasts)}" if lasts else "until it resolves"
@@ -296,11 +306,15 @@ def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Poste
 @router.post("/alerts/{alert_id}/unacknowledge")
 def unacknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:  # noqa: ARG001 - the form carries the CSRF token
     """Take an acknowledgement back."""
-    with session_scope() as session:
-        _, change = _change(session, viewer, alert_id)
-        change.record(
-            "alert.unacknowledge", alert_json(manual.unacknowledge(session, alert_id, settings_of(request), utc_now()))
-        )
+    try:
+        with session_scope() as session:
+            _, change = _change(session, viewer, alert_id)
+            change.record(
+                "alert.unacknowledge",
+                alert_json(manual.unacknowledge(session, alert_id, settings_of(request), utc_now())),
+            )
+    except Conflict:
+        return _too_late(request, alert_id)
     return redirect(request, f"/alerts/{alert_id}", Flash("This alert is firing again, and reminders go on."))
 
 
@@ -320,13 +334,18 @@ def add_note(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFo
 @router.post("/alerts/{alert_id}/resolve")
 def resolve(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
     """Resolve an alert."""
-    with session_scope() as session:
-        _, change = _change(session, viewer, alert_id)
-        note = form.get("note") or None
-        change.record(
-            "alert.resolve",
-            alert_json(manual.resolve(session, alert_id, viewer.session.name, note, settings_of(request), utc_now())),
-        )
+    try:
+        with session_scope() as session:
+            _, change = _change(session, viewer, alert_id)
+            note = form.get("note") or None
+            change.record(
+                "alert.resolve",
+                alert_json(
+                    manual.resolve(session, alert_id, viewer.session.name, note, settings_of(request), utc_now())
+                ),
+            )
+    except Conflict:
+        return _too_late(request, alert_id)
     return redirect(request, f"/alerts/{alert_id}", Flash("You resolved this alert."))
 
 

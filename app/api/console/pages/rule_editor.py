@@ -1,6 +1,7 @@
 """The editor of a rule: a form in four steps, and next to it a preview."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,8 +10,9 @@ from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
-from app.api.console import rule_form
+from app.api.console import deleted, rule_form
 from app.api.console.access import AnyScope, PostedForm, SignedIn, Viewer, Writer
+from app.api.console.deleted import Deletion
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.rule_form import FormError, RuleForm
@@ -20,7 +22,7 @@ from app.api.responses import etag
 from app.config import Settings
 from app.database import session_scope
 from app.enums import PatternType, Severity
-from app.errors import InvalidInput
+from app.errors import InvalidInput, NotFound
 from app.models import Rule
 from app.services import audit, rule_admin
 from app.services.alerts.sentence import DAYS, describe_rule
@@ -128,7 +130,8 @@ def preview_rule(request: Request, viewer: AnyScope, form: PostedForm) -> Respon
     typed = rule_form.from_post(form)
     stored = None
     if form.get("id"):
-        with session_scope() as session:
+        # A rule that was deleted meanwhile is tried as a new one.
+        with suppress(NotFound), session_scope() as session:
             stored = _stored(session, rule_admin.get(session, _uuid(form.get("id"))), settings_of(request))
     version = form.get("version")
     return _page(request, viewer, typed, stored, version=version, span=form.get("span"), run=True)
@@ -154,10 +157,7 @@ def save_rule(request: Request, viewer: Writer, rule_id: RuleId, form: PostedFor
     if form.get("do") == "copy":
         return create_rule(request, viewer, form)
     typed = rule_form.from_post(form)
-    with session_scope() as session:
-        stored = _stored(session, rule_admin.get(session, rule_id), settings_of(request))
-    if form.get("version") != stored.version:
-        return _stale_page(request, viewer, typed, stored)
+    stored: Stored | None = None
     try:
         with session_scope() as session:
             rule = rule_admin.get(session, rule_id, lock=True)
@@ -171,6 +171,8 @@ def save_rule(request: Request, viewer: Writer, rule_id: RuleId, form: PostedFor
             name = rule.name
     except InvalidInput as error:
         return _page(request, viewer, typed, stored, errors=rule_form.errors_of(typed, error.errors), status=422)
+    except NotFound:
+        return _page(request, viewer, typed, None, deletion=deleted.find(request.url.path), status=409)
     more = " Its meaning changed: it counts from now on." if restarted else ""
     return redirect(request, "/rules", Flash(f"“{name}” is saved.{more}"))
 
@@ -209,6 +211,7 @@ def _page(
     version: str = "",
     span: str = "",
     run: bool = False,
+    deletion: Deletion | None = None,
     status: int = 200,
 ) -> Response:
     """Show the form; `run` adds the preview."""
@@ -232,6 +235,7 @@ def _page(
         "version": version or (stored.version if stored else ""),
         "errors": {error.field: error.text for error in reversed(errors)},
         "error_list": errors,
+        "deletion": deletion,
         "faults": faults,
         "refusal": refusal,
         "sentence": describe_rule(wanted) if wanted else (),
