@@ -20,12 +20,14 @@ from app.database import get_engine, session_scope
 from app.services import secrets
 from app.services.ingest import streams
 from app.services.twilio import countries, error_codes
-from app.tasks import jobs, slots
+from app.tasks import jobs, outage, slots
 from app.utils.clock import utc_now
 from app.utils.tls import tls_context
 
-LOADED = (jobs, webhook_sender, h11, httpcore, psycopg2.sql)
-"""The tasks, and modules that libraries would import at first use, in each process again."""
+LOADED = (jobs, outage, webhook_sender, h11, httpcore, psycopg2.sql)
+"""The tasks, the memory in which processes share when an outage was reported, and modules that libraries would import
+at first use, in each process again.
+"""
 
 log = structlog.get_logger()
 
