@@ -25,6 +25,19 @@ class ChildDied(RuntimeError):
     """A child stopped by itself; the message names it and its last output."""
 
 
+class Deaths:
+    """Counts how often each process died recently."""
+
+    def __init__(self) -> None:
+        self._at: dict[str, list[float]] = defaultdict(list)
+
+    def are_too_many(self, name: str) -> bool:
+        """Count one more death; return whether a restart would not help."""
+        now = time.monotonic()
+        self._at[name] = [at for at in self._at[name] if now - at < WITHIN_SECONDS] + [now]
+        return len(self._at[name]) > MAX_DEATHS
+
+
 @dataclass
 class Children:
     """Named processes, each with a log file."""
@@ -33,7 +46,7 @@ class Children:
     cwd: Path
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _started_by: dict[str, tuple[Sequence[str], Mapping[str, str]]] = field(default_factory=dict)
-    _deaths: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    _deaths: Deaths = field(default_factory=Deaths)
 
     def start(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> None:
         with self._open_log(name) as output:
@@ -62,9 +75,7 @@ class Children:
         """
         dead = [name for name, process in self.running.items() if process.poll() is not None]
         for name in dead:
-            now = time.monotonic()
-            self._deaths[name] = [at for at in self._deaths[name] if now - at < WITHIN_SECONDS] + [now]
-            if self.running[name].returncode == UNUSABLE or len(self._deaths[name]) > MAX_DEATHS:
+            if self._deaths.are_too_many(name) or self.running[name].returncode == UNUSABLE:
                 self.check()
             processes.kill_group(self.running[name])
             self.start(name, *self._started_by[name])

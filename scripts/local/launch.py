@@ -24,6 +24,7 @@ from scripts.local import environment, files, first_read, first_start, ports, pr
 from scripts.local.children import STOP_SECONDS, ChildDied, Children
 from scripts.local.options import parse
 from scripts.local.postgres import Postgres
+from scripts.local.servers import Server, Servers
 from scripts.local.valkey import Valkey
 from scripts.twilio_simulator import DEMO_ACCOUNT_SID, DEMO_AUTH_TOKEN
 
@@ -168,7 +169,7 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
     """Start everything in order of dependency, and wait for the end."""
-    _start_servers(plan, stack)
+    servers = _start_servers(plan, stack)
     environment.write_settings(plan.folder / LOCAL_SETTINGS, plan.env, plan.operators)
     children = Children(plan.folder / "logs", ROOT)
     stack.callback(children.stop)
@@ -187,22 +188,28 @@ def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
     children.start("beat", [*celery, "beat", "--loglevel=info"], plan.env)
     _tell(plan, stopping)
     while not stopping.wait(0.5):
+        for name in servers.revive():
+            say(f"{name} stopped and was started again; its log is in {plan.folder}")
         for name in children.revive():
             say(f"the {name} stopped and was started again; see {plan.folder / 'logs' / name}.log")
 
 
-def _start_servers(plan: Plan, stack: ExitStack) -> None:
+def _start_servers(plan: Plan, stack: ExitStack) -> Servers:
     """Start the servers that the operator did not configure."""
+    started: dict[str, Server] = {}
     if not environment.is_given(plan.env, "DATABASE_URL"):
         postgres = Postgres(plan.folder / "postgres", port=plan.port["postgres"], settings=DURABLE)
         stack.callback(postgres.stop)
         postgres.start()
         plan.env["DATABASE_URL"] = postgres.url()
+        started["PostgreSQL"] = postgres
     if not environment.is_given(plan.env, "REDIS_URL"):
         valkey = Valkey(plan.folder / "valkey", port=plan.port["valkey"])
         stack.callback(valkey.stop)
         valkey.start()
         plan.env["REDIS_URL"] = valkey.url()
+        started["Valkey"] = valkey
+    return Servers(started)
 
 
 def _migrate(children: Children, plan: Plan) -> None:

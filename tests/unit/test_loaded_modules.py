@@ -50,5 +50,7 @@ def test_a_process_loads_nothing_that_it_does_not_use(module: str, unused: tuple
     assert loaded.isdisjoint(unused)
 
 
-def test_a_worker_loads_the_client_of_webhooks_before_it_forks() -> None:
-    assert loaded_by("app.tasks.worker").issuperset(CLIENT_OF_WEBHOOKS)
+def test_a_worker_loads_what_its_processes_share_before_it_forks() -> None:
+    loaded = loaded_by("app.tasks.worker")
+    assert loaded.issuperset(CLIENT_OF_WEBHOOKS), "memory"
+    assert "app.tasks.outage" in loaded, "each process would report an outage by itself"
