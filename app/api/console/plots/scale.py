@@ -10,6 +10,8 @@ from app.utils.calendar_edges import shift, to_zone
 
 ROUND_TOPS = ((1, 0.5), (1.5, 0.5), (2, 1), (3, 1), (4, 2), (5, 2.5), (6, 2), (8, 4), (10, 5))
 """Tops of an axis within a power of ten, each with the step of its grid: two to four lines."""
+WHOLE_TOPS = ((1, 1), (2, 1), (3, 1), (4, 2), (6, 2), (8, 4), (10, 5))
+"""The same from one to ten: most plots count, and there is no half a log."""
 GRID_GIVES_WAY = 9.0
 """A grid line nearer to the limit than this, in percent of the height, is not drawn."""
 EDGES = (2.0, 97.0)
@@ -52,9 +54,9 @@ def round_top(value: float) -> tuple[float, float]:
     Returns: the top of the axis, and the step of its grid.
     """
     if value <= 0:
-        return 1.0, 0.5
+        return 1.0, 1.0
     scale = 10.0 ** floor(log10(value))
-    for top, step in ROUND_TOPS:
+    for top, step in WHOLE_TOPS if scale == 1 else ROUND_TOPS:
         if value <= top * scale * (1 + 1e-9):
             return top * scale, step * scale
     return 20 * scale, 10 * scale
