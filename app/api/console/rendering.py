@@ -29,6 +29,7 @@ from app.config import Settings
 from app.enums import Scope
 from app.services.twilio import simulator
 from app.utils.clock import rfc3339, utc_now
+from app.utils.countries import country
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates" / "console"
 POLICY = (
@@ -154,6 +155,8 @@ def _environment() -> Environment:
         "percent": texts.percent,
         "duration": texts.duration,
         "fault": texts.fault,
+        "pack_title": texts.pack_title,
+        "country": country,
         "spark": paths.spark,
         "bars": paths.bars,
         "tables": PlotTables,

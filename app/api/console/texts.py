@@ -63,6 +63,14 @@ def change(now: float, before: float) -> str | None:
     return f"{'+' if changed > 0 else MINUS if changed < 0 else '±'}{abs(changed):,}%"
 
 
+PACK_TITLES = {"10dlc": "10DLC", "voice_sip": "Voice and SIP"}
+
+
+def pack_title(name: str) -> str:
+    """Write the name of a rule pack for people."""
+    return PACK_TITLES.get(name) or name.replace("_", " ").capitalize()
+
+
 FAULTS = {"customer": "your side", "carrier": "the carrier", "twilio": "Twilio"}
 
 

@@ -53,8 +53,8 @@ class DeliveryRow:
     label: str
     href: str
     figures: Breakdown
-    p50: float | None
-    p95: float | None
+    p50: timedelta | None
+    p95: timedelta | None
     is_worse: bool
     cost: str
     per_delivered: str
@@ -112,8 +112,8 @@ def _row(each: Breakdown, by: str, span: str) -> DeliveryRow:
         label=_label(each.value, by),
         href=_logs(each.value, by, span),
         figures=each,
-        p50=each.percentile(P50),
-        p95=each.percentile(P95),
+        p50=_seconds(each.percentile(P50)),
+        p95=_seconds(each.percentile(P95)),
         is_worse=is_worse(each),
         cost=", ".join(f"{price:,.2f} {unit}" for unit, price in sorted(each.price.items())),
         per_delivered=", ".join(f"{price / each.delivered:.4f} {unit}" for unit, price in sorted(each.price.items()))
@@ -122,9 +122,13 @@ def _row(each: Breakdown, by: str, span: str) -> DeliveryRow:
     )
 
 
+def _seconds(value: float | None) -> timedelta | None:
+    return None if value is None else timedelta(seconds=value)
+
+
 def _label(value: str | int | None, by: str) -> str:
     if value is None or value == OTHER:
-        return "none" if value is None else "all others"
+        return f"no {TABS[by][1].lower()}" if value is None else "all others"
     return country(str(value)) if by == "to_country" else str(value)
 
 

@@ -22,7 +22,6 @@ from app.services.fraud.suspicions import Suspicion
 from app.services.fraud.watch import FraudWatch, Key
 from app.services.fraud.weeks import HOUR, Comparison
 from app.utils.clock import utc_now
-from app.utils.countries import country
 
 router = make_router()
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
@@ -55,7 +54,6 @@ def show_fraud(request: Request, viewer: SignedIn) -> Response:
             "countries": [*found.countries.items()][:MAX_ROWS],
             "spend": [*found.spend.items()][:MAX_ROWS],
             "more": max(0, len(found.countries) - MAX_ROWS),
-            "country": country,
             "spark_of": lambda each: paths.spark(_hourly(each, found)),
             "logs": lambda key: logs_address(key, found),
             "unknown": [

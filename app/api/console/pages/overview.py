@@ -20,6 +20,7 @@ from app.models import Alert
 from app.services import console_state
 from app.services.alerts import search
 from app.services.health import Health
+from app.services.rules.words import PLURALS
 from app.services.twilio import simulator
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.services.unwatched import SHOWN_SPAN
@@ -70,7 +71,9 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "delivered": _delivered(viewer, traffic, RANGES[span]),
         "codes": [_code_row(code, logs) for code, logs in traffic.codes],
         "countries": traffic.countries,
+        "worst_share": max((failed / total for _, total, failed in traffic.countries), default=0) or 1,
         "unwatched": [(item, describe(item.error_code)) for item in request.app.state.unwatched.get()],
+        "nouns": PLURALS,
         "unwatched_since": f"{SHOWN_SPAN.days}d",
     }
     return render(request, viewer, "overview.html", context)

@@ -23,12 +23,6 @@ from app.utils.clock import utc_now
 router = make_router()
 PackName = Annotated[str, Path()]
 MAX_RULES = 200
-TITLES = {"10dlc": "10DLC", "voice_sip": "Voice and SIP"}
-
-
-def title_of(pack: packs.Pack) -> str:
-    """Return the title of a pack."""
-    return TITLES.get(pack.name) or pack.name.replace("_", " ").capitalize()
 
 
 @router.get("/rules/packs")
@@ -36,7 +30,10 @@ def list_packs(request: Request, viewer: SignedIn) -> Response:
     """List the packs, and how many of their rules are installed."""
     with session_scope() as session:
         installed = rule_admin.installed_slugs(session)
-    rows = [(pack, title_of(pack), sum(rule.slug in installed for rule in pack.rules)) for pack in packs.list_packs()]
+    rows = [
+        (pack, texts.pack_title(pack.name), sum(rule.slug in installed for rule in pack.rules))
+        for pack in packs.list_packs()
+    ]
     return render(request, viewer, "rule_packs.html", {"section": "rules", "rows": rows})
 
 
@@ -51,7 +48,7 @@ def show_pack(request: Request, viewer: SignedIn, name: PackName) -> Response:
         for rule in pack.rules
     ]
     context = {
-        "title": title_of(pack),
+        "title": texts.pack_title(pack.name),
         "description": pack.description,
         "pack": pack.name,
         "missing": sum(row.rule_id is None for row in rows),
