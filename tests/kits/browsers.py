@@ -16,6 +16,7 @@ def signed_in(browser: Browser, address: str, width: int = 1280, **options: Any)
     Returns: the page, and the errors that its console has shown so far.
     """
     context = browser.new_context(viewport={"width": width, "height": 800}, timezone_id="Europe/Berlin", **options)
+    context.set_default_timeout(60_000)
     page = context.new_page()
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)

@@ -50,7 +50,7 @@ class Filled:
         self._make("keys", {"name": "A phone", "scope": "read"})
         later = utc_now() + timedelta(seconds=1)
         feed.store([log(number, later, text=HOSTILE) for number in range(11, 41)], later)
-        feed.store([log(number, later, status="delivered", error_code=None) for number in range(41, 71)], later)
+        feed.store([log(number, later, status="delivered", error_code=None) for number in range(41, 131)], later)
         feed.store([log(4, later, log_type="call", text=None)], later)
         feed.store([log(5, later, log_type="error", text=f"{HOSTILE} {LONG_WORD}", error_code=11200)], later)
         evaluate(later)

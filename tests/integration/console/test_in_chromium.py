@@ -1,138 +1,168 @@
-"""Every page of a filled system as a browser shows it: for everybody, on a phone and at a desk, in both themes."""
+"""The console as a browser shows it: for everybody, on a phone and at a desk, in both themes, with script and without.
+
+One browser and one filled system serve all tests that only look; a test that changes something has a system of its own.
+"""
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
-from tests.conftest import API_KEY, forget
+from tests.conftest import API_KEY, ENVIRONMENT, forget
 from tests.integration.api.conftest import make_app
 from tests.integration.api.serving import serving
 from tests.integration.console.filled import Filled
 from tests.integration.console.test_alert_pages import make_alert
 from tests.kits import screenshots
+from tests.kits.browsers import signed_in
+from tests.kits.databases import Databases
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-OPTIONS = RULES | {"resultTypes": ["violations"]}
+OF_COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+"""The rules whose verdict the other theme can change."""
+FOUND = {"resultTypes": ["violations"]}
 WIDTHS = (360, 768, 1280)
 MORE = ("/logs?status=NO!", "/logs?status=failed,undelivered&since=7d", "/actions/new?type=webhook")
 """Pages that look otherwise by what their address asks for."""
 REFUSED = "document.addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective))"
+SIMULATED = {"TWILIO_API_BASE_URL": "http://127.0.0.1:9"}
+"""As if the simulator was watched: such a console has a page of all its parts."""
+LONG = 60_000
+"""Milliseconds in which a part refreshes itself at the latest."""
 
 
-@contextmanager
-def _signed_in(browser: Browser, url: str, **options: object) -> Iterator[Page]:
-    """A page of its own with a session."""
-    context = browser.new_context(base_url=url, **options)  # type: ignore[arg-type]
-    context.set_default_timeout(60_000)
-    page = context.new_page()
-    page.goto("/sign-in")
-    page.fill("input[name=key]", API_KEY)
-    page.press("input[name=key]", "Enter")
-    page.wait_for_url(url + "/")
-    yield page
-    context.close()
+class System(NamedTuple):
+    """A console that is served."""
+
+    app: FastAPI
+    url: str
+    database: str
+    addresses: tuple[str, ...]
+    """The address of every page; none where nothing was filled in."""
+
+
+def _use(patch: pytest.MonkeyPatch, database: str) -> None:
+    for name, value in {**ENVIRONMENT, **SIMULATED, "DATABASE_URL": database}.items():
+        patch.setenv(name, value)
+    forget()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with screenshots.open_browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def filled(databases: Databases) -> Iterator[System]:
+    with databases.lend() as database, pytest.MonkeyPatch.context() as patch:
+        _use(patch, database)
+        app = make_app()
+        with serving(app) as url:
+            addresses = (*Filled(url).addresses(app), *MORE)
+            yield System(app, url, database, addresses)
+        forget()
 
 
 @pytest.fixture
-def app(database: str, environment: pytest.MonkeyPatch) -> FastAPI:
-    """The app as it runs in development, where it has a page of all parts."""
-    environment.setenv("TWILIO_API_BASE_URL", "http://127.0.0.1:9")
-    forget()
-    return make_app()
+def shown(filled: System, environment: pytest.MonkeyPatch) -> System:
+    """The filled system, which no test changes."""
+    _use(environment, filled.database)
+    return filled
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_page_keeps_anybody_out(app: FastAPI, theme: screenshots.Scheme) -> None:
-    found: list[str] = []
-    with serving(app) as url, screenshots.open_browser() as browser:
-        filled = Filled(url)
-        # axe is put into the page by evaluating it, which the console's policy forbids.
-        with _signed_in(browser, url, color_scheme=theme, bypass_csp=True) as page:
-            for address in (*filled.addresses(app), *MORE):
-                page.goto(address)
-                expect(page.locator("[aria-busy=true]")).to_have_count(0)  # what is counted anew is dimmed
-                for width in (WIDTHS[0], WIDTHS[-1]):
-                    page.set_viewport_size({"width": width, "height": 800})
-                    for violation in Axe().run(page, options=OPTIONS).response["violations"]:
-                        places = [node["target"] for node in violation["nodes"]][:3]
-                        found.append(f"{address} at {width}: {violation['id']} at {places}")
+@pytest.fixture
+def own(database: str, environment: pytest.MonkeyPatch) -> Iterator[System]:
+    """An empty system of one test."""
+    _use(environment, database)
+    app = make_app()
+    with serving(app) as url:
+        yield System(app, url, database, ())
+
+
+def _settled(page: Page, address: str) -> None:
+    """Open a page and wait until nothing on it is counted anew: what is, is dimmed."""
+    answer = page.goto(address)
+    assert answer is not None
+    assert answer.status == 200, address
+    expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=LONG)
+
+
+@pytest.mark.parametrize(("theme", "rules"), [("light", RULES), ("dark", OF_COLOURS)])
+def test_no_page_keeps_anybody_out(
+    shown: System, browser: Browser, theme: screenshots.Scheme, rules: dict[str, Any]
+) -> None:
+    axe, found = Axe(), []
+    # axe is put into the page by evaluating it, which the console's policy forbids.
+    with signed_in(browser, shown.url, color_scheme=theme, bypass_csp=True) as (page, _):
+        for address in shown.addresses:
+            _settled(page, shown.url + address)
+            for width in (WIDTHS[0], WIDTHS[-1]):
+                page.set_viewport_size({"width": width, "height": 800})
+                for violation in axe.run(page, options=rules | FOUND).response["violations"]:
+                    places = [node["target"] for node in violation["nodes"]][:3]
+                    found.append(f"{address} at {width}: {violation['id']} at {places}")
     assert not found, "\n".join(found)
 
 
-def test_no_page_breaks_its_policy_or_is_wider_than_a_phone(app: FastAPI) -> None:
+def test_no_page_breaks_its_policy_or_is_wider_than_a_phone(shown: System, browser: Browser) -> None:
     found: list[str] = []
-    with serving(app) as url, screenshots.open_browser() as browser:
-        filled = Filled(url)
-        with _signed_in(browser, url, viewport={"width": 360, "height": 740}) as page:
-            page.add_init_script(REFUSED)
-            page.on("console", lambda said: found.append(f"{page.url}: {said.text}") if said.type == "error" else None)
-            page.on("pageerror", lambda error: found.append(f"{page.url}: {error}"))
-            for address in (*filled.addresses(app), *MORE):
-                answer = page.goto(address)
-                assert answer is not None
-                assert answer.status == 200, address
-                found += [f"{address} is too wide at {width}" for width in screenshots.overflowing_widths(page, WIDTHS)]
+    with signed_in(browser, shown.url, 360) as (page, errors):
+        page.add_init_script(REFUSED)
+        for address in shown.addresses:
+            _settled(page, shown.url + address)
+            found += [f"{address} is too wide at {width}" for width in screenshots.overflowing_widths(page, WIDTHS)]
+        found += errors
     assert not found, "\n".join(found)
 
 
-def test_an_alert_is_found_and_acknowledged_by_keyboard_alone(app: FastAPI) -> None:
-    with serving(app) as url, screenshots.open_browser() as browser:
-        Filled(url)
-        with _signed_in(browser, url) as page:
-            page.keyboard.press("g")
-            page.keyboard.press("a")
-            page.wait_for_url("**/alerts")
-            page.keyboard.press("j")
-            page.keyboard.press("Enter")
-            page.wait_for_url("**/alerts/*")
-            page.keyboard.press("?")
-            expect(page.get_by_role("dialog")).to_be_visible()
-            page.keyboard.press("Escape")
-            expect(page.get_by_role("dialog")).to_be_hidden()
-            stops = []
-            for _ in range(20):
-                page.keyboard.press("Tab")
-                stops.append(page.locator(":focus").inner_text().strip())
-            assert stops[0] == "Skip to the content"
-            assert "Acknowledge" in stops
-            page.locator("textarea[name=note]").focus()
-            page.keyboard.type("a jam at the carrier")
-            expect(page.locator("textarea[name=note]")).to_have_value("a jam at the carrier")
-            page.locator("h1").click()
-            page.keyboard.press("a")
-            expect(page.get_by_text("You acknowledged this alert.")).to_be_visible()
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_page_without_a_menu_stands_in_the_middle(shown: System, browser: Browser, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(f"{shown.url}/sign-in")
+    box = page.locator("main form").bounding_box()
+    assert box is not None
+    assert box["width"] >= 320
+    assert box["x"] + box["width"] / 2 == pytest.approx(width / 2, abs=1)
+    page.close()
 
 
-def test_an_open_alert_reaches_the_title_and_the_icon_without_a_reload(app: FastAPI) -> None:
-    with serving(app) as url, screenshots.open_browser() as browser, _signed_in(browser, url) as page:
-        expect(page).to_have_title("Overview · GiftPulse")
-        make_alert()
-        expect(page).to_have_title("(1) Overview · GiftPulse", timeout=60_000)
-        expect(page.locator("link[rel=icon]").first).to_have_attribute("href", re.compile("firing"))
-        expect(page.locator("main").get_by_text("143 messages with error 30007 to GB")).to_be_visible(timeout=60_000)
+def test_the_strips_of_a_week_come_by_themselves_and_the_totals_last(shown: System, browser: Browser) -> None:
+    with signed_in(browser, shown.url) as (page, _):
+        page.goto(f"{shown.url}/rules/week")
+        expect(page.locator(".strip .on")).to_have_count(1)
+        expect(page.locator(".facts")).to_contain_text("1 alert")
+        expect(page.locator(".asks")).to_have_count(0)
 
 
-def test_whoever_types_a_rule_sees_it_as_a_sentence_before_it_is_saved(app: FastAPI) -> None:
-    with serving(app) as url, screenshots.open_browser() as browser, _signed_in(browser, url) as page:
-        page.goto("/rules/new")
-        page.locator("[name=pattern_value]").first.fill("30007")
-        page.locator("[name=name]").fill("Filtered")
-        expect(page.locator("form[data-preview]")).to_contain_text("Message filtered", timeout=60_000)
-        page.keyboard.press("Control+Enter")
-        page.wait_for_url(re.compile("/rules(/[0-9a-f-]{36})?$"))
+def test_older_logs_are_appended(shown: System, browser: Browser) -> None:
+    with signed_in(browser, shown.url) as (page, _):
+        page.goto(f"{shown.url}/logs?log_type=message")
+        rows = page.locator(".logs > li")
+        for count in (50, 100, 120):
+            expect(rows).to_have_count(count)
+            if count < 120:
+                page.click("nav [rel=next]")
+        expect(page.locator("nav [rel=next]")).to_have_count(0)
+
+
+def test_a_part_that_cannot_be_refreshed_says_so(shown: System, browser: Browser) -> None:
+    with signed_in(browser, shown.url) as (page, _):
+        page.route("**/*", lambda route: route.abort())
+        expect(page.locator("#open-alerts.stale")).to_have_count(1, timeout=LONG)
+        assert "no connection to this server" in str(page.locator("#open-alerts").get_attribute("data-stale"))
 
 
 @pytest.mark.parametrize("width", [360, 390, 800, 1280])
-def test_what_a_menu_of_an_alert_opens_lies_inside_the_window(app: FastAPI, width: int) -> None:
-    alert_id = make_alert()
-    size = {"width": width, "height": 800}
-    with serving(app) as url, screenshots.open_browser() as browser, _signed_in(browser, url, viewport=size) as page:
-        page.goto(f"/alerts/{alert_id}")
+def test_what_a_menu_of_an_alert_opens_lies_inside_the_window(shown: System, browser: Browser, width: int) -> None:
+    alert = next(address for address in shown.addresses if address.startswith("/alerts/"))
+    with signed_in(browser, shown.url, width) as (page, _):
+        page.goto(shown.url + alert)
         for button in page.locator(".bar.fixed > * > .button").all():
             box = button.bounding_box()
             assert box is not None
@@ -150,14 +180,9 @@ def test_what_a_menu_of_an_alert_opens_lies_inside_the_window(app: FastAPI, widt
         assert not screenshots.overflowing_widths(page, (width,))
 
 
-def test_the_time_of_a_report_is_seen_whole_on_a_phone(app: FastAPI) -> None:
-    size = {"width": 360, "height": 740}
-    with (
-        serving(app) as url,
-        screenshots.open_browser() as browser,
-        _signed_in(browser, url, viewport=size, locale="en-US") as page,
-    ):
-        page.goto("/actions/new")
+def test_the_time_of_a_report_is_seen_whole_on_a_phone(shown: System, browser: Browser) -> None:
+    with signed_in(browser, shown.url, 360, locale="en-US") as (page, _):
+        page.goto(f"{shown.url}/actions/new")
         page.get_by_text("When", exact=True).click()
         field = page.locator("#report_at")
         given = field.evaluate("field => field.offsetWidth")
@@ -165,11 +190,64 @@ def test_the_time_of_a_report_is_seen_whole_on_a_phone(app: FastAPI) -> None:
         assert given >= needed
 
 
-def test_a_note_that_was_refused_is_kept_and_the_page_goes_on_refreshing(app: FastAPI) -> None:
-    alert_id = make_alert()
-    size = {"width": 360, "height": 740}
-    with serving(app) as url, screenshots.open_browser() as browser, _signed_in(browser, url, viewport=size) as page:
-        page.goto(f"/alerts/{alert_id}")
+def test_an_alert_is_found_and_acknowledged_by_keyboard_alone(own: System, browser: Browser) -> None:
+    make_alert()
+    with signed_in(browser, own.url) as (page, _):
+        page.keyboard.press("g")
+        page.keyboard.press("a")
+        page.wait_for_url("**/alerts")
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/alerts/*")
+        page.keyboard.press("?")
+        expect(page.get_by_role("dialog")).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        stops = []
+        for _ in range(20):
+            page.keyboard.press("Tab")
+            stops.append(page.locator(":focus").inner_text().strip())
+        assert stops[0] == "Skip to the content"
+        assert "Acknowledge" in stops
+        page.locator("textarea[name=note]").focus()
+        page.keyboard.type("a jam at the carrier")
+        expect(page.locator("textarea[name=note]")).to_have_value("a jam at the carrier")
+        page.locator("h1").click()
+        page.keyboard.press("a")
+        expect(page.get_by_text("You acknowledged this alert.")).to_be_visible()
+
+
+def test_an_alert_reaches_the_title_and_the_icon_and_leaves_them_without_a_reload(
+    own: System, browser: Browser
+) -> None:
+    with signed_in(browser, own.url) as (page, _):
+        icon = page.locator("link[rel=icon]").first
+        expect(page).to_have_title("Overview · GiftPulse")
+        alert_id = make_alert()
+        expect(page).to_have_title("(1) Overview · GiftPulse", timeout=LONG)
+        expect(icon).to_have_attribute("href", re.compile("firing"))
+        expect(page.locator("main").get_by_text("143 messages with error 30007 to GB")).to_be_visible(timeout=LONG)
+        resolve = f"{own.url}/api/alerts/{alert_id}/resolve"
+        httpx.post(resolve, json={}, headers={"X-API-Key": API_KEY}, trust_env=False).raise_for_status()
+        expect(page).to_have_title("Overview · GiftPulse", timeout=LONG)
+        expect(icon).not_to_have_attribute("href", re.compile("firing"))
+        expect(page.locator("nav[aria-label=Main]")).to_have_count(1)
+
+
+def test_whoever_types_a_rule_sees_it_as_a_sentence_before_it_is_saved(own: System, browser: Browser) -> None:
+    with signed_in(browser, own.url) as (page, _):
+        page.goto(f"{own.url}/rules/new")
+        page.locator("[name=pattern_value]").first.fill("30007")
+        page.locator("[name=name]").fill("Filtered")
+        expect(page.locator("form[data-preview]")).to_contain_text("Message filtered", timeout=LONG)
+        page.keyboard.press("Control+Enter")
+        page.wait_for_url(re.compile("/rules(/[0-9a-f-]{36})?$"))
+
+
+def test_a_note_that_was_refused_is_kept_and_the_page_goes_on_refreshing(own: System, browser: Browser) -> None:
+    alert = f"{own.url}/alerts/{make_alert()}"
+    with signed_in(browser, own.url, 360) as (page, _):
+        page.goto(alert)
         page.locator("details.menu", has=page.locator("form[action$=silence]")).locator("summary").click()
         page.get_by_role("button", name="8 hours").last.click()
         expect(page.locator("form[action$=end]")).to_contain_text("Silenced until")
@@ -182,7 +260,26 @@ def test_a_note_that_was_refused_is_kept_and_the_page_goes_on_refreshing(app: Fa
             expect(page.locator("textarea[name=note]")).to_be_focused()
         answer = asked.value.response()
         assert answer is not None
-        assert (asked.value.url, answer.status) == (f"{url}/alerts/{alert_id}", 200)
+        assert (asked.value.url, answer.status) == (alert, 200)
         page.get_by_role("button", name="End it").click()
         expect(page.locator("form[action$=end]")).to_have_count(0)
-        assert page.url == f"{url}/alerts/{alert_id}"
+        assert page.url == alert
+
+
+def test_all_of_it_works_without_script(own: System, browser: Browser) -> None:
+    Filled(own.url)
+    with signed_in(browser, own.url, 360, java_script_enabled=False) as (page, _):
+        page.goto(f"{own.url}/logs")
+        page.click("summary.filter")
+        page.fill("#add-error_code", "30003")
+        page.click(".add-filter button")
+        assert page.url == f"{own.url}/logs?error_code=30003"
+        page.goto(f"{own.url}/rules/week")
+        page.click("text=Count all rules")
+        assert page.locator(".strip .on").count() == 1
+        page.goto(f"{own.url}/rules/packs/spend")
+        page.click("main button.primary")
+        assert "installed" in page.locator("[role=status]").inner_text()
+        page.goto(f"{own.url}/phone")
+        page.click("main button.primary")
+        assert page.locator("svg.qr").count() == 1
