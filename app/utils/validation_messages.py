@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.utils.zones import CLOCK_TIME
+
 NO_UUID = "must be a UUID, such as 6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"
 SENTENCES: Mapping[str, str] = {
     "missing": "is required",
@@ -37,6 +39,10 @@ def sentence(detail: Mapping[str, Any]) -> str:
     kind, message = detail["type"], str(detail["msg"])
     if kind in SENTENCES:
         return SENTENCES[kind].format_map(detail.get("ctx", {}))
+    if kind == "refused":
+        return message
+    if kind == "string_pattern_mismatch" and detail["ctx"]["pattern"] == CLOCK_TIME:
+        return "must be a time of day, such as 22:00"
     if kind in ("value_error", "assertion_error"):
         return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = message.removeprefix("Input ").removeprefix("String ").removeprefix("Value ")

@@ -1,7 +1,14 @@
-"""Time zones whose names mean the same on every machine."""
+"""Time zones whose names mean the same on every machine, and local times: as bodies of requests name them."""
 
 from functools import cache
+from typing import Annotated
 from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+CLOCK_TIME = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
+"""The pattern of a local time, such as `22:00`."""
 
 
 @cache
@@ -13,3 +20,14 @@ def zone_names() -> frozenset[str]:
 def is_zone(name: str) -> bool:
     """Check whether a zone of this name exists."""
     return name in zone_names()
+
+
+def _check_zone(name: str) -> str:
+    if not is_zone(name):
+        message = "is no time zone; wanted is a name such as Europe/Berlin or UTC"
+        raise PydanticCustomError("refused", "{message}", {"message": message})
+    return name
+
+
+ZoneName = Annotated[str, AfterValidator(_check_zone)]
+ClockTime = Annotated[str, Field(pattern=CLOCK_TIME)]

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from app.utils.calendar_edges import shift, to_zone
-from app.utils.zones import is_zone
+from app.utils.zones import ClockTime, ZoneName
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -23,19 +23,10 @@ LONGEST_SPAN_DAYS = 2
 """A span reaches into the next day, and a little further if clocks change."""
 
 
-def _check_zone(name: str) -> str:
-    if not is_zone(name):
-        raise PydanticCustomError("refused", "is no time zone; wanted is a name such as Europe/Berlin or UTC")
-    return name
-
-
 def _check_distinct(days: list[Day]) -> list[Day]:
     if len(set(days)) != len(days):
         raise PydanticCustomError("refused", "must not name one day twice")
     return days
-
-
-ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["22:00"])]
 
 
 class Repeat(BaseModel):
@@ -43,13 +34,11 @@ class Repeat(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    timezone: Annotated[str, AfterValidator(_check_zone)] = Field(
-        description="An IANA time zone.", examples=["Europe/Berlin"]
-    )
+    timezone: ZoneName = Field(description="An IANA time zone.", examples=["Europe/Berlin"])
     days: Annotated[list[Day], AfterValidator(_check_distinct)] = Field(
         [], description="The days on which it begins; empty: every day.", examples=[["sat", "sun"]]
     )
-    start: ClockTime = Field(description="Start, in local time.")
+    start: ClockTime = Field(description="Start, in local time.", examples=["22:00"])
     end: ClockTime = Field(
         description="End, in local time. An end at or before `start` is on the next day.", examples=["06:00"]
     )

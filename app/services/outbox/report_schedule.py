@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict
 
 from app.utils.calendar_edges import to_zone
-from app.utils.zones import is_zone
+from app.utils.zones import ClockTime, ZoneName
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS = get_args(Weekday)
@@ -27,15 +26,8 @@ class ReportSchedule(BaseModel):
     every: Literal["day", "week"]
     weekday: Weekday = "mon"
     """For `week` alone."""
-    at: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "08:00"
-    timezone: str = "UTC"
-
-    @field_validator("timezone")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if not is_zone(name):
-            raise PydanticCustomError("refused", "is no time zone; wanted is a name such as Europe/Berlin or UTC")
-        return name
+    at: ClockTime = "08:00"
+    timezone: ZoneName = "UTC"
 
 
 def from_row(stored: Mapping[str, Any]) -> ReportSchedule:

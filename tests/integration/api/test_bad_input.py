@@ -169,6 +169,29 @@ async def test_options_and_head_answer_without_a_body(api: Api) -> None:
     assert (head.status_code, head.content) == (200, b"")
 
 
+REPEAT = {"timezone": "Europe/Berlin", "start": "22:00", "end": "06:00"}
+NO_ZONE = "is no time zone; wanted is a name such as Europe/Berlin or UTC"
+NO_TIME = "must be a time of day, such as 22:00"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field", "message"),
+    [
+        ("/api/silences", {"repeat": REPEAT | {"timezone": "Europe/Nowhere"}}, "repeat.timezone", NO_ZONE),
+        ("/api/silences", {"repeat": REPEAT | {"end": "24:00"}}, "repeat.end", NO_TIME),
+        ("/api/silences", {"repeat": REPEAT | {"days": ["fri", "fri"]}}, "repeat.days", "must not name one day twice"),
+        ("/api/actions", EMAIL | {"report": {"every": "day", "timezone": "../UTC"}}, "report.timezone", NO_ZONE),
+        ("/api/actions", EMAIL | {"report": {"every": "day", "at": "8"}}, "report.at", NO_TIME),
+        ("/api/rules", RULE | {"schedule": REPEAT | {"timezone": "utc+1"}}, "schedule.timezone", NO_ZONE),
+    ],
+)
+async def test_a_local_time_that_cannot_be_used_is_refused_in_one_sentence(
+    api: Api, path: str, body: dict[str, Any], field: str, message: str
+) -> None:
+    answer = await api.post(path, json=body)
+    assert (answer.status_code, answer.json()["errors"]) == (422, [{"field": field, "message": message}])
+
+
 @pytest.mark.parametrize("host", ["evil.com", "localhost.evil.com", "a@localhost", ""])
 async def test_a_request_for_another_host_is_refused(api: Api, host: str) -> None:
     assert is_problem(await api.get("/api/rules", headers={"Host": host}), 400)
