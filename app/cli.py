@@ -28,6 +28,7 @@ from app.models import Account, ApiKey, Backfill, Stream
 from app.services import audit, erasure, keys, move_database, rule_admin, secrets
 from app.services import doctor as doctors
 from app.services import setup as setups
+from app.services.alerts import sentence
 from app.services.alerts.withholding import withheld
 from app.services.evaluation import pipeline
 from app.services.ingest import accounts, backfills, callback_setup, polling, streams
@@ -35,13 +36,14 @@ from app.services.outbox import actions, dispatch
 from app.services.preview import service as previews
 from app.services.reports import due as due_reports
 from app.services.reports import report as reports
-from app.services.rules import packs
+from app.services.rules import definition, packs
 from app.services.transfer import transfer, yaml_text
 from app.services.twilio import error_code_updates
 from app.utils.ages import read_age
 from app.utils.clock import rfc3339, utc_now
 from app.utils.database_errors import NO_ANSWER, explain
 from app.utils.logging import configure_logging
+from app.utils.quantities import number
 
 cli = typer.Typer(help="GiftPulse: watches Twilio accounts.", no_args_is_help=True, add_completion=False)
 key_commands = typer.Typer(help="API keys: list, make, revoke.", no_args_is_help=True)
@@ -273,8 +275,8 @@ def preview(
         rule = yaml_text.load(_text_of(file))
         if not isinstance(rule, dict):
             raise InvalidInput([FieldError("body", "must be the fields of a rule, such as `name: Calls fail`")])
-        outcome = previews.preview(session, rule | span, get_settings(), now)
-    for line in _preview_lines(outcome, span["since"]):
+        outcome = previews.preview(session, rule | span | {"ladder": True}, get_settings(), now)
+    for line in [*_preview_lines(outcome, span["since"]), *_limit_lines(outcome, rule)]:
         _print_line(line)
     if outcome["series"]:
         _print_line(f"matches  {_plot([each['matches'] for each in outcome['series']])}")
@@ -324,6 +326,19 @@ def _preview_lines(told: dict[str, Any], since: str) -> Iterator[str]:
         yield f"a rule made now would be judged from {told['first_judged_at']} on"
     for warning in told["warnings"]:
         yield f"warning: {warning['field']}: {warning['message']}"
+
+
+def _limit_lines(told: dict[str, Any], rule: dict[str, Any]) -> Iterator[str]:
+    """Describe when alerts resolve, and what other limits would have done."""
+    parsed = definition.parse_rule(definition.writable(rule))
+    yield sentence.plain_text(sentence.describe_resolve(parsed))
+    if (ladder := told["ladder"]) is not None:
+        name, own = ladder["field"].rpartition(".")[2], parsed.condition.limit
+        rungs = [
+            f"{number(rung['value'])}: {rung['alerts']:,}{' (this rule)' if rung['value'] == own else ''}"
+            for rung in ladder["items"]
+        ]
+        yield f"alerts by {name}: {', '.join(rungs)}"
 
 
 def _text_of(file: Path) -> str:

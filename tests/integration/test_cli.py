@@ -261,6 +261,12 @@ def test_a_rule_is_previewed_as_a_table_and_a_plot(run: Run, simulator: Simulato
     assert (code, err) == (0, "")
     assert "1 logs looked at, 1 matches, 1 alerts" in out
     assert "█" in out
+    assert "Resolves an hour after the last match." in " ".join(out.split())
+    assert "alerts by" not in out
+    condition = "{type: threshold, count: 1, resolve_count: 1, window_minutes: 5}"
+    file.write_text(file.read_text().replace("}", f", condition: {condition}}}"))
+    code, out, err = run("preview", str(file), "--since", "1d")
+    assert "alerts by count: 1: 1 (this rule), 2: 0, " in " ".join(out.split())
     file.write_text("{name: Undelivered, log_type: message, pattern_type: status}")
     code, _, err = run("preview", str(file))
     assert (code, "pattern_value" in err) == (1, True)

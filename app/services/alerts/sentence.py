@@ -36,6 +36,11 @@ def describe_condition(rule: RuleDefinition) -> list[Phrase]:
     return [Phrase("Opens "), *_alert(rule)]
 
 
+def describe_resolve(rule: RuleDefinition) -> list[Phrase]:
+    """Describe when the alerts of a rule resolve."""
+    return [Phrase("Resolves "), *rule.condition.resolves_when(rule.resolve_after_minutes), Phrase(".")]
+
+
 def plain_text(phrases: Sequence[Phrase]) -> str:
     """Return the sentence without its emphasis."""
     return "".join(phrase.text for phrase in phrases)
