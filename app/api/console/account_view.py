@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from app.services.twilio import read_advice
+
 NAMES = {"message": "Messages", "call": "Calls", "error": "Error log"}
 
 
@@ -43,6 +45,11 @@ class StreamView:
     backfills: Sequence[BackfillView]
     gaps: Sequence[GapView]
 
+    @property
+    def advice(self) -> str:
+        """What to do about its error."""
+        return "" if self.state == "off" else read_advice.advise(self.error)
+
 
 @dataclass(frozen=True)
 class AccountView:
@@ -54,6 +61,11 @@ class AccountView:
     has_next_token: bool
     pushed_at: datetime | None
     """When the last callback about it arrived."""
+
+    @property
+    def advice(self) -> str:
+        """What to do about the error of reading the account itself."""
+        return read_advice.advise(self.shown["last_error"])
 
     @property
     def name(self) -> str:

@@ -89,6 +89,18 @@ def edit_account(caller: Admin, sid: Sid, sent: JsonBody, expected: IfMatch, set
         return resource_response(shown, unversioned=VOLATILE_FIELDS)
 
 
+@router.post("/{sid}/promote-token", response_model=ShownAccount, summary="Promote the next auth token")
+def promote_token(caller: Admin, sid: Sid, settings: AppSettings) -> Response:
+    """Make `next_auth_token` the `auth_token`, as it was promoted at Twilio. It is tried immediately."""
+    with session_scope() as session:
+        account = account_admin.get(session, sid, lock=True)
+        before = _show(session, account, settings)
+        account_admin.promote_next_token(session, settings, account, utc_now())
+        shown = _show(session, account, settings)
+        AuditedChange(session, caller, f"account:{sid}", before).record("account.promote_token", shown)
+        return resource_response(shown, unversioned=VOLATILE_FIELDS)
+
+
 @router.delete("/{sid}", status_code=204, summary="Stop watching an account")
 def delete_account(caller: Admin, sid: Sid, expected: IfMatch, settings: AppSettings) -> Response:
     """Stop watching an account. The account of the environment can only be disabled."""

@@ -84,6 +84,22 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
         after_commit(session, wake.poll)
 
 
+def promote_next_token(session: Session, settings: Settings, account: Account, now: datetime) -> None:
+    """Make the next auth token the auth token, as it was promoted at Twilio. It is tried immediately.
+
+    Raises: Conflict if there is none, or the environment says what the auth token is.
+    """
+    if account.from_environment:
+        raise Conflict("the environment says what this account's auth_token is: set TWILIO_AUTH_TOKEN there")
+    if account.next_auth_token is None:
+        raise Conflict(f"account {account.sid} has no next auth token: enter it first")
+    account.auth_token, account.next_auth_token = account.next_auth_token, None
+    session.flush()
+    subaccounts.mark_unavailable(session, account, settings)
+    accounts.try_credentials(session, account.sid, now)
+    after_commit(session, wake.poll)
+
+
 def delete(session: Session, account: Account) -> None:
     """Stop watching an account. Its stored data expires with the retention.
 

@@ -4,17 +4,20 @@ import re
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import Scope
 from app.models import Account, Backfill, CoverageGap, Stream
+from app.services.self_monitoring import CANNOT_READ
+from app.services.twilio.read_advice import CREDENTIALS
 from app.utils.clock import utc_now
 from app.utils.crypto import decrypt
 from tests.integration.api.conftest import Api
 from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.statements import MAX_STATEMENTS, count_statements
+from tests.integration.console.test_alert_pages import make_alert
 
 SID = "AC" + "1" * 32
 TOKEN = "canary" + "t" * 26
@@ -226,3 +229,47 @@ async def test_an_account_shows_what_is_known_of_thirty_days(browser: Browser) -
     page = (await browser.get(f"/accounts/{SID}")).text
     assert "40% read, 10% missing for good, 50% not read yet" in page
     assert "100% not read yet" in page
+
+
+async def test_the_next_token_is_promoted_in_place(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await add(browser)
+    assert "promote-token" not in (await browser.get(f"/accounts/{SID}")).text
+    assert (await api.post(f"/api/accounts/{SID}/promote-token")).status_code == 409
+    await browser.submit(
+        f"/accounts/{SID}", version=await version(browser), next_auth_token="canary-next", enabled="yes"
+    )
+    assert "Promote the next token" in (await browser.get(f"/accounts/{SID}")).text
+    assert leads_to(await browser.submit(f"/accounts/{SID}/promote-token")) == f"/accounts/{SID}"
+    assert (token(), stored().next_auth_token) == ("canary-next", None)
+    entry = (await api.get("/api/audit")).json()["items"][0]
+    assert entry["action"] == "account.promote_token"
+    assert "canary" not in str(entry)
+
+
+async def test_signing_keys_are_entered_and_forgotten_and_never_shown(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await add(browser, signing_keys="one=canary-a\ntwo=canary=b")
+    assert (await api.get(f"/api/accounts/{SID}")).json()["signing_key_ids"] == ["one", "two"]
+    page = (await browser.get(f"/accounts/{SID}")).text
+    assert "Stored: one, two" in page
+    assert "canary" not in page
+    kept = {"friendly_name": "Production", "enabled": "yes"}
+    for text in ("without a mark", "two words=x"):
+        wrong = await browser.submit(f"/accounts/{SID}", version=await version(browser), signing_keys=text, **kept)
+        assert wrong.status_code == 422
+        assert 'id="signing_keys-wrong"' in wrong.text
+        assert text not in wrong.text
+    await browser.submit(f"/accounts/{SID}", version=await version(browser), forget_keys="yes", **kept)
+    assert (await api.get(f"/api/accounts/{SID}")).json()["signing_key_ids"] == []
+
+
+async def test_an_error_of_reading_says_what_to_do_wherever_it_is_shown(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    error = "Twilio refused /Messages.json (HTTP 401, code 20003): check the account"
+    with session_scope() as session:
+        session.execute(update(Stream).values(failures=5, last_error=error))
+    alert_id = make_alert(rule_name=CANNOT_READ, group={"account_sid": SID}, summary=error, error_code=None)
+    for path in ("/", "/health", "/accounts", f"/accounts/{SID}", f"/alerts/{alert_id}"):
+        assert CREDENTIALS.replace("'", "&#39;") in (await browser.get(path)).text, path

@@ -85,7 +85,8 @@ def create_account(request: Request, viewer: Admin, form: PostedForm) -> Respons
 
 
 def _by_field(error: InvalidInput) -> dict[str, str]:
-    return {each.field: each.message for each in reversed(error.errors)}
+    """Name the form's field of each error: of `signing_keys.x` that of all keys."""
+    return {each.field.partition(".")[0]: each.message for each in reversed(error.errors)}
 
 
 @router.get("/accounts/{sid}")
@@ -164,6 +165,19 @@ def _edit(request: Request, viewer: Viewer, sid: str, form: Form) -> dict[str, A
             shown = account_state.account_json(session, account, settings, utc_now())
             AuditedChange(session, viewer.principal, f"account:{sid}", before).record("account.update", shown)
     return body
+
+
+@router.post("/accounts/{sid}/promote-token")
+def promote_token(request: Request, viewer: Admin, sid: Sid) -> Response:
+    """Make the next auth token the auth token."""
+    settings = settings_of(request)
+    with session_scope() as session:
+        account = account_admin.get(session, sid, lock=True)
+        before = account_state.account_json(session, account, settings, utc_now())
+        account_admin.promote_next_token(session, settings, account, utc_now())
+        shown = account_state.account_json(session, account, settings, utc_now())
+        AuditedChange(session, viewer.principal, f"account:{sid}", before).record("account.promote_token", shown)
+    return redirect(request, f"/accounts/{sid}", Flash("The next token is the auth token now. It is tried."))
 
 
 @router.post("/accounts/{sid}/delete")

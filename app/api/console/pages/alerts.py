@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
 from app.api.console.alert_plot import draw_alert
+from app.api.console.built_in_advice import advise
 from app.api.console.chip_names import name_chips
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
@@ -118,6 +119,7 @@ def _page(
         "section": "alerts",
         "alert": alert,
         "meaning": _meaning(alert),
+        "next_step": advise(alert),
         "trail": _trail(alert, notes, sent, held),
         "held": held,
         "deliveries": sent,

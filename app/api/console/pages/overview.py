@@ -23,6 +23,7 @@ from app.services.health import Health
 from app.services.rules.words import PLURALS
 from app.services.twilio import simulator
 from app.services.twilio.error_codes import ErrorCode, describe
+from app.services.twilio.read_advice import advise
 from app.services.unwatched import SHOWN_SPAN
 from app.utils.calendar_edges import to_zone
 
@@ -53,6 +54,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "section": "overview",
         "sentence": _sentence(alerts, health, traffic, RANGES[span]),
         "health": health,
+        "read_advice": advise(health.checks["polling"].detail),
         "steps": steps,
         "alerts": alerts[:MAX_ALERTS],
         "more_alerts": max(0, len(alerts) - MAX_ALERTS),

@@ -11,6 +11,7 @@ from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import settings_of
 from app.services.health import Health
+from app.services.twilio.read_advice import advise
 from app.utils.zones import is_zone, zone_names
 
 router = make_router()
@@ -28,7 +29,10 @@ CHECKS = {
 def show_health(request: Request, viewer: SignedIn) -> Response:
     """Show every check, in words."""
     health: Health = request.app.state.health.check()
-    checks = [(CHECKS.get(name, name), check) for name, check in health.checks.items()]
+    checks = [
+        (CHECKS.get(name, name), check, advise(check.detail) if name == "polling" and check.status != "ok" else "")
+        for name, check in health.checks.items()
+    ]
     return render(request, viewer, "health.html", {"section": "health", "health": health, "checks": checks})
 
 

@@ -1,0 +1,30 @@
+"""What to do about an error of reading Twilio. Pure."""
+
+CREDENTIALS = "Enter the account's current auth token, or an API key with its secret, in the account's settings."
+PERMISSION = "These credentials may not read this: use the auth token, or an API key that may read all logs."
+NOT_FOUND = "Check the account's SID and region: Twilio knows no such account at this address."
+SECRET_KEY = "Put the earlier SECRET_KEY back after the new one, or enter the credentials again."  # noqa: S105  # advice
+LIMITED = "Nothing to do: GiftPulse reads on more slowly. If it lasts, lower TWILIO_MAX_REQUESTS_PER_MINUTE."
+PROXY = "Check HTTPS_PROXY: the proxy has to let requests to Twilio through."
+UNREACHED = "Check that this server reaches Twilio: DNS, firewall, proxy. `python -m app doctor` tries it."
+TWILIO = "Nothing to do here: it is tried again. See status.twilio.com if it lasts."
+
+_ADVICE = (
+    ("HTTP 401", CREDENTIALS),
+    ("HTTP 403", PERMISSION),
+    ("HTTP 404", NOT_FOUND),
+    ("no credentials are known", CREDENTIALS),
+    ("cannot be opened", SECRET_KEY),
+    ("too many requests", LIMITED),
+    ("see HTTPS_PROXY", PROXY),
+    ("no answer from Twilio", UNREACHED),
+    ("took longer than", UNREACHED),
+    ("Twilio refused", CREDENTIALS),
+    ("Twilio", TWILIO),
+)
+"""Texts of errors, the most telling first, with the advice for them."""
+
+
+def advise(error: str | None) -> str:
+    """Return what to do about an error of reading; empty where nothing is known."""
+    return next((advice for text, advice in _ADVICE if error and text in error), "")
