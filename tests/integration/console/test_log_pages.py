@@ -6,8 +6,10 @@ from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from sqlalchemy import text
 
 from app.enums import Scope
+from app.services.logs import dropping
 from app.utils.clock import utc_now
 from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import RULE, Api
@@ -109,7 +111,26 @@ async def test_nothing_found_offers_to_drop_a_filter(browser: Browser) -> None:
     await browser.sign_in()
     page = (await browser.get("/logs?to_country=FR&status=undelivered")).text
     assert "No log fits" in page
-    assert link_named(page, "Without to country: FR") == "/logs?status=undelivered"
+    dropped = re.findall(r'href="([^"]+)">Drop ([^<]+) <span class="soft">([^<]+)</span>', page)
+    assert [(unescape(href), words, found) for href, words, found in dropped] == [
+        ("/logs?status=undelivered", "to country: FR", "3 logs")
+    ]
+    none = (await browser.get("/logs?to_country=FR&status=busy")).text
+    assert "Dropping one filter alone brings none either." in none
+
+
+async def test_what_a_dropped_filter_brings_is_counted_only_where_that_is_quick(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed()
+    await browser.sign_in()
+    monkeypatch.setattr(dropping, "MOST", 2)
+    assert "more than 2 logs" in (await browser.get("/logs?to_country=FR&status=undelivered")).text
+    monkeypatch.setattr(dropping, "SECONDS", 0)  # a millisecond
+    monkeypatch.setattr(dropping, "conditions", lambda _: [text("pg_sleep(1) IS NOT NULL")])
+    page = (await browser.get("/logs?to_country=FR&status=undelivered")).text
+    assert link_named(page, "Drop to country: FR") == "/logs?status=undelivered"
+    assert link_named(page, "Drop status: undelivered") == "/logs?to_country=FR"
 
 
 async def test_the_download_is_what_the_filters_say(browser: Browser, api: Api) -> None:

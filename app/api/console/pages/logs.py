@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from uuid import UUID
 
 import orjson
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
-from app.api.console import log_menu, log_plot
+from app.api.console import log_menu, log_plot, texts
 from app.api.console.access import SignedIn, Viewer
 from app.api.console.chip_names import name_chips
-from app.api.console.filters import Filters, clean_address, neighbours, read_filters
+from app.api.console.filters import Chip, Filters, clean_address, neighbours, read_filters
 from app.api.console.plots.figure import Figure
 from app.api.console.rendering import link, redirect, render
 from app.api.console.routing import make_router
@@ -32,7 +32,7 @@ from app.services.evaluation.current_matches import rules_that_match
 from app.services.explain.service import explain
 from app.services.explain.steps import Explanation
 from app.services.ingest import details
-from app.services.logs import search
+from app.services.logs import dropping, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.twilio import sms_encoding
 from app.services.twilio.console_links import record_url
@@ -84,6 +84,7 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
     logs: Sequence[Any] = ()
     chips = filters.chips
+    drops: Sequence[Drop] = ()
     beside = None
     if request.headers.get("x-fragment") != "plot":
         with session_scope() as session:
@@ -91,11 +92,13 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
             page = search.list_logs(session, query.to_filter(), position, PAGE_SIZE)
             chips = name_chips(session, filters, LABELS, settings_of(request))
         logs, beside = page.items, neighbours("logs", query, page, filters.address)
+        drops = () if logs else _drops(query, chips)
     used = filters.used()
     context = {
         "section": "logs",
         "logs": logs,
         "chips": chips,
+        "drops": drops,
         "q": filters.given.get("q", ""),
         "hidden": [(name, value) for name, value in filters.given.items() if name != "q"],
         "groups": log_menu.groups(filters),
@@ -110,6 +113,34 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
         "default_span": "since" not in used,
     }
     return render(request, viewer, "logs.html", context)
+
+
+class Drop(NamedTuple):
+    """A filter that could be dropped from a search that found nothing."""
+
+    chip: Chip
+    found: str
+    """How many logs there would be; empty: not known."""
+
+
+def _drops(query: LogFilters, chips: Sequence[Chip]) -> list[Drop]:
+    """Say what each filter that is dropped would bring, most first; those that bring nothing are left out."""
+    fields = {chip.name: "from_" if chip.name == "from" else chip.name for chip in chips if not chip.error}
+    without = {
+        name: query.model_copy(update={field: LogFilters.model_fields[field].default}).to_filter()
+        for name, field in fields.items()
+    }
+    with session_scope() as session:
+        counts = dropping.count_each(session, without)
+    useful = [chip for chip in chips if not chip.error and counts.get(chip.name, not counts)]
+    useful.sort(key=lambda chip: -counts.get(chip.name, 0))
+    return [Drop(chip, _found(counts.get(chip.name))) for chip in useful]
+
+
+def _found(number: int | None) -> str:
+    if number is None:
+        return ""
+    return f"more than {dropping.MOST} logs" if number > dropping.MOST else texts.count(number, "log", "logs")
 
 
 def _plot(request: Request, viewer: Viewer, filters: Filters[LogFilters], now: datetime) -> tuple[Figure | None, int]:
