@@ -1,7 +1,7 @@
-"""The newest logs that a rule matches, for people who write its pattern."""
+"""The newest logs that a rule matches or nearly matches, for people who write its pattern."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,6 +13,8 @@ from app.enums import PatternType
 from app.services.evaluation.current_matches import version_of
 from app.services.logs import search
 from app.services.logs.search import LogFilter
+from app.services.preview import near_misses
+from app.services.preview.near_misses import FAILED_STATUSES, NearMiss
 from app.services.preview.request import to_rule
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.patterns import RuleIndex, code_ranges, list_items
@@ -33,6 +35,8 @@ class Sample:
     """Newest first."""
     looked_at: int
     """How many of the newest logs were looked at."""
+    near: Sequence[NearMiss]
+    """Logs that nearly match."""
 
 
 def sample(session: Session, definition: RuleDefinition, now: datetime) -> Sample | None:
@@ -44,13 +48,28 @@ def sample(session: Session, definition: RuleDefinition, now: datetime) -> Sampl
     session.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MILLISECONDS}"))
     try:
         rows = search.list_logs(session, _filter(rule, now - SPAN), None, MAX_LOOKED_AT).items
+        others = [
+            row
+            for wanted in _looser_filters(rule, now - SPAN)
+            for row in search.list_logs(session, wanted, None, MAX_LOOKED_AT).items
+        ]
     except OperationalError as error:
         if getattr(error.orig, "pgcode", None) != _QUERY_CANCELED:
             raise
         return None
     hits = RuleIndex([rule]).match_batch([version_of(row) for row in rows])
     matching = [row for row, rules in zip(rows, hits, strict=True) if rules]
-    return Sample(matching[:MAX_SHOWN], len(rows))
+    return Sample(matching[:MAX_SHOWN], len(rows), near_misses.find(rule, others))
+
+
+def _looser_filters(rule: Rule, since: datetime) -> Iterator[LogFilter]:
+    """Yield what finds logs that lack a filter, and logs whose code or status is not in the pattern: two at most."""
+    if rule.filters:
+        yield _filter(replace(rule, filters={}), since)
+    if rule.pattern_type in (PatternType.STATUS, PatternType.ERROR_CODE):
+        without = _filter(replace(rule, pattern_type=PatternType.ANY, pattern_value=None), since)
+        # Entries of the error log have no status.
+        yield replace(without, status=FAILED_STATUSES) if rule.log_type in ("message", "call") else without
 
 
 def _filter(rule: Rule, since: datetime) -> LogFilter:

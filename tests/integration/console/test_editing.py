@@ -60,6 +60,29 @@ async def test_the_newest_logs_that_match_stand_beside_the_form(
     assert "<b>two</b>" not in part
 
 
+async def test_logs_that_nearly_match_say_what_they_lack(browser: Browser) -> None:
+    now = utc_now()
+    logs = [
+        log(1, now - timedelta(minutes=1)),
+        log(2, now - timedelta(minutes=2), to_country="US"),
+        log(3, now - timedelta(minutes=3), error_code=30005),
+        log(4, now - timedelta(minutes=4), error_code=30005),
+        log(5, now - timedelta(minutes=5), error_code=30900),
+        log(6, now - timedelta(minutes=6), to_country="US", direction="outbound-call"),
+        log(7, now - timedelta(minutes=7), status="delivered", error_code=None),
+    ]
+    Feed(now - timedelta(days=20)).store(logs, now)
+    await browser.sign_in()
+    filters = {"filters.to_country": "GB", "filters.direction": "outbound-api"}
+    part = await preview(browser, "samples", pattern_type="error_code", pattern_value="30003", **filters)
+    matching, _, nearly = part.partition("Nearly")
+    assert matching.count("<li>") == 1
+    assert re.findall(r'long">([^<]+)<', nearly) == ["its country is US, not GB", "its code is 30005, not 30003"]
+    part = await preview(browser, "samples", pattern_type="status", pattern_value="failed")
+    assert re.findall(r'long">([^<]+)<', part) == ["its status is undelivered, not failed"]
+    assert "Nearly" not in await preview(browser, "samples", pattern_type="any")
+
+
 async def test_nothing_that_matches_says_how_much_was_looked_at(browser: Browser) -> None:
     feed()
     await browser.sign_in()
