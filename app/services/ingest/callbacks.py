@@ -23,8 +23,8 @@ from app.enums import LogSource, LogType
 from app.errors import TwilioError
 from app.models import Account, PushedRecord
 from app.services.ingest import accounts, budget, streams
+from app.services.ingest.decoding import content_hash
 from app.services.ingest.intake import IngestContext, apply_pushes, dependent_types, ingest_page
-from app.services.ingest.normalize import content_hash
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.pushes import Push
 from app.utils.clock import utc_now

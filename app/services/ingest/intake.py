@@ -15,15 +15,8 @@ from app import metrics
 from app.config import Settings
 from app.enums import LogSource, LogType
 from app.models import Account, PushedRecord, QuarantinedRecord
-from app.services.ingest.normalize import (
-    EARLIEST,
-    MAX_CLOCK_SKEW,
-    MalformedRecord,
-    content_hash,
-    head,
-    normalize,
-    without_body,
-)
+from app.services.ingest.decoding import MalformedRecord, content_hash, head
+from app.services.ingest.normalize import EARLIEST, MAX_CLOCK_SKEW, normalize, without_body
 from app.services.logs import store
 from app.services.logs.types import NormalizedLog
 from app.services.logs.versions import apply_status_push

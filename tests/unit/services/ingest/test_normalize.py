@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.enums import LogType
-from app.services.ingest.normalize import MalformedRecord, content_hash, head, normalize
+from app.services.ingest.decoding import MalformedRecord, content_hash, head
+from app.services.ingest.normalize import normalize
 from app.services.logs.defaults import UNREADABLE
 from app.services.logs.types import NormalizedLog
 
