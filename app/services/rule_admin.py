@@ -17,7 +17,7 @@ from app.enums import ResolveReason, Severity
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Rule, RuleGroup
 from app.services.alerts import changes, dependencies, manual
-from app.services.evaluation import completeness, minute_evaluator, rule_set
+from app.services.evaluation import completeness, due_minutes, rule_set
 from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
 from app.services.rules import definition, feasibility
@@ -153,7 +153,7 @@ def health(session: Session, rule: Rule, settings: Settings) -> dict[str, Any]:
     found = {
         "groups": session.scalar(groups) or 0,
         "left_out_accounts": known.unreadable_accounts_of(value),
-        "first_judged_at": minute_evaluator.first_judged_at(value, known.known_from(value)) if rule.enabled else None,
+        "first_judged_at": due_minutes.first_judged_at(value, known.known_from(value)) if rule.enabled else None,
         "warnings": [asdict(warning) for warning in warnings(session, definition.from_row(rule), settings)],
     }
     return {name: getattr(rule, name) for name in HEALTH_FIELDS if name not in found} | found

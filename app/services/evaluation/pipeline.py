@@ -19,6 +19,7 @@ from app.services.alerts import reminders
 from app.services.alerts.changes import AlertChanges
 from app.services.evaluation import (
     change_queue,
+    due_minutes,
     group_slots,
     match_evaluator,
     matching,
@@ -155,7 +156,7 @@ def _judge_minutes(settings: Settings, now: datetime, ends_at: float) -> int:
     deliveries = 0
     while time.monotonic() < ends_at and not stopping.requested():
         with _evaluation(now) as (session, rule_set):
-            due = minute_evaluator.next_minute(session, rule_set.rules, load_completeness(session, settings, now), now)
+            due = due_minutes.next_minute(session, rule_set.rules, load_completeness(session, settings, now), now)
             if due is None:
                 break
             alert_changes, errors = minute_evaluator.judge_minute(session, rule_set, due, settings, now)

@@ -8,9 +8,11 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.models import Match
 from app.services.evaluation.completeness import load_completeness
+from app.services.evaluation.due_minutes import DueMinute
 from app.services.evaluation.match_groups import opening_points
 from app.services.evaluation.minute_counts import MINUTE, minute_end
-from app.services.evaluation.minute_evaluator import DueMinute, MinuteInput, has_windows, judge_group, window_series
+from app.services.evaluation.minute_evaluator import judge_group
+from app.services.evaluation.minute_input import MinuteInput, has_windows, window_series
 from app.services.evaluation.window_queries import MatchSpan, WindowSeries, count_windows, matches_within, read_amounts
 from app.services.explain.steps import Step, StepName, moment
 from app.services.rules.conditions import sum as sum_condition

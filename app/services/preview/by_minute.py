@@ -17,7 +17,9 @@ from app.models import Alert
 from app.services.alerts.changes import AlertChanges
 from app.services.evaluation import minute_evaluator
 from app.services.evaluation.completeness import Completeness
+from app.services.evaluation.due_minutes import DueMinute, first_judged_minute
 from app.services.evaluation.minute_counts import MINUTE, minute_end
+from app.services.evaluation.minute_input import MinuteInput
 from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogBucket, LogReader
 from app.services.preview.request import PreviewRequest
@@ -90,15 +92,13 @@ class GroupEvaluator:
             self.rule, (self.rule.id, key), self._minute(key, source, at, alert, suppressed=False), self._due(at)
         ).value
 
-    def _minute(
-        self, key: str, source: Source, at: datetime, alert: Alert | None, suppressed: bool
-    ) -> minute_evaluator.MinuteInput:
+    def _minute(self, key: str, source: Source, at: datetime, alert: Alert | None, suppressed: bool) -> MinuteInput:
         self._judgments += 1
         if self._judgments > MAX_JUDGMENTS:
             raise InvalidInput([FieldError("since", TOO_MANY_JUDGMENTS)])
         self._limit.check()
         group_id = self.rule.id, key
-        minute = minute_evaluator.MinuteInput(at)
+        minute = MinuteInput(at)
         minute.groups[self.rule.id] = {key}
         if alert is not None:
             minute.open_alerts[group_id] = alert
@@ -107,8 +107,8 @@ class GroupEvaluator:
         source.fill_input(minute, group_id)
         return minute
 
-    def _due(self, at: datetime) -> minute_evaluator.DueMinute:
-        return minute_evaluator.DueMinute(at, [self.rule], self._known)
+    def _due(self, at: datetime) -> DueMinute:
+        return DueMinute(at, [self.rule], self._known)
 
     def _preview_alert(self, alert: Alert, source: Source, until: datetime) -> PreviewAlert:
         return PreviewAlert(dict(alert.group), alert.started_at, alert.resolved_at, source.occurrences(alert, until))
@@ -210,7 +210,7 @@ def _empty_source(rule: Rule) -> Source:
 
 def first_minute(rule: Rule, known: Completeness) -> datetime:
     """Return the first minute to evaluate: times before logs are known must not count as silence."""
-    first, known_from = minute_evaluator.first_judged_minute(rule), known.known_from(rule)
+    first, known_from = first_judged_minute(rule), known.known_from(rule)
     if known_from is None or rule.condition.names_logs:
         return first
     return max(first, minute_end(known_from) + rule.window + rule.settle_delay)

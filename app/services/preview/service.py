@@ -13,7 +13,7 @@ from app.config import Settings
 from app.models import Silence
 from app.services import rule_admin
 from app.services.alerts import silences
-from app.services.evaluation import minute_evaluator
+from app.services.evaluation import due_minutes
 from app.services.preview import buckets, by_match, by_minute, ladder, request
 from app.services.preview.deadline import Deadline
 from app.services.preview.known import completeness_of
@@ -52,7 +52,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
         result.judged = (judged_from, horizon) if judged_from <= horizon else None
     result.alerts.sort(key=lambda alerts: alerts.started_at)
     held = silences.within(session, preview_request.since, preview_request.until)
-    first_judged_at = minute_evaluator.first_judged_at(replace(preview_request.rule, started_at=now), known_since)
+    first_judged_at = due_minutes.first_judged_at(replace(preview_request.rule, started_at=now), known_since)
     bucket = buckets.bucket_of(preview_request.until - preview_request.since)
     population = reader.population(preview_request.since, preview_request.until, bucket)
     shown = {
