@@ -14,7 +14,8 @@ from app.errors import FieldError, InvalidInput
 from app.models import ManagedEntry
 from app.services import audit
 from app.services.transfer import document, references, yaml_text
-from app.services.transfer.kinds import KINDS, Names, ResourceKind, TransferContext
+from app.services.transfer.context import Names, TransferContext
+from app.services.transfer.kinds import KINDS, ResourceKind
 from app.utils.json_types import JsonObject
 
 # An arbitrary number that no other advisory lock of this database uses.
