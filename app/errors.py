@@ -18,6 +18,10 @@ GiftPulseError
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
+from app.utils import validation_messages
+
 
 class GiftPulseError(Exception):
     """The base class."""
@@ -51,6 +55,20 @@ class InvalidInput(GiftPulseError):
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
         self.errors = list(errors)
+
+    @classmethod
+    def from_validation(cls, error: ValidationError, *prefix: str) -> "InvalidInput":
+        """Convert Pydantic's error, without values. The whole body is the field `body`.
+
+        Args:    prefix: the path of the validated object in the body.
+        """
+        details = error.errors(include_input=False, include_url=False)
+        return cls(
+            [
+                FieldError(".".join(map(str, (*prefix, *item["loc"]))) or "body", validation_messages.sentence(item))
+                for item in details
+            ]
+        )
 
 
 class LeaseLost(GiftPulseError):

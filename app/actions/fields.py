@@ -9,7 +9,6 @@ from app.actions.base import Notification
 from app.actions.sample import sample_notifications
 from app.actions.templates import EmptyResult, UnusableTemplate
 from app.errors import FieldError, InvalidInput
-from app.utils import validation_messages
 
 
 class ConfigModel(BaseModel):
@@ -29,13 +28,9 @@ def parse(model: type[Model], config: dict[str, Any]) -> Model:
     try:
         return model.model_validate(config)
     except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False)
-    raise InvalidInput(
-        [
-            FieldError(".".join(["config", *(str(part) for part in item["loc"])]), validation_messages.sentence(item))
-            for item in details
-        ]
-    )
+        refusal = InvalidInput.from_validation(error, "config")
+    # Outside of the handler: Pydantic's error, which contains the config, must not be its context.
+    raise refusal
 
 
 def try_template(field: str, render: Callable[[Notification], object]) -> None:

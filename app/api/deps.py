@@ -15,7 +15,6 @@ from app.api.problems import Refused, sentence
 from app.api.responses import etag
 from app.config import Settings
 from app.errors import FieldError, InvalidInput
-from app.utils import validation_messages
 from app.utils.json_types import JsonObject
 
 MAX_BODY_BYTES = 1 << 20
@@ -122,15 +121,7 @@ def parse(model: type[Model], body: Any) -> Model:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False)
-        raise InvalidInput(
-            [FieldError(path(item["loc"]), validation_messages.sentence(item)) for item in details]
-        ) from None
-
-
-def path(loc: tuple[int | str, ...]) -> str:
-    """Format the location of an error as a path in the body. The body itself is `body`."""
-    return ".".join(str(part) for part in loc) or "body"
+        raise InvalidInput.from_validation(error) from None
 
 
 def settings_of(request: Request) -> Settings:

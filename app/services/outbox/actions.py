@@ -25,7 +25,6 @@ from app.services.outbox.enqueue import lock_notices, make_test
 from app.services.outbox.report_schedule import ReportSchedule
 from app.services.outbox.rows import config_or_empty
 from app.services.paging import Page, Position, read_page
-from app.utils import validation_messages
 from app.utils.clock import rfc3339
 from app.utils.crypto import Undecryptable, encrypt
 from app.utils.json_types import JsonObject
@@ -64,13 +63,7 @@ def _parse(body: object) -> ActionBody:
     try:
         parsed = ActionBody.model_validate(body)
     except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False)
-        raise InvalidInput(
-            [
-                FieldError(".".join(map(str, item["loc"])) or "body", validation_messages.sentence(item))
-                for item in details
-            ]
-        ) from None
+        raise InvalidInput.from_validation(error) from None
     if len(set(parsed.notify_on)) != len(parsed.notify_on):
         raise InvalidInput([FieldError("notify_on", "must not name one thing twice")])
     if parsed.after_minutes and "firing" not in parsed.notify_on:

@@ -15,7 +15,6 @@ from app.services.rules import definition
 from app.services.rules.fields import GROUP_FIELDS
 from app.services.transfer.context import TransferContext
 from app.services.transfer.document import slug_of
-from app.utils import validation_messages
 from app.utils.clock import rfc3339, rfc3339_or_none
 from app.utils.json_types import JsonObject
 
@@ -101,13 +100,7 @@ def _repeat(value: Any) -> Repeat | None:
     try:
         return None if value is None else Repeat.model_validate(value)
     except ValidationError as error:
-        details = error.errors(include_input=False, include_url=False)
-        raise InvalidInput(
-            [
-                FieldError(".".join(["repeat", *map(str, item["loc"])]), validation_messages.sentence(item))
-                for item in details
-            ]
-        ) from None
+        raise InvalidInput.from_validation(error, "repeat") from None
 
 
 def _time(value: Any) -> datetime | None:

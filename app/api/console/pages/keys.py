@@ -4,20 +4,20 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Request, Response
-from pydantic import ValidationError
 
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Admin, PostedForm, SignedIn, need_scope
 from app.api.console.filters import neighbours
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
+from app.api.deps import parse
 from app.api.lists import read_position
 from app.api.schemas.keys import KeyBody, KeyFilters
 from app.database import session_scope
 from app.enums import Scope
+from app.errors import InvalidInput
 from app.services import keys
 from app.services.serializers import key_json
-from app.utils import validation_messages
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -61,10 +61,9 @@ def list_keys(request: Request, viewer: SignedIn) -> Response:
 def create_key(request: Request, viewer: Admin, form: PostedForm) -> Response:
     """Create a key and show it, this once."""
     try:
-        wanted = KeyBody.model_validate({"name": form.get("name"), "scope": form.get("scope")})
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False)
-        errors = {str(item["loc"][0]): validation_messages.sentence(item) for item in found}
+        wanted = parse(KeyBody, {"name": form.get("name"), "scope": form.get("scope")})
+    except InvalidInput as error:
+        errors = {each.field: each.message for each in error.errors}
         return _page(request, viewer, typed=dict(form.typed()), errors=errors, status=422)
     with session_scope() as session:
         key, clear = keys.create(session, wanted.name, wanted.scope, utc_now())
