@@ -1,6 +1,6 @@
 """The facts of a notification as names and values: severity, counts, times, group and more. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,7 +9,7 @@ from app.actions.base import Notification
 from app.enums import NotificationType
 from app.utils.calendar_edges import to_zone
 from app.utils.countries import country
-from app.utils.quantities import duration, money, number
+from app.utils.quantities import duration, first_of, money, number
 
 REASONS = {
     "cleared": "the condition is false again",
@@ -193,7 +193,7 @@ def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
         yield "Numbers", ", ".join(counts) + (f" (of the newest {number(spread.logs)} logs)" if spread.capped else "")
     if spread.countries and not {"to", "to_country"} & group.keys():
         label = "Country" if len(spread.countries) == 1 else "Countries"
-        yield label, _first([country(code) for code in spread.countries])
+        yield label, first_of([country(code) for code in spread.countries], SHOWN_VALUES)
 
 
 def _finding(notification: Notification) -> Iterator[tuple[str, str]]:
@@ -206,18 +206,15 @@ def _accounts(notification: Notification) -> Iterator[tuple[str, str]]:
     """Name the affected accounts, unless the group does."""
     sids = notification.spread.accounts if notification.spread else ()
     if sids and "account_sid" not in notification.alert["group"]:
-        yield "Account" if len(sids) == 1 else "Accounts", _first([_account(notification, sid) for sid in sids])
+        yield (
+            "Account" if len(sids) == 1 else "Accounts",
+            first_of([_account(notification, sid) for sid in sids], SHOWN_VALUES),
+        )
 
 
 def _account(notification: Notification, sid: str) -> str:
     name = single_line(notification.account_names.get(sid))
     return f"{name} ({sid})" if name else sid
-
-
-def _first(values: Sequence[str]) -> str:
-    """List some values and the number of further ones."""
-    more = len(values) - SHOWN_VALUES
-    return ", ".join(values[:SHOWN_VALUES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _left_out(notification: Notification) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from app.actions.details import single_line
 from app.enums import NotificationType, Severity
 from app.utils.calendar_edges import to_zone
 from app.utils.json_types import JsonObject
-from app.utils.quantities import duration, money, number
+from app.utils.quantities import duration, first_of, money, number
 
 Report = Mapping[str, Any]
 TITLES = {"day": "Daily report", "week": "Weekly report", "": "Report"}
@@ -103,9 +103,8 @@ def _alerts(report: Report) -> Iterator[tuple[str, str]]:
 
 def _listed(label: str, values: Sequence[str]) -> Iterator[tuple[str, str]]:
     """List some values and the number of further ones."""
-    more = len(values) - SHOWN
     if values:
-        yield label, ", ".join(values[:SHOWN]) + (f" and {number(more)} more" if more > 0 else "")
+        yield label, first_of(values, SHOWN)
 
 
 def cost_line(item: Report) -> str:
@@ -168,7 +167,7 @@ def _about_unwatched(items: Sequence[Report]) -> str:
 def _enumerated(names: Sequence[str]) -> str:
     """Write a list as in a sentence; of a long one only the first items."""
     if len(names) > SHOWN:
-        return f"{', '.join(names[:SHOWN])} and {number(len(names) - SHOWN)} more"
+        return first_of(names, SHOWN)
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 

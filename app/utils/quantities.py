@@ -1,5 +1,6 @@
 """Formats numbers, amounts and durations for people. Pure."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 DAY_MINUTES = 1440
@@ -15,6 +16,12 @@ def money(value: float) -> str:
     if value == int(value):
         return f"{value:,.0f}"
     return f"{value:,.2f}" if abs(value) >= 1 else f"{value:.4f}".rstrip("0").rstrip(".")
+
+
+def first_of(values: Sequence[object], most: int = 5) -> str:
+    """List at most so many values, and the number of further ones: `GB, DE, FR and 3 more`."""
+    more = len(values) - most
+    return ", ".join(map(str, values[:most])) + (f" and {number(more)} more" if more > 0 else "")
 
 
 def window(minutes: int) -> str:

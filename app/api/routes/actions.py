@@ -1,6 +1,8 @@
 """Actions: create, read, edit, delete, test."""
 
-from typing import Annotated
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Request, Response
@@ -26,6 +28,7 @@ from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
 
 router = make_router("Actions", prefix="/api/actions")
+Operation = Callable[[Session, UUID, Any, Settings, datetime], tuple[Action, JsonObject]]
 ActionId = Annotated[UUID, Path(description="The action's id.", examples=[EXAMPLE_ID])]
 
 
@@ -72,13 +75,7 @@ def replace_action(
     caller: Admin, action_id: ActionId, sent: JsonBody, expected: IfMatch, settings: AppSettings
 ) -> Response:
     """Replace an action. Sending a masked secret keeps the stored one."""
-    with session_scope() as session:
-        action = actions.get(session, action_id, lock=True)
-        expected.check(actions.to_json(action, settings))
-        change = AuditedChange(session, caller, f"action:{action_id}", actions.to_audit_json(action, settings))
-        action, config = actions.replace(session, action_id, sent, settings, utc_now())
-        change.record("action.update", actions.to_audit_json(action, settings))
-        return _answer(action, config, settings)
+    return _edit(caller, action_id, sent, expected, settings, actions.replace)
 
 
 @router.patch(
@@ -88,11 +85,17 @@ def edit_action(
     caller: Admin, action_id: ActionId, sent: JsonBody, expected: IfMatch, settings: AppSettings
 ) -> Response:
     """Update some fields of an action. `config` is replaced as a whole; a masked secret in it keeps the stored one."""
+    return _edit(caller, action_id, sent, expected, settings, actions.patch)
+
+
+def _edit(
+    caller: Admin, action_id: UUID, sent: Any, expected: IfMatch, settings: Settings, operation: Operation
+) -> Response:
     with session_scope() as session:
         action = actions.get(session, action_id, lock=True)
         expected.check(actions.to_json(action, settings))
         change = AuditedChange(session, caller, f"action:{action_id}", actions.to_audit_json(action, settings))
-        action, config = actions.patch(session, action_id, sent, settings, utc_now())
+        action, config = operation(session, action_id, sent, settings, utc_now())
         change.record("action.update", actions.to_audit_json(action, settings))
         return _answer(action, config, settings)
 

@@ -1,6 +1,8 @@
 """Rules: create, read, edit, delete, preview."""
 
-from typing import Annotated
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Query, Response
@@ -25,6 +27,7 @@ from app.services.serializers import rule_json
 from app.utils.clock import utc_now
 
 router = make_router("Rules", prefix="/api/rules")
+Operation = Callable[[Session, UUID, Any, Settings, datetime], Rule]
 RuleId = Annotated[UUID, Path(description="The rule's id.", examples=[EXAMPLE_ID])]
 
 
@@ -81,13 +84,7 @@ def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMa
     Editing what the rule means (its population, pattern, condition, groups or schedule) resolves its open alerts and
     restarts the rule.
     """
-    with session_scope() as session:
-        rule = rule_admin.get(session, rule_id, lock=True)
-        expected.check(rule_admin.detail_json(session, rule, settings), rule_admin.HEALTH_FIELDS)
-        change = AuditedChange(session, caller, f"rule:{rule_id}", rule_json(rule))
-        rule = rule_admin.replace(session, rule_id, sent, settings, utc_now())
-        change.record("rule.update", rule_json(rule))
-        return _answer(session, rule, settings)
+    return _edit(caller, rule_id, sent, expected, settings, rule_admin.replace)
 
 
 @router.patch(
@@ -95,11 +92,17 @@ def replace_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMa
 )
 def edit_rule(caller: Writer, rule_id: RuleId, sent: JsonBody, expected: IfMatch, settings: AppSettings) -> Response:
     """Update some fields of a rule. Objects and lists are replaced as a whole."""
+    return _edit(caller, rule_id, sent, expected, settings, rule_admin.patch)
+
+
+def _edit(
+    caller: Writer, rule_id: UUID, sent: Any, expected: IfMatch, settings: Settings, operation: Operation
+) -> Response:
     with session_scope() as session:
         rule = rule_admin.get(session, rule_id, lock=True)
         expected.check(rule_admin.detail_json(session, rule, settings), rule_admin.HEALTH_FIELDS)
         change = AuditedChange(session, caller, f"rule:{rule_id}", rule_json(rule))
-        rule = rule_admin.patch(session, rule_id, sent, settings, utc_now())
+        rule = operation(session, rule_id, sent, settings, utc_now())
         change.record("rule.update", rule_json(rule))
         return _answer(session, rule, settings)
 

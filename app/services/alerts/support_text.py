@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from app.models import Alert
 from app.services.twilio.error_codes import describe
+from app.utils.quantities import first_of
 
 FRESH = timedelta(hours=24)
 """Twilio traces only newer messages and calls."""
@@ -50,10 +51,9 @@ def _code(code: int | None) -> str:
     return "" if code is None else f"{code} ({describe(code).message})"
 
 
-def _distinct(values: Any, most: int = 5) -> str:
+def _distinct(values: Any) -> str:
     """List the different values in their order."""
-    found = list(dict.fromkeys(value for value in values if value))
-    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
+    return first_of([*dict.fromkeys(value for value in values if value)])
 
 
 def _records(logs: Sequence[Any]) -> list[str]:

@@ -75,9 +75,3 @@ class Explanation:
 def moment(at: datetime) -> str:
     """Write a time: `23 Nov 2026, 06:09:00 UTC`."""
     return f"{at:%-d %b %Y, %H:%M:%S} UTC"
-
-
-def listing(values: Sequence[object], most: int = 5) -> str:
-    """Write the first values of a list, and how many more there are."""
-    shown = ", ".join(map(str, values[:most]))
-    return shown + (f" and {len(values) - most} more" if len(values) > most else "")

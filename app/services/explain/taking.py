@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from app.enums import PatternType
-from app.services.explain.steps import Step, StepName, listing, moment
+from app.services.explain.steps import Step, StepName, moment
 from app.services.rules.groups import field_of
 from app.services.rules.patterns import RuleIndex
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
+from app.utils.quantities import first_of
 
 TEXT_ERASED = (
     "Its text is not kept (STORE_MESSAGE_BODIES is off), so whether the pattern matches it cannot be said any more."
@@ -46,7 +47,9 @@ def _inside(subject: Subject) -> str:
     rule, log = subject.rule, subject.newest
     which = "logs of every type" if rule.log_type == "any" else f"logs of the type {rule.log_type}"
     let_through = [f"{field} {field_of(log, field)}" for field in rule.filters]
-    return f"The rule looks at {which}" + (f"; its filters let {listing(let_through)} through." if let_through else ".")
+    return f"The rule looks at {which}" + (
+        f"; its filters let {first_of(let_through)} through." if let_through else "."
+    )
 
 
 def _outside(subject: Subject) -> str:
@@ -54,7 +57,7 @@ def _outside(subject: Subject) -> str:
     if rule.log_type not in ("any", log.log_type):
         return f"The rule looks at logs of the type {rule.log_type}; this is one of the type {log.log_type}."
     wrong = [
-        f"its {field} is {'empty' if (value := field_of(log, field)) is None else value}, not {listing(sorted(values))}"
+        f"its {field} is {'empty' if (value := field_of(log, field)) is None else value}, not {first_of(sorted(values))}"
         for field, values in rule.filters.items()
         if field_of(log, field) not in values
     ]
@@ -79,7 +82,7 @@ def pattern_step(subject: Subject, matching: Sequence[LogVersion], failure: str 
         return Step(StepName.PATTERN, False, f"{failure[:1].upper()}{failure[1:]}.")
     if subject.is_text_erased and rule.pattern_type in TEXT_PATTERNS:
         return Step(StepName.PATTERN, None, TEXT_ERASED)
-    states = listing([*dict.fromkeys(map(_state, subject.versions))])
+    states = first_of([*dict.fromkeys(map(_state, subject.versions))])
     return Step(StepName.PATTERN, False, f"{_looked_for(rule)}: it does not match, with {states}.")
 
 

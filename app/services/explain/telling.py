@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from app.enums import AlertStatus, DeliveryStatus, NotificationType
 from app.models import Alert, Delivery
 from app.services.alerts.escalation import Escalation
-from app.services.explain.steps import Step, StepName, listing, moment
+from app.services.explain.steps import Step, StepName, moment
+from app.utils.quantities import first_of
 
 FINE = (DeliveryStatus.SUCCEEDED, DeliveryStatus.FOLDED)
 WORDS = {
@@ -46,14 +47,14 @@ def _held_back(alert: Alert) -> Iterator[Step]:
 
 
 def _told(alert: Alert, firings: Sequence[Delivery], later: Sequence[Escalation]) -> Step:
-    waiting = listing([f"{each.name} at {moment(each.at)}" for each in later])
+    waiting = first_of([f"{each.name} at {moment(each.at)}" for each in later])
     if later and not firings:
         return Step(StepName.TOLD, None, f"It is told later, if nobody acknowledges it: {waiting}.")
     if alert.firing_notified_at is None:
         return Step(StepName.TOLD, False, "Nobody was notified that it fires.")
     if not firings:
         return Step(StepName.TOLD, False, "No enabled action took its notification.")
-    how = listing([f"to {each.recipient} {WORDS[DeliveryStatus(each.status)]}" for each in firings])
+    how = first_of([f"to {each.recipient} {WORDS[DeliveryStatus(each.status)]}" for each in firings])
     statuses = {each.status for each in firings}
     passed = True if statuses & {*FINE} else (None if DeliveryStatus.PENDING in statuses else False)
     return Step(
