@@ -115,7 +115,7 @@ def test_a_failed_call_becomes_an_alert_a_mail_and_a_signed_webhook(story: Deplo
     assert re.search(r'giftpulse_deliveries_total{action_type="email",outcome="succeeded"} 1\.0', metrics)
 
 
-def test_it_goes_on_where_it_stopped(story: Deployment, number: str) -> None:
+def test_it_continues_where_it_stopped(story: Deployment, number: str) -> None:
     rule = story.make("/api/rules", RULE)
     story.make("/api/actions", MAIL | {"rule_id": rule["id"]})
     first = _fail_a_call(story, number)

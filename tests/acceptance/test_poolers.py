@@ -10,7 +10,7 @@ from tests.acceptance.test_main_story import (  # noqa: F401  # they run here wi
     running,
     story,
     test_a_failed_call_becomes_an_alert_a_mail_and_a_signed_webhook,
-    test_it_goes_on_where_it_stopped,
+    test_it_continues_where_it_stopped,
 )
 from tests.kits.databases import Databases
 from tests.kits.deployment import Deployment

@@ -55,7 +55,7 @@ def _said(said: str, what: str) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_a_newcomer_reads_the_first_alert_within_a_minute_and_nothing_is_left_behind(folder: Path) -> None:
+def test_a_first_start_alerts_within_a_minute_and_stops_cleanly(folder: Path) -> None:
     port = free_port()
     with _started(folder, port) as (process, said):
         assert "watches the bundled Twilio simulator" in said
@@ -126,7 +126,7 @@ def test_the_banner_claims_no_more_than_twilio_lets_be_read(folder: Path, right:
             assert ("HTTP 401" in said) != right
 
 
-def test_a_setting_that_cannot_be_used_stops_it_with_one_line(folder: Path) -> None:
+def test_an_invalid_setting_stops_it_with_one_line(folder: Path) -> None:
     done = subprocess.run(
         [*LAUNCH, "--folder", str(folder)],
         cwd=ROOT,
@@ -138,7 +138,7 @@ def test_a_setting_that_cannot_be_used_stops_it_with_one_line(folder: Path) -> N
     assert (done.returncode, done.stderr) == (2, "giftpulse: POLL_INTERVAL_SECONDS must be a whole number\n")
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_told(folder: Path) -> None:
+def test_a_requested_port_in_use_is_reported(folder: Path) -> None:
     import socket
 
     with socket.socket() as taken:

@@ -73,7 +73,7 @@ def test_a_stop_waits_longer_than_the_longest_attempt_of_any_setting() -> None:
         assert int(SERVICES[name]["stop_grace_period"].removesuffix("s")) >= longest + 10, name
 
 
-def test_what_must_last_is_on_volumes() -> None:
+def test_persistent_data_is_on_volumes() -> None:
     assert set(COMPOSE["volumes"]) == {"postgres", "redis"}
     assert SERVICES["postgres"]["volumes"] == ["postgres:/var/lib/postgresql/data"]
 

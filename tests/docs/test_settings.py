@@ -77,9 +77,7 @@ def test_the_example_of_a_key_is_one_that_is_taken(environment: pytest.MonkeyPat
     assert get_settings().bootstrap_key == key
 
 
-def test_nothing_in_the_example_is_read_otherwise_than_it_looks(
-    environment: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_every_value_in_the_example_is_read_as_it_looks(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = re.sub(r"^#(?=[A-Z][A-Z0-9_]+=)", "", (ROOT / ".env.example").read_text(), flags=re.MULTILINE)
     (tmp_path / ".env").write_text(text)
     (tmp_path / ".env").chmod(0o600)

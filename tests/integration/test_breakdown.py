@@ -133,7 +133,7 @@ def test_filters_are_those_of_logs(feed: Feed) -> None:
         assert row.delivered_share == share(of(own, "from", row.value))
 
 
-def test_what_was_not_delivered_has_no_price_per_delivered(feed: Feed) -> None:
+def test_a_value_without_deliveries_has_no_price_per_delivered(feed: Feed) -> None:
     feed.store([log(1, START), log(2, START, status="queued", error_code=None, to_country="US", price=None)], START)
     shown = {each["value"]: each for each in map(breakdown.to_json, found(SPAN, "to_country"))}
     assert (shown["GB"]["delivered_share"], shown["GB"]["price_per_delivered"]) == (0.0, {})
@@ -176,7 +176,7 @@ def test_rare_values_are_added_up(feed: Feed, monkeypatch: pytest.MonkeyPatch) -
     ("since", "until", "field"), [(0, 0, "until"), (0, -1, "until"), (0, 93 * 24, "since"), (-24 * 93, 0, "since")]
 )
 @pytest.mark.usefixtures("feed")
-def test_a_span_that_cannot_be_is_refused(since: int, until: int, field: str) -> None:
+def test_an_impossible_span_is_refused(since: int, until: int, field: str) -> None:
     span = LogFilter(since=START + timedelta(hours=since), until=START + timedelta(hours=until))
     with pytest.raises(InvalidInput) as refused:
         found(span, "from")

@@ -68,7 +68,7 @@ def simulator(database: str, quiet: None, environment: pytest.MonkeyPatch) -> It
         yield simulator
 
 
-def test_each_stage_runs_once_by_hand(run: Run, simulator: Simulator) -> None:
+def test_each_stage_runs_once_manually(run: Run, simulator: Simulator) -> None:
     simulator.add_call(status="failed")
     code, out, _ = run("poll")
     assert code == 0
@@ -91,7 +91,7 @@ def test_a_backfill_reads_the_past_without_alerts(run: Run, simulator: Simulator
     assert re.search(r" [1-9]\d* records read", out)
 
 
-def test_a_span_that_cannot_be_read_is_refused(run: Run, simulator: Simulator) -> None:
+def test_an_unreadable_span_is_refused(run: Run, simulator: Simulator) -> None:
     code, _, err = run("backfill", "--since", "91d")
     assert (code, "RETENTION_DAYS" in err) == (1, True)
     code, _, err = run("backfill", "--since", "yesterday")
@@ -151,7 +151,7 @@ def test_secrets_are_encrypted_under_the_first_key(run: Run, database: str, envi
     assert (code, "SECRET_KEY" in err) == (1, True)
 
 
-def test_what_is_exported_is_imported_without_a_change(run: Run, database: str, tmp_path: Path) -> None:
+def test_an_export_is_imported_without_a_change(run: Run, database: str, tmp_path: Path) -> None:
     assert run("packs", "install", "delivery")[0] == 0
     assert run("packs", "install", "delivery")[1] == "all its rules are there already\n"
     _, document, _ = run("export")
@@ -166,7 +166,7 @@ def test_what_is_exported_is_imported_without_a_change(run: Run, database: str, 
     assert "severity: critical" in run("export")[1]
 
 
-def test_a_document_that_cannot_be_used_is_refused_by_its_fields(run: Run, database: str, tmp_path: Path) -> None:
+def test_an_invalid_document_is_refused_by_its_fields(run: Run, database: str, tmp_path: Path) -> None:
     file = tmp_path / "rules.yaml"
     file.write_text("version: 1\nrules: [{slug: a, name: x}]\n")
     code, _, err = run("import", str(file))
@@ -240,12 +240,12 @@ def test_the_doctor_looks_on_where_the_database_is_gone(run: Run) -> None:
     assert "public address" in out
 
 
-def test_a_database_that_is_gone_is_told_in_one_line(run: Run) -> None:
+def test_a_database_that_is_gone_is_reported_in_one_line(run: Run) -> None:
     code, _, err = run("poll")
     assert (code, err.count("\n"), "DATABASE_URL" in err) == (1, 1, True)
 
 
-def test_a_setting_that_cannot_be_used_is_told_in_one_line(run: Run, environment: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_reported_in_one_line(run: Run, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("SETTLE_HOURS", "0")
     forget()
     code, _, err = run("poll")
@@ -281,7 +281,7 @@ def test_a_rule_is_previewed_as_a_table_and_a_plot(run: Run, simulator: Simulato
         (b"name: \xff", 2, "is not UTF-8"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_told_with_the_place(
+def test_an_unreadable_file_is_reported_with_its_position(
     run: Run, tmp_path: Path, content: bytes, code: int, words: str
 ) -> None:
     file = tmp_path / "rule.yaml"
@@ -296,7 +296,7 @@ def test_help_names_every_command(run: Run) -> None:
         assert re.search(rf"\b{name}\b", out), name
 
 
-def test_what_the_environment_watches_is_added_by_a_poll(run: Run, simulator: Simulator) -> None:
+def test_the_environments_account_is_added_by_a_poll(run: Run, simulator: Simulator) -> None:
     run("poll")
     with session_scope() as session:
         accounts.ensure_environment_account(session, get_settings(), utc_now())

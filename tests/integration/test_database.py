@@ -24,7 +24,7 @@ def test_a_block_that_raises_stores_nothing(database: str) -> None:
         assert session.scalar(text("SELECT count(*) FROM heartbeats")) == 0
 
 
-def test_what_waits_for_the_commit_waits_for_that_of_the_transaction_not_of_a_savepoint(database: str) -> None:
+def test_after_commit_waits_for_the_transaction_not_a_savepoint(database: str) -> None:
     calls: list[str] = []
     with session_scope() as session:
         after_commit(session, lambda: calls.append("outer"))

@@ -63,7 +63,7 @@ def test_every_test_finds_the_template_whatever_the_one_before_has_done(database
         assert describe(second) == fresh
 
 
-def test_what_an_earlier_test_left_running_cannot_connect(databases: Databases) -> None:
+def test_a_process_left_by_an_earlier_test_cannot_connect(databases: Databases) -> None:
     with databases.lend() as first:
         left = psycopg2.connect(first)
         left.cursor().execute("LOCK TABLE accounts")

@@ -150,7 +150,7 @@ def test_longer_and_other_numbers_stay(feed: Feed) -> None:
     assert set(holding()) >= {"logs"}
 
 
-def test_what_is_counted_stays_and_belongs_to_one_sender_still(feed: Feed) -> None:
+def test_tallies_stay_under_one_pseudonym(feed: Feed) -> None:
     fill(feed)
     erase()
     with session_scope() as session:

@@ -59,7 +59,7 @@ def detail(explanation: Explanation, step: StepName) -> str:
     return found
 
 
-def test_what_the_rule_does_not_look_at(feed: Feed) -> None:
+def test_a_log_outside_the_population(feed: Feed) -> None:
     rule_id = make_rule(filters={"direction": ["inbound"], "to_country": ["GB"]})
     fail_at(feed, 1)
     found = explained(60, rule_id)
@@ -69,7 +69,7 @@ def test_what_the_rule_does_not_look_at(feed: Feed) -> None:
     assert "logs of the type call; this is one of the type message" in detail(explained(60, calls), StepName.POPULATION)
 
 
-def test_what_the_pattern_does_not_match(feed: Feed) -> None:
+def test_a_log_that_the_pattern_does_not_match(feed: Feed) -> None:
     rule_id = make_rule(pattern_type="error_code", pattern_value="30005")
     fail_at(feed, 1)
     found = explained(60, rule_id)
@@ -99,7 +99,7 @@ def test_an_erased_text_is_said(feed: Feed, environment: pytest.MonkeyPatch) -> 
     assert "not kept" in detail(explained(60, other_id), StepName.PATTERN)
 
 
-def test_what_changed_before_the_rule_began(feed: Feed) -> None:
+def test_a_change_before_the_rule_started(feed: Feed) -> None:
     rule_id = make_rule()
     change_rule(rule_id, 5, filters={"to_country": ["GB"]})
     fail_at(feed, 1)
@@ -107,14 +107,14 @@ def test_what_changed_before_the_rule_began(feed: Feed) -> None:
     assert (found.verdict, passed(found)["start"]) == (Verdict.TOO_EARLY, False)
 
 
-def test_what_is_not_evaluated_yet(feed: Feed) -> None:
+def test_a_log_that_is_not_evaluated_yet(feed: Feed) -> None:
     rule_id = make_rule()
     feed.store([log(1, minutes(1))], minutes(1))
     found = explained(1, rule_id)
     assert (found.verdict, passed(found)["evaluation"]) == (Verdict.WAITING, None)
 
 
-def test_too_few_matches(feed: Feed) -> None:
+def test_fewer_matches_than_the_count(feed: Feed) -> None:
     rule_id = make_rule(condition={"type": "threshold", "count": 5, "window_minutes": 10})
     fail_at(feed, 1, 2, 8)
     found = explained(60, rule_id)
@@ -124,7 +124,7 @@ def test_too_few_matches(feed: Feed) -> None:
     )
 
 
-def test_enough_matches_and_who_was_told(feed: Feed) -> None:
+def test_explaining_an_alert_and_its_receivers(feed: Feed) -> None:
     make_action()
     rule_id = make_rule(condition={"type": "threshold", "count": 2, "window_minutes": 10}, group_by=["to_country"])
     fail_at(feed, 1, 2)
@@ -154,7 +154,7 @@ def test_without_an_action_nobody_is_told(feed: Feed) -> None:
     assert (passed(found)["told"], detail(found, StepName.TOLD)) == (False, "No enabled action took its notification.")
 
 
-def test_who_is_told_later_is_said(feed: Feed) -> None:
+def test_the_next_escalation_is_shown(feed: Feed) -> None:
     make_action(after_minutes=30)
     rule_id = make_rule()
     fail_at(feed, 1)
@@ -165,7 +165,7 @@ def test_who_is_told_later_is_said(feed: Feed) -> None:
     assert told.endswith("at 23 Nov 2026, 06:40:00 UTC.")
 
 
-def test_a_schedule_that_keeps_an_alert_from_opening(feed: Feed) -> None:
+def test_explaining_a_schedule_that_prevents_an_alert(feed: Feed) -> None:
     rule_id = make_rule(schedule=NIGHT)
     fail_at(feed, 1)
     found = explained(60, rule_id)
@@ -181,7 +181,7 @@ def test_a_silence_holds_notifications_back(feed: Feed) -> None:
     assert (found.verdict, passed(found)["silence"], passed(found)["told"]) == (Verdict.ALERTED, False, False)
 
 
-def test_an_acknowledgement_and_a_cooldown(feed: Feed) -> None:
+def test_explaining_an_acknowledgement_and_a_cooldown(feed: Feed) -> None:
     make_action()
     rule_id = make_rule(resolve_after_minutes=1, cooldown_minutes=60)
     fail_at(feed, 1)
@@ -197,7 +197,7 @@ def test_an_acknowledgement_and_a_cooldown(feed: Feed) -> None:
     assert "it is told at 23 Nov 2026, 07:10:00 UTC" in detail(found, StepName.COOLDOWN)
 
 
-def test_a_rule_that_was_edited_or_disabled_since(feed: Feed) -> None:
+def test_explaining_a_rule_that_was_edited_or_disabled(feed: Feed) -> None:
     rule_id = make_rule()
     fail_at(feed, 1)
     change_rule(rule_id, 5, enabled=False)
@@ -224,7 +224,7 @@ def test_a_condition_over_time_says_its_value(feed: Feed) -> None:
     assert detail(found, StepName.CONDITION).endswith("the value was 37.5, and the limit is 50.")
 
 
-def test_what_is_not_there_is_told(feed: Feed) -> None:
+def test_a_missing_setting_is_reported(feed: Feed) -> None:
     rule_id = make_rule()
     fail_at(feed, 1)
     for number, wanted in ((60, uuid4()), (61, rule_id)):

@@ -165,7 +165,7 @@ def test_every_suspicion_has_a_rule_that_can_be_made_and_masked_shows_no_number(
 
 
 @pytest.mark.parametrize(("hours", "field"), [(0, "until"), (-5, "until"), (24 * 9, "since")])
-def test_a_span_that_cannot_be_is_refused(feed: Feed, hours: float, field: str) -> None:
+def test_an_impossible_span_is_refused(feed: Feed, hours: float, field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         found(hours=hours, until=START)
     assert [error.field for error in refused.value.errors] == [field]

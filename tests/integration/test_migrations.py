@@ -79,7 +79,7 @@ KEPT_BY_0001 = """
 """
 
 
-def test_what_rules_have_learnt_outlives_the_second_revision_and_the_way_back(empty: str) -> None:
+def test_known_values_survive_revision_0002_and_its_downgrade(empty: str) -> None:
     migrate(empty, "0001")
     engine = _engine(empty)
     with engine.begin() as connection:
@@ -111,7 +111,7 @@ COUNTED_BY_0009 = """
 
 
 @pytest.mark.parametrize(("table", "time"), [("minute_counts", "minute"), ("hour_counts", "hour")])
-def test_what_was_counted_outlives_the_ninth_revision_and_the_way_back(empty: str, table: str, time: str) -> None:
+def test_counts_survive_revision_0009_and_its_downgrade(empty: str, table: str, time: str) -> None:
     migrate(empty, "0008")
     engine = _engine(empty)
     with engine.begin() as connection:
@@ -138,7 +138,7 @@ TALLIED_BY_0015 = """
 TALLIES = ("log_kinds", "log_tallies", "sender_tallies", "delay_tallies")
 
 
-def test_hours_of_the_version_before_the_sixteenth_revision_are_counted_again(empty: str) -> None:
+def test_hours_tallied_before_revision_0016_are_counted_again(empty: str) -> None:
     """Those that a process of that version still counts afterwards, too."""
     migrate(empty, "0015")
     engine = _engine(empty)

@@ -72,7 +72,7 @@ def test_every_row_of_every_table_arrives(feed: Feed, database: str, target: str
     assert said[-1].startswith("All is there. Set DATABASE_URL to this address (postgresql://")
 
 
-def test_the_product_goes_on_there(feed: Feed, target: str, environment: pytest.MonkeyPatch) -> None:
+def test_giftpulse_continues_on_the_other_database(feed: Feed, target: str, environment: pytest.MonkeyPatch) -> None:
     move(target)
     environment.setenv("DATABASE_URL", target)
     forget()

@@ -347,9 +347,7 @@ def test_a_preview_does_not_take_a_stalled_poll_for_silence(case: PreviewCase) -
         ({"nothing": 1}, "nothing"),
     ],
 )
-def test_what_cannot_be_previewed_is_refused_at_its_field(
-    case: PreviewCase, fields: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_preview_is_rejected_at_its_field(case: PreviewCase, fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as raised:
         case.previewed(case.body() | {"since": "x"}, **{"since": rfc3339(START)} | fields)
     assert field in [error.field for error in raised.value.errors]
@@ -493,7 +491,7 @@ def test_silences_of_the_rule_itself_hold_the_alerts_of_its_preview(case: Previe
     assert [each["silenced"] for each in case.previewed(case.body())["alerts"]] == [False]
 
 
-def test_what_a_backfill_read_is_known(case: PreviewCase) -> None:
+def test_a_span_read_by_a_backfill_is_known(case: PreviewCase) -> None:
     case.feed.complete(END, minutes(120))
     with session_scope() as session:
         for stream in session.scalars(select(Stream)):

@@ -156,7 +156,7 @@ def test_alerts_come_with_the_times_to_acknowledge_and_to_resolve_them(feed: Fee
     assert alerts["items"][1]["seconds_to_resolve"] is None
 
 
-def test_who_resolved_an_alert_at_once_did_not_acknowledge_it(feed: Feed) -> None:
+def test_resolving_an_alert_directly_does_not_acknowledge_it(feed: Feed) -> None:
     make_alert(acknowledged_at=None, acknowledged_by="API_KEY", resolve_reason="manual", resolved_at=minutes(5))
     assert report()["alerts"]["items"][0]["acknowledged_by"] is None
 
@@ -247,7 +247,7 @@ def test_a_span_before_that_was_not_read_whole_is_not_compared_with(feed: Feed) 
     assert report(until=minutes(60))["traffic"]["before"] == 3, "the hour before was read"
 
 
-def test_nothing_makes_a_report_of_nothing(database: str) -> None:
+def test_an_empty_system_has_an_empty_report(database: str) -> None:
     made = report()
     assert made["traffic"]["total"] == made["alerts"]["total"] == 0
     assert made["delivery"]["share"] is made["alerts"]["seconds_to_resolve"] is None

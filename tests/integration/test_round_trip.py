@@ -152,7 +152,7 @@ def bring(document: str) -> list[str]:
     targets=st.lists(mails, max_size=3),
     held=st.lists(spans, max_size=3),
 )
-def test_what_is_exported_comes_back_the_same(
+def test_an_export_can_be_imported_unchanged(
     database: str,
     data: st.DataObject,
     bodies: list[JsonObject],

@@ -76,7 +76,7 @@ def test_replacing_puts_defaults_where_nothing_is_said() -> None:
     assert (stored(rule_id).severity, stored(rule_id).filters) == ("warning", {})
 
 
-def test_a_patch_that_cannot_be_used_changes_nothing() -> None:
+def test_an_invalid_patch_changes_nothing() -> None:
     rule_id = make()
     with pytest.raises(InvalidInput):
         edit(rule_id, name="Other", pattern_value="x")
@@ -102,7 +102,7 @@ def test_editing_the_meaning_or_disabling_ends_the_alert(change: dict[str, Any],
     assert (alert_of(rule_id).status, alert_of(rule_id).resolve_reason) == ("resolved", reason)
 
 
-def test_a_rule_that_begins_anew_forgets_its_health() -> None:
+def test_a_rule_that_restarts_forgets_its_health() -> None:
     rule_id = make(pattern_type="expression", pattern_value='log.level.contains("x")')
     now = utc_now()
     Feed(now - timedelta(hours=1)).store([log(1, now + timedelta(seconds=1))], now)

@@ -8,7 +8,7 @@ from scripts.local.ports import check_address
 from scripts.local.processes import LOOPBACK, free_port
 
 
-def test_an_address_of_this_machine_is_taken() -> None:
+def test_an_address_of_this_machine_is_accepted() -> None:
     for host in (LOOPBACK, "0.0.0.0", "localhost"):
         check_address(host, free_port())
 
@@ -22,6 +22,6 @@ def test_an_address_that_is_not_ours_is_told(host: str, said: str) -> None:
         check_address(host, free_port())
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_in_use_is_reported() -> None:
     with socket.create_server((LOOPBACK, 0)) as taken, pytest.raises(OSError, match="is taken: choose another"):
         check_address(LOOPBACK, taken.getsockname()[1])

@@ -168,7 +168,7 @@ def check_breakdown(wanted: LogFilter, by: str) -> None:
     phases=(Phase.explicit, Phase.generate),
 )
 @given(drawn_steps=st.lists(steps, min_size=1, max_size=10), span=st.tuples(st.integers(1, 420), st.integers(0, 300)))
-def test_whatever_came_changed_and_went_the_counts_are_those_of_the_logs(
+def test_counts_equal_those_of_the_logs_after_any_changes(
     drawn_steps: list[tuple[Any, ...]], span: tuple[int, int], database: str
 ) -> None:
     case = TallyCase()
@@ -191,7 +191,7 @@ def test_whatever_came_changed_and_went_the_counts_are_those_of_the_logs(
             check_breakdown(wanted, by)
 
 
-def test_hours_that_are_over_are_tallied_and_one_that_a_change_touches_is_read_until_it_is_tallied_anew(
+def test_hours_that_are_over_are_tallied_and_one_that_a_change_touches_is_read_until_it_is_tallied_again(
     database: str,
 ) -> None:
     case = TallyCase()

@@ -117,7 +117,7 @@ def test_certificates_of_the_settings_file_hold_for_every_client(
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_file_of_certificates_that_cannot_be_used_is_refused_at_start(
+def test_an_invalid_file_of_certificates_is_refused_at_start(
     environment: pytest.MonkeyPatch, tmp_path: Path, content: str | None
 ) -> None:
     file = tmp_path / "ca.pem"

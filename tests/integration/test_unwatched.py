@@ -81,7 +81,7 @@ def test_only_the_span_counts(feed: Feed) -> None:
 
 @pytest.mark.parametrize("span", [{"since": 5, "until": 5}, {"since": 5, "until": 4}, {"since": -140_000}])
 @pytest.mark.usefixtures("feed")
-def test_a_span_that_cannot_be_is_refused(span: dict[str, float]) -> None:
+def test_an_impossible_span_is_refused(span: dict[str, float]) -> None:
     with pytest.raises(InvalidInput):
         found(**span)
 

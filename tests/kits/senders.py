@@ -60,7 +60,7 @@ def send(candidate: Candidate, notification: Notification | None = None) -> Rece
 class SenderExam:
     """Subclass it in a test, with a fixture `candidate`."""
 
-    def test_what_is_taken_gives_a_receipt(self, candidate: Candidate) -> None:
+    def test_an_accepted_message_returns_a_receipt(self, candidate: Candidate) -> None:
         candidate.accept()
         send(candidate)
         assert candidate.received() == 1
@@ -71,14 +71,14 @@ class SenderExam:
             send(candidate, notification)
         assert candidate.received() >= len(sample_notifications())
 
-    def test_what_is_refused_for_good_is_permanent(self, candidate: Candidate) -> None:
+    def test_a_final_rejection_is_permanent(self, candidate: Candidate) -> None:
         candidate.refuse_for_good()
         with pytest.raises(SendError) as refused:
             send(candidate)
         assert refused.value.permanent
         assert refused.value.status_code is not None
 
-    def test_what_may_pass_is_tried_again(self, candidate: Candidate) -> None:
+    def test_temporary_failures_are_retried(self, candidate: Candidate) -> None:
         candidate.refuse_for_now()
         with pytest.raises(SendError) as refused:
             send(candidate)
@@ -91,7 +91,7 @@ class SenderExam:
             send(candidate)
         assert not late.value.permanent
 
-    def test_a_server_that_hangs_up_is_tried_again(self, candidate: Candidate) -> None:
+    def test_a_server_that_hangs_up_is_retried(self, candidate: Candidate) -> None:
         candidate.hang_up()
         with pytest.raises(SendError) as broken:
             send(candidate)

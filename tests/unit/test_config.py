@@ -81,7 +81,7 @@ def test_the_defaults_are_those_of_the_contract(settings: Settings) -> None:
         ("TWILIO_API_KEY_SID", SID, "must be SK and 32"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_named_with_what_is_wanted(
+def test_an_invalid_setting_is_named_with_what_is_wanted(
     environment: pytest.MonkeyPatch, name: str, value: str, wanted: str
 ) -> None:
     message = refusal(environment, **{name: value})
@@ -176,7 +176,7 @@ def test_the_database_address_is_read_as_postgresql_does(
     ("query", "wanted"),
     [("pgbouncer=true", "remove pgbouncer"), ("sslmode=no-verify", "verify-full"), ("port=x", "postgresql://")],
 )
-def test_a_parameter_of_the_database_address_that_cannot_be_used_is_named(
+def test_an_invalid_parameter_of_the_database_address_is_named(
     environment: pytest.MonkeyPatch, query: str, wanted: str
 ) -> None:
     message = refusal(environment, DATABASE_URL=f"postgresql://u:{CANARY}@h/d?{query}")

@@ -41,9 +41,7 @@ def test_a_mark_of_byte_order_at_the_beginning_hides_no_setting(file: Path) -> N
 
 
 @given(st.text(st.characters(exclude_categories=["C"], exclude_characters="'\\"), min_size=1))
-def test_what_stands_in_single_quotes_is_read_as_it_stands(
-    tmp_path_factory: pytest.TempPathFactory, value: str
-) -> None:
+def test_values_in_single_quotes_are_literal(tmp_path_factory: pytest.TempPathFactory, value: str) -> None:
     found = read(tmp_path_factory.mktemp("env") / ".env", f"API_KEY='{value}'  # a comment\n")
     assert (found.values, found.remarks) == ({"API_KEY": value}, ())
 
@@ -61,7 +59,7 @@ def test_what_stands_in_single_quotes_is_read_as_it_stands(
         ("API_KEY=a\nAPI_KEY=b", "line 2: API_KEY stands in line 1, too"),
     ],
 )
-def test_what_is_read_otherwise_than_it_looks_is_said(file: Path, text: str, said: str) -> None:
+def test_values_read_differently_than_they_look_are_reported(file: Path, text: str, said: str) -> None:
     [remark] = read(file, text + "\n").remarks
     assert said in remark
     assert "secret" not in remark
@@ -78,7 +76,7 @@ def test_what_is_read_otherwise_than_it_looks_is_said(file: Path, text: str, sai
         "EDITOR=vi",
     ],
 )
-def test_what_is_meant_as_it_stands_is_no_matter(file: Path, text: str) -> None:
+def test_literal_values_cause_no_remark(file: Path, text: str) -> None:
     assert read(file, text + "\n").remarks == ()
 
 
@@ -94,7 +92,7 @@ def test_a_dollar_is_no_variable(file: Path) -> None:
     }
 
 
-def test_a_line_that_cannot_be_read_is_named_without_its_value(file: Path) -> None:
+def test_an_unreadable_line_is_named_without_its_value(file: Path) -> None:
     with pytest.raises(ConfigError, match=r"\.env cannot be read in line 2: ") as caught:
         read(file, "API_KEY=a\nSMTP_PASSWORD='canary\n")
     assert "canary" not in str(caught.value)
@@ -122,7 +120,7 @@ def test_a_setting_and_its_file_are_refused_together(file: Path, text: str, tmp_
 
 
 @pytest.mark.parametrize(("name", "said"), [("missing", "No such file"), ("", "directory"), ("empty", "empty")])
-def test_a_file_of_a_setting_that_cannot_be_read_is_told_in_one_line(
+def test_a_file_of_a_setting_that_cannot_be_read_is_reported_in_one_line(
     file: Path, tmp_path: Path, name: str, said: str
 ) -> None:
     (tmp_path / "empty").write_text("\n")

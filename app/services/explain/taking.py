@@ -57,7 +57,7 @@ def _outside(subject: Subject) -> str:
     if rule.log_type not in ("any", log.log_type):
         return f"The rule looks at logs of the type {rule.log_type}; this is one of the type {log.log_type}."
     wrong = [
-        f"its {field} is {'empty' if (value := field_of(log, field)) is None else value}, not {first_of(sorted(values))}"
+        f"its {field} is {'empty' if (has := field_of(log, field)) is None else has}, not {first_of(sorted(values))}"
         for field, values in rule.filters.items()
         if field_of(log, field) not in values
     ]

@@ -119,7 +119,9 @@ BY_THE_LIBRARY = [
 
 
 @pytest.mark.parametrize("urls", [AT_FIRST_SIGHT, BY_THE_LIBRARY])
-def test_urls_that_lead_astray_are_refused_each_at_its_place(configure: Configure, urls: list[str]) -> None:
+def test_urls_that_lead_to_forbidden_addresses_are_refused_each_at_its_place(
+    configure: Configure, urls: list[str]
+) -> None:
     with pytest.raises(InvalidInput) as refused:
         Apprise(configure(webhook_allowed_networks=())).check({"urls": ["json://hooks.example.com/", *urls]})
     assert [error.field for error in refused.value.errors] == [f"config.urls.{n}" for n, _ in enumerate(urls, 1)]

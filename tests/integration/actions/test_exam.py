@@ -144,7 +144,7 @@ def test_a_connector_of_teams_tells_of_a_failure_within_a_200(
     assert failed.value.response == said.decode()
 
 
-def test_what_a_receiver_of_another_format_says_within_a_200_is_its_own_business(configure: Configure) -> None:
+def test_only_teams_reports_failures_within_a_200(configure: Configure) -> None:
     with http_receiver(respond(200, FAILED % 429)) as receiver:
         assert send(OverHttp(Webhook, configure, {"url": receiver.url}, receiver)).status_code == 200
 

@@ -212,7 +212,7 @@ async def reset(request: Request, writer: asyncio.StreamWriter) -> None:
         (say(b"\x00\x00\x12\x04\x00\x00\x00\x00\x00HTTP/2 200"), "protocol"),
     ],
 )
-async def test_what_is_no_answer_fails_in_time(receiver: Receiver, script: Script, reason: str) -> None:
+async def test_an_incomplete_response_fails_in_time(receiver: Receiver, script: Script, reason: str) -> None:
     receiver.answers = [script]
     with pytest.raises(RequestFailed) as failed:
         await post(receiver.url, seconds=1.0 if reason == "timeout" else PATIENCE_SECONDS)
@@ -345,7 +345,7 @@ async def test_answers_are_read_raw_and_no_further_than_needed(receiver: Receive
         tracemalloc.stop()
 
 
-async def test_a_resolver_that_is_stuck_holds_up_nobody(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_resolver_that_is_stuck_delays_nobody(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, answered = threading.Event(), threading.Event()
     assert http.DNS_SECONDS <= 3
     monkeypatch.setattr(http, "DNS_SECONDS", 1.0)
@@ -366,14 +366,14 @@ async def test_a_resolver_that_is_stuck_holds_up_nobody(receiver: Receiver, monk
     assert failed.value.reason == "dns"
 
 
-async def test_a_name_that_does_not_exist_is_told_so() -> None:
+async def test_a_name_that_does_not_exist_is_reported() -> None:
     with pytest.raises(RequestFailed) as failed:
         await post("http://nowhere.test/", lookup=names())
     assert failed.value.reason == "dns"
     assert "nowhere" not in str(failed.value)
 
 
-async def test_a_closed_port_is_told_so() -> None:
+async def test_a_closed_port_is_reported() -> None:
     with http_receiver() as gone:
         url = gone.url
     with pytest.raises(RequestFailed) as failed:

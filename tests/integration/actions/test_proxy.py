@@ -109,7 +109,7 @@ async def test_a_name_that_leads_to_a_private_address_from_here_is_refused(proxy
     assert (refused.value.reason, proxy.asked) == ("blocked", [])
 
 
-async def test_what_no_proxy_lists_and_this_machine_are_reached_directly_and_judged(
+async def test_hosts_in_no_proxy_and_this_machine_are_reached_directly_and_checked(
     receiver: Receiver, proxy: ForwardProxy
 ) -> None:
     assert (await post(receiver.url, proxy, allowed=True)).status == 200
@@ -134,7 +134,7 @@ def test_twilio_is_asked_through_the_proxy_but_for_what_is_listed(receiver: Rece
 
 
 @pytest.mark.parametrize("status", [403, 407])
-def test_a_proxy_that_refuses_is_told_of_by_the_settings_name(receiver: Receiver, status: int) -> None:
+def test_a_proxy_that_refuses_is_reported_by_the_settings_name(receiver: Receiver, status: int) -> None:
     with forward_proxy(receiver.port, status) as proxy:
         http = PooledHttp(5.0, proxy=Proxy(proxy.url))
         with pytest.raises(TwilioUnavailable, match="HTTPS_PROXY") as refused:
@@ -143,7 +143,7 @@ def test_a_proxy_that_refuses_is_told_of_by_the_settings_name(receiver: Receiver
     assert "canary" not in str(refused.value)
 
 
-def test_whatever_the_environment_says_no_client_breaks_on_it(
+def test_no_client_fails_on_proxy_variables(
     receiver: Receiver, environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"):

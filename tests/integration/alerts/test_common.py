@@ -157,7 +157,7 @@ def test_a_rule_that_is_gone_or_another_one_now_is_said(feed: Feed) -> None:
     assert found(alert).detail == common.RULE_DELETED
 
 
-def test_what_takes_too_long_is_given_up_and_the_transaction_goes_on(feed: Feed) -> None:
+def test_a_slow_comparison_is_aborted_and_the_transaction_continues(feed: Feed) -> None:
     make_rule()
     alert = bad_link(feed)
     with session_scope() as session:
@@ -209,7 +209,7 @@ def test_erased_texts_are_in_no_notification(feed: Feed, environment: pytest.Mon
     assert "bit.ly" not in orjson.dumps(body).decode()
 
 
-def test_a_finding_that_fails_holds_up_no_notification(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finding_that_fails_delays_no_notification(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> InCommon:
         raise RuntimeError("planted")
 

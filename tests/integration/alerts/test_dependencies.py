@@ -69,7 +69,7 @@ def test_an_acknowledged_cause_is_still_open(feed: Feed) -> None:
     assert told_of(dependent) == []
 
 
-def test_what_resolves_while_suppressed_is_told_to_nobody(feed: Feed) -> None:
+def test_an_alert_that_resolves_while_suppressed_notifies_nobody(feed: Feed) -> None:
     cause, dependent = make_pair(resolve_after_minutes=1)
     fail_at(feed, 1, status="failed")
     fail_at(feed, 2)
@@ -179,7 +179,7 @@ def test_circles_and_missing_rules_are_refused(feed: Feed) -> None:
         make_rule(depends_on=[str(uuid4())])
 
 
-def test_editing_dependencies_does_not_start_a_rule_anew(feed: Feed) -> None:
+def test_editing_dependencies_does_not_restart_a_rule(feed: Feed) -> None:
     cause, dependent = make_pair()
     with session_scope() as session:
         before = session.get_one(Rule, dependent).epoch

@@ -28,7 +28,7 @@ def feed(database: str) -> Feed:
     return Feed(START - timedelta(days=10))
 
 
-def test_what_fires_again_is_recorded_at_once_and_waits_from_when_the_firing_was_last_told(feed: Feed) -> None:
+def test_a_new_firing_is_recorded_at_once_and_waits_from_the_last_notified_firing(feed: Feed) -> None:
     make_rule(resolve_after_minutes=2, cooldown_minutes=10)
     fail_at(feed, 1)
     pass_time(feed, 3)
@@ -53,7 +53,7 @@ def test_without_a_cooldown_all_that_fires_is_told_at_once(feed: Feed) -> None:
     assert notification_times() == [("firing", 1), ("resolved", 3), ("firing", 4), ("resolved", 6)]
 
 
-def test_who_took_what_a_cooldown_holds_keeps_it_from_being_told(feed: Feed) -> None:
+def test_an_alert_acknowledged_during_its_cooldown_notifies_nobody(feed: Feed) -> None:
     make_rule(resolve_after_minutes=2, cooldown_minutes=10)
     fail_at(feed, 1)
     pass_time(feed, 3)
@@ -93,7 +93,7 @@ def test_a_late_log_within_the_span_of_what_is_over_opens_an_alert_of_its_own(
     assert notification_times() == [("firing", 2), ("resolved", 12), ("firing", 20), ("resolved", 21)]
 
 
-def test_what_is_late_is_told_once_as_firing_when_something_fresh_comes_and_then_as_any_other(feed: Feed) -> None:
+def test_a_late_alert_notifies_as_firing_at_a_recent_match_and_then_as_any_other(feed: Feed) -> None:
     make_rule(resolve_after_minutes=1440, renotify_minutes=10)
     fail_at(feed, 1, arriving=1500)
     assert (only_alert().late, notification_times()) == (True, [])
@@ -107,7 +107,7 @@ def test_what_is_late_is_told_once_as_firing_when_something_fresh_comes_and_then
     assert notification_times() == [("firing", 1521), ("update", 1531), ("resolved", 2842)]
 
 
-def test_what_is_late_and_ends_is_told_to_nobody(feed: Feed) -> None:
+def test_a_late_alert_that_resolves_notifies_nobody(feed: Feed) -> None:
     make_rule(resolve_after_minutes=10)
     fail_at(feed, 1, arriving=1500)
     pass_time(feed, 1501)
@@ -129,7 +129,7 @@ def test_late_is_measured_to_the_moment_of_recording(feed: Feed) -> None:
         ([{"pattern_value": "undelivered,failed"}], "rule_changed"),
     ],
 )
-def test_what_a_cooldown_held_is_never_told_once_its_rule_starts_anew(
+def test_an_alert_in_its_cooldown_never_notifies_once_its_rule_restarts(
     feed: Feed, edits: list[dict[str, Any]], reason: str
 ) -> None:
     rule_id = make_rule(resolve_after_minutes=2, cooldown_minutes=10)
@@ -167,9 +167,7 @@ def test_an_open_alert_goes_by_what_its_rule_says_since_of_telling_and_ending(fe
 
 
 @pytest.mark.parametrize(("cooldown", "told_then"), [(5, 6), (30, 31)])
-def test_what_a_cooldown_holds_waits_as_long_as_the_rule_says_since(
-    feed: Feed, cooldown: int, told_then: float
-) -> None:
+def test_an_edited_cooldown_applies_to_waiting_alerts(feed: Feed, cooldown: int, told_then: float) -> None:
     rule_id = make_rule(resolve_after_minutes=2, cooldown_minutes=10)
     fail_at(feed, 1)
     pass_time(feed, 3)
@@ -180,7 +178,7 @@ def test_what_a_cooldown_holds_waits_as_long_as_the_rule_says_since(
     assert notification_times()[2:] == [("firing", told_then)]
 
 
-def test_what_changed_before_its_account_was_added_never_alerts(database: str) -> None:
+def test_changes_before_their_account_was_added_never_alert(database: str) -> None:
     make_rule()
     feed = Feed(minutes(5.5))
     fail_at(feed, 4, 5, arriving=6)

@@ -51,7 +51,7 @@ def test_each_action_is_told_when_it_has_waited_and_of_the_end(feed: Feed) -> No
     assert (told(first)[1:], told(second)[1:], told(third)) == ([("resolved", 31)], [("resolved", 31)], [])
 
 
-def test_what_somebody_acknowledged_does_not_escalate_until_that_ends(feed: Feed) -> None:
+def test_an_acknowledged_alert_does_not_escalate_until_the_acknowledgement_ends(feed: Feed) -> None:
     first, second = story(0, 10, renotify_minutes=None)
     fail_at(feed, 1)
     with session_scope() as session:
@@ -63,7 +63,7 @@ def test_what_somebody_acknowledged_does_not_escalate_until_that_ends(feed: Feed
     assert (told(first), told(second)) == ([("firing", 1)], [("firing", 20)])
 
 
-def test_an_acknowledgement_that_is_taken_back_lets_the_wait_go_on(feed: Feed) -> None:
+def test_an_acknowledgement_that_is_taken_back_continues_the_wait(feed: Feed) -> None:
     (second,) = story(10)
     fail_at(feed, 1)
     with session_scope() as session:
@@ -75,7 +75,7 @@ def test_an_acknowledgement_that_is_taken_back_lets_the_wait_go_on(feed: Feed) -
     assert told(second) == [("firing", 11)]
 
 
-def test_what_a_silence_holds_starts_to_wait_when_it_ends(feed: Feed) -> None:
+def test_an_alert_under_a_silence_starts_to_wait_when_the_silence_ends(feed: Feed) -> None:
     first, second = story(0, 10)
     silence(0, 20)
     fail_at(feed, 1)
@@ -84,7 +84,7 @@ def test_what_a_silence_holds_starts_to_wait_when_it_ends(feed: Feed) -> None:
     assert (told(first), told(second)) == ([("firing", 20)], [("firing", 30)])
 
 
-def test_a_silence_that_begins_while_it_waits_starts_the_wait_anew(feed: Feed) -> None:
+def test_a_silence_that_begins_while_it_waits_restarts_the_wait(feed: Feed) -> None:
     first, second = story(0, 10)
     fail_at(feed, 1)
     with session_scope() as session:
@@ -124,7 +124,7 @@ def test_an_action_that_is_not_concerned_is_not_told(feed: Feed) -> None:
     assert [told(each) for each in (action, other, severe, disabled)] == [[("firing", 15)], [], [], []]
 
 
-def test_it_is_known_who_is_told_next(feed: Feed) -> None:
+def test_the_next_escalation_is_known(feed: Feed) -> None:
     first, second, third = story(0, 30, 10)
     fail_at(feed, 1)
     with session_scope() as session:
@@ -169,7 +169,7 @@ def test_only_who_waited_reads_that_nobody_acknowledged_it(feed: Feed) -> None:
     assert told == {"0@example.com": False, "10@example.com": True}
 
 
-def test_what_resolves_before_is_never_told(feed: Feed) -> None:
+def test_an_alert_that_resolves_before_its_escalation_never_notifies_it(feed: Feed) -> None:
     rule_id = make_rule(resolve_after_minutes=5)
     action = make_action(rule_id=str(rule_id), after_minutes=10)
     fail_at(feed, 1)
@@ -189,7 +189,7 @@ def test_what_resolves_before_is_never_told(feed: Feed) -> None:
         ({"bundle_seconds": "60"}, "bundle_seconds"),
     ],
 )
-def test_waits_that_cannot_be_used_are_refused(feed: Feed, fields: dict[str, Any], field: str) -> None:
+def test_invalid_waits_are_refused(feed: Feed, fields: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         make_action(**fields)
     assert [error.field for error in refused.value.errors] == [field]

@@ -65,7 +65,7 @@ def test_a_rule_that_fails_stops_no_other_and_its_matches_are_judged_once_it_wor
     assert ("Rule failing", "resolved") in alerts()
 
 
-def test_a_condition_over_time_that_fails_is_told_of_and_stops_no_other(
+def test_a_condition_over_time_that_fails_is_reported_and_stops_no_other(
     feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_rule({"type": "no_data", "window_minutes": 5})
@@ -90,7 +90,7 @@ def test_an_expression_that_fails_on_a_log_is_no_match_and_shows_in_the_health_o
     assert "no match" in health["last_error"]
 
 
-def test_a_stream_that_cannot_be_evaluated_stops_no_other_and_is_told_of(
+def test_a_stream_that_cannot_be_evaluated_stops_no_other_and_is_reported(
     feed: Feed, broker: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for log_type in ("message", "call"):

@@ -74,7 +74,7 @@ def deliveries() -> list[tuple[str, str | None, bool]]:
 
 
 @pytest.mark.parametrize(("begin", "held_by"), [(begin_silence, "silence"), (begin_acknowledgement, "acknowledgement")])
-def test_a_firing_that_waits_is_held_and_told_anew_when_that_ends(
+def test_a_firing_that_waits_is_held_and_sent_again_when_that_ends(
     feed: Feed, rule_id: UUID, begin: Begin, held_by: str
 ) -> None:
     fail_at(feed, 1)
@@ -92,7 +92,7 @@ def test_a_firing_that_waits_is_held_and_told_anew_when_that_ends(
 
 
 @pytest.mark.parametrize("begin", [begin_silence, begin_acknowledgement])
-def test_what_is_held_when_its_alert_ends_is_told_to_nobody(feed: Feed, rule_id: UUID, begin: Begin) -> None:
+def test_a_held_firing_whose_alert_resolves_notifies_nobody(feed: Feed, rule_id: UUID, begin: Begin) -> None:
     fail_at(feed, 1)
     begin(rule_id)
     release(2)
@@ -109,7 +109,7 @@ def test_an_acknowledgement_that_ran_out_holds_nothing(feed: Feed, rule_id: UUID
     assert deliveries() == [("pending", None, False)]
 
 
-def test_what_an_alert_explains_is_held(feed: Feed, database: str) -> None:
+def test_an_alert_that_another_explains_is_held(feed: Feed, database: str) -> None:
     make_action(bundle_seconds=60)
     lasting = {"resolve_after_minutes": 60, "renotify_minutes": None}
     cause = make_rule(name="Cause", pattern_value="failed", **lasting)
@@ -120,7 +120,7 @@ def test_what_an_alert_explains_is_held(feed: Feed, database: str) -> None:
     assert deliveries() == [("pending", "dependency", True), ("pending", None, False)]
 
 
-def test_others_of_the_bundle_go_out(feed: Feed, rule_id: UUID) -> None:
+def test_others_of_the_bundle_are_sent(feed: Feed, rule_id: UUID) -> None:
     other = {"pattern_value": "failed", "resolve_after_minutes": 60}
     make_rule(name="First", **other)
     make_rule(name="Second", **other)
@@ -148,7 +148,7 @@ def test_updates_of_what_is_held_wait_for_its_firing(feed: Feed, database: str) 
     assert notification_times() == [("firing", 5)]
 
 
-def test_what_is_held_is_not_overdue_and_fails_with_its_action(feed: Feed, rule_id: UUID) -> None:
+def test_held_firings_are_not_overdue_and_fail_with_their_action(feed: Feed, rule_id: UUID) -> None:
     fail_at(feed, 1)
     begin_silence(rule_id)
     release(2)

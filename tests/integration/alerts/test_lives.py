@@ -352,7 +352,7 @@ class Product:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(events=EVENTS)
-def test_random_lives_are_told_as_the_contract_says(database: str, events: list[Happening]) -> None:
+def test_random_alerts_notify_as_documented(database: str, events: list[Happening]) -> None:
     product, model = Product(), Model()
     at = 0
     for event in [Happening("fail", DEPENDENT, 1, 0, "UTC"), *events]:

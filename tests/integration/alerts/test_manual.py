@@ -76,7 +76,7 @@ def _someone_waits() -> bool:
         return bool(session.scalar(text(query)))
 
 
-def test_who_takes_an_alert_that_is_being_ended_is_told_that_it_is_over(feed: Feed) -> None:
+def test_acknowledging_an_alert_that_is_being_resolved_is_a_conflict(feed: Feed) -> None:
     make_rule(resolve_after_minutes=10)
     fail_at(feed, 1)
     alert_id = only_alert().id
@@ -90,7 +90,7 @@ def test_who_takes_an_alert_that_is_being_ended_is_told_that_it_is_over(feed: Fe
 
 
 @pytest.mark.parametrize("last", ["ended by hand", "gone quiet"])
-def test_an_alert_that_is_being_taken_is_ended_with_who_took_it(feed: Feed, last: str) -> None:
+def test_an_alert_resolved_during_an_acknowledgement_keeps_who_acknowledged(feed: Feed, last: str) -> None:
     make_rule(resolve_after_minutes=10)
     fail_at(feed, 1)
     alert_id = only_alert().id
@@ -136,7 +136,7 @@ def test_an_alert_that_goes_quiet_while_somebody_acts_on_it_is_over_once(
     assert notification_times() == [("firing", 1), ("resolved", 11)]
 
 
-def test_two_who_end_an_alert_end_it_once(feed: Feed) -> None:
+def test_two_concurrent_resolves_resolve_once(feed: Feed) -> None:
     make_rule()
     fail_at(feed, 1)
     alert_id = only_alert().id
@@ -148,7 +148,7 @@ def test_two_who_end_an_alert_end_it_once(feed: Feed) -> None:
     assert notification_times() == [("firing", 1), ("resolved", 2)]
 
 
-def test_a_match_that_comes_while_an_alert_is_taken_counts_and_leaves_it_taken(feed: Feed) -> None:
+def test_a_match_during_an_acknowledgement_counts_and_the_alert_stays_acknowledged(feed: Feed) -> None:
     make_rule(renotify_minutes=1)
     fail_at(feed, 1)
     alert_id = only_alert().id
@@ -175,7 +175,7 @@ OVER_TIME: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("kind", list(OVER_TIME))
-def test_what_is_ended_by_hand_while_it_holds_fires_again_only_once_it_was_false(feed: Feed, kind: str) -> None:
+def test_after_a_manual_resolve_a_condition_over_time_fires_only_once_it_was_false(feed: Feed, kind: str) -> None:
     make_rule(condition={"type": kind} | OVER_TIME[kind])
 
     def live(since: int, until: int, *, well: bool) -> None:
@@ -196,7 +196,7 @@ def test_what_is_ended_by_hand_while_it_holds_fires_again_only_once_it_was_false
     assert [each.status for each in alerts()] == ["resolved", "firing"]
 
 
-def test_what_is_stuck_and_ended_by_hand_fires_again_only_once_less_was(feed: Feed) -> None:
+def test_after_a_manual_resolve_stuck_fires_only_once_it_was_false(feed: Feed) -> None:
     make_rule(condition={"type": "stuck", "older_than_minutes": 5}, **ANY)
     waits = {"status": "queued", "error_code": None, "final": False}
     feed.store([log(1, minutes(1), **waits)], minutes(1))
@@ -217,7 +217,7 @@ def test_what_is_stuck_and_ended_by_hand_fires_again_only_once_less_was(feed: Fe
     "condition",
     [{"type": "threshold", "count": 2, "window_minutes": 5}, {"type": "new_value", "field": "error_code"}],
 )
-def test_what_holds_at_a_match_and_is_ended_by_hand_fires_again_with_the_next(
+def test_after_a_manual_resolve_a_condition_on_matches_fires_with_the_next_match(
     feed: Feed, condition: dict[str, Any]
 ) -> None:
     make_rule(condition=condition)
@@ -232,9 +232,7 @@ def test_what_holds_at_a_match_and_is_ended_by_hand_fires_again_with_the_next(
 @pytest.mark.parametrize(
     "edits", [[{"condition": {"type": "no_data", "window_minutes": 3}}], [{"enabled": False}, {"enabled": True}]]
 )
-def test_a_rule_that_starts_anew_knows_nothing_of_what_was_ended_by_hand(
-    feed: Feed, edits: list[dict[str, Any]]
-) -> None:
+def test_a_restarted_rule_ignores_earlier_manual_resolves(feed: Feed, edits: list[dict[str, Any]]) -> None:
     rule_id = make_rule(condition={"type": "no_data", "window_minutes": 5}, **ANY)
     pass_time(feed, 5)
     resolve(only_alert().id, 5.5)
@@ -244,7 +242,7 @@ def test_a_rule_that_starts_anew_knows_nothing_of_what_was_ended_by_hand(
     assert [each.status for each in alerts()] == ["resolved", "firing"]
 
 
-def test_an_alert_that_ended_tells_its_last_minute_beyond_the_limit(feed: Feed) -> None:
+def test_a_resolved_alert_shows_its_last_minute_beyond_the_limit(feed: Feed) -> None:
     """It ends for too few logs, or below a lower limit: what is told of it is why it fired, not why it ended."""
     ratio = {"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 2, "settle_minutes": 0}
     make_rule(condition=ratio | {"resolve_percent": 20})
@@ -264,7 +262,7 @@ def unacknowledge(alert_id: UUID, at: float) -> None:
         manual.unacknowledge(session, alert_id, get_settings(), minutes(at))
 
 
-def test_reminders_go_on_once_an_acknowledgement_is_taken_back(feed: Feed) -> None:
+def test_reminders_continue_once_an_acknowledgement_is_taken_back(feed: Feed) -> None:
     make_rule(renotify_minutes=30, resolve_after_minutes=600)
     fail_at(feed, 1)
     acknowledge(only_alert().id)
@@ -277,7 +275,7 @@ def test_reminders_go_on_once_an_acknowledgement_is_taken_back(feed: Feed) -> No
     assert notification_times() == [("firing", 1), ("update", 42)]
 
 
-def test_what_was_acknowledged_before_anybody_heard_of_it_is_told_once_that_is_taken_back(feed: Feed) -> None:
+def test_an_alert_acknowledged_before_any_notification_notifies_once_unacknowledged(feed: Feed) -> None:
     make_rule(resolve_after_minutes=1, cooldown_minutes=60)
     fail_at(feed, 1)
     pass_time(feed, 5)
@@ -291,7 +289,7 @@ def test_what_was_acknowledged_before_anybody_heard_of_it_is_told_once_that_is_t
     assert notification_times()[-1] == ("firing", 64)
 
 
-def test_an_acknowledgement_for_a_while_ends_and_reminders_go_on(feed: Feed) -> None:
+def test_an_acknowledgement_for_a_while_ends_and_reminders_continue(feed: Feed) -> None:
     make_rule(renotify_minutes=10, resolve_after_minutes=600)
     fail_at(feed, 1)
     with session_scope() as session:
@@ -330,7 +328,7 @@ def test_an_acknowledgement_for_a_while_ends_while_a_silence_holds(feed: Feed) -
     assert notification_times() == [("firing", 1), ("update", 40)]
 
 
-def test_what_resolves_while_it_is_acknowledged_for_a_while_stays_resolved(feed: Feed) -> None:
+def test_an_alert_that_resolves_during_a_timed_acknowledgement_stays_resolved(feed: Feed) -> None:
     make_rule(resolve_after_minutes=10)
     fail_at(feed, 1)
     with session_scope() as session:

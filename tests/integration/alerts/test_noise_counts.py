@@ -28,7 +28,7 @@ def started() -> Feed:
     return feed
 
 
-def test_what_begins_to_withhold_an_alert_counts_once(database: str) -> None:
+def test_each_start_of_withholding_an_alert_counts_once(database: str) -> None:
     feed = started()
     make_rule(**LASTING)
     silence(0, 3)
@@ -50,7 +50,7 @@ def test_an_alert_that_another_explains_counts_as_withheld(database: str) -> Non
     assert counted("alerts_withheld") == {"dependency": 1}
 
 
-def test_what_goes_out_in_a_bundle_and_what_escalates_is_counted(database: str) -> None:
+def test_bundled_and_escalated_firings_are_counted(database: str) -> None:
     feed = started()
     make_action(bundle_seconds=60)
     make_action(after_minutes=2)

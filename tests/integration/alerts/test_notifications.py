@@ -59,7 +59,7 @@ def test_an_acknowledged_alert_is_told_no_more_until_it_resolves(feed: Feed) -> 
     assert [kind for kind, _ in notifications()] == ["firing", "resolved"]
 
 
-def test_what_fires_again_within_the_cooldown_is_told_when_it_is_over(feed: Feed) -> None:
+def test_an_alert_that_fires_again_within_the_cooldown_notifies_after_it(feed: Feed) -> None:
     make_action()
     make_rule(resolve_after_minutes=2, cooldown_minutes=10)
     feed.store([log(1, minutes(1))], minutes(1))
@@ -74,7 +74,7 @@ def test_what_fires_again_within_the_cooldown_is_told_when_it_is_over(feed: Feed
     assert notifications()[2:] == [("firing", minutes(11))]
 
 
-def test_what_fired_and_resolved_within_the_cooldown_is_never_told(feed: Feed) -> None:
+def test_an_alert_that_fires_and_resolves_within_the_cooldown_never_notifies(feed: Feed) -> None:
     make_action()
     make_rule(resolve_after_minutes=2, cooldown_minutes=10)
     for minute in (1, 4):
@@ -99,7 +99,7 @@ def test_a_firing_that_nobody_was_there_for_begins_no_cooldown(feed: Feed) -> No
     assert notifications() == [("firing", minutes(4))]
 
 
-def test_an_alert_about_something_old_is_late_and_told_to_nobody_until_something_new_comes(feed: Feed) -> None:
+def test_an_alert_about_something_old_is_late_and_notifies_nobody_until_something_new_comes(feed: Feed) -> None:
     make_action()
     make_rule(resolve_after_minutes=1440)
     feed.store([log(1, minutes(1))], minutes(1500))
@@ -132,7 +132,7 @@ def test_a_silence_holds_firing_and_update_until_it_ends(feed: Feed) -> None:
     assert notifications()[1:] == [("firing", minutes(60))]
 
 
-def test_an_alert_that_somebody_took_under_a_silence_is_not_told_when_it_ends(feed: Feed) -> None:
+def test_an_alert_acknowledged_during_a_silence_does_not_notify_when_it_ends(feed: Feed) -> None:
     make_action()
     make_rule(resolve_after_minutes=600)
     with session_scope() as session:
@@ -160,7 +160,7 @@ def test_a_silence_that_begins_marks_what_fires_already_and_does_not_hold_its_en
     assert [kind for kind, _ in notifications()] == ["firing", "resolved"]
 
 
-def test_an_action_that_wants_no_firing_is_told_of_the_end_all_the_same(feed: Feed) -> None:
+def test_an_action_that_wants_no_firing_gets_the_resolve(feed: Feed) -> None:
     make_action(notify_on=["resolved"])
     make_rule(resolve_after_minutes=10)
     feed.store([log(1, minutes(1))], minutes(1))
@@ -181,7 +181,7 @@ def test_an_action_that_wants_no_firing_is_told_of_the_end_all_the_same(feed: Fe
         ({"config": {"url": "https://hooks.example.com/moved"}}, ["firing", "resolved"]),
     ],
 )
-def test_who_was_told_of_the_firing_is_told_of_the_end_whatever_the_action_serves_since(
+def test_receivers_of_the_firing_get_the_resolve_after_the_action_changes(
     feed: Feed, change: dict[str, Any], kinds: list[str]
 ) -> None:
     action_id = make_action()
@@ -198,7 +198,7 @@ def test_who_was_told_of_the_firing_is_told_of_the_end_whatever_the_action_serve
 
 
 @pytest.mark.parametrize("notify_on", [["firing", "resolved"], ["resolved"]])
-def test_an_action_made_after_the_firing_is_not_told_of_the_end(feed: Feed, notify_on: list[str]) -> None:
+def test_an_action_created_after_the_firing_gets_no_resolve(feed: Feed, notify_on: list[str]) -> None:
     make_rule(resolve_after_minutes=10)
     feed.store([log(1, minutes(1))], minutes(1))
     evaluate(minutes(1))
@@ -242,7 +242,7 @@ def test_deleting_a_rule_keeps_its_alerts(feed: Feed) -> None:
     assert (only_alert().resolve_reason, only_alert().rule_name) == ("rule_deleted", "Rule")
 
 
-def test_an_alert_ended_by_hand_fires_again_with_the_next_match(feed: Feed) -> None:
+def test_an_alert_resolved_manually_fires_again_with_the_next_match(feed: Feed) -> None:
     make_rule()
     feed.store([log(1, minutes(1))], minutes(1))
     evaluate(minutes(1))
@@ -261,7 +261,7 @@ def test_an_alert_ended_by_hand_fires_again_with_the_next_match(feed: Feed) -> N
         assert [each.started_at for each in open_alerts] == [minutes(4)]
 
 
-def test_a_condition_over_time_ended_by_hand_fires_again_only_once_it_was_false(feed: Feed) -> None:
+def test_a_condition_over_time_resolved_manually_fires_only_once_it_was_false(feed: Feed) -> None:
     make_rule(pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 5})
 
     def started() -> list[datetime]:

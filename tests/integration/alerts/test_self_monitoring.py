@@ -86,7 +86,7 @@ def feed(database: str) -> Feed:
     ("name", "break_it", "mend_it"),
     [("Deliveries are overdue", enqueue_delivery, deliver), ("Action disabled", switch_off, switch_on)],
 )
-def test_what_is_wrong_with_deliveries_is_told_once_and_resolves_when_it_is_mended(
+def test_the_alert_about_deliveries_notifies_once_and_resolves_when_they_work(
     feed: Feed, name: str, break_it: Callable[[UUID], None], mend_it: Callable[[UUID], None]
 ) -> None:
     broken, other = make_action(rule_id=str(make_rule())), make_action()
@@ -129,7 +129,7 @@ def test_a_silence_of_every_rule_holds_built_in_alerts_too(
     assert [kind for _, kind in notifications()] == ["firing"]
 
 
-def test_a_built_in_alert_ended_by_hand_fires_again_only_once_all_was_well_in_between(feed: Feed) -> None:
+def test_a_built_in_alert_resolved_manually_fires_again_only_once_all_was_well_in_between(feed: Feed) -> None:
     evaluate(minutes(16))
     with session_scope() as session:
         manual.resolve(session, session.scalars(select(Alert.id)).one(), "ann", None, get_settings(), minutes(17))

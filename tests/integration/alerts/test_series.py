@@ -57,7 +57,7 @@ def test_it_goes_from_three_windows_before_the_alert_to_its_end(feed: Feed) -> N
     assert series_of(only_alert(), 90).limit == 3.0
 
 
-def test_what_was_not_read_is_not_known_and_nothing_was_before_the_rule(feed: Feed) -> None:
+def test_unread_minutes_are_unknown_and_those_before_the_rule_are_empty(feed: Feed) -> None:
     make_rule(condition=THRESHOLD)
     feed.store([log(1, minutes(-1))], minutes(0))
     fail_at(feed, 4, 5, 6)

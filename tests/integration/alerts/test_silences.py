@@ -35,7 +35,7 @@ def feed(database: str) -> Feed:
     ("until", "deleted_at", "told_then"),
     [(8, None, 11), (20, None, 20), (20, 9, 11), (20, 15, 15)],
 )
-def test_what_cooldown_and_silence_hold_is_told_when_both_are_over(
+def test_an_alert_withheld_by_cooldown_and_silence_notifies_when_both_are_over(
     feed: Feed, until: float, deleted_at: float | None, told_then: float
 ) -> None:
     make_rule(resolve_after_minutes=2, cooldown_minutes=10, renotify_minutes=None)
@@ -71,7 +71,7 @@ def test_of_two_silences_the_longer_one_decides(feed: Feed) -> None:
     assert notification_times() == [("firing", 20)]
 
 
-def test_what_fired_and_resolved_within_a_silence_is_told_to_nobody(feed: Feed) -> None:
+def test_an_alert_that_fires_and_resolves_within_a_silence_notifies_nobody(feed: Feed) -> None:
     make_action(notify_on=["resolved"])
     make_rule(resolve_after_minutes=10)
     make_rule(pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 5})
@@ -138,7 +138,7 @@ BERLIN = {"timezone": "Europe/Berlin", "days": [], "start": "22:00", "end": "06:
         (minutes(1), BERLIN | {"start": "03:00", "end": "03:30"}, "repeat"),
     ],
 )
-def test_times_that_cannot_be_used_are_refused(
+def test_invalid_times_are_refused(
     feed: Feed, ends_at: datetime | None, repeat: dict[str, Any] | None, field: str
 ) -> None:
     with session_scope() as session, pytest.raises(InvalidInput) as refused:

@@ -73,7 +73,7 @@ async def test_a_key_is_its_sid_and_its_secret_together(api: Api) -> None:
         ({"colour": "blue"}, "colour"),
     ],
 )
-async def test_what_cannot_be_used_is_refused_at_its_field(api: Api, changes: dict[str, Any], field: str) -> None:
+async def test_an_invalid_value_is_rejected_at_its_field(api: Api, changes: dict[str, Any], field: str) -> None:
     assert fields(await api.post("/api/accounts", json=BODY | changes)) == [field]
 
 

@@ -62,7 +62,7 @@ async def test_alerts_are_filtered(api: Api, alert_id: str) -> None:
         assert (await api.get(f"/api/alerts?{query}")).json()["items"] == [], query
 
 
-async def test_an_alert_is_taken_and_ended_once(api: Api, alert_id: str) -> None:
+async def test_an_alert_is_acknowledged_and_resolved_once(api: Api, alert_id: str) -> None:
     taken = await api.post(f"/api/alerts/{alert_id}/acknowledge", json={"by": "maria", "note": "on it"})
     assert (taken.status_code, taken.json()["status"]) == (200, "acknowledged")
     assert (taken.json()["acknowledged_by"], taken.json()["note"]) == ("maria", "on it")
@@ -82,9 +82,7 @@ async def test_without_a_name_the_key_has_taken_it(api: Api, alert_id: str) -> N
     assert answer.json()["acknowledged_by"] == "API_KEY"
 
 
-async def test_an_alert_stays_with_who_took_it_first_and_the_audit_keeps_who_came_second(
-    api: Api, alert_id: str
-) -> None:
+async def test_the_first_acknowledgement_stays_and_the_audit_records_the_second(api: Api, alert_id: str) -> None:
     url = f"/api/alerts/{alert_id}/acknowledge"
     first = (await api.post(url, json={"by": "bob", "note": "on it"})).json()
     for again in ({}, {"by": "bob", "note": "still"}, {"by": "eve", "note": "me too"}):
@@ -97,7 +95,7 @@ async def test_an_alert_stays_with_who_took_it_first_and_the_audit_keeps_who_cam
     assert (entry["after"]["acknowledged_by"], entry["after"]["sent"]) == ("bob", {"by": "eve"})
 
 
-async def test_a_remark_that_cannot_be_is_refused(api: Api, alert_id: str) -> None:
+async def test_an_invalid_note_is_rejected(api: Api, alert_id: str) -> None:
     url = f"/api/alerts/{alert_id}/acknowledge"
     assert fields(await api.post(url, json={"by": ""})) == ["by"]
     assert fields(await api.post(url, json={"note": 5})) == ["note"]
@@ -137,7 +135,7 @@ async def test_a_test_of_an_action_answers_with_its_deliveries_whatever_becomes_
     assert "SMTP_HOST" in delivery["attempts"][0]["error"]
 
 
-async def test_what_the_logs_have_in_common_is_told_with_why_it_may_not_be(api: Api, alert_id: str) -> None:
+async def test_the_endpoint_returns_shared_traits_or_why_there_are_none(api: Api, alert_id: str) -> None:
     url = f"/api/alerts/{alert_id}/common"
     assert (await api.get(url)).json() == {
         "matched": 3,

@@ -49,7 +49,7 @@ def is_problem(answer: httpx.Response, status: int) -> bool:
         ({"role": "admin"}, "role"),
     ],
 )
-async def test_a_rule_that_cannot_be_used_is_refused_at_the_field(api: Api, change: dict[str, Any], field: str) -> None:
+async def test_an_invalid_rule_is_refused_at_the_field(api: Api, change: dict[str, Any], field: str) -> None:
     made = (await api.post("/api/rules", json=RULE)).json()
     before = (await api.get("/api/rules")).json()
     assert fields(await api.post("/api/rules", json=RULE | change)) == [field]
@@ -77,7 +77,7 @@ async def test_a_rule_that_cannot_be_used_is_refused_at_the_field(api: Api, chan
         (b" " * ((1 << 20) + 1), 413),
     ],
 )
-async def test_a_body_that_cannot_be_read_is_refused(api: Api, body: bytes, status: int) -> None:
+async def test_an_unreadable_body_is_refused(api: Api, body: bytes, status: int) -> None:
     for path in ("/api/rules", "/api/actions", "/api/keys", "/api/silences"):
         assert is_problem(await api.post(path, content=body, headers=JSON), status), path
 
@@ -119,7 +119,7 @@ async def test_a_body_of_another_kind_is_refused(api: Api, headers: dict[str, st
         ("a%00b=1", ["query"]),
     ],
 )
-async def test_a_query_that_cannot_be_read_is_refused_at_the_parameter(api: Api, query: str, named: list[str]) -> None:
+async def test_an_unreadable_query_is_refused_at_the_parameter(api: Api, query: str, named: list[str]) -> None:
     assert fields(await api.get(f"/api/logs?{query}")) == named
 
 
@@ -185,7 +185,7 @@ NO_TIME = "must be a time of day, such as 22:00"
         ("/api/rules", RULE | {"schedule": REPEAT | {"timezone": "utc+1"}}, "schedule.timezone", NO_ZONE),
     ],
 )
-async def test_a_local_time_that_cannot_be_used_is_refused_in_one_sentence(
+async def test_an_invalid_local_time_is_refused_in_one_sentence(
     api: Api, path: str, body: dict[str, Any], field: str, message: str
 ) -> None:
     answer = await api.post(path, json=body)
@@ -256,7 +256,7 @@ ASTRAY: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-async def test_an_action_that_leads_astray_is_refused_at_every_door(api: Api) -> None:
+async def test_an_action_that_leads_to_a_forbidden_address_is_refused_at_every_door(api: Api) -> None:
     plain: dict[str, Any] = {"webhook": HOOK, "email": {"recipients": OPS}, "apprise": {"urls": ["json://h.example/"]}}
     made = {}
     for kind, config in plain.items():

@@ -328,7 +328,7 @@ async def test_an_unescaped_plus_finds_what_an_escaped_one_finds(api: Api, feed:
     )
 
 
-async def test_the_next_page_of_an_age_goes_on(api: Api, feed: Feed) -> None:
+async def test_the_next_page_of_an_age_continues(api: Api, feed: Feed) -> None:
     now = utc_now()
     feed.store([log(number, now - timedelta(minutes=number)) for number in range(1, 4)], now)
     seen: list[str] = []

@@ -26,7 +26,7 @@ async def test_a_rule_is_tried_and_nothing_is_stored(api: Api) -> None:
     assert (await api.get("/api/alerts")).json()["items"] == []
 
 
-async def test_a_span_or_rule_that_cannot_be_used_is_refused_at_the_field(api: Api) -> None:
+async def test_an_invalid_span_or_rule_is_refused_at_the_field(api: Api) -> None:
     assert fields(await api.post("/api/rules/preview", json=RULE)) == ["since"]
     unknown = RULE | SPAN | {"depends_on": [EXAMPLE_ID]}
     assert fields(await api.post("/api/rules/preview", json=unknown)) == ["depends_on"]

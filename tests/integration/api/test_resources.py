@@ -112,9 +112,7 @@ async def test_a_request_that_was_refused_may_be_sent_again_with_its_key(api: Ap
     assert (await api.post("/api/rules", json=RULE, headers=headers)).status_code == 201
 
 
-async def test_a_test_that_is_under_way_keeps_its_key_and_no_transaction(
-    api: Api, environment: pytest.MonkeyPatch
-) -> None:
+async def test_a_running_test_keeps_its_key_and_no_transaction(api: Api, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
     forget()
     begun, go_on = threading.Event(), threading.Event()
@@ -197,7 +195,7 @@ async def test_a_silence_names_values_as_groups_have_them(api: Api, code: object
         ({"role": 1}, "role"),
     ],
 )
-async def test_a_silence_that_cannot_be_is_refused(api: Api, change: dict[str, Any], field: str) -> None:
+async def test_an_impossible_silence_is_refused(api: Api, change: dict[str, Any], field: str) -> None:
     named = fields(await api.post("/api/silences", json={"ends_at": TOMORROW} | change))
     assert {name.split(".str")[0].split(".int")[0] for name in named} == {field}
 
@@ -259,7 +257,7 @@ async def test_a_group_of_a_silence_that_cannot_be_is_named_by_its_path(api: Api
         ({"config": EMAIL["config"] | {"to": 1}}, "config.to", "is not known here"),
     ],
 )
-async def test_an_action_that_cannot_be_is_refused_in_our_words(
+async def test_an_impossible_action_is_rejected_with_a_clear_message(
     api: Api, change: dict[str, Any], field: str, message: str
 ) -> None:
     (error,) = (await api.post("/api/actions", json=EMAIL | change)).json()["errors"]

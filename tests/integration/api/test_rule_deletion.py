@@ -31,7 +31,7 @@ async def test_each_rule_that_depended_on_it_has_an_entry(api: Api) -> None:
     assert entries[2][:2] == ("rule.delete", f"rule:{cause}")
 
 
-async def test_what_an_import_prunes_changes_what_depends_on_it(api: Api) -> None:
+async def test_pruning_a_rule_removes_it_from_its_dependents(api: Api) -> None:
     await import_document(api, "version: 1\nrules:\n  - {slug: cause, name: A, log_type: call, pattern_type: any}\n")
     cause = (await api.get("/api/rules")).json()["items"][0]["id"]
     dependent = await make(api, cause)

@@ -62,7 +62,7 @@ async def test_every_call_needs_a_key_of_its_scope(api: Api) -> None:
                 assert answer.status_code < 500, (method, path, answer.text)
 
 
-async def test_what_is_wrong_with_a_key_is_not_told(api: Api) -> None:
+async def test_the_reason_for_rejecting_a_key_is_not_revealed(api: Api) -> None:
     key = await api.key(Scope.READ)
     mistyped = key[:-1] + ("A" if key[-1] != "A" else "B")
     (made,) = (await api.get("/api/keys")).json()["items"]

@@ -115,9 +115,7 @@ def test_a_database_that_comes_back_is_used_again(postgres: Postgres, database: 
         ("POLL_INTERVAL_SECONDS", "canary", "POLL_INTERVAL_SECONDS"),
     ],
 )
-def test_a_setting_that_cannot_be_used_stops_the_start_with_one_line(
-    settings: object, name: str, value: str, wanted: str
-) -> None:
+def test_an_invalid_setting_stops_the_start_with_one_line(settings: object, name: str, value: str, wanted: str) -> None:
     command = [sys.executable, "-m", "uvicorn", "app.api.main:app", "--port", str(free_port())]
     done = subprocess.run(
         command, env=os.environ | {name: value}, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False

@@ -67,7 +67,7 @@ async def test_a_document_is_brought_once_and_a_dry_run_changes_nothing(api: Api
     assert before[0][0]["filters"] == {"to_country": ["NO", "GB"], "from": ["+14155550100"]}
 
 
-async def test_what_is_exported_is_imported_without_a_change(api: Api) -> None:
+async def test_an_export_is_imported_without_a_change(api: Api) -> None:
     await import_document(api, DOCUMENT)
     await api.post("/api/rules", json=RULE)
     await api.post("/api/actions", json=WEBHOOK)
@@ -165,7 +165,7 @@ async def test_every_kind_of_entry_and_of_text_goes_out_and_comes_back(api: Api)
     assert await import_document(api, (await api.get("/api/export")).text) == []
 
 
-async def test_secrets_go_out_masked_or_by_reference(api: Api) -> None:
+async def test_secrets_are_exported_masked_or_by_reference(api: Api) -> None:
     await import_document(api, DOCUMENT)
     await api.post("/api/actions", json=WEBHOOK)
     answer = await api.get("/api/export")
@@ -243,7 +243,7 @@ async def test_one_bad_entry_keeps_all_out_and_each_fault_is_named(api: Api) -> 
         ("[" * 100_000, "body"),
     ],
 )
-async def test_a_document_that_cannot_be_used_is_refused(api: Api, document: str, field: str) -> None:
+async def test_an_invalid_document_is_refused(api: Api, document: str, field: str) -> None:
     assert fields(await api.post("/api/import", content=document, headers=YAML)) == [field]
 
 

@@ -45,7 +45,7 @@ async def test_an_account_that_is_not_watched_is_warned_of(api: Api) -> None:
     assert "warnings" not in (await api.get(f"/api/logs?account_sid={ACCOUNT}")).json()
 
 
-async def test_a_country_is_taken_in_any_case_and_no_other_word(api: Api) -> None:
+async def test_a_country_is_accepted_in_any_case_and_no_other_word(api: Api) -> None:
     made = (await api.post("/api/rules", json=RULE | {"filters": {"to_country": ["gb"]}})).json()
     assert made["filters"] == {"to_country": ["GB"]}
     for address, span in (("/api/rules", {}), ("/api/rules/preview", {"since": "1h"})):
@@ -66,7 +66,7 @@ async def test_a_window_that_never_fits_its_schedule_is_refused(api: Api) -> Non
     assert fields(answer) == ["condition.window_minutes"]
 
 
-async def test_what_was_stored_before_a_check_can_still_be_edited_otherwise(api: Api) -> None:
+async def test_a_rule_stored_before_a_check_can_still_be_edited(api: Api) -> None:
     made = (await api.post("/api/rules", json=RULE)).json()
     url = f"/api/rules/{made['id']}"
     with session_scope() as session:

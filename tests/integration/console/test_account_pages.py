@@ -67,7 +67,7 @@ async def test_an_account_is_added_and_its_secrets_are_never_written_back(browse
         assert TOKEN not in page
 
 
-async def test_a_form_that_cannot_be_used_keeps_all_but_the_secrets(browser: Browser) -> None:
+async def test_an_invalid_form_keeps_all_but_the_secrets(browser: Browser) -> None:
     await browser.sign_in()
     answer = await browser.submit("/accounts", sid="AC1", friendly_name="Kept", auth_token=TOKEN, enabled="yes")
     assert answer.status_code == 422

@@ -51,7 +51,7 @@ async def test_an_action_is_created_by_its_form(browser: Browser, api: Api) -> N
     assert (await api.get("/api/audit")).json()["items"][0]["action"] == "action.create"
 
 
-async def test_what_cannot_be_used_is_said_at_its_field_and_what_was_typed_stays(browser: Browser, api: Api) -> None:
+async def test_an_invalid_value_is_reported_at_its_field_and_the_typed_values_stay(browser: Browser, api: Api) -> None:
     await browser.sign_in()
     answer = await browser.submit("/actions", **MAIL | {"recipients": "ops@example.com\nnobody"})
     assert answer.status_code == 422

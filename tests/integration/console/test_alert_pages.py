@@ -104,7 +104,7 @@ async def test_a_note_stands_in_what_happened_as_text(browser: Browser) -> None:
     assert (await browser.submit(f"/alerts/{alert_id}/notes", note=" ")).status_code == 422
 
 
-async def test_whoever_comes_second_reads_who_was_first(browser: Browser) -> None:
+async def test_the_second_acknowledgement_shows_the_first(browser: Browser) -> None:
     alert_id = make_alert()
     await browser.sign_in()
     await browser.submit(f"/alerts/{alert_id}/acknowledge")
@@ -328,7 +328,7 @@ async def test_a_resolved_alert_in_the_list_says_when_it_ended_and_how_long_it_t
         assert 'href="/alerts?tab=resolved" aria-current="true"' in page, address
 
 
-async def test_the_end_of_an_alert_names_who_resolved_it_by_hand(browser: Browser) -> None:
+async def test_the_end_of_an_alert_names_who_resolved_it_manually(browser: Browser) -> None:
     alert_id = make_alert()
     await browser.sign_in()
     await browser.submit(f"/alerts/{alert_id}/resolve")

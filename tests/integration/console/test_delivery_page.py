@@ -88,7 +88,7 @@ def test_worse_needs_enough_messages_and_half_as_much_again(
 
 
 @pytest.mark.usefixtures("cold_caches")
-async def test_foreign_text_is_shown_as_text_and_nothing_and_too_much_are_said(
+async def test_untrusted_text_is_shown_as_text_and_nothing_and_too_much_are_said(
     browser: Browser, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await browser.sign_in()

@@ -89,7 +89,7 @@ async def test_each_rule_that_the_page_offers_is_saved_as_the_api_gives_it(brows
         assert {name: saved[name] for name in plain} == plain
 
 
-async def test_a_rule_of_the_page_alerts_when_it_goes_on(browser: Browser, api: Api) -> None:
+async def test_a_rule_of_the_page_alerts_when_it_continues(browser: Browser, api: Api) -> None:
     feed = pump()
     await browser.sign_in()
     (address,) = [each for each in rule_addresses((await browser.get("/fraud")).text) if "startsWith" in each]
@@ -151,7 +151,7 @@ async def test_odd_spans_are_answered(api: Api, since: str, until: str, status: 
 
 
 @pytest.mark.usefixtures("cold_caches")
-async def test_nothing_and_too_much_are_said(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_empty_and_oversized_results_are_explained(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     await browser.sign_in()
     page = (await browser.get("/fraud")).text
     assert "Nothing looks like fraud" in page

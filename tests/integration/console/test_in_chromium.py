@@ -159,7 +159,7 @@ def test_a_part_that_cannot_be_refreshed_says_so(shown: System, browser: Browser
 
 
 @pytest.mark.parametrize("width", [360, 390, 800, 1280])
-def test_what_a_menu_of_an_alert_opens_lies_inside_the_window(shown: System, browser: Browser, width: int) -> None:
+def test_the_menus_of_an_alert_open_inside_the_window(shown: System, browser: Browser, width: int) -> None:
     alert = next(address for address in shown.addresses if address.startswith("/alerts/"))
     with signed_in(browser, shown.url, width) as (page, _):
         page.goto(shown.url + alert)
@@ -244,7 +244,7 @@ def test_whoever_types_a_rule_sees_it_as_a_sentence_before_it_is_saved(own: Syst
         page.wait_for_url(re.compile("/rules(/[0-9a-f-]{36})?$"))
 
 
-def test_a_note_that_was_refused_is_kept_and_the_page_goes_on_refreshing(own: System, browser: Browser) -> None:
+def test_a_note_that_was_refused_is_kept_and_the_page_continues_refreshing(own: System, browser: Browser) -> None:
     alert = f"{own.url}/alerts/{make_alert()}"
     with signed_in(browser, own.url, 360) as (page, _):
         page.goto(alert)

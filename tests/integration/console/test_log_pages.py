@@ -95,7 +95,7 @@ async def test_a_form_that_was_filled_in_partly_becomes_a_clean_address(browser:
     assert "05:30" in page
 
 
-async def test_a_filter_that_cannot_be_used_is_said_and_the_rest_works(browser: Browser) -> None:
+async def test_an_invalid_filter_is_reported_and_the_others_apply(browser: Browser) -> None:
     feed()
     await browser.sign_in()
     page = (await browser.get("/logs?status=FAILED!&to_country=US")).text

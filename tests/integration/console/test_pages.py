@@ -317,7 +317,7 @@ async def test_filters_by_ids_say_what_these_stand_for(browser: Browser, api: Ap
     assert f"rule: {unknown}" in (await browser.get(f"/alerts?rule_id={unknown}")).text
 
 
-async def test_what_answers_a_form_refreshes_from_a_page(browser: Browser) -> None:
+async def test_the_response_to_a_form_refreshes_from_a_page(browser: Browser) -> None:
     await browser.sign_in()
     assert 'data-from="/rules"' in (await browser.submit("/rules/preview")).text
     refused = await browser.submit("/deliveries/retry")

@@ -75,7 +75,7 @@ async def test_a_wrong_key_is_refused_and_not_repeated(browser: Browser) -> None
 
 
 @pytest.mark.parametrize("text", ["Grüße", "gp_" + "é" * 58, "\u0661\u0662"])
-async def test_a_key_a_token_or_a_cookie_of_foreign_text_is_refused_like_a_wrong_one(
+async def test_a_key_a_token_or_a_cookie_of_untrusted_text_is_refused_like_a_wrong_one(
     browser: Browser, text: str
 ) -> None:
     assert (await browser.sign_in(text)).status_code == 401
@@ -158,7 +158,7 @@ async def test_a_form_from_another_site_is_refused(browser: Browser, headers: di
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "http://localhost:8000"}, {"Sec-Fetch-Site": "same-origin"}])
-async def test_a_form_of_our_own_is_taken(browser: Browser, headers: dict[str, str]) -> None:
+async def test_a_form_of_our_own_is_accepted(browser: Browser, headers: dict[str, str]) -> None:
     await browser.sign_in()
     token = await browser.csrf()
     assert leads_to(await browser.post("/sign-out", data={"csrf": token}, headers=headers)) == "/sign-in"

@@ -118,7 +118,7 @@ def test_ratio_of_final_logs_fires_and_clears(feed: Feed) -> None:
     assert notification_types() == [(minutes(15), minutes(16), 3, "cleared")]
 
 
-def test_a_ratio_with_a_lower_limit_goes_on_between_the_two(feed: Feed) -> None:
+def test_a_ratio_with_a_lower_limit_continues_between_the_two(feed: Feed) -> None:
     lower = {"resolve_percent": 30}
     make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 2, "settle_minutes": 0} | lower)
     good = {"status": "delivered", "error_code": None}
@@ -130,7 +130,7 @@ def test_a_ratio_with_a_lower_limit_goes_on_between_the_two(feed: Feed) -> None:
     assert [row[:2] for row in notification_types()] == [(minutes(10), minutes(14))]
 
 
-def test_a_ratio_that_was_ended_by_hand_waits_for_the_lower_limit(feed: Feed) -> None:
+def test_a_manually_resolved_ratio_waits_for_the_lower_limit(feed: Feed) -> None:
     lower = {"resolve_percent": 30}
     make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 2, "settle_minutes": 0} | lower)
     good = {"status": "delivered", "error_code": None}
@@ -307,7 +307,7 @@ def test_new_value_learns_silently_what_is_stored_when_the_rule_is_made(feed: Fe
     assert notification_types() == [(minutes(2), minutes(33), 2, "quiet")]
 
 
-def test_a_value_that_was_there_before_what_is_held_is_not_new_any_more(feed: Feed) -> None:
+def test_a_pending_new_value_is_not_new_once_an_earlier_match_arrives(feed: Feed) -> None:
     make_rule({"type": "new_value", "field": "error_code", "lookback_days": 30}, resolve_after_minutes=10)
     feed.store([log(1, minutes(1)), log(2, minutes(60), error_code=30007)], minutes(61))
     evaluate(minutes(61))
@@ -328,7 +328,7 @@ def test_a_value_that_comes_between_two_runs_of_it_is_judged_by_the_run_before_i
     assert [each[0] for each in notification_types()] == [minutes(1), minutes(3 * days)]
 
 
-def test_what_opened_nothing_when_it_came_joins_what_a_late_match_opens(feed: Feed) -> None:
+def test_a_match_that_opened_nothing_joins_the_episode_of_a_late_match(feed: Feed) -> None:
     schedule = {"timezone": "UTC", "days": ["mon"], "start": "00:00", "end": "06:20"}
     make_rule({"type": "each"}, resolve_after_minutes=30, schedule=schedule)
     feed.store([log(1, minutes(20))], minutes(21))

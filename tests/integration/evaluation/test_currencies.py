@@ -112,7 +112,7 @@ def test_an_account_with_one_currency_is_told_as_ever() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_what_was_counted_before_units_were_still_counts() -> None:
+def test_counts_without_a_unit_still_count() -> None:
     case = SpendCase()
     case.feed.store([Price(30, "USD", 30).record(1)], minutes(31))
     case.evaluate(minutes(31))

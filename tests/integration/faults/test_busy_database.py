@@ -60,7 +60,7 @@ def _somebody_waits() -> bool:
         return bool(session.scalar(text(waiting)))
 
 
-def test_a_request_that_got_entangled_is_handled_again(database: str, rule: str) -> None:
+def test_a_request_that_hit_a_conflict_is_handled_again(database: str, rule: str) -> None:
     with serving(make_app()) as address:
         path = f"{address}/api/rules/{rule}"
 
@@ -73,7 +73,7 @@ def test_a_request_that_got_entangled_is_handled_again(database: str, rule: str)
         assert session.scalar(text("SELECT count(*) FROM audit_entries WHERE action = 'rule.update'")) == 1
 
 
-def test_work_that_got_entangled_is_done_again(database: str, rule: str) -> None:
+def test_work_that_hit_a_conflict_is_done_again(database: str, rule: str) -> None:
     tries = []
 
     def work() -> None:
@@ -86,7 +86,7 @@ def test_work_that_got_entangled_is_done_again(database: str, rule: str) -> None
     assert len(tries) == 2
 
 
-def test_work_that_always_gets_entangled_is_given_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_that_always_hits_conflicts_is_given_up(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db_retry, "CONFLICT_WAITS_SECONDS", (0, 0, 0))
     tries = []
 

@@ -31,7 +31,7 @@ def _times(column: object) -> Iterator[datetime]:
 
 
 @WRONG
-def test_what_it_writes_is_of_this_moment_and_nothing_is_missed(rig: CrashRig, wrong: timedelta) -> None:
+def test_written_records_are_of_now_and_none_is_missed(rig: CrashRig, wrong: timedelta) -> None:
     for stage in ("poll", "evaluate", "deliver"):
         assert rig.stages.run(stage, clock_ahead=wrong) == 0
     rig.check_in_the_end()

@@ -25,7 +25,7 @@ DELIVER = ("claimed", "sent", "recording", "recorded")
 
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("point", POLL)
-def test_a_poll_that_is_killed_is_made_up_for(rig: CrashRig, point: str, number: int) -> None:
+def test_a_killed_poll_is_repeated(rig: CrashRig, point: str, number: int) -> None:
     assert rig.stages.run("poll", f"poll.{point}:{number}") == KILLED
     rig.check_always()
     rig.go_on()
@@ -56,7 +56,7 @@ def _messages_complete_until() -> datetime | None:
     ("point", "number"),
     [("between", 1), ("before_commit", 1), ("before_commit", 2), ("after_commit", 1), ("after_commit", 2)],
 )
-def test_an_evaluation_that_is_killed_is_made_up_for(rig: CrashRig, point: str, number: int) -> None:
+def test_a_killed_evaluation_is_repeated(rig: CrashRig, point: str, number: int) -> None:
     assert rig.stages.run("poll") == 0
     assert rig.stages.run("evaluate", f"evaluate.{point}:{number}") == KILLED
     rig.check_always()
@@ -107,7 +107,7 @@ def _statuses(sid: str) -> list[str]:
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit"])
-def test_a_second_look_that_is_killed_is_made_up_for(rig: CrashRig, point: str) -> None:
+def test_a_killed_reread_is_repeated(rig: CrashRig, point: str) -> None:
     sid = _sent_message(rig)
     assert rig.stages.run("poll") == 0  # the first sweep of the list
     rig.simulator.change(sid, status="undelivered", error_code=30003)
@@ -154,7 +154,7 @@ def test_a_minute_whose_judging_is_killed_is_judged_once(rig: CrashRig, point: s
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit"])
-def test_a_clean_up_that_is_killed_is_made_up_for(rig: CrashRig, point: str) -> None:
+def test_a_killed_cleanup_is_repeated(rig: CrashRig, point: str) -> None:
     assert rig.stages.run("clean", f"retention.{point}") == KILLED
     rig.go_on()
     assert rig.stages.run("clean") == 0
@@ -162,9 +162,7 @@ def test_a_clean_up_that_is_killed_is_made_up_for(rig: CrashRig, point: str) -> 
 
 
 @pytest.mark.parametrize("point", ["before_commit", "after_commit"])
-def test_a_migration_that_is_killed_is_made_up_for(
-    postgres: Postgres, environment: pytest.MonkeyPatch, point: str
-) -> None:
+def test_a_killed_migration_is_repeated(postgres: Postgres, environment: pytest.MonkeyPatch, point: str) -> None:
     postgres.create_database("killed")
     environment.setenv("DATABASE_URL", postgres.url("killed"))
     forget()

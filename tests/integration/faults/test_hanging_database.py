@@ -78,7 +78,7 @@ def test_requests_are_refused_while_the_database_hangs_and_answered_after_it(pos
     assert set(statuses) == {200, 503}
 
 
-def test_whatever_a_worker_waits_for_ends_when_the_database_hangs(postgres: Postgres, database: str) -> None:
+def test_every_wait_of_a_worker_ends_when_the_database_hangs(postgres: Postgres, database: str) -> None:
     with session_scope() as session:
         session.execute(text("CREATE TABLE waits (line text)"))
 

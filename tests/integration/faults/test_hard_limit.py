@@ -65,7 +65,7 @@ def _works(deployment: Deployment) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_a_poll_that_meets_its_hard_limit_is_killed_and_made_up_for(deployment: Deployment) -> None:
+def test_a_poll_that_meets_its_hard_limit_is_killed_and_repeated(deployment: Deployment) -> None:
     add_messages(deployment.simulator, PAGE + 1, spacing_seconds=0.01, failing=0)
     deployment.simulator.faults.add(FaultKind.STALL, path="PageToken", seconds=HANGS_SECONDS, times=100)
     worker = deployment.children.running["worker"].pid

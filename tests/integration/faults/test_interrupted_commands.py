@@ -49,7 +49,7 @@ def _leased() -> int:
     [(signal.SIGINT, 130), pytest.param(signal.SIGKILL, -signal.SIGKILL, marks=pytest.mark.slow)],
     ids=["Ctrl-C", "SIGKILL"],
 )
-def test_a_backfill_that_is_interrupted_is_gone_on_with(rig: CrashRig, how: signal.Signals, code: int) -> None:
+def test_a_backfill_that_is_interrupted_is_continued(rig: CrashRig, how: signal.Signals, code: int) -> None:
     assert rig.stages.run("poll") == 0
     now, before = utc_now(), len(rig.stored())
     add_messages(rig.simulator, PAST, newest_at=now - timedelta(days=3), spacing_seconds=300, failing=0)

@@ -166,7 +166,7 @@ def test_a_second_beat_doubles_nothing_and_without_any_nothing_is_lost(cluster: 
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
-def test_postgresql_restarts_and_everything_goes_on(cluster: Cluster, how: signal.Signals) -> None:
+def test_postgresql_restarts_and_everything_continues(cluster: Cluster, how: signal.Signals) -> None:
     sid = cluster.fail_a_call()
     cluster.postgres.stop(how)
     try:
@@ -178,7 +178,7 @@ def test_postgresql_restarts_and_everything_goes_on(cluster: Cluster, how: signa
     cluster.wait_until_health_is(200)
 
 
-def test_everything_goes_on_after_postgresql_was_frozen(cluster: Cluster) -> None:
+def test_everything_continues_after_postgresql_was_frozen(cluster: Cluster) -> None:
     cluster.deployment.api.get("/api/alerts").raise_for_status()  # there is a connection in the pool
     with frozen(cluster.postgres.process):
         sid = cluster.fail_a_call()

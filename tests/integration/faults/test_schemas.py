@@ -19,7 +19,7 @@ def _database() -> health.Check:
     return health.examine(get_settings(), utc_now()).checks["database"]
 
 
-def test_processes_that_still_run_go_on_with_the_schema_of_the_next_version(rig: CrashRig) -> None:
+def test_processes_that_still_run_continue_with_the_schema_of_the_next_version(rig: CrashRig) -> None:
     """Its migrations only add: tables, and columns that have a default."""
     with session_scope() as session:
         for name in Base.metadata.tables:

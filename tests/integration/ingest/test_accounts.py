@@ -143,7 +143,7 @@ def test_a_subaccount_that_would_be_found_again_is_disabled_not_deleted(world: W
 
 
 @pytest.mark.parametrize("status", ["suspended", "closed"])
-def test_an_account_that_twilio_stops_is_told_once_and_tried_again_slowly(world: World, status: str) -> None:
+def test_an_account_that_twilio_stops_is_told_once_and_retried_slowly(world: World, status: str) -> None:
     world.poll()
     world.simulator.set_account(status=status)
     for _ in range(24):
@@ -214,7 +214,7 @@ def test_backfills_move_from_when_on_logs_are_known_where_nothing_is_missing_bet
 
 
 @pytest.mark.parametrize("kind", [FaultKind.REFUSED, FaultKind.FOREIGN_LINK, FaultKind.UNAVAILABLE])
-def test_a_backfill_that_is_refused_in_its_middle_goes_on_with_the_next_poll(world: World, kind: FaultKind) -> None:
+def test_a_backfill_that_is_refused_in_its_middle_continues_with_the_next_poll(world: World, kind: FaultKind) -> None:
     old = START - timedelta(days=9)
     sids = {world.simulator.add_message(at=old + timedelta(hours=n)) for n in range(100)}
     world.poll(LogType.MESSAGE)
@@ -268,7 +268,7 @@ def test_requests_of_the_last_hour_are_told(world: World) -> None:
     assert state(world, world.simulator.account.sid)["requests_last_hour"] == len(late)
 
 
-def test_odd_records_are_shown_in_the_accounts_state(world: World) -> None:
+def test_malformed_records_are_shown_in_the_accounts_state(world: World) -> None:
     world.simulator.add_message(at=START - minutes(2), odd=b'{"sid": 7}')
     world.poll()
     quarantined = state(world, world.simulator.account.sid)["quarantined"]

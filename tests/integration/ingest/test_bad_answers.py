@@ -72,7 +72,7 @@ BAD: dict[str, tuple[Answer, str]] = {
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_answer_is_told_by_the_state_and_the_rest_goes_on(world: World, kind: str) -> None:
+def test_a_bad_answer_is_reported_by_the_state_and_the_rest_continues(world: World, kind: str) -> None:
     answer, said = BAD[kind]
     call = world.simulator.add_call(at=START - minutes(5))
     message = world.simulator.add_message(at=START - minutes(5))

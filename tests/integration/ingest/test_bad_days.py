@@ -71,7 +71,7 @@ def test_a_rate_limit_is_waited_out_and_not_hammered_at(
     [({"refuse_credentials": True}, "HTTP 401"), ({"status": AccountStatus.SUSPENDED}, "HTTP 403")],
     ids=["401", "403"],
 )
-def test_a_refused_credential_is_told_by_state_and_alert_and_tried_again_slowly(
+def test_a_refused_credential_is_reported_by_state_and_alert_and_retried_slowly(
     world: World, changes: dict[str, Any], said: str, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setattr(wake, "deliver", lambda: None)

@@ -35,9 +35,7 @@ def test_no_sixty_seconds_hold_more_than_the_budget(account: int, clock: FrozenC
     assert most == LIMIT
 
 
-def test_what_is_spent_at_the_end_of_a_minute_is_missing_at_the_start_of_the_next(
-    account: int, clock: FrozenClock
-) -> None:
+def test_requests_at_the_end_of_a_minute_count_at_the_start_of_the_next(account: int, clock: FrozenClock) -> None:
     clock.now = clock.now.replace(second=59)
     with session_scope() as session:
         assert all(budget.consume(session, account, clock.now, LIMIT) for _ in range(LIMIT))

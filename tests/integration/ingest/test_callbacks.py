@@ -243,7 +243,7 @@ def test_event_streams_tell_of_all_three(world: World, api: str, batch: bool) ->
     assert logs[error].level == "error"
 
 
-def test_what_nobody_signed_is_refused_and_kept_nowhere(world: World, api: str) -> None:
+def test_an_unsigned_callback_is_rejected_and_not_stored(world: World, api: str) -> None:
     form = {"MessageSid": "SM" + "1" * 32, "MessageStatus": "failed", "AccountSid": world.simulator.account.sid}
     world.poll()
     url = f"{api}/webhooks/twilio/status"
@@ -269,7 +269,7 @@ def test_what_nobody_signed_is_refused_and_kept_nowhere(world: World, api: str) 
     ],
 )
 @pytest.mark.parametrize("path", ["status", "error", "events"])
-def test_foreign_text_where_a_signature_is_checked_is_refused_like_a_wrong_one(
+def test_untrusted_text_where_a_signature_is_checked_is_refused_like_a_wrong_one(
     world: World, api: str, path: str, query: str, headers: dict[bytes, bytes], account: str | None
 ) -> None:
     world.poll()

@@ -123,7 +123,7 @@ def test_the_next_token_is_left_alone_while_the_first_is_taken(world: World) -> 
     assert 401 not in {seen.status for seen in world.simulator.requests}
 
 
-def test_where_both_tokens_are_refused_the_refusal_is_what_counts(world: World) -> None:
+def test_if_twilio_refuses_both_tokens_the_account_is_refused(world: World) -> None:
     account = api_account(world, "f" * 32)
     edit(world, account.sid, next_auth_token="e" * 32)
     world.tick(LogType.MESSAGE)
@@ -155,7 +155,7 @@ def test_a_reader_asks_with_the_next_token_from_then_on(world: World) -> None:
     assert len(counted) == 3, "each of them costs the budget"
 
 
-def test_what_cannot_be_opened_is_tried_again_with_every_poll(world: World) -> None:
+def test_undecryptable_credentials_are_retried_with_every_poll(world: World) -> None:
     account = api_account(world, world.simulator.account.auth_token)
     world.configured(secret_key=SecretStr("another secret that opens nothing"))
     for _ in range(5):

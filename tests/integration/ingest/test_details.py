@@ -23,7 +23,7 @@ def test_the_request_and_answer_of_an_entry_are_read_once(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", [FaultKind.RATE_LIMITED, FaultKind.UNAVAILABLE, FaultKind.RESET, FaultKind.REFUSED])
-def test_where_twilio_does_not_tell_them_the_entry_is_shown_without(world: World, kind: FaultKind) -> None:
+def test_an_entry_is_shown_without_details_if_twilio_omits_them(world: World, kind: FaultKind) -> None:
     sid = world.simulator.add_error()
     world.poll(LogType.ERROR)
     world.simulator.faults.add(kind)

@@ -79,7 +79,7 @@ def test_a_stream_is_complete_until_a_minute_before_its_last_whole_read(world: W
         FaultKind.LOOP,
     ],
 )
-def test_a_fault_costs_no_log(world: World, kind: FaultKind) -> None:
+def test_a_failed_request_loses_no_log(world: World, kind: FaultKind) -> None:
     sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(1100)}
     world.simulator.faults.add(kind, times=2)
     world.poll(LogType.MESSAGE)
@@ -96,7 +96,7 @@ def test_an_answer_without_end_is_not_read_to_it(world: World) -> None:
     assert "larger than" in (world.stream(LogType.MESSAGE).last_error or "")
 
 
-def test_odd_records_are_set_aside_and_the_rest_is_stored(world: World) -> None:
+def test_malformed_records_are_quarantined_and_the_rest_is_stored(world: World) -> None:
     good = world.simulator.add_message(at=START - minutes(1))
     world.simulator.add_message(at=START - minutes(2), odd=b'{"sid": 7}')
     world.simulator.add_message(at=START - minutes(2), odd=b'"text"')
@@ -109,7 +109,7 @@ def test_odd_records_are_set_aside_and_the_rest_is_stored(world: World) -> None:
     assert world.stream(LogType.MESSAGE).complete_until is not None
 
 
-def test_a_field_that_cannot_be_read_is_null_kept_and_noted(world: World) -> None:
+def test_an_unreadable_field_is_null_kept_and_noted(world: World) -> None:
     sid = world.simulator.add_message(at=START - minutes(2), status="failed", price="n/a", error_code="thirty")
     world.poll(LogType.MESSAGE)
     log = world.log(sid)
@@ -132,7 +132,7 @@ def test_a_change_whose_date_cannot_be_read_is_noticed(world: World) -> None:
     assert (log.status, log.error_code, log.changed_at) == ("undelivered", 30003, world.clock.now)
 
 
-def test_a_body_that_cannot_be_read_is_kept_no_longer_than_others(world: World) -> None:
+def test_an_unreadable_body_is_kept_no_longer_than_others(world: World) -> None:
     world.configured(store_message_bodies=False)
     sid = world.simulator.add_message(at=START - minutes(2), body={"words": "secret"})
     world.poll(LogType.MESSAGE)
@@ -151,7 +151,7 @@ def malformed(world: World) -> float:
         return float(session.scalar(text(query)) or 0)
 
 
-def test_what_is_set_aside_is_counted_once_and_a_trickle_is_no_alert(world: World) -> None:
+def test_quarantined_records_count_once_and_a_trickle_opens_no_alert(world: World) -> None:
     set_aside(world, 10)
     world.advance(minutes=1)
     world.poll()
@@ -276,7 +276,7 @@ def test_bodies_are_not_kept_in_quarantine_where_they_are_not_to_be_stored(world
     assert "secret" not in world.quarantine()[0].record + world.quarantine()[0].reason
 
 
-def test_only_the_latest_odd_records_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_latest_malformed_records_are_kept(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(9):
         world.simulator.add_message(at=START - minutes(1), odd=b'{"sid": %d}' % n)
     world.poll(LogType.MESSAGE)
@@ -294,7 +294,7 @@ def test_the_first_poll_stops_where_it_was_told_to(world: World) -> None:
     assert world.requests() == 1
 
 
-def test_what_was_not_over_when_the_watch_began_is_stored(world: World) -> None:
+def test_logs_that_were_not_final_when_the_watch_began_are_stored(world: World) -> None:
     live = world.simulator.add_call(at=START - timedelta(hours=30), status="in-progress", end_time=None)
     world.simulator.add_call(at=START - timedelta(hours=30))
     world.poll(LogType.CALL)

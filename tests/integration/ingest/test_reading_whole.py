@@ -39,7 +39,7 @@ def test_a_log_that_becomes_visible_late_is_found_before_it_is_a_quarter_older(
 
 
 @pytest.mark.parametrize("days", [1.7, 3, 9, 25, 40])
-def test_what_became_visible_late_during_an_outage_is_found_after_it(world: World, days: float) -> None:
+def test_logs_that_become_visible_late_during_an_outage_are_found_after_it(world: World, days: float) -> None:
     play(world, 1, LogType.ERROR, step=1800)
     sid = world.simulator.add_error(visible_after=timedelta(hours=36))
     play(world, 6, LogType.ERROR, step=1800)
@@ -153,7 +153,7 @@ def test_a_backlog_is_read_to_its_last_log(world: World, filters: DateFilters, u
     assert world.stream(LogType.CALL).complete_from == START - timedelta(hours=24)
 
 
-def test_a_backlog_that_breaks_off_goes_on_where_it_stopped(world: World) -> None:
+def test_a_backlog_that_breaks_off_continues_where_it_stopped(world: World) -> None:
     world.poll()
     world.advance(days=4)
     now = world.clock.now
@@ -182,7 +182,7 @@ def test_a_backlog_that_breaks_off_goes_on_where_it_stopped(world: World) -> Non
     assert len(answered) - before <= 4
 
 
-def test_a_long_listing_goes_on_from_the_page_where_its_poll_ran_out_of_time(
+def test_a_long_listing_continues_from_the_page_where_its_poll_ran_out_of_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(3500)}
@@ -207,7 +207,7 @@ def test_more_errors_than_twilio_lists_are_read_by_halving_the_window(world: Wor
     assert world.gaps() == []
 
 
-def test_what_twilio_can_no_longer_tell_is_a_gap_that_is_shown(world: World) -> None:
+def test_logs_beyond_twilios_history_are_a_coverage_gap(world: World) -> None:
     world.poll()
     world.advance(days=40)
     inside = world.simulator.add_error(at=world.clock.now - timedelta(days=29))
@@ -229,9 +229,7 @@ def test_the_request_budget_of_a_minute_is_never_overdrawn(world: World) -> None
     assert world.stream(LogType.MESSAGE).failures == 0
 
 
-def test_a_budget_that_does_not_reach_is_told_by_the_streams_state(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_exhausted_request_budget_shows_in_the_streams_state(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(20):
         world.simulator.add_message(at=START - timedelta(hours=10 * n), status="scheduled", date_sent=None)
     world.configured(initial_backfill_hours=240)
@@ -253,7 +251,7 @@ def test_a_budget_that_does_not_reach_is_told_by_the_streams_state(
     assert not world.stream(LogType.MESSAGE).rereads_behind
 
 
-def test_a_backlog_that_takes_all_the_time_is_told_by_the_streams_state(
+def test_a_backlog_beyond_the_time_limit_shows_in_the_streams_state(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(2100):
@@ -264,7 +262,7 @@ def test_a_backlog_that_takes_all_the_time_is_told_by_the_streams_state(
     assert world.stream(LogType.MESSAGE).failures == 0
 
 
-def test_a_place_that_can_be_read_no_more_is_given_up_and_the_list_begun_anew(
+def test_an_unreadable_resume_point_is_dropped_and_the_list_restarted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(2500)}

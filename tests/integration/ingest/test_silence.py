@@ -56,7 +56,7 @@ def test_an_answer_that_does_not_come_is_waited_for_once_and_left_to_the_next_po
     assert world.requests() == 1
 
 
-def test_streams_that_keep_failing_are_polled_one_at_a_time_and_leave_the_other_places(world: World) -> None:
+def test_failing_streams_are_polled_one_at_a_time_and_leave_the_other_slots(world: World) -> None:
     world.poll(LogType.CALL)
     with session_scope() as session:
         session.execute(update(Stream).values(due_at=world.clock.now, last_success_at=None))

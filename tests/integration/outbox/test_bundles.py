@@ -35,7 +35,7 @@ def change(outbox: Outbox, action: UUID, **changes: object) -> None:
         actions.patch(session, action, changes, get_settings(), outbox.clock())
 
 
-def test_firings_within_the_time_go_out_together_the_worst_first(outbox: Outbox, receiver: Receiver) -> None:
+def test_firings_within_the_time_are_sent_together_the_most_severe_first(outbox: Outbox, receiver: Receiver) -> None:
     bundling(outbox, receiver)
     first, worst, last = outbox.alert(), outbox.alert(severity="critical"), outbox.alert(severity="info")
     outbox.notify(first)
@@ -55,7 +55,7 @@ def test_firings_within_the_time_go_out_together_the_worst_first(outbox: Outbox,
     assert {each.status for each in outbox.deliveries()} == {"folded", "succeeded"}
 
 
-def test_one_alone_goes_out_as_itself(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_single_firing_is_sent_as_it_is(outbox: Outbox, receiver: Receiver) -> None:
     bundling(outbox, receiver)
     [delivery_id] = outbox.notify(outbox.alert())
     assert outbox.waits(delivery_id) == 60
@@ -80,7 +80,9 @@ def test_a_resolve_takes_its_firing_out_and_neither_is_told(outbox: Outbox, rece
     assert said(receiver) == ["alert.firing", "alert.resolved"]
 
 
-def test_what_fires_and_resolves_in_one_transaction_is_told_to_nobody(outbox: Outbox, receiver: Receiver) -> None:
+def test_an_alert_that_fires_and_resolves_in_one_transaction_notifies_nobody(
+    outbox: Outbox, receiver: Receiver
+) -> None:
     bundling(outbox, receiver)
     alert = outbox.alert()
     notices = [make_notice(kind, alert) for kind in (NotificationType.FIRING, NotificationType.RESOLVED)]

@@ -39,7 +39,7 @@ def change(outbox: Outbox, action: UUID, **changes: object) -> None:
         actions.patch(session, action, changes, get_settings(), outbox.clock())
 
 
-def test_what_exceeds_the_cap_is_folded_and_told_once(outbox: Outbox, receiver: Receiver) -> None:
+def test_notifications_beyond_the_cap_are_folded_and_sent_once(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
     flood(outbox, 35)
     drain(outbox)
@@ -73,7 +73,7 @@ def test_a_digest_links_to_the_alerts_and_says_how_many_more(outbox: Outbox, rec
     assert told["more"] == 5
 
 
-def test_a_digest_tells_the_worst_first(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_digest_lists_the_most_severe_alert_first(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
     flood(outbox, 20)
     flood(outbox, 20, severity="info")
@@ -162,7 +162,7 @@ def test_two_evaluations_at_the_same_moment_do_not_pass_the_cap_together(outbox:
     assert statuses == {"pending": digest.MAX_NOTIFICATIONS, "folded": 1}
 
 
-def test_what_follows_a_folded_firing_waits_for_the_digest_that_tells_of_it(outbox: Outbox, receiver: Receiver) -> None:
+def test_deliveries_after_a_folded_firing_wait_for_its_digest(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
     flood(outbox, 20)
     drain(outbox)
@@ -198,7 +198,7 @@ def test_deleting_an_action_ends_what_waits_for_its_digest(outbox: Outbox, recei
         retry(session, ended[0].id, outbox.clock())
 
 
-def test_an_action_whose_digest_cannot_be_made_holds_up_nobody_and_loses_nothing(
+def test_an_action_whose_digest_cannot_be_made_delays_nobody_and_loses_nothing(
     outbox: Outbox, receiver: Receiver
 ) -> None:
     action = outbox.webhook(receiver)
@@ -241,7 +241,7 @@ def test_pagerduty_gets_each_alert_of_a_flood_by_its_own_key_and_its_end(outbox:
     assert {each.status for each in outbox.deliveries()} == {"succeeded"}
 
 
-def test_what_was_folded_goes_to_pagerduty_one_by_one_once_the_action_is_of_that_format(
+def test_folded_notifications_go_to_pagerduty_one_by_one_once_the_action_has_that_format(
     outbox: Outbox, receiver: Receiver
 ) -> None:
     action = outbox.webhook(receiver)
@@ -344,7 +344,7 @@ def test_a_test_that_pagerduty_refused_has_nothing_to_end(outbox: Outbox, receiv
     assert [action for action, _ in events(receiver)] == ["trigger"]
 
 
-def test_what_is_folded_through_an_action_that_became_another_kind_fails_and_is_told_once_it_is_the_old_kind_again(
+def test_folded_deliveries_fail_when_the_type_of_their_action_changes_and_are_sent_once_it_changes_back(
     outbox: Outbox, receiver: Receiver, mailbox: Mailbox
 ) -> None:
     action = outbox.webhook(receiver)
@@ -387,9 +387,7 @@ def test_two_workers_that_make_digests_at_the_same_moment_make_one(outbox: Outbo
     assert len(outbox.deliveries(type="alert.digest")) == 1
 
 
-def test_a_digest_is_made_while_what_came_before_its_members_is_retried_by_hand(
-    outbox: Outbox, receiver: Receiver
-) -> None:
+def test_a_digest_is_created_while_an_earlier_delivery_is_retried(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
     alert = outbox.alert()
     receiver.answers = [respond(404), respond(200)]
@@ -414,9 +412,7 @@ def test_a_digest_is_made_while_what_came_before_its_members_is_retried_by_hand(
     assert len(outbox.deliveries()) == 23
 
 
-def test_a_digest_that_failed_is_retried_by_hand_and_what_follows_waits_for_it(
-    outbox: Outbox, receiver: Receiver
-) -> None:
+def test_a_failed_digest_is_retried_and_later_deliveries_wait_for_it(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
     flood(outbox, 20)
     alert = outbox.alert()

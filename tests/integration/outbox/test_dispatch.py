@@ -58,7 +58,7 @@ def test_retries_keep_to_the_schedule_and_send_the_same(outbox: Outbox, receiver
     assert {request.headers["webhook-id"] for request in receiver.requests} == {str(delivery)}
 
 
-def test_a_delivery_fails_when_its_retries_are_used_up_and_can_be_retried_by_hand(
+def test_a_delivery_fails_when_its_retries_are_used_up_and_can_be_retried_manually(
     outbox: Outbox, receiver: Receiver
 ) -> None:
     receiver.answers = [respond(500)]
@@ -112,7 +112,7 @@ def test_a_status_decides_what_becomes_of_a_delivery(
 
 
 @pytest.mark.parametrize("line", [b"HTTP/2 200\r\n\r\n", b"HTTP/1.1  200 OK\r\n\r\n", b"HTTP/1.1 200 OK"])
-def test_what_was_taken_with_an_odd_status_line_is_sent_once(outbox: Outbox, receiver: Receiver, line: bytes) -> None:
+def test_a_delivery_with_a_malformed_status_line_is_sent_once(outbox: Outbox, receiver: Receiver, line: bytes) -> None:
     outbox.webhook(receiver)
     receiver.answers = [say(line)]
     [delivery] = outbox.notify(outbox.alert())
@@ -174,7 +174,9 @@ def test_an_answer_of_bad_bytes_is_kept_as_text_and_no_further_than_its_first_ki
     assert kept.isascii() or "\ufffd" in kept, "what is no text is replaced"
 
 
-def test_a_receiver_that_is_gone_disables_its_action_and_fails_what_is_owed(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_receiver_that_is_gone_disables_its_action_and_fails_pending_deliveries(
+    outbox: Outbox, receiver: Receiver
+) -> None:
     receiver.answers = [respond(500), respond(410)]
     action = outbox.webhook(receiver)
     [first] = outbox.notify(outbox.alert())
@@ -203,7 +205,7 @@ def test_the_alert_about_a_disabled_action_names_its_receiver_and_no_secret_path
     assert summary == f"the webhook action to {host} is switched off: the receiver answered 410: it is gone"
 
 
-def test_a_disabled_action_fails_what_it_owes_and_a_retry_after_enabling_sends_it(
+def test_a_disabled_action_fails_its_pending_deliveries_and_a_retry_after_enabling_sends_it(
     outbox: Outbox, receiver: Receiver
 ) -> None:
     action = outbox.webhook(receiver)
@@ -222,7 +224,7 @@ def test_a_disabled_action_fails_what_it_owes_and_a_retry_after_enabling_sends_i
     assert outbox.delivery(delivery).status == "succeeded"
 
 
-def test_deleting_an_action_fails_what_it_owes(outbox: Outbox, receiver: Receiver) -> None:
+def test_deleting_an_action_fails_its_pending_deliveries(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver)
     [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
@@ -234,7 +236,7 @@ def test_deleting_an_action_fails_what_it_owes(outbox: Outbox, receiver: Receive
         retry(session, delivery, outbox.clock())
 
 
-def test_what_was_under_way_when_its_action_was_deleted_ends_though_the_worker_died(
+def test_a_delivery_in_flight_when_its_action_is_deleted_ends_even_if_the_worker_dies(
     outbox: Outbox, receiver: Receiver
 ) -> None:
     action = outbox.webhook(receiver)
@@ -248,9 +250,7 @@ def test_what_was_under_way_when_its_action_was_deleted_ends_though_the_worker_d
     assert [attempt.outcome for attempt in outbox.attempts(delivery)] == ["unknown", "failed"]
 
 
-def test_what_an_earlier_release_left_without_its_action_fails_and_what_is_not_orphaned_goes_out(
-    outbox: Outbox, receiver: Receiver
-) -> None:
+def test_orphaned_deliveries_of_an_earlier_release_fail_and_others_are_sent(outbox: Outbox, receiver: Receiver) -> None:
     gone, whole = outbox.webhook(receiver), outbox.webhook(receiver)
     deliveries = {each.action_id: each.id for each in map(outbox.delivery, outbox.notify(outbox.alert()))}
     with session_scope() as session:
@@ -262,7 +262,7 @@ def test_what_an_earlier_release_left_without_its_action_fails_and_what_is_not_o
     assert len(receiver.requests) == 1
 
 
-def test_what_is_owed_through_an_action_that_became_another_kind_fails_at_once_and_says_so(
+def test_pending_deliveries_fail_with_a_reason_when_the_type_of_their_action_changes(
     outbox: Outbox, receiver: Receiver, mailbox: Mailbox
 ) -> None:
     action = outbox.webhook(receiver)
@@ -326,7 +326,7 @@ def test_a_webhook_whose_url_is_edited_is_still_one_receiver_told_in_order(outbo
     assert ids == [str(firing), str(firing), str(resolved)]
 
 
-def test_a_slow_receiver_holds_up_nobody_else(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_slow_receiver_delays_no_other(outbox: Outbox, receiver: Receiver) -> None:
     with http_receiver(say(b"", then_wait=30)) as slow:
         outbox.webhook(slow)
         fast = outbox.webhook(receiver)
@@ -336,7 +336,7 @@ def test_a_slow_receiver_holds_up_nobody_else(outbox: Outbox, receiver: Receiver
     assert all(each.status == "succeeded" for each in outbox.deliveries(action_id=fast))
 
 
-def test_receivers_that_are_down_keep_nobody_else_from_being_told(
+def test_receivers_that_are_down_do_not_block_other_receivers(
     outbox: Outbox, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatch, "MAX_IN_FLIGHT", 1)
@@ -354,7 +354,7 @@ def test_receivers_that_are_down_keep_nobody_else_from_being_told(
     assert [each.status for each in outbox.deliveries(action_id=up)] == ["succeeded"]
 
 
-def test_no_more_than_two_deliveries_of_an_action_are_under_way_at_once(outbox: Outbox, receiver: Receiver) -> None:
+def test_no_more_than_two_deliveries_of_an_action_are_in_flight_at_once(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver)
     for _ in range(6):
         outbox.notify(outbox.alert())
@@ -474,9 +474,7 @@ def test_a_worker_that_slept_over_its_lease_gives_the_delivery_back(
     assert outbox.delivery(delivery).attempt_count == 0
 
 
-def test_what_a_dead_worker_had_under_way_is_sent_within_a_minute_of_its_death(
-    outbox: Outbox, receiver: Receiver
-) -> None:
+def test_deliveries_of_a_dead_worker_are_sent_within_a_minute(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
     [delivery] = outbox.notify(outbox.alert())
     with session_scope() as session:
@@ -545,7 +543,7 @@ def test_an_action_is_told_of_its_rule_from_its_severity_on_and_of_what_it_asks_
     assert told("update", severity="info") == {every, updates}
 
 
-def test_what_was_frozen_goes_out_though_the_text_of_its_action_is_edited(
+def test_frozen_content_is_sent_after_the_template_of_its_action_is_edited(
     outbox: Outbox, receiver: Receiver, mailbox: Mailbox
 ) -> None:
     receiver.answers = [respond(503), respond(200)]
@@ -578,7 +576,7 @@ def test_an_attempt_says_when_it_was_made_and_how_long_it_took(outbox: Outbox, r
     assert 300 <= (attempt.duration_ms or 0) < 10_000
 
 
-def test_what_fails_without_an_attempt_is_counted_too(outbox: Outbox, receiver: Receiver) -> None:
+def test_deliveries_that_fail_without_an_attempt_are_counted_too(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver)
     outbox.notify(outbox.alert())
     with session_scope() as session:
@@ -589,7 +587,7 @@ def test_what_fails_without_an_attempt_is_counted_too(outbox: Outbox, receiver: 
     ]
 
 
-def test_a_rolled_back_alert_owes_nothing(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_rolled_back_alert_has_no_deliveries(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
     alert = outbox.alert()
     from app.enums import NotificationType
@@ -601,7 +599,7 @@ def test_a_rolled_back_alert_owes_nothing(outbox: Outbox, receiver: Receiver) ->
     assert outbox.deliveries() == []
 
 
-def test_a_resolve_goes_to_those_who_were_told_of_the_firing(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_resolve_goes_to_those_notified_of_the_firing(outbox: Outbox, receiver: Receiver) -> None:
     told = outbox.webhook(receiver)
     alert = outbox.alert()
     outbox.notify(alert)
@@ -624,7 +622,7 @@ def test_each_recipient_of_a_mail_fares_alone(outbox: Outbox, mailbox: Mailbox) 
     assert sorted(recipient for recipient, _ in mailbox.mails) == ["busy@example.com", "ok@example.com"]
 
 
-def test_a_mail_whose_fate_is_unknown_goes_out_again_under_its_one_id(outbox: Outbox, mailbox: Mailbox) -> None:
+def test_a_mail_whose_fate_is_unknown_is_sent_again_under_its_one_id(outbox: Outbox, mailbox: Mailbox) -> None:
     mailbox.codes = {"DATA": ["drop", "250 OK"]}
     outbox.email("ops@example.com")
     [delivery] = outbox.notify(outbox.alert())
@@ -720,7 +718,7 @@ def test_a_secret_that_is_rotated_between_two_attempts_signs_beside_the_old_one(
         Verifier(secret).verify(second.body, second.headers)
 
 
-def test_what_is_owed_to_a_recipient_goes_out_though_he_is_taken_out_of_the_action(
+def test_pending_deliveries_are_sent_after_their_recipient_is_removed_from_the_action(
     outbox: Outbox, mailbox: Mailbox
 ) -> None:
     mailbox.codes = {"old@example.com": ["451 later", "250 OK"]}
@@ -735,7 +733,7 @@ def test_what_is_owed_to_a_recipient_goes_out_though_he_is_taken_out_of_the_acti
     assert sorted(recipient for recipient, _ in mailbox.mails) == ["old@example.com", *["ops@example.com"] * 2]
 
 
-def test_what_is_owed_goes_out_though_its_action_serves_another_rule_or_its_rule_is_gone(
+def test_pending_deliveries_are_sent_after_their_action_changes_its_rule_or_the_rule_is_deleted(
     outbox: Outbox, receiver: Receiver
 ) -> None:
     with session_scope() as session:
@@ -753,7 +751,7 @@ def test_what_is_owed_goes_out_though_its_action_serves_another_rule_or_its_rule
     assert [request.headers["webhook-id"] for request in receiver.requests] == [str(firing), str(resolved.id)]
 
 
-def test_what_is_under_way_cannot_be_retried_by_hand(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_delivery_in_flight_cannot_be_retried(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(404)]
     outbox.webhook(receiver)
     [delivery] = outbox.notify(outbox.alert())
@@ -771,9 +769,7 @@ def test_what_is_under_way_cannot_be_retried_by_hand(outbox: Outbox, receiver: R
     assert outbox.deliver() == 0
 
 
-def test_what_was_told_out_of_turn_by_a_retry_by_hand_holds_up_only_what_is_told_later(
-    outbox: Outbox, receiver: Receiver
-) -> None:
+def test_a_manual_retry_out_of_order_delays_only_later_deliveries(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(404), respond(200), respond(503), respond(200)]
     outbox.webhook(receiver)
     alert = outbox.alert()
@@ -823,7 +819,7 @@ def test_a_redirect_to_metadata_fails_and_says_that_redirects_are_not_followed(
     assert (receiver.connections, len(receiver.requests)) == (1, 1)
 
 
-def test_a_server_without_starttls_leaves_what_is_owed_to_be_tried_again_and_says_why(
+def test_a_server_without_starttls_leaves_pending_deliveries_for_a_retry_and_says_why(
     outbox: Outbox, mailbox: Mailbox, environment: pytest.MonkeyPatch
 ) -> None:
     environment.setenv("SMTP_SECURITY", "starttls")

@@ -66,7 +66,7 @@ def feed(outbox: Outbox) -> Feed:  # its database is the one to feed
     return Feed(START - timedelta(days=30))
 
 
-def test_a_report_goes_out_once_by_mail_and_webhook(
+def test_a_report_is_sent_once_by_mail_and_webhook(
     outbox: Outbox, feed: Feed, mailbox: Mailbox, receiver: Receiver
 ) -> None:
     feed.store([log(number, DUE - timedelta(hours=number)) for number in range(1, 4)], START)
@@ -170,7 +170,7 @@ def test_two_workers_make_one(outbox: Outbox, receiver: Receiver) -> None:
     assert len(outbox.deliveries()) == 1
 
 
-def test_a_change_of_its_schedule_begins_anew_and_other_changes_do_not(outbox: Outbox, receiver: Receiver) -> None:
+def test_editing_the_schedule_of_reports_restarts_it_and_other_edits_do_not(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.action("webhook", {"url": receiver.url}, report=DAILY)
     outbox.clock.now = DUE + timedelta(minutes=1)
     change(outbox, action, min_severity="critical")
@@ -209,7 +209,9 @@ def test_an_action_that_its_receiver_disabled_gets_no_old_report_when_it_is_enab
         ("webhook", {"format": "pagerduty", "routing_key": "abc123"}),
     ],
 )
-def test_where_a_report_makes_no_sense_it_is_refused(outbox: Outbox, action_type: str, config: dict[str, Any]) -> None:
+def test_a_report_is_rejected_for_kinds_without_reports(
+    outbox: Outbox, action_type: str, config: dict[str, Any]
+) -> None:
     with pytest.raises(InvalidInput) as refused:
         outbox.action(action_type, config, report=DAILY)
     assert [error.field for error in refused.value.errors] == ["report"]
@@ -227,7 +229,7 @@ def test_chat_services_get_its_figures_and_a_link(outbox: Outbox, receiver: Rece
     assert "None" not in said
 
 
-def test_one_action_that_cannot_be_read_keeps_no_other_from_its_report(outbox: Outbox, receiver: Receiver) -> None:
+def test_an_unreadable_action_stops_no_other_report(outbox: Outbox, receiver: Receiver) -> None:
     broken = outbox.action("webhook", {"url": receiver.url}, report=DAILY)
     outbox.action("webhook", {"url": receiver.url}, report=DAILY)
     with session_scope() as session:
@@ -269,7 +271,7 @@ def test_many_workers_at_once_make_each_report_once(outbox: Outbox, receiver: Re
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_whatever_happens_each_span_is_told_once_or_missed_for_a_newer_one(
+def test_each_span_is_reported_once_or_skipped_for_a_newer_one(
     outbox: Outbox, receiver: Receiver, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hours pass, clocks change, workers are down, tick late, twice, or crash before they commit."""

@@ -24,7 +24,7 @@ def retry_failed(outbox: Outbox, action_id: UUID, minutes: float = 60) -> int:
     return retried
 
 
-def test_all_failed_deliveries_since_a_time_go_out_again(outbox: Outbox, receiver: Receiver) -> None:
+def test_all_failed_deliveries_since_a_time_are_sent_again(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(400)] * 4 + [respond(200)]
     action_id = outbox.webhook(receiver)
     outbox.email("ops@example.com")
@@ -56,7 +56,7 @@ def test_a_retried_delivery_has_its_whole_schedule_again_under_its_id(outbox: Ou
     assert {request.headers["webhook-id"] for request in receiver.requests} == {str(delivery)}
 
 
-def test_what_waited_for_a_digest_waits_for_one_again(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_retried_folded_delivery_waits_for_a_digest_again(outbox: Outbox, receiver: Receiver) -> None:
     action_id = outbox.webhook(receiver)
     [delivery] = outbox.notify(outbox.alert())
     kept = dict.fromkeys(digest.FOLDED_CONTENT, "x")

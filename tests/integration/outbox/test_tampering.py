@@ -35,7 +35,7 @@ def tamper(action_id: UUID, values: dict[str, str]) -> None:
             )
 
 
-def test_actions_that_cannot_be_read_keep_no_other_from_being_told(outbox: Outbox, receiver: Receiver) -> None:
+def test_unreadable_actions_do_not_stop_other_notifications(outbox: Outbox, receiver: Receiver) -> None:
     broken, whole = [outbox.webhook(receiver) for _ in TAMPERED], outbox.webhook(receiver)
     deliveries = {each.action_id: each.id for each in map(outbox.delivery, outbox.notify(outbox.alert()))}
     for action, values in zip(broken, TAMPERED.values(), strict=True):
@@ -52,7 +52,7 @@ def test_actions_that_cannot_be_read_keep_no_other_from_being_told(outbox: Outbo
     assert len(receiver.requests) == 2
 
 
-def test_actions_that_cannot_be_read_are_shown_and_can_be_mended(outbox: Outbox, receiver: Receiver) -> None:
+def test_unreadable_actions_are_shown_and_can_be_replaced(outbox: Outbox, receiver: Receiver) -> None:
     action = outbox.webhook(receiver)
     for values in TAMPERED.values():
         tamper(action, values)
@@ -81,7 +81,9 @@ def test_deliveries_that_cannot_be_read_have_their_attempts_and_the_others_go_ou
     assert outbox.delivery(whole).status == "succeeded"
 
 
-def test_an_action_whose_text_cannot_be_made_keeps_no_other_from_being_told(outbox: Outbox, receiver: Receiver) -> None:
+def test_an_action_whose_text_cannot_be_made_does_not_stop_other_notifications(
+    outbox: Outbox, receiver: Receiver
+) -> None:
     broken, whole = outbox.email("ops@example.com"), outbox.webhook(receiver)
     tamper(broken, {"config": encrypt(get_settings().secret_keys, '{"recipients": ["ops@example.com"]}')})
     assert [outbox.delivery(each).action_id for each in outbox.notify(outbox.alert())] == [whole]

@@ -62,7 +62,7 @@ def test_faults_are_ordered_and_cleared(client: httpx.Client) -> None:
     assert client.get("/_simulator/requests").json()["by_path"] == {f"{LISTS}/Calls.json": 2}
 
 
-def test_accounts_keys_and_habits_are_changed(client: httpx.Client) -> None:
+def test_accounts_keys_and_notification_settings_are_edited(client: httpx.Client) -> None:
     child = client.post("/_simulator/accounts", json={"parent_sid": DEMO_ACCOUNT_SID}).json()
     assert child["owner_account_sid"] == DEMO_ACCOUNT_SID
     key = client.post(f"/_simulator/accounts/{child['sid']}/keys", json={"kind": "main"}).json()
@@ -89,7 +89,7 @@ def test_people_see_a_page_with_the_incidents(client: httpx.Client) -> None:
         ("PATCH", f"accounts/{DEMO_ACCOUNT_SID}", {"status": "merry"}, 400),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_a_command_that_cannot_run_says_why(
     client: httpx.Client, method: str, path: str, body: dict[str, str] | None, status: int
 ) -> None:
     response = client.request(method, f"/_simulator/{path}", json=body)

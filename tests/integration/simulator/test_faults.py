@@ -136,7 +136,7 @@ def test_records_of_one_page_come_again_on_the_next(simulator: Simulator, client
     assert len(second["messages"]) == 5
 
 
-def test_odd_records_come_beside_good_ones(simulator: Simulator, client: httpx.Client, messages: str) -> None:
+def test_malformed_records_are_sent_among_good_ones(simulator: Simulator, client: httpx.Client, messages: str) -> None:
     good = client.get(messages).json()["messages"]
     simulator.faults.add("odd_records")
     records = client.get(messages).json()["messages"]

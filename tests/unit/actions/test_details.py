@@ -78,7 +78,7 @@ def test_a_resolve_says_how_long_it_lasted_who_ended_it_and_what_they_noted() ->
     assert "Last seen" not in said, "it was seen once"
 
 
-def test_what_cannot_be_counted_is_not_counted() -> None:
+def test_malformed_prices_are_not_counted() -> None:
     silent = notifications.of(NotificationType.FIRING, rule_id="1", occurrences=0)
     built_in = notifications.of(NotificationType.FIRING, rule_id=None, occurrences=1)
     assert "Occurrences" not in dict(list_details(silent)) | dict(list_details(built_in))
@@ -108,7 +108,7 @@ def test_it_says_which_account_how_many_numbers_and_which_countries_are_hit() ->
     assert said["Accounts"] == "Acme (AC1), AC2"
 
 
-def test_what_the_group_says_is_not_said_twice() -> None:
+def test_values_of_the_group_are_not_repeated() -> None:
     group = {"to": "+447700900123", "to_country": "GB", "account_sid": "AC1"}
     notification = replace(
         FIRING, alert=FIRING.alert | {"group": group}, spread=Spread(500, True, 1, 3, ["GB"], ["AC1"])

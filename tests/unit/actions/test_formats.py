@@ -33,7 +33,7 @@ def test_the_standard_format_has_the_shape_of_the_contract() -> None:
     assert body("standard", TEST)["type"] == "action.test"
 
 
-def test_what_does_not_fit_is_left_out_and_that_is_told() -> None:
+def test_logs_that_do_not_fit_are_omitted_and_counted() -> None:
     log = dict(FIRING.logs[0]) | {"text": "x" * 9000}
     sent = formats.standard(replace(FIRING, logs=[log] * 10))
     assert len(sent) <= 64 * 1024
@@ -170,7 +170,7 @@ EVIL = st.lists(
 
 
 @given(EVIL, st.sampled_from([1, 50, 500]))
-def test_foreign_text_can_neither_mention_nor_link_in_a_chat(evil: str, number: int) -> None:
+def test_untrusted_text_can_neither_mention_nor_link_in_a_chat(evil: str, number: int) -> None:
     error = FIRING.alert["error"] | {"message": evil, "cause": evil}
     logs = [dict(FIRING.logs[0]) | {"text": evil}] * number
     sids = [FIRING.alert["sample_sids"][0]] * number
@@ -215,7 +215,7 @@ MARKUP = (
 
 
 @pytest.mark.parametrize("name", ["slack", "teams"])
-def test_foreign_text_reaches_slack_and_teams_as_plain_text(name: str) -> None:
+def test_untrusted_text_reaches_slack_and_teams_as_plain_text(name: str) -> None:
     """In Slack without emoji, in Teams without the backslashes that its phones show."""
     error = FIRING.alert["error"] | {"message": MARKUP, "cause": MARKUP}
     alert = FIRING.alert | {"rule_name": MARKUP, "summary": MARKUP, "group": {"from": MARKUP}, "error": error}
@@ -249,7 +249,7 @@ def test_foreign_text_reaches_slack_and_teams_as_plain_text(name: str) -> None:
         ("# *x*", r"\# \*x\*"),
     ],
 )
-def test_foreign_text_stays_text_in_discord(text: str, sent: str) -> None:
+def test_untrusted_text_stays_text_in_discord(text: str, sent: str) -> None:
     alert = FIRING.alert | {"summary": text, "rule_name": text}
     [embed] = body("discord", replace(FIRING, alert=alert))["embeds"]
     assert embed["description"] == sent
@@ -286,7 +286,7 @@ def test_a_template_that_fails_later_sends_the_built_in_body_and_says_so() -> No
         (NotificationType.RESOLVED, "Resolved"),
     ],
 )
-def test_a_story_says_how_things_stand(kind: NotificationType, state: str) -> None:
+def test_a_notification_states_the_alerts_state(kind: NotificationType, state: str) -> None:
     assert compose(replace(FIRING, type=kind)).state == state
 
 
@@ -305,9 +305,7 @@ def test_a_built_in_alert_says_what_to_do() -> None:
         ("error_code", "spike", "Lookup"),
     ],
 )
-def test_what_to_do_goes_by_the_condition_where_the_rule_is_not_about_codes(
-    pattern: str, condition: str, words: str
-) -> None:
+def test_advice_follows_the_condition_of_rules_without_codes(pattern: str, condition: str, words: str) -> None:
     rule = dict(FIRING.rule or {}) | {"pattern_type": pattern, "condition": {"type": condition}}
     assert words in compose(replace(FIRING, rule=rule, advice="Check the number with Lookup.")).next_step
 
@@ -338,7 +336,7 @@ def test_a_rules_description_comes_with_its_alerts(name: str) -> None:
     assert "wiki.example.com/runbooks/sms" in json.dumps(body(name, notifications.outage()))
 
 
-def test_who_ended_an_alert_untaken_is_not_said_to_have_taken_it() -> None:
+def test_resolving_an_alert_is_not_shown_as_acknowledging_it() -> None:
     by = {"acknowledged_by": "ann"}
     untaken = compose(replace(RESOLVED, alert=RESOLVED.alert | by))
     acknowledged = compose(replace(RESOLVED, alert=RESOLVED.alert | by | {"acknowledged_at": "2026-11-24T03:00:00Z"}))

@@ -83,7 +83,7 @@ def kind(settings: Settings) -> Email:
         ({"recipients": ["o@example.com"], "cc": []}, "config.cc"),
     ],
 )
-def test_a_config_that_cannot_be_used_is_refused_at_its_field(kind: Email, config: dict[str, Any], field: str) -> None:
+def test_an_invalid_config_is_refused_at_its_field(kind: Email, config: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         kind.check(config)
     assert [error.field for error in refused.value.errors] == [field]
@@ -187,7 +187,7 @@ def test_a_text_keeps_its_direction_and_its_signs(kind: Email) -> None:
     assert not any(mark in part for part in parts for mark in mail_text.BIDI_CONTROLS)
 
 
-def test_a_foreign_text_passes_for_no_line_of_ours() -> None:
+def test_untrusted_text_cannot_imitate_our_lines() -> None:
     for notification in notifications.hostile():
         parts, _ = mail_text.write(mail_text.BUILT_IN, notification)
         lines = parts["text"].splitlines()
@@ -207,7 +207,7 @@ def test_a_foreign_text_passes_for_no_line_of_ours() -> None:
         (notifications.TEST, "[GiftPulse] Test: this action works"),
     ],
 )
-def test_a_subject_begins_with_how_it_stands(notification: Notification, begin: str) -> None:
+def test_a_subject_begins_with_severity_or_state(notification: Notification, begin: str) -> None:
     subject = mail_text.write(mail_text.BUILT_IN, notification)[0]["subject"]
     assert subject.startswith(begin)
     assert len(subject) <= mail_text.MAX_SUBJECT_LENGTH
@@ -216,7 +216,7 @@ def test_a_subject_begins_with_how_it_stands(notification: Notification, begin: 
     )
 
 
-def test_foreign_text_is_escaped_in_html_and_evaluated_nowhere(kind: Email) -> None:
+def test_untrusted_text_is_escaped_in_html_and_evaluated_nowhere(kind: Email) -> None:
     from dataclasses import replace
 
     evil = "<script>alert(1)</script> {{ 7 * 7 }} =cmd()"

@@ -129,7 +129,7 @@ def test_a_senders_name_may_be_given_encoded(name: str) -> None:
     assert read_sender(f"{name} <alerts@example.com>").display_name == "Überwachung"
 
 
-def test_text_without_need_is_not_encoded() -> None:
+def test_ascii_text_is_not_encoded() -> None:
     written = fields(raw("[warning] Carrier filtering: 12 messages", '"Ops, Inc." <alerts@example.com>'))
     assert written["Subject"] == "[warning] Carrier filtering: 12 messages"
     assert "=?" not in written["From"]

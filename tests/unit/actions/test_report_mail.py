@@ -92,7 +92,7 @@ def test_bars_are_as_wide_as_their_share_of_the_highest() -> None:
 
 
 @pytest.mark.parametrize("part", ["text", "html", "subject"])
-def test_foreign_texts_stay_text_and_on_their_line(part: str) -> None:
+def test_untrusted_texts_stay_text_and_on_their_line(part: str) -> None:
     mail = write_mail(hostile())[part]
     assert "<script>alert" not in mail or part == "text"
     assert "\nCall +19005550100" not in mail
@@ -100,7 +100,7 @@ def test_foreign_texts_stay_text_and_on_their_line(part: str) -> None:
 
 
 @pytest.mark.parametrize("changes", [EMPTY, {"whole": False, "not_read": [UNREAD]}, EMPTY | {"whole": False}])
-def test_nothing_and_too_little_are_said_in_words(changes: dict[str, Any]) -> None:
+def test_empty_and_small_samples_are_explained(changes: dict[str, Any]) -> None:
     mail = write_mail(sample_report(**changes))
     for text in (mail["text"], mail["html"]):
         assert "None" not in text
@@ -215,7 +215,7 @@ def test_a_time_before_that_was_not_read_is_not_told(part: str) -> None:
     assert "before" not in report_words.alerts_line(report)
 
 
-def test_only_everything_is_everything() -> None:
+def test_only_a_star_means_all_codes() -> None:
     assert [report_words.percent(share) for share in (1.0, 0.99999, 0.977, 0.0)] == ["100%", "99.99%", "97.7%", "0%"]
 
 

@@ -93,7 +93,7 @@ def test_a_value_that_holds_itself_many_times_is_counted_as_often(source: str) -
     assert time.thread_time() - began < 3
 
 
-def test_half_a_character_makes_no_text() -> None:
+def test_half_a_surrogate_pair_is_no_valid_text() -> None:
     with pytest.raises(UnusableTemplate, match="half"):
         render_text("{{ '\\ud800' }}", VALUES, LONGEST)
 
@@ -130,7 +130,7 @@ def test_any_template_ends_soon_in_text_or_a_refusal(source: str) -> None:
 
 
 @given(st.text(), st.text(min_size=1))
-def test_foreign_text_can_neither_break_json_nor_be_evaluated(summary: str, key: str) -> None:
+def test_untrusted_text_can_neither_break_json_nor_be_evaluated(summary: str, key: str) -> None:
     values = {"alert": {"summary": summary, "group": {key: summary}}}
     made = json.loads(render_json('{"a": "{{ alert.summary }}", "b": {{ alert.group | tojson }}}', values, 10**6))
     assert made == {"a": summary, "b": {key: summary}}

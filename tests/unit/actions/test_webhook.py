@@ -63,9 +63,7 @@ def kind(settings: Settings) -> Webhook:
         ({"format": "pagerduty", "routing_key": "a b"}, "config.routing_key"),
     ],
 )
-def test_a_config_that_cannot_be_used_is_refused_at_its_field(
-    kind: Webhook, config: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_config_is_refused_at_its_field(kind: Webhook, config: dict[str, Any], field: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         kind.check(config)
     assert [error.field for error in refused.value.errors] == [field]

@@ -40,7 +40,7 @@ def test_our_own_name_addresses_and_single_words_are_ours(header: str) -> None:
         "[::1",
     ],
 )
-def test_other_names_are_not(header: str) -> None:
+def test_unknown_names_are_rejected(header: str) -> None:
     assert not hosts().allow(header)
 
 

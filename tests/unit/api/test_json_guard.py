@@ -31,7 +31,7 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_what_json_can_say_comes_through_as_it_is(value: object) -> None:
+def test_json_values_pass_unchanged(value: object) -> None:
     assert json_guard.parse_json(json.dumps(value).encode()) == value
 
 

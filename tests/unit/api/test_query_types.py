@@ -67,13 +67,13 @@ def test_what_is_neither_a_time_nor_an_age_is_refused(text: str) -> None:
         read_time_or_age(text)
 
 
-def test_what_a_cursor_is_bound_to_is_the_age_as_it_was_sent() -> None:
+def test_a_cursor_is_bound_to_the_age_as_it_was_sent() -> None:
     first, second = (LogFilters.model_validate({"since": "7d", "status": "failed"}) for _ in range(2))
     assert first.since != second.since
     assert first.filters == second.filters == {"since": "7d", "status": ["failed"]}
 
 
-def test_a_country_is_taken_in_any_case_and_another_one_refused_with_what_was_meant() -> None:
+def test_a_country_is_accepted_in_any_case_and_another_one_refused_with_a_suggestion() -> None:
     assert LogFilters.model_validate({"to_country": "gb, DE"}).to_country == ("GB", "DE")
     with pytest.raises(ValidationError, match=r"did you mean GB\?"):
         LogFilters.model_validate({"to_country": "uk"})
@@ -152,7 +152,7 @@ def test_several_values_go_by_commas() -> None:
         ("x", "1"),
     ],
 )
-def test_a_value_that_cannot_be_is_refused_at_its_name(name: str, value: str) -> None:
+def test_an_impossible_value_is_refused_at_its_name(name: str, value: str) -> None:
     with pytest.raises(ValidationError) as caught:
         LogFilters.model_validate({name: value})
     assert [item["loc"] for item in caught.value.errors()] == [(name,)]

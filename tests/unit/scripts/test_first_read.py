@@ -50,10 +50,10 @@ def test_a_refusal_is_told_in_place_of_the_claim() -> None:
     assert said(*failed) == f"It cannot read calls, messages and the error log of the Twilio account {SID}: {ERROR}."
 
 
-def test_what_is_read_and_what_is_not_are_told_apart() -> None:
+def test_read_and_unread_spans_are_distinguished() -> None:
     mixed = [stream("call", last_success_at=NEW), stream("error", last_error=ERROR, last_error_at=NEW)]
     assert said(*mixed) == f"It reads calls of the Twilio account {SID}, but not the error log: {ERROR}."
 
 
-def test_what_was_read_yesterday_is_no_proof() -> None:
+def test_an_old_poll_is_no_proof_of_health() -> None:
     assert said(stream("call"), stream("message", last_error=ERROR, last_error_at=OLD)).startswith("It has not read")

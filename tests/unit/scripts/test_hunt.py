@@ -5,7 +5,7 @@ import pytest
 from scripts.local.hunt import hunt
 
 
-def test_a_hunt_begins_with_the_seed_it_is_given_and_goes_on_with_random_ones(
+def test_a_hunt_begins_with_the_seed_it_is_given_and_continues_with_random_ones(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock, tried = [0.0], []

@@ -66,7 +66,7 @@ def test_a_restart_keeps_what_was_caught_and_the_oldest_go_first(tmp_path: Path)
     assert again.next_number() == MAX_MESSAGES + 3
 
 
-async def test_what_others_sent_is_shown_and_never_run(tmp_path: Path) -> None:
+async def test_received_content_is_shown_and_never_executed(tmp_path: Path) -> None:
     made = app.create_app(tmp_path, 0, SECRET)
     transport = httpx.ASGITransport(made)
     async with httpx.AsyncClient(transport=transport, base_url="http://inbox") as client:

@@ -14,9 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("words", [["--port", "99999"], ["--port", "0"], ["--port", "²"], ["--prot", "1"]])
-def test_an_option_that_cannot_be_used_is_told_in_one_line(
-    words: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_invalid_option_is_reported_in_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse(words)
     said = capsys.readouterr().err
@@ -35,7 +33,7 @@ def test_the_start_asks_for_its_options_before_it_installs(tmp_path: Path) -> No
     assert (done.returncode, "--port" in done.stdout) == (0, True)
 
 
-def test_what_pip_says_becomes_one_line() -> None:
+def test_the_output_of_pip_becomes_one_line() -> None:
     unreachable = (
         "WARNING: Retrying (Retry(total=1)) after connection broken by 'NewConnectionError(...)': /simple/x/\n"
         "ERROR: Could not find a version that satisfies the requirement x (from versions: none)\n"
@@ -46,6 +44,6 @@ def test_what_pip_says_becomes_one_line() -> None:
     assert bootstrap.reason("") == "pip said nothing"
 
 
-def test_ports_that_cannot_be_read_are_chosen_again(tmp_path: Path) -> None:
+def test_unreadable_ports_are_chosen_again(tmp_path: Path) -> None:
     (tmp_path / "ports.json").write_text("")
     assert ports._kept(tmp_path / "ports.json") == {}

@@ -19,5 +19,5 @@ def test_fingerprints_are_equal_where_secrets_are_and_differ_where_they_differ()
     assert audit.fingerprint(("another-secret-key",), "a") != audit.fingerprint(KEYS, "a")
 
 
-def test_what_has_lost_its_secrets_is_shown_as_it_is() -> None:
+def test_an_action_without_readable_secrets_is_shown() -> None:
     assert audit.fingerprinted(KEYS, {}, {}) == {}

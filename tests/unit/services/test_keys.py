@@ -17,12 +17,12 @@ def test_a_key_of_ours_is_told_by_its_checksum() -> None:
 
 
 @given(st.integers(0, 60), st.sampled_from(keys.ALPHABET))
-def test_one_wrong_letter_is_seen(index: int, letter: str) -> None:
+def test_one_wrong_letter_breaks_the_checksum(index: int, letter: str) -> None:
     key = _make()
     altered = key[:index] + letter + key[index + 1 :]
     assert altered == key or not keys.is_well_formed(altered)
 
 
 @pytest.mark.parametrize("text", ["", "gp_", "x" * 61, "gp_" + "é" * 58, "gp_\x00"])
-def test_other_texts_are_none(text: str) -> None:
+def test_other_texts_are_no_ages(text: str) -> None:
     assert not keys.is_well_formed(text)

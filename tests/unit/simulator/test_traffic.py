@@ -44,7 +44,7 @@ def test_a_restart_with_its_state_tells_the_same_history(tmp_path: Path) -> None
         assert later[item.sid].versions[: len(item.versions)] == item.versions
 
 
-def test_what_is_made_by_hand_after_a_restart_is_no_record_of_the_run_before(tmp_path: Path) -> None:
+def test_records_created_after_a_restart_do_not_belong_to_the_previous_run(tmp_path: Path) -> None:
     def make(at: datetime) -> str:
         twilio = Simulator(clock=SimulatorClock(frozen_at=at))
         demo.start(twilio, tmp_path / "state.json", history_hours=1)
@@ -53,7 +53,7 @@ def test_what_is_made_by_hand_after_a_restart_is_no_record_of_the_run_before(tmp
     assert make(NOW) != make(NOW + timedelta(minutes=20))
 
 
-def test_every_life_ends_within_a_day() -> None:
+def test_every_simulated_log_is_final_within_a_day() -> None:
     twilio = simulator()
     traffic = Traffic(twilio, NOW, Rates(60, 60, 6), incidents=())
     traffic.start(timedelta(minutes=10))
@@ -63,7 +63,7 @@ def test_every_life_ends_within_a_day() -> None:
     assert {twilio.record(sid).versions[-1].status for sid in known} <= FINAL
 
 
-def test_no_life_goes_back_in_time() -> None:
+def test_no_simulated_status_goes_back_in_time() -> None:
     twilio = simulator()
     demo.start(twilio, history_hours=1)
     for item in twilio.emitted():
@@ -73,7 +73,7 @@ def test_no_life_goes_back_in_time() -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_every_scenario_can_be_begun_by_hand(name: str) -> None:
+def test_every_scenario_can_be_begun_manually(name: str) -> None:
     twilio = simulator()
     traffic = Traffic(twilio, NOW, NO_RATES, incidents=())
     traffic.start(timedelta(hours=1))
@@ -85,7 +85,7 @@ def test_every_scenario_can_be_begun_by_hand(name: str) -> None:
     assert len(twilio.emitted()) == 2 * planned
 
 
-def test_a_stop_of_traffic_is_silence() -> None:
+def test_stopped_traffic_fires_no_data() -> None:
     twilio = simulator()
     traffic = Traffic(twilio, NOW, Rates(60, 0, 0), incidents=())
     traffic.start(timedelta(minutes=5))
@@ -97,7 +97,7 @@ def test_a_stop_of_traffic_is_silence() -> None:
     assert minutes[15]
 
 
-def test_what_is_old_is_forgotten() -> None:
+def test_old_entries_are_deleted() -> None:
     twilio = simulator()
     Traffic(twilio, NOW, Rates(1, 1, 0), incidents=(), kept=timedelta(hours=2)).start(timedelta(hours=1))
     twilio.clock.advance(timedelta(hours=4))

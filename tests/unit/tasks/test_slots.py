@@ -35,7 +35,7 @@ def _try(kind: str) -> bool:
     return answer == b"1"
 
 
-def test_no_more_tasks_of_a_kind_run_than_there_are_places() -> None:
+def test_no_more_tasks_of_a_kind_run_than_there_are_slots() -> None:
     slots.prepare()
     let_go = fork.Event()
     children = []
@@ -53,7 +53,7 @@ def test_no_more_tasks_of_a_kind_run_than_there_are_places() -> None:
     assert _try("deliver")
 
 
-def test_a_killed_task_gives_its_place_back() -> None:
+def test_a_killed_task_releases_its_slot() -> None:
     slots.prepare()
     children = []
     for _ in range(slots.SLOTS["evaluate"]):
@@ -78,7 +78,7 @@ def test_tasks_that_take_long_leave_a_process_for_the_others(processes: int, pla
     assert places["poll"] > slots.NESTED_SLOTS["poll_failing"], "a stream that hangs leaves a place to the others"
 
 
-def test_a_worker_with_few_processes_has_fewer_places() -> None:
+def test_a_worker_with_few_processes_has_fewer_slots() -> None:
     slots.prepare(slots.FEW_PROCESSES)
     try:
         with slots.slot("deliver") as got:

@@ -46,7 +46,7 @@ def test_an_exception_stays_in_its_line(capsys: pytest.CaptureFixture[str]) -> N
     assert "ValueError: broken" in json.loads(line)["exception"]
 
 
-def test_what_is_below_the_level_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_below_the_level_are_omitted(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("WARNING", "console")
     structlog.get_logger().info("quiet")
     logging.getLogger("x").info("quiet")
@@ -100,7 +100,7 @@ def test_each_failed_request_has_its_line(capsys: pytest.CaptureFixture[str]) ->
     assert [line["request_id"] for line in lines if line["level"] == "warning"] == ["a"]
 
 
-def test_what_repeats_while_a_server_is_away_is_one_line_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+def test_repeated_errors_during_an_outage_are_one_line_per_minute(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", "json")
     for attempt in range(5):
         try:

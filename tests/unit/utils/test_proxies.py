@@ -30,7 +30,7 @@ PROXY = "http://proxy.example.com:3128"
         ("[fd00::1]", "https://[fd00::1]/", True),
     ],
 )
-def test_what_is_listed_is_reached_directly(listed: str, url: str, direct: bool) -> None:
+def test_hosts_in_no_proxy_are_reached_directly(listed: str, url: str, direct: bool) -> None:
     assert Proxy(PROXY, parse_exceptions(listed)).for_url(url) == (None if direct else PROXY)
 
 
@@ -39,7 +39,7 @@ def test_without_a_proxy_everything_is_reached_directly() -> None:
 
 
 @pytest.mark.parametrize("listed", ["10.0.0.0/33", "<local>", "a b:port", "fd00::/129", "https://x.com"])
-def test_a_list_that_cannot_be_read_is_refused(listed: str) -> None:
+def test_an_unreadable_list_is_refused(listed: str) -> None:
     with pytest.raises(ValueError, match="fd00::/8"):
         parse_exceptions(listed)
 
@@ -52,7 +52,7 @@ def test_a_list_that_cannot_be_read_is_refused(listed: str) -> None:
         ("https://[fd00::1]:3128", "https://[fd00::1]:3128"),
     ],
 )
-def test_the_address_of_a_proxy_is_taken(text: str, address: str) -> None:
+def test_the_address_of_a_proxy_is_accepted(text: str, address: str) -> None:
     assert check_proxy(text) == address
 
 

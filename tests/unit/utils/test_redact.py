@@ -143,7 +143,7 @@ def test_a_number_is_hidden_however_it_is_spelled(text: str, shown: str) -> None
         "0b0e9c64-0000-4000-8000-a14155550100, 9f" + "14155550100" * 2 + "c",
     ],
 )
-def test_what_is_no_number_stays(text: str) -> None:
+def test_digits_that_are_no_phone_number_stay(text: str) -> None:
     assert mask_numbers({"from": "+14155550100", "text": text})["text"] == text
 
 
@@ -271,7 +271,7 @@ NO_NUMBERS = st.one_of(
 
 
 @given(st.lists(NO_NUMBERS, min_size=1, max_size=4), st.sampled_from([", ", "; ", " | ", "\n"]))
-def test_what_is_no_number_is_never_hidden(parts: list[str], between: str) -> None:
+def test_digits_that_are_no_phone_number_are_never_masked(parts: list[str], between: str) -> None:
     text = between.join(parts)
     assert mask_numbers({"from": "+14155550100", "to": "client:bob_447700900123", "text": text})["text"] == text
 
@@ -288,7 +288,7 @@ def test_userinfo_and_query_of_a_url_are_hidden() -> None:
     assert mask_url("https://example.com/hook") == "https://example.com/hook"
 
 
-def test_foreign_text_becomes_fit_to_store() -> None:
+def test_untrusted_text_becomes_fit_to_store() -> None:
     assert clean_text("a\x00b\ud800c", 10) == "a�b?c"
     assert clean_text("abc", 2) == "ab"
 

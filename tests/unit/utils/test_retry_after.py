@@ -140,7 +140,7 @@ def test_what_can_be_read_is_read_and_never_ends_sooner_than_asked(value: str, w
         ";,;",
     ],
 )
-def test_what_says_no_wait_is_ignored(value: str) -> None:
+def test_a_retry_after_without_a_wait_is_ignored(value: str) -> None:
     assert parse_retry_after(value, NOW) is None
 
 

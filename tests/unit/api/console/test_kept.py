@@ -40,7 +40,7 @@ def test_an_error_is_not_kept() -> None:
             values.get("broken")
 
 
-def test_what_was_asked_for_longest_ago_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_least_recently_used_preview_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "MAX_KEPT", 2)
     counted = Counted()
     values = Kept(counted.read, 3600)

@@ -62,7 +62,7 @@ def test_bars_higher_than_the_plot_are_cut_at_its_edge() -> None:
     assert min(numbers) == 0
 
 
-def test_what_is_not_known_is_a_hole_in_a_line() -> None:
+def test_unknown_values_are_gaps_in_a_line() -> None:
     assert paths.line([1, None, 3], 10).count("M") == 2
 
 

@@ -36,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return found
 
 
-def test_a_field_that_a_preview_depends_on_asks_anew(asked: list[object], settings: Settings) -> None:
+def test_editing_a_relevant_field_requests_a_new_preview(asked: list[object], settings: Settings) -> None:
     cache, body = PreviewCache(), rule_form.to_body(rule_form.from_body({}))
     cache.get(body, "24h", settings)
     for number, (name, value) in enumerate(OTHER_VALUES.items(), 2):
@@ -44,7 +44,7 @@ def test_a_field_that_a_preview_depends_on_asks_anew(asked: list[object], settin
         assert len(asked) == number, name
 
 
-def test_a_name_and_a_description_do_not(asked: list[object], settings: Settings) -> None:
+def test_editing_name_and_description_does_not_restart(asked: list[object], settings: Settings) -> None:
     cache, body = PreviewCache(), rule_form.to_body(rule_form.from_body({}))
     cache.get(body, "24h", settings)
     cache.get(body | {"name": "Another", "description": "Longer"}, "24h", settings)

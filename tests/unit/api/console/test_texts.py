@@ -43,7 +43,7 @@ def test_a_duration_has_two_units_at_most(seconds: int, shown: str) -> None:
 @pytest.mark.parametrize(
     ("share", "shown"), [(1, "100%"), (0.99996, "99.9%"), (0.9612, "96.1%"), (0.05, "5%"), (0, "0%")]
 )
-def test_only_everything_is_a_hundred_percent(share: float, shown: str) -> None:
+def test_only_a_complete_share_is_a_hundred_percent(share: float, shown: str) -> None:
     assert texts.percent(share) == shown
 
 

@@ -73,7 +73,7 @@ ACKNOWLEDGED = AlertStatus.ACKNOWLEDGED
         ),
     ],
 )
-def test_an_alert_is_told_as_the_contract_says(standing: NotifyInput, minutes: float, decision: Decision) -> None:
+def test_an_alert_notifies_as_documented(standing: NotifyInput, minutes: float, decision: Decision) -> None:
     decided = decide(standing, at(minutes))
     assert (decided.notify, decided.recheck_at) == (decision.notify, decision.recheck_at)
 
@@ -98,7 +98,7 @@ inputs = st.builds(
 
 
 @given(inputs, moments)
-def test_what_waits_for_time_alone_is_told_when_that_time_comes(standing: NotifyInput, now: datetime) -> None:
+def test_a_notification_that_waits_for_a_time_is_sent_at_that_time(standing: NotifyInput, now: datetime) -> None:
     decision = decide(standing, now)
     if decision.recheck_at is not None:
         assert decision.notify is None

@@ -99,7 +99,7 @@ def test_it_holds_only_between_its_start_and_end() -> None:
         (Validity(utc("2026-11-28"), utc("2026-11-29"), None), "2026-11-28", None),
     ],
 )
-def test_the_next_start(validity: Validity, now: str, expected: str | None) -> None:
+def test_the_second_start_reuses_the_first(validity: Validity, now: str, expected: str | None) -> None:
     assert next_start(validity, utc(now)) == (None if expected is None else utc(expected))
 
 
@@ -153,6 +153,6 @@ def test_a_repeat_agrees_with_the_clock_on_the_wall(
         {"until": "x"},
     ],
 )
-def test_repeats_that_cannot_be_used_are_refused(changes: dict[str, Any]) -> None:
+def test_invalid_repeats_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Repeat.model_validate({"timezone": "UTC", "days": [], "start": "08:00", "end": "09:00"} | changes)

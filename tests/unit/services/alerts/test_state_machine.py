@@ -132,7 +132,7 @@ def test_matches_count_one_by_one_and_the_newest_are_named() -> None:
     assert alert_after(Count(at(1), "CA1", 30001), Count(at(2), "CA2", None)).error_code == 30001
 
 
-def test_what_was_not_measured_keeps_its_value() -> None:
+def test_an_alert_without_a_measurement_keeps_its_value() -> None:
     alert = alert_after(Measure(7.5, None, []), Measure(None, at(3), ["AC1"]))
     assert (alert.value, alert.insufficient_since, alert.left_out_accounts) == (7.5, at(3), ["AC1"])
 

@@ -138,7 +138,7 @@ def test_a_sum_of_prices_in_several_currencies_names_the_one_that_passed() -> No
     assert said == "price of 7 logs in EUR reached 50 in an hour (now 61.25)"
 
 
-def test_a_share_says_what_it_is_of() -> None:
+def test_a_share_names_its_total() -> None:
     condition = {"type": "ratio", "percent": 5, "window_minutes": 60, "min_total": 50, "settle_minutes": 10}
     rule = make_rule(**STATUS, condition=condition)
     said = summarize_over_time(rule, {"to_country": "GB"}, 12.5, 7, 1640)

@@ -24,7 +24,7 @@ def parts(marks: StreamMarks, since: float = 0, until: float = 10) -> list[tuple
     ]
 
 
-def test_what_was_never_read_is_not_read_yet() -> None:
+def test_a_stream_without_a_poll_is_not_read_yet() -> None:
     assert parts(StreamMarks(None, None, None, None)) == [(0, 10, NOT_YET)]
 
 
@@ -40,7 +40,7 @@ def test_a_backlog_is_read_up_to_where_it_is() -> None:
     assert parts(StreamMarks(day(2), day(2), None, day(7)))[1] == (2, 7, READ)
 
 
-def test_what_lay_before_a_gap_was_read_and_after_it_goes_on() -> None:
+def test_the_spans_before_and_after_a_gap_are_read() -> None:
     marks = StreamMarks(day(1), day(7), day(9), None, gaps=[(day(2), day(3)), (day(5), day(7))])
     assert parts(marks) == [
         (0, 1, NOT_YET),
@@ -53,7 +53,7 @@ def test_what_lay_before_a_gap_was_read_and_after_it_goes_on() -> None:
     ]
 
 
-def test_what_lay_before_the_first_read_was_not_read_though_a_gap_followed() -> None:
+def test_the_span_before_the_first_read_is_unread_even_if_a_gap_follows() -> None:
     """The account was added on day 0, and its credential worked from day 4 on."""
     gaps = [(day(6), day(7))]
     marks = StreamMarks(day(4), day(7), day(10), None, gaps)

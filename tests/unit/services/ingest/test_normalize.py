@@ -166,7 +166,7 @@ ODD_FIELDS: list[tuple[LogType, dict[str, Any], str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("log_type", "record", "name", "value", "column"), ODD_FIELDS)
-def test_a_field_that_cannot_be_read_is_null_kept_and_noted(
+def test_an_unreadable_field_is_null_kept_and_noted(
     log_type: LogType, record: dict[str, Any], name: str, value: Any, column: str
 ) -> None:
     got = log(log_type, record, **{name: value})
@@ -257,7 +257,7 @@ def test_every_field_may_be_missing_but_the_sid_and_a_time() -> None:
         assert log(log_type, dict.fromkeys(record) | {"sid": record["sid"], time: record[time]}).error_code is None
 
 
-def test_what_postgresql_cannot_hold_is_replaced() -> None:
+def test_characters_that_postgresql_cannot_store_are_replaced() -> None:
     assert log(LogType.MESSAGE, MESSAGE, body="a\0b").text == "a\ufffdb"
     assert log(LogType.MESSAGE, MESSAGE, body="a\\u0000b").text == "a\\u0000b"
 
@@ -321,7 +321,7 @@ def test_any_json_in_any_field_costs_that_field_at_most(
     st.sampled_from([(LogType.MESSAGE, MESSAGE), (LogType.CALL, CALL), (LogType.ERROR, ERROR)]),
     st.dictionaries(st.sampled_from(sorted({*MESSAGE, *CALL, *ERROR} - ESSENTIAL)), json_values, max_size=6),
 )
-def test_whatever_comes_beside_what_is_essential_is_a_log(kind: tuple[LogType, dict[str, Any]], changes: Any) -> None:
+def test_records_with_the_required_fields_are_logs(kind: tuple[LogType, dict[str, Any]], changes: Any) -> None:
     got = log(kind[0], kind[1], **changes)
     assert got.sid == kind[1]["sid"]
     assert "\0" not in (got.text or "")

@@ -40,7 +40,7 @@ def test_slices_cover_all_that_was_not_read(log_type: LogType, behind: timedelta
         assert got.slices[-1].since <= complete_until
 
 
-def test_what_is_gone_is_a_gap() -> None:
+def test_logs_that_twilio_no_longer_lists_are_a_gap() -> None:
     got = planned(LogType.ERROR, NOW - 40 * DAY)
     assert got.gap is not None
     assert (got.gap.since, got.gap.until) == (NOW - 40 * DAY, got.since)
@@ -69,7 +69,7 @@ def test_a_log_that_becomes_visible_late_is_swept_before_it_is_a_quarter_older(
         now = next_poll
 
 
-def test_the_farthest_sweep_after_an_outage_goes_on_where_the_last_one_began() -> None:
+def test_the_farthest_sweep_after_an_outage_continues_where_the_last_one_began() -> None:
     before = plan.record_sweep({}, None, NOW, SETTLE)
     later = NOW + timedelta(days=9)
     since = plan.sweep_since(before, SETTLE, later, SETTLE)

@@ -72,7 +72,7 @@ def test_a_callback_tells_whenever_the_last_read_was(first_seen: timedelta, is_k
     assert found == (after.changed_at if is_known else None)
 
 
-def test_what_follows_does_not_make_the_time_longer() -> None:
+def test_later_logs_do_not_extend_the_span() -> None:
     before = stored(message("delivered", 9 * MINUTE), MINUTE, MINUTE, 9 * MINUTE)
     read = message("read", timedelta(hours=3))
     for after in (read, message("delivered", timedelta(hours=3))):

@@ -95,7 +95,7 @@ def test_spans_follow_each_other_without_a_hole(schedule: ReportSchedule, now: d
         ({"every": "day", "more": 1}, "more"),
     ],
 )
-def test_a_schedule_that_cannot_be_used_is_refused_at_its_field(wrong: dict[str, Any], field: str) -> None:
+def test_an_invalid_schedule_is_refused_at_its_field(wrong: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError) as refused:
         from_row(wrong)
     assert [error["loc"] for error in refused.value.errors()] == [(field,)]

@@ -35,7 +35,7 @@ def test_five_limits_lie_around_the_own_one(name: str, limit: float, around: lis
     | st.tuples(st.just("percent"), st.floats(1e-6, 100))
     | st.tuples(st.just("factor"), st.floats(1, 1e6))
 )
-def test_whatever_the_limit_there_are_five_different_ones_with_it(drawn: tuple[str, float]) -> None:
+def test_every_limit_has_a_ladder_of_five(drawn: tuple[str, float]) -> None:
     found = limits_around(*drawn)
     assert drawn[1] in found
     assert len(set(found)) == RUNGS
@@ -63,7 +63,7 @@ def test_the_own_limit_is_not_counted_again() -> None:
     assert asked == [3, 5, 20, 40]
 
 
-def test_what_has_no_limit_and_what_takes_too_long_has_no_ladder() -> None:
+def test_conditions_without_a_limit_and_slow_ones_have_no_ladder() -> None:
     def too_long(_: Rule) -> int:
         raise InvalidInput([FieldError("since", "is too far back")])
 

@@ -19,7 +19,7 @@ def count(alerts: list[AlertTimes], cooldown: float = 0, kinds: list[list[str]] 
     return count_notifications(alerts, timedelta(minutes=cooldown), notify_on, START + DAY)
 
 
-def test_an_alert_that_ended_is_told_twice_and_an_open_one_once() -> None:
+def test_a_resolved_alert_sends_two_notifications_and_an_open_one_sends_one() -> None:
     assert count([alert(0, 10)]) == 2
     assert count([alert(0, None)]) == 1
 
@@ -29,7 +29,7 @@ def test_each_action_gets_what_it_wants() -> None:
     assert count([alert(0, 10)], kinds=[]) == 0
 
 
-def test_silenced_alerts_are_told_to_nobody() -> None:
+def test_silenced_alerts_notify_nobody() -> None:
     assert count([alert(0, 10, silenced=True)]) == 0
 
 

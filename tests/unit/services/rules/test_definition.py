@@ -142,7 +142,7 @@ def test_conditions_have_their_defaults_and_every_one_has_parameters() -> None:
         ({"schedule": {"timezone": "UTC"}}, "schedule.start"),
     ],
 )
-def test_what_cannot_be_used_is_refused_at_its_field(fields: dict[str, Any], field: str) -> None:
+def test_an_invalid_value_is_rejected_at_its_field(fields: dict[str, Any], field: str) -> None:
     assert field in errors_of(**fields)
 
 
@@ -205,7 +205,7 @@ def test_patterns_that_can_be_used_are_kept_as_they_were_written(kind: str, valu
         ("expression", r'log.final || log.to.matches( r"\d(")', "matches(), at line 1, character 30, is no RE2"),
     ],
 )
-def test_patterns_that_cannot_be_used_are_refused(kind: str, value: str | None, words: str) -> None:
+def test_invalid_patterns_are_refused(kind: str, value: str | None, words: str) -> None:
     assert words in errors_of(pattern_type=kind, pattern_value=value)["pattern_value"]
 
 
@@ -280,7 +280,7 @@ json_values = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(list(definition.RuleDefinition.model_fields)), json_values), json_values)
-def test_whatever_is_sent_is_either_a_rule_or_refused_with_fields(body: dict[str, Any], whole: Any) -> None:
+def test_every_body_is_a_rule_or_rejected_with_fields(body: dict[str, Any], whole: Any) -> None:
     for sent in (SHORTEST | body, body, whole):
         assert outcome(sent)
 

@@ -46,7 +46,7 @@ def holds(source: str, **fields: object) -> bool:
         " || ".join(f"log.error_code == {code}" for code in range(30003, 29703, -1)),
     ],
 )
-def test_these_are_true_of_a_message_to_great_britain(source: str) -> None:
+def test_these_expressions_match_a_message_to_great_britain(source: str) -> None:
     assert holds(source, error_code=30003)
 
 
@@ -82,7 +82,7 @@ def test_a_price_is_written_as_the_api_writes_it() -> None:
         ("", "no CEL expression"),
     ],
 )
-def test_an_expression_that_cannot_be_used_is_refused_with_its_place(source: str, words: str) -> None:
+def test_an_invalid_expression_is_refused_with_its_place(source: str, words: str) -> None:
     with pytest.raises(ExpressionError, match=words.replace("(", r"\(").replace(")", r"\)")):
         check_expression(source)
 

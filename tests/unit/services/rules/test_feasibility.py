@@ -85,14 +85,14 @@ def test_a_spike_whose_baseline_is_longer_than_logs_are_kept_is_refused() -> Non
     ("country", "hint"),
     [("UK", "GB"), ("uk", "GB"), ("USA", "US"), ("Germany", "DE"), ("Österreich", "AT"), ("XX", None), ("Q", None)],
 )
-def test_what_is_no_country_is_refused_with_what_was_meant(country: str, hint: str | None) -> None:
+def test_what_is_no_country_is_refused_with_a_suggestion(country: str, hint: str | None) -> None:
     message = faults(filters={"to_country": ["GB", country]})["filters.to_country"]
     assert message.startswith("item 2 is no country")
     assert message.endswith(f"did you mean {hint}?") if hint else "did you mean" not in message
 
 
 @given(st.sampled_from(sorted(COUNTRIES)), st.booleans())
-def test_every_country_is_taken_in_any_case(country: str, small: bool) -> None:
+def test_every_country_is_accepted_in_any_case(country: str, small: bool) -> None:
     body = BODY | {"filters": {"to_country": [country.lower() if small else country]}}
     parsed = definition.parse_rule(body)
     assert definition.columns(parsed)["filters"] == {"to_country": [country]}
@@ -169,7 +169,7 @@ def test_every_country_is_taken_in_any_case(country: str, small: bool) -> None:
         ),
     ],
 )
-def test_what_is_not_known_to_match_is_warned_of(fields: dict[str, Any], field: str, part: str) -> None:
+def test_unknown_values_get_a_warning(fields: dict[str, Any], field: str, part: str) -> None:
     found = doubts(**fields)
     assert list(found) == [field]
     assert part in found[field]
@@ -188,7 +188,7 @@ def test_what_is_not_known_to_match_is_warned_of(fields: dict[str, Any], field: 
         {"condition": {"type": "stuck", "older_than_minutes": 30}},
     ],
 )
-def test_what_may_match_is_not_warned_of(fields: dict[str, Any]) -> None:
+def test_possible_values_get_no_warning(fields: dict[str, Any]) -> None:
     assert doubts(**fields) == {}
     assert faults(**fields) == {}
 

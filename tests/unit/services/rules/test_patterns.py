@@ -173,7 +173,7 @@ def test_an_expression_that_fails_on_a_log_is_no_match_and_is_reported_once() ->
     assert index.pop_failures().reasons == {}
 
 
-def test_what_is_reported_of_a_failure_holds_nothing_of_the_log() -> None:
+def test_the_error_of_a_rule_contains_no_data_of_the_log() -> None:
     rule = make_rule(pattern_type="expression", pattern_value='{"a": 1}[log.text] == int(log.to)')
     index = RuleIndex([rule])
     index.match_batch([make_log(text="secret", to="+447700900123")])
@@ -203,7 +203,7 @@ def test_a_pattern_that_unfolds_to_many_states_finds_its_match() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "a", "1,", "1-", "-1", "1-2-3", "2-1", "1234567890", "٣", "1.5", "* *"])
-def test_a_list_of_codes_that_cannot_be_read_is_refused(value: str) -> None:
+def test_an_unreadable_list_of_codes_is_refused(value: str) -> None:
     with pytest.raises(ValueError):
         code_ranges(value)
 

@@ -31,7 +31,7 @@ def test_other_variables_are_refused_rather_than_sent_as_they_are_written(text: 
 
 
 @pytest.mark.parametrize("config", [{"a": "$GIFTPULSE_TOKEN"}, {"a": "{{ x }}"}, {"body": "${x}"}, {"subject": "${x}"}])
-def test_what_names_no_variable_and_what_templates_hold_stay(config: dict[str, str]) -> None:
+def test_texts_without_variables_and_templates_stay(config: dict[str, str]) -> None:
     assert references.resolve(config, ENVIRONMENT, "config") == config
 
 

@@ -23,7 +23,7 @@ def test_what_is_written_is_read_back(value: object) -> None:
 @pytest.mark.parametrize(
     "plain", ["NO", "yes", "on", "+14155550100", "2026-11-23", "12:30:00", "0x1F", "1_000", "08", ".inf", "=", "<<"]
 )
-def test_what_yaml_1_1_would_turn_into_something_else_stays_a_text(plain: str) -> None:
+def test_texts_that_yaml_1_1_would_convert_stay_texts(plain: str) -> None:
     assert yaml_text.load(f"a: [{plain}]") == {"a": [plain]}
     assert yaml_text.load(yaml_text.dump({"a": plain})) == {"a": plain}
 

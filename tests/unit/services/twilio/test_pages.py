@@ -23,7 +23,7 @@ def test_both_apis_name_the_next_page_in_their_own_way() -> None:
     "body",
     [b"", b"<html>", b"[]", b'{"messages": {}}', b'{"calls": [], "next_page_uri": null}', b'{"messages": [{"a": 1'],
 )
-def test_what_is_no_page_is_to_be_read_again(body: bytes) -> None:
+def test_an_unreadable_page_is_read_again(body: bytes) -> None:
     with pytest.raises(TwilioUnavailable):
         read_page(body, "messages")
 
@@ -109,7 +109,7 @@ def test_no_other_host_counts_as_another_region(base: str, link: str) -> None:
 
 
 @given(st.text(), st.sampled_from(["https://monitor.dublin.ie1.twilio.com", "http://127.0.0.1:8080"]))
-def test_whatever_a_link_says_credentials_go_to_the_host_that_was_set(link: str, base: str) -> None:
+def test_credentials_only_go_to_the_configured_host(link: str, base: str) -> None:
     with suppress(TwilioRefused):
         assert urlsplit(follow(base, link))[:2] == urlsplit(base)[:2]
 

@@ -39,11 +39,11 @@ def test_bytes_that_are_no_text_cost_only_themselves() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"7", b"\xff", b"null", b"[" * 100_000])
-def test_what_is_neither_an_event_nor_an_array_is_none(body: bytes) -> None:
+def test_a_body_that_is_neither_an_event_nor_an_array_has_no_events(body: bytes) -> None:
     assert pushes.read_events(body) is None
 
 
-def test_half_a_character_costs_an_entry_neither_its_code_nor_its_text() -> None:
+def test_half_a_surrogate_pair_loses_neither_code_nor_text() -> None:
     payload = r'{"resource_sid":"CA1","error_code":"11200","more_info":{"Msg":"a\ud800b"}}'
     pushed = pushes.read_error({"Sid": ENTRY, "AccountSid": ACCOUNT, "Payload": payload})
     assert pushed is not None
@@ -57,7 +57,7 @@ def test_the_code_beside_the_payload_counts_where_the_payload_has_none(payload: 
 
 
 @pytest.mark.parametrize("sid", ["SM/../../Accounts", "SM", MESSAGE + "0", "SM" + "x" * 5000])
-def test_what_is_no_sid_names_no_message(sid: str) -> None:
+def test_a_text_that_is_no_sid_names_no_message(sid: str) -> None:
     assert pushes.read_status({"AccountSid": ACCOUNT, "MessageSid": sid, "MessageStatus": "sent"}) is None
 
 

@@ -99,13 +99,13 @@ def test_a_body_that_is_no_form_needs_its_hash_in_the_address() -> None:
 
 
 @pytest.mark.parametrize("given", ["%C3%A9", "%FF", "%ED%A0%80", "%00", "", "\u00e9", "\ud800", HASH[:-1] + "\u0664"])
-def test_a_hash_of_foreign_text_fits_no_body(given: str) -> None:
+def test_a_hash_of_untrusted_text_matches_no_body(given: str) -> None:
     address = f"{HOST}/hooks/twilio/events?bodySHA256={given}"
     assert not is_genuine([KEY], "x", "POST", address, JSON, BODY_F)
 
 
 @pytest.mark.parametrize("signature", ["\u00e9", "\ud800", "\0", ""])
-def test_a_signature_of_foreign_text_fits_nothing(signature: str) -> None:
+def test_a_signature_of_untrusted_text_fits_nothing(signature: str) -> None:
     assert not is_genuine([KEY], signature, "POST", EVENTS, JSON, BODY_F)
 
 

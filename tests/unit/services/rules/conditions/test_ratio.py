@@ -40,7 +40,7 @@ def test_enough_logs_end_the_shortage() -> None:
     assert judge(RATIO, 50, 0, START, START + timedelta(hours=5)) == Verdict(False, 0.0)
 
 
-def test_what_goes_on_is_over_below_the_lower_limit() -> None:
+def test_an_open_alert_resolves_below_the_lower_limit() -> None:
     lower = Ratio(type="ratio", percent=5, window_minutes=60, min_total=50, settle_minutes=10, resolve_percent=3)
     assert judge(lower, 100, 4, None, START) == Verdict(False, 4.0)
     assert judge(lower, 100, 3, None, START, goes_on=True) == Verdict(True, 3.0)

@@ -80,6 +80,6 @@ def test_nothing_can_be_said_without_a_baseline() -> None:
 
 @pytest.mark.parametrize("matched", [0, 19, 20, 99, 100, 101])
 @pytest.mark.parametrize("known", range(5))
-def test_what_may_not_hold_does_not(matched: int, known: int) -> None:
+def test_requests_beyond_the_limits_are_rejected(matched: int, known: int) -> None:
     asked = numbers(matched, USUAL, known, None, START)
     assert SPIKE.may_hold(asked) or not SPIKE.judge(asked).holds

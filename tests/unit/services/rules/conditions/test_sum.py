@@ -92,7 +92,7 @@ def test_an_alert_keeps_its_unit_until_only_another_reaches_the_limit() -> None:
     assert judge(known, [], START, LONG_AGO, "USD") == Verdict(False, 49.0, unit="USD")
 
 
-def test_what_has_an_unknown_unit_counts_towards_each() -> None:
+def test_amounts_with_an_unknown_unit_count_towards_each() -> None:
     known = {"": minutes((10, 20)), "EUR": minutes((30, 10)), "USD": minutes((5, 30))}
     assert by_known_unit(known) == {"EUR": minutes((30, 10), (10, 20)), "USD": minutes((10, 20), (5, 30))}
     assert judge(known, [], START, LONG_AGO) == Verdict(True, 50.0, window_ended_at=START, unit="USD")
