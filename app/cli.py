@@ -297,11 +297,11 @@ def report(
     start, full_hour = _parse_time(since, now), now.replace(minute=0, second=0, microsecond=0)
     end = _parse_time(until, now) if until else full_hour if start < full_hour else now
     with session_scope() as session:
-        told = reports.build(session, start, end, settings.notify_timezone)
+        report = reports.build(session, start, end, settings.notify_timezone)
     if as_json:
-        print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     else:
-        _print_line(mail_text.plain_report(told, settings.public_base_url, settings.notify_timezone, now))
+        _print_line(mail_text.plain_report(report, settings.public_base_url, settings.notify_timezone, now))
 
 
 def _preview_alert(alert: dict[str, Any]) -> str:
@@ -312,27 +312,27 @@ def _preview_alert(alert: dict[str, Any]) -> str:
     return ", ".join([*parts, *(["silenced"] if alert["silenced"] else [])])
 
 
-def _preview_lines(told: dict[str, Any], since: str) -> Iterator[str]:
+def _preview_lines(preview: dict[str, Any], since: str) -> Iterator[str]:
     """Describe what a preview found, and what it could not judge."""
-    silenced = sum(alert["silenced"] for alert in told["alerts"])
-    alerts = f"{len(told['alerts'])} alerts" + (f", {silenced} of them silenced" if silenced else "")
-    yield f"{told['population']:,} logs looked at, {told['matches']:,} matches, {alerts}"
-    if told["known_since"] and datetime.fromisoformat(told["known_since"]) > datetime.fromisoformat(since):
-        yield f"logs from {told['known_since']}: what was before is not judged; `backfill` reads further back"
-    if told["windows"] and told["windows"]["too_small"]:
-        count, small = told["windows"]["count"], told["windows"]["too_small"]
+    silenced = sum(alert["silenced"] for alert in preview["alerts"])
+    alerts = f"{len(preview['alerts'])} alerts" + (f", {silenced} of them silenced" if silenced else "")
+    yield f"{preview['population']:,} logs looked at, {preview['matches']:,} matches, {alerts}"
+    if preview["known_since"] and datetime.fromisoformat(preview["known_since"]) > datetime.fromisoformat(since):
+        yield f"logs from {preview['known_since']}: what was before is not judged; `backfill` reads further back"
+    if preview["windows"] and preview["windows"]["too_small"]:
+        count, small = preview["windows"]["count"], preview["windows"]["too_small"]
         yield f"{small:,} of {count:,} windows had fewer logs than min_total and were not judged"
-    if told["first_judged_at"]:
-        yield f"a rule made now would be judged from {told['first_judged_at']} on"
-    for warning in told["warnings"]:
+    if preview["first_judged_at"]:
+        yield f"a rule made now would be judged from {preview['first_judged_at']} on"
+    for warning in preview["warnings"]:
         yield f"warning: {warning['field']}: {warning['message']}"
 
 
-def _limit_lines(told: dict[str, Any], rule: dict[str, Any]) -> Iterator[str]:
+def _limit_lines(preview: dict[str, Any], rule: dict[str, Any]) -> Iterator[str]:
     """Describe when alerts resolve, and what other limits would have done."""
     parsed = definition.parse_rule(definition.writable(rule))
     yield sentence.plain_text(sentence.describe_resolve(parsed))
-    if (ladder := told["ladder"]) is not None:
+    if (ladder := preview["ladder"]) is not None:
         name, own = ladder["field"].rpartition(".")[2], parsed.condition.limit
         rungs = [
             f"{number(rung['value'])}: {rung['alerts']:,}{' (this rule)' if rung['value'] == own else ''}"

@@ -23,7 +23,7 @@ from app.enums import AlertStatus, HoldReason, NotificationType
 from app.models import Alert, Silence
 from app.services.alerts import silences
 from app.services.alerts.dependencies import Dependencies, load_dependencies
-from app.services.alerts.notification_policy import NotifyInput, decide, may_escalate, may_tell_held
+from app.services.alerts.notification_policy import NotifyInput, decide, may_escalate, may_notify_held
 from app.services.alerts.state_machine import Columns, Event, Fire, Notify, transition
 from app.services.outbox.enqueue import Notice, enqueue, make_notice
 from app.services.rules.rule import Rule
@@ -219,7 +219,7 @@ class AlertChanges:
         if decision.notify is not None:
             self._notices.append(make_notice(decision.notify, alert))
         waited = set(escalate_to) if may_escalate(state, decision, self._now) else set()
-        if may_tell_held(state):
+        if may_notify_held(state):
             waited.update(held_for)
         if waited:
             self._notices.append(make_notice(NotificationType.FIRING, alert, frozenset(waited)))

@@ -59,10 +59,10 @@ def may_escalate(alert_state: NotifyInput, decision: Decision, now: datetime) ->
     Args:    decision: the decision of now: if the wait only begins with it, no action has waited yet.
     """
     began = decision.escalates_from
-    return may_tell_held(alert_state) and began is not None and began < now
+    return may_notify_held(alert_state) and began is not None and began < now
 
 
-def may_tell_held(alert_state: NotifyInput) -> bool:
+def may_notify_held(alert_state: NotifyInput) -> bool:
     """Say whether the firing of an alert may be told now to actions for which it was held in a bundle."""
     withheld = alert_state.silenced or alert_state.suppressed
     return alert_state.status == AlertStatus.FIRING and not withheld

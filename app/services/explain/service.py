@@ -14,9 +14,9 @@ from app.models import Account, Alert, Match, Rule
 from app.services.alerts import escalation
 from app.services.evaluation.change_queue import versions_of
 from app.services.evaluation.rule_set import effective_start, to_rule
-from app.services.explain import judging, taking, telling
+from app.services.explain import judging, matching, notifying
+from app.services.explain.matching import Subject
 from app.services.explain.steps import Explanation, Step, StepName, Verdict, moment
-from app.services.explain.taking import Subject
 from app.services.logs import search
 from app.services.outbox import deliveries
 from app.services.rules.rule import Rule as RuleValue
@@ -39,19 +39,19 @@ def explain(session: Session, sid: str, rule_id: UUID, settings: Settings, now: 
     )
     is_former = match is not None and match.epoch != rule.epoch
     first = Step(StepName.RULE, stored.enabled, _rule_detail(stored, is_former=is_former))
-    told: list[Step] = []
+    notifications: list[Step] = []
     if alert is not None:
         later = escalation.list_next(session, alert, settings)
-        told += telling.steps(alert, deliveries.of_alert(session, alert.id), later)
+        notifications += notifying.steps(alert, deliveries.of_alert(session, alert.id), later)
     if is_former and alert is not None:
-        return Explanation(_verdict_of(alert), [first, *told])
+        return Explanation(_verdict_of(alert), [first, *notifications])
     subject = _subject(session, row.id, row.occurred_at, rule, settings)
     taken, verdict, hit = _take(session, subject, match, enabled=stored.enabled)
     steps = [first, *taken]
     if match is not None and not is_former and hit is not None:
         steps += [each for each in _judge(session, rule, match, stored.judged_until, settings, now) if each is not None]
         verdict = Verdict.WAITING if match.pending or steps[-1].passed is None else Verdict.COUNTED
-    return Explanation(verdict if alert is None else _verdict_of(alert), [*steps, *told])
+    return Explanation(verdict if alert is None else _verdict_of(alert), [*steps, *notifications])
 
 
 def _rule_detail(rule: Rule, *, is_former: bool) -> str:
@@ -74,16 +74,16 @@ def _take(
     session: Session, subject: Subject, match: Match | None, *, enabled: bool
 ) -> tuple[list[Step], Verdict, LogVersion | None]:
     """Explain the steps up to the match; return the version that matched and counts."""
-    population = taking.population_step(subject)
+    population = matching.population_step(subject)
     if not population.passed:
         return [population], Verdict.NOT_IN_POPULATION, None
-    matching, failure = taking.matching_versions(subject)
-    pattern = taking.pattern_step(subject, matching, failure)
-    if not matching:
+    versions, failure = matching.matching_versions(subject)
+    pattern = matching.pattern_step(subject, versions, failure)
+    if not versions:
         # A match that was recorded before the text was erased still counts.
         hit = subject.newest if match is not None and pattern.passed is None else None
         return [population, pattern], Verdict.NO_MATCH, hit
-    start, hit = taking.start_step(subject, matching)
+    start, hit = matching.start_step(subject, versions)
     if hit is None:
         return [population, pattern, start], Verdict.TOO_EARLY, None
     if not enabled and match is None:

@@ -96,7 +96,7 @@ class Snapshot:
         whole, rest = self._splitter.split(log_filter, usable=tally is not None)
         parts = [_count_logs(log_filter, rest, bucket, by)]
         if tally is not None:
-            parts.append(_add_up(tally, log_filter, whole, bucket, by))
+            parts.append(_count_tallies(tally, log_filter, whole, bucket, by))
         rows = self._session.execute(_folded(union_all(*parts).cte("parts"), max_values)).all()
         return [Count(row.at, _read(row.value, by), row.logs) for row in rows]
 
@@ -140,7 +140,7 @@ def _count_logs(log_filter: LogFilter, spans: Spans, bucket: str, by: str | None
     )
 
 
-def _add_up(
+def _count_tallies(
     tally: Tally, log_filter: LogFilter, whole: HourSpan, bucket: str, by: str | None
 ) -> Select[*tuple[Any, ...]]:
     value = literal("") if by is None else func.coalesce(cast(TALLIED[by], Text), "")

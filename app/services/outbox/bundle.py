@@ -47,11 +47,11 @@ def open_bundles(session: Session, now: datetime) -> dict[UUID, datetime]:
     return {action_id: until for action_id, until in rows if until is not None}
 
 
-def take_out(session: Session, alert_ids: Collection[UUID], now: datetime) -> None:
+def remove_firings(session: Session, alert_ids: Collection[UUID], now: datetime) -> None:
     """Remove the waiting and held firings of resolved alerts: nobody is notified of them."""
     if alert_ids:
-        untold = or_(Delivery.bundle_until > now, _HELD)
-        session.execute(delete(Delivery).where(Delivery.alert_id.in_(alert_ids), _BUNDLED, untold))
+        unsent = or_(Delivery.bundle_until > now, _HELD)
+        session.execute(delete(Delivery).where(Delivery.alert_id.in_(alert_ids), _BUNDLED, unsent))
 
 
 def find_held(session: Session) -> dict[UUID, set[UUID]]:
@@ -146,7 +146,7 @@ def _fold(session: Session, action: Action, deliveries: Sequence[Delivery], sett
     kind = kind_for(ActionType(action.action_type))
     if not kind.takes_digests(config):
         return 0
-    rendered = kind.render(config, tell(deliveries, settings, now))
+    rendered = kind.render(config, bundle_notification(deliveries, settings, now))
     row = delivery_row(action, NotificationType.DIGEST, None, deliveries[0].recipient, rendered, now, uuid4())
     session.execute(insert(Delivery), [row | {"bundle_item": {}}])
     folded: dict[str, Any] = {"status": DeliveryStatus.FOLDED, "digest_id": row["id"], "finished_at": now}
@@ -157,7 +157,7 @@ def _fold(session: Session, action: Action, deliveries: Sequence[Delivery], sett
     return 1
 
 
-def tell(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Notification:
+def bundle_notification(deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> Notification:
     """Describe a bundle as one notification: the problems, most severe first, their accounts, and what they share."""
     worst_first = sorted(deliveries, key=_order)
     items = [each.bundle_item or {} for each in worst_first]
@@ -205,9 +205,9 @@ def _story(items: Sequence[Mapping[str, Any]]) -> str:
     by_title: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for item in items:
         by_title[_name_of(item)].append(item)
-    told = [_chapter(title, alerts) for title, alerts in list(by_title.items())[:MAX_CHAPTERS]]
+    chapters = [_chapter(title, alerts) for title, alerts in list(by_title.items())[:MAX_CHAPTERS]]
     more = len(by_title) - MAX_CHAPTERS
-    return "; ".join(told + ([f"and {more} more rule{'' if more == 1 else 's'}"] if more > 0 else []))
+    return "; ".join(chapters + ([f"and {more} more rule{'' if more == 1 else 's'}"] if more > 0 else []))
 
 
 def _chapter(title: str, alerts: Sequence[Mapping[str, Any]]) -> str:

@@ -103,7 +103,7 @@ class Target:
             return True
         return self.action.id in notice.escalate_to if notice.escalate_to else not self.action.after_minutes
 
-    def told_at(self, notice: Notice) -> datetime | None:
+    def escalation_time(self, notice: Notice) -> datetime | None:
         """Return when the action is notified of the firing if nobody acknowledges it; None if it does not escalate."""
         waits = self.action.after_minutes and notice.escalates_from and "firing" in self.action.notify_on
         if not waits or not self._covers(notice) or notice.escalates_from is None:
@@ -129,7 +129,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
         return 0
     found = findings.find(session, _compared(notices), settings)
     lock_notices(session)
-    bundle.take_out(session, {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}, now)
+    bundle.remove_firings(session, {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}, now)
     recipients = _firing_recipients(session, notices)
     bundle.replace_held(session, [(each.alert_id, action_id) for each in notices for action_id in each.escalate_to])
     targets = _targets(session, settings)
@@ -159,7 +159,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
             timezone=((rule or {}).get("schedule") or {}).get("timezone", settings.notify_timezone),
         )
         if each.type == NotificationType.RESOLVED:
-            deliveries.take_out(each.alert_id)
+            deliveries.remove_firing(each.alert_id)
         label = _masked({"label": finding.label}, settings)["label"] if finding else None
         for target in targets:
             if target.wants(each):
@@ -177,7 +177,7 @@ class _Deliveries:
         self.rows: list[JsonObject] = []
         self.escalations: Counter[metrics.Key] = Counter()
         self._now = now
-        self._told, self._bundled = recipients
+        self._notified, self._bundled = recipients
         self._bundles = bundle.open_bundles(session, now)
         self._recent_counts = digest.count_recent(session, now)
 
@@ -185,11 +185,12 @@ class _Deliveries:
         """List the actions that are notified later if nobody acknowledges the alert, and when, the soonest first."""
         if notice.type == NotificationType.RESOLVED:
             return []
-        told_actions = {action_id for alert_id, action_id, _ in self._told if alert_id == notice.alert_id}
+        notified_actions = {action_id for alert_id, action_id, _ in self._notified if alert_id == notice.alert_id}
         waiting = [
             (at, target.name)
             for target in targets
-            if (at := target.told_at(notice)) and target.action.id not in {*told_actions, *notice.escalate_to}
+            if (at := target.escalation_time(notice))
+            and target.action.id not in {*notified_actions, *notice.escalate_to}
         ]
         return [(name, rfc3339(at)) for at, name in sorted(waiting)]
 
@@ -205,17 +206,17 @@ class _Deliveries:
             self._recent_counts[target.action.id] = self._recent_counts.get(target.action.id, 0) + 1
         if notice.type == NotificationType.FIRING:
             keys = {_recipient_key(notice, row["action_id"], row["action_type"], row["recipient"]) for row in new_rows}
-            self._told |= keys
+            self._notified |= keys
             if new_rows and target.action.after_minutes:
                 self.escalations[metrics.ESCALATIONS.key(action_type=target.action.action_type)] += 1
             self._bundled |= keys if new_rows and new_rows[0]["bundle_until"] else set()
 
-    def take_out(self, alert_id: UUID) -> None:
+    def remove_firing(self, alert_id: UUID) -> None:
         """Remove a firing from its bundle if its alert resolves in the same transaction: nobody is notified of it."""
         taken = [row for row in self.rows if row["alert_id"] == alert_id and row["bundle_until"] is not None]
         self.rows = [row for row in self.rows if row not in taken]
         keys = {(alert_id, row["action_id"], _receiver_key(row["action_type"], row["recipient"])) for row in taken}
-        self._told -= keys
+        self._notified -= keys
         self._bundled -= keys
 
     def _make(
@@ -223,7 +224,7 @@ class _Deliveries:
     ) -> list[JsonObject]:
         """Render once for the action, and address it to each receiver that wants it."""
         kind = kind_for(ActionType(target.action.action_type))
-        recipients = [each for each in kind.recipients(target.config) if self._hears(target.action, notice, each)]
+        recipients = [each for each in kind.recipients(target.config) if self._is_notified(target.action, notice, each)]
         if not recipients:
             return []
         if notice.type == NotificationType.FIRING and target.action.after_minutes:
@@ -246,15 +247,15 @@ class _Deliveries:
             for each in recipients
         ]
 
-    def _hears(self, action: Action, notice: Notice, recipient: str) -> bool:
+    def _is_notified(self, action: Action, notice: Notice, recipient: str) -> bool:
         """Return whether a receiver is notified: of a resolve if it was notified of the firing, and once of each."""
         key = _recipient_key(notice, action.id, action.action_type, recipient)
         if notice.type == NotificationType.RESOLVED:
-            return _received_firing(action, notice, key, self._told)
+            return _received_firing(action, notice, key, self._notified)
         if notice.type == NotificationType.UPDATE:
             # Its bundle will contain the alert, or the action waits until the alert has lasted long enough.
-            return key not in self._bundled and (not action.after_minutes or key in self._told)
-        return not notice.escalate_to or key not in self._told
+            return key not in self._bundled and (not action.after_minutes or key in self._notified)
+        return not notice.escalate_to or key not in self._notified
 
 
 def _compared(notices: Sequence[Notice]) -> Iterator[ComparedAlert]:
@@ -307,10 +308,10 @@ def _targets(session: Session, settings: Settings) -> list[Target]:
     return targets
 
 
-def _received_firing(action: Action, notice: Notice, key: RecipientKey, told: set[RecipientKey]) -> bool:
+def _received_firing(action: Action, notice: Notice, key: RecipientKey, notified: set[RecipientKey]) -> bool:
     """Return whether a receiver was notified of the firing, or its action only does not ask for firings."""
     if "firing" in action.notify_on:
-        return key in told
+        return key in notified
     assert notice.fired_at is not None, "an alert of whose firing nobody was notified has no notice of its end"
     return action.created_at <= notice.fired_at
 
@@ -327,7 +328,7 @@ def _receiver_key(action_type: str, recipient: str) -> str:
 class FiringRecipients(NamedTuple):
     """The receivers of the firing of some alerts."""
 
-    told: set[RecipientKey]
+    notified: set[RecipientKey]
     """Those with a delivery of it, by itself or within a digest."""
     bundled: set[RecipientKey]
     """Those whose delivery waits in a bundle or is held."""
@@ -346,15 +347,15 @@ def _firing_recipients(session: Session, notices: Sequence[Notice]) -> FiringRec
             Delivery.held_by,
         ).where(Delivery.alert_id.in_(alert_ids), Delivery.type == NotificationType.FIRING)
     )
-    told: set[RecipientKey] = set()
+    notified: set[RecipientKey] = set()
     bundled: set[RecipientKey] = set()
     for row in rows:
         key = row.alert_id, row.action_id, _receiver_key(row.action_type, row.recipient)
         if row.held_by is None:
-            told.add(key)
+            notified.add(key)
         if row.bundle_until is not None:
             bundled.add(key)
-    return FiringRecipients(told, bundled)
+    return FiringRecipients(notified, bundled)
 
 
 def _newest_logs(session: Session, alert_ids: set[UUID], settings: Settings) -> dict[UUID, list[JsonObject]]:

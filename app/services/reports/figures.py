@@ -55,13 +55,13 @@ NOISIEST = """
 WITH fired AS (
   SELECT rule_id, count(*) AS alerts, count(*) FILTER (WHERE acknowledged_at IS NOT NULL) AS acknowledged
   FROM alerts WHERE rule_id IS NOT NULL AND started_at >= :since AND started_at < :until GROUP BY rule_id
-), told AS (
+), notified AS (
   SELECT a.rule_id, count(*) AS notifications FROM deliveries d JOIN alerts a ON a.id = d.alert_id
   WHERE a.rule_id IS NOT NULL AND d.created_at >= :since AND d.created_at < :until GROUP BY a.rule_id
 ), counts AS (
   SELECT rule_id, coalesce(alerts, 0) AS alerts, coalesce(acknowledged, 0) AS acknowledged,
          coalesce(notifications, 0) AS notifications
-  FROM fired FULL JOIN told USING (rule_id)
+  FROM fired FULL JOIN notified USING (rule_id)
 )
 SELECT rule_id, r.id IS NULL AS deleted, alerts, acknowledged, notifications, coalesce(r.name, (
   SELECT rule_name FROM alerts a WHERE a.rule_id = counts.rule_id ORDER BY a.started_at DESC, a.id LIMIT 1)) AS name

@@ -24,7 +24,7 @@ class Subject:
 
     rule: Rule
     versions: Sequence[LogVersion]
-    counts_from: datetime
+    effective_start: datetime
     """Later changes count: the start of the rule or the account, to the second."""
     account_started_at: datetime
     is_text_erased: bool
@@ -99,8 +99,8 @@ def _state(log: LogVersion) -> str:
 
 def start_step(subject: Subject, matching: Sequence[LogVersion]) -> tuple[Step, LogVersion | None]:
     """Explain whether the log reached a matching state after the rule started; return the version that counts."""
-    hit = next((version for version in matching if version.changed_at >= subject.counts_from), None)
-    since = f"changes count from {moment(subject.counts_from)}, when {_began(subject)}"
+    hit = next((version for version in matching if version.changed_at >= subject.effective_start), None)
+    since = f"changes count from {moment(subject.effective_start)}, when {_began(subject)}"
     if hit is None:
         return Step(StepName.START, False, f"It matched at {moment(matching[-1].changed_at)}; {since}."), None
     return Step(StepName.START, True, f"It came into this state at {moment(hit.changed_at)}; {since}."), hit
