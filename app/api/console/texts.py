@@ -28,6 +28,20 @@ def day(at: datetime, zone: ZoneInfo) -> str:
     return f"{local:%a} {local.day} {local:%b}"
 
 
+def local_field(at: datetime, zone: ZoneInfo) -> str:
+    """Write a time as a browser's date and time field has it."""
+    return f"{to_zone(at, zone):%Y-%m-%dT%H:%M}"
+
+
+def read_local_field(text: str, zone: ZoneInfo) -> datetime | None:
+    """Read the value of a date and time field; None if it is no time."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.replace(tzinfo=zone) if at.tzinfo is None else at
+
+
 def duration(span: timedelta) -> str:
     """Write a duration in one or two units: `12 s`, `23 min`, `4 h 35 min`, `3 d 2 h`."""
     if span < MINUTE:

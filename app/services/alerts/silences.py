@@ -217,6 +217,14 @@ def silenced_alerts(session: Session, silences: Sequence[Silence], now: datetime
     }
 
 
+def summaries(session: Session, held: Mapping[UUID, Sequence[str]]) -> dict[str, str]:
+    """Return the summaries of silenced alerts, by id."""
+    ids = {UUID(each) for alerts in held.values() for each in alerts}
+    return {
+        str(found): text for found, text in session.execute(select(Alert.id, Alert.summary).where(Alert.id.in_(ids)))
+    }
+
+
 def alerts_held_by(session: Session, silence: Silence) -> Sequence[Alert]:
     """List the open alerts that a silence would match while active, newest first."""
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.started_at.desc(), Alert.id.desc())

@@ -1,14 +1,15 @@
 """The other pages: each renders for whoever may see it, and its forms do what they say."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from app.database import session_scope
 from app.enums import HoldReason, Scope
-from app.models import Action, Attempt, Delivery
+from app.models import Action, Attempt, Delivery, Silence
 from app.utils.clock import cut_to_second, utc_now
 from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import EMAIL, RULE, Api
@@ -111,6 +112,61 @@ async def test_a_silence_is_created_and_ended(browser: Browser, api: Api) -> Non
     assert "known" in (await browser.get("/silences")).text
     await browser.submit(f"/silences/{made['id']}/end")
     assert (await api.get("/api/silences")).json()["items"] == []
+
+
+async def test_a_silence_of_tomorrow_is_typed_in_the_zone_of_the_viewer(browser: Browser, api: Api) -> None:
+    browser.cookies.set("zone", "Asia/Kolkata")
+    await browser.sign_in()
+    local = utc_now().astimezone(ZoneInfo("Asia/Kolkata")).replace(hour=22, minute=0, second=0, microsecond=0)
+    tomorrow = local + timedelta(days=1)
+    await browser.submit("/silences", rule_id="every", hours="8", **{"from": f"{tomorrow:%Y-%m-%dT%H:%M}"})
+    made = (await api.get("/api/silences")).json()["items"][0]
+    starts, ends = (datetime.fromisoformat(made[name]) for name in ("starts_at", "ends_at"))
+    assert (made["rule_id"], ends - starts) == (None, timedelta(hours=8))
+    assert starts == tomorrow
+    page = (await browser.get("/silences")).text
+    assert "It will hold what fires from its start on." in page
+    assert "coming" in page
+
+
+async def test_a_silence_without_a_choice_of_rule_or_with_a_wrong_start_is_refused(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    answer = await browser.submit("/silences", rule_id="", hours="1", **{"from": "tomorrow"})
+    assert answer.status_code == 422
+    assert "must be one of the rules, or every rule" in answer.text
+    assert "must be a date and a time, such as" in answer.text
+    assert (await api.get("/api/silences")).json()["items"] == []
+
+
+async def test_an_ended_silence_fills_in_the_form_to_repeat_it(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    past = {"starts_at": "2026-01-01T00:00:00Z", "ends_at": "2026-01-01T08:00:00Z"}
+    with session_scope() as session:
+        silence = Silence(rule_id=UUID(rule["id"]), group={"to_country": "GB"}, reason="known", created_by="Jonas")
+        silence.starts_at, silence.ends_at = (datetime.fromisoformat(at) for at in past.values())
+        silence.created_at = silence.starts_at
+        session.add(silence)
+        session.flush()
+        silence_id = silence.id
+    await browser.sign_in()
+    assert f'href="/silences?like={silence_id}"' in (await browser.get("/silences")).text
+    page = (await browser.get(f"/silences?like={silence_id}")).text
+    form = page.partition('action="/silences"')[2].partition("</form>")[0]
+    for selected in (f'value="{rule["id"]}" selected', 'value="to_country" selected', 'value="8" selected'):
+        assert selected in form
+    assert 'value="GB"' in form
+    assert 'value="known"' in form
+    assert (await browser.get("/silences?like=nothing")).status_code == 200
+
+
+async def test_a_silence_names_the_alerts_that_it_holds(browser: Browser) -> None:
+    await browser.sign_in()
+    alert_id = make_alert()
+    await browser.submit("/silences", rule_id="every", hours="720")
+    page = (await browser.get("/silences")).text
+    assert "It lasts longer than a week" in page
+    assert "holds 1 alert<" in page
+    assert f'href="/alerts/{alert_id}"' in page
 
 
 async def test_a_silence_that_cannot_be_made_keeps_what_was_typed(browser: Browser) -> None:
@@ -283,6 +339,7 @@ async def test_a_silence_that_repeats_is_tried_out_and_made(browser: Browser, ap
     await browser.sign_in()
     alert_id = make_alert()
     hours = {"start": "22:00", "end": "06:00", "timezone": "Europe/Berlin", "days": "sat", "hours": "ever"}
+    hours["rule_id"] = "every"
     tried = await browser.submit("/silences", do="preview", **hours)
     assert f'href="/alerts/{alert_id}"' in tried.text
     assert (await api.get("/api/silences")).json()["items"] == []
@@ -293,7 +350,7 @@ async def test_a_silence_that_repeats_is_tried_out_and_made(browser: Browser, ap
     refused = await browser.submit("/silences", **hours | {"timezone": "Mars/Olympus"})
     assert refused.status_code == 422
     assert "is no time zone" in refused.text
-    endless = await browser.submit("/silences", hours="ever")
+    endless = await browser.submit("/silences", rule_id="every", hours="ever")
     assert endless.status_code == 422
     assert "is required where repeat is null" in endless.text
 

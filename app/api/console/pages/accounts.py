@@ -1,14 +1,14 @@
 """The pages of accounts: the list, one account with its streams, and editing."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
-from app.api.console import account_form
+from app.api.console import account_form, texts
 from app.api.console.access import Admin, Form, PostedForm, SignedIn, Viewer, need_scope
 from app.api.console.account_view import AccountView, view
 from app.api.console.coverage_view import strips
@@ -24,7 +24,6 @@ from app.enums import Scope
 from app.errors import Conflict, InvalidInput
 from app.models import Account
 from app.services.ingest import account_admin, account_state, backfills, callbacks, coverage
-from app.utils.calendar_edges import to_zone
 from app.utils.clock import rfc3339, utc_now
 
 router = make_router()
@@ -111,8 +110,8 @@ def _page(
         now = utc_now()
         covered = coverage.of_account(session, account, now - coverage.SHOWN_SPAN, now)
     span = {
-        "since": _local(now - timedelta(days=BACKFILL_DAYS), viewer),
-        "until": _local(now, viewer),
+        "since": texts.local_field(now - timedelta(days=BACKFILL_DAYS), viewer.zone),
+        "until": texts.local_field(now, viewer.zone),
     }
     context = {
         "section": "accounts",
@@ -126,11 +125,6 @@ def _page(
         "is_stale": is_stale,
     }
     return render(request, viewer, "account.html", context, status)
-
-
-def _local(at: datetime, viewer: Viewer) -> str:
-    """Format a time for the browser's date and time field."""
-    return f"{to_zone(at, viewer.zone):%Y-%m-%dT%H:%M}"
 
 
 @router.post("/accounts/{sid}")
@@ -207,7 +201,7 @@ def backfill_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm
     """Read a span of all streams again."""
     settings = settings_of(request)
     now = utc_now()
-    since, until = (_time(form.get(name), viewer) for name in ("since", "until"))
+    since, until = (texts.read_local_field(form.get(name), viewer.zone) for name in ("since", "until"))
     errors = {
         name: "must be a date and a time, such as 2026-11-23T06:00"
         for name, at in (("since", since), ("until", until))
@@ -226,12 +220,3 @@ def backfill_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm
     except InvalidInput as error:
         return _page(request, viewer, sid, form.typed(), _by_field(error), status=422)
     return redirect(request, f"/accounts/{sid}", Flash("It is read again. What it finds does not alert."))
-
-
-def _time(text: str, viewer: Viewer) -> datetime | None:
-    """Read a time of the viewer's zone."""
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return at.replace(tzinfo=viewer.zone) if at.tzinfo is None else at

@@ -8,7 +8,8 @@ from uuid import UUID
 from fastapi import Path, Request, Response
 
 from app.api.audited_change import AuditedChange
-from app.api.console.access import Form, PostedForm, SignedIn, Writer, safe_next
+from app.api.console import texts
+from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer, safe_next
 from app.api.console.filters import neighbours
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
@@ -16,7 +17,7 @@ from app.api.deps import parse
 from app.api.lists import read_position
 from app.api.schemas.silences import RepeatBody, SilenceFilters
 from app.database import session_scope
-from app.errors import FieldError, InvalidInput
+from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert
 from app.services import rule_admin
 from app.services.alerts import silences
@@ -30,7 +31,10 @@ router = make_router()
 SilenceId = Annotated[UUID, Path()]
 PAGE_SIZE = 50
 MAX_RULES = 1000
+EVERY_RULE = "every"
 FOREVER = "ever"
+LONG = timedelta(days=7)
+"""A silence that lasts longer is easily forgotten."""
 LENGTHS = {
     "1": "an hour",
     "8": "8 hours",
@@ -44,8 +48,9 @@ LENGTHS = {
 
 @router.get("/silences")
 def list_silences(request: Request, viewer: SignedIn) -> Response:
-    """List silences, with the number of alerts that each silences now."""
-    return _page(request, viewer)
+    """List silences, with the alerts that each silences now. `like=ID` fills in the form as that silence was made."""
+    like = request.query_params.get("like")
+    return _page(request, viewer, _form_like(like, viewer) if like else None)
 
 
 def _page(
@@ -61,12 +66,14 @@ def _page(
     with session_scope() as session:
         page = silences.list_silences(session, read_position("silences", query, silences.SORT_KEY), PAGE_SIZE)
         held = silences.silenced_alerts(session, page.items, now)
+        summaries = silences.summaries(session, held)
         rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)
         session.expunge_all()
     context = {
         "section": "silences",
         "silences": page.items,
         "held": held,
+        "summaries": summaries,
         "rules": sorted(rules, key=lambda rule: rule.name.lower()),
         "names": {rule.id: rule.name for rule in rules},
         "fields": GROUP_FIELDS,
@@ -76,6 +83,8 @@ def _page(
         "ended": {silence.id for silence in page.items if silence.ends_at is not None and silence.ends_at <= now},
         "day_names": DAY_NAMES,
         "zones": sorted(zone_names()),
+        "now": now,
+        "typed_in": typed is not None,
         "typed": {"hours": "1", **(typed.typed() if typed else {})},
         "typed_days": typed.all("days") if typed else [],
         "errors": errors or {},
@@ -90,7 +99,7 @@ def create_silence(request: Request, viewer: Writer, form: PostedForm) -> Respon
     """Create a silence that starts now, or preview which open alerts it would match."""
     now = utc_now()
     try:
-        rule_id, group, wanted = _read(form, now)
+        rule_id, group, wanted = _read(form, viewer, now)
         with session_scope() as session:
             if form.get("do") == "preview":
                 held = silences.alerts_held_by(session, silences.draft(session, rule_id, group, wanted, now))
@@ -102,10 +111,48 @@ def create_silence(request: Request, viewer: Writer, form: PostedForm) -> Respon
     except InvalidInput as error:
         errors = {each.field.partition(".")[0]: each.message for each in error.errors}
         return _page(request, viewer, form, errors, 422)
-    return redirect(request, "/silences", Flash(f"It holds {len(shown['alert_ids'])} open alerts now."))
+    return redirect(request, "/silences", _made(shown, wanted, now))
 
 
-def _read(form: Form, now: datetime) -> tuple[UUID | None, dict[str, Any], Validity]:
+def _made(shown: Mapping[str, Any], wanted: Validity, now: datetime) -> Flash:
+    """Say what a new silence does."""
+    if wanted.starts_at > now:
+        return Flash("It will hold what fires from its start on.")
+    held = texts.count(len(shown["alert_ids"]), "open alert", "open alerts")
+    if wanted.repeat is None and wanted.ends_at is not None and wanted.ends_at - wanted.starts_at > LONG:
+        return Flash(f"It holds {held} now. It lasts longer than a week: will you remember it?", "warn")
+    return Flash(f"It holds {held} now.")
+
+
+def _form_like(silence_id: str, viewer: Viewer) -> Form | None:
+    """Return the form of a silence to repeat: the same rule, group, length and hours, from now on."""
+    try:
+        with session_scope() as session:
+            silence = silences.get(session, UUID(silence_id))
+            session.expunge(silence)
+    except (ValueError, NotFound):
+        return None
+    field, value = next(iter(silence.group.items()), ("", ""))
+    repeat = silence.repeat or {}
+    length = None if silence.ends_at is None else silence.ends_at - silence.starts_at
+    hours = next((hours for hours in LENGTHS if length == _length(hours)), "1")
+    typed = {
+        "rule_id": str(silence.rule_id or EVERY_RULE),
+        "field": field,
+        "value": str(value),
+        "hours": hours,
+        "reason": silence.reason,
+        **{name: str(repeat.get(name, "")) for name in ("start", "end")},
+        "timezone": str(repeat.get("timezone", viewer.zone.key)),
+    }
+    return Form([*typed.items(), *(("days", day) for day in repeat.get("days", []))])
+
+
+def _length(hours: str) -> timedelta | None:
+    return None if hours == FOREVER else timedelta(hours=int(hours))
+
+
+def _read(form: Form, viewer: Viewer, now: datetime) -> tuple[UUID | None, dict[str, Any], Validity]:
     """Parse the form: the rule, the group, and when the silence is active.
 
     Raises: InvalidInput.
@@ -114,13 +161,19 @@ def _read(form: Form, now: datetime) -> tuple[UUID | None, dict[str, Any], Valid
     field, value = form.get("field"), form.get("value")
     if field in GROUP_FIELDS and value:
         group[field] = int(value) if field == "error_code" and value.isdigit() else value
-    try:
-        rule_id = UUID(form.get("rule_id")) if form.get("rule_id") else None
-    except ValueError:
-        raise InvalidInput([FieldError("rule_id", "is not a rule")]) from None
     hours = form.get("hours")
-    ends_at = None if hours == FOREVER else now + timedelta(hours=int(hours) if hours in LENGTHS else 1)
-    return rule_id, group, Validity(now, ends_at, _repeat(form))
+    length = _length(hours if hours in LENGTHS else "1")
+    errors = []
+    starts_at = texts.read_local_field(form.get("from"), viewer.zone) if form.get("from") else now
+    if starts_at is None:
+        errors.append(FieldError("from", "must be a date and a time, such as 2026-11-23T06:00"))
+    try:
+        rule_id = None if form.get("rule_id") == EVERY_RULE else UUID(form.get("rule_id"))
+    except ValueError:
+        errors.append(FieldError("rule_id", "must be one of the rules, or every rule"))
+    if errors or starts_at is None:
+        raise InvalidInput(errors)
+    return rule_id, group, Validity(starts_at, None if length is None else starts_at + length, _repeat(form))
 
 
 def _repeat(form: Form) -> dict[str, Any] | None:
