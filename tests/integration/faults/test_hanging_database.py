@@ -1,5 +1,6 @@
 """A database server that hangs holds up nobody for ever: it is told from one that is slow, and its lines are cut."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from io import StringIO
 
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -17,6 +18,7 @@ from app.models import Heartbeat
 from app.utils import watchdog
 from app.utils.clock import utc_now
 from scripts.local.postgres import Postgres
+from scripts.local.processes import free_port
 from tests.conftest import API_KEY
 from tests.integration.api.conftest import make_app
 from tests.integration.api.serving import serving
@@ -121,3 +123,16 @@ def _answers() -> bool:
 def test_a_statement_that_takes_long_is_let_be(database: str) -> None:
     with session_scope() as session:
         assert session.scalar(text("SELECT 7 FROM pg_sleep(2)")) == 7
+
+
+def test_a_server_whose_greeting_times_out_a_little_early_hangs_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        parameters = {"host": "127.0.0.1", "port": silent.getsockname()[1]}
+        watching = watchdog.Watchdog(create_engine("postgresql+psycopg2://"), parameters)
+        monkeypatch.setattr(watchdog, "GREETING_TIMEOUT_SECONDS", watchdog.GREETING_TIMEOUT_SECONDS + 0.1)
+        assert not watching._server_answers()
+
+
+def test_a_server_that_refuses_does_not_hang() -> None:
+    parameters = {"host": "127.0.0.1", "port": free_port()}
+    assert watchdog.Watchdog(create_engine("postgresql+psycopg2://"), parameters)._server_answers()
