@@ -5,12 +5,14 @@ Beat imports this module and needs neither the tasks nor the database: only work
 
 import gc
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import structlog
 from celery import Celery, Task, bootsteps
 from celery.beat import Scheduler
+from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import (
     setup_logging,
     task_postrun,
@@ -153,6 +155,8 @@ def create_celery(settings: Settings) -> Celery:
 @setup_logging.connect
 def _log_as_configured(**_: object) -> None:
     configure_logging(get_settings().log_level, get_settings().log_format)
+    # Each loss of the broker would add eight lines about tasks that are acknowledged late; ours are not.
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
     for remark in remarks():
         structlog.get_logger().warning("a setting may be meant otherwise", remark=remark)
 
