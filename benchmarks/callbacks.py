@@ -161,7 +161,7 @@ def _bench() -> Iterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="giftpulse-callbacks-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # PostgreSQL does not run as root
-        postgres, valkey = Postgres(folder / "postgres"), Valkey(folder / "valkey", append_only=False)
+        postgres, valkey = Postgres(folder / "postgres"), Valkey(folder / "valkey")
         try:
             postgres.start()
             valkey.start()

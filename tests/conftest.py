@@ -138,7 +138,7 @@ def _shorten_logins(server: Postgres) -> None:
 
 @pytest.fixture(scope="session")
 def valkey(folder: Path) -> Iterator[Valkey]:
-    server = Valkey(folder / "valkey", append_only=False)
+    server = Valkey(folder / "valkey")
     try:
         server.start()
         yield server

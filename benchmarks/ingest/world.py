@@ -48,7 +48,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.postgres = Postgres(folder / "postgres", settings=POSTGRES)
-        self.valkey = Valkey(folder / "valkey", append_only=False)
+        self.valkey = Valkey(folder / "valkey")
         self.simulator: subprocess.Popen[bytes] | None = None
 
     def start(self, messages: int) -> None:

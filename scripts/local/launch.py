@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FIRST_MEBIBYTES = 300
 """Space for the first start and some hours; most of it is PostgreSQL's write-ahead log."""
 SPARE_MEBIBYTES = 32
+REMIND_SECONDS = 60.0
 DURABLE = {"max_connections": "100", "shared_buffers": "256MB", "max_wal_size": "2GB"}
 
 
@@ -108,6 +109,20 @@ def _free(folder: Path) -> int:
         return files.free_mebibytes(folder)
     except OSError:
         return SPARE_MEBIBYTES
+
+
+class _RoomWatch:
+    """Says once a minute that the disk is nearly full."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._said_at = float("-inf")
+
+    def check(self) -> None:
+        now = time.monotonic()
+        if now - self._said_at >= REMIND_SECONDS and (free := _free(self._folder)) < SPARE_MEBIBYTES:
+            self._said_at = now
+            say(f"the disk of {self._folder} has {free} MiB free: make room, or nothing more can be stored")
 
 
 def _check_room(folder: Path) -> None:
@@ -187,7 +202,9 @@ def _run(plan: Plan, stack: ExitStack, stopping: threading.Event) -> None:
     children.start("worker", [*celery, "worker", "--loglevel=info"], plan.env)
     children.start("beat", [*celery, "beat", "--loglevel=info"], plan.env)
     _tell(plan, stopping)
+    room = _RoomWatch(plan.folder)
     while not stopping.wait(0.5):
+        room.check()
         for name in servers.revive():
             say(f"{name} stopped and was started again; its log is in {plan.folder}")
         for name in children.revive():

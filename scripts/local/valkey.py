@@ -13,12 +13,14 @@ from scripts.local.files import write_whole
 
 
 class Valkey:
-    """One server. It listens only on the loopback address, and stores nothing that must not be lost."""
+    """One server. It listens only on the loopback address.
 
-    def __init__(self, folder: Path, *, port: int = 0, append_only: bool = True) -> None:
+    It writes nothing to disk: it holds nothing that must not be lost, and one that cannot write refuses all work.
+    """
+
+    def __init__(self, folder: Path, *, port: int = 0) -> None:
         self.folder = folder
         self.port = port or processes.free_port()
-        self.append_only = append_only
         self.process: subprocess.Popen[bytes] | None = None
         self._password = secrets.token_urlsafe(24)
 
@@ -56,7 +58,7 @@ class Valkey:
         write_whole(
             path,
             f"bind {processes.LOOPBACK}\nport {self.port}\nrequirepass {self._password}\n"
-            f'dir "{self.folder.resolve()}"\nsave ""\nappendonly {"yes" if self.append_only else "no"}\n'
+            f'dir "{self.folder.resolve()}"\nsave ""\nappendonly no\n'
             "maxmemory-policy noeviction\n",
         )
         return path

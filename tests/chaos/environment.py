@@ -82,7 +82,7 @@ class Environment:
             self.postgres = Postgres(self.folder / "postgres", settings={"fsync": "off", "max_connections": "300"})
             self.postgres.start()
             stack.callback(self.postgres.stop)
-            self.valkey = Valkey(self.folder / "valkey", append_only=False)
+            self.valkey = Valkey(self.folder / "valkey")
             self.valkey.start()
             stack.callback(self.valkey.stop)
             twilio = stack.enter_context(SimulatorServer(self.simulator))

@@ -90,7 +90,7 @@ class Cluster:
 @pytest.fixture(scope="module")
 def cluster(folder: Path) -> Iterator[Cluster]:
     postgres = Postgres(folder / "city-postgres", settings={"fsync": "off", "max_connections": "100"})
-    valkey = Valkey(folder / "city-valkey", append_only=False)
+    valkey = Valkey(folder / "city-valkey")
     logs = folder / "city-logs"
     logs.mkdir()
     try:
