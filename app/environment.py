@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def read(settings: Collection[str], secret: Collection[str], file: Path | None, 
             if name in values:
                 raise ConfigError(f"{name} and {name}{FILE} are both set: leave one of them out")
             values[name] = _read_value(name, Path(path))
-    known = {*settings, *(name + FILE for name in settings)}
+    known = frozenset((*settings, *(name + FILE for name in settings)))
     remarks = [*_remarks(lines, known, secret), *_misspelt(environ, known)]
     if file is not None and lines and _others_can_read(file):
         remarks.append(".env can be read by every user of this machine: chmod 600 .env")
@@ -132,7 +133,7 @@ def _read_value(name: str, path: Path) -> str:
     return value
 
 
-def _remarks(lines: list[Line], known: set[str], secret: Collection[str]) -> Iterator[str]:
+def _remarks(lines: list[Line], known: frozenset[str], secret: Collection[str]) -> Iterator[str]:
     """Report values that mean something else than they seem to."""
     numbers: dict[str, int] = {}
     for line in lines:
@@ -149,22 +150,28 @@ def _remarks(lines: list[Line], known: set[str], secret: Collection[str]) -> Ite
             yield f"{where} holds $, which Docker Compose takes for a variable: put the value in single quotes"
 
 
-def _unknown(name: str, known: set[str]) -> str | None:
+def _unknown(name: str, known: frozenset[str]) -> str | None:
     """Return what is wrong with an unknown name, if it looks like a setting."""
     if FOREIGN.match(name):
         return None
-    if alike := difflib.get_close_matches(name, known, 1, ALIKE):
-        return f"is no setting and is ignored: did you mean {alike[0]}?"
+    if alike := _most_alike(name, known):
+        return f"is no setting and is ignored: did you mean {alike}?"
     prefixes = {setting.partition("_")[0] for setting in known}
     return "is no setting and is ignored" if name.partition("_")[0] in prefixes else None
 
 
-def _misspelt(environ: Mapping[str, str], known: set[str]) -> Iterator[str]:
+def _misspelt(environ: Mapping[str, str], known: frozenset[str]) -> Iterator[str]:
     """Report environment variables with misspelled names of settings."""
     for name in sorted(environ):
-        alike = difflib.get_close_matches(name.upper(), known, 1, ALIKE) if name.upper() not in known else []
+        alike = _most_alike(name.upper(), known) if name.upper() not in known else None
         if alike and not FOREIGN.match(name):
-            yield f"the environment's {name} is no setting and is ignored: did you mean {alike[0]}?"
+            yield f"the environment's {name} is no setting and is ignored: did you mean {alike}?"
+
+
+@lru_cache
+def _most_alike(name: str, known: frozenset[str]) -> str | None:
+    """Return the setting that was probably meant. Comparing one name with all takes about a millisecond."""
+    return next(iter(difflib.get_close_matches(name, known, 1, ALIKE)), None)
 
 
 def _others_can_read(file: Path) -> bool:
