@@ -4,6 +4,7 @@ The processes are forked from a server that has the product imported already, so
 """
 
 import asyncio
+import gc
 import json
 import multiprocessing
 import os
@@ -13,6 +14,7 @@ from datetime import timedelta
 
 import time_machine
 from sqlalchemy import select, text, update
+from sqlalchemy.orm import configure_mappers
 
 from app import models, wake
 from app.config import Settings, get_settings
@@ -24,6 +26,7 @@ from app.services.ingest import accounts, callbacks, polling
 from app.services.outbox import dispatch
 from app.services.twilio import pushes
 from app.utils.clock import utc_now
+from app.utils.tls import tls_context
 from tests.kits.waiting import PATIENCE_SECONDS
 
 MAX_SECONDS = 60.0
@@ -33,6 +36,9 @@ KILLED = -signal.SIGKILL
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__])
+configure_mappers()  # once for all of them, as a worker does before it forks
+tls_context()
+gc.freeze()
 
 
 def _poll() -> None:

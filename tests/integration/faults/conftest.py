@@ -24,8 +24,8 @@ from tests.kits.mailboxes import Mailbox, mail_server
 from tests.kits.receivers import Receiver, http_receiver
 from tests.kits.stages import Stages, let_leases_end, let_retries_come
 
-MESSAGES = 1001
-"""One more than Twilio lists on a page."""
+FEW, TWO_PAGES = 10, 1001
+"""How many messages there are: Twilio lists 1000 on a page."""
 
 
 @dataclass
@@ -39,8 +39,8 @@ class CrashRig:
     rules: list[UUID] = field(default_factory=list)
 
     def fill(self) -> None:
-        """Let there be two pages of messages, ten calls of which three fail, and the errors that belong to those."""
-        add_messages(self.simulator, MESSAGES, spacing_seconds=0.01, failing=0)
+        """Let there be some messages, ten calls of which three fail, and the errors that belong to those."""
+        add_messages(self.simulator, FEW, spacing_seconds=0.01, failing=0)
         for index in range(10):
             call = self.simulator.add_call(status="failed" if index < 3 else "completed", to="+447700900123")
             if index < 3:
@@ -172,3 +172,9 @@ def rig(database: str, environment: pytest.MonkeyPatch) -> Iterator[CrashRig]:
         made.watch()
         made.fill()
         yield made
+
+
+@pytest.fixture
+def two_pages(rig: CrashRig) -> None:
+    """Let there be more messages than Twilio lists on a page: for stories of what a poll does between two."""
+    add_messages(rig.simulator, TWO_PAGES - FEW, spacing_seconds=0.01, failing=0)

@@ -15,6 +15,7 @@ from tests.kits.stages import Stages, let_leases_end
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 
+@pytest.mark.usefixtures("two_pages")
 @pytest.mark.parametrize("stage", ["poll", "evaluate", "deliver"])
 @pytest.mark.parametrize("after_bytes", [2_000, 20_000, 60_000])
 def test_a_line_to_the_database_that_is_cut_costs_nothing(rig: CrashRig, stage: str, after_bytes: int) -> None:
@@ -33,6 +34,7 @@ def test_a_line_to_the_database_that_is_cut_costs_nothing(rig: CrashRig, stage: 
     rig.check_in_the_end(unknown=len(rig.attempts()))
 
 
+@pytest.mark.usefixtures("two_pages")
 @pytest.mark.parametrize("number", [1, 3])
 @pytest.mark.parametrize("stage", ["poll", "evaluate", "deliver"])
 def test_a_commit_that_was_done_and_whose_answer_was_lost_costs_nothing(rig: CrashRig, stage: str, number: int) -> None:
@@ -50,6 +52,7 @@ def test_a_commit_that_was_done_and_whose_answer_was_lost_costs_nothing(rig: Cra
     rig.check_in_the_end(unknown=len(rig.attempts()))
 
 
+@pytest.mark.usefixtures("two_pages")
 @pytest.mark.parametrize(
     ("table", "stage"), [("log_changes", "poll"), ("matches", "evaluate"), ("attempts", "deliver")]
 )
@@ -141,6 +144,7 @@ def _falls_asleep(pid: int) -> bool:
     return not others
 
 
+@pytest.mark.usefixtures("two_pages")
 def test_a_stream_that_two_processes_would_poll_is_polled_by_one(rig: CrashRig) -> None:
     rig.simulator.faults.add("slow", times=3, seconds=1)
     first, second = rig.stages.start("poll"), rig.stages.start("poll")
@@ -151,6 +155,7 @@ def test_a_stream_that_two_processes_would_poll_is_polled_by_one(rig: CrashRig) 
     rig.check_in_the_end()
 
 
+@pytest.mark.usefixtures("two_pages")
 def test_a_database_that_cannot_be_written_moves_nothing(rig: CrashRig, database: str) -> None:
     name = urlsplit(database).path.removeprefix("/")
     with session_scope() as session:

@@ -23,6 +23,7 @@ EVALUATE = ("between", "before_commit", "after_commit")
 DELIVER = ("claimed", "sent", "recording", "recorded")
 
 
+@pytest.mark.usefixtures("two_pages")
 @pytest.mark.parametrize("number", [1, 2])
 @pytest.mark.parametrize("point", POLL)
 def test_a_killed_poll_is_repeated(rig: CrashRig, point: str, number: int) -> None:
@@ -32,6 +33,7 @@ def test_a_killed_poll_is_repeated(rig: CrashRig, point: str, number: int) -> No
     rig.check_in_the_end()
 
 
+@pytest.mark.usefixtures("two_pages")
 def test_a_poll_that_is_killed_between_two_pages_keeps_the_first_and_reads_the_rest(rig: CrashRig) -> None:
     """The third page that comes is the second of the messages: the calls have one."""
     assert rig.stages.run("poll", "poll.page:3") == KILLED

@@ -39,6 +39,14 @@ def _typed(rig: CrashRig, *words: str) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Commands hear Ctrl-C: a shell that runs the tests in the background would have them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def _leased() -> int:
     with session_scope() as session:
         return len(session.scalars(select(Stream.id).where(Stream.lease_until > utc_now())).all())
@@ -75,6 +83,7 @@ def test_a_backfill_that_is_interrupted_is_continued(rig: CrashRig, how: signal.
     rig.check_in_the_end()
 
 
+@pytest.mark.usefixtures("two_pages")
 @pytest.mark.slow
 def test_commands_beside_workers_do_nothing_twice(rig: CrashRig) -> None:
     for stage in ("poll", "evaluate", "deliver"):
