@@ -4,9 +4,11 @@
 alembic makes, and points the product's own `session_scope` at it. `broker` does the same with a Valkey.
 """
 
+import gc
 import os
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -14,16 +16,19 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from app import environment as product_environment
 from app import wake
 from app.config import Settings, get_settings
 from app.database import get_engine, session_scope
+from app.services.logs import partitions
+from app.utils.clock import utc_now
 from scripts.local.postgres import FAST_AND_LOOSE, Postgres
 from scripts.local.valkey import Valkey
 from tests import profiles
-from tests.fakes import FrozenClock
+from tests.fakes import START, FrozenClock
 from tests.kits.databases import Databases
 from tests.kits.pgbouncer import PROGRAM, PgBouncer
 from tests.kits.scheduling import SharedProcesses
@@ -60,6 +65,12 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedProcesses:
     return SharedProcesses(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector leave alone what lives as long as the run: tests, modules, schemas."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -123,6 +134,7 @@ def postgres(folder: Path) -> Iterator[Postgres]:
         _shorten_logins(server)
         server.create_database(TEMPLATE)
         migrate(server.url(TEMPLATE))
+        _make_partitions(server.url(TEMPLATE))
         yield server
     finally:
         server.stop()
@@ -134,6 +146,15 @@ def _shorten_logins(server: Postgres) -> None:
     with server.maintenance() as cursor:
         cursor.execute("SET scram_iterations = 1")
         cursor.execute("ALTER ROLE CURRENT_USER PASSWORD %s", (password,))
+
+
+def _make_partitions(url: str) -> None:
+    """Make partitions of the months that most tests are about, so that they need not change the schema."""
+    now, month = utc_now(), partitions.month_of
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg2:", 1))
+    with engine.begin() as connection:
+        partitions.create(connection, sorted({month(START - timedelta(days=30)), month(START), month(now)}))
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")
