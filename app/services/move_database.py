@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import psycopg2
 from pydantic import SecretStr
@@ -59,6 +59,8 @@ def move(url: str, settings: Settings, now: datetime) -> Iterator[str]:
         raise Conflict(f"nothing was moved: {explain(error)}") from None
     except psycopg2.Error as error:
         raise Conflict(f"nothing was moved: {error.diag.message_primary or type(error).__name__}") from None
+    except KeyboardInterrupt:
+        raise Conflict("interrupted: nothing was moved; it can be started again") from None
     finally:
         source_engine.dispose()
         target_engine.dispose()
@@ -118,14 +120,35 @@ def _copy(source: Connection, target: Connection, table: Table) -> int:
         sent = pool.submit(
             _send, source, f"COPY (SELECT {columns} FROM {table.name}) TO STDOUT (FORMAT binary)", writing
         )
+        pipe = _Pipe(reader)
         try:
-            into.copy_expert(f"COPY {table.name} ({columns}) FROM STDIN (FORMAT binary)", reader)
+            into.copy_expert(f"COPY {table.name} ({columns}) FROM STDIN (FORMAT binary)", pipe)
+        except psycopg2.Error:
+            if pipe.is_interrupted:
+                raise KeyboardInterrupt from None
+            raise
         finally:
             reader.close()
-            count = sent.result()
+            wait([sent])
+        count = sent.result()
         if into.rowcount != count:
             raise Conflict(f"of {count} rows of {table.name} {into.rowcount} arrived: nothing was moved")
     return count
+
+
+class _Pipe:
+    """The reading end of a pipe. The driver forgets why a read failed; this remembers that somebody pressed Ctrl-C."""
+
+    def __init__(self, reader: BinaryIO) -> None:
+        self._reader = reader
+        self.is_interrupted = False
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._reader.read(size)
+        except KeyboardInterrupt:
+            self.is_interrupted = True
+            raise
 
 
 def _send(source: Connection, statement: str, writing: int) -> int:

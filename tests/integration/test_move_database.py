@@ -1,5 +1,8 @@
 """Moving to another PostgreSQL: all of it arrives, numbers go on, and nothing is moved where that cannot be whole."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -20,6 +23,8 @@ from tests.conftest import forget
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import make_action, make_rule
+from tests.kits.pgbouncer import PgBouncer
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 NAME = "moved_here"
 
@@ -115,6 +120,37 @@ def test_a_failure_on_the_way_leaves_no_row_and_it_can_begin_again(
             move(target)
     assert content(target)["logs"][0] == 0
     move(target)
+    assert content(target) == content(database)
+
+
+def waits_for(database: str, statement: str) -> bool:
+    """Say whether a statement that begins like this waits for a lock."""
+    with psycopg2.connect(database) as connection, connection.cursor() as cursor:
+        query = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s)"
+        cursor.execute(query, (f"{statement}%",))
+        [(found,)] = cursor.fetchall()
+    connection.close()
+    return bool(found)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_what_is_interrupted_half_way_leaves_no_row_and_can_be_repeated(
+    feed: Feed, database: str, target: str, pooled: str, pgbouncer: PgBouncer, by: signal.Signals
+) -> None:
+    with psycopg2.connect(database) as blocker:
+        blocker.cursor().execute("LOCK rules IN ACCESS EXCLUSIVE MODE")
+        command = [sys.executable, "-m", "app", "move-database", pgbouncer.url(NAME)]
+        moving = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: waits_for(database, 'COPY (SELECT "id", "slug"'), "the rules are copied")
+        moving.send_signal(by)
+    blocker.close()
+    out, err = moving.communicate(timeout=PATIENCE_SECONDS)
+    assert moving.returncode
+    assert ("giftpulse: interrupted: nothing was moved" in err) == (by == signal.SIGINT), err
+    assert "logs: 301 rows" in out
+    assert "All is there" not in out
+    wait_until(lambda: content(target)["logs"][0] == 0, "the other database is empty")
+    assert move(pgbouncer.url(NAME))
     assert content(target) == content(database)
 
 
