@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, literal, select,
 from sqlalchemy.orm import Session
 
 from app.errors import FieldError, InvalidInput
-from app.models import DelayTally, Log, LogTally, TallyDimension
+from app.models import Account, DelayTally, Log, LogTally, TallyDimension
 from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter
 from app.services.logs.tallied import (
@@ -91,7 +91,8 @@ class CellReader:
         """Count the final and the delivered outbound messages of a span; a value may come twice."""
         whole, rest = self._split(log_filter)
         delivered = func.count().filter(Log.status.in_(DELIVERED))
-        query = select(COLUMNS[self._by], func.count(), delivered).where(*within(log_filter, rest), MEASURED)
+        query = select(COLUMNS[self._by], func.count(), delivered).join(Account, Account.id == Log.account_id)
+        query = query.where(*within(log_filter, rest), MEASURED)
         yield from map(tuple, self._session.execute(query.group_by(COLUMNS[self._by])))
         if whole.first < whole.last:
             logs = func.sum(LogTally.logs)
@@ -113,7 +114,9 @@ def _of_logs(log_filter: LogFilter, spans: Spans, by: str) -> Select[*tuple[Any,
         case((and_(measured, Log.final_at.is_not(None)), SECONDS)).label("seconds"),
         Log.error_code,
         case((Log.price.is_not(None), Log.price_unit)).label("unit"),
-    ).where(*within(log_filter, spans))
+    )
+    # Logs of an account that was removed are deleted piece by piece, and count no more.
+    query = query.join(Account, Account.id == Log.account_id).where(*within(log_filter, spans))
     return _grouped(query, func.count(), func.coalesce(func.sum(func.abs(Log.price)), 0))
 
 
