@@ -114,7 +114,9 @@ def stored(wanted: LogFilter) -> Iterator[tuple[Log, str]]:
             assert wanted.since is not None
             assert wanted.until is not None
             inside = wanted.since <= each.occurred_at < wanted.until
-            if inside and each.status in (wanted.status or (each.status,)) and sid in (wanted.account_sid or (sid,)):
+            country = each.to_country or "none"
+            fits = each.status in (wanted.status or (each.status,)) and country in (wanted.to_country or (country,))
+            if inside and fits and sid in (wanted.account_sid or (sid,)):
                 yield each, sid
 
 
@@ -184,6 +186,7 @@ def test_counts_equal_those_of_the_logs_after_any_changes(
         everything,
         LogFilter(status=("delivered", "sent"), since=NOON - timedelta(hours=8), until=until),
         LogFilter(account_sid=(OTHER,), since=NOON - timedelta(hours=8), until=until),
+        LogFilter(to_country=("none",), since=NOON - timedelta(hours=8), until=until),
     ):
         check_counts(wanted, "status", "error_code", "from", "to_country", "direction", "account_sid")
         check_delivery(wanted)

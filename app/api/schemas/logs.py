@@ -24,7 +24,7 @@ from app.api.schemas.common import (
     restore_plus,
 )
 from app.enums import LogSource, LogType
-from app.services.logs.search import LogFilter
+from app.services.logs.search import NONE, LogFilter
 from app.services.twilio.vocabulary import DIRECTIONS, country_fault
 
 DIRECTION = "Twilio's direction: " + "; ".join(
@@ -38,7 +38,9 @@ NUMBER_SENT_PLAIN = re.compile(" [0-9]+")
 
 
 def _country(text: str) -> str:
-    """Parse a country code, in upper or lower case."""
+    """Parse a country code, in upper or lower case, or `none`."""
+    if text == NONE:
+        return text
     if fault := country_fault(text.upper()):
         raise ValueError(fault)
     return text.upper()
@@ -72,18 +74,19 @@ class LogQuery(BaseModel):
     to: Annotated[Values, CommaList(ADDRESS, "a number or address", "+447700900123", of_numbers=True)] = Field(
         (), description="The receiver, as Twilio formats it; separate several with commas."
     )
-    to_country: Annotated[Values, CommaList("[A-Za-z]{2}", "a country in ISO 3166 alpha-2", "GB", check=_country)] = (
-        Field(
-            (),
-            description="Country of the receiver's number, ISO 3166 alpha-2 in any case; separate several with commas.",
-        )
+    to_country: Annotated[
+        Values, CommaList(f"[A-Za-z]{{2}}|{NONE}", "a country in ISO 3166 alpha-2", "GB", check=_country)
+    ] = Field(
+        (),
+        description="Country of the receiver's number, ISO 3166 alpha-2 in any case; `none`: numbers without one, such "
+        "as short codes and international networks; separate several with commas.",
     )
     account_sid: Annotated[Values, CommaList("AC[0-9a-f]{32}", "an account's sid", EXAMPLE_ACCOUNT)] = Field(
         (), description="The account; separate several with commas."
     )
     messaging_service_sid: Annotated[
-        Values, CommaList("MG[0-9a-f]{32}", "a messaging service's sid", "MG" + "0" * 32)
-    ] = Field((), description="The messaging service; separate several with commas.")
+        Values, CommaList(f"MG[0-9a-f]{{32}}|{NONE}", "a messaging service's sid", "MG" + "0" * 32)
+    ] = Field((), description="The messaging service; `none`: sent without one; separate several with commas.")
     since: TimeOrAge | None = Field(None, description="From this time on, by `occurred_at`.")
     until: TimeOrAge | None = Field(None, description="Before this time, by `occurred_at`.")
     q: str | None = Field(

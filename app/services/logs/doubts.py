@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.enums import LogType
 from app.errors import FieldError
 from app.models import Account
-from app.services.logs.search import LogFilter
+from app.services.logs.search import NONE, WITH_NONE, LogFilter
 from app.services.twilio.vocabulary import value_doubts
 
 _CHECKED = {
@@ -31,9 +31,13 @@ def of_filter(session: Session, wanted: LogFilter) -> list[FieldError]:
     found = [
         doubt
         for field, attribute in _CHECKED.items()
-        for doubt in value_doubts(field, field, getattr(wanted, attribute), log_types)
+        for doubt in value_doubts(field, field, _named(field, getattr(wanted, attribute)), log_types)
     ]
     return [*found, *unwatched(session, "account_sid", wanted.account_sid)]
+
+
+def _named(field: str, values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(value for value in values if value != NONE) if field in WITH_NONE else values
 
 
 def unwatched(session: Session, path: str, sids: Collection[str]) -> Iterator[FieldError]:

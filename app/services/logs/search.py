@@ -29,12 +29,15 @@ MAX_RELATED = 100
 """At most so many related logs are shown."""
 RESTART_REASONS = (ResolveReason.RULE_CHANGED, ResolveReason.RULE_DISABLED, ResolveReason.RULE_DELETED)
 """After these, a rule ignores its earlier matches."""
+NONE = "none"
+WITH_NONE = ("to_country", "messaging_service_sid")
+"""Filters by these fields take `NONE` for logs without a value: no value reads like this."""
 LIKE_ESCAPES = str.maketrans({"\\": r"\\", "%": r"\%", "_": r"\_"})
 
 
 @dataclass(frozen=True)
 class LogFilter:
-    """A selection of logs. An empty tuple or None matches all."""
+    """A selection of logs. An empty tuple or None matches all; `NONE` among countries or services, those without."""
 
     log_type: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
@@ -68,7 +71,7 @@ def conditions(log_filter: LogFilter) -> list[ColumnElement[bool]]:
     for field in fields(log_filter):
         values = getattr(log_filter, field.name)
         if field.name in _COLUMNS and values:
-            found.append(_COLUMNS[field.name].in_(values))
+            found.append(is_any_of(_COLUMNS[field.name], values))
     if log_filter.account_sid:
         found.append(Log.account_id.in_(select(Account.id).where(Account.sid.in_(log_filter.account_sid))))
     if log_filter.since is not None:
@@ -80,6 +83,12 @@ def conditions(log_filter: LogFilter) -> list[ColumnElement[bool]]:
     if log_filter.q is not None:
         found.append(contains(log_filter.q))
     return found
+
+
+def is_any_of(column: Any, values: tuple[Any, ...]) -> ColumnElement[bool]:
+    """Compare a column with the values of a filter."""
+    found: ColumnElement[bool] = column.in_(values)
+    return or_(column.is_(None), found) if NONE in values and column.key in WITH_NONE else found
 
 
 def contains(text: str) -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ from app.enums import LogType
 from app.models import Account, DelayTally, Log, LogTally, SenderTally, TallyDimension
 from app.services.log_fields import FIELDS
 from app.services.logs import tallies
-from app.services.logs.search import LogFilter, conditions
+from app.services.logs.search import LogFilter, conditions, is_any_of
 
 TALLIED: dict[str, Any] = {
     "log_type": TallyDimension.log_type,
@@ -111,6 +111,6 @@ def of_kinds(
     query = query.join(Account, Account.id == TallyDimension.account_id)
     for name in filter_names(log_filter):
         values = getattr(log_filter, "from_" if name == "from" else name)
-        query = query.where(TALLIED[name].in_(values if isinstance(values, tuple) else (values,)))
+        query = query.where(is_any_of(TALLIED[name], values if isinstance(values, tuple) else (values,)))
     query = query.where(tally.hour >= whole.first, tally.hour < whole.last)
     return query.where(tally.hour.not_in(whole.without)) if whole.without else query

@@ -82,9 +82,12 @@ async def test_filters_narrow_and_several_values_go_by_commas(api: Api, feed: Fe
         [log(5, at(5), log_type="error", level="warning", error_code=11200, text="HTTP retrieval failure")], at(9)
     )
     Feed(NINE, OTHER).store([log(6, at(6))], at(9))
+    feed.store(
+        [log(7, at(7), log_type="call", status="busy", error_code=None, to="+88299123456", to_country=None)], at(9)
+    )
     cases: list[tuple[dict[str, Any], list[int]]] = [
-        ({}, [6, 5, 4, 3, 2, 1]),
-        ({"log_type": "call,error"}, [5, 4]),
+        ({}, [7, 6, 5, 4, 3, 2, 1]),
+        ({"log_type": "call,error"}, [7, 5, 4]),
         ({"status": "sent,completed"}, [4, 1]),
         ({"error_code": "30005,11200"}, [5, 3]),
         ({"level": "warning"}, [5]),
@@ -95,6 +98,10 @@ async def test_filters_narrow_and_several_values_go_by_commas(api: Api, feed: Fe
         ({"account_sid": OTHER}, [6]),
         ({"account_sid": "AC" + "f" * 32}, []),
         ({"messaging_service_sid": service}, [3]),
+        ({"messaging_service_sid": f"{service},none", "log_type": "message"}, [6, 3, 2, 1]),
+        ({"to_country": "none"}, [7]),
+        ({"to_country": "none,de"}, [7, 2]),
+        ({"from": "none"}, []),
         ({"since": rfc3339(at(3)), "until": rfc3339(at(5))}, [4, 3]),
         ({"final": "false"}, [1]),
         ({"q": "PAKET"}, [2]),
