@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.enums import PatternType
+from app.enums import LogType, PatternType
 from app.errors import FieldError, InvalidInput
 from app.services.evaluation.rule_set import read_rule_set
+from app.services.logs.codes import Code, once_each
 from app.services.preview.queries import STATES, fields_of, group_by, select
 from app.services.preview.request import to_rule
 from app.services.rules.packs import list_packs
@@ -30,16 +31,13 @@ SAMPLES = 20
 """The newest logs of each code that packs are tried with."""
 _CODED = "error_code IS NOT NULL AND occurred_at >= :since AND occurred_at < :until"
 
-Key = tuple[int, str]
-"""A code and a log type."""
-
 
 @dataclass(frozen=True)
 class UnwatchedCode:
-    """An error code that no enabled rule would match."""
+    """An error code that no enabled rule would match, as `once_each` counts it."""
 
     error_code: int
-    log_type: str
+    log_type: LogType
     count: int
     last_at: datetime
     pack: str | None
@@ -59,27 +57,30 @@ def find_unwatched(session: Session, since: datetime, until: datetime) -> list[U
         raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
     rules = [rule for rule in read_rule_set(session).rules.values() if _is_about_codes(rule)]
     counts, watched = _count(session, rules, {"since": since, "until": until})
-    unwatched = {key: found for key, found in counts.items() if key[0] not in watched}
-    packs = _packs_for(session, {code for code, _ in unwatched}, {"since": since, "until": until})
-    items = [UnwatchedCode(*key, count, last_at, packs.get(key[0])) for key, (count, last_at) in unwatched.items()]
-    return sorted(items, key=lambda item: (-item.count, item.error_code, item.log_type))
+    unwatched = {key: found for key, found in counts.items() if key.error_code not in watched}
+    packs = _packs_for(session, {key.error_code for key in unwatched}, {"since": since, "until": until})
+    return [
+        UnwatchedCode(*key, *unwatched[key], packs.get(key.error_code))
+        for key in once_each({key: count for key, (count, _) in unwatched.items()})
+    ]
 
 
 def _count(
     session: Session, rules: Sequence[Rule], span: Mapping[str, Any]
-) -> tuple[dict[Key, tuple[int, datetime]], set[int]]:
+) -> tuple[dict[Code, tuple[int, datetime]], set[int]]:
     """Count the logs by code and type, and find the codes that a rule matches."""
     fields = frozenset({"error_code", "log_type"}).union(*map(fields_of, rules)) - {"change_id", "is_first"}
     query = select(fields, "count(*)", "max(occurred_at)") + f" FROM {STATES} WHERE {_CODED}" + group_by(fields)
     rows = session.execute(text(f"{query} LIMIT {MAX_KINDS + 1}"), span).all()
     if len(rows) > MAX_KINDS:
         raise InvalidInput([FieldError("since", TOO_MANY)])
-    index, counts, watched = RuleIndex(rules), dict[Key, tuple[int, datetime]](), set[int]()
+    index, counts, watched = RuleIndex(rules), dict[Code, tuple[int, datetime]](), set[int]()
     for *values, count, last_at in rows:
         log = LogVersion(*values)
         assert log.error_code is not None, "the query asks for it"
-        known, newest = counts.get((log.error_code, log.log_type), (0, last_at))
-        counts[log.error_code, log.log_type] = known + count, max(newest, last_at)
+        code = Code(log.error_code, LogType(log.log_type))
+        known, newest = counts.get(code, (0, last_at))
+        counts[code] = known + count, max(newest, last_at)
         if log.error_code not in watched and index.match_batch([log])[0]:
             watched.add(log.error_code)
     return counts, watched

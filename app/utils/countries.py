@@ -38,7 +38,12 @@ Futuna; WS Samoa; XK Kosovo; YE Yemen; YT Mayotte; ZA South Africa; ZM Zambia; Z
 _BY_CODE = dict(entry.strip().split(" ", 1) for entry in " ".join(_NAMES.split()).split(";"))
 
 
-def country(code: str) -> str:
+NO_COUNTRY = "no country (international networks, short codes)"
+
+
+def country(code: str | None) -> str:
     """Return a country's name and code: `United Kingdom (GB)`; the code alone if it is unknown."""
+    if code is None:
+        return NO_COUNTRY
     name = _BY_CODE.get(code)
     return f"{name} ({code})" if name else code

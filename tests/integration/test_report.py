@@ -134,6 +134,15 @@ def test_codes_come_with_their_meaning_the_most_frequent_first(feed: Feed) -> No
     assert [(each["error_code"], each["pack"]) for each in made["unwatched"]] == [(30007, "carrier_filtering")]
 
 
+def test_a_call_and_the_entry_it_takes_its_code_from_count_once(feed: Feed) -> None:
+    for log_type, first, count in (("error", 1, 4), ("call", 1, 3), ("call", 100, 2)):
+        at = -60 if first == 100 else 1
+        fields: dict[str, Any] = {"log_type": log_type, "error_code": 13224, "status": None, "final": True}
+        feed.store([log(first + number, minutes(at), **fields) for number in range(count)], START + DAY)
+    (code,) = report()["error_codes"]
+    assert (code["log_type"], code["count"], code["before"]) == ("error", 4, 0)
+
+
 def test_alerts_come_with_the_times_to_acknowledge_and_to_resolve_them(feed: Feed) -> None:
     for number, severity in enumerate(("info", "warning", "critical")):
         make_alert(

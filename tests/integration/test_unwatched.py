@@ -36,7 +36,7 @@ def test_codes_that_no_rule_matches_are_listed_the_most_frequent_first(feed: Fee
     store(feed, 300, None, 9, status="delivered")
     store(feed, 400, 30005, 1, log_type="error")
     make_rule(pattern_type="error_code", pattern_value="30000-30004")
-    assert codes() == [(30007, "message", 5), (30005, "message", 2), (30005, "error", 1)]
+    assert codes() == [(30007, "message", 5), (30005, "message", 2)]
     (first, *_) = found()
     assert (first.last_at, first.pack) == (minutes(4), "carrier_filtering")
 
@@ -49,7 +49,15 @@ def test_a_code_is_watched_if_a_rule_matches_any_log_that_has_it(feed: Feed) -> 
     assert codes() == []
     with session_scope() as session:
         rule_admin.patch(session, rule_id, {"enabled": False}, get_settings(), minutes(1))
-    assert [code for code, _, _ in codes()] == [30003, 30003]
+    assert codes() == [(30003, "message", 3)]
+
+
+def test_a_call_and_the_entry_it_takes_its_code_from_count_once(feed: Feed) -> None:
+    store(feed, 1, 13224, 4, log_type="error")
+    store(feed, 100, 13224, 4, log_type="call", status="completed")
+    store(feed, 200, 11200, 3, log_type="error")
+    store(feed, 300, 11200, 1, log_type="call", status="completed")
+    assert codes() == [(13224, "call", 4), (11200, "error", 3)]
 
 
 def test_rules_about_silence_age_and_amounts_watch_no_code(feed: Feed) -> None:

@@ -60,10 +60,10 @@ def draw(session: Session, viewer: Viewer, wanted: LogFilter, filters: Filters[L
     assert wanted.until is not None
     bucket = bucket_of(wanted.until - wanted.since)
     counts = stats.Snapshot(session).count(wanted, bucket, "status")
-    starts = _starts(wanted.since, wanted.until, bucket)
+    starts = stats.bucket_starts(wanted.since, wanted.until, bucket)
     found: Counter[tuple[str, datetime]] = Counter()
     for each in counts:
-        found[_outcome(each.value), each.at] += each.count
+        found[_outcome(each.value), max(each.at, wanted.since)] += each.count
     total = sum(found.values())
     shown = [name for name in KINDS if any(key == name for key, _ in found)] or [FINE]
     series = [Series(name, [found[name, at] for at in starts], *KINDS[name]) for name in shown]
@@ -76,12 +76,6 @@ def _outcome(status: str | int | None) -> str:
     if status is None:
         return ENTRY
     return BAD if status in FAILED else FINE
-
-
-def _starts(since: datetime, until: datetime, bucket: str) -> list[datetime]:
-    size = stats.BUCKETS[bucket]
-    first = stats.ORIGIN + (since - stats.ORIGIN) // size * size
-    return [first + number * size for number in range(-(-(until - first) // size))]
 
 
 def _label(at: datetime, viewer: Viewer, bucket: str) -> str:

@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from app.database import session_scope
 from app.enums import LogType
 from app.services.ingest import coverage
-from app.services.logs import stats
+from app.services.logs import codes, stats
+from app.services.logs.codes import Code
+from app.services.logs.outbound import OUTBOUND
 from app.services.logs.search import LogFilter
-from app.utils.clock import utc_now
+from app.utils.clock import cut_to_second, utc_now
 
 WEEK = timedelta(days=7)
 FAILED = ("failed", "undelivered")
@@ -52,32 +54,30 @@ class Traffic:
     calls_before: int
     delivered: Deliveries
     delivered_before: Deliveries
-    codes: Sequence[tuple[int, int]]
-    countries: Sequence[tuple[str, int, int]]
-    """Country, messages, failed ones."""
+    codes: Sequence[tuple[Code, int]]
+    countries: Sequence[tuple[str | None, int, int]]
+    """Country, messages sent to it, failed ones; None for numbers without one."""
 
 
 def read_traffic(name: str) -> Traffic:
-    """Read the traffic of a range."""
-    span, now = RANGES[name], utc_now()
-    size = stats.BUCKETS[span.bucket]
-    until = stats.ORIGIN + (int((now - stats.ORIGIN) / size) + 1) * size
+    """Read the traffic of a range, which ends now."""
+    span, until = RANGES[name], cut_to_second(utc_now())
     since = until - span.length
-    starts = [since + number * size for number in range(int(span.length / size))]
+    before = since - WEEK, until - WEEK
     with session_scope() as session:
         snapshot = stats.Snapshot(session)
-        unread = {each.item.log_type for each in coverage.unread(session, since - WEEK, now - WEEK)}
+        unread = {each.item.log_type for each in coverage.unread(session, *before)}
         is_known = LogType.MESSAGE not in unread
         return Traffic(
             since=since,
             until=until,
-            starts=starts,
+            starts=stats.bucket_starts(since, until, span.bucket),
             messages=_by_outcome(snapshot, LogType.MESSAGE, since, until, span.bucket),
             calls=_by_outcome(snapshot, LogType.CALL, since, until, span.bucket),
-            messages_before=_total(snapshot, LogType.MESSAGE, since - WEEK, now - WEEK) if is_known else 0,
-            calls_before=_total(snapshot, LogType.CALL, since - WEEK, now - WEEK) if LogType.CALL not in unread else 0,
+            messages_before=_total(snapshot, LogType.MESSAGE, *before) if is_known else 0,
+            calls_before=_total(snapshot, LogType.CALL, *before) if LogType.CALL not in unread else 0,
             delivered=_deliveries(snapshot, since, until, span.bucket, timedelta(0)),
-            delivered_before=_deliveries(snapshot, since - WEEK, until - WEEK, span.bucket, WEEK) if is_known else {},
+            delivered_before=_deliveries(snapshot, *before, span.bucket, WEEK) if is_known else {},
             codes=_codes(snapshot, since, until),
             countries=_countries(snapshot, since, until),
         )
@@ -92,7 +92,7 @@ def _by_outcome(
 ) -> dict[tuple[datetime, bool], int]:
     found: Counter[tuple[datetime, bool]] = Counter()
     for each in snapshot.count(LogFilter(log_type=(log_type,), since=since, until=until), bucket, "status"):
-        found[each.at, each.value in FAILED] += each.count
+        found[max(each.at, since), each.value in FAILED] += each.count
     return found
 
 
@@ -100,29 +100,26 @@ def _deliveries(
     snapshot: stats.Snapshot, since: datetime, until: datetime, bucket: str, shift: timedelta
 ) -> Deliveries:
     rows = snapshot.delivery(LogFilter(since=since, until=until), bucket)
-    return {row.at + shift: (row.delivered, row.final) for row in rows}
+    return {max(row.at, since) + shift: (row.delivered, row.final) for row in rows}
 
 
-def _codes(snapshot: stats.Snapshot, since: datetime, until: datetime) -> list[tuple[int, int]]:
-    found: Counter[int] = Counter()
-    for each in snapshot.count(LogFilter(since=since, until=until), "day", "error_code"):
-        if isinstance(each.value, int):
-            found[each.value] += each.count
-    return found.most_common(MAX_ROWS)
+def _codes(snapshot: stats.Snapshot, since: datetime, until: datetime) -> list[tuple[Code, int]]:
+    found = codes.count_codes(snapshot, LogFilter(since=since, until=until))
+    return [(code, found[code]) for code in codes.once_each(found)[:MAX_ROWS]]
 
 
-def _countries(snapshot: stats.Snapshot, since: datetime, until: datetime) -> list[tuple[str, int, int]]:
-    totals: Counter[str] = Counter()
-    failed: Counter[str] = Counter()
-    messages = LogFilter(log_type=(LogType.MESSAGE,), since=since, until=until)
-    for each in snapshot.count(messages, "day", "to_country"):
-        totals[str(each.value)] += each.count
-    for each in snapshot.count(
-        LogFilter(log_type=(LogType.MESSAGE,), status=FAILED, since=since, until=until), "day", "to_country"
-    ):
-        failed[str(each.value)] += each.count
-    known = [(country, total, failed[country]) for country, total in totals.items() if len(country) == 2]
+def _countries(snapshot: stats.Snapshot, since: datetime, until: datetime) -> list[tuple[str | None, int, int]]:
+    sent = LogFilter(log_type=(LogType.MESSAGE,), direction=OUTBOUND[LogType.MESSAGE], since=since, until=until)
+    totals, failed = (_by_country(snapshot, wanted) for wanted in (sent, replace(sent, status=FAILED)))
+    known = [(country, total, failed[country]) for country, total in totals.items() if country != stats.OTHER]
     return sorted(known, key=lambda row: (-row[2], -row[1]))[:MAX_ROWS]
+
+
+def _by_country(snapshot: stats.Snapshot, wanted: LogFilter) -> Counter[str | None]:
+    found: Counter[str | None] = Counter()
+    for each in snapshot.count(wanted, "day", "to_country"):
+        found[None if each.value is None else str(each.value)] += each.count
+    return found
 
 
 def share_of(deliveries: Deliveries) -> float | None:

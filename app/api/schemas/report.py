@@ -63,11 +63,15 @@ class CodeCount(ResponseModel):
     """One error code."""
 
     error_code: int = Field(description="Twilio's error code.", examples=[30003])
+    log_type: LogType = Field(
+        description="The type of logs that has the code most often: a call and the entry of the error log that it "
+        "takes its code from count once."
+    )
     message: str = Field(description="Twilio's message for the code.", examples=["Unreachable destination handset"])
     fault: str = Field(description="Whose fault it is, as `GET /api/error-codes` says it.", examples=["carrier"])
     next_step: str = Field(description="What to do.", examples=["Try again later."])
     docs: str = Field(description="Twilio's page.", examples=["https://www.twilio.com/docs/errors/30003"])
-    count: int = Field(description="Number of logs with the code.", examples=[41])
+    count: int = Field(description="Number of logs of this type with the code.", examples=[41])
     before: int | None = Field(description=BEFORE, examples=[38])
 
 

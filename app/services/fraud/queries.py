@@ -1,6 +1,6 @@
 """Reads what fraud is found by: counts from tallies, the rest from the outbound logs of a span. One statement each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.enums import LogType
 from app.models import Stream
+from app.services.logs.outbound import OUTBOUND
 from app.services.logs.search import LogFilter
 from app.services.logs.stats import Count, Snapshot
 
@@ -18,10 +19,6 @@ WEEKS = 4
 """A span is compared with the same hours of so many weeks before."""
 NEW_AFTER = timedelta(days=30)
 """A country is new if it got nothing for so long."""
-OUTBOUND: Mapping[LogType, tuple[str, ...]] = {
-    LogType.MESSAGE: ("outbound-api", "outbound-call", "outbound-reply"),
-    LogType.CALL: ("outbound-api", "outbound-dial", "trunking-originating"),
-}
 MAX_COUNTRIES = 1_000
 MAX_ROWS = 50
 """Of runs and of short calls, those with the most receivers or calls."""

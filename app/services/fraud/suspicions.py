@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from app.enums import LogType, Severity
 from app.services.fraud.prefixes import HIGH_COST
-from app.services.fraud.queries import OUTBOUND, SHORT_SECONDS
+from app.services.fraud.queries import SHORT_SECONDS
+from app.services.logs.outbound import OUTBOUND
 from app.utils.countries import country
 from app.utils.json_types import JsonObject
 from app.utils.redact import HIDDEN

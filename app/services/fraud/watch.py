@@ -14,9 +14,10 @@ from app.enums import LogType
 from app.errors import FieldError, InvalidInput, TookTooLong
 from app.services.fraud import queries
 from app.services.fraud.prefixes import HIGH_COST, high_cost_prefix
-from app.services.fraud.queries import NEW_AFTER, OUTBOUND, WEEK, CallPrefix
+from app.services.fraud.queries import NEW_AFTER, WEEK, CallPrefix
 from app.services.fraud.suspicions import Kind, Suspicion
 from app.services.fraud.weeks import Comparison, compare
+from app.services.logs.outbound import OUTBOUND
 from app.services.logs.stats import OTHER, Snapshot
 from app.services.logs.tallies import hour_start
 from app.utils.clock import rfc3339, rfc3339_or_none

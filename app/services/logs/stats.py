@@ -114,6 +114,13 @@ class Snapshot:
         return list(self._session.execute(_measured(union_all(*parts).cte("parts"))))
 
 
+def bucket_starts(since: datetime, until: datetime, bucket: str) -> list[datetime]:
+    """List where the buckets of a span begin: the first with the span, the others where `Count.at` says. Pure."""
+    size = BUCKETS[bucket]
+    second = ORIGIN + ((since - ORIGIN) // size + 1) * size
+    return [since, *(second + number * size for number in range(-(-(until - second) // size)))]
+
+
 def is_tallied(log_filter: LogFilter, bucket: str, by: str | None) -> bool:
     """Return whether whole hours are counted from tallies: that costs the same, however many logs there are."""
     return _tally_for(log_filter, bucket, by) is not None

@@ -13,6 +13,7 @@ from app.enums import LogType
 from app.errors import FieldError, InvalidInput
 from app.services import unwatched
 from app.services.ingest import coverage
+from app.services.logs.codes import Code, count_codes, once_each
 from app.services.logs.search import LogFilter
 from app.services.logs.stats import Count, Snapshot
 from app.services.reports import figures
@@ -150,19 +151,20 @@ def _share(part: int, whole: int) -> float | None:
 
 def _error_codes(snapshot: Snapshot, span: ReportSpan) -> list[JsonObject]:
     """List the most frequent codes, with what they mean and what to do."""
-    counts = _by_value(snapshot.count(span.filters()[0], "day", "error_code"))
-    known = {code: count for code, count in counts.items() if isinstance(code, int)}
-    top = sorted(known, key=lambda code: (-known[code], code))[:MAX_CODES]
+    now = count_codes(snapshot, span.filters()[0])
+    top = once_each(now)[:MAX_CODES]
     if not top:
         return []
-    before = _by_value(snapshot.count(span.filters(LogFilter(error_code=tuple(top)))[1], "day", "error_code"))
-    return [_error_code(code, known[code], before[code]) for code in top]
+    wanted = LogFilter(error_code=tuple(code.error_code for code in top))
+    before = count_codes(snapshot, span.filters(wanted)[1])
+    return [_error_code(code, now[code], before[code]) for code in top]
 
 
-def _error_code(code: int, count: int, before: int) -> JsonObject:
-    meaning = describe(code)
+def _error_code(code: Code, count: int, before: int) -> JsonObject:
+    meaning = describe(code.error_code)
     return {
-        "error_code": code,
+        "error_code": code.error_code,
+        "log_type": code.log_type,
         "message": meaning.message,
         "fault": meaning.fault,
         "next_step": meaning.next_step,

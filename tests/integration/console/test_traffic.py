@@ -1,11 +1,13 @@
 """The traffic of the overview, beside that of a week before where that is known."""
 
+import re
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 
-from app.utils.clock import cut_to_second, utc_now
+from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.feeding import Feed, log
 from tests.integration.console.conftest import Browser
 
@@ -36,6 +38,68 @@ async def test_a_week_ago_that_was_not_read_is_no_figure(browser: Browser, feed:
     page = (await browser.get("/")).text
     assert "on last week" not in page
     assert "a week ago" not in page
+
+
+def figures(page: str) -> list[int]:
+    """The large figures of the overview that are counts: messages and calls."""
+    return [int(each.replace(",", "")) for each in re.findall(r'<p class="figure">([0-9,]+) ', page)]
+
+
+@pytest.mark.usefixtures("cold_caches")
+@pytest.mark.parametrize(("span", "hours"), [("1h", 1), ("24h", 24), ("7d", 168)])
+async def test_a_span_ends_now_and_its_links_show_the_same_number(
+    browser: Browser, database: str, span: str, hours: int
+) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=60))
+    begin = now - timedelta(hours=hours)
+    times = [begin - timedelta(minutes=2), begin + timedelta(minutes=2), now - timedelta(minutes=2)]
+    feed.store([log(number, at) for number, at in enumerate(times)], now)
+    await browser.sign_in()
+    page = (await browser.get(f"/?span={span}")).text
+    assert figures(page) == [2, 0]
+    assert "2 failed in" in page
+    links = {unescape(each) for each in re.findall(r'href="(/logs[?]log_type=message[^"]*since=[^"]*)"', page)}
+    assert len(links) > 2
+    for link in links - {each for each in links if "since=7d" in each}:
+        whole = link.endswith(f"until={rfc3339(now)}") and f"since={rfc3339(begin)}" in link
+        shown = (await browser.get(link)).text
+        assert not whole or "2 logs, 2 failed." in shown, link
+
+
+@pytest.mark.usefixtures("cold_caches")
+async def test_where_it_fails_counts_what_was_sent_and_knows_numbers_of_no_country(
+    browser: Browser, database: str
+) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=60))
+    received: dict[str, Any] = {"direction": "inbound", "status": "received", "error_code": None}
+    at = now - timedelta(hours=2)
+    feed.store([log(number, at, to_country="US", **received) for number in range(6)], now)
+    feed.store([log(10 + number, at, to_country="US") for number in range(2)], now)
+    feed.store([log(20 + number, at, to="+88299123456", to_country=None, **GOOD) for number in range(3)], now)
+    await browser.sign_in()
+    table = (await browser.get("/")).text.partition('id="where-h"')[2].partition("</table>")[0]
+    cells = re.findall(r'<td class="num">([^<]*)</td>', table)
+    assert cells == ["2", "100%", "3", "0%"]
+    assert "no country" in table
+    for link, count in zip(re.findall(r'href="([^"]+)"', table), (2, 3), strict=True):
+        assert re.search(f"{count} logs?, ", (await browser.get(unescape(link))).text), link
+
+
+@pytest.mark.usefixtures("cold_caches")
+async def test_a_code_counts_once_and_leads_to_as_many_logs(browser: Browser, database: str) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=60))
+    at = now - timedelta(hours=2)
+    feed.store([log(number, at, log_type="error", error_code=13224) for number in range(4)], now)
+    feed.store([log(10 + number, at, **CALL | {"error_code": 13224}) for number in range(4)], now)
+    await browser.sign_in()
+    page = (await browser.get("/")).text
+    table = page.partition('id="codes-h"')[2].partition("</table>")[0]
+    (link,) = re.findall(r'href="(/logs[^"]+)">4</a>', table)
+    assert "4 logs, " in (await browser.get(unescape(link))).text
+    assert page.count('<a class="strong" href="/error-codes/13224">') == 2, "also among those that no rule watches"
 
 
 async def test_the_share_delivered_is_that_of_all_messages_whatever_the_hour(browser: Browser, feed: Feed) -> None:

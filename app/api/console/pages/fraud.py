@@ -17,10 +17,10 @@ from app.api.deps import settings_of
 from app.database import session_scope
 from app.errors import InvalidInput
 from app.services.fraud import watch
-from app.services.fraud.queries import OUTBOUND
 from app.services.fraud.suspicions import Suspicion
 from app.services.fraud.watch import FraudWatch, Key
 from app.services.fraud.weeks import HOUR, Comparison
+from app.services.logs.outbound import OUTBOUND
 from app.utils.clock import utc_now
 
 router = make_router()

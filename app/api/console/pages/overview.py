@@ -20,6 +20,9 @@ from app.models import Alert
 from app.services import console_state
 from app.services.alerts import search
 from app.services.health import Health
+from app.services.logs.codes import Code
+from app.services.logs.outbound import OUTBOUND
+from app.services.logs.search import NONE
 from app.services.rules.words import PLURALS
 from app.services.twilio import simulator
 from app.services.twilio.error_codes import ErrorCode, describe
@@ -62,6 +65,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "spans": list(RANGES),
         "words": RANGES[span].words,
         "traffic": traffic,
+        "whole": {"since": traffic.since, "until": traffic.until},
         "messages_total": sent,
         "messages_change": texts.change(sent, traffic.messages_before),
         "calls_total": sum(traffic.calls.values()),
@@ -74,6 +78,8 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "codes": [_code_row(code, logs) for code, logs in traffic.codes],
         "countries": traffic.countries,
         "worst_share": max((failed / total for _, total, failed in traffic.countries), default=0) or 1,
+        "outbound": OUTBOUND[LogType.MESSAGE],
+        "no_value": NONE,
         "unwatched": [(item, describe(item.error_code)) for item in request.app.state.unwatched.get()],
         "nouns": PLURALS,
         "unwatched_since": f"{SHOWN_SPAN.days}d",
@@ -181,15 +187,16 @@ def _week_ago(shares: Sequence[float | None]) -> list[Series]:
 
 @dataclass(frozen=True)
 class CodeRow:
-    """One error code with what it means and how often it came."""
+    """One error code with what it means and how often it came, in logs of one type."""
 
     meaning: ErrorCode
+    log_type: LogType
     tone: str
     fault: str
     logs: int
 
 
-def _code_row(code: int, logs: int) -> CodeRow:
-    meaning = describe(code)
+def _code_row(code: Code, logs: int) -> CodeRow:
+    meaning = describe(code.error_code)
     tone, fault = FAULT_TONES.get(meaning.fault, ""), texts.fault(meaning.fault)
-    return CodeRow(meaning, tone, fault, logs)
+    return CodeRow(meaning, code.log_type, tone, fault, logs)

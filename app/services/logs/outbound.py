@@ -1,0 +1,10 @@
+"""Which directions of Twilio's are sent by the account itself. Pure."""
+
+from collections.abc import Mapping
+
+from app.enums import LogType
+
+OUTBOUND: Mapping[LogType, tuple[str, ...]] = {
+    LogType.MESSAGE: ("outbound-api", "outbound-call", "outbound-reply"),
+    LogType.CALL: ("outbound-api", "outbound-dial", "trunking-originating"),
+}
