@@ -8,6 +8,7 @@ import yaml
 
 from app.enums import PatternType
 from app.errors import NotFound
+from app.services.rules.conditions.ratio import Ratio
 from app.services.rules.definition import parse_rule
 from app.services.rules.packs import FOLDER, find_pack, list_packs
 from app.services.rules.patterns import RuleIndex, code_ranges
@@ -56,6 +57,13 @@ def test_a_pack_is_what_its_file_says(path: Path) -> None:
         }
         for name in ("condition", "filters"):
             assert found[name].items() >= body.get(name, {}).items()
+
+
+def test_a_share_of_an_hour_resolves_well_below_its_limit() -> None:
+    conditions = [rule.definition.condition for pack in list_packs() for rule in pack.rules]
+    shares = [each for each in conditions if isinstance(each, Ratio) and each.window_minutes <= 60]
+    assert shares
+    assert all(0.6 * each.percent <= each.resolves_below <= 0.85 * each.percent for each in shares)
 
 
 def test_the_codes_of_the_rules_are_codes_of_twilio() -> None:
