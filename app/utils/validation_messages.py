@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.utils import sids
 from app.utils.zones import CLOCK_TIME
 
 NO_UUID = "must be a UUID, such as 6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"
@@ -32,6 +33,13 @@ SENTENCES: Mapping[str, str] = {
     "uuid_parsing": NO_UUID,
 }
 """By Pydantic's error type, with the error's context in braces."""
+PATTERNS: Mapping[str, str] = {
+    CLOCK_TIME: "must be a time of day, such as 22:00",
+    sids.SID: "must be a sid: two capitals, and 32 digits or letters from a to f",
+    sids.ACCOUNT_SID: "must be an account's sid: AC, and 32 digits or letters from a to f",
+    sids.KEY_SID: "must be the sid of an API key: SK, and 32 digits or letters from a to f",
+}
+"""What fits a regular expression, in words."""
 
 
 def sentence(detail: Mapping[str, Any]) -> str:
@@ -41,8 +49,9 @@ def sentence(detail: Mapping[str, Any]) -> str:
         return SENTENCES[kind].format_map(detail.get("ctx", {}))
     if kind == "refused":
         return message
-    if kind == "string_pattern_mismatch" and detail["ctx"]["pattern"] == CLOCK_TIME:
-        return "must be a time of day, such as 22:00"
+    if kind == "string_pattern_mismatch":
+        pattern = detail["ctx"]["pattern"]
+        return PATTERNS.get(pattern, f"must have the form {pattern}")
     if kind in ("value_error", "assertion_error"):
         return message.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     message = message.removeprefix("Input ").removeprefix("String ").removeprefix("Value ")

@@ -1,11 +1,13 @@
 """The form of an account: turns posted fields into a body for the service. Secrets are never written back. Pure."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from app.api.console.access import Form
 from app.errors import FieldError, InvalidInput
 from app.services.ingest.account_admin import CREDENTIAL_FIELDS, SECRET_FIELDS
+from app.utils import sids
 
 LABELS = {
     "sid": "Account SID",
@@ -42,13 +44,18 @@ def read(form: Form, shown: Mapping[str, Any] | None) -> dict[str, Any]:
     elif form.get("forget_keys"):
         body["signing_keys"] = None
     if shown is None:
-        return {"sid": form.get("sid")} | {name: value for name, value in body.items() if value is not None}
+        return {"sid": _sid(form.get("sid"))} | {name: value for name, value in body.items() if value is not None}
     if shown["api_key_sid"] and body["api_key_sid"] is None:
         body["api_key_secret"] = None
     kept = ENVIRONMENTS if shown["from_environment"] else frozenset()
     return {
         name: value for name, value in body.items() if name not in kept and (name in UNSEEN or shown[name] != value)
     }
+
+
+def _sid(typed: str) -> str:
+    """Return a sid as Twilio writes it; other text unchanged."""
+    return f"AC{typed[2:].lower()}" if re.fullmatch(sids.ACCOUNT_SID, typed, re.IGNORECASE) else typed
 
 
 def _signing_keys(text: str) -> dict[str, str]:

@@ -23,18 +23,19 @@ from app.api.schemas.accounts import (
     CoverageReport,
     Queued,
 )
-from app.api.schemas.common import ACCOUNT_SID, EXAMPLE_ACCOUNT, SpanQuery
+from app.api.schemas.common import EXAMPLE_ACCOUNT, SpanQuery
 from app.api.security import READ, Admin
 from app.config import Settings
 from app.database import session_scope
 from app.models import Account
 from app.services.ingest import account_admin, account_state, backfills, coverage
 from app.services.ingest.account_state import VOLATILE_FIELDS
+from app.utils import sids
 from app.utils.clock import asked_at, rfc3339, utc_now
 from app.utils.json_types import JsonObject
 
 router = make_router("Accounts", prefix="/api/accounts")
-Sid = Annotated[str, Path(pattern=ACCOUNT_SID, description="The account's sid.", examples=[EXAMPLE_ACCOUNT])]
+Sid = Annotated[str, Path(pattern=sids.ACCOUNT_SID, description="The account's sid.", examples=[EXAMPLE_ACCOUNT])]
 
 
 def _show(session: Session, account: Account, settings: Settings) -> JsonObject:

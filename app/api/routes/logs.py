@@ -9,7 +9,7 @@ from app.api.lists import page_response, read_position
 from app.api.log_download import download
 from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
-from app.api.schemas.common import EXAMPLE_MESSAGE, SID
+from app.api.schemas.common import EXAMPLE_MESSAGE
 from app.api.schemas.explanations import ExplainQuery, Explanation
 from app.api.schemas.logs import LogDetail, LogFilters, LogPage, LogQuery
 from app.api.security import READ
@@ -21,6 +21,7 @@ from app.services.logs import doubts, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.serializers import alert_json, change_json, log_json
 from app.utils.clock import utc_now
+from app.utils.sids import SID
 
 router = make_router("Logs", prefix="/api/logs")
 csv_router = make_router("Logs")

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, model_validator
 
 from app.api.schemas.common import (
-    ACCOUNT_SID,
     EXAMPLE_ACCOUNT,
     PageQuery,
     RequestModel,
@@ -15,6 +14,7 @@ from app.api.schemas.common import (
     TimeOrAge,
 )
 from app.enums import Coverage, LogType
+from app.utils import sids
 
 NAME = "A display name; default: the name at Twilio."
 ENABLED = "Whether the account is polled."
@@ -26,7 +26,6 @@ KEY_SID = "The sid of an API key, used instead of the auth token for reading."
 KEY_SECRET = "The secret of that key; write-only."  # noqa: S105  # a description
 API_URL = "Base URL for its calls and messages, for another region or edge; null: `TWILIO_API_BASE_URL`."
 MONITOR_URL = "Base URL for its error log; null: `TWILIO_MONITOR_BASE_URL`."
-KEY_PATTERN = r"^SK[0-9a-fA-F]{32}$"
 EXAMPLE_URL = "https://api.dublin.ie1.twilio.com"
 
 
@@ -62,7 +61,7 @@ class _Fields(RequestModel):
     include_subaccounts: bool = Field(False, description=SUBACCOUNTS)
     auth_token: Secret | None = Field(None, description=TOKEN, examples=["0123456789abcdef0123456789abcdef"])
     next_auth_token: Secret | None = Field(None, description=NEXT_TOKEN, examples=[None])
-    api_key_sid: str | None = Field(None, pattern=KEY_PATTERN, description=KEY_SID, examples=[None])
+    api_key_sid: str | None = Field(None, pattern=sids.KEY_SID, description=KEY_SID, examples=[None])
     api_key_secret: Secret | None = Field(None, description=KEY_SECRET, examples=[None])
     signing_keys: dict[KeyId, Secret] | None = Field(None, max_length=10, description=SIGNING_KEYS, examples=[None])
     api_base_url: Address = Field(None, max_length=500, description=API_URL, examples=[None])
@@ -76,7 +75,7 @@ class _Fields(RequestModel):
 class AccountBody(_Fields):
     """An account to watch, with `auth_token`, or with `api_key_sid` and `api_key_secret`."""
 
-    sid: str = Field(pattern=ACCOUNT_SID, description="Its sid.", examples=[EXAMPLE_ACCOUNT])
+    sid: str = Field(pattern=sids.ACCOUNT_SID, description="Its sid.", examples=[EXAMPLE_ACCOUNT])
 
 
 class AccountChanges(_Fields):

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, field_validator
 
 from app.api.schemas.common import (
-    ACCOUNT_SID,
     EXAMPLE_ACCOUNT,
     EXAMPLE_ID,
     EXAMPLE_MESSAGE,
@@ -25,6 +24,7 @@ from app.api.schemas.deliveries import Delivery
 from app.enums import AlertStatus, ResolveReason, Severity
 from app.services.alerts.search import AlertFilter
 from app.services.findings.traits import TraitField
+from app.utils.sids import ACCOUNT_SID
 
 MAX_MINUTES = 44_640
 """31 days, like the longest window of a rule."""

@@ -28,8 +28,6 @@ from app.utils.calendar_edges import shift
 from app.utils.clock import asked_at
 
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)")
-SID = r"^[A-Z]{2}[0-9a-f]{32}$"
-ACCOUNT_SID = r"^AC[0-9a-f]{32}$"
 EXAMPLE_ID = "6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"
 EXAMPLE_TIME = "2026-11-23T06:09:00Z"
 EXAMPLE_ACCOUNT = "AC" + "0" * 31 + "1"

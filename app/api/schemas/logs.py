@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from app.api import json_guard
 from app.api.schemas.alerts import Alert
 from app.api.schemas.common import (
-    ACCOUNT_SID,
     EXAMPLE_ACCOUNT,
     EXAMPLE_MESSAGE,
     WARNINGS,
@@ -26,6 +25,7 @@ from app.api.schemas.common import (
 from app.enums import LogSource, LogType
 from app.services.logs.search import NONE, LogFilter
 from app.services.twilio.vocabulary import DIRECTIONS, country_fault
+from app.utils.sids import ACCOUNT_SID
 
 DIRECTION = "Twilio's direction: " + "; ".join(
     f"of a {log_type} " + ", ".join(f"`{word}`" for word in words) for log_type, words in DIRECTIONS.items()

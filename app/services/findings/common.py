@@ -134,7 +134,8 @@ def find_common(session: Session, alert: ComparedAlert, *, with_texts: bool, sec
 
 
 def _too_few(count: int, which: str) -> str:
-    return f"There are {count} logs {which}: at least {MIN_LOGS} are needed on each side to compare them."
+    logs = "is 1 log" if count == 1 else f"are {count} logs"
+    return f"There {logs} {which}: at least {MIN_LOGS} are needed on each side to compare them."
 
 
 def _rule_of(session: Session, alert: ComparedAlert) -> Rule:

@@ -75,8 +75,15 @@ async def test_an_invalid_form_keeps_all_but_the_secrets(browser: Browser) -> No
     assert 'id="sid-wrong"' in answer.text
     assert 'value="Kept"' in answer.text
     assert TOKEN not in answer.text
+    assert "must be an account&#39;s sid: AC, and 32 digits or letters from a to f" in answer.text
     without = await browser.submit("/accounts", sid=SID, enabled="yes")
     assert 'id="auth_token-wrong"' in without.text
+
+
+async def test_a_sid_may_be_pasted_with_spaces_and_in_capitals(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await browser.submit("/accounts", sid=f" {SID.upper()} ", auth_token=TOKEN, enabled="yes")
+    assert (await api.get(f"/api/accounts/{SID}")).status_code == 200
 
 
 async def test_an_account_that_is_watched_already_is_said_at_its_field(browser: Browser) -> None:

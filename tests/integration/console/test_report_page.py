@@ -92,6 +92,7 @@ async def test_an_address_that_names_no_span_is_answered_in_words(browser: Brows
     answer = await browser.get(f"/report?{query}")
     assert answer.status_code == 422
     assert "There is no such report" in answer.text
+    assert "time of the address" not in answer.text
 
 
 @pytest.mark.parametrize("span", ["since=0001-01-01T00:00:00Z&until=0001-01-02T00:00:00Z", "since=1h", "since=92d"])

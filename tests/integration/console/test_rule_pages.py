@@ -3,12 +3,13 @@
 import re
 from datetime import timedelta
 from html import unescape
+from uuid import UUID
 
 from app.utils.clock import utc_now
 from tests.feeding import Feed, log
 from tests.integration.api.conftest import RULE, Api
-from tests.integration.console.conftest import Browser
-from tests.integration.console.test_alert_pages import HOSTILE
+from tests.integration.console.conftest import Browser, leads_to
+from tests.integration.console.test_alert_pages import HOSTILE, make_alert
 
 
 async def test_no_rule_yet_says_what_to_do(browser: Browser) -> None:
@@ -70,6 +71,31 @@ async def test_the_form_of_a_rule_that_is_saved_as_it_stands_changes_nothing(bro
     assert {key: after[key] for key in rule if key not in volatile} == {
         key: rule[key] for key in rule if key not in volatile
     }
+
+
+async def test_a_rule_that_was_opened_from_an_alert_leads_back_to_it(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    await browser.sign_in()
+    alert = f"/alerts/{make_alert(rule_id=UUID(rule['id']))}"
+    address = f"/rules/{rule['id']}?back={alert}"
+    assert f'href="{address}"' in (await browser.get(alert)).text
+    form = (await browser.get(address)).text.partition(f'action="/rules/{rule["id"]}"')[2].partition("</form>")[0]
+    fields = form_fields(form)
+    assert leads_to(await browser.post(f"/rules/{rule['id']}", data=fields)) == alert
+    fields["back"] = ["https://example.com"]
+    version = re.search(r'name="version" value="([^"]*)"', (await browser.get(address)).text)
+    assert version is not None
+    fields["version"] = [unescape(version[1])]
+    assert leads_to(await browser.post(f"/rules/{rule['id']}", data=fields)) == "/rules"
+
+
+async def test_a_new_rule_asks_before_it_warns(browser: Browser) -> None:
+    await browser.sign_in()
+    page = (await browser.get("/rules/new")).text
+    assert "Say below what counts" in page
+    assert "Not a whole rule yet" not in page
+    half = await browser.submit("/rules/preview", name="Half", pattern_type="error_code", log_type="message")
+    assert "Not a whole rule yet" in half.text
 
 
 def form_fields(form: str) -> dict[str, list[str]]:

@@ -17,20 +17,20 @@ from app.api.console.routing import make_router
 from app.api.deps import parse, settings_of
 from app.api.responses import etag
 from app.api.schemas.accounts import AccountBody, AccountChanges
-from app.api.schemas.common import ACCOUNT_SID
 from app.config import Settings
 from app.database import session_scope
 from app.enums import Scope
 from app.errors import Conflict, InvalidInput
 from app.models import Account
 from app.services.ingest import account_admin, account_state, backfills, callbacks, coverage
+from app.utils import sids
 from app.utils.clock import rfc3339, utc_now
 
 router = make_router()
 MAX_ACCOUNTS = 100
 BACKFILL_DAYS = 7
 """How far back the form of a backfill reaches when it is empty."""
-Sid = Annotated[str, Path(pattern=ACCOUNT_SID)]
+Sid = Annotated[str, Path(pattern=sids.ACCOUNT_SID)]
 
 
 @router.get("/accounts")

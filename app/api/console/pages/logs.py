@@ -21,7 +21,6 @@ from app.api.console.step_text import step_text
 from app.api.deps import settings_of
 from app.api.lists import read_position
 from app.api.log_download import download
-from app.api.schemas.common import SID
 from app.api.schemas.logs import LogFilters
 from app.database import session_scope
 from app.enums import LogType
@@ -38,6 +37,7 @@ from app.services.twilio import sms_encoding
 from app.services.twilio.console_links import record_url
 from app.services.twilio.error_codes import describe
 from app.utils.clock import utc_now
+from app.utils.sids import SID
 
 router = make_router()
 PAGE_SIZE = 50

@@ -27,7 +27,7 @@ def show_report(request: Request, viewer: SignedIn) -> Response:
         report = request.app.state.reports.get(since, until, viewer.zone.key)
     except (ValueError, InvalidInput) as error:
         problem = error.errors[0] if isinstance(error, InvalidInput) else None
-        context["problem"] = f"{problem.field} {problem.message}" if problem else f"A time of the address {error}"
+        context["problem"] = f"{problem.field} {problem.message}" if problem else f"{error}"
         return render(request, viewer, "report.html", context, 422)
     context |= {
         "report": report,
@@ -47,9 +47,20 @@ def _span(request: Request, every: str) -> tuple[datetime, datetime]:
 
     Raises: ValueError if a time in the address is invalid.
     """
-    asked = request.query_params
-    until = read_time_or_age(asked["until"]) if asked.get("until") else report_view.round_down(utc_now())
-    return read_time_or_age(asked["since"]) if asked.get("since") else shift(until, -report_view.SPANS[every]), until
+    until = _time(request, "until") or report_view.round_down(utc_now())
+    return _time(request, "since") or shift(until, -report_view.SPANS[every]), until
+
+
+def _time(request: Request, name: str) -> datetime | None:
+    """Read a time of the address; None if it is not given.
+
+    Raises: ValueError.
+    """
+    value = request.query_params.get(name)
+    try:
+        return read_time_or_age(value) if value else None
+    except ValueError as error:
+        raise ValueError(f"“{name}” {error}") from None
 
 
 def _name_of(length: timedelta) -> str:

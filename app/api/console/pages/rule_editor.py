@@ -1,5 +1,6 @@
 """The editor of a rule: a form in four steps, and next to it a preview."""
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from app.api.console.rule_form import FormError, RuleForm
 from app.api.console.rule_preview import DEFAULT_SPAN, PREVIEWS, SPAN_WORDS, SPANS, ShownPreview, show
 from app.api.deps import settings_of
 from app.api.responses import etag
+from app.api.schemas.common import UUID_PATTERN
 from app.config import Settings
 from app.database import session_scope
 from app.enums import PatternType, Severity
@@ -111,7 +113,8 @@ def show_rule(request: Request, viewer: SignedIn, rule_id: RuleId) -> Response:
     """Show a rule in its form, with its health."""
     with session_scope() as session:
         stored = _stored(session, rule_admin.get(session, rule_id), settings_of(request))
-    return _page(request, viewer, rule_form.from_definition(stored.definition), stored)
+    back = request.query_params.get("back", "")
+    return _page(request, viewer, rule_form.from_definition(stored.definition), stored, back=back)
 
 
 def _stored(session: Session, rule: Rule, settings: Settings) -> Stored:
@@ -170,11 +173,17 @@ def save_rule(request: Request, viewer: Writer, rule_id: RuleId, form: PostedFor
             restarted = definition.meaning_changed(stored.definition, definition.from_row(rule))
             name = rule.name
     except InvalidInput as error:
-        return _page(request, viewer, typed, stored, errors=rule_form.errors_of(typed, error.errors), status=422)
+        faults, back = rule_form.errors_of(typed, error.errors), form.get("back")
+        return _page(request, viewer, typed, stored, errors=faults, status=422, back=back)
     except NotFound:
         return _page(request, viewer, typed, None, deletion=deleted.find(request.url.path), status=409)
     more = " Its meaning changed: it counts from now on." if restarted else ""
-    return redirect(request, "/rules", Flash(f"“{name}” is saved.{more}"))
+    return redirect(request, _alert_path(form.get("back")) or "/rules", Flash(f"“{name}” is saved.{more}"))
+
+
+def _alert_path(back: str) -> str:
+    """Return the address of an alert's page; empty if it is none."""
+    return back if re.fullmatch(f"/alerts/{UUID_PATTERN}", back) else ""
 
 
 def _stale_page(request: Request, viewer: Viewer, typed: RuleForm, stored: Stored) -> Response:
@@ -213,8 +222,9 @@ def _page(
     run: bool = False,
     deletion: Deletion | None = None,
     status: int = 200,
+    back: str = "",
 ) -> Response:
-    """Show the form; `run` adds the preview."""
+    """Show the form; `run` adds the preview; saving leads to `back`, an alert's page, where one is given."""
     span = span if span in SPANS else DEFAULT_SPAN
     body = rule_form.to_body(form)
     wanted, faults = _parse(body, form, settings_of(request))
@@ -237,6 +247,8 @@ def _page(
         "error_list": errors,
         "deletion": deletion,
         "faults": faults,
+        "is_new": stored is None and not errors and not any(form.get(name) for name in ("name", "pattern_value")),
+        "back": _alert_path(back),
         "refusal": refusal,
         "sentence": describe_rule(wanted) if wanted else (),
         "codes": _codes(wanted),
