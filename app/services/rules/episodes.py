@@ -75,6 +75,12 @@ class _EpisodeBuilder:
         self.shared = 0
         self.continues = continues
 
+    def build(self) -> Episode:
+        """Return the episode with its new matches."""
+        points = tuple(point for point in self.points if not point.counted)
+        shared = 0 if self.continues else self.shared
+        return Episode(self.window_from, self.started_at, self.last_at, self.ends_at, points, shared, self.continues)
+
 
 class WindowSaturation:
     """Computes until when windows are too full for a `threshold` alert to be over."""
@@ -102,74 +108,96 @@ def find_episodes(
         points: sorted; those that count already only fill windows.
         opens: for each point, whether the condition holds at it.
         quiet: an episode ends after this long without a match.
-        span: the open alert, if any; its own points may be omitted.
+        open_episode: the open alert, if any; its own points may be omitted.
         window: a new episode includes the matches of this long before it opens.
     """
-    found: list[_EpisodeBuilder] = []
-    current: _EpisodeBuilder | None = None
-    skipped: list[Point] = []
-    unjoined = open_episode
+    finder = _EpisodeFinder([point.at for point in points], quiet, window, saturation, open_episode)
+    for index, (point, opens_here) in enumerate(zip(points, opens, strict=True)):
+        finder.add(index, point, opens_here=opens_here)
+    return finder.finish()
 
-    def extend(episode: _EpisodeBuilder, last_at: datetime) -> None:
+
+class _EpisodeFinder:
+    """Takes matches in their order, and builds episodes."""
+
+    def __init__(
+        self,
+        times: Sequence[datetime],
+        quiet: timedelta,
+        window: timedelta,
+        saturation: WindowSaturation | None,
+        unjoined: OpenEpisode | None,
+    ) -> None:
+        self._times, self._quiet, self._window, self._saturation = times, quiet, window, saturation
+        self._unjoined = unjoined
+        """The open alert, until the matches reach its start."""
+        self._found: list[_EpisodeBuilder] = []
+        self._current: _EpisodeBuilder | None = None
+        self._skipped: list[Point] = []
+        """Matches since the last episode that belong to none so far."""
+
+    def add(self, index: int, point: Point, *, opens_here: bool) -> None:
+        """Take the next match."""
+        if self._unjoined is not None and point.at >= self._unjoined.started_at:
+            self._join_open_episode(self._unjoined)
+        if self._current is not None and point.at <= self._current.ends_at:
+            self._join(self._current, point)
+        elif opens_here:
+            self._open(index, point)
+        else:
+            self._skipped.append(point)
+
+    def finish(self) -> list[Episode]:
+        """Return the episodes with new matches, and that of the open alert."""
+        if self._unjoined is not None:
+            self._join_open_episode(self._unjoined)
+        return [
+            each.build() for each in self._found if each.continues or any(not point.counted for point in each.points)
+        ]
+
+    def _join(self, episode: _EpisodeBuilder, point: Point) -> None:
+        if not point.counted:
+            episode.points.append(point)
+            self._extend(episode, point.at)
+        elif self._unjoined is not None and point.alert_id == self._unjoined.alert_id:
+            # The open alert's window overlaps this episode, which may extend as far as that alert.
+            episode.shared += 1
+            self._extend(episode, point.at)
+
+    def _open(self, index: int, point: Point) -> None:
+        since = point.at - self._window
+        episode = self._begin(_EpisodeBuilder(since, point.at, False))
+        # Twilio's times do not order matches of the same moment: all of them belong to it.
+        joining = [each for each in (*self._skipped, point) if each.at > since or each.at == point.at]
+        episode.points += [each for each in joining if not each.counted]
+        # The window contains earlier matches, even those of earlier alerts.
+        in_window = index + 1 - bisect_right(self._times, since, hi=index)
+        episode.shared = in_window - len(episode.points) if self._window else 0
+        self._extend(episode, point.at)
+        self._skipped.clear()
+
+    def _join_open_episode(self, opened: OpenEpisode) -> None:
+        episode = self._current
+        if episode is None or opened.started_at > episode.ends_at:
+            episode = self._begin(_EpisodeBuilder(opened.window_from, opened.started_at, True))
+            episode.points += [each for each in self._skipped if each.at > opened.window_from]
+        episode.continues = True
+        episode.window_from = min(episode.window_from, opened.window_from)
+        self._extend(episode, opened.last_at)
+        self._skipped.clear()
+        self._unjoined = None
+
+    def _begin(self, episode: _EpisodeBuilder) -> _EpisodeBuilder:
+        self._current = episode
+        self._found.append(episode)
+        return episode
+
+    def _extend(self, episode: _EpisodeBuilder, last_at: datetime) -> None:
         episode.last_at = max(episode.last_at, last_at)
-        episode.ends_at = episode.last_at + quiet
-        saturated_until = saturation.saturated_until(episode.last_at) if saturation else None
+        episode.ends_at = episode.last_at + self._quiet
+        saturated_until = self._saturation.saturated_until(episode.last_at) if self._saturation else None
         if saturated_until is not None:
             episode.ends_at = max(episode.ends_at, saturated_until)
-
-    def join_open_episode(open_episode: OpenEpisode) -> _EpisodeBuilder:
-        nonlocal current
-        if current is None or open_episode.started_at > current.ends_at:
-            current = _EpisodeBuilder(open_episode.window_from, open_episode.started_at, True)
-            found.append(current)
-            current.points += [each for each in skipped if each.at > open_episode.window_from]
-        current.continues = True
-        current.window_from = min(current.window_from, open_episode.window_from)
-        extend(current, open_episode.last_at)
-        skipped.clear()
-        return current
-
-    times = [point.at for point in points]
-    for index, (point, opens_here) in enumerate(zip(points, opens, strict=True)):
-        if unjoined is not None and point.at >= unjoined.started_at:
-            join_open_episode(unjoined)
-            unjoined = None
-        if current is not None and point.at <= current.ends_at:
-            if not point.counted:
-                current.points.append(point)
-                extend(current, point.at)
-            elif unjoined is not None and point.alert_id == unjoined.alert_id:
-                # The open alert's window overlaps this episode, which may extend as far as that alert.
-                current.shared += 1
-                extend(current, point.at)
-        elif opens_here:
-            current = _EpisodeBuilder(point.at - window, point.at, False)
-            found.append(current)
-            # Twilio's times do not order matches of the same moment: all of them belong to it.
-            joining = [each for each in (*skipped, point) if each.at > point.at - window or each.at == point.at]
-            current.points += [each for each in joining if not each.counted]
-            # The window contains earlier matches, even those of earlier alerts.
-            in_window = index + 1 - bisect_right(times, point.at - window, hi=index)
-            current.shared = in_window - len(current.points) if window else 0
-            extend(current, point.at)
-            skipped.clear()
-        else:
-            skipped.append(point)
-    if unjoined is not None:
-        join_open_episode(unjoined)
-    return [
-        Episode(
-            each.window_from,
-            each.started_at,
-            each.last_at,
-            each.ends_at,
-            tuple(point for point in each.points if not point.counted),
-            0 if each.continues else each.shared,
-            each.continues,
-        )
-        for each in found
-        if each.continues or any(not point.counted for point in each.points)
-    ]
 
 
 def split_by_completeness(
