@@ -16,8 +16,9 @@ import re2
 
 from app.enums import PatternType
 from app.services.rules.conditions.each import Each
-from app.services.rules.patterns import RuleIndex, code_ranges, text_patterns
+from app.services.rules.patterns import code_ranges, text_patterns
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 
 LOGS = 10_000

@@ -15,8 +15,8 @@ from app.services.logs.codes import Code, once_each
 from app.services.preview.queries import STATES, fields_of, group_by, select
 from app.services.preview.request import to_rule
 from app.services.rules.packs import list_packs
-from app.services.rules.patterns import RuleIndex
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 from app.services.twilio.error_codes import describe
 from app.utils.clock import rfc3339

@@ -30,7 +30,7 @@ from app.services.evaluation import (
 )
 from app.services.ingest import budget, intake, listing, polling, streams
 from app.services.logs import store
-from app.services.rules.patterns import RuleIndex
+from app.services.rules.rule_index import RuleIndex
 from app.services.twilio.client import TwilioReader
 from benchmarks.ingest.rules import add_rules
 from benchmarks.ingest.world import a_world, relist_everything

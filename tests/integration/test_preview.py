@@ -20,7 +20,7 @@ from app.services.alerts.recurrence import Validity
 from app.services.logs.types import NormalizedLog
 from app.services.preview import by_minute, deadline, log_reader
 from app.services.preview.service import preview
-from app.services.rules.patterns import RuleIndex
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 from app.services.serializers import rule_json
 from app.utils.clock import rfc3339

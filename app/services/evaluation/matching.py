@@ -14,8 +14,8 @@ from app.services.evaluation import change_queue, minute_counts
 from app.services.evaluation.rule_set import RuleSet, account_starts, effective_start
 from app.services.rules.conditions.base import UNKNOWN_UNIT
 from app.services.rules.groups import group_key_of
-from app.services.rules.patterns import Failures
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import Failures
 from app.services.rules.types import LogVersion
 
 _ASKED = Unnest("asked", rule_id="uuid", epoch="int", log_id="bigint")

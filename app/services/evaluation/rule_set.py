@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app import models
 from app.enums import PatternType
 from app.services.rules.conditions.registry import read_condition
-from app.services.rules.patterns import RuleIndex
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.twilio import error_codes
 from app.utils.clock import cut_to_second
 

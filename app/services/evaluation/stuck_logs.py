@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from app.services.evaluation.rule_set import effective_start
 from app.services.log_fields import version_columns
 from app.services.rules.groups import group_key_of
-from app.services.rules.patterns import RuleIndex
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 
 _READ = text(

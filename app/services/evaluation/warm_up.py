@@ -15,8 +15,8 @@ from app.services.evaluation.rule_set import bump_version, to_rule
 from app.services.rules.conditions.base import UNKNOWN_UNIT
 from app.services.rules.conditions.new_value import ValueRun
 from app.services.rules.groups import group_key_of
-from app.services.rules.patterns import RuleIndex
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 
 MAX_CHANGE_DELAY = timedelta(days=3)

@@ -7,8 +7,8 @@ from datetime import datetime
 from app.enums import PatternType
 from app.services.explain.steps import Step, StepName, moment
 from app.services.rules.groups import field_of
-from app.services.rules.patterns import RuleIndex
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 from app.utils.quantities import first_of
 

@@ -19,8 +19,8 @@ from app.services.preview import queries
 from app.services.preview.deadline import NARROW, TOO_LONG, Deadline
 from app.services.preview.queries import STATES, VERSIONS, Values, group_by, minute, select
 from app.services.rules.groups import group_key_of
-from app.services.rules.patterns import RuleIndex
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 
 MAX_ROWS = 300_000

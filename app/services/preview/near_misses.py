@@ -9,8 +9,9 @@ from sqlalchemy import Row
 
 from app.enums import PatternType
 from app.services.evaluation.current_matches import version_of
-from app.services.rules.patterns import RuleIndex, code_ranges, list_items
+from app.services.rules.patterns import code_ranges, list_items
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 from app.services.rules.words import NEW_VALUE_NAMES
 

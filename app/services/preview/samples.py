@@ -17,8 +17,9 @@ from app.services.preview import near_misses
 from app.services.preview.near_misses import FAILED_STATUSES, NearMiss
 from app.services.preview.request import to_rule
 from app.services.rules.definition import RuleDefinition
-from app.services.rules.patterns import RuleIndex, code_ranges, list_items
+from app.services.rules.patterns import code_ranges, list_items
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 
 SPAN = timedelta(days=7)
 MAX_LOOKED_AT = 400

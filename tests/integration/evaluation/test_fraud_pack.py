@@ -15,7 +15,7 @@ from app.services.fraud.prefixes import SATELLITE_AND_PREMIUM
 from app.services.preview import deadline
 from app.services.preview.service import preview
 from app.services.rules.packs import find_pack
-from app.services.rules.patterns import RuleIndex
+from app.services.rules.rule_index import RuleIndex
 from app.utils.clock import rfc3339
 from tests.factories import make_log, make_rule
 from tests.fakes import START

@@ -11,7 +11,8 @@ from app.errors import NotFound
 from app.services.rules.conditions.ratio import Ratio
 from app.services.rules.definition import parse_rule
 from app.services.rules.packs import FOLDER, find_pack, list_packs
-from app.services.rules.patterns import RuleIndex, code_ranges
+from app.services.rules.patterns import code_ranges
+from app.services.rules.rule_index import RuleIndex
 from app.services.twilio.error_codes import describe
 from tests.factories import make_log, make_rule
 

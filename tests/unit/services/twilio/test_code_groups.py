@@ -5,7 +5,8 @@ import pytest
 from app.enums import PatternType
 from app.errors import InvalidInput
 from app.services.rules.definition import parse_rule
-from app.services.rules.patterns import RuleIndex, code_ranges
+from app.services.rules.patterns import code_ranges
+from app.services.rules.rule_index import RuleIndex
 from app.services.twilio import code_groups, error_codes
 from app.services.twilio.advice import advice_for, family_of
 from tests.factories import make_log, make_rule

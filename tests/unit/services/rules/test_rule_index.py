@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from app.enums import PatternType
 from app.services.rules.conditions.ratio import Ratio
-from app.services.rules.patterns import RuleIndex, code_ranges
+from app.services.rules.patterns import code_ranges
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 from tests.factories import make_log, make_rule
 from tests.profiles import examples
