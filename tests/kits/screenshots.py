@@ -36,6 +36,14 @@ least => {
   return said;
 }
 """
+STICKING_OUT_SCRIPT = """
+() => [...document.querySelectorAll(".card, .note, .meaning, .says")].flatMap(card => {
+  const edge = card.getBoundingClientRect().right + 1;
+  const hidden = ".vh, pre, .behind, .pop, .glance, svg *";
+  const over = [...card.querySelectorAll("*")].find(e => !e.closest(hidden) && e.getBoundingClientRect().right > edge);
+  return over ? [`${over.tagName} ${over.className}: ${over.textContent.trim().slice(0, 40)}`] : [];
+})
+"""
 Scheme = Literal["light", "dark"]
 
 
@@ -66,6 +74,12 @@ def overflowing_widths(page: Page, widths: Sequence[int] = WIDTHS) -> list[int]:
         if page.evaluate("document.documentElement.scrollWidth") > width:
             wrong.append(width)
     return wrong
+
+
+def sticking_out(page: Page) -> list[str]:
+    """Find the cards of the console that something is wider than, at the present width."""
+    found: list[str] = page.evaluate(STICKING_OUT_SCRIPT)
+    return found
 
 
 def low_contrast_texts(page: Page, scheme: Scheme) -> list[str]:

@@ -116,7 +116,9 @@ def test_no_page_breaks_its_policy_or_is_wider_than_a_phone(shown: System, brows
         page.add_init_script(REFUSED)
         for address in shown.addresses:
             _settled(page, shown.url + address)
-            found += [f"{address} is too wide at {width}" for width in screenshots.overflowing_widths(page, WIDTHS)]
+            for width in WIDTHS:
+                found += [f"{address} is too wide at {each}" for each in screenshots.overflowing_widths(page, [width])]
+                found += [f"{address} at {width} holds {each}" for each in screenshots.sticking_out(page)]
         found += errors
     assert not found, "\n".join(found)
 
