@@ -14,13 +14,14 @@ from app.database import session_scope
 from app.errors import NotFound
 from app.models import Alert, Delivery, Log, Match
 from app.services.alerts import manual
+from app.services.evaluation import group_slots
 from app.services.explain.service import explain
 from app.services.explain.steps import Explanation, StepName, Verdict
-from app.services.logs import search
+from app.services.logs import search, store
 from app.services.logs.types import NormalizedLog
 from tests.conftest import forget
 from tests.fakes import START, minutes
-from tests.feeding import Feed, evaluate, log
+from tests.feeding import POLICY, Feed, evaluate, log
 from tests.integration.alerts.stories import (
     change_rule,
     fail_at,
@@ -222,6 +223,99 @@ def test_a_condition_over_time_says_its_value(feed: Feed) -> None:
     found = explained(1, rule_id)
     assert (found.verdict, passed(found)["condition"]) == (Verdict.COUNTED, False)
     assert detail(found, StepName.CONDITION).endswith("the value was 37.5, and the limit is 50.")
+
+
+SENT: dict[str, Any] = {"status": "sent", "error_code": None}
+
+
+def test_a_log_that_is_or_was_stuck(feed: Feed) -> None:
+    rule_id = make_rule(
+        pattern_type="any", pattern_value=None, condition={"type": "stuck", "older_than_minutes": 10, "min_count": 2}
+    )
+    feed.store([log(1, minutes(1), **SENT)], minutes(1))
+    pass_time(feed, 5)
+    found = explained(1, rule_id, 5)
+    assert (found.verdict, passed(found)["condition"]) == (Verdict.WAITING, None)
+    assert detail(found, StepName.CONDITION) == "It is not final. It counts once it is read again after 10 minutes."
+    read_again(feed, 1, 12)
+    pass_time(feed, 13)
+    found = explained(1, rule_id, 13)
+    assert (found.verdict, passed(found)["condition"]) == (Verdict.COUNTED, False)
+    assert detail(found, StepName.CONDITION) == (
+        "1 not final after 10 minutes at 23 Nov 2026, 06:22:00 UTC, and the limit is 2."
+    )
+    feed.store([log(2, minutes(2), **SENT)], minutes(12))
+    read_again(feed, 2, 14)
+    pass_time(feed, 15)
+    for number in (1, 2):
+        assert (explained(number, rule_id, 15).verdict) == Verdict.TOLD
+        assert passed(explained(number, rule_id, 15))["condition"] is True
+    feed.store([log(3, minutes(3), **SENT)], minutes(4))
+    feed.store([log(3, minutes(3), changed_at=minutes(5))], minutes(16))
+    pass_time(feed, 16)
+    found = explained(3, rule_id, 16)
+    assert (found.verdict, passed(found)["condition"]) == (Verdict.COUNTED, False)
+    assert "became final at 23 Nov 2026, 06:14:00 UTC" in detail(found, StepName.CONDITION)
+
+
+def read_again(feed: Feed, number: int, at: float) -> None:
+    """Read a log again that has not changed."""
+    with session_scope() as session:
+        known = store.lookup(session, feed.account_id, [sid(number)])
+        store.mark_read(session, known.values(), minutes(at), POLICY)
+
+
+def test_silence_is_judged_from_the_first_whole_window_on(feed: Feed) -> None:
+    rule_id = make_rule(
+        pattern_type="any", pattern_value=None, condition={"type": "no_data", "window_minutes": 10, "min_count": 2}
+    )
+    feed.store([log(1, minutes(1)), log(2, minutes(3))], minutes(3))
+    pass_time(feed, 20)
+    found = explained(1, rule_id, 20)
+    assert (found.verdict, passed(found)["condition"]) == (Verdict.COUNTED, False)
+    assert detail(found, StepName.CONDITION) == "At 23 Nov 2026, 06:19:00 UTC the value was 2, and the limit is 2."
+
+
+def test_an_amount_is_shown_to_the_hundredth_of_a_cent(feed: Feed) -> None:
+    rule_id = make_rule(
+        pattern_type="any",
+        pattern_value=None,
+        condition={"type": "sum", "field": "price", "at_least": 0.0095, "window_minutes": 10},
+    )
+    feed.store([log(1, minutes(11))], minutes(12))
+    pass_time(feed, 40)
+    found = explained(1, rule_id, 40)
+    assert (found.verdict, passed(found)["condition"]) == (Verdict.COUNTED, False)
+    assert detail(found, StepName.CONDITION).endswith("the value was 0.0075, and the limit is 0.0095.")
+
+
+def test_an_alert_that_another_explains(feed: Feed) -> None:
+    make_action()
+    cause = make_rule(pattern_value="failed")
+    rule_id = make_rule(depends_on=[str(cause)])
+    fail_at(feed, 1, status="failed")
+    fail_at(feed, 2)
+    found = explained(120, rule_id)
+    assert (found.verdict, passed(found)["dependency"], passed(found)["told"]) == (Verdict.ALERTED, False, False)
+
+
+def test_an_alert_about_something_old(feed: Feed) -> None:
+    make_action()
+    rule_id = make_rule()
+    fail_at(feed, 1, arriving=60 * 30)
+    found = explained(60, rule_id, 60 * 31)
+    assert (found.verdict, passed(found)["late"], passed(found)["told"]) == (Verdict.ALERTED, False, False)
+    assert "too late to tell" in detail(found, StepName.LATE)
+
+
+def test_a_group_beyond_the_most_that_are_counted_apart(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_slots, "MAX_GROUPS", 1)
+    rule_id = make_rule(group_by=["to_country"])
+    fail_at(feed, 1, to_country="GB")
+    fail_at(feed, 2, to_country="US")
+    assert detail(explained(60, rule_id), StepName.GROUP) == "It counts in the group to_country GB."
+    assert "in the one of all others" in detail(explained(120, rule_id), StepName.GROUP)
+    assert explained(120, rule_id).verdict == Verdict.TOLD
 
 
 def test_a_missing_setting_is_reported(feed: Feed) -> None:

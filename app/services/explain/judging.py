@@ -1,26 +1,32 @@
 """The middle steps, for a log that matched: its group, the schedule and the condition."""
 
 from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from uuid import UUID
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.models import Match
+from app.models import Log, Match
+from app.services.evaluation import stuck_logs
 from app.services.evaluation.completeness import load_completeness
-from app.services.evaluation.due_minutes import DueMinute
+from app.services.evaluation.due_minutes import DueMinute, first_judged_minute
 from app.services.evaluation.match_groups import opening_points
 from app.services.evaluation.minute_counts import MINUTE, minute_end
 from app.services.evaluation.minute_evaluator import judge_group
 from app.services.evaluation.minute_input import MinuteInput, has_windows, window_series
+from app.services.evaluation.rule_set import account_starts
 from app.services.evaluation.window_queries import MatchSpan, WindowSeries, count_windows, matches_within, read_amounts
 from app.services.explain.steps import Step, StepName, moment
 from app.services.rules.conditions import sum as sum_condition
 from app.services.rules.conditions.base import MatchCondition
 from app.services.rules.groups import group_key, group_values, other_group
 from app.services.rules.rule import Rule
+from app.services.rules.rule_index import RuleIndex
 from app.services.rules.schedule import contains
-from app.utils.quantities import number, window
+from app.utils.quantities import money, number, window
 
 
 def group_step(rule: Rule, match: Match) -> Step | None:
@@ -89,19 +95,41 @@ def _over_time(
     session: Session, rule: Rule, match: Match, judged_until: datetime | None, settings: Settings, now: datetime
 ) -> Step:
     """Evaluate the first minute whose window contains the log, as if no alert were open."""
+    if rule.condition.names_logs:
+        return _stuck(session, rule, match, judged_until)
     at = match.occurred_at if rule.condition.counts_versions else match.changed_at
-    minute = minute_end(at) + rule.settle_delay
+    minute = max(minute_end(at) + rule.settle_delay, first_judged_minute(rule))
     if judged_until is None or judged_until < minute:
         until = "no minute" if judged_until is None else f"minutes up to {moment(judged_until)}"
         detail = f"It counts from {moment(minute)} on; the rule has judged {until}: it waits for complete streams."
         return Step(StepName.CONDITION, None, detail)
-    if rule.condition.names_logs:
-        return Step(StepName.CONDITION, None, "The condition looks again and again at logs that do not become final.")
     due = DueMinute(minute, [rule], load_completeness(session, settings, now))
     verdict = judge_group(rule, (rule.id, match.group_key), _numbers(session, rule, minute), due)
-    limit = "" if rule.condition.limit is None else f", and the limit is {number(rule.condition.limit)}"
-    value = "could not be measured" if verdict.value is None else f"was {number(verdict.value)}"
+    shown = money if rule.condition.summed_field == "price" else number
+    limit = "" if rule.condition.limit is None else f", and the limit is {shown(rule.condition.limit)}"
+    value = "could not be measured" if verdict.value is None else f"was {shown(verdict.value)}"
     return Step(StepName.CONDITION, verdict.holds, f"At {moment(minute)} the value {value}{limit}.")
+
+
+def _stuck(session: Session, rule: Rule, match: Match, judged_until: datetime | None) -> Step:
+    """Explain whether the log is old, was read again since, and is still not final."""
+    log = session.scalars(select(Log).where(Log.occurred_at == match.occurred_at, Log.id == match.log_id)).one()
+    age = window(int(rule.condition.min_age / MINUTE))
+    if log.final:
+        return Step(StepName.CONDITION, False, f"It became final at {moment(log.changed_at)}, and is not stuck.")
+    if log.reread_at is None:
+        return Step(StepName.CONDITION, False, "It was given up, and is not read again: it does not count as stuck.")
+    found = {} if judged_until is None else _stuck_logs(session, rule, judged_until)
+    stuck = found.get((rule.id, match.group_key), [])
+    if judged_until is None or match.log_id not in stuck:
+        return Step(StepName.CONDITION, None, f"It is not final. It counts once it is read again after {age}.")
+    limit = rule.condition.limit or 0
+    words = f"{len(stuck):,} not final after {age} at {moment(judged_until)}, and the limit is {number(limit)}."
+    return Step(StepName.CONDITION, len(stuck) >= limit, words)
+
+
+def _stuck_logs(session: Session, rule: Rule, at: datetime) -> Mapping[tuple[UUID, str], Sequence[int]]:
+    return stuck_logs.find(session, RuleIndex([rule]), [rule], account_starts(session), at)
 
 
 def _numbers(session: Session, rule: Rule, minute: datetime) -> MinuteInput:
