@@ -129,10 +129,15 @@ def test_few_logs_on_a_side_say_nothing(feed: Feed) -> None:
     )
 
 
-def test_at_most_2000_on_each_side_and_always_the_same(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("one_in", [2, 16])
+def test_at_most_2000_on_each_side_and_always_the_same(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, one_in: int
+) -> None:
+    """They are chosen among one in two, or among all where one in sixteen is too few."""
     monkeypatch.setattr(common, "SAMPLE", 30)
+    monkeypatch.setattr(common, "ONE_IN", one_in)
     make_rule()
-    alert = incident(feed, logs(60, 1, segments=2), logs(90, 100, **GOOD))
+    alert = incident(feed, logs(90, 1, segments=2), logs(90, 100, **GOOD))
     first = found(alert)
     assert (first.matched, first.others) == (30, 30)
     assert found(alert) == first
