@@ -72,6 +72,26 @@ def test_a_month_of_ordinary_growth_would_have_alerted_nobody(
     assert shown["alerts"] == []
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_month_of_ordinary_growth_alerts_nobody_hour_by_hour(feed: Feed) -> None:
+    """As `alerts_of`, but every hour of the month is read and evaluated when it is over."""
+    traffic = usual_traffic(days=59)
+    traffic.store_until(feed, START - MONTH)
+    evaluate(START - MONTH)
+    with session_scope() as session:
+        rule_admin.install_pack(session, "fraud", START - MONTH)
+        for rule in session.scalars(select(Rule)):
+            rule.started_at = START - MONTH
+    for hour in range(1, 28 * 24 + 1):
+        now = START - MONTH + timedelta(hours=hour)
+        traffic.store_until(feed, now)
+        evaluate(now)
+    with session_scope() as session:
+        assert session.scalars(select(Rule.last_evaluated_at)).all() == [START] * len(find_pack("fraud").rules)
+        assert [(each.rule_name, each.group, each.started_at) for each in session.scalars(select(Alert))] == []
+
+
 def test_a_burst_to_a_new_country_alerts(feed: Feed) -> None:
     traffic, random = usual_traffic(), Random(1)
     for number in range(80):
