@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from app.database import session_scope
 from app.errors import InvalidInput
-from app.models import Alert, CoverageGap, Delivery
+from app.models import Alert, CoverageGap, Delivery, Stream
 from app.services.logs import tallies
 from app.services.reports.report import build
 from tests.fakes import START, minutes
@@ -220,6 +220,8 @@ def test_a_gap_is_named_and_the_time_before_an_account_was_watched_is_no_fault(f
     )
     with session_scope() as session:
         session.add(gap)
+        moved = update(Stream).where(Stream.id == feed.stream_ids["message"])
+        session.execute(moved.values(complete_from=gap.until))
     made = report(minutes(31))
     assert made["whole"] is False
     assert [(each["log_type"], each["state"]) for each in made["not_read"]] == [("message", "gap")]
