@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from app.enums import AlertStatus
+from app.enums import AlertStatus, Severity
 from app.errors import NotFound
 from app.models import Account, Alert, AlertNote, Match
 from app.services.paging import Page, Position, read_page
@@ -51,6 +51,47 @@ def list_alerts(session: Session, alert_filter: AlertFilter, position: Position 
     if alert_filter.until is not None:
         query = query.where(Alert.started_at < alert_filter.until)
     return read_page(session, query, SORT_KEY, position, limit)
+
+
+@dataclass(frozen=True)
+class OpenAlerts:
+    """How many alerts are open."""
+
+    total: int
+    critical: int
+    waiting: int
+    """Those that fire, are not silenced, and that nobody has acknowledged."""
+
+
+def count_open(session: Session) -> OpenAlerts:
+    """Count the open alerts."""
+    waiting = (Alert.status == AlertStatus.FIRING) & Alert.silenced.is_(False)
+    query = select(
+        func.count(),
+        func.count().filter(Alert.severity == Severity.CRITICAL),
+        func.count().filter(waiting),
+    ).where(Alert.status != AlertStatus.RESOLVED)
+    return OpenAlerts(*session.execute(query).one())
+
+
+def list_urgent(session: Session, limit: int) -> Sequence[Alert]:
+    """List the open alerts that need a person first: firing, not silenced, by severity, oldest first."""
+    by_severity = case({severity.value: severity.rank for severity in Severity}, value=Alert.severity)
+    query = select(Alert).where(Alert.status != AlertStatus.RESOLVED)
+    order = (Alert.status != AlertStatus.FIRING, Alert.silenced, by_severity.desc(), Alert.started_at, Alert.id)
+    return session.scalars(query.order_by(*order).limit(limit)).all()
+
+
+def last_end(session: Session) -> datetime | None:
+    """Return when the last alert ended; None if none has."""
+    return session.scalar(select(func.max(Alert.resolved_at)))
+
+
+def count_by_day(session: Session, since: datetime, until: datetime) -> Mapping[tuple[datetime, str], int]:
+    """Count the alerts that started, by the days since `since` and by severity."""
+    day = func.date_bin(timedelta(days=1), Alert.started_at, since)
+    query = select(day, Alert.severity, func.count()).where(Alert.started_at >= since, Alert.started_at < until)
+    return {(at, severity): number for at, severity, number in session.execute(query.group_by(day, Alert.severity))}
 
 
 def get(session: Session, alert_id: UUID, *, lock: bool = False) -> Alert:

@@ -349,3 +349,48 @@ async def test_the_head_of_an_alert_refreshes_itself_and_costs_nothing_while_it_
     await browser.submit(f"{page}/silence", **{"for": "8h"})
     other = await browser.get(page, headers={"X-Fragment": "state", "If-None-Match": first.headers["etag"]})
     assert "Silenced until" in other.text
+
+
+async def test_the_overview_counts_every_open_alert_and_shows_the_most_urgent_first(browser: Browser) -> None:
+    Feed(utc_now() - timedelta(days=1)).complete(utc_now())
+    for number in range(110):
+        make_alert(severity="info", summary=f"Calm {number}", started_at=utc_now() - timedelta(minutes=number))
+    make_alert(severity="critical", summary="Worst", started_at=utc_now() - timedelta(days=3))
+    make_alert(severity="critical", status="acknowledged", summary="Taken", acknowledged_by="Jonas")
+    await browser.sign_in()
+    page = (await browser.get("/")).text
+    assert "112 alerts are open, 2 of them critical." in page
+    assert "104 more alerts" in page
+    assert page.index("Worst") < page.index("Calm")
+    assert "Taken" not in page
+
+
+async def test_alerts_are_acknowledged_silenced_and_resolved_together(browser: Browser, api: Api) -> None:
+    first, second, third = (make_alert(group={"to_country": country}) for country in ("GB", "US", "FR"))
+    over = make_alert(status="resolved", resolved_at=utc_now(), resolve_reason="quiet")
+    await browser.sign_in()
+    assert f'value="{first}" form="together"' in (await browser.get("/alerts")).text
+    ids = {"id": [str(first), str(second), str(over), str(uuid4())]}
+    assert leads_to(await browser.submit("/alerts/together", do="acknowledge", **ids)) == "/alerts"
+    assert "2 alerts are acknowledged; 2 had been resolved already." in (await browser.get("/alerts")).text
+    every = {"all": "1", "shown": [str(first), str(second), str(third)]}
+    await browser.submit("/alerts/together", do="silence", **every)
+    assert len((await api.get("/api/silences")).json()["items"]) == 3
+    await browser.submit("/alerts/together", do="resolve", **every)
+    assert (await api.get("/api/alerts", params={"status": "firing,acknowledged"})).json()["items"] == []
+    actions = [entry["action"] for entry in (await api.get("/api/audit")).json()["items"]]
+    assert [actions.count(f"alert.{act}") for act in ("acknowledge", "resolve")] == [2, 3]
+    assert (await browser.submit("/alerts/together", do="nothing")).status_code == 422
+    assert (await browser.submit("/alerts/together", do="resolve", id="x")).status_code == 422
+
+
+async def test_resolved_alerts_stand_under_their_days_and_calm_says_since_when(browser: Browser) -> None:
+    await browser.sign_in()
+    assert "When a rule fires" in (await browser.get("/alerts")).text
+    make_alert(status="resolved", resolved_at=utc_now() - timedelta(hours=3), resolve_reason="quiet")
+    page = (await browser.get("/alerts?tab=resolved")).text
+    assert "1 alert in 30 days" in page
+    assert page.count('class="hit"') == 30
+    for path in ("/alerts", "/"):
+        assert "The last alert ended <time" in (await browser.get(path)).text, path
+    assert "severity=critical" in (await browser.get("/alerts")).text

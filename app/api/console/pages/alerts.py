@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
+from app.api.console.alert_days import draw as draw_days
 from app.api.console.alert_plot import draw_alert
 from app.api.console.built_in_advice import advise
 from app.api.console.chip_names import name_chips
-from app.api.console.filters import neighbours, read_filters
+from app.api.console.filters import AGES, neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import AppSettings, parse, settings_of
@@ -21,7 +22,7 @@ from app.api.lists import read_position
 from app.api.schemas.alerts import AlertFilters, NewNote
 from app.config import Settings
 from app.database import session_scope
-from app.enums import AlertStatus, ResolveReason
+from app.enums import AlertStatus, ResolveReason, Severity
 from app.errors import Conflict, FieldError, InvalidInput
 from app.models import Alert, AlertNote, Delivery
 from app.services.alerts import escalation, manual, search, silences, support_text
@@ -78,6 +79,8 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
             for chip in name_chips(session, filters, LABELS, settings_of(request))
             if chip.name != "status" or status
         ]
+        days = draw_days(session, viewer, utc_now()) if tab == "resolved" else None
+        ended_at = search.last_end(session)
         session.expunge_all()
     address = link("/alerts", tab=tab) if not chips else filters.address
     context = {
@@ -85,6 +88,10 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
         "alerts": page.items,
         "chips": chips,
         "tab": tab,
+        "days": days,
+        "ended_at": ended_at,
+        "severities": [(severity.value, filters.replaced(severity=severity.value)) for severity in reversed(Severity)],
+        "ages": [(age, filters.replaced(since=age)) for age in AGES],
         "beside": neighbours("alerts", query, page, address),
     }
     return render(request, viewer, "alerts.html", context)

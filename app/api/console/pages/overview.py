@@ -15,10 +15,10 @@ from app.api.console.routing import make_router
 from app.api.console.traffic import RANGES, Range, Traffic, share_of
 from app.api.deps import settings_of
 from app.database import session_scope
-from app.enums import AlertStatus, LogType
-from app.models import Alert
+from app.enums import LogType
 from app.services import console_state
 from app.services.alerts import search
+from app.services.alerts.search import OpenAlerts
 from app.services.health import Health
 from app.services.logs.codes import Code
 from app.services.logs.outbound import OUTBOUND
@@ -31,7 +31,6 @@ from app.services.unwatched import SHOWN_SPAN
 from app.utils.calendar_edges import to_zone
 
 router = make_router()
-OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
 SETUP_CARD = "set-up"
 MAX_ALERTS = 8
 DEFAULT_RANGE = "24h"
@@ -44,23 +43,26 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
     span = request.query_params.get("span", DEFAULT_RANGE)
     span = span if span in RANGES else DEFAULT_RANGE
     with session_scope() as session:
-        wanted = search.AlertFilter(status=OPEN)
-        alerts = list(search.list_alerts(session, wanted, None, 100).items)
+        alerts, opened, ended_at = (
+            search.list_urgent(session, MAX_ALERTS),
+            search.count_open(session),
+            search.last_end(session),
+        )
         hidden = console_state.is_hidden(session, viewer.session.key_id, SETUP_CARD)
         steps = [] if hidden else first_steps.read(session, settings_of(request))
         session.expunge_all()
-    alerts.sort(key=_urgency)
     traffic = request.app.state.traffic.get(span)
     health: Health = request.app.state.health.check()
     sent = sum(traffic.messages.values())
     context = {
         "section": "overview",
-        "sentence": _sentence(alerts, health, traffic, RANGES[span]),
+        "sentence": _sentence(opened, health, traffic, RANGES[span]),
         "health": health,
         "read_advice": advise(health.checks["polling"].detail),
         "steps": steps,
-        "alerts": alerts[:MAX_ALERTS],
-        "more_alerts": max(0, len(alerts) - MAX_ALERTS),
+        "alerts": alerts,
+        "more_alerts": max(0, opened.total - len(alerts)),
+        "ended_at": ended_at,
         "span": span,
         "spans": list(RANGES),
         "words": RANGES[span].words,
@@ -111,27 +113,19 @@ def make_trouble(request: Request, _: Writer) -> Response:
     return redirect(request, "/", Flash(text))
 
 
-def _urgency(alert: Alert) -> tuple[bool, bool, int, float]:
-    """Sort by urgency: firing, not silenced, by severity, oldest first."""
-    severity = ("critical", "warning", "info").index(alert.severity)
-    return alert.status != AlertStatus.FIRING, alert.silenced, severity, alert.started_at.timestamp()
-
-
-def _sentence(alerts: Sequence[Alert], health: Health, traffic: Traffic, span: Range) -> str:
+def _sentence(opened: OpenAlerts, health: Health, traffic: Traffic, span: Range) -> str:
     """Summarize the state in one sentence. What GiftPulse cannot see comes first."""
     if health.checks["polling"].status != "ok":
         return "Twilio is not read as it should be. What follows may be old."
-    if not alerts:
+    if not opened.total:
         sent = texts.count(sum(traffic.messages.values()), "message", "messages")
         share = share_of(traffic.delivered)
         delivered = "" if share is None else f", {texts.percent(share)} delivered"
         return f"All is well. {sent} in {span.words}{delivered}."
-    waiting = [alert for alert in alerts if alert.status == AlertStatus.FIRING and not alert.silenced]
-    critical = sum(alert.severity == "critical" for alert in alerts)
-    if len(alerts) == 1:
-        return f"One alert is open{', and nobody has taken it yet' if waiting else ''}."
-    worst = f", {critical} of them critical" if critical else ""
-    return f"{len(alerts)} alerts are open{worst}{'' if waiting else '; somebody is at each of them'}."
+    if opened.total == 1:
+        return f"One alert is open{', and nobody has taken it yet' if opened.waiting else ''}."
+    worst = f", {opened.critical:,} of them critical" if opened.critical else ""
+    return f"{opened.total:,} alerts are open{worst}{'' if opened.waiting else '; somebody is at each of them'}."
 
 
 def _axis(viewer: Viewer, traffic: Traffic, span: Range, **filters: str) -> Axis:

@@ -7,6 +7,7 @@ from app.api.console.kept import Kept
 from app.api.console.pages import (
     accounts,
     actions,
+    alert_bulk,
     alerts,
     audit,
     deliveries,
@@ -32,6 +33,7 @@ ROUTERS = tuple(
     for module in (
         sign_in,
         overview,
+        alert_bulk,
         alerts,
         logs,
         rules,

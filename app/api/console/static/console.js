@@ -105,7 +105,7 @@ function livePart(part) {
   if (!part.id || !seconds) return;
   let tag = "", read = new Date();
   setInterval(async () => {
-    if (document.hidden || part.contains(document.activeElement) || part.querySelector("details.menu[open]")) return;
+    if (document.hidden || part.contains(document.activeElement) || part.querySelector("details.menu[open], :checked")) return;
     try {
       const answer = await fetch(document.body.dataset.from || location.href, { headers: { "X-Fragment": part.id, ...(tag && { "If-None-Match": tag }) } });
       if (answer.status === 401) return location.reload();
@@ -191,6 +191,7 @@ addEventListener("keydown", (event) => {
     const lines = all(".logs a.line, .lines a.line, .alerts .what, .rules .what"), here = lines.indexOf(document.activeElement);
     lines[here < 0 ? 0 : here + (event.key === "j" ? 1 : -1)]?.focus();
   }
+  if (event.key === "x") document.activeElement.closest("li")?.querySelector("[type=checkbox]")?.click();
   if (/^[a-z1-9]$/.test(event.key)) document.querySelector(`[data-key="${event.key}"]`)?.click();
   if (event.key === "?") document.getElementById("keys")?.showModal();
 });
