@@ -157,7 +157,7 @@ function showOpen() {
   const open = Number(document.getElementById("open-count")?.value ?? 0), icon = document.querySelector("link[rel=icon]");
   document.title = (open ? `(${open}) ` : "") + document.title.replace(/^\(\d+\) /, "");
   if (icon.dataset.firing) icon.href = open ? icon.dataset.firing : icon.dataset.calm;
-  all("[data-open]").forEach((count) => { count.hidden = !open; count.firstChild.data = open; });
+  all("[data-open]").forEach((count) => { count.hidden = !open; count.firstChild.data = open > 99 ? "99+" : open; });
 }
 
 function liven(within) {
