@@ -4,6 +4,7 @@ An edit that changes what a rule matches resolves its alerts and restarts it; ot
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.enums import ResolveReason, Severity
+from app.enums import PatternType, ResolveReason, Severity
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Rule, RuleGroup
 from app.services.alerts import changes, dependencies, manual
@@ -23,6 +24,7 @@ from app.services.paging import Page, Position, read_page
 from app.services.rules import definition, feasibility
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.packs import find_pack
+from app.services.rules.patterns import code_ranges
 from app.services.serializers import rule_json
 from app.utils.clock import rfc3339, utc_now
 
@@ -98,6 +100,25 @@ def names_for(session: Session, log_type: str) -> dict[UUID, str]:
     """List the rules that may look at logs of a type, with their names, by name."""
     query = select(Rule.id, Rule.name).where(Rule.log_type.in_((log_type, "any"))).order_by(Rule.name, Rule.id)
     return {row[0]: row[1] for row in session.execute(query.limit(MAX_NAMES))}
+
+
+def names_about_code(session: Session, code: int) -> dict[UUID, str]:
+    """Return the names of the enabled rules whose pattern holds an error code, by id."""
+    query = select(Rule.id, Rule.name, Rule.pattern_value).where(
+        Rule.enabled, Rule.pattern_type == PatternType.ERROR_CODE
+    )
+    return {
+        rule_id: name
+        for rule_id, name, pattern in session.execute(query.order_by(Rule.name, Rule.id))
+        if _names_code(pattern or "", code)
+    }
+
+
+def _names_code(pattern: str, code: int) -> bool:
+    """Return whether a stored pattern holds a code; one that can no longer be read holds none."""
+    with suppress(ValueError):
+        return any(each.first <= code <= each.last for each in code_ranges(pattern))
+    return False
 
 
 def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:

@@ -105,6 +105,12 @@ def get(session: Session, alert_id: UUID, *, lock: bool = False) -> Alert:
     return alert
 
 
+def earlier(session: Session, alert: Alert, limit: int) -> Sequence[Alert]:
+    """List the alerts of the same rule and group that started before, newest first."""
+    query = select(Alert).where(Alert.fingerprint == alert.fingerprint, Alert.started_at < alert.started_at)
+    return session.scalars(query.order_by(Alert.started_at.desc(), Alert.id).limit(limit)).all()
+
+
 def notes_of(session: Session, alert_id: UUID) -> Sequence[AlertNote]:
     """List the notes of an alert, oldest first."""
     query = select(AlertNote).where(AlertNote.alert_id == alert_id).order_by(AlertNote.id)

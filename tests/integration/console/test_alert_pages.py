@@ -394,3 +394,29 @@ async def test_resolved_alerts_stand_under_their_days_and_calm_says_since_when(b
     for path in ("/alerts", "/"):
         assert "The last alert ended <time" in (await browser.get(path)).text, path
     assert "severity=critical" in (await browser.get("/alerts")).text
+
+
+async def test_an_alert_leads_to_all_its_logs_and_to_earlier_ones(browser: Browser, api: Api) -> None:
+    now = utc_now()
+    feed = Feed(now - timedelta(days=1))
+    await api.post("/api/rules", json=RULE | {"condition": {"type": "threshold", "count": 2, "window_minutes": 60}})
+    later = utc_now() + timedelta(seconds=1)
+    feed.store([log(number, later) for number in range(60)], later)
+    feed.complete(later)
+    evaluate(later)
+    alert = (await api.get("/api/alerts")).json()["items"][0]
+    with session_scope() as session:
+        same = session.get_one(Alert, UUID(alert["id"])).fingerprint
+    make_alert(
+        fingerprint=same, started_at=now - timedelta(days=2), status="resolved", resolve_reason="quiet",
+        resolved_at=now - timedelta(days=2) + timedelta(minutes=23),
+    )  # fmt: skip
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert['id']}")).text
+    assert f'href="/alerts/{alert["id"]}/logs">All of 60 logs' in page
+    assert "lasted 23 min" in page
+    first = (await browser.get(f"/alerts/{alert['id']}/logs")).text
+    assert first.count('class="line"') == 50
+    older = re.search(r'href="([^"]+)" rel="next"', first)
+    assert older is not None
+    assert (await browser.get(older[1].replace("&amp;", "&"))).text.count('class="line"') == 10

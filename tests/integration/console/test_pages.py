@@ -382,3 +382,21 @@ async def test_the_response_to_a_form_refreshes_from_a_page(browser: Browser) ->
     assert 'data-from="/more"' in refused.text
     assert 'data-from="/more"' in (await browser.get("/no/such/page")).text
     assert (await browser.get("/more", headers={"X-Fragment": "pulse"})).status_code == 200
+
+
+async def test_a_code_says_where_it_came_from_and_which_rules_watch_it(browser: Browser, api: Api) -> None:
+    now = utc_now()
+    logs = [log(number, now - timedelta(hours=1 + number), to_country="GB" if number else "US") for number in range(3)]
+    Feed(now - timedelta(days=2)).store(logs, now)
+    await api.post("/api/rules", json=RULE | {"name": "By range", "pattern_value": "30000-30999"})
+    await api.post("/api/rules", json=RULE | {"name": "Another", "pattern_value": "30007"})
+    await browser.sign_in()
+    page = (await browser.get("/error-codes/30003")).text
+    assert "3 logs in 30 days" in page
+    assert re.findall(r"<bdi>(GB|US)</bdi></a></td><td class=\"num\">(\d+)<", page) == [("GB", "2"), ("US", "1")]
+    assert "/logs?to_country=GB&amp;error_code=30003&amp;since=30d" in page
+    assert "<bdi>+14155550100</bdi>" in page
+    assert "By range" in page
+    assert "Another" not in page
+    assert 'href="/rules/new?error_code=30003"' in page
+    assert "No rule names this code." in (await browser.get("/error-codes/21211")).text

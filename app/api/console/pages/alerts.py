@@ -20,6 +20,7 @@ from app.api.console.routing import make_router
 from app.api.deps import AppSettings, parse, settings_of
 from app.api.lists import read_position
 from app.api.schemas.alerts import AlertFilters, NewNote
+from app.api.schemas.common import PageQuery
 from app.config import Settings
 from app.database import session_scope
 from app.enums import AlertStatus, ResolveReason, Severity
@@ -45,6 +46,7 @@ AlertId = Annotated[UUID, Path()]
 PAGE_SIZE = 50
 SAMPLE_LOGS = 5
 SUPPORT_LOGS = 100
+MAX_EARLIER = 5
 OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
 TABS = {"": "open", ",".join(OPEN): "open", AlertStatus.RESOLVED: "resolved"}
 """The tab of a filter by status."""
@@ -115,6 +117,7 @@ def _page(
         alert = search.get(session, alert_id)
         sent = deliveries.of_alert(session, alert_id)
         notes = search.notes_of(session, alert_id)
+        earlier = [] if "x-fragment" in request.headers else search.earlier(session, alert, MAX_EARLIER)
         logs = log_search.list_of_alert(session, alert_id, None, SAMPLE_LOGS).items
         held = silences.holds_on(session, alert, utc_now()) if alert.status in OPEN else []
         told_next = escalation.list_next(session, alert, settings)
@@ -127,6 +130,7 @@ def _page(
         "alert": alert,
         "meaning": _meaning(alert),
         "next_step": advise(alert),
+        "earlier": earlier,
         "trail": _trail(alert, notes, sent, held),
         "held": held,
         "deliveries": sent,
@@ -140,6 +144,25 @@ def _page(
         "note_error": note_error,
     }
     return render(request, viewer, "alert.html", context, 422 if note_error else 200)
+
+
+@router.get("/alerts/{alert_id}/logs")
+def list_logs_of_alert(request: Request, viewer: SignedIn, alert_id: AlertId) -> Response:
+    """List every log that an alert counts, as far as they are kept."""
+    query = PageQuery(limit=PAGE_SIZE, cursor=request.query_params.get("cursor"))
+    path = f"/alerts/{alert_id}/logs"
+    with session_scope() as session:
+        alert = search.get(session, alert_id)
+        position = read_position(path, query, log_search.SORT_KEY)
+        page = log_search.list_of_alert(session, alert_id, position, PAGE_SIZE)
+        session.expunge_all()
+    context = {
+        "section": "alerts",
+        "alert": alert,
+        "logs": page.items,
+        "beside": neighbours(path, query, page, path),
+    }
+    return render(request, viewer, "alert_logs.html", context)
 
 
 @router.get("/alerts/{alert_id}/support")

@@ -1,7 +1,9 @@
 """The pages of Twilio's error codes: search, and one code with its own history here."""
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import Path, Request, Response
 
@@ -11,6 +13,7 @@ from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import link, render
 from app.api.console.routing import make_router
 from app.database import session_scope
+from app.services import rule_admin
 from app.services.logs import stats
 from app.services.logs.search import LogFilter
 from app.services.twilio import code_groups, error_codes
@@ -20,7 +23,26 @@ router = make_router()
 PAGE_SIZE = 100
 HISTORY_DAYS = 30
 DAY = timedelta(days=1)
+SPLITS: Mapping[stats.StatsField, str] = {"from": "Senders", "to_country": "Countries"}
+"""Fields that a code's logs are counted by."""
+MAX_ROWS = 5
 Code = Annotated[int, Path(ge=1, le=999_999)]
+
+
+class Split(NamedTuple):
+    """A code's logs by the values of a field."""
+
+    label: str
+    rows: Sequence[tuple[str, int, str]]
+    """Value, number of logs, and the address of these."""
+
+
+class History(NamedTuple):
+    """A code's logs in the time that is shown."""
+
+    plot: Figure
+    total: int
+    splits: Sequence[Split]
 
 
 @router.get("/error-codes")
@@ -46,24 +68,47 @@ def list_error_codes(request: Request, viewer: SignedIn) -> Response:
 def show_error_code(request: Request, viewer: SignedIn, code: Code) -> Response:
     """Show what a code means, and how often it came in the last 30 days. An unknown code is a page, too (404)."""
     is_known = error_codes.is_known(code)
-    history, total = _history(viewer, code, utc_now())
+    history = _history(viewer, code, utc_now())
+    with session_scope() as session:
+        rules = rule_admin.names_about_code(session, code)
     context = {
         "section": "error-codes",
         "code": error_codes.describe(code),
         "is_known": is_known,
         "history": history,
-        "total": total,
+        "rules": rules,
         "days": HISTORY_DAYS,
     }
     return render(request, viewer, "error_code.html", context, 200 if is_known else 404)
 
 
-def _history(viewer: Viewer, code: int, now: datetime) -> tuple[Figure, int]:
+def _history(viewer: Viewer, code: int, now: datetime) -> History:
     until = now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
     since = until - HISTORY_DAYS * DAY
+    wanted = LogFilter(error_code=(code,), since=since, until=until)
     with session_scope() as session:
-        counts = stats.Snapshot(session).count(LogFilter(error_code=(code,), since=since, until=until), "day", None)
-    by_day = {each.at: each.count for each in counts}
+        snapshot = stats.Snapshot(session)
+        counts = {field: snapshot.count(wanted, "day", field) for field in SPLITS}
+    by_day: Counter[datetime] = Counter()
+    for each in counts["to_country"]:
+        by_day[each.at] += each.count
+    splits = [_split(code, field, counts[field]) for field in SPLITS]
+    return History(_draw(viewer, code, since, until, by_day), by_day.total(), [split for split in splits if split.rows])
+
+
+def _split(code: int, field: stats.StatsField, counts: Sequence[stats.Count]) -> Split:
+    found: Counter[str] = Counter()
+    for each in counts:
+        found[str(each.value or "")] += each.count
+    rows = [
+        (value, number, link("/logs", **{f"{field}_": value}, error_code=code, since=f"{HISTORY_DAYS}d"))
+        for value, number in found.most_common()
+        if value not in ("", stats.OTHER)
+    ]
+    return Split(SPLITS[field], rows[:MAX_ROWS])
+
+
+def _draw(viewer: Viewer, code: int, since: datetime, until: datetime, by_day: Mapping[datetime, int]) -> Figure:
     starts = [since + number * DAY for number in range(HISTORY_DAYS)]
     values = [by_day.get(at, 0) for at in starts]
     axis = Axis(
@@ -75,4 +120,4 @@ def _history(viewer: Viewer, code: int, now: datetime) -> tuple[Figure, int]:
     )
     caption = f"{sum(values):,} logs in {HISTORY_DAYS} days."
     series = [Series("logs", values, "bars-bad", "bad")]
-    return figure.draw(f"Logs with error {code}", caption, axis, series, Style()), sum(values)
+    return figure.draw(f"Logs with error {code}", caption, axis, series, Style())
