@@ -1,18 +1,23 @@
 """Fraud watch: planted pumping of each shape is found in stored logs, and ordinary growth is not."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from random import Random
 
+import msgspec
 import pytest
 
 from app.database import session_scope
+from app.enums import LogType
 from app.errors import InvalidInput
 from app.services.fraud import watch
 from app.services.fraud.suspicions import Kind, Suspicion
+from app.services.ingest.normalize import normalize
 from app.services.logs import tallies
 from app.services.rules.definition import parse_rule
+from scripts.twilio_simulator import Simulator, SimulatorClock, demo
 from tests.fakes import START
 from tests.feeding import Feed
 from tests.integration.fraud_traffic import NOW, Traffic
@@ -91,6 +96,93 @@ def test_scattered_numbers_of_one_block_are_found_beside_many_other_blocks(feed:
         traffic.send(START - timedelta(hours=3, seconds=number), f"+447700900{number:03}", "GB")
     traffic.store(feed)
     assert [each.kind for each in found()] == [Kind.CONSECUTIVE_NUMBERS]
+
+
+def send_to_block(traffic: Traffic, hours: range, per_hour: int = 40, ago: timedelta = timedelta(0)) -> None:
+    """Send to a hundred consecutive numbers, as a customer base within one block looks."""
+    random = Random(9)
+    for hour in hours:
+        for _ in range(per_hour):
+            at = START - ago - timedelta(hours=hour, seconds=random.randrange(3600))
+            traffic.send(at, f"+1415555{random.randrange(100, 200):04}", "US")
+
+
+def test_a_block_that_gets_messages_all_day_is_no_run_though_no_week_before_is_known(feed: Feed) -> None:
+    traffic = Traffic()
+    send_to_block(traffic, range(24))
+    for number in range(30):
+        traffic.send(START - timedelta(hours=2, seconds=number), f"+447700900{number:03}", "GB")
+    traffic.store(feed)
+    feed.complete(NOW, START - timedelta(hours=24))
+    assert [(each.kind, each.prefix) for each in found()] == [(Kind.CONSECUTIVE_NUMBERS, "+447700900")]
+    assert [each.prefix for each in found(hours=3)] == ["+447700900"]
+
+
+def test_a_block_is_a_run_only_beyond_what_it_usually_gets_and_its_rule_starts_above_that(feed: Feed) -> None:
+    traffic = Traffic()
+    for week in range(5):
+        send_to_block(traffic, range(4), ago=week * timedelta(days=7))
+    traffic.store(feed)
+    assert found() == []
+    for number in range(400):
+        traffic.send(START - timedelta(hours=2, seconds=number), f"+1415555{100 + number % 100:04}", "US")
+        traffic.send(START - timedelta(hours=2, seconds=number), f"+1415555{100 + number % 100:04}", "US")
+    traffic.store(feed)
+    (run,) = [each for each in found() if each.kind == Kind.CONSECUTIVE_NUMBERS]
+    assert run.usual is not None
+    assert 150 < run.usual <= 160, "the first and last hour are parts"
+    for masked in (False, True):
+        rule = parse_rule(run.rule(masked=masked))
+        assert (rule.severity, rule.condition.count) == ("warning", 3 * run.usual_peak)  # type: ignore[union-attr]
+        assert run.usual_peak >= 40
+
+
+def read_simulator(twilio: Simulator, feed: Feed) -> None:
+    """Store what a simulated Twilio has, as read whole for a day."""
+    logs = defaultdict(list)
+    for item in twilio.emitted():
+        log_type = LogType(item.kind.log_type)
+        record = msgspec.Raw(msgspec.json.encode(item.record))
+        logs[log_type].append(normalize(log_type, record, hash(bytes(record)), twilio.clock.now()))
+    for page in logs.values():
+        feed.store(page, twilio.clock.now())
+    feed.complete(twilio.clock.now(), START - timedelta(hours=24))
+
+
+def test_the_ordinary_traffic_of_the_simulator_is_no_fraud_and_its_pump_is(feed: Feed) -> None:
+    twilio = Simulator(clock=SimulatorClock(frozen_at=START))
+    traffic = demo.start(twilio, history_hours=24)
+    read_simulator(twilio, feed)
+    for hours in (1, 24, 24 * 7):
+        assert found(hours, START) == []
+    traffic.begin("spend_surge")
+    twilio.clock.advance(timedelta(minutes=10))
+    read_simulator(twilio, feed)
+    (only,) = found(until=START + timedelta(minutes=10))
+    assert (only.kind, only.log_type, only.prefix, only.count) == (Kind.HIGH_COST_PREFIX, "message", "+882", 200)
+
+
+def test_numbers_without_a_country_are_a_row_and_a_prefix_that_costs_much_counts_for_messages(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.grow(per_hour=1)
+    for number in range(60):
+        at = START - timedelta(hours=3, seconds=number)
+        traffic.send(at, f"+88299{number * 4973 % 10**6:06}", "", to_country=None, price=Decimal("-0.5"))
+        traffic.send(at, f"+25261{number * 4973 % 10**6:06}", "SO")
+        traffic.send(START - timedelta(days=20, seconds=number), f"+25261{number * 4973 % 10**6:06}", "SO")
+    traffic.store(feed)
+    assert {(each.kind, each.prefix, each.to_country) for each in found() if each.to_country != "SO"} == {
+        (Kind.COUNTRY_SURGE, None, None),
+        (Kind.SPEND_SURGE, None, None),
+        (Kind.HIGH_COST_PREFIX, "+882", None),
+    }
+    with session_scope() as session:
+        seen = watch.watch(session, START - timedelta(hours=24), NOW)
+    shown = watch.to_json(seen, masked=False)
+    assert [(each["count"], each["usual"]) for each in shown["countries"] if each["to_country"] is None] == [(60, 0.0)]
+    for item in shown["items"]:
+        rule = parse_rule(item["rule"])
+        assert rule.filters.to_country or "log.to" in (rule.pattern_value or ""), "it looks at no other messages"
 
 
 def test_a_surge_is_found_by_number_and_by_money(feed: Feed) -> None:

@@ -9,11 +9,12 @@ from app.api.schemas.common import ResponseModel, ShownTime
 SuspicionKind = Literal[
     "new_country", "country_surge", "consecutive_numbers", "spend_surge", "high_cost_prefix", "short_calls"
 ]
+COUNTRY = "The country; null: numbers without one, such as short codes and international networks."
 OutboundType = Literal["call", "message"]
 RULE = {
-    "name": "New country: messages to LV",
+    "name": "Burst of messages to LV",
     "log_type": "message",
-    "severity": "critical",
+    "severity": "warning",
     "filters": {"direction": ["outbound-api", "outbound-call", "outbound-reply"], "to_country": ["LV"]},
     "pattern_type": "any",
     "condition": {"type": "threshold", "count": 10, "window_minutes": 60},
@@ -51,7 +52,7 @@ class CountryTraffic(ResponseModel):
     """The outbound logs to a country, beside the same hours of the four weeks before."""
 
     log_type: OutboundType = Field(description="The type of the logs.", examples=["message"])
-    to_country: str = Field(description="The country.", examples=["LV"])
+    to_country: str | None = Field(description=COUNTRY, examples=["LV"])
     count: int = Field(description="Number of logs.", examples=[120])
     usual: float | None = Field(description="Median of the weeks before; null: none of them is known.", examples=[0.0])
     peak_at: ShownTime | None = Field(description="Start of the hour that rose the most.")
@@ -70,7 +71,7 @@ class CountrySpend(ResponseModel):
     """What the outbound logs to a country cost, by hour."""
 
     log_type: OutboundType = Field(description="The type of the logs.", examples=["message"])
-    to_country: str = Field(description="The country.", examples=["LV"])
+    to_country: str | None = Field(description=COUNTRY, examples=["LV"])
     price_unit: str = Field(description="The currency.", examples=["USD"])
     amount: str = Field(description="Total of the span, as decimal text.", examples=["84.0000"])
     usual: str | None = Field(description="Median of the weeks before; null: none is known.", examples=["0.0000"])
@@ -80,7 +81,7 @@ class CountrySpend(ResponseModel):
 class FraudWatch(ResponseModel):
     """What looks like fraud in a span."""
 
-    since: ShownTime = Field(description="Start of the span, a whole hour.")
+    since: ShownTime = Field(description="Start of the span.")
     until: ShownTime = Field(description="End of the span.")
     items: list[Suspicion] = Field(description="What looks like fraud, by kind, the largest first.")
     countries: list[CountryTraffic] = Field(description="All countries, the one with the most logs first.")

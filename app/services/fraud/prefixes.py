@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from app.enums import LogType
+
 SATELLITE_AND_PREMIUM: Mapping[str, str] = {
     "+870": "Inmarsat satellite phones",
     "+878": "universal personal numbers",
@@ -11,7 +13,7 @@ SATELLITE_AND_PREMIUM: Mapping[str, str] = {
     "+979": "international premium rate",
     "+1900": "premium rate in North America",
 }
-"""Hardly anybody calls these on purpose: each call is worth a look."""
+"""Hardly anybody calls or writes to these on purpose: each call and message is worth a look."""
 KNOWN_FOR_PUMPING: Mapping[str, str] = {
     "+216": "Tunisia",
     "+220": "Gambia",
@@ -47,6 +49,11 @@ KNOWN_FOR_PUMPING: Mapping[str, str] = {
 }
 """Calls there are dear, and part of the price goes to whoever runs the numbers. Many have honest callers, too."""
 HIGH_COST: Mapping[str, str] = {**SATELLITE_AND_PREMIUM, **KNOWN_FOR_PUMPING}
+HIGH_COST_BY_TYPE: Mapping[LogType, Mapping[str, str]] = {
+    LogType.CALL: HIGH_COST,
+    LogType.MESSAGE: SATELLITE_AND_PREMIUM,
+}
+"""Messages to a country known for calls that are pumped are no sign of themselves: a new country or a surge is."""
 START_LENGTH = max(map(len, HIGH_COST))
 """So many characters of a number decide."""
 

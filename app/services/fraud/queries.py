@@ -1,6 +1,6 @@
 """Reads what fraud is found by: counts from tallies, the rest from the outbound logs of a span. One statement each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 
 from app.enums import LogType
 from app.models import Stream
+from app.services.logs import tallies
 from app.services.logs.outbound import OUTBOUND
 from app.services.logs.search import LogFilter
 from app.services.logs.stats import Count, Snapshot
 
+DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 WEEKS = 4
 """A span is compared with the same hours of so many weeks before."""
@@ -35,17 +37,24 @@ MIN_SHORT_SHARE = 0.5
 SHORT_PREFIX_LENGTH = 7
 
 _NUMBER = "^[+][0-9]{8,15}$"
-_WITHIN = " OR ".join(f"(occurred_at >= :since{week} AND occurred_at < :until{week})" for week in range(WEEKS + 1))
+_IN_WEEKS = " OR ".join(f"(occurred_at >= :since{week} AND occurred_at < :until{week})" for week in range(WEEKS + 1))
+_HOUR = "date_trunc('hour', occurred_at, 'UTC') AS hour, occurred_at >= :since0 AS is_now"
 _SENT = """
     log_type IN ('message', 'call') AND direction = ANY(:directions)
     AND occurred_at >= :since AND occurred_at < :until
 """
 _SPEND = f"""
-    SELECT log_type, to_country, price_unit, date_trunc('hour', occurred_at, 'UTC') AS hour, sum(abs(price)) AS amount
+    SELECT log_type, to_country, price_unit, {_HOUR}, sum(abs(price)) AS amount
     FROM logs
     WHERE log_type IN ('message', 'call') AND direction = ANY(:directions) AND price <> 0 AND price_unit IS NOT NULL
-          AND to_country IS NOT NULL
-          AND ({_WITHIN})
+          AND ({_IN_WEEKS})
+    GROUP BY 1, 2, 3, 4, 5
+"""
+_BLOCKS = f"""
+    SELECT log_type, left(to_, -3) AS prefix, {_HOUR}, count(*) AS logs
+    FROM logs
+    WHERE log_type IN ('message', 'call') AND direction = ANY(:directions) AND left(to_, -3) = ANY(:prefixes)
+          AND ({_IN_WEEKS} OR (occurred_at >= :day_before AND occurred_at < :until0))
     GROUP BY 1, 2, 3, 4
 """
 _RUNS = f"""
@@ -77,31 +86,43 @@ _RUNS = f"""
     )
     ORDER BY receivers DESC, prefix LIMIT {MAX_ROWS}
 """
-_CALLS = f"""
+_PREFIXES = f"""
     WITH marked AS (
         SELECT *, status = 'completed' AND duration_seconds <= {SHORT_SECONDS} AS short
-        FROM logs WHERE {_SENT} AND log_type = 'call' AND to_ ~ '{_NUMBER}'
+        FROM logs WHERE {_SENT} AND to_ ~ '{_NUMBER}' AND (log_type = 'call' OR to_ LIKE ANY(:for_messages))
     ),
     prefixes AS (
-        SELECT to_country, left(to_, {SHORT_PREFIX_LENGTH}) AS prefix, count(*) AS calls,
+        SELECT log_type, to_country, left(to_, {SHORT_PREFIX_LENGTH}) AS prefix, count(*) AS logs,
                count(*) FILTER (WHERE status = 'completed') AS answered, count(*) FILTER (WHERE short) AS short,
                count(DISTINCT to_) FILTER (WHERE short) AS receivers, max(occurred_at) AS last_at
-        FROM marked GROUP BY 1, 2
+        FROM marked GROUP BY 1, 2, 3
     )
     SELECT * FROM prefixes
-    WHERE (short >= {MIN_SHORT_CALLS} AND short >= {MIN_SHORT_SHARE} * answered) OR prefix LIKE ANY(:high_cost)
+    WHERE (short >= {MIN_SHORT_CALLS} AND short >= {MIN_SHORT_SHARE} * answered)
+          OR prefix LIKE ANY(:for_calls) OR log_type = 'message'
     ORDER BY short DESC, prefix
 """
 
 
 class Spend(NamedTuple):
-    """What outbound logs to a country cost in one hour."""
+    """What outbound logs to a country cost in one hour, in the span or before it."""
 
     log_type: str
-    to_country: str
+    to_country: str | None
     price_unit: str
     hour: datetime
+    is_now: bool
     amount: Decimal
+
+
+class BlockHour(NamedTuple):
+    """Outbound logs to a block of a thousand numbers in one hour, in the span or before it."""
+
+    log_type: str
+    prefix: str
+    hour: datetime
+    is_now: bool
+    logs: int
 
 
 class Run(NamedTuple):
@@ -117,12 +138,13 @@ class Run(NamedTuple):
     last_at: datetime
 
 
-class CallPrefix(NamedTuple):
-    """Calls to numbers that begin alike."""
+class Prefix(NamedTuple):
+    """Logs of numbers that begin alike."""
 
+    log_type: str
     to_country: str | None
     prefix: str
-    calls: int
+    logs: int
     answered: int
     short: int
     """Answered, and ended within seconds."""
@@ -150,10 +172,7 @@ def known_from(session: Session) -> dict[str, datetime | None]:
 
 def spend(session: Session, since: datetime, until: datetime) -> list[Spend]:
     """Add up the absolute prices by hour, country and currency, in the span and the weeks before."""
-    spans: dict[str, Any] = {}
-    for week in range(WEEKS + 1):
-        spans |= {f"since{week}": since - week * WEEK, f"until{week}": until - week * WEEK}
-    return [Spend(*row) for row in session.execute(text(_SPEND), _directions() | spans)]
+    return [Spend(*row) for row in session.execute(text(_SPEND), _weeks(since, until))]
 
 
 def runs(session: Session, since: datetime, until: datetime) -> list[Run]:
@@ -161,10 +180,30 @@ def runs(session: Session, since: datetime, until: datetime) -> list[Run]:
     return [Run(*row) for row in session.execute(text(_RUNS), _span(since, until))]
 
 
-def call_prefixes(session: Session, since: datetime, until: datetime, high_cost: Iterable[str]) -> list[CallPrefix]:
-    """Count the calls by the first digits of the receiver, where many are short or the prefix costs much."""
-    given = _span(since, until) | {"high_cost": [f"{prefix}%" for prefix in high_cost]}
-    return [CallPrefix(*row) for row in session.execute(text(_CALLS), given)]
+def block_hours(session: Session, since: datetime, until: datetime, prefixes: Sequence[str]) -> list[BlockHour]:
+    """Count by hour what went to blocks of numbers in the span, the day before its end, and the weeks before."""
+    given = _weeks(since, until) | {"prefixes": prefixes, "day_before": until - DAY}
+    return [BlockHour(*row) for row in session.execute(text(_BLOCKS), given)] if prefixes else []
+
+
+def prefixes(
+    session: Session, since: datetime, until: datetime, high_cost: Mapping[LogType, Iterable[str]]
+) -> list[Prefix]:
+    """Count logs by the first digits of the receiver, where the prefix costs much or many calls are short.
+
+    Args:    high_cost: the prefixes that cost much, by log type.
+    """
+    starts = {f"for_{log_type}s": [f"{each}%" for each in found] for log_type, found in high_cost.items()}
+    return [Prefix(*row) for row in session.execute(text(_PREFIXES), _span(since, until) | starts)]
+
+
+def _weeks(since: datetime, until: datetime) -> dict[str, Any]:
+    """Return the limits of the span, and those of the whole hours that hold it in the weeks before."""
+    spans: dict[str, Any] = {"since0": since, "until0": until}
+    for week in range(1, WEEKS + 1):
+        first, last = tallies.hour_start(since), tallies.next_hour(until)
+        spans |= {f"since{week}": first - week * WEEK, f"until{week}": last - week * WEEK}
+    return _directions() | spans
 
 
 def _span(since: datetime, until: datetime) -> dict[str, Any]:

@@ -4,16 +4,22 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from math import ceil
 
 from app.enums import LogType, Severity
 from app.services.fraud.prefixes import HIGH_COST
 from app.services.fraud.queries import SHORT_SECONDS
 from app.services.logs.outbound import OUTBOUND
-from app.utils.countries import country
+from app.utils.countries import NO_COUNTRY, country
 from app.utils.json_types import JsonObject
 from app.utils.redact import HIDDEN
 
 SHOWN_DIGITS = 5
+ABOVE_USUAL = 3
+"""The limit of a rule is so many times the highest usual hour."""
+LEAST_IN_RULE = 10
+LEAST_AMOUNT = 10.0
+"""In the currency of the account: less is no surge, and no limit of a rule."""
 
 
 class Kind(StrEnum):
@@ -34,6 +40,14 @@ TITLES = {
     Kind.SPEND_SURGE: "Costs more than usual",
     Kind.HIGH_COST_PREFIX: "High-cost prefix",
     Kind.SHORT_CALLS: "Short calls",
+}
+RULE_NAMES = {
+    Kind.NEW_COUNTRY: "Burst of {logs}",
+    Kind.COUNTRY_SURGE: "Surge of {logs}",
+    Kind.CONSECUTIVE_NUMBERS: "Burst of {logs}",
+    Kind.SPEND_SURGE: "Spend on {logs}",
+    Kind.HIGH_COST_PREFIX: "High-cost {logs}",
+    Kind.SHORT_CALLS: "Burst of short {logs}",
 }
 MESSAGE_ADVICE = (
     "Disable the country in Twilio's Messaging geographic permissions if you have no customers there; turn on Fraud "
@@ -62,6 +76,10 @@ class Suspicion:
     receivers: int | None = None
     amount: Decimal | None = None
     price_unit: str | None = None
+    usual_peak: float = 0
+    """The highest usual hour of what the rule is about: logs, or money."""
+    country_peak: float = 0
+    """The same of its country, which a rule counts where the prefix is masked."""
 
     @property
     def advice(self) -> str:
@@ -81,7 +99,7 @@ class Suspicion:
 
     def detail(self, *, masked: bool) -> str:
         """Describe the finding in a sentence."""
-        where = country(self.to_country) if self.to_country else "numbers of no country"
+        where = country(self.to_country) if self.to_country else f"numbers of {NO_COUNTRY}"
         many, prefix = _many(self.count, self.log_type), self.shown_prefix(masked=masked)
         usual = f"usual for these hours: {self.usual or 0:,.0f}"
         match self.kind:
@@ -90,7 +108,9 @@ class Suspicion:
             case Kind.COUNTRY_SURGE:
                 return f"{many} to {where}; {usual}."
             case Kind.CONSECUTIVE_NUMBERS:
-                return f"{many} to {self.receivers:,} numbers that all begin with {prefix}, in {where}."
+                return f"{many} to {self.receivers:,} numbers that all begin with {prefix}, in {where}" + (
+                    "." if self.usual is None else f"; {usual}."
+                )
             case Kind.SPEND_SURGE:
                 return f"{self.amount:,.2f} {self.price_unit} for {self.log_type}s to {where}; {usual}."
             case Kind.HIGH_COST_PREFIX:
@@ -99,14 +119,14 @@ class Suspicion:
                 return f"{many} of at most {SHORT_SECONDS} seconds to {self.receivers:,} numbers with {prefix}."
 
     def rule(self, *, masked: bool) -> JsonObject:
-        """Return the body of a rule that alerts on the same."""
+        """Return the body of a rule that alerts on the same, with a limit above what is usual."""
         body: JsonObject = {
-            "name": self._rule_name(),
+            "name": self._rule_name(masked=masked),
             "log_type": str(self.log_type),
-            "severity": str(Severity.CRITICAL),
+            "severity": str(Severity.WARNING),
             "filters": {"direction": [*OUTBOUND[self.log_type]]},
             "pattern_type": "any",
-            "condition": self._condition(),
+            "condition": self._condition(masked=masked),
         }
         if self.to_country:
             body["filters"]["to_country"] = [self.to_country]
@@ -114,31 +134,39 @@ class Suspicion:
             body |= {"pattern_type": "expression", "pattern_value": " && ".join(tests)}
         return body
 
-    def _rule_name(self) -> str:
-        where = self.to_country or (self.prefix or "")[:SHOWN_DIGITS]
-        return f"{self.title}: {self.log_type}s to {where}" if where else f"{self.title}: {self.log_type}s"
+    def _rule_name(self, *, masked: bool) -> str:
+        where = self.prefix if self._names_prefix(masked=masked) else self.to_country or "numbers of no country"
+        return f"{RULE_NAMES[self.kind].format(logs=f'{self.log_type}s')} to {where}"
+
+    def _names_prefix(self, *, masked: bool) -> bool:
+        """Return whether a rule tests the prefix. A masked one is left out: the country is counted instead."""
+        return self.prefix is not None and self.prefix == self.shown_prefix(masked=masked)
 
     def _tests(self, *, masked: bool) -> list[str]:
-        """List what an expression tests. A masked prefix is left out: the country is counted instead."""
+        """List what an expression tests."""
         found = []
-        if self.prefix and (not masked or len(self.prefix) <= SHOWN_DIGITS):
+        if self.to_country is None and not self._names_prefix(masked=masked):
+            found.append("log.to_country == null")
+        if self._names_prefix(masked=masked):
             found.append(f'log.to != null && log.to.startsWith("{self.prefix}")')
         if self.kind == Kind.SHORT_CALLS:
             found.append('log.status == "completed" && log.duration_seconds != null')
             found.append(f"log.duration_seconds <= {SHORT_SECONDS}")
         return found
 
-    def _condition(self) -> JsonObject:
+    def _condition(self, *, masked: bool) -> JsonObject:
         match self.kind:
             case Kind.SPEND_SURGE:
-                at_least = max(1.0, round(2 * (self.usual or 0), 2), round(float(self.amount or 0) / 2, 2))
+                at_least = round(max(LEAST_AMOUNT, ABOVE_USUAL * self.usual_peak), 2)
                 return {"type": "sum", "field": "price", "at_least": at_least, "window_minutes": 60}
             case Kind.COUNTRY_SURGE:
                 return {"type": "spike", "factor": 5, "window_minutes": 60, "baseline_windows": 24, "min_count": 20}
             case Kind.HIGH_COST_PREFIX:
                 return {"type": "each"}
             case _:
-                return {"type": "threshold", "count": max(2, min(10, self.count)), "window_minutes": 60}
+                highest = self.usual_peak if self._names_prefix(masked=masked) or not self.prefix else self.country_peak
+                count = max(LEAST_IN_RULE, ceil(ABOVE_USUAL * highest))
+                return {"type": "threshold", "count": count, "window_minutes": 60}
 
 
 def _many(count: int, log_type: str) -> str:

@@ -1,7 +1,7 @@
 """Watches for fraud in a span: what the traffic of each country was, and what in it looks like pumping."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -13,13 +13,12 @@ from app.database import limit_statements
 from app.enums import LogType
 from app.errors import FieldError, InvalidInput, TookTooLong
 from app.services.fraud import queries
-from app.services.fraud.prefixes import HIGH_COST, high_cost_prefix
-from app.services.fraud.queries import NEW_AFTER, WEEK, CallPrefix
-from app.services.fraud.suspicions import Kind, Suspicion
-from app.services.fraud.weeks import Comparison, compare
+from app.services.fraud.prefixes import HIGH_COST_BY_TYPE, high_cost_prefix
+from app.services.fraud.queries import NEW_AFTER, WEEK, Prefix
+from app.services.fraud.suspicions import LEAST_AMOUNT, Kind, Suspicion
+from app.services.fraud.weeks import Comparison, Hours, compare, is_burst
 from app.services.logs.outbound import OUTBOUND
 from app.services.logs.stats import OTHER, Snapshot
-from app.services.logs.tallies import hour_start
 from app.utils.clock import rfc3339, rfc3339_or_none
 from app.utils.json_types import JsonObject
 
@@ -27,8 +26,6 @@ SHOWN_SPAN = timedelta(hours=24)
 MAX_SPAN = timedelta(days=7)
 MAX_SECONDS = 20
 LEAST_LOGS: Mapping[LogType, int] = {LogType.MESSAGE: 50, LogType.CALL: 10}
-LEAST_AMOUNT = 10
-"""In the currency of the account."""
 MIN_HISTORY = WEEK
 """Of a type whose logs are known for less, every country would be new."""
 TOO_LONG = f"takes longer than {MAX_SECONDS} seconds: shorten the span"
@@ -38,7 +35,8 @@ class Key(NamedTuple):
     """What is compared apart."""
 
     log_type: LogType
-    to_country: str
+    to_country: str | None
+    """None: numbers without one, such as short codes and international networks."""
     price_unit: str | None = None
 
 
@@ -57,7 +55,7 @@ class FraudWatch:
 
 
 def watch(session: Session, since: datetime, until: datetime) -> FraudWatch:
-    """Look for fraud in the outbound logs created in a span, which begins at a whole hour: `since` is rounded down.
+    """Look for fraud in the outbound logs created in a span.
 
     Args:    session: one that has not read anything yet.
     Raises:  InvalidInput where the span is empty or too long, or holds too much.
@@ -68,7 +66,7 @@ def watch(session: Session, since: datetime, until: datetime) -> FraudWatch:
         raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
     if since.year < 2000:
         raise InvalidInput([FieldError("since", "must be later than 2000")])
-    since, until = hour_start(since.astimezone(UTC)), until.astimezone(UTC)
+    since, until = since.astimezone(UTC), until.astimezone(UTC)
     snapshot = Snapshot(session)
     try:
         with limit_statements(session, MAX_SECONDS):
@@ -79,48 +77,52 @@ def watch(session: Session, since: datetime, until: datetime) -> FraudWatch:
 
 def _watch(session: Session, snapshot: Snapshot, since: datetime, until: datetime) -> FraudWatch:
     known = queries.known_from(session)
-    logs = {
-        key: hours
-        for log_type in OUTBOUND
-        for key, hours in _logs_by_hour(snapshot, log_type, since - NEW_AFTER, until).items()
-    }
-    money: defaultdict[Key, dict[datetime, float]] = defaultdict(dict)
-    for row in queries.spend(session, since, until):
-        money[Key(LogType(row.log_type), row.to_country, row.price_unit)][row.hour] = float(row.amount)
+    logs = {key: hours for log_type in OUTBOUND for key, hours in _by_hour(snapshot, log_type, since, until).items()}
+    money = _money_by_hour(queries.spend(session, since, until))
     countries = {
         key: compare(hours, since, until, known.get(key.log_type), LEAST_LOGS[key.log_type])
         for key, hours in logs.items()
     }
     spend = {key: compare(hours, since, until, known.get(key.log_type), LEAST_AMOUNT) for key, hours in money.items()}
-    new = {key for key, hours in logs.items() if _is_new(hours, since, known.get(key.log_type))}
-    calls = queries.call_prefixes(session, since, until, HIGH_COST)
+    new = {key for key, hours in logs.items() if _is_new(key, hours, since, known.get(key.log_type))}
+    prefixes = queries.prefixes(session, since, until, HIGH_COST_BY_TYPE)
     found = [
         *_by_country(countries, new),
         *_by_money(spend),
-        *_runs(session, since, until),
-        *_prefixes(calls),
-        *(_short(each) for each in [each for each in calls if each.is_short][: queries.MAX_ROWS]),
+        *_runs(session, since, until, known, countries),
+        *_prefixes(prefixes),
+        *(_short(each, countries) for each in [each for each in prefixes if each.is_short][: queries.MAX_ROWS]),
     ]
     return FraudWatch(since, until, known, found, _ordered(countries), _ordered(spend))
 
 
-def _logs_by_hour(
-    snapshot: Snapshot, log_type: LogType, since: datetime, until: datetime
-) -> dict[Key, dict[datetime, float]]:
-    found: defaultdict[Key, dict[datetime, float]] = defaultdict(dict)
-    for each in queries.count_by_country(snapshot, log_type, since, until):
-        if isinstance(each.value, str) and each.value != OTHER:
-            found[Key(log_type, each.value)][each.at] = each.count
+def _by_hour(snapshot: Snapshot, log_type: LogType, since: datetime, until: datetime) -> dict[Key, Hours]:
+    """Count the logs of each country in the span and in the time before that decides what is new."""
+    found: defaultdict[Key, Hours] = defaultdict(lambda: Hours({}, {}))
+    for is_now, span in ((True, (since, until)), (False, (since - NEW_AFTER, since))):
+        for each in queries.count_by_country(snapshot, log_type, *span):
+            if each.value != OTHER:
+                hours = found[Key(log_type, None if each.value is None else str(each.value))]
+                hours.add(each.at, each.count, is_now=is_now)
     return found
 
 
-def _is_new(hours: Mapping[datetime, float], since: datetime, known_from: datetime | None) -> bool:
-    return known_from is not None and known_from <= since - MIN_HISTORY and min(hours) >= since
+def _money_by_hour(spend: Iterable[queries.Spend]) -> dict[Key, Hours]:
+    found: defaultdict[Key, Hours] = defaultdict(lambda: Hours({}, {}))
+    for row in spend:
+        key = Key(LogType(row.log_type), row.to_country, row.price_unit)
+        found[key].add(row.hour, float(row.amount), is_now=row.is_now)
+    return found
+
+
+def _is_new(key: Key, hours: Hours, since: datetime, known_from: datetime | None) -> bool:
+    is_known = known_from is not None and known_from <= since - MIN_HISTORY
+    return is_known and key.to_country is not None and not hours.past
 
 
 def _ordered(found: Mapping[Key, Comparison]) -> dict[Key, Comparison]:
     """Order by total, without what has nothing in the span."""
-    items = sorted(found.items(), key=lambda item: (-item[1].total, item[0][:2], item[0].price_unit or ""))
+    items = sorted(found.items(), key=lambda item: (-item[1].total, *(part or "" for part in item[0])))
     return {key: each for key, each in items if each.total}
 
 
@@ -128,7 +130,10 @@ def _by_country(countries: Mapping[Key, Comparison], new: set[Key]) -> Iterator[
     for key, each in _ordered(countries).items():
         if each.peak_at is not None and (key in new or each.is_surge):
             kind = Kind.NEW_COUNTRY if key in new else Kind.COUNTRY_SURGE
-            yield Suspicion(kind, key.log_type, key.to_country, None, round(each.total), each.usual, each.peak_at)
+            yield Suspicion(
+                kind, key.log_type, key.to_country, None, round(each.total), each.usual, each.peak_at,
+                usual_peak=each.busiest or 0,
+            )  # fmt: skip
 
 
 def _by_money(spend: Mapping[Key, Comparison]) -> Iterator[Suspicion]:
@@ -137,34 +142,58 @@ def _by_money(spend: Mapping[Key, Comparison]) -> Iterator[Suspicion]:
             amount = Decimal(f"{each.total:.6f}")
             yield Suspicion(
                 Kind.SPEND_SURGE, key.log_type, key.to_country, None, 0, each.usual, each.peak_at, amount=amount,
-                price_unit=key.price_unit,
+                price_unit=key.price_unit, usual_peak=each.busiest or 0,
             )  # fmt: skip
 
 
-def _runs(session: Session, since: datetime, until: datetime) -> Iterator[Suspicion]:
-    for run in queries.runs(session, since, until):
-        log_type = LogType(run.log_type)
-        yield Suspicion(
-            Kind.CONSECUTIVE_NUMBERS, log_type, run.to_country, run.prefix, run.logs, None, run.last_at, run.receivers
-        )
+def _runs(
+    session: Session,
+    since: datetime,
+    until: datetime,
+    known: Mapping[str, datetime | None],
+    countries: Mapping[Key, Comparison],
+) -> Iterator[Suspicion]:
+    """Find runs that are not usual for their block: five times the usual, or a burst where the usual is not known."""
+    runs = queries.runs(session, since, until)
+    blocks: defaultdict[tuple[str, str], Hours] = defaultdict(lambda: Hours({}, {}))
+    for row in queries.block_hours(session, since, until, [run.prefix for run in runs]):
+        blocks[row.log_type, row.prefix].add(row.hour, row.logs, is_now=row.is_now)
+    for run in runs:
+        log_type, hours, known_from = LogType(run.log_type), blocks[run.log_type, run.prefix], known.get(run.log_type)
+        block = compare(hours, since, until, known_from, queries.MIN_RECEIVERS)
+        if block.is_surge or (block.usual is None and is_burst(hours, until, known_from)):
+            yield Suspicion(
+                Kind.CONSECUTIVE_NUMBERS, log_type, run.to_country, run.prefix, run.logs, block.usual, run.last_at,
+                run.receivers, usual_peak=block.busiest or 0,
+                country_peak=_busiest_hour(countries, Key(log_type, run.to_country)),
+            )  # fmt: skip
 
 
-def _prefixes(calls: Sequence[CallPrefix]) -> Iterator[Suspicion]:
-    """Add up the calls to each high-cost prefix; the one with the most calls comes first."""
-    counts: Counter[str] = Counter()
-    last_at: dict[str, datetime] = {}
-    for each in calls:
+def _busiest_hour(countries: Mapping[Key, Comparison], key: Key) -> float:
+    """Return the highest hour of a country in the weeks before; where none is known, in the span."""
+    each = countries.get(key)
+    return 0 if each is None else each.peak if each.busiest is None else each.busiest
+
+
+def _prefixes(found: Sequence[Prefix]) -> Iterator[Suspicion]:
+    """Add up the logs of each high-cost prefix; the one with the most comes first."""
+    counts: Counter[tuple[LogType, str]] = Counter()
+    last_at: dict[tuple[LogType, str], datetime] = {}
+    for each in found:
         if prefix := high_cost_prefix(each.prefix):
-            counts[prefix] += each.calls
-            last_at[prefix] = max(each.last_at, last_at.get(prefix, each.last_at))
-    for prefix, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        yield Suspicion(Kind.HIGH_COST_PREFIX, LogType.CALL, None, prefix, count, None, last_at[prefix])
+            key = LogType(each.log_type), prefix
+            counts[key] += each.logs
+            last_at[key] = max(each.last_at, last_at.get(key, each.last_at))
+    for key, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        log_type, prefix = key
+        yield Suspicion(Kind.HIGH_COST_PREFIX, log_type, None, prefix, count, None, last_at[key])
 
 
-def _short(each: CallPrefix) -> Suspicion:
+def _short(each: Prefix, countries: Mapping[Key, Comparison]) -> Suspicion:
     return Suspicion(
-        Kind.SHORT_CALLS, LogType.CALL, each.to_country, each.prefix, each.short, None, each.last_at, each.receivers
-    )
+        Kind.SHORT_CALLS, LogType.CALL, each.to_country, each.prefix, each.short, None, each.last_at, each.receivers,
+        country_peak=_busiest_hour(countries, Key(LogType.CALL, each.to_country)),
+    )  # fmt: skip
 
 
 def to_json(found: FraudWatch, *, masked: bool) -> JsonObject:

@@ -50,6 +50,7 @@ async def test_the_page_shows_what_it_found_with_advice_in_few_statements(browse
     assert len(statements) <= MAX_STATEMENTS
     assert "30 messages to United Kingdom (GB), which got none in the 30 days before." in page
     assert "30 messages to 30 numbers that all begin with +447700900" in page
+    assert "3 things look like pumping or toll fraud in the last 24 hours." in page
     assert "geographic permissions" in page
     assert 'href="/fraud" aria-current="page"' in page
     assert (await browser.get("/fraud?span=x")).status_code == 200
@@ -63,7 +64,8 @@ async def test_a_rule_is_made_in_one_click(browser: Browser) -> None:
     (address,) = [each for each in addresses if "startsWith" in each]
     form = (await browser.get(address)).text
     assert "log.to.startsWith(&#34;+447700900&#34;)" in form
-    assert "Consecutive numbers: messages to GB" in form
+    assert "Burst of messages to +447700900" in form
+    assert re.search('name="severity" value="warning" checked', form)
 
 
 async def test_each_rule_that_the_page_offers_is_saved_as_the_api_gives_it(browser: Browser, api: Api) -> None:
@@ -102,7 +104,7 @@ async def test_a_rule_of_the_page_alerts_when_it_continues(browser: Browser, api
     feed.store([log(3000, at, **GOOD, to="+447700900999")], at)
     evaluate(at)
     (alert,) = (await api.get("/api/alerts")).json()["items"]
-    assert (alert["rule_name"], alert["occurrences"]) == ("Consecutive numbers: messages to GB", 10)
+    assert (alert["rule_name"], alert["occurrences"]) == ("Burst of messages to +447700900", 10)
 
 
 async def save_rule(browser: Browser, api: Api, address: str) -> dict[str, Any]:
@@ -136,6 +138,40 @@ async def test_the_api_shows_the_same(browser: Browser, api: Api) -> None:
     assert (await api.get("/api/fraud?since=8d")).status_code == 422
 
 
+@pytest.mark.usefixtures("cold_caches")
+async def test_a_pump_to_an_international_network_is_seen_and_its_links_show_the_same_number(
+    browser: Browser, database: str
+) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=60))
+    nowhere: dict[str, Any] = {"status": "delivered", "error_code": None, "to_country": None, "price": Decimal("-0.1")}
+    logs = [
+        log(number, now - timedelta(minutes=90, seconds=number), **nowhere, to=f"+88299{number * 4973 % 10**6:06}")
+        for number in range(200)
+    ]
+    feed.store(logs, now)
+    feed.store([log(1000, now - timedelta(hours=25), **nowhere, to="+88299123456")], now)
+    feed.complete(now, now - timedelta(hours=48))
+    await browser.sign_in()
+    page = (await browser.get("/fraud")).text
+    assert "1 thing looks like pumping or toll fraud in the last 24 hours." in page
+    assert "200 messages to +882: international networks." in page
+    links = {unescape(each) for each in re.findall(r'href="(/logs[?]log_type=[^"]*)"', page)}
+    assert len(links) == 2, "by prefix, and of the row in both tables"
+    for link in links:
+        assert "200 logs, 0 failed." in (await browser.get(link)).text, link
+
+
+@pytest.mark.usefixtures("cold_caches")
+async def test_an_hour_is_the_last_hour(browser: Browser, database: str) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=60))
+    feed.store([log(number, now - timedelta(minutes=number), **GOOD) for number in (2, 58, 62, 119)], now)
+    await browser.sign_in()
+    table = (await browser.get("/fraud?span=1h")).text.partition('id="countries-h"')[2]
+    assert re.findall(r'<td class="num">([0-9]+)</td>', table)[0] == "2"
+
+
 @pytest.mark.parametrize(
     ("since", "until", "status"),
     [
@@ -154,7 +190,7 @@ async def test_odd_spans_are_answered(api: Api, since: str, until: str, status: 
 async def test_empty_and_oversized_results_are_explained(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     await browser.sign_in()
     page = (await browser.get("/fraud")).text
-    assert "Nothing looks like fraud" in page
+    assert "Nothing looks like pumping or toll fraud in the last 24 hours, as far as is known yet." in page
     assert "not known yet" in page
     monkeypatch.setattr(watch, "MAX_SPAN", timedelta(minutes=1))
     assert "This is too much to look at" in (await browser.get("/fraud")).text

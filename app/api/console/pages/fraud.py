@@ -3,28 +3,32 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from math import ceil
 from typing import Any
 
 from fastapi import Request, Response
 
-from app.api.console import rule_form
+from app.api.console import rule_form, texts
 from app.api.console.access import SignedIn
 from app.api.console.plots import paths
 from app.api.console.rendering import link, render
 from app.api.console.routing import make_router
 from app.api.deps import settings_of
 from app.database import session_scope
+from app.enums import LogType
 from app.errors import InvalidInput
 from app.services.fraud import watch
 from app.services.fraud.suspicions import Suspicion
 from app.services.fraud.watch import FraudWatch, Key
-from app.services.fraud.weeks import HOUR, Comparison
+from app.services.fraud.weeks import Comparison
 from app.services.logs.outbound import OUTBOUND
-from app.utils.clock import utc_now
+from app.services.logs.search import NONE
+from app.services.logs.stats import bucket_starts
+from app.services.logs.tallies import hour_start
+from app.utils.clock import cut_to_second, utc_now
 
 router = make_router()
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
+WORDS = {"1h": "hour", "24h": "24 hours", "7d": "7 days"}
 MAX_ROWS = 50
 
 
@@ -35,7 +39,7 @@ class SuspicionRow:
     found: Suspicion
     detail: str
     logs: str
-    """Address of its logs; empty where no filter finds them."""
+    """Address of its logs; of a masked prefix, that of all logs to its country."""
     rule: str
     """Address of a new rule that alerts on the same."""
 
@@ -49,25 +53,37 @@ def show_fraud(request: Request, viewer: SignedIn) -> Response:
     context: dict[str, Any] = {"section": "fraud", "span": span, "spans": [*SPANS], "found": found, "problem": problem}
     if found is not None:
         masked = settings_of(request).mask_numbers
+        unknown = [log_type for log_type in OUTBOUND if not _is_usual_known(log_type, found)]
         context |= {
+            "sentence": _sentence(len(found.suspicions), span, is_known=not unknown),
             "rows": [_row(each, found, masked=masked) for each in found.suspicions],
             "countries": [*found.countries.items()][:MAX_ROWS],
             "spend": [*found.spend.items()][:MAX_ROWS],
             "more": max(0, len(found.countries) - MAX_ROWS),
             "spark_of": lambda each: paths.spark(_hourly(each, found)),
             "logs": lambda key: logs_address(key, found),
-            "unknown": [
-                log_type
-                for log_type in OUTBOUND
-                if (known := found.known_from.get(log_type)) is None or known > found.since - watch.MIN_HISTORY
-            ],
+            "unknown": unknown,
         }
     return render(request, viewer, "fraud.html", context)
 
 
+def _is_usual_known(log_type: LogType, found: FraudWatch) -> bool:
+    known_from = found.known_from.get(log_type)
+    return known_from is not None and known_from <= found.since - watch.MIN_HISTORY
+
+
+def _sentence(count: int, span: str, *, is_known: bool) -> str:
+    """Answer what everybody who opens the page asks."""
+    when = f"in the last {WORDS[span]}"
+    if count:
+        return f"{texts.count(count, 'thing looks', 'things look')} like pumping or toll fraud {when}."
+    known = "" if is_known else ", as far as is known yet"
+    return f"Nothing looks like pumping or toll fraud {when}{known}."
+
+
 def find_fraud(span: str) -> tuple[FraudWatch | None, str]:
     """Return what looks like fraud in a span, or what kept it from being found."""
-    until = utc_now()
+    until = cut_to_second(utc_now())
     try:
         with session_scope() as session:
             return watch.watch(session, until - SPANS[span], until), ""
@@ -76,8 +92,8 @@ def find_fraud(span: str) -> tuple[FraudWatch | None, str]:
 
 
 def _row(each: Suspicion, found: FraudWatch, *, masked: bool) -> SuspicionRow:
-    logs = logs_address(Key(each.log_type, each.to_country), found) if each.to_country else ""
-    if each.prefix and not masked:
+    logs = logs_address(Key(each.log_type, each.to_country), found)
+    if each.prefix and each.prefix == each.shown_prefix(masked=masked):
         span = {"since": found.since, "until": found.until}
         logs = link("/logs", log_type=each.log_type, direction=OUTBOUND[each.log_type], q=each.prefix, **span)
     return SuspicionRow(each, each.detail(masked=masked), logs, rule_address(each.rule(masked=masked)))
@@ -86,15 +102,14 @@ def _row(each: Suspicion, found: FraudWatch, *, masked: bool) -> SuspicionRow:
 def _hourly(each: Comparison, found: FraudWatch) -> list[float]:
     """Return the value of every hour of the span."""
     values = dict(each.hours)
-    hours = ceil((found.until - found.since) / HOUR)
-    return [values.get(found.since + number * HOUR, 0) for number in range(hours)]
+    return [values.get(hour_start(at), 0) for at in bucket_starts(found.since, found.until, "hour")]
 
 
 def logs_address(key: Key, found: FraudWatch) -> str:
-    """Return the address of the outbound logs to a country."""
+    """Return the address of the outbound logs to a country, or to numbers without one."""
     span = {"since": found.since, "until": found.until}
     direction = OUTBOUND[key.log_type]
-    return link("/logs", log_type=key.log_type, direction=direction, to_country=key.to_country, **span)
+    return link("/logs", log_type=key.log_type, direction=direction, to_country=key.to_country or NONE, **span)
 
 
 def rule_address(body: Mapping[str, Any]) -> str:
