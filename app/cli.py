@@ -3,11 +3,11 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import orjson
 import typer
@@ -130,10 +130,29 @@ def _ask() -> setups.Wanted:
     if not sys.stdin.isatty():
         raise typer.BadParameter("nobody can be asked here: give --pack, --mail or --slack")
     names = ", ".join(pack.name for pack in packs.list_packs())
-    chosen = typer.prompt(f"Rule packs, by commas ({names})", default=setups.DEFAULT_PACK)
-    mail = typer.prompt("Email addresses to notify, by commas (none: Enter)", default="", show_default=False)
-    slack = typer.prompt("Address of a Slack webhook (none: Enter)", default="", show_default=False)
-    return setups.Wanted(_items(chosen), _items(mail), slack.strip() or None)
+    chosen = _prompt(
+        f"Rule packs, by commas ({names})", lambda said: setups.Wanted(packs=_items(said)), setups.DEFAULT_PACK
+    )
+    mail = _prompt("Email addresses to notify, by commas (none: Enter)", lambda said: setups.Wanted(mail=_items(said)))
+    slack = _prompt("Address of a Slack webhook (none: Enter)", lambda said: setups.Wanted(slack=said.strip() or None))
+    return setups.Wanted(chosen.packs, mail.mail, slack.slack)
+
+
+def _prompt(question: str, read: Callable[[str], setups.Wanted], default: str = "") -> setups.Wanted:
+    """Ask until the answer can be used."""
+
+    def checked(said: str) -> setups.Wanted:
+        try:
+            setups.check(wanted := read(said), get_settings())
+        except InvalidInput as error:
+            raise typer.BadParameter("; ".join(dict.fromkeys(each.message for each in error.errors))) from None
+        except GiftPulseError as error:
+            raise typer.BadParameter(str(error)) from None
+        return wanted
+
+    # The library has no types here: what `checked` returns.
+    answer: Any = typer.prompt(question, default=default, show_default=bool(default), value_proc=checked)
+    return cast("setups.Wanted", answer)
 
 
 def _items(text: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ScalarSelect, exists, func, select
 from sqlalchemy.orm import Session
 
+from app.actions.registry import kind_for
 from app.config import Settings
 from app.enums import ActionType
 from app.errors import ConfigError
@@ -16,6 +17,7 @@ from app.models import Account, Action, Attempt, Delivery, PushedRecord, Rule, S
 from app.services import audit, rule_admin
 from app.services.outbox import actions
 from app.services.outbox.rows import config_or_empty
+from app.services.rules import packs
 
 COMMAND = "python -m app setup"
 DEFAULT_PACK = "delivery"
@@ -81,6 +83,19 @@ def _count(table: type[Account | Rule | Action]) -> ScalarSelect[int]:
     return select(func.count()).select_from(table).where(table.enabled).scalar_subquery()
 
 
+def check(wanted: Wanted, settings: Settings) -> None:
+    """Check everything that is wanted before anything is created.
+
+    Raises: NotFound for a pack, InvalidInput for an address, ConfigError if no mail server is set.
+    """
+    if wanted.mail and settings.smtp_host is None:
+        raise ConfigError("mail needs a server: set SMTP_HOST and SMTP_FROM, restart, and run setup again")
+    for pack in wanted.packs:
+        packs.find_pack(pack)
+    for action_type, config, _ in _configs(wanted):
+        kind_for(action_type).check(config)
+
+
 def prepare(
     session: Session, wanted: Wanted, settings: Settings, by: str, now: datetime
 ) -> tuple[list[str], list[UUID]]:
@@ -89,8 +104,7 @@ def prepare(
     Returns: one line per item, and the ids of the matching actions.
     Raises:  NotFound for a pack, InvalidInput for an address, ConfigError if no mail server is set.
     """
-    if wanted.mail and settings.smtp_host is None:
-        raise ConfigError("mail needs a server: set SMTP_HOST and SMTP_FROM, restart, and run setup again")
+    check(wanted, settings)
     said = []
     for pack in wanted.packs:
         made = rule_admin.install_pack(session, pack, now)

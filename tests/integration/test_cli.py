@@ -1,21 +1,27 @@
 """The command line: what an operator types, and what it says."""
 
 import json
+import os
+import pty
 import re
+import signal
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from select import select as select_ready
 
 import pytest
 from rich.console import Console
-from sqlalchemy import select, text, update
+from sqlalchemy import func, select, text, update
 
 from app import __version__, wake
 from app.cli import main
 from app.config import get_settings
 from app.database import session_scope
-from app.models import Account, Action, ApiKey, CoverageGap, Heartbeat, Log, Stream
+from app.models import Account, Action, ApiKey, CoverageGap, Heartbeat, Log, Rule, Stream
 from app.services.ingest import accounts
 from app.services.outbox import actions
 from app.utils.clock import utc_now
@@ -24,9 +30,10 @@ from scripts.local.valkey import Valkey
 from scripts.twilio_simulator import KeyKind, Simulator, SimulatorServer
 from tests.conftest import SECRET_KEY, forget
 from tests.kits.receivers import http_receiver, respond
-from tests.kits.waiting import wait_until
+from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 Run = Callable[..., tuple[int, str, str]]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -332,6 +339,72 @@ def test_setup_says_what_it_needs(run: Run, simulator: Simulator) -> None:
     assert (code, "--pack" in err) == (2, True)
     code, _, err = run("setup", "--pack", "nothing")
     assert (code, "no rule pack" in err) == (1, True)
+
+
+@contextmanager
+def asked(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[str], str], Callable[[str], None]]]:
+    """Run a command at a terminal: the process, what waits for a text on the screen, and what types a line."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "app", *words]
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, cwd=ROOT)
+    os.close(theirs)
+    screen = bytearray()
+
+    def see(wanted: str) -> str:
+        def is_there() -> bool:
+            while select_ready([ours], [], [], 0)[0]:
+                try:
+                    screen.extend(os.read(ours, 4096))
+                except OSError:  # it has ended
+                    break
+            return wanted in screen.decode(errors="replace")
+
+        wait_until(is_there, f"{wanted!r} is on the screen")
+        shown = screen.decode(errors="replace")
+        screen.clear()
+        return shown
+
+    try:
+        yield process, see, lambda line: (os.write(ours, f"{line}\n".encode()), None)[1]
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def test_setup_asks_again_where_an_answer_cannot_be_used(
+    run: Run, simulator: Simulator, environment: pytest.MonkeyPatch
+) -> None:
+    with http_receiver(respond(200)) as slack:
+        environment.setenv("WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+        with asked("setup") as (process, see, type_in):
+            see("[delivery]")
+            type_in("deliverance")
+            assert "Error: there is no rule pack of this name" in see("[delivery]: ")
+            type_in("")
+            see("Email addresses")
+            type_in("ops@example.com")
+            assert "Error: mail needs a server" in see("Email addresses")
+            type_in("")
+            see("Slack webhook")
+            type_in("hooks.slack.com")
+            assert "Error: " in see("Slack webhook")
+            type_in(slack.url)
+            said = see("test: was taken")
+            assert "message to Slack: made" in said
+            assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_setup_that_is_interrupted_leaves_nothing_half_made(run: Run, simulator: Simulator) -> None:
+    with asked("setup") as (process, see, type_in):
+        see("[delivery]")
+        type_in("")
+        see("Email addresses")
+        process.send_signal(signal.SIGINT)
+        assert "Aborted" in see("Aborted")
+        assert process.wait(PATIENCE_SECONDS) == 1
+    with session_scope() as session:
+        assert session.scalar(select(func.count()).select_from(Rule)) == 0
 
 
 def test_a_check_says_in_one_line_whether_this_version_fits(
