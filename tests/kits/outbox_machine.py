@@ -6,7 +6,7 @@ when it is too late.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,10 +21,9 @@ from app.actions.base import Sender
 from app.actions.webhook_sender import WebhookSender
 from app.config import get_settings
 from app.database import get_engine, session_scope
-from app.enums import NotificationType, Severity
+from app.enums import HoldReason, NotificationType, Severity
 from app.errors import Conflict
 from app.models import Action, Alert
-from app.services.alerts.withholding import withheld
 from app.services.outbox import actions, bundle, claim, digest, dispatch, limits
 from app.services.outbox.cancellation import fail_orphans
 from app.services.outbox.claim import Claim
@@ -38,6 +37,8 @@ from tests.kits.outbox_network import ANSWERS, Ledger
 from tests.kits.outbox_promises import Promises, Row
 
 SCHEDULE = (5, 30, 120)
+WEBHOOK: JsonObject = {"url": "https://hooks.example.com/a?token=b"}
+MAIL: JsonObject = {"recipients": ["a@example.com", "b@example.com"]}
 BUNDLES = st.sampled_from([0, 60, 3600])
 
 
@@ -62,6 +63,8 @@ class OutboxMachine(RuleBasedStateMachine):
         self.held: list[HeldClaim] = []
         self.lost: list[HeldClaim] = []
         """Claims of workers that died or slept."""
+        self.withheld: set[UUID] = set()
+        """Alerts that something withholds."""
         self.promises = Promises()
         with session_scope() as session:
             delete_all(session)
@@ -70,6 +73,8 @@ class OutboxMachine(RuleBasedStateMachine):
         """Let everything heal: then nothing may be left that is owed."""
         try:
             self.network.answer = "200"
+            for which in range(len(self.alerts)):
+                self.tell_again(which)
             for _ in range(400):
                 self.clock.advance(minutes=3)
                 self.look_for_digests()
@@ -104,19 +109,19 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # What may happen
 
-    @initialize()
-    def begin(self) -> None:
-        self.add_webhook()
-        self.add_mail()
+    @initialize(bundle_seconds=st.tuples(BUNDLES, BUNDLES))
+    def begin(self, bundle_seconds: tuple[int, int]) -> None:
+        self._add("webhook", WEBHOOK, bundle_seconds[0])
+        self._add("email", MAIL, bundle_seconds[1])
         self.alerts = [self._alert() for _ in range(3)]
 
     @rule(bundle_seconds=BUNDLES)
-    def add_webhook(self, bundle_seconds: int = 0) -> None:
-        self._add("webhook", {"url": "https://hooks.example.com/a?token=b"}, bundle_seconds)
+    def add_webhook(self, bundle_seconds: int) -> None:
+        self._add("webhook", WEBHOOK, bundle_seconds)
 
     @rule(bundle_seconds=BUNDLES)
-    def add_mail(self, bundle_seconds: int = 0) -> None:
-        self._add("email", {"recipients": ["a@example.com", "b@example.com"]}, bundle_seconds)
+    def add_mail(self, bundle_seconds: int) -> None:
+        self._add("email", MAIL, bundle_seconds)
 
     def _add(self, action_type: str, config: JsonObject, bundle_seconds: int) -> None:
         if len(self.action_ids()) < 3:
@@ -157,7 +162,9 @@ class OutboxMachine(RuleBasedStateMachine):
 
     def _check_taken_out(self, before: list[Row], alert_id: UUID) -> None:
         """A resolve takes the firing out of a bundle that is open, and of that one the end is not told."""
-        taken = [row for row in before if row["bundle_until"] and row["bundle_until"] > self.clock()]
+        self.withheld.discard(alert_id)
+        now = self.clock()
+        taken = [each for each in before if each["bundle_until"] and (each["held_by"] or each["bundle_until"] > now)]
         left = {row["id"] for row in self.deliveries() if row["alert_id"] == alert_id}
         assert not left & {row["id"] for row in taken}
         self.promises.forget({row["id"] for row in taken})
@@ -171,6 +178,39 @@ class OutboxMachine(RuleBasedStateMachine):
         for row in ends:
             key = (row["action_id"], row["action_type"], row["recipient"])
             assert (key[:2] if row["action_type"] == "webhook" else key) in heard, "only of what was told the end is"
+
+    @rule(which=st.integers(0, 2))
+    def withhold(self, which: int) -> None:
+        """A silence begins, or somebody takes care of it."""
+        self.withheld.add(self.alerts[which].id)
+
+    @rule(which=st.integers(0, 2))
+    def hold(self, which: int) -> None:
+        """What fires is withheld when the bundle is over."""
+        self.notify(which, "firing")
+        self.withhold(which)
+        self.clock.advance(seconds=61)
+        self.look_for_digests()
+
+    @rule(which=st.integers(0, 2))
+    def tell_again(self, which: int) -> None:
+        """What withheld an alert ends: what was held for an action is told to it anew, as the next tick does."""
+        alert = self.alerts[which]
+        self.withheld.discard(alert.id)
+        before = [row for row in self.deliveries() if row["alert_id"] == alert.id and row["held_by"]]
+        with session_scope() as session:
+            held_for = bundle.find_held(session).get(alert.id, set())
+            notices = [make_notice(NotificationType.FIRING, alert, frozenset(held_for))] if held_for else []
+            enqueue(session, notices, get_settings(), self.clock())
+        assert held_for == {row["action_id"] for row in before}, "held is only what an action still waits for"
+        after = [row for row in self.deliveries() if row["alert_id"] == alert.id]
+        assert not any(row["held_by"] for row in after)
+        fresh = {row["action_id"] for row in after if row["created_at"] == self.clock()}
+        assert held_for <= fresh, "each action is told anew"
+        self.promises.forget({row["id"] for row in before})
+
+    def _withheld(self, session: Session, alert_ids: Collection[UUID], now: datetime) -> dict[UUID, HoldReason]:
+        return {each: HoldReason.SILENCE for each in alert_ids if each in self.withheld}
 
     @rule(number=st.integers(2, 6))
     def flood(self, number: int) -> None:
@@ -246,12 +286,17 @@ class OutboxMachine(RuleBasedStateMachine):
         by_id = {each["id"]: each for each in rows}
         return any(
             each["alert_id"] is not None
-            and (each["alert_id"], each["action_id"], each["recipient"])
-            == (row["alert_id"], row["action_id"], row["recipient"])
+            and (each["alert_id"], each["action_id"], self._receiver(each))
+            == (row["alert_id"], row["action_id"], self._receiver(row))
             and each["number"] < row["number"]
             and (each["status"] == "pending" or self._told_later(each, by_id))
             for each in rows
         )
+
+    @staticmethod
+    def _receiver(row: Row) -> str:
+        """A webhook is one receiver, whatever its URL was then."""
+        return str(row["recipient"]) if row["action_type"] == "email" else ""
 
     @staticmethod
     def _told_later(row: Row, by_id: dict[UUID, Row]) -> bool:
@@ -405,10 +450,10 @@ class OutboxMachine(RuleBasedStateMachine):
     def look_for_digests(self) -> None:
         with session_scope() as session:
             fail_orphans(session, self.clock())
-            bundle.release_due(session, get_settings(), withheld, self.clock())
+            bundle.release_due(session, get_settings(), self._withheld, self.clock())
             digest.make_due(session, get_settings(), self.clock())
-        over = [row for row in self.deliveries() if row["bundle_until"] and row["bundle_until"] <= self.clock()]
-        assert not over, "a bundle that is over is let out"
+        waiting = [row for row in self.deliveries() if row["bundle_until"] and not row["held_by"]]
+        assert all(row["bundle_until"] > self.clock() for row in waiting), "a bundle that is over is let out"
 
     @rule(which=st.integers(0, 9), bundle_seconds=BUNDLES)
     def edit_bundle(self, which: int, bundle_seconds: int) -> None:

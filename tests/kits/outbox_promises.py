@@ -28,7 +28,7 @@ class Promises:
         """Attempts that are closed: nothing changes them any more."""
 
     def forget(self, ids: set[UUID]) -> None:
-        """These were taken out of a bundle: nobody is told of them."""
+        """These were taken out of a bundle, or were held and told anew."""
         for each in ids:
             del self.frozen[each]
 
@@ -59,6 +59,7 @@ class Promises:
             pending = row["status"] == "pending"
             assert pending == (row["next_attempt_at"] is not None), "it ends, or is due at some time"
             assert pending or row["lease_token"] is None
+            assert row["held_by"] is None or row["bundle_until"] is not None, "only what waits in a bundle is held"
             assert (row["finished_at"] is None) == (pending or (row["status"] == "folded" and not row["digest_id"]))
             if row["action_id"] not in existing:
                 assert row["status"] != "folded" or row["digest_id"], "nobody will tell of it: it must not wait"
