@@ -32,7 +32,7 @@ class Completeness:
     streams: Sequence[StreamState]
     """The enabled, available streams of readable accounts."""
     unreadable_accounts: frozenset[str]
-    """Accounts that could not be read for an hour. Nothing waits for them."""
+    """Accounts that could not be read for an hour, or never yet. Nothing waits for them."""
     retention: timedelta
     """Logs older than this are deleted, so a rule cannot warm up from them."""
 
@@ -73,17 +73,23 @@ def _depends_on_code(rule: Rule) -> bool:
 
 
 def load_completeness(session: Session, settings: Settings, now: datetime) -> Completeness:
-    """Read how far the streams are complete, without accounts that could not be read for an hour."""
+    """Read how far the streams are complete, without accounts that could not be read for an hour.
+
+    A further account that was never read, such as one with a wrong token, is left out until its first read: no alert
+    knows its logs, and the accounts that are read do not wait for it.
+    """
     rows = session.execute(
         text(
             "SELECT accounts.sid, streams.log_type, streams.complete_from, done.complete_until,"
-            " coalesce(streams.last_success_at, accounts.started_at) < :lost"
+            " coalesce(streams.last_success_at, accounts.started_at) < :lost,"
+            " bool_and(streams.last_success_at IS NULL) OVER (PARTITION BY accounts.id) AND"
+            " NOT bool_and(streams.last_success_at IS NULL) OVER ()"
             " FROM streams JOIN accounts ON accounts.id = streams.account_id"
             " JOIN stream_evaluations AS done ON done.stream_id = streams.id"
             " WHERE accounts.enabled AND NOT streams.unavailable"
         ),
         {"lost": now - UNREADABLE_AFTER},
     ).all()
-    unreadable = frozenset(row[0] for row in rows if row[4])
+    unreadable = frozenset(row[0] for row in rows if row[4] or row[5])
     states = [StreamState(*row[:4]) for row in rows if row[0] not in unreadable]
     return Completeness(states, unreadable, timedelta(days=settings.retention_days))

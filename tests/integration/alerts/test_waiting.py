@@ -92,3 +92,21 @@ def test_an_account_that_cannot_be_read_for_an_hour_is_waited_for_no_longer_and_
     assert (only_alert().status, only_alert().left_out_accounts) == ("firing", [])
     evaluate(minutes(65.1))
     assert (only_alert().status, only_alert().left_out_accounts) == ("resolved", [OTHER])
+
+
+def test_an_account_that_was_never_read_holds_back_no_other_and_that_is_said(feed: Feed) -> None:
+    other = Feed(START - timedelta(days=10), OTHER)
+    set_streams(other, "call", "message", "error", complete_until=None, last_success_at=None)
+    with session_scope() as session:
+        session.execute(update(Account).where(Account.sid == OTHER).values(started_at=minutes(5)))
+    fire(feed)
+    evaluate(minutes(20))
+    assert (only_alert().status, only_alert().left_out_accounts) == ("resolved", [OTHER])
+
+
+def test_an_only_account_that_was_never_read_is_waited_for(database: str) -> None:
+    feed = Feed(START - timedelta(days=10))
+    set_streams(feed, "call", "message", "error", complete_until=None, last_success_at=None)
+    fire(feed)
+    evaluate(minutes(20))
+    assert only_alert().status == "firing"

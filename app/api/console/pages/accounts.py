@@ -79,7 +79,7 @@ def create_account(request: Request, viewer: Admin, form: PostedForm) -> Respons
         return _new_page(request, viewer, account_form.typed(form), _by_field(error), 422)
     except Conflict as error:
         return _new_page(request, viewer, account_form.typed(form), {"sid": f"cannot be added: {error}"}, 409)
-    text = "It is watched. Its first logs come within a minute; nothing from before now alerts."
+    text = "It is saved, and its credentials are tried now: what Twilio answers stands below in a moment."
     return redirect(request, f"/accounts/{values['sid']}", Flash(text))
 
 
