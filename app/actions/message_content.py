@@ -49,13 +49,17 @@ CONDITION_ADVICE = {
     "new_value": "Check whether the new value is expected. If it is, acknowledge the alert.",
 }
 """The advice for alerts that are not about errors, even if some of their logs have one."""
+ENDED_BY_EDITS = {
+    "rule_changed": "The rule was restarted. It fires again if the problem continues and fits the new rule.",
+    "rule_disabled": "The problem may continue. Nothing watches for it until the rule is enabled again.",
+    "rule_deleted": "The problem may continue. Nothing watches for it, since the rule was deleted.",
+}
+"""What to know of an alert that a person ended through its rule."""
 ADVICE_AFTER_RESOLVE = {
     "insufficient_data": "There were too few logs to judge. Check that traffic arrives as it should.",
     "new_normal": "This now counts as normal. If it should not, investigate and edit the rule.",
     "manual": "Nothing: somebody resolved it. The alert keeps its logs for later.",
-    "rule_changed": "Nothing: the rule was restarted, and fires again if the problem continues.",
-    "rule_disabled": "The problem may continue. Nothing watches for it until the rule is enabled again.",
-    "rule_deleted": "The problem may continue. Nothing watches for it, since the rule was deleted.",
+    **ENDED_BY_EDITS,
 }
 """The advice after a resolve that does not mean that all is well."""
 COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, exists, func, select
+from sqlalchemy import ScalarSelect, and_, exists, func, select
 from sqlalchemy.orm import Session
 
 from app.actions.registry import kind_for
@@ -50,7 +50,7 @@ class FirstSteps:
     accounts: int
     """Enabled ones."""
     is_read: bool
-    """Some stream was read."""
+    """Some stream of every account was read."""
     rules: int
     """Enabled ones."""
     actions: int
@@ -65,10 +65,11 @@ class FirstSteps:
 
 def first_steps(session: Session) -> FirstSteps:
     """Read how far the installation has come, in one statement."""
+    was_read = exists().where(Stream.account_id == Account.id, Stream.last_success_at.is_not(None))
     found = session.execute(
         select(
             _count(Account),
-            exists().where(Stream.account_id == Account.id, Account.enabled, Stream.last_success_at.is_not(None)),
+            and_(exists().where(Account.enabled), ~exists().where(Account.enabled, ~was_read)),
             _count(Rule),
             _count(Action),
             exists().where(Delivery.action_id == Action.id, Action.enabled, Delivery.status == "succeeded"),

@@ -2,11 +2,8 @@
 
 from typing import NamedTuple
 
-from sqlalchemy.orm import Session
-
 from app.api.console import texts
 from app.config import Settings
-from app.services import setup
 from app.services.setup import FirstSteps
 
 
@@ -23,9 +20,9 @@ class Step(NamedTuple):
     """The command that does the same."""
 
 
-def read(session: Session, settings: Settings) -> list[Step]:
-    """Read the steps; empty if all are done."""
-    steps = steps_of(setup.first_steps(session), settings.smtp_host)
+def left(found: FirstSteps, settings: Settings) -> list[Step]:
+    """List the steps; empty if all are done."""
+    steps = steps_of(found, settings.smtp_host)
     return [] if all(step.is_done for step in steps) else steps
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from app.enums import ResolveReason
 from app.models import Alert
 from app.services.twilio.error_codes import describe
 from app.utils.quantities import first_of
@@ -11,6 +12,7 @@ from app.utils.quantities import first_of
 FRESH = timedelta(hours=24)
 """Twilio traces only newer messages and calls."""
 MAX_SIDS = 5
+EDITS = (ResolveReason.RULE_CHANGED, ResolveReason.RULE_DISABLED, ResolveReason.RULE_DELETED)
 NOUNS = {"message": "Messages", "call": "Calls", "error": "Error-log entries"}
 
 
@@ -42,9 +44,15 @@ def _facts(alert: Alert, logs: Sequence[Any]) -> list[str]:
         ("Destination countries", _distinct(log.to_country for log in logs)),
         ("First seen", _moment(alert.started_at)),
         ("Last seen", _moment(alert.last_match_at)),
-        ("Still going on", "no" if alert.resolved_at else "yes"),
+        ("Still going on", _goes_on(alert)),
     ]
     return [f"{name}: {value}" for name, value in facts if value]
+
+
+def _goes_on(alert: Alert) -> str:
+    if alert.resolved_at is None:
+        return "yes"
+    return "not known, since our rule was changed" if alert.resolve_reason in EDITS else "no"
 
 
 def _code(code: int | None) -> str:

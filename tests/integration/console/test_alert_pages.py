@@ -49,7 +49,31 @@ def make_alert(**fields: object) -> UUID:
 async def test_the_overview_of_an_empty_system_says_so(browser: Browser) -> None:
     await browser.sign_in()
     page = (await browser.get("/")).text
-    assert "Nothing is wrong" in page
+    assert "No account is watched yet." in page
+    assert "Nothing is watched yet" in page
+
+
+async def test_open_alerts_are_listed_worst_first(browser: Browser) -> None:
+    await browser.sign_in()
+    now = utc_now()
+    for age, severity in ((3, "warning"), (2, "critical"), (1, "info")):
+        make_alert(severity=severity, summary=f"A {severity} alert", started_at=now - timedelta(minutes=age))
+    page = (await browser.get("/alerts")).text
+    places = [page.index(f"A {severity} alert") for severity in ("critical", "warning", "info")]
+    assert places == sorted(places)
+
+
+async def test_without_a_rule_nothing_is_called_well(browser: Browser, api: Api) -> None:
+    feed = Feed(utc_now() - timedelta(days=1))
+    feed.complete(utc_now())
+    await browser.sign_in()
+    assert "No rule is on: nothing alerts." in (await browser.get("/")).text
+    assert "Nothing is watched yet" in (await browser.get("/alerts")).text
+    await api.post("/api/rules", json=RULE)
+    for path in ("/", "/alerts"):
+        page = (await browser.get(path)).text
+        assert "No rule is on" not in page
+        assert "Nothing is watched" not in page
 
 
 async def test_an_open_alert_stands_on_top_of_the_overview_and_in_the_title(browser: Browser) -> None:
@@ -121,6 +145,22 @@ async def test_an_alert_is_resolved_and_a_second_time_its_page_says_so(browser: 
     for act in ("resolve", "acknowledge", "unacknowledge"):
         assert leads_to(await browser.submit(f"/alerts/{alert_id}/{act}")) == f"/alerts/{alert_id}"
         assert "was resolved already" in (await browser.get(f"/alerts/{alert_id}")).text
+
+
+async def test_an_alert_that_an_edit_ended_is_not_said_to_be_over(browser: Browser) -> None:
+    await browser.sign_in()
+    now = utc_now()
+    changed = make_alert(status="resolved", resolved_at=now, resolve_reason="rule_changed")
+    page = (await browser.get(f"/alerts/{changed}")).text
+    assert "Ended by an edit" in page
+    assert "the rule was changed" in page
+    assert "Nobody knows whether it is over" in page
+    assert "Still going on: not known" in (await browser.get(f"/alerts/{changed}/support")).text
+    quiet = make_alert(status="resolved", resolved_at=now, resolve_reason="quiet")
+    page = (await browser.get(f"/alerts/{quiet}")).text
+    assert "Ended by an edit" not in page
+    assert "Nobody knows" not in page
+    assert "Still going on: no\n" in (await browser.get(f"/alerts/{quiet}/support")).text
 
 
 async def test_a_silence_holds_the_group_of_the_alert(browser: Browser, api: Api) -> None:
@@ -384,7 +424,9 @@ async def test_alerts_are_acknowledged_silenced_and_resolved_together(browser: B
     assert (await browser.submit("/alerts/together", do="resolve", id="x")).status_code == 422
 
 
-async def test_resolved_alerts_stand_under_their_days_and_calm_says_since_when(browser: Browser) -> None:
+async def test_resolved_alerts_stand_under_their_days_and_calm_says_since_when(browser: Browser, api: Api) -> None:
+    Feed(utc_now() - timedelta(days=1)).complete(utc_now())
+    await api.post("/api/rules", json=RULE)
     await browser.sign_in()
     assert "When a rule fires" in (await browser.get("/alerts")).text
     make_alert(status="resolved", resolved_at=utc_now() - timedelta(hours=3), resolve_reason="quiet")

@@ -8,6 +8,8 @@ from uuid import UUID
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
+from app.actions.details import REASONS
+from app.actions.message_content import ENDED_BY_EDITS
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
 from app.api.console.alert_days import draw as draw_days
@@ -26,6 +28,7 @@ from app.database import session_scope
 from app.enums import AlertStatus, ResolveReason, Severity
 from app.errors import Conflict, FieldError, InvalidInput
 from app.models import Alert, AlertNote, Delivery
+from app.services import setup
 from app.services.alerts import escalation, manual, search, silences, support_text
 from app.services.alerts.recurrence import Validity
 from app.services.findings import wording
@@ -83,11 +86,15 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
         ]
         days = draw_days(session, viewer, utc_now()) if tab == "resolved" else None
         ended_at = search.last_end(session)
+        progress = setup.first_steps(session)
+        fits_one_page = page.newer is None and page.older is None
+        is_triage = tab == "open" and not chips and fits_one_page
+        alerts = search.list_urgent(session, PAGE_SIZE) if is_triage else page.items
         session.expunge_all()
     address = link("/alerts", tab=tab) if not chips else filters.address
     context = {
         "section": "alerts",
-        "alerts": page.items,
+        "alerts": alerts,
         "chips": chips,
         "tab": tab,
         "days": days,
@@ -95,6 +102,8 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
         "severities": [(severity.value, filters.replaced(severity=severity.value)) for severity in reversed(Severity)],
         "ages": [(age, filters.replaced(since=age)) for age in AGES],
         "beside": neighbours("alerts", query, page, address),
+        "progress": progress,
+        "health": request.app.state.health.check(),
     }
     return render(request, viewer, "alerts.html", context)
 
@@ -128,6 +137,8 @@ def _page(
     context = {
         "section": "alerts",
         "alert": alert,
+        "ended_because": REASONS.get(alert.resolve_reason or "", ""),
+        "may_go_on": ENDED_BY_EDITS.get(alert.resolve_reason or "", ""),
         "meaning": _meaning(alert),
         "next_step": advise(alert),
         "earlier": earlier,

@@ -16,7 +16,7 @@ from app.api.console.traffic import RANGES, Range, Traffic, share_of
 from app.api.deps import settings_of
 from app.database import session_scope
 from app.enums import LogType
-from app.services import console_state
+from app.services import console_state, setup
 from app.services.alerts import search
 from app.services.alerts.search import OpenAlerts
 from app.services.health import Health
@@ -24,6 +24,7 @@ from app.services.logs.codes import Code
 from app.services.logs.outbound import OUTBOUND
 from app.services.logs.search import NONE
 from app.services.rules.words import PLURALS
+from app.services.setup import FirstSteps
 from app.services.twilio import simulator
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.services.twilio.read_advice import advise
@@ -49,17 +50,18 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
             search.last_end(session),
         )
         hidden = console_state.is_hidden(session, viewer.session.key_id, SETUP_CARD)
-        steps = [] if hidden else first_steps.read(session, settings_of(request))
+        progress = setup.first_steps(session)
         session.expunge_all()
     traffic = request.app.state.traffic.get(span)
     health: Health = request.app.state.health.check()
     sent = sum(traffic.messages.values())
     context = {
         "section": "overview",
-        "sentence": _sentence(opened, health, traffic, RANGES[span]),
+        "sentence": _sentence(opened, health, progress, traffic, RANGES[span]),
         "health": health,
         "read_advice": advise(health.checks["polling"].detail),
-        "steps": steps,
+        "steps": [] if hidden else first_steps.left(progress, settings_of(request)),
+        "progress": progress,
         "alerts": alerts,
         "more_alerts": max(0, opened.total - len(alerts)),
         "ended_at": ended_at,
@@ -113,15 +115,18 @@ def make_trouble(request: Request, _: Writer) -> Response:
     return redirect(request, "/", Flash(text))
 
 
-def _sentence(opened: OpenAlerts, health: Health, traffic: Traffic, span: Range) -> str:
+def _sentence(opened: OpenAlerts, health: Health, progress: FirstSteps, traffic: Traffic, span: Range) -> str:
     """Summarize the state in one sentence. What GiftPulse cannot see comes first."""
+    if not progress.accounts:
+        return "No account is watched yet."
     if health.checks["polling"].status != "ok":
         return "Twilio is not read as it should be. What follows may be old."
     if not opened.total:
         sent = texts.count(sum(traffic.messages.values()), "message", "messages")
         share = share_of(traffic.delivered)
         delivered = "" if share is None else f", {texts.percent(share)} delivered"
-        return f"All is well. {sent} in {span.words}{delivered}."
+        state = "All is well" if progress.rules else "No rule is on: nothing alerts"
+        return f"{state}. {sent} in {span.words}{delivered}."
     if opened.total == 1:
         return f"One alert is open{', and nobody has taken it yet' if opened.waiting else ''}."
     worst = f", {opened.critical:,} of them critical" if opened.critical else ""
