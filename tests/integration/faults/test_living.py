@@ -129,6 +129,8 @@ def test_a_broker_that_is_killed_and_comes_back_empty_costs_a_tick(cluster: Clus
         cluster.valkey.ask("FLUSHALL")
         cluster.wait_until_notified(before, during)
     cluster.deployment.children.check()
+    assert "Connection to broker lost" in cluster.log("worker")
+    assert "DeprecationWarning" not in cluster.log("worker"), "the library's plans are nothing for an operator"
 
 
 def test_the_api_answers_while_the_broker_is_frozen(cluster: Cluster) -> None:
