@@ -3,10 +3,11 @@
 import hashlib
 import hmac
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.models import AuditEntry
@@ -40,25 +41,35 @@ def record(
     session.flush()
 
 
-def list_entries(
-    session: Session,
-    target: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    position: Position | None,
-    limit: int,
-) -> Page[AuditEntry]:
-    """List entries, newest first.
+@dataclass(frozen=True)
+class AuditFilter:
+    """A selection of entries. An empty tuple or None matches all."""
 
-    Args:    target: for example `rule:` plus its id; since, until: the range `[since, until)`.
-    """
+    target: str | None = None
+    """For example `rule:` plus its id."""
+    by: str | None = None
+    """A person's name, with or without the prefix of their key."""
+    kind: tuple[str, ...] = ()
+    """Kinds of objects, such as `rule`."""
+    since: datetime | None = None
+    """Inclusive."""
+    until: datetime | None = None
+    """Exclusive."""
+
+
+def list_entries(session: Session, wanted: AuditFilter, position: Position | None, limit: int) -> Page[AuditEntry]:
+    """List entries, newest first."""
     query = select(AuditEntry)
-    if target is not None:
-        query = query.where(AuditEntry.target == target)
-    if since is not None:
-        query = query.where(AuditEntry.at >= since)
-    if until is not None:
-        query = query.where(AuditEntry.at < until)
+    if wanted.target is not None:
+        query = query.where(AuditEntry.target == wanted.target)
+    if wanted.by is not None:
+        query = query.where((AuditEntry.by == wanted.by) | AuditEntry.by.startswith(f"{wanted.by} (", autoescape=True))
+    if wanted.kind:
+        query = query.where(func.split_part(AuditEntry.target, ":", 1).in_(wanted.kind))
+    if wanted.since is not None:
+        query = query.where(AuditEntry.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(AuditEntry.at < wanted.until)
     return read_page(session, query, SORT_KEY, position, limit)
 
 

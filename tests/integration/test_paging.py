@@ -25,7 +25,7 @@ def entries(database: str) -> None:
 
 
 def read(session: Session, position: Position | None, limit: int) -> Page[AuditEntry]:
-    return audit.list_entries(session, None, None, None, position, limit)
+    return audit.list_entries(session, audit.AuditFilter(), position, limit)
 
 
 @pytest.mark.usefixtures("entries")

@@ -20,5 +20,5 @@ def list_audit(query: Annotated[AuditFilters, Query()]) -> Response:
     """List who changed what, newest first. Entries are kept for at least 365 days."""
     with session_scope() as session:
         position = read_position("audit", query, audit.SORT_KEY)
-        page = audit.list_entries(session, query.target, query.since, query.until, position, query.limit)
+        page = audit.list_entries(session, query.to_filter(), position, query.limit)
         return page_response("audit", query, [audit_json(entry) for entry in page.items], page.older)

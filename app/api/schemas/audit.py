@@ -1,10 +1,11 @@
 """Schemas of the audit."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from app.api.schemas.common import PageQuery, ResponseModel, ShownTime, TimeOrAge
+from app.api.schemas.common import CommaList, PageQuery, ResponseModel, ShownTime, TimeOrAge, Values
+from app.services.audit import AuditFilter
 
 
 class AuditFilters(PageQuery):
@@ -13,8 +14,18 @@ class AuditFilters(PageQuery):
     target: str | None = Field(
         None, max_length=200, description="The changed object, such as `rule:` and its id.", examples=["rule:..."]
     )
+    by: str | None = Field(
+        None, max_length=200, description="Who made it, with or without the prefix of the key.", examples=["Ann"]
+    )
+    kind: Annotated[Values, CommaList("[a-z_]{1,40}", "a kind of object", "rule,action")] = Field(
+        (), description="Kind of the changed object; separate several with commas."
+    )
     since: TimeOrAge | None = Field(None, description="From this time on.")
     until: TimeOrAge | None = Field(None, description="Before this time.")
+
+    def to_filter(self) -> AuditFilter:
+        """Return the filter that these parameters name."""
+        return AuditFilter(**self.model_dump(exclude={"limit", "cursor"}))
 
 
 class AuditEntry(ResponseModel):

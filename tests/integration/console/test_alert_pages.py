@@ -323,7 +323,7 @@ async def test_a_pasted_note_loses_what_turns_the_writing(browser: Browser) -> N
     alert_id = make_alert()
     await browser.sign_in()
     await browser.submit(f"/alerts/{alert_id}/notes", note="\u202ereversed\u202c \u2067here\u2069")
-    assert "Maria noted</bdi></strong>: <bdi>reversed here</bdi>" in (await browser.get(f"/alerts/{alert_id}")).text
+    assert "Maria noted</bdi></a>: <bdi>reversed here</bdi>" in (await browser.get(f"/alerts/{alert_id}")).text
 
 
 async def test_a_silenced_alert_says_at_once_until_when_and_by_whom_and_it_can_be_ended(browser: Browser) -> None:
@@ -332,7 +332,7 @@ async def test_a_silenced_alert_says_at_once_until_when_and_by_whom_and_it_can_b
     await browser.submit(f"/alerts/{alert_id}/silence", **{"for": "1h", "reason": "known"})
     page = (await browser.get(f"/alerts/{alert_id}")).text
     assert re.search("Silenced until <time [^>]*>[^<]*</time> by <bdi>Maria", page)
-    assert re.search(r"Silenced by Maria[^<]*</bdi></strong> \(until <time [^>]*>[^<]*</time>\): <bdi>known", page)
+    assert re.search(r"Silenced by Maria[^<]*</bdi></a> \(until <time [^>]*>[^<]*</time>\): <bdi>known", page)
     end = re.search('action="(/silences/[^/]*/end)"', page)
     assert end is not None
     assert leads_to(await browser.submit(end[1], next=f"/alerts/{alert_id}")) == f"/alerts/{alert_id}"

@@ -400,3 +400,26 @@ async def test_a_code_says_where_it_came_from_and_which_rules_watch_it(browser: 
     assert "Another" not in page
     assert 'href="/rules/new?error_code=30003"' in page
     assert "No rule names this code." in (await browser.get("/error-codes/21211")).text
+
+
+async def test_the_audit_is_filtered_by_person_and_kind(browser: Browser, api: Api) -> None:
+    await api.post("/api/rules", json=RULE)
+    await browser.sign_in(name="Jonas_x")
+    await browser.submit("/keys", name="A phone", scope="read")
+    for query, wanted in (
+        ({"by": "Jonas_x"}, ["key.create"]),
+        ({"by": "Jonas"}, []),
+        ({"kind": "rule"}, ["rule.create"]),
+        ({"kind": "rule,key", "by": "Jonas_x"}, ["key.create"]),
+    ):
+        answer = await api.get("/api/audit", params=query)
+        assert [entry["action"] for entry in answer.json()["items"]] == wanted, query
+    page = (await browser.get("/audit?kind=key")).text
+    assert 'href="/audit?kind=key&amp;by=Jonas_x"' in page
+    assert "rule create" not in page
+    assert "No entry fits" in (await browser.get("/audit?by=Nobody")).text
+    alert = make_alert()
+    await browser.submit(f"/alerts/{alert}/acknowledge")
+    assert 'href="/audit?by=Jonas_x"' in (await browser.get(f"/alerts/{alert}")).text
+    await browser.sign_in(await api.key(Scope.READ))
+    assert "/audit?by=" not in (await browser.get(f"/alerts/{alert}")).text

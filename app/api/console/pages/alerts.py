@@ -25,7 +25,7 @@ from app.api.schemas.alerts import AlertFilters, NewNote
 from app.api.schemas.common import PageQuery
 from app.config import Settings
 from app.database import session_scope
-from app.enums import AlertStatus, ResolveReason, Severity
+from app.enums import AlertStatus, ResolveReason, Scope, Severity
 from app.errors import Conflict, FieldError, InvalidInput
 from app.models import Alert, AlertNote, Delivery
 from app.services import setup
@@ -142,7 +142,7 @@ def _page(
         "meaning": _meaning(alert),
         "next_step": advise(alert),
         "earlier": earlier,
-        "trail": _trail(alert, notes, sent, held),
+        "trail": [_with_person(event, viewer) for event in _trail(alert, notes, sent, held)],
         "held": held,
         "deliveries": sent,
         "told_next": told_next,
@@ -247,6 +247,7 @@ def _trail(
                 "kind": "",
                 "sign": "eye",
                 "what": f"Acknowledged by {alert.acknowledged_by}",
+                "by": alert.acknowledged_by,
                 "detail": "" if alert.note in {note.note for note in notes} else alert.note or "",
             }
         )
@@ -258,17 +259,25 @@ def _trail(
     return sorted(events, key=lambda event: event["at"], reverse=True)
 
 
+def _with_person(event: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """Lead from a person to what they changed, for those who may see the audit."""
+    by = event.get("by")
+    return event | {"href": link("/audit", by=by)} if by and viewer.may(Scope.ADMIN) else event
+
+
 def _end_event(alert: Alert, at: datetime) -> dict[str, Any]:
     """Say why it ended; of what nobody had acknowledged it is known who resolved it by hand."""
     by_hand = alert.resolve_reason == ResolveReason.MANUAL
     who = f" by {alert.acknowledged_by}" if by_hand and alert.acknowledged_by and not alert.acknowledged_at else ""
     reason = "by hand" if by_hand else (alert.resolve_reason or "").replace("_", " ")
     detail = "" if who else reason
-    return {"at": at, "kind": "ok", "sign": "check", "what": f"Resolved{who}", "detail": detail}
+    event = {"at": at, "kind": "ok", "sign": "check", "what": f"Resolved{who}", "detail": detail}
+    return event | {"by": alert.acknowledged_by} if who else event
 
 
 def _note_event(note: AlertNote) -> dict[str, Any]:
-    return {"at": note.at, "kind": "", "sign": "message", "what": f"{note.by} noted", "detail": note.note}
+    event = {"at": note.at, "kind": "", "sign": "message", "what": f"{note.by} noted", "detail": note.note}
+    return event | {"by": note.by}
 
 
 def _hold_event(hold: silences.Hold) -> dict[str, Any]:
@@ -277,6 +286,7 @@ def _hold_event(hold: silences.Hold) -> dict[str, Any]:
         "kind": "",
         "sign": "bell-off",
         "what": f"Silenced by {hold.silence.created_by}",
+        "by": hold.silence.created_by.partition(" (")[0],
         "detail": hold.silence.reason or "",
         "until": hold.span.ends_at,
     }

@@ -18,6 +18,7 @@ from app.utils.clock import utc_now
 
 router = make_router()
 PAGE_SIZE = 50
+KINDS = ("rule", "action", "alert", "silence", "delivery", "account", "key")
 LABELS = {"target": "of", "since": "from", "until": "before"}
 PAGES = {
     "alert": "/alerts/{}",
@@ -60,12 +61,14 @@ def list_audit(request: Request, viewer: SignedIn) -> Response:
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
     with session_scope() as session:
         position = read_position("audit", query, audit.SORT_KEY)
-        page = audit.list_entries(session, query.target, query.since, query.until, position, PAGE_SIZE)
+        page = audit.list_entries(session, query.to_filter(), position, PAGE_SIZE)
         session.expunge_all()
     context = {
         "section": "audit",
         "entries": [(entry, differences(entry), page_of(entry.target)) for entry in page.items],
         "chips": filters.chips,
+        "kinds": [(kind, filters.replaced(kind=kind)) for kind in KINDS],
+        "by_person": lambda by: filters.replaced(by=by.partition(" (")[0]),
         "beside": neighbours("audit", query, page, filters.address),
     }
     return render(request, viewer, "audit.html", context)
