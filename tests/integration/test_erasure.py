@@ -30,11 +30,6 @@ SPELLINGS = (
 )
 
 
-@pytest.fixture
-def feed(database: str) -> Feed:  # the database to feed
-    return Feed(START - timedelta(days=10))
-
-
 def erase(number: str = NUMBER) -> dict[str, int]:
     return erasure.erase(number, get_settings(), "ann", utc_now())
 

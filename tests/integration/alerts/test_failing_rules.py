@@ -16,21 +16,14 @@ from app.services.evaluation import change_queue, match_evaluator, pipeline
 from app.services.rules.conditions.no_data import NoData
 from app.services.rules.conditions.threshold import Threshold
 from app.services.rules.types import LogVersion
-from tests.fakes import START, minutes
+from tests.fakes import minutes
 from tests.feeding import Feed, evaluate, log
+from tests.integration.alerts import stories
 
 
 def make_rule(condition: dict[str, Any], **fields: Any) -> UUID:
-    body = {
-        "name": f"Rule of {condition['type']}",
-        "log_type": "message",
-        "pattern_type": "any",
-        "condition": condition,
-    }
-    with session_scope() as session:
-        rule = rule_admin.create(session, body | fields, get_settings(), START)
-        rule.started_at = START
-        return rule.id
+    body = {"name": f"Rule of {condition['type']}", "pattern_type": "any", "pattern_value": None}
+    return stories.make_rule(**body | {"condition": condition} | fields)
 
 
 def alerts() -> list[tuple[str, str]]:

@@ -11,26 +11,17 @@ from sqlalchemy import select, update
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Log, Rule
-from app.services import retention, rule_admin
+from app.services import retention
 from app.services.alerts import manual
 from app.services.logs import search
 from tests.conftest import forget
-from tests.fakes import START, minutes
+from tests.fakes import minutes
 from tests.feeding import Feed, evaluate, log
+from tests.integration.alerts import stories
 
 
 def make_rule(condition: dict[str, Any], **fields: Any) -> str:
-    body = {
-        "name": "Rule",
-        "log_type": "message",
-        "pattern_type": "status",
-        "pattern_value": "undelivered,failed",
-        "condition": condition,
-    } | fields
-    with session_scope() as session:
-        rule = rule_admin.create(session, body, get_settings(), START)
-        rule.started_at = START
-        return str(rule.id)
+    return str(stories.make_rule(**{"pattern_value": "undelivered,failed", "condition": condition} | fields))
 
 
 def alerts() -> list[Alert]:
