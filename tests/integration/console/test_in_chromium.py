@@ -153,6 +153,30 @@ def test_older_logs_are_appended(shown: System, browser: Browser) -> None:
         expect(page.locator("nav [rel=next]")).to_have_count(0)
 
 
+def test_the_table_behind_a_plot_is_made_when_it_is_opened(shown: System, browser: Browser) -> None:
+    with signed_in(browser, shown.url, 1280) as (page, _):
+        page.goto(f"{shown.url}/?span=1h")
+        details = page.locator("details.behind").first
+        expect(details.locator("tr")).to_have_count(0)
+        details.locator("summary").click()
+        expect(details.locator("thead th")).to_have_text(["Time", "delivered or on their way", "failed"])
+        hits = page.locator("figure").first.locator(".hit").count()
+        assert hits >= 60
+        expect(details.locator("tbody tr")).to_have_count(hits)
+        first = details.locator("tbody tr").first
+        expect(first.locator("a")).to_have_attribute("href", re.compile(r"/logs\?log_type=message&since="))
+        expect(first.locator("td").nth(1)).to_have_text("0")
+
+
+def test_a_plot_without_script_links_to_its_table(shown: System, browser: Browser) -> None:
+    with signed_in(browser, shown.url, 360, java_script_enabled=False) as (page, _):
+        page.goto(f"{shown.url}/?span=1h")
+        page.locator("details.behind summary").first.click()
+        page.get_by_role("link", name="Show the page with its tables").first.click()
+        hits = page.locator("figure").first.locator(".hit").count()
+        expect(page.locator("details.behind").first.locator("tbody tr")).to_have_count(hits)
+
+
 def test_a_part_that_cannot_be_refreshed_says_so(shown: System, browser: Browser) -> None:
     with signed_in(browser, shown.url) as (page, _):
         page.route("**/*", lambda route: route.abort())
