@@ -205,7 +205,25 @@ async def test_the_audit_shows_what_differs_and_leads_to_it(browser: Browser, ap
     page = (await browser.get("/audit")).text
     assert "Carriers filter us" in page
     assert f'href="/rules/{rule["id"]}"' in page
-    assert "pattern_value" not in page.partition("rule update")[2].partition("</li>")[0]
+    entry = next(each for each in page.split("<li>") if "changed <a" in each)
+    assert "rule Carriers filter us</bdi>" in entry
+    assert "pattern value" not in entry
+
+
+async def test_the_audit_writes_values_as_a_person_would(browser: Browser, api: Api) -> None:
+    condition = {"type": "threshold", "count": 10, "window_minutes": 5}
+    rule = (await api.post("/api/rules", json=RULE | {"condition": condition})).json()
+    await api.patch(f"/api/rules/{rule['id']}", json={"condition": condition | {"count": 20}, "enabled": False})
+    await api.post(f"/api/alerts/{make_alert()}/acknowledge", json={"note": "mine"})
+    await browser.sign_in()
+    page = (await browser.get("/audit")).text
+    entry = next(each for each in page.split("<li>") if "changed <a" in each)
+    assert "<td>condition: count</td><td><bdi>10</bdi></td><td><bdi>20</bdi></td>" in entry
+    assert "<td>enabled</td><td><bdi>yes</bdi></td><td><bdi>no</bdi></td>" in entry
+    assert "window" not in entry
+    assert "{&#39;" not in page
+    assert "acknowledged <a" in page
+    assert "alert 143 messages with error 30007 to GB</bdi>" in page
 
 
 async def test_codes_are_found_by_number_and_by_word(browser: Browser) -> None:

@@ -1,7 +1,9 @@
 """The audit: who changed what, as differences."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import orjson
 from fastapi import Request, Response
 
 from app.api.console.access import SignedIn, need_scope
@@ -26,25 +28,82 @@ PAGES = {
     "action": "/actions/{}",
     "delivery": "/deliveries/{}",
     "account": "/accounts/{}",
+    "silence": "/silences",
+    "key": "/keys",
 }
 """The pages of the objects that entries are about."""
+NAMES = ("name", "friendly_name", "summary", "recipient", "reason")
+"""The fields that name an object, the best first."""
+
+VERBS = {
+    "create": "created",
+    "update": "changed",
+    "delete": "deleted",
+    "acknowledge": "acknowledged",
+    "unacknowledge": "took back the acknowledgement of",
+    "resolve": "resolved",
+    "note": "left a note on",
+    "test": "tested",
+    "retry": "retried",
+    "retry_failed": "retried what failed of",
+    "poll": "polled",
+    "backfill": "asked for a backfill of",
+    "promote_token": "promoted the next token of",
+    "revoke": "revoked",
+    "phone": "signed in a phone with",
+}
+"""What was done, by the last word of an entry's action."""
 
 
 class Difference(NamedTuple):
     """One field that an entry changed."""
 
     field: str
-    before: Any
-    after: Any
+    before: str
+    after: str
 
 
 def differences(entry: AuditEntry) -> list[Difference]:
-    """List the fields that differ between before and after."""
-    before, after = entry.before or {}, entry.after or {}
+    """List the fields that differ between before and after; those of objects within by their path."""
+    before, after = _flat(entry.before or {}), _flat(entry.after or {})
     names = dict.fromkeys([*before, *after])
     return [
-        Difference(name, before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)
+        Difference(name.replace("_", " "), _text(before.get(name)), _text(after.get(name)))
+        for name in names
+        if before.get(name) != after.get(name)
     ]
+
+
+def _flat(values: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{path}{name}: ") if isinstance(value, dict) else {f"{path}{name}": value}
+    return found
+
+
+def _text(value: Any) -> str:
+    """Write a value as a person would."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return orjson.dumps(value).decode() if isinstance(value, dict) else str(value)
+
+
+def verb_of(entry: AuditEntry) -> str:
+    """Say what was done, in the past tense."""
+    verb = entry.action.partition(".")[2]
+    return VERBS.get(verb, verb.replace("_", " "))
+
+
+def name_of(entry: AuditEntry) -> str:
+    """Name an entry's object, as far as the entry knows; else by the start of its id."""
+    known = (entry.before or {}) | (entry.after or {})
+    kind, _, key = entry.target.partition(":")
+    name = next((str(known[field]) for field in NAMES if known.get(field)), key[:8])
+    return f"{kind} {name}".strip()
 
 
 def page_of(target: str) -> str | None:
@@ -65,7 +124,9 @@ def list_audit(request: Request, viewer: SignedIn) -> Response:
         session.expunge_all()
     context = {
         "section": "audit",
-        "entries": [(entry, differences(entry), page_of(entry.target)) for entry in page.items],
+        "entries": [
+            (entry, verb_of(entry), name_of(entry), differences(entry), page_of(entry.target)) for entry in page.items
+        ],
         "chips": filters.chips,
         "kinds": [(kind, filters.replaced(kind=kind)) for kind in KINDS],
         "by_person": lambda by: filters.replaced(by=by.partition(" (")[0]),
