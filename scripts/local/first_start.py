@@ -19,10 +19,11 @@ RULES: list[dict[str, Any]] = [
     },
     {
         "name": "Messages undelivered",
-        "description": "Messages that Twilio or a carrier gave up, by code",
+        "description": "Messages that Twilio or a carrier gave up, by code. Filtered ones have a rule of their own; "
+        "people who opted out are no trouble",
         "log_type": "message",
-        "pattern_type": "status",
-        "pattern_value": "failed,undelivered",
+        "pattern_type": "expression",
+        "pattern_value": 'log.status in ["failed", "undelivered"] && !(log.error_code in [21610, 30007])',
         "group_by": ["error_code"],
         "resolve_after_minutes": 10,
         "cooldown_minutes": 1,

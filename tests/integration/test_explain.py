@@ -60,6 +60,14 @@ def detail(explanation: Explanation, step: StepName) -> str:
     return found
 
 
+def test_the_states_of_a_log_without_a_code_are_told_at_once(feed: Feed) -> None:
+    rule_id = make_rule()
+    for at, status in enumerate(("accepted", "sent", "delivered")):
+        feed.store([log(60, minutes(1), status=status, error_code=None)], minutes(1 + at))
+    told = detail(explained(60, rule_id), StepName.PATTERN)
+    assert told.endswith("it does not match, with statuses accepted, sent, delivered, no error code.")
+
+
 def test_a_log_outside_the_population(feed: Feed) -> None:
     rule_id = make_rule(filters={"direction": ["inbound"], "to_country": ["GB"]})
     fail_at(feed, 1)

@@ -82,14 +82,21 @@ def pattern_step(subject: Subject, matching: Sequence[LogVersion], failure: str 
         return Step(StepName.PATTERN, False, f"{failure[:1].upper()}{failure[1:]}.")
     if subject.is_text_erased and rule.pattern_type in TEXT_PATTERNS:
         return Step(StepName.PATTERN, None, TEXT_ERASED)
-    states = first_of([*dict.fromkeys(map(_state, subject.versions))])
-    return Step(StepName.PATTERN, False, f"{_looked_for(rule)}: it does not match, with {states}.")
+    return Step(StepName.PATTERN, False, f"{_looked_for(rule)}: it does not match, with {_states(subject.versions)}.")
 
 
 def _looked_for(rule: Rule) -> str:
     if rule.pattern_type == PatternType.ANY:
         return "Every log matches"
     return f"The pattern is {rule.pattern_type.replace('_', ' ')} {rule.pattern_value}"
+
+
+def _states(versions: Sequence[LogVersion]) -> str:
+    """Describe the states that a log had, its code once if it never had another."""
+    if len({log.error_code for log in versions}) > 1 or len({log.status for log in versions}) == 1:
+        return first_of([*dict.fromkeys(map(_state, versions))])
+    code = _state(versions[0]).partition(", ")[2]
+    return f"statuses {first_of([*dict.fromkeys(log.status for log in versions)])}, {code}"
 
 
 def _state(log: LogVersion) -> str:

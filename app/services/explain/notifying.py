@@ -32,7 +32,9 @@ def _held_back(alert: Alert) -> Iterator[Step]:
         )
         yield Step(StepName.LATE, alert.firing_notified_at is not None, detail)
     if alert.silenced:
-        yield Step(StepName.SILENCE, False, "A silence holds its notifications back.")
+        told = alert.firing_notified_at is not None
+        detail = "A silence holds its updates back: that it fires was told before." if told else ""
+        yield Step(StepName.SILENCE, told, detail or "A silence holds its notifications back.")
     if alert.suppressed_by is not None:
         detail = f"The open alert {alert.suppressed_by} explains it, so nobody is notified of it."
         yield Step(StepName.DEPENDENCY, False, detail)
