@@ -20,7 +20,7 @@ from tests.integration.console.test_sessions import pages
 ADMIN_PAGES = {"/keys", "/audit", "/actions/new", "/accounts/new"}
 
 
-def make_delivery(status: str = "failed", recipient: str = "ops@example.com") -> UUID:
+def make_delivery(status: str = "failed", recipient: str = "ops@example.com", **content: str) -> UUID:
     """Store a delivery with one failed attempt, and its action."""
     now = utc_now()
     with session_scope() as session:
@@ -32,7 +32,7 @@ def make_delivery(status: str = "failed", recipient: str = "ops@example.com") ->
         session.flush()
         delivery = Delivery(
             action_id=action.id, action_type="email", type="alert.firing", recipient=recipient, status=status,
-            content={}, created_at=now, attempt_count=1,
+            content=content, created_at=now, attempt_count=1,
         )  # fmt: skip
         session.add(delivery)
         session.flush()
@@ -101,6 +101,15 @@ async def test_lists_lead_to_older_deliveries_and_back(browser: Browser) -> None
     newer = re.search(r'href="([^"]+)" rel="prev"', second)
     assert newer is not None
     assert ">50@example.com<" in (await browser.get(newer[1].replace("&amp;", "&"))).text
+
+
+async def test_a_delivery_is_listed_with_what_it_tells(browser: Browser) -> None:
+    make_delivery(summary="143 messages <b>filtered</b>")
+    make_delivery()
+    await browser.sign_in()
+    page = (await browser.get("/deliveries")).text
+    assert "firing: <bdi>143 messages &lt;b&gt;filtered&lt;/b&gt;</bdi>, 1 attempt" in page
+    assert "firing, 1 attempt" in page
 
 
 async def test_a_silence_is_created_and_ended(browser: Browser, api: Api) -> None:
