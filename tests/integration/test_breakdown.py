@@ -116,6 +116,9 @@ def test_figures_are_those_of_a_plain_reckoning(feed: Feed, by: str, tallied: bo
         for unit in ("USD", "EUR"):
             prices = [abs(each.price) for each in own if each.price is not None and each.price_unit == unit]
             assert row.price.get(unit, Decimal(0)) == sum(prices, Decimal(0))
+            delivered = [each for each in measured(own) if each.status in ("delivered", "read")]
+            priced = sum(each.price is not None and each.price_unit == unit for each in delivered)
+            assert row.price_per_delivered.get(unit) == (sum(prices, Decimal(0)) / priced if priced else None)
 
 
 def test_filters_are_those_of_logs(feed: Feed) -> None:

@@ -38,7 +38,7 @@ class BreakdownItem(ResponseModel):
         description="Total of the absolute prices known so far, by unit, as decimal texts.", examples=[{"USD": "9.00"}]
     )
     price_per_delivered: dict[str, str] = Field(
-        description="That total per delivered message, by unit; empty where none was delivered.",
+        description="That total per delivered message whose price is known, by unit; empty without any.",
         examples=[{"USD": "0.009202"}],
     )
 

@@ -46,6 +46,8 @@ class Breakdown:
     """From creation to the final status, of the messages that were seen in time to tell."""
     codes: Counter[int] = field(default_factory=Counter)
     price: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    priced: Counter[str] = field(default_factory=Counter)
+    """Delivered messages whose price is known, by unit."""
 
     @property
     def delivered_share(self) -> float | None:
@@ -58,6 +60,11 @@ class Breakdown:
         if not self.final_before or self.delivered_before is None:
             return None
         return self.delivered_before / self.final_before
+
+    @property
+    def price_per_delivered(self) -> dict[str, Decimal]:
+        """The total known price per delivered message whose price is known, by unit: Twilio tells prices late."""
+        return {unit: self.price[unit] / delivered for unit, delivered in sorted(self.priced.items())}
 
     @property
     def top_error_code(self) -> int | None:
@@ -92,6 +99,8 @@ class Breakdown:
             self.codes[cell.error_code] += cell.logs
         if cell.price_unit is not None:
             self.price[cell.price_unit] += cell.price
+            if cell.delivered:
+                self.priced[cell.price_unit] += cell.logs
 
     def add_before(self, final: int, delivered: int) -> None:
         """Count messages of the span before."""
@@ -156,7 +165,6 @@ def _breakdowns(
 def to_json(each: Breakdown) -> JsonObject:
     """Serialize the figures of one value. Amounts are decimal texts: floats would change them."""
     p50, p95 = each.percentile(P50), each.percentile(P95)
-    per_delivered = {unit: price / each.delivered for unit, price in each.price.items()} if each.delivered else {}
     return {
         "value": each.value,
         "total": each.total,
@@ -168,7 +176,7 @@ def to_json(each: Breakdown) -> JsonObject:
         "p95_seconds": _rounded(p95, 3),
         "top_error_code": each.top_error_code,
         "price": {unit: format(price, "f") for unit, price in sorted(each.price.items())},
-        "price_per_delivered": {unit: f"{price:.6f}" for unit, price in sorted(per_delivered.items())},
+        "price_per_delivered": {unit: f"{price:.6f}" for unit, price in each.price_per_delivered.items()},
     }
 
 
