@@ -138,13 +138,13 @@ def next_step(report: Report) -> str:
     if not report["whole"]:
         return "Not all of the time was read, so figures may be too low. Look under Accounts for the reason."
     if alerts["open"]:
-        return f"Look at the {_count(alerts['open'], 'alert that is', 'alerts that are')} still open."
+        return f"Look at the {_count(alerts['open'], 'alert', 'alerts')} of this time that {_be(alerts['open'])} open."
     if report["unwatched"]:
         return _about_unwatched(report["unwatched"])
     if noisiest and noisiest[0]["notifications"] >= NOISY_FROM and not noisiest[0]["acknowledged"]:
         name = single_line(noisiest[0]["rule_name"])
         return f"Nobody acknowledged an alert of “{name}”, which made the most notifications: raise its threshold."
-    return "Nothing: no alert is open, and every error code is watched."
+    return "Nothing: no alert of this time is open, and every error code is watched."
 
 
 def _about_unwatched(items: Sequence[Report]) -> str:
@@ -265,6 +265,10 @@ def change(item: Report, name: str) -> str:
 def before(item: Report) -> str:
     """Write the count of the previous span in brackets, after a space; empty if that span was not completely read."""
     return "" if item["before"] is None else f" ({number(item['before'])} before)"
+
+
+def _be(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _count(count: int, one: str, many: str) -> str:

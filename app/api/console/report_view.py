@@ -8,10 +8,12 @@ from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import link
 from app.database import session_scope
+from app.services.ingest import coverage
 from app.services.reports.report import build
 from app.utils.json_types import JsonObject
 
 SPANS = {"day": timedelta(days=1), "week": timedelta(days=7)}
+MAX_BEHIND = timedelta(hours=1)
 KEEP_SECONDS = 60.0
 """Each report is expensive."""
 
@@ -51,6 +53,9 @@ def shifted(since: datetime, until: datetime, steps: int) -> str:
         return ""
 
 
-def round_down(at: datetime) -> datetime:
-    """Return the start of the hour: whole hours are counted fastest."""
-    return at.replace(minute=0, second=0, microsecond=0)
+def latest_end(now: datetime) -> datetime:
+    """Return the minute up to which all is read, so that the report is whole; now where that is long ago."""
+    with session_scope() as session:
+        read = coverage.read_until(session)
+    until = now if read is None or read < now - MAX_BEHIND else min(read, now)
+    return until.replace(second=0, microsecond=0)

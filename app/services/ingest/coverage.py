@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.enums import Coverage, LogType
@@ -96,6 +96,13 @@ def unread(session: Session, since: datetime, until: datetime) -> list[Unread]:
         for span, state in cover(marks, since, until)
         if state != Coverage.READ
     ]
+
+
+def read_until(session: Session) -> datetime | None:
+    """Return up to when all streams that are watched and can be read are read; None where there are none."""
+    complete_until = func.min(func.coalesce(Stream.complete_until, Account.started_at))
+    query = select(complete_until).join(Account, Account.id == Stream.account_id)
+    return session.scalar(query.where(Account.enabled, Stream.unavailable.is_(False)))
 
 
 def _marks(session: Session, streams: Sequence[Stream]) -> list[tuple[Stream, StreamMarks]]:

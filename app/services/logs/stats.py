@@ -117,8 +117,9 @@ class Snapshot:
 def bucket_starts(since: datetime, until: datetime, bucket: str) -> list[datetime]:
     """List where the buckets of a span begin: the first with the span, the others where `Count.at` says. Pure."""
     size = BUCKETS[bucket]
-    second = ORIGIN + ((since - ORIGIN) // size + 1) * size
-    return [since, *(second + number * size for number in range(-(-(until - second) // size)))]
+    first = ORIGIN + (since - ORIGIN) // size * size
+    count = -(-(until - first) // size)
+    return [since, *(first + number * size for number in range(1, count))]
 
 
 def is_tallied(log_filter: LogFilter, bucket: str, by: str | None) -> bool:

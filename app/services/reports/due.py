@@ -11,7 +11,7 @@ from functools import cache
 from uuid import UUID, uuid4
 
 import structlog
-from sqlalchemy import func, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from app import wake
@@ -21,7 +21,8 @@ from app.actions.registry import kind_for
 from app.config import Settings
 from app.database import after_commit, session_scope
 from app.enums import ActionType, NotificationType
-from app.models import Account, Action, Delivery, Stream
+from app.models import Action, Delivery
+from app.services.ingest import coverage
 from app.services.outbox import report_schedule
 from app.services.outbox.report_schedule import ReportSchedule
 from app.services.outbox.rows import config_of, delivery_row
@@ -70,7 +71,7 @@ def _owed(session: Session, now: datetime) -> list[OwedReport]:
     actions = session.scalars(query.with_for_update(skip_locked=True, key_share=True)).all()
     if not actions:
         return []
-    read_until = _read_until(session)
+    read_until = coverage.read_until(session)
     return [each for action in actions if (each := _look_at(action, read_until, now)) is not None]
 
 
@@ -82,13 +83,6 @@ def _look_at(action: Action, read_until: datetime | None, now: datetime) -> Owed
         action.report_due_at, action.report_waits_until = newest, now + MAX_WAIT
     is_read = read_until is None or read_until >= newest
     return OwedReport(action.id, schedule, newest) if is_read or now >= action.report_waits_until else None
-
-
-def _read_until(session: Session) -> datetime | None:
-    """Return up to when all streams are read; None where there are none to wait for."""
-    complete_until = func.min(func.coalesce(Stream.complete_until, Account.started_at))
-    query = select(complete_until).join(Account, Account.id == Stream.account_id)
-    return session.scalar(query.where(Account.enabled, Stream.unavailable.is_(False)))
 
 
 def _build(since: datetime, until: datetime, timezone: str) -> JsonObject:

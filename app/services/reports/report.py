@@ -15,7 +15,7 @@ from app.services import unwatched
 from app.services.ingest import coverage
 from app.services.logs.codes import Code, count_codes, once_each
 from app.services.logs.search import LogFilter
-from app.services.logs.stats import Count, Snapshot
+from app.services.logs.stats import Count, Snapshot, bucket_starts
 from app.services.reports import figures
 from app.services.reports.comparison import without_before
 from app.services.twilio.error_codes import describe
@@ -31,7 +31,6 @@ MAX_CODES = 10
 MAX_UNWATCHED = 100
 MAX_NOT_READ = 100
 MOST_BUT_ALL = 0.9999
-HOUR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -118,12 +117,12 @@ def _series(counts: Sequence[Count], span: ReportSpan, zone: ZoneInfo) -> list[J
 
 
 def step_starts(since: datetime, until: datetime, zone: ZoneInfo) -> list[datetime]:
-    """List when the bars of a plot begin: hours, or for a longer span days of 23 to 25 hours. Pure."""
-    hourly = until - since <= MAX_HOURLY_SPAN
-    first = to_zone(since, UTC if hourly else zone)
-    step = HOUR if hourly else timedelta(days=1)
-    count = (until - since) // (HOUR if hourly else timedelta(hours=23)) + 2
-    later = (to_zone(shift(first, number * step), UTC) for number in range(1, count))
+    """List when the bars of a plot begin: whole hours, or for a longer span days of 23 to 25 hours. Pure."""
+    if until - since <= MAX_HOURLY_SPAN:
+        return bucket_starts(since, until, "hour")
+    first = to_zone(since, zone)
+    count = (until - since) // timedelta(hours=23) + 2
+    later = (to_zone(shift(first, timedelta(days=number)), UTC) for number in range(1, count))
     return sorted({since, *(at for at in later if since < at < until)})
 
 

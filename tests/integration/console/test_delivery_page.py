@@ -2,6 +2,8 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
+from html import unescape
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from app.api.console.pages import delivery
 from app.api.console.pages.delivery import is_worse
 from app.services.logs import cells
 from app.services.logs.breakdown import Breakdown
-from app.utils.clock import cut_to_second, utc_now
+from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.feeding import Feed, log
 from tests.integration.console.conftest import Browser
 from tests.integration.console.test_alert_pages import HOSTILE
@@ -49,6 +51,52 @@ async def test_rows_lead_to_their_logs_and_the_table_is_sorted_as_asked(browser:
     assert 'aria-sort="descending"' in page
     assert rows((await browser.get("/delivery?by=error_code")).text) == ["30003"]
     assert (await browser.get("/delivery?by=x&sort=y&span=z")).status_code == 200
+
+
+@pytest.mark.usefixtures("cold_caches")
+async def test_numbers_without_a_country_have_a_link_and_a_price_that_counts_known_ones_alone(
+    browser: Browser, feed: Feed
+) -> None:
+    nowhere: dict[str, Any] = {"to": "+88299123456", "to_country": None}
+    store(feed, 1, 3, **nowhere, **GOOD, price=Decimal("-0.1"))
+    store(feed, 100, 7, **nowhere, **GOOD, price=None)
+    store(feed, 200, 2, to_country="GB")
+    await browser.sign_in()
+    page = (await browser.get("/delivery?sort=total")).text
+    assert rows(page) == ["no country (international networks, short codes)", "United Kingdom (GB)"]
+    assert "0.1000 USD" in page
+    links = [unescape(each) for each in re.findall(r'href="(/logs[?]log_type=[^"]+)"', page)]
+    for link, count in zip(links, (10, 2), strict=True):
+        assert f"{count} logs, " in (await browser.get(link)).text, link
+    page = (await browser.get("/delivery?by=messaging_service_sid")).text
+    assert rows(page) == ["no messaging service"]
+    assert "messaging_service_sid=none" in page
+
+
+@pytest.mark.usefixtures("cold_caches")
+async def test_a_code_counts_once_among_calls_and_entries_of_the_error_log(browser: Browser, feed: Feed) -> None:
+    store(feed, 1, 3, log_type="error", error_code=13224)
+    store(feed, 1, 3, log_type="call", status="completed", error_code=13224)
+    await browser.sign_in()
+    page = (await browser.get("/delivery?by=error_code")).text
+    (link,) = [unescape(each) for each in re.findall(r'href="(/logs[?]log_type=[^"]+)"', page)]
+    assert re.findall(r'<td class="num">([0-9]+)</td>', page) == ["3"]
+    assert "3 logs, " in (await browser.get(link)).text
+
+
+@pytest.mark.usefixtures("cold_caches")
+async def test_times_of_the_address_choose_the_span(browser: Browser, feed: Feed) -> None:
+    store(feed, 1, 3, days=2)
+    store(feed, 100, 1, days=0.1)
+    until = cut_to_second(utc_now() - timedelta(days=1))
+    await browser.sign_in()
+    page = (await browser.get(f"/delivery?since={rfc3339(until - timedelta(days=2))}&until={rfc3339(until)}")).text
+    assert '<td class="num">3</td>' in page
+    assert "time of the same length before" in page
+    assert f"since={rfc3339(until - timedelta(days=2))}&amp;until={rfc3339(until)}&amp;sort=total" in page
+    assert "There is no such time" in (await browser.get("/delivery?since=banana")).text
+    backwards = f"since={rfc3339(until)}&until={rfc3339(until - timedelta(days=2))}"
+    assert "“until” must be later than since." in (await browser.get(f"/delivery?{backwards}")).text
 
 
 @pytest.mark.usefixtures("cold_caches")

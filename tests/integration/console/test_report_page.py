@@ -1,7 +1,9 @@
 """The page of a report: what the API says, in the viewer's zone, by the address."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
+from html import unescape
 from typing import Any
 
 import pytest
@@ -61,6 +63,19 @@ async def test_a_day_and_a_week_are_chosen_and_lead_to_the_ones_before(browser: 
     past = await browser.get("/report?since=2026-11-01T00:00:00Z&until=2026-11-02T00:00:00Z")
     assert "since=2026-10-31T00:00:00Z&amp;until=2026-11-01T00:00:00Z" in past.text
     assert 'rel="next"' in past.text
+
+
+async def test_a_report_ends_where_all_is_read_and_leads_to_its_delivery(browser: Browser, feed: Feed) -> None:
+    read_until = utc_now().replace(second=0, microsecond=0) - timedelta(minutes=3)
+    feed.complete(read_until + timedelta(seconds=20), read_until - timedelta(days=30))
+    make_alert(started_at=read_until - timedelta(minutes=2))
+    await browser.sign_in()
+    page = (await browser.get("/report?every=day")).text
+    assert "Look at the 1 alert of this time that is open." in page
+    (link,) = [unescape(each) for each in re.findall(r'href="(/delivery[?][^"]+)"', page)]
+    assert link == f"/delivery?since={rfc3339(read_until - timedelta(days=1))}&until={rfc3339(read_until)}"
+    assert "Not all of this time was read" not in page
+    assert (await browser.get(link)).status_code == 200
 
 
 async def test_times_are_those_of_the_viewer(browser: Browser) -> None:

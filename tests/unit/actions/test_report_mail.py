@@ -156,7 +156,7 @@ def test_a_template_for_alerts_has_something_to_show_and_one_for_reports_sees_it
     ("changes", "said"),
     [
         ({"whole": False}, "Look under Accounts"),
-        ({"alerts": sample_report()["alerts"] | {"open": 1}}, "Look at the 1 alert that is still open."),
+        ({"alerts": sample_report()["alerts"] | {"open": 1}}, "Look at the 1 alert of this time that is open."),
         ({}, "No rule watches error code 30007. Install the rule pack carrier_filtering"),
         ({"unwatched": []}, "Nothing: "),
         (

@@ -7,9 +7,9 @@ from fastapi import Request, Response
 from app.actions import report_words
 from app.api.console import report_view
 from app.api.console.access import SignedIn
+from app.api.console.address_times import read_time_of
 from app.api.console.rendering import render
 from app.api.console.routing import make_router
-from app.api.schemas.common import read_time_or_age
 from app.errors import InvalidInput
 from app.utils.calendar_edges import shift
 from app.utils.clock import utc_now
@@ -47,20 +47,8 @@ def _span(request: Request, every: str) -> tuple[datetime, datetime]:
 
     Raises: ValueError if a time in the address is invalid.
     """
-    until = _time(request, "until") or report_view.round_down(utc_now())
-    return _time(request, "since") or shift(until, -report_view.SPANS[every]), until
-
-
-def _time(request: Request, name: str) -> datetime | None:
-    """Read a time of the address; None if it is not given.
-
-    Raises: ValueError.
-    """
-    value = request.query_params.get(name)
-    try:
-        return read_time_or_age(value) if value else None
-    except ValueError as error:
-        raise ValueError(f"“{name}” {error}") from None
+    until = read_time_of(request, "until") or report_view.latest_end(utc_now())
+    return read_time_of(request, "since") or shift(until, -report_view.SPANS[every]), until
 
 
 def _name_of(length: timedelta) -> str:

@@ -30,6 +30,13 @@ def test_a_week_is_shown_by_local_days_whatever_clocks_do(since: str, until: str
     assert {start.astimezone(BERLIN).strftime("%H:%M") for start in starts} == {"08:00"}
 
 
+def test_the_first_and_the_last_hour_may_be_parts_and_the_others_are_whole() -> None:
+    starts = step_starts(at("2026-11-23T00:40"), at("2026-11-23T03:30"), BERLIN)
+    assert starts == [at(f"2026-11-23T{time}") for time in ("00:40", "01:00", "02:00", "03:00")]
+    starts = step_starts(at("2026-11-23T00:40"), at("2026-11-23T00:50"), BERLIN)
+    assert starts == [at("2026-11-23T00:40")]
+
+
 def test_the_last_step_may_be_shorter() -> None:
     starts = step_starts(at("2026-11-23T00:00"), at("2026-11-23T01:30"), BERLIN)
     assert starts == [at("2026-11-23T00:00"), at("2026-11-23T01:00")]

@@ -1,0 +1,19 @@
+"""Times in the address of a page."""
+
+from datetime import datetime
+
+from fastapi import Request
+
+from app.api.schemas.common import read_time_or_age
+
+
+def read_time_of(request: Request, name: str) -> datetime | None:
+    """Read a time or an age of the address; None if it is not given.
+
+    Raises: ValueError.
+    """
+    value = request.query_params.get(name)
+    try:
+        return read_time_or_age(value) if value else None
+    except ValueError as error:
+        raise ValueError(f"“{name}” {error}") from None
