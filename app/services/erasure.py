@@ -72,9 +72,12 @@ UPDATE deliveries SET recipient = regexp_replace(recipient, :pattern, :pseudonym
     THEN CAST(regexp_replace(CAST(content AS text), :pattern, :pseudonym, 'g') AS jsonb)
     ELSE coalesce((
       SELECT jsonb_object_agg(key, CASE key WHEN 'body' THEN '{}' WHEN 'domain' THEN value ELSE 'erased' END)
-      FROM jsonb_each_text(content)), content) END
+      FROM jsonb_each_text(content)), content) END,
+  bundle_item = CASE WHEN status = 'pending'
+    THEN CAST(regexp_replace(CAST(bundle_item AS text), :pattern, :pseudonym, 'g') AS jsonb)
+    WHEN bundle_item IS NOT NULL THEN CAST('{}' AS jsonb) END
 WHERE id IN (SELECT id FROM deliveries WHERE CAST(content AS text) ~ :pattern OR recipient ~ :pattern
-  OR warning ~ :pattern LIMIT :limit)
+  OR warning ~ :pattern OR CAST(bundle_item AS text) ~ :pattern LIMIT :limit)
 """
 CHANGED_ATTEMPTS = """
 UPDATE attempts SET response = NULL, error = regexp_replace(error, :pattern, :pseudonym, 'g')

@@ -62,6 +62,7 @@ def fill(feed: Feed) -> None:
     make_rule(condition={"type": "ratio", "percent": 1, "window_minutes": 5, "min_total": 1, "settle_minutes": 0},
               group_by=["from"])  # fmt: skip
     make_action()
+    make_action(bundle_seconds=3600)
     now = minutes(20)
     raw = {"rest": json.dumps({"variables": f"From=%2B14155550100&Body=secret {NUMBER}"}).encode()}
     feed.store(
@@ -79,7 +80,7 @@ def fill(feed: Feed) -> None:
         session.add(AlertNote(alert_id=alert_id, at=now, by="ann", note=f"asked {NUMBER}"))
         session.add(PushedRecord(account_id=feed.account_id, log_type="message", sid="SM" + "9" * 32, digest=1,
                                  fields={"From": NUMBER, "Body": "secret"}, received_at=now))  # fmt: skip
-        session.execute(insert(Delivery), [_delivery("succeeded"), _delivery("pending")])
+        session.execute(insert(Delivery), [_delivery(status) for status in ("succeeded", "pending", "folded")])
 
 
 def _delivery(status: str) -> dict[str, Any]:
@@ -91,6 +92,7 @@ def _delivery(status: str) -> dict[str, Any]:
         "recipient": "ops@example.com",
         "status": status,
         "content": {"text": f"secret to {NUMBER}", "subject": "s", "domain": "example.com"},
+        "bundle_item": {"summary": f"3 messages to {NUMBER}", "finding": "text begins with secret"},
         "created_at": minutes(9),
     }
 
@@ -125,9 +127,8 @@ def test_texts_to_and_from_it_go_and_others_lose_the_number_alone(feed: Feed) ->
     with session_scope() as session:
         logs = {row.sid: row for row in session.execute(text("SELECT * FROM logs"))}
         words = " ".join(session.scalars(text("SELECT words FROM log_texts")))
-        contents = session.scalars(
-            text("SELECT CAST(content AS text) FROM deliveries WHERE status = 'succeeded'")
-        ).all()
+        sent = "SELECT concat(content, bundle_item) FROM deliveries WHERE status <> 'pending'"
+        contents = session.scalars(text(sent)).all()
     assert [logs[f"SM{number:032x}"].text_ for number in (1, 2, 20)] == [None, None, None]
     assert logs[f"NO{1:032x}"].text_ is logs[f"NO{1:032x}"].rest is None
     assert logs[f"SM{3:032x}"].text_.startswith("call erased-")
