@@ -14,11 +14,13 @@ from app.database import session_scope
 from app.errors import NotFound
 from app.models import Alert, Delivery, Log, Match
 from app.services.alerts import manual
+from app.services.alerts.withholding import withheld
 from app.services.evaluation import group_slots
 from app.services.explain.service import explain
 from app.services.explain.steps import Explanation, StepName, Verdict
 from app.services.logs import search, store
 from app.services.logs.types import NormalizedLog
+from app.services.outbox import bundle
 from tests.conftest import forget
 from tests.fakes import START, minutes
 from tests.feeding import POLICY, Feed, evaluate, log
@@ -188,6 +190,18 @@ def test_a_silence_holds_notifications_back(feed: Feed) -> None:
     fail_at(feed, 1)
     found = explained(60, rule_id)
     assert (found.verdict, passed(found)["silence"], passed(found)["told"]) == (Verdict.ALERTED, False, False)
+
+
+def test_a_firing_that_is_held_in_its_bundle_says_by_what(feed: Feed) -> None:
+    make_action(bundle_seconds=60)
+    rule_id = make_rule()
+    fail_at(feed, 1)
+    silence(1.5, 5, rule_id)
+    with session_scope() as session:
+        bundle.release_due(session, get_settings(), withheld, minutes(2))
+    found = explained(60, rule_id)
+    assert passed(found)["told"] is None
+    assert detail(found, StepName.TOLD).endswith("is held by a silence.")
 
 
 def test_explaining_an_acknowledgement_and_a_cooldown(feed: Feed) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from app.enums import AlertStatus, DeliveryStatus, NotificationType
+from app.enums import AlertStatus, DeliveryStatus, HoldReason, NotificationType
 from app.models import Alert, Delivery
 from app.services.alerts.escalation import Escalation
 from app.services.explain.steps import Step, StepName, moment
@@ -14,6 +14,11 @@ WORDS = {
     DeliveryStatus.SUCCEEDED: "succeeded",
     DeliveryStatus.FAILED: "failed",
     DeliveryStatus.FOLDED: "is told in a digest",
+}
+HOLDS = {
+    HoldReason.SILENCE: "a silence",
+    HoldReason.ACKNOWLEDGEMENT: "an acknowledgement",
+    HoldReason.DEPENDENCY: "the alert that explains it",
 }
 
 
@@ -48,6 +53,11 @@ def _held_back(alert: Alert) -> Iterator[Step]:
         yield Step(StepName.COOLDOWN, None, detail)
 
 
+def _became(delivery: Delivery) -> str:
+    held = f"is held by {HOLDS[HoldReason(delivery.held_by)]}" if delivery.held_by else None
+    return held or WORDS[DeliveryStatus(delivery.status)]
+
+
 def _told(alert: Alert, firings: Sequence[Delivery], later: Sequence[Escalation]) -> Step:
     waiting = first_of([f"{each.name} at {moment(each.at)}" for each in later])
     if later and not firings:
@@ -56,7 +66,7 @@ def _told(alert: Alert, firings: Sequence[Delivery], later: Sequence[Escalation]
         return Step(StepName.TOLD, False, "Nobody was notified that it fires.")
     if not firings:
         return Step(StepName.TOLD, False, "No enabled action took its notification.")
-    how = first_of([f"to {each.recipient} {WORDS[DeliveryStatus(each.status)]}" for each in firings])
+    how = first_of([f"to {each.recipient} {_became(each)}" for each in firings])
     statuses = {each.status for each in firings}
     passed = True if statuses & {*FINE} else (None if DeliveryStatus.PENDING in statuses else False)
     return Step(
