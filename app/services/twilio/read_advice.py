@@ -6,7 +6,7 @@ NOT_FOUND = "Check the account's SID and region: Twilio knows no such account at
 SECRET_KEY = "Put the earlier SECRET_KEY back after the new one, or enter the credentials again."  # noqa: S105  # advice
 LIMITED = "Nothing to do: GiftPulse reads on more slowly. If it lasts, lower TWILIO_MAX_REQUESTS_PER_MINUTE."
 PROXY = "Check HTTPS_PROXY: the proxy has to let requests to Twilio through."
-UNREACHED = "Check that this server reaches Twilio: DNS, firewall, proxy. `python -m app doctor` tries it."
+UNREACHED = "Check that this server reaches Twilio: DNS, firewall, proxy. The command python -m app doctor tries it."
 TWILIO = "Nothing to do here: it is tried again. See status.twilio.com if it lasts."
 
 _ADVICE = (
