@@ -2,6 +2,7 @@
 
 import re
 from datetime import datetime, timedelta
+from html import unescape
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -421,7 +422,9 @@ async def test_a_code_says_where_it_came_from_and_which_rules_watch_it(browser: 
     page = (await browser.get("/error-codes/30003")).text
     assert "3 logs in 30 days" in page
     assert re.findall(r"<bdi>(GB|US)</bdi></a></td><td class=\"num\">(\d+)<", page) == [("GB", "2"), ("US", "1")]
-    assert "/logs?to_country=GB&amp;error_code=30003&amp;since=30d" in page
+    assert "/logs?log_type=message&amp;error_code=30003&amp;since=" in page
+    (link,) = re.findall(r'href="([^"]*to_country=GB[^"]*)"', page)
+    assert "2 logs, " in (await browser.get(unescape(link))).text
     assert "<bdi>+14155550100</bdi>" in page
     assert "By range" in page
     assert "Another" not in page

@@ -1,8 +1,10 @@
 """The pages of Twilio's error codes: search, and one code with its own history here."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Annotated, NamedTuple
 
 from fastapi import Path, Request, Response
@@ -15,9 +17,10 @@ from app.api.console.routing import make_router
 from app.database import session_scope
 from app.services import rule_admin
 from app.services.logs import stats
+from app.services.logs.codes import count_codes, once_each
 from app.services.logs.search import LogFilter
 from app.services.twilio import code_groups, error_codes
-from app.utils.clock import utc_now
+from app.utils.clock import cut_to_second, utc_now
 
 router = make_router()
 PAGE_SIZE = 100
@@ -42,6 +45,8 @@ class History(NamedTuple):
 
     plot: Figure
     total: int
+    logs: str
+    """The address of all of them."""
     splits: Sequence[Split]
 
 
@@ -68,7 +73,7 @@ def list_error_codes(request: Request, viewer: SignedIn) -> Response:
 def show_error_code(request: Request, viewer: SignedIn, code: Code) -> Response:
     """Show what a code means, and how often it came in the last 30 days. An unknown code is a page, too (404)."""
     is_known = error_codes.is_known(code)
-    history = _history(viewer, code, utc_now())
+    history = _history(viewer, code, cut_to_second(utc_now()))
     with session_scope() as session:
         rules = rule_admin.names_about_code(session, code)
     context = {
@@ -83,41 +88,47 @@ def show_error_code(request: Request, viewer: SignedIn, code: Code) -> Response:
 
 
 def _history(viewer: Viewer, code: int, now: datetime) -> History:
-    until = now.replace(hour=0, minute=0, second=0, microsecond=0) + DAY
-    since = until - HISTORY_DAYS * DAY
-    wanted = LogFilter(error_code=(code,), since=since, until=until)
+    """Count the logs of the type that has the code most often: those of the others tell of the same failures."""
+    since = now - HISTORY_DAYS * DAY
+    wanted = LogFilter(error_code=(code,), since=since, until=now)
     with session_scope() as session:
         snapshot = stats.Snapshot(session)
-        counts = {field: snapshot.count(wanted, "day", field) for field in SPLITS}
+        chosen = tuple(each.log_type for each in once_each(count_codes(snapshot, wanted)))
+        counts = {field: snapshot.count(replace(wanted, log_type=chosen), "day", field) for field in SPLITS}
     by_day: Counter[datetime] = Counter()
     for each in counts["to_country"]:
-        by_day[each.at] += each.count
-    splits = [_split(code, field, counts[field]) for field in SPLITS]
-    return History(_draw(viewer, code, since, until, by_day), by_day.total(), [split for split in splits if split.rows])
+        by_day[max(each.at, since)] += each.count
+    href = partial(link, "/logs", log_type=chosen, error_code=code)
+    axis = Axis(
+        stats.bucket_starts(since, now, "day"),
+        now,
+        viewer.zone,
+        lambda first, last: href(since=first, until=last),
+        lambda at: f"{at:%a} {at.day} {at:%b}",
+    )
+    splits = [_split(field, counts[field], partial(href, since=since, until=now)) for field in SPLITS]
+    return History(
+        _draw(code, axis, by_day),
+        by_day.total(),
+        href(since=since, until=now),
+        [split for split in splits if split.rows],
+    )
 
 
-def _split(code: int, field: stats.StatsField, counts: Sequence[stats.Count]) -> Split:
+def _split(field: stats.StatsField, counts: Sequence[stats.Count], href: Callable[..., str]) -> Split:
     found: Counter[str] = Counter()
     for each in counts:
         found[str(each.value or "")] += each.count
     rows = [
-        (value, number, link("/logs", **{f"{field}_": value}, error_code=code, since=f"{HISTORY_DAYS}d"))
+        (value, number, href(**{f"{field}_": value}))
         for value, number in found.most_common()
         if value not in ("", stats.OTHER)
     ]
     return Split(SPLITS[field], rows[:MAX_ROWS])
 
 
-def _draw(viewer: Viewer, code: int, since: datetime, until: datetime, by_day: Mapping[datetime, int]) -> Figure:
-    starts = [since + number * DAY for number in range(HISTORY_DAYS)]
-    values = [by_day.get(at, 0) for at in starts]
-    axis = Axis(
-        starts,
-        until,
-        viewer.zone,
-        lambda first, last: link("/logs", error_code=code, since=first, until=last),
-        lambda at: f"{at:%a} {at.day} {at:%b}",
-    )
+def _draw(code: int, axis: Axis, by_day: Mapping[datetime, int]) -> Figure:
+    values = [by_day.get(at, 0) for at in axis.starts]
     caption = f"{sum(values):,} logs in {HISTORY_DAYS} days."
     series = [Series("logs", values, "bars-bad", "bad")]
     return figure.draw(f"Logs with error {code}", caption, axis, series, Style())

@@ -53,6 +53,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         progress = setup.first_steps(session)
         session.expunge_all()
     traffic = request.app.state.traffic.get(span)
+    unwatched, unwatched_until = request.app.state.unwatched.get()
     health: Health = request.app.state.health.check()
     sent = sum(traffic.messages.values())
     context = {
@@ -84,9 +85,9 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "worst_share": max((failed / total for _, total, failed in traffic.countries), default=0) or 1,
         "outbound": OUTBOUND[LogType.MESSAGE],
         "no_value": NONE,
-        "unwatched": [(item, describe(item.error_code)) for item in request.app.state.unwatched.get()],
+        "unwatched": [(item, describe(item.error_code)) for item in unwatched],
         "nouns": PLURALS,
-        "unwatched_since": f"{SHOWN_SPAN.days}d",
+        "unwatched_span": {"since": unwatched_until - SHOWN_SPAN, "until": unwatched_until},
     }
     return render(request, viewer, "overview.html", context)
 
