@@ -74,6 +74,7 @@ LISTS = ("filters.direction", "filters.level", "group_by", "schedule.days")
 """Fields that may have several values."""
 LABELS = {
     "name": "Name",
+    "enabled": "Switched on",
     "description": "Description",
     "log_type": "Kind of log",
     "filters.direction": "Direction",

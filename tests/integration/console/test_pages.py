@@ -274,6 +274,13 @@ async def test_settings_show_no_secret(browser: Browser, name: str) -> None:
     assert re.search(r">(set|not set)<", shown)
 
 
+async def test_settings_say_which_are_defaults(browser: Browser) -> None:
+    await browser.sign_in()
+    page = (await browser.get("/settings")).text
+    assert re.search(r"<code>RETENTION_DAYS</code><bdi>\d+</bdi><span[^>]*>default<", page)
+    assert "<code>SECRET_KEY</code><bdi>set</bdi></li>" in page
+
+
 async def test_accounts_show_how_far_they_were_read(browser: Browser, api: Api) -> None:
     sid = "AC" + "1" * 32
     made = await api.post("/api/accounts", json={"sid": sid, "auth_token": "t" * 32, "friendly_name": "Production <b>"})

@@ -40,7 +40,10 @@ def show_health(request: Request, viewer: SignedIn) -> Response:
 def show_settings(request: Request, viewer: SignedIn) -> Response:
     """Show the viewer's choices and the settings of the server. A secret is `set` or `not set`."""
     settings = settings_of(request)
-    rows = [(name.upper(), _shown(getattr(settings, name))) for name in type(settings).model_fields]
+    rows = [
+        (name.upper(), _shown(getattr(settings, name)), name in settings.model_fields_set)
+        for name in type(settings).model_fields
+    ]
     context = {
         "section": "settings",
         "settings": sorted(rows),
