@@ -8,6 +8,8 @@ from app.api.console.rendering import TEMPLATES
 MAX_BYTES = {"console.css": (35_000, 8_000), "console.js": (12_000, 4_000)}
 """Most bytes of a file, and of what a browser loads of it."""
 CODE = FOLDER.parent
+INBOX = CODE.parents[2] / "scripts" / "inbox" / "pages"
+"""Pages that borrow the style sheet."""
 
 
 def test_the_style_sheet_and_the_script_are_small() -> None:
@@ -33,6 +35,14 @@ def test_each_class_of_the_style_sheet_is_used_by_a_page() -> None:
 def test_each_custom_property_is_declared_and_used() -> None:
     css = (FOLDER / "console.css").read_text()
     assert set(re.findall(r"(--[\w-]+):", css)) == set(re.findall(r"var\((--[\w-]+)\)", css))
+
+
+def test_the_inbox_uses_only_properties_that_the_style_sheet_declares() -> None:
+    declared = set(re.findall(r"(--[\w-]+):", (FOLDER / "console.css").read_text()))
+    pages = "".join(path.read_text() for path in INBOX.glob("*.html"))
+    used = set(re.findall(r"var\((--[\w-]+)\)", pages))
+    assert used
+    assert used <= declared
 
 
 def test_a_squeezed_style_sheet_keeps_its_declarations() -> None:
