@@ -128,7 +128,7 @@ def setup(
 
 def _ask() -> setups.Wanted:
     if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody can be asked here: give --pack, --mail or --slack")
+        raise typer.BadParameter("there is no terminal to ask: give --pack, --mail or --slack")
     names = ", ".join(pack.name for pack in packs.list_packs())
     chosen = _prompt(
         f"Rule packs, by commas ({names})", lambda said: setups.Wanted(packs=_items(said)), setups.DEFAULT_PACK
@@ -247,7 +247,7 @@ def backfill(
     try:
         failed = _show_progress(requested)
     except KeyboardInterrupt:
-        sys.exit(_fail("interrupted: what is read is kept, and the next polls go on with the rest", 130))
+        sys.exit(_fail("interrupted: what is read is kept, and the next polls continue", 130))
     for error in failed:
         _print_line(f"failed: {error}")
     if failed:
@@ -335,7 +335,7 @@ def _preview_lines(preview: dict[str, Any], since: str) -> Iterator[str]:
     """Describe what a preview found, and what it could not judge."""
     silenced = sum(alert["silenced"] for alert in preview["alerts"])
     alerts = f"{len(preview['alerts'])} alerts" + (f", {silenced} of them silenced" if silenced else "")
-    yield f"{preview['population']:,} logs looked at, {preview['matches']:,} matches, {alerts}"
+    yield f"{preview['population']:,} logs in the population, {preview['matches']:,} matches, {alerts}"
     if preview["known_since"] and datetime.fromisoformat(preview["known_since"]) > datetime.fromisoformat(since):
         yield f"logs from {preview['known_since']}: what was before is not judged; `backfill` reads further back"
     if preview["windows"] and preview["windows"]["too_small"]:
@@ -440,7 +440,9 @@ def connect_twilio(
         if dry_run:
             return
         if not sys.stdin.isatty():
-            raise typer.BadParameter("nobody can be asked here: --yes makes these changes, --dry-run only shows them")
+            raise typer.BadParameter(
+                "there is no terminal to ask: --yes makes these changes, --dry-run only shows them"
+            )
         typer.confirm("Change this at Twilio?", abort=True)
     for line in work(account, get_settings(), dry_run=dry_run):
         _print_line(line)
@@ -510,7 +512,7 @@ def erase(
     """Remove a phone number, and the texts to and from it, from everything but the audit. It cannot be undone."""
     if not yes:
         if not sys.stdin.isatty():
-            raise typer.BadParameter("nobody can be asked here: --yes erases it")
+            raise typer.BadParameter("there is no terminal to ask: --yes erases it")
         typer.confirm("Erase it, with all texts to and from it?", abort=True)
     changed = erasure.erase(number, get_settings(), BY, utc_now())
     for table, count in sorted(changed.items()):

@@ -86,7 +86,7 @@ ALERTS_WITHHELD = Instrument(
 )
 ESCALATIONS = Instrument(
     "giftpulse_escalations_total",
-    "Firings told to actions that wait, one for each alert.",
+    "Firings sent to escalating actions, one for each alert.",
     ("action_type",),
 )
 DELIVERIES_BUNDLED = Instrument(
@@ -243,7 +243,7 @@ def _seen(session: Session) -> dict[str, bool]:
 def _up(components: Mapping[str, bool]) -> Metric:
     family = GaugeMetricFamily(
         "giftpulse_up",
-        "1 where a component is seen to work; 0 where it is not, or could not be looked at.",
+        "1 if a component works; 0 if it does not, or could not be checked.",
         labels=["component"],
     )
     for name, up in sorted(components.items()):
@@ -292,10 +292,10 @@ def _gauges(session: Session) -> Iterator[Metric]:
             " FROM deliveries WHERE status = 'pending'"
         )
     ).one()
-    yield GaugeMetricFamily("giftpulse_deliveries_pending", "Deliveries still owed.", value=number)
+    yield GaugeMetricFamily("giftpulse_deliveries_pending", "Pending deliveries.", value=number)
     yield GaugeMetricFamily(
         "giftpulse_oldest_pending_delivery_seconds",
-        "Age of the oldest delivery still owed; 0 where none is.",
+        "Age of the oldest pending delivery; 0 without any.",
         value=max(float(age), 0.0),
     )
 

@@ -155,7 +155,7 @@ def _url_error(url: str) -> str | None:
     if len(url) > MAX_URL_LENGTH or not url.isprintable():
         return f"must have at most {MAX_URL_LENGTH} characters, and none that cannot be seen"
     if HIDDEN in url:
-        return "is masked, and is none of the stored ones"
+        return "is masked, but matches no stored one"
     return None
 
 
@@ -248,6 +248,6 @@ def _explain(answer: JsonObject) -> SendError:
         return SendError("the service did not answer in time", permanent=False)
     if isinstance(status, int):
         permanent = 300 <= status < 500 and status not in RETRIED_STATUSES
-        advice = "check the action's URL" if permanent else "it may take it later"
+        advice = "check the action's URL" if permanent else "it may accept it later"
         return SendError(f"the service answered {status}: {advice}", permanent=permanent, status_code=status)
-    return SendError("the service could not be reached, or did not take it", permanent=False)
+    return SendError("the service could not be reached, or did not accept it", permanent=False)

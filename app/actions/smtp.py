@@ -189,7 +189,7 @@ def _explain(error: Exception, step: str, secrets: Sequence[str]) -> SendError:
     code, reply = _reply(error)
     if code is not None:
         permanent = 500 <= code < 600
-        message = f"the mail server {refused} with {code}: " + (advice if permanent else "it may take it later")
+        message = f"the mail server {refused} with {code}: " + (advice if permanent else "it may accept it later")
         return SendError(message, permanent=permanent, status_code=code, response=_clean_reply(reply, secrets))
     if isinstance(error, TimeoutError | aiosmtplib.SMTPTimeoutError):
         return SendError(f"the mail server did not answer in time ({step})", permanent=False)

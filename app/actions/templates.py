@@ -295,7 +295,7 @@ def _compile(source: str, environment: _Environment) -> Template:
     if len(source) > MAX_SOURCE_LENGTH:
         raise UnusableTemplate(f"must have at most {MAX_SOURCE_LENGTH} characters")
     if any(unicodedata.category(each) in ("Cc", "Cs", "Cf") and each not in "\n\r\t\u200d" for each in source):
-        raise UnusableTemplate("must hold no control characters, halves of characters, or marks of direction")
+        raise UnusableTemplate("must not contain control characters, halves of characters, or marks of direction")
     try:
         tree = environment.parse(source)
         _check(tree)

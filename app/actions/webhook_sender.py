@@ -147,7 +147,7 @@ def _meaning(status: int) -> str:
     if status == 410:
         return "it is gone, so the action is disabled"
     if _is_transient(status):
-        return "it may take it later"
+        return "it may accept it later"
     return "it refuses the request, so check the action's config"
 
 

@@ -169,7 +169,7 @@ def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], 
             for stream in streams:
                 yield _stream(sid, stream, reader, clock())
             if reader.uses_next_password:
-                detail = "the auth token is refused, next_auth_token is taken: make it the auth token"
+                detail = "the auth token is refused, next_auth_token is accepted: make it the auth token"
                 yield Finding("note", f"account {sid}", detail)
     except TwilioError as error:
         yield Finding("wrong", f"account {sid}", str(error))
@@ -195,7 +195,7 @@ def _clock(sid: str, reader: TwilioReader, clock: Callable[[], datetime]) -> Fin
     except TwilioRefused:
         detail = "the clocks agree; this credential may not read the account's own record, so its status stays unknown"
         return Finding("note", f"account {sid}", detail)
-    return Finding("ok", f"account {sid}", "the credential is taken, the clocks agree")
+    return Finding("ok", f"account {sid}", "the credentials are accepted, the clocks agree")
 
 
 def _stream(sid: str, stream: Stream, reader: TwilioReader, now: datetime) -> Finding:

@@ -136,7 +136,7 @@ def _refuse_if_named(values: Values) -> None:
     with session_scope() as session:
         named = session.scalars(text(NAMED), values).all()
     if named:
-        raise Conflict(f"it is named by {', '.join(named)}: take it out there first, then erase it")
+        raise Conflict(f"it is named by {', '.join(named)}: remove it there first, then erase it")
 
 
 def _days() -> Iterator[tuple[datetime, datetime]]:

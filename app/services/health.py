@@ -138,9 +138,7 @@ def _workers(session: Session, _: Settings, now: datetime) -> Check:
         detail = "no tick of beat reached a worker for a minute: see whether both run and reach the broker"
         return Check("degraded", detail)
     if since := change_consumers.evaluation_behind_since(session, now):
-        return Check(
-            "degraded", f"logs wait since {rfc3339(since)} to be taken through the rules: see the workers' log"
-        )
+        return Check("degraded", f"logs wait since {rfc3339(since)} to be evaluated: see the workers' log")
     return Check("ok", "a worker and beat are at work")
 
 
@@ -199,7 +197,7 @@ def send_heartbeat(settings: Settings, now: datetime) -> bool:
     except SQLAlchemyError:
         well = claimed = False
     if not well:
-        log.warning("no heartbeat is sent while something is wrong; GET /api/health tells what")
+        log.warning("no heartbeat is sent while something is wrong; GET /api/health says what")
     if not claimed:
         return False
     try:
@@ -210,5 +208,5 @@ def send_heartbeat(settings: Settings, now: datetime) -> bool:
         log.warning("the heartbeat could not be sent; see HEARTBEAT_URL", error=type(error).__name__)
         return False
     if not answer.is_success:
-        log.warning("the heartbeat was not taken; see HEARTBEAT_URL", status_code=answer.status_code)
+        log.warning("the heartbeat was not accepted; see HEARTBEAT_URL", status_code=answer.status_code)
     return answer.is_success

@@ -35,7 +35,7 @@ def check_keys(session: Session, keys: Sequence[str]) -> None:
     if opened and not any(opened):
         raise ConfigError(
             f"SECRET_KEY opens none of the {len(opened)} stored secrets: list the key they were stored under as well;"
-            " if it is lost, give the actions and accounts their secrets anew, by the API"
+            " if it is lost, set the secrets of actions and accounts again, through the API"
         )
 
 

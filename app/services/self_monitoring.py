@@ -163,9 +163,7 @@ def _set_aside(session: Session, now: datetime) -> Iterator[Problem]:
 def _evaluation_behind(session: Session, now: datetime) -> Iterator[Problem]:
     """Find out whether changes wait that should long have been evaluated."""
     if since := change_consumers.evaluation_behind_since(session, now):
-        yield Problem(
-            EVALUATION_BEHIND, {}, "logs wait to be taken through the rules: see the log of the workers", since
-        )
+        yield Problem(EVALUATION_BEHIND, {}, "logs wait to be evaluated: see the log of the workers", since)
 
 
 def _failing_rules(session: Session, now: datetime) -> Iterator[Problem]:

@@ -57,7 +57,7 @@ def run_all(steps: Iterable[Callable[[], int]]) -> int:
         except Exception as error:
             if is_transient(error) or is_conflict(error):
                 raise
-            log.exception("a step failed; those after it go on")
+            log.exception("a step failed; the others continue")
             failed = failed or error
     if failed is not None:
         raise failed

@@ -197,7 +197,7 @@ def test_the_doctor_finds_all_well(run: Run, simulator: Simulator) -> None:
     assert "ok worker and beat" in out
     for log_type in ("calls", "messages", "errors"):
         assert f"ok {log_type} of {simulator.account.sid}: can be read" in out
-    assert f"ok account {simulator.account.sid}: the credential is taken, the clocks agree" in out
+    assert f"ok account {simulator.account.sid}: the credentials are accepted, the clocks agree" in out
     assert "note mail: SMTP_HOST is not set" in out
     assert "wrong public address: http://localhost:8000 does not answer" in out
     assert code == 1
@@ -230,13 +230,13 @@ def test_the_doctor_knows_what_a_key_may_read_and_what_is_missing(
     run("poll")
     with session_scope() as session:
         calls, _, errors = session.scalars(select(Stream).order_by(Stream.id))
-        session.add(CoverageGap(stream_id=calls.id, since=now, until=now, reason="Twilio tells no more", noted_at=now))
+        session.add(CoverageGap(stream_id=calls.id, since=now, until=now, reason="Twilio lists no more", noted_at=now))
         errors.unavailable, errors.unavailable_reason = True, "it needs a key of its own"
     _, out, _ = run("doctor")
     assert f"note account {sid}: the clocks agree; this credential may not read" in out
     assert f"ok messages of {sid}: can be read" in out
     assert f"note errors of {sid}: it needs a key of its own" in out
-    assert re.search(rf"note calls of {sid}: missing from .* to .*: Twilio tells no more", out)
+    assert re.search(rf"note calls of {sid}: missing from .* to .*: Twilio lists no more", out)
     assert f"note callbacks of {sid}: no auth token is known" in out
 
 
@@ -266,7 +266,7 @@ def test_a_rule_is_previewed_as_a_table_and_a_plot(run: Run, simulator: Simulato
     file.write_text("{name: Undelivered, log_type: message, pattern_type: status, pattern_value: undelivered}")
     code, out, err = run("preview", str(file), "--since", "1d")
     assert (code, err) == (0, "")
-    assert "1 logs looked at, 1 matches, 1 alerts" in out
+    assert "1 logs in the population, 1 matches, 1 alerts" in out
     assert "█" in out
     assert "Resolves an hour after the last match." in " ".join(out.split())
     assert "alerts by" not in out

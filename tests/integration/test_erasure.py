@@ -158,7 +158,7 @@ def test_tallies_stay_under_one_pseudonym(feed: Feed) -> None:
 
 def test_a_rule_or_silence_that_names_it_is_left_to_people(feed: Feed) -> None:
     make_rule(name="Watch one", filters={"to": [NUMBER]})
-    with pytest.raises(Conflict, match="the rule Watch one: take it out there first"):
+    with pytest.raises(Conflict, match="the rule Watch one: remove it there first"):
         erase()
     with session_scope() as session:
         session.execute(text("DELETE FROM rules"))

@@ -162,7 +162,10 @@ def test_without_an_action_nobody_is_told(feed: Feed) -> None:
     rule_id = make_rule()
     fail_at(feed, 1)
     found = explained(60, rule_id)
-    assert (passed(found)["told"], detail(found, StepName.TOLD)) == (False, "No enabled action took its notification.")
+    assert (passed(found)["told"], detail(found, StepName.TOLD)) == (
+        False,
+        "No enabled action wanted its notification.",
+    )
 
 
 def test_the_next_escalation_is_shown(feed: Feed) -> None:
@@ -172,7 +175,7 @@ def test_the_next_escalation_is_shown(feed: Feed) -> None:
     found = explained(60, rule_id)
     assert passed(found)["told"] is None
     told = detail(found, StepName.TOLD)
-    assert told.startswith("It is told later, if nobody acknowledges it: the webhook action to hooks.example.com at ")
+    assert told.startswith("It escalates if nobody acknowledges it: the webhook action to hooks.example.com at ")
     assert told.endswith("at 23 Nov 2026, 06:40:00 UTC.")
 
 
@@ -217,7 +220,7 @@ def test_explaining_an_acknowledgement_and_a_cooldown(feed: Feed) -> None:
     fail_at(feed, 11)
     found = explained(660, rule_id)
     assert (found.verdict, passed(found)["cooldown"]) == (Verdict.ALERTED, None)
-    assert "it is told at 23 Nov 2026, 07:10:00 UTC" in detail(found, StepName.COOLDOWN)
+    assert "this one notifies at 23 Nov 2026, 07:10:00 UTC" in detail(found, StepName.COOLDOWN)
 
 
 def test_explaining_a_rule_that_was_edited_or_disabled(feed: Feed) -> None:
@@ -327,7 +330,7 @@ def test_an_alert_about_something_old(feed: Feed) -> None:
     fail_at(feed, 1, arriving=60 * 30)
     found = explained(60, rule_id, 60 * 31)
     assert (found.verdict, passed(found)["late"], passed(found)["told"]) == (Verdict.ALERTED, False, False)
-    assert "too late to tell" in detail(found, StepName.LATE)
+    assert "too late to notify" in detail(found, StepName.LATE)
 
 
 def test_a_group_beyond_the_most_that_are_counted_apart(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def steps_of(found: FirstSteps, smtp_host: str | None) -> list[Step]:
         *([mail] if needs_mail else []),
         Step(
             "Push from Twilio",
-            "Twilio tells within seconds." if found.is_pushed else "Learn of failures within seconds, not minutes.",
+            "Twilio reports within seconds." if found.is_pushed else "Learn of failures within seconds, not minutes.",
             found.is_pushed,
             command="python -m app twilio connect",
         ),
@@ -64,6 +64,8 @@ def _telling(found: FirstSteps) -> Step:
     if found.is_notified:
         detail = texts.count(found.actions, "action is on", "actions are on")
     else:
-        detail = "Nothing has arrived anywhere yet: send a test." if found.actions else "Nobody is told of an alert."
+        detail = (
+            "Nothing has arrived anywhere yet: send a test." if found.actions else "Nobody is notified of an alert."
+        )
     to, button = ("/actions", "Send a test") if found.actions else ("/actions/new", "Add an action")
-    return Step("Somebody is told", detail, found.is_notified, to, button)
+    return Step("Somebody is notified", detail, found.is_notified, to, button)

@@ -13,7 +13,7 @@ WORDS = {
     DeliveryStatus.PENDING: "is pending",
     DeliveryStatus.SUCCEEDED: "succeeded",
     DeliveryStatus.FAILED: "failed",
-    DeliveryStatus.FOLDED: "is told in a digest",
+    DeliveryStatus.FOLDED: "is in a digest",
 }
 HOLDS = {
     HoldReason.SILENCE: "a silence",
@@ -27,19 +27,18 @@ def steps(alert: Alert, sent: Sequence[Delivery], later: Sequence[Escalation]) -
     what = "is resolved" if alert.status == AlertStatus.RESOLVED else f"is {alert.status}"
     yield Step(StepName.ALERT, True, f"It counts towards the alert {alert.id}, which {what}: {alert.summary}.")
     yield from _held_back(alert)
-    yield _told(alert, [each for each in sent if each.type == NotificationType.FIRING], later)
+    yield _escalation_or_delivery(alert, [each for each in sent if each.type == NotificationType.FIRING], later)
 
 
 def _held_back(alert: Alert) -> Iterator[Step]:
     if alert.late:
-        detail = (
-            f"It began at {moment(alert.started_at)} and was recorded at {moment(alert.recorded_at)}: too late to tell."
-        )
+        began, recorded = moment(alert.started_at), moment(alert.recorded_at)
+        detail = f"It began at {began} and was recorded at {recorded}: too late to notify."
         yield Step(StepName.LATE, alert.firing_notified_at is not None, detail)
     if alert.silenced:
-        told = alert.firing_notified_at is not None
-        detail = "A silence holds its updates back: that it fires was told before." if told else ""
-        yield Step(StepName.SILENCE, told, detail or "A silence holds its notifications back.")
+        was_notified = alert.firing_notified_at is not None
+        detail = "A silence holds its updates back: its firing was notified before." if was_notified else ""
+        yield Step(StepName.SILENCE, was_notified, detail or "A silence holds its notifications back.")
     if alert.suppressed_by is not None:
         detail = f"The open alert {alert.suppressed_by} explains it, so nobody is notified of it."
         yield Step(StepName.DEPENDENCY, False, detail)
@@ -47,9 +46,8 @@ def _held_back(alert: Alert) -> Iterator[Step]:
         detail = f"{alert.acknowledged_by} acknowledged it at {moment(alert.acknowledged_at)}: no updates from then on."
         yield Step(StepName.ACKNOWLEDGED, alert.firing_notified_at is not None, detail)
     if alert.firing_notified_at is None and alert.notify_at is not None and alert.status == AlertStatus.FIRING:
-        detail = (
-            f"An alert of its group was told shortly before: it is told at {moment(alert.notify_at)} if it still fires."
-        )
+        notifies = f"this one notifies at {moment(alert.notify_at)} if it still fires"
+        detail = f"An alert of its group notified shortly before: {notifies}."
         yield Step(StepName.COOLDOWN, None, detail)
 
 
@@ -58,14 +56,14 @@ def _became(delivery: Delivery) -> str:
     return held or WORDS[DeliveryStatus(delivery.status)]
 
 
-def _told(alert: Alert, firings: Sequence[Delivery], later: Sequence[Escalation]) -> Step:
+def _escalation_or_delivery(alert: Alert, firings: Sequence[Delivery], later: Sequence[Escalation]) -> Step:
     waiting = first_of([f"{each.name} at {moment(each.at)}" for each in later])
     if later and not firings:
-        return Step(StepName.TOLD, None, f"It is told later, if nobody acknowledges it: {waiting}.")
+        return Step(StepName.TOLD, None, f"It escalates if nobody acknowledges it: {waiting}.")
     if alert.firing_notified_at is None:
         return Step(StepName.TOLD, False, "Nobody was notified that it fires.")
     if not firings:
-        return Step(StepName.TOLD, False, "No enabled action took its notification.")
+        return Step(StepName.TOLD, False, "No enabled action wanted its notification.")
     how = first_of([f"to {each.recipient} {_became(each)}" for each in firings])
     statuses = {each.status for each in firings}
     passed = True if statuses & {*FINE} else (None if DeliveryStatus.PENDING in statuses else False)

@@ -67,7 +67,7 @@ def connect(account_sid: str | None, settings: Settings, *, dry_run: bool = Fals
         else:
             yield _make_sink(reader, events)
     error = f"{settings.public_base_url}/webhooks/twilio/error{RETRIES}"
-    yield f"by hand, in Twilio's Console (Monitor, Errors, Webhook): {error}"
+    yield f"manually, in Twilio's Console (Monitor, Errors, Webhook): {error}"
 
 
 def disconnect(account_sid: str | None, settings: Settings, *, dry_run: bool = False) -> Iterator[str]:
@@ -89,7 +89,7 @@ def disconnect(account_sid: str | None, settings: Settings, *, dry_run: bool = F
             if not dry_run:
                 reader.change("DELETE", f"{reader.events_url}/v1/Sinks/{sid}", None)
             yield f"event sink {sid}: {done} removed"
-    yield "by hand, in Twilio's Console (Monitor, Errors, Webhook): remove the address of this server"
+    yield "manually, in Twilio's Console (Monitor, Errors, Webhook): remove the address of this server"
 
 
 def _open(account_sid: str | None, settings: Settings) -> TwilioReader:
@@ -121,7 +121,7 @@ def _set_status_callback(
         return f"{_resource_name(resource)}: its status callback leads here already"
     if present:
         name = _resource_name(resource)
-        return f"{name}: left alone, its status callback leads elsewhere; to change it by hand: {address}"
+        return f"{name}: left alone, its status callback leads elsewhere; to change it manually: {address}"
     if dry_run:
         return f"{_resource_name(resource)}: its status callback is empty and would lead to {address}"
     reader.change("POST", url, {"StatusCallback": address})

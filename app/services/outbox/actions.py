@@ -65,9 +65,9 @@ def _parse(body: object) -> ActionBody:
     except ValidationError as error:
         raise InvalidInput.from_validation(error) from None
     if len(set(parsed.notify_on)) != len(parsed.notify_on):
-        raise InvalidInput([FieldError("notify_on", "must not name one thing twice")])
+        raise InvalidInput([FieldError("notify_on", "must not contain a value twice")])
     if parsed.after_minutes and "firing" not in parsed.notify_on:
-        raise InvalidInput([FieldError("notify_on", "must hold firing where after_minutes is more than 0")])
+        raise InvalidInput([FieldError("notify_on", "must contain firing if after_minutes is more than 0")])
     return parsed
 
 

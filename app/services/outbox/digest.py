@@ -95,7 +95,7 @@ def _make_isolated(session: Session, action: Action, settings: Settings, now: da
     except SQLAlchemyError:
         raise
     except Exception:
-        log.exception("the digest of an action cannot be made; what it is to tell of waits", action_id=str(action.id))
+        log.exception("the digest of an action failed; its notifications wait", action_id=str(action.id))
         return 0
 
 

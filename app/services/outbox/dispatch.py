@@ -103,7 +103,7 @@ class _DeliveryLoop:
         except Exception as error:
             if not self._running or not is_transient(error):
                 raise
-            log.warning("could not claim deliveries; what is under way goes on", error=type(error).__name__)
+            log.warning("could not claim deliveries; sends in flight continue", error=type(error).__name__)
             return []
 
     def _claim(self) -> list[Claim]:
@@ -174,7 +174,9 @@ async def _attempt(each: Claim, sender: Sender | None, settings: Settings) -> At
     if not each.action.enabled and each.delivery.type != NotificationType.TEST:
         return ended(AttemptOutcome.FAILED, claims.DISABLED)
     if sender is None:
-        return ended(AttemptOutcome.FAILED, "this version of GiftPulse knows no such kind of action: write it anew")
+        return ended(
+            AttemptOutcome.FAILED, "this version of GiftPulse does not know this type of action: save the action again"
+        )
     if each.delivery.action_type != each.action.action_type:
         return ended(AttemptOutcome.FAILED, cancellation.OTHER_KIND)
     if (
@@ -197,7 +199,7 @@ async def _attempt(each: Claim, sender: Sender | None, settings: Settings) -> At
     except Undecryptable as error:
         return ended(AttemptOutcome.FAILED, str(error))
     except Exception as error:  # one broken sender must not stop the others of its batch
-        log.exception("a sender failed in a way of its own", action_type=each.action.action_type)
+        log.exception("a sender failed unexpectedly", action_type=each.action.action_type)
         return ended(AttemptOutcome.RETRY, f"the sender failed: {type(error).__name__}", counts_for_breaker=True)
     duration_ms = int((time.monotonic() - began) * 1000)
     return AttemptResult(AttemptOutcome.SUCCEEDED, duration_ms, receipt.status_code, receipt.response)

@@ -199,7 +199,7 @@ class _Deliveries:
         try:
             new_rows = self._make(target, notification, notice, finding)
         except Exception:
-            log.exception("what an action is to tell cannot be made", action_id=str(target.action.id))
+            log.exception("the deliveries of an action could not be created", action_id=str(target.action.id))
             return
         self.rows += new_rows
         if new_rows and new_rows[0]["bundle_until"] is None:

@@ -44,7 +44,7 @@ def config_of(action: Action, settings: Settings) -> JsonObject:
     except (ValueError, LookupError, TypeError, AttributeError):
         usable = {}
     if not usable:
-        raise UnreadableAction("what is stored of the action cannot be read: write it anew")
+        raise UnreadableAction("the stored config of the action is unreadable: save the action again")
     return usable
 
 

@@ -64,13 +64,13 @@ def _storable(text: str) -> str:
 
 def _visible(text: str) -> str:
     if not text.strip():
-        raise refuse("must hold more than spaces")
+        raise refuse("must contain more than spaces")
     return text
 
 
 def _distinct(values: list[_Value]) -> list[_Value]:
     if len(set(values)) != len(values):
-        raise refuse("must not name one thing twice")
+        raise refuse("must not contain a value twice")
     return values
 
 

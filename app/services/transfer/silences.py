@@ -65,9 +65,9 @@ class Silences:
         errors = [FieldError(str(name)[:50], "is not known here") for name in entry if name not in self.fields]
         group, reason = entry.get("group", {}), entry.get("reason", "")
         if not isinstance(group, dict) or not set(group) <= set(GROUP_FIELDS):
-            errors.append(FieldError("group", "must hold only fields that rules group by"))
+            errors.append(FieldError("group", "must contain only fields that rules group by"))
         elif not all(value is None or type(value) in (str, int) for value in group.values()):
-            errors.append(FieldError("group", "must hold texts, whole numbers and null"))
+            errors.append(FieldError("group", "must contain texts, whole numbers and null"))
         if not isinstance(reason, str) or len(reason) > definition.MAX_TEXT_LENGTH:
             errors.append(FieldError("reason", f"must be a text of at most {definition.MAX_TEXT_LENGTH} characters"))
         message = "must be a time with its offset, such as 2026-11-23T06:09:00Z"

@@ -80,9 +80,9 @@ DIALLING = Advice("Check the number and the countries that voice geographic perm
 GEO = Advice("Allow the country under geographic permissions, or stop sending there.", "customer")
 ENDPOINT = Advice("Check the SIP endpoint: is it registered, reachable and allowed?", "customer")
 SENDER = Advice("Check that the sender belongs to this account and can reach the destination.", "customer")
-WAIT = Advice("Nothing to mend on your side: watch Twilio's status page, and send again later.", "twilio")
+WAIT = Advice("Nothing to fix on your side: watch Twilio's status page, and send again later.", "twilio")
 CHANNEL = Advice("Check the recipient, the template and the 24-hour window of the channel.", "customer")
-SINK = Advice("Your Event Streams sink refuses events: mend it, for these events are lost.", "customer")
+SINK = Advice("Your Event Streams sink rejects events: fix it, because these events are lost.", "customer")
 LIMIT = Advice("Ask for a higher limit, or send fewer requests at once.", "customer")
 PARAMETERS = Advice("Check the parameters of the request that your code sent.", "customer")
 

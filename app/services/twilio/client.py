@@ -269,7 +269,8 @@ class TwilioReader:
             return answer
         self._client, self.uses_next_password = client, True
         log.warning(
-            "the auth token is refused, next_auth_token is taken: make it the auth token", account_sid=self._account_sid
+            "the auth token is refused, next_auth_token is accepted: make it the auth token",
+            account_sid=self._account_sid,
         )
         return second
 

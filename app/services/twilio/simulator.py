@@ -23,7 +23,7 @@ def begin(settings: Settings, incident: str) -> None:
     Raises: Conflict if it is not watched, or does not do it.
     """
     if not is_watched(settings) or incident not in INCIDENTS:
-        raise Conflict("only the bundled simulator can be told to make trouble, and this is not one of its incidents")
+        raise Conflict("only the bundled simulator can start incidents, and this is not one of its incidents")
     url = f"{settings.twilio_api_base_url}/_simulator/scenarios/{incident}"
     try:
         with httpx.Client(timeout=TIMEOUT_SECONDS, trust_env=False) as client:

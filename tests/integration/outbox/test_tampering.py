@@ -48,7 +48,7 @@ def test_unreadable_actions_do_not_stop_other_notifications(outbox: Outbox, rece
         assert outbox.delivery(deliveries[action]).status == "failed", name
         [attempt] = outbox.attempts(deliveries[action])
         assert (attempt.outcome, attempt.response) == ("failed", None), name
-        assert "write it anew" in (attempt.error or "") or "SECRET_KEY" in (attempt.error or ""), name
+        assert "save the action again" in (attempt.error or "") or "SECRET_KEY" in (attempt.error or ""), name
     assert len(receiver.requests) == 2
 
 

@@ -70,7 +70,7 @@ def test_a_resolve_says_how_long_it_lasted_who_ended_it_and_what_they_noted() ->
         "left_out_accounts": ["AC1", "AC2"],
     }
     said = dict(list_details(replace(RESOLVED, alert=RESOLVED.alert | ended)))
-    assert said["Resolved"] == "25 Nov 2026, 04:00:09 UTC, resolved by hand"
+    assert said["Resolved"] == "25 Nov 2026, 04:00:09 UTC, resolved manually"
     assert said["Lasted"] == "1 day 1 hour"
     assert said["Resolved by"] == "bob"
     assert said["Note"] == "the carrier mended it"

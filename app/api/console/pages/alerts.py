@@ -368,7 +368,7 @@ def unacknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Pos
             )
     except Conflict:
         return _too_late(request, alert_id)
-    return redirect(request, f"/alerts/{alert_id}", Flash("This alert is firing again, and reminders go on."))
+    return redirect(request, f"/alerts/{alert_id}", Flash("This alert is firing again, and reminders continue."))
 
 
 @router.post("/alerts/{alert_id}/notes")
@@ -415,4 +415,4 @@ def silence(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFor
         )
         shown = silences.to_json(session, [made], now)[0]
         AuditedChange(session, viewer.principal, f"silence:{made.id}").record("silence.create", shown)
-    return redirect(request, f"/alerts/{alert_id}", Flash("Nobody is told about this until the silence ends."))
+    return redirect(request, f"/alerts/{alert_id}", Flash("Nobody is notified of this until the silence ends."))

@@ -151,7 +151,7 @@ def create_rule(request: Request, viewer: Writer, form: PostedForm) -> Response:
             name = rule.name
     except InvalidInput as error:
         return _page(request, viewer, typed, None, errors=rule_form.errors_of(typed, error.errors), status=422)
-    return redirect(request, "/rules", Flash(f"“{name}” is saved. It looks at what changes from now on."))
+    return redirect(request, "/rules", Flash(f"“{name}” is saved. It evaluates changes from now on."))
 
 
 @router.post("/rules/{rule_id}")

@@ -104,7 +104,7 @@ def install_pack(request: Request, viewer: Writer, name: PackName, form: PostedF
         for rule in made:
             AuditedChange(session, viewer.principal, f"rule:{rule.id}").record("rule.create", rule_json(rule))
         count = len(made)
-    text = f"{texts.count(count, 'rule is', 'rules are')} installed. What changes from now on is looked at."
+    text = f"{texts.count(count, 'rule is', 'rules are')} installed. They evaluate changes from now on."
     return redirect(request, "/rules", Flash(text))
 
 

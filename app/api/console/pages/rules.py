@@ -92,7 +92,7 @@ def _is_stale(rule: Rule, now: datetime) -> bool:
 def enable_rule(request: Request, viewer: Writer, rule_id: RuleId) -> Response:
     """Switch a rule on."""
     name = _switch(request, viewer, rule_id, enabled=True)
-    return redirect(request, "/rules", Flash(f"“{name}” is on. It looks at what changes from now on."))
+    return redirect(request, "/rules", Flash(f"“{name}” is on. It evaluates changes from now on."))
 
 
 @router.post("/rules/{rule_id}/disable")
