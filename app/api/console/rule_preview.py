@@ -37,7 +37,6 @@ PATIENCE_SECONDS = 15.0
 KEEP_SECONDS = 60.0
 MAX_KEPT = 50
 MAX_LISTED = 10
-GLANCE_BARS = 40
 REPLACED_FIELDS = {"name": "preview", "description": ""}
 """What a preview takes for fields that it does not depend on: a nameless rule can be tried."""
 
@@ -158,7 +157,7 @@ def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> 
         population=found["population"],
         noun=PLURALS[rule.log_type],
         plot=_draw(viewer, rule, found, span, starts, judged, values, measure),
-        glance=paths.spark(_condense(values), measure.limit),
+        glance=paths.spark(paths.condense(values), measure.limit),
         listed=alerts,
         judged_from=judged[0] if judged[0] and judged[0] - starts[0] > timedelta(minutes=5) else None,
         is_judged=judged[0] is not None,
@@ -189,12 +188,6 @@ def _time(text: str) -> datetime:
 
 def _times(text: str | None) -> datetime | None:
     return None if text is None else _time(text)
-
-
-def _condense(values: Sequence[float | None]) -> list[float]:
-    """Return fewer bars, each as high as the highest of those that it stands for."""
-    step = -(-len(values) // GLANCE_BARS)
-    return [max(value or 0 for value in values[start : start + step]) for start in range(0, len(values), step)]
 
 
 def _values(rule: RuleDefinition, found: JsonObject, starts: Sequence[datetime]) -> tuple[Measure, list[float | None]]:

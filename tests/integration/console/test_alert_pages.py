@@ -53,6 +53,20 @@ async def test_the_overview_of_an_empty_system_says_so(browser: Browser) -> None
     assert "Nothing is watched yet" in page
 
 
+async def test_an_open_alert_of_the_overview_is_drawn_over_time(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    each = {"pattern_type": "error_code", "pattern_value": "30003", "condition": {"type": "each"}}
+    await api.post("/api/rules", json=RULE | each)
+    feed, now = Feed(utc_now() - timedelta(days=1)), cut_to_second(utc_now())
+    feed.complete(now)
+    feed.store([log(number, now + timedelta(seconds=1)) for number in range(3)], now)
+    evaluate(now + timedelta(seconds=2))
+    make_alert(severity="info", summary="Without logs")
+    page = (await browser.get("/")).text
+    rows = page.partition('class="alerts"')[2].partition("</ul>")[0].split("<li")
+    assert [('class="spark"' in row) for row in rows if "alerts/" in row] == [True, False]
+
+
 async def test_open_alerts_are_listed_worst_first(browser: Browser) -> None:
     await browser.sign_in()
     now = utc_now()

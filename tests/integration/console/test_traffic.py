@@ -40,6 +40,30 @@ async def test_a_week_ago_that_was_not_read_is_no_figure(browser: Browser, feed:
     assert "a week ago" not in page
 
 
+@pytest.mark.usefixtures("cold_caches")
+async def test_where_more_fails_than_usual_is_marked_and_codes_are_drawn_over_time(
+    browser: Browser, database: str
+) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=60))
+    times = [now - timedelta(days=2)] * 40 + [now - timedelta(hours=2)] * 20
+    failed = {*range(4), *range(40, 50)}
+    feed.store(
+        [log(each, at, to_country="GB", **({} if each in failed else GOOD)) for each, at in enumerate(times)], now
+    )
+    await browser.sign_in()
+    feed.complete(now, now - 3 * WEEK)
+    page = unescape((await browser.get("/")).text)
+    row = next(each for each in page.split("<tr>") if "to_country=GB" in each)
+    assert '<td class="num bad strong">50%</td><td class="num soft">10%</td>' in row
+    code = next(each for each in page.split("<tr>") if "/error-codes/30003" in each)
+    assert 'class="spark"' in code
+    feed.complete(now, now - timedelta(days=3))
+    page = (await browser.get("/")).text
+    row = next(each for each in page.split("<tr>") if "to_country=GB" in each)
+    assert '<td class="num soft">10%</td>' not in row, "the week before was not read whole"
+
+
 def figures(page: str) -> list[int]:
     """The large figures of the overview that are counts: messages and calls."""
     return [int(each.replace(",", "")) for each in re.findall(r'<p class="figure">([0-9,]+) ', page)]
@@ -80,7 +104,7 @@ async def test_where_it_fails_counts_what_was_sent_and_knows_numbers_of_no_count
     feed.store([log(20 + number, at, to="+88299123456", to_country=None, **GOOD) for number in range(3)], now)
     await browser.sign_in()
     table = (await browser.get("/")).text.partition('id="where-h"')[2].partition("</table>")[0]
-    cells = re.findall(r'<td class="num">([^<]*)</td>', table)
+    cells = re.findall(r'<td class="num(?: bad strong)?">([^<]*)</td>', table)
     assert cells == ["2", "100%", "3", "0%"]
     assert "no country" in table
     for link, count in zip(re.findall(r'href="([^"]+)"', table), (2, 3), strict=True):

@@ -8,7 +8,7 @@ from fastapi import Request, Response
 
 from app.api.console import first_steps, texts
 from app.api.console.access import AnyScope, SignedIn, Viewer, Writer
-from app.api.console.plots import figure
+from app.api.console.plots import figure, paths
 from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
@@ -30,11 +30,13 @@ from app.services.twilio.error_codes import ErrorCode, describe
 from app.services.twilio.read_advice import advise
 from app.services.unwatched import SHOWN_SPAN
 from app.utils.calendar_edges import to_zone
+from app.utils.clock import utc_now
 
 router = make_router()
 SETUP_CARD = "set-up"
 MAX_ALERTS = 8
 DEFAULT_RANGE = "24h"
+SPARK_BARS = 24
 FAULT_TONES = {"customer": "bad", "carrier": "warn", "twilio": "info"}
 
 
@@ -49,6 +51,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
             search.count_open(session),
             search.last_end(session),
         )
+        counts = search.count_over_time(session, alerts, utc_now(), SPARK_BARS)
         hidden = console_state.is_hidden(session, viewer.session.key_id, SETUP_CARD)
         progress = setup.first_steps(session)
         session.expunge_all()
@@ -64,6 +67,7 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "steps": [] if hidden else first_steps.left(progress, settings_of(request)),
         "progress": progress,
         "alerts": alerts,
+        "trends": {alert_id: paths.spark(each, 1)._replace(limit=None) for alert_id, each in counts.items()},
         "more_alerts": max(0, opened.total - len(alerts)),
         "ended_at": ended_at,
         "span": span,
@@ -80,9 +84,9 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "messages": _outcomes(viewer, traffic, RANGES[span], LogType.MESSAGE),
         "calls": _outcomes(viewer, traffic, RANGES[span], LogType.CALL),
         "delivered": _delivered(viewer, traffic, RANGES[span]),
-        "codes": [_code_row(code, logs) for code, logs in traffic.codes],
+        "codes": [_code_row(code, logs, by_time) for code, logs, by_time in traffic.codes],
         "countries": traffic.countries,
-        "worst_share": max((failed / total for _, total, failed in traffic.countries), default=0) or 1,
+        "worst_share": max((each for row in traffic.countries for each in (row.share, row.usual or 0)), default=0) or 1,
         "outbound": OUTBOUND[LogType.MESSAGE],
         "no_value": NONE,
         "unwatched": [(item, describe(item.error_code)) for item in unwatched],
@@ -194,9 +198,10 @@ class CodeRow:
     tone: str
     fault: str
     logs: int
+    spark: paths.Spark
 
 
-def _code_row(code: Code, logs: int) -> CodeRow:
+def _code_row(code: Code, logs: int, by_time: Sequence[int]) -> CodeRow:
     meaning = describe(code.error_code)
     tone, fault = FAULT_TONES.get(meaning.fault, ""), texts.fault(meaning.fault)
-    return CodeRow(meaning, code.log_type, tone, fault, logs)
+    return CodeRow(meaning, code.log_type, tone, fault, logs, paths.spark(paths.condense(by_time)))

@@ -7,6 +7,7 @@ PLANE = 1000
 GAP = 0.22
 """The gap between two bars, as a share of a bucket."""
 SPARK_UNITS, SPARK_HEIGHT = 4, 24
+SPARK_BARS = 40
 SPARK_MIN_TOP = 5
 """Keeps bars of one or two low."""
 
@@ -55,6 +56,12 @@ class Spark(NamedTuple):
     """Path of the bars at or over it."""
     limit: float | None
     """Height of the limit line, from the top."""
+
+
+def condense(values: Sequence[float | None]) -> list[float]:
+    """Return at most `SPARK_BARS` bars, each as high as the highest of those that it stands for."""
+    step = -(-len(values) // SPARK_BARS)
+    return [max(value or 0 for value in values[start : start + step]) for start in range(0, len(values), step)]
 
 
 def spark(values: Sequence[float], limit: float | None = None) -> Spark:
