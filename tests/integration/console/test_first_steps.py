@@ -31,7 +31,13 @@ async def test_the_card_ticks_itself_and_goes_when_all_is_done(
     await browser.sign_in()
     shown = card((await browser.get("/")).text)
     assert "0 of 5" in shown
-    for words in ("No account is watched", "No rule is on", "Nobody is told", "SMTP_HOST is not set", "twilio connect"):
+    for words in (
+        "No account is watched",
+        "No rule is on",
+        "Nobody is notified",
+        "SMTP_HOST is not set",
+        "twilio connect",
+    ):
         assert words in shown
     await api.post("/api/accounts", json={"sid": SID, "auth_token": "t" * 32})
     await api.post("/api/rules", json=RULE)
