@@ -1,8 +1,8 @@
-"""Which tests one worker runs in one go: those of a file whose tests share processes that are dear to start."""
+"""Which tests one worker runs in one go: those of a file that share processes which are dear to start, or ports."""
 
 from xdist.scheduler import LoadScopeScheduling
 
-IN_ONE_GO = ("test_main_story.py", "test_poolers.py", "acceptance/test_callbacks.py", "test_living.py")
+IN_ONE_GO = ("test_start.py", "test_main_story.py", "test_poolers.py", "acceptance/test_callbacks.py", "test_living.py")
 
 
 class SharedProcesses(LoadScopeScheduling):  # type: ignore[misc]  # it ships no types
