@@ -79,7 +79,10 @@ def read_filters(
     while True:
         try:
             query = model.model_validate(usable)
-            break
+            if not _ends_before_it_begins(query):
+                break
+            errors["until"] = "ends the span before it begins"
+            usable.pop("until")
         except ValidationError as error:
             for item in error.errors(include_input=False, include_url=False):
                 name = str(item["loc"][0]) if item["loc"] else next(iter(usable))
@@ -90,6 +93,11 @@ def read_filters(
         for name, value in given.items()
     ]
     return Filters(query, chips, f"{path}?{urlencode(given)}" if given else path, path, given)
+
+
+def _ends_before_it_begins(query: BaseModel) -> bool:
+    since, until = (getattr(query, name, None) for name in ("since", "until"))
+    return since is not None and until is not None and until <= since
 
 
 def _resolve(name: str, value: str, now: datetime) -> Any:

@@ -106,6 +106,14 @@ async def test_an_invalid_filter_is_reported_and_the_others_apply(browser: Brows
     assert "FAILED" not in link_named(page, "CSV")
 
 
+async def test_a_span_that_ends_before_it_begins_is_said(browser: Browser) -> None:
+    feed()
+    await browser.sign_in()
+    page = (await browser.get("/logs?since=24h&until=2020-01-01T00:00:00Z")).text
+    assert "ends the span before it begins" in page
+    assert f'href="/logs/{SID}"' in page, "the other filters apply"
+
+
 async def test_nothing_found_offers_to_drop_a_filter(browser: Browser) -> None:
     feed()
     await browser.sign_in()
