@@ -36,11 +36,21 @@ MAX_DELIVERIES = 8
 MAX_TESTED = 100
 LATELY = timedelta(days=7)
 KINDS = {
-    ActionType.EMAIL: ("mail", "Mail", "to one or more addresses"),
-    ActionType.WEBHOOK: ("hook", "Webhook", "a request to an address: your own, Slack, Teams, PagerDuty and others"),
-    ActionType.APPRISE: ("send", "Apprise", "more than a hundred services, by the URL that the Apprise library knows"),
+    ActionType.EMAIL: ("mail", "Mail", "to one or more addresses", "Mail"),
+    ActionType.WEBHOOK: (
+        "hook",
+        "Webhook",
+        "a request to an address: your own, Slack, Teams, PagerDuty and others",
+        "Slack, Teams, webhook",
+    ),
+    ActionType.APPRISE: (
+        "send",
+        "Apprise",
+        "more than a hundred services, by the URL that the Apprise library knows",
+        "Others",
+    ),
 }
-"""Icon, name and description."""
+"""Icon, name, description, and the words for choosing it."""
 FORMATS = {
     "standard": "Signed JSON",
     "slack": "Slack",
