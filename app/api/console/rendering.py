@@ -265,6 +265,12 @@ def _answer(request: Request, text: str, status: int) -> Response:
     return Response(content, status, headers, "text/html; charset=utf-8")
 
 
+def allow_frames(answer: Response) -> Response:
+    """Let a page show other pages of this server in frames."""
+    answer.headers["Content-Security-Policy"] = f"{POLICY}; frame-src 'self'"
+    return answer
+
+
 def redirect(request: Request, path: str, flash: Flash | None = None) -> Response:
     """Respond to a form with 303, so that the browser loads the page with the result."""
     answer = Response(status_code=303, headers={**HEADERS, "Location": path})

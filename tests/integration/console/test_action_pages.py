@@ -112,6 +112,38 @@ async def test_a_test_shows_in_place_what_came_of_it(browser: Browser, api: Api)
     assert "It did not arrive" not in (await browser.get(f"/actions/{action['id']}?tested=never")).text
 
 
+async def test_a_test_of_a_mail_shows_the_mail_in_a_frame_that_runs_nothing(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await browser.submit("/actions", **MAIL | {"subject": "<script>{{ alert.summary }}"})
+    action = await only_action(api)
+    assert "<iframe" not in (await browser.get(f"/actions/{action['id']}")).text
+    answer = await browser.submit(f"/actions/{action['id']}/test")
+    page = await browser.get(answer.headers["location"].partition("#")[0])
+    assert "SMTP_HOST" in page.text
+    assert "&lt;script&gt;This is a test" in page.text
+    (frame,) = re.findall(r'<iframe src="([^"]+)" [^>]* sandbox ', page.text)
+    assert "; frame-src 'self'" in page.headers["content-security-policy"]
+    assert "frame-src" not in (await browser.get("/actions")).headers["content-security-policy"]
+    mail = await browser.get(frame)
+    assert "<h1" in mail.text
+    assert "3 messages undelivered to GB" in mail.text
+    assert mail.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert mail.headers["x-frame-options"] == "SAMEORIGIN"
+    (delivery, _) = (await api.get("/api/deliveries")).json()["items"]
+    assert "<iframe" in (await browser.get(f"/deliveries/{delivery['id']}")).text
+
+
+async def test_only_a_mail_has_a_picture_of_itself(browser: Browser, api: Api) -> None:
+    await browser.sign_in()
+    await browser.submit("/actions", **WEBHOOK, url="https://nowhere.invalid/in")
+    action = await only_action(api)
+    await browser.submit(f"/actions/{action['id']}/test")
+    (delivery,) = (await api.get("/api/deliveries")).json()["items"]
+    assert (await browser.get(f"/deliveries/{delivery['id']}/mail")).status_code == 404
+    await browser.post("/sign-out", data={"csrf": await browser.csrf()})
+    assert leads_to(await browser.get(f"/deliveries/{delivery['id']}/mail")) == "/sign-in"
+
+
 async def test_an_action_that_was_disabled_says_why_and_is_enabled_again(browser: Browser, api: Api) -> None:
     await browser.sign_in()
     await browser.submit("/actions", **MAIL)

@@ -12,7 +12,7 @@ from app.api.audited_change import AuditedChange
 from app.api.console import action_form
 from app.api.console.access import Admin, PostedForm, SignedIn, Viewer, need_scope
 from app.api.console.filters import neighbours
-from app.api.console.rendering import Flash, link, redirect, render
+from app.api.console.rendering import Flash, allow_frames, link, redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import settings_of
 from app.api.lists import read_position
@@ -261,7 +261,7 @@ def _form_page(request: Request, viewer: SignedIn, action: Action | None, shown:
         "labels": action_form.LABELS,
         "updated_at": rfc3339(action.updated_at) if action else "",
     }
-    return render(request, viewer, "action.html", context, status)
+    return allow_frames(render(request, viewer, "action.html", context, status))
 
 
 def _last_deliveries(session: Any, action_id: UUID) -> list[Delivery]:

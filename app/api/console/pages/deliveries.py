@@ -4,14 +4,14 @@ from datetime import datetime, timedelta
 from typing import Annotated, NamedTuple
 from uuid import UUID
 
-from fastapi import Path, Request, Response
+from fastapi import Depends, Path, Request, Response
 from sqlalchemy.orm import Session
 
 from app.api.audited_change import AuditedChange
-from app.api.console.access import PostedForm, SignedIn, Writer
+from app.api.console.access import PostedForm, SignedIn, Writer, viewer
 from app.api.console.chip_names import name_chips
 from app.api.console.filters import neighbours, read_filters
-from app.api.console.rendering import Flash, link, redirect, render
+from app.api.console.rendering import Flash, allow_frames, link, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.texts import count
 from app.api.deps import parse, settings_of
@@ -19,7 +19,8 @@ from app.api.lists import read_position
 from app.api.schemas.deliveries import DeliveryFilters, RetryBody
 from app.config import Settings
 from app.database import session_scope
-from app.enums import HoldReason, Scope
+from app.enums import ActionType, HoldReason, Scope
+from app.errors import NotFound
 from app.models import Action
 from app.services.outbox import actions, deliveries, retry
 from app.services.serializers import delivery_json
@@ -37,6 +38,11 @@ HOLD_TEXTS = {
     HoldReason.SILENCE: "its alert was silenced",
     HoldReason.ACKNOWLEDGEMENT: "its alert was acknowledged",
     HoldReason.DEPENDENCY: "another open alert explained its alert",
+}
+MAIL_HEADERS = {
+    # A mail contains texts of strangers: it runs nothing, loads nothing, and cannot lead the page around it elsewhere.
+    "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'",
+    "X-Frame-Options": "SAMEORIGIN",
 }
 MAX_ACTIONS = 1000
 RETRIED_SPANS = {"1h": "an hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
@@ -123,7 +129,19 @@ def show_delivery(request: Request, viewer: SignedIn, delivery_id: DeliveryId) -
         session.expunge_all()
     held_by = HOLD_TEXTS[HoldReason(delivery.held_by)] if delivery.held_by else ""
     context = {"section": "deliveries", "delivery": delivery, "attempts": attempts, "held_by": held_by}
-    return render(request, viewer, "delivery.html", context)
+    return allow_frames(render(request, viewer, "delivery.html", context))
+
+
+@router.get("/deliveries/{delivery_id}/mail", dependencies=[Depends(viewer)])
+def show_mail(delivery_id: DeliveryId) -> Response:
+    """Show a mail as its receiver sees it, for a frame of a page."""
+    with session_scope() as session:
+        delivery = deliveries.get(session, delivery_id)
+        if delivery.action_type != ActionType.EMAIL:
+            raise NotFound(f"delivery {delivery_id} is no mail")
+        content = delivery.content
+    media_type, part = ("text/html", "html") if "html" in content else ("text/plain", "text")
+    return Response(content[part], headers=MAIL_HEADERS, media_type=media_type)
 
 
 @router.post("/deliveries/{delivery_id}/retry")
