@@ -69,6 +69,10 @@ class PatternType(StrEnum):
     """The CEL expression over the log is true."""
 
 
+MEANING_FIELDS = ("log_type", "filters", "pattern_type", "pattern_value", "condition", "group_by", "schedule")
+"""Fields that define what a rule does: editing one restarts it."""
+
+
 class AlertStatus(StrEnum):
     """The state of an alert."""
 

@@ -73,6 +73,11 @@ def list_entries(session: Session, wanted: AuditFilter, position: Position | Non
     return read_page(session, query, SORT_KEY, position, limit)
 
 
+def history(session: Session, target: str) -> Sequence[AuditEntry]:
+    """List the changes of one object, the oldest first."""
+    return session.scalars(select(AuditEntry).where(AuditEntry.target == target).order_by(AuditEntry.id)).all()
+
+
 def find_deletion(session: Session, target: str) -> AuditEntry | None:
     """Return the entry of an object's deletion; None if nobody deleted it."""
     kind = target.partition(":")[0]

@@ -64,7 +64,7 @@ def draw_alert(viewer: Viewer, alert: Alert, series: AlertSeries, sent: Sequence
         spans,
         marks,
     )
-    return AlertPlot(title, about, drawn)
+    return AlertPlot(title, f"{about}, by the rule as it was then" if series.is_of_past_rule else about, drawn)
 
 
 def _measured(rule: RuleDefinition, points: Sequence[SeriesPoint]) -> str:

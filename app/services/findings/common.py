@@ -31,12 +31,10 @@ MAX_SECONDS = 5
 MIN_SPAN_OF_HOURS = timedelta(hours=4)
 """In a shorter span no finding is made of the hour."""
 OTHER_GROUP = "__other__"
-RULE_DELETED = "The rule of this alert was deleted, so it is not known which other logs it looked at."
-RULE_CHANGED = "The rule of this alert was edited or disabled since, so it is not known which other logs it looked at."
 WITHOUT_RULE = {
     NoRule.BUILT_IN: "This alert is about GiftPulse itself: it has no logs.",
-    NoRule.DELETED: RULE_DELETED,
-    NoRule.CHANGED: RULE_CHANGED,
+    NoRule.DELETED: "The rule of this alert was deleted, and the audit does not say which other logs it looked at.",
+    NoRule.CHANGED: "The rule of this alert was edited since, and the audit does not say which other logs it looked at.",
 }
 TOO_LONG = "This alert lasts so long, with so many logs, that comparing them takes too long."
 NO_TEXTS = "Message texts are not stored, so links and first words are left out."

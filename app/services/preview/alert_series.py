@@ -38,8 +38,8 @@ FILTERABLE = ("account_sid", "direction", "from", "to", "to_country", "messaging
 """Fields of a group that filters of a rule can ask for."""
 WITHOUT_RULE = {
     NoRule.BUILT_IN: "This alert is about GiftPulse itself: nothing was counted for it.",
-    NoRule.DELETED: "The rule of this alert was deleted, so it is not known what it counted.",
-    NoRule.CHANGED: "The rule of this alert was edited or disabled since, so it is not known what it counted.",
+    NoRule.DELETED: "The rule of this alert was deleted, and the audit does not say how it was.",
+    NoRule.CHANGED: "The rule of this alert was edited since, and the audit does not say how it was.",
 }
 OTHER_GROUP = "This alert stands for all groups beyond the first 500; what they came to cannot be counted again."
 TOO_MANY = "There are too many logs to count them again for this alert."
@@ -70,6 +70,8 @@ class AlertSeries:
     rule: RuleDefinition | None = None
     detail: str | None = None
     """Why there are no points."""
+    is_of_past_rule: bool = False
+    """The rule was edited or deleted since: this is what it counted as it was then."""
 
 
 def series_json(series: AlertSeries) -> JsonObject:
@@ -92,11 +94,12 @@ def read_series(
         row = rule_of_alert(session, alert.id, alert.rule_id)
     except RuleUnknown as error:
         return AlertSeries(None, detail=WITHOUT_RULE[error.reason])
-    rule, parsed = to_rule(row), definition.from_row(row)
+    rule, parsed, is_past = to_rule(row), definition.from_row(row), row not in session
     if rule.group_by and alert.group == other_group(rule):
         return AlertSeries(rule.condition.limit, rule=parsed, detail=OTHER_GROUP)
     try:
-        return _measure(session, alert, rule, parsed, settings, now, Deadline(seconds))
+        measured = _measure(session, alert, rule, parsed, settings, now, Deadline(seconds))
+        return replace(measured, is_of_past_rule=is_past)
     except InvalidInput:
         return AlertSeries(rule.condition.limit, rule=parsed, detail=TOO_MANY)
 

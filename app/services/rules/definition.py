@@ -16,7 +16,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from app.enums import PatternType, Severity
+from app.enums import MEANING_FIELDS, PatternType, Severity
 from app.errors import FieldError, InvalidInput
 from app.services.rules.conditions.each import Each
 from app.services.rules.conditions.registry import CONDITION_TYPES, ConditionField
@@ -31,8 +31,6 @@ MAX_WAIT_MINUTES = 525_600
 MAX_TEXT_LENGTH = 10_000
 MAX_LIST_LENGTH = 1_000
 MAX_DEPENDENCIES = 100
-MEANING_FIELDS = ("log_type", "filters", "pattern_type", "pattern_value", "condition", "group_by", "schedule")
-"""Fields that define what a rule does: editing one restarts it."""
 HEALTH_FIELDS = (
     "first_judged_at",
     "judged_until",

@@ -9,10 +9,11 @@ from sqlalchemy import select
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Delivery
-from app.services import rule_admin
+from app.services import audit, rule_admin
 from app.services.alerts import silences
 from app.services.alerts.recurrence import Validity
 from app.services.outbox import actions
+from app.services.serializers import rule_json
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 
@@ -34,6 +35,24 @@ def change_rule(rule_id: UUID, at: float = 5, **fields: Any) -> None:
         rule = rule_admin.patch(session, rule_id, fields, get_settings(), minutes(at))
         if rule.epoch != before:
             rule.started_at = minutes(at)
+
+
+def edit_rule(rule_id: UUID, at: float, **fields: Any) -> None:
+    """Edit a rule as a person does: the audit keeps how it was."""
+    with session_scope() as session:
+        before = rule_json(rule_admin.get(session, rule_id))
+    change_rule(rule_id, at, **fields)
+    with session_scope() as session:
+        after = rule_json(rule_admin.get(session, rule_id))
+        audit.record(session, "ann", "rule.update", f"rule:{rule_id}", before, after, minutes(at))
+
+
+def delete_rule(rule_id: UUID, at: float) -> None:
+    """Delete a rule as a person does."""
+    with session_scope() as session:
+        before = rule_json(rule_admin.get(session, rule_id, lock=True))
+        audit.record(session, "ann", "rule.delete", f"rule:{rule_id}", before, None, minutes(at))
+        rule_admin.delete(session, rule_id, get_settings(), minutes(at))
 
 
 def make_action(**fields: Any) -> UUID:

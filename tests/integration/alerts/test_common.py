@@ -14,11 +14,12 @@ from app.models import Alert, Delivery
 from app.services import rule_admin
 from app.services.findings import common, notices
 from app.services.findings.common import ComparedAlert, InCommon, find_common
+from app.services.findings.rule_of_alert import NoRule
 from app.services.logs.types import NormalizedLog
 from tests.conftest import forget
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
-from tests.integration.alerts.stories import change_rule, make_action, make_rule, only_alert
+from tests.integration.alerts.stories import change_rule, delete_rule, edit_rule, make_action, make_rule, only_alert
 
 GOOD = {"status": "delivered", "error_code": None}
 
@@ -156,10 +157,21 @@ def test_a_rule_that_is_gone_or_another_one_now_is_said(feed: Feed) -> None:
     change_rule(rule_id, description="only words")
     assert found(alert).detail is None
     change_rule(rule_id, filters={"to_country": ["US"]})
-    assert found(alert).detail == common.RULE_CHANGED
+    assert found(alert).detail == common.WITHOUT_RULE[NoRule.CHANGED]
     with session_scope() as session:
         rule_admin.delete(session, rule_id, get_settings(), minutes(40))
-    assert found(alert).detail == common.RULE_DELETED
+    assert found(alert).detail == common.WITHOUT_RULE[NoRule.DELETED]
+
+
+def test_the_finding_outlives_an_edit_of_the_rule_and_its_deletion(feed: Feed) -> None:
+    rule_id = make_rule()
+    alert = bad_link(feed)
+    before = found(alert)
+    assert before.finding
+    edit_rule(rule_id, 40, filters={"to_country": ["US"]})
+    assert found(alert) == before
+    delete_rule(rule_id, 41)
+    assert found(alert) == before
 
 
 def test_a_slow_comparison_is_aborted_and_the_transaction_continues(feed: Feed) -> None:

@@ -21,7 +21,15 @@ from app.services.preview import alert_series, log_reader
 from app.services.preview.alert_series import AlertSeries, SeriesPoint, read_series
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
-from tests.integration.alerts.stories import change_rule, fail_at, make_rule, only_alert, pass_time
+from tests.integration.alerts.stories import (
+    change_rule,
+    delete_rule,
+    edit_rule,
+    fail_at,
+    make_rule,
+    only_alert,
+    pass_time,
+)
 from tests.integration.console.statements import count_statements
 from tests.profiles import examples
 
@@ -123,6 +131,30 @@ def test_why_there_is_no_series_is_said(feed: Feed, monkeypatch: pytest.MonkeyPa
     assert series_of(alert, 46).detail == alert_series.WITHOUT_RULE[NoRule.DELETED]
     alert.rule_id = None
     assert series_of(alert, 46).detail == alert_series.WITHOUT_RULE[NoRule.BUILT_IN]
+
+
+def test_an_alert_keeps_its_series_when_its_rule_is_edited_and_deleted(feed: Feed) -> None:
+    rule_id = make_rule(condition=THRESHOLD, filters={"to_country": ["GB"]})
+    edit_rule(rule_id, 20, filters={}, name="Another name")
+    fail_at(feed, 40, 41, 42)
+    pass_time(feed, 43)
+    edit_rule(rule_id, 43, description="less noisy soon")
+    before = series_of(only_alert(), 43)
+    edit_rule(rule_id, 43, condition=THRESHOLD | {"count": 50}, severity="info")
+    after = series_of(only_alert(), 60)
+    assert (before.is_of_past_rule, after.is_of_past_rule) == (False, True)
+    assert (after.limit, after.points) == (3.0, before.points)
+    assert min(by_minute(after)) == 21, "the rule had restarted at 20"
+    delete_rule(rule_id, 61)
+    assert series_of(only_alert(), 62) == after
+
+
+def test_an_alert_about_silence_keeps_its_series_too(feed: Feed) -> None:
+    rule_id = make_rule(condition={"type": "no_data", "window_minutes": 5})
+    pass_time(feed, 8)
+    edit_rule(rule_id, 9, condition={"type": "no_data", "window_minutes": 60})
+    series = series_of(only_alert(), 10)
+    assert (series.is_of_past_rule, by_minute(series)[8].value) == (True, 0)
 
 
 def test_an_alert_of_all_other_groups_cannot_be_counted_again(feed: Feed) -> None:
