@@ -228,4 +228,6 @@ def summaries(session: Session, held: Mapping[UUID, Sequence[str]]) -> dict[str,
 def alerts_held_by(session: Session, silence: Silence) -> Sequence[Alert]:
     """List the open alerts that a silence would match while active, newest first."""
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.started_at.desc(), Alert.id.desc())
+    if silence.rule_id is not None:
+        query = query.where(Alert.rule_id == silence.rule_id)
     return [alert for alert in session.scalars(query) if _covers(silence, alert.rule_id, alert.group)]

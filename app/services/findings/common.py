@@ -34,7 +34,7 @@ OTHER_GROUP = "__other__"
 WITHOUT_RULE = {
     NoRule.BUILT_IN: "This alert is about GiftPulse itself: it has no logs.",
     NoRule.DELETED: "The rule of this alert was deleted, and the audit does not say which other logs it looked at.",
-    NoRule.CHANGED: "The rule of this alert was edited since, and the audit does not say which other logs it looked at.",
+    NoRule.CHANGED: "The rule of this alert was edited, and the audit does not say which other logs it looked at.",
 }
 TOO_LONG = "This alert lasts so long, with so many logs, that comparing them takes too long."
 NO_TEXTS = "Message texts are not stored, so links and first words are left out."

@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from markupsafe import escape
@@ -10,7 +11,7 @@ from sqlalchemy import text
 
 from app.database import session_scope
 from app.models import Alert
-from app.utils.clock import cut_to_second, utc_now
+from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
@@ -338,6 +339,47 @@ async def test_a_pasted_note_loses_what_turns_the_writing(browser: Browser) -> N
     await browser.sign_in()
     await browser.submit(f"/alerts/{alert_id}/notes", note="\u202ereversed\u202c \u2067here\u2069")
     assert "Maria noted</bdi></a>: <bdi>reversed here</bdi>" in (await browser.get(f"/alerts/{alert_id}")).text
+
+
+async def test_before_a_silence_is_made_the_alerts_that_it_would_hold_are_named(browser: Browser, api: Api) -> None:
+    rule = UUID((await api.post("/api/rules", json=RULE)).json()["id"])
+    alert_id = make_alert(rule_id=rule)
+    make_alert(rule_id=rule, summary="The same group, a sender more", group={"to_country": "GB", "from": "+1"})
+    make_alert(rule_id=rule, summary="Another group", group={"to_country": "US"})
+    make_alert(summary="Another rule")
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    menu = page.partition("Tell nobody about this group")[2].partition("</form>")[0]
+    assert "It holds this alert and 1 other" in menu
+    assert "The same group, a sender more" in menu
+    assert "the whole rule, not only this group: 3 open alerts" in menu
+    assert "Another" not in menu
+
+
+async def test_a_silence_of_an_alert_without_a_rule_says_how_much_it_holds(browser: Browser, api: Api) -> None:
+    of_account, of_nothing = make_alert(group={"account_sid": "AC1"}), make_alert(group={})
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{of_account}")).text
+    assert "Tell nobody about every alert of this group, of any rule" in page
+    assert "the whole rule" not in page
+    assert "Tell nobody about anything" in (await browser.get(f"/alerts/{of_nothing}")).text
+    await browser.submit(f"/alerts/{of_account}/silence", **{"for": "1h", "whole_rule": "1"})
+    made = (await api.get("/api/silences")).json()["items"][0]
+    assert made["group"] == {"account_sid": "AC1"}, "never everything by a field that was not offered"
+
+
+async def test_a_silence_lasts_until_a_chosen_time(browser: Browser, api: Api) -> None:
+    alert_id = make_alert()
+    await browser.sign_in()
+    browser.cookies.set("zone", "Asia/Kolkata")
+    until = cut_to_second(utc_now() + timedelta(days=3)).replace(second=0)
+    typed = f"{until.astimezone(ZoneInfo('Asia/Kolkata')):%Y-%m-%dT%H:%M}"
+    await browser.submit(f"/alerts/{alert_id}/silence", **{"for": "chosen", "until": typed})
+    assert (await api.get("/api/silences")).json()["items"][0]["ends_at"] == rfc3339(until)
+    for wrong in ("", "tomorrow", "2020-01-01T00:00"):
+        await browser.submit(f"/alerts/{alert_id}/silence", **{"for": "chosen", "until": wrong})
+        assert "choose a time that is still to come" in (await browser.get(f"/alerts/{alert_id}")).text
+    assert len((await api.get("/api/silences")).json()["items"]) == 1
 
 
 async def test_a_silenced_alert_says_at_once_until_when_and_by_whom_and_it_can_be_ended(browser: Browser) -> None:

@@ -1,6 +1,6 @@
 """The pages of alerts: the list, one alert, and manual operations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 from uuid import UUID
@@ -19,6 +19,7 @@ from app.api.console.chip_names import name_chips
 from app.api.console.filters import AGES, neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
+from app.api.console.silence_menu import offer_silence
 from app.api.deps import AppSettings, parse, settings_of
 from app.api.lists import read_position
 from app.api.schemas.alerts import AlertFilters, NewNote
@@ -30,7 +31,6 @@ from app.errors import Conflict, FieldError, InvalidInput
 from app.models import Alert, AlertNote, Delivery
 from app.services import setup
 from app.services.alerts import escalation, manual, search, silences, support_text
-from app.services.alerts.recurrence import Validity
 from app.services.findings import wording
 from app.services.findings.common import ComparedAlert, InCommon, find_common
 from app.services.findings.comparison import MIN_FINDING_FACTOR
@@ -40,7 +40,6 @@ from app.services.outbox import deliveries
 from app.services.preview.alert_series import AlertSeries, read_series
 from app.services.serializers import alert_json, note_json
 from app.services.twilio.error_codes import ErrorCode, describe
-from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
 from app.utils.quantities import duration
 
@@ -55,10 +54,8 @@ TABS = {"": "open", ",".join(OPEN): "open", AlertStatus.RESOLVED: "resolved"}
 """The tab of a filter by status."""
 LABELS = {"rule_id": "rule", "account_sid": "account", "since": "from", "until": "before"}
 ACKNOWLEDGED_FOR = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "8h": timedelta(hours=8)}
-SILENCES = {"1h": timedelta(hours=1), "8h": timedelta(hours=8)}
 NOTICES = {"alert.firing": "Alert", "alert.update": "Reminder", "alert.resolved": "Resolve", "alert.digest": "Digest"}
 """The types of deliveries in the timeline."""
-MORNING, MORNING_HOUR = "morning", 9
 COMMON_SECONDS = 2
 SERIES_SECONDS = 2
 MIN_SHOWN_SHARE = 0.1
@@ -129,6 +126,7 @@ def _page(
         earlier = [] if "x-fragment" in request.headers else search.earlier(session, alert, MAX_EARLIER)
         logs = log_search.list_of_alert(session, alert_id, None, SAMPLE_LOGS).items
         held = silences.holds_on(session, alert, utc_now()) if alert.status in OPEN else []
+        silencing = offer_silence(session, viewer, alert, utc_now()) if alert.status in OPEN else None
         told_next = escalation.list_next(session, alert, settings)
         common = None if "x-fragment" in request.headers else _common(session, alert, settings)
         # Last: it leaves the session read-only.
@@ -150,7 +148,7 @@ def _page(
         "common": common,
         "rows": _common_rows(common) if common else [],
         "plot": draw_alert(viewer, alert, series, sent) if series else None,
-        "morning": _next_morning(viewer, utc_now()),
+        "silencing": silencing,
         "note": note,
         "note_error": note_error,
     }
@@ -304,13 +302,6 @@ def _sent_event(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _next_morning(viewer: Viewer, now: datetime) -> datetime:
-    """Return the next 09:00 in the viewer's zone."""
-    local = to_zone(now, viewer.zone)
-    morning = local.replace(hour=MORNING_HOUR, minute=0, second=0, microsecond=0)
-    return morning if morning > local else (morning + timedelta(days=1))
-
-
 def _change(session: Session, viewer: Viewer, alert_id: UUID) -> tuple[Alert, AuditedChange]:
     alert = search.get(session, alert_id, lock=True)
     return alert, AuditedChange(session, viewer.principal, f"alert:{alert_id}", alert_json(alert))
@@ -323,20 +314,22 @@ def _too_late(request: Request, alert_id: UUID) -> Response:
     )
 
 
-def _length(form: Form, lengths: Mapping[str, timedelta], *others: str) -> timedelta:
-    """Return for how long a person wants something.
+def _lasts(form: Form) -> timedelta | None:
+    """Return for how long a person acknowledges; None until the alert resolves.
 
     Raises: InvalidInput.
     """
-    if (length := lengths.get(form.get("for"))) is None:
-        raise InvalidInput([FieldError("for", f"must be one of {', '.join([*lengths, *others])}")])
+    if not form.get("for"):
+        return None
+    if (length := ACKNOWLEDGED_FOR.get(form.get("for"))) is None:
+        raise InvalidInput([FieldError("for", f"must be one of {', '.join(ACKNOWLEDGED_FOR)}")])
     return length
 
 
 @router.post("/alerts/{alert_id}/acknowledge")
 def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
     """Acknowledge an alert."""
-    lasts = _length(form, ACKNOWLEDGED_FOR) if form.get("for") else None
+    lasts = _lasts(form)
     try:
         with session_scope() as session:
             alert, change = _change(session, viewer, alert_id)
@@ -400,19 +393,3 @@ def resolve(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFor
     except Conflict:
         return _too_late(request, alert_id)
     return redirect(request, f"/alerts/{alert_id}", Flash("You resolved this alert."))
-
-
-@router.post("/alerts/{alert_id}/silence")
-def silence(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
-    """Silence the group of an alert, or its whole rule, for a while."""
-    now = utc_now()
-    until = _next_morning(viewer, now) if form.get("for") == MORNING else now + _length(form, SILENCES, MORNING)
-    with session_scope() as session:
-        alert = search.get(session, alert_id)
-        group = {} if form.get("whole_rule") else dict(alert.group)
-        made = silences.create(
-            session, alert.rule_id, group, Validity(now, until, None), form.get("reason"), viewer.principal.name, now
-        )
-        shown = silences.to_json(session, [made], now)[0]
-        AuditedChange(session, viewer.principal, f"silence:{made.id}").record("silence.create", shown)
-    return redirect(request, f"/alerts/{alert_id}", Flash("Nobody is notified of this until the silence ends."))

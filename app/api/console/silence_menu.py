@@ -1,0 +1,86 @@
+"""The silence that an alert's page offers: how long, and which open alerts it would hold."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from app.api.console import texts
+from app.api.console.access import Form, Viewer
+from app.errors import FieldError, InvalidInput
+from app.models import Alert, Silence
+from app.services.alerts import silences
+from app.utils.calendar_edges import to_zone
+
+LENGTHS = {"1h": timedelta(hours=1), "8h": timedelta(hours=8)}
+MORNING, MORNING_HOUR = "morning", 9
+CHOSEN = "chosen"
+"""Until a time that a person types."""
+MAX_LISTED = 4
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The silences that can be made of an alert."""
+
+    what: str
+    """What it is about, after `Tell nobody about`."""
+    others: Sequence[Alert]
+    """Further open alerts that it would hold; a few of them."""
+    more: int
+    """Those not listed."""
+    of_rule: int | None
+    """Open alerts that a silence of the whole rule would hold; None where that is no choice."""
+    morning: datetime
+    suggested: str
+    """A time tomorrow, as the field of a form writes it."""
+
+
+def offer_silence(session: Session, viewer: Viewer, alert: Alert, now: datetime) -> Offer:
+    """Find what silences of an alert would hold."""
+    widest = Silence(rule_id=alert.rule_id, group={} if alert.rule_id else alert.group)
+    open_alerts = silences.alerts_held_by(session, widest)
+    own = Silence(rule_id=alert.rule_id, group=alert.group)
+    held = [each for each in open_alerts if silences.is_silenced([own], each.rule_id, each.group)]
+    others = [each for each in held if each.id != alert.id]
+    return Offer(
+        what=_words(alert.rule_id, alert.group),
+        others=others[:MAX_LISTED],
+        more=max(0, len(others) - MAX_LISTED),
+        of_rule=len(open_alerts) if alert.rule_id and alert.group else None,
+        morning=_next_morning(viewer, now),
+        suggested=texts.local_field(now + timedelta(days=1), viewer.zone),
+    )
+
+
+def _words(rule_id: UUID | None, group: Mapping[str, Any]) -> str:
+    """Name what a silence holds. GiftPulse's own alerts have no rule: every alert of the same group is held."""
+    if rule_id is not None:
+        return "this group" if group else "this rule"
+    return "every alert of this group, of any rule" if group else "anything: every alert of every rule"
+
+
+def _next_morning(viewer: Viewer, now: datetime) -> datetime:
+    """Return the next 09:00 in the viewer's zone."""
+    local = to_zone(now, viewer.zone)
+    morning = local.replace(hour=MORNING_HOUR, minute=0, second=0, microsecond=0)
+    return morning if morning > local else (morning + timedelta(days=1))
+
+
+def read_end(form: Form, viewer: Viewer, now: datetime) -> datetime | None:
+    """Return when a silence that was asked for ends; None if the time that was typed is none, or over.
+
+    Raises: InvalidInput.
+    """
+    wanted = form.get("for")
+    if wanted == CHOSEN:
+        until = texts.read_local_field(form.get("until"), viewer.zone)
+        return until if until is not None and until > now else None
+    if wanted == MORNING:
+        return _next_morning(viewer, now)
+    if (length := LENGTHS.get(wanted)) is None:
+        raise InvalidInput([FieldError("for", f"must be one of {', '.join([*LENGTHS, MORNING, CHOSEN])}")])
+    return now + length
