@@ -123,7 +123,7 @@ def test_keys_are_made_listed_and_revoked(run: Run, database: str) -> None:
 def test_a_key_is_named_whole_on_a_narrow_terminal_and_revoked_by_its_name(
     run: Run, database: str, environment: pytest.MonkeyPatch
 ) -> None:
-    environment.setattr("app.cli.console", Console(width=80))
+    environment.setattr("app.cli.security.console", Console(width=80))
     for name in ("the dashboard of the operations team in the cellar", "twice", "twice"):
         run("keys", "make", name)
     _, out, _ = run("keys", "list")

@@ -1,0 +1,115 @@
+"""`poll`, `evaluate` and `deliver` run one stage once; `backfill` reads the past again."""
+
+import asyncio
+import sys
+import time
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy import select, update
+
+from app.cli.output import SinceOption, UntilOption, console, fail, parse_time, print_line
+from app.config import get_settings
+from app.database import session_scope
+from app.errors import NotFound
+from app.models import Account, Backfill, Stream
+from app.services.alerts.withholding import withheld
+from app.services.evaluation import pipeline
+from app.services.ingest import accounts, backfills, polling, streams
+from app.services.outbox import dispatch
+from app.services.reports import due as due_reports
+from app.utils.clock import utc_now
+
+EVALUATION_SECONDS = 3600.0
+POLL_INTERVAL_SECONDS = 0.5
+
+
+def poll() -> None:
+    """Poll every stream of every account now, due or not."""
+    settings = get_settings()
+    with session_scope() as session:
+        now = utc_now()
+        accounts.ensure_environment_account(session, settings, now)
+        session.execute(update(Stream).values(due_at=now))
+        due = streams.due(session, now)
+    for stream_id in due:
+        polling.poll(stream_id, settings)
+    with session_scope() as session:
+        states = streams.stream_statuses(session)
+    for state in states:
+        outcome = f"failed: {state.last_error}" if state.last_error else f"complete until {state.complete_until}"
+        print_line(f"{state.account_sid} {state.log_type}: {outcome}")
+    if not states:
+        print_line("No account is watched: set TWILIO_ACCOUNT_SID and its credentials.")
+    if not states or any(state.last_error for state in states):
+        raise typer.Exit(1)
+
+
+def evaluate() -> None:
+    """Evaluate all pending changes, and the conditions that depend on time."""
+    count = pipeline.evaluate_changes(get_settings(), EVALUATION_SECONDS)
+    pipeline.evaluate_time(get_settings(), utc_now(), EVALUATION_SECONDS)
+    print_line(f"{count} changes evaluated")
+
+
+def deliver() -> None:
+    """Create the reports that are due, and send every delivery that is due."""
+    due_reports.make_due(get_settings(), utc_now())
+    count = 0
+    with asyncio.Runner() as runner:
+        while sent := dispatch.deliver_due(get_settings(), runner, withheld):
+            count += sent
+    print_line(f"{count} deliveries attempted")
+
+
+def backfill(
+    since: SinceOption,
+    until: UntilOption = "0m",
+    account: Annotated[str | None, typer.Option(help="The SID of one account; default: all accounts.")] = None,
+) -> None:
+    """Read a span of the past again, without alerts. If it is interrupted, the next polls continue."""
+    settings = get_settings()
+    with session_scope() as session:
+        now = utc_now()
+        accounts.ensure_environment_account(session, settings, now)
+        query = select(Account.id).where(Account.enabled)
+        watched = session.scalars(query if account is None else query.where(Account.sid == account)).all()
+        if not watched:
+            raise NotFound("no such account is watched: set TWILIO_ACCOUNT_SID, or add it through the API")
+        span, retention = (parse_time(since, now), parse_time(until, now)), timedelta(days=settings.retention_days)
+        requested = [one.id for each in watched for one in backfills.request(session, each, *span, now, retention)]
+    try:
+        failed = _show_progress(requested)
+    except KeyboardInterrupt:
+        sys.exit(fail("interrupted: what was read is kept, and the next polls continue", 130))
+    for error in failed:
+        print_line(f"failed: {error}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _show_progress(requested: list[int]) -> list[str]:
+    """Poll, beside the workers, until everything is read; return the errors."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    count = TextColumn("{task.fields[records]:,} records read")
+    with Progress(*columns, count, TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task("Reading", total=1.0, records=0)
+        while True:
+            with session_scope() as session:
+                rows = session.scalars(select(Backfill).where(Backfill.id.in_(requested))).all()
+                done = [_share(row) for row in rows]
+                bar.update(task, completed=sum(done) / len(done), records=sum(row.records for row in rows))
+                if all(row.finished_at for row in rows):
+                    return [row.last_error for row in rows if row.last_error]
+                waiting = {row.stream_id for row in rows if row.finished_at is None}
+                session.execute(update(Stream).where(Stream.id.in_(waiting)).values(due_at=utc_now()))
+            polled = [polling.poll(stream_id, get_settings()) for stream_id in sorted(waiting)]
+            if not any(polled):
+                time.sleep(POLL_INTERVAL_SECONDS)
+
+
+def _share(row: Backfill) -> float:
+    """Return how much of a span is read, from 0 to 1."""
+    return 1.0 if row.finished_at else max(0.0, (row.read_from - row.since) / (row.until - row.since))
