@@ -342,6 +342,11 @@ def _given() -> environment.Given:
     return environment.read(names, secret, Settings.env_file, os.environ)
 
 
+def origins() -> dict[str, str]:
+    """Return where each setting that is not a default comes from, by name in upper case."""
+    return _given().origins
+
+
 def remarks() -> tuple[str, ...]:
     """List likely mistakes in the environment and `.env`, one per line, without values."""
     return _given().remarks

@@ -35,6 +35,8 @@ class Given:
 
     values: dict[str, str]
     """By name in upper case. An empty value counts as not set."""
+    origins: dict[str, str]
+    """Where each value comes from: `environment`, `.env`, or the variable that names its file."""
     remarks: tuple[str, ...]
     """Likely mistakes, one per line, without values."""
 
@@ -63,16 +65,17 @@ def read(settings: Collection[str], secret: Collection[str], file: Path | None, 
     exported = {name.upper(): value for name, value in sorted(environ.items(), reverse=True) if value}
     found = written | exported
     values = {name: found[name] for name in settings if name in found}
+    origins = {name: "environment" if name in exported else ".env" for name in values}
     for name in settings:
         if path := found.get(name + FILE):
             if name in values:
                 raise ConfigError(f"{name} and {name}{FILE} are both set: leave one of them out")
-            values[name] = _read_value(name, Path(path))
+            values[name], origins[name] = _read_value(name, Path(path)), name + FILE
     known = frozenset((*settings, *(name + FILE for name in settings)))
     remarks = [*_remarks(lines, known, secret), *_misspelt(environ, known)]
     if file is not None and lines and _others_can_read(file):
         remarks.append(".env can be read by every user of this machine: chmod 600 .env")
-    return Given(values, tuple(remarks))
+    return Given(values, origins, tuple(remarks))
 
 
 def local_settings(file: Path) -> dict[str, str]:

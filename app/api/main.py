@@ -45,7 +45,7 @@ from app.api.routes import (
     unwatched,
 )
 from app.api.security import Limiter
-from app.config import Settings, get_settings, remarks
+from app.config import Settings, get_settings, origins, remarks
 from app.database import get_engine, session_scope
 from app.errors import ConfigError
 from app.metrics import REGISTRY, DatabaseCollector
@@ -121,6 +121,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         separate_input_output_schemas=False,
     )
     app.state.settings, app.state.limiter, app.state.health = settings, Limiter(settings), health.CachedHealth(settings)
+    app.state.origins = origins()
     app.state.frame, app.state.unwatched = frame.FrameCache(), unwatched_view.UnwatchedCache()
     install_kept(app.state)
     app.state.registry = _Registry(settings)

@@ -91,6 +91,6 @@ def doctor() -> None:
     for finding in doctors.examine(get_settings(), utc_now):
         wrong += finding.result == "wrong"
         console.print(MARKS[finding.result], end=" ")
-        print_line(f"{finding.subject}: {finding.detail}")
+        print_line(f"{finding.subject}: {'. '.join(filter(None, (finding.detail, finding.next_step)))}")
     if wrong:
         raise typer.Exit(1)

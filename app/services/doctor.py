@@ -24,6 +24,7 @@ from app.errors import GiftPulseError, TwilioError, TwilioRefused
 from app.models import Account, CoverageGap, Stream
 from app.services import health, privileges, secrets, setup
 from app.services.ingest import accounts, callback_setup
+from app.services.twilio import read_advice
 from app.services.twilio.client import TwilioReader
 from app.utils.clock import rfc3339
 from app.utils.database_errors import OTHER_SCHEMA, explain
@@ -51,6 +52,8 @@ class Finding:
     """`note`: it works, but there is something to know; `wrong`: something does not work until it is fixed."""
     subject: str
     detail: str
+    next_step: str = ""
+    """What to do; empty where `detail` says it, or where nothing is to be done."""
 
 
 def examine(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
@@ -172,7 +175,7 @@ def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], 
                 detail = "the auth token is refused, next_auth_token is accepted: make it the auth token"
                 yield Finding("note", f"account {sid}", detail)
     except TwilioError as error:
-        yield Finding("wrong", f"account {sid}", str(error))
+        yield Finding("wrong", f"account {sid}", str(error), read_advice.advise(str(error)))
     with session_scope() as session:
         yield from _gaps(session, account_id, sid)
         if not accounts.signing_tokens(session, settings, sid):
@@ -205,7 +208,7 @@ def _stream(sid: str, stream: Stream, reader: TwilioReader, now: datetime) -> Fi
     try:
         next(reader.list_pages(LogType(stream.log_type), since=now - timedelta(hours=1)), None)
     except TwilioError as error:
-        return Finding("wrong", what, str(error))
+        return Finding("wrong", what, str(error), read_advice.advise(str(error)))
     if stream.last_error:
         said = "can be read from here, but the workers' last poll failed: restart them if the settings have changed"
         return Finding("note", what, f"{said} ({stream.last_error})")

@@ -29,6 +29,7 @@ def read(file: Path, text: str, **environ: str) -> environment.Given:
 def test_the_environment_wins_over_the_file_and_empty_counts_as_not_set(file: Path) -> None:
     found = read(file, "API_KEY=file\nSMTP_PASSWORD=file\nSMTP_SECURITY=\n", API_KEY="environment", SMTP_PASSWORD="")
     assert found.values == {"API_KEY": "environment", "SMTP_PASSWORD": "file"}
+    assert found.origins == {"API_KEY": "environment", "SMTP_PASSWORD": ".env"}
 
 
 def test_names_may_be_written_in_any_case(file: Path) -> None:

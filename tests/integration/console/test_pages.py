@@ -3,17 +3,20 @@
 import re
 from datetime import datetime, timedelta
 from html import unescape
+from pathlib import Path
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from app.config import Settings
 from app.database import session_scope
 from app.enums import HoldReason, Scope
 from app.models import Action, Attempt, Delivery, Silence
 from app.utils.clock import cut_to_second, utc_now
+from tests.conftest import forget
 from tests.feeding import Feed, evaluate, log
-from tests.integration.api.conftest import EMAIL, RULE, Api
+from tests.integration.api.conftest import EMAIL, RULE, Api, make_app
 from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.test_alert_pages import HOSTILE, make_alert
 from tests.integration.console.test_sessions import pages
@@ -274,11 +277,37 @@ async def test_settings_show_no_secret(browser: Browser, name: str) -> None:
     assert re.search(r">(set|not set)<", shown)
 
 
-async def test_settings_say_which_are_defaults(browser: Browser) -> None:
+async def test_settings_say_where_each_value_comes_from(
+    browser: Browser, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    env, token = tmp_path / ".env", tmp_path / "token"
+    env.write_text("NOTIFY_TIMEZONE=Europe/Berlin\n")
+    token.write_text("a token that nobody may see\n")
+    environment.setattr(Settings, "env_file", env)
+    environment.setenv("RETENTION_DAYS", "30")
+    environment.setenv("TWILIO_ACCOUNT_SID", "AC" + "1" * 32)
+    environment.setenv("TWILIO_AUTH_TOKEN_FILE", str(token))
+    environment.delenv("TWILIO_AUTH_TOKEN", raising=False)
+    forget()
+    async with Browser(make_app()) as other:
+        await other.sign_in()
+        page = (await other.get("/settings")).text
+    rows = dict(re.findall(r"<tr><td><code>(\w+)</code></td><td><bdi>.*?</bdi></td><td[^>]*>([^<]+)<", page))
+    assert rows["RETENTION_DAYS"] == "environment"
+    assert rows["NOTIFY_TIMEZONE"] == ".env"
+    assert rows["TWILIO_AUTH_TOKEN"] == "TWILIO_AUTH_TOKEN_FILE"
+    assert rows["LOG_LEVEL"] == "default"
+    assert "nobody may see" not in page
+
+
+async def test_the_doctor_runs_on_request_and_says_what_to_do(browser: Browser, api: Api) -> None:
     await browser.sign_in()
-    page = (await browser.get("/settings")).text
-    assert re.search(r"<code>RETENTION_DAYS</code><bdi>\d+</bdi><span[^>]*>default<", page)
-    assert "<code>SECRET_KEY</code><bdi>set</bdi></li>" in page
+    answer = await browser.submit("/settings/doctor")
+    assert answer.status_code == 200
+    assert re.search(r'<p class="strong">database</p><p class="soft">PostgreSQL \d+, schema ', answer.text)
+    assert re.search(r'<p class="strong">mail</p><p class="soft">SMTP_HOST is not set', answer.text)
+    await browser.sign_in(await api.key(Scope.WRITE))
+    assert "/settings/doctor" not in (await browser.get("/settings")).text
 
 
 async def test_accounts_show_how_far_they_were_read(browser: Browser, api: Api) -> None:

@@ -1,20 +1,39 @@
 """The pages about this server: health, settings, the viewer's choices, and the menu on phones."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from fastapi import Request, Response
+from limits import RateLimitItemPerMinute
 from pydantic import SecretStr
 
 from app import __version__
-from app.api.console.access import ANY_SCOPE, THEME_COOKIE, THEMES, ZONE_COOKIE, PostedForm, SignedIn, is_https
+from app.api.console.access import (
+    ANY_SCOPE,
+    THEME_COOKIE,
+    THEMES,
+    ZONE_COOKIE,
+    Admin,
+    PostedForm,
+    SignedIn,
+    Viewer,
+    is_https,
+)
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import settings_of
+from app.database import session_scope
+from app.services import doctor
+from app.services.doctor import Finding
 from app.services.health import Health
+from app.services.names import names_of
 from app.services.twilio.read_advice import advise
+from app.utils.clock import utc_now
 from app.utils.zones import is_zone, zone_names
 
 router = make_router()
+CHECKS_PER_MINUTE = RateLimitItemPerMinute(6)
 CHOICES_KEPT = timedelta(days=365)
 CHECKS = {
     "database": "Database",
@@ -39,14 +58,41 @@ def show_health(request: Request, viewer: SignedIn) -> Response:
 @router.get("/settings")
 def show_settings(request: Request, viewer: SignedIn) -> Response:
     """Show the viewer's choices and the settings of the server. A secret is `set` or `not set`."""
-    settings = settings_of(request)
-    rows = [
-        (name.upper(), _shown(getattr(settings, name)), name in settings.model_fields_set)
+    return _settings_page(request, viewer)
+
+
+@router.post("/settings/doctor")
+def run_doctor(request: Request, viewer: Admin) -> Response:
+    """Check everything that GiftPulse depends on, now. It takes some seconds."""
+    detail = "Too many checks in one minute: each reads every account; wait."
+    request.app.state.limiter.hit(CHECKS_PER_MINUTE, "doctor", detail)
+    findings = list(doctor.examine(settings_of(request), utc_now))
+    with session_scope() as session:
+        named = names_of(session, {"account_sid": [_last_word(each) for each in findings]}, settings_of(request))
+    return _settings_page(request, viewer, [_name_account(each, named) for each in findings])
+
+
+def _last_word(finding: Finding) -> str:
+    return finding.subject.rpartition(" ")[2]
+
+
+def _name_account(finding: Finding, names: Mapping[str, str]) -> Finding:
+    """Put the account's name in place of the SID that ends a subject."""
+    sid = _last_word(finding)
+    return replace(finding, subject=finding.subject.removesuffix(sid) + names.get(sid, sid))
+
+
+def _settings_page(request: Request, viewer: Viewer, findings: Sequence[Finding] | None = None) -> Response:
+    settings, origins = settings_of(request), request.app.state.origins
+    rows = sorted(
+        (name.upper(), _shown(getattr(settings, name)), origins.get(name.upper()))
         for name in type(settings).model_fields
-    ]
+    )
     context = {
         "section": "settings",
-        "settings": sorted(rows),
+        "given": [row for row in rows if row[2]],
+        "defaults": [row for row in rows if not row[2]],
+        "findings": findings,
         "zones": sorted(zone_names()),
         "themes": THEMES,
         "version": __version__,
