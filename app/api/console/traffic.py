@@ -5,23 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from sqlalchemy.orm import Session
-
 from app.database import session_scope
 from app.enums import LogType
 from app.services.ingest import coverage
 from app.services.logs import codes, stats
 from app.services.logs.codes import Code
-from app.services.logs.outbound import OUTBOUND
 from app.services.logs.search import LogFilter
 from app.utils.clock import cut_to_second, utc_now
 
 WEEK = timedelta(days=7)
 FAILED = ("failed", "undelivered")
 MAX_ROWS = 6
-MIN_USUAL = 20
-"""With fewer messages in the week before, nothing is usual."""
-MUCH, WORSE, LEAST_USUAL, MIN_FAILED = 0.05, 1.5, 0.005, 5
 
 
 @dataclass(frozen=True)
@@ -61,31 +55,6 @@ class Traffic:
     delivered_before: Deliveries
     codes: Sequence[tuple[Code, int, Sequence[int]]]
     """Each with its logs, in all and by bucket."""
-    countries: Sequence["CountryRow"]
-
-
-@dataclass(frozen=True)
-class CountryRow:
-    """The messages sent to one country."""
-
-    to_country: str | None
-    """None for numbers without one."""
-    total: int
-    failed: int
-    usual: float | None
-    """The share that failed in the week before; None where that was not read whole or too few were sent."""
-
-    @property
-    def share(self) -> float:
-        """The share that failed."""
-        return self.failed / self.total
-
-    @property
-    def is_worse(self) -> bool:
-        """Far more fail than usual; without a usual share, far too many."""
-        if self.usual is None:
-            return self.share > MUCH
-        return self.failed >= MIN_FAILED and self.share > WORSE * max(self.usual, LEAST_USUAL)
 
 
 def read_traffic(name: str) -> Traffic:
@@ -108,7 +77,6 @@ def read_traffic(name: str) -> Traffic:
             delivered=_deliveries(snapshot, since, until, span.bucket, timedelta(0)),
             delivered_before=_deliveries(snapshot, *before, span.bucket, WEEK) if is_known else {},
             codes=_codes(snapshot, since, until, span.bucket),
-            countries=_countries(snapshot, since, until, _usual(session, snapshot, since)),
         )
 
 
@@ -147,42 +115,6 @@ def _codes(
             if isinstance(each.value, int):
                 by_time[Code(each.value, log_type), max(each.at, since)] += each.count
     return [(code, found[code], [by_time[code, at] for at in starts]) for code in shown]
-
-
-def _countries(
-    snapshot: stats.Snapshot, since: datetime, until: datetime, usual: Mapping[str | None, float]
-) -> list[CountryRow]:
-    totals, failed = _outcomes_by_country(snapshot, since, until)
-    rows = [
-        CountryRow(country, total, failed[country], usual.get(country))
-        for country, total in totals.items()
-        if country != stats.OTHER
-    ]
-    return sorted(rows, key=lambda row: (-row.failed, -row.total))[:MAX_ROWS]
-
-
-def _usual(session: Session, snapshot: stats.Snapshot, until: datetime) -> dict[str | None, float]:
-    """Return the share that failed by country in the week before a time; empty if that was not read whole."""
-    since = until - WEEK
-    if any(each.item.log_type == LogType.MESSAGE for each in coverage.unread(session, since, until)):
-        return {}
-    totals, failed = _outcomes_by_country(snapshot, since, until)
-    return {country: failed[country] / total for country, total in totals.items() if total >= MIN_USUAL}
-
-
-def _outcomes_by_country(
-    snapshot: stats.Snapshot, since: datetime, until: datetime
-) -> tuple[Counter[str | None], Counter[str | None]]:
-    """Count the messages sent to each country, and those of them that failed."""
-    sent = LogFilter(log_type=(LogType.MESSAGE,), direction=OUTBOUND[LogType.MESSAGE], since=since, until=until)
-    return _by_country(snapshot, sent), _by_country(snapshot, replace(sent, status=FAILED))
-
-
-def _by_country(snapshot: stats.Snapshot, wanted: LogFilter) -> Counter[str | None]:
-    found: Counter[str | None] = Counter()
-    for each in snapshot.count(wanted, "day", "to_country"):
-        found[None if each.value is None else str(each.value)] += each.count
-    return found
 
 
 def share_of(deliveries: Deliveries) -> float | None:

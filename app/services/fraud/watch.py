@@ -78,12 +78,11 @@ def watch(session: Session, since: datetime, until: datetime) -> FraudWatch:
 def _watch(session: Session, snapshot: Snapshot, since: datetime, until: datetime) -> FraudWatch:
     known = queries.known_from(session)
     logs = {key: hours for log_type in OUTBOUND for key, hours in _by_hour(snapshot, log_type, since, until).items()}
-    money = _money_by_hour(queries.spend(session, since, until))
+    spend = _compare_money(session, since, until, known)
     countries = {
         key: compare(hours, since, until, known.get(key.log_type), LEAST_LOGS[key.log_type])
         for key, hours in logs.items()
     }
-    spend = {key: compare(hours, since, until, known.get(key.log_type), LEAST_AMOUNT) for key, hours in money.items()}
     new = {key for key, hours in logs.items() if _is_new(key, hours, since, known.get(key.log_type))}
     prefixes = queries.prefixes(session, since, until, HIGH_COST_BY_TYPE)
     found = [
@@ -93,7 +92,21 @@ def _watch(session: Session, snapshot: Snapshot, since: datetime, until: datetim
         *_prefixes(prefixes),
         *(_short(each, countries) for each in [each for each in prefixes if each.is_short][: queries.MAX_ROWS]),
     ]
-    return FraudWatch(since, until, known, found, _ordered(countries), _ordered(spend))
+    return FraudWatch(since, until, known, found, _ordered(countries), spend)
+
+
+def compare_spend(session: Session, since: datetime, until: datetime) -> Mapping[Key, Comparison]:
+    """Compare what outbound logs of a span cost with the same hours of the weeks before, the largest amount first."""
+    return _compare_money(session, since, until, queries.known_from(session))
+
+
+def _compare_money(
+    session: Session, since: datetime, until: datetime, known: Mapping[str, datetime | None]
+) -> Mapping[Key, Comparison]:
+    money = _money_by_hour(queries.spend(session, since, until))
+    return _ordered(
+        {key: compare(hours, since, until, known.get(key.log_type), LEAST_AMOUNT) for key, hours in money.items()}
+    )
 
 
 def _by_hour(snapshot: Snapshot, log_type: LogType, since: datetime, until: datetime) -> dict[Key, Hours]:
@@ -137,7 +150,7 @@ def _by_country(countries: Mapping[Key, Comparison], new: set[Key]) -> Iterator[
 
 
 def _by_money(spend: Mapping[Key, Comparison]) -> Iterator[Suspicion]:
-    for key, each in _ordered(spend).items():
+    for key, each in spend.items():
         if each.peak_at is not None and each.is_surge:
             amount = Decimal(f"{each.total:.6f}")
             yield Suspicion(

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from decimal import Decimal
 from html import unescape
 from typing import Any
 
@@ -103,12 +104,50 @@ async def test_where_it_fails_counts_what_was_sent_and_knows_numbers_of_no_count
     feed.store([log(10 + number, at, to_country="US") for number in range(2)], now)
     feed.store([log(20 + number, at, to="+88299123456", to_country=None, **GOOD) for number in range(3)], now)
     await browser.sign_in()
-    table = (await browser.get("/")).text.partition('id="where-h"')[2].partition("</table>")[0]
+    table = (await browser.get("/")).text.partition('id="where-h"')[2].partition("<table>")[2].partition("</table>")[0]
     cells = re.findall(r'<td class="num(?: bad strong)?">([^<]*)</td>', table)
     assert cells == ["2", "100%", "3", "0%"]
     assert "no country" in table
     for link, count in zip(re.findall(r'href="([^"]+)"', table), (2, 3), strict=True):
         assert re.search(f"{count} logs?, ", (await browser.get(unescape(link))).text), link
+
+
+@pytest.mark.usefixtures("cold_caches")
+async def test_where_it_fails_is_told_apart_by_sender_too(browser: Browser, database: str) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=60))
+    at = now - timedelta(hours=2)
+    feed.store([log(number, at, from_="+14155550124") for number in range(3)], now)
+    feed.store([log(10 + number, at, from_="+14155550125", **GOOD) for number in range(5)], now)
+    feed.store([log(20, at, from_=None)], now)
+    await browser.sign_in()
+    page = (await browser.get("/?where=sender&span=7d")).text
+    table = page.partition('id="where-h"')[2].partition("</table>")[0]
+    assert re.findall(r'<td class="num(?: bad strong)?">([^<]*)</td>', table) == ["3", "100%", "1", "100%", "5", "0%"]
+    assert "no sender" in table
+    links = [unescape(each) for each in re.findall(r'href="(/logs[^"]+)"', table)]
+    assert len(links) == 2
+    assert "3 logs, 3 failed." in (await browser.get(links[0])).text
+    assert 'href="/?span=7d&amp;where=country#where-h"' in page
+    assert 'href="/?span=30d&amp;where=sender"' in page, "the span changes, and the tab stays"
+
+
+@pytest.mark.usefixtures("cold_caches")
+async def test_what_the_last_day_cost_stands_beside_the_usual(browser: Browser, database: str) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=60))
+    priced: dict[str, Any] = {"to_country": "GB", "price": Decimal("-0.10"), "price_unit": "USD", **GOOD}
+    await browser.sign_in()
+    assert "What it costs" not in (await browser.get("/")).text, "no price is known"
+    feed.store([log(number, now - timedelta(hours=2), **priced) for number in range(30)], now)
+    for week in range(1, 5):
+        feed.store([log(100 * week, now - timedelta(hours=2) - week * WEEK, **priced)], now)
+    feed.complete(now, now - 5 * WEEK)
+    table = (await browser.get("/?span=1h")).text.partition('id="spend-h"')[2].partition("</table>")[0]
+    assert "3.00 <bdi>USD</bdi>" in table
+    assert '<td class="num soft">0.10</td>' in table
+    (link,) = re.findall(r'href="(/logs[^"]+)"', table)
+    assert "30 logs, " in (await browser.get(unescape(link))).text
 
 
 @pytest.mark.usefixtures("cold_caches")

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from fastapi import Request, Response
 
-from app.api.console import first_steps, texts
+from app.api.console import failing, first_steps, texts
 from app.api.console.access import AnyScope, SignedIn, Viewer, Writer
 from app.api.console.plots import figure, paths
 from app.api.console.plots.figure import Axis, Figure, Series, Style
@@ -21,8 +21,6 @@ from app.services.alerts import search
 from app.services.alerts.search import OpenAlerts
 from app.services.health import Health
 from app.services.logs.codes import Code
-from app.services.logs.outbound import OUTBOUND
-from app.services.logs.search import NONE
 from app.services.rules.words import PLURALS
 from app.services.setup import FirstSteps
 from app.services.twilio import simulator
@@ -35,7 +33,7 @@ from app.utils.clock import utc_now
 router = make_router()
 SETUP_CARD = "set-up"
 MAX_ALERTS = 8
-DEFAULT_RANGE = "24h"
+DEFAULT_RANGE, DEFAULT_WHERE = "24h", "country"
 SPARK_BARS = 24
 FAULT_TONES = {"customer": "bad", "carrier": "warn", "twilio": "info"}
 
@@ -55,7 +53,10 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         hidden = console_state.is_hidden(session, viewer.session.key_id, SETUP_CARD)
         progress = setup.first_steps(session)
         session.expunge_all()
+    where = request.query_params.get("where", DEFAULT_WHERE)
+    where = where if where in failing.DIMENSIONS else DEFAULT_WHERE
     traffic = request.app.state.traffic.get(span)
+    places = request.app.state.places.get(span, where)
     unwatched, unwatched_until = request.app.state.unwatched.get()
     health: Health = request.app.state.health.check()
     sent = sum(traffic.messages.values())
@@ -85,10 +86,12 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "calls": _outcomes(viewer, traffic, RANGES[span], LogType.CALL),
         "delivered": _delivered(viewer, traffic, RANGES[span]),
         "codes": [_code_row(code, logs, by_time) for code, logs, by_time in traffic.codes],
-        "countries": traffic.countries,
-        "worst_share": max((each for row in traffic.countries for each in (row.share, row.usual or 0)), default=0) or 1,
-        "outbound": OUTBOUND[LogType.MESSAGE],
-        "no_value": NONE,
+        "where": where,
+        "wheres": [(key, f"By {key}") for key in failing.DIMENSIONS],
+        "where_title": failing.DIMENSIONS[where][0],
+        "places": places,
+        "worst_share": max((each for row in places for each in (row.share, row.usual or 0)), default=0) or 1,
+        "spend": request.app.state.spend.get(),
         "unwatched": [(item, describe(item.error_code)) for item in unwatched],
         "nouns": PLURALS,
         "unwatched_span": {"since": unwatched_until - SHOWN_SPAN, "until": unwatched_until},

@@ -2,7 +2,7 @@
 
 from starlette.datastructures import State
 
-from app.api.console import report_view, traffic
+from app.api.console import failing, report_view, spend, traffic
 from app.api.console.kept import Kept
 from app.api.console.pages import (
     accounts,
@@ -61,6 +61,8 @@ ROUTERS = tuple(
 def install_kept(state: State) -> None:
     """Keep in this process what costs much to read."""
     state.traffic = Kept(traffic.read_traffic)
+    state.places = Kept(failing.read_places)
+    state.spend = Kept(spend.read_spend, spend.KEEP_SECONDS)
     state.delivery = Kept(delivery.find_rows)
     state.fraud = Kept(fraud.find_fraud)
     state.reports = Kept(report_view.read_report, report_view.KEEP_SECONDS)
