@@ -120,6 +120,6 @@ def _subject(source: str, notification: Notification) -> str:
     Raises: UnusableTemplate.
     """
     subject = mail_text.one_line(render_text(source, template_values(notification), MAX_SUBJECT_LENGTH))
-    if not subject:
+    if not subject.strip():
         raise EmptyResult("makes an empty subject")
     return subject

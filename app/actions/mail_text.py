@@ -117,7 +117,7 @@ def _plain(content: MessageContent) -> dict[str, str]:
 
 
 def one_line(text: str) -> str:
-    """Turn a text into a subject: one line without control, format and bidirectional characters, not too long.
+    """Turn a text into a subject: one line without control and bidirectional characters, not too long.
 
     Encoded words (RFC 2047) in it are broken: readers of headers decode them, and they may contain line breaks.
     """

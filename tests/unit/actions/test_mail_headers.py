@@ -113,6 +113,28 @@ def test_a_senders_name_is_read_as_it_was_written(name: str) -> None:
     assert encoded_words.phrase(written.removesuffix("<alerts@example.com>")) == address.display_name
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "پیام\u200cها نمی\u200cرسند",
+        "ක්\u200dරි",
+        "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f fails",
+        "\U0001fae9 newer than the tables of Python",
+        "配信\u3000障害",
+        "Donau\u00addampfschiff",
+    ],
+)
+def test_characters_without_width_and_new_ones_stay(name: str) -> None:
+    assert encoded_words.decode(fields(raw(subject=name))["Subject"]) == name
+    sender = fields(raw(sender=f"{name} <alerts@example.com>"))["From"]
+    assert encoded_words.phrase(sender.removesuffix("<alerts@example.com>")) == name
+
+
+@pytest.mark.parametrize("hidden", ["\r\n", "\0", "\x1b", "\x85", "\u2028", "\u202e", "\u2066", "\ud800"])
+def test_controls_of_lines_and_directions_are_spaces(hidden: str) -> None:
+    assert mail_text.one_line(f"{hidden}a {hidden}b{hidden}") == "a b"
+
+
 def test_structured_headers_are_never_encoded_and_stand_on_one_line() -> None:
     root = f"<gp.alert.5f2f4c1e-4b71-4f55-8a5f-6f6ad3a1b9c2@{LONG_DOMAIN}>"
     longest = ".".join(["a" * 60] * 4)

@@ -93,6 +93,10 @@ def test_a_value_that_holds_itself_many_times_is_counted_as_often(source: str) -
     assert time.thread_time() - began < 3
 
 
+def test_characters_without_width_that_belong_to_words_may_be_used() -> None:
+    assert render_text("نمی\u200cرسند: {{ type }}", VALUES, LONGEST) == "نمی\u200cرسند: alert.firing"
+
+
 def test_half_a_surrogate_pair_is_no_valid_text() -> None:
     with pytest.raises(UnusableTemplate, match="half"):
         render_text("{{ '\\ud800' }}", VALUES, LONGEST)
