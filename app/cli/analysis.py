@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from app.actions import mail_text
-from app.cli.output import SinceOption, UntilOption, errors_of_file, parse_time, print_line, read_text
+from app.cli.output import SinceOption, UntilOption, console, errors_of_file, parse_time, print_line, read_text
 from app.config import get_settings
 from app.database import session_scope
 from app.errors import FieldError, InvalidInput
@@ -22,6 +22,7 @@ from app.utils.clock import rfc3339, utc_now
 from app.utils.quantities import number
 
 BARS = " ▁▂▃▄▅▆▇█"
+SERIES_LABELS = ("matches  ", "firing   ")
 
 
 def preview(
@@ -42,8 +43,7 @@ def preview(
     for line in [*_describe(outcome, span["since"]), *_describe_limits(outcome, rule)]:
         print_line(line)
     if outcome["series"]:
-        print_line(f"matches  {_plot([each['matches'] for each in outcome['series']])}")
-        print_line(f"firing   {''.join('^' if each['firing'] else ' ' for each in outcome['series'])}")
+        print_line("\n".join(_draw_series(outcome["series"], console.width)))
     for alert in outcome["alerts"]:
         print_line(_describe_alert(alert))
 
@@ -83,6 +83,14 @@ def _describe_alert(alert: dict[str, Any]) -> str:
     parts = [f"{alert['started_at']} to {alert['resolved_at'] or 'now'}", f"{count} log{'' if count == 1 else 's'}"]
     parts += [f"{name} {value}" for name, value in alert["group"].items()]
     return ", ".join([*parts, *(["silenced"] if alert["silenced"] else [])])
+
+
+def _draw_series(series: list[dict[str, Any]], width: int) -> Iterator[str]:
+    """Draw the matches and the times of firing of a preview; a character stands for several buckets if needed."""
+    size = -(-len(series) // max(width - len(SERIES_LABELS[0]), 1))
+    parts = [series[start : start + size] for start in range(0, len(series), size)]
+    yield SERIES_LABELS[0] + _plot([sum(each["matches"] for each in part) for part in parts])
+    yield SERIES_LABELS[1] + "".join("^" if any(each["firing"] for each in part) else " " for part in parts)
 
 
 def _plot(values: list[int]) -> str:

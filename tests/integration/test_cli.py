@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from select import select as select_ready
 
@@ -278,6 +278,23 @@ def test_a_rule_is_previewed_as_a_table_and_a_plot(run: Run, simulator: Simulato
     file.write_text("{name: Undelivered, log_type: message, pattern_type: status}")
     code, _, err = run("preview", str(file))
     assert (code, "pattern_value" in err) == (1, True)
+
+
+def test_the_plot_of_a_preview_fits_a_narrow_terminal(
+    run: Run, simulator: Simulator, environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("COLUMNS", "80")
+    for minutes in (1, 5 * 24 * 60):
+        simulator.add_message(at=utc_now() - timedelta(minutes=minutes), status="undelivered", error_code=30003)
+    run("backfill", "--since", "7d")
+    file = tmp_path / "rule.yaml"
+    file.write_text("{name: Undelivered, log_type: message, pattern_type: status, pattern_value: undelivered}")
+    _, out, _ = run("preview", str(file), "--since", "7d")
+    plot = next(line for line in out.splitlines() if line.startswith("matches"))
+    firing = next(line for line in out.splitlines() if line.startswith("firing"))
+    assert plot.count("█") == 2
+    assert "^" in firing
+    assert len(plot) == len(firing) <= 80
 
 
 @pytest.mark.parametrize(

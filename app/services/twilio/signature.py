@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 
+import idna
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 BODY_HASH = "bodySHA256"
 MAX_FIELDS = 1000
@@ -89,7 +91,7 @@ def _is_same(expected: str, given: str) -> bool:
 def addresses_of(url: str) -> list[str]:
     """List the forms of a URL that Twilio is known to sign.
 
-    Scheme and host unchanged and in lower case, with and without the port; the query as received and with `:`, `@` and
+    Scheme and host unchanged, in lower case and in ASCII, with and without the port; the query as received and with `:`, `@` and
     `'` unescaped. Everything else counts byte for byte.
     """
     origin, slash, path, query = _split(url)
@@ -107,11 +109,21 @@ def _split(url: str) -> tuple[str, str, str, str]:
 
 
 def _origins(origin: str) -> list[str]:
-    """List an origin with and without its port, unchanged and in lower case."""
+    """List an origin with and without its port: unchanged, in lower case, and in ASCII."""
     parts = urlsplit(origin)
     port = parts.port or DEFAULT_PORTS.get(parts.scheme)
     bare = origin.removesuffix(f":{parts.port}")
-    return [form for each in dict.fromkeys((bare, bare.lower())) for form in (each, f"{each}:{port}")]
+    spellings = dict.fromkeys((bare, bare.lower(), _in_ascii(bare)))
+    return [form for each in spellings for form in (each, f"{each}:{port}")]
+
+
+def _in_ascii(origin: str) -> str:
+    """Spell the host of an origin as DNS does: `https://bücher.example` becomes `https://xn--bcher-kva.example`."""
+    scheme, separator, host = origin.partition("://")
+    try:
+        return origin if host.isascii() else scheme + separator + idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return origin
 
 
 def _query_forms(query: str) -> list[str]:

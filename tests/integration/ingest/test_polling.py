@@ -151,6 +151,12 @@ def malformed(world: World) -> float:
         return float(session.scalar(text(query)) or 0)
 
 
+def test_a_single_quarantined_record_is_named_in_the_singular(world: World) -> None:
+    set_aside(world, 1)
+    detail = health.examine(world.settings, world.clock.now).checks["polling"].detail
+    assert "1 record of the last day is no log" in detail
+
+
 def test_quarantined_records_count_once_and_a_trickle_opens_no_alert(world: World) -> None:
     set_aside(world, 10)
     world.advance(minutes=1)
