@@ -111,7 +111,8 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     rows = session.execute(_UNREAD, {"failures": MAX_FAILED_POLLS, "oldest": now - silence}).all()
     if rows:
         reasons = [_unread(*row) for row in rows[:MAX_SHOWN_STREAMS]]
-        return Check("degraded", f"{'1 stream is' if len(rows) == 1 else f'{len(rows)} streams are'} not read: " + "; ".join(reasons))
+        streams = "1 stream is" if len(rows) == 1 else f"{len(rows)} streams are"
+        return Check("degraded", f"{streams} not read: " + "; ".join(reasons))
     if not session.scalar(text("SELECT EXISTS (SELECT FROM accounts WHERE enabled)")):
         return Check("degraded", NO_ACCOUNT)
     set_aside = intake.set_aside(session, now - timedelta(days=1))
@@ -121,9 +122,8 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     lately = intake.set_aside(session, now - intake.TRICKLE_WITHIN)
     status: Status = "degraded" if any(each.count > intake.TRICKLE for each in lately) else "ok"
     where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in set_aside[:MAX_SHOWN_STREAMS])
-    verb = "is no log" if count == 1 else "cannot be logs"
-    records = "1 record" if count == 1 else f"{count} records"
-    return Check(status, f"every stream is read; {records} of the last day {verb}: see {where}")
+    records = "1 record of the last day is" if count == 1 else f"{count} records of the last day are"
+    return Check(status, f"every stream is read; {records} set aside: see {where}")
 
 
 def _unread(sid: str, log_type: str, error: str | None, read_once: bool) -> str:

@@ -91,8 +91,8 @@ def _is_same(expected: str, given: str) -> bool:
 def addresses_of(url: str) -> list[str]:
     """List the forms of a URL that Twilio is known to sign.
 
-    Scheme and host unchanged, in lower case and in ASCII, with and without the port; the query as received and with `:`, `@` and
-    `'` unescaped. Everything else counts byte for byte.
+    Scheme and host unchanged, in lower case and in ASCII, with and without the port; the query as received and with
+    `:`, `@` and `'` unescaped. Everything else counts byte for byte.
     """
     origin, slash, path, query = _split(url)
     return [

@@ -116,7 +116,7 @@ def test_a_senders_name_is_read_as_it_was_written(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "پیام\u200cها نمی\u200cرسند",
+        "نمی\u200cرسند",
         "ක්\u200dරි",
         "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f fails",
         "\U0001fae9 newer than the tables of Python",
