@@ -102,6 +102,11 @@ def names_for(session: Session, log_type: str) -> dict[UUID, str]:
     return {row[0]: row[1] for row in session.execute(query.limit(MAX_NAMES))}
 
 
+def names(session: Session, limit: int) -> dict[UUID, str]:
+    """List rules with their names, by name."""
+    return {row[0]: row[1] for row in session.execute(select(Rule.id, Rule.name).order_by(Rule.name).limit(limit))}
+
+
 def names_about_code(session: Session, code: int) -> dict[UUID, str]:
     """Return the names of the enabled rules whose pattern holds an error code, by id."""
     query = select(Rule.id, Rule.name, Rule.pattern_value).where(

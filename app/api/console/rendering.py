@@ -155,6 +155,7 @@ def _environment() -> Environment:
         "percent": texts.percent,
         "duration": texts.duration,
         "fault": texts.fault,
+        "group_value": texts.group_value,
         "pack_title": texts.pack_title,
         "country": country,
         "spark": paths.spark,

@@ -22,6 +22,7 @@ from app.errors import FieldError, InvalidInput
 from app.services.preview.service import preview
 from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
+from app.services.rules.groups import OTHER_VALUE
 from app.services.rules.words import PLURALS
 from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
@@ -257,7 +258,7 @@ def logs_link(rule: RuleDefinition, group: Mapping[str, object]) -> Callable[[da
         filters["status"] = value
     elif rule.pattern_type == PatternType.ERROR_CODE and value.replace(",", "").replace(" ", "").isdigit():
         filters["error_code"] = value.replace(" ", "")
-    filters |= {name: found for name, found in group.items() if found not in (None, "__other__")}
+    filters |= {name: found for name, found in group.items() if found not in (None, OTHER_VALUE)}
     filters.pop("price_unit", None)
     return lambda since, until: link("/logs", **filters, since=since, until=until)
 

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from app.services.rules.groups import OTHER_VALUE
 from app.utils.calendar_edges import to_zone
 
 MINUS = "\N{MINUS SIGN}"
@@ -91,3 +92,10 @@ FAULTS = {"customer": "your side", "carrier": "the carrier", "twilio": "Twilio"}
 def fault(name: str) -> str:
     """Describe whose fault an error code is."""
     return FAULTS.get(name, "not known")
+
+
+def group_value(value: object) -> str:
+    """Name a value of a group: also of the group without a value, and of the one beyond the first 500."""
+    if value is None:
+        return "none"
+    return "all others" if value == OTHER_VALUE else str(value)

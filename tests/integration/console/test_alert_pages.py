@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
@@ -518,3 +519,36 @@ async def test_an_alert_leads_to_all_its_logs_and_to_earlier_ones(browser: Brows
     older = re.search(r'href="([^"]+)" rel="next"', first)
     assert older is not None
     assert (await browser.get(older[1].replace("&amp;", "&"))).text.count('class="line"') == 10
+
+
+async def test_late_alerts_and_those_of_all_other_groups_are_said_in_words(browser: Browser, api: Api) -> None:
+    rule = UUID((await api.post("/api/rules", json=RULE | {"group_by": ["to_country", "from"]})).json()["id"])
+    others = {"to_country": "__other__", "from": "__other__"}
+    alert_id = make_alert(rule_id=rule, late=True, group=others)
+    usual = make_alert()
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    assert "Nobody was told.</strong> What it is about was more than 24 hours old" in page
+    assert "this alert stands for all others together" in page
+    await browser.submit(f"/alerts/{alert_id}/silence", **{"for": "1h"})
+    for path in (f"/alerts/{alert_id}", "/alerts", "/silences"):
+        shown = (await browser.get(path)).text
+        assert "__other__" not in shown, path
+    assert (await browser.get("/alerts")).text.count("Too old to tell") == 1
+    assert "Nobody was told" not in (await browser.get(f"/alerts/{usual}")).text
+
+
+async def test_alerts_are_filtered_by_rule(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE | {"name": "A <b>name</b>"})).json()["id"]
+    make_alert(rule_id=UUID(rule), summary="Of the rule")
+    make_alert(summary="Of no rule")
+    await browser.sign_in()
+    page = (await browser.get("/alerts?severity=critical")).text
+    offered = re.search(r'href="([^"]+)"><bdi>A &lt;b&gt;name&lt;/b&gt;</bdi></a>', page)
+    assert offered is not None
+    page = (await browser.get(unescape(offered[1]))).text
+    assert "severity: critical" in page
+    assert "Of the rule" in page
+    assert "Of no rule" not in page
+    assert "rule: A &lt;b&gt;name&lt;/b&gt;" in page
+    assert f"rule_id={rule}" in (await browser.get(f"/rules/{rule}")).text

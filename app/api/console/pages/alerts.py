@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
-from app.actions.details import REASONS
+from app.actions.details import FIELDS, REASONS
 from app.actions.message_content import ENDED_BY_EDITS
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
@@ -29,7 +29,7 @@ from app.database import session_scope
 from app.enums import AlertStatus, ResolveReason, Scope, Severity
 from app.errors import Conflict, FieldError, InvalidInput
 from app.models import Alert, AlertNote, Delivery
-from app.services import setup
+from app.services import rule_admin, setup
 from app.services.alerts import escalation, manual, search, silences, support_text
 from app.services.findings import wording
 from app.services.findings.common import ComparedAlert, InCommon, find_common
@@ -38,6 +38,7 @@ from app.services.findings.traits import Trait
 from app.services.logs import search as log_search
 from app.services.outbox import deliveries
 from app.services.preview.alert_series import AlertSeries, read_series
+from app.services.rules.groups import OTHER_VALUE
 from app.services.serializers import alert_json, note_json
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.utils.clock import utc_now
@@ -49,6 +50,8 @@ PAGE_SIZE = 50
 SAMPLE_LOGS = 5
 SUPPORT_LOGS = 100
 MAX_EARLIER = 5
+MAX_RULES = 30
+"""The filter offers so many; the page of rules leads to the alerts of each."""
 OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
 TABS = {"": "open", ",".join(OPEN): "open", AlertStatus.RESOLVED: "resolved"}
 """The tab of a filter by status."""
@@ -84,6 +87,7 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
         days = draw_days(session, viewer, utc_now()) if tab == "resolved" else None
         ended_at = search.last_end(session)
         progress = setup.first_steps(session)
+        rules = rule_admin.names(session, MAX_RULES)
         fits_one_page = page.newer is None and page.older is None
         is_triage = tab == "open" and not chips and fits_one_page
         alerts = search.list_urgent(session, PAGE_SIZE) if is_triage else page.items
@@ -97,6 +101,8 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
         "days": days,
         "ended_at": ended_at,
         "severities": [(severity.value, filters.replaced(severity=severity.value)) for severity in reversed(Severity)],
+        "rules": [(name, filters.replaced(rule_id=str(rule_id))) for rule_id, name in rules.items()],
+        "has_more_rules": len(rules) == MAX_RULES,
         "ages": [(age, filters.replaced(since=age)) for age in AGES],
         "beside": neighbours("alerts", query, page, address),
         "progress": progress,
@@ -135,8 +141,11 @@ def _page(
     context = {
         "section": "alerts",
         "alert": alert,
+        "group": [(name, label, alert.group[name]) for name, label in FIELDS.items() if name in alert.group],
         "ended_because": REASONS.get(alert.resolve_reason or "", ""),
         "may_go_on": ENDED_BY_EDITS.get(alert.resolve_reason or "", ""),
+        "max_age_hours": settings.notify_max_age_hours,
+        "is_of_others": bool(alert.rule_id and alert.group) and set(alert.group.values()) == {OTHER_VALUE},
         "meaning": _meaning(alert),
         "next_step": advise(alert),
         "earlier": earlier,
