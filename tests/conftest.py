@@ -44,6 +44,8 @@ ENVIRONMENT = {
     "SECRET_KEY": SECRET_KEY,
     "DATABASE_URL": "postgresql://nobody:nothing@127.0.0.1:9/none",
     "REDIS_URL": "redis://127.0.0.1:9/0",
+    "TWILIO_API_BASE_URL": "https://twilio.invalid",
+    "TWILIO_MONITOR_BASE_URL": "https://twilio.invalid",
     "LOG_FORMAT": "console",
 }
 """Nothing listens at these addresses: a test that needs a server asks for its fixture."""

@@ -24,8 +24,8 @@ from app.errors import GiftPulseError, TwilioError, TwilioRefused
 from app.models import Account, CoverageGap, Stream
 from app.services import health, privileges, secrets, setup
 from app.services.ingest import accounts, callback_setup
-from app.services.twilio import read_advice
 from app.services.twilio.client import TwilioReader
+from app.services.twilio.read_advice import advise
 from app.utils.clock import rfc3339
 from app.utils.database_errors import OTHER_SCHEMA, explain
 from app.utils.tls import is_untrusted, tls_context
@@ -170,12 +170,13 @@ def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], 
         with accounts.open_reader(credentials, lambda: None) as reader:
             yield _clock(sid, reader, clock)
             for stream in streams:
-                yield _stream(sid, stream, reader, clock())
+                yield _stream(sid, stream, reader, clock(), from_environment=sid == settings.twilio_account_sid)
             if reader.uses_next_password:
                 detail = "the auth token is refused, next_auth_token is accepted: make it the auth token"
                 yield Finding("note", f"account {sid}", detail)
     except TwilioError as error:
-        yield Finding("wrong", f"account {sid}", str(error), read_advice.advise(str(error)))
+        advice = advise(str(error), from_environment=sid == settings.twilio_account_sid)
+        yield Finding("wrong", f"account {sid}", str(error), advice)
     with session_scope() as session:
         yield from _gaps(session, account_id, sid)
         if not accounts.signing_tokens(session, settings, sid):
@@ -201,14 +202,14 @@ def _clock(sid: str, reader: TwilioReader, clock: Callable[[], datetime]) -> Fin
     return Finding("ok", f"account {sid}", "the credentials are accepted, the clocks agree")
 
 
-def _stream(sid: str, stream: Stream, reader: TwilioReader, now: datetime) -> Finding:
+def _stream(sid: str, stream: Stream, reader: TwilioReader, now: datetime, *, from_environment: bool) -> Finding:
     what = f"{stream.log_type}s of {sid}"
     if stream.unavailable:
         return Finding("note", what, stream.unavailable_reason or "cannot be read")
     try:
         next(reader.list_pages(LogType(stream.log_type), since=now - timedelta(hours=1)), None)
     except TwilioError as error:
-        return Finding("wrong", what, str(error), read_advice.advise(str(error)))
+        return Finding("wrong", what, str(error), advise(str(error), from_environment=from_environment))
     if stream.last_error:
         said = "can be read from here, but the workers' last poll failed: restart them if the settings have changed"
         return Finding("note", what, f"{said} ({stream.last_error})")

@@ -1,13 +1,14 @@
 """The health of GiftPulse itself, for `GET /api/health`, the heartbeat and operators."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from itertools import groupby
+from typing import Any, Literal
 
 import httpx
 import structlog
-from sqlalchemy import text
+from sqlalchemy import Row, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -19,6 +20,7 @@ from app.services.ingest import intake
 from app.services.logs import change_consumers
 from app.services.outbox.overdue import overdue
 from app.services.self_monitoring import DELIVERIES_OVERDUE_AFTER, MAX_FAILED_POLLS, max_time_unread
+from app.services.twilio.read_advice import advise
 from app.utils.clock import rfc3339
 from app.utils.database_errors import explain
 from app.utils.tls import tls_context
@@ -27,15 +29,16 @@ Status = Literal["ok", "degraded", "down"]
 
 MAX_TICK_AGE = timedelta(seconds=60)
 """Workers and beat report every ten seconds."""
-MAX_SHOWN_STREAMS = 5
+MAX_SHOWN = 5
 HEARTBEAT_TIMEOUT_SECONDS = 10
 HEARTBEAT_EVERY = timedelta(seconds=50)
 """Beat ticks every minute, sometimes a little early."""
 
 _UNREAD = text("""
-    SELECT sid, log_type, last_error, read_once
+    SELECT sid, coalesce(friendly_name, sid) AS name, from_environment, log_type, last_error, read_once
     FROM (
-        SELECT a.sid, s.log_type, s.last_error, s.failures, coalesce(s.last_success_at, a.started_at) AS read_at,
+        SELECT a.sid, a.friendly_name, a.from_environment, s.log_type, s.last_error, s.failures,
+            coalesce(s.last_success_at, a.started_at) AS read_at,
             coalesce(s.last_success_at >= coalesce(a.credentials_at, a.started_at), false) AS read_once
         FROM streams s JOIN accounts a ON a.id = s.account_id
         WHERE a.enabled AND NOT s.unavailable
@@ -55,6 +58,8 @@ class Check:
 
     status: Status
     detail: str
+    next_step: str = ""
+    """What to do; empty where `detail` says it, or where nothing is to be done."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +115,10 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     silence = max_time_unread(settings)
     rows = session.execute(_UNREAD, {"failures": MAX_FAILED_POLLS, "oldest": now - silence}).all()
     if rows:
-        reasons = [_unread(*row) for row in rows[:MAX_SHOWN_STREAMS]]
         streams = "1 stream is" if len(rows) == 1 else f"{len(rows)} streams are"
-        return Check("degraded", f"{streams} not read: " + "; ".join(reasons))
+        accounts = [list(each) for _, each in groupby(rows, key=lambda row: row.sid)][:MAX_SHOWN]
+        detail = f"{streams} not read: " + "; ".join(map(_unread, accounts))
+        return Check("degraded", detail, next(filter(None, map(_advise, accounts)), ""))
     if not session.scalar(text("SELECT EXISTS (SELECT FROM accounts WHERE enabled)")):
         return Check("degraded", NO_ACCOUNT)
     set_aside = intake.set_aside(session, now - timedelta(days=1))
@@ -121,15 +127,23 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     count = sum(each.count for each in set_aside)
     lately = intake.set_aside(session, now - intake.TRICKLE_WITHIN)
     status: Status = "degraded" if any(each.count > intake.TRICKLE for each in lately) else "ok"
-    where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in set_aside[:MAX_SHOWN_STREAMS])
+    where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in set_aside[:MAX_SHOWN])
     records = "1 record of the last day is" if count == 1 else f"{count} records of the last day are"
     return Check(status, f"every stream is read; {records} set aside: see {where}")
 
 
-def _unread(sid: str, log_type: str, error: str | None, read_once: bool) -> str:
-    if read_once:
-        return f"{sid} {log_type}: {error or 'no good poll for three intervals'}"
-    return f"{sid} {log_type}: not read yet" + (f": {error}" if error else "")
+def _unread(streams: Sequence[Row[Any]]) -> str:
+    """Say once what is wrong with the streams of an account: they mostly fail together."""
+    error = next((stream.last_error for stream in streams if stream.last_error), None)
+    named = f"{streams[0].name} ({', '.join(stream.log_type for stream in streams)})"
+    if all(stream.read_once for stream in streams):
+        return f"{named}: {error or 'no good poll for three intervals'}"
+    return f"{named}: not read yet" + (f": {error}" if error else "")
+
+
+def _advise(streams: Sequence[Row[Any]]) -> str:
+    advices = (advise(stream.last_error, from_environment=stream.from_environment) for stream in streams)
+    return next(filter(None, advices), "")
 
 
 def _workers(session: Session, _: Settings, now: datetime) -> Check:
@@ -155,7 +169,7 @@ def _deliveries(session: Session, settings: Settings, now: datetime) -> Check:
         reasons.append(
             f"SECRET_KEY does not open {closed} of the stored secrets: list the key they were stored under as well"
         )
-    reasons += [f"an action was disabled: {reason}" for reason in disabled[:MAX_SHOWN_STREAMS]]
+    reasons += [f"an action was disabled: {reason}" for reason in disabled[:MAX_SHOWN]]
     if reasons:
         return Check("degraded", "; ".join(reasons))
     left = [f"{line}; {setup.COMMAND} makes it" for line in setup.missing(session)]

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ScalarSelect, and_, exists, func, select
+from sqlalchemy import ScalarSelect, and_, exists, false, func, select
 from sqlalchemy.orm import Session
 
 from app.actions.registry import kind_for
@@ -50,7 +50,7 @@ class FirstSteps:
     accounts: int
     """Enabled ones."""
     is_read: bool
-    """Some stream of every account was read."""
+    """Every stream that can be read was, with the account's present credentials."""
     rules: int
     """Enabled ones."""
     actions: int
@@ -65,11 +65,13 @@ class FirstSteps:
 
 def first_steps(session: Session) -> FirstSteps:
     """Read how far the installation has come, in one statement."""
-    was_read = exists().where(Stream.account_id == Account.id, Stream.last_success_at.is_not(None))
+    tried_at = func.coalesce(Account.credentials_at, Account.started_at)
+    was_read = func.coalesce(Stream.last_success_at >= tried_at, false())
+    is_unread = exists().where(Stream.account_id == Account.id, Stream.unavailable.is_(False), ~was_read)
     found = session.execute(
         select(
             _count(Account),
-            and_(exists().where(Account.enabled), ~exists().where(Account.enabled, ~was_read)),
+            and_(exists().where(Account.enabled), ~exists().where(Account.enabled, is_unread)),
             _count(Rule),
             _count(Action),
             exists().where(Delivery.action_id == Action.id, Action.enabled, Delivery.status == "succeeded"),

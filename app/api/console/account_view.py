@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from app.services.twilio import read_advice
+from app.services.twilio.read_advice import advise
 
 NAMES = {"message": "Messages", "call": "Calls", "error": "Error log"}
 
@@ -42,13 +42,10 @@ class StreamView:
     last_success_at: datetime | None
     error: str | None
     failures: int
+    advice: str
+    """What to do about its error; empty where nothing is known."""
     backfills: Sequence[BackfillView]
     gaps: Sequence[GapView]
-
-    @property
-    def advice(self) -> str:
-        """What to do about its error."""
-        return "" if self.state == "off" else read_advice.advise(self.error)
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ class AccountView:
     @property
     def advice(self) -> str:
         """What to do about the error of reading the account itself."""
-        return read_advice.advise(self.shown["last_error"])
+        return advise(self.shown["last_error"], from_environment=self.shown["from_environment"])
 
     @property
     def name(self) -> str:
@@ -87,19 +84,22 @@ class AccountView:
 
 def view(shown: dict[str, Any], *, has_next_token: bool, pushed_at: datetime | None) -> AccountView:
     """Prepare an account for its page."""
-    return AccountView(shown, [_stream(each) for each in shown["streams"]], has_next_token, pushed_at)
+    streams = [_stream(each, from_environment=shown["from_environment"]) for each in shown["streams"]]
+    return AccountView(shown, streams, has_next_token, pushed_at)
 
 
-def _stream(shown: Mapping[str, Any]) -> StreamView:
+def _stream(shown: Mapping[str, Any], *, from_environment: bool) -> StreamView:
+    state = _state(shown)
     return StreamView(
         log_type=shown["log_type"],
         name=NAMES[shown["log_type"]],
-        state=_state(shown),
+        state=state,
         complete_from=_time(shown["complete_from"]),
         complete_until=_time(shown["complete_until"]),
         last_success_at=_time(shown["last_success_at"]),
         error=shown["last_error"],
         failures=shown["failures"],
+        advice="" if state == "off" else advise(shown["last_error"], from_environment=from_environment),
         backfills=[_backfill(each) for each in shown["backfills"]],
         gaps=[
             GapView(datetime.fromisoformat(each["since"]), datetime.fromisoformat(each["until"]), each["reason"])

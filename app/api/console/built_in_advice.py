@@ -15,14 +15,19 @@ class NextStep(NamedTuple):
     label: str
 
 
-def advise(alert: Alert) -> NextStep | None:
-    """Return the next step of an alert of GiftPulse's own; None for others."""
+def advise(alert: Alert, environment_sid: str | None) -> NextStep | None:
+    """Return the next step of an alert of GiftPulse's own; None for others.
+
+    Args:    environment_sid: the account whose credentials come from the environment.
+    """
     if alert.rule_id is not None:
         return None
-    account = f"/accounts/{alert.group.get('account_sid')}"
+    sid = alert.group.get("account_sid")
+    account = f"/accounts/{sid}"
     match alert.rule_name:
         case self_monitoring.CANNOT_READ:
-            return NextStep(read_advice.advise(alert.summary) or read_advice.UNREACHED, account, "The account")
+            advice = read_advice.advise(alert.summary, from_environment=sid == environment_sid)
+            return NextStep(advice or read_advice.UNREACHED, account, "The account")
         case self_monitoring.RECORDS_SET_ASIDE:
             return NextStep("Look at the records: Twilio may have changed their shape.", account, "The account")
         case self_monitoring.RULE_FAILING:

@@ -1,5 +1,6 @@
 """Watched accounts: add, edit, remove, poll now, backfill."""
 
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Annotated
 
@@ -28,7 +29,7 @@ from app.api.security import READ, Admin
 from app.config import Settings
 from app.database import session_scope
 from app.models import Account
-from app.services.ingest import account_admin, account_state, backfills, coverage
+from app.services.ingest import account_admin, account_state, backfills, coverage, credential_trial
 from app.services.ingest.account_state import VOLATILE_FIELDS
 from app.utils import sids
 from app.utils.clock import asked_at, rfc3339, utc_now
@@ -57,14 +58,20 @@ def list_accounts(query: Annotated[AccountFilters, Query()], settings: AppSettin
     "", status_code=201, response_model=ShownAccount, summary="Watch an account", openapi_extra=body(AccountBody)
 )
 def create_account(caller: Admin, sent: JsonBody, once: Idempotent, settings: AppSettings) -> Response:
-    """Start watching an account. Earlier logs are read as far back as requested; they never alert."""
-    parsed = parse(AccountBody, sent)
+    """Start watching an account. Earlier logs are read as far back as requested; they never alert.
+
+    The credentials are tried before the response; what Twilio refuses is watched all the same, with `warnings`.
+    """
+    values = parse(AccountBody, sent).given()
+    # Before the transaction: Twilio may take seconds to answer.
+    warnings = [asdict(each) for each in credential_trial.run(settings, values, utc_now()).warnings]
 
     def effect(session: Session) -> Response:
-        account = account_admin.create(session, settings, parsed.given(), utc_now())
+        account = account_admin.create(session, settings, values, utc_now())
         shown = _show(session, account, settings)
         AuditedChange(session, caller, f"account:{account.sid}").record("account.create", shown)
-        return resource_response(shown, 201, unversioned=VOLATILE_FIELDS)
+        warned = shown | ({"warnings": warnings} if warnings else {})
+        return resource_response(warned, 201, unversioned=(*VOLATILE_FIELDS, "warnings"))
 
     return once.run(caller.id, effect)
 

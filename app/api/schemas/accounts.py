@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from app.api.schemas.common import (
     EXAMPLE_ACCOUNT,
+    FieldWarning,
     PageQuery,
     RequestModel,
     ResponseModel,
@@ -169,6 +170,9 @@ class Account(ResponseModel):
     )
     streams: list[StreamState] = Field(description="The state of each stream.")
     quarantined: Quarantine = Field(description="Malformed records in quarantine.")
+    warnings: list[FieldWarning] = Field(
+        [], description="Why a new account cannot be read with its credentials. Omitted if it can."
+    )
 
 
 class AccountPage(ResponseModel):

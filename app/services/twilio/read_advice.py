@@ -1,6 +1,8 @@
 """What to do about an error of reading Twilio. Pure."""
 
 CREDENTIALS = "Enter the account's current auth token, or an API key with its secret, in the account's settings."
+ENVIRONMENT = "Correct TWILIO_AUTH_TOKEN, or the API key, in the environment or .env, and restart GiftPulse."
+"""For the account whose credentials no page can change."""
 PERMISSION = "These credentials may not read this: use the auth token, or an API key that may read all logs."
 NOT_FOUND = "Check the account's SID and region: Twilio knows no such account at this address."
 SECRET_KEY = "Put the earlier SECRET_KEY back after the new one, or enter the credentials again."  # noqa: S105  # advice
@@ -25,6 +27,10 @@ _ADVICE = (
 """Texts of errors, the most telling first, with the advice for them."""
 
 
-def advise(error: str | None) -> str:
-    """Return what to do about an error of reading; empty where nothing is known."""
-    return next((advice for text, advice in _ADVICE if error and text in error), "")
+def advise(error: str | None, *, from_environment: bool = False) -> str:
+    """Return what to do about an error of reading; empty where nothing is known.
+
+    Args:    from_environment: the account's credentials come from the environment.
+    """
+    advice = next((advice for text, advice in _ADVICE if error and text in error), "")
+    return ENVIRONMENT if from_environment and advice == CREDENTIALS else advice

@@ -25,6 +25,7 @@ async def test_an_account_is_watched_from_the_moment_it_is_added(api: Api) -> No
     answer = await api.post("/api/accounts", json=BODY)
     assert answer.status_code == 201, answer.text
     shown = answer.json()
+    assert [warning["field"] for warning in shown.pop("warnings")] == ["auth_token"], "Twilio is not there"
     assert (shown["sid"], shown["friendly_name"], shown["enabled"], shown["parent_sid"]) == (
         SID,
         "Production",
@@ -159,3 +160,15 @@ async def test_coverage_of_no_span_of_too_long_a_one_or_of_no_account_is_refused
     assert fields(await api.get(f"{url}?since=soon")) == ["since"]
     assert fields(await api.get(f"{url}?limit=3")) == ["limit"]
     assert (await api.get("/api/accounts/AC" + "9" * 32 + "/coverage")).status_code == 404
+
+
+async def test_credentials_that_cannot_be_tried_are_a_warning(api: Api) -> None:
+    made = await api.post("/api/accounts", json=BODY)
+    (warning,) = made.json()["warnings"]
+    assert warning["field"] == "auth_token"
+    assert "no answer from Twilio" in warning["message"]
+    shown = await api.get(f"/api/accounts/{SID}")
+    assert "warnings" not in shown.json()
+    assert made.headers["etag"] == shown.headers["etag"]
+    disabled = await api.post("/api/accounts", json=BODY | {"sid": "AC" + "2" * 32, "enabled": False})
+    assert "warnings" not in disabled.json()

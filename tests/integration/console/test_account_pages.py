@@ -1,6 +1,7 @@
 """The account pages: how far Twilio was read, and the forms that change an account."""
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,9 +13,12 @@ from app.database import session_scope
 from app.enums import Scope
 from app.models import Account, Backfill, CoverageGap, Stream
 from app.services.self_monitoring import CANNOT_READ
-from app.services.twilio.read_advice import CREDENTIALS
+from app.services.twilio.read_advice import CREDENTIALS, ENVIRONMENT
 from app.utils.clock import utc_now
 from app.utils.crypto import decrypt
+from scripts.twilio_simulator.server import SimulatorServer
+from scripts.twilio_simulator.simulator import Simulator
+from tests.conftest import forget
 from tests.integration.api.conftest import Api
 from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.statements import MAX_STATEMENTS, count_statements
@@ -93,6 +97,49 @@ async def test_an_account_that_is_watched_already_is_said_at_its_field(browser: 
     answer = await browser.submit("/accounts", sid=SID, auth_token=TOKEN, enabled="yes")
     assert answer.status_code == 409
     assert "is watched already" in answer.text
+
+
+@pytest.fixture
+def simulator(environment: pytest.MonkeyPatch) -> Iterator[Simulator]:
+    found = Simulator()
+    with SimulatorServer(found) as server:
+        environment.setenv("TWILIO_API_BASE_URL", server.url)
+        forget()
+        yield found
+
+
+async def test_new_credentials_are_tried_before_the_account_is_watched(simulator: Simulator, browser: Browser) -> None:
+    account = simulator.account
+    await browser.sign_in()
+    refused = await browser.submit("/accounts", sid=account.sid, auth_token=TOKEN, enabled="yes")
+    assert refused.status_code == 422
+    assert re.search(r'id="auth_token-wrong".*was tried: Twilio refused .*HTTP 401', refused.text)
+    assert "Watch it although Twilio refuses" in refused.text
+    assert TOKEN not in refused.text
+    await browser.submit("/accounts", sid=account.sid, auth_token=account.auth_token, enabled="yes")
+    assert "Twilio accepts its credentials" in (await browser.get(f"/accounts/{account.sid}")).text
+
+
+async def test_what_twilio_refuses_can_be_watched_all_the_same(simulator: Simulator, browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser, anyway="yes")
+    assert "its credentials do not work yet" in (await browser.get(f"/accounts/{SID}")).text
+
+
+async def test_an_account_of_the_environment_is_corrected_there(browser: Browser) -> None:
+    await browser.sign_in()
+    await add(browser)
+    error = "Twilio refused /Messages.json (HTTP 401, code 20003): check the account"
+    with session_scope() as session:
+        session.execute(update(Account).values(from_environment=True))
+        session.execute(update(Stream).values(failures=5, last_error=error))
+    browser.app.state.health = CachedHealth(get_settings())
+    for path in ("/", "/health", "/accounts", f"/accounts/{SID}"):
+        page = (await browser.get(path)).text
+        assert ENVIRONMENT in page, path
+        assert CREDENTIALS.replace("'", "&#39;") not in page, path
+    assert (await browser.get("/health")).text.count(error) == 1
+    assert "Production (call, error, message)" in (await browser.get("/health")).text
 
 
 async def test_an_empty_secret_keeps_the_stored_one_and_a_typed_one_replaces_it(browser: Browser) -> None:

@@ -10,6 +10,7 @@ from app.models import Alert, Stream
 from app.services import doctor, health, self_monitoring
 from app.services.ingest import account_admin, account_state, accounts, streams, subaccounts
 from app.services.twilio.client import TwilioReader
+from app.services.twilio.read_advice import ENVIRONMENT
 from scripts.twilio_simulator.accounts import Account as SimulatedAccount
 from tests.integration.ingest.world import World
 
@@ -178,7 +179,9 @@ def test_nothing_is_well_before_it_was_read_once(world: World) -> None:
     check = polling(world)
     assert check.status == "degraded"
     assert "3 streams are not read" in check.detail
-    assert "call: not read yet: Twilio refused" in check.detail
+    assert check.detail.count("Twilio refused") == 1
+    assert "(call, error, message): not read yet: Twilio refused" in check.detail
+    assert check.next_step == ENVIRONMENT
     assert "HTTP 401" in check.detail
 
 
@@ -189,8 +192,7 @@ def test_new_credentials_are_not_well_before_they_were_read_with(world: World) -
     world.advance(minutes=1)
     world.configured(twilio_auth_token=WRONG)
     assert world.tick(LogType.CALL) == 1
-    assert "call: not read yet: Twilio refused" in polling(world).detail
-    assert f"{world.simulator.account.sid} message: not read yet" in polling(world).detail
+    assert "(call, error, message): not read yet: Twilio refused" in polling(world).detail
     world.configured(twilio_auth_token=right)
     world.tick()
     assert polling(world).status == "ok"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Path, Request, Response
@@ -22,7 +23,7 @@ from app.database import session_scope
 from app.enums import Scope
 from app.errors import Conflict, InvalidInput
 from app.models import Account
-from app.services.ingest import account_admin, account_state, backfills, callbacks, coverage
+from app.services.ingest import account_admin, account_state, backfills, callbacks, coverage, credential_trial
 from app.utils import sids
 from app.utils.clock import rfc3339, utc_now
 
@@ -59,27 +60,50 @@ def new_account(request: Request, viewer: SignedIn) -> Response:
 
 
 def _new_page(
-    request: Request, viewer: Viewer, typed: Mapping[str, str], errors: Mapping[str, str], status: int = 200
+    request: Request,
+    viewer: Viewer,
+    typed: Mapping[str, str],
+    errors: Mapping[str, str],
+    status: int = 200,
+    *,
+    is_refused: bool = False,
 ) -> Response:
-    context = {"section": "accounts", "typed": typed, "errors": errors, "labels": account_form.LABELS, "account": None}
+    context = {
+        "section": "accounts",
+        "typed": typed,
+        "errors": errors,
+        "labels": account_form.LABELS,
+        "account": None,
+        "is_refused": is_refused,
+    }
     return render(request, viewer, "account_new.html", context, status)
 
 
 @router.post("/accounts")
 def create_account(request: Request, viewer: Admin, form: PostedForm) -> Response:
-    """Start watching an account."""
+    """Start watching an account, unless Twilio refuses its credentials."""
     settings = settings_of(request)
+    show_again = partial(_new_page, request, viewer, account_form.typed(form))
     try:
         values = parse(AccountBody, account_form.read(form, None)).given()
+    except InvalidInput as error:
+        return show_again(_by_field(error), 422)
+    trial = credential_trial.run(settings, values, utc_now())
+    if trial.is_refused and not form.get("anyway"):
+        return show_again(_by_field(InvalidInput(trial.warnings)), 422, is_refused=True)
+    try:
         with session_scope() as session:
             account = account_admin.create(session, settings, values, utc_now())
             shown = account_state.account_json(session, account, settings, utc_now())
             AuditedChange(session, viewer.principal, f"account:{account.sid}").record("account.create", shown)
     except InvalidInput as error:
-        return _new_page(request, viewer, account_form.typed(form), _by_field(error), 422)
+        return show_again(_by_field(error), 422)
     except Conflict as error:
-        return _new_page(request, viewer, account_form.typed(form), {"sid": f"cannot be added: {error}"}, 409)
-    text = "It is saved, and its credentials are tried now: what Twilio answers stands below in a moment."
+        return show_again({"sid": f"cannot be added: {error}"}, 409)
+    if trial.warnings:
+        text = f"It is watched, but its credentials do not work yet. {trial.warnings[0].message.capitalize()}"
+        return redirect(request, f"/accounts/{values['sid']}", Flash(text, "warn"))
+    text = "It is watched: Twilio accepts its credentials. Its first logs come in a moment."
     return redirect(request, f"/accounts/{values['sid']}", Flash(text))
 
 

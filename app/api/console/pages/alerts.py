@@ -147,7 +147,7 @@ def _page(
         "max_age_hours": settings.notify_max_age_hours,
         "is_of_others": bool(alert.rule_id and alert.group) and set(alert.group.values()) == {OTHER_VALUE},
         "meaning": _meaning(alert),
-        "next_step": advise(alert),
+        "next_step": advise(alert, settings_of(request).twilio_account_sid),
         "earlier": earlier,
         "trail": [_with_person(event, viewer) for event in _trail(alert, notes, sent, held)],
         "held": held,

@@ -25,7 +25,6 @@ from app.services.rules.words import PLURALS
 from app.services.setup import FirstSteps
 from app.services.twilio import simulator
 from app.services.twilio.error_codes import ErrorCode, describe
-from app.services.twilio.read_advice import advise
 from app.services.unwatched import SHOWN_SPAN
 from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
@@ -64,7 +63,6 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "section": "overview",
         "sentence": _sentence(opened, health, progress, traffic, RANGES[span]),
         "health": health,
-        "read_advice": advise(health.checks["polling"].detail),
         "steps": [] if hidden else first_steps.left(progress, settings_of(request)),
         "progress": progress,
         "alerts": alerts,

@@ -28,7 +28,6 @@ from app.services import doctor
 from app.services.doctor import Finding
 from app.services.health import Health
 from app.services.names import names_of
-from app.services.twilio.read_advice import advise
 from app.utils.clock import utc_now
 from app.utils.zones import is_zone, zone_names
 
@@ -48,10 +47,7 @@ CHECKS = {
 def show_health(request: Request, viewer: SignedIn) -> Response:
     """Show every check, in words."""
     health: Health = request.app.state.health.check()
-    checks = [
-        (CHECKS.get(name, name), check, advise(check.detail) if name == "polling" and check.status != "ok" else "")
-        for name, check in health.checks.items()
-    ]
+    checks = [(CHECKS.get(name, name), check) for name, check in health.checks.items()]
     return render(request, viewer, "health.html", {"section": "health", "health": health, "checks": checks})
 
 
