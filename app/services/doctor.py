@@ -1,7 +1,7 @@
 """Checks everything GiftPulse depends on, and says how to fix what fails."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,9 +24,12 @@ from app.errors import GiftPulseError, TwilioError, TwilioRefused
 from app.models import Account, CoverageGap, Stream
 from app.services import health, privileges, secrets, setup
 from app.services.ingest import accounts, callback_setup
+from app.services.ingest.credentials import load
+from app.services.ingest.reader import Runtime, open_reader
+from app.services.ingest.signing import signing_tokens
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.read_advice import advise
-from app.utils.clock import rfc3339
+from app.utils.clock import Clock, rfc3339
 from app.utils.database_errors import OTHER_SCHEMA, explain
 from app.utils.tls import is_untrusted, tls_context
 
@@ -56,7 +59,7 @@ class Finding:
     """What to do; empty where `detail` says it, or where nothing is to be done."""
 
 
-def examine(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
+def examine(settings: Settings, clock: Clock) -> Iterator[Finding]:
     """Run all checks, one after another. Checks that need the database are skipped if it does not answer."""
     yield from (Finding("note", "settings", remark) for remark in remarks())
     database = _database()
@@ -147,7 +150,7 @@ def _secrets(settings: Settings) -> Finding:
     return Finding("ok", "SECRET_KEY", "it opens every stored secret")
 
 
-def _accounts(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
+def _accounts(settings: Settings, clock: Clock) -> Iterator[Finding]:
     with session_scope() as session:
         sid = settings.twilio_account_sid
         if session.scalar(select(Account.id).where(Account.sid == sid, Account.from_environment)) is None:
@@ -160,14 +163,14 @@ def _accounts(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Fin
         yield from _account(account_id, sid, settings, clock)
 
 
-def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], datetime]) -> Iterator[Finding]:
+def _account(account_id: int, sid: str, settings: Settings, clock: Clock) -> Iterator[Finding]:
     """Check an account's credentials, clock, permissions, coverage gaps and callbacks."""
     try:
         with session_scope() as session:
-            credentials = accounts.load(session, account_id, settings)
+            credentials = load(session, account_id, settings)
             streams = session.scalars(select(Stream).where(Stream.account_id == account_id).order_by(Stream.id)).all()
             session.expunge_all()
-        with accounts.open_reader(credentials, lambda: None) as reader:
+        with open_reader(credentials, lambda: None, Runtime(settings)) as reader:
             yield _clock(sid, reader, clock)
             for stream in streams:
                 yield _stream(sid, stream, reader, clock(), from_environment=sid == settings.twilio_account_sid)
@@ -179,12 +182,12 @@ def _account(account_id: int, sid: str, settings: Settings, clock: Callable[[], 
         yield Finding("wrong", f"account {sid}", str(error), advice)
     with session_scope() as session:
         yield from _gaps(session, account_id, sid)
-        if not accounts.signing_tokens(session, settings, sid):
+        if not signing_tokens(session, settings, sid):
             detail = "no auth token is known, so they cannot be verified and are refused: see docs/twilio-setup.md"
             yield Finding("note", f"callbacks of {sid}", detail)
 
 
-def _clock(sid: str, reader: TwilioReader, clock: Callable[[], datetime]) -> Finding:
+def _clock(sid: str, reader: TwilioReader, clock: Clock) -> Finding:
     twilio_time = reader.server_time()
     if twilio_time is None:
         return Finding("note", f"account {sid}", "Twilio does not say what time it is")

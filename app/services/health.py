@@ -16,7 +16,7 @@ from app import wake
 from app.config import Settings
 from app.database import session_scope
 from app.services import privileges, secrets, setup
-from app.services.ingest import intake
+from app.services.ingest import quarantine
 from app.services.logs import change_consumers
 from app.services.outbox.overdue import overdue
 from app.services.self_monitoring import DELIVERIES_OVERDUE_AFTER, MAX_FAILED_POLLS, max_time_unread
@@ -121,13 +121,13 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
         return Check("degraded", detail, next(filter(None, map(_advise, accounts)), ""))
     if not session.scalar(text("SELECT EXISTS (SELECT FROM accounts WHERE enabled)")):
         return Check("degraded", NO_ACCOUNT)
-    set_aside = intake.set_aside(session, now - timedelta(days=1))
-    if not set_aside:
+    quarantined = quarantine.count_since(session, now - timedelta(days=1))
+    if not quarantined:
         return Check("ok", "every stream is read")
-    count = sum(each.count for each in set_aside)
-    lately = intake.set_aside(session, now - intake.TRICKLE_WITHIN)
-    status: Status = "degraded" if any(each.count > intake.TRICKLE for each in lately) else "ok"
-    where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in set_aside[:MAX_SHOWN])
+    count = sum(each.count for each in quarantined)
+    lately = quarantine.count_since(session, now - quarantine.TRICKLE_WITHIN)
+    status: Status = "degraded" if any(each.count > quarantine.TRICKLE for each in lately) else "ok"
+    where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in quarantined[:MAX_SHOWN])
     records = "1 record of the last day is" if count == 1 else f"{count} records of the last day are"
     return Check(status, f"every stream is read; {records} set aside: see {where}")
 

@@ -9,7 +9,7 @@ from app.database import session_scope
 from app.enums import DeliveryStatus
 from app.models import AuditEntry, Delivery, IdempotentAnswer, Match, QuarantinedRecord, SignOut
 from app.services.evaluation import group_slots, known_values, minute_counts, rule_set
-from app.services.ingest import budget, callbacks, intake
+from app.services.ingest import budget, callbacks, quarantine
 from app.services.logs import partitions, tallies
 from app.utils.crashpoints import crashpoint
 
@@ -52,7 +52,7 @@ def clean(settings: Settings, now: datetime) -> None:
     with session_scope() as session:
         budget.delete_expired(session, now)
         callbacks.delete_expired(session, now)
-        intake.trim_quarantine(session)
+        quarantine.trim(session)
         session.execute(delete(IdempotentAnswer).where(IdempotentAnswer.created_at < now - ANSWERS_KEPT))
         session.execute(delete(SignOut).where(SignOut.at < now - SIGN_OUTS_KEPT))
         session.execute(delete(AuditEntry).where(AuditEntry.at < now - ALERTS_KEPT))

@@ -17,7 +17,7 @@ from app.models import Action, Alert
 from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, end_suppression, load_open_alerts
 from app.services.alerts.fingerprint import built_in_fingerprint
 from app.services.alerts.state_machine import Fire, Resolve
-from app.services.ingest import intake
+from app.services.ingest import quarantine
 from app.services.logs import change_consumers
 from app.services.outbox.overdue import overdue
 from app.services.outbox.rows import action_name
@@ -64,7 +64,7 @@ def update_built_in_alerts(session: Session, settings: Settings, now: datetime) 
         built_in_fingerprint(problem.name, group_key(problem.group)): problem
         for problem in (
             *_unread_accounts(session, settings, now),
-            *_set_aside(session, now),
+            *_malformed_records(session, now),
             *_evaluation_behind(session, now),
             *_failing_rules(session, now),
             *_overdue_deliveries(session, now),
@@ -151,12 +151,12 @@ def _join_names(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _set_aside(session: Session, now: datetime) -> Iterator[Problem]:
-    """Find the accounts of which more than a trickle of records cannot be logs."""
-    for found in intake.set_aside(session, now - intake.TRICKLE_WITHIN):
-        if found.count > intake.TRICKLE:
-            said = f"{found.count} records of account {found.account_sid} cannot be logs: {found.reason}"
-            summary = f"{said}; see GET /api/accounts/{found.account_sid}"
+def _malformed_records(session: Session, now: datetime) -> Iterator[Problem]:
+    """Find the accounts with more than a trickle of malformed records."""
+    for found in quarantine.count_since(session, now - quarantine.TRICKLE_WITHIN):
+        if found.count > quarantine.TRICKLE:
+            counted = f"{found.count} records of account {found.account_sid} cannot be logs: {found.reason}"
+            summary = f"{counted}; see GET /api/accounts/{found.account_sid}"
             yield Problem(RECORDS_SET_ASIDE, {"account_sid": found.account_sid}, summary, found.since)
 
 

@@ -6,9 +6,12 @@ affects.
 """
 
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
+Clock = Callable[[], datetime]
+"""Returns the current UTC time."""
 FRESH_SECONDS = 15.0
 """A monotonic clock may stop while a machine sleeps; afterwards the time is wrong for at most this long."""
 

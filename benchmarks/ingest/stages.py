@@ -126,7 +126,7 @@ def _measure_all(meter: Meter) -> None:
     for name, owner, function in STAGES:
         setattr(owner, function, _measured(getattr(owner, function), name, meter))
     # A page is fetched in a thread, whose time would count for the stage that runs concurrently.
-    listing._prefetched = lambda items: items
+    setattr(listing, "prefetched", lambda items: items)  # noqa: B010  # mypy: a module that imports it does not export it
 
 
 def _measured(function: Callable[..., Any], name: str, meter: Meter) -> Callable[..., Any]:

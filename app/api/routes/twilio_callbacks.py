@@ -12,7 +12,8 @@ from app.api.problems import Refused
 from app.api.routing import make_router
 from app.config import Settings
 from app.database import session_scope
-from app.services.ingest import accounts, callbacks
+from app.services.ingest import callbacks
+from app.services.ingest.signing import signing_tokens
 from app.services.twilio import pushes
 from app.services.twilio.pushes import Push
 from app.services.twilio.signature import DEFAULT_ALGORITHM, form_of, is_genuine, shared_key
@@ -120,7 +121,7 @@ def _verify(
     genuine = False
     if signature and algorithm:
         with session_scope() as session:
-            tokens = accounts.signing_tokens(session, settings, account_sid, key_id=key_id, with_parent=with_parent)
+            tokens = signing_tokens(session, settings, account_sid, key_id=key_id, with_parent=with_parent)
         content_type = request.headers.get("content-type")
         genuine = is_genuine(tokens, signature, request.method, address, content_type, body, algorithm)
     if not genuine:

@@ -13,6 +13,8 @@ from app.database import after_commit
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Account, Stream
 from app.services.ingest import accounts, streams, subaccounts
+from app.services.ingest.credentials import has_own_credentials
+from app.services.ingest.signing import set_signing_keys
 from app.services.paging import Page, Position, read_page
 from app.utils.crypto import encrypt
 
@@ -134,12 +136,12 @@ def _assign(account: Account, settings: Settings, values: Mapping[str, Any]) -> 
             clear = values[name]
             setattr(account, name, None if clear is None else encrypt(settings.secret_keys, clear))
     if "signing_keys" in values:
-        accounts.set_signing_keys(account, settings, values["signing_keys"] or {})
+        set_signing_keys(account, settings, values["signing_keys"] or {})
 
 
 def _check(account: Account, settings: Settings) -> None:
     if bool(account.api_key_sid) != bool(account.api_key_secret):
         missing = "api_key_secret" if account.api_key_sid else "api_key_sid"
         raise InvalidInput([FieldError(missing, "must be given: a key is its sid and its secret together")])
-    if not accounts.has_own_credentials(account, settings) and account.parent_sid is None:
+    if not has_own_credentials(account, settings) and account.parent_sid is None:
         raise InvalidInput([FieldError("auth_token", "must be given, or api_key_sid and api_key_secret")])

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.models import Account, Backfill, CoverageGap, QuarantinedRecord, Stream
-from app.services.ingest import accounts as credentials
 from app.services.ingest import backfills, budget
-from app.utils.clock import rfc3339
+from app.services.ingest.signing import signing_keys
+from app.utils.clock import rfc3339, rfc3339_or_none
 from app.utils.json_types import JsonObject
 
 VOLATILE_FIELDS = ("streams", "quarantined", "requests_last_hour", "max_requests_per_minute", "status", "last_error")
@@ -43,7 +43,7 @@ def accounts_json(session: Session, accounts: Sequence[Account], settings: Setti
             "last_error": account.last_error,
             "from_environment": account.from_environment,
             "api_key_sid": settings.twilio_api_key_sid if account.from_environment else account.api_key_sid,
-            "signing_key_ids": sorted(credentials.signing_keys(account, settings)),
+            "signing_key_ids": sorted(signing_keys(account, settings)),
             "api_base_url": account.api_base_url,
             "monitor_base_url": account.monitor_base_url,
             "requests_last_hour": requests.get(account.id, 0),
@@ -94,11 +94,11 @@ def _stream_json(
 ) -> JsonObject:
     return {
         "log_type": stream.log_type,
-        "complete_from": _time(known_from),
-        "complete_until": _time(stream.complete_until),
-        "last_success_at": _time(stream.last_success_at),
+        "complete_from": rfc3339_or_none(known_from),
+        "complete_until": rfc3339_or_none(stream.complete_until),
+        "last_success_at": rfc3339_or_none(stream.last_success_at),
         "last_error": stream.unavailable_reason if stream.unavailable else stream.last_error,
-        "last_error_at": _time(stream.last_error_at),
+        "last_error_at": rfc3339_or_none(stream.last_error_at),
         "failures": stream.failures,
         "unavailable": stream.unavailable,
         "rereads_behind": stream.rereads_behind,
@@ -128,7 +128,3 @@ def _quarantined(session: Session, account_ids: Sequence[int], now: datetime) ->
         found[row.account_id]["last_day"] = row.last_day
         found[row.account_id]["latest"].append(record)
     return found
-
-
-def _time(at: datetime | None) -> str | None:
-    return None if at is None else rfc3339(at)

@@ -12,8 +12,9 @@ from app.enums import LogSource, LogType
 from app.errors import FieldError, InvalidInput, TwilioRefused
 from app.models import Account, Backfill, Stream
 from app.services.ingest import plan, streams
-from app.services.ingest.listing import Listing, Poll, list_span
+from app.services.ingest.listing import Listing, list_span
 from app.services.ingest.plan import Slice
+from app.services.ingest.poll import Poll
 
 TOO_OLD = (20001, 20004)
 """Twilio's codes for a filter that reaches too far back. Retrying does not help."""
@@ -135,7 +136,7 @@ def _save_progress(session: Session, backfill: Backfill, span: Slice) -> None:
 
 
 def _finish(poll: Poll, backfill: Backfill, error: str | None) -> None:
-    now = poll.clock()
+    now = poll.now()
     with session_scope() as session:
         streams.lock(session, poll.lease, (), now)
         values = {"finished_at": now, "last_error": error}

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.models import RequestCount
+from app.utils.clock import Clock
 
 WINDOW = timedelta(seconds=61)
 """A minute, plus a second because the oldest request may have been sent at any moment within one."""
@@ -46,7 +47,7 @@ def consume(session: Session, account_id: int, now: datetime, per_minute: int) -
 def rate_limiter(
     account_id: int,
     per_minute: int,
-    clock: Callable[[], datetime],
+    clock: Clock,
     sleep: Callable[[float], None],
     also: Callable[[Session], None] = lambda _: None,
 ) -> Callable[[], None]:

@@ -4,7 +4,6 @@ Settings made by others are kept; only addresses of this server are ever removed
 """
 
 import json
-import time
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
@@ -16,10 +15,9 @@ from app.config import Settings
 from app.database import session_scope
 from app.errors import ConfigError, NotFound
 from app.models import Account
-from app.services.ingest import accounts, budget
+from app.services.ingest.reader import Runtime, open_with_budget
 from app.services.twilio.client import TwilioReader
 from app.utils.addresses import may_reach
-from app.utils.clock import utc_now
 
 RETRIES = "#rc=5&rp=all"
 """Twilio retries a callback five times after any failure. Source: its documentation of connection overrides."""
@@ -98,9 +96,7 @@ def _open(account_sid: str | None, settings: Settings) -> TwilioReader:
         account_id = session.scalar(select(Account.id).where(Account.sid == sid))
         if account_id is None:
             raise NotFound(f"account {sid} is not watched" if sid else "no account is watched: set TWILIO_ACCOUNT_SID")
-        credentials = accounts.load(session, account_id, settings)
-    per_minute = settings.twilio_max_requests_per_minute
-    return accounts.open_reader(credentials, budget.rate_limiter(account_id, per_minute, utc_now, time.sleep))
+    return open_with_budget(account_id, Runtime(settings))
 
 
 def _list_resources(reader: TwilioReader) -> Iterator[tuple[dict[str, Any], str]]:

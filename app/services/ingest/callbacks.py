@@ -22,12 +22,15 @@ from app.database import session_scope
 from app.enums import LogSource, LogType
 from app.errors import TwilioError
 from app.models import Account, PushedRecord
-from app.services.ingest import accounts, budget, streams
+from app.services.ingest import budget, streams
+from app.services.ingest.context import IngestContext, dependent_types
 from app.services.ingest.decoding import content_hash
-from app.services.ingest.intake import IngestContext, apply_pushes, dependent_types, ingest_page
+from app.services.ingest.intake import ingest_page
+from app.services.ingest.push_intake import apply_pushes
+from app.services.ingest.reader import Runtime, open_with_budget
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.pushes import Push
-from app.utils.clock import utc_now
+from app.utils.clock import Clock, utc_now
 from app.utils.crashpoints import crashpoint
 
 LOCK_TIMEOUT = "100ms"
@@ -126,9 +129,7 @@ def _apply(
     return len(sids) - applied.sids
 
 
-def read_pending(
-    settings: Settings, clock: Callable[[], datetime] = utc_now, sleep: Callable[[float], None] = time.sleep
-) -> int:
+def read_pending(settings: Settings, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> int:
     """Apply pending callbacks, and fetch the unknown logs that they are about. Return how many were fetched."""
     now = clock()
     with session_scope() as session:
@@ -136,7 +137,8 @@ def read_pending(
         waiting = [(account_id, LogType(log_type)) for account_id, log_type in session.execute(query.distinct())]
     # First everything that needs no response from Twilio: it may be slow.
     unknown = [where for where in waiting if _apply(*where, _pending_sids(*where), settings, now)]
-    return sum(_read_unknown(*where, settings, clock, sleep) for where in unknown if where[1] != LogType.ERROR)
+    runtime = Runtime(settings, clock, sleep)
+    return sum(_read_unknown(*where, runtime) for where in unknown if where[1] != LogType.ERROR)
 
 
 def _pending_sids(account_id: int, log_type: LogType, since: datetime | None = None) -> list[str]:
@@ -152,38 +154,31 @@ def _pending_sids(account_id: int, log_type: LogType, since: datetime | None = N
         return list(session.scalars(query if since is None else query.where(PushedRecord.received_at > since)))
 
 
-def _read_unknown(
-    account_id: int,
-    log_type: LogType,
-    settings: Settings,
-    clock: Callable[[], datetime],
-    sleep: Callable[[float], None],
-) -> int:
+def _read_unknown(account_id: int, log_type: LogType, runtime: Runtime) -> int:
     """Fetch unknown logs of recent callbacks while the request budget has room.
 
     Returns: how many of them are known now.
     """
-    per_minute, since = settings.twilio_max_requests_per_minute, clock() - READ_TIME
+    settings, clock = runtime.settings, runtime.clock
+    since = clock() - READ_TIME
     wanted = _pending_sids(account_id, log_type, since)
     if not wanted:
         return 0
-    before_request = budget.rate_limiter(account_id, per_minute, clock, sleep)
 
     def has_room() -> bool:
         with session_scope() as session:
-            return budget.has_room(session, account_id, clock(), per_minute)
+            return budget.has_room(session, account_id, clock(), settings.twilio_max_requests_per_minute)
+
+    def pending() -> list[str]:
+        return _pending_sids(account_id, log_type, since)
 
     try:
-        with session_scope() as session:
-            credentials = accounts.load(session, account_id, settings)
-        with accounts.open_reader(credentials, before_request, clock, sleep, MAX_TRIES, TIMEOUT_SECONDS) as reader:
-            for records in _read_records(
-                reader, log_type, lambda: _pending_sids(account_id, log_type, since), has_room
-            ):
+        with open_with_budget(account_id, runtime, tries=MAX_TRIES, timeout_seconds=TIMEOUT_SECONDS) as reader:
+            for records in _read_records(reader, log_type, pending, has_room):
                 _ingest_records(account_id, log_type, records, settings, clock())
     except TwilioError as error:
         log.warning("pushed logs could not be read; polls will find them", reason=error.reason)
-    return len(wanted) - len(_pending_sids(account_id, log_type, since))
+    return len(wanted) - len(pending())
 
 
 def _read_records(

@@ -1,4 +1,4 @@
-"""What is known of the streams of an account: times that were read, that are missing for good, or not read yet."""
+"""The coverage of streams: which spans were read, are lost for good, or are not read yet."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ Span = tuple[datetime, datetime]
 
 @dataclass(frozen=True)
 class CoverageItem:
-    """A span of one stream, and what is known of it."""
+    """A span of one stream, and its coverage."""
 
     log_type: LogType
     since: datetime
@@ -41,10 +41,10 @@ class StreamMarks:
     """The same, or the end of the last gap."""
     complete_until: datetime | None
     read_from: datetime | None
-    """With a backlog: everything before this was read."""
+    """With a backlog: the time up to which it was read."""
     gaps: Sequence[Span] = ()
     backfilled: Sequence[Span] = ()
-    """What backfills have read."""
+    """The spans that backfills have read."""
 
 
 def item_json(item: CoverageItem) -> dict[str, str]:
@@ -54,9 +54,9 @@ def item_json(item: CoverageItem) -> dict[str, str]:
 
 
 def of_account(session: Session, account: Account, since: datetime, until: datetime) -> list[CoverageItem]:
-    """List what is known of [since, until): per stream in the order of time, without a hole.
+    """List the coverage of [since, until): per stream in the order of time, without holes.
 
-    Raises: InvalidInput where the span is empty or too long.
+    Raises: InvalidInput if the span is empty or too long.
     """
     if until <= since:
         raise InvalidInput([FieldError("until", "must be later than since")])
@@ -77,11 +77,11 @@ class Unread:
     account_sid: str
     item: CoverageItem
     is_before: bool
-    """It lies before everything that was ever read of the stream: the account was added later."""
+    """It lies before the first read of the stream: the account was added later."""
 
 
 def unread(session: Session, since: datetime, until: datetime) -> list[Unread]:
-    """List what was not read of [since, until), of all streams that are watched and can be read."""
+    """List the unread spans within [since, until) of all watched streams that can be read."""
     query = select(Stream, Account.sid).join(Account, Account.id == Stream.account_id)
     query = query.where(Account.enabled, Stream.unavailable.is_(False)).order_by(Account.sid, Stream.id)
     rows = session.execute(query).all()
@@ -99,7 +99,7 @@ def unread(session: Session, since: datetime, until: datetime) -> list[Unread]:
 
 
 def read_until(session: Session) -> datetime | None:
-    """Return up to when all streams that are watched and can be read are read; None where there are none."""
+    """Return the time up to which every watched stream that can be read was read; None without such streams."""
     complete_until = func.min(func.coalesce(Stream.complete_until, Account.started_at))
     query = select(complete_until).join(Account, Account.id == Stream.account_id)
     return session.scalar(query.where(Account.enabled, Stream.unavailable.is_(False)))
@@ -134,7 +134,7 @@ def _gaps(session: Session, stream_ids: Sequence[int]) -> dict[int, list[Span]]:
 
 
 def _backfilled(session: Session, streams: Sequence[Stream]) -> dict[int, list[Span]]:
-    """Find what backfills have read, those under way up to where they are."""
+    """Find the spans that backfills have read; an unfinished one counts up to its progress."""
     log_types = {stream.id: LogType(stream.log_type) for stream in streams}
     query = select(Backfill).where(Backfill.stream_id.in_(log_types), Backfill.last_error.is_(None))
     found: defaultdict[int, list[Span]] = defaultdict(list)

@@ -10,7 +10,9 @@ from app.database import session_scope
 from app.enums import LogType
 from app.errors import TwilioError, TwilioRateLimited
 from app.models import Log
-from app.services.ingest import accounts, budget
+from app.services.ingest import budget
+from app.services.ingest.credentials import load
+from app.services.ingest.reader import Runtime, open_reader
 from app.utils.clock import utc_now
 
 FIELDS = ("request_variables", "request_headers", "response_headers", "response_body")
@@ -61,8 +63,9 @@ def _read(account_id: int, sid: str, settings: Settings) -> dict[str, str | None
                 raise TwilioRateLimited("the account's request budget of this minute is spent", 60.0)
 
     with session_scope() as session:
-        credentials = accounts.load(session, account_id, settings)
-    with accounts.open_reader(credentials, before_request, tries=1, timeout_seconds=MAX_WAIT_SECONDS) as reader:
+        credentials = load(session, account_id, settings)
+    runtime = Runtime(settings)
+    with open_reader(credentials, before_request, runtime, tries=1, timeout_seconds=MAX_WAIT_SECONDS) as reader:
         record = reader.read_one(LogType.ERROR, sid)
     if record is None:
         return dict.fromkeys(FIELDS)

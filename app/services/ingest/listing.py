@@ -1,103 +1,30 @@
 """Reads one listing of a stream page by page, one transaction per page. Continues where it was interrupted."""
 
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from app import wake
-from app.config import Settings
 from app.database import session_scope
-from app.enums import LogSource, LogType
+from app.enums import LogType
 from app.errors import TwilioRefused, TwilioUnavailable
-from app.services.ingest import budget, streams
-from app.services.ingest.intake import IngestContext, PageResult, dependent_types, ingest_page
+from app.services.ingest import streams
+from app.services.ingest.context import dependent_types
+from app.services.ingest.intake import PageResult, ingest_page
 from app.services.ingest.plan import Slice
-from app.services.twilio.client import TwilioReader
+from app.services.ingest.poll import Poll
 from app.services.twilio.pages import Page
-from app.utils import stopping
 from app.utils.crashpoints import crashpoint
+from app.utils.prefetch import prefetched
 
-MAX_POLL_SECONDS = 200.0
-"""A poll that takes longer releases its stream and continues at its next turn."""
 ERROR_CAP = 10_000
 """The most entries a query of the error log returns. Source: Twilio's documentation of the Alerts resource."""
 RESTART_AFTER_FAILURES = 2
 """After this many failed polls in a row, an interrupted listing restarts if its resume point still cannot be read."""
 MIN_WINDOW = timedelta(seconds=2)
-
-Clock = Callable[[], datetime]
-T = TypeVar("T")
-
-
-class OutOfTime(Exception):
-    """The poll's time is up, or the worker is stopping. What was read is stored, and so is the resume point."""
-
-
-def sleep_unless_stopping(seconds: float) -> None:
-    """Sleep within a poll.
-
-    Raises: OutOfTime if the worker is stopping.
-    """
-    stopping.sleep(seconds)
-    if stopping.requested():
-        raise OutOfTime
-
-
-@dataclass
-class Poll:
-    """Shared state of the steps of one poll."""
-
-    lease: streams.Lease
-    reader: TwilioReader
-    settings: Settings
-    clock: Clock
-    sleep: Callable[[float], None]
-    started_at: datetime
-    deadline: float = field(default_factory=lambda: time.monotonic() + MAX_POLL_SECONDS)
-    """In monotonic time."""
-    source: LogSource = LogSource.POLL
-    floor: datetime | None = None
-    """Records created before this are ignored."""
-    resume_points: dict[str, Any] = field(default_factory=dict)
-    swept_at: dict[str, Any] = field(default_factory=dict)
-    changes: int = 0
-    """The number of new or changed logs."""
-
-    @property
-    def context(self) -> IngestContext:
-        """The ingest context of this poll's records."""
-        floor = self.floor if self.source == LogSource.POLL else None
-        return IngestContext(self.lease.account_id, self.lease.log_type, self.source, self.settings, floor)
-
-    def check_time(self) -> None:
-        """Stop if the poll's time is up or the worker is stopping.
-
-        Raises: OutOfTime.
-        """
-        if time.monotonic() > self.deadline or stopping.requested():
-            raise OutOfTime
-
-    def wait_for_budget(self) -> None:
-        """Wait until requests remain beyond the reserve for new logs.
-
-        Raises: OutOfTime.
-        """
-        limit = self.settings.twilio_max_requests_per_minute
-        while True:
-            now = self.clock()
-            with session_scope() as session:
-                if budget.has_room(session, self.lease.account_id, now, limit):
-                    return
-                streams.prolong(session, self.lease, now)
-                wait = budget.seconds_to_room(session, self.lease.account_id, now)
-            if time.monotonic() + wait > self.deadline:
-                raise OutOfTime
-            self.sleep(wait)
 
 
 @dataclass(frozen=True)
@@ -147,7 +74,7 @@ def _save_half(poll: Poll, listing: Listing, span: Slice) -> Finish:
 
 def _record_overflow_gap(poll: Poll, span: Slice, finish: Finish) -> None:
     """Record a coverage gap: one moment holds more entries than Twilio lists."""
-    now = poll.clock()
+    now = poll.now()
     with session_scope() as session:
         streams.lock(session, poll.lease, (), now)
         reason = f"more than {ERROR_CAP} entries within seconds: Twilio lists no more of them"
@@ -164,9 +91,9 @@ def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
     resume_point = _resumable(poll, listing)
     began = datetime.fromisoformat(resume_point["began"]) if resume_point else poll.started_at
     count: int = resume_point["count"] if resume_point else 0
-    for page in _prefetched(_pages(poll, listing, resume_point)):
+    for page in prefetched(_pages(poll, listing, resume_point)):
         crashpoint("poll.page")
-        now = poll.clock()
+        now = poll.now()
         with session_scope() as session:
             stream_ids = streams.lock(session, poll.lease, dependent_types(log_type), now)
             result = ingest_page(session, poll.context, stream_ids, page.records, now)
@@ -222,21 +149,19 @@ def _pages(poll: Poll, listing: Listing, resume_point: dict[str, Any] | None) ->
 
 
 def _progress(span: Slice, began: datetime, page: Page, count: int) -> dict[str, Any]:
-    until = span.until.isoformat() if span.until else None
-    bounds = {"since": span.since.isoformat(), "until": until}
-    return {**bounds, "began": began.isoformat(), "link": page.next_link, "count": count}
+    return {**_bounds(span), "began": began.isoformat(), "link": page.next_link, "count": count}
+
+
+def _bounds(span: Slice) -> dict[str, str | None]:
+    return {"since": span.since.isoformat(), "until": span.until.isoformat() if span.until else None}
 
 
 def _resumable(poll: Poll, listing: Listing) -> dict[str, Any] | None:
     """Find this listing's resume point."""
     resume_point: dict[str, Any] | None = poll.resume_points.get(listing.name)
-    if resume_point is None:
+    if resume_point is None or resume_point | _bounds(listing.span) != resume_point:
         return None
-    span = listing.span
-    same = resume_point["since"] == span.since.isoformat() and resume_point["until"] == (
-        span.until.isoformat() if span.until else None
-    )
-    return resume_point if same else None
+    return resume_point
 
 
 def _save_progress(session: Session, poll: Poll, listing: Listing, progress: dict[str, Any] | None) -> None:
@@ -247,16 +172,3 @@ def _save_progress(session: Session, poll: Poll, listing: Listing, progress: dic
     if progress is not None:
         poll.resume_points[listing.name] = progress
     streams.save_resume_points(session, poll.lease, poll.resume_points)
-
-
-def _prefetched(items: Iterator[T]) -> Iterator[T]:
-    """Fetch the next item while the caller processes the previous one, starting after the first."""
-    first = next(items, None)
-    if first is None:
-        return
-    yield first
-    with ThreadPoolExecutor(1) as executor:
-        coming = executor.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = executor.submit(next, items, None)
-            yield item

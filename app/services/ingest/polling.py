@@ -11,10 +11,11 @@ from app import metrics
 from app.config import Settings
 from app.database import session_scope, write_with_retry
 from app.errors import LeaseLost, NoCredentials, TwilioError, TwilioRateLimited, TwilioRefused
-from app.services.ingest import accounts, backfills, budget, plan, rereads, streams, sweeps
-from app.services.ingest.listing import Clock, Listing, OutOfTime, Poll, list_span
-from app.services.twilio.client import TwilioReader
-from app.utils.clock import utc_now
+from app.services.ingest import backfills, plan, rereads, streams, sweeps
+from app.services.ingest.listing import Listing, list_span
+from app.services.ingest.poll import OutOfTime, Poll
+from app.services.ingest.reader import Runtime, open_with_budget
+from app.utils.clock import Clock, utc_now
 from app.utils.crashpoints import crashpoint
 from app.utils.db_retry import is_transient
 
@@ -42,7 +43,7 @@ def poll(
     crashpoint("poll.claimed")
     began = time.monotonic()
     with structlog.contextvars.bound_contextvars(account_sid=lease.account_sid, log_type=lease.log_type.value):
-        reason = _poll_leased(lease, settings, clock, sleep, started_at)
+        reason = _poll_leased(lease, Runtime(settings, clock, sleep), started_at)
     labels = {"log_type": lease.log_type.value}
     counts = metrics.observe(metrics.POLL_DURATION.name, labels, time.monotonic() - began)
     if reason is not None:
@@ -52,23 +53,11 @@ def poll(
     return reason != "lease_lost"
 
 
-def _poll_leased(
-    lease: streams.Lease,
-    settings: Settings,
-    clock: Clock,
-    sleep: Callable[[float], None],
-    started_at: datetime,
-) -> str | None:
+def _poll_leased(lease: streams.Lease, runtime: Runtime, started_at: datetime) -> str | None:
     """Read, and release the lease in every case. Return the reason of a failure."""
+    clock = runtime.clock
     try:
-        with _reader(lease, settings, clock, sleep) as reader:
-            poll = Poll(lease, reader, settings, clock, sleep, started_at)
-            poll.resume_points, poll.swept_at = dict(lease.resume_points), dict(lease.swept_at)
-            try:
-                _read(poll)
-            finally:
-                if poll.changes:
-                    log.info("logs read", changes=poll.changes)
+        _read_leased(lease, runtime, started_at)
     except OutOfTime:
         with session_scope() as session:
             streams.pause(session, lease, clock())
@@ -81,13 +70,29 @@ def _poll_leased(
         return "lease_lost"
     except TwilioError as error:
         log.warning("poll failed", reason=error.reason, error=str(error))
-        _fail(lease, str(error), clock(), _retry_at(error, lease.failures + 1, clock(), settings))
+        _fail(lease, str(error), clock(), _retry_at(error, lease.failures + 1, clock(), runtime.settings))
         return error.reason
     except Exception as error:
         retry_at = clock() + DATABASE_RETRY if is_transient(error) else None
         _fail(lease, f"the poll broke off: {type(error).__name__}; the log of the worker says more", clock(), retry_at)
         raise
     return None
+
+
+def _read_leased(lease: streams.Lease, runtime: Runtime, started_at: datetime) -> None:
+    """Read with the account's credentials, and prolong the lease before each request."""
+
+    def prolong(session: Session) -> None:
+        streams.prolong(session, lease, runtime.clock())
+
+    with open_with_budget(lease.account_id, runtime, also=prolong) as reader:
+        poll = Poll(lease, reader, runtime, started_at)
+        poll.resume_points, poll.swept_at = dict(lease.resume_points), dict(lease.swept_at)
+        try:
+            _read(poll)
+        finally:
+            if poll.changes:
+                log.info("logs read", changes=poll.changes)
 
 
 def _fail(lease: streams.Lease, error: str, now: datetime, retry_at: datetime | None) -> None:
@@ -110,20 +115,6 @@ def _retry_at(error: TwilioError, failures: int, now: datetime, settings: Settin
     return None
 
 
-def _reader(lease: streams.Lease, settings: Settings, clock: Clock, sleep: Callable[[float], None]) -> TwilioReader:
-    """Create a reader whose requests count against the account's budget, and wait for it."""
-
-    def prolong(session: Session) -> None:
-        streams.prolong(session, lease, clock())
-
-    before_request = budget.rate_limiter(
-        lease.account_id, settings.twilio_max_requests_per_minute, clock, sleep, prolong
-    )
-    with session_scope() as session:
-        credentials = accounts.load(session, lease.account_id, settings)
-    return accounts.open_reader(credentials, before_request, clock, sleep)
-
-
 def _read(poll: Poll) -> None:
     """Read the backlog and the head, then run the sweeps and rereads that are due."""
     planned = plan.plan_poll(
@@ -142,13 +133,13 @@ def _read(poll: Poll) -> None:
             _read_slice(poll, sweeps.extended_for_sweep(poll, span))
     except OutOfTime:
         with session_scope() as session:
-            streams.lock(session, poll.lease, (), poll.clock())
+            streams.lock(session, poll.lease, (), poll.now())
             streams.mark_rereads_behind(session, poll.lease)
         raise
     behind = sweeps.sweep(poll)
     behind |= rereads.run_rereads(poll)
     with session_scope() as session:
-        streams.succeed(session, poll.lease, poll.clock(), rereads_behind=behind)
+        streams.succeed(session, poll.lease, poll.now(), rereads_behind=behind)
     backfills.run_backfills(poll)
     with session_scope() as session:
         streams.release(session, poll.lease)
@@ -158,11 +149,11 @@ def _read(poll: Poll) -> None:
 def _record_start(poll: Poll, planned: plan.Plan) -> None:
     """Record since when the stream is covered, and gaps that can never be read."""
     with session_scope() as session:
-        streams.lock(session, poll.lease, (), poll.clock())
+        streams.lock(session, poll.lease, (), poll.now())
         streams.set_complete_from(session, poll.lease, planned.since)
         if planned.gap is not None:
             gap = planned.gap
-            streams.record_gap(session, poll.lease, gap.since, gap.until, gap.reason, poll.clock())
+            streams.record_gap(session, poll.lease, gap.since, gap.until, gap.reason, poll.now())
 
 
 def _read_slice(poll: Poll, span: plan.Slice) -> None:
@@ -180,7 +171,7 @@ def _read_slice(poll: Poll, span: plan.Slice) -> None:
     except TwilioRefused as error:
         if span.until is None or error.code not in backfills.TOO_OLD:
             raise
-        now = poll.clock()
+        now = poll.now()
         with session_scope() as session:
             streams.lock(session, poll.lease, (), now)
             streams.record_gap(session, poll.lease, span.since, span.until, f"Twilio refused it: {error}", now)

@@ -1,4 +1,4 @@
-"""The shapes of Twilio's records, field by field, and the defaults of fields without a column. Pure tables.
+"""The shapes of Twilio's records, field by field. Pure tables.
 
 A record is decoded directly into its shape. Fields that are used have types; the others stay raw.
 """

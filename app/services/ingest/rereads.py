@@ -1,22 +1,17 @@
 """Rereads logs that are not final when they are due: one by one, or whole days if many are due."""
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 
-import msgspec
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app import wake
 from app.database import session_scope
 from app.enums import LogType
 from app.models import Log
 from app.services.ingest import plan, streams
-from app.services.ingest.intake import dependent_types, ingest_page
-from app.services.ingest.listing import OutOfTime, Poll
-from app.utils.crashpoints import crashpoint
+from app.services.ingest.poll import OutOfTime, Poll
 
 MAX_SINGLE_READS = 25
 """If more logs of one day are due, the day is listed instead, provided that costs fewer requests."""
@@ -44,7 +39,7 @@ def run_rereads(poll: Poll) -> bool:
 
 def _due(poll: Poll) -> list[tuple[str, datetime]]:
     """List the logs that are due before the next poll, most urgent first, as (SID, sending time)."""
-    until = poll.clock() + timedelta(seconds=poll.settings.poll_interval_seconds)
+    until = poll.now() + timedelta(seconds=poll.settings.poll_interval_seconds)
     lease = poll.lease
     query = select(Log.sid, func.coalesce(Log.sent_at, Log.occurred_at))
     query = query.where(Log.account_id == lease.account_id, Log.log_type == lease.log_type, Log.reread_at <= until)
@@ -68,14 +63,7 @@ def _logs_of(session: Session, poll: Poll, day: datetime) -> int:
 
 
 def _list_day(poll: Poll, day: datetime) -> None:
-    pages = poll.reader.list_pages(poll.lease.log_type, since=day, until=day + plan.ONE_DAY)
-    while True:
-        poll.check_time()
-        poll.wait_for_budget()
-        page = next(pages, None)
-        if page is None:
-            return
-        _store(poll, page.records)
+    poll.ingest_pages(poll.reader.list_pages(poll.lease.log_type, since=day, until=day + plan.ONE_DAY))
 
 
 def _read_one(poll: Poll, sid: str) -> None:
@@ -85,24 +73,12 @@ def _read_one(poll: Poll, sid: str) -> None:
     if record is None:
         _stop_rereading(poll, sid)
     else:
-        _store(poll, [record])
-
-
-def _store(poll: Poll, records: Sequence[msgspec.Raw]) -> None:
-    now = poll.clock()
-    with session_scope() as session:
-        stream_ids = streams.lock(session, poll.lease, dependent_types(poll.lease.log_type), now)
-        changes = ingest_page(session, poll.context, stream_ids, records, now).changes
-        crashpoint("reread.before_commit")
-    crashpoint("reread.after_commit")
-    poll.changes += changes
-    if changes:
-        wake.evaluate()
+        poll.ingest([record])
 
 
 def _stop_rereading(poll: Poll, sid: str) -> None:
     """Stop rereading a log that Twilio no longer has. The stored log is kept."""
     with session_scope() as session:
-        streams.lock(session, poll.lease, (), poll.clock())
+        streams.lock(session, poll.lease, (), poll.now())
         gone = update(Log).where(Log.account_id == poll.lease.account_id, Log.sid == sid).values(reread_at=None)
         session.execute(gone)

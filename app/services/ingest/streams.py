@@ -19,8 +19,6 @@ from app.models import Account, CoverageGap, Stream, StreamEvaluation
 
 LEASE = timedelta(seconds=90)
 """A silent worker loses its stream after this time: longer than one request may take."""
-
-
 FAILING_THRESHOLD = 2
 """A stream is failing after this many failed polls in a row."""
 
@@ -116,9 +114,7 @@ def prolong(session: Session, lease: Lease, now: datetime) -> None:
         .returning(Stream.id)
     )
     if renewed is None:
-        raise LeaseLost(
-            f"another worker polls {lease.log_type} of {lease.account_sid} now; what was not committed is read again"
-        )
+        raise _lost(lease)
 
 
 def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetime) -> dict[str, int]:
@@ -130,9 +126,7 @@ def lock(session: Session, lease: Lease, also: Collection[LogType], now: datetim
     streams = lock_all(session, lease.account_id, {lease.log_type, *also})
     own = next((stream for stream in streams if stream.id == lease.stream_id), None)
     if own is None or own.lease_token != lease.token:
-        raise LeaseLost(
-            f"another worker polls {lease.log_type} of {lease.account_sid} now; what was not committed is read again"
-        )
+        raise _lost(lease)
     own.lease_until = now + LEASE
     return {stream.log_type: stream.id for stream in streams}
 
@@ -198,9 +192,7 @@ def advance_complete_until(session: Session, lease: Lease, until: datetime) -> N
 def succeed(session: Session, lease: Lease, now: datetime, *, rereads_behind: bool) -> None:
     """Record a successful poll."""
     values = {"last_success_at": now, "last_error": None, "failures": 0, "rereads_behind": rereads_behind}
-    session.execute(
-        update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
-    )
+    _update_leased(session, lease, values)
 
 
 def release(session: Session, lease: Lease, due_at: datetime | None = None) -> None:
@@ -208,18 +200,14 @@ def release(session: Session, lease: Lease, due_at: datetime | None = None) -> N
     values: dict[str, object] = {"lease_token": None, "lease_until": None}
     if due_at is not None:
         values["due_at"] = due_at
-    session.execute(
-        update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
-    )
+    _update_leased(session, lease, values)
 
 
 def pause(session: Session, lease: Lease, now: datetime) -> None:
     """Release the stream after a poll that ran out of time. It is healthy, and due again immediately."""
     values: dict[str, object] = {"due_at": now, "last_success_at": now, "last_error": None, "failures": 0}
     values |= {"lease_token": None, "lease_until": None}
-    session.execute(
-        update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
-    )
+    _update_leased(session, lease, values)
 
 
 def fail(session: Session, lease: Lease, error: str, now: datetime, retry_at: datetime | None) -> None:
@@ -228,14 +216,24 @@ def fail(session: Session, lease: Lease, error: str, now: datetime, retry_at: da
     values["failures"] = Stream.failures + 1
     if retry_at is not None:
         values["due_at"] = retry_at
-    session.execute(
-        update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token).values(**values)
+    _update_leased(session, lease, values)
+
+
+def _update_leased(session: Session, lease: Lease, values: Mapping[str, object]) -> None:
+    """Write to the stream, unless another worker has taken it over."""
+    leased = update(Stream).where(Stream.id == lease.stream_id, Stream.lease_token == lease.token)
+    session.execute(leased.values(**values))
+
+
+def _lost(lease: Lease) -> LeaseLost:
+    return LeaseLost(
+        f"another worker polls {lease.log_type} of {lease.account_sid} now; what was not committed is read again"
     )
 
 
 @dataclass(frozen=True)
 class StreamStatus:
-    """The state of a stream, for people."""
+    """The state of a stream, as people read it."""
 
     account_sid: str
     log_type: str

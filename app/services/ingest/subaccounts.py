@@ -14,9 +14,11 @@ from app.database import session_scope
 from app.enums import LogType
 from app.errors import TwilioError
 from app.models import Account, Stream
-from app.services.ingest import accounts, budget, streams
+from app.services.ingest import streams
+from app.services.ingest.credentials import has_own_credentials
+from app.services.ingest.reader import Runtime, open_with_budget
 from app.services.twilio.client import AccountRecord
-from app.utils.clock import utc_now
+from app.utils.clock import Clock, utc_now
 
 CHECK_INTERVAL = timedelta(minutes=15)
 NEEDS_OWN_KEY = (
@@ -30,9 +32,7 @@ IS_CLOSED = "Twilio has closed this account: what was read of it stays, there wi
 log = structlog.get_logger()
 
 
-def refresh_due(
-    settings: Settings, clock: Callable[[], datetime] = utc_now, sleep: Callable[[float], None] = time.sleep
-) -> int:
+def refresh_due(settings: Settings, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> int:
     """Check every account that is due; return how many. Two workers never check one concurrently."""
     now = clock()
     due = or_(Account.checked_at.is_(None), Account.checked_at < now - CHECK_INTERVAL)
@@ -40,28 +40,24 @@ def refresh_due(
     with session_scope() as session:
         claimed = list(session.scalars(claim.returning(Account.id)))
     for account_id in claimed:
-        _refresh(account_id, settings, clock, sleep)
+        _refresh(account_id, Runtime(settings, clock, sleep))
     return len(claimed)
 
 
-def _refresh(
-    account_id: int, settings: Settings, clock: Callable[[], datetime], sleep: Callable[[float], None]
-) -> None:
+def _refresh(account_id: int, runtime: Runtime) -> None:
     """Check one account and, if enabled, its subaccounts. Most API keys lack that permission; the account shows it."""
-    error = None
-    before_request = budget.rate_limiter(account_id, settings.twilio_max_requests_per_minute, clock, sleep)
+    error, clock = None, runtime.clock
     try:
         with session_scope() as session:
             account = session.get_one(Account, account_id)
             sid, with_subaccounts, tried_at = account.sid, account.include_subaccounts, account.credentials_at
-            credentials = accounts.load(session, account_id, settings, prefer_token=True)
-        with accounts.open_reader(credentials, before_request, clock, sleep) as reader:
+        with open_with_budget(account_id, runtime, prefer_token=True) as reader:
             own = reader.account()
             records = list(reader.accounts()) if with_subaccounts else []
         with session_scope() as session:
             _update_account(session, sid, own)
             if with_subaccounts:
-                _watch_subaccounts(session, sid, records, settings, clock())
+                _watch_subaccounts(session, sid, records, runtime.settings, clock())
         if tried_at is not None and tried_at > clock() - CHECK_INTERVAL:
             log.info("Twilio takes the new credentials", account_sid=sid)
     except TwilioError as refused:
@@ -115,7 +111,7 @@ def mark_unavailable(session: Session, account: Account, settings: Settings) -> 
     Asked for a subaccount's error log with the parent's key, Twilio would return the parent's log.
     """
     closed = IS_CLOSED if account.status == CLOSED else None
-    foreign = account.parent_sid is not None and not accounts.has_own_credentials(account, settings)
+    foreign = account.parent_sid is not None and not has_own_credentials(account, settings)
     for log_type in LogType:
         needs_key = NEEDS_OWN_KEY.format(sid=account.sid) if foreign and log_type == LogType.ERROR else None
         reason = closed or needs_key

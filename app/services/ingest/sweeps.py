@@ -4,13 +4,12 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app import wake
 from app.database import session_scope
 from app.enums import LogType
 from app.services.ingest import plan, streams
-from app.services.ingest.intake import dependent_types, ingest_page
-from app.services.ingest.listing import Listing, OutOfTime, Poll, list_span
+from app.services.ingest.listing import Listing, list_span
 from app.services.ingest.plan import Slice
+from app.services.ingest.poll import OutOfTime, Poll
 
 MAX_EXTENDED_HEAD = timedelta(hours=2)
 
@@ -22,7 +21,7 @@ def sweep(poll: Poll) -> bool:
     """
     try:
         _sweep_back(poll)
-        if poll.lease.log_type == LogType.CALL and plan.ended_sweep_is_due(poll.swept_at, poll.clock()):
+        if poll.lease.log_type == LogType.CALL and plan.ended_sweep_is_due(poll.swept_at, poll.now()):
             _sweep_ended(poll)
     except OutOfTime:
         return True
@@ -84,21 +83,8 @@ def _oldest(poll: Poll) -> datetime:
 
 def _sweep_ended(poll: Poll) -> None:
     """List the calls that ended since yesterday, including those that began before any other listing."""
-    pages = poll.reader.list_pages(LogType.CALL, since=poll.started_at - plan.ONE_DAY, by_end=True)
-    while True:
-        poll.check_time()
-        poll.wait_for_budget()
-        page = next(pages, None)
-        if page is None:
-            break
-        now = poll.clock()
-        with session_scope() as session:
-            stream_ids = streams.lock(session, poll.lease, dependent_types(LogType.CALL), now)
-            changes = ingest_page(session, poll.context, stream_ids, page.records, now).changes
-        poll.changes += changes
-        if changes:
-            wake.evaluate()
+    poll.ingest_pages(poll.reader.list_pages(LogType.CALL, since=poll.started_at - plan.ONE_DAY, by_end=True))
     poll.swept_at = {**poll.swept_at, "ended": poll.started_at.isoformat()}
     with session_scope() as session:
-        streams.lock(session, poll.lease, (), poll.clock())
+        streams.lock(session, poll.lease, (), poll.now())
         streams.save_sweeps(session, poll.lease, poll.swept_at)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack, nullcontext
 from datetime import datetime
 
@@ -21,6 +21,7 @@ from app.services.outbox.claim import Claim
 from app.services.outbox.record import AttemptResult, record
 from app.services.outbox.rows import config_of
 from app.utils import stopping
+from app.utils.clock import Clock
 from app.utils.crashpoints import crashpoint
 from app.utils.crypto import Undecryptable
 from app.utils.db_retry import OUTAGE_WAITS_SECONDS, is_transient
@@ -36,7 +37,6 @@ LEASE_MARGIN_SECONDS = 10.0
 """What must be left of a lease after the longest attempt, to record its outcome."""
 
 log = structlog.get_logger()
-Clock = Callable[[], datetime]
 
 
 def deliver_due(

@@ -18,7 +18,7 @@ from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioSile
 from app.services.twilio.pages import Page, follow, prune_depth, read_page, repair_text
 from app.services.twilio.transport import READ_SECONDS, Answer, PooledHttp
 from app.utils import retry_after
-from app.utils.clock import utc_now
+from app.utils.clock import Clock, utc_now
 from app.utils.proxies import DIRECT, Proxy
 
 PAGE_SIZE = 1000
@@ -73,7 +73,7 @@ class TwilioReader:
         next_password: str | None = None,
         before_request: Callable[[], None] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Clock = utc_now,
         tries: int = MAX_TRIES,
         timeout_seconds: float = READ_SECONDS,
         proxy: Proxy = DIRECT,

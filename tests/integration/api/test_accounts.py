@@ -10,7 +10,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import LogType
 from app.models import Account, AuditEntry, Stream
-from app.services.ingest import accounts
+from app.services.ingest import accounts, credentials
 from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.conftest import forget
 from tests.feeding import ACCOUNT, Feed
@@ -47,7 +47,7 @@ async def test_a_token_is_encrypted_and_shown_nowhere(api: Api) -> None:
     with session_scope() as session:
         account = session.scalars(select(Account)).one()
         assert "canary" not in (account.auth_token or "")
-        assert accounts.load(session, account.id, get_settings()).password == TOKEN + "2"
+        assert credentials.load(session, account.id, get_settings()).password == TOKEN + "2"
         assert len(session.scalars(select(AuditEntry).where(AuditEntry.target == f"account:{SID}")).all()) == 2
 
 
@@ -59,7 +59,7 @@ async def test_a_key_is_its_sid_and_its_secret_together(api: Api) -> None:
     assert (await api.post("/api/accounts", json=body)).json()["api_key_sid"] == "SK" + "2" * 32
     with session_scope() as session:
         account = session.scalars(select(Account)).one()
-        assert accounts.load(session, account.id, get_settings()).username == "SK" + "2" * 32
+        assert credentials.load(session, account.id, get_settings()).username == "SK" + "2" * 32
 
 
 @pytest.mark.parametrize(

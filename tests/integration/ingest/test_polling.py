@@ -9,7 +9,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import Alert
 from app.services import health, retention, self_monitoring
-from app.services.ingest import intake, polling, streams
+from app.services.ingest import polling, quarantine, streams
 from app.services.logs.raw import raw_of, unreadable_of
 from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes
@@ -286,7 +286,7 @@ def test_only_the_latest_malformed_records_are_kept(world: World, monkeypatch: p
     for n in range(9):
         world.simulator.add_message(at=START - minutes(1), odd=b'{"sid": %d}' % n)
     world.poll(LogType.MESSAGE)
-    monkeypatch.setattr(intake, "MAX_QUARANTINED", 4)
+    monkeypatch.setattr(quarantine, "MAX_QUARANTINED", 4)
     retention.clean(world.settings, world.clock.now)
     assert len(world.quarantine()) == 4
 

@@ -11,7 +11,8 @@ from app.database import session_scope
 from app.enums import LogType
 from app.errors import TwilioSilent
 from app.models import Stream
-from app.services.ingest import accounts
+from app.services.ingest.credentials import Credentials
+from app.services.ingest.reader import Runtime, open_reader
 from app.services.twilio.client import TwilioReader
 from app.tasks import jobs, slots
 from scripts.twilio_simulator import FaultKind
@@ -44,8 +45,10 @@ def _taken_elsewhere(kind: str) -> Iterator[None]:
 def _reader(world: World) -> TwilioReader:
     account = world.simulator.account
     url = world.server.url
-    credentials = accounts.Credentials(account.sid, account.sid, account.auth_token, url, url)
-    return accounts.open_reader(credentials, lambda: None, world.clock, world.sleep, timeout_seconds=0.2)
+    credentials = Credentials(account.sid, account.sid, account.auth_token, url, url)
+    return open_reader(
+        credentials, lambda: None, Runtime(world.settings, world.clock, world.sleep), timeout_seconds=0.2
+    )
 
 
 def test_an_answer_that_does_not_come_is_waited_for_once_and_left_to_the_next_poll(world: World) -> None:
