@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 from email.utils import parseaddr
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import ClassVar, Literal
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
@@ -28,14 +28,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from app import environment
 from app.errors import ConfigError
 from app.utils import proxies
+from app.utils.addresses import LOOPBACK_HOSTS, Network
 from app.utils.proxies import Proxy
 
-Network = IPv4Network | IPv6Network
 MIN_KEY_LENGTH = 16
 MAX_RETRIES = 50
 BROKERS = ("redis://", "rediss://")
 ESCAPES = "in a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 DATABASE_FORM = f"must look like postgresql://user:password@host:5432/name; {ESCAPES}"
 

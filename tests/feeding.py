@@ -14,12 +14,12 @@ from app.enums import LogSource, LogType
 from app.models import Account, Stream
 from app.services.evaluation import change_queue, pipeline
 from app.services.ingest import streams
-from app.services.logs import store
+from app.services.logs import log_rows, store
 from app.services.logs.types import NormalizedLog
 from app.services.twilio.statuses import is_final
 
 ACCOUNT = "AC" + "0" * 32
-POLICY = store.StorePolicy(timedelta(hours=72), timedelta(minutes=5), True, datetime(2000, 1, 1).astimezone())
+POLICY = log_rows.StorePolicy(timedelta(hours=72), timedelta(minutes=5), True, datetime(2000, 1, 1).astimezone())
 
 
 def log(number: int, occurred_at: datetime, **fields: Any) -> NormalizedLog:
@@ -75,7 +75,7 @@ class Feed:
                 row.log_type: row.id
                 for row in session.scalars(select(Stream).where(Stream.account_id == self.account_id).with_for_update())
             }
-            known = store.lookup(session, self.account_id, [each.sid for each in logs])
+            known = log_rows.lookup(session, self.account_id, [each.sid for each in logs])
             store.save(session, self.account_id, stream_ids, logs, known, LogSource.POLL, now, POLICY)
 
     def complete(self, until: datetime, since: datetime | None = None) -> None:

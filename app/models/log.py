@@ -62,7 +62,7 @@ class Log(Base):
     """When a callback reported the current status; null if Twilio's lists did."""
     final: Mapped[bool]
     final_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When a message became final, by Twilio's clock; null if it was not seen in time to tell."""
+    """When a message became final, by Twilio's clock; null if it was not seen in time."""
     first_seen_at: Mapped[Timestamp]
     read_at: Mapped[Timestamp]
     """When it was last read while it was not final."""

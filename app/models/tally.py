@@ -66,7 +66,7 @@ class DelayTally(Base):
     seconds: Mapped[int] = mapped_column(primary_key=True)
     logs: Mapped[int]
     timed: Mapped[int] = mapped_column(server_default=text("0"))
-    """Those of them that were seen in time to tell."""
+    """Those of them that were seen in time."""
 
 
 class UntalliedHour(Base):

@@ -23,12 +23,13 @@ from app.enums import LogType
 from app.errors import GiftPulseError, TwilioError, TwilioRefused
 from app.models import Account, CoverageGap, Stream
 from app.services import health, privileges, secrets, setup
-from app.services.ingest import accounts, callback_setup
+from app.services.ingest import accounts
 from app.services.ingest.credentials import load
 from app.services.ingest.reader import Runtime, open_reader
 from app.services.ingest.signing import signing_tokens
 from app.services.twilio.client import TwilioReader
 from app.services.twilio.read_advice import advise
+from app.utils.addresses import LOOPBACK_HOSTS
 from app.utils.clock import Clock, rfc3339
 from app.utils.database_errors import OTHER_SCHEMA, explain
 from app.utils.tls import is_untrusted, tls_context
@@ -262,7 +263,7 @@ def _public_address(settings: Settings) -> Finding:
     if not answer.is_success:
         detail = f"{settings.public_base_url} answers with {answer.status_code}"
         return Finding("wrong", "public address", f"{detail}: see PUBLIC_BASE_URL and the proxy before the API")
-    if address.host in callback_setup.LOOPBACK:
+    if address.host in LOOPBACK_HOSTS:
         detail = "only this machine can reach it: links in mails and Twilio's callbacks need a public PUBLIC_BASE_URL"
         return Finding("note", "public address", detail)
     return Finding("ok", "public address", "the API answers there")

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, literal, tuple_
+from sqlalchemy import ColumnElement, Row, Select, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 Item = TypeVar("Item")
@@ -43,6 +43,14 @@ def read_page(
     Args:    position: where the page starts; None for the first page.
     """
     rows = session.scalars(limited(query, sort_key, position, limit)).all()
+    return split_page(rows, sort_key, position, limit)
+
+
+def read_rows(
+    session: Session, query: Select[*tuple[Any, ...]], sort_key: SortKey, position: Position | None, limit: int
+) -> Page[Row[*tuple[Any, ...]]]:
+    """Read one page of rows, likewise."""
+    rows = session.execute(limited(query, sort_key, position, limit)).all()
     return split_page(rows, sort_key, position, limit)
 
 

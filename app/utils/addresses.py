@@ -9,6 +9,7 @@ import socket
 import unicodedata
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
 
 import idna
 
@@ -16,8 +17,15 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 MAX_URL_LENGTH = 2048
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
+"""Hosts that only this machine can reach."""
 FORBIDDEN_PORTS = frozenset({25, 110, 143, 465, 587, 993, 995, 1433, 1521, 3306, 5432, 6379, 11211, 27017})
 """Mail, databases and caches: a request there is an attack or a mistake."""
+
+
+def is_loopback_url(url: str) -> bool:
+    """Return whether a URL names this machine."""
+    return urlsplit(url).hostname in LOOPBACK_HOSTS
 
 
 def _networks(*texts: str) -> tuple[Network, ...]:

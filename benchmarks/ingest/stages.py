@@ -29,7 +29,7 @@ from app.services.evaluation import (
     pipeline,
 )
 from app.services.ingest import budget, intake, listing, polling, streams
-from app.services.logs import store
+from app.services.logs import log_rows, store
 from app.services.rules.rule_index import RuleIndex
 from app.services.twilio.client import TwilioReader
 from benchmarks.ingest.rules import add_rules
@@ -41,7 +41,7 @@ STAGES: list[tuple[str, Any, str]] = [
     ("hold lease and budget", budget, "consume"),
     ("lock the stream", streams, "lock"),
     ("read heads, hash", intake, "_read_heads"),
-    ("look up what is known", store, "lookup"),
+    ("look up what is known", log_rows, "lookup"),
     ("normalize", intake, "_normalize_changed"),
     ("mark as read", store, "mark_read"),
     ("store logs", store, "_insert"),

@@ -18,7 +18,7 @@ from app.services.alerts.withholding import withheld
 from app.services.evaluation import group_slots
 from app.services.explain.service import explain
 from app.services.explain.steps import Explanation, StepName, Verdict
-from app.services.logs import search, store
+from app.services.logs import alert_logs, log_rows, store
 from app.services.logs.types import NormalizedLog
 from app.services.outbox import bundle
 from tests.conftest import forget
@@ -286,7 +286,7 @@ def test_a_log_that_is_or_was_stuck(feed: Feed) -> None:
 def read_again(feed: Feed, number: int, at: float) -> None:
     """Read a log again that has not changed."""
     with session_scope() as session:
-        known = store.lookup(session, feed.account_id, [sid(number)])
+        known = log_rows.lookup(session, feed.account_id, [sid(number)])
         store.mark_read(session, known.values(), minutes(at), POLICY)
 
 
@@ -403,7 +403,7 @@ def test_explanations_agree_with_what_really_happened(feed: Feed, seed: int) -> 
         told = set(session.scalars(select(Delivery.alert_id).where(Delivery.type == "alert.firing")))
         counted: dict[str, list[UUID]] = {}
         for alert_id in alerts:
-            for row in search.list_of_alert(session, alert_id, None, 1000).items:
+            for row in alert_logs.logs_of_alert(session, alert_id, None, 1000).items:
                 counted.setdefault(row.sid, []).append(alert_id)
     for number in range(1, 60):
         found = explained(number, rule_id, 200)

@@ -36,7 +36,8 @@ from app.models import Alert
 from app.services.alerts import escalation, manual, search
 from app.services.alerts.escalation import escalation_json
 from app.services.findings.common import ComparedAlert, common_json, find_common
-from app.services.logs import search as log_search
+from app.services.logs import alert_logs
+from app.services.logs.search import SORT_KEY as LOG_SORT_KEY
 from app.services.outbox import deliveries
 from app.services.preview.alert_series import read_series, series_json
 from app.services.serializers import alert_json, delivery_json, log_json, note_json
@@ -76,8 +77,8 @@ def list_alert_logs(alert_id: AlertId, query: Annotated[PageQuery, Query()]) -> 
     with session_scope() as session:
         search.get(session, alert_id)
         name = f"alert {alert_id}"
-        position = read_position(name, query, log_search.SORT_KEY)
-        page = log_search.list_of_alert(session, alert_id, position, query.limit)
+        position = read_position(name, query, LOG_SORT_KEY)
+        page = alert_logs.logs_of_alert(session, alert_id, position, query.limit)
         return page_response(name, query, [log_json(row) for row in page.items], page.older)
 
 

@@ -17,7 +17,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.services.explain import service
 from app.services.ingest import details
-from app.services.logs import doubts, search
+from app.services.logs import alert_logs, doubts, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.serializers import alert_json, change_json, log_json
 from app.utils.clock import utc_now
@@ -70,7 +70,7 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
             "raw": raw_of(whole, row.account_sid),
             "unreadable": unreadable_of(whole),
             "history": [change_json(change) for change in search.history(session, row.id, row.occurred_at)],
-            "alerts": [alert_json(alert) for alert in search.alerts(session, row.id)],
+            "alerts": [alert_json(alert) for alert in alert_logs.alerts_of_log(session, row.id)],
             "related": [log_json(each) for each in search.related(session, row)],
         }
         return resource_response(shown)

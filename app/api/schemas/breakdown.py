@@ -6,7 +6,7 @@ from app.api.schemas.common import WARNINGS, FieldWarning, ResponseModel, ShownT
 from app.api.schemas.logs import LogQuery
 from app.services.logs.cells import BreakdownField
 
-TO_FINAL = "the time from created to final, in seconds, of the messages that were seen in time to tell"
+TO_FINAL = "the time from created to final, in seconds, of the messages that were seen in time"
 UNTIMED = "null without any"
 UNKNOWN = "null: that was not read whole"
 OF_MEASURED = "of final outbound messages; null without any"

@@ -17,7 +17,7 @@ from app.services.evaluation.rule_set import effective_start, to_rule
 from app.services.explain import judging, matching, notifying
 from app.services.explain.matching import Subject
 from app.services.explain.steps import Explanation, Step, StepName, Verdict, moment
-from app.services.logs import search
+from app.services.logs import alert_logs, search
 from app.services.outbox import deliveries
 from app.services.rules.rule import Rule as RuleValue
 from app.services.rules.types import LogVersion
@@ -33,7 +33,7 @@ def explain(session: Session, sid: str, rule_id: UUID, settings: Settings, now: 
     if stored is None:
         raise NotFound(f"there is no rule {rule_id}")
     rule = to_rule(stored)
-    alert = next((each for each in search.alerts(session, row.id) if each.rule_id == rule_id), None)
+    alert = next((each for each in alert_logs.alerts_of_log(session, row.id) if each.rule_id == rule_id), None)
     match = session.scalar(
         select(Match).where(Match.rule_id == rule_id, Match.log_id == row.id).order_by(Match.epoch.desc()).limit(1)
     )

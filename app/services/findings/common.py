@@ -19,8 +19,9 @@ from app.services.findings import wording
 from app.services.findings.comparison import MIN_LOGS, OUTCOME_FIELDS, SharedTrait, compare, strongest
 from app.services.findings.rule_of_alert import NoRule, RuleUnknown, rule_of_alert
 from app.services.findings.traits import FIELDS, TEXT_FIELDS, TracedLog
+from app.services.logs.alert_logs import keys_of_alert
 from app.services.logs.columns import COLUMNS
-from app.services.logs.search import LogFilter, conditions, keys_of_alert
+from app.services.logs.search import LogFilter, conditions
 
 SAMPLE = 2_000
 """The most logs that are compared on each side."""

@@ -17,7 +17,7 @@ from app.errors import ConfigError, NotFound
 from app.models import Account
 from app.services.ingest.reader import Runtime, open_with_budget
 from app.services.twilio.client import TwilioReader
-from app.utils.addresses import may_reach
+from app.utils.addresses import is_loopback_url, may_reach
 
 RETRIES = "#rc=5&rp=all"
 """Twilio retries a callback five times after any failure. Source: its documentation of connection overrides."""
@@ -29,8 +29,6 @@ EVENT_TYPES = (
     "com.twilio.messaging.message.failed",
 )
 NAME = "GiftPulse"
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""Hosts that only this machine can reach."""
 INSIDE = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".invalid", ".example")
 """Endings of host names that do not resolve on the internet. Source: RFC 6761, 6762, 8375."""
 
@@ -50,7 +48,7 @@ def connect(account_sid: str | None, settings: Settings, *, dry_run: bool = Fals
     status, events = f"{settings.public_base_url}/webhooks/twilio/status{RETRIES}", _events_url(settings)
     with _open(account_sid, settings) as reader:
         # A Twilio on this machine, such as the bundled simulator, can reach this machine's addresses.
-        if not _is_public(settings.public_base_url) and not _is_here(reader.api_url):
+        if not _is_public(settings.public_base_url) and not is_loopback_url(reader.api_url):
             outcome = f"PUBLIC_BASE_URL is {settings.public_base_url}, which Twilio cannot reach"
             raise ConfigError(f"{outcome}: set it to this server's public address first")
         for resource, url in _list_resources(reader):
@@ -140,10 +138,6 @@ def _make_sink(reader: TwilioReader, address: str) -> str:
 
 def _events_url(settings: Settings) -> str:
     return f"{settings.public_base_url}/webhooks/twilio/events"
-
-
-def _is_here(url: str) -> bool:
-    return urlsplit(url).hostname in LOOPBACK
 
 
 def _is_public(url: str) -> bool:

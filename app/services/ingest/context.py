@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from app.config import Settings
 from app.enums import LogSource, LogType
-from app.services.logs.store import StorePolicy
+from app.services.logs.log_rows import StorePolicy
 
 
 @dataclass(frozen=True)

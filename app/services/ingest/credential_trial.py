@@ -7,8 +7,8 @@ from typing import Any
 from app.config import Settings
 from app.enums import LogType
 from app.errors import FieldError, TwilioError, TwilioRefused
-from app.services.ingest import accounts
-from app.services.ingest.accounts import Credentials
+from app.services.ingest.credentials import Credentials
+from app.services.ingest.reader import Runtime, open_reader
 
 TIMEOUT_SECONDS = 5.0
 """A person waits for the answer."""
@@ -17,14 +17,14 @@ REFUSED = (401, 404)
 
 
 class Trial:
-    """What came of one try."""
+    """The result of one try."""
 
     def __init__(self, field: str, error: TwilioError | None) -> None:
         self._field, self._error = field, error
 
     @property
     def warnings(self) -> list[FieldError]:
-        """Why Twilio cannot be read with the credentials; empty where it can, or where there are none to try."""
+        """Why Twilio cannot be read with the credentials; empty if it can, or if there are none to try."""
         return [FieldError(self._field, f"was tried: {self._error}")] if self._error else []
 
     @property
@@ -52,7 +52,8 @@ def run(settings: Settings, values: Mapping[str, Any], now: datetime) -> Trial:
         proxy=settings.twilio_proxy,
     )
     try:
-        with accounts.open_reader(credentials, lambda: None, tries=1, timeout_seconds=TIMEOUT_SECONDS) as reader:
+        runtime = Runtime(settings)
+        with open_reader(credentials, lambda: None, runtime, tries=1, timeout_seconds=TIMEOUT_SECONDS) as reader:
             next(reader.list_pages(LogType.CALL, since=now - timedelta(hours=1)), None)
     except TwilioError as error:
         return Trial(field, error)

@@ -15,7 +15,7 @@ from app.services.ingest.context import IngestContext, store_policy
 from app.services.ingest.decoding import MalformedRecord, content_hash
 from app.services.ingest.normalize import EARLIEST, MAX_CLOCK_SKEW, normalize
 from app.services.ingest.quarantine import MalformedRecords, quarantine
-from app.services.logs import store
+from app.services.logs import log_rows, store
 from app.services.logs.types import NormalizedLog
 from app.services.logs.versions import apply_status_push
 
@@ -36,20 +36,20 @@ def apply_pushes(
     query = select(PushedRecord).where(
         PushedRecord.account_id == context.account_id,
         PushedRecord.log_type == context.log_type,
-        store.any_of(PushedRecord.sid, sids),
+        log_rows.any_of(PushedRecord.sid, sids),
         PushedRecord.applied_at.is_(None),
     )
     pushes = session.scalars(query.order_by(PushedRecord.received_at, PushedRecord.id)).all()
     if not pushes:
         return ApplyResult(0, 0)
-    stored = store.load(session, context.account_id, list({push.sid for push in pushes}))
+    stored = log_rows.load(session, context.account_id, list({push.sid for push in pushes}))
     states = {sid: found.log for sid, found in stored.items()}
     policy = store_policy(context.settings, now)
     changes = 0
     malformed: MalformedRecords = []
     for round_ in _rounds(pushes):
         updated = _apply_round(context.log_type, round_, states, malformed, now)
-        known = store.lookup(session, context.account_id, list(updated))
+        known = log_rows.lookup(session, context.account_id, list(updated))
         saved = list(updated.values())
         changes += store.save(session, context.account_id, stream_ids, saved, known, LogSource.CALLBACK, now, policy)
         states |= updated

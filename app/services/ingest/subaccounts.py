@@ -17,7 +17,7 @@ from app.models import Account, Stream
 from app.services.ingest import streams
 from app.services.ingest.credentials import has_own_credentials
 from app.services.ingest.reader import Runtime, open_with_budget
-from app.services.twilio.client import AccountRecord
+from app.services.twilio.responses import AccountRecord
 from app.utils.clock import Clock, utc_now
 
 CHECK_INTERVAL = timedelta(minutes=15)

@@ -25,7 +25,7 @@ from app.utils.json_types import JsonObject
 MAX_SPAN = timedelta(days=92)
 MAX_SECONDS = 20
 MAX_VALUES = 1_000
-"""Rarer values are added up as `__other__`."""
+"""Rarer values are combined as `__other__`."""
 TOO_LONG = f"takes longer than {MAX_SECONDS} seconds: {NARROW}"
 P50, P95 = 0.5, 0.95
 
@@ -40,10 +40,10 @@ class Breakdown:
     """Final outbound messages."""
     delivered: int = 0
     final_before: int | None = 0
-    """None here and below: the span before was not read whole."""
+    """None here and below: the span before was not completely read."""
     delivered_before: int | None = 0
     seconds: Counter[int] = field(default_factory=Counter)
-    """From creation to the final status, of the messages that were seen in time to tell."""
+    """From creation to the final status, of the messages that were seen in time."""
     codes: Counter[int] = field(default_factory=Counter)
     price: defaultdict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     priced: Counter[str] = field(default_factory=Counter)
@@ -63,12 +63,12 @@ class Breakdown:
 
     @property
     def price_per_delivered(self) -> dict[str, Decimal]:
-        """The total known price per delivered message whose price is known, by unit: Twilio tells prices late."""
+        """The total known price per delivered message whose price is known, by unit: Twilio sets prices late."""
         return {unit: self.price[unit] / delivered for unit, delivered in sorted(self.priced.items())}
 
     @property
     def top_error_code(self) -> int | None:
-        """The most frequent code; of equals the lowest."""
+        """The most frequent code; the lowest of several."""
         return min(self.codes, key=lambda code: (-self.codes[code], code), default=None)
 
     def percentile(self, fraction: float) -> float | None:
@@ -112,8 +112,8 @@ def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdo
     """Break the logs of a span down by the values of a field.
 
     Args:    log_filter: with `since` and `until`; by: of `FIELDS`.
-    Returns: the value with the most logs first; what is beyond 1,000 values stands last as `__other__`.
-    Raises:  InvalidInput where the span is empty or too long, or holds too much.
+    Returns: the value with the most logs first; last, as `__other__`, the values beyond 1,000.
+    Raises:  InvalidInput if the span is empty, too long, or has too many logs.
     """
     assert log_filter.since is not None
     assert log_filter.until is not None
@@ -125,7 +125,7 @@ def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdo
     reader = CellReader(session, by)
     try:
         with limit_statements(session, MAX_SECONDS):
-            # The planner expects far more sorts of logs than there are, and would rather sort the logs.
+            # The planner expects far more groups than there are, and would sort the logs.
             session.execute(text("SET LOCAL work_mem = '64MB'; SET LOCAL enable_sort = off"))
             cells, delays = reader.cells(log_filter)
             before = list(reader.delivered(span_before(log_filter)))
@@ -145,7 +145,7 @@ def span_before(log_filter: LogFilter) -> LogFilter:
 def _breakdowns(
     cells: Sequence[Cell], delays: Sequence[Delay], before: Sequence[tuple[Value, int, int]]
 ) -> list[Breakdown]:
-    """Add up what belongs to each value, and to all rare values together."""
+    """Add up the cells of each value, and of all rare values together."""
     totals: Counter[Value] = Counter()
     for cell in cells:
         totals[cell.value] += cell.logs

@@ -28,7 +28,7 @@ from app.services.logs.tallied import (
 BreakdownField = Literal["to_country", "from", "messaging_service_sid", "error_code"]
 """The fields to break down by."""
 MAX_CELLS = 400_000
-"""Sorts of logs that are alike in all that counts."""
+"""Groups of logs that are alike in every counted field."""
 NARROW = "shorten the span or narrow the filters"
 TOO_MANY = f"there are too many different values in it: {NARROW}"
 
@@ -43,17 +43,17 @@ class Cell(NamedTuple):
     """Final outbound messages: only these can be delivered."""
     delivered: bool
     seconds: int | None
-    """From creation to the final status; None where that is not known, or counted as a delay apart."""
+    """From creation to the final status; None if it is not known, or counted as a `Delay`."""
     error_code: int | None
     price_unit: str | None
-    """None where no price is known."""
+    """None if no price is known."""
     logs: int
     price: Decimal
     """The total of the absolute prices."""
 
 
 class Delay(NamedTuple):
-    """Final outbound messages that took as long."""
+    """Final outbound messages with the same delay."""
 
     value: Value
     seconds: int
@@ -61,7 +61,7 @@ class Delay(NamedTuple):
 
 
 class CellReader:
-    """Reads the cells of one moment."""
+    """Reads cells from one snapshot of the database."""
 
     def __init__(self, session: Session, by: str) -> None:
         """Begin a snapshot.
@@ -74,8 +74,8 @@ class CellReader:
     def cells(self, log_filter: LogFilter) -> tuple[list[Cell], list[Delay]]:
         """Count the logs of a span.
 
-        Returns: the cells, and the delays that are not in them.
-        Raises:  InvalidInput where there are too many.
+        Returns: the cells, and the delays of tallied hours, which the cells lack.
+        Raises:  InvalidInput if there are too many cells.
         """
         whole, rest = self._split(log_filter)
         found = self._session.execute(_of_logs(log_filter, rest, self._by).limit(MAX_CELLS + 1)).all()
@@ -115,7 +115,7 @@ def _of_logs(log_filter: LogFilter, spans: Spans, by: str) -> Select[*tuple[Any,
         Log.error_code,
         case((Log.price.is_not(None), Log.price_unit)).label("unit"),
     )
-    # Logs of an account that was removed are deleted piece by piece, and count no more.
+    # Logs of a removed account are deleted step by step, and no longer count.
     query = query.join(Account, Account.id == Log.account_id).where(*within(log_filter, spans))
     return _grouped(query, func.count(), func.coalesce(func.sum(func.abs(Log.price)), 0))
 
@@ -140,6 +140,6 @@ def _delays_of_tallies(log_filter: LogFilter, whole: HourSpan, by: str) -> Selec
 
 
 def _grouped(query: Select[*tuple[Any, ...]], *totals: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
-    # By number: PostgreSQL does not see that an expression with values of its own is the same one.
+    # By number: PostgreSQL does not recognize an expression with bound values as the same one.
     numbers = [text(str(number)) for number in range(1, len(query.selected_columns) + 1)]
     return query.add_columns(*totals).group_by(*numbers)

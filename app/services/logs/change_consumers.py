@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from app.models import LogChange, Stream, StreamSearch, StreamTally
 
 EVALUATION_BEHIND_AFTER = timedelta(minutes=10)
-"""Changes that wait for so long wait for a worker, or for one that does not fail."""
+"""If changes wait this long, no worker runs, or it fails."""
 
 Consumer = type[StreamSearch] | type[StreamTally]
 

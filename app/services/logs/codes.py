@@ -28,9 +28,9 @@ def count_codes(snapshot: Snapshot, log_filter: LogFilter) -> Counter[Code]:
 
 
 def once_each(counts: Mapping[Code, int]) -> list[Code]:
-    """Keep for each code the type that has the most logs with it: those of the others tell of the same failures.
+    """Keep for each code the type that has the most logs with it: the others repeat the same failures.
 
-    Returns: the most frequent code first; of equal types, a call or message stands before an entry of the error log.
+    Returns: the most frequent code first; of equally frequent types, a call or message comes before an error-log entry.
     """
     chosen: dict[int, Code] = {}
     for code in sorted(counts, key=lambda code: (-counts[code], code.error_code, [*LogType].index(code.log_type))):

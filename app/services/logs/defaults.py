@@ -45,9 +45,9 @@ def call_defaults(account_sid: str | None, sid: str) -> dict[str, Any]:
 
 def parts_of(home: str, names: tuple[str, ...]) -> dict[str, str]:
     """Return the URLs of a resource's parts by name."""
-    return {name: home + _place(name) for name in names}
+    return {name: home + _path(name) for name in names}
 
 
 @lru_cache(maxsize=256)
-def _place(name: str) -> str:
+def _path(name: str) -> str:
     return "/" + "".join(word.capitalize() for word in name.split("_")) + ".json"

@@ -48,7 +48,7 @@ def unwatched(session: Session, path: str, sids: Collection[str]) -> Iterator[Fi
     if not sids:
         return
     known = set(session.scalars(select(Account.sid).where(Account.sid.in_(sids))))
-    for place, sid in enumerate(sids, start=1):
+    for number, sid in enumerate(sids, start=1):
         if sid not in known:
-            item = "" if len(sids) == 1 else f"item {place}: "
+            item = "" if len(sids) == 1 else f"item {number}: "
             yield FieldError(path, f"{item}no account of this sid is watched")

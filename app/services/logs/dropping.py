@@ -1,4 +1,4 @@
-"""What a search that found nothing would find without one of its filters."""
+"""Counts what a search without results would find without one of its filters."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Which directions of Twilio's are sent by the account itself. Pure."""
+"""Twilio's directions of logs that the account itself sent. Pure."""
 
 from collections.abc import Mapping
 

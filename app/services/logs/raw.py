@@ -1,4 +1,7 @@
-"""Rebuilds Twilio's JSON of a log from its columns, defaults and `rest`. Pure."""
+"""Rebuilds Twilio's JSON of a log from its columns, defaults and `rest`. Pure.
+
+The names here are Twilio's, and differ by log type; the table of our fields does not know them.
+"""
 
 from typing import Any
 

@@ -1,21 +1,19 @@
-"""Finds logs: filters, text search, and one log with its history, alerts and related logs."""
+"""Finds logs: filters, text search, and one log with its history and related logs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, Subquery, and_, func, literal, or_, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy import ColumnElement, Row, Select, func, literal, or_, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.enums import ResolveReason
 from app.errors import NotFound
-from app.models import Account, Alert, Log, LogChange, LogText, Match, StreamSearch
+from app.models import Account, Log, LogChange, LogText, StreamSearch
 from app.services.log_fields import FIELDS
 from app.services.logs import change_consumers
 from app.services.logs.columns import COLUMNS
-from app.services.paging import Page, Position, beyond, limited, split_page
+from app.services.paging import Page, Position, beyond, read_rows, split_page
 from app.services.serializers import select_logs
 
 SORT_KEY = (Log.occurred_at, Log.id)
@@ -27,8 +25,6 @@ MIN_WORD_LENGTH = 3
 """Shorter texts contain no trigram."""
 MAX_RELATED = 100
 """At most so many related logs are shown."""
-RESTART_REASONS = (ResolveReason.RULE_CHANGED, ResolveReason.RULE_DISABLED, ResolveReason.RULE_DELETED)
-"""After these, a rule ignores its earlier matches."""
 NONE = "none"
 WITH_NONE = ("to_country", "messaging_service_sid")
 """Filters by these fields take `NONE` for logs without a value: no value reads like this."""
@@ -111,19 +107,12 @@ def list_logs(
     """
     needle = log_filter.to or ((log_filter.q,) if log_filter.q is not None else log_filter.from_)
     if not needle or (position is not None and position.backward):
-        return _read(session, find(log_filter), position, limit)
+        return read_rows(session, find(log_filter), SORT_KEY, position, limit)
     rows = _among_newest(session, log_filter, position, limit)
     if len(rows) <= limit and all(len(text) >= MIN_WORD_LENGTH for text in needle):
         rows = _by_words(session, log_filter, needle, position, limit)
     elif len(rows) <= limit:
-        return _read(session, find(log_filter), position, limit)
-    return split_page(rows, SORT_KEY, position, limit)
-
-
-def _read(
-    session: Session, query: Select[*tuple[Any, ...]], position: Position | None, limit: int
-) -> Page[Row[*tuple[Any, ...]]]:
-    rows = session.execute(limited(query, SORT_KEY, position, limit)).all()
+        return read_rows(session, find(log_filter), SORT_KEY, position, limit)
     return split_page(rows, SORT_KEY, position, limit)
 
 
@@ -152,13 +141,32 @@ def _by_words(
 
     Args:    needle: matching logs contain one of these texts; among several filters, the one that is likely rarest.
     """
-    found: dict[int, Row[*tuple[Any, ...]]] = {}
+    found = {row.id: row for row in _among_unindexed(session, log_filter, position)}
+    known = 0
+    for rows in _indexed(session, log_filter, needle, position):
+        found |= {row.id: row for row in rows}
+        known += len(rows)
+        if known > limit:
+            break
+    ordered = sorted(found.values(), key=lambda row: (row.occurred_at, row.id), reverse=True)
+    return ordered[: limit + 1]
+
+
+def _among_unindexed(
+    session: Session, log_filter: LogFilter, position: Position | None
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Search the logs whose changes the text index does not contain yet."""
     pending = select(LogChange.occurred_at, LogChange.log_id).where(
         change_consumers.unseen_changes(session, StreamSearch)
     )
-    statement = find(log_filter).where(tuple_(Log.occurred_at, Log.id).in_(pending))
-    for row in session.execute(statement if position is None else statement.where(beyond(SORT_KEY, position))):
-        found[row.id] = row
+    query = find(log_filter).where(tuple_(Log.occurred_at, Log.id).in_(pending))
+    return session.execute(query if position is None else query.where(beyond(SORT_KEY, position))).all()
+
+
+def _indexed(
+    session: Session, log_filter: LogFilter, needle: tuple[str, ...], position: Position | None
+) -> Iterator[Sequence[Row[*tuple[Any, ...]]]]:
+    """Yield the matching logs of the text index, newest first, chunk by chunk."""
     hits = select(LogText.occurred_at, LogText.log_id).where(
         or_(*(LogText.words.like(func.lower(_pattern(text)), escape="\\") for text in needle))
     )
@@ -168,24 +176,17 @@ def _by_words(
         hits = hits.where(LogText.occurred_at < log_filter.until)
     # Materialized, then sorted: asked for the newest few, PostgreSQL would scan the table from its end.
     few = hits.cte("hits").prefix_with("MATERIALIZED")
+    key = (few.c.occurred_at, few.c.log_id)
+    newest = select(*key).order_by(*(column.desc() for column in key)).limit(CHUNK)
     at = None if position is None else position.values
-    known = 0
-    while known <= limit:
-        query = select(few.c.occurred_at, few.c.log_id)
-        if at is not None:
-            query = query.where(tuple_(few.c.occurred_at, few.c.log_id) < tuple_(*(literal(value) for value in at)))
-        keys = session.execute(query.order_by(few.c.occurred_at.desc(), few.c.log_id.desc()).limit(CHUNK)).all()
-        rows = session.execute(
-            find(log_filter).where(tuple_(Log.occurred_at, Log.id).in_([tuple(key) for key in keys]))
-        )
-        for row in rows if keys else ():
-            found[row.id] = row
-            known += 1
+    while True:
+        query = newest if at is None else newest.where(tuple_(*key) < tuple_(*(literal(value) for value in at)))
+        keys = [tuple(row) for row in session.execute(query)]
+        if keys:
+            yield session.execute(find(log_filter).where(tuple_(Log.occurred_at, Log.id).in_(keys))).all()
         if len(keys) < CHUNK:
-            break
-        at = tuple(keys[-1])
-    ordered = sorted(found.values(), key=lambda row: (row.occurred_at, row.id), reverse=True)
-    return ordered[: limit + 1]
+            return
+        at = keys[-1]
 
 
 def find(log_filter: LogFilter) -> Select[*tuple[Any, ...]]:
@@ -217,16 +218,6 @@ def history(session: Session, log_id: int, occurred_at: datetime) -> Sequence[Lo
     return session.scalars(query.order_by(LogChange.id)).all()
 
 
-def alerts(session: Session, log_id: int) -> Sequence[Alert]:
-    """List the alerts that a log counts towards, newest first."""
-    holder = aliased(Alert)
-    own = select(Match.alert_id).where(Match.log_id == log_id)
-    later = select(Alert.id).join(holder, _reaches_back_to(holder)).join(Match, Match.alert_id == holder.id)
-    shared = later.where(Match.log_id == log_id, _lies_in_window())
-    query = select(Alert).where(Alert.id.in_(own.union_all(shared)))
-    return session.scalars(query.order_by(Alert.started_at.desc(), Alert.id)).all()
-
-
 def related(session: Session, row: Row[*tuple[Any, ...]]) -> list[Row[*tuple[Any, ...]]]:
     """List the logs related to a log, oldest first: error-log entries that name it, and the logs that it names."""
     linked = [Log.resource_sid == row.sid]
@@ -234,39 +225,3 @@ def related(session: Session, row: Row[*tuple[Any, ...]]) -> list[Row[*tuple[Any
         linked += [Log.sid == row.resource_sid, Log.resource_sid == row.resource_sid]
     query = select_logs().where(Log.account_id == row.account_id, or_(*linked), Log.id != row.id)
     return list(session.execute(query.order_by(Log.occurred_at, Log.id).limit(MAX_RELATED)))
-
-
-def list_of_alert(
-    session: Session, alert_id: UUID, position: Position | None, limit: int
-) -> Page[Row[*tuple[Any, ...]]]:
-    """List an alert's logs, newest first: its matches, and matches of earlier alerts within its first window."""
-    counted = keys_of_alert(alert_id)
-    query = select_logs().join(counted, and_(counted.c.occurred_at == Log.occurred_at, counted.c.log_id == Log.id))
-    return _read(session, query, position, limit)
-
-
-def keys_of_alert(alert_id: UUID) -> Subquery:
-    """Select `occurred_at` and `log_id` of the logs that count towards an alert."""
-    holder = aliased(Alert)
-    own = select(Match.occurred_at, Match.log_id).where(Match.alert_id == alert_id)
-    earlier = select(Match.occurred_at, Match.log_id).select_from(Alert).join(holder, _reaches_back_to(holder))
-    shared = earlier.join(Match, Match.alert_id == holder.id).where(Alert.id == alert_id, _lies_in_window())
-    return own.union_all(shared).subquery("counted")
-
-
-def _reaches_back_to(earlier: type[Alert]) -> ColumnElement[bool]:
-    """Return whether the window that opened an alert can contain matches of an earlier alert of the same rule and
-    group.
-    """
-    return and_(
-        earlier.fingerprint == Alert.fingerprint,
-        earlier.started_at < Alert.started_at,
-        earlier.last_match_at > Alert.window_from,
-        earlier.resolve_reason.not_in(RESTART_REASONS),
-    )
-
-
-def _lies_in_window() -> ColumnElement[bool]:
-    """Return whether a match lies in the window that opened the alert, by the time its condition uses."""
-    created = and_(Match.occurred_at > Alert.window_from, Match.occurred_at <= Alert.started_at)
-    return and_(Match.changed_at > Alert.window_from, or_(Match.changed_at <= Alert.started_at, created))

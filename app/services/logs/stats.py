@@ -72,7 +72,7 @@ class Count:
 
 
 class Snapshot:
-    """Counts the logs of one moment: what is asked of it fits together."""
+    """Counts logs in one snapshot of the database, so that its results agree."""
 
     def __init__(self, session: Session) -> None:
         """Begin a snapshot.
@@ -104,18 +104,18 @@ class Snapshot:
         """Measure message delivery per bucket: final outbound messages, delivered ones, and their delays.
 
         Returns: rows with `at`, `final`, `delivered`, and `p50` and `p95` in seconds from creation to the final status,
-            of the messages that were seen in time to tell; null without any.
+            of the messages that were seen in time; null without any.
         """
         usable = bucket != "minute" and is_without_sender(log_filter)
         whole, rest = self._splitter.split(log_filter, usable=usable)
         parts = [_delays_of_logs(log_filter, rest, bucket)]
         if usable:
             parts.append(_delays(log_filter, whole, bucket))
-        return list(self._session.execute(_measured(union_all(*parts).cte("parts"))))
+        return list(self._session.execute(_percentiles(union_all(*parts).cte("parts"))))
 
 
 def bucket_starts(since: datetime, until: datetime, bucket: str) -> list[datetime]:
-    """List where the buckets of a span begin: the first with the span, the others where `Count.at` says. Pure."""
+    """List where buckets begin: the first with the span, the others on full units, as in `Count.at`. Pure."""
     size = BUCKETS[bucket]
     first = ORIGIN + (since - ORIGIN) // size * size
     count = -(-(until - first) // size)
@@ -208,7 +208,7 @@ def _delays(log_filter: LogFilter, whole: HourSpan, bucket: str) -> Select[*tupl
     return of_kinds(query, DelayTally, log_filter, whole).group_by("at", DelayTally.seconds)
 
 
-def _measured(parts: CTE) -> Select[*tuple[Any, ...]]:
+def _percentiles(parts: CTE) -> Select[*tuple[Any, ...]]:
     """Compute the percentiles of each bucket from counts per delay, as `percentile_cont` does from single values."""
     at, timed, seconds = parts.c.at, func.sum(parts.c.timed), parts.c.seconds
     ranked = (

@@ -47,7 +47,7 @@ class HourSpan:
 
 
 class SpanSplitter:
-    """Splits spans by what is tallied at one moment."""
+    """Splits spans by what is tallied in one snapshot of the database."""
 
     def __init__(self, session: Session) -> None:
         """Begin a snapshot.
@@ -61,7 +61,7 @@ class SpanSplitter:
     def split(self, log_filter: LogFilter, *, usable: bool) -> tuple[HourSpan, Spans]:
         """Split the span of a filter into hours with valid tallies and spans to be read from the logs.
 
-        Args:    usable: whether tallies can answer at all; else everything is to be read.
+        Args:    usable: whether tallies can answer at all; otherwise all logs are read.
         """
         assert log_filter.since is not None
         assert log_filter.until is not None
@@ -75,7 +75,7 @@ class SpanSplitter:
 
 
 def _split(since: datetime, until: datetime, whole: HourSpan) -> tuple[HourSpan, Spans]:
-    """Add to the whole hours of a span what lies between and beside them."""
+    """Find the parts of a span that its tallied hours leave out."""
     rest: Spans = [(since, whole.first)]
     for hour in whole.without:
         if rest[-1][1] == hour:

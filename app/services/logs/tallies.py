@@ -27,7 +27,7 @@ DIMENSIONS = ("account_id", "log_type", *(field.column for field in FIELDS if fi
 WITHOUT_SENDER = ("to_country", "messaging_service_sid", "price_unit")
 SENDER_DIMENSIONS = tuple(f"CAST(NULL AS text) AS {name}" if name in WITHOUT_SENDER else name for name in DIMENSIONS)
 DELAYED = "log_type = 'message' AND final AND direction LIKE 'outbound%'"
-"""The messages that are delivered or not, and whose delays are measured where they were seen in time."""
+"""The messages that are delivered or not. Their delays are measured if they were seen in time."""
 DELAY = "CAST(floor(extract(epoch FROM coalesce(final_at, changed_at) - occurred_at)) AS int)"
 """Twilio's times are precise to the second."""
 

@@ -63,4 +63,4 @@ class Stored(NamedTuple):
     read_at: datetime
     """When it was last read while it was not final."""
     final_at: datetime | None
-    """When a message became final; None if it is not, or was not seen in time to tell."""
+    """When a message became final; None if it is not, or was not seen in time."""

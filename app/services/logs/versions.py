@@ -17,7 +17,7 @@ SCHEDULED_LIFE = timedelta(days=36)
 """Twilio schedules messages up to 35 days ahead."""
 MIN_REREAD_WAIT = timedelta(seconds=1)
 TIMELY = timedelta(minutes=10)
-"""A log is seen in time if it is read so soon after its creation, and again so soon while it is not final."""
+"""A log is seen in time if it is read this soon after its creation, and at least this often until it is final."""
 MAX_CLOCK_SKEW = timedelta(days=1)
 """A callback's time is invalid if it is later than this after its arrival."""
 
@@ -90,7 +90,7 @@ def apply_status_push(
         return msgspec.structs.replace(stored, changed_at=at) if earlier and at is not None else None
     if status_rank(stored.log_type, status) <= status_rank(stored.log_type, stored.status):
         return None
-    claimed_at = msgspec.structs.replace(
+    updated = msgspec.structs.replace(
         stored,
         status=status,
         final=is_final(stored.log_type, status),
@@ -99,8 +99,8 @@ def apply_status_push(
     )
     if stored.log_type == "message" and error_code is not None:
         message = stored.error_message if error_code == stored.error_code else describe(error_code).message
-        claimed_at = msgspec.structs.replace(claimed_at, error_code=error_code, error_message=message)
-    return claimed_at
+        updated = msgspec.structs.replace(updated, error_code=error_code, error_message=message)
+    return updated
 
 
 def first_final_at(log: NormalizedLog, read_at: datetime) -> datetime | None:
@@ -115,8 +115,8 @@ def first_final_at(log: NormalizedLog, read_at: datetime) -> datetime | None:
 def next_final_at(before: Stored, after: NormalizedLog, read_at: datetime, poll_interval: timedelta) -> datetime | None:
     """Return when a message became final, now that it has a newer version, or None if that was not seen in time.
 
-    A message that was first read late never counts, whatever is seen of it: among others of its time, which had ended
-    before, only the slow ones would. `read` follows `delivered`, and does not move the time.
+    A message that was first read late never counts. Of the messages of its time, only the slow ones were not final by
+    then, so they would distort the delays. `read` follows `delivered`, and does not move the time.
     """
     if before.log.final:
         is_same = before.log.status == after.status

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class LogVersion(NamedTuple):
-    """One log in one of its states, as rules see it."""
+    """One log in one of its states, as rules see it. The middle fields are `log_fields.FIELDS`, typed for mypy."""
 
     change_id: int
     log_id: int

@@ -1,9 +1,8 @@
 """Reads Twilio's REST API: lists page by page, and single records. Retries transient errors; everything is bounded."""
 
-import random
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,17 +13,16 @@ import structlog
 from twilio.base.client_base import ClientBase
 
 from app.enums import LogType
-from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioSilent, TwilioUnavailable
-from app.services.twilio.pages import Page, follow, prune_depth, read_page, repair_text
+from app.errors import TwilioRateLimited, TwilioRefused, TwilioSilent, TwilioUnavailable
+from app.services.twilio.list_filters import alert_filters, day_filters
+from app.services.twilio.pages import Page, follow, read_page
+from app.services.twilio.responses import AccountRecord, error_of, parse_account, parse_record, retry_delay
 from app.services.twilio.transport import READ_SECONDS, Answer, PooledHttp
-from app.utils import retry_after
 from app.utils.clock import Clock, utc_now
 from app.utils.proxies import DIRECT, Proxy
 
 PAGE_SIZE = 1000
 MAX_TRIES = 5
-FIRST_WAIT_SECONDS = 1.0
-MAX_WAIT_SECONDS = 60.0
 RETRY_WITHIN_SECONDS = 20.0
 """A longer `Retry-After` ends the poll; the stream is due again when it is over."""
 MAX_PAGES = 50_000
@@ -40,24 +38,6 @@ ENDED_FILTER = "EndTime"
 
 log = structlog.get_logger()
 T = TypeVar("T")
-
-
-class AccountRecord(msgspec.Struct):
-    """The fields of an account that are used. Its `auth_token` is a secret and never decoded."""
-
-    sid: str
-    friendly_name: str | None = None
-    status: str | None = None
-    owner_account_sid: str | None = None
-    type: str | None = None
-
-
-class _Problem(msgspec.Struct):
-    """Twilio's JSON error."""
-
-    code: int | str | None = None
-    message: str | None = None
-    title: str | None = None
 
 
 class TwilioReader:
@@ -134,25 +114,25 @@ class TwilioReader:
         Raises: TwilioError; pages before it are valid.
         """
         if log_type == LogType.ERROR:
-            return self._pages(self._monitor, "/v1/Alerts", KEYS[log_type], _alert_filters(since, until), start)
-        filters = _day_filters(ENDED_FILTER if by_end else TIME_FILTERS[log_type], since, until)
-        return self._pages(self._api, f"{self._home}/{RESOURCES[log_type]}.json", KEYS[log_type], filters, start)
+            return self._pages(self._monitor, "/v1/Alerts", KEYS[log_type], alert_filters(since, until), start)
+        filters = day_filters(ENDED_FILTER if by_end else TIME_FILTERS[log_type], since, until)
+        return self._pages(self._api, f"{self.home}/{RESOURCES[log_type]}.json", KEYS[log_type], filters, start)
 
     def read_one(self, log_type: LogType, sid: str) -> msgspec.Raw | None:
         """Read one log completely by its SID; an error includes its request and response. None if Twilio has none."""
         if log_type == LogType.ERROR:
             return self._read(f"{self._monitor}/v1/Alerts/{sid}")
-        return self._read(f"{self._api}{self._home}/{RESOURCES[log_type]}/{sid}.json")
+        return self._read(f"{self._api}{self.home}/{RESOURCES[log_type]}/{sid}.json")
 
     def account(self) -> AccountRecord | None:
         """Read the account's own record."""
-        record = self._read(f"{self._api}{self._home}.json")
-        return None if record is None else _account(record)
+        record = self._read(f"{self._api}{self.home}.json")
+        return None if record is None else parse_account(record)
 
     def accounts(self) -> Iterator[AccountRecord]:
         """List the account and its subaccounts."""
         for page in self._pages(self._api, "/2010-04-01/Accounts.json", "accounts", {}):
-            yield from (_account(record) for record in page.records)
+            yield from (parse_account(record) for record in page.records)
 
     def list_resources(self, base_url: str, path: str, key: str) -> Iterator[dict[str, Any]]:
         """List configured resources (numbers, services, sinks, subscriptions) in Twilio's form."""
@@ -166,7 +146,7 @@ class TwilioReader:
         """
         answer = self._send(method, address, data=form)
         if not 200 <= answer.status_code < 300:
-            raise _error(answer, httpx.URL(address).path, self._clock())
+            raise error_of(answer, httpx.URL(address).path, self._clock())
         return msgspec.json.decode(answer.body, type=dict[str, Any]) if answer.body else {}
 
     @property
@@ -187,19 +167,15 @@ class TwilioReader:
     @property
     def home(self) -> str:
         """The path of the account in the 2010 API."""
-        return self._home
+        return f"/2010-04-01/Accounts/{self._account_sid}"
 
     def server_time(self) -> datetime | None:
         """Return Twilio's time, to the second, from the `Date` header of any response, including a refusal."""
-        answer = self._send("GET", f"{self._api}{self._home}.json")
+        answer = self._send("GET", f"{self._api}{self.home}.json")
         try:
             return parsedate_to_datetime(answer.headers.get("date", ""))
         except ValueError:
             return None
-
-    @property
-    def _home(self) -> str:
-        return f"/2010-04-01/Accounts/{self._account_sid}"
 
     def _pages(
         self, base_url: str, path: str, key: str, filters: dict[str, str], start: str | None = None
@@ -232,7 +208,7 @@ class TwilioReader:
 
     def _read(self, address: str) -> msgspec.Raw | None:
         def read() -> msgspec.Raw:
-            return _record(self._get(address, None).body)
+            return parse_record(self._get(address, None).body)
 
         try:
             return self._with_retries(read)
@@ -249,7 +225,7 @@ class TwilioReader:
             except TwilioSilent:
                 raise
             except (TwilioUnavailable, TwilioRateLimited) as error:
-                wait = _wait(error, attempt)
+                wait = retry_delay(error, attempt)
                 if attempt == self._tries or wait > RETRY_WITHIN_SECONDS:
                     raise
                 log.info("asking Twilio again", attempt=attempt, wait_seconds=round(wait, 1), reason=error.reason)
@@ -278,86 +254,10 @@ class TwilioReader:
         """Send one request, and raise an error for every status but success."""
         answer = self._send("GET", address, params=params)
         if answer.status_code != 200:
-            raise _error(answer, httpx.URL(address).path, self._clock())
+            raise error_of(answer, httpx.URL(address).path, self._clock())
         return answer
 
 
 def _sibling(api_url: str, product: str) -> str:
     """Return the base URL of another product: next to `api.twilio.com`, in any region; else the same server."""
     return api_url.replace("://api.", f"://{product}.", 1) if api_url.endswith(".twilio.com") else api_url
-
-
-def _day_filters(name: str, since: datetime | None, until: datetime | None) -> dict[str, str]:
-    """Build the filters of calls and messages. An upper bound ends at the first moment of its day."""
-    filters = {}
-    if since is not None:
-        filters[f"{name}>"] = since.astimezone(UTC).date().isoformat()
-    if until is not None:
-        filters[f"{name}<"] = (until.astimezone(UTC) + timedelta(days=1, microseconds=-1)).date().isoformat()
-    return filters
-
-
-def _alert_filters(since: datetime | None, until: datetime | None) -> dict[str, str]:
-    """Build the filters of the error log. Both bounds are inclusive."""
-    filters = {}
-    if since is not None:
-        filters["StartDate"] = _iso_second(since)
-    if until is not None:
-        filters["EndDate"] = _iso_second(until + timedelta(microseconds=999_999))
-    return filters
-
-
-def _iso_second(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _record(body: bytes) -> msgspec.Raw:
-    """Check that a body is one JSON object."""
-    try:
-        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, RecursionError):
-        body = prune_depth(repair_text(body))
-        try:
-            msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        except (msgspec.DecodeError, RecursionError):
-            raise TwilioUnavailable("Twilio's answer is not the JSON of a record: it is read again") from None
-    return msgspec.Raw(body)
-
-
-def _account(record: msgspec.Raw) -> AccountRecord:
-    try:
-        return msgspec.json.decode(record, type=AccountRecord)
-    except msgspec.DecodeError:
-        raise TwilioUnavailable("Twilio's record of an account cannot be read") from None
-
-
-def _wait(error: TwilioError, attempt: int) -> float:
-    """Return the delay before a retry: Twilio's Retry-After, or random exponential backoff."""
-    if isinstance(error, TwilioRateLimited) and error.retry_after_seconds is not None:
-        return error.retry_after_seconds + random.random() * FIRST_WAIT_SECONDS  # noqa: S311  # no secret
-    ceiling = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
-    return random.uniform(0, ceiling)  # noqa: S311  # no secret
-
-
-def _error(answer: Answer, path: str, now: datetime) -> TwilioError:
-    """Build the error for a status, with the request and Twilio's message."""
-    status, problem = answer.status_code, _problem(answer.body)
-    detail = f"HTTP {status}" + (f", code {problem.code}" if problem.code else "")
-    if status == 429:
-        return TwilioRateLimited(
-            f"too many requests to {path} ({detail})",
-            retry_after.parse_retry_after(answer.headers.get("retry-after"), now),
-        )
-    if status >= 500 or status < 400 or status == 408:
-        return TwilioUnavailable(f"Twilio cannot answer {path} now ({detail})")
-    code = int(problem.code) if problem.code and str(problem.code).isdigit() else None
-    return TwilioRefused(
-        f"Twilio refused {path} ({detail}): check the account, its credentials and what they may read", status, code
-    )
-
-
-def _problem(body: bytes) -> _Problem:
-    try:
-        return msgspec.json.decode(body, type=_Problem)
-    except (msgspec.DecodeError, RecursionError):
-        return _Problem()

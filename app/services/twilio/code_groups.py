@@ -1,6 +1,6 @@
 """Names for groups of error codes, by subject (`family:...`) and by fault (`fault:...`), for patterns of rules.
 
-They are resolved when rules are compiled, never stored as codes: with a newer catalogue they mean what that says.
+They are resolved when rules are compiled, and never stored as codes: a newer catalogue changes what they mean.
 """
 
 import re
@@ -13,7 +13,7 @@ from app.services.twilio import advice, error_codes
 from app.services.twilio.advice import FAMILIES, GENERIC, SPANS, Advice
 
 END = 100_000
-"""Families and advice know codes below it; what is above has no known fault."""
+"""Families and advice cover the codes below it. Higher codes have no known fault."""
 LAST_CODE = 999_999
 FAMILY, FAULT = "family:", "fault:"
 BY_ADVICE: Mapping[str, tuple[str, tuple[Advice, ...]]] = {
@@ -48,7 +48,7 @@ class CodeGroup:
     """A named group of error codes."""
 
     name: str
-    """As patterns have it, such as `family:messaging-filtering`."""
+    """As in patterns, such as `family:messaging-filtering`."""
     description: str
     ranges: Ranges
 
@@ -59,19 +59,19 @@ class CodeGroup:
 
 
 def all_groups() -> Sequence[CodeGroup]:
-    """List the groups by name, as the present catalogue has them."""
+    """List the groups of the current catalogue, by name."""
     return tuple(_groups(error_codes.generation()).values())
 
 
 def is_group(item: str) -> bool:
-    """Return whether an item of a pattern is meant as the name of a group."""
+    """Return whether an item of a pattern names a group."""
     return ":" in item
 
 
 def ranges_of(name: str) -> Ranges:
     """Return the codes of a group.
 
-    Raises: ValueError where there is no such group, with the name that may be meant.
+    Raises: ValueError if there is no such group; the message suggests the closest name.
     """
     groups = _groups(error_codes.generation())
     if name in groups:
@@ -128,7 +128,7 @@ def _without(known: Sequence[int]) -> Ranges:
 
 
 def _advices() -> list[Advice]:
-    """Return the advice of each code: what `advice_for` says, for all at once."""
+    """Return the result of `advice_for` for every code, computed at once."""
     found = [GENERIC] * END
     for first, last, given in SPANS:
         found[first : last + 1] = [given] * (last - first + 1)
@@ -136,7 +136,7 @@ def _advices() -> list[Advice]:
 
 
 def _ranges(codes: Iterable[int]) -> Ranges:
-    """Put codes in order together to ranges."""
+    """Join sorted codes into ranges."""
     ranges: list[tuple[int, int]] = []
     for code in codes:
         if ranges and ranges[-1][1] == code - 1:

@@ -2,7 +2,7 @@
 
 
 def record_url(sid: str, account_sid: str) -> str | None:
-    """Return the address of a record by the kind of its SID; None for kinds without a page of their own."""
+    """Return the address of a record; None if its kind has no page. The prefix of the SID shows the kind."""
     kind = sid[:2]
     if kind in ("SM", "MM"):
         return f"https://www.twilio.com/console/sms/logs/{account_sid}/{sid}"

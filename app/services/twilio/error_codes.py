@@ -78,8 +78,8 @@ def all_codes() -> list[ErrorCode]:
 def any_known(first: int, last: int) -> bool:
     """Return whether the catalogue has a code between `first` and `last`, inclusive."""
     codes = _sorted_codes(_Loaded.generation)
-    place = bisect_left(codes, first)
-    return place < len(codes) and codes[place] <= last
+    index = bisect_left(codes, first)
+    return index < len(codes) and codes[index] <= last
 
 
 def count_known(ranges: Iterable[tuple[int, int]]) -> int:

@@ -1,4 +1,4 @@
-"""What to do about an error of reading Twilio. Pure."""
+"""Advice on errors that occur while reading Twilio. Pure."""
 
 CREDENTIALS = "Enter the account's current auth token, or an API key with its secret, in the account's settings."
 ENVIRONMENT = "Correct TWILIO_AUTH_TOKEN, or the API key, in the environment or .env, and restart GiftPulse."
@@ -24,11 +24,11 @@ _ADVICE = (
     ("Twilio refused", CREDENTIALS),
     ("Twilio", TWILIO),
 )
-"""Texts of errors, the most telling first, with the advice for them."""
+"""Parts of error messages with the advice for them, the most specific first."""
 
 
 def advise(error: str | None, *, from_environment: bool = False) -> str:
-    """Return what to do about an error of reading; empty where nothing is known.
+    """Return the advice for an error message; empty if there is none.
 
     Args:    from_environment: the account's credentials come from the environment.
     """

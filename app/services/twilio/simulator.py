@@ -1,26 +1,24 @@
-"""The bundled Twilio simulator: whether it is watched, and what it can be told to do."""
-
-from urllib.parse import urlsplit
+"""The bundled Twilio simulator: whether it is watched, and how to start its incidents."""
 
 import httpx
 
 from app.config import Settings
 from app.errors import Conflict
+from app.utils.addresses import is_loopback_url
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 TIMEOUT_SECONDS = 5.0
 INCIDENTS = ("carrier_filtering", "unreachable_gb", "webhook_down", "spend_surge", "traffic_stop")
 
 
 def is_watched(settings: Settings) -> bool:
     """Return whether a simulator on this machine stands in for Twilio."""
-    return urlsplit(settings.twilio_api_base_url).hostname in LOOPBACK
+    return is_loopback_url(settings.twilio_api_base_url)
 
 
-def begin(settings: Settings, incident: str) -> None:
-    """Let the simulator begin an incident.
+def start_incident(settings: Settings, incident: str) -> None:
+    """Let the simulator start an incident.
 
-    Raises: Conflict if it is not watched, or does not do it.
+    Raises: Conflict if it is not watched, has no such incident, or does not answer.
     """
     if not is_watched(settings) or incident not in INCIDENTS:
         raise Conflict("only the bundled simulator can start incidents, and this is not one of its incidents")

@@ -1,4 +1,4 @@
-"""How a text is encoded as SMS, and into how many segments it falls. Pure.
+"""The SMS encoding of a text, and its number of segments. Pure.
 
 Source: 3GPP TS 23.038, table 6.2.1, and Twilio's documentation of segments.
 """
@@ -25,7 +25,7 @@ class Encoding(NamedTuple):
     """Septets, or UTF-16 code units."""
     segments: int
     foreign: str
-    """The first characters that GSM-7 does not have; they cost the shorter segments."""
+    """The first characters that GSM-7 lacks; because of them the segments are shorter."""
 
 
 def encode(text: str) -> Encoding:

@@ -1,7 +1,4 @@
-"""HTTP for the SDK's client, directly or through a proxy.
-
-One connection pool, with limits on time and size.
-"""
+"""HTTP for the SDK's client, directly or through a proxy, with limits on time and size."""
 
 import logging
 import time

@@ -103,9 +103,9 @@ def value_doubts(
     if values and (why := field_doubt(field, log_types)) is not None:
         yield FieldError(path, why)
         return
-    for place, value in enumerate(values, start=1):
+    for number, value in enumerate(values, start=1):
         if (why := doubt(field, value, log_types)) is not None:
-            yield FieldError(path, why if len(values) == 1 else f"item {place}: {why}")
+            yield FieldError(path, why if len(values) == 1 else f"item {number}: {why}")
 
 
 def _status(value: str, log_types: Collection[str]) -> str | None:

@@ -13,7 +13,7 @@ from app.database import session_scope
 from app.models import Alert, Log, Rule
 from app.services import retention
 from app.services.alerts import manual
-from app.services.logs import search
+from app.services.logs import alert_logs
 from tests.conftest import forget
 from tests.fakes import minutes
 from tests.feeding import Feed, evaluate, log
@@ -39,14 +39,14 @@ def notification_types() -> list[tuple[datetime, datetime | None, int, str | Non
 def logs_of(alert: Alert) -> list[int]:
     """List the logs that count towards an alert, by the numbers that they were made with."""
     with session_scope() as session:
-        return sorted(int(row.sid[-8:], 16) for row in search.list_of_alert(session, alert.id, None, 1000).items)
+        return sorted(int(row.sid[-8:], 16) for row in alert_logs.logs_of_alert(session, alert.id, None, 1000).items)
 
 
 def alerts_of(sid: str) -> list[UUID]:
     with session_scope() as session:
         log_id = session.scalar(select(Log.id).where(Log.sid == sid))
         assert log_id is not None
-        return [alert.id for alert in search.alerts(session, log_id)]
+        return [alert.id for alert in alert_logs.alerts_of_log(session, log_id)]
 
 
 def resolve_by_hand(now: datetime) -> None:

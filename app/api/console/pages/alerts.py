@@ -35,7 +35,8 @@ from app.services.findings import wording
 from app.services.findings.common import ComparedAlert, InCommon, find_common
 from app.services.findings.comparison import MIN_FINDING_FACTOR
 from app.services.findings.traits import Trait
-from app.services.logs import search as log_search
+from app.services.logs import alert_logs
+from app.services.logs.search import SORT_KEY as LOG_SORT_KEY
 from app.services.outbox import deliveries
 from app.services.preview.alert_series import AlertSeries, read_series
 from app.services.rules.groups import OTHER_VALUE
@@ -130,7 +131,7 @@ def _page(
         sent = deliveries.of_alert(session, alert_id)
         notes = search.notes_of(session, alert_id)
         earlier = [] if "x-fragment" in request.headers else search.earlier(session, alert, MAX_EARLIER)
-        logs = log_search.list_of_alert(session, alert_id, None, SAMPLE_LOGS).items
+        logs = alert_logs.logs_of_alert(session, alert_id, None, SAMPLE_LOGS).items
         held = silences.holds_on(session, alert, utc_now()) if alert.status in OPEN else []
         silencing = offer_silence(session, viewer, alert, utc_now()) if alert.status in OPEN else None
         told_next = escalation.list_next(session, alert, settings)
@@ -171,8 +172,8 @@ def list_logs_of_alert(request: Request, viewer: SignedIn, alert_id: AlertId) ->
     path = f"/alerts/{alert_id}/logs"
     with session_scope() as session:
         alert = search.get(session, alert_id)
-        position = read_position(path, query, log_search.SORT_KEY)
-        page = log_search.list_of_alert(session, alert_id, position, PAGE_SIZE)
+        position = read_position(path, query, LOG_SORT_KEY)
+        page = alert_logs.logs_of_alert(session, alert_id, position, PAGE_SIZE)
         session.expunge_all()
     context = {
         "section": "alerts",
@@ -188,7 +189,7 @@ def show_support_text(request: Request, viewer: SignedIn, alert_id: AlertId, set
     """Show what Twilio's support asks for about an alert, ready to copy."""
     with session_scope() as session:
         alert = search.get(session, alert_id)
-        logs = log_search.list_of_alert(session, alert_id, None, SUPPORT_LOGS).items
+        logs = alert_logs.logs_of_alert(session, alert_id, None, SUPPORT_LOGS).items
         finding = _common(session, alert, settings).finding
         session.expunge_all()
     context = {

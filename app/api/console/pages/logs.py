@@ -31,7 +31,7 @@ from app.services.evaluation.current_matches import rules_that_match
 from app.services.explain.service import explain
 from app.services.explain.steps import Explanation
 from app.services.ingest import details
-from app.services.logs import dropping, search
+from app.services.logs import alert_logs, dropping, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.twilio import sms_encoding
 from app.services.twilio.console_links import record_url
@@ -207,7 +207,7 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
             "exchange": _exchange(raw) if row.log_type == LogType.ERROR else {},
             "unreadable": unreadable_of(whole),
             "states": _states(search.history(session, row.id, row.occurred_at)),
-            "alerts": search.alerts(session, row.id),
+            "alerts": alert_logs.alerts_of_log(session, row.id),
             "related": search.related(session, row),
             "encoding": sms_encoding.encode(row.text_) if row.text_ and row.log_type == LogType.MESSAGE else None,
             "keeps_text": settings_of(request).store_message_bodies,

@@ -116,7 +116,7 @@ def show_set_up(request: Request, viewer: AnyScope) -> Response:
 @router.post("/simulator/carrier-filtering")
 def make_trouble(request: Request, _: Writer) -> Response:
     """Start an incident in the simulator, to show a newcomer what follows."""
-    simulator.begin(settings_of(request), "carrier_filtering")
+    simulator.start_incident(settings_of(request), "carrier_filtering")
     text = "A carrier filters one sender now. Within a minute an alert opens here, and its mail goes out."
     return redirect(request, "/", Flash(text))
 

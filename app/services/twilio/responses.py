@@ -1,0 +1,84 @@
+"""Reads Twilio's responses to a request: records, errors, and how long to wait before a retry. Pure but for chance."""
+
+import random
+from datetime import datetime
+
+import msgspec
+
+from app.errors import TwilioError, TwilioRateLimited, TwilioRefused, TwilioUnavailable
+from app.services.twilio.pages import prune_depth, repair_text
+from app.services.twilio.transport import Answer
+from app.utils import retry_after
+
+FIRST_WAIT_SECONDS = 1.0
+MAX_WAIT_SECONDS = 60.0
+
+
+class AccountRecord(msgspec.Struct):
+    """The fields of an account that are used. Its `auth_token` is a secret and never decoded."""
+
+    sid: str
+    friendly_name: str | None = None
+    status: str | None = None
+    owner_account_sid: str | None = None
+    type: str | None = None
+
+
+class _Problem(msgspec.Struct):
+    """Twilio's JSON error."""
+
+    code: int | str | None = None
+    message: str | None = None
+    title: str | None = None
+
+
+def parse_record(body: bytes) -> msgspec.Raw:
+    """Check that a body is one JSON object."""
+    try:
+        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        body = prune_depth(repair_text(body))
+        try:
+            msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        except (msgspec.DecodeError, RecursionError):
+            raise TwilioUnavailable("Twilio's answer is not the JSON of a record: it is read again") from None
+    return msgspec.Raw(body)
+
+
+def parse_account(record: msgspec.Raw) -> AccountRecord:
+    try:
+        return msgspec.json.decode(record, type=AccountRecord)
+    except msgspec.DecodeError:
+        raise TwilioUnavailable("Twilio's record of an account cannot be read") from None
+
+
+def retry_delay(error: TwilioError, attempt: int) -> float:
+    """Return the delay before a retry: Twilio's Retry-After, or random exponential backoff."""
+    if isinstance(error, TwilioRateLimited) and error.retry_after_seconds is not None:
+        return error.retry_after_seconds + random.random() * FIRST_WAIT_SECONDS  # noqa: S311  # no secret
+    ceiling = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (attempt - 1))
+    return random.uniform(0, ceiling)  # noqa: S311  # no secret
+
+
+def error_of(answer: Answer, path: str, now: datetime) -> TwilioError:
+    """Build the error for a status, with the request and Twilio's message."""
+    status, problem = answer.status_code, _problem(answer.body)
+    detail = f"HTTP {status}" + (f", code {problem.code}" if problem.code else "")
+    if status == 429:
+        return TwilioRateLimited(
+            f"too many requests to {path} ({detail})",
+            retry_after.parse_retry_after(answer.headers.get("retry-after"), now),
+        )
+    if status >= 500 or status < 400 or status == 408:
+        return TwilioUnavailable(f"Twilio cannot answer {path} now ({detail})")
+    code = int(problem.code) if problem.code and str(problem.code).isdigit() else None
+    return TwilioRefused(
+        f"Twilio refused {path} ({detail}): check the account, its credentials and what they may read", status, code
+    )
+
+
+def _problem(body: bytes) -> _Problem:
+    try:
+        return msgspec.json.decode(body, type=_Problem)
+    except (msgspec.DecodeError, RecursionError):
+        return _Problem()
