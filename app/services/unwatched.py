@@ -18,6 +18,7 @@ from app.services.rules.packs import list_packs
 from app.services.rules.rule import Rule
 from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
+from app.services.spans import check_span
 from app.services.twilio.error_codes import describe
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
@@ -51,10 +52,7 @@ def find_unwatched(session: Session, since: datetime, until: datetime) -> list[U
 
     Raises: InvalidInput where the span is empty or holds too many different logs.
     """
-    if until <= since:
-        raise InvalidInput([FieldError("until", "must be later than since")])
-    if until - since > MAX_SPAN:
-        raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
+    check_span(since, until, MAX_SPAN)
     rules = [rule for rule in read_rule_set(session).rules.values() if _is_about_codes(rule)]
     counts, watched = _count(session, rules, {"since": since, "until": until})
     unwatched = {key: found for key, found in counts.items() if key.error_code not in watched}

@@ -12,7 +12,7 @@ import pytest
 from app.database import session_scope
 from app.enums import LogType
 from app.errors import InvalidInput
-from app.services.fraud import watch
+from app.services.fraud import watch, watch_json
 from app.services.fraud.suspicions import Kind, Suspicion
 from app.services.ingest.normalize import normalize
 from app.services.logs import tallies
@@ -178,7 +178,7 @@ def test_numbers_without_a_country_are_a_row_and_a_prefix_that_costs_much_counts
     }
     with session_scope() as session:
         seen = watch.watch(session, START - timedelta(hours=24), NOW)
-    shown = watch.to_json(seen, masked=False)
+    shown = watch_json.to_json(seen, masked=False)
     assert [(each["count"], each["usual"]) for each in shown["countries"] if each["to_country"] is None] == [(60, 0.0)]
     for item in shown["items"]:
         rule = parse_rule(item["rule"])
@@ -250,7 +250,7 @@ def test_every_suspicion_has_a_rule_that_can_be_made_and_masked_shows_no_number(
         seen = watch.watch(session, START - timedelta(hours=24), NOW)
     assert {each.kind for each in seen.suspicions} == set(Kind) - {Kind.COUNTRY_SURGE}
     for masked in (False, True):
-        shown = watch.to_json(seen, masked=masked)
+        shown = watch_json.to_json(seen, masked=masked)
         for item in shown["items"]:
             assert parse_rule(item["rule"]).name == item["rule"]["name"]
         assert ("+447700" in str(shown)) is not masked

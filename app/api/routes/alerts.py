@@ -35,7 +35,8 @@ from app.database import session_scope
 from app.models import Alert
 from app.services.alerts import escalation, manual, search
 from app.services.alerts.escalation import escalation_json
-from app.services.findings.common import ComparedAlert, common_json, find_common
+from app.services.findings.common import common_json, find_common
+from app.services.findings.samples import ComparedAlert
 from app.services.logs import alert_logs
 from app.services.logs.search import SORT_KEY as LOG_SORT_KEY
 from app.services.outbox import deliveries

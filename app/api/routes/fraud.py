@@ -11,7 +11,7 @@ from app.api.schemas.common import SpanQuery
 from app.api.schemas.fraud import FraudWatch
 from app.api.security import READ
 from app.database import session_scope
-from app.services.fraud import watch
+from app.services.fraud import watch, watch_json
 
 router = make_router("Stats", prefix="/api/fraud")
 
@@ -27,4 +27,4 @@ def watch_for_fraud(settings: AppSettings, query: Annotated[SpanQuery, Query()])
     since, until = query.resolve(watch.SHOWN_SPAN)
     with session_scope() as session:
         found = watch.watch(session, since, until)
-    return json_response(watch.to_json(found, masked=settings.mask_numbers))
+    return json_response(watch_json.to_json(found, masked=settings.mask_numbers))

@@ -23,7 +23,7 @@ class AlertUpdate(NamedTuple):
     log_ids: Sequence[int]
     """The ids of its logs, if known."""
     is_over_limit: bool
-    """Its summary shows this minute: that of a resolved alert shows its last minute beyond the limit."""
+    """Its summary describes this minute; a resolved alert keeps that of its last minute beyond the limit."""
 
 
 _ALERTS = Unnest(
@@ -41,14 +41,15 @@ _IN_WINDOW = """
     AND matches.changed_at > asked.since AND CASE WHEN asked.by_change THEN matches.changed_at <= :at
     ELSE matches.occurred_at > asked.since AND matches.occurred_at <= :at END
 """
+_COUNTED = "asked.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id"
 _SHARED_MATCHES = f"""
-    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id
+    SELECT {_COUNTED}
     FROM matches JOIN {_ALERTS} ON {_IN_WINDOW}
     WHERE asked.opened AND matches.alert_id IS NOT NULL
 """
 _ASSIGN_MATCHES = f"""
     UPDATE matches SET alert_id = asked.alert_id FROM {_ALERTS} WHERE {_IN_WINDOW} AND matches.alert_id IS NULL
-    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id
+    RETURNING {_COUNTED}
 """
 CountedMatch = tuple[UUID, datetime, str, int | None, int]
 """An alert, and a match that counts towards it: its time, sid, code and account."""
@@ -79,17 +80,17 @@ def _alert_row(rule: Rule, alert: Alert, at: datetime) -> tuple[object, ...]:
 _STUCK_LOGS = Unnest("asked", alert_id="uuid", rule_id="uuid", epoch="int", log_id="bigint", opened="bool")
 _IS_STUCK = "matches.rule_id = asked.rule_id AND matches.log_id = asked.log_id AND matches.epoch = asked.epoch"
 _SHARED_STUCK_MATCHES = f"""
-    SELECT asked.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id
+    SELECT {_COUNTED}
     FROM matches JOIN {_STUCK_LOGS} ON {_IS_STUCK} WHERE asked.opened AND matches.alert_id IS NOT NULL
 """
 _ASSIGN_STUCK_MATCHES = f"""
     UPDATE matches SET alert_id = asked.alert_id FROM {_STUCK_LOGS} WHERE {_IS_STUCK} AND matches.alert_id IS NULL
-    RETURNING matches.alert_id, matches.changed_at, matches.sid, matches.error_code, matches.account_id
+    RETURNING {_COUNTED}
 """
 
 
 def _count_stuck(session: Session, updates: Sequence[AlertUpdate], at: datetime) -> list[CountedMatch]:
-    """As above for stuck logs, whose ids are known."""
+    """Do the same for stuck logs, whose ids are known."""
     named = [
         (alert.id, rule.id, rule.epoch, log_id, alert.started_at == at)
         for rule, alert, logs, _ in updates

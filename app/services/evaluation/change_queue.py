@@ -1,4 +1,4 @@
-"""The queue of log changes for evaluation: one evaluator per stream, its next batch, its position."""
+"""The queue of log changes for evaluation: one evaluator per stream, its next batch and its position."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ BATCH_SIZE = 5_000
 """Maximum number of changes evaluated in one transaction."""
 FIRST_BATCH, SMALLEST_BATCH = 500, 100
 BATCH_SECONDS = 0.3
-"""Edits of rules wait for running batches: on no machine may a batch take much longer than this."""
+"""Edits of rules wait for running batches, so a batch must not take much longer than this on any machine."""
 
 
 def pending_streams(session: Session) -> list[int]:

@@ -53,13 +53,13 @@ class Completeness:
         return sorted(sid for sid in self.unreadable_accounts if accounts is None or sid in accounts)
 
     def horizon(self, rule: Rule) -> datetime | None:
-        """Return up to when the rule's streams are complete and evaluated; None if unknown."""
+        """Return the time up to which the rule's streams are complete and evaluated; None if unknown."""
         until = [stream.complete_until for stream in self._streams_of(rule)]
         known = [at for at in until if at is not None]
         return min(known) if known and len(known) == len(until) else None
 
     def known_from(self, rule: Rule) -> datetime | None:
-        """Return from when on the rule's streams are completely read; None if unknown."""
+        """Return the time from which the rule's streams are completely read; None if unknown."""
         since = [stream.complete_from for stream in self._streams_of(rule)]
         known = [at for at in since if at is not None]
         return max(*known, rule.started_at - self.retention) if known and len(known) == len(since) else None
@@ -75,8 +75,8 @@ def _depends_on_code(rule: Rule) -> bool:
 def load_completeness(session: Session, settings: Settings, now: datetime) -> Completeness:
     """Read how far the streams are complete, without accounts that could not be read for an hour.
 
-    A further account that was never read, such as one with a wrong token, is left out until its first read: no alert
-    knows its logs, and the accounts that are read do not wait for it.
+    An account that was never read, perhaps because of a wrong token, is left out until its first read: no alert depends
+    on its logs, and the other accounts do not wait for it. If no account was read yet, all are kept.
     """
     rows = session.execute(
         text(

@@ -1,4 +1,4 @@
-"""The rules that match a log as it is now, whenever they started. Nothing is counted."""
+"""Finds the rules that match a log in its current state, regardless of when they started. Nothing is counted."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Which minutes are still to be judged, and for which rules."""
+"""Finds the next minute to judge, and the rules to judge at it."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def first_judged_minute(rule: Rule) -> datetime:
 def first_judged_at(rule: Rule, known_from: datetime | None) -> datetime | None:
     """Return the first minute at which a rule can be judged; None if its condition is on matches.
 
-    Args:    known_from: from when on the rule's streams are completely read.
+    Args:    known_from: the time from which the rule's streams are completely read.
     """
     if not isinstance(rule.condition, MinuteCondition):
         return None

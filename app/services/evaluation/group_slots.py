@@ -25,7 +25,7 @@ class Presence(NamedTuple):
 
 _ASKED = Unnest("asked", rule_id="uuid", epoch="int", group_key="text")
 _TOUCHED = Unnest(
-    "asked", rule_id="uuid", epoch="int", key="text", first_at="timestamptz", last_at="timestamptz", stay="interval"
+    "asked", rule_id="uuid", epoch="int", key="text", first_at="timestamptz", last_at="timestamptz", ttl="interval"
 )
 _ADMITTED = Unnest("asked", key="text", first_at="timestamptz", last_at="timestamptz")
 _SINCE = Unnest("asked", rule_id="uuid", epoch="int", since="timestamptz")
@@ -39,7 +39,7 @@ def assign_slots(
     """Assign free slots to groups.
 
     Args:    times: (rule, group) to the times at which it was seen.
-    Returns: (rule, group) to the group in which it is evaluated: itself, or the one of all without a slot.
+    Returns: (rule, group) to the group in which it is evaluated: itself, or `__other__` without a slot.
     """
     group_ids = times.keys()
     presences = {
@@ -75,17 +75,17 @@ def latest_presence(times: Collection[datetime], longest_absence: timedelta) -> 
 
 
 def _touch(session: Session, rules: Mapping[UUID, Rule], presences: Presences) -> None:
-    """Record since when and until when each group was seen. After a long absence a new span begins."""
+    """Extend the recorded presence of each group. After a long absence a new presence begins."""
     session.execute(
         text(
             "UPDATE rule_groups AS kept SET first_match_at = CASE"
-            " WHEN asked.first_at > kept.last_match_at + asked.stay THEN asked.first_at"
+            " WHEN asked.first_at > kept.last_match_at + asked.ttl THEN asked.first_at"
             " ELSE least(kept.first_match_at, asked.first_at) END,"
             " last_match_at = greatest(kept.last_match_at, asked.last_at)"
             f" FROM {_TOUCHED} WHERE kept.rule_id = asked.rule_id"
             " AND kept.epoch = asked.epoch AND kept.group_key = asked.key"
             " AND (kept.last_match_at < asked.last_at OR kept.first_match_at > asked.first_at)"
-            " AND asked.last_at >= kept.first_match_at - asked.stay"
+            " AND asked.last_at >= kept.first_match_at - asked.ttl"
         ),
         _TOUCHED.values(
             [
@@ -117,13 +117,18 @@ def _take_slots(session: Session, rule: Rule, presences: Mapping[str, Presence])
     )
     free = max(0, MAX_GROUPS - (used or 0))
     admitted = list(presences)[:free]
-    rows = [(key, presences[key]) for key in admitted]
+    rows = {key: presences[key] for key in admitted}
     if len(presences) > free:
         # The common group has a row, too, so that `no_data` notices its absence. It uses no slot.
         others = [presences[key] for key in list(presences)[free:]]
         overflow = Presence(min(each.first_at for each in others), max(each.last_at for each in others))
-        rows.append((group_key(other_group(rule)), overflow))
+        rows[group_key(other_group(rule))] = overflow
         session.execute(text("UPDATE rules SET groups_capped = true WHERE id = :id"), {"id": rule.id})
+    _save_presences(session, rule, rows)
+    return set(admitted)
+
+
+def _save_presences(session: Session, rule: Rule, presences: Mapping[str, Presence]) -> None:
     session.execute(
         text(
             "INSERT INTO rule_groups AS kept (rule_id, epoch, group_key, first_match_at, last_match_at)"
@@ -132,9 +137,8 @@ def _take_slots(session: Session, rule: Rule, presences: Mapping[str, Presence])
             " SET first_match_at = least(kept.first_match_at, excluded.first_match_at),"
             " last_match_at = greatest(kept.last_match_at, excluded.last_match_at)"
         ),
-        _ADMITTED.values([(key, *presence) for key, presence in rows]) | {"id": rule.id, "epoch": rule.epoch},
+        _ADMITTED.values([(key, *each) for key, each in presences.items()]) | {"id": rule.id, "epoch": rule.epoch},
     )
-    return set(admitted)
 
 
 def expected_groups(session: Session, rules: Iterable[Rule], at: datetime) -> dict[UUID, list[str]]:
@@ -168,7 +172,7 @@ def expire_slots(session: Session, rules: Iterable[Rule], now: datetime) -> None
     session.execute(
         text(
             "UPDATE rules SET groups_capped = false WHERE groups_capped AND"
-            " (SELECT count(*) FROM rule_groups WHERE rule_id = rules.id AND epoch = rules.epoch) < :places"
+            " (SELECT count(*) FROM rule_groups WHERE rule_id = rules.id AND epoch = rules.epoch) < :most"
         ),
-        {"places": MAX_GROUPS},
+        {"most": MAX_GROUPS},
     )

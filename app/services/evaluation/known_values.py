@@ -79,23 +79,33 @@ def save(session: Session, rules: Mapping[UUID, Rule], stored: Runs, updated: Ru
     new_rows = sorted(
         (value_key, run) for value_key, runs in updated.items() for run in runs if run not in stored.get(value_key, ())
     )
-    if deleted_rows:
-        session.execute(
-            text(
-                f"DELETE FROM seen_values AS seen USING {_GONE} WHERE seen.rule_id = gone.rule_id"
-                " AND seen.epoch = gone.epoch AND seen.group_key = gone.group_key AND seen.value = gone.value"
-                " AND seen.since_at = gone.since_at"
-            ),
-            _GONE.values([(*_identity(rules, value_key), run.since_at) for value_key, run in deleted_rows]),
-        )
-    if new_rows:
-        session.execute(
-            text(
-                f"INSERT INTO seen_values (rule_id, epoch, group_key, value, since_at, last_at) SELECT * FROM {_ADDED}"
-                " ON CONFLICT (rule_id, epoch, group_key, value, since_at) DO UPDATE SET last_at = excluded.last_at"
-            ),
-            _ADDED.values([(*_identity(rules, value_key), *run) for value_key, run in new_rows]),
-        )
+    _delete_runs(session, [(*_identity(rules, value_key), run.since_at) for value_key, run in deleted_rows])
+    _upsert_runs(session, [(*_identity(rules, value_key), *run) for value_key, run in new_rows])
+
+
+def _delete_runs(session: Session, rows: Sequence[tuple[object, ...]]) -> None:
+    if not rows:
+        return
+    session.execute(
+        text(
+            f"DELETE FROM seen_values AS seen USING {_GONE} WHERE seen.rule_id = gone.rule_id"
+            " AND seen.epoch = gone.epoch AND seen.group_key = gone.group_key AND seen.value = gone.value"
+            " AND seen.since_at = gone.since_at"
+        ),
+        _GONE.values(rows),
+    )
+
+
+def _upsert_runs(session: Session, rows: Sequence[tuple[object, ...]]) -> None:
+    if not rows:
+        return
+    session.execute(
+        text(
+            f"INSERT INTO seen_values (rule_id, epoch, group_key, value, since_at, last_at) SELECT * FROM {_ADDED}"
+            " ON CONFLICT (rule_id, epoch, group_key, value, since_at) DO UPDATE SET last_at = excluded.last_at"
+        ),
+        _ADDED.values(rows),
+    )
 
 
 def _starts(runs: Sequence[ValueRun]) -> set[datetime]:

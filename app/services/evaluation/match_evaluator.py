@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.database import copy_rows, update_rows
 from app.enums import ResolveReason
+from app.models import Alert
 from app.services.alerts import dependencies
 from app.services.alerts.changes import AlertChanges, NotifySettings
 from app.services.alerts.state_machine import MAX_SAMPLES, Describe, Extend, Resolve
@@ -25,6 +26,7 @@ from app.services.alerts.summary import summarize
 from app.services.evaluation import match_groups
 from app.services.evaluation.completeness import Completeness
 from app.services.evaluation.match_groups import MatchGroup, MatchGroups
+from app.services.evaluation.rule_set import lock_rules
 from app.services.rules.conditions.base import MatchCondition
 from app.services.rules.conditions.registry import MATCH_TYPES
 from app.services.rules.episodes import Episode, split_by_completeness
@@ -118,7 +120,7 @@ def _evaluate_groups(
     alert_changes = AlertChanges(session, settings, now)
     if not groups:
         return alert_changes, {}
-    _lock_rules(session, groups)
+    lock_rules(session, {rule_id for rule_id, _ in groups})
     match_groups.load(session, groups, completeness)
     alert_changes.load_previous_firings(group.fingerprint for group in groups.values())
     outcome = _MatchOutcome()
@@ -141,44 +143,42 @@ def _causes_first(groups: MatchGroups) -> list[MatchGroup]:
     return sorted(groups.values(), key=lambda group: positions[group.rule.id])
 
 
-def _lock_rules(session: Session, groups: MatchGroups) -> None:
-    """Lock these rules for one evaluator, in an order that cannot deadlock."""
-    ids = sorted({rule_id for rule_id, _ in groups})
-    session.execute(text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), {"ids": ids})
-
-
 def _evaluate_group(
     group: MatchGroup, completeness: Completeness, alert_changes: AlertChanges, outcome: _MatchOutcome
 ) -> None:
     """Find the episodes of a group, and open, extend or resolve their alerts."""
     rule = group.rule
     updates, waiting = split_by_completeness(match_groups.group_episodes(group), completeness.horizon(rule))
+    left_out_accounts = completeness.unreadable_accounts_of(rule)
     for update in updates:
-        episode = update.episode
-        if episode.continues and group.open is not None:
-            alert = group.open
-        else:
-            alert = alert_changes.open(
-                fingerprint=group.fingerprint,
-                rule_id=rule.id,
-                rule_name=rule.name,
-                severity=rule.severity,
-                group=group.values,
-                group_key=group.key,
-                started_at=episode.started_at,
-                window_from=episode.window_from,
-            )
-        alert_changes.apply(alert, _extension(episode, completeness.unreadable_accounts_of(rule)))
+        alert = _alert_of(group, update.episode, alert_changes)
+        alert_changes.apply(alert, _extension(update.episode, left_out_accounts))
         summary = summarize(rule, alert.group, alert.occurrences, alert.error_code)
         alert_changes.apply(alert, Describe(summary))
-        outcome.alert_ids |= {(rule.id, point.log_id): alert.id for point in episode.points}
+        outcome.alert_ids |= {(rule.id, point.log_id): alert.id for point in update.episode.points}
         # A resolved alert sends its resolve only, no update just before.
         if alert.firing_notified_at is None or not update.resolved:
             alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
         if update.resolved:
-            alert_changes.apply(alert, Resolve(episode.ends_at, ResolveReason.QUIET))
+            alert_changes.apply(alert, Resolve(update.episode.ends_at, ResolveReason.QUIET))
             alert_changes.decide_notification(alert, NotifySettings.from_rule(rule))
     outcome.pending |= {(rule.id, point.log_id) for episode in waiting for point in episode.points}
+
+
+def _alert_of(group: MatchGroup, episode: Episode, alert_changes: AlertChanges) -> Alert:
+    """Return the open alert that an episode continues, or open one."""
+    if episode.continues and group.open is not None:
+        return group.open
+    return alert_changes.open(
+        fingerprint=group.fingerprint,
+        rule_id=group.rule.id,
+        rule_name=group.rule.name,
+        severity=group.rule.severity,
+        group=group.values,
+        group_key=group.key,
+        started_at=episode.started_at,
+        window_from=episode.window_from,
+    )
 
 
 def _extension(episode: Episode, left_out_accounts: Sequence[str]) -> Extend:

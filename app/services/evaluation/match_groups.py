@@ -1,9 +1,9 @@
-"""One rule and group with matches to process: its loaded state and its episodes."""
+"""A rule and group with matches to process: loads its state and finds its episodes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
@@ -163,29 +163,39 @@ def _may_be_over(rule: Rule, alert: Alert, completeness: Completeness) -> bool:
     return horizon is not None and horizon >= alert.last_match_at + rule.quiet_period
 
 
+class _ValueMatch(NamedTuple):
+    """A new match with a value."""
+
+    key: known_values.ValueKey
+    at: datetime
+    log_id: int
+
+
 def _update_known_values(session: Session, groups: MatchGroups) -> None:
     """Add the values of new matches to the known ones, and find which values are new and which no longer are."""
-    value_matches: list[tuple[known_values.ValueKey, datetime, int]] = []
-    rules: dict[UUID, Rule] = {}
-    for (rule_id, key), group in groups.items():
-        if group.condition.watched_field:
-            rules[rule_id] = group.rule
-            for log_version in group.new_logs.values():
-                value = known_values.value_of(group.rule, log_version)
-                if value is not None:
-                    value_matches.append(
-                        (known_values.ValueKey(rule_id, key, value), log_version.changed_at, log_version.log_id)
-                    )
-    if not value_matches:
+    matches = list(_value_matches(groups))
+    if not matches:
         return
-    stored_runs = known_values.load(session, rules, {value_key for value_key, _, _ in value_matches})
-    updated_runs = known_values.add_runs(
-        dict(stored_runs), rules, [(value_key, new_value.ValueRun(at, at)) for value_key, at, _ in value_matches]
-    )
+    rules = {rule_id: group.rule for (rule_id, _), group in groups.items() if group.condition.watched_field}
+    stored_runs = known_values.load(session, rules, {match.key for match in matches})
+    added = [(match.key, new_value.ValueRun(match.at, match.at)) for match in matches]
+    updated_runs = known_values.add_runs(dict(stored_runs), rules, added)
     known_values.save(session, rules, stored_runs, updated_runs)
-    for value_key, at, log_id in value_matches:
-        if new_value.is_new(updated_runs[value_key], at, rules[value_key.rule_id].condition.lookback):
-            groups[value_key.rule_id, value_key.group_key].new_values[log_id] = value_key.value
+    for match in matches:
+        if new_value.is_new(updated_runs[match.key], match.at, rules[match.key.rule_id].condition.lookback):
+            groups[match.key.rule_id, match.key.group_key].new_values[match.log_id] = match.key.value
+    _supersede_pending(groups, updated_runs)
+
+
+def _value_matches(groups: MatchGroups) -> Iterator[_ValueMatch]:
+    for (rule_id, key), group in groups.items():
+        for log in group.new_logs.values() if group.condition.watched_field else ():
+            if (value := known_values.value_of(group.rule, log)) is not None:
+                yield _ValueMatch(known_values.ValueKey(rule_id, key, value), log.changed_at, log.log_id)
+
+
+def _supersede_pending(groups: MatchGroups, updated_runs: known_values.Runs) -> None:
+    """Mark the pending matches whose value turned out to be known."""
     for (rule_id, key), group in groups.items():
         for point in group.pending.values():
             runs = updated_runs.get(known_values.ValueKey(rule_id, key, point.new_value or ""))

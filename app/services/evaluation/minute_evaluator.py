@@ -23,8 +23,9 @@ from app.services.alerts.state_machine import Describe, Measure, Resolve
 from app.services.alerts.summary import summarize_over_time
 from app.services.evaluation.alert_matches import AlertUpdate, count_logs
 from app.services.evaluation.due_minutes import DueMinute, first_judged_minute
-from app.services.evaluation.minute_input import GroupId, MinuteInput, read_input
-from app.services.evaluation.rule_set import RuleSet
+from app.services.evaluation.minute_input import MinuteInput, read_input
+from app.services.evaluation.rule_set import RuleSet, lock_rules
+from app.services.evaluation.window_queries import GroupId
 from app.services.rules.conditions.base import NO_COUNTS, MinuteCondition, Numbers, Verdict
 from app.services.rules.groups import group_values
 from app.services.rules.rule import Rule
@@ -40,21 +41,14 @@ def judge_minute(
     Returns: the alert changes, whose notices the caller enqueues, and the rules that failed, with the reason.
     """
     began = time.monotonic()
-    ids = sorted(rule.id for rule in due.rules)
-    session.execute(text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE"), {"ids": ids})
+    ids = [rule.id for rule in due.rules]
+    lock_rules(session, ids)
     minute = read_input(session, rule_set, due)
     alert_changes = AlertChanges(session, settings, now)
     alert_changes.load_previous_firings(
         fingerprint(rule.id, key) for rule in due.rules for key in minute.groups[rule.id]
     )
-    errors: dict[UUID, str] = {}
-    updates: list[AlertUpdate] = []
-    for rule in causes_first(due.rules):
-        try:
-            updates += judge_rule(rule, minute, due, alert_changes)
-        except Exception as error:  # a failing rule must not stop the others
-            log.exception("a rule failed", rule_id=str(rule.id))
-            errors[rule.id] = f"judging a minute failed: {type(error).__name__}"
+    updates, errors = _judge_rules(minute, due, alert_changes)
     _notify(session, alert_changes, minute, updates)
     if minute.cleared:
         marks = [fingerprint(rule_id, key) for rule_id, key in sorted(minute.cleared)]
@@ -65,6 +59,20 @@ def judge_minute(
         {"at": due.at, "now": now, "cost": cost_ms, "ids": ids},
     )
     return alert_changes, errors
+
+
+def _judge_rules(
+    minute: MinuteInput, due: DueMinute, alert_changes: AlertChanges
+) -> tuple[list[AlertUpdate], dict[UUID, str]]:
+    errors: dict[UUID, str] = {}
+    updates: list[AlertUpdate] = []
+    for rule in causes_first(due.rules):
+        try:
+            updates += judge_rule(rule, minute, due, alert_changes)
+        except Exception as error:  # a failing rule must not stop the others
+            log.exception("a rule failed", rule_id=str(rule.id))
+            errors[rule.id] = f"judging a minute failed: {type(error).__name__}"
+    return updates, errors
 
 
 def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: AlertChanges) -> list[AlertUpdate]:
@@ -99,8 +107,8 @@ def _is_over_limit(rule: Rule, verdict: Verdict) -> bool:
 
 
 def judge_group(rule: Rule, group_id: GroupId, minute: MinuteInput, due: DueMinute) -> Verdict:
-    """Ask the condition."""
-    assert isinstance(rule.condition, MinuteCondition), "the others go by matches"
+    """Judge one group by its numbers."""
+    assert isinstance(rule.condition, MinuteCondition), "the others are judged by matches"
     alert, window_counts = minute.open_alerts.get(group_id), minute.window_counts.get(group_id, {})
     numbers = Numbers(
         at=minute.at,

@@ -4,7 +4,7 @@ Evaluations share the rule set's lock; edits of rules take it exclusively. So an
 new rule sees every change that is evaluated after it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -36,7 +36,7 @@ class RuleSet:
     counted_rule_ids: frozenset[UUID]
     """The rules with per-minute counts of log versions."""
     needs_warm_up: bool
-    """Some rule must warm up first: nothing may be evaluated before."""
+    """Some rule must warm up before anything is evaluated."""
 
 
 _cached: dict[tuple[int, int], RuleSet] = {}
@@ -46,7 +46,7 @@ evaluating a page."""
 
 def load_rule_set(session: Session) -> RuleSet:
     """Return the current rule set, and keep it unchanged until the end of the transaction."""
-    read_rule_set(session)  # A new rule set is compiled before it is locked, so that nobody waits for that.
+    read_rule_set(session)  # Compile a new rule set before locking it, so that edits do not wait for that.
     session.execute(select(func.pg_advisory_xact_lock_shared(RULE_SET_LOCK)))
     return read_rule_set(session)
 
@@ -91,6 +91,12 @@ def bump_version(session: Session) -> None:
     )
 
 
+def lock_rules(session: Session, rule_ids: Iterable[UUID]) -> None:
+    """Lock rules for one evaluator until the transaction ends, in an order that cannot deadlock."""
+    query = text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
+    session.execute(query, {"ids": sorted(rule_ids)})
+
+
 def to_rule(row: models.Rule) -> Rule:
     """Convert a stored rule to a value for the index and the conditions."""
     return Rule(
@@ -114,7 +120,7 @@ def to_rule(row: models.Rule) -> Rule:
 
 
 def effective_start(rule: Rule, account_started_at: datetime) -> datetime:
-    """Return from when changes count for a rule: its start or the account's, to the second."""
+    """Return the time from which changes count for a rule: its start or the account's, to the second."""
     return cut_to_second(max(rule.started_at, account_started_at))
 
 

@@ -21,9 +21,9 @@ from app.services.rules.types import LogVersion
 
 MAX_CHANGE_DELAY = timedelta(days=3)
 """A log may change this long after it occurred: changes in the lookback may belong to older logs."""
-_LEARNT = Unnest("learnt", id="uuid", epoch="int")
+_WARM = Unnest("warm", id="uuid", epoch="int")
 SCAN_TIMEOUT = "600s"
-SEEDING_LOCK = 4_715_620_735
+WARM_UP_LOCK = 4_715_620_735
 """An arbitrary number that no other advisory lock of this database uses: one process warms up, the others wait."""
 
 
@@ -33,7 +33,7 @@ def warm_up_rules(session: Session, now: datetime) -> None:
     No evaluation runs meanwhile, so later changes are evaluated with them. Edits of rules are not blocked: a rule whose
     meaning changes during its warm-up starts again.
     """
-    session.execute(select(func.pg_advisory_xact_lock(SEEDING_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(WARM_UP_LOCK)))
     rows = session.scalars(select(models.Rule).where(models.Rule.enabled, models.Rule.seeded.is_(False))).all()
     rules = {rule.id: rule for rule in map(to_rule, rows)}
     if not rules:
@@ -44,10 +44,8 @@ def warm_up_rules(session: Session, now: datetime) -> None:
         _warm_up(session, cold_rules, now)
     bump_version(session)
     session.execute(
-        text(
-            f"UPDATE rules SET seeded = true FROM {_LEARNT} WHERE rules.id = learnt.id AND rules.epoch = learnt.epoch"
-        ),
-        _LEARNT.values([(rule.id, rule.epoch) for rule in rules.values()]),
+        text(f"UPDATE rules SET seeded = true FROM {_WARM} WHERE rules.id = warm.id AND rules.epoch = warm.epoch"),
+        _WARM.values([(rule.id, rule.epoch) for rule in rules.values()]),
     )
 
 

@@ -88,7 +88,6 @@ class WindowSeries(NamedTuple):
     until: datetime
     length: timedelta
     window_count: int = 1
-    """How many windows."""
 
 
 class RangePart(NamedTuple):
@@ -158,7 +157,7 @@ def count_windows(session: Session, series: Sequence[WindowSeries]) -> dict[Grou
     rows = session.execute(
         text(
             f"{_RANGE_COUNTS} SELECT rule_id, group_key,"
-            " floor(extract(epoch FROM ends - at) / extract(epoch FROM length))::int AS place,"
+            " floor(extract(epoch FROM ends - at) / extract(epoch FROM length))::int AS number,"
             " greatest(sum(total), 0)::int, greatest(sum(matched), 0)::int FROM held GROUP BY 1, 2, 3"
         ),
         _parameters(parts),
@@ -182,8 +181,8 @@ def read_amounts(
 ) -> dict[GroupId, dict[str, list[tuple[datetime, Decimal]]]]:
     """Read the amounts of the windows that ended within `lookback`, by rule and group, then by unit.
 
-    Returns: amounts by the end of their minute, oldest first. What lies in every one of these windows is summed by the
-        hour, if the rule has hourly counts.
+    Returns: amounts by the end of their minute, oldest first. If the rule has hourly counts, the part that all
+        these windows share is summed by the hour.
     """
     found: dict[GroupId, dict[str, list[tuple[datetime, Decimal]]]] = defaultdict(lambda: defaultdict(list))
     parts = [part for window in series for part in _parts_within(window, lookback)]

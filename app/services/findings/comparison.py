@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from app.services.findings.traits import FIELDS, TracedLog, Trait, traits_of
 
 MIN_LOGS = 20
-"""Fewer logs on one side say nothing."""
+"""With fewer logs on one side nothing is compared."""
 MAX_ITEMS = 50
 MIN_FINDING_SHARE = 0.8
 MIN_FINDING_FACTOR = 2
 MIN_FINDING_SCORE = 4.0
 """Standard errors that the shares must differ by: small samples differ by chance."""
 OUTCOME_FIELDS = frozenset({"status", "error_code"})
-"""These say how logs ended, not why: no finding is made of them."""
+"""These show how logs ended, not why, so they are no finding."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def compare(logs: Sequence[TracedLog], others: Sequence[TracedLog], without: Col
 
 
 def _order(shared: SharedTrait) -> tuple[float, float, int, str]:
-    """Order by difference; of equals, the likelier cause comes first, and the order is the same every time."""
+    """Order by difference, then by how likely the field is the cause. The order is stable."""
     return -shared.difference, -shared.share, FIELDS.index(shared.trait.field), str(shared.trait.value)
 
 
@@ -61,10 +61,12 @@ def _count(logs: Sequence[TracedLog]) -> Counter[Trait]:
 def strongest(
     shared: Sequence[SharedTrait], matched: int, others: int, without: Collection[str] = ()
 ) -> SharedTrait | None:
-    """Find the trait that nearly all logs have and few others, by more than chance; None where there is none.
+    """Find the trait that nearly all logs have and few others, by more than chance; None if there is none.
 
-    Args:    shared: in the order of `compare`; matched, others: the sizes of the samples; without: fields that
-             are no news.
+    Args:
+        shared: in the order of `compare`.
+        matched, others: the sizes of the samples.
+        without: fields that are no finding.
     """
     for each in shared:
         is_common = each.share >= MIN_FINDING_SHARE and each.share >= MIN_FINDING_FACTOR * each.share_of_others

@@ -1,4 +1,4 @@
-"""Findings for notifications: within a short time, and never in the way of what must be told."""
+"""Findings for notifications. They have little time, and never prevent a notification."""
 
 import time
 from collections.abc import Iterable
@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.models import Action
-from app.services.findings.common import ComparedAlert, find_common
+from app.services.findings.common import find_common
+from app.services.findings.samples import ComparedAlert
 
 SECONDS = 0.5
-"""For all alerts of one transaction: rows are locked meanwhile."""
+"""The time limit for all alerts of one transaction, which holds locks meanwhile."""
 
 log = structlog.get_logger()
 
@@ -24,11 +25,11 @@ class Finding(NamedTuple):
 
     sentence: str
     label: str
-    """The same for all alerts that share it: it holds no shares."""
+    """Without the shares, so it is equal for all alerts with the same finding."""
 
 
 def find(session: Session, alerts: Iterable[ComparedAlert], settings: Settings) -> dict[UUID, Finding]:
-    """Find what stands out in each of these alerts, while there is time; the others are left out."""
+    """Find what stands out in these alerts until the time is up; alerts without a finding are left out."""
     found: dict[UUID, Finding] = {}
     ends_at = time.monotonic() + SECONDS
     waiting = list(alerts)
@@ -42,7 +43,7 @@ def find(session: Session, alerts: Iterable[ComparedAlert], settings: Settings) 
 
 
 def _find_isolated(session: Session, alert: ComparedAlert, settings: Settings, seconds: float) -> Finding | None:
-    """Find what stands out in one alert; whatever goes wrong, it is told without that."""
+    """Find what stands out in one alert. If that fails, its notification goes without."""
     try:
         found = find_common(session, alert, with_texts=settings.store_message_bodies, seconds=seconds)
         return Finding(found.finding, found.label) if found.finding and found.label else None

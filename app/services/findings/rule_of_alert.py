@@ -16,7 +16,7 @@ COLUMNS = frozenset(Rule.__table__.columns.keys()) - {"id", "depends_on", "creat
 
 
 class NoRule(StrEnum):
-    """Why an alert has no rule any more that explains it."""
+    """Why no rule explains an alert any more."""
 
     BUILT_IN = "built_in"
     DELETED = "deleted"
@@ -35,7 +35,7 @@ class RuleUnknown(Exception):
 def rule_of_alert(session: Session, alert_id: UUID, rule_id: UUID | None) -> Rule:
     """Find the rule of an alert. One that was edited or deleted since is restored from the audit, outside the session.
 
-    Raises: RuleUnknown where there is none, and the audit does not know how it was.
+    Raises: RuleUnknown if it was deleted or changed, and the audit does not know its earlier state.
     """
     if rule_id is None:
         raise RuleUnknown(NoRule.BUILT_IN)
@@ -53,7 +53,7 @@ def rule_of_alert(session: Session, alert_id: UUID, rule_id: UUID | None) -> Rul
 
 
 def _is_unchanged(rule: Rule, recorded_at: datetime | None, epoch: int | None) -> bool:
-    """Return whether a rule has not restarted since the alert. An alert about silence has no matches, so no epoch.
+    """Return whether a rule has not restarted since the alert. An alert of `no_data` has no matches, so no epoch.
 
     Args:    recorded_at: None if the alert is not stored yet.
     """

@@ -1,6 +1,6 @@
-"""The traits of one log: values by which logs that fail can be told from logs that do not. Pure.
+"""The traits of one log: values that may distinguish logs that fail from others. Pure.
 
-Links and first words are taken from texts in memory and stored nowhere.
+Links and first words are read from texts in memory, and are not stored.
 """
 
 import re
@@ -21,10 +21,10 @@ TraitField = Literal[
     "error_code",
     "status",
 ]
-"""All, the likeliest cause first."""
+"""All fields, the likeliest cause first."""
 FIELDS: tuple[str, ...] = get_args(TraitField)
 MAX_TEXT_LENGTH = 2_000
-"""Links and words further back are not looked for."""
+"""Only this much of a text is searched for links and words."""
 FIRST_WORDS = 3
 MAX_WORDS_LENGTH = 60
 MAX_DOMAIN_LENGTH = 253
@@ -35,7 +35,7 @@ QUOTES = "<>()[]{}\"'\u201c\u201d\u2018\u2019\u00ab\u00bb,;!?."
 
 
 class TracedLog(NamedTuple):
-    """The fields of a log that traits are made of."""
+    """The fields of a log that traits come from."""
 
     log_type: str
     to_country: str | None
@@ -46,7 +46,7 @@ class TracedLog(NamedTuple):
     status: str | None
     occurred_at: datetime
     text: str | None
-    """Null where texts are not stored."""
+    """None if texts are not stored."""
 
 
 class Trait(NamedTuple):
@@ -59,7 +59,7 @@ class Trait(NamedTuple):
 
 
 def traits_of(log: TracedLog) -> set[Trait]:
-    """List the traits of a log; a field without a value is none."""
+    """List the traits of a log. A field without a value is no trait."""
     values = (log.to_country, log.from_, log.messaging_service_sid, log.error_code, log.segments, log.status)
     found = {Trait(field, value) for field, value in zip(PLAIN_FIELDS, values, strict=True) if value is not None}
     found.add(Trait("hour", log.occurred_at.astimezone(UTC).hour))
@@ -95,7 +95,7 @@ def _address(word: str) -> tuple[str, bool]:
 
 
 def first_words(text: str) -> str:
-    """Return the first three words in lower case. Digits become `#`, so that codes and numbers differ in no text."""
+    """Return the first three words in lower case. Digits become `#`, so that texts with different codes are equal."""
     words = [
         DIGITS.sub("#", word.strip(QUOTES + ":").lower()) for word in text.split(maxsplit=FIRST_WORDS)[:FIRST_WORDS]
     ]

@@ -1,4 +1,4 @@
-"""Puts traits and findings into words. Pure."""
+"""Words for traits and findings. Pure."""
 
 from collections.abc import Callable, Mapping
 
@@ -49,7 +49,7 @@ def sentence(finding: SharedTrait) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share as a percentage that is 0% or 100% only where it is exactly that."""
+    """Format a share as a percentage; only exact shares are 0% or 100%."""
     rounded = round(100 * share)
     if share and not rounded:
         return "under 1%"

@@ -1,4 +1,4 @@
-"""Facts: prefixes that cost much, or that are known for traffic pumping. A starting point, not a list of all. Pure."""
+"""Prefixes that are expensive or known for traffic pumping. The list is not complete. Pure."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ SATELLITE_AND_PREMIUM: Mapping[str, str] = {
     "+979": "international premium rate",
     "+1900": "premium rate in North America",
 }
-"""Hardly anybody calls or writes to these on purpose: each call and message is worth a look."""
+"""Hardly anybody uses these on purpose: every call and message is suspicious."""
 KNOWN_FOR_PUMPING: Mapping[str, str] = {
     "+216": "Tunisia",
     "+220": "Gambia",
@@ -47,15 +47,15 @@ KNOWN_FOR_PUMPING: Mapping[str, str] = {
     "+994": "Azerbaijan",
     "+4470": "personal numbers in the United Kingdom",
 }
-"""Calls there are dear, and part of the price goes to whoever runs the numbers. Many have honest callers, too."""
+"""Calls there are expensive, and the owner of the number earns a share. Many of these calls are honest."""
 HIGH_COST: Mapping[str, str] = {**SATELLITE_AND_PREMIUM, **KNOWN_FOR_PUMPING}
 HIGH_COST_BY_TYPE: Mapping[LogType, Mapping[str, str]] = {
     LogType.CALL: HIGH_COST,
     LogType.MESSAGE: SATELLITE_AND_PREMIUM,
 }
-"""Messages to a country known for calls that are pumped are no sign of themselves: a new country or a surge is."""
+"""Countries known for pumped calls are left out for messages: only a new country or a surge is a sign there."""
 START_LENGTH = max(map(len, HIGH_COST))
-"""So many characters of a number decide."""
+"""The number of leading characters that decide."""
 
 
 def high_cost_prefix(start: str) -> str | None:

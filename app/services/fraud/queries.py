@@ -1,4 +1,4 @@
-"""Reads what fraud is found by: counts from tallies, the rest from the outbound logs of a span. One statement each."""
+"""Reads the numbers that show fraud: counts from tallies, the rest from outbound logs, one statement each."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -18,19 +18,19 @@ from app.services.logs.stats import Count, Snapshot
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 WEEKS = 4
-"""A span is compared with the same hours of so many weeks before."""
+"""A span is compared with the same hours of this many weeks before."""
 NEW_AFTER = timedelta(days=30)
-"""A country is new if it got nothing for so long."""
+"""A country is new if nothing was sent there for this long."""
 MAX_COUNTRIES = 1_000
 MAX_ROWS = 50
-"""Of runs and of short calls, those with the most receivers or calls."""
+"""The most runs, and prefixes with short calls, that are shown: those with the most receivers or calls."""
 MIN_RECEIVERS = 20
 MIN_SHARE_IN_A_ROW = 0.5
 DENSER_FACTOR = 2
-"""Where most numbers of every block get messages, they follow each other by chance."""
+"""If most numbers of every block get messages, they are consecutive by chance."""
 CROWDED_FACTOR = 10
 MIN_OTHER_BLOCKS = 10
-"""Of fewer blocks an average says little."""
+"""The average of fewer blocks means little."""
 SHORT_SECONDS = 5
 MIN_SHORT_CALLS = 20
 MIN_SHORT_SHARE = 0.5
@@ -105,7 +105,7 @@ _PREFIXES = f"""
 
 
 class Spend(NamedTuple):
-    """What outbound logs to a country cost in one hour, in the span or before it."""
+    """The cost of outbound logs to a country in one hour, in the span or before it."""
 
     log_type: str
     to_country: str | None
@@ -134,12 +134,12 @@ class Run(NamedTuple):
     receivers: int
     logs: int
     in_a_row: int
-    """Receivers whose number directly follows the one of another."""
+    """Receivers whose number directly follows another receiver's."""
     last_at: datetime
 
 
 class Prefix(NamedTuple):
-    """Logs of numbers that begin alike."""
+    """Logs to numbers with the same first digits."""
 
     log_type: str
     to_country: str | None
@@ -165,7 +165,7 @@ def count_by_country(snapshot: Snapshot, log_type: LogType, since: datetime, unt
 
 
 def known_from(session: Session) -> dict[str, datetime | None]:
-    """Return for each log type since when the logs of some account are known whole."""
+    """Return for each log type since when the logs of some account are complete."""
     query = select(Stream.log_type, func.min(Stream.complete_from)).group_by(Stream.log_type)
     return {row[0]: row[1] for row in session.execute(query)}
 
@@ -176,12 +176,12 @@ def spend(session: Session, since: datetime, until: datetime) -> list[Spend]:
 
 
 def runs(session: Session, since: datetime, until: datetime) -> list[Run]:
-    """Find blocks of a thousand numbers with many receivers that follow each other, or far more than other blocks."""
+    """Find blocks of a thousand numbers with many consecutive receivers, or with far more than other blocks."""
     return [Run(*row) for row in session.execute(text(_RUNS), _span(since, until))]
 
 
 def block_hours(session: Session, since: datetime, until: datetime, prefixes: Sequence[str]) -> list[BlockHour]:
-    """Count by hour what went to blocks of numbers in the span, the day before its end, and the weeks before."""
+    """Count the logs to blocks of numbers by hour: in the span, the day before its end, and the weeks before."""
     given = _weeks(since, until) | {"prefixes": prefixes, "day_before": until - DAY}
     return [BlockHour(*row) for row in session.execute(text(_BLOCKS), given)] if prefixes else []
 
@@ -189,16 +189,16 @@ def block_hours(session: Session, since: datetime, until: datetime, prefixes: Se
 def prefixes(
     session: Session, since: datetime, until: datetime, high_cost: Mapping[LogType, Iterable[str]]
 ) -> list[Prefix]:
-    """Count logs by the first digits of the receiver, where the prefix costs much or many calls are short.
+    """Count logs by the first digits of the receiver, if the prefix is expensive or many calls are short.
 
-    Args:    high_cost: the prefixes that cost much, by log type.
+    Args:    high_cost: the expensive prefixes by log type.
     """
     starts = {f"for_{log_type}s": [f"{each}%" for each in found] for log_type, found in high_cost.items()}
     return [Prefix(*row) for row in session.execute(text(_PREFIXES), _span(since, until) | starts)]
 
 
 def _weeks(since: datetime, until: datetime) -> dict[str, Any]:
-    """Return the limits of the span, and those of the whole hours that hold it in the weeks before."""
+    """Return the bounds of the span, and of the whole hours that contain it in the weeks before."""
     spans: dict[str, Any] = {"since0": since, "until0": until}
     for week in range(1, WEEKS + 1):
         first, last = tallies.hour_start(since), tallies.next_hour(until)

@@ -1,4 +1,4 @@
-"""What looks like fraud, with the words, the advice and the rule for each kind. Pure."""
+"""Kinds of suspicious traffic, with words, advice and a rule for each. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,14 +16,14 @@ from app.utils.redact import HIDDEN
 
 SHOWN_DIGITS = 5
 ABOVE_USUAL = 3
-"""The limit of a rule is so many times the highest usual hour."""
+"""The limit of a rule is this many times the highest usual hour."""
 LEAST_IN_RULE = 10
 LEAST_AMOUNT = 10.0
-"""In the currency of the account: less is no surge, and no limit of a rule."""
+"""In the currency of the account. Smaller amounts are no surge and no limit of a rule."""
 
 
 class Kind(StrEnum):
-    """What looks like fraud."""
+    """The kinds of suspicious traffic."""
 
     NEW_COUNTRY = "new_country"
     COUNTRY_SURGE = "country_surge"
@@ -68,31 +68,31 @@ class Suspicion:
     to_country: str | None
     prefix: str | None
     count: int
-    """Logs; 0 where money is compared."""
+    """Logs; 0 if money is compared."""
     usual: float | None
-    """What the kind usually comes to: logs, or money; None where the kind compares with nothing."""
+    """The usual value, in logs or money; None for kinds without comparison."""
     at: datetime
-    """Start of the hour that rose the most, or when the newest of the logs was created."""
+    """The start of the hour that rose the most, or the time of the newest log."""
     receivers: int | None = None
     amount: Decimal | None = None
     price_unit: str | None = None
     usual_peak: float = 0
-    """The highest usual hour of what the rule is about: logs, or money."""
+    """The highest usual hour that the rule would count, in logs or money."""
     country_peak: float = 0
-    """The same of its country, which a rule counts where the prefix is masked."""
+    """The same for the country, which the rule counts if the prefix is masked."""
 
     @property
     def advice(self) -> str:
-        """How to limit it at Twilio."""
+        """How to limit this traffic at Twilio."""
         return CALL_ADVICE if self.log_type == LogType.CALL else MESSAGE_ADVICE
 
     @property
     def title(self) -> str:
-        """What it is, in two or three words."""
+        """The kind in two or three words."""
         return TITLES[self.kind]
 
     def shown_prefix(self, *, masked: bool) -> str | None:
-        """Return the prefix; numbers are masked by showing its first digits only."""
+        """Return the prefix; a masked one shows only its first digits."""
         if self.prefix is None or not masked or len(self.prefix) <= SHOWN_DIGITS:
             return self.prefix
         return self.prefix[:SHOWN_DIGITS] + HIDDEN
@@ -119,7 +119,7 @@ class Suspicion:
                 return f"{many} of at most {SHORT_SECONDS} seconds to {self.receivers:,} numbers with {prefix}."
 
     def rule(self, *, masked: bool) -> JsonObject:
-        """Return the body of a rule that alerts on the same, with a limit above what is usual."""
+        """Return the body of a rule for the same traffic, with a limit above what is usual."""
         body: JsonObject = {
             "name": self._rule_name(masked=masked),
             "log_type": str(self.log_type),
@@ -139,11 +139,11 @@ class Suspicion:
         return f"{RULE_NAMES[self.kind].format(logs=f'{self.log_type}s')} to {where}"
 
     def _names_prefix(self, *, masked: bool) -> bool:
-        """Return whether a rule tests the prefix. A masked one is left out: the country is counted instead."""
+        """Return whether a rule tests the prefix. If it is masked, the rule counts the country instead."""
         return self.prefix is not None and self.prefix == self.shown_prefix(masked=masked)
 
     def _tests(self, *, masked: bool) -> list[str]:
-        """List what an expression tests."""
+        """List the terms of the expression."""
         found = []
         if self.to_country is None and not self._names_prefix(masked=masked):
             found.append("log.to_country == null")

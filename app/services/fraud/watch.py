@@ -1,4 +1,4 @@
-"""Watches for fraud in a span: what the traffic of each country was, and what in it looks like pumping."""
+"""Watches for fraud in a span: compares the traffic of each country, and finds what looks like pumping."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,30 +19,29 @@ from app.services.fraud.suspicions import LEAST_AMOUNT, Kind, Suspicion
 from app.services.fraud.weeks import Comparison, Hours, compare, is_burst
 from app.services.logs.outbound import OUTBOUND
 from app.services.logs.stats import OTHER, Snapshot
-from app.utils.clock import rfc3339, rfc3339_or_none
-from app.utils.json_types import JsonObject
+from app.services.spans import check_span
 
 SHOWN_SPAN = timedelta(hours=24)
 MAX_SPAN = timedelta(days=7)
 MAX_SECONDS = 20
 LEAST_LOGS: Mapping[LogType, int] = {LogType.MESSAGE: 50, LogType.CALL: 10}
 MIN_HISTORY = WEEK
-"""Of a type whose logs are known for less, every country would be new."""
+"""With less history of a log type, every country would be new."""
 TOO_LONG = f"takes longer than {MAX_SECONDS} seconds: shorten the span"
 
 
 class Key(NamedTuple):
-    """What is compared apart."""
+    """The key of a comparison."""
 
     log_type: LogType
     to_country: str | None
-    """None: numbers without one, such as short codes and international networks."""
+    """None for numbers without a country, such as short codes and international networks."""
     price_unit: str | None = None
 
 
 @dataclass(frozen=True)
 class FraudWatch:
-    """What was found in a span."""
+    """The result for a span."""
 
     since: datetime
     until: datetime
@@ -58,12 +57,9 @@ def watch(session: Session, since: datetime, until: datetime) -> FraudWatch:
     """Look for fraud in the outbound logs created in a span.
 
     Args:    session: one that has not read anything yet.
-    Raises:  InvalidInput where the span is empty or too long, or holds too much.
+    Raises:  InvalidInput if the span is empty, too long, or has too many logs.
     """
-    if until <= since:
-        raise InvalidInput([FieldError("until", "must be later than since")])
-    if until - since > MAX_SPAN:
-        raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
+    check_span(since, until, MAX_SPAN)
     if since.year < 2000:
         raise InvalidInput([FieldError("since", "must be later than 2000")])
     since, until = since.astimezone(UTC), until.astimezone(UTC)
@@ -110,7 +106,7 @@ def _compare_money(
 
 
 def _by_hour(snapshot: Snapshot, log_type: LogType, since: datetime, until: datetime) -> dict[Key, Hours]:
-    """Count the logs of each country in the span and in the time before that decides what is new."""
+    """Count the logs of each country in the span, and in the thirty days before, which decide what is new."""
     found: defaultdict[Key, Hours] = defaultdict(lambda: Hours({}, {}))
     for is_now, span in ((True, (since, until)), (False, (since - NEW_AFTER, since))):
         for each in queries.count_by_country(snapshot, log_type, *span):
@@ -134,7 +130,7 @@ def _is_new(key: Key, hours: Hours, since: datetime, known_from: datetime | None
 
 
 def _ordered(found: Mapping[Key, Comparison]) -> dict[Key, Comparison]:
-    """Order by total, without what has nothing in the span."""
+    """Order by total, and drop keys without logs in the span."""
     items = sorted(found.items(), key=lambda item: (-item[1].total, *(part or "" for part in item[0])))
     return {key: each for key, each in items if each.total}
 
@@ -166,7 +162,7 @@ def _runs(
     known: Mapping[str, datetime | None],
     countries: Mapping[Key, Comparison],
 ) -> Iterator[Suspicion]:
-    """Find runs that are not usual for their block: five times the usual, or a burst where the usual is not known."""
+    """Find unusual runs: five times what is usual for their block, or bursts if that is not known."""
     runs = queries.runs(session, since, until)
     blocks: defaultdict[tuple[str, str], Hours] = defaultdict(lambda: Hours({}, {}))
     for row in queries.block_hours(session, since, until, [run.prefix for run in runs]):
@@ -183,13 +179,13 @@ def _runs(
 
 
 def _busiest_hour(countries: Mapping[Key, Comparison], key: Key) -> float:
-    """Return the highest hour of a country in the weeks before; where none is known, in the span."""
+    """Return the highest hour of a country in the weeks before; in the span if they are not known."""
     each = countries.get(key)
     return 0 if each is None else each.peak if each.busiest is None else each.busiest
 
 
 def _prefixes(found: Sequence[Prefix]) -> Iterator[Suspicion]:
-    """Add up the logs of each high-cost prefix; the one with the most comes first."""
+    """Add up the logs of each high-cost prefix, the most frequent first."""
     counts: Counter[tuple[LogType, str]] = Counter()
     last_at: dict[tuple[LogType, str], datetime] = {}
     for each in found:
@@ -207,60 +203,3 @@ def _short(each: Prefix, countries: Mapping[Key, Comparison]) -> Suspicion:
         Kind.SHORT_CALLS, LogType.CALL, each.to_country, each.prefix, each.short, None, each.last_at, each.receivers,
         country_peak=_busiest_hour(countries, Key(LogType.CALL, each.to_country)),
     )  # fmt: skip
-
-
-def to_json(found: FraudWatch, *, masked: bool) -> JsonObject:
-    """Serialize what was found. Amounts are decimal texts.
-
-    Args:    masked: phone numbers are masked.
-    """
-    return {
-        "since": rfc3339(found.since),
-        "until": rfc3339(found.until),
-        "items": [_suspicion_json(each, masked=masked) for each in found.suspicions],
-        "countries": [
-            {
-                "log_type": key.log_type,
-                "to_country": key.to_country,
-                "count": round(each.total),
-                "usual": each.usual,
-                "peak_at": rfc3339_or_none(each.peak_at),
-                "peak_count": round(each.peak),
-                "peak_usual": each.peak_usual,
-            }
-            for key, each in found.countries.items()
-        ],
-        "spend": [
-            {
-                "log_type": key.log_type,
-                "to_country": key.to_country,
-                "price_unit": key.price_unit,
-                "amount": _money(each.total),
-                "usual": None if each.usual is None else _money(each.usual),
-                "hours": [{"at": rfc3339(at), "amount": _money(amount)} for at, amount in each.hours],
-            }
-            for key, each in found.spend.items()
-        ],
-    }
-
-
-def _suspicion_json(each: Suspicion, *, masked: bool) -> JsonObject:
-    return {
-        "kind": each.kind,
-        "log_type": each.log_type,
-        "to_country": each.to_country,
-        "prefix": each.shown_prefix(masked=masked),
-        "count": each.count,
-        "receivers": each.receivers,
-        "amount": None if each.amount is None else _money(each.amount),
-        "price_unit": each.price_unit,
-        "usual": each.usual,
-        "at": rfc3339(each.at),
-        "detail": each.detail(masked=masked),
-        "advice": each.advice,
-        "rule": each.rule(masked=masked),
-    }
-
-
-def _money(amount: float | Decimal) -> str:
-    return f"{amount:.4f}"

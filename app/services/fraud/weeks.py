@@ -12,9 +12,9 @@ from app.services.logs.tallies import hour_start
 HOUR = timedelta(hours=1)
 SURGE_FACTOR = 5
 BUSIEST_FACTOR = 2
-"""An hour must have so many times what the busiest of the compared hours had: campaigns begin at other hours."""
+"""An hour must have this many times the busiest compared hour: campaigns may move to other hours."""
 STEADY_SHARE = 1 / 3
-"""What comes in more of the day's hours is no burst."""
+"""Traffic in a larger share of the day's hours is no burst."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Hours:
     """Values by the start of their hour: numbers of logs, or amounts of money."""
 
     now: dict[datetime, float]
-    """Of the span alone; its first and last hour may be parts."""
+    """Within the span; its first and last hour may be partial."""
     past: dict[datetime, float]
-    """Of the time before the span."""
+    """Before the span."""
 
     def add(self, hour: datetime, value: float, *, is_now: bool) -> None:
-        """Take in the value of an hour, or of its part within or before the span."""
+        """Set the value of an hour, or of its part within or before the span."""
         (self.now if is_now else self.past)[hour] = value
 
 
@@ -37,15 +37,15 @@ class Comparison:
 
     total: float
     usual: float | None
-    """Median of the weeks; None where none of them is known."""
+    """The median of the weeks; None if no week is known."""
     hours: Sequence[tuple[datetime, float]]
     """The hours that have a value, in order."""
     peak_at: datetime | None
-    """Start of the hour that rose the most; None without any."""
+    """The start of the hour that rose the most; None without any."""
     peak: float
     peak_usual: float | None
     busiest: float | None
-    """The highest whole hour of the weeks; None where none of them is known."""
+    """The highest whole hour of the weeks; None if no week is known."""
     is_surge: bool
 
 
@@ -53,7 +53,7 @@ def compare(values: Hours, since: datetime, until: datetime, known_from: datetim
     """Compare a span with the weeks before.
 
     Args:
-        known_from: when the known hours begin; weeks that begin before are left out.
+        known_from: the start of the known hours; weeks that start earlier are left out.
         least: smaller values are never a surge.
     """
     shares = _shares(since, until)
@@ -81,14 +81,14 @@ def rose(value: float, usual: float, least: float) -> bool:
 
 
 def is_burst(values: Hours, until: datetime, known_from: datetime | None) -> bool:
-    """Return whether the last day has values in few of its hours: for where no week before is known."""
+    """Return whether the last day has values in few of its hours. Used if no week before is known."""
     since = max(until - DAY, known_from or until - DAY)
     hours = [hour for hour in _shares(since, until) if values.now.get(hour) or values.past.get(hour)]
     return len(hours) <= STEADY_SHARE * max(1, (until - since) / HOUR)
 
 
 def _shares(since: datetime, until: datetime) -> dict[datetime, float]:
-    """Return the hours of a span, and how much of each lies in it."""
+    """Return the hours of a span, with the share of each that lies in it."""
     first = hour_start(since)
     hours = [first + number * HOUR for number in range(ceil((until - first) / HOUR))]
     return {hour: (min(hour + HOUR, until) - max(hour, since)) / HOUR for hour in hours}

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.enums import Coverage, LogType
-from app.errors import FieldError, InvalidInput
 from app.models import Account, Backfill, CoverageGap, Stream
 from app.services.ingest import plan
+from app.services.spans import check_span
 from app.utils.clock import rfc3339
 
 MAX_SPAN = timedelta(days=400)
@@ -58,10 +58,7 @@ def of_account(session: Session, account: Account, since: datetime, until: datet
 
     Raises: InvalidInput if the span is empty or too long.
     """
-    if until <= since:
-        raise InvalidInput([FieldError("until", "must be later than since")])
-    if until - since > MAX_SPAN:
-        raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
+    check_span(since, until, MAX_SPAN)
     streams = session.scalars(select(Stream).where(Stream.account_id == account.id).order_by(Stream.id)).all()
     return [
         CoverageItem(LogType(stream.log_type), *span, state)

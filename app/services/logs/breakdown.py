@@ -18,6 +18,7 @@ from app.errors import FieldError, InvalidInput, TookTooLong
 from app.services.logs.cells import NARROW, Cell, CellReader, Delay, Value
 from app.services.logs.search import LogFilter
 from app.services.logs.stats import OTHER
+from app.services.spans import check_span
 from app.utils.calendar_edges import shift
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
@@ -117,11 +118,7 @@ def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdo
     """
     assert log_filter.since is not None
     assert log_filter.until is not None
-    length = log_filter.until - log_filter.since
-    if length <= timedelta(0):
-        raise InvalidInput([FieldError("until", "must be later than since")])
-    if length > MAX_SPAN:
-        raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
+    check_span(log_filter.since, log_filter.until, MAX_SPAN)
     reader = CellReader(session, by)
     try:
         with limit_statements(session, MAX_SECONDS):

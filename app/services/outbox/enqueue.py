@@ -20,8 +20,8 @@ from app.config import Settings
 from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action, Alert, Delivery, Log, Match, Rule
 from app.services.findings import notices as findings
-from app.services.findings.common import ComparedAlert
 from app.services.findings.comparison import MIN_LOGS
+from app.services.findings.samples import ComparedAlert
 from app.services.outbox import bundle, digest, spread
 from app.services.outbox.rows import config_of, delivery_row, receivers_name
 from app.services.serializers import alert_json, log_json, rule_json, select_logs

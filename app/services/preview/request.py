@@ -9,7 +9,8 @@ from app.errors import FieldError, InvalidInput
 from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.rule import Rule
-from app.utils.ages import read_age
+from app.services.spans import span_errors
+from app.utils.ages import read_time_or_age
 
 MAX_SPAN = timedelta(days=92)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -26,7 +27,7 @@ class PreviewRequest:
     rule_id: UUID | None
     """The stored rule whose body was sent, if any: silences may cover its alerts."""
     ladder: bool = False
-    """What other limits would have done is asked for, too."""
+    """Also preview other limits."""
 
 
 def parse_request(body: object, now: datetime) -> PreviewRequest:
@@ -40,7 +41,7 @@ def parse_request(body: object, now: datetime) -> PreviewRequest:
     since = _time(body, "since", None, now, errors)
     until = _time(body, "until", now, now, errors)
     if not errors:
-        errors += _span_errors(since, until)
+        errors += span_errors(since, until, MAX_SPAN)
     with_ladder = body.get("ladder", False)
     if not isinstance(with_ladder, bool):
         errors.append(FieldError("ladder", "must be true or false"))
@@ -67,7 +68,7 @@ def _time(
     body: dict[str, Any], name: str, default: datetime | None, now: datetime, errors: list[FieldError]
 ) -> datetime:
     sent = default if body.get(name) is None else body[name]
-    at = sent if isinstance(sent, datetime) else _read(sent, now) if isinstance(sent, str) else None
+    at = sent if isinstance(sent, datetime) else read_time_or_age(sent, now) if isinstance(sent, str) else None
     if at is not None and at.tzinfo is not None and EARLIEST.year <= at.year < 9999:
         return at.astimezone(UTC)
     wanted = "must be a time such as 2026-11-23T06:09:00Z, or an age such as 7d"
@@ -75,25 +76,8 @@ def _time(
     return EARLIEST
 
 
-def _read(text: str, now: datetime) -> datetime | None:
-    """Parse a time, or an age before now."""
-    try:
-        age = read_age(text)
-        return datetime.fromisoformat(text) if age is None else now - age
-    except (ValueError, OverflowError):
-        return None
-
-
-def _span_errors(since: datetime, until: datetime) -> list[FieldError]:
-    if until <= since:
-        return [FieldError("until", "must be later than since")]
-    if until - since > MAX_SPAN:
-        return [FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")]
-    return []
-
-
 def to_rule(parsed: RuleDefinition, since: datetime) -> Rule:
-    """Give a definition as a rule that began at a time."""
+    """Return a definition as a rule that started at a time."""
     body = definition.as_json(parsed)
     return Rule(
         id=uuid4(),

@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 
 from app.models import Alert
 from app.services.evaluation.minute_counts import MINUTE
-from app.services.evaluation.minute_input import GroupId, MinuteInput
+from app.services.evaluation.minute_input import MinuteInput
+from app.services.evaluation.window_queries import GroupId
 from app.services.preview.log_reader import LogBucket
 from app.services.preview.result import Windows
 from app.services.rules.conditions.base import Amounts, MinuteCondition, Numbers, WindowCounts

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from app.enums import LogType
-from app.errors import FieldError, InvalidInput
+from app.errors import InvalidInput
 from app.services import unwatched
 from app.services.ingest import coverage
 from app.services.logs.codes import Code, count_codes, once_each
@@ -18,6 +18,7 @@ from app.services.logs.search import LogFilter
 from app.services.logs.stats import Count, Snapshot, bucket_starts
 from app.services.reports import figures
 from app.services.reports.comparison import without_before
+from app.services.spans import check_span
 from app.services.twilio.error_codes import describe
 from app.utils.calendar_edges import shift, to_zone
 from app.utils.clock import rfc3339
@@ -64,10 +65,7 @@ def build(session: Session, since: datetime, until: datetime, zone: str = "UTC")
         zone: in which the days of the traffic begin at the same time of the clock.
     Raises: InvalidInput where the span is empty or too long.
     """
-    if until <= since:
-        raise InvalidInput([FieldError("until", "must be later than since")])
-    if until - since > MAX_SPAN:
-        raise InvalidInput([FieldError("since", f"must not be more than {MAX_SPAN.days} days before until")])
+    check_span(since, until, MAX_SPAN)
     span, snapshot = ReportSpan(since, until), Snapshot(session)
     not_read = coverage.unread(session, since, until)
     is_before_known = span.before == since or not coverage.unread(session, span.before, since)

@@ -13,8 +13,9 @@ from app.database import session_scope
 from app.models import Alert, Delivery
 from app.services import rule_admin
 from app.services.findings import common, notices
-from app.services.findings.common import ComparedAlert, InCommon, find_common
+from app.services.findings.common import InCommon, find_common
 from app.services.findings.rule_of_alert import NoRule
+from app.services.findings.samples import ComparedAlert
 from app.services.logs.types import NormalizedLog
 from tests.conftest import forget
 from tests.fakes import START, minutes

@@ -32,8 +32,9 @@ from app.models import Alert, AlertNote, Delivery
 from app.services import rule_admin, setup
 from app.services.alerts import escalation, manual, search, silences, support_text
 from app.services.findings import wording
-from app.services.findings.common import ComparedAlert, InCommon, find_common
+from app.services.findings.common import InCommon, find_common
 from app.services.findings.comparison import MIN_FINDING_FACTOR
+from app.services.findings.samples import ComparedAlert
 from app.services.findings.traits import Trait
 from app.services.logs import alert_logs
 from app.services.logs.search import SORT_KEY as LOG_SORT_KEY
