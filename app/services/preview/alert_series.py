@@ -1,4 +1,4 @@
-"""The series of a stored alert: what its condition measured over time, from the sources of a preview."""
+"""The series of a stored alert: what its condition measured over time, computed as in a preview."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +21,7 @@ from app.services.preview.known import completeness_of
 from app.services.preview.log_reader import MAX_LIFETIME, LogReader
 from app.services.preview.request import MAX_SPAN, PreviewRequest
 from app.services.preview.result import ValueAt
+from app.services.preview.run import PreviewRun
 from app.services.rules import definition
 from app.services.rules.conditions.base import MinuteCondition
 from app.services.rules.definition import RuleDefinition
@@ -31,17 +32,17 @@ from app.utils.json_types import JsonObject
 
 MICROSECOND = timedelta(microseconds=1)
 MAX_MOMENTS = 12
-"""A bucket is measured so often at most."""
+"""A bucket is measured at most this often."""
 WINDOWS_BEFORE = 3
-"""So many windows before the alert are shown."""
+"""This many windows before the alert are shown."""
 FILTERABLE = ("account_sid", "direction", "from", "to", "to_country", "messaging_service_sid")
-"""Fields of a group that filters of a rule can ask for."""
+"""Fields of a group that a rule can filter by."""
 WITHOUT_RULE = {
     NoRule.BUILT_IN: "This alert is about GiftPulse itself: nothing was counted for it.",
     NoRule.DELETED: "The rule of this alert was deleted, and the audit does not say how it was.",
     NoRule.CHANGED: "The rule of this alert was edited since, and the audit does not say how it was.",
 }
-OTHER_GROUP = "This alert stands for all groups beyond the first 500; what they came to cannot be counted again."
+OTHER_GROUP = "This alert stands for all groups beyond the first 500; they cannot be counted again."
 TOO_MANY = "There are too many logs to count them again for this alert."
 
 
@@ -51,11 +52,10 @@ class SeriesPoint(NamedTuple):
     at: datetime
     """Its start."""
     value: float | None
-    """The one nearest to the limit that was found in it; None where nothing could be measured. Matches count before all
-    is known."""
+    """The value nearest to the limit; None if nothing could be measured. Matches are counted, even if more may come."""
     firing: bool
     known: bool
-    """The condition could be judged at its end: all logs up to there were read."""
+    """All logs up to its end were read, so the condition could be judged there."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class AlertSeries:
     """What the condition of an alert measured over time."""
 
     limit: float | None
-    """The value at which the condition holds; None where it has none."""
+    """The value at which the condition holds; None for conditions without a limit."""
     points: Sequence[SeriesPoint] = ()
     until: datetime | None = None
     """The end of the last bucket."""
@@ -75,7 +75,7 @@ class AlertSeries:
 
 
 def series_json(series: AlertSeries) -> JsonObject:
-    """Serialize a series; `detail` is left out where there are points."""
+    """Serialize a series; `detail` is left out if there are points."""
     items = [each._asdict() | {"at": rfc3339(each.at)} for each in series.points]
     detail = {} if series.detail is None else {"detail": series.detail}
     return {"limit": series.limit, "items": items} | detail
@@ -86,9 +86,8 @@ def read_series(
 ) -> AlertSeries:
     """Measure an alert from three windows before it began until it ended, or until now.
 
-    Args:    seconds: how long it may take; those of a preview, if not given.
-    Returns: the series; without points where there is no rule any more that explains the alert. The session is
-        read-only afterwards.
+    Args:    seconds: the time limit; by default that of a preview.
+    Returns: the series, without points if no rule explains the alert any more. The session is read-only afterwards.
     """
     try:
         row = rule_of_alert(session, alert.id, alert.rule_id)
@@ -105,7 +104,7 @@ def read_series(
 
 
 class _Span(NamedTuple):
-    """What is shown."""
+    """The span that is shown."""
 
     since: datetime
     until: datetime
@@ -118,7 +117,7 @@ def _span_of(alert: Alert, rule: Rule, now: datetime) -> _Span:
 
 
 def _time_before(rule: Rule) -> timedelta:
-    """Return how much is shown before an alert: three windows, or what the rule calls quiet where there is none."""
+    """Return how much is shown before an alert: three windows; without a window, the quiet period."""
     return WINDOWS_BEFORE * (rule.condition.min_age or rule.window) or max(rule.quiet_period, MINUTE)
 
 
@@ -134,18 +133,14 @@ def _measure(
     span = _span_of(alert, rule, now)
     known = completeness_of(session, rule, settings, now)
     horizon = min(known.horizon(rule) or span.since, span.until)
-    starts = buckets.starts_of(span.since, span.until)
-    ends = [*starts[1:], span.until]
     narrowed = _narrowed(rule, alert)
-    # A window holds its end, and what is read does not.
+    # A window includes its end; the span of a request does not.
     request = PreviewRequest(narrowed, parsed, _read_from(rule, span), span.until + MICROSECOND, rule.id)
     reader = LogReader(session, narrowed, deadline)
-    if isinstance(rule.condition, MinuteCondition):
-        value_at = by_minute.measure_group(reader, request, horizon, known, session, settings, deadline, alert)
-        is_known = _is_judged(rule, known, horizon)
-    else:
-        value_at = _count_matches(reader, request, alert, ends[0] - starts[0])
-        is_known = _is_read(rule, known, horizon)
+    preview = PreviewRun(session, settings, request, reader, known, horizon, deadline)
+    starts = buckets.starts_of(span.since, span.until)
+    ends = [*starts[1:], span.until]
+    value_at, is_known = _measures(preview, alert, ends[0] - starts[0])
     was_open = buckets.firing([(alert.started_at, alert.resolved_at)], starts, span.until)
     nearest = min if rule.condition.holds_below else max
     points = []
@@ -155,8 +150,16 @@ def _measure(
     return AlertSeries(rule.condition.limit, points, span.until, parsed)
 
 
+def _measures(preview: PreviewRun, alert: Alert, bucket: timedelta) -> tuple[ValueAt, Callable[[datetime], bool]]:
+    """Return what measures the alert's group at a time, and whether all is known then."""
+    rule, known, horizon = preview.rule, preview.known, preview.horizon
+    if isinstance(rule.condition, MinuteCondition):
+        return by_minute.measure_group(preview, alert), _is_judged(rule, known, horizon)
+    return _count_matches(preview, alert, bucket), _is_read(rule, known, horizon)
+
+
 def _moments(rule: Rule, alert: Alert, start: datetime, end: datetime) -> Iterator[datetime]:
-    """Yield when a bucket is measured: at its end, earlier too if windows are shorter, and when the alert began."""
+    """Yield when a bucket is measured: at its end, within it if windows are shorter, and when the alert started."""
     yield end
     if rule.window:
         step = max(rule.window, (end - start) / MAX_MOMENTS).total_seconds() // 60 * MINUTE
@@ -167,13 +170,13 @@ def _moments(rule: Rule, alert: Alert, start: datetime, end: datetime) -> Iterat
 
 
 def _narrowed(rule: Rule, alert: Alert) -> Rule:
-    """Return the rule for the group of the alert alone, as far as filters can say it."""
+    """Return the rule narrowed to the alert's group, as far as filters can express it."""
     group = {field: frozenset({value}) for field, value in alert.group.items() if field in FILTERABLE and value}
     return replace(rule, filters={**rule.filters, **group})
 
 
 def _read_from(rule: Rule, span: _Span) -> datetime:
-    """Return from when logs are read: those of the first window, but none from before the rule."""
+    """Return the time from which logs are read: the first window, but nothing before the rule."""
     reach = MAX_LIFETIME if rule.condition.names_logs else rule.window + rule.settle_delay
     return max(cut_to_second(rule.started_at), span.since - reach)
 
@@ -189,13 +192,13 @@ def _is_read(rule: Rule, known: Completeness, horizon: datetime) -> Callable[[da
     return lambda at: since < at <= horizon
 
 
-def _count_matches(reader: LogReader, request: PreviewRequest, alert: Alert, bucket: timedelta) -> ValueAt:
-    """Return what counts the matches of the alert's group in the window that ends at a time, or else in the bucket."""
-    rule = request.rule
+def _count_matches(preview: PreviewRun, alert: Alert, bucket: timedelta) -> ValueAt:
+    """Return what counts the group's matches in the window that ends at a time; without a window, in the bucket."""
+    rule, request = preview.rule, preview.request
     span = rule.window or bucket
     times = sorted(
         log.changed_at
-        for log in reader.first_matches(request.since, request.until)
+        for log in preview.reader.first_matches(request.since, request.until)
         if group_key_of(rule, log) == alert.group_key
     )
     return lambda at: float(bisect_right(times, at) - bisect_right(times, at - span))

@@ -1,4 +1,4 @@
-"""The buckets of a series: how long they are, and in which of them an alert was open. Pure."""
+"""The buckets of a series: their length, and in which of them an alert was open. Pure."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -11,7 +11,7 @@ BUCKET_MINUTES = (1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440)
 
 
 def bucket_of(span: timedelta) -> timedelta:
-    """Return the shortest bucket of which a span has no more than a series may have."""
+    """Return the shortest bucket that splits a span into at most `BUCKETS` buckets."""
     return next(
         (timedelta(minutes=minutes) for minutes in BUCKET_MINUTES if span <= BUCKETS * timedelta(minutes=minutes)),
         timedelta(days=1),
@@ -27,7 +27,7 @@ def starts_of(since: datetime, until: datetime) -> list[datetime]:
 def firing(alerts: Iterable[tuple[datetime, datetime | None]], starts: list[datetime], until: datetime) -> list[bool]:
     """Return for each bucket whether an alert was open.
 
-    Args:    alerts: when each started, and when it was resolved; None: it was not.
+    Args:    alerts: when each started and was resolved; None for an open one.
     """
     changes: Counter[int] = Counter()
     for started_at, resolved_at in alerts:

@@ -7,23 +7,22 @@ from datetime import datetime
 
 from app.services.evaluation import known_values
 from app.services.evaluation.match_groups import MatchGroup, group_episodes, match_condition
-from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogReader
-from app.services.preview.request import PreviewRequest
 from app.services.preview.result import GroupSlots, PreviewAlert, PreviewResult
+from app.services.preview.run import PreviewRun
 from app.services.rules.conditions.new_value import ValueRun, is_new
 from app.services.rules.episodes import split_by_completeness
 from app.services.rules.rule import Rule
 from app.utils.clock import cut_to_second
 
 
-def run(reader: LogReader, request: PreviewRequest, horizon: datetime, deadline: Deadline) -> PreviewResult:
+def run(preview: PreviewRun) -> PreviewResult:
     """Find the episodes of the span. Those that are not over at the horizon stay open."""
-    rule, since = request.rule, cut_to_second(request.since)
+    rule, since, reader = preview.rule, cut_to_second(preview.request.since), preview.reader
     slots = GroupSlots(rule)
     known_runs = _known_runs(reader, rule, since, slots)
     groups: dict[str, MatchGroup] = {}
-    for log in sorted(reader.first_matches(since, request.until), key=lambda log: (log.changed_at, log.sid)):
+    for log in sorted(reader.first_matches(since, preview.request.until), key=lambda log: (log.changed_at, log.sid)):
         key = slots.key(log)
         group = groups.setdefault(key, MatchGroup(rule, key))
         group.new_logs[log.log_id] = log
@@ -34,8 +33,8 @@ def run(reader: LogReader, request: PreviewRequest, horizon: datetime, deadline:
 
     def alerts(other: Rule) -> Iterator[PreviewAlert]:
         for group in groups.values():
-            deadline.check()
-            yield from _alerts(replace(group, rule=other), horizon)
+            preview.deadline.check()
+            yield from _alerts(replace(group, rule=other), preview.horizon)
 
     return PreviewResult(
         _measure(rule, times),

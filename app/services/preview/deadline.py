@@ -10,7 +10,10 @@ TOO_LONG = f"is too far back: the preview takes longer than {MAX_SECONDS} second
 
 
 class Deadline:
-    """Starts when it is created; `seconds`: those of a preview, if not given."""
+    """A time limit that starts when it is created.
+
+    Args:    seconds: by default those of a preview.
+    """
 
     def __init__(self, seconds: float | None = None) -> None:
         self._at = time.monotonic() + (MAX_SECONDS if seconds is None else seconds)

@@ -1,4 +1,4 @@
-"""How far the logs are known that a preview runs over."""
+"""The completeness of the logs that a preview runs over."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,9 +14,9 @@ from app.services.rules.rule import Rule
 
 
 def completeness_of(session: Session, rule: Rule, settings: Settings, now: datetime) -> Completeness:
-    """Return how far the streams of a rule are known whole, with what backfills read and without what has expired."""
+    """Return how far the streams of a rule are complete, including backfills and without expired logs."""
     known = load_completeness(session, settings, now)
-    if known.horizon(rule) is None:  # The account cannot be read at present; logs from before still count.
+    if known.horizon(rule) is None:  # The account cannot be read now; its earlier logs still count.
         known = load_completeness(session, settings, EARLIEST)
     known = replace(known, streams=_with_backfills(session, known.streams))
     # Exclude logs that existed when the rule started but have expired since.

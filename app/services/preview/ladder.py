@@ -1,4 +1,4 @@
-"""The ladder of a preview: how many alerts other limits would have opened, from the numbers that are read already."""
+"""The ladder of a preview: how many alerts other limits would have opened, from the numbers already read."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +11,7 @@ RUNGS = 5
 MAX_PERCENT = 100.0
 AROUND = (0.3, 0.5, 2.0, 4.0)
 BEYOND = (0.2, 0.1, 0.05, 0.02, 8.0, 16.0, 32.0)
-"""Multiples of the limit that come in where those around it are none: below 1, or above 100%."""
+"""Further multiples, used if some of those around the limit are impossible: below 1, or above 100%."""
 
 
 class Rung(NamedTuple):
@@ -22,7 +22,7 @@ class Rung(NamedTuple):
 
 
 class Ladder(NamedTuple):
-    """What other limits of a rule would have done."""
+    """The alerts at several limits of a rule."""
 
     field: str
     """Path of the limit in the rule's body."""
@@ -36,7 +36,7 @@ def climb(rule: Rule, own: int, count_alerts: Callable[[Rule], int]) -> Ladder |
     Args:
         own: the alerts at the rule's own limit.
         count_alerts: counts the alerts of the rule with another limit.
-    Returns: None for conditions without a limit to move, and where counting takes too long.
+    Returns: None for conditions without a limit, and if counting takes too long.
     """
     name = rule.condition.limit_field
     if name is None:
@@ -77,7 +77,7 @@ def _is_possible(name: str, value: float) -> bool:
 
 
 def with_limit(rule: Rule, name: str, value: float) -> Rule:
-    """Return the rule with another limit; one that alerts resolve at is no higher."""
+    """Return the rule with another limit. Its resolve limit is lowered to it if necessary."""
     condition, changes = rule.condition, {name: value}
     if condition.resolve_field is not None:
         lower: float | None = getattr(condition, condition.resolve_field)

@@ -131,20 +131,20 @@ class LogReader:
         values = {"since": since, "until": until}
         if queries.sql_decides(self._rule):
             query = select(fields, at, "count(*)", amount) + where + group_by(fields, at) + f" LIMIT {MAX_COUNTS + 1}"
-            yield from self._kinds(self._rows(query, values))
+            yield from self._buckets(self._rows(query, values))
             return
         # Texts differ from log to log, so only matches are combined.
         alike: dict[tuple[object, ...], LogBucket] = {}
         amount = f"coalesce(abs({field}), 0)" if field else "0"
         for rows in self._scan(select(fields, at, "1", amount) + where, values):
-            for kind in self._kinds(rows):
-                log = kind.log
-                key = (group_key_of(self._rule, log), kind.minute, log.final, log.price_unit, kind.matches)
+            for each in self._buckets(rows):
+                log = each.log
+                key = (group_key_of(self._rule, log), each.minute, log.final, log.price_unit, each.matches)
                 before = alike.get(key)
-                alike[key] = kind if before is None else before.plus(kind)
+                alike[key] = each if before is None else before.plus(each)
         yield from alike.values()
 
-    def _kinds(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[LogBucket]:
+    def _buckets(self, rows: Sequence[tuple[Any, ...]]) -> Iterator[LogBucket]:
         logs = [LogVersion(*row[:-3]) for row in rows]
         matching = self.matching(logs)
         self._deadline.check()

@@ -1,4 +1,4 @@
-"""Logs that a rule nearly matches, and what each lacks: one filter, or the code or status of the pattern. Pure."""
+"""Finds logs that a rule nearly matches, and what each lacks: one filter, or the pattern's code or status. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from app.services.rules.words import NEW_VALUE_NAMES
 
 MAX_SHOWN = 3
 MAX_DISTANCE = 100
-"""How far from the pattern's codes a code is near."""
+"""The largest distance from the pattern's codes that is near."""
 FAILED_STATUSES = ("failed", "undelivered", "busy", "no-answer", "canceled")
 MAX_LISTED = 3
 
@@ -35,7 +35,7 @@ class _Candidate(NamedTuple):
 
 
 def find(rule: Rule, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[NearMiss]:
-    """Choose the logs that lack least; of those that lack the same, the first.
+    """Choose the logs that lack least; of several that lack the same, the newest.
 
     Args:    rows: logs of the rule's type, newest first.
     """
@@ -71,7 +71,7 @@ def _judge(
 
 
 def _pattern_distance(rule: Rule, log: LogVersion) -> int | None:
-    """Return how far a log is from the pattern's codes or statuses; None where it is not near."""
+    """Return how far a log is from the pattern's codes or statuses; None if it is not near."""
     if rule.pattern_type == PatternType.STATUS:
         return 1 if log.status in FAILED_STATUSES else None
     if rule.pattern_type != PatternType.ERROR_CODE or log.error_code is None:

@@ -1,6 +1,6 @@
-"""How many notifications the alerts of a preview would have sent. Pure.
+"""Counts the notifications that the alerts of a preview would have sent. Pure.
 
-Reminders are left out: whether one is due depends on when somebody would have acknowledged the alert.
+Reminders are left out: they depend on when somebody would have acknowledged the alert.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,10 +10,10 @@ from datetime import datetime, timedelta
 
 @dataclass(frozen=True)
 class AlertTimes:
-    """One alert of a preview, as far as its notifications depend on it."""
+    """What the notifications of a preview's alert depend on."""
 
     group: str
-    """The same text for alerts of the same group."""
+    """Equal for alerts of the same group."""
     started_at: datetime
     resolved_at: datetime | None
     silenced: bool
@@ -26,8 +26,8 @@ def count_notifications(
 
     Args:
         alerts: oldest first.
-        notify_on: for each action that wants the rule, its `notify_on`.
-        until: the end of the preview; a notification that waits longer is not counted.
+        notify_on: the `notify_on` of each action that takes the rule's alerts.
+        until: the end of the preview; later notifications are not counted.
     """
     fired, resolved = 0, 0
     for alert in _notified(alerts, cooldown, until):

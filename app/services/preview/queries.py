@@ -24,7 +24,7 @@ _IDENTITY = """
 def _columns(changing: str) -> str:
     """List the fields of a log under the names of `LogVersion`.
 
-    Args:    changing: the alias that those of the changes are read from.
+    Args:    changing: the alias of the table with the fields of changes.
     """
     return ", ".join(f'{changing if each.in_changes else "log"}.{each.column} AS "{each.attribute}"' for each in FIELDS)
 
@@ -129,7 +129,7 @@ def _escaped(word: str) -> str:
 
 
 def counted_fields(rule: Rule) -> frozenset[str]:
-    """Return the fields by which a condition counts logs apart: those that are final, and each currency."""
+    """Return the fields by which a condition counts separately: `final`, or the currency."""
     if rule.condition.counts_final:
         return frozenset({"final"})
     return frozenset({"price_unit"} if rule.condition.summed_field == "price" else ())

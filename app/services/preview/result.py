@@ -10,9 +10,9 @@ from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 
 ValueAt = Callable[[datetime], float | None]
-"""Returns the measured value at a time; None where there is none."""
+"""Returns the measured value at a time; None if there is none."""
 CountAlerts = Callable[[Rule], int]
-"""Counts the alerts of the previewed rule with another limit, over the numbers that were read for it."""
+"""Counts the alerts of the previewed rule with another limit, from the numbers already read."""
 
 MAX_GROUPS = 500
 """The same number of groups as a live rule has slots."""
@@ -48,7 +48,7 @@ class PreviewResult:
     count_alerts: CountAlerts
     alerts: list[PreviewAlert] = field(default_factory=list)
     matches: list[tuple[datetime, int]] = field(default_factory=list)
-    """Times of matches, and their numbers."""
+    """Times and numbers of matches."""
     judged: tuple[datetime, datetime] | None = None
     """The first and the last time with a verdict; None if there is none in the span."""
     windows: Windows | None = None

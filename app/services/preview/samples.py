@@ -1,4 +1,4 @@
-"""The newest logs that a rule matches or nearly matches, for people who write its pattern."""
+"""Finds the newest logs that a rule matches or nearly matches, to help write its pattern."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,20 +30,20 @@ _QUERY_CANCELED = "57014"
 
 @dataclass(frozen=True)
 class Sample:
-    """Some logs that match."""
+    """Matching logs, and what was searched."""
 
     logs: Sequence[Row[*tuple[Any, ...]]]
     """Newest first."""
     looked_at: int
-    """How many of the newest logs were looked at."""
+    """The number of newest logs that were checked."""
     near: Sequence[NearMiss]
     """Logs that nearly match."""
 
 
 def sample(session: Session, definition: RuleDefinition, now: datetime) -> Sample | None:
-    """Look for matches among the newest logs that the rule's filters let through.
+    """Find matches among the newest logs that pass the rule's filters.
 
-    Returns: None where finding those takes too long.
+    Returns: None if that takes too long.
     """
     rule = to_rule(definition, now)
     session.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MILLISECONDS}"))
@@ -64,17 +64,17 @@ def sample(session: Session, definition: RuleDefinition, now: datetime) -> Sampl
 
 
 def _looser_filters(rule: Rule, since: datetime) -> Iterator[LogFilter]:
-    """Yield what finds logs that lack a filter, and logs whose code or status is not in the pattern: two at most."""
+    """Yield filters for near misses: without the rule's filters, and without its code or status; at most two."""
     if rule.filters:
         yield _filter(replace(rule, filters={}), since)
     if rule.pattern_type in (PatternType.STATUS, PatternType.ERROR_CODE):
-        without = _filter(replace(rule, pattern_type=PatternType.ANY, pattern_value=None), since)
+        loose = _filter(replace(rule, pattern_type=PatternType.ANY, pattern_value=None), since)
         # Entries of the error log have no status.
-        yield replace(without, status=FAILED_STATUSES) if rule.log_type in ("message", "call") else without
+        yield (replace(loose, status=FAILED_STATUSES) if rule.log_type in ("message", "call") else loose)
 
 
 def _filter(rule: Rule, since: datetime) -> LogFilter:
-    """Narrow the logs by what a column says; the rule's pattern decides."""
+    """Return the filter for what columns can decide; the rule's pattern decides the rest."""
     values: dict[str, Any] = {
         "from_" if name == "from" else name: tuple(sorted(given)) for name, given in rule.filters.items()
     }

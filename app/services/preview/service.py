@@ -19,6 +19,7 @@ from app.services.preview.deadline import Deadline
 from app.services.preview.known import completeness_of
 from app.services.preview.log_reader import LogReader
 from app.services.preview.result import PreviewAlert, PreviewResult
+from app.services.preview.run import PreviewRun
 from app.services.rules.conditions.base import MinuteCondition
 from app.services.rules.rule import Rule
 from app.utils.clock import rfc3339, rfc3339_or_none
@@ -32,45 +33,57 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
 
     Args:    body: the fields of a rule, `since`, `until` (default: now), and `ladder` (default: false).
     Returns: JSON: `population` by occurrence, `matches` by the time that the condition uses, `alerts` (oldest first),
-             `series`, how far logs and verdicts reach, and `ladder` if asked for. The session is read-only afterwards.
+             `series`, the known and judged spans, and `ladder` if requested. The session is read-only afterwards.
     Raises: InvalidInput for invalid fields, too many logs, and exceeding the time limit.
     """
     preview_request = request.parse_request(body, now)
     rule_admin.check(preview_request.definition, settings)
     rule_admin.check_dependencies(session, preview_request.rule_id, preview_request.definition)
     warnings = rule_admin.warnings(session, preview_request.definition, settings)
-    known = completeness_of(session, preview_request.rule, settings, now)
-    known_since = known.known_from(preview_request.rule)
-    horizon = min(known.horizon(preview_request.rule) or preview_request.since, preview_request.until)
-    deadline = Deadline()
-    reader = LogReader(session, preview_request.rule, deadline)
-    if isinstance(preview_request.rule.condition, MinuteCondition):
-        result = by_minute.run(reader, preview_request, horizon, known, session, settings, deadline)
+    run = _start(session, preview_request, settings, now)
+    result = _evaluate(run)
+    shown = _result_json(run, result, now) | {"warnings": [asdict(warning) for warning in warnings]}
+    # Last: if the ladder takes too long, the rest is returned.
+    return shown | {"ladder": _ladder_json(run.rule, result)} if preview_request.ladder else shown
+
+
+def _start(session: Session, preview_request: request.PreviewRequest, settings: Settings, now: datetime) -> PreviewRun:
+    rule, deadline = preview_request.rule, Deadline()
+    known = completeness_of(session, rule, settings, now)
+    horizon = min(known.horizon(rule) or preview_request.since, preview_request.until)
+    reader = LogReader(session, rule, deadline)
+    return PreviewRun(session, settings, preview_request, reader, known, horizon, deadline)
+
+
+def _evaluate(run: PreviewRun) -> PreviewResult:
+    """Run the rule; alerts are sorted by their start."""
+    if isinstance(run.rule.condition, MinuteCondition):
+        result = by_minute.run(run)
     else:
-        result = by_match.run(reader, preview_request, horizon, deadline)
-        judged_from = preview_request.since if known_since is None else max(preview_request.since, known_since)
-        result.judged = (judged_from, horizon) if judged_from <= horizon else None
-    result.alerts.sort(key=lambda alerts: alerts.started_at)
-    held = silences.within(session, preview_request.since, preview_request.until)
-    first_judged_at = due_minutes.first_judged_at(replace(preview_request.rule, started_at=now), known_since)
-    bucket = buckets.bucket_of(preview_request.until - preview_request.since)
-    population = reader.population(preview_request.since, preview_request.until, bucket)
-    shown = {
+        result = by_match.run(run)
+        judged_from = max(run.request.since, run.known.known_from(run.rule) or run.request.since)
+        result.judged = (judged_from, run.horizon) if judged_from <= run.horizon else None
+    result.alerts.sort(key=lambda alert: alert.started_at)
+    return result
+
+
+def _result_json(run: PreviewRun, result: PreviewResult, now: datetime) -> dict[str, Any]:
+    span, known_since = run.request, run.known.known_from(run.rule)
+    covering = silences.within(run.session, span.since, span.until)
+    first_judged_at = due_minutes.first_judged_at(replace(run.rule, started_at=now), known_since)
+    bucket = buckets.bucket_of(span.until - span.since)
+    population = run.reader.population(span.since, span.until, bucket)
+    return {
         "population": sum(population.values()),
         "matches": sum(count for _, count in result.matches),
-        "alerts": [
-            _alert_json(alerts, held, preview_request, first_judged_at) for alerts in result.alerts[:MAX_ALERTS]
-        ],
-        "series": _series(preview_request, result, population, bucket),
+        "alerts": [_alert_json(alert, covering, span, first_judged_at) for alert in result.alerts[:MAX_ALERTS]],
+        "series": _series(span, result, population, bucket),
         "known_since": rfc3339_or_none(known_since),
         "judged_from": rfc3339_or_none(result.judged and result.judged[0]),
         "judged_until": rfc3339_or_none(result.judged and result.judged[1]),
         "first_judged_at": rfc3339_or_none(first_judged_at),
         "windows": result.windows and {"count": result.windows.number, "too_small": result.windows.too_small},
-        "warnings": [asdict(warning) for warning in warnings],
     }
-    # Last: what takes too long here must not cost the rest.
-    return shown | {"ladder": _ladder_json(preview_request.rule, result)} if preview_request.ladder else shown
 
 
 def _ladder_json(rule: Rule, result: PreviewResult) -> dict[str, Any] | None:
@@ -80,7 +93,7 @@ def _ladder_json(rule: Rule, result: PreviewResult) -> dict[str, Any] | None:
 
 def _alert_json(
     alert: PreviewAlert,
-    held: Sequence[Silence],
+    covering: Sequence[Silence],
     preview_request: request.PreviewRequest,
     first_judged_at: datetime | None,
 ) -> dict[str, Any]:
@@ -90,7 +103,7 @@ def _alert_json(
         "started_at": rfc3339(alert.started_at),
         "resolved_at": rfc3339_or_none(alert.resolved_at),
         "occurrences": alert.occurrences,
-        "silenced": silences.cover(held, preview_request.rule_id, alert.group, alert.started_at, ended),
+        "silenced": silences.cover(covering, preview_request.rule_id, alert.group, alert.started_at, ended),
         "not_before": rfc3339_or_none(first_judged_at) if alert.resolved_at is None else None,
     }
 

@@ -32,13 +32,13 @@ class Source(Protocol):
         """Yield the minutes at which the condition's input may change."""
 
     def may_fire(self, at: datetime, rule: Rule) -> bool:
-        """Return whether the rule could fire at this minute; it may have another limit than that of the preview."""
+        """Return whether the rule, perhaps with another limit, could fire at this minute."""
 
     def fill_input(self, minute: MinuteInput, group_id: GroupId) -> None:
         """Add the numbers of a minute to the condition's input."""
 
     def matches(self, since: datetime) -> Iterator[tuple[datetime, int]]:
-        """Yield the times of matches, and their numbers."""
+        """Yield the times and numbers of matches."""
 
     def occurrences(self, alert: Alert, until: datetime) -> int:
         """Count the logs of an alert until `until`: those in the window that fired and all later ones."""
@@ -61,7 +61,7 @@ def _add(one: _MinuteCounts, other: _MinuteCounts) -> _MinuteCounts:
 
 
 class _AmountSums:
-    """The amounts of one unit, of which any span is added up at once."""
+    """The amounts of one unit, with prefix sums, so that the sum of a span takes constant time."""
 
     def __init__(self) -> None:
         self._added: dict[datetime, Decimal] = defaultdict(Decimal)
@@ -94,24 +94,24 @@ class CountSource:
         self._windows: dict[datetime, _MinuteCounts] = {}
         self.size = 0
 
-    def add_history(self, kind: LogBucket) -> None:
+    def add_history(self, logs: LogBucket) -> None:
         """Add logs from before the span; for `no_data`, only the group's existence counts."""
         if self._rule.condition.holds_below:
-            self._seen |= {kind.minute} if kind.matches else set()
+            self._seen |= {logs.minute} if logs.matches else set()
         else:
-            self.add(kind)
+            self.add(logs)
 
-    def add(self, kind: LogBucket) -> None:
+    def add(self, logs: LogBucket) -> None:
         """Add a bucket of logs."""
-        named = kind.number if kind.matches else 0
-        counts = kind.log.final or not self._rule.condition.counts_final
-        more = _MinuteCounts(kind.number if counts else 0, named if counts else 0, named)
-        self._added[kind.minute] = _add(self._added.get(kind.minute, NO_COUNTS), more)
-        if kind.matches:
-            self._seen.add(kind.minute)
-            self.size += kind.number
+        named = logs.number if logs.matches else 0
+        counts = logs.log.final or not self._rule.condition.counts_final
+        more = _MinuteCounts(logs.number if counts else 0, named if counts else 0, named)
+        self._added[logs.minute] = _add(self._added.get(logs.minute, NO_COUNTS), more)
+        if logs.matches:
+            self._seen.add(logs.minute)
+            self.size += logs.number
             if self._rule.condition.summed_field:
-                self._amounts[self._rule.condition.unit_of(kind.log)].add(kind.minute, kind.amount)
+                self._amounts[self._rule.condition.unit_of(logs.log)].add(logs.minute, logs.amount)
 
     def freeze(self) -> None:
         """Prepare for queries."""
@@ -164,19 +164,19 @@ class CountSource:
 
     def may_fire(self, at: datetime, rule: Rule) -> bool:
         condition = rule.condition
-        assert isinstance(condition, MinuteCondition), "the others go by matches"
+        assert isinstance(condition, MinuteCondition), "the others are judged by matches"
         if condition.holds_below and self._rule.group_by and not self._was_seen(at):
             return False
         amounts = self._window_amounts(at) if condition.summed_field else {}
         return condition.may_hold(Numbers(at, at, partial(self._window_before, at), self._known_from, amounts))
 
     def _window_before(self, at: datetime, index: int) -> WindowCounts:
-        """Return the window so many windows before the one that is judged at a minute."""
+        """Return the window `index` windows before the one that is judged at a minute."""
         total, matched, _ = self._window(at - self._rule.settle_delay - index * self._length)
         return WindowCounts(total, matched)
 
     def _window_amounts(self, at: datetime) -> Amounts:
-        """Return what the window that ends at a minute comes to, in each unit."""
+        """Return the total of the window that ends at a minute, by unit."""
         return {unit: [(at, found.between(at - self._length, at))] for unit, found in self._amounts.items()}
 
     def _was_seen(self, at: datetime) -> bool:
