@@ -18,6 +18,7 @@ from pydantic import Field
 from app.actions.apprise_child import LOCAL, LOCAL_SCHEMES
 from app.actions.base import Envelope, Notification, Receipt, Rendered, Sender, SendError
 from app.actions.fields import ConfigModel, parse
+from app.actions.http_status import is_transient
 from app.actions.message_content import MessageContent, compose, truncate
 from app.config import Settings
 from app.enums import NotificationType, Severity
@@ -28,14 +29,13 @@ from app.utils.redact import HIDDEN
 MAX_URLS = 20
 MAX_URL_LENGTH = 2048
 STARTUP_SECONDS = 10.0
-"""How long the process may take to start, in addition to the timeout of a webhook."""
+"""The time for starting the process, in addition to the timeout of a webhook."""
 CHECK_TIMEOUT_SECONDS = 20.0
-"""How long validating an action's URLs may take when it is saved: only the library's own code runs."""
+"""The time limit for validating URLs when an action is saved; only the library's own code runs."""
 MAX_CONCURRENT = 6
 ROOT = Path(__file__).resolve().parents[2]
 PASSED_VARIABLES = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "VIRTUAL_ENV", "SYSTEMROOT")
 """The environment variables that the process gets: no secrets; the proxy is part of its task."""
-RETRIED_STATUSES = frozenset({408, 425, 429})
 NOTIFY_TYPES = {
     NotificationType.RESOLVED: "success",
     NotificationType.TEST: "info",
@@ -247,7 +247,7 @@ def _explain(answer: JsonObject) -> SendError:
     if answer.get("timeout"):
         return SendError("the service did not answer in time", permanent=False)
     if isinstance(status, int):
-        permanent = 300 <= status < 500 and status not in RETRIED_STATUSES
-        advice = "check the action's URL" if permanent else "it may accept it later"
-        return SendError(f"the service answered {status}: {advice}", permanent=permanent, status_code=status)
+        transient = is_transient(status)
+        advice = "it may accept it later" if transient else "check the action's URL"
+        return SendError(f"the service answered {status}: {advice}", permanent=not transient, status_code=status)
     return SendError("the service could not be reached, or did not accept it", permanent=False)

@@ -50,8 +50,8 @@ class Notification:
     """Null if the alert has no logs."""
     account_names: Mapping[str, str] = field(default_factory=dict)
     """The names of the accounts concerned, by sid."""
-    told_next: Sequence[tuple[str, str]] = ()
-    """The actions that are notified if nobody acknowledges the alert, and when, the soonest first."""
+    escalates_to: Sequence[tuple[str, str]] = ()
+    """The actions that are notified if nobody acknowledges the alert, and when; the soonest first."""
     escalated_after_minutes: int = 0
     """How long nobody acknowledged the alert, if that is why it is sent; else 0."""
     timezone: str = "UTC"
@@ -190,7 +190,7 @@ class Sender(Protocol):
     async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
         """Make one attempt.
 
-        Raises: only SendError, whatever the receiver does.
+        Raises: SendError, and nothing else, for anything that the receiver does.
         """
 
 

@@ -47,7 +47,7 @@ def list_details(notification: Notification) -> list[tuple[str, str]]:
         ("Severity", str(alert["severity"])),
         *_timing(notification),
         *_people(alert),
-        *_told_next(notification),
+        *_escalation(notification),
         *_value(notification),
         *_new_values(notification),
         *_group(notification),
@@ -115,15 +115,15 @@ def _people(alert: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Note", single_line(alert["note"])
 
 
-def _told_next(notification: Notification) -> Iterator[tuple[str, str]]:
-    """Describe why an alert was escalated, and who is notified next, and when, unless somebody acknowledges it."""
+def _escalation(notification: Notification) -> Iterator[tuple[str, str]]:
+    """Describe why an alert escalated, and who is notified next unless somebody acknowledges it."""
     if minutes := notification.escalated_after_minutes:
         yield "Escalated", f"Nobody acknowledged it within {duration(timedelta(minutes=minutes))}"
-    if notification.told_next:
-        name, at = notification.told_next[0]
-        more = len(notification.told_next) - 1
+    if notification.escalates_to:
+        name, at = notification.escalates_to[0]
+        more = len(notification.escalates_to) - 1
         others = f"; then {more} more" if more else ""
-        yield "Unacknowledged", f"{single_line(name)} is told at {format_time(at, notification.timezone)}{others}"
+        yield "Unacknowledged", f"{single_line(name)} is notified at {format_time(at, notification.timezone)}{others}"
 
 
 def _value(notification: Notification) -> Iterator[tuple[str, str]]:

@@ -54,14 +54,14 @@ ENDED_BY_EDITS = {
     "rule_disabled": "The problem may continue. Nothing watches for it until the rule is enabled again.",
     "rule_deleted": "The problem may continue. Nothing watches for it, since the rule was deleted.",
 }
-"""What to know of an alert that a person ended through its rule."""
+"""What to know about an alert that ended because its rule was edited."""
 ADVICE_AFTER_RESOLVE = {
     "insufficient_data": "There were too few logs to judge. Check that traffic arrives as it should.",
     "new_normal": "This now counts as normal. If it should not, investigate and edit the rule.",
     "manual": "Nothing: somebody resolved it. The alert keeps its logs for later.",
     **ENDED_BY_EDITS,
 }
-"""The advice after a resolve that does not mean that all is well."""
+"""The advice after resolves that do not mean that the problem is over."""
 COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
 RESOLVED_COLOUR = "#1a7f4b"
 MANY = 5
@@ -209,9 +209,9 @@ def _for_many(spread: Spread) -> str:
     """Return what to do if many numbers are affected: no single one is the cause."""
     many = f"{number(spread.receivers)}{' or more' if spread.capped else ''} numbers are affected"
     if spread.senders == 1:
-        place = f", all in one country: {country(spread.countries[0])}" if len(spread.countries) == 1 else ""
+        where = f", all in one country: {country(spread.countries[0])}" if len(spread.countries) == 1 else ""
         return (
-            f"{many}{place}. They share one sender. Check that sender: its registration, what it may send and where, "
+            f"{many}{where}. They share one sender. Check that sender: its registration, what it may send and where, "
             "and whether carriers filter it."
         )
     if len(spread.countries) == 1:

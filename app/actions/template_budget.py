@@ -13,7 +13,7 @@ MAX_CHARACTERS = 256 * 1024
 MAX_SECONDS = 1.0
 MAX_NUMBER = 10**15
 ITEM_WEIGHT = 8
-"""In characters: the approximate length of a written item."""
+"""The approximate length of a written item, in characters."""
 
 
 @dataclass

@@ -7,10 +7,8 @@ memory of a rendering are bounded for every template.
 
 import functools
 import json
-import math
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from jinja2 import ChainableUndefined, Template, TemplateError, TemplateSyntaxError, Undefined, nodes
@@ -23,12 +21,25 @@ from jinja2.tests import TESTS as ALL_TESTS
 from app.actions.details import format_time
 from app.actions.message_content import console_url
 from app.actions.template_budget import Budget, budget, spend
+from app.actions.template_functions import (
+    OPERATORS,
+    as_json,
+    bounded_range,
+    concat,
+    counted,
+    each,
+    join,
+    plain,
+    replace,
+    round_number,
+    to_json,
+    total,
+)
 
 MAX_SOURCE_LENGTH = 16 * 1024
 UNUSABLE = re.compile(r"[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 MAX_DEPTH = 40
 MAX_LOOP_DEPTH = 3
-MAX_RANGE = 1_000
 
 NODES: tuple[type[nodes.Node], ...] = (
     nodes.Template, nodes.Output, nodes.TemplateData, nodes.Name, nodes.Const, nodes.Getattr, nodes.Getitem,
@@ -64,144 +75,28 @@ class EmptyResult(UnusableTemplate):
     """The template rendered to nothing."""
 
 
-class _JsonText(str):
-    """A text that is JSON already."""
-
-    __slots__ = ()
-
-
-def _counted(function: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(function)
-    def counted(*args: Any, **kwargs: Any) -> Any:
-        return spend(function(*args, **kwargs))
-
-    return counted
-
-
-def _each(values: Any) -> Iterator[Any]:
-    """Iterate over a loop's items and count each step."""
-    for value in values:
-        budget.get().step()
-        yield value
-
-
-def _concat(parts: Sequence[Any]) -> str:
-    texts = [_plain(part) for part in parts]
-    budget.get().spend(sum(map(len, texts)))
-    return "".join(texts)
-
-
-def _plain(value: Any) -> str:
-    """Convert a value to text, as templates show it."""
-    if isinstance(value, str):
-        return value
-    if value is None or isinstance(value, Undefined):
-        return ""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
-    return _to_json(value)
-
-
-def _to_json(value: Any) -> _JsonText:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_undefined_as_null)
-    except (TypeError, ValueError, RecursionError):
-        raise SecurityError("a value cannot be written as JSON") from None
-    budget.get().spend(len(text))
-    return _JsonText(text)
-
-
-def _undefined_as_null(value: Any) -> Any:
-    if isinstance(value, Undefined):
-        return None
-    raise TypeError
-
-
-def _join(values: Any, separator: str = "", attribute: str | None = None) -> str:
-    items = list(_each(values))
-    if attribute is not None:
-        items = [item.get(attribute) if isinstance(item, Mapping) else None for item in items]
-    texts = [_plain(item) for item in items]
-    budget.get().spend(sum(map(len, texts)) + len(separator) * len(texts))
-    return str(separator).join(texts)
-
-
-def _replace(value: Any, old: str, new: str) -> str:
-    text = _plain(value)
-    if not old:
-        raise SecurityError("replace needs a text to look for")
-    budget.get().spend(len(text) + text.count(old) * len(new))
-    return text.replace(old, new)
-
-
-def _round(value: Any, precision: int = 0) -> float:
-    if not isinstance(precision, int) or not 0 <= precision <= 10:
-        raise SecurityError("round takes 0 to 10 digits")
-    return round(float(value), precision)
-
-
-def _sum(values: Any, attribute: str | None = None, start: float = 0) -> Any:
-    for value in _each(values):
-        start = _add(start, value.get(attribute) if attribute is not None and isinstance(value, Mapping) else value)
-    return start
-
-
-def _range(*bounds: int) -> range:
-    numbers = range(*bounds)
-    if len(numbers) > MAX_RANGE:
-        raise SecurityError(f"range goes to {MAX_RANGE} at most")
-    return numbers
-
-
-def _numbers_only(name: str, work: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    def apply(left: Any, right: Any) -> Any:
-        if not (isinstance(left, int | float) and isinstance(right, int | float)):
-            raise SecurityError(f"{name} takes numbers")
-        return spend(work(left, right))
-
-    return apply
-
-
-def _add(left: Any, right: Any) -> Any:
-    if isinstance(left, str) and isinstance(right, str):
-        return _concat([left, right])
-    if isinstance(left, list) and isinstance(right, list):
-        return spend(left + right)
-    return _numbers_only("+", operator.add)(left, right)
-
-
-OPERATORS = {
-    "+": _add,
-    "-": _numbers_only("-", operator.sub),
-    "*": _numbers_only("*", operator.mul),
-    "/": _numbers_only("/", operator.truediv),
-    "//": _numbers_only("//", operator.floordiv),
-    "%": _numbers_only("%", operator.mod),
-}
-
-
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(OPERATORS)
 
     def __init__(self, finalize: Callable[[Any], str]) -> None:
         super().__init__(optimized=False, undefined=ChainableUndefined, autoescape=False, finalize=finalize)
-        self.filters = {name: _counted(ALL_FILTERS[name]) for name in FILTERS} | {
-            "_each": _each,
-            "_concat": _concat,
+        self.filters = {name: counted(ALL_FILTERS[name]) for name in FILTERS} | {
+            "_each": each,
+            "_concat": concat,
             "_built": spend,
-            "tojson": _to_json,
-            "join": _join,
-            "replace": _replace,
-            "round": _round,
-            "sum": _sum,
+            "tojson": to_json,
+            "join": join,
+            "replace": replace,
+            "round": round_number,
+            "sum": total,
             "when": format_time,
             "console_url": console_url,
         }
         self.tests = {name: ALL_TESTS[name] for name in TESTS}
-        self.globals = {"range": _range}
+        self.globals = {"range": bounded_range}
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Allow the methods that make nothing longer."""
+        """Allow the methods whose results are not longer than their input."""
         if isinstance(obj, Undefined):
             return not attr.startswith("_")
         if isinstance(obj, str):
@@ -213,7 +108,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     def is_safe_callable(self, obj: Any) -> bool:
         """Allow what `is_safe_attribute` allows, and `range`."""
         owner = getattr(obj, "__self__", None)
-        return obj is _range or isinstance(owner, str | dict | LoopContext)
+        return obj is bounded_range or isinstance(owner, str | dict | LoopContext)
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
         return OPERATORS[operator](left, right)
@@ -228,21 +123,8 @@ class _Environment(ImmutableSandboxedEnvironment):
         raise SecurityError(f"{attribute} cannot be read")
 
 
-def _as_json(value: Any) -> str:
-    """Write a value into JSON: a text as between quotation marks, everything else as JSON."""
-    if isinstance(value, _JsonText):
-        return value
-    if isinstance(value, Undefined):
-        return ""
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)[1:-1]
-    if isinstance(value, float) and not math.isfinite(value):
-        raise SecurityError("a number is not finite")
-    return _to_json(value)
-
-
-_FOR_JSON = _Environment(_as_json)
-_FOR_TEXT = _Environment(_plain)
+_FOR_JSON = _Environment(as_json)
+_FOR_TEXT = _Environment(plain)
 
 
 def _check(tree: nodes.Template) -> None:

@@ -129,18 +129,18 @@ class Webhook:
         return bool(config["format"] != "pagerduty")
 
     def no_reports(self, config: JsonObject) -> str | None:
-        """PagerDuty takes what somebody is to be called for."""
+        """PagerDuty gets no reports: it calls people."""
         takes = config["format"] != "pagerduty"
         return None if takes else "cannot go to PagerDuty, which calls people: make a mail or another webhook for it"
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
-        """Make the body that every attempt will send."""
+        """Render the body that every attempt sends."""
         return formats.render(config, notification)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Sender]:
-        """Open the client; connections live as long."""
-        # Only now: the API sends nothing but tests of actions, and the client's library takes 4 MB.
+        """Open the client, with its connections."""
+        # Imported late: the API sends only tests of actions, and the library takes 4 MB.
         from app.actions.webhook_sender import WebhookSender
         from app.utils.http import GuardedClient, system_lookup
 
@@ -155,7 +155,7 @@ class Webhook:
 
 
 def _shown_url(config: JsonObject, *, plain: bool = False) -> str:
-    """Show a URL without its secrets; at the services that put their token into the path, without the path."""
+    """Return a URL without its secrets; for services whose token is in the path, without the path."""
     if config["format"] in formats.SECRET_PATHS:
         parts = urlsplit(config["url"])
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/{HIDDEN}"

@@ -1,4 +1,4 @@
-"""Sends webhooks: the headers of an attempt, and what a receiver's answer means."""
+"""Sends webhooks: the headers of an attempt, and the meaning of the receiver's response."""
 
 import asyncio
 import base64
@@ -10,13 +10,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 from app import __version__
 from app.actions import formats, signing
 from app.actions.base import Envelope, Receipt, SendError
+from app.actions.http_status import is_transient
 from app.utils import retry_after
 from app.utils.clock import utc_now
 from app.utils.http import Answer, GuardedClient, RequestFailed
 from app.utils.json_types import JsonObject
 from app.utils.redact import clean_text, hide_secrets
 
-RETRIED_STATUSES = frozenset({408, 425, 429})
 MAX_RESPONSE_LENGTH = 1024
 TEAMS_FAILED = re.compile(rb"\bfail(?:ed|ure)\b|\berror\b", re.IGNORECASE)
 TEAMS_STATUS = re.compile(rb"HTTP error (\d{3})")
@@ -34,7 +34,7 @@ class WebhookSender:
         self._deadline_seconds = deadline_seconds
 
     async def send(self, config: JsonObject, envelope: Envelope) -> Receipt:
-        """Make one attempt: one request, and another for the event that ends a test, all within the time of one.
+        """Make one attempt: one request, and a second one that ends a test of PagerDuty, within the same deadline.
 
         Raises: SendError.
         """
@@ -48,14 +48,14 @@ class WebhookSender:
         except SendError as error:
             if error.permanent or not error.may_have_arrived:
                 raise
-            failure = error  # It may have arrived all the same.
+            failure = error  # It may have arrived anyway.
         receipt = await self._end_test(config, envelope, ending[0], ends_at)
         if failure:
             raise failure
         return receipt
 
     async def _end_test(self, config: JsonObject, envelope: Envelope, body: bytes, ends_at: float) -> Receipt:
-        """Send the event that ends a test's incident, repeatedly while time is left: nothing else would end it.
+        """Send the event that ends a test's incident, and retry until the time is up: nothing else would end it.
 
         Raises: SendError.
         """
@@ -82,21 +82,22 @@ class WebhookSender:
                 permanent=error.reason in PERMANENT_REASONS,
                 may_have_arrived=error.reason in UNCERTAIN_REASONS,
             ) from None
-        said = clean_text(hide_secrets(answer.body.decode("utf-8", "replace"), _secrets(config)), MAX_RESPONSE_LENGTH)
+        body_text = answer.body.decode("utf-8", "replace")
+        response = clean_text(hide_secrets(body_text, _secrets(config)), MAX_RESPONSE_LENGTH)
         if config["format"] == "teams":
-            _check_teams(answer, said)
-        return _raise_for_status(answer, said, now)
+            _check_teams(answer, response)
+        return _receipt_of(answer, response, now)
 
 
-def _raise_for_status(answer: Answer, reason: str, now: datetime) -> Receipt:
-    """Tell success from failure that may pass and failure that stays.
+def _receipt_of(answer: Answer, reason: str, now: datetime) -> Receipt:
+    """Return the receipt of a success.
 
     Raises: SendError.
     """
     status = answer.status
     if 200 <= status < 300:
         return Receipt(status, reason)
-    transient = _is_transient(status)
+    transient = is_transient(status)
     raise SendError(
         f"the receiver answered {status}: {_meaning(status)}",
         permanent=not transient,
@@ -121,7 +122,7 @@ def _left_open(error: SendError) -> SendError:
 
 
 def _check_teams(answer: Answer, reason: str) -> None:
-    """Find a failure that a connector of Teams reports within a 200, with the status that Teams gave it.
+    """Find a failure that a Teams connector reports within a 200, with the status from Teams.
 
     Raises: SendError.
     """
@@ -131,14 +132,10 @@ def _check_teams(answer: Answer, reason: str) -> None:
     status = int(found[1]) if found else None
     raise SendError(
         f"the connector answered 200, but Teams did not take the message: {_meaning(status or 500)}",
-        permanent=not _is_transient(status or 500),
+        permanent=not is_transient(status or 500),
         status_code=answer.status,
         response=reason,
     )
-
-
-def _is_transient(status: int) -> bool:
-    return status in RETRIED_STATUSES or not 300 <= status < 500
 
 
 def _meaning(status: int) -> str:
@@ -146,13 +143,13 @@ def _meaning(status: int) -> str:
         return "redirects are not followed, so give the action the final address"
     if status == 410:
         return "it is gone, so the action is disabled"
-    if _is_transient(status):
+    if is_transient(status):
         return "it may accept it later"
     return "it refuses the request, so check the action's config"
 
 
 def _headers(config: JsonObject, envelope: Envelope, body: bytes, now: datetime) -> dict[str, str]:
-    """Put together the headers of one attempt."""
+    """Build the headers of one attempt."""
     sent = {
         "Content-Type": "application/json",
         "User-Agent": f"GiftPulse/{__version__}",
@@ -179,7 +176,7 @@ def _basic(userinfo: str) -> str:
 
 
 def _secrets(config: JsonObject) -> Iterator[str]:
-    """Name what an answer may give back of our secrets: some receivers echo what they were sent."""
+    """List the secrets that a response may repeat: some receivers echo the request."""
     parts = urlsplit(config["url"])
     userinfo = parts.netloc.rpartition("@")[0]
     yield from (userinfo, unquote(userinfo), unquote(userinfo.partition(":")[2]), _basic(userinfo), parts.query)
@@ -194,7 +191,7 @@ def _secrets(config: JsonObject) -> Iterator[str]:
 
 
 def _login(token: str) -> str:
-    """Read the user and password out of the value of a header, where it holds such."""
+    """Decode the user and password in the value of a header; empty if there are none."""
     try:
         return base64.b64decode(token, validate=True).decode()
     except ValueError:

@@ -24,9 +24,9 @@ class Action(Base):
     min_severity: Mapped[str]
     notify_on: Mapped[list[str]] = mapped_column(ARRAY(Text))
     after_minutes: Mapped[int] = mapped_column(server_default=text("0"))
-    """It is told only of alerts that fire for so long and nobody has acknowledged; 0: at once."""
+    """It is notified only of alerts that nobody has acknowledged for this long; 0: at once."""
     bundle_seconds: Mapped[int] = mapped_column(server_default=text("0"))
-    """Firings within so long of the first go out together; 0: each by itself."""
+    """Firings within this long of the first are sent together; 0: each by itself."""
     config: Mapped[str]
     """JSON, encrypted under `SECRET_KEY`: it contains URLs and secrets."""
     disabled_reason: Mapped[str | None]
@@ -38,12 +38,12 @@ class Action(Base):
     failing_since: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """The first failure after the last success; null: the last attempt succeeded."""
     free_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When its rate would be used up completely: the clock of the rate limit."""
+    """The clock of the rate limit: when the rate that was used is free again."""
     report: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """How often it gets a report, and when; null: never."""
+    """The schedule of its reports; null: it gets none."""
     report_due_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When the next report is due, and what it tells of ends; null: it gets none, or is disabled."""
+    """When the next report is due, which is the end of its span; null: it gets none, or is disabled."""
     report_waits_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """Until then a report that is due waits for what Twilio has of its span; null: none was seen to be due."""
+    """Until then a due report waits until its span is read; null: no report was found due."""
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]

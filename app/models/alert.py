@@ -53,7 +53,7 @@ class Alert(Base):
     acknowledged_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     acknowledged_by: Mapped[str | None]
     acknowledged_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When it is firing again if it has not resolved; null: it stays acknowledged."""
+    """When it fires again unless it has resolved; null: it stays acknowledged."""
     note: Mapped[str | None]
     silenced: Mapped[bool] = mapped_column(server_default=text("false"))
     suppressed_by: Mapped[UUID | None]
@@ -61,11 +61,11 @@ class Alert(Base):
     occurrences: Mapped[int]
     value: Mapped[float | None]
     price_unit: Mapped[str | None]
-    """For `sum`: the currency of `value`, where prices came in several."""
+    """For `sum`: the currency of `value`, if there are several."""
     sample_sids: Mapped[list[str]] = mapped_column(ARRAY(Text))
     late: Mapped[bool]
     account_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer), server_default=text("'{}'"))
-    """Accounts of its logs; empty where it is about logs that are missing."""
+    """The accounts of its logs; empty if it is about missing logs."""
     left_out_accounts: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
     """Accounts of the rule that could not be read when the alert last changed."""
     error_code: Mapped[int | None]
@@ -73,7 +73,7 @@ class Alert(Base):
     firing_notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When the firing notification was sent; null: not sent."""
     escalates_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """From when actions that escalate wait; null: its firing was not sent, or it is withheld."""
+    """The start of the time after which it escalates; null: its firing was not sent, or it is withheld."""
     notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     """When the last firing or update notification was sent."""
     notified_occurrences: Mapped[int] = mapped_column(server_default=text("0"))
@@ -83,7 +83,7 @@ class Alert(Base):
 
 
 class AlertNote(Base):
-    """What a person noted about an alert."""
+    """A person's note about an alert."""
 
     __tablename__ = "alert_notes"
     __table_args__ = (Index(None, "alert_id"),)

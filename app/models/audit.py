@@ -25,9 +25,9 @@ class AuditEntry(Base):
     target: Mapped[str]
     """The object, such as `rule:` plus its id."""
     before: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """The state before; secrets are fingerprints; null if it was created."""
+    """The state before, with fingerprints instead of secrets; null if it was created."""
     after: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """The state after; secrets are fingerprints; null if it was deleted."""
+    """The state after, with fingerprints instead of secrets; null if it was deleted."""
     request_id: Mapped[str | None]
 
 

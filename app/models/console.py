@@ -1,4 +1,4 @@
-"""What the console remembers."""
+"""Sign-ins of the console, and what its users hide."""
 
 from sqlalchemy.orm import Mapped, mapped_column
 

@@ -57,13 +57,13 @@ class Delivery(Base):
     lease_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     finished_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     bundle_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """It waits until then for others to go out with; null: it does not, or no longer."""
+    """Until then it waits for others in its bundle; null: it does not wait."""
     held_by: Mapped[str | None]
-    """What held it when its bundle was over; null: nothing. What still fires when that ends is told anew."""
+    """What withheld it when its bundle ended; null: nothing. An alert that still fires when that ends is sent again."""
     bundle_item: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    """What a digest of its bundle says of it; of such a digest itself empty; null: it belongs to no bundle."""
+    """Its item in the digest of its bundle; empty for that digest itself; null: it belongs to no bundle."""
     digest_id: Mapped[UUID | None]
-    """The digest that included it; null: it is sent by itself, or waits for the digest."""
+    """The digest that contains it; null: it is sent by itself, or waits for the digest."""
 
 
 class Attempt(Base):

@@ -28,7 +28,7 @@ class Log(Base):
             None,
             "status",
             "occurred_at",
-            # Most logs end in these statuses. They are found without an index, and need not pay for one.
+            # Most logs end in these statuses. They are found without an index, so they should not pay for one.
             postgresql_where=text("status NOT IN ('delivered', 'received', 'read', 'completed')"),
         ),
         {"postgresql_partition_by": "RANGE (occurred_at)"},
@@ -71,7 +71,7 @@ class Log(Base):
     source: Mapped[str]
     content_hash: Mapped[BigInt]
     rest: Mapped[bytes | None] = mapped_column(LargeBinary)
-    """JSON of those of Twilio's fields that have no column."""
+    """JSON of Twilio's fields that have no column."""
 
 
 class LogChange(Base):

@@ -19,7 +19,7 @@ class Rule(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     slug: Mapped[str | None] = mapped_column(unique=True)
-    """Of a rule from a pack: identifies it after edits."""
+    """For a rule from a pack: identifies it after edits."""
     name: Mapped[str]
     description: Mapped[str]
     enabled: Mapped[bool]
@@ -49,9 +49,9 @@ class Rule(Base):
     error_count: Mapped[int] = mapped_column(server_default=text("0"))
     """Logs and evaluations that failed since the rule started."""
     cost_ms: Mapped[float | None]
-    """The cost of its last evaluation."""
+    """The cost of its last evaluation, in milliseconds."""
     groups_capped: Mapped[bool] = mapped_column(server_default=text("false"))
-    """More groups came than there are slots: the rest share `__other__`."""
+    """There were more groups than slots; the rest share `__other__`."""
     seeded: Mapped[bool] = mapped_column(server_default=text("false"))
     """Its warm-up is complete; until then it is not evaluated."""
     judged_until: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
@@ -116,7 +116,7 @@ class MinuteCount(Base):
     minute: Mapped[Timestamp]
     group_key: Mapped[str]
     unit: Mapped[str] = mapped_column(server_default="")
-    """Of `amount`: the currency of prices; empty where there is none, or where it is not known."""
+    """The currency of `amount`; empty if there is none or it is unknown."""
     total: Mapped[int]
     """Final logs of the population; only for `ratio`."""
     matched: Mapped[int]
@@ -168,6 +168,6 @@ class SeenValue(Base):
     value: Mapped[str] = mapped_column(primary_key=True)
     """As JSON: 1 and "1" are different values."""
     since_at: Mapped[Timestamp] = mapped_column(primary_key=True)
-    """When its first match was: then the value was new."""
+    """The time of its first match, when the value was new."""
     last_at: Mapped[Timestamp]
-    """When its last match was."""
+    """The time of its last match."""

@@ -10,7 +10,7 @@ from app.models.base import Base, BigInt
 
 
 class TallyDimension(Base):
-    """A combination of values that some log has, or had. There are few, regardless of the number of logs."""
+    """A combination of values that some log has or had. There are few, however many logs there are."""
 
     __tablename__ = "log_kinds"
 
@@ -27,7 +27,7 @@ class TallyDimension(Base):
     messaging_service_sid: Mapped[str | None]
     final: Mapped[bool]
     price_unit: Mapped[str | None]
-    """Null where no price is known."""
+    """Null if no price is known."""
 
 
 class LogTally(Base):

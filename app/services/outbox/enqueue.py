@@ -155,7 +155,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
             advice_fits_one=bool(code and code.fits_one),
             spread=spreads.get(each.alert_id),
             account_names=names,
-            told_next=deliveries.told_next(targets, each),
+            escalates_to=deliveries.escalates_to(targets, each),
             timezone=((rule or {}).get("schedule") or {}).get("timezone", settings.notify_timezone),
         )
         if each.type == NotificationType.RESOLVED:
@@ -181,7 +181,7 @@ class _Deliveries:
         self._bundles = bundle.open_bundles(session, now)
         self._recent_counts = digest.count_recent(session, now)
 
-    def told_next(self, targets: Sequence[Target], notice: Notice) -> list[tuple[str, str]]:
+    def escalates_to(self, targets: Sequence[Target], notice: Notice) -> list[tuple[str, str]]:
         """List the actions that are notified later if nobody acknowledges the alert, and when, the soonest first."""
         if notice.type == NotificationType.RESOLVED:
             return []

@@ -150,7 +150,7 @@ def test_a_message_says_who_is_told_next(feed: Feed) -> None:
     fail_at(feed, 1)
     with session_scope() as session:
         mail = session.scalars(select(Delivery.content).where(Delivery.action_type == "email")).one()
-    assert "the webhook action to hooks.example.com is told at" in mail["text"]
+    assert "the webhook action to hooks.example.com is notified at" in mail["text"]
     assert "then 1 more" in mail["text"]
 
 
