@@ -6,7 +6,7 @@ from importlib.util import find_spec
 NEEDED = ("typer", "sqlalchemy", "dotenv", "celery")
 """Packages that come together; a Python that lacks one is not the one that GiftPulse was installed for."""
 
-if sys.version_info < (3, 11):  # noqa: UP036  # whoever starts it by hand may take any
+if sys.version_info < (3, 11):  # noqa: UP036  # it may be started with any Python
     sys.exit("giftpulse: Python 3.11 or newer is needed: run .venv/bin/python -m app, which scripts/start makes")
 if any(find_spec(name) is None for name in NEEDED):
     sys.exit(

@@ -286,7 +286,7 @@ def _gauges(session: Session) -> Iterator[Metric]:
 
     number, age = session.execute(
         text(
-            # What waits in a bundle is owed, and not late.
+            # A delivery that waits in a bundle is pending, but not late.
             "SELECT count(*),"
             " coalesce(extract(epoch FROM now() - min(created_at) FILTER (WHERE bundle_until IS NULL)), 0)"
             " FROM deliveries WHERE status = 'pending'"

@@ -139,7 +139,7 @@ def standard(notification: Notification) -> bytes:
 
 
 def _report(notification: Notification, report: JsonObject) -> bytes:
-    """Build the body of a report. If it is too large, long lists are truncated, and it says so."""
+    """Build the body of a report. If it is too large, long lists are truncated, and `truncated` is set."""
     body = _standard(notification, None, [])
     if len(body) <= MAX_BYTES:
         return body

@@ -28,7 +28,7 @@ STOPPED_FOR = timedelta(seconds=60)
 NO_LIMITS = (
     "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '10s'; SET LOCAL idle_in_transaction_session_timeout = 0"
 )
-TELLING = ("accounts", "logs", "rules", "actions", "alerts", "audit_entries", "deliveries")
+CHECKED_TABLES = ("accounts", "logs", "rules", "actions", "alerts", "audit_entries", "deliveries")
 """Tables that are empty in a new database."""
 
 
@@ -47,7 +47,7 @@ def move(url: str, settings: Settings, now: datetime) -> Iterator[str]:
     source_engine, target_engine = make_engine(settings), make_engine(other)
     try:
         with source_engine.connect() as source:
-            # One snapshot for all tables, whatever is written meanwhile.
+            # One snapshot for all tables, regardless of concurrent writes.
             source.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             source.exec_driver_sql(NO_LIMITS)
             _refuse_if_running(source, now)
@@ -107,7 +107,7 @@ def _refuse_if_unfit(source: Connection, target: Connection) -> None:
         raise Conflict(
             f"this database has the schema {revisions[0]}, not {revisions[1]}: run alembic upgrade head first"
         )
-    for name in TELLING:
+    for name in CHECKED_TABLES:
         if target.scalar(text(f"SELECT EXISTS (SELECT FROM {name})")):
             raise Conflict(f"the other database is not empty: its table {name} has rows")
 

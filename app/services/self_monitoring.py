@@ -185,7 +185,7 @@ def _overdue_deliveries(session: Session, now: datetime) -> Iterator[Problem]:
 
 
 def _disabled_actions(session: Session, settings: Settings) -> Iterator[Problem]:
-    """Find the actions that GiftPulse itself has switched off; they are told of through the others."""
+    """Find the actions that GiftPulse itself disabled. The others notify of them."""
     query = select(Action).where(~Action.enabled, Action.disabled_reason.is_not(None)).order_by(Action.id)
     for action in session.scalars(query):
         summary = f"{action_name(action, settings)} is switched off: {action.disabled_reason}"

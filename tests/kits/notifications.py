@@ -51,7 +51,7 @@ def digest(items: int = 3, **texts: str) -> Notification:
     } | texts
     notification = {"count": items + 4, "items": [item] * items, "more": 4, "link": "http://localhost:8000/alerts"}
     alert = FIRING.alert | {"group": {}, "rule_id": None, "rule_name": "Too many alerts at once", "error": None}
-    alert |= {"summary": "24 more notifications in 2 minutes, told in one", "sample_sids": [], "severity": "critical"}
+    alert |= {"summary": "24 more notifications in 2 minutes, sent as one", "sample_sids": [], "severity": "critical"}
     return replace(FIRING, type=NotificationType.DIGEST, rule=None, logs=[], alert=alert, digest=notification)
 
 

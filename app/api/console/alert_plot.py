@@ -20,7 +20,7 @@ from app.utils.calendar_edges import to_zone
 
 MARKS_APART = 1.0
 """Marks of one kind that are closer than this, in percent of the width, are merged."""
-MARK_NAMES = {"told": "told", "own": "acknowledged", "ok": "resolved"}
+MARK_NAMES = {"notified": "notified", "own": "acknowledged", "ok": "resolved"}
 
 
 class AlertPlot(NamedTuple):
@@ -79,9 +79,9 @@ def _marks(axis: Axis, alert: Alert, sent: Sequence[Delivery]) -> Iterator[Mark 
 
     yield mark("bad", alert.started_at, "Fired")
     for delivery in sorted(sent, key=lambda delivery: delivery.created_at):
-        tells = delivery.type in (NotificationType.FIRING, NotificationType.UPDATE)
-        if tells and delivery.status == DeliveryStatus.SUCCEEDED:
-            yield mark("told", delivery.created_at, "Told")
+        notifies = delivery.type in (NotificationType.FIRING, NotificationType.UPDATE)
+        if notifies and delivery.status == DeliveryStatus.SUCCEEDED:
+            yield mark("notified", delivery.created_at, "Notified")
     if alert.acknowledged_at is not None:
         yield mark("own", alert.acknowledged_at, "Acknowledged")
     if alert.resolved_at is not None:

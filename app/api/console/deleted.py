@@ -1,4 +1,4 @@
-"""Finds who deleted the object of an address, for the page that says so."""
+"""Finds who deleted the object of an address, for its 404 page."""
 
 from dataclasses import dataclass
 from datetime import datetime

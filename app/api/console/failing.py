@@ -19,7 +19,7 @@ from app.utils.clock import cut_to_second, utc_now
 from app.utils.countries import country
 
 DIMENSIONS = {"country": ("Destination", "to_country"), "sender": ("Sender", "from")}
-"""What messages are told apart by: the heading of its column, and the field."""
+"""What messages are compared by: the heading of the column, and the field."""
 MAX_ROWS = 6
 MIN_USUAL = 20
 """With fewer messages in the week before, nothing is usual."""

@@ -247,7 +247,7 @@ def _fragment(request: Request, page: Template, name: str, values: Mapping[str, 
     if template is None:
         return Response(status_code=404, headers=HEADERS)
     text = "".join(template.blocks[name](template.new_context(dict(values))))
-    # The token of forms is masked anew each time; an earlier one stays good.
+    # The CSRF token is masked differently each time; earlier ones stay valid.
     same = text.replace(values["csrf"], "") if values["csrf"] else text
     etag = f'"{hashlib.blake2b(same.encode(), digest_size=12).hexdigest()}"'
     if request.headers.get("if-none-match") == etag:

@@ -80,7 +80,7 @@ def key_mark(secret_keys: Sequence[str], api_key: str) -> str:
 
 
 def csrf_token(secret_keys: Sequence[str], session: Session) -> str:
-    """Make a CSRF token of a session, masked anew each time: compression of the page tells nothing about it."""
+    """Make a CSRF token of a session. Its mask differs each time, so that compression of the page reveals nothing."""
     mask = secrets.token_bytes(TOKEN_BYTES)
     masked = _xor(mask, _csrf_digest(secret_keys[0], session))
     return base64.urlsafe_b64encode(mask + masked).rstrip(b"=").decode()

@@ -37,7 +37,7 @@ UNREAD_FROM = timedelta(hours=1)
 KEEP_SECONDS = 300.0
 MAX_KEPT = 300
 MAX_BARS = 300
-"""Alerts drawn in one strip; more could not be told apart."""
+"""Alerts drawn in one strip; more could not be distinguished."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Result:
 
 
 class KeptResults:
-    """Keeps results for some minutes: the totals come after the last of many rules, each of which may take seconds."""
+    """Keeps results for some minutes: the totals come after the last of many rules, and each rule may take seconds."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -183,8 +183,8 @@ def add_up(rows: Sequence[WeekRow]) -> Totals:
 
 def _run(viewer: Viewer, row: WeekRow, targets: Sequence[Action], week: Week, settings: Settings) -> Result:
     """Run a rule, or take what is known of it; a refusal is not kept."""
-    told = sorted((str(action.id), action.updated_at) for action in targets)
-    key = orjson.dumps([row.body, viewer.zone.key, told], option=orjson.OPT_SORT_KEYS)
+    targets_key = sorted((str(action.id), action.updated_at) for action in targets)
+    key = orjson.dumps([row.body, viewer.zone.key, targets_key], option=orjson.OPT_SORT_KEYS)
     if (known := RESULTS.find(key)) is not None:
         return known
     try:

@@ -63,7 +63,7 @@ def may_escalate(alert_state: NotifyInput, decision: Decision, now: datetime) ->
 
 
 def may_notify_held(alert_state: NotifyInput) -> bool:
-    """Say whether the firing of an alert may be told now to actions for which it was held in a bundle."""
+    """Return whether a firing may be sent now to actions for which it was held in a bundle."""
     withheld = alert_state.silenced or alert_state.suppressed
     return alert_state.status == AlertStatus.FIRING and not withheld
 

@@ -1,4 +1,4 @@
-"""Which open alerts are to be told to nobody now, and why: asked when what was to tell of them waited."""
+"""Finds the open alerts that are withheld now, and why. Used when their waiting notifications are about to be sent."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -14,7 +14,7 @@ from app.services.alerts.dependencies import load_dependencies
 
 
 def withheld(session: Session, alert_ids: Collection[UUID], now: datetime) -> dict[UUID, HoldReason]:
-    """Say what withholds each of these alerts now, marked by a tick or not yet; the others are left out."""
+    """Return what withholds each of these alerts now, even before a tick records it; the others are left out."""
     query = select(Alert).where(Alert.id.in_(alert_ids), Alert.status != AlertStatus.RESOLVED)
     alerts = session.scalars(query.execution_options(populate_existing=True)).all()
     for alert in alerts:

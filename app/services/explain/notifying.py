@@ -40,7 +40,7 @@ def _held_back(alert: Alert) -> Iterator[Step]:
         detail = "A silence holds its updates back: its firing was notified before." if was_notified else ""
         yield Step(StepName.SILENCE, was_notified, detail or "A silence holds its notifications back.")
     if alert.suppressed_by is not None:
-        detail = f"The open alert {alert.suppressed_by} explains it, so nobody is notified of it."
+        detail = f"The open alert {alert.suppressed_by} explains it, so nobody is notified."
         yield Step(StepName.DEPENDENCY, False, detail)
     if alert.acknowledged_at is not None and alert.acknowledged_by:
         detail = f"{alert.acknowledged_by} acknowledged it at {moment(alert.acknowledged_at)}: no updates from then on."

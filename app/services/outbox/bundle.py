@@ -34,7 +34,7 @@ MAX_NAMES = 3
 """And so many accounts of each."""
 log = structlog.get_logger()
 Withheld = Callable[[Session, Collection[UUID], datetime], Mapping[UUID, HoldReason]]
-"""Says which alerts are to be told to nobody now, and why."""
+"""Returns the alerts that are withheld now, with the reason."""
 _BUNDLED = (Delivery.status == DeliveryStatus.PENDING) & Delivery.bundle_until.is_not(None)
 _WAITS = _BUNDLED & Delivery.held_by.is_(None)
 _HELD = _BUNDLED & Delivery.held_by.is_not(None)

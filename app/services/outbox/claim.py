@@ -26,12 +26,12 @@ LEASE_MARGIN = timedelta(seconds=45)
 """A lease is this much longer than the longest attempt of its kind: for the start, and for recording the outcome. A
 worker that is silent for longer has died or was suspended; until then its deliveries block their action."""
 MAX_UNKNOWN_OUTCOMES = 5
-"""After so many attempts that ended with a dead worker a delivery fails: it may be what kills the workers."""
+"""After this many attempts that ended with a dead worker, a delivery fails: it may be what kills the workers."""
 DISABLED = "the action is disabled; enable it and retry the delivery"
 _LOCKED = Unnest("a", id="uuid", probe_at="timestamptz", room="int")
 
 # SQL conditions on an action `a` and its delivery `d`, for both statements that look for work. The first must not take
-# actions of which the second takes nothing, or receivers that are down would block the others.
+# actions whose deliveries the second skips, or receivers that are down would block the others.
 IN_FLIGHT_COUNT = (
     "CROSS JOIN LATERAL (SELECT count(*) AS number FROM deliveries b"
     " WHERE b.action_id = a.id AND b.lease_until >= :now) busy"

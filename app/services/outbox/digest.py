@@ -161,7 +161,7 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
     minutes = max(round((now - since).total_seconds() / 60), 1)
     number = len(deliveries)
     noun = "notification" if number == 1 else "notifications"
-    summary = f"{number} more {noun} in {minutes} minute{'' if minutes == 1 else 's'}, told in one"
+    summary = f"{number} more {noun} in {minutes} minute{'' if minutes == 1 else 's'}, sent as one"
     alert = make_alert(
         id=None,
         rule_name="Too many alerts at once",

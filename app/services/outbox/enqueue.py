@@ -89,7 +89,7 @@ class Target:
     def wants(self, notice: Notice) -> bool:
         """Return whether the action wants the notification.
 
-        A resolve is for every action that takes firings, whatever was edited since; see `_received_firing`.
+        A resolve is for every action that takes firings, regardless of edits since; see `_received_firing`.
         """
         if notice.type.removeprefix("alert.") not in self.action.notify_on:
             return False
@@ -312,7 +312,7 @@ def _received_firing(action: Action, notice: Notice, key: RecipientKey, notified
     """Return whether a receiver was notified of the firing, or its action only does not ask for firings."""
     if "firing" in action.notify_on:
         return key in notified
-    assert notice.fired_at is not None, "an alert of whose firing nobody was notified has no notice of its end"
+    assert notice.fired_at is not None, "an alert whose firing was not notified has no resolve"
     return action.created_at <= notice.fired_at
 
 

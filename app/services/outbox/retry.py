@@ -14,7 +14,7 @@ from app.models import Action, Delivery
 from app.services.outbox import digest
 from app.services.outbox.cancellation import OTHER_KIND
 
-# A delivery of which only the part for a digest was kept cannot be sent by itself: `digest.is_folded` as SQL.
+# A delivery that kept only its item for a digest cannot be sent by itself: `digest.is_folded` as SQL.
 _WAITS = "content ?& CAST(:kept AS text[]) AND content - CAST(:kept AS text[]) = CAST('{}' AS jsonb)"
 _RETRY_FAILED = f"""
     UPDATE deliveries SET

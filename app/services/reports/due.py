@@ -1,7 +1,7 @@
-"""Makes the reports that are due: a delivery for each receiver, in the commit that moves on to the next report.
+"""Makes due reports: a delivery for each receiver, in the commit that schedules the next report.
 
-A report waits a little for what Twilio has of its span. Building it takes longest, so it locks nothing: whoever comes
-to write finds out under the lock of the action's row whether it is still owed.
+A report waits a little until its span is read. Building it takes long, so nothing is locked meanwhile. The writer then
+locks the action's row and checks whether the report is still due.
 """
 
 from collections.abc import Iterable
@@ -32,14 +32,14 @@ from app.utils.json_types import JsonObject
 from app.utils.redact import mask_numbers
 
 MAX_WAIT = timedelta(minutes=30)
-"""So long a report waits for streams that are not read up to its end."""
+"""The longest time that a report waits for streams that are not read up to its end."""
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class OwedReport:
-    """A report that an action is owed now."""
+class DueReport:
+    """A report that an action gets now."""
 
     action_id: UUID
     schedule: ReportSchedule
@@ -47,12 +47,12 @@ class OwedReport:
 
 
 def make_due(settings: Settings, now: datetime) -> int:
-    """Make the deliveries of the reports that are due; return how many. What was missed is made up by the newest."""
+    """Make the deliveries of the due reports; return how many. After an outage, only the newest report is made."""
     with session_scope() as session:
-        owed = _owed(session, now)
+        due = _find_due(session, now)
     build_once = cache(_build)
     made = 0
-    for each in owed:
+    for each in due:
         try:
             report = build_once(*report_schedule.span_of(each.schedule, each.due_at), each.schedule.timezone)
             with session_scope() as session:
@@ -60,13 +60,13 @@ def make_due(settings: Settings, now: datetime) -> int:
         except Exception as error:
             if is_transient(error):
                 raise
-            # The others are still to be told; it is tried again at the next tick.
+            # The other reports are still made; this one is retried at the next tick.
             log.exception("a report cannot be made", action_id=str(each.action_id))
     return made
 
 
-def _owed(session: Session, now: datetime) -> list[OwedReport]:
-    """Find the reports to make now, and note of those that are due for the first time how long they may wait."""
+def _find_due(session: Session, now: datetime) -> list[DueReport]:
+    """Find the reports to make now; for those found due for the first time, record how long they may wait."""
     query = select(Action).where(Action.enabled, Action.report_due_at <= now).order_by(Action.id)
     actions = session.scalars(query.with_for_update(skip_locked=True, key_share=True)).all()
     if not actions:
@@ -75,14 +75,14 @@ def _owed(session: Session, now: datetime) -> list[OwedReport]:
     return [each for action in actions if (each := _look_at(action, read_until, now)) is not None]
 
 
-def _look_at(action: Action, read_until: datetime | None, now: datetime) -> OwedReport | None:
+def _look_at(action: Action, read_until: datetime | None, now: datetime) -> DueReport | None:
     assert action.report is not None
     schedule = report_schedule.from_row(action.report)
     newest = report_schedule.latest_due(schedule, now)
     if action.report_waits_until is None or action.report_due_at != newest:
         action.report_due_at, action.report_waits_until = newest, now + MAX_WAIT
     is_read = read_until is None or read_until >= newest
-    return OwedReport(action.id, schedule, newest) if is_read or now >= action.report_waits_until else None
+    return DueReport(action.id, schedule, newest) if is_read or now >= action.report_waits_until else None
 
 
 def _build(since: datetime, until: datetime, timezone: str) -> JsonObject:
@@ -90,23 +90,23 @@ def _build(since: datetime, until: datetime, timezone: str) -> JsonObject:
         return build(session, since, until, timezone)
 
 
-def _enqueue(session: Session, owed: OwedReport, report: JsonObject, settings: Settings, now: datetime) -> int:
+def _enqueue(session: Session, due: DueReport, report: JsonObject, settings: Settings, now: datetime) -> int:
     """Make the deliveries of one report and move on to the next; nothing where another process was faster."""
-    query = select(Action).where(Action.id == owed.action_id, Action.enabled, Action.report_due_at == owed.due_at)
+    query = select(Action).where(Action.id == due.action_id, Action.enabled, Action.report_due_at == due.due_at)
     action = session.scalar(query.with_for_update(key_share=True))
-    if action is None or action.report is None or report_schedule.from_row(action.report) != owed.schedule:
+    if action is None or action.report is None or report_schedule.from_row(action.report) != due.schedule:
         return 0
-    rows = list(_rows(action, _notification(owed, report, settings, now), settings, now))
+    rows = list(_rows(action, _notification(due, report, settings, now), settings, now))
     session.execute(insert(Delivery), rows)
-    action.report_due_at = report_schedule.next_due(owed.schedule, owed.due_at)
+    action.report_due_at = report_schedule.next_due(due.schedule, due.due_at)
     action.report_waits_until = None
     after_commit(session, wake.deliver)
     return len(rows)
 
 
-def _notification(owed: OwedReport, report: JsonObject, settings: Settings, now: datetime) -> Notification:
+def _notification(due: DueReport, report: JsonObject, settings: Settings, now: datetime) -> Notification:
     shown = mask_numbers(report) if settings.mask_numbers else report
-    schedule = owed.schedule
+    schedule = due.schedule
     return report_words.to_notification(shown, schedule.every, settings.public_base_url, schedule.timezone, now)
 
 

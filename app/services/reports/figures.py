@@ -1,4 +1,4 @@
-"""Counts what a report tells of costs, alerts and rules. Each query reads the span and the one before at once."""
+"""Counts the costs, alerts and rules of a report. Each query reads the span and the one before together."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -107,7 +107,7 @@ async def test_a_fragment_is_one_rule_and_then_the_totals(browser: Browser, api:
     assert "<html" not in one
     totals = (await browser.get("/rules/week?run=all", headers={"X-Fragment": "totals"})).text
     assert "<strong>3 alerts</strong>" in totals
-    assert "nobody would be told" in totals
+    assert "nobody would be notified" in totals
     assert "<li" not in totals
 
 

@@ -158,9 +158,9 @@ def test_two_workers_make_one(outbox: Outbox, receiver: Receiver) -> None:
     outbox.action("webhook", {"url": receiver.url}, report=DAILY)
     outbox.clock.now = DUE
     with session_scope() as session:
-        [first] = due._owed(session, DUE)
+        [first] = due._find_due(session, DUE)
     with session_scope() as session:
-        [second] = due._owed(session, DUE)
+        [second] = due._find_due(session, DUE)
     report = due._build(DUE - timedelta(days=1), DUE, "UTC")
     made = []
     for owed in (first, second):

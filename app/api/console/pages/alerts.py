@@ -275,7 +275,7 @@ def _with_person(event: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
 
 
 def _end_event(alert: Alert, at: datetime) -> dict[str, Any]:
-    """Say why it ended; of what nobody had acknowledged it is known who resolved it by hand."""
+    """Describe why it ended. Without an acknowledgement, `acknowledged_by` is who resolved it manually."""
     by_hand = alert.resolve_reason == ResolveReason.MANUAL
     who = f" by {alert.acknowledged_by}" if by_hand and alert.acknowledged_by and not alert.acknowledged_at else ""
     reason = "by hand" if by_hand else (alert.resolve_reason or "").replace("_", " ")
@@ -355,8 +355,8 @@ def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Poste
     page = f"/alerts/{alert_id}"
     if earlier:
         end = f"for {duration(lasts)}" if lasts else "until it resolves"
-        told = f"{earlier} has acknowledged this alert already. It now stays so {end}."
-        return redirect(request, page, Flash(told, "info"))
+        text = f"{earlier} has acknowledged this alert already. It now stays so {end}."
+        return redirect(request, page, Flash(text, "info"))
     return redirect(request, page, Flash("You acknowledged this alert.", undo=f"{page}/unacknowledge"))
 
 

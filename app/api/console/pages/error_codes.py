@@ -88,7 +88,7 @@ def show_error_code(request: Request, viewer: SignedIn, code: Code) -> Response:
 
 
 def _history(viewer: Viewer, code: int, now: datetime) -> History:
-    """Count the logs of the type that has the code most often: those of the others tell of the same failures."""
+    """Count the logs of the type that has the code most often; the others repeat the same failures."""
     since = now - HISTORY_DAYS * DAY
     wanted = LogFilter(error_code=(code,), since=since, until=now)
     with session_scope() as session:

@@ -78,11 +78,11 @@ def _limited(viewer: Viewer) -> Figure:
     axis = _axis(viewer, len(COUNTS))
     fired = axis.starts[22]
     spans = [axis.span("firing", fired, axis.until)]
-    marks = [axis.mark("bad", fired, "fired"), axis.mark("told", fired + BUCKET, "told")]
+    marks = [axis.mark("bad", fired, "fired"), axis.mark("notified", fired + BUCKET, "notified")]
     over: list[float | None] = [value if value >= 10 else 0 for value in COUNTS]
     under: list[float | None] = [value if value < 10 else 0 for value in COUNTS]
     series = [Series("messages", under, "bars-good", "good"), Series("at the limit", over, "bars-bad", "bad")]
-    style = Style(limit=10, extra_legend=[("limit", "limit 10"), ("firing", "firing"), ("told", "told")])
+    style = Style(limit=10, extra_legend=[("limit", "limit 10"), ("firing", "firing"), ("notified", "notified")])
     return figure.draw("Messages", "143 now.", axis, series, style, spans, marks)
 
 

@@ -39,7 +39,7 @@ class Span(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A point below the axis: `bad` for fired, `told` for notified, `own` for acknowledged."""
+    """A point below the axis: `bad` for fired, `notified`, `own` for acknowledged."""
 
     kind: str
     x: float

@@ -200,7 +200,7 @@ addEventListener("keydown", (event) => {
 addEventListener("click", (event) => all("details.menu[open]").forEach((menu) => { if (!menu.contains(event.target)) menu.open = false; }));
 addEventListener("keydown", (event) => { if (event.key === "Escape") all("details.menu[open]").forEach((menu) => { menu.open = false; menu.querySelector("summary").focus(); }); });
 
-// The viewer's zone, told to the server once; it draws times and axes in it from then on.
+// The viewer's zone, sent to the server once; it draws times and axes in it from then on.
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.body.dataset.zone && !document.cookie.includes("zone=")) document.cookie = `zone=${zone}; path=/; max-age=31536000; samesite=lax`;
 
