@@ -26,6 +26,7 @@ from kombu import Exchange, Queue
 from app.config import Settings, get_settings, remarks
 from app.errors import ConfigError
 from app.tasks import slots
+from app.tasks.elastic_pool import ElasticPool
 from app.tasks.liveness import LivenessFile
 from app.utils import stopping
 from app.utils.logging import configure_logging
@@ -148,7 +149,7 @@ def create_celery(settings: Settings) -> Celery:
             "note_beat": _tick("note_beat", "maintenance", 10),
         },
     )
-    celery.steps["worker"].add(Liveness)
+    celery.steps["worker"].update((Liveness, ElasticPool))
     return celery
 
 
