@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO
+from tempfile import mkstemp
 
 PROCESSES = 9
 SLOTS = {"poll": 3, "evaluate": 2, "deliver": 2, "callbacks": 1}
@@ -46,8 +45,11 @@ def _memory_bytes() -> int:
 
 
 @lru_cache
-def _file() -> IO[bytes]:
-    return TemporaryFile(prefix="giftpulse-worker-")
+def _file() -> int:
+    """Open an unlinked file; the descriptor lives as long as the process."""
+    descriptor, path = mkstemp(prefix="giftpulse-worker-")
+    Path(path).unlink()
+    return descriptor
 
 
 class _Worker:
