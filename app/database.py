@@ -74,6 +74,8 @@ def make_engine(settings: Settings | None = None, **options: Any) -> Engine:
         connect_args=_parameters(settings or get_settings()),
         # Part of each BEGIN, so that the defaults of server, database and role do not matter.
         isolation_level="READ COMMITTED",
+        # No column is one; every new connection would look for the type.
+        use_native_hstore=False,
         # Values are personal numbers and messages, and must not be logged.
         hide_parameters=True,
         **options,
