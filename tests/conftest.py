@@ -29,11 +29,13 @@ from scripts.local.postgres import FAST_AND_LOOSE, Postgres
 from scripts.local.valkey import Valkey
 from tests import profiles
 from tests.fakes import START, FrozenClock
+from tests.kits import statements
 from tests.kits.databases import Databases
 from tests.kits.pgbouncer import PROGRAM, PgBouncer
 from tests.kits.scheduling import SharedProcesses
 
 profiles.register()
+statements.share()
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "template_giftpulse"
@@ -70,9 +72,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedProces
 
 
 def pytest_collection_finish() -> None:
-    """Let the garbage collector leave alone what lives as long as the run: tests, modules, schemas."""
+    """Let the garbage collector leave alone what lives as long as the run, and look for the rest seldom."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
