@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -56,18 +57,22 @@ def page(*records: Any, next_page_uri: str | None = None) -> bytes:
     return json.dumps({"messages": records, "next_page_uri": next_page_uri}).encode()
 
 
-ZIPPED = gzip.compress(b'{"messages": [' + b" " * (200 * MEGABYTE) + b"]}", 1)
-BAD: dict[str, tuple[Answer, str]] = {
-    "gzip bomb": ((ZIPPED, {"Content-Encoding": "gzip"}), "larger than"),
-    "bomb within a bomb": ((gzip.compress(ZIPPED), {"Content-Encoding": "gzip, gzip"}), "not asked for"),
-    "no gzip at all": ((b"{}", {"Content-Encoding": "gzip"}), "cannot be unpacked"),
-    "HTML": ((b"<!doctype html><p>Maintenance", {"Content-Type": "text/html"}), "not the JSON"),
-    "broken JSON": ((b'{"messages": [{"sid": "SM', {}), "not the JSON"),
-    "another list": ((b'{"calls": []}', {}), "no list of messages"),
-    "no list": ((b'{"messages": {"sid": 1}}', {}), "not the JSON"),
-    "millions of records": ((b'{"messages":[' + b"{}," * (8 * MEGABYTE) + b"{}]}", {}), "more records"),
-    "another host": ((page(next_page_uri="//elsewhere.example.com/x"), {}), "another host"),
-    "a circle": ((page({"sid": "SM1"}, next_page_uri="/2010-04-01/x.json"), {}), "circle"),
+@cache
+def zipped() -> bytes:
+    return gzip.compress(b'{"messages": [' + b" " * (200 * MEGABYTE) + b"]}", 1)
+
+
+BAD: dict[str, tuple[Callable[[], Answer], str]] = {
+    "gzip bomb": (lambda: (zipped(), {"Content-Encoding": "gzip"}), "larger than"),
+    "bomb within a bomb": (lambda: (gzip.compress(zipped()), {"Content-Encoding": "gzip, gzip"}), "not asked for"),
+    "no gzip at all": (lambda: (b"{}", {"Content-Encoding": "gzip"}), "cannot be unpacked"),
+    "HTML": (lambda: (b"<!doctype html><p>Maintenance", {"Content-Type": "text/html"}), "not the JSON"),
+    "broken JSON": (lambda: (b'{"messages": [{"sid": "SM', {}), "not the JSON"),
+    "another list": (lambda: (b'{"calls": []}', {}), "no list of messages"),
+    "no list": (lambda: (b'{"messages": {"sid": 1}}', {}), "not the JSON"),
+    "millions of records": (lambda: (b'{"messages":[' + b"{}," * (8 * MEGABYTE) + b"{}]}", {}), "more records"),
+    "another host": (lambda: (page(next_page_uri="//elsewhere.example.com/x"), {}), "another host"),
+    "a circle": (lambda: (page({"sid": "SM1"}, next_page_uri="/2010-04-01/x.json"), {}), "circle"),
 }
 
 
@@ -77,7 +82,7 @@ def test_a_bad_answer_is_reported_by_the_state_and_the_rest_continues(world: Wor
     call = world.simulator.add_call(at=START - minutes(5))
     message = world.simulator.add_message(at=START - minutes(5))
     settings = world.settings
-    with a_server(lambda _: answer) as url:
+    with a_server(lambda _: answer()) as url:
         world.configured(twilio_api_base_url=url)
         world.poll(LogType.MESSAGE)
         with session_scope() as session:
@@ -107,7 +112,7 @@ def test_a_bad_answer_costs_bounded_memory(world: World, kind: str, environment:
         process.returncode = 0
         return usage.ru_maxrss / 1024
 
-    with a_server(lambda _: BAD[kind][0]) as url:
+    with a_server(lambda _: BAD[kind][0]()) as url:
         assert peak(url) - peak(world.server.url) < 200
 
 
