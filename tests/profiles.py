@@ -3,7 +3,7 @@
 from hypothesis import HealthCheck, settings
 
 USUAL, HUNT = "usual", "hunt"
-HUNTED_TIMES = 8
+HUNTED_TIMES = 24
 """How many times as many examples a hunt tries."""
 
 

@@ -33,6 +33,7 @@ from tests.integration.alerts.stories import (
     pass_time,
     silence,
 )
+from tests.profiles import examples
 
 NIGHT = {"timezone": "UTC", "days": ["mon", "tue", "wed", "thu", "fri", "sat", "sun"], "start": "00:00", "end": "05:00"}
 
@@ -378,7 +379,8 @@ def random_logs(random: Random) -> list[NormalizedLog]:
     return made
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.hunt
+@pytest.mark.parametrize("seed", range(examples(8)))
 def test_explanations_agree_with_what_really_happened(feed: Feed, seed: int) -> None:
     random = Random(seed)
     make_action(min_severity=random.choice(["info", "critical"]))

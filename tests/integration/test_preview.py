@@ -158,10 +158,12 @@ patterns = st.sampled_from(
 groups = st.lists(st.sampled_from(("to_country", "error_code", "from", "status")), unique=True, max_size=2)
 slow_is_fine = settings(
     phases=(Phase.explicit, Phase.generate),
-    max_examples=examples(12),
+    max_examples=examples(4),
 )
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @given(
     before=st.lists(earlier, max_size=5),
     after=st.lists(drawn, max_size=12),
@@ -242,6 +244,8 @@ soon = drawn.map(lambda one: Drawn(one.at / 5, 0, one.last, one.last, **one.rest
 just_before = drawn.map(lambda one: Drawn(one.at / 5 - 130, 0, one.last, one.last, **one.rest))
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @given(
     before=st.lists(just_before, max_size=6),
     after=st.lists(soon, max_size=20),
@@ -259,7 +263,7 @@ just_before = drawn.map(lambda one: Drawn(one.at / 5 - 130, 0, one.last, one.las
     pattern=("any", None),
     group_by=[],
 )  # An alert of a ratio names matches that are not final.
-@settings(slow_is_fine, max_examples=examples(6))
+@settings(slow_is_fine, max_examples=examples(3))
 def test_conditions_over_time_are_previewed_as_they_lived_where_all_logs_had_come(
     database: str, before: list[Drawn], after: list[Drawn], condition: Any, pattern: Any, group_by: Any
 ) -> None:
@@ -402,6 +406,8 @@ def test_a_rule_as_it_was_read_can_be_previewed(case: PreviewCase) -> None:
     assert case.previewed(shown)["alerts"] == []
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @given(
     word=st.text("kKs\u017f\u212a%_\\ao", min_size=1, max_size=3),
     texts=st.lists(st.text("kKsS\u017f\u212a%_\\aoAO", max_size=6), min_size=1, max_size=6),

@@ -51,6 +51,8 @@ conditions = st.one_of(
 )
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @given(
     logs=st.lists(soon | drawn, max_size=20),
     condition=conditions,
@@ -58,7 +60,7 @@ conditions = st.one_of(
     group_by=st.lists(st.sampled_from(("to_country", "from")), unique=True, max_size=1),
     quiet=st.integers(0, 30),
 )
-@settings(slow_is_fine, max_examples=examples(8))
+@settings(slow_is_fine, max_examples=examples(3))
 def test_a_ladder_is_what_five_previews_find(
     database: str, logs: list[Drawn], condition: dict[str, Any], pattern: Any, group_by: list[str], quiet: int
 ) -> None:

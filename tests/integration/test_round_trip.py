@@ -145,7 +145,7 @@ def bring(document: str) -> list[str]:
 
 
 @pytest.mark.hunt
-@settings(max_examples=examples(15), suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(6), suppress_health_check=list(HealthCheck))
 @given(
     data=st.data(),
     bodies=st.lists(rules, min_size=1, max_size=5),

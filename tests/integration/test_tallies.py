@@ -165,8 +165,10 @@ def check_breakdown(wanted: LogFilter, by: str) -> None:
     assert found[0] == found[1]
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @settings(
-    max_examples=examples(6),
+    max_examples=examples(3),
     phases=(Phase.explicit, Phase.generate),
 )
 @given(drawn_steps=st.lists(steps, min_size=1, max_size=10), span=st.tuples(st.integers(1, 420), st.integers(0, 300)))

@@ -227,13 +227,15 @@ logs = st.lists(
 )
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @given(made=logs, condition=conditions, grouped=st.booleans())
 @example(
     made=[(9, "undelivered", "EUR")],
     condition={"type": "no_data", "window_minutes": 2, "min_count": 1},
     grouped=False,
 )  # The alert ends with a log of that very minute.
-@settings(max_examples=examples(6), phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(2), phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
 def test_it_is_what_was_judged_at_each_minute(
     database: str, made: Sequence[tuple[int, str, str | None]], condition: dict[str, Any], grouped: bool
 ) -> None:

@@ -340,7 +340,7 @@ def test_the_same_alerts_come_of_the_same_logs_in_any_order_and_whatever_crashes
 ) -> None:
     monkeypatch.setattr(change_queue, "BATCH_SIZE", 3)  # and is put back after the test
     some = settings(
-        max_examples=examples(8),
+        max_examples=examples(4),
         stateful_step_count=14,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),

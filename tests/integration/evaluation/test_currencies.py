@@ -162,6 +162,8 @@ prices = st.builds(
 )
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @given(
     made=st.lists(prices, max_size=20),
     at_least=st.sampled_from([1, 20, 50]),
@@ -170,7 +172,7 @@ prices = st.builds(
     chance=st.randoms(use_true_random=False),
     batch_size=st.integers(1, 20),
 )
-@settings(max_examples=examples(8), phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(3), phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
 def test_live_and_preview_are_what_each_unit_comes_to_in_whatever_order_logs_arrive(
     database: str, made: list[Price], at_least: int, window: int, grouped: bool, chance: Any, batch_size: int
 ) -> None:

@@ -133,7 +133,7 @@ looks = st.sets(st.integers(1, LAST), min_size=1, max_size=8)
 @pytest.mark.hunt
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=examples(6),
+    max_examples=examples(2),
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )

@@ -108,7 +108,7 @@ def _complete_until(logs: list[Any], arrived: set[int]) -> datetime:
 
 
 many = settings(
-    max_examples=examples(15),
+    max_examples=examples(5),
     phases=[Phase.explicit, Phase.generate],
 )
 
@@ -117,6 +117,8 @@ def matches(drawn: tuple[list[tuple[int, int]], list[list[int]], list[str]]) -> 
     return [reference.Match(START + timedelta(seconds=30 * half), code) for half, code in drawn[0]]
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @many
 @given(drawn=arrivals(), quiet=st.integers(0, 30))
 def test_each_makes_the_same_alerts_in_any_order(
@@ -134,6 +136,8 @@ REACHED_BACK = (
 """The window of an alert that fired at once reaches back into an episode that was found later."""
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @many
 @given(
     drawn=arrivals(),
@@ -154,6 +158,8 @@ def test_threshold_makes_the_same_alerts_in_any_order(
     assert run(condition, quiet, drawn) == expected
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @many
 @given(drawn=arrivals(), quiet=st.integers(0, 30))
 def test_new_value_makes_the_same_alerts_where_logs_arrive_in_their_order(

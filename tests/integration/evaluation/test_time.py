@@ -5,6 +5,7 @@ from itertools import count
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
@@ -128,12 +129,14 @@ def expected(made: list[Life], first: int, judge: Any) -> list[AlertSpan]:
 
 
 few = settings(
-    max_examples=examples(12),
+    max_examples=examples(4),
     phases=[Phase.explicit, Phase.generate],
 )
 orders = st.permutations(list(range(5)))
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @few
 @given(made=lives(), order=orders, window=st.integers(2, 10), least=st.integers(1, 3))
 def test_no_data_holds_where_a_window_has_too_few_matches(
@@ -149,6 +152,8 @@ def test_no_data_holds_where_a_window_has_too_few_matches(
     assert run(condition, settled, order) == expected(settled, window, judge)
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @few
 @given(made=lives(), order=orders, window=st.integers(2, 10), least=st.integers(1, 4), percent=st.integers(10, 90))
 def test_ratio_holds_where_enough_of_the_final_logs_match(
@@ -177,6 +182,8 @@ def test_ratio_holds_where_enough_of_the_final_logs_match(
     assert [each.started for each in found][:1] == [each.started for each in wanted][:1]
 
 
+@pytest.mark.hunt
+@pytest.mark.timeout(3600)
 @few
 @given(made=lives())
 def test_counts_are_those_of_the_latest_versions(database: str, made: list[Life]) -> None:
