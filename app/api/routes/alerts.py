@@ -1,13 +1,15 @@
 """Alerts: list, show, acknowledge, note, resolve."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Path, Query, Response
+from fastapi import Depends, Path, Query, Response
+from pydantic import BaseModel
 from sqlalchemy.orm import Session
 
+from app.api.alert_operations import Operation, operate
 from app.api.audited_change import AuditedChange
 from app.api.deps import AppSettings, IfMatch, JsonBody, OptionalJsonBody, parse
 from app.api.idempotency import Idempotent
@@ -30,7 +32,7 @@ from app.api.schemas.alerts import (
 from app.api.schemas.alerts import Alert as ShownAlert
 from app.api.schemas.common import EXAMPLE_ID, PageQuery
 from app.api.schemas.logs import LogPage
-from app.api.security import READ, Principal, Writer
+from app.api.security import READ, Writer
 from app.database import session_scope
 from app.models import Alert
 from app.services.alerts import escalation, manual, search
@@ -43,7 +45,6 @@ from app.services.outbox import deliveries
 from app.services.preview.alert_series import read_series, series_json
 from app.services.serializers import alert_json, delivery_json, log_json, note_json
 from app.utils.clock import utc_now
-from app.utils.json_types import JsonObject
 
 router = make_router("Alerts", prefix="/api/alerts")
 AlertId = Annotated[UUID, Path(description="The alert's id.", examples=[EXAMPLE_ID])]
@@ -118,22 +119,30 @@ def get_series(alert_id: AlertId, settings: AppSettings) -> Response:
     return json_response(series_json(series))
 
 
-AlertOperation = Callable[[Session, UUID, datetime], Alert]
+@dataclass(frozen=True)
+class AlertCall:
+    """The parts of a request to change an alert."""
+
+    caller: Writer
+    alert_id: AlertId
+    sent: OptionalJsonBody
+    expected: IfMatch
+    once: Idempotent
+    settings: AppSettings
+
+    def run(self, action: str, operation: Operation, given: BaseModel) -> Response:
+        """Run the operation once, if the alert is still the expected one."""
+        also = {"sent": given.model_dump(exclude_none=True)}
+
+        def effect(session: Session) -> Response:
+            check = self.expected.check
+            done = operate(session, self.caller, self.alert_id, action, operation, check=check, also=also)
+            return resource_response(done.after)
+
+        return self.once.run(self.caller.id, effect)
 
 
-def _run_operation(
-    caller: Principal, alert_id: UUID, sent: JsonObject, expected: IfMatch, action: str, operation: AlertOperation
-) -> Callable[[Session], Response]:
-    def effect(session: Session) -> Response:
-        before: JsonObject = alert_json(search.get(session, alert_id, lock=True))
-        expected.check(before)
-        change = AuditedChange(session, caller, f"alert:{alert_id}", before)
-        shown = alert_json(operation(session, alert_id, utc_now()))
-        # A second acknowledgement does not change the alert: its caller is recorded only here.
-        change.record(action, shown | {"sent": sent})
-        return resource_response(shown)
-
-    return effect
+Call = Annotated[AlertCall, Depends()]
 
 
 @router.post(
@@ -142,27 +151,20 @@ def _run_operation(
     summary="Acknowledge an alert",
     openapi_extra=body(Acknowledgement, required=False),
 )
-def acknowledge_alert(
-    caller: Writer,
-    alert_id: AlertId,
-    sent: OptionalJsonBody,
-    expected: IfMatch,
-    once: Idempotent,
-    settings: AppSettings,
-) -> Response:
+def acknowledge_alert(call: Call) -> Response:
     """Acknowledge an alert: no more updates are sent for it, or none for a while.
 
-    Of an acknowledged alert only the end moves: to `for_minutes` from now, or away without it. The audit records the
+    Acknowledging it again only moves the end: to `for_minutes` from now, or away without it. The audit records the
     call, and its note is added to `notes`.
     """
-    given = parse(Acknowledgement, sent)
+    given = parse(Acknowledgement, call.sent)
 
     def acknowledge(session: Session, alert_id: UUID, now: datetime) -> Alert:
         until = None if given.for_minutes is None else now + timedelta(minutes=given.for_minutes)
-        return manual.acknowledge(session, alert_id, given.by or caller.name, given.note, settings, now, until)
+        by = given.by or call.caller.name
+        return manual.acknowledge(session, alert_id, by, given.note, call.settings, now, until)
 
-    shown = given.model_dump(exclude_none=True)
-    return once.run(caller.id, _run_operation(caller, alert_id, shown, expected, "alert.acknowledge", acknowledge))
+    return call.run("alert.acknowledge", acknowledge, given)
 
 
 @router.post(
@@ -171,24 +173,17 @@ def acknowledge_alert(
     summary="Take an acknowledgement back",
     openapi_extra=body(Unacknowledgement, required=False),
 )
-def unacknowledge_alert(
-    caller: Writer,
-    alert_id: AlertId,
-    sent: OptionalJsonBody,
-    expected: IfMatch,
-    once: Idempotent,
-    settings: AppSettings,
-) -> Response:
-    """Make an acknowledged alert firing again: `acknowledged_at` and `acknowledged_by` are cleared, reminders go on.
+def unacknowledge_alert(call: Call) -> Response:
+    """Make an acknowledged alert fire again: `acknowledged_at` and `acknowledged_by` are cleared, reminders continue.
 
     An alert that nobody has acknowledged stays as it is.
     """
-    parse(Unacknowledgement, sent)
+    given = parse(Unacknowledgement, call.sent)
 
     def unacknowledge(session: Session, alert_id: UUID, now: datetime) -> Alert:
-        return manual.unacknowledge(session, alert_id, settings, now)
+        return manual.unacknowledge(session, alert_id, call.settings, now)
 
-    return once.run(caller.id, _run_operation(caller, alert_id, {}, expected, "alert.unacknowledge", unacknowledge))
+    return call.run("alert.unacknowledge", unacknowledge, given)
 
 
 @router.post(
@@ -197,22 +192,14 @@ def unacknowledge_alert(
     summary="Resolve an alert",
     openapi_extra=body(Note, required=False),
 )
-def resolve_alert(
-    caller: Writer,
-    alert_id: AlertId,
-    sent: OptionalJsonBody,
-    expected: IfMatch,
-    once: Idempotent,
-    settings: AppSettings,
-) -> Response:
+def resolve_alert(call: Call) -> Response:
     """Resolve an alert manually and notify the receivers that were notified when it fired."""
-    given = parse(Note, sent)
+    given = parse(Note, call.sent)
 
     def resolve(session: Session, alert_id: UUID, now: datetime) -> Alert:
-        return manual.resolve(session, alert_id, given.by or caller.name, given.note, settings, now)
+        return manual.resolve(session, alert_id, given.by or call.caller.name, given.note, call.settings, now)
 
-    shown = given.model_dump(exclude_none=True)
-    return once.run(caller.id, _run_operation(caller, alert_id, shown, expected, "alert.resolve", resolve))
+    return call.run("alert.resolve", resolve, given)
 
 
 @router.post(

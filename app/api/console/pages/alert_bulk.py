@@ -1,11 +1,13 @@
 """Alerts together: acknowledge, silence or resolve those that are selected."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from fastapi import Request, Response
+from sqlalchemy.orm import Session
 
+from app.api.alert_operations import operate
 from app.api.audited_change import AuditedChange
 from app.api.console import texts
 from app.api.console.access import PostedForm, Viewer, Writer
@@ -15,9 +17,9 @@ from app.api.deps import settings_of
 from app.config import Settings
 from app.database import session_scope
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
+from app.models import Alert
 from app.services.alerts import manual, search, silences
 from app.services.alerts.recurrence import Validity
-from app.services.serializers import alert_json
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -26,23 +28,23 @@ SILENCED_FOR = timedelta(hours=8)
 
 
 def _acknowledge(alert_id: UUID, viewer: Viewer, settings: Settings) -> None:
+    def acknowledge(session: Session, alert_id: UUID, now: datetime) -> Alert:
+        return manual.acknowledge(session, alert_id, viewer.session.name, None, settings, now)
+
     with session_scope() as session:
-        before = alert_json(search.get(session, alert_id, lock=True))
-        change = AuditedChange(session, viewer.principal, f"alert:{alert_id}", before)
-        done = manual.acknowledge(session, alert_id, viewer.session.name, None, settings, utc_now())
-        change.record("alert.acknowledge", alert_json(done))
+        operate(session, viewer.principal, alert_id, "alert.acknowledge", acknowledge)
 
 
 def _resolve(alert_id: UUID, viewer: Viewer, settings: Settings) -> None:
+    def resolve(session: Session, alert_id: UUID, now: datetime) -> Alert:
+        return manual.resolve(session, alert_id, viewer.session.name, None, settings, now)
+
     with session_scope() as session:
-        before = alert_json(search.get(session, alert_id, lock=True))
-        change = AuditedChange(session, viewer.principal, f"alert:{alert_id}", before)
-        done = manual.resolve(session, alert_id, viewer.session.name, None, settings, utc_now())
-        change.record("alert.resolve", alert_json(done))
+        operate(session, viewer.principal, alert_id, "alert.resolve", resolve)
 
 
 def _silence(alert_id: UUID, viewer: Viewer, _: Settings) -> None:
-    """Silence the alert's group; an alert that a silence holds already needs no second one."""
+    """Silence the alert's group, unless it is silenced already."""
     now = utc_now()
     with session_scope() as session:
         alert = search.get(session, alert_id)
@@ -63,7 +65,7 @@ ACTS: Mapping[str, tuple[Callable[[UUID, Viewer, Settings], None], str]] = {
 
 @router.post("/alerts/together")
 def act_together(request: Request, viewer: Writer, form: PostedForm) -> Response:
-    """Do the same to several alerts. Each is a change of its own: one that fails stops no other."""
+    """Do the same with several alerts. Each is a separate change: one that fails does not stop the others."""
     act, done = ACTS.get(form.get("do"), (None, ""))
     if act is None:
         raise InvalidInput([FieldError("do", f"must be one of {', '.join(ACTS)}")])

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.actions.details import FIELDS, REASONS
 from app.actions.message_content import ENDED_BY_EDITS
+from app.api.alert_operations import Operation, operate
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
 from app.api.console.alert_days import draw as draw_days
@@ -41,9 +42,10 @@ from app.services.logs.search import SORT_KEY as LOG_SORT_KEY
 from app.services.outbox import deliveries
 from app.services.preview.alert_series import AlertSeries, read_series
 from app.services.rules.groups import OTHER_VALUE
-from app.services.serializers import alert_json, note_json
+from app.services.serializers import note_json
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.utils.clock import utc_now
+from app.utils.json_types import JsonObject
 from app.utils.quantities import duration
 
 router = make_router()
@@ -313,11 +315,6 @@ def _sent_event(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _change(session: Session, viewer: Viewer, alert_id: UUID) -> tuple[Alert, AuditedChange]:
-    alert = search.get(session, alert_id, lock=True)
-    return alert, AuditedChange(session, viewer.principal, f"alert:{alert_id}", alert_json(alert))
-
-
 def _too_late(request: Request, alert_id: UUID) -> Response:
     """Lead back to an alert that was resolved before somebody acted on it; its page says when and why."""
     return redirect(
@@ -340,22 +337,19 @@ def _lasts(form: Form) -> timedelta | None:
 @router.post("/alerts/{alert_id}/acknowledge")
 def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
     """Acknowledge an alert."""
-    lasts = _lasts(form)
-    try:
-        with session_scope() as session:
-            alert, change = _change(session, viewer, alert_id)
-            earlier = alert.acknowledged_by if alert.status == AlertStatus.ACKNOWLEDGED else None
-            name, note, now = viewer.session.name, form.get("note") or None, utc_now()
-            acknowledged = manual.acknowledge(
-                session, alert_id, name, note, settings_of(request), now, now + lasts if lasts else None
-            )
-            change.record("alert.acknowledge", alert_json(acknowledged))
-    except Conflict:
+    lasts, note = _lasts(form), form.get("note") or None
+
+    def operation(session: Session, alert_id: UUID, now: datetime) -> Alert:
+        until = now + lasts if lasts else None
+        return manual.acknowledge(session, alert_id, viewer.session.name, note, settings_of(request), now, until)
+
+    before = _operate(viewer, alert_id, "alert.acknowledge", operation)
+    if before is None:
         return _too_late(request, alert_id)
     page = f"/alerts/{alert_id}"
-    if earlier:
+    if before["status"] == AlertStatus.ACKNOWLEDGED:
         end = f"for {duration(lasts)}" if lasts else "until it resolves"
-        text = f"{earlier} has acknowledged this alert already. It now stays so {end}."
+        text = f"{before['acknowledged_by']} has acknowledged this alert already. It now stays so {end}."
         return redirect(request, page, Flash(text, "info"))
     return redirect(request, page, Flash("You acknowledged this alert.", undo=f"{page}/unacknowledge"))
 
@@ -363,14 +357,11 @@ def acknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: Poste
 @router.post("/alerts/{alert_id}/unacknowledge")
 def unacknowledge(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:  # noqa: ARG001 - the form carries the CSRF token
     """Take an acknowledgement back."""
-    try:
-        with session_scope() as session:
-            _, change = _change(session, viewer, alert_id)
-            change.record(
-                "alert.unacknowledge",
-                alert_json(manual.unacknowledge(session, alert_id, settings_of(request), utc_now())),
-            )
-    except Conflict:
+
+    def operation(session: Session, alert_id: UUID, now: datetime) -> Alert:
+        return manual.unacknowledge(session, alert_id, settings_of(request), now)
+
+    if _operate(viewer, alert_id, "alert.unacknowledge", operation) is None:
         return _too_late(request, alert_id)
     return redirect(request, f"/alerts/{alert_id}", Flash("This alert is firing again, and reminders continue."))
 
@@ -391,16 +382,20 @@ def add_note(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFo
 @router.post("/alerts/{alert_id}/resolve")
 def resolve(request: Request, viewer: Writer, alert_id: AlertId, form: PostedForm) -> Response:
     """Resolve an alert."""
-    try:
-        with session_scope() as session:
-            _, change = _change(session, viewer, alert_id)
-            note = form.get("note") or None
-            change.record(
-                "alert.resolve",
-                alert_json(
-                    manual.resolve(session, alert_id, viewer.session.name, note, settings_of(request), utc_now())
-                ),
-            )
-    except Conflict:
+    note = form.get("note") or None
+
+    def operation(session: Session, alert_id: UUID, now: datetime) -> Alert:
+        return manual.resolve(session, alert_id, viewer.session.name, note, settings_of(request), now)
+
+    if _operate(viewer, alert_id, "alert.resolve", operation) is None:
         return _too_late(request, alert_id)
     return redirect(request, f"/alerts/{alert_id}", Flash("You resolved this alert."))
+
+
+def _operate(viewer: Viewer, alert_id: UUID, action: str, operation: Operation) -> JsonObject | None:
+    """Run an operation; return the alert before, or None if it was resolved already."""
+    try:
+        with session_scope() as session:
+            return operate(session, viewer.principal, alert_id, action, operation).before
+    except Conflict:
+        return None
