@@ -18,7 +18,7 @@ from app.services import rule_admin
 from app.services.alerts import silences
 from app.services.alerts.recurrence import Validity
 from app.services.logs.types import NormalizedLog
-from app.services.preview import by_minute, deadline, log_reader
+from app.services.preview import deadline, group_evaluator, log_reader
 from app.services.preview.service import preview
 from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
@@ -367,7 +367,7 @@ def test_more_logs_than_a_preview_looks_at_are_refused_with_the_limit(
 
 
 def test_more_judgments_than_a_preview_makes_are_refused(case: PreviewCase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(by_minute, "MAX_JUDGMENTS", 2)
+    monkeypatch.setattr(group_evaluator, "MAX_JUDGMENTS", 2)
     case.feed.store([log(number, minutes(number)) for number in range(3)], START)
     with pytest.raises(InvalidInput, match="since: is too far back"):
         case.previewed(case.body(condition={"type": "no_data", "window_minutes": 5}))

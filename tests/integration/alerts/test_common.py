@@ -12,7 +12,7 @@ from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Delivery
 from app.services import rule_admin
-from app.services.findings import common, notices
+from app.services.findings import common, notices, samples
 from app.services.findings.common import InCommon, find_common
 from app.services.findings.rule_of_alert import NoRule
 from app.services.findings.samples import ComparedAlert
@@ -136,8 +136,8 @@ def test_at_most_2000_on_each_side_and_always_the_same(
     feed: Feed, monkeypatch: pytest.MonkeyPatch, one_in: int
 ) -> None:
     """They are chosen among one in two, or among all where one in sixteen is too few."""
-    monkeypatch.setattr(common, "SAMPLE", 30)
-    monkeypatch.setattr(common, "ONE_IN", one_in)
+    monkeypatch.setattr(samples, "SAMPLE", 30)
+    monkeypatch.setattr(samples, "ONE_IN", one_in)
     make_rule()
     alert = incident(feed, logs(90, 1, segments=2), logs(90, 100, **GOOD))
     first = found(alert)
