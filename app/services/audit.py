@@ -78,6 +78,12 @@ def history(session: Session, target: str) -> Sequence[AuditEntry]:
     return session.scalars(select(AuditEntry).where(AuditEntry.target == target).order_by(AuditEntry.id)).all()
 
 
+def last_change(session: Session, target: str) -> AuditEntry | None:
+    """Return the newest entry of an object; None if there is none."""
+    query = select(AuditEntry).where(AuditEntry.target == target)
+    return session.scalar(query.order_by(AuditEntry.id.desc()).limit(1))
+
+
 def find_deletion(session: Session, target: str) -> AuditEntry | None:
     """Return the entry of an object's deletion; None if nobody deleted it."""
     kind = target.partition(":")[0]

@@ -19,6 +19,8 @@ LABELS = {
     "signing_keys": "Your own signing keys",
     "api_base_url": "Address for calls and messages",
     "monitor_base_url": "Address for the error log",
+    "enabled": "Watch it",
+    "include_subaccounts": "Watch its subaccounts, too",
 }
 TEXTS = ("friendly_name", "api_key_sid", "api_base_url", "monitor_base_url")
 FLAGS = ("enabled", "include_subaccounts")

@@ -22,17 +22,20 @@ TEXTS = {
 }
 """The fields of a kind's config that take one text; empty ones are left out."""
 KEPT_AS_TYPED = "template"
+SECRETS = frozenset({"secret", "routing_key", "headers", "url", "urls"})
+"""Fields with secrets in them, which are masked once they are stored."""
 LABELS = {
     "recipients": "Addresses",
     "urls": "URLs",
     "url": "Address",
     "headers": "Headers",
     "routing_key": "Routing key",
+    "secret": "Signing secret",
     "rule_id": "Rule",
     "min_severity": "From which severity",
-    "notify_on": "Of what",
-    "after_minutes": "Only if nobody acknowledges it",
-    "bundle_seconds": "Together",
+    "notify_on": "Tell when",
+    "after_minutes": "Only if nobody acknowledges it for so many minutes",
+    "bundle_seconds": "Wait so many seconds and send one message",
     "report_every": "Reports",
     "report_weekday": "Day of the report",
     "report_at": "Time of the report",

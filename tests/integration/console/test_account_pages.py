@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from html import unescape
 
 import pytest
 from sqlalchemy import select, update
@@ -26,6 +27,7 @@ from tests.integration.console.test_alert_pages import make_alert
 
 SID = "AC" + "1" * 32
 TOKEN = "canary" + "t" * 26
+HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 
 
 async def add(browser: Browser, sid: str = SID, **fields: str) -> None:
@@ -184,9 +186,17 @@ async def test_whoever_saves_second_sees_what_was_typed_and_that_somebody_was_fa
         f"/accounts/{SID}", version=old, friendly_name="Second", enabled="yes", auth_token="n" * 32
     )
     assert answer.status_code == 409
-    assert 'value="Second"' in answer.text
+    assert "was saved by you, elsewhere" in answer.text
+    assert re.findall(r"<td><bdi>(.*?)</bdi></td>", answer.text) == ["First", "Second", "nothing", "another one"]
+    assert "enter them again" in answer.text
+    assert "Save mine" not in answer.text
     assert "n" * 32 not in answer.text
     assert (stored().friendly_name, token()) == ("First", TOKEN)
+    again = await browser.submit(f"/accounts/{SID}", version=old, friendly_name="Second", enabled="yes", do="look")
+    assert 'value="Second"' in again.text
+    fields = {name: unescape(value) for name, value in HIDDEN.findall(answer.text)}
+    assert leads_to(await browser.post(f"/accounts/{SID}", data=fields)) == f"/accounts/{SID}"
+    assert stored().friendly_name == "Second"
 
 
 async def test_a_backfill_is_asked_for_in_the_viewers_zone_and_shows_how_far_it_came(browser: Browser) -> None:

@@ -19,6 +19,7 @@ COMMON = {"enabled": "true", "min_severity": "warning", "notify_on": ["firing", 
 MAIL = {**COMMON, "action_type": "email", "recipients": "ops@example.com\nlead@example.com"}
 WEBHOOK = {**COMMON, "action_type": "webhook", "format": "standard", "method": "POST", "headers": "X-Team: payments"}
 HOOK_URL = "https://hooks.example.com/in?token=abcdef"
+HIDDEN = re.compile(r'<input type="hidden" name="(\w+)" value="([^"]*)">')
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]{20,}")
 
 
@@ -95,7 +96,33 @@ async def test_masked_values_that_come_back_keep_the_stored_ones(browser: Browse
         assert (config["url"], config["headers"], stored.min_severity) == (HOOK_URL, {"X-Team": "payments"}, "critical")
     again = await browser.submit(f"/actions/{action['id']}", **form)
     assert again.status_code == 409
-    assert "while you edited it" in again.text
+    assert "was saved by you, elsewhere" in again.text
+
+
+async def test_whoever_saves_an_action_second_sees_both_versions(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
+    await browser.sign_in()
+    await browser.submit("/actions", **MAIL)
+    action = await only_action(api)
+    opened = await edit_form(browser, action["id"], **MAIL, template="error_notification")
+    await api.patch(f"/api/actions/{action['id']}", json={"min_severity": "critical"})
+    typed = opened | {"rule_id": rule["id"], "recipients": "night@example.com"}
+    answer = await browser.submit(f"/actions/{action['id']}", **typed)
+    assert answer.status_code == 409
+    assert "was saved by <bdi>" in answer.text
+    rows = re.findall(r'strong">(.*?)</td><td><bdi>(.*?)</bdi></td><td><bdi>(.*?)</bdi></td>', answer.text, re.DOTALL)
+    assert sorted(rows) == [
+        ("Addresses", "ops@example.com\nlead@example.com", "night@example.com"),
+        ("From which severity", "critical", "warning"),
+        ("Rule", "nothing", rule["name"]),
+    ]
+    look = await browser.submit(f"/actions/{action['id']}", **typed, do="look")
+    assert "night@example.com" in look.text
+    data: dict[str, list[str]] = {}
+    for name, value in HIDDEN.findall(answer.text):
+        data.setdefault(name, []).append(value)
+    assert leads_to(await browser.post(f"/actions/{action['id']}", data=data)) == f"/actions/{action['id']}"
+    assert (await only_action(api))["config"]["recipients"] == ["night@example.com"]
 
 
 async def test_a_test_shows_in_place_what_came_of_it(browser: Browser, api: Api) -> None:

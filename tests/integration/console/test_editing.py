@@ -2,11 +2,13 @@
 
 import re
 from datetime import timedelta
+from html import unescape
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
+from app.api.console import rule_form
 from app.api.console.pages import rule_editor
 from app.database import session_scope
 from app.enums import Scope
@@ -37,6 +39,13 @@ async def preview(browser: Browser, part: str, **fields: str) -> str:
     answer = await browser.post("/rules/preview", data=data, headers={"X-Fragment": part})
     assert answer.status_code == 200
     return answer.text
+
+
+async def current(browser: Browser, rule_id: str) -> str:
+    """Return the version of a rule that its form carries now."""
+    found = re.search(r'name="version" value="([^"]+)"', (await browser.get(f"/rules/{rule_id}")).text)
+    assert found is not None
+    return unescape(found[1])
 
 
 @pytest.mark.parametrize(
@@ -143,18 +152,25 @@ async def test_warnings_of_a_rule_stand_in_the_list_and_on_its_page(browser: Bro
     assert "It may never match or fire" in (await browser.get(f"/rules/{rules[0]['id']}")).text
 
 
-async def test_whoever_saves_an_action_second_keeps_what_was_typed(browser: Browser, api: Api) -> None:
-    action = (await api.post("/api/actions", json=EMAIL)).json()
+async def test_whoever_saves_a_rule_second_sees_only_what_differs(browser: Browser, api: Api) -> None:
+    rule = (await api.post("/api/rules", json=RULE)).json()
     await browser.sign_in()
-    fields = {"action_type": "email", "enabled": "yes", "min_severity": "info", "notify_on": "firing"}
-    await api.patch(f"/api/actions/{action['id']}", json={"min_severity": "critical"})
-    answer = await browser.submit(
-        f"/actions/{action['id']}", updated_at=action["updated_at"], recipients="typed@example.com", **fields
-    )
+    version = await current(browser, rule["id"])
+    typed = dict(rule_form.from_definition(definition.parse_rule(RULE)).fields) | {
+        "name": "Mine",
+        "schedule.timezone": "UTC",
+    }
+    typed |= {"id": rule["id"], "version": version}
+    await browser.sign_in(await api.key(Scope.WRITE), name="Jonas")
+    await browser.submit(f"/rules/{rule['id']}", **typed | {"name": "Theirs"})
+    await browser.sign_in()
+    answer = await browser.submit(f"/rules/{rule['id']}", **typed)
     assert answer.status_code == 409
-    assert "typed@example.com" in answer.text
-    assert "Somebody changed this action" in answer.text
-    assert (await api.get(f"/api/actions/{action['id']}")).json()["min_severity"] == "critical"
+    assert "was saved by <bdi>Jonas (gp_" in answer.text
+    assert re.findall(r"<td><bdi>(.*?)</bdi></td>", answer.text) == ["Theirs", "Mine"]
+    await browser.submit(f"/rules/{rule['id']}", **typed | {"version": (await current(browser, rule["id"]))})
+    again = await browser.submit(f"/rules/{rule['id']}", **typed | {"name": "Once more"})
+    assert "was saved by you, elsewhere" in again.text
 
 
 async def test_a_rule_that_is_deleted_while_edited_keeps_what_was_typed(browser: Browser, api: Api) -> None:

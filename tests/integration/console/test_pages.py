@@ -125,6 +125,9 @@ async def test_a_silence_is_created_and_ended(browser: Browser, api: Api) -> Non
     assert "known" in (await browser.get("/silences")).text
     await browser.submit(f"/silences/{made['id']}/end")
     assert (await api.get("/api/silences")).json()["items"] == []
+    assert leads_to(await browser.submit(f"/silences/{made['id']}/end")) == "/silences"
+    assert "You have ended this silence before" in (await browser.get("/silences")).text
+    assert (await browser.submit(f"/silences/{uuid4()}/end")).status_code == 404
 
 
 async def test_a_silence_of_tomorrow_is_typed_in_the_zone_of_the_viewer(browser: Browser, api: Api) -> None:

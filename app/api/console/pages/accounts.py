@@ -15,6 +15,7 @@ from app.api.console.account_view import AccountView, view
 from app.api.console.coverage_view import strips
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
+from app.api.console.stale import Stale, differences, stale_page
 from app.api.deps import parse, settings_of
 from app.api.responses import etag
 from app.api.schemas.accounts import AccountBody, AccountChanges
@@ -125,7 +126,6 @@ def _page(
     typed: Mapping[str, str] | None = None,
     errors: Mapping[str, str] | None = None,
     *,
-    is_stale: bool = False,
     status: int = 200,
 ) -> Response:
     with session_scope() as session:
@@ -146,7 +146,6 @@ def _page(
         "typed": account_form.write(found.shown) | span | dict(typed or {}),
         "errors": errors or {},
         "labels": account_form.LABELS,
-        "is_stale": is_stale,
     }
     return render(request, viewer, "account.html", context, status)
 
@@ -154,15 +153,48 @@ def _page(
 @router.post("/accounts/{sid}")
 def edit_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm) -> Response:
     """Change an account. New credentials are tried immediately."""
+    if form.get("do") == "look":
+        return _page(request, viewer, sid, account_form.typed(form))
     try:
         body = _edit(request, viewer, sid, form)
+        if body is None:
+            return _stale_page(request, viewer, sid, form)
     except InvalidInput as error:
         return _page(request, viewer, sid, account_form.typed(form), _by_field(error), status=422)
-    if body is None:
-        return _page(request, viewer, sid, account_form.typed(form), is_stale=True, status=409)
     text = "Saved." if body else "Nothing was changed."
     tried = " The credentials are tried now." if account_form.names_credentials(body) else ""
     return redirect(request, f"/accounts/{sid}", Flash(text + tried))
+
+
+def _stale_page(request: Request, viewer: Viewer, sid: str, form: Form) -> Response:
+    settings = settings_of(request)
+    with session_scope() as session:
+        shown = account_state.account_json(session, account_admin.get(session, sid), settings, utc_now())
+    changes = account_form.read(form, shown)
+    version = etag(shown, account_state.VOLATILE_FIELDS)
+    kept = [(name, value) for name, value in account_form.typed(form).items() if name not in ("do", "version")]
+    stale = Stale(
+        section="accounts",
+        lists=("Accounts", "/accounts"),
+        name=shown["friendly_name"] or sid,
+        target=f"account:{sid}",
+        path=f"/accounts/{sid}",
+        fields=[*kept, ("version", version)],
+        look_path=f"/accounts/{sid}",
+        differences=differences(
+            {name: _shown_value(shown.get(name)) for name in changes},
+            {name: _shown_value(value) for name, value in changes.items()},
+            account_form.LABELS,
+            account_form.UNSEEN,
+        ),
+        lost_secrets=bool(account_form.UNSEEN & {name for name, value in changes.items() if value}),
+    )
+    return stale_page(request, viewer, stale)
+
+
+def _shown_value(value: object) -> str:
+    """Write a field for people."""
+    return "" if value is None else "yes" if value is True else "no" if value is False else str(value)
 
 
 def _edit(request: Request, viewer: Viewer, sid: str, form: Form) -> dict[str, Any] | None:

@@ -10,10 +10,11 @@ from fastapi import Path, Request, Response
 
 from app.api.audited_change import AuditedChange
 from app.api.console import action_form
-from app.api.console.access import Admin, PostedForm, SignedIn, Viewer, need_scope
+from app.api.console.access import Admin, Form, PostedForm, SignedIn, Viewer, need_scope
 from app.api.console.filters import neighbours
 from app.api.console.rendering import Flash, allow_frames, link, redirect, render
 from app.api.console.routing import make_router
+from app.api.console.stale import Stale, differences, stale_page
 from app.api.deps import settings_of
 from app.api.lists import read_position
 from app.api.schemas.actions import ActionFilters
@@ -24,6 +25,7 @@ from app.enums import ActionType, NotificationType, Scope, Severity
 from app.errors import Conflict, InvalidInput
 from app.models import Action, Attempt, Delivery, Rule
 from app.services import rule_admin
+from app.services.names import names_of
 from app.services.outbox import actions, deliveries
 from app.services.outbox.deliveries import DeliveryFilter
 from app.utils.clock import rfc3339, utc_now
@@ -34,6 +36,8 @@ PAGE_SIZE = 50
 MAX_RULES = 1000
 MAX_DELIVERIES = 8
 MAX_TESTED = 100
+OWN_FIELDS = frozenset({"csrf", "do", "updated_at"})
+"""Fields of the form that are no part of the action."""
 LATELY = timedelta(days=7)
 KINDS = {
     ActionType.EMAIL: ("mail", "Mail", "to one or more addresses", "Mail"),
@@ -81,8 +85,6 @@ class _Shown:
     secret: str | None = None
     """A new secret, shown in clear only once."""
     tested: list[tuple[Delivery, list[Attempt]]] = field(default_factory=list)
-    is_stale: bool = False
-    """Somebody else saved the action while this form was filled in."""
 
 
 @router.get("/actions")
@@ -164,8 +166,10 @@ def edit_action(request: Request, viewer: Admin, action_id: ActionId, form: Post
     with session_scope() as session:
         action = actions.get(session, action_id)
         session.expunge_all()
+    if form.get("do") == "look":
+        return _form_page(request, viewer, action, _Shown({**action_form.EMPTY, **action_form.typed(form)}))
     if form.get("updated_at") != rfc3339(action.updated_at):
-        return _form_page(request, viewer, action, _Shown(action_form.typed(form), is_stale=True), 409)
+        return _stale_page(request, viewer, action, form)
     try:
         with session_scope() as session:
             action = actions.get(session, action_id, lock=True)
@@ -185,6 +189,44 @@ def edit_action(request: Request, viewer: Admin, action_id: ActionId, form: Post
             session.expunge_all()
         return _refused(request, viewer, action, form, error)
     return _saved(request, viewer, action, config, "Saved.")
+
+
+def _stale_page(request: Request, viewer: Viewer, action: Action, form: Form) -> Response:
+    theirs, mine = action_form.write(action, settings_of(request)), action_form.typed(form)
+    rule_ids = [each for each in (theirs.get("rule_id"), mine.get("rule_id")) if each]
+    with session_scope() as session:
+        names = names_of(session, {"rule_id": rule_ids, "action_id": [str(action.id)]}, settings_of(request))
+    stale = Stale(
+        section="actions",
+        lists=("Actions", "/actions"),
+        name=names.get(str(action.id), "This action"),
+        target=f"action:{action.id}",
+        path=f"/actions/{action.id}",
+        fields=[
+            ("updated_at", rfc3339(action.updated_at)),
+            *(pair for pair in form.fields if pair[0] not in OWN_FIELDS),
+        ],
+        look_path=f"/actions/{action.id}",
+        differences=differences(
+            _shown_values(theirs, names), _shown_values(mine, names), action_form.LABELS, action_form.SECRETS
+        ),
+    )
+    return stale_page(request, viewer, stale)
+
+
+def _shown_values(fields: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
+    """Write the fields of an action for people; those of reports only where there are any."""
+    worded = {
+        "enabled": "yes" if fields["enabled"] else "no",
+        "rule_id": names.get(fields.get("rule_id", ""), ""),
+        "notify_on": ", ".join(sorted(fields["notify_on"].split(","))),
+        **{name: fields.get(name) or "0" for name in action_form.WAITS},
+    }
+    return {
+        name: value
+        for name, value in {**fields, **worded}.items()
+        if name not in OWN_FIELDS and (fields.get("report_every") or not name.startswith("report_"))
+    }
 
 
 @router.post("/actions/{action_id}/enable")
@@ -249,7 +291,6 @@ def _form_page(request: Request, viewer: SignedIn, action: Action | None, shown:
         "action": action,
         "recipients": actions.masked_recipients(action, settings_of(request)) if action else [],
         "typed": shown.typed,
-        "is_stale": shown.is_stale,
         "errors": shown.errors,
         "secret": shown.secret,
         "tested": shown.tested,

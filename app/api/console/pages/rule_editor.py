@@ -18,6 +18,7 @@ from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.rule_form import FormError, RuleForm
 from app.api.console.rule_preview import DEFAULT_SPAN, PREVIEWS, SPAN_WORDS, SPANS, ShownPreview, show
+from app.api.console.stale import Stale, differences, stale_page
 from app.api.deps import settings_of
 from app.api.responses import etag
 from app.api.schemas.common import UUID_PATTERN
@@ -187,27 +188,37 @@ def _alert_path(back: str) -> str:
 
 
 def _stale_page(request: Request, viewer: Viewer, typed: RuleForm, stored: Stored) -> Response:
-    """Show the other person's version next to the form's, and let the user choose."""
-    theirs = rule_form.from_definition(stored.definition)
-    names = dict.fromkeys([*theirs.fields, *typed.fields])
-    rows = [
-        (rule_form.label_of(_path(name)), ", ".join(theirs.fields.get(name, ())), ", ".join(typed.fields.get(name, ())))
-        for name in names
-        if [*theirs.fields.get(name, ())] != [*typed.fields.get(name, ())] and _is_shown(name, theirs, typed)
-    ]
-    context = {"section": "rules", "stored": stored, "rows": rows, "form": typed}
-    return render(request, viewer, "rule_stale.html", context, 409)
+    """Show the other version next to the form's, and let the person choose."""
+    # Through a body: fields that mean nothing, such as those of other conditions, do not differ.
+    mine, theirs = rule_form.from_body(rule_form.to_body(typed)), rule_form.from_definition(stored.definition)
+    labels = {name: rule_form.label_of(_path(name)) for name in [*mine.fields, *theirs.fields]}
+    names = dict(_other_rules(typed, stored))
+    found = differences(_shown_values(theirs, names), _shown_values(mine, names), labels)
+    stale = Stale(
+        section="rules",
+        lists=("Rules", "/rules"),
+        name=stored.definition.name,
+        target=f"rule:{stored.id}",
+        path=f"/rules/{stored.id}",
+        fields=[("id", str(stored.id)), ("version", stored.version), *typed.pairs()],
+        look_path="/rules/preview",
+        differences=found,
+    )
+    return stale_page(request, viewer, stale)
+
+
+def _shown_values(form: RuleForm, names: Mapping[str, str]) -> dict[str, str]:
+    """Write each field for people: rules by their names, without the fields of conditions that are not chosen."""
+    return {
+        name: ", ".join(names.get(value, value) for value in values)
+        for name, values in form.fields.items()
+        if name.partition(".")[0] not in CONDITION_TYPES or name.partition(".")[0] == form.condition
+    }
 
 
 def _path(name: str) -> str:
     condition, _, field = name.partition(".")
     return field if condition in CONDITION_TYPES else name
-
-
-def _is_shown(name: str, *forms: RuleForm) -> bool:
-    """Leave out the fields of conditions that neither form has chosen."""
-    condition = name.partition(".")[0]
-    return condition not in CONDITION_TYPES or any(form.condition == condition for form in forms)
 
 
 def _page(

@@ -19,7 +19,7 @@ from app.api.schemas.silences import RepeatBody, SilenceFilters
 from app.database import session_scope
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert
-from app.services import rule_admin
+from app.services import audit, rule_admin
 from app.services.alerts import silences
 from app.services.alerts.recurrence import Validity, holds, next_start
 from app.services.alerts.sentence import DAYS as DAY_NAMES
@@ -190,9 +190,13 @@ def _repeat(form: Form) -> dict[str, Any] | None:
 @router.post("/silences/{silence_id}/end")
 def end_silence(request: Request, viewer: Writer, silence_id: SilenceId, form: PostedForm) -> Response:
     """End a silence now, and go back to the page that asked for it."""
+    page = safe_next(form.get("next") or "/silences")
     with session_scope() as session:
+        ended = audit.find_deletion(session, f"silence:{silence_id}")
+        if ended is not None:
+            by = "You have" if ended.by == viewer.principal.name else f"{ended.by} has"
+            return redirect(request, page, Flash(f"{by} ended this silence before.", "info"))
         shown = silences.to_json(session, [silences.get(session, silence_id)], utc_now())[0]
         silences.delete(session, silence_id)
         AuditedChange(session, viewer.principal, f"silence:{silence_id}", shown).record("silence.delete", None)
-    page = safe_next(form.get("next") or "/silences")
     return redirect(request, page, Flash("The silence has ended. What still fires is sent in a moment."))
