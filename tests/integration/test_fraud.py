@@ -9,6 +9,7 @@ from random import Random
 import msgspec
 import pytest
 
+from app.config import get_settings
 from app.database import session_scope
 from app.enums import LogType
 from app.errors import InvalidInput
@@ -16,10 +17,12 @@ from app.services.fraud import watch, watch_json
 from app.services.fraud.suspicions import Kind, Suspicion
 from app.services.ingest.normalize import normalize
 from app.services.logs import tallies
+from app.services.preview.service import preview
 from app.services.rules.definition import parse_rule
+from app.utils.clock import rfc3339
 from scripts.twilio_simulator import Simulator, SimulatorClock, demo
 from tests.fakes import START
-from tests.feeding import Feed
+from tests.feeding import Feed, evaluate
 from tests.integration.fraud_traffic import NOW, Traffic
 
 
@@ -198,6 +201,21 @@ def test_a_surge_is_found_by_number_and_by_money(feed: Feed) -> None:
     assert money.amount is not None
     assert money.amount >= 150
     assert money.price_unit == "USD"
+
+
+def test_the_rule_of_the_smallest_surge_of_calls_alerts_on_it(feed: Feed) -> None:
+    traffic = Traffic()
+    traffic.send(START - timedelta(days=10), "+447012345678", "GB", "call")
+    for number in range(10):
+        to = f"+4470{number}2345678"
+        traffic.send(START - timedelta(hours=3, seconds=number * 100), to, "GB", "call", duration_seconds=60)
+    traffic.store(feed)
+    evaluate(NOW)
+    (surge,) = [each for each in found() if each.kind == Kind.COUNTRY_SURGE]
+    asked = surge.rule(masked=False) | {"since": rfc3339(START - timedelta(days=2)), "until": rfc3339(START)}
+    with session_scope() as session:
+        previewed = preview(session, asked, get_settings(), NOW)
+    assert len(previewed["alerts"]) == 1
 
 
 def test_a_campaign_at_another_hour_of_each_day_is_no_surge(feed: Feed) -> None:

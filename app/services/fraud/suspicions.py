@@ -1,5 +1,6 @@
 """Kinds of suspicious traffic, with words, advice and a rule for each. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -18,6 +19,8 @@ SHOWN_DIGITS = 5
 ABOVE_USUAL = 3
 """The limit of a rule is this many times the highest usual hour."""
 LEAST_IN_RULE = 10
+LEAST_IN_SPIKE: Mapping[LogType, int] = {LogType.MESSAGE: 20, LogType.CALL: 10}
+"""Fewer in an hour are no spike: at most as many as a surge has."""
 LEAST_AMOUNT = 10.0
 """In the currency of the account. Smaller amounts are no surge and no limit of a rule."""
 
@@ -160,7 +163,8 @@ class Suspicion:
                 at_least = round(max(LEAST_AMOUNT, ABOVE_USUAL * self.usual_peak), 2)
                 return {"type": "sum", "field": "price", "at_least": at_least, "window_minutes": 60}
             case Kind.COUNTRY_SURGE:
-                return {"type": "spike", "factor": 5, "window_minutes": 60, "baseline_windows": 24, "min_count": 20}
+                least = LEAST_IN_SPIKE[self.log_type]
+                return {"type": "spike", "factor": 5, "window_minutes": 60, "baseline_windows": 24, "min_count": least}
             case Kind.HIGH_COST_PREFIX:
                 return {"type": "each"}
             case _:
