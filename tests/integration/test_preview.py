@@ -24,6 +24,7 @@ from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
 from app.services.serializers import rule_json
 from app.utils.clock import rfc3339
+from tests.conftest import forget
 from tests.factories import make_log, make_rule
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
@@ -506,3 +507,22 @@ def test_a_span_read_by_a_backfill_is_known(case: PreviewCase) -> None:
             session.add(Backfill(stream_id=stream.id, since=since, until=until, **times))
     shown = case.previewed(case.body())
     assert (shown["known_since"], shown["judged_from"]) == (rfc3339(START - timedelta(days=3)), rfc3339(START))
+
+
+@pytest.mark.parametrize(
+    ("fields", "warned"),
+    [
+        ({"pattern_type": "keyword", "pattern_value": "hello"}, True),
+        ({"pattern_type": "expression", "pattern_value": "log.text.contains('hello')"}, True),
+        ({"pattern_type": "expression", "pattern_value": "log.error_code == 30003"}, False),
+        ({"pattern_type": "keyword", "pattern_value": "hello", "log_type": "error", "filters": {}}, False),
+    ],
+)
+def test_texts_that_are_not_stored_are_said(
+    case: PreviewCase, environment: pytest.MonkeyPatch, fields: dict[str, Any], warned: bool
+) -> None:
+    assert case.previewed(case.body(**fields))["warnings"] == []
+    environment.setenv("STORE_MESSAGE_BODIES", "false")
+    forget()
+    warnings = case.previewed(case.body(**fields))["warnings"]
+    assert [warning["field"] for warning in warnings] == ["pattern_value"] * warned

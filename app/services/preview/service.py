@@ -10,6 +10,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.enums import LogType
+from app.errors import FieldError
 from app.models import Silence
 from app.services import rule_admin
 from app.services.alerts import silences
@@ -21,11 +23,16 @@ from app.services.preview.log_reader import LogReader
 from app.services.preview.result import PreviewAlert, PreviewResult
 from app.services.preview.run import PreviewRun
 from app.services.rules.conditions.base import MinuteCondition
+from app.services.rules.patterns import reads_text
 from app.services.rules.rule import Rule
 from app.utils.clock import rfc3339, rfc3339_or_none
 
 MAX_ALERTS = 5_000
 """The most alerts that are shown, oldest first."""
+TEXTS_NOT_STORED = (
+    "looks at texts of messages, which are not stored (STORE_MESSAGE_BODIES is off): a preview cannot count them,"
+    " though the rule sees the text of each new message"
+)
 
 
 def preview(session: Session, body: object, settings: Settings, now: datetime) -> dict[str, Any]:
@@ -40,6 +47,7 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     rule_admin.check(preview_request.definition, settings)
     rule_admin.check_dependencies(session, preview_request.rule_id, preview_request.definition)
     warnings = rule_admin.warnings(session, preview_request.definition, settings)
+    warnings += _texts_missing(preview_request.rule, settings)
     run = _start(session, preview_request, settings, now)
     result = _evaluate(run)
     shown = _result_json(run, result, now) | {"warnings": [asdict(warning) for warning in warnings]}
@@ -84,6 +92,13 @@ def _result_json(run: PreviewRun, result: PreviewResult, now: datetime) -> dict[
         "first_judged_at": rfc3339_or_none(first_judged_at),
         "windows": result.windows and {"count": result.windows.number, "too_small": result.windows.too_small},
     }
+
+
+def _texts_missing(rule: Rule, settings: Settings) -> list[FieldError]:
+    """Warn that the pattern looks at texts that were erased: a rule that runs sees them before."""
+    if settings.store_message_bodies or rule.log_type not in ("any", LogType.MESSAGE) or not reads_text(rule):
+        return []
+    return [FieldError("pattern_value", TEXTS_NOT_STORED)]
 
 
 def _ladder_json(rule: Rule, result: PreviewResult) -> dict[str, Any] | None:

@@ -169,6 +169,11 @@ def literal_patterns(source: str) -> Iterator[tuple[str, str]]:
         awaited = token.end() if token["call"] == "matches" else None
 
 
+def reads_text(source: str) -> bool:
+    """Return whether an expression reads the text of a log."""
+    return any(token["name"] == "text" for token in _TOKEN.finditer(source))
+
+
 def compared_values(source: str) -> Iterator[tuple[str, str, str]]:
     """Return the literal values that an expression compares fields with, by `==`, `!=` or `in` a list.
 

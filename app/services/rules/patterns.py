@@ -5,6 +5,7 @@ from typing import NamedTuple
 import re2
 
 from app.enums import PatternType
+from app.services.rules import expressions
 from app.services.rules.rule import Rule
 from app.services.twilio import code_groups
 
@@ -69,3 +70,10 @@ def text_patterns(rule: Rule) -> list[str]:
     if rule.pattern_type == PatternType.REGEX:
         return [value]
     return ["(?i)" + re2.escape(item) for item in list_items(value)]
+
+
+def reads_text(rule: Rule) -> bool:
+    """Return whether the pattern looks at the text of a log."""
+    if rule.pattern_type == PatternType.EXPRESSION:
+        return expressions.reads_text(rule.pattern_value or "")
+    return rule.pattern_type in (PatternType.KEYWORD, PatternType.REGEX)
