@@ -107,8 +107,45 @@ def test_an_erased_text_is_said(feed: Feed, environment: pytest.MonkeyPatch) -> 
         assert session.scalars(select(Log.text_)).all() == [None]
     found = explained(60, rule_id)
     assert (found.verdict, passed(found)["pattern"]) == (Verdict.TOLD, None)
-    assert explained(60, other_id).verdict == Verdict.NO_MATCH
-    assert "not kept" in detail(explained(60, other_id), StepName.PATTERN)
+    other = explained(60, other_id)
+    assert (other.verdict, passed(other)["pattern"]) == (Verdict.NO_MATCH, False)
+    assert "It did not match when it was evaluated" in detail(other, StepName.PATTERN)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"pattern_type": "keyword", "pattern_value": "hello"},
+        {"pattern_type": "expression", "pattern_value": "log.text.contains('hello')"},
+        {"pattern_type": "expression", "pattern_value": "log.text != 'bye'"},
+    ],
+)
+def test_a_text_that_was_erased_before_the_rule_is_not_judged(
+    feed: Feed, environment: pytest.MonkeyPatch, pattern: dict[str, str]
+) -> None:
+    environment.setenv("STORE_MESSAGE_BODIES", "false")
+    forget()
+    fail_at(feed, 4, arriving=1)
+    rule_id = make_rule(**pattern)
+    change_rule(rule_id, 3, filters={"direction": ["outbound-api"]})
+    found = explained(240, rule_id)
+    assert (found.verdict, passed(found)["pattern"]) == (Verdict.UNKNOWN, None)
+    assert "cannot be said" in detail(found, StepName.PATTERN)
+    change_rule(rule_id, 5, filters={})
+    found = explained(240, rule_id)
+    assert (found.verdict, passed(found)["pattern"], passed(found)["start"]) == (Verdict.TOO_EARLY, None, False)
+    change_rule(rule_id, 6, enabled=False)
+    assert explained(240, rule_id).verdict == Verdict.TOO_EARLY
+
+
+def test_an_expression_without_the_text_is_judged_when_texts_are_erased(
+    feed: Feed, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("STORE_MESSAGE_BODIES", "false")
+    forget()
+    fail_at(feed, 4, arriving=1)
+    rule_id = make_rule(pattern_type="expression", pattern_value="log.error_code == 30005")
+    assert explained(240, rule_id).verdict == Verdict.NO_MATCH
 
 
 def test_a_change_before_the_rule_started(feed: Feed) -> None:

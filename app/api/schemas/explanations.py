@@ -10,7 +10,7 @@ from app.services.explain.steps import StepName, Verdict
 VERDICTS = """The result for the log: `told` (it counts towards an alert that somebody was or will be notified of), \
 `alerted` (towards one that nobody was notified of), `counted` (it matched, and the condition did not hold), `waiting` \
 (it matches, but is not completely evaluated yet), `too_early` (it changed before the rule started), `no_match`, \
-`not_in_population`, `disabled`."""
+`unknown` (its text was erased, so it is not known whether the pattern matches), `not_in_population`, `disabled`."""
 
 
 class ExplainQuery(BaseModel):

@@ -7,6 +7,7 @@ from datetime import datetime
 from app.enums import PatternType
 from app.services.explain.steps import Step, StepName, moment
 from app.services.rules.groups import field_of
+from app.services.rules.patterns import reads_text
 from app.services.rules.rule import Rule
 from app.services.rules.rule_index import RuleIndex
 from app.services.rules.types import LogVersion
@@ -15,7 +16,7 @@ from app.utils.quantities import first_of
 TEXT_ERASED = (
     "Its text is not kept (STORE_MESSAGE_BODIES is off), so whether the pattern matches it cannot be said any more."
 )
-TEXT_PATTERNS = (PatternType.KEYWORD, PatternType.REGEX, PatternType.EXPRESSION)
+DID_NOT_MATCH = "It did not match when it was evaluated. Its text is not kept since (STORE_MESSAGE_BODIES is off)."
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class Subject:
     """Later changes count: the start of the rule or the account, to the second."""
     account_started_at: datetime
     is_text_erased: bool
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether the pattern looks at a text that was erased."""
+        return self.is_text_erased and reads_text(self.rule)
 
     @property
     def newest(self) -> LogVersion:
@@ -65,7 +71,9 @@ def _outside(subject: Subject) -> str:
 
 
 def matching_versions(subject: Subject) -> tuple[list[LogVersion], str | None]:
-    """Find the versions that the pattern matches, and the error if it failed."""
+    """Find the versions that the pattern matches for certain, and the error if it failed."""
+    if subject.is_unknown and subject.rule.pattern_type == PatternType.EXPRESSION:
+        return [], None
     index = RuleIndex([subject.rule])
     found = [
         version for version, rules in zip(subject.versions, index.match_batch(subject.versions), strict=True) if rules
@@ -80,7 +88,7 @@ def pattern_step(subject: Subject, matching: Sequence[LogVersion], failure: str 
         return Step(StepName.PATTERN, True, f"{_looked_for(rule)}: it matches with {_state(matching[0])}.")
     if failure is not None:
         return Step(StepName.PATTERN, False, f"{failure[:1].upper()}{failure[1:]}.")
-    if subject.is_text_erased and rule.pattern_type in TEXT_PATTERNS:
+    if subject.is_unknown:
         return Step(StepName.PATTERN, None, TEXT_ERASED)
     return Step(StepName.PATTERN, False, f"{_looked_for(rule)}: it does not match, with {_states(subject.versions)}.")
 
@@ -109,7 +117,8 @@ def start_step(subject: Subject, matching: Sequence[LogVersion]) -> tuple[Step, 
     hit = next((version for version in matching if version.changed_at >= subject.effective_start), None)
     since = f"changes count from {moment(subject.effective_start)}, when {_began(subject)}"
     if hit is None:
-        return Step(StepName.START, False, f"It matched at {moment(matching[-1].changed_at)}; {since}."), None
+        did = "changed" if subject.is_unknown else "matched"
+        return Step(StepName.START, False, f"It {did} at {moment(matching[-1].changed_at)}; {since}."), None
     return Step(StepName.START, True, f"It came into this state at {moment(hit.changed_at)}; {since}."), hit
 
 

@@ -79,16 +79,50 @@ def _take(
         return [population], Verdict.NOT_IN_POPULATION, None
     versions, failure = matching.matching_versions(subject)
     pattern = matching.pattern_step(subject, versions, failure)
+    if not versions and pattern.passed is None:
+        return _take_erased(session, subject, match, [population, pattern], enabled=enabled)
     if not versions:
-        # A match that was recorded before the text was erased still counts.
-        hit = subject.newest if match is not None and pattern.passed is None else None
-        return [population, pattern], Verdict.NO_MATCH, hit
+        return [population, pattern], Verdict.NO_MATCH, None
     start, hit = matching.start_step(subject, versions)
     if hit is None:
         return [population, pattern, start], Verdict.TOO_EARLY, None
     if not enabled and match is None:
         return [population, pattern, start], Verdict.DISABLED, None
     return [population, pattern, start, _evaluation_step(session, hit, match)], Verdict.WAITING, hit
+
+
+def _take_erased(
+    session: Session, subject: Subject, match: Match | None, steps: list[Step], *, enabled: bool
+) -> tuple[list[Step], Verdict, LogVersion | None]:
+    """Explain a log whose text was erased: only what was recorded is known of its match."""
+    if match is not None:
+        return steps, Verdict.WAITING, subject.newest
+    start, hit = matching.start_step(subject, subject.versions)
+    if hit is None:
+        return [*steps, start], Verdict.TOO_EARLY, None
+    if not enabled:
+        return steps, Verdict.DISABLED, None
+    if _was_judged(session, subject):
+        return [steps[0], Step(StepName.PATTERN, False, matching.DID_NOT_MATCH)], Verdict.NO_MATCH, None
+    return steps, Verdict.UNKNOWN, None
+
+
+_WAS_JUDGED = """
+    SELECT bool_and(change.seen_at >= :started_at AND done.change_id >= change.id) FROM log_changes AS change
+    JOIN stream_evaluations AS done ON done.stream_id = change.stream_id
+    WHERE change.log_id = :log_id AND change.occurred_at = :occurred_at AND change.changed_at >= :effective_start
+"""
+
+
+def _was_judged(session: Session, subject: Subject) -> bool:
+    """Return whether the rule was there when the changes of a log that count were evaluated."""
+    given = {
+        "started_at": subject.rule.started_at,
+        "log_id": subject.newest.log_id,
+        "occurred_at": subject.newest.occurred_at,
+        "effective_start": subject.effective_start,
+    }
+    return bool(session.scalar(text(_WAS_JUDGED), given))
 
 
 _IS_EVALUATED = """
