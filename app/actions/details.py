@@ -118,7 +118,7 @@ def _people(alert: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _escalation(notification: Notification) -> Iterator[tuple[str, str]]:
     """Describe why an alert escalated, and who is notified next unless somebody acknowledges it."""
     if minutes := notification.escalated_after_minutes:
-        yield "Escalated", f"Nobody acknowledged it within {duration(timedelta(minutes=minutes))}"
+        yield "Escalated", f"Not acknowledged after {duration(timedelta(minutes=minutes))}"
     if notification.escalates_to:
         name, at = notification.escalates_to[0]
         more = len(notification.escalates_to) - 1

@@ -143,7 +143,8 @@ class AlertDetail(Alert):
 
     notes: list[AlertNote] = Field(description="Notes, oldest first, including those of acknowledging and resolving.")
     told_next: list[ToldNext] = Field(
-        description="Actions that are notified if nobody acknowledges the alert, the soonest first."
+        description="Actions that are notified if nobody acknowledges the alert, the soonest first; while an "
+        "acknowledgement lasts, those that are notified after its end."
     )
     deliveries: list[Delivery] = Field(description="Its deliveries, newest first; at most 1000.")
 

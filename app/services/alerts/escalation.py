@@ -6,7 +6,7 @@ this is read from rows, editing the action or restarting the worker neither lose
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -60,10 +60,14 @@ def find_due(session: Session, now: datetime) -> dict[UUID, set[UUID]]:
 
 
 def list_next(session: Session, alert: Alert, settings: Settings) -> Sequence[Escalation]:
-    """List the actions that are notified next of a firing alert if nobody acknowledges it, the soonest first."""
-    if alert.status != AlertStatus.FIRING:
+    """List the actions that are notified next of an alert if nobody acknowledges it, the soonest first.
+
+    While an acknowledgement lasts nobody is notified: not before its end, and never if it has none.
+    """
+    if alert.status != AlertStatus.FIRING and alert.acknowledged_until is None:
         return []
     rows = session.execute(_NEXT, {"alert_id": alert.id}).all()
+    earliest = alert.acknowledged_until or datetime.min.replace(tzinfo=UTC)
     query = select(Action).where(Action.id.in_([row.action_id for row in rows]))
     names = {action.id: action_name(action, settings) for action in session.scalars(query)} if rows else {}
-    return [Escalation(row.action_id, names[row.action_id], row.at) for row in rows]
+    return [Escalation(row.action_id, names[row.action_id], max(row.at, earliest)) for row in rows]

@@ -140,6 +140,14 @@ def test_the_next_escalation_is_known(feed: Feed) -> None:
         manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(12))
     with session_scope() as session:
         assert list(escalation.list_next(session, only_alert(), get_settings())) == []
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(12), minutes(72))
+    with session_scope() as session:
+        (later,) = escalation.list_next(session, only_alert(), get_settings())
+    assert (later.action_id, later.at) == (second, minutes(72))
+    evaluate(minutes(71))
+    assert told(second) == []
+    evaluate(minutes(72))
+    assert told(second) == [("firing", 72)]
 
 
 def test_a_message_says_who_is_told_next(feed: Feed) -> None:
@@ -165,7 +173,7 @@ def test_only_who_waited_reads_that_nobody_acknowledged_it(feed: Feed) -> None:
         rows = session.scalars(
             select(Delivery).join(Alert, Alert.id == Delivery.alert_id).where(firing, Alert.rule_id.is_not(None))
         )
-        told = {row.recipient: "Nobody acknowledged it within 10 minutes" in row.content["text"] for row in rows}
+        told = {row.recipient: "Not acknowledged after 10 minutes" in row.content["text"] for row in rows}
     assert told == {"0@example.com": False, "10@example.com": True}
 
 

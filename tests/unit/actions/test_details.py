@@ -136,6 +136,6 @@ def test_a_digest_of_a_bundle_counts_alerts_and_others_count_notifications() -> 
 
 
 def test_an_escalation_says_why_one_is_told() -> None:
-    assert ("Escalated", "Nobody acknowledged it within 15 minutes") in list_details(
+    assert ("Escalated", "Not acknowledged after 15 minutes") in list_details(
         replace(FIRING, escalated_after_minutes=15)
     )
