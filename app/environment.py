@@ -23,6 +23,9 @@ FILE = "_FILE"
 LOCAL_FOLDER = Path(__file__).resolve().parent.parent / ".giftpulse"
 """The default folder of `scripts/start`."""
 LOCAL_SETTINGS = "settings.json"
+LOCAL_KEYS = ("API_KEY", "SECRET_KEY")
+"""Those that `scripts/start` would provide for the operator's own database, too."""
+DATABASE_NAMES = ("DATABASE_URL", f"DATABASE_URL{FILE}")
 FOREIGN = re.compile(r"GIFTPULSE_|COMPOSE_|DOCKER_|POSTGRES_|NIX_")
 """Prefixes of variables in `.env` for other programs."""
 ALIKE = 0.85
@@ -87,12 +90,19 @@ def local_settings(file: Path) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
-def join_local(folder: Path) -> set[str]:
+def join_local(folder: Path, file: Path | None = None) -> set[str]:
     """Use the settings of the `scripts/start` with its data in this folder, unless they are set elsewhere.
 
+    If `.env` names another database, which that start did not use, only its keys are used.
+
+    Args:    file: `.env`, whether or not it exists.
     Returns: the names of these settings.
+    Raises:  ConfigError.
     """
     found = local_settings(folder / LOCAL_SETTINGS)
+    written = {line.name for line in read_lines(file) if line.value} if file is not None and found else set()
+    if "DATABASE_URL" in found and not written.isdisjoint(DATABASE_NAMES):
+        found = {name: found[name] for name in LOCAL_KEYS if name in found and name not in written}
     missing = {name for name in found if not os.environ.get(name) and not os.environ.get(name + FILE)}
     os.environ.update({name: found[name] for name in missing})
     return missing

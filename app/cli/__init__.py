@@ -12,7 +12,7 @@ from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 from app import __version__, environment
 from app.cli import analysis, configuration, security, setup, stages
 from app.cli.output import fail, list_errors
-from app.config import get_settings
+from app.config import Settings, get_settings
 from app.errors import ConfigError, GiftPulseError, InvalidInput
 from app.utils.database_errors import NO_ANSWER, explain
 from app.utils.logging import configure_logging
@@ -70,7 +70,7 @@ def _prepare(
     ] = False,
 ) -> None:
     if "--help" not in sys.argv:
-        _joined.update(environment.join_local(folder or environment.LOCAL_FOLDER))
+        _joined.update(environment.join_local(folder or environment.LOCAL_FOLDER, Settings.env_file))
         settings = get_settings()
         # A command prints what it did; the log's lines about the same would stand beside it.
         level = "WARNING" if settings.log_level == "INFO" else settings.log_level

@@ -75,6 +75,23 @@ def test_the_command_line_takes_over_what_the_processes_get_beside_the_operators
     assert join_local(tmp_path / "nowhere") == set()
 
 
+@pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_URL_FILE"])
+def test_a_database_that_dotenv_names_is_not_replaced_by_that_of_an_earlier_start(
+    environment: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    for each in ("DATABASE_URL", "REDIS_URL", "SMTP_HOST", "API_KEY", "SECRET_KEY"):
+        environment.delenv(each, raising=False)
+    keys = {"API_KEY": "a" * 20, "SECRET_KEY": "b" * 20}
+    told.write_settings(tmp_path / "settings.json", {"DATABASE_URL": "postgresql://a@127.0.0.1/c", **keys}, {})
+    file = tmp_path / ".env"
+    file.write_text(f"{name}=elsewhere\nSECRET_KEY={'c' * 20}\n")
+    assert join_local(tmp_path, file) == {"API_KEY"}
+    assert "DATABASE_URL" not in os.environ
+    file.write_text("DATABASE_URL=\nLOG_LEVEL=DEBUG\n")
+    environment.delenv("API_KEY")
+    assert join_local(tmp_path, file) == {"DATABASE_URL", "API_KEY", "SECRET_KEY"}
+
+
 def test_a_shell_that_took_our_settings_over_says_nothing_of_its_own(
     environment: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
