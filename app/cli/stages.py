@@ -31,7 +31,7 @@ def poll() -> None:
     settings = get_settings()
     with session_scope() as session:
         now = utc_now()
-        accounts.ensure_environment_account(session, settings, now)
+        accounts.ensure_for_command(session, settings, now)
         session.execute(update(Stream).values(due_at=now))
         due = streams.due(session, now)
     for stream_id in due:
@@ -73,7 +73,7 @@ def backfill(
     settings = get_settings()
     with session_scope() as session:
         now = utc_now()
-        accounts.ensure_environment_account(session, settings, now)
+        accounts.ensure_for_command(session, settings, now)
         query = select(Account.id).where(Account.enabled)
         watched = session.scalars(query if account is None else query.where(Account.sid == account)).all()
         if not watched:

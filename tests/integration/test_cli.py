@@ -330,6 +330,25 @@ def test_the_environments_account_is_added_by_a_poll(run: Run, simulator: Simula
         assert session.scalar(text("SELECT count(*) FROM logs")) == 0
 
 
+def test_a_command_without_the_credentials_of_the_processes_changes_nothing(
+    run: Run, simulator: Simulator, environment: pytest.MonkeyPatch
+) -> None:
+    with session_scope() as session:
+        accounts.ensure_environment_account(session, get_settings(), utc_now())
+    environment.delenv("TWILIO_ACCOUNT_SID")
+    environment.delenv("TWILIO_AUTH_TOKEN")
+    forget()
+    _, out, _ = run("doctor")
+    assert f"note account {simulator.account.sid}: its credentials are in the environment of the processes" in out
+    for words in (["poll"], ["backfill", "--since", "1d"]):
+        code, _, err = run(*words)
+        assert (code, f"giftpulse: account {simulator.account.sid}" in err, err.count("\n")) == (1, True, 1)
+    with session_scope() as session:
+        watched = session.execute(select(Account.enabled, Account.from_environment)).one()
+        assert tuple(watched) == (True, True)
+        assert session.scalars(select(Stream.last_error)).all() == [None] * 3
+
+
 def test_one_command_makes_the_first_rules_and_actions_and_tests_them(
     run: Run, simulator: Simulator, environment: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.errors import NoCredentials
 from app.models import Account
 from app.services.ingest import streams
 
@@ -52,6 +53,18 @@ def ensure_environment_account(session: Session, settings: Settings, now: dateti
     if account is not None:
         streams.create_for(session, account, now)
         try_credentials(session, sid, now)
+
+
+def ensure_for_command(session: Session, settings: Settings, now: datetime) -> None:
+    """Watch the environment's account as the command line, whose environment may lack that of the other processes.
+
+    Raises: NoCredentials if it does.
+    """
+    watched = session.scalar(select(Account.sid).where(Account.from_environment))
+    if watched is not None and settings.twilio_account_sid is None:
+        detail = "the credentials are in the environment of the processes that read it: give this command the same"
+        raise NoCredentials(f"account {watched}: {detail} settings")
+    ensure_environment_account(session, settings, now)
 
 
 def _fingerprint(settings: Settings) -> str:
