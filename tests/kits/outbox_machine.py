@@ -27,7 +27,8 @@ from app.models import Action, Alert
 from app.services.outbox import actions, bundle, claim, digest, dispatch, limits
 from app.services.outbox.cancellation import fail_orphans
 from app.services.outbox.claim import Claim
-from app.services.outbox.enqueue import enqueue, make_notice, make_test
+from app.services.outbox.enqueue import enqueue, make_test
+from app.services.outbox.notice import make_notice
 from app.services.outbox.record import AttemptResult, record
 from app.services.outbox.retry import retry
 from app.utils.json_types import JsonObject

@@ -25,7 +25,8 @@ from app.services.alerts import silences
 from app.services.alerts.dependencies import Dependencies, load_dependencies
 from app.services.alerts.notification_policy import NotifyInput, decide, may_escalate, may_notify_held
 from app.services.alerts.state_machine import Columns, Event, Fire, Notify, transition
-from app.services.outbox.enqueue import Notice, enqueue, make_notice
+from app.services.outbox.enqueue import enqueue
+from app.services.outbox.notice import Notice, make_notice
 from app.services.rules.rule import Rule
 from app.utils.crashpoints import crashpoint
 

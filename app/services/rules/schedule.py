@@ -16,7 +16,7 @@ Schedule = Mapping[str, Any]
 
 @lru_cache(maxsize=512)
 def _time(text: str) -> time:
-    return time(24 % 24, 0) if text == "24:00" else time.fromisoformat(text)
+    return time() if text == "24:00" else time.fromisoformat(text)
 
 
 def contains(schedule: Schedule | None, at: datetime) -> bool:

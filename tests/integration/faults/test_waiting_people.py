@@ -20,6 +20,7 @@ from app.services import rule_admin
 from app.services.evaluation import pipeline, rule_set, warm_up
 from app.services.ingest import account_admin
 from app.services.outbox import actions, enqueue
+from app.services.outbox.notice import make_notice
 from app.utils.clock import utc_now
 from tests.feeding import ACCOUNT, Feed, log
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
@@ -111,7 +112,7 @@ def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(databas
         )
         session.add(alert)
         session.flush()
-        notice = enqueue.make_notice(NotificationType.FIRING, alert)
+        notice = make_notice(NotificationType.FIRING, alert)
 
     def tell(session: Session) -> None:
         enqueue.enqueue(session, [notice], get_settings(), utc_now())

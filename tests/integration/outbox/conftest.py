@@ -16,7 +16,8 @@ from app.enums import NotificationType
 from app.models import Action, Alert, Attempt, Delivery
 from app.services.alerts.withholding import withheld
 from app.services.outbox import actions, dispatch
-from app.services.outbox.enqueue import enqueue, make_notice
+from app.services.outbox.enqueue import enqueue
+from app.services.outbox.notice import make_notice
 from tests.conftest import forget
 from tests.fakes import FrozenClock
 from tests.kits.mailboxes import Mailbox, mail_server

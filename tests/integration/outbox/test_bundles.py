@@ -13,7 +13,8 @@ from app.enums import NotificationType
 from app.models import Account, Alert
 from app.services.alerts.withholding import withheld
 from app.services.outbox import actions, bundle
-from app.services.outbox.enqueue import enqueue, make_notice
+from app.services.outbox.enqueue import enqueue
+from app.services.outbox.notice import make_notice
 from app.services.outbox.retry import retry
 from tests.feeding import ACCOUNT
 from tests.integration.outbox.conftest import Outbox

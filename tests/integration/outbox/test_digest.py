@@ -14,7 +14,8 @@ from app.enums import NotificationType
 from app.errors import Conflict
 from app.models import Alert
 from app.services.outbox import actions, cancellation, digest
-from app.services.outbox.enqueue import enqueue, make_notice
+from app.services.outbox.enqueue import enqueue
+from app.services.outbox.notice import make_notice
 from app.services.outbox.retry import retry
 from tests.conftest import forget
 from tests.fakes import START

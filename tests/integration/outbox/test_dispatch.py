@@ -591,7 +591,8 @@ def test_a_rolled_back_alert_has_no_deliveries(outbox: Outbox, receiver: Receive
     outbox.webhook(receiver)
     alert = outbox.alert()
     from app.enums import NotificationType
-    from app.services.outbox.enqueue import enqueue, make_notice
+    from app.services.outbox.enqueue import enqueue
+    from app.services.outbox.notice import make_notice
 
     with pytest.raises(RuntimeError), session_scope() as session:
         enqueue(session, [make_notice(NotificationType.FIRING, alert)], get_settings(), outbox.clock())
