@@ -137,6 +137,8 @@ def next_step(report: Report) -> str:
     alerts, noisiest = report["alerts"], report["rules"]["noisiest"]
     if not report["whole"]:
         return "Not all of the time was read, so figures may be too low. Look under Accounts for the reason."
+    if report["not_read"] and not report["traffic"]["total"]:
+        return "No log of this time was read. A backfill of the account, under Accounts, reads what Twilio still has."
     if alerts["open"]:
         return f"Look at the {_count(alerts['open'], 'alert', 'alerts')} of this time that {_be(alerts['open'])} open."
     if report["unwatched"]:

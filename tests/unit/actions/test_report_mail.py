@@ -156,6 +156,8 @@ def test_a_template_for_alerts_has_something_to_show_and_one_for_reports_sees_it
     ("changes", "said"),
     [
         ({"whole": False}, "Look under Accounts"),
+        ({"traffic": EMPTY["traffic"], "not_read": [UNREAD]}, "No log of this time was read. A backfill"),
+        ({"traffic": EMPTY["traffic"]}, "No rule watches"),
         ({"alerts": sample_report()["alerts"] | {"open": 1}}, "Look at the 1 alert of this time that is open."),
         ({}, "No rule watches error code 30007. Install the rule pack carrier_filtering"),
         ({"unwatched": []}, "Nothing: "),
