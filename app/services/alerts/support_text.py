@@ -1,5 +1,6 @@
 """The text that Twilio's support asks for: account, code, senders, times in UTC, and recent SIDs. Pure."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -35,10 +36,11 @@ def write(alert: Alert, logs: Sequence[Any], finding: str | None, now: datetime)
 
 
 def _facts(alert: Alert, logs: Sequence[Any]) -> list[str]:
+    codes = _codes(alert, logs)
     facts = [
         ("Account", _distinct(log.account_sid for log in logs)),
         ("Problem", alert.summary),
-        ("Error code", _code(alert.error_code)),
+        ("Error codes" if len(codes) > 1 else "Error code", first_of(codes)),
         ("Sender", _distinct(log.from_ for log in logs)),
         ("Messaging service", _distinct(log.messaging_service_sid for log in logs)),
         ("Destination countries", _distinct(log.to_country for log in logs)),
@@ -55,8 +57,11 @@ def _goes_on(alert: Alert) -> str:
     return "not known, since our rule was changed" if alert.resolve_reason in EDITS else "no"
 
 
-def _code(code: int | None) -> str:
-    return "" if code is None else f"{code} ({describe(code).message})"
+def _codes(alert: Alert, logs: Sequence[Any]) -> list[str]:
+    """List the codes of the logs, the most frequent first; without logs, the newest that the alert had."""
+    counted = Counter(log.error_code for log in logs if log.error_code is not None)
+    codes = [code for code, _ in counted.most_common()] or [alert.error_code]
+    return [f"{code} ({describe(code).message})" for code in codes if code is not None]
 
 
 def _distinct(values: Any) -> str:

@@ -301,6 +301,20 @@ async def test_the_text_for_twilios_support_has_what_they_ask_for(browser: Brows
     assert "may not trace" not in page
 
 
+async def test_the_text_for_twilios_support_lists_all_codes_the_most_frequent_first(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    feed = Feed(now - timedelta(days=3))
+    await api.post("/api/rules", json=RULE | {"pattern_type": "status", "pattern_value": "undelivered"})
+    codes = [30007, 30007, 30007, 30003]
+    feed.store([log(at, now + timedelta(seconds=at), error_code=code) for at, code in enumerate(codes, 1)], now)
+    feed.complete(now)
+    evaluate(now + timedelta(seconds=60))
+    (alert,) = (await api.get("/api/alerts")).json()["items"]
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert['id']}/support")).text
+    assert "Error codes: 30007 (Message filtered), 30003 (Unreachable destination handset)\n" in page
+
+
 async def test_the_text_for_twilios_support_says_when_it_is_too_old(browser: Browser) -> None:
     alert_id = make_alert(summary=HOSTILE)
     await browser.sign_in()
