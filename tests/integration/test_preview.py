@@ -439,6 +439,36 @@ def test_a_preview_says_how_far_back_logs_go_and_takes_nothing_before_for_silenc
     assert (by_match["judged_from"], by_match["judged_until"]) == (rfc3339(known), rfc3339(END))
 
 
+def test_an_account_limits_nothing_from_before_it_was_added(case: PreviewCase) -> None:
+    case.feed.complete(END, START)
+    added = Feed(minutes(300), sid="AC" + "b" * 32)
+    added.complete(END, minutes(200))
+    silent = {"pattern_type": "any", "pattern_value": None, "condition": {"type": "no_data", "window_minutes": 30}}
+    spike = {"condition": {"type": "spike", "factor": 3, "window_minutes": 30, "min_count": 3}}
+    for body in ({}, silent):
+        shown = case.previewed(case.body(filters={}, **body))
+        assert (shown["known_since"], shown["limited_since_by"]) == (rfc3339(START), [])
+    shown = case.previewed(case.body(filters={}, **spike))
+    assert shown["known_since"] == rfc3339(minutes(200)), "its windows must hold the same accounts"
+    assert [each["account_sid"] for each in shown["limited_since_by"]] == ["AC" + "b" * 32]
+    only_added = {"filters": {"account_sid": ["AC" + "b" * 32]}}
+    assert case.previewed(case.body(**only_added))["known_since"] == rfc3339(minutes(200))
+    added.complete(END, minutes(400))
+    shown = case.previewed(case.body(filters={}))
+    assert shown["known_since"] == rfc3339(minutes(400)), "a gap since it was added counts"
+
+
+def test_a_preview_names_the_accounts_that_could_not_be_read_for_a_while(case: PreviewCase) -> None:
+    case.feed.complete(END, START)
+    stalled = Feed(START, sid="AC" + "b" * 32)
+    stalled.complete(END - timedelta(minutes=40), START)
+    evaluate(END)
+    shown = case.previewed(case.body(filters={}))
+    assert shown["judged_until"] == rfc3339(END - timedelta(minutes=40))
+    assert [each["account_sid"] for each in shown["limited_until_by"]] == ["AC" + "b" * 32]
+    assert shown["limited_since_by"] == []
+
+
 def test_a_ratio_says_how_many_windows_were_too_small(case: PreviewCase) -> None:
     logs = [log(number, minutes(60 + number / 10)) for number in range(50)] + [log(99, minutes(200))]
     case.feed.store(logs, END)

@@ -11,6 +11,7 @@ import orjson
 
 from app.api.console import texts
 from app.api.console.access import Viewer
+from app.api.console.judged import Judged, judged_part
 from app.api.console.plots import figure, paths
 from app.api.console.plots.figure import Axis, Figure, Style
 from app.api.console.plots.measured import Measure, limit_legend, measure_of, series_of
@@ -129,9 +130,7 @@ class ShownPreview:
     glance: paths.Spark
     listed: Sequence[ShownAlert]
     """The newest alerts first."""
-    judged_from: datetime | None
-    """When the first moment that can be judged lies after the beginning of the span."""
-    is_judged: bool
+    judged: Judged
     first_judged_at: datetime | None
     windows_too_small: float | None
     """Of a ratio: the share of windows with too few logs."""
@@ -145,7 +144,6 @@ def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> 
     """Prepare a preview for the template."""
     starts = [_time(point["at"]) for point in found["series"]]
     until = starts[0] + SPANS[span]
-    judged = _times(found["judged_from"]), _times(found["judged_until"])
     measure, values = _values(rule, found, starts)
     alerts = [_shown_alert(rule, alert, until) for alert in reversed(found["alerts"][-MAX_LISTED:])]
     windows = found["windows"]
@@ -157,11 +155,10 @@ def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> 
         matches=found["matches"],
         population=found["population"],
         noun=PLURALS[rule.log_type],
-        plot=_draw(viewer, rule, found, span, starts, judged, values, measure),
+        plot=_draw(viewer, rule, found, span, starts, values, measure),
         glance=paths.spark(paths.condense(values), measure.limit),
         listed=alerts,
-        judged_from=judged[0] if judged[0] and judged[0] - starts[0] > timedelta(minutes=5) else None,
-        is_judged=judged[0] is not None,
+        judged=judged_part(viewer, found, starts[0], until),
         first_judged_at=_times(found["first_judged_at"]),
         windows_too_small=windows["too_small"] / windows["count"] if windows and windows["count"] else None,
         warnings=found["warnings"],
@@ -206,11 +203,11 @@ def _draw(
     found: JsonObject,
     span: str,
     starts: Sequence[datetime],
-    judged: tuple[datetime | None, datetime | None],
     values: list[float | None],
     measure: Measure,
 ) -> Figure:
     until = starts[0] + SPANS[span]
+    judged = _times(found["judged_from"]), _times(found["judged_until"])
     axis = Axis(
         starts=starts,
         until=until,
@@ -233,7 +230,8 @@ def _draw(
     if found["alerts"]:
         legend.append(("firing", "open"))
     count = len(found["alerts"])
-    caption = f"{texts.count(count, 'alert', 'alerts')} in {SPAN_WORDS[span]}."
+    counted = judged_part(viewer, found, starts[0], until).words or f"in {SPAN_WORDS[span]}"
+    caption = f"{texts.count(count, 'alert', 'alerts')} {counted}."
     return figure.draw(
         "What the rule would have done",
         caption,

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.api.console import texts
 from app.api.console.access import Viewer
+from app.api.console.judged import SHORT, WHOLE, Judged, judged_part
 from app.api.console.plots import strip
 from app.api.console.rule_preview import PREVIEWS, SPANS, logs_link
 from app.config import Settings
@@ -32,10 +33,9 @@ ALL = "all"
 """Runs every rule of the page, as far as its patience lasts."""
 PATIENCE_SECONDS = 25.0
 """A page without script runs rules for so long; the rest have a link of their own."""
-UNREAD_FROM = timedelta(hours=1)
-"""Shorter times without a verdict are not drawn."""
 KEEP_SECONDS = 300.0
 MAX_KEPT = 300
+MAX_REASONS = 3
 MAX_BARS = 300
 """Alerts drawn in one strip; more could not be distinguished."""
 
@@ -61,6 +61,7 @@ class Result:
     """What could not be judged: the logs that it needs are not stored."""
     refusal: str = ""
     """Why it could not be counted."""
+    judged: Judged = WHOLE
 
 
 class KeptResults:
@@ -124,6 +125,8 @@ class Totals:
     notifications: int
     missing: int
     """Rules that were not counted."""
+    reasons: Sequence[str]
+    """Why some were counted for a part of the days only."""
 
 
 def make_week(viewer: Viewer, now: datetime) -> Week:
@@ -178,6 +181,7 @@ def add_up(rows: Sequence[WeekRow]) -> Totals:
         sum(each.at_night for each in found),
         sum(each.notifications for each in found),
         len(rows) - len(found),
+        [*dict.fromkeys(reason for each in found for reason in each.judged.reasons)][:MAX_REASONS],
     )
 
 
@@ -213,6 +217,7 @@ def _result(viewer: Viewer, row: WeekRow, targets: Sequence[Action], week: Week,
             for alert, each in zip(alerts[-MAX_BARS:], times[-MAX_BARS:], strict=True)
         ],
         unread=_unread(found, week),
+        judged=judged_part(viewer, found, week.since, week.until),
     )
 
 
@@ -221,7 +226,7 @@ def _unread(found: Mapping[str, Any], week: Week) -> list[strip.Part]:
     if found["judged_from"] is None:
         return [strip.part(week.since, week.until, week.since, week.until)]
     first = datetime.fromisoformat(found["judged_from"])
-    return [strip.part(week.since, week.until, week.since, first)] if first - week.since > UNREAD_FROM else []
+    return [strip.part(week.since, week.until, week.since, first)] if first - week.since > SHORT else []
 
 
 def _wants(action: Action, row: WeekRow) -> bool:

@@ -4,7 +4,16 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from app.api.schemas.common import WARNINGS, FieldWarning, PageQuery, ResponseModel, ShownId, ShownTime, TimeOrAge
+from app.api.schemas.common import (
+    EXAMPLE_ACCOUNT,
+    WARNINGS,
+    FieldWarning,
+    PageQuery,
+    ResponseModel,
+    ShownId,
+    ShownTime,
+    TimeOrAge,
+)
 from app.api.schemas.logs import DIRECTION
 from app.enums import PatternType, Severity
 from app.services.rules.definition import RuleDefinition
@@ -168,6 +177,13 @@ class PreviewPoint(ResponseModel):
     firing: bool = Field(description="Whether an alert was open in the bucket.", examples=[False])
 
 
+class PreviewAccount(ResponseModel):
+    """An account that keeps part of the span from being evaluated."""
+
+    account_sid: str = Field(description="Its SID.", examples=[EXAMPLE_ACCOUNT])
+    friendly_name: str | None = Field(description="Its name, if it has one.", examples=["Production"])
+
+
 class PreviewWindows(ResponseModel):
     """The windows of a `ratio`: one for each minute and group in which there were logs."""
 
@@ -209,7 +225,14 @@ class Preview(ResponseModel):
     series: list[PreviewPoint] = Field(description="The span in about 200 buckets at most, for a plot.")
     known_since: ShownTime | None = Field(
         description="Since when all logs of the rule's population are stored; null: unknown. Earlier times are not "
-        "evaluated; a backfill reads further back."
+        "evaluated; a backfill reads further back. An account limits nothing from before it was added, except for a "
+        "`spike`, which compares windows."
+    )
+    limited_since_by: list[PreviewAccount] = Field(
+        description="The accounts whose logs are stored only since `known_since`, if that is later than `since`."
+    )
+    limited_until_by: list[PreviewAccount] = Field(
+        description="The accounts that could not be read for a while, so that later times are not evaluated."
     )
     judged_from: ShownTime | None = Field(
         description="The first time of the span at which the condition can be evaluated; null: none."

@@ -23,6 +23,11 @@ class StreamState:
     log_type: str
     complete_from: datetime | None
     complete_until: datetime | None
+    account_name: str | None
+    added_at: datetime
+    """When its account was added."""
+    last_error: str | None
+    """Why it cannot be read; None if it can."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class Completeness:
     retention: timedelta
     """Logs older than this are deleted, so a rule cannot warm up from them."""
 
-    def _streams_of(self, rule: Rule) -> list[StreamState]:
+    def streams_of(self, rule: Rule) -> list[StreamState]:
+        """List the streams whose logs decide about a rule."""
         wanted = {rule.log_type} if rule.log_type != "any" else {"call", "message", "error"}
         if "call" in wanted and _depends_on_code(rule):
             wanted.add("error")
@@ -54,13 +60,13 @@ class Completeness:
 
     def horizon(self, rule: Rule) -> datetime | None:
         """Return the time up to which the rule's streams are complete and evaluated; None if unknown."""
-        until = [stream.complete_until for stream in self._streams_of(rule)]
+        until = [stream.complete_until for stream in self.streams_of(rule)]
         known = [at for at in until if at is not None]
         return min(known) if known and len(known) == len(until) else None
 
     def known_from(self, rule: Rule) -> datetime | None:
         """Return the time from which the rule's streams are completely read; None if unknown."""
-        since = [stream.complete_from for stream in self._streams_of(rule)]
+        since = [stream.complete_from for stream in self.streams_of(rule)]
         known = [at for at in since if at is not None]
         return max(*known, rule.started_at - self.retention) if known and len(known) == len(since) else None
 
@@ -81,6 +87,7 @@ def load_completeness(session: Session, settings: Settings, now: datetime) -> Co
     rows = session.execute(
         text(
             "SELECT accounts.sid, streams.log_type, streams.complete_from, done.complete_until,"
+            " accounts.friendly_name, accounts.started_at, streams.last_error,"
             " coalesce(streams.last_success_at, accounts.started_at) < :lost,"
             " bool_and(streams.last_success_at IS NULL) OVER (PARTITION BY accounts.id) AND"
             " NOT bool_and(streams.last_success_at IS NULL) OVER ()"
@@ -90,6 +97,6 @@ def load_completeness(session: Session, settings: Settings, now: datetime) -> Co
         ),
         {"lost": now - UNREADABLE_AFTER},
     ).all()
-    unreadable = frozenset(row[0] for row in rows if row[4] or row[5])
-    states = [StreamState(*row[:4]) for row in rows if row[0] not in unreadable]
+    unreadable = frozenset(row[0] for row in rows if row[7] or row[8])
+    states = [StreamState(*row[:7]) for row in rows if row[0] not in unreadable]
     return Completeness(states, unreadable, timedelta(days=settings.retention_days))

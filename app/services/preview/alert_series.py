@@ -11,13 +11,13 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.errors import InvalidInput
 from app.models import Alert
-from app.services.evaluation.completeness import Completeness
+from app.services.evaluation.completeness import Completeness, StreamState
 from app.services.evaluation.minute_counts import MINUTE, minute_end
 from app.services.evaluation.rule_set import to_rule
 from app.services.findings.rule_of_alert import NoRule, RuleUnknown, rule_of_alert
 from app.services.preview import buckets, by_minute
 from app.services.preview.deadline import Deadline
-from app.services.preview.known import completeness_of
+from app.services.preview.known import completeness_of, limits_of
 from app.services.preview.log_reader import MAX_LIFETIME, LogReader
 from app.services.preview.request import MAX_SPAN, PreviewRequest
 from app.services.preview.result import ValueAt
@@ -72,6 +72,8 @@ class AlertSeries:
     """Why there are no points."""
     is_of_past_rule: bool = False
     """The rule was edited or deleted since: this is what it counted as it was then."""
+    waits_for: Sequence[StreamState] = ()
+    """Accounts that could not be read for a while, each by one of its streams: an open alert cannot resolve before."""
 
 
 def series_json(series: AlertSeries) -> JsonObject:
@@ -147,7 +149,8 @@ def _measure(
     for start, end, opened in zip(starts, ends, was_open, strict=True):
         values = [value for at in _moments(rule, alert, start, end) if (value := value_at(at)) is not None]
         points.append(SeriesPoint(start, nearest(values, default=None), opened, is_known(end)))
-    return AlertSeries(rule.condition.limit, points, span.until, parsed)
+    waits_for = [] if alert.resolved_at else limits_of(known, rule, span.since, span.until).until
+    return AlertSeries(rule.condition.limit, points, span.until, parsed, waits_for=waits_for)
 
 
 def _measures(preview: PreviewRun, alert: Alert, bucket: timedelta) -> tuple[ValueAt, Callable[[datetime], bool]]:

@@ -16,9 +16,10 @@ from app.models import Silence
 from app.services import rule_admin
 from app.services.alerts import silences
 from app.services.evaluation import due_minutes
+from app.services.evaluation.completeness import StreamState
 from app.services.preview import buckets, by_match, by_minute, ladder, request
 from app.services.preview.deadline import Deadline
-from app.services.preview.known import completeness_of
+from app.services.preview.known import completeness_of, limits_of
 from app.services.preview.log_reader import LogReader
 from app.services.preview.result import PreviewAlert, PreviewResult
 from app.services.preview.run import PreviewRun
@@ -77,6 +78,7 @@ def _evaluate(run: PreviewRun) -> PreviewResult:
 
 def _result_json(run: PreviewRun, result: PreviewResult, now: datetime) -> dict[str, Any]:
     span, known_since = run.request, run.known.known_from(run.rule)
+    limits = limits_of(run.known, run.rule, span.since, span.until)
     covering = silences.within(run.session, span.since, span.until)
     first_judged_at = due_minutes.first_judged_at(replace(run.rule, started_at=now), known_since)
     bucket = buckets.bucket_of(span.until - span.since)
@@ -87,6 +89,8 @@ def _result_json(run: PreviewRun, result: PreviewResult, now: datetime) -> dict[
         "alerts": [_alert_json(alert, covering, span, first_judged_at) for alert in result.alerts[:MAX_ALERTS]],
         "series": _series(span, result, population, bucket),
         "known_since": rfc3339_or_none(known_since),
+        "limited_since_by": [_account_json(each) for each in limits.since],
+        "limited_until_by": [_account_json(each) for each in limits.until],
         "judged_from": rfc3339_or_none(result.judged and result.judged[0]),
         "judged_until": rfc3339_or_none(result.judged and result.judged[1]),
         "first_judged_at": rfc3339_or_none(first_judged_at),
@@ -99,6 +103,10 @@ def _texts_missing(rule: Rule, settings: Settings) -> list[FieldError]:
     if settings.store_message_bodies or rule.log_type not in ("any", LogType.MESSAGE) or not reads_text(rule):
         return []
     return [FieldError("pattern_value", TEXTS_NOT_STORED)]
+
+
+def _account_json(stream: StreamState) -> dict[str, Any]:
+    return {"account_sid": stream.account_sid, "friendly_name": stream.account_name}
 
 
 def _ladder_json(rule: Rule, result: PreviewResult) -> dict[str, Any] | None:

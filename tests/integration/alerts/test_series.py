@@ -157,6 +157,33 @@ def test_an_alert_about_silence_keeps_its_series_too(feed: Feed) -> None:
     assert (series.is_of_past_rule, by_minute(series)[8].value) == (True, 0)
 
 
+def test_minutes_before_an_account_was_added_are_known(feed: Feed) -> None:
+    make_rule(condition=THRESHOLD)
+    feed.complete(minutes(30), minutes(0))
+    fail_at(feed, 40, 41, 42)
+    Feed(minutes(60), sid="AC" + "b" * 32).complete(minutes(80), minutes(59))
+    pass_time(feed, 80)
+    found = by_minute(series_of(only_alert(), 80))
+    assert all(found[at].known for at in range(13, 80))
+
+
+def test_an_open_alert_says_which_account_it_waits_for(feed: Feed) -> None:
+    make_rule(condition=THRESHOLD, resolve_after_minutes=10)
+    stalled = Feed(START - timedelta(days=1), sid="AC" + "b" * 32)
+    stalled.complete(minutes(43), START)
+    feed.complete(minutes(30), START)
+    fail_at(feed, 40, 41, 42)
+    pass_time(feed, 50)
+    assert series_of(only_alert(), 50).waits_for == [], "a few minutes are usual"
+    pass_time(feed, 60)
+    assert only_alert().status == "firing"
+    assert [each.account_sid for each in series_of(only_alert(), 60).waits_for] == ["AC" + "b" * 32]
+    stalled.complete(minutes(61))
+    pass_time(feed, 61)
+    assert only_alert().status == "resolved"
+    assert not series_of(only_alert(), 80).waits_for
+
+
 def test_an_alert_of_all_other_groups_cannot_be_counted_again(feed: Feed) -> None:
     make_rule(condition=THRESHOLD, group_by=["to"])
     fail_at(feed, 40, 41, 42)

@@ -57,7 +57,7 @@ class Filled:
         feed.store([log(5, later, log_type="error", text=f"{HOSTILE} {LONG_WORD}", error_code=11200)], later)
         evaluate(later)
         alert_id = make_alert(rule_name=LONG_WORD[:200], summary=f"{HOSTILE} {LONG_WORD}"[:1_000])
-        delivery_id = make_delivery(recipient=HOSTILE, subject=HOSTILE)
+        delivery_id = make_delivery(recipient=HOSTILE, subject=HOSTILE, html="<p>It failed.</p>")
         alerts = self._get("alerts", rule_id=rule["id"])
         assert alerts, "the rule fired"
         message = self._get("logs", log_type="message")[0]

@@ -542,14 +542,14 @@ async def test_late_alerts_and_those_of_all_other_groups_are_said_in_words(brows
     usual = make_alert()
     await browser.sign_in()
     page = (await browser.get(f"/alerts/{alert_id}")).text
-    assert "Nobody was told.</strong> What it is about was more than 24 hours old" in page
+    assert "Nobody was notified.</strong> What it is about was more than 24 hours old" in page
     assert "this alert stands for all others together" in page
     await browser.submit(f"/alerts/{alert_id}/silence", **{"for": "1h"})
     for path in (f"/alerts/{alert_id}", "/alerts", "/silences"):
         shown = (await browser.get(path)).text
         assert "__other__" not in shown, path
-    assert (await browser.get("/alerts")).text.count("Too old to tell") == 1
-    assert "Nobody was told" not in (await browser.get(f"/alerts/{usual}")).text
+    assert (await browser.get("/alerts")).text.count("Too old to notify") == 1
+    assert "Nobody was notified" not in (await browser.get(f"/alerts/{usual}")).text
 
 
 async def test_alerts_are_filtered_by_rule(browser: Browser, api: Api) -> None:

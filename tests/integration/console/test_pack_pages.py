@@ -50,7 +50,11 @@ async def test_the_page_of_a_pack_stands_before_anything_is_counted(browser: Bro
     assert len(statements) <= MAX_STATEMENTS
     for key in _keys():
         assert f'data-load="/rules/packs/{PACK}?run={key}"' in page
-    assert "not counted yet" in page
+    assert page.count("Not counted yet") == len(_keys())
+    assert 'class="strip"' not in page, "what was not counted does not look like nothing"
+    assert " checked" not in page.partition('class="weeks"')[2].partition("</ul>")[0], "nor is it installed unseen"
+    counted = (await browser.get(f"/rules/packs/{PACK}?run=all")).text
+    assert counted.count('class="strip"') == counted.count(" data-tick checked>") == len(_keys())
 
 
 async def test_ticked_rules_are_installed_with_the_chosen_severity_and_marked(browser: Browser, api: Api) -> None:

@@ -43,6 +43,7 @@ from app.services.outbox import deliveries
 from app.services.preview.alert_series import AlertSeries, read_series
 from app.services.rules.groups import OTHER_VALUE
 from app.services.serializers import note_json
+from app.services.twilio import read_advice
 from app.services.twilio.error_codes import ErrorCode, describe
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
@@ -160,6 +161,7 @@ def _page(
         "logs": logs,
         "common": common,
         "rows": _common_rows(common) if common else [],
+        "waits_for": [(each, read_advice.advise(each.last_error)) for each in series.waits_for] if series else [],
         "plot": draw_alert(viewer, alert, series, sent) if series else None,
         "silencing": silencing,
         "note": note,

@@ -128,6 +128,8 @@ async function loadParts(parts) {
       const answer = await fetch(part.dataset.load, { headers: { "X-Fragment": part.dataset.fragment } });
       if (answer.status === 401) return location.reload();
       if (answer.ok) { part.innerHTML = await answer.text(); liven(part); }
+      // What was counted is chosen; nobody installs a rule unseen.
+      for (const box of all("[data-tick]", part.parentElement)) box.checked ||= part.querySelector(".strip");
     } catch { part.classList.add("stale"); }
     part.classList.remove("slow");
     part.removeAttribute("aria-busy");

@@ -1,0 +1,61 @@
+"""Which part of a preview's span could be judged, and what kept the rest from it, in words."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from app.api.console import texts
+from app.api.console.access import Viewer
+from app.services.preview.known import MAX_LAG
+
+SHORT = timedelta(hours=1)
+"""A shorter time at the beginning of a span that was not judged is not worth a word."""
+MAX_NAMED = 3
+
+
+class Judged(NamedTuple):
+    """The judged part of a span."""
+
+    words: str
+    """Which part was counted, such as `since Fri 10:00`; empty for the whole span."""
+    reasons: Sequence[str]
+    """Why the rest could not be judged, each as sentences."""
+
+
+WHOLE = Judged("", ())
+
+
+def judged_part(viewer: Viewer, found: Mapping[str, Any], since: datetime, until: datetime) -> Judged:
+    """Describe which part of a span a preview judged.
+
+    Args:    found: the JSON of the preview.
+    """
+
+    def moment(text: str) -> str:
+        return texts.moment(datetime.fromisoformat(text), viewer.zone, until)
+
+    first, last, known = found["judged_from"], found["judged_until"], found["known_since"]
+    late, stalled = _names(found["limited_since_by"]), _names(found["limited_until_by"])
+    because = f"logs of {late} are stored only since {moment(known)}" if late else "older logs are not stored"
+    if first is None:
+        if known is None:
+            return Judged("and nothing judged", ["Nothing can be judged yet: Twilio has not been read."])
+        if stalled and not late:
+            return Judged("and nothing judged", [f"Nothing of this time can be judged: {stalled} could not be read."])
+        return Judged("and nothing judged", [f"Nothing of this time can be judged: {because}. A backfill reads more."])
+    words, reasons = "", []
+    if datetime.fromisoformat(first) - since > SHORT:
+        words = f"since {moment(first)}"
+        reasons.append(f"Judged from {moment(first)} on: {because}. A backfill reads more.")
+    if stalled and until - datetime.fromisoformat(last) > MAX_LAG:
+        words = f"{words} until {moment(last)}".strip()
+        reasons.append(f"Judged until {moment(last)}: {stalled} could not be read since.")
+    return Judged(words, reasons)
+
+
+def _names(accounts: Sequence[Mapping[str, Any]]) -> str:
+    """Name some accounts."""
+    names = [str(each["friendly_name"] or each["account_sid"]) for each in accounts]
+    if len(names) > MAX_NAMED:
+        return f"{', '.join(names[:MAX_NAMED])} and {len(names) - MAX_NAMED} more accounts"
+    return " and ".join(names)
