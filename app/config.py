@@ -9,11 +9,9 @@ from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
 from typing import ClassVar, Literal
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import psycopg2
-from psycopg2.extensions import parse_dsn
 from pydantic import (
     Field,
     SecretStr,
@@ -30,13 +28,11 @@ from app.errors import ConfigError
 from app.utils import proxies
 from app.utils.addresses import LOOPBACK_HOSTS, Network
 from app.utils.proxies import Proxy
+from app.utils.setting_urls import DATABASE_FORM, ESCAPES, connection_parameters, split, web_address
 
 MIN_KEY_LENGTH = 16
 MAX_RETRIES = 50
 BROKERS = ("redis://", "rediss://")
-ESCAPES = "in a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
-SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-DATABASE_FORM = f"must look like postgresql://user:password@host:5432/name; {ESCAPES}"
 
 
 class _Source(PydanticBaseSettingsSource):
@@ -160,7 +156,7 @@ class Settings(BaseSettings):
     @field_validator("twilio_api_base_url", "twilio_monitor_base_url", "public_base_url")
     @classmethod
     def _check_base_url(cls, value: str) -> str:
-        parts = _web_address(value)
+        parts = web_address(value)
         if parts.query or parts.fragment:
             raise ValueError("must be an address such as https://monitor.example.com, without ? and #")
         return value.rstrip("/")
@@ -168,13 +164,13 @@ class Settings(BaseSettings):
     @field_validator("inbox_url")
     @classmethod
     def _check_inbox_url(cls, value: str) -> str:
-        _web_address(value)
+        web_address(value)
         return value
 
     @field_validator("heartbeat_url")
     @classmethod
     def _check_heartbeat_url(cls, value: SecretStr) -> SecretStr:
-        _web_address(value.get_secret_value())
+        web_address(value.get_secret_value())
         return value
 
     @field_validator("database_url")
@@ -182,13 +178,13 @@ class Settings(BaseSettings):
     def _check_database_url(cls, value: SecretStr) -> SecretStr:
         if not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError(DATABASE_FORM)
-        _connection_parameters(value.get_secret_value())
+        connection_parameters(value.get_secret_value())
         return value
 
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(BROKERS) or _split(value) is None:
+        if not value.get_secret_value().startswith(BROKERS) or split(value.get_secret_value()) is None:
             raise ValueError(f"must look like redis://:password@host:6379/0, or rediss:// for TLS; {ESCAPES}")
         return value
 
@@ -286,7 +282,7 @@ class Settings(BaseSettings):
             raise ConfigError(
                 "DATABASE_URL is not set: give the address of a PostgreSQL database, postgresql://user:password@host:5432/name"
             )
-        return _connection_parameters(self.database_url.get_secret_value())
+        return connection_parameters(self.database_url.get_secret_value())
 
     @property
     def broker_url(self) -> str:
@@ -360,54 +356,6 @@ def _named(name: str, check: Callable[[str], object], value: str) -> None:
         check(value)
     except ValueError as error:
         raise ValueError(f"{name} {error}") from None
-
-
-def _connection_parameters(url: str) -> dict[str, str]:
-    """Parse the URL of a database.
-
-    Raises: ValueError; the message says what is expected and contains no part of a possible password.
-    """
-    # A password without percent-encoding would be read as another part of the URL.
-    login, at, rest = url.partition("://")[2].partition("@")
-    if re.search("[][/?#]", login if at else "") or re.search("[@#]", rest if at else login):
-        raise ValueError(DATABASE_FORM)
-    try:
-        parameters: dict[str, str] = parse_dsn(url)
-    except psycopg2.ProgrammingError as error:
-        if unknown := re.search('invalid URI query parameter: "([a-z_]+)"', str(error)):
-            raise ValueError(f"has a parameter that PostgreSQL does not know: remove {unknown[1]}") from None
-        raise ValueError(DATABASE_FORM) from None
-    ports = [port for port in parameters.get("port", "").split(",") if port]
-    if not all(re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) <= 65_535 for port in ports):
-        raise ValueError(DATABASE_FORM)
-    if parameters.get("sslmode", "prefer") not in SSL_MODES:
-        raise ValueError(f"has an sslmode that PostgreSQL does not know: use one of {', '.join(SSL_MODES)}")
-    return parameters
-
-
-def _web_address(value: str) -> SplitResult:
-    """Parse an HTTP URL.
-
-    Raises: ValueError; the message says what is expected.
-    """
-    parts = _split(value)
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
-        raise ValueError("must be an address such as https://monitor.example.com")
-    return parts
-
-
-def _split(value: str | SecretStr) -> SplitResult | None:
-    """Split a URL; None if it cannot be parsed, including its port, or if its password splits it."""
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018  # reading it is the check
-    except ValueError:
-        return None
-    # Libraries disagree on where such a URL ends; their errors would contain the rest of the password.
-    rest = text.partition("://")[2].removeprefix(parts.netloc)
-    broken = parts.netloc.count("@") > 1 or ("@" not in parts.netloc and ":" in parts.netloc and "@" in rest)
-    return None if broken else parts
 
 
 ERROR_MESSAGES = {

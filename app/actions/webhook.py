@@ -19,7 +19,7 @@ from app.utils.json_types import JsonObject
 from app.utils.redact import HIDDEN, mask_secret, mask_url, plain_url
 
 if TYPE_CHECKING:
-    from app.utils.http import Lookup
+    from app.utils.resolver import Lookup
 
 OLD_SECRET_TTL = timedelta(hours=24)
 MAX_OLD_SECRETS = 2
@@ -142,7 +142,8 @@ class Webhook:
         """Open the client, with its connections."""
         # Imported late: the API sends only tests of actions, and the library takes 4 MB.
         from app.actions.webhook_sender import WebhookSender
-        from app.utils.http import GuardedClient, system_lookup
+        from app.utils.http import GuardedClient
+        from app.utils.resolver import system_lookup
 
         settings = self._settings()
         async with GuardedClient(

@@ -13,9 +13,10 @@ from app.actions.base import Envelope, Receipt, SendError
 from app.actions.http_status import is_transient
 from app.utils import retry_after
 from app.utils.clock import utc_now
-from app.utils.http import Answer, GuardedClient, RequestFailed
+from app.utils.http import GuardedClient, RequestFailed
 from app.utils.json_types import JsonObject
 from app.utils.redact import clean_text, hide_secrets
+from app.utils.response_head import Answer
 
 MAX_RESPONSE_LENGTH = 1024
 TEAMS_FAILED = re.compile(rb"\bfail(?:ed|ure)\b|\berror\b", re.IGNORECASE)

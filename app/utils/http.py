@@ -9,60 +9,34 @@ before the request as far as it resolves here, and the proxy must enforce the re
 """
 
 import asyncio
-import re
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
-from ipaddress import ip_address, ip_network
-from itertools import takewhile
+from ipaddress import ip_network
 from typing import Any, Literal, Self, cast
 
 import aiohttp
 import yarl
-from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
-from multidict import CIMultiDict, MultiMapping
 
-from app.utils.addresses import Network, check_url, may_reach
+from app.utils.addresses import Network, check_url
 from app.utils.proxies import DIRECT, Proxy
+from app.utils.resolver import ForbiddenTarget, GuardedResolver, Lookup, judge, system_lookup
+from app.utils.response_head import Answer, HeadFirst, joined
 from app.utils.tls import tls_context
 
-DNS_SECONDS = 3.0
 CONNECT_SECONDS = 5.0
 KEEP_ALIVE_SECONDS = 2.0
 """Shorter than servers wait, so that none closes a connection at the moment of its reuse."""
 MAX_BODY_BYTES = 4096
-MAX_HEAD_BYTES = 64 * 1024
-"""The part of a response head that is kept in case the library cannot parse it."""
-STATUS_LINE = re.compile(rb"HTTP/\d{1,3}(?:\.\d{1,3})?[ \t]+(\d{3})(?=\s|\Z)")
-"""The beginning of a status line of any version: the status decides even if the line has no end."""
-INTERIM = re.compile(rb"(?:HTTP/\d{1,3}(?:\.\d{1,3})?[ \t]+1\d\d(?=\s)[^\n]*\n(?:[^\r\n][^\n]*\n)*\r?\n\s*)+")
-"""Interim responses such as `103 Early Hints`."""
 NO_HTTP = "the connection broke, or the answer was no HTTP"
-MAX_LOOKUPS = 64
 EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
 Reason = Literal["blocked", "dns", "connect", "tls", "timeout", "protocol"]
-ResolvedAddresses = list[tuple[int, str]]
-"""Pairs of address family and address."""
-Lookup = Callable[[str, int], ResolvedAddresses]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A server's response. It counts from the status line on, even if the body stalls."""
-
-    status: int
-    headers: Mapping[str, str]
-    """Names in lower case; repeated values are joined with commas. Empty if they cannot be parsed."""
-    body: bytes
-    """The first 4 KiB, unchanged."""
 
 
 class RequestFailed(Exception):
@@ -73,131 +47,7 @@ class RequestFailed(Exception):
         self.reason = reason
 
 
-class ForbiddenTarget(OSError):
-    """The address is not allowed."""
-
-
-def system_lookup(host: str, port: int) -> ResolvedAddresses:
-    """Use the system's resolver; it may block for long."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [(int(family), str(address[0])) for family, _, _, _, address in found]
-
-
-class _Resolver(AbstractResolver):
-    """Resolves names in threads that nobody waits for, and checks every address."""
-
-    def __init__(self, allowed: Sequence[Network], lookup: Lookup) -> None:
-        self._allowed = allowed
-        self._lookup = lookup
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        try:
-            async with asyncio.timeout(DNS_SECONDS):
-                found = await _in_thread(lambda: self._lookup(host, port))
-        except TimeoutError:
-            raise OSError("the resolver does not answer") from None
-        usable = dict.fromkeys((kind, address) for kind, address in found if family in (socket.AF_UNSPEC, kind))
-        if not usable:
-            raise OSError("no address")
-        for _, address in usable:
-            judge(address, self._allowed)
-        return [
-            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
-            for kind, address in usable
-        ]
-
-    async def close(self) -> None:
-        """There is nothing to close."""
-
-
-def judge(address: str, allowed: Sequence[Network]) -> None:
-    """Reject an address that is not allowed.
-
-    Raises: ForbiddenTarget.
-    """
-    try:
-        permitted = may_reach(ip_address(address), allowed)
-    except ValueError:
-        permitted = False
-    if not permitted:
-        raise ForbiddenTarget("a private, local or metadata address")
-
-
-_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
-
-
-async def _in_thread(work: Callable[[], ResolvedAddresses]) -> ResolvedAddresses:
-    """Run a lookup in its own thread: a stuck one must block neither the event loop nor the process's exit."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[ResolvedAddresses] = loop.create_future()
-    if not _lookups.acquire(blocking=False):
-        raise OSError("the resolver does not answer")
-
-    def settle(result: ResolvedAddresses | None, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result or [])
-        else:
-            future.set_exception(error)
-
-    def run() -> None:
-        result, error = None, None
-        try:
-            result = work()
-        except (OSError, UnicodeError) as failure:
-            error = failure if isinstance(failure, OSError) else OSError("the name cannot be looked up")
-        finally:
-            _lookups.release()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=run, name="lookup", daemon=True).start()
-    return await future
-
-
-class _HeadFirst(ResponseHandler):
-    """Keeps the status of a response, even if the rest of its head or its body is invalid."""
-
-    _head = b""
-    """The beginning of the response to the latest request."""
-
-    def set_response_params(self, **params: Any) -> None:
-        """Prepare for the response to the next request."""
-        self._head = b""
-        super().set_response_params(**params)
-
-    def data_received(self, data: bytes) -> None:
-        """Handle received data: the head first, then the rest."""
-        self._head += data[: MAX_HEAD_BYTES - len(self._head)]
-        head, separator, rest = data.partition(b"\r\n\r\n")
-        super().data_received(head + separator)
-        if rest:
-            super().data_received(rest)
-
-    def is_http(self) -> bool:
-        """Return whether the response is HTTP: the library's parser also takes RTSP and ICE."""
-        return self._head.lstrip().startswith(b"HTTP/")
-
-    def answer(self) -> Answer | None:
-        """Return the response as far as its head can be parsed; None if there is no status line."""
-        head = self._head.lstrip()
-        if interim := INTERIM.match(head):
-            head = head[interim.end() :]
-        found = STATUS_LINE.match(head)
-        if found is None or found[1].startswith(b"1"):
-            return None
-        headers: CIMultiDict[str] = CIMultiDict()
-        for line in takewhile(bytes.strip, head.splitlines()[1:]):
-            name, separator, value = line.decode("latin-1").partition(":")
-            if separator:
-                headers.add(name, value.strip())
-        return Answer(int(found[1]), _plain(headers), b"")
-
-
-_protocol: ContextVar[list[_HeadFirst]] = ContextVar("_protocol")
+_protocol: ContextVar[list[HeadFirst]] = ContextVar("_protocol")
 """Where this task's request stores the connection of its response."""
 
 
@@ -206,17 +56,17 @@ class _Response(aiohttp.ClientResponse):
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         # A proxy's response to CONNECT is not the receiver's response.
-        if self.method != "CONNECT" and isinstance(connection.protocol, _HeadFirst):
+        if self.method != "CONNECT" and isinstance(connection.protocol, HeadFirst):
             _protocol.get().append(connection.protocol)
         return await super().start(connection)
 
 
 class _Connector(aiohttp.TCPConnector):
-    """The library's connector with connections that use `_HeadFirst`."""
+    """The library's connector with connections that use `HeadFirst`."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self._factory = cast("partial[ResponseHandler]", partial(_HeadFirst, loop=asyncio.get_running_loop()))
+        self._factory = cast("partial[ResponseHandler]", partial(HeadFirst, loop=asyncio.get_running_loop()))
 
 
 class GuardedClient:
@@ -233,7 +83,7 @@ class GuardedClient:
         self._deadline_seconds = deadline_seconds
         self._lookup = lookup
         self._proxy = proxy
-        self._resolver = _Resolver(allowed, lookup)
+        self._resolver = GuardedResolver(allowed, lookup)
 
     async def __aenter__(self) -> Self:
         self._session = self._open_session(self._allowed)
@@ -256,7 +106,7 @@ class GuardedClient:
             connector=_Connector(
                 limit=0,
                 ssl=tls_context(),
-                resolver=_Resolver(allowed, self._lookup),
+                resolver=GuardedResolver(allowed, self._lookup),
                 use_dns_cache=False,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
                 socket_factory=open_socket,
@@ -295,7 +145,7 @@ class GuardedClient:
         Raises: RequestFailed.
         """
         ends_at = asyncio.get_running_loop().time() + (self._deadline_seconds if seconds is None else seconds)
-        used: list[_HeadFirst] = []
+        used: list[HeadFirst] = []
         token = _protocol.set(used)
         try:
             async with asyncio.timeout_at(ends_at):
@@ -309,7 +159,7 @@ class GuardedClient:
         try:
             if not used[-1].is_http():
                 raise RequestFailed("protocol", NO_HTTP)
-            return Answer(response.status, _plain(response.headers), await _read_prefix(response, ends_at))
+            return Answer(response.status, joined(response.headers), await _read_prefix(response, ends_at))
         finally:
             response.close()
 
@@ -328,12 +178,6 @@ class GuardedClient:
             response.close()
             raise RequestFailed("connect", "the proxy asks for a user and password: see WEBHOOK_PROXY")
         return response
-
-
-def _plain(headers: MultiMapping[str]) -> dict[str, str]:
-    """Join repeated headers."""
-    names = dict.fromkeys(name.lower() for name in headers)
-    return {name: ", ".join(headers.getall(name)) for name in names}
 
 
 async def _read_prefix(response: aiohttp.ClientResponse, ends_at: float) -> bytes:

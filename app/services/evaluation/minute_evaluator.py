@@ -26,7 +26,8 @@ from app.services.evaluation.due_minutes import DueMinute, first_judged_minute
 from app.services.evaluation.minute_input import MinuteInput, read_input
 from app.services.evaluation.rule_set import RuleSet, lock_rules
 from app.services.evaluation.window_queries import GroupId
-from app.services.rules.conditions.base import NO_COUNTS, MinuteCondition, Numbers, Verdict
+from app.services.rules.conditions.base import MinuteCondition
+from app.services.rules.conditions.numbers import NO_COUNTS, Numbers, Verdict
 from app.services.rules.groups import group_values
 from app.services.rules.rule import Rule
 

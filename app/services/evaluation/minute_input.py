@@ -18,7 +18,7 @@ from app.services.evaluation.minute_counts import has_counts
 from app.services.evaluation.rule_set import RuleSet, account_starts
 from app.services.evaluation.window_queries import GroupId, WindowSeries
 from app.services.rules.conditions import sum as sum_condition
-from app.services.rules.conditions.base import Amounts, WindowCounts
+from app.services.rules.conditions.numbers import Amounts, WindowCounts
 from app.services.rules.groups import UNGROUPED_KEY
 from app.services.rules.rule import Rule
 

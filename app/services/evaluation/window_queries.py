@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.database import Unnest
 from app.services.evaluation.minute_counts import has_hour_counts, hour_end
-from app.services.rules.conditions.base import WindowCounts
+from app.services.rules.conditions.numbers import WindowCounts
 from app.services.rules.episodes import Point
 from app.services.rules.rule import Rule
 

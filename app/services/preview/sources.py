@@ -15,7 +15,8 @@ from app.services.evaluation.minute_input import MinuteInput
 from app.services.evaluation.window_queries import GroupId
 from app.services.preview.log_reader import LogBucket
 from app.services.preview.result import Windows
-from app.services.rules.conditions.base import Amounts, MinuteCondition, Numbers, WindowCounts
+from app.services.rules.conditions.base import MinuteCondition
+from app.services.rules.conditions.numbers import Amounts, Numbers, WindowCounts
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 

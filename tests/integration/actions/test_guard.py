@@ -16,10 +16,12 @@ from socket import AF_INET, AF_INET6
 import pytest
 import trustme
 
-from app.utils import http, tls
+from app.utils import http, resolver, tls
 from app.utils.addresses import Network
 from app.utils.clock import utc_now
-from app.utils.http import Answer, GuardedClient, Lookup, RequestFailed, ResolvedAddresses
+from app.utils.http import GuardedClient, RequestFailed
+from app.utils.resolver import Lookup, ResolvedAddresses
+from app.utils.response_head import Answer
 from tests.kits.receivers import Answer as Script
 from tests.kits.receivers import Receiver, Request, drip, http_receiver, raw_server, respond, say, silent
 from tests.kits.waiting import PATIENCE_SECONDS
@@ -47,7 +49,7 @@ async def post(
     url: str,
     *,
     allowed: Sequence[Network] = HERE,
-    lookup: Lookup = http.system_lookup,
+    lookup: Lookup = resolver.system_lookup,
     seconds: float = PATIENCE_SECONDS,
 ) -> Answer:
     async with GuardedClient(allowed, seconds, lookup) as client:
@@ -347,8 +349,8 @@ async def test_answers_are_read_raw_and_no_further_than_needed(receiver: Receive
 
 async def test_a_resolver_that_is_stuck_delays_nobody(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, answered = threading.Event(), threading.Event()
-    assert http.DNS_SECONDS <= 3
-    monkeypatch.setattr(http, "DNS_SECONDS", 1.0)
+    assert resolver.DNS_SECONDS <= 3
+    monkeypatch.setattr(resolver, "DNS_SECONDS", 1.0)
 
     def lookup(host: str, port: int) -> ResolvedAddresses:
         asked.set()

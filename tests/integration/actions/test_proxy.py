@@ -14,8 +14,9 @@ from app.errors import ConfigError, TwilioUnavailable
 from app.services import health
 from app.services.twilio import error_code_updates, transport
 from app.services.twilio.transport import PooledHttp
-from app.utils.http import Answer, GuardedClient, RequestFailed
+from app.utils.http import GuardedClient, RequestFailed
 from app.utils.proxies import Proxy, parse_exceptions
+from app.utils.response_head import Answer
 from tests.conftest import forget
 from tests.fakes import FrozenClock
 from tests.integration.actions.test_guard import HERE, authority, names, server_context

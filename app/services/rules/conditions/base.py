@@ -6,15 +6,15 @@ from numbers, which live evaluation and previews read from different sources.
 
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import ConfigDict
 
-from app.enums import ResolveReason
 from app.errors import FieldError
+from app.services.rules.conditions.numbers import Amounts, Numbers, OpenAlert, Verdict
 from app.services.rules.episodes import Point, WindowSaturation
 from app.services.rules.fields import StrictModel, refuse
 from app.services.rules.schedule import contains
@@ -27,12 +27,6 @@ NO_AMOUNT = Decimal(0)
 UNKNOWN_UNIT = ""
 """For values without a unit, prices without a currency, and counts from before units were stored."""
 
-MinuteAmounts = Sequence[tuple[datetime, Decimal]]
-"""(minute, amount), oldest first. A minute is identified by its end."""
-Amounts = Mapping[str, MinuteAmounts]
-"""Amounts by unit. Those with an unknown unit count towards every other unit."""
-Span = tuple[datetime, datetime]
-
 
 @dataclass(frozen=True)
 class RulePart:
@@ -42,19 +36,6 @@ class RulePart:
     schedule: Mapping[str, Any] | None
     all_statuses: Callable[[Callable[[str, str], bool]], bool]
     """Return whether a predicate is true of every (log type, status) in the pattern; False if it lists none."""
-
-
-class OpenAlert(Protocol):
-    """What a condition needs to know of a group's open alert."""
-
-    @property
-    def started_at(self) -> datetime: ...
-    @property
-    def baseline(self) -> float | None: ...
-    @property
-    def insufficient_since(self) -> datetime | None: ...
-    @property
-    def price_unit(self) -> str | None: ...
 
 
 class VersionCounts(NamedTuple):
@@ -230,63 +211,6 @@ class MatchCondition(Condition):
 
     def summarize(self, alert: AlertFacts) -> str:
         return join(count_of(alert.log_type, alert.occurrences), alert.subject, alert.group_phrase)
-
-
-class WindowCounts(NamedTuple):
-    """The logs of a window."""
-
-    total: int
-    matched: int
-
-
-NO_COUNTS = WindowCounts(0, 0)
-
-
-def _no_window(index: int) -> WindowCounts:
-    return NO_COUNTS
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """The numbers by which one group is judged at one minute, from any source."""
-
-    at: datetime
-    first: datetime
-    """The first minute at which the rule is judged."""
-    window: Callable[[int], WindowCounts] = _no_window
-    """Returns the window at an index: 0 is the latest, 1 the one before."""
-    known_from: datetime | None = None
-    """From here on the rule's streams are completely read."""
-    amounts: Amounts = field(default_factory=dict)
-    """Of the last day plus one window."""
-    alerted_spans: Sequence[Span] = ()
-    """(from, to) of earlier alerts: windows that overlap them have alerted already."""
-    stuck: int = 0
-    """The number of stuck logs."""
-    alert: OpenAlert | None = None
-    goes_on: bool = False
-    """The condition held at the previous minute."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The result of a condition over time for one group at one minute."""
-
-    holds: bool | None
-    """True: it holds; False: an open alert is over; None: neither is known."""
-    value: float | None
-    reason: ResolveReason = ResolveReason.CLEARED
-    """Why an open alert is over."""
-    baseline: float | None = None
-    """For `spike`: what the window is compared with."""
-    insufficient_since: datetime | None = None
-    """For `ratio`: since when there are too few logs to judge."""
-    window_ended_at: datetime | None = None
-    """For `sum`: the end of the window that reached the limit."""
-    is_past: bool = False
-    """For `sum`: that window is past and the latest is below the limit. It fires, but keeps no alert open."""
-    unit: str | None = None
-    """For `sum`: the currency of `value`, if there are several."""
 
 
 class MinuteCondition(Condition):

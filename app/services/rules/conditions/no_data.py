@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from app.errors import FieldError
-from app.services.rules.conditions.base import MinuteCondition, Numbers, RulePart, Verdict, shown, within
+from app.services.rules.conditions.base import MinuteCondition, RulePart, shown, within
+from app.services.rules.conditions.numbers import Numbers, Verdict
 from app.services.rules.fields import Count, Window
 from app.services.rules.schedule import contains_whole, longest_stretch
 from app.services.rules.words import NOUNS, AlertFacts, Phrase, RuleFacts, count_of, join, noun

@@ -8,16 +8,8 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from app.enums import ResolveReason
 from app.errors import FieldError
-from app.services.rules.conditions.base import (
-    MinuteCondition,
-    Numbers,
-    OpenAlert,
-    RulePart,
-    Verdict,
-    VersionCounts,
-    check_resolve_limit,
-    shown,
-)
+from app.services.rules.conditions.base import MinuteCondition, RulePart, VersionCounts, check_resolve_limit, shown
+from app.services.rules.conditions.numbers import Numbers, OpenAlert, Verdict
 from app.services.rules.fields import MAX_WINDOW_MINUTES, Count, Window
 from app.services.rules.types import LogVersion
 from app.services.rules.words import AlertFacts, Phrase, RuleFacts, count_of, join

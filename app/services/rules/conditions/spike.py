@@ -9,7 +9,8 @@ from pydantic import Field
 
 from app.enums import ResolveReason
 from app.errors import FieldError
-from app.services.rules.conditions.base import MinuteCondition, Numbers, OpenAlert, RulePart, Verdict, shown
+from app.services.rules.conditions.base import MinuteCondition, RulePart, shown
+from app.services.rules.conditions.numbers import Numbers, OpenAlert, Verdict
 from app.services.rules.fields import Count, Window
 from app.services.rules.words import AlertFacts, Phrase, RuleFacts, join
 from app.utils import quantities

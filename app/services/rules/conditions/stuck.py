@@ -6,7 +6,8 @@ from typing import Literal
 
 from app.enums import LogType
 from app.errors import FieldError
-from app.services.rules.conditions.base import MinuteCondition, Numbers, RulePart, Verdict
+from app.services.rules.conditions.base import MinuteCondition, RulePart
+from app.services.rules.conditions.numbers import Numbers, Verdict
 from app.services.rules.fields import Count, Window
 from app.services.rules.words import AlertFacts, Phrase, RuleFacts, count_of, join
 from app.services.twilio.statuses import is_final

@@ -8,18 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from app.errors import FieldError
-from app.services.rules.conditions.base import (
-    UNKNOWN_UNIT,
-    Amounts,
-    MinuteAmounts,
-    MinuteCondition,
-    Numbers,
-    RulePart,
-    Span,
-    Verdict,
-    VersionCounts,
-    within,
-)
+from app.services.rules.conditions.base import UNKNOWN_UNIT, MinuteCondition, RulePart, VersionCounts, within
+from app.services.rules.conditions.numbers import Amounts, MinuteAmounts, Numbers, Span, Verdict
 from app.services.rules.fields import Window
 from app.services.rules.types import LogVersion
 from app.services.rules.words import AlertFacts, Phrase, RuleFacts, count_of, join

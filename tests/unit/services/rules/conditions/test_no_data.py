@@ -1,7 +1,7 @@
 """`no_data`: fewer matches than there should be."""
 
-from app.services.rules.conditions.base import Numbers, Verdict, WindowCounts
 from app.services.rules.conditions.no_data import NoData
+from app.services.rules.conditions.numbers import Numbers, Verdict, WindowCounts
 from tests.fakes import START
 
 NO_DATA = NoData(type="no_data", window_minutes=30, min_count=2)

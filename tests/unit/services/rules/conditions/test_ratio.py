@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from app.enums import ResolveReason
-from app.services.rules.conditions.base import Numbers, Verdict, WindowCounts
+from app.services.rules.conditions.numbers import Numbers, Verdict, WindowCounts
 from app.services.rules.conditions.ratio import Ratio
 from tests.factories import RememberedAlert
 from tests.fakes import START

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from app.enums import ResolveReason
-from app.services.rules.conditions.base import Numbers, Verdict, WindowCounts
+from app.services.rules.conditions.numbers import Numbers, Verdict, WindowCounts
 from app.services.rules.conditions.spike import Spike
 from tests.factories import RememberedAlert
 from tests.fakes import START

@@ -1,6 +1,6 @@
 """`stuck`: so many logs that should be final."""
 
-from app.services.rules.conditions.base import Numbers, Verdict
+from app.services.rules.conditions.numbers import Numbers, Verdict
 from app.services.rules.conditions.stuck import Stuck
 from tests.fakes import START
 
