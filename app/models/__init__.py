@@ -15,8 +15,8 @@ from app.models.alert import Alert, AlertNote, Silence
 from app.models.api_key import ApiKey, SignOut
 from app.models.audit import AuditEntry, IdempotentAnswer
 from app.models.base import Base
-from app.models.console import HiddenPart, SignInToken
-from app.models.counter import Counter, Heartbeat
+from app.models.console import ConsoleSession, HiddenPart, SignInToken
+from app.models.counter import Counter, Heartbeat, Lag
 from app.models.delivery import Attempt, Delivery
 from app.models.log import CHANGE_IDS, LOG_IDS, Log, LogChange
 from app.models.managed import ManagedEntry
@@ -36,6 +36,7 @@ __all__ = [
     "AuditEntry",
     "Backfill",
     "Base",
+    "ConsoleSession",
     "Counter",
     "CoverageGap",
     "DelayTally",
@@ -44,6 +45,7 @@ __all__ = [
     "HiddenPart",
     "HourCount",
     "IdempotentAnswer",
+    "Lag",
     "Log",
     "LogChange",
     "LogTally",

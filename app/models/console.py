@@ -26,3 +26,18 @@ class HiddenPart(Base):
     key_id: Mapped[str] = mapped_column(primary_key=True)
     """Id of the API key; `bootstrap` for `API_KEY`."""
     part: Mapped[str] = mapped_column(primary_key=True)
+
+
+class ConsoleSession(Base):
+    """A session of the console, as it was last seen. The cookie decides whether it is valid, not this row."""
+
+    __tablename__ = "console_sessions"
+
+    nonce: Mapped[str] = mapped_column(primary_key=True)
+    key_id: Mapped[str]
+    """Id of the API key; `bootstrap` for `API_KEY`."""
+    name: Mapped[str]
+    """The person's name."""
+    seen_at: Mapped[Timestamp]
+    """To some minutes: when its cookie was last signed."""
+    expires_at: Mapped[Timestamp]

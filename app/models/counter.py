@@ -26,3 +26,17 @@ class Heartbeat(Base):
     name: Mapped[str] = mapped_column(primary_key=True)
     """`worker` or `beat`."""
     seen_at: Mapped[Timestamp]
+
+
+class Lag(Base):
+    """How far each stage was behind at one minute, in seconds."""
+
+    __tablename__ = "lags"
+
+    at: Mapped[Timestamp] = mapped_column(primary_key=True)
+    reading: Mapped[float] = mapped_column(Double)
+    """Since the moment up to which the stream that is furthest behind is known whole."""
+    evaluation: Mapped[float] = mapped_column(Double)
+    """The age of the oldest change that is not evaluated."""
+    delivery: Mapped[float] = mapped_column(Double)
+    """Since the oldest delivery that waits only for a worker was due."""

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.enums import Scope
 from app.errors import Conflict, NotFound
 from app.models import ApiKey, SignOut
+from app.services import console_sessions
 from app.services.paging import Page, Position, read_page
 
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -116,12 +117,13 @@ def find_named(session: Session, name: str) -> ApiKey:
 
 
 def revoke(session: Session, key_id: UUID, now: datetime) -> ApiKey:
-    """Revoke a key. The next request with it is rejected.
+    """Revoke a key and end its sessions. The next request with it is rejected.
 
     Raises: NotFound.
     """
     key = get(session, key_id, lock=True)
     key.revoked_at = now
+    console_sessions.end_all(session, str(key.id))
     session.flush()
     return key
 

@@ -13,7 +13,7 @@ from app import wake
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Heartbeat
-from app.services import health, retention
+from app.services import health, lags, retention
 from app.services.alerts.withholding import withheld
 from app.services.evaluation import pipeline
 from app.services.ingest import accounts, callbacks, polling, streams, subaccounts
@@ -134,8 +134,10 @@ def tally_hours() -> None:
 
 @shared_task(name="heartbeat", **SHORT)
 def heartbeat() -> None:
-    """Send the heartbeat if everything is read and nothing is overdue."""
+    """Send the heartbeat if everything is read and nothing is overdue, and record how far each stage lags."""
     health.send_heartbeat(get_settings(), utc_now())
+    with session_scope() as session:
+        lags.record(session, utc_now())
 
 
 @shared_task(name="note_beat", **SHORT)

@@ -20,7 +20,7 @@ from app.api.security import Principal
 from app.config import Settings
 from app.database import session_scope
 from app.enums import Scope
-from app.services import keys
+from app.services import console_sessions, keys
 from app.utils.clock import utc_now
 from app.utils.zones import is_zone
 
@@ -71,7 +71,9 @@ def is_https(settings: Settings) -> bool:
 
 
 def set_session(response: Response, settings: Settings, session: Session) -> None:
-    """Set the session's cookie."""
+    """Set the session's cookie, and note that the session was seen."""
+    with session_scope() as database:
+        console_sessions.note(database, session.nonce, session.key_id, session.name, session.lifetime, utc_now())
     response.set_cookie(
         cookie_name(settings),
         sessions.sign(settings.secret_keys, session),

@@ -33,14 +33,16 @@ def unseen_changes(session: Session, consumer: Consumer) -> ColumnElement[bool]:
     return or_(false(), *later)
 
 
-def evaluation_behind_since(session: Session, now: datetime) -> datetime | None:
-    """Return since when the oldest unevaluated change has waited if that is too long, else None."""
+def evaluation_behind_since(
+    session: Session, now: datetime, after: timedelta = EVALUATION_BEHIND_AFTER
+) -> datetime | None:
+    """Return since when the oldest unevaluated change has waited if that is longer than `after`, else None."""
     since: datetime | None = session.scalar(
         text(
             "SELECT min(oldest.seen_at) FROM stream_evaluations AS done CROSS JOIN LATERAL"
             " (SELECT seen_at FROM log_changes WHERE stream_id = done.stream_id AND id > done.change_id"
             "  ORDER BY id LIMIT 1) AS oldest WHERE oldest.seen_at < :oldest"
         ),
-        {"oldest": now - EVALUATION_BEHIND_AFTER},
+        {"oldest": now - after},
     )
     return since

@@ -9,7 +9,10 @@ from urllib.parse import quote
 import pytest
 
 from app.api.console.routing import PageRoute
+from app.database import session_scope
 from app.enums import Scope
+from app.services import console_sessions
+from app.utils.clock import utc_now
 from tests.conftest import API_KEY, forget
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
@@ -203,6 +206,11 @@ async def test_a_session_in_use_is_signed_again(browser: Browser) -> None:
     answer = await browser.get("/alerts")
     assert answer.status_code == 200
     assert "giftpulse=" in answer.headers["set-cookie"]
+    with session_scope() as session:
+        (seen,) = console_sessions.open_sessions(session, ["bootstrap"], utc_now())["bootstrap"]
+        assert (seen.name, seen.expires_at - seen.seen_at) == ("Maria", sessions.REMEMBERED)
+        console_sessions.delete_expired(session, seen.expires_at)
+        assert not console_sessions.open_sessions(session, ["bootstrap"], utc_now())
 
 
 async def test_an_address_without_a_page_gets_a_page_for_people_and_json_for_programs(browser: Browser) -> None:
@@ -265,3 +273,21 @@ async def test_a_sign_in_sends_no_form_to_an_address_that_is_not_ours(browser: B
 async def test_a_form_of_another_site_is_not_kept(browser: Browser) -> None:
     answer = await browser.post("/rules", data={"name": "x"}, headers={"Sec-Fetch-Site": "cross-site"})
     assert leads_to(answer) == "/sign-in"
+
+
+async def test_revoking_a_key_says_who_is_signed_out(browser: Browser, api: Api) -> None:
+    key = await api.key(Scope.READ)
+    for name in ("Jonas", "Ana <b>", "Jonas"):
+        async with Browser(browser.app) as other:
+            await other.sign_in(key, name=name)
+    async with Browser(browser.app) as gone:
+        await gone.sign_in(key, name="Gone")
+        await gone.submit("/sign-out")
+    await browser.sign_in()
+    page = (await browser.get("/keys")).text
+    assert page.count("<bdi>Jonas</bdi> (seen ") == 4, "in the row and in the question"
+    assert "Ana &lt;b&gt;" in page
+    assert "Gone" not in page
+    (made,) = (await api.get("/api/keys")).json()["items"]
+    await browser.submit(f"/keys/{made['id']}/revoke")
+    assert "Signed out: Jonas, Ana &lt;b&gt;." in (await browser.get("/keys")).text

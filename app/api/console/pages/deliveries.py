@@ -137,9 +137,9 @@ def show_mail(delivery_id: DeliveryId) -> Response:
     """Show a mail as its receiver sees it, for a frame of a page."""
     with session_scope() as session:
         delivery = deliveries.get(session, delivery_id)
-        if delivery.action_type != ActionType.EMAIL:
-            raise NotFound(f"delivery {delivery_id} is no mail")
         content = delivery.content
+        if delivery.action_type != ActionType.EMAIL or "text" not in content:
+            raise NotFound(f"delivery {delivery_id} is no mail")
     media_type, part = ("text/html", "html") if "html" in content else ("text/plain", "text")
     return Response(content[part], headers=MAIL_HEADERS, media_type=media_type)
 

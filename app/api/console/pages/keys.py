@@ -16,7 +16,7 @@ from app.api.schemas.keys import KeyBody, KeyFilters
 from app.database import session_scope
 from app.enums import Scope
 from app.errors import InvalidInput
-from app.services import keys
+from app.services import console_sessions, keys
 from app.services.serializers import key_json
 from app.utils.clock import utc_now
 
@@ -37,10 +37,12 @@ def _page(
     query = KeyFilters(cursor=request.query_params.get("cursor"), limit=PAGE_SIZE)
     with session_scope() as session:
         page = keys.list_keys(session, read_position("keys", query, keys.SORT_KEY), PAGE_SIZE)
+        sessions = console_sessions.open_sessions(session, [str(key.id) for key in page.items], utc_now())
         session.expunge_all()
     context = {
         "section": "keys",
         "keys": page.items,
+        "sessions": sessions,
         "made": made,
         "typed": typed or {},
         "errors": errors or {},
@@ -77,6 +79,9 @@ def revoke_key(request: Request, viewer: Admin, key_id: KeyId) -> Response:
     """Revoke a key. Sessions that were made from it end."""
     with session_scope() as session:
         shown = key_json(keys.get(session, key_id, lock=True))
+        ended = console_sessions.open_sessions(session, [str(key_id)], utc_now())[str(key_id)]
+        people = ", ".join(dict.fromkeys(each.name for each in ended))
         keys.revoke(session, key_id, utc_now())
         AuditedChange(session, viewer.principal, f"key:{key_id}", shown).record("key.revoke", None)
-    return redirect(request, "/keys", Flash(f"{shown['name']} is revoked. Its sessions have ended."))
+    text = f"Signed out: {people}." if people else "Nobody was signed in with it."
+    return redirect(request, "/keys", Flash(f"{shown['name']} is revoked. {text}"))

@@ -9,6 +9,7 @@ from limits import RateLimitItemPerMinute
 from pydantic import SecretStr
 
 from app import __version__
+from app.api.console import lag_plots
 from app.api.console.access import (
     ANY_SCOPE,
     THEME_COOKIE,
@@ -45,10 +46,23 @@ CHECKS = {
 
 @router.get("/health")
 def show_health(request: Request, viewer: SignedIn) -> Response:
-    """Show every check, in words."""
+    """Show every check, in words, and how far each stage lags and lagged."""
     health: Health = request.app.state.health.check()
     checks = [(CHECKS.get(name, name), check) for name, check in health.checks.items()]
-    return render(request, viewer, "health.html", {"section": "health", "health": health, "checks": checks})
+    now, settings = utc_now(), settings_of(request)
+    span = request.query_params.get("span", "")
+    span = span if span in lag_plots.SPANS else lag_plots.DEFAULT_SPAN
+    with session_scope() as session:
+        shown = lag_plots.draw(session, viewer, settings, span, now)
+    context = {
+        "section": "health",
+        "health": health,
+        "checks": checks,
+        "stages": shown,
+        "span": span,
+        "spans": list(lag_plots.SPANS),
+    }
+    return render(request, viewer, "health.html", context)
 
 
 @router.get("/settings")

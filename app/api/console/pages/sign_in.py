@@ -22,7 +22,7 @@ from app.api.deps import settings_of
 from app.api.problems import Refused
 from app.api.security import principal_for
 from app.database import session_scope
-from app.services import keys
+from app.services import console_sessions, keys
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -68,6 +68,7 @@ def sign_out(request: Request, viewer: AnyScope) -> Response:
     """End the session, also for copies of its cookie."""
     with session_scope() as session:
         keys.sign_out(session, viewer.session.nonce, utc_now())
+        console_sessions.forget(session, viewer.session.nonce)
     answer = redirect(request, "/sign-in")
     clear_session(answer, settings_of(request))
     return answer
