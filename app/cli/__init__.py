@@ -72,7 +72,7 @@ def _prepare(
     if "--help" not in sys.argv:
         _joined.update(environment.join_local(folder or environment.LOCAL_FOLDER, Settings.env_file))
         settings = get_settings()
-        # A command prints what it did; the log's lines about the same would stand beside it.
+        # A command prints what it did; log lines about the same would only repeat it.
         level = "WARNING" if settings.log_level == "INFO" else settings.log_level
         configure_logging(level, settings.log_format)
 

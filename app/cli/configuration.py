@@ -1,4 +1,4 @@
-"""`export`, `import`, `packs`, `twilio` and `error-codes`: what is configured, here and at Twilio."""
+"""`export`, `import`, `packs`, `twilio` and `error-codes`: the configuration, here and at Twilio."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`keys`, `rotate-secrets`, `erase` and `move-database`: who may enter, and where the data are."""
+"""`keys`, `rotate-secrets`, `erase` and `move-database`: access and data."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`setup`, `check` and `doctor`: whether everything works, and what is missing."""
+"""`setup`, `check` and `doctor`: the first steps, and diagnosis."""
 
 import sys
 from collections.abc import Callable

@@ -42,7 +42,7 @@ class UnwatchedCode:
     count: int
     last_at: datetime
     pack: str | None
-    """The name of a rule pack that would match it; None where there is none."""
+    """The name of a rule pack that would match it; None if there is none."""
 
 
 def find_unwatched(session: Session, since: datetime, until: datetime) -> list[UnwatchedCode]:
@@ -50,7 +50,7 @@ def find_unwatched(session: Session, since: datetime, until: datetime) -> list[U
 
     A code is watched if a rule matches any log that has it.
 
-    Raises: InvalidInput where the span is empty or holds too many different logs.
+    Raises: InvalidInput if the span is empty or holds too many different logs.
     """
     check_span(since, until, MAX_SPAN)
     rules = [rule for rule in read_rule_set(session).rules.values() if _is_about_codes(rule)]

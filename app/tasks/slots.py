@@ -66,7 +66,7 @@ def prepare(processes: int = PROCESSES) -> None:
 
 @contextmanager
 def slot(kind: str) -> Iterator[bool]:
-    """Take a slot of this kind; yields False if all are taken.
+    """Acquire a slot of this kind; yields False if all are in use.
 
     A slot is a byte of an unlinked file. Its lock belongs to the process, and the system releases it when the process
     ends.

@@ -1,4 +1,4 @@
-"""The only client for requests to user-chosen URLs. The guard sits where the socket opens.
+"""The only client for requests to user-chosen URLs. The guard checks the address when the socket opens.
 
 A name is resolved once, every address is checked, and the socket opens to one of them. So redirects, changing DNS
 answers and odd spellings are all covered. Proxies and `.netrc` of the environment are ignored. Connections are reused

@@ -19,7 +19,7 @@ def money(value: float) -> str:
 
 
 def first_of(values: Sequence[object], most: int = 5) -> str:
-    """List at most so many values, and the number of further ones: `GB, DE, FR and 3 more`."""
+    """List a limited number of values, and the number of further ones: `GB, DE, FR and 3 more`."""
     more = len(values) - most
     return ", ".join(map(str, values[:most])) + (f" and {number(more)} more" if more > 0 else "")
 

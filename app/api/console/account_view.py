@@ -43,7 +43,7 @@ class StreamView:
     error: str | None
     failures: int
     advice: str
-    """What to do about its error; empty where nothing is known."""
+    """What to do about its error; empty if that is unknown."""
     backfills: Sequence[BackfillView]
     gaps: Sequence[GapView]
 

@@ -8,7 +8,7 @@ from app.api.schemas.common import read_time_or_age
 
 
 def read_time_of(request: Request, name: str) -> datetime | None:
-    """Read a time or an age of the address; None if it is not given.
+    """Read a time or an age from the address; None if it is missing.
 
     Raises: ValueError.
     """

@@ -53,7 +53,7 @@ def _sort_declarations(block: re.Match[str]) -> str:
 
 
 def _shorten_names(text: str) -> str:
-    """Give custom properties short names; nothing outside the style sheet knows them."""
+    """Shorten the names of custom properties, which only the style sheet uses."""
     names = sorted(set(re.findall(r"--[a-z][\w-]*", text)))
     short = {name: f"--{number:x}" for number, name in enumerate(names)}
     return re.sub(r"--[a-z][\w-]*", lambda name: short[name[0]], text)

@@ -8,7 +8,7 @@ from app.services.twilio import read_advice
 
 
 class NextStep(NamedTuple):
-    """What to do, and the page where it is done."""
+    """What to do, and the page for it."""
 
     text: str
     href: str

@@ -1,4 +1,4 @@
-"""Chips of filters by ids say what these stand for."""
+"""Replaces ids in the chips of filters with names."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +13,7 @@ MAX_NAME_LENGTH = 60
 
 
 def name_chips(session: Session, filters: Filters[Any], labels: Mapping[str, str], settings: Settings) -> list[Chip]:
-    """Return the chips with names in place of ids; what has no name keeps its id."""
+    """Return the chips with names instead of ids; without a name, the id stays."""
     ids = {
         chip.name: filters.given[chip.name].split(",")
         for chip in filters.chips

@@ -1,4 +1,4 @@
-"""Where messages fail: by country or by sender, beside what is usual there."""
+"""Where messages fail, by country or by sender, compared with the usual."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -32,11 +32,11 @@ class Place:
 
     label: str
     href: str
-    """Address of its logs; empty where no filter finds them."""
+    """The address of its logs; empty if no filter finds them."""
     total: int
     failed: int
     usual: float | None
-    """The share that failed in the week before; None where that was not read whole or too few were sent."""
+    """The share that failed in the week before; None if that was not completely read or too few were sent."""
 
     @property
     def share(self) -> float:
@@ -71,7 +71,7 @@ def read_places(name: str, by: str) -> Sequence[Place]:
 
 
 def _usual(session: Session, snapshot: stats.Snapshot, until: datetime, field: str) -> Mapping[str | None, float]:
-    """Return the share that failed in the week before a time; empty if that was not read whole."""
+    """Return the share that failed in the week before a time; empty if that was not completely read."""
     since = until - WEEK
     if any(each.item.log_type == LogType.MESSAGE for each in coverage.unread(session, since, until)):
         return {}

@@ -1,4 +1,4 @@
-"""The card of the first steps: what is done, what is missing, and the next step."""
+"""The card of the first steps: those that are done, those that are missing, and the next one."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Keeps what was typed in a form whose session ended before it was sent: in the page, never in a cookie."""
+"""Keeps a form whose session ended before it was sent: in the page, never in a cookie."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from app.api.console.access import Form, Viewer, safe_next
 from app.api.console.rendering import render
 
 PATH, PREFIX = "kept_path", "kept."
-"""Fields of the sign-in form: where the kept form goes, and how its fields are called."""
+"""Fields of the sign-in form: the target of the kept form, and the prefix of its fields."""
 SECRET_FIELDS = {"key", "auth_token", "api_key_secret", "next_auth_token", "signing_keys", "secret", "code"}
 """What is never written into a page again."""
 
@@ -17,7 +17,7 @@ Fields = Sequence[tuple[str, str]]
 
 
 def fields_of(form: Form) -> Fields:
-    """Return what was typed, without secrets and the token of the session that ended."""
+    """Return the fields of the form without secrets and the old CSRF token."""
     return [(name, value) for name, value in form.fields if name != "csrf" and name not in SECRET_FIELDS]
 
 
@@ -35,7 +35,7 @@ def takes_forms(request: Request, path: str) -> bool:
 
 
 def ask_again(request: Request, viewer: Viewer, path: str, fields: Fields, status: int = 200) -> Response:
-    """Show what was typed, with a button that sends it as the person who is signed in now."""
+    """Show the kept form with a button that sends it in the new session."""
     page = path.rpartition("/")[0] or "/"
     shown = [(name.rpartition(".")[2].replace("_", " "), value) for name, value in fields if value]
     context = {"kept_path": path, "kept": fields, "shown": shown, "page": page, "live_from": "/more"}

@@ -20,7 +20,7 @@ from app.utils.clock import rfc3339
 DEFAULT_SPAN = timedelta(hours=24)
 MAX_SPAN = timedelta(days=180)
 MINUTE = timedelta(minutes=1)
-"""A longer time is plotted from so long before its end."""
+"""Of a longer span, only this much before its end is plotted."""
 FINE_SPAN, HOURLY_SPAN = timedelta(hours=3), timedelta(days=8)
 """Up to these, buckets are minutes or hours, beyond days: never more than 192."""
 FAILED = ("failed", "undelivered")

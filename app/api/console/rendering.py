@@ -125,7 +125,7 @@ class PlotTables:
 
     @staticmethod
     def are_shown() -> bool:
-        """Check whether the page has them: its address asks for them, or no address leads to it."""
+        """Return whether the page shows them: its address asks for them, or it was not reached by a link."""
         return _view.get().has_tables
 
     @staticmethod

@@ -54,7 +54,7 @@ def shifted(since: datetime, until: datetime, steps: int) -> str:
 
 
 def latest_end(now: datetime) -> datetime:
-    """Return the minute up to which all is read, so that the report is whole; now where that is long ago."""
+    """Return the minute up to which all is read, so that the report is complete; now, if that is long ago."""
     with session_scope() as session:
         read = coverage.read_until(session)
     until = now if read is None or read < now - MAX_BEHIND else min(read, now)

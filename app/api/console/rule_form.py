@@ -135,7 +135,7 @@ class RuleForm:
     fields: Mapping[str, Sequence[str]]
 
     def get(self, name: str) -> str:
-        """Return the value of a field; empty where it has none."""
+        """Return the value of a field; empty if it has none."""
         return next(iter(self.fields.get(name, ())), "")
 
     def has(self, name: str, value: str) -> bool:
@@ -153,7 +153,7 @@ class RuleForm:
 
 
 def from_post(form: Form) -> RuleForm:
-    """Read what was posted. Spaces are kept: in a pattern they count.
+    """Read the posted fields. Spaces are kept: in a pattern they matter.
 
     A button sets a field to its own value by the name `set:` and the field's.
     """
@@ -175,7 +175,7 @@ def filled_in(form: RuleForm, query: Iterable[tuple[str, str]]) -> RuleForm:
 
 
 def from_body(body: Mapping[str, Any]) -> RuleForm:
-    """Show a body, or parts of one, in the form; what it does not hold is as in an empty form."""
+    """Write a body, or a part of one, into the form; missing fields are as in an empty form."""
     fields = {name: [value] for name, value in START_VALUES.items()}
     for name in ("name", "description", "severity", "log_type", "pattern_type", "pattern_value", *MINUTES):
         if name in body:
@@ -209,7 +209,7 @@ def _text(value: object) -> str:
 
 
 def to_body(form: RuleForm) -> dict[str, Any]:
-    """Give the form as the body that the services read. What cannot be read stays text: they say what is wrong."""
+    """Turn the form into a body for the services. Unreadable values stay text: validation reports them."""
     pattern_type = form.get("pattern_type")
     filters = {name: found for name in FILTER_FIELDS if (found := _items(form.fields.get(f"filters.{name}", ())))}
     return {
@@ -249,7 +249,7 @@ def _condition(form: RuleForm) -> dict[str, Any]:
 
 
 def _schedule(form: RuleForm) -> dict[str, Any] | None:
-    """Give the schedule; None where neither hour is filled in."""
+    """Return the schedule; None if neither hour is filled in."""
     found: dict[str, Any] = {name: form.get(f"schedule.{name}").strip() for name in SCHEDULE_FIELDS}
     if not found["start"] and not found["end"]:
         return None
@@ -269,7 +269,7 @@ def _number(text: str, kind: str) -> int | float | str | None:
 
 
 def errors_of(form: RuleForm, errors: Sequence[FieldError]) -> list[FormError]:
-    """Give the errors of a body at the fields of the form, in the order of the form."""
+    """Return the errors of a body by the fields of the form, in the order of the form."""
     found = [FormError(field_of(form, error.field), _sentence(error)) for error in errors]
     order = [*LABELS]
     return sorted(
@@ -294,7 +294,7 @@ class Pointer(NamedTuple):
 
 
 def pointer(pattern: str, error: str) -> Pointer | None:
-    """Find the place in the pattern that an error names; None where it names none."""
+    """Find the position in the pattern that an error names; None if it names none."""
     found = _PLACE.search(error)
     if found is None:
         return None

@@ -189,7 +189,7 @@ def _times(text: str | None) -> datetime | None:
 
 
 def _values(rule: RuleDefinition, found: JsonObject, starts: Sequence[datetime]) -> tuple[Measure, list[float | None]]:
-    """Return what is plotted: the judged value where its windows cover the buckets, else the matches."""
+    """Return what is plotted: the judged value if its windows cover the buckets, otherwise the matches."""
     measure = measure_of(rule)
     window = rule.condition.window
     if measure.limit is None or (window and window < _bucket(starts)):
@@ -247,7 +247,7 @@ def _bucket(starts: Sequence[datetime]) -> timedelta:
 
 
 def logs_link(rule: RuleDefinition, group: Mapping[str, object]) -> Callable[[datetime, datetime], str]:
-    """Return what makes the address of the logs that a rule matches, as far as filters can say it."""
+    """Return the parameters of the address of a rule's matching logs, as far as filters can express them."""
     filters: dict[str, object] = dict(definition.as_json(rule)["filters"])
     if rule.log_type != "any":
         filters["log_type"] = rule.log_type

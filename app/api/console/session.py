@@ -1,4 +1,4 @@
-"""Sessions: a signed cookie that names an API key and a person. It holds no key and no scope. Pure.
+"""Sessions: a signed cookie that names an API key and a person. It contains no key and no scope. Pure.
 
 The key is looked up at each request, so a revoked key ends its sessions at once.
 """
@@ -16,7 +16,7 @@ from itsdangerous import BadSignature, TimestampSigner
 
 SALT = "giftpulse.session"
 IDLE = timedelta(hours=12)
-"""A session ends when it is not used for so long."""
+"""A session ends if it is not used for this long."""
 REMEMBERED = timedelta(days=30)
 """The same with "Keep me signed in"."""
 RENEW_AFTER = timedelta(minutes=5)
@@ -58,7 +58,7 @@ def sign(secret_keys: Sequence[str], session: Session) -> str:
 def read(secret_keys: Sequence[str], cookie: str, now: datetime) -> tuple[Session, datetime] | None:
     """Read a cookie that any of the keys signed.
 
-    Returns: the session and when it was signed; None where the cookie is forged, malformed or expired.
+    Returns: the session and when it was signed; None if the cookie is forged, malformed or expired.
     """
     try:
         payload, signed_at = _signer(secret_keys).unsign(cookie, return_timestamp=True)

@@ -24,16 +24,16 @@ MAX_LISTED = 4
 
 @dataclass(frozen=True)
 class Offer:
-    """The silences that can be made of an alert."""
+    """The silences that an alert offers."""
 
     what: str
-    """What it is about, after `Tell nobody about`."""
+    """Its subject, to follow `Notify nobody about`."""
     others: Sequence[Alert]
     """Further open alerts that it would hold; a few of them."""
     more: int
     """Those not listed."""
     of_rule: int | None
-    """Open alerts that a silence of the whole rule would hold; None where that is no choice."""
+    """The number of open alerts that a silence of the whole rule would withhold; None if it is not offered."""
     morning: datetime
     suggested: str
     """A time tomorrow, as the field of a form writes it."""
@@ -71,7 +71,7 @@ def _next_morning(viewer: Viewer, now: datetime) -> datetime:
 
 
 def read_end(form: Form, viewer: Viewer, now: datetime) -> datetime | None:
-    """Return when a silence that was asked for ends; None if the time that was typed is none, or over.
+    """Return when the requested silence ends; None if the typed time is invalid or past.
 
     Raises: InvalidInput.
     """

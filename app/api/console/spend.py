@@ -1,4 +1,4 @@
-"""What outbound messages and calls of the last 24 hours cost by country, beside the usual."""
+"""The cost of outbound messages and calls of the last 24 hours by country, compared with the usual."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class SpendRow:
 
 
 def read_spend() -> Sequence[SpendRow]:
-    """List what cost most; nothing where no price is known, or where it takes too long to add up."""
+    """List the highest costs; empty if no price is known, or if adding up takes too long."""
     until = cut_to_second(utc_now())
     since = until - SPAN
     try:

@@ -1,4 +1,4 @@
-"""The page for somebody who saves what was changed since they opened its form: both versions, side by side."""
+"""The page for saving an object that was changed since its form was opened: both versions side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class Stale:
     path: str
     """The object's page, which takes its form."""
     fields: Sequence[tuple[str, str]]
-    """What was typed, with the version of what is saved."""
+    """The posted fields, with the stored version."""
     look_path: str
-    """The address that shows the form again with what was typed."""
+    """The address that shows the form again with the posted fields."""
     differences: Sequence[Difference]
     lost_secrets: bool = False
     """A secret was typed: it is in no page, so it must be entered again."""
@@ -60,7 +60,7 @@ def differences(
 
 
 def stale_page(request: Request, viewer: Viewer, stale: Stale) -> Response:
-    """Show who saved what meanwhile next to what was typed, and let the person choose."""
+    """Show the stored and the posted version with the author of the stored one, and offer a choice."""
     with session_scope() as session:
         last = audit.last_change(session, stale.target)
         session.expunge_all()

@@ -14,7 +14,7 @@ _PARTS = re.compile(f"{TIME}|{ALERT}")
 
 
 def step_text(detail: str) -> Markup:
-    """Write the detail of a step; what is no time and no alert stays as it is, escaped."""
+    """Write the detail of a step: times and alerts are formatted, the rest is escaped."""
     written, end = Markup(), 0
     for found in _PARTS.finditer(detail):
         written += escape(detail[end : found.start()]) + _part(found)

@@ -71,7 +71,7 @@ def percent(share: float) -> str:
 
 
 def change(now: float, before: float) -> str | None:
-    """Write the change against an earlier value: `+6%`, `-3%`; None where there was nothing before."""
+    """Write the change against an earlier value: `+6%`, `-3%`; None if that was zero."""
     if before <= 0:
         return None
     changed = round(100 * (now - before) / before)

@@ -1,4 +1,4 @@
-"""The traffic of the overview: counts of a time range, and of the same range a week before where that was read."""
+"""The traffic of the overview: counts of a time range, and of the same range a week before if that was read."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ Deliveries = Mapping[datetime, tuple[int, int]]
 
 @dataclass(frozen=True)
 class Traffic:
-    """The counts of one time range. Those of a week before are empty where it was not read whole."""
+    """The counts of one time range. Those of the week before are empty if it was not completely read."""
 
     since: datetime
     until: datetime

@@ -27,7 +27,7 @@ class UnwatchedCache:
         self._read_at = 0.0
 
     def get(self) -> tuple[Sequence[UnwatchedCode], datetime]:
-        """Return the most frequent codes, none where there is too much to look at, and the end of the seven days."""
+        """Return the most frequent codes, none if there are too many logs, and the end of the seven days."""
         with self._lock, session_scope() as session:
             version, now = read_version(session), time.monotonic()
             if version != self._version or now - self._read_at > KEEP_SECONDS:

@@ -32,7 +32,7 @@ SPAN = "7d"
 ALL = "all"
 """Runs every rule of the page, as far as its patience lasts."""
 PATIENCE_SECONDS = 25.0
-"""A page without script runs rules for so long; the rest have a link of their own."""
+"""A page without script runs rules for this long; the rest get links."""
 KEEP_SECONDS = 300.0
 MAX_KEPT = 300
 MAX_REASONS = 3
@@ -159,7 +159,7 @@ def list_targets(session: Session) -> list[Action]:
 def run_rows(
     viewer: Viewer, rows: Sequence[WeekRow], wanted: str, targets: Sequence[Action], week: Week, settings: Settings
 ) -> list[WeekRow]:
-    """Run the rules that the address asks for, one at a time.
+    """Run the rules in the address, one at a time.
 
     Args:    wanted: the key of one row, or `ALL`, which stops when the page's patience ends.
     """
@@ -186,7 +186,7 @@ def add_up(rows: Sequence[WeekRow]) -> Totals:
 
 
 def _run(viewer: Viewer, row: WeekRow, targets: Sequence[Action], week: Week, settings: Settings) -> Result:
-    """Run a rule, or take what is known of it; a refusal is not kept."""
+    """Run a rule, or return its stored result; refusals are not stored."""
     targets_key = sorted((str(action.id), action.updated_at) for action in targets)
     key = orjson.dumps([row.body, viewer.zone.key, targets_key], option=orjson.OPT_SORT_KEYS)
     if (known := RESULTS.find(key)) is not None:

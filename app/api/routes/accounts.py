@@ -128,7 +128,7 @@ def delete_account(caller: Admin, sid: Sid, expected: IfMatch, settings: AppSett
     dependencies=READ,
 )
 def get_coverage(sid: Sid, query: Annotated[SpanQuery, Query()]) -> Response:
-    """Show per stream which times were read whole, are missing for good, or are not read yet; by default 30 days."""
+    """Show per stream which spans were completely read, are lost, or are not read yet; by default of 30 days."""
     since, until = query.resolve(coverage.SHOWN_SPAN)
     with session_scope() as session:
         items = coverage.of_account(session, account_admin.get(session, sid), since, until)

@@ -28,7 +28,7 @@ def get_breakdown(query: Annotated[BreakdownQuery, Query()]) -> Response:
     The default span is the last 24 hours, the longest 92 days. `delivered_share` is of final outbound messages,
     `p50_seconds` and `p95_seconds` of those that were first read within 10 minutes of their creation and seen to become
     final. The span before is as long as the span and ends where it begins. Figures of it are null where its messages
-    were not read whole.
+    were not completely read.
     """
     wanted = query.to_filter()
     until = wanted.until or asked_at()

@@ -8,7 +8,7 @@ from app.services.logs.cells import BreakdownField
 
 TO_FINAL = "the time from created to final, in seconds, of the messages that were seen in time"
 UNTIMED = "null without any"
-UNKNOWN = "null: that was not read whole"
+UNKNOWN = "null: that was not completely read"
 OF_MEASURED = "of final outbound messages; null without any"
 
 

@@ -49,7 +49,7 @@ class Suspicion(ResponseModel):
 
 
 class CountryTraffic(ResponseModel):
-    """The outbound logs to a country, beside the same hours of the four weeks before."""
+    """The outbound logs to a country, compared with the same hours of the four weeks before."""
 
     log_type: OutboundType = Field(description="The type of the logs.", examples=["message"])
     to_country: str | None = Field(description=COUNTRY, examples=["LV"])

@@ -6,7 +6,7 @@ from app.api.schemas.common import EXAMPLE_ACCOUNT, ResponseModel, ShownId, Show
 from app.api.schemas.unwatched import UnwatchedCode
 from app.enums import AlertStatus, LogType, Severity
 
-BEFORE = "The same for the span before; null: that was not read whole."
+BEFORE = "The same for the span before; null: that was not completely read."
 MEDIAN = "median; null: no alert was."
 
 

@@ -16,6 +16,6 @@ def fingerprint(rule_id: UUID, key: str) -> str:
 def built_in_fingerprint(name: str, key: str) -> str:
     """Return the identity of a built-in alert.
 
-    Args:    name: what is wrong; key: its group as `group_key` writes it.
+    Args:    name: of the problem; key: its group, as written by `group_key`.
     """
     return blake2b(f"built-in\0{name}\0{key}".encode(), digest_size=16).hexdigest()

@@ -56,7 +56,7 @@ def acknowledge(
     """Acknowledge an alert: nobody is notified until it resolves. A second call only moves the end.
 
     Args:    until: when it fires again unless it has resolved; None means never.
-    Raises: NotFound; Conflict where it is resolved.
+    Raises: NotFound; Conflict if it is resolved.
     """
     alert = _change(session, _open_alert(session, alert_id), Acknowledge(now, by, note, until), settings)
     _keep_note(session, alert_id, by, note, now)
@@ -66,7 +66,7 @@ def acknowledge(
 def unacknowledge(session: Session, alert_id: UUID, settings: Settings, now: datetime) -> Alert:
     """Take an acknowledgement back: the alert fires again, and reminders continue. A firing alert is not changed.
 
-    Raises: NotFound; Conflict where it is resolved.
+    Raises: NotFound; Conflict if it is resolved.
     """
     return _change(session, _open_alert(session, alert_id), Unacknowledge(now), settings)
 
@@ -101,7 +101,7 @@ def _keep_note(session: Session, alert_id: UUID, by: str, note: str | None, now:
 def resolve(session: Session, alert_id: UUID, by: str, note: str | None, settings: Settings, now: datetime) -> Alert:
     """Resolve an alert manually. It fires again with the next match or, for a condition over time, once that was false.
 
-    Raises: NotFound; Conflict where it is resolved.
+    Raises: NotFound; Conflict if it is resolved.
     """
     alert = _open_alert(session, alert_id)
     rule = session.get(models.Rule, alert.rule_id) if alert.rule_id else None

@@ -27,7 +27,7 @@ class NotifyInput:
     max_age: timedelta
     """An older alert is recorded as late and notifies nobody."""
     acknowledged_until: datetime | None = None
-    """When an acknowledgement ends by itself."""
+    """When an acknowledgement expires."""
     escalates_from: datetime | None = None
     """When the wait of escalating actions begins."""
     suppressed: bool = False

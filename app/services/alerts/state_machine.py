@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 from app.enums import AlertStatus, NotificationType, ResolveReason
 
 MAX_SAMPLES = 5
-"""An alert names so many of its newest logs."""
+"""The number of newest logs that an alert names."""
 
 Columns = dict[str, object]
 """The changed attributes of an alert, with their new values."""

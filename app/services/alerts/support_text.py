@@ -1,4 +1,4 @@
-"""The text that Twilio's support asks for: account, code, senders, times in UTC, and recent SIDs. Pure."""
+"""The text about an alert for Twilio's support: account, code, senders, times in UTC, and recent SIDs. Pure."""
 
 from collections import Counter
 from collections.abc import Sequence

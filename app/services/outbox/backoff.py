@@ -19,7 +19,7 @@ def next_attempt_at(
 
     Args:
         schedule: seconds before each retry; its length is the number of retries.
-        retry_after_seconds: what the receiver asked for, if it did. The longer of the two waits counts; the
+        retry_after_seconds: the delay that the receiver requested, if any. The longer of the two waits counts; the
             receiver's is used without jitter.
         rng: draws from [0, 1).
     Returns: None if no retries are left.

@@ -29,9 +29,9 @@ from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 
 MAX_CHAPTERS = 3
-"""A bundle's summary names so many rules."""
+"""The most rules that a bundle's summary names."""
 MAX_NAMES = 3
-"""And so many accounts of each."""
+"""The most accounts that it names for each."""
 log = structlog.get_logger()
 Withheld = Callable[[Session, Collection[UUID], datetime], Mapping[UUID, HoldReason]]
 """Returns the alerts that are withheld now, with the reason."""
@@ -201,7 +201,7 @@ def _title(alerts: int, accounts: int) -> str:
 
 
 def _story(items: Sequence[Mapping[str, Any]]) -> str:
-    """Say what is wrong, and in which accounts, rule by rule, the worst first."""
+    """Describe the problems and their accounts, rule by rule, the most severe first."""
     by_title: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for item in items:
         by_title[_name_of(item)].append(item)

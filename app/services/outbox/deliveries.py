@@ -16,7 +16,7 @@ from app.services.serializers import attempt_json, delivery_json
 
 SORT_KEY = (Delivery.created_at, Delivery.id)
 MAX_OF_ALERT = 1000
-"""An alert shows its newest deliveries, at most so many."""
+"""The most deliveries that an alert shows: the newest."""
 
 
 @dataclass(frozen=True)

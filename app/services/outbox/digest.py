@@ -68,7 +68,7 @@ FOLDED_CONTENT = frozenset({"headline", "summary", "severity", "link"})
 
 
 def is_folded(content: Mapping[str, Any]) -> bool:
-    """Return whether only the part for a digest was kept: such a delivery cannot be sent by itself."""
+    """Return whether a delivery kept only its item for a digest: it cannot be sent by itself."""
     return content.keys() == FOLDED_CONTENT
 
 

@@ -29,10 +29,10 @@ from app.utils.db_retry import OUTAGE_WAITS_SECONDS, is_transient
 MAX_IN_FLIGHT = 48
 """Deliveries that one process sends at the same time."""
 CLAIM_PERIOD_SECONDS = 10.0
-"""After so long, or when the worker stops, it claims nothing more and finishes what is in flight."""
+"""After this long, or when the worker stops, it claims nothing more and finishes sends in flight."""
 POLL_INTERVAL_SECONDS = 0.5
 GATHER_SECONDS = 0.02
-"""Attempts that end within so long of the first are recorded together: that costs no more than one."""
+"""Attempts that end within this long of the first are recorded together: that costs no more than one."""
 LEASE_MARGIN_SECONDS = 10.0
 """What must be left of a lease after the longest attempt, to record its outcome."""
 

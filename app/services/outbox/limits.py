@@ -8,8 +8,8 @@ MAX_CONCURRENT = 2
 PER_SECOND = 10.0
 BURST = 20
 BREAKER_THRESHOLD = 5
-"""After so many failures in a row the receiver counts as down: one delivery probes it, and those not tried yet wait for
-the probe, but not beyond the time of their first retry. Retries follow the schedule."""
+"""After this many failures in a row the receiver counts as down: one delivery probes it, and those not tried yet wait
+for the probe, but not beyond the time of their first retry. Retries follow the schedule."""
 MIN_PROBE_DELAY = timedelta(seconds=30)
 MAX_PROBE_DELAY = timedelta(minutes=5)
 DISABLE_AFTER = timedelta(days=5)
@@ -23,7 +23,7 @@ def available_burst(free_at: datetime | None, now: datetime) -> int:
 
 
 def advance_rate(free_at: datetime | None, now: datetime, count: int) -> datetime:
-    """Advance the clock of the rate limit by so many deliveries."""
+    """Advance the clock of the rate limit by a number of deliveries."""
     return max(free_at or now, now) + timedelta(seconds=count / PER_SECOND)
 
 

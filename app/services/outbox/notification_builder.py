@@ -1,4 +1,4 @@
-"""Builds the notifications of a transaction: each is a snapshot with the newest logs, the rule and what stands out."""
+"""Builds the notifications of a transaction: each is a snapshot with the newest logs, the rule and the finding."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +68,7 @@ class NotificationBuilder:
         )
 
     def finding_label(self, notice: Notice) -> str | None:
-        """Return what stands out in the alert's logs in a few words; None if nothing does."""
+        """Return the finding about the alert's logs in a few words; None if there is none."""
         finding = self._findings.get(notice.alert_id)
         return str(_masked({"label": finding.label}, self._settings)["label"]) if finding else None
 

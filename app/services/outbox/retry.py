@@ -29,7 +29,7 @@ _RETRY_FAILED = f"""
 def retry_failed(session: Session, action_id: UUID, since: datetime, now: datetime) -> int:
     """Retry all failed deliveries of an action that were created since then; return how many.
 
-    Raises: NotFound; Conflict where the action is disabled.
+    Raises: NotFound; Conflict if the action is disabled.
     """
     # As in `retry`: the action is not edited or deleted until this transaction ends.
     query = select(Action).where(Action.id == action_id).with_for_update(read=True, key_share=True)

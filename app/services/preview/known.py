@@ -39,7 +39,7 @@ def _with_backfills(session: Session, streams: Sequence[StreamState]) -> list[St
 
 
 def _as_watched(known: Completeness, rule: Rule) -> list[StreamState]:
-    """Let an account that is read whole since it was added limit nothing from before: it was not watched then."""
+    """Let an account that is completely read since it was added limit nothing from before: it was not watched then."""
     own = known.streams_of(rule)
     first = min((stream.complete_from for stream in own if stream.complete_from), default=None)
     return [

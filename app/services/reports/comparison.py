@@ -1,4 +1,4 @@
-"""Compares a span with the one before only where that was read whole: of what was not read nothing is known."""
+"""Compares a span with the one before, if that was completely read."""
 
 from sqlalchemy.orm import Session
 
@@ -13,8 +13,8 @@ from app.utils.json_types import JsonObject
 def break_down(session: Session, log_filter: LogFilter, by: str) -> tuple[list[Breakdown], bool]:
     """Break the logs of a span down, as `logs.breakdown` does.
 
-    Returns: the rows, and whether the messages of the span before were read whole; if not, nothing is said of it.
-    Raises:  InvalidInput where the span is empty or too long, or holds too much.
+    Returns: the rows, and whether the messages of the span before were completely read; if not, nothing is said of it.
+    Raises:  InvalidInput if the span is empty or too long, or holds too much.
     """
     rows = breakdown.break_down(session, log_filter, by)
     before = breakdown.span_before(log_filter)

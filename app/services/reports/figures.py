@@ -116,7 +116,7 @@ def _alert(row: Row[*tuple[Any, ...]]) -> JsonObject:
         "status": row.status,
         "summary": row.summary[:MAX_SUMMARY_LENGTH],
         "started_at": rfc3339(row.started_at),
-        # Of what was resolved without being acknowledged, the alert names who resolved it.
+        # An alert that was resolved without an acknowledgement names who resolved it.
         "acknowledged_by": row.acknowledged_at and row.acknowledged_by and row.acknowledged_by[:MAX_NAME_LENGTH],
         "seconds_to_acknowledge": _between(row.started_at, row.acknowledged_at),
         "seconds_to_resolve": _between(row.started_at, row.resolved_at),

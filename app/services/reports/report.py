@@ -58,12 +58,12 @@ class ReportSpan:
 
 
 def build(session: Session, since: datetime, until: datetime, zone: str = "UTC") -> JsonObject:
-    """Report what [since, until) brought; figures of the span before are null where that was not read whole.
+    """Report on [since, until); figures of the span before are null if that was not completely read.
 
     Args:
         session: one that has not read anything yet: all figures are of one moment.
         zone: in which the days of the traffic begin at the same time of the clock.
-    Raises: InvalidInput where the span is empty or too long.
+    Raises: InvalidInput if the span is empty or too long.
     """
     check_span(since, until, MAX_SPAN)
     span, snapshot = ReportSpan(since, until), Snapshot(session)
@@ -172,7 +172,7 @@ def _error_code(code: Code, count: int, before: int) -> JsonObject:
 
 
 def _unwatched(session: Session, span: ReportSpan) -> list[JsonObject] | None:
-    """List the codes that no enabled rule would match; None where there are too many different logs to find out."""
+    """List the codes that no enabled rule would match; None if there are too many different logs."""
     try:
         found = unwatched.find_unwatched(session, span.since, span.until)
     except InvalidInput:

@@ -137,7 +137,7 @@ class _EpisodeFinder:
         """Matches since the last episode that belong to none so far."""
 
     def add(self, index: int, point: Point, *, opens_here: bool) -> None:
-        """Take the next match."""
+        """Process the next match."""
         if self._unjoined is not None and point.at >= self._unjoined.started_at:
             self._join_open_episode(self._unjoined)
         if self._current is not None and point.at <= self._current.ends_at:

@@ -10,7 +10,7 @@ from app.services.rules.expressions import ExpressionError, check_expression, li
 from app.services.rules.patterns import code_ranges, list_items, re2_options
 
 MIN_PROGRAM_SIZE = 3_000
-"""A compiled pattern may have so many steps, or two per character: then a text costs microseconds."""
+"""The most steps of a compiled pattern, or two per character: then a text costs microseconds."""
 
 
 def pattern_error(kind: PatternType, value: str | None) -> str | None:

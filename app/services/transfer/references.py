@@ -45,7 +45,7 @@ def used(value: Any) -> dict[str, str]:
 
 
 def restore(shown: Any, clear: Any, references: Mapping[str, str], environment: Mapping[str, str]) -> Any:
-    """Restore the references of an imported value where they still resolve to what is stored."""
+    """Restore the references of an imported value that still resolve to the stored value."""
     stored = dict(texts(clear, ""))
 
     def put_back(path: str, text: str) -> str:

@@ -130,12 +130,12 @@ class _KindImport:
         return self._planned("create" if item is None else "update", slug, made.id, before, after, warnings)
 
     def locate(self, slug: str, errors: Sequence[FieldError]) -> list[FieldError]:
-        """Say at which field of the document the errors of an entry are."""
+        """Prefix the errors of an entry with its path in the document."""
         path = f"{self.kind.name}s.{list(self.entries).index(slug)}"
         return [FieldError(f"{path}.{each.field}", each.message) for each in errors]
 
     def faults(self) -> list[FieldError]:
-        """Find the entries that cannot be as they are beside the others."""
+        """Find the entries that conflict with others."""
         found = self.kind.faults(self.context)
         slugs = {self.context.names.slugs[self.kind.name, object_id]: fault for object_id, fault in found.items()}
         return [error for slug in self.entries if slug in slugs for error in self.locate(slug, [slugs[slug]])]

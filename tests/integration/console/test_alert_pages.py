@@ -364,7 +364,7 @@ async def test_before_a_silence_is_made_the_alerts_that_it_would_hold_are_named(
     make_alert(summary="Another rule")
     await browser.sign_in()
     page = (await browser.get(f"/alerts/{alert_id}")).text
-    menu = page.partition("Tell nobody about this group")[2].partition("</form>")[0]
+    menu = page.partition("Notify nobody about this group")[2].partition("</form>")[0]
     assert "It holds this alert and 1 other" in menu
     assert "The same group, a sender more" in menu
     assert "the whole rule, not only this group: 3 open alerts" in menu
@@ -375,9 +375,9 @@ async def test_a_silence_of_an_alert_without_a_rule_says_how_much_it_holds(brows
     of_account, of_nothing = make_alert(group={"account_sid": "AC1"}), make_alert(group={})
     await browser.sign_in()
     page = (await browser.get(f"/alerts/{of_account}")).text
-    assert "Tell nobody about every alert of this group, of any rule" in page
+    assert "Notify nobody about every alert of this group, of any rule" in page
     assert "the whole rule" not in page
-    assert "Tell nobody about anything" in (await browser.get(f"/alerts/{of_nothing}")).text
+    assert "Notify nobody about anything" in (await browser.get(f"/alerts/{of_nothing}")).text
     await browser.submit(f"/alerts/{of_account}/silence", **{"for": "1h", "whole_rule": "1"})
     made = (await api.get("/api/silences")).json()["items"][0]
     assert made["group"] == {"account_sid": "AC1"}, "never everything by a field that was not offered"

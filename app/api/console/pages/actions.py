@@ -78,7 +78,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Shown:
-    """The contents of an action's page besides its form."""
+    """The contents of an action's page apart from its form."""
 
     typed: Mapping[str, str]
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -215,7 +215,7 @@ def _stale_page(request: Request, viewer: Viewer, action: Action, form: Form) ->
 
 
 def _shown_values(fields: Mapping[str, str], names: Mapping[str, str]) -> dict[str, str]:
-    """Write the fields of an action for people; those of reports only where there are any."""
+    """Write the fields of an action for people; those of reports only if it gets reports."""
     worded = {
         "enabled": "yes" if fields["enabled"] else "no",
         "rule_id": names.get(fields.get("rule_id", ""), ""),

@@ -56,7 +56,7 @@ SAMPLE_LOGS = 5
 SUPPORT_LOGS = 100
 MAX_EARLIER = 5
 MAX_RULES = 30
-"""The filter offers so many; the page of rules leads to the alerts of each."""
+"""The most rules that the filter offers; the page of rules links to the alerts of each."""
 OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
 TABS = {"": "open", ",".join(OPEN): "open", AlertStatus.RESOLVED: "resolved"}
 """The tab of a filter by status."""
@@ -118,7 +118,7 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
 
 @router.get("/alerts/{alert_id}")
 def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: AppSettings) -> Response:
-    """Show one alert: what is wrong, whose fault it is, what to do, and what happened."""
+    """Show one alert: the problem, its cause, the next step, and its history."""
     return _page(request, viewer, alert_id, settings)
 
 
@@ -191,7 +191,7 @@ def list_logs_of_alert(request: Request, viewer: SignedIn, alert_id: AlertId) ->
 
 @router.get("/alerts/{alert_id}/support")
 def show_support_text(request: Request, viewer: SignedIn, alert_id: AlertId, settings: AppSettings) -> Response:
-    """Show what Twilio's support asks for about an alert, ready to copy."""
+    """Show the text about an alert for Twilio's support, ready to copy."""
     with session_scope() as session:
         alert = search.get(session, alert_id)
         logs = alert_logs.logs_of_alert(session, alert_id, None, SUPPORT_LOGS).items
@@ -249,7 +249,7 @@ def _logs_with(trait: Trait) -> str:
 def _trail(
     alert: Alert, notes: Sequence[AlertNote], sent: Sequence[Delivery], held: Sequence[silences.Hold]
 ) -> list[dict[str, Any]]:
-    """List what happened, newest first: the alert's own events, notes, silences, and what was sent about it."""
+    """List the history, newest first: the alert's events, notes, silences and deliveries."""
     events: list[dict[str, Any]] = [
         {"at": alert.recorded_at, "kind": "bad", "sign": alert.severity, "what": "Fired", "detail": ""},
     ]
@@ -273,7 +273,7 @@ def _trail(
 
 
 def _with_person(event: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """Lead from a person to what they changed, for those who may see the audit."""
+    """Link a person to their entries in the audit, for viewers who may see it."""
     by = event.get("by")
     return event | {"href": link("/audit", by=by)} if by and viewer.may(Scope.ADMIN) else event
 
@@ -318,7 +318,7 @@ def _sent_event(delivery: Delivery) -> dict[str, Any]:
 
 
 def _too_late(request: Request, alert_id: UUID) -> Response:
-    """Lead back to an alert that was resolved before somebody acted on it; its page says when and why."""
+    """Redirect to an alert that was resolved before the operation; its page shows when and why."""
     return redirect(
         request, f"/alerts/{alert_id}", Flash("This alert was resolved already. Nothing was changed.", "info")
     )

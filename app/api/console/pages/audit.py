@@ -93,7 +93,7 @@ def _text(value: Any) -> str:
 
 
 def verb_of(entry: AuditEntry) -> str:
-    """Say what was done, in the past tense."""
+    """Describe an action in the past tense."""
     verb = entry.action.partition(".")[2]
     return VERBS.get(verb, verb.replace("_", " "))
 
@@ -114,7 +114,7 @@ def page_of(target: str) -> str | None:
 
 @router.get("/audit")
 def list_audit(request: Request, viewer: SignedIn) -> Response:
-    """List what was changed, newest first."""
+    """List the changes, newest first."""
     need_scope(viewer, Scope.ADMIN)
     filters = read_filters(AuditFilters, "/audit", request.query_params.multi_items(), utc_now(), LABELS)
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})

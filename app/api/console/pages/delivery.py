@@ -79,7 +79,7 @@ class DeliveryRow:
 
 @router.get("/delivery")
 def show_delivery(request: Request, viewer: SignedIn) -> Response:
-    """Show what was delivered, by one field: in a span of the switch, or between the times of the address."""
+    """Show delivery by one field, in a preset span or between the times in the address."""
     asked = request.query_params
     by = asked.get("by", "to_country") if asked.get("by") in TABS else "to_country"
     try:
@@ -109,7 +109,7 @@ def show_delivery(request: Request, viewer: SignedIn) -> Response:
 
 
 def _span(request: Request) -> str | tuple[datetime, datetime]:
-    """Read the span, or the times that it lies between.
+    """Read the preset span, or the two times.
 
     Raises: ValueError if a time in the address is invalid.
     """

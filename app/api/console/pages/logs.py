@@ -124,7 +124,7 @@ class Drop(NamedTuple):
 
 
 def _drops(query: LogFilters, chips: Sequence[Chip]) -> list[Drop]:
-    """Say what each filter that is dropped would bring, most first; those that bring nothing are left out."""
+    """Count the logs without each filter, most first; filters whose removal finds none are left out."""
     fields = {chip.name: "from_" if chip.name == "from" else chip.name for chip in chips if not chip.error}
     without = {
         name: query.model_copy(update={field: LogFilters.model_fields[field].default}).to_filter()
@@ -144,7 +144,7 @@ def _found(number: int | None) -> str:
 
 
 def _plot(request: Request, viewer: Viewer, filters: Filters[LogFilters], now: datetime) -> tuple[Figure | None, int]:
-    """Draw the plot: at once where that is quick, else when it is asked for."""
+    """Draw the plot: immediately if that is fast, otherwise on request."""
     wanted = log_plot.with_span(filters.query, now)
     if not log_plot.is_quick(wanted) and request.query_params.get("plot") != "yes":
         return None, 0

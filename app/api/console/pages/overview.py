@@ -192,7 +192,7 @@ def _week_ago(shares: Sequence[float | None]) -> list[Series]:
 
 @dataclass(frozen=True)
 class CodeRow:
-    """One error code with what it means and how often it came, in logs of one type."""
+    """One error code with its meaning and its count in logs of one type."""
 
     meaning: ErrorCode
     log_type: LogType

@@ -235,7 +235,7 @@ def _page(
     status: int = 200,
     back: str = "",
 ) -> Response:
-    """Show the form; `run` adds the preview; saving leads to `back`, an alert's page, where one is given."""
+    """Show the form. `run` adds the preview; saving leads to `back`, an alert's page, if given."""
     span = span if span in SPANS else DEFAULT_SPAN
     body = rule_form.to_body(form)
     wanted, faults = _parse(body, form, settings_of(request))

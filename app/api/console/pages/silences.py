@@ -115,7 +115,7 @@ def create_silence(request: Request, viewer: Writer, form: PostedForm) -> Respon
 
 
 def _made(shown: Mapping[str, Any], wanted: Validity, now: datetime) -> Flash:
-    """Say what a new silence does."""
+    """Describe the effect of a new silence."""
     if wanted.starts_at > now:
         return Flash("It will hold what fires from its start on.")
     held = texts.count(len(shown["alert_ids"]), "open alert", "open alerts")
@@ -189,7 +189,7 @@ def _repeat(form: Form) -> dict[str, Any] | None:
 
 @router.post("/silences/{silence_id}/end")
 def end_silence(request: Request, viewer: Writer, silence_id: SilenceId, form: PostedForm) -> Response:
-    """End a silence now, and go back to the page that asked for it."""
+    """End a silence now, and return to the page that was open."""
     page = safe_next(form.get("next") or "/silences")
     with session_scope() as session:
         ended = audit.find_deletion(session, f"silence:{silence_id}")

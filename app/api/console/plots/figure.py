@@ -102,7 +102,7 @@ class Axis:
         return self.starts[0]
 
     def span(self, kind: str, since: datetime, until: datetime) -> Span | None:
-        """Shade a time span; None if it lies outside."""
+        """Shade a time span; None if it is outside the plot."""
         first, last = max(since, self.since), min(until, self.until)
         if first >= last:
             return None
@@ -110,7 +110,7 @@ class Axis:
         return Span(kind, x, round(scale.percent_of(last, self.since, self.until) - x, 3))
 
     def mark(self, kind: str, at: datetime, label: str) -> Mark | None:
-        """Mark a moment; None if it lies outside."""
+        """Mark a moment; None if it is outside the plot."""
         if not self.since <= at <= self.until:
             return None
         return Mark(kind, scale.percent_of(at, self.since, self.until), label)

@@ -15,7 +15,7 @@ SPARK_MIN_TOP = 5
 def bars(values: Sequence[float | None], top: float, base: Sequence[float | None] | None = None) -> str:
     """Draw all bars of a series as one path.
 
-    Args:    top: value at the upper edge; higher bars are cut there. base: values that the bars stand on.
+    Args:    top: value at the upper edge; higher bars are cut there. base: where each bar starts.
     """
     width = PLANE / max(len(values), 1)
     drawn = []
@@ -59,7 +59,7 @@ class Spark(NamedTuple):
 
 
 def condense(values: Sequence[float | None]) -> list[float]:
-    """Return at most `SPARK_BARS` bars, each as high as the highest of those that it stands for."""
+    """Return at most `SPARK_BARS` bars, each with the highest of the values that it combines."""
     step = -(-len(values) // SPARK_BARS)
     return [max(value or 0 for value in values[start : start + step]) for start in range(0, len(values), step)]
 

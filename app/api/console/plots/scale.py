@@ -63,7 +63,7 @@ def round_top(value: float) -> tuple[float, float]:
 
 
 def percent_of(at: datetime, since: datetime, until: datetime) -> float:
-    """Return where a moment lies in a span, in percent."""
+    """Return the position of a moment in a span, in percent."""
     return round(100 * ((at - since) / (until - since)), 3)
 
 
