@@ -25,6 +25,8 @@ class Spread:
     """The receivers' country codes, the most frequent first."""
     accounts: Sequence[str] = ()
     """SIDs, the most frequent first."""
+    codes: Sequence[tuple[int, int]] = ()
+    """Error codes with the number of their logs, the most frequent first."""
 
 
 @dataclass(frozen=True)

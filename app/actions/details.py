@@ -52,6 +52,7 @@ def list_details(notification: Notification) -> list[tuple[str, str]]:
         *_new_values(notification),
         *_group(notification),
         *_finding(notification),
+        *_codes(notification),
         *_reach(notification),
         *_accounts(notification),
         *_left_out(notification),
@@ -194,6 +195,13 @@ def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
     if spread.countries and not {"to", "to_country"} & group.keys():
         label = "Country" if len(spread.countries) == 1 else "Countries"
         yield label, first_of([country(code) for code in spread.countries], SHOWN_VALUES)
+
+
+def _codes(notification: Notification) -> Iterator[tuple[str, str]]:
+    """List the error codes with their counts if there are several: the alert names only the newest."""
+    codes = notification.spread.codes if notification.spread else ()
+    if len(codes) > 1 and "error_code" not in notification.alert["group"]:
+        yield "Error codes", first_of([f"{code} ({number(count)})" for code, count in codes], SHOWN_VALUES)
 
 
 def _finding(notification: Notification) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How far an alert reaches: the numbers, countries and accounts of its newest logs."""
+"""How far an alert reaches: the numbers, countries, accounts and error codes of its newest logs."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -13,12 +13,13 @@ from app.models import Account
 
 NEWEST = 500
 """How many logs of an alert are read: enough to distinguish one number from many, and cheap in a flood."""
-BY_COUNTRY, BY_ACCOUNT = 1, 2
+BY_COUNTRY, BY_ACCOUNT, BY_CODE = 0b011, 0b101, 0b110
+"""As SQL's `grouping()` numbers the sets: a bit for each column that is not grouped by."""
 _ASKED = Unnest("asked", alert_id="uuid")
 _SPREAD = text(
     f"""
     WITH hit AS (
-        SELECT asked.alert_id, accounts.sid AS account_sid, logs.to_, logs.from_, logs.to_country
+        SELECT asked.alert_id, accounts.sid AS account_sid, logs.to_, logs.from_, logs.to_country, logs.error_code
         FROM {_ASKED}
         CROSS JOIN LATERAL (
             SELECT matches.occurred_at, matches.log_id FROM matches WHERE matches.alert_id = asked.alert_id
@@ -27,10 +28,11 @@ _SPREAD = text(
         JOIN logs ON logs.occurred_at = newest.occurred_at AND logs.id = newest.log_id
         JOIN accounts ON accounts.id = logs.account_id
     )
-    SELECT alert_id, grouping(to_country, account_sid), to_country, account_sid,
+    SELECT alert_id, grouping(to_country, account_sid, error_code), to_country, account_sid, error_code,
            count(*), count(DISTINCT to_), count(DISTINCT from_)
-    FROM hit GROUP BY GROUPING SETS ((alert_id), (alert_id, to_country), (alert_id, account_sid))
-    ORDER BY count(*) DESC, to_country, account_sid
+    FROM hit
+    GROUP BY GROUPING SETS ((alert_id), (alert_id, to_country), (alert_id, account_sid), (alert_id, error_code))
+    ORDER BY count(*) DESC, to_country, account_sid, error_code
     """
 )
 
@@ -40,17 +42,22 @@ def spreads(session: Session, alert_ids: Collection[UUID]) -> dict[UUID, Spread]
     counts: dict[UUID, tuple[int, int, int]] = {}
     countries: dict[UUID, list[str]] = defaultdict(list)
     accounts: dict[UUID, list[str]] = defaultdict(list)
-    for alert_id, level, country, account_sid, *numbers in session.execute(
+    codes: dict[UUID, list[tuple[int, int]]] = defaultdict(list)
+    for alert_id, level, country, account_sid, code, *numbers in session.execute(
         _SPREAD, {"newest": NEWEST, **_ASKED.values((alert_id,) for alert_id in alert_ids)}
     ):
         if level == BY_COUNTRY:
             countries[alert_id] += [country] if country else []
         elif level == BY_ACCOUNT:
             accounts[alert_id].append(account_sid)
+        elif level == BY_CODE:
+            codes[alert_id] += [(code, numbers[0])] if code is not None else []
         else:
             counts[alert_id] = (numbers[0], numbers[1], numbers[2])
     return {
-        alert_id: Spread(logs, logs >= NEWEST, receivers, senders, countries[alert_id], accounts[alert_id])
+        alert_id: Spread(
+            logs, logs >= NEWEST, receivers, senders, countries[alert_id], accounts[alert_id], codes[alert_id]
+        )
         for alert_id, (logs, receivers, senders) in counts.items()
     }
 

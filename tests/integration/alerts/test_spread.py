@@ -21,13 +21,13 @@ RULE = {
     "description": "Runbook: https://wiki.example.com/sms",
     "log_type": "message",
     "pattern_type": "error_code",
-    "pattern_value": "30003",
+    "pattern_value": "30003,30007",
     "condition": {"type": "threshold", "count": 6, "window_minutes": 5},
     "schedule": SCHEDULE | {"start": "00:00", "end": "00:00"},
 }
 
 
-def mail_about(countries: list[str], senders: int) -> str:
+def mail_about(countries: list[str], senders: int, codes: tuple[int, ...] = (30003,)) -> str:
     """Let messages to numbers of these countries fail, and return the text of the mail that tells of them."""
     feed = Feed(START - timedelta(days=10))
     with session_scope() as session:
@@ -38,7 +38,14 @@ def mail_about(countries: list[str], senders: int) -> str:
         actions.create(session, MAIL, get_settings(), START)
     at = START + timedelta(minutes=1)
     logs = [
-        log(number, at, to=f"+4477009001{number:02}", to_country=country, from_=f"+1415555010{number % senders}")
+        log(
+            number,
+            at,
+            to=f"+4477009001{number:02}",
+            to_country=country,
+            from_=f"+1415555010{number % senders}",
+            error_code=codes[number % len(codes)],
+        )
         for number, country in enumerate(countries)
     ]
     feed.store(logs, at)
@@ -53,6 +60,7 @@ def mail_about(countries: list[str], senders: int) -> str:
 def test_a_national_outage_is_told_as_one() -> None:
     said = mail_about(["GB"] * 8, senders=3)
     assert "8 receivers, 3 senders" in said
+    assert "Error codes" not in said
     assert "United Kingdom (GB)" in said
     assert f"Acme Production ({ACCOUNT})" in said
     assert "8 numbers are affected, all in one country: United Kingdom (GB)." in said
@@ -65,3 +73,8 @@ def test_the_commonest_country_comes_first() -> None:
     said = mail_about(["FR", "GB", "GB", "GB", "FR", "IE", "DE", "GB"], senders=1)
     assert "United Kingdom (GB), France (FR), Germany (DE) and 1 more" in said
     assert "They share one sender." in said
+
+
+def test_several_error_codes_are_counted_the_commonest_first() -> None:
+    said = mail_about(["GB"] * 9, senders=3, codes=(30007, 30007, 30003))
+    assert "Error codes:        30007 (6), 30003 (3)" in said

@@ -108,6 +108,16 @@ def test_it_says_which_account_how_many_numbers_and_which_countries_are_hit() ->
     assert said["Accounts"] == "Acme (AC1), AC2"
 
 
+def test_several_error_codes_are_counted() -> None:
+    codes = [(30007, 1200), (30003, 3), (30005, 2), (30006, 1)]
+    notification = replace(FIRING, spread=Spread(1206, False, 20, 1, codes=codes))
+    said = dict(list_details(replace(notification, alert=FIRING.alert | {"group": {}})))
+    assert said["Error codes"] == "30007 (1,200), 30003 (3), 30005 (2) and 1 more"
+    alone = list_details(replace(notification, spread=Spread(1, False, 1, 1, codes=codes[:1])))
+    grouped = list_details(replace(notification, alert=FIRING.alert | {"group": {"error_code": 30007}}))
+    assert "Error codes" not in {**dict(alone), **dict(grouped)}
+
+
 def test_values_of_the_group_are_not_repeated() -> None:
     group = {"to": "+447700900123", "to_country": "GB", "account_sid": "AC1"}
     notification = replace(
