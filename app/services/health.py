@@ -47,6 +47,7 @@ _UNREAD = text("""
     ORDER BY sid, log_type
 """)
 
+NOT_KNOWN = "not known while the database cannot be used"
 NO_ACCOUNT = "no account is watched: set TWILIO_ACCOUNT_SID and its credentials, or add one by POST /api/accounts"
 
 log = structlog.get_logger()
@@ -100,7 +101,7 @@ def _database(session: Session) -> Check:
 
 
 def _unknown(database: Check, broker: Check) -> Health:
-    unknown = Check("degraded", "not known while the database cannot be used")
+    unknown = Check("degraded", NOT_KNOWN)
     return Health({"database": database, "broker": broker, **dict.fromkeys(_CHECKS, unknown)})
 
 

@@ -19,7 +19,12 @@ REFUSED = "the database refuses what GiftPulse needs: {}; docs/operations.md lis
 MISSING = {"42P01", "42703", "42883", "3F000"}
 """Missing tables, columns, functions and schemas."""
 _STATEMENT = re.compile(r"\b(INSERT INTO|DELETE FROM|UPDATE|COPY|FROM)\s+(?:ONLY\s+)?\"?([a-z_]\w*)")
-_REASON = re.compile(r"failed: (?:FATAL|ERROR):\s+(.+)|(SSL error: .+|root certificate file .+)")
+_REASON = re.compile(
+    r"failed: (?:FATAL|ERROR):\s+(?P<server>.+)|(?P<tls>SSL error: .+|root certificate file .+)"
+    r"|failed: (?:fe_sendauth: )?(?P<client>server does not support SSL.*|no password supplied)"
+    r"|could not translate (?P<name>host name)"
+)
+"""What is said of a connection that failed, apart from a server that is not there."""
 
 
 def explain(error: Exception) -> str:
@@ -37,7 +42,8 @@ def explain(error: Exception) -> str:
     if code is not None and code[:2] not in ("08", "57"):
         return f"the database did not do what was asked: {_message(found)}"
     if reason := _REASON.search(str(found.orig)):
-        return f"the database does not answer: {reason[1] or reason[2]}; see DATABASE_URL"
+        said = "its host name cannot be looked up" if reason["name"] else reason[reason.lastgroup or 0]
+        return f"the database does not answer: {said}; see DATABASE_URL"
     return NO_ANSWER
 
 

@@ -115,6 +115,25 @@ def test_a_login_that_is_refused_is_named(database: str, environment: pytest.Mon
     assert "password authentication failed" in _doctor().detail
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("{database}?sslmode=require", "server does not support SSL"),
+        ("{login}@nosuch.invalid/giftpulse", "its host name cannot be looked up"),
+        ("{user}@{server}", "no password supplied"),
+    ],
+)
+def test_what_the_library_says_of_a_connection_is_named(
+    database: str, environment: pytest.MonkeyPatch, address: str, words: str
+) -> None:
+    login, _, server = database.rpartition("@")
+    user = login.rpartition(":")[0]
+    environment.setenv("DATABASE_URL", address.format(database=database, login=login, user=user, server=server))
+    environment.delenv("PGPASSWORD", raising=False)
+    forget()
+    assert words in _health().detail
+
+
 @pytest.fixture
 def output() -> Iterator[io.StringIO]:
     """What the process logs, as JSON."""

@@ -38,7 +38,21 @@ class CachedHealth:
             return self._found
 
 
-DOWN: dict[int | str, dict[str, Any]] = {503: {"model": HealthReport, "description": "The database is unavailable."}}
+DOWN_EXAMPLE = {
+    "status": "down",
+    "checks": {
+        "database": {"status": "down", "detail": "the database does not answer: see DATABASE_URL"},
+        "broker": {"status": "ok", "detail": "answers"},
+        **{name: {"status": "degraded", "detail": health.NOT_KNOWN} for name in ("polling", "workers", "deliveries")},
+    },
+}
+DOWN: dict[int | str, dict[str, Any]] = {
+    503: {
+        "model": HealthReport,
+        "description": "The database is unavailable.",
+        "content": {"application/json": {"example": DOWN_EXAMPLE}},
+    }
+}
 
 
 @router.get(
