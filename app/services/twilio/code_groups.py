@@ -76,9 +76,17 @@ def ranges_of(name: str) -> Ranges:
     groups = _groups(error_codes.generation())
     if name in groups:
         return groups[name].ranges
-    close = get_close_matches(name.lower(), groups, 1, 0.6)
-    meant = f"; did you mean {close[0]}?" if close else ""
+    close = _closest(name.lower(), groups)
+    meant = f"; did you mean {close}?" if close else ""
     raise ValueError(f"names no family or fault of error codes; GET /api/error-codes lists their names{meant}")
+
+
+def _closest(name: str, groups: Iterable[str]) -> str | None:
+    """Return the group of the most similar name: of the same kind, if there is such a kind, which is not compared."""
+    kind, _, wanted = name.partition(":")
+    of_kind = [group for group in groups if group.startswith(f"{kind}:")] or groups
+    by_end = {group.partition(":")[2]: group for group in of_kind}
+    return by_end.get(next(iter(get_close_matches(wanted.strip(), by_end, 1, 0.6)), ""))
 
 
 @lru_cache(maxsize=2)

@@ -65,6 +65,7 @@ def test_names_stand_beside_codes_in_a_pattern() -> None:
         ("family:mesaging-filtering", "did you mean family:messaging-filtering?"),
         ("Fault:Your-Server", "did you mean fault:your-server?"),
         ("fault:yourserver", "did you mean fault:your-server?"),
+        ("faults:carrier", "did you mean fault:carrier?"),
         ("30003,family:xyzzy-nothing", "item 2 of the list: names no family or fault of error codes"),
         ("family:", "names no family or fault"),
     ],
@@ -75,6 +76,13 @@ def test_a_wrong_name_is_refused_with_the_one_that_may_be_meant(given: str, told
     (error,) = refused.value.errors
     assert error.field == "pattern_value"
     assert told in error.message
+
+
+@pytest.mark.parametrize("given", ["family:", "family:*", "family:nope", "fault:family"])
+def test_a_name_that_is_like_no_other_suggests_none(given: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_rule(BODY | {"pattern_value": given})
+    assert "did you mean" not in refused.value.errors[0].message
 
 
 def test_a_name_means_what_the_catalogue_says_now(monkeypatch: pytest.MonkeyPatch) -> None:
