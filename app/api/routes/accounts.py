@@ -2,11 +2,13 @@
 
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from fastapi import Path, Query, Response
 from sqlalchemy.orm import Session
 
+from app.api import account_operations
 from app.api.audited_change import AuditedChange
 from app.api.deps import AppSettings, IfMatch, JsonBody, parse
 from app.api.idempotency import Idempotent
@@ -26,21 +28,15 @@ from app.api.schemas.accounts import (
 )
 from app.api.schemas.common import EXAMPLE_ACCOUNT, SpanQuery
 from app.api.security import READ, Admin
-from app.config import Settings
 from app.database import session_scope
 from app.models import Account
 from app.services.ingest import account_admin, account_state, backfills, coverage, credential_trial
 from app.services.ingest.account_state import VOLATILE_FIELDS
 from app.utils import sids
 from app.utils.clock import asked_at, rfc3339, utc_now
-from app.utils.json_types import JsonObject
 
 router = make_router("Accounts", prefix="/api/accounts")
 Sid = Annotated[str, Path(pattern=sids.ACCOUNT_SID, description="The account's sid.", examples=[EXAMPLE_ACCOUNT])]
-
-
-def _show(session: Session, account: Account, settings: Settings) -> JsonObject:
-    return account_state.account_json(session, account, settings, utc_now())
 
 
 @router.get("", response_model=AccountPage, summary="List accounts", dependencies=READ)
@@ -60,7 +56,7 @@ def list_accounts(query: Annotated[AccountFilters, Query()], settings: AppSettin
 def create_account(caller: Admin, sent: JsonBody, once: Idempotent, settings: AppSettings) -> Response:
     """Start watching an account. Earlier logs are read as far back as requested; they never alert.
 
-    The credentials are tried before the response; what Twilio refuses is watched all the same, with `warnings`.
+    The credentials are tried before the response; an account that Twilio refuses is watched, too, and has `warnings`.
     """
     values = parse(AccountBody, sent).given()
     # Before the transaction: Twilio may take seconds to answer.
@@ -68,7 +64,7 @@ def create_account(caller: Admin, sent: JsonBody, once: Idempotent, settings: Ap
 
     def effect(session: Session) -> Response:
         account = account_admin.create(session, settings, values, utc_now())
-        shown = _show(session, account, settings)
+        shown = account_operations.show(session, account, settings)
         AuditedChange(session, caller, f"account:{account.sid}").record("account.create", shown)
         warned = shown | ({"warnings": warnings} if warnings else {})
         return resource_response(warned, 201, unversioned=(*VOLATILE_FIELDS, "warnings"))
@@ -80,44 +76,38 @@ def create_account(caller: Admin, sent: JsonBody, once: Idempotent, settings: Ap
 def get_account(sid: Sid, settings: AppSettings) -> Response:
     """Show a watched account with the state of its streams."""
     with session_scope() as session:
-        return resource_response(_show(session, account_admin.get(session, sid), settings), unversioned=VOLATILE_FIELDS)
+        shown = account_operations.show(session, account_admin.get(session, sid), settings)
+        return resource_response(shown, unversioned=VOLATILE_FIELDS)
 
 
 @router.patch("/{sid}", response_model=ShownAccount, summary="Update an account", openapi_extra=body(AccountChanges))
 def edit_account(caller: Admin, sid: Sid, sent: JsonBody, expected: IfMatch, settings: AppSettings) -> Response:
     """Update some fields of an account. New credentials are tried immediately."""
-    parsed = parse(AccountChanges, sent)
+    changes = parse(AccountChanges, sent).given()
+    check = partial(expected.check, unversioned=VOLATILE_FIELDS)
     with session_scope() as session:
-        account = account_admin.get(session, sid, lock=True)
-        before = _show(session, account, settings)
-        expected.check(before, VOLATILE_FIELDS)
-        account_admin.edit(session, settings, account, parsed.given(), utc_now())
-        shown = _show(session, account, settings)
-        AuditedChange(session, caller, f"account:{sid}", before).record("account.update", shown)
-        return resource_response(shown, unversioned=VOLATILE_FIELDS)
+
+        def edit(account: Account) -> None:
+            account_admin.edit(session, settings, account, changes, utc_now())
+
+        done = account_operations.operate(session, caller, sid, settings, "account.update", edit, check=check)
+        return resource_response(done.after, unversioned=VOLATILE_FIELDS)
 
 
 @router.post("/{sid}/promote-token", response_model=ShownAccount, summary="Promote the next auth token")
 def promote_token(caller: Admin, sid: Sid, settings: AppSettings) -> Response:
     """Make `next_auth_token` the `auth_token`, as it was promoted at Twilio. It is tried immediately."""
     with session_scope() as session:
-        account = account_admin.get(session, sid, lock=True)
-        before = _show(session, account, settings)
-        account_admin.promote_next_token(session, settings, account, utc_now())
-        shown = _show(session, account, settings)
-        AuditedChange(session, caller, f"account:{sid}", before).record("account.promote_token", shown)
-        return resource_response(shown, unversioned=VOLATILE_FIELDS)
+        done = account_operations.promote_token(session, caller, sid, settings)
+        return resource_response(done.after, unversioned=VOLATILE_FIELDS)
 
 
 @router.delete("/{sid}", status_code=204, summary="Stop watching an account")
 def delete_account(caller: Admin, sid: Sid, expected: IfMatch, settings: AppSettings) -> Response:
     """Stop watching an account. The account of the environment can only be disabled."""
     with session_scope() as session:
-        account = account_admin.get(session, sid, lock=True)
-        before = _show(session, account, settings)
-        expected.check(before, VOLATILE_FIELDS)
-        account_admin.delete(session, account)
-        AuditedChange(session, caller, f"account:{sid}", before).record("account.delete", None)
+        check = partial(expected.check, unversioned=VOLATILE_FIELDS)
+        account_operations.delete(session, caller, sid, settings, check)
         return no_content()
 
 

@@ -111,8 +111,8 @@ def get_common(alert_id: AlertId, settings: AppSettings) -> Response:
 def get_series(alert_id: AlertId, settings: AppSettings) -> Response:
     """Show the value that the condition judged for the alert's group, over time.
 
-    It is measured again from the stored logs, as they are now. Without the rule as it was, `items` is empty and
-    `detail` says why.
+    It is measured again from the logs as they are stored now. If the rule as it was is unknown, `items` is empty and
+    `detail` gives the reason.
     """
     with session_scope() as session:
         series = read_series(session, search.get(session, alert_id), settings, utc_now())
@@ -170,7 +170,7 @@ def acknowledge_alert(call: Call) -> Response:
 @router.post(
     "/{alert_id}/unacknowledge",
     response_model=ShownAlert,
-    summary="Take an acknowledgement back",
+    summary="Unacknowledge an alert",
     openapi_extra=body(Unacknowledgement, required=False),
 )
 def unacknowledge_alert(call: Call) -> Response:

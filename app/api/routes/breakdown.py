@@ -23,7 +23,7 @@ DEFAULT_SPAN = timedelta(hours=24)
 
 @router.get("", response_model=Breakdown, summary="Break logs down by a field", dependencies=READ)
 def get_breakdown(query: Annotated[BreakdownQuery, Query()]) -> Response:
-    """Count logs by the values of a field, with what was delivered, how fast, and at what cost.
+    """Count logs by the values of a field, with the share delivered, the delays and the cost.
 
     The default span is the last 24 hours, the longest 92 days. `delivered_share` is of final outbound messages,
     `p50_seconds` and `p95_seconds` of those that were first read within 10 minutes of their creation and seen to become

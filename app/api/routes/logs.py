@@ -80,10 +80,10 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
     "/{sid}/explain", response_model=Explanation, summary="Explain whether a rule alerted on a log", dependencies=READ
 )
 def explain_log(sid: Sid, query: Annotated[ExplainQuery, Query()], settings: AppSettings) -> Response:
-    """Explain why a rule did, or did not, take a log, and who was notified: step by step, with the values.
+    """Explain why a rule did or did not alert on a log, and who was notified: step by step, with the values.
 
-    The steps are those of the evaluation, by its own functions, as far as the log came; the rule and the log are looked
-    at as they are now.
+    The steps are those of the evaluation, and use its functions, up to the one that the log did not pass. The rule and
+    the log are read as they are now.
     """
     with session_scope() as session:
         found = service.explain(session, sid, query.rule_id, settings, utc_now())

@@ -17,7 +17,7 @@ router = make_router("Stats", prefix="/api/report")
 
 @router.get("", response_model=Report, summary="Get a report", dependencies=READ)
 def get_report(query: Annotated[SpanQuery, Query()]) -> Response:
-    """Report what a span brought, against the span of the same length before.
+    """Report on a span, compared with the span of the same length before.
 
     The default span is the last 7 days, the longest 92 days. Actions with a `report` send the same by mail or webhook.
     """

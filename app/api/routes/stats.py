@@ -51,7 +51,7 @@ def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
 
 @router.get("/delivery", response_model=DeliveryStats, summary="Measure delivery over time", dependencies=READ)
 def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Response:
-    """Measure final outbound messages: the share delivered, and the time from created to final where it is known."""
+    """Measure final outbound messages: the share delivered, and the time from created to final, if known."""
     with session_scope() as session:
         rows = stats.Snapshot(session).delivery(_with_defaults(query, query.bucket, asked_at()), query.bucket)
         warned = shown_warnings(doubts.of_filter(session, query.to_filter()))

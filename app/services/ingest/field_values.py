@@ -51,32 +51,33 @@ def read_address(address: str | None, name: str, rest: dict[str, Any]) -> str | 
 
 
 def read_code(value: Number, name: str, usual: type, rest: dict[str, Any]) -> int | None:
-    """Read an error code: an integer, digits, an empty text or null."""
+    """Read an error code: an integer, digits, an empty text or null.
+
+    Args:    usual: the type that Twilio sends in this list; any other is kept in `rest`, too.
+    """
     if value is None:
         return None
-    if type(value) is not usual:
+    if type(value) is not usual or value == "":
         rest[name] = value
-    if value == "":
-        rest[name] = value
-        return None
-    code = _int(value)
-    if code is None:
-        note(rest, name, value, "is no whole number from 0 on")
-    return code
+    return _whole_or_note(value, name, rest)
 
 
 def read_whole(value: Number, name: str, rest: dict[str, Any]) -> int | None:
-    """Read a whole number, which Twilio sends as a text."""
+    """Read a whole number, which Twilio sends as a text; another notation is kept in `rest`, too."""
     if value is None:
         return None
-    if value == "":
+    number = _whole_or_note(value, name, rest)
+    if value != str(number):
         rest[name] = value
+    return number
+
+
+def _whole_or_note(value: float | str, name: str, rest: dict[str, Any]) -> int | None:
+    if value == "":
         return None
     number = _int(value)
     if number is None:
         note(rest, name, value, "is no whole number from 0 on")
-    elif value != str(number):
-        rest[name] = value
     return number
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
+from app.api import account_operations
 from app.api.audited_change import AuditedChange
 from app.api.console import account_form, texts
 from app.api.console.access import Admin, Form, PostedForm, SignedIn, Viewer, need_scope
@@ -220,25 +221,16 @@ def _edit(request: Request, viewer: Viewer, sid: str, form: Form) -> dict[str, A
 @router.post("/accounts/{sid}/promote-token")
 def promote_token(request: Request, viewer: Admin, sid: Sid) -> Response:
     """Make the next auth token the auth token."""
-    settings = settings_of(request)
     with session_scope() as session:
-        account = account_admin.get(session, sid, lock=True)
-        before = account_state.account_json(session, account, settings, utc_now())
-        account_admin.promote_next_token(session, settings, account, utc_now())
-        shown = account_state.account_json(session, account, settings, utc_now())
-        AuditedChange(session, viewer.principal, f"account:{sid}", before).record("account.promote_token", shown)
+        account_operations.promote_token(session, viewer.principal, sid, settings_of(request))
     return redirect(request, f"/accounts/{sid}", Flash("The next token is the auth token now. It is tried."))
 
 
 @router.post("/accounts/{sid}/delete")
 def delete_account(request: Request, viewer: Admin, sid: Sid) -> Response:
     """Stop watching an account."""
-    settings = settings_of(request)
     with session_scope() as session:
-        account = account_admin.get(session, sid, lock=True)
-        before = account_state.account_json(session, account, settings, utc_now())
-        account_admin.delete(session, account)
-        AuditedChange(session, viewer.principal, f"account:{sid}", before).record("account.delete", None)
+        before = account_operations.delete(session, viewer.principal, sid, settings_of(request))
     name = before["friendly_name"] or sid
     return redirect(request, "/accounts", Flash(f"{name} is not watched any more. Its logs stay until they expire."))
 
