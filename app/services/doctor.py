@@ -9,7 +9,6 @@ from typing import Literal
 
 import aiosmtplib
 import httpx
-from alembic.script import ScriptDirectory
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.exc import SQLAlchemyError
@@ -106,6 +105,9 @@ def _database() -> Finding:
         return Finding("wrong", "database", reason.replace("the database ", "it ", 1))
     if version < MIN_POSTGRESQL_VERSION:
         return Finding("wrong", "database", f"PostgreSQL {version // 10000} is too old: use 15 or newer")
+    # Imported late: the API needs Alembic only for this check.
+    from alembic.script import ScriptDirectory
+
     head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
     if revision != head:
         return Finding(

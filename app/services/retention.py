@@ -29,7 +29,12 @@ def clean(settings: Settings, now: datetime) -> None:
 
     Alerts and their deliveries are kept for more than a year.
     """
-    cutoff = now - timedelta(days=settings.retention_days)
+    _drop_logs(now - timedelta(days=settings.retention_days), now)
+    _expire_counts(now)
+    _expire_records(now)
+
+
+def _drop_logs(cutoff: datetime, now: datetime) -> None:
     with session_scope() as session:
         month = partitions.month_of(now)
         partitions.ensure(session, [month, partitions.next_month(month)])
@@ -45,11 +50,18 @@ def clean(settings: Settings, now: datetime) -> None:
         with session_scope() as session:
             if partitions.trim_before(session, cutoff, TRIM_BATCH) < TRIM_BATCH:
                 break
+
+
+def _expire_counts(now: datetime) -> None:
+    """Delete what rules no longer need: counts, group slots and known values."""
     with session_scope() as session:
         rules = rule_set.read_rule_set(session).rules.values()
         minute_counts.delete_expired(session, [rule for rule in rules if minute_counts.has_counts(rule)], now)
         group_slots.expire_slots(session, [rule for rule in rules if rule.group_by], now)
         known_values.delete_expired(session, [rule for rule in rules if rule.condition.watched_field], now)
+
+
+def _expire_records(now: datetime) -> None:
     with session_scope() as session:
         budget.delete_expired(session, now)
         callbacks.delete_expired(session, now)

@@ -17,7 +17,7 @@ from app.config import Settings
 from app.enums import PatternType, ResolveReason, Severity
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Rule, RuleGroup
-from app.services.alerts import changes, dependencies, manual
+from app.services.alerts import alert_rows, dependencies, manual
 from app.services.evaluation import completeness, due_minutes, rule_set
 from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
@@ -262,7 +262,7 @@ def _apply_edit(
     elif changed:
         manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_CHANGED, settings, now)
     else:
-        changes.recheck_notifications(session, rule.id, now)
+        alert_rows.recheck_notifications(session, rule.id, now)
     if changed or (parsed.enabled and not before.enabled):
         _restart(rule)
     for name, value in definition.columns(parsed).items():

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.enums import AlertStatus, ResolveReason, Severity
 from app.models import Action, Alert
-from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, end_suppression, load_open_alerts
+from app.services.alerts.alert_rows import end_suppression, load_open_alerts
+from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges
 from app.services.alerts.fingerprint import built_in_fingerprint
 from app.services.alerts.state_machine import Fire, Resolve
 from app.services.ingest import quarantine
@@ -60,23 +61,10 @@ def max_time_unread(settings: Settings) -> timedelta:
 
 def update_built_in_alerts(session: Session, settings: Settings, now: datetime) -> int:
     """Open and resolve the built-in alerts; return the number of deliveries."""
-    problems = {
-        built_in_fingerprint(problem.name, group_key(problem.group)): problem
-        for problem in (
-            *_unread_accounts(session, settings, now),
-            *_malformed_records(session, now),
-            *_evaluation_behind(session, now),
-            *_failing_rules(session, now),
-            *_overdue_deliveries(session, now),
-            *_disabled_actions(session, settings),
-        )
-    }
-    open_fingerprints = session.scalars(
-        select(Alert.fingerprint).where(Alert.rule_id.is_(None), Alert.status != AlertStatus.RESOLVED)
-    ).all()
-    suppressed = set(
-        session.scalars(select(Alert.fingerprint).where(Alert.rule_id.is_(None), Alert.suppressed_until_clear)).all()
-    )
+    problems = _problems(session, settings, now)
+    built_in = select(Alert.fingerprint).where(Alert.rule_id.is_(None))
+    open_fingerprints = session.scalars(built_in.where(Alert.status != AlertStatus.RESOLVED)).all()
+    suppressed = set(session.scalars(built_in.where(Alert.suppressed_until_clear)))
     if not problems and not open_fingerprints and not suppressed:
         return 0
     if cleared := suppressed - problems.keys():
@@ -94,6 +82,19 @@ def update_built_in_alerts(session: Session, settings: Settings, now: datetime) 
             alert_changes.decide_notification(alert, BUILT_IN_NOTIFY_SETTINGS)
     alert_changes.save_alerts()
     return alert_changes.enqueue_notices()
+
+
+def _problems(session: Session, settings: Settings, now: datetime) -> dict[str, Problem]:
+    """Find all present problems, by the fingerprint of their alert."""
+    found = (
+        *_unread_accounts(session, settings, now),
+        *_malformed_records(session, now),
+        *_evaluation_behind(session, now),
+        *_failing_rules(session, now),
+        *_overdue_deliveries(session, now),
+        *_disabled_actions(session, settings),
+    )
+    return {built_in_fingerprint(problem.name, group_key(problem.group)): problem for problem in found}
 
 
 def _fire(fingerprint: str, problem: Problem, now: datetime) -> Fire:

@@ -13,15 +13,16 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from sqlalchemy import ColumnElement, insert, inspect, select, text, update
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app import metrics
 from app.config import Settings
-from app.database import Unnest, after_commit, update_rows
+from app.database import Unnest, after_commit
 from app.enums import AlertStatus, HoldReason, NotificationType
 from app.models import Alert, Silence
 from app.services.alerts import silences
+from app.services.alerts.alert_rows import save
 from app.services.alerts.dependencies import Dependencies, load_dependencies
 from app.services.alerts.notification_policy import NotifyInput, decide, may_escalate, may_notify_held
 from app.services.alerts.state_machine import Columns, Event, Fire, Notify, transition
@@ -31,50 +32,6 @@ from app.services.rules.rule import Rule
 from app.utils.crashpoints import crashpoint
 
 log = structlog.get_logger()
-
-MUTABLE_COLUMNS = {
-    "status": "text",
-    "summary": "text",
-    "started_at": "timestamptz",
-    "last_match_at": "timestamptz",
-    "window_from": "timestamptz",
-    "baseline": "float8",
-    "short_since": "timestamptz",
-    "still_holds": "bool",
-    "resolved_at": "timestamptz",
-    "resolve_reason": "text",
-    "acknowledged_at": "timestamptz",
-    "acknowledged_by": "text",
-    "acknowledged_until": "timestamptz",
-    "note": "text",
-    "silenced": "bool",
-    "suppressed_by": "uuid",
-    "occurrences": "int",
-    "value": "float8",
-    "price_unit": "text",
-    "sample_sids": "text[]",
-    "account_ids": "int[]",
-    "left_out_accounts": "text[]",
-    "error_code": "int",
-    "firing_notified_at": "timestamptz",
-    "escalates_from": "timestamptz",
-    "notified_at": "timestamptz",
-    "notified_occurrences": "int",
-    "notify_at": "timestamptz",
-}
-FIXED_COLUMNS = (
-    "id",
-    "fingerprint",
-    "rule_id",
-    "rule_name",
-    "severity",
-    "group",
-    "group_key",
-    "recorded_at",
-    "late",
-)
-ATTRIBUTES = {column.name: each.key for each in inspect(Alert).column_attrs for column in each.columns}
-"""Some attributes of an alert are named differently from their columns."""
 
 
 @dataclass(frozen=True)
@@ -193,23 +150,7 @@ class AlertChanges:
         """
         silenced = silences.is_silenced(self._active_silences(), alert.rule_id, alert.group)
         suppressed_by = self._suppressor(alert, notify_settings.depends_on)
-        state = NotifyInput(
-            status=AlertStatus(alert.status),
-            occurrences=alert.occurrences,
-            last_match_at=alert.last_match_at,
-            late=alert.late,
-            silenced=silenced,
-            suppressed=suppressed_by is not None,
-            acknowledged_until=alert.acknowledged_until,
-            firing_notified_at=alert.firing_notified_at,
-            escalates_from=alert.escalates_from,
-            notified_at=alert.notified_at,
-            notified_occurrences=alert.notified_occurrences,
-            previous_firing_at=self._previous_firings.get(alert.fingerprint),
-            renotify=notify_settings.renotify,
-            cooldown=notify_settings.cooldown,
-            max_age=self._max_age,
-        )
+        state = self._notify_input(alert, notify_settings, silenced=silenced, suppressed=suppressed_by is not None)
         decision = decide(state, self._now)
         self.apply(
             alert,
@@ -224,6 +165,27 @@ class AlertChanges:
             waited.update(held_for)
         if waited:
             self._notices.append(make_notice(NotificationType.FIRING, alert, frozenset(waited)))
+
+    def _notify_input(
+        self, alert: Alert, notify_settings: NotifySettings, *, silenced: bool, suppressed: bool
+    ) -> NotifyInput:
+        return NotifyInput(
+            status=AlertStatus(alert.status),
+            occurrences=alert.occurrences,
+            last_match_at=alert.last_match_at,
+            late=alert.late,
+            silenced=silenced,
+            suppressed=suppressed,
+            acknowledged_until=alert.acknowledged_until,
+            firing_notified_at=alert.firing_notified_at,
+            escalates_from=alert.escalates_from,
+            notified_at=alert.notified_at,
+            notified_occurrences=alert.notified_occurrences,
+            previous_firing_at=self._previous_firings.get(alert.fingerprint),
+            renotify=notify_settings.renotify,
+            cooldown=notify_settings.cooldown,
+            max_age=self._max_age,
+        )
 
     def _suppressor(self, alert: Alert, depends_on: Sequence[UUID]) -> UUID | None:
         """Find the alert that suppresses an alert. A resolved alert keeps its suppressor."""
@@ -242,16 +204,7 @@ class AlertChanges:
 
     def save_alerts(self) -> None:
         """Write the alerts. The caller then writes their matches, before `enqueue_notices`."""
-        # Resolved alerts first: a group has at most one open alert.
-        changed_rows = [
-            (alert.id, *(getattr(alert, ATTRIBUTES[name]) for name in MUTABLE_COLUMNS))
-            for alert in self._changed.values()
-        ]
-        update_rows(self._session, "alerts", {"id": "uuid"}, MUTABLE_COLUMNS, changed_rows)
-        if self._new:
-            names = [ATTRIBUTES[name] for name in (*FIXED_COLUMNS, *MUTABLE_COLUMNS)]
-            rows = [{name: getattr(alert, name) for name in names} for alert in self._new.values()]
-            self._session.execute(insert(Alert), rows)
+        save(self._session, self._new.values(), self._changed.values())
         self._count_metrics()
 
     def enqueue_notices(self) -> int:
@@ -300,25 +253,3 @@ def _facts(alert: Alert) -> dict[str, object]:
 def _log(lines: Sequence[tuple[str, Mapping[str, object]]]) -> None:
     for event, facts in lines:
         log.info(event, **facts)
-
-
-def load_open_alerts(session: Session, fingerprints: Iterable[str]) -> dict[str, Alert]:
-    """Load and lock the open alerts with these fingerprints. The session does not track them."""
-    query = select(Alert).where(Alert.fingerprint == text("ANY(:keys)"), Alert.status != AlertStatus.RESOLVED)
-    query = query.order_by(Alert.id).with_for_update().execution_options(populate_existing=True)
-    alerts = session.scalars(query.params(keys=list(fingerprints))).all()
-    for alert in alerts:
-        session.expunge(alert)
-    return {alert.fingerprint: alert for alert in alerts}
-
-
-def end_suppression(session: Session, alerts: ColumnElement[bool]) -> None:
-    """Let the groups of these alerts fire again: their condition was false after a manual resolve, or it was edited."""
-    suppressed = Alert.suppressed_until_clear
-    session.execute(update(Alert).where(alerts, suppressed).values(suppressed_until_clear=False))
-
-
-def recheck_notifications(session: Session, rule_id: UUID, now: datetime) -> None:
-    """Let the next tick decide again about the open alerts of a rule: its cooldown or reminders may have changed."""
-    is_open = Alert.status != AlertStatus.RESOLVED
-    session.execute(update(Alert).where(Alert.rule_id == rule_id, is_open).values(notify_at=now))

@@ -13,7 +13,8 @@ from app.database import after_commit
 from app.enums import AlertStatus, ResolveReason
 from app.errors import Conflict, NotFound
 from app.models import Alert, AlertNote
-from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges, end_suppression
+from app.services.alerts.alert_rows import end_suppression
+from app.services.alerts.changes import BUILT_IN_NOTIFY_SETTINGS, AlertChanges
 from app.services.alerts.state_machine import Acknowledge, Resolve, Unacknowledge
 from app.services.rules.conditions.registry import MATCH_TYPES
 

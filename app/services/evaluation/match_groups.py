@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.models import Alert
-from app.services.alerts.changes import load_open_alerts
+from app.services.alerts.alert_rows import load_open_alerts
 from app.services.alerts.fingerprint import fingerprint
 from app.services.evaluation import known_values, window_queries
 from app.services.evaluation.completeness import Completeness

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 from app.config import Settings
 from app.enums import ResolveReason
 from app.models import Alert
-from app.services.alerts.changes import AlertChanges, NotifySettings, end_suppression
+from app.services.alerts.alert_rows import end_suppression
+from app.services.alerts.changes import AlertChanges, NotifySettings
 from app.services.alerts.dependencies import causes_first
 from app.services.alerts.fingerprint import fingerprint
 from app.services.alerts.state_machine import Describe, Measure, Resolve

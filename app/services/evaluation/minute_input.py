@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.enums import AlertStatus, ResolveReason
 from app.models import Alert
-from app.services.alerts.changes import load_open_alerts
+from app.services.alerts.alert_rows import load_open_alerts
 from app.services.evaluation import group_slots, stuck_logs, window_queries
 from app.services.evaluation.due_minutes import DueMinute
 from app.services.evaluation.minute_counts import has_counts

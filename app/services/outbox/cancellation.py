@@ -40,12 +40,12 @@ def fail_orphans(session: Session, now: datetime) -> int:
 
 # Walks the index of due deliveries action by action: millions of rows may be pending.
 _ORPHANED_ACTIONS = text(
-    "WITH RECURSIVE owing AS ("
+    "WITH RECURSIVE pending AS ("
     " (SELECT action_id FROM deliveries WHERE status = 'pending' ORDER BY action_id LIMIT 1)"
     " UNION ALL"
     " SELECT (SELECT d.action_id FROM deliveries d WHERE d.status = 'pending' AND d.action_id > o.action_id"
-    "  ORDER BY d.action_id LIMIT 1) FROM owing o WHERE o.action_id IS NOT NULL)"
-    " SELECT action_id FROM owing o"
+    "  ORDER BY d.action_id LIMIT 1) FROM pending o WHERE o.action_id IS NOT NULL)"
+    " SELECT action_id FROM pending o"
     " WHERE action_id IS NOT NULL AND NOT EXISTS (SELECT FROM actions a WHERE a.id = o.action_id)"
 )
 
@@ -74,20 +74,8 @@ def _fail(session: Session, which: ColumnElement[bool], reason: str, now: dateti
     if not failed:
         return 0
     close_unknown(session, [row.id for row in failed])
-    session.execute(
-        insert(Attempt),
-        [
-            {
-                "delivery_id": row.id,
-                "token": row.id,
-                "at": now,
-                "duration_ms": 0,
-                "outcome": AttemptOutcome.FAILED,
-                "error": reason,
-            }
-            for row in failed
-        ],
-    )
+    ended = {"at": now, "duration_ms": 0, "outcome": AttemptOutcome.FAILED, "error": reason}
+    session.execute(insert(Attempt), [{"delivery_id": row.id, "token": row.id, **ended} for row in failed])
     _count(session, [row.action_type for row in failed], AttemptOutcome.FAILED)
     return len(failed)
 

@@ -162,47 +162,51 @@ class _DeliveryLoop:
 async def _attempt(each: Claim, sender: Sender | None, settings: Settings) -> AttemptResult:
     """Make one attempt. It has an outcome in every case."""
     began = time.monotonic()
-
-    def ended(outcome: AttemptOutcome, error: str, *, counts_for_breaker: bool = False) -> AttemptResult:
-        duration_ms = int((time.monotonic() - began) * 1000)
-        return AttemptResult(outcome, duration_ms, error=error, counts_for_breaker=counts_for_breaker)
-
-    if each.crash_looping:
-        return ended(
-            AttemptOutcome.FAILED, f"given up: {claims.MAX_UNKNOWN_OUTCOMES} attempts in a row ended with the worker"
-        )
-    if not each.action.enabled and each.delivery.type != NotificationType.TEST:
-        return ended(AttemptOutcome.FAILED, claims.DISABLED)
-    if sender is None:
-        return ended(
-            AttemptOutcome.FAILED, "this version of GiftPulse does not know this type of action: save the action again"
-        )
-    if each.delivery.action_type != each.action.action_type:
-        return ended(AttemptOutcome.FAILED, cancellation.OTHER_KIND)
-    if (
-        each.seconds_left()
-        < kind_for(ActionType(each.action.action_type)).longest_attempt_seconds + LEASE_MARGIN_SECONDS
-    ):
+    if refusal := _refusal(each, sender):
+        return AttemptResult(AttemptOutcome.FAILED, 0, error=refusal)
+    kind = kind_for(ActionType(each.action.action_type))
+    if each.seconds_left() < kind.longest_attempt_seconds + LEASE_MARGIN_SECONDS:
         return AttemptResult(AttemptOutcome.STARTED)
+    assert sender is not None, "without one it is refused"
     try:
         receipt = await _send(each, sender, settings)
     except SendError as error:
-        return AttemptResult(
-            AttemptOutcome.FAILED if error.permanent else AttemptOutcome.RETRY,
-            int((time.monotonic() - began) * 1000),
-            error.status_code,
-            error.response or None,
-            str(error),
-            error.retry_after_seconds,
-            error.disables_action,
-        )
+        return _failed(error, _since(began))
     except Undecryptable as error:
-        return ended(AttemptOutcome.FAILED, str(error))
+        return AttemptResult(AttemptOutcome.FAILED, _since(began), error=str(error))
     except Exception as error:  # one broken sender must not stop the others of its batch
         log.exception("a sender failed unexpectedly", action_type=each.action.action_type)
-        return ended(AttemptOutcome.RETRY, f"the sender failed: {type(error).__name__}", counts_for_breaker=True)
-    duration_ms = int((time.monotonic() - began) * 1000)
-    return AttemptResult(AttemptOutcome.SUCCEEDED, duration_ms, receipt.status_code, receipt.response)
+        reason = f"the sender failed: {type(error).__name__}"
+        return AttemptResult(AttemptOutcome.RETRY, _since(began), error=reason, counts_for_breaker=True)
+    return AttemptResult(AttemptOutcome.SUCCEEDED, _since(began), receipt.status_code, receipt.response)
+
+
+def _since(began: float) -> int:
+    """Return the milliseconds since a monotonic time."""
+    return int((time.monotonic() - began) * 1000)
+
+
+def _refusal(each: Claim, sender: Sender | None) -> str | None:
+    """Return why a claimed delivery is not sent at all."""
+    if each.crash_looping:
+        return f"given up: {claims.MAX_UNKNOWN_OUTCOMES} attempts in a row ended with the worker"
+    if not each.action.enabled and each.delivery.type != NotificationType.TEST:
+        return claims.DISABLED
+    if sender is None:
+        return "this version of GiftPulse does not know this type of action: save the action again"
+    return cancellation.OTHER_KIND if each.delivery.action_type != each.action.action_type else None
+
+
+def _failed(error: SendError, duration_ms: int) -> AttemptResult:
+    return AttemptResult(
+        AttemptOutcome.FAILED if error.permanent else AttemptOutcome.RETRY,
+        duration_ms,
+        error.status_code,
+        error.response or None,
+        str(error),
+        error.retry_after_seconds,
+        error.disables_action,
+    )
 
 
 async def _send(each: Claim, sender: Sender, settings: Settings) -> Receipt:

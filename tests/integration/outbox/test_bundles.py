@@ -12,7 +12,7 @@ from app.database import session_scope
 from app.enums import NotificationType
 from app.models import Account, Alert
 from app.services.alerts.withholding import withheld
-from app.services.outbox import actions, bundle
+from app.services.outbox import actions, bundle, bundle_text
 from app.services.outbox.enqueue import enqueue
 from app.services.outbox.notice import make_notice
 from app.services.outbox.retry import retry
@@ -148,10 +148,10 @@ def test_each_recipient_of_a_mail_gets_one_digest_that_reads_like_one_story(outb
 def test_a_bundle_names_a_few_rules_and_accounts() -> None:
     sids = [f"AC{number:032x}" for number in range(5)]
     items = [{"headline": f"Firing: Rule {number}: x", "accounts": dict.fromkeys(sids)} for number in range(5)]
-    story = bundle._story([*items, items[0]])
+    story = bundle_text._summary([*items, items[0]])
     assert story.startswith(f"Rule 0: x (2 alerts, {sids[0]}, {sids[1]}, {sids[2]}, 2 more); Rule 1: x (")
     assert story.endswith("; and 2 more rules")
-    assert bundle._story([{"headline": "Firing: Alone", "accounts": {}}]) == "Alone"
+    assert bundle_text._summary([{"headline": "Firing: Alone", "accounts": {}}]) == "Alone"
 
 
 def test_a_bundle_of_a_disabled_action_fails_and_can_be_retried(outbox: Outbox, receiver: Receiver) -> None:
@@ -216,8 +216,10 @@ def test_a_resolve_and_the_end_of_the_bundle_at_one_moment_agree(
 
 
 def test_the_common_cause_of_a_bundle() -> None:
-    link = "text has a link to bit.ly"
-    assert bundle.common_cause([link, link]) == f"Most logs of all 2 alerts have this in common: {link}."
-    assert bundle.common_cause([link, None, link]) == f"Most logs of 2 of the 3 alerts have this in common: {link}."
-    assert bundle.common_cause([link, "to France", None]) is None
-    assert bundle.common_cause([None, None]) is None
+    cause, link = bundle_text.common_cause, "text has a link to bit.ly"
+    assert cause([link, link]) == f"Most logs of all 2 alerts have this in common: {link}."
+    assert (
+        bundle_text.common_cause([link, None, link]) == f"Most logs of 2 of the 3 alerts have this in common: {link}."
+    )
+    assert cause([link, "to France", None]) is None
+    assert cause([None, None]) is None
