@@ -106,11 +106,15 @@ def view_as(request: Request, session: Session, signed_at: datetime) -> Viewer |
     if principal is None:
         return None
     structlog.contextvars.bind_contextvars(caller=principal.id)
-    zone, theme = request.cookies.get(ZONE_COOKIE, ""), request.cookies.get(THEME_COOKIE)
+    zone = request.cookies.get(ZONE_COOKIE, "")
     known = is_zone(zone)
-    return Viewer(
-        session, principal, signed_at, ZoneInfo(zone) if known else UTC_ZONE, known, theme if theme in THEMES else None
-    )
+    return Viewer(session, principal, signed_at, ZoneInfo(zone) if known else UTC_ZONE, known, theme_of(request))
+
+
+def theme_of(request: Request) -> str | None:
+    """Return the colours that were chosen on this device; None: as the system has them."""
+    theme = request.cookies.get(THEME_COOKIE)
+    return theme if theme in THEMES else None
 
 
 def _principal(settings: Settings, session: Session) -> Principal | None:

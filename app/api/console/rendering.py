@@ -190,6 +190,7 @@ def render(
     values: dict[str, Any] = {
         "section": "",
         "viewer": viewer,
+        "theme": access.theme_of(request),
         "frame": request.app.state.frame.get() if viewer else None,
         "csrf": sessions.csrf_token(settings.secret_keys, viewer.session) if viewer else "",
         "path": request.url.path,

@@ -161,6 +161,7 @@ def error_page(request: Request, status: int, detail: str) -> Response:
         "title": TITLES.get(status, "That did not work"),
         "detail": detail,
         "status": status,
+        "is_posted": request.method == "POST",
         "live_from": FRAME_PAGE,
         "deletion": deleted.find(request.url.path) if status == 404 and viewer is not None else None,
         "request_id": structlog.contextvars.get_contextvars().get("request_id", ""),

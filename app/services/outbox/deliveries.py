@@ -57,6 +57,11 @@ def of_alert(session: Session, alert_id: UUID) -> Sequence[Delivery]:
     return session.scalars(query.limit(MAX_OF_ALERT)).all()
 
 
+def alert_ids(found: Sequence[Delivery]) -> list[str]:
+    """List the ids of the alerts that deliveries are about."""
+    return [str(each.alert_id) for each in found if each.alert_id is not None]
+
+
 def get(session: Session, delivery_id: UUID) -> Delivery:
     """Return a delivery.
 

@@ -29,6 +29,8 @@ async def test_a_database_that_is_away_is_a_page_that_refreshes_itself(
     postgres: Postgres, database: str, browser: Browser
 ) -> None:
     await browser.sign_in()
+    browser.cookies.set("theme", "dark")
+    csrf = await browser.csrf()
     name = database.rpartition("/")[2]
     with postgres.maintenance() as cursor:
         cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
@@ -38,6 +40,11 @@ async def test_a_database_that_is_away_is_a_page_that_refreshes_itself(
             answer = await browser.get(path)
             assert answer.status_code == 503, path
             assert '<meta http-equiv="refresh" content="10">' in answer.text
+            assert 'data-theme="dark"' in answer.text
+        posted = await browser.post("/silences", data={"csrf": csrf, "rule_id": "every"})
+        assert posted.status_code == 503
+        assert "reload this page" in posted.text
+        assert "http-equiv" not in posted.text, "the address of a form has no page"
     finally:
         with postgres.maintenance() as cursor:
             cursor.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')

@@ -285,6 +285,7 @@ def _form_page(request: Request, viewer: SignedIn, action: Action | None, shown:
     with session_scope() as session:
         rules: list[Rule] = list(rule_admin.list_rules(session, None, MAX_RULES).items)
         lately = _last_deliveries(session, action.id) if action else []
+        names = names_of(session, {"alert_id": deliveries.alert_ids(lately)}, settings_of(request))
         session.expunge_all()
     context = {
         "section": "actions",
@@ -295,6 +296,7 @@ def _form_page(request: Request, viewer: SignedIn, action: Action | None, shown:
         "secret": shown.secret,
         "tested": shown.tested,
         "deliveries": lately,
+        "names": names,
         "rules": sorted(rules, key=lambda rule: rule.name.lower()),
         "kinds": KINDS,
         "formats": FORMATS,

@@ -1,6 +1,6 @@
 """The audit: who changed what, as differences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -10,12 +10,14 @@ from app.api.console.access import SignedIn, need_scope
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import render
 from app.api.console.routing import make_router
+from app.api.deps import settings_of
 from app.api.lists import read_position
 from app.api.schemas.audit import AuditFilters
 from app.database import session_scope
 from app.enums import Scope
 from app.models import AuditEntry
 from app.services import audit
+from app.services.names import names_of
 from app.utils.clock import utc_now
 
 router = make_router()
@@ -32,6 +34,8 @@ PAGES = {
     "key": "/keys",
 }
 """The pages of the objects that entries are about."""
+NAMED_KINDS = {"rule": "rule_id", "alert": "alert_id", "action": "action_id", "account": "account_sid"}
+"""The kinds of objects whose names are stored, as `names_of` calls them."""
 NAMES = ("name", "friendly_name", "summary", "recipient", "reason")
 """The fields that name an object, the best first."""
 
@@ -98,12 +102,18 @@ def verb_of(entry: AuditEntry) -> str:
     return VERBS.get(verb, verb.replace("_", " "))
 
 
-def name_of(entry: AuditEntry) -> str:
-    """Name an entry's object, as far as the entry knows; else by the start of its id."""
+def name_of(entry: AuditEntry, names: Mapping[str, str]) -> str:
+    """Name an entry's object, as far as the entry knows, else as it is called today; else by the start of its id."""
     known = (entry.before or {}) | (entry.after or {})
     kind, _, key = entry.target.partition(":")
-    name = next((str(known[field]) for field in NAMES if known.get(field)), key[:8])
+    name = next((str(known[field]) for field in NAMES if known.get(field)), names.get(key, key[:8]))
     return f"{kind} {name}".strip()
+
+
+def _keys_by_kind(entries: Sequence[AuditEntry]) -> dict[str, list[str]]:
+    """Collect what the entries are about, by the kinds that have names."""
+    targets = {entry.target.partition(":")[::2] for entry in entries}
+    return {known: [key for kind, key in targets if kind == of] for of, known in NAMED_KINDS.items()}
 
 
 def page_of(target: str) -> str | None:
@@ -121,11 +131,12 @@ def list_audit(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         position = read_position("audit", query, audit.SORT_KEY)
         page = audit.list_entries(session, query.to_filter(), position, PAGE_SIZE)
+        names = names_of(session, _keys_by_kind(page.items), settings_of(request))
         session.expunge_all()
     context = {
         "section": "audit",
         "entries": [
-            (entry, verb_of(entry), name_of(entry), differences(entry), page_of(entry.target)) for entry in page.items
+            (each, verb_of(each), name_of(each, names), differences(each), page_of(each.target)) for each in page.items
         ],
         "chips": filters.chips,
         "kinds": [(kind, filters.replaced(kind=kind)) for kind in KINDS],

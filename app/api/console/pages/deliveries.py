@@ -22,6 +22,7 @@ from app.database import session_scope
 from app.enums import ActionType, HoldReason, Scope
 from app.errors import NotFound
 from app.models import Action
+from app.services.names import names_of
 from app.services.outbox import actions, deliveries, retry
 from app.services.serializers import delivery_json
 from app.utils.clock import rfc3339, utc_now
@@ -70,6 +71,7 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
             for chip in name_chips(session, filters, LABELS, settings_of(request))
             if chip.name != "status" or chip.error
         ]
+        names = names_of(session, {"alert_id": deliveries.alert_ids(page.items)}, settings_of(request))
         failed = _failed(session, query)
         by_action = (
             [] if query.action_id or not viewer.may(Scope.WRITE) else _failed_by_action(session, settings_of(request))
@@ -78,6 +80,7 @@ def list_deliveries(request: Request, viewer: SignedIn) -> Response:
     context = {
         "section": "deliveries",
         "deliveries": page.items,
+        "names": names,
         "failed": failed,
         "by_action": by_action,
         "spans": RETRIED_SPANS,
@@ -126,9 +129,17 @@ def show_delivery(request: Request, viewer: SignedIn, delivery_id: DeliveryId) -
     """Show one delivery with its attempts."""
     with session_scope() as session:
         delivery, attempts = deliveries.get(session, delivery_id), deliveries.attempts_of(session, delivery_id)
+        known = {"alert_id": deliveries.alert_ids([delivery]), "action_id": [str(delivery.action_id)]}
+        names = names_of(session, known, settings_of(request))
         session.expunge_all()
     held_by = HOLD_TEXTS[HoldReason(delivery.held_by)] if delivery.held_by else ""
-    context = {"section": "deliveries", "delivery": delivery, "attempts": attempts, "held_by": held_by}
+    context = {
+        "section": "deliveries",
+        "delivery": delivery,
+        "attempts": attempts,
+        "held_by": held_by,
+        "names": names,
+    }
     return allow_frames(render(request, viewer, "delivery.html", context))
 
 

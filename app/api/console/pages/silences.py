@@ -24,6 +24,7 @@ from app.services.alerts import silences
 from app.services.alerts.recurrence import Validity, holds, next_start
 from app.services.alerts.sentence import DAYS as DAY_NAMES
 from app.services.rules.fields import GROUP_FIELDS
+from app.services.rules.words import NEW_VALUE_NAMES
 from app.utils.clock import utc_now
 from app.utils.zones import zone_names
 
@@ -76,7 +77,7 @@ def _page(
         "summaries": summaries,
         "rules": sorted(rules, key=lambda rule: rule.name.lower()),
         "names": {rule.id: rule.name for rule in rules},
-        "fields": GROUP_FIELDS,
+        "fields": {field: NEW_VALUE_NAMES[field] for field in GROUP_FIELDS},
         "lengths": LENGTHS,
         "active": {silence.id: holds(silences.validity(silence), now) for silence in page.items},
         "next_starts": {silence.id: next_start(silences.validity(silence), now) for silence in page.items},
