@@ -19,19 +19,25 @@ from tests.kits.waiting import wait_until
 MAX_BYTES = 32 * 2**20
 """A database that has grown beyond this is replaced: deleted rows still take space in its files."""
 
-_CATALOGS = ("pg_class", "pg_attribute", "pg_attrdef", "pg_constraint", "pg_trigger", "pg_proc", "pg_type")
-SCHEMA_STATE = "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname NOT LIKE 'pg_%'), " + ", ".join(
-    f"(SELECT (count(*), max(xmin::text::bigint))::text FROM {catalog})" for catalog in _CATALOGS
-)
+_CATALOGS = "pg_namespace pg_class pg_attribute pg_attrdef pg_constraint pg_trigger pg_proc pg_type"
+_WRITTEN = "pg_stat_get_tuples_inserted(oid) + pg_stat_get_tuples_updated(oid) + pg_stat_get_tuples_deleted(oid)"
+SCHEMA_STATE = f"SELECT sum({_WRITTEN}) FROM pg_class WHERE oid = ANY(string_to_array('{_CATALOGS}', ' ')::regclass[])"
 """A change of the schema or of its privileges writes a row of one of these catalogs, and so changes the answer."""
 DATABASE_STATE = (
     "SELECT datacl::text, datallowconn, datconnlimit,"
-    " EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = pg_database.oid)"
+    " EXISTS (SELECT FROM pg_db_role_setting WHERE setdatabase = pg_database.oid),"
+    " pg_stat_get_bgwriter_stat_reset_time()"
     " FROM pg_database WHERE datname = current_database()"
 )
+"""After a crash the server counts from nothing, so that its counts say nothing of what was written before."""
 TABLES = (
     "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY 1"
 )
+INSERTED = (
+    "SELECT oid::regclass::text, pg_stat_get_tuples_inserted(oid)"
+    " FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+)
+"""How many rows were ever inserted into each table; what an ended session did is in it."""
 
 
 class Databases:
@@ -46,7 +52,9 @@ class Databases:
         self._idle: str | None = None
         self._state: tuple[Any, ...] = ()
         self._rows: dict[str, str] = {}
-        """What the template's tables hold, as COPY writes it."""
+        """What the template's tables hold, as COPY writes it; those that are empty are left out."""
+        self._inserted: dict[str, int] = {}
+        """The rows that were ever inserted into each table when it was last empty."""
 
     @contextmanager
     def lend(self) -> Iterator[str]:
@@ -64,8 +72,9 @@ class Databases:
         self.postgres.create_database(name, self.template)
         with self._connect(name) as connection, connection.cursor() as cursor:
             self._state = _state(cursor)
-            cursor.execute(TABLES)
-            self._rows = {table: _copy_out(cursor, table) for (table,) in cursor.fetchall()}
+            self._inserted = _inserted(cursor)
+            copies = {table: _copy_out(cursor, table) for table in self._inserted}
+            self._rows = {table: rows for table, rows in copies.items() if rows}
         return name
 
     def _reset(self, name: str) -> bool:
@@ -86,12 +95,14 @@ class Databases:
         with self._connect(name) as connection, connection.cursor() as cursor:
             if _state(cursor) != self._state:
                 return False
+            inserted = _inserted(cursor)
+            written = {table for table, count in inserted.items() if count != self._inserted[table]}
             # Neither the order of foreign keys nor triggers matter where everything goes.
             cursor.execute("SET session_replication_role = replica")
-            cursor.execute("; ".join(f"DELETE FROM {table}" for table in self._rows))
+            cursor.execute("; ".join(f"DELETE FROM {table}" for table in sorted(written | self._rows.keys())))
             for table, rows in self._rows.items():
-                if rows:
-                    cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(rows))
+                cursor.copy_expert(f"COPY {table} FROM STDIN", io.StringIO(rows))
+            self._inserted = inserted
             cursor.execute("SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence")
             connection.commit()
             return True
@@ -116,6 +127,11 @@ def _state(cursor: Cursor) -> tuple[Any, ...]:
     schema = cursor.fetchone()
     cursor.execute(DATABASE_STATE)
     return (schema, cursor.fetchone())
+
+
+def _inserted(cursor: Cursor) -> dict[str, int]:
+    cursor.execute(INSERTED)
+    return dict(cursor.fetchall())
 
 
 def _copy_out(cursor: Cursor, table: str) -> str:

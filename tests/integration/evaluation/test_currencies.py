@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
+from random import Random
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 
@@ -171,6 +172,14 @@ prices = st.builds(
     grouped=st.booleans(),
     chance=st.randoms(use_true_random=False),
     batch_size=st.integers(1, 20),
+)
+@example(  # no currency reaches what both would come to
+    made=[Price(10, "USD", 30), Price(11, "EUR", 30)],
+    at_least=50,
+    window=20,
+    grouped=False,
+    chance=Random(1),
+    batch_size=1,
 )
 @settings(max_examples=examples(3), phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
 def test_live_and_preview_are_what_each_unit_comes_to_in_whatever_order_logs_arrive(

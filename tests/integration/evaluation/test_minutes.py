@@ -21,7 +21,7 @@ from tests.feeding import Feed, evaluate, log
 from tests.profiles import examples
 from tests.reference_minutes import ExpectedAlert, Known
 
-LAST = 60
+LAST = 30
 _accounts = count(700_000)
 _numbers = count(1)
 
@@ -133,7 +133,7 @@ looks = st.sets(st.integers(1, LAST), min_size=1, max_size=8)
 @pytest.mark.hunt
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=examples(2),
+    max_examples=examples(3),
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
@@ -142,6 +142,25 @@ looks = st.sets(st.integers(1, LAST), min_size=1, max_size=8)
     condition={"type": "sum", "field": "price", "at_least": 0.01, "window_minutes": 2},
     grouped=True,
     looked={14, 15, 18},
+)
+@example(  # one match is enough, and silence is told of again after it
+    made=[Life(1, "GB", [State(13.5, "undelivered", 13.5)])],
+    condition={"type": "no_data", "window_minutes": 2, "min_count": 1},
+    grouped=False,
+    looked={14, 18},
+)
+@example(  # too few logs resolve after two windows
+    made=[Life(1, "GB", [State(10, "undelivered", 10)]), Life(2, "US", [State(11, "queued", 11)])],
+    condition={
+        "type": "ratio",
+        "percent": 50,
+        "window_minutes": 2,
+        "min_total": 1,
+        "settle_minutes": 0,
+        "resolve_percent": 50,
+    },
+    grouped=True,
+    looked={11, 20},
 )
 @given(made=st.lists(lives(), max_size=14), condition=conditions, grouped=st.booleans(), looked=looks)
 def test_each_minute_is_judged_once_by_what_is_stored_when_the_streams_are_complete(
