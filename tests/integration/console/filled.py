@@ -19,7 +19,8 @@ from tests.integration.console.test_pages import make_delivery
 MARKUP = HOSTILE.partition("\u202e")[0]
 LONG_WORD = "x" * 3_000
 WEBHOOK = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/x?token=canary"}}
-NOT_PAGES = {"/logs.csv"}
+NOT_PAGES = {"/logs.csv", "/deliveries/{delivery_id}/mail"}
+"""A file, and a mail in a frame, which other tests look at."""
 
 
 class Filled:

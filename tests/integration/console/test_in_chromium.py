@@ -23,10 +23,19 @@ from tests.kits.browsers import signed_in
 from tests.kits.databases import Databases
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
-OF_COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
+COLOURS = ("color-contrast", "link-in-text-block")
 """The rules whose verdict the other theme can change."""
+OF_COLOURS = {"runOnly": {"type": "rule", "values": COLOURS}}
+OF_SHAPES = RULES | {"rules": {name: {"enabled": False} for name in COLOURS}}
 FOUND = {"resultTypes": ["violations"]}
 WIDTHS = (360, 768, 1280)
+NARROW, WIDE = WIDTHS[0], WIDTHS[-1]
+Exam = tuple[screenshots.Scheme, int, dict[str, Any]]
+EXAMS: tuple[Exam, ...] = (("light", NARROW, RULES), ("light", WIDE, OF_SHAPES), ("dark", WIDE, OF_COLOURS))
+"""Every rule looks at every page, in both widths where that can matter: they change the colours of the frame alone."""
+EXAMS_OF_FRAME: tuple[Exam, ...] = (*EXAMS, ("light", WIDE, OF_COLOURS), ("dark", NARROW, OF_COLOURS))
+PARTS = 4
+"""The pages are looked at by so many tests, which several workers run."""
 MORE = ("/logs?status=NO!", "/logs?status=failed,undelivered&since=7d", "/actions/new?type=webhook")
 """Pages that look otherwise by what their address asks for."""
 REFUSED = "document.addEventListener('securitypolicyviolation', e => console.error('policy: ' + e.violatedDirective))"
@@ -93,20 +102,19 @@ def _settled(page: Page, address: str) -> None:
     expect(page.locator("[aria-busy=true]")).to_have_count(0, timeout=LONG)
 
 
-@pytest.mark.parametrize(("theme", "rules"), [("light", RULES), ("dark", OF_COLOURS)])
-def test_no_page_keeps_anybody_out(
-    shown: System, browser: Browser, theme: screenshots.Scheme, rules: dict[str, Any]
-) -> None:
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_page_keeps_anybody_out(shown: System, browser: Browser, part: int) -> None:
     axe, found = Axe(), []
     # axe is put into the page by evaluating it, which the console's policy forbids.
-    with signed_in(browser, shown.url, color_scheme=theme, bypass_csp=True) as (page, _):
-        for address in shown.addresses:
+    with signed_in(browser, shown.url, bypass_csp=True) as (page, _):
+        for address in shown.addresses[part::PARTS]:
             _settled(page, shown.url + address)
-            for width in (WIDTHS[0], WIDTHS[-1]):
+            for theme, width, rules in EXAMS_OF_FRAME if address == "/" else EXAMS:
+                page.emulate_media(color_scheme=theme)
                 page.set_viewport_size({"width": width, "height": 800})
                 for violation in axe.run(page, options=rules | FOUND).response["violations"]:
                     places = [node["target"] for node in violation["nodes"]][:3]
-                    found.append(f"{address} at {width}: {violation['id']} at {places}")
+                    found.append(f"{address}, {theme}, at {width}: {violation['id']} at {places}")
     assert not found, "\n".join(found)
 
 
