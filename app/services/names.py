@@ -1,6 +1,7 @@
-"""What people call the things that ids stand for."""
+"""Names of rules, alerts, actions and accounts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from uuid import UUID
 
@@ -8,14 +9,17 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.enums import PatternType
 from app.models import Account, Action, Alert, Rule
 from app.services.outbox import actions
+from app.services.rules.patterns import code_ranges
 
 MAX_RECIPIENTS = 2
+MAX_NAMES = 500
 
 
 def _rules(session: Session, ids: Sequence[str], _: Settings) -> dict[str, str]:
-    """Name rules; a deleted one as its alerts called it."""
+    """Name rules; a deleted one by the name in its alerts."""
     wanted = [UUID(each) for each in ids]
     rules = session.execute(select(Rule.id, Rule.name).where(Rule.id.in_(wanted))).all()
     deleted = {*wanted} - {rule_id for rule_id, _ in rules}
@@ -53,10 +57,10 @@ NAMED: Mapping[str, Callable[[Session, Sequence[str], Settings], dict[str, str]]
 
 
 def names_of(session: Session, given: Mapping[str, Sequence[str]], settings: Settings) -> dict[str, str]:
-    """Find the names of ids, with one query for each kind that is asked for.
+    """Find the names of ids, with one query for each kind.
 
     Args:    given: ids by the name of their filter; kinds without names are left out.
-    Returns: names by id; what was deleted or has no name is missing.
+    Returns: names by id, without deleted objects and those without a name.
     """
     return {
         name: found
@@ -64,3 +68,33 @@ def names_of(session: Session, given: Mapping[str, Sequence[str]], settings: Set
         if kind in NAMED and ids
         for name, found in NAMED[kind](session, ids, settings).items()
     }
+
+
+def rules_for(session: Session, log_type: str) -> dict[UUID, str]:
+    """List the rules that may look at logs of a type, with their names, by name."""
+    query = select(Rule.id, Rule.name).where(Rule.log_type.in_((log_type, "any"))).order_by(Rule.name, Rule.id)
+    return {row[0]: row[1] for row in session.execute(query.limit(MAX_NAMES))}
+
+
+def rules(session: Session, limit: int) -> dict[UUID, str]:
+    """List rules with their names, by name."""
+    return {row[0]: row[1] for row in session.execute(select(Rule.id, Rule.name).order_by(Rule.name).limit(limit))}
+
+
+def rules_about_code(session: Session, code: int) -> dict[UUID, str]:
+    """Return the names of the enabled rules whose pattern holds an error code, by id."""
+    query = select(Rule.id, Rule.name, Rule.pattern_value).where(
+        Rule.enabled, Rule.pattern_type == PatternType.ERROR_CODE
+    )
+    return {
+        rule_id: name
+        for rule_id, name, pattern in session.execute(query.order_by(Rule.name, Rule.id))
+        if _names_code(pattern or "", code)
+    }
+
+
+def _names_code(pattern: str, code: int) -> bool:
+    """Return whether a stored pattern holds a code; one that can no longer be read holds none."""
+    with suppress(ValueError):
+        return any(each.first <= code <= each.last for each in code_ranges(pattern))
+    return False

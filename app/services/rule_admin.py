@@ -4,9 +4,8 @@ An edit that changes what a rule matches resolves its alerts and restarts it; ot
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,25 +13,22 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.enums import PatternType, ResolveReason, Severity
-from app.errors import FieldError, InvalidInput, NotFound
+from app.enums import ResolveReason, Severity
+from app.errors import NotFound
 from app.models import Rule, RuleGroup
-from app.services.alerts import alert_rows, dependencies, manual
+from app.services import rule_checks
+from app.services.alerts import alert_rows, manual
 from app.services.evaluation import completeness, due_minutes, rule_set
-from app.services.logs.doubts import unwatched
 from app.services.paging import Page, Position, read_page
-from app.services.rules import definition, feasibility
+from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.packs import find_pack
-from app.services.rules.patterns import code_ranges
 from app.services.serializers import rule_json
 from app.utils.clock import rfc3339, utc_now
 
 HEALTH_FIELDS = definition.HEALTH_FIELDS
 """The fields of `health`."""
 SORT_KEY = (Rule.created_at, Rule.id)
-MAX_NAMES = 500
-CIRCLE = FieldError("depends_on", "must not lead back to the rule itself")
 
 
 def create(session: Session, body: object, settings: Settings, now: datetime) -> Rule:
@@ -41,9 +37,9 @@ def create(session: Session, body: object, settings: Settings, now: datetime) ->
     Raises: InvalidInput.
     """
     parsed = definition.parse_rule(body)
-    check(parsed, settings)
+    rule_checks.check(parsed, settings)
     started_at = _lock_rule_set(session)
-    check_dependencies(session, None, parsed)
+    rule_checks.check_dependencies(session, None, parsed)
     rule = _insert(parsed, started_at, now)
     session.add(rule)
     session.flush()
@@ -94,36 +90,6 @@ def dependents(session: Session, rule_id: UUID) -> Sequence[Rule]:
 def list_rules(session: Session, position: Position | None, limit: int) -> Page[Rule]:
     """List rules, newest first."""
     return read_page(session, select(Rule), SORT_KEY, position, limit)
-
-
-def names_for(session: Session, log_type: str) -> dict[UUID, str]:
-    """List the rules that may look at logs of a type, with their names, by name."""
-    query = select(Rule.id, Rule.name).where(Rule.log_type.in_((log_type, "any"))).order_by(Rule.name, Rule.id)
-    return {row[0]: row[1] for row in session.execute(query.limit(MAX_NAMES))}
-
-
-def names(session: Session, limit: int) -> dict[UUID, str]:
-    """List rules with their names, by name."""
-    return {row[0]: row[1] for row in session.execute(select(Rule.id, Rule.name).order_by(Rule.name).limit(limit))}
-
-
-def names_about_code(session: Session, code: int) -> dict[UUID, str]:
-    """Return the names of the enabled rules whose pattern holds an error code, by id."""
-    query = select(Rule.id, Rule.name, Rule.pattern_value).where(
-        Rule.enabled, Rule.pattern_type == PatternType.ERROR_CODE
-    )
-    return {
-        rule_id: name
-        for rule_id, name, pattern in session.execute(query.order_by(Rule.name, Rule.id))
-        if _names_code(pattern or "", code)
-    }
-
-
-def _names_code(pattern: str, code: int) -> bool:
-    """Return whether a stored pattern holds a code; one that can no longer be read holds none."""
-    with suppress(ValueError):
-        return any(each.first <= code <= each.last for each in code_ranges(pattern))
-    return False
 
 
 def get(session: Session, rule_id: UUID, *, lock: bool = False) -> Rule:
@@ -180,57 +146,9 @@ def health(session: Session, rule: Rule, settings: Settings) -> dict[str, Any]:
         "groups": session.scalar(groups) or 0,
         "left_out_accounts": known.unreadable_accounts_of(value),
         "first_judged_at": due_minutes.first_judged_at(value, known.known_from(value)) if rule.enabled else None,
-        "warnings": [asdict(warning) for warning in warnings(session, definition.from_row(rule), settings)],
+        "warnings": [asdict(warning) for warning in rule_checks.warnings(session, definition.from_row(rule), settings)],
     }
     return {name: getattr(rule, name) for name in HEALTH_FIELDS if name not in found} | found
-
-
-def check(wanted: RuleDefinition, settings: Settings, before: RuleDefinition | None = None) -> None:
-    """Reject a rule that could never match or fire.
-
-    Args:    before: the stored rule; values that were accepted earlier stay accepted.
-    Raises: InvalidInput.
-    """
-    retention = timedelta(days=settings.retention_days)
-    known = [] if before is None else feasibility.faults(before, retention)
-    if found := [fault for fault in feasibility.faults(wanted, retention) if fault not in known]:
-        raise InvalidInput(found)
-
-
-def check_dependencies(
-    session: Session, rule_id: UUID | None, wanted: RuleDefinition, *, may_circle: bool = False
-) -> None:
-    """Reject dependencies on rules that do not exist, and circles.
-
-    Where the rule is then stored, the caller holds the rule set's lock.
-
-    Args:    rule_id: None for a new rule.
-    Raises: InvalidInput.
-    """
-    if not wanted.depends_on:
-        return
-    stored = {row.id: row.depends_on for row in session.execute(select(Rule.id, Rule.depends_on))}
-    faults = [
-        FieldError("depends_on", f"item {position} is not the id of a rule")
-        for position, each in enumerate(wanted.depends_on, start=1)
-        if each not in stored
-    ]
-    if rule_id is not None and not may_circle and dependencies.find_circle(rule_id, wanted.depends_on, stored):
-        faults.append(CIRCLE)
-    if faults:
-        raise InvalidInput(faults)
-
-
-def circular(session: Session) -> set[UUID]:
-    """Find the rules that depend on themselves, directly or through others."""
-    stored = {row.id: row.depends_on for row in session.execute(select(Rule.id, Rule.depends_on))}
-    return {rule_id for rule_id, named in stored.items() if named and dependencies.find_circle(rule_id, named, stored)}
-
-
-def warnings(session: Session, wanted: RuleDefinition, settings: Settings) -> list[FieldError]:
-    """List the fields of a rule that may keep it from ever matching or firing."""
-    doubts = feasibility.doubts(wanted, timedelta(hours=settings.settle_hours))
-    return [*doubts, *unwatched(session, "filters.account_sid", wanted.filters.account_sid)]
 
 
 def detail_json(session: Session, rule: Rule, settings: Settings) -> dict[str, Any]:
@@ -254,8 +172,8 @@ def _apply_edit(
 ) -> Rule:
     """Apply an edit to a locked rule. Restart it if its meaning changed or it was enabled."""
     before = definition.from_row(rule)
-    check(parsed, settings, before)
-    check_dependencies(session, rule.id, parsed, may_circle=may_circle)
+    rule_checks.check(parsed, settings, before)
+    rule_checks.check_dependencies(session, rule.id, parsed, may_circle=may_circle)
     changed = definition.meaning_changed(before, parsed)
     if before.enabled and not parsed.enabled:
         manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_DISABLED, settings, now)

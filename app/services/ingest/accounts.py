@@ -27,25 +27,26 @@ def ensure_environment_account(session: Session, settings: Settings, now: dateti
     session.execute(former.values(from_environment=False, enabled=False))
     if sid is None:
         return
-    wanted = settings.twilio_include_subaccounts
     fingerprint = _fingerprint(settings)
-    known = session.execute(
-        select(Account.id, Account.include_subaccounts, Account.credentials_hash).where(
-            Account.sid == sid, Account.from_environment
-        )
-    ).first()
-    if known is not None:
-        if known.include_subaccounts != wanted:
-            session.execute(update(Account).where(Account.id == known.id).values(include_subaccounts=wanted))
-        if known.credentials_hash != fingerprint:
-            session.execute(update(Account).where(Account.id == known.id).values(credentials_hash=fingerprint))
-            try_credentials(session, sid, now)
-            log.info("credentials are new: they are tried now", account_sid=sid)
+    query = select(Account).where(Account.sid == sid, Account.from_environment)
+    known = session.scalar(query)
+    if known is None:
+        _adopt(session, sid, settings, fingerprint, now)
         return
+    known.include_subaccounts = settings.twilio_include_subaccounts
+    if known.credentials_hash != fingerprint:
+        known.credentials_hash = fingerprint
+        session.flush()
+        try_credentials(session, sid, now)
+        log.info("credentials are new: they are tried now", account_sid=sid)
+
+
+def _adopt(session: Session, sid: str, settings: Settings, fingerprint: str, now: datetime) -> None:
+    """Watch the environment's account, which may be known already."""
     adopted = {
         "from_environment": True,
         "enabled": True,
-        "include_subaccounts": wanted,
+        "include_subaccounts": settings.twilio_include_subaccounts,
         "credentials_hash": fingerprint,
     }
     statement = insert(Account).values(sid=sid, started_at=now, **adopted)

@@ -1,5 +1,6 @@
 """The secrets that may sign callbacks of an account: its auth tokens, or the customer's own keys."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
@@ -33,19 +34,20 @@ def signing_tokens(
         parent = select(Account.parent_sid).where(Account.sid == account_sid, Account.parent_sid.is_not(None))
         own = Account.sid == account_sid
         query = query.where(or_(own, Account.sid.in_(parent)) if with_parent else own)
-    tokens = []
-    for account in session.scalars(query):
-        if key_id is not None:
-            keys = signing_keys(account, settings)
-            tokens += [keys[key_id]] if key_id in keys else []
-            continue
-        if account.from_environment and account.sid == settings.twilio_account_sid and settings.twilio_auth_token:
-            tokens.append(settings.twilio_auth_token.get_secret_value())
-        for stored in (account.auth_token, account.next_auth_token):
-            if stored:
-                with suppress(Undecryptable):
-                    tokens.append(decrypt(settings.secret_keys, stored))
-    return tokens
+    return [token for account in session.scalars(query) for token in _secrets_of(account, settings, key_id)]
+
+
+def _secrets_of(account: Account, settings: Settings, key_id: str | None) -> Iterator[str]:
+    if key_id is not None:
+        keys = signing_keys(account, settings)
+        yield from [keys[key_id]] if key_id in keys else []
+        return
+    if account.from_environment and account.sid == settings.twilio_account_sid and settings.twilio_auth_token:
+        yield settings.twilio_auth_token.get_secret_value()
+    for stored in (account.auth_token, account.next_auth_token):
+        if stored:
+            with suppress(Undecryptable):
+                yield decrypt(settings.secret_keys, stored)
 
 
 def signing_keys(account: Account, settings: Settings) -> dict[str, str]:

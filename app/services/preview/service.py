@@ -13,7 +13,7 @@ from app.config import Settings
 from app.enums import LogType
 from app.errors import FieldError
 from app.models import Silence
-from app.services import rule_admin
+from app.services import rule_checks
 from app.services.alerts import silences
 from app.services.evaluation import due_minutes
 from app.services.evaluation.completeness import StreamState
@@ -45,9 +45,9 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     Raises: InvalidInput for invalid fields, too many logs, and exceeding the time limit.
     """
     preview_request = request.parse_request(body, now)
-    rule_admin.check(preview_request.definition, settings)
-    rule_admin.check_dependencies(session, preview_request.rule_id, preview_request.definition)
-    warnings = rule_admin.warnings(session, preview_request.definition, settings)
+    rule_checks.check(preview_request.definition, settings)
+    rule_checks.check_dependencies(session, preview_request.rule_id, preview_request.definition)
+    warnings = rule_checks.warnings(session, preview_request.definition, settings)
     warnings += _texts_missing(preview_request.rule, settings)
     run = _start(session, preview_request, settings, now)
     result = _evaluate(run)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from app.errors import FieldError
 from app.models import Rule
-from app.services import rule_admin
+from app.services import rule_admin, rule_checks
 from app.services.rules import definition
 from app.services.transfer.context import TransferContext
 from app.services.transfer.document import slug_of
@@ -63,7 +63,7 @@ class Rules:
         return rule_admin.replace(context.session, item.id, body, context.settings, context.now, may_circle=True)
 
     def faults(self, context: TransferContext) -> dict[UUID, FieldError]:
-        return dict.fromkeys(rule_admin.circular(context.session), rule_admin.CIRCLE)
+        return dict.fromkeys(rule_checks.circular(context.session), rule_checks.CIRCLE)
 
     def _body(self, context: TransferContext, entry: JsonObject) -> JsonObject:
         return entry | {"depends_on": context.names.rule_ids(entry, "depends_on")}
@@ -75,4 +75,4 @@ class Rules:
         return rule_admin.dependents(context.session, item.id)
 
     def warnings(self, context: TransferContext, item: Rule) -> list[FieldError]:
-        return rule_admin.warnings(context.session, definition.from_row(item), context.settings)
+        return rule_checks.warnings(context.session, definition.from_row(item), context.settings)

@@ -30,7 +30,7 @@ from app.database import session_scope
 from app.enums import AlertStatus, ResolveReason, Scope, Severity
 from app.errors import Conflict, FieldError, InvalidInput
 from app.models import Alert, AlertNote, Delivery
-from app.services import rule_admin, setup
+from app.services import names, setup
 from app.services.alerts import escalation, manual, search, silences, support_text
 from app.services.findings import wording
 from app.services.findings.common import InCommon, find_common
@@ -92,7 +92,7 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
         days = draw_days(session, viewer, utc_now()) if tab == "resolved" else None
         ended_at = search.last_end(session)
         progress = setup.first_steps(session)
-        rules = rule_admin.names(session, MAX_RULES)
+        rules = names.rules(session, MAX_RULES)
         fits_one_page = page.newer is None and page.older is None
         is_triage = tab == "open" and not chips and fits_one_page
         alerts = search.list_urgent(session, PAGE_SIZE) if is_triage else page.items

@@ -15,7 +15,7 @@ from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import link, render
 from app.api.console.routing import make_router
 from app.database import session_scope
-from app.services import rule_admin
+from app.services import names
 from app.services.logs import stats
 from app.services.logs.codes import count_codes, once_each
 from app.services.logs.search import LogFilter
@@ -75,7 +75,7 @@ def show_error_code(request: Request, viewer: SignedIn, code: Code) -> Response:
     is_known = error_codes.is_known(code)
     history = _history(viewer, code, cut_to_second(utc_now()))
     with session_scope() as session:
-        rules = rule_admin.names_about_code(session, code)
+        rules = names.rules_about_code(session, code)
     context = {
         "section": "error-codes",
         "code": error_codes.describe(code),

@@ -26,7 +26,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.errors import NotFound
 from app.models import LogChange
-from app.services import rule_admin
+from app.services import names
 from app.services.evaluation.current_matches import rules_that_match
 from app.services.explain.service import explain
 from app.services.explain.steps import Explanation
@@ -219,7 +219,7 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
         asked = request.query_params.get("rule")
         context["step_text"] = step_text
         context["explained"] = _explained(request, session, row.sid, asked) if asked else None
-        context["rule_names"] = rule_admin.names_for(session, row.log_type) if asked else {}
+        context["rule_names"] = names.rules_for(session, row.log_type) if asked else {}
     return render(request, viewer, "log.html", context)
 
 

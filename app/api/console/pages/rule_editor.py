@@ -27,7 +27,7 @@ from app.database import session_scope
 from app.enums import PatternType, Severity
 from app.errors import InvalidInput, NotFound
 from app.models import Rule
-from app.services import audit, rule_admin
+from app.services import audit, rule_admin, rule_checks
 from app.services.alerts.sentence import DAYS, describe_rule
 from app.services.outbox import actions
 from app.services.preview.samples import Sample, sample
@@ -321,7 +321,7 @@ def _parse(body: dict[str, Any], form: RuleForm, settings: Settings) -> tuple[Ru
     """Parse the form for the sentence and the preview, which need no name."""
     try:
         wanted = definition.parse_rule(body | {"name": body["name"] or "preview"})
-        rule_admin.check(wanted, settings)
+        rule_checks.check(wanted, settings)
     except InvalidInput as error:
         return None, rule_form.errors_of(form, error.errors)
     return wanted, []

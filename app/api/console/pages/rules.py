@@ -17,7 +17,7 @@ from app.api.deps import settings_of
 from app.database import session_scope
 from app.errors import FieldError
 from app.models import Rule
-from app.services import rule_admin
+from app.services import rule_admin, rule_checks
 from app.services.alerts import search
 from app.services.alerts.sentence import describe_condition
 from app.services.rules import definition
@@ -64,7 +64,7 @@ def list_rules(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)
         definitions = [definition.from_row(rule) for rule in rules]
-        warnings = [rule_admin.warnings(session, each, settings_of(request)) for each in definitions]
+        warnings = [rule_checks.warnings(session, each, settings_of(request)) for each in definitions]
         counts = search.count_by_rule(session, now - SHOWN_SPAN, now, SPARK_BUCKET)
         open_alerts = search.count_open_by_rule(session)
         session.expunge_all()

@@ -1,0 +1,65 @@
+"""Checks rules before they are stored: rejects those that can never fire, and warns about those that may not."""
+
+from datetime import timedelta
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.config import Settings
+from app.errors import FieldError, InvalidInput
+from app.models import Rule
+from app.services.alerts import dependencies
+from app.services.logs.doubts import unwatched
+from app.services.rules import feasibility
+from app.services.rules.definition import RuleDefinition
+
+CIRCLE = FieldError("depends_on", "must not lead back to the rule itself")
+
+
+def check(wanted: RuleDefinition, settings: Settings, before: RuleDefinition | None = None) -> None:
+    """Reject a rule that could never match or fire.
+
+    Args:    before: the stored rule; values that were accepted earlier stay accepted.
+    Raises: InvalidInput.
+    """
+    retention = timedelta(days=settings.retention_days)
+    known = [] if before is None else feasibility.faults(before, retention)
+    if found := [fault for fault in feasibility.faults(wanted, retention) if fault not in known]:
+        raise InvalidInput(found)
+
+
+def check_dependencies(
+    session: Session, rule_id: UUID | None, wanted: RuleDefinition, *, may_circle: bool = False
+) -> None:
+    """Reject dependencies on rules that do not exist, and circles.
+
+    If the rule is then stored, the caller holds the rule set's lock.
+
+    Args:    rule_id: None for a new rule.
+    Raises: InvalidInput.
+    """
+    if not wanted.depends_on:
+        return
+    stored = {row.id: row.depends_on for row in session.execute(select(Rule.id, Rule.depends_on))}
+    faults = [
+        FieldError("depends_on", f"item {position} is not the id of a rule")
+        for position, each in enumerate(wanted.depends_on, start=1)
+        if each not in stored
+    ]
+    if rule_id is not None and not may_circle and dependencies.find_circle(rule_id, wanted.depends_on, stored):
+        faults.append(CIRCLE)
+    if faults:
+        raise InvalidInput(faults)
+
+
+def circular(session: Session) -> set[UUID]:
+    """Find the rules that depend on themselves, directly or through others."""
+    stored = {row.id: row.depends_on for row in session.execute(select(Rule.id, Rule.depends_on))}
+    return {rule_id for rule_id, named in stored.items() if named and dependencies.find_circle(rule_id, named, stored)}
+
+
+def warnings(session: Session, wanted: RuleDefinition, settings: Settings) -> list[FieldError]:
+    """List the fields of a rule that may keep it from ever matching or firing."""
+    doubts = feasibility.doubts(wanted, timedelta(hours=settings.settle_hours))
+    return [*doubts, *unwatched(session, "filters.account_sid", wanted.filters.account_sid)]
