@@ -29,6 +29,8 @@ OF_COLOURS = {"runOnly": {"type": "rule", "values": COLOURS}}
 OF_SHAPES = RULES | {"rules": {name: {"enabled": False} for name in COLOURS}}
 FOUND = {"resultTypes": ["violations"]}
 WIDTHS = (360, 768, 1280)
+ENLARGED = 180
+"""As wide in letters as a phone of 360 pixels whose text is set to twice its size."""
 NARROW, WIDE = WIDTHS[0], WIDTHS[-1]
 Exam = tuple[screenshots.Scheme, int, dict[str, Any]]
 EXAMS: tuple[Exam, ...] = (("light", NARROW, RULES), ("light", WIDE, OF_SHAPES), ("dark", WIDE, OF_COLOURS))
@@ -124,8 +126,10 @@ def test_no_page_breaks_its_policy_or_is_wider_than_a_phone(shown: System, brows
         page.add_init_script(REFUSED)
         for address in shown.addresses:
             _settled(page, shown.url + address)
+            wide = screenshots.overflowing_widths(page, [ENLARGED, *WIDTHS])
+            found += [f"{address} is too wide at {each}" for each in wide]
             for width in WIDTHS:
-                found += [f"{address} is too wide at {each}" for each in screenshots.overflowing_widths(page, [width])]
+                page.set_viewport_size({"width": width, "height": 800})
                 found += [f"{address} at {width} holds {each}" for each in screenshots.sticking_out(page)]
         found += errors
     assert not found, "\n".join(found)

@@ -37,13 +37,13 @@ LOGS: tuple[dict[str, object], ...] = (
 )  # fmt: skip
 ALERT: dict[str, object] = {
     "id": UUID(int=0), "severity": "critical", "status": "firing", "acknowledged_by": None, "silenced": False,
-    "suppressed_by": None, "resolved_at": None,
+    "suppressed_by": None, "resolved_at": None, "late": False,
 }  # fmt: skip
 ALERTS: tuple[dict[str, object], ...] = (
     {"summary": "143 messages with error 30007 (Message filtered)", "rule_name": "A sender is filtered"},
     {"severity": "warning", "status": "acknowledged", "acknowledged_by": "Jonas", "summary": "6.4% of calls failed",
      "rule_name": "Calls fail by country"},
-    {"severity": "info", "silenced": True, "summary": "new error code: 11236", "rule_name": "x" * 60},
+    {"severity": "info", "silenced": True, "late": True, "summary": "new error code: 11236", "rule_name": "x" * 60},
     {"severity": "warning", "status": "resolved", "summary": "x" * 120, "rule_name": "مرحبا بالعالم"},
 )  # fmt: skip
 

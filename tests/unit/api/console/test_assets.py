@@ -5,7 +5,7 @@ import re
 from app.api.console.assets import ASSETS, FOLDER
 from app.api.console.rendering import TEMPLATES
 
-MAX_BYTES = {"console.css": (35_000, 8_000), "console.js": (12_000, 4_000)}
+MAX_BYTES = {"console.css": (35_000, 8_192), "console.js": (12_000, 4_000)}
 """Most bytes of a file, and of what a browser loads of it."""
 CODE = FOLDER.parent
 INBOX = CODE.parents[2] / "scripts" / "inbox" / "pages"
