@@ -253,7 +253,11 @@ def test_explaining_an_acknowledgement_and_a_cooldown(feed: Feed) -> None:
         manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(1.5))
     found = explained(60, rule_id)
     assert (found.verdict, passed(found)["acknowledged"]) == (Verdict.TOLD, True)
-    assert detail(found, StepName.ACKNOWLEDGED).startswith("ann acknowledged it at 23 Nov 2026, 06:10:30 UTC")
+    said = "ann acknowledged it at 23 Nov 2026, 06:10:30 UTC: no updates from then on"
+    assert detail(found, StepName.ACKNOWLEDGED) == f"{said}."
+    with session_scope() as session:
+        manual.acknowledge(session, only_alert().id, "ann", None, get_settings(), minutes(1.5), minutes(30))
+    assert detail(explained(60, rule_id), StepName.ACKNOWLEDGED) == f"{said} until 23 Nov 2026, 06:39:00 UTC."
     pass_time(feed, 10)
     fail_at(feed, 11)
     found = explained(660, rule_id)

@@ -43,7 +43,9 @@ def _held_back(alert: Alert) -> Iterator[Step]:
         detail = f"The open alert {alert.suppressed_by} explains it, so nobody is notified."
         yield Step(StepName.DEPENDENCY, False, detail)
     if alert.acknowledged_at is not None and alert.acknowledged_by:
-        detail = f"{alert.acknowledged_by} acknowledged it at {moment(alert.acknowledged_at)}: no updates from then on."
+        until = f" until {moment(alert.acknowledged_until)}" if alert.acknowledged_until else ""
+        since = moment(alert.acknowledged_at)
+        detail = f"{alert.acknowledged_by} acknowledged it at {since}: no updates from then on{until}."
         yield Step(StepName.ACKNOWLEDGED, alert.firing_notified_at is not None, detail)
     if alert.firing_notified_at is None and alert.notify_at is not None and alert.status == AlertStatus.FIRING:
         notifies = f"this one notifies at {moment(alert.notify_at)} if it still fires"
