@@ -48,7 +48,8 @@ from app.api.security import Limiter
 from app.config import Settings, get_settings, origins, remarks
 from app.database import get_engine, session_scope
 from app.errors import ConfigError
-from app.metrics import REGISTRY, DatabaseCollector
+from app.metrics import REGISTRY
+from app.metrics.collector import DatabaseCollector
 from app.services.ingest import accounts
 from app.utils.clock import utc_now
 from app.utils.logging import configure_logging

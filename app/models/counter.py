@@ -35,7 +35,7 @@ class Lag(Base):
 
     at: Mapped[Timestamp] = mapped_column(primary_key=True)
     reading: Mapped[float] = mapped_column(Double)
-    """Since the moment up to which the stream that is furthest behind is known whole."""
+    """Since the moment up to which the stream that is furthest behind is completely read."""
     evaluation: Mapped[float] = mapped_column(Double)
     """The age of the oldest change that is not evaluated."""
     delivery: Mapped[float] = mapped_column(Double)

@@ -3,7 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from app.database import Unnest, after_commit, session_scope
+from app.bulk import Unnest
+from app.database import after_commit, session_scope
 from app.models import Heartbeat
 from app.utils.clock import utc_now
 

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, insert, inspect, select, text, update
 from sqlalchemy.orm import Session
 
-from app.database import update_rows
+from app.bulk import update_rows
 from app.enums import AlertStatus
 from app.models import Alert
 

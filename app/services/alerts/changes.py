@@ -17,8 +17,9 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app import metrics
+from app.bulk import Unnest
 from app.config import Settings
-from app.database import Unnest, after_commit
+from app.database import after_commit
 from app.enums import AlertStatus, HoldReason, NotificationType
 from app.models import Alert, Silence
 from app.services.alerts import silences

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.database import Unnest
+from app.bulk import Unnest
 from app.models import Alert
 from app.services.alerts.changes import AlertChanges
 from app.services.alerts.state_machine import Count

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.database import Unnest, fetch_rows
+from app.bulk import Unnest, fetch_rows
 from app.services.log_fields import version_columns
 from app.services.rules.types import LogVersion
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.database import Unnest
+from app.bulk import Unnest
 from app.services.rules.groups import group_key, other_group
 from app.services.rules.rule import Rule
 

@@ -9,7 +9,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.database import Unnest
+from app.bulk import Unnest
 from app.services.rules.conditions.new_value import ValueRun, add_run
 from app.services.rules.groups import field_of
 from app.services.rules.rule import Rule

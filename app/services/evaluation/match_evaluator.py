@@ -15,8 +15,8 @@ import structlog
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.bulk import copy_rows, update_rows
 from app.config import Settings
-from app.database import copy_rows, update_rows
 from app.enums import ResolveReason
 from app.models import Alert
 from app.services.alerts import dependencies

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.database import Unnest
+from app.bulk import Unnest
 from app.services.evaluation import change_queue, minute_counts
 from app.services.evaluation.rule_set import RuleSet, account_starts, effective_start
 from app.services.rules.conditions.base import UNKNOWN_UNIT

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app import metrics
-from app.database import Unnest
+from app.bulk import Unnest
 
 _COSTS = Unnest("asked", id="uuid", cost="float8")
 _ERRORS = Unnest("asked", id="uuid", error="text", failing="bool", times="int")

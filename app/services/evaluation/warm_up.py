@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app import models
-from app.database import Unnest
+from app.bulk import Unnest
 from app.services.evaluation import group_slots, history, known_values, minute_counts
 from app.services.evaluation.rule_set import bump_version, to_rule
 from app.services.rules.conditions.base import UNKNOWN_UNIT

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.database import Unnest
+from app.bulk import Unnest
 from app.services.evaluation.minute_counts import has_hour_counts, hour_end
 from app.services.rules.conditions.numbers import WindowCounts
 from app.services.rules.episodes import Point

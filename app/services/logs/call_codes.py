@@ -6,7 +6,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.database import update_rows
+from app.bulk import update_rows
 from app.enums import LogType
 from app.models import Log
 from app.services.logs.log_rows import KEY_COLUMNS, Version, any_of, load

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ARRAY, ColumnElement, Text, any_, literal, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from app.database import fetch_rows
+from app.bulk import fetch_rows
 from app.enums import LogType
 from app.models import Log
 from app.services import log_fields

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
-from app.database import Unnest, get_engine
+from app.bulk import Unnest
+from app.database import get_engine
 
 PARTITIONED = ("logs", "log_changes", "log_texts")
 # An arbitrary number that no other advisory lock of this database uses.

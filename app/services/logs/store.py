@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app import metrics
-from app.database import Unnest, copy_rows, update_rows
+from app.bulk import Unnest, copy_rows, update_rows
 from app.enums import LogSource, LogType
 from app.services import log_fields
 from app.services.logs import call_codes, partitions

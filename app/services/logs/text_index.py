@@ -9,8 +9,9 @@ import time
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.bulk import Unnest
 from app.config import Settings
-from app.database import Unnest, session_scope
+from app.database import session_scope
 
 _CHANGED = Unnest("changed", occurred_at="timestamptz", id="bigint")
 BATCH_SIZE = 2_000

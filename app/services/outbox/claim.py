@@ -15,7 +15,7 @@ from sqlalchemy import and_, case, func, select, text, update
 from sqlalchemy.orm import Session
 
 from app.actions.registry import kind_for
-from app.database import Unnest, copy_rows, update_rows
+from app.bulk import Unnest, copy_rows, update_rows
 from app.enums import ActionType, AttemptOutcome
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits

@@ -14,7 +14,8 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app import metrics
-from app.database import after_commit, update_rows
+from app.bulk import update_rows
+from app.database import after_commit
 from app.enums import AttemptOutcome, DeliveryStatus, NotificationType
 from app.models import Action, Attempt, Delivery
 from app.services.outbox import limits

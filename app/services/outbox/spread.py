@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.actions.base import Spread
-from app.database import Unnest
+from app.bulk import Unnest
 from app.models import Account
 
 NEWEST = 500

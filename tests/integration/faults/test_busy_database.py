@@ -11,8 +11,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from app.bulk import update_rows
 from app.config import get_settings
-from app.database import get_engine, session_scope, update_rows, write_with_retry
+from app.database import get_engine, session_scope, write_with_retry
 from app.services import rule_admin
 from app.services.evaluation import rule_set
 from app.utils import db_retry

@@ -1,176 +1,26 @@
-"""Every Prometheus instrument: its name, help, labels, and how it is counted and exposed.
-
-The work of workers is counted in PostgreSQL, in the transaction that did it, and read at the scrape: that is exact
-across processes and restarts. Requests are counted in the API's process. Label values come from closed sets or from the
-operator's accounts and rules, never from a log. Counters start at 0, so that the first increment is visible.
-`giftpulse_up` shows components that could not be checked.
-"""
+"""Exposes what workers counted, and the current state, at each scrape of the API."""
 
 import json
-import os
 import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import accumulate, product
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.database import Unnest
-from app.enums import ActionType, AttemptOutcome, HoldReason, LogSource, LogType, Severity
+from app.enums import Severity
+from app.metrics import INSTRUMENTS, LABEL_VALUES, Instrument, Labels, bound_text
 
-Labels = tuple[tuple[str, str], ...]
-Key = tuple[str, Labels]
 OpenSession = Callable[[], AbstractContextManager[Session]]
-
-COUNTER_SHARDS = 8
-"""Each counter has this many rows, so that processes seldom wait for each other."""
 CACHE_SECONDS = 5.0
 SCRAPE_TIMEOUT = "3s"
 MAX_HEARTBEAT_AGE_SECONDS = 60
 """Worker and beat report every ten seconds."""
-LABEL_VALUES: Mapping[str, Collection[str]] = {
-    "log_type": list(LogType),
-    "source": list(LogSource),
-    "severity": list(Severity),
-    "event": ("fired", "resolved"),
-    "by": list(HoldReason),
-    "action_type": list(ActionType),
-    "outcome": [outcome for outcome in AttemptOutcome if outcome != AttemptOutcome.STARTED],
-    "reason": ("unavailable", "rate_limited", "refused", "lease_lost"),
-}
-"""The values of closed labels: their counters exist from the start."""
-
-
-@dataclass(frozen=True)
-class Instrument:
-    """A counter or histogram that workers keep in the database."""
-
-    name: str
-    help: str
-    labels: tuple[str, ...] = ()
-    buckets: tuple[float, ...] = ()
-    """Upper bounds in seconds; empty for a counter."""
-
-    def increment(self, **labels: str) -> dict[Key, float]:
-        """Return the increments of one event."""
-        return {self.key(**labels): 1.0}
-
-    def key(self, **labels: str) -> Key:
-        """Return the key of one series of this counter; every label is required."""
-        if set(labels) != set(self.labels):
-            raise ValueError(f"{self.name} has the labels {self.labels}, not {tuple(labels)}")
-        return self.name, tuple(sorted(labels.items()))
-
-
-LOGS_INGESTED = Instrument(
-    "giftpulse_logs_ingested_total", "Logs stored for the first time, by the way they came.", ("log_type", "source")
-)
-LOGS_CHANGED = Instrument("giftpulse_logs_changed_total", "Changes of logs that were stored before.", ("log_type",))
-LOGS_MALFORMED = Instrument(
-    "giftpulse_logs_malformed_total",
-    "Records that cannot be logs, each counted once: they are set aside.",
-    ("log_type",),
-)
-RULE_MATCHES = Instrument("giftpulse_rule_matches_total", "Logs that matched a rule.", ("rule_id",))
-ALERTS = Instrument("giftpulse_alerts_total", "Alerts that fired or resolved.", ("severity", "event"))
-ALERTS_WITHHELD = Instrument(
-    "giftpulse_alerts_withheld_total", "Times that something began to withhold an open alert, by what it was.", ("by",)
-)
-ESCALATIONS = Instrument(
-    "giftpulse_escalations_total",
-    "Firings sent to escalating actions, one for each alert.",
-    ("action_type",),
-)
-DELIVERIES_BUNDLED = Instrument(
-    "giftpulse_deliveries_bundled_total", "Firings that went out within the digest of a bundle.", ("action_type",)
-)
-DELIVERIES = Instrument(
-    "giftpulse_deliveries_total", "Attempts of deliveries, by how they ended.", ("action_type", "outcome")
-)
-DELIVERY_DURATION = Instrument(
-    "giftpulse_delivery_duration_seconds",
-    "Duration of one attempt of a delivery.",
-    buckets=(0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0),
-)
-POLL_DURATION = Instrument(
-    "giftpulse_poll_duration_seconds",
-    "Duration of one poll of one stream.",
-    ("log_type",),
-    buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0),
-)
-POLL_ERRORS = Instrument("giftpulse_poll_errors_total", "Polls that failed.", ("log_type", "reason"))
-
-INSTRUMENTS = (
-    LOGS_INGESTED,
-    LOGS_CHANGED,
-    LOGS_MALFORMED,
-    RULE_MATCHES,
-    ALERTS,
-    ALERTS_WITHHELD,
-    ESCALATIONS,
-    DELIVERIES_BUNDLED,
-    DELIVERIES,
-    DELIVERY_DURATION,
-    POLL_DURATION,
-    POLL_ERRORS,
-)
-_BY_NAME = {instrument.name: instrument for instrument in INSTRUMENTS}
-
-REGISTRY = CollectorRegistry()
-"""The instruments of this process; the API adds the database's at its start."""
-ProcessCollector(registry=REGISTRY)
-HTTP_DURATION = Histogram(
-    "giftpulse_http_request_duration_seconds",
-    "Duration of one request to the API, by the template of its route.",
-    ("method", "route", "status"),
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-    registry=REGISTRY,
-)
-
-
-def observe(name: str, labels: Mapping[str, str], seconds: float) -> dict[Key, float]:
-    """Return the increments of one observation of a histogram: its bucket and its sum.
-
-    Args:    name: the histogram's name, such as `giftpulse_poll_duration_seconds`.
-    """
-    instrument = _BY_NAME[name]
-    _, pairs = instrument.key(**labels)
-    bucket = bisect_left(instrument.buckets, seconds)
-    bound = _bound(instrument.buckets[bucket]) if bucket < len(instrument.buckets) else "+Inf"
-    return {(f"{name}_bucket", tuple(sorted((*pairs, ("le", bound))))): 1.0, (f"{name}_sum", pairs): seconds}
-
-
-def _bound(value: float) -> str:
-    return repr(float(value))
-
-
-_ADDED = Unnest("added", name="text", labels="text", value="float8")
-
-
-def count(session: Session, increments: Mapping[Key, float]) -> None:
-    """Add to the counters in the caller's transaction.
-
-    Rows are locked in the order of their keys, so that transactions cannot deadlock.
-    """
-    if not increments:
-        return
-    rows = sorted((name, json.dumps(dict(pairs), sort_keys=True), value) for (name, pairs), value in increments.items())
-    session.execute(
-        text(
-            "INSERT INTO counters AS kept (name, labels, part, value)"
-            f" SELECT name, labels, :part, value FROM {_ADDED}"
-            " ON CONFLICT (name, labels, part) DO UPDATE SET value = kept.value + excluded.value"
-        ),
-        {"part": os.getpid() % COUNTER_SHARDS, **_ADDED.values(rows)},
-    )
 
 
 class DatabaseCollector(Collector):
@@ -269,7 +119,7 @@ def _counter(instrument: Instrument, totals: Mapping[str, Mapping[Labels, float]
 def _histogram(instrument: Instrument, totals: Mapping[str, Mapping[Labels, float]]) -> Metric:
     family = HistogramMetricFamily(instrument.name, instrument.help, labels=instrument.labels)
     buckets = totals.get(f"{instrument.name}_bucket", {})
-    bounds = [*map(_bound, instrument.buckets), "+Inf"]
+    bounds = [*map(bound_text, instrument.buckets), "+Inf"]
     for labels, total in sorted(totals.get(f"{instrument.name}_sum", {}).items()):
         counts = [buckets.get(tuple(sorted((*labels, ("le", bound)))), 0.0) for bound in bounds]
         family.add_metric(_values(instrument, labels), list(zip(bounds, accumulate(counts), strict=True)), total)
@@ -277,13 +127,21 @@ def _histogram(instrument: Instrument, totals: Mapping[str, Mapping[Labels, floa
 
 
 def _gauges(session: Session) -> Iterator[Metric]:
+    yield _open_alerts(session)
+    yield from _pending_deliveries(session)
+    yield _poll_lag(session)
+
+
+def _open_alerts(session: Session) -> Metric:
     opened = GaugeMetricFamily("giftpulse_alerts_open", "Alerts that are not resolved.", labels=("severity",))
     rows = session.execute(text("SELECT severity, count(*) FROM alerts WHERE status <> 'resolved' GROUP BY 1"))
     found = {severity: count for severity, count in rows}  # noqa: C416  # rows
     for severity in Severity:
         opened.add_metric([severity.value], found.get(severity.value, 0))
-    yield opened
+    return opened
 
+
+def _pending_deliveries(session: Session) -> Iterator[Metric]:
     number, age = session.execute(
         text(
             # A delivery that waits in a bundle is pending, but not late.
@@ -299,9 +157,11 @@ def _gauges(session: Session) -> Iterator[Metric]:
         value=max(float(age), 0.0),
     )
 
+
+def _poll_lag(session: Session) -> Metric:
     lag = GaugeMetricFamily(
         "giftpulse_poll_lag_seconds",
-        "Time since the moment up to which a stream is known whole.",
+        "Time since the moment up to which a stream is completely read.",
         labels=("account_sid", "log_type"),
     )
     streams = session.execute(
@@ -313,4 +173,4 @@ def _gauges(session: Session) -> Iterator[Metric]:
     )
     for sid, log_type, seconds in streams:
         lag.add_metric([sid, log_type], max(float(seconds), 0.0))
-    yield lag
+    return lag
