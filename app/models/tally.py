@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Identity, Index, Integer, Numeric, text
+from sqlalchemy import ARRAY, BigInteger, DateTime, ForeignKey, Identity, Index, Integer, Numeric, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.models.base import Base, BigInt
@@ -34,7 +34,6 @@ class LogTally(Base):
     """The logs with these dimensions that occurred in one hour."""
 
     __tablename__ = "log_tallies"
-    __table_args__ = (Index(None, "hour", postgresql_where=text("price IS NULL")),)
 
     hour: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
     """The start of the hour."""
@@ -48,12 +47,19 @@ class SenderTally(Base):
     """The same by sender, without countries and messaging services."""
 
     __tablename__ = "sender_tallies"
+    __table_args__ = (Index(None, "hour", postgresql_where=text("price IS NULL")),)
 
     hour: Mapped[datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
     kind_id: Mapped[int] = mapped_column(primary_key=True)
     sender: Mapped[str] = mapped_column(primary_key=True)
     """Empty if there is none."""
     logs: Mapped[int]
+    price: Mapped[Decimal | None] = mapped_column(Numeric)
+    """As above."""
+    seconds: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
+    """The delays of `DelayTally` that were seen in time to tell: a row for each would be as many as there are logs."""
+    timed: Mapped[list[int] | None] = mapped_column(ARRAY(Integer))
+    """How many took each of the `seconds`."""
 
 
 class DelayTally(Base):
