@@ -66,8 +66,9 @@ def _parse(body: object) -> ActionBody:
         raise InvalidInput.from_validation(error) from None
     if len(set(parsed.notify_on)) != len(parsed.notify_on):
         raise InvalidInput([FieldError("notify_on", "must not contain a value twice")])
-    if parsed.after_minutes and "firing" not in parsed.notify_on:
-        raise InvalidInput([FieldError("notify_on", "must contain firing if after_minutes is more than 0")])
+    for name in ("after_minutes", "bundle_seconds"):
+        if getattr(parsed, name) and "firing" not in parsed.notify_on:
+            raise InvalidInput([FieldError("notify_on", f"must contain firing if {name} is more than 0")])
     return parsed
 
 

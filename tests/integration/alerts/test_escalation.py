@@ -193,6 +193,7 @@ def test_an_alert_that_resolves_before_its_escalation_never_notifies_it(feed: Fe
         ({"after_minutes": 1.5}, "after_minutes"),
         ({"after_minutes": 525_601}, "after_minutes"),
         ({"after_minutes": 5, "notify_on": ["resolved"]}, "notify_on"),
+        ({"bundle_seconds": 5, "notify_on": ["update", "resolved"]}, "notify_on"),
         ({"bundle_seconds": 3601}, "bundle_seconds"),
         ({"bundle_seconds": "60"}, "bundle_seconds"),
     ],
