@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from app.database import session_scope
+from app.enums import LogType
 from app.errors import InvalidInput
 from app.services.logs import breakdown, cells, tallies
 from app.services.logs.breakdown import Breakdown, break_down
@@ -23,6 +24,9 @@ from tests.fakes import START, minutes
 from tests.feeding import Feed, log
 
 SPAN = LogFilter(since=START, until=START + timedelta(hours=1))
+SIX = START.replace(minute=0)
+FROM_SIX = replace(SPAN, since=SIX)
+"""With a whole hour, which tallies can answer."""
 OUTCOMES = [
     *[("delivered", None)] * 6,
     ("undelivered", 30003),
@@ -51,7 +55,7 @@ def random_logs(seed: int, count: int = 400) -> list[NormalizedLog]:
                 error_code=code,
                 direction=random.choice(["outbound-api", "outbound-reply", "inbound"]),
                 to_country=random.choice(["GB", "US", None]),
-                from_=random.choice(["+14155550100", "+14155550101"]),
+                from_=random.choice(["+14155550100", "+14155550101", None]),
                 messaging_service_sid=random.choice(SERVICES),
                 price=price,
                 price_unit=None if price is None else random.choice(["USD", "EUR"]),
@@ -96,9 +100,9 @@ def test_figures_are_those_of_a_plain_reckoning(feed: Feed, by: str, tallied: bo
     feed.store(logs, START + timedelta(hours=2))
     if tallied:
         tallies.catch_up(START + timedelta(hours=2), START - timedelta(days=1), 60)
-    now = [each for each in logs if each.occurred_at >= START]
-    before = [each for each in logs if each.occurred_at < START]
-    rows = found(SPAN, by)
+    now = [each for each in logs if each.occurred_at >= SIX]
+    before = [each for each in logs if each.occurred_at < SIX]
+    rows = found(FROM_SIX, by)
     assert sum(row.total for row in rows) == len(now)
     assert [row.total for row in rows] == sorted((row.total for row in rows), reverse=True)
     for row in rows:
@@ -129,11 +133,24 @@ def test_filters_are_those_of_logs(feed: Feed) -> None:
     own = [
         each
         for each in logs
-        if each.occurred_at >= START and (each.to_country, each.direction) == ("GB", "outbound-api")
+        if each.occurred_at >= START and (each.to_country, each.direction) == ("GB", "outbound-api") and each.from_
     ]
     assert sum(row.total for row in rows) == len(own)
     for row in rows:
         assert row.delivered_share == share(of(own, "from", row.value))
+
+
+def test_one_sender_is_broken_down_from_tallies_as_from_the_logs(feed: Feed) -> None:
+    logs = random_logs(9)
+    store_in_time(feed, logs)
+    own = replace(FROM_SIX, until=SIX + tallies.HOUR, from_=("+14155550100",), log_type=(LogType.MESSAGE,))
+    by_code, by_sender, by_country = (found(own, by) for by in ("error_code", "from", "to_country"))
+    assert by_sender[0].seconds
+    tallies.catch_up(START + timedelta(hours=2), START - timedelta(days=1), 60)
+    with session_scope() as session:
+        session.execute(text("DELETE FROM logs WHERE occurred_at < :until"), {"until": SIX + tallies.HOUR})
+    assert (found(own, "error_code"), found(own, "from")) == (by_code, by_sender)
+    assert found(own, "to_country") == [] != by_country, "countries of one sender are in the logs alone"
 
 
 def test_a_value_without_deliveries_has_no_price_per_delivered(feed: Feed) -> None:

@@ -138,25 +138,123 @@ TALLIED_BY_0015 = """
 TALLIES = ("log_kinds", "log_tallies", "sender_tallies", "delay_tallies")
 
 
-def test_hours_tallied_before_revision_0016_are_counted_again(empty: str) -> None:
+@pytest.mark.parametrize(("before", "since"), [("0015", "0016"), ("0018", "0019")])
+def test_hours_tallied_before_a_revision_are_counted_again(empty: str, before: str, since: str) -> None:
     """Those that a process of that version still counts afterwards, too."""
-    migrate(empty, "0015")
+    migrate(empty, before)
     engine = _engine(empty)
     with engine.begin() as connection:
         connection.execute(text(TALLIED_BY_0015))
-    migrate(empty, "0016")
+    migrate(empty, since)
+    migrate(empty)
     with engine.begin() as connection:
         connection.execute(text("INSERT INTO log_tallies SELECT '2026-01-01 01:00Z', id, 4 FROM log_kinds"))
+        connection.execute(text("INSERT INTO sender_tallies SELECT '2026-01-01 01:00Z', id, '', 4 FROM log_kinds"))
         assert connection.scalars(text("SELECT timed FROM delay_tallies")).all() == [0]
     with Session(engine) as session:
         midnight = datetime(2026, 1, 1, tzinfo=UTC)
         hours = [midnight, midnight + timedelta(hours=1)]
         assert tallies.untallied(session, midnight, midnight + timedelta(days=1)) == hours
+    engine.dispose()
+
+
+def test_revision_0016_taken_back_leaves_all_hours_to_be_counted(empty: str) -> None:
+    migrate(empty, "0016")
+    engine = _engine(empty)
+    with engine.begin() as connection:
+        connection.execute(text(TALLIED_BY_0015))
     migrate(empty, "-1")
     with engine.begin() as connection:
-        assert connection.scalars(text("SELECT hour FROM untallied_hours ORDER BY hour")).all() == hours
+        midnight = datetime(2026, 1, 1, tzinfo=UTC)
+        assert connection.scalars(text("SELECT hour FROM untallied_hours")).all() == [midnight]
         assert [connection.scalar(text(f"SELECT count(*) FROM {table}")) for table in TALLIES] == [0] * 4
     migrate(empty)
+    engine.dispose()
+
+
+def test_revision_0019_taken_back_leaves_what_is_counted(empty: str) -> None:
+    migrate(empty, "0019")
+    engine = _engine(empty)
+    with engine.begin() as connection:
+        connection.execute(text(TALLIED_BY_0015))
+        connection.execute(text("UPDATE sender_tallies SET price = 2, seconds = ARRAY[5], timed = ARRAY[3]"))
+    migrate(empty, "-1")
+    with engine.begin() as connection:
+        assert [tuple(row)[2:] for row in connection.execute(text("SELECT * FROM sender_tallies"))] == [("", 3)]
+        assert connection.scalar(text("SELECT count(*) FROM untallied_hours")) == 0
+    migrate(empty)
+    engine.dispose()
+
+
+STREAMS_OF_0016 = """
+    INSERT INTO accounts (id, sid, started_at) VALUES (1, 'AC1', now());
+    INSERT INTO streams (id, account_id, log_type, due_at, complete_from, complete_until) VALUES
+        (1, 1, 'call', now(), '2026-01-01Z', '2026-01-09Z'),
+        (2, 1, 'message', now(), '2026-01-05Z', '2026-01-09Z'),
+        (3, 1, 'error', now(), NULL, NULL);
+    INSERT INTO coverage_gaps (stream_id, since, until, reason, noted_at)
+    VALUES (2, '2026-01-03Z', '2026-01-05Z', 'r', now());
+"""
+
+
+def test_first_reads_are_known_after_revision_0017_where_no_gap_moved_them(empty: str) -> None:
+    migrate(empty, "0016")
+    engine = _engine(empty)
+    with engine.begin() as connection:
+        connection.execute(text(STREAMS_OF_0016))
+    migrate(empty, "0017")
+    with engine.begin() as connection:
+        first = connection.scalars(text("SELECT first_from FROM streams ORDER BY id")).all()
+        assert first == [datetime(2026, 1, 1, tzinfo=UTC), None, None]
+        connection.execute(text("UPDATE streams SET first_from = '2026-01-02Z' WHERE id = 2"))
+    migrate(empty, "-1")
+    with engine.begin() as connection:
+        complete = connection.execute(text("SELECT complete_from FROM streams ORDER BY id")).scalars().all()
+        assert complete == [datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 5, tzinfo=UTC), None]
+    migrate(empty)
+    engine.dispose()
+
+
+ACTION = """
+    INSERT INTO actions (id, action_type, enabled, min_severity, notify_on, config, created_at, updated_at)
+    VALUES (:id, 'webhook', true, 'info', '{firing}', 'c', now(), now());
+"""
+DELIVERY = """
+    INSERT INTO deliveries (id, action_id, action_type, type, recipient, status, content, created_at, bundle_until)
+    VALUES (:id, :id, 'webhook', 'alert.firing', 'r', 'pending', '{}', now(), '2026-01-01Z');
+"""
+
+
+def test_what_is_held_waits_for_its_bundle_after_revision_0018_is_taken_back(empty: str) -> None:
+    migrate(empty, "0017")
+    engine = _engine(empty)
+    with engine.begin() as connection:
+        connection.execute(text(ACTION + DELIVERY), {"id": "0" * 32})
+    migrate(empty, "0018")
+    with engine.begin() as connection:
+        assert connection.scalars(text("SELECT held_by FROM deliveries")).all() == [None]
+        connection.execute(text("UPDATE deliveries SET held_by = 'silence'"))
+    migrate(empty, "-1")
+    with engine.begin() as connection:
+        waiting = connection.execute(text("SELECT status, bundle_until FROM deliveries")).all()
+        assert [tuple(row) for row in waiting] == [("pending", datetime(2026, 1, 1, tzinfo=UTC))]
+    migrate(empty)
+    with engine.begin() as connection:
+        assert connection.scalars(text("SELECT held_by FROM deliveries")).all() == [None]
+    engine.dispose()
+
+
+def test_revision_0019_ends_bundles_of_firings_where_none_are_sent(empty: str) -> None:
+    migrate(empty, "0018")
+    engine = _engine(empty)
+    with engine.begin() as connection:
+        for number in (1, 2):
+            connection.execute(text(ACTION), {"id": f"{number:032}"})
+        connection.execute(text("UPDATE actions SET bundle_seconds = 60"))
+        connection.execute(text("UPDATE actions SET notify_on = '{resolved}' WHERE id = :id"), {"id": f"{2:032}"})
+    migrate(empty, "0019")
+    with engine.begin() as connection:
+        assert connection.scalars(text("SELECT bundle_seconds FROM actions ORDER BY id")).all() == [60, 0]
     engine.dispose()
 
 

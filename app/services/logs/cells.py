@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, literal, select,
 from sqlalchemy.orm import Session
 
 from app.errors import FieldError, InvalidInput
-from app.models import Account, DelayTally, Log, LogTally, TallyDimension
+from app.models import Account, DelayTally, Log, LogTally, SenderTally, TallyDimension
 from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter
 from app.services.logs.tallied import (
@@ -20,8 +20,9 @@ from app.services.logs.tallied import (
     HourSpan,
     Spans,
     SpanSplitter,
-    is_without_sender,
+    filter_names,
     of_kinds,
+    tally_for,
     within,
 )
 
@@ -33,6 +34,7 @@ NARROW = "shorten the span or narrow the filters"
 TOO_MANY = f"there are too many different values in it: {NARROW}"
 
 Value = str | int | None
+CellTally = type[LogTally] | type[SenderTally]
 
 
 class Cell(NamedTuple):
@@ -77,32 +79,32 @@ class CellReader:
         Returns: the cells, and the delays of tallied hours, which the cells lack.
         Raises:  InvalidInput if there are too many cells.
         """
-        whole, rest = self._split(log_filter)
+        tally, whole, rest = self._split(log_filter)
         found = self._session.execute(_of_logs(log_filter, rest, self._by).limit(MAX_CELLS + 1)).all()
         if len(found) > MAX_CELLS:
             raise InvalidInput([FieldError("since", TOO_MANY)])
-        if whole.first >= whole.last:
+        if tally is None or whole.first >= whole.last:
             return [Cell(*row) for row in found], []
-        tallied = self._session.execute(_of_tallies(log_filter, whole, self._by))
-        delays = self._session.execute(_delays_of_tallies(log_filter, whole, self._by))
+        tallied = self._session.execute(_of_tallies(tally, log_filter, whole, self._by))
+        delays = self._session.execute(_delays_of_tallies(tally, log_filter, whole, self._by))
         return [Cell(*row) for row in (*found, *tallied)], [Delay(*row) for row in delays]
 
     def delivered(self, log_filter: LogFilter) -> Iterator[tuple[Value, int, int]]:
         """Count the final and the delivered outbound messages of a span; a value may come twice."""
-        whole, rest = self._split(log_filter)
+        tally, whole, rest = self._split(log_filter)
         delivered = func.count().filter(Log.status.in_(DELIVERED))
         query = select(COLUMNS[self._by], func.count(), delivered).join(Account, Account.id == Log.account_id)
         query = query.where(*within(log_filter, rest), MEASURED)
         yield from map(tuple, self._session.execute(query.group_by(COLUMNS[self._by])))
-        if whole.first < whole.last:
-            logs = func.sum(LogTally.logs)
+        if tally is not None and whole.first < whole.last:
+            logs = func.sum(tally.logs)
             among = func.coalesce(logs.filter(TallyDimension.status.in_(DELIVERED)), 0)
-            tallied = of_kinds(select(TALLIED[self._by], logs, among), LogTally, log_filter, whole)
-            yield from map(tuple, self._session.execute(tallied.where(KIND_MEASURED).group_by(TALLIED[self._by])))
+            tallied = of_kinds(select(_value(self._by), logs, among), tally, log_filter, whole)
+            yield from map(tuple, self._session.execute(tallied.where(KIND_MEASURED).group_by(text("1"))))
 
-    def _split(self, log_filter: LogFilter) -> tuple[HourSpan, Spans]:
-        usable = self._by != "from" and is_without_sender(log_filter)
-        return self._splitter.split(log_filter, usable=usable)
+    def _split(self, log_filter: LogFilter) -> tuple[CellTally | None, HourSpan, Spans]:
+        tally = tally_for(filter_names(log_filter) | {self._by})
+        return tally, *self._splitter.split(log_filter, usable=tally is not None)
 
 
 def _of_logs(log_filter: LogFilter, spans: Spans, by: str) -> Select[*tuple[Any, ...]]:
@@ -120,22 +122,32 @@ def _of_logs(log_filter: LogFilter, spans: Spans, by: str) -> Select[*tuple[Any,
     return _grouped(query, func.count(), func.coalesce(func.sum(func.abs(Log.price)), 0))
 
 
-def _of_tallies(log_filter: LogFilter, whole: HourSpan, by: str) -> Select[*tuple[Any, ...]]:
+def _value(by: str) -> ColumnElement[Any]:
+    """Return the value in tallies; that of no sender is empty there."""
+    value: ColumnElement[Any] = TALLIED[by]
+    return func.nullif(value, "") if by == "from" else value
+
+
+def _of_tallies(tally: CellTally, log_filter: LogFilter, whole: HourSpan, by: str) -> Select[*tuple[Any, ...]]:
     measured = func.coalesce(KIND_MEASURED, literal(False))
     query = select(
-        TALLIED[by].label("value"),
+        _value(by).label("value"),
         measured.label("measured"),
         and_(measured, TallyDimension.status.in_(DELIVERED)).label("delivered"),
         literal(None).label("seconds"),
         TallyDimension.error_code,
         TallyDimension.price_unit,
     )
-    query = of_kinds(query, LogTally, log_filter, whole)
-    return _grouped(query, func.sum(LogTally.logs), func.sum(LogTally.price))
+    query = of_kinds(query, tally, log_filter, whole)
+    return _grouped(query, func.sum(tally.logs), func.sum(tally.price))
 
 
-def _delays_of_tallies(log_filter: LogFilter, whole: HourSpan, by: str) -> Select[*tuple[Any, ...]]:
-    query = of_kinds(select(TALLIED[by], DelayTally.seconds), DelayTally, log_filter, whole)
+def _delays_of_tallies(tally: CellTally, log_filter: LogFilter, whole: HourSpan, by: str) -> Select[*tuple[Any, ...]]:
+    if tally is SenderTally:
+        pairs = func.unnest(SenderTally.seconds, SenderTally.timed)
+        each = pairs.table_valued("seconds", "timed", joins_implicitly=True).render_derived(name="each")
+        return _grouped(of_kinds(select(_value(by), each.c.seconds), tally, log_filter, whole), func.sum(each.c.timed))
+    query = of_kinds(select(_value(by), DelayTally.seconds), DelayTally, log_filter, whole)
     return _grouped(query.where(DelayTally.timed > 0), func.sum(DelayTally.timed))
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from app.models import Account, DelayTally, Log, LogTally, SenderTally, TallyDimension
+from app.models import Account, DelayTally, Log, TallyDimension
 from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter
 from app.services.logs.tallied import (
@@ -36,6 +36,7 @@ from app.services.logs.tallied import (
     filter_names,
     is_without_sender,
     of_kinds,
+    tally_for,
     within,
 )
 
@@ -52,7 +53,6 @@ StatsField = Literal[
     "account_sid",
 ]
 """The fields to count by."""
-FIELDS_WITHOUT_SENDER = {"to_country", "messaging_service_sid"}
 MAX_VALUES = 100
 OTHER = "__other__"
 """Combines the values beyond the most frequent ones."""
@@ -129,12 +129,7 @@ def is_tallied(log_filter: LogFilter, bucket: str, by: str | None) -> bool:
 
 def _tally_for(log_filter: LogFilter, bucket: str, by: str | None) -> Tally | None:
     """Return the tally that can answer the query, or None if the logs must be read."""
-    asked = filter_names(log_filter) | ({by} if by else set())
-    if bucket == "minute" or not asked <= TALLIED.keys():
-        return None
-    if "from" not in asked:
-        return LogTally
-    return None if asked & FIELDS_WITHOUT_SENDER else SenderTally
+    return None if bucket == "minute" else tally_for(filter_names(log_filter) | ({by} if by else set()))
 
 
 def _count_logs(log_filter: LogFilter, spans: Spans, bucket: str, by: str | None) -> Select[*tuple[Any, ...]]:

@@ -34,6 +34,8 @@ SECONDS = cast(
 """From creation to the final status; true only where `final_at` is known."""
 
 Tally = type[LogTally] | type[SenderTally] | type[DelayTally]
+FIELDS_WITHOUT_SENDER = {"to_country", "messaging_service_sid"}
+"""The tallies by sender do not know these."""
 Spans = list[tuple[datetime, datetime]]
 
 
@@ -90,6 +92,15 @@ def filter_names(log_filter: LogFilter) -> set[str]:
     """Return the names of all filters that are set except the span, as tallies name them."""
     names = {field.name for field in fields(log_filter) if getattr(log_filter, field.name) not in ((), None)}
     return {name.rstrip("_") for name in names} - {"since", "until"}
+
+
+def tally_for(asked: set[str]) -> type[LogTally] | type[SenderTally] | None:
+    """Return the tally that knows all these fields and filters; None if there is none."""
+    if not asked <= TALLIED.keys():
+        return None
+    if "from" not in asked:
+        return LogTally
+    return None if asked & FIELDS_WITHOUT_SENDER else SenderTally
 
 
 def is_without_sender(log_filter: LogFilter) -> bool:

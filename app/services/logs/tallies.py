@@ -11,7 +11,7 @@ from sqlalchemy import func, select, text, union
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
-from app.models import LogChange, LogTally, StreamTally, UntalliedHour
+from app.models import LogChange, SenderTally, StreamTally, UntalliedHour
 from app.services.log_fields import FIELDS
 from app.services.logs import change_consumers
 from app.utils.calendar_edges import shift
@@ -24,7 +24,7 @@ HOURS_AT_ONCE = 12
 """Hours tallied per transaction."""
 
 DIMENSIONS = ("account_id", "log_type", *(field.column for field in FIELDS if field.tallied), "final", "price_unit")
-WITHOUT_SENDER = ("to_country", "messaging_service_sid", "price_unit")
+WITHOUT_SENDER = ("to_country", "messaging_service_sid")
 SENDER_DIMENSIONS = tuple(f"CAST(NULL AS text) AS {name}" if name in WITHOUT_SENDER else name for name in DIMENSIONS)
 DELAYED = "log_type = 'message' AND final AND direction LIKE 'outbound%'"
 """The messages that are delivered or not. Their delays are measured if they were seen in time."""
@@ -48,7 +48,7 @@ _CELLS = f"""
     ),
     senders AS MATERIALIZED (
         SELECT *, CAST(ROW({", ".join(DIMENSIONS)}) AS text) AS key
-        FROM (SELECT {", ".join(SENDER_DIMENSIONS)}, sender, logs FROM cells) AS narrowed
+        FROM (SELECT {", ".join(SENDER_DIMENSIONS)}, sender, seconds, logs, timed, price FROM cells) AS narrowed
     )
 """
 _ADD_DIMENSIONS = f"""
@@ -65,8 +65,15 @@ _TALLY = f"""
         SELECT :hour, k.id, sum(logs), sum(price) FROM kinds JOIN log_kinds k USING (key) GROUP BY k.id
     ),
     by_sender AS (
-        INSERT INTO sender_tallies (hour, kind_id, sender, logs)
-        SELECT :hour, k.id, sender, sum(logs) FROM senders JOIN log_kinds k USING (key) GROUP BY k.id, sender
+        INSERT INTO sender_tallies (hour, kind_id, sender, logs, price, seconds, timed)
+        SELECT :hour, id, sender, sum(logs), sum(price), array_agg(seconds) FILTER (WHERE is_known),
+               array_agg(timed) FILTER (WHERE is_known)
+        FROM (
+            SELECT k.id, sender, seconds, sum(logs) AS logs, CAST(sum(timed) AS int) AS timed, sum(price) AS price,
+                   seconds IS NOT NULL AND sum(timed) > 0 AS is_known
+            FROM senders JOIN log_kinds k USING (key) GROUP BY k.id, sender, seconds
+        ) AS narrowed
+        GROUP BY id, sender
     )
     INSERT INTO delay_tallies (hour, kind_id, seconds, logs, timed)
     SELECT :hour, k.id, seconds, sum(logs), sum(timed) FROM kinds JOIN log_kinds k USING (key)
@@ -88,7 +95,7 @@ _MARK_CHANGED_HOURS = """
 
 _WANTED_HOURS = """
     SELECT hour FROM (
-        SELECT hour FROM untallied_hours UNION SELECT hour FROM log_tallies WHERE price IS NULL
+        SELECT hour FROM untallied_hours UNION SELECT hour FROM sender_tallies WHERE price IS NULL
     ) AS wanted
     WHERE hour >= :oldest AND hour < :until ORDER BY hour DESC LIMIT :most
 """
@@ -153,8 +160,8 @@ def untallied(session: Session, first: datetime, last: datetime) -> list[datetim
     Args:    first, last: whole hours, `last` exclusive.
     """
     noted = select(UntalliedHour.hour).where(UntalliedHour.hour >= first, UntalliedHour.hour < last)
-    by_earlier_version = select(LogTally.hour).where(
-        LogTally.price.is_(None), LogTally.hour >= first, LogTally.hour < last
+    by_earlier_version = select(SenderTally.hour).where(
+        SenderTally.price.is_(None), SenderTally.hour >= first, SenderTally.hour < last
     )
     changed = select(func.date_trunc("hour", LogChange.occurred_at, "UTC")).where(
         change_consumers.unseen_changes(session, StreamTally),
