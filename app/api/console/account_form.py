@@ -79,7 +79,7 @@ def write(shown: Mapping[str, Any]) -> dict[str, str]:
 
 def typed(form: Form) -> dict[str, str]:
     """Return the typed values, to show them again, without secrets."""
-    return {name: value for name, value in form.typed().items() if name not in UNSEEN}
+    return {name: value.strip() for name, value in form.typed().items() if name not in UNSEEN}
 
 
 def names_credentials(body: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from app.services.ingest.reader import Runtime, open_reader
 
 TIMEOUT_SECONDS = 5.0
 """A person waits for the answer."""
-REFUSED = (401, 404)
+UNAUTHORIZED, NOT_FOUND = 401, 404
 """Twilio's statuses for credentials or an account that it does not know."""
 
 
@@ -25,12 +25,21 @@ class Trial:
     @property
     def warnings(self) -> list[FieldError]:
         """Why Twilio cannot be read with the credentials; empty if it can, or if there are none to try."""
-        return [FieldError(self._field, f"was tried: {self._error}")] if self._error else []
+        if self._error is None:
+            return []
+        status = self._error.status_code if isinstance(self._error, TwilioRefused) else None
+        if status == UNAUTHORIZED:
+            return [
+                FieldError(self._field, "is refused by Twilio (HTTP 401): check that it is whole, and this account's")
+            ]
+        if status == NOT_FOUND:
+            return [FieldError("sid", "is no account that Twilio knows (HTTP 404): check it, and the account's region")]
+        return [FieldError(self._field, f"was tried: {self._error}")]
 
     @property
     def is_refused(self) -> bool:
         """Twilio knows no such account, or not with these credentials: trying again will not help."""
-        return isinstance(self._error, TwilioRefused) and self._error.status_code in REFUSED
+        return isinstance(self._error, TwilioRefused) and self._error.status_code in (UNAUTHORIZED, NOT_FOUND)
 
 
 def run(settings: Settings, values: Mapping[str, Any], now: datetime) -> Trial:

@@ -115,7 +115,7 @@ async def test_new_credentials_are_tried_before_the_account_is_watched(simulator
     await browser.sign_in()
     refused = await browser.submit("/accounts", sid=account.sid, auth_token=TOKEN, enabled="yes")
     assert refused.status_code == 422
-    assert re.search(r'id="auth_token-wrong".*was tried: Twilio refused .*HTTP 401', refused.text)
+    assert re.search(r'id="auth_token-wrong".*is refused by Twilio \(HTTP 401\)', refused.text)
     assert "Watch it although Twilio refuses" in refused.text
     assert TOKEN not in refused.text
     await browser.submit("/accounts", sid=account.sid, auth_token=account.auth_token, enabled="yes")
@@ -125,7 +125,7 @@ async def test_new_credentials_are_tried_before_the_account_is_watched(simulator
 async def test_what_twilio_refuses_can_be_watched_all_the_same(simulator: Simulator, browser: Browser) -> None:
     await browser.sign_in()
     await add(browser, anyway="yes")
-    assert "its credentials do not work yet" in (await browser.get(f"/accounts/{SID}")).text
+    assert "it cannot be read yet: Auth token is refused" in (await browser.get(f"/accounts/{SID}")).text
 
 
 async def test_an_account_of_the_environment_is_corrected_there(browser: Browser) -> None:

@@ -103,7 +103,9 @@ def create_account(request: Request, viewer: Admin, form: PostedForm) -> Respons
     except Conflict as error:
         return show_again({"sid": f"cannot be added: {error}"}, 409)
     if trial.warnings:
-        text = f"It is watched, but its credentials do not work yet. {trial.warnings[0].message.capitalize()}"
+        warning = trial.warnings[0]
+        name = account_form.LABELS[warning.field]
+        text = f"It is watched, but it cannot be read yet: {name} {warning.message}."
         return redirect(request, f"/accounts/{values['sid']}", Flash(text, "warn"))
     text = "It is watched: Twilio accepts its credentials. Its first logs come in a moment."
     return redirect(request, f"/accounts/{values['sid']}", Flash(text))
