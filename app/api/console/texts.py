@@ -78,7 +78,7 @@ def change(now: float, before: float) -> str | None:
     return f"{'+' if changed > 0 else MINUS if changed < 0 else '±'}{abs(changed):,}%"
 
 
-PACK_TITLES = {"10dlc": "10DLC", "voice_sip": "Voice and SIP"}
+PACK_TITLES = {"10dlc": "10DLC", "voice_sip": "Voice and SIP", "silence": "Traffic that stopped"}
 
 
 def pack_title(name: str) -> str:
