@@ -19,7 +19,7 @@ from app.services.reports import report as reports
 from app.services.rules import definition
 from app.services.transfer import yaml_text
 from app.utils.clock import rfc3339, utc_now
-from app.utils.quantities import number
+from app.utils.quantities import counted, number
 
 BARS = " ▁▂▃▄▅▆▇█"
 SERIES_LABELS = ("matches  ", "firing   ")
@@ -51,8 +51,9 @@ def preview(
 def _describe(preview: dict[str, Any], since: str) -> Iterator[str]:
     """Describe what a preview found, and what it could not judge."""
     silenced = sum(alert["silenced"] for alert in preview["alerts"])
-    alerts = f"{len(preview['alerts'])} alerts" + (f", {silenced} of them silenced" if silenced else "")
-    yield f"{preview['population']:,} logs in the population, {preview['matches']:,} matches, {alerts}"
+    logs, matches = counted(preview["population"], "log"), counted(preview["matches"], "match", "matches")
+    alerts = counted(len(preview["alerts"]), "alert") + (f", {silenced} of them silenced" if silenced else "")
+    yield f"{logs} in the population, {matches}, {alerts}"
     if preview["known_since"] and datetime.fromisoformat(preview["known_since"]) > datetime.fromisoformat(since):
         yield f"logs from {preview['known_since']}: what was before is not judged; `backfill` reads further back"
     if preview["windows"] and preview["windows"]["too_small"]:
@@ -79,8 +80,7 @@ def _describe_limits(preview: dict[str, Any], rule: dict[str, Any]) -> Iterator[
 
 def _describe_alert(alert: dict[str, Any]) -> str:
     """Describe an alert of a preview in one line, complete even in a narrow terminal."""
-    count = alert["occurrences"]
-    parts = [f"{alert['started_at']} to {alert['resolved_at'] or 'now'}", f"{count} log{'' if count == 1 else 's'}"]
+    parts = [f"{alert['started_at']} to {alert['resolved_at'] or 'now'}", counted(alert["occurrences"], "log")]
     parts += [f"{name} {value}" for name, value in alert["group"].items()]
     return ", ".join([*parts, *(["silenced"] if alert["silenced"] else [])])
 

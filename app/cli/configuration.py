@@ -14,6 +14,7 @@ from app.services.rules import packs
 from app.services.transfer import transfer
 from app.services.twilio import error_code_updates
 from app.utils.clock import utc_now
+from app.utils.quantities import counted
 
 
 def export_configuration() -> None:
@@ -38,13 +39,15 @@ def import_configuration(
             print_line(f"    {field}: {values['before']!r} -> {values['after']!r}")
         for warning in each.warnings:
             print_line(f"    warning: {warning.field}: {warning.message}")
-    print_line("nothing changes" if not planned else f"{len(planned)} changes{', none made' if dry_run else ''}")
+    print_line(
+        "nothing changes" if not planned else counted(len(planned), "change") + (", none made" if dry_run else "")
+    )
 
 
 def list_packs() -> None:
     """List the rule packs that come with GiftPulse."""
     for pack in packs.list_packs():
-        print_line(f"{pack.name}: {pack.description} ({len(pack.rules)} rules)")
+        print_line(f"{pack.name}: {pack.description} ({counted(len(pack.rules), 'rule')})")
 
 
 def install_pack(name: str) -> None:

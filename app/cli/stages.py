@@ -21,6 +21,7 @@ from app.services.ingest import accounts, backfills, polling, streams
 from app.services.outbox import dispatch
 from app.services.reports import due as due_reports
 from app.utils.clock import utc_now
+from app.utils.quantities import counted
 
 EVALUATION_SECONDS = 3600.0
 POLL_INTERVAL_SECONDS = 0.5
@@ -51,7 +52,7 @@ def evaluate() -> None:
     """Evaluate all pending changes, and the conditions that depend on time."""
     count = pipeline.evaluate_changes(get_settings(), EVALUATION_SECONDS)
     pipeline.evaluate_time(get_settings(), utc_now(), EVALUATION_SECONDS)
-    print_line(f"{count} changes evaluated")
+    print_line(f"{counted(count, 'change')} evaluated")
 
 
 def deliver() -> None:
@@ -61,7 +62,7 @@ def deliver() -> None:
     with asyncio.Runner() as runner:
         while sent := dispatch.deliver_due(get_settings(), runner, withheld):
             count += sent
-    print_line(f"{count} deliveries attempted")
+    print_line(f"{counted(count, 'delivery', 'deliveries')} attempted")
 
 
 def backfill(

@@ -23,6 +23,7 @@ from app.services.self_monitoring import DELIVERIES_OVERDUE_AFTER, MAX_FAILED_PO
 from app.services.twilio.read_advice import advise
 from app.utils.clock import rfc3339
 from app.utils.database_errors import explain
+from app.utils.quantities import counted
 from app.utils.tls import tls_context
 
 Status = Literal["ok", "degraded", "down"]
@@ -116,9 +117,8 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     silence = max_time_unread(settings)
     rows = session.execute(_UNREAD, {"failures": MAX_FAILED_POLLS, "oldest": now - silence}).all()
     if rows:
-        streams = "1 stream is" if len(rows) == 1 else f"{len(rows)} streams are"
         accounts = [list(each) for _, each in groupby(rows, key=lambda row: row.sid)][:MAX_SHOWN]
-        detail = f"{streams} not read: " + "; ".join(map(_unread, accounts))
+        detail = f"{counted(len(rows), 'stream is', 'streams are')} not read: " + "; ".join(map(_unread, accounts))
         return Check("degraded", detail, next(filter(None, map(_advise, accounts)), ""))
     if not session.scalar(text("SELECT EXISTS (SELECT FROM accounts WHERE enabled)")):
         return Check("degraded", NO_ACCOUNT)
@@ -129,7 +129,7 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     lately = quarantine.count_since(session, now - quarantine.TRICKLE_WITHIN)
     status: Status = "degraded" if any(each.count > quarantine.TRICKLE for each in lately) else "ok"
     where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in quarantined[:MAX_SHOWN])
-    records = "1 record of the last day is" if count == 1 else f"{count} records of the last day are"
+    records = counted(count, "record of the last day is", "records of the last day are")
     return Check(status, f"every stream is read; {records} set aside: see {where}")
 
 
@@ -165,7 +165,7 @@ def _deliveries(session: Session, settings: Settings, now: datetime) -> Check:
     disabled = session.scalars(
         text("SELECT disabled_reason FROM actions WHERE NOT enabled AND disabled_reason IS NOT NULL")
     ).all()
-    reasons = [f"{late} deliveries are overdue by ten minutes"] if late else []
+    reasons = [f"{counted(late, 'delivery is', 'deliveries are')} overdue by ten minutes"] if late else []
     if closed := secrets.count_unreadable(session, settings.secret_keys):
         reasons.append(
             f"SECRET_KEY does not open {closed} of the stored secrets: list the key they were stored under as well"

@@ -18,6 +18,7 @@ from app.services import audit, rule_admin
 from app.services.outbox import actions
 from app.services.outbox.rows import config_or_empty
 from app.services.rules import packs
+from app.utils.quantities import counted
 
 COMMAND = "python -m app setup"
 DEFAULT_PACK = "delivery"
@@ -113,7 +114,9 @@ def prepare(
         made = rule_admin.install_pack(session, pack, now)
         for rule in made:
             audit.record(session, by, "rule.create", f"rule:{rule.id}", None, {"name": rule.name}, now)
-        said.append(f"rule pack {pack}: {len(made)} rules made" if made else f"rule pack {pack}: its rules are there")
+        said.append(
+            f"rule pack {pack}: {counted(len(made), 'rule')} made" if made else f"rule pack {pack}: its rules are there"
+        )
     serving = []
     for action_type, config, what in _configs(wanted):
         action_id = _find(session, action_type, config, settings)

@@ -11,6 +11,11 @@ def number(value: float) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
+def counted(count: int, singular: str, plural: str = "") -> str:
+    """Format a count with its noun: `1 log`, `1,234 logs`. The plural has an `s` unless it is given."""
+    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+
+
 def money(value: float) -> str:
     """Format an amount: whole ones without decimals, small ones to a hundredth of a cent, like prices."""
     if value == int(value):

@@ -288,7 +288,7 @@ def _watched(plan: Plan, stopping: threading.Event) -> str:
     if plan.simulated:
         return "It watches the bundled Twilio simulator, because no Twilio credentials are set (TWILIO_ACCOUNT_SID)."
     sid = plan.value("TWILIO_ACCOUNT_SID")
-    say(f"reading the Twilio account {sid} for the first time")
+    say(f"reading the Twilio account {sid}")
     with httpx.Client(
         base_url=plan.url("api"), headers={"X-API-Key": plan.value("API_KEY")}, trust_env=False, timeout=30
     ) as api:

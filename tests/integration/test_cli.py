@@ -80,7 +80,7 @@ def test_each_stage_runs_once_manually(run: Run, simulator: Simulator) -> None:
     code, out, _ = run("poll")
     assert code == 0
     assert len(re.findall(r"complete until 20", out)) == 3
-    assert run("evaluate")[:2] == (0, "1 changes evaluated\n")
+    assert run("evaluate")[:2] == (0, "1 change evaluated\n")
     assert run("deliver")[:2] == (0, "0 deliveries attempted\n")
 
 
@@ -267,7 +267,7 @@ def test_a_rule_is_previewed_as_a_table_and_a_plot(run: Run, simulator: Simulato
     file.write_text("{name: Undelivered, log_type: message, pattern_type: status, pattern_value: undelivered}")
     code, out, err = run("preview", str(file), "--since", "1d")
     assert (code, err) == (0, "")
-    assert "1 logs in the population, 1 matches, 1 alerts" in out
+    assert "1 log in the population, 1 match, 1 alert" in out
     assert "█" in out
     assert "Resolves an hour after the last match." in " ".join(out.split())
     assert "alerts by" not in out

@@ -83,7 +83,7 @@ def enqueue_delivery(at: datetime) -> None:
 def test_an_overdue_delivery_is_told(watched: None, clock: FrozenClock) -> None:
     enqueue_delivery(clock.now - timedelta(minutes=11))
     check = health.examine(get_settings(), clock.now).checks["deliveries"]
-    assert (check.status, check.detail) == ("degraded", "1 deliveries are overdue by ten minutes")
+    assert (check.status, check.detail) == ("degraded", "1 delivery is overdue by ten minutes")
 
 
 class _Watcher(BaseHTTPRequestHandler):
