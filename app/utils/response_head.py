@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
+from aiohttp import ClientPayloadError
 from aiohttp.client_proto import ResponseHandler
 from multidict import CIMultiDict, MultiMapping
 
@@ -46,6 +47,9 @@ class HeadFirst(ResponseHandler):
         super().data_received(head + separator)
         if rest:
             super().data_received(rest)
+        # The library closes the connection of an invalid body, but lets its reader wait.
+        if self._payload is not None and self.exception() is not None:
+            self._payload.set_exception(ClientPayloadError())
 
     def is_http(self) -> bool:
         """Return whether the response is HTTP: the library's parser also takes RTSP and ICE."""

@@ -238,6 +238,13 @@ async def test_a_body_that_stalls_or_breaks_after_its_status_is_an_answer(receiv
     assert (await post(receiver.url, seconds=UNTIL_THE_STATUS_IS_READ_SECONDS)).status in (200, 204)
 
 
+async def test_a_body_that_breaks_its_encoding_is_not_waited_for(receiver: Receiver) -> None:
+    script = say(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nno chunk\r\n\r\n")
+    receiver.answers = [script]
+    async with asyncio.timeout(PATIENCE_SECONDS / 2):
+        assert (await post(receiver.url, seconds=PATIENCE_SECONDS)).status == 200
+
+
 HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
 
 
