@@ -4,7 +4,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/venv
 # Only a change of what is required builds this layer again.
 COPY requirements-run.txt .
-RUN --mount=type=cache,target=/root/.cache/pip /opt/venv/bin/pip install -r requirements-run.txt
+RUN /opt/venv/bin/pip install --no-cache-dir -r requirements-run.txt
 
 FROM python:3.12-slim
 LABEL org.opencontainers.image.title=GiftPulse org.opencontainers.image.version=0.1.0

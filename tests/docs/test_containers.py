@@ -28,6 +28,11 @@ def test_each_process_starts_as_the_contract_says(service: str, command: str) ->
     assert SERVICES[service]["command"] == command
 
 
+def test_the_image_needs_no_buildkit() -> None:
+    """docker-compose 1.29 and Docker without buildx build without it."""
+    assert not re.search(r"^# syntax=|--mount|--chmod|--link|<<", DOCKERFILE, re.MULTILINE)
+
+
 def test_there_are_no_other_services() -> None:
     assert set(SERVICES) == {*OURS, "postgres", "redis"}
 
