@@ -14,21 +14,25 @@ from tests.conftest import API_KEY
 from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import EMAIL, RULE, make_app
 from tests.integration.api.serving import serving
+from tests.profiles import examples
 
 SEED = "20261123"
-EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", "4")
+EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES", str(examples(1)))
+"""For each operation, beside those that the document shows and those at the edges of its types."""
 PATIENCE_SECONDS = max(390, 30 * int(EXAMPLES))
 CONFIG = Path(__file__).parent / "schemathesis.toml"
 
 
+@pytest.mark.hunt
 @pytest.mark.timeout(PATIENCE_SECONDS + 10)
 def test_no_call_ends_in_an_error_of_the_server_or_answers_otherwise_than_documented(
-    database: str, tmp_path: Path
+    database: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    seed = request.config.getoption("--hypothesis-seed") or SEED
     with serving(make_app()) as address:
         _fill(address)
         command = ["-m", "schemathesis.cli", "--config-file", str(CONFIG), "run", f"{address}/openapi.json"]
-        options = ["--seed", SEED, "--max-examples", EXAMPLES, "--header", f"X-API-Key: {API_KEY}", "--no-color"]
+        options = ["--seed", seed, "--max-examples", EXAMPLES, "--header", f"X-API-Key: {API_KEY}", "--no-color"]
         done = subprocess.run(
             [sys.executable, *command, *options],
             cwd=tmp_path,
