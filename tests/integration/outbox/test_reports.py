@@ -24,6 +24,7 @@ from tests.feeding import Feed, log
 from tests.integration.outbox.conftest import Outbox
 from tests.kits.mailboxes import Mailbox
 from tests.kits.receivers import Receiver, http_receiver, respond
+from tests.profiles import examples
 
 DAILY = {"every": "day", "weekday": "mon", "at": "08:00", "timezone": "Europe/Berlin"}
 """Due 51 minutes after the start of these stories."""
@@ -270,7 +271,8 @@ def test_many_workers_at_once_make_each_report_once(outbox: Outbox, receiver: Re
     assert len(outbox.deliveries(type="report")) == 9
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.hunt
+@pytest.mark.parametrize("seed", range(examples(6)))
 def test_each_span_is_reported_once_or_skipped_for_a_newer_one(
     outbox: Outbox, receiver: Receiver, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

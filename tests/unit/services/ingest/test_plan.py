@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +48,8 @@ def test_logs_that_twilio_no_longer_lists_are_a_gap() -> None:
     assert planned(LogType.MESSAGE, NOW - 40 * DAY).gap is None
 
 
-@settings(max_examples=examples(40))
+@pytest.mark.hunt
+@settings(max_examples=examples(15))
 @given(st.floats(10 / 60, 57), st.integers(30, 600), st.integers(0, 10**6))
 def test_a_log_that_becomes_visible_late_is_swept_before_it_is_a_quarter_older(
     hours: float, interval: int, phase: int

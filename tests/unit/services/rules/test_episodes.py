@@ -124,7 +124,8 @@ def test_an_episode_before_the_open_alert_is_recorded_only_when_it_is_over() -> 
 minutes_of_matches = st.lists(st.integers(0, 120), max_size=25)
 
 
-@settings(max_examples=examples(200))
+@pytest.mark.hunt
+@settings(max_examples=examples(100))
 @given(minutes_of_matches)
 def test_each_finds_the_alerts_of_the_reference(minutes: list[int]) -> None:
     expected = alerts([Match(at(minute), sid=f"SM{index}") for index, minute in enumerate(minutes)], QUIET)
@@ -132,7 +133,8 @@ def test_each_finds_the_alerts_of_the_reference(minutes: list[int]) -> None:
     assert [(one.started_at, one.ends_at, len(one.points)) for one in found] == expected
 
 
-@settings(max_examples=examples(200))
+@pytest.mark.hunt
+@settings(max_examples=examples(100))
 @given(minutes_of_matches, st.integers(1, 5), st.integers(1, 30))
 def test_threshold_finds_the_alerts_of_the_reference(minutes: list[int], count: int, window_minutes: int) -> None:
     expected = alerts(
@@ -145,7 +147,8 @@ def test_threshold_finds_the_alerts_of_the_reference(minutes: list[int], count: 
     assert [(one.started_at, one.ends_at, len(one.points) + one.shared) for one in found] == expected
 
 
-@settings(max_examples=examples(200))
+@pytest.mark.hunt
+@settings(max_examples=examples(100))
 @given(minutes_of_matches, st.lists(st.integers(0, 140), max_size=5))
 def test_a_growing_horizon_resolves_the_same_episodes(minutes: list[int], horizons: list[int]) -> None:
     episodes = of_each(minutes)

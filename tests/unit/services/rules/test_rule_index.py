@@ -123,8 +123,9 @@ logs = st.builds(
 )
 
 
+@pytest.mark.hunt
 @given(st.lists(rules, max_size=12), st.lists(logs, max_size=12))
-@settings(max_examples=examples(300))
+@settings(max_examples=examples(100))
 def test_the_index_finds_what_a_loop_over_all_rules_finds(some_rules: list[Rule], some_logs: list[LogVersion]) -> None:
     index = RuleIndex(some_rules)
     for _ in range(2):  # The second time out of what it remembers.
