@@ -33,6 +33,8 @@ FIRST_MEBIBYTES = 300
 """Space for the first start and some hours; most of it is PostgreSQL's write-ahead log."""
 SPARE_MEBIBYTES = 32
 REMIND_SECONDS = 60.0
+START_SECONDS = 180.0
+"""For a process to answer: on a busy machine importing everything may take a minute."""
 DURABLE = {"max_connections": "100", "shared_buffers": "256MB", "max_wal_size": "2GB"}
 
 
@@ -264,7 +266,7 @@ def _start_simulator(children: Children, plan: Plan, stopping: threading.Event) 
         children.check()
         return stopping.is_set() or not processes.port_is_free(plan.port["simulator"])
 
-    processes.wait_until(answers, "the simulator answers; see .giftpulse/logs/", seconds=60)
+    processes.wait_until(answers, "the simulator answers; see .giftpulse/logs/", seconds=START_SECONDS)
 
 
 def _uvicorn(host: str, port: int) -> list[str]:
@@ -280,7 +282,7 @@ def _await(children: Children, stopping: threading.Event, url: str, what: str) -
         except httpx.TransportError:
             return False
 
-    processes.wait_until(answers, f"{what}; see .giftpulse/logs/", seconds=60)
+    processes.wait_until(answers, f"{what}; see .giftpulse/logs/", seconds=START_SECONDS)
 
 
 def _watched(plan: Plan, stopping: threading.Event) -> str:

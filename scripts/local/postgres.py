@@ -68,7 +68,7 @@ class Postgres:
             self.process = processes.start(
                 command, stop_signal=signal.SIGINT, unprivileged=self._paths, cwd=Path("/"), output=output
             )
-        processes.wait_until(self._answers, f"PostgreSQL starts; see {self.log_file}", seconds=60)
+        processes.wait_until(self._answers, f"PostgreSQL starts; see {self.log_file}", seconds=180)
         self.create_database(USER)
 
     def stop(self, by: signal.Signals = signal.SIGINT) -> None:
