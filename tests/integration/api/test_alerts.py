@@ -3,7 +3,9 @@
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
+from app.database import session_scope
 from app.enums import Scope
 from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.feeding import ACCOUNT, Feed, evaluate, log
@@ -178,10 +180,12 @@ async def test_the_series_of_an_alert_is_answered_with_why_it_may_be_empty(api: 
         assert (await nobody.get(url)).status_code == 401
     (rule,) = (await api.get("/api/rules")).json()["items"]
     await api.delete(f"/api/rules/{rule['id']}")
+    with session_scope() as session:
+        session.execute(text("UPDATE alerts SET recorded_at = recorded_at + interval '1 hour'"))
     assert (await api.get(url)).json() == {
         "limit": None,
         "items": [],
-        "detail": "The rule of this alert was deleted, so it is not known what it counted.",
+        "detail": "The rule of this alert was deleted, and the audit does not say how it was.",
     }
 
 

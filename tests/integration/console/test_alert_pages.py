@@ -275,7 +275,7 @@ async def test_an_alert_shows_what_its_condition_measured(browser: Browser, api:
     assert "to_country=GB" in page
     await api.delete(f"/api/rules/{rule['id']}")
     page = (await browser.get(f"/alerts/{alert['id']}")).text
-    assert "The rule of this alert was deleted, so it is not known what it counted." in page
+    assert "by the rule as it was then" in page
 
 
 async def test_the_text_for_twilios_support_has_what_they_ask_for(browser: Browser, api: Api) -> None:
