@@ -100,6 +100,7 @@ async def test_an_invalid_filter_is_reported_and_the_others_apply(browser: Brows
     await browser.sign_in()
     page = (await browser.get("/logs?status=FAILED!&to_country=US")).text
     assert "must be a status of Twilio" in page
+    assert "is left out: what follows is found without it" in page
     assert "delivered" in page
     assert f'href="/logs/{SID}"' not in page
     assert "FAILED" not in link_named(page, "Make a rule from this")
