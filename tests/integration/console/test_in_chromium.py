@@ -196,6 +196,23 @@ def test_a_part_that_cannot_be_refreshed_says_so(shown: System, browser: Browser
         assert "no connection to this server" in str(page.locator("#open-alerts").get_attribute("data-stale"))
 
 
+def test_what_was_typed_stays_when_the_session_ends(own: System, browser: Browser) -> None:
+    with signed_in(browser, own.url, 1280) as (page, _):
+        page.goto(f"{own.url}/silences")
+        page.locator("summary", has_text="New silence").click()
+        page.locator("#rule_id").select_option("every")
+        page.locator("#reason").fill("typed before")
+        other = page.context.new_page()
+        other.goto(own.url)
+        other.get_by_role("button", name="Sign out").click()
+        expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+        other.close()
+        expect(page.get_by_role("alert")).to_contain_text("You are signed out", timeout=LONG)
+        expect(page.locator("#reason")).to_have_value("typed before")
+        page.get_by_role("button", name="Silence", exact=True).click()
+        expect(page.get_by_role("heading", name="Sign in to send what you typed")).to_be_visible()
+
+
 @pytest.mark.parametrize("width", [360, 390, 800, 1280])
 def test_the_menus_of_an_alert_open_inside_the_window(shown: System, browser: Browser, width: int) -> None:
     alert = next(address for address in shown.addresses if address.startswith("/alerts/"))

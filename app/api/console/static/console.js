@@ -99,6 +99,14 @@ function livePreview(form) {
   if (!form.querySelector("[data-ready]")) askAll();
 }
 
+// Where the session ends, the page leads to the sign-in; a form that was typed in stays, for it can be sent all the same.
+let typed;
+document.addEventListener("input", ({ target }) => { if (target.form?.method === "post") typed = target.form; });
+function signedOut() {
+  if (!typed) location.reload();
+  else if (!typed.querySelector(".note.warn")) typed.prepend(Object.assign(document.createElement("p"), { className: "note warn", role: "alert", textContent: "You are signed out. Go on typing, and sign in when you send this: nothing is lost but secrets." }));
+}
+
 // Parts with data-live="seconds" and an id refresh themselves while the page is seen; a failure is said, not hidden.
 function livePart(part) {
   const seconds = Number(part.dataset.live);
@@ -108,7 +116,7 @@ function livePart(part) {
     if (document.hidden || part.contains(document.activeElement) || part.querySelector("details.menu[open], :checked")) return;
     try {
       const answer = await fetch(document.body.dataset.from || location.href, { headers: { "X-Fragment": part.id, ...(tag && { "If-None-Match": tag }) } });
-      if (answer.status === 401) return location.reload();
+      if (answer.status === 401) return signedOut();
       if (answer.ok) { tag = answer.headers.get("ETag") ?? ""; part.innerHTML = await answer.text(); liven(part); showOpen(); }
       part.classList.remove("stale");
       read = new Date();
@@ -126,7 +134,7 @@ async function loadParts(parts) {
     part.setAttribute("aria-busy", "true");
     try {
       const answer = await fetch(part.dataset.load, { headers: { "X-Fragment": part.dataset.fragment } });
-      if (answer.status === 401) return location.reload();
+      if (answer.status === 401) return signedOut();
       if (answer.ok) { part.innerHTML = await answer.text(); liven(part); }
       // What was counted is chosen; nobody installs a rule unseen.
       for (const box of all("[data-tick]", part.parentElement)) box.checked ||= part.querySelector(".strip");
