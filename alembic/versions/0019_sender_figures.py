@@ -1,13 +1,13 @@
 """Hourly prices and delays by sender; only actions that are notified of firings bundle them.
 
-Revision: 0021, after 0020.
+Revision: 0019, after 0018.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0019"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
