@@ -214,7 +214,7 @@ def test_the_doctor_says_what_to_do(run: Run, simulator: Simulator, environment:
     assert code == 1
     assert "wrong broker: it does not answer: see REDIS_URL" in out
     assert f"wrong account {simulator.account.sid}" in out or f"wrong calls of {simulator.account.sid}" in out
-    assert "Enter the account's current auth token" in out
+    assert "Correct TWILIO_AUTH_TOKEN, or the API key, in the environment or .env" in out
     assert "wrong mail: 127.0.0.1:9 did not take us" in out
     assert simulator.account.auth_token not in out
 
