@@ -15,6 +15,7 @@ from app.api.console.access import UTC_ZONE
 from app.api.json_guard import BIDI_OVERRIDES, trim_list
 from app.api.lists import write_cursor
 from app.api.schemas.common import PageQuery
+from app.services.logs.search import NONE, WITH_NONE
 from app.services.paging import Page, Position, to_json
 from app.utils import validation_messages
 from app.utils.clock import rfc3339
@@ -132,7 +133,7 @@ def _instant(value: str, zone: ZoneInfo) -> str:
 def _text(name: str, value: str, labels: Mapping[str, str], zone: ZoneInfo, now: datetime) -> str:
     if name == "since" and value in AGES:
         return f"last {value[:-1]} {'hours' if value.endswith('h') else 'days'}".replace("last 1 hours", "last hour")
-    shown = value.replace(",", ", ")
+    shown = "no value" if value == NONE and name in WITH_NONE else value.replace(",", ", ")
     if name in TIMES and value not in AGES:
         with suppress(ValueError):
             shown = texts.moment(datetime.fromisoformat(value), zone, now)

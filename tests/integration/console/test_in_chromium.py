@@ -154,6 +154,26 @@ def test_the_strips_of_a_week_come_by_themselves_and_the_totals_last(shown: Syst
         expect(page.locator(".asks")).to_have_count(0)
 
 
+def test_rules_of_a_pack_are_ticked_once_they_are_counted(shown: System, browser: Browser) -> None:
+    with signed_in(browser, shown.url) as (page, _):
+        page.goto(f"{shown.url}/rules/packs/carrier_filtering")
+        rules = page.locator("[data-tick]").count()
+        expect(page.locator("[data-tick]:checked")).to_have_count(rules, timeout=LONG)
+
+
+def test_enter_in_the_menu_of_a_silence_silences_nothing(shown: System, browser: Browser) -> None:
+    (alert,) = [address for address in shown.addresses if re.fullmatch("/alerts/[^/]+", address)]
+    posted = []
+    with signed_in(browser, shown.url) as (page, _):
+        page.goto(shown.url + alert)
+        page.on("request", lambda request: posted.append(request.url) if request.method == "POST" else None)
+        page.click("summary[data-key=s]")
+        page.fill("#reason", "known")
+        page.press("#reason", "Enter")
+        assert page.evaluate("fetch('/more').then(answer => answer.status)") == 200
+    assert posted == []
+
+
 def test_older_logs_are_appended(shown: System, browser: Browser) -> None:
     with signed_in(browser, shown.url) as (page, _):
         page.goto(f"{shown.url}/logs?log_type=message")
