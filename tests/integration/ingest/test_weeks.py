@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from app.database import session_scope
@@ -66,6 +66,16 @@ WORST = [kind for kind in FaultKind if kind not in (FaultKind.HUGE, FaultKind.SL
     share=st.sampled_from([0.0, 0.1, 0.3]),
     outage=st.tuples(st.floats(4, 100), st.sampled_from([0.0, 5.0, 40.0])),  # nobody watches before the first poll
     seed=st.integers(0, 1000),
+)
+@example(  # only sweeps find what becomes visible more than a day late
+    drawn=[
+        {"kind": kind, "at": at, "delay": 30.0, "start": STARTS[kind][-1], "changes": []}
+        for at, kind in ((10.0, "message"), (20.0, "call"), (30.0, "error"))
+    ],
+    habits=Habits(),
+    share=0.0,
+    outage=(50.0, 0.0),
+    seed=1,
 )
 @pytest.mark.timeout(3600)
 def test_what_is_stored_equals_what_twilio_holds(
