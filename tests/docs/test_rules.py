@@ -63,7 +63,7 @@ def test_the_file_of_the_page_is_previewed_by_the_command_line_as_it_stands(
         main()
     written = capsys.readouterr()
     assert written.err == ""
-    assert "12 matches, 1 alerts" in " ".join(written.out.split())
+    assert "12 matches, 1 alert" in " ".join(written.out.split())
     assert "to_country GB" in written.out
     definition.parse_rule(yaml.safe_load(FILE))
 
