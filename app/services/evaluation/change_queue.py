@@ -13,7 +13,8 @@ from app.services.rules.types import LogVersion
 
 BATCH_SIZE = 5_000
 """Maximum number of changes evaluated in one transaction."""
-FIRST_BATCH, SMALLEST_BATCH = 500, 100
+SMALLEST_BATCH = 500
+"""Also the first. Smaller ones cost more than they save: most of their time is spent on what every batch costs."""
 BATCH_SECONDS = 0.3
 """Edits of rules wait for running batches, so a batch must not take much longer than this on any machine."""
 
@@ -47,7 +48,7 @@ class Pace:
     """Sizes batches by the time that earlier ones took."""
 
     def __init__(self) -> None:
-        self.limit = FIRST_BATCH
+        self.limit = SMALLEST_BATCH
 
     def note(self, count: int, seconds: float) -> None:
         """Record how long a batch took. A small batch counts only if it took too long."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.services.evaluation.change_queue import BATCH_SECONDS, BATCH_SIZE, FIRST_BATCH, SMALLEST_BATCH, Pace
+from app.services.evaluation.change_queue import BATCH_SECONDS, BATCH_SIZE, SMALLEST_BATCH, Pace
 
 
 @pytest.mark.parametrize("per_second", [20, 2_000, 12_000, 1_000_000])
@@ -16,10 +16,12 @@ def test_a_batch_takes_about_as_long_as_it_may_on_every_machine(per_second: int)
 def test_a_few_changes_that_are_soon_evaluated_say_nothing_of_many() -> None:
     pace = Pace()
     pace.note(1, 0.01)
-    assert pace.limit == FIRST_BATCH
+    assert pace.limit == SMALLEST_BATCH
 
 
 def test_one_that_took_too_long_makes_the_next_smaller_however_few_it_held() -> None:
     pace = Pace()
+    pace.note(pace.limit, 0.01)
+    assert pace.limit > SMALLEST_BATCH
     pace.note(10, 3 * BATCH_SECONDS)
     assert pace.limit == SMALLEST_BATCH
