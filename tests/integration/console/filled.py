@@ -38,6 +38,7 @@ class Filled:
             if isinstance(route, PageRoute) and "GET" in (route.methods or ()) and route.path not in NOT_PAGES:
                 folder = route.path.partition("{")[0]
                 yield route.path.format_map(self._parameters[folder]) if "{" in route.path else route.path
+        yield f"/alerts/{self._alert_of_rule}"
 
     def _fill(self) -> None:
         now = utc_now()
@@ -61,6 +62,7 @@ class Filled:
         delivery_id = make_delivery(recipient=HOSTILE, subject=HOSTILE, html="<p>It failed.</p>")
         alerts = self._get("alerts", rule_id=rule["id"])
         assert alerts, "the rule fired"
+        self._alert_of_rule = alerts[0]["id"]
         message = self._get("logs", log_type="message")[0]
         self._parameters: dict[str, dict[str, Any]] = {
             "/accounts/": {"sid": ACCOUNT},

@@ -1,8 +1,7 @@
 """The pages of alerts: the list, one alert, and manual operations."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import Path, Request, Response
@@ -14,7 +13,9 @@ from app.api.alert_operations import Operation, operate
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
 from app.api.console.alert_days import draw as draw_days
+from app.api.console.alert_evidence import Evidence, common_rows
 from app.api.console.alert_plot import draw_alert
+from app.api.console.alert_timeline import list_events
 from app.api.console.built_in_advice import advise
 from app.api.console.chip_names import name_chips
 from app.api.console.filters import AGES, neighbours, read_filters
@@ -27,20 +28,14 @@ from app.api.schemas.alerts import AlertFilters, NewNote
 from app.api.schemas.common import PageQuery
 from app.config import Settings
 from app.database import session_scope
-from app.enums import AlertStatus, ResolveReason, Scope, Severity
+from app.enums import AlertStatus, Severity
 from app.errors import Conflict, FieldError, InvalidInput
-from app.models import Alert, AlertNote, Delivery
+from app.models import Alert
 from app.services import names, setup
 from app.services.alerts import escalation, manual, search, silences, support_text
-from app.services.findings import wording
-from app.services.findings.common import InCommon, find_common
-from app.services.findings.comparison import MIN_FINDING_FACTOR
-from app.services.findings.samples import ComparedAlert
-from app.services.findings.traits import Trait
 from app.services.logs import alert_logs
 from app.services.logs.search import SORT_KEY as LOG_SORT_KEY
 from app.services.outbox import deliveries
-from app.services.preview.alert_series import AlertSeries, read_series
 from app.services.rules.groups import OTHER_VALUE
 from app.services.serializers import note_json
 from app.services.twilio import read_advice
@@ -62,11 +57,6 @@ TABS = {"": "open", ",".join(OPEN): "open", AlertStatus.RESOLVED: "resolved"}
 """The tab of a filter by status."""
 LABELS = {"rule_id": "rule", "account_sid": "account", "since": "from", "until": "before"}
 ACKNOWLEDGED_FOR = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "8h": timedelta(hours=8)}
-NOTICES = {"alert.firing": "Alert", "alert.update": "Reminder", "alert.resolved": "Resolve", "alert.digest": "Digest"}
-"""The types of deliveries in the timeline."""
-COMMON_SECONDS = 2
-SERIES_SECONDS = 2
-MIN_SHOWN_SHARE = 0.1
 
 
 @router.get("/alerts")
@@ -139,10 +129,8 @@ def _page(
         held = silences.holds_on(session, alert, utc_now()) if alert.status in OPEN else []
         silencing = offer_silence(session, viewer, alert, utc_now()) if alert.status in OPEN else None
         told_next = escalation.list_next(session, alert, settings)
-        common = None if "x-fragment" in request.headers else _common(session, alert, settings)
-        # Last: it leaves the session read-only.
-        series = None if "x-fragment" in request.headers else _series(session, alert, settings)
         session.expunge_all()
+    common, series = (None, None) if "x-fragment" in request.headers else _evidence(request, alert)
     context = {
         "section": "alerts",
         "alert": alert,
@@ -154,13 +142,13 @@ def _page(
         "meaning": _meaning(alert),
         "next_step": advise(alert, settings_of(request).twilio_account_sid),
         "earlier": earlier,
-        "trail": [_with_person(event, viewer) for event in _trail(alert, notes, sent, held)],
+        "trail": list_events(viewer, alert, notes, sent, held),
         "held": held,
         "deliveries": sent,
         "told_next": told_next,
         "logs": logs,
         "common": common,
-        "rows": _common_rows(common) if common else [],
+        "rows": common_rows(common) if common else [],
         "waits_for": [(each, read_advice.advise(each.last_error)) for each in series.waits_for] if series else [],
         "plot": draw_alert(viewer, alert, series, sent) if series else None,
         "silencing": silencing,
@@ -190,131 +178,28 @@ def list_logs_of_alert(request: Request, viewer: SignedIn, alert_id: AlertId) ->
 
 
 @router.get("/alerts/{alert_id}/support")
-def show_support_text(request: Request, viewer: SignedIn, alert_id: AlertId, settings: AppSettings) -> Response:
+def show_support_text(request: Request, viewer: SignedIn, alert_id: AlertId) -> Response:
     """Show the text about an alert for Twilio's support, ready to copy."""
     with session_scope() as session:
         alert = search.get(session, alert_id)
         logs = alert_logs.logs_of_alert(session, alert_id, None, SUPPORT_LOGS).items
-        finding = _common(session, alert, settings).finding
         session.expunge_all()
     context = {
         "section": "alerts",
         "alert": alert,
-        "support": support_text.write(alert, logs, finding, utc_now()),
+        "support": support_text.write(alert, logs, _evidence(request, alert).common.finding, utc_now()),
     }
     return render(request, viewer, "support.html", context)
 
 
+def _evidence(request: Request, alert: Alert) -> Evidence:
+    """Return what explains an alert, at most some seconds old."""
+    found: Evidence = request.app.state.evidence.get(alert.id, alert.status, alert.occurrences, alert.resolved_at)
+    return found
+
+
 def _meaning(alert: Alert) -> ErrorCode | None:
     return None if alert.error_code is None else describe(alert.error_code)
-
-
-def _common(session: Session, alert: Alert, settings: Settings) -> InCommon:
-    """Compare the alert's logs with the others, within the time limit of a page."""
-    return find_common(
-        session, ComparedAlert.of(alert), with_texts=settings.store_message_bodies, seconds=COMMON_SECONDS
-    )
-
-
-def _series(session: Session, alert: Alert, settings: Settings) -> AlertSeries | None:
-    """Measure the alert again, within the time limit of a page; None for built-in alerts."""
-    return None if alert.rule_id is None else read_series(session, alert, settings, utc_now(), SERIES_SECONDS)
-
-
-def _common_rows(common: InCommon) -> list[dict[str, Any]]:
-    """List the traits of at least a tenth of the alert's logs, one per field, the widest difference first."""
-    rows: dict[str, dict[str, Any]] = {}
-    for each in common.items:
-        if each.share < MIN_SHOWN_SHARE or each.trait.field in rows:
-            continue
-        rows[each.trait.field] = {
-            "label": wording.label(each.trait),
-            "href": _logs_with(each.trait),
-            "here": wording.percent(each.share),
-            "there": wording.percent(each.share_of_others),
-            "width": round(100 * each.share, 1),
-            "mark": round(100 * each.share_of_others, 1),
-            "stands_out": each.share >= MIN_FINDING_FACTOR * each.share_of_others,
-        }
-    return list(rows.values())
-
-
-def _logs_with(trait: Trait) -> str:
-    """Return the address of the logs with a trait; empty if no filter finds them."""
-    if trait.field in ("to_country", "from", "messaging_service_sid", "error_code", "status"):
-        return link("/logs", **{trait.field: trait.value})
-    return link("/logs", q=trait.value) if trait.field == "link_domain" else ""
-
-
-def _trail(
-    alert: Alert, notes: Sequence[AlertNote], sent: Sequence[Delivery], held: Sequence[silences.Hold]
-) -> list[dict[str, Any]]:
-    """List the history, newest first: the alert's events, notes, silences and deliveries."""
-    events: list[dict[str, Any]] = [
-        {"at": alert.recorded_at, "kind": "bad", "sign": alert.severity, "what": "Fired", "detail": ""},
-    ]
-    if alert.acknowledged_at:
-        events.append(
-            {
-                "at": alert.acknowledged_at,
-                "kind": "",
-                "sign": "eye",
-                "what": f"Acknowledged by {alert.acknowledged_by}",
-                "by": alert.acknowledged_by,
-                "detail": "" if alert.note in {note.note for note in notes} else alert.note or "",
-            }
-        )
-    if alert.resolved_at:
-        events.append(_end_event(alert, alert.resolved_at))
-    events += [_note_event(note) for note in notes]
-    events += [_hold_event(hold) for hold in held]
-    events += [_sent_event(delivery) for delivery in sent]
-    return sorted(events, key=lambda event: event["at"], reverse=True)
-
-
-def _with_person(event: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """Link a person to their entries in the audit, for viewers who may see it."""
-    by = event.get("by")
-    return event | {"href": link("/audit", by=by)} if by and viewer.may(Scope.ADMIN) else event
-
-
-def _end_event(alert: Alert, at: datetime) -> dict[str, Any]:
-    """Describe why it ended. Without an acknowledgement, `acknowledged_by` is who resolved it manually."""
-    by_hand = alert.resolve_reason == ResolveReason.MANUAL
-    who = f" by {alert.acknowledged_by}" if by_hand and alert.acknowledged_by and not alert.acknowledged_at else ""
-    reason = "by hand" if by_hand else (alert.resolve_reason or "").replace("_", " ")
-    detail = "" if who else reason
-    event = {"at": at, "kind": "ok", "sign": "check", "what": f"Resolved{who}", "detail": detail}
-    return event | {"by": alert.acknowledged_by} if who else event
-
-
-def _note_event(note: AlertNote) -> dict[str, Any]:
-    event = {"at": note.at, "kind": "", "sign": "message", "what": f"{note.by} noted", "detail": note.note}
-    return event | {"by": note.by}
-
-
-def _hold_event(hold: silences.Hold) -> dict[str, Any]:
-    return {
-        "at": hold.span.begins_at,
-        "kind": "",
-        "sign": "bell-off",
-        "what": f"Silenced by {hold.silence.created_by}",
-        "by": hold.silence.created_by.partition(" (")[0],
-        "detail": hold.silence.reason or "",
-        "until": hold.span.ends_at,
-    }
-
-
-def _sent_event(delivery: Delivery) -> dict[str, Any]:
-    kinds = {"succeeded": "ok", "failed": "bad"}
-    return {
-        "at": delivery.created_at,
-        "kind": kinds.get(delivery.status, ""),
-        "sign": "mail" if delivery.action_type == "email" else "send",
-        "what": f"{NOTICES.get(delivery.type, delivery.type)} to {delivery.recipient}",
-        "detail": delivery.status,
-        "href": f"/deliveries/{delivery.id}",
-    }
 
 
 def _too_late(request: Request, alert_id: UUID) -> Response:

@@ -1,8 +1,10 @@
 """The routers of all pages, and what pages keep for some seconds."""
 
+from functools import partial
+
 from starlette.datastructures import State
 
-from app.api.console import failing, report_view, spend, traffic
+from app.api.console import alert_evidence, failing, report_view, spend, traffic
 from app.api.console.kept import Kept
 from app.api.console.pages import (
     accounts,
@@ -65,4 +67,5 @@ def install_kept(state: State) -> None:
     state.spend = Kept(spend.read_spend, spend.KEEP_SECONDS)
     state.delivery = Kept(delivery.find_rows)
     state.fraud = Kept(fraud.find_fraud)
+    state.evidence = Kept(partial(alert_evidence.read_evidence, state.settings))
     state.reports = Kept(report_view.read_report, report_view.KEEP_SECONDS)

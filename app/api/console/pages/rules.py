@@ -44,6 +44,8 @@ class RuleRow:
     open_alerts: int
     alerts: Sequence[int]
     """Alerts of the last seven days, in buckets."""
+    span: str
+    """Since when they are counted, in words."""
     is_stale: bool
 
     @property
@@ -76,6 +78,7 @@ def list_rules(request: Request, viewer: SignedIn) -> Response:
             warnings=doubts,
             open_alerts=open_alerts.get(rule.id, 0),
             alerts=counts.get(rule.id, none),
+            span="in 7 days" if rule.created_at <= now - SHOWN_SPAN else "since it was created",
             is_stale=_is_stale(rule, now),
         )
         for rule, each, doubts in zip(rules, definitions, warnings, strict=True)

@@ -1,5 +1,8 @@
 """What pages keep for some seconds."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from app.api.console import kept
@@ -38,6 +41,35 @@ def test_an_error_is_not_kept() -> None:
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
             values.get("broken")
+
+
+def test_nobody_waits_for_a_value_that_another_one_reads() -> None:
+    week_was_read = threading.Event()
+
+    def read(name: str) -> bool:
+        if name == "week":
+            week_was_read.set()
+        return week_was_read.wait(30)
+
+    values = Kept(read, 3600)
+    with ThreadPoolExecutor() as threads:
+        day = threads.submit(values.get, "day")
+        assert values.get("week")
+        assert day.result(30)
+
+
+def test_two_who_want_the_same_value_read_it_once() -> None:
+    both_want_it = threading.Barrier(2)
+    counted = Counted()
+    values = Kept(counted.read, 3600)
+
+    def want() -> str:
+        both_want_it.wait(30)
+        return values.get("day")
+
+    with ThreadPoolExecutor() as threads:
+        assert [each.result(30) for each in [threads.submit(want), threads.submit(want)]] == ["DAY", "DAY"]
+    assert counted.reads == ["day"]
 
 
 def test_the_least_recently_used_preview_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:

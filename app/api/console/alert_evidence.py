@@ -1,0 +1,72 @@
+"""What explains an alert: its series, and what its logs have in common. Both read many logs, so they are kept."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from app.api.console.rendering import link
+from app.config import Settings
+from app.database import session_scope
+from app.services.alerts import search
+from app.services.findings import wording
+from app.services.findings.common import InCommon, find_common
+from app.services.findings.comparison import MIN_FINDING_FACTOR
+from app.services.findings.samples import ComparedAlert
+from app.services.findings.traits import Trait
+from app.services.preview.alert_series import AlertSeries, read_series
+from app.utils.clock import utc_now
+
+COMMON_SECONDS = 2
+SERIES_SECONDS = 2
+MIN_SHOWN_SHARE = 0.1
+
+
+class Evidence(NamedTuple):
+    """What explains an alert."""
+
+    common: InCommon
+    series: AlertSeries | None
+    """None for built-in alerts."""
+
+
+def read_evidence(
+    settings: Settings, alert_id: UUID, status: str, occurrences: int, resolved_at: datetime | None
+) -> Evidence:
+    """Read what explains an alert, within the time limits of a page.
+
+    The other arguments tell an alert that changed from one that was kept.
+    """
+    del status, occurrences, resolved_at
+    with session_scope() as session:
+        alert = search.get(session, alert_id)
+        compared = ComparedAlert.of(alert)
+        common = find_common(session, compared, with_texts=settings.store_message_bodies, seconds=COMMON_SECONDS)
+        is_built_in = alert.rule_id is None
+        # Last: it leaves the session read-only.
+        series = None if is_built_in else read_series(session, alert, settings, utc_now(), SERIES_SECONDS)
+        return Evidence(common, series)
+
+
+def common_rows(common: InCommon) -> list[dict[str, Any]]:
+    """List the traits of at least a tenth of the alert's logs, one per field, the widest difference first."""
+    rows: dict[str, dict[str, Any]] = {}
+    for each in common.items:
+        if each.share < MIN_SHOWN_SHARE or each.trait.field in rows:
+            continue
+        rows[each.trait.field] = {
+            "label": wording.label(each.trait),
+            "href": _logs_with(each.trait),
+            "here": wording.percent(each.share),
+            "there": wording.percent(each.share_of_others),
+            "width": round(100 * each.share, 1),
+            "mark": round(100 * each.share_of_others, 1),
+            "stands_out": each.share >= MIN_FINDING_FACTOR * each.share_of_others,
+        }
+    return list(rows.values())
+
+
+def _logs_with(trait: Trait) -> str:
+    """Return the address of the logs with a trait; empty if no filter finds them."""
+    if trait.field in ("to_country", "from", "messaging_service_sid", "error_code", "status"):
+        return link("/logs", **{trait.field: trait.value})
+    return link("/logs", q=trait.value) if trait.field == "link_domain" else ""
