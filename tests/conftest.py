@@ -6,6 +6,7 @@ alembic makes, and points the product's own `session_scope` at it. `broker` does
 
 import gc
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
@@ -35,6 +36,8 @@ from tests.kits.pgbouncer import PROGRAM, PgBouncer
 from tests.kits.scheduling import SharedProcesses
 
 profiles.register()
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A run in the background ignores Ctrl-C, and so would every program that a test starts and interrupts."""
 statements.share()
 
 ROOT = Path(__file__).parent.parent

@@ -382,7 +382,7 @@ def test_setup_says_what_it_needs(run: Run, simulator: Simulator) -> None:
 def asked(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], Callable[[str], str], Callable[[str], None]]]:
     """Run a command at a terminal: the process, what waits for a text on the screen, and what types a line."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "app", *words]
+    command = [sys.executable, "-m", "app", "--folder", "/nonexistent", *words]  # not what a developer has started
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True, cwd=ROOT)
     os.close(theirs)
     screen = bytearray()

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from app.api.schemas.common import (
     EXAMPLE_ACCOUNT,
@@ -149,6 +149,8 @@ class Quarantine(ResponseModel):
 
 class Account(ResponseModel):
     """A watched account."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     sid: str = Field(description="Its sid.", examples=[EXAMPLE_ACCOUNT])
     friendly_name: str | None = Field(description=NAME, examples=["Production"])

@@ -347,7 +347,7 @@ class Product:
 @pytest.mark.hunt
 @pytest.mark.timeout(3600)
 @settings(
-    max_examples=examples(8),
+    max_examples=examples(15),
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
