@@ -66,7 +66,7 @@ def _condition(rule: RuleDefinition) -> Iterator[Phrase]:
 
 def _matching(rule: RuleDefinition) -> Iterator[Phrase]:
     """Describe the logs that a rule matches: its pattern and its filters."""
-    verb, value = _pattern(rule, ("with ", "with status ", "that contain ", "that fit ", "that satisfy "))
+    verb, value = _pattern(rule, ("with ", "with status ", "containing ", "fitting ", "satisfying "))
     if value:
         yield Phrase(f" {verb}")
         yield Phrase(value, strong=True)

@@ -39,3 +39,27 @@ from app.services.rules.definition import parse_rule
 def test_it_says_what_opens_and_what_ends_an_alert(fields: dict[str, Any], said: str) -> None:
     body = {"name": "Rule", "log_type": "message", "pattern_type": "any", "cooldown_minutes": 0}
     assert said in plain_text(describe_rule(parse_rule(body | fields)))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value", "said"),
+    [
+        ("error_code", "30007", "with error 30007"),
+        ("status", "failed", "with status failed"),
+        ("keyword", "bit.ly", "containing “bit.ly”"),
+        ("regex", "bit\\.ly", "fitting the pattern bit\\.ly"),
+        ("expression", "log.segments > 3", "satisfying log.segments > 3"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("condition", "logs"),
+    [
+        ({"type": "each"}, "a message"),
+        ({"type": "threshold", "count": 10, "window_minutes": 5}, "at least 10 messages"),
+    ],
+)
+def test_the_pattern_fits_one_log_and_many(
+    condition: dict[str, Any], logs: str, pattern: str, value: str, said: str
+) -> None:
+    body = {"name": "Rule", "log_type": "message", "pattern_type": pattern, "pattern_value": value}
+    assert f"{logs} {said}" in plain_text(describe_rule(parse_rule(body | {"condition": condition})))
