@@ -162,7 +162,7 @@ def test_rules_of_a_pack_are_ticked_once_they_are_counted(shown: System, browser
 
 
 def test_enter_in_the_menu_of_a_silence_silences_nothing(shown: System, browser: Browser) -> None:
-    (alert,) = [address for address in shown.addresses if re.fullmatch("/alerts/[^/]+", address)]
+    alert, *_ = [address for address in shown.addresses if re.fullmatch("/alerts/[^/]+", address)]
     posted = []
     with signed_in(browser, shown.url) as (page, _):
         page.goto(shown.url + alert)
