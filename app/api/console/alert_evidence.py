@@ -1,6 +1,5 @@
 """What explains an alert: its series, and what its logs have in common. Both read many logs, so they are kept."""
 
-from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -29,14 +28,11 @@ class Evidence(NamedTuple):
     """None for built-in alerts."""
 
 
-def read_evidence(
-    settings: Settings, alert_id: UUID, status: str, occurrences: int, resolved_at: datetime | None
-) -> Evidence:
+def read_evidence(settings: Settings, alert_id: UUID, _state: object) -> Evidence:
     """Read what explains an alert, within the time limits of a page.
 
-    The other arguments tell an alert that changed from one that was kept.
+    Args:    _state: what was kept of the alert in another state is not shown.
     """
-    del status, occurrences, resolved_at
     with session_scope() as session:
         alert = search.get(session, alert_id)
         compared = ComparedAlert.of(alert)

@@ -194,7 +194,8 @@ def show_support_text(request: Request, viewer: SignedIn, alert_id: AlertId) -> 
 
 def _evidence(request: Request, alert: Alert) -> Evidence:
     """Return what explains an alert, at most some seconds old."""
-    found: Evidence = request.app.state.evidence.get(alert.id, alert.status, alert.occurrences, alert.resolved_at)
+    state = alert.status, alert.occurrences, alert.resolved_at
+    found: Evidence = request.app.state.evidence.get(alert.id, state)
     return found
 
 
