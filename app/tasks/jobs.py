@@ -21,7 +21,7 @@ from app.services.ingest.poll import sleep_unless_stopping
 from app.services.logs import tallies, text_index
 from app.services.outbox import dispatch
 from app.services.reports import due
-from app.tasks.slots import slot
+from app.tasks import slots
 from app.utils import stopping
 from app.utils.clock import utc_now
 from app.utils.db_retry import retry_on_conflict
@@ -44,13 +44,21 @@ def _runner() -> asyncio.Runner:
 
 
 def _repeat(kind: str, work: Callable[[], bool], again: Callable[[], None]) -> None:
-    """Run `work` in a slot of this kind until nothing is left, the time is up (then call `again`), or a stop."""
-    with slot(kind) as acquired:
-        began = time.monotonic()
-        while acquired and not stopping.requested() and retry_on_conflict(work):
-            if time.monotonic() - began > MAX_RUN_SECONDS:
-                again()
+    """Run `work` in a slot of this kind until nothing is left, the time is up (then call `again`), or a stop.
+
+    If all slots are in use, their holders look for work once more: they may have done so before this task's work came.
+    """
+    began = time.monotonic()
+    slots.mark(kind)
+    while slots.is_marked(kind):
+        with slots.slot(kind) as acquired:
+            if not acquired:
                 return
+            slots.unmark(kind)
+            while not stopping.requested() and retry_on_conflict(work):
+                if time.monotonic() - began > MAX_RUN_SECONDS:
+                    again()
+                    return
 
 
 @shared_task(name="poll", **LONG)
@@ -74,7 +82,7 @@ def _poll(stream_id: int, failing: bool) -> bool:
     """Poll a stream. Only one failing stream is polled at a time: each may hang for long."""
     if not failing:
         return _poll_now(stream_id)
-    with slot("poll_failing") as acquired:
+    with slots.slot("poll_failing") as acquired:
         return acquired and _poll_now(stream_id)
 
 
@@ -85,9 +93,12 @@ def _poll_now(stream_id: int) -> bool:
 @shared_task(name="read_pushed", **SHORT)
 def read_pushed() -> None:
     """Fetch unknown logs that callbacks named."""
-    with slot("callbacks") as acquired:
-        if acquired:
-            callbacks.read_pending(get_settings())
+
+    def read_once() -> bool:
+        callbacks.read_pending(get_settings())
+        return False
+
+    _repeat("callbacks", read_once, wake.callbacks)
 
 
 @shared_task(name="evaluate", **SHORT)

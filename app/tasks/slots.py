@@ -84,3 +84,24 @@ def slot(kind: str) -> Iterator[bool]:
             fcntl.lockf(_file(), fcntl.LOCK_UN, 1, position)
         return
     yield False
+
+
+def mark(kind: str) -> None:
+    """Record that there is work of this kind. A task does so before it tries to acquire a slot.
+
+    If it gets none, the holder of a slot, who may just have found nothing left, sees the mark after the release.
+    """
+    os.pwrite(_file(), b"1", _mark_position(kind))
+
+
+def is_marked(kind: str) -> bool:
+    return os.pread(_file(), 1, _mark_position(kind)) == b"1"
+
+
+def unmark(kind: str) -> None:
+    """Remove the mark, before looking for the work that it tells of."""
+    os.pwrite(_file(), b"0", _mark_position(kind))
+
+
+def _mark_position(kind: str) -> int:
+    return list(_Worker.slots).index(kind)
