@@ -33,6 +33,7 @@ from app.api.routes import (
     fraud,
     health,
     keys,
+    lags,
     logs,
     metrics,
     report,
@@ -58,6 +59,7 @@ THREADS = 16
 """One per database connection: more threads would only wait for one."""
 ROUTERS = (
     health,
+    lags,
     logs,
     rules,
     actions,

@@ -9,13 +9,14 @@ from app.database import session_scope
 from app.models import Delivery, Lag, Stream
 from app.services import lags
 from app.services.lags import Lags
-from app.utils.clock import utc_now
+from app.utils.clock import rfc3339, utc_now
 from tests.fakes import START
 from tests.feeding import Feed, log
+from tests.integration.api.conftest import Api, api, fields
 from tests.integration.console.conftest import Browser, browser
 from tests.integration.console.test_pages import make_delivery
 
-__all__ = ["browser"]
+__all__ = ["api", "browser"]
 MINUTE = timedelta(minutes=1)
 
 
@@ -46,11 +47,52 @@ def test_each_minute_is_stored_once_and_for_a_week(feed: Feed) -> None:
 
 
 def test_a_bucket_has_the_highest_lag_and_a_time_without_measurement_none(database: str) -> None:
+    since = START.replace(minute=0)
     with session_scope() as session:
-        session.add_all([Lag(at=START + n * MINUTE, reading=60 * n, evaluation=0, delivery=9 - n) for n in (0, 9)])
+        session.add_all([Lag(at=since + n * MINUTE, reading=60 * n, evaluation=0, delivery=9 - n) for n in (0, 9)])
         session.flush()
-        found = lags.highest(session, START, START + 20 * MINUTE, 10 * MINUTE)
-    assert found == [Lags(540, 0, 9), None]
+        found = lags.highest(session, since, since + 20 * MINUTE, 10 * MINUTE)
+    assert found == {since: Lags(540, 0, 9)}
+
+
+async def test_the_api_shows_the_lags_of_now_their_limits_and_the_highest_of_each_bucket(api: Api) -> None:
+    Feed(utc_now())
+    now = utc_now()
+    hour = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=2)
+    with session_scope() as session:
+        session.execute(update(Stream).values(complete_until=now - 3 * MINUTE))
+        minutes = {0: 60, 59: 90.5, 60: 30}
+        session.add_all([Lag(at=hour + n * MINUTE, reading=s, evaluation=1, delivery=0) for n, s in minutes.items()])
+    shown = (await api.get("/api/lags")).json()
+    assert 180 <= shown["now"].pop("reading_seconds") < 240
+    assert shown["now"] == {"evaluation_seconds": 0, "delivery_seconds": 0}
+    assert shown["limits"] == {"reading_seconds": 960, "evaluation_seconds": 600, "delivery_seconds": 600}
+    assert (shown["bucket"], shown["items"]) == (
+        "hour",
+        [
+            {"at": rfc3339(hour), "reading_seconds": 90.5, "evaluation_seconds": 1, "delivery_seconds": 0},
+            {"at": rfc3339(hour + 60 * MINUTE), "reading_seconds": 30, "evaluation_seconds": 1, "delivery_seconds": 0},
+        ],
+    )
+    span = {"since": rfc3339(hour + MINUTE), "until": rfc3339(hour + 60 * MINUTE), "bucket": "minute"}
+    (item,) = (await api.get("/api/lags", params=span)).json()["items"]
+    assert item["at"] == rfc3339(hour + 59 * MINUTE), "since is inclusive, until exclusive"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("bucket=week", "bucket"),
+        ("since=8d", "since"),
+        ("since=1h&until=2h", "until"),
+        ("since=x", "since"),
+        ("a=1", "a"),
+    ],
+)
+async def test_lags_of_no_span_of_too_long_a_one_or_in_no_known_bucket_are_refused(
+    api: Api, query: str, field: str
+) -> None:
+    assert fields(await api.get(f"/api/lags?{query}")) == [field]
 
 
 @pytest.mark.parametrize(("span", "hits"), [("24h", 144), ("7d", 168)])

@@ -13,27 +13,30 @@ from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import link
 from app.config import Settings
 from app.services import lags
-from app.services.ingest.plan import ALLOWANCE
 from app.services.lags import Lags
-from app.services.logs.change_consumers import EVALUATION_BEHIND_AFTER
-from app.services.self_monitoring import DELIVERIES_OVERDUE_AFTER, max_time_unread
 from app.utils.calendar_edges import to_zone
 
 SPANS = {"24h": (timedelta(hours=24), timedelta(minutes=10)), "7d": (timedelta(days=7), timedelta(hours=1))}
 """The spans that can be shown, each with its buckets."""
 DEFAULT_SPAN = "24h"
-MINUTE = timedelta(minutes=1)
 
 
 class Stage(NamedTuple):
-    """One stage: what is behind, and when it is too far behind."""
+    """One stage: what is behind."""
 
     name: str
     title: str
     explanation: str
-    limit: timedelta
     page: str
     """The page with what was late."""
+
+
+STAGES = (
+    Stage("reading", "Reading", "How old the oldest unread log may be.", "/logs"),
+    Stage("evaluation", "Evaluation", "How long a log waits for the rules.", "/logs"),
+    Stage("delivery", "Delivery", "How long a notification waits.", "/deliveries"),
+)
+"""In the order that a log passes them."""
 
 
 class Shown(NamedTuple):
@@ -44,27 +47,23 @@ class Shown(NamedTuple):
     plot: Figure
 
 
-def stages(settings: Settings) -> Sequence[Stage]:
-    """Return the stages in the order that a log passes them."""
-    unread = max_time_unread(settings) + ALLOWANCE
-    return (
-        Stage("reading", "Reading", "How old the oldest unread log may be.", unread, "/logs"),
-        Stage("evaluation", "Evaluation", "How long a log waits for the rules.", EVALUATION_BEHIND_AFTER, "/logs"),
-        Stage("delivery", "Delivery", "How long a notification waits.", DELIVERIES_OVERDUE_AFTER, "/deliveries"),
-    )
-
-
 def draw(session: Session, viewer: Viewer, settings: Settings, span: str, now: datetime) -> list[Shown]:
     """Measure now, and draw the highest lag of each bucket of the span."""
     length, bucket = SPANS[span]
     until = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     since = until - length - timedelta(hours=1)
     starts = [since + number * bucket for number in range((until - since) // bucket) if since + number * bucket <= now]
-    found = lags.highest(session, since, starts[-1] + bucket, bucket)
-    present = lags.measure(session, now)
+    until = starts[-1] + bucket
+    measured = lags.highest(session, since, until, bucket)
+    found = [measured.get(start) for start in starts]
+    present, limits = lags.measure(session, now), lags.limits(settings)
     return [
-        Shown(stage, _words(getattr(present, stage.name)), _plot(stage, viewer, starts, starts[-1] + bucket, found))
-        for stage in stages(settings)
+        Shown(
+            stage,
+            _words(getattr(present, stage.name)),
+            _plot(stage, getattr(limits, stage.name) / 60, viewer, starts, until, found),
+        )
+        for stage in STAGES
     ]
 
 
@@ -73,8 +72,14 @@ def _words(seconds: float) -> str:
 
 
 def _plot(
-    stage: Stage, viewer: Viewer, starts: Sequence[datetime], until: datetime, found: Sequence[Lags | None]
+    stage: Stage,
+    limit: float,
+    viewer: Viewer,
+    starts: Sequence[datetime],
+    until: datetime,
+    found: Sequence[Lags | None],
 ) -> Figure:
+    """Draw the minutes that a stage was behind, with the limit in minutes."""
     values = [None if each is None else round(getattr(each, stage.name) / 60, 1) for each in found]
     axis = Axis(starts, until, viewer.zone, _link_to(stage.page), lambda at: f"{to_zone(at, viewer.zone):%a %H:%M}")
     known = [value for value in values if value is not None]
@@ -82,7 +87,7 @@ def _plot(
     bucket = until - starts[-1]
     unread = [axis.span("unread", at, at + bucket) for at, value in zip(starts, values, strict=True) if value is None]
     legend = [("unread", "not measured")] if len(known) < len(values) else []
-    style = Style(unit=" min", limit=stage.limit / MINUTE, size="low", missing="not measured", extra_legend=legend)
+    style = Style(unit=" min", limit=limit, size="low", missing="not measured", extra_legend=legend)
     series = [Series("behind", values, "curve", "curve")]
     return figure.draw(f"{stage.title}: minutes behind", caption, axis, series, style, unread)
 
