@@ -10,6 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.models import ConsoleSession
 
+MAX_LISTED = 100
+
 
 def note(session: Session, nonce: str, key_id: str, name: str, lifetime: timedelta, now: datetime) -> None:
     """Record that a session was seen now."""

@@ -3,13 +3,28 @@
 Knows the tables and the API's names; knows neither HTTP nor callers.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Row, Select, select
 
 from app.actions.base import make_alert
-from app.models import Account, Alert, AlertNote, ApiKey, Attempt, AuditEntry, Delivery, Log, LogChange, Rule, Silence
+from app.models import (
+    Account,
+    Alert,
+    AlertNote,
+    ApiKey,
+    Attempt,
+    AuditEntry,
+    ConsoleSession,
+    Delivery,
+    Log,
+    LogChange,
+    Rule,
+    Silence,
+)
 from app.services import log_fields
+from app.services.console_sessions import MAX_LISTED
 from app.services.twilio.error_codes import explain
 from app.utils.clock import rfc3339, rfc3339_or_none
 from app.utils.json_types import JsonObject
@@ -155,6 +170,15 @@ def key_json(key: ApiKey) -> JsonObject:
         "created_at": rfc3339(key.created_at),
         "last_used_at": rfc3339_or_none(key.last_used_at),
     }
+
+
+def listed_key_json(key: ApiKey, sessions: Sequence[ConsoleSession]) -> JsonObject:
+    """Serialize an API key and its sessions of the console, without what identifies their cookies."""
+    shown = [
+        {"name": each.name, "seen_at": rfc3339(each.seen_at), "expires_at": rfc3339(each.expires_at)}
+        for each in sessions[:MAX_LISTED]
+    ]
+    return key_json(key) | {"sessions": shown}
 
 
 def silence_json(silence: Silence, alert_ids: list[str]) -> JsonObject:

@@ -17,8 +17,8 @@ from app.api.schemas.common import EXAMPLE_ID
 from app.api.schemas.keys import KeyBody, KeyFilters, KeyPage, NewKey
 from app.api.security import ADMIN, Admin
 from app.database import session_scope
-from app.services import keys
-from app.services.serializers import key_json
+from app.services import console_sessions, keys
+from app.services.serializers import key_json, listed_key_json
 from app.utils.clock import utc_now
 
 router = make_router("Keys", prefix="/api/keys")
@@ -28,10 +28,12 @@ VOLATILE_FIELDS = ("last_used_at",)
 
 @router.get("", response_model=KeyPage, summary="List API keys", dependencies=ADMIN)
 def list_keys(query: Annotated[KeyFilters, Query()]) -> Response:
-    """List the keys that are not revoked, newest first."""
+    """List the keys that are not revoked, newest first, with who is signed in to the console by each."""
     with session_scope() as session:
         page = keys.list_keys(session, read_position("keys", query, keys.SORT_KEY), query.limit)
-        return page_response("keys", query, [key_json(key) for key in page.items], page.older)
+        sessions = console_sessions.open_sessions(session, [str(key.id) for key in page.items], utc_now())
+        shown = [listed_key_json(key, sessions[str(key.id)]) for key in page.items]
+        return page_response("keys", query, shown, page.older)
 
 
 @router.post("", status_code=201, response_model=NewKey, summary="Create an API key", openapi_extra=body(KeyBody))

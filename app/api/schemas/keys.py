@@ -4,6 +4,7 @@ from pydantic import Field, field_validator
 
 from app.api.schemas.common import PageQuery, RequestModel, ResponseModel, ShownId, ShownTime
 from app.enums import Scope
+from app.services.console_sessions import MAX_LISTED
 
 NAME = "What the key is for."
 
@@ -39,6 +40,22 @@ class Key(ResponseModel):
     last_used_at: ShownTime | None = Field(description="When it was last used, to the minute.")
 
 
+class KeySession(ResponseModel):
+    """A person who is signed in to the console by a key."""
+
+    name: str = Field(description="The name that was entered at the sign-in.", examples=["Maria"])
+    seen_at: ShownTime = Field(description="When the session was last used, to some minutes.")
+    expires_at: ShownTime = Field(description="When it ends if it is not used again.")
+
+
+class ListedKey(Key):
+    """An API key with its sessions of the console."""
+
+    sessions: list[KeySession] = Field(
+        description=f"Who is signed in by it, the last seen first, at most {MAX_LISTED}. Revoking the key ends them."
+    )
+
+
 class NewKey(Key):
     """A new API key."""
 
@@ -48,5 +65,5 @@ class NewKey(Key):
 class KeyPage(ResponseModel):
     """A page of keys, newest first."""
 
-    items: list[Key] = Field(description="The keys.")
+    items: list[ListedKey] = Field(description="The keys.")
     next_cursor: str | None = Field(description="The `cursor` of the next page; null on the last.", examples=[None])

@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from html import unescape
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import select
 
 from app.api.console.routing import PageRoute
 from app.database import session_scope
 from app.enums import Scope
+from app.models import ConsoleSession
 from app.services import console_sessions
-from app.utils.clock import utc_now
+from app.services.console_sessions import MAX_LISTED
+from app.utils.clock import rfc3339, utc_now
 from tests.conftest import API_KEY, forget
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
@@ -289,5 +293,34 @@ async def test_revoking_a_key_says_who_is_signed_out(browser: Browser, api: Api)
     assert "Ana &lt;b&gt;" in page
     assert "Gone" not in page
     (made,) = (await api.get("/api/keys")).json()["items"]
+    assert [each["name"] for each in made["sessions"]] == ["Jonas", "Ana <b>", "Jonas"], "the last seen first"
     await browser.submit(f"/keys/{made['id']}/revoke")
     assert "Signed out: Jonas, Ana &lt;b&gt;." in (await browser.get("/keys")).text
+
+
+async def test_the_api_lists_who_is_signed_in_by_each_key_and_nothing_that_signs_in(browser: Browser, api: Api) -> None:
+    used, _ = await api.key(Scope.READ), await api.key(Scope.WRITE)
+    await browser.sign_in(used, remember="1")
+    with session_scope() as session:
+        (seen,) = session.scalars(select(ConsoleSession)).all()
+        session.expunge_all()
+    listed = await api.get("/api/keys")
+    of_scope = {key["scope"]: key["sessions"] for key in listed.json()["items"]}
+    shown = {"name": "Maria", "seen_at": rfc3339(seen.seen_at), "expires_at": rfc3339(seen.expires_at)}
+    assert of_scope == {"read": [shown], "write": []}
+    assert seen.nonce not in listed.text
+    await browser.submit("/sign-out")
+    assert [key["sessions"] for key in (await api.get("/api/keys")).json()["items"]] == [[], []]
+
+
+async def test_the_api_lists_the_last_hundred_sessions_of_a_key_that_are_not_over(api: Api) -> None:
+    await api.key(Scope.READ)
+    (made,) = (await api.get("/api/keys")).json()["items"]
+    now = utc_now()
+    with session_scope() as session:
+        for number in range(MAX_LISTED + 1):
+            seen_at = now - timedelta(minutes=number)
+            console_sessions.note(session, str(number), made["id"], f"No. {number}", timedelta(days=1), seen_at)
+        console_sessions.note(session, "over", made["id"], "Over", timedelta(0), now)
+    (listed,) = (await api.get("/api/keys")).json()["items"]
+    assert [each["name"] for each in listed["sessions"]] == [f"No. {number}" for number in range(MAX_LISTED)]
