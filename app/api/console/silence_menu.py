@@ -23,17 +23,28 @@ MAX_LISTED = 4
 
 
 @dataclass(frozen=True)
+class Held:
+    """The open alerts that a silence would hold beside the one that offers it."""
+
+    listed: Sequence[Alert]
+    """A few of them."""
+    count: int
+
+    @property
+    def more(self) -> int:
+        """The number of those that are not listed."""
+        return self.count - len(self.listed)
+
+
+@dataclass(frozen=True)
 class Offer:
     """The silences that an alert offers."""
 
     what: str
     """Its subject, to follow `Notify nobody about`."""
-    others: Sequence[Alert]
-    """Further open alerts that it would hold; a few of them."""
-    more: int
-    """Those not listed."""
-    of_rule: int | None
-    """The number of open alerts that a silence of the whole rule would withhold; None if it is not offered."""
+    of_group: Held
+    of_rule: Held | None
+    """With a silence of the whole rule; None if it is not offered."""
     morning: datetime
     suggested: str
     """A time tomorrow, as the field of a form writes it."""
@@ -42,18 +53,19 @@ class Offer:
 def offer_silence(session: Session, viewer: Viewer, alert: Alert, now: datetime) -> Offer:
     """Find what silences of an alert would hold."""
     widest = Silence(rule_id=alert.rule_id, group={} if alert.rule_id else alert.group)
-    open_alerts = silences.alerts_held_by(session, widest)
+    others = [each for each in silences.alerts_held_by(session, widest) if each.id != alert.id]
     own = Silence(rule_id=alert.rule_id, group=alert.group)
-    held = [each for each in open_alerts if silences.is_silenced([own], each.rule_id, each.group)]
-    others = [each for each in held if each.id != alert.id]
     return Offer(
         what=_words(alert.rule_id, alert.group),
-        others=others[:MAX_LISTED],
-        more=max(0, len(others) - MAX_LISTED),
-        of_rule=len(open_alerts) if alert.rule_id and alert.group else None,
+        of_group=_held([each for each in others if silences.is_silenced([own], each.rule_id, each.group)]),
+        of_rule=_held(others) if alert.rule_id and alert.group else None,
         morning=_next_morning(viewer, now),
         suggested=texts.local_field(now + timedelta(days=1), viewer.zone),
     )
+
+
+def _held(others: Sequence[Alert]) -> Held:
+    return Held(others[:MAX_LISTED], len(others))
 
 
 def _words(rule_id: UUID | None, group: Mapping[str, Any]) -> str:

@@ -365,10 +365,14 @@ async def test_before_a_silence_is_made_the_alerts_that_it_would_hold_are_named(
     await browser.sign_in()
     page = (await browser.get(f"/alerts/{alert_id}")).text
     menu = page.partition("Notify nobody about this group")[2].partition("</form>")[0]
-    assert "It holds this alert and 1 other" in menu
-    assert "The same group, a sender more" in menu
     assert "the whole rule, not only this group: 3 open alerts" in menu
-    assert "Another" not in menu
+    of_group, of_rule = menu.split("For the whole rule, it holds this alert and 2 others")
+    assert "It holds this alert and 1 other" in of_group
+    assert "The same group, a sender more" in of_group
+    assert "Another" not in of_group
+    assert "The same group, a sender more" in of_rule
+    assert "Another group" in of_rule
+    assert "Another rule" not in of_rule
 
 
 async def test_a_silence_of_an_alert_without_a_rule_says_how_much_it_holds(browser: Browser, api: Api) -> None:

@@ -6,6 +6,7 @@ One browser and one filled system serve all tests that only look; a test that ch
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import API_KEY, ENVIRONMENT, forget
-from tests.integration.api.conftest import make_app
+from tests.integration.api.conftest import RULE, make_app
 from tests.integration.api.serving import serving
 from tests.integration.console.filled import Filled
 from tests.integration.console.test_alert_pages import make_alert
@@ -172,6 +173,31 @@ def test_enter_in_the_menu_of_a_silence_silences_nothing(shown: System, browser:
         page.press("#reason", "Enter")
         assert page.evaluate("fetch('/more').then(answer => answer.status)") == 200
     assert posted == []
+
+
+@pytest.mark.parametrize("scripted", [True, False])
+def test_the_menu_of_a_silence_shows_what_the_chosen_one_would_hold(
+    own: System, browser: Browser, *, scripted: bool
+) -> None:
+    made = httpx.post(f"{own.url}/api/rules", json=RULE, headers={"X-API-Key": API_KEY})
+    rule = UUID(made.json()["id"])
+    alert = make_alert(rule_id=rule)
+    make_alert(rule_id=rule, summary="The same group, a sender more", group={"to_country": "GB", "from": "+1"})
+    make_alert(rule_id=rule, summary="Another group", group={"to_country": "US"})
+    with signed_in(browser, own.url, java_script_enabled=scripted) as (page, _):
+        page.goto(f"{own.url}/alerts/{alert}")
+        page.click("summary[data-key=s]")
+        menu = page.locator("form[action$=silence]")
+        expect(menu.get_by_role("status")).to_have_text(
+            re.compile("^It holds this alert and 1 other:"), use_inner_text=True
+        )
+        expect(menu.get_by_role("link", name="Another group")).to_be_hidden()
+        menu.get_by_role("checkbox").check()
+        expect(menu.get_by_role("status")).to_have_text(
+            re.compile("it holds this alert and 2 others:"), use_inner_text=True
+        )
+        expect(menu.get_by_role("link", name="Another group")).to_be_visible()
+        expect(menu.get_by_role("link", name="The same group")).to_have_count(1)
 
 
 def test_older_logs_are_appended(shown: System, browser: Browser) -> None:
