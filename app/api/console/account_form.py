@@ -6,7 +6,7 @@ from typing import Any
 
 from app.api.console.access import Form
 from app.errors import FieldError, InvalidInput
-from app.services.ingest.account_admin import CREDENTIAL_FIELDS, SECRET_FIELDS
+from app.services.ingest.credentials import SECRET_FIELDS
 from app.utils import sids
 
 LABELS = {
@@ -80,8 +80,3 @@ def write(shown: Mapping[str, Any]) -> dict[str, str]:
 def typed(form: Form) -> dict[str, str]:
     """Return the typed values, to show them again, without secrets."""
     return {name: value.strip() for name, value in form.typed().items() if name not in UNSEEN}
-
-
-def names_credentials(body: Mapping[str, Any]) -> bool:
-    """Check whether an edit changes how Twilio is read."""
-    return bool({*CREDENTIAL_FIELDS} & body.keys())

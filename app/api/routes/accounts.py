@@ -1,6 +1,5 @@
 """Watched accounts: add, edit, remove, poll now, backfill."""
 
-from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 from typing import Annotated
@@ -12,7 +11,7 @@ from app.api import account_operations
 from app.api.audited_change import AuditedChange
 from app.api.deps import AppSettings, IfMatch, JsonBody, parse
 from app.api.idempotency import Idempotent
-from app.api.lists import page_response, read_position
+from app.api.lists import page_response, read_position, shown_warnings
 from app.api.openapi import body
 from app.api.responses import json_response, no_content, resource_response
 from app.api.routing import make_router
@@ -32,8 +31,10 @@ from app.database import session_scope
 from app.models import Account
 from app.services.ingest import account_admin, account_state, backfills, coverage, credential_trial
 from app.services.ingest.account_state import VOLATILE_FIELDS
+from app.services.ingest.credential_trial import Trial
 from app.utils import sids
 from app.utils.clock import asked_at, rfc3339, utc_now
+from app.utils.json_types import JsonObject
 
 router = make_router("Accounts", prefix="/api/accounts")
 Sid = Annotated[str, Path(pattern=sids.ACCOUNT_SID, description="The account's sid.", examples=[EXAMPLE_ACCOUNT])]
@@ -60,16 +61,21 @@ def create_account(caller: Admin, sent: JsonBody, once: Idempotent, settings: Ap
     """
     values = parse(AccountBody, sent).given()
     # Before the transaction: Twilio may take seconds to answer.
-    warnings = [asdict(each) for each in credential_trial.run(settings, values, utc_now()).warnings]
+    trial = credential_trial.run(settings, values, utc_now())
 
     def effect(session: Session) -> Response:
         account = account_admin.create(session, settings, values, utc_now())
         shown = account_operations.show(session, account, settings)
         AuditedChange(session, caller, f"account:{account.sid}").record("account.create", shown)
-        warned = shown | ({"warnings": warnings} if warnings else {})
-        return resource_response(warned, 201, unversioned=(*VOLATILE_FIELDS, "warnings"))
+        return _response(shown, trial, 201)
 
     return once.run(caller.id, effect)
+
+
+def _response(shown: JsonObject, trial: Trial, status: int = 200) -> Response:
+    """Respond with an account, and with why it cannot be read with the credentials that were tried."""
+    warned = shown_warnings(trial.warnings)
+    return resource_response(shown | warned, status, unversioned=(*VOLATILE_FIELDS, "warnings"))
 
 
 @router.get("/{sid}", response_model=ShownAccount, summary="Get an account", dependencies=READ)
@@ -82,8 +88,13 @@ def get_account(sid: Sid, settings: AppSettings) -> Response:
 
 @router.patch("/{sid}", response_model=ShownAccount, summary="Update an account", openapi_extra=body(AccountChanges))
 def edit_account(caller: Admin, sid: Sid, sent: JsonBody, expected: IfMatch, settings: AppSettings) -> Response:
-    """Update some fields of an account. New credentials are tried immediately."""
+    """Update some fields of an account.
+
+    New credentials are tried before the response; those that Twilio refuses are stored, too, and make `warnings`.
+    """
     changes = parse(AccountChanges, sent).given()
+    # Before the transaction: Twilio may take seconds to answer.
+    trial = credential_trial.run_edit(settings, sid, changes, utc_now())
     check = partial(expected.check, unversioned=VOLATILE_FIELDS)
     with session_scope() as session:
 
@@ -91,7 +102,7 @@ def edit_account(caller: Admin, sid: Sid, sent: JsonBody, expected: IfMatch, set
             account_admin.edit(session, settings, account, changes, utc_now())
 
         done = account_operations.operate(session, caller, sid, settings, "account.update", edit, check=check)
-        return resource_response(done.after, unversioned=VOLATILE_FIELDS)
+        return _response(done.after, trial)
 
 
 @router.post("/{sid}/promote-token", response_model=ShownAccount, summary="Promote the next auth token")

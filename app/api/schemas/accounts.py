@@ -173,7 +173,8 @@ class Account(ResponseModel):
     streams: list[StreamState] = Field(description="The state of each stream.")
     quarantined: Quarantine = Field(description="Malformed records in quarantine.")
     warnings: list[FieldWarning] = Field(
-        [], description="Why a new account cannot be read with its credentials. Omitted if it can."
+        [],
+        description="Why the account cannot be read with its new credentials. Omitted if it can, or none are new.",
     )
 
 

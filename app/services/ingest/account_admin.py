@@ -13,14 +13,13 @@ from app.database import after_commit
 from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Account, Stream
 from app.services.ingest import accounts, streams, subaccounts
-from app.services.ingest.credentials import has_own_credentials
+from app.services.ingest.credentials import SECRET_FIELDS, URL_FIELDS, has_own_credentials
 from app.services.ingest.signing import set_signing_keys
 from app.services.paging import Page, Position, read_page
 from app.utils.crypto import encrypt
 
-SECRET_FIELDS = ("auth_token", "next_auth_token", "api_key_secret")
-CREDENTIAL_FIELDS = (*SECRET_FIELDS, "api_key_sid", "api_base_url", "monitor_base_url")
-PLAIN_FIELDS = ("friendly_name", "enabled", "include_subaccounts", "api_key_sid", "api_base_url", "monitor_base_url")
+CREDENTIAL_FIELDS = (*SECRET_FIELDS, "api_key_sid", *URL_FIELDS)
+PLAIN_FIELDS = ("friendly_name", "enabled", "include_subaccounts", "api_key_sid", *URL_FIELDS)
 SORT_KEY = (Account.started_at, Account.id)
 
 

@@ -12,6 +12,7 @@ from app.enums import LogType
 from app.models import Account, AuditEntry, Stream
 from app.services.ingest import accounts, credentials
 from app.utils.clock import cut_to_second, rfc3339, utc_now
+from scripts.twilio_simulator.simulator import Simulator
 from tests.conftest import forget
 from tests.feeding import ACCOUNT, Feed
 from tests.integration.api.conftest import Api, fields, make_app
@@ -172,3 +173,92 @@ async def test_credentials_that_cannot_be_tried_are_a_warning(api: Api) -> None:
     assert made.headers["etag"] == shown.headers["etag"]
     disabled = await api.post("/api/accounts", json=BODY | {"sid": "AC" + "2" * 32, "enabled": False})
     assert "warnings" not in disabled.json()
+
+
+REFUSED = "is refused by Twilio (HTTP 401): check that it is whole, and this account's"
+
+
+async def watch(api: Api, simulator: Simulator) -> str:
+    """Watch the simulator's account; returns its address."""
+    account = simulator.account
+    made = await api.post("/api/accounts", json={"sid": account.sid, "auth_token": account.auth_token})
+    assert "warnings" not in made.json()
+    return f"/api/accounts/{account.sid}"
+
+
+async def test_new_credentials_are_tried_before_the_response_and_stored_even_if_twilio_refuses_them(
+    simulator: Simulator, api: Api
+) -> None:
+    url = await watch(api, simulator)
+    edited = await api.patch(url, json={"auth_token": TOKEN})
+    assert edited.status_code == 200
+    assert edited.json()["warnings"] == [{"field": "auth_token", "message": REFUSED}]
+    shown = await api.get(url)
+    assert "warnings" not in shown.json()
+    assert edited.headers["etag"] == shown.headers["etag"]
+    with session_scope() as session:
+        (account,) = session.scalars(select(Account)).all()
+        assert credentials.load(session, account.id, get_settings()).password == TOKEN
+    mended = await api.patch(url, json={"auth_token": simulator.account.auth_token})
+    assert "warnings" not in mended.json()
+    audited = await api.get("/api/audit")
+    assert "warnings" not in audited.text
+    assert all("canary" not in answer.text for answer in (edited, shown, mended, audited))
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"next_auth_token": TOKEN}, "next_auth_token"),
+        ({"api_key_sid": "SK" + "2" * 32, "api_key_secret": TOKEN}, "api_key_secret"),
+        ({"api_base_url": "http://127.0.0.1:9"}, "auth_token"),
+    ],
+)
+async def test_what_an_edit_changes_is_tried(
+    simulator: Simulator, api: Api, changes: dict[str, str], field: str
+) -> None:
+    edited = await api.patch(await watch(api, simulator), json=changes)
+    assert [warning["field"] for warning in edited.json()["warnings"]] == [field]
+
+
+async def test_the_token_is_tried_that_is_left_when_a_key_is_taken_out(simulator: Simulator, api: Api) -> None:
+    url = await watch(api, simulator)
+    key = simulator.add_key()
+    body = {"api_key_sid": key.sid, "api_key_secret": key.secret}
+    assert "warnings" not in (await api.patch(url, json=body)).json()
+    simulator.set_account(auth_token="t" * 32)
+    taken_out = await api.patch(url, json={"api_key_sid": None, "api_key_secret": None})
+    assert taken_out.json()["warnings"] == [{"field": "auth_token", "message": REFUSED}]
+
+
+async def test_an_account_is_tried_when_it_is_enabled_and_not_while_it_is_disabled(
+    simulator: Simulator, api: Api
+) -> None:
+    url = await watch(api, simulator)
+    asked = len(simulator.requests)
+    assert "warnings" not in (await api.patch(url, json={"enabled": False, "auth_token": TOKEN})).json()
+    assert "warnings" not in (await api.patch(url, json={"friendly_name": "Off"})).json()
+    assert len(simulator.requests) == asked
+    enabled = await api.patch(url, json={"enabled": True})
+    assert enabled.json()["warnings"] == [{"field": "auth_token", "message": REFUSED}]
+
+
+async def test_the_environments_credentials_are_tried_at_a_new_address(
+    simulator: Simulator, environment: pytest.MonkeyPatch, database: str
+) -> None:
+    environment.setenv("TWILIO_ACCOUNT_SID", simulator.account.sid)
+    environment.setenv("TWILIO_AUTH_TOKEN", simulator.account.auth_token)
+    forget()
+    with session_scope() as session:
+        accounts.ensure_environment_account(session, get_settings(), utc_now())
+    async with Api(make_app()) as api:
+        url = f"/api/accounts/{simulator.account.sid}"
+        here = get_settings().twilio_api_base_url
+        assert "warnings" not in (await api.patch(url, json={"api_base_url": here})).json()
+        (warning,) = (await api.patch(url, json={"api_base_url": "http://127.0.0.1:9"})).json()["warnings"]
+        assert "no answer from Twilio" in warning["message"]
+
+
+async def test_an_edit_of_an_account_that_is_not_watched_tries_nothing(simulator: Simulator, api: Api) -> None:
+    assert (await api.patch(f"/api/accounts/{SID}", json={"auth_token": TOKEN})).status_code == 404
+    assert not simulator.requests

@@ -1,7 +1,6 @@
 """The account pages: how far Twilio was read, and the forms that change an account."""
 
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from html import unescape
 
@@ -17,9 +16,8 @@ from app.services.self_monitoring import CANNOT_READ
 from app.services.twilio.read_advice import CREDENTIALS, ENVIRONMENT
 from app.utils.clock import utc_now
 from app.utils.crypto import decrypt
-from scripts.twilio_simulator.server import SimulatorServer
+from scripts.twilio_simulator.faults import FaultKind
 from scripts.twilio_simulator.simulator import Simulator
-from tests.conftest import forget
 from tests.integration.api.conftest import Api
 from tests.integration.console.conftest import Browser, leads_to
 from tests.integration.console.statements import MAX_STATEMENTS, count_statements
@@ -35,21 +33,21 @@ async def add(browser: Browser, sid: str = SID, **fields: str) -> None:
     assert leads_to(await browser.submit("/accounts", **given | fields)) == f"/accounts/{sid}"
 
 
-async def version(browser: Browser) -> str:
-    found = re.search(r'name="version" value="([^"]+)"', (await browser.get(f"/accounts/{SID}")).text)
+async def version(browser: Browser, sid: str = SID) -> str:
+    found = re.search(r'name="version" value="([^"]+)"', (await browser.get(f"/accounts/{sid}")).text)
     assert found is not None
     return found[1].replace("&#34;", '"')
 
 
-def stored() -> Account:
+def stored(sid: str = SID) -> Account:
     with session_scope() as session:
-        account = session.scalars(select(Account).where(Account.sid == SID)).one()
+        account = session.scalars(select(Account).where(Account.sid == sid)).one()
         session.expunge_all()
     return account
 
 
-def token() -> str | None:
-    kept = stored().auth_token
+def token(sid: str = SID) -> str | None:
+    kept = stored(sid).auth_token
     return None if kept is None else decrypt(get_settings().secret_keys, kept)
 
 
@@ -101,15 +99,6 @@ async def test_an_account_that_is_watched_already_is_said_at_its_field(browser: 
     assert "is watched already" in answer.text
 
 
-@pytest.fixture
-def simulator(environment: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    found = Simulator()
-    with SimulatorServer(found) as server:
-        environment.setenv("TWILIO_API_BASE_URL", server.url)
-        forget()
-        yield found
-
-
 async def test_new_credentials_are_tried_before_the_account_is_watched(simulator: Simulator, browser: Browser) -> None:
     account = simulator.account
     await browser.sign_in()
@@ -126,6 +115,53 @@ async def test_what_twilio_refuses_can_be_watched_all_the_same(simulator: Simula
     await browser.sign_in()
     await add(browser, anyway="yes")
     assert "it cannot be read yet: Auth token is refused" in (await browser.get(f"/accounts/{SID}")).text
+
+
+async def test_new_credentials_are_tried_before_an_edit_is_saved(simulator: Simulator, browser: Browser) -> None:
+    account = simulator.account
+    await browser.sign_in()
+    await add(browser, account.sid, auth_token=account.auth_token)
+    page = f"/accounts/{account.sid}"
+    typed = {"friendly_name": "Renamed", "enabled": "yes", "auth_token": TOKEN}
+    refused = await browser.submit(page, version=await version(browser, account.sid), **typed)
+    assert refused.status_code == 422
+    assert re.search(r'id="auth_token-wrong".*is refused by Twilio \(HTTP 401\)', refused.text)
+    assert 'value="Renamed"' in refused.text
+    assert "Save it although Twilio refuses" in refused.text
+    assert TOKEN not in refused.text
+    assert (stored(account.sid).friendly_name, token(account.sid)) == ("Production", account.auth_token)
+    await browser.submit(page, version=await version(browser, account.sid), anyway="yes", **typed)
+    assert "It is saved, but it cannot be read yet: Auth token is refused" in (await browser.get(page)).text
+    assert (stored(account.sid).friendly_name, token(account.sid)) == ("Renamed", TOKEN)
+    typed["auth_token"] = account.auth_token
+    await browser.submit(page, version=await version(browser, account.sid), **typed)
+    assert "Saved. Twilio accepts its credentials." in (await browser.get(page)).text
+    assert TOKEN not in (await browser.get("/audit")).text
+
+
+async def test_an_address_where_the_account_is_not_known_is_said_at_its_field(
+    simulator: Simulator, browser: Browser
+) -> None:
+    account = simulator.account
+    await browser.sign_in()
+    await add(browser, account.sid, auth_token=account.auth_token)
+    simulator.faults.add(FaultKind.UNAVAILABLE, status=404)
+    fields = {"friendly_name": "Production", "enabled": "yes", "api_base_url": get_settings().twilio_api_base_url + "/"}
+    refused = await browser.submit(f"/accounts/{account.sid}", version=await version(browser, account.sid), **fields)
+    assert refused.status_code == 422
+    assert re.search(r'id="api_base_url-wrong".*knows no such account \(HTTP 404\)', refused.text)
+    assert stored(account.sid).api_base_url is None
+
+
+async def test_an_edit_of_nothing_that_is_read_with_asks_twilio_nothing(simulator: Simulator, browser: Browser) -> None:
+    account = simulator.account
+    await browser.sign_in()
+    await add(browser, account.sid, auth_token=account.auth_token)
+    asked = len(simulator.requests)
+    fields = {"friendly_name": "Renamed", "enabled": "yes"}
+    await browser.submit(f"/accounts/{account.sid}", version=await version(browser, account.sid), **fields)
+    assert "Saved.<" in (await browser.get(f"/accounts/{account.sid}")).text
+    assert len(simulator.requests) == asked
 
 
 async def test_an_account_of_the_environment_is_corrected_there(browser: Browser) -> None:
@@ -151,7 +187,8 @@ async def test_an_empty_secret_keeps_the_stored_one_and_a_typed_one_replaces_it(
     assert (stored().friendly_name, token()) == ("Renamed", TOKEN)
     fields = {"friendly_name": "Renamed", "enabled": "yes", "auth_token": "n" * 32}
     answer = await browser.submit(f"/accounts/{SID}", version=await version(browser), **fields)
-    assert "The credentials are tried now" in (await browser.get(answer.headers["location"])).text
+    told = (await browser.get(answer.headers["location"])).text
+    assert "It is saved, but it cannot be read yet: Auth token was tried: no answer from Twilio" in told
     assert token() == "n" * 32
 
 

@@ -1,9 +1,9 @@
-"""The pages of accounts: the list, one account with its streams, and editing."""
+"""The pages of accounts: the list, one account with its streams, and what can be done with it."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
@@ -11,21 +11,21 @@ from sqlalchemy.orm import Session
 from app.api import account_operations
 from app.api.audited_change import AuditedChange
 from app.api.console import account_form, texts
-from app.api.console.access import Admin, Form, PostedForm, SignedIn, Viewer, need_scope
+from app.api.console.access import Admin, PostedForm, SignedIn, Viewer, need_scope
 from app.api.console.account_view import AccountView, view
 from app.api.console.coverage_view import strips
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
-from app.api.console.stale import Stale, differences, stale_page
 from app.api.deps import parse, settings_of
 from app.api.responses import etag
-from app.api.schemas.accounts import AccountBody, AccountChanges
+from app.api.schemas.accounts import AccountBody
 from app.config import Settings
 from app.database import session_scope
 from app.enums import Scope
 from app.errors import Conflict, InvalidInput
 from app.models import Account
 from app.services.ingest import account_admin, account_state, backfills, callbacks, coverage, credential_trial
+from app.services.ingest.credential_trial import Trial
 from app.utils import sids
 from app.utils.clock import rfc3339, utc_now
 
@@ -89,29 +89,32 @@ def create_account(request: Request, viewer: Admin, form: PostedForm) -> Respons
     try:
         values = parse(AccountBody, account_form.read(form, None)).given()
     except InvalidInput as error:
-        return show_again(_by_field(error), 422)
+        return show_again(by_field(error), 422)
     trial = credential_trial.run(settings, values, utc_now())
     if trial.is_refused and not form.get("anyway"):
-        return show_again(_by_field(InvalidInput(trial.warnings)), 422, is_refused=True)
+        return show_again(by_field(InvalidInput(trial.warnings)), 422, is_refused=True)
     try:
         with session_scope() as session:
             account = account_admin.create(session, settings, values, utc_now())
             shown = account_state.account_json(session, account, settings, utc_now())
             AuditedChange(session, viewer.principal, f"account:{account.sid}").record("account.create", shown)
     except InvalidInput as error:
-        return show_again(_by_field(error), 422)
+        return show_again(by_field(error), 422)
     except Conflict as error:
         return show_again({"sid": f"cannot be added: {error}"}, 409)
-    if trial.warnings:
-        warning = trial.warnings[0]
-        name = account_form.LABELS[warning.field]
-        text = f"It is watched, but it cannot be read yet: {name} {warning.message}."
-        return redirect(request, f"/accounts/{values['sid']}", Flash(text, "warn"))
-    text = "It is watched: Twilio accepts its credentials. Its first logs come in a moment."
-    return redirect(request, f"/accounts/{values['sid']}", Flash(text))
+    accepted = Flash("It is watched: Twilio accepts its credentials. Its first logs come in a moment.")
+    return redirect(
+        request, f"/accounts/{values['sid']}", unreadable("It is watched", trial) if trial.warnings else accepted
+    )
 
 
-def _by_field(error: InvalidInput) -> dict[str, str]:
+def unreadable(done: str, trial: Trial) -> Flash:
+    """Say why an account cannot be read with the credentials that were tried."""
+    warning = trial.warnings[0]
+    return Flash(f"{done}, but it cannot be read yet: {account_form.LABELS[warning.field]} {warning.message}.", "warn")
+
+
+def by_field(error: InvalidInput) -> dict[str, str]:
     """Name the form's field of each error: of `signing_keys.x` that of all keys."""
     return {each.field.partition(".")[0]: each.message for each in reversed(error.errors)}
 
@@ -119,10 +122,10 @@ def _by_field(error: InvalidInput) -> dict[str, str]:
 @router.get("/accounts/{sid}")
 def show_account(request: Request, viewer: SignedIn, sid: Sid) -> Response:
     """Show one account: its streams, its form, and a backfill."""
-    return _page(request, viewer, sid)
+    return show_page(request, viewer, sid)
 
 
-def _page(
+def show_page(
     request: Request,
     viewer: Viewer,
     sid: str,
@@ -130,6 +133,7 @@ def _page(
     errors: Mapping[str, str] | None = None,
     *,
     status: int = 200,
+    is_refused: bool = False,
 ) -> Response:
     with session_scope() as session:
         account = account_admin.get(session, sid)
@@ -149,75 +153,9 @@ def _page(
         "typed": account_form.write(found.shown) | span | dict(typed or {}),
         "errors": errors or {},
         "labels": account_form.LABELS,
+        "is_refused": is_refused,
     }
     return render(request, viewer, "account.html", context, status)
-
-
-@router.post("/accounts/{sid}")
-def edit_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm) -> Response:
-    """Change an account. New credentials are tried immediately."""
-    if form.get("do") == "look":
-        return _page(request, viewer, sid, account_form.typed(form))
-    try:
-        body = _edit(request, viewer, sid, form)
-        if body is None:
-            return _stale_page(request, viewer, sid, form)
-    except InvalidInput as error:
-        return _page(request, viewer, sid, account_form.typed(form), _by_field(error), status=422)
-    text = "Saved." if body else "Nothing was changed."
-    tried = " The credentials are tried now." if account_form.names_credentials(body) else ""
-    return redirect(request, f"/accounts/{sid}", Flash(text + tried))
-
-
-def _stale_page(request: Request, viewer: Viewer, sid: str, form: Form) -> Response:
-    settings = settings_of(request)
-    with session_scope() as session:
-        shown = account_state.account_json(session, account_admin.get(session, sid), settings, utc_now())
-    changes = account_form.read(form, shown)
-    version = etag(shown, account_state.VOLATILE_FIELDS)
-    kept = [(name, value) for name, value in account_form.typed(form).items() if name not in ("do", "version")]
-    stale = Stale(
-        section="accounts",
-        lists=("Accounts", "/accounts"),
-        name=shown["friendly_name"] or sid,
-        target=f"account:{sid}",
-        path=f"/accounts/{sid}",
-        fields=[*kept, ("version", version)],
-        look_path=f"/accounts/{sid}",
-        differences=differences(
-            {name: _shown_value(shown.get(name)) for name in changes},
-            {name: _shown_value(value) for name, value in changes.items()},
-            account_form.LABELS,
-            account_form.UNSEEN,
-        ),
-        lost_secrets=bool(account_form.UNSEEN & {name for name, value in changes.items() if value}),
-    )
-    return stale_page(request, viewer, stale)
-
-
-def _shown_value(value: object) -> str:
-    """Write a field for people."""
-    return "" if value is None else "yes" if value is True else "no" if value is False else str(value)
-
-
-def _edit(request: Request, viewer: Viewer, sid: str, form: Form) -> dict[str, Any] | None:
-    """Store what differs.
-
-    Returns: the changed fields; None if somebody else edited the account since the form was opened.
-    Raises: InvalidInput, Conflict.
-    """
-    settings = settings_of(request)
-    with session_scope() as session:
-        account = account_admin.get(session, sid, lock=True)
-        before = account_state.account_json(session, account, settings, utc_now())
-        if form.get("version") != etag(before, account_state.VOLATILE_FIELDS):
-            return None
-        body = account_form.read(form, before)
-        if body:
-            account_admin.edit(session, settings, account, parse(AccountChanges, body).given(), utc_now())
-            shown = account_state.account_json(session, account, settings, utc_now())
-            AuditedChange(session, viewer.principal, f"account:{sid}", before).record("account.update", shown)
-    return body
 
 
 @router.post("/accounts/{sid}/promote-token")
@@ -258,7 +196,7 @@ def backfill_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm
         if at is None
     }
     if since is None or until is None:
-        return _page(request, viewer, sid, form.typed(), errors, status=422)
+        return show_page(request, viewer, sid, form.typed(), errors, status=422)
     try:
         with session_scope() as session:
             account = account_admin.get(session, sid)
@@ -268,5 +206,5 @@ def backfill_account(request: Request, viewer: Admin, sid: Sid, form: PostedForm
             asked = {"since": rfc3339(since), "until": rfc3339(min(until, now))}
             AuditedChange(session, viewer.principal, f"account:{sid}").record("account.backfill", asked)
     except InvalidInput as error:
-        return _page(request, viewer, sid, form.typed(), _by_field(error), status=422)
+        return show_page(request, viewer, sid, form.typed(), by_field(error), status=422)
     return redirect(request, f"/accounts/{sid}", Flash("It is read again. What it finds does not alert."))

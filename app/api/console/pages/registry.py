@@ -7,6 +7,7 @@ from starlette.datastructures import State
 from app.api.console import alert_evidence, failing, report_view, spend, traffic
 from app.api.console.kept import Kept
 from app.api.console.pages import (
+    account_edit,
     accounts,
     actions,
     alert_bulk,
@@ -53,6 +54,7 @@ ROUTERS = tuple(
         server,
         actions,
         accounts,
+        account_edit,
         phone,
         report,
         kit,
