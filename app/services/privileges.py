@@ -49,8 +49,8 @@ def missing(session: Session) -> Missing | None:
 
 _LACKING = text(
     "SELECT name AS table_name, privilege FROM unnest(CAST(:tables AS text[])) WITH ORDINALITY AS known (name, number)"
-    " CROSS JOIN unnest(CAST(:needed AS text[])) WITH ORDINALITY AS needed (privilege, place)"
-    " WHERE NOT has_table_privilege(to_regclass(name), privilege) ORDER BY number, place"
+    " CROSS JOIN unnest(CAST(:needed AS text[])) WITH ORDINALITY AS needed (privilege, position)"
+    " WHERE NOT has_table_privilege(to_regclass(name), privilege) ORDER BY number, position"
 )
 _CLOSED_SEQUENCE = text(
     "SELECT sequence.relname FROM pg_class AS sequence JOIN pg_depend ON objid = sequence.oid"

@@ -88,8 +88,8 @@ def _packs_for(session: Session, codes: Iterable[int], span: Mapping[str, Any]) 
     """Find for each code the first pack with a rule that matches one of its newest logs, one that names it if any."""
     fields = frozenset(LogVersion._fields)
     newest = "row_number() OVER (PARTITION BY error_code, log_type ORDER BY occurred_at DESC)"
-    inner = f"SELECT *, {newest} AS place FROM {STATES} WHERE {_CODED} AND error_code = ANY(:codes)"
-    query = select(fields) + f" FROM ({inner}) AS version WHERE place <= {SAMPLES}"
+    inner = f"SELECT *, {newest} AS position FROM {STATES} WHERE {_CODED} AND error_code = ANY(:codes)"
+    query = select(fields) + f" FROM ({inner}) AS version WHERE position <= {SAMPLES}"
     logs = [LogVersion(*row) for row in session.execute(text(query), {**span, "codes": sorted(codes)})]
     found: dict[int, str] = {}
     for is_wanted in (_is_specific, _takes_all):

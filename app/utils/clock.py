@@ -1,4 +1,4 @@
-"""The only place that reads the time; everything else takes it as an argument.
+"""The only module that reads the time; everything else takes it as an argument.
 
 Machines' clocks differ, but leases, schedules and completeness must not. So a process with a database connection
 regularly reads the database's time, and advances it by its monotonic clock, which no change of the machine's clock

@@ -113,7 +113,7 @@ def _print(found: dict[Case, list[Measured]], logs: int) -> None:
     for (name, rules), runs in sorted(found.items(), key=lambda item: (item[0][1], item[0][0])):
         rate = _rate(runs, logs)
         label = f"{name}, {rules} rules" if rules else name
-        cpu = [statistics.median(run[place] for run in runs) / logs * 1e6 for place in (1, 2)]
+        cpu = [statistics.median(run[index] for run in runs) / logs * 1e6 for index in (1, 2)]
         spent = f"{cpu[0]:>10.1f} {cpu[1]:>14.1f}" if rules else ""
         print(f"{label:24} {rate:>9,.0f} {rate / base['COPY with raw']:>17.2f} {rate / base['COPY']:>8.2f} {spent}")
 

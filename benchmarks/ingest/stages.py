@@ -155,7 +155,7 @@ def _print(title: str, meter: Meter, logs: int) -> None:
     for name in dict.fromkeys(stage[0] for stage in STAGES):
         if name in meter.spent:
             _line(name, meter.spent[name], logs)
-    _line("sum", [sum(spent[place] for spent in meter.spent.values()) for place in (0, 1)], logs)
+    _line("sum", [sum(spent[index] for spent in meter.spent.values()) for index in (0, 1)], logs)
 
 
 def _line(name: str, spent: list[float], logs: int) -> None:

@@ -85,10 +85,10 @@ def _alerts(environment: Environment, facts: list[Fact]) -> Iterator[str]:
             for group, episodes in kind.expected(facts).items()
         }
         ends = kind.body["resolve_after_minutes"] == 0
-        for place in expected.keys() | {place for place in found if place[0] == kind.name}:
-            wanted = sorted(each if ends else (*each[:2], None) for each in expected.get(place, []))
-            if sorted(found.get(place, []), key=str) != sorted(wanted, key=str):
-                yield f"alerts of {place} are {_rows(found.get(place, []))} and not {_rows(wanted)}"
+        for key in expected.keys() | {key for key in found if key[0] == kind.name}:
+            wanted = sorted(each if ends else (*each[:2], None) for each in expected.get(key, []))
+            if sorted(found.get(key, []), key=str) != sorted(wanted, key=str):
+                yield f"alerts of {key} are {_rows(found.get(key, []))} and not {_rows(wanted)}"
     [[waiting]] = environment.query(
         "SELECT count(*) FROM log_changes c"
         " JOIN stream_evaluations e ON e.stream_id = c.stream_id AND c.id > e.change_id"

@@ -116,7 +116,7 @@ LABELS = {
 """How each field is called where an error names it; fields of conditions without the condition's name."""
 
 
-_PLACE = re.compile(r"at (?:line (?P<line>\d+), )?character (?P<character>\d+)")
+_POSITION = re.compile(r"at (?:line (?P<line>\d+), )?character (?P<character>\d+)")
 
 
 class FormError(NamedTuple):
@@ -286,7 +286,7 @@ def field_of(form: RuleForm, path: str) -> str:
 
 
 class Pointer(NamedTuple):
-    """The place in a pattern that an error names."""
+    """The position in a pattern that an error names."""
 
     before: str
     at: str
@@ -295,13 +295,13 @@ class Pointer(NamedTuple):
 
 def pointer(pattern: str, error: str) -> Pointer | None:
     """Find the position in the pattern that an error names; None if it names none."""
-    found = _PLACE.search(error)
+    found = _POSITION.search(error)
     if found is None:
         return None
     lines = pattern.splitlines() or [""]
     line = lines[min(int(found["line"] or 1), len(lines)) - 1]
-    place = min(max(int(found["character"]) - 1, 0), len(line))
-    return Pointer(line[:place], line[place : place + 1] or " ", line[place + 1 :])
+    index = min(max(int(found["character"]) - 1, 0), len(line))
+    return Pointer(line[:index], line[index : index + 1] or " ", line[index + 1 :])
 
 
 def label_of(path: str) -> str:

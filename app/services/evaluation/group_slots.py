@@ -10,10 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.bulk import Unnest
-from app.services.rules.groups import group_key, other_group
+from app.services.rules.groups import MAX_GROUPS, group_key, other_group
 from app.services.rules.rule import Rule
-
-MAX_GROUPS = 500
 
 
 class Presence(NamedTuple):

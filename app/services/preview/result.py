@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from app.services.rules.groups import group_key, group_key_of, other_group
+from app.services.rules.groups import MAX_GROUPS, group_key, group_key_of, other_group
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 
@@ -13,9 +13,6 @@ ValueAt = Callable[[datetime], float | None]
 """Returns the measured value at a time; None if there is none."""
 CountAlerts = Callable[[Rule], int]
 """Counts the alerts of the previewed rule with another limit, from the numbers already read."""
-
-MAX_GROUPS = 500
-"""The same number of groups as a live rule has slots."""
 
 
 class PreviewAlert(NamedTuple):

@@ -23,8 +23,8 @@ def faults(rule: RuleDefinition, retention: timedelta) -> list[FieldError]:
     Args:    retention: how long logs are kept.
     """
     found = [
-        FieldError("filters.to_country", f"item {place} {why}")
-        for place, country in enumerate(rule.filters.to_country, start=1)
+        FieldError("filters.to_country", f"item {number} {why}")
+        for number, country in enumerate(rule.filters.to_country, start=1)
         if (why := country_fault(country)) is not None
     ]
     found += rule.condition.faults(_part(rule), retention)
@@ -55,10 +55,10 @@ def _pattern_doubts(rule: RuleDefinition, log_types: Collection[str]) -> Iterato
         yield from value_doubts("pattern_value", "status", list_items(value), log_types)
     elif rule.pattern_type == PatternType.ERROR_CODE:
         items = list_items(value)
-        for place, given in enumerate(items, start=1):
+        for number, given in enumerate(items, start=1):
             ranges = code_ranges(given)
             if not any(error_codes.any_known(first, last) for first, last in ranges):
-                item = "" if len(items) == 1 else f"item {place}: "
+                item = "" if len(items) == 1 else f"item {number}: "
                 what = "is in no catalogue" if given.isdigit() else "holds no code of the catalogue"
                 yield FieldError("pattern_value", f"{item}{what} of Twilio's error codes")
     elif rule.pattern_type == PatternType.EXPRESSION:

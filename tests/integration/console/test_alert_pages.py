@@ -75,8 +75,8 @@ async def test_open_alerts_are_listed_worst_first(browser: Browser) -> None:
     for age, severity in ((3, "warning"), (2, "critical"), (1, "info")):
         make_alert(severity=severity, summary=f"A {severity} alert", started_at=now - timedelta(minutes=age))
     page = (await browser.get("/alerts")).text
-    places = [page.index(f"A {severity} alert") for severity in ("critical", "warning", "info")]
-    assert places == sorted(places)
+    positions = [page.index(f"A {severity} alert") for severity in ("critical", "warning", "info")]
+    assert positions == sorted(positions)
 
 
 async def test_without_a_rule_nothing_is_called_well(browser: Browser, api: Api) -> None:

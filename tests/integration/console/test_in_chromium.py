@@ -116,8 +116,8 @@ def test_no_page_keeps_anybody_out(shown: System, browser: Browser, part: int) -
                 page.emulate_media(color_scheme=theme)
                 page.set_viewport_size({"width": width, "height": 800})
                 for violation in axe.run(page, options=rules | FOUND).response["violations"]:
-                    places = [node["target"] for node in violation["nodes"]][:3]
-                    found.append(f"{address}, {theme}, at {width}: {violation['id']} at {places}")
+                    elements = [node["target"] for node in violation["nodes"]][:3]
+                    found.append(f"{address}, {theme}, at {width}: {violation['id']} at {elements}")
     assert not found, "\n".join(found)
 
 

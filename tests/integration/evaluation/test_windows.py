@@ -45,7 +45,7 @@ def test_windows_hold_what_their_minutes_come_to(
         found_counts = window_queries.count_windows(session, [asked])
         within = window_queries.read_amounts(session, [asked], LOOKBACK)
     wanted = Counter((key, -minute // length) for minute, key, _ in made if -minute // length < window_count)
-    assert {(key, place): each.matched for (_, key), of in found_counts.items() for place, each in of.items()} == wanted
+    assert {(key, index): each.matched for (_, key), of in found_counts.items() for index, each in of.items()} == wanted
     for latest in (end, end - timedelta(hours=5), end - LOOKBACK + timedelta(minutes=1)):
         for key, unit in product(("a", "b"), ("", "EUR")):
             since = latest - timedelta(minutes=length)

@@ -15,7 +15,7 @@ from tests.integration.faults.conftest import CrashRig
 from tests.kits import stages
 
 ERRORS = 10_000
-PLACES = 500
+MAX_GROUPS = 500
 """More groups than this of one rule fall together."""
 RECEIVERS = 2
 
@@ -37,7 +37,7 @@ def test_a_storm_is_stored_whole_and_told_in_a_digest(rig: CrashRig, monkeypatch
     with session_scope() as session:
         assert session.scalar(select(func.count()).where(Match.rule_id == storm)) == ERRORS
         alerts = session.scalars(select(Alert).where(Alert.rule_id == storm)).all()
-        assert len(alerts) == PLACES + 1
+        assert len(alerts) == MAX_GROUPS + 1
         assert sum(alert.occurrences for alert in alerts) == ERRORS
         by_status = dict(session.execute(select(Delivery.status, func.count()).group_by(Delivery.status)).all())
         assert by_status["folded"] + by_status["succeeded"] == RECEIVERS * (len(alerts) + 3)

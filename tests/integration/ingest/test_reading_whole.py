@@ -268,9 +268,9 @@ def test_an_unreadable_resume_point_is_dropped_and_the_list_restarted(
     sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(2500)}
     monkeypatch.setattr(poll, "MAX_POLL_SECONDS", -1.0)
     world.poll(LogType.MESSAGE)
-    place = world.stream(LogType.MESSAGE).resume_points["slice"]["link"].partition("PageToken=")[2]
+    page_token = world.stream(LogType.MESSAGE).resume_points["slice"]["link"].partition("PageToken=")[2]
     monkeypatch.setattr(poll, "MAX_POLL_SECONDS", 200.0)
-    world.simulator.faults.add(FaultKind.UNAVAILABLE, path=place, times=15)
+    world.simulator.faults.add(FaultKind.UNAVAILABLE, path=page_token, times=15)
     for _ in range(4):
         world.poll(LogType.MESSAGE)
     assert set(world.logs()) == sids

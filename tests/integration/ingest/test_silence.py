@@ -22,7 +22,7 @@ from tests.kits.waiting import wait_until
 
 @contextmanager
 def _taken_elsewhere(kind: str) -> Iterator[None]:
-    """Let another process hold a place; it knows no more than that, since this one has threads."""
+    """Let another process hold a slot; it knows no more than that, since this one has threads."""
     slots.prepare()
     held, holder = os.pipe()
     waiter, let_go = os.pipe()

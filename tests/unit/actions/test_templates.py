@@ -67,8 +67,8 @@ WRITERS = ["x", "x | tojson", "x | string", "x | join", "x == y", "x in [y]", "x
            "[x, y] | unique | list", "x ~ y", "x | urlencode", "[x, y] | max"]  # fmt: skip
 GROWING = [
     f"{{% set x = [1] %}}{{% set y = [1] %}}{doubling * 40}{{{{ {writer} }}}}"
-    for place, writer in enumerate(WRITERS)
-    for each in [DOUBLINGS[place % len(DOUBLINGS)]]
+    for number, writer in enumerate(WRITERS)
+    for each in [DOUBLINGS[number % len(DOUBLINGS)]]
     for doubling in [f"{{% set x = {each} %}}{{% set y = {each.replace('x', 'y')} %}}"]
 ] + [
     "{% set x = [[1]] %}" + "{% set x = x | groupby('list') %}" * 40 + "{{ x }}",

@@ -1,4 +1,4 @@
-"""Places for tasks: as many as said, and given back by the system."""
+"""Slots limit the tasks of each kind, and the system releases those of a dead process."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def _hold(kind: str, taken: Event, let_go: Event) -> None:
 
 
 def _try(kind: str) -> bool:
-    """Ask for a place from another process, as a task of another child would."""
+    """Ask for a slot from another process, as a task of another child would."""
     reader, writer = os.pipe()
     if os.fork() == 0:
         with slots.slot(kind) as got:
@@ -46,7 +46,7 @@ def test_no_more_tasks_of_a_kind_run_than_there_are_slots() -> None:
         assert taken.wait(PATIENCE_SECONDS)
         children.append(child)
     assert not _try("deliver")
-    assert _try("poll"), "each kind has places of its own"
+    assert _try("poll"), "each kind has slots of its own"
     let_go.set()
     for child in children:
         child.join()
@@ -71,11 +71,11 @@ def test_a_killed_task_releases_its_slot() -> None:
 
 
 @pytest.mark.parametrize(
-    ("processes", "places"), [(slots.PROCESSES, slots.SLOTS), (slots.FEW_PROCESSES, slots.FEW_SLOTS)]
+    ("processes", "of_kind"), [(slots.PROCESSES, slots.SLOTS), (slots.FEW_PROCESSES, slots.FEW_SLOTS)]
 )
-def test_tasks_that_take_long_leave_a_process_for_the_others(processes: int, places: dict[str, int]) -> None:
-    assert sum(places[kind] for kind in ("poll", "evaluate", "deliver")) < processes
-    assert places["poll"] > slots.NESTED_SLOTS["poll_failing"], "a stream that hangs leaves a place to the others"
+def test_tasks_that_take_long_leave_a_process_for_the_others(processes: int, of_kind: dict[str, int]) -> None:
+    assert sum(of_kind[kind] for kind in ("poll", "evaluate", "deliver")) < processes
+    assert of_kind["poll"] > slots.NESTED_SLOTS["poll_failing"], "a stream that hangs leaves a slot to the others"
 
 
 def test_a_worker_with_few_processes_has_fewer_slots() -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from fastapi import Request, Response
 
-from app.api.console import failing, first_steps, texts
+from app.api.console import failures, first_steps, texts
 from app.api.console.access import AnyScope, SignedIn, Viewer, Writer
 from app.api.console.plots import figure, paths
 from app.api.console.plots.figure import Axis, Figure, Series, Style
@@ -53,9 +53,9 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         progress = setup.first_steps(session)
         session.expunge_all()
     where = request.query_params.get("where", DEFAULT_WHERE)
-    where = where if where in failing.DIMENSIONS else DEFAULT_WHERE
+    where = where if where in failures.DIMENSIONS else DEFAULT_WHERE
     traffic = request.app.state.traffic.get(span)
-    places = request.app.state.places.get(span, where)
+    failed = request.app.state.failures.get(span, where)
     unwatched, unwatched_until = request.app.state.unwatched.get()
     health: Health = request.app.state.health.check()
     sent = sum(traffic.messages.values())
@@ -85,10 +85,10 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "delivered": _delivered(viewer, traffic, RANGES[span]),
         "codes": [_code_row(code, logs, by_time) for code, logs, by_time in traffic.codes],
         "where": where,
-        "wheres": [(key, f"By {key}") for key in failing.DIMENSIONS],
-        "where_title": failing.DIMENSIONS[where][0],
-        "places": places,
-        "worst_share": max((each for row in places for each in (row.share, row.usual or 0)), default=0) or 1,
+        "wheres": [(key, f"By {key}") for key in failures.DIMENSIONS],
+        "where_title": failures.DIMENSIONS[where][0],
+        "failures": failed,
+        "worst_share": max((each for row in failed for each in (row.share, row.usual or 0)), default=0) or 1,
         "spend": request.app.state.spend.get(),
         "unwatched": [(item, describe(item.error_code)) for item in unwatched],
         "nouns": PLURALS,

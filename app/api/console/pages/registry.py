@@ -4,7 +4,7 @@ from functools import partial
 
 from starlette.datastructures import State
 
-from app.api.console import alert_evidence, failing, report_view, spend, traffic
+from app.api.console import alert_evidence, failures, report_view, spend, traffic
 from app.api.console.kept import Kept
 from app.api.console.pages import (
     account_edit,
@@ -65,7 +65,7 @@ ROUTERS = tuple(
 def install_kept(state: State) -> None:
     """Keep in this process what costs much to read."""
     state.traffic = Kept(traffic.read_traffic)
-    state.places = Kept(failing.read_places)
+    state.failures = Kept(failures.read_failures)
     state.spend = Kept(spend.read_spend, spend.KEEP_SECONDS)
     state.delivery = Kept(delivery.find_rows)
     state.fraud = Kept(fraud.find_fraud)

@@ -27,7 +27,7 @@ MUCH, WORSE, LEAST_USUAL, MIN_FAILED = 0.05, 1.5, 0.005, 5
 
 
 @dataclass(frozen=True)
-class Place:
+class FailureRow:
     """The messages sent to one country, or by one sender."""
 
     label: str
@@ -51,7 +51,7 @@ class Place:
         return self.failed >= MIN_FAILED and self.share > WORSE * max(self.usual, LEAST_USUAL)
 
 
-def read_places(name: str, by: str) -> Sequence[Place]:
+def read_failures(name: str, by: str) -> Sequence[FailureRow]:
     """Read where messages fail most in a range of the overview, which ends now.
 
     Args:    by: of `DIMENSIONS`.
@@ -63,7 +63,7 @@ def read_places(name: str, by: str) -> Sequence[Place]:
         usual = _usual(session, snapshot, since, field)
         totals, failed = _outcomes(snapshot, since, until, field)
     rows = [
-        Place(_label(value, field), _logs(value, field, since, until), total, failed[value], usual.get(value))
+        FailureRow(_label(value, field), _logs(value, field, since, until), total, failed[value], usual.get(value))
         for value, total in totals.items()
         if value != stats.OTHER
     ]
