@@ -14,10 +14,10 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import __version__, wake
 from app.api import openapi, problems
-from app.api.console import assets, frame, unwatched_view
+from app.api.console import assets
 from app.api.console import routing as console
 from app.api.console.pages.registry import ROUTERS as CONSOLE_ROUTERS
-from app.api.console.pages.registry import install_kept
+from app.api.console.pages.registry import install_caches
 from app.api.middleware import RequestMiddleware
 from app.api.routes import (
     accounts as account_routes,
@@ -123,10 +123,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         separate_input_output_schemas=False,
     )
-    app.state.settings, app.state.limiter, app.state.health = settings, Limiter(settings), health.CachedHealth(settings)
+    app.state.settings, app.state.limiter = settings, Limiter(settings)
+    app.state.health = health.health_cache(settings)
     app.state.origins = origins()
-    app.state.frame, app.state.unwatched = frame.FrameCache(), unwatched_view.UnwatchedCache()
-    install_kept(app.state)
+    install_caches(app.state)
     app.state.registry = _Registry(settings)
     for module in ROUTERS:
         # Flat, without `include_router`: one list of routes, each with its path and methods.

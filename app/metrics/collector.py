@@ -1,8 +1,6 @@
 """Exposes what workers counted, and the current state, at each scrape of the API."""
 
 import json
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import accumulate, product
@@ -15,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.enums import Severity
 from app.metrics import INSTRUMENTS, LABEL_VALUES, Instrument, Labels, bound_text
+from app.utils.caching import ReadCache
 
 OpenSession = Callable[[], AbstractContextManager[Session]]
 CACHE_SECONDS = 5.0
@@ -34,9 +33,7 @@ class DatabaseCollector(Collector):
     ) -> None:
         self._open_session, self._broker_answers = open_session, broker_answers
         self._poll_interval_seconds = poll_interval_seconds
-        self._lock = threading.Lock()
-        self._metrics: list[Metric] = []
-        self._read_at: float | None = None
+        self._metrics = ReadCache(self._read, CACHE_SECONDS)
 
     def describe(self) -> list[Metric]:
         """Registering must not query the database."""
@@ -44,11 +41,7 @@ class DatabaseCollector(Collector):
 
     def collect(self) -> list[Metric]:
         """Query at most once in `CACHE_SECONDS`, including failures, regardless of the number of scrapers."""
-        with self._lock:
-            if self._read_at is None or time.monotonic() - self._read_at > CACHE_SECONDS:
-                self._metrics = self._read()
-                self._read_at = time.monotonic()
-            return self._metrics
+        return self._metrics.get()
 
     def _read(self) -> list[Metric]:
         up = dict.fromkeys(("database", "worker", "beat"), False)

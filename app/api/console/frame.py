@@ -1,7 +1,5 @@
 """The frame of every page: open alerts, the traffic of the last hour, and when Twilio was last read."""
 
-import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +11,7 @@ from app.enums import AlertStatus, LogType
 from app.models import Account, Alert, Stream
 from app.services.logs import stats
 from app.services.logs.search import LogFilter
+from app.utils.caching import ReadCache
 from app.utils.clock import utc_now
 
 KEEP_SECONDS = 2.0
@@ -42,34 +41,14 @@ class Frame:
     pulse: Pulse
 
 
-class FrameCache:
-    """Reads the frame at most once in a few seconds per process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._frame: Frame | None = None
-        self._pulse: Pulse | None = None
-        self._read_at = self._pulse_read_at = 0.0
-
-    def get(self) -> Frame:
-        """Return the frame, a few seconds old at most."""
-        with self._lock:
-            now = time.monotonic()
-            if self._pulse is None or now - self._pulse_read_at > PULSE_KEEP_SECONDS:
-                self._pulse, self._pulse_read_at = _read_pulse(utc_now()), now
-                self._frame = None
-            if self._frame is None or now - self._read_at > KEEP_SECONDS:
-                self._frame, self._read_at = _read_frame(self._pulse), now
-            return self._frame
-
-    def forget(self) -> None:
-        """Drop the cached frame: something has changed."""
-        with self._lock:
-            self._frame = None
+def frame_cache() -> ReadCache[[], Frame]:
+    """Make the cache of the frame, and in it the one of the pulse, which changes more slowly."""
+    pulse = ReadCache(_read_pulse, PULSE_KEEP_SECONDS)
+    return ReadCache(lambda: _read_frame(pulse.get()), KEEP_SECONDS)
 
 
-def _read_pulse(now: datetime) -> Pulse:
-    until = now.replace(second=0, microsecond=0) + MINUTE
+def _read_pulse() -> Pulse:
+    until = utc_now().replace(second=0, microsecond=0) + MINUTE
     since = until - PULSE_MINUTES * MINUTE
     wanted = LogFilter(log_type=(LogType.CALL, LogType.MESSAGE), since=since, until=until)
     with session_scope() as session:

@@ -278,7 +278,7 @@ def redirect(request: Request, path: str, flash: Flash | None = None) -> Respons
     answer = Response(status_code=303, headers={**HEADERS, "Location": path})
     if flash is not None:
         _set_flash(answer, settings_of(request), flash._replace(text=flash.text[:MAX_FLASH_LENGTH]))
-    request.app.state.frame.forget()
+    request.app.state.frame.clear()
     return answer
 
 

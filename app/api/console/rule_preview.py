@@ -1,8 +1,6 @@
 """What a rule would have done, as a page shows it: run through the preview service, few at once, and drawn."""
 
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +23,7 @@ from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.groups import OTHER_VALUE
 from app.services.rules.words import PLURALS
+from app.utils.caching import TtlCache
 from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
@@ -47,9 +46,8 @@ class PreviewCache:
     """Computes previews, two at a time at most, and keeps each for a minute."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._turns = threading.BoundedSemaphore(MAX_AT_ONCE)
-        self._kept: OrderedDict[bytes, tuple[float, JsonObject]] = OrderedDict()
+        self._kept: TtlCache[bytes, JsonObject] = TtlCache(KEEP_SECONDS, MAX_KEPT)
 
     def get(self, body: JsonObject, span: str, settings: Settings, *, ladder: bool = False) -> JsonObject:
         """Return what a rule would have done in a span that ends now, and with `ladder` what other limits would have.
@@ -57,27 +55,18 @@ class PreviewCache:
         Raises: InvalidInput, also where too many previews run.
         """
         key = orjson.dumps([body | REPLACED_FIELDS, span, ladder], option=orjson.OPT_SORT_KEYS)
-        found = self._find(key)
-        if found is not None:
-            return found
+        if (kept := self._kept.find(key)) is not None:
+            return kept
         if not self._turns.acquire(timeout=PATIENCE_SECONDS):
             raise InvalidInput(
                 [FieldError("since", "cannot be counted now: other previews run. Try again in a moment")]
             )
         try:
-            found = self._find(key) or _run(body | {"ladder": ladder}, span, settings)
+            found = self._kept.find(key) or _run(body | {"ladder": ladder}, span, settings)
         finally:
             self._turns.release()
-        with self._lock:
-            self._kept[key] = time.monotonic(), found
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
+        self._kept.keep(key, found)
         return found
-
-    def _find(self, key: bytes) -> JsonObject | None:
-        with self._lock:
-            kept = self._kept.get(key)
-        return kept[1] if kept is not None and time.monotonic() - kept[0] < KEEP_SECONDS else None
 
 
 PREVIEWS = PreviewCache()

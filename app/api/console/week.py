@@ -1,8 +1,6 @@
 """What rules would have done in the last seven days: run through the preview service one after another, as strips."""
 
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -26,6 +24,7 @@ from app.services.preview.notifications import AlertTimes, count_notifications
 from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.words import Phrase
+from app.utils.caching import TtlCache
 from app.utils.json_types import JsonObject
 
 SPAN = "7d"
@@ -64,29 +63,8 @@ class Result:
     judged: Judged = WHOLE
 
 
-class KeptResults:
-    """Keeps results for some minutes: the totals come after the last of many rules, and each rule may take seconds."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[bytes, tuple[float, Result]] = OrderedDict()
-
-    def find(self, key: bytes) -> Result | None:
-        """Return a result that is not too old."""
-        with self._lock:
-            kept = self._kept.get(key)
-        return kept[1] if kept is not None and time.monotonic() - kept[0] < KEEP_SECONDS else None
-
-    def keep(self, key: bytes, result: Result) -> None:
-        """Keep a result in place of the oldest."""
-        with self._lock:
-            self._kept[key] = time.monotonic(), result
-            self._kept.move_to_end(key)
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
-
-
-RESULTS = KeptResults()
+RESULTS: TtlCache[bytes, Result] = TtlCache(KEEP_SECONDS, MAX_KEPT)
+"""The totals come after the last of many rules, and each rule may take seconds."""
 
 
 @dataclass(frozen=True)

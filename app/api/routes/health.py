@@ -1,7 +1,5 @@
 """Health of GiftPulse: for load balancers without a key, with details for callers that send one."""
 
-import threading
-import time
 from typing import Any
 
 from fastapi import Request, Response
@@ -13,6 +11,7 @@ from app.api.schemas.health import HealthReport, Live
 from app.api.security import OptionalCaller
 from app.config import Settings
 from app.services import health
+from app.utils.caching import ReadCache
 from app.utils.clock import utc_now
 
 CACHE_SECONDS = 2.0
@@ -20,22 +19,9 @@ CACHE_SECONDS = 2.0
 router = make_router("Health", prefix="/api/health")
 
 
-class CachedHealth:
-    """Caches health checks for a few seconds, since anyone can call the probes."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-        self._lock = threading.Lock()
-        self._found: health.Health | None = None
-        self._found_at = 0.0
-
-    def check(self) -> health.Health:
-        """Return all checks, at most a few seconds old."""
-        with self._lock:
-            if self._found is None or time.monotonic() - self._found_at > CACHE_SECONDS:
-                self._found = health.examine(self._settings, utc_now())
-                self._found_at = time.monotonic()
-            return self._found
+def health_cache(settings: Settings) -> ReadCache[[], health.Health]:
+    """Make the cache of all checks: anyone can call the probes."""
+    return ReadCache(lambda: health.examine(settings, utc_now()), CACHE_SECONDS)
 
 
 DOWN_EXAMPLE = {
@@ -64,7 +50,7 @@ DOWN: dict[int | str, dict[str, Any]] = {
 )
 def get_health(request: Request, caller: OptionalCaller) -> Response:
     """Report the health of each component. Details require an API key."""
-    found = request.app.state.health.check()
+    found = request.app.state.health.get()
     shown = {
         name: {"status": check.status, "detail": check.detail} if caller else {"status": check.status}
         for name, check in found.checks.items()

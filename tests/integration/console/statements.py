@@ -1,6 +1,5 @@
 """Counts the SQL statements that a page costs, once what the process keeps is read."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from app.api.console.kept import Kept
+from app.utils.caching import ReadCache
 
 MAX_STATEMENTS = 12
 
@@ -17,16 +16,13 @@ MAX_STATEMENTS = 12
 @pytest.fixture
 def warm_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep what a process reads once for many pages: on a busy machine it would be read again."""
-    for name in ("app.api.console.frame.KEEP_SECONDS", "app.api.console.frame.PULSE_KEEP_SECONDS"):
-        monkeypatch.setattr(name, math.inf)
-    monkeypatch.setattr(Kept, "is_fresh", lambda *_: True)
-    monkeypatch.setattr("app.api.routes.health.CACHE_SECONDS", math.inf)
+    monkeypatch.setattr(ReadCache, "is_fresh", lambda *_: True)
 
 
 @pytest.fixture
 def cold_caches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every page read anew what the test has changed."""
-    monkeypatch.setattr(Kept, "is_fresh", lambda *_: False)
+    monkeypatch.setattr(ReadCache, "is_fresh", lambda *_: False)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from html import unescape
 import pytest
 from sqlalchemy import select, update
 
-from app.api.routes.health import CachedHealth
+from app.api.routes.health import health_cache
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import Scope
@@ -171,7 +171,7 @@ async def test_an_account_of_the_environment_is_corrected_there(browser: Browser
     with session_scope() as session:
         session.execute(update(Account).values(from_environment=True))
         session.execute(update(Stream).values(failures=5, last_error=error))
-    browser.app.state.health = CachedHealth(get_settings())
+    browser.app.state.health = health_cache(get_settings())
     for path in ("/", "/health", "/accounts", f"/accounts/{SID}"):
         page = (await browser.get(path)).text
         assert ENVIRONMENT in page, path
@@ -373,6 +373,6 @@ async def test_an_error_of_reading_says_what_to_do_wherever_it_is_shown(browser:
     with session_scope() as session:
         session.execute(update(Stream).values(failures=5, last_error=error))
     alert_id = make_alert(rule_name=CANNOT_READ, group={"account_sid": SID}, summary=error, error_code=None)
-    browser.app.state.health = CachedHealth(get_settings())  # pages before have looked at what was true then
+    browser.app.state.health = health_cache(get_settings())  # pages before have looked at what was true then
     for path in ("/", "/health", "/accounts", f"/accounts/{SID}", f"/alerts/{alert_id}"):
         assert CREDENTIALS.replace("'", "&#39;") in (await browser.get(path)).text, path

@@ -8,6 +8,7 @@ from app.api.console import rule_preview
 from app.enums import Scope
 from app.services.preview import deadline
 from app.services.rules import packs
+from app.utils.caching import TtlCache
 from app.utils.clock import utc_now
 from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import EMAIL, RULE, Api
@@ -123,7 +124,7 @@ async def test_the_totals_need_no_second_reading_until_something_changes(
     await browser.sign_in()
     await browser.get(f"/rules/week?run={rule['id']}")
     monkeypatch.setattr(deadline, "MAX_SECONDS", -1)  # what is read now is refused
-    monkeypatch.setattr(rule_preview, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(rule_preview.PREVIEWS, "_kept", TtlCache(0.0, 1))
     assert "Not counted" not in (await browser.get("/rules/week?run=all")).text
     await api.patch(f"/api/rules/{rule['id']}", json={"pattern_value": "30004"})
     assert "Not counted" in (await browser.get("/rules/week?run=all")).text

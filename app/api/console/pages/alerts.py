@@ -101,7 +101,7 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
         "ages": [(age, filters.replaced(since=age)) for age in AGES],
         "beside": neighbours("alerts", query, page, address),
         "progress": progress,
-        "health": request.app.state.health.check(),
+        "health": request.app.state.health.get(),
     }
     return render(request, viewer, "alerts.html", context)
 

@@ -19,6 +19,7 @@ from app.enums import LogType
 from app.services import console_state, setup
 from app.services.alerts import search
 from app.services.alerts.search import OpenAlerts
+from app.services.evaluation.rule_set import read_version
 from app.services.health import Health
 from app.services.logs.codes import Code
 from app.services.rules.words import PLURALS
@@ -51,13 +52,14 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         counts = search.count_over_time(session, alerts, utc_now(), SPARK_BARS)
         hidden = console_state.is_hidden(session, viewer.session.key_id, SETUP_CARD)
         progress = setup.first_steps(session)
+        version = read_version(session)
         session.expunge_all()
     where = request.query_params.get("where", DEFAULT_WHERE)
     where = where if where in failures.DIMENSIONS else DEFAULT_WHERE
     traffic = request.app.state.traffic.get(span)
     failed = request.app.state.failures.get(span, where)
-    unwatched, unwatched_until = request.app.state.unwatched.get()
-    health: Health = request.app.state.health.check()
+    unwatched, unwatched_until = request.app.state.unwatched.get(version)
+    health: Health = request.app.state.health.get()
     sent = sum(traffic.messages.values())
     context = {
         "section": "overview",

@@ -1,11 +1,10 @@
-"""The routers of all pages, and what pages keep for some seconds."""
+"""The routers of all pages, and what pages cache for some seconds."""
 
 from functools import partial
 
 from starlette.datastructures import State
 
-from app.api.console import alert_evidence, failures, report_view, spend, traffic
-from app.api.console.kept import Kept
+from app.api.console import alert_evidence, failures, frame, report_view, spend, traffic, unwatched_view
 from app.api.console.pages import (
     account_edit,
     accounts,
@@ -31,6 +30,7 @@ from app.api.console.pages import (
     sign_in,
     silences,
 )
+from app.utils.caching import ReadCache
 
 ROUTERS = tuple(
     module.router
@@ -62,12 +62,14 @@ ROUTERS = tuple(
 )
 
 
-def install_kept(state: State) -> None:
-    """Keep in this process what costs much to read."""
-    state.traffic = Kept(traffic.read_traffic)
-    state.failures = Kept(failures.read_failures)
-    state.spend = Kept(spend.read_spend, spend.KEEP_SECONDS)
-    state.delivery = Kept(delivery.find_rows)
-    state.fraud = Kept(fraud.find_fraud)
-    state.evidence = Kept(partial(alert_evidence.read_evidence, state.settings))
-    state.reports = Kept(report_view.read_report, report_view.KEEP_SECONDS)
+def install_caches(state: State) -> None:
+    """Cache in this process what costs much to read."""
+    state.frame = frame.frame_cache()
+    state.traffic = ReadCache(traffic.read_traffic)
+    state.failures = ReadCache(failures.read_failures)
+    state.spend = ReadCache(spend.read_spend, spend.KEEP_SECONDS)
+    state.unwatched = ReadCache(unwatched_view.read_unwatched, unwatched_view.KEEP_SECONDS)
+    state.delivery = ReadCache(delivery.find_rows)
+    state.fraud = ReadCache(fraud.find_fraud)
+    state.evidence = ReadCache(partial(alert_evidence.read_evidence, state.settings))
+    state.reports = ReadCache(report_view.read_report, report_view.KEEP_SECONDS)

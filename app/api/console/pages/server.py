@@ -47,7 +47,7 @@ CHECKS = {
 @router.get("/health")
 def show_health(request: Request, viewer: SignedIn) -> Response:
     """Show every check, in words, and how far each stage lags and lagged."""
-    health: Health = request.app.state.health.check()
+    health: Health = request.app.state.health.get()
     checks = [(CHECKS.get(name, name), check) for name, check in health.checks.items()]
     now, settings = utc_now(), settings_of(request)
     span = request.query_params.get("span", "")

@@ -1,12 +1,11 @@
-"""What pages keep for some seconds."""
+"""Values that are cached for some seconds."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.api.console import kept
-from app.api.console.kept import Kept
+from app.utils.caching import ReadCache, TtlCache
 
 
 class Counted:
@@ -24,20 +23,20 @@ class Counted:
 
 def test_a_value_is_read_once_while_it_is_fresh() -> None:
     counted = Counted()
-    values = Kept(counted.read, 3600)
+    values = ReadCache(counted.read, 3600)
     assert [values.get(name) for name in ("day", "week", "day")] == ["DAY", "WEEK", "DAY"]
     assert counted.reads == ["day", "week"]
 
 
 def test_an_old_value_is_read_again() -> None:
     counted = Counted()
-    values = Kept(counted.read, -1)
+    values = ReadCache(counted.read, -1)
     assert [values.get("day"), values.get("day")] == ["DAY", "DAY"]
     assert counted.reads == ["day", "day"]
 
 
 def test_an_error_is_not_kept() -> None:
-    values = Kept(Counted().read, 3600)
+    values = ReadCache(Counted().read, 3600)
     for _ in range(2):
         with pytest.raises(ValueError, match="broken"):
             values.get("broken")
@@ -51,7 +50,7 @@ def test_nobody_waits_for_a_value_that_another_one_reads() -> None:
             week_was_read.set()
         return week_was_read.wait(30)
 
-    values = Kept(read, 3600)
+    values = ReadCache(read, 3600)
     with ThreadPoolExecutor() as threads:
         day = threads.submit(values.get, "day")
         assert values.get("week")
@@ -61,7 +60,7 @@ def test_nobody_waits_for_a_value_that_another_one_reads() -> None:
 def test_two_who_want_the_same_value_read_it_once() -> None:
     both_want_it = threading.Barrier(2)
     counted = Counted()
-    values = Kept(counted.read, 3600)
+    values = ReadCache(counted.read, 3600)
 
     def want() -> str:
         both_want_it.wait(30)
@@ -72,10 +71,32 @@ def test_two_who_want_the_same_value_read_it_once() -> None:
     assert counted.reads == ["day"]
 
 
-def test_the_least_recently_used_preview_is_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept, "MAX_KEPT", 2)
+def test_the_least_recently_used_value_is_evicted() -> None:
     counted = Counted()
-    values = Kept(counted.read, 3600)
+    values = ReadCache(counted.read, 3600, max_entries=2)
     for name in ("day", "week", "day", "month", "day", "week"):
         values.get(name)
     assert counted.reads == ["day", "week", "month", "week"]
+
+
+def test_a_cleared_value_is_read_again() -> None:
+    counted = Counted()
+    values = ReadCache(counted.read, 3600)
+    for _ in range(2):
+        values.get("day")
+        values.clear()
+    assert counted.reads == ["day", "day"]
+
+
+def test_a_computed_value_is_kept_until_it_expires() -> None:
+    kept, expired = TtlCache[str, int](3600, 2), TtlCache[str, int](0, 2)
+    for values in (kept, expired):
+        values.keep("day", 1)
+    assert (kept.find("day"), expired.find("day"), kept.find("week")) == (1, None, None)
+
+
+def test_the_oldest_computed_value_is_dropped() -> None:
+    values = TtlCache[str, int](3600, 2)
+    for number, name in enumerate(("day", "week", "day", "month")):
+        values.keep(name, number)
+    assert [values.find(name) for name in ("day", "week", "month")] == [2, None, 3]
