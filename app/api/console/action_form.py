@@ -11,6 +11,30 @@ from app.models import Action
 from app.services.outbox import actions
 from app.services.outbox.report_schedule import ReportSchedule
 
+KINDS = {
+    ActionType.EMAIL: ("mail", "Mail", "to one or more addresses", "Mail"),
+    ActionType.WEBHOOK: (
+        "hook",
+        "Webhook",
+        "a request to an address: your own, Slack, Teams, PagerDuty and others",
+        "Slack, Teams, webhook",
+    ),
+    ActionType.APPRISE: (
+        "send",
+        "Apprise",
+        "more than a hundred services, by the URL that the Apprise library knows",
+        "Others",
+    ),
+}
+"""Icon, name, description, and the words for choosing it."""
+FORMATS = {
+    "standard": "Signed JSON",
+    "slack": "Slack",
+    "teams": "Teams",
+    "google_chat": "Google Chat",
+    "discord": "Discord",
+    "pagerduty": "PagerDuty",
+}
 WAITS = ("after_minutes", "bundle_seconds")
 NOTIFY_ON = ("firing", "update", "resolved")
 LISTS = {ActionType.EMAIL: "recipients", ActionType.APPRISE: "urls"}
