@@ -4,13 +4,11 @@ The form contains the fields of all eight conditions, so their names include the
 `condition.count` of the body.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from app.api.console.access import Form
-from app.errors import FieldError
 from app.services.rules.definition import RuleDefinition, as_json
 from app.services.rules.patterns import list_items
 
@@ -114,18 +112,6 @@ LABELS = {
     "depends_on": "Depends on",
 }
 """How each field is called where an error names it; fields of conditions without the condition's name."""
-
-
-_POSITION = re.compile(r"at (?:line (?P<line>\d+), )?character (?P<character>\d+)")
-
-
-class FormError(NamedTuple):
-    """A field that cannot be used."""
-
-    field: str
-    """Name of the form's field."""
-    text: str
-    """A sentence about it."""
 
 
 @dataclass(frozen=True)
@@ -266,53 +252,3 @@ def _number(text: str, kind: str) -> int | float | str | None:
         return int(text) if kind == WHOLE else float(text)
     except ValueError:
         return text
-
-
-def errors_of(form: RuleForm, errors: Sequence[FieldError]) -> list[FormError]:
-    """Return the errors of a body by the fields of the form, in the order of the form."""
-    found = [FormError(field_of(form, error.field), _sentence(error)) for error in errors]
-    order = [*LABELS]
-    return sorted(
-        found, key=lambda error: order.index(_label_key(error.field)) if _label_key(error.field) in order else 0
-    )
-
-
-def field_of(form: RuleForm, path: str) -> str:
-    """Return the form's field for a path of the body."""
-    if path.startswith("condition."):
-        name = path.removeprefix("condition.")
-        return "condition" if name == "type" else f"{form.condition}.{name}"
-    return "schedule.start" if path == "schedule" else path
-
-
-class Pointer(NamedTuple):
-    """The position in a pattern that an error names."""
-
-    before: str
-    at: str
-    after: str
-
-
-def pointer(pattern: str, error: str) -> Pointer | None:
-    """Find the position in the pattern that an error names; None if it names none."""
-    found = _POSITION.search(error)
-    if found is None:
-        return None
-    lines = pattern.splitlines() or [""]
-    line = lines[min(int(found["line"] or 1), len(lines)) - 1]
-    index = min(max(int(found["character"]) - 1, 0), len(line))
-    return Pointer(line[:index], line[index : index + 1] or " ", line[index + 1 :])
-
-
-def label_of(path: str) -> str:
-    """Return what people call a field, by its path in the body."""
-    return LABELS.get(path) or LABELS.get(path.removeprefix("condition.")) or path.replace("_", " ")
-
-
-def _label_key(field: str) -> str:
-    condition, _, name = field.partition(".")
-    return name if condition in CONDITION_FIELDS else field
-
-
-def _sentence(error: FieldError) -> str:
-    return f"{label_of(error.field)} {error.message}."

@@ -8,8 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from app.api.console import rule_form
-from app.api.console.pages import rule_editor
+from app.api.console import rule_form, rule_page
 from app.database import session_scope
 from app.enums import Scope
 from app.services.preview import samples
@@ -102,7 +101,7 @@ async def test_nothing_that_matches_says_how_much_was_looked_at(browser: Browser
 
 async def test_looking_for_logs_that_takes_too_long_is_said(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     await browser.sign_in()
-    monkeypatch.setattr(rule_editor, "sample", lambda *_: None)
+    monkeypatch.setattr(rule_page, "sample", lambda *_: None)
     part = await preview(browser, "samples", pattern_type="keyword", pattern_value="parcel")
     assert "Finding them takes too long" in part
 

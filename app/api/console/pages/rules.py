@@ -9,10 +9,10 @@ from uuid import UUID
 from fastapi import Path, Request, Response
 
 from app.api.audited_change import AuditedChange, delete_audited
-from app.api.console import rule_form
 from app.api.console.access import SignedIn, Viewer, Writer
 from app.api.console.rendering import Flash, redirect, render
 from app.api.console.routing import make_router
+from app.api.console.rule_form_errors import label_of
 from app.api.deps import settings_of
 from app.database import session_scope
 from app.errors import FieldError
@@ -84,7 +84,7 @@ def list_rules(request: Request, viewer: SignedIn) -> Response:
         for rule, each, doubts in zip(rules, definitions, warnings, strict=True)
     ]
     rows.sort(key=lambda row: row.urgency)
-    return render(request, viewer, "rules.html", {"section": "rules", "rows": rows, "label_of": rule_form.label_of})
+    return render(request, viewer, "rules.html", {"section": "rules", "rows": rows, "label_of": label_of})
 
 
 def _is_stale(rule: Rule, now: datetime) -> bool:
