@@ -196,7 +196,6 @@ def _draw(
     measure: Measure,
 ) -> Figure:
     until = starts[0] + SPANS[span]
-    judged = _times(found["judged_from"]), _times(found["judged_until"])
     axis = Axis(
         starts=starts,
         until=until,
@@ -204,31 +203,30 @@ def _draw(
         href=logs_link(rule, {}),
         label=lambda at: f"{to_zone(at, viewer.zone):%a %d %b %H:%M}",
     )
+    judged = _judged_span(found)
     known = [
-        None if judged[0] is None or judged[1] is None or not judged[0] - _bucket(starts) <= at <= judged[1] else value
+        value if judged and judged[0] - _bucket(starts) <= at <= judged[1] else None
         for at, value in zip(starts, values, strict=True)
     ]
-    spans = [
-        axis.span("firing", _time(each["started_at"]), _times(each["resolved_at"]) or until) for each in found["alerts"]
-    ]
-    if judged[0] is None or judged[1] is None:
-        spans.append(axis.span("unread", starts[0], until))
-    else:
-        spans += [axis.span("unread", starts[0], judged[0]), axis.span("unread", judged[1], until)]
-    legend = limit_legend(measure)
-    if found["alerts"]:
-        legend.append(("firing", "open"))
-    count = len(found["alerts"])
+    fired = [(_time(each["started_at"]), _times(each["resolved_at"]) or until) for each in found["alerts"]]
+    unread = [(starts[0], judged[0]), (judged[1], until)] if judged else [(starts[0], until)]
+    spans = [*(axis.span("firing", *each) for each in fired), *(axis.span("unread", *each) for each in unread)]
+    legend = [*limit_legend(measure), *([("firing", "open")] if found["alerts"] else [])]
     counted = judged_part(viewer, found, starts[0], until).words or f"in {SPAN_WORDS[span]}"
-    caption = f"{texts.count(count, 'alert', 'alerts')} {counted}."
     return figure.draw(
         "What the rule would have done",
-        caption,
+        f"{texts.count(len(found['alerts']), 'alert', 'alerts')} {counted}.",
         axis,
         series_of(measure, known),
         Style(unit=measure.unit, limit=measure.limit, resolve_limit=measure.resolve_limit, extra_legend=legend),
         spans,
     )
+
+
+def _judged_span(found: JsonObject) -> tuple[datetime, datetime] | None:
+    """Return the judged part of the span; None if nothing could be judged."""
+    first, last = _times(found["judged_from"]), _times(found["judged_until"])
+    return None if first is None or last is None else (first, last)
 
 
 def _bucket(starts: Sequence[datetime]) -> timedelta:

@@ -15,7 +15,7 @@ from app.api.console.access import SignedIn, Viewer
 from app.api.console.chip_names import name_chips
 from app.api.console.filters import Chip, Filters, clean_address, neighbours, read_filters
 from app.api.console.plots.figure import Figure
-from app.api.console.rendering import link, redirect, render
+from app.api.console.rendering import FRAGMENT, link, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.step_text import step_text
 from app.api.deps import settings_of
@@ -81,30 +81,15 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
     now = utc_now()
     filters = _filters(request, viewer, now)
     plot, total = _plot(request, viewer, filters, now)
-    query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
-    logs: Sequence[Any] = ()
-    chips = filters.chips
-    drops: Sequence[Drop] = ()
-    beside = None
-    if request.headers.get("x-fragment") != "plot":
-        with session_scope() as session:
-            position = read_position("logs", query, search.SORT_KEY)
-            page = search.list_logs(session, query.to_filter(), position, PAGE_SIZE)
-            chips = name_chips(session, filters, LABELS, settings_of(request))
-        logs, beside = page.items, neighbours("logs", query, page, filters.address)
-        drops = () if logs else _drops(query, chips)
     used = filters.used()
     context = {
         "section": "logs",
-        "logs": logs,
-        "chips": chips,
-        "drops": drops,
+        **_found_logs(request, filters),
         "q": filters.given.get("q", ""),
         "hidden": [(name, value) for name, value in filters.given.items() if name != "q"],
         "groups": log_menu.groups(filters),
         "fields": [field for field in log_menu.FIELDS if field[0] not in filters.given],
         "times": [each for each in (("since", "From"), ("until", "Until")) if each[0] not in filters.given],
-        "beside": beside,
         "csv": link("/logs.csv", **{f"{name}_": value for name, value in used.items()}),
         "rule": link("/rules/new", **{f"{name}_": used[name] for name in RULE_FILTERS if name in used}),
         "plot": plot,
@@ -113,6 +98,23 @@ def list_logs(request: Request, viewer: SignedIn) -> Response:
         "default_span": "since" not in used,
     }
     return render(request, viewer, "logs.html", context)
+
+
+def _found_logs(request: Request, filters: Filters[LogFilters]) -> dict[str, Any]:
+    """Read a page of logs, unless only the plot is asked for, and what to drop from filters that find none."""
+    if request.headers.get(FRAGMENT) == "plot":
+        return {"logs": (), "chips": filters.chips, "drops": (), "beside": None}
+    query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
+    with session_scope() as session:
+        position = read_position("logs", query, search.SORT_KEY)
+        page = search.list_logs(session, query.to_filter(), position, PAGE_SIZE)
+        chips = name_chips(session, filters, LABELS, settings_of(request))
+    return {
+        "logs": page.items,
+        "chips": chips,
+        "drops": () if page.items else _drops(query, chips),
+        "beside": neighbours("logs", query, page, filters.address),
+    }
 
 
 class Drop(NamedTuple):

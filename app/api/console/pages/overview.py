@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from fastapi import Request, Response
 
 from app.api.console import failures, first_steps, texts
 from app.api.console.access import AnyScope, SignedIn, Viewer, Writer
+from app.api.console.failures import FailureRow
 from app.api.console.plots import figure, paths
 from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import Flash, link, redirect, render
@@ -43,27 +45,37 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
     """Show the open alerts, the traffic, and what fails most."""
     span = request.query_params.get("span", DEFAULT_RANGE)
     span = span if span in RANGES else DEFAULT_RANGE
+    where = request.query_params.get("where", DEFAULT_WHERE)
+    where = where if where in failures.DIMENSIONS else DEFAULT_WHERE
+    traffic: Traffic = request.app.state.traffic.get(span)
+    context = {
+        "section": "overview",
+        "span": span,
+        "spans": list(RANGES),
+        "words": RANGES[span].words,
+        **_state_context(request, viewer, traffic, RANGES[span]),
+        **_traffic_context(viewer, traffic, RANGES[span]),
+        **_failures_context(request, span, where),
+        "spend": request.app.state.spend.get(),
+        "nouns": PLURALS,
+    }
+    return render(request, viewer, "overview.html", context)
+
+
+def _state_context(request: Request, viewer: Viewer, traffic: Traffic, span: Range) -> dict[str, Any]:
+    """Read the open alerts, the health, what is left to set up, and the codes that no rule watches."""
     with session_scope() as session:
-        alerts, opened, ended_at = (
-            search.list_urgent(session, MAX_ALERTS),
-            search.count_open(session),
-            search.last_end(session),
-        )
+        alerts = search.list_urgent(session, MAX_ALERTS)
+        opened, ended_at = search.count_open(session), search.last_end(session)
         counts = search.count_over_time(session, alerts, utc_now(), SPARK_BARS)
         hidden = console_state.is_hidden(session, viewer.session.key_id, SETUP_CARD)
         progress = setup.first_steps(session)
         version = read_version(session)
         session.expunge_all()
-    where = request.query_params.get("where", DEFAULT_WHERE)
-    where = where if where in failures.DIMENSIONS else DEFAULT_WHERE
-    traffic = request.app.state.traffic.get(span)
-    failed = request.app.state.failures.get(span, where)
-    unwatched, unwatched_until = request.app.state.unwatched.get(version)
     health: Health = request.app.state.health.get()
-    sent = sum(traffic.messages.values())
-    context = {
-        "section": "overview",
-        "sentence": _sentence(opened, health, progress, traffic, RANGES[span]),
+    unwatched, unwatched_until = request.app.state.unwatched.get(version)
+    return {
+        "sentence": _sentence(opened, health, progress, traffic, span),
         "health": health,
         "steps": [] if hidden else first_steps.left(progress, settings_of(request)),
         "progress": progress,
@@ -71,32 +83,38 @@ def show_overview(request: Request, viewer: SignedIn) -> Response:
         "trends": {alert_id: paths.spark(each, 1)._replace(limit=None) for alert_id, each in counts.items()},
         "more_alerts": max(0, opened.total - len(alerts)),
         "ended_at": ended_at,
-        "span": span,
-        "spans": list(RANGES),
-        "words": RANGES[span].words,
+        "unwatched": [(item, describe(item.error_code)) for item in unwatched],
+        "unwatched_span": {"since": unwatched_until - SHOWN_SPAN, "until": unwatched_until},
+    }
+
+
+def _traffic_context(viewer: Viewer, traffic: Traffic, span: Range) -> dict[str, Any]:
+    sent, called = sum(traffic.messages.values()), sum(traffic.calls.values())
+    return {
         "traffic": traffic,
         "whole": {"since": traffic.since, "until": traffic.until},
         "messages_total": sent,
         "messages_change": texts.change(sent, traffic.messages_before),
-        "calls_total": sum(traffic.calls.values()),
-        "calls_change": texts.change(sum(traffic.calls.values()), traffic.calls_before),
+        "calls_total": called,
+        "calls_change": texts.change(called, traffic.calls_before),
         "share": share_of(traffic.delivered),
         "share_before": share_of(traffic.delivered_before),
-        "messages": _outcomes(viewer, traffic, RANGES[span], LogType.MESSAGE),
-        "calls": _outcomes(viewer, traffic, RANGES[span], LogType.CALL),
-        "delivered": _delivered(viewer, traffic, RANGES[span]),
+        "messages": _outcomes(viewer, traffic, span, LogType.MESSAGE),
+        "calls": _outcomes(viewer, traffic, span, LogType.CALL),
+        "delivered": _delivered(viewer, traffic, span),
         "codes": [_code_row(code, logs, by_time) for code, logs, by_time in traffic.codes],
+    }
+
+
+def _failures_context(request: Request, span: str, where: str) -> dict[str, Any]:
+    rows: Sequence[FailureRow] = request.app.state.failures.get(span, where)
+    return {
         "where": where,
         "wheres": [(key, f"By {key}") for key in failures.DIMENSIONS],
         "where_title": failures.DIMENSIONS[where][0],
-        "failures": failed,
-        "worst_share": max((each for row in failed for each in (row.share, row.usual or 0)), default=0) or 1,
-        "spend": request.app.state.spend.get(),
-        "unwatched": [(item, describe(item.error_code)) for item in unwatched],
-        "nouns": PLURALS,
-        "unwatched_span": {"since": unwatched_until - SHOWN_SPAN, "until": unwatched_until},
+        "failures": rows,
+        "worst_share": max((each for row in rows for each in (row.share, row.usual or 0)), default=0) or 1,
     }
-    return render(request, viewer, "overview.html", context)
 
 
 @router.post("/set-up/hide")

@@ -156,16 +156,11 @@ def draw(
     is_cut = style.limit is not None and style.limit > 0 and peak > CUT_ABOVE * style.limit * 4
     wanted = CUT_ABOVE * (style.limit or 0) if is_cut else peak
     top, step = (style.top, (style.top - style.floor) / 2) if style.top is not None else scale.round_top(wanted)
-    drawn: list[tuple[str, str]] = []
-    base: list[float] = [0.0] * len(axis.starts)
-    for each in bars:
-        drawn.append((each.kind, paths.bars(each.values, top, base)))
-        base = [foot + (value or 0) for foot, value in zip(base, each.values, strict=True)]
-    drawn += [(each.kind, paths.line(each.values, top, style.floor)) for each in curves]
+    stacks, totals = _stack(bars, len(axis.starts), top)
     return Figure(
         title=title,
         caption=caption,
-        paths=drawn,
+        paths=[*stacks, *((each.kind, paths.line(each.values, top, style.floor)) for each in curves)],
         lines=scale.grid(top, step, style.unit, style.floor, style.limits),
         ticks=scale.ticks(axis.since, axis.until, axis.zone),
         hits=_hits(axis, series, style),
@@ -173,9 +168,19 @@ def draw(
         legend=[*((each.key, each.name) for each in series), *style.extra_legend],
         spans=[span for span in spans if span is not None],
         marks=[mark for mark in marks if mark is not None],
-        cuts=_cuts(base, top) if is_cut else (),
+        cuts=_cuts(totals, top) if is_cut else (),
         size=style.size,
     )
+
+
+def _stack(bars: Sequence[Series], buckets: int, top: float) -> tuple[list[tuple[str, str]], list[float]]:
+    """Draw each series of bars on the ones before. Returns: their paths, and the total of each bucket."""
+    drawn: list[tuple[str, str]] = []
+    totals = [0.0] * buckets
+    for each in bars:
+        drawn.append((each.kind, paths.bars(each.values, top, totals)))
+        totals = [total + (value or 0) for total, value in zip(totals, each.values, strict=True)]
+    return drawn, totals
 
 
 def _hits(axis: Axis, series: Sequence[Series], style: Style) -> list[Hit]:
