@@ -3,9 +3,12 @@
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from fastapi import Request
+
 from app.api.console.rendering import link
 from app.config import Settings
 from app.database import session_scope
+from app.models import Alert
 from app.services.alerts import search
 from app.services.findings import wording
 from app.services.findings.common import InCommon, find_common
@@ -26,6 +29,13 @@ class Evidence(NamedTuple):
     common: InCommon
     series: AlertSeries | None
     """None for built-in alerts."""
+
+
+def kept_evidence(request: Request, alert: Alert) -> Evidence:
+    """Return what explains an alert, at most some seconds old."""
+    state = alert.status, alert.occurrences, alert.resolved_at
+    found: Evidence = request.app.state.evidence.get(alert.id, state)
+    return found
 
 
 def read_evidence(settings: Settings, alert_id: UUID, _state: object) -> Evidence:

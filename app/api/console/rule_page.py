@@ -100,7 +100,7 @@ class RulePage:
         return self.stored is None and not self.errors and is_empty
 
 
-def show_page(request: Request, viewer: Viewer, page: RulePage, status: int = 200) -> Response:
+def show_rule_page(request: Request, viewer: Viewer, page: RulePage, status: int = 200) -> Response:
     """Show the form, the sentence that it makes, and the preview if the page has one."""
     body = rule_form.to_body(page.form)
     wanted, parse_errors = _parse(body, page.form, settings_of(request))

@@ -1,45 +1,35 @@
 """The pages of alerts: the list, one alert, and manual operations."""
 
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
-from app.actions.details import FIELDS, REASONS
-from app.actions.message_content import ENDED_BY_EDITS
 from app.api.alert_operations import Operation, operate
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
 from app.api.console.alert_days import draw as draw_days
-from app.api.console.alert_evidence import Evidence, common_rows
-from app.api.console.alert_plot import draw_alert
-from app.api.console.alert_timeline import list_events
-from app.api.console.built_in_advice import advise
+from app.api.console.alert_evidence import kept_evidence
+from app.api.console.alert_page import show_alert_page
 from app.api.console.chip_names import name_chips
-from app.api.console.filters import AGES, neighbours, read_filters
+from app.api.console.filters import AGES, Filters, neighbours, read_filters
 from app.api.console.rendering import Flash, link, redirect, render
 from app.api.console.routing import make_router
-from app.api.console.silence_menu import offer_silence
 from app.api.deps import AppSettings, parse, settings_of
 from app.api.lists import read_position
 from app.api.schemas.alerts import AlertFilters, NewNote
 from app.api.schemas.common import PageQuery
-from app.config import Settings
 from app.database import session_scope
 from app.enums import AlertStatus, Severity
 from app.errors import Conflict, FieldError, InvalidInput
 from app.models import Alert
 from app.services import names, setup
-from app.services.alerts import escalation, manual, search, silences, support_text
+from app.services.alerts import manual, search, support_text
 from app.services.logs import alert_logs
 from app.services.logs.search import SORT_KEY as LOG_SORT_KEY
-from app.services.outbox import deliveries
-from app.services.rules.groups import OTHER_VALUE
 from app.services.serializers import note_json
-from app.services.twilio import read_advice
-from app.services.twilio.error_codes import ErrorCode, describe
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
 from app.utils.quantities import duration
@@ -47,9 +37,7 @@ from app.utils.quantities import duration
 router = make_router()
 AlertId = Annotated[UUID, Path()]
 PAGE_SIZE = 50
-SAMPLE_LOGS = 5
 SUPPORT_LOGS = 100
-MAX_EARLIER = 5
 MAX_RULES = 30
 """The most rules that the filter offers; the page of rules links to the alerts of each."""
 OPEN = (AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED)
@@ -62,100 +50,58 @@ ACKNOWLEDGED_FOR = {"1h": timedelta(hours=1), "4h": timedelta(hours=4), "8h": ti
 @router.get("/alerts")
 def list_alerts(request: Request, viewer: SignedIn) -> Response:
     """List alerts: the open ones, unless a filter says otherwise."""
-    sent = request.query_params.multi_items()
     status = request.query_params.get("status", "")
     tab = request.query_params.get("tab") or TABS.get(status, "all")
-    if tab in ("open", "resolved") and not status:
-        wanted = [*sent, ("status", ",".join(OPEN) if tab == "open" else AlertStatus.RESOLVED)]
-    else:
-        wanted = list(sent)
-    filters = read_filters(AlertFilters, "/alerts", wanted, utc_now(), LABELS)
+    filters = _filters(request, tab, status)
     query = filters.query.model_copy(update={"cursor": request.query_params.get("cursor"), "limit": PAGE_SIZE})
     with session_scope() as session:
         position = read_position("alerts", query, search.SORT_KEY)
         page = search.list_alerts(session, query.to_filter(), position, PAGE_SIZE)
-        chips = [
-            chip
-            for chip in name_chips(session, filters, LABELS, settings_of(request))
-            if chip.name != "status" or status
-        ]
-        days = draw_days(session, viewer, utc_now()) if tab == "resolved" else None
-        ended_at = search.last_end(session)
-        progress = setup.first_steps(session)
-        rules = names.rules(session, MAX_RULES)
+        named = name_chips(session, filters, LABELS, settings_of(request))
+        chips = [chip for chip in named if chip.name != "status" or status]
         fits_one_page = page.newer is None and page.older is None
         is_triage = tab == "open" and not chips and fits_one_page
-        alerts = search.list_urgent(session, PAGE_SIZE) if is_triage else page.items
+        context = {
+            "alerts": search.list_urgent(session, PAGE_SIZE) if is_triage else page.items,
+            "days": draw_days(session, viewer, utc_now()) if tab == "resolved" else None,
+            "ended_at": search.last_end(session),
+            "progress": setup.first_steps(session),
+            **_offered_filters(session, filters),
+        }
         session.expunge_all()
     address = link("/alerts", tab=tab) if not chips else filters.address
-    context = {
+    context |= {
         "section": "alerts",
-        "alerts": alerts,
         "chips": chips,
         "tab": tab,
-        "days": days,
-        "ended_at": ended_at,
-        "severities": [(severity.value, filters.replaced(severity=severity.value)) for severity in reversed(Severity)],
-        "rules": [(name, filters.replaced(rule_id=str(rule_id))) for rule_id, name in rules.items()],
-        "has_more_rules": len(rules) == MAX_RULES,
-        "ages": [(age, filters.replaced(since=age)) for age in AGES],
         "beside": neighbours("alerts", query, page, address),
-        "progress": progress,
         "health": request.app.state.health.get(),
     }
     return render(request, viewer, "alerts.html", context)
 
 
+def _filters(request: Request, tab: str, status: str) -> Filters[AlertFilters]:
+    """Read the filters of the address; a tab filters by status unless the address does."""
+    sent = request.query_params.multi_items()
+    if not status and tab in ("open", "resolved"):
+        sent.append(("status", ",".join(OPEN) if tab == "open" else AlertStatus.RESOLVED))
+    return read_filters(AlertFilters, "/alerts", sent, utc_now(), LABELS)
+
+
+def _offered_filters(session: Session, filters: Filters[AlertFilters]) -> dict[str, Any]:
+    rules = names.rules(session, MAX_RULES)
+    return {
+        "severities": [(severity.value, filters.replaced(severity=severity.value)) for severity in reversed(Severity)],
+        "rules": [(name, filters.replaced(rule_id=str(rule_id))) for rule_id, name in rules.items()],
+        "has_more_rules": len(rules) == MAX_RULES,
+        "ages": [(age, filters.replaced(since=age)) for age in AGES],
+    }
+
+
 @router.get("/alerts/{alert_id}")
 def show_alert(request: Request, viewer: SignedIn, alert_id: AlertId, settings: AppSettings) -> Response:
     """Show one alert: the problem, its cause, the next step, and its history."""
-    return _page(request, viewer, alert_id, settings)
-
-
-def _page(
-    request: Request,
-    viewer: Viewer,
-    alert_id: UUID,
-    settings: Settings,
-    note: str = "",
-    note_error: str = "",
-) -> Response:
-    with session_scope() as session:
-        alert = search.get(session, alert_id)
-        sent = deliveries.of_alert(session, alert_id)
-        notes = search.notes_of(session, alert_id)
-        earlier = [] if "x-fragment" in request.headers else search.earlier(session, alert, MAX_EARLIER)
-        logs = alert_logs.logs_of_alert(session, alert_id, None, SAMPLE_LOGS).items
-        held = silences.holds_on(session, alert, utc_now()) if alert.status in OPEN else []
-        silencing = offer_silence(session, viewer, alert, utc_now()) if alert.status in OPEN else None
-        told_next = escalation.list_next(session, alert, settings)
-        session.expunge_all()
-    common, series = (None, None) if "x-fragment" in request.headers else _evidence(request, alert)
-    context = {
-        "section": "alerts",
-        "alert": alert,
-        "group": [(name, label, alert.group[name]) for name, label in FIELDS.items() if name in alert.group],
-        "ended_because": REASONS.get(alert.resolve_reason or "", ""),
-        "may_go_on": ENDED_BY_EDITS.get(alert.resolve_reason or "", ""),
-        "max_age_hours": settings.notify_max_age_hours,
-        "is_of_others": bool(alert.rule_id and alert.group) and set(alert.group.values()) == {OTHER_VALUE},
-        "meaning": _meaning(alert),
-        "next_step": advise(alert, settings_of(request).twilio_account_sid),
-        "earlier": earlier,
-        "trail": list_events(viewer, alert, notes, sent, held),
-        "held": held,
-        "deliveries": sent,
-        "told_next": told_next,
-        "logs": logs,
-        "common": common,
-        "rows": common_rows(common) if common else [],
-        "waits_for": [(each, read_advice.advise(each.last_error)) for each in series.waits_for] if series else [],
-        "plot": draw_alert(viewer, alert, series, sent) if series else None,
-        "silencing": silencing,
-        "note": note,
-        "note_error": note_error,
-    }
-    return render(request, viewer, "alert.html", context, 422 if note_error else 200)
+    return show_alert_page(request, viewer, alert_id, settings)
 
 
 @router.get("/alerts/{alert_id}/logs")
@@ -187,20 +133,9 @@ def show_support_text(request: Request, viewer: SignedIn, alert_id: AlertId) -> 
     context = {
         "section": "alerts",
         "alert": alert,
-        "support": support_text.write(alert, logs, _evidence(request, alert).common.finding, utc_now()),
+        "support": support_text.write(alert, logs, kept_evidence(request, alert).common.finding, utc_now()),
     }
     return render(request, viewer, "support.html", context)
-
-
-def _evidence(request: Request, alert: Alert) -> Evidence:
-    """Return what explains an alert, at most some seconds old."""
-    state = alert.status, alert.occurrences, alert.resolved_at
-    found: Evidence = request.app.state.evidence.get(alert.id, state)
-    return found
-
-
-def _meaning(alert: Alert) -> ErrorCode | None:
-    return None if alert.error_code is None else describe(alert.error_code)
 
 
 def _too_late(request: Request, alert_id: UUID) -> Response:
@@ -260,7 +195,7 @@ def add_note(request: Request, viewer: Writer, alert_id: AlertId, form: PostedFo
     try:
         given = parse(NewNote, {"note": form.get("note")})
     except InvalidInput as error:
-        return _page(request, viewer, alert_id, settings, form.get("note"), error.errors[0].message)
+        return show_alert_page(request, viewer, alert_id, settings, form.get("note"), error.errors[0].message)
     with session_scope() as session:
         added = note_json(manual.add_note(session, alert_id, viewer.session.name, given.note, utc_now()))
         AuditedChange(session, viewer.principal, f"alert:{alert_id}").record("alert.note", added)

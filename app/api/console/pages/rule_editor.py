@@ -15,7 +15,7 @@ from app.api.console.rendering import Flash, redirect
 from app.api.console.routing import make_router
 from app.api.console.rule_form import RuleForm
 from app.api.console.rule_form_errors import errors_of, label_of
-from app.api.console.rule_page import RulePage, StoredRule, other_rules, show_page, stored_rule
+from app.api.console.rule_page import RulePage, StoredRule, other_rules, show_rule_page, stored_rule
 from app.api.console.rule_preview import DEFAULT_SPAN, SPANS
 from app.api.console.stale import Stale, differences, stale_page
 from app.api.deps import settings_of
@@ -53,7 +53,7 @@ def new_rule(request: Request, viewer: SignedIn) -> Response:
             rule_form.from_body(_from_filters(query)),
             [(name, value) for name, value in query.multi_items() if name not in LOG_FILTERS],
         )
-    return show_page(request, viewer, RulePage(form))
+    return show_rule_page(request, viewer, RulePage(form))
 
 
 def _uuid(text: str) -> UUID:
@@ -86,7 +86,7 @@ def show_rule(request: Request, viewer: SignedIn, rule_id: RuleId) -> Response:
     with session_scope() as session:
         stored = stored_rule(session, rule_admin.get(session, rule_id), settings_of(request))
     back = _alert_path(request.query_params.get("back", ""))
-    return show_page(request, viewer, RulePage(rule_form.from_definition(stored.definition), stored, back=back))
+    return show_rule_page(request, viewer, RulePage(rule_form.from_definition(stored.definition), stored, back=back))
 
 
 def _alert_path(back: str) -> str:
@@ -104,7 +104,7 @@ def preview_rule(request: Request, viewer: AnyScope, form: PostedForm) -> Respon
             stored = stored_rule(session, rule_admin.get(session, _uuid(form.get("id"))), settings_of(request))
     span = form.get("span") if form.get("span") in SPANS else DEFAULT_SPAN
     page = RulePage(rule_form.from_post(form), stored, version=form.get("version"), span=span, run=True)
-    return show_page(request, viewer, page)
+    return show_rule_page(request, viewer, page)
 
 
 @router.post("/rules")
@@ -117,7 +117,7 @@ def create_rule(request: Request, viewer: Writer, form: PostedForm) -> Response:
             AuditedChange(session, viewer.principal, f"rule:{rule.id}").record("rule.create", rule_json(rule))
             name = rule.name
     except InvalidInput as error:
-        return show_page(request, viewer, RulePage(typed, errors=errors_of(typed, error.errors)), 422)
+        return show_rule_page(request, viewer, RulePage(typed, errors=errors_of(typed, error.errors)), 422)
     return redirect(request, "/rules", Flash(f"“{name}” is saved. It evaluates changes from now on."))
 
 
@@ -141,9 +141,9 @@ def save_rule(request: Request, viewer: Writer, rule_id: RuleId, form: PostedFor
             name = rule.name
     except InvalidInput as error:
         errors = errors_of(typed, error.errors)
-        return show_page(request, viewer, RulePage(typed, stored, errors=errors, back=back), 422)
+        return show_rule_page(request, viewer, RulePage(typed, stored, errors=errors, back=back), 422)
     except NotFound:
-        return show_page(request, viewer, RulePage(typed, deletion=deleted.find(request.url.path)), 409)
+        return show_rule_page(request, viewer, RulePage(typed, deletion=deleted.find(request.url.path)), 409)
     more = " Its meaning changed: it counts from now on." if restarted else ""
     return redirect(request, back or "/rules", Flash(f"“{name}” is saved.{more}"))
 
