@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from app.enums import PatternType
+from app.models import Alert
 from app.services.rules.conditions.registry import read_condition
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
@@ -85,3 +86,27 @@ def make_rule(**fields: Any) -> Rule:
     wanted["condition"] = read_condition(wanted["condition"])
     wanted["pattern_type"] = PatternType(wanted["pattern_type"])
     return Rule(**wanted)
+
+
+def alert_row(at: datetime, **fields: Any) -> Alert:
+    """A firing built-in alert that began at this time, without a group and without logs; not stored yet."""
+    plain: dict[str, Any] = {
+        "id": uuid4(),
+        "fingerprint": str(uuid4()),
+        "rule_id": None,
+        "rule_name": "Failed calls",
+        "severity": "warning",
+        "status": "firing",
+        "group": {},
+        "group_key": "{}",
+        "summary": "3 calls failed",
+        "started_at": at,
+        "last_match_at": at,
+        "recorded_at": at,
+        "window_from": at,
+        "silenced": False,
+        "occurrences": 3,
+        "sample_sids": [],
+        "late": False,
+    }
+    return Alert(**plain | fields)

@@ -10,9 +10,10 @@ from sqlalchemy import insert, text, update
 
 from app.database import session_scope
 from app.errors import InvalidInput
-from app.models import Alert, CoverageGap, Delivery, Stream
+from app.models import CoverageGap, Delivery, Stream
 from app.services.logs import tallies
 from app.services.reports.report import build
+from tests.factories import alert_row
 from tests.fakes import START, minutes
 from tests.feeding import ACCOUNT, Feed, log
 from tests.integration.alerts.stories import make_rule
@@ -33,29 +34,11 @@ def report(since: datetime = START, until: datetime = START + DAY, zone: str = "
 
 
 def make_alert(**fields: Any) -> UUID:
-    values: dict[str, Any] = {
-        "id": uuid4(),
-        "fingerprint": str(uuid4()),
-        "rule_id": None,
-        "rule_name": "Failed calls",
-        "severity": "warning",
-        "status": "resolved",
-        "group": {},
-        "group_key": "{}",
-        "summary": "31 calls failed",
-        "started_at": START,
-        "last_match_at": START,
-        "recorded_at": START,
-        "window_from": START,
-        "silenced": False,
-        "occurrences": 31,
-        "sample_sids": [],
-        "late": False,
-    } | fields
+    alert = alert_row(START, **{"status": "resolved", "summary": "31 calls failed", "occurrences": 31} | fields)
     with session_scope() as session:
-        session.add(Alert(**values))
-    made: UUID = values["id"]
-    return made
+        session.add(alert)
+        session.flush()
+        return alert.id
 
 
 def make_delivery(alert_id: UUID, at: datetime, kind: str = "alert.firing") -> None:

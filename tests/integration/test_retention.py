@@ -11,6 +11,7 @@ from app.database import session_scope
 from app.models import Alert, AuditEntry, Delivery, Log
 from app.services import audit, retention, rule_admin
 from tests.conftest import forget
+from tests.factories import alert_row
 from tests.fakes import START
 from tests.feeding import Feed, evaluate, log
 
@@ -66,27 +67,9 @@ def test_partitions_of_this_month_and_the_next_are_there_before_they_are_needed(
 def test_alerts_their_deliveries_and_the_audit_are_kept_for_400_days(database: str) -> None:
     ages = [timedelta(days=days) for days in (401, 399, 365, 41)]
     with session_scope() as session:
-        for number, age in enumerate(ages):
+        for age in ages:
             at = START - age
-            session.add(
-                Alert(
-                    fingerprint=str(number),
-                    rule_name="Fails",
-                    severity="warning",
-                    status="resolved",
-                    group={},
-                    group_key="{}",
-                    summary="1 message failed",
-                    started_at=at,
-                    last_match_at=at,
-                    recorded_at=at,
-                    window_from=at,
-                    resolved_at=at,
-                    occurrences=1,
-                    sample_sids=[],
-                    late=False,
-                )
-            )
+            session.add(alert_row(at, status="resolved", resolved_at=at))
             session.add(
                 Delivery(
                     action_id=uuid4(),
@@ -98,7 +81,7 @@ def test_alerts_their_deliveries_and_the_audit_are_kept_for_400_days(database: s
                     created_at=at,
                 )
             )
-            audit.record(session, "operator", "rule.create", f"rule:{number}", None, None, at)
+            audit.record(session, "operator", "rule.create", "rule:1", None, None, at)
     retention.clean(get_settings(), START)
     kept = [START - age for age in ages[1:]]
     with session_scope() as session:

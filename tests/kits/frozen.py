@@ -18,7 +18,13 @@ def children_of(pid: int) -> list[int]:
 def frozen(process: "subprocess.Popen[bytes] | None") -> Iterator[None]:
     """Stop a process with all that it started, until the end of the block."""
     assert process is not None
-    pids = [process.pid, *children_of(process.pid)]
+    with stopped([process.pid, *children_of(process.pid)]):
+        yield
+
+
+@contextlib.contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """Stop processes until the end of the block."""
     for pid in pids:
         signal_if_there(pid, signal.SIGSTOP)
     try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -21,9 +21,9 @@ from app.actions.base import Sender
 from app.actions.webhook_sender import WebhookSender
 from app.config import get_settings
 from app.database import get_engine, session_scope
-from app.enums import HoldReason, NotificationType, Severity
+from app.enums import HoldReason, NotificationType
 from app.errors import Conflict
-from app.models import Action, Alert
+from app.models import Action
 from app.services.outbox import actions, bundle, claim, digest, dispatch, limits
 from app.services.outbox.cancellation import fail_orphans
 from app.services.outbox.claim import Claim
@@ -32,6 +32,7 @@ from app.services.outbox.notice import make_notice
 from app.services.outbox.record import AttemptResult, record
 from app.services.outbox.retry import retry
 from app.utils.json_types import JsonObject
+from tests.factories import alert_row
 from tests.fakes import START, FrozenClock
 from tests.kits.databases import delete_all
 from tests.kits.outbox_network import ANSWERS, Ledger
@@ -114,7 +115,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def begin(self, bundle_seconds: tuple[int, int]) -> None:
         self._add("webhook", WEBHOOK, bundle_seconds[0])
         self._add("email", MAIL, bundle_seconds[1])
-        self.alerts = [self._alert() for _ in range(3)]
+        self.alerts = [alert_row(START) for _ in range(3)]
 
     @rule(bundle_seconds=BUNDLES)
     def add_webhook(self, bundle_seconds: int) -> None:
@@ -131,28 +132,10 @@ class OutboxMachine(RuleBasedStateMachine):
                 self.made.append(actions.create(session, body, get_settings(), self.clock())[0].id)
             self.clock.advance(seconds=1)
 
-    def _alert(self) -> Alert:
-        return Alert(
-            id=uuid4(),
-            fingerprint=str(uuid4()),
-            rule_name="Rule",
-            severity=Severity.WARNING,
-            status="firing",
-            group={},
-            group_key="{}",
-            summary="3 calls failed",
-            started_at=START,
-            last_match_at=START,
-            silenced=False,
-            occurrences=3,
-            sample_sids=[],
-            late=False,
-        )
-
     @rule(which=st.integers(0, 2), kind=st.sampled_from(["firing", "update", "resolved"]))
     def notify(self, which: int, kind: str) -> None:
         if kind == "resolved":
-            told, self.alerts[which] = self.alerts[which], self._alert()
+            told, self.alerts[which] = self.alerts[which], alert_row(START)
         else:
             told = self.alerts[which]
         before = [row for row in self.deliveries() if row["alert_id"] == told.id]
@@ -216,7 +199,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(2, 6))
     def flood(self, number: int) -> None:
-        fresh = [make_notice(NotificationType.FIRING, self._alert()) for _ in range(number)]
+        fresh = [make_notice(NotificationType.FIRING, alert_row(START)) for _ in range(number)]
         with session_scope() as session:
             enqueue(session, fresh, get_settings(), self.clock())
 

@@ -13,17 +13,13 @@ from app.services import rule_admin
 from app.services.alerts import manual
 from tests.fakes import START, minutes
 from tests.feeding import ACCOUNT, Feed, evaluate, log
-from tests.integration.alerts.stories import alerts, change_rule, fail_at, make_action, make_rule, pass_time, silence
+from tests.integration.alerts.stories import alerts, change_rule, fail_at, make_rule, pass_time, silence
+
+pytestmark = pytest.mark.usefixtures("action")
 
 OTHER_ACCOUNT = "AC" + "1" * 32
 CAUSE = {"pattern_value": "failed"}
 """Undelivered messages depend on failed ones."""
-
-
-@pytest.fixture
-def feed(database: str) -> Feed:
-    make_action(notify_on=["firing", "update", "resolved"])
-    return Feed(START - timedelta(days=10))
 
 
 def make_pair(**fields: object) -> tuple[UUID, UUID]:

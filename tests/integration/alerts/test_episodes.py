@@ -1,6 +1,5 @@
 """Episodes from their first match to their last word: cooldowns, logs that come late, and rules that are edited."""
 
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,24 +7,19 @@ import pytest
 from app.config import get_settings
 from app.database import session_scope
 from app.services.alerts import manual
-from tests.fakes import START, minutes
+from tests.fakes import minutes
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import (
     alerts,
     change_rule,
     fail_at,
-    make_action,
     make_rule,
     notification_times,
     only_alert,
     pass_time,
 )
 
-
-@pytest.fixture
-def feed(database: str) -> Feed:
-    make_action()
-    return Feed(START - timedelta(days=10))
+pytestmark = pytest.mark.usefixtures("action")
 
 
 def test_a_new_firing_is_recorded_at_once_and_waits_from_the_last_notified_firing(feed: Feed) -> None:

@@ -11,27 +11,15 @@ from sqlalchemy import select, text, update
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Action, Alert, Delivery
-from app.services import rule_admin
 from app.services.alerts import manual, silences
 from app.services.alerts.recurrence import Validity
 from app.services.outbox import actions
 from app.services.outbox.cancellation import disable
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate
+from tests.integration.alerts.stories import make_action, make_rule
 
-ACTION = {"action_type": "webhook", "config": {"url": "https://hooks.example.com/giftpulse"}}
 ACCOUNT_GROUP = {"account_sid": "AC" + "0" * 32}
-
-
-def make_action(**fields: Any) -> UUID:
-    with session_scope() as session:
-        return actions.create(session, ACTION | fields, get_settings(), START)[0].id
-
-
-def make_rule() -> UUID:
-    with session_scope() as session:
-        body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
-        return rule_admin.create(session, body, get_settings(), START).id
 
 
 def alerts() -> list[tuple[str, str, str]]:

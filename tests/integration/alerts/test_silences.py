@@ -24,11 +24,7 @@ from tests.integration.alerts.stories import (
     silence,
 )
 
-
-@pytest.fixture
-def feed(database: str) -> Feed:
-    make_action()
-    return Feed(START - timedelta(days=10))
+pytestmark = pytest.mark.usefixtures("action")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from app.database import session_scope
 from app.models import Alert
 from app.utils.clock import cut_to_second, rfc3339, utc_now
+from tests.factories import alert_row
 from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
@@ -23,26 +24,19 @@ HOSTILE = "<script>alert(1)</script> {{7*7}} \u202ereversed\u202c"
 def make_alert(**fields: object) -> UUID:
     now = utc_now()
     values = {
-        "id": uuid4(),
-        "fingerprint": str(uuid4()),
-        "rule_id": None,
         "rule_name": "A sender is filtered",
         "severity": "critical",
-        "status": "firing",
         "group": {"to_country": "GB"},
         "group_key": '["GB"]',
         "summary": "143 messages with error 30007 to GB",
-        "started_at": now - timedelta(minutes=23),
         "last_match_at": now,
         "recorded_at": now - timedelta(minutes=22),
         "window_from": now - timedelta(hours=1),
         "occurrences": 143,
-        "sample_sids": [],
-        "late": False,
         "error_code": 30007,
     }
     with session_scope() as session:
-        alert = Alert(**(values | fields))
+        alert = alert_row(now - timedelta(minutes=23), **values | fields)
         session.add(alert)
         session.flush()
         return alert.id

@@ -1,8 +1,6 @@
 """A real worker forks processes while tasks wait, and stops them when they are idle."""
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,7 @@ from app.database import session_scope
 from app.models import Heartbeat
 from app.tasks.elastic_pool import RESTING
 from tests.kits.deployment import Deployment
-from tests.kits.frozen import children_of, signal_if_there
+from tests.kits.frozen import children_of, stopped
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,25 +38,13 @@ def _forget() -> None:
         session.execute(delete(Heartbeat))
 
 
-@contextmanager
-def _stopped(pids: list[int]) -> Iterator[None]:
-    """Let processes hang until the end of the block."""
-    for pid in pids:
-        signal_if_there(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            signal_if_there(pid, signal.SIGCONT)
-
-
 def test_a_task_that_waits_for_hanging_processes_gets_one_of_its_own(deployment: Deployment) -> None:
     worker = deployment.children.running["worker"].pid
     _tell()
     deployment.wait(_has_worked, "the worker works")
     resting = children_of(worker)
     assert len(resting) == RESTING
-    with _stopped(resting):
+    with stopped(resting):
         _forget()
         for _ in range(RESTING + 1):  # one for each that hangs
             _tell()

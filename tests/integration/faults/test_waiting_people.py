@@ -15,13 +15,14 @@ from sqlalchemy.orm import Session
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import NotificationType
-from app.models import Account, Alert
+from app.models import Account
 from app.services import rule_admin
 from app.services.evaluation import pipeline, rule_set, warm_up
 from app.services.ingest import account_admin
 from app.services.outbox import actions, enqueue
 from app.services.outbox.notice import make_notice
 from app.utils.clock import utc_now
+from tests.factories import alert_row
 from tests.feeding import ACCOUNT, Feed, log
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
@@ -89,27 +90,7 @@ def test_an_edit_of_a_rule_waits_for_no_evaluation_that_comes_later(database: st
 def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(database: str) -> None:
     with session_scope() as session:
         action_id = actions.create(session, WEBHOOK, get_settings(), utc_now())[0].id
-        now = utc_now()
-        alert = Alert(
-            fingerprint="x",
-            rule_name="Rule",
-            severity="info",
-            status="firing",
-            group={},
-            group_key="{}",
-            summary="Rule",
-            started_at=now,
-            last_match_at=now,
-            window_from=now,
-            recorded_at=now,
-            late=False,
-            occurrences=1,
-            sample_sids=[],
-            left_out_accounts=[],
-            notified_occurrences=0,
-            silenced=False,
-            suppressed_until_clear=False,
-        )
+        alert = alert_row(utc_now())
         session.add(alert)
         session.flush()
         notice = make_notice(NotificationType.FIRING, alert)

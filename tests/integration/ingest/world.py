@@ -19,7 +19,7 @@ START = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
 
 
 class World:
-    """What a test plays with."""
+    """A simulated Twilio and GiftPulse's clock, which move together, and polls at their time."""
 
     def __init__(self, simulator: Simulator, server: SimulatorServer, settings: Settings) -> None:
         self.simulator, self.server, self.settings = simulator, server, settings

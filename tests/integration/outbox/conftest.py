@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
@@ -19,6 +19,7 @@ from app.services.outbox import actions, dispatch
 from app.services.outbox.enqueue import enqueue
 from app.services.outbox.notice import make_notice
 from tests.conftest import forget
+from tests.factories import alert_row
 from tests.fakes import FrozenClock
 from tests.kits.mailboxes import Mailbox, mail_server
 from tests.kits.receivers import Receiver, http_receiver
@@ -46,31 +47,16 @@ class Outbox:
         return self.action("email", {"recipients": list(recipients)} | config)
 
     def alert(self, **fields: Any) -> Alert:
-        now = self.clock()
         plain: dict[str, Any] = {
-            "id": uuid4(),
-            "fingerprint": str(uuid4()),
-            "rule_id": None,
             "rule_name": "Failed Call Detection",
-            "severity": "warning",
-            "status": "firing",
             "group": {"to_country": "GB"},
-            "group_key": "{}",
             "summary": "12 calls with error 30003 to GB",
-            "started_at": now,
-            "last_match_at": now,
-            "recorded_at": now,
-            "window_from": now,
-            "silenced": False,
             "occurrences": 12,
-            "value": None,
             "sample_sids": ["CA" + "a" * 32],
-            "late": False,
             "error_code": 30003,
-            "notified_occurrences": 0,
         }
         with session_scope() as session:
-            alert = Alert(**plain | fields)
+            alert = alert_row(self.clock(), **plain | fields)
             session.add(alert)
             session.flush()
             session.refresh(alert)
