@@ -19,7 +19,7 @@ def named() -> Iterator[tuple[str, str]]:
                 yield page.name, path
 
 
-@pytest.mark.parametrize(("page", "path"), named())
+@pytest.mark.parametrize(("page", "path"), [*named()])
 def test_a_path_that_a_page_names_exists(page: str, path: str) -> None:
     """`<kind>` and the like stand for any name."""
     pattern = re.sub(r"<\w+>", "*", path)
