@@ -10,7 +10,7 @@ from app.config import Settings
 from app.errors import FieldError, InvalidInput
 from app.models import Rule
 from app.services.alerts import dependencies
-from app.services.logs.doubts import unwatched
+from app.services.logs.filter_warnings import warn_of_accounts
 from app.services.rules import feasibility
 from app.services.rules.definition import RuleDefinition
 
@@ -24,8 +24,8 @@ def check(wanted: RuleDefinition, settings: Settings, before: RuleDefinition | N
     Raises: InvalidInput.
     """
     retention = timedelta(days=settings.retention_days)
-    known = [] if before is None else feasibility.faults(before, retention)
-    if found := [fault for fault in feasibility.faults(wanted, retention) if fault not in known]:
+    known = [] if before is None else feasibility.errors(before, retention)
+    if found := [error for error in feasibility.errors(wanted, retention) if error not in known]:
         raise InvalidInput(found)
 
 
@@ -42,15 +42,15 @@ def check_dependencies(
     if not wanted.depends_on:
         return
     stored = {row.id: row.depends_on for row in session.execute(select(Rule.id, Rule.depends_on))}
-    faults = [
+    errors = [
         FieldError("depends_on", f"item {position} is not the id of a rule")
         for position, each in enumerate(wanted.depends_on, start=1)
         if each not in stored
     ]
     if rule_id is not None and not may_circle and dependencies.find_circle(rule_id, wanted.depends_on, stored):
-        faults.append(CIRCLE)
-    if faults:
-        raise InvalidInput(faults)
+        errors.append(CIRCLE)
+    if errors:
+        raise InvalidInput(errors)
 
 
 def circular(session: Session) -> set[UUID]:
@@ -61,5 +61,5 @@ def circular(session: Session) -> set[UUID]:
 
 def warnings(session: Session, wanted: RuleDefinition, settings: Settings) -> list[FieldError]:
     """List the fields of a rule that may keep it from ever matching or firing."""
-    doubts = feasibility.doubts(wanted, timedelta(hours=settings.settle_hours))
-    return [*doubts, *unwatched(session, "filters.account_sid", wanted.filters.account_sid)]
+    warnings = feasibility.warnings(wanted, timedelta(hours=settings.settle_hours))
+    return [*warnings, *warn_of_accounts(session, "filters.account_sid", wanted.filters.account_sid)]

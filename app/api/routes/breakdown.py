@@ -12,7 +12,7 @@ from app.api.routing import make_router
 from app.api.schemas.breakdown import Breakdown, BreakdownQuery
 from app.api.security import READ
 from app.database import session_scope
-from app.services.logs import breakdown, doubts
+from app.services.logs import breakdown, filter_warnings
 from app.services.reports import comparison
 from app.utils.calendar_edges import shift
 from app.utils.clock import asked_at
@@ -35,6 +35,6 @@ def get_breakdown(query: Annotated[BreakdownQuery, Query()]) -> Response:
     wanted = replace(wanted, until=until, since=wanted.since or shift(until, -DEFAULT_SPAN))
     with session_scope() as session:
         found, _ = comparison.break_down(session, wanted, query.by)
-        warned = shown_warnings(doubts.of_filter(session, wanted))
+        warned = shown_warnings(filter_warnings.list_warnings(session, wanted))
     items = [breakdown.to_json(each) for each in found]
     return json_response({"by": query.by, **breakdown.span_json(wanted), "items": items} | warned)

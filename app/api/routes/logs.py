@@ -17,7 +17,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.services.explain import service
 from app.services.ingest import details
-from app.services.logs import alert_logs, doubts, search
+from app.services.logs import alert_logs, filter_warnings, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.serializers import alert_json, change_json, log_json
 from app.utils.clock import utc_now
@@ -34,7 +34,7 @@ def list_logs(query: Annotated[LogFilters, Query()]) -> Response:
     with session_scope() as session:
         position = read_position("logs", query, search.SORT_KEY)
         page = search.list_logs(session, query.to_filter(), position, query.limit)
-        warnings = doubts.of_filter(session, query.to_filter())
+        warnings = filter_warnings.list_warnings(session, query.to_filter())
         return page_response("logs", query, [log_json(row) for row in page.items], page.older, warnings)
 
 

@@ -15,7 +15,7 @@ from app.api.schemas.stats import DeliveryStats, DeliveryStatsQuery, Stats, Stat
 from app.api.security import READ
 from app.database import session_scope
 from app.errors import FieldError, InvalidInput
-from app.services.logs import doubts, stats
+from app.services.logs import filter_warnings, stats
 from app.services.logs.search import LogFilter
 from app.utils.calendar_edges import shift
 from app.utils.clock import asked_at, rfc3339
@@ -44,7 +44,7 @@ def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
     """Count logs by time bucket and field. The default span is the last 24 hours."""
     with session_scope() as session:
         counts = stats.Snapshot(session).count(_with_defaults(query, query.bucket, asked_at()), query.bucket, query.by)
-        warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
+        warned = shown_warnings(filter_warnings.list_warnings(session, query.to_filter()))
     items = [{"at": rfc3339(each.at), "value": each.value, "count": each.count} for each in counts]
     return json_response({"bucket": query.bucket, "by": query.by, "items": items} | warned)
 
@@ -54,7 +54,7 @@ def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Respons
     """Measure final outbound messages: the share delivered, and the time from created to final, if known."""
     with session_scope() as session:
         rows = stats.Snapshot(session).delivery(_with_defaults(query, query.bucket, asked_at()), query.bucket)
-        warned = shown_warnings(doubts.of_filter(session, query.to_filter()))
+        warned = shown_warnings(filter_warnings.list_warnings(session, query.to_filter()))
     items = [
         {
             "at": rfc3339(row.at),

@@ -24,7 +24,7 @@ from app.api.schemas.common import (
 )
 from app.enums import LogSource, LogType
 from app.services.logs.search import NONE, LogFilter
-from app.services.twilio.vocabulary import DIRECTIONS, country_fault
+from app.services.twilio.vocabulary import DIRECTIONS, country_error
 from app.utils.sids import ACCOUNT_SID
 
 DIRECTION = "Twilio's direction: " + "; ".join(
@@ -41,8 +41,8 @@ def _country(text: str) -> str:
     """Parse a country code, in upper or lower case, or `none`."""
     if text == NONE:
         return text
-    if fault := country_fault(text.upper()):
-        raise ValueError(fault)
+    if error := country_error(text.upper()):
+        raise ValueError(error)
     return text.upper()
 
 
@@ -104,8 +104,8 @@ class LogQuery(BaseModel):
         if value is None:
             return None
         value = json_guard.trim_direction(value) if json_guard.BIDI_OVERRIDES.search(value) else value
-        if fault := json_guard.text_error(value):
-            raise ValueError(fault)
+        if error := json_guard.text_error(value):
+            raise ValueError(error)
         return restore_plus(value) if NUMBER_SENT_PLAIN.fullmatch(value) else value
 
     def to_filter(self) -> LogFilter:

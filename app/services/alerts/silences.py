@@ -13,11 +13,11 @@ from app.enums import AlertStatus
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
 from app.services.alerts.recurrence import Span, Validity, holds, next_start, spans
-from app.services.logs.doubts import unwatched
+from app.services.logs.filter_warnings import warn_of_accounts
 from app.services.paging import Page, Position, read_page
 from app.services.rules.groups import OTHER_VALUE
 from app.services.serializers import silence_json
-from app.services.twilio.vocabulary import country_fault, log_types_of, value_doubts
+from app.services.twilio.vocabulary import country_error, log_types_of, value_warnings
 from app.utils.clock import rfc3339_or_none
 
 SORT_KEY = (Silence.created_at, Silence.id)
@@ -125,7 +125,7 @@ def draft(session: Session, rule_id: UUID | None, group: dict[str, Any], wanted:
     group = dict(group)
     if isinstance(country := group.get("to_country"), str) and country != OTHER_VALUE:
         group["to_country"] = country.upper()
-        if (why := country_fault(country.upper())) is not None:
+        if (why := country_error(country.upper())) is not None:
             errors.append(FieldError("group", f"to_country {why}"))
     if rule_id is not None and session.get(Rule, rule_id) is None:
         errors.append(FieldError("rule_id", "there is no such rule; null holds every rule"))
@@ -156,8 +156,9 @@ def warnings(session: Session, silence: Silence) -> list[FieldError]:
     rule = None if silence.rule_id is None else session.get(Rule, silence.rule_id)
     log_types = log_types_of("any" if rule is None else rule.log_type)
     pairs = [(name, value) for name, value in silence.group.items() if value is not None and value != OTHER_VALUE]
-    found = [doubt for name, value in pairs for doubt in value_doubts(f"group.{name}", name, [value], log_types)]
-    return [*found, *unwatched(session, "group.account_sid", [value for name, value in pairs if name == "account_sid"])]
+    found = [warning for name, value in pairs for warning in value_warnings(f"group.{name}", name, [value], log_types)]
+    sids = [value for name, value in pairs if name == "account_sid"]
+    return [*found, *warn_of_accounts(session, "group.account_sid", sids)]
 
 
 def get(session: Session, silence_id: UUID) -> Silence:

@@ -14,10 +14,10 @@ from app.services.rules.definition import RuleDefinition
 from app.services.rules.expressions import compared_values
 from app.services.rules.patterns import code_ranges, list_items
 from app.services.twilio import error_codes
-from app.services.twilio.vocabulary import country_fault, doubt, log_types_of, value_doubts
+from app.services.twilio.vocabulary import country_error, log_types_of, value_warning, value_warnings
 
 
-def faults(rule: RuleDefinition, retention: timedelta) -> list[FieldError]:
+def errors(rule: RuleDefinition, retention: timedelta) -> list[FieldError]:
     """List the fields for which the rule could never match or fire.
 
     Args:    retention: how long logs are kept.
@@ -25,34 +25,34 @@ def faults(rule: RuleDefinition, retention: timedelta) -> list[FieldError]:
     found = [
         FieldError("filters.to_country", f"item {number} {why}")
         for number, country in enumerate(rule.filters.to_country, start=1)
-        if (why := country_fault(country)) is not None
+        if (why := country_error(country)) is not None
     ]
-    found += rule.condition.faults(_part(rule), retention)
+    found += rule.condition.errors(_part(rule), retention)
     return found
 
 
-def doubts(rule: RuleDefinition, settle: timedelta) -> list[FieldError]:
+def warnings(rule: RuleDefinition, settle: timedelta) -> list[FieldError]:
     """List the fields for which the rule may never match or fire, unless Twilio adds new values.
 
     Args:    settle: how long after it was sent a log that is not final is reread.
     """
     log_types = log_types_of(rule.log_type)
     return [
-        *_filter_doubts(rule, log_types),
-        *_pattern_doubts(rule, log_types),
-        *rule.condition.doubts(_part(rule), settle),
+        *_filter_warnings(rule, log_types),
+        *_pattern_warnings(rule, log_types),
+        *rule.condition.warnings(_part(rule), settle),
     ]
 
 
-def _filter_doubts(rule: RuleDefinition, log_types: Collection[str]) -> Iterator[FieldError]:
+def _filter_warnings(rule: RuleDefinition, log_types: Collection[str]) -> Iterator[FieldError]:
     for field, values in rule.filters.model_dump(by_alias=True).items():
-        yield from value_doubts(f"filters.{field}", field, values, log_types)
+        yield from value_warnings(f"filters.{field}", field, values, log_types)
 
 
-def _pattern_doubts(rule: RuleDefinition, log_types: Collection[str]) -> Iterator[FieldError]:
+def _pattern_warnings(rule: RuleDefinition, log_types: Collection[str]) -> Iterator[FieldError]:
     value = rule.pattern_value or ""
     if rule.pattern_type == PatternType.STATUS:
-        yield from value_doubts("pattern_value", "status", list_items(value), log_types)
+        yield from value_warnings("pattern_value", "status", list_items(value), log_types)
     elif rule.pattern_type == PatternType.ERROR_CODE:
         items = list_items(value)
         for number, given in enumerate(items, start=1):
@@ -63,7 +63,7 @@ def _pattern_doubts(rule: RuleDefinition, log_types: Collection[str]) -> Iterato
                 yield FieldError("pattern_value", f"{item}{what} of Twilio's error codes")
     elif rule.pattern_type == PatternType.EXPRESSION:
         for field, compared, where in compared_values(value):
-            if (why := doubt(field, compared, log_types)) is not None:
+            if (why := value_warning(field, compared, log_types)) is not None:
                 yield FieldError("pattern_value", f"log.{field}{where}: {why}")
 
 

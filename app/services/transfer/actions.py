@@ -69,7 +69,7 @@ class Actions:
             "rule_id": None if rule_id is None else str(rule_id),
         }
 
-    def faults(self, context: TransferContext) -> dict[UUID, FieldError]:  # noqa: ARG002  # the protocol's
+    def errors(self, context: TransferContext) -> dict[UUID, FieldError]:  # noqa: ARG002  # the protocol's
         return {}
 
     def delete(self, context: TransferContext, item: Action) -> None:

@@ -56,7 +56,7 @@ class ResourceKind(Protocol):
     def dependents(self, context: TransferContext, item: Any) -> Sequence[Any]:
         """List the objects of this kind that change when an object is deleted."""
 
-    def faults(self, context: TransferContext) -> dict[UUID, FieldError]:
+    def errors(self, context: TransferContext) -> dict[UUID, FieldError]:
         """Find the objects that cannot stay as they are now that all are edited."""
 
     def warnings(self, context: TransferContext, item: Any) -> list[FieldError]:

@@ -62,7 +62,7 @@ class Rules:
         body = self._body(context, entry)
         return rule_admin.replace(context.session, item.id, body, context.settings, context.now, may_circle=True)
 
-    def faults(self, context: TransferContext) -> dict[UUID, FieldError]:
+    def errors(self, context: TransferContext) -> dict[UUID, FieldError]:
         return dict.fromkeys(rule_checks.circular(context.session), rule_checks.CIRCLE)
 
     def _body(self, context: TransferContext, entry: JsonObject) -> JsonObject:

@@ -79,7 +79,7 @@ class Silences:
         silences.delete(context.session, item.id)
         return self.create(context, entry)
 
-    def faults(self, context: TransferContext) -> dict[UUID, FieldError]:  # noqa: ARG002  # the protocol's
+    def errors(self, context: TransferContext) -> dict[UUID, FieldError]:  # noqa: ARG002  # the protocol's
         return {}
 
     def delete(self, context: TransferContext, item: Silence) -> None:

@@ -78,7 +78,7 @@ def apply_document(
     for run in reversed(runs if prune and not errors else []):
         planned += run.prune()
     for run in [] if errors else runs:
-        errors += run.faults()
+        errors += run.errors()
     if errors:
         raise InvalidInput(errors)
     return planned
@@ -134,10 +134,10 @@ class _KindImport:
         path = f"{self.kind.name}s.{list(self.entries).index(slug)}"
         return [FieldError(f"{path}.{each.field}", each.message) for each in errors]
 
-    def faults(self) -> list[FieldError]:
+    def errors(self) -> list[FieldError]:
         """Find the entries that conflict with others."""
-        found = self.kind.faults(self.context)
-        slugs = {self.context.names.slugs[self.kind.name, object_id]: fault for object_id, fault in found.items()}
+        found = self.kind.errors(self.context)
+        slugs = {self.context.names.slugs[self.kind.name, object_id]: error for object_id, error in found.items()}
         return [error for slug in self.entries if slug in slugs for error in self.locate(slug, [slugs[slug]])]
 
     def _find(self, slug: str) -> Any | None:

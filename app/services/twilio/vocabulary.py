@@ -1,7 +1,7 @@
 """Twilio's vocabulary in logs and the countries of phone numbers: finds values that no log can have.
 
 Countries are a closed list: another one is an error. Twilio adds statuses, directions and codes without notice: an
-unknown one is only doubtful. Messages never repeat the value. Pure.
+unknown one only gets a warning. Messages never repeat the value. Pure.
 """
 
 import re
@@ -55,7 +55,7 @@ def log_types_of(log_type: str) -> frozenset[str]:
     return frozenset(LogType) if log_type == "any" else frozenset({log_type})
 
 
-def country_fault(value: str) -> str | None:
+def country_error(value: str) -> str | None:
     """Return why a value in capitals is no country of phone numbers, or None."""
     if value in COUNTRIES:
         return None
@@ -77,7 +77,7 @@ def _country_meant(value: str) -> str | None:
     return by_name.get(next(iter(get_close_matches(value, by_name, 1, 0.8)), ""))
 
 
-def field_doubt(field: str, log_types: Collection[str]) -> str | None:
+def field_warning(field: str, log_types: Collection[str]) -> str | None:
     """Return why a field is empty in all logs of these types, or None."""
     carriers = CARRIED_BY.get(field)
     if carriers is None or set(log_types) & set(carriers):
@@ -85,26 +85,26 @@ def field_doubt(field: str, log_types: Collection[str]) -> str | None:
     return f"{_named(log_types)} have no {field}: nothing matches"
 
 
-def doubt(field: str, value: str | int, log_types: Collection[str]) -> str | None:
+def value_warning(field: str, value: str | int, log_types: Collection[str]) -> str | None:
     """Return why logs of these types may never have this value in a field, or None."""
-    if (why := field_doubt(field, log_types)) is not None:
+    if (why := field_warning(field, log_types)) is not None:
         return why
     check = _CHECKS.get(field)
     return None if check is None else check(str(value), log_types)
 
 
-def value_doubts(
+def value_warnings(
     path: str, field: str, values: Collection[str | int], log_types: Collection[str]
 ) -> Iterator[FieldError]:
     """Yield warnings about values that a field is compared with.
 
     Args:    path: the name of the field in the warnings.
     """
-    if values and (why := field_doubt(field, log_types)) is not None:
+    if values and (why := field_warning(field, log_types)) is not None:
         yield FieldError(path, why)
         return
     for number, value in enumerate(values, start=1):
-        if (why := doubt(field, value, log_types)) is not None:
+        if (why := value_warning(field, value, log_types)) is not None:
             yield FieldError(path, why if len(values) == 1 else f"item {number}: {why}")
 
 
@@ -131,7 +131,7 @@ def _code(value: str, _log_types: Collection[str]) -> str | None:
 
 
 def _country(value: str, _log_types: Collection[str]) -> str | None:
-    return country_fault(value)
+    return country_error(value)
 
 
 def _level(value: str, _log_types: Collection[str]) -> str | None:

@@ -75,13 +75,13 @@ def list_rules(request: Request, viewer: SignedIn) -> Response:
         RuleRow(
             rule=rule,
             sentence=describe_condition(each),
-            warnings=doubts,
+            warnings=warned,
             open_alerts=open_alerts.get(rule.id, 0),
             alerts=counts.get(rule.id, none),
             span="in 7 days" if rule.created_at <= now - SHOWN_SPAN else "since it was created",
             is_stale=_is_stale(rule, now),
         )
-        for rule, each, doubts in zip(rules, definitions, warnings, strict=True)
+        for rule, each, warned in zip(rules, definitions, warnings, strict=True)
     ]
     rows.sort(key=lambda row: row.urgency)
     return render(request, viewer, "rules.html", {"section": "rules", "rows": rows, "label_of": label_of})

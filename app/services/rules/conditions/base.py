@@ -162,11 +162,11 @@ class Condition(StrictModel):
         """Return how far before its start a rule reads stored logs to warm up; None if it does not."""
         return None
 
-    def faults(self, rule: RulePart, retention: timedelta) -> Iterator[FieldError]:
+    def errors(self, rule: RulePart, retention: timedelta) -> Iterator[FieldError]:
         """List the fields for which it could never hold."""
         yield from ()
 
-    def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
+    def warnings(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
         """List the fields for which it may never hold."""
         yield from ()
 

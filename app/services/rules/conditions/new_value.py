@@ -15,7 +15,7 @@ from app.services.rules.conditions.base import MatchCondition, RulePart
 from app.services.rules.episodes import Point
 from app.services.rules.fields import GroupField
 from app.services.rules.words import NEW_VALUE_NAMES, AlertFacts, Phrase, RuleFacts, article, join
-from app.services.twilio.vocabulary import field_doubt
+from app.services.twilio.vocabulary import field_warning
 
 
 class ValueRun(NamedTuple):
@@ -44,8 +44,8 @@ class NewValue(MatchCondition):
     def warm_up_span(self, *, grouped: bool) -> timedelta:
         return self.lookback
 
-    def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
-        if (why := field_doubt(self.field, rule.log_types)) is not None:
+    def warnings(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
+        if (why := field_warning(self.field, rule.log_types)) is not None:
             yield FieldError("condition.field", why)
 
     def opens(self, points: Sequence[Point]) -> list[bool]:

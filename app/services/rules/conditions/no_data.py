@@ -38,7 +38,7 @@ class NoData(MinuteCondition):
     def warm_up_span(self, *, grouped: bool) -> timedelta | None:
         return self.slot_ttl if grouped else None
 
-    def faults(self, rule: RulePart, retention: timedelta) -> Iterator[FieldError]:
+    def errors(self, rule: RulePart, retention: timedelta) -> Iterator[FieldError]:
         longest = longest_stretch(rule.schedule) if rule.schedule is not None else None
         if longest is not None and self.window > longest:
             minutes = int(longest / timedelta(minutes=1))

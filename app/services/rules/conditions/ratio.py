@@ -55,7 +55,7 @@ class Ratio(MinuteCondition):
         """An alert continues while the latest window has this share of matches."""
         return self.percent if self.resolve_percent is None else self.resolve_percent
 
-    def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
+    def warnings(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
         if rule.all_statuses(lambda log_type, status: not is_final(log_type, status)):
             yield FieldError("pattern_value", "a ratio counts final logs alone, and none of these statuses is final")
 

@@ -47,7 +47,7 @@ class Spike(MinuteCondition):
     def warm_up_span(self, *, grouped: bool) -> timedelta:
         return self.window * (self.baseline_windows + 1)
 
-    def faults(self, rule: RulePart, retention: timedelta) -> Iterator[FieldError]:
+    def errors(self, rule: RulePart, retention: timedelta) -> Iterator[FieldError]:
         if self.window * self.baseline_windows > retention:
             words = f"with this window makes a baseline longer than RETENTION_DAYS, {retention.days} days"
             yield FieldError("condition.baseline_windows", words)

@@ -34,7 +34,7 @@ class Stuck(MinuteCondition):
         """The age from which a log counts as stuck."""
         return timedelta(minutes=self.older_than_minutes)
 
-    def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
+    def warnings(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
         if set(rule.log_types) == {LogType.ERROR}:
             yield FieldError("condition.type", "entries of the error log are always final: none is ever stuck")
         elif rule.all_statuses(is_final):

@@ -13,7 +13,7 @@ from app.services.rules.conditions.numbers import Amounts, MinuteAmounts, Number
 from app.services.rules.fields import Window
 from app.services.rules.types import LogVersion
 from app.services.rules.words import AlertFacts, Phrase, RuleFacts, count_of, join
-from app.services.twilio.vocabulary import field_doubt
+from app.services.twilio.vocabulary import field_warning
 from app.utils import quantities
 
 LOOKBACK = timedelta(hours=24)
@@ -51,8 +51,8 @@ class Sum(MinuteCondition):
         """Return the unit of the field in a log: the currency of a price."""
         return (log.price_unit or UNKNOWN_UNIT) if self.field == "price" else UNKNOWN_UNIT
 
-    def doubts(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
-        if (why := field_doubt(self.field, rule.log_types)) is not None:
+    def warnings(self, rule: RulePart, settle: timedelta) -> Iterator[FieldError]:
+        if (why := field_warning(self.field, rule.log_types)) is not None:
             yield FieldError("condition.field", why)
 
     def count_version(self, log: LogVersion, matches: bool) -> VersionCounts:

@@ -20,14 +20,14 @@ SETTLE = timedelta(hours=72)
 WEEK_QUARTERS = 7 * 24 * 4
 
 
-def faults(**fields: Any) -> dict[str, str]:
-    found = feasibility.faults(definition.parse_rule(BODY | fields), RETENTION)
-    return {fault.field: fault.message for fault in found}
+def errors(**fields: Any) -> dict[str, str]:
+    found = feasibility.errors(definition.parse_rule(BODY | fields), RETENTION)
+    return {error.field: error.message for error in found}
 
 
-def doubts(**fields: Any) -> dict[str, str]:
-    found = feasibility.doubts(definition.parse_rule(BODY | fields), SETTLE)
-    return {doubt.field: doubt.message for doubt in found}
+def warnings(**fields: Any) -> dict[str, str]:
+    found = feasibility.warnings(definition.parse_rule(BODY | fields), SETTLE)
+    return {warning.field: warning.message for warning in found}
 
 
 @pytest.mark.parametrize(
@@ -68,17 +68,17 @@ def test_a_window_fits_where_it_is_as_long_as_the_longest_stretch() -> None:
 
 def test_a_no_data_rule_whose_window_never_fits_its_schedule_is_refused() -> None:
     too_long = {"type": "no_data", "window_minutes": 541}
-    assert "condition.window_minutes" in faults(condition=too_long, schedule=OFFICE)
-    assert "540 minutes" in faults(condition=too_long, schedule=OFFICE)["condition.window_minutes"]
-    assert faults(condition=too_long | {"window_minutes": 540}, schedule=OFFICE) == {}
-    assert faults(condition=too_long) == {}
-    assert faults(condition={"type": "ratio", "percent": 5, "window_minutes": 600}, schedule=OFFICE) == {}
+    assert "condition.window_minutes" in errors(condition=too_long, schedule=OFFICE)
+    assert "540 minutes" in errors(condition=too_long, schedule=OFFICE)["condition.window_minutes"]
+    assert errors(condition=too_long | {"window_minutes": 540}, schedule=OFFICE) == {}
+    assert errors(condition=too_long) == {}
+    assert errors(condition={"type": "ratio", "percent": 5, "window_minutes": 600}, schedule=OFFICE) == {}
 
 
 def test_a_spike_whose_baseline_is_longer_than_logs_are_kept_is_refused() -> None:
     day = {"type": "spike", "window_minutes": 1440, "baseline_windows": 90}
-    assert faults(condition=day) == {}
-    assert "RETENTION_DAYS" in faults(condition=day | {"baseline_windows": 91})["condition.baseline_windows"]
+    assert errors(condition=day) == {}
+    assert "RETENTION_DAYS" in errors(condition=day | {"baseline_windows": 91})["condition.baseline_windows"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_spike_whose_baseline_is_longer_than_logs_are_kept_is_refused() -> Non
     [("UK", "GB"), ("uk", "GB"), ("USA", "US"), ("Germany", "DE"), ("Österreich", "AT"), ("XX", None), ("Q", None)],
 )
 def test_what_is_no_country_is_refused_with_a_suggestion(country: str, hint: str | None) -> None:
-    message = faults(filters={"to_country": ["GB", country]})["filters.to_country"]
+    message = errors(filters={"to_country": ["GB", country]})["filters.to_country"]
     assert message.startswith("item 2 is no country")
     assert message.endswith(f"did you mean {hint}?") if hint else "did you mean" not in message
 
@@ -96,7 +96,7 @@ def test_every_country_is_accepted_in_any_case(country: str, small: bool) -> Non
     body = BODY | {"filters": {"to_country": [country.lower() if small else country]}}
     parsed = definition.parse_rule(body)
     assert definition.columns(parsed)["filters"] == {"to_country": [country]}
-    assert feasibility.faults(parsed, RETENTION) == []
+    assert feasibility.errors(parsed, RETENTION) == []
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_every_country_is_accepted_in_any_case(country: str, small: bool) -> Non
     ],
 )
 def test_unknown_values_get_a_warning(fields: dict[str, Any], field: str, part: str) -> None:
-    found = doubts(**fields)
+    found = warnings(**fields)
     assert list(found) == [field]
     assert part in found[field]
 
@@ -189,11 +189,11 @@ def test_unknown_values_get_a_warning(fields: dict[str, Any], field: str, part: 
     ],
 )
 def test_possible_values_get_no_warning(fields: dict[str, Any]) -> None:
-    assert doubts(**fields) == {}
-    assert faults(**fields) == {}
+    assert warnings(**fields) == {}
+    assert errors(**fields) == {}
 
 
-def test_no_rule_of_a_pack_is_doubtful() -> None:
+def test_no_rule_of_a_pack_gets_a_warning() -> None:
     for rule in (rule for pack in list_packs() for rule in pack.rules):
-        assert feasibility.doubts(rule.definition, SETTLE) == [], rule.slug
-        assert feasibility.faults(rule.definition, RETENTION) == [], rule.slug
+        assert feasibility.warnings(rule.definition, SETTLE) == [], rule.slug
+        assert feasibility.errors(rule.definition, RETENTION) == [], rule.slug

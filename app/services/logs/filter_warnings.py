@@ -9,7 +9,7 @@ from app.enums import LogType
 from app.errors import FieldError
 from app.models import Account
 from app.services.logs.search import NONE, WITH_NONE, LogFilter
-from app.services.twilio.vocabulary import value_doubts
+from app.services.twilio.vocabulary import value_warnings
 
 _CHECKED = {
     "status": "status",
@@ -25,22 +25,22 @@ _CHECKED = {
 """Field of a log to the attribute of the filter."""
 
 
-def of_filter(session: Session, wanted: LogFilter) -> list[FieldError]:
-    """List the doubtful values of a filter."""
+def list_warnings(session: Session, wanted: LogFilter) -> list[FieldError]:
+    """List the values of a filter that may match no log."""
     log_types = wanted.log_type or tuple(LogType)
     found = [
-        doubt
+        warning
         for field, attribute in _CHECKED.items()
-        for doubt in value_doubts(field, field, _named(field, getattr(wanted, attribute)), log_types)
+        for warning in value_warnings(field, field, _named(field, getattr(wanted, attribute)), log_types)
     ]
-    return [*found, *unwatched(session, "account_sid", wanted.account_sid)]
+    return [*found, *warn_of_accounts(session, "account_sid", wanted.account_sid)]
 
 
 def _named(field: str, values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(value for value in values if value != NONE) if field in WITH_NONE else values
 
 
-def unwatched(session: Session, path: str, sids: Collection[str]) -> Iterator[FieldError]:
+def warn_of_accounts(session: Session, path: str, sids: Collection[str]) -> Iterator[FieldError]:
     """Warn about accounts that are not watched.
 
     Args:    path: the name of the field in the warnings.
