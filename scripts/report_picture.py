@@ -11,7 +11,7 @@ from typing import Any
 
 from playwright.sync_api import ViewportSize, sync_playwright
 
-from app.actions import mail_text, report_words
+from app.actions import mail_text, report_text
 from app.services.twilio.error_codes import describe
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
@@ -131,7 +131,7 @@ def _alert(
 
 def write_mail(report: JsonObject) -> dict[str, str]:
     """Write the mail of a report: its subject, text and HTML."""
-    notification = report_words.to_notification(report, "week", "https://giftpulse.example.com", "Europe/Berlin", UNTIL)
+    notification = report_text.to_notification(report, "week", "https://giftpulse.example.com", "Europe/Berlin", UNTIL)
     parts, warning = mail_text.write(mail_text.BUILT_IN, notification)
     assert warning is None, warning
     return parts

@@ -9,7 +9,7 @@ from app.actions.base import Notification
 from app.enums import NotificationType
 from app.utils.calendar_edges import to_zone
 from app.utils.countries import country
-from app.utils.quantities import duration, first_of, money, number
+from app.utils.quantities import counted, duration, first_of, money, number
 
 REASONS = {
     "cleared": "the condition is false again",
@@ -186,7 +186,7 @@ def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
     if spread is None or not spread.receivers + spread.senders:
         return
     counts = [
-        f"{number(count)} {noun}{'' if count == 1 else 's'}"
+        counted(count, noun)
         for count, noun, name in ((spread.receivers, "receiver", "to"), (spread.senders, "sender", "from"))
         if count and name not in group
     ]

@@ -14,7 +14,7 @@ from pathlib import Path
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader, TemplateError, select_autoescape
 from markupsafe import Markup
 
-from app.actions import mail_headers, report_words
+from app.actions import mail_headers, report_text
 from app.actions.base import Envelope, Notification
 from app.actions.details import format_time, single_line
 from app.actions.message_content import MessageContent, compose, console_url, truncate
@@ -56,7 +56,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {"console_url": console_url, "when": format_time, "line": short_line, "linked": linked}
-    environment.globals["words"] = report_words
+    environment.globals["words"] = report_text
     return environment
 
 
@@ -106,7 +106,7 @@ def write(name: str, notification: Notification) -> tuple[dict[str, str], str | 
 
 def plain_report(report: JsonObject, base_url: str, timezone: str, now: datetime) -> str:
     """Render a report for a terminal: the text of its mail without the signature."""
-    notification = report_words.to_notification(report, "", base_url, timezone, now)
+    notification = report_text.to_notification(report, "", base_url, timezone, now)
     return write(REPORT, notification)[0]["text"].partition(SIGNATURE)[0].rstrip()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from app.actions import report_words
+from app.actions import report_advice, report_text
 from app.actions.base import Notification, Spread
 from app.actions.details import list_details, single_line
 from app.enums import NotificationType, PatternType, Severity
@@ -141,7 +141,7 @@ def compose(notification: Notification) -> MessageContent:
         summary=single_line(alert["summary"]),
         severity=severity,
         colour=RESOLVED_COLOUR if is_resolved_colour else COLOURS[severity],
-        facts=report_words.list_facts(notification) if notification.report else list_details(notification),
+        facts=report_text.list_facts(notification) if notification.report else list_details(notification),
         code=error.get("code"),
         code_means=single_line(error.get("message")),
         cause=single_line(error.get("cause")).removesuffix(notification.advice).rstrip(),
@@ -164,7 +164,7 @@ def link_to(notification: Notification) -> str:
     """Return the address of the notification's subject on this server."""
     alert_id = notification.alert.get("id")
     if notification.report is not None:
-        return report_words.link_to(notification.report, notification.base_url)
+        return report_text.link_to(notification.report, notification.base_url)
     if notification.type in (NotificationType.DIGEST, NotificationType.TEST) or not alert_id:
         return f"{notification.base_url}/alerts"
     return f"{notification.base_url}/alerts/{alert_id}"
@@ -179,7 +179,7 @@ def console_url(sid: str) -> str:
 def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
     """Return what to do now."""
     if notification.report is not None:
-        return report_words.next_step(notification.report)
+        return report_advice.next_step(notification.report)
     if notification.type == NotificationType.TEST:
         return "Nothing: this was a test, and the action works."
     if notification.type == NotificationType.RESOLVED:

@@ -17,7 +17,7 @@ from app.services import health, lags, retention
 from app.services.alerts.withholding import withheld
 from app.services.evaluation import pipeline
 from app.services.ingest import accounts, callbacks, polling, streams, subaccounts
-from app.services.ingest.poll import sleep_unless_stopping
+from app.services.ingest.poll_run import sleep_unless_stopping
 from app.services.logs import tallies, text_index
 from app.services.outbox import dispatch
 from app.services.reports import due

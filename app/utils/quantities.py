@@ -11,9 +11,9 @@ def number(value: float) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
-def counted(count: int, singular: str, plural: str = "") -> str:
+def counted(count: float, singular: str, plural: str = "") -> str:
     """Format a count with its noun: `1 log`, `1,234 logs`. The plural has an `s` unless it is given."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
+    return f"{count:,.0f} {singular if count == 1 else plural or singular + 's'}"
 
 
 def money(value: float) -> str:

@@ -4,13 +4,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.api.console import texts
 from app.api.console.access import Viewer
 from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import link
 from app.services.alerts import search
 from app.utils.calendar_edges import to_zone
+from app.utils.quantities import counted
 
 DAYS = 30
 KINDS = {"info": ("bars-pale", "pale"), "warning": ("bars-good", "good"), "critical": ("bars-bad", "bad")}
@@ -31,5 +31,5 @@ def draw(session: Session, viewer: Viewer, now: datetime) -> Figure:
         href=lambda begin, end: link("/alerts", tab="all", since=begin, until=end),
         label=lambda at: f"{to_zone(at, viewer.zone):%a %-d %b}",
     )
-    total = texts.count(sum(counts.values()), "alert", "alerts")
+    total = counted(sum(counts.values()), "alert")
     return figure.draw("Alerts by day", f"{total} in {DAYS} days.", axis, series, Style(size="low"))

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from app.api.console import texts
 from app.config import Settings
 from app.services.setup import FirstSteps
+from app.utils.quantities import counted
 
 
 class Step(NamedTuple):
@@ -36,7 +36,7 @@ def steps_of(found: FirstSteps, smtp_host: str | None) -> list[Step]:
         _reading(found),
         Step(
             "First rule",
-            texts.count(found.rules, "rule is on", "rules are on") if found.rules else "No rule is on: nothing alerts.",
+            counted(found.rules, "rule is on", "rules are on") if found.rules else "No rule is on: nothing alerts.",
             found.rules > 0,
             "/rules/packs",
             "Choose a pack",
@@ -54,7 +54,7 @@ def steps_of(found: FirstSteps, smtp_host: str | None) -> list[Step]:
 
 def _reading(found: FirstSteps) -> Step:
     if found.is_read:
-        detail = texts.count(found.accounts, "account", "accounts")
+        detail = counted(found.accounts, "account")
     else:
         detail = "The first answer is awaited." if found.accounts else "No account is watched."
     return Step("Twilio is read", detail, found.is_read, "/accounts", "Accounts")
@@ -62,7 +62,7 @@ def _reading(found: FirstSteps) -> Step:
 
 def _telling(found: FirstSteps) -> Step:
     if found.is_notified:
-        detail = texts.count(found.actions, "action is on", "actions are on")
+        detail = counted(found.actions, "action is on", "actions are on")
     else:
         detail = (
             "Nothing has arrived anywhere yet: send a test." if found.actions else "Nobody is notified of an alert."

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from app.api.console import texts
 from app.api.console.access import Viewer
 from app.api.console.filters import Filters
 from app.api.console.plots import figure
@@ -16,6 +15,7 @@ from app.services.logs import stats
 from app.services.logs.search import LogFilter
 from app.utils.calendar_edges import EARLIEST, shift, to_zone
 from app.utils.clock import rfc3339
+from app.utils.quantities import counted
 
 DEFAULT_SPAN = timedelta(hours=24)
 MAX_SPAN = timedelta(days=180)
@@ -67,7 +67,7 @@ def draw(session: Session, viewer: Viewer, wanted: LogFilter, filters: Filters[L
     total = sum(found.values())
     shown = [name for name in KINDS if any(key == name for key, _ in found)] or [FINE]
     series = [Series(name, [found[name, at] for at in starts], *KINDS[name]) for name in shown]
-    caption = f"{texts.count(total, 'log', 'logs')}, {sum(found[BAD, at] for at in starts):,} failed."
+    caption = f"{counted(total, 'log')}, {sum(found[BAD, at] for at in starts):,} failed."
     axis = Axis(starts, wanted.until, viewer.zone, _narrowed(filters), lambda at: _label(at, viewer, bucket))
     return figure.draw("Logs", caption, axis, series, Style(size="low")), total
 

@@ -30,6 +30,7 @@ from app.enums import Scope
 from app.services.twilio import simulator
 from app.utils.clock import rfc3339, utc_now
 from app.utils.countries import country
+from app.utils.quantities import counted
 
 TEMPLATES = Path(__file__).resolve().parents[3] / "templates" / "console"
 POLICY = (
@@ -151,7 +152,7 @@ def _environment() -> Environment:
         "age": age,
         "lasting": lasting,
         "link": link,
-        "count": texts.count,
+        "count": counted,
         "percent": texts.percent,
         "duration": texts.duration,
         "fault": texts.fault,

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from app.actions import report_words
+from app.actions import report_text
 from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
 from app.api.console.rendering import link
@@ -40,7 +40,7 @@ def draw_traffic(report: JsonObject, zone: ZoneInfo) -> Figure:
         axis.span("unread", datetime.fromisoformat(each["since"]), datetime.fromisoformat(each["until"]))
         for each in report["not_read"]
     ]
-    caption = report_words.summary(report) + "."
+    caption = report_text.summary(report) + "."
     return figure.draw("Logs", caption, axis, [Series("logs", values, "bars-good", "good")], Style(), unread)
 
 

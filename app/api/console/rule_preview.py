@@ -9,7 +9,7 @@ import orjson
 
 from app.api.console import texts
 from app.api.console.access import Viewer
-from app.api.console.judged import Judged, judged_part
+from app.api.console.judged_span import JudgedSpan, describe_judged
 from app.api.console.plots import figure, paths
 from app.api.console.plots.figure import Axis, Figure, Style
 from app.api.console.plots.measured import Measure, limit_legend, measure_of, series_of
@@ -27,6 +27,7 @@ from app.utils.caching import TtlCache
 from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
 from app.utils.json_types import JsonObject
+from app.utils.quantities import counted
 
 SPANS = {"24h": timedelta(hours=24), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 SPAN_WORDS = {"24h": "24 hours", "7d": "7 days", "30d": "30 days"}
@@ -119,7 +120,7 @@ class ShownPreview:
     glance: paths.Spark
     listed: Sequence[ShownAlert]
     """The newest alerts first."""
-    judged: Judged
+    judged: JudgedSpan
     first_judged_at: datetime | None
     windows_too_small: float | None
     """Of a ratio: the share of windows with too few logs."""
@@ -147,7 +148,7 @@ def show(viewer: Viewer, rule: RuleDefinition, found: JsonObject, span: str) -> 
         plot=_draw(viewer, rule, found, span, starts, values, measure),
         glance=paths.spark(paths.condense(values), measure.limit),
         listed=alerts,
-        judged=judged_part(viewer, found, starts[0], until),
+        judged=describe_judged(viewer, found, starts[0], until),
         first_judged_at=_times(found["first_judged_at"]),
         windows_too_small=windows["too_small"] / windows["count"] if windows and windows["count"] else None,
         warnings=found["warnings"],
@@ -212,10 +213,10 @@ def _draw(
     unread = [(starts[0], judged[0]), (judged[1], until)] if judged else [(starts[0], until)]
     spans = [*(axis.span("firing", *each) for each in fired), *(axis.span("unread", *each) for each in unread)]
     legend = [*limit_legend(measure), *([("firing", "open")] if found["alerts"] else [])]
-    counted = judged_part(viewer, found, starts[0], until).words or f"in {SPAN_WORDS[span]}"
+    judged_words = describe_judged(viewer, found, starts[0], until).words or f"in {SPAN_WORDS[span]}"
     return figure.draw(
         "What the rule would have done",
-        f"{texts.count(len(found['alerts']), 'alert', 'alerts')} {counted}.",
+        f"{counted(len(found['alerts']), 'alert')} {judged_words}.",
         axis,
         series_of(measure, known),
         Style(unit=measure.unit, limit=measure.limit, resolve_limit=measure.resolve_limit, extra_legend=legend),

@@ -57,11 +57,6 @@ def duration(span: timedelta) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def count(value: float, one: str, many: str) -> str:
-    """Write a number with its noun: `1 log`, `1,204 logs`."""
-    return f"{value:,.0f} {one if value == 1 else many}"
-
-
 def percent(share: float) -> str:
     """Write a share from 0 to 1 as a percentage; only exactly everything is 100%."""
     shown = 100 * share

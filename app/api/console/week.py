@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.api.console import texts
 from app.api.console.access import Viewer
-from app.api.console.judged import SHORT, WHOLE, Judged, judged_part
+from app.api.console.judged_span import SHORT, WHOLE, JudgedSpan, describe_judged
 from app.api.console.plots import strip
 from app.api.console.rule_preview import PREVIEWS, SPANS, logs_link
 from app.config import Settings
@@ -60,7 +60,7 @@ class Result:
     """What could not be judged: the logs that it needs are not stored."""
     refusal: str = ""
     """Why it could not be counted."""
-    judged: Judged = WHOLE
+    judged: JudgedSpan = WHOLE
 
 
 RESULTS: TtlCache[bytes, Result] = TtlCache(KEEP_SECONDS, MAX_KEPT)
@@ -195,7 +195,7 @@ def _result(viewer: Viewer, row: WeekRow, targets: Sequence[Action], week: Week,
             for alert, each in zip(alerts[-MAX_BARS:], times[-MAX_BARS:], strict=True)
         ],
         unread=_unread(found, week),
-        judged=judged_part(viewer, found, week.since, week.until),
+        judged=describe_judged(viewer, found, week.since, week.until),
     )
 
 

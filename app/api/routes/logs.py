@@ -16,7 +16,7 @@ from app.api.security import READ
 from app.database import session_scope
 from app.enums import LogType
 from app.services.explain import service
-from app.services.ingest import details
+from app.services.ingest import error_details
 from app.services.logs import alert_logs, filter_warnings, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.serializers import alert_json, change_json, log_json
@@ -62,7 +62,7 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
     with session_scope() as session:
         found = search.find_log(session, sid)
     if found.log_type == LogType.ERROR:
-        details.complete(found.account_id, sid, settings)
+        error_details.complete(found.account_id, sid, settings)
     with session_scope() as session:
         row = search.find_log(session, sid)
         whole = search.load_full(session, row)

@@ -13,6 +13,7 @@ from app.services.fraud.queries import SHORT_SECONDS
 from app.services.logs.outbound import OUTBOUND
 from app.utils.countries import NO_COUNTRY, country
 from app.utils.json_types import JsonObject
+from app.utils.quantities import counted
 from app.utils.redact import HIDDEN
 
 SHOWN_DIGITS = 5
@@ -103,7 +104,7 @@ class Suspicion:
     def detail(self, *, masked: bool) -> str:
         """Describe the finding in a sentence."""
         where = country(self.to_country) if self.to_country else f"numbers of {NO_COUNTRY}"
-        many, prefix = _many(self.count, self.log_type), self.shown_prefix(masked=masked)
+        many, prefix = counted(self.count, self.log_type), self.shown_prefix(masked=masked)
         usual = f"usual for these hours: {self.usual or 0:,.0f}"
         match self.kind:
             case Kind.NEW_COUNTRY:
@@ -171,7 +172,3 @@ class Suspicion:
                 highest = self.usual_peak if self._names_prefix(masked=masked) or not self.prefix else self.country_peak
                 count = max(LEAST_IN_RULE, ceil(ABOVE_USUAL * highest))
                 return {"type": "threshold", "count": count, "window_minutes": 60}
-
-
-def _many(count: int, log_type: str) -> str:
-    return f"{count:,} {log_type}{'' if count == 1 else 's'}"

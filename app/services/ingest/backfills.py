@@ -14,7 +14,7 @@ from app.models import Account, Backfill, Stream
 from app.services.ingest import plan, streams
 from app.services.ingest.listing import Listing, list_span
 from app.services.ingest.plan import Slice
-from app.services.ingest.poll import Poll
+from app.services.ingest.poll_run import PollRun
 
 TOO_OLD = (20001, 20004)
 """Twilio's codes for a filter that reaches too far back. Retrying does not help."""
@@ -84,7 +84,7 @@ def _read_whole(of_stream: ColumnElement[bool]) -> ColumnElement[bool]:
     return and_(of_stream, Backfill.finished_at.is_not(None), Backfill.last_error.is_(None))
 
 
-def run_backfills(poll: Poll) -> None:
+def run_backfills(poll: PollRun) -> None:
     """Read the backfills of this stream until they are done or the poll's time is up.
 
     Raises: OutOfTime, TwilioError, LeaseLost.
@@ -102,7 +102,7 @@ def run_backfills(poll: Poll) -> None:
             _finish(poll, backfill, str(error))
 
 
-def _read_backfill(poll: Poll, backfill: Backfill) -> None:
+def _read_backfill(poll: PollRun, backfill: Backfill) -> None:
     """Read day by day, oldest first, then the calls and messages that the filters by day omit."""
 
     def count(session: Session, number: int) -> None:
@@ -135,7 +135,7 @@ def _save_progress(session: Session, backfill: Backfill, span: Slice) -> None:
         session.execute(update(Backfill).where(Backfill.id == backfill.id).values(read_from=span.until))
 
 
-def _finish(poll: Poll, backfill: Backfill, error: str | None) -> None:
+def _finish(poll: PollRun, backfill: Backfill, error: str | None) -> None:
     now = poll.now()
     with session_scope() as session:
         streams.lock(session, poll.lease, (), now)

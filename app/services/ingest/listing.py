@@ -15,7 +15,7 @@ from app.services.ingest import streams
 from app.services.ingest.context import dependent_types
 from app.services.ingest.intake import PageResult, ingest_page
 from app.services.ingest.plan import Slice
-from app.services.ingest.poll import Poll
+from app.services.ingest.poll_run import PollRun
 from app.services.twilio.pages import Page
 from app.utils.crashpoints import crashpoint
 from app.utils.prefetch import prefetched
@@ -44,7 +44,7 @@ Finish = Callable[[Session, datetime], None]
 """Runs in the transaction of the last page with the time when the listing began."""
 
 
-def list_span(poll: Poll, listing: Listing, finish: Finish) -> None:
+def list_span(poll: PollRun, listing: Listing, finish: Finish) -> None:
     """List a span completely. Error-log windows that exceed Twilio's cap are halved.
 
     Raises: OutOfTime, TwilioError, LeaseLost; the resume point is stored.
@@ -62,7 +62,7 @@ def list_span(poll: Poll, listing: Listing, finish: Finish) -> None:
             spans += [Slice(middle, span.until), Slice(span.since, middle)]
 
 
-def _save_half(poll: Poll, listing: Listing, span: Slice) -> Finish:
+def _save_half(poll: PollRun, listing: Listing, span: Slice) -> Finish:
     """Record that the older half of a window was read, so that it is not read again."""
 
     def note(session: Session, _began: datetime) -> None:
@@ -72,7 +72,7 @@ def _save_half(poll: Poll, listing: Listing, span: Slice) -> Finish:
     return note
 
 
-def _record_overflow_gap(poll: Poll, span: Slice, finish: Finish) -> None:
+def _record_overflow_gap(poll: PollRun, span: Slice, finish: Finish) -> None:
     """Record a coverage gap: one moment holds more entries than Twilio lists."""
     now = poll.now()
     with session_scope() as session:
@@ -82,7 +82,7 @@ def _record_overflow_gap(poll: Poll, span: Slice, finish: Finish) -> None:
         finish(session, poll.started_at)
 
 
-def _list(poll: Poll, listing: Listing, finish: Finish) -> bool:
+def _list(poll: PollRun, listing: Listing, finish: Finish) -> bool:
     """Read one listing. False if it exceeded Twilio's cap.
 
     Calls and messages are listed newest first: such a listing ends once it has passed the span.
@@ -121,7 +121,7 @@ def _is_past(log_type: LogType, span: Slice, result: PageResult) -> bool:
     return ordered and result.back_to is not None and result.back_to < span.since
 
 
-def _pages(poll: Poll, listing: Listing, resume_point: dict[str, Any] | None) -> Iterator[Page]:
+def _pages(poll: PollRun, listing: Listing, resume_point: dict[str, Any] | None) -> Iterator[Page]:
     """Open the list at its resume point or at its start. The head of calls and messages has no filters."""
     log_type, span = poll.lease.log_type, listing.span
     filtered = span.until is not None or log_type == LogType.ERROR
@@ -156,7 +156,7 @@ def _bounds(span: Slice) -> dict[str, str | None]:
     return {"since": span.since.isoformat(), "until": span.until.isoformat() if span.until else None}
 
 
-def _resumable(poll: Poll, listing: Listing) -> dict[str, Any] | None:
+def _resumable(poll: PollRun, listing: Listing) -> dict[str, Any] | None:
     """Find this listing's resume point."""
     resume_point: dict[str, Any] | None = poll.resume_points.get(listing.name)
     if resume_point is None or resume_point | _bounds(listing.span) != resume_point:
@@ -164,7 +164,7 @@ def _resumable(poll: Poll, listing: Listing) -> dict[str, Any] | None:
     return resume_point
 
 
-def _save_progress(session: Session, poll: Poll, listing: Listing, progress: dict[str, Any] | None) -> None:
+def _save_progress(session: Session, poll: PollRun, listing: Listing, progress: dict[str, Any] | None) -> None:
     """Store the resume point, or that the listing is complete. Most listings have one page and need neither."""
     if progress is None and listing.name not in poll.resume_points:
         return

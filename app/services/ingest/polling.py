@@ -13,7 +13,7 @@ from app.database import session_scope, write_with_retry
 from app.errors import LeaseLost, NoCredentials, TwilioError, TwilioRateLimited, TwilioRefused
 from app.services.ingest import backfills, plan, rereads, streams, sweeps
 from app.services.ingest.listing import Listing, list_span
-from app.services.ingest.poll import OutOfTime, Poll
+from app.services.ingest.poll_run import OutOfTime, PollRun
 from app.services.ingest.reader import Runtime, open_with_budget
 from app.utils.clock import Clock, utc_now
 from app.utils.crashpoints import crashpoint
@@ -86,7 +86,7 @@ def _read_leased(lease: streams.Lease, runtime: Runtime, started_at: datetime) -
         streams.prolong(session, lease, runtime.clock())
 
     with open_with_budget(lease.account_id, runtime, also=prolong) as reader:
-        poll = Poll(lease, reader, runtime, started_at)
+        poll = PollRun(lease, reader, runtime, started_at)
         poll.resume_points, poll.swept_at = dict(lease.resume_points), dict(lease.swept_at)
         try:
             _read(poll)
@@ -115,7 +115,7 @@ def _retry_at(error: TwilioError, failures: int, now: datetime, settings: Settin
     return None
 
 
-def _read(poll: Poll) -> None:
+def _read(poll: PollRun) -> None:
     """Read the backlog and the head, then run the sweeps and rereads that are due."""
     planned = plan.plan_poll(
         poll.lease.log_type,
@@ -146,7 +146,7 @@ def _read(poll: Poll) -> None:
         crashpoint("poll.finished")
 
 
-def _record_start(poll: Poll, planned: plan.Plan) -> None:
+def _record_start(poll: PollRun, planned: plan.Plan) -> None:
     """Record since when the stream is covered, and gaps that can never be read."""
     with session_scope() as session:
         streams.lock(session, poll.lease, (), poll.now())
@@ -156,7 +156,7 @@ def _record_start(poll: Poll, planned: plan.Plan) -> None:
             streams.record_gap(session, poll.lease, gap.since, gap.until, gap.reason, poll.now())
 
 
-def _read_slice(poll: Poll, span: plan.Slice) -> None:
+def _read_slice(poll: PollRun, span: plan.Slice) -> None:
     """List one slice completely. The transaction of its last page records how far the stream is read."""
 
     def finish(session: Session, began: datetime) -> None:

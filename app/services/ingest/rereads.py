@@ -11,7 +11,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.models import Log
 from app.services.ingest import plan, streams
-from app.services.ingest.poll import OutOfTime, Poll
+from app.services.ingest.poll_run import OutOfTime, PollRun
 
 MAX_SINGLE_READS = 25
 """If more logs of one day are due, the day is listed instead, provided that costs fewer requests."""
@@ -19,7 +19,7 @@ PAGE = 1000
 MAX_BATCH = 20_000
 
 
-def run_rereads(poll: Poll) -> bool:
+def run_rereads(poll: PollRun) -> bool:
     """Reread the logs that are due before the next poll.
 
     Returns: True if the request budget or the time did not suffice.
@@ -37,7 +37,7 @@ def run_rereads(poll: Poll) -> bool:
     return False
 
 
-def _due(poll: Poll) -> list[tuple[str, datetime]]:
+def _due(poll: PollRun) -> list[tuple[str, datetime]]:
     """List the logs that are due before the next poll, most urgent first, as (SID, sending time)."""
     until = poll.now() + timedelta(seconds=poll.settings.poll_interval_seconds)
     lease = poll.lease
@@ -49,7 +49,7 @@ def _due(poll: Poll) -> list[tuple[str, datetime]]:
         return [(sid, sent_at) for sid, sent_at in session.execute(query)]
 
 
-def _days_to_list(poll: Poll) -> list[datetime]:
+def _days_to_list(poll: PollRun) -> list[datetime]:
     """Choose days that cost fewer requests to list than reading their due logs one by one."""
     due = Counter(datetime.combine(sent_at.astimezone(UTC).date(), time_of_day(), UTC) for _, sent_at in _due(poll))
     many = sorted(day for day, count in due.items() if count > MAX_SINGLE_READS)
@@ -57,16 +57,16 @@ def _days_to_list(poll: Poll) -> list[datetime]:
         return [day for day in many if _logs_of(session, poll, day) / PAGE < due[day]]
 
 
-def _logs_of(session: Session, poll: Poll, day: datetime) -> int:
+def _logs_of(session: Session, poll: PollRun, day: datetime) -> int:
     query = select(func.count()).where(Log.account_id == poll.lease.account_id, Log.log_type == poll.lease.log_type)
     return session.scalar(query.where(Log.occurred_at >= day, Log.occurred_at < day + plan.ONE_DAY)) or 0
 
 
-def _list_day(poll: Poll, day: datetime) -> None:
+def _list_day(poll: PollRun, day: datetime) -> None:
     poll.ingest_pages(poll.reader.list_pages(poll.lease.log_type, since=day, until=day + plan.ONE_DAY))
 
 
-def _read_one(poll: Poll, sid: str) -> None:
+def _read_one(poll: PollRun, sid: str) -> None:
     poll.check_time()
     poll.wait_for_budget()
     record = poll.reader.read_one(poll.lease.log_type, sid)
@@ -76,7 +76,7 @@ def _read_one(poll: Poll, sid: str) -> None:
         poll.ingest([record])
 
 
-def _stop_rereading(poll: Poll, sid: str) -> None:
+def _stop_rereading(poll: PollRun, sid: str) -> None:
     """Stop rereading a log that Twilio no longer has. The stored log is kept."""
     with session_scope() as session:
         streams.lock(session, poll.lease, (), poll.now())

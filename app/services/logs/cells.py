@@ -11,7 +11,7 @@ from app.errors import FieldError, InvalidInput
 from app.models import Account, DelayTally, Log, LogTally, SenderTally, TallyDimension
 from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter
-from app.services.logs.tallied import (
+from app.services.logs.tally_queries import (
     DELIVERED,
     KIND_MEASURED,
     MEASURED,

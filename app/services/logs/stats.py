@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from app.models import Account, DelayTally, Log, TallyDimension
 from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter
-from app.services.logs.tallied import (
+from app.services.logs.tally_queries import (
     DELIVERED,
     MEASURED,
     SECONDS,

@@ -12,6 +12,7 @@ from app.models import Delivery
 from app.services.outbox.digest import MAX_ITEMS, digest_data
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
+from app.utils.quantities import counted
 
 MAX_CHAPTERS = 3
 """The most rules that a bundle's summary names."""
@@ -58,7 +59,7 @@ def _order(delivery: Delivery) -> tuple[int, int]:
 
 
 def _title(alerts: int, accounts: int) -> str:
-    where = f" in {accounts} account{'' if accounts == 1 else 's'}" if accounts else ""
+    where = f" in {counted(accounts, 'account')}" if accounts else ""
     return f"{alerts} alerts{where}"
 
 
@@ -69,7 +70,7 @@ def _summary(items: Sequence[Mapping[str, Any]]) -> str:
         by_title[_name_of(item)].append(item)
     chapters = [_chapter(title, alerts) for title, alerts in list(by_title.items())[:MAX_CHAPTERS]]
     more = len(by_title) - MAX_CHAPTERS
-    return "; ".join(chapters + ([f"and {more} more rule{'' if more == 1 else 's'}"] if more > 0 else []))
+    return "; ".join(chapters + ([f"and {counted(more, 'more rule')}"] if more > 0 else []))
 
 
 def _chapter(title: str, alerts: Sequence[Mapping[str, Any]]) -> str:

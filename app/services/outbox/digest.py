@@ -25,6 +25,7 @@ from app.models import Action, Delivery
 from app.services.outbox.rows import config_of, delivery_row
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
+from app.utils.quantities import counted
 
 MAX_NOTIFICATIONS = 20
 WINDOW = timedelta(minutes=10)
@@ -159,9 +160,8 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
     by_severity = sorted(deliveries, key=lambda each: -Severity(each.content["severity"]).rank)
     items = [_item(each) for each in by_severity[:MAX_ITEMS]]
     minutes = max(round((now - since).total_seconds() / 60), 1)
-    number = len(deliveries)
-    noun = "notification" if number == 1 else "notifications"
-    summary = f"{number} more {noun} in {minutes} minute{'' if minutes == 1 else 's'}, sent as one"
+    count = len(deliveries)
+    summary = f"{counted(count, 'more notification')} in {counted(minutes, 'minute')}, sent as one"
     alert = make_alert(
         id=None,
         rule_name="Too many alerts at once",
@@ -169,7 +169,7 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         summary=summary,
         started_at=rfc3339(since),
         last_match_at=rfc3339(until),
-        occurrences=number,
+        occurrences=count,
     )
     return Notification(
         type=NotificationType.DIGEST,
@@ -179,7 +179,7 @@ def _notification(deliveries: Sequence[Delivery], settings: Settings, now: datet
         logs=[],
         base_url=settings.public_base_url,
         timezone=settings.notify_timezone,
-        digest=digest_data(items, number, rfc3339(since), rfc3339(until), settings),
+        digest=digest_data(items, count, rfc3339(since), rfc3339(until), settings),
     )
 
 

@@ -16,8 +16,8 @@ from app.services.evaluation.minute_counts import MINUTE, minute_end
 from app.services.evaluation.rule_set import to_rule
 from app.services.findings.rule_of_alert import NoRule, RuleUnknown, rule_of_alert
 from app.services.preview import buckets, by_minute
+from app.services.preview.completeness import completeness_of, limits_of
 from app.services.preview.deadline import Deadline
-from app.services.preview.known import completeness_of, limits_of
 from app.services.preview.log_reader import MAX_LIFETIME, LogReader
 from app.services.preview.request import MAX_SPAN, PreviewRequest
 from app.services.preview.result import ValueAt

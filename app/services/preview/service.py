@@ -18,8 +18,8 @@ from app.services.alerts import silences
 from app.services.evaluation import due_minutes
 from app.services.evaluation.completeness import StreamState
 from app.services.preview import buckets, by_match, by_minute, ladder, request
+from app.services.preview.completeness import completeness_of, limits_of
 from app.services.preview.deadline import Deadline
-from app.services.preview.known import completeness_of, limits_of
 from app.services.preview.log_reader import LogReader
 from app.services.preview.result import PreviewAlert, PreviewResult
 from app.services.preview.run import PreviewRun

@@ -15,7 +15,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from app import wake
-from app.actions import report_words
+from app.actions import report_text
 from app.actions.base import Notification
 from app.actions.registry import kind_for
 from app.config import Settings
@@ -107,7 +107,7 @@ def _enqueue(session: Session, due: DueReport, report: JsonObject, settings: Set
 def _notification(due: DueReport, report: JsonObject, settings: Settings, now: datetime) -> Notification:
     shown = mask_numbers(report) if settings.mask_numbers else report
     schedule = due.schedule
-    return report_words.to_notification(shown, schedule.every, settings.public_base_url, schedule.timezone, now)
+    return report_text.to_notification(shown, schedule.every, settings.public_base_url, schedule.timezone, now)
 
 
 def _rows(action: Action, notification: Notification, settings: Settings, now: datetime) -> Iterable[JsonObject]:

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from app.database import session_scope
 from app.enums import LogType
 from app.models import Stream
-from app.services.ingest import poll
+from app.services.ingest import poll_run
 from scripts.twilio_simulator import DateFilters
 from scripts.twilio_simulator.faults import FaultKind
 from tests.integration.ingest.world import START, World, minutes, most_in_a_minute
@@ -186,7 +186,7 @@ def test_a_long_listing_continues_from_the_page_where_its_poll_ran_out_of_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(3500)}
-    monkeypatch.setattr(poll, "MAX_POLL_SECONDS", -1.0)
+    monkeypatch.setattr(poll_run, "MAX_POLL_SECONDS", -1.0)
     polls = 0
     while world.stream_or_none(LogType.MESSAGE) is None or world.stream(LogType.MESSAGE).complete_until is None:
         world.poll(LogType.MESSAGE)
@@ -240,12 +240,12 @@ def test_an_exhausted_request_budget_shows_in_the_streams_state(world: World, mo
     world.advance(hours=1)
     world.poll(LogType.MESSAGE)
     world.advance(days=6)
-    monkeypatch.setattr(poll, "MAX_POLL_SECONDS", 1.0)
+    monkeypatch.setattr(poll_run, "MAX_POLL_SECONDS", 1.0)
     world.configured(twilio_max_requests_per_minute=4)
     world.poll(LogType.MESSAGE)
     assert world.stream(LogType.MESSAGE).rereads_behind
     world.configured(twilio_max_requests_per_minute=1000)
-    monkeypatch.setattr(poll, "MAX_POLL_SECONDS", 200.0)
+    monkeypatch.setattr(poll_run, "MAX_POLL_SECONDS", 200.0)
     world.advance(minutes=1)
     world.poll(LogType.MESSAGE)
     assert not world.stream(LogType.MESSAGE).rereads_behind
@@ -256,7 +256,7 @@ def test_a_backlog_beyond_the_time_limit_shows_in_the_streams_state(
 ) -> None:
     for n in range(2100):
         world.simulator.add_message(at=START - timedelta(seconds=n))
-    monkeypatch.setattr(poll, "MAX_POLL_SECONDS", -1.0)
+    monkeypatch.setattr(poll_run, "MAX_POLL_SECONDS", -1.0)
     world.poll(LogType.MESSAGE)
     assert world.stream(LogType.MESSAGE).rereads_behind
     assert world.stream(LogType.MESSAGE).failures == 0
@@ -266,10 +266,10 @@ def test_an_unreadable_resume_point_is_dropped_and_the_list_restarted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sids = {world.simulator.add_message(at=START - timedelta(seconds=n)) for n in range(2500)}
-    monkeypatch.setattr(poll, "MAX_POLL_SECONDS", -1.0)
+    monkeypatch.setattr(poll_run, "MAX_POLL_SECONDS", -1.0)
     world.poll(LogType.MESSAGE)
     page_token = world.stream(LogType.MESSAGE).resume_points["slice"]["link"].partition("PageToken=")[2]
-    monkeypatch.setattr(poll, "MAX_POLL_SECONDS", 200.0)
+    monkeypatch.setattr(poll_run, "MAX_POLL_SECONDS", 200.0)
     world.simulator.faults.add(FaultKind.UNAVAILABLE, path=page_token, times=15)
     for _ in range(4):
         world.poll(LogType.MESSAGE)

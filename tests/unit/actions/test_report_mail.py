@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.actions import chat, formats, mail_text, report_words
+from app.actions import chat, formats, mail_text, report_advice, report_text
 from app.actions.base import Notification
 from app.actions.message_content import compose
 from app.services.reports.comparison import without_before
@@ -57,7 +57,7 @@ UNREAD = {
 
 
 def notification(report: JsonObject, every: str = "week") -> Notification:
-    return report_words.to_notification(report, every, "https://giftpulse.example.com", "Europe/Berlin", UNTIL)
+    return report_text.to_notification(report, every, "https://giftpulse.example.com", "Europe/Berlin", UNTIL)
 
 
 def hostile() -> JsonObject:
@@ -149,7 +149,7 @@ def test_a_template_for_alerts_has_something_to_show_and_one_for_reports_sees_it
     body = json.loads(
         formats.render({"format": "standard", "body": template}, notification(sample_report())).content["body"]
     )
-    assert body == {"text": f"Weekly report: {report_words.summary(sample_report())}", "n": 29_604}
+    assert body == {"text": f"Weekly report: {report_text.summary(sample_report())}", "n": 29_604}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_template_for_alerts_has_something_to_show_and_one_for_reports_sees_it
     ],
 )
 def test_the_next_step_is_the_one_that_is_worth_most(changes: dict[str, Any], said: str) -> None:
-    assert said in report_words.next_step(sample_report(**changes))
+    assert said in report_advice.next_step(sample_report(**changes))
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_unwatched_codes_are_counted_once_and_come_with_their_packs(
     items: list[tuple[int, str | None]], said: str
 ) -> None:
     unwatched = [{"error_code": code, "pack": pack} for code, pack in items]
-    assert report_words.next_step(sample_report(unwatched=unwatched)) == f"No rule watches {said}"
+    assert report_advice.next_step(sample_report(unwatched=unwatched)) == f"No rule watches {said}"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_unwatched_codes_are_counted_once_and_come_with_their_packs(
     ],
 )
 def test_a_change_is_told_against_the_span_before(now: int, before: int, said: str) -> None:
-    assert report_words.change({"total": now, "before": before}, "total") == said
+    assert report_text.change({"total": now, "before": before}, "total") == said
 
 
 @pytest.mark.parametrize("part", ["text", "html"])
@@ -213,12 +213,12 @@ def test_a_time_before_that_was_not_read_is_not_told(part: str) -> None:
     report = without_before(sample_report())
     assert " before)" not in (mail := write_mail(report)[part])
     assert "26,311" in mail
-    assert " before" not in str(report_words.list_facts(notification(report)))
-    assert "before" not in report_words.alerts_line(report)
+    assert " before" not in str(report_text.list_facts(notification(report)))
+    assert "before" not in report_text.alerts_line(report)
 
 
 def test_only_a_star_means_all_codes() -> None:
-    assert [report_words.percent(share) for share in (1.0, 0.99999, 0.977, 0.0)] == ["100%", "99.99%", "97.7%", "0%"]
+    assert [report_text.percent(share) for share in (1.0, 0.99999, 0.977, 0.0)] == ["100%", "99.99%", "97.7%", "0%"]
 
 
 def test_the_template_of_reports_is_none_that_actions_can_name() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.services.ingest.poll import OutOfTime, sleep_unless_stopping
+from app.services.ingest.poll_run import OutOfTime, sleep_unless_stopping
 from app.tasks import jobs, slots
 from app.utils import stopping
 from tests.kits.waiting import PATIENCE_SECONDS

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from app.api.alert_operations import operate
 from app.api.audited_change import AuditedChange
-from app.api.console import texts
 from app.api.console.access import PostedForm, Viewer, Writer
 from app.api.console.rendering import Flash, redirect
 from app.api.console.routing import make_router
@@ -21,6 +20,7 @@ from app.models import Alert
 from app.services.alerts import manual, search, silences
 from app.services.alerts.recurrence import Validity
 from app.utils.clock import utc_now
+from app.utils.quantities import counted
 
 router = make_router()
 MAX_TOGETHER = 200
@@ -76,7 +76,7 @@ def act_together(request: Request, viewer: Writer, form: PostedForm) -> Response
             act(alert_id, viewer, settings_of(request))
         except (Conflict, NotFound):
             failed += 1
-    number = texts.count(len(ids) - failed, "alert is", "alerts are")
+    number = counted(len(ids) - failed, "alert is", "alerts are")
     more = f"; {failed} had been resolved already" if failed else ""
     text = f"{number} {done}{more}." if ids else "No alert was selected."
     return redirect(request, "/alerts", Flash(text, "ok" if ids and not failed else "info"))

@@ -13,7 +13,6 @@ from app.api.console.chip_names import name_chips
 from app.api.console.filters import neighbours, read_filters
 from app.api.console.rendering import Flash, allow_frames, link, redirect, render
 from app.api.console.routing import make_router
-from app.api.console.texts import count
 from app.api.deps import parse, settings_of
 from app.api.lists import read_position
 from app.api.schemas.deliveries import DeliveryFilters, RetryBody
@@ -26,6 +25,7 @@ from app.services.names import names_of
 from app.services.outbox import actions, deliveries, retry
 from app.services.serializers import delivery_json
 from app.utils.clock import rfc3339, utc_now
+from app.utils.quantities import counted
 
 router = make_router()
 DeliveryId = Annotated[UUID, Path()]
@@ -120,7 +120,7 @@ def retry_failed(request: Request, viewer: Writer, form: PostedForm) -> Response
         asked = {"since": rfc3339(given.since)}
         change = AuditedChange(session, viewer.principal, f"action:{given.action_id}")
         change.record("delivery.retry_failed", asked | retried)
-    number = count(retried["retried"], "delivery is", "deliveries are")
+    number = counted(retried["retried"], "delivery is", "deliveries are")
     return redirect(request, link("/deliveries", action_id=given.action_id), Flash(f"{number} pending again."))
 
 

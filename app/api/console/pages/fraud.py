@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from app.api.console import rule_form, texts
+from app.api.console import rule_form
 from app.api.console.access import SignedIn
 from app.api.console.plots import paths
 from app.api.console.rendering import link, render
@@ -25,6 +25,7 @@ from app.services.logs.search import NONE
 from app.services.logs.stats import bucket_starts
 from app.services.logs.tallies import hour_start
 from app.utils.clock import cut_to_second, utc_now
+from app.utils.quantities import counted
 
 router = make_router()
 SPANS = {"1h": timedelta(hours=1), "24h": timedelta(hours=24), "7d": timedelta(days=7)}
@@ -76,7 +77,7 @@ def _sentence(count: int, span: str, *, is_known: bool) -> str:
     """Answer what everybody who opens the page asks."""
     when = f"in the last {WORDS[span]}"
     if count:
-        return f"{texts.count(count, 'thing looks', 'things look')} like pumping or toll fraud {when}."
+        return f"{counted(count, 'thing looks', 'things look')} like pumping or toll fraud {when}."
     known = "" if is_known else ", as far as is known yet"
     return f"Nothing looks like pumping or toll fraud {when}{known}."
 

@@ -10,7 +10,7 @@ import orjson
 from fastapi import Path, Request, Response
 from sqlalchemy.orm import Session
 
-from app.api.console import log_menu, log_plot, texts
+from app.api.console import log_menu, log_plot
 from app.api.console.access import SignedIn, Viewer
 from app.api.console.chip_names import name_chips
 from app.api.console.filters import Chip, Filters, clean_address, neighbours, read_filters
@@ -30,13 +30,14 @@ from app.services import names
 from app.services.evaluation.current_matches import rules_that_match
 from app.services.explain.service import explain
 from app.services.explain.steps import Explanation
-from app.services.ingest import details
-from app.services.logs import alert_logs, dropping, search
+from app.services.ingest import error_details
+from app.services.logs import alert_logs, relaxed_filters, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.twilio import sms_encoding
 from app.services.twilio.console_links import record_url
 from app.services.twilio.error_codes import describe
 from app.utils.clock import utc_now
+from app.utils.quantities import counted
 from app.utils.sids import SID
 
 router = make_router()
@@ -133,7 +134,7 @@ def _drops(query: LogFilters, chips: Sequence[Chip]) -> list[Drop]:
         for name, field in fields.items()
     }
     with session_scope() as session:
-        counts = dropping.count_each(session, without)
+        counts = relaxed_filters.count_each(session, without)
     useful = [chip for chip in chips if not chip.error and counts.get(chip.name, not counts)]
     useful.sort(key=lambda chip: -counts.get(chip.name, 0))
     return [Drop(chip, _found(counts.get(chip.name))) for chip in useful]
@@ -142,7 +143,8 @@ def _drops(query: LogFilters, chips: Sequence[Chip]) -> list[Drop]:
 def _found(number: int | None) -> str:
     if number is None:
         return ""
-    return f"more than {dropping.MOST} logs" if number > dropping.MOST else texts.count(number, "log", "logs")
+    most = relaxed_filters.MOST
+    return f"more than {most} logs" if number > most else counted(number, "log")
 
 
 def _plot(request: Request, viewer: Viewer, filters: Filters[LogFilters], now: datetime) -> tuple[Figure | None, int]:
@@ -196,7 +198,7 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
     with session_scope() as session:
         found = search.find_log(session, sid)
     if found.log_type == LogType.ERROR:
-        details.complete(found.account_id, sid, settings_of(request))
+        error_details.complete(found.account_id, sid, settings_of(request))
     with session_scope() as session:
         row = search.find_log(session, sid)
         whole = search.load_full(session, row)

@@ -31,6 +31,7 @@ from app.services.twilio.error_codes import ErrorCode, describe
 from app.services.unwatched import SHOWN_SPAN
 from app.utils.calendar_edges import to_zone
 from app.utils.clock import utc_now
+from app.utils.quantities import counted
 
 router = make_router()
 SETUP_CARD = "set-up"
@@ -148,7 +149,7 @@ def _sentence(opened: OpenAlerts, health: Health, progress: FirstSteps, traffic:
     if health.checks["polling"].status != "ok":
         return "Twilio is not read as it should be. What follows may be old."
     if not opened.total:
-        sent = texts.count(sum(traffic.messages.values()), "message", "messages")
+        sent = counted(sum(traffic.messages.values()), "message")
         share = share_of(traffic.delivered)
         delivered = "" if share is None else f", {texts.percent(share)} delivered"
         state = "All is well" if progress.rules else "No rule is on: nothing alerts"

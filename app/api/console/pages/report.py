@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from fastapi import Request, Response
 
-from app.actions import report_words
+from app.actions import report_advice, report_text
 from app.api.console import report_view
 from app.api.console.access import SignedIn
 from app.api.console.address_times import read_time_of
@@ -21,7 +21,14 @@ router = make_router()
 def show_report(request: Request, viewer: SignedIn) -> Response:
     """Show the report of the span in the address, else of the last day or week."""
     every = "day" if request.query_params.get("every") == "day" else "week"
-    context = {"section": "report", "every": every, "words": report_words, "problem": "", "report": None}
+    context = {
+        "section": "report",
+        "every": every,
+        "words": report_text,
+        "next_step": report_advice.next_step,
+        "problem": "",
+        "report": None,
+    }
     try:
         since, until = _span(request, every)
         report = request.app.state.reports.get(since, until, viewer.zone.key)

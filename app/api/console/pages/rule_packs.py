@@ -19,6 +19,7 @@ from app.services import rule_admin
 from app.services.rules import definition, packs
 from app.services.serializers import rule_json
 from app.utils.clock import utc_now
+from app.utils.quantities import counted
 
 router = make_router()
 PackName = Annotated[str, Path()]
@@ -104,7 +105,7 @@ def install_pack(request: Request, viewer: Writer, name: PackName, form: PostedF
         for rule in made:
             AuditedChange(session, viewer.principal, f"rule:{rule.id}").record("rule.create", rule_json(rule))
         count = len(made)
-    text = f"{texts.count(count, 'rule is', 'rules are')} installed. They evaluate changes from now on."
+    text = f"{counted(count, 'rule is', 'rules are')} installed. They evaluate changes from now on."
     return redirect(request, "/rules", Flash(text))
 
 

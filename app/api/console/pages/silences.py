@@ -26,6 +26,7 @@ from app.services.alerts.sentence import DAYS as DAY_NAMES
 from app.services.rules.fields import GROUP_FIELDS
 from app.services.rules.words import NEW_VALUE_NAMES
 from app.utils.clock import utc_now
+from app.utils.quantities import counted
 from app.utils.zones import zone_names
 
 router = make_router()
@@ -119,7 +120,7 @@ def _made(shown: Mapping[str, Any], wanted: Validity, now: datetime) -> Flash:
     """Describe the effect of a new silence."""
     if wanted.starts_at > now:
         return Flash("It will hold what fires from its start on.")
-    held = texts.count(len(shown["alert_ids"]), "open alert", "open alerts")
+    held = counted(len(shown["alert_ids"]), "open alert")
     if wanted.repeat is None and wanted.ends_at is not None and wanted.ends_at - wanted.starts_at > LONG:
         return Flash(f"It holds {held} now. It lasts longer than a week: will you remember it?", "warn")
     return Flash(f"It holds {held} now.")

@@ -1,4 +1,4 @@
-"""The content of a report in words, for mails, chats and the command line. Pure."""
+"""The content of a report as text, for mails, chats and the command line. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from app.actions.details import single_line
 from app.enums import NotificationType, Severity
 from app.utils.calendar_edges import to_zone
 from app.utils.json_types import JsonObject
-from app.utils.quantities import duration, first_of, money, number
+from app.utils.quantities import counted, duration, first_of, money, number
 
 Report = Mapping[str, Any]
 TITLES = {"day": "Daily report", "week": "Weekly report", "": "Report"}
@@ -22,8 +22,6 @@ STATES = {"gap": "missing for good", "not_yet": "not read yet"}
 SHOWN = 3
 HOUR = timedelta(hours=1)
 HOURS_A_BAR = 2
-NOISY_FROM = 10
-"""A rule with this many notifications and no acknowledged alert is noisy."""
 
 
 def to_notification(report: JsonObject, every: str, base_url: str, timezone: str, now: datetime) -> Notification:
@@ -54,10 +52,10 @@ def to_notification(report: JsonObject, every: str, base_url: str, timezone: str
 
 def summary(report: Report) -> str:
     """Summarize the report in one sentence: volume, share delivered, and alerts."""
-    parts = [f"{_count(report['traffic']['total'], 'log', 'logs')}{_in_brackets(change(report['traffic'], 'total'))}"]
+    parts = [f"{counted(report['traffic']['total'], 'log')}{_in_brackets(change(report['traffic'], 'total'))}"]
     if report["delivery"]["share"] is not None:
         parts.append(f"{percent(report['delivery']['share'])} of messages delivered")
-    parts.append(_count(report["alerts"]["total"], "alert", "alerts"))
+    parts.append(counted(report["alerts"]["total"], "alert"))
     return ", ".join(parts) + ("" if report["whole"] else "; not all of the time was read")
 
 
@@ -116,61 +114,20 @@ def cost_line(item: Report) -> str:
 
 def code_line(item: Report) -> str:
     """Write an error code with its count, meaning and advice."""
-    counted = f"{number(item['count'])} times" if item["count"] != 1 else "once"
-    return f"{item['error_code']} {item['message']}: {counted}{before(item)}. {item['next_step']}"
+    often = f"{number(item['count'])} times" if item["count"] != 1 else "once"
+    return f"{item['error_code']} {item['message']}: {often}{before(item)}. {item['next_step']}"
 
 
 def noisy_line(item: Report) -> str:
     """Write a rule with its notifications."""
-    counted = _count(item["notifications"], "notification", "notifications")
-    return f"{single_line(item['rule_name'])}: {counted} of {_count(item['alerts'], 'alert', 'alerts')}"
+    notifications = counted(item["notifications"], "notification")
+    return f"{single_line(item['rule_name'])}: {notifications} of {counted(item['alerts'], 'alert')}"
 
 
 def not_read_line(item: Report, timezone: str) -> str:
     """Write a time span that was not read."""
     times = f"{moment(item['since'], timezone)} to {moment(item['until'], timezone)}"
     return f"{TYPES[item['log_type']][1]} of {item['account_sid']}, {times}: {STATES[item['state']]}"
-
-
-def next_step(report: Report) -> str:
-    """Return the most useful next step."""
-    alerts, noisiest = report["alerts"], report["rules"]["noisiest"]
-    if not report["whole"]:
-        return "Not all of the time was read, so figures may be too low. Look under Accounts for the reason."
-    if report["not_read"] and not report["traffic"]["total"]:
-        return "No log of this time was read. A backfill of the account, under Accounts, reads what Twilio still has."
-    if alerts["open"]:
-        return f"Look at the {_count(alerts['open'], 'alert', 'alerts')} of this time that {_be(alerts['open'])} open."
-    if report["unwatched"]:
-        return _about_unwatched(report["unwatched"])
-    if noisiest and noisiest[0]["notifications"] >= NOISY_FROM and not noisiest[0]["acknowledged"]:
-        name = single_line(noisiest[0]["rule_name"])
-        return f"Nobody acknowledged an alert of “{name}”, which made the most notifications: raise its threshold."
-    return "Nothing: no alert of this time is open, and every error code is watched."
-
-
-def _about_unwatched(items: Sequence[Report]) -> str:
-    """Name the rule packs that watch these codes. A code counts once, though logs of several types have it."""
-    packs = {each["error_code"]: each["pack"] for each in items}
-    first, more = items[0]["error_code"], len(packs) - 1
-    came = f"error code {first}" + (f" and {_count(more, 'other', 'others')}" if more else "")
-    them = "them" if more else "it"
-    without = [str(code) for code, pack in packs.items() if not pack]
-    names = list(dict.fromkeys(pack for pack in packs.values() if pack))
-    steps = []
-    if names:
-        steps.append(f"install the rule {'pack' if len(names) == 1 else 'packs'} {_enumerated(names)}")
-    if without:
-        steps.append("make a rule" + (f" for {_enumerated(without)}" if names else ""))
-    advice = " and ".join(steps)
-    return f"No rule watches {came}. {advice[0].upper()}{advice[1:]} to hear of {them}."
-
-
-def _enumerated(names: Sequence[str]) -> str:
-    """Write a list as in a sentence; of a long one only the first items."""
-    if len(names) > SHOWN:
-        return first_of(names, SHOWN)
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def link_to(report: Report, base_url: str) -> str:
@@ -216,8 +173,7 @@ def most(report: Report) -> int:
 def alerts_line(report: Report) -> str:
     """Describe in a sentence or two how many alerts there were, and how fast people reacted."""
     alerts = report["alerts"]
-    counted = f"{_count(alerts['total'], 'alert', 'alerts')}{before(alerts)}"
-    parts = [f"{counted}, {number(alerts['open'])} still open."]
+    parts = [f"{counted(alerts['total'], 'alert')}{before(alerts)}, {number(alerts['open'])} still open."]
     if alerts["seconds_to_acknowledge"] is not None:
         parts.append(f"Half were acknowledged within {seconds(alerts['seconds_to_acknowledge'])}.")
     if alerts["seconds_to_resolve"] is not None:
@@ -267,14 +223,6 @@ def change(item: Report, name: str) -> str:
 def before(item: Report) -> str:
     """Write the count of the previous span in brackets, after a space; empty if that span was not completely read."""
     return "" if item["before"] is None else f" ({number(item['before'])} before)"
-
-
-def _be(count: int) -> str:
-    return "is" if count == 1 else "are"
-
-
-def _count(count: int, one: str, many: str) -> str:
-    return f"{number(count)} {one if count == 1 else many}"
 
 
 def _in_brackets(text: str) -> str:

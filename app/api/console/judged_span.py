@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 from app.api.console import texts
 from app.api.console.access import Viewer
-from app.services.preview.known import MAX_LAG
+from app.services.preview.completeness import MAX_LAG
 
 SHORT = timedelta(hours=1)
 """A shorter time at the beginning of a span that was not judged is not worth a word."""
 MAX_NAMED = 3
 
 
-class Judged(NamedTuple):
+class JudgedSpan(NamedTuple):
     """The judged part of a span."""
 
     words: str
@@ -22,10 +22,10 @@ class Judged(NamedTuple):
     """Why the rest could not be judged, each as sentences."""
 
 
-WHOLE = Judged("", ())
+WHOLE = JudgedSpan("", ())
 
 
-def judged_part(viewer: Viewer, found: Mapping[str, Any], since: datetime, until: datetime) -> Judged:
+def describe_judged(viewer: Viewer, found: Mapping[str, Any], since: datetime, until: datetime) -> JudgedSpan:
     """Describe which part of a span a preview judged.
 
     Args:    found: the JSON of the preview.
@@ -38,11 +38,7 @@ def judged_part(viewer: Viewer, found: Mapping[str, Any], since: datetime, until
     late, stalled = _names(found["limited_since_by"]), _names(found["limited_until_by"])
     because = f"logs of {late} are stored only since {moment(known)}" if late else "older logs are not stored"
     if first is None:
-        if known is None:
-            return Judged("and nothing judged", ["Nothing can be judged yet: Twilio has not been read."])
-        if stalled and not late:
-            return Judged("and nothing judged", [f"Nothing of this time can be judged: {stalled} could not be read."])
-        return Judged("and nothing judged", [f"Nothing of this time can be judged: {because}. A backfill reads more."])
+        return JudgedSpan("and nothing judged", [_why_nothing(because, late, stalled, is_read=known is not None)])
     words, reasons = "", []
     if datetime.fromisoformat(first) - since > SHORT:
         words = f"since {moment(first)}"
@@ -50,7 +46,15 @@ def judged_part(viewer: Viewer, found: Mapping[str, Any], since: datetime, until
     if stalled and until - datetime.fromisoformat(last) > MAX_LAG:
         words = f"{words} until {moment(last)}".strip()
         reasons.append(f"Judged until {moment(last)}: {stalled} could not be read since.")
-    return Judged(words, reasons)
+    return JudgedSpan(words, reasons)
+
+
+def _why_nothing(because: str, late: str, stalled: str, *, is_read: bool) -> str:
+    if not is_read:
+        return "Nothing can be judged yet: Twilio has not been read."
+    if stalled and not late:
+        return f"Nothing of this time can be judged: {stalled} could not be read."
+    return f"Nothing of this time can be judged: {because}. A backfill reads more."
 
 
 def _names(accounts: Sequence[Mapping[str, Any]]) -> str:

@@ -40,7 +40,7 @@ def sleep_unless_stopping(seconds: float) -> None:
 
 
 @dataclass
-class Poll:
+class PollRun:
     """Shared state of the steps of one poll."""
 
     lease: streams.Lease
