@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 from sqlalchemy.orm import Session
 
 from app.api.console.access import Viewer
+from app.api.console.links import link
 from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
-from app.api.console.rendering import link
 from app.services.alerts import search
 from app.utils.calendar_edges import to_zone
 from app.utils.quantities import counted

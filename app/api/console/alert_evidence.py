@@ -1,11 +1,11 @@
-"""What explains an alert: its series, and what its logs have in common. Both read many logs, so they are kept."""
+"""What explains an alert: its series, and what its logs have in common. Both read many logs, so they are cached."""
 
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from fastapi import Request
 
-from app.api.console.rendering import link
+from app.api.console.links import link
 from app.config import Settings
 from app.database import session_scope
 from app.models import Alert
@@ -31,7 +31,7 @@ class Evidence(NamedTuple):
     """None for built-in alerts."""
 
 
-def kept_evidence(request: Request, alert: Alert) -> Evidence:
+def cached_evidence(request: Request, alert: Alert) -> Evidence:
     """Return what explains an alert, at most some seconds old."""
     state = alert.status, alert.occurrences, alert.resolved_at
     found: Evidence = request.app.state.evidence.get(alert.id, state)

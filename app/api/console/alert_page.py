@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.actions.details import FIELDS, REASONS
 from app.actions.message_content import ENDED_BY_EDITS
 from app.api.console.access import Viewer
-from app.api.console.alert_evidence import Evidence, common_rows, kept_evidence
+from app.api.console.alert_evidence import Evidence, cached_evidence, common_rows
 from app.api.console.alert_plot import draw_alert
 from app.api.console.alert_timeline import list_events
 from app.api.console.built_in_advice import advise
@@ -59,7 +59,7 @@ def show_alert_page(
         "section": "alerts",
         "trail": list_events(viewer, alert, notes, sent, context["held"]),
         **_words(alert, settings),
-        **_evidence_context(kept_evidence(request, alert) if is_whole else None, viewer, alert, sent),
+        **_evidence_context(cached_evidence(request, alert) if is_whole else None, viewer, alert, sent),
         "note": note,
         "note_error": note_error,
     }

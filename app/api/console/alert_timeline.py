@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from app.api.console.access import Viewer
-from app.api.console.rendering import link
+from app.api.console.links import link
 from app.enums import ResolveReason, Scope
 from app.models import Alert, AlertNote, Delivery
 from app.services.alerts import silences

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.api.console.rendering import link
+from app.api.console.links import link
 from app.api.console.traffic import FAILED, RANGES, WEEK
 from app.database import session_scope
 from app.enums import LogType

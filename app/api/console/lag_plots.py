@@ -8,9 +8,9 @@ from sqlalchemy.orm import Session
 
 from app.api.console import texts
 from app.api.console.access import Viewer
+from app.api.console.links import link
 from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
-from app.api.console.rendering import link
 from app.config import Settings
 from app.services import lags
 from app.services.lags import Lags

@@ -1,34 +1,28 @@
-"""Renders pages and fragments: the Jinja environment, its functions, and response headers."""
+"""Renders pages and fragments: the Jinja environment, and response headers."""
 
 import gzip
 import hashlib
 from collections.abc import Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
+from typing import Any
 
-import orjson
 from fastapi import Request, Response
-from itsdangerous import BadSignature, Signer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from markupsafe import Markup, escape
 from starlette.routing import Route
 
 from app import __version__
 from app.api.console import access, texts
 from app.api.console import session as sessions
-from app.api.console.access import UTC_ZONE, Viewer
+from app.api.console.access import Viewer
 from app.api.console.assets import asset_path
+from app.api.console.flash import FLASH_COOKIE, Flash, read_flash, set_flash
+from app.api.console.links import link
 from app.api.console.plots import paths
+from app.api.console.template_functions import PlotTables, age, begin_page, lasting, when
 from app.api.deps import settings_of
-from app.config import Settings
 from app.enums import Scope
 from app.services.twilio import simulator
-from app.utils.clock import rfc3339, utc_now
+from app.utils.clock import utc_now
 from app.utils.countries import country
 from app.utils.quantities import counted
 
@@ -45,37 +39,9 @@ HEADERS = {
     "Vary": "Cookie, X-Fragment",
 }
 FRAGMENT = "x-fragment"
-TABLES = "tables"
-"""Parameter of every page with plots; `on` puts the table behind each plot into the page."""
 COMPRESS_FROM_BYTES = 2_000
-FLASH_COOKIE = "giftpulse-flash"
-MAX_FLASH_LENGTH = 300
-FLASH_SECONDS = 60
 TURNS_WRITING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x200E, 0x200F, 0x061C], "□")
 """Bidirectional control characters, shown as squares."""
-
-
-@dataclass(frozen=True)
-class _View:
-    """The context of template functions while one page is rendered."""
-
-    zone: ZoneInfo
-    now: datetime
-    has_tables: bool
-    """Each plot has its table in the page; else script makes it of the plot when somebody opens it."""
-    tables_address: str
-
-
-_view: ContextVar[_View] = ContextVar("_view")
-
-
-class Flash(NamedTuple):
-    """A message that the next page shows once."""
-
-    text: str
-    tone: str = "ok"
-    undo: str = ""
-    """The address that undoes the change; empty if it cannot be undone."""
 
 
 def _show(value: Any) -> Any:
@@ -83,56 +49,6 @@ def _show(value: Any) -> Any:
     if type(value) is str:
         return value.translate(TURNS_WRITING)
     return value
-
-
-def when(at: datetime | None, *, seconds: bool = False, missing: str = "never") -> Markup:
-    """Write a time in the viewer's zone, with the UTC time behind it."""
-    if at is None:
-        return escape(missing)
-    view = _view.get()
-    shown = texts.moment(at, view.zone, view.now, seconds=seconds)
-    return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(
-        rfc3339(at.replace(microsecond=0)), f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", shown
-    )
-
-
-def age(at: datetime) -> Markup:
-    """Write how long ago a time was."""
-    text = texts.duration(_view.get().now - at)
-    return Markup('<time datetime="{}" title="{} UTC">{} ago</time>').format(
-        rfc3339(at.replace(microsecond=0)), f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}", text
-    )
-
-
-def lasting(since: datetime, until: datetime | None = None) -> str:
-    """Write how long something has lasted."""
-    return texts.duration((until or _view.get().now) - since)
-
-
-def link(path: str, **query: Any) -> str:
-    """Write an address with a query; empty values are left out."""
-    given = {name.rstrip("_"): _query_value(value) for name, value in query.items() if value not in (None, "", ())}
-    return f"{path}?{urlencode(given, safe=':,')}" if given else path
-
-
-def _query_value(value: Any) -> str:
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-class PlotTables:
-    """The tables behind the plots of the page that is rendered."""
-
-    @staticmethod
-    def are_shown() -> bool:
-        """Return whether the page shows them: its address asks for them, or it was not reached by a link."""
-        return _view.get().has_tables
-
-    @staticmethod
-    def address() -> str:
-        """Return the address of the same page with them."""
-        return _view.get().tables_address
 
 
 def _environment() -> Environment:
@@ -186,7 +102,7 @@ def render(
     """
     settings = settings_of(request)
     now = utc_now()
-    _view.set(_look(request, viewer, now))
+    begin_page(request, viewer, now, is_fragment=FRAGMENT in request.headers)
     page = ENVIRONMENT.get_template(template)
     values: dict[str, Any] = {
         "section": "",
@@ -213,18 +129,6 @@ def render(
     if viewer is not None and now - viewer.signed_at > sessions.RENEW_AFTER:
         access.set_session(answer, settings, viewer.session)
     return answer
-
-
-def _look(request: Request, viewer: Viewer | None, now: datetime) -> _View:
-    is_asked = request.query_params.get(TABLES) == "on"
-    is_posted = request.method == "POST" and FRAGMENT not in request.headers
-    with_tables = request.url.include_query_params(**{TABLES: "on"})
-    return _View(
-        zone=viewer.zone if viewer else UTC_ZONE,
-        now=now,
-        has_tables=is_asked or is_posted,
-        tables_address=f"{with_tables.path}?{with_tables.query}",
-    )
 
 
 def _address(request: Request) -> str:
@@ -278,34 +182,6 @@ def redirect(request: Request, path: str, flash: Flash | None = None) -> Respons
     """Respond to a form with 303, so that the browser loads the page with the result."""
     answer = Response(status_code=303, headers={**HEADERS, "Location": path})
     if flash is not None:
-        _set_flash(answer, settings_of(request), flash._replace(text=flash.text[:MAX_FLASH_LENGTH]))
+        set_flash(answer, settings_of(request), flash)
     request.app.state.frame.clear()
     return answer
-
-
-def _set_flash(answer: Response, settings: Settings, flash: Flash) -> None:
-    value = _flash_signer(settings).sign(orjson.dumps([*flash]).hex()).decode()
-    answer.set_cookie(
-        FLASH_COOKIE,
-        value,
-        max_age=FLASH_SECONDS,
-        path="/",
-        secure=access.is_https(settings),
-        httponly=True,
-        samesite="lax",
-    )
-
-
-def read_flash(request: Request) -> Flash | None:
-    """Read the message of the previous page; None without a valid one."""
-    cookie = request.cookies.get(FLASH_COOKIE)
-    if cookie is None:
-        return None
-    try:
-        return Flash(*orjson.loads(bytes.fromhex(_flash_signer(settings_of(request)).unsign(cookie).decode())))
-    except (BadSignature, ValueError, TypeError):
-        return None
-
-
-def _flash_signer(settings: Settings) -> Signer:
-    return Signer([*reversed(settings.secret_keys)], salt="giftpulse.flash", digest_method=hashlib.sha256)

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.actions import report_text
+from app.api.console.links import link
 from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
-from app.api.console.rendering import link
 from app.database import session_scope
 from app.services.ingest import coverage
 from app.services.reports.report import build

@@ -10,10 +10,10 @@ import orjson
 from app.api.console import texts
 from app.api.console.access import Viewer
 from app.api.console.judged_span import JudgedSpan, describe_judged
+from app.api.console.links import link
 from app.api.console.plots import figure, paths
 from app.api.console.plots.figure import Axis, Figure, Style
 from app.api.console.plots.measured import Measure, limit_legend, measure_of, series_of
-from app.api.console.rendering import link
 from app.config import Settings
 from app.database import session_scope
 from app.enums import PatternType

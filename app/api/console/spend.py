@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from app.api.console.rendering import link
+from app.api.console.links import link
 from app.database import limit_statements, session_scope
 from app.errors import TookTooLong
 from app.services.fraud import watch

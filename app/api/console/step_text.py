@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
-from app.api.console.rendering import when
+from app.api.console.template_functions import when
 
 TIME = r"(?P<time>\d{1,2} [A-Z][a-z]{2} \d{4}, \d\d:\d\d:\d\d UTC)"
 """As `explain.steps.moment` writes it."""

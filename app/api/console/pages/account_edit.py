@@ -9,8 +9,9 @@ from fastapi import Request, Response
 from app.api.audited_change import AuditedChange
 from app.api.console import account_form
 from app.api.console.access import Admin, Form, PostedForm, Viewer
+from app.api.console.flash import Flash
 from app.api.console.pages.accounts import Sid, by_field, show_page, unreadable
-from app.api.console.rendering import Flash, redirect
+from app.api.console.rendering import redirect
 from app.api.console.routing import make_router
 from app.api.console.stale import Stale, differences, stale_page
 from app.api.deps import parse, settings_of

@@ -14,7 +14,8 @@ from app.api.console import account_form, texts
 from app.api.console.access import Admin, PostedForm, SignedIn, Viewer, need_scope
 from app.api.console.account_view import AccountView, view
 from app.api.console.coverage_view import strips
-from app.api.console.rendering import Flash, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import parse, settings_of
 from app.api.responses import etag

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from app.api.audited_change import AuditedChange
 from app.api.console import action_form
 from app.api.console.access import Admin, Form, PostedForm, SignedIn, Viewer, need_scope
-from app.api.console.rendering import Flash, allow_frames, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.rendering import allow_frames, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.stale import Stale, differences, stale_page
 from app.api.deps import settings_of

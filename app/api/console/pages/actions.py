@@ -11,7 +11,9 @@ from app.api.audited_change import AuditedChange
 from app.api.console import action_form
 from app.api.console.access import Admin, SignedIn
 from app.api.console.filters import neighbours
-from app.api.console.rendering import Flash, link, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.links import link
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import settings_of
 from app.api.lists import read_position

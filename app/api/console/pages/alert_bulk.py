@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from app.api.alert_operations import operate
 from app.api.audited_change import AuditedChange
 from app.api.console.access import PostedForm, Viewer, Writer
-from app.api.console.rendering import Flash, redirect
+from app.api.console.flash import Flash
+from app.api.console.rendering import redirect
 from app.api.console.routing import make_router
 from app.api.deps import settings_of
 from app.config import Settings

@@ -7,7 +7,8 @@ from fastapi import Path, Request, Response
 
 from app.api.audited_change import AuditedChange
 from app.api.console.access import PostedForm, Writer
-from app.api.console.rendering import Flash, redirect
+from app.api.console.flash import Flash
+from app.api.console.rendering import redirect
 from app.api.console.routing import make_router
 from app.api.console.silence_menu import read_end
 from app.database import session_scope

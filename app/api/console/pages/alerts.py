@@ -11,11 +11,13 @@ from app.api.alert_operations import Operation, operate
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer
 from app.api.console.alert_days import draw as draw_days
-from app.api.console.alert_evidence import kept_evidence
+from app.api.console.alert_evidence import cached_evidence
 from app.api.console.alert_page import show_alert_page
 from app.api.console.chip_names import name_chips
 from app.api.console.filters import AGES, Filters, neighbours, read_filters
-from app.api.console.rendering import Flash, link, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.links import link
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import AppSettings, parse, settings_of
 from app.api.lists import read_position
@@ -133,7 +135,7 @@ def show_support_text(request: Request, viewer: SignedIn, alert_id: AlertId) -> 
     context = {
         "section": "alerts",
         "alert": alert,
-        "support": support_text.write(alert, logs, kept_evidence(request, alert).common.finding, utc_now()),
+        "support": support_text.write(alert, logs, cached_evidence(request, alert).common.finding, utc_now()),
     }
     return render(request, viewer, "support.html", context)
 

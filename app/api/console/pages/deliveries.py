@@ -11,7 +11,9 @@ from app.api.audited_change import AuditedChange
 from app.api.console.access import PostedForm, SignedIn, Writer, viewer
 from app.api.console.chip_names import name_chips
 from app.api.console.filters import neighbours, read_filters
-from app.api.console.rendering import Flash, allow_frames, link, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.links import link
+from app.api.console.rendering import allow_frames, redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import parse, settings_of
 from app.api.lists import read_position

@@ -9,7 +9,8 @@ from fastapi import Request, Response
 
 from app.api.console.access import SignedIn
 from app.api.console.address_times import read_time_of
-from app.api.console.rendering import link, render
+from app.api.console.links import link
+from app.api.console.rendering import render
 from app.api.console.routing import make_router
 from app.database import session_scope
 from app.enums import LogType

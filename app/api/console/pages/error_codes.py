@@ -10,9 +10,10 @@ from typing import Annotated, NamedTuple
 from fastapi import Path, Request, Response
 
 from app.api.console.access import SignedIn, Viewer
+from app.api.console.links import link
 from app.api.console.plots import figure
 from app.api.console.plots.figure import Axis, Figure, Series, Style
-from app.api.console.rendering import link, render
+from app.api.console.rendering import render
 from app.api.console.routing import make_router
 from app.database import session_scope
 from app.services import names

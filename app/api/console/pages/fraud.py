@@ -9,8 +9,9 @@ from fastapi import Request, Response
 
 from app.api.console import rule_form
 from app.api.console.access import SignedIn
+from app.api.console.links import link
 from app.api.console.plots import paths
-from app.api.console.rendering import link, render
+from app.api.console.rendering import render
 from app.api.console.routing import make_router
 from app.api.deps import settings_of
 from app.database import session_scope

@@ -8,7 +8,8 @@ from fastapi import Path, Request, Response
 from app.api.audited_change import AuditedChange
 from app.api.console.access import Admin, PostedForm, SignedIn, need_scope
 from app.api.console.filters import neighbours
-from app.api.console.rendering import Flash, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import parse
 from app.api.lists import read_position

@@ -14,8 +14,9 @@ from app.api.console import log_menu, log_plot
 from app.api.console.access import SignedIn, Viewer
 from app.api.console.chip_names import name_chips
 from app.api.console.filters import Chip, Filters, clean_address, neighbours, read_filters
+from app.api.console.links import link
 from app.api.console.plots.figure import Figure
-from app.api.console.rendering import FRAGMENT, link, redirect, render
+from app.api.console.rendering import FRAGMENT, redirect, render
 from app.api.console.routing import make_router
 from app.api.console.step_text import step_text
 from app.api.deps import settings_of

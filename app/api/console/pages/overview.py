@@ -10,9 +10,11 @@ from fastapi import Request, Response
 from app.api.console import failures, first_steps, texts
 from app.api.console.access import AnyScope, SignedIn, Viewer, Writer
 from app.api.console.failures import FailureRow
+from app.api.console.flash import Flash
+from app.api.console.links import link
 from app.api.console.plots import figure, paths
 from app.api.console.plots.figure import Axis, Figure, Series, Style
-from app.api.console.rendering import Flash, link, redirect, render
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.console.traffic import RANGES, Range, Traffic, share_of
 from app.api.deps import settings_of

@@ -5,8 +5,10 @@ from fastapi import Request, Response
 from app.api.audited_change import AuditedChange
 from app.api.console import session as sessions
 from app.api.console.access import AnyScope, PostedForm, SignedIn, check_origin, set_session
+from app.api.console.flash import Flash
+from app.api.console.links import link
 from app.api.console.plots import qr
-from app.api.console.rendering import Flash, link, redirect, render
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import settings_of
 from app.database import session_scope

@@ -11,7 +11,8 @@ from fastapi import Path, Request, Response
 from app.api.audited_change import AuditedChange
 from app.api.console import deleted, rule_form
 from app.api.console.access import AnyScope, PostedForm, SignedIn, Viewer, Writer
-from app.api.console.rendering import Flash, redirect
+from app.api.console.flash import Flash
+from app.api.console.rendering import redirect
 from app.api.console.routing import make_router
 from app.api.console.rule_form import RuleForm
 from app.api.console.rule_form_errors import errors_of, label_of

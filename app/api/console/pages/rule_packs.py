@@ -8,7 +8,8 @@ from fastapi import Path, Request, Response
 from app.api.audited_change import AuditedChange
 from app.api.console import texts, week
 from app.api.console.access import PostedForm, SignedIn, Viewer, Writer
-from app.api.console.rendering import Flash, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.console.week import WeekRow
 from app.api.deps import settings_of

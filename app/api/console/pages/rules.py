@@ -10,7 +10,8 @@ from fastapi import Path, Request, Response
 
 from app.api.audited_change import AuditedChange, delete_audited
 from app.api.console.access import SignedIn, Viewer, Writer
-from app.api.console.rendering import Flash, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.console.rule_form_errors import label_of
 from app.api.deps import settings_of

@@ -21,7 +21,8 @@ from app.api.console.access import (
     Viewer,
     is_https,
 )
-from app.api.console.rendering import Flash, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import settings_of
 from app.database import session_scope

@@ -11,7 +11,8 @@ from app.api.audited_change import AuditedChange
 from app.api.console import texts
 from app.api.console.access import Form, PostedForm, SignedIn, Viewer, Writer, safe_next
 from app.api.console.filters import neighbours
-from app.api.console.rendering import Flash, redirect, render
+from app.api.console.flash import Flash
+from app.api.console.rendering import redirect, render
 from app.api.console.routing import make_router
 from app.api.deps import parse
 from app.api.lists import read_position
