@@ -482,7 +482,7 @@ def test_twilio_is_changed_only_when_somebody_says_so(run: Run, simulator: Simul
 
 
 @pytest.mark.usefixtures("database")
-def test_a_report_is_told_as_text_and_as_json(run: Run) -> None:
+def test_a_report_is_printed_as_text_or_as_json(run: Run) -> None:
     code, out, err = run("report", "--since", "2026-11-16", "--until", "2026-11-23")
     assert (code, err) == (0, "")
     assert out.startswith("Report\nMon 16 Nov 2026, 00:00 to Mon 23 Nov 2026, 00:00 (UTC)\n")

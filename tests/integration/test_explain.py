@@ -63,7 +63,7 @@ def detail(explanation: Explanation, step: StepName) -> str:
     return found
 
 
-def test_the_states_of_a_log_without_a_code_are_told_at_once(feed: Feed) -> None:
+def test_the_states_of_a_log_without_a_code_are_listed_together(feed: Feed) -> None:
     rule_id = make_rule()
     for at, status in enumerate(("accepted", "sent", "delivered")):
         feed.store([log(60, minutes(1), status=status, error_code=None)], minutes(1 + at))
@@ -196,7 +196,7 @@ def test_explaining_an_alert_and_its_receivers(feed: Feed) -> None:
     assert passed(explained(60, rule_id))["told"] is False
 
 
-def test_without_an_action_nobody_is_told(feed: Feed) -> None:
+def test_without_an_action_nobody_is_notified(feed: Feed) -> None:
     rule_id = make_rule()
     fail_at(feed, 1)
     found = explained(60, rule_id)

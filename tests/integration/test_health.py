@@ -50,7 +50,7 @@ def test_a_dead_broker_degrades_only(watched: None, environment: pytest.MonkeyPa
     assert (found.status, found.checks["broker"].status) == ("degraded", "degraded")
 
 
-def test_a_stream_without_a_good_poll_for_three_intervals_is_told(watched: None, clock: FrozenClock) -> None:
+def test_a_stream_without_a_good_poll_for_three_intervals_is_reported(watched: None, clock: FrozenClock) -> None:
     later = clock.advance(seconds=3 * get_settings().poll_interval_seconds + 1)
     check = health.examine(get_settings(), later).checks["polling"]
     assert check.status == "degraded"
@@ -63,7 +63,7 @@ def test_a_stream_that_can_never_be_read_is_not_counted(watched: None, clock: Fr
     assert health.examine(get_settings(), clock.now).checks["polling"].status == "ok"
 
 
-def test_a_silent_worker_is_told(watched: None, clock: FrozenClock) -> None:
+def test_a_silent_worker_is_reported(watched: None, clock: FrozenClock) -> None:
     assert health.examine(get_settings(), clock.advance(seconds=61)).checks["workers"].status == "degraded"
 
 
@@ -80,7 +80,7 @@ def enqueue_delivery(at: datetime) -> None:
         )
 
 
-def test_an_overdue_delivery_is_told(watched: None, clock: FrozenClock) -> None:
+def test_an_overdue_delivery_is_reported(watched: None, clock: FrozenClock) -> None:
     enqueue_delivery(clock.now - timedelta(minutes=11))
     check = health.examine(get_settings(), clock.now).checks["deliveries"]
     assert (check.status, check.detail) == ("degraded", "1 delivery is overdue by ten minutes")
@@ -133,7 +133,7 @@ def test_no_heartbeat_is_sent_while_a_delivery_is_overdue(
     assert watcher == []
 
 
-def test_an_action_that_is_off_stops_no_heartbeat_and_is_told(
+def test_a_disabled_action_is_reported_and_stops_no_heartbeat(
     watcher: list[str], watched: None, clock: FrozenClock
 ) -> None:
     with session_scope() as session:

@@ -174,7 +174,7 @@ def test_an_address_that_is_none_is_refused(database: str, url: str) -> None:
         move(url)
 
 
-def test_a_server_that_does_not_answer_is_told_of_without_its_password(database: str) -> None:
+def test_a_server_that_does_not_answer_is_named_without_its_password(database: str) -> None:
     with pytest.raises(Conflict) as refused:
         move("postgresql://ann:canary@127.0.0.1:9/none")
     assert "canary" not in str(refused.value)

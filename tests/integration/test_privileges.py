@@ -59,9 +59,7 @@ def _doctor() -> doctor.Finding:
     return next(iter(doctor.examine(get_settings(), utc_now)))
 
 
-def test_a_role_that_may_do_nothing_is_not_told_of_another_schema(
-    role: Role, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_role_without_rights_does_not_learn_of_another_schema(role: Role, capsys: pytest.CaptureFixture[str]) -> None:
     for said in (_health().detail, _doctor().detail):
         assert "permission denied for table" in said or f'the role "{role.name}" lacks SELECT' in said
         assert "schema than" not in said
@@ -156,7 +154,7 @@ def output() -> Iterator[io.StringIO]:
         ("UPDATE rule_sets SET version = CAST(:value || 'x' AS bigint)", "invalid input syntax for type bigint"),
     ],
 )
-def test_an_error_of_the_driver_is_logged_by_statement_and_place_without_values(
+def test_an_error_of_the_driver_is_logged_with_statement_and_position_without_values(
     database: str, output: io.StringIO, statement: str, message: str
 ) -> None:
     for log in (structlog.get_logger(), logging.getLogger("celery.app.trace")):

@@ -42,7 +42,7 @@ def test_a_worker_whose_key_opens_nothing_that_is_stored_does_not_start(database
     assert "Traceback" not in said
 
 
-def test_one_secret_that_does_not_open_stops_no_worker_and_is_told(
+def test_a_secret_that_cannot_be_decrypted_stops_no_worker_and_is_reported(
     database: str, broker: str, environment: pytest.MonkeyPatch
 ) -> None:
     make_action()

@@ -17,7 +17,7 @@ def test_an_address_of_this_machine_is_accepted() -> None:
     ("host", "said"),
     [("203.0.113.1", "is no address of this machine"), ("no.such.invalid", "is no address and no name")],
 )
-def test_an_address_that_is_not_ours_is_told(host: str, said: str) -> None:
+def test_an_address_that_is_not_ours_is_reported(host: str, said: str) -> None:
     with pytest.raises(OSError, match=f"--host {host} {said}"):
         check_address(host, free_port())
 

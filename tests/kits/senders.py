@@ -97,7 +97,7 @@ class SenderExam:
             send(candidate)
         assert not broken.value.permanent
 
-    def test_no_secret_is_told(self, candidate: Candidate) -> None:
+    def test_no_secret_leaks(self, candidate: Candidate) -> None:
         shown = [
             orjson.dumps(candidate.kind.mask(candidate.config)).decode(),
             *candidate.kind.recipients(candidate.config),

@@ -119,7 +119,7 @@ BY_THE_LIBRARY = [
 
 
 @pytest.mark.parametrize("urls", [AT_FIRST_SIGHT, BY_THE_LIBRARY])
-def test_urls_that_lead_to_forbidden_addresses_are_refused_each_at_its_place(
+def test_urls_that_lead_to_forbidden_addresses_are_refused_each_at_its_own_field(
     configure: Configure, urls: list[str]
 ) -> None:
     with pytest.raises(InvalidInput) as refused:

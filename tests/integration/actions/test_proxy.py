@@ -88,7 +88,7 @@ async def test_a_connection_that_breaks_after_the_proxy_took_it_is_no_success(re
     assert receiver.requests == []
 
 
-async def test_a_proxy_that_is_gone_is_told(receiver: Receiver) -> None:
+async def test_an_unreachable_proxy_is_named_as_the_cause(receiver: Receiver) -> None:
     gone = ForwardProxy(receiver.port, port=9)
     with pytest.raises(RequestFailed, match="the proxy could not be reached: see WEBHOOK_PROXY"):
         await post("https://hooks.test/x", gone)

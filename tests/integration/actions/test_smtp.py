@@ -87,7 +87,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_nothing(configure: Configure
         assert mailbox.mails == []
 
 
-def test_a_login_that_is_refused_is_told_as_a_fault_of_the_settings(configure: Configure) -> None:
+def test_a_refused_login_is_an_error_of_the_settings(configure: Configure) -> None:
     with mail_server(password="right") as mailbox:
         with pytest.raises(SendError, match="SMTP_USER and SMTP_PASSWORD") as refused:
             send(configure, mailbox.port, smtp_user="me", smtp_password=SecretStr("wrong-password"))
@@ -142,7 +142,7 @@ def test_a_server_that_repeats_what_it_heard_gives_neither_login_nor_recipient_a
         assert b64encode(secret.encode()).decode().rstrip("=") not in said
 
 
-def test_a_server_that_takes_no_login_is_told_as_such(configure: Configure) -> None:
+def test_a_server_without_logins_is_named_as_the_cause(configure: Configure) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 mail.test\r\n")
         while (await reader.readline()).startswith(b"EHLO"):

@@ -43,7 +43,7 @@ def told_of(rule_id: UUID) -> list[tuple[str, float]]:
     return [(row.type.removeprefix("alert."), (row.created_at - START) / timedelta(minutes=1)) for row in rows]
 
 
-def test_an_alert_is_suppressed_while_its_cause_is_open_and_told_then(feed: Feed) -> None:
+def test_an_alert_is_suppressed_while_its_cause_is_open_and_notified_afterwards(feed: Feed) -> None:
     cause, dependent = make_pair()
     fail_at(feed, 1, status="failed")
     fail_at(feed, 2)
@@ -109,7 +109,7 @@ def test_only_the_same_account_is_suppressed(feed: Feed) -> None:
     assert told_of(dependent) == [("firing", 3)]
 
 
-def test_an_alert_of_two_accounts_is_told_where_the_cause_is_in_one(feed: Feed) -> None:
+def test_an_alert_of_two_accounts_is_notified_if_its_cause_is_in_only_one(feed: Feed) -> None:
     cause, dependent = make_pair()
     other = Feed(START - timedelta(days=10), OTHER_ACCOUNT)
     fail_at(feed, 1, status="failed")

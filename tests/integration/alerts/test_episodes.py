@@ -39,7 +39,7 @@ def test_a_new_firing_is_recorded_at_once_and_waits_from_the_last_notified_firin
     assert notification_times()[4:] == [("firing", 21)]
 
 
-def test_without_a_cooldown_all_that_fires_is_told_at_once(feed: Feed) -> None:
+def test_without_a_cooldown_every_firing_is_notified_at_once(feed: Feed) -> None:
     make_rule(resolve_after_minutes=2, cooldown_minutes=0)
     for minute in (1, 4):
         fail_at(feed, minute)
@@ -59,7 +59,7 @@ def test_an_alert_acknowledged_during_its_cooldown_notifies_nobody(feed: Feed) -
     assert notification_times() == [("firing", 1), ("resolved", 3)]
 
 
-def test_a_late_log_moves_the_start_back_and_nothing_is_told_again(feed: Feed) -> None:
+def test_a_late_log_moves_the_start_back_and_notifies_nobody_again(feed: Feed) -> None:
     make_rule(resolve_after_minutes=60, renotify_minutes=30)
     fail_at(feed, 20)
     fail_at(feed, 5, arriving=21)

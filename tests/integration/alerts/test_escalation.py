@@ -39,7 +39,7 @@ def change_action(action_id: UUID, **fields: Any) -> None:
         actions.patch(session, action_id, fields, get_settings(), START)
 
 
-def test_each_action_is_told_when_it_has_waited_and_of_the_end(feed: Feed) -> None:
+def test_each_action_is_notified_after_its_wait_and_of_the_resolve(feed: Feed) -> None:
     first, second, third = story(0, 10, 30, renotify_minutes=None)
     fail_at(feed, 1)
     for minute in (10.5, 11, 12, 30.5):
@@ -102,7 +102,7 @@ def test_updates_reach_an_action_only_after_its_firing(feed: Feed) -> None:
     assert told(second) == [("firing", 11), ("update", 16)]
 
 
-def test_an_edit_of_the_wait_counts_at_once_and_nothing_is_told_twice(feed: Feed) -> None:
+def test_an_edited_wait_counts_at_once_and_nothing_is_sent_twice(feed: Feed) -> None:
     (action,) = story(60)
     fail_at(feed, 1)
     evaluate(minutes(10))
@@ -114,7 +114,7 @@ def test_an_edit_of_the_wait_counts_at_once_and_nothing_is_told_twice(feed: Feed
     assert told(action) == [("firing", 11)]
 
 
-def test_an_action_that_is_not_concerned_is_not_told(feed: Feed) -> None:
+def test_an_action_of_another_rule_or_severity_or_a_disabled_one_is_not_notified(feed: Feed) -> None:
     (action,) = story(10)
     other = make_action(rule_id=str(make_rule(pattern_value="failed")), after_minutes=10)
     severe, disabled = make_action(min_severity="critical", after_minutes=10), make_action(after_minutes=10)
@@ -150,7 +150,7 @@ def test_the_next_escalation_is_known(feed: Feed) -> None:
     assert told(second) == [("firing", 72)]
 
 
-def test_a_message_says_who_is_told_next(feed: Feed) -> None:
+def test_a_message_says_who_is_notified_next(feed: Feed) -> None:
     rule_id = str(make_rule())
     for wait in (10, 30):
         make_action(rule_id=rule_id, after_minutes=wait)

@@ -21,7 +21,7 @@ from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import ACTION, change_rule, make_action, make_rule, notifications, only_alert
 
 
-def test_an_alert_is_told_when_it_fires_once_in_a_while_and_when_it_resolves(feed: Feed) -> None:
+def test_an_alert_is_notified_when_it_fires_once_in_a_while_and_when_it_resolves(feed: Feed) -> None:
     make_action()
     make_rule(renotify_minutes=30, resolve_after_minutes=40)
     feed.store([log(1, minutes(1))], minutes(1))
@@ -35,7 +35,7 @@ def test_an_alert_is_told_when_it_fires_once_in_a_while_and_when_it_resolves(fee
     assert notifications() == [(kind, minutes(minute)) for kind, minute in expected]
 
 
-def test_an_update_due_with_nothing_new_is_not_told(feed: Feed) -> None:
+def test_an_update_with_nothing_new_is_not_sent(feed: Feed) -> None:
     make_action()
     make_rule(renotify_minutes=30, resolve_after_minutes=120)
     feed.store([log(1, minutes(1))], minutes(1))
@@ -44,7 +44,7 @@ def test_an_update_due_with_nothing_new_is_not_told(feed: Feed) -> None:
     assert [kind for kind, _ in notifications()] == ["firing"]
 
 
-def test_an_acknowledged_alert_is_told_no_more_until_it_resolves(feed: Feed) -> None:
+def test_an_acknowledged_alert_sends_nothing_until_it_resolves(feed: Feed) -> None:
     make_action()
     make_rule(renotify_minutes=10, resolve_after_minutes=60)
     feed.store([log(1, minutes(1))], minutes(1))
@@ -308,7 +308,7 @@ def test_an_account_that_cannot_be_read_opens_one_built_in_alert_that_a_good_pol
     assert kinds == ["alert.firing", "alert.resolved"]
 
 
-def test_the_text_of_messages_is_told_only_while_it_may_be_stored(feed: Feed, environment: pytest.MonkeyPatch) -> None:
+def test_notifications_contain_texts_only_if_they_may_be_stored(feed: Feed, environment: pytest.MonkeyPatch) -> None:
     make_action()
     make_rule(resolve_after_minutes=40)
     feed.store([log(1, minutes(1), text="a word in private")], minutes(1))

@@ -57,7 +57,7 @@ def mail_about(countries: list[str], senders: int, codes: tuple[int, ...] = (300
     return str(content["text"])
 
 
-def test_a_national_outage_is_told_as_one() -> None:
+def test_a_national_outage_is_sent_as_one_message() -> None:
     said = mail_about(["GB"] * 8, senders=3)
     assert "8 receivers, 3 senders" in said
     assert "Error codes" not in said

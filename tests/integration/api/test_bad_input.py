@@ -138,7 +138,7 @@ async def test_a_query_without_end_is_refused(api: Api) -> None:
     assert is_problem(await api.get("/api/logs?q=" + "x" * 20_000), 414)
 
 
-async def test_a_missing_thing_is_404_and_a_bad_id_is_422(api: Api) -> None:
+async def test_a_missing_resource_is_404_and_a_bad_id_is_422(api: Api) -> None:
     for kind, name in (("rules", "rule_id"), ("actions", "action_id"), ("silences", "silence_id")):
         assert is_problem(await api.get(f"/api/{kind}/{MISSING}"), 404)
         assert is_problem(await api.delete(f"/api/{kind}/{MISSING}"), 404)

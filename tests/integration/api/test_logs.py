@@ -258,7 +258,7 @@ def test_the_log_types_of_the_api_are_all_there_are() -> None:
     assert {each.value for each in LogType} == {"call", "message", "error"}
 
 
-async def test_a_search_finds_the_same_before_and_after_the_words_are_written_down(
+async def test_a_search_finds_the_same_before_and_after_the_text_is_indexed(
     api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "SCAN_LIMIT", 3)
@@ -286,7 +286,7 @@ async def test_a_search_finds_the_same_before_and_after_the_words_are_written_do
     assert await numbers(api, q="parcel", since=rfc3339(at(3)), until=rfc3339(at(6)), to_country="GB") == [5, 4, 3]
 
 
-async def test_rare_numbers_are_found_the_same_before_and_after_the_words_are_written_down(
+async def test_rare_numbers_are_found_the_same_before_and_after_they_are_indexed(
     api: Api, feed: Feed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search, "SCAN_LIMIT", 2)

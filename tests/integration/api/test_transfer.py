@@ -176,7 +176,7 @@ async def test_secrets_are_exported_masked_or_by_reference(api: Api) -> None:
     assert "canary" not in str(await import_document(api, DOCUMENT.replace("ops@", "new@"), "?dry_run=true"))
 
 
-async def test_an_edit_is_told_field_by_field_and_keeps_the_id(api: Api) -> None:
+async def test_an_edit_is_shown_field_by_field_and_keeps_the_id(api: Api) -> None:
     await import_document(api, DOCUMENT)
     rule_id = (await api.get("/api/rules")).json()["items"][0]["id"]
     (change,) = await import_document(api, DOCUMENT.replace("log_type: call", "log_type: call\n    severity: critical"))

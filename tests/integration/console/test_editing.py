@@ -99,7 +99,7 @@ async def test_nothing_that_matches_says_how_much_was_looked_at(browser: Browser
     assert "No log of the last 7 days passes the filters" in await preview(browser, "samples", **filters)
 
 
-async def test_looking_for_logs_that_takes_too_long_is_said(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_samples_that_take_too_long_say_so(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     await browser.sign_in()
     monkeypatch.setattr(rule_page, "sample", lambda *_: None)
     part = await preview(browser, "samples", pattern_type="keyword", pattern_value="parcel")
@@ -123,7 +123,7 @@ def test_a_search_for_matching_logs_that_has_to_wait_is_given_up(
         ("expression", "true &&\nlog.unknown == 1", "u"),
     ],
 )
-async def test_an_error_in_a_pattern_shows_its_place(browser: Browser, kind: str, value: str, marked: str) -> None:
+async def test_an_error_in_a_pattern_shows_its_position(browser: Browser, kind: str, value: str, marked: str) -> None:
     await browser.sign_in()
     part = await preview(browser, "sentence", pattern_type=kind, pattern_value=value)
     found = re.search(r'<code class="pointer">.*?<mark>(.*?)</mark>', part, re.DOTALL)

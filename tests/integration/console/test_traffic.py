@@ -113,7 +113,7 @@ async def test_where_it_fails_counts_what_was_sent_and_knows_numbers_of_no_count
 
 
 @pytest.mark.usefixtures("cold_caches")
-async def test_where_it_fails_is_told_apart_by_sender_too(browser: Browser, database: str) -> None:
+async def test_where_it_fails_is_shown_by_sender_too(browser: Browser, database: str) -> None:
     now = cut_to_second(utc_now())
     feed = Feed(now - timedelta(days=60))
     at = now - timedelta(hours=2)

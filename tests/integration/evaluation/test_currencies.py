@@ -83,7 +83,7 @@ def told(prices: Sequence[Price], **fields: Any) -> tuple[list[dict[str, Any]], 
 
 
 @pytest.mark.usefixtures("database")
-def test_prices_are_summed_by_currency_and_told_with_it() -> None:
+def test_prices_are_summed_by_currency_and_shown_with_it() -> None:
     prices = [Price(70, "USD", 40), Price(70, "EUR", 30), Price(70, "EUR", 25), Price(70, None, 0)]
     [alert], [shown] = told(prices, group_by=["price_unit"])
     assert (alert["group"], alert["value"]) == ({"price_unit": "EUR"}, 55.0)
@@ -106,7 +106,7 @@ def test_an_alert_names_the_currency_that_passed() -> None:
 
 
 @pytest.mark.usefixtures("database")
-def test_an_account_with_one_currency_is_told_as_ever() -> None:
+def test_a_sum_in_one_currency_does_not_name_it() -> None:
     [alert], _ = told([Price(68, "USD", 40), Price(70, "USD", 10), Price(70, None, 0)])
     assert "price_unit" not in alert
     assert alert["summary"] == "price of 3 messages reached 50 in an hour (now 50)"

@@ -174,7 +174,7 @@ def test_a_database_that_cannot_be_written_moves_nothing(rig: CrashRig, database
     rig.check_in_the_end()
 
 
-def test_a_secret_key_that_is_rotated_opens_what_the_old_one_closed_and_a_lost_one_is_told(rig: CrashRig) -> None:
+def test_a_rotated_secret_key_decrypts_old_secrets_and_a_lost_one_is_reported(rig: CrashRig) -> None:
     assert rig.stages.run("poll") == 0
     assert rig.stages.run("evaluate") == 0
     old = rig.stages.environment["SECRET_KEY"]

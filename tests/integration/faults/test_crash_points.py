@@ -123,7 +123,7 @@ def test_a_killed_reread_is_repeated(rig: CrashRig, point: str) -> None:
 
 
 @pytest.mark.parametrize("point", ["before_commit", "kept", "applied"])
-def test_a_callback_whose_taking_is_killed_is_applied_once_by_whoever_comes_next(rig: CrashRig, point: str) -> None:
+def test_a_callback_whose_handling_is_killed_is_applied_once_by_the_next_worker(rig: CrashRig, point: str) -> None:
     sid = _sent_message(rig)
     form = {"AccountSid": rig.simulator.account.sid, "MessageSid": sid, "MessageStatus": "delivered"}
     assert rig.stages.run("push", f"callback.{point}", PUSHED=json.dumps(form)) == KILLED

@@ -21,7 +21,7 @@ RECEIVERS = 2
 
 
 @pytest.mark.timeout(600)
-def test_a_storm_is_stored_whole_and_told_in_a_digest(rig: CrashRig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_storm_is_stored_whole_and_sent_as_a_digest(rig: CrashRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "MAX_SECONDS", 240)
     rule = {"name": "Storm", "log_type": "error", "pattern_type": "error_code", "pattern_value": "60000-60999"}
     with session_scope() as session:

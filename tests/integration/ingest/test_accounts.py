@@ -143,7 +143,7 @@ def test_a_subaccount_that_would_be_found_again_is_disabled_not_deleted(world: W
 
 
 @pytest.mark.parametrize("status", ["suspended", "closed"])
-def test_an_account_that_twilio_stops_is_told_once_and_retried_slowly(world: World, status: str) -> None:
+def test_an_account_that_twilio_suspends_alerts_once_and_is_retried_slowly(world: World, status: str) -> None:
     world.poll()
     world.simulator.set_account(status=status)
     for _ in range(24):
@@ -258,7 +258,7 @@ def test_an_account_that_left_the_environment_is_read_no_more(world: World) -> N
         assert len(session.scalars(select(Stream).where(Stream.log_type == LogType.CALL)).all()) == 2
 
 
-def test_requests_of_the_last_hour_are_told(world: World) -> None:
+def test_requests_of_the_last_hour_are_shown(world: World) -> None:
     world.poll()
     world.advance(minutes=30)
     world.poll()

@@ -38,7 +38,7 @@ def test_connecting_sets_what_the_api_lets_it_set_and_undoes_it(world: World) ->
     }
 
 
-def test_twilio_is_not_told_of_an_address_that_it_cannot_reach(world: World) -> None:
+def test_twilio_is_not_given_an_address_that_it_cannot_reach(world: World) -> None:
     world.poll()
     with session_scope() as session:
         account = account_admin.get(session, world.simulator.account.sid, lock=True)

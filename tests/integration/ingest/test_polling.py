@@ -291,7 +291,7 @@ def test_only_the_latest_malformed_records_are_kept(world: World, monkeypatch: p
     assert len(world.quarantine()) == 4
 
 
-def test_the_first_poll_stops_where_it_was_told_to(world: World) -> None:
+def test_the_first_poll_reads_as_far_back_as_the_setting_says(world: World) -> None:
     for n in range(3200):
         world.simulator.add_message(at=START - minutes(n))
     world.configured(initial_backfill_hours=2)

@@ -66,7 +66,7 @@ def test_a_single_firing_is_sent_as_it_is(outbox: Outbox, receiver: Receiver) ->
     assert receiver.requests[0].headers["webhook-id"] == str(delivery_id)
 
 
-def test_a_resolve_takes_its_firing_out_and_neither_is_told(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_resolve_removes_its_firing_from_the_bundle_and_neither_is_sent(outbox: Outbox, receiver: Receiver) -> None:
     bundling(outbox, receiver)
     gone, stays = outbox.alert(), outbox.alert()
     outbox.notify(gone)
@@ -92,7 +92,7 @@ def test_an_alert_that_fires_and_resolves_in_one_transaction_notifies_nobody(
     assert outbox.deliveries() == []
 
 
-def test_of_what_is_in_a_digest_the_end_is_told(outbox: Outbox, receiver: Receiver) -> None:
+def test_the_resolve_of_an_alert_in_a_digest_is_sent(outbox: Outbox, receiver: Receiver) -> None:
     bundling(outbox, receiver)
     alerts = [outbox.alert(), outbox.alert()]
     for alert in alerts:

@@ -129,7 +129,7 @@ def test_a_mail_to_several_recipients_counts_once_and_each_gets_a_digest(outbox:
         assert html.get_content().count("/alerts/") == 2
 
 
-def test_a_folded_firing_still_counts_as_told(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_folded_firing_counts_as_received(outbox: Outbox, receiver: Receiver) -> None:
     outbox.webhook(receiver)
     flood(outbox, 20)
     alert = outbox.alert()

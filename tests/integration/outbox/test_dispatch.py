@@ -311,7 +311,7 @@ def test_deliveries_of_one_alert_to_one_receiver_go_in_order(outbox: Outbox, rec
     assert ids == [str(firing), str(firing), str(resolved)]
 
 
-def test_a_webhook_whose_url_is_edited_is_still_one_receiver_told_in_order(outbox: Outbox, receiver: Receiver) -> None:
+def test_a_webhook_whose_url_is_edited_still_gets_its_deliveries_in_order(outbox: Outbox, receiver: Receiver) -> None:
     receiver.answers = [respond(500), respond(200)]
     action_id = outbox.webhook(receiver)
     alert = outbox.alert()
@@ -521,9 +521,7 @@ def test_a_webhook_goes_by_the_method_and_with_the_headers_of_its_action(
     assert (request.method, request.target, request.headers["x-team"]) == (method, "/hook", "ops")
 
 
-def test_an_action_is_told_of_its_rule_from_its_severity_on_and_of_what_it_asks_for(
-    outbox: Outbox, receiver: Receiver
-) -> None:
+def test_an_action_is_notified_of_its_rule_severities_and_types_only(outbox: Outbox, receiver: Receiver) -> None:
     with session_scope() as session:
         body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
         rule = rule_admin.create(session, body, get_settings(), outbox.clock()).id
@@ -562,7 +560,7 @@ def test_frozen_content_is_sent_after_the_template_of_its_action_is_edited(
     assert [mail["Subject"] for _, mail in mailbox.mails] == ["Old subject"]
 
 
-def test_an_attempt_says_when_it_was_made_and_how_long_it_took(outbox: Outbox, receiver: Receiver) -> None:
+def test_an_attempt_shows_when_it_was_made_and_how_long_it_took(outbox: Outbox, receiver: Receiver) -> None:
     async def slowly(request: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.3)
         await respond(200)(request, writer)

@@ -108,7 +108,7 @@ def test_the_next_report_begins_where_the_last_one_ended(outbox: Outbox, receive
     assert made[0][0] == "2026-11-22T07:00:00Z"
 
 
-def test_of_what_was_missed_only_the_newest_comes_and_late(outbox: Outbox, receiver: Receiver) -> None:
+def test_only_the_newest_missed_report_is_sent_and_marked_late(outbox: Outbox, receiver: Receiver) -> None:
     outbox.action("webhook", {"url": receiver.url}, report=DAILY)
     assert at(outbox, DUE + timedelta(days=5, hours=7)) == 1
     assert make_reports(outbox) == 0

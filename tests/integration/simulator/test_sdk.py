@@ -114,7 +114,7 @@ def test_a_page_number_without_its_token_is_refused(client: Client) -> None:
     assert refusal(lambda: client.messages.page(page_number=1)) == (400, 20001)
 
 
-def test_filters_honour_whole_days_unless_told_otherwise(simulator: Simulator, client: Client) -> None:
+def test_filters_by_time_honour_whole_days_unless_asked_otherwise(simulator: Simulator, client: Client) -> None:
     old, young = simulator.add_message(at=NOW - timedelta(days=1)), simulator.add_message(at=NOW - timedelta(hours=2))
     simulator.add_message(at=NOW, date_sent=None)
     since = NOW - timedelta(hours=1)

@@ -48,7 +48,7 @@ def test_a_sum_of_one_currency_says_which() -> None:
     assert {("Sum", "61.25 EUR"), ("Currency", "EUR")} <= set(list_details(notification))
 
 
-def test_a_group_is_told_in_words_and_in_one_order() -> None:
+def test_a_group_is_described_in_words_and_in_one_order() -> None:
     group = {"account_sid": "AC1", "messaging_service_sid": None, "to_country": "GB", "error_code": "__other__"}
     said = list_details(replace(FIRING, alert=FIRING.alert | {"group": group}))
     assert said[-4:] == [
@@ -145,7 +145,7 @@ def test_a_digest_of_a_bundle_counts_alerts_and_others_count_notifications() -> 
     assert names == ["Notifications", "Alerts"]
 
 
-def test_an_escalation_says_why_one_is_told() -> None:
+def test_an_escalation_says_why_it_is_sent() -> None:
     assert ("Escalated", "Not acknowledged after 15 minutes") in list_details(
         replace(FIRING, escalated_after_minutes=15)
     )

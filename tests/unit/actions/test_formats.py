@@ -140,7 +140,7 @@ def test_a_digest_links_to_what_it_tells_of(name: str) -> None:
     assert "http://localhost:8000/alerts/0" in sent
 
 
-def test_an_alert_that_is_too_large_for_a_webhook_is_cut_and_that_is_told() -> None:
+def test_an_alert_that_is_too_large_for_a_webhook_is_cut_and_says_so() -> None:
     notification = replace(FIRING, alert=FIRING.alert | {"note": "漢" * 10_000, "group": {"from": "👩" * 10_000}})
     rendered = formats.render({"format": "standard"}, notification).content["body"]
     assert len(rendered.encode()) <= formats.MAX_BYTES

@@ -204,12 +204,12 @@ def test_unwatched_codes_are_counted_once_and_come_with_their_packs(
         (5, 0, ""),
     ],
 )
-def test_a_change_is_told_against_the_span_before(now: int, before: int, said: str) -> None:
+def test_a_change_is_relative_to_the_previous_span(now: int, before: int, said: str) -> None:
     assert report_text.change({"total": now, "before": before}, "total") == said
 
 
 @pytest.mark.parametrize("part", ["text", "html"])
-def test_a_time_before_that_was_not_read_is_not_told(part: str) -> None:
+def test_a_previous_span_that_was_not_read_is_not_mentioned(part: str) -> None:
     report = without_before(sample_report())
     assert " before)" not in (mail := write_mail(report)[part])
     assert "26,311" in mail

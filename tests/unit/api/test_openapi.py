@@ -31,7 +31,7 @@ def faults(document: Json, schema: Json, value: Any) -> list[str]:
     return [error.message for error in jsonschema_rs.Draft202012Validator(whole).iter_errors(value)]
 
 
-def test_every_shape_and_every_field_has_words(document: Json) -> None:
+def test_every_schema_and_every_field_has_a_description(document: Json) -> None:
     for name, schema in document["components"]["schemas"].items():
         assert "enum" in schema or schema.get("description"), name
         for field, part in schema.get("properties", {}).items():
@@ -47,7 +47,7 @@ def test_fields_that_measure_name_their_unit(document: Json) -> None:
                     assert unit in part["description"].lower(), f"{name}.{field}"
 
 
-def test_every_call_has_a_summary_words_and_a_tag_of_the_list(document: Json) -> None:
+def test_every_call_has_a_summary_a_description_and_a_known_tag(document: Json) -> None:
     for name, operation in operations(document):
         assert operation["summary"], name
         assert operation["description"], name

@@ -45,7 +45,7 @@ def test_an_account_of_which_all_is_read_is_watched() -> None:
     assert said(*read, stream("error", unavailable=True)) == f"It watches the Twilio account {SID}."
 
 
-def test_a_refusal_is_told_in_place_of_the_claim() -> None:
+def test_a_refusal_is_printed_instead_of_the_claim() -> None:
     failed = [stream(each, last_error=ERROR, last_error_at=NEW) for each in ("call", "message", "error")]
     assert said(*failed) == f"It cannot read calls, messages and the error log of the Twilio account {SID}: {ERROR}."
 

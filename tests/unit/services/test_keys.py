@@ -12,7 +12,7 @@ def _make() -> str:
     return body + keys._checksum(body)
 
 
-def test_a_key_of_ours_is_told_by_its_checksum() -> None:
+def test_a_key_of_ours_is_known_by_its_checksum() -> None:
     assert keys.is_well_formed(_make())
 
 

@@ -107,7 +107,7 @@ def test_a_notification_that_waits_for_a_time_is_sent_at_that_time(standing: Not
 
 
 @given(inputs, moments)
-def test_a_firing_is_told_once_and_nothing_follows_it_untold(standing: NotifyInput, now: datetime) -> None:
+def test_a_firing_is_notified_once_and_nothing_is_sent_before_it(standing: NotifyInput, now: datetime) -> None:
     told = decide(standing, now).notify
     assert (told == FIRING) <= (standing.firing_notified_at is None)
     assert (told in (UPDATE, RESOLVED)) <= (standing.firing_notified_at is not None)

@@ -121,7 +121,7 @@ def test_a_later_episode_puts_its_logs_and_its_code_first_and_an_earlier_one_doe
     assert (alert.sample_sids, alert.error_code, alert.window_from) == (["CA2", "CA1", "CA3"], 30001, at(-9))
 
 
-def test_an_episode_without_a_code_takes_none_away() -> None:
+def test_an_episode_without_a_code_keeps_the_alerts_code() -> None:
     assert alert_after(EXTEND, replace(EXTEND, last_match_at=at(8), newest_error_code=None)).error_code == 30001
 
 

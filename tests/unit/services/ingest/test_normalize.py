@@ -195,7 +195,7 @@ def test_an_unreadable_field_is_null_kept_and_noted(
         (LogType.ERROR, ERROR, {"date_generated": "", "date_created": 7}, "09:14:07"),
     ],
 )
-def test_of_a_time_that_cannot_be_read_another_takes_the_place(
+def test_a_time_that_cannot_be_read_is_replaced_by_another_of_the_record(
     log_type: LogType, record: dict[str, Any], changes: dict[str, Any], changed_at: str
 ) -> None:
     assert log(log_type, record, **changes).changed_at == at(changed_at)
@@ -230,7 +230,7 @@ def test_a_body_of_megabytes_costs_itself_alone() -> None:
     assert len(rest["body"]) < 2000
 
 
-def test_a_field_that_no_json_reader_takes_costs_itself_alone() -> None:
+def test_a_field_that_no_json_reader_accepts_costs_only_itself() -> None:
     record = json.dumps(MESSAGE).encode()
     for part in (
         b'"price": 1e999',

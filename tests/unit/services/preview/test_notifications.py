@@ -33,11 +33,11 @@ def test_silenced_alerts_notify_nobody() -> None:
     assert count([alert(0, 10, silenced=True)]) == 0
 
 
-def test_an_alert_in_the_cooldown_of_its_group_is_told_only_if_it_outlasts_it() -> None:
+def test_an_alert_in_the_cooldown_of_its_group_is_notified_only_if_it_outlasts_it() -> None:
     assert count([alert(0, 5), alert(10, 20)], cooldown=30) == 2
     assert count([alert(0, 5), alert(10, 40)], cooldown=30) == 4
     assert count([alert(0, 5), alert(10, 20, "US")], cooldown=30) == 4
 
 
-def test_an_alert_that_ends_as_it_starts_is_told() -> None:
+def test_an_alert_that_ends_as_it_starts_is_notified() -> None:
     assert count([alert(0, 0)]) == 2

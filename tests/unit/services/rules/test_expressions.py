@@ -82,7 +82,7 @@ def test_a_price_is_written_as_the_api_writes_it() -> None:
         ("", "no CEL expression"),
     ],
 )
-def test_an_invalid_expression_is_refused_with_its_place(source: str, words: str) -> None:
+def test_an_invalid_expression_is_refused_with_its_position(source: str, words: str) -> None:
     with pytest.raises(ExpressionError, match=words.replace("(", r"\(").replace(")", r"\)")):
         check_expression(source)
 

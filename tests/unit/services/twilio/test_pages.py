@@ -66,7 +66,7 @@ def test_whole_text_is_left_as_it_is(text: str) -> None:
         "https://api.twilio.com:port/x",
     ],
 )
-def test_a_link_to_another_place_is_not_followed(link: str) -> None:
+def test_a_link_to_another_server_is_not_followed(link: str) -> None:
     with pytest.raises(TwilioRefused):
         follow("https://api.twilio.com", link)
 
@@ -115,5 +115,5 @@ def test_credentials_only_go_to_the_configured_host(link: str, base: str) -> Non
 
 
 @pytest.mark.parametrize("link", ["/2010-04-01/x?Page=1&PageToken=PASM", "https://api.twilio.com/x?a=%20b"])
-def test_a_link_to_the_same_place_is_followed_verbatim(link: str) -> None:
+def test_a_link_to_the_same_server_is_followed_verbatim(link: str) -> None:
     assert follow("https://api.twilio.com", link).endswith(link)
