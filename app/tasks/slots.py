@@ -99,7 +99,7 @@ def is_marked(kind: str) -> bool:
 
 
 def unmark(kind: str) -> None:
-    """Remove the mark, before looking for the work that it tells of."""
+    """Remove the mark. A task does so before it looks for work."""
     os.pwrite(_file(), b"0", _mark_position(kind))
 
 

@@ -16,7 +16,8 @@ from app.api.openapi import body
 from app.api.responses import json_response, no_content, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
-from app.api.schemas.rules import Preview, PreviewBody, RuleBody, RuleDetail, RuleFilters, RulePage
+from app.api.schemas.rule_previews import Preview, PreviewBody
+from app.api.schemas.rules import RuleBody, RuleDetail, RuleFilters, RulePage
 from app.api.security import READ, Writer
 from app.config import Settings
 from app.database import session_scope
