@@ -15,6 +15,7 @@ SETTINGS = {
     "API_KEY": "a" * 32,
 }
 WEB = ("fastapi", "starlette", "uvicorn")
+COMMAND_LINE = ("typer", "rich", "pygments", "alembic", "app.cli")
 CLIENT_OF_WEBHOOKS = ("aiohttp", "app.utils.http", "app.actions.webhook_sender")
 
 
@@ -35,11 +36,15 @@ def loaded_by(module: str) -> set[str]:
 @pytest.mark.parametrize(
     ("module", "unused"),
     [
-        pytest.param("app.tasks.celery_app", (*WEB, "sqlalchemy", "httpx", "app.models", "app.tasks.jobs"), id="beat"),
-        pytest.param("app.tasks.worker", (*WEB, "apprise", "alembic", "typer", "app.api"), id="worker"),
+        pytest.param(
+            "app.tasks.celery_app",
+            (*WEB, *COMMAND_LINE, "sqlalchemy", "httpx", "app.models", "app.tasks.jobs"),
+            id="beat",
+        ),
+        pytest.param("app.tasks.worker", (*WEB, *COMMAND_LINE, "apprise", "app.api"), id="worker"),
         pytest.param(
             "app.api.main",
-            ("apprise", "alembic", "typer", "app.tasks", *CLIENT_OF_WEBHOOKS),
+            (*COMMAND_LINE, "apprise", "app.tasks", *CLIENT_OF_WEBHOOKS),
             id="api",
         ),
     ],
