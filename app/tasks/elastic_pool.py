@@ -7,32 +7,35 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
-RESTING = 2
-"""Processes of an idle worker: while one hangs, the other works."""
+RESTING = 1
+"""Processes of an idle worker. While it is busy, a task that waits gets another one."""
 LOOK_SECONDS = 1.0
-IDLE_SECONDS = 30.0
-"""So long after more than the resting processes were needed, the others stop."""
+IDLE_SECONDS = 15.0
+"""So long after all processes were needed, one stops."""
 
 
 class Demand:
-    """Decides how many processes to add or to stop, from one look at the tasks to the next."""
+    """Decides whether to add or to stop a process, from one look at the tasks to the next."""
 
     def __init__(self, most: int) -> None:
         self._most, self._fewest = most, min(RESTING, most)
-        self._is_busy = False
+        self._tasks = 0
         self._needed_at = float("-inf")
 
     def change(self, tasks: int, processes: int, now: float) -> int:
-        """Return the number of processes to add; negative: to stop.
+        """Return 1 to add a process, -1 to stop one.
+
+        One at a time: most tasks that wait behind a long one take milliseconds, and one more process runs all of them.
 
         Args:    tasks: running and waiting; now: seconds of any clock that does not jump.
         """
-        was_busy, self._is_busy = self._is_busy, tasks > self._fewest
-        if was_busy and self._is_busy:  # twice, because most tasks take milliseconds
+        lasting, self._tasks = min(self._tasks, tasks), tasks
+        if lasting >= processes:
             self._needed_at = now
-            return max(min(tasks, self._most) - processes, 0)
+        if lasting > processes:
+            return int(processes < self._most)
         is_idle = tasks == 0 and now - self._needed_at >= IDLE_SECONDS
-        return min(self._fewest - processes, 0) if is_idle else 0
+        return -int(is_idle and processes > self._fewest)
 
 
 class ElasticPool(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
