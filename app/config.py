@@ -13,8 +13,6 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     ValidationError,
@@ -22,6 +20,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app import environment
 from app.errors import ConfigError
@@ -35,11 +35,39 @@ MAX_RETRIES = 50
 BROKERS = ("redis://", "rediss://")
 
 
-class Settings(BaseModel):
+class _Source(PydanticBaseSettingsSource):
+    """Reads settings by the rules of `app.environment`: `NAME_FILE` variables, and `$` without expansion."""
+
+    def get_field_value(
+        self,
+        field: FieldInfo,  # noqa: ARG002 - the library passes it
+        field_name: str,
+    ) -> tuple[str | None, str, bool]:
+        """Return one setting; `__call__` reads all of them."""
+        return _given().values.get(field_name.upper()), field_name, False
+
+    def __call__(self) -> dict[str, str]:
+        """Return all settings that are set."""
+        return {name.lower(): value for name, value in _given().values.items()}
+
+
+class Settings(BaseSettings):
     """All settings, with units and defaults. The environment uses the same names in upper case."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", validate_default=False)
     env_file: ClassVar[Path | None] = Path(".env")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the library passes it
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - likewise
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read settings from our source instead of the library's."""
+        return init_settings, _Source(settings_cls)
 
     twilio_account_sid: str | None = None
     twilio_auth_token: SecretStr | None = None
@@ -357,7 +385,7 @@ def get_settings() -> Settings:
     Raises: ConfigError; its line lists each invalid setting and what it must be.
     """
     try:
-        settings = Settings.model_validate({name.lower(): value for name, value in _given().values.items()})
+        settings = Settings()
     except ValidationError as error:
         raise ConfigError(_explain(error)) from None
     for name in ("ssl_cert_file", "ssl_cert_dir"):
