@@ -18,6 +18,7 @@ from app.services.alerts.withholding import withheld
 from app.services.evaluation import group_slots
 from app.services.explain.service import explain
 from app.services.explain.steps import Explanation, StepName, Verdict
+from app.services.explain.survey import survey_rules
 from app.services.logs import alert_logs, log_rows, store
 from app.services.logs.types import NormalizedLog
 from app.services.outbox import bundle
@@ -95,6 +96,33 @@ def test_a_pattern_that_fails_on_the_log_says_why(feed: Feed) -> None:
     found = explained(60, rule_id)
     assert found.verdict == Verdict.NO_MATCH
     assert detail(found, StepName.PATTERN).startswith("The expression failed on a log")
+
+
+def test_all_rules_of_its_type_say_what_kept_them_from_a_log_the_nearest_first(feed: Feed) -> None:
+    made = {
+        "Disabled": make_rule(name="Disabled", enabled=False),
+        "Elsewhere": make_rule(name="Elsewhere", filters={"to_country": ["FR"]}),
+        "Another code": make_rule(name="Another code", pattern_type="error_code", pattern_value="30005"),
+        "Later": make_rule(name="Later"),
+        "Takes it": make_rule(name="Takes it", log_type="any"),
+    }
+    make_rule(name="Calls", log_type="call")
+    change_rule(made["Later"], 3, pattern_value="undelivered,failed")
+    fail_at(feed, 1)
+    with session_scope() as session:
+        found = survey_rules(session, sid(60), get_settings())
+    assert [(each.name, each.stopped_by and each.stopped_by.step) for each in found] == [
+        ("Takes it", None),
+        ("Later", StepName.START),
+        ("Another code", StepName.PATTERN),
+        ("Elsewhere", StepName.POPULATION),
+        ("Disabled", StepName.RULE),
+    ]
+    assert {each.rule_id for each in found} == set(made.values())
+    change_rule(made["Takes it"], 4, enabled=False)
+    with session_scope() as session:
+        found = survey_rules(session, sid(60), get_settings())
+    assert (found[0].name, found[0].stopped_by) == ("Takes it", None), "it has taken it"
 
 
 def test_an_erased_text_is_said(feed: Feed, environment: pytest.MonkeyPatch) -> None:
@@ -453,6 +481,10 @@ def test_explanations_agree_with_what_really_happened(feed: Feed, seed: int) -> 
         steps = passed(found)
         taken = all(steps.get(step) for step in ("rule", "population", "pattern", "start", "evaluation"))
         assert taken == (sid(number) in matched), (number, found)
+        with session_scope() as session:
+            (outcome,) = survey_rules(session, sid(number), get_settings())
+        failed = next((each for each in found.steps if not each.passed), None)
+        assert outcome.stopped_by == (None if taken else failed), number
         own = counted.get(sid(number), [])
         assert (found.verdict in (Verdict.ALERTED, Verdict.TOLD)) == bool(own), (number, found)
         if not own:

@@ -10,12 +10,12 @@ from app.api.log_download import download
 from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_MESSAGE
-from app.api.schemas.explanations import ExplainQuery, Explanation
+from app.api.schemas.explanations import ExplainQuery, Explanation, RuleOutcomes
 from app.api.schemas.logs import LogDetail, LogFilters, LogPage, LogQuery
 from app.api.security import READ
 from app.database import session_scope
 from app.enums import LogType
-from app.services.explain import service
+from app.services.explain import service, survey
 from app.services.ingest import error_details
 from app.services.logs import alert_logs, filter_warnings, search
 from app.services.logs.raw import raw_of, unreadable_of
@@ -88,6 +88,19 @@ def explain_log(sid: Sid, query: Annotated[ExplainQuery, Query()], settings: App
     with session_scope() as session:
         found = service.explain(session, sid, query.rule_id, settings, utc_now())
     return json_response(found.as_json())
+
+
+@router.get(
+    "/{sid}/rules", response_model=RuleOutcomes, summary="List what became of a log under each rule", dependencies=READ
+)
+def list_rules_of_log(sid: Sid, settings: AppSettings) -> Response:
+    """List the rules of the log's type with the step that keeps each from taking it.
+
+    `GET /api/logs/{sid}/explain` shows all steps of one rule, and what followed where it took the log.
+    """
+    with session_scope() as session:
+        found = survey.survey_rules(session, sid, settings)
+    return json_response({"items": [survey.to_json(each) for each in found]})
 
 
 router.routes.extend(csv_router.routes)

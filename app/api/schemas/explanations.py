@@ -4,8 +4,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.schemas.common import EXAMPLE_ID, ResponseModel
+from app.api.schemas.common import EXAMPLE_ID, ResponseModel, ShownId
 from app.services.explain.steps import StepName, Verdict
+from app.services.explain.survey import MAX_RULES
 
 VERDICTS = """The result for the log: `told` (it counts towards an alert that somebody was or will be notified of), \
 `alerted` (towards one that nobody was notified of), `counted` (it matched, and the condition did not hold), `waiting` \
@@ -29,6 +30,24 @@ class ExplanationStep(ResponseModel):
     detail: str = Field(
         description="The values that decided, as a sentence.",
         examples=["7 of 10 matches within an hour when it came."],
+    )
+
+
+class RuleOutcome(ResponseModel):
+    """What became of a log under one rule."""
+
+    rule_id: ShownId = Field(description="The rule.")
+    name: str = Field(description="Its name.", examples=["Failed Call Detection"])
+    stopped_by: ExplanationStep | None = Field(
+        description="The first step, up to `start`, that the log did not pass; null: the rule takes it."
+    )
+
+
+class RuleOutcomes(ResponseModel):
+    """What became of a log under the rules of its type."""
+
+    items: list[RuleOutcome] = Field(
+        description=f"The rules that take it first, then those that it came nearest to; at most {MAX_RULES}."
     )
 
 

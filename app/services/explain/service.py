@@ -45,7 +45,7 @@ def explain(session: Session, sid: str, rule_id: UUID, settings: Settings, now: 
         notifications += notifying.steps(alert, deliveries.of_alert(session, alert.id), later)
     if is_former and alert is not None:
         return Explanation(_verdict_of(alert), [first, *notifications])
-    subject = _subject(session, row.id, row.occurred_at, rule, settings)
+    subject = read_subject(session, row.id, row.occurred_at, rule, settings)
     taken, verdict, hit = _take(session, subject, match, enabled=stored.enabled)
     steps = [first, *taken]
     if match is not None and not is_former and hit is not None:
@@ -60,7 +60,11 @@ def _rule_detail(rule: Rule, *, is_former: bool) -> str:
     return state + (since if is_former else "") + "."
 
 
-def _subject(session: Session, log_id: int, occurred_at: datetime, rule: RuleValue, settings: Settings) -> Subject:
+def read_subject(session: Session, log_id: int, occurred_at: datetime, rule: RuleValue, settings: Settings) -> Subject:
+    """Read a log in all its versions, to be explained under a rule.
+
+    Raises: NotFound.
+    """
     versions = versions_of(session, log_id, occurred_at)
     if not versions:
         raise NotFound("the history of this log was not kept, so it cannot be explained")

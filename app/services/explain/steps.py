@@ -60,6 +60,10 @@ class Step:
     """None if it is not known, or not yet."""
     detail: str
 
+    def as_json(self) -> JsonObject:
+        """Serialize it as the API shows it."""
+        return {"step": self.step, "passed": self.passed, "detail": self.detail}
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -70,8 +74,7 @@ class Explanation:
 
     def as_json(self) -> JsonObject:
         """Serialize it as the API shows it."""
-        steps = [{"step": each.step, "passed": each.passed, "detail": each.detail} for each in self.steps]
-        return {"verdict": self.verdict, "steps": steps}
+        return {"verdict": self.verdict, "steps": [each.as_json() for each in self.steps]}
 
 
 def moment(at: datetime) -> str:

@@ -414,6 +414,21 @@ async def test_a_rule_explains_what_it_made_of_a_log(api: Api) -> None:
     assert (await api.get(f"/api/logs/SM{2:032x}/explain?rule_id={rule_id}")).status_code == 404
 
 
+async def test_the_rules_of_its_type_say_what_they_made_of_a_log(api: Api) -> None:
+    now = cut_to_second(utc_now())
+    Feed(now - timedelta(hours=1)).store([log(1, now)], now)
+    url = f"/api/logs/SM{1:032x}/rules"
+    assert (await api.get(url)).json() == {"items": []}
+    rule = (await api.post("/api/rules", json=RULE | {"pattern_value": "30005"})).json()
+    (outcome,) = (await api.get(url)).json()["items"]
+    assert (outcome["rule_id"], outcome["name"]) == (rule["id"], rule["name"])
+    assert (outcome["stopped_by"]["step"], outcome["stopped_by"]["passed"]) == ("pattern", False)
+    assert "error code 30003" in outcome["stopped_by"]["detail"]
+    assert fields(await api.get(f"{url}?rule_id={rule['id']}")) == ["rule_id"]
+    assert (await api.get("/api/logs/nothing/rules")).status_code == 422
+    assert (await api.get(f"/api/logs/SM{2:032x}/rules")).status_code == 404
+
+
 async def test_names_of_families_and_faults_are_listed_and_previewed(api: Api) -> None:
     names = {each["name"]: each for each in (await api.get("/api/error-codes?limit=1")).json()["names"]}
     assert names["family:messaging-filtering"]["codes"] >= 4

@@ -395,9 +395,28 @@ async def test_a_log_says_why_a_rule_did_not_alert(browser: Browser, api: Api) -
     assert "<b>Many" not in page
     page = (await browser.get(f"{path}?rule={other['id']}")).text
     assert "it does not match, with status undelivered, error code 30003" in page
-    for asked in (uuid4(), "other"):
+    assert f'<option value="{rule["id"]}">' in page
+
+
+async def test_a_log_says_what_became_of_it_under_each_rule(browser: Browser, api: Api) -> None:
+    now = cut_to_second(utc_now())
+    Feed(now - timedelta(hours=1)).store([log(1, now + timedelta(hours=1))], now)  # after the rules began
+    path = f"/logs/SM{1:032x}"
+    await browser.sign_in()
+    page = (await browser.get(path)).text
+    assert "Why did no rule take it?" in page
+    assert f'href="{path}?rule=all#why"' in page
+    assert "No rule looks at logs of this type." in (await browser.get(f"{path}?rule=all")).text
+    other = (await api.post("/api/rules", json=RULE | {"name": "<b>A</b>", "pattern_value": "30005"})).json()
+    rule = (await api.post("/api/rules", json=RULE | {"name": "Z"})).json()
+    assert "And the other rules?" in (await browser.get(path)).text
+    for asked in ("all", uuid4()):
         page = (await browser.get(f"{path}?rule={asked}")).text
-        assert f'<option value="{rule["id"]}">' in page
+        steps = page.partition('id="why"')[2].partition("</section>")[0]
+        assert re.findall(r"\?rule=([0-9a-f-]+)#why", steps) == [rule["id"], other["id"]], "the nearest first"
+        assert "It takes it." in steps.partition(other["id"])[0]
+        assert "Pattern: <bdi>The pattern is error code 30005: it does not match" in steps
+        assert "<b>A" not in page
 
 
 async def test_the_steps_of_an_explanation_tell_local_times_and_lead_to_the_alert(browser: Browser, api: Api) -> None:

@@ -31,6 +31,7 @@ from app.services import names
 from app.services.evaluation.current_matches import rules_that_match
 from app.services.explain.service import explain
 from app.services.explain.steps import Explanation
+from app.services.explain.survey import RuleOutcome, survey_rules
 from app.services.ingest import error_details
 from app.services.logs import alert_logs, relaxed_filters, search
 from app.services.logs.raw import raw_of, unreadable_of
@@ -224,6 +225,8 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
         asked = request.query_params.get("rule")
         context["step_text"] = step_text
         context["explained"] = _explained(request, session, row.sid, asked) if asked else None
+        is_surveyed = asked and context["explained"] is None
+        context["outcomes"] = _outcomes(request, session, row.sid) if is_surveyed else None
         context["rule_names"] = names.rules_for(session, row.log_type) if asked else {}
     return render(request, viewer, "log.html", context)
 
@@ -235,6 +238,14 @@ def _explained(request: Request, session: Session, sid: str, asked: str) -> tupl
         return rule_id, explain(session, sid, rule_id, settings_of(request), utc_now())
     except (ValueError, NotFound):
         return None
+
+
+def _outcomes(request: Request, session: Session, sid: str) -> Sequence[RuleOutcome]:
+    """Find what became of a log under each rule; nothing is known of a log whose history was not kept."""
+    try:
+        return survey_rules(session, sid, settings_of(request))
+    except NotFound:
+        return ()
 
 
 def _exchange(raw: Mapping[str, Any]) -> dict[str, str]:
