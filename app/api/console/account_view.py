@@ -55,14 +55,16 @@ class AccountView:
     shown: dict[str, Any]
     """As the API shows it."""
     streams: Sequence[StreamView]
-    has_next_token: bool
-    pushed_at: datetime | None
-    """When the last callback about it arrived."""
 
     @property
     def advice(self) -> str:
         """What to do about the error of reading the account itself."""
         return advise(self.shown["last_error"], from_environment=self.shown["from_environment"])
+
+    @property
+    def pushed_at(self) -> datetime | None:
+        """When the last callback about it arrived."""
+        return _time(self.shown["last_callback_at"])
 
     @property
     def name(self) -> str:
@@ -82,10 +84,10 @@ class AccountView:
         return sum(len(stream.gaps) for stream in self.streams)
 
 
-def view(shown: dict[str, Any], *, has_next_token: bool, pushed_at: datetime | None) -> AccountView:
+def view(shown: dict[str, Any]) -> AccountView:
     """Prepare an account for its page."""
     streams = [_stream(each, from_environment=shown["from_environment"]) for each in shown["streams"]]
-    return AccountView(shown, streams, has_next_token, pushed_at)
+    return AccountView(shown, streams)
 
 
 def _stream(shown: Mapping[str, Any], *, from_environment: bool) -> StreamView:

@@ -163,12 +163,16 @@ class Account(ResponseModel):
     last_error: str | None = Field(description="Why the status could not be fetched.", examples=[None])
     from_environment: bool = Field(description="Its credentials are in the environment.")
     api_key_sid: str | None = Field(description=KEY_SID, examples=[None])
+    has_next_auth_token: bool = Field(description="Whether a `next_auth_token` is stored.", examples=[False])
     signing_key_ids: list[str] = Field(description="The ids of its `signing_keys`.", examples=[[]])
     api_base_url: str | None = Field(description=API_URL, examples=[EXAMPLE_URL])
     monitor_base_url: str | None = Field(description=MONITOR_URL, examples=[None])
     requests_last_hour: int = Field(description="Requests to Twilio for this account in the last hour.", examples=[36])
     max_requests_per_minute: int = Field(
         description="Maximum requests to Twilio per minute for this account.", examples=[120]
+    )
+    last_callback_at: ShownTime | None = Field(
+        description="When the last callback of Twilio's about it arrived; null: none in a day."
     )
     streams: list[StreamState] = Field(description="The state of each stream.")
     quarantined: Quarantine = Field(description="Malformed records in quarantine.")

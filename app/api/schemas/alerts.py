@@ -21,7 +21,7 @@ from app.api.schemas.common import (
     members,
 )
 from app.api.schemas.deliveries import Delivery
-from app.enums import AlertStatus, ResolveReason, Severity
+from app.enums import AlertStatus, LogType, ResolveReason, Severity
 from app.services.alerts.search import AlertFilter
 from app.services.findings.traits import TraitField
 from app.utils.sids import ACCOUNT_SID
@@ -200,6 +200,14 @@ class SeriesPoint(ResponseModel):
     )
 
 
+class AwaitedStream(ResponseModel):
+    """A stream that could not be read for a while."""
+
+    account_sid: str = Field(description="Its account.", examples=[EXAMPLE_ACCOUNT])
+    log_type: LogType = Field(description="Its log type.")
+    complete_until: ShownTime | None = Field(description="Everything created up to here was read.")
+
+
 class AlertSeries(ResponseModel):
     """What the condition of an alert measured over time."""
 
@@ -213,6 +221,11 @@ class AlertSeries(ResponseModel):
     items: list[SeriesPoint] = Field(
         description="From three windows before the alert started, but not before the rule, until it was resolved, or"
         " until now; at most 200. Without a window: from `resolve_after_minutes` before."
+    )
+    waits_for: list[AwaitedStream] = Field(
+        description="Streams that must be read before an open alert can resolve, one for each account; after an hour"
+        " nothing waits for them any more.",
+        examples=[[]],
     )
     detail: str | None = Field(None, description="Why there are no items. Omitted otherwise.", examples=[None])
 

@@ -9,12 +9,20 @@ from sqlalchemy.orm import Session
 
 from app.config import Settings
 from app.models import Account, Backfill, CoverageGap, QuarantinedRecord, Stream
-from app.services.ingest import backfills, budget
+from app.services.ingest import backfills, budget, callbacks
 from app.services.ingest.signing import signing_keys
 from app.utils.clock import rfc3339, rfc3339_or_none
 from app.utils.json_types import JsonObject
 
-VOLATILE_FIELDS = ("streams", "quarantined", "requests_last_hour", "max_requests_per_minute", "status", "last_error")
+VOLATILE_FIELDS = (
+    "streams",
+    "quarantined",
+    "requests_last_hour",
+    "max_requests_per_minute",
+    "last_callback_at",
+    "status",
+    "last_error",
+)
 """Fields that change without an edit."""
 MAX_SHOWN_GAPS = 50
 MAX_SHOWN_RECORDS = 10
@@ -32,6 +40,7 @@ def accounts_json(session: Session, accounts: Sequence[Account], settings: Setti
     streams = _streams(session, ids)
     quarantined = _quarantined(session, ids, now)
     requests = budget.used_last_hour(session, ids, now)
+    pushed = callbacks.last_received(session, ids)
     return [
         {
             "sid": account.sid,
@@ -43,11 +52,13 @@ def accounts_json(session: Session, accounts: Sequence[Account], settings: Setti
             "last_error": account.last_error,
             "from_environment": account.from_environment,
             "api_key_sid": settings.twilio_api_key_sid if account.from_environment else account.api_key_sid,
+            "has_next_auth_token": account.next_auth_token is not None,
             "signing_key_ids": sorted(signing_keys(account, settings)),
             "api_base_url": account.api_base_url,
             "monitor_base_url": account.monitor_base_url,
             "requests_last_hour": requests.get(account.id, 0),
             "max_requests_per_minute": settings.twilio_max_requests_per_minute,
+            "last_callback_at": rfc3339_or_none(pushed.get(account.id)),
             "streams": streams[account.id],
             "quarantined": quarantined[account.id],
         }

@@ -27,7 +27,7 @@ from app.services.rules.conditions.base import MinuteCondition
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.groups import group_key_of, other_group
 from app.services.rules.rule import Rule
-from app.utils.clock import cut_to_second, rfc3339
+from app.utils.clock import cut_to_second, rfc3339, rfc3339_or_none
 from app.utils.json_types import JsonObject
 
 MICROSECOND = timedelta(microseconds=1)
@@ -80,7 +80,15 @@ def series_json(series: AlertSeries) -> JsonObject:
     """Serialize a series; `detail` is left out if there are points."""
     items = [each._asdict() | {"at": rfc3339(each.at)} for each in series.points]
     detail = {} if series.detail is None else {"detail": series.detail}
-    return {"limit": series.limit, "items": items} | detail
+    waits_for = [
+        {
+            "account_sid": each.account_sid,
+            "log_type": each.log_type,
+            "complete_until": rfc3339_or_none(each.complete_until),
+        }
+        for each in series.waits_for
+    ]
+    return {"limit": series.limit, "items": items, "waits_for": waits_for} | detail
 
 
 def read_series(

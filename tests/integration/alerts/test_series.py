@@ -1,7 +1,7 @@
 """The series of an alert is what its condition judged, from the stored logs."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from itertools import count
 from typing import Any
@@ -18,7 +18,7 @@ from app.models import Alert
 from app.services import rule_admin
 from app.services.findings.rule_of_alert import NoRule
 from app.services.preview import alert_series, log_reader
-from app.services.preview.alert_series import AlertSeries, SeriesPoint, read_series
+from app.services.preview.alert_series import AlertSeries, SeriesPoint, read_series, series_json
 from tests.fakes import START, minutes
 from tests.feeding import Feed, evaluate, log
 from tests.integration.alerts.stories import (
@@ -177,7 +177,9 @@ def test_an_open_alert_says_which_account_it_waits_for(feed: Feed) -> None:
     assert series_of(only_alert(), 50).waits_for == [], "a few minutes are usual"
     pass_time(feed, 60)
     assert only_alert().status == "firing"
-    assert [each.account_sid for each in series_of(only_alert(), 60).waits_for] == ["AC" + "b" * 32]
+    (waits_for,) = series_json(series_of(only_alert(), 60))["waits_for"]
+    assert (waits_for["account_sid"], waits_for["log_type"]) == ("AC" + "b" * 32, "message")
+    assert datetime.fromisoformat(waits_for["complete_until"]) <= minutes(50)
     stalled.complete(minutes(61))
     pass_time(feed, 61)
     assert only_alert().status == "resolved"

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import LogType
-from app.models import Account, AuditEntry, Stream
+from app.models import Account, AuditEntry, PushedRecord, Stream
 from app.services.ingest import accounts, credentials
 from app.utils.clock import cut_to_second, rfc3339, utc_now
 from scripts.twilio_simulator.simulator import Simulator
@@ -262,3 +262,25 @@ async def test_the_environments_credentials_are_tried_at_a_new_address(
 async def test_an_edit_of_an_account_that_is_not_watched_tries_nothing(simulator: Simulator, api: Api) -> None:
     assert (await api.patch(f"/api/accounts/{SID}", json={"auth_token": TOKEN})).status_code == 404
     assert not simulator.requests
+
+
+async def test_an_account_says_when_twilio_last_pushed_and_whether_a_next_token_is_stored(api: Api) -> None:
+    made = (await api.post("/api/accounts", json=BODY)).json()
+    assert (made["last_callback_at"], made["has_next_auth_token"]) == (None, False)
+    before = (await api.get(f"/api/accounts/{SID}")).headers["etag"]
+    now = cut_to_second(utc_now())
+    with session_scope() as session:
+        (account_id,) = session.scalars(select(Account.id))
+        for number in (1, 2):
+            at = now - timedelta(minutes=number)
+            session.add(
+                PushedRecord(
+                    account_id=account_id, log_type="call", sid=f"CA{number}", digest=number, fields={}, received_at=at
+                )
+            )
+    shown = await api.get(f"/api/accounts/{SID}")
+    assert shown.json()["last_callback_at"] == rfc3339(now - timedelta(minutes=1))
+    assert shown.headers["etag"] == before, "no edit"
+    edited = await api.patch(f"/api/accounts/{SID}", json={"next_auth_token": TOKEN})
+    assert edited.json()["has_next_auth_token"] is True
+    assert TOKEN not in edited.text

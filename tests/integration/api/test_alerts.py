@@ -171,7 +171,7 @@ async def test_what_the_logs_have_in_common_is_answered_in_the_documented_shape(
 async def test_the_series_of_an_alert_is_answered_with_why_it_may_be_empty(api: Api, alert_id: str) -> None:
     url = f"/api/alerts/{alert_id}/series"
     found = (await api.get(url)).json()
-    assert (found["limit"], "detail" in found) == (None, False)
+    assert (found["limit"], found["waits_for"], "detail" in found) == (None, [], False)
     assert set(found["items"][0]) == {"at", "value", "firing", "known"}
     assert any(point["firing"] for point in found["items"])
     assert (await api.get(f"/api/alerts/{'0' * 8}-0000-0000-0000-{'0' * 12}/series")).status_code == 404
@@ -185,6 +185,7 @@ async def test_the_series_of_an_alert_is_answered_with_why_it_may_be_empty(api: 
     assert (await api.get(url)).json() == {
         "limit": None,
         "items": [],
+        "waits_for": [],
         "detail": "The rule of this alert was deleted, and the audit does not say how it was.",
     }
 

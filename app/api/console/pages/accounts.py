@@ -25,7 +25,7 @@ from app.database import session_scope
 from app.enums import Scope
 from app.errors import Conflict, InvalidInput
 from app.models import Account
-from app.services.ingest import account_admin, account_state, backfills, callbacks, coverage, credential_trial
+from app.services.ingest import account_admin, account_state, backfills, coverage, credential_trial
 from app.services.ingest.credential_trial import Trial
 from app.utils import sids
 from app.utils.clock import rfc3339, utc_now
@@ -47,12 +47,7 @@ def list_accounts(request: Request, viewer: SignedIn) -> Response:
 
 
 def _views(session: Session, accounts: Sequence[Account], settings: Settings) -> list[AccountView]:
-    shown = account_state.accounts_json(session, accounts, settings, utc_now())
-    pushed = callbacks.last_received(session, [account.id for account in accounts])
-    return [
-        view(each, has_next_token=account.next_auth_token is not None, pushed_at=pushed.get(account.id))
-        for account, each in zip(accounts, shown, strict=True)
-    ]
+    return [view(each) for each in account_state.accounts_json(session, accounts, settings, utc_now())]
 
 
 @router.get("/accounts/new")
