@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
+import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
@@ -39,6 +40,9 @@ profiles.register()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A run in the background ignores Ctrl-C, and so would every program that a test starts and interrupts."""
 statements.share()
+plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
+"""By default a traceback shows every variable, which takes seconds that a deadline may not have."""
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = "template_giftpulse"
