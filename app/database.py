@@ -158,7 +158,7 @@ def sync_clock() -> None:
 
 
 def write_with_retry(write: Callable[[Session], object]) -> None:
-    """Run one transaction, with retries for some seconds while the database is unavailable."""
+    """Run one transaction, with retries for a few seconds while the database is unavailable."""
     for wait in (*OUTAGE_WAITS_SECONDS, None):
         try:
             with session_scope() as session:

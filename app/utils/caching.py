@@ -1,4 +1,4 @@
-"""Caches in the memory of one process, for values that many ask for at once and that may be some seconds old."""
+"""Caches in the memory of one process, for values that many ask for at once and that may be a few seconds old."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ class _Entry(Generic[Value]):
 
 
 class ReadCache(Generic[Args, Value]):
-    """Calls a function at most once in some seconds for the same arguments; drops the least recently used values."""
+    """Calls a function at most once every few seconds for the same arguments; drops the least recently used values."""
 
     def __init__(
         self, read: Callable[Args, Value], seconds: float = DEFAULT_SECONDS, max_entries: int = MAX_ENTRIES
@@ -63,7 +63,7 @@ class ReadCache(Generic[Args, Value]):
 
 
 class TtlCache(Generic[Key, Value]):
-    """Keeps values that the caller computes, each for some seconds; drops the oldest."""
+    """Keeps values that the caller computes, each for a limited time; drops the oldest."""
 
     def __init__(self, seconds: float, max_entries: int) -> None:
         self._seconds, self._max_entries = seconds, max_entries

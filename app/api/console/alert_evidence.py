@@ -32,7 +32,7 @@ class Evidence(NamedTuple):
 
 
 def cached_evidence(request: Request, alert: Alert) -> Evidence:
-    """Return what explains an alert, at most some seconds old."""
+    """Return what explains an alert, at most a few seconds old."""
     state = alert.status, alert.occurrences, alert.resolved_at
     found: Evidence = request.app.state.evidence.get(alert.id, state)
     return found

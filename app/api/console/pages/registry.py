@@ -1,4 +1,4 @@
-"""The routers of all pages, and what pages cache for some seconds."""
+"""The routers of all pages, and what pages cache for a few seconds."""
 
 from functools import partial
 
@@ -65,7 +65,7 @@ ROUTERS = tuple(
 
 
 def install_caches(state: State) -> None:
-    """Cache in this process what costs much to read."""
+    """Cache what is expensive to read, in this process."""
     state.frame = frame.frame_cache()
     state.traffic = ReadCache(traffic.read_traffic)
     state.failures = ReadCache(failures.read_failures)

@@ -74,7 +74,7 @@ def show_settings(request: Request, viewer: SignedIn) -> Response:
 
 @router.post("/settings/doctor")
 def run_doctor(request: Request, viewer: Admin) -> Response:
-    """Check everything that GiftPulse depends on, now. It takes some seconds."""
+    """Check everything that GiftPulse depends on, now. It takes a few seconds."""
     detail = "Too many checks in one minute: each reads every account; wait."
     request.app.state.limiter.hit(CHECKS_PER_MINUTE, "doctor", detail)
     findings = list(doctor.examine(settings_of(request), utc_now))
