@@ -19,7 +19,7 @@ from app.api.lists import read_position
 from app.api.schemas.silences import RepeatBody, SilenceFilters
 from app.database import session_scope
 from app.errors import FieldError, InvalidInput, NotFound
-from app.models import Alert
+from app.models import Alert, Rule, Silence
 from app.services import audit, rule_admin
 from app.services.alerts import silences
 from app.services.alerts.recurrence import Validity, holds, next_start
@@ -74,27 +74,40 @@ def _page(
         session.expunge_all()
     context = {
         "section": "silences",
-        "silences": page.items,
+        **_list_context(page.items, now),
         "held": held,
         "summaries": summaries,
-        "rules": sorted(rules, key=lambda rule: rule.name.lower()),
         "names": {rule.id: rule.name for rule in rules},
+        "beside": neighbours("silences", query, page, "/silences"),
+        **_form_context(typed, rules),
+        "errors": errors or {},
+        "preview": preview,
+    }
+    return render(request, viewer, "silences.html", context, status)
+
+
+def _list_context(listed: Sequence[Silence], now: datetime) -> dict[str, Any]:
+    validity = {silence.id: silences.validity(silence) for silence in listed}
+    return {
+        "silences": listed,
+        "active": {silence_id: holds(each, now) for silence_id, each in validity.items()},
+        "next_starts": {silence_id: next_start(each, now) for silence_id, each in validity.items()},
+        "ended": {silence.id for silence in listed if silence.ends_at is not None and silence.ends_at <= now},
+        "now": now,
+    }
+
+
+def _form_context(typed: Form | None, rules: Sequence[Rule]) -> dict[str, Any]:
+    return {
+        "rules": sorted(rules, key=lambda rule: rule.name.lower()),
         "fields": {field: NEW_VALUE_NAMES[field] for field in GROUP_FIELDS},
         "lengths": LENGTHS,
-        "active": {silence.id: holds(silences.validity(silence), now) for silence in page.items},
-        "next_starts": {silence.id: next_start(silences.validity(silence), now) for silence in page.items},
-        "ended": {silence.id for silence in page.items if silence.ends_at is not None and silence.ends_at <= now},
         "day_names": DAY_NAMES,
         "zones": sorted(zone_names()),
-        "now": now,
         "typed_in": typed is not None,
         "typed": {"hours": "1", **(typed.typed() if typed else {})},
         "typed_days": typed.all("days") if typed else [],
-        "errors": errors or {},
-        "preview": preview,
-        "beside": neighbours("silences", query, page, "/silences"),
     }
-    return render(request, viewer, "silences.html", context, status)
 
 
 @router.post("/silences")
