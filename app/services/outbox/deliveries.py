@@ -86,11 +86,11 @@ def attempts_of_all(session: Session, delivery_ids: Sequence[UUID]) -> dict[UUID
     return found
 
 
-def last_finished(session: Session, action_ids: Sequence[UUID]) -> dict[UUID, Delivery]:
-    """Return the newest delivery of each action that succeeded or failed."""
+def last_attempted(session: Session, action_ids: Sequence[UUID]) -> dict[UUID, Delivery]:
+    """Return the newest delivery of each action that was attempted, successfully or not."""
     newest = (
         select(Delivery)
-        .where(Delivery.action_id == Action.id, Delivery.finished_at.is_not(None))
+        .where(Delivery.action_id == Action.id, Delivery.attempt_count > 0)
         .order_by(Delivery.created_at.desc())
         .limit(1)
         .lateral()

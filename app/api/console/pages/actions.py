@@ -50,7 +50,7 @@ def list_actions(request: Request, viewer: SignedIn) -> Response:
     with session_scope() as session:
         page = actions.list_actions(session, read_position("actions", query, actions.SORT_KEY), PAGE_SIZE)
         ids = [action.id for action in page.items]
-        last = deliveries.last_finished(session, ids)
+        last = deliveries.last_attempted(session, ids)
         counts = deliveries.count_finished(session, ids, utc_now() - LATELY)
         rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)
         session.expunge_all()
