@@ -1,5 +1,6 @@
 """The reports of pages, and their plot."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -36,12 +37,23 @@ def draw_traffic(report: JsonObject, zone: ZoneInfo) -> Figure:
         lambda first, last: link("/logs", since=first, until=last),
         lambda at: f"{at:%a} {at.day} {at:%b} {at:%H:%M}",
     )
-    unread = [
-        axis.span("unread", datetime.fromisoformat(each["since"]), datetime.fromisoformat(each["until"]))
-        for each in report["not_read"]
-    ]
+    unread = [axis.span("unread", *span) for span in _joined(report["not_read"])]
+    style = Style(extra_legend=[("unread", "not all was read")] if unread else [])
     caption = report_text.summary(report) + "."
-    return figure.draw("Logs", caption, axis, [Series("logs", values, "bars-good", "good")], Style(), unread)
+    return figure.draw("Logs", caption, axis, [Series("logs", values, "bars-good", "good")], style, unread)
+
+
+def _joined(spans: Sequence[JsonObject]) -> list[tuple[datetime, datetime]]:
+    """Join the spans of several streams that overlap: hatched twice, they would look darker."""
+    joined: list[tuple[datetime, datetime]] = []
+    for since, until in sorted(
+        (datetime.fromisoformat(each["since"]), datetime.fromisoformat(each["until"])) for each in spans
+    ):
+        if joined and since <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], until))
+        else:
+            joined.append((since, until))
+    return joined
 
 
 def shifted(since: datetime, until: datetime, steps: int) -> str:
