@@ -84,6 +84,7 @@ def _words(alert: Alert, settings: Settings) -> dict[str, Any]:
         "ended_because": REASONS.get(alert.resolve_reason or "", ""),
         "may_go_on": ENDED_BY_EDITS.get(alert.resolve_reason or "", ""),
         "max_age_hours": settings.notify_max_age_hours,
+        "is_own": alert.rule_id is None,
         "is_of_others": bool(alert.rule_id and alert.group) and set(alert.group.values()) == {OTHER_VALUE},
         "meaning": None if alert.error_code is None else describe(alert.error_code),
         "next_step": advise(alert, settings.twilio_account_sid),

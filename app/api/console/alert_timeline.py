@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from app.actions.details import REASONS
+from app.api.console import texts
 from app.api.console.access import Viewer
 from app.api.console.links import link
 from app.enums import ResolveReason, Scope
 from app.models import Alert, AlertNote, Delivery
 from app.services.alerts import silences
+from app.utils.quantities import counted
 
-NOTICES = {"alert.firing": "Alert", "alert.update": "Reminder", "alert.resolved": "Resolve", "alert.digest": "Digest"}
-"""The types of deliveries."""
+PROGRESS = {"succeeded": "sent", "failed": "failed", "folded": "in a digest"}
+"""What became of a delivery, in words."""
 
 
 def list_events(
@@ -22,9 +25,12 @@ def list_events(
     held: Sequence[silences.Hold],
 ) -> list[dict[str, Any]]:
     """List the history, newest first: the alert's events, notes, silences and deliveries."""
-    events: list[dict[str, Any]] = [
-        {"at": alert.recorded_at, "kind": "bad", "sign": alert.severity, "what": "Fired", "detail": ""},
-    ]
+    # Of equal times the earlier event stands later: a delivery follows what it is about.
+    events = [_sent_event(delivery, alert) for delivery in sent]
+    events += [_hold_event(hold) for hold in held]
+    events += [_note_event(note) for note in notes]
+    if alert.resolved_at:
+        events.append(_end_event(alert, alert.resolved_at))
     if alert.acknowledged_at:
         events.append(
             {
@@ -36,11 +42,7 @@ def list_events(
                 "detail": "" if alert.note in {note.note for note in notes} else alert.note or "",
             }
         )
-    if alert.resolved_at:
-        events.append(_end_event(alert, alert.resolved_at))
-    events += [_note_event(note) for note in notes]
-    events += [_hold_event(hold) for hold in held]
-    events += [_sent_event(delivery) for delivery in sent]
+    events.append({"at": alert.recorded_at, "kind": "bad", "sign": alert.severity, "what": "Fired", "detail": ""})
     newest_first = sorted(events, key=lambda event: event["at"], reverse=True)
     return [_with_person(event, viewer) for event in newest_first]
 
@@ -55,7 +57,7 @@ def _end_event(alert: Alert, at: datetime) -> dict[str, Any]:
     """Describe why it ended. Without an acknowledgement, `acknowledged_by` is who resolved it manually."""
     by_hand = alert.resolve_reason == ResolveReason.MANUAL
     who = f" by {alert.acknowledged_by}" if by_hand and alert.acknowledged_by and not alert.acknowledged_at else ""
-    reason = "by hand" if by_hand else (alert.resolve_reason or "").replace("_", " ")
+    reason = "by hand" if by_hand else REASONS.get(alert.resolve_reason or "", "")
     detail = "" if who else reason
     event = {"at": at, "kind": "ok", "sign": "check", "what": f"Resolved{who}", "detail": detail}
     return event | {"by": alert.acknowledged_by} if who else event
@@ -78,13 +80,24 @@ def _hold_event(hold: silences.Hold) -> dict[str, Any]:
     }
 
 
-def _sent_event(delivery: Delivery) -> dict[str, Any]:
+def _sent_event(delivery: Delivery, alert: Alert) -> dict[str, Any]:
+    # It was created in the transaction that changed the alert, before the time of the change was taken.
+    cause = (alert.resolved_at if delivery.type == "alert.resolved" else None) or alert.recorded_at
     kinds = {"succeeded": "ok", "failed": "bad"}
     return {
-        "at": delivery.created_at,
+        "at": max(delivery.created_at, cause),
         "kind": kinds.get(delivery.status, ""),
         "sign": "mail" if delivery.action_type == "email" else "send",
-        "what": f"{NOTICES.get(delivery.type, delivery.type)} to {delivery.recipient}",
-        "detail": delivery.status,
+        "what": f"{texts.notice(delivery.type)} to {delivery.recipient}",
+        "detail": _progress(delivery),
         "href": f"/deliveries/{delivery.id}",
     }
+
+
+def _progress(delivery: Delivery) -> str:
+    """Describe what became of a delivery so far."""
+    if delivery.held_by:
+        return "held"
+    if delivery.status == "pending" and delivery.attempt_count:
+        return f"failed {counted(delivery.attempt_count, 'time', 'times')}, is tried again"
+    return PROGRESS.get(delivery.status, "waits to be sent")

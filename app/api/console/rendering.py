@@ -72,6 +72,7 @@ def _environment() -> Environment:
         "percent": texts.percent,
         "duration": texts.duration,
         "fault": texts.fault,
+        "notice": texts.notice,
         "group_value": texts.group_value,
         "pack_title": texts.pack_title,
         "country": country,

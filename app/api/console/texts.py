@@ -81,6 +81,21 @@ def pack_title(name: str) -> str:
     return PACK_TITLES.get(name) or name.replace("_", " ").capitalize()
 
 
+NOTICES = {
+    "alert.firing": "Alert",
+    "alert.update": "Reminder",
+    "alert.resolved": "All-clear",
+    "alert.digest": "Digest",
+    "action.test": "Test",
+    "report": "Report",
+}
+
+
+def notice(delivery_type: str) -> str:
+    """Name what a delivery of a type brings."""
+    return NOTICES.get(delivery_type, delivery_type)
+
+
 FAULTS = {"customer": "your side", "carrier": "the carrier", "twilio": "Twilio"}
 
 

@@ -36,8 +36,8 @@ LOGS: tuple[dict[str, object], ...] = (
      "to_country": None, "resource_sid": "CA" + "0" * 32, "text_": "HTTP retrieval failure"},
 )  # fmt: skip
 ALERT: dict[str, object] = {
-    "id": UUID(int=0), "severity": "critical", "status": "firing", "acknowledged_by": None, "silenced": False,
-    "suppressed_by": None, "resolved_at": None, "late": False,
+    "id": UUID(int=0), "rule_id": UUID(int=0), "severity": "critical", "status": "firing", "acknowledged_by": None,
+    "silenced": False, "suppressed_by": None, "resolved_at": None, "late": False,
 }  # fmt: skip
 ALERTS: tuple[dict[str, object], ...] = (
     {"summary": "143 messages with error 30007 (Message filtered)", "rule_name": "A sender is filtered"},
