@@ -44,6 +44,25 @@ STICKING_OUT_SCRIPT = """
   return over ? [`${over.tagName} ${over.className}: ${over.textContent.trim().slice(0, 40)}`] : [];
 })
 """
+LONGEST_WHOLE_WORD = 12
+"""A longer word of somebody else's may be broken."""
+BROKEN_WORDS_SCRIPT = """
+longest => {
+  const said = [], part = document.createRange();
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let text; (text = texts.nextNode());) {
+    if (text.parentElement.closest("svg, pre, code, .vh, bdi, details:not([open]) > :not(summary)")) continue;
+    for (const word of text.data.matchAll(/[\\p{L}\\d]+/gu)) {
+      if (word[0].length > longest) continue;
+      part.setStart(text, word.index);
+      part.setEnd(text, word.index + word[0].length);
+      const lines = new Set([...part.getClientRects()].map(each => Math.round(each.top)));
+      if (lines.size > 1) said.push(word[0]);
+    }
+  }
+  return said;
+}
+"""
 Scheme = Literal["light", "dark"]
 
 
@@ -86,4 +105,10 @@ def low_contrast_texts(page: Page, scheme: Scheme) -> list[str]:
     """Find the texts that stand out too little from what is behind them, in this scheme."""
     page.emulate_media(color_scheme=scheme)
     found: list[str] = page.evaluate(LOW_CONTRAST_SCRIPT, MIN_CONTRAST)
+    return found
+
+
+def broken_words(page: Page) -> list[str]:
+    """Find the short words that a squeezed column breaks into several lines, at the present width."""
+    found: list[str] = page.evaluate(BROKEN_WORDS_SCRIPT, LONGEST_WHOLE_WORD)
     return found

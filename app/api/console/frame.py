@@ -36,6 +36,8 @@ class Frame:
     open_alerts: int
     read_at: datetime | None
     """The oldest last read of all streams; None while some stream was never read."""
+    was_read: bool
+    """Whether any stream was ever read."""
     streams: int
     accounts: int
     pulse: Pulse
@@ -75,4 +77,4 @@ def _read_frame(pulse: Pulse) -> Frame:
             .where(Account.enabled, Stream.unavailable.is_(False))
         )
         oldest, streams, read, accounts = session.execute(watched).one()
-    return Frame(open_alerts or 0, oldest if read == streams else None, streams, accounts, pulse)
+    return Frame(open_alerts or 0, oldest if read == streams else None, read > 0, streams, accounts, pulse)

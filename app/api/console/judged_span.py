@@ -36,16 +36,16 @@ def describe_judged(viewer: Viewer, found: Mapping[str, Any], since: datetime, u
 
     first, last, known = found["judged_from"], found["judged_until"], found["known_since"]
     late, stalled = _names(found["limited_since_by"]), _names(found["limited_until_by"])
-    because = f"logs of {late} are stored only since {moment(known)}" if late else "older logs are not stored"
+    because = f"Logs of {late} are stored only since {moment(known)}" if late else "Older logs are not stored"
     if first is None:
         return JudgedSpan("and nothing judged", [_why_nothing(because, late, stalled, is_read=known is not None)])
     words, reasons = "", []
     if datetime.fromisoformat(first) - since > SHORT:
         words = f"since {moment(first)}"
-        reasons.append(f"Judged from {moment(first)} on: {because}. A backfill reads more.")
+        reasons.append(f"{because}. A backfill reads more.")
     if stalled and until - datetime.fromisoformat(last) > MAX_LAG:
         words = f"{words} until {moment(last)}".strip()
-        reasons.append(f"Judged until {moment(last)}: {stalled} could not be read since.")
+        reasons.append(f"{stalled} could not be read since {moment(last)}.")
     return JudgedSpan(words, reasons)
 
 
@@ -54,7 +54,7 @@ def _why_nothing(because: str, late: str, stalled: str, *, is_read: bool) -> str
         return "Nothing can be judged yet: Twilio has not been read."
     if stalled and not late:
         return f"Nothing of this time can be judged: {stalled} could not be read."
-    return f"Nothing of this time can be judged: {because}. A backfill reads more."
+    return f"Nothing of this time can be judged. {because}. A backfill reads more."
 
 
 def _names(accounts: Sequence[Mapping[str, Any]]) -> str:

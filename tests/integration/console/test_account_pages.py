@@ -291,6 +291,7 @@ async def test_failures_and_gaps_are_said(browser: Browser) -> None:
     page = (await browser.get(f"/accounts/{SID}")).text
     assert "Twilio refused &lt;b&gt;" in page
     assert "3 times in a row" in page
+    assert page.count("<strong>Next:</strong>") <= 1
     assert "Missing for good" in page
 
 

@@ -11,7 +11,7 @@ from markupsafe import escape
 from sqlalchemy import text
 
 from app.database import session_scope
-from app.models import Alert
+from app.models import Action, Alert, Delivery
 from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.factories import alert_row
 from tests.feeding import Feed, evaluate, log
@@ -240,11 +240,51 @@ async def test_an_alert_shows_what_its_logs_have_in_common(browser: Browser, api
     assert "<script>alert(1)" not in page
 
 
-async def test_an_alert_without_logs_says_nothing_in_common(browser: Browser) -> None:
-    alert_id = make_alert()
+async def test_an_alert_of_its_own_says_what_is_wrong_first_and_lists_no_logs(browser: Browser) -> None:
+    alert_id = make_alert(rule_name="GiftPulse cannot read Twilio", summary="calls of account AC1: refused")
     await browser.sign_in()
     page = (await browser.get(f"/alerts/{alert_id}")).text
-    assert "This alert is about GiftPulse itself: it has no logs." in page
+    assert "<h1>GiftPulse cannot read Twilio</h1>" in page
+    assert "<p>Calls of account AC1: refused</p>" in page
+    for part in ("What they have in common", "Its newest logs", "<dt>Logs</dt>"):
+        assert part not in page
+    assert ">GiftPulse cannot read Twilio: calls of account AC1: refused</a>" in (await browser.get("/alerts")).text
+
+
+async def test_a_delivery_stands_after_what_it_is_about(browser: Browser) -> None:
+    now = utc_now()
+    alert_id = make_alert(status="resolved", resolved_at=now, resolve_reason="manual", acknowledged_by="Jonas")
+    with session_scope() as session:
+        action = Action(
+            action_type="email", enabled=True, min_severity="info", notify_on=["firing"], config="x",
+            created_at=now, updated_at=now,
+        )  # fmt: skip
+        session.add(action)
+        session.flush()
+        # Their transactions began before the times that the alert has.
+        for kind, at, status, attempts in (
+            ("alert.firing", now - timedelta(minutes=22, seconds=1), "folded", 0),
+            ("alert.resolved", now - timedelta(seconds=1), "pending", 2),
+        ):
+            session.add(
+                Delivery(
+                    action_id=action.id, action_type="email", type=kind, recipient="ops@example.com", status=status,
+                    content={}, created_at=at, attempt_count=attempts, alert_id=alert_id,
+                )
+            )  # fmt: skip
+    await browser.sign_in()
+    trail = re.sub(r"<[^>]+>", "", (await browser.get(f"/alerts/{alert_id}")).text.partition("What happened")[2])
+    events = ("All-clear to ops@example.com", "Resolved by Jonas", "Alert to ops@example.com: in a digest", "Fired")
+    assert sorted(events, key=trail.index) == list(events)
+    assert "All-clear to ops@example.com: failed 2 times, is tried again" in trail
+
+
+async def test_an_alert_whose_rule_was_deleted_is_not_said_to_have_been_edited(browser: Browser) -> None:
+    await browser.sign_in()
+    deleted = make_alert(status="resolved", resolved_at=utc_now(), resolve_reason="rule_deleted")
+    page = (await browser.get(f"/alerts/{deleted}")).text
+    assert "Ended with its rule" in page
+    assert "Ended by an edit" not in page
 
 
 async def test_an_alert_shows_what_its_condition_measured(browser: Browser, api: Api) -> None:

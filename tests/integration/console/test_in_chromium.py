@@ -132,6 +132,7 @@ def test_no_page_breaks_its_policy_or_is_wider_than_a_phone(shown: System, brows
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 800})
                 found += [f"{address} at {width} holds {each}" for each in screenshots.sticking_out(page)]
+            found += [f"{address} at {width} breaks {each}" for each in screenshots.broken_words(page)]
         found += errors
     assert not found, "\n".join(found)
 

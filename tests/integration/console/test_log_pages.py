@@ -219,6 +219,27 @@ async def test_a_price_that_comes_later_is_said(browser: Browser) -> None:
     assert "its price changed" in page
 
 
+async def test_a_code_that_joins_a_call_is_one_change(browser: Browser) -> None:
+    now = utc_now()
+    account = Feed(now - timedelta(days=20))
+    account.store([log(0, now, error_code=None, error_message=None)], now)
+    coded = log(0, now, updated_at=now + timedelta(minutes=2), error_message="Unreachable")
+    account.store([coded], now + timedelta(minutes=2))
+    await browser.sign_in()
+    assert ">its error code changed<" in (await browser.get(f"/logs/{SID}")).text
+
+
+async def test_an_entry_of_the_error_log_is_named_by_what_it_means(browser: Browser) -> None:
+    now = utc_now()
+    entry = log(1, now, log_type="error", error_message="HTTP retrieval failure", text="ErrorCode: 11200")
+    Feed(now - timedelta(days=20)).store([entry], now)
+    await browser.sign_in()
+    found = re.search(r'href="(/logs/NO[0-9a-f]+)".*?<span class="why">(.*?)</span>', (await browser.get("/logs")).text)
+    assert found is not None
+    assert "HTTP retrieval failure" in found[2]
+    assert "<h1><bdi>HTTP retrieval failure</bdi></h1>" in (await browser.get(found[1])).text
+
+
 async def test_a_log_that_no_rule_matches_says_so(browser: Browser, api: Api) -> None:
     feed()
     await browser.sign_in()

@@ -8,11 +8,12 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import select
 
 from app.config import Settings
 from app.database import session_scope
 from app.enums import HoldReason, Scope
-from app.models import Action, Attempt, Delivery, Silence
+from app.models import Action, Attempt, Delivery, Silence, Stream
 from app.utils.clock import cut_to_second, utc_now
 from tests.conftest import forget
 from tests.feeding import Feed, evaluate, log
@@ -118,8 +119,8 @@ async def test_what_is_only_known_by_its_id_is_named(browser: Browser, api: Api)
     assert "tested" in page
     assert ">action email to ops@example.com</bdi>" in page.replace("<bdi>", ">")
     page = (await browser.get("/deliveries")).text
-    assert "firing: <bdi>143 messages &lt;b&gt;filtered&lt;/b&gt;</bdi>" in page
-    assert ">test</span>" in page
+    assert "Alert: <bdi>143 messages &lt;b&gt;filtered&lt;/b&gt;</bdi>" in page
+    assert ">Test</span>" in page
 
 
 async def test_a_delivery_is_listed_with_what_it_tells(browser: Browser) -> None:
@@ -127,8 +128,26 @@ async def test_a_delivery_is_listed_with_what_it_tells(browser: Browser) -> None
     make_delivery()
     await browser.sign_in()
     page = (await browser.get("/deliveries")).text
-    assert "firing: <bdi>143 messages &lt;b&gt;filtered&lt;/b&gt;</bdi><" in page
-    assert ">firing<" in page
+    assert "Alert: <bdi>143 messages &lt;b&gt;filtered&lt;/b&gt;</bdi><" in page
+    assert ">Alert<" in page
+
+
+async def test_an_action_whose_receiver_does_not_answer_says_so_in_the_list(browser: Browser) -> None:
+    make_delivery(status="pending")
+    await browser.sign_in()
+    assert "Retrying" in (await browser.get("/actions")).text
+
+
+async def test_the_frame_says_when_only_a_part_is_read(browser: Browser) -> None:
+    Feed(utc_now() - timedelta(days=2))
+    await browser.sign_in()
+    assert "> Twilio is not read yet" in (await browser.get("/more")).text
+    with session_scope() as session:
+        stream = session.scalars(select(Stream)).first()
+        assert stream is not None
+        stream.last_success_at = utc_now()
+    browser.app.state.frame.forget()
+    assert "Part of Twilio is not read yet" in (await browser.get("/more")).text
 
 
 async def test_a_silence_is_created_and_ended(browser: Browser, api: Api) -> None:

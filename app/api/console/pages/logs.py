@@ -191,7 +191,9 @@ def _states(history: Sequence[LogChange]) -> list[State]:
 
 
 def _news(before: LogChange, after: LogChange) -> list[str]:
-    return [words for name, words in NEWS.items() if getattr(before, name) != getattr(after, name)]
+    changed = [name for name in NEWS if getattr(before, name) != getattr(after, name)]
+    # The message only says what the code means.
+    return [NEWS[name] for name in changed if name != "error_message" or "error_code" not in changed]
 
 
 @router.get("/logs/{sid}")
