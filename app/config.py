@@ -332,9 +332,13 @@ class Settings(BaseSettings):
 
 def _given() -> environment.Given:
     """Read all settings that are set."""
-    names = {name.upper(): "SecretStr" in str(field.annotation) for name, field in Settings.model_fields.items()}
-    secret = [name for name, is_secret in names.items() if is_secret]
-    return environment.read(names, secret, Settings.env_file, os.environ)
+    names = [name.upper() for name in Settings.model_fields]
+    return environment.read(names, secret_names(), Settings.env_file, os.environ)
+
+
+def secret_names() -> list[str]:
+    """List the settings whose values are secret, in upper case."""
+    return [name.upper() for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
 
 
 def origins() -> dict[str, str]:

@@ -45,6 +45,9 @@ from app.api.routes import (
     twilio_callbacks,
     unwatched,
 )
+from app.api.routes import (
+    settings as settings_routes,
+)
 from app.api.security import Limiter
 from app.config import Settings, get_settings, origins, remarks
 from app.database import get_engine, session_scope
@@ -76,6 +79,7 @@ ROUTERS = (
     keys,
     audit,
     transfer,
+    settings_routes,
     account_routes,
     twilio_callbacks,
     metrics,

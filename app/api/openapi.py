@@ -43,6 +43,7 @@ TAGS = {
     "Accounts": "The Twilio accounts that are watched.",
     "Keys": "API keys and their scopes.",
     "Audit": "Who changed what.",
+    "Settings": "The settings of the server.",
     "Export and import": "Rules, actions and silences as one document.",
     "Twilio's callbacks": "Endpoints that Twilio calls.",
 }

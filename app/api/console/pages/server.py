@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from fastapi import Request, Response
 from limits import RateLimitItemPerMinute
-from pydantic import SecretStr
 
 from app import __version__
 from app.api.console import lag_plots
@@ -28,6 +27,7 @@ from app.api.deps import settings_of
 from app.database import session_scope
 from app.services import doctor
 from app.services.doctor import Finding
+from app.services.effective_settings import list_settings
 from app.services.health import Health
 from app.services.names import names_of
 from app.utils.clock import utc_now
@@ -94,32 +94,17 @@ def _name_account(finding: Finding, names: Mapping[str, str]) -> Finding:
 
 
 def _settings_page(request: Request, viewer: Viewer, findings: Sequence[Finding] | None = None) -> Response:
-    settings, origins = settings_of(request), request.app.state.origins
-    rows = sorted(
-        (name.upper(), _shown(getattr(settings, name)), origins.get(name.upper()))
-        for name in type(settings).model_fields
-    )
+    found = list_settings(settings_of(request), request.app.state.origins)
     context = {
         "section": "settings",
-        "given": [row for row in rows if row[2]],
-        "defaults": [row for row in rows if not row[2]],
+        "given": [each for each in found if each.origin],
+        "defaults": [each for each in found if not each.origin],
         "findings": findings,
         "zones": sorted(zone_names()),
         "themes": THEMES,
         "version": __version__,
     }
     return render(request, viewer, "settings.html", context)
-
-
-def _shown(value: object) -> str:
-    """Write a setting for people. A secret only says whether it is set."""
-    if value is None or value == "":
-        return "not set"
-    if isinstance(value, SecretStr):
-        return "set"
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "none"
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 @router.post("/settings", dependencies=[ANY_SCOPE])
