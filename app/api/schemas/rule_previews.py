@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ConfigDict, Field
 
 from app.api.schemas.common import EXAMPLE_ACCOUNT, WARNINGS, FieldWarning, ResponseModel, ShownTime, TimeOrAge
+from app.api.schemas.logs import Log
 from app.api.schemas.rules import RuleBody
 
 MATCHES = (
@@ -19,6 +20,7 @@ class PreviewBody(RuleBody):
     since: TimeOrAge = Field(description="Start of the span, as if the rule had been created then.", examples=["7d"])
     until: TimeOrAge | None = Field(None, description="End of the span; default: now.", examples=[None])
     ladder: bool = Field(False, description="Whether to say, too, what other limits would have done.", examples=[True])
+    samples: bool = Field(False, description="Whether to list logs that match or nearly match, too.", examples=[True])
 
 
 class PreviewAlert(ResponseModel):
@@ -83,6 +85,26 @@ class Ladder(ResponseModel):
     )
 
 
+class NearMiss(ResponseModel):
+    """A log that nearly matches."""
+
+    log: Log = Field(description="The log.")
+    lacks: str = Field(description="Why it does not match.", examples=["its code is 30005, not 30003"])
+
+
+class Samples(ResponseModel):
+    """Logs of the last 7 days that match or nearly match, to help write a pattern."""
+
+    looked_at: int = Field(
+        description="The number of newest logs that pass the filters and were checked; at most 400.", examples=[120]
+    )
+    logs: list[Log] = Field(description="Logs that match, newest first; at most 5.")
+    near: list[NearMiss] = Field(
+        description="Logs that lack one filter, or have a code near the pattern's or another failed status; at most 3, "
+        "each for another reason."
+    )
+
+
 class Preview(ResponseModel):
     """The result of a preview."""
 
@@ -124,4 +146,9 @@ class Preview(ResponseModel):
         None,
         description="Only there if asked for: the number of alerts at other limits, for `threshold`, `ratio`, `spike` "
         "and `sum`. Null for other conditions, and if counting takes too long.",
+    )
+    samples: Samples | None = Field(
+        None,
+        description="Only there if asked for: logs of the last 7 days, whatever the span, that match or nearly match. "
+        "Null if finding them takes too long.",
     )

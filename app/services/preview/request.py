@@ -13,6 +13,8 @@ from app.services.spans import span_errors
 from app.utils.ages import read_time_or_age
 
 MAX_SPAN = timedelta(days=92)
+EXTRAS = ("ladder", "samples")
+"""Parts of a preview that are there only if the request asks for them."""
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -28,10 +30,12 @@ class PreviewRequest:
     """The stored rule whose body was sent, if any: silences may cover its alerts."""
     ladder: bool = False
     """Also preview other limits."""
+    samples: bool = False
+    """Also find logs that match or nearly match."""
 
 
 def parse_request(body: object, now: datetime) -> PreviewRequest:
-    """Parse the body of a preview: the fields of a rule, `since`, `until` (default: now), `ladder` (default: false).
+    """Parse the body of a preview: the fields of a rule, `since`, `until` (default: now), and `EXTRAS`.
 
     Raises: InvalidInput, naming each field by its path.
     """
@@ -42,10 +46,8 @@ def parse_request(body: object, now: datetime) -> PreviewRequest:
     until = _time(body, "until", now, now, errors)
     if not errors:
         errors += span_errors(since, until, MAX_SPAN)
-    with_ladder = body.get("ladder", False)
-    if not isinstance(with_ladder, bool):
-        errors.append(FieldError("ladder", "must be true or false"))
-    fields = {name: value for name, value in body.items() if name not in {"since", "until", "ladder"}}
+    extras = _extras(body, errors)
+    fields = {name: value for name, value in body.items() if name not in {"since", "until", *EXTRAS}}
     try:
         parsed = definition.parse_rule(definition.writable(fields))
     except InvalidInput as error:
@@ -54,7 +56,13 @@ def parse_request(body: object, now: datetime) -> PreviewRequest:
         raise InvalidInput(errors)
     until = min(until, max(now, since))
     rule_id = _rule_id(body.get("id"))
-    return PreviewRequest(to_rule(parsed, since), parsed, since, until, rule_id, ladder=with_ladder is True)
+    return PreviewRequest(to_rule(parsed, since), parsed, since, until, rule_id, **extras)
+
+
+def _extras(body: dict[str, Any], errors: list[FieldError]) -> dict[str, bool]:
+    sent = {name: body.get(name, False) for name in EXTRAS}
+    errors += [FieldError(name, "must be true or false") for name, value in sent.items() if not isinstance(value, bool)]
+    return sent
 
 
 def _rule_id(sent: object) -> UUID | None:

@@ -20,6 +20,7 @@ from app.services.rules.definition import RuleDefinition
 from app.services.rules.patterns import code_ranges, list_items
 from app.services.rules.rule import Rule
 from app.services.rules.rule_index import RuleIndex
+from app.services.serializers import log_json
 
 SPAN = timedelta(days=7)
 MAX_LOOKED_AT = 400
@@ -46,14 +47,15 @@ def sample(session: Session, definition: RuleDefinition, now: datetime) -> Sampl
     Returns: None if that takes too long.
     """
     rule = to_rule(definition, now)
-    session.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MILLISECONDS}"))
     try:
-        rows = search.list_logs(session, _filter(rule, now - SPAN), None, MAX_LOOKED_AT).items
-        others = [
-            row
-            for wanted in _looser_filters(rule, now - SPAN)
-            for row in search.list_logs(session, wanted, None, MAX_LOOKED_AT).items
-        ]
+        with session.begin_nested():
+            session.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MILLISECONDS}"))
+            rows = search.list_logs(session, _filter(rule, now - SPAN), None, MAX_LOOKED_AT).items
+            others = [
+                row
+                for wanted in _looser_filters(rule, now - SPAN)
+                for row in search.list_logs(session, wanted, None, MAX_LOOKED_AT).items
+            ]
     except OperationalError as error:
         if getattr(error.orig, "pgcode", None) != _QUERY_CANCELED:
             raise
@@ -61,6 +63,15 @@ def sample(session: Session, definition: RuleDefinition, now: datetime) -> Sampl
     hits = RuleIndex([rule]).match_batch([version_of(row) for row in rows])
     matching = [row for row, rules in zip(rows, hits, strict=True) if rules]
     return Sample(matching[:MAX_SHOWN], len(rows), near_misses.find(rule, others))
+
+
+def to_json(found: Sample) -> dict[str, Any]:
+    """Serialize samples as the API shows them."""
+    return {
+        "looked_at": found.looked_at,
+        "logs": [log_json(row) for row in found.logs],
+        "near": [{"log": log_json(each.log), "lacks": each.lacks} for each in found.near],
+    }
 
 
 def _looser_filters(rule: Rule, since: datetime) -> Iterator[LogFilter]:

@@ -17,7 +17,7 @@ from app.services import rule_checks
 from app.services.alerts import silences
 from app.services.evaluation import due_minutes
 from app.services.evaluation.completeness import StreamState
-from app.services.preview import buckets, by_match, by_minute, ladder, request
+from app.services.preview import buckets, by_match, by_minute, ladder, request, samples
 from app.services.preview.completeness import completeness_of, limits_of
 from app.services.preview.deadline import Deadline
 from app.services.preview.log_reader import LogReader
@@ -39,9 +39,11 @@ TEXTS_NOT_STORED = (
 def preview(session: Session, body: object, settings: Settings, now: datetime) -> dict[str, Any]:
     """Simulate a rule as if it had been created at `since`.
 
-    Args:    body: the fields of a rule, `since`, `until` (default: now), and `ladder` (default: false).
+    Args:    body: the fields of a rule, `since`, `until` (default: now), `ladder` and `samples`
+             (default: false).
     Returns: JSON: `population` by occurrence, `matches` by the time that the condition uses, `alerts` (oldest first),
-             `series`, the known and judged spans, and `ladder` if requested. The session is read-only afterwards.
+             `series`, the known and judged spans, and `ladder` and `samples` if requested. The session is read-only
+             afterwards.
     Raises: InvalidInput for invalid fields, too many logs, and exceeding the time limit.
     """
     preview_request = request.parse_request(body, now)
@@ -52,6 +54,9 @@ def preview(session: Session, body: object, settings: Settings, now: datetime) -
     run = _start(session, preview_request, settings, now)
     result = _evaluate(run)
     shown = _result_json(run, result, now) | {"warnings": [asdict(warning) for warning in warnings]}
+    if preview_request.samples:
+        found = samples.sample(session, preview_request.definition, now)
+        shown["samples"] = found and samples.to_json(found)
     # Last: if the ladder takes too long, the rest is returned.
     return shown | {"ladder": _ladder_json(run.rule, result)} if preview_request.ladder else shown
 
