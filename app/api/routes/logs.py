@@ -20,6 +20,7 @@ from app.services.ingest import error_details
 from app.services.logs import alert_logs, filter_warnings, search
 from app.services.logs.raw import raw_of, unreadable_of
 from app.services.serializers import alert_json, change_json, log_json
+from app.services.twilio.sms_encoding import encoding_of
 from app.utils.clock import utc_now
 from app.utils.sids import SID
 
@@ -55,7 +56,7 @@ def download_logs(query: Annotated[LogQuery, Query()]) -> Response:
 
 @router.get("/{sid}", response_model=LogDetail, summary="Get a log", dependencies=READ)
 def get_log(sid: Sid, settings: AppSettings) -> Response:
-    """Show a log with Twilio's own JSON, its history, its alerts and related logs.
+    """Show a log with Twilio's own JSON, its history, its alerts, related logs, and the encoding of its text.
 
     The request and response of an error-log entry are fetched from Twilio when it is first shown.
     """
@@ -66,7 +67,9 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
     with session_scope() as session:
         row = search.find_log(session, sid)
         whole = search.load_full(session, row)
+        encoding = encoding_of(row.log_type, row.text_)
         shown = log_json(row) | {
+            "encoding": encoding and encoding._asdict(),
             "raw": raw_of(whole, row.account_sid),
             "unreadable": unreadable_of(whole),
             "history": [change_json(change) for change in search.history(session, row.id, row.occurred_at)],

@@ -1,7 +1,7 @@
 """Schemas of logs."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -177,9 +177,24 @@ class UnreadableField(ResponseModel):
     reason: str = Field(description="What is wrong.", examples=["is no price"])
 
 
+class TextEncoding(ResponseModel):
+    """The SMS encoding of a text as it is stored. Twilio may replace look-alike characters before sending."""
+
+    name: Literal["GSM-7", "UCS-2"] = Field(description="The encoding.")
+    units: int = Field(description="Length in septets of GSM-7, or in UTF-16 code units.", examples=[19])
+    segments: int = Field(description="Segments that the text needs.", examples=[1])
+    foreign: str = Field(
+        description="The first characters that GSM-7 lacks, at most 5: because of them a segment is shorter.",
+        examples=[""],
+    )
+
+
 class LogDetail(Log):
     """One log with its history, alerts and related logs."""
 
+    encoding: TextEncoding | None = Field(
+        description="The encoding of a message's text; null for other logs, and without a text."
+    )
     unreadable: list[UnreadableField] = Field(
         description="Fields of Twilio's record that could not be parsed: null in the log, unchanged in `raw`.",
         examples=[[]],

@@ -5,6 +5,8 @@ Source: 3GPP TS 23.038, table 6.2.1, and Twilio's documentation of segments.
 
 from typing import NamedTuple
 
+from app.enums import LogType
+
 BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§"
     "¿abcdefghijklmnopqrstuvwxyzäöñüà"
@@ -26,6 +28,11 @@ class Encoding(NamedTuple):
     segments: int
     foreign: str
     """The first characters that GSM-7 lacks; because of them the segments are shorter."""
+
+
+def encoding_of(log_type: str, text: str | None) -> Encoding | None:
+    """Find the encoding of a log's text; None if it is no message, or has no text."""
+    return encode(text) if text and log_type == LogType.MESSAGE else None
 
 
 def encode(text: str) -> Encoding:

@@ -161,6 +161,23 @@ async def test_one_log_comes_with_its_raw_record_history_and_relations(api: Api,
     assert [each["sid"] for each in entry["related"]] == [call.sid]
 
 
+async def test_a_message_shows_the_encoding_of_its_text(api: Api, feed: Feed) -> None:
+    accented, plain, call, silent = [
+        log(1, at(0), text="ë" + "x" * 79),
+        log(2, at(1), text="plain"),
+        log(3, at(2), log_type="call", status="completed", text=None),
+        log(4, at(3), text=None),
+    ]
+    feed.store([accented, plain, call, silent], at(9))
+    found = [(await api.get(f"/api/logs/{each.sid}")).json()["encoding"] for each in (accented, plain, call, silent)]
+    assert found == [
+        {"name": "UCS-2", "units": 80, "segments": 2, "foreign": "ë"},
+        {"name": "GSM-7", "units": 5, "segments": 1, "foreign": ""},
+        None,
+        None,
+    ]
+
+
 async def test_logs_are_downloaded_as_csv_without_formulas(api: Api, feed: Feed) -> None:
     feed.store([log(number, at(number), text="=cmd()" if number else 'a "b",\nc') for number in range(3)], at(9))
     answer = await api.get("/api/logs.csv?status=undelivered")

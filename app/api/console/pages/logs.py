@@ -217,7 +217,7 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
             "states": _states(search.history(session, row.id, row.occurred_at)),
             "alerts": alert_logs.alerts_of_log(session, row.id),
             "related": search.related(session, row),
-            "encoding": sms_encoding.encode(row.text_) if row.text_ and row.log_type == LogType.MESSAGE else None,
+            "encoding": sms_encoding.encoding_of(row.log_type, row.text_),
             "keeps_text": settings_of(request).store_message_bodies,
             "twilio_url": record_url(row.sid, row.account_sid),
         }
