@@ -7,8 +7,10 @@ from fastapi import Path, Query, Response
 from app.api.lists import read_cursor, write_cursor
 from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
-from app.api.schemas.error_codes import ErrorCode, ErrorCodeFilters, ErrorCodePage
+from app.api.schemas.error_codes import ErrorCodeDetail, ErrorCodeFilters, ErrorCodePage
 from app.api.security import READ
+from app.database import session_scope
+from app.services import names
 from app.services.twilio import code_groups, error_codes
 
 router = make_router("Error codes", prefix="/api/error-codes")
@@ -25,15 +27,18 @@ def list_error_codes(query: Annotated[ErrorCodeFilters, Query()]) -> Response:
     ]
     shown = found[: query.limit]
     following = write_cursor("error-codes", query, [shown[-1].code]) if len(found) > query.limit else None
-    names = [
+    groups = [
         {"name": group.name, "description": group.description, "codes": group.known_codes}
         for group in code_groups.all_groups()
     ]
     items = [error_codes.to_json(each) for each in shown]
-    return json_response({"names": names, "items": items, "next_cursor": following})
+    return json_response({"names": groups, "items": items, "next_cursor": following})
 
 
-@router.get("/{code}", response_model=ErrorCode, summary="Get an error code", dependencies=READ)
+@router.get("/{code}", response_model=ErrorCodeDetail, summary="Get an error code", dependencies=READ)
 def get_error_code(code: Code) -> Response:
-    """Explain an error code. For an unknown code, the response describes its range."""
-    return resource_response(error_codes.to_json(error_codes.describe(code)))
+    """Explain an error code, with the rules about it. For an unknown code, the response describes its range."""
+    with session_scope() as session:
+        rules = names.rules_about_code(session, code)
+    items = [{"id": rule_id, "name": name} for rule_id, name in rules.items()]
+    return resource_response(error_codes.to_json(error_codes.describe(code)) | {"rules": items})

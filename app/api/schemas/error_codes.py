@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from app.api.schemas.common import CommaList, PageQuery, ResponseModel, Values
+from app.api.schemas.common import CommaList, PageQuery, ResponseModel, ShownId, Values
 
 
 class ErrorCodeFilters(PageQuery):
@@ -27,6 +27,22 @@ class ErrorCode(ResponseModel):
     next_step: str = Field(description="What to do.", examples=["Try again later, or by voice."])
     docs: str = Field(
         description="Twilio's page about the code.", examples=["https://www.twilio.com/docs/errors/30003"]
+    )
+
+
+class RuleAboutCode(ResponseModel):
+    """A rule about an error code."""
+
+    id: ShownId = Field(description="The rule's id.")
+    name: str = Field(description="The rule's name.", examples=["Unreachable handsets"])
+
+
+class ErrorCodeDetail(ErrorCode):
+    """An error code with the rules about it."""
+
+    rules: list[RuleAboutCode] = Field(
+        description="The enabled rules whose `error_code` pattern contains the code, by name. "
+        "`GET /api/unwatched` also counts rules with other patterns."
     )
 
 

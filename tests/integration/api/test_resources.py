@@ -224,7 +224,7 @@ async def test_lists_come_newest_first_and_in_pages(api: Api) -> None:
 
 async def test_error_codes_are_explained(api: Api) -> None:
     code = (await api.get("/api/error-codes/30003")).json()
-    assert set(code) == {"code", "message", "level", "product", "family", "fault", "next_step", "docs"}
+    assert set(code) == {"code", "message", "level", "product", "family", "fault", "next_step", "docs", "rules"}
     assert (await api.get("/api/error-codes/999999")).status_code == 200
     assert [each["code"] for each in (await api.get("/api/error-codes?code=30003,30005")).json()["items"]] == [
         30005,
@@ -235,6 +235,15 @@ async def test_error_codes_are_explained(api: Api) -> None:
     following = (await api.get("/api/error-codes", params={"limit": 3, "cursor": page["next_cursor"]})).json()
     assert following["items"][0]["code"] < page["items"][-1]["code"]
     assert fields(await api.get("/api/error-codes/abc")) == ["code"]
+
+
+async def test_an_error_code_names_the_enabled_rules_about_it(api: Api) -> None:
+    about = (await api.post("/api/rules", json=RULE | {"pattern_value": "30000-30004"})).json()
+    await api.post("/api/rules", json=RULE | {"name": "Off", "enabled": False})
+    await api.post("/api/rules", json=RULE | {"name": "Another", "pattern_value": "30005"})
+    expected = [{"id": about["id"], "name": about["name"]}]
+    assert (await api.get("/api/error-codes/30003")).json()["rules"] == expected
+    assert (await api.get("/api/error-codes/999999")).json()["rules"] == []
 
 
 async def test_a_group_of_a_silence_that_cannot_be_is_named_by_its_path(api: Api) -> None:
