@@ -14,7 +14,14 @@ from app.api.openapi import ERRORS, body, error_response
 from app.api.responses import json_response, resource_response
 from app.api.routing import make_router
 from app.api.schemas.common import EXAMPLE_ID
-from app.api.schemas.deliveries import DeliveryDetail, DeliveryFilters, DeliveryPage, Retried, RetryBody
+from app.api.schemas.deliveries import (
+    DeliveryContent,
+    DeliveryDetail,
+    DeliveryFilters,
+    DeliveryPage,
+    Retried,
+    RetryBody,
+)
 from app.api.security import READ, Writer
 from app.database import session_scope
 from app.services.outbox import deliveries, retry
@@ -39,6 +46,18 @@ def get_delivery(delivery_id: DeliveryId) -> Response:
     """Show a delivery with its attempts."""
     with session_scope() as session:
         return resource_response(deliveries.detail_json(session, delivery_id))
+
+
+@router.get(
+    "/{delivery_id}/content",
+    response_model=DeliveryContent,
+    summary="Get what a delivery sends",
+    dependencies=READ,
+)
+def get_content(delivery_id: DeliveryId) -> Response:
+    """Show the mail, payload or text of a delivery, which is fixed at its creation: every attempt sends the same."""
+    with session_scope() as session:
+        return json_response(deliveries.content_json(session, delivery_id))
 
 
 @router.post(

@@ -76,6 +76,24 @@ class DeliveryDetail(Delivery):
     attempts: list[Attempt] = Field(description="All attempts, oldest first.")
 
 
+class DeliveryContent(ResponseModel):
+    """What a delivery sends. It names no secrets: PagerDuty's routing key is added at each attempt."""
+
+    subject: str | None = Field(
+        description="Subject of a mail, or title for Apprise; of an alert in a digest, its headline there.",
+        examples=["Failed messages: 12 messages undelivered to GB in 5 minutes"],
+    )
+    text: str | None = Field(
+        description="Text of a mail; of an alert in a digest, its summary there.",
+        examples=["12 messages undelivered to GB in 5 minutes"],
+    )
+    html: str | None = Field(
+        description="The mail in HTML. It contains texts of strangers: show it only in a sandbox.",
+        examples=["<h1>12 messages undelivered to GB in 5 minutes</h1>"],
+    )
+    body: str | None = Field(description="Payload of a webhook, or text for Apprise.", examples=[None])
+
+
 class DeliveryPage(ResponseModel):
     """A page of deliveries, newest first."""
 

@@ -111,6 +111,20 @@ def count_finished(session: Session, action_ids: Sequence[UUID], since: datetime
     return {action_id: (good, all_) for action_id, good, all_ in session.execute(query)}
 
 
+def content_json(session: Session, delivery_id: UUID) -> dict[str, str | None]:
+    """Serialize what a delivery sends. One in a digest keeps only its headline and summary.
+
+    Raises: NotFound.
+    """
+    content = get(session, delivery_id).content
+    return {
+        "subject": content.get("subject") or content.get("title") or content.get("headline"),
+        "text": content.get("text") or content.get("summary"),
+        "html": content.get("html"),
+        "body": content.get("body"),
+    }
+
+
 def detail_json(session: Session, delivery_id: UUID) -> dict[str, Any]:
     """Serialize one delivery with its attempts.
 

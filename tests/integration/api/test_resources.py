@@ -1,6 +1,7 @@
 """Rules, actions, silences: made, read, edited, deleted; versions, and requests that come twice."""
 
 import asyncio
+import json
 import threading
 from datetime import timedelta
 from typing import Any
@@ -9,15 +10,19 @@ import pytest
 from sqlalchemy import text
 
 from app.actions.apprise import Apprise
+from app.api.schemas.common import EXAMPLE_ID
 from app.database import session_scope
 from app.enums import Scope
 from app.utils.clock import rfc3339, utc_now
 from tests.conftest import forget
 from tests.integration.api.conftest import EMAIL, RULE, WEBHOOK, Api, fields, make_app
 from tests.integration.console.test_alert_pages import make_alert
+from tests.integration.console.test_pages import make_delivery
 from tests.kits.receivers import Request, http_receiver, respond
 from tests.kits.waiting import PATIENCE_SECONDS
 
+NOWHERE = "https://nowhere.invalid/in"
+ROUTING_KEY = "canary" + "0" * 26
 TOMORROW = rfc3339(utc_now() + timedelta(days=1))
 
 
@@ -244,6 +249,38 @@ async def test_an_error_code_names_the_enabled_rules_about_it(api: Api) -> None:
     expected = [{"id": about["id"], "name": about["name"]}]
     assert (await api.get("/api/error-codes/30003")).json()["rules"] == expected
     assert (await api.get("/api/error-codes/999999")).json()["rules"] == []
+
+
+async def test_a_delivery_shows_what_it_sends(api: Api) -> None:
+    standard_webhook = {"action_type": "webhook", "config": {"url": NOWHERE}}
+    pagerduty = {"url": NOWHERE, "format": "pagerduty", "routing_key": ROUTING_KEY}
+    found = []
+    for body in (EMAIL, standard_webhook, {"action_type": "webhook", "config": pagerduty}):
+        action_id = (await api.post("/api/actions", json=body)).json()["id"]
+        (tested,) = (await api.post(f"/api/actions/{action_id}/test")).json()["deliveries"]
+        answer = await api.get(f"/api/deliveries/{tested['id']}/content")
+        assert set(answer.json()) == {"subject", "text", "html", "body"}
+        assert ROUTING_KEY not in answer.text
+        found.append(answer.json())
+    mail, standard, event = found
+    assert "3 messages undelivered to GB" in mail["text"]
+    assert "3 messages undelivered to GB" in mail["html"]
+    assert (bool(mail["subject"]), mail["body"]) == (True, None)
+    assert json.loads(standard["body"])["type"] == "action.test"
+    assert (standard["subject"], standard["text"], standard["html"]) == (None, None, None)
+    assert json.loads(event["body"])["event_action"] == "trigger"
+    assert (await api.get(f"/api/deliveries/{EXAMPLE_ID}/content")).status_code == 404
+    assert fields(await api.get("/api/deliveries/x/content")) == ["delivery_id"]
+
+
+async def test_a_delivery_in_a_digest_and_one_by_apprise_show_their_texts(api: Api) -> None:
+    folded = make_delivery("folded", headline="Fails", summary="3 messages", severity="warning", link="https://x.test")
+    short = make_delivery(title="Fails", body="3 messages", kind="warning")
+    found = [(await api.get(f"/api/deliveries/{each}/content")).json() for each in (folded, short)]
+    assert found == [
+        {"subject": "Fails", "text": "3 messages", "html": None, "body": None},
+        {"subject": "Fails", "text": None, "html": None, "body": "3 messages"},
+    ]
 
 
 async def test_a_group_of_a_silence_that_cannot_be_is_named_by_its_path(api: Api) -> None:
