@@ -146,7 +146,7 @@ async def test_the_frame_says_when_only_a_part_is_read(browser: Browser) -> None
         stream = session.scalars(select(Stream)).first()
         assert stream is not None
         stream.last_success_at = utc_now()
-    browser.app.state.frame.forget()
+    browser.app.state.frame.clear()
     assert "Part of Twilio is not read yet" in (await browser.get("/more")).text
 
 
