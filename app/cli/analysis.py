@@ -35,11 +35,12 @@ def preview(
     """Show what a rule would have done on the stored logs. Nothing is stored or sent."""
     now = utc_now()
     span = {"since": rfc3339(parse_time(since, now)), "until": rfc3339(parse_time(until, now))}
-    with errors_of_file(file), session_scope() as session:
+    with errors_of_file(file):
         rule = yaml_text.load(read_text(file))
         if not isinstance(rule, dict):
             raise InvalidInput([FieldError("body", "must be the fields of a rule, such as `name: Calls fail`")])
-        outcome = previews.preview(session, rule | span | {"ladder": True}, get_settings(), now)
+        with session_scope() as session:
+            outcome = previews.preview(session, rule | span | {"ladder": True}, get_settings(), now)
     for line in [*_describe(outcome, span["since"]), *_describe_limits(outcome, rule)]:
         print_line(line)
     if outcome["series"]:

@@ -26,6 +26,7 @@ from app.services.ingest import accounts
 from app.services.outbox import actions
 from app.utils.clock import utc_now
 from app.utils.crypto import decrypt, encrypt
+from scripts.local.processes import free_port
 from scripts.local.valkey import Valkey
 from scripts.twilio_simulator import KeyKind, Simulator, SimulatorServer
 from tests.conftest import SECRET_KEY, forget
@@ -187,7 +188,9 @@ def test_packs_are_listed(run: Run) -> None:
     assert run("packs", "install", "nothing")[0] == 1
 
 
-def test_the_doctor_finds_all_well(run: Run, simulator: Simulator) -> None:
+def test_the_doctor_finds_all_well(run: Run, simulator: Simulator, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("PUBLIC_BASE_URL", address := f"http://localhost:{free_port()}")
+    forget()
     with session_scope() as session:
         session.add_all([Heartbeat(name=name, seen_at=utc_now()) for name in ("worker", "beat")])
     code, out, _ = run("doctor")
@@ -199,7 +202,7 @@ def test_the_doctor_finds_all_well(run: Run, simulator: Simulator) -> None:
         assert f"ok {log_type} of {simulator.account.sid}: can be read" in out
     assert f"ok account {simulator.account.sid}: the credentials are accepted, the clocks agree" in out
     assert "note mail: SMTP_HOST is not set" in out
-    assert "wrong public address: http://localhost:8000 does not answer" in out
+    assert f"wrong public address: {address} does not answer" in out
     assert code == 1
 
 
