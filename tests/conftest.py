@@ -31,7 +31,7 @@ from scripts.local.postgres import FAST_AND_LOOSE, Postgres
 from scripts.local.valkey import Valkey
 from tests import profiles
 from tests.fakes import START, FrozenClock
-from tests.kits import statements
+from tests.kits import engines
 from tests.kits.databases import Databases
 from tests.kits.pgbouncer import PROGRAM, PgBouncer
 from tests.kits.scheduling import SharedProcesses
@@ -39,7 +39,7 @@ from tests.kits.scheduling import SharedProcesses
 profiles.register()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A run in the background ignores Ctrl-C, and so would every program that a test starts and interrupts."""
-statements.share()
+engines.share()
 plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], plain])
 """By default a traceback shows every variable, which takes seconds that a deadline may not have."""

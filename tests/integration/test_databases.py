@@ -5,10 +5,13 @@ from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2.extensions import connection as Connection  # noqa: N812  # a class whose name is in lower case
+from psycopg2.extensions import parse_dsn
 
 from scripts.local.postgres import Postgres
 from tests.conftest import TEMPLATE
 from tests.kits.databases import TABLES, Databases
+from tests.kits.engines import sessions
 
 COLUMNS = (
     "SELECT attrelid::regclass::text, attname, attnotnull, relacl::text"
@@ -59,7 +62,6 @@ def test_every_test_finds_the_template_whatever_the_one_before_has_done(database
         run(first, change)
         assert describe(first) != fresh
     with databases.lend() as second:
-        assert second != first
         assert describe(second) == fresh
 
 
@@ -73,3 +75,49 @@ def test_a_process_left_by_an_earlier_test_cannot_connect(databases: Databases) 
     with pytest.raises(psycopg2.OperationalError, match="does not exist"):
         psycopg2.connect(first)
     left.close()
+
+
+STATE = {
+    "SET statement_timeout = 7": "SHOW statement_timeout",
+    "CREATE TEMPORARY TABLE mine (id integer)": "SELECT to_regclass('mine')",
+    "SELECT pg_advisory_lock(7)": "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
+    "PREPARE mine AS SELECT 1": "SELECT count(*) FROM pg_prepared_statements",
+    "INSERT INTO accounts (sid, started_at) VALUES ('AC1', now())": "SELECT count(*) FROM accounts",
+}
+"""What may be left in a session, and how to see it."""
+
+
+def _ask(connection: Connection, *statements: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        answers = []
+        for statement in statements:
+            cursor.execute(statement)
+            answers.append(cursor.fetchone())
+        return answers
+
+
+def test_a_session_that_is_kept_is_as_good_as_new(databases: Databases) -> None:
+    with databases.lend() as url:
+        first = sessions.connect(**parse_dsn(url))
+        pid, fresh = first.info.backend_pid, _ask(first, *STATE.values())
+        with first.cursor() as cursor:
+            for statement in STATE:
+                cursor.execute(statement)
+        assert not set(fresh) & set(_ask(first, *STATE.values())[:-1]), "otherwise the test shows nothing"
+        sessions.close(first)
+        second = sessions.connect(**parse_dsn(url))
+        assert (second.info.backend_pid, _ask(second, *STATE.values())) == (pid, fresh)
+        sessions.close(second)
+
+
+def test_a_session_that_the_server_ended_is_not_given_out_again(databases: Databases) -> None:
+    with databases.lend() as url:
+        kept, other = sessions.connect(**parse_dsn(url)), sessions.connect(**parse_dsn(url))
+        pid = kept.info.backend_pid
+        sessions.close(kept)
+        _ask(other, f"SELECT pg_terminate_backend({pid}, 10000)")
+        sessions.close(other)
+        taken = [sessions.connect(**parse_dsn(url)) for _ in range(2)]
+        assert pid not in {connection.info.backend_pid for connection in taken}
+        for connection in taken:
+            sessions.close(connection)

@@ -2,22 +2,29 @@
 
 import io
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
 import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class whose name is in lower case
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  # likewise
+from psycopg2.extensions import parse_dsn
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.models import Base
 from scripts.local.postgres import Postgres
+from tests.kits.engines import sessions
 from tests.kits.waiting import wait_until
 
-MAX_BYTES = 32 * 2**20
-"""A database that has grown beyond this is replaced: deleted rows still take space in its files."""
+MAX_ROWS = 100_000
+"""A database into which more were ever inserted is replaced: deleted rows still take space in its files."""
+OTHERS = (
+    "SELECT true FROM pg_stat_activity"
+    " WHERE datname = current_database() AND pid <> ALL (pg_backend_pid() || %s::integer[]) LIMIT 1"
+)
+"""Whether any session is connected but this one and those with the given processes."""
 
 _CATALOGS = "pg_namespace pg_class pg_attribute pg_attrdef pg_constraint pg_trigger pg_proc pg_type"
 _WRITTEN = "pg_stat_get_tuples_inserted(oid) + pg_stat_get_tuples_updated(oid) + pg_stat_get_tuples_deleted(oid)"
@@ -43,7 +50,8 @@ INSERTED = (
 class Databases:
     """Lends a database to one test at a time.
 
-    It has a new name for each, so that nothing that an earlier test left running can connect to it.
+    If anything but the test itself is still connected to it in the end, it gets a new name, so that what a test left
+    running cannot connect again.
     """
 
     def __init__(self, postgres: Postgres, template: str, prefix: str = "test") -> None:
@@ -61,7 +69,9 @@ class Databases:
         """Lend an empty database; what is lent is its address."""
         name, self._idle = self._idle or self._create(), None
         yield self.postgres.url(name)
-        if not self._reset(name):
+        self._idle = self._reset(name)
+        if self._idle is None:
+            sessions.end()
             self.postgres.drop_database(name)
 
     def _new_name(self) -> str:
@@ -77,25 +87,35 @@ class Databases:
             self._rows = {table: rows for table, rows in copies.items() if rows}
         return name
 
-    def _reset(self, name: str) -> bool:
-        """Empty a database and rename it; false where that is not enough to make it as good as new."""
+    def _reset(self, name: str) -> str | None:
+        """Make a database as good as new, and return its name from now on; None where that cannot be."""
+        try:
+            with self._connect(name) as connection, connection.cursor() as cursor:
+                cursor.execute(OTHERS, (sessions.pids(),))
+                others = cursor.fetchone()
+        except psycopg2.OperationalError:
+            return None  # it accepts no connections
+        if others:
+            name = self._rename(name)
+        return name if self._empty(name) else None
+
+    def _rename(self, name: str) -> str:
+        """End all sessions of a database and give it a new name."""
+        sessions.end()
+        new_name = self._new_name()
         with self.postgres.maintenance() as cursor:
             cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
             _wait_until_unused(cursor, name)
-            cursor.execute("SELECT datallowconn, pg_database_size(oid) FROM pg_database WHERE datname = %s", (name,))
-            allowed, size = cursor.fetchone() or (False, 0)
-            if not allowed or size > MAX_BYTES or not self._empty(name):
-                return False
-            _wait_until_unused(cursor, name)
-            self._idle = self._new_name()
-            cursor.execute(f'ALTER DATABASE "{name}" RENAME TO "{self._idle}"')
-            return True
+            cursor.execute(f'ALTER DATABASE "{name}" RENAME TO "{new_name}"')
+        return new_name
 
     def _empty(self, name: str) -> bool:
         with self._connect(name) as connection, connection.cursor() as cursor:
             if _state(cursor) != self._state:
                 return False
             inserted = _inserted(cursor)
+            if sum(inserted.values()) > MAX_ROWS:
+                return False
             written = {table for table, count in inserted.items() if count != self._inserted[table]}
             # Neither the order of foreign keys nor triggers matter where everything goes.
             cursor.execute("SET session_replication_role = replica")
@@ -107,8 +127,15 @@ class Databases:
             connection.commit()
             return True
 
-    def _connect(self, name: str) -> closing[Connection]:
-        return closing(psycopg2.connect(self.postgres.url(name)))
+    @contextmanager
+    def _connect(self, name: str) -> Iterator[Connection]:
+        parameters = parse_dsn(self.postgres.url(name))
+        sessions.databases.add((parameters["port"], name))
+        connection = sessions.connect(**parameters)
+        try:
+            yield connection
+        finally:
+            sessions.close(connection)
 
 
 def _wait_until_unused(cursor: Cursor, name: str) -> None:
