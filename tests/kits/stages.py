@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
+import httpcore  # noqa: F401  # the library loads it with its first client, which would be in each process
 import time_machine
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import configure_mappers

@@ -54,7 +54,7 @@ WORST = [kind for kind in FaultKind if kind not in (FaultKind.HUGE, FaultKind.SL
 
 
 @pytest.mark.hunt
-@settings(max_examples=examples(2), phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=examples(1), phases=[Phase.explicit, Phase.generate])
 @given(
     drawn=st.lists(stories(), min_size=5, max_size=60),
     habits=st.builds(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import jsonschema_rs
@@ -15,6 +16,12 @@ Json = dict[str, Any]
 
 @pytest.fixture
 def document(settings: object) -> Json:
+    """The document, which no test changes."""
+    return _document()
+
+
+@cache
+def _document() -> Json:
     from app.api.main import create_app  # reads the settings at its import, as servers want it
 
     return openapi.make(create_app())
