@@ -6,13 +6,13 @@ from app.api.deps import AppSettings
 from app.api.responses import json_response
 from app.api.routing import make_router
 from app.api.schemas.settings import EffectiveSettings
-from app.api.security import ADMIN
+from app.api.security import READ
 from app.services.effective_settings import list_settings
 
 router = make_router("Settings", prefix="/api/settings")
 
 
-@router.get("", response_model=EffectiveSettings, summary="List the settings in effect", dependencies=ADMIN)
+@router.get("", response_model=EffectiveSettings, summary="List the settings in effect", dependencies=READ)
 def get_settings(request: Request, settings: AppSettings) -> Response:
     """List all settings and where each comes from. Of a secret, only whether it is set.
 

@@ -20,7 +20,7 @@ OPEN = {"/api/health", "/api/health/live", "/metrics", "/docs", "/redoc", "/docs
 OPEN |= {"/webhooks/twilio/status", "/webhooks/twilio/error", "/webhooks/twilio/events"}
 PREVIEWS = {"/api/rules/preview", "/api/silences/preview"}
 """They change nothing."""
-ADMIN = {"/api/keys", "/api/keys/{key_id}", "/api/audit", "/api/export", "/api/import", "/api/settings"}
+ADMIN = {"/api/keys", "/api/keys/{key_id}", "/api/audit", "/api/export", "/api/import"}
 
 
 def wanted_scope(method: str, path: str) -> Scope:

@@ -51,7 +51,9 @@ async def test_no_setting_shows_a_secret(api: Api) -> None:
         assert found[name]["is_secret"], name
 
 
-async def test_only_administrators_read_settings(api: Api) -> None:
-    async with Api(api.app, await api.key(Scope.WRITE)) as writer:
-        assert (await writer.get("/api/settings")).status_code == 403
+async def test_whoever_may_see_the_page_may_read_settings(api: Api) -> None:
+    async with Api(api.app, await api.key(Scope.READ)) as reader:
+        assert (await reader.get("/api/settings")).status_code == 200
+    async with Api(api.app, key=None) as nobody:
+        assert (await nobody.get("/api/settings")).status_code == 401
     assert (await api.get("/api/settings?name=x")).status_code == 422
