@@ -177,6 +177,13 @@ def test_a_mail_says_what_happened_and_what_to_do(kind: Email) -> None:
         assert "https://console.twilio.com/" in part
 
 
+def test_a_mail_says_the_cause_and_the_next_step_before_the_details(kind: Email) -> None:
+    content = kind.render({"template": "error_notification"}, sample_notifications()[0]).content
+    for part in (content["text"].lower(), content["html"].lower()):
+        order = ("error 30003", "what to do next", "/alerts/", "occurrences:", "newest logs")
+        assert sorted(order, key=part.index) == list(order)
+
+
 def test_a_text_keeps_its_direction_and_its_signs(kind: Email) -> None:
     notification = sample_notifications()[0]
     alert = notification.alert | {"rule_name": "\u202edne eht\u202c", "summary": "👩\u200d👧 إلى"}
