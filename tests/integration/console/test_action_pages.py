@@ -110,7 +110,8 @@ async def test_whoever_saves_an_action_second_sees_both_versions(browser: Browse
     answer = await browser.submit(f"/actions/{action['id']}", **typed)
     assert answer.status_code == 409
     assert "was saved by <bdi>" in answer.text
-    rows = re.findall(r'strong">(.*?)</td><td><bdi>(.*?)</bdi></td><td><bdi>(.*?)</bdi></td>', answer.text, re.DOTALL)
+    cell = "<td>.*?<bdi>(.*?)</bdi></td>"
+    rows = re.findall(rf'strong">(.*?)</td>{cell}{cell}', answer.text, re.DOTALL)
     assert sorted(rows) == [
         ("Addresses", "ops@example.com\nlead@example.com", "night@example.com"),
         ("From which severity", "critical", "warning"),
