@@ -19,7 +19,12 @@ from app.services import privileges, secrets, setup
 from app.services.ingest import quarantine
 from app.services.logs import change_consumers
 from app.services.outbox.overdue import overdue
-from app.services.self_monitoring import DELIVERIES_OVERDUE_AFTER, MAX_FAILED_POLLS, max_time_unread
+from app.services.self_monitoring import (
+    DELIVERIES_OVERDUE_AFTER,
+    MAX_FAILED_POLLS,
+    max_time_unread,
+    without_path,
+)
 from app.services.twilio.read_advice import advise
 from app.utils.clock import rfc3339
 from app.utils.database_errors import explain
@@ -62,6 +67,8 @@ class Check:
     detail: str
     next_step: str = ""
     """What to do; empty where `detail` says it, or where nothing is to be done."""
+    unread: tuple[str, ...] = ()
+    """Names of the accounts with streams that are not read."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +124,11 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     silence = max_time_unread(settings)
     rows = session.execute(_UNREAD, {"failures": MAX_FAILED_POLLS, "oldest": now - silence}).all()
     if rows:
-        accounts = [list(each) for _, each in groupby(rows, key=lambda row: row.sid)][:MAX_SHOWN]
-        detail = f"{counted(len(rows), 'stream is', 'streams are')} not read: " + "; ".join(map(_unread, accounts))
-        return Check("degraded", detail, next(filter(None, map(_advise, accounts)), ""))
+        accounts = [list(each) for _, each in groupby(rows, key=lambda row: row.sid)]
+        shown = accounts[:MAX_SHOWN]
+        detail = f"{counted(len(rows), 'stream is', 'streams are')} not read: " + "; ".join(map(_unread, shown))
+        next_step = next(filter(None, map(_advise, shown)), "")
+        return Check("degraded", detail, next_step, tuple(streams[0].name for streams in accounts))
     if not session.scalar(text("SELECT EXISTS (SELECT FROM accounts WHERE enabled)")):
         return Check("degraded", NO_ACCOUNT)
     quarantined = quarantine.count_since(session, now - timedelta(days=1))
@@ -135,7 +144,7 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
 
 def _unread(streams: Sequence[Row[Any]]) -> str:
     """Say once what is wrong with the streams of an account: they mostly fail together."""
-    error = next((stream.last_error for stream in streams if stream.last_error), None)
+    error = next((without_path(stream.last_error) for stream in streams if stream.last_error), None)
     named = f"{streams[0].name} ({', '.join(stream.log_type for stream in streams)})"
     if all(stream.read_once for stream in streams):
         return f"{named}: {error or 'no good poll for three intervals'}"

@@ -118,7 +118,8 @@ def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Ite
     """Find the accounts with a stream that was not read for too long. A good poll of each stream resolves it."""
     rows = session.execute(
         text(
-            "SELECT accounts.sid, min(coalesce(streams.last_success_at, accounts.started_at)),"
+            "SELECT accounts.sid, coalesce(accounts.friendly_name, accounts.sid),"
+            " min(coalesce(streams.last_success_at, accounts.started_at)),"
             " json_agg(json_build_array(streams.log_type, streams.last_error) ORDER BY streams.log_type)"
             " FROM streams JOIN accounts ON accounts.id = streams.account_id"
             " WHERE accounts.enabled AND NOT streams.unavailable AND (streams.failures >= :failures"
@@ -130,22 +131,26 @@ def _unread_accounts(session: Session, settings: Settings, now: datetime) -> Ite
             "     AND EXISTS (SELECT FROM alerts WHERE alerts.rule_id IS NULL"
             "     AND alerts.rule_name = :name AND alerts.status <> 'resolved'"
             "     AND alerts.\"group\" ->> 'account_sid' = accounts.sid)))"
-            " GROUP BY accounts.sid ORDER BY accounts.sid"
+            " GROUP BY accounts.id ORDER BY accounts.sid"
         ),
         {"failures": MAX_FAILED_POLLS, "oldest": now - max_time_unread(settings), "now": now, "name": CANNOT_READ},
     )
-    for sid, since, streams in rows:
-        yield Problem(CANNOT_READ, {"account_sid": sid}, _summarize_unread(sid, streams), since)
+    for sid, name, since, streams in rows:
+        yield Problem(CANNOT_READ, {"account_sid": sid}, _summarize_unread(name, streams), since)
 
 
-def _summarize_unread(sid: str, streams: Sequence[tuple[str, str | None]]) -> str:
-    """Combine equal errors of several streams: `calls and messages of account AC...: Twilio refused (HTTP 401)`."""
+def _summarize_unread(account: str, streams: Sequence[tuple[str, str | None]]) -> str:
+    """Combine equal errors of several streams: `calls and messages of account Acme: Twilio refused (HTTP 401)`."""
     by_error: dict[str, list[str]] = {}
     for log_type, error in streams:
-        # The path says no more than the stream, and it alone tells one stream's error from another's.
-        reason = URL_PATH.sub("", error) if error else "no good poll of late"
+        reason = without_path(error) if error else "no good poll of late"
         by_error.setdefault(reason, []).append(STREAM_NAMES[log_type])
-    return "; ".join(f"{_join_names(names)} of account {sid}: {reason}" for reason, names in by_error.items())
+    return "; ".join(f"{_join_names(names)} of account {account}: {reason}" for reason, names in by_error.items())
+
+
+def without_path(error: str) -> str:
+    """Drop the path, which says no more than the stream and alone tells one stream's error from another's."""
+    return URL_PATH.sub("", error)
 
 
 def _join_names(names: Sequence[str]) -> str:
@@ -156,7 +161,7 @@ def _malformed_records(session: Session, now: datetime) -> Iterator[Problem]:
     """Find the accounts with more than a trickle of malformed records."""
     for found in quarantine.count_since(session, now - quarantine.TRICKLE_WITHIN):
         if found.count > quarantine.TRICKLE:
-            counted = f"{found.count} records of account {found.account_sid} cannot be logs: {found.reason}"
+            counted = f"{found.count} records of account {found.account} cannot be logs: {found.reason}"
             summary = f"{counted}; see GET /api/accounts/{found.account_sid}"
             yield Problem(RECORDS_SET_ASIDE, {"account_sid": found.account_sid}, summary, found.since)
 

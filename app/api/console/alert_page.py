@@ -22,6 +22,7 @@ from app.enums import AlertStatus
 from app.models import Alert, Delivery
 from app.services.alerts import escalation, search, silences
 from app.services.logs import alert_logs
+from app.services.names import names_of
 from app.services.outbox import deliveries
 from app.services.rules.groups import OTHER_VALUE
 from app.services.twilio import read_advice
@@ -51,6 +52,7 @@ def show_alert_page(
             "earlier": search.earlier(session, alert, MAX_EARLIER) if is_whole else [],
             "logs": alert_logs.logs_of_alert(session, alert_id, None, SAMPLE_LOGS).items,
             "told_next": escalation.list_next(session, alert, settings),
+            "names": _account_names(session, alert, settings),
             **_silence_context(session, viewer, alert),
         }
         notes = search.notes_of(session, alert_id)
@@ -64,6 +66,12 @@ def show_alert_page(
         "note_error": note_error,
     }
     return render(request, viewer, "alert.html", context, 422 if note_error else 200)
+
+
+def _account_names(session: Session, alert: Alert, settings: Settings) -> dict[str, str]:
+    """Name the accounts in an alert's group and those it left out, by SID."""
+    sids = [str(alert.group["account_sid"])] if alert.group.get("account_sid") else []
+    return names_of(session, {"account_sid": [*sids, *(alert.left_out_accounts or ())]}, settings)
 
 
 def _silence_context(session: Session, viewer: Viewer, alert: Alert) -> dict[str, Any]:

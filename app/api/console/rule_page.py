@@ -24,6 +24,7 @@ from app.errors import InvalidInput
 from app.models import Rule
 from app.services import rule_admin, rule_checks
 from app.services.alerts.sentence import DAYS, describe_rule
+from app.services.names import names_of
 from app.services.outbox import actions
 from app.services.preview.samples import Sample, sample
 from app.services.rules import definition
@@ -54,16 +55,22 @@ class StoredRule:
     definition: RuleDefinition
     version: str
     health: Mapping[str, Any]
+    left_out: Sequence[str]
+    """Names of the accounts that it does not wait for."""
 
 
 def stored_rule(session: Session, rule: Rule, settings: Settings) -> StoredRule:
     """Read what the page shows of a stored rule."""
     shown = rule_admin.detail_json(session, rule, settings)
+    health = rule_admin.health(session, rule, settings)
+    sids = health["left_out_accounts"]
+    names = names_of(session, {"account_sid": sids}, settings)
     return StoredRule(
         rule.id,
         definition.from_row(rule),
         etag(shown, rule_admin.HEALTH_FIELDS),
-        rule_admin.health(session, rule, settings),
+        health,
+        [names.get(sid, sid) for sid in sids],
     )
 
 

@@ -62,6 +62,8 @@ class QuarantineCount:
     """Newly quarantined records of an account."""
 
     account_sid: str
+    account: str
+    """Its name, or else its SID."""
     count: int
     since: datetime
     reason: str
@@ -71,10 +73,11 @@ class QuarantineCount:
 def count_since(session: Session, since: datetime) -> list[QuarantineCount]:
     """Count the records that were first quarantined since then, by enabled account."""
     reason = func.array_agg(aggregate_order_by(QuarantinedRecord.reason, QuarantinedRecord.first_seen_at.desc()))
-    query = select(Account.sid, func.count(), func.min(QuarantinedRecord.first_seen_at), reason[1])
+    name = func.coalesce(Account.friendly_name, Account.sid)
+    query = select(Account.sid, name, func.count(), func.min(QuarantinedRecord.first_seen_at), reason[1])
     query = query.join(Account, Account.id == QuarantinedRecord.account_id)
     recent = (QuarantinedRecord.seen_at >= since, QuarantinedRecord.first_seen_at >= since)
-    rows = session.execute(query.where(Account.enabled, *recent).group_by(Account.sid).order_by(Account.sid))
+    rows = session.execute(query.where(Account.enabled, *recent).group_by(Account.id).order_by(Account.sid))
     return [QuarantineCount(*row) for row in rows]
 
 

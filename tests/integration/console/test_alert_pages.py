@@ -11,7 +11,7 @@ from markupsafe import escape
 from sqlalchemy import text
 
 from app.database import session_scope
-from app.models import Action, Alert, Delivery
+from app.models import Account, Action, Alert, Delivery
 from app.utils.clock import cut_to_second, rfc3339, utc_now
 from tests.factories import alert_row
 from tests.feeding import Feed, evaluate, log
@@ -249,6 +249,19 @@ async def test_an_alert_of_its_own_says_what_is_wrong_first_and_lists_no_logs(br
     for part in ("What they have in common", "Its newest logs", "<dt>Logs</dt>"):
         assert part not in page
     assert ">GiftPulse cannot read Twilio: calls of account AC1: refused</a>" in (await browser.get("/alerts")).text
+
+
+async def test_an_alert_names_the_accounts_that_it_is_about_and_leaves_out(browser: Browser) -> None:
+    account, other = "AC" + "1" * 32, "AC" + "2" * 32
+    for sid, name in ((account, "Acme"), (other, "Client <b>")):
+        with session_scope() as session:
+            session.get_one(Account, Feed(utc_now(), sid).account_id).friendly_name = name
+    alert_id = make_alert(group={"account_sid": account}, left_out_accounts=[other, "AC3"])
+    await browser.sign_in()
+    page = (await browser.get(f"/alerts/{alert_id}")).text
+    assert f'<a href="/logs?account_sid={account}"><bdi>Acme</bdi></a>' in page
+    assert f'<a href="/accounts/{other}"><bdi>Client &lt;b&gt;</bdi></a>, ' in page
+    assert '<a href="/accounts/AC3"><bdi>AC3</bdi></a>: could not be read' in page
 
 
 async def test_a_delivery_stands_after_what_it_is_about(browser: Browser) -> None:

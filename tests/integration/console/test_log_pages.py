@@ -8,10 +8,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlalchemy import text
 
+from app.database import session_scope
 from app.enums import Scope
+from app.models import Account
 from app.services.logs import relaxed_filters
 from app.utils.clock import utc_now
-from tests.feeding import Feed, evaluate, log
+from tests.feeding import ACCOUNT, Feed, evaluate, log
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser
 from tests.integration.console.statements import MAX_STATEMENTS, count_statements
@@ -206,6 +208,15 @@ def account_sid(page: str) -> str:
     found = re.search(r"AC[0-9a-f]{32}", page)
     assert found is not None
     return found[0]
+
+
+async def test_a_log_names_its_account(browser: Browser) -> None:
+    account = feed()
+    await browser.sign_in()
+    assert f'/accounts/{ACCOUNT}"><bdi>{ACCOUNT}</bdi></a>' in (await browser.get(f"/logs/{SID}")).text
+    with session_scope() as session:
+        session.get_one(Account, account.account_id).friendly_name = "Client <b>"
+    assert f'/accounts/{ACCOUNT}"><bdi>Client &lt;b&gt;</bdi></a>' in (await browser.get(f"/logs/{SID}")).text
 
 
 async def test_a_price_that_comes_later_is_said(browser: Browser) -> None:

@@ -8,12 +8,13 @@ from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from app.config import Settings
+from app.api.routes.health import health_cache
+from app.config import Settings, get_settings
 from app.database import session_scope
 from app.enums import HoldReason, Scope
-from app.models import Action, Attempt, Delivery, Silence, Stream
+from app.models import Account, Action, Attempt, Delivery, Silence, Stream
 from app.utils.clock import cut_to_second, utc_now
 from tests.conftest import forget
 from tests.feeding import Feed, evaluate, log
@@ -148,6 +149,22 @@ async def test_the_frame_says_when_only_a_part_is_read(browser: Browser) -> None
         stream.last_success_at = utc_now()
     browser.app.state.frame.clear()
     assert "Part of Twilio is not read yet" in (await browser.get("/more")).text
+
+
+async def test_the_overview_names_the_account_that_is_not_read(browser: Browser) -> None:
+    now = utc_now()
+    for letter, name in (("1", "Acme"), ("2", "Client <b>")):
+        feed = Feed(now - timedelta(days=2), "AC" + letter * 32)
+        with session_scope() as session:
+            session.get_one(Account, feed.account_id).friendly_name = name
+    await browser.sign_in()
+    assert "Twilio is not read as it should be. What follows may be old." in (await browser.get("/")).text
+    with session_scope() as session:
+        read = select(Account.id).where(Account.friendly_name == "Acme").scalar_subquery()
+        session.execute(update(Stream).where(Stream.account_id == read).values(last_success_at=now))
+    browser.app.state.health = health_cache(get_settings())
+    sentence = "Client &lt;b&gt; is not read as it should be. What follows may lack its newest logs."
+    assert f"<h1>{sentence}</h1>" in (await browser.get("/")).text
 
 
 async def test_a_silence_is_created_and_ended(browser: Browser, api: Api) -> None:

@@ -152,11 +152,12 @@ def test_an_account_that_twilio_suspends_alerts_once_and_is_retried_slowly(world
     asked = [seen for seen in world.simulator.requests if seen.at > START]
     assert len(asked) <= 3 * (3 + 2 * 4)
     with session_scope() as session:
+        session.execute(update(Account).values(friendly_name="Acme"))
         self_monitoring.update_built_in_alerts(session, world.settings, world.clock.now)
     with session_scope() as session:
         (alert,) = session.scalars(select(Alert))
         assert alert.group == {"account_sid": world.simulator.account.sid}
-        said = f"calls, the error log and messages of account {world.simulator.account.sid}: Twilio refused (HTTP 40"
+        said = "calls, the error log and messages of account Acme: Twilio refused (HTTP 40"
         assert alert.summary.startswith(said), "once for all three, without the path of each"
         assert alert.summary.count("Twilio refused") == 1
     world.simulator.set_account(status="active")

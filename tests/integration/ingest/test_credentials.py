@@ -180,7 +180,8 @@ def test_nothing_is_well_before_it_was_read_once(world: World) -> None:
     assert check.status == "degraded"
     assert "3 streams are not read" in check.detail
     assert check.detail.count("Twilio refused") == 1
-    assert "(call, error, message): not read yet: Twilio refused" in check.detail
+    assert "(call, error, message): not read yet: Twilio refused (HTTP 401" in check.detail, "without a path"
+    assert len(check.unread) == 1
     assert check.next_step == ENVIRONMENT
     assert "HTTP 401" in check.detail
 

@@ -210,6 +210,7 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
         context: dict[str, Any] = {
             "section": "logs",
             "log": row,
+            "account": names.names_of(session, {"account_sid": [row.account_sid]}, settings_of(request)),
             "meaning": None if row.error_code is None else describe(row.error_code),
             "raw": orjson.dumps(raw, option=orjson.OPT_INDENT_2).decode(),
             "exchange": _exchange(raw) if row.log_type == LogType.ERROR else {},

@@ -149,7 +149,7 @@ def _sentence(opened: OpenAlerts, health: Health, progress: FirstSteps, traffic:
     if not progress.accounts:
         return "No account is watched yet."
     if health.checks["polling"].status != "ok":
-        return "Twilio is not read as it should be. What follows may be old."
+        return _unread_sentence(health.checks["polling"].unread, progress.accounts)
     if not opened.total:
         sent = counted(sum(traffic.messages.values()), "message")
         share = share_of(traffic.delivered)
@@ -160,6 +160,16 @@ def _sentence(opened: OpenAlerts, health: Health, progress: FirstSteps, traffic:
         return f"One alert is open{', and nobody has taken it yet' if opened.waiting else ''}."
     worst = f", {opened.critical:,} of them critical" if opened.critical else ""
     return f"{opened.total:,} alerts are open{worst}{'' if opened.waiting else '; somebody is at each of them'}."
+
+
+def _unread_sentence(unread: Sequence[str], accounts: int) -> str:
+    """Name the accounts that are not read, if others are."""
+    if not unread or len(unread) >= accounts:
+        return "Twilio is not read as it should be. What follows may be old."
+    if len(unread) == 1:
+        return f"{unread[0]} is not read as it should be. What follows may lack its newest logs."
+    rest = counted(len(unread) - 1, "more account is", "more accounts are")
+    return f"{unread[0]} and {rest} not read as they should be. What follows may lack their newest logs."
 
 
 def _axis(viewer: Viewer, traffic: Traffic, span: Range, **filters: str) -> Axis:
