@@ -137,7 +137,7 @@ def test_no_page_breaks_its_policy_or_is_wider_than_a_phone(shown: System, brows
             for width in WIDTHS:
                 page.set_viewport_size({"width": width, "height": 800})
                 found += [f"{address} at {width} holds {each}" for each in screenshots.sticking_out(page)]
-            found += [f"{address} at {width} breaks {each}" for each in screenshots.broken_words(page)]
+                found += [f"{address} at {width} breaks {each}" for each in screenshots.broken_words(page)]
         found += errors
     assert not found, "\n".join(found)
 
@@ -295,6 +295,32 @@ def test_the_time_of_a_report_is_seen_whole_on_a_phone(shown: System, browser: B
         given = field.evaluate("field => field.offsetWidth")
         needed = field.evaluate("field => { field.style.width = 'max-content'; return field.offsetWidth; }")
         assert given >= needed
+
+
+def test_each_of_many_open_alerts_takes_two_lines_on_a_phone(own: System, browser: Browser) -> None:
+    for number in range(5):
+        make_alert(group_key=f'["{number}"]', summary="143 messages with error 30007 (Message filtered) to GB " * 3)
+    with signed_in(browser, own.url, 360) as (page, _):
+        page.goto(f"{own.url}/alerts")
+        for name in (".what", ".act"):
+            assert page.locator(f".alerts {name}").count() == 5
+        text = page.locator(".alerts .what").first
+        assert text.evaluate("text => text.offsetHeight < 2 * parseFloat(getComputedStyle(text).lineHeight)")
+        assert page.locator(".alerts > li").evaluate_all("rows => rows.every(row => row.offsetHeight < 90)")
+
+
+def test_a_stale_form_is_compared_in_whole_words_on_a_phone(own: System, browser: Browser) -> None:
+    headers = {"X-API-Key": API_KEY}
+    with httpx.Client(base_url=own.url, headers=headers, trust_env=False) as api:
+        rule = api.post("/api/rules", json=RULE).raise_for_status().json()
+        with signed_in(browser, own.url, 360) as (page, _):
+            page.goto(f"{own.url}/rules/{rule['id']}")
+            page.locator("[name=name]").fill("Mine")
+            theirs = {"severity": "critical", "filters": {"from": ["+14155550124"]}}
+            api.patch(f"/api/rules/{rule['id']}", json=theirs).raise_for_status()
+            page.get_by_role("button", name="Save", exact=True).click()
+            expect(page.get_by_text("Saved meanwhile: critical")).to_be_visible()
+            assert not screenshots.broken_words(page)
 
 
 def test_an_alert_is_found_and_acknowledged_by_keyboard_alone(own: System, browser: Browser) -> None:
