@@ -17,6 +17,8 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.util import LRUCache
 
 _compiled: LRUCache[Any, Any] = LRUCache(5_000)
+MAX_IDLE = 3
+"""As many sessions of a database are kept as one thread and those beside it use."""
 _Key = frozenset[tuple[str, Any]]
 
 
@@ -43,8 +45,8 @@ class Sessions:
 
     def close(self, connection: Connection) -> None:
         """Close a connection, or keep its session for the next."""
-        key = self._keys.get(connection)
-        if key is not None and os.getpid() == self._owner and _make_new(connection):
+        key = self._keys.get(connection) if os.getpid() == self._owner else None
+        if key is not None and len(self._idle[key]) < MAX_IDLE and _make_new(connection):
             self._idle[key].append(connection)
         else:
             connection.close()
