@@ -3,12 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.enums import LogType
 from app.services.ingest import plan
-from tests.profiles import examples
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 SETTLE = timedelta(hours=72)
@@ -48,27 +47,35 @@ def test_logs_that_twilio_no_longer_lists_are_a_gap() -> None:
     assert planned(LogType.MESSAGE, NOW - 40 * DAY).gap is None
 
 
-@pytest.mark.hunt
-@settings(max_examples=examples(15))
-@given(st.floats(10 / 60, 57), st.integers(30, 600), st.integers(0, 10**6))
-def test_a_log_that_becomes_visible_late_is_swept_before_it_is_a_quarter_older(
-    hours: float, interval: int, phase: int
-) -> None:
-    age = timedelta(hours=hours)
-    visible_at = NOW + timedelta(seconds=phase % interval)
+def sweeps(interval: timedelta) -> list[tuple[datetime, datetime]]:
+    """Poll for long enough that sweeps of every depth have settled; return when each sweep began, and from when on."""
     swept_at: dict[str, object] = {}
-    # The state of sweeps has settled long before.
-    now = visible_at - age * 2 - timedelta(hours=1)
-    now = NOW - timedelta(seconds=interval) * int((NOW - now) / timedelta(seconds=interval))
-    while True:
-        next_poll = now + timedelta(seconds=interval)
-        depth = plan.due_sweep(swept_at, now, next_poll, SETTLE)
+    found = []
+    now = NOW
+    while now < NOW + 3 * SETTLE:
+        depth = plan.due_sweep(swept_at, now, now + interval, SETTLE)
         if depth is not None:
-            swept_at = plan.record_sweep(swept_at, now - depth, now, SETTLE)
-            if now >= visible_at and now - depth <= visible_at - age:
-                break
-        assert now <= visible_at + age / 4 + timedelta(seconds=interval)
-        now = next_poll
+            since = plan.sweep_since(swept_at, depth, now, SETTLE)
+            swept_at = plan.record_sweep(swept_at, since, now, SETTLE)
+            found.append((now, since))
+        now += interval
+    return found
+
+
+@pytest.mark.parametrize("seconds", [60, 299, 600])
+def test_a_log_that_becomes_visible_late_is_swept_before_it_is_a_quarter_older(seconds: int) -> None:
+    interval = timedelta(seconds=seconds)
+    made = sweeps(interval)
+    nearer = [plan.MIN_SWEEP_DEPTH, *plan.sweep_depths(SETTLE)]
+    # The youngest and the oldest log that only the next deeper sweep finds are the hardest to find in time.
+    ages = [depth / 1.25 * factor for depth in nearer for factor in (0.9, 0.9999, 1.0001, 1.1, 1.24)]
+    for age in (age for age in ages if plan.OVERLAP <= age <= SETTLE / 1.25):
+        far = [(at, since) for at, since in made if since <= at - age]
+        for index, (at, _) in enumerate(far):
+            if NOW + 2 * SETTLE <= at <= NOW + 2.5 * SETTLE:
+                # It becomes visible in the moment after one sweep, too late for it.
+                found_at = next(later for later, since in far[index + 1 :] if since <= at - age)
+                assert found_at - at <= age / 4 + interval, age
 
 
 def test_the_farthest_sweep_after_an_outage_continues_where_the_last_one_began() -> None:
