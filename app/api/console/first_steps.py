@@ -56,7 +56,8 @@ def _reading(found: FirstSteps) -> Step:
     if found.is_read:
         detail = counted(found.accounts, "account")
     else:
-        detail = "The first answer is awaited." if found.accounts else "No account is watched."
+        single = {0: "No account is watched.", 1: "The first answer is awaited."}
+        detail = single.get(found.accounts, "Not every account was read yet.")
     return Step("Twilio is read", detail, found.is_read, "/accounts", "Accounts")
 
 
