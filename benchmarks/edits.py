@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from datetime import timedelta
-from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.sharedctypes import SynchronizedArray
 from multiprocessing.synchronize import Event
 
 import httpx
@@ -34,20 +34,26 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=100, help="default: 100")
     parser.add_argument("--evaluators", type=int, default=4, help="default: 4")
     parser.add_argument("--rules", type=int, default=1_000, help="default: 1000")
-    parser.add_argument("--logs", type=int, default=60_000, help="for each evaluator; default: 60000")
+    parser.add_argument("--logs", type=int, default=150_000, help="for each evaluator; default: 150000")
     given = parser.parse_args()
     with a_world(0) as world, world.database("edits"):
         add_rules(given.rules)
         streams = [_fill(number, given.logs) for number in range(given.evaluators)]
         get_engine().dispose()
         context = multiprocessing.get_context("spawn")
-        stop, evaluated = context.Event(), context.Value("q", 0)
-        evaluators = [context.Process(target=_evaluate, args=(each, stop, evaluated)) for each in streams]
+        stop, evaluated = context.Event(), context.Array("q", given.evaluators)
+        evaluators = [
+            context.Process(target=_evaluate, args=(stream_id, stop, evaluated, number))
+            for number, stream_id in enumerate(streams)
+        ]
         for each in evaluators:
             each.start()
-        processes.wait_until(lambda: evaluated.value > given.evaluators * PAGE, "the evaluators are at work")
+        processes.wait_until(lambda: min(evaluated[:]) > PAGE, "the evaluators are at work")
         try:
-            _print(_edit(world, given.edits), evaluated.value)
+            before, began = evaluated[:], time.perf_counter()
+            seconds = _edit(world, given.edits)
+            elapsed = time.perf_counter() - began
+            _print(seconds, [(after - first) / elapsed for first, after in zip(before, evaluated[:], strict=True)])
         finally:
             stop.set()
             for each in evaluators:
@@ -72,13 +78,12 @@ def _fill(number: int, count: int) -> int:
     return feed.stream_ids["message"]
 
 
-def _evaluate(stream_id: int, stop: Event, evaluated: "Synchronized[int]") -> None:
+def _evaluate(stream_id: int, stop: Event, evaluated: "SynchronizedArray[int]", number: int) -> None:
     """Evaluate a stream until the end; the last edits were not measured under load where its backlog ends before."""
     count = 1
     while count and not stop.is_set():
         count = pipeline.evaluate_batch(stream_id, get_settings(), utc_now(), pipeline._pace.limit)
-        with evaluated.get_lock():
-            evaluated.value += count
+        evaluated[number] += count
     assert stop.is_set(), "the backlog is too small: give more --logs"
 
 
@@ -110,10 +115,11 @@ def _answers(client: httpx.Client) -> bool:
         return False
 
 
-def _print(seconds: list[float], evaluated: int) -> None:
+def _print(seconds: list[float], rates: list[float]) -> None:
     cuts = statistics.quantiles(seconds, n=100)
     print(f"{len(seconds)} edits, seconds: p50 {cuts[49]:.2f}, p95 {cuts[94]:.2f}, longest {max(seconds):.2f}")
-    print(f"{evaluated} changes were evaluated meanwhile", file=sys.stderr)
+    each = ", ".join(f"{rate:.0f}" for rate in rates)
+    print(f"changes evaluated meanwhile, for each evaluator in a second: {each}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The group slots of a rule: at most 500 groups are evaluated separately; later ones are combined."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -25,7 +25,8 @@ _ASKED = Unnest("asked", rule_id="uuid", epoch="int", group_key="text")
 _TOUCHED = Unnest(
     "asked", rule_id="uuid", epoch="int", key="text", first_at="timestamptz", last_at="timestamptz", ttl="interval"
 )
-_ADMITTED = Unnest("asked", key="text", first_at="timestamptz", last_at="timestamptz")
+_ADMITTED = Unnest("asked", rule_id="uuid", epoch="int", key="text", first_at="timestamptz", last_at="timestamptz")
+_RULES = Unnest("asked", rule_id="uuid", epoch="int")
 _SINCE = Unnest("asked", rule_id="uuid", epoch="int", since="timestamptz")
 
 Presences = Mapping[tuple[UUID, str], Presence]
@@ -34,7 +35,7 @@ Presences = Mapping[tuple[UUID, str], Presence]
 def assign_slots(
     session: Session, rules: Mapping[UUID, Rule], times: Mapping[tuple[UUID, str], Collection[datetime]]
 ) -> dict[tuple[UUID, str], str]:
-    """Assign free slots to groups.
+    """Assign free slots to groups. The caller has locked the rules, so that no slot is assigned twice.
 
     Args:    times: (rule, group) to the times at which it was seen.
     Returns: (rule, group) to the group in which it is evaluated: itself, or `__other__` without a slot.
@@ -49,15 +50,9 @@ def assign_slots(
     if not presences:
         return slots
     _touch(session, rules, presences)
-    missing = defaultdict(list)
-    for group_id in presences.keys() - _groups_with_slot(session, rules, presences):
-        missing[group_id[0]].append(group_id[1])
-    for rule_id, keys in sorted(missing.items()):
-        admitted = _take_slots(session, rules[rule_id], {key: presences[rule_id, key] for key in sorted(keys)})
-        other = group_key(other_group(rules[rule_id]))
-        for key in keys:
-            if key not in admitted:
-                slots[rule_id, key] = other
+    missing = presences.keys() - _groups_with_slot(session, rules, presences)
+    if missing:
+        slots |= _take_slots(session, rules, {group_id: presences[group_id] for group_id in sorted(missing)})
     return slots
 
 
@@ -105,37 +100,49 @@ def _groups_with_slot(session: Session, rules: Mapping[UUID, Rule], presences: P
     return {(row[0], row[1]) for row in rows}
 
 
-def _take_slots(session: Session, rule: Rule, presences: Mapping[str, Presence]) -> set[str]:
-    """Give the free slots of one rule to these groups, in their order. The rest share one."""
-    # Two evaluators must not assign the same slot.
-    session.execute(text("SELECT id FROM rules WHERE id = :id FOR NO KEY UPDATE"), {"id": rule.id})
-    used = session.scalar(
-        text("SELECT count(*) FROM rule_groups WHERE rule_id = :id AND epoch = :epoch"),
-        {"id": rule.id, "epoch": rule.epoch},
+def _take_slots(session: Session, rules: Mapping[UUID, Rule], presences: Presences) -> dict[tuple[UUID, str], str]:
+    """Give the free slots of each rule to these groups, in their order; return the slot of each."""
+    keys: dict[UUID, list[str]] = defaultdict(list)
+    for rule_id, key in presences:
+        keys[rule_id].append(key)
+    used = _count_slots(session, [rules[rule_id] for rule_id in keys])
+    slots = {group_id: group_id[1] for group_id in presences}
+    rows, capped = [], []
+    for rule_id, waiting in keys.items():
+        free = max(0, MAX_GROUPS - used.get(rule_id, 0))
+        admitted = {key: presences[rule_id, key] for key in waiting[:free]}
+        if len(waiting) > free:
+            capped.append(rule_id)
+            # The common group has a row, too, so that `no_data` notices its absence.
+            other = group_key(other_group(rules[rule_id]))
+            others = [presences[rule_id, key] for key in waiting[free:]]
+            admitted[other] = Presence(min(each.first_at for each in others), max(each.last_at for each in others))
+            slots |= {(rule_id, key): other for key in waiting[free:]}
+        rows += [(rule_id, rules[rule_id].epoch, key, *presence) for key, presence in admitted.items()]
+    _save_presences(session, rows)
+    if capped:
+        session.execute(text("UPDATE rules SET groups_capped = true WHERE id = ANY(:ids)"), {"ids": capped})
+    return slots
+
+
+def _count_slots(session: Session, rules: Iterable[Rule]) -> dict[UUID, int]:
+    rows = session.execute(
+        text(f"SELECT rule_id, count(*) FROM {_RULES} JOIN rule_groups USING (rule_id, epoch) GROUP BY rule_id"),
+        _RULES.values([(rule.id, rule.epoch) for rule in rules]),
     )
-    free = max(0, MAX_GROUPS - (used or 0))
-    admitted = list(presences)[:free]
-    rows = {key: presences[key] for key in admitted}
-    if len(presences) > free:
-        # The common group has a row, too, so that `no_data` notices its absence. It uses no slot.
-        others = [presences[key] for key in list(presences)[free:]]
-        overflow = Presence(min(each.first_at for each in others), max(each.last_at for each in others))
-        rows[group_key(other_group(rule))] = overflow
-        session.execute(text("UPDATE rules SET groups_capped = true WHERE id = :id"), {"id": rule.id})
-    _save_presences(session, rule, rows)
-    return set(admitted)
+    return {row[0]: row[1] for row in rows}
 
 
-def _save_presences(session: Session, rule: Rule, presences: Mapping[str, Presence]) -> None:
+def _save_presences(session: Session, rows: Sequence[tuple[object, ...]]) -> None:
     session.execute(
         text(
             "INSERT INTO rule_groups AS kept (rule_id, epoch, group_key, first_match_at, last_match_at)"
-            f" SELECT :id, :epoch, key, first_at, last_at FROM {_ADMITTED}"
+            f" SELECT rule_id, epoch, key, first_at, last_at FROM {_ADMITTED}"
             " ON CONFLICT (rule_id, epoch, group_key) DO UPDATE"
             " SET first_match_at = least(kept.first_match_at, excluded.first_match_at),"
             " last_match_at = greatest(kept.last_match_at, excluded.last_match_at)"
         ),
-        _ADMITTED.values([(key, *each) for key, each in presences.items()]) | {"id": rule.id, "epoch": rule.epoch},
+        _ADMITTED.values(rows),
     )
 
 

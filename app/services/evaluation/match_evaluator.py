@@ -71,7 +71,7 @@ class _MatchOutcome:
 def add_matches(
     session: Session, hits: Sequence[Hit], completeness: Completeness, settings: Settings, now: datetime
 ) -> tuple[AlertChanges, dict[UUID, str]]:
-    """Process new matches of any rules.
+    """Process new matches of any rules, which the caller has locked.
 
     Returns: the alert changes, whose notices the caller enqueues, and the rules that failed, with the reason.
     """
@@ -111,6 +111,7 @@ def evaluate_idle_groups(
     for rule_id, key in session.execute(text("SELECT DISTINCT rule_id, group_key FROM matches WHERE held")):
         if rule_id in rules:
             groups.setdefault((rule_id, key), MatchGroup(rules[rule_id], key))
+    lock_rules(session, {rule_id for rule_id, _ in groups})
     return _evaluate_groups(session, groups, completeness, settings, now)
 
 
@@ -120,7 +121,6 @@ def _evaluate_groups(
     alert_changes = AlertChanges(session, settings, now)
     if not groups:
         return alert_changes, {}
-    lock_rules(session, {rule_id for rule_id, _ in groups})
     match_groups.load(session, groups, completeness)
     alert_changes.load_previous_firings(group.fingerprint for group in groups.values())
     outcome = _MatchOutcome()

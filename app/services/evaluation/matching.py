@@ -29,6 +29,10 @@ class BatchMatches(NamedTuple):
     deltas: minute_counts.Deltas
     failures: Failures
 
+    def rule_ids(self) -> set[UUID]:
+        """Return the rules with new matches or changes of counts."""
+        return {rule.id for rule, _ in self.hits} | {rule_id for rule_id, *_ in self.deltas}
+
     def group_times(self) -> dict[tuple[UUID, str], set[datetime]]:
         """Return when each group was seen, by the time that its rule uses."""
         times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)

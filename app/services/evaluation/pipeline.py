@@ -29,7 +29,7 @@ from app.services.evaluation import (
     warm_up,
 )
 from app.services.evaluation.completeness import load_completeness
-from app.services.evaluation.rule_set import RuleSet, load_rule_set
+from app.services.evaluation.rule_set import RuleSet, load_rule_set, lock_rules
 from app.services.logs import store
 from app.services.rules.groups import group_key_of
 from app.services.rules.types import LogVersion
@@ -93,7 +93,9 @@ def _process_batch(
     began = time.monotonic()
     # 1. Find the rules that each log matches for the first time, and the changes of counts.
     batch = matching.match_batch(session, rule_set, changes)
-    # 2. Give each group one of its rule's slots; groups beyond the last share one.
+    # 2. Wait for the other evaluators of these rules. Give each group one of its rule's slots; groups beyond the last
+    # share one.
+    lock_rules(session, batch.rule_ids())
     slots = group_slots.assign_slots(session, rule_set.rules, batch.group_times())
     # 3. Save matches; open, extend and resolve the alerts of conditions on matches.
     hits = [match_evaluator.Hit(rule, log, slots[rule.id, group_key_of(rule, log)]) for rule, log in batch.hits]

@@ -7,9 +7,10 @@ new rule sees every change that is evaluated after it.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from app import models
@@ -23,6 +24,12 @@ from app.utils.clock import cut_to_second
 RULE_SET_LOCK = 4_715_620_734
 """An arbitrary number that no other advisory lock of this database uses. Unlike a row lock it is a fair queue: later
 evaluations wait behind an edit."""
+RULE_LOCKS = 471_562_073
+"""The first key of the locks of rules: an arbitrary number, too."""
+RULE_LOCK_COUNT = 64
+"""Rules share locks, as the server has room for a limited number."""
+COMPILE_ATTEMPTS = 3
+"""After so many edits during compilation, the edits wait for it."""
 
 
 @dataclass(frozen=True)
@@ -39,35 +46,48 @@ class RuleSet:
     """Some rule must warm up before anything is evaluated."""
 
 
+_SHARE_RULE_SET = text(f"SELECT pg_advisory_xact_lock_shared({RULE_SET_LOCK})")
+_READ_VERSION = text("SELECT version FROM rule_sets")
+_LOCK_RULES = text(f"SELECT pg_advisory_xact_lock({RULE_LOCKS}, number) FROM unnest(CAST(:numbers AS int[])) AS number")
+
 _cached: dict[tuple[int, int], RuleSet] = {}
 """The last rule set, by its version and that of the error code catalogue: compiling a thousand rules takes longer than
 evaluating a page."""
 
 
 def load_rule_set(session: Session) -> RuleSet:
-    """Return the current rule set, and keep it unchanged until the end of the transaction."""
-    read_rule_set(session)  # Compile a new rule set before locking it, so that edits do not wait for that.
-    session.execute(select(func.pg_advisory_xact_lock_shared(RULE_SET_LOCK)))
+    """Return the current rule set, and keep it unchanged until the end of the transaction, which begins here."""
+    for _ in range(COMPILE_ATTEMPTS):
+        session.execute(_SHARE_RULE_SET)
+        if (found := _cached.get(_key(session))) is not None:
+            return found
+        session.rollback()  # Edits do not wait while a new rule set is compiled.
+        read_rule_set(session)
+        session.rollback()
+    session.execute(_SHARE_RULE_SET)
     return read_rule_set(session)
 
 
 def read_rule_set(session: Session) -> RuleSet:
     """Return the current rule set. It may change at any moment."""
-    version = read_version(session), error_codes.notice_update()
-    if version not in _cached:
-        query = select(models.Rule).where(models.Rule.enabled).order_by(models.Rule.created_at, models.Rule.id)
-        rows = session.scalars(query.execution_options(populate_existing=True)).all()
+    key = _key(session)
+    if key not in _cached:
+        # Rows, not objects: a thousand objects of the session would cost more than the rest.
+        query = select(models.Rule.__table__).where(models.Rule.enabled)
+        rows = session.execute(query.order_by(models.Rule.created_at, models.Rule.id)).all()
         _cached.clear()
-        _cached[version] = _compile([to_rule(row) for row in rows], needs_warm_up=any(not row.seeded for row in rows))
-        session.expunge_all()
-    return _cached[version]
+        _cached[key] = _compile([to_rule(row) for row in rows], needs_warm_up=any(not row.seeded for row in rows))
+    return _cached[key]
 
 
 def read_version(session: Session) -> int:
     """Return the version of the current rule set."""
-    version: int | None = session.scalar(select(models.RuleSet.version))
-    assert version is not None, "the migrations make this row"
+    version: int = session.execute(_READ_VERSION).scalar_one()
     return version
+
+
+def _key(session: Session) -> tuple[int, int]:
+    return read_version(session), error_codes.notice_update()
 
 
 def _compile(rules: Sequence[Rule], *, needs_warm_up: bool) -> RuleSet:
@@ -92,13 +112,21 @@ def bump_version(session: Session) -> None:
 
 
 def lock_rules(session: Session, rule_ids: Iterable[UUID]) -> None:
-    """Lock rules for one evaluator until the transaction ends, in an order that cannot deadlock."""
-    query = text("SELECT id FROM rules WHERE id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE")
-    session.execute(query, {"ids": sorted(rule_ids)})
+    """Lock rules for one evaluator until the transaction ends.
+
+    Evaluators get them in the order in which they asked: whoever just had a lock on a row would get it again before
+    those who wait. A transaction calls this once, so that two cannot wait for each other.
+    """
+    numbers = sorted({rule_id.int % RULE_LOCK_COUNT for rule_id in rule_ids})
+    if numbers:
+        session.execute(_LOCK_RULES, {"numbers": numbers})
 
 
-def to_rule(row: models.Rule) -> Rule:
-    """Convert a stored rule to a value for the index and the conditions."""
+def to_rule(row: models.Rule | Row[Any]) -> Rule:
+    """Convert a stored rule to a value for the index and the conditions.
+
+    Args:    row: with the columns of `models.Rule`.
+    """
     return Rule(
         id=row.id,
         epoch=row.epoch,

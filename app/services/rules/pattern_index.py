@@ -10,6 +10,7 @@ import re2
 from app.services.rules.patterns import (
     SINGLE_AUTOMATON_BYTES,
     code_ranges,
+    program_size,
     re2_options,
     text_patterns,
 )
@@ -144,4 +145,4 @@ class TextIndex:
 
 
 def _is_large(pattern: str) -> bool:
-    return bool(re2.compile(pattern, re2_options()).programsize > 2 * len(pattern) + 50)
+    return program_size(pattern) > 2 * len(pattern) + 50

@@ -1,5 +1,6 @@
 """The values of patterns: lists, codes and ranges, RE2 patterns. Pure."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import re2
@@ -62,6 +63,15 @@ def re2_options(max_bytes: int = SINGLE_AUTOMATON_BYTES) -> re2.Options:
     options.log_errors = False  # RE2 would write users' patterns to standard error.
     options.max_mem = max_bytes
     return options
+
+
+@lru_cache(maxsize=10_000)
+def program_size(pattern: str) -> int:
+    """Return the size of a pattern's compiled program. Every edit of a rule asks for that of every pattern.
+
+    Raises: re2.error if the pattern is invalid.
+    """
+    return int(re2.compile(pattern, re2_options()).programsize)
 
 
 def text_patterns(rule: Rule) -> list[str]:

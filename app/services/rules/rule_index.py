@@ -14,7 +14,7 @@ import re2
 from app.enums import LogType, PatternType
 from app.services.rules import expressions
 from app.services.rules.pattern_index import MAX_CACHED, Candidates, CodeIndex, FilteredRules, TextIndex, filter_matches
-from app.services.rules.patterns import code_ranges, list_items, re2_options
+from app.services.rules.patterns import code_ranges, list_items, program_size
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 
@@ -160,7 +160,7 @@ def _pattern_error(rule: Rule) -> str | None:
             case PatternType.ERROR_CODE:
                 code_ranges(rule.pattern_value or "")
             case PatternType.REGEX:
-                re2.compile(rule.pattern_value or "", re2_options())
+                program_size(rule.pattern_value or "")
             case PatternType.EXPRESSION:
                 expressions.compile_expression(rule.pattern_value or "")
     except (ValueError, re2.error):

@@ -3,13 +3,16 @@ them, never for those who come later.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
@@ -21,6 +24,7 @@ from app.services.evaluation import pipeline, rule_set, warm_up
 from app.services.ingest import account_admin
 from app.services.outbox import actions, enqueue
 from app.services.outbox.notice import make_notice
+from app.services.rules.rule import Rule
 from app.utils.clock import utc_now
 from tests.factories import alert_row
 from tests.feeding import ACCOUNT, Feed, log
@@ -85,6 +89,67 @@ def test_an_edit_of_a_rule_waits_for_no_evaluation_that_comes_later(database: st
         rule_admin.patch(session, rule_id, {"name": "Other"}, get_settings(), utc_now())
 
     assert _wait_in_line(rule_set.load_rule_set, edit) == ["worker", "person", "later worker"]
+
+
+def test_an_edit_of_a_rule_waits_for_no_compilation(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with session_scope() as session:
+        rule_id = rule_admin.create(session, RULE, get_settings(), utc_now()).id
+    compile_rules = rule_set._compile
+    compilations: list[Sequence[Rule]] = []
+
+    def edit_meanwhile(rules: Sequence[Rule], **values: bool) -> rule_set.RuleSet:
+        compilations.append(rules)
+        if len(compilations) <= 2:
+            with session_scope() as session:
+                session.execute(text("SET LOCAL lock_timeout = '1s'"))
+                rule_admin.patch(session, rule_id, {"name": f"Edit {len(compilations)}"}, get_settings(), utc_now())
+        return compile_rules(rules, **values)
+
+    monkeypatch.setattr(rule_set, "_compile", edit_meanwhile)
+    with session_scope() as session:
+        found = rule_set.load_rule_set(session)
+        assert found.rules[rule_id].name == "Edit 2"
+        assert len(compilations) == 3
+
+
+def test_edits_without_end_do_not_keep_an_evaluation_waiting(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with session_scope() as session:
+        rule_id = rule_admin.create(session, RULE, get_settings(), utc_now()).id
+    compile_rules = rule_set._compile
+    edits: list[Session] = []
+
+    def edit_meanwhile(rules: Sequence[Rule], **values: bool) -> rule_set.RuleSet:
+        with suppress(OperationalError), session_scope() as session:
+            session.execute(text("SET LOCAL lock_timeout = '200ms'"))
+            rule_admin.patch(session, rule_id, {"name": f"Edit {len(edits)}"}, get_settings(), utc_now())
+            edits.append(session)
+        return compile_rules(rules, **values)
+
+    monkeypatch.setattr(rule_set, "_compile", edit_meanwhile)
+    with session_scope() as session:
+        assert rule_set.load_rule_set(session).rules[rule_id].name == f"Edit {len(edits) - 1}"
+
+
+def test_evaluators_of_a_rule_get_it_in_the_order_in_which_they_asked(database: str) -> None:
+    rule_ids = [uuid4() for _ in range(100)]
+
+    def lock(session: Session) -> None:
+        rule_set.lock_rules(session, rule_ids)
+
+    with ThreadPoolExecutor(4) as pool:
+        queue = Queue(pool)
+        holds, may_end, first = queue.hold("first", lock)
+        assert holds.wait(PATIENCE_SECONDS)
+        _, second_may_end, second = queue.hold("second", lock)
+        wait_until(lambda: _waiting() == 1, "the second waits for the first")
+        _, third_may_end, third = queue.hold("third", lock)
+        wait_until(lambda: _waiting() == 2, "the third waits, too")
+        first.add_done_callback(lambda _: queue.hold("first again", lock)[1].set())
+        for event in (may_end, second_may_end, third_may_end):
+            event.set()
+        for each in (first, second, third):
+            each.result(60)
+    assert queue.order == ["first", "second", "third", "first again"]
 
 
 def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(database: str) -> None:
