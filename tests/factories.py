@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 from app.enums import PatternType
-from app.models import Alert
+from app.models import Action, Alert
 from app.services.rules.conditions.registry import read_condition
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
@@ -110,3 +110,18 @@ def alert_row(at: datetime, **fields: Any) -> Alert:
         "late": False,
     }
     return Alert(**plain | fields)
+
+
+def action_row(at: datetime, **fields: Any) -> Action:
+    """An email action without a readable configuration, made at this time; not stored yet."""
+    plain: dict[str, Any] = {
+        "id": uuid4(),
+        "action_type": "email",
+        "enabled": True,
+        "min_severity": "info",
+        "notify_on": ["firing"],
+        "config": "x",
+        "created_at": at,
+        "updated_at": at,
+    }
+    return Action(**plain | fields)

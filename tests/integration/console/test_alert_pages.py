@@ -11,9 +11,9 @@ from markupsafe import escape
 from sqlalchemy import text
 
 from app.database import session_scope
-from app.models import Account, Action, Alert, Delivery
+from app.models import Account, Alert, Delivery
 from app.utils.clock import cut_to_second, rfc3339, utc_now
-from tests.factories import alert_row
+from tests.factories import action_row, alert_row
 from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to
@@ -268,10 +268,7 @@ async def test_a_delivery_stands_after_what_it_is_about(browser: Browser) -> Non
     now = utc_now()
     alert_id = make_alert(status="resolved", resolved_at=now, resolve_reason="manual", acknowledged_by="Jonas")
     with session_scope() as session:
-        action = Action(
-            action_type="email", enabled=True, min_severity="info", notify_on=["firing"], config="x",
-            created_at=now, updated_at=now,
-        )  # fmt: skip
+        action = action_row(now)
         session.add(action)
         session.flush()
         # Their transactions began before the times that the alert has.

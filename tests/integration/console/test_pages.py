@@ -14,9 +14,10 @@ from app.api.routes.health import health_cache
 from app.config import Settings, get_settings
 from app.database import session_scope
 from app.enums import HoldReason, Scope
-from app.models import Account, Action, Attempt, Delivery, Silence, Stream
+from app.models import Account, Attempt, Delivery, Silence, Stream
 from app.utils.clock import cut_to_second, utc_now
 from tests.conftest import forget
+from tests.factories import action_row
 from tests.feeding import Feed, evaluate, log
 from tests.integration.api.conftest import EMAIL, RULE, Api, make_app
 from tests.integration.console.conftest import Browser, leads_to
@@ -30,10 +31,7 @@ def make_delivery(status: str = "failed", recipient: str = "ops@example.com", **
     """Store a delivery with one failed attempt, and its action."""
     now = utc_now()
     with session_scope() as session:
-        action = Action(
-            action_type="email", enabled=True, min_severity="info", notify_on=["firing"], config="x",
-            created_at=now, updated_at=now,
-        )  # fmt: skip
+        action = action_row(now)
         session.add(action)
         session.flush()
         delivery = Delivery(
