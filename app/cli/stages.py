@@ -81,6 +81,8 @@ def backfill(
             raise NotFound("no such account is watched: set TWILIO_ACCOUNT_SID, or add it through the API")
         span, retention = (parse_time(since, now), parse_time(until, now)), timedelta(days=settings.retention_days)
         requested = [one.id for each in watched for one in backfills.request(session, each, *span, now, retention)]
+        if not requested:
+            raise NotFound("Twilio closed these accounts: nothing of them can be read")
     try:
         failed = _show_progress(requested)
     except KeyboardInterrupt:

@@ -97,6 +97,10 @@ def test_a_backfill_reads_the_past_without_alerts(run: Run, simulator: Simulator
     assert (code, err) == (0, "")
     assert "100 %" in out
     assert re.search(r" [1-9]\d* records read", out)
+    with session_scope() as session:
+        session.execute(update(Stream).values(unavailable=True))
+    code, _, err = run("backfill", "--since", "1d")
+    assert (code, "nothing of them can be read" in err) == (1, True)
 
 
 def test_an_unreadable_span_is_refused(run: Run, simulator: Simulator) -> None:

@@ -1,6 +1,7 @@
 """What has outlived its keep-until goes, and nothing else."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from itertools import count
 from uuid import uuid4
 
 import pytest
@@ -8,12 +9,13 @@ from sqlalchemy import select, text
 
 from app.config import get_settings
 from app.database import session_scope
-from app.models import Alert, AuditEntry, Delivery, Log
+from app.models import Alert, AuditEntry, Delivery, Log, RuleGroup
 from app.services import audit, retention, rule_admin
+from app.services.alerts import search
 from tests.conftest import forget
 from tests.factories import alert_row
 from tests.fakes import START
-from tests.feeding import Feed, evaluate, log
+from tests.feeding import ACCOUNT, Feed, evaluate, log
 
 
 def stored() -> list[str]:
@@ -88,3 +90,48 @@ def test_alerts_their_deliveries_and_the_audit_are_kept_for_400_days(database: s
         assert session.scalars(select(Alert.resolved_at).order_by(Alert.resolved_at)).all() == kept
         assert session.scalars(select(Delivery.created_at).order_by(Delivery.created_at)).all() == kept
         assert session.scalars(select(AuditEntry.at).order_by(AuditEntry.at)).all() == kept
+
+
+def test_an_alert_is_found_by_its_account_after_its_logs_are_deleted(database: str) -> None:
+    at = START - timedelta(days=130)
+    feed = Feed(at - timedelta(days=1))
+    with session_scope() as session:
+        body = {"name": "Rule", "log_type": "message", "pattern_type": "any"}
+        rule_admin.create(session, body, get_settings(), START).started_at = at - timedelta(days=1)
+    feed.store([log(1, at)], at)
+    evaluate(at)
+    retention.clean(get_settings(), START)
+    with session_scope() as session:
+        assert session.scalar(text("SELECT count(*) FROM matches")) == 0
+        for sid, is_found in ((ACCOUNT, True), ("AC" + "f" * 32, False)):
+            page = search.list_alerts(session, search.AlertFilter(account_sid=(sid,)), None, 10)
+            assert ("Rule" in {alert.rule_name for alert in page.items}) == is_found
+
+
+def test_a_slot_that_a_silent_group_leaves_is_taken_by_the_next(database: str) -> None:
+    feed = Feed(START - timedelta(days=1))
+    with session_scope() as session:
+        condition = {"type": "threshold", "count": 2, "window_minutes": 5}
+        body = {
+            "name": "Rule",
+            "log_type": "message",
+            "pattern_type": "any",
+            "group_by": ["to"],
+            "condition": condition,
+        }
+        rule = rule_admin.create(session, body, get_settings(), START)
+        rule.started_at, rule_id = START - timedelta(days=1), rule.id
+    log_numbers = count()
+
+    def send(numbers: range, at: datetime) -> None:
+        feed.store([log(next(log_numbers), at, to=f"+4477009{number:05}") for number in numbers], at)
+        evaluate(at)
+
+    send(range(500), START)
+    later = START + timedelta(days=20)
+    send(range(1, 502), later)  # the first was silent since, the last two find no slot
+    retention.clean(get_settings(), later)
+    send(range(700, 702), later + timedelta(minutes=1))
+    with session_scope() as session:
+        keys = session.scalars(select(RuleGroup.group_key).where(RuleGroup.rule_id == rule_id)).all()
+    assert [key for key in keys if "+447700900700" in key or "+447700900701" in key] == ['{"to":"+447700900700"}']

@@ -44,9 +44,11 @@ def list_alerts(session: Session, alert_filter: AlertFilter, position: Position 
         if values:
             query = query.where(column.in_(values))
     if alert_filter.account_sid:
-        accounts = select(Account.id).where(Account.sid.in_(alert_filter.account_sid))
+        accounts = session.scalars(select(Account.id).where(Account.sid.in_(alert_filter.account_sid))).all()
+        # Matches are deleted with their logs, long before the alert. Those of older versions lack `account_ids`.
         with_log = select(Match.alert_id).where(Match.alert_id == Alert.id, Match.account_id.in_(accounts)).exists()
-        query = query.where(with_log | Alert.group["account_sid"].astext.in_(alert_filter.account_sid))
+        about = Alert.group["account_sid"].astext.in_(alert_filter.account_sid)
+        query = query.where(Alert.account_ids.overlap(accounts) | with_log | about)
     if alert_filter.since is not None:
         query = query.where(Alert.started_at >= alert_filter.since)
     if alert_filter.until is not None:

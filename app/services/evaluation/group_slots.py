@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.bulk import Unnest
-from app.services.rules.groups import MAX_GROUPS, group_key, other_group
+from app.services.rules.groups import MAX_GROUPS, OTHER_VALUE, group_key, other_group
 from app.services.rules.rule import Rule
 
 
@@ -28,6 +28,9 @@ _TOUCHED = Unnest(
 _ADMITTED = Unnest("asked", rule_id="uuid", epoch="int", key="text", first_at="timestamptz", last_at="timestamptz")
 _RULES = Unnest("asked", rule_id="uuid", epoch="int")
 _SINCE = Unnest("asked", rule_id="uuid", epoch="int", since="timestamptz")
+
+_HAS_SLOT = f"""group_key NOT LIKE '%"{OTHER_VALUE}"%'"""
+"""The group that all others share has a row, but no slot."""
 
 Presences = Mapping[tuple[UUID, str], Presence]
 
@@ -127,7 +130,10 @@ def _take_slots(session: Session, rules: Mapping[UUID, Rule], presences: Presenc
 
 def _count_slots(session: Session, rules: Iterable[Rule]) -> dict[UUID, int]:
     rows = session.execute(
-        text(f"SELECT rule_id, count(*) FROM {_RULES} JOIN rule_groups USING (rule_id, epoch) GROUP BY rule_id"),
+        text(
+            f"SELECT rule_id, count(*) FROM {_RULES} JOIN rule_groups USING (rule_id, epoch)"
+            f" WHERE {_HAS_SLOT} GROUP BY rule_id"
+        ),
         _RULES.values([(rule.id, rule.epoch) for rule in rules]),
     )
     return {row[0]: row[1] for row in rows}
@@ -177,7 +183,8 @@ def expire_slots(session: Session, rules: Iterable[Rule], now: datetime) -> None
     session.execute(
         text(
             "UPDATE rules SET groups_capped = false WHERE groups_capped AND"
-            " (SELECT count(*) FROM rule_groups WHERE rule_id = rules.id AND epoch = rules.epoch) < :most"
+            " (SELECT count(*) FROM rule_groups"
+            f" WHERE rule_id = rules.id AND epoch = rules.epoch AND {_HAS_SLOT}) < :most"
         ),
         {"most": MAX_GROUPS},
     )

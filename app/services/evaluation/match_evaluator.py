@@ -130,7 +130,8 @@ def _evaluate_groups(
         except Exception as error:  # a failing rule must not stop the others
             log.exception("a rule failed", rule_id=str(group.rule.id))
             outcome.errors[group.rule.id] = f"judging its matches failed: {type(error).__name__}"
-            outcome.pending |= {(group.rule.id, log_id) for log_id in (*group.new_logs, *group.pending)}
+            logs = {(group.rule.id, log_id) for log_id in (*group.new_logs, *group.pending)}
+            outcome.pending |= logs - outcome.alert_ids.keys()  # what an alert has counted does not count again
     alert_changes.save_alerts()
     _save_matches(session, groups, outcome)
     return alert_changes, outcome.errors

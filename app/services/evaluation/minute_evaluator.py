@@ -5,7 +5,7 @@ written together with their deliveries.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -70,16 +70,15 @@ def _judge_rules(
     updates: list[AlertUpdate] = []
     for rule in causes_first(due.rules):
         try:
-            updates += judge_rule(rule, minute, due, alert_changes)
+            updates.extend(judge_rule(rule, minute, due, alert_changes))  # it keeps those before a failure
         except Exception as error:  # a failing rule must not stop the others
             log.exception("a rule failed", rule_id=str(rule.id))
             errors[rule.id] = f"judging a minute failed: {type(error).__name__}"
     return updates, errors
 
 
-def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: AlertChanges) -> list[AlertUpdate]:
-    """Judge each group of a rule; return the alerts that opened, continue or resolved, with the ids of their logs."""
-    updates: list[AlertUpdate] = []
+def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: AlertChanges) -> Iterator[AlertUpdate]:
+    """Judge each group of a rule; yield the alerts that opened, continue or resolved, with the ids of their logs."""
     for key in sorted(minute.groups[rule.id]):
         group_id = rule.id, key
         alert = minute.open_alerts.get(group_id)
@@ -97,8 +96,7 @@ def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: A
         left_out_accounts = due.completeness.unreadable_accounts_of(rule)
         alert_changes.apply(alert, Measure(verdict.value, verdict.insufficient_since, left_out_accounts, verdict.unit))
         is_over_limit = group_id not in minute.open_alerts or _is_over_limit(rule, verdict)
-        updates.append(AlertUpdate(rule, alert, minute.stuck.get(group_id, []), is_over_limit))
-    return updates
+        yield AlertUpdate(rule, alert, minute.stuck.get(group_id, []), is_over_limit)
 
 
 def _is_over_limit(rule: Rule, verdict: Verdict) -> bool:

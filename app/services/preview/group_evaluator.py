@@ -58,7 +58,7 @@ class GroupEvaluator:
             if alert is None and not self._is_worth_judging(source, at):
                 continue
             minute = self._minute(key, source, at, alert, suppressed)
-            updates = minute_evaluator.judge_rule(self.rule, minute, self._due(at), self._alert_changes)
+            updates = list(minute_evaluator.judge_rule(self.rule, minute, self._due(at), self._alert_changes))
             suppressed = suppressed and (self.rule.id, key) in minute.suppressed
             if not updates:
                 continue

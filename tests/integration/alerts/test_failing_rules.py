@@ -12,9 +12,12 @@ from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Heartbeat, Stream
 from app.services import health, rule_admin
-from app.services.evaluation import change_queue, match_evaluator, pipeline
+from app.services.evaluation import change_queue, match_evaluator, minute_evaluator, pipeline
+from app.services.evaluation.window_queries import GroupId
 from app.services.rules.conditions.no_data import NoData
+from app.services.rules.conditions.numbers import Verdict
 from app.services.rules.conditions.threshold import Threshold
+from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 from tests.fakes import minutes
 from tests.feeding import Feed, evaluate, log
@@ -68,6 +71,30 @@ def test_a_condition_over_time_that_fails_is_reported_and_stops_no_other(
     monkeypatch.setattr(NoData, "judge", lambda *_: 1 / 0)
     evaluate(minutes(7))
     assert alerts() == [("Rule of sum", "resolved"), ("Rule failing", "firing")]
+
+
+def test_groups_judged_before_a_rule_fails_are_notified(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_rule(
+        {"type": "sum", "field": "segments", "at_least": 1, "window_minutes": 5}, name="Sum", group_by=["to_country"]
+    )
+    judge_group = minute_evaluator.judge_group
+
+    def fail_for_the_us(rule: Rule, group_id: GroupId, *values: Any) -> Verdict:
+        if "US" in group_id[1]:
+            raise ZeroDivisionError
+        return judge_group(rule, group_id, *values)
+
+    monkeypatch.setattr(minute_evaluator, "judge_group", fail_for_the_us)
+    feed.store(
+        [log(number, minutes(2), segments=3, to_country=country) for number, country in enumerate(("DE", "US"))],
+        minutes(2),
+    )
+    feed.complete(minutes(7))
+    evaluate(minutes(7))
+    with session_scope() as session:
+        alert = session.scalars(select(Alert).where(Alert.rule_name == "Sum")).one()
+    assert alert.group == {"to_country": "DE"}
+    assert alert.firing_notified_at is not None
 
 
 def test_an_expression_that_fails_on_a_log_is_no_match_and_shows_in_the_health_of_the_rule(feed: Feed) -> None:
