@@ -31,9 +31,12 @@ BUTTONS = {
     NotificationType.REPORT: "Open the report",
 }
 """The labels of links from a message to this server. Opening a link changes nothing."""
-BUILT_IN_ADVICE = {
+BUILT_IN_ADVICE: Mapping[str, str] = {
     "GiftPulse cannot read Twilio": (
         "Check the account's credentials, and that this server can reach Twilio. Reading continues where it stopped."
+    ),
+    "Records of Twilio are set aside": (
+        "Open the account's page and read the reasons: Twilio may have changed its record format."
     ),
     "Evaluation is behind": "Check the workers' logs for errors. If there are none, start one more worker.",
     "Rule failing": "Read the rule's last error and fix the rule. The other rules keep running.",

@@ -2,9 +2,18 @@
 
 from typing import NamedTuple
 
+from app.actions.message_content import BUILT_IN_ADVICE
 from app.models import Alert
 from app.services import self_monitoring
 from app.services.twilio import read_advice
+
+PAGES = {
+    self_monitoring.RULE_FAILING: ("/rules", "Rules"),
+    self_monitoring.EVALUATION_BEHIND: ("/health", "Health"),
+    self_monitoring.DELIVERIES_OVERDUE: ("/health", "Health"),
+    self_monitoring.ACTION_DISABLED: ("/actions", "Actions"),
+}
+"""The address and the label of the page for each built-in alert; the others concern an account."""
 
 
 class NextStep(NamedTuple):
@@ -22,21 +31,11 @@ def advise(alert: Alert, environment_sid: str | None) -> NextStep | None:
     """
     if alert.rule_id is not None:
         return None
+    if alert.rule_name not in BUILT_IN_ADVICE:
+        return None
     sid = alert.group.get("account_sid")
-    account = f"/accounts/{sid}"
-    match alert.rule_name:
-        case self_monitoring.CANNOT_READ:
-            advice = read_advice.advise(alert.summary, from_environment=sid == environment_sid)
-            return NextStep(advice or read_advice.UNREACHED, account, "The account")
-        case self_monitoring.RECORDS_SET_ASIDE:
-            return NextStep("Look at the records: Twilio may have changed their shape.", account, "The account")
-        case self_monitoring.RULE_FAILING:
-            return NextStep("Correct the rule's pattern and save it.", "/rules", "Rules")
-        case self_monitoring.EVALUATION_BEHIND:
-            return NextStep("See that the workers run, and read their log.", "/health", "Health")
-        case self_monitoring.DELIVERIES_OVERDUE:
-            return NextStep("See what the receivers answered, and retry.", "/deliveries?status=pending", "Deliveries")
-        case self_monitoring.ACTION_DISABLED:
-            return NextStep("Correct the receiver's address, then enable the action again.", "/actions", "Actions")
-        case _:
-            return None
+    href, label = PAGES.get(alert.rule_name, (f"/accounts/{sid}", "The account"))
+    advice = ""
+    if alert.rule_name == self_monitoring.CANNOT_READ:
+        advice = read_advice.advise(alert.summary, from_environment=sid == environment_sid)
+    return NextStep(advice or BUILT_IN_ADVICE[alert.rule_name], href, label)

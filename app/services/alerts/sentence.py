@@ -119,9 +119,9 @@ def _notifications(rule: RuleDefinition) -> Iterator[Phrase]:
     if rule.renotify_minutes is None:
         yield Phrase(" Never reminds")
     else:
-        yield Phrase(" Reminds ")
+        yield Phrase(" Reminds at most ")
         yield Phrase(_every(rule.renotify_minutes), strong=True)
-        yield Phrase(" until somebody acknowledges it")
+        yield Phrase(" while new matches arrive and nobody has acknowledged it")
     yield Phrase(", and resolves ")
     yield from rule.condition.resolves_when(rule.resolve_after_minutes)
     if rule.cooldown_minutes:
