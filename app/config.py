@@ -266,12 +266,12 @@ class Settings(BaseSettings):
                 "TWILIO_ACCOUNT_SID must be set: the account that the credentials belong to, AC and 32 hex digits"
             )
         if self.smtp_host and not self.smtp_from:
-            raise ValueError("SMTP_FROM must be set where SMTP_HOST is: the address that mails come from")
+            raise ValueError("SMTP_FROM must be set if SMTP_HOST is: the address that mails come from")
         if bool(self.smtp_user) != bool(self.smtp_password):
             raise ValueError("SMTP_USER and SMTP_PASSWORD must be set together")
         if self.smtp_user and self.smtp_security == "none" and self.smtp_host not in LOOPBACK_HOSTS:
             raise ValueError(
-                "SMTP_SECURITY must be starttls or tls where there is a password, which none would show to all"
+                "SMTP_SECURITY must be starttls or tls if SMTP_PASSWORD is set: none would send it in clear"
             )
         return self
 

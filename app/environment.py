@@ -139,10 +139,10 @@ def _read_value(name: str, path: Path) -> str:
     try:
         value = path.read_text(encoding="utf-8-sig").rstrip("\r\n")
     except (OSError, UnicodeDecodeError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise ConfigError(f"{name}{FILE} names a file that cannot be read: {reason}") from None
     if not value:
-        raise ConfigError(f"{name}{FILE} names a file that is empty: it must hold the value of {name}")
+        raise ConfigError(f"{name}{FILE} names a file that is empty: it must contain the value of {name}")
     return value
 
 
@@ -152,15 +152,15 @@ def _remarks(lines: list[Line], known: frozenset[str], secret: Collection[str]) 
     for line in lines:
         where = f".env line {line.number}: {line.name}"
         if line.name in numbers:
-            yield f"{where} stands in line {numbers[line.name]}, too: the last one counts"
+            yield f"{where} is also set in line {numbers[line.name]}: the last one wins"
         numbers[line.name] = line.number
         if line.name not in known:
             if unknown := _unknown(line.name, known):
                 yield f"{where} {unknown}"
         elif line.name in secret and not line.raw.startswith(("'", '"')) and re.search(r"(^|\s)#", line.raw):
-            yield f"{where} ends before its # or may end there: put a value that holds # in single quotes"
+            yield f"{where} ends before its # or may end there: put a value that contains # in single quotes"
         if "$" in line.raw and not line.raw.startswith("'"):
-            yield f"{where} holds $, which Docker Compose takes for a variable: put the value in single quotes"
+            yield f"{where} contains $, which Docker Compose takes for a variable: put the value in single quotes"
 
 
 def _unknown(name: str, known: frozenset[str]) -> str | None:
@@ -168,9 +168,9 @@ def _unknown(name: str, known: frozenset[str]) -> str | None:
     if FOREIGN.match(name):
         return None
     if alike := _most_alike(name, known):
-        return f"is no setting and is ignored: did you mean {alike}?"
+        return f"is not a setting and is ignored: did you mean {alike}?"
     prefixes = {setting.partition("_")[0] for setting in known}
-    return "is no setting and is ignored" if name.partition("_")[0] in prefixes else None
+    return "is not a setting and is ignored" if name.partition("_")[0] in prefixes else None
 
 
 def _misspelt(environ: Mapping[str, str], known: frozenset[str]) -> Iterator[str]:
@@ -178,7 +178,7 @@ def _misspelt(environ: Mapping[str, str], known: frozenset[str]) -> Iterator[str
     for name in sorted(environ):
         alike = _most_alike(name.upper(), known) if name.upper() not in known else None
         if alike and not FOREIGN.match(name):
-            yield f"the environment's {name} is no setting and is ignored: did you mean {alike}?"
+            yield f"the environment's {name} is not a setting and is ignored: did you mean {alike}?"
 
 
 @lru_cache

@@ -117,7 +117,7 @@ class Apprise:
 
     def no_reports(self, config: JsonObject) -> str | None:
         """The services accept only short texts."""
-        return "goes out by mail or webhook alone: make one of these for it"
+        return "can only go to email or webhook actions"
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Write title and text."""

@@ -94,7 +94,7 @@ class Email:
             try:
                 parts["subject"] = _subject(config["subject"], notification)
             except UnusableTemplate as error:
-                warnings.append(f"config.subject was not used ({error}); the built-in subject was")
+                warnings.append(f"config.subject failed ({error}); the built-in subject was used")
         return Rendered(parts | {"domain": self._domain(notification)}, "; ".join(warnings) or None)
 
     def _domain(self, notification: Notification) -> str:

@@ -33,7 +33,7 @@ def check(name: str | None, body: str | None, routing_key: str | None) -> JsonOb
     Raises: InvalidInput.
     """
     if body is not None and name not in (None, "standard"):
-        raise refuse("body", "is in the place of a format: give one of the two")
+        raise refuse("body", "cannot be combined with a format other than standard")
     if name == "pagerduty":
         if (
             not routing_key
@@ -44,7 +44,7 @@ def check(name: str | None, body: str | None, routing_key: str | None) -> JsonOb
             raise refuse("routing_key", "must be the integration's routing key, letters and digits")
         return {"routing_key": routing_key}
     if routing_key is not None:
-        raise refuse("routing_key", "belongs to the format pagerduty alone")
+        raise refuse("routing_key", "is only for the format pagerduty")
     if body is None:
         return {}
     try_template("body", partial(_templated, body))

@@ -100,8 +100,8 @@ def write(name: str, notification: Notification) -> tuple[dict[str, str], str | 
         except (TemplateError, OSError, ArithmeticError, LookupError, TypeError, ValueError):
             continue
         parts["subject"] = one_line(parts["subject"])
-        return parts, None if candidate == name else f"the template {name} could not be used; the built-in one was"
-    return _plain(message_content), f"the template {name} could not be used, nor the built-in one; plain text was sent"
+        return parts, None if candidate == name else f"the template {name} failed; the built-in one was used"
+    return _plain(message_content), f"the template {name} and the built-in one failed; plain text was sent"
 
 
 def plain_report(report: JsonObject, base_url: str, timezone: str, now: datetime) -> str:

@@ -62,12 +62,12 @@ class SmtpSender:
             sender = read_sender(settings.smtp_from)
         except ValueError:
             raise SendError(
-                "SMTP_FROM is no mail address: set one, such as alerts@example.com", permanent=True
+                "SMTP_FROM is not a mail address: set one, such as alerts@example.com", permanent=True
             ) from None
         try:
             recipient = check_address(envelope.recipient)
         except ValueError:
-            raise SendError("the recipient is no mail address", permanent=True) from None
+            raise SendError("the recipient is not a mail address", permanent=True) from None
         return recipient, mail_text.message(envelope, sender)
 
     async def _transact(self, mail: bytes, recipient: str, step: "_Step") -> Receipt:
@@ -203,7 +203,7 @@ def _explain(error: Exception, step: str, secrets: Sequence[str]) -> SendError:
         return SendError("the mail server takes no login: check SMTP_USER and SMTP_PORT", permanent=False)
     if "STARTTLS" in str(error):
         return SendError(
-            "the mail server offers no STARTTLS: nothing was sent; SMTP_SECURITY says what it must offer",
+            "the mail server does not offer STARTTLS, which SMTP_SECURITY requires: nothing was sent",
             permanent=False,
         )
     return SendError(f"the mail server could not be reached or understood ({step}): {advice}", permanent=False)

@@ -133,7 +133,7 @@ def _check(tree: nodes.Template) -> None:
     while pending:
         node, depth, loops = pending.pop()
         if not isinstance(node, NODES) or (isinstance(node, nodes.For) and node.recursive):
-            raise TemplateSyntaxError("this has no place in a template here", node.lineno)
+            raise TemplateSyntaxError("this construct is not allowed", node.lineno)
         loops += isinstance(node, nodes.For)
         if depth > MAX_DEPTH or loops > MAX_LOOP_DEPTH:
             raise TemplateSyntaxError("it is nested too deeply", node.lineno)
@@ -247,13 +247,13 @@ def render_json(source: str, values: Mapping[str, Any], max_length: int) -> byte
     """
     text = _render(source, _FOR_JSON, values, max_length)
     if not text.strip():
-        raise EmptyResult("makes an empty text")
+        raise EmptyResult("produces an empty text")
     try:
         json.loads(text, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        raise UnusableTemplate(f"makes no JSON: {error.msg} at line {error.lineno} of what it makes") from None
+        raise UnusableTemplate(f"does not produce JSON: {error.msg} at line {error.lineno} of the result") from None
     except (ValueError, RecursionError):
-        raise UnusableTemplate("makes no JSON") from None
+        raise UnusableTemplate("does not produce JSON") from None
     return text.encode()
 
 

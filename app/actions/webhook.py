@@ -131,7 +131,7 @@ class Webhook:
     def no_reports(self, config: JsonObject) -> str | None:
         """PagerDuty gets no reports: it calls people."""
         takes = config["format"] != "pagerduty"
-        return None if takes else "cannot go to PagerDuty, which calls people: make a mail or another webhook for it"
+        return None if takes else "cannot be sent to PagerDuty, which pages people: use an email or another webhook"
 
     def render(self, config: JsonObject, notification: Notification) -> Rendered:
         """Render the body that every attempt sends."""

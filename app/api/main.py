@@ -158,7 +158,7 @@ def _start() -> FastAPI:
         settings = get_settings()
         configure_logging(settings.log_level, settings.log_format)
         for remark in remarks():
-            structlog.get_logger().warning("a setting may be meant otherwise", remark=remark)
+            structlog.get_logger().warning("a setting looks like a mistake", remark=remark)
         return create_app(settings)
     except ConfigError as error:
         print(f"giftpulse: {error}", file=sys.stderr)

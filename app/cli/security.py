@@ -67,7 +67,7 @@ def erase(
     changed = erasure.erase(number, get_settings(), BY, utc_now())
     for table, count in sorted(changed.items()):
         print_line(f"{table}: {count:,} rows")
-    print_line("erased" if changed else "nothing holds it")
+    print_line("erased" if changed else "nothing contains it")
 
 
 def move_to_database(

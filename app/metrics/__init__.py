@@ -64,7 +64,7 @@ LOGS_INGESTED = Instrument(
 LOGS_CHANGED = Instrument("giftpulse_logs_changed_total", "Changes of logs that were stored before.", ("log_type",))
 LOGS_MALFORMED = Instrument(
     "giftpulse_logs_malformed_total",
-    "Records that cannot be logs, each counted once: they are set aside.",
+    "Quarantined records of Twilio, each counted once.",
     ("log_type",),
 )
 RULE_MATCHES = Instrument("giftpulse_rule_matches_total", "Logs that matched a rule.", ("rule_id",))

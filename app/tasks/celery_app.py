@@ -157,7 +157,7 @@ def create_celery(settings: Settings) -> Celery:
 def _log_as_configured(**_: object) -> None:
     configure_logging(get_settings().log_level, get_settings().log_format)
     for remark in remarks():
-        structlog.get_logger().warning("a setting may be meant otherwise", remark=remark)
+        structlog.get_logger().warning("a setting looks like a mistake", remark=remark)
 
 
 @worker_init.connect

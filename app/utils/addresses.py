@@ -119,7 +119,9 @@ def check_url(url: str, allowed: Sequence[Network]) -> str:
     if "#" in tail:
         raise ValueError("must have no fragment (#)")
     if tail and not ACCEPTED.match(tail):
-        raise ValueError("must hold no space, control character, backslash or other character that a URL cannot hold")
+        raise ValueError(
+            "must not contain a space, control character, backslash or other character that a URL cannot contain"
+        )
     userinfo, at, hostport = authority.rpartition("@")
     if at and (not ACCEPTED.match(userinfo) or "@" in userinfo or not all(userinfo.partition(":"))):
         raise ValueError("must name the user before the @ as user:password, or nobody")
@@ -133,7 +135,7 @@ def _split_port(hostport: str) -> tuple[str, str]:
     if hostport.startswith("["):
         host, bracket, port = hostport.partition("]")
         if not bracket or (port and not port.startswith(":")):
-            raise ValueError("must have a host that can be read")
+            raise ValueError("must have a valid host")
         return host + bracket, port[1:]
     host, _, port = hostport.partition(":")
     return host, port
@@ -154,7 +156,7 @@ def _check_literal(host: str, allowed: Sequence[Network]) -> str:
     except ValueError:
         address = None
     if not isinstance(address, IPv6Address) or address.scope_id is not None:
-        raise ValueError("must have a host that can be read: an IPv6 address in brackets, without a zone")
+        raise ValueError("must have a valid host: an IPv6 address in brackets, without a zone")
     _judge(address, allowed)
     return host
 
@@ -175,7 +177,7 @@ def _check_name(host: str, allowed: Sequence[Network]) -> str:
         _judge(IPv4Address("127.0.0.1"), allowed)
     labels = bare.split(".")
     if len(bare) > 253 or not all(LABEL.match(label) for label in labels) or NUMBER.match(labels[-1]):
-        raise ValueError("must have a host that can be read")
+        raise ValueError("must have a valid host")
     return host if host.isascii() else name
 
 
@@ -186,7 +188,7 @@ def _in_ascii(name: str) -> str:
     try:
         return idna.encode(name, uts46=True).decode()
     except idna.IDNAError:
-        raise ValueError("must have a host that can be read") from None
+        raise ValueError("must have a valid host") from None
 
 
 def _as_ipv4(host: str) -> IPv4Address | None:

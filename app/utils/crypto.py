@@ -30,6 +30,4 @@ def decrypt(keys: Sequence[str], token: str) -> str:
     try:
         return _fernet(tuple(keys)).decrypt(token.encode()).decode()
     except InvalidToken:
-        raise Undecryptable(
-            "SECRET_KEY does not open a stored secret: list the key it was stored under as well"
-        ) from None
+        raise Undecryptable("SECRET_KEY does not decrypt a stored secret: add the key that encrypted it") from None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parent.parent
 NO_ANSWER = "the database does not answer: see DATABASE_URL and the database's own log"
 OTHER_SCHEMA = "the database has another schema than this version: run alembic upgrade head"
-READ_ONLY = "the database can only be read: let DATABASE_URL lead to the primary, and the role write"
+READ_ONLY = "the database is read-only: point DATABASE_URL at the primary, with a role that may write"
 REFUSED = "the database refuses what GiftPulse needs: {}; docs/operations.md lists the privileges"
 MISSING = {"42P01", "42703", "42883", "3F000"}
 """Missing tables, columns, functions and schemas."""

@@ -71,7 +71,7 @@ def check_proxy(text: str) -> str:
     """
     address = text if "://" in text else f"http://{text}"
     wanted = ValueError(
-        "must be the address of an HTTP proxy, such as http://proxy.example.com:3128; SOCKS is not known here"
+        "must be the address of an HTTP proxy, such as http://proxy.example.com:3128; SOCKS is not supported"
     )
     try:
         parts = urlsplit(address)

@@ -9,9 +9,9 @@ from app.utils.zones import CLOCK_TIME
 NO_UUID = "must be a UUID, such as 6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"
 SENTENCES: Mapping[str, str] = {
     "missing": "is required",
-    "extra_forbidden": "is not known here",
-    "string_type": "must be a text",
-    "string_unicode": "must be a text of valid Unicode characters",
+    "extra_forbidden": "is not a known field",
+    "string_type": "must be a string",
+    "string_unicode": "must contain only valid Unicode characters",
     "string_too_short": "must not be empty",
     "string_too_long": "must not be longer than {max_length} characters",
     "bool_type": "must be true or false",

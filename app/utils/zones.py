@@ -24,7 +24,7 @@ def is_zone(name: str) -> bool:
 
 def _check_zone(name: str) -> str:
     if not is_zone(name):
-        message = "is no time zone; wanted is a name such as Europe/Berlin or UTC"
+        message = "is not a time zone: use a name such as Europe/Berlin or UTC"
         raise PydanticCustomError("refused", "{message}", {"message": message})
     return name
 

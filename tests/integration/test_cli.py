@@ -238,13 +238,15 @@ def test_the_doctor_knows_what_a_key_may_read_and_what_is_missing(
     run("poll")
     with session_scope() as session:
         calls, _, errors = session.scalars(select(Stream).order_by(Stream.id))
-        session.add(CoverageGap(stream_id=calls.id, since=now, until=now, reason="Twilio lists no more", noted_at=now))
+        session.add(
+            CoverageGap(stream_id=calls.id, since=now, until=now, reason="Twilio no longer lists it", noted_at=now)
+        )
         errors.unavailable, errors.unavailable_reason = True, "it needs a key of its own"
     _, out, _ = run("doctor")
     assert f"note account {sid}: the clocks agree; this credential may not read" in out
     assert f"ok messages of {sid}: can be read" in out
     assert f"note errors of {sid}: it needs a key of its own" in out
-    assert re.search(rf"note calls of {sid}: missing from .* to .*: Twilio lists no more", out)
+    assert re.search(rf"note calls of {sid}: missing from .* to .*: Twilio no longer lists it", out)
     assert f"note callbacks of {sid}: no auth token is known" in out
 
 
@@ -512,6 +514,6 @@ def test_a_number_is_erased_only_where_somebody_has_said_so(run: Run) -> None:
     code, _, err = run("erase", "+14155550100")
     assert code == 2
     assert "--yes erases it" in err
-    assert run("erase", "+14155550100", "--yes") == (0, "nothing holds it\n", "")
+    assert run("erase", "+14155550100", "--yes") == (0, "nothing contains it\n", "")
     code, _, err = run("erase", "nobody", "--yes")
     assert (code, "number: must be a phone number with its country" in err) == (1, True)

@@ -102,7 +102,7 @@ def test_a_database_that_can_only_be_read_is_down(database: str) -> None:
         cursor.execute(f"ALTER DATABASE {database.rpartition('/')[2]} SET default_transaction_read_only = on")
     forget()
     assert _health() == health.Check("down", _doctor().detail)
-    assert "can only be read" in _doctor().detail
+    assert "is read-only" in _doctor().detail
 
 
 def test_a_login_that_is_refused_is_named(database: str, environment: pytest.MonkeyPatch) -> None:

@@ -52,12 +52,12 @@ def test_values_in_single_quotes_are_literal(tmp_path_factory: pytest.TempPathFa
     [
         ("SMTP_PASSWORD=secret #1", "line 1: SMTP_PASSWORD ends before its #"),
         ("# a comment\n\nSMTP_PASSWORD=#1", "line 3: SMTP_PASSWORD ends before its #"),
-        ("TWILIO_AUTH_TOKEN=a$b", "TWILIO_AUTH_TOKEN holds $"),
-        ('TWILIO_AUTH_TOKEN="a${HOME}b"', "TWILIO_AUTH_TOKEN holds $"),
+        ("TWILIO_AUTH_TOKEN=a$b", "TWILIO_AUTH_TOKEN contains $"),
+        ('TWILIO_AUTH_TOKEN="a${HOME}b"', "TWILIO_AUTH_TOKEN contains $"),
         ("SMTP_SECURTY=none", "did you mean SMTP_SECURITY?"),
         ("SMTP_PASWORD_FILE=x", "did you mean SMTP_PASSWORD_FILE?"),
-        ("TWILIO_REGION=ie1", "TWILIO_REGION is no setting and is ignored"),
-        ("API_KEY=a\nAPI_KEY=b", "line 2: API_KEY stands in line 1, too"),
+        ("TWILIO_REGION=ie1", "TWILIO_REGION is not a setting and is ignored"),
+        ("API_KEY=a\nAPI_KEY=b", "line 2: API_KEY is also set in line 1"),
     ],
 )
 def test_values_read_differently_than_they_look_are_reported(file: Path, text: str, said: str) -> None:

@@ -101,7 +101,7 @@ class Gap(ResponseModel):
 
     since: ShownTime = Field(description="Start of the span.")
     until: ShownTime = Field(description="End of the span.")
-    reason: str = Field(description="Why it was not read.", examples=["Twilio lists no more"])
+    reason: str = Field(description="Why it was not read.", examples=["Twilio no longer lists it"])
 
 
 class BackfillState(ResponseModel):

@@ -229,7 +229,7 @@ class FieldWarning(ResponseModel):
 
     field: str = Field(description="Path in the body, or name of the parameter.", examples=["pattern_value"])
     message: str = Field(
-        description="What looks wrong.", examples=["is no status that Twilio is known to use; did you mean failed?"]
+        description="What looks wrong.", examples=["is not a status that Twilio is known to use; did you mean failed?"]
     )
 
 

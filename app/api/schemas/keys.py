@@ -25,7 +25,7 @@ class KeyBody(RequestModel):
     @classmethod
     def _text_only(cls, value: object) -> object:
         if not isinstance(value, str):
-            raise ValueError("must be a text")  # noqa: TRY004  # what Pydantic turns into an error of the field
+            raise ValueError("must be a string")  # noqa: TRY004  # what Pydantic turns into an error of the field
         return value
 
 

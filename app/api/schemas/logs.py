@@ -174,7 +174,7 @@ class UnreadableField(ResponseModel):
     """A field of Twilio's record that could not be parsed."""
 
     field: str = Field(description="Twilio's name of the field.", examples=["price"])
-    reason: str = Field(description="What is wrong.", examples=["is no price"])
+    reason: str = Field(description="What is wrong.", examples=["is not a price"])
 
 
 class TextEncoding(ResponseModel):

@@ -27,7 +27,7 @@ GROUP = "It silences alerts whose group has all these pairs; empty: all alerts o
 
 def _value(value: Any) -> Any:
     if value is not None and (isinstance(value, bool) or not isinstance(value, str | int)):
-        raise ValueError("must be a text, a whole number or null")
+        raise ValueError("must be a string, a whole number or null")
     return value
 
 

@@ -27,7 +27,7 @@ DAYS = {"mon": "Mon", "tue": "Tue", "wed": "Wed", "thu": "Thu", "fri": "Fri", "s
 
 def describe_rule(rule: RuleDefinition) -> list[Phrase]:
     """Describe when a rule opens an alert, when it reminds, and when the alert resolves."""
-    opens = [Phrase("Opens ")] if rule.enabled else [Phrase("Switched off. Switched on, it opens ")]
+    opens = [Phrase("Opens ")] if rule.enabled else [Phrase("Disabled. When enabled, it opens ")]
     return [*opens, *_alert(rule), *_notifications(rule)]
 
 

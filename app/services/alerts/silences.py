@@ -128,7 +128,7 @@ def draft(session: Session, rule_id: UUID | None, group: dict[str, Any], wanted:
         if (why := country_error(country.upper())) is not None:
             errors.append(FieldError("group", f"to_country {why}"))
     if rule_id is not None and session.get(Rule, rule_id) is None:
-        errors.append(FieldError("rule_id", "there is no such rule; null holds every rule"))
+        errors.append(FieldError("rule_id", "there is no such rule; use null for all rules"))
     errors += _time_errors(wanted, now)
     if errors:
         raise InvalidInput(errors)
@@ -140,14 +140,14 @@ def draft(session: Session, rule_id: UUID | None, group: dict[str, Any], wanted:
 def _time_errors(wanted: Validity, now: datetime) -> list[FieldError]:
     """Return why a silence would never be active."""
     if wanted.ends_at is None:
-        needed = "is required where repeat is null: a silence without either would hold for ever"
+        needed = "is required without repeat: the silence would never end"
         return [] if wanted.repeat is not None else [FieldError("ends_at", needed)]
     if wanted.ends_at <= wanted.starts_at:
         return [FieldError("ends_at", "must be after starts_at")]
     if wanted.ends_at <= now:
-        return [FieldError("ends_at", "must lie in the future")]
+        return [FieldError("ends_at", "must be in the future")]
     if wanted.repeat is not None and not holds(wanted, now) and next_start(wanted, now) is None:
-        return [FieldError("repeat", "never holds between now, starts_at and ends_at")]
+        return [FieldError("repeat", "is never active from now until ends_at")]
     return []
 
 

@@ -73,7 +73,7 @@ def _subject(rule: Rule, group: Mapping[str, Any], error_code: int | None = None
 
 def _matching(asked: str, known: str) -> str:
     """Patterns other than those on codes also match logs without a code."""
-    return f"{asked} of which some have error {known}".lstrip()
+    return f"{asked}, some with error {known}"
 
 
 def _pattern_phrase(rule: Rule) -> str:

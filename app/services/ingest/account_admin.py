@@ -74,7 +74,7 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
     """
     kept_there = {*CREDENTIAL_FIELDS, "include_subaccounts"} - {"next_auth_token", "api_base_url", "monitor_base_url"}
     if account.from_environment and (named := sorted(kept_there & values.keys())):
-        raise Conflict(f"the environment says what this account's {', '.join(named)} is: change it there")
+        raise Conflict(f"the environment sets this account's {', '.join(named)}: change it there")
     _assign(account, settings, values)
     _check(account, settings)
     account.checked_at = None
@@ -88,10 +88,10 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
 def promote_next_token(session: Session, settings: Settings, account: Account, now: datetime) -> None:
     """Make the next auth token the auth token, as it was promoted at Twilio. It is tried immediately.
 
-    Raises: Conflict if there is none, or the environment says what the auth token is.
+    Raises: Conflict if there is none, or the environment sets the auth token.
     """
     if account.from_environment:
-        raise Conflict("the environment says what this account's auth_token is: set TWILIO_AUTH_TOKEN there")
+        raise Conflict("the environment sets this account's auth_token: change TWILIO_AUTH_TOKEN there")
     if account.next_auth_token is None:
         raise Conflict(f"account {account.sid} has no next auth token: enter it first")
     account.auth_token, account.next_auth_token = account.next_auth_token, None

@@ -102,7 +102,7 @@ def _own(account: Account, settings: Settings, *, prefer_token: bool = False) ->
         if account.auth_token and token is None:
             token = decrypt(settings.secret_keys, account.auth_token)
     except Undecryptable as error:
-        raise NoCredentials(f"the credentials of account {account.sid} cannot be opened: {error}") from None
+        raise NoCredentials(f"the credentials of account {account.sid} cannot be decrypted: {error}") from None
     by_token = (account.sid, token, _decrypted(account, "next_auth_token", settings)) if token else None
     return (by_token or key) if prefer_token else (key or by_token)
 

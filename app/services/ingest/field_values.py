@@ -32,7 +32,7 @@ def read_time(fields: Record, name: str, rest: dict[str, Any]) -> datetime | Non
     try:
         return parse_time(text)
     except (ValueError, OverflowError, TypeError, IndexError):
-        note(rest, name, text, "is no time")
+        note(rest, name, text, "is not a time")
         return None
 
 
@@ -77,7 +77,7 @@ def _whole_or_note(value: float | str, name: str, rest: dict[str, Any]) -> int |
         return None
     number = _int(value)
     if number is None:
-        note(rest, name, value, "is no whole number from 0 on")
+        note(rest, name, value, "is not a non-negative whole number")
     return number
 
 
@@ -98,7 +98,7 @@ def read_price(value: Number, rest: dict[str, Any]) -> Decimal | None:
         return None
     number, usual = _decimal(value)
     if number is None and value != "":
-        note(rest, "price", value, "is no price")
+        note(rest, "price", value, "is not a price")
     elif not usual:
         rest["price"] = value
     return number

@@ -77,7 +77,7 @@ def _record_overflow_gap(poll: PollRun, span: Slice, finish: Finish) -> None:
     now = poll.now()
     with session_scope() as session:
         streams.lock(session, poll.lease, (), now)
-        reason = f"more than {ERROR_CAP} entries within seconds: Twilio lists no more of them"
+        reason = f"more than {ERROR_CAP} entries within seconds: Twilio does not list the rest"
         streams.record_gap(session, poll.lease, span.since, span.until or poll.started_at, reason, now)
         finish(session, poll.started_at)
 

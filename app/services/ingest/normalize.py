@@ -119,7 +119,7 @@ def _drop_odd_times(fields: Record, rest: dict[str, Any], latest: datetime) -> N
         text = getattr(fields, name, None)
         at = parse_or_none(text) if text else None
         if at is not None and not EARLIEST < at <= latest:
-            note(rest, name, text, f"is {at:%Y-%m-%d}: that cannot be")
+            note(rest, name, text, f"is {at:%Y-%m-%d}, which is impossible")
             setattr(fields, name, None)
 
 

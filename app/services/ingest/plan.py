@@ -81,7 +81,7 @@ def plan_poll(
     oldest = now - min(HISTORY[log_type], retention)
     gap = None
     if since < oldest:
-        oldest_listed = "Twilio lists no more" if HISTORY[log_type] <= retention else "RETENTION_DAYS keeps no more"
+        oldest_listed = "Twilio no longer lists it" if HISTORY[log_type] <= retention else "older than RETENTION_DAYS"
         gap = Gap(complete_until, oldest, oldest_listed) if complete_until and complete_until < oldest else None
         since = oldest
     return Plan(since, gap, _slices(log_type, since, max(since, read_from or since), now, overlap))

@@ -74,7 +74,7 @@ def _poll_leased(lease: streams.Lease, runtime: Runtime, started_at: datetime) -
         return error.reason
     except Exception as error:
         retry_at = clock() + DATABASE_RETRY if is_transient(error) else None
-        _fail(lease, f"the poll broke off: {type(error).__name__}; the log of the worker says more", clock(), retry_at)
+        _fail(lease, f"the poll failed: {type(error).__name__}; see the worker's log", clock(), retry_at)
         raise
     return None
 

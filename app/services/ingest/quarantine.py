@@ -53,7 +53,7 @@ def quarantine(session: Session, context: IngestContext, malformed: MalformedRec
     )
     new = sum(first_seen_at == now for first_seen_at in seen.scalars())
     if new:
-        log.warning("records that cannot be logs were set aside", log_type=context.log_type.value, count=new)
+        log.warning("malformed records were quarantined", log_type=context.log_type.value, count=new)
         metrics.count(session, {metrics.LOGS_MALFORMED.key(log_type=context.log_type.value): float(new)})
 
 

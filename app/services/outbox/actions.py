@@ -177,7 +177,7 @@ def _schedule_report(action: Action, wanted: ReportSchedule | None, now: datetim
 
 def _check_rule(session: Session, rule_id: UUID | None) -> None:
     if rule_id is not None and session.get(Rule, rule_id) is None:
-        raise InvalidInput([FieldError("rule_id", "there is no such rule; null serves every rule")])
+        raise InvalidInput([FieldError("rule_id", "there is no such rule; use null for all rules")])
 
 
 def delete(session: Session, action_id: UUID, now: datetime) -> None:

@@ -132,7 +132,7 @@ def _fold_isolated(
     except SQLAlchemyError:
         raise
     except Exception:
-        log.exception("the digest of a bundle cannot be made; each goes out by itself", action_id=str(action.id))
+        log.exception("the digest of a bundle failed; its firings are sent separately", action_id=str(action.id))
         return 0
 
 

@@ -45,7 +45,7 @@ def bundle_notification(deliveries: Sequence[Delivery], settings: Settings, now:
         rule=None,
         logs=[],
         base_url=settings.public_base_url,
-        advice=f"Begin with the first alert, it is the worst. {items[0]['next_step']}",
+        advice=f"Start with the first alert: it is the most severe. {items[0]['next_step']}",
         spread=Spread(0, False, 0, 0, accounts=list(names)),
         account_names={sid: name for sid, name in names.items() if name},
         timezone=settings.notify_timezone,

@@ -13,7 +13,7 @@ from app.enums import AttemptOutcome, DeliveryStatus
 from app.models import Action, Attempt, Delivery
 
 DELETED = "the action was deleted"
-OTHER_KIND = "made for another kind of action: the action was changed since, and takes what comes from then on"
+OTHER_KIND = "made for another type of action: the action's type was changed since"
 
 
 def fail_pending(session: Session, action_id: UUID, reason: str, now: datetime) -> int:

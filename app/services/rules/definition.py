@@ -56,13 +56,13 @@ def _storable(text: str) -> str:
     if "\0" in text:
         raise refuse("must not contain a NUL character")
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise refuse("must be a text of valid Unicode characters")
+        raise refuse("must contain only valid Unicode characters")
     return text
 
 
 def _visible(text: str) -> str:
     if not text.strip():
-        raise refuse("must contain more than spaces")
+        raise refuse("must not be blank")
     return text
 
 
@@ -130,7 +130,7 @@ class RuleDefinition(StrictModel):
     @classmethod
     def _text_only(cls, value: object) -> object:
         if not isinstance(value, str):
-            raise refuse("must be a text")
+            raise refuse("must be a string")
         return value
 
 
@@ -209,10 +209,9 @@ def _field_error(detail: ErrorDetails) -> FieldError:
 
 _SENTENCES: Mapping[str, str] = {
     **validation_messages.SENTENCES,
-    "extra_forbidden": "is not a field that is known here",
     "union_tag_invalid": "must be one of " + ", ".join(CONDITION_TYPES),
     "union_tag_not_found": "is required: one of " + ", ".join(CONDITION_TYPES),
-    "string_pattern_mismatch": "is written wrongly: wanted is a form like {example}",
+    "string_pattern_mismatch": "has the wrong form: write it like {example}",
     "refused": "{message}",
 }
 _EXAMPLES = {"start": "09:00", "end": "18:00"}

@@ -131,7 +131,7 @@ def check_expression(source: str) -> None:
     except (RuntimeError, TypeError) as error:
         raise ExpressionError(_compile_error(str(error))) from None
     if checked.return_type().name() not in {"BOOL", "DYN", "bool_wrapper"}:
-        raise ExpressionError("must give true or false, such as log.error_code == 30003")
+        raise ExpressionError("must return true or false, such as log.error_code == 30003")
     _check_run(compile_expression(source))
 
 
@@ -147,7 +147,7 @@ def _check_shape(source: str) -> None:
                 )
         elif call := token["call"]:
             if call in _MACROS and any(inside):
-                raise ExpressionError(f"no macro may stand inside another{_position(source, token.start('call'))}")
+                raise ExpressionError(f"macros must not be nested{_position(source, token.start('call'))}")
             inside.append(call in _MACROS)
             macros += call in _MACROS
         elif token["open"]:

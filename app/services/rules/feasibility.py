@@ -59,8 +59,8 @@ def _pattern_warnings(rule: RuleDefinition, log_types: Collection[str]) -> Itera
             ranges = code_ranges(given)
             if not any(error_codes.any_known(first, last) for first, last in ranges):
                 item = "" if len(items) == 1 else f"item {number}: "
-                what = "is in no catalogue" if given.isdigit() else "holds no code of the catalogue"
-                yield FieldError("pattern_value", f"{item}{what} of Twilio's error codes")
+                what = "is not in" if given.isdigit() else "contains no code of"
+                yield FieldError("pattern_value", f"{item}{what} Twilio's catalogue of error codes")
     elif rule.pattern_type == PatternType.EXPRESSION:
         for field, compared, where in compared_values(value):
             if (why := value_warning(field, compared, log_types)) is not None:

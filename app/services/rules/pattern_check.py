@@ -45,7 +45,7 @@ def _check_statuses(value: str) -> None:
     _check_items(value)
     for position, item in enumerate(list_items(value), start=1):
         if re.fullmatch("[a-z]+([_-][a-z]+)*", item) is None:
-            raise ValueError(f"item {position} of the list is no status: they are written like failed or no-answer")
+            raise ValueError(f"item {position} of the list is not a status: write it like failed or no-answer")
 
 
 def _check_regex(value: str) -> None:
@@ -54,7 +54,7 @@ def _check_regex(value: str) -> None:
     except re2.error as error:
         raise ValueError(_regex_error(value, error)) from None
     if size > MIN_PROGRAM_SIZE + 2 * len(value):
-        raise ValueError("unfolds to too many steps: use smaller repetitions or fewer classes of letters")
+        raise ValueError("is too large when compiled: use smaller repetitions or fewer character classes")
 
 
 _PARENTHESES = {"missing )", "unexpected )"}
@@ -73,7 +73,7 @@ def _regex_error(pattern: str, error: Exception) -> str:
     position = _unmatched_parenthesis(pattern) if reason in _PARENTHESES else pattern.find(piece) + 1 if piece else 0
     where = f", at character {position}" if position else ""
     words = next((f"RE2 has no {name}" for sign, name in _NOT_IN_RE2.items() if piece.startswith(sign)), reason)
-    return f"is no RE2 pattern: {words}{where}"
+    return f"is not a valid RE2 pattern: {words}{where}"
 
 
 def _unmatched_parenthesis(pattern: str) -> int:

@@ -45,7 +45,7 @@ def code_ranges(pattern_value: str) -> list[CodeRange]:
         first, dash, last = item.partition("-")
         found = ANY_CODE if item == "*" else CodeRange(_code(first), _code(last if dash else first))
         if found.last < found.first:
-            raise ValueError("a range runs backwards")
+            raise ValueError("the range ends before it starts")
         ranges.append(found)
     return ranges
 

@@ -29,8 +29,8 @@ class Phrase(NamedTuple):
 
 
 def join(*parts: str) -> str:
-    """Join the parts that are not empty."""
-    return " ".join(part for part in parts if part)
+    """Join the parts that are not empty by spaces; one that begins with a comma has none before it."""
+    return "".join(part if part.startswith(",") else f" {part}" for part in parts if part).lstrip()
 
 
 def count_of(log_type: str, count: int) -> str:

@@ -32,7 +32,7 @@ def read(content: Any) -> dict[str, dict[str, JsonObject]]:
     """
     if not isinstance(content, dict):
         raise InvalidInput([FieldError("body", "must be an object with `version`, `rules`, `actions` and `silences`")])
-    errors = [FieldError(str(name)[:50], "is not known here") for name in content if name not in DOCUMENT_FIELDS]
+    errors = [FieldError(str(name)[:50], "is not a known field") for name in content if name not in DOCUMENT_FIELDS]
     if content.get("version") != VERSION:
         errors.append(FieldError("version", f"must be {VERSION}"))
     entries: dict[str, dict[str, JsonObject]] = {kind: {} for kind in KINDS}

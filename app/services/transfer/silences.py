@@ -62,14 +62,14 @@ class Silences:
         return silences.create(context.session, rule_id, group, wanted, reason, context.by, context.now)
 
     def _faults(self, entry: JsonObject) -> list[FieldError]:
-        errors = [FieldError(str(name)[:50], "is not known here") for name in entry if name not in self.fields]
+        errors = [FieldError(str(name)[:50], "is not a known field") for name in entry if name not in self.fields]
         group, reason = entry.get("group", {}), entry.get("reason", "")
         if not isinstance(group, dict) or not set(group) <= set(GROUP_FIELDS):
             errors.append(FieldError("group", "must contain only fields that rules group by"))
         elif not all(value is None or type(value) in (str, int) for value in group.values()):
             errors.append(FieldError("group", "must contain texts, whole numbers and null"))
         if not isinstance(reason, str) or len(reason) > definition.MAX_TEXT_LENGTH:
-            errors.append(FieldError("reason", f"must be a text of at most {definition.MAX_TEXT_LENGTH} characters"))
+            errors.append(FieldError("reason", f"must be a string of at most {definition.MAX_TEXT_LENGTH} characters"))
         message = "must be a time with its offset, such as 2026-11-23T06:09:00Z"
         never_ends = entry.get("ends_at") is None and entry.get("repeat") is not None
         times = ("starts_at",) if never_ends else ("starts_at", "ends_at")

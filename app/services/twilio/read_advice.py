@@ -16,7 +16,7 @@ _ADVICE = (
     ("HTTP 403", PERMISSION),
     ("HTTP 404", NOT_FOUND),
     ("no credentials are known", CREDENTIALS),
-    ("cannot be opened", SECRET_KEY),
+    ("cannot be decrypted", SECRET_KEY),
     ("too many requests", LIMITED),
     ("see HTTPS_PROXY", PROXY),
     ("no answer from Twilio", UNREACHED),

@@ -59,7 +59,7 @@ def country_error(value: str) -> str | None:
     """Return why a value in capitals is no country of phone numbers, or None."""
     if value in COUNTRIES:
         return None
-    return "is no country of phone numbers in ISO 3166 alpha-2" + _hint(_country_meant(value))
+    return "is not a country of phone numbers in ISO 3166 alpha-2" + _hint(_country_meant(value))
 
 
 def _country_meant(value: str) -> str | None:
@@ -122,12 +122,12 @@ def _word(field: str, words: Mapping[str, Collection[str]], value: str, log_type
         return None
     if any(value in others for others in words.values()):
         return f"{_named(log_types)} are not known to have this {field}: they have {', '.join(known)}"
-    return f"is no {field} that Twilio is known to use" + _hint(next(iter(get_close_matches(value, known, 1)), None))
+    return f"is not a {field} that Twilio is known to use" + _hint(next(iter(get_close_matches(value, known, 1)), None))
 
 
 def _code(value: str, _log_types: Collection[str]) -> str | None:
     known = not value.isdigit() or error_codes.any_known(int(value), int(value))
-    return None if known else "is in no catalogue of Twilio's error codes"
+    return None if known else "is not in Twilio's catalogue of error codes"
 
 
 def _country(value: str, _log_types: Collection[str]) -> str | None:
@@ -136,7 +136,7 @@ def _country(value: str, _log_types: Collection[str]) -> str | None:
 
 def _level(value: str, _log_types: Collection[str]) -> str | None:
     known = ("error", "warning", "notice", "debug")
-    return None if value in known else "is no level: they are " + ", ".join(known)
+    return None if value in known else "is not a level: they are " + ", ".join(known)
 
 
 def _address(value: str, _log_types: Collection[str]) -> str | None:
@@ -148,13 +148,13 @@ def _address(value: str, _log_types: Collection[str]) -> str | None:
     if _PUNCTUATED.fullmatch(number):
         return "is punctuated: Twilio writes phone numbers like +14155550100"
     if re.fullmatch(r"\+[0-9]*", number):
-        return "is no whole phone number, and values are compared whole; to_country and q look for a part"
+        return "is not a complete phone number, and values are compared whole; to_country and q look for a part"
     return None
 
 
 def _sid(prefix: str, what: str) -> Callable[[str, Collection[str]], str | None]:
     form = re.compile(prefix + "[0-9a-f]{32}")
-    wanted = f"is no sid of {what}: those are {prefix} and 32 hexadecimal digits in lower case"
+    wanted = f"is not a sid of {what}: those are {prefix} and 32 hexadecimal digits in lower case"
     return lambda value, _log_types: None if form.fullmatch(value) else wanted
 
 

@@ -170,7 +170,7 @@ async def test_options_and_head_answer_without_a_body(api: Api) -> None:
 
 
 REPEAT = {"timezone": "Europe/Berlin", "start": "22:00", "end": "06:00"}
-NO_ZONE = "is no time zone; wanted is a name such as Europe/Berlin or UTC"
+NO_ZONE = "is not a time zone: use a name such as Europe/Berlin or UTC"
 NO_TIME = "must be a time of day, such as 22:00"
 
 
@@ -220,7 +220,7 @@ async def test_a_request_id_that_could_be_anything_is_replaced(api: Api, request
 async def test_a_refusal_never_repeats_a_value(api: Api, body: dict[str, Any]) -> None:
     answer = await api.post("/api/actions", json=body)
     assert answer.status_code == 422
-    assert "canary" not in answer.text.replace('"field":"canary"', "").replace("canary: is not known here", "")
+    assert "canary" not in answer.text.replace('"field":"canary"', "").replace("canary: is not a known field", "")
 
 
 HOOK = {"url": "https://hooks.example.com/x"}

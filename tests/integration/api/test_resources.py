@@ -295,12 +295,12 @@ async def test_a_group_of_a_silence_that_cannot_be_is_named_by_its_path(api: Api
         ({"rule_id": "x"}, "rule_id", "must be a UUID, such as "),
         ({"enabled": "yes"}, "enabled", "must be true or false"),
         ({"config": None}, "config", "must be a JSON object"),
-        ({"role": 1}, "role", "is not known here"),
+        ({"role": 1}, "role", "is not a known field"),
         ({"action_type": "fax"}, "action_type", "must be one of 'email', 'webhook' or 'apprise'"),
         ({"config": {}}, "config.recipients", "is required"),
         ({"config": {"recipients": []}}, "config.recipients", "must not be empty"),
         ({"config": {"recipients": "ops@example.com"}}, "config.recipients", "must be a list"),
-        ({"config": EMAIL["config"] | {"to": 1}}, "config.to", "is not known here"),
+        ({"config": EMAIL["config"] | {"to": 1}}, "config.to", "is not a known field"),
     ],
 )
 async def test_an_impossible_action_is_rejected_with_a_clear_message(

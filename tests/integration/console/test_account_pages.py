@@ -286,7 +286,7 @@ async def test_failures_and_gaps_are_said(browser: Browser) -> None:
             session.add(
                 CoverageGap(
                     stream_id=stream.id, since=now - timedelta(days=2), until=now - timedelta(days=1),
-                    reason="Twilio lists no more", noted_at=now,
+                    reason="Twilio no longer lists it", noted_at=now,
                 )
             )  # fmt: skip
     page = (await browser.get(f"/accounts/{SID}")).text

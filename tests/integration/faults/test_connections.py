@@ -182,7 +182,7 @@ def test_a_rotated_secret_key_decrypts_old_secrets_and_a_lost_one_is_reported(ri
     lost = [attempt for attempt in rig.attempts() if attempt.outcome == "failed"]
     assert len(lost) == 6
     assert {attempt.error for attempt in lost} == {
-        "SECRET_KEY does not open a stored secret: list the key it was stored under as well"
+        "SECRET_KEY does not decrypt a stored secret: add the key that encrypted it"
     }
     assert not rig.web.requests
     with session_scope() as session:

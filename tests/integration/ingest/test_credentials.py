@@ -167,7 +167,7 @@ def test_undecryptable_credentials_are_retried_with_every_poll(world: World) -> 
             session, account_admin.get(session, account.sid), world.settings, world.clock.now
         )
         (due,) = session.scalars(select(Stream.due_at).where(Stream.failures == 5).limit(1))
-    assert "cannot be opened" in shown["streams"][0]["last_error"]
+    assert "cannot be decrypted" in shown["streams"][0]["last_error"]
     assert due <= world.clock.now
 
 

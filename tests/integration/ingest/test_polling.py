@@ -117,7 +117,7 @@ def test_an_unreadable_field_is_null_kept_and_noted(world: World) -> None:
     raw = raw_of(log, world.simulator.account.sid)
     assert (raw["price"], raw["error_code"]) == ("n/a", "thirty")
     assert "?" not in raw
-    noted = {"price": "is no price", "error_code": "is no whole number from 0 on"}
+    noted = {"price": "is not a price", "error_code": "is not a non-negative whole number"}
     assert {each["field"]: each["reason"] for each in unreadable_of(log)} == noted
     assert world.quarantine() == []
 

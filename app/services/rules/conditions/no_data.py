@@ -42,7 +42,7 @@ class NoData(MinuteCondition):
         longest = longest_stretch(rule.schedule) if rule.schedule is not None else None
         if longest is not None and self.window > longest:
             minutes = int(longest / timedelta(minutes=1))
-            words = f"is longer than every stretch of the schedule ({minutes} minutes): it could never fire"
+            words = f"is longer than the schedule's longest period ({minutes} minutes): the rule could never fire"
             yield FieldError("condition.window_minutes", words)
 
     def fits(self, schedule: Mapping[str, Any] | None, at: datetime) -> bool:

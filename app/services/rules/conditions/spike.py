@@ -49,7 +49,7 @@ class Spike(MinuteCondition):
 
     def errors(self, rule: RulePart, retention: timedelta) -> Iterator[FieldError]:
         if self.window * self.baseline_windows > retention:
-            words = f"with this window makes a baseline longer than RETENTION_DAYS, {retention.days} days"
+            words = f"times window_minutes must not exceed RETENTION_DAYS ({retention.days} days)"
             yield FieldError("condition.baseline_windows", words)
 
     def may_hold(self, numbers: Numbers) -> bool:

@@ -39,9 +39,9 @@ KEYWORD = {"log_type": "message", "pattern_type": PatternType.KEYWORD, "pattern_
             30003,
             "17 messages failed or undelivered with error 30003 (Unreachable destination handset)",
         ),
-        (ANY, {}, 200, 30007, "200 messages of which some have error 30007 (Message filtered)"),
+        (ANY, {}, 200, 30007, "200 messages, some with error 30007 (Message filtered)"),
         (ANY, {}, 1, 30007, "1 message with error 30007 (Message filtered)"),
-        (KEYWORD, {}, 2, 30007, "2 messages matching “spam” of which some have error 30007 (Message filtered)"),
+        (KEYWORD, {}, 2, 30007, "2 messages matching “spam”, some with error 30007 (Message filtered)"),
         (
             ANY | {"condition": {"type": "new_value", "field": "to_country", "lookback_days": 30}},
             {},

@@ -61,9 +61,9 @@ def test_a_price_is_written_as_the_api_writes_it() -> None:
 @pytest.mark.parametrize(
     ("source", "words"),
     [
-        ("log.error_code", "must give true or false"),
-        ('"text"', "must give true or false"),
-        ("log", "must give true or false"),
+        ("log.error_code", "must return true or false"),
+        ('"text"', "must return true or false"),
+        ("log", "must return true or false"),
         ("1 +", "line 1, character 4"),
         ("log.eror_code == 1", "no such field, at line 1, character 5"),
         ("log.final &&\n log.nothing == 1", "no such field, at line 2, character 6"),
@@ -73,8 +73,8 @@ def test_a_price_is_written_as_the_api_writes_it() -> None:
         ("log.price < 0.0", "double(log.price)"),
         ('log.error_code == "30003"', "int or null, string"),
         ("(" * 40 + "true" + ")" * 40, "nested too deeply"),
-        ("[1].exists(x, [1].exists(y, x == y))", "no macro may stand inside another"),
-        ("[[1]].exists(x, (x.map(y, y)) == x)", "no macro may stand inside another"),
+        ("[1].exists(x, [1].exists(y, x == y))", "macros must not be nested"),
+        ("[[1]].exists(x, (x.map(y, y)) == x)", "macros must not be nested"),
         ("[" + ",".join(["1"] * 1100) + "].exists(x, x == 2)", "must not be longer than 2,000"),
         ("true" + " " * 10_000, "longer than 10,000"),
         ("log.text.matches(log.text)", "takes too long"),

@@ -87,7 +87,7 @@ def test_a_spike_whose_baseline_is_longer_than_logs_are_kept_is_refused() -> Non
 )
 def test_what_is_no_country_is_refused_with_a_suggestion(country: str, hint: str | None) -> None:
     message = errors(filters={"to_country": ["GB", country]})["filters.to_country"]
-    assert message.startswith("item 2 is no country")
+    assert message.startswith("item 2 is not a country")
     assert message.endswith(f"did you mean {hint}?") if hint else "did you mean" not in message
 
 

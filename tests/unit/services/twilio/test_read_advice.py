@@ -13,7 +13,7 @@ from app.services.twilio.read_advice import advise
         ("Twilio refused /Calls.json (HTTP 403): check the account", read_advice.PERMISSION),
         ("Twilio refused /Calls.json (HTTP 404, code 20404): check", read_advice.NOT_FOUND),
         ("no credentials are known for account AC1: set them, or disable it", read_advice.CREDENTIALS),
-        ("the credentials of account AC1 cannot be opened: no key fits", read_advice.SECRET_KEY),
+        ("the credentials of account AC1 cannot be decrypted: no key fits", read_advice.SECRET_KEY),
         ("too many requests to /Messages.json (HTTP 429)", read_advice.LIMITED),
         ("the proxy let no request to Twilio for /x through: see HTTPS_PROXY", read_advice.PROXY),
         ("no answer from Twilio for /Messages.json (ConnectTimeout)", read_advice.UNREACHED),
