@@ -184,7 +184,7 @@ def _stop(error: ConfigError) -> NoReturn:
 
 
 @worker_shutting_down.connect
-def _begin_nothing_more(**_: object) -> None:
+def _request_stop(**_: object) -> None:
     """Let the children finish their current work and start no more."""
     stopping.request()
 
@@ -197,14 +197,14 @@ def _start_child(**_: object) -> None:
 
 
 @task_prerun.connect
-def _name_task(task_id: str, task: Task, **_: object) -> None:
+def _bind_log_context(task_id: str, task: Task, **_: object) -> None:
     structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
     if request_id := task.request.get(REQUEST_ID):
         structlog.contextvars.bind_contextvars(**{REQUEST_ID: request_id})
 
 
 @task_postrun.connect
-def _forget_task(**_: object) -> None:
+def _clear_log_context(**_: object) -> None:
     structlog.contextvars.clear_contextvars()
 
 

@@ -7,22 +7,22 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
-RESTING = 1
+MIN_PROCESSES = 1
 """Processes of an idle worker. While it is busy, a task that waits gets another one."""
-LOOK_SECONDS = 1.0
+CHECK_INTERVAL_SECONDS = 1.0
 IDLE_SECONDS = 15.0
 """So long after all processes were needed, one stops."""
 
 
-class Demand:
-    """Decides whether to add or to stop a process, from one look at the tasks to the next."""
+class PoolSizer:
+    """Decides whether to add or to stop a process, from one check of the tasks to the next."""
 
     def __init__(self, most: int) -> None:
-        self._most, self._fewest = most, min(RESTING, most)
+        self._most, self._fewest = most, min(MIN_PROCESSES, most)
         self._tasks = 0
         self._needed_at = float("-inf")
 
-    def change(self, tasks: int, processes: int, now: float) -> int:
+    def step(self, tasks: int, processes: int, now: float) -> int:
         """Return 1 to add a process, -1 to stop one.
 
         One at a time: most tasks that wait behind a long one take milliseconds, and one more process runs all of them.
@@ -52,19 +52,19 @@ class ElasticPool(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has 
         self.enabled = parent.pool_cls.uses_semaphore and not parent.autoscale
         self._timer: Any = None
         if self.enabled:  # before the pool is created, and the consumer, which receives as many tasks at once
-            parent.max_concurrency, parent.min_concurrency = parent.concurrency, min(RESTING, parent.concurrency)
+            parent.max_concurrency, parent.min_concurrency = parent.concurrency, min(MIN_PROCESSES, parent.concurrency)
 
     def start(self, parent: Any) -> None:
-        demand = Demand(parent.concurrency)
-        self._timer = parent.timer.call_repeatedly(LOOK_SECONDS, lambda: _adapt(parent.pool, demand))
+        sizer = PoolSizer(parent.concurrency)
+        self._timer = parent.timer.call_repeatedly(CHECK_INTERVAL_SECONDS, lambda: _adapt(parent.pool, sizer))
 
     def stop(self, parent: Any) -> None:  # noqa: ARG002  # Celery's signature
         if self._timer is not None:
             self._timer.cancel()
 
 
-def _adapt(pool: Any, demand: Demand) -> None:
-    change = demand.change(len(state.reserved_requests), pool.num_processes, time.monotonic())
+def _adapt(pool: Any, sizer: PoolSizer) -> None:
+    change = sizer.step(len(state.reserved_requests), pool.num_processes, time.monotonic())
     if change > 0:
         pool.grow(change)
     elif change < 0:

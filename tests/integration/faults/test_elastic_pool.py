@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, select
 from app import wake
 from app.database import session_scope
 from app.models import Heartbeat
-from app.tasks.elastic_pool import RESTING
+from app.tasks.elastic_pool import MIN_PROCESSES
 from tests.kits.deployment import Deployment
 from tests.kits.frozen import children_of, stopped
 
@@ -43,14 +43,14 @@ def test_a_task_that_waits_for_hanging_processes_gets_one_of_its_own(deployment:
     _tell()
     deployment.wait(_has_worked, "the worker works")
     resting = children_of(worker)
-    assert len(resting) == RESTING
+    assert len(resting) == MIN_PROCESSES
     with stopped(resting):
         _forget()
-        for _ in range(RESTING + 1):  # one for each that hangs
+        for _ in range(MIN_PROCESSES + 1):  # one for each that hangs
             _tell()
         deployment.wait(_has_worked, "another process takes the last task")
-        assert len(children_of(worker)) == RESTING + 1
-    deployment.wait(lambda: len(children_of(worker)) == RESTING, "the worker rests again")
+        assert len(children_of(worker)) == MIN_PROCESSES + 1
+    deployment.wait(lambda: len(children_of(worker)) == MIN_PROCESSES, "the worker rests again")
     _forget()
     _tell()
     deployment.wait(_has_worked, "those that are left work")

@@ -25,10 +25,10 @@ def test_a_wake_up_carries_the_id_of_its_request(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_task_logs_the_id_of_the_request_that_woke_it() -> None:
-    from app.tasks.celery_app import _forget_task, _name_task  # reads the settings at its import
+    from app.tasks.celery_app import _bind_log_context, _clear_log_context  # reads the settings at its import
 
     task = SimpleNamespace(name="poll", request={"request_id": "asked"})
-    _name_task(task_id="1", task=task)
+    _bind_log_context(task_id="1", task=task)
     assert structlog.contextvars.get_contextvars() == {"task": "poll", "task_id": "1", "request_id": "asked"}
-    _forget_task()
+    _clear_log_context()
     assert structlog.contextvars.get_contextvars() == {}
