@@ -57,13 +57,13 @@ def slack(notification: Notification, message: MessageContent) -> JsonObject:
         ),
     ]
     samples = (
-        "" if message.digest_items else _links(message, lambda label, url: f"<{url}|{_slack(label)}>", " · ", 2900)
+        "" if message.digest_items else _links(message, lambda label, url: f"<{url}|{_escape(label)}>", " · ", 2900)
     )
     if samples:
         blocks.append({"type": "context", "elements": [_mrkdwn(samples)]})
     blocks.append({"type": "actions", "elements": [_slack_button(message.button, message.link)]})
     return {
-        "text": _truncate_escaped(_without_emoji(_slack(f"{message.headline}: {message.summary}")), 2900),
+        "text": _truncate_escaped(_without_emoji(_escape(f"{message.headline}: {message.summary}")), 2900),
         "mrkdwn": False,
         "attachments": [{"color": message.colour, "blocks": blocks}],
     }
@@ -90,7 +90,7 @@ def _mrkdwn(text: str) -> JsonObject:
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
-def _slack(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -161,13 +161,13 @@ def _markdown(text: str) -> str:
 def google_chat(notification: Notification, message: MessageContent) -> JsonObject:
     """Build a card for Google Chat."""
     widgets: list[JsonObject] = [
-        {"textParagraph": {"text": _truncate_escaped(_slack(message.summary), 4000)}},
+        {"textParagraph": {"text": _truncate_escaped(_escape(message.summary), 4000)}},
         *(
-            {"decoratedText": {"topLabel": name, "text": _truncate_escaped(_slack(value), 1000), "wrapText": True}}
+            {"decoratedText": {"topLabel": name, "text": _truncate_escaped(_escape(value), 1000), "wrapText": True}}
             for name, value in [*message.facts, *_explanation(message)]
         ),
     ]
-    links = _links(message, lambda label, url: f'<a href="{url}">{_slack(label)}</a>', "<br>", 8000)
+    links = _links(message, lambda label, url: f'<a href="{url}">{_escape(label)}</a>', "<br>", 8000)
     if links:
         widgets.append({"textParagraph": {"text": links}})
     widgets.append(

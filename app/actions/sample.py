@@ -40,12 +40,12 @@ def sample_notifications() -> list[Notification]:
     """Build one notification of each sort that a template must handle: with and without a rule, logs and a code."""
     now = datetime(2026, 1, 1, tzinfo=UTC)
     at, base_url = rfc3339(now), "http://localhost:8000"
-    sparse = 'said "no" \\ and\nleft <b>&amp;</b> {{ it }}'
-    full = sample_alert(at) | {"rule_id": SAMPLE_ID, "rule_name": sparse, "summary": sparse, "value": 3.5}
+    awkward = 'said "no" \\ and\nleft <b>&amp;</b> {{ it }}'
+    full = sample_alert(at) | {"rule_id": SAMPLE_ID, "rule_name": awkward, "summary": awkward, "value": 3.5}
     over = full | {"status": "resolved", "resolved_at": at, "resolve_reason": "quiet", "error": None, "group": {}}
-    logs = [_sample_log(at, sparse), _sample_log(at, None)]
+    logs = [_sample_log(at, awkward), _sample_log(at, None)]
     return [
-        Notification(NotificationType.FIRING, now, full, _sample_rule(at, sparse), logs, base_url),
+        Notification(NotificationType.FIRING, now, full, _sample_rule(at, awkward), logs, base_url),
         Notification(NotificationType.RESOLVED, now, over, None, [], base_url),
         sample_notification(base_url, now),
     ]

@@ -109,18 +109,18 @@ def prepare(
     Raises:  NotFound for a pack, InvalidInput for an address, ConfigError if no mail server is set.
     """
     check(wanted, settings)
-    said = []
+    lines = []
     for pack in wanted.packs:
         made = rule_admin.install_pack(session, pack, now)
         for rule in made:
             audit.record(session, by, "rule.create", f"rule:{rule.id}", None, {"name": rule.name}, now)
-        said.append(
+        lines.append(
             f"rule pack {pack}: {counted(len(made), 'rule')} made" if made else f"rule pack {pack}: its rules are there"
         )
     serving = []
     for action_type, config, what in _configs(wanted):
         action_id = _find(session, action_type, config, settings)
-        said.append(f"{what}: {'is there' if action_id else 'made'}")
+        lines.append(f"{what}: {'is there' if action_id else 'made'}")
         if action_id is None:
             action, _ = actions.create(session, {"action_type": action_type, "config": config}, settings, now)
             audit.record(
@@ -128,7 +128,7 @@ def prepare(
             )
             action_id = action.id
         serving.append(action_id)
-    return said, serving
+    return lines, serving
 
 
 def _configs(wanted: Wanted) -> Iterator[tuple[ActionType, dict[str, Any], str]]:
@@ -151,7 +151,7 @@ def _find(session: Session, action_type: ActionType, config: dict[str, Any], set
 
 def outcomes(session: Session, delivery_ids: list[UUID]) -> list[tuple[str, bool]]:
     """Return the result of each test delivery: a line, and whether it arrived."""
-    said = []
+    lines = []
     for delivery in session.scalars(
         select(Delivery).where(Delivery.id.in_(delivery_ids)).order_by(Delivery.created_at)
     ):
@@ -159,5 +159,5 @@ def outcomes(session: Session, delivery_ids: list[UUID]) -> list[tuple[str, bool
             select(Attempt.error).where(Attempt.delivery_id == delivery.id).order_by(Attempt.at.desc()).limit(1)
         )
         arrived = delivery.status == "succeeded"
-        said.append((f"test: {'was taken' if arrived else f'failed: {error}'}", arrived))
-    return said
+        lines.append((f"test: {'was taken' if arrived else f'failed: {error}'}", arrived))
+    return lines

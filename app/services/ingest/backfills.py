@@ -18,7 +18,7 @@ from app.services.ingest.poll_run import PollRun
 
 TOO_OLD = (20001, 20004)
 """Twilio's codes for a filter that reaches too far back. Retrying does not help."""
-ASKED_AT = timedelta(minutes=1)
+REQUEST_TOLERANCE = timedelta(minutes=1)
 """Tolerance for a span as long as the retention: it is measured from the request, a moment ago."""
 
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ def request(
 
     Raises: InvalidInput if the span is empty or older than the retention.
     """
-    if since < now - retention - ASKED_AT:
+    if since < now - retention - REQUEST_TOLERANCE:
         raise InvalidInput([FieldError("since", f"must not be before RETENTION_DAYS, {retention.days} days ago")])
     if until > now:
         raise InvalidInput([FieldError("until", "must not be in the future")])

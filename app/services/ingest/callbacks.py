@@ -81,7 +81,7 @@ def last_received(session: Session, account_ids: Sequence[int]) -> dict[int, dat
 
 
 def _store_pushes(session: Session, account_id: int, pushes: Sequence[Push], now: datetime) -> int:
-    """Store each callback once, even if it arrives repeatedly."""
+    """Store each push once, even if it arrives repeatedly."""
     rows = {}
     for push in pushes:
         digest = content_hash(msgspec.json.encode(push.payload, order="sorted"))
@@ -103,12 +103,15 @@ def _without_nul(payload: Mapping[str, object]) -> dict[str, object]:
 
 
 def _apply_at_once(account_id: int, pushes: Sequence[Push], settings: Settings, now: datetime) -> None:
-    """Apply callbacks of one account, unless a poll locks its streams for longer than a response may take."""
+    """Apply pushes of one account, unless a poll locks its streams for longer than a response may take."""
     sids: dict[LogType, set[str]] = defaultdict(set)
     for push in pushes:
         sids[push.log_type].add(push.sid)
     try:
-        waiting = [_apply(account_id, kind, sorted(sids[kind]), settings, now, LOCK_TIMEOUT) for kind in sorted(sids)]
+        waiting = [
+            _apply(account_id, log_type, sorted(sids[log_type]), settings, now, LOCK_TIMEOUT)
+            for log_type in sorted(sids)
+        ]
     except OperationalError:
         waiting = [1]
     if any(waiting):
@@ -118,7 +121,7 @@ def _apply_at_once(account_id: int, pushes: Sequence[Push], settings: Settings, 
 def _apply(
     account_id: int, log_type: LogType, sids: Sequence[str], settings: Settings, now: datetime, lock_timeout: str = "0"
 ) -> int:
-    """Apply the pending callbacks of these logs. Return how many still wait because their log is unknown."""
+    """Apply the pending pushes of these logs. Return how many still wait because their log is unknown."""
     with session_scope() as session:
         session.execute(text(f"SET LOCAL lock_timeout = '{lock_timeout}'"))
         locked = streams.lock_all(session, account_id, {log_type, *dependent_types(log_type)})
@@ -130,7 +133,7 @@ def _apply(
 
 
 def read_pending(settings: Settings, clock: Clock = utc_now, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Apply pending callbacks, and fetch the unknown logs that they are about. Return how many were fetched."""
+    """Apply pending pushes, and fetch the unknown logs that they are about. Return how many were fetched."""
     now = clock()
     with session_scope() as session:
         query = select(PushedRecord.account_id, PushedRecord.log_type).where(PushedRecord.applied_at.is_(None))

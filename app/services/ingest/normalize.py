@@ -35,11 +35,11 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 """Earlier times are invalid: Twilio did not exist."""
 SMALL_RECORD_BYTES = 2048
 """The fields of smaller records need no check of their length."""
-MAX_NAME_LENGTH = 512
+MAX_SHORT_LENGTH = 512
 """Addresses, statuses and SIDs are shorter. A database index would reject much longer ones."""
 PREFIXES = {LogType.CALL: ("CA",), LogType.MESSAGE: ("SM", "MM"), LogType.ERROR: ("NO",)}
 _NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
-_NAMES = (
+_SHORT_FIELDS = (
     ("status", "status"),
     ("direction", "direction"),
     ("from_", "from"),
@@ -74,7 +74,7 @@ def normalize(log_type: LogType, record: msgspec.Raw, hashed: int, now: datetime
     fields, rest = decode(log_type, body)
     _check_sid(log_type, fields.sid)
     if len(body) > SMALL_RECORD_BYTES:
-        _drop_long_names(fields, rest)
+        _drop_long_values(fields, rest)
     log = _makers[log_type](fields, rest)
     latest = now + MAX_CLOCK_SKEW
     if not (
@@ -84,8 +84,8 @@ def normalize(log_type: LogType, record: msgspec.Raw, hashed: int, now: datetime
         and (log.sent_at is None or EARLIEST < log.sent_at <= latest)
     ):
         fields, rest = decode(log_type, body)
-        _drop_long_names(fields, rest)
-        _drop_odd_times(fields, rest, latest)
+        _drop_long_values(fields, rest)
+        _drop_implausible_times(fields, rest, latest)
         log = _makers[log_type](fields, rest)
     if log.undated_at is not None:
         log.undated_at = now
@@ -106,15 +106,15 @@ def _check_sid(log_type: LogType, sid: str) -> None:
         raise MalformedRecord(f"the record's sid is not one of a {log_type}")
 
 
-def _drop_long_names(fields: Record, rest: dict[str, Any]) -> None:
-    for attribute, name in _NAMES:
+def _drop_long_values(fields: Record, rest: dict[str, Any]) -> None:
+    for attribute, name in _SHORT_FIELDS:
         value = getattr(fields, attribute, None)
-        if value is not None and len(value) > MAX_NAME_LENGTH:
+        if value is not None and len(value) > MAX_SHORT_LENGTH:
             note(rest, name, value, f"has {len(value)} characters")
             setattr(fields, attribute, None)
 
 
-def _drop_odd_times(fields: Record, rest: dict[str, Any], latest: datetime) -> None:
+def _drop_implausible_times(fields: Record, rest: dict[str, Any], latest: datetime) -> None:
     for name in _TIMES:
         text = getattr(fields, name, None)
         at = parse_or_none(text) if text else None

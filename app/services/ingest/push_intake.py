@@ -1,4 +1,4 @@
-"""Applies stored callbacks to their logs, one state of a log at a time."""
+"""Applies stored pushes to their logs, one state of a log at a time."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,17 @@ from app.services.logs.versions import apply_status_push
 
 @dataclass(frozen=True)
 class ApplyResult:
-    """The result of applying callbacks."""
+    """The result of applying pushes."""
 
     sids: int
-    """The number of logs that callbacks were applied to."""
+    """The number of logs that pushes were applied to."""
     changes: int
 
 
 def apply_pushes(
     session: Session, context: IngestContext, stream_ids: Mapping[str, int], sids: Sequence[str], now: datetime
 ) -> ApplyResult:
-    """Apply callbacks to these logs if they are known. A callback about an error entry creates its log."""
+    """Apply pushes to these logs if they are known. A push of an error entry creates its log."""
     query = select(PushedRecord).where(
         PushedRecord.account_id == context.account_id,
         PushedRecord.log_type == context.log_type,
@@ -62,7 +62,7 @@ def apply_pushes(
 
 
 def _rounds(pushes: Sequence[PushedRecord]) -> list[list[PushedRecord]]:
-    """Split callbacks into rounds, each log at most once per round, so that rules see its states one by one."""
+    """Split pushes into rounds, each log at most once per round, so that rules see its states one by one."""
     rounds: list[list[PushedRecord]] = []
     seen: Counter[str] = Counter()
     for push in pushes:
@@ -80,7 +80,7 @@ def _apply_round(
     malformed: MalformedRecords,
     now: datetime,
 ) -> dict[str, NormalizedLog]:
-    """Apply one round of callbacks, and collect malformed ones."""
+    """Apply one round of pushes, and collect malformed ones."""
     updated = {}
     for push in round_:
         try:
@@ -96,7 +96,7 @@ def _apply_round(
 def _apply_push(
     log_type: LogType, state: NormalizedLog | None, push: PushedRecord, now: datetime
 ) -> NormalizedLog | None:
-    """Apply a callback to a log. None if it adds nothing or the log is unknown.
+    """Apply a push to a log. None if it adds nothing or the log is unknown.
 
     Raises: MalformedRecord for a malformed error entry.
     """
@@ -119,7 +119,7 @@ def _apply_push(
 
 
 def _entry(push: PushedRecord, now: datetime) -> NormalizedLog:
-    """Build the log of an error entry from a callback. Records from the error log replace it, regardless of their
+    """Build the log of an error entry from a push. Records from the error log replace it, regardless of their
     dates.
 
     Raises: MalformedRecord.
@@ -133,6 +133,6 @@ def _entry(push: PushedRecord, now: datetime) -> NormalizedLog:
 
 
 def _has_time(fields: Mapping[str, object], now: datetime) -> bool:
-    """Return whether the time in a callback is plausible; otherwise its arrival time is used."""
+    """Return whether the time in a push is plausible; otherwise its arrival time is used."""
     at = datetime.fromisoformat(str(fields["date_generated"]))
     return EARLIEST < at <= now + MAX_CLOCK_SKEW

@@ -14,7 +14,7 @@ from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 from app.utils.quantities import counted
 
-MAX_CHAPTERS = 3
+MAX_NAMED_RULES = 3
 """The most rules that a bundle's summary names."""
 MAX_NAMES = 3
 """The most accounts that it names for each."""
@@ -68,12 +68,12 @@ def _summary(items: Sequence[Mapping[str, Any]]) -> str:
     by_title: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for item in items:
         by_title[_name_of(item)].append(item)
-    chapters = [_chapter(title, alerts) for title, alerts in list(by_title.items())[:MAX_CHAPTERS]]
-    more = len(by_title) - MAX_CHAPTERS
+    chapters = [_rule_phrase(title, alerts) for title, alerts in list(by_title.items())[:MAX_NAMED_RULES]]
+    more = len(by_title) - MAX_NAMED_RULES
     return "; ".join(chapters + ([f"and {counted(more, 'more rule')}"] if more > 0 else []))
 
 
-def _chapter(title: str, alerts: Sequence[Mapping[str, Any]]) -> str:
+def _rule_phrase(title: str, alerts: Sequence[Mapping[str, Any]]) -> str:
     names = list({sid: name or sid for item in alerts for sid, name in item["accounts"].items()}.values())
     more = len(names) - MAX_NAMES
     where = [*names[:MAX_NAMES], *([f"{more} more"] if more > 0 else [])]

@@ -15,11 +15,11 @@ from app.services.outbox import digest
 from app.services.outbox.cancellation import OTHER_KIND
 
 # A delivery that kept only its item for a digest cannot be sent by itself: `digest.is_folded` as SQL.
-_WAITS = "content ?& CAST(:kept AS text[]) AND content - CAST(:kept AS text[]) = CAST('{}' AS jsonb)"
+_IS_FOLDED = "content ?& CAST(:kept AS text[]) AND content - CAST(:kept AS text[]) = CAST('{}' AS jsonb)"
 _RETRY_FAILED = f"""
     UPDATE deliveries SET
-        status = CASE WHEN {_WAITS} THEN 'folded' ELSE 'pending' END,
-        next_attempt_at = CASE WHEN {_WAITS} THEN NULL ELSE CAST(:now AS timestamptz) END,
+        status = CASE WHEN {_IS_FOLDED} THEN 'folded' ELSE 'pending' END,
+        next_attempt_at = CASE WHEN {_IS_FOLDED} THEN NULL ELSE CAST(:now AS timestamptz) END,
         retries_from = attempt_count, finished_at = NULL
     WHERE action_id = :action_id AND action_type = :action_type AND status = 'failed' AND created_at >= :since
     RETURNING id

@@ -25,7 +25,7 @@ CALL_STATUSES = {"initiated": "queued", "answered": "in-progress"}
 
 @dataclass(frozen=True)
 class Push:
-    """One callback."""
+    """One fact in a callback: a status of a log, or an error entry."""
 
     account_sid: str
     log_type: LogType
