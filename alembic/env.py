@@ -6,13 +6,11 @@ from typing import Any
 from alembic import context
 from sqlalchemy import text
 
-from app.database import make_engine, set_local
+from app.database import AdvisoryLock, make_engine, set_local
 from app.errors import ConfigError
 from app.models import Base
 from app.utils.crashpoints import crashpoint
 
-# An arbitrary number that no other advisory lock of this database uses.
-MIGRATION_LOCK = 4_715_620_731
 PATIENCE = {"statement_timeout": "0", "lock_timeout": "10min", "idle_in_transaction_session_timeout": "0"}
 """Covers the wait and long statements; each migration sets its own timeout for table locks."""
 
@@ -36,7 +34,7 @@ def run() -> None:
         # another connection.
         with context.begin_transaction():
             connection.exec_driver_sql(set_local(PATIENCE))
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.MIGRATION})
             context.run_migrations()
             crashpoint("migrate.before_commit")
         connection.commit()

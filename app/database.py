@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.config import Settings, get_settings
-from app.errors import TookTooLong
+from app.errors import StatementTimeout
 from app.utils.clock import database_clock
 from app.utils.db_retry import OUTAGE_WAITS_SECONDS, is_transient
 from app.utils.watchdog import Watchdog
@@ -42,6 +43,26 @@ PARAMETERS: Mapping[str, Any] = {
     "keepalives_count": 3,
 }
 """Client-side connection parameters; those in `DATABASE_URL` take precedence."""
+
+
+class AdvisoryLock(IntEnum):
+    """The keys of advisory locks: arbitrary, but no two are equal. A transaction releases its locks when it ends."""
+
+    MIGRATION = 4_715_620_731
+    """One process migrates; the others wait, then find nothing to do."""
+    PARTITIONS = 4_715_620_732
+    """One process creates partitions at a time."""
+    TALLIES = 4_715_620_733
+    """One process tallies; the others do not wait."""
+    RULE_SET = 4_715_620_734
+    """Shared by evaluations, exclusive for edits of rules. Unlike a row lock it is a fair queue: later evaluations wait
+    behind an edit."""
+    WARM_UP = 4_715_620_735
+    """One process warms up new rules; the others wait."""
+    IMPORT = 4_715_620_741
+    """One document is applied at a time."""
+    NOTICES = 4_715_620_763
+    """One transaction creates deliveries at a time."""
 
 
 @lru_cache
@@ -122,7 +143,7 @@ def session_scope() -> Iterator[Session]:
 def limit_statements(session: Session, seconds: float) -> Iterator[None]:
     """Limit the time of each statement until the block ends.
 
-    Raises: TookTooLong when a statement takes longer; the transaction can then only be rolled back.
+    Raises: StatementTimeout when a statement takes longer; the transaction can then only be rolled back.
     """
     before = session.scalar(text("SELECT current_setting('statement_timeout')"))
     session.execute(text(f"SET LOCAL statement_timeout = {max(1, int(1000 * seconds))}"))
@@ -131,7 +152,7 @@ def limit_statements(session: Session, seconds: float) -> Iterator[None]:
     except OperationalError as error:
         if not isinstance(error.orig, QueryCanceled):
             raise
-        raise TookTooLong(f"a statement takes longer than {seconds} seconds") from None
+        raise StatementTimeout(f"a statement takes longer than {seconds} seconds") from None
     session.execute(text(f"SET LOCAL statement_timeout = '{before}'"))
 
 

@@ -115,7 +115,7 @@ class NotificationType(StrEnum):
     RESOLVED = "alert.resolved"
     """An alert ended."""
     DIGEST = "alert.digest"
-    """Several notifications combined, because too many came at once."""
+    """Several notifications combined: too many at once, or one bundle."""
     REPORT = "report"
     """What a day or a week brought."""
     TEST = "action.test"

@@ -6,10 +6,10 @@ GiftPulseError
 ├── Conflict               the resource is in a state that forbids it
 ├── InvalidInput           a field of the request is invalid
 ├── LeaseLost              another worker took over
-├── TookTooLong            a statement ran out of its time
+├── StatementTimeout       a statement ran out of its time
 └── TwilioError            a request to Twilio failed
     ├── TwilioUnavailable  it may work later: timeout, 5xx, an unreadable page
-    │   └── TwilioSilent   no complete response in time
+    │   └── TwilioTimeout  no complete response in time
     ├── TwilioRateLimited  too many concurrent requests
     └── TwilioRefused      the credentials or the account are refused
         └── NoCredentials  there are no credentials, so no request was sent
@@ -75,7 +75,7 @@ class LeaseLost(GiftPulseError):
     """Another worker took over; uncommitted work is dropped."""
 
 
-class TookTooLong(GiftPulseError):
+class StatementTimeout(GiftPulseError):
     """A statement ran out of the time that it was given."""
 
 
@@ -92,7 +92,7 @@ class TwilioUnavailable(TwilioError):
     reason = "unavailable"
 
 
-class TwilioSilent(TwilioUnavailable):
+class TwilioTimeout(TwilioUnavailable):
     """No complete response in time. Do not retry now; it may work in the next poll."""
 
 

@@ -155,7 +155,7 @@ def fill_outbox(url: str, body: bytes) -> None:
             action, _ = actions.create(session, {"action_type": "webhook", "config": {"url": url}}, get_settings(), now)
             content = Rendered({"body": body.decode()})
             kind = NotificationType.FIRING
-            rows = [delivery_row(action, kind, uuid4(), url, content, now, uuid4()) for _ in range(EACH)]
+            rows = [delivery_row(action, kind, uuid4(), url, content, now) for _ in range(EACH)]
             session.execute(insert(Delivery), rows)
     with get_engine().connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE"))

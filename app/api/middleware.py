@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api import problems
 from app.config import Settings
 from app.metrics import HTTP_DURATION
-from app.utils.clock import note_request
+from app.utils.clock import start_request
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]{1,5})?")
@@ -81,7 +81,7 @@ class RequestMiddleware:
         request_id = request_id if REQUEST_ID.fullmatch(request_id) else uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        note_request()
+        start_request()
         await self._handle(scope, headers, receive, send, request_id)
 
     async def _handle(self, scope: Scope, headers: Headers, receive: Receive, send: Send, request_id: str) -> None:

@@ -63,7 +63,7 @@ class Rule(Base):
 class RuleSet(Base):
     """One row whose version is bumped by every change of a rule.
 
-    It changes under `rule_set.RULE_SET_LOCK`, which evaluations hold in shared mode: each sees one rule set throughout.
+    It changes under `AdvisoryLock.RULE_SET`, which evaluations hold in shared mode: each sees one rule set throughout.
     """
 
     __tablename__ = "rule_sets"

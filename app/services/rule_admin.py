@@ -144,7 +144,7 @@ def health(session: Session, rule: Rule, settings: Settings) -> dict[str, Any]:
     known, value = completeness.load_completeness(session, settings, utc_now()), rule_set.to_rule(rule)
     found = {
         "groups": session.scalar(groups) or 0,
-        "left_out_accounts": known.unreadable_accounts_of(value),
+        "left_out_accounts": known.left_out_accounts_of(value),
         "first_judged_at": due_minutes.first_judged_at(value, known.known_from(value)) if rule.enabled else None,
         "warnings": [asdict(warning) for warning in rule_checks.warnings(session, definition.from_row(rule), settings)],
     }

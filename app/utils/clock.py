@@ -45,17 +45,17 @@ def utc_now() -> datetime:
     return database_clock.now()
 
 
-_asked_at: ContextVar[datetime | None] = ContextVar("asked_at", default=None)
+_request_time: ContextVar[datetime | None] = ContextVar("request_time", default=None)
 
 
-def note_request() -> None:
-    """Let the request that begins now have this time in all its parts."""
-    _asked_at.set(utc_now())
+def start_request() -> None:
+    """Fix the time of this request, so that all its parts agree."""
+    _request_time.set(utc_now())
 
 
-def asked_at() -> datetime:
+def request_time() -> datetime:
     """Return when the request began, so that its ages and its default end agree; outside of requests, now."""
-    return _asked_at.get() or utc_now()
+    return _request_time.get() or utc_now()
 
 
 def cut_to_second(at: datetime) -> datetime:

@@ -9,7 +9,7 @@ HOST = re.compile(r"[a-z0-9_.-]+\Z")
 
 
 @dataclass(frozen=True)
-class Exceptions:
+class NoProxy:
     """The entries of `NO_PROXY`: hosts, domains and networks that are reached directly."""
 
     everything: bool = False
@@ -17,7 +17,7 @@ class Exceptions:
     """Names including their subdomains, with the port if one is given."""
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
-    def hold_for(self, host: str, port: int | None) -> bool:
+    def matches(self, host: str, port: int | None) -> bool:
         """Return whether a host is reached directly; this machine always is."""
         try:
             address = ip_address(host)
@@ -31,7 +31,7 @@ class Exceptions:
         return self.everything or listed
 
 
-def parse_exceptions(text: str) -> Exceptions:
+def parse_exceptions(text: str) -> NoProxy:
     """Parse `NO_PROXY`: entries separated by commas or spaces, such as `.example.com:8443`, `10.0.0.0/8`, `fd00::/8`.
 
     Raises: ValueError for any other entry.
@@ -44,7 +44,7 @@ def parse_exceptions(text: str) -> Exceptions:
             networks.append(network)
         elif entry != "*":
             names.append(_name(entry))
-    return Exceptions("*" in entries, tuple(names), tuple(networks))
+    return NoProxy("*" in entries, tuple(names), tuple(networks))
 
 
 def _network(entry: str) -> IPv4Network | IPv6Network | None:
@@ -89,7 +89,7 @@ class Proxy:
 
     address: str | None = None
     """None if everything is reached directly."""
-    exceptions: Exceptions = Exceptions()
+    exceptions: NoProxy = NoProxy()
 
     def __repr__(self) -> str:
         """Omit the address: it may contain a password."""
@@ -101,7 +101,7 @@ class Proxy:
             return None
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-        return None if self.exceptions.hold_for(parts.hostname or "", port) else self.address
+        return None if self.exceptions.matches(parts.hostname or "", port) else self.address
 
 
 DIRECT = Proxy()

@@ -80,7 +80,7 @@ def _silence_context(session: Session, viewer: Viewer, alert: Alert) -> dict[str
         return {"held": [], "silencing": None}
     now = utc_now()
     return {
-        "held": silences.holds_on(session, alert, now),
+        "held": silences.silences_of_alert(session, alert, now),
         "silencing": offer_silence(session, viewer, alert, now),
     }
 

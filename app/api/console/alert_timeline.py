@@ -22,12 +22,12 @@ def list_events(
     alert: Alert,
     notes: Sequence[AlertNote],
     sent: Sequence[Delivery],
-    held: Sequence[silences.Hold],
+    active: Sequence[silences.ActiveSilence],
 ) -> list[dict[str, Any]]:
     """List the history, newest first: the alert's events, notes, silences and deliveries."""
     # Of equal times the earlier event stands later: a delivery follows what it is about.
     events = [_sent_event(delivery, alert) for delivery in sent]
-    events += [_hold_event(hold) for hold in held]
+    events += [_silence_event(each) for each in active]
     events += [_note_event(note) for note in notes]
     if alert.resolved_at:
         events.append(_end_event(alert, alert.resolved_at))
@@ -68,15 +68,15 @@ def _note_event(note: AlertNote) -> dict[str, Any]:
     return event | {"by": note.by}
 
 
-def _hold_event(hold: silences.Hold) -> dict[str, Any]:
+def _silence_event(active: silences.ActiveSilence) -> dict[str, Any]:
     return {
-        "at": hold.span.begins_at,
+        "at": active.span.begins_at,
         "kind": "",
         "sign": "bell-off",
-        "what": f"Silenced by {hold.silence.created_by}",
-        "by": hold.silence.created_by.partition(" (")[0],
-        "detail": hold.silence.reason or "",
-        "until": hold.span.ends_at,
+        "what": f"Silenced by {active.silence.created_by}",
+        "by": active.silence.created_by.partition(" (")[0],
+        "detail": active.silence.reason or "",
+        "until": active.span.ends_at,
     }
 
 

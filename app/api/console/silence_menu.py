@@ -53,7 +53,7 @@ class Offer:
 def offer_silence(session: Session, viewer: Viewer, alert: Alert, now: datetime) -> Offer:
     """Find what silences of an alert would hold."""
     widest = Silence(rule_id=alert.rule_id, group={} if alert.rule_id else alert.group)
-    others = [each for each in silences.alerts_held_by(session, widest) if each.id != alert.id]
+    others = [each for each in silences.alerts_matched_by(session, widest) if each.id != alert.id]
     own = Silence(rule_id=alert.rule_id, group=alert.group)
     return Offer(
         what=_words(alert.rule_id, alert.group),

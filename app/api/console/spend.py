@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from app.api.console.links import link
 from app.database import limit_statements, session_scope
-from app.errors import TookTooLong
+from app.errors import StatementTimeout
 from app.services.fraud import watch
 from app.services.fraud.weeks import Comparison
 from app.services.logs.outbound import OUTBOUND
@@ -38,7 +38,7 @@ def read_spend() -> Sequence[SpendRow]:
     try:
         with session_scope() as session, limit_statements(session, MAX_SECONDS):
             found = watch.compare_spend(session, since, until)
-    except TookTooLong:
+    except StatementTimeout:
         return []
     span = {"since": since, "until": until}
     return [

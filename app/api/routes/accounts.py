@@ -33,7 +33,7 @@ from app.services.ingest import account_admin, account_state, backfills, coverag
 from app.services.ingest.account_state import VOLATILE_FIELDS
 from app.services.ingest.credential_trial import Trial
 from app.utils import sids
-from app.utils.clock import asked_at, rfc3339, utc_now
+from app.utils.clock import request_time, rfc3339, utc_now
 from app.utils.json_types import JsonObject
 
 router = make_router("Accounts", prefix="/api/accounts")
@@ -160,7 +160,7 @@ def backfill_account(caller: Admin, sid: Sid, sent: JsonBody, once: Idempotent, 
     def effect(session: Session) -> Response:
         now = utc_now()
         account = account_admin.get(session, sid)
-        until = parsed.until or asked_at()
+        until = parsed.until or request_time()
         backfills.request(session, account.id, parsed.since, until, now, timedelta(days=settings.retention_days))
         account_admin.poll_now(session, account, now)
         asked = {"since": rfc3339(parsed.since), "until": rfc3339(until)}

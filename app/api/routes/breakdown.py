@@ -15,7 +15,7 @@ from app.database import session_scope
 from app.services.logs import breakdown, filter_warnings
 from app.services.reports import comparison
 from app.utils.calendar_edges import shift
-from app.utils.clock import asked_at
+from app.utils.clock import request_time
 
 router = make_router("Stats", prefix="/api/breakdown")
 DEFAULT_SPAN = timedelta(hours=24)
@@ -31,7 +31,7 @@ def get_breakdown(query: Annotated[BreakdownQuery, Query()]) -> Response:
     were not completely read.
     """
     wanted = query.to_filter()
-    until = wanted.until or asked_at()
+    until = wanted.until or request_time()
     wanted = replace(wanted, until=until, since=wanted.since or shift(until, -DEFAULT_SPAN))
     with session_scope() as session:
         found, _ = comparison.break_down(session, wanted, query.by)

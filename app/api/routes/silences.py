@@ -86,8 +86,8 @@ def preview_silence(sent: JsonBody) -> Response:
     wanted = Validity.of(parsed.starts_at or now, parsed.ends_at, parsed.repeat)
     with session_scope() as session:
         silence = silences.draft(session, parsed.rule_id, dict(parsed.group), wanted, now)
-        held = silences.alerts_held_by(session, silence)
-        return json_response({"items": [alert_json(alert) for alert in held]})
+        matched = silences.alerts_matched_by(session, silence)
+        return json_response({"items": [alert_json(alert) for alert in matched]})
 
 
 @router.get("/{silence_id}", response_model=ShownSilence, summary="Get a silence", dependencies=READ)

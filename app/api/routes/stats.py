@@ -18,7 +18,7 @@ from app.errors import FieldError, InvalidInput
 from app.services.logs import filter_warnings, stats
 from app.services.logs.search import LogFilter
 from app.utils.calendar_edges import shift
-from app.utils.clock import asked_at, rfc3339
+from app.utils.clock import request_time, rfc3339
 
 router = make_router("Stats", prefix="/api/stats")
 DEFAULT_SPAN = timedelta(hours=24)
@@ -43,7 +43,9 @@ def _with_defaults(query: LogQuery, bucket: str, now: datetime) -> LogFilter:
 def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
     """Count logs by time bucket and field. The default span is the last 24 hours."""
     with session_scope() as session:
-        counts = stats.Snapshot(session).count(_with_defaults(query, query.bucket, asked_at()), query.bucket, query.by)
+        counts = stats.Snapshot(session).count(
+            _with_defaults(query, query.bucket, request_time()), query.bucket, query.by
+        )
         warned = shown_warnings(filter_warnings.list_warnings(session, query.to_filter()))
     items = [{"at": rfc3339(each.at), "value": each.value, "count": each.count} for each in counts]
     return json_response({"bucket": query.bucket, "by": query.by, "items": items} | warned)
@@ -53,7 +55,7 @@ def get_stats(query: Annotated[StatsQuery, Query()]) -> Response:
 def get_delivery_stats(query: Annotated[DeliveryStatsQuery, Query()]) -> Response:
     """Measure final outbound messages: the share delivered, and the time from created to final, if known."""
     with session_scope() as session:
-        rows = stats.Snapshot(session).delivery(_with_defaults(query, query.bucket, asked_at()), query.bucket)
+        rows = stats.Snapshot(session).delivery(_with_defaults(query, query.bucket, request_time()), query.bucket)
         warned = shown_warnings(filter_warnings.list_warnings(session, query.to_filter()))
     items = [
         {

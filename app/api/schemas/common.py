@@ -25,7 +25,7 @@ from app.api import cursors, json_guard
 from app.utils.ages import PATTERN as AGE
 from app.utils.ages import read_age
 from app.utils.calendar_edges import shift
-from app.utils.clock import asked_at
+from app.utils.clock import request_time
 
 RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,9})?([Zz]|[+ -]\d\d:\d\d)")
 EXAMPLE_ID = "6f1c2f0e-7f0b-4a6e-9a54-0a3c5a1d2b11"
@@ -74,7 +74,7 @@ def read_time_or_age(value: Any) -> datetime:
         except ValueError as error:
             raise ValueError(f"{error}, or an age such as 7d, 12h or 90m") from None
     try:
-        return asked_at() - age
+        return request_time() - age
     except OverflowError:
         raise ValueError("must be an age that leads to an existing time, such as 7d") from None
 
@@ -213,7 +213,7 @@ class SpanQuery(BaseModel):
 
     def resolve(self, length: timedelta) -> tuple[datetime, datetime]:
         """Return the span, by default of this length."""
-        until = self.until or asked_at()
+        until = self.until or request_time()
         return self.since or shift(until, -length), until
 
 

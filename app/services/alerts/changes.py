@@ -26,7 +26,7 @@ from app.services.alerts import silences
 from app.services.alerts.alert_rows import save
 from app.services.alerts.dependencies import Dependencies, load_dependencies
 from app.services.alerts.notification_policy import NotifyInput, decide, may_escalate, may_notify_held
-from app.services.alerts.state_machine import Columns, Event, Fire, Notify, transition
+from app.services.alerts.state_machine import Columns, Event, Fire, Notify
 from app.services.outbox.enqueue import enqueue
 from app.services.outbox.notice import Notice, make_notice
 from app.services.rules.rule import Rule
@@ -100,7 +100,7 @@ class AlertChanges:
         window_from: datetime,
         baseline: float | None = None,
     ) -> Alert:
-        """Open an alert of a rule. `decide_notification` decides who is notified."""
+        """Open an alert of a rule. `decide_notification` decides whether to notify."""
         return self.fire(
             Fire(
                 fingerprint=fingerprint,
@@ -129,7 +129,7 @@ class AlertChanges:
 
         Raises: AlreadyResolved.
         """
-        changed = transition(alert, event)
+        changed = event.transition(alert)
         self._withheld.update(_begins_to_withhold(alert, changed))
         for name, value in changed.items():
             setattr(alert, name, value)

@@ -39,6 +39,7 @@ def _resolve_alerts(session: Session, alerts: Sequence[Alert], event: Resolve, s
     for alert in alerts:
         session.expunge(alert)
         alert_changes.apply(alert, event)
+        # A resolve depends on none of these settings.
         alert_changes.decide_notification(alert, BUILT_IN_NOTIFY_SETTINGS)
     alert_changes.save_alerts()
     if alert_changes.enqueue_notices():

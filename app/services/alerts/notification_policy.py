@@ -33,6 +33,11 @@ class NotifyInput:
     suppressed: bool = False
     """An open alert of a rule that its rule depends on explains it."""
 
+    @property
+    def withheld(self) -> bool:
+        """Whether no firing or update is sent now."""
+        return self.silenced or self.suppressed
+
 
 @dataclass(frozen=True)
 class Decision:
@@ -44,66 +49,65 @@ class Decision:
     """When the wait of escalating actions begins; None if no firing was notified or updates are withheld."""
 
 
-def decide(alert_state: NotifyInput, now: datetime) -> Decision:
+def decide(given: NotifyInput, now: datetime) -> Decision:
     """Decide whether to notify of an alert.
 
     Call it for a resolved alert once, when it resolves.
     """
-    decision = _decide(alert_state, now)
-    return replace(decision, escalates_from=_escalates_from(alert_state, decision, now))
+    decision = _decide(given, now)
+    return replace(decision, escalates_from=_escalates_from(given, decision, now))
 
 
-def may_escalate(alert_state: NotifyInput, decision: Decision, now: datetime) -> bool:
+def may_escalate(given: NotifyInput, decision: Decision, now: datetime) -> bool:
     """Return whether escalating actions may be notified: nobody has acknowledged the alert, nothing withholds it.
 
     Args:    decision: the decision of now: if the wait only begins with it, no action has waited yet.
     """
     began = decision.escalates_from
-    return may_notify_held(alert_state) and began is not None and began < now
+    return may_notify_held(given) and began is not None and began < now
 
 
-def may_notify_held(alert_state: NotifyInput) -> bool:
+def may_notify_held(given: NotifyInput) -> bool:
     """Return whether a firing may be sent now to actions for which it was held in a bundle."""
-    withheld = alert_state.silenced or alert_state.suppressed
-    return alert_state.status == AlertStatus.FIRING and not withheld
+    return given.status == AlertStatus.FIRING and not given.withheld
 
 
-def _escalates_from(alert_state: NotifyInput, decision: Decision, now: datetime) -> datetime | None:
+def _escalates_from(given: NotifyInput, decision: Decision, now: datetime) -> datetime | None:
     """The wait begins when the firing is notified, and again when something stops withholding the alert."""
     if decision.notify == NotificationType.FIRING:
         return now
-    if alert_state.firing_notified_at is None:
+    if given.firing_notified_at is None:
         return None
-    if alert_state.status != AlertStatus.RESOLVED and (alert_state.silenced or alert_state.suppressed):
+    if given.status != AlertStatus.RESOLVED and given.withheld:
         return None
-    return alert_state.escalates_from or now
+    return given.escalates_from or now
 
 
-def _decide(alert_state: NotifyInput, now: datetime) -> Decision:
-    if alert_state.status == AlertStatus.RESOLVED:
-        return Decision(NotificationType.RESOLVED if alert_state.firing_notified_at else None)
-    if alert_state.status == AlertStatus.ACKNOWLEDGED:
-        return Decision(None, alert_state.acknowledged_until)
-    if alert_state.silenced or alert_state.suppressed:
+def _decide(given: NotifyInput, now: datetime) -> Decision:
+    if given.status == AlertStatus.RESOLVED:
+        return Decision(NotificationType.RESOLVED if given.firing_notified_at else None)
+    if given.status == AlertStatus.ACKNOWLEDGED:
+        return Decision(None, given.acknowledged_until)
+    if given.withheld:
         return Decision(None)
-    if alert_state.firing_notified_at is None:
-        return _decide_firing(alert_state, now)
-    return _decide_update(alert_state, now)
+    if given.firing_notified_at is None:
+        return _decide_firing(given, now)
+    return _decide_update(given, now)
 
 
-def _decide_firing(alert_state: NotifyInput, now: datetime) -> Decision:
+def _decide_firing(given: NotifyInput, now: datetime) -> Decision:
     """No firing was notified yet: it is too old, waits for the cooldown, or is notified now."""
-    if alert_state.late and alert_state.last_match_at < now - alert_state.max_age:
+    if given.late and given.last_match_at < now - given.max_age:
         return Decision(None)
-    if alert_state.previous_firing_at is not None and now < alert_state.previous_firing_at + alert_state.cooldown:
-        return Decision(None, alert_state.previous_firing_at + alert_state.cooldown)
+    if given.previous_firing_at is not None and now < given.previous_firing_at + given.cooldown:
+        return Decision(None, given.previous_firing_at + given.cooldown)
     return Decision(NotificationType.FIRING)
 
 
-def _decide_update(alert_state: NotifyInput, now: datetime) -> Decision:
+def _decide_update(given: NotifyInput, now: datetime) -> Decision:
     """The firing was notified: new occurrences send a reminder once in a while."""
-    has_new_matches = alert_state.occurrences > alert_state.notified_occurrences
-    if not has_new_matches or alert_state.renotify is None or alert_state.notified_at is None:
+    has_new_matches = given.occurrences > given.notified_occurrences
+    if not has_new_matches or given.renotify is None or given.notified_at is None:
         return Decision(None)
-    due_at = alert_state.notified_at + alert_state.renotify
+    due_at = given.notified_at + given.renotify
     return Decision(NotificationType.UPDATE) if now >= due_at else Decision(None, due_at)

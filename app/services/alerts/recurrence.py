@@ -65,7 +65,7 @@ class Validity(NamedTuple):
         return cls(starts_at, ends_at, None if repeat is None else repeat.model_dump())
 
 
-def holds(validity: Validity, at: datetime) -> bool:
+def is_active(validity: Validity, at: datetime) -> bool:
     """Return whether a silence is active at a moment."""
     within = validity.starts_at <= at and (validity.ends_at is None or at < validity.ends_at)
     if not within or validity.repeat is None:
@@ -79,7 +79,7 @@ def next_start(validity: Validity, now: datetime) -> datetime | None:
         return validity.starts_at if validity.starts_at > now else None
     first = max(now, validity.starts_at)
     for span in spans(validity, first, shift(first, timedelta(days=SEARCHED_DAYS))):
-        if span.begins_at > now and not holds(validity, span.begins_at - timedelta(microseconds=1)):
+        if span.begins_at > now and not is_active(validity, span.begins_at - timedelta(microseconds=1)):
             return span.begins_at
     return None
 

@@ -78,7 +78,7 @@ def count_open(session: Session) -> OpenAlerts:
 
 
 def list_urgent(session: Session, limit: int) -> Sequence[Alert]:
-    """List the open alerts that need a person first: firing, not silenced, by severity, oldest first."""
+    """List the open alerts: firing and unsilenced first, then by severity, oldest first."""
     by_severity = case({severity.value: severity.rank for severity in Severity}, value=Alert.severity)
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED)
     order = (Alert.status != AlertStatus.FIRING, Alert.silenced, by_severity.desc(), Alert.started_at, Alert.id)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.enums import AlertStatus
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
-from app.services.alerts.recurrence import Span, Validity, holds, next_start, spans
+from app.services.alerts.recurrence import Span, Validity, is_active, next_start, spans
 from app.services.logs.filter_warnings import warn_of_accounts
 from app.services.paging import Page, Position, read_page
 from app.services.rules.groups import OTHER_VALUE
@@ -26,10 +26,10 @@ SORT_KEY = (Silence.created_at, Silence.id)
 def active_silences(session: Session, now: datetime) -> Sequence[Silence]:
     """List the silences that are active now."""
     found = session.scalars(select(Silence).where(Silence.starts_at <= now, _ends_after(now)))
-    return [silence for silence in found if holds(validity(silence), now)]
+    return [silence for silence in found if is_active(validity(silence), now)]
 
 
-class Hold(NamedTuple):
+class ActiveSilence(NamedTuple):
     """A silence that matches an alert now."""
 
     silence: Silence
@@ -37,12 +37,12 @@ class Hold(NamedTuple):
     """Its current active span."""
 
 
-def holds_on(session: Session, alert: Alert, now: datetime) -> Sequence[Hold]:
+def silences_of_alert(session: Session, alert: Alert, now: datetime) -> Sequence[ActiveSilence]:
     """List the active silences that match an alert, even before the next tick marks it."""
     covering = [each for each in active_silences(session, now) if _covers(each, alert.rule_id, alert.group)]
     moment = timedelta(microseconds=1)
     return [
-        Hold(silence, span)
+        ActiveSilence(silence, span)
         for silence in covering
         for span in spans(validity(silence), now, now + moment)
         if span.begins_at <= now and (span.ends_at is None or span.ends_at > now)
@@ -75,8 +75,8 @@ def _covers(silence: Silence, rule_id: UUID | None, group: Mapping[str, Any]) ->
     return (silence.rule_id is None or silence.rule_id == rule_id) and all(pairs)
 
 
-def within(session: Session, since: datetime, until: datetime) -> Sequence[Silence]:
-    """List the silences that are active at some time in a span."""
+def overlapping(session: Session, since: datetime, until: datetime) -> Sequence[Silence]:
+    """List the silences whose validity overlaps a span."""
     return session.scalars(select(Silence).where(Silence.starts_at < until, _ends_after(since))).all()
 
 
@@ -146,13 +146,13 @@ def _time_errors(wanted: Validity, now: datetime) -> list[FieldError]:
         return [FieldError("ends_at", "must be after starts_at")]
     if wanted.ends_at <= now:
         return [FieldError("ends_at", "must be in the future")]
-    if wanted.repeat is not None and not holds(wanted, now) and next_start(wanted, now) is None:
+    if wanted.repeat is not None and not is_active(wanted, now) and next_start(wanted, now) is None:
         return [FieldError("repeat", "is never active from now until ends_at")]
     return []
 
 
 def warnings(session: Session, silence: Silence) -> list[FieldError]:
-    """List the pairs of a silence's group that no known alert has had."""
+    """List the values in a silence's group that no alert has: Twilio does not use them, or the account is unwatched."""
     rule = None if silence.rule_id is None else session.get(Rule, silence.rule_id)
     log_types = log_types_of("any" if rule is None else rule.log_type)
     pairs = [(name, value) for name, value in silence.group.items() if value is not None and value != OTHER_VALUE]
@@ -188,17 +188,17 @@ def delete(session: Session, silence_id: UUID) -> None:
 
 def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> list[dict[str, Any]]:
     """Serialize silences, each with the open alerts that it silences now."""
-    held = silenced_alerts(session, silences, now)
+    silenced = silenced_alerts(session, silences, now)
     times = {
         silence.id: {
-            "active": holds(validity(silence), now),
+            "active": is_active(validity(silence), now),
             "next_start": rfc3339_or_none(next_start(validity(silence), now)),
         }
         for silence in silences
     }
     warned = {silence.id: [asdict(warning) for warning in warnings(session, silence)] for silence in silences}
     return [
-        silence_json(silence, held[silence.id])
+        silence_json(silence, silenced[silence.id])
         | times[silence.id]
         | ({"warnings": found} if (found := warned[silence.id]) else {})
         for silence in silences
@@ -212,21 +212,21 @@ def silenced_alerts(session: Session, silences: Sequence[Silence], now: datetime
     ).all()
     return {
         silence.id: [str(alert_id) for alert_id, rule_id, group in rows if _covers(silence, rule_id, group)]
-        if holds(validity(silence), now)
+        if is_active(validity(silence), now)
         else []
         for silence in silences
     }
 
 
-def summaries(session: Session, held: Mapping[UUID, Sequence[str]]) -> dict[str, str]:
+def summaries(session: Session, silenced: Mapping[UUID, Sequence[str]]) -> dict[str, str]:
     """Return the summaries of silenced alerts, by id."""
-    ids = {UUID(each) for alerts in held.values() for each in alerts}
+    ids = {UUID(each) for alerts in silenced.values() for each in alerts}
     return {
         str(found): text for found, text in session.execute(select(Alert.id, Alert.summary).where(Alert.id.in_(ids)))
     }
 
 
-def alerts_held_by(session: Session, silence: Silence) -> Sequence[Alert]:
+def alerts_matched_by(session: Session, silence: Silence) -> Sequence[Alert]:
     """List the open alerts that a silence would match while active, newest first."""
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.started_at.desc(), Alert.id.desc())
     if silence.rule_id is not None:

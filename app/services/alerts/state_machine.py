@@ -268,11 +268,3 @@ class Resolve:
 
 
 Event = Extend | Count | Measure | Describe | Notify | Acknowledge | Unacknowledge | Resolve
-
-
-def transition(alert: AlertState, event: Event) -> Columns:
-    """Return what an event changes in an alert.
-
-    Raises: AlreadyResolved.
-    """
-    return event.transition(alert)

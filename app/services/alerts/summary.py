@@ -67,11 +67,11 @@ def _subject(rule: Rule, group: Mapping[str, Any], error_code: int | None = None
     return (
         f"{_pattern_phrase(rule)} with error {known}".lstrip()
         if occurrences == 1
-        else _matching(_pattern_phrase(rule), known)
+        else _with_some_errors(_pattern_phrase(rule), known)
     )
 
 
-def _matching(asked: str, known: str) -> str:
+def _with_some_errors(asked: str, known: str) -> str:
     """Patterns other than those on codes also match logs without a code."""
     return f"{asked}, some with error {known}"
 
@@ -97,9 +97,9 @@ def _group_phrases(rule: Rule, group: Mapping[str, Any]) -> str:
     """Describe the group. A phone number is followed by its country."""
     if len(group) > 1 and set(group.values()) == {OTHER_VALUE}:
         return "in all other groups"
-    said = {"to_country"} if group.get("to") else set()
-    said |= {"status"} if _is_one_status(rule, group) else set()
-    return join(*(_group_phrase(name, group[name]) for name in GROUP_PHRASES if name in group and name not in said))
+    covered = {"to_country"} if group.get("to") else set()
+    covered |= {"status"} if _is_one_status(rule, group) else set()
+    return join(*(_group_phrase(name, group[name]) for name in GROUP_PHRASES if name in group and name not in covered))
 
 
 def _group_phrase(name: str, value: object) -> str:

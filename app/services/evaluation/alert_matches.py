@@ -55,24 +55,25 @@ CountedMatch = tuple[UUID, datetime, str, int | None, int]
 """An alert, and a match that counts towards it: its time, sid, code and account."""
 
 
-def count_logs(session: Session, alert_changes: AlertChanges, updates: Sequence[AlertUpdate], at: datetime) -> None:
-    """Assign matches to their alerts in one statement, and find the newest ones."""
+def assign_matches(session: Session, alert_changes: AlertChanges, updates: Sequence[AlertUpdate], at: datetime) -> None:
+    """Assign matches to their alerts, and count each one."""
     if not updates:
         return
-    by_id = {alert.id: alert for _, alert, *_ in updates}
-    counting = [_alert_row(rule, alert, at) for rule, alert, *_ in updates if not rule.condition.names_logs]
+    by_id = {update.alert.id: update.alert for update in updates}
+    counting = [_alert_row(update, at) for update in updates if not update.rule.condition.names_logs]
     spans = _ALERTS.values(counting) | {"at": at}
     # The window that fired may contain matches of earlier alerts, which keep them.
     rows = [*session.execute(text(_SHARED_MATCHES), spans), *session.execute(text(_ASSIGN_MATCHES), spans)]
     counted: list[CountedMatch] = [(row[0], row[1], row[2], row[3], row[4]) for row in rows]
-    counted += _count_stuck(session, [each for each in updates if each[0].condition.names_logs], at)
-    absence = {alert.id for rule, alert, *_ in updates if rule.condition.holds_below}
+    counted += _count_stuck(session, [update for update in updates if update.rule.condition.names_logs], at)
+    absence = {update.alert.id for update in updates if update.rule.condition.holds_below}
     for alert_id, changed_at, sid, code, account_id in sorted(counted, key=lambda row: (row[1], row[2])):
         account = None if alert_id in absence else account_id
         alert_changes.apply(by_id[alert_id], Count(changed_at, sid, code, account))
 
 
-def _alert_row(rule: Rule, alert: Alert, at: datetime) -> tuple[object, ...]:
+def _alert_row(update: AlertUpdate, at: datetime) -> tuple[object, ...]:
+    rule, alert = update.rule, update.alert
     by_change = rule.condition.counts_first_matches
     return alert.id, rule.id, rule.epoch, alert.group_key, alert.window_from, by_change, alert.started_at == at
 
@@ -93,8 +94,8 @@ def _count_stuck(session: Session, updates: Sequence[AlertUpdate], at: datetime)
     """Do the same for stuck logs, whose ids are known."""
     named = [
         (alert.id, rule.id, rule.epoch, log_id, alert.started_at == at)
-        for rule, alert, logs, _ in updates
-        for log_id in logs
+        for rule, alert, log_ids, _ in updates
+        for log_id in log_ids
     ]
     if not named:
         return []

@@ -36,7 +36,7 @@ class Completeness:
 
     streams: Sequence[StreamState]
     """The enabled, available streams of readable accounts."""
-    unreadable_accounts: frozenset[str]
+    left_out_accounts: frozenset[str]
     """Accounts that could not be read for an hour, or never yet. Nothing waits for them."""
     retention: timedelta
     """Logs older than this are deleted, so a rule cannot warm up from them."""
@@ -53,10 +53,10 @@ class Completeness:
             if stream.log_type in wanted and (accounts is None or stream.account_sid in accounts)
         ]
 
-    def unreadable_accounts_of(self, rule: Rule) -> list[str]:
+    def left_out_accounts_of(self, rule: Rule) -> list[str]:
         """List the accounts in the rule's population that could not be read for an hour."""
         accounts = rule.filters.get("account_sid")
-        return sorted(sid for sid in self.unreadable_accounts if accounts is None or sid in accounts)
+        return sorted(sid for sid in self.left_out_accounts if accounts is None or sid in accounts)
 
     def horizon(self, rule: Rule) -> datetime | None:
         """Return the time up to which the rule's streams are complete and evaluated; None if unknown."""
@@ -97,6 +97,6 @@ def load_completeness(session: Session, settings: Settings, now: datetime) -> Co
         ),
         {"lost": now - UNREADABLE_AFTER},
     ).all()
-    unreadable = frozenset(row[0] for row in rows if row[7] or row[8])
-    states = [StreamState(*row[:7]) for row in rows if row[0] not in unreadable]
-    return Completeness(states, unreadable, timedelta(days=settings.retention_days))
+    left_out = frozenset(row[0] for row in rows if row[7] or row[8])
+    states = [StreamState(*row[:7]) for row in rows if row[0] not in left_out]
+    return Completeness(states, left_out, timedelta(days=settings.retention_days))

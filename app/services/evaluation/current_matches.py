@@ -14,7 +14,7 @@ from app.services.rules.types import LogVersion
 def rules_that_match(session: Session, row: Row[*tuple[Any, ...]]) -> list[Rule]:
     """Return the enabled rules whose population contains a log and whose pattern it matches.
 
-    Args:    session: is cleared; row: of `select_logs()`.
+    Args:    row: of `select_logs()`.
     """
     return [*read_rule_set(session).index.match_batch([version_of(row)])[0]]
 

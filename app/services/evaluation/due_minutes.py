@@ -39,8 +39,8 @@ def first_judged_at(rule: Rule, known_from: datetime | None) -> datetime | None:
     if not isinstance(rule.condition, MinuteCondition):
         return None
     first = first_judged_minute(rule)
-    if rule.condition.windows_needed and known_from is not None:
-        needed = rule.condition.windows_needed + 1
+    if rule.condition.min_known_windows and known_from is not None:
+        needed = rule.condition.min_known_windows + 1
         first = max(first, minute_end(known_from + needed * rule.window))
     return first
 

@@ -4,7 +4,6 @@ Everything happens in the caller's transaction: matches, alerts and deliveries a
 that each has one evaluator at a time.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -51,7 +50,7 @@ MATCH_COLUMNS = (
 log = structlog.get_logger()
 
 
-class Hit(NamedTuple):
+class NewMatch(NamedTuple):
     """A log that matches a rule for the first time."""
 
     rule: Rule
@@ -69,23 +68,28 @@ class _MatchOutcome:
 
 
 def add_matches(
-    session: Session, hits: Sequence[Hit], completeness: Completeness, settings: Settings, now: datetime
+    session: Session, new_matches: Sequence[NewMatch], completeness: Completeness, settings: Settings, now: datetime
 ) -> tuple[AlertChanges, dict[UUID, str]]:
     """Process new matches of any rules, which the caller has locked.
 
     Returns: the alert changes, whose notices the caller enqueues, and the rules that failed, with the reason.
     """
     groups: MatchGroups = {}
-    minute_hits: list[Hit] = []
-    for hit in hits:
-        if not isinstance(hit.rule.condition, MatchCondition):
-            minute_hits.append(hit)
+    minute_matches: list[NewMatch] = []
+    for match in new_matches:
+        if not isinstance(match.rule.condition, MatchCondition):
+            minute_matches.append(match)
             continue
-        group = groups.get((hit.rule.id, hit.group_key))
+        group = groups.get((match.rule.id, match.group_key))
         if group is None:
-            group = groups[hit.rule.id, hit.group_key] = MatchGroup(hit.rule, hit.group_key)
-        group.new_logs[hit.log.log_id] = hit.log
-    copy_rows(session, "matches", MATCH_COLUMNS, (_match_row(hit.rule, hit.log, hit.group_key) for hit in minute_hits))
+            group = groups[match.rule.id, match.group_key] = MatchGroup(match.rule, match.group_key)
+        group.new_logs[match.log.log_id] = match.log
+    copy_rows(
+        session,
+        "matches",
+        MATCH_COLUMNS,
+        (_match_row(match.rule, match.log, match.group_key) for match in minute_matches),
+    )
     return _evaluate_groups(session, groups, completeness, settings, now)
 
 
@@ -150,7 +154,7 @@ def _evaluate_group(
     """Find the episodes of a group, and open, extend or resolve their alerts."""
     rule = group.rule
     updates, waiting = split_by_completeness(match_groups.group_episodes(group), completeness.horizon(rule))
-    left_out_accounts = completeness.unreadable_accounts_of(rule)
+    left_out_accounts = completeness.left_out_accounts_of(rule)
     for update in updates:
         alert = _alert_of(group, update.episode, alert_changes)
         alert_changes.apply(alert, _extension(update.episode, left_out_accounts))
@@ -224,7 +228,7 @@ def _match_row(
 def _save_matches(session: Session, groups: MatchGroups, outcome: _MatchOutcome) -> None:
     """Insert new matches and update stored ones."""
     copy_rows(session, "matches", MATCH_COLUMNS, _new_rows(groups, outcome))
-    changed_rows: dict[tuple[UUID, int], tuple[object, ...]] = defaultdict(tuple)
+    changed_rows: dict[tuple[UUID, int], tuple[object, ...]] = {}
     for (rule_id, _), group in groups.items():
         for point in (*group.pending.values(), *group.stored):
             alert_id = outcome.alert_ids.get((rule_id, point.log_id))

@@ -24,21 +24,20 @@ _ASKED = Unnest("asked", rule_id="uuid", epoch="int", log_id="bigint")
 class BatchMatches(NamedTuple):
     """The matches and counts of a batch."""
 
-    hits: list[tuple[Rule, LogVersion]]
-    """New matches."""
+    new_matches: list[tuple[Rule, LogVersion]]
     deltas: minute_counts.Deltas
     failures: Failures
 
     def rule_ids(self) -> set[UUID]:
         """Return the rules with new matches or changes of counts."""
-        return {rule.id for rule, _ in self.hits} | {rule_id for rule_id, *_ in self.deltas}
+        return {rule.id for rule, _ in self.new_matches} | {rule_id for rule_id, *_ in self.deltas}
 
     def group_times(self) -> dict[tuple[UUID, str], set[datetime]]:
         """Return when each group was seen, by the time that its rule uses."""
         times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)
         for rule_id, key, minute, _ in self.deltas:
             times[rule_id, key].add(minute)
-        for rule, log in self.hits:
+        for rule, log in self.new_matches:
             at = log.occurred_at if rule.condition.counts_versions else log.changed_at
             times[rule.id, group_key_of(rule, log)].add(at)
         return times
@@ -54,15 +53,15 @@ def match_batch(session: Session, rule_set: RuleSet, changes: Sequence[LogVersio
         for rule in rules
         if change.changed_at >= effective_start(rule, starts[change.account_id])
     ]
-    hits = _drop_known_matches(session, pairs)
+    new_matches = _drop_known_matches(session, pairs)
     deltas: minute_counts.Deltas = defaultdict(minute_counts.CountDelta)
     if rule_set.counted_rule_ids:
         _add_counts(session, rule_set, changes, matching_rules, starts, deltas)
-    for rule, log in hits:
+    for rule, log in new_matches:
         if rule.condition.counts_first_matches:
             minute = minute_counts.minute_end(log.changed_at)
             deltas[rule.id, group_key_of(rule, log), minute, UNKNOWN_UNIT].matched += 1
-    return BatchMatches(hits, deltas, rule_set.index.pop_failures())
+    return BatchMatches(new_matches, deltas, rule_set.index.pop_failures())
 
 
 def _drop_known_matches(session: Session, pairs: Sequence[tuple[Rule, LogVersion]]) -> list[tuple[Rule, LogVersion]]:

@@ -46,6 +46,11 @@ class CountDelta:
     matched: int = 0
     amount: Decimal = Decimal(0)
 
+    def add(self, total: int, matched: int, amount: Decimal) -> None:
+        self.total += total
+        self.matched += matched
+        self.amount += amount
+
 
 Deltas = dict[tuple[UUID, str, datetime, str], CountDelta]
 """Additions by (rule, group, minute, unit); the unit is that of `amount`."""
@@ -82,19 +87,14 @@ def add_version(deltas: Deltas, rule: Rule, log: LogVersion, matches: bool, sign
     found = deltas.get(key)
     if found is None:
         found = deltas[key] = CountDelta()
-    found.total += sign * total
-    found.matched += sign * matched
-    found.amount += sign * amount
+    found.add(sign * total, sign * matched, sign * amount)
 
 
 def fold_overflow(deltas: Deltas, slots: Mapping[tuple[UUID, str], str]) -> Deltas:
     """Combine the groups without a slot."""
     folded: Deltas = defaultdict(CountDelta)
     for (rule_id, key, minute, unit), amounts in deltas.items():
-        found = folded[rule_id, slots[rule_id, key], minute, unit]
-        found.total += amounts.total
-        found.matched += amounts.matched
-        found.amount += amounts.amount
+        folded[rule_id, slots[rule_id, key], minute, unit].add(amounts.total, amounts.matched, amounts.amount)
     return folded
 
 
@@ -104,10 +104,7 @@ def save(session: Session, rules: Mapping[UUID, Rule], deltas: Deltas) -> None:
     hours: Deltas = defaultdict(CountDelta)
     for (rule_id, key, minute, unit), each in deltas.items():
         if has_hour_counts(rules[rule_id]):
-            found = hours[rule_id, key, hour_end(minute), unit]
-            found.total += each.total
-            found.matched += each.matched
-            found.amount += each.amount
+            hours[rule_id, key, hour_end(minute), unit].add(each.total, each.matched, each.amount)
     _upsert(session, "hour_counts", "hour", rules, hours)
 
 

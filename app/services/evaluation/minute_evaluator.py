@@ -22,7 +22,7 @@ from app.services.alerts.dependencies import causes_first
 from app.services.alerts.fingerprint import fingerprint
 from app.services.alerts.state_machine import Describe, Measure, Resolve
 from app.services.alerts.summary import summarize_over_time
-from app.services.evaluation.alert_matches import AlertUpdate, count_logs
+from app.services.evaluation.alert_matches import AlertUpdate, assign_matches
 from app.services.evaluation.due_minutes import DueMinute, first_judged_minute
 from app.services.evaluation.minute_input import MinuteInput, read_input
 from app.services.evaluation.rule_set import RuleSet, lock_rules
@@ -51,7 +51,7 @@ def judge_minute(
         fingerprint(rule.id, key) for rule in due.rules for key in minute.groups[rule.id]
     )
     updates, errors = _judge_rules(minute, due, alert_changes)
-    _notify(session, alert_changes, minute, updates)
+    _finish_updates(session, alert_changes, minute, updates)
     if minute.cleared:
         marks = [fingerprint(rule_id, key) for rule_id, key in sorted(minute.cleared)]
         end_suppression(session, Alert.fingerprint.in_(marks))
@@ -87,13 +87,17 @@ def judge_rule(rule: Rule, minute: MinuteInput, due: DueMinute, alert_changes: A
             if verdict.holds is False and group_id in minute.suppressed:
                 minute.suppressed.remove(group_id)
                 minute.cleared.add(group_id)
-            if not verdict.holds or group_id in minute.suppressed or not rule.condition.fits(rule.schedule, minute.at):
+            if (
+                not verdict.holds
+                or group_id in minute.suppressed
+                or not rule.condition.may_fire(rule.schedule, minute.at)
+            ):
                 continue
             alert = _open_alert(rule, key, verdict, minute.at, alert_changes)
         elif verdict.holds is False or verdict.is_past:
             suppress = verdict.reason == ResolveReason.NEW_NORMAL
             alert_changes.apply(alert, Resolve(minute.at, verdict.reason, suppress))
-        left_out_accounts = due.completeness.unreadable_accounts_of(rule)
+        left_out_accounts = due.completeness.left_out_accounts_of(rule)
         alert_changes.apply(alert, Measure(verdict.value, verdict.insufficient_since, left_out_accounts, verdict.unit))
         is_over_limit = group_id not in minute.open_alerts or _is_over_limit(rule, verdict)
         yield AlertUpdate(rule, alert, minute.stuck.get(group_id, []), is_over_limit)
@@ -119,7 +123,7 @@ def judge_group(rule: Rule, group_id: GroupId, minute: MinuteInput, due: DueMinu
         alerted_spans=minute.alerted_spans.get(group_id, ()),
         stuck=len(minute.stuck.get(group_id, ())),
         alert=alert,
-        goes_on=alert is not None or group_id in minute.suppressed,
+        was_holding=alert is not None or group_id in minute.suppressed,
     )
     return rule.condition.judge(numbers)
 
@@ -145,9 +149,11 @@ def _window_from(rule: Rule, verdict: Verdict, at: datetime) -> datetime:
     return (verdict.window_ended_at or at - rule.settle_delay) - rule.window
 
 
-def _notify(session: Session, alert_changes: AlertChanges, minute: MinuteInput, updates: Sequence[AlertUpdate]) -> None:
+def _finish_updates(
+    session: Session, alert_changes: AlertChanges, minute: MinuteInput, updates: Sequence[AlertUpdate]
+) -> None:
     """Count the logs of the alerts, update their summaries, and decide their notifications."""
-    count_logs(session, alert_changes, updates, minute.at)
+    assign_matches(session, alert_changes, updates, minute.at)
     for rule, alert, _, is_over_limit in updates:
         if is_over_limit:
             total = minute.window_counts.get((rule.id, alert.group_key), {}).get(0, NO_COUNTS).total

@@ -16,7 +16,7 @@ from app.services.evaluation import group_slots, stuck_logs, window_queries
 from app.services.evaluation.due_minutes import DueMinute
 from app.services.evaluation.minute_counts import has_counts
 from app.services.evaluation.rule_set import RuleSet, account_starts
-from app.services.evaluation.window_queries import GroupId, WindowSeries
+from app.services.evaluation.window_queries import GroupId, WindowRange
 from app.services.rules.conditions import sum as sum_condition
 from app.services.rules.conditions.numbers import Amounts, WindowCounts
 from app.services.rules.groups import UNGROUPED_KEY
@@ -49,10 +49,10 @@ def read_input(session: Session, rule_set: RuleSet, due: DueMinute) -> MinuteInp
     """Read the numbers of all rules together."""
     minute = MinuteInput(due.at)
     minute.window_counts = window_queries.count_windows(
-        session, [window_series(rule, due.at) for rule in due.rules if has_windows(rule)]
+        session, [window_range(rule, due.at) for rule in due.rules if has_windows(rule)]
     )
     if sums := [rule for rule in due.rules if rule.condition.summed_field]:
-        windows = [WindowSeries(rule, due.at, rule.window) for rule in sums]
+        windows = [WindowRange(rule, due.at, rule.window) for rule in sums]
         minute.amounts |= window_queries.read_amounts(session, windows, sum_condition.LOOKBACK)
         minute.alerted_spans = _alerted_spans(session, sums, minute)
     if expecting := [rule for rule in due.rules if rule.condition.holds_below and rule.group_by]:
@@ -75,9 +75,9 @@ def has_windows(rule: Rule) -> bool:
     return has_counts(rule) and not rule.condition.summed_field
 
 
-def window_series(rule: Rule, at: datetime) -> WindowSeries:
+def window_range(rule: Rule, at: datetime) -> WindowRange:
     """Return the windows that a rule needs at a minute."""
-    return WindowSeries(rule, at - rule.settle_delay, rule.window, rule.condition.earlier_windows + 1)
+    return WindowRange(rule, at - rule.settle_delay, rule.window, rule.condition.earlier_windows + 1)
 
 
 def _read_alerts(session: Session, rules: Sequence[Rule], minute: MinuteInput) -> None:

@@ -98,13 +98,15 @@ def _process_batch(
     lock_rules(session, batch.rule_ids())
     slots = group_slots.assign_slots(session, rule_set.rules, batch.group_times())
     # 3. Save matches; open, extend and resolve the alerts of conditions on matches.
-    hits = [match_evaluator.Hit(rule, log, slots[rule.id, group_key_of(rule, log)]) for rule, log in batch.hits]
+    new_matches = [
+        match_evaluator.NewMatch(rule, log, slots[rule.id, group_key_of(rule, log)]) for rule, log in batch.new_matches
+    ]
     completeness = load_completeness(session, settings, now)
-    alert_changes, errors = match_evaluator.add_matches(session, hits, completeness, settings, now)
+    alert_changes, errors = match_evaluator.add_matches(session, new_matches, completeness, settings, now)
     # 4. Save the counts for conditions over time, which `evaluate_time` judges minute by minute.
     minute_counts.save(session, rule_set.rules, minute_counts.fold_overflow(batch.deltas, slots))
     # 5. Record what matched, what it cost, and what failed.
-    matched_ids = [rule.id for rule, _ in batch.hits]
+    matched_ids = [rule.id for rule, _ in batch.new_matches]
     rule_health.record_matches(session, matched_ids, 1000 * (time.monotonic() - began), now)
     rule_health.record_errors(
         session,

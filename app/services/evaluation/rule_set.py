@@ -14,6 +14,7 @@ from sqlalchemy import Row, func, select, text
 from sqlalchemy.orm import Session
 
 from app import models
+from app.database import AdvisoryLock
 from app.enums import PatternType
 from app.services.rules.conditions.registry import read_condition
 from app.services.rules.rule import Rule
@@ -21,11 +22,8 @@ from app.services.rules.rule_index import RuleIndex
 from app.services.twilio import error_codes
 from app.utils.clock import cut_to_second
 
-RULE_SET_LOCK = 4_715_620_734
-"""An arbitrary number that no other advisory lock of this database uses. Unlike a row lock it is a fair queue: later
-evaluations wait behind an edit."""
 RULE_LOCKS = 471_562_073
-"""The first key of the locks of rules: an arbitrary number, too."""
+"""The first key of the locks of rules, an arbitrary number; the second is from 0 to 63."""
 RULE_LOCK_COUNT = 64
 """Rules share locks, as the server has room for a limited number."""
 COMPILE_ATTEMPTS = 3
@@ -46,7 +44,7 @@ class RuleSet:
     """Some rule must warm up before anything is evaluated."""
 
 
-_SHARE_RULE_SET = text(f"SELECT pg_advisory_xact_lock_shared({RULE_SET_LOCK})")
+_SHARE_RULE_SET = text(f"SELECT pg_advisory_xact_lock_shared({AdvisoryLock.RULE_SET})")
 _READ_VERSION = text("SELECT version FROM rule_sets")
 _LOCK_RULES = text(f"SELECT pg_advisory_xact_lock({RULE_LOCKS}, number) FROM unnest(CAST(:numbers AS int[])) AS number")
 
@@ -102,7 +100,7 @@ def _compile(rules: Sequence[Rule], *, needs_warm_up: bool) -> RuleSet:
 
 def bump_version(session: Session) -> None:
     """Wait for running evaluations, block new ones, and increment the version of the rule set."""
-    session.execute(select(func.pg_advisory_xact_lock(RULE_SET_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(AdvisoryLock.RULE_SET)))
     session.execute(
         text(
             "UPDATE rule_sets"

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.bulk import Unnest
+from app.database import AdvisoryLock
 from app.services.evaluation import group_slots, history, known_values, minute_counts
 from app.services.evaluation.rule_set import bump_version, to_rule
 from app.services.rules.conditions.base import UNKNOWN_UNIT
@@ -23,8 +24,6 @@ MAX_CHANGE_DELAY = timedelta(days=3)
 """A log may change this long after it occurred: changes in the lookback may belong to older logs."""
 _WARM = Unnest("warm", id="uuid", epoch="int")
 SCAN_TIMEOUT = "600s"
-WARM_UP_LOCK = 4_715_620_735
-"""An arbitrary number that no other advisory lock of this database uses: one process warms up, the others wait."""
 
 
 def warm_up_rules(session: Session, now: datetime) -> None:
@@ -33,7 +32,7 @@ def warm_up_rules(session: Session, now: datetime) -> None:
     No evaluation runs meanwhile, so later changes are evaluated with them. Edits of rules are not blocked: a rule whose
     meaning changes during its warm-up starts again.
     """
-    session.execute(select(func.pg_advisory_xact_lock(WARM_UP_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(AdvisoryLock.WARM_UP)))
     rows = session.scalars(select(models.Rule).where(models.Rule.enabled, models.Rule.seeded.is_(False))).all()
     rules = {rule.id: rule for rule in map(to_rule, rows)}
     if not rules:
@@ -76,8 +75,8 @@ def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:
     slots = group_slots.assign_slots(session, by_id, times)
     minute_counts.save(session, by_id, minute_counts.fold_overflow(deltas, slots))
     # Groups without a slot are combined, and so are their values.
-    placed_runs = [(each._replace(group_key=slots[each[:2]]), run) for each, found in runs.items() for run in found]
-    known_values.save(session, by_id, {}, known_values.add_runs({}, by_id, placed_runs))
+    runs_by_slot = [(each._replace(group_key=slots[each[:2]]), run) for each, found in runs.items() for run in found]
+    known_values.save(session, by_id, {}, known_values.add_runs({}, by_id, runs_by_slot))
 
 
 def _first_matches(index: RuleIndex, chunk: Sequence[Sequence[LogVersion]]) -> list[tuple[Rule, LogVersion]]:

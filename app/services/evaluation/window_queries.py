@@ -81,7 +81,7 @@ def newest_matches(session: Session, requests: Sequence[NewestMatches]) -> Itera
         yield rule_id, key, Point(*values)
 
 
-class WindowSeries(NamedTuple):
+class WindowRange(NamedTuple):
     """Consecutive windows of one rule. The newest ends at `until`."""
 
     rule: Rule
@@ -93,19 +93,19 @@ class WindowSeries(NamedTuple):
 class RangePart(NamedTuple):
     """A part of windows, (since, until], that is summed by the minute or by the hour."""
 
-    window: WindowSeries
+    range: WindowRange
     since: datetime
     until: datetime
     by_hours: bool
 
 
-def split_at_hours(window: WindowSeries, since: datetime, until: datetime) -> list[RangePart]:
+def split_at_hours(window_range: WindowRange, since: datetime, until: datetime) -> list[RangePart]:
     """Split (since, until] into whole hours, if the rule has hourly counts, and the minutes before and after."""
     first, last = hour_end(since), until.replace(minute=0, second=0, microsecond=0)
-    if not has_hour_counts(window.rule) or first >= last:
-        return [RangePart(window, since, until, False)]
+    if not has_hour_counts(window_range.rule) or first >= last:
+        return [RangePart(window_range, since, until, False)]
     parts = [(since, first, False), (first, last, True), (last, until, False)]
-    return [RangePart(window, *part) for part in parts if part[0] < part[1]]
+    return [RangePart(window_range, *part) for part in parts if part[0] < part[1]]
 
 
 _PARTS = Unnest(
@@ -121,7 +121,7 @@ _PARTS = Unnest(
 _RANGE_COUNTS = f"""
     WITH asked AS (
         SELECT * FROM {_PARTS}
-    ), held AS (
+    ), counts AS (
         SELECT kept.rule_id, group_key, unit, minute AS at, total, matched, amount, ends, length
         FROM asked CROSS JOIN LATERAL (SELECT * FROM minute_counts WHERE minute_counts.rule_id = asked.rule_id
         AND minute_counts.epoch = asked.epoch AND minute > since AND minute <= until OFFSET 0) AS kept
@@ -145,20 +145,20 @@ def _parameters(parts: Sequence[RangePart]) -> dict[str, Sequence[object]]:
     )
 
 
-def count_windows(session: Session, series: Sequence[WindowSeries]) -> dict[GroupId, dict[int, WindowCounts]]:
+def count_windows(session: Session, ranges: Sequence[WindowRange]) -> dict[GroupId, dict[int, WindowCounts]]:
     """Count the logs of these windows.
 
     Returns: for each rule and group with counts, the windows by index; 0 is the newest.
     """
     found: dict[GroupId, dict[int, WindowCounts]] = defaultdict(dict)
-    parts = [part for window in series for part in _parts_of(window)]
+    parts = [part for window_range in ranges for part in _parts_of(window_range)]
     if not parts:
         return found
     rows = session.execute(
         text(
             f"{_RANGE_COUNTS} SELECT rule_id, group_key,"
             " floor(extract(epoch FROM ends - at) / extract(epoch FROM length))::int AS number,"
-            " greatest(sum(total), 0)::int, greatest(sum(matched), 0)::int FROM held GROUP BY 1, 2, 3"
+            " greatest(sum(total), 0)::int, greatest(sum(matched), 0)::int FROM counts GROUP BY 1, 2, 3"
         ),
         _parameters(parts),
     )
@@ -167,17 +167,17 @@ def count_windows(session: Session, series: Sequence[WindowSeries]) -> dict[Grou
     return found
 
 
-def _parts_of(window: WindowSeries) -> list[RangePart]:
+def _parts_of(window_range: WindowRange) -> list[RangePart]:
     """Split windows so that no hour lies in two parts. Short windows are not split."""
-    rule, until, length, window_count = window
+    rule, until, length, window_count = window_range
     if not has_hour_counts(rule):
-        return [RangePart(window, until - window_count * length, until, False)]
+        return [RangePart(window_range, until - window_count * length, until, False)]
     ends = [until - index * length for index in range(window_count)]
-    return [part for end in ends for part in split_at_hours(window, end - length, end)]
+    return [part for end in ends for part in split_at_hours(window_range, end - length, end)]
 
 
 def read_amounts(
-    session: Session, series: Sequence[WindowSeries], lookback: timedelta
+    session: Session, ranges: Sequence[WindowRange], lookback: timedelta
 ) -> dict[GroupId, dict[str, list[tuple[datetime, Decimal]]]]:
     """Read the amounts of the windows that ended within `lookback`, by rule and group, then by unit.
 
@@ -185,11 +185,11 @@ def read_amounts(
         these windows share is summed by the hour.
     """
     found: dict[GroupId, dict[str, list[tuple[datetime, Decimal]]]] = defaultdict(lambda: defaultdict(list))
-    parts = [part for window in series for part in _parts_within(window, lookback)]
+    parts = [part for window_range in ranges for part in _parts_within(window_range, lookback)]
     if not parts:
         return found
     rows = session.execute(
-        text(f"{_RANGE_COUNTS} SELECT rule_id, group_key, unit, at, amount FROM held ORDER BY 1, 2, 3, 4"),
+        text(f"{_RANGE_COUNTS} SELECT rule_id, group_key, unit, at, amount FROM counts ORDER BY 1, 2, 3, 4"),
         _parameters(parts),
     )
     for rule_id, key, unit, at, amount in rows:
@@ -197,9 +197,12 @@ def read_amounts(
     return found
 
 
-def _parts_within(window: WindowSeries, lookback: timedelta) -> list[RangePart]:
-    since, oldest = window.until - window.length, window.until - lookback
+def _parts_within(window_range: WindowRange, lookback: timedelta) -> list[RangePart]:
+    since, oldest = window_range.until - window_range.length, window_range.until - lookback
     if since >= oldest:
-        return [RangePart(window, oldest - window.length, window.until, False)]
-    edges = [RangePart(window, oldest - window.length, since, False), RangePart(window, oldest, window.until, False)]
-    return [*edges, *split_at_hours(window, since, oldest)]
+        return [RangePart(window_range, oldest - window_range.length, window_range.until, False)]
+    edges = [
+        RangePart(window_range, oldest - window_range.length, since, False),
+        RangePart(window_range, oldest, window_range.until, False),
+    ]
+    return [*edges, *split_at_hours(window_range, since, oldest)]

@@ -16,9 +16,9 @@ from app.services.evaluation.due_minutes import DueMinute, first_judged_minute
 from app.services.evaluation.match_groups import opening_points
 from app.services.evaluation.minute_counts import MINUTE, minute_end
 from app.services.evaluation.minute_evaluator import judge_group
-from app.services.evaluation.minute_input import MinuteInput, has_windows, window_series
+from app.services.evaluation.minute_input import MinuteInput, has_windows, window_range
 from app.services.evaluation.rule_set import account_starts
-from app.services.evaluation.window_queries import MatchSpan, WindowSeries, count_windows, matches_within, read_amounts
+from app.services.evaluation.window_queries import MatchSpan, WindowRange, count_windows, matches_within, read_amounts
 from app.services.explain.steps import Step, StepName, moment
 from app.services.rules.conditions import sum as sum_condition
 from app.services.rules.conditions.base import MatchCondition
@@ -135,8 +135,8 @@ def _stuck_logs(session: Session, rule: Rule, at: datetime) -> Mapping[tuple[UUI
 def _numbers(session: Session, rule: Rule, minute: datetime) -> MinuteInput:
     given = MinuteInput(minute)
     if has_windows(rule):
-        given.window_counts = count_windows(session, [window_series(rule, minute)])
+        given.window_counts = count_windows(session, [window_range(rule, minute)])
     if rule.condition.summed_field:
-        windows = [WindowSeries(rule, minute, rule.window)]
+        windows = [WindowRange(rule, minute, rule.window)]
         given.amounts |= read_amounts(session, windows, sum_condition.LOOKBACK)
     return given

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.database import limit_statements
 from app.enums import PatternType
-from app.errors import TookTooLong
+from app.errors import StatementTimeout
 from app.models import Rule
 from app.services.findings import samples, wording
 from app.services.findings.comparison import MIN_LOGS, SharedTrait, compare, strongest
@@ -127,7 +127,7 @@ def _in_time(session: Session, seconds: float) -> Iterator[None]:
         session.execute(text("SET LOCAL enable_hashjoin = on"))
         with limit_statements(session, seconds):
             yield
-    except TookTooLong:
+    except StatementTimeout:
         raise _Unknown(TOO_LONG) from None
     finally:
         savepoint.rollback()

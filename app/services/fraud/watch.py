@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.database import limit_statements
 from app.enums import LogType
-from app.errors import FieldError, InvalidInput, TookTooLong
+from app.errors import FieldError, InvalidInput, StatementTimeout
 from app.services.fraud import queries
 from app.services.fraud.prefixes import HIGH_COST_BY_TYPE, high_cost_prefix
 from app.services.fraud.queries import NEW_AFTER, WEEK, Prefix
@@ -67,7 +67,7 @@ def watch(session: Session, since: datetime, until: datetime) -> FraudWatch:
     try:
         with limit_statements(session, MAX_SECONDS):
             return _watch(session, snapshot, since, until)
-    except TookTooLong:
+    except StatementTimeout:
         raise InvalidInput([FieldError("since", TOO_LONG)]) from None
 
 

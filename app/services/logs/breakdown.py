@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.database import limit_statements
-from app.errors import FieldError, InvalidInput, TookTooLong
+from app.errors import FieldError, InvalidInput, StatementTimeout
 from app.services.logs.cells import NARROW, Cell, CellReader, Delay, Value
 from app.services.logs.search import LogFilter
 from app.services.logs.stats import OTHER
@@ -126,7 +126,7 @@ def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdo
             session.execute(text("SET LOCAL work_mem = '64MB'; SET LOCAL enable_sort = off"))
             cells, delays = reader.cells(log_filter)
             before = list(reader.delivered(span_before(log_filter)))
-    except TookTooLong:
+    except StatementTimeout:
         raise InvalidInput([FieldError("since", TOO_LONG)]) from None
     return _breakdowns(cells, delays, before)
 

@@ -8,11 +8,9 @@ from sqlalchemy import Connection, text
 from sqlalchemy.orm import Session
 
 from app.bulk import Unnest
-from app.database import get_engine
+from app.database import AdvisoryLock, get_engine
 
 PARTITIONED = ("logs", "log_changes", "log_texts")
-# An arbitrary number that no other advisory lock of this database uses.
-PARTITION_LOCK = 4_715_620_732
 
 PARTITION = re.compile(r"\w+_p(\d{4})(\d{2})")
 _NAMES = Unnest("asked", name="text")
@@ -57,7 +55,7 @@ def ensure(session: Session, months: Iterable[Month]) -> None:
     if not missing:
         return
     with get_engine().begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PARTITION_LOCK})
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": AdvisoryLock.PARTITIONS})
         create(connection, missing)
 
 

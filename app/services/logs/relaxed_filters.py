@@ -6,7 +6,7 @@ from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from app.database import limit_statements
-from app.errors import TookTooLong
+from app.errors import StatementTimeout
 from app.models import Log
 from app.services.logs.search import LogFilter, conditions
 
@@ -27,6 +27,6 @@ def count_each(session: Session, filters: Mapping[str, LogFilter]) -> dict[str, 
     try:
         with limit_statements(session, SECONDS):
             return {str(name): int(number) for name, number in session.execute(counts)}
-    except TookTooLong:
+    except StatementTimeout:
         session.rollback()
         return {}

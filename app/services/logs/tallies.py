@@ -10,15 +10,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, text, union
 from sqlalchemy.orm import Session
 
-from app.database import session_scope
+from app.database import AdvisoryLock, session_scope
 from app.models import LogChange, SenderTally, StreamTally, UntalliedHour
 from app.services.log_fields import FIELDS
 from app.services.logs import change_consumers
 from app.utils.calendar_edges import shift
 
 HOUR = timedelta(hours=1)
-TALLY_LOCK = 4_715_620_733
-"""An arbitrary number that no other advisory lock of this database uses."""
 CHANGES_AT_ONCE = 200_000
 HOURS_AT_ONCE = 12
 """Hours tallied per transaction."""
@@ -146,7 +144,7 @@ def _tally_some(until: datetime, oldest: datetime) -> int:
 
 def _try_lock(session: Session) -> bool:
     """Try to become the only tallier until the transaction ends."""
-    return bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": TALLY_LOCK}))
+    return bool(session.scalar(text("SELECT pg_try_advisory_xact_lock(:key)"), {"key": AdvisoryLock.TALLIES}))
 
 
 def use_snapshot(session: Session) -> None:

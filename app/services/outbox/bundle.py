@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from sqlalchemy import delete, func, insert, or_, select, tuple_, update
@@ -142,7 +142,7 @@ def _fold(session: Session, action: Action, deliveries: Sequence[Delivery], sett
     if not kind.takes_digests(config):
         return 0
     rendered = kind.render(config, bundle_notification(deliveries, settings, now))
-    row = delivery_row(action, NotificationType.DIGEST, None, deliveries[0].recipient, rendered, now, uuid4())
+    row = delivery_row(action, NotificationType.DIGEST, None, deliveries[0].recipient, rendered, now)
     session.execute(insert(Delivery), [row | {"bundle_item": {}}])
     folded: dict[str, Any] = {"status": DeliveryStatus.FOLDED, "digest_id": row["id"], "finished_at": now}
     waits_no_more = {"next_attempt_at": None, "bundle_until": None}

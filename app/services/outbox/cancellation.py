@@ -1,4 +1,4 @@
-"""Fails the pending deliveries of an action that accepts no more. An attempt records the reason."""
+"""Fails the pending deliveries of a disabled, deleted or changed action. An attempt records the reason."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from sqlalchemy import insert, select, text, update
@@ -115,16 +115,16 @@ def _make(session: Session, action: Action, settings: Settings, now: datetime) -
     )
     if session.scalar(latest.limit(1)) is not None:
         return 0
-    by_receiver: dict[str, list[Delivery]] = defaultdict(list)
+    by_recipient: dict[str, list[Delivery]] = defaultdict(list)
     for each in _folded(session, action):
-        by_receiver[each.recipient].append(each)
-    for recipient, deliveries in by_receiver.items():
+        by_recipient[each.recipient].append(each)
+    for recipient, deliveries in by_recipient.items():
         rendered = kind.render(config, _notification(deliveries, settings, now))
-        row = delivery_row(action, NotificationType.DIGEST, None, recipient, rendered, now, uuid4())
+        row = delivery_row(action, NotificationType.DIGEST, None, recipient, rendered, now)
         session.execute(insert(Delivery), [row])
         ids = [each.id for each in deliveries]
         session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(digest_id=row["id"], finished_at=now))
-    return len(by_receiver)
+    return len(by_recipient)
 
 
 def _folded(session: Session, action: Action) -> Sequence[Delivery]:
@@ -195,15 +195,15 @@ def digest_data(items: Sequence[JsonObject], count: int, since: str, until: str,
     }
 
 
-def _item(each: Delivery) -> JsonObject:
+def _item(delivery: Delivery) -> JsonObject:
     """Build what a digest shows of one folded notification."""
     return {
-        "delivery_id": str(each.id),
-        "alert_id": None if each.alert_id is None else str(each.alert_id),
-        "type": each.type,
-        "severity": each.content["severity"],
-        "created_at": rfc3339(each.created_at),
-        "headline": each.content["headline"],
-        "summary": each.content["summary"],
-        "link": each.content["link"],
+        "delivery_id": str(delivery.id),
+        "alert_id": None if delivery.alert_id is None else str(delivery.alert_id),
+        "type": delivery.type,
+        "severity": delivery.content["severity"],
+        "created_at": rfc3339(delivery.created_at),
+        "headline": delivery.content["headline"],
+        "summary": delivery.content["summary"],
+        "link": delivery.content["link"],
     }

@@ -33,7 +33,7 @@ CLAIM_PERIOD_SECONDS = 10.0
 POLL_INTERVAL_SECONDS = 0.5
 GATHER_SECONDS = 0.02
 """Attempts that end within this long of the first are recorded together: that costs no more than one."""
-LEASE_MARGIN_SECONDS = 10.0
+RECORDING_MARGIN_SECONDS = 10.0
 """What must be left of a lease after the longest attempt, to record its outcome."""
 
 log = structlog.get_logger()
@@ -159,42 +159,42 @@ class _DeliveryLoop:
         crashpoint("deliver.recorded")
 
 
-async def _attempt(each: Claim, sender: Sender | None, settings: Settings) -> AttemptResult:
+async def _attempt(claim: Claim, sender: Sender | None, settings: Settings) -> AttemptResult:
     """Make one attempt. It has an outcome in every case."""
     began = time.monotonic()
-    if refusal := _refusal(each, sender):
+    if refusal := _refusal(claim, sender):
         return AttemptResult(AttemptOutcome.FAILED, 0, error=refusal)
-    kind = kind_for(ActionType(each.action.action_type))
-    if each.seconds_left() < kind.longest_attempt_seconds + LEASE_MARGIN_SECONDS:
+    kind = kind_for(ActionType(claim.action.action_type))
+    if claim.seconds_left() < kind.longest_attempt_seconds + RECORDING_MARGIN_SECONDS:
         return AttemptResult(AttemptOutcome.STARTED)
     assert sender is not None, "without one it is refused"
     try:
-        receipt = await _send(each, sender, settings)
+        receipt = await _send(claim, sender, settings)
     except SendError as error:
-        return _failed(error, _since(began))
+        return _failed(error, _elapsed_ms(began))
     except Undecryptable as error:
-        return AttemptResult(AttemptOutcome.FAILED, _since(began), error=str(error))
+        return AttemptResult(AttemptOutcome.FAILED, _elapsed_ms(began), error=str(error))
     except Exception as error:  # one broken sender must not stop the others of its batch
-        log.exception("a sender failed unexpectedly", action_type=each.action.action_type)
+        log.exception("a sender failed unexpectedly", action_type=claim.action.action_type)
         reason = f"the sender failed: {type(error).__name__}"
-        return AttemptResult(AttemptOutcome.RETRY, _since(began), error=reason, counts_for_breaker=True)
-    return AttemptResult(AttemptOutcome.SUCCEEDED, _since(began), receipt.status_code, receipt.response)
+        return AttemptResult(AttemptOutcome.RETRY, _elapsed_ms(began), error=reason, counts_for_breaker=True)
+    return AttemptResult(AttemptOutcome.SUCCEEDED, _elapsed_ms(began), receipt.status_code, receipt.response)
 
 
-def _since(began: float) -> int:
+def _elapsed_ms(began: float) -> int:
     """Return the milliseconds since a monotonic time."""
     return int((time.monotonic() - began) * 1000)
 
 
-def _refusal(each: Claim, sender: Sender | None) -> str | None:
+def _refusal(claim: Claim, sender: Sender | None) -> str | None:
     """Return why a claimed delivery is not sent at all."""
-    if each.crash_looping:
+    if claim.crash_looping:
         return f"given up: {claims.MAX_UNKNOWN_OUTCOMES} attempts in a row ended with the worker"
-    if not each.action.enabled and each.delivery.type != NotificationType.TEST:
+    if not claim.action.enabled and claim.delivery.type != NotificationType.TEST:
         return claims.DISABLED
     if sender is None:
         return "this version of GiftPulse does not know this type of action: save the action again"
-    return cancellation.OTHER_KIND if each.delivery.action_type != each.action.action_type else None
+    return cancellation.OTHER_KIND if claim.delivery.action_type != claim.action.action_type else None
 
 
 def _failed(error: SendError, duration_ms: int) -> AttemptResult:
@@ -209,9 +209,9 @@ def _failed(error: SendError, duration_ms: int) -> AttemptResult:
     )
 
 
-async def _send(each: Claim, sender: Sender, settings: Settings) -> Receipt:
-    config = config_of(each.action, settings)
-    delivery = each.delivery
+async def _send(claim: Claim, sender: Sender, settings: Settings) -> Receipt:
+    config = config_of(claim.action, settings)
+    delivery = claim.delivery
     envelope = Envelope(
         delivery_id=str(delivery.id),
         alert_id=str(delivery.alert_id) if delivery.alert_id else None,

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from sqlalchemy import func, insert, select
@@ -15,6 +15,7 @@ from app.actions.base import Notification, Rendered
 from app.actions.registry import kind_for
 from app.actions.sample import sample_notification
 from app.config import Settings
+from app.database import AdvisoryLock
 from app.enums import ActionType, DeliveryStatus, NotificationType
 from app.models import Action, Delivery
 from app.services.findings import notices as findings
@@ -23,7 +24,7 @@ from app.services.outbox.firing_recipients import (
     FiringRecipients,
     firing_recipients,
     received_firing,
-    receiver_key,
+    recipient_identity,
     recipient_key,
 )
 from app.services.outbox.notice import Notice
@@ -32,9 +33,6 @@ from app.services.outbox.rows import config_of, delivery_row
 from app.services.outbox.targets import Target, load_targets
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
-
-# An arbitrary number that no other advisory lock of this database uses.
-NOTICES_LOCK = 4_715_620_763
 
 log = structlog.get_logger()
 
@@ -54,7 +52,7 @@ def enqueue(session: Session, notices: Sequence[Notice], settings: Settings, now
     lock_notices(session)
     bundle.remove_firings(session, {each.alert_id for each in notices if each.type == NotificationType.RESOLVED}, now)
     recipients = firing_recipients(session, notices)
-    bundle.replace_held(session, [(each.alert_id, action_id) for each in notices for action_id in each.escalate_to])
+    bundle.replace_held(session, [(each.alert_id, action_id) for each in notices for action_id in each.only_actions])
     targets = load_targets(session, settings)
     if not any(target.wants(each) for target in targets for each in notices):
         return 0
@@ -93,7 +91,7 @@ class _Deliveries:
             (at, target.name)
             for target in targets
             if (at := target.escalation_time(notice))
-            and target.action.id not in {*notified_actions, *notice.escalate_to}
+            and target.action.id not in {*notified_actions, *notice.only_actions}
         ]
         return [(name, rfc3339(at)) for at, name in sorted(waiting)]
 
@@ -118,7 +116,7 @@ class _Deliveries:
         """Remove a firing from its bundle if its alert resolves in the same transaction: nobody is notified of it."""
         taken = [row for row in self.rows if row["alert_id"] == alert_id and row["bundle_until"] is not None]
         self.rows = [row for row in self.rows if row not in taken]
-        keys = {(alert_id, row["action_id"], receiver_key(row["action_type"], row["recipient"])) for row in taken}
+        keys = {(alert_id, row["action_id"], recipient_identity(row["action_type"], row["recipient"])) for row in taken}
         self._notified -= keys
         self._bundled -= keys
 
@@ -138,7 +136,7 @@ class _Deliveries:
             Rendered(digest.folded_content(notification)) if is_folded else kind.render(target.config, notification)
         )
         return [
-            delivery_row(target.action, notice.type, notice.alert_id, each, rendered, self._now, uuid4()) | changes
+            delivery_row(target.action, notice.type, notice.alert_id, each, rendered, self._now) | changes
             for each in recipients
         ]
 
@@ -161,7 +159,7 @@ class _Deliveries:
         if notice.type == NotificationType.UPDATE:
             # Its bundle will contain the alert, or the action waits until the alert has lasted long enough.
             return key not in self._bundled and (not action.after_minutes or key in self._notified)
-        return not notice.escalate_to or key not in self._notified
+        return not notice.only_actions or key not in self._notified
 
 
 def lock_notices(session: Session) -> None:
@@ -170,7 +168,7 @@ def lock_notices(session: Session) -> None:
     Edits of actions take this lock, too. With row locks an edit could starve: shared locks overtake a waiting
     exclusive one.
     """
-    session.execute(select(func.pg_advisory_xact_lock(NOTICES_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(AdvisoryLock.NOTICES)))
 
 
 def make_test(session: Session, action: Action, settings: Settings, now: datetime) -> list[UUID]:
@@ -180,9 +178,6 @@ def make_test(session: Session, action: Action, settings: Settings, now: datetim
     rendered = kind.render(
         config, replace(sample_notification(settings.public_base_url, now), timezone=settings.notify_timezone)
     )
-    rows = [
-        delivery_row(action, NotificationType.TEST, None, each, rendered, now, uuid4())
-        for each in kind.recipients(config)
-    ]
+    rows = [delivery_row(action, NotificationType.TEST, None, each, rendered, now) for each in kind.recipients(config)]
     session.execute(insert(Delivery), rows)
     return [row["id"] for row in rows]

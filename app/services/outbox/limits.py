@@ -35,6 +35,6 @@ def probe_at(failures_in_a_row: int, now: datetime) -> datetime | None:
     return now + min(doubled, MAX_PROBE_DELAY)
 
 
-def should_disable(failing_since: datetime | None, now: datetime) -> bool:
-    """Return whether to disable an action: it failed for long enough, and at least for `DISABLE_MIN_DELIVERIES`."""
+def has_failed_for_long(failing_since: datetime | None, now: datetime) -> bool:
+    """Return whether an action has failed for `DISABLE_AFTER`."""
     return failing_since is not None and now - failing_since >= DISABLE_AFTER

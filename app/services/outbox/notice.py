@@ -24,20 +24,21 @@ class Notice:
     """When receivers were notified of its firing."""
     escalates_from: datetime | None = None
     """When the wait of escalating actions begins."""
-    escalate_to: frozenset[UUID] = frozenset()
-    """Escalating actions whose wait has ended, and those for which the firing was held: only they are notified. Empty:
-    only actions that do not wait are."""
+    only_actions: frozenset[UUID] = frozenset()
+    """Only these actions are notified: their wait or hold has ended. Empty: every action without a wait."""
 
 
-def make_notice(kind: NotificationType, alert: Alert, escalate_to: frozenset[UUID] = frozenset()) -> Notice:
+def make_notice(
+    notification_type: NotificationType, alert: Alert, only_actions: frozenset[UUID] = frozenset()
+) -> Notice:
     """Create a notification from an alert."""
     return Notice(
-        kind,
+        notification_type,
         alert.id,
         alert.rule_id,
         Severity(alert.severity),
         alert_json(alert),
         alert.firing_notified_at,
         alert.escalates_from,
-        escalate_to,
+        only_actions,
     )

@@ -25,7 +25,7 @@ from app.services.outbox.claim import Claim
 
 MAX_RESPONSE_LENGTH = 1024
 GONE = "the receiver answered 410: it is gone"
-ONLY_FAILURES = "nothing but failures for five days"
+ONLY_FAILURES = f"nothing but failures for {limits.DISABLE_AFTER.days} days"
 
 log = structlog.get_logger()
 
@@ -57,43 +57,43 @@ def record(
 
     The rows of actions are locked before those of deliveries, as everywhere.
     """
-    actions = _lock_actions(session, {each.delivery.action_id for each, _ in ended})
-    tokens = _lock_deliveries(session, [each.delivery.id for each, _ in ended])
+    actions = _lock_actions(session, {claim.delivery.action_id for claim, _ in ended})
+    tokens = _lock_deliveries(session, [claim.delivery.id for claim, _ in ended])
     ours: list[tuple[Claim, AttemptResult]] = []
-    for each, outcome in ended:
-        if tokens.get(each.delivery.id) != each.token:
+    for claim, result in ended:
+        if tokens.get(claim.delivery.id) != claim.token:
             log.warning(
-                "an attempt ended after its lease; its outcome stays unknown", delivery_id=str(each.delivery.id)
+                "an attempt ended after its lease; its outcome stays unknown", delivery_id=str(claim.delivery.id)
             )
-        elif outcome.outcome == AttemptOutcome.STARTED:
-            _release(session, each)
+        elif result.outcome == AttemptOutcome.STARTED:
+            _release(session, claim)
         else:
-            ours.append((each, outcome))
+            ours.append((claim, result))
     _write_attempts(session, ours)
     _write_deliveries(session, ours, actions, schedule, now, rng)
     _count(session, ours)
     if ours:
         after_commit(session, partial(_log, ours))
-    for each, outcome in ours:
-        if (action := actions.get(each.delivery.action_id)) is not None:
-            _update_breaker(session, action, each.delivery, outcome, now)
+    for claim, result in ours:
+        if (action := actions.get(claim.delivery.action_id)) is not None:
+            _update_breaker(session, action, claim.delivery, result, now)
 
 
 def _log(ours: Sequence[tuple[Claim, AttemptResult]]) -> None:
     """Log each attempt, without its error: the receiver's text may contain numbers and secrets."""
-    for each, outcome in ours:
+    for claim, result in ours:
         log.log(
-            logging.INFO if outcome.outcome == AttemptOutcome.SUCCEEDED else logging.WARNING,
+            logging.INFO if result.outcome == AttemptOutcome.SUCCEEDED else logging.WARNING,
             "delivery attempted",
-            delivery_id=str(each.delivery.id),
-            alert_id=None if each.delivery.alert_id is None else str(each.delivery.alert_id),
-            action_id=str(each.delivery.action_id),
-            action_type=each.delivery.action_type,
-            notification=each.delivery.type,
-            attempt=each.delivery.attempt_count,
-            outcome=outcome.outcome.value,
-            status_code=outcome.status_code,
-            duration_ms=outcome.duration_ms,
+            delivery_id=str(claim.delivery.id),
+            alert_id=None if claim.delivery.alert_id is None else str(claim.delivery.alert_id),
+            action_id=str(claim.delivery.action_id),
+            action_type=claim.delivery.action_type,
+            notification=claim.delivery.type,
+            attempt=claim.delivery.attempt_count,
+            outcome=result.outcome.value,
+            status_code=result.status_code,
+            duration_ms=result.duration_ms,
         )
 
 
@@ -107,12 +107,12 @@ def _lock_deliveries(session: Session, ids: Sequence[UUID]) -> dict[UUID, UUID |
     return {row[0]: row[1] for row in session.execute(query.with_for_update())}
 
 
-def _release(session: Session, each: Claim) -> None:
+def _release(session: Session, claim: Claim) -> None:
     """Release an unused claim and delete its attempt."""
-    session.execute(delete(Attempt).where(Attempt.delivery_id == each.delivery.id, Attempt.token == each.token))
+    session.execute(delete(Attempt).where(Attempt.delivery_id == claim.delivery.id, Attempt.token == claim.token))
     session.execute(
         update(Delivery)
-        .where(Delivery.id == each.delivery.id)
+        .where(Delivery.id == claim.delivery.id)
         .values(lease_token=None, lease_until=None, attempt_count=Delivery.attempt_count - 1)
     )
 
@@ -120,15 +120,15 @@ def _release(session: Session, each: Claim) -> None:
 def _write_attempts(session: Session, ours: Sequence[tuple[Claim, AttemptResult]]) -> None:
     rows = [
         (
-            each.delivery.id,
-            each.token,
-            outcome.outcome,
-            outcome.duration_ms,
-            outcome.status_code,
-            (outcome.response or "")[:MAX_RESPONSE_LENGTH] or None,
-            "; ".join(part for part in (outcome.error, each.delivery.warning) if part) or None,
+            claim.delivery.id,
+            claim.token,
+            result.outcome,
+            result.duration_ms,
+            result.status_code,
+            (result.response or "")[:MAX_RESPONSE_LENGTH] or None,
+            "; ".join(part for part in (result.error, claim.delivery.warning) if part) or None,
         )
-        for each, outcome in ours
+        for claim, result in ours
     ]
     values = {"outcome": "text", "duration_ms": "int", "status_code": "int", "response": "text", "error": "text"}
     update_rows(session, "attempts", {"delivery_id": "uuid", "token": "uuid"}, values, rows)
@@ -144,10 +144,10 @@ def _write_deliveries(
 ) -> None:
     """Write the new states of the deliveries and release them."""
     rows = []
-    for each, outcome in ours:
-        action = actions.get(each.delivery.action_id)
-        status, at = _next_state(each.delivery, outcome, action, schedule, now, rng)
-        rows.append((each.delivery.id, status, at, None if status == DeliveryStatus.PENDING else now, None, None))
+    for claim, result in ours:
+        action = actions.get(claim.delivery.action_id)
+        status, at = _next_state(claim.delivery, result, action, schedule, now, rng)
+        rows.append((claim.delivery.id, status, at, None if status == DeliveryStatus.PENDING else now, None, None))
     values = {
         "status": "text",
         "next_attempt_at": "timestamptz",
@@ -160,15 +160,15 @@ def _write_deliveries(
 
 def _count(session: Session, ours: Sequence[tuple[Claim, AttemptResult]]) -> None:
     increments: Counter[metrics.Key] = Counter()
-    for each, outcome in ours:
-        increments[metrics.DELIVERIES.key(action_type=each.delivery.action_type, outcome=outcome.outcome)] += 1
-        increments.update(metrics.observe(metrics.DELIVERY_DURATION.name, {}, outcome.duration_ms / 1000))
+    for claim, result in ours:
+        increments[metrics.DELIVERIES.key(action_type=claim.delivery.action_type, outcome=result.outcome)] += 1
+        increments.update(metrics.observe(metrics.DELIVERY_DURATION.name, {}, result.duration_ms / 1000))
     metrics.count(session, increments)
 
 
 def _next_state(
     delivery: Delivery,
-    outcome: AttemptResult,
+    result: AttemptResult,
     action: Action | None,
     schedule: Sequence[int],
     now: datetime,
@@ -178,36 +178,34 @@ def _next_state(
 
     The test of an action has one attempt: somebody waits for it.
     """
-    if outcome.outcome == AttemptOutcome.SUCCEEDED:
+    if result.outcome == AttemptOutcome.SUCCEEDED:
         return DeliveryStatus.SUCCEEDED, None
     usable = action is not None and action.enabled
-    if outcome.outcome == AttemptOutcome.RETRY and usable and delivery.type != NotificationType.TEST:
+    if result.outcome == AttemptOutcome.RETRY and usable and delivery.type != NotificationType.TEST:
         attempts = delivery.attempt_count - delivery.retries_from
-        at = next_attempt_at(schedule, attempts, now, outcome.retry_after_seconds, rng)
+        at = next_attempt_at(schedule, attempts, now, result.retry_after_seconds, rng)
         if at is not None:
             return DeliveryStatus.PENDING, at
     return DeliveryStatus.FAILED, None
 
 
-def _update_breaker(
-    session: Session, action: Action, delivery: Delivery, outcome: AttemptResult, now: datetime
-) -> None:
+def _update_breaker(session: Session, action: Action, delivery: Delivery, result: AttemptResult, now: datetime) -> None:
     """Update the breaker of an action with an outcome; disable the action if it has failed for too long."""
-    if outcome.outcome == AttemptOutcome.SUCCEEDED:
+    if result.outcome == AttemptOutcome.SUCCEEDED:
         action.failures_in_a_row, action.probe_at, action.failing_since = 0, None, None
         return
-    if not outcome.counts_for_breaker or delivery.type == NotificationType.TEST:
+    if not result.counts_for_breaker or delivery.type == NotificationType.TEST:
         return
-    transient = outcome.outcome == AttemptOutcome.RETRY
+    transient = result.outcome == AttemptOutcome.RETRY
     action.failures_in_a_row = action.failures_in_a_row + 1 if transient else 0
     action.probe_at = limits.probe_at(action.failures_in_a_row, now)
     action.failing_since = action.failing_since or now
     if not action.enabled:
         return
-    if outcome.disables_action:
+    if result.disables_action:
         disable(session, action, GONE, now)
     elif (
-        limits.should_disable(action.failing_since, now)
+        limits.has_failed_for_long(action.failing_since, now)
         and _attempted_since(session, action) >= limits.DISABLE_MIN_DELIVERIES
     ):
         disable(session, action, ONLY_FAILURES, now)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import urlsplit
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import orjson
 
@@ -57,36 +57,35 @@ def config_or_empty(action: Action, settings: Settings) -> JsonObject:
 
 
 def action_name(action: Action, settings: Settings) -> str:
-    """Name an action by its receivers, as its deliveries do."""
+    """Name an action by its recipients, as its deliveries do."""
     config = config_or_empty(action, settings)
     if not config:
         return f"an action of type {action.action_type}"
-    return receivers_name(action.action_type, kind_for(ActionType(action.action_type)).recipients(config))
+    return name_by_recipients(action.action_type, kind_for(ActionType(action.action_type)).recipients(config))
 
 
-def receivers_name(action_type: str, receivers: Sequence[str]) -> str:
-    """Name an action by its receivers."""
+def name_by_recipients(action_type: str, recipients: Sequence[str]) -> str:
+    """Name an action by its recipients."""
     # Only the host of a URL: its path may contain a secret.
-    first = urlsplit(receivers[0]).netloc if action_type == ActionType.WEBHOOK else receivers[0]
-    return f"the {action_type} action to {first}" + (f" and {len(receivers) - 1} more" if receivers[1:] else "")
+    first = urlsplit(recipients[0]).netloc if action_type == ActionType.WEBHOOK else recipients[0]
+    return f"the {action_type} action to {first}" + (f" and {len(recipients) - 1} more" if recipients[1:] else "")
 
 
 def delivery_row(
     action: Action,
-    kind: NotificationType,
+    notification_type: NotificationType,
     alert_id: UUID | None,
     recipient: str,
     rendered: Rendered,
     now: datetime,
-    delivery_id: UUID,
 ) -> JsonObject:
     """Build the row of a delivery that is due now."""
     return {
-        "id": delivery_id,
+        "id": uuid4(),
         "alert_id": alert_id,
         "action_id": action.id,
         "action_type": action.action_type,
-        "type": kind,
+        "type": notification_type,
         "recipient": recipient,
         "status": DeliveryStatus.PENDING,
         "content": dict(rendered.content),

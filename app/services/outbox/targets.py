@@ -12,7 +12,7 @@ from app.config import Settings
 from app.enums import ActionType, NotificationType, Severity
 from app.models import Action
 from app.services.outbox.notice import Notice
-from app.services.outbox.rows import config_of, receivers_name
+from app.services.outbox.rows import config_of, name_by_recipients
 from app.utils.crypto import Undecryptable
 from app.utils.json_types import JsonObject
 
@@ -30,7 +30,7 @@ class Target:
     def name(self) -> str:
         """Name the action by its receivers."""
         action_type = ActionType(self.action.action_type)
-        return receivers_name(action_type, kind_for(action_type).recipients(self.config))
+        return name_by_recipients(action_type, kind_for(action_type).recipients(self.config))
 
     def wants(self, notice: Notice) -> bool:
         """Return whether the action wants the notification.
@@ -47,7 +47,7 @@ class Target:
         """An escalating action is notified of a firing after its wait; `enqueue` knows who was."""
         if notice.type != NotificationType.FIRING:
             return True
-        return self.action.id in notice.escalate_to if notice.escalate_to else not self.action.after_minutes
+        return self.action.id in notice.only_actions if notice.only_actions else not self.action.after_minutes
 
     def escalation_time(self, notice: Notice) -> datetime | None:
         """Return when the action is notified of the firing if nobody acknowledges it; None if it does not escalate."""

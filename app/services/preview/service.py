@@ -84,7 +84,7 @@ def _evaluate(run: PreviewRun) -> PreviewResult:
 def _result_json(run: PreviewRun, result: PreviewResult, now: datetime) -> dict[str, Any]:
     span, known_since = run.request, run.known.known_from(run.rule)
     limits = limits_of(run.known, run.rule, span.since, span.until)
-    covering = silences.within(run.session, span.since, span.until)
+    covering = silences.overlapping(run.session, span.since, span.until)
     first_judged_at = due_minutes.first_judged_at(replace(run.rule, started_at=now), known_since)
     bucket = buckets.bucket_of(span.until - span.since)
     population = run.reader.population(span.since, span.until, bucket)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import structlog
 from sqlalchemy import insert, select
@@ -115,4 +115,4 @@ def _rows(action: Action, notification: Notification, settings: Settings, now: d
     kind = kind_for(ActionType(action.action_type))
     rendered = kind.render(config, notification)
     for recipient in kind.recipients(config):
-        yield delivery_row(action, NotificationType.REPORT, None, recipient, rendered, now, uuid4())
+        yield delivery_row(action, NotificationType.REPORT, None, recipient, rendered, now)

@@ -73,10 +73,10 @@ def _part(rule: RuleDefinition) -> RulePart:
     return RulePart(log_types_of(rule.log_type), schedule, partial(_all_statuses, rule))
 
 
-def _all_statuses(rule: RuleDefinition, holds: Callable[[str, str], bool]) -> bool:
+def _all_statuses(rule: RuleDefinition, predicate: Callable[[str, str], bool]) -> bool:
     """Return whether a predicate is true of every status in the pattern, for every type of log with statuses."""
     if rule.pattern_type != PatternType.STATUS:
         return False
     types = log_types_of(rule.log_type) - {LogType.ERROR}
     statuses = list_items(rule.pattern_value or "")
-    return bool(types) and all(holds(log_type, status) for log_type in types for status in statuses)
+    return bool(types) and all(predicate(log_type, status) for log_type in types for status in statuses)

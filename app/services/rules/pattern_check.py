@@ -9,18 +9,18 @@ from app.enums import PatternType
 from app.services.rules.expressions import ExpressionError, check_expression, literal_patterns
 from app.services.rules.patterns import code_ranges, list_items, re2_options
 
-MIN_PROGRAM_SIZE = 3_000
-"""The most steps of a compiled pattern, or two per character: then a text costs microseconds."""
+BASE_PROGRAM_SIZE = 3_000
+"""The limit of steps of a compiled pattern, plus two per character: then a text costs microseconds."""
 
 
-def pattern_error(kind: PatternType, value: str | None) -> str | None:
+def pattern_error(pattern_type: PatternType, value: str | None) -> str | None:
     """Return why a pattern is invalid, or None."""
-    if kind == PatternType.ANY:
+    if pattern_type == PatternType.ANY:
         return None
     if value is None:
-        return f"is required with the pattern type {kind.value}"
+        return f"is required with the pattern type {pattern_type.value}"
     try:
-        _CHECKS[kind](value)
+        _CHECKS[pattern_type](value)
     except ValueError as error:
         return str(error)
     return None
@@ -53,7 +53,7 @@ def _check_regex(value: str) -> None:
         size = re2.compile(value, re2_options()).programsize
     except re2.error as error:
         raise ValueError(_regex_error(value, error)) from None
-    if size > MIN_PROGRAM_SIZE + 2 * len(value):
+    if size > BASE_PROGRAM_SIZE + 2 * len(value):
         raise ValueError("is too large when compiled: use smaller repetitions or fewer character classes")
 
 

@@ -115,10 +115,12 @@ class RuleIndex:
         usable = [rule for rule in rules if rule.id not in self.broken]
         self._ratio_rules = [rule for rule in rules if rule.condition.counts_final]
         self._types: dict[str, _LogTypeIndex] = {
-            kind.value: _LogTypeIndex(_rules_of_type(kind, usable), usable, self._note_failure) for kind in LogType
+            log_type.value: _LogTypeIndex(_rules_of_type(log_type, usable), usable, self._note_failure)
+            for log_type in LogType
         }
         self._populations = {
-            kind.value: Candidates(_rules_of_type(kind, self._ratio_rules), self._ratio_rules) for kind in LogType
+            log_type.value: Candidates(_rules_of_type(log_type, self._ratio_rules), self._ratio_rules)
+            for log_type in LogType
         }
 
     def match_batch(self, logs: Sequence[LogVersion]) -> list[tuple[Rule, ...]]:
@@ -149,8 +151,8 @@ class RuleIndex:
         self._failures.logs[rule_id].add(log_id)
 
 
-def _rules_of_type(kind: LogType, rules: Sequence[Rule]) -> list[int]:
-    return [number for number, rule in enumerate(rules) if rule.log_type in {kind, "any"}]
+def _rules_of_type(log_type: LogType, rules: Sequence[Rule]) -> list[int]:
+    return [number for number, rule in enumerate(rules) if rule.log_type in {log_type, "any"}]
 
 
 def _pattern_error(rule: Rule) -> str | None:

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.config import Settings
+from app.database import AdvisoryLock
 from app.errors import FieldError, InvalidInput
 from app.models import ManagedEntry
 from app.services import audit
@@ -17,9 +18,6 @@ from app.services.transfer import document, references, yaml_text
 from app.services.transfer.context import Names, TransferContext
 from app.services.transfer.kinds import KINDS, ResourceKind
 from app.utils.json_types import JsonObject
-
-# An arbitrary number that no other advisory lock of this database uses.
-IMPORT_LOCK = 4_715_620_741
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def apply_document(
     Args:    prune: delete objects that an earlier import created and this document omits.
     Raises:  InvalidInput, naming each field by its path in the document.
     """
-    session.execute(select(func.pg_advisory_xact_lock(IMPORT_LOCK)))
+    session.execute(select(func.pg_advisory_xact_lock(AdvisoryLock.IMPORT)))
     entries = document.read(yaml_text.load(text))
     context = TransferContext(session, Names(), settings, by, now)
     runs = [_KindImport(context, kind, _stored(context, kind), entries[kind.name], request_id) for kind in KINDS]

@@ -13,7 +13,7 @@ import structlog
 from twilio.base.client_base import ClientBase
 
 from app.enums import LogType
-from app.errors import TwilioRateLimited, TwilioRefused, TwilioSilent, TwilioUnavailable
+from app.errors import TwilioRateLimited, TwilioRefused, TwilioTimeout, TwilioUnavailable
 from app.services.twilio.list_filters import alert_filters, day_filters
 from app.services.twilio.pages import Page, follow, read_page
 from app.services.twilio.responses import AccountRecord, error_of, parse_account, parse_record, retry_delay
@@ -222,7 +222,7 @@ class TwilioReader:
         for attempt in range(1, self._tries + 1):
             try:
                 return read()
-            except TwilioSilent:
+            except TwilioTimeout:
                 raise
             except (TwilioUnavailable, TwilioRateLimited) as error:
                 wait = retry_delay(error, attempt)

@@ -10,7 +10,7 @@ import httpx
 from twilio.http import HttpClient
 from twilio.http.response import Response
 
-from app.errors import TwilioSilent, TwilioUnavailable
+from app.errors import TwilioTimeout, TwilioUnavailable
 from app.utils.proxies import DIRECT, Proxy
 from app.utils.tls import tls_context
 
@@ -84,7 +84,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
             with self._client(uri).stream(method, uri, **values) as response:
                 return Answer(response.status_code, self._body(response, path), response.headers)
         except httpx.TimeoutException as error:
-            raise TwilioSilent(f"no answer from Twilio for {path} ({type(error).__name__})") from None
+            raise TwilioTimeout(f"no answer from Twilio for {path} ({type(error).__name__})") from None
         except httpx.ProxyError:
             raise TwilioUnavailable(f"the proxy let no request to Twilio for {path} through: see HTTPS_PROXY") from None
         except httpx.HTTPError as error:
@@ -103,7 +103,7 @@ class PooledHttp(HttpClient):  # type: ignore[misc]  # likewise
             if len(body) > MAX_RESPONSE_BYTES:
                 raise TwilioUnavailable(f"Twilio's answer for {path} is larger than {MAX_RESPONSE_BYTES} bytes")
             if self._monotonic() > deadline:
-                raise TwilioSilent(f"Twilio's answer for {path} took longer than {self._read_seconds:.0f} s")
+                raise TwilioTimeout(f"Twilio's answer for {path} took longer than {self._read_seconds:.0f} s")
         return bytes(body)
 
     def close(self) -> None:

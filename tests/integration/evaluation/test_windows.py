@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from app.database import session_scope
 from app.services.evaluation import minute_counts, window_queries
-from app.services.evaluation.window_queries import WindowSeries
+from app.services.evaluation.window_queries import WindowRange
 from app.services.rules.conditions.sum import LOOKBACK
 from tests.factories import make_rule
 from tests.fakes import START
@@ -39,7 +39,7 @@ def test_windows_hold_what_their_minutes_come_to(
     for minute, key, unit in made:
         deltas[rule.id, key, end + timedelta(minutes=minute), unit].matched += 1
         deltas[rule.id, key, end + timedelta(minutes=minute), unit].amount += Decimal(1)
-    asked = WindowSeries(rule, end, timedelta(minutes=length), window_count)
+    asked = WindowRange(rule, end, timedelta(minutes=length), window_count)
     with session_scope() as session:
         minute_counts.save(session, {rule.id: rule}, deltas)
         found_counts = window_queries.count_windows(session, [asked])

@@ -13,9 +13,8 @@ from sqlalchemy.exc import DBAPIError
 
 from app.bulk import update_rows
 from app.config import get_settings
-from app.database import get_engine, session_scope, write_with_retry
+from app.database import AdvisoryLock, get_engine, session_scope, write_with_retry
 from app.services import rule_admin
-from app.services.evaluation import rule_set
 from app.utils import db_retry
 from app.utils.clock import utc_now
 from app.utils.db_retry import retry_on_conflict
@@ -25,7 +24,7 @@ from tests.integration.api.serving import serving
 from tests.kits.waiting import PATIENCE_SECONDS, wait_until
 
 KEY = {"X-API-Key": API_KEY}
-LOCK_SET = f"SELECT pg_advisory_xact_lock({rule_set.RULE_SET_LOCK})"
+LOCK_SET = f"SELECT pg_advisory_xact_lock({AdvisoryLock.RULE_SET})"
 
 
 @pytest.fixture

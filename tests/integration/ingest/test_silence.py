@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from app.database import session_scope
 from app.enums import LogType
-from app.errors import TwilioSilent
+from app.errors import TwilioTimeout
 from app.models import Stream
 from app.services.ingest.credentials import Credentials
 from app.services.ingest.reader import Runtime, open_reader
@@ -53,7 +53,7 @@ def _reader(world: World) -> TwilioReader:
 
 def test_an_answer_that_does_not_come_is_waited_for_once_and_left_to_the_next_poll(world: World) -> None:
     world.simulator.faults.add(FaultKind.SLOW, path="Messages.json", seconds=1)
-    with _reader(world) as reader, pytest.raises(TwilioSilent):
+    with _reader(world) as reader, pytest.raises(TwilioTimeout):
         list(reader.list_pages(LogType.MESSAGE))
     wait_until(lambda: world.requests() > 0, "the request arrives, were it after its sender has gone")
     assert world.requests() == 1

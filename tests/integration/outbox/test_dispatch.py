@@ -413,7 +413,7 @@ def test_five_days_of_nothing_but_failure_disable_an_action(outbox: Outbox, rece
     assert outbox.stored(action).enabled, "nine deliveries are too few to judge by"
     outbox.notify(outbox.alert())
     assert outbox.deliver(hours=1) == 1
-    assert outbox.stored(action).disabled_reason == "nothing but failures for five days"
+    assert outbox.stored(action).disabled_reason == "nothing but failures for 5 days"
 
 
 def test_one_success_in_five_days_keeps_an_action(outbox: Outbox, receiver: Receiver) -> None:
@@ -465,7 +465,7 @@ def test_a_worker_that_slept_over_its_lease_gives_the_delivery_back(
     with session_scope() as session:
         [mine] = claim.claim_due(session, outbox.clock(), 1, SCHEDULE)
         session.expunge_all()
-    monkeypatch.setattr(claim, "LEASE_MARGIN", timedelta(seconds=dispatch.LEASE_MARGIN_SECONDS))
+    monkeypatch.setattr(claim, "LEASE_MARGIN", timedelta(seconds=dispatch.RECORDING_MARGIN_SECONDS))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dispatch, "_now", lambda session, clock: outbox.clock())
         dispatch.deliver_claimed(get_settings(), outbox.runner, [mine])

@@ -8,7 +8,7 @@ import pytest
 from app.actions.details import format_time
 from app.api.console import texts
 from app.api.console.plots import scale, strip
-from app.services.alerts.recurrence import Validity, holds, next_start, spans
+from app.services.alerts.recurrence import Validity, is_active, next_start, spans
 from app.services.reports.report import step_starts
 from app.services.rules import schedule
 from app.utils.calendar_edges import EARLIEST, LATEST, shift, to_zone
@@ -53,7 +53,7 @@ def test_the_edges_are_shown_and_computed_with(name: str, at: datetime) -> None:
 def test_a_repeat_runs_to_the_edges(name: str, start: str, end: str, days: list[str], at: datetime) -> None:
     repeat = {"timezone": name, "days": days, "start": start, "end": end}
     for wanted in (Validity(at, None, repeat), Validity(EARLIEST, FOR_EVER, repeat)):
-        holds(wanted, at)
+        is_active(wanted, at)
         next_start(wanted, at)
         list(spans(wanted, shift(at, -DAY), shift(at, DAY)))
     assert next_start(Validity(EARLIEST, FOR_EVER, repeat), NOW) is not None or (start, days) == ("00:00", [])

@@ -22,7 +22,7 @@ from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
 from app.services import audit, rule_admin
 from app.services.alerts import silences
-from app.services.alerts.recurrence import Validity, holds, next_start
+from app.services.alerts.recurrence import Validity, is_active, next_start
 from app.services.alerts.sentence import DAYS as DAY_NAMES
 from app.services.rules.fields import GROUP_FIELDS
 from app.services.rules.words import NEW_VALUE_NAMES
@@ -68,14 +68,14 @@ def _page(
     now = utc_now()
     with session_scope() as session:
         page = silences.list_silences(session, read_position("silences", query, silences.SORT_KEY), PAGE_SIZE)
-        held = silences.silenced_alerts(session, page.items, now)
-        summaries = silences.summaries(session, held)
+        silenced = silences.silenced_alerts(session, page.items, now)
+        summaries = silences.summaries(session, silenced)
         rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)
         session.expunge_all()
     context = {
         "section": "silences",
         **_list_context(page.items, now),
-        "held": held,
+        "held": silenced,
         "summaries": summaries,
         "names": {rule.id: rule.name for rule in rules},
         "beside": neighbours("silences", query, page, "/silences"),
@@ -90,7 +90,7 @@ def _list_context(listed: Sequence[Silence], now: datetime) -> dict[str, Any]:
     validity = {silence.id: silences.validity(silence) for silence in listed}
     return {
         "silences": listed,
-        "active": {silence_id: holds(each, now) for silence_id, each in validity.items()},
+        "active": {silence_id: is_active(each, now) for silence_id, each in validity.items()},
         "next_starts": {silence_id: next_start(each, now) for silence_id, each in validity.items()},
         "ended": {silence.id for silence in listed if silence.ends_at is not None and silence.ends_at <= now},
         "now": now,
@@ -118,9 +118,9 @@ def create_silence(request: Request, viewer: Writer, form: PostedForm) -> Respon
         rule_id, group, wanted = _read(form, viewer, now)
         with session_scope() as session:
             if form.get("do") == "preview":
-                held = silences.alerts_held_by(session, silences.draft(session, rule_id, group, wanted, now))
+                matched = silences.alerts_matched_by(session, silences.draft(session, rule_id, group, wanted, now))
                 session.expunge_all()
-                return _page(request, viewer, form, preview=held)
+                return _page(request, viewer, form, preview=matched)
             silence = silences.create(session, rule_id, group, wanted, form.get("reason"), viewer.principal.name, now)
             shown = silences.to_json(session, [silence], now)[0]
             AuditedChange(session, viewer.principal, f"silence:{silence.id}").record("silence.create", shown)

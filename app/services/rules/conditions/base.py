@@ -119,7 +119,7 @@ class Condition(StrictModel):
         return 0
 
     @property
-    def windows_needed(self) -> int:
+    def min_known_windows(self) -> int:
         """How many of those must be completely read."""
         return 0
 
@@ -146,7 +146,7 @@ class Condition(StrictModel):
         """Return the unit that the summed field of a log is in."""
         return UNKNOWN_UNIT
 
-    def fits(self, schedule: Mapping[str, Any] | None, at: datetime) -> bool:
+    def may_fire(self, schedule: Mapping[str, Any] | None, at: datetime) -> bool:
         """Return whether the schedule allows it to fire."""
         return contains(schedule, at)
 

@@ -45,7 +45,7 @@ class NoData(MinuteCondition):
             words = f"is longer than the schedule's longest period ({minutes} minutes): the rule could never fire"
             yield FieldError("condition.window_minutes", words)
 
-    def fits(self, schedule: Mapping[str, Any] | None, at: datetime) -> bool:
+    def may_fire(self, schedule: Mapping[str, Any] | None, at: datetime) -> bool:
         """Return whether the whole window lies inside the schedule: outside it nothing is expected."""
         return contains_whole(schedule, at - self.window, at)
 

@@ -60,7 +60,7 @@ class Numbers:
     stuck: int = 0
     """The number of stuck logs."""
     alert: OpenAlert | None = None
-    goes_on: bool = False
+    was_holding: bool = False
     """The condition held at the previous minute."""
 
 

@@ -73,7 +73,7 @@ class Ratio(MinuteCondition):
         total, matched = numbers.window(0)
         percent = 100 * matched / total if total else None
         if total >= self.min_total and percent is not None:
-            return Verdict(percent >= (self.resolves_below if numbers.goes_on else self.percent), percent)
+            return Verdict(percent >= (self.resolves_below if numbers.was_holding else self.percent), percent)
         since = (numbers.alert.insufficient_since if numbers.alert else None) or numbers.at
         if numbers.at - since >= 2 * self.window:
             return Verdict(False, percent, reason=ResolveReason.INSUFFICIENT_DATA)

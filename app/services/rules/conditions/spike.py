@@ -40,7 +40,7 @@ class Spike(MinuteCondition):
         return self.baseline_windows
 
     @property
-    def windows_needed(self) -> int:
+    def min_known_windows(self) -> int:
         """Half of the previous windows."""
         return -(-self.baseline_windows // 2)
 
@@ -83,7 +83,7 @@ class Spike(MinuteCondition):
         """Return the median of the known windows, at least 1; None if fewer than half of them are known."""
         indexes = range(1, self.baseline_windows + 1)
         known = [numbers.window(index).matched for index in indexes if self._is_known(numbers, index)]
-        if len(known) < self.windows_needed:
+        if len(known) < self.min_known_windows:
             return None
         return max(1.0, float(median(known)))
 

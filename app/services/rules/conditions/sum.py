@@ -82,7 +82,7 @@ class Sum(MinuteCondition):
         """
         at, units = numbers.at, by_known_unit(numbers.amounts)
         sums = {unit: self._latest(found, at) for unit, found in units.items()}
-        unit = _unit_to_tell(sums, numbers.alert.price_unit if numbers.alert else None, self.limit_amount)
+        unit = _unit_to_show(sums, numbers.alert.price_unit if numbers.alert else None, self.limit_amount)
         latest = sums.get(unit, Decimal(0))
         if latest >= self.limit_amount:
             return Verdict(True, float(latest), window_ended_at=at, unit=_if_several(unit, units))
@@ -155,7 +155,7 @@ def by_known_unit(amounts: Amounts) -> Amounts:
     return {unit: sorted([*found, *unknown]) for unit, found in amounts.items() if unit != UNKNOWN_UNIT}
 
 
-def _unit_to_tell(sums: Mapping[str, Decimal], alert_unit: str | None, limit: Decimal) -> str:
+def _unit_to_show(sums: Mapping[str, Decimal], alert_unit: str | None, limit: Decimal) -> str:
     """Return the unit to show: that of the alert, unless only another one reaches the limit."""
     largest = max(sums, key=lambda unit: (sums[unit], unit), default=UNKNOWN_UNIT)
     if alert_unit is None or sums.get(largest, 0) >= limit > sums.get(alert_unit, 0):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.services.alerts.recurrence import DAYS, Repeat, Validity, holds, next_start, spans
+from app.services.alerts.recurrence import DAYS, Repeat, Validity, is_active, next_start, spans
 
 BERLIN = "Europe/Berlin"
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -57,15 +57,15 @@ def test_changes_of_clocks(start: str, end: str, day: str, held: list[tuple[str,
 
 def test_past_midnight_the_day_is_that_of_the_beginning() -> None:
     nights = forever("22:00", "06:00", "fri", timezone="UTC")
-    assert holds(nights, utc("2026-11-27T22:00"))
-    assert holds(nights, utc("2026-11-28T05:59"))
-    assert not holds(nights, utc("2026-11-28T06:00"))
-    assert not holds(nights, utc("2026-11-27T05:00")), "the night before began on a Thursday"
+    assert is_active(nights, utc("2026-11-27T22:00"))
+    assert is_active(nights, utc("2026-11-28T05:59"))
+    assert not is_active(nights, utc("2026-11-28T06:00"))
+    assert not is_active(nights, utc("2026-11-27T05:00")), "the night before began on a Thursday"
 
 
 def test_an_end_at_the_start_is_a_whole_day() -> None:
     days = forever("08:00", "08:00", "mon", timezone="UTC")
-    assert [holds(days, utc(f"2026-11-{day}")) for day in ("23T07:59", "23T08:00", "24T07:59", "24T08:00")] == [
+    assert [is_active(days, utc(f"2026-11-{day}")) for day in ("23T07:59", "23T08:00", "24T07:59", "24T08:00")] == [
         False,
         True,
         True,
@@ -76,7 +76,7 @@ def test_an_end_at_the_start_is_a_whole_day() -> None:
 def test_it_holds_only_between_its_start_and_end() -> None:
     once = Validity(utc("2026-11-23T12:00"), utc("2026-11-24T12:00"), repeat("08:00", "14:00", timezone="UTC"))
     hours = [utc("2026-11-23") + timedelta(hours=hour) for hour in range(60)]
-    assert [at.strftime("%d %H") for at in hours if holds(once, at)] == [
+    assert [at.strftime("%d %H") for at in hours if is_active(once, at)] == [
         "23 12",
         "23 13",
         "24 08",
@@ -129,14 +129,14 @@ def test_a_repeat_agrees_with_the_clock_on_the_wall(
     else:
         expected = (began_today and shown >= start) or (began_yesterday and shown < end)
     if len(near) == 1:
-        assert holds(validity, at) == expected
+        assert is_active(validity, at) == expected
     following = next_start(validity, at)
     if following is not None:
         assert following > at
-        assert holds(validity, following)
-        assert not holds(validity, following - timedelta(microseconds=1))
+        assert is_active(validity, following)
+        assert not is_active(validity, following - timedelta(microseconds=1))
     listed = spans(validity, at, at + timedelta(microseconds=1))
-    assert holds(validity, at) == any(
+    assert is_active(validity, at) == any(
         span.begins_at <= at and span.ends_at is not None and at < span.ends_at for span in listed
     )
 

@@ -21,7 +21,6 @@ from app.services.alerts.state_machine import (
     Notify,
     Resolve,
     Unacknowledge,
-    transition,
 )
 from tests.fakes import START
 
@@ -52,7 +51,7 @@ RESOLVE = Resolve(at(9), ResolveReason.QUIET)
 def alert_after(*events: Event) -> Alert:
     alert = Alert(**FIRE.columns())
     for event in events:
-        for name, value in transition(alert, event).items():
+        for name, value in event.transition(alert).items():
             setattr(alert, name, value)
     return alert
 
@@ -83,7 +82,7 @@ def test_acknowledging_again_moves_the_end_alone() -> None:
 @pytest.mark.parametrize("event", [Acknowledge(at(10), "Ann", None), Unacknowledge(at(10)), RESOLVE])
 def test_a_resolved_alert_is_over(event: Event) -> None:
     with pytest.raises(AlreadyResolved):
-        transition(alert_after(RESOLVE), event)
+        event.transition(alert_after(RESOLVE))
 
 
 def test_who_acknowledged_is_kept_when_somebody_else_resolves_and_a_new_note_replaces_the_old() -> None:
@@ -100,7 +99,7 @@ def test_an_acknowledgement_is_taken_back_with_all_it_said_but_the_note() -> Non
     alert = alert_after(Acknowledge(at(1), "Ann", "mine", at(61)), Unacknowledge(at(2)))
     assert (alert.status, alert.notify_at, alert.note) == (FIRING, at(2), "mine")
     assert (alert.acknowledged_at, alert.acknowledged_by, alert.acknowledged_until) == (None, None, None)
-    assert transition(alert_after(), Unacknowledge(at(2))) == {}
+    assert Unacknowledge(at(2)).transition(alert_after()) == {}
 
 
 def test_nothing_is_rechecked_once_an_alert_resolves() -> None:
@@ -169,7 +168,7 @@ def test_a_resolved_alert_stays_so_and_an_acknowledged_one_fires_only_if_that_is
     alert, before = alert_after(), 0
     for event in told:
         try:
-            changed = transition(alert, event)
+            changed = event.transition(alert)
         except AlreadyResolved:
             assert alert.status == RESOLVED
             continue

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.evaluation.window_queries import WindowSeries, split_at_hours
+from app.services.evaluation.window_queries import WindowRange, split_at_hours
 from tests.factories import make_rule
 from tests.fakes import START
 
@@ -18,7 +18,7 @@ def test_the_pieces_of_a_window_are_the_window(since: datetime, until: datetime,
     since, until = sorted((since, until))
     length = 600 if long else 60
     condition = {"type": "no_data", "window_minutes": length, "min_count": 1}
-    window = WindowSeries(make_rule(condition=condition), until, timedelta(minutes=length))
+    window = WindowRange(make_rule(condition=condition), until, timedelta(minutes=length))
     pieces = sorted(split_at_hours(window, since, until), key=lambda piece: piece.since)
     edges = [(piece.since, piece.until) for piece in pieces]
     assert edges[0][0] == since

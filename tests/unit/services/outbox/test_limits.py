@@ -62,6 +62,6 @@ def test_the_breaker_opens_after_five_failures_and_probes_ever_more_seldom() -> 
 
 
 def test_an_action_is_given_up_after_five_days() -> None:
-    assert not limits.should_disable(None, NOW)
-    assert not limits.should_disable(NOW - timedelta(days=4, hours=23), NOW)
-    assert limits.should_disable(NOW - timedelta(days=5), NOW)
+    assert not limits.has_failed_for_long(None, NOW)
+    assert not limits.has_failed_for_long(NOW - timedelta(days=4, hours=23), NOW)
+    assert limits.has_failed_for_long(NOW - timedelta(days=5), NOW)

@@ -12,10 +12,16 @@ RATIO = Ratio(type="ratio", percent=5, window_minutes=60, min_total=50, settle_m
 
 
 def judge(
-    ratio: Ratio, total: int, matched: int, insufficient_since: datetime | None, at: datetime, *, goes_on: bool = False
+    ratio: Ratio,
+    total: int,
+    matched: int,
+    insufficient_since: datetime | None,
+    at: datetime,
+    *,
+    was_holding: bool = False,
 ) -> Verdict:
     alert = RememberedAlert(insufficient_since=insufficient_since) if insufficient_since else None
-    return ratio.judge(Numbers(at, at, lambda _: WindowCounts(total, matched), alert=alert, goes_on=goes_on))
+    return ratio.judge(Numbers(at, at, lambda _: WindowCounts(total, matched), alert=alert, was_holding=was_holding))
 
 
 def test_it_holds_from_the_percentage_on() -> None:
@@ -43,6 +49,6 @@ def test_enough_logs_end_the_shortage() -> None:
 def test_an_open_alert_resolves_below_the_lower_limit() -> None:
     lower = Ratio(type="ratio", percent=5, window_minutes=60, min_total=50, settle_minutes=10, resolve_percent=3)
     assert judge(lower, 100, 4, None, START) == Verdict(False, 4.0)
-    assert judge(lower, 100, 3, None, START, goes_on=True) == Verdict(True, 3.0)
-    assert judge(lower, 100, 2, None, START, goes_on=True) == Verdict(False, 2.0)
-    assert judge(RATIO, 100, 4, None, START, goes_on=True) == Verdict(False, 4.0)
+    assert judge(lower, 100, 3, None, START, was_holding=True) == Verdict(True, 3.0)
+    assert judge(lower, 100, 2, None, START, was_holding=True) == Verdict(False, 2.0)
+    assert judge(RATIO, 100, 4, None, START, was_holding=True) == Verdict(False, 4.0)
