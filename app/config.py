@@ -133,7 +133,9 @@ class Settings(BaseSettings):
             return value
         waits = [part.strip() for part in value.split(",")]
         if len(waits) > MAX_RETRIES or not all(re.fullmatch("[0-9]{1,7}", part) for part in waits):
-            raise ValueError(f"must be whole seconds by commas, such as 5,30,120, at most {MAX_RETRIES} of them")
+            raise ValueError(
+                f"must be whole seconds separated by commas, such as 5,30,120, at most {MAX_RETRIES} of them"
+            )
         return tuple(int(part) for part in waits)
 
     @field_validator("webhook_allowed_networks", mode="before")
@@ -144,7 +146,7 @@ class Settings(BaseSettings):
         try:
             return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
         except ValueError:
-            raise ValueError("must be networks by commas, such as 10.0.0.0/8,192.168.1.0/24") from None
+            raise ValueError("must be networks separated by commas, such as 10.0.0.0/8,192.168.1.0/24") from None
 
     @field_validator("allowed_hosts", "cors_allowed_origins", mode="before")
     @classmethod

@@ -187,7 +187,7 @@ def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
         return
     counts = [
         counted(count, noun)
-        for count, noun, name in ((spread.receivers, "receiver", "to"), (spread.senders, "sender", "from"))
+        for count, noun, name in ((spread.receivers, "recipient", "to"), (spread.senders, "sender", "from"))
         if count and name not in group
     ]
     if counts:

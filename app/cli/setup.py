@@ -49,9 +49,13 @@ def _ask() -> setups.Wanted:
     require_terminal("give --pack, --mail or --slack")
     names = ", ".join(pack.name for pack in packs.list_packs())
     chosen = _prompt(
-        f"Rule packs, by commas ({names})", lambda said: setups.Wanted(packs=_items(said)), setups.DEFAULT_PACK
+        f"Rule packs, separated by commas ({names})",
+        lambda said: setups.Wanted(packs=_items(said)),
+        setups.DEFAULT_PACK,
     )
-    mail = _prompt("Email addresses to notify, by commas (none: Enter)", lambda said: setups.Wanted(mail=_items(said)))
+    mail = _prompt(
+        "Email addresses to notify, separated by commas (none: Enter)", lambda said: setups.Wanted(mail=_items(said))
+    )
     slack = _prompt("Address of a Slack webhook (none: Enter)", lambda said: setups.Wanted(slack=said.strip() or None))
     return setups.Wanted(chosen.packs, mail.mail, slack.slack)
 

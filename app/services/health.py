@@ -138,8 +138,8 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     lately = quarantine.count_since(session, now - quarantine.TRICKLE_WITHIN)
     status: Status = "degraded" if any(each.count > quarantine.TRICKLE for each in lately) else "ok"
     where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in quarantined[:MAX_SHOWN])
-    records = counted(count, "record of the last day is", "records of the last day are")
-    return Check(status, f"every stream is read; {records} set aside: see {where}")
+    records = counted(count, "record", "records")
+    return Check(status, f"every stream is read; {records} quarantined in the last day: see {where}")
 
 
 def _unread(streams: Sequence[Row[Any]]) -> str:

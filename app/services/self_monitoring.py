@@ -194,5 +194,5 @@ def _disabled_actions(session: Session, settings: Settings) -> Iterator[Problem]
     """Find the actions that GiftPulse itself disabled. The others notify of them."""
     query = select(Action).where(~Action.enabled, Action.disabled_reason.is_not(None)).order_by(Action.id)
     for action in session.scalars(query):
-        summary = f"{action_name(action, settings)} is switched off: {action.disabled_reason}"
+        summary = f"{action_name(action, settings)} is disabled: {action.disabled_reason}"
         yield Problem(ACTION_DISABLED, {"action_id": str(action.id)}, summary, action.updated_at)

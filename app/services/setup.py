@@ -39,7 +39,7 @@ def missing(session: Session) -> list[str]:
     """List what is missing before an alert can fire and notify someone."""
     has_rule = session.scalar(select(exists().where(Rule.enabled)))
     has_action = session.scalar(select(exists().where(Action.enabled)))
-    return ([] if has_rule else ["no rule is enabled: nothing alerts but GiftPulse's own trouble"]) + (
+    return ([] if has_rule else ["no rule is enabled: only GiftPulse's own problems alert"]) + (
         [] if has_action else ["no action is enabled: nobody is notified, not even that Twilio cannot be read"]
     )
 

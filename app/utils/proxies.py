@@ -59,7 +59,7 @@ def _name(entry: str) -> tuple[str, int | None]:
     name, colon, port = entry.removeprefix("*").removeprefix(".").partition(":")
     if not HOST.match(name) or (colon and not (port.isdigit() and 0 < int(port) < 65_536)):
         raise ValueError(
-            "must be hosts, domains and networks by commas, such as localhost,.example.com,10.0.0.0/8,fd00::/8"
+            "must be hosts, domains and networks separated by commas: localhost,.example.com,10.0.0.0/8,fd00::/8"
         )
     return name.rstrip("."), int(port) if colon else None
 

@@ -36,7 +36,9 @@ def steps_of(found: FirstSteps, smtp_host: str | None) -> list[Step]:
         _reading(found),
         Step(
             "First rule",
-            counted(found.rules, "rule is on", "rules are on") if found.rules else "No rule is on: nothing alerts.",
+            counted(found.rules, "enabled rule", "enabled rules")
+            if found.rules
+            else "No rule is enabled: nothing alerts.",
             found.rules > 0,
             "/rules/packs",
             "Choose a pack",

@@ -14,7 +14,7 @@ KINDS = {"message": "messages", "call": "calls", "error": "error log"}
 FIELDS = (
     ("error_code", "Error codes", "30007,30003"),
     ("from", "Senders", "+14155550100"),
-    ("to", "Receivers", "+447700900123"),
+    ("to", "Recipients", "+447700900123"),
     ("to_country", "Countries", "GB,US"),
     ("messaging_service_sid", "Messaging services", "MG..."),
     ("account_sid", "Accounts", "AC..."),

@@ -25,7 +25,7 @@ TITLES = {
     401: "You are signed out",
     403: "That is not allowed",
     404: "There is nothing here",
-    409: "Somebody was faster",
+    409: "Somebody else saved first",
     422: "That cannot be used",
     429: "Too often",
     500: "That did not work",

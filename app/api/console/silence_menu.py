@@ -1,4 +1,4 @@
-"""The silence that an alert's page offers: how long, and which open alerts it would hold."""
+"""The silence that an alert's page offers: how long, and which open alerts it would silence."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ MAX_LISTED = 4
 
 @dataclass(frozen=True)
 class Held:
-    """The open alerts that a silence would hold beside the one that offers it."""
+    """The open alerts that a silence would silence beside the one that offers it."""
 
     listed: Sequence[Alert]
     """A few of them."""
@@ -51,7 +51,7 @@ class Offer:
 
 
 def offer_silence(session: Session, viewer: Viewer, alert: Alert, now: datetime) -> Offer:
-    """Find what silences of an alert would hold."""
+    """Find what silences of an alert would silence."""
     widest = Silence(rule_id=alert.rule_id, group={} if alert.rule_id else alert.group)
     others = [each for each in silences.alerts_matched_by(session, widest) if each.id != alert.id]
     own = Silence(rule_id=alert.rule_id, group=alert.group)

@@ -82,9 +82,9 @@ def pack_title(name: str) -> str:
 
 
 NOTICES = {
-    "alert.firing": "Alert",
-    "alert.update": "Reminder",
-    "alert.resolved": "All-clear",
+    "alert.firing": "Firing",
+    "alert.update": "Update",
+    "alert.resolved": "Resolved",
     "alert.digest": "Digest",
     "action.test": "Test",
     "report": "Report",

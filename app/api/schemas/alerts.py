@@ -259,7 +259,7 @@ class Acknowledgement(Note):
         None,
         ge=1,
         le=MAX_MINUTES,
-        description="After so many minutes it is firing again unless it resolves; default: it stays acknowledged.",
+        description="After this many minutes it is firing again unless it resolves; default: it stays acknowledged.",
         examples=[60],
     )
 

@@ -16,7 +16,7 @@ FILTER_PHRASES = {
     "direction": ("with direction ", "directions"),
     "level": ("of level ", "levels"),
     "from": ("from ", "senders"),
-    "to": ("to ", "receivers"),
+    "to": ("to ", "recipients"),
     "to_country": ("to ", "countries"),
     "messaging_service_sid": ("by messaging service ", "messaging services"),
     "account_sid": ("of account ", "accounts"),

@@ -59,7 +59,7 @@ def mail_about(countries: list[str], senders: int, codes: tuple[int, ...] = (300
 
 def test_a_national_outage_is_sent_as_one_message() -> None:
     said = mail_about(["GB"] * 8, senders=3)
-    assert "8 receivers, 3 senders" in said
+    assert "8 recipients, 3 senders" in said
     assert "Error codes" not in said
     assert "United Kingdom (GB)" in said
     assert f"Acme Production ({ACCOUNT})" in said

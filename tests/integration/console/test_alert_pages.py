@@ -77,12 +77,12 @@ async def test_without_a_rule_nothing_is_called_well(browser: Browser, api: Api)
     feed = Feed(utc_now() - timedelta(days=1))
     feed.complete(utc_now())
     await browser.sign_in()
-    assert "No rule is on: nothing alerts." in (await browser.get("/")).text
+    assert "No rule is enabled: nothing alerts." in (await browser.get("/")).text
     assert "Nothing is watched yet" in (await browser.get("/alerts")).text
     await api.post("/api/rules", json=RULE)
     for path in ("/", "/alerts"):
         page = (await browser.get(path)).text
-        assert "No rule is on" not in page
+        assert "No rule is enabled" not in page
         assert "Nothing is watched" not in page
 
 
@@ -284,9 +284,9 @@ async def test_a_delivery_stands_after_what_it_is_about(browser: Browser) -> Non
             )  # fmt: skip
     await browser.sign_in()
     trail = re.sub(r"<[^>]+>", "", (await browser.get(f"/alerts/{alert_id}")).text.partition("What happened")[2])
-    events = ("All-clear to ops@example.com", "Resolved by Jonas", "Alert to ops@example.com: in a digest", "Fired")
+    events = ("Resolved to ops@example.com", "Resolved by Jonas", "Firing to ops@example.com: in a digest", "Fired")
     assert sorted(events, key=trail.index) == list(events)
-    assert "All-clear to ops@example.com: failed 2 times, is tried again" in trail
+    assert "Resolved to ops@example.com: failed 2 times, is tried again" in trail
 
 
 async def test_an_alert_whose_rule_was_deleted_is_not_said_to_have_been_edited(browser: Browser) -> None:
@@ -410,8 +410,8 @@ async def test_before_a_silence_is_made_the_alerts_that_it_would_hold_are_named(
     page = (await browser.get(f"/alerts/{alert_id}")).text
     menu = page.partition("Notify nobody about this group")[2].partition("</form>")[0]
     assert "the whole rule, not only this group: 3 open alerts" in menu
-    of_group, of_rule = menu.split("For the whole rule, it holds this alert and 2 others")
-    assert "It holds this alert and 1 other" in of_group
+    of_group, of_rule = menu.split("For the whole rule, it silences this alert and 2 others")
+    assert "It silences this alert and 1 other" in of_group
     assert "The same group, a sender more" in of_group
     assert "Another" not in of_group
     assert "The same group, a sender more" in of_rule

@@ -113,7 +113,7 @@ async def test_what_is_worse_than_before_is_marked(browser: Browser, feed: Feed)
     page = (await browser.get("/delivery")).text
     assert "worse</span>" not in page
     assert "95%" not in page
-    assert "not read whole" in page
+    assert "not completely read" in page
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ async def test_the_card_ticks_itself_and_goes_when_all_is_done(
     assert "0 of 5" in shown
     for words in (
         "No account is watched",
-        "No rule is on",
+        "No rule is enabled",
         "Nobody is notified",
         "SMTP_HOST is not set",
         "twilio connect",

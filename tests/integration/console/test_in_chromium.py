@@ -195,12 +195,12 @@ def test_the_menu_of_a_silence_shows_what_the_chosen_one_would_hold(
         page.click("summary[data-key=s]")
         menu = page.locator("form[action$=silence]")
         expect(menu.get_by_role("status")).to_have_text(
-            re.compile("^It holds this alert and 1 other:"), use_inner_text=True
+            re.compile("^It silences this alert and 1 other:"), use_inner_text=True
         )
         expect(menu.get_by_role("link", name="Another group")).to_be_hidden()
         menu.get_by_role("checkbox").check()
         expect(menu.get_by_role("status")).to_have_text(
-            re.compile("it holds this alert and 2 others:"), use_inner_text=True
+            re.compile("it silences this alert and 2 others:"), use_inner_text=True
         )
         expect(menu.get_by_role("link", name="Another group")).to_be_visible()
         expect(menu.get_by_role("link", name="The same group")).to_have_count(1)

@@ -190,7 +190,7 @@ async def test_a_silence_of_tomorrow_is_typed_in_the_zone_of_the_viewer(browser:
     assert (made["rule_id"], ends - starts) == (None, timedelta(hours=8))
     assert starts == tomorrow
     page = (await browser.get("/silences")).text
-    assert "It will hold what fires from its start on." in page
+    assert "It will silence what fires once it has started." in page
     assert "coming" in page
 
 
@@ -230,7 +230,7 @@ async def test_a_silence_names_the_alerts_that_it_holds(browser: Browser) -> Non
     await browser.submit("/silences", rule_id="every", hours="720")
     page = (await browser.get("/silences")).text
     assert "It lasts longer than a week" in page
-    assert "holds 1 alert<" in page
+    assert "silences 1 alert<" in page
     assert f'href="/alerts/{alert_id}"' in page
 
 
@@ -438,7 +438,7 @@ async def test_a_log_says_what_became_of_it_under_each_rule(browser: Browser, ap
     path = f"/logs/SM{1:032x}"
     await browser.sign_in()
     page = (await browser.get(path)).text
-    assert "Why did no rule take it?" in page
+    assert "Why did no rule match it?" in page
     assert f'href="{path}?rule=all#why"' in page
     assert "No rule looks at logs of this type." in (await browser.get(f"{path}?rule=all")).text
     other = (await api.post("/api/rules", json=RULE | {"name": "<b>A</b>", "pattern_value": "30005"})).json()
@@ -448,7 +448,7 @@ async def test_a_log_says_what_became_of_it_under_each_rule(browser: Browser, ap
         page = (await browser.get(f"{path}?rule={asked}")).text
         steps = page.partition('id="why"')[2].partition("</section>")[0]
         assert re.findall(r"\?rule=([0-9a-f-]+)#why", steps) == [rule["id"], other["id"]], "the nearest first"
-        assert "It takes it." in steps.partition(other["id"])[0]
+        assert "It matches." in steps.partition(other["id"])[0]
         assert "Pattern: <bdi>The pattern is error code 30005: it does not match" in steps
         assert "<b>A" not in page
 

@@ -49,7 +49,7 @@ async def test_a_time_before_that_was_not_read_is_not_compared_with(browser: Bro
     await browser.sign_in()
     span = {"since": rfc3339(now - timedelta(days=1)), "until": rfc3339(now)}
     page = (await browser.get("/report", params=span)).text
-    assert "was not read whole, so nothing is compared" in page
+    assert "was not completely read, so nothing is compared" in page
     assert " before</small>" not in page
 
 

@@ -93,9 +93,9 @@ async def test_a_new_rule_asks_before_it_warns(browser: Browser) -> None:
     await browser.sign_in()
     page = (await browser.get("/rules/new")).text
     assert "Say below what counts" in page
-    assert "Not a whole rule yet" not in page
+    assert "The rule is not complete yet" not in page
     half = await browser.submit("/rules/preview", name="Half", pattern_type="error_code", log_type="message")
-    assert "Not a whole rule yet" in half.text
+    assert "The rule is not complete yet" in half.text
 
 
 def form_fields(form: str) -> dict[str, list[str]]:

@@ -154,7 +154,7 @@ def malformed(world: World) -> float:
 def test_a_single_quarantined_record_is_named_in_the_singular(world: World) -> None:
     set_aside(world, 1)
     detail = health.examine(world.settings, world.clock.now).checks["polling"].detail
-    assert "1 record of the last day is set aside" in detail
+    assert "1 record quarantined in the last day" in detail
 
 
 def test_quarantined_records_count_once_and_a_trickle_opens_no_alert(world: World) -> None:
@@ -164,7 +164,7 @@ def test_quarantined_records_count_once_and_a_trickle_opens_no_alert(world: Worl
     assert malformed(world) == 10
     check = health.examine(world.settings, world.clock.now).checks["polling"]
     assert check.status == "ok"
-    assert "10 records of the last day are set aside" in check.detail
+    assert "10 records quarantined in the last day" in check.detail
     with session_scope() as session:
         self_monitoring.update_built_in_alerts(session, world.settings, world.clock.now)
     with session_scope() as session:

@@ -202,7 +202,7 @@ def test_the_alert_about_a_disabled_action_names_its_receiver_and_no_secret_path
         self_monitoring.update_built_in_alerts(session, get_settings(), outbox.clock())
         [summary] = session.scalars(select(Alert.summary).where(Alert.rule_name == self_monitoring.ACTION_DISABLED))
     host = urlsplit(receiver.url).netloc
-    assert summary == f"the webhook action to {host} is switched off: the receiver answered 410: it is gone"
+    assert summary == f"the webhook action to {host} is disabled: the receiver answered 410: it is gone"
 
 
 def test_a_disabled_action_fails_its_pending_deliveries_and_a_retry_after_enabling_sends_it(

@@ -103,7 +103,7 @@ def test_it_says_which_account_how_many_numbers_and_which_countries_are_hit() ->
     hit = Spread(30, False, 20, 1, ["GB", "IE", "FR", "DE", "QQ"], ["AC1", "AC2"])
     notification = replace(FIRING, alert=FIRING.alert | {"group": {}}, spread=hit, account_names={"AC1": "Acme"})
     said = dict(list_details(notification))
-    assert said["Numbers"] == "20 receivers, 1 sender"
+    assert said["Numbers"] == "20 recipients, 1 sender"
     assert said["Countries"] == "United Kingdom (GB), Ireland (IE), France (FR) and 2 more"
     assert said["Accounts"] == "Acme (AC1), AC2"
 

@@ -154,7 +154,7 @@ def _sentence(opened: OpenAlerts, health: Health, progress: FirstSteps, traffic:
         sent = counted(sum(traffic.messages.values()), "message")
         share = share_of(traffic.delivered)
         delivered = "" if share is None else f", {texts.percent(share)} delivered"
-        state = "All is well" if progress.rules else "No rule is on: nothing alerts"
+        state = "All is well" if progress.rules else "No rule is enabled: nothing alerts"
         return f"{state}. {sent} in {span.words}{delivered}."
     if opened.total == 1:
         return f"One alert is open{', and nobody has taken it yet' if opened.waiting else ''}."

@@ -133,11 +133,11 @@ def create_silence(request: Request, viewer: Writer, form: PostedForm) -> Respon
 def _made(shown: Mapping[str, Any], wanted: Validity, now: datetime) -> Flash:
     """Describe the effect of a new silence."""
     if wanted.starts_at > now:
-        return Flash("It will hold what fires from its start on.")
+        return Flash("It will silence what fires once it has started.")
     held = counted(len(shown["alert_ids"]), "open alert")
     if wanted.repeat is None and wanted.ends_at is not None and wanted.ends_at - wanted.starts_at > LONG:
-        return Flash(f"It holds {held} now. It lasts longer than a week: will you remember it?", "warn")
-    return Flash(f"It holds {held} now.")
+        return Flash(f"It silences {held} now. It lasts longer than a week: will you remember it?", "warn")
+    return Flash(f"It silences {held} now.")
 
 
 def _form_like(silence_id: str, viewer: Viewer) -> Form | None:
