@@ -85,13 +85,15 @@ def _friendly_errors() -> Iterator[None]:
     except ConfigError as error:
         sys.exit(fail(str(error), 2))
     except InvalidInput as error:
-        sys.exit(fail(list_errors("it cannot be used:", error), 1))
+        sys.exit(fail(list_errors("invalid input:", error), 1))
     except GiftPulseError as error:
         sys.exit(fail(str(error), 1))
     except (OperationalError, ProgrammingError, InternalError) as error:
         said = explain(error)
         own = said == NO_ANSWER and "DATABASE_URL" in _joined
-        sys.exit(fail("the database does not answer: it is that of scripts/start, which must run" if own else said, 1))
+        sys.exit(
+            fail("the database does not answer: it belongs to scripts/start: start that first" if own else said, 1)
+        )
 
 
 def main() -> None:

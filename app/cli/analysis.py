@@ -61,7 +61,7 @@ def _describe(preview: dict[str, Any], since: str) -> Iterator[str]:
         count, small = preview["windows"]["count"], preview["windows"]["too_small"]
         yield f"{small:,} of {count:,} windows had fewer logs than min_total and were not judged"
     if preview["first_judged_at"]:
-        yield f"a rule made now would be judged from {preview['first_judged_at']} on"
+        yield f"a rule created now would be judged from {preview['first_judged_at']} on"
     for warning in preview["warnings"]:
         yield f"warning: {warning['field']}: {warning['message']}"
 
@@ -102,7 +102,9 @@ def _plot(values: list[int]) -> str:
 
 def report(
     since: SinceOption = "7d",
-    until: Annotated[str, typer.Option(help="The end, likewise; default: the last full hour.")] = "",
+    until: Annotated[
+        str, typer.Option(help="The end, in the same form; default: the last full hour, or now if `--since` is later.")
+    ] = "",
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print the response of `GET /api/report`.")] = False,
 ) -> None:

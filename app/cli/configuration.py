@@ -40,7 +40,9 @@ def import_configuration(
         for warning in each.warnings:
             print_line(f"    warning: {warning.field}: {warning.message}")
     print_line(
-        "nothing changes" if not planned else counted(len(planned), "change") + (", none made" if dry_run else "")
+        "nothing changes"
+        if not planned
+        else counted(len(planned), "change") + (" (dry run: nothing was changed)" if dry_run else "")
     )
 
 
@@ -50,7 +52,7 @@ def list_packs() -> None:
         print_line(f"{pack.name}: {pack.description} ({counted(len(pack.rules), 'rule')})")
 
 
-def install_pack(name: str) -> None:
+def install_pack(name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `packs list`.")]) -> None:
     """Create the rules of a pack that do not exist yet."""
     with session_scope() as session:
         made = rule_admin.install_pack(session, name, utc_now())

@@ -19,7 +19,7 @@ BY = "command line"
 """Who made a change, for the audit."""
 
 SinceOption = Annotated[str, typer.Option(help="The start: an age such as 30d, 12h, 90m, or a date or time (UTC).")]
-UntilOption = Annotated[str, typer.Option(help="The end, likewise.")]
+UntilOption = Annotated[str, typer.Option(help="The end, in the same form; 0m is now.")]
 
 
 def print_line(line: str) -> None:

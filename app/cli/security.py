@@ -29,7 +29,8 @@ def list_keys() -> None:
 
 
 def make_key(
-    name: str, scope: Annotated[Scope, typer.Option(help="What it may do; each includes the ones before.")] = Scope.READ
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the key is for.")],
+    scope: Annotated[Scope, typer.Option(help="What it may do; each includes the ones before.")] = Scope.READ,
 ) -> None:
     """Create an API key and print it. It is never shown again."""
     with session_scope() as session:

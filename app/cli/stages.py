@@ -70,7 +70,7 @@ def backfill(
     until: UntilOption = "0m",
     account: Annotated[str | None, typer.Option(help="The SID of one account; default: all accounts.")] = None,
 ) -> None:
-    """Read a span of the past again, without alerts. If it is interrupted, the next polls continue."""
+    """Read a span of the past again, without alerts. If it is interrupted, the next polls finish it."""
     settings = get_settings()
     with session_scope() as session:
         now = utc_now()
@@ -86,7 +86,7 @@ def backfill(
     try:
         failed = _show_progress(requested)
     except KeyboardInterrupt:
-        sys.exit(fail("interrupted: what was read is kept, and the next polls continue", 130))
+        sys.exit(fail("interrupted: what was read is kept, and the next polls finish it", 130))
     for error in failed:
         print_line(f"failed: {error}")
     if failed:

@@ -172,7 +172,7 @@ def test_an_export_is_imported_without_a_change(run: Run, database: str, tmp_pat
     assert run("import", str(file))[:2] == (0, "nothing changes\n")
     file.write_text(document.replace("severity: warning", "severity: critical"))
     code, out, _ = run("import", str(file), "--dry-run")
-    assert (code, "'warning' -> 'critical'" in out, "none made" in out) == (0, True, True)
+    assert (code, "'warning' -> 'critical'" in out, "nothing was changed" in out) == (0, True, True)
     assert "severity: critical" not in run("export")[1].replace(document, "")
     assert run("import", str(file))[0] == 0
     assert "severity: critical" in run("export")[1]

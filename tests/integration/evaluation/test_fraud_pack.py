@@ -113,8 +113,8 @@ def test_a_surge_of_spend_alerts(feed: Feed) -> None:
             to = f"+447{random.randrange(10**8, 10**9)}"
             traffic.send(ATTACK + timedelta(seconds=60 * number), to, "GB", log_type, price=Decimal(-4))
     assert alerts_of(feed, traffic) == {
-        ("Messages to one country cost much", "GB"),
-        ("Calls to one country cost much", "GB"),
+        ("High cost of messages to one country", "GB"),
+        ("High cost of calls to one country", "GB"),
     }
 
 
