@@ -1,6 +1,7 @@
 """Deletes data older than its retention."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import delete, text
 
@@ -13,6 +14,7 @@ from app.services.evaluation import group_slots, known_values, minute_counts, ru
 from app.services.ingest import budget, callbacks, quarantine
 from app.services.logs import partitions, tallies
 from app.utils.crashpoints import crashpoint
+from app.utils.db_retry import retry_on_conflict
 
 ALERTS_KEPT = timedelta(days=400)
 """Also applies to the audit."""
@@ -30,7 +32,9 @@ def clean(settings: Settings, now: datetime) -> None:
     Alerts and their deliveries are kept for more than a year.
     """
     _drop_logs(now - timedelta(days=settings.retention_days), now)
-    _expire_counts(now)
+    retry_on_conflict(partial(_expire_counts, now))
+    with session_scope() as session:
+        group_slots.clear_capped(session)
     _expire_records(now)
 
 
@@ -55,6 +59,8 @@ def _drop_logs(cutoff: datetime, now: datetime) -> None:
 def _expire_counts(now: datetime) -> None:
     """Delete what rules no longer need: counts, group slots and known values."""
     with session_scope() as session:
+        # One snapshot: what a rule has that was created meanwhile would look like that of a deleted one.
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         rules = rule_set.read_rule_set(session).rules.values()
         minute_counts.delete_expired(session, [rule for rule in rules if minute_counts.has_counts(rule)], now)
         group_slots.expire_slots(session, [rule for rule in rules if rule.group_by], now)

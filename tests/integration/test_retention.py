@@ -1,17 +1,21 @@
 """What has outlived its keep-until goes, and nothing else."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import count
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, AuditEntry, Delivery, Log, RuleGroup
 from app.services import audit, retention, rule_admin
 from app.services.alerts import search
+from app.services.evaluation import minute_counts
+from app.services.rules.rule import Rule
 from tests.conftest import forget
 from tests.factories import alert_row
 from tests.fakes import START
@@ -135,3 +139,20 @@ def test_a_slot_that_a_silent_group_leaves_is_taken_by_the_next(database: str) -
     with session_scope() as session:
         keys = session.scalars(select(RuleGroup.group_key).where(RuleGroup.rule_id == rule_id)).all()
     assert [key for key in keys if "+447700900700" in key or "+447700900701" in key] == ['{"to":"+447700900700"}']
+
+
+def test_what_a_rule_has_that_was_created_meanwhile_is_kept(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    delete_expired = minute_counts.delete_expired
+
+    def create_meanwhile(session: Session, rules: Iterable[Rule], now: datetime) -> None:
+        with session_scope() as other:
+            body = {"name": "Rule", "log_type": "message", "pattern_type": "any", "group_by": ["to"]}
+            rule = rule_admin.create(other, body, get_settings(), now)
+            times = {"first_match_at": now, "last_match_at": now}
+            other.add(RuleGroup(rule_id=rule.id, epoch=rule.epoch, group_key='{"to":"+447700900123"}', **times))
+        delete_expired(session, rules, now)
+
+    monkeypatch.setattr(minute_counts, "delete_expired", create_meanwhile)
+    retention.clean(get_settings(), START)
+    with session_scope() as session:
+        assert session.scalars(select(RuleGroup.group_key)).all() == ['{"to":"+447700900123"}']

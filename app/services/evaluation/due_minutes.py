@@ -71,3 +71,13 @@ def next_minute(
         return None
     at = min(due)
     return DueMinute(at, due[at], completeness)
+
+
+def drop_judged(session: Session, due: DueMinute) -> DueMinute:
+    """Leave out the rules that another evaluator has judged since, while this one waited for their lock."""
+    rows = session.scalars(
+        text("SELECT id FROM rules WHERE id = ANY(:ids) AND (judged_until IS NULL OR judged_until < :at)"),
+        {"ids": [rule.id for rule in due.rules], "at": due.at},
+    )
+    waiting = set(rows)
+    return due._replace(rules=[rule for rule in due.rules if rule.id in waiting])

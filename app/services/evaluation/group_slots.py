@@ -38,7 +38,7 @@ Presences = Mapping[tuple[UUID, str], Presence]
 def assign_slots(
     session: Session, rules: Mapping[UUID, Rule], times: Mapping[tuple[UUID, str], Collection[datetime]]
 ) -> dict[tuple[UUID, str], str]:
-    """Assign free slots to groups. The caller has locked the rules, so that no slot is assigned twice.
+    """Assign free slots to groups. Nobody else may evaluate these rules meanwhile: no slot is assigned twice.
 
     Args:    times: (rule, group) to the times at which it was seen.
     Returns: (rule, group) to the group in which it is evaluated: itself, or `__other__` without a slot.
@@ -180,6 +180,10 @@ def expire_slots(session: Session, rules: Iterable[Rule], now: datetime) -> None
         ),
         _SINCE.values([(rule.id, rule.epoch, now - rule.condition.slot_ttl) for rule in rules]),
     )
+
+
+def clear_capped(session: Session) -> None:
+    """Record which rules have a free slot again."""
     session.execute(
         text(
             "UPDATE rules SET groups_capped = false WHERE groups_capped AND"

@@ -29,8 +29,9 @@ class BatchMatches(NamedTuple):
     failures: Failures
 
     def rule_ids(self) -> set[UUID]:
-        """Return the rules with new matches or changes of counts."""
-        return {rule.id for rule, _ in self.new_matches} | {rule_id for rule_id, *_ in self.deltas}
+        """Return the rules that this batch changes: with new matches, changes of counts, or errors."""
+        matched, counted = {rule.id for rule, _ in self.new_matches}, {rule_id for rule_id, *_ in self.deltas}
+        return matched | counted | self.failures.reasons.keys()
 
     def group_times(self) -> dict[tuple[UUID, str], set[datetime]]:
         """Return when each group was seen, by the time that its rule uses."""

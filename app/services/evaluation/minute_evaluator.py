@@ -23,7 +23,7 @@ from app.services.alerts.fingerprint import fingerprint
 from app.services.alerts.state_machine import Describe, Measure, Resolve
 from app.services.alerts.summary import summarize_over_time
 from app.services.evaluation.alert_matches import AlertUpdate, assign_matches
-from app.services.evaluation.due_minutes import DueMinute, first_judged_minute
+from app.services.evaluation.due_minutes import DueMinute, drop_judged, first_judged_minute
 from app.services.evaluation.minute_input import MinuteInput, read_input
 from app.services.evaluation.rule_set import RuleSet, lock_rules
 from app.services.evaluation.window_queries import GroupId
@@ -43,10 +43,13 @@ def judge_minute(
     Returns: the alert changes, whose notices the caller enqueues, and the rules that failed, with the reason.
     """
     began = time.monotonic()
+    lock_rules(session, [rule.id for rule in due.rules])
+    due = drop_judged(session, due)
     ids = [rule.id for rule in due.rules]
-    lock_rules(session, ids)
-    minute = read_input(session, rule_set, due)
     alert_changes = AlertChanges(session, settings, now)
+    if not ids:
+        return alert_changes, {}
+    minute = read_input(session, rule_set, due)
     alert_changes.load_previous_firings(
         fingerprint(rule.id, key) for rule in due.rules for key in minute.groups[rule.id]
     )

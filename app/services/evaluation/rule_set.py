@@ -69,13 +69,15 @@ def load_rule_set(session: Session) -> RuleSet:
 def read_rule_set(session: Session) -> RuleSet:
     """Return the current rule set. It may change at any moment."""
     key = _key(session)
-    if key not in _cached:
+    found = _cached.get(key)
+    if found is None:
         # Rows, not objects: a thousand objects of the session would cost more than the rest.
         query = select(models.Rule.__table__).where(models.Rule.enabled)
         rows = session.execute(query.order_by(models.Rule.created_at, models.Rule.id)).all()
+        found = _compile([to_rule(row) for row in rows], needs_warm_up=any(not row.seeded for row in rows))
         _cached.clear()
-        _cached[key] = _compile([to_rule(row) for row in rows], needs_warm_up=any(not row.seeded for row in rows))
-    return _cached[key]
+        _cached[key] = found
+    return found
 
 
 def read_version(session: Session) -> int:

@@ -1,8 +1,9 @@
 """Warm-up: a new rule reads known values, groups and the baseline of a spike from stored logs."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select, text
@@ -37,11 +38,11 @@ def warm_up_rules(session: Session, now: datetime) -> None:
     rules = {rule.id: rule for rule in map(to_rule, rows)}
     if not rules:
         return
-    cold_rules = [rule for rule in rules.values() if warm_up_span(rule)]
+    cold_rules = {rule.id: rule for rule in rules.values() if warm_up_span(rule)}
+    found = _read_history(session, cold_rules, now)
+    bump_version(session)  # As in edits, the rule set is locked before rows of rules.
     if cold_rules:
-        session.execute(text(f"SET LOCAL statement_timeout = '{SCAN_TIMEOUT}'"))
-        _warm_up(session, cold_rules, now)
-    bump_version(session)
+        _save(session, cold_rules, found)
     session.execute(
         text(f"UPDATE rules SET seeded = true FROM {_WARM} WHERE rules.id = warm.id AND rules.epoch = warm.epoch"),
         _WARM.values([(rule.id, rule.epoch) for rule in rules.values()]),
@@ -53,13 +54,22 @@ def warm_up_span(rule: Rule) -> timedelta | None:
     return rule.condition.warm_up_span(grouped=bool(rule.group_by))
 
 
-def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:
-    by_id = {rule.id: rule for rule in rules}
-    starts = {rule.id: rule.started_at - (warm_up_span(rule) or timedelta(0)) for rule in rules}
-    index = RuleIndex(rules)
-    deltas: minute_counts.Deltas = defaultdict(minute_counts.CountDelta)
-    runs: known_values.Runs = {}
-    times: dict[tuple[UUID, str], set[datetime]] = defaultdict(set)
+class _History(NamedTuple):
+    """What new rules would know if they had been there before."""
+
+    deltas: minute_counts.Deltas
+    runs: known_values.Runs
+    times: dict[tuple[UUID, str], set[datetime]]
+    """When each group was seen, to the minute."""
+
+
+def _read_history(session: Session, rules: Mapping[UUID, Rule], now: datetime) -> _History:
+    found = _History(defaultdict(minute_counts.CountDelta), {}, defaultdict(set))
+    if not rules:
+        return found
+    session.execute(text(f"SET LOCAL statement_timeout = '{SCAN_TIMEOUT}'"))
+    starts = {rule.id: rule.started_at - (warm_up_span(rule) or timedelta(0)) for rule in rules.values()}
+    index = RuleIndex([*rules.values()])
     # Include logs dated in the future: clocks differ.
     for chunk in history.read(session, min(starts.values()) - MAX_CHANGE_DELAY, now + timedelta(days=1)):
         for rule, log in _first_matches(index, chunk):
@@ -67,16 +77,24 @@ def _warm_up(session: Session, rules: Sequence[Rule], now: datetime) -> None:
             if at < starts[rule.id]:
                 continue
             key, minute = group_key_of(rule, log), minute_counts.minute_end(at)
-            times[rule.id, key].add(minute)
+            found.times[rule.id, key].add(minute)
             if rule.condition.counts_first_matches:
-                deltas[rule.id, key, minute, UNKNOWN_UNIT].matched += 1
+                found.deltas[rule.id, key, minute, UNKNOWN_UNIT].matched += 1
             elif (value := known_values.value_of(rule, log)) is not None:
-                known_values.add_runs(runs, by_id, [(known_values.ValueKey(rule.id, key, value), ValueRun(at, at))])
-    slots = group_slots.assign_slots(session, by_id, times)
-    minute_counts.save(session, by_id, minute_counts.fold_overflow(deltas, slots))
+                known_values.add_runs(
+                    found.runs, rules, [(known_values.ValueKey(rule.id, key, value), ValueRun(at, at))]
+                )
+    return found
+
+
+def _save(session: Session, rules: Mapping[UUID, Rule], found: _History) -> None:
+    slots = group_slots.assign_slots(session, rules, found.times)
+    minute_counts.save(session, rules, minute_counts.fold_overflow(found.deltas, slots))
     # Groups without a slot are combined, and so are their values.
-    runs_by_slot = [(each._replace(group_key=slots[each[:2]]), run) for each, found in runs.items() for run in found]
-    known_values.save(session, by_id, {}, known_values.add_runs({}, by_id, runs_by_slot))
+    runs_by_slot = [
+        (each._replace(group_key=slots[each[:2]]), run) for each, runs in found.runs.items() for run in runs
+    ]
+    known_values.save(session, rules, {}, known_values.add_runs({}, rules, runs_by_slot))
 
 
 def _first_matches(index: RuleIndex, chunk: Sequence[Sequence[LogVersion]]) -> list[tuple[Rule, LogVersion]]:

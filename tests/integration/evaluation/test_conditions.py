@@ -13,6 +13,8 @@ from app.database import session_scope
 from app.models import Alert, Log, Rule
 from app.services import retention
 from app.services.alerts import manual
+from app.services.evaluation import due_minutes, minute_evaluator, pipeline
+from app.services.evaluation.completeness import load_completeness
 from app.services.logs import alert_logs
 from tests.conftest import forget
 from tests.fakes import minutes
@@ -107,6 +109,21 @@ def test_ratio_of_final_logs_fires_and_clears(feed: Feed) -> None:
     feed.complete(minutes(16))
     evaluate(minutes(16))
     assert notification_types() == [(minutes(15), minutes(16), 3, "cleared")]
+
+
+def test_a_minute_that_another_evaluator_has_judged_meanwhile_is_not_judged_again(feed: Feed) -> None:
+    make_rule({"type": "ratio", "percent": 50, "window_minutes": 10, "min_total": 1, "settle_minutes": 0})
+    feed.store([log(number, minutes(10)) for number in range(3)], minutes(10))
+    feed.complete(minutes(10))
+    pipeline.evaluate_changes(get_settings(), 60)
+    with pipeline._evaluation(minutes(10)) as (session, rules):
+        completeness = load_completeness(session, get_settings(), minutes(10))
+        due = due_minutes.next_minute(session, rules.rules, completeness, minutes(10))
+    assert due is not None
+    for _ in range(2):
+        with pipeline._evaluation(minutes(10)) as (session, rules):
+            minute_evaluator.judge_minute(session, rules, due, get_settings(), minutes(10))
+    assert notification_types() == [(minutes(10), None, 3, None)]
 
 
 def test_a_ratio_with_a_lower_limit_continues_between_the_two(feed: Feed) -> None:

@@ -8,19 +8,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
-from app.database import session_scope
+from app.database import AdvisoryLock, session_scope
 from app.enums import NotificationType
-from app.models import Account
+from app.models import Account, RuleGroup
 from app.services import rule_admin
-from app.services.evaluation import pipeline, rule_set, warm_up
+from app.services.evaluation import change_queue, group_slots, pipeline, rule_health, rule_set, warm_up
 from app.services.ingest import account_admin
 from app.services.outbox import actions, enqueue
 from app.services.outbox.notice import make_notice
@@ -131,25 +131,87 @@ def test_edits_without_end_do_not_keep_an_evaluation_waiting(database: str, monk
 
 
 def test_evaluators_of_a_rule_get_it_in_the_order_in_which_they_asked(database: str) -> None:
-    rule_ids = [uuid4() for _ in range(100)]
+    with session_scope() as session:
+        rule_id = rule_admin.create(session, RULE, get_settings(), utc_now()).id
 
-    def lock(session: Session) -> None:
-        rule_set.lock_rules(session, rule_ids)
+    def evaluate_once(session: Session) -> None:
+        rule_set.lock_rules(session, [rule_id])
+        rule_health.record_matches(session, [rule_id], 1.0, utc_now())
 
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(3) as pool:
         queue = Queue(pool)
-        holds, may_end, first = queue.hold("first", lock)
+        holds, may_end = threading.Event(), threading.Event()
+
+        def evaluate_twice() -> None:
+            for name in ("first", "first again"):
+                with session_scope() as session:
+                    evaluate_once(session)
+                    queue.order.append(name)
+                    holds.set()
+                    assert may_end.wait(PATIENCE_SECONDS)
+
+        first = pool.submit(evaluate_twice)
         assert holds.wait(PATIENCE_SECONDS)
-        _, second_may_end, second = queue.hold("second", lock)
+        _, second_may_end, second = queue.hold("second", evaluate_once)
         wait_until(lambda: _waiting() == 1, "the second waits for the first")
-        _, third_may_end, third = queue.hold("third", lock)
+        _, third_may_end, third = queue.hold("third", evaluate_once)
         wait_until(lambda: _waiting() == 2, "the third waits, too")
-        first.add_done_callback(lambda _: queue.hold("first again", lock)[1].set())
-        for event in (may_end, second_may_end, third_may_end):
+        for event in (second_may_end, third_may_end, may_end):
             event.set()
         for each in (first, second, third):
             each.result(60)
     assert queue.order == ["first", "second", "third", "first again"]
+
+
+def test_two_evaluators_give_the_last_slot_of_a_rule_away_once(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(group_slots, "MAX_GROUPS", 1)
+    with session_scope() as session:
+        rule = rule_admin.create(session, RULE | {"group_by": ["to"]}, get_settings(), utc_now())
+        rule.started_at = utc_now() - timedelta(hours=1)
+    now, streams = utc_now(), []
+    for number, sid in enumerate((ACCOUNT, "AC" + "f" * 32)):
+        feed = Feed(now - timedelta(hours=1), sid=sid)
+        feed.store([log(number, now, to=f"+44770090000{number}")], now)
+        streams.append(feed.stream_ids["message"])
+    finish, holds, may_end = change_queue.finish_batch, threading.Event(), threading.Event()
+
+    def finish_later(*values: Any) -> None:
+        if not holds.is_set():
+            holds.set()
+            assert may_end.wait(PATIENCE_SECONDS)
+        finish(*values)
+
+    monkeypatch.setattr(change_queue, "finish_batch", finish_later)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(pipeline.evaluate_batch, streams[0], get_settings(), now)
+        assert holds.wait(PATIENCE_SECONDS)
+        second = pool.submit(pipeline.evaluate_batch, streams[1], get_settings(), now)
+        wait_until(lambda: _waiting() == 1, "the second waits for the first")
+        may_end.set()
+        assert (first.result(60), second.result(60)) == (1, 1)
+    with session_scope() as session:
+        groups = session.scalars(select(RuleGroup.group_key).order_by(RuleGroup.group_key)).all()
+    assert groups == ['{"to":"+447700900000"}', '{"to":"__other__"}']
+
+
+def test_a_warm_up_locks_the_rule_set_before_rows_of_rules_as_edits_do(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Feed(utc_now() - timedelta(days=8))
+    with session_scope() as session:
+        rule_admin.create(session, RULE | NEW_VALUE, get_settings(), utc_now())
+    assign_slots, locked = group_slots.assign_slots, []
+
+    def look(*values: Any) -> dict[tuple[UUID, str], str]:
+        with session_scope() as other:
+            free = other.scalar(select(func.pg_try_advisory_xact_lock(AdvisoryLock.RULE_SET)))
+        locked.append(not free)
+        return assign_slots(*values)
+
+    monkeypatch.setattr(group_slots, "assign_slots", look)
+    with session_scope() as session:
+        warm_up.warm_up_rules(session, utc_now())
+    assert locked == [True]
 
 
 def test_an_edit_of_an_action_waits_for_no_notification_that_comes_later(database: str) -> None:
@@ -198,14 +260,14 @@ def test_a_rule_is_edited_while_another_learns_from_what_is_stored(
     pipeline.evaluate_changes(get_settings(), 60)
     with session_scope() as session:
         learner = rule_admin.create(session, RULE | NEW_VALUE, get_settings(), now).id
-    learns, may_go_on, learn = threading.Event(), threading.Event(), warm_up._warm_up
+    learns, may_go_on, learn = threading.Event(), threading.Event(), warm_up._read_history
 
-    def wait_before_learning(*given: Any) -> None:
+    def wait_before_learning(*given: Any) -> Any:
         learns.set()
         assert may_go_on.wait(PATIENCE_SECONDS)
-        learn(*given)
+        return learn(*given)
 
-    monkeypatch.setattr(warm_up, "_warm_up", wait_before_learning)
+    monkeypatch.setattr(warm_up, "_read_history", wait_before_learning)
     with ThreadPoolExecutor(1) as pool:
         learning = pool.submit(pipeline.evaluate_time, get_settings(), utc_now(), 60)
         try:
