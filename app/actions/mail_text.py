@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from app.actions import mail_headers, report_text
 from app.actions.base import Envelope, Notification
-from app.actions.details import format_time, single_line
+from app.actions.facts import format_time, single_line
 from app.actions.message_content import MessageContent, compose, console_url, truncate
 from app.utils.json_types import JsonObject
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.actions import report_advice, report_text
 from app.actions.base import Notification, Spread
-from app.actions.details import list_details, single_line
+from app.actions.facts import list_facts, single_line
 from app.enums import NotificationType, PatternType, Severity
 from app.utils.countries import country
 from app.utils.quantities import number
@@ -144,7 +144,7 @@ def compose(notification: Notification) -> MessageContent:
         summary=single_line(alert["summary"]),
         severity=severity,
         colour=RESOLVED_COLOUR if is_resolved_colour else COLOURS[severity],
-        facts=report_text.list_facts(notification) if notification.report else list_details(notification),
+        facts=report_text.list_facts(notification) if notification.report else list_facts(notification),
         code=error.get("code"),
         code_means=single_line(error.get("message")),
         cause=single_line(error.get("cause")).removesuffix(notification.advice).rstrip(),

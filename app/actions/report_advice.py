@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.actions.details import single_line
+from app.actions.facts import single_line
 from app.actions.report_text import SHOWN, Report
 from app.utils.quantities import counted, first_of
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from app.actions.base import Notification, make_alert
-from app.actions.details import single_line
+from app.actions.facts import single_line
 from app.enums import NotificationType, Severity
 from app.utils.calendar_edges import to_zone
 from app.utils.json_types import JsonObject

@@ -18,7 +18,7 @@ from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.tests import TESTS as ALL_TESTS
 
-from app.actions.details import format_time
+from app.actions.facts import format_time
 from app.actions.message_content import console_url
 from app.actions.template_budget import Budget, budget, spend
 from app.actions.template_functions import (

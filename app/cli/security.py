@@ -5,13 +5,11 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 from rich.table import Table
-from sqlalchemy import select
 
 from app.cli.output import BY, console, print_line, require_terminal
 from app.config import get_settings
 from app.database import session_scope
 from app.enums import Scope
-from app.models import ApiKey
 from app.services import audit, erasure, keys, move_database, secrets
 from app.utils.clock import utc_now
 
@@ -22,7 +20,7 @@ def list_keys() -> None:
     for heading, wraps in (("id", False), ("name", True), ("scope", False), ("prefix", False), ("last used", False)):
         table.add_column(heading, no_wrap=not wraps, overflow="fold")
     with session_scope() as session:
-        for key in session.scalars(select(ApiKey).where(ApiKey.revoked_at.is_(None)).order_by(ApiKey.created_at)):
+        for key in keys.list_active(session):
             used = key.last_used_at.date().isoformat() if key.last_used_at else "never"
             table.add_row(str(key.id), escape(key.name), key.scope, key.prefix, used)
     console.print(table)

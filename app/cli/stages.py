@@ -8,16 +8,14 @@ from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy import select, update
 
 from app.cli.output import SinceOption, UntilOption, console, fail, parse_time, print_line
 from app.config import get_settings
 from app.database import session_scope
 from app.errors import NotFound
-from app.models import Account, Backfill, Stream
 from app.services.alerts.withholding import withheld
 from app.services.evaluation import pipeline
-from app.services.ingest import accounts, backfills, polling, streams
+from app.services.ingest import account_admin, accounts, backfills, polling, streams
 from app.services.outbox import dispatch
 from app.services.reports import due as due_reports
 from app.utils.clock import utc_now
@@ -33,7 +31,7 @@ def poll() -> None:
     with session_scope() as session:
         now = utc_now()
         accounts.ensure_for_command(session, settings, now)
-        session.execute(update(Stream).values(due_at=now))
+        streams.make_due(session, now)
         due = streams.due(session, now)
     for stream_id in due:
         polling.poll(stream_id, settings)
@@ -75,8 +73,7 @@ def backfill(
     with session_scope() as session:
         now = utc_now()
         accounts.ensure_for_command(session, settings, now)
-        query = select(Account.id).where(Account.enabled)
-        watched = session.scalars(query if account is None else query.where(Account.sid == account)).all()
+        watched = account_admin.enabled_ids(session, account)
         if not watched:
             raise NotFound("no such account is watched: set TWILIO_ACCOUNT_SID, or add it through the API")
         span, retention = (parse_time(since, now), parse_time(until, now)), timedelta(days=settings.retention_days)
@@ -101,18 +98,11 @@ def _show_progress(requested: list[int]) -> list[str]:
         task = bar.add_task("Reading", total=1.0, records=0)
         while True:
             with session_scope() as session:
-                rows = session.scalars(select(Backfill).where(Backfill.id.in_(requested))).all()
-                done = [_share(row) for row in rows]
-                bar.update(task, completed=sum(done) / len(done), records=sum(row.records for row in rows))
-                if all(row.finished_at for row in rows):
-                    return [row.last_error for row in rows if row.last_error]
-                waiting = {row.stream_id for row in rows if row.finished_at is None}
-                session.execute(update(Stream).where(Stream.id.in_(waiting)).values(due_at=utc_now()))
-            polled = [polling.poll(stream_id, get_settings()) for stream_id in sorted(waiting)]
+                found = backfills.progress(session, requested)
+                bar.update(task, completed=found.share, records=found.records)
+                if not found.waiting:
+                    return found.errors
+                streams.make_due(session, utc_now(), ids=found.waiting)
+            polled = [polling.poll(stream_id, get_settings()) for stream_id in sorted(found.waiting)]
             if not any(polled):
                 time.sleep(POLL_INTERVAL_SECONDS)
-
-
-def _share(row: Backfill) -> float:
-    """Return how much of a span is read, from 0 to 1."""
-    return 1.0 if row.finished_at else max(0.0, (row.read_from - row.since) / (row.until - row.since))

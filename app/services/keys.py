@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import secrets
 import zlib
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -97,6 +98,11 @@ def get(session: Session, key_id: UUID, *, lock: bool = False) -> ApiKey:
 def list_keys(session: Session, position: Position | None, limit: int) -> Page[ApiKey]:
     """List the keys that are not revoked, newest first."""
     return read_page(session, select(ApiKey).where(ApiKey.revoked_at.is_(None)), SORT_KEY, position, limit)
+
+
+def list_active(session: Session) -> Sequence[ApiKey]:
+    """List the keys that are not revoked, oldest first."""
+    return session.scalars(select(ApiKey).where(ApiKey.revoked_at.is_(None)).order_by(ApiKey.created_at)).all()
 
 
 def find_named(session: Session, name: str) -> ApiKey:

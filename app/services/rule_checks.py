@@ -10,7 +10,7 @@ from app.config import Settings
 from app.errors import FieldError, InvalidInput
 from app.models import Rule
 from app.services.alerts import dependencies
-from app.services.logs.filter_warnings import warn_of_accounts
+from app.services.logs.filter_warnings import warn_of_accounts, watched_accounts
 from app.services.rules import feasibility
 from app.services.rules.definition import RuleDefinition
 
@@ -62,4 +62,5 @@ def circular(session: Session) -> set[UUID]:
 def warnings(session: Session, wanted: RuleDefinition, settings: Settings) -> list[FieldError]:
     """List the fields of a rule that may keep it from ever matching or firing."""
     warnings = feasibility.warnings(wanted, timedelta(hours=settings.settle_hours))
-    return [*warnings, *warn_of_accounts(session, "filters.account_sid", wanted.filters.account_sid)]
+    sids = wanted.filters.account_sid
+    return [*warnings, *warn_of_accounts("filters.account_sid", sids, watched_accounts(session, sids))]

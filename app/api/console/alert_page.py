@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Request, Response
 from sqlalchemy.orm import Session
 
-from app.actions.details import FIELDS, REASONS
+from app.actions.facts import FIELDS, REASONS
 from app.actions.message_content import ENDED_BY_EDITS
 from app.api.console.access import Viewer
 from app.api.console.alert_evidence import Evidence, cached_evidence, common_rows

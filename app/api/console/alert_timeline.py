@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from app.actions.details import REASONS
+from app.actions.facts import REASONS
 from app.api.console import texts
 from app.api.console.access import Viewer
 from app.api.console.links import link

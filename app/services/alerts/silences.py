@@ -1,6 +1,6 @@
 """Silences: they withhold the notifications of matching alerts for a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from app.enums import AlertStatus
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
 from app.services.alerts.recurrence import Span, Validity, is_active, next_start, spans
-from app.services.logs.filter_warnings import warn_of_accounts
+from app.services.logs.filter_warnings import warn_of_accounts, watched_accounts
 from app.services.paging import Page, Position, read_page
 from app.services.rules.groups import OTHER_VALUE
 from app.services.serializers import silence_json
@@ -151,14 +151,31 @@ def _time_errors(wanted: Validity, now: datetime) -> list[FieldError]:
     return []
 
 
-def warnings(session: Session, silence: Silence) -> list[FieldError]:
-    """List the values in a silence's group that no alert has: Twilio does not use them, or the account is unwatched."""
-    rule = None if silence.rule_id is None else session.get(Rule, silence.rule_id)
-    log_types = log_types_of("any" if rule is None else rule.log_type)
-    pairs = [(name, value) for name, value in silence.group.items() if value is not None and value != OTHER_VALUE]
-    found = [warning for name, value in pairs for warning in value_warnings(f"group.{name}", name, [value], log_types)]
-    sids = [value for name, value in pairs if name == "account_sid"]
-    return [*found, *warn_of_accounts(session, "group.account_sid", sids)]
+def list_warnings(session: Session, silences: Sequence[Silence]) -> dict[UUID, list[FieldError]]:
+    """List the values in the groups of silences that no alert has, by silence.
+
+    Twilio does not use such a value, or the account is not watched.
+    """
+    of_rules = {silence.rule_id for silence in silences if silence.rule_id is not None}
+    rows = session.execute(select(Rule.id, Rule.log_type).where(Rule.id.in_(of_rules))).all() if of_rules else []
+    log_types: dict[UUID | None, str] = {row[0]: row[1] for row in rows}
+    watched = watched_accounts(session, {sid for each in silences for sid in _named_values(each, "account_sid")})
+    return {each.id: _warnings(each, log_types.get(each.rule_id, "any"), watched) for each in silences}
+
+
+def _warnings(silence: Silence, log_type: str, watched: Collection[str]) -> list[FieldError]:
+    found = [
+        warning
+        for name in silence.group
+        for warning in value_warnings(f"group.{name}", name, _named_values(silence, name), log_types_of(log_type))
+    ]
+    return [*found, *warn_of_accounts("group.account_sid", _named_values(silence, "account_sid"), watched)]
+
+
+def _named_values(silence: Silence, name: str) -> list[Any]:
+    """Return the value of a field in a silence's group; empty if it names none."""
+    value = silence.group.get(name)
+    return [] if value is None or value == OTHER_VALUE else [value]
 
 
 def get(session: Session, silence_id: UUID) -> Silence:
@@ -196,11 +213,11 @@ def to_json(session: Session, silences: Sequence[Silence], now: datetime) -> lis
         }
         for silence in silences
     }
-    warned = {silence.id: [asdict(warning) for warning in warnings(session, silence)] for silence in silences}
+    warnings = list_warnings(session, silences)
     return [
         silence_json(silence, silenced[silence.id])
         | times[silence.id]
-        | ({"warnings": found} if (found := warned[silence.id]) else {})
+        | ({"warnings": [asdict(each) for each in found]} if (found := warnings[silence.id]) else {})
         for silence in silences
     ]
 

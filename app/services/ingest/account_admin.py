@@ -1,10 +1,10 @@
 """Account administration: adds, edits and removes watched accounts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import wake
@@ -42,6 +42,12 @@ def get(session: Session, sid: str, *, lock: bool = False) -> Account:
     return account
 
 
+def enabled_ids(session: Session, sid: str | None = None) -> Sequence[int]:
+    """List the ids of the enabled accounts, or only of the one with this SID."""
+    query = select(Account.id).where(Account.enabled)
+    return session.scalars(query if sid is None else query.where(Account.sid == sid)).all()
+
+
 def list_accounts(session: Session, position: Position | None, limit: int) -> Page[Account]:
     """List the watched accounts, newest first."""
     return read_page(session, select(Account), SORT_KEY, position, limit)
@@ -62,7 +68,7 @@ def create(session: Session, settings: Settings, values: Mapping[str, Any], now:
     session.add(account)
     session.flush()
     streams.create_for(session, account, now)
-    subaccounts.mark_unavailable(session, account, settings)
+    subaccounts.mark_unavailable(session, [account], settings)
     after_commit(session, wake.poll)
     return account
 
@@ -79,7 +85,7 @@ def edit(session: Session, settings: Settings, account: Account, values: Mapping
     _check(account, settings)
     account.checked_at = None
     session.flush()
-    subaccounts.mark_unavailable(session, account, settings)
+    subaccounts.mark_unavailable(session, [account], settings)
     if {*CREDENTIAL_FIELDS, "enabled"} & values.keys():
         accounts.try_credentials(session, account.sid, now)
         after_commit(session, wake.poll)
@@ -96,7 +102,7 @@ def promote_next_token(session: Session, settings: Settings, account: Account, n
         raise Conflict(f"account {account.sid} has no next auth token: enter it first")
     account.auth_token, account.next_auth_token = account.next_auth_token, None
     session.flush()
-    subaccounts.mark_unavailable(session, account, settings)
+    subaccounts.mark_unavailable(session, [account], settings)
     accounts.try_credentials(session, account.sid, now)
     after_commit(session, wake.poll)
 
@@ -122,7 +128,7 @@ def poll_now(session: Session, account: Account, now: datetime) -> None:
     """
     if not account.enabled:
         raise Conflict(f"account {account.sid} is disabled: enable it first")
-    session.execute(update(Stream).where(Stream.account_id == account.id).values(due_at=now))
+    streams.make_due(session, now, account_id=account.id)
     after_commit(session, wake.poll)
 
 

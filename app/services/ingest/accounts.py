@@ -86,4 +86,4 @@ def try_credentials(session: Session, sid: str, now: datetime) -> None:
     concerned = or_(Account.sid == sid, Account.parent_sid == sid)
     ids = session.scalars(select(Account.id).where(concerned)).all()
     session.execute(update(Account).where(Account.id.in_(ids)).values(credentials_at=now, checked_at=None))
-    streams.poll_at_once(session, ids, now)
+    streams.reset_and_make_due(session, ids, now)

@@ -1,7 +1,8 @@
 """Backfills: time spans to read again. The polls of their streams do this after reading new logs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, time, timedelta
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy import ColumnElement, and_, select, update
@@ -47,6 +48,32 @@ def request(
         asked.append(backfill)
     session.flush()
     return asked
+
+
+class Progress(NamedTuple):
+    """How far some backfills are."""
+
+    share: float
+    """How much is read, from 0 to 1."""
+    records: int
+    waiting: set[int]
+    """The streams of those that are not finished."""
+    errors: list[str]
+
+
+def progress(session: Session, ids: Collection[int]) -> Progress:
+    """Return how far these backfills are, at least one."""
+    rows = session.scalars(select(Backfill).where(Backfill.id.in_(ids))).all()
+    return Progress(
+        sum(_share(row) for row in rows) / len(rows),
+        sum(row.records for row in rows),
+        {row.stream_id for row in rows if row.finished_at is None},
+        [row.last_error for row in rows if row.last_error],
+    )
+
+
+def _share(row: Backfill) -> float:
+    return 1.0 if row.finished_at else max(0.0, (row.read_from - row.since) / (row.until - row.since))
 
 
 def unfinished(session: Session, stream_id: int | None = None) -> Sequence[Backfill]:

@@ -1,10 +1,11 @@
 """Rereads logs that are not final when they are due: one by one, or whole days if many are due."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
@@ -53,13 +54,20 @@ def _days_to_list(poll: PollRun) -> list[datetime]:
     """Choose days that cost fewer requests to list than reading their due logs one by one."""
     due = Counter(datetime.combine(sent_at.astimezone(UTC).date(), time_of_day(), UTC) for _, sent_at in _due(poll))
     many = sorted(day for day, count in due.items() if count > MAX_SINGLE_READS)
+    if not many:
+        return []
     with session_scope() as session:
-        return [day for day in many if _logs_of(session, poll, day) / PAGE < due[day]]
+        counts = _count_logs(session, poll, many)
+    return [day for day in many if counts.get(day, 0) / PAGE < due[day]]
 
 
-def _logs_of(session: Session, poll: PollRun, day: datetime) -> int:
-    query = select(func.count()).where(Log.account_id == poll.lease.account_id, Log.log_type == poll.lease.log_type)
-    return session.scalar(query.where(Log.occurred_at >= day, Log.occurred_at < day + plan.ONE_DAY)) or 0
+def _count_logs(session: Session, poll: PollRun, days: Sequence[datetime]) -> dict[datetime, int]:
+    """Count the stored logs of these days; a day without logs is missing."""
+    day = func.date_bin(plan.ONE_DAY, Log.occurred_at, days[0])
+    on_one = or_(*(and_(Log.occurred_at >= each, Log.occurred_at < each + plan.ONE_DAY) for each in days))
+    query = select(day, func.count()).where(Log.account_id == poll.lease.account_id)
+    query = query.where(Log.log_type == poll.lease.log_type, on_one)
+    return {row[0]: row[1] for row in session.execute(query.group_by(day))}
 
 
 def _list_day(poll: PollRun, day: datetime) -> None:

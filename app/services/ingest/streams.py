@@ -58,7 +58,19 @@ def due(session: Session, now: datetime) -> list[int]:
     return list(session.scalars(query.order_by(Stream.due_at)))
 
 
-def poll_at_once(session: Session, account_ids: Collection[int], now: datetime) -> None:
+def make_due(
+    session: Session, now: datetime, *, ids: Collection[int] | None = None, account_id: int | None = None
+) -> None:
+    """Make streams due now: these, those of one account, or all."""
+    query = update(Stream).values(due_at=now)
+    if ids is not None:
+        query = query.where(Stream.id.in_(ids))
+    if account_id is not None:
+        query = query.where(Stream.account_id == account_id)
+    session.execute(query)
+
+
+def reset_and_make_due(session: Session, account_ids: Collection[int], now: datetime) -> None:
     """Make all streams of these accounts due now, and clear their retry delays."""
     fresh = update(Stream).where(Stream.account_id.in_(account_ids))
     session.execute(fresh.values(due_at=now, failures=0, last_error=None))

@@ -1,7 +1,7 @@
 """Checks the status of watched accounts, finds their subaccounts, and watches them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -83,12 +83,13 @@ def _watch_subaccounts(
     for record in listed.values():
         if record.status == "active":
             _add_subaccount(session, parent_sid, record, now)
-    for account in session.scalars(select(Account).where(Account.parent_sid == parent_sid)):
+    subaccounts = session.scalars(select(Account).where(Account.parent_sid == parent_sid)).all()
+    for account in subaccounts:
         found = listed.get(account.sid)
         # Closed accounts vanish from the list after thirty days.
         account.status = found.status if found is not None else CLOSED
         account.checked_at = now
-        mark_unavailable(session, account, settings)
+    mark_unavailable(session, subaccounts, settings)
 
 
 def _add_subaccount(session: Session, parent_sid: str, record: AccountRecord, now: datetime) -> None:
@@ -105,15 +106,19 @@ def _add_subaccount(session: Session, parent_sid: str, record: AccountRecord, no
         streams.create_for(session, account, now)
 
 
-def mark_unavailable(session: Session, account: Account, settings: Settings) -> None:
-    """Mark the streams of an account that can never be read, so that nothing waits for them.
+def mark_unavailable(session: Session, accounts: Sequence[Account], settings: Settings) -> None:
+    """Mark the streams of accounts that can never be read, so that nothing waits for them. Only changes are written."""
+    by_id = {account.id: account for account in accounts}
+    query = select(Stream).where(Stream.account_id.in_(by_id)).order_by(Stream.id)
+    for stream in session.scalars(query, execution_options={"populate_existing": True}):
+        reason = _why_unavailable(by_id[stream.account_id], stream.log_type, settings)
+        stream.unavailable, stream.unavailable_reason = reason is not None, reason
+    session.flush()
 
-    Asked for a subaccount's error log with the parent's key, Twilio would return the parent's log.
-    """
-    closed = IS_CLOSED if account.status == CLOSED else None
+
+def _why_unavailable(account: Account, log_type: str, settings: Settings) -> str | None:
+    """Asked for a subaccount's error log with the parent's key, Twilio would return the parent's log."""
+    if account.status == CLOSED:
+        return IS_CLOSED
     foreign = account.parent_sid is not None and not has_own_credentials(account, settings)
-    for log_type in LogType:
-        needs_key = NEEDS_OWN_KEY.format(sid=account.sid) if foreign and log_type == LogType.ERROR else None
-        reason = closed or needs_key
-        stream = update(Stream).where(Stream.account_id == account.id, Stream.log_type == log_type)
-        session.execute(stream.values(unavailable=reason is not None, unavailable_reason=reason))
+    return NEEDS_OWN_KEY.format(sid=account.sid) if foreign and log_type == LogType.ERROR else None

@@ -33,22 +33,25 @@ def list_warnings(session: Session, wanted: LogFilter) -> list[FieldError]:
         for field, attribute in _CHECKED.items()
         for warning in value_warnings(field, field, _named(field, getattr(wanted, attribute)), log_types)
     ]
-    return [*found, *warn_of_accounts(session, "account_sid", wanted.account_sid)]
+    watched = watched_accounts(session, wanted.account_sid)
+    return [*found, *warn_of_accounts("account_sid", wanted.account_sid, watched)]
 
 
 def _named(field: str, values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(value for value in values if value != NONE) if field in WITH_NONE else values
 
 
-def warn_of_accounts(session: Session, path: str, sids: Collection[str]) -> Iterator[FieldError]:
+def watched_accounts(session: Session, sids: Collection[str]) -> set[str]:
+    """Return which of these accounts are watched."""
+    return set(session.scalars(select(Account.sid).where(Account.sid.in_(sids)))) if sids else set()
+
+
+def warn_of_accounts(path: str, sids: Collection[str], watched: Collection[str]) -> Iterator[FieldError]:
     """Warn about accounts that are not watched.
 
     Args:    path: the name of the field in the warnings.
     """
-    if not sids:
-        return
-    known = set(session.scalars(select(Account.sid).where(Account.sid.in_(sids))))
     for number, sid in enumerate(sids, start=1):
-        if sid not in known:
+        if sid not in watched:
             item = "" if len(sids) == 1 else f"item {number}: "
             yield FieldError(path, f"{item}no account of this sid is watched")

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID, uuid4
 
-from sqlalchemy import and_, case, func, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy import case, func, select, text, update
+from sqlalchemy.orm import Session, aliased
 
 from app.actions.registry import kind_for
 from app.bulk import Unnest, copy_rows, update_rows
@@ -175,18 +175,25 @@ def _lease(session: Session, ids: Sequence[UUID], now: datetime) -> list[Claim]:
     actions = {action.id: action for action in session.scalars(query)}
     rate_rows = [(each.id, limits.advance_rate(each.free_at, now, counts[each.id])) for each in actions.values()]
     update_rows(session, "actions", {"id": "uuid"}, {"free_at": "timestamptz"}, rate_rows)
+    looping = _crash_looping(session, deliveries)
     return [
-        Claim(each, actions[each.action_id], token, _is_crash_looping(session, each))
+        Claim(each, actions[each.action_id], token, each.id in looping)
         for each in sorted(deliveries, key=lambda each: each.number)
     ]
 
 
-def _is_crash_looping(session: Session, delivery: Delivery) -> bool:
-    """Return whether all attempts since the last one with a known outcome ended with a dead worker."""
-    if delivery.attempt_count <= MAX_UNKNOWN_OUTCOMES:
-        return False
+def _crash_looping(session: Session, deliveries: Collection[Delivery]) -> set[UUID]:
+    """Find the deliveries whose attempts since the last one with a known outcome all ended with a dead worker."""
+    ids = [each.id for each in deliveries if each.attempt_count > MAX_UNKNOWN_OUTCOMES]
+    if not ids:
+        return set()
+    known = aliased(Attempt)
     cut_short = [AttemptOutcome.UNKNOWN, AttemptOutcome.STARTED]
-    ended = and_(Attempt.delivery_id == delivery.id, Attempt.outcome.not_in(cut_short))
-    last = select(func.coalesce(func.max(Attempt.id), 0)).where(ended).scalar_subquery()
-    unknown = and_(Attempt.delivery_id == delivery.id, Attempt.outcome == AttemptOutcome.UNKNOWN, Attempt.id > last)
-    return (session.scalar(select(func.count()).where(unknown)) or 0) >= MAX_UNKNOWN_OUTCOMES
+    last = select(func.coalesce(func.max(known.id), 0)).where(
+        known.delivery_id == Attempt.delivery_id, known.outcome.not_in(cut_short)
+    )
+    unknown = select(Attempt.delivery_id).where(
+        Attempt.delivery_id.in_(ids), Attempt.outcome == AttemptOutcome.UNKNOWN, Attempt.id > last.scalar_subquery()
+    )
+    too_many = func.count() >= MAX_UNKNOWN_OUTCOMES
+    return set(session.scalars(unknown.group_by(Attempt.delivery_id).having(too_many)))

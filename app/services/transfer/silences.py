@@ -89,7 +89,7 @@ class Silences:
         return []
 
     def warnings(self, context: TransferContext, item: Silence) -> list[FieldError]:
-        return silences.warnings(context.session, item)
+        return silences.list_warnings(context.session, [item])[item.id]
 
 
 def _repeat(value: Any) -> Repeat | None:

@@ -116,6 +116,20 @@ def test_a_closed_subaccount_is_read_no_more(world: World) -> None:
     assert [stream["unavailable"] for stream in state(world, child.sid)["streams"]] == [False, False, True]  # type: ignore[attr-defined]
 
 
+def test_a_check_that_finds_nothing_new_writes_no_stream(world: World) -> None:
+    for _ in range(2):
+        world.simulator.add_account(parent_sid=world.simulator.account.sid)
+    world.configured(twilio_include_subaccounts=True)
+    world.poll()
+    refresh(world)
+    with session_scope() as session:
+        before = session.execute(text("SELECT id, xmin FROM streams ORDER BY id")).all()
+    world.advance(minutes=20)
+    refresh(world)
+    with session_scope() as session:
+        assert session.execute(text("SELECT id, xmin FROM streams ORDER BY id")).all() == before
+
+
 def test_a_closed_subaccount_is_no_account_that_cannot_be_read(world: World) -> None:
     child = world.simulator.add_account(parent_sid=world.simulator.account.sid)
     world.configured(twilio_include_subaccounts=True)

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from app.actions.details import format_time
+from app.actions.facts import format_time
 from app.api.console import texts
 from app.api.console.plots import scale, strip
 from app.services.alerts.recurrence import Validity, is_active, next_start, spans

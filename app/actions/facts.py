@@ -40,7 +40,7 @@ OTHERS = "__other__"
 """The value of all groups beyond the first 500."""
 
 
-def list_details(notification: Notification) -> list[tuple[str, str]]:
+def list_facts(notification: Notification) -> list[tuple[str, str]]:
     """List names and values, the most important first."""
     alert = notification.alert
     return [
