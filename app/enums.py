@@ -2,6 +2,9 @@
 
 from enum import StrEnum
 
+OTHER_VALUE = "__other__"
+"""The value of each field of the group that combines all groups beyond the first 500."""
+
 
 class LogType(StrEnum):
     """What Twilio recorded."""
@@ -50,6 +53,11 @@ class Severity(StrEnum):
     def rank(self) -> int:
         """A higher rank is more severe."""
         return list(Severity).index(self)
+
+
+def severity_rank(column: str) -> str:
+    """Return SQL for the rank of the severity in a column."""
+    return f"array_position(ARRAY[{', '.join(repr(each.value) for each in Severity)}], {column})"
 
 
 class PatternType(StrEnum):

@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.actions.base import Notification
-from app.enums import NotificationType
+from app.enums import OTHER_VALUE, NotificationType
 from app.utils.calendar_edges import to_zone
 from app.utils.countries import country
 from app.utils.quantities import counted, duration, first_of, money, number
@@ -36,8 +36,6 @@ FIELDS = {
 }
 """The labels of group fields, in the order in which they are shown: JSON in the database has no order."""
 SHOWN_VALUES = 3
-OTHERS = "__other__"
-"""The value of all groups beyond the first 500."""
 
 
 def list_facts(notification: Notification) -> list[tuple[str, str]]:
@@ -173,7 +171,7 @@ def _group(notification: Notification) -> Iterator[tuple[str, str]]:
 
 
 def _of_group(notification: Notification, name: str, value: object) -> str:
-    if value is None or value == OTHERS:
+    if value is None or value == OTHER_VALUE:
         return "none" if value is None else "all others"
     if name == "to_country":
         return country(single_line(value))

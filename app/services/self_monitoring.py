@@ -20,8 +20,8 @@ from app.services.alerts.fingerprint import built_in_fingerprint
 from app.services.alerts.state_machine import Fire, Resolve
 from app.services.ingest import quarantine
 from app.services.logs import change_consumers
+from app.services.outbox.action_config import action_name
 from app.services.outbox.overdue import overdue
-from app.services.outbox.rows import action_name
 from app.services.rules.groups import group_key
 
 CANNOT_READ = "GiftPulse cannot read Twilio"

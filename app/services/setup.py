@@ -16,7 +16,7 @@ from app.errors import ConfigError
 from app.models import Account, Action, Attempt, Delivery, PushedRecord, Rule, Stream
 from app.services import audit, rule_admin
 from app.services.outbox import actions
-from app.services.outbox.rows import config_or_empty
+from app.services.outbox.action_config import config_or_empty
 from app.services.rules import packs
 from app.utils.quantities import counted
 

@@ -1,8 +1,11 @@
-"""Checks the span of a request: both ends are named by the fields `since` and `until`."""
+"""Spans of time, and the check of a request's: both ends are named by the fields `since` and `until`."""
 
 from datetime import datetime, timedelta
 
 from app.errors import FieldError, InvalidInput
+
+Span = tuple[datetime, datetime]
+"""From the first time to the second."""
 
 
 def span_errors(since: datetime, until: datetime, longest: timedelta) -> list[FieldError]:

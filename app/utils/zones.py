@@ -1,12 +1,15 @@
-"""Time zones whose names mean the same on every machine, and local times: as bodies of requests name them."""
+"""Time zones whose names mean the same on every machine, local times and weekdays: as bodies of requests name them."""
 
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Literal, get_args
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
+"""In the order of `datetime.weekday()`."""
 CLOCK_TIME = "^([01][0-9]|2[0-3]):[0-5][0-9]$"
 """The pattern of a local time, such as `22:00`."""
 

@@ -18,13 +18,12 @@ from app.api.console.rendering import FRAGMENT, render
 from app.api.console.silence_menu import offer_silence
 from app.config import Settings
 from app.database import session_scope
-from app.enums import AlertStatus
+from app.enums import OTHER_VALUE, AlertStatus
 from app.models import Alert, Delivery
 from app.services.alerts import escalation, search, silences
 from app.services.logs import alert_logs
 from app.services.names import names_of
 from app.services.outbox import deliveries
-from app.services.rules.groups import OTHER_VALUE
 from app.services.twilio import read_advice
 from app.services.twilio.error_codes import describe
 from app.utils.clock import utc_now

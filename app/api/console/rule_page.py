@@ -23,7 +23,7 @@ from app.enums import PatternType, Severity
 from app.errors import InvalidInput
 from app.models import Rule
 from app.services import rule_admin, rule_checks
-from app.services.alerts.sentence import DAYS, describe_rule
+from app.services.alerts.sentence import DAY_NAMES, describe_rule
 from app.services.names import names_of
 from app.services.outbox import actions
 from app.services.preview.samples import Sample, sample
@@ -150,7 +150,7 @@ def _form_context(page: RulePage) -> dict[str, Any]:
         "group_fields": GROUP_FIELDS,
         "group_names": {field: NEW_VALUE_NAMES[field] for field in GROUP_FIELDS},
         "zones": sorted(zone_names()),
-        "day_names": DAYS,
+        "day_names": DAY_NAMES,
         "other_rules": other_rules(page.form, page.stored),
         "label_of": label_of,
     }

@@ -16,12 +16,11 @@ from app.api.console.plots.figure import Axis, Figure, Style
 from app.api.console.plots.measured import Measure, limit_legend, measure_of, series_of
 from app.config import Settings
 from app.database import session_scope
-from app.enums import PatternType
+from app.enums import OTHER_VALUE, PatternType
 from app.errors import FieldError, InvalidInput
 from app.services.preview.service import preview
 from app.services.rules import definition
 from app.services.rules.definition import RuleDefinition
-from app.services.rules.groups import OTHER_VALUE
 from app.services.rules.words import PLURALS
 from app.utils.caching import TtlCache
 from app.utils.calendar_edges import to_zone

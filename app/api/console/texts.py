@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from app.services.rules.groups import OTHER_VALUE
+from app.enums import OTHER_VALUE
 from app.utils.calendar_edges import to_zone
 
 MINUS = "\N{MINUS SIGN}"

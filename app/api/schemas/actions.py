@@ -7,7 +7,7 @@ from pydantic import Field
 from app.api.schemas.common import PageQuery, RequestModel, ResponseModel, ShownId, ShownTime
 from app.enums import ActionType, Severity
 from app.services.outbox.actions import MAX_AFTER_MINUTES, MAX_BUNDLE_SECONDS
-from app.utils.zones import CLOCK_TIME
+from app.utils.zones import CLOCK_TIME, Weekday
 
 CONFIG = (
     "`email`: `recipients`, optional `subject` (a Jinja2 template) and `template`. `webhook`: `url`, optional "
@@ -29,7 +29,6 @@ ON: list[On] = ["firing", "update", "resolved"]
 ZONE = "A time zone of the IANA database."
 REPORT = "How often and when it gets a report; null: never. Only for `email` and `webhook`, except `pagerduty`."
 REPORT_EXAMPLE = {"every": "week", "weekday": "mon", "at": "08:00", "timezone": "Europe/Berlin"}
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
 class ReportSchedule(RequestModel):

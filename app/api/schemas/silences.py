@@ -16,9 +16,9 @@ from app.api.schemas.common import (
     ShownTime,
     Time,
 )
+from app.enums import OTHER_VALUE
 from app.services.alerts.recurrence import Repeat
 from app.services.rules.fields import GROUP_FIELDS
-from app.services.rules.groups import OTHER_VALUE
 
 TEST_NUMBER = "+15005550006"
 """Twilio's number for tests: no log has it, so an example with it silences nothing."""

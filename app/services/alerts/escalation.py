@@ -14,25 +14,25 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.config import Settings
-from app.enums import AlertStatus
+from app.enums import AlertStatus, severity_rank
 from app.models import Action, Alert
-from app.services.outbox.rows import action_name
+from app.services.outbox.action_config import action_name
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 
-_PENDING = """
+_PENDING = f"""
     SELECT alerts.id AS alert_id, actions.id AS action_id,
            alerts.escalates_from + actions.after_minutes * interval '1 minute' AS at
     FROM alerts JOIN actions ON actions.enabled AND actions.after_minutes > 0 AND 'firing' = ANY(actions.notify_on)
         AND (actions.rule_id IS NULL OR actions.rule_id = alerts.rule_id)
-        AND array_position(ARRAY['info', 'warning', 'critical'], alerts.severity)
-            >= array_position(ARRAY['info', 'warning', 'critical'], actions.min_severity)
+        AND {severity_rank("alerts.severity")} >= {severity_rank("actions.min_severity")}
     WHERE alerts.status <> 'resolved' AND alerts.escalates_from IS NOT NULL
         AND NOT EXISTS (
             SELECT FROM deliveries WHERE deliveries.alert_id = alerts.id AND deliveries.action_id = actions.id
             AND deliveries.type = 'alert.firing' AND deliveries.held_by IS NULL
         )
 """
+"""The actions that wait to be notified of open alerts; `Target.escalation_time` decides the same for one notice."""
 _DUE = text(f"SELECT alert_id, action_id FROM ({_PENDING}) AS pending WHERE at <= :now")
 _NEXT = text(f"SELECT action_id, at FROM ({_PENDING}) AS pending WHERE alert_id = :alert_id ORDER BY at, action_id")
 

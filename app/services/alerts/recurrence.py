@@ -6,27 +6,19 @@ the first occurrence and ends at the last; a time that it skips is the moment of
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
-from pydantic_core import PydanticCustomError
 
+from app.services.rules.fields import distinct
 from app.utils.calendar_edges import shift, to_zone
-from app.utils.zones import ClockTime, ZoneName
+from app.utils.zones import WEEKDAYS, ClockTime, Weekday, ZoneName
 
-Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-DAYS: tuple[Day, ...] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 SEARCHED_DAYS = 22
 """So many days contain a span of every repeat, even if a change of clocks removes one."""
 LONGEST_SPAN_DAYS = 2
 """A span reaches into the next day, and a little further if clocks change."""
-
-
-def _check_distinct(days: list[Day]) -> list[Day]:
-    if len(set(days)) != len(days):
-        raise PydanticCustomError("refused", "must not name one day twice")
-    return days
 
 
 class Repeat(BaseModel):
@@ -35,7 +27,7 @@ class Repeat(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     timezone: ZoneName = Field(description="An IANA time zone.", examples=["Europe/Berlin"])
-    days: Annotated[list[Day], AfterValidator(_check_distinct)] = Field(
+    days: Annotated[list[Weekday], AfterValidator(distinct)] = Field(
         [], description="The days on which it begins; empty: every day.", examples=[["sat", "sun"]]
     )
     start: ClockTime = Field(description="Start, in local time.", examples=["22:00"])
@@ -44,7 +36,7 @@ class Repeat(BaseModel):
     )
 
 
-class Span(NamedTuple):
+class ActiveSpan(NamedTuple):
     """A time span in which a silence is active, without its end."""
 
     begins_at: datetime
@@ -84,18 +76,18 @@ def next_start(validity: Validity, now: datetime) -> datetime | None:
     return None
 
 
-def spans(validity: Validity, since: datetime, until: datetime) -> Iterator[Span]:
+def spans(validity: Validity, since: datetime, until: datetime) -> Iterator[ActiveSpan]:
     """List the active spans of a silence that overlap `[since, until)`, the earliest first."""
     starts_at, ends_at, repeat = validity
     if starts_at >= until or (ends_at is not None and ends_at <= since):
         return
     if repeat is None:
-        yield Span(starts_at, ends_at)
+        yield ActiveSpan(starts_at, ends_at)
         return
     for begin, end in _occurrences(repeat, since, until):
         begins_at, stops_at = max(begin, starts_at), end if ends_at is None else min(end, ends_at)
         if begins_at < stops_at and begins_at < until and stops_at > since:
-            yield Span(begins_at, stops_at)
+            yield ActiveSpan(begins_at, stops_at)
 
 
 def _occurrences(repeat: Mapping[str, Any], since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:
@@ -105,7 +97,7 @@ def _occurrences(repeat: Mapping[str, Any], since: datetime, until: datetime) ->
     first = to_zone(since, zone).toordinal() - LONGEST_SPAN_DAYS
     # No day follows the calendar's last day, so a span cannot reach into it.
     for day in map(date.fromordinal, range(max(1, first), to_zone(until, zone).toordinal() + 1)):
-        if not repeat["days"] or DAYS[day.weekday()] in repeat["days"]:
+        if not repeat["days"] or WEEKDAYS[day.weekday()] in repeat["days"]:
             begins_at = _instants(day, start, zone)[0]
             ends_at = _instants(day if start < end or day == date.max else day + timedelta(days=1), end, zone)[1]
             if begins_at < ends_at:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import case, func, select
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
-from app.enums import AlertStatus, Severity
+from app.enums import AlertStatus, Severity, severity_rank
 from app.errors import NotFound
 from app.models import Account, Alert, AlertNote, Match
 from app.services.paging import Page, Position, read_page
@@ -79,7 +79,7 @@ def count_open(session: Session) -> OpenAlerts:
 
 def list_urgent(session: Session, limit: int) -> Sequence[Alert]:
     """List the open alerts: firing and unsilenced first, then by severity, oldest first."""
-    by_severity = case({severity.value: severity.rank for severity in Severity}, value=Alert.severity)
+    by_severity: ColumnElement[int] = literal_column(severity_rank("alerts.severity"))
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED)
     order = (Alert.status != AlertStatus.FIRING, Alert.silenced, by_severity.desc(), Alert.started_at, Alert.id)
     return session.scalars(query.order_by(*order).limit(limit)).all()

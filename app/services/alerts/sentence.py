@@ -8,6 +8,7 @@ from app.services.rules.definition import RuleDefinition
 from app.services.rules.patterns import list_items
 from app.services.rules.words import NEW_VALUE_NAMES, Phrase, RuleFacts
 from app.utils.quantities import window
+from app.utils.zones import WEEKDAYS
 
 MAX_NAMED_VALUES = 3
 """Longer lists are counted instead of written out."""
@@ -22,7 +23,7 @@ FILTER_PHRASES = {
     "account_sid": ("of account ", "accounts"),
 }
 """The words for each filter, in the order of a sentence: before its values, and their plural."""
-DAYS = {"mon": "Mon", "tue": "Tue", "wed": "Wed", "thu": "Thu", "fri": "Fri", "sat": "Sat", "sun": "Sun"}
+DAY_NAMES: dict[str, str] = {day: day.title() for day in WEEKDAYS}
 
 
 def describe_rule(rule: RuleDefinition) -> list[Phrase]:
@@ -109,7 +110,7 @@ def _schedule(rule: RuleDefinition) -> Iterator[Phrase]:
     schedule = rule.schedule
     if schedule is None:
         return
-    days = "" if len(schedule.days) == len(DAYS) else " on " + ", ".join(DAYS[day] for day in schedule.days)
+    days = "" if len(schedule.days) == len(DAY_NAMES) else " on " + ", ".join(DAY_NAMES[day] for day in schedule.days)
     yield Phrase(" Only ")
     yield Phrase(f"between {schedule.start} and {schedule.end}{days}", strong=True)
     yield Phrase(f" ({schedule.timezone}).")

@@ -9,13 +9,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
-from app.enums import AlertStatus
+from app.enums import OTHER_VALUE, AlertStatus
 from app.errors import FieldError, InvalidInput, NotFound
 from app.models import Alert, Rule, Silence
-from app.services.alerts.recurrence import Span, Validity, is_active, next_start, spans
+from app.services.alerts.recurrence import ActiveSpan, Validity, is_active, next_start, spans
 from app.services.logs.filter_warnings import warn_of_accounts, watched_accounts
 from app.services.paging import Page, Position, read_page
-from app.services.rules.groups import OTHER_VALUE
 from app.services.serializers import silence_json
 from app.services.twilio.vocabulary import country_error, log_types_of, value_warnings
 from app.utils.clock import rfc3339_or_none
@@ -33,7 +32,7 @@ class ActiveSilence(NamedTuple):
     """A silence that matches an alert now."""
 
     silence: Silence
-    span: Span
+    span: ActiveSpan
     """Its current active span."""
 
 

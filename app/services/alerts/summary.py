@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from app.enums import PatternType
-from app.services.rules.groups import OTHER_VALUE
+from app.enums import OTHER_VALUE, PatternType
 from app.services.rules.rule import Rule
 from app.services.rules.words import AlertFacts, join
 from app.services.twilio.error_codes import describe

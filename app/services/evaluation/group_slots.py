@@ -10,7 +10,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.bulk import Unnest
-from app.services.rules.groups import MAX_GROUPS, OTHER_VALUE, group_key, other_group
+from app.enums import OTHER_VALUE
+from app.services.rules.groups import MAX_GROUPS, group_key, other_group
 from app.services.rules.rule import Rule
 
 

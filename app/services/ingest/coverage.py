@@ -12,13 +12,11 @@ from sqlalchemy.orm import Session
 from app.enums import Coverage, LogType
 from app.models import Account, Backfill, CoverageGap, Stream
 from app.services.ingest import plan
-from app.services.spans import check_span
+from app.services.spans import Span, check_span
 from app.utils.clock import rfc3339
 
 MAX_SPAN = timedelta(days=400)
 SHOWN_SPAN = timedelta(days=30)
-Span = tuple[datetime, datetime]
-"""From the first time, inclusive, to the second, exclusive."""
 
 
 @dataclass(frozen=True)

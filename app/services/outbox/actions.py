@@ -19,11 +19,11 @@ from app.errors import Conflict, FieldError, InvalidInput, NotFound
 from app.models import Action, Rule
 from app.services import audit
 from app.services.outbox import dispatch, report_schedule
+from app.services.outbox.action_config import config_or_empty
 from app.services.outbox.cancellation import OTHER_KIND, fail_all, fail_pending
 from app.services.outbox.claim import DISABLED, claim_ids
 from app.services.outbox.enqueue import lock_notices, make_test
 from app.services.outbox.report_schedule import ReportSchedule
-from app.services.outbox.rows import config_or_empty
 from app.services.paging import Page, Position, read_page
 from app.utils.clock import rfc3339
 from app.utils.crypto import Undecryptable, encrypt

@@ -8,12 +8,10 @@ is withheld is held, and a new firing replaces it when that ends.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from functools import partial
 from uuid import UUID
 
-import structlog
-from sqlalchemy import delete, func, insert, or_, select, tuple_, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from app import metrics
@@ -21,13 +19,13 @@ from app.actions.base import Notification
 from app.actions.message_content import compose
 from app.actions.registry import kind_for
 from app.config import Settings
-from app.enums import ActionType, DeliveryStatus, HoldReason, NotificationType
+from app.enums import ActionType, DeliveryStatus, HoldReason
 from app.models import Action, Delivery
+from app.services.outbox import digest
+from app.services.outbox.action_config import config_of
 from app.services.outbox.bundle_text import bundle_notification
-from app.services.outbox.rows import config_of, delivery_row
 from app.utils.json_types import JsonObject
 
-log = structlog.get_logger()
 Withheld = Callable[[Session, Collection[UUID], datetime], Mapping[UUID, HoldReason]]
 """Returns the alerts that are withheld now, with the reason."""
 _BUNDLED = (Delivery.status == DeliveryStatus.PENDING) & Delivery.bundle_until.is_not(None)
@@ -116,24 +114,16 @@ def _release_one(
     session: Session, action: Action, deliveries: Sequence[Delivery], settings: Settings, now: datetime
 ) -> int:
     """Fold a bundle into a digest. A single firing, or one that no digest can contain, is sent by itself."""
-    made = _fold_isolated(session, action, deliveries, settings, now) if len(deliveries) > 1 else 0
+    made = 0
+    if len(deliveries) > 1:
+        fold = partial(_fold, session, action, deliveries, settings, now)
+        made = digest.in_isolation(
+            session, action, fold, "the digest of a bundle failed; its firings are sent separately"
+        )
     if not made:
         ids = [each.id for each in deliveries]
         session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(bundle_until=None))
     return made
-
-
-def _fold_isolated(
-    session: Session, action: Action, deliveries: Sequence[Delivery], settings: Settings, now: datetime
-) -> int:
-    try:
-        with session.begin_nested():
-            return _fold(session, action, deliveries, settings, now)
-    except SQLAlchemyError:
-        raise
-    except Exception:
-        log.exception("the digest of a bundle failed; its firings are sent separately", action_id=str(action.id))
-        return 0
 
 
 def _fold(session: Session, action: Action, deliveries: Sequence[Delivery], settings: Settings, now: datetime) -> int:
@@ -142,11 +132,6 @@ def _fold(session: Session, action: Action, deliveries: Sequence[Delivery], sett
     if not kind.takes_digests(config):
         return 0
     rendered = kind.render(config, bundle_notification(deliveries, settings, now))
-    row = delivery_row(action, NotificationType.DIGEST, None, deliveries[0].recipient, rendered, now)
-    session.execute(insert(Delivery), [row | {"bundle_item": {}}])
-    folded: dict[str, Any] = {"status": DeliveryStatus.FOLDED, "digest_id": row["id"], "finished_at": now}
-    waits_no_more = {"next_attempt_at": None, "bundle_until": None}
-    ids = [each.id for each in deliveries]
-    session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(folded | waits_no_more))
-    metrics.count(session, {metrics.DELIVERIES_BUNDLED.key(action_type=action.action_type): len(ids)})
+    digest.insert_digest(session, action, deliveries[0].recipient, rendered, deliveries, now, of_bundle=True)
+    metrics.count(session, {metrics.DELIVERIES_BUNDLED.key(action_type=action.action_type): len(deliveries)})
     return 1

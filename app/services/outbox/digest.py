@@ -5,9 +5,10 @@ little. It contains them, so each of them is sent exactly once.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -16,13 +17,14 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.actions.base import ActionKind, Notification, make_alert
+from app.actions.base import ActionKind, Notification, Rendered, make_alert
 from app.actions.message_content import compose
 from app.actions.registry import kind_for
 from app.config import Settings
 from app.enums import ActionType, DeliveryStatus, NotificationType, Severity
 from app.models import Action, Delivery
-from app.services.outbox.rows import config_of, delivery_row
+from app.services.outbox.action_config import config_of
+from app.services.outbox.rows import delivery_row
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject
 from app.utils.quantities import counted
@@ -85,18 +87,22 @@ def make_due(session: Session, settings: Settings, now: datetime) -> int:
     if not due:
         return 0
     actions = select(Action).where(Action.id.in_(due), Action.enabled).with_for_update(skip_locked=True, key_share=True)
-    return sum(_make_isolated(session, action, settings, now) for action in session.scalars(actions).all())
+    failure = "the digest of an action failed; its notifications wait"
+    return sum(
+        in_isolation(session, action, partial(_make, session, action, settings, now), failure)
+        for action in session.scalars(actions).all()
+    )
 
 
-def _make_isolated(session: Session, action: Action, settings: Settings, now: datetime) -> int:
-    """Create the digests of one action. If that fails, the next tick retries it; other actions are not affected."""
+def in_isolation(session: Session, action: Action, make: Callable[[], int], failure: str) -> int:
+    """Create digests of one action; return how many. If that fails, log `failure`: other actions are not affected."""
     try:
         with session.begin_nested():
-            return _make(session, action, settings, now)
+            return make()
     except SQLAlchemyError:
         raise
     except Exception:
-        log.exception("the digest of an action failed; its notifications wait", action_id=str(action.id))
+        log.exception(failure, action_id=str(action.id))
         return 0
 
 
@@ -120,11 +126,31 @@ def _make(session: Session, action: Action, settings: Settings, now: datetime) -
         by_recipient[each.recipient].append(each)
     for recipient, deliveries in by_recipient.items():
         rendered = kind.render(config, _notification(deliveries, settings, now))
-        row = delivery_row(action, NotificationType.DIGEST, None, recipient, rendered, now)
-        session.execute(insert(Delivery), [row])
-        ids = [each.id for each in deliveries]
-        session.execute(update(Delivery).where(Delivery.id.in_(ids)).values(digest_id=row["id"], finished_at=now))
+        insert_digest(session, action, recipient, rendered, deliveries, now)
     return len(by_recipient)
+
+
+def insert_digest(
+    session: Session,
+    action: Action,
+    recipient: str,
+    rendered: Rendered,
+    deliveries: Sequence[Delivery],
+    now: datetime,
+    *,
+    of_bundle: bool = False,
+) -> None:
+    """Insert the delivery of a digest, and fold the deliveries that it contains."""
+    row = delivery_row(action, NotificationType.DIGEST, None, recipient, rendered, now)
+    session.execute(insert(Delivery), [row | {"bundle_item": {} if of_bundle else None}])
+    folded = {
+        "status": DeliveryStatus.FOLDED,
+        "digest_id": row["id"],
+        "finished_at": now,
+        "next_attempt_at": None,
+        "bundle_until": None,
+    }
+    session.execute(update(Delivery).where(Delivery.id.in_([each.id for each in deliveries])).values(folded))
 
 
 def _folded(session: Session, action: Action) -> Sequence[Delivery]:

@@ -17,9 +17,9 @@ from app.database import session_scope
 from app.enums import ActionType, AttemptOutcome, NotificationType
 from app.services.outbox import bundle, cancellation, digest
 from app.services.outbox import claim as claims
+from app.services.outbox.action_config import config_of
 from app.services.outbox.claim import Claim
 from app.services.outbox.record import AttemptResult, record
-from app.services.outbox.rows import config_of
 from app.utils import stopping
 from app.utils.clock import Clock
 from app.utils.crashpoints import crashpoint

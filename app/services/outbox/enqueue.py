@@ -20,6 +20,7 @@ from app.enums import ActionType, DeliveryStatus, NotificationType
 from app.models import Action, Delivery
 from app.services.findings import notices as findings
 from app.services.outbox import bundle, digest
+from app.services.outbox.action_config import config_of
 from app.services.outbox.firing_recipients import (
     FiringRecipients,
     firing_recipients,
@@ -29,7 +30,7 @@ from app.services.outbox.firing_recipients import (
 )
 from app.services.outbox.notice import Notice
 from app.services.outbox.notification_builder import NotificationBuilder, comparable
-from app.services.outbox.rows import config_of, delivery_row
+from app.services.outbox.rows import delivery_row
 from app.services.outbox.targets import Target, load_targets
 from app.utils.clock import rfc3339
 from app.utils.json_types import JsonObject

@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict
 
+from app.services.spans import Span
 from app.utils.calendar_edges import to_zone
-from app.utils.zones import ClockTime, ZoneName
+from app.utils.zones import WEEKDAYS, ClockTime, Weekday, ZoneName
 
-Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
-WEEKDAYS = get_args(Weekday)
 SHORTEST_STEP = timedelta(microseconds=1)
 SEARCHED_DAYS = 9
 """So many days in a row contain a report of every schedule, whichever day they begin on."""
-Span = tuple[datetime, datetime]
 
 
 class ReportSchedule(BaseModel):

@@ -11,8 +11,8 @@ from app.actions.registry import kind_for
 from app.config import Settings
 from app.enums import ActionType, NotificationType, Severity
 from app.models import Action
+from app.services.outbox.action_config import config_of, name_by_recipients
 from app.services.outbox.notice import Notice
-from app.services.outbox.rows import config_of, name_by_recipients
 from app.utils.crypto import Undecryptable
 from app.utils.json_types import JsonObject
 
@@ -50,7 +50,10 @@ class Target:
         return self.action.id in notice.only_actions if notice.only_actions else not self.action.after_minutes
 
     def escalation_time(self, notice: Notice) -> datetime | None:
-        """Return when the action is notified of the firing if nobody acknowledges it; None if it does not escalate."""
+        """Return when the action is notified of the firing if nobody acknowledges it; None if it does not escalate.
+
+        `alerts.escalation` finds the same for all alerts in SQL.
+        """
         waits = self.action.after_minutes and notice.escalates_from and "firing" in self.action.notify_on
         if not waits or not self._covers(notice) or notice.escalates_from is None:
             return None

@@ -18,8 +18,9 @@ from app.services.evaluation.minute_counts import MINUTE
 from app.services.evaluation.minute_input import MinuteInput
 from app.services.preview.deadline import Deadline
 from app.services.preview.result import PreviewAlert
-from app.services.preview.sources import Source, Span
+from app.services.preview.sources import Source
 from app.services.rules.rule import Rule
+from app.services.spans import Span
 
 MAX_JUDGMENTS = 500_000
 MAX_CHECKS = 1_000_000

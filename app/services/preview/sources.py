@@ -19,8 +19,7 @@ from app.services.rules.conditions.base import MinuteCondition
 from app.services.rules.conditions.numbers import Amounts, Numbers, WindowCounts
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
-
-Span = tuple[datetime, datetime]
+from app.services.spans import Span
 
 
 class Source(Protocol):

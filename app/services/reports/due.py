@@ -24,8 +24,9 @@ from app.enums import ActionType, NotificationType
 from app.models import Action, Delivery
 from app.services.ingest import coverage
 from app.services.outbox import report_schedule
+from app.services.outbox.action_config import config_of
 from app.services.outbox.report_schedule import ReportSchedule
-from app.services.outbox.rows import config_of, delivery_row
+from app.services.outbox.rows import delivery_row
 from app.services.reports.report import build
 from app.utils.db_retry import is_transient
 from app.utils.json_types import JsonObject

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
 
-from app.enums import Severity
+from app.enums import Severity, severity_rank
 from app.utils.clock import rfc3339, rfc3339_or_none
 from app.utils.json_types import JsonObject
 
@@ -46,10 +46,10 @@ SELECT count(*) FILTER (WHERE inside) AS total,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY to_resolve) FILTER (WHERE NOT inside) AS to_resolve_before
 FROM found
 """
-WORST_ALERTS = """
+WORST_ALERTS = f"""
 SELECT id, rule_name, severity, status, summary, started_at, acknowledged_at, acknowledged_by, resolved_at
 FROM alerts WHERE started_at >= :since AND started_at < :until
-ORDER BY array_position(ARRAY['critical', 'warning', 'info'], severity), started_at DESC, id LIMIT :limit
+ORDER BY {severity_rank("severity")} DESC, started_at DESC, id LIMIT :limit
 """
 NOISIEST = """
 WITH fired AS (

@@ -4,7 +4,7 @@ Knows no database session. Error messages never repeat the value that was sent.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import (
@@ -20,11 +20,11 @@ from app.enums import MEANING_FIELDS, PatternType, Severity
 from app.errors import FieldError, InvalidInput
 from app.services.rules.conditions.each import Each
 from app.services.rules.conditions.registry import CONDITION_TYPES, ConditionField
-from app.services.rules.fields import GroupField, StrictModel, refuse
+from app.services.rules.fields import GroupField, StrictModel, distinct, refuse
 from app.services.rules.pattern_check import pattern_error
 from app.utils import validation_messages
 from app.utils.json_types import JsonObject
-from app.utils.zones import ClockTime, ZoneName
+from app.utils.zones import WEEKDAYS, ClockTime, Weekday, ZoneName
 
 MAX_WAIT_MINUTES = 525_600
 """A year."""
@@ -48,7 +48,6 @@ HEALTH_FIELDS = (
 """The fields of a rule's health."""
 READ_ONLY_FIELDS = frozenset({"id", "created_at", "updated_at", *HEALTH_FIELDS})
 """Fields that only GiftPulse writes."""
-_Value = TypeVar("_Value", str, UUID)
 
 
 def _storable(text: str) -> str:
@@ -66,17 +65,11 @@ def _visible(text: str) -> str:
     return text
 
 
-def _distinct(values: list[_Value]) -> list[_Value]:
-    if len(set(values)) != len(values):
-        raise refuse("must not contain a value twice")
-    return values
-
-
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable), AfterValidator(_visible)]
 Description = Annotated[str, Field(max_length=MAX_TEXT_LENGTH), AfterValidator(_storable)]
 PatternValue = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_LENGTH), AfterValidator(_storable)]
 FilterValue = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
-FilterValues = Annotated[list[FilterValue], Field(max_length=MAX_LIST_LENGTH), AfterValidator(_distinct)]
+FilterValues = Annotated[list[FilterValue], Field(max_length=MAX_LIST_LENGTH), AfterValidator(distinct)]
 Country = Annotated[
     FilterValue, AfterValidator(str.upper), WithJsonSchema({"type": "string", "pattern": "^[A-Za-z]{2}$"})
 ]
@@ -91,18 +84,16 @@ class Filters(StrictModel):
     direction: FilterValues = []
     from_: Annotated[FilterValues, Field(alias="from")] = []
     to: FilterValues = []
-    to_country: Annotated[list[Country], Field(max_length=MAX_LIST_LENGTH), AfterValidator(_distinct)] = []
+    to_country: Annotated[list[Country], Field(max_length=MAX_LIST_LENGTH), AfterValidator(distinct)] = []
     messaging_service_sid: FilterValues = []
-    level: Annotated[list[Literal["error", "warning", "notice", "debug"]], AfterValidator(_distinct)] = []
+    level: Annotated[list[Literal["error", "warning", "notice", "debug"]], AfterValidator(distinct)] = []
 
 
 class Schedule(StrictModel):
     """When the rule may fire, in local time. An `end` at or before `start` is on the next day."""
 
     timezone: ZoneName
-    days: Annotated[
-        list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]], Field(min_length=1), AfterValidator(_distinct)
-    ] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    days: Annotated[list[Weekday], Field(min_length=1), AfterValidator(distinct)] = list(WEEKDAYS)
     start: ClockTime
     end: ClockTime
 
@@ -119,12 +110,12 @@ class RuleDefinition(StrictModel):
     pattern_type: Annotated[PatternType, Field(strict=False)]
     pattern_value: PatternValue | None = None
     condition: ConditionField = Each()
-    group_by: Annotated[list[GroupField], AfterValidator(_distinct)] = []
+    group_by: Annotated[list[GroupField], AfterValidator(distinct)] = []
     renotify_minutes: Annotated[int, Field(ge=1, le=MAX_WAIT_MINUTES)] | None = 60
     resolve_after_minutes: Annotated[int, Field(ge=0, le=MAX_WAIT_MINUTES)] = 60
     cooldown_minutes: Annotated[int, Field(ge=0, le=MAX_WAIT_MINUTES)] = 10
     schedule: Schedule | None = None
-    depends_on: Annotated[list[RuleId], Field(max_length=MAX_DEPENDENCIES), AfterValidator(_distinct)] = []
+    depends_on: Annotated[list[RuleId], Field(max_length=MAX_DEPENDENCIES), AfterValidator(distinct)] = []
 
     @field_validator("severity", "pattern_type", mode="before")
     @classmethod

@@ -3,7 +3,7 @@
 Error messages never repeat the value that was sent.
 """
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
@@ -24,6 +24,7 @@ GroupField = Literal[
 ]
 GROUP_FIELDS: tuple[str, ...] = get_args(GroupField)
 """The fields that rules can group by and `new_value` can watch."""
+Value = TypeVar("Value")
 Window = Annotated[int, Field(ge=1, le=MAX_WINDOW_MINUTES)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
@@ -32,6 +33,13 @@ class StrictModel(BaseModel):
     """An object in a rule's body: no unknown fields, and no conversion (true is no number)."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def distinct(values: list[Value]) -> list[Value]:
+    """Refuse a list that contains a value twice."""
+    if len(set(values)) != len(values):
+        raise refuse("must not contain a value twice")
+    return values
 
 
 def refuse(message: str) -> PydanticCustomError:

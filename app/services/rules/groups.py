@@ -5,13 +5,12 @@ from typing import Any
 
 import orjson
 
+from app.enums import OTHER_VALUE
 from app.services.rules.rule import Rule
 from app.services.rules.types import LogVersion
 
 MAX_GROUPS = 500
 """Groups of one rule that are evaluated separately."""
-OTHER_VALUE = "__other__"
-"""The value of every field of the group that combines the further groups."""
 UNGROUPED_KEY = "{}"
 """The group of a rule without `group_by`."""
 

@@ -7,8 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.utils.calendar_edges import to_zone
+from app.utils.zones import WEEKDAYS
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
 WEEK_MINUTES = 7 * DAY_MINUTES
 Schedule = Mapping[str, Any]
@@ -29,7 +29,7 @@ def contains(schedule: Schedule | None, at: datetime) -> bool:
     local = to_zone(at, ZoneInfo(schedule["timezone"]))
     start, end = _time(schedule["start"]), _time(schedule["end"])
     clock = local.time().replace(tzinfo=None)
-    today, yesterday = DAYS[local.weekday()], DAYS[local.weekday() - 1]
+    today, yesterday = WEEKDAYS[local.weekday()], WEEKDAYS[local.weekday() - 1]
     days = schedule["days"]
     if start < end:
         return today in days and start <= clock < end
@@ -41,7 +41,7 @@ def longest_stretch(schedule: Schedule) -> timedelta | None:
     start, end = (_minutes(_time(schedule[name])) for name in ("start", "end"))
     length = (end - start) % DAY_MINUTES or DAY_MINUTES
     inside = {
-        (DAYS.index(day) * DAY_MINUTES + start + minute) % WEEK_MINUTES
+        (WEEKDAYS.index(day) * DAY_MINUTES + start + minute) % WEEK_MINUTES
         for day in schedule["days"]
         for minute in range(length)
     }

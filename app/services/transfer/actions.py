@@ -9,7 +9,7 @@ from sqlalchemy import select
 from app.errors import FieldError, InvalidInput
 from app.models import Action
 from app.services.outbox import actions
-from app.services.outbox.rows import config_or_empty
+from app.services.outbox.action_config import config_or_empty
 from app.services.transfer import references
 from app.services.transfer.context import TransferContext
 from app.services.transfer.document import slug_of

@@ -179,7 +179,12 @@ NO_TIME = "must be a time of day, such as 22:00"
     [
         ("/api/silences", {"repeat": REPEAT | {"timezone": "Europe/Nowhere"}}, "repeat.timezone", NO_ZONE),
         ("/api/silences", {"repeat": REPEAT | {"end": "24:00"}}, "repeat.end", NO_TIME),
-        ("/api/silences", {"repeat": REPEAT | {"days": ["fri", "fri"]}}, "repeat.days", "must not name one day twice"),
+        (
+            "/api/silences",
+            {"repeat": REPEAT | {"days": ["fri", "fri"]}},
+            "repeat.days",
+            "must not contain a value twice",
+        ),
         ("/api/actions", EMAIL | {"report": {"every": "day", "timezone": "../UTC"}}, "report.timezone", NO_ZONE),
         ("/api/actions", EMAIL | {"report": {"every": "day", "at": "8"}}, "report.at", NO_TIME),
         ("/api/rules", RULE | {"schedule": REPEAT | {"timezone": "utc+1"}}, "schedule.timezone", NO_ZONE),

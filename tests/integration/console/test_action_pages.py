@@ -8,8 +8,8 @@ from app.config import get_settings
 from app.database import session_scope
 from app.enums import Scope
 from app.services.outbox import actions, cancellation
+from app.services.outbox.action_config import config_of
 from app.services.outbox.record import GONE
-from app.services.outbox.rows import config_of
 from app.utils.clock import utc_now
 from tests.integration.api.conftest import RULE, Api
 from tests.integration.console.conftest import Browser, leads_to

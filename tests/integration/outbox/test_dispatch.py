@@ -22,8 +22,8 @@ from app.metrics import DELIVERIES
 from app.models import Alert, Counter
 from app.services import rule_admin, self_monitoring
 from app.services.outbox import actions, cancellation, claim, dispatch
+from app.services.outbox.action_config import config_of
 from app.services.outbox.retry import retry
-from app.services.outbox.rows import config_of
 from app.utils.clock import utc_now
 from tests.conftest import forget
 from tests.integration.outbox.conftest import SCHEDULE, Outbox

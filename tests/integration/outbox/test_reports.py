@@ -18,6 +18,7 @@ from app.models import Action
 from app.services.outbox import actions, report_schedule
 from app.services.reports import due
 from app.utils.clock import rfc3339
+from app.utils.zones import WEEKDAYS
 from tests.conftest import forget
 from tests.fakes import START
 from tests.feeding import Feed, log
@@ -280,7 +281,7 @@ def test_each_span_is_reported_once_or_skipped_for_a_newer_one(
     rng = random.Random(seed)  # of a test
     zone = rng.choice(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"])
     every = rng.choice(["day", "week"])
-    weekday, at_time = rng.choice(report_schedule.WEEKDAYS), rng.choice(["00:00", "02:30", "08:00"])
+    weekday, at_time = rng.choice(WEEKDAYS), rng.choice(["00:00", "02:30", "08:00"])
     schedule = report_schedule.from_row({"every": every, "weekday": weekday, "at": at_time, "timezone": zone})
     hours = [0, 1, 5, 24, 24 * 7, 24 * 20] if every == "week" else [0, 1, 5, 11, 24, 60]
     outbox.clock.now = datetime(2026, rng.choice([3, 10]), 20, 1, 30, tzinfo=UTC)

@@ -7,12 +7,12 @@ from decimal import Decimal
 from typing import NamedTuple, Protocol
 
 from app.enums import ResolveReason
+from app.services.spans import Span
 
 MinuteAmounts = Sequence[tuple[datetime, Decimal]]
 """(minute, amount), oldest first. A minute is identified by its end."""
 Amounts = Mapping[str, MinuteAmounts]
 """Amounts by unit. Those with an unknown unit count towards every other unit."""
-Span = tuple[datetime, datetime]
 
 
 class OpenAlert(Protocol):

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from app.errors import FieldError
 from app.services.rules.conditions.base import UNKNOWN_UNIT, MinuteCondition, RulePart, VersionCounts, within
-from app.services.rules.conditions.numbers import Amounts, MinuteAmounts, Numbers, Span, Verdict
+from app.services.rules.conditions.numbers import Amounts, MinuteAmounts, Numbers, Verdict
 from app.services.rules.fields import Window
 from app.services.rules.types import LogVersion
 from app.services.rules.words import AlertFacts, Phrase, RuleFacts, count_of, join
+from app.services.spans import Span
 from app.services.twilio.vocabulary import field_warning
 from app.utils import quantities
 

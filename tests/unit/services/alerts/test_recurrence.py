@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from app.services.alerts.recurrence import DAYS, Repeat, Validity, is_active, next_start, spans
+from app.services.alerts.recurrence import Repeat, Validity, is_active, next_start, spans
+from app.utils.zones import WEEKDAYS
 
 BERLIN = "Europe/Berlin"
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
@@ -43,7 +44,7 @@ def utc(text: str) -> datetime:
     ],
 )
 def test_changes_of_clocks(start: str, end: str, day: str, held: list[tuple[str, str]]) -> None:
-    at, days = utc(day), DAYS[utc(day).weekday()]
+    at, days = utc(day), WEEKDAYS[utc(day).weekday()]
     found = spans(forever(start, end, days), at - timedelta(hours=3), at + timedelta(hours=12))
 
     def moment(text: str) -> datetime:
@@ -109,7 +110,7 @@ TIMES = st.integers(0, 95).map(lambda quarter: f"{quarter // 4:02}:{quarter % 4 
 
 @given(
     ZONES,
-    st.lists(st.sampled_from(DAYS), unique=True, max_size=3),
+    st.lists(st.sampled_from(WEEKDAYS), unique=True, max_size=3),
     TIMES,
     TIMES,
     st.datetimes(datetime(2009, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),
@@ -121,8 +122,8 @@ def test_a_repeat_agrees_with_the_clock_on_the_wall(
     local = at.astimezone(ZoneInfo(zone))
     near = {(at + timedelta(hours=hours)).astimezone(ZoneInfo(zone)).utcoffset() for hours in range(-50, 51)}
     validity = forever(start, end, *days, timezone=zone)
-    began_today = not days or DAYS[local.weekday()] in days
-    began_yesterday = not days or DAYS[local.weekday() - 1] in days
+    began_today = not days or WEEKDAYS[local.weekday()] in days
+    began_yesterday = not days or WEEKDAYS[local.weekday() - 1] in days
     shown = local.strftime("%H:%M")
     if start < end:
         expected = began_today and start <= shown < end

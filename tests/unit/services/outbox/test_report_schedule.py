@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.services.outbox.report_schedule import (
-    WEEKDAYS,
     ReportSchedule,
     from_row,
     latest_due,
     next_due,
     span_of,
 )
+from app.utils.zones import WEEKDAYS
 
 BERLIN = ReportSchedule(every="day", timezone="Europe/Berlin")
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from app.services.rules import definition, feasibility
 from app.services.rules.packs import list_packs
-from app.services.rules.schedule import DAYS, contains, contains_whole, longest_stretch
+from app.services.rules.schedule import contains, contains_whole, longest_stretch
 from app.services.twilio.vocabulary import COUNTRIES
+from app.utils.zones import WEEKDAYS
 
 BODY: dict[str, Any] = {"name": "Failed", "log_type": "message", "pattern_type": "any"}
 OFFICE = {"timezone": "Europe/Berlin", "days": ["mon", "tue", "wed", "thu", "fri"], "start": "09:00", "end": "18:00"}
@@ -38,8 +39,8 @@ def warnings(**fields: Any) -> dict[str, str]:
         (OFFICE | {"start": "22:00", "end": "06:00"}, 8 * 60),
         (OFFICE | {"start": "00:00", "end": "00:00"}, 5 * 24 * 60),
         (OFFICE | {"start": "09:00", "end": "09:00", "days": ["sat", "sun", "mon"]}, 3 * 24 * 60),
-        (OFFICE | {"start": "18:00", "end": "18:00", "days": list(DAYS)}, None),
-        (OFFICE | {"start": "09:00", "end": "08:00", "days": list(DAYS)}, 23 * 60),
+        (OFFICE | {"start": "18:00", "end": "18:00", "days": list(WEEKDAYS)}, None),
+        (OFFICE | {"start": "09:00", "end": "08:00", "days": list(WEEKDAYS)}, 23 * 60),
     ],
 )
 def test_the_longest_stretch_of_a_schedule(schedule: dict[str, Any], minutes: int | None) -> None:
@@ -50,7 +51,7 @@ times = st.integers(0, 23 * 4).map(lambda quarter: f"{quarter // 4:02}:{15 * (qu
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.sampled_from(DAYS), min_size=1, max_size=7, unique=True), times, times)
+@given(st.lists(st.sampled_from(WEEKDAYS), min_size=1, max_size=7, unique=True), times, times)
 def test_the_longest_stretch_is_the_longest_run_of_quarters_inside(days: list[str], start: str, end: str) -> None:
     schedule = {"timezone": "UTC", "days": days, "start": start, "end": end}
     monday = datetime(2026, 11, 23, tzinfo=UTC)

@@ -5,7 +5,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.rules.groups import OTHER_VALUE, group_key, group_of, group_values, other_group
+from app.enums import OTHER_VALUE
+from app.services.rules.groups import group_key, group_of, group_values, other_group
 from tests.factories import make_log, make_rule
 
 VALUES = st.dictionaries(

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from app.services.rules.conditions.numbers import Amounts, Numbers, Span, Verdict
+from app.services.rules.conditions.numbers import Amounts, Numbers, Verdict
 from app.services.rules.conditions.sum import Sum, by_known_unit
+from app.services.spans import Span
 from tests.factories import RememberedAlert
 from tests.fakes import START
 
