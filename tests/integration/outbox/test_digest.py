@@ -356,7 +356,7 @@ def test_folded_deliveries_fail_when_the_type_of_their_action_changes_and_are_se
     failed = outbox.deliveries(status="failed")
     assert [outbox.attempts(each.id)[-1].error for each in failed] == [cancellation.OTHER_KIND] * 2
     assert (outbox.deliveries(type="alert.digest"), mailbox.mails, len(receiver.requests)) == ([], [], 20)
-    with session_scope() as session, pytest.raises(Conflict, match="another kind"):
+    with session_scope() as session, pytest.raises(Conflict, match="another type"):
         retry(session, failed[0].id, outbox.clock())
     change(outbox, action, action_type="webhook", config={"url": receiver.url})
     for each in failed:
