@@ -590,8 +590,8 @@ async def test_late_alerts_and_those_of_all_other_groups_are_said_in_words(brows
     usual = make_alert()
     await browser.sign_in()
     page = (await browser.get(f"/alerts/{alert_id}")).text
-    assert "Nobody was notified.</strong> What it is about was more than 24 hours old" in page
-    assert "this alert stands for all others together" in page
+    assert "Nobody was notified.</strong> The problem was already more than 24 hours old" in page
+    assert "this alert combines all the others" in page
     await browser.submit(f"/alerts/{alert_id}/silence", **{"for": "1h"})
     for path in (f"/alerts/{alert_id}", "/alerts", "/silences"):
         shown = (await browser.get(path)).text

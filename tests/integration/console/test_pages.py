@@ -118,7 +118,7 @@ async def test_what_is_only_known_by_its_id_is_named(browser: Browser, api: Api)
     assert "tested" in page
     assert ">action email to ops@example.com</bdi>" in page.replace("<bdi>", ">")
     page = (await browser.get("/deliveries")).text
-    assert "Alert: <bdi>143 messages &lt;b&gt;filtered&lt;/b&gt;</bdi>" in page
+    assert "Firing: <bdi>143 messages &lt;b&gt;filtered&lt;/b&gt;</bdi>" in page
     assert ">Test</span>" in page
 
 
@@ -127,8 +127,8 @@ async def test_a_delivery_is_listed_with_what_it_tells(browser: Browser) -> None
     make_delivery()
     await browser.sign_in()
     page = (await browser.get("/deliveries")).text
-    assert "Alert: <bdi>143 messages &lt;b&gt;filtered&lt;/b&gt;</bdi><" in page
-    assert ">Alert<" in page
+    assert "Firing: <bdi>143 messages &lt;b&gt;filtered&lt;/b&gt;</bdi><" in page
+    assert ">Firing<" in page
 
 
 async def test_an_action_whose_receiver_does_not_answer_says_so_in_the_list(browser: Browser) -> None:
