@@ -42,7 +42,7 @@ class Escalation(NamedTuple):
 
     action_id: UUID
     name: str
-    """The kind of action and its receivers, without secrets."""
+    """The type of the action and its recipients, without secrets."""
     at: datetime
 
 

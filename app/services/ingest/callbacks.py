@@ -46,7 +46,7 @@ TIMEOUT_SECONDS = 10.0
 APPLIED_RETENTION = timedelta(hours=24)
 """How long repeated callbacks are recognized: Twilio repeats one within minutes."""
 PENDING_RETENTION = timedelta(days=36)
-"""After this, a callback is dropped if its log never appeared."""
+"""After this, a push is dropped if its log never appeared."""
 
 log = structlog.get_logger()
 
@@ -145,7 +145,7 @@ def read_pending(settings: Settings, clock: Clock = utc_now, sleep: Callable[[fl
 
 
 def _pending_sids(account_id: int, log_type: LogType, since: datetime | None = None) -> list[str]:
-    """List the logs of pending callbacks, latest first."""
+    """List the logs of pending pushes, latest first."""
     query = (
         select(PushedRecord.sid)
         .where(PushedRecord.account_id == account_id, PushedRecord.log_type == log_type)
@@ -158,7 +158,7 @@ def _pending_sids(account_id: int, log_type: LogType, since: datetime | None = N
 
 
 def _read_unknown(account_id: int, log_type: LogType, runtime: Runtime) -> int:
-    """Fetch unknown logs of recent callbacks while the request budget has room.
+    """Fetch unknown logs of recent pushes while the request budget has room.
 
     Returns: how many of them are known now.
     """
@@ -212,6 +212,6 @@ def _ingest_records(
 
 
 def delete_expired(session: Session, now: datetime) -> None:
-    """Delete expired callbacks."""
+    """Delete expired pushes."""
     session.execute(delete(PushedRecord).where(PushedRecord.applied_at < now - APPLIED_RETENTION))
     session.execute(delete(PushedRecord).where(PushedRecord.received_at < now - PENDING_RETENTION))

@@ -28,7 +28,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """Name the action by its receivers."""
+        """Name the action by its recipients."""
         action_type = ActionType(self.action.action_type)
         return name_by_recipients(action_type, kind_for(action_type).recipients(self.config))
 
