@@ -11,7 +11,7 @@ NEW_VALUE_NAMES = {
     "direction": "direction",
     "error_code": "error code",
     "from": "sender",
-    "to": "receiver",
+    "to": "recipient",
     "to_country": "country",
     "messaging_service_sid": "messaging service",
     "account_sid": "account",

@@ -92,7 +92,7 @@ async def test_a_rule_that_was_opened_from_an_alert_leads_back_to_it(browser: Br
 async def test_a_new_rule_asks_before_it_warns(browser: Browser) -> None:
     await browser.sign_in()
     page = (await browser.get("/rules/new")).text
-    assert "Say below what counts" in page
+    assert "Say what counts" in page
     assert "The rule is not complete yet" not in page
     half = await browser.submit("/rules/preview", name="Half", pattern_type="error_code", log_type="message")
     assert "The rule is not complete yet" in half.text
