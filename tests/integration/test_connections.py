@@ -17,6 +17,7 @@ from app.database import LIMITS, get_engine, make_engine, session_scope
 from scripts.local.postgres import Postgres
 from scripts.local.processes import free_port
 from tests.conftest import forget, migrate
+from tests.kits.engines import sessions
 from tests.kits.pgbouncer import PgBouncer
 from tests.kits.waiting import PATIENCE_SECONDS
 
@@ -119,6 +120,7 @@ def test_transactions_are_read_committed_whatever_the_default(
     name = database.rpartition("/")[2]
     _ask(database, f"ALTER DATABASE {name} SET default_transaction_isolation = '{default}'")
     configure(database)
+    sessions.end()  # those of earlier tests have the old default
     assert _ask(database, "SHOW transaction_isolation") == default
     assert _shown("transaction_isolation") == {"transaction_isolation": "read committed"}
     engine = make_engine()

@@ -20,6 +20,7 @@ from app.utils.clock import utc_now
 from app.utils.logging import configure_logging
 from scripts.local.postgres import Postgres
 from tests.conftest import forget
+from tests.kits.engines import sessions
 
 ALL = "SELECT, INSERT, UPDATE, DELETE"
 NUMBER = "+14155550100"
@@ -101,6 +102,7 @@ def test_a_database_that_can_only_be_read_is_down(database: str) -> None:
     with closing(psycopg2.connect(database)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(f"ALTER DATABASE {database.rpartition('/')[2]} SET default_transaction_read_only = on")
     forget()
+    sessions.end()  # those of earlier tests have the old default
     assert _health() == health.Check("down", _doctor().detail)
     assert "is read-only" in _doctor().detail
 
