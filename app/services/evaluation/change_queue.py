@@ -15,7 +15,7 @@ BATCH_SIZE = 5_000
 """Maximum number of changes evaluated in one transaction."""
 SMALLEST_BATCH = 500
 """Also the first. Smaller ones cost more than they save: most of their time is spent on what every batch costs."""
-BATCH_SECONDS = 0.3
+BATCH_SECONDS = 0.2
 """Edits of rules wait for running batches, so a batch must not take much longer than this on any machine."""
 
 
