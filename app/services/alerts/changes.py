@@ -203,6 +203,13 @@ class AlertChanges:
             self._silences = silences.active_silences(self._session, self._now)
         return self._silences
 
+    def discard(self, fingerprint: str) -> None:
+        """Forget the changes of the alerts with this fingerprint, and their notifications: judging them failed."""
+        for alerts in (self._new, self._changed):
+            for alert_id in [alert.id for alert in alerts.values() if alert.fingerprint == fingerprint]:
+                del alerts[alert_id]
+                self._notices = [notice for notice in self._notices if notice.alert_id != alert_id]
+
     def save_alerts(self) -> None:
         """Write the alerts. The caller then writes their matches, before `enqueue_notices`."""
         save(self._session, self._new.values(), self._changed.values())

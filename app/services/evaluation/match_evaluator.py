@@ -66,6 +66,14 @@ class _MatchOutcome:
     pending: set[tuple[UUID, int]] = field(default_factory=set)
     errors: dict[UUID, str] = field(default_factory=dict)
 
+    def hold(self, group: MatchGroup) -> None:
+        """Hold the uncounted matches of a group for the next evaluation: no alert has counted them."""
+        matches = {(group.rule.id, log_id) for log_id in (*group.new_logs, *group.pending)}
+        stored = {(group.rule.id, point.log_id) for point in group.stored}
+        for match in matches | stored:
+            self.alert_ids.pop(match, None)
+        self.pending |= matches
+
 
 def add_matches(
     session: Session, new_matches: Sequence[NewMatch], completeness: Completeness, settings: Settings, now: datetime
@@ -134,8 +142,8 @@ def _evaluate_groups(
         except Exception as error:  # a failing rule must not stop the others
             log.exception("a rule failed", rule_id=str(group.rule.id))
             outcome.errors[group.rule.id] = f"judging its matches failed: {type(error).__name__}"
-            logs = {(group.rule.id, log_id) for log_id in (*group.new_logs, *group.pending)}
-            outcome.pending |= logs - outcome.alert_ids.keys()  # what an alert has counted does not count again
+            alert_changes.discard(group.fingerprint)
+            outcome.hold(group)
     alert_changes.save_alerts()
     _save_matches(session, groups, outcome)
     return alert_changes, outcome.errors

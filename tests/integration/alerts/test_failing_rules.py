@@ -1,17 +1,19 @@
 """A rule that fails keeps the rest going, is told of, and loses nothing."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.orm import Session
 
 from app.config import get_settings
 from app.database import session_scope
 from app.models import Alert, Heartbeat, Stream
 from app.services import health, rule_admin
+from app.services.alerts.changes import AlertChanges
 from app.services.evaluation import change_queue, match_evaluator, minute_evaluator, pipeline
 from app.services.evaluation.window_queries import GroupId
 from app.services.rules.conditions.no_data import NoData
@@ -71,6 +73,32 @@ def test_a_condition_over_time_that_fails_is_reported_and_stops_no_other(
     monkeypatch.setattr(NoData, "judge", lambda *_: 1 / 0)
     evaluate(minutes(7))
     assert alerts() == [("Rule of sum", "resolved"), ("Rule failing", "firing")]
+
+
+@pytest.mark.parametrize("opened_before", [False, True])
+def test_matches_whose_judging_fails_half_way_count_once_and_are_notified_once_it_works(
+    feed: Feed, monkeypatch: pytest.MonkeyPatch, opened_before: bool
+) -> None:
+    make_rule({"type": "each"}, name="Each")
+    feed.complete(minutes(1))
+    if opened_before:
+        feed.store([log(1, minutes(0.5))], minutes(0.5))
+        evaluate(minutes(1))
+    with monkeypatch.context() as broken:
+        broken.setattr(AlertChanges, "decide_notification", lambda *_: 1 / 0)
+        feed.store([log(2, minutes(1))], minutes(1))
+        with suppress(ZeroDivisionError):  # that of the alert about the rule
+            evaluate(minutes(1.2))
+        with session_scope() as session:
+            found = session.scalars(select(Alert).where(Alert.rule_name == "Each")).all()
+            assert [alert.occurrences for alert in found] == [1] * opened_before
+            assert session.scalars(text("SELECT alert_id FROM matches WHERE held")).all() == [None]
+    evaluate(minutes(2))
+    with session_scope() as session:
+        alert = session.scalars(select(Alert).where(Alert.rule_name == "Each")).one()
+        held = session.scalars(text("SELECT log_id FROM matches WHERE held")).all()
+    assert (alert.occurrences, held) == (1 + opened_before, [])
+    assert alert.firing_notified_at == minutes(1 if opened_before else 2)
 
 
 def test_groups_judged_before_a_rule_fails_are_notified(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
