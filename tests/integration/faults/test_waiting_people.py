@@ -163,6 +163,26 @@ def test_evaluators_of_a_rule_get_it_in_the_order_in_which_they_asked(database: 
     assert queue.order == ["first", "second", "third", "first again"]
 
 
+def test_an_error_of_a_rule_is_recorded_when_it_is_the_evaluators_turn(database: str) -> None:
+    now = utc_now()
+    with session_scope() as session:
+        failing = {"pattern_type": "expression", "pattern_value": 'log.text.contains("x")'}
+        rule = rule_admin.create(session, RULE | failing, get_settings(), now)
+        rule.started_at = now - timedelta(hours=1)
+        rule_id = rule.id
+    feed = Feed(now - timedelta(hours=1))
+    feed.store([log(1, now, text=None)], now)
+    with ThreadPoolExecutor(1) as pool, session_scope() as other:
+        rule_set.lock_rules(other, [rule_id])
+        evaluation = pool.submit(pipeline.evaluate_batch, feed.stream_ids["message"], get_settings(), now)
+        wait_until(lambda: _waiting() == 1 or evaluation.done(), "the evaluation waits for the other evaluator")
+        assert not evaluation.done()
+        other.commit()
+        assert evaluation.result(60) == 1
+    with session_scope() as session:
+        assert "null" in (rule_admin.get(session, rule_id).last_error or "")
+
+
 def test_two_evaluators_give_the_last_slot_of_a_rule_away_once(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(group_slots, "MAX_GROUPS", 1)
     with session_scope() as session:
