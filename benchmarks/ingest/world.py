@@ -58,7 +58,7 @@ class World:
         port = processes.free_port()
         url = f"http://{processes.LOOPBACK}:{port}"
         self.simulator = self._run("scripts.twilio_simulator", "--port", str(port), "--no-traffic")
-        processes.wait_until(lambda: _answers(url), "the simulator starts")
+        processes.wait_until(lambda: not processes.port_is_free(port), "the simulator starts")
         wanted = {"count": messages, "spacing_seconds": 0.1}
         httpx.post(f"{url}/_simulator/bulk", json=wanted, timeout=120).raise_for_status()
         use({**SETTINGS, "REDIS_URL": self.valkey.url(), "TWILIO_API_BASE_URL": url, "TWILIO_MONITOR_BASE_URL": url})
@@ -142,10 +142,3 @@ def await_evaluated(since: datetime) -> None:
             return bool(session.scalar(polled, {"since": since})) and not change_queue.pending_streams(session)
 
     processes.wait_until(done, "everything is polled and evaluated", MAX_SECONDS, pause_seconds=0.02)
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}/_simulator/state").is_success
-    except httpx.TransportError:
-        return False
