@@ -1,5 +1,6 @@
 """Renders mails from the templates under `templates/email/` and builds messages."""
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -58,6 +59,14 @@ def _environment() -> Environment:
     environment.filters |= {"console_url": console_url, "when": format_time, "line": short_line, "linked": linked}
     environment.globals["words"] = report_text
     return environment
+
+
+def load() -> None:
+    """Compile the built-in templates, so that processes forked afterwards share them. A broken one fails in `write`."""
+    for name in (BUILT_IN, REPORT):
+        for file in PARTS.values():
+            with contextlib.suppress(TemplateError, OSError):
+                _environment().get_template(f"{name}/{file}")
 
 
 def short_line(value: object, max_length: int = MAX_TEXT_LENGTH) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import configure_mappers
 
 from app import wake
-from app.actions import webhook_sender
+from app.actions import mail_text, webhook_sender
 from app.config import get_settings
 from app.database import get_engine, session_scope
 from app.services import secrets
@@ -40,6 +40,7 @@ def prepare(processes: int) -> None:
     slots.prepare(processes)
     countries.load()
     error_codes.load()
+    mail_text.load()
     configure_mappers()
     tls_context()
     wake.load()

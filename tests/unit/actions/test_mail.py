@@ -1,14 +1,17 @@
 """Addresses, subjects and messages of mails."""
 
 import re
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import Environment
 
 from app.actions import mail_text
 from app.actions.base import Envelope, Notification
@@ -277,3 +280,28 @@ def test_a_mail_has_a_button_that_leads_to_where_the_alert_is_acknowledged(
     link = f"{notification.base_url}/alerts/{notification.alert['id']}"
     assert f'<a href="{link}"' in html
     assert "Open and acknowledge</a>" in html
+
+
+def test_templates_that_a_worker_has_loaded_are_compiled_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    mail_text.load()
+    monkeypatch.setattr(Environment, "compile", lambda *_, **__: pytest.fail("every process compiles it again"))
+    for notification in sample_notifications():
+        parts, warning = mail_text.write(mail_text.BUILT_IN, notification)
+        assert parts["subject"]
+        assert warning is None
+
+
+def test_a_broken_template_stops_no_worker_and_is_replaced_when_a_mail_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copytree(mail_text.FOLDER, tmp_path, dirs_exist_ok=True)
+    (tmp_path / mail_text.BUILT_IN / "body.html").write_text("{% if %}")
+    monkeypatch.setattr(mail_text, "FOLDER", tmp_path)
+    mail_text._environment.cache_clear()
+    try:
+        mail_text.load()
+        parts, warning = mail_text.write(mail_text.BUILT_IN, sample_notifications()[0])
+    finally:
+        mail_text._environment.cache_clear()
+    assert "the built-in one failed; plain text was sent" in str(warning)
+    assert parts["text"]
