@@ -36,6 +36,7 @@ from tests.kits.databases import Databases
 from tests.kits.pgbouncer import PROGRAM, PgBouncer
 from tests.kits.scheduling import SharedProcesses
 
+gc.disable()  # until all tests are collected: what they consist of stays
 profiles.register()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 """A run in the background ignores Ctrl-C, and so would every program that a test starts and interrupts."""
@@ -80,6 +81,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> SharedProces
 
 def pytest_collection_finish() -> None:
     """Let the garbage collector leave alone what lives as long as the run, and look for the rest seldom."""
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)

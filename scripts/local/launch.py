@@ -275,7 +275,7 @@ def _uvicorn(host: str, port: int) -> list[str]:
 
 
 def _await(children: Children, stopping: threading.Event, url: str, what: str) -> None:
-    # One client for all questions: each new one reads all certificates, and so took half of the time of the API's start.
+    # One client for all questions: each new one would read all certificates again.
     with httpx.Client(trust_env=False, timeout=2) as client:
 
         def answers() -> bool:

@@ -12,12 +12,14 @@ import signal
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 
-import httpcore  # noqa: F401  # the library loads it with its first client, which would be in each process
+import httpcore
+import psycopg2.sql
 import time_machine
 from sqlalchemy import select, text, update
 from sqlalchemy.orm import configure_mappers
 
 from app import models, wake
+from app.actions import mail_text, webhook_sender
 from app.config import Settings, get_settings
 from app.database import session_scope
 from app.services import retention
@@ -25,7 +27,7 @@ from app.services.alerts.withholding import withheld
 from app.services.evaluation import pipeline
 from app.services.ingest import accounts, callbacks, polling
 from app.services.outbox import dispatch
-from app.services.twilio import pushes
+from app.services.twilio import countries, error_codes, pushes
 from app.utils.clock import utc_now
 from app.utils.tls import tls_context
 from tests.kits.waiting import PATIENCE_SECONDS
@@ -33,11 +35,16 @@ from tests.kits.waiting import PATIENCE_SECONDS
 MAX_SECONDS = 60.0
 """How long a stage may work on what it finds."""
 KILLED = -signal.SIGKILL
-
+LOADED = (webhook_sender, httpcore, psycopg2.sql)
+"""Modules that would be imported at first use, in each process again."""
 
 _processes = multiprocessing.get_context("forkserver")
 _processes.set_forkserver_preload([__name__])
-configure_mappers()  # once for all of them, as a worker does before it forks
+# Once for all of them, as a worker does before it forks.
+countries.load()
+error_codes.load()
+mail_text.load()
+configure_mappers()
 tls_context()
 gc.freeze()
 

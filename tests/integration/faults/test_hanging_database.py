@@ -43,11 +43,13 @@ def _asked_all_the_time(address: str, path: str, callers: int) -> Iterator[list[
     over = threading.Event()
 
     def ask() -> None:
-        with httpx.Client(headers=KEY, timeout=PATIENCE_SECONDS, trust_env=False) as client:
-            while not over.is_set():
-                statuses.append(client.get(address + path).status_code)
+        while not over.is_set():
+            statuses.append(client.get(address + path).status_code)
 
-    with ThreadPoolExecutor(callers) as pool:
+    with (
+        httpx.Client(headers=KEY, timeout=PATIENCE_SECONDS, trust_env=False) as client,
+        ThreadPoolExecutor(callers) as pool,
+    ):
         asking = [pool.submit(ask) for _ in range(callers)]
         try:
             yield statuses
