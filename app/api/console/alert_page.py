@@ -58,7 +58,7 @@ def show_alert_page(
         session.expunge_all()
     context |= {
         "section": "alerts",
-        "trail": list_events(viewer, alert, notes, sent, context["held"]),
+        "trail": list_events(viewer, alert, notes, sent, context["active_silences"]),
         **_words(alert, settings),
         **_evidence_context(cached_evidence(request, alert) if is_whole else None, viewer, alert, sent),
         "note": note,
@@ -74,12 +74,12 @@ def _account_names(session: Session, alert: Alert, settings: Settings) -> dict[s
 
 
 def _silence_context(session: Session, viewer: Viewer, alert: Alert) -> dict[str, Any]:
-    """Read what holds an open alert's notifications, and the silences that its page offers."""
+    """Read what silences an open alert, and the silences that its page offers."""
     if alert.status == AlertStatus.RESOLVED:
-        return {"held": [], "silencing": None}
+        return {"active_silences": [], "silencing": None}
     now = utc_now()
     return {
-        "held": silences.silences_of_alert(session, alert, now),
+        "active_silences": silences.silences_of_alert(session, alert, now),
         "silencing": offer_silence(session, viewer, alert, now),
     }
 

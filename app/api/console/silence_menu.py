@@ -23,7 +23,7 @@ MAX_LISTED = 4
 
 
 @dataclass(frozen=True)
-class Held:
+class SilencedAlerts:
     """The open alerts that a silence would silence beside the one that offers it."""
 
     listed: Sequence[Alert]
@@ -42,8 +42,8 @@ class Offer:
 
     what: str
     """Its subject, to follow `Notify nobody about`."""
-    of_group: Held
-    of_rule: Held | None
+    of_group: SilencedAlerts
+    of_rule: SilencedAlerts | None
     """With a silence of the whole rule; None if it is not offered."""
     morning: datetime
     suggested: str
@@ -57,19 +57,19 @@ def offer_silence(session: Session, viewer: Viewer, alert: Alert, now: datetime)
     own = Silence(rule_id=alert.rule_id, group=alert.group)
     return Offer(
         what=_words(alert.rule_id, alert.group),
-        of_group=_held([each for each in others if silences.is_silenced([own], each.rule_id, each.group)]),
-        of_rule=_held(others) if alert.rule_id and alert.group else None,
+        of_group=_silenced([each for each in others if silences.is_silenced([own], each.rule_id, each.group)]),
+        of_rule=_silenced(others) if alert.rule_id and alert.group else None,
         morning=_next_morning(viewer, now),
         suggested=texts.local_field(now + timedelta(days=1), viewer.zone),
     )
 
 
-def _held(others: Sequence[Alert]) -> Held:
-    return Held(others[:MAX_LISTED], len(others))
+def _silenced(others: Sequence[Alert]) -> SilencedAlerts:
+    return SilencedAlerts(others[:MAX_LISTED], len(others))
 
 
 def _words(rule_id: UUID | None, group: Mapping[str, Any]) -> str:
-    """Name what a silence holds. GiftPulse's own alerts have no rule: every alert of the same group is held."""
+    """Name what is silenced. GiftPulse's own alerts have no rule: every alert of the same group is silenced."""
     if rule_id is not None:
         return "this group" if group else "this rule"
     return "every alert of this group, of any rule" if group else "anything: every alert of every rule"

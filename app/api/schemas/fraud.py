@@ -27,9 +27,11 @@ class Suspicion(ResponseModel):
     kind: SuspicionKind = Field(description="What looks like fraud.", examples=["new_country"])
     log_type: OutboundType = Field(description="The type of the logs.", examples=["message"])
     to_country: str | None = Field(description="The country; null: none, or several.", examples=["LV"])
-    prefix: str | None = Field(description="What the receivers begin with; null: any.", examples=["+37120000"])
+    prefix: str | None = Field(
+        description="What the numbers of the recipients begin with; null: any.", examples=["+37120000"]
+    )
     count: int = Field(description="Number of logs; 0 for `spend_surge`.", examples=[120])
-    receivers: int | None = Field(description="Number of receivers; null: not counted.", examples=[100])
+    receivers: int | None = Field(description="Number of recipients; null: not counted.", examples=[100])
     amount: str | None = Field(description="For `spend_surge`: the money, as decimal text.", examples=["84.0000"])
     price_unit: str | None = Field(description="The currency of the amount.", examples=["USD"])
     usual: float | None = Field(

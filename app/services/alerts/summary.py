@@ -13,7 +13,7 @@ GROUP_PHRASES = {
     "direction": ("in direction {}", "without a direction", "in other directions"),
     "error_code": ("with error {}", "with no error code", "with other errors"),
     "from": ("from {}", "without a sender", "from others"),
-    "to": ("to {}", "without a receiver", "to others"),
+    "to": ("to {}", "without a recipient", "to others"),
     "to_country": ("to {}", "to no known country", "to other countries"),
     "messaging_service_sid": ("by messaging service {}", "without a messaging service", "by other messaging services"),
     "account_sid": ("of account {}", "of no account", "of other accounts"),

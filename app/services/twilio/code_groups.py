@@ -18,7 +18,7 @@ LAST_CODE = 999_999
 FAMILY, FAULT = "family:", "fault:"
 BY_ADVICE: Mapping[str, tuple[str, tuple[Advice, ...]]] = {
     "messaging-filtering": ("Carriers or Twilio filter the message.", (advice.BLOCKED,)),
-    "unreachable-numbers": ("The receiver cannot be reached.", (advice.UNREACHABLE,)),
+    "unreachable-numbers": ("The recipient cannot be reached.", (advice.UNREACHABLE,)),
     "sender-registration": ("The sender or campaign is not registered.", (advice.UNREGISTERED,)),
     "throughput": (
         "More was sent than the sender, campaign or account may.",

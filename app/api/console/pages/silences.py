@@ -75,7 +75,7 @@ def _page(
     context = {
         "section": "silences",
         **_list_context(page.items, now),
-        "held": silenced,
+        "silenced": silenced,
         "summaries": summaries,
         "names": {rule.id: rule.name for rule in rules},
         "beside": neighbours("silences", query, page, "/silences"),
@@ -134,10 +134,10 @@ def _made(shown: Mapping[str, Any], wanted: Validity, now: datetime) -> Flash:
     """Describe the effect of a new silence."""
     if wanted.starts_at > now:
         return Flash("It will silence what fires once it has started.")
-    held = counted(len(shown["alert_ids"]), "open alert")
+    alerts = counted(len(shown["alert_ids"]), "open alert")
     if wanted.repeat is None and wanted.ends_at is not None and wanted.ends_at - wanted.starts_at > LONG:
-        return Flash(f"It silences {held} now. It lasts longer than a week: will you remember it?", "warn")
-    return Flash(f"It silences {held} now.")
+        return Flash(f"It silences {alerts} now. It lasts longer than a week: will you remember it?", "warn")
+    return Flash(f"It silences {alerts} now.")
 
 
 def _form_like(silence_id: str, viewer: Viewer) -> Form | None:
