@@ -143,7 +143,7 @@ def create_celery(settings: Settings) -> Celery:
             "deliver": _tick("deliver", "deliver", 5),
             "reports": _tick("make_reports", "maintenance", 20),
             "maintain": _tick("maintain", "maintenance", 60),
-            "words": _tick("write_down_words", "maintenance", 15),
+            "index_texts": _tick("index_texts", "maintenance", 15),
             "tallies": _tick("tally_hours", "maintenance", 15),
             "heartbeat": _tick("heartbeat", "maintenance", 60),
             "note_beat": _tick("note_beat", "maintenance", 10),

@@ -130,7 +130,7 @@ def maintain() -> None:
     retention.clean(get_settings(), utc_now())
 
 
-@shared_task(name="write_down_words", **LONGER)
+@shared_task(name="index_texts", **LONGER)
 def index_texts() -> None:
     """Update the text index."""
     text_index.catch_up(get_settings(), TEXT_INDEX_SECONDS)
