@@ -63,7 +63,7 @@ class Guard:
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Handle an audit event."""
         if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
-            self._judge(arguments[0], arguments[1])
+            self._check_connection(arguments[0], arguments[1])
         elif event == "socket.bind" and not _is_any(arguments[1]):
             raise Refused("no connections are taken here")
         elif event in STARTS_PROGRAMS or event in CHANGES_FILES:
@@ -75,7 +75,7 @@ class Guard:
         """Return whether a socket may connect to an address."""
         return may_reach(ip_address(address.partition("%")[0]), self._allowed)
 
-    def _judge(self, connection: socket.socket, address: Any) -> None:
+    def _check_connection(self, connection: socket.socket, address: Any) -> None:
         if address is None:
             return
         try:

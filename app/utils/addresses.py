@@ -157,7 +157,7 @@ def _check_literal(host: str, allowed: Sequence[Network]) -> str:
         address = None
     if not isinstance(address, IPv6Address) or address.scope_id is not None:
         raise ValueError("must have a valid host: an IPv6 address in brackets, without a zone")
-    _judge(address, allowed)
+    _require_allowed(address, allowed)
     return host
 
 
@@ -169,12 +169,12 @@ def _check_name(host: str, allowed: Sequence[Network]) -> str:
         raise ValueError("must have a host")
     numeric = _as_ipv4(bare)
     if numeric is not None:
-        _judge(numeric, allowed)
+        _require_allowed(numeric, allowed)
         if str(numeric) != host:
             raise ValueError("must write an IPv4 address as four decimal numbers")
         return host
     if bare == "localhost" or bare.endswith(".localhost"):
-        _judge(IPv4Address("127.0.0.1"), allowed)
+        _require_allowed(IPv4Address("127.0.0.1"), allowed)
     labels = bare.split(".")
     if len(bare) > 253 or not all(LABEL.match(label) for label in labels) or NUMBER.match(labels[-1]):
         raise ValueError("must have a valid host")
@@ -201,7 +201,7 @@ def _as_ipv4(host: str) -> IPv4Address | None:
         return None
 
 
-def _judge(address: Address, allowed: Sequence[Network]) -> None:
+def _require_allowed(address: Address, allowed: Sequence[Network]) -> None:
     if not may_reach(address, allowed):
         raise ValueError(
             "must not lead to a private, local or metadata address; the operator can open private networks by"

@@ -25,7 +25,7 @@ from aiohttp.connector import Connection
 
 from app.utils.addresses import Network, check_url
 from app.utils.proxies import DIRECT, Proxy
-from app.utils.resolver import ForbiddenTarget, GuardedResolver, Lookup, judge, system_lookup
+from app.utils.resolver import ForbiddenTarget, GuardedResolver, Lookup, require_allowed, system_lookup
 from app.utils.response_head import Answer, HeadFirst, joined
 from app.utils.tls import tls_context
 
@@ -98,7 +98,7 @@ class GuardedClient:
     def _open_session(self, allowed: Sequence[Network]) -> aiohttp.ClientSession:
         def open_socket(info: tuple[int, int, int, str, tuple[str | int, ...]]) -> socket.socket:
             family, kind, protocol, _, address = info
-            judge(str(address[0]), allowed)
+            require_allowed(str(address[0]), allowed)
             return socket.socket(family, kind, protocol)
 
         return aiohttp.ClientSession(
@@ -118,7 +118,7 @@ class GuardedClient:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
         )
 
-    async def _judge(self, url: yarl.URL) -> None:
+    async def _check_address(self, url: yarl.URL) -> None:
         """Check an address before a request through a proxy. A name that does not resolve here is left to the proxy.
 
         Raises: ForbiddenTarget.
@@ -170,7 +170,7 @@ class GuardedClient:
         proxy = self._proxy.for_url(str(url))
         if proxy is None:
             return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False)
-        await self._judge(url)
+        await self._check_address(url)
         response = await self._proxied.request(
             method, url, headers=headers, data=body, allow_redirects=False, proxy=yarl.URL(proxy)
         )

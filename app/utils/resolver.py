@@ -46,7 +46,7 @@ class GuardedResolver(AbstractResolver):
         if not usable:
             raise OSError("no address")
         for _, address in usable:
-            judge(address, self._allowed)
+            require_allowed(address, self._allowed)
         return [
             ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
             for kind, address in usable
@@ -56,7 +56,7 @@ class GuardedResolver(AbstractResolver):
         """There is nothing to close."""
 
 
-def judge(address: str, allowed: Sequence[Network]) -> None:
+def require_allowed(address: str, allowed: Sequence[Network]) -> None:
     """Reject an address that is not allowed.
 
     Raises: ForbiddenTarget.

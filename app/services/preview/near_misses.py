@@ -46,14 +46,14 @@ def find(rule: Rule, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[NearMiss]:
     for row, rules in zip(rows, hits, strict=True):
         if rule in rules:
             continue
-        for candidate in _judge(rule, row, passes_filters=whole in rules, passes_pattern=bare in rules):
+        for candidate in _candidates(rule, row, passes_filters=whole in rules, passes_pattern=bare in rules):
             known = found.get(candidate.miss.lacks)
             if known is None or candidate.distance < known.distance:
                 found[candidate.miss.lacks] = candidate
     return [each.miss for each in sorted(found.values(), key=lambda each: each.distance)[:MAX_SHOWN]]
 
 
-def _judge(
+def _candidates(
     rule: Rule, row: Row[*tuple[Any, ...]], *, passes_filters: bool, passes_pattern: bool
 ) -> Iterator[_Candidate]:
     log = version_of(row)
