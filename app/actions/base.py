@@ -18,11 +18,11 @@ class Spread:
     """How many were read."""
     capped: bool
     """There are more."""
-    receivers: int
+    recipients: int
     senders: int
     """Number of different numbers or addresses."""
     countries: Sequence[str] = ()
-    """The receivers' country codes, the most frequent first."""
+    """The recipients' country codes, the most frequent first."""
     accounts: Sequence[str] = ()
     """SIDs, the most frequent first."""
     codes: Sequence[tuple[int, int]] = ()

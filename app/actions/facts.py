@@ -181,11 +181,11 @@ def _of_group(notification: Notification, name: str, value: object) -> str:
 def _reach(notification: Notification) -> Iterator[tuple[str, str]]:
     """Describe how many numbers and which countries are affected, unless the group says it."""
     spread, group = notification.spread, notification.alert["group"]
-    if spread is None or not spread.receivers + spread.senders:
+    if spread is None or not spread.recipients + spread.senders:
         return
     counts = [
         counted(count, noun)
-        for count, noun, name in ((spread.receivers, "recipient", "to"), (spread.senders, "sender", "from"))
+        for count, noun, name in ((spread.recipients, "recipient", "to"), (spread.senders, "sender", "from"))
         if count and name not in group
     ]
     if counts:

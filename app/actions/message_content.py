@@ -68,7 +68,7 @@ ADVICE_AFTER_RESOLVE = {
 COLOURS = {Severity.INFO: "#0b6bcb", Severity.WARNING: "#b35900", Severity.CRITICAL: "#c41c1c"}
 RESOLVED_COLOUR = "#1a7f4b"
 MANY = 5
-"""With this many receivers, advice about a single number does not help."""
+"""With this many recipients, advice about a single number does not help."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
         return advice
     if (
         (spread := notification.spread)
-        and spread.receivers >= MANY
+        and spread.recipients >= MANY
         and (notification.advice_fits_one or not notification.advice)
     ):
         return _for_many(spread)
@@ -210,7 +210,7 @@ def _next_step(notification: Notification, error: Mapping[str, Any]) -> str:
 
 def _for_many(spread: Spread) -> str:
     """Return what to do if many numbers are affected: no single one is the cause."""
-    many = f"{number(spread.receivers)}{' or more' if spread.capped else ''} numbers are affected"
+    many = f"{number(spread.recipients)}{' or more' if spread.capped else ''} numbers are affected"
     if spread.senders == 1:
         where = f", all in one country: {country(spread.countries[0])}" if len(spread.countries) == 1 else ""
         return (

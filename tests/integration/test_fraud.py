@@ -79,7 +79,7 @@ def test_consecutive_numbers_are_found_in_a_country_that_gets_much(feed: Feed) -
         traffic.send(START - timedelta(hours=3, seconds=number), f"+447700900{number:03}", "GB")
     traffic.store(feed)
     (run,) = found()
-    assert (run.kind, run.prefix, run.count, run.receivers) == (Kind.CONSECUTIVE_NUMBERS, "+447700900", 30, 30)
+    assert (run.kind, run.prefix, run.count, run.recipients) == (Kind.CONSECUTIVE_NUMBERS, "+447700900", 30, 30)
 
 
 def test_numbers_that_follow_each_other_in_every_block_are_no_run(feed: Feed) -> None:

@@ -72,14 +72,14 @@ class LogQuery(BaseModel):
         description="The sender, as Twilio formats it (such as a number in E.164); separate several with commas.",
     )
     to: Annotated[Values, CommaList(ADDRESS, "a number or address", "+447700900123", of_numbers=True)] = Field(
-        (), description="The receiver, as Twilio formats it; separate several with commas."
+        (), description="The recipient, as Twilio formats it; separate several with commas."
     )
     to_country: Annotated[
         Values, CommaList(f"[A-Za-z]{{2}}|{NONE}", "a country in ISO 3166 alpha-2", "GB", check=_country)
     ] = Field(
         (),
-        description="Country of the receiver's number, ISO 3166 alpha-2 in any case; `none`: numbers without one, such "
-        "as short codes and international networks; separate several with commas.",
+        description="Country of the recipient's number, ISO 3166 alpha-2 in any case; `none`: numbers without one, "
+        "such as short codes and international networks; separate several with commas.",
     )
     account_sid: Annotated[Values, CommaList("AC[0-9a-f]{32}", "an account's sid", EXAMPLE_ACCOUNT)] = Field(
         (), description="The account; separate several with commas."
@@ -128,8 +128,8 @@ class Log(ResponseModel):
     level: str | None = Field(description="For an error: error, warning, notice or debug.", examples=[None])
     direction: str | None = Field(description=f"{DIRECTION}. Null for an error.", examples=["outbound-api"])
     from_: str | None = Field(alias="from", description="The sender.", examples=["+14155550100"])
-    to: str | None = Field(description="The receiver.", examples=["+447700900123"])
-    to_country: str | None = Field(description="Country of the receiver's number, ISO 3166 alpha-2.", examples=["GB"])
+    to: str | None = Field(description="The recipient.", examples=["+447700900123"])
+    to_country: str | None = Field(description="Country of the recipient's number, ISO 3166 alpha-2.", examples=["GB"])
     error_code: int | None = Field(description="Twilio's error code.", examples=[30003])
     error_message: str | None = Field(description="Twilio's message for the code.", examples=["Unreachable"])
     text: str | None = Field(description="Body of a message, or text of an error.", examples=["Your code is 123456"])

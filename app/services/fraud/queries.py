@@ -23,8 +23,8 @@ NEW_AFTER = timedelta(days=30)
 """A country is new if nothing was sent there for this long."""
 MAX_COUNTRIES = 1_000
 MAX_ROWS = 50
-"""The most runs, and prefixes with short calls, that are shown: those with the most receivers or calls."""
-MIN_RECEIVERS = 20
+"""The most runs, and prefixes with short calls, that are shown: those with the most recipients or calls."""
+MIN_RECIPIENTS = 20
 MIN_SHARE_IN_A_ROW = 0.5
 DENSER_FACTOR = 2
 """If most numbers of every block get messages, they are consecutive by chance."""
@@ -58,33 +58,33 @@ _BLOCKS = f"""
     GROUP BY 1, 2, 3, 4
 """
 _RUNS = f"""
-    WITH receivers AS (
+    WITH recipients AS (
         SELECT log_type, to_country, to_, CAST(substr(to_, 2) AS bigint) AS digits, count(*) AS logs,
                max(occurred_at) AS last_at
         FROM logs WHERE {_SENT} AND to_ ~ '{_NUMBER}'
         GROUP BY log_type, to_country, to_
     ),
     steps AS (
-        SELECT *, digits - lag(digits) OVER (PARTITION BY log_type ORDER BY digits) AS step FROM receivers
+        SELECT *, digits - lag(digits) OVER (PARTITION BY log_type ORDER BY digits) AS step FROM recipients
     ),
     blocks AS (
-        SELECT log_type, to_country, left(to_, -3) AS prefix, count(*) AS receivers, sum(logs) AS logs,
+        SELECT log_type, to_country, left(to_, -3) AS prefix, count(*) AS recipients, sum(logs) AS logs,
                count(*) FILTER (WHERE step = 1) AS in_a_row, max(last_at) AS last_at
         FROM steps GROUP BY log_type, to_country, left(to_, -3)
     ),
     compared AS (
         SELECT *, count(*) OVER country - 1 AS other_blocks,
-               sum(receivers) OVER country - receivers AS other_receivers
+               sum(recipients) OVER country - recipients AS other_recipients
         FROM blocks WINDOW country AS (PARTITION BY log_type, to_country)
     )
-    SELECT log_type, to_country, prefix, receivers, CAST(logs AS bigint) AS logs, in_a_row, last_at
+    SELECT log_type, to_country, prefix, recipients, CAST(logs AS bigint) AS logs, in_a_row, last_at
     FROM compared
-    WHERE receivers >= {MIN_RECEIVERS} AND (
-        (in_a_row >= {MIN_SHARE_IN_A_ROW} * receivers
-         AND (other_blocks < {MIN_OTHER_BLOCKS} OR receivers * other_blocks >= {DENSER_FACTOR} * other_receivers))
-        OR (other_blocks >= {MIN_OTHER_BLOCKS} AND receivers * other_blocks >= {CROWDED_FACTOR} * other_receivers)
+    WHERE recipients >= {MIN_RECIPIENTS} AND (
+        (in_a_row >= {MIN_SHARE_IN_A_ROW} * recipients
+         AND (other_blocks < {MIN_OTHER_BLOCKS} OR recipients * other_blocks >= {DENSER_FACTOR} * other_recipients))
+        OR (other_blocks >= {MIN_OTHER_BLOCKS} AND recipients * other_blocks >= {CROWDED_FACTOR} * other_recipients)
     )
-    ORDER BY receivers DESC, prefix LIMIT {MAX_ROWS}
+    ORDER BY recipients DESC, prefix LIMIT {MAX_ROWS}
 """
 _PREFIXES = f"""
     WITH marked AS (
@@ -94,7 +94,7 @@ _PREFIXES = f"""
     prefixes AS (
         SELECT log_type, to_country, left(to_, {SHORT_PREFIX_LENGTH}) AS prefix, count(*) AS logs,
                count(*) FILTER (WHERE status = 'completed') AS answered, count(*) FILTER (WHERE short) AS short,
-               count(DISTINCT to_) FILTER (WHERE short) AS receivers, max(occurred_at) AS last_at
+               count(DISTINCT to_) FILTER (WHERE short) AS recipients, max(occurred_at) AS last_at
         FROM marked GROUP BY 1, 2, 3
     )
     SELECT * FROM prefixes
@@ -126,15 +126,15 @@ class BlockHour(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Receivers whose numbers differ in the last three digits only."""
+    """Recipients whose numbers differ in the last three digits only."""
 
     log_type: str
     to_country: str | None
     prefix: str
-    receivers: int
+    recipients: int
     logs: int
     in_a_row: int
-    """Receivers whose number directly follows another receiver's."""
+    """Recipients whose number directly follows another recipient's."""
     last_at: datetime
 
 
@@ -148,7 +148,7 @@ class Prefix(NamedTuple):
     answered: int
     short: int
     """Answered, and ended within seconds."""
-    receivers: int
+    recipients: int
     """Of short calls."""
     last_at: datetime
 
@@ -176,7 +176,7 @@ def spend(session: Session, since: datetime, until: datetime) -> list[Spend]:
 
 
 def runs(session: Session, since: datetime, until: datetime) -> list[Run]:
-    """Find blocks of a thousand numbers with many consecutive receivers, or with far more than other blocks."""
+    """Find blocks of a thousand numbers with many consecutive recipients, or with far more than other blocks."""
     return [Run(*row) for row in session.execute(text(_RUNS), _span(since, until))]
 
 
@@ -189,7 +189,7 @@ def block_hours(session: Session, since: datetime, until: datetime, prefixes: Se
 def prefixes(
     session: Session, since: datetime, until: datetime, high_cost: Mapping[LogType, Iterable[str]]
 ) -> list[Prefix]:
-    """Count logs by the first digits of the receiver, if the prefix is expensive or many calls are short.
+    """Count logs by the first digits of the recipient, if the prefix is expensive or many calls are short.
 
     Args:    high_cost: the expensive prefixes by log type.
     """

@@ -77,7 +77,7 @@ class Suspicion:
     """The usual value, in logs or money; None for kinds without comparison."""
     at: datetime
     """The start of the hour that rose the most, or the time of the newest log."""
-    receivers: int | None = None
+    recipients: int | None = None
     amount: Decimal | None = None
     price_unit: str | None = None
     usual_peak: float = 0
@@ -112,7 +112,7 @@ class Suspicion:
             case Kind.COUNTRY_SURGE:
                 return f"{many} to {where}; {usual}."
             case Kind.CONSECUTIVE_NUMBERS:
-                return f"{many} to {self.receivers:,} numbers that all begin with {prefix}, in {where}" + (
+                return f"{many} to {self.recipients:,} numbers that all begin with {prefix}, in {where}" + (
                     "." if self.usual is None else f"; {usual}."
                 )
             case Kind.SPEND_SURGE:
@@ -120,7 +120,7 @@ class Suspicion:
             case Kind.HIGH_COST_PREFIX:
                 return f"{many} to {prefix}: {HIGH_COST[self.prefix or '']}."
             case Kind.SHORT_CALLS:
-                return f"{many} of at most {SHORT_SECONDS} seconds to {self.receivers:,} numbers with {prefix}."
+                return f"{many} of at most {SHORT_SECONDS} seconds to {self.recipients:,} numbers with {prefix}."
 
     def rule(self, *, masked: bool) -> JsonObject:
         """Return the body of a rule for the same traffic, with a limit above what is usual."""

@@ -169,11 +169,11 @@ def _runs(
         blocks[row.log_type, row.prefix].add(row.hour, row.logs, is_now=row.is_now)
     for run in runs:
         log_type, hours, known_from = LogType(run.log_type), blocks[run.log_type, run.prefix], known.get(run.log_type)
-        block = compare(hours, since, until, known_from, queries.MIN_RECEIVERS)
+        block = compare(hours, since, until, known_from, queries.MIN_RECIPIENTS)
         if block.is_surge or (block.usual is None and is_burst(hours, until, known_from)):
             yield Suspicion(
                 Kind.CONSECUTIVE_NUMBERS, log_type, run.to_country, run.prefix, run.logs, block.usual, run.last_at,
-                run.receivers, usual_peak=block.busiest or 0,
+                run.recipients, usual_peak=block.busiest or 0,
                 country_peak=_busiest_hour(countries, Key(log_type, run.to_country)),
             )  # fmt: skip
 
@@ -200,6 +200,6 @@ def _prefixes(found: Sequence[Prefix]) -> Iterator[Suspicion]:
 
 def _short(each: Prefix, countries: Mapping[Key, Comparison]) -> Suspicion:
     return Suspicion(
-        Kind.SHORT_CALLS, LogType.CALL, each.to_country, each.prefix, each.short, None, each.last_at, each.receivers,
+        Kind.SHORT_CALLS, LogType.CALL, each.to_country, each.prefix, each.short, None, each.last_at, each.recipients,
         country_peak=_busiest_hour(countries, Key(LogType.CALL, each.to_country)),
     )  # fmt: skip

@@ -50,7 +50,7 @@ def _suspicion_json(each: Suspicion, *, masked: bool) -> JsonObject:
         "to_country": each.to_country,
         "prefix": each.shown_prefix(masked=masked),
         "count": each.count,
-        "receivers": each.receivers,
+        "receivers": each.recipients,
         "amount": None if each.amount is None else _money(each.amount),
         "price_unit": each.price_unit,
         "usual": each.usual,

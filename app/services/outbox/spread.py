@@ -56,9 +56,9 @@ def spreads(session: Session, alert_ids: Collection[UUID]) -> dict[UUID, Spread]
             counts[alert_id] = (numbers[0], numbers[1], numbers[2])
     return {
         alert_id: Spread(
-            logs, logs >= NEWEST, receivers, senders, countries[alert_id], accounts[alert_id], codes[alert_id]
+            logs, logs >= NEWEST, recipients, senders, countries[alert_id], accounts[alert_id], codes[alert_id]
         )
-        for alert_id, (logs, receivers, senders) in counts.items()
+        for alert_id, (logs, recipients, senders) in counts.items()
     }
 
 

@@ -313,8 +313,8 @@ def test_advice_follows_the_condition_of_rules_without_codes(pattern: str, condi
 @pytest.mark.parametrize(
     ("spread", "words"),
     [
-        ({"receivers": 1, "senders": 1}, "Lookup"),
-        ({"receivers": 4, "senders": 3}, "Lookup"),
+        ({"recipients": 1, "senders": 1}, "Lookup"),
+        ({"recipients": 4, "senders": 3}, "Lookup"),
         ({"senders": 1}, "They share one sender"),
         ({"senders": 1, "countries": ["GB", "FR"]}, "They share one sender"),
         ({"senders": 6}, "all in one country: United Kingdom (GB)"),
