@@ -1,4 +1,4 @@
-"""The engine and the session. `session_scope` has the product's only commit and rollback."""
+"""The engine and the session. `session_scope` has the product's only commit."""
 
 import re
 import time

@@ -151,7 +151,7 @@ class DeliveryStatus(StrEnum):
     FAILED = "failed"
     """Given up: permanently refused, or out of retries."""
     FOLDED = "folded"
-    """Included in a digest."""
+    """Sent within a digest, or waiting for one."""
 
 
 class HoldReason(StrEnum):

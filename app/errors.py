@@ -1,4 +1,4 @@
-"""Every error of the product. A message says what was tried, on what, and what to do; it never contains a secret.
+"""The errors of services. A message says what was tried, on what, and what to do; it never contains a secret.
 
 GiftPulseError
 ├── ConfigError            a setting is invalid

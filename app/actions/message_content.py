@@ -76,7 +76,7 @@ class MessageContent:
     """One notification in words."""
 
     state: str
-    """`Firing`, `Still firing`, `Resolved`, `Digest`, `Test`."""
+    """One of `STATES`."""
     title: str
     """The name of the rule or the built-in problem."""
     summary: str

@@ -80,7 +80,10 @@ class IdempotencyGuard:
         return answer
 
     def _stored(self, session: Session, caller: str, key: str) -> IdempotentAnswer | None:
-        """Return the answer that is stored, and keep others of this key waiting until the transaction ends."""
+        """Return the answer that is stored, and reject other requests with this key until the transaction ends.
+
+        Raises: Refused with 409 while another request with this key is running.
+        """
         self._lock(session, caller, key)
         now = utc_now()
         is_reserved = IdempotentAnswer.status == RESERVED

@@ -18,7 +18,7 @@ from app.services.evaluation import pipeline
 from app.services.ingest import account_admin, accounts, backfills, polling, streams
 from app.services.outbox import dispatch
 from app.services.reports import due as due_reports
-from app.utils.clock import utc_now
+from app.utils.clock import rfc3339, utc_now
 from app.utils.quantities import counted
 
 EVALUATION_SECONDS = 3600.0
@@ -38,12 +38,20 @@ def poll() -> None:
     with session_scope() as session:
         states = streams.stream_statuses(session)
     for state in states:
-        outcome = f"failed: {state.last_error}" if state.last_error else f"complete until {state.complete_until}"
-        print_line(f"{state.account_sid} {state.log_type}: {outcome}")
+        print_line(f"{state.account_sid} {state.log_type}: {_outcome(state)}")
     if not states:
         print_line("No account is watched: set TWILIO_ACCOUNT_SID and its credentials.")
-    if not states or any(state.last_error for state in states):
+    if not states or any(state.last_error and not state.unavailable for state in states):
         raise typer.Exit(1)
+
+
+def _outcome(state: streams.StreamStatus) -> str:
+    """Return what polling a stream came to, in words."""
+    if state.unavailable:
+        return f"unavailable: {state.unavailable_reason or 'the credentials cannot read it'}"
+    if state.last_error:
+        return f"failed: {state.last_error}"
+    return f"complete until {rfc3339(state.complete_until)}" if state.complete_until else "not read yet"
 
 
 def evaluate() -> None:

@@ -80,7 +80,7 @@ class Stream(Base):
     failures: Mapped[int] = mapped_column(server_default=text("0"))
     """Failed polls in a row."""
     rereads_behind: Mapped[bool] = mapped_column(server_default=text("false"))
-    """The request budget did not suffice for all rereads that were due."""
+    """The last poll lacked time or requests for a backlog or for rereads that were due."""
     swept_at: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
     """When the list was last read again, by depth in seconds; `ended`: the calls that ended."""
     resume_points: Mapped[dict[str, Any]] = mapped_column("reading", JSONB, server_default=text("'{}'"))

@@ -71,11 +71,11 @@ class Alert(Base):
     error_code: Mapped[int | None]
     """The code of the newest match that has one."""
     firing_notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When the firing notification was sent; null: not sent."""
+    """When the firing notification was handed to the outbox, even if no action took it; null: not yet."""
     escalates_from: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """The start of the time after which it escalates; null: its firing was not sent, or it is withheld."""
+    """The start of the time after which it escalates; null: its firing was not notified, or it is withheld."""
     notified_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
-    """When the last firing or update notification was sent."""
+    """When the last firing or update notification was handed to the outbox."""
     notified_occurrences: Mapped[int] = mapped_column(server_default=text("0"))
     """The number of occurrences in that notification."""
     notify_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))

@@ -38,7 +38,7 @@ class Delivery(Base):
     number: Mapped[BigInt] = mapped_column(Identity())
     """The order of creation, and of sending for one alert and receiver."""
     alert_id: Mapped[UUID | None]
-    """Null for a digest or a test."""
+    """Null for a digest, a report or a test."""
     action_id: Mapped[UUID]
     action_type: Mapped[str]
     type: Mapped[str]

@@ -61,7 +61,7 @@ class FirstSteps:
     sends_mail: bool
     """Some action sends mail."""
     is_pushed: bool
-    """A callback of Twilio came in the last day."""
+    """A callback of Twilio is stored; applied ones are kept for a day, pending ones for 36."""
 
 
 def first_steps(session: Session) -> FirstSteps:

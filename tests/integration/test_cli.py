@@ -9,9 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from select import select as select_ready
+from uuid import uuid4
 
 import pytest
 from rich.console import Console
@@ -83,6 +84,25 @@ def test_each_stage_runs_once_manually(run: Run, simulator: Simulator) -> None:
     assert len(re.findall(r"complete until 20", out)) == 3
     assert run("evaluate")[:2] == (0, "1 change evaluated\n")
     assert run("deliver")[:2] == (0, "0 deliveries attempted\n")
+
+
+def test_a_poll_says_why_a_stream_was_not_read(run: Run, simulator: Simulator) -> None:
+    run("poll")
+    with session_scope() as session:
+        calls, messages, errors = session.scalars(select(Stream).order_by(Stream.id))
+        calls.complete_until = datetime(2026, 11, 23, 6, 9, tzinfo=UTC)
+        messages.complete_until = None
+        for stream in (calls, messages):  # another worker reads them
+            stream.lease_token, stream.lease_until = uuid4(), utc_now() + timedelta(minutes=5)
+        errors.unavailable, errors.unavailable_reason, errors.last_error = True, "it needs a key of its own", "refused"
+    code, out, _ = run("poll")
+    sid = simulator.account.sid
+    assert out.splitlines() == [
+        f"{sid} call: complete until 2026-11-23T06:09:00Z",
+        f"{sid} error: unavailable: it needs a key of its own",
+        f"{sid} message: not read yet",
+    ]
+    assert code == 0
 
 
 def test_polling_nothing_says_what_to_set(run: Run, database: str) -> None:

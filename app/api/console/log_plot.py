@@ -19,8 +19,8 @@ from app.utils.quantities import counted
 
 DEFAULT_SPAN = timedelta(hours=24)
 MAX_SPAN = timedelta(days=180)
-MINUTE = timedelta(minutes=1)
 """Of a longer span, only this much before its end is plotted."""
+MINUTE = timedelta(minutes=1)
 FINE_SPAN, HOURLY_SPAN = timedelta(hours=3), timedelta(days=8)
 """Up to these, buckets are minutes or hours, beyond days: never more than 192."""
 FAILED = ("failed", "undelivered")

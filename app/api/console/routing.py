@@ -25,11 +25,11 @@ TITLES = {
     401: "You are signed out",
     403: "That is not allowed",
     404: "There is nothing here",
-    409: "Somebody else saved first",
+    409: "That is not possible now",
     422: "That cannot be used",
-    429: "Too often",
+    429: "Too many requests",
     500: "That did not work",
-    502: "Twilio did not do it",
+    502: "Twilio refused it or failed",
     503: "The database does not answer",
 }
 

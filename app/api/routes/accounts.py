@@ -55,7 +55,7 @@ def list_accounts(query: Annotated[AccountFilters, Query()], settings: AppSettin
     "", status_code=201, response_model=ShownAccount, summary="Watch an account", openapi_extra=body(AccountBody)
 )
 def create_account(caller: Admin, sent: JsonBody, once: Idempotent, settings: AppSettings) -> Response:
-    """Start watching an account. Earlier logs are read as far back as requested; they never alert.
+    """Start watching an account. The first poll reads `INITIAL_BACKFILL_HOURS` back, without alerts for what is past.
 
     The credentials are tried before the response; an account that Twilio refuses is watched, too, and has `warnings`.
     """

@@ -68,9 +68,9 @@ def get_content(delivery_id: DeliveryId) -> Response:
     openapi_extra=body(RetryBody),
 )
 def retry_deliveries(caller: Writer, sent: JsonBody, once: Idempotent) -> Response:
-    """Restart the retry schedule of all failed deliveries of an action that were created since a time.
+    """Retry the failed deliveries of an action that were created since a time and are of its present type.
 
-    They keep their ids. A disabled action sends nothing: enable it first (409).
+    They keep their ids; folded ones wait for the next digest. A disabled action sends nothing: enable it first (409).
     """
     given = parse(RetryBody, sent)
 

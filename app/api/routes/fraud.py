@@ -21,8 +21,8 @@ def watch_for_fraud(settings: AppSettings, query: Annotated[SpanQuery, Query()])
     """Find outbound messages and calls that look like pumping or toll fraud, with advice and a rule for each.
 
     The default span is the last 24 hours, the longest 7 days. Each country is compared with the same hours of the four
-    weeks before. The limit of a rule is three times the highest usual hour, at least 10. With `MASK_NUMBERS=true`,
-    prefixes of phone numbers are masked, and the rules count by country instead.
+    weeks before. The limit of a `threshold` or `sum` rule is three times the highest usual hour, at least 10.
+    With `MASK_NUMBERS=true`, prefixes of phone numbers are masked, and the rules count by country instead.
     """
     since, until = query.resolve(watch.SHOWN_SPAN)
     with session_scope() as session:

@@ -127,7 +127,9 @@ class StreamState(ResponseModel):
     last_error_at: ShownTime | None = Field(description="When a poll last failed.")
     failures: int = Field(description="Failed polls in a row.", examples=[0])
     unavailable: bool = Field(description="The credentials have no access to this log type; the stream is ignored.")
-    rereads_behind: bool = Field(description="The request budget is too small for all rereads that are due.")
+    rereads_behind: bool = Field(
+        description="The last poll lacked time or requests for a backlog or for rereads that were due."
+    )
     coverage_gaps: list[Gap] = Field(description="Spans that are permanently missing, newest first.")
     backfills: list[BackfillState] = Field(description="Backfills in progress.")
 
@@ -172,7 +174,8 @@ class Account(ResponseModel):
         description="Maximum requests to Twilio per minute for this account.", examples=[120]
     )
     last_callback_at: ShownTime | None = Field(
-        description="When the last callback of Twilio's about it arrived; null: none in a day."
+        description="When the last callback of Twilio's about it arrived; null: none in a day, "
+        "or in 36 days if its log is still missing."
     )
     streams: list[StreamState] = Field(description="The state of each stream.")
     quarantined: Quarantine = Field(description="Malformed records in quarantine.")

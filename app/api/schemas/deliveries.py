@@ -57,13 +57,15 @@ class Delivery(ResponseModel):
     """One notification through one action to one receiver."""
 
     id: ShownId = Field(description="Its id: the `webhook-id` of every attempt.")
-    alert_id: ShownId | None = Field(description="The alert it is about; null for a test of an action.")
+    alert_id: ShownId | None = Field(description="The alert it is about; null for a digest, a report or a test.")
     action_id: ShownId = Field(description="The action that sends it.")
     type: str = Field(description="The type of notification.", examples=["alert.firing"])
     recipient: str = Field(description="A mail address, or a URL without its secrets.", examples=["ops@example.com"])
     status: DeliveryStatus = Field(description="Status of the delivery.")
     created_at: ShownTime = Field(description="When it was created.")
-    next_attempt_at: ShownTime | None = Field(description="When it is attempted next; null once it has ended.")
+    next_attempt_at: ShownTime | None = Field(
+        description="When it is attempted next; null once it has ended or while it waits for a digest."
+    )
     held_by: HoldReason | None = Field(
         description="What has held it since its bundle ended; null: nothing. If the alert still fires when that ends, "
         "a new delivery replaces it."

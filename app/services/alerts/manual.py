@@ -55,9 +55,11 @@ def acknowledge(
     now: datetime,
     until: datetime | None = None,
 ) -> Alert:
-    """Acknowledge an alert: nobody is notified until it resolves. A second call only moves the end.
+    """Acknowledge an alert: nobody is notified until it resolves, or fires again at `until`.
 
-    Args:    until: when it fires again unless it has resolved; None means never.
+    A second call moves that time, and adds its note.
+
+    Args:    until: None means that it does not fire again.
     Raises: NotFound; Conflict if it is resolved.
     """
     alert = _change(session, _open_alert(session, alert_id), Acknowledge(now, by, note, until), settings)

@@ -209,7 +209,7 @@ class Notify:
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """Somebody takes care of it: nobody is notified until it resolves. A later one only moves the end."""
+    """Somebody takes care of it: nobody is notified until it resolves or `until`, which only a later one moves."""
 
     at: datetime
     by: str | None

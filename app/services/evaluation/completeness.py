@@ -54,7 +54,7 @@ class Completeness:
         ]
 
     def left_out_accounts_of(self, rule: Rule) -> list[str]:
-        """List the accounts in the rule's population that could not be read for an hour."""
+        """List the accounts in the rule's population that could not be read for an hour, or never yet."""
         accounts = rule.filters.get("account_sid")
         return sorted(sid for sid in self.left_out_accounts if accounts is None or sid in accounts)
 
@@ -82,7 +82,8 @@ def load_completeness(session: Session, settings: Settings, now: datetime) -> Co
     """Read how far the streams are complete, without accounts that could not be read for an hour.
 
     An account that was never read, perhaps because of a wrong token, is left out until its first read: no alert depends
-    on its logs, and the other accounts do not wait for it. If no account was read yet, all are kept.
+    on its logs, and the other accounts do not wait for it. While none was ever read, each is kept for its
+    first hour.
     """
     rows = session.execute(
         text(

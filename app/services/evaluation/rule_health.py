@@ -17,7 +17,10 @@ _ERRORS = Unnest("asked", id="uuid", error="text", failing="bool", times="int")
 
 
 def record_evaluation(session: Session, now: datetime) -> None:
-    """Record that every enabled rule was evaluated, whether or not there was a minute to judge."""
+    """Record that the enabled rules were evaluated, whether or not there was a minute to judge.
+
+    Rules that another transaction locks are left for the next time.
+    """
     session.execute(
         text(
             "UPDATE rules SET last_evaluated_at = :now WHERE id IN"

@@ -74,7 +74,7 @@ def accept(pushes: Iterable[Push], settings: Settings, now: datetime) -> int:
 
 
 def last_received(session: Session, account_ids: Sequence[int]) -> dict[int, datetime]:
-    """Return when the last callback of each account came. They are kept for a day."""
+    """Return when the last callback of each account came. Applied ones are kept for a day, pending ones for 36."""
     latest = func.max(PushedRecord.received_at).label("at")
     query = select(PushedRecord.account_id, latest).where(PushedRecord.account_id.in_(account_ids))
     return {row.account_id: row.at for row in session.execute(query.group_by(PushedRecord.account_id))}

@@ -51,7 +51,7 @@ class PollRun:
     """In monotonic time."""
     source: LogSource = LogSource.POLL
     floor: datetime | None = None
-    """Records created before this are ignored."""
+    """Unknown logs that ended before this are ignored."""
     resume_points: dict[str, Any] = field(default_factory=dict)
     swept_at: dict[str, Any] = field(default_factory=dict)
     changes: int = 0

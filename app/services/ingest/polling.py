@@ -164,7 +164,7 @@ def _read_slice(poll: PollRun, span: plan.Slice) -> None:
             streams.save_backlog(session, poll.lease, span.until)
             return
         streams.advance_complete_until(session, poll.lease, began - plan.ALLOWANCE)
-        sweeps.record_head_sweep(session, poll, span.since, began)
+        sweeps.record_sweep(session, poll, span.since, began)
 
     try:
         list_span(poll, Listing("slice", span), finish)

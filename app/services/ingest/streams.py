@@ -251,13 +251,16 @@ class StreamStatus:
     log_type: str
     complete_until: datetime | None
     last_error: str | None
+    unavailable: bool
+    unavailable_reason: str | None
 
 
 def stream_statuses(session: Session) -> list[StreamStatus]:
     """List the state of the enabled accounts' streams."""
-    query = select(Account.sid, Stream.log_type, Stream.complete_until, Stream.last_error)
+    columns = (Stream.log_type, Stream.complete_until, Stream.last_error, Stream.unavailable, Stream.unavailable_reason)
     query = (
-        query.join(Account, Account.id == Stream.account_id)
+        select(Account.sid, *columns)
+        .join(Account, Account.id == Stream.account_id)
         .where(Account.enabled)
         .order_by(Account.sid, Stream.log_type)
     )

@@ -36,8 +36,8 @@ def extended_for_sweep(poll: PollRun, head: Slice) -> Slice:
     return head if depth is None or depth > MAX_EXTENDED_HEAD else Slice(min(head.since, _since(poll, depth)), None)
 
 
-def record_head_sweep(session: Session, poll: PollRun, since: datetime, began: datetime) -> None:
-    """Record that the head, read back to `since`, also was a sweep."""
+def record_sweep(session: Session, poll: PollRun, since: datetime, began: datetime) -> None:
+    """Record that the list was read back to `since`: by a sweep, or by a head that reached as far."""
     swept_at = plan.record_sweep(poll.swept_at, None if since <= _oldest(poll) else since, began, max_sweep_depth(poll))
     if swept_at != poll.swept_at:
         poll.swept_at = swept_at
@@ -61,7 +61,7 @@ def _sweep_back(poll: PollRun) -> None:
         since = _since(poll, depth)
 
     def finish(session: Session, began: datetime) -> None:
-        record_head_sweep(session, poll, since, began)
+        record_sweep(session, poll, since, began)
 
     list_span(poll, Listing("sweep", Slice(since, None), keeps_reserve=True), finish)
 

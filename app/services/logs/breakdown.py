@@ -112,9 +112,9 @@ class Breakdown:
 def break_down(session: Session, log_filter: LogFilter, by: str) -> list[Breakdown]:
     """Break the logs of a span down by the values of a field.
 
-    Args:    log_filter: with `since` and `until`; by: of `FIELDS`.
+    Args:    log_filter: with `since` and `until`; by: of `BreakdownField`.
     Returns: the value with the most logs first; last, as `__other__`, the values beyond 1,000.
-    Raises:  InvalidInput if the span is empty, too long, or has too many logs.
+    Raises:  InvalidInput if the span is empty or too long, holds too many different values, or takes too long.
     """
     assert log_filter.since is not None
     assert log_filter.until is not None

@@ -117,13 +117,13 @@ def _of_logs(log_filter: LogFilter, spans: Spans, by: str) -> Select[*tuple[Any,
         Log.error_code,
         case((Log.price.is_not(None), Log.price_unit)).label("unit"),
     )
-    # Logs of a removed account are deleted step by step, and no longer count.
+    # Logs of a removed account stay until they expire, but no longer count.
     query = query.join(Account, Account.id == Log.account_id).where(*within(log_filter, spans))
     return _grouped(query, func.count(), func.coalesce(func.sum(func.abs(Log.price)), 0))
 
 
 def _value(by: str) -> ColumnElement[Any]:
-    """Return the value in tallies; that of no sender is empty there."""
+    """Return the value in tallies, where a missing sender is an empty text."""
     value: ColumnElement[Any] = TALLIED[by]
     return func.nullif(value, "") if by == "from" else value
 

@@ -119,7 +119,7 @@ def list_logs(
 def _among_newest(
     session: Session, log_filter: LogFilter, position: Position | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
-    """Search the newest matching logs that the text index does not contain yet."""
+    """Search the newest `SCAN_LIMIT` logs that pass the other filters, without the text index."""
     newest = find(replace(log_filter, q=None, from_=(), to=()))
     if position is not None:
         newest = newest.where(beyond(SORT_KEY, position))

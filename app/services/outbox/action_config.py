@@ -35,7 +35,7 @@ def config_of(action: Action, settings: Settings) -> JsonObject:
 
 
 def config_or_empty(action: Action, settings: Settings) -> JsonObject:
-    """Return the config with its secrets in clear; empty if `SECRET_KEY` does not decrypt it."""
+    """Return the config with its secrets in clear; empty if it cannot be decrypted or read."""
     try:
         return config_of(action, settings)
     except Undecryptable:

@@ -225,7 +225,7 @@ def to_json(action: Action, settings: Settings, config: JsonObject | None = None
 
 
 def to_audit_json(action: Action, settings: Settings) -> JsonObject:
-    """Serialize an action for the audit: each masked secret has a fingerprint, if `SECRET_KEY` decrypts it."""
+    """Serialize an action for the audit: each masked secret has a fingerprint, if the config can be read."""
     shown = to_json(action, settings)
     clear = config_or_empty(action, settings)
     if not clear:
@@ -234,13 +234,13 @@ def to_audit_json(action: Action, settings: Settings) -> JsonObject:
 
 
 def masked_config(action: Action, settings: Settings) -> JsonObject:
-    """Return the config as the API shows it; empty if no key decrypts it."""
+    """Return the config as the API shows it; empty if it cannot be decrypted or read."""
     config = config_or_empty(action, settings)
     return kind_for(ActionType(action.action_type)).mask(config) if config else {}
 
 
 def masked_recipients(action: Action, settings: Settings) -> list[str]:
-    """List the recipients as deliveries show them; none if no key decrypts the config."""
+    """List the recipients as deliveries show them; none if the config cannot be decrypted or read."""
     config = config_or_empty(action, settings)
     return kind_for(ActionType(action.action_type)).recipients(config) if config else []
 

@@ -27,7 +27,9 @@ _RETRY_FAILED = f"""
 
 
 def retry_failed(session: Session, action_id: UUID, since: datetime, now: datetime) -> int:
-    """Retry all failed deliveries of an action that were created since then; return how many.
+    """Retry the failed deliveries of an action, of its present type, created since then; return how many.
+
+    Folded ones wait for the next digest.
 
     Raises: NotFound; Conflict if the action is disabled.
     """

@@ -35,7 +35,7 @@ class Planned:
 
 
 def export(session: Session, settings: Settings, now: datetime) -> str:
-    """Export rules, actions and active silences as one YAML document."""
+    """Export rules, actions and silences that have not ended as one YAML document."""
     content: JsonObject = {"version": document.VERSION}
     context = TransferContext(session, Names(), settings, "", now)
     for kind in KINDS:

@@ -157,9 +157,9 @@ def _sentence(opened: OpenAlerts, health: Health, progress: FirstSteps, traffic:
         state = "All is well" if progress.rules else "No rule is enabled: nothing alerts"
         return f"{state}. {sent} in {span.words}{delivered}."
     if opened.total == 1:
-        return f"One alert is open{', and nobody has taken it yet' if opened.waiting else ''}."
+        return f"One alert is open{', and nobody has acknowledged it yet' if opened.waiting else ''}."
     worst = f", {opened.critical:,} of them critical" if opened.critical else ""
-    return f"{opened.total:,} alerts are open{worst}{'' if opened.waiting else '; somebody is at each of them'}."
+    return f"{opened.total:,} alerts are open{worst}{'' if opened.waiting else '; each is acknowledged or silenced'}."
 
 
 def _unread_sentence(unread: Sequence[str], accounts: int) -> str:
