@@ -16,7 +16,7 @@ import orjson
 from pydantic import Field
 
 from app.actions.apprise_child import LOCAL, LOCAL_SCHEMES
-from app.actions.base import Envelope, Notification, Receipt, Rendered, Sender, SendError
+from app.actions.base import Envelope, NotContacted, Notification, Receipt, Rendered, Sender, SendError
 from app.actions.fields import ConfigModel, parse
 from app.actions.http_status import is_transient
 from app.actions.message_content import MessageContent, compose, truncate
@@ -201,7 +201,7 @@ class _AppriseSender:
         """
         urls = {label(url): url for url in config["urls"]}
         if envelope.recipient not in urls:
-            raise SendError("the action no longer has this URL", permanent=True)
+            raise NotContacted("the action no longer has this URL")
         task = _task(self._settings, do="send", url=urls[envelope.recipient], **envelope.content)
         async with self._slots:
             answer = await self._run(task)
@@ -243,7 +243,7 @@ def _kill(pid: int) -> None:
 def _explain(answer: JsonObject) -> SendError:
     status = answer.get("status")
     if answer.get("blocked"):
-        return SendError("the service's address is private, local or one of metadata: nothing was sent", permanent=True)
+        return NotContacted("the service's address is private, local or one of metadata: nothing was sent")
     if answer.get("timeout"):
         return SendError("the service did not answer in time", permanent=False)
     if isinstance(status, int):

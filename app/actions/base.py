@@ -177,6 +177,13 @@ class SendError(Exception):
         """False if nothing was sent because no connection could be opened."""
 
 
+class NotContacted(SendError):
+    """It failed on our side before the receiver was contacted: no retry can help, and the receiver may be well."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, permanent=True, may_have_arrived=False)
+
+
 @dataclass(frozen=True)
 class Rendered:
     """A rendered notification, and a warning."""

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import aiosmtplib
 
 from app.actions import mail_text
-from app.actions.base import Envelope, Receipt, SendError
+from app.actions.base import Envelope, NotContacted, Receipt, SendError
 from app.actions.mail_addresses import check_address, read_sender
 from app.config import Settings
 from app.utils.json_types import JsonObject
@@ -55,19 +55,17 @@ class SmtpSender:
     def _prepare(self, envelope: Envelope) -> tuple[str, bytes]:
         settings = self._settings
         if settings.smtp_host is None or settings.smtp_from is None:
-            raise SendError("no mail can be sent: set SMTP_HOST and SMTP_FROM", permanent=True)
+            raise NotContacted("no mail can be sent: set SMTP_HOST and SMTP_FROM")
         if settings.smtp_user and settings.smtp_security == "none" and not _is_loopback(settings.smtp_host):
-            raise SendError("SMTP_USER is not sent in clear: set SMTP_SECURITY to starttls or tls", permanent=True)
+            raise NotContacted("SMTP_USER is not sent in clear: set SMTP_SECURITY to starttls or tls")
         try:
             sender = read_sender(settings.smtp_from)
         except ValueError:
-            raise SendError(
-                "SMTP_FROM is not a mail address: set one, such as alerts@example.com", permanent=True
-            ) from None
+            raise NotContacted("SMTP_FROM is not a mail address: set one, such as alerts@example.com") from None
         try:
             recipient = check_address(envelope.recipient)
         except ValueError:
-            raise SendError("the recipient is not a mail address", permanent=True) from None
+            raise NotContacted("the recipient is not a mail address") from None
         return recipient, mail_text.message(envelope, sender)
 
     async def _transact(self, mail: bytes, recipient: str, step: "_Step") -> Receipt:

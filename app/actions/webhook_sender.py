@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 from app import __version__
 from app.actions import formats, signing
-from app.actions.base import Envelope, Receipt, SendError
+from app.actions.base import Envelope, NotContacted, Receipt, SendError
 from app.actions.http_status import is_transient
 from app.utils import retry_after
 from app.utils.clock import utc_now
@@ -21,7 +21,6 @@ from app.utils.response_head import Answer
 MAX_RESPONSE_LENGTH = 1024
 TEAMS_FAILED = re.compile(rb"\bfail(?:ed|ure)\b|\berror\b", re.IGNORECASE)
 TEAMS_STATUS = re.compile(rb"HTTP error (\d{3})")
-PERMANENT_REASONS = frozenset({"blocked"})
 UNCERTAIN_REASONS = frozenset({"timeout", "protocol"})
 END_PAUSE_SECONDS = 1.0
 """Each wait before retrying the resolve of a test is this much longer. The first retry is immediate."""
@@ -78,11 +77,9 @@ class WebhookSender:
                 config["method"], _bare_url(config["url"]), _headers(config, envelope, body, now), body, seconds
             )
         except RequestFailed as error:
-            raise SendError(
-                str(error),
-                permanent=error.reason in PERMANENT_REASONS,
-                may_have_arrived=error.reason in UNCERTAIN_REASONS,
-            ) from None
+            if error.reason == "blocked":
+                raise NotContacted(str(error)) from None
+            raise SendError(str(error), permanent=False, may_have_arrived=error.reason in UNCERTAIN_REASONS) from None
         body_text = answer.body.decode("utf-8", "replace")
         response = clean_text(hide_secrets(body_text, _secrets(config)), MAX_RESPONSE_LENGTH)
         if config["format"] == "teams":

@@ -10,7 +10,7 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.actions.base import Envelope, Receipt, Sender, SendError
+from app.actions.base import Envelope, NotContacted, Receipt, Sender, SendError
 from app.actions.registry import kind_for
 from app.config import Settings
 from app.database import session_scope
@@ -163,7 +163,7 @@ async def _attempt(claim: Claim, sender: Sender | None, settings: Settings) -> A
     """Make one attempt. It has an outcome in every case."""
     began = time.monotonic()
     if refusal := _refusal(claim, sender):
-        return AttemptResult(AttemptOutcome.FAILED, 0, error=refusal)
+        return AttemptResult(AttemptOutcome.FAILED, 0, error=refusal, counts_for_breaker=False)
     kind = kind_for(ActionType(claim.action.action_type))
     if claim.seconds_left() < kind.longest_attempt_seconds + RECORDING_MARGIN_SECONDS:
         return AttemptResult(AttemptOutcome.STARTED)
@@ -173,11 +173,12 @@ async def _attempt(claim: Claim, sender: Sender | None, settings: Settings) -> A
     except SendError as error:
         return _failed(error, _elapsed_ms(began))
     except Undecryptable as error:
-        return AttemptResult(AttemptOutcome.FAILED, _elapsed_ms(began), error=str(error))
+        reason = str(error)
+        return AttemptResult(AttemptOutcome.FAILED, _elapsed_ms(began), error=reason, counts_for_breaker=False)
     except Exception as error:  # one broken sender must not stop the others of its batch
         log.exception("a sender failed unexpectedly", action_type=claim.action.action_type)
         reason = f"the sender failed: {type(error).__name__}"
-        return AttemptResult(AttemptOutcome.RETRY, _elapsed_ms(began), error=reason, counts_for_breaker=True)
+        return AttemptResult(AttemptOutcome.RETRY, _elapsed_ms(began), error=reason)
     return AttemptResult(AttemptOutcome.SUCCEEDED, _elapsed_ms(began), receipt.status_code, receipt.response)
 
 
@@ -206,6 +207,7 @@ def _failed(error: SendError, duration_ms: int) -> AttemptResult:
         str(error),
         error.retry_after_seconds,
         error.disables_action,
+        counts_for_breaker=not isinstance(error, NotContacted),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from email.utils import format_datetime
 from itertools import count, pairwise
@@ -426,6 +427,63 @@ def test_one_success_in_five_days_keeps_an_action(outbox: Outbox, receiver: Rece
             outbox.deliver(hours=1)
         outbox.clock.advance(hours=8)
     assert outbox.stored(action).enabled
+
+
+def _break_config(outbox: Outbox, environment: pytest.MonkeyPatch) -> None:
+    with session_scope() as session:
+        session.execute(text("UPDATE actions SET config = 'no token'"))
+
+
+def _block_address(outbox: Outbox, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8")
+    forget()
+
+
+def _make_for_other_type(outbox: Outbox, environment: pytest.MonkeyPatch) -> None:
+    with session_scope() as session:
+        session.execute(text("UPDATE deliveries SET action_type = 'email' WHERE attempt_count = 0"))
+
+
+@pytest.mark.parametrize("fault", [_break_config, _block_address, _make_for_other_type])
+def test_a_failure_on_our_side_neither_counts_for_the_breaker_nor_resets_it(
+    outbox: Outbox,
+    receiver: Receiver,
+    environment: pytest.MonkeyPatch,
+    fault: Callable[[Outbox, pytest.MonkeyPatch], None],
+) -> None:
+    receiver.answers = [respond(500)]
+    down = outbox.webhook(receiver)
+    for _ in range(6):
+        outbox.notify(outbox.alert())
+    for _ in range(len(SCHEDULE) + 1):
+        outbox.deliver(hours=1)
+    before = outbox.stored(down)
+    assert before.failures_in_a_row >= 5
+    new = outbox.webhook(receiver)
+    made = outbox.notify(outbox.alert())
+    fault(outbox, environment)
+    outbox.deliver(hours=1)
+    assert [(outbox.delivery(each).status, len(outbox.attempts(each))) for each in made] == [("failed", 1)] * 2
+    after, untried = outbox.stored(down), outbox.stored(new)
+    assert (after.failures_in_a_row, after.probe_at, after.failing_since) == (
+        before.failures_in_a_row,
+        before.probe_at,
+        before.failing_since,
+    )
+    assert (untried.failures_in_a_row, untried.probe_at, untried.failing_since) == (0, None, None)
+
+
+def test_mails_without_a_mail_server_do_not_disable_their_action(
+    outbox: Outbox, environment: pytest.MonkeyPatch
+) -> None:
+    environment.delenv("SMTP_HOST")
+    forget()
+    action = outbox.email("ops@example.com")
+    for _ in range(12):
+        outbox.notify(outbox.alert())
+        assert outbox.deliver(hours=12) == 1
+    stored = outbox.stored(action)
+    assert (stored.enabled, stored.failing_since) == (True, None)
 
 
 def test_an_outcome_after_the_lease_changes_nothing(outbox: Outbox, receiver: Receiver) -> None:
