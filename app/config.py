@@ -28,11 +28,10 @@ from app.errors import ConfigError
 from app.utils import proxies
 from app.utils.addresses import LOOPBACK_HOSTS, Network
 from app.utils.proxies import Proxy
-from app.utils.setting_urls import DATABASE_FORM, ESCAPES, connection_parameters, split, web_address
+from app.utils.setting_urls import DATABASE_FORM, check_broker_url, connection_parameters, web_address
 
 MIN_KEY_LENGTH = 16
 MAX_RETRIES = 50
-BROKERS = ("redis://", "rediss://")
 
 
 class _Source(PydanticBaseSettingsSource):
@@ -186,8 +185,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr) -> SecretStr:
-        if not value.get_secret_value().startswith(BROKERS) or split(value.get_secret_value()) is None:
-            raise ValueError(f"must look like redis://:password@host:6379/0, or rediss:// for TLS; {ESCAPES}")
+        check_broker_url(value.get_secret_value())
         return value
 
     @field_validator("ssl_cert_file")

@@ -1,7 +1,8 @@
-"""Parses the URLs among the settings. Errors say what is expected, and contain no part of a possible password. Pure."""
+"""Parses the URLs among the settings. Errors say what is expected, and contain no part of a possible password."""
 
 import re
-from urllib.parse import SplitResult, urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 import psycopg2
 from psycopg2.extensions import parse_dsn
@@ -9,6 +10,19 @@ from psycopg2.extensions import parse_dsn
 ESCAPES = "in a password write @ as %40, : as %3A, / as %2F, ? as %3F, # as %23"
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 DATABASE_FORM = f"must look like postgresql://user:password@host:5432/name; {ESCAPES}"
+BROKER_FORM = f"must look like redis://:password@host:6379/0, or rediss:// for TLS; {ESCAPES}"
+BROKER_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+BROKER_PARAMETERS = (
+    "ssl_cert_reqs",
+    "ssl_check_hostname",
+    *BROKER_FILES,
+    "ssl_ca_path",
+    "ssl_ca_data",
+    "ssl_password",
+    "ssl_ciphers",
+)
+"""What the broker's library takes from a URL. Any other parameter would fail at the first connection."""
+CERTIFICATE_CHECKS = ("required", "optional", "none", "CERT_REQUIRED", "CERT_OPTIONAL", "CERT_NONE")
 
 
 def connection_parameters(url: str) -> dict[str, str]:
@@ -32,6 +46,28 @@ def connection_parameters(url: str) -> dict[str, str]:
     if parameters.get("sslmode", "prefer") not in SSL_MODES:
         raise ValueError(f"has an sslmode that PostgreSQL does not know: use one of {', '.join(SSL_MODES)}")
     return parameters
+
+
+def check_broker_url(url: str) -> None:
+    """Check that the broker's library can use a URL.
+
+    Raises: ValueError.
+    """
+    parts = split(url)
+    if not url.startswith(("redis://", "rediss://")) or parts is None:
+        raise ValueError(BROKER_FORM)
+    if not re.fullmatch("(/[0-9]*)?", parts.path):
+        raise ValueError("has a path that is no number: end it with the number of a database, such as /0")
+    parameters = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := next((name for name in parameters if name not in BROKER_PARAMETERS), None):
+        if not re.fullmatch("[a-z_]+", unknown):
+            raise ValueError(BROKER_FORM)
+        raise ValueError(f"has a parameter that cannot be used: remove {unknown}")
+    if parameters.get("ssl_cert_reqs", "required") not in CERTIFICATE_CHECKS:
+        raise ValueError(f"has an unknown ssl_cert_reqs: use one of {', '.join(CERTIFICATE_CHECKS[:3])}")
+    for name in BROKER_FILES:
+        if name in parameters and not Path(parameters[name]).is_file():
+            raise ValueError(f"has a wrong {name}: it must be the path of a file that this user can read")
 
 
 def web_address(value: str) -> SplitResult:

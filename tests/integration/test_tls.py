@@ -5,6 +5,7 @@ import contextlib
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import trustme
@@ -87,6 +88,38 @@ def test_the_certificate_of_the_broker_is_checked_unless_that_is_turned_off(
         assert wake.broker_answers() is answers
         said = doctor._broker().detail
     assert ("SSL_CERT_FILE" in said) is not answers
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "ssl_cert_reqs=required&ssl_check_hostname=true",
+        "ssl_cert_reqs=CERT_NONE",
+        "ssl_cert_reqs=optional&ssl_ca_data={data}",
+        "ssl_ca_certs={ca}&ssl_certfile={client}&ssl_keyfile={client}&ssl_password=unused",
+        "ssl_ca_path={folder}&ssl_ciphers=ECDHE%2BAESGCM",
+    ],
+)
+def test_every_parameter_that_the_broker_url_may_have_works(
+    valkey: Valkey, environment: pytest.MonkeyPatch, authority: trustme.CA, tmp_path: Path, query: str
+) -> None:
+    ca, client = tmp_path / "ca.pem", tmp_path / "client.pem"
+    authority.cert_pem.write_to_path(ca)
+    authority.issue_cert("client.example.com").private_key_and_cert_chain_pem.write_to_path(client)
+    query = query.format(ca=ca, client=client, folder=tmp_path, data=quote(ca.read_text()))
+    with _tls_before(valkey.port, _server_context(authority, "127.0.0.1")) as port:
+        url = valkey.url().replace("redis://", "rediss://").replace(f":{valkey.port}/", f":{port}/")
+        _use_broker(environment, f"{url}?{query}", ca)
+        assert wake.broker_fault() is None
+
+
+@pytest.mark.parametrize("path", ["", "/", "/0", "/15"])
+def test_the_broker_url_may_leave_the_number_of_the_database_out(
+    valkey: Valkey, environment: pytest.MonkeyPatch, path: str
+) -> None:
+    _use_broker(environment, valkey.url().removesuffix("/0") + path)
+    assert wake.broker_fault() is None
 
 
 @pytest.mark.parametrize(
