@@ -56,7 +56,7 @@ from app.metrics import REGISTRY
 from app.metrics.collector import DatabaseCollector
 from app.services.ingest import accounts
 from app.utils.clock import utc_now
-from app.utils.logging import configure_logging
+from app.utils.logging import configure_logging, take_over_server
 
 THREADS = 16
 """One per database connection: more threads would only wait for one."""
@@ -89,6 +89,7 @@ ROUTERS = (
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    take_over_server()
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     await anyio.to_thread.run_sync(_watch_environment_account, app.state.settings)
     yield

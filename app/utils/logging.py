@@ -140,6 +140,11 @@ def configure_logging(level: str, style: str) -> None:
     root.setLevel(level)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    take_over_server()
+
+
+def take_over_server() -> None:
+    """Write the server's lines as ours, and its access log not at all. Uvicorn undoes this where it starts later."""
     for name in SERVER:
         server = logging.getLogger(name)
         server.handlers, server.propagate = [], True

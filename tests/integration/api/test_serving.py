@@ -159,23 +159,23 @@ def _wait_until_live(address: str) -> None:
         wait_until(lives, "the API listens")
 
 
-@pytest.mark.parametrize("options", [(), ("--workers", "2"), ("--log-level", "trace")])
+SERVED = ("-m", "uvicorn", "app.api.main:app", "--port")
+SERVED_BY_A_SCRIPT = (
+    "-c",
+    "import sys, uvicorn; from app.api.main import app; uvicorn.run(app, port=int(sys.argv[1]))",
+)
+
+
+@pytest.mark.parametrize(
+    ("start", "options"),
+    [(SERVED, ()), (SERVED, ("--workers", "2")), (SERVED, ("--log-level", "trace")), (SERVED_BY_A_SCRIPT, ())],
+)
 def test_the_access_log_names_routes_and_never_what_was_asked_for(
-    database: str, broker: str, options: tuple[str, ...]
+    database: str, broker: str, start: tuple[str, ...], options: tuple[str, ...]
 ) -> None:
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    command = [
-        sys.executable,
-        "-m",
-        "uvicorn",
-        "app.api.main:app",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        *options,
-    ]
+    command = [sys.executable, *start, str(port), *options]
     env = os.environ | {"LOG_FORMAT": "json", "LOG_LEVEL": "INFO"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=env)
 
