@@ -38,7 +38,7 @@ class ActiveSilence(NamedTuple):
 
 def silences_of_alert(session: Session, alert: Alert, now: datetime) -> Sequence[ActiveSilence]:
     """List the active silences that match an alert, even before the next tick marks it."""
-    covering = [each for each in active_silences(session, now) if _covers(each, alert.rule_id, alert.group)]
+    covering = [each for each in active_silences(session, now) if _matches(each, alert.rule_id, alert.group)]
     moment = timedelta(microseconds=1)
     return [
         ActiveSilence(silence, span)
@@ -57,7 +57,7 @@ def _ends_after(at: datetime) -> ColumnElement[bool]:
     return Silence.ends_at.is_(None) | (Silence.ends_at > at)
 
 
-def current(session: Session, now: datetime) -> Sequence[Silence]:
+def not_ended(session: Session, now: datetime) -> Sequence[Silence]:
     """List the silences that have not ended, in the order of their creation."""
     query = select(Silence).where(_ends_after(now))
     return session.scalars(query.order_by(Silence.created_at, Silence.id)).all()
@@ -65,10 +65,10 @@ def current(session: Session, now: datetime) -> Sequence[Silence]:
 
 def is_silenced(silences: Sequence[Silence], rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
     """Return whether one of these silences matches the alerts of a rule and group."""
-    return any(_covers(silence, rule_id, group) for silence in silences)
+    return any(_matches(silence, rule_id, group) for silence in silences)
 
 
-def _covers(silence: Silence, rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
+def _matches(silence: Silence, rule_id: UUID | None, group: Mapping[str, Any]) -> bool:
     """A silence matches a group that has all its pairs. A number and its text differ."""
     pairs = (name in group and group[name] == value for name, value in silence.group.items())
     return (silence.rule_id is None or silence.rule_id == rule_id) and all(pairs)
@@ -79,11 +79,11 @@ def overlapping(session: Session, since: datetime, until: datetime) -> Sequence[
     return session.scalars(select(Silence).where(Silence.starts_at < until, _ends_after(since))).all()
 
 
-def cover(
+def silenced_throughout(
     silences: Sequence[Silence], rule_id: UUID | None, group: Mapping[str, Any], since: datetime, until: datetime
 ) -> bool:
     """Return whether silences match the alerts of a rule and group without a break from `since` to `until`."""
-    covering = [validity(silence) for silence in silences if _covers(silence, rule_id, group)]
+    covering = [validity(silence) for silence in silences if _matches(silence, rule_id, group)]
     last = until + timedelta(microseconds=1)
     free_from = since
     found = (span for each in covering for span in spans(each, since, last))
@@ -137,7 +137,7 @@ def draft(session: Session, rule_id: UUID | None, group: dict[str, Any], wanted:
 
 
 def _time_errors(wanted: Validity, now: datetime) -> list[FieldError]:
-    """Return why a silence would never be active."""
+    """Return why a silence would never be active or never end."""
     if wanted.ends_at is None:
         needed = "is required without repeat: the silence would never end"
         return [] if wanted.repeat is not None else [FieldError("ends_at", needed)]
@@ -227,14 +227,14 @@ def silenced_alerts(session: Session, silences: Sequence[Silence], now: datetime
         select(Alert.id, Alert.rule_id, Alert.group).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.number)
     ).all()
     return {
-        silence.id: [str(alert_id) for alert_id, rule_id, group in rows if _covers(silence, rule_id, group)]
+        silence.id: [str(alert_id) for alert_id, rule_id, group in rows if _matches(silence, rule_id, group)]
         if is_active(validity(silence), now)
         else []
         for silence in silences
     }
 
 
-def summaries(session: Session, silenced: Mapping[UUID, Sequence[str]]) -> dict[str, str]:
+def alert_summaries(session: Session, silenced: Mapping[UUID, Sequence[str]]) -> dict[str, str]:
     """Return the summaries of silenced alerts, by id."""
     ids = {UUID(each) for alerts in silenced.values() for each in alerts}
     return {
@@ -247,4 +247,4 @@ def alerts_matched_by(session: Session, silence: Silence) -> Sequence[Alert]:
     query = select(Alert).where(Alert.status != AlertStatus.RESOLVED).order_by(Alert.started_at.desc(), Alert.id.desc())
     if silence.rule_id is not None:
         query = query.where(Alert.rule_id == silence.rule_id)
-    return [alert for alert in session.scalars(query) if _covers(silence, alert.rule_id, alert.group)]
+    return [alert for alert in session.scalars(query) if _matches(silence, alert.rule_id, alert.group)]

@@ -61,7 +61,7 @@ def of_account(session: Session, account: Account, since: datetime, until: datet
     return [
         CoverageItem(LogType(stream.log_type), *span, state)
         for stream, marks in _marks(session, streams)
-        for span, state in cover(marks, since, until)
+        for span, state in classify(marks, since, until)
     ]
 
 
@@ -88,7 +88,7 @@ def unread(session: Session, since: datetime, until: datetime) -> list[Unread]:
             stream.complete_until is not None and stream.first_from is not None and span[1] <= stream.first_from,
         )
         for stream, marks in _marks(session, [stream for stream, _ in rows])
-        for span, state in cover(marks, since, until)
+        for span, state in classify(marks, since, until)
         if state != Coverage.READ
     ]
 
@@ -139,7 +139,7 @@ def _backfilled(session: Session, streams: Sequence[Stream]) -> dict[int, list[S
     return found
 
 
-def cover(marks: StreamMarks, since: datetime, until: datetime) -> list[tuple[Span, Coverage]]:
+def classify(marks: StreamMarks, since: datetime, until: datetime) -> list[tuple[Span, Coverage]]:
     """Classify each part of [since, until). Pure.
 
     Returns: parts in the order of time; neighbours differ in their state.

@@ -131,7 +131,9 @@ def _alert_json(
         "started_at": rfc3339(alert.started_at),
         "resolved_at": rfc3339_or_none(alert.resolved_at),
         "occurrences": alert.occurrences,
-        "silenced": silences.cover(covering, preview_request.rule_id, alert.group, alert.started_at, ended),
+        "silenced": silences.silenced_throughout(
+            covering, preview_request.rule_id, alert.group, alert.started_at, ended
+        ),
         "not_before": rfc3339_or_none(first_judged_at) if alert.resolved_at is None else None,
     }
 

@@ -29,7 +29,7 @@ class Silences:
         return list(entries)
 
     def stored(self, context: TransferContext) -> Sequence[Silence]:
-        return silences.current(context.session, context.now)
+        return silences.not_ended(context.session, context.now)
 
     def slug(self, item: Silence) -> str:
         return slug_of(self.name, item.reason, item.id)

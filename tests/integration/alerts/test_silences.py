@@ -150,6 +150,6 @@ def test_silences_that_repeat_cover_what_lies_within_them_without_a_break() -> N
     midnight = START.replace(hour=0, minute=0, second=0, microsecond=0)
     night, day = made("22:00", "06:00"), made("06:00", "22:00")
     at = [midnight + timedelta(hours=hour) for hour in range(60)]
-    assert silences.cover([night], None, {}, at[23], at[29])
-    assert not silences.cover([night], None, {}, at[23], at[31])
-    assert silences.cover([night, day], None, {}, at[1], at[50])
+    assert silences.silenced_throughout([night], None, {}, at[23], at[29])
+    assert not silences.silenced_throughout([night], None, {}, at[23], at[31])
+    assert silences.silenced_throughout([night, day], None, {}, at[1], at[50])

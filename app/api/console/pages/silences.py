@@ -69,7 +69,7 @@ def _page(
     with session_scope() as session:
         page = silences.list_silences(session, read_position("silences", query, silences.SORT_KEY), PAGE_SIZE)
         silenced = silences.silenced_alerts(session, page.items, now)
-        summaries = silences.summaries(session, silenced)
+        summaries = silences.alert_summaries(session, silenced)
         rules = list(rule_admin.list_rules(session, None, MAX_RULES).items)
         session.expunge_all()
     context = {

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.enums import Coverage
-from app.services.ingest.coverage import StreamMarks, cover
+from app.services.ingest.coverage import StreamMarks, classify
 from tests.fakes import START
 
 READ, GAP, NOT_YET = Coverage.READ, Coverage.GAP, Coverage.NOT_YET
@@ -20,7 +20,7 @@ def day(number: float) -> datetime:
 def parts(marks: StreamMarks, since: float = 0, until: float = 10) -> list[tuple[float, float, Coverage]]:
     return [
         ((first - START) / timedelta(days=1), (last - START) / timedelta(days=1), state)
-        for (first, last), state in cover(marks, day(since), day(until))
+        for (first, last), state in classify(marks, day(since), day(until))
     ]
 
 
@@ -81,7 +81,7 @@ def test_the_parts_have_neither_hole_nor_overlap(
     read: datetime | None,
     more: list[tuple[datetime, datetime]],
 ) -> None:
-    found = cover(StreamMarks(first_from, complete_from, until, read, sorted(more), more), day(0), day(10))
+    found = classify(StreamMarks(first_from, complete_from, until, read, sorted(more), more), day(0), day(10))
     assert (found[0][0][0], found[-1][0][1]) == (day(0), day(10))
     for ((_, last), state), ((first, _), following) in pairwise(found):
         assert last == first
