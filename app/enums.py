@@ -121,7 +121,7 @@ class NotificationType(StrEnum):
     UPDATE = "alert.update"
     """An open alert has new occurrences."""
     RESOLVED = "alert.resolved"
-    """An alert ended."""
+    """An alert resolved."""
     DIGEST = "alert.digest"
     """Several notifications combined: too many at once, or one bundle."""
     REPORT = "report"

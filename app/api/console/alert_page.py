@@ -48,7 +48,7 @@ def show_alert_page(
         context = {
             "alert": alert,
             "deliveries": sent,
-            "earlier": search.earlier(session, alert, MAX_EARLIER) if is_whole else [],
+            "earlier": search.earlier_alerts(session, alert, MAX_EARLIER) if is_whole else [],
             "logs": alert_logs.logs_of_alert(session, alert_id, None, SAMPLE_LOGS).items,
             "told_next": escalation.list_next(session, alert, settings),
             "names": _account_names(session, alert, settings),

@@ -88,7 +88,9 @@ def list_urgent(session: Session, limit: int) -> Sequence[Alert]:
 def count_over_time(session: Session, alerts: Sequence[Alert], now: datetime, bars: int) -> Mapping[UUID, list[int]]:
     """Count the matches of alerts in equal parts of the time since the window that opened each.
 
-    Alerts with many matches are left out: a list must not wait for them.
+    A list must not wait for alerts with many matches.
+
+    Returns: alert id to `bars` counts; alerts with over MAX_COUNTED matches are missing.
     """
     ids = [alert.id for alert in alerts if alert.rule_id is not None and alert.occurrences <= MAX_COUNTED]
     if not ids:
@@ -104,8 +106,8 @@ def count_over_time(session: Session, alerts: Sequence[Alert], now: datetime, ba
     return found
 
 
-def last_end(session: Session) -> datetime | None:
-    """Return when the last alert ended; None if none has."""
+def last_resolved_at(session: Session) -> datetime | None:
+    """Return when the last alert was resolved; None if none has."""
     return session.scalar(select(func.max(Alert.resolved_at)))
 
 
@@ -127,7 +129,7 @@ def get(session: Session, alert_id: UUID, *, lock: bool = False) -> Alert:
     return alert
 
 
-def earlier(session: Session, alert: Alert, limit: int) -> Sequence[Alert]:
+def earlier_alerts(session: Session, alert: Alert, limit: int) -> Sequence[Alert]:
     """List the alerts of the same rule and group that started before, newest first."""
     query = select(Alert).where(Alert.fingerprint == alert.fingerprint, Alert.started_at < alert.started_at)
     return session.scalars(query.order_by(Alert.started_at.desc(), Alert.id).limit(limit)).all()

@@ -66,7 +66,7 @@ def list_alerts(request: Request, viewer: SignedIn) -> Response:
         context = {
             "alerts": search.list_urgent(session, PAGE_SIZE) if is_triage else page.items,
             "days": draw_days(session, viewer, utc_now()) if tab == "resolved" else None,
-            "ended_at": search.last_end(session),
+            "ended_at": search.last_resolved_at(session),
             "progress": setup.first_steps(session),
             **_offered_filters(session, filters),
         }

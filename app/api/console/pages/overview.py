@@ -69,7 +69,7 @@ def _state_context(request: Request, viewer: Viewer, traffic: Traffic, span: Ran
     """Read the open alerts, the health, what is left to set up, and the codes that no rule watches."""
     with session_scope() as session:
         alerts = search.list_urgent(session, MAX_ALERTS)
-        opened, ended_at = search.count_open(session), search.last_end(session)
+        opened, ended_at = search.count_open(session), search.last_resolved_at(session)
         counts = search.count_over_time(session, alerts, utc_now(), SPARK_BARS)
         hidden = console_state.is_hidden(session, viewer.session.key_id, SETUP_CARD)
         progress = setup.first_steps(session)
