@@ -47,15 +47,15 @@ def create(session: Session, body: object, settings: Settings, now: datetime) ->
 
 
 def replace(
-    session: Session, rule_id: UUID, body: object, settings: Settings, now: datetime, *, may_circle: bool = False
+    session: Session, rule_id: UUID, body: object, settings: Settings, now: datetime, *, allow_cycle: bool = False
 ) -> Rule:
     """Replace a rule. Read-only fields are ignored.
 
-    Args:    may_circle: the caller edits several rules, and looks for circles when all are edited: `circular`.
+    Args:    allow_cycle: the caller edits several rules, and looks for cycles when all are edited: `rules_in_cycles`.
     Raises: NotFound, InvalidInput.
     """
     parsed = definition.parse_rule(definition.writable(body))
-    return _apply_edit(session, get(session, rule_id, lock=True), parsed, settings, now, may_circle=may_circle)
+    return _apply_edit(session, get(session, rule_id, lock=True), parsed, settings, now, allow_cycle=allow_cycle)
 
 
 def patch(session: Session, rule_id: UUID, body: object, settings: Settings, now: datetime) -> Rule:
@@ -168,12 +168,12 @@ def _apply_edit(
     settings: Settings,
     now: datetime,
     *,
-    may_circle: bool = False,
+    allow_cycle: bool = False,
 ) -> Rule:
     """Apply an edit to a locked rule. Restart it if its meaning changed or it was enabled."""
     before = definition.from_row(rule)
     rule_checks.check(parsed, settings, before)
-    rule_checks.check_dependencies(session, rule.id, parsed, may_circle=may_circle)
+    rule_checks.check_dependencies(session, rule.id, parsed, allow_cycle=allow_cycle)
     changed = definition.meaning_changed(before, parsed)
     if before.enabled and not parsed.enabled:
         manual.resolve_rule_alerts(session, rule.id, ResolveReason.RULE_DISABLED, settings, now)

@@ -14,7 +14,7 @@ from app.services.logs.filter_warnings import warn_of_accounts, watched_accounts
 from app.services.rules import feasibility
 from app.services.rules.definition import RuleDefinition
 
-CIRCLE = FieldError("depends_on", "must not lead back to the rule itself")
+CYCLE = FieldError("depends_on", "must not lead back to the rule itself")
 
 
 def check(wanted: RuleDefinition, settings: Settings, before: RuleDefinition | None = None) -> None:
@@ -30,9 +30,9 @@ def check(wanted: RuleDefinition, settings: Settings, before: RuleDefinition | N
 
 
 def check_dependencies(
-    session: Session, rule_id: UUID | None, wanted: RuleDefinition, *, may_circle: bool = False
+    session: Session, rule_id: UUID | None, wanted: RuleDefinition, *, allow_cycle: bool = False
 ) -> None:
-    """Reject dependencies on rules that do not exist, and circles.
+    """Reject dependencies on rules that do not exist, and cycles.
 
     If the rule is then stored, the caller holds the rule set's lock.
 
@@ -47,16 +47,18 @@ def check_dependencies(
         for position, each in enumerate(wanted.depends_on, start=1)
         if each not in stored
     ]
-    if rule_id is not None and not may_circle and dependencies.find_circle(rule_id, wanted.depends_on, stored):
-        errors.append(CIRCLE)
+    if rule_id is not None and not allow_cycle and dependencies.depends_on_itself(rule_id, wanted.depends_on, stored):
+        errors.append(CYCLE)
     if errors:
         raise InvalidInput(errors)
 
 
-def circular(session: Session) -> set[UUID]:
+def rules_in_cycles(session: Session) -> set[UUID]:
     """Find the rules that depend on themselves, directly or through others."""
     stored = {row.id: row.depends_on for row in session.execute(select(Rule.id, Rule.depends_on))}
-    return {rule_id for rule_id, named in stored.items() if named and dependencies.find_circle(rule_id, named, stored)}
+    return {
+        rule_id for rule_id, named in stored.items() if named and dependencies.depends_on_itself(rule_id, named, stored)
+    }
 
 
 def warnings(session: Session, wanted: RuleDefinition, settings: Settings) -> list[FieldError]:

@@ -50,7 +50,7 @@ def causes_first(rules: Collection[RuleValue]) -> list[RuleValue]:
     return sorted(rules, key=depth)
 
 
-def find_circle(rule_id: UUID, depends_on: Collection[UUID], others: Mapping[UUID, Sequence[UUID]]) -> bool:
+def depends_on_itself(rule_id: UUID, depends_on: Collection[UUID], others: Mapping[UUID, Sequence[UUID]]) -> bool:
     """Return whether a rule would depend on itself, directly or through others. Pure.
 
     Args:    others: what each stored rule depends on.

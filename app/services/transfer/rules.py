@@ -60,10 +60,10 @@ class Rules:
 
     def update(self, context: TransferContext, item: Rule, entry: JsonObject) -> Rule:
         body = self._body(context, entry)
-        return rule_admin.replace(context.session, item.id, body, context.settings, context.now, may_circle=True)
+        return rule_admin.replace(context.session, item.id, body, context.settings, context.now, allow_cycle=True)
 
     def errors(self, context: TransferContext) -> dict[UUID, FieldError]:
-        return dict.fromkeys(rule_checks.circular(context.session), rule_checks.CIRCLE)
+        return dict.fromkeys(rule_checks.rules_in_cycles(context.session), rule_checks.CYCLE)
 
     def _body(self, context: TransferContext, entry: JsonObject) -> JsonObject:
         return entry | {"depends_on": context.names.rule_ids(entry, "depends_on")}

@@ -165,7 +165,7 @@ def test_silence_and_dependency_hold_together(feed: Feed) -> None:
     assert told_of(dependent) == [("firing", 20)]
 
 
-def test_circles_and_missing_rules_are_refused(feed: Feed) -> None:
+def test_cycles_and_missing_rules_are_refused(feed: Feed) -> None:
     cause, dependent = make_pair()
     for rule_id, wanted in ((cause, [dependent]), (dependent, [dependent]), (dependent, [uuid4()])):
         with pytest.raises(InvalidInput) as refused:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.alerts.dependencies import OpenCause, causes_first, find_circle, find_suppressor
+from app.services.alerts.dependencies import OpenCause, causes_first, depends_on_itself, find_suppressor
 from tests.factories import make_rule
 from tests.fakes import START
 
@@ -39,13 +39,13 @@ def test_an_alert_is_suppressed_where_causes_cover_all_its_accounts(
 
 
 @given(st.permutations(range(6)), st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=12))
-def test_causes_come_first_and_circles_are_found(order: list[int], pairs: list[tuple[int, int]]) -> None:
+def test_causes_come_first_and_cycles_are_found(order: list[int], pairs: list[tuple[int, int]]) -> None:
     ids = [UUID(int=number + 1) for number in range(6)]
     depends_on: dict[UUID, list[UUID]] = {each: [] for each in ids}
     for later, earlier in pairs:
         wanted = {*depends_on[ids[later]], ids[earlier]}
         reaches_back = _reaches(ids[earlier], ids[later], depends_on)
-        assert find_circle(ids[later], wanted, depends_on) == reaches_back
+        assert depends_on_itself(ids[later], wanted, depends_on) == reaches_back
         if not reaches_back:
             depends_on[ids[later]] = sorted(wanted)
     rules = [make_rule(id=ids[number], depends_on=tuple(depends_on[ids[number]])) for number in order]
