@@ -135,8 +135,8 @@ def _polling(session: Session, settings: Settings, now: datetime) -> Check:
     if not quarantined:
         return Check("ok", "every stream is read")
     count = sum(each.count for each in quarantined)
-    lately = quarantine.count_since(session, now - quarantine.TRICKLE_WITHIN)
-    status: Status = "degraded" if any(each.count > quarantine.TRICKLE for each in lately) else "ok"
+    lately = quarantine.count_since(session, now - quarantine.TOLERATED_WITHIN)
+    status: Status = "degraded" if any(each.count > quarantine.MAX_TOLERATED for each in lately) else "ok"
     where = ", ".join(f"GET /api/accounts/{each.account_sid}" for each in quarantined[:MAX_SHOWN])
     records = counted(count, "record", "records")
     return Check(status, f"every stream is read; {records} quarantined in the last day: see {where}")

@@ -78,7 +78,7 @@ def update_built_in_alerts(session: Session, settings: Settings, now: datetime) 
             alert_changes.decide_notification(alert, BUILT_IN_NOTIFY_SETTINGS)
     for fingerprint, problem in problems.items():
         if fingerprint not in open_alerts and fingerprint not in suppressed:
-            alert = alert_changes.fire(_fire(fingerprint, problem, now))
+            alert = alert_changes.open(_fire(fingerprint, problem, now))
             alert_changes.decide_notification(alert, BUILT_IN_NOTIFY_SETTINGS)
     alert_changes.save_alerts()
     return alert_changes.enqueue_notices()
@@ -159,8 +159,8 @@ def _join_names(names: Sequence[str]) -> str:
 
 def _malformed_records(session: Session, now: datetime) -> Iterator[Problem]:
     """Find the accounts with more than a trickle of malformed records."""
-    for found in quarantine.count_since(session, now - quarantine.TRICKLE_WITHIN):
-        if found.count > quarantine.TRICKLE:
+    for found in quarantine.count_since(session, now - quarantine.TOLERATED_WITHIN):
+        if found.count > quarantine.MAX_TOLERATED:
             counted = f"{found.count} records of account {found.account} cannot be logs: {found.reason}"
             summary = f"{counted}; see GET /api/accounts/{found.account_sid}"
             yield Problem(RECORDS_SET_ASIDE, {"account_sid": found.account_sid}, summary, found.since)

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from app.enums import LogType, PatternType
 from app.errors import FieldError, InvalidInput
 from app.services.evaluation.rule_set import read_rule_set
-from app.services.logs.codes import Code, once_each
+from app.services.logs.codes import Code, one_per_code
 from app.services.preview.queries import STATES, fields_of, group_by, select
-from app.services.preview.request import to_rule
+from app.services.preview.request import rule_from_definition
 from app.services.rules.packs import list_packs
 from app.services.rules.rule import Rule
 from app.services.rules.rule_index import RuleIndex
@@ -35,7 +35,7 @@ _CODED = "error_code IS NOT NULL AND occurred_at >= :since AND occurred_at < :un
 
 @dataclass(frozen=True)
 class UnwatchedCode:
-    """An error code that no enabled rule would match, as `once_each` counts it."""
+    """An error code that no enabled rule would match, as `one_per_code` counts it."""
 
     error_code: int
     log_type: LogType
@@ -59,7 +59,7 @@ def find_unwatched(session: Session, since: datetime, until: datetime) -> list[U
     packs = _packs_for(session, {key.error_code for key in unwatched}, {"since": since, "until": until})
     return [
         UnwatchedCode(*key, *unwatched[key], packs.get(key.error_code))
-        for key in once_each({key: count for key, (count, _) in unwatched.items()})
+        for key in one_per_code({key: count for key, (count, _) in unwatched.items()})
     ]
 
 
@@ -94,7 +94,7 @@ def _packs_for(session: Session, codes: Iterable[int], span: Mapping[str, Any]) 
     found: dict[int, str] = {}
     for is_wanted in (_is_specific, _takes_all):
         for pack in list_packs():
-            rules = [to_rule(rule.definition, span["since"]) for rule in pack.rules]
+            rules = [rule_from_definition(rule.definition, span["since"]) for rule in pack.rules]
             index = RuleIndex([rule for rule in rules if _is_about_codes(rule) and is_wanted(rule)])
             for log, matching in zip(logs, index.match_batch(logs), strict=True):
                 if matching and log.error_code is not None:

@@ -104,7 +104,7 @@ def _codes(
     snapshot: stats.Snapshot, since: datetime, until: datetime, bucket: str
 ) -> list[tuple[Code, int, Sequence[int]]]:
     found = codes.count_codes(snapshot, LogFilter(since=since, until=until))
-    shown = codes.once_each(found)[:MAX_ROWS]
+    shown = codes.one_per_code(found)[:MAX_ROWS]
     if not shown:
         return []
     wanted = LogFilter(error_code=tuple(code.error_code for code in shown), since=since, until=until)

@@ -87,7 +87,7 @@ class AlertChanges:
         )
         self._previous_firings |= {row[0]: row[1] for row in rows}
 
-    def open(
+    def open_for_rule(
         self,
         *,
         fingerprint: str,
@@ -101,7 +101,7 @@ class AlertChanges:
         baseline: float | None = None,
     ) -> Alert:
         """Open an alert of a rule. `decide_notification` decides whether to notify."""
-        return self.fire(
+        return self.open(
             Fire(
                 fingerprint=fingerprint,
                 rule_id=rule_id,
@@ -118,7 +118,7 @@ class AlertChanges:
             )
         )
 
-    def fire(self, event: Fire) -> Alert:
+    def open(self, event: Fire) -> Alert:
         """Open an alert."""
         alert = Alert(**event.columns())
         self._new[alert.id] = alert

@@ -66,8 +66,8 @@ class _MatchOutcome:
     pending: set[tuple[UUID, int]] = field(default_factory=set)
     errors: dict[UUID, str] = field(default_factory=dict)
 
-    def hold(self, group: MatchGroup) -> None:
-        """Hold the uncounted matches of a group for the next evaluation: no alert has counted them."""
+    def keep_pending(self, group: MatchGroup) -> None:
+        """Keep the uncounted matches of a group for the next evaluation: no alert has counted them."""
         matches = {(group.rule.id, log_id) for log_id in (*group.new_logs, *group.pending)}
         stored = {(group.rule.id, point.log_id) for point in group.stored}
         for match in matches | stored:
@@ -143,7 +143,7 @@ def _evaluate_groups(
             log.exception("a rule failed", rule_id=str(group.rule.id))
             outcome.errors[group.rule.id] = f"judging its matches failed: {type(error).__name__}"
             alert_changes.discard(group.fingerprint)
-            outcome.hold(group)
+            outcome.keep_pending(group)
     alert_changes.save_alerts()
     _save_matches(session, groups, outcome)
     return alert_changes, outcome.errors
@@ -182,7 +182,7 @@ def _alert_of(group: MatchGroup, episode: Episode, alert_changes: AlertChanges) 
     """Return the open alert that an episode continues, or open one."""
     if episode.continues and group.open is not None:
         return group.open
-    return alert_changes.open(
+    return alert_changes.open_for_rule(
         fingerprint=group.fingerprint,
         rule_id=group.rule.id,
         rule_name=group.rule.name,

@@ -98,7 +98,7 @@ def _add_counts(
         (changes, matching_rules, 1),
         (former, rule_set.index.match_batch(former), -1),
     ):
-        populations = rule_set.index.populations(versions)
+        populations = rule_set.index.ratio_rules_of(versions)
         for version, rules, population in zip(versions, matched, populations, strict=True):
             matches = {rule.id: rule for rule in rules if rule.id in rule_set.counted_rule_ids}
             for rule in (matches | {rule.id: rule for rule in population}).values():

@@ -132,7 +132,7 @@ def judge_group(rule: Rule, group_id: GroupId, minute: MinuteInput, due: DueMinu
 
 
 def _open_alert(rule: Rule, key: str, verdict: Verdict, at: datetime, alert_changes: AlertChanges) -> Alert:
-    return alert_changes.open(
+    return alert_changes.open_for_rule(
         fingerprint=fingerprint(rule.id, key),
         rule_id=rule.id,
         rule_name=rule.name,

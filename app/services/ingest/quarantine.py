@@ -19,8 +19,8 @@ MAX_KEPT_BYTES = 16 * 1024
 MAX_REASON_LENGTH = 500
 MAX_QUARANTINED = 1_000
 """Of malformed records, the latest are kept for each account and log type: every poll may find new ones."""
-TRICKLE = 10
-TRICKLE_WITHIN = timedelta(hours=1)
+MAX_TOLERATED = 10
+TOLERATED_WITHIN = timedelta(hours=1)
 """A few quarantined records within this time are exceptions. More mean that Twilio has changed or that we are wrong."""
 
 MalformedRecords = list[tuple[msgspec.Raw, str]]

@@ -27,7 +27,7 @@ def count_codes(snapshot: Snapshot, log_filter: LogFilter) -> Counter[Code]:
     return found
 
 
-def once_each(counts: Mapping[Code, int]) -> list[Code]:
+def one_per_code(counts: Mapping[Code, int]) -> list[Code]:
     """Keep for each code the type that has the most logs with it: the others repeat the same failures.
 
     Returns: the most frequent code first; of equally frequent types, a call or message comes before an error-log entry.

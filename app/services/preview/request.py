@@ -56,7 +56,7 @@ def parse_request(body: object, now: datetime) -> PreviewRequest:
         raise InvalidInput(errors)
     until = min(until, max(now, since))
     rule_id = _rule_id(body.get("id"))
-    return PreviewRequest(to_rule(parsed, since), parsed, since, until, rule_id, **extras)
+    return PreviewRequest(rule_from_definition(parsed, since), parsed, since, until, rule_id, **extras)
 
 
 def _extras(body: dict[str, Any], errors: list[FieldError]) -> dict[str, bool]:
@@ -84,7 +84,7 @@ def _time(
     return EARLIEST
 
 
-def to_rule(parsed: RuleDefinition, since: datetime) -> Rule:
+def rule_from_definition(parsed: RuleDefinition, since: datetime) -> Rule:
     """Return a definition as a rule that started at a time."""
     body = definition.as_json(parsed)
     return Rule(

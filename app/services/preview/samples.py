@@ -15,7 +15,7 @@ from app.services.logs import search
 from app.services.logs.search import LogFilter
 from app.services.preview import near_misses
 from app.services.preview.near_misses import FAILED_STATUSES, NearMiss
-from app.services.preview.request import to_rule
+from app.services.preview.request import rule_from_definition
 from app.services.rules.definition import RuleDefinition
 from app.services.rules.patterns import code_ranges, list_items
 from app.services.rules.rule import Rule
@@ -46,7 +46,7 @@ def sample(session: Session, definition: RuleDefinition, now: datetime) -> Sampl
 
     Returns: None if that takes too long.
     """
-    rule = to_rule(definition, now)
+    rule = rule_from_definition(definition, now)
     try:
         with session.begin_nested():
             session.execute(text(f"SET LOCAL statement_timeout = {TIMEOUT_MILLISECONDS}"))

@@ -13,7 +13,7 @@ from app.enums import LogType
 from app.errors import InvalidInput
 from app.services import unwatched
 from app.services.ingest import coverage
-from app.services.logs.codes import Code, count_codes, once_each
+from app.services.logs.codes import Code, count_codes, one_per_code
 from app.services.logs.search import LogFilter
 from app.services.logs.stats import Count, Snapshot, bucket_starts
 from app.services.reports import figures
@@ -149,7 +149,7 @@ def _share(part: int, whole: int) -> float | None:
 def _error_codes(snapshot: Snapshot, span: ReportSpan) -> list[JsonObject]:
     """List the most frequent codes, with what they mean and what to do."""
     now = count_codes(snapshot, span.filters()[0])
-    top = once_each(now)[:MAX_CODES]
+    top = one_per_code(now)[:MAX_CODES]
     if not top:
         return []
     wanted = LogFilter(error_code=tuple(code.error_code for code in top))

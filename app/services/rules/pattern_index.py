@@ -106,7 +106,7 @@ class TextIndex:
         # A pattern with many states gets its own automaton, so that it does not slow down the others.
         for pattern in sorted(rules_by_pattern.keys() - plain):
             self._add([pattern], rules_by_pattern, rules, SINGLE_AUTOMATON_BYTES)
-        self._sentences: dict[str, tuple[Candidates, ...]] = {}
+        self._by_error_message: dict[str, tuple[Candidates, ...]] = {}
 
     def _add(
         self, patterns: Sequence[str], rules_by_pattern: Mapping[str, list[int]], rules: Sequence[Rule], max_bytes: int
@@ -120,18 +120,18 @@ class TextIndex:
                 (automaton.Match, [Candidates(rules_by_pattern[pattern], rules) for pattern in patterns])
             )
 
-    def find(self, text: str | None, sentence: str | None) -> Sequence[Candidates]:
+    def find(self, text: str | None, error_message: str | None) -> Sequence[Candidates]:
         """Return the rules of the patterns that match the text or the error message of a log, by pattern.
 
         Results for error messages are cached: they are few. Texts are mostly different.
         """
-        if sentence is None:
+        if error_message is None:
             return () if text is None else self._search(text)
-        known = self._sentences.get(sentence)
+        known = self._by_error_message.get(error_message)
         if known is None:
-            if len(self._sentences) >= MAX_CACHED:
-                self._sentences.clear()
-            known = self._sentences[sentence] = tuple(self._search(sentence))
+            if len(self._by_error_message) >= MAX_CACHED:
+                self._by_error_message.clear()
+            known = self._by_error_message[error_message] = tuple(self._search(error_message))
         return known if text is None else [*known, *self._search(text)]
 
     def _search(self, text: str) -> list[Candidates]:

@@ -130,7 +130,7 @@ class RuleIndex:
         """
         return [self._types[log.log_type].match(log) for log in logs]
 
-    def populations(self, logs: Sequence[LogVersion]) -> list[tuple[Rule, ...]]:
+    def ratio_rules_of(self, logs: Sequence[LogVersion]) -> list[tuple[Rule, ...]]:
         """Find the `ratio` rules whose population contains a log, whether or not it matches.
 
         Returns: one item per log, in their order.

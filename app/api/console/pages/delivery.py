@@ -16,7 +16,7 @@ from app.database import session_scope
 from app.enums import LogType
 from app.errors import InvalidInput
 from app.services.logs.breakdown import P50, P95, Breakdown
-from app.services.logs.codes import Code, once_each
+from app.services.logs.codes import Code, one_per_code
 from app.services.logs.outbound import OUTBOUND
 from app.services.logs.search import NONE, WITH_NONE, LogFilter
 from app.services.logs.stats import OTHER
@@ -146,7 +146,7 @@ def _rows_by_code(since: datetime, until: datetime) -> list[tuple[Breakdown, Log
             wanted = LogFilter(log_type=(log_type,), since=since, until=until)
             rows, _ = comparison.break_down(session, wanted, "error_code")
         found |= {Code(row.value, log_type): row for row in rows if isinstance(row.value, int)}
-    return [(found[code], code.log_type) for code in once_each({code: row.total for code, row in found.items()})]
+    return [(found[code], code.log_type) for code in one_per_code({code: row.total for code, row in found.items()})]
 
 
 def _sort_key(value: float | None) -> tuple[bool, float]:

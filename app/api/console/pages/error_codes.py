@@ -18,7 +18,7 @@ from app.api.console.routing import make_router
 from app.database import session_scope
 from app.services import names
 from app.services.logs import stats
-from app.services.logs.codes import count_codes, once_each
+from app.services.logs.codes import count_codes, one_per_code
 from app.services.logs.search import LogFilter
 from app.services.twilio import code_groups, error_codes
 from app.utils.clock import cut_to_second, utc_now
@@ -94,7 +94,7 @@ def _history(viewer: Viewer, code: int, now: datetime) -> History:
     wanted = LogFilter(error_code=(code,), since=since, until=now)
     with session_scope() as session:
         snapshot = stats.Snapshot(session)
-        chosen = tuple(each.log_type for each in once_each(count_codes(snapshot, wanted)))
+        chosen = tuple(each.log_type for each in one_per_code(count_codes(snapshot, wanted)))
         counts = {field: snapshot.count(replace(wanted, log_type=chosen), "day", field) for field in SPLITS}
     by_day: Counter[datetime] = Counter()
     for each in counts["to_country"]:

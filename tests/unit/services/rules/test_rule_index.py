@@ -138,7 +138,7 @@ def test_the_index_finds_what_a_loop_over_all_rules_finds(some_rules: list[Rule]
 def test_populations_are_those_of_the_ratio_rules_whatever_the_pattern(
     some_rules: list[Rule], some_logs: list[LogVersion]
 ) -> None:
-    found = RuleIndex(some_rules).populations(some_logs)
+    found = RuleIndex(some_rules).ratio_rules_of(some_logs)
     for log, holding in zip(some_logs, found, strict=True):
         wanted = [rule for rule in some_rules if isinstance(rule.condition, Ratio) and in_population(rule, log)]
         assert sorted(rule.id for rule in holding) == sorted(rule.id for rule in wanted)
@@ -212,4 +212,4 @@ def test_an_unreadable_list_of_codes_is_refused(value: str) -> None:
 
 def test_no_rules_match_nothing() -> None:
     assert RuleIndex([]).match_batch([make_log()]) == [()]
-    assert RuleIndex([]).populations([make_log()]) == [()]
+    assert RuleIndex([]).ratio_rules_of([make_log()]) == [()]
