@@ -48,8 +48,8 @@ def ingest_page(
     known = log_rows.lookup(session, context.account_id, [sid for sid, _, _ in heads])
     parsed = _normalize_changed(context.log_type, heads, known, malformed, now)
     if not policy.keep_bodies:
-        parsed = [each if isinstance(each, log_rows.Known) else without_body(each) for each in parsed]
-    unchanged = [each for each in parsed if isinstance(each, log_rows.Known)]
+        parsed = [each if isinstance(each, log_rows.StoredState) else without_body(each) for each in parsed]
+    unchanged = [each for each in parsed if isinstance(each, log_rows.StoredState)]
     logs = [
         each
         for each in parsed
@@ -83,12 +83,12 @@ def _read_heads(records: Iterable[msgspec.Raw], malformed: MalformedRecords) -> 
 def _normalize_changed(
     log_type: LogType,
     heads: Iterable[RecordHead],
-    known: Mapping[str, log_rows.Known],
+    known: Mapping[str, log_rows.StoredState],
     malformed: MalformedRecords,
     now: datetime,
-) -> list[NormalizedLog | log_rows.Known]:
+) -> list[NormalizedLog | log_rows.StoredState]:
     """Normalize new and changed records, and collect malformed ones. The result keeps the order of the list."""
-    parsed: list[NormalizedLog | log_rows.Known] = []
+    parsed: list[NormalizedLog | log_rows.StoredState] = []
     for sid, hashed, record in heads:
         found = known.get(sid)
         if found is not None and found.content_hash == hashed:
@@ -103,7 +103,7 @@ def _normalize_changed(
     return parsed
 
 
-def _back_to(log_type: LogType, logs: Sequence[NormalizedLog | log_rows.Known]) -> datetime | None:
+def _back_to(log_type: LogType, logs: Sequence[NormalizedLog | log_rows.StoredState]) -> datetime | None:
     """Find how far back a page goes: the latest time among its last logs, because a few may be out of order.
 
     Messages that were never sent have no position in a list sorted by sending time. A page of only such messages gives

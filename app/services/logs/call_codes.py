@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app.bulk import update_rows
 from app.enums import LogType
 from app.models import Log
-from app.services.logs.log_rows import KEY_COLUMNS, Version, any_of, load
+from app.services.logs.log_rows import KEY_COLUMNS, NewChange, any_of, load
 from app.services.logs.types import NormalizedLog
 
 
@@ -39,18 +39,18 @@ def error_entries(session: Session, account_id: int, sids: list[str]) -> dict[st
     return found
 
 
-def assign(session: Session, account_id: int, entries: list[NormalizedLog]) -> list[Version]:
-    """Create a version of each stored call for every new error entry about it. The newest entry's code applies."""
+def assign(session: Session, account_id: int, entries: list[NormalizedLog]) -> list[NewChange]:
+    """Create a change of each stored call for every new error entry about it. The newest entry's code applies."""
     entries = sorted(entries, key=lambda entry: (entry.occurred_at, entry.sid))
     sids = sorted({entry.resource_sid for entry in entries if entry.resource_sid})
     calls = load(session, account_id, sids)
     newest_codes = error_entries(session, account_id, list(calls))
-    versions = []
+    new_changes = []
     for entry in entries:
         if entry.resource_sid in calls:
             call = calls[entry.resource_sid]
             coded = msgspec.structs.replace(call.log, error_code=entry.error_code, error_message=entry.error_message)
-            versions.append(Version(call.id, False, coded))
+            new_changes.append(NewChange(call.id, False, coded))
     rows = [(call.log.occurred_at, call.id, *newest_codes[sid][-1]) for sid, call in calls.items()]
     update_rows(session, "logs", KEY_COLUMNS, {"error_code": "int", "error_message": "text"}, rows)
-    return versions
+    return new_changes

@@ -13,7 +13,7 @@ from app.services.logs.columns import COLUMNS
 from app.services.logs.search import LogFilter
 from app.services.logs.tally_queries import (
     DELIVERED,
-    KIND_MEASURED,
+    DIMENSION_MEASURED,
     MEASURED,
     SECONDS,
     TALLIED,
@@ -21,7 +21,7 @@ from app.services.logs.tally_queries import (
     Spans,
     SpanSplitter,
     filter_names,
-    of_kinds,
+    of_dimensions,
     tally_for,
     within,
 )
@@ -99,8 +99,8 @@ class CellReader:
         if tally is not None and whole.first < whole.last:
             logs = func.sum(tally.logs)
             among = func.coalesce(logs.filter(TallyDimension.status.in_(DELIVERED)), 0)
-            tallied = of_kinds(select(_value(self._by), logs, among), tally, log_filter, whole)
-            yield from map(tuple, self._session.execute(tallied.where(KIND_MEASURED).group_by(text("1"))))
+            tallied = of_dimensions(select(_value(self._by), logs, among), tally, log_filter, whole)
+            yield from map(tuple, self._session.execute(tallied.where(DIMENSION_MEASURED).group_by(text("1"))))
 
     def _split(self, log_filter: LogFilter) -> tuple[CellTally | None, HourSpan, Spans]:
         tally = tally_for(filter_names(log_filter) | {self._by})
@@ -129,7 +129,7 @@ def _value(by: str) -> ColumnElement[Any]:
 
 
 def _of_tallies(tally: CellTally, log_filter: LogFilter, whole: HourSpan, by: str) -> Select[*tuple[Any, ...]]:
-    measured = func.coalesce(KIND_MEASURED, literal(False))
+    measured = func.coalesce(DIMENSION_MEASURED, literal(False))
     query = select(
         _value(by).label("value"),
         measured.label("measured"),
@@ -138,7 +138,7 @@ def _of_tallies(tally: CellTally, log_filter: LogFilter, whole: HourSpan, by: st
         TallyDimension.error_code,
         TallyDimension.price_unit,
     )
-    query = of_kinds(query, tally, log_filter, whole)
+    query = of_dimensions(query, tally, log_filter, whole)
     return _grouped(query, func.sum(tally.logs), func.sum(tally.price))
 
 
@@ -146,8 +146,10 @@ def _delays_of_tallies(tally: CellTally, log_filter: LogFilter, whole: HourSpan,
     if tally is SenderTally:
         pairs = func.unnest(SenderTally.seconds, SenderTally.timed)
         each = pairs.table_valued("seconds", "timed", joins_implicitly=True).render_derived(name="each")
-        return _grouped(of_kinds(select(_value(by), each.c.seconds), tally, log_filter, whole), func.sum(each.c.timed))
-    query = of_kinds(select(_value(by), DelayTally.seconds), DelayTally, log_filter, whole)
+        return _grouped(
+            of_dimensions(select(_value(by), each.c.seconds), tally, log_filter, whole), func.sum(each.c.timed)
+        )
+    query = of_dimensions(select(_value(by), DelayTally.seconds), DelayTally, log_filter, whole)
     return _grouped(query.where(DelayTally.timed > 0), func.sum(DelayTally.timed))
 
 

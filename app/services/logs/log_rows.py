@@ -58,7 +58,7 @@ class StorePolicy:
     """Logs that occurred earlier are not stored."""
 
 
-class Known(NamedTuple):
+class StoredState(NamedTuple):
     """A stored log, reduced to what shows whether a record is new."""
 
     id: int
@@ -73,7 +73,7 @@ class Known(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Version:
+class NewChange:
     """A change to write."""
 
     log_id: int
@@ -87,10 +87,10 @@ _LOOKUP = """
 """
 
 
-def lookup(session: Session, account_id: int, sids: Sequence[str]) -> dict[str, Known]:
+def lookup(session: Session, account_id: int, sids: Sequence[str]) -> dict[str, StoredState]:
     """Return which of these logs are stored, by SID."""
     rows = fetch_rows(session, _LOOKUP, {"account_id": account_id, "sids": list(sids)})
-    return {row[0]: Known._make(row[1:]) for row in rows}
+    return {row[0]: StoredState._make(row[1:]) for row in rows}
 
 
 def any_of(column: InstrumentedAttribute[Any], values: Sequence[str]) -> ColumnElement[bool]:

@@ -107,12 +107,12 @@ def list_logs(
     """
     needle = log_filter.to or ((log_filter.q,) if log_filter.q is not None else log_filter.from_)
     if not needle or (position is not None and position.backward):
-        return read_rows(session, find(log_filter), SORT_KEY, position, limit)
+        return read_rows(session, select_matching(log_filter), SORT_KEY, position, limit)
     rows = _among_newest(session, log_filter, position, limit)
     if len(rows) <= limit and all(len(text) >= MIN_WORD_LENGTH for text in needle):
         rows = _by_words(session, log_filter, needle, position, limit)
     elif len(rows) <= limit:
-        return read_rows(session, find(log_filter), SORT_KEY, position, limit)
+        return read_rows(session, select_matching(log_filter), SORT_KEY, position, limit)
     return split_page(rows, SORT_KEY, position, limit)
 
 
@@ -120,7 +120,7 @@ def _among_newest(
     session: Session, log_filter: LogFilter, position: Position | None, limit: int
 ) -> list[Row[*tuple[Any, ...]]]:
     """Search the newest `SCAN_LIMIT` logs that pass the other filters, without the text index."""
-    newest = find(replace(log_filter, q=None, from_=(), to=()))
+    newest = select_matching(replace(log_filter, q=None, from_=(), to=()))
     if position is not None:
         newest = newest.where(beyond(SORT_KEY, position))
     few = newest.order_by(Log.occurred_at.desc(), Log.id.desc()).limit(SCAN_LIMIT).subquery()
@@ -159,7 +159,7 @@ def _among_unindexed(
     pending = select(LogChange.occurred_at, LogChange.log_id).where(
         change_consumers.unseen_changes(session, StreamSearch)
     )
-    query = find(log_filter).where(tuple_(Log.occurred_at, Log.id).in_(pending))
+    query = select_matching(log_filter).where(tuple_(Log.occurred_at, Log.id).in_(pending))
     return session.execute(query if position is None else query.where(beyond(SORT_KEY, position))).all()
 
 
@@ -183,13 +183,13 @@ def _indexed(
         query = newest if at is None else newest.where(tuple_(*key) < tuple_(*(literal(value) for value in at)))
         keys = [tuple(row) for row in session.execute(query)]
         if keys:
-            yield session.execute(find(log_filter).where(tuple_(Log.occurred_at, Log.id).in_(keys))).all()
+            yield session.execute(select_matching(log_filter).where(tuple_(Log.occurred_at, Log.id).in_(keys))).all()
         if len(keys) < CHUNK:
             return
         at = keys[-1]
 
 
-def find(log_filter: LogFilter) -> Select[*tuple[Any, ...]]:
+def select_matching(log_filter: LogFilter) -> Select[*tuple[Any, ...]]:
     """Select matching logs, with everything `log_json` needs."""
     return select_logs().where(*conditions(log_filter))
 

@@ -35,7 +35,7 @@ from app.services.logs.tally_queries import (
     Tally,
     filter_names,
     is_without_sender,
-    of_kinds,
+    of_dimensions,
     tally_for,
     within,
 )
@@ -148,7 +148,7 @@ def _count_tallies(
 ) -> Select[*tuple[Any, ...]]:
     value = literal("") if by is None else func.coalesce(cast(TALLIED[by], Text), "")
     query = select(_bucket(bucket, tally.hour).label("at"), value.label("value"), func.sum(tally.logs).label("logs"))
-    return of_kinds(query, tally, log_filter, whole).group_by("at", "value")
+    return of_dimensions(query, tally, log_filter, whole).group_by("at", "value")
 
 
 def _folded(parts: CTE, max_values: int) -> Select[*tuple[Any, ...]]:
@@ -200,7 +200,7 @@ def _delays(log_filter: LogFilter, whole: HourSpan, bucket: str) -> Select[*tupl
         delivered.label("delivered"),
         func.sum(DelayTally.timed).label("timed"),
     )
-    return of_kinds(query, DelayTally, log_filter, whole).group_by("at", DelayTally.seconds)
+    return of_dimensions(query, DelayTally, log_filter, whole).group_by("at", DelayTally.seconds)
 
 
 def _percentiles(parts: CTE) -> Select[*tuple[Any, ...]]:

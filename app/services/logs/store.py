@@ -22,9 +22,9 @@ from app.services.logs.log_rows import (
     KEY_COLUMNS,
     LOG_COLUMNS,
     MUTABLE_COLUMNS,
-    Known,
+    NewChange,
+    StoredState,
     StorePolicy,
-    Version,
     load,
     mutable_values,
 )
@@ -34,7 +34,7 @@ from app.services.logs.versions import first_final_at, merge, newest, next_final
 _DONE = Unnest("done", occurred_at="timestamptz", id="bigint")
 
 
-def mark_read(session: Session, unchanged: Iterable[Known], now: datetime, policy: StorePolicy) -> None:
+def mark_read(session: Session, unchanged: Iterable[StoredState], now: datetime, policy: StorePolicy) -> None:
     """Record that logs that are not final were read and had not changed."""
     rows = [
         (
@@ -56,7 +56,7 @@ def save(
     account_id: int,
     stream_ids: Mapping[str, int],
     logs: Sequence[NormalizedLog],
-    known: Mapping[str, Known],
+    known: Mapping[str, StoredState],
     source: LogSource,
     now: datetime,
     policy: StorePolicy,
@@ -74,54 +74,56 @@ def save(
         if log.occurred_at >= policy.oldest:
             by_sid[log.sid] = newest(by_sid[log.sid], log) if log.sid in by_sid else log
     fresh = [log for sid, log in by_sid.items() if sid not in known]
-    versions = _insert(session, account_id, fresh, source, now, policy)
-    versions += _update(session, account_id, [log for sid, log in by_sid.items() if sid in known], known, now, policy)
-    _write_changes(session, stream_ids, versions, source, now)
+    new_changes = _insert(session, account_id, fresh, source, now, policy)
+    new_changes += _update(
+        session, account_id, [log for sid, log in by_sid.items() if sid in known], known, now, policy
+    )
+    _write_changes(session, stream_ids, new_changes, source, now)
     linked = [log for log in fresh if call_codes.is_call_error(log)]
     if linked:
-        call_versions = call_codes.assign(session, account_id, linked)
-        _write_changes(session, stream_ids, call_versions, source, now)
-        versions += call_versions
-    _count(fresh, versions, source, session)
-    return len(versions)
+        call_changes = call_codes.assign(session, account_id, linked)
+        _write_changes(session, stream_ids, call_changes, source, now)
+        new_changes += call_changes
+    _count(fresh, new_changes, source, session)
+    return len(new_changes)
 
 
 def _insert(
     session: Session, account_id: int, logs: list[NormalizedLog], source: LogSource, now: datetime, policy: StorePolicy
-) -> list[Version]:
+) -> list[NewChange]:
     """Insert new logs. A call gets the code of error entries that were stored before it."""
     if not logs:
         return []
     partitions.ensure(session, {partitions.month_of(log.occurred_at) for log in logs})
     entries = call_codes.error_entries(session, account_id, [log.sid for log in logs if log.log_type == LogType.CALL])
     ids = _take_ids(session, "log_ids", len(logs))
-    versions, rows = [], []
+    new_changes, rows = [], []
     for log_id, log in zip(ids, logs, strict=True):
-        versions.append(Version(log_id, True, log))
+        new_changes.append(NewChange(log_id, True, log))
         latest = log
         for code, message in entries.get(log.sid, ()):
             latest = msgspec.structs.replace(log, error_code=code, error_message=message)
-            versions.append(Version(log_id, False, latest))
+            new_changes.append(NewChange(log_id, False, latest))
         ours = (log.occurred_at, log_id, account_id, log.sid, log.log_type.value, now, source.value)
         rows.append((*ours, *mutable_values(latest, first_final_at(latest, now), now, policy)))
     copy_rows(session, "logs", LOG_COLUMNS, rows)
-    return versions
+    return new_changes
 
 
 def _update(
     session: Session,
     account_id: int,
     logs: list[NormalizedLog],
-    known: Mapping[str, Known],
+    known: Mapping[str, StoredState],
     now: datetime,
     policy: StorePolicy,
-) -> list[Version]:
-    """Update stored logs. A change that rules cannot see creates no version."""
+) -> list[NewChange]:
+    """Update stored logs. What rules cannot see is no new change."""
     if not logs:
         return []
     oldest = min(known[log.sid].occurred_at for log in logs)
     stored = load(session, account_id, [log.sid for log in logs], oldest)
-    versions, rows = [], []
+    new_changes, rows = [], []
     for log in logs:
         found = stored[log.sid]
         before, after = found.log, merge(found.log, log)
@@ -131,13 +133,13 @@ def _update(
             changes.pop("text", None)
         log_id = known[log.sid].id
         if changes:
-            versions.append(Version(log_id, False, after))
+            new_changes.append(NewChange(log_id, False, after))
         elif not policy.keep_bodies:
             after = msgspec.structs.replace(after, text=before.text)
         final_at = next_final_at(found, after, now, policy.poll_interval)
         rows.append((before.occurred_at, log_id, *mutable_values(after, final_at, now, policy)))
     update_rows(session, "logs", KEY_COLUMNS, MUTABLE_COLUMNS, rows)
-    return versions
+    return new_changes
 
 
 def _take_ids(session: Session, sequence: str, count: int) -> list[int]:
@@ -149,34 +151,34 @@ def _take_ids(session: Session, sequence: str, count: int) -> list[int]:
 
 
 def _write_changes(
-    session: Session, stream_ids: Mapping[str, int], versions: list[Version], source: LogSource, now: datetime
+    session: Session, stream_ids: Mapping[str, int], new_changes: list[NewChange], source: LogSource, now: datetime
 ) -> None:
-    """Append the versions to the evaluation's queue, in order."""
+    """Append new changes to the evaluation's queue, in order."""
     rows = [
         (
-            stream_ids[version.log.log_type],
+            stream_ids[change.log.log_type],
             change_id,
-            version.log.occurred_at,
-            version.log_id,
-            version.is_first,
-            *log_fields.changing_values_of(version.log),
-            version.log.final,
-            version.log.changed_at,
+            change.log.occurred_at,
+            change.log_id,
+            change.is_first,
+            *log_fields.changing_values_of(change.log),
+            change.log.final,
+            change.log.changed_at,
             now,
             source.value,
         )
-        for change_id, version in zip(
-            _take_ids(session, "change_ids", len(versions)) if versions else [], versions, strict=True
+        for change_id, change in zip(
+            _take_ids(session, "change_ids", len(new_changes)) if new_changes else [], new_changes, strict=True
         )
     ]
     copy_rows(session, "log_changes", CHANGE_COLUMNS, rows)
 
 
-def _count(fresh: list[NormalizedLog], versions: list[Version], source: LogSource, session: Session) -> None:
+def _count(fresh: list[NormalizedLog], new_changes: list[NewChange], source: LogSource, session: Session) -> None:
     increments: dict[metrics.Key, float] = {}
     for log_type, count in Counter(log.log_type for log in fresh).items():
         increments[metrics.LOGS_INGESTED.key(log_type=log_type, source=source)] = count
-    for log_type, count in Counter(version.log.log_type for version in versions if not version.is_first).items():
+    for log_type, count in Counter(change.log.log_type for change in new_changes if not change.is_first).items():
         increments[metrics.LOGS_CHANGED.key(log_type=log_type)] = count
     metrics.count(session, increments)
 

@@ -25,7 +25,7 @@ TALLIED: dict[str, Any] = {
 DELIVERED = ("delivered", "read")
 MEASURED = and_(Log.log_type == LogType.MESSAGE, Log.final, Log.direction.like("outbound%"))
 """The messages that are delivered or not."""
-KIND_MEASURED = and_(
+DIMENSION_MEASURED = and_(
     TallyDimension.log_type == LogType.MESSAGE, TallyDimension.final, TallyDimension.direction.like("outbound%")
 )
 SECONDS = cast(
@@ -114,7 +114,7 @@ def within(log_filter: LogFilter, spans: Spans) -> list[ColumnElement[bool]]:
     return [*conditions(log_filter), or_(false(), *inside)]
 
 
-def of_kinds(
+def of_dimensions(
     query: Select[*tuple[Any, ...]], tally: Tally, log_filter: LogFilter, whole: HourSpan
 ) -> Select[*tuple[Any, ...]]:
     """Filter a query of tallies by dimensions and hours."""
