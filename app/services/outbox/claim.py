@@ -44,7 +44,7 @@ IS_DUE = (
 IS_SENDABLE = (
     f"(NOT {BLOCKED_BY_EARLIER}"
     " AND (a.probe_at IS NULL OR (a.probe_at <= :now AND busy.number = 0) OR d.attempt_count > d.retries_from"
-    "  OR d.next_attempt_at + :first_wait * interval '1 second' <= :now))"
+    "  OR d.next_attempt_at + :first_retry_seconds * interval '1 second' <= :now))"
 )
 
 
@@ -80,13 +80,13 @@ def claim_due(session: Session, now: datetime, limit: int, schedule: Sequence[in
 
     Args:    schedule: seconds before each retry, from the settings.
     """
-    first_wait = schedule[0] if schedule else 0
-    ready = _lock_ready(session, now, limit, first_wait)
+    first_retry_seconds = schedule[0] if schedule else 0
+    ready = _lock_ready(session, now, limit, first_retry_seconds)
     for each in ready:
         if not each.enabled:
             fail_pending(session, each.id, DISABLED, now)
     usable = [each for each in ready if each.enabled]
-    return _lease(session, _select(session, usable, now, limit, first_wait), now) if usable else []
+    return _lease(session, _select(session, usable, now, limit, first_retry_seconds), now) if usable else []
 
 
 def claim_ids(session: Session, ids: Collection[UUID], now: datetime) -> list[Claim]:
@@ -103,7 +103,7 @@ class _ReadyAction(NamedTuple):
     free_at: datetime | None
 
 
-def _lock_ready(session: Session, now: datetime, limit: int, first_wait: int) -> list[_ReadyAction]:
+def _lock_ready(session: Session, now: datetime, limit: int, first_retry_seconds: int) -> list[_ReadyAction]:
     """Lock the actions with something to claim; skip those that another worker has locked."""
     ready = text(
         f"SELECT a.id, a.enabled, a.probe_at, a.free_at FROM actions a {IN_FLIGHT_COUNT} CROSS JOIN LATERAL ("
@@ -115,7 +115,7 @@ def _lock_ready(session: Session, now: datetime, limit: int, first_wait: int) ->
     full = now + timedelta(seconds=(limits.BURST - 1) / limits.PER_SECOND)
     values = {
         "now": now,
-        "first_wait": first_wait,
+        "first_retry_seconds": first_retry_seconds,
         "full": full,
         "at_once": limits.MAX_CONCURRENT,
         "limit": limit * 2 + 10,
@@ -124,7 +124,7 @@ def _lock_ready(session: Session, now: datetime, limit: int, first_wait: int) ->
 
 
 def _select(
-    session: Session, actions: Sequence[_ReadyAction], now: datetime, limit: int, first_wait: int
+    session: Session, actions: Sequence[_ReadyAction], now: datetime, limit: int, first_retry_seconds: int
 ) -> list[UUID]:
     """Choose the deliveries to claim, within the limits of the locked actions."""
     query = text(
@@ -140,7 +140,7 @@ def _select(
             (action.id, action.probe_at, limits.available_burst(action.free_at, now)) for action in actions
         ),
         "now": now,
-        "first_wait": first_wait,
+        "first_retry_seconds": first_retry_seconds,
         "at_once": limits.MAX_CONCURRENT,
         "limit": limit,
     }

@@ -1,4 +1,4 @@
-"""The storm cap: notifications that come too fast for one action are folded into a digest. Nothing is dropped.
+"""The cap on notifications: those that come too fast for one action are folded into a digest. Nothing is dropped.
 
 A folded delivery is an ordinary row. A digest is a separate delivery, created once the folded ones have waited a
 little. It contains them, so each of them is sent exactly once.
@@ -111,7 +111,7 @@ def _make(session: Session, action: Action, settings: Settings, now: datetime) -
     config = config_of(action, settings)
     kind = kind_for(ActionType(action.action_type))
     if not kind.takes_digests(config):
-        _release(session, action, kind, config, settings, now)
+        _unfold(session, action, kind, config, settings, now)
         return 0
     latest = select(Delivery.id).where(
         Delivery.action_id == action.id,
@@ -162,7 +162,7 @@ def _folded(session: Session, action: Action) -> Sequence[Delivery]:
     ).all()
 
 
-def _release(
+def _unfold(
     session: Session, action: Action, kind: ActionKind, config: JsonObject, settings: Settings, now: datetime
 ) -> None:
     """Unfold the notifications of one action: it was edited meanwhile, or GiftPulse was upgraded."""

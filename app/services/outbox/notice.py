@@ -31,7 +31,7 @@ class Notice:
 def make_notice(
     notification_type: NotificationType, alert: Alert, only_actions: frozenset[UUID] = frozenset()
 ) -> Notice:
-    """Create a notification from an alert."""
+    """Create a notice from an alert."""
     return Notice(
         notification_type,
         alert.id,
