@@ -16,8 +16,8 @@ from app.config import Settings
 from app.metrics import HTTP_DURATION
 from app.utils.clock import start_request
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-HOST = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]{1,5})?")
+REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+HOST_PATTERN = re.compile(r"(\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[a-z0-9._-]+))(:[0-9]{1,5})?")
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -47,7 +47,7 @@ class Hosts:
 
     def allow(self, header: str) -> bool:
         """Whether the `Host` header names this server."""
-        found = HOST.fullmatch(header.lower())
+        found = HOST_PATTERN.fullmatch(header.lower())
         if found is None:
             return False
         name = found["name"] or found["address"]
@@ -78,7 +78,7 @@ class RequestMiddleware:
             return
         headers = Headers(scope=scope)
         request_id = headers.get("x-request-id", "")
-        request_id = request_id if REQUEST_ID.fullmatch(request_id) else uuid4().hex
+        request_id = request_id if REQUEST_ID_PATTERN.fullmatch(request_id) else uuid4().hex
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         start_request()

@@ -63,7 +63,7 @@ def get_log(sid: Sid, settings: AppSettings) -> Response:
     with session_scope() as session:
         found = search.find_log(session, sid)
     if found.log_type == LogType.ERROR:
-        error_details.complete(found.account_id, sid, settings)
+        error_details.fetch_once(found.account_id, sid, settings)
     with session_scope() as session:
         row = search.find_log(session, sid)
         whole = search.load_full(session, row)

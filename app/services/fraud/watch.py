@@ -112,7 +112,7 @@ def _by_hour(snapshot: Snapshot, log_type: LogType, since: datetime, until: date
         for each in queries.count_by_country(snapshot, log_type, *span):
             if each.value != OTHER:
                 hours = found[Key(log_type, None if each.value is None else str(each.value))]
-                hours.add(each.at, each.count, is_now=is_now)
+                hours.set(each.at, each.count, is_now=is_now)
     return found
 
 
@@ -120,7 +120,7 @@ def _money_by_hour(spend: Iterable[queries.Spend]) -> dict[Key, Hours]:
     found: defaultdict[Key, Hours] = defaultdict(lambda: Hours({}, {}))
     for row in spend:
         key = Key(LogType(row.log_type), row.to_country, row.price_unit)
-        found[key].add(row.hour, float(row.amount), is_now=row.is_now)
+        found[key].set(row.hour, float(row.amount), is_now=row.is_now)
     return found
 
 
@@ -166,7 +166,7 @@ def _runs(
     runs = queries.runs(session, since, until)
     blocks: defaultdict[tuple[str, str], Hours] = defaultdict(lambda: Hours({}, {}))
     for row in queries.block_hours(session, since, until, [run.prefix for run in runs]):
-        blocks[row.log_type, row.prefix].add(row.hour, row.logs, is_now=row.is_now)
+        blocks[row.log_type, row.prefix].set(row.hour, row.logs, is_now=row.is_now)
     for run in runs:
         log_type, hours, known_from = LogType(run.log_type), blocks[run.log_type, run.prefix], known.get(run.log_type)
         block = compare(hours, since, until, known_from, queries.MIN_RECIPIENTS)

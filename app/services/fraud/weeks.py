@@ -26,7 +26,7 @@ class Hours:
     past: dict[datetime, float]
     """Before the span."""
 
-    def add(self, hour: datetime, value: float, *, is_now: bool) -> None:
+    def set(self, hour: datetime, value: float, *, is_now: bool) -> None:
         """Set the value of an hour, or of its part within or before the span."""
         (self.now if is_now else self.past)[hour] = value
 

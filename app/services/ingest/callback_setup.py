@@ -29,7 +29,7 @@ EVENT_TYPES = (
     "com.twilio.messaging.message.failed",
 )
 NAME = "GiftPulse"
-INSIDE = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".invalid", ".example")
+PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".test", ".invalid", ".example")
 """Endings of host names that do not resolve on the internet. Source: RFC 6761, 6762, 8375."""
 
 
@@ -146,7 +146,7 @@ def _is_public(url: str) -> bool:
     try:
         return may_reach(ip_address(host), ())
     except ValueError:
-        return "." in host and not host.endswith(INSIDE)
+        return "." in host and not host.endswith(PRIVATE_SUFFIXES)
 
 
 def _leads_to(sink: dict[str, Any], address: str) -> bool:

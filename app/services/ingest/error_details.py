@@ -23,7 +23,7 @@ MAX_FIELD_LENGTH = 64 * 1024
 log = structlog.get_logger()
 
 
-def complete(account_id: int, sid: str, settings: Settings) -> None:
+def fetch_once(account_id: int, sid: str, settings: Settings) -> None:
     """Fetch the details of an entry once, and store them with it. If Twilio does not return them now, nothing happens.
 
     They contain message text: if bodies are not stored, they are not fetched.

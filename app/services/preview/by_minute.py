@@ -32,13 +32,13 @@ def run(preview: PreviewRun) -> PreviewResult:
 
     measure = _Measure(evaluator, sources, first, last)
     result = PreviewResult(measure, count_alerts, judged=(first, last) if first <= last else None)
-    if rule.condition.least_total:
+    if rule.condition.min_window_total:
         result.windows = Windows(0, 0)
     for key, source in sources.items():
         result.matches += source.matches(preview.request.since)
         result.alerts += evaluator.evaluate_group(key, source)
         if isinstance(source, CountSource) and result.windows is not None:
-            result.windows = result.windows.plus(source.windows(first, last, rule.condition.least_total))
+            result.windows = result.windows.plus(source.windows(first, last, rule.condition.min_window_total))
     return result
 
 

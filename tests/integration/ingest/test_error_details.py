@@ -14,7 +14,7 @@ def test_the_request_and_answer_of_an_entry_are_read_once(world: World) -> None:
     world.poll(LogType.ERROR)
     before = world.requests()
     for _ in range(2):
-        error_details.complete(world.log(sid).account_id, sid, world.settings)
+        error_details.fetch_once(world.log(sid).account_id, sid, world.settings)
     assert world.requests() == before + 1
     raw = raw_of(world.log(sid), world.simulator.account.sid)
     assert raw == world.simulator.record(sid).record
@@ -27,7 +27,7 @@ def test_an_entry_is_shown_without_details_if_twilio_omits_them(world: World, ki
     sid = world.simulator.add_error()
     world.poll(LogType.ERROR)
     world.simulator.faults.add(kind)
-    error_details.complete(world.log(sid).account_id, sid, world.settings)
+    error_details.fetch_once(world.log(sid).account_id, sid, world.settings)
     assert "response_body" not in raw_of(world.log(sid), world.simulator.account.sid)
 
 
@@ -36,5 +36,5 @@ def test_they_are_not_read_where_bodies_are_not_to_be_stored(world: World) -> No
     sid = world.simulator.add_error()
     world.poll(LogType.ERROR)
     before = world.requests()
-    error_details.complete(world.log(sid).account_id, sid, world.settings)
+    error_details.fetch_once(world.log(sid).account_id, sid, world.settings)
     assert world.requests() == before

@@ -202,7 +202,7 @@ def show_log(request: Request, viewer: SignedIn, sid: Sid) -> Response:
     with session_scope() as session:
         found = search.find_log(session, sid)
     if found.log_type == LogType.ERROR:
-        error_details.complete(found.account_id, sid, settings_of(request))
+        error_details.fetch_once(found.account_id, sid, settings_of(request))
     with session_scope() as session:
         row = search.find_log(session, sid)
         whole = search.load_full(session, row)

@@ -134,7 +134,7 @@ class Condition(StrictModel):
         return timedelta(0)
 
     @property
-    def least_total(self) -> int:
+    def min_window_total(self) -> int:
         """Windows with fewer logs are not judged."""
         return 0
 

@@ -12,7 +12,7 @@ from app.services.rules.schedule import contains_whole, longest_stretch
 from app.services.rules.words import NOUNS, AlertFacts, Phrase, RuleFacts, count_of, join, noun
 from app.utils import quantities
 
-MIN_SLOT_TTL = timedelta(days=7)
+EXPECTED_FOR = timedelta(days=7)
 """A group that was seen this recently is expected."""
 
 
@@ -33,7 +33,7 @@ class NoData(MinuteCondition):
 
     @property
     def slot_ttl(self) -> timedelta:
-        return max(MIN_SLOT_TTL, 2 * self.window)
+        return max(EXPECTED_FOR, 2 * self.window)
 
     def warm_up_span(self, *, grouped: bool) -> timedelta | None:
         return self.slot_ttl if grouped else None

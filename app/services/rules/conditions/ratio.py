@@ -47,7 +47,7 @@ class Ratio(MinuteCondition):
         return timedelta(minutes=self.settle_minutes)
 
     @property
-    def least_total(self) -> int:
+    def min_window_total(self) -> int:
         return self.min_total
 
     @property
