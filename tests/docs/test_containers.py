@@ -1,11 +1,14 @@
 """The Dockerfile and docker-compose.yml say what the contract says."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from app import environment
 
 ROOT = Path(__file__).parent.parent.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -120,17 +123,50 @@ def _nested(text: str, given: dict[str, str]) -> str:
     return text
 
 
+FILES = {"API_KEY_FILE": "/run/secrets/api_key", "SECRET_KEY_FILE": "/run/secrets/secret_key"}
+
+
+def _blocks(language: str) -> list[str]:
+    """List the examples of the chapter about secrets in files."""
+    chapter = (ROOT / "docs/operations.md").read_text().partition("## Secrets in files")[2].partition("\n## ")[0]
+    return re.findall(rf"```{language}\n(.*?)```", chapter, re.DOTALL)
+
+
+@pytest.mark.parametrize("fill", [_flat, _nested])
+@pytest.mark.parametrize("given", [KEYS, FILES, FILES | {"API_KEY": "", "SECRET_KEY": ""}, KEYS | {"API_KEY_FILE": ""}])
+def test_keys_are_read_from_their_variables_or_from_files(
+    tmp_path: Path, fill: Callable[[str, dict[str, str]], str], given: dict[str, str]
+) -> None:
+    compose = yaml.safe_load(fill((ROOT / "docker-compose.yml").read_text(), given))
+    for service in OURS:
+        variables = dict(compose["services"][service]["environment"])
+        for name, path in FILES.items():
+            if variables[name] == path:
+                variables[name] = str(tmp_path / Path(path).name)
+                Path(variables[name]).write_text(KEYS["API_KEY"] + "\n")
+        assert environment.read([*KEYS], [*KEYS], None, variables).values == KEYS, service
+
+
+def test_the_override_file_of_the_documentation_gives_every_process_the_files() -> None:
+    [override] = map(yaml.safe_load, _blocks("yaml"))
+    [env] = _blocks("ini")
+    assert dict(line.split("=") for line in env.splitlines()) == FILES
+    names = {Path(path).name for path in FILES.values()}
+    assert set(override["secrets"]) == names
+    assert {name: set(service["secrets"]) for name, service in override["services"].items()} == dict.fromkeys(
+        OURS, names
+    )
+
+
 @pytest.mark.parametrize("given", VARIABLES, ids=lambda given: ",".join(given) or "nothing")
 def test_old_and_new_versions_of_compose_read_the_same(given: dict[str, str]) -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     flat = yaml.safe_load(_flat(text, KEYS | given))
     assert flat == yaml.safe_load(_nested(text, KEYS | given))
-    environment = flat["services"]["api"]["environment"]
-    assert environment["DATABASE_URL"] == (
-        given.get("DATABASE_URL") or "postgresql://giftpulse@postgres:5432/giftpulse"
-    )
-    assert environment["PGPASSWORD"] == flat["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
-    assert environment["REDIS_URL"] == (given.get("REDIS_URL") or "redis://redis:6379/0")
+    variables = flat["services"]["api"]["environment"]
+    assert variables["DATABASE_URL"] == (given.get("DATABASE_URL") or "postgresql://giftpulse@postgres:5432/giftpulse")
+    assert variables["PGPASSWORD"] == flat["services"]["postgres"]["environment"]["POSTGRES_PASSWORD"]
+    assert variables["REDIS_URL"] == (given.get("REDIS_URL") or "redis://redis:6379/0")
 
 
 def test_a_default_within_a_default_would_be_noticed() -> None:
