@@ -44,6 +44,7 @@ _TOKEN = re.compile(
     r"""(?P<comment>//[^\n]*)
     |(?P<string>[bBrR]{0,2}(?:\"{3}(?:[^\\]|\\.)*?\"{3}|'{3}(?:[^\\]|\\.)*?'{3}|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))
     |(?P<field>\blog\s*\.\s*(?P<name>[A-Za-z_]\w*)(?!\s*\(|\w))
+    |(?P<item>\blog\s*\[\s*["'](?P<key>\w+)["']\s*\])
     |\.\s*(?P<call>[A-Za-z_]\w*)\s*\(
     |(?P<open>[(\[{])|(?P<close>[)\]}])""",
     re.VERBOSE | re.DOTALL,
@@ -175,23 +176,27 @@ def reads_text(source: str) -> bool:
 
 
 def compared_values(source: str) -> Iterator[tuple[str, str, str]]:
-    """Return the literal values that an expression compares fields with, by `==`, `!=` or `in` a list.
+    """Return the literal values that an expression compares fields with, by `==` or `!=` from either side, or `in` a list.
 
     Returns: for each the field, the value as text, and its position.
     """
     for token in _TOKEN.finditer(source):
-        after = _COMPARED.match(source, token.end()) if token["name"] else None
-        if after is None:
+        field = token["name"] or token["key"]
+        if field is None or _CONTINUED.match(source, token.end()):
             continue
-        part = after.lastgroup or ""
-        for found in _LITERAL.finditer(source, after.start(part), after.end(part)):
-            yield token["name"], found["text"] or found["number"] or "", _position(source, found.start())
+        after, before = _COMPARED.match(source, token.end()), _COMPARED_BEFORE.search(source[: token.start()])
+        for found, part in ((before, "value"), (after, after.lastgroup or "" if after else "")):
+            for literal in _LITERAL.finditer(source, found.start(part), found.end(part)) if found else ():
+                yield field, literal["text"] or literal["number"] or "", _position(source, literal.start())
 
 
 _PLAIN = r"""(?:"[^"\\\n]*"|'[^'\\\n]*'|[0-9]+)"""
 _COMPARED = re.compile(
-    rf"\s*(?:[=!]=\s*(?P<value>{_PLAIN})|in\s*\[\s*(?P<list>{_PLAIN}(?:\s*,\s*{_PLAIN})*)\s*,?\s*\])"
+    rf"\s*(?:[=!]=\s*(?P<value>{_PLAIN})|in\s*\[\s*(?P<list>{_PLAIN}(?:\s*,\s*{_PLAIN})*)\s*,?\s*\])(?!\s*[+.\[])"
 )
+_COMPARED_BEFORE = re.compile(rf"(?:^|[(\[{{,:?!&|])\s*(?P<value>{_PLAIN})\s*[=!]=\s*$")
+_CONTINUED = re.compile(r"\s*[+.\[]")
+"""A field that is changed before it is compared."""
 _LITERAL = re.compile(r"""(?P<quote>["'])(?P<text>[^"'\\\n]*)(?P=quote)|(?P<number>[0-9]+)""")
 
 

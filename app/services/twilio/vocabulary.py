@@ -14,11 +14,10 @@ from app.enums import LogType
 from app.errors import FieldError
 from app.services.twilio import error_codes
 from app.services.twilio.countries import NOWHERE
+from app.services.twilio.country_names import country_meant
 from app.services.twilio.statuses import CALL_RANKS, MESSAGE_RANKS
 
 COUNTRIES = frozenset(region for regions in COUNTRY_CODE_TO_REGION_CODE.values() for region in regions) - {NOWHERE}
-_ALIASES = {"UK": "GB", "EN": "GB", "EL": "GR", "USA": "US", "UAE": "AE"}
-"""Common names of countries that are neither their codes nor their names."""
 
 STATUSES: Mapping[str, Collection[str]] = {LogType.CALL: CALL_RANKS, LogType.MESSAGE: MESSAGE_RANKS}
 """Known statuses by log type."""
@@ -37,6 +36,7 @@ CARRIED_BY: Mapping[str, Collection[str]] = {
     "to": _CALLS_AND_MESSAGES,
     "to_country": _CALLS_AND_MESSAGES,
     "price": _CALLS_AND_MESSAGES,
+    "price_unit": _CALLS_AND_MESSAGES,
     "level": {LogType.ERROR},
     "messaging_service_sid": {LogType.MESSAGE},
     "segments": {LogType.MESSAGE},
@@ -47,6 +47,8 @@ _PLURAL = {LogType.CALL: "calls", LogType.MESSAGE: "messages", LogType.ERROR: "e
 
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _DIGITS_ALONE = re.compile(r"[0-9]{7,15}")
+_PART = re.compile(r"\+[0-9]*|[0-9]{1,2}|[0-9() ./+-]*[*%?][0-9() ./+*%?-]*")
+"""A beginning of a number, perhaps with a wildcard."""
 _PUNCTUATED = re.compile(r"\+?[0-9() ./-]{7,30}")
 
 
@@ -59,22 +61,7 @@ def country_error(value: str) -> str | None:
     """Return why a value in capitals is no country of phone numbers, or None."""
     if value in COUNTRIES:
         return None
-    return "is not a country of phone numbers in ISO 3166 alpha-2" + _hint(_country_meant(value))
-
-
-def _country_meant(value: str) -> str | None:
-    if value in _ALIASES:
-        return _ALIASES[value]
-    from phonenumbers.geodata.locale import LOCALE_DATA  # large and seldom needed
-
-    by_name = {
-        name.upper(): region
-        for region, names in sorted(LOCALE_DATA.items())
-        if region in COUNTRIES
-        for name in names.values()
-        if not name.startswith("*")
-    }
-    return by_name.get(next(iter(get_close_matches(value, by_name, 1, 0.8)), ""))
+    return "is not a country of phone numbers in ISO 3166 alpha-2" + _hint(country_meant(value))
 
 
 def field_warning(field: str, log_types: Collection[str]) -> str | None:
@@ -122,7 +109,26 @@ def _word(field: str, words: Mapping[str, Collection[str]], value: str, log_type
         return None
     if any(value in others for others in words.values()):
         return f"{_named(log_types)} are not known to have this {field}: they have {', '.join(known)}"
-    return f"is not a {field} that Twilio is known to use" + _hint(next(iter(get_close_matches(value, known, 1)), None))
+    return f"is not a {field} that Twilio is known to use" + _hint(_similar(value, known))
+
+
+def _similar(value: str, known: Collection[str]) -> str | None:
+    return next(iter(get_close_matches(value.lower().replace(" ", "-"), known, 1)), None)
+
+
+def _log_type(value: str, log_types: Collection[str]) -> str | None:
+    if value in log_types:
+        return None
+    if value in set(LogType):
+        return f"only {_named(log_types)} are looked at: nothing else matches"
+    return "is not a type of log: they are call, message, error" + _hint(_similar(value, list(LogType)))
+
+
+def _currency(value: str, _log_types: Collection[str]) -> str | None:
+    if re.fullmatch("[A-Z]{3}", value):
+        return None
+    meant = value.strip().upper()
+    return "is not a currency in ISO 4217, such as USD" + _hint(meant if re.fullmatch("[A-Z]{3}", meant) else None)
 
 
 def _code(value: str, _log_types: Collection[str]) -> str | None:
@@ -136,7 +142,7 @@ def _country(value: str, _log_types: Collection[str]) -> str | None:
 
 def _level(value: str, _log_types: Collection[str]) -> str | None:
     known = ("error", "warning", "notice", "debug")
-    return None if value in known else "is not a level: they are " + ", ".join(known)
+    return None if value in known else f"is not a level: they are {', '.join(known)}{_hint(_similar(value, known))}"
 
 
 def _address(value: str, _log_types: Collection[str]) -> str | None:
@@ -147,7 +153,7 @@ def _address(value: str, _log_types: Collection[str]) -> str | None:
         return "has no plus: Twilio writes phone numbers like +14155550100"
     if _PUNCTUATED.fullmatch(number):
         return "is punctuated: Twilio writes phone numbers like +14155550100"
-    if re.fullmatch(r"\+[0-9]*", number):
+    if _PART.fullmatch(number):
         return "is not a complete phone number, and values are compared whole; to_country and q look for a part"
     return None
 
@@ -159,11 +165,13 @@ def _sid(prefix: str, what: str) -> Callable[[str, Collection[str]], str | None]
 
 
 _CHECKS: Mapping[str, Callable[[str, Collection[str]], str | None]] = {
+    "log_type": _log_type,
     "status": _status,
     "direction": _direction,
     "level": _level,
     "error_code": _code,
     "to_country": _country,
+    "price_unit": _currency,
     "from": _address,
     "to": _address,
     "account_sid": _sid("AC", "an account"),

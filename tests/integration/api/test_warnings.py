@@ -36,6 +36,33 @@ async def test_a_rule_with_an_unknown_status_is_made_with_a_warning(api: Api) ->
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "field", "hint"),
+    [
+        ({"pattern_type": "expression", "pattern_value": '"faild" == log.status'}, "pattern_value", "failed?"),
+        ({"pattern_type": "expression", "pattern_value": 'log.price_unit == "usd"'}, "pattern_value", "USD?"),
+        ({"pattern_type": "expression", "pattern_value": 'log.log_type == "calls"'}, "pattern_value", "call?"),
+        ({"pattern_type": "expression", "pattern_value": 'log.to_country == "gb"'}, "pattern_value", "GB?"),
+        ({"filters": {"to": ["44*"]}}, "filters.to", "to_country"),
+    ],
+)
+async def test_what_no_log_can_be_is_warned_of_by_api_and_preview(
+    api: Api, change: dict[str, Any], field: str, hint: str
+) -> None:
+    made = (await api.post("/api/rules", json=RULE | change)).json()
+    previewed = (await api.post("/api/rules/preview", json=RULE | change | {"since": "1h"})).json()
+    for answer in (made, previewed, (await api.get(f"/api/rules/{made['id']}")).json()):
+        assert warned(answer) == [field]
+        assert hint in answer["warnings"][0]["message"]
+
+
+@pytest.mark.parametrize("country", ["GBR", "United Kingdom", "gbr"])
+async def test_a_country_by_another_name_is_refused_with_what_was_meant(api: Api, country: str) -> None:
+    answer = await api.post("/api/rules", json=RULE | {"filters": {"to_country": [country]}})
+    assert fields(answer) == ["filters.to_country"]
+    assert "did you mean GB?" in answer.text
+
+
 async def test_an_account_that_is_not_watched_is_warned_of(api: Api) -> None:
     Feed(utc_now())
     other = "AC" + "f" * 32
@@ -88,6 +115,7 @@ async def test_a_rule_stored_before_a_check_can_still_be_edited(api: Api) -> Non
         ("log_type=error&direction=inbound", ["direction"]),
         ("error_code=99999", ["error_code"]),
         ("direction=outbound", ["direction"]),
+        ("to=44*&from=%2B44*", ["from", "to"]),
         ("status=failed&to=+447700900123&error_code=30003&direction=outbound-api", []),
         ("", []),
     ],

@@ -1,5 +1,7 @@
 """What a rule asks for that can never be: refused, or accepted with a warning."""
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -13,6 +15,7 @@ from app.services.rules.packs import list_packs
 from app.services.rules.schedule import contains, contains_whole, longest_stretch
 from app.services.twilio.vocabulary import COUNTRIES
 from app.utils.zones import WEEKDAYS
+from tests.conftest import ROOT
 
 BODY: dict[str, Any] = {"name": "Failed", "log_type": "message", "pattern_type": "any"}
 OFFICE = {"timezone": "Europe/Berlin", "days": ["mon", "tue", "wed", "thu", "fri"], "start": "09:00", "end": "18:00"}
@@ -84,7 +87,19 @@ def test_a_spike_whose_baseline_is_longer_than_logs_are_kept_is_refused() -> Non
 
 @pytest.mark.parametrize(
     ("country", "hint"),
-    [("UK", "GB"), ("uk", "GB"), ("USA", "US"), ("Germany", "DE"), ("Österreich", "AT"), ("XX", None), ("Q", None)],
+    [
+        *(
+            ("UK", "GB"),
+            ("uk", "GB"),
+            ("USA", "US"),
+            ("Germany", "DE"),
+            ("Österreich", "AT"),
+            ("XX", None),
+            ("Q", None),
+        ),
+        *(("GBR", "GB"), ("deu", "DE"), ("XKX", "XK"), ("united kingdom", "GB"), ("Germnay", "DE"), ("England", "GB")),
+        *(("Deutschland", "DE"), ("Spain", "ES"), ("Turkey", "TR"), ("日本", "JP"), ("Niger republic", None)),
+    ],
 )
 def test_what_is_no_country_is_refused_with_a_suggestion(country: str, hint: str | None) -> None:
     message = errors(filters={"to_country": ["GB", country]})["filters.to_country"]
@@ -98,6 +113,27 @@ def test_every_country_is_accepted_in_any_case(country: str, small: bool) -> Non
     parsed = definition.parse_rule(body)
     assert definition.columns(parsed)["filters"] == {"to_country": [country]}
     assert feasibility.errors(parsed, RETENTION) == []
+
+
+PRICED = {"pattern_type": "expression", "pattern_value": 'log.price_unit == "USD"'}
+EXPRESSIONS = [
+    ('"faild" == log.status', "log.status, at line 1, character 1: is not a status"),
+    ('"faild" != log.status && log.final', "did you mean failed?"),
+    ('log.final && ("faild" == log.status)', "did you mean failed?"),
+    ('log.status == "FAILED"', "did you mean failed?"),
+    ('log.status in ["failed", "undeliverd"]', "did you mean undelivered?"),
+    ('log["status"] == "faild"', "did you mean failed?"),
+    ("'faild' == log[ 'status' ]", "did you mean failed?"),
+    ('log.to_country == "gb"', "did you mean GB?"),
+    ('log.to_country == "GBR"', "did you mean GB?"),
+    ('log.log_type == "call"', "only messages are looked at"),
+    ('log.log_type in ["message", "calls"]', "did you mean call?"),
+    ('log.price_unit == "usd"', "did you mean USD?"),
+    ('log.price_unit == "dollars"', "not a currency"),
+    ('log.direction == "Outbound-API"', "did you mean outbound-api?"),
+    ("99999 == log.error_code", "error codes"),
+    ('log.to == "44*"', "whole"),
+]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +170,15 @@ def test_every_country_is_accepted_in_any_case(country: str, small: bool) -> Non
             "mean GB?",
         ),
         ({"pattern_type": "expression", "pattern_value": "log.error_code == 99999"}, "pattern_value", "error codes"),
+        *(
+            ({"pattern_type": "expression", "pattern_value": source}, "pattern_value", part)
+            for source, part in EXPRESSIONS
+        ),
+        ({"log_type": "error", "filters": {"level": ["error"]}, **PRICED}, "pattern_value", "have no price_unit"),
+        ({"filters": {"to": ["44*"]}}, "filters.to", "whole"),
+        ({"filters": {"from": ["+44*"]}}, "filters.from", "whole"),
+        ({"filters": {"from": ["whatsapp:+44%"]}}, "filters.from", "whole"),
+        ({"filters": {"to": ["44"]}}, "filters.to", "whole"),
         (
             {"condition": {"type": "sum", "field": "duration_seconds", "at_least": 9, "window_minutes": 5}},
             "condition.field",
@@ -187,6 +232,18 @@ def test_unknown_values_get_a_warning(fields: dict[str, Any], field: str, part: 
         {"filters": {"from": ["GiftPulse", "72345", "client:alice", "sip:alice@example.com", "whatsapp:+14155550100"]}},
         {"pattern_type": "expression", "pattern_value": 'log.error_code == 30003 && log.to.startsWith("+44")'},
         {"condition": {"type": "stuck", "older_than_minutes": 30}},
+        *(
+            {"pattern_type": "expression", "pattern_value": source}
+            for source in (
+                '"failed" == log.status && log.log_type == "message" && log.price_unit == "USD"',
+                'log.status.startsWith("fail") && "FAILED" == log.status + ""',
+                'log.text == "faild" && log.status != null',
+                'log.text.contains("log.status == 1")',
+                '"un" + "delivered" == log.status || log.status == "un" + "delivered"',
+                "log.to in ['GiftPulse', '72345', '+14155550100']",
+            )
+        ),
+        {"log_type": "any", "pattern_type": "expression", "pattern_value": 'log.log_type == "call"'},
     ],
 )
 def test_possible_values_get_no_warning(fields: dict[str, Any]) -> None:
@@ -198,3 +255,11 @@ def test_no_rule_of_a_pack_gets_a_warning() -> None:
     for rule in (rule for pack in list_packs() for rule in pack.rules):
         assert feasibility.warnings(rule.definition, SETTLE) == [], rule.slug
         assert feasibility.errors(rule.definition, RETENTION) == [], rule.slug
+
+
+def test_a_guess_of_a_country_loads_no_large_tables() -> None:
+    code = (
+        "import sys; from app.services.twilio.vocabulary import country_error as why; assert 'DE' in why('GERMANY')\n"
+        "assert not [name for name in sys.modules if name.startswith('phonenumbers.geodata')]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
