@@ -4,7 +4,7 @@ Evaluations share the rule set's lock; edits of rules take it exclusively. So an
 new rule sees every change that is evaluated after it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,7 +41,7 @@ class RuleSet:
     counted_rule_ids: frozenset[UUID]
     """The rules with per-minute counts of log versions."""
     needs_warm_up: bool
-    """Some rule must warm up before anything is evaluated."""
+    """Some new rule must read stored logs before anything is evaluated."""
 
 
 _SHARE_RULE_SET = text(f"SELECT pg_advisory_xact_lock_shared({AdvisoryLock.RULE_SET})")
@@ -74,7 +74,8 @@ def read_rule_set(session: Session) -> RuleSet:
         # Rows, not objects: a thousand objects of the session would cost more than the rest.
         query = select(models.Rule.__table__).where(models.Rule.enabled)
         rows = session.execute(query.order_by(models.Rule.created_at, models.Rule.id)).all()
-        found = _compile([to_rule(row) for row in rows], needs_warm_up=any(not row.seeded for row in rows))
+        new_ids = {row.id for row in rows if not row.seeded}
+        found = _compile([to_rule(row) for row in rows], new_ids)
         _cached.clear()
         _cached[key] = found
     return found
@@ -90,13 +91,14 @@ def _key(session: Session) -> tuple[int, int]:
     return read_version(session), error_codes.notice_update()
 
 
-def _compile(rules: Sequence[Rule], *, needs_warm_up: bool) -> RuleSet:
+def _compile(rules: Sequence[Rule], new_ids: Collection[UUID]) -> RuleSet:
     return RuleSet(
         rules={rule.id: rule for rule in rules},
         index=RuleIndex(rules),
         stuck_index=RuleIndex([rule for rule in rules if rule.condition.names_logs]),
         counted_rule_ids=frozenset(rule.id for rule in rules if rule.condition.counts_versions),
-        needs_warm_up=needs_warm_up,
+        # A warm-up stops all evaluations: an edit of a rule that has nothing to read must not cost one.
+        needs_warm_up=any(rule.id in new_ids and rule.warm_up_span is not None for rule in rules),
     )
 
 

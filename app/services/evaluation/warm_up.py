@@ -38,7 +38,7 @@ def warm_up_rules(session: Session, now: datetime) -> None:
     rules = {rule.id: rule for rule in map(to_rule, rows)}
     if not rules:
         return
-    cold_rules = {rule.id: rule for rule in rules.values() if warm_up_span(rule)}
+    cold_rules = {rule.id: rule for rule in rules.values() if rule.warm_up_span}
     found = _read_history(session, cold_rules, now)
     bump_version(session)  # As in edits, the rule set is locked before rows of rules.
     if cold_rules:
@@ -47,11 +47,6 @@ def warm_up_rules(session: Session, now: datetime) -> None:
         text(f"UPDATE rules SET seeded = true FROM {_WARM} WHERE rules.id = warm.id AND rules.epoch = warm.epoch"),
         _WARM.values([(rule.id, rule.epoch) for rule in rules.values()]),
     )
-
-
-def warm_up_span(rule: Rule) -> timedelta | None:
-    """Return how far before its start a rule reads logs; None if it needs no warm-up."""
-    return rule.condition.warm_up_span(grouped=bool(rule.group_by))
 
 
 class _History(NamedTuple):
@@ -68,7 +63,7 @@ def _read_history(session: Session, rules: Mapping[UUID, Rule], now: datetime) -
     if not rules:
         return found
     session.execute(text(f"SET LOCAL statement_timeout = '{SCAN_TIMEOUT}'"))
-    starts = {rule.id: rule.started_at - (warm_up_span(rule) or timedelta(0)) for rule in rules.values()}
+    starts = {rule.id: rule.started_at - (rule.warm_up_span or timedelta(0)) for rule in rules.values()}
     index = RuleIndex([*rules.values()])
     # Include logs dated in the future: clocks differ.
     for chunk in history.read(session, min(starts.values()) - MAX_CHANGE_DELAY, now + timedelta(days=1)):

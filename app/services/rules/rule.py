@@ -47,6 +47,11 @@ class Rule:
         return self.condition.settle_delay
 
     @property
+    def warm_up_span(self) -> timedelta | None:
+        """How far before its start the rule reads logs; None if it needs no warm-up."""
+        return self.condition.warm_up_span(grouped=bool(self.group_by))
+
+    @property
     def quiet_period(self) -> timedelta:
         """An alert resolves after this long without a new match."""
         return timedelta(minutes=self.resolve_after_minutes)

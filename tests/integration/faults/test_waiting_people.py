@@ -3,7 +3,7 @@ them, never for those who come later.
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -97,13 +97,13 @@ def test_an_edit_of_a_rule_waits_for_no_compilation(database: str, monkeypatch: 
     compile_rules = rule_set._compile
     compilations: list[Sequence[Rule]] = []
 
-    def edit_meanwhile(rules: Sequence[Rule], **values: bool) -> rule_set.RuleSet:
+    def edit_meanwhile(rules: Sequence[Rule], new_ids: Collection[UUID]) -> rule_set.RuleSet:
         compilations.append(rules)
         if len(compilations) <= 2:
             with session_scope() as session:
                 session.execute(text("SET LOCAL lock_timeout = '1s'"))
                 rule_admin.patch(session, rule_id, {"name": f"Edit {len(compilations)}"}, get_settings(), utc_now())
-        return compile_rules(rules, **values)
+        return compile_rules(rules, new_ids)
 
     monkeypatch.setattr(rule_set, "_compile", edit_meanwhile)
     with session_scope() as session:
@@ -118,12 +118,12 @@ def test_edits_without_end_do_not_keep_an_evaluation_waiting(database: str, monk
     compile_rules = rule_set._compile
     edits: list[Session] = []
 
-    def edit_meanwhile(rules: Sequence[Rule], **values: bool) -> rule_set.RuleSet:
+    def edit_meanwhile(rules: Sequence[Rule], new_ids: Collection[UUID]) -> rule_set.RuleSet:
         with suppress(OperationalError), session_scope() as session:
             session.execute(text("SET LOCAL lock_timeout = '200ms'"))
             rule_admin.patch(session, rule_id, {"name": f"Edit {len(edits)}"}, get_settings(), utc_now())
             edits.append(session)
-        return compile_rules(rules, **values)
+        return compile_rules(rules, new_ids)
 
     monkeypatch.setattr(rule_set, "_compile", edit_meanwhile)
     with session_scope() as session:
@@ -212,6 +212,23 @@ def test_two_evaluators_give_the_last_slot_of_a_rule_away_once(database: str, mo
     with session_scope() as session:
         groups = session.scalars(select(RuleGroup.group_key).order_by(RuleGroup.group_key)).all()
     assert groups == ['{"to":"+447700900000"}', '{"to":"__other__"}']
+
+
+@pytest.mark.parametrize(("condition", "pauses"), [({}, 0), (NEW_VALUE, 1)])
+def test_evaluations_pause_for_a_new_rule_only_if_it_has_something_to_read(
+    database: str, condition: dict[str, Any], pauses: int
+) -> None:
+    with session_scope() as session:
+        rule_admin.create(session, RULE | condition, get_settings(), utc_now())
+        made = rule_set.read_version(session)
+    warm_ups = []
+    with pytest.MonkeyPatch.context() as patch:
+        bump = warm_up.bump_version
+        patch.setattr(warm_up, "bump_version", lambda session: (warm_ups.append(session), bump(session)))
+        pipeline.evaluate_time(get_settings(), utc_now(), 60)
+    assert len(warm_ups) == pauses
+    with session_scope() as session:
+        assert (rule_set.read_version(session) == made) is (pauses == 0)
 
 
 def test_a_warm_up_locks_the_rule_set_before_rows_of_rules_as_edits_do(
